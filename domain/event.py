@@ -1,0 +1,79 @@
+"""What every fact has in common: a frozen shape and a type name that carries its version.
+
+A type name reads `<context>.<fact>.v<version>` and is for ever: a shape is changed by declaring the next version and an
+upcaster from the one before it, never by editing.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TypeVar
+
+import msgspec
+
+_TYPE_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*\.[a-z][a-z0-9]*(_[a-z0-9]+)*\.v[1-9][0-9]*")
+
+_types: dict[str, type["Event"]] = {}
+_names: dict[type["Event"], str] = {}
+_upcasters: dict[type["Event"], Callable[["Event"], "Event"]] = {}
+
+E = TypeVar("E", bound="Event")
+
+
+class Event(msgspec.Struct, frozen=True):
+    """A fact that has happened. Its payload is the JSON of its fields, in the order they are declared."""
+
+
+EVENT_TYPES: Mapping[str, type[Event]] = MappingProxyType(_types)
+"""Every declared event by its type name."""
+
+
+def event_type(name: str) -> Callable[[type[E]], type[E]]:
+    """Declare the type name of an event.
+
+    Raises:
+        ValueError: the name is not `<context>.<fact>.v<version>`, or another class has it already.
+    """
+    if not _TYPE_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is not an event type: write '<context>.<fact>.v<version>' in lower case")
+    if name in _types:
+        raise ValueError(f"{name!r} is already the type of {_types[name].__qualname__}")
+
+    def declare(cls: type[E]) -> type[E]:
+        _types[name] = cls
+        _names[cls] = name
+        return cls
+
+    return declare
+
+
+def upcasts(old: type[E]) -> Callable[[Callable[[E], Event]], Callable[[E], Event]]:
+    """Declare how an old shape is read as the next one. Chains of upcasters run until none is left.
+
+    Raises:
+        ValueError: the old shape has an upcaster already.
+    """
+    if old in _upcasters:
+        raise ValueError(f"{old.__qualname__} has an upcaster already")
+
+    def declare(upcast: Callable[[E], Event]) -> Callable[[E], Event]:
+        _upcasters[old] = upcast  # type: ignore[assignment]
+        return upcast
+
+    return declare
+
+
+def type_name(event: Event | type[Event]) -> str:
+    """The declared type name of an event or of its class.
+
+    Raises:
+        KeyError: the class was never declared with `event_type`.
+    """
+    return _names[event if isinstance(event, type) else type(event)]
+
+
+def current(event: Event) -> Event:
+    """The event in its newest shape."""
+    while (upcast := _upcasters.get(type(event))) is not None:
+        event = upcast(event)
+    return event
