@@ -1,0 +1,143 @@
+"""What carries events from the log to its consumers: the record, the seams to publish and subscribe, errors.
+
+Errors:
+    TransportError
+    ├── PublishFailed          at least one record was not acknowledged; start again from the relay's row
+    ├── TransportUnavailable   the carrier cannot be reached now; try again with backoff
+    ├── MalformedRecord        bytes that no relay of ours wrote
+    ├── GenerationEnded        a newer generation exists; subscribe again
+    └── Fork                   what was carried is not what the log holds at that position; a person must look
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, Protocol
+
+import msgspec
+
+Channel = Literal["events", "ordered"]
+"""`events`: every event, partitioned by key. `ordered`: what global views need, one partition, in log order."""
+
+EVENTS: Channel = "events"
+ORDERED: Channel = "ordered"
+
+ChannelPartition = tuple[Channel, int]
+"""One ordered sequence of records: (channel, partition number from 0)."""
+
+POLL_RECORDS_MAX = 5_000
+"""Most records one poll hands over."""
+
+
+class TransportError(Exception):
+    """Carrying events failed."""
+
+
+class PublishFailed(TransportError):
+    """At least one record was not acknowledged by the carrier."""
+
+
+class TransportUnavailable(TransportError):
+    """The carrier cannot be reached at the moment."""
+
+
+class MalformedRecord(TransportError):
+    """A carried message is not a record of the relay."""
+
+
+class GenerationEnded(TransportError):
+    """The subscription's generation is no longer the current one."""
+
+
+class Fork(TransportError):
+    """The log does not hold the carried event at its position: history was cut off and written anew."""
+
+    def __init__(self, *, position: int, carried: bytes, logged: bytes | None) -> None:
+        """Name the position, the leaf that was carried and the log's leaf there (None: no such event)."""
+        found = "no event" if logged is None else f"leaf {logged.hex()[:16]}"
+        super().__init__(f"position {position}: carried leaf {carried.hex()[:16]}, but the log holds {found}")
+        self.position = position
+        self.carried = carried
+        self.logged = logged
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One event as carried in one partition of one channel.
+
+    `prev` is the position of the record before it in the same partition and generation (the generation's
+    start - 1 for the first), `key` the partition key, `payload` and `metadata` the bytes stored in the log.
+    """
+
+    channel: Channel
+    partition: int
+    prev: int
+    position: int
+    key: str
+    stream: str
+    version: int
+    type: str
+    payload: bytes
+    metadata: bytes
+    recorded_at: datetime
+    leaf: bytes
+    epoch: int
+
+
+class Batch(msgspec.Struct):
+    """What one poll brought.
+
+    `records` are in carried order per partition: they may repeat, be missing or be out of order; `link.link`
+    decides. `assigned` are partitions that became ours since the poll before (each needs `start_at` before it
+    delivers), `revoked` those that no longer are (stop writing for them, drop what is buffered).
+    """
+
+    records: dict[ChannelPartition, list[Record]]
+    assigned: set[ChannelPartition]
+    revoked: set[ChannelPartition]
+
+    @property
+    def count(self) -> int:
+        """Number of records in all partitions."""
+        return sum(len(records) for records in self.records.values())
+
+
+class Publisher(Protocol):
+    """Puts records where subscriptions find them. Not shared between threads."""
+
+    def publish(self, records: Sequence[Record]) -> None:
+        """Return when all records are acknowledged; raise PublishFailed or TransportUnavailable otherwise."""
+
+    def last_record(self, source: ChannelPartition) -> Record | None:
+        """Return the newest record of a partition, None when it holds none."""
+
+    def close(self) -> None:
+        """Let go of connections; unacknowledged records are abandoned."""
+
+
+class Subscription(Protocol):
+    """One member of a consumer group. Not shared between threads."""
+
+    @property
+    def generation(self) -> int:
+        """The generation this subscription reads."""
+
+    def poll(self, timeout_s: float, *, max_records: int = POLL_RECORDS_MAX) -> Batch:
+        """Wait up to `timeout_s` for records; raise GenerationEnded or TransportUnavailable."""
+
+    def start_at(self, source: ChannelPartition, *, position: int) -> None:
+        """Deliver an assigned partition from the first record after `position` on (earlier may repeat)."""
+
+    def commit(self, source: ChannelPartition, *, position: int) -> None:
+        """Leave a hint for operators and the next `start_at`; the consumer's checkpoint row is the truth."""
+
+    def close(self) -> None:
+        """Leave the group."""
+
+
+class Transport(Protocol):
+    """A way to carry events: Kafka, or the log itself."""
+
+    def publisher(self) -> Publisher:
+        """Open a publisher for the current generation."""
+
+    def subscribe(self, group: str, *, channels: Sequence[Channel]) -> Subscription:
+        """Join a consumer group on the given channels of the current generation."""
