@@ -1,0 +1,56 @@
+"""Identifiers: what a client may call its products, orders, customers and credit notes.
+
+Ids are the client's own text, so they are kept exactly as given (case matters). Only their alphabet is narrow: it
+leaves `-` after the category and `~` between joined parts unambiguous in stream names and keys.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final, NewType
+
+from domain.rejection import Unacceptable
+
+ID_LENGTH_MAX: Final = 64
+"""Characters in one id."""
+
+ID_PATTERN: Final = r"^[A-Za-z0-9](?:[A-Za-z0-9_. -]{0,62}[A-Za-z0-9])?$"
+"""ASCII letters, digits, `_`, `.`, `-` and space; first and last a letter or a digit."""
+
+PART_SEPARATOR: Final = "~"
+"""Joins the parts of a composite id; no id may contain it."""
+
+Sku = NewType("Sku", str)
+OrderId = NewType("OrderId", str)
+CustomerId = NewType("CustomerId", str)
+CreditNoteId = NewType("CreditNoteId", str)
+
+_valid = re.compile(ID_PATTERN[1:-1]).fullmatch
+
+
+@dataclass(kw_only=True, eq=False)
+class MalformedId(Unacceptable):
+    """The text cannot be an id."""
+
+    given: str
+
+    def __str__(self) -> str:
+        return (
+            f"An id has 1 to {ID_LENGTH_MAX} ASCII letters, digits, '_', '.', '-' or spaces"
+            " and begins and ends with a letter or a digit."
+        )
+
+
+def validate_id(text: str) -> str:
+    """Return `text` when it may be an id.
+
+    Raises:
+        MalformedId: it is empty, too long or holds a character that ids do not have.
+    """
+    if _valid(text) is None:
+        raise MalformedId(given=text)
+    return text
+
+
+def composite(*parts: str) -> str:
+    """Join valid ids into one key; two different sequences of parts never give the same key."""
+    return PART_SEPARATOR.join(parts)

@@ -1,0 +1,144 @@
+"""The facts of ordering: the only part of it that other packages may rely on.
+
+Whoever folds these sees one fact and one row, so the later facts of an order repeat what a fold needs of the
+earlier ones. `units` are pieces, `total` is in minor units of `currency`; `codes` are sorted by sku, one entry per
+code.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from domain.event import Event, event_type
+from domain.ids import CreditNoteId, CustomerId, OrderId, Sku
+from domain.moment import Moment
+from domain.money import Currency, Minor, UnitPrice
+
+CancellationReason = Literal["customer", "declined", "fraud", "inventory", "staff", "expired", "other"]
+
+
+class OrderLine(Struct, frozen=True, kw_only=True):
+    """One line as sold: the price is the quoted one, whatever the catalogue says later."""
+
+    line_id: int
+    sku: Sku
+    quantity: int
+    unit_price: UnitPrice
+    total: Minor
+    stocked: bool
+
+
+class CreditLine(Struct, frozen=True, kw_only=True):
+    """One line as credited: quantity and total are positive, and reduce what was sold."""
+
+    line_id: int
+    sku: Sku
+    quantity: int
+    unit_price: UnitPrice
+    total: Minor
+    stocked: bool
+
+
+class CodeTotal(Struct, frozen=True, kw_only=True):
+    """All lines of one code taken together."""
+
+    sku: Sku
+    units: int
+    total: Minor
+    stocked: bool
+
+
+class Shortage(Struct, frozen=True, kw_only=True):
+    """A code of which an order wants more pieces than are available."""
+
+    sku: Sku
+    requested: int
+    available: int
+
+
+class ShippedCode(Struct, frozen=True, kw_only=True):
+    """Pieces of one stocked code that left with an order."""
+
+    sku: Sku
+    quantity: int
+
+
+@event_type("ordering.order_placed.v1")
+class OrderPlaced(Event, frozen=True, kw_only=True):
+    """Somebody wants this. `placed_at` is when they said so, which may lie years before it was recorded."""
+
+    order_id: OrderId
+    customer_id: CustomerId | None
+    placed_at: Moment
+    country: str
+    currency: Currency
+    lines: tuple[OrderLine, ...]
+    total: Minor
+
+
+@event_type("ordering.order_confirmed.v1")
+class OrderConfirmed(Event, frozen=True, kw_only=True):
+    """All stocked pieces are reserved: from now on the order counts as a sale."""
+
+    order_id: OrderId
+    customer_id: CustomerId | None
+    placed_at: Moment
+    country: str
+    currency: Currency
+    lines: int
+    codes: tuple[CodeTotal, ...]
+    units: int
+    total: Minor
+    confirmed_at: Moment
+
+
+@event_type("ordering.order_rejected.v1")
+class OrderRejected(Event, frozen=True, kw_only=True):
+    """Stock did not suffice; nothing was reserved."""
+
+    order_id: OrderId
+    missing: tuple[Shortage, ...]
+    rejected_at: Moment
+
+
+@event_type("ordering.order_cancelled.v1")
+class OrderCancelled(Event, frozen=True, kw_only=True):
+    """The order will not be shipped. It was a sale (and is one no longer) only if `was_confirmed`."""
+
+    order_id: OrderId
+    reason: CancellationReason
+    was_confirmed: bool
+    customer_id: CustomerId | None
+    placed_at: Moment
+    country: str
+    currency: Currency
+    lines: int
+    codes: tuple[CodeTotal, ...]
+    units: int
+    total: Minor
+    cancelled_at: Moment
+
+
+@event_type("ordering.order_shipped.v1")
+class OrderShipped(Event, frozen=True, kw_only=True):
+    """The parcel has left. `codes` names only what is stocked."""
+
+    order_id: OrderId
+    codes: tuple[ShippedCode, ...]
+    shipped_at: Moment
+
+
+@event_type("ordering.credit_note_issued.v1")
+class CreditNoteIssued(Event, frozen=True, kw_only=True):
+    """Money was given back for pieces that came back, with or without a known order."""
+
+    credit_note_id: CreditNoteId
+    order_id: OrderId | None
+    customer_id: CustomerId | None
+    issued_at: Moment
+    country: str
+    currency: Currency
+    lines: tuple[CreditLine, ...]
+    codes: tuple[CodeTotal, ...]
+    units: int
+    total: Minor
