@@ -1,0 +1,79 @@
+-- What carrying events needs to remember: generations of topics, how far the relay came, and who is active.
+--
+-- A generation is one numbering of partitions over one carrier. Everything that depends on it (relay rows,
+-- consumers' checkpoints, topic names) is keyed by it, so that a new one starts clean while the old one still exists.
+
+create schema transport;
+
+create table transport.generation (
+    generation integer primary key check (generation > 0),
+    partitions integer not null check (partitions between 1 and 1024),
+    start_position bigint not null check (start_position > 0),
+    -- Null until the first process that knows them settles them; afterwards a change of either is a new generation.
+    ordered_types text[],
+    carrier text check (carrier in ('kafka', 'local')),
+    reason text not null,
+    started_at timestamptz not null default clock_timestamp()
+);
+comment on column transport.generation.start_position is 'first position carried in this generation';
+comment on column transport.generation.ordered_types is 'event types of the ordered channel';
+
+create table transport.relay (
+    generation integer primary key references transport.generation,
+    position bigint not null,
+    owner text,
+    published_at timestamptz
+) with (fillfactor = 50);
+comment on column transport.relay.position is 'every event up to here is acknowledged by the carrier';
+
+create table transport.relay_partition (
+    generation integer not null references transport.generation,
+    channel text not null check (channel in ('events', 'ordered')),
+    partition integer not null check (partition >= 0),
+    position bigint not null,
+    primary key (generation, channel, partition)
+) with (fillfactor = 50);
+comment on column transport.relay_partition.position is 'last position published to this partition; start - 1 before the first';
+
+-- The only way a generation begins: all rows at start - 1, in the caller's transaction.
+create function transport.begin_generation(
+    new_partitions integer, new_start bigint, new_ordered_types text[], new_carrier text, new_reason text
+) returns integer language plpgsql as $$
+declare
+    begun integer;
+begin
+    lock table transport.generation in share row exclusive mode;
+    select coalesce(max(generation), 0) + 1 into begun from transport.generation;
+    insert into transport.generation (generation, partitions, start_position, ordered_types, carrier, reason)
+        values (begun, new_partitions, new_start, new_ordered_types, new_carrier, new_reason);
+    insert into transport.relay (generation, position) values (begun, new_start - 1);
+    insert into transport.relay_partition (generation, channel, partition, position)
+        select begun, 'events', numbered, new_start - 1 from generate_series(0, new_partitions - 1) as numbered
+        union all
+        select begun, 'ordered', 0, new_start - 1;
+    return begun;
+end
+$$;
+
+select transport.begin_generation(12, 1, null, null, 'first');
+
+create schema if not exists runtime;
+
+create table runtime.lease (
+    name text primary key,
+    owner text,
+    counter bigint not null default 0,
+    renewed_at timestamptz not null default clock_timestamp()
+) with (fillfactor = 50);
+comment on column runtime.lease.owner is 'null: given back, anybody may take it at once';
+comment on column runtime.lease.counter is 'grows with every renewal; a standby takes over when it has stood still';
+
+grant usage on schema transport, runtime
+    to counterfoil_relay, counterfoil_projector, counterfoil_writer, counterfoil_reader;
+grant select on transport.generation, transport.relay, transport.relay_partition, runtime.lease
+    to counterfoil_relay, counterfoil_projector, counterfoil_writer, counterfoil_reader;
+grant insert, update on transport.generation, transport.relay, transport.relay_partition to counterfoil_relay;
+grant insert, update on runtime.lease to counterfoil_relay, counterfoil_projector, counterfoil_writer;
+
+revoke execute on function transport.begin_generation(integer, bigint, text[], text, text) from public;
+grant execute on function transport.begin_generation(integer, bigint, text[], text, text) to counterfoil_relay;
