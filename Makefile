@@ -1,0 +1,85 @@
+# Every target works on a machine that has only make and Python >= 3.11.
+# Servers for demo and tests come from locked wheels; see `make doctor`.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+# The first Python on PATH that is new enough; override with `make PYTHON=/path/to/python3.12`.
+PYTHON ?= $(shell for candidate in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	"$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$candidate" && break; done)
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --no-header
+
+# Stamps carry the lock's digest in their name, so an install is repeated exactly when the lock or the project changed.
+digest = $(shell cat requirements/build.txt requirements/$(1).txt pyproject.toml Makefile 2>/dev/null | cksum | cut -d' ' -f1)
+RUN_STAMP := $(VENV)/installed-servers-$(call digest,servers)
+DEV_STAMP := $(VENV)/installed-dev-$(call digest,dev)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+.PHONY: help
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: demo
+demo: $(RUN_STAMP) ## Run a whole shop: start, sell, rebuild, verify; stays up until Ctrl-C (ARGS="--exit --json" ends by itself)
+	@$(BIN)/counterfoil demo $(ARGS)
+
+.PHONY: test
+test: $(DEV_STAMP) ## Run every check and test against real Postgres, Valkey and Kafka (ARGS="tests/domain -x" narrows it)
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(DEV_STAMP) ## Check style, types and layers only
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: $(DEV_STAMP) ## Rewrite the code in the project's format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+.PHONY: bench
+bench: $(DEV_STAMP) ## Run the benchmarks (ARGS="benchmarks/append.py" chooses one)
+	@for question in $(or $(ARGS),$(wildcard benchmarks/*.py)); do \
+		echo "== $$question"; $(BIN)/python "$$question" || exit 1; done
+
+.PHONY: doctor
+doctor: $(RUN_STAMP) ## Show which servers would be used, with versions
+	@$(BIN)/counterfoil doctor $(ARGS)
+
+.PHONY: install
+install: $(DEV_STAMP) ## Only install: virtual environment with everything the tests need
+
+.PHONY: lock
+lock: $(DEV_STAMP) ## Write requirements/*.txt anew from pyproject.toml (ARGS="--upgrade" takes newer indirect versions)
+	@$(LOCK) requirements/build.in -o requirements/build.txt $(ARGS)
+	@$(LOCK) pyproject.toml --extra servers --extra dev -o requirements/dev.txt $(ARGS)
+	@$(LOCK) pyproject.toml --extra servers -c requirements/dev.txt -o requirements/servers.txt $(ARGS)
+	@$(LOCK) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt $(ARGS)
+
+.PHONY: clean
+clean: ## Remove the virtual environment and caches; shops below .counterfoil stay
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Counterfoil needs Python 3.11 or newer on PATH (or make PYTHON=...)." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "The venv module of $(PYTHON) does not work; on Debian and Ubuntu it is the package python3-venv." >&2; \
+		rm -rf $(VENV); exit 1; }
+
+# The project itself comes last, from this directory, with the locked build backend and nothing from the network.
+install_locked = echo "Installing requirements/$(1).txt into $(VENV) ..." && \
+	$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/build.txt -r requirements/$(1).txt && \
+	$(PIP) install --quiet --no-deps --no-index --no-build-isolation --editable . && \
+	rm -f $(VENV)/installed-$(1)-* && touch $@
+
+# What the demo needs is part of what the tests need, so after `make test` it installs nothing.
+$(RUN_STAMP): | $(BIN)/python
+	@test -e $(DEV_STAMP) || { $(call install_locked,servers); }
+
+$(DEV_STAMP): | $(BIN)/python
+	@$(call install_locked,dev)
