@@ -5,7 +5,7 @@ Errors:
     ├── PublishFailed          at least one record was not acknowledged; start again from the relay's row
     ├── TransportUnavailable   the carrier cannot be reached now; try again with backoff
     ├── MalformedRecord        bytes that no relay of ours wrote
-    ├── GenerationEnded        a newer generation exists; subscribe again
+    ├── GenerationEnded        a newer generation exists; subscribe to it
     └── Fork                   what was carried is not what the log holds at that position; a person must look
 """
 
@@ -23,6 +23,8 @@ ORDERED: Channel = "ordered"
 
 ChannelPartition = tuple[Channel, int]
 """One ordered sequence of records: (channel, partition number from 0)."""
+
+Carrier = Literal["kafka", "local"]
 
 POLL_RECORDS_MAX = 5_000
 """Most records one poll hands over."""
@@ -45,7 +47,7 @@ class MalformedRecord(TransportError):
 
 
 class GenerationEnded(TransportError):
-    """The subscription's generation is no longer the current one."""
+    """A newer generation exists: bring the old one to its end from the log, then enter the new one."""
 
 
 class Fork(TransportError):
@@ -58,6 +60,25 @@ class Fork(TransportError):
         self.position = position
         self.carried = carried
         self.logged = logged
+
+
+class Generation(msgspec.Struct, frozen=True):
+    """One numbering of partitions: topic names, relay rows and checkpoints are keyed by its number.
+
+    `start_position` is the first position it carries. `ordered_types` is empty and `carrier` None until the
+    first relay settled them.
+    """
+
+    generation: int
+    partitions: int
+    start_position: int
+    ordered_types: tuple[str, ...] = ()
+    carrier: Carrier | None = None
+
+    def sources(self, channels: Sequence[Channel]) -> list[ChannelPartition]:
+        """Every partition of the given channels."""
+        counts = {EVENTS: self.partitions, ORDERED: 1}
+        return [(channel, number) for channel in channels for number in range(counts[channel])]
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -101,27 +122,23 @@ class Batch(msgspec.Struct):
 
 
 class Publisher(Protocol):
-    """Puts records where subscriptions find them. Not shared between threads."""
+    """Puts records of one generation where its subscriptions find them. Not shared between threads."""
 
     def publish(self, records: Sequence[Record]) -> None:
         """Return when all records are acknowledged; raise PublishFailed or TransportUnavailable otherwise."""
 
-    def last_record(self, source: ChannelPartition) -> Record | None:
-        """Return the newest record of a partition, None when it holds none."""
+    def last_records(self) -> dict[ChannelPartition, Record]:
+        """Return the newest record of every partition that holds one."""
 
     def close(self) -> None:
         """Let go of connections; unacknowledged records are abandoned."""
 
 
 class Subscription(Protocol):
-    """One member of a consumer group. Not shared between threads."""
-
-    @property
-    def generation(self) -> int:
-        """The generation this subscription reads."""
+    """One member of a consumer group, reading one generation. Not shared between threads."""
 
     def poll(self, timeout_s: float, *, max_records: int = POLL_RECORDS_MAX) -> Batch:
-        """Wait up to `timeout_s` for records; raise GenerationEnded or TransportUnavailable."""
+        """Wait up to `timeout_s` for records; raise TransportUnavailable when the carrier is gone."""
 
     def start_at(self, source: ChannelPartition, *, position: int) -> None:
         """Deliver an assigned partition from the first record after `position` on (earlier may repeat)."""
@@ -136,8 +153,12 @@ class Subscription(Protocol):
 class Transport(Protocol):
     """A way to carry events: Kafka, or the log itself."""
 
-    def publisher(self) -> Publisher:
-        """Open a publisher for the current generation."""
+    @property
+    def carrier(self) -> Carrier:
+        """Which of the two; a generation belongs to one carrier."""
 
-    def subscribe(self, group: str, *, channels: Sequence[Channel]) -> Subscription:
-        """Join a consumer group on the given channels of the current generation."""
+    def publisher(self, generation: Generation) -> Publisher:
+        """Open a publisher, creating what the generation needs; raise TransportUnavailable."""
+
+    def subscribe(self, group: str, *, generation: Generation, channels: Sequence[Channel]) -> Subscription:
+        """Join a consumer group on the given channels of a generation."""

@@ -35,27 +35,33 @@ create table transport.relay_partition (
 ) with (fillfactor = 50);
 comment on column transport.relay_partition.position is 'last position published to this partition; start - 1 before the first';
 
--- The only way a generation begins: all rows at start - 1, in the caller's transaction.
+-- The only way a generation begins: after the last event of the log, with all its rows, in the caller's transaction.
+-- It holds the head lock, so whoever sees an event of the new generation also sees the generation: no consumer and no
+-- relay of the old one reads past its end.
 create function transport.begin_generation(
-    new_partitions integer, new_start bigint, new_ordered_types text[], new_carrier text, new_reason text
-) returns integer language plpgsql as $$
+    _partitions integer, _ordered_types text[], _carrier text, _reason text
+) returns integer
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
 declare
-    begun integer;
+    _start bigint;
+    _begun integer;
 begin
-    lock table transport.generation in share row exclusive mode;
-    select coalesce(max(generation), 0) + 1 into begun from transport.generation;
+    select head.position + 1 into strict _start from log.head for update;
+    select coalesce(max(generation.generation), 0) + 1 into _begun from transport.generation;
     insert into transport.generation (generation, partitions, start_position, ordered_types, carrier, reason)
-        values (begun, new_partitions, new_start, new_ordered_types, new_carrier, new_reason);
-    insert into transport.relay (generation, position) values (begun, new_start - 1);
+        values (_begun, _partitions, _start, _ordered_types, _carrier, _reason);
+    insert into transport.relay (generation, position) values (_begun, _start - 1);
     insert into transport.relay_partition (generation, channel, partition, position)
-        select begun, 'events', numbered, new_start - 1 from generate_series(0, new_partitions - 1) as numbered
+        select _begun, 'events', numbered, _start - 1 from generate_series(0, _partitions - 1) as numbered
         union all
-        select begun, 'ordered', 0, new_start - 1;
-    return begun;
+        select _begun, 'ordered', 0, _start - 1;
+    return _begun;
 end
 $$;
 
-select transport.begin_generation(12, 1, null, null, 'first');
+select transport.begin_generation(12, null, null, 'first');
 
 create schema if not exists runtime;
 
@@ -72,8 +78,8 @@ grant usage on schema transport, runtime
     to counterfoil_relay, counterfoil_projector, counterfoil_writer, counterfoil_reader;
 grant select on transport.generation, transport.relay, transport.relay_partition, runtime.lease
     to counterfoil_relay, counterfoil_projector, counterfoil_writer, counterfoil_reader;
-grant insert, update on transport.generation, transport.relay, transport.relay_partition to counterfoil_relay;
+grant update on transport.generation, transport.relay, transport.relay_partition to counterfoil_relay;
 grant insert, update on runtime.lease to counterfoil_relay, counterfoil_projector, counterfoil_writer;
 
-revoke execute on function transport.begin_generation(integer, bigint, text[], text, text) from public;
-grant execute on function transport.begin_generation(integer, bigint, text[], text, text) to counterfoil_relay;
+revoke execute on function transport.begin_generation(integer, text[], text, text) from public;
+grant execute on function transport.begin_generation(integer, text[], text, text) to counterfoil_relay;
