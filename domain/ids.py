@@ -1,7 +1,7 @@
 """Identifiers: what a client may call its products, orders, customers and credit notes.
 
-Ids are the client's own text, so they are kept exactly as given (case matters). Only their alphabet is narrow: it
-leaves `-` after the category and `~` between joined parts unambiguous in stream names and keys.
+Ids are the client's own text, so they are kept exactly as given (case matters). Only their alphabet is
+narrow: it leaves `-` after the category and `~` between joined parts unambiguous in stream names and keys.
 """
 
 import re

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 
 @dataclass(kw_only=True, eq=False)
-class Rejection(Exception):  # noqa: N818 - a refusal is not an error
+class Rejection(Exception):
     """A business refusal; `str()` is a sentence for people, `code` and `facts()` are for programs."""
 
     code: ClassVar[str] = "rejection"

@@ -1,8 +1,8 @@
 """The facts of ordering: the only part of it that other packages may rely on.
 
 Whoever folds these sees one fact and one row, so the later facts of an order repeat what a fold needs of the
-earlier ones. `units` are pieces, `total` is in minor units of `currency`; `codes` are sorted by sku, one entry per
-code.
+earlier ones. `units` are pieces, `total` is in minor units of `currency`; `codes` are sorted by sku, with one
+entry per code.
 """
 
 from typing import Literal

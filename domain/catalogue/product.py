@@ -1,0 +1,136 @@
+"""A product: what may be sold under one code, and its list price.
+
+Refusals of the catalogue:
+
+Conflict      SkuTaken
+Unknown       ProductUnknown
+Unacceptable  PriceWithoutCurrency
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain.catalogue.events import PriceChanged, ProductCreated
+from domain.event import Event
+from domain.ids import Sku
+from domain.moment import in_utc
+from domain.money import Currency, UnitPrice, validate_currency, validate_unit_price
+from domain.rejection import Conflict, Unacceptable, Unknown
+
+
+class Product(Struct, frozen=True):
+    """What decisions about a product need. Without a list price, `unit_price` and `currency` are None."""
+
+    sku: Sku
+    title: str
+    stocked: bool
+    unit_price: UnitPrice | None
+    currency: Currency | None
+
+
+@dataclass(kw_only=True, eq=False)
+class SkuTaken(Conflict):
+    """The code belongs to a product already."""
+
+    sku: Sku
+
+    def __str__(self) -> str:
+        return f"The code '{self.sku}' belongs to a product already."
+
+
+@dataclass(kw_only=True, eq=False)
+class ProductUnknown(Unknown):
+    """No product has this code."""
+
+    sku: Sku
+
+    def __str__(self) -> str:
+        return f"No product has the code '{self.sku}'."
+
+
+@dataclass(kw_only=True, eq=False)
+class PriceWithoutCurrency(Unacceptable):
+    """A list price and its currency are given together or not at all."""
+
+    sku: Sku
+
+    def __str__(self) -> str:
+        return f"The list price of '{self.sku}' needs both an amount and a currency, or neither."
+
+
+def stream(sku: Sku) -> str:
+    """The stream that holds the facts of one product."""
+    return f"product-{sku}"
+
+
+def evolve(product: Product | None, event: Event) -> Product:
+    """Return the product as it is after `event`."""
+    match event:
+        case ProductCreated():
+            return Product(event.sku, event.title, event.stocked, event.unit_price, event.currency)
+        case PriceChanged():
+            assert product is not None, "a price before its product"
+            return replace(product, unit_price=event.unit_price, currency=event.currency)
+    raise AssertionError(f"{type(event).__name__} is no fact of a product")
+
+
+def create(
+    product: Product | None,
+    *,
+    sku: Sku,
+    title: str,
+    stocked: bool,
+    unit_price: UnitPrice | None,
+    currency: Currency | None,
+    now: datetime,
+) -> list[Event]:
+    """Offer something under a code that is free.
+
+    Raises:
+        SkuTaken: there is a product with this code.
+        PriceWithoutCurrency: only one of list price and currency is given.
+        MalformedUnitPrice: the price is not decimal text.
+        UnknownCurrency: the code names no currency.
+    """
+    if product is not None:
+        raise SkuTaken(sku=sku)
+    if (unit_price is None) is not (currency is None):
+        raise PriceWithoutCurrency(sku=sku)
+    return [
+        ProductCreated(
+            sku=sku,
+            title=title,
+            stocked=stocked,
+            unit_price=None if unit_price is None else validate_unit_price(unit_price),
+            currency=None if currency is None else validate_currency(currency),
+            created_at=in_utc(now),
+        )
+    ]
+
+
+def change_price(
+    product: Product | None, *, sku: Sku, unit_price: UnitPrice, currency: Currency, now: datetime
+) -> list[Event]:
+    """Give a product another list price; the price it has already changes nothing.
+
+    Raises:
+        ProductUnknown: there is no such product.
+        MalformedUnitPrice: the price is not decimal text.
+        UnknownCurrency: the code names no currency.
+    """
+    if product is None:
+        raise ProductUnknown(sku=sku)
+    if (product.unit_price, product.currency) == (unit_price, currency):
+        return []
+    return [
+        PriceChanged(
+            sku=sku,
+            unit_price=validate_unit_price(unit_price),
+            currency=validate_currency(currency),
+            previous=product.unit_price if product.currency == currency else None,
+            changed_at=in_utc(now),
+        )
+    ]

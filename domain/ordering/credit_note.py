@@ -1,0 +1,88 @@
+"""A credit note: money given back for pieces that came back. It is issued once and never changes.
+
+Refusals:
+
+Conflict  CreditNoteIdTaken
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from msgspec import Struct
+
+from domain.event import Event
+from domain.ids import CreditNoteId, CustomerId, OrderId
+from domain.moment import in_utc
+from domain.money import Currency, Minor
+from domain.ordering.events import CreditLine, CreditNoteIssued
+from domain.ordering.lines import LineRequest, grand_total, per_code, priced
+from domain.rejection import Conflict
+
+
+class CreditNote(Struct, frozen=True):
+    """All there is to know once it is issued."""
+
+    credit_note_id: CreditNoteId
+    currency: Currency
+    total: Minor
+
+
+@dataclass(kw_only=True, eq=False)
+class CreditNoteIdTaken(Conflict):
+    """The id belongs to a credit note already."""
+
+    credit_note_id: CreditNoteId
+
+    def __str__(self) -> str:
+        return f"There is a credit note '{self.credit_note_id}' already."
+
+
+def stream(credit_note_id: CreditNoteId) -> str:
+    """The stream that holds one credit note."""
+    return f"credit_note-{credit_note_id}"
+
+
+def evolve(_note: CreditNote | None, event: Event) -> CreditNote:
+    """Return the credit note as it is after `event`."""
+    match event:
+        case CreditNoteIssued():
+            return CreditNote(event.credit_note_id, event.currency, event.total)
+    raise AssertionError(f"{type(event).__name__} is no fact of a credit note")
+
+
+def issue(
+    note: CreditNote | None,
+    *,
+    credit_note_id: CreditNoteId,
+    order_id: OrderId | None,
+    customer_id: CustomerId | None,
+    issued_at: datetime,
+    country: str,
+    currency: Currency,
+    lines: Sequence[LineRequest],
+) -> list[Event]:
+    """Give money back for the lines, at the prices given.
+
+    Raises:
+        CreditNoteIdTaken: there is a credit note with this id.
+        LineCountOutOfRange, QuantityOutOfRange, MalformedUnitPrice, UnknownCurrency, AmountTooLarge: the
+            lines cannot be credited as they stand.
+    """
+    if note is not None:
+        raise CreditNoteIdTaken(credit_note_id=credit_note_id)
+    credited = priced(lines, line=CreditLine, currency=currency)
+    return [
+        CreditNoteIssued(
+            credit_note_id=credit_note_id,
+            order_id=order_id,
+            customer_id=customer_id,
+            issued_at=in_utc(issued_at),
+            country=country,
+            currency=currency,
+            lines=credited,
+            codes=per_code(credited),
+            units=sum(line.quantity for line in credited),
+            total=grand_total(credited, currency=currency),
+        )
+    ]

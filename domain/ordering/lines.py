@@ -1,0 +1,87 @@
+"""Lines of orders and credit notes: what was asked for, priced, and summed per code.
+
+Unacceptable  LineCountOutOfRange
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Final, TypeVar
+
+from msgspec import Struct
+
+from domain.ids import Sku
+from domain.money import Currency, Minor, UnitPrice, line_total, within_limit
+from domain.ordering.events import CodeTotal, CreditLine, OrderLine
+from domain.quantity import validate_quantity
+from domain.rejection import Unacceptable
+
+LINES_MAX: Final = 2_000
+"""Lines in one order or credit note."""
+
+L = TypeVar("L", OrderLine, CreditLine)
+
+
+class LineRequest(Struct, frozen=True, kw_only=True):
+    """One line as asked for. `stocked` is what the catalogue says of the code."""
+
+    sku: Sku
+    quantity: int
+    unit_price: UnitPrice
+    stocked: bool
+
+
+@dataclass(kw_only=True, eq=False)
+class LineCountOutOfRange(Unacceptable):
+    """There is no line, or there are more than one document may carry."""
+
+    lines: int
+    limit: int = LINES_MAX
+
+    def __str__(self) -> str:
+        return f"Between 1 and {self.limit} lines are needed, and {self.lines} were given."
+
+
+def priced(requests: Sequence[LineRequest], *, line: type[L], currency: Currency) -> tuple[L, ...]:
+    """Number the lines from 1 in the order given and price each. Repeated codes stay separate lines.
+
+    Raises:
+        LineCountOutOfRange: there are none, or more than `LINES_MAX`.
+        QuantityOutOfRange, MalformedUnitPrice, UnknownCurrency: a line cannot be priced.
+    """
+    if not 1 <= len(requests) <= LINES_MAX:
+        raise LineCountOutOfRange(lines=len(requests))
+    return tuple(
+        line(
+            line_id=ordinal,
+            sku=request.sku,
+            quantity=validate_quantity(request.quantity),
+            unit_price=request.unit_price,
+            total=line_total(request.quantity, unit_price=request.unit_price, currency=currency),
+            stocked=request.stocked,
+        )
+        for ordinal, request in enumerate(requests, start=1)
+    )
+
+
+def grand_total(lines: Iterable[OrderLine | CreditLine], *, currency: Currency) -> Minor:
+    """Sum of the rounded line totals.
+
+    Raises:
+        AmountTooLarge: one document may not carry that much.
+    """
+    return within_limit(sum(line.total for line in lines), currency=currency)
+
+
+def per_code(lines: Iterable[OrderLine | CreditLine]) -> tuple[CodeTotal, ...]:
+    """Take the lines of each code together, sorted by code."""
+    totals: dict[Sku, CodeTotal] = {}
+    for line in lines:
+        so_far = totals.get(line.sku)
+        totals[line.sku] = CodeTotal(
+            sku=line.sku,
+            units=line.quantity if so_far is None else so_far.units + line.quantity,
+            total=line.total if so_far is None else Minor(so_far.total + line.total),
+            stocked=line.stocked,
+        )
+    return tuple(sorted(totals.values(), key=attrgetter("sku")))

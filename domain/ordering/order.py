@@ -1,0 +1,333 @@
+"""An order: placed, confirmed or rejected by what stock allows, shipped; cancelled at any time before that.
+
+        ┌─▶ rejected
+placed ─┼─▶ confirmed ─┬─▶ shipped
+        └──────────────┴─▶ cancelled
+
+Asking again for what already holds decides nothing. Refusals:
+
+Conflict  OrderIdTaken, AlreadyConfirmed, AlreadyRejected, AlreadyShipped, AlreadyCancelled, NotConfirmed
+Unknown   OrderUnknown
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain.event import Event
+from domain.ids import CustomerId, OrderId
+from domain.moment import in_utc
+from domain.money import Currency, Minor
+from domain.ordering.events import (
+    CancellationReason,
+    CodeTotal,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderLine,
+    OrderPlaced,
+    OrderRejected,
+    OrderShipped,
+    ShippedCode,
+    Shortage,
+)
+from domain.ordering.lines import LineRequest, grand_total, per_code, priced
+from domain.rejection import Conflict, Unknown
+
+
+class Status(StrEnum):
+    """Where an order stands."""
+
+    PLACED = "placed"
+    CONFIRMED = "confirmed"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+    SHIPPED = "shipped"
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """What decisions need and later facts repeat. `lines` counts lines, `units` pieces."""
+
+    order_id: OrderId
+    status: Status
+    customer_id: CustomerId | None
+    placed_at: datetime
+    country: str
+    currency: Currency
+    lines: int
+    codes: tuple[CodeTotal, ...]
+    units: int
+    total: Minor
+    shipped_at: datetime | None = None
+
+
+@dataclass(kw_only=True, eq=False)
+class OrderUnknown(Unknown):
+    """No order has this id."""
+
+    order_id: OrderId
+
+    def __str__(self) -> str:
+        return f"There is no order '{self.order_id}'."
+
+
+@dataclass(kw_only=True, eq=False)
+class OrderIdTaken(Conflict):
+    """The id belongs to an order already."""
+
+    order_id: OrderId
+
+    def __str__(self) -> str:
+        return f"There is an order '{self.order_id}' already."
+
+
+@dataclass(kw_only=True, eq=False)
+class AlreadyConfirmed(Conflict):
+    """Its stock is reserved; it cannot be rejected any more, only cancelled."""
+
+    order_id: OrderId
+    status: Status
+
+    def __str__(self) -> str:
+        return f"Order '{self.order_id}' is confirmed already."
+
+
+@dataclass(kw_only=True, eq=False)
+class AlreadyRejected(Conflict):
+    """Stock did not suffice; nothing is left to confirm or cancel."""
+
+    order_id: OrderId
+    status: Status = Status.REJECTED
+
+    def __str__(self) -> str:
+        return f"Order '{self.order_id}' was rejected for want of stock."
+
+
+@dataclass(kw_only=True, eq=False)
+class AlreadyCancelled(Conflict):
+    """It was called off before stock was looked at."""
+
+    order_id: OrderId
+    status: Status = Status.CANCELLED
+
+    def __str__(self) -> str:
+        return f"Order '{self.order_id}' is cancelled."
+
+
+@dataclass(kw_only=True, eq=False)
+class AlreadyShipped(Conflict):
+    """The parcel has left; the way back is a credit note."""
+
+    order_id: OrderId
+    shipped_at: datetime | None
+    status: Status = Status.SHIPPED
+
+    def __str__(self) -> str:
+        return f"Order '{self.order_id}' has been shipped; what comes back is credited."
+
+
+@dataclass(kw_only=True, eq=False)
+class NotConfirmed(Conflict):
+    """Only a confirmed order is shipped."""
+
+    order_id: OrderId
+    status: Status
+
+    def __str__(self) -> str:
+        return f"Order '{self.order_id}' is {self.status}; only a confirmed order is shipped."
+
+
+def stream(order_id: OrderId) -> str:
+    """The stream that holds the facts of one order."""
+    return f"order-{order_id}"
+
+
+def evolve(order: Order | None, event: Event) -> Order:
+    """Return the order as it is after `event`."""
+    if isinstance(event, OrderPlaced):
+        return _placed(event)
+    assert order is not None, "a fact about an order before it was placed"
+    match event:
+        case OrderConfirmed():
+            return replace(order, status=Status.CONFIRMED)
+        case OrderShipped():
+            return replace(order, status=Status.SHIPPED, shipped_at=event.shipped_at)
+        case OrderCancelled():
+            return replace(order, status=Status.CANCELLED)
+        case OrderRejected():
+            return replace(order, status=Status.REJECTED)
+    raise AssertionError(f"{type(event).__name__} is no fact of an order")
+
+
+def _placed(event: OrderPlaced) -> Order:
+    return Order(
+        order_id=event.order_id,
+        status=Status.PLACED,
+        customer_id=event.customer_id,
+        placed_at=event.placed_at,
+        country=event.country,
+        currency=event.currency,
+        lines=len(event.lines),
+        codes=per_code(event.lines),
+        units=sum(line.quantity for line in event.lines),
+        total=event.total,
+    )
+
+
+def place(
+    order: Order | None,
+    *,
+    order_id: OrderId,
+    customer_id: CustomerId | None,
+    placed_at: datetime,
+    country: str,
+    currency: Currency,
+    lines: Sequence[LineRequest],
+) -> list[Event]:
+    """Order the lines, at the prices given.
+
+    Raises:
+        OrderIdTaken: there is an order with this id.
+        LineCountOutOfRange, QuantityOutOfRange, MalformedUnitPrice, UnknownCurrency, AmountTooLarge: the
+            lines cannot be ordered as they stand.
+    """
+    if order is not None:
+        raise OrderIdTaken(order_id=order_id)
+    ordered = priced(lines, line=OrderLine, currency=currency)
+    return [
+        OrderPlaced(
+            order_id=order_id,
+            customer_id=customer_id,
+            placed_at=in_utc(placed_at),
+            country=country,
+            currency=currency,
+            lines=ordered,
+            total=grand_total(ordered, currency=currency),
+        )
+    ]
+
+
+def confirm(order: Order | None, *, order_id: OrderId, now: datetime) -> list[Event]:
+    """Make the order a sale: its stock is reserved in the same append.
+
+    Raises:
+        OrderUnknown, AlreadyRejected, AlreadyCancelled: there is nothing to confirm (any more).
+    """
+    order = _known(order, order_id=order_id)
+    match order.status:
+        case Status.PLACED:
+            return [_confirmed(order, now=now)]
+        case Status.CONFIRMED | Status.SHIPPED:
+            return []
+        case Status.REJECTED:
+            raise AlreadyRejected(order_id=order_id)
+        case Status.CANCELLED:
+            raise AlreadyCancelled(order_id=order_id)
+    assert_never(order.status)
+
+
+def reject(
+    order: Order | None, *, order_id: OrderId, missing: Sequence[Shortage], now: datetime
+) -> list[Event]:
+    """Turn the order down for want of stock, naming every code that is short.
+
+    Raises:
+        OrderUnknown, AlreadyConfirmed, AlreadyCancelled: there is nothing to reject (any more).
+    """
+    order = _known(order, order_id=order_id)
+    match order.status:
+        case Status.PLACED:
+            return [OrderRejected(order_id=order_id, missing=tuple(missing), rejected_at=in_utc(now))]
+        case Status.REJECTED:
+            return []
+        case Status.CONFIRMED | Status.SHIPPED:
+            raise AlreadyConfirmed(order_id=order_id, status=order.status)
+        case Status.CANCELLED:
+            raise AlreadyCancelled(order_id=order_id)
+    assert_never(order.status)
+
+
+def cancel(
+    order: Order | None, *, order_id: OrderId, reason: CancellationReason, now: datetime
+) -> list[Event]:
+    """Call off an order that has not been shipped.
+
+    Raises:
+        OrderUnknown: there is no such order.
+        AlreadyShipped: the parcel has left; the way back is a credit note.
+        AlreadyRejected: there is nothing left to call off.
+    """
+    order = _known(order, order_id=order_id)
+    match order.status:
+        case Status.PLACED | Status.CONFIRMED:
+            return [_cancelled(order, reason=reason, now=now)]
+        case Status.CANCELLED:
+            return []
+        case Status.SHIPPED:
+            raise AlreadyShipped(order_id=order_id, shipped_at=order.shipped_at)
+        case Status.REJECTED:
+            raise AlreadyRejected(order_id=order_id)
+    assert_never(order.status)
+
+
+def ship(order: Order | None, *, order_id: OrderId, now: datetime) -> list[Event]:
+    """Send a confirmed order off.
+
+    Raises:
+        OrderUnknown: there is no such order.
+        NotConfirmed: it is not confirmed, or no longer.
+    """
+    order = _known(order, order_id=order_id)
+    match order.status:
+        case Status.CONFIRMED:
+            codes = tuple(
+                ShippedCode(sku=code.sku, quantity=code.units) for code in order.codes if code.stocked
+            )
+            return [OrderShipped(order_id=order_id, codes=codes, shipped_at=in_utc(now))]
+        case Status.SHIPPED:
+            return []
+        case Status.PLACED | Status.REJECTED | Status.CANCELLED:
+            raise NotConfirmed(order_id=order_id, status=order.status)
+    assert_never(order.status)
+
+
+def _known(order: Order | None, *, order_id: OrderId) -> Order:
+    if order is None:
+        raise OrderUnknown(order_id=order_id)
+    return order
+
+
+def _confirmed(order: Order, *, now: datetime) -> OrderConfirmed:
+    return OrderConfirmed(
+        order_id=order.order_id,
+        customer_id=order.customer_id,
+        placed_at=order.placed_at,
+        country=order.country,
+        currency=order.currency,
+        lines=order.lines,
+        codes=order.codes,
+        units=order.units,
+        total=order.total,
+        confirmed_at=in_utc(now),
+    )
+
+
+def _cancelled(order: Order, *, reason: CancellationReason, now: datetime) -> OrderCancelled:
+    return OrderCancelled(
+        order_id=order.order_id,
+        reason=reason,
+        was_confirmed=order.status is Status.CONFIRMED,
+        customer_id=order.customer_id,
+        placed_at=order.placed_at,
+        country=order.country,
+        currency=order.currency,
+        lines=order.lines,
+        codes=order.codes,
+        units=order.units,
+        total=order.total,
+        cancelled_at=in_utc(now),
+    )
