@@ -2,7 +2,7 @@
 
 A cursor is URL-safe base64 of a format byte, a digest and the msgpack array of the last row's sort key. The
 digest covers the list's scope (route and filters) too, so a damaged cursor, or one of another list, is
-recognised. It guards against mistakes, not malice: a cursor can only name a place in a list that its holder may
+recognised. It guards against mistakes, not malice: a cursor can only name a place in a list its holder may
 read anyway.
 """
 
