@@ -1,0 +1,223 @@
+"""The shop as an HTTP client sees it: commands in batches to the command API, questions to the query API.
+
+Refused connections, lost answers, 429 and 5xx are asked again with the same keys, so a restart of either API in
+the middle costs time and nothing else.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Self, TypeVar
+
+import httpx
+import msgspec
+
+from counterfoil.importing.errors import ShopUnreachable, UnexpectedAnswer
+
+BATCH_COMMANDS_MAX = 500  # what POST /commands takes
+PATIENCE_S = 300.0  # without any progress; a restarted database or broker is back long before
+PAUSE_MIN_S = 0.1
+PAUSE_MAX_S = 2.0
+RETRY_AFTER_MAX_S = 15.0
+ANSWER_TIMEOUT_S = 60.0
+CONNECT_TIMEOUT_S = 5.0
+SERVER_FAULTS_MAX = 20  # answers 500 in a row to one request before it is called a defect
+
+_WAIT_AND_REPEAT = frozenset({429, 502, 503, 504})
+
+Answer = TypeVar("Answer")
+
+
+class Command(NamedTuple):
+    """One command of a batch, with the rows of the file it came from."""
+
+    key: str
+    command: str
+    body: Mapping[str, object]
+    rows: tuple[int, ...]
+    target: str | None = None
+    exists_is_fine: bool = False  # the shop may already have it from another file
+
+
+class Verdict(NamedTuple):
+    """What the shop said to one command."""
+
+    status: int
+    problem: str  # the last part of the problem's type URI; empty when accepted
+    reason: str
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the command took effect, now or the first time it was sent."""
+        return 200 <= self.status < 300
+
+
+class _Problem(msgspec.Struct):
+    type: str = ""
+    title: str = ""
+    detail: str = ""
+
+
+class _Result(msgspec.Struct):
+    """One entry of "results": a status beside either the route's own body or a problem."""
+
+    status: int
+    type: str = ""
+    title: str = ""
+    detail: str = ""
+    problem: _Problem | None = None
+
+
+class _Results(msgspec.Struct):
+    results: list[_Result]
+
+
+class Shop:
+    """Both APIs of one shop. Safe to share between threads; close it when done."""
+
+    def __init__(self, command_url: str, query_url: str, *, patience_s: float = PATIENCE_S) -> None:
+        self._command_url = command_url.rstrip("/")
+        self._query_url = query_url.rstrip("/")
+        self._patience_s = patience_s
+        self._given_up = threading.Event()
+        timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        self._http = httpx.Client(timeout=timeout, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def give_up(self) -> None:
+        """End every wait of other threads at once; the next try of each raises ShopUnreachable."""
+        self._given_up.set()
+
+    def send(self, commands: Sequence[Command]) -> list[Verdict]:
+        """Send up to 500 commands and return one verdict each, none of them "try again".
+
+        Raises:
+            ShopUnreachable: no progress within the patience; any of the commands may have taken effect.
+            UnexpectedAnswer: the answer is not one of the batch route.
+        """
+        verdicts: dict[int, Verdict] = {}
+        waiting = list(range(len(commands)))
+        patience = _Patience(self._patience_s, self._given_up)
+        while waiting:
+            answered = self._post_batch([commands[index] for index in waiting], patience)
+            settled = {
+                index: verdict
+                for index, verdict in zip(waiting, answered, strict=True)
+                if verdict.status not in _WAIT_AND_REPEAT
+            }
+            verdicts |= settled
+            waiting = [index for index in waiting if index not in settled]
+            if settled:
+                patience.renew()
+            if waiting:
+                patience.pause(answered[-1].reason or "the shop is busy")
+        return [verdicts[index] for index in range(len(commands))]
+
+    def ask(self, path: str, answer: type[Answer], **query: str | int) -> Answer:
+        """GET a resource of the query API.
+
+        Raises:
+            ShopUnreachable: no answer within the patience.
+            UnexpectedAnswer: a refusal, or a body of another shape.
+        """
+        request = self._http.build_request("GET", f"{self._query_url}{path}", params=query)
+        response = self._ask_until_answered(request, _Patience(self._patience_s, self._given_up))
+        if response.status_code != 200:
+            raise UnexpectedAnswer(
+                f"GET {request.url} answered {response.status_code}: {response.text[:300]}"
+            )
+        return _decoded(response, answer)
+
+    def _post_batch(self, commands: Sequence[Command], patience: "_Patience") -> list[Verdict]:
+        body = {"commands": [_entry(command) for command in commands]}
+        request = self._http.build_request(
+            "POST",
+            f"{self._command_url}/commands",
+            content=msgspec.json.encode(body),
+            headers={"content-type": "application/json"},
+        )
+        response = self._ask_until_answered(request, patience)
+        if response.status_code != 200:
+            raise UnexpectedAnswer(
+                f"POST {request.url} answered {response.status_code}: {response.text[:300]}"
+            )
+        results = _decoded(response, _Results).results
+        if len(results) != len(commands):
+            raise UnexpectedAnswer(f"POST {request.url}: {len(commands)} commands, {len(results)} results")
+        return [_verdict(result) for result in results]
+
+    def _ask_until_answered(self, request: httpx.Request, patience: "_Patience") -> httpx.Response:
+        faults = 0
+        while True:
+            try:
+                response = self._http.send(request)
+            except httpx.TransportError as error:
+                patience.pause(
+                    f"{request.url.host}:{request.url.port} does not answer ({type(error).__name__} {error})"
+                )
+                continue
+            if response.status_code == 500 and faults < SERVER_FAULTS_MAX:
+                faults += 1
+            elif response.status_code not in _WAIT_AND_REPEAT:
+                return response
+            patience.pause(_reason(response), after_s=_retry_after_s(response))
+
+
+class _Patience:
+    """How long one request may still be repeated, and how long to wait before the next try."""
+
+    def __init__(self, limit_s: float, given_up: threading.Event) -> None:
+        self._limit_s = limit_s
+        self._given_up = given_up
+        self.renew()
+
+    def renew(self) -> None:
+        self._deadline = time.monotonic() + self._limit_s
+        self._pause_s = PAUSE_MIN_S
+
+    def pause(self, reason: str, *, after_s: float | None = None) -> None:
+        if time.monotonic() >= self._deadline:
+            raise ShopUnreachable(f"no progress for {self._limit_s:.0f} s: {reason}")
+        wait_s = self._pause_s if after_s is None else min(after_s, RETRY_AFTER_MAX_S)
+        if self._given_up.wait(wait_s * random.uniform(0.75, 1.25)):
+            raise ShopUnreachable(f"given up: {reason}")
+        self._pause_s = min(self._pause_s * 2, PAUSE_MAX_S)
+
+
+def _entry(command: Command) -> dict[str, object]:
+    entry: dict[str, object] = {"key": command.key, "command": command.command, "body": command.body}
+    if command.target is not None:
+        entry["target"] = command.target
+    return entry
+
+
+def _verdict(result: _Result) -> Verdict:
+    problem = result.problem or result
+    reason = ": ".join(part for part in (problem.title, problem.detail) if part)
+    return Verdict(result.status, problem.type.rstrip("/").rpartition("/")[2], reason)
+
+
+def _decoded(response: httpx.Response, answer: type[Answer]) -> Answer:
+    try:
+        return msgspec.json.decode(response.content, type=answer)
+    except msgspec.MsgspecError as error:
+        raise UnexpectedAnswer(f"{response.url} answered something else than expected: {error}") from error
+
+
+def _reason(response: httpx.Response) -> str:
+    try:
+        problem: Any = msgspec.json.decode(response.content, type=_Problem)
+    except msgspec.MsgspecError:
+        return f"{response.url} answered {response.status_code}"
+    return f"{response.url} answered {response.status_code}: {problem.title or problem.detail}"
+
+
+def _retry_after_s(response: httpx.Response) -> float | None:
+    text = response.headers.get("retry-after", "")
+    return float(text) if text.isascii() and text.isdigit() else None
