@@ -1,0 +1,245 @@
+"""Declare a view: a frozen row type, the columns that are its key, and one fold per event.
+
+A fold is a pure function `fold(row | None, event) -> row | None`: None in means that there is no such row
+yet, None out that there is none any longer. Reading, batching, order, duplicates, storage and documents are
+not its business.
+
+    order_details = View(
+        name="order_details", row=OrderDetails, key=("order_id",), shape=1, document="ordering:order"
+    )
+
+    @order_details.on(OrderCancelled)
+    def cancelled(order: OrderDetails, event: OrderCancelled) -> OrderDetails:
+        return structs.replace(order, status="cancelled", cancelled_at=event.cancelled_at)
+
+Indexes beyond the key stand in `views.sql` beside the module of the row type, in sections headed
+`-- view: <name>`, with `{table}` where the table of the build goes:
+`create index on {table} (customer_id, placed_at, order_id);`.
+"""
+
+import enum
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, Generic, Protocol, TypeVar, cast, overload
+
+import msgspec
+
+from domain import event as domain_event
+from domain.event import Event
+from projections import columns
+from projections.columns import Column
+from projections.errors import DeclarationError
+
+_VIEW_NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_DOCUMENT: Final = re.compile(r"[a-z][a-z0-9_]*:[a-z][a-z0-9_]*")
+VIEW_NAME_LENGTH_MAX: Final = 40
+"""Characters; with shape and build the table's name stays within Postgres' 63 bytes."""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """The shape of one row of a view. Its fields become columns, so they have plain types (see `columns`)."""
+
+
+class Kind(enum.Enum):
+    """Who may write the rows of a view.
+
+    KEYED: every row belongs to exactly one partition key, so workers share the partitions.
+    GLOBAL: rows gather many keys (sums by day or customer), so one owner reads the ordered channel.
+    """
+
+    KEYED = "keyed"
+    GLOBAL = "global"
+
+
+KEYED: Final = Kind.KEYED
+GLOBAL: Final = Kind.GLOBAL
+
+Key = tuple[Any, ...]
+"""Values of the key columns, in their order."""
+
+R = TypeVar("R", bound=Row)
+E = TypeVar("E", bound=Event)
+P = TypeVar("P")
+
+
+class Fold(msgspec.Struct, frozen=True):
+    """How one event type changes rows: which ones (`spread`: event -> (key, part)…) and how (`apply`).
+
+    `apply` takes (row | None, event, part); `part` is what `on_each` split the event into, None otherwise.
+    """
+
+    event: type[Event]
+    spread: Callable[[Event], Iterable[tuple[Key, Any]]]
+    apply: Callable[[Any, Event, Any], Row | None]
+
+
+class Attach(Protocol[R, E]):
+    """Decorator that attaches a fold and returns it unchanged."""
+
+    @overload
+    def __call__(self, fold: Callable[[R, E], R | None]) -> Callable[[R, E], R | None]: ...
+    @overload
+    def __call__(self, fold: Callable[[None, E], R | None]) -> Callable[[None, E], R | None]: ...
+
+
+class AttachEach(Protocol[R, E, P]):
+    """Decorator that attaches a fold over the parts of an event and returns it unchanged."""
+
+    @overload
+    def __call__(self, fold: Callable[[R, E, P], R | None]) -> Callable[[R, E, P], R | None]: ...
+    @overload
+    def __call__(self, fold: Callable[[None, E, P], R | None]) -> Callable[[None, E, P], R | None]: ...
+
+
+class View(Generic[R]):
+    """One read model: what it is called, the shape of its rows, and how events become rows.
+
+    `shape` is the version of row type and folds: raise it when either changes. `document` names the resource
+    under which rows are also kept as JSON documents (`<service>:<resource>`), None for SQL only.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        row: type[R],
+        key: Sequence[str],
+        shape: int,
+        kind: Kind = KEYED,
+        document: str | None = None,
+    ) -> None:
+        """Check the declaration.
+
+        Raises:
+            DeclarationError: what is wrong with it, in words.
+        """
+        _check_names(name, document=document, shape=shape)
+        self.name = name
+        self.row = row
+        self.shape = shape
+        self.kind = kind
+        self.document = document
+        self.key = tuple(key)
+        self.columns = columns.of_row(row, view=name)
+        self.key_columns = _key_columns(self.key, self.columns, view=name)
+        self._folds: dict[type[Event], Fold] = {}
+
+    def __repr__(self) -> str:
+        return f"View({self.name}, shape {self.shape})"
+
+    @property
+    def folds(self) -> Mapping[type[Event], Fold]:
+        """The attached folds by event class."""
+        return MappingProxyType(self._folds)
+
+    @property
+    def event_types(self) -> tuple[str, ...]:
+        """Type names of the events that this view folds, sorted."""
+        return tuple(sorted(domain_event.type_name(event) for event in self._folds))
+
+    def key_of(self, row: Row) -> Key:
+        """The key of a row."""
+        return tuple(getattr(row, column) for column in self.key)
+
+    def on(self, event: type[E], *, keys: Callable[[E], Iterable[Key]] | None = None) -> Attach[R, E]:
+        """Attach a fold for an event.
+
+        It is called once for each key tuple that `keys(event)` gives; without `keys` once, for the row whose
+        key is found in the event's fields of the same names.
+
+        Raises:
+            DeclarationError: the event has no such fields, no type name, or a fold already.
+        """
+        self._check_event(event)
+        if keys is None:
+            spread = _spread_by_fields(event, self.key, view=self.name)
+        else:
+            spread = _spread_by_keys(cast("Callable[[Event], Iterable[Key]]", keys))
+
+        def attach(fold: Callable[[Any, Any], Row | None]) -> Callable[[Any, Any], Row | None]:
+            self._attach(Fold(event=event, spread=spread, apply=lambda row, fact, _part: fold(row, fact)))
+            return fold
+
+        return cast("Attach[R, E]", attach)
+
+    def on_each(
+        self, event: type[E], *, parts: Callable[[E], Iterable[tuple[Key, P]]]
+    ) -> AttachEach[R, E, P]:
+        """Attach a fold for parts of an event: called as `fold(row, event, part)` for each (key tuple, part).
+
+        Raises:
+            DeclarationError: the event has no type name, or a fold already.
+        """
+        self._check_event(event)
+
+        def attach(fold: Callable[[Any, Any, Any], Row | None]) -> Callable[[Any, Any, Any], Row | None]:
+            spread = cast("Callable[[Event], Iterable[tuple[Key, Any]]]", parts)
+            self._attach(Fold(event=event, spread=spread, apply=fold))
+            return fold
+
+        return cast("AttachEach[R, E, P]", attach)
+
+    def _check_event(self, event: type[Event]) -> None:
+        if not issubclass(event, Event):
+            raise DeclarationError(f"view {self.name}: {event!r} is not an event class")
+        try:
+            domain_event.type_name(event)
+        except KeyError:
+            raise DeclarationError(
+                f"view {self.name}: {event.__name__} has no type name (@event_type)"
+            ) from None
+        if event in self._folds:
+            raise DeclarationError(f"view {self.name} has a fold for {event.__name__} already")
+
+    def _attach(self, fold: Fold) -> None:
+        self._check_event(fold.event)
+        self._folds[fold.event] = fold
+
+
+def _check_names(name: str, *, document: str | None, shape: int) -> None:
+    if not _VIEW_NAME.fullmatch(name) or len(name) > VIEW_NAME_LENGTH_MAX:
+        raise DeclarationError(
+            f"{name!r} cannot name a view: lower-case words joined by '_',"
+            f" {VIEW_NAME_LENGTH_MAX} characters at most"
+        )
+    if shape < 1:
+        raise DeclarationError(f"view {name}: shape counts from 1, not {shape}")
+    if document is not None and not _DOCUMENT.fullmatch(document):
+        raise DeclarationError(
+            f"view {name}: document {document!r} is not '<service>:<resource>' in lower case"
+        )
+
+
+def _key_columns(key: Sequence[str], of_row: Sequence[Column], *, view: str) -> tuple[Column, ...]:
+    by_name = {column.name: column for column in of_row}
+    if not key:
+        raise DeclarationError(f"view {view}: the key needs at least one column")
+    if len(set(key)) != len(key):
+        raise DeclarationError(f"view {view}: a column stands twice in the key {tuple(key)}")
+    for name in key:
+        if name not in by_name:
+            raise DeclarationError(f"view {view}: key column {name!r} is not a field of the row")
+        if by_name[name].nullable or by_name[name].is_json:
+            raise DeclarationError(f"view {view}: key column {name!r} must be plain and never None")
+    return tuple(by_name[name] for name in key)
+
+
+def _spread_by_fields(
+    event: type[Event], key: tuple[str, ...], *, view: str
+) -> Callable[[Event], Iterable[tuple[Key, Any]]]:
+    known = set(event.__struct_fields__)
+    missing = [name for name in key if name not in known]
+    if missing:
+        raise DeclarationError(
+            f"view {view}: {event.__name__} has no field {', '.join(map(repr, missing))};"
+            " say with keys= which rows it changes"
+        )
+    if len(key) == 1:
+        (only,) = key
+        return lambda fact: (((getattr(fact, only),), None),)
+    return lambda fact: ((tuple(getattr(fact, name) for name in key), None),)
+
+
+def _spread_by_keys(keys: Callable[[Event], Iterable[Key]]) -> Callable[[Event], Iterable[tuple[Key, Any]]]:
+    return lambda fact: [(key, None) for key in keys(fact)]
