@@ -23,7 +23,9 @@ class UnknownEventType(CodecError):
     """No class declares this type name: readers must be deployed before writers of a new type or version."""
 
     def __init__(self, type_name: str) -> None:
-        super().__init__(f"no event is declared as {type_name!r}: deploy readers before writers of a new version")
+        super().__init__(
+            f"no event is declared as {type_name!r}: deploy readers before writers of a new version"
+        )
         self.type_name = type_name
 
 

@@ -1,0 +1,278 @@
+-- Append a batch of requests under the head lock: one verdict each, one call, one transaction.
+--
+-- Arrays of one prefix belong together. `_expected_request`, `_condition_request` and `_tag_event` count from 1 and rise;
+-- `_event_expected` is the number, from 1, of the expectation that names the event's stream, and the events of a request
+-- stand behind those of the requests before it. `_condition_types` holds type names parted by spaces.
+--
+-- verdict: 0 accepted, 1 replayed, 2 fingerprint mismatch, 3 wrong version, 4 condition failed, 5 chain broken.
+-- `place` is the number, within the request, of the expectation (3) or condition (4) that failed, `found` the actual
+-- version or the offending position. `versions` is the version reached by each expectation of the request, in order.
+--
+-- A known key is answered from its outcome. Of the other requests all are assumed to be accepted, and every expectation is
+-- checked at once under that assumption. At the first that fails, those before it are stored, it gets its verdict, and
+-- the rest is assumed again: a batch without conflicts takes one pass, each conflict one more.
+--
+-- Raises CF001 when the caller's epoch is not the head's; then nothing is stored.
+--
+-- The planner knows nothing about the arrays' lengths; the settings below keep every lookup on its index and every join
+-- of arrays a hash join, whatever it would guess.
+create function log.append_batch(
+    _epoch bigint,
+    _key bytea[],
+    _fingerprint bytea[],
+    _chain bigint[],
+    _expected_request int[],
+    _expected_stream text[],
+    _expected_version bigint[],
+    _event_expected int[],
+    _event_type text[],
+    _event_partition_key text[],
+    _event_metadata text[],
+    _event_payload text[],
+    _tag_event int[],
+    _tag text[],
+    _condition_request int[],
+    _condition_tag text[],
+    _condition_types text[],
+    _condition_after bigint[]
+) returns table (verdict int, first_position bigint, last_position bigint, versions bigint[], place int, found bigint)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+    _requests constant int := cardinality(_key);
+    _head log.head%rowtype;
+    _position bigint;
+    _now timestamptz;
+    _verdict int[] := array_fill(null::int, array[_requests]);
+    _first bigint[] := array_fill(null::bigint, array[_requests]);
+    _last bigint[] := array_fill(null::bigint, array[_requests]);
+    _versions text[] := array_fill(null::text, array[_requests]);
+    _place int[] := array_fill(null::int, array[_requests]);
+    _found bigint[] := array_fill(null::bigint, array[_requests]);
+    _row record;
+    _until int; -- the first request that fails in a pass
+    _before bigint[];
+    _reached bigint[];
+    _wrong_version int;
+    _wrong_key int;
+    _wrong_condition int;
+begin
+    select h.* into strict _head from log.head h for update;
+    if _head.epoch <> _epoch then
+        raise exception 'the log is in epoch %, the caller in epoch %', _head.epoch, _epoch using errcode = 'CF001';
+    end if;
+    _position := _head.position;
+    _now := greatest(clock_timestamp(), _head.recorded_at);
+
+    for _row in
+        select k.request, k.fingerprint, (select o from log.outcome o where o.key = k.key) as outcome
+        from unnest(_key, _fingerprint) with ordinality as k (key, fingerprint, request)
+    loop
+        continue when (_row.outcome).key is null;
+        if (_row.outcome).fingerprint <> _row.fingerprint then
+            _verdict[_row.request] := 2;
+            continue;
+        end if;
+        _verdict[_row.request] := 1;
+        _first[_row.request] := (_row.outcome).first_position;
+        _last[_row.request] := (_row.outcome).last_position;
+        _versions[_row.request] := (_row.outcome).versions::text;
+    end loop;
+
+    loop
+        -- A request that was not accepted breaks its chain: the later ones without an outcome are refused.
+        if cardinality(array_remove(_chain, null)) > 0 then
+            for _row in
+                select c.request from (
+                    select k.request, k.verdict,
+                        min(k.request) filter (where k.verdict <> 0) over (partition by k.chain) as broken_at
+                    from unnest(_chain, _verdict) with ordinality as k (chain, verdict, request)
+                    where k.chain is not null
+                ) c
+                where c.verdict is null and c.request > c.broken_at
+            loop
+                _verdict[_row.request] := 5;
+            end loop;
+        end if;
+
+        -- What each expectation of the pending requests would find and leave, were all of them accepted.
+        select
+            array_agg(e.before order by e.expected),
+            array_agg(e.before + e.events order by e.expected),
+            min(e.request) filter (where case e.version
+                when -2 then false
+                when -1 then e.before = 0
+                else e.before <> e.version
+            end)
+        into _before, _reached, _wrong_version
+        from (
+            select p.expected, p.request, p.version, p.events,
+                p.stored + sum(p.events) over (partition by p.stream order by p.expected) - p.events as before
+            from (
+                select x.expected, x.request, x.stream, x.version,
+                    case when _verdict[x.request] is null then coalesce(n.events, 0) else 0 end as events,
+                    case when _verdict[x.request] is null then coalesce((
+                        select s.version from log.event s where s.stream = x.stream order by s.version desc limit 1
+                    ), 0) end as stored
+                from unnest(_expected_request, _expected_stream, _expected_version)
+                    with ordinality as x (request, stream, version, expected)
+                left join (
+                    select u.expected, count(*) as events from unnest(_event_expected) as u (expected) group by u.expected
+                ) n on n.expected = x.expected
+            ) p
+        ) e;
+
+        -- The first pending request whose key an earlier request of this batch, not refused, carries too.
+        select min(k.request) filter (where k.nth > 1 and k.verdict is null) into _wrong_key
+        from (
+            select u.request, u.verdict, row_number() over (partition by u.key order by u.request) as nth
+            from unnest(_key, _verdict) with ordinality as u (key, verdict, request)
+            where u.verdict is null or u.verdict = 0
+        ) k;
+
+        -- The first pending request with a condition that the log, or an earlier request of this batch, fails.
+        _wrong_condition := null;
+        if cardinality(_condition_tag) > 0 then
+            select min(c.request) into _wrong_condition
+            from unnest(_condition_request, _condition_tag, _condition_types, _condition_after)
+                as c (request, tag, types, after)
+            where _verdict[c.request] is null and (
+                exists (
+                    select from log.tag t
+                    where t.tag = c.tag and t.type = any (string_to_array(c.types, ' ')) and t.position > c.after
+                ) or exists (
+                    select from unnest(_tag_event, _tag) as t (event, tag)
+                    where t.tag = c.tag and _event_type[t.event] = any (string_to_array(c.types, ' '))
+                        and _verdict[_expected_request[_event_expected[t.event]]] is null
+                        and _expected_request[_event_expected[t.event]] < c.request
+                )
+            );
+        end if;
+
+        _until := coalesce(least(_wrong_version, _wrong_key, _wrong_condition), _requests + 1);
+
+        insert into log.event
+            (position, version, recorded_at, stream, type, partition_key, leaf, metadata, payload)
+        select _position + e.nth, e.version, _now, e.stream, e.type, e.partition_key,
+            -- RFC 6962: leaf = SHA-256(0x00 ‖ entry). The entry: format 1, epoch, stream, version, type, time in
+            -- microseconds since 1970, SHA-256 of the metadata, SHA-256 of the payload. Integers are 8 bytes and lengths
+            -- 4 bytes, big-endian; texts are UTF-8 behind their length.
+            sha256(
+                '\x0001'::bytea || int8send(_epoch)
+                || int4send(octet_length(e.stream)) || convert_to(e.stream, 'UTF8') || int8send(e.version)
+                || int4send(octet_length(e.type)) || convert_to(e.type, 'UTF8')
+                || int8send((extract(epoch from _now) * 1000000)::bigint)
+                || sha256(convert_to(e.metadata, 'UTF8')) || sha256(convert_to(e.payload, 'UTF8'))
+            ),
+            e.metadata::json, e.payload::json
+        from (
+            select row_number() over (order by v.event) as nth,
+                _before[v.expected] + row_number() over (partition by v.expected order by v.event) as version,
+                x.stream, v.type, v.partition_key, v.metadata, v.payload
+            from unnest(_event_expected, _event_type, _event_partition_key, _event_metadata, _event_payload)
+                with ordinality as v (expected, type, partition_key, metadata, payload, event)
+            join unnest(_expected_request, _expected_stream) with ordinality as x (request, stream, expected)
+                on x.expected = v.expected
+            where x.request < _until and _verdict[x.request] is null
+        ) e;
+
+        if cardinality(_tag) > 0 then
+            insert into log.tag (tag, type, position)
+            select t.tag, e.type, _position + e.nth
+            from (
+                select v.event, v.type, row_number() over (order by v.event) as nth
+                from unnest(_event_expected, _event_type) with ordinality as v (expected, type, event)
+                where _expected_request[v.expected] < _until and _verdict[_expected_request[v.expected]] is null
+            ) e
+            join unnest(_tag_event, _tag) as t (event, tag) on t.event = e.event;
+        end if;
+
+        for _row in
+            select k.request, coalesce(c.events, 0) as events, r.versions
+            from unnest(_verdict) with ordinality as k (verdict, request)
+            left join (
+                select _expected_request[u.expected] as request, count(*) as events
+                from unnest(_event_expected) as u (expected) group by 1
+            ) c on c.request = k.request
+            left join (
+                select x.request, array_agg(_reached[x.expected] order by x.expected)::text as versions
+                from unnest(_expected_request) with ordinality as x (request, expected) group by x.request
+            ) r on r.request = k.request
+            where k.verdict is null and k.request < _until
+            order by k.request
+        loop
+            _verdict[_row.request] := 0;
+            _first[_row.request] := case when _row.events > 0 then _position + 1 else 0 end;
+            _last[_row.request] := case when _row.events > 0 then _position + _row.events else 0 end;
+            _versions[_row.request] := coalesce(_row.versions, '{}');
+            _position := _position + _row.events;
+        end loop;
+
+        exit when _until > _requests;
+
+        if _until = _wrong_key then
+            select k.fingerprint = f.fingerprint as same, k.first_position, k.last_position, k.versions
+            into strict _row
+            from unnest(_key, _fingerprint, _verdict, _first, _last, _versions)
+                as k (key, fingerprint, verdict, first_position, last_position, versions)
+            join unnest(_key[_until:_until], _fingerprint[_until:_until]) as f (key, fingerprint) on f.key = k.key
+            where k.verdict = 0;
+            _verdict[_until] := case when _row.same then 1 else 2 end;
+            if _row.same then
+                _first[_until] := _row.first_position;
+                _last[_until] := _row.last_position;
+                _versions[_until] := _row.versions;
+            end if;
+        elsif _until = _wrong_version then
+            select x.place, _before[x.expected] as actual into strict _row
+            from (
+                select v.expected, v.version, row_number() over (order by v.expected) as place
+                from unnest(_expected_request, _expected_version) with ordinality as v (request, version, expected)
+                where v.request = _until
+            ) x
+            where case x.version when -2 then false when -1 then _before[x.expected] = 0 else _before[x.expected] <> x.version end
+            order by x.place limit 1;
+            _verdict[_until] := 3;
+            _place[_until] := _row.place;
+            _found[_until] := _row.actual;
+        else
+            select x.place, x.position into strict _row
+            from (
+                select row_number() over (order by c.condition) as place, (
+                    select min(t.position) from log.tag t
+                    where t.tag = c.tag and t.type = any (string_to_array(c.types, ' ')) and t.position > c.after
+                ) as position
+                from unnest(_condition_request, _condition_tag, _condition_types, _condition_after)
+                    with ordinality as c (request, tag, types, after, condition)
+                where c.request = _until
+            ) x
+            where x.position is not null
+            order by x.place limit 1;
+            _verdict[_until] := 4;
+            _place[_until] := _row.place;
+            _found[_until] := _row.position;
+        end if;
+    end loop;
+
+    insert into log.outcome (key, fingerprint, first_position, last_position, versions)
+    select k.key, k.fingerprint, k.first_position, k.last_position, k.versions::bigint[]
+    from unnest(_key, _fingerprint, _verdict, _first, _last, _versions)
+        as k (key, fingerprint, verdict, first_position, last_position, versions)
+    where k.verdict = 0;
+
+    update log.head set position = _position, recorded_at = case
+        when _position > _head.position then _now else _head.recorded_at end;
+
+    return query
+    select k.verdict, k.first_position, k.last_position, k.versions::bigint[], k.place, k.found
+    from unnest(_verdict, _first, _last, _versions, _place, _found) with ordinality
+        as k (verdict, first_position, last_position, versions, place, found, request)
+    order by k.request;
+end
+$$;

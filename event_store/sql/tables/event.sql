@@ -1,0 +1,17 @@
+-- The log itself. Positions are gap-free from 1, versions dense per stream. Payload and metadata are `json`, not
+-- `jsonb`: the type keeps the bytes as they were sent, and the leaf is a hash over those bytes.
+create table log.event (
+    position bigint primary key,
+    version bigint not null,
+    recorded_at timestamptz not null,
+    stream text not null,
+    type text not null,
+    partition_key text,
+    leaf bytea not null,
+    metadata json not null,
+    payload json not null,
+    constraint event_stream_version_key unique (stream, version)
+);
+
+-- Events that belong to another stream's partition; null, the rule, costs nothing.
+create index event_partition_key on log.event (partition_key, position) where partition_key is not null;

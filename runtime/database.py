@@ -1,0 +1,87 @@
+"""Connections to Postgres: every session says its role, its name and how long it may wait.
+
+The address is one login; what a session may do is decided by the group role it takes (`set role` at connection), so a
+process holds exactly the rights of its part.
+"""
+
+from typing import Final, Literal
+
+import psycopg
+from psycopg import conninfo
+from psycopg_pool import AsyncConnectionPool
+
+Role = Literal[
+    "counterfoil_owner",
+    "counterfoil_writer",
+    "counterfoil_reader",
+    "counterfoil_relay",
+    "counterfoil_projector",
+]
+
+CONNECT_TIMEOUT_S: Final = 5
+KEEPALIVE_IDLE_S: Final = 10
+USER_TIMEOUT_MS: Final = 15_000
+"""How long sent bytes may stay unacknowledged before the kernel gives a connection up."""
+
+POOL_WAIT_S: Final = 5.0
+POOL_RECONNECT_S: Final = 60.0
+
+
+def address(url: str, *, role: Role | None, name: str, settings: dict[str, str] | None = None) -> str:
+    """A connection string with role, application name, UTC and session settings filled in.
+
+    Args:
+        url: libpq connection string or URI.
+        role: group role that the session takes, None for the login's own rights.
+        name: shown in `pg_stat_activity`.
+        settings: server settings of the session, each value as Postgres writes it (`"5s"`).
+    """
+    chosen = {"timezone": "UTC", **({"role": role} if role else {}), **(settings or {})}
+    given = str(conninfo.conninfo_to_dict(url).get("options") or "")
+    options = " ".join([given, *(f"-c {key}={value}" for key, value in chosen.items())]).strip()
+    return conninfo.make_conninfo(
+        url,
+        options=options,
+        application_name=f"counterfoil {name}",
+        connect_timeout=CONNECT_TIMEOUT_S,
+        keepalives_idle=KEEPALIVE_IDLE_S,
+        tcp_user_timeout=USER_TIMEOUT_MS,
+    )
+
+
+def connect(
+    url: str, *, role: Role | None, name: str, settings: dict[str, str] | None = None
+) -> psycopg.Connection[tuple[object, ...]]:
+    """A connection in autocommit mode; use it as a context manager.
+
+    Raises:
+        psycopg.OperationalError: the server cannot be reached or refuses the login.
+    """
+    return psycopg.Connection.connect(
+        address(url, role=role, name=name, settings=settings), autocommit=True, prepare_threshold=2
+    )
+
+
+async def connect_async(
+    url: str, *, role: Role | None, name: str, settings: dict[str, str] | None = None
+) -> psycopg.AsyncConnection[tuple[object, ...]]:
+    """The same for async callers."""
+    return await psycopg.AsyncConnection.connect(
+        address(url, role=role, name=name, settings=settings), autocommit=True, prepare_threshold=2
+    )
+
+
+def pool(
+    url: str, *, role: Role | None, name: str, size: int, settings: dict[str, str] | None = None
+) -> AsyncConnectionPool[psycopg.AsyncConnection[tuple[object, ...]]]:
+    """A pool of up to `size` async connections in autocommit mode, not yet open: use it as an async context manager."""
+    return AsyncConnectionPool(
+        address(url, role=role, name=name, settings=settings),
+        kwargs={"autocommit": True, "prepare_threshold": 2},
+        min_size=min(2, size),
+        max_size=size,
+        timeout=POOL_WAIT_S,
+        reconnect_timeout=POOL_RECONNECT_S,
+        name=name,
+        open=False,
+    )
