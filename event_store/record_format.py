@@ -1,7 +1,8 @@
-"""How a record looks on Kafka: CloudEvents in binary mode, so that foreign consumers can read it without our code.
+"""How a record looks on Kafka: CloudEvents in binary mode, readable without our code.
 
-The value is the stored payload, byte for byte; the message key is the partition key. Two headers are ours: `cf_link`
-(stream version and prev as big-endian int64, then the 32-byte leaf) and `cf_metadata` (the stored metadata bytes).
+The value is the stored payload, byte for byte; the message key is the partition key. Two headers are ours:
+`cf_link` (stream version and prev as big-endian int64, then the 32-byte leaf) and `cf_metadata` (the stored
+metadata bytes).
 """
 
 import functools

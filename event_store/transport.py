@@ -16,7 +16,7 @@ from typing import Literal, Protocol
 import msgspec
 
 Channel = Literal["events", "ordered"]
-"""`events`: every event, partitioned by key. `ordered`: what global views need, one partition, in log order."""
+"""`events`: every event, partitioned by key. `ordered`: what global views need, one partition, log order."""
 
 EVENTS: Channel = "events"
 ORDERED: Channel = "ordered"

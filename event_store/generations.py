@@ -1,0 +1,189 @@
+"""Generations of the transport: which is current, how far its relay came, and how a new one begins.
+
+A generation begins behind the log's last event of that moment. It is begun when the partition count, the
+carrier or the types of the ordered channel change, and by `fence`, after the log was restored or a standby
+promoted.
+"""
+
+import bisect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, cast
+
+import msgspec
+import psycopg
+
+from event_store.transport import Carrier, Channel, ChannelPartition, Generation
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+_CURRENT: Final = """
+select generation, partitions, start_position, coalesce(ordered_types, '{}'), carrier
+from transport.generation order by generation desc limit 1
+"""
+_NAMED: Final = """
+select generation, partitions, start_position, coalesce(ordered_types, '{}'), carrier
+from transport.generation where generation = %(generation)s
+"""
+_SETTLE: Final = """
+update transport.generation set carrier = %(carrier)s, ordered_types = %(types)s
+where generation = %(generation)s and carrier is null
+"""
+_BEGIN: Final = "select transport.begin_generation(%(partitions)s, %(types)s, %(carrier)s, %(reason)s)"
+_LOCK_NEWEST: Final = (
+    "select generation from transport.generation order by generation desc limit 1 for update"
+)
+_LOCK_HEAD: Final = "select position from log.head for update"
+_RAISE_EPOCH: Final = "update log.head set epoch = epoch + 1 returning epoch, position"
+_NOTE_EPOCH: Final = """
+insert into log.epoch (epoch, first_position, started_at, reason)
+values (%(epoch)s, %(first_position)s, clock_timestamp(), %(reason)s)
+"""
+_EPOCHS: Final = "select first_position, epoch from log.epoch order by epoch"
+_PUBLISHED: Final = """
+select (select max(generation) from transport.generation), relay.position,
+    array_agg(part.channel), array_agg(part.partition), array_agg(part.position)
+from transport.relay join transport.relay_partition part using (generation)
+where relay.generation = %(generation)s
+group by relay.position
+"""
+
+
+class NoGeneration(LookupError):
+    """The database has no such generation: it was never migrated, or the number is wrong."""
+
+
+class Published(msgspec.Struct, frozen=True):
+    """How far the relay of a generation came, in one snapshot.
+
+    Every event up to `position` is acknowledged; `partitions` holds the last position published to each;
+    `newest` is the number of the newest generation, larger than `generation` once this one has ended.
+    """
+
+    generation: int
+    newest: int
+    position: int
+    partitions: dict[ChannelPartition, int]
+
+
+class Epochs(msgspec.Struct, frozen=True):
+    """The epochs of the log by first position, ascending; to be read after the rows they are asked about."""
+
+    first_positions: tuple[int, ...]
+    epochs: tuple[int, ...]
+
+    def at(self, position: int) -> int:
+        """Return the epoch in which a position was written."""
+        # Epochs raised without an event between them share a first position: the last of them wrote the
+        # event.
+        return self.epochs[bisect.bisect_right(self.first_positions, position) - 1]
+
+
+def current_generation(conn: Connection) -> Generation:
+    """Read the newest generation; raise NoGeneration on a database without one."""
+    return _generation(conn.execute(_CURRENT).fetchone())
+
+
+def generation_numbered(conn: Connection, *, generation: int) -> Generation:
+    """Read a generation by its number; raise NoGeneration when there is none."""
+    return _generation(conn.execute(_NAMED, {"generation": generation}).fetchone())
+
+
+def settle(
+    conn: Connection, *, carrier: Carrier, ordered_types: Sequence[str], partitions: int
+) -> Generation:
+    """Make the current generation one with these properties, beginning a new one when it has others.
+
+    The first to settle a generation that nobody settled yet (the one of the migration, or of a fence) only
+    names its carrier and types.
+    """
+    wanted = tuple(sorted(ordered_types))
+    with conn.transaction():
+        conn.execute(_LOCK_NEWEST)
+        current = current_generation(conn)
+        if current.carrier is None and current.partitions == partitions:
+            parameters = {"generation": current.generation, "carrier": carrier, "types": list(wanted)}
+            conn.execute(_SETTLE, parameters)
+        elif (current.carrier, current.ordered_types, current.partitions) != (carrier, wanted, partitions):
+            _begin(conn, partitions=partitions, carrier=carrier, types=wanted, reason="settings changed")
+        return current_generation(conn)
+
+
+def fence(conn: Connection, *, reason: str, empty_documents: Callable[[], None]) -> Generation:
+    """Declare that the log may have lost a tail: new epoch, new generation, empty document cache.
+
+    Mandatory after a restore or a promotion, with writers stopped or not: a writer of the old epoch is
+    refused, a relay of the old generation publishes nothing more. The connection belongs to the owner of the
+    schemas. `empty_documents` runs first: were it to fail after the fence, a cache of the lost history might
+    be believed.
+    """
+    empty_documents()
+    with conn.transaction():
+        conn.execute(_LOCK_HEAD)
+        before = current_generation(conn)
+        row = conn.execute(_RAISE_EPOCH).fetchone()
+        assert row is not None, "log.head always has its one row"
+        epoch, position = cast("tuple[int, int]", row)
+        conn.execute(_NOTE_EPOCH, {"epoch": epoch, "first_position": position + 1, "reason": reason})
+        _begin(
+            conn,
+            partitions=before.partitions,
+            carrier=before.carrier,
+            types=before.ordered_types if before.carrier else None,
+            reason=reason,
+        )
+        return current_generation(conn)
+
+
+def published(conn: Connection, *, generation: int) -> Published:
+    """Read how far a generation's relay came; raise NoGeneration when there is no such generation."""
+    row = conn.execute(_PUBLISHED, {"generation": generation}).fetchone()
+    if row is None:
+        raise NoGeneration(f"generation {generation}")
+    newest, position, channels, partitions, positions = cast(
+        "tuple[int, int, list[Channel], list[int], list[int]]", row
+    )
+    last = dict(zip(zip(channels, partitions, strict=True), positions, strict=True))
+    return Published(generation=generation, newest=newest, position=position, partitions=last)
+
+
+def epochs(conn: Connection) -> Epochs:
+    """Read the log's epochs."""
+    rows = cast("list[tuple[int, int]]", conn.execute(_EPOCHS).fetchall())
+    return Epochs(first_positions=tuple(row[0] for row in rows), epochs=tuple(row[1] for row in rows))
+
+
+def unfinished(
+    positions: Mapping[ChannelPartition, int], *, next_generation: Generation
+) -> list[ChannelPartition]:
+    """Name the partitions of an old generation that must still be read, from the log, to its end.
+
+    Its end is the next start - 1. Only when none is left may a consumer create its rows of the next
+    generation: all of them, at start - 1, in one transaction.
+    """
+    end = next_generation.start_position - 1
+    return sorted(source for source, position in positions.items() if position < end)
+
+
+def _begin(
+    conn: Connection, *, partitions: int, carrier: Carrier | None, types: Sequence[str] | None, reason: str
+) -> None:
+    parameters = {
+        "partitions": partitions,
+        "carrier": carrier,
+        "types": None if types is None else list(types),
+        "reason": reason,
+    }
+    conn.execute(_BEGIN, parameters)
+
+
+def _generation(row: tuple[object, ...] | None) -> Generation:
+    if row is None:
+        raise NoGeneration("the database holds no such generation: is it migrated?")
+    number, partitions, start, types, carrier = cast("tuple[int, int, int, list[str], Carrier | None]", row)
+    return Generation(
+        generation=number,
+        partitions=partitions,
+        start_position=start,
+        ordered_types=tuple(types),
+        carrier=carrier,
+    )
