@@ -1,0 +1,164 @@
+"""What can be set from outside, read once by `main()` and passed down: nothing else reads the environment.
+
+Every setting is the environment variable `COUNTERFOIL_<NAME>`. A variable with that prefix that is not a setting
+is an error, since a typing mistake would otherwise run with the default and nobody would know.
+"""
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Final, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX: Final = "COUNTERFOIL_"
+_MASK: Final = "***"
+_USER_INFO: Final = re.compile(r"(?<=://)([^/@:]*):.*@")
+_PASSWORD_MEMBER: Final = re.compile(r"(password=)('(?:[^'\\]|\\.)*'|[^\s&]+)", re.IGNORECASE)
+
+
+def _cache_home() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "counterfoil"
+
+
+class SettingsError(Exception):
+    """The environment holds an unknown setting or a value that cannot be; the text names the variable."""
+
+
+class Settings(BaseSettings):
+    """All settings with their defaults; immutable. Use `load` where a person reads the error."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True, extra="forbid")
+
+    home: Path = Field(
+        default=Path(".counterfoil"),
+        description="Directory of everything Counterfoil starts or keeps: data, logs, run files.",
+    )
+    cache: Path = Field(
+        default_factory=_cache_home,
+        description="Directory of downloads that may be deleted at any time: Kafka's jars.",
+    )
+
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="Postgres to use instead of starting one: postgresql://user:password@host/db.",
+    )
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="Redis or Valkey to use instead of starting one: redis://:password@host:port/0.",
+    )
+    kafka_bootstrap: str | None = Field(
+        default=None, description="Kafka to use instead of starting one: host:port, several joined by commas."
+    )
+    transport: Literal["local", "kafka"] = Field(
+        default="local", description="What carries events to workers: the log itself (local) or Kafka."
+    )
+
+    postgres_bin: Path | None = Field(
+        default=None,
+        description="Folder with the postgres and initdb programs to start, before wheel and machine.",
+    )
+    redis_server: Path | None = Field(
+        default=None,
+        description="The valkey-server or redis-server program to start, before wheel and machine.",
+    )
+    java: Path | None = Field(
+        default=None, description="The java program (17 or newer) for Kafka, before wheel."
+    )
+    maven_repository: str | None = Field(
+        default=None,
+        description="Maven repository for Kafka's jars instead of the public one; hashes stay the same.",
+    )
+
+    command_api_host: str = Field(default="127.0.0.1", description="Address the command API listens on.")
+    command_api_port: int = Field(default=8080, ge=0, le=65_535, description="TCP port; 0 takes a free one.")
+    query_api_host: str = Field(default="127.0.0.1", description="Address the query API listens on.")
+    query_api_port: int = Field(default=8081, ge=0, le=65_535, description="TCP port; 0 takes a free one.")
+    health_host: str = Field(
+        default="127.0.0.1", description="Address on which workers answer /livez, /readyz and /metrics."
+    )
+    relay_health_port: int = Field(default=8082, ge=0, le=65_535, description="TCP port; 0 takes a free one.")
+    projections_health_port: int = Field(
+        default=8083, ge=0, le=65_535, description="TCP port; 0 takes a free one."
+    )
+    policies_health_port: int = Field(
+        default=8084, ge=0, le=65_535, description="TCP port; 0 takes a free one."
+    )
+
+    database_pool_size: int = Field(
+        default=8,
+        ge=1,
+        le=64,
+        description="Connections to Postgres that one HTTP process may hold for reading.",
+    )
+    drain_s: float = Field(
+        default=8.0,
+        gt=0,
+        le=60,
+        description="Seconds a process may take after SIGTERM to finish what it has begun.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Lowest level that is logged."
+    )
+    log_format: Literal["auto", "console", "json"] = Field(
+        default="auto", description="Log lines for people or for machines; auto: for people on a terminal."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _every_variable_is_known(cls, values: object) -> object:
+        known = {PREFIX + name.upper() for name in cls.model_fields}
+        for variable in sorted(os.environ):
+            if variable.upper().startswith(PREFIX) and variable.upper() not in known:
+                raise ValueError(_unknown(variable, known))
+        return values
+
+    @field_validator("home", "cache", mode="after")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        """Relative to where the process was started, so that a later change of directory changes nothing."""
+        return path.expanduser().absolute()
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment.
+
+        Raises:
+            SettingsError: a variable is unknown or its value cannot be; values are never repeated in the text,
+                since they may hold a password.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            raise SettingsError(
+                "\n".join(_explain(problem["loc"], problem["msg"]) for problem in error.errors())
+            ) from None
+
+    def masked(self) -> dict[str, str | int | float | None]:
+        """Variable → value as it may be shown to anybody: passwords replaced."""
+        return {PREFIX + name.upper(): _shown(getattr(self, name)) for name in type(self).model_fields}
+
+
+def masked_address(address: str) -> str:
+    """The address of a server with its password, if any, replaced: URLs and `key=value` strings."""
+    return _PASSWORD_MEMBER.sub(rf"\1{_MASK}", _USER_INFO.sub(rf"\1:{_MASK}@", address))
+
+
+def _shown(value: object) -> str | int | float | None:
+    if isinstance(value, SecretStr):
+        return masked_address(value.get_secret_value())
+    if value is None or isinstance(value, int | float):
+        return value
+    return masked_address(str(value))
+
+
+def _unknown(variable: str, known: set[str]) -> str:
+    nearest = difflib.get_close_matches(variable.upper(), sorted(known), n=1, cutoff=0.0)
+    return f"{variable} is not a setting; the nearest one is {nearest[0]}"
+
+
+def _explain(location: tuple[int | str, ...], message: str) -> str:
+    text = message.removeprefix("Value error, ")
+    return f"{PREFIX}{str(location[0]).upper()}: {text}" if location else text
