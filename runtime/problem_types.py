@@ -1,0 +1,211 @@
+"""The catalogue of problems: everything an HTTP answer can complain about, with what to do about it.
+
+A slug is for ever: clients branch on it. Each type has a page of its own at `/problems/<slug>`.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from msgspec import Struct
+
+
+class ProblemType(Struct, frozen=True):
+    """One kind of problem: stable slug, HTTP status, title, what it means and what the caller can do."""
+
+    slug: str
+    status: int
+    title: str
+    meaning: str
+    remedy: str
+
+    @property
+    def uri(self) -> str:
+        """The reference that the member `type` of an answer carries."""
+        return f"/problems/{self.slug}"
+
+
+_REQUESTS = (
+    ProblemType(
+        "malformed-json",
+        400,
+        "The body is not JSON",
+        "The body cannot be read as one JSON text in UTF-8: it is cut off, nested too deeply,"
+        " names one member twice, or holds a number or a character that JSON does not have.",
+        "Send one JSON object in UTF-8. The detail names the place.",
+    ),
+    ProblemType(
+        "validation-failed",
+        422,
+        "The request has members that cannot be accepted",
+        "Members are missing, unknown, of another type or out of range. Nothing was done.",
+        "Correct each entry of `errors`: `pointer` is a JSON Pointer into the body, `parameter` names a"
+        " part of the address, `header` a header.",
+    ),
+    ProblemType(
+        "idempotency-key-missing",
+        400,
+        "The header Idempotency-Key is missing",
+        "Every command carries a key of the caller's own, so that repeating it does not do it twice.",
+        "Choose a new key (a UUID, say) per intended effect and send it again with every repetition.",
+    ),
+    ProblemType(
+        "idempotency-key-malformed",
+        400,
+        "The header Idempotency-Key cannot be a key",
+        "A key has 1 to 255 visible ASCII characters.",
+        "Send a key without spaces, control characters or letters outside ASCII.",
+    ),
+    ProblemType(
+        "idempotency-key-reused",
+        422,
+        "The key belongs to another request",
+        "A request with this key was accepted before, and it asked for something else.",
+        "Use a new key for a new request. To repeat the earlier one, send exactly what was sent then.",
+    ),
+    ProblemType(
+        "if-match-malformed",
+        400,
+        "The header If-Match is not one entity tag",
+        'If-Match carries one strong entity tag, such as "3", as an earlier answer gave it in ETag.',
+        "Send the ETag as it came, with its quotes, or leave the header out.",
+    ),
+    ProblemType(
+        "precondition-failed",
+        412,
+        "The stream has moved on",
+        "If-Match names a version that is not the current one. Nothing was done.",
+        "Read the current state (`actual` is its version), decide again, and send the new version with a"
+        " new key.",
+    ),
+    ProblemType(
+        "unsupported-media-type",
+        415,
+        "The body is not declared as JSON",
+        "Commands are JSON, and say so.",
+        "Send the header Content-Type: application/json.",
+    ),
+    ProblemType(
+        "body-too-large",
+        413,
+        "The body is too large",
+        "The body passes the limit named in `limit_bytes`. It was not read to its end.",
+        "Split the request: a batch can be sent as several.",
+    ),
+    ProblemType(
+        "body-too-slow",
+        408,
+        "The body did not arrive in time",
+        "The body was not complete within `limit_seconds`.",
+        "Send it again. The key is unused.",
+    ),
+    ProblemType(
+        "not-found",
+        404,
+        "There is nothing here",
+        "The address names nothing that exists.",
+        "Check the address. What was just written may not be visible yet: send its Position as Min-Position.",
+    ),
+    ProblemType(
+        "method-not-allowed",
+        405,
+        "The address does not know this method",
+        "The address exists, but not with this method.",
+        "The header Allow names the methods that it knows.",
+    ),
+    ProblemType(
+        "unknown-command",
+        422,
+        "There is no such command",
+        "An entry of a batch names a command that does not exist.",
+        "`known` lists the commands.",
+    ),
+)
+
+_OPERATION = (
+    ProblemType(
+        "contended",
+        409,
+        "Other writers were faster each time",
+        "The stream changed under every attempt to decide. Nothing was done, and the key is unused.",
+        "Send the request again with the same key after a moment.",
+    ),
+    ProblemType(
+        "too-busy",
+        503,
+        "Too much is waiting",
+        "The queue of commands is full. The request was refused before any work was done for it.",
+        "Wait as long as Retry-After says, then send the request again with the same key.",
+    ),
+    ProblemType(
+        "outcome-unknown",
+        503,
+        "It is not known whether the request was done",
+        "The connection to the log was lost between asking and answering.",
+        "Send the request again with the same key: it is done once, and the answer is the one that was lost.",
+    ),
+    ProblemType(
+        "store-unavailable",
+        503,
+        "The log cannot be reached",
+        "The database does not answer at the moment. Nothing was done.",
+        "Wait as long as Retry-After says, then send the request again with the same key.",
+    ),
+    ProblemType(
+        "internal-error",
+        500,
+        "Something is broken on this side",
+        "The request met a fault of ours. It was logged with the correlation id of the answer.",
+        "Send the request again with the same key; if it fails again, report the correlation id.",
+    ),
+)
+
+_READS = (
+    ProblemType(
+        "stale-read",
+        503,
+        "The view has not come that far yet",
+        "The view had not reached the position asked for with Min-Position in the time that Prefer allowed.",
+        "Ask again after Retry-After, allow more time with Prefer: wait=…, or accept an older answer with"
+        " Prefer: handling=lenient.",
+    ),
+    ProblemType(
+        "malformed-token",
+        400,
+        "The position token was not issued here",
+        "Min-Position carries something that no Position header ever said.",
+        "Send a Position header's text unchanged.",
+    ),
+    ProblemType(
+        "position-beyond-head",
+        400,
+        "The position lies in the future",
+        "The log has not reached the position asked for.",
+        "Ask for a position that the log has.",
+    ),
+    ProblemType(
+        "position-lost",
+        410,
+        "The position was lost in a restore",
+        "The log was restored or failed over, and what stood at this position is gone.",
+        "Look at the current state and repeat what is missing from it.",
+    ),
+    ProblemType(
+        "malformed-cursor",
+        400,
+        "The cursor was not issued here",
+        "The cursor does not belong to this list.",
+        "Follow the link to the next page as it was given, or begin again without a cursor.",
+    ),
+    ProblemType(
+        "view-unavailable",
+        503,
+        "The view cannot be read",
+        "The view has no live build, or the database does not answer at the moment.",
+        "Ask again after Retry-After.",
+    ),
+)
+
+CATALOGUE: Mapping[str, ProblemType] = MappingProxyType(
+    {problem.slug: problem for problem in (*_REQUESTS, *_OPERATION, *_READS)}
+)
+"""Every problem by its slug."""

@@ -1,0 +1,175 @@
+"""Problems as answers (RFC 9457): one error to raise, one way to render it, handlers for an application.
+
+Error:
+    ProblemError    a request is answered with a problem of the catalogue
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from msgspec import Struct
+from starlette.exceptions import HTTPException
+
+from runtime.problem_types import CATALOGUE, ProblemType
+
+MEDIA_TYPE: Final = "application/problem+json"
+ERRORS_MAX: Final = 50
+"""Faults named in one answer; a body can have more, but nobody corrects more at once."""
+
+_RETRY_AFTER_S: Final = 1
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_BY_STATUS: Final = {
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "body-too-large",
+    415: "unsupported-media-type",
+}
+_encode = msgspec.json.Encoder().encode
+
+
+class Fault(Struct, frozen=True, omit_defaults=True):
+    """What is wrong with one part of a request: of its body (JSON Pointer), its address or its headers."""
+
+    detail: str
+    pointer: str | None = None
+    parameter: str | None = None
+    header: str | None = None
+
+
+class ProblemError(Exception):
+    """A request is answered with a problem of the catalogue.
+
+    `facts` become members of the answer, so their values must be JSON: text, numbers, lists, objects.
+    """
+
+    def __init__(
+        self,
+        slug: str,
+        detail: str,
+        *,
+        errors: Sequence[Fault] = (),
+        headers: Mapping[str, str] = _NO_HEADERS,
+        **facts: object,
+    ) -> None:
+        super().__init__(f"{slug}: {detail}")
+        self.type: ProblemType = CATALOGUE[slug]
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers
+        self.facts = facts
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of the answer."""
+        return self.type.status
+
+    def document(self, correlation_id: str) -> dict[str, object]:
+        """The members of the answer's body."""
+        document: dict[str, object] = {
+            "type": self.type.uri,
+            "title": self.type.title,
+            "status": self.type.status,
+            "code": self.type.slug,
+            "detail": self.detail,
+            "correlation_id": correlation_id,
+        }
+        if self.errors:
+            document["errors"] = self.errors
+        for name, value in self.facts.items():
+            document.setdefault(name, value)
+        return document
+
+    def body(self, correlation_id: str) -> bytes:
+        """The answer's body."""
+        return _encode(self.document(correlation_id))
+
+    def response_headers(self) -> dict[str, str]:
+        """The answer's own headers: a problem that passes by itself always says when to come again."""
+        headers = {"content-type": MEDIA_TYPE}
+        if self.status == 503:
+            headers["retry-after"] = str(_RETRY_AFTER_S)
+        headers.update(self.headers)
+        return headers
+
+
+def json_pointer(location: Iterable[str | int]) -> str:
+    """The JSON Pointer (RFC 6901) of a path of member names and indices."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in location)
+
+
+def unreadable(reason: str) -> ProblemError:
+    """The body is not JSON at all."""
+    return ProblemError("malformed-json", reason, errors=(Fault(detail=reason, pointer=""),))
+
+
+def from_body_errors(errors: Sequence[Mapping[str, Any]]) -> ProblemError:
+    """The problem for what pydantic found wrong with a body that it read as JSON itself."""
+    first = errors[0]
+    if first["type"] == "json_invalid":
+        return unreadable(str(first["msg"]))
+    faults = [Fault(detail=str(e["msg"]), pointer=json_pointer(e["loc"])) for e in errors[:ERRORS_MAX]]
+    return invalid(faults, found=len(errors))
+
+
+def invalid(faults: Sequence[Fault], *, found: int | None = None) -> ProblemError:
+    """The problem for a request with these faults; `found` of them in all if not every one is named."""
+    count = len(faults) if found is None else found
+    detail = f"{faults[0].detail}." if count == 1 else f"{count} members cannot be accepted."
+    return ProblemError("validation-failed", detail.replace("..", "."), errors=faults)
+
+
+def respond(problem: ProblemError, correlation_id: str) -> Response:
+    """The answer to a request that met this problem."""
+    return Response(
+        problem.body(correlation_id), status_code=problem.status, headers=problem.response_headers()
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Answer every refused request of this application with a problem."""
+    app.add_exception_handler(ProblemError, _on_problem)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+
+
+def correlation_id_of(request: Request) -> str:
+    """The correlation id that the edge gave to this request."""
+    return str(request.scope.get("correlation_id", ""))
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)
+    return respond(error, correlation_id_of(request))
+
+
+async def _on_invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = [_fault_of(found) for found in error.errors()[:ERRORS_MAX]]
+    return respond(invalid(faults, found=len(error.errors())), correlation_id_of(request))
+
+
+def _fault_of(found: Mapping[str, Any]) -> Fault:
+    place, *rest = found["loc"]
+    detail = str(found["msg"])
+    match place:
+        case "header":
+            return Fault(detail=detail, header=".".join(str(step) for step in rest))
+        case "body":
+            return Fault(detail=detail, pointer=json_pointer(rest))
+        case _:
+            return Fault(detail=detail, parameter=".".join(str(step) for step in rest))
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    slug = _BY_STATUS.get(
+        error.status_code, "internal-error" if error.status_code >= 500 else "validation-failed"
+    )
+    detail = f"{request.method} {request.url.path}: {CATALOGUE[slug].title.lower()}."
+    return respond(
+        ProblemError(slug, detail, headers=error.headers or _NO_HEADERS), correlation_id_of(request)
+    )

@@ -1,0 +1,217 @@
+"""What a process says about itself: structured logs, metrics, and whether it lives and is ready.
+
+Log events are short stable names with key-values. The correlation id of what is being done is bound once at
+the edge and appears on every line. Nothing personal is logged.
+"""
+
+import contextlib
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterator, MutableMapping
+from contextvars import ContextVar
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final, TextIO
+
+import structlog
+from fastapi import APIRouter, Response
+from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
+"""The correlation id of the work at hand; empty outside of any."""
+
+HEALTH_REQUEST_TIMEOUT_S: Final = 5.0
+"""A probe that does not finish its request in this time is cut off."""
+
+_DURATION_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+log = structlog.get_logger()
+
+
+def configure_logging(level: str = "INFO", *, process: str, stream: TextIO | None = None) -> None:
+    """Write every log line of this process, libraries included, as one JSON object on one line.
+
+    `process` names the role (command-api, relay, …) on each line; `stream` is standard error unless given.
+    """
+    stamp: list[structlog.typing.Processor] = [
+        _bind_correlation_id,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _names_process(process),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[*stamp, structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.WriteLoggerFactory(stream or sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*stamp, structlog.stdlib.add_logger_name],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+
+
+def _bind_correlation_id(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    if bound := correlation_id.get():
+        event.setdefault("correlation_id", bound)
+    return event
+
+
+def _names_process(process: str) -> structlog.typing.Processor:
+    def name(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        event["process"] = process
+        return event
+
+    return name
+
+
+def new_registry() -> CollectorRegistry:
+    """A registry with the figures that every process has: memory, processor time, open files, collections."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+class HttpMetrics:
+    """How many requests each route answered, with which status, in which time."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "counterfoil_http_requests",
+            "Requests answered.",
+            ["method", "route", "status"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "counterfoil_http_request_seconds",
+            "Time from the request's head to the end of the answer.",
+            ["method", "route"],
+            buckets=_DURATION_BUCKETS_S,
+            registry=registry,
+        )
+        self._counters: dict[tuple[str, str, int], Counter] = {}
+        self._histograms: dict[tuple[str, str], Histogram] = {}
+
+    def answered(self, method: str, route: str, *, status: int, seconds: float) -> None:
+        """Count one answer. `route` is the template of the route, never the address that was asked for."""
+        counter = self._counters.get((method, route, status))
+        if counter is None:
+            counter = self._counters[method, route, status] = self._requests.labels(
+                method, route, str(status)
+            )
+        counter.inc()
+        histogram = self._histograms.get((method, route))
+        if histogram is None:
+            histogram = self._histograms[method, route] = self._seconds.labels(method, route)
+        histogram.observe(seconds)
+
+
+class Readiness:
+    """Whether a process wants new work: once it drains, never again."""
+
+    def __init__(self, ready: Callable[[], bool] = lambda: True) -> None:
+        self._ready = ready
+        self._draining = False
+
+    @property
+    def draining(self) -> bool:
+        """Work at hand is finished, no new work is wanted."""
+        return self._draining
+
+    def drain(self) -> None:
+        """Ask for no more work from now on."""
+        self._draining = True
+
+    def __call__(self) -> bool:
+        return not self._draining and self._ready()
+
+
+def health_router(registry: CollectorRegistry, ready: Callable[[], bool]) -> APIRouter:
+    """Routes /livez, /readyz and /metrics for an HTTP process.
+
+    Live means that the loop answers; it never asks a server. Ready means that new work is wanted.
+    """
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/livez")
+    async def livez() -> Response:
+        return Response("ok\n", media_type="text/plain")
+
+    @router.get("/readyz")
+    async def readyz() -> Response:
+        if ready():
+            return Response("ready\n", media_type="text/plain")
+        return Response("not ready\n", status_code=HTTPStatus.SERVICE_UNAVAILABLE, media_type="text/plain")
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+@contextlib.contextmanager
+def serve_health(
+    port: int, registry: CollectorRegistry, ready: Callable[[], bool], *, host: str = "127.0.0.1"
+) -> Iterator[int]:
+    """Serve /livez, /readyz and /metrics of a worker from a thread; yields its port (0: a free one).
+
+    Raises:
+        OSError: the port is taken.
+    """
+    server = ThreadingHTTPServer((host, port), _health_handler(registry, ready))
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _health_handler(registry: CollectorRegistry, ready: Callable[[], bool]) -> type[BaseHTTPRequestHandler]:
+    class HealthHandler(BaseHTTPRequestHandler):
+        timeout = HEALTH_REQUEST_TIMEOUT_S
+
+        def do_GET(self) -> None:
+            match self.path:
+                case "/livez":
+                    self._answer(HTTPStatus.OK, b"ok\n")
+                case "/readyz" if ready():
+                    self._answer(HTTPStatus.OK, b"ready\n")
+                case "/readyz":
+                    self._answer(HTTPStatus.SERVICE_UNAVAILABLE, b"not ready\n")
+                case "/metrics":
+                    self._answer(HTTPStatus.OK, generate_latest(registry), CONTENT_TYPE_LATEST)
+                case _:
+                    self._answer(HTTPStatus.NOT_FOUND, b"not found\n")
+
+        def _answer(self, status: HTTPStatus, body: bytes, media_type: str = "text/plain") -> None:
+            self.send_response_only(status)
+            self.send_header("Content-Type", media_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("X-Content-Type-Options", "nosniff")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Probes come every few seconds: they are not worth a line."""
+
+    return HealthHandler

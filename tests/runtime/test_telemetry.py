@@ -1,0 +1,108 @@
+"""Logs on one line each, metrics by route, and the three addresses of every process."""
+
+import io
+import json
+import logging
+import urllib.error
+import urllib.request
+
+import pytest
+import structlog
+from prometheus_client.exposition import generate_latest
+
+from runtime import telemetry
+from runtime.telemetry import HttpMetrics, Readiness, new_registry, serve_health
+
+
+@pytest.fixture
+def lines():
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    stream = io.StringIO()
+    telemetry.configure_logging("INFO", process="relay", stream=stream)
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    structlog.reset_defaults()
+    root.handlers[:] = before
+    root.setLevel(level)
+
+
+def test_a_line_carries_event_level_time_process_and_correlation_id(lines):
+    token = telemetry.correlation_id.set("c-9")
+    structlog.get_logger().info("order_cancelled", order_id="A1")
+    telemetry.correlation_id.reset(token)
+
+    [line] = lines()
+    assert "order_cancelled" == line["event"]
+    assert ("info", "relay", "c-9", "A1") == (
+        line["level"],
+        line["process"],
+        line["correlation_id"],
+        line["order_id"],
+    )
+    assert line["timestamp"].endswith("Z")
+
+
+def test_line_breaks_and_escapes_in_values_stay_inside_their_line(lines):
+    structlog.get_logger().info("note_taken", note='a\r\n{"event":"forged"}\x1b[31m')
+
+    assert ["note_taken"] == [line["event"] for line in lines()]
+
+
+def test_a_librarys_log_lines_have_the_same_form(lines):
+    logging.getLogger("kafka").warning("broker %s is gone", 7)
+
+    [line] = lines()
+    assert ("broker 7 is gone", "warning", "kafka", "relay") == (
+        line["event"],
+        line["level"],
+        line["logger"],
+        line["process"],
+    )
+
+
+def test_lines_below_the_level_are_not_written(lines):
+    structlog.get_logger().debug("detail")
+
+    assert [] == lines()
+
+
+def test_answers_are_counted_by_route_and_status():
+    registry = new_registry()
+    metrics = HttpMetrics(registry)
+    for status in (201, 201, 409):
+        metrics.answered("POST", "/orders", status=status, seconds=0.003)
+
+    text = generate_latest(registry).decode()
+    assert 'counterfoil_http_requests_total{method="POST",route="/orders",status="201"} 2.0' in text
+    assert 'counterfoil_http_request_seconds_count{method="POST",route="/orders"} 3.0' in text
+
+
+def _get(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_a_worker_serves_its_health_and_metrics():
+    readiness = Readiness()
+    with serve_health(0, new_registry(), readiness) as port:
+        assert (200, "ok\n") == _get(port, "/livez")
+        assert (200, "ready\n") == _get(port, "/readyz")
+        assert "process_resident_memory_bytes" in _get(port, "/metrics")[1]
+        assert 404 == _get(port, "/else")[0]
+
+
+def test_a_draining_process_lives_but_is_not_ready():
+    readiness = Readiness()
+    with serve_health(0, new_registry(), readiness) as port:
+        readiness.drain()
+
+        assert (503, "not ready\n") == _get(port, "/readyz")
+        assert (200, "ok\n") == _get(port, "/livez")
+
+
+def test_a_process_whose_dependencies_are_not_there_is_not_ready():
+    assert not Readiness(lambda: False)()
