@@ -1,0 +1,27 @@
+"""What can be asked about stock."""
+
+from domain.ids import Sku
+from projections.view import KEYED, Row, View
+
+
+class StockLevel(Row, frozen=True):
+    """Pieces of one code, and how they came about.
+
+    on_hand = received + adjusted + returned - shipped, and available = on_hand - reserved, after every event.
+    `adjusted` is the sum of all corrections, up and down; `adjustments` is how many there were.
+    """
+
+    sku: Sku
+    on_hand: int = 0
+    reserved: int = 0
+    available: int = 0
+    received: int = 0
+    adjusted: int = 0
+    adjustments: int = 0
+    shipped: int = 0
+    returned: int = 0
+
+
+stock_level = View(
+    name="stock_level", row=StockLevel, key=("sku",), shape=1, kind=KEYED, document="inventory:stock"
+)

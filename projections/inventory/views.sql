@@ -1,0 +1,1 @@
+-- Indexes beyond the key. Stock is asked for by its code alone, which is the key.

@@ -1,0 +1,171 @@
+"""How confirmed orders, their cancellations and credit notes change the sums of sales.
+
+Every sum is an addition or its exact undoing, and a row that is back at zero is gone: a confirmed and cancelled
+order leaves no trace in any of them.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime
+
+from msgspec.structs import replace
+
+from domain.money import Currency
+from domain.ordering.events import CodeTotal, CreditNoteIssued, OrderCancelled, OrderConfirmed
+from projections.ordering.views import (
+    CodeSales,
+    CustomerTotals,
+    SalesDay,
+    code_sales,
+    customer_totals,
+    sales_daily,
+)
+from projections.view import Key
+
+Sale = OrderConfirmed | OrderCancelled
+
+
+def _day(moment: datetime) -> date:
+    return moment.astimezone(UTC).date()
+
+
+# Sales by day, country and currency
+
+
+def _day_of_sale(event: OrderConfirmed) -> Iterable[Key]:
+    return ((_day(event.placed_at), event.country, event.currency),)
+
+
+def _day_of_lost_sale(event: OrderCancelled) -> Iterable[Key]:
+    return ((_day(event.placed_at), event.country, event.currency),) if event.was_confirmed else ()
+
+
+def _day_of_credit(event: CreditNoteIssued) -> Iterable[Key]:
+    return ((_day(event.issued_at), event.country, event.currency),)
+
+
+def _day_with(day: SalesDay, event: Sale, *, sign: int) -> SalesDay | None:
+    changed = replace(
+        day,
+        orders=day.orders + sign,
+        lines=day.lines + sign * event.lines,
+        units=day.units + sign * event.units,
+        revenue=day.revenue + sign * event.total,
+    )
+    return changed if changed.orders or changed.credit_notes else None
+
+
+@sales_daily.on(OrderConfirmed, keys=_day_of_sale)
+def sold_that_day(day: SalesDay | None, event: OrderConfirmed) -> SalesDay | None:
+    """A sale counts on the day it was asked for, not the day it was confirmed."""
+    day = day or SalesDay(day=_day(event.placed_at), country=event.country, currency=event.currency)
+    return _day_with(day, event, sign=1)
+
+
+@sales_daily.on(OrderCancelled, keys=_day_of_lost_sale)
+def taken_out_of_that_day(day: SalesDay, event: OrderCancelled) -> SalesDay | None:
+    """The sale leaves the day it had counted on."""
+    return _day_with(day, event, sign=-1)
+
+
+@sales_daily.on(CreditNoteIssued, keys=_day_of_credit)
+def credited_that_day(day: SalesDay | None, event: CreditNoteIssued) -> SalesDay:
+    """A credit counts on its own day and leaves the sale as it is."""
+    day = day or SalesDay(day=_day(event.issued_at), country=event.country, currency=event.currency)
+    return replace(
+        day,
+        credit_notes=day.credit_notes + 1,
+        credit_lines=day.credit_lines + len(event.lines),
+        credited=day.credited + event.total,
+    )
+
+
+# Totals by customer and currency
+
+
+def _customer(event: OrderConfirmed | CreditNoteIssued) -> Iterable[Key]:
+    return () if event.customer_id is None else ((event.customer_id, event.currency),)
+
+
+def _customer_of_lost_sale(event: OrderCancelled) -> Iterable[Key]:
+    return ((event.customer_id, event.currency),) if event.was_confirmed and event.customer_id else ()
+
+
+def _customer_with(totals: CustomerTotals, event: Sale, *, sign: int) -> CustomerTotals | None:
+    changed = replace(
+        totals,
+        orders=totals.orders + sign,
+        lines=totals.lines + sign * event.lines,
+        units=totals.units + sign * event.units,
+        revenue=totals.revenue + sign * event.total,
+    )
+    return changed if changed.orders or changed.credit_notes else None
+
+
+def _totals_of(event: OrderConfirmed | CreditNoteIssued) -> CustomerTotals:
+    assert event.customer_id is not None, "an anonymous sale has no row"
+    return CustomerTotals(customer_id=event.customer_id, currency=event.currency)
+
+
+@customer_totals.on(OrderConfirmed, keys=_customer)
+def sold_to_customer(totals: CustomerTotals | None, event: OrderConfirmed) -> CustomerTotals | None:
+    """A known customer bought."""
+    return _customer_with(totals or _totals_of(event), event, sign=1)
+
+
+@customer_totals.on(OrderCancelled, keys=_customer_of_lost_sale)
+def taken_from_customer(totals: CustomerTotals, event: OrderCancelled) -> CustomerTotals | None:
+    """The sale is taken out of the customer's totals."""
+    return _customer_with(totals, event, sign=-1)
+
+
+@customer_totals.on(CreditNoteIssued, keys=_customer)
+def credited_to_customer(totals: CustomerTotals | None, event: CreditNoteIssued) -> CustomerTotals:
+    """A known customer was credited."""
+    totals = totals or _totals_of(event)
+    return replace(totals, credit_notes=totals.credit_notes + 1, credited=totals.credited + event.total)
+
+
+# Sales by code and currency
+
+
+def _codes(event: OrderConfirmed | CreditNoteIssued) -> Iterator[tuple[Key, CodeTotal]]:
+    return _by_code(event.codes, currency=event.currency)
+
+
+def _codes_of_lost_sale(event: OrderCancelled) -> Iterator[tuple[Key, CodeTotal]]:
+    return _by_code(event.codes if event.was_confirmed else (), currency=event.currency)
+
+
+def _by_code(codes: Iterable[CodeTotal], *, currency: Currency) -> Iterator[tuple[Key, CodeTotal]]:
+    return (((code.sku, currency), code) for code in codes)
+
+
+def _code_with(sales: CodeSales, code: CodeTotal, *, sign: int) -> CodeSales | None:
+    changed = replace(
+        sales,
+        orders=sales.orders + sign,
+        units=sales.units + sign * code.units,
+        revenue=sales.revenue + sign * code.total,
+    )
+    return changed if changed.orders or changed.credited_units else None
+
+
+@code_sales.on_each(OrderConfirmed, parts=_codes)
+def code_sold(sales: CodeSales | None, event: OrderConfirmed, code: CodeTotal) -> CodeSales | None:
+    """All lines of the code in one order count together."""
+    return _code_with(sales or CodeSales(sku=code.sku, currency=event.currency), code, sign=1)
+
+
+@code_sales.on_each(OrderCancelled, parts=_codes_of_lost_sale)
+def code_not_sold(sales: CodeSales, _event: OrderCancelled, code: CodeTotal) -> CodeSales | None:
+    """The order's part is taken out of the code's sales."""
+    return _code_with(sales, code, sign=-1)
+
+
+@code_sales.on_each(CreditNoteIssued, parts=_codes)
+def code_credited(sales: CodeSales | None, event: CreditNoteIssued, code: CodeTotal) -> CodeSales:
+    """Credited pieces are counted beside what was sold, not taken from it."""
+    sales = sales or CodeSales(sku=code.sku, currency=event.currency)
+    return replace(
+        sales, credited_units=sales.credited_units + code.units, credited=sales.credited + code.total
+    )

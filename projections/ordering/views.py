@@ -1,0 +1,99 @@
+"""What can be asked about orders, and about sales.
+
+An order counts as a sale once it is confirmed, on its placed_at day in UTC, and is taken out again if it is
+cancelled later. A credit note counts on its issued_at day. Sums never mix currencies; a row of zeros only is no row.
+"""
+
+from datetime import date, datetime
+from typing import Literal
+
+from domain.ids import CustomerId, OrderId, Sku
+from domain.money import Currency, Minor
+from domain.ordering.events import CancellationReason, OrderLine, Shortage
+from projections.view import GLOBAL, KEYED, Row, View
+
+Status = Literal["placed", "confirmed", "rejected", "cancelled", "shipped"]
+
+
+class OrderDetails(Row, frozen=True, kw_only=True):
+    """One order with its lines and what became of it. `missing` says why it was rejected."""
+
+    order_id: OrderId
+    status: Status
+    customer_id: CustomerId | None
+    country: str
+    currency: Currency
+    placed_at: datetime
+    total: Minor
+    units: int
+    lines: tuple[OrderLine, ...]
+    confirmed_at: datetime | None = None
+    cancelled_at: datetime | None = None
+    cancellation_reason: CancellationReason | None = None
+    shipped_at: datetime | None = None
+    rejected_at: datetime | None = None
+    missing: tuple[Shortage, ...] | None = None
+
+
+class OrderSummary(Row, frozen=True, kw_only=True):
+    """One entry in a list of orders. `lines` is how many there are."""
+
+    order_id: OrderId
+    customer_id: CustomerId | None
+    status: Status
+    placed_at: datetime
+    country: str
+    currency: Currency
+    total: Minor
+    lines: int
+
+
+class CustomerTotals(Row, frozen=True, kw_only=True):
+    """What one customer bought and was credited, in one currency. Anonymous orders are in no row."""
+
+    customer_id: CustomerId
+    currency: Currency
+    orders: int = 0
+    lines: int = 0
+    units: int = 0
+    revenue: int = 0
+    credit_notes: int = 0
+    credited: int = 0
+
+
+class CodeSales(Row, frozen=True, kw_only=True):
+    """What one code sold and was credited, in one currency. `orders` is in how many orders it stands."""
+
+    sku: Sku
+    currency: Currency
+    orders: int = 0
+    units: int = 0
+    revenue: int = 0
+    credited_units: int = 0
+    credited: int = 0
+
+
+class SalesDay(Row, frozen=True, kw_only=True):
+    """Sales and credits of one UTC day to one country, in one currency."""
+
+    day: date
+    country: str
+    currency: Currency
+    orders: int = 0
+    lines: int = 0
+    units: int = 0
+    revenue: int = 0
+    credit_notes: int = 0
+    credit_lines: int = 0
+    credited: int = 0
+
+
+order_details = View(
+    name="order_details", row=OrderDetails, key=("order_id",), shape=1, kind=KEYED, document="ordering:order"
+)
+order_summary = View(name="order_summary", row=OrderSummary, key=("order_id",), shape=1, kind=KEYED)
+customer_totals = View(
+    name="customer_totals", row=CustomerTotals, key=("customer_id", "currency"), shape=1, kind=GLOBAL
+)
+code_sales = View(name="code_sales", row=CodeSales, key=("sku", "currency"), shape=1, kind=GLOBAL)
+sales_daily = View(name="sales_daily", row=SalesDay, key=("day", "country", "currency"), shape=1, kind=GLOBAL)

@@ -1,0 +1,5 @@
+-- Indexes beyond the keys. A keyset page reads its index in order from the cursor on, in either direction.
+
+-- view: order_summary
+create index on {table} (customer_id, placed_at, order_id);
+create index on {table} (status, placed_at, order_id);
