@@ -1,0 +1,154 @@
+"""The log seen as the transport's partitions: what a consumer reads when records were lost, and compares.
+
+Partitions are computed here, not in SQL: a page of (position, key) pairs costs little, murmur2 is cached per
+key, and only the rows of the wanted partition are then fetched whole.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final, cast
+
+import msgspec
+import psycopg
+
+from event_store import generations, reading
+from event_store.envelope import RecordedEvent
+from event_store.partitioning import partition_of
+from event_store.transport import ORDERED, ChannelPartition, Fork, Generation, Record
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+ROWS_PER_PAGE: Final = 5_000
+"""Log rows that one page of a partition looks at; it holds as many records at most."""
+ORDERED_ROWS_PER_PAGE: Final = 50_000
+"""The same for the ordered channel, whose types Postgres filters."""
+
+_KEYS: Final = """
+select position, coalesce(partition_key, stream) from log.event
+where position > %(after)s and position <= %(upto)s order by position limit %(limit)s
+"""
+_AT: Final = """
+select position, stream, version, type, payload::text, metadata::text, recorded_at, leaf, partition_key
+from log.event where position = any(%(positions)s) order by position
+"""
+_LEAVES: Final = "select position, leaf from log.event where position = any(%(positions)s)"
+
+_Row = tuple[int, str, int, str, str, str, datetime, bytes, str | None]
+
+
+class PartitionPage(msgspec.Struct):
+    """Records of one partition in (after, reached]; there are none between the last record and `reached`."""
+
+    records: list[Record]
+    reached: int
+
+
+class PartitionLog:
+    """The log as partitions of one generation. One thread, one connection."""
+
+    def __init__(self, conn: Connection, *, generation: Generation) -> None:
+        self._conn = conn
+        self._generation = generation
+
+    def page(self, source: ChannelPartition, *, after: int, upto: int) -> PartitionPage:
+        """Read the next records of a partition from the log; call again from `reached` until it is `upto`."""
+        return read_partition(self._conn, source, generation=self._generation, after=after, upto=upto)
+
+    def published(self) -> generations.Published:
+        """Read how far the relay of this generation came."""
+        return generations.published(self._conn, generation=self._generation.generation)
+
+    def verify(self, carried: Mapping[int, bytes]) -> None:
+        """Raise Fork unless the log holds each of these leaves at its position."""
+        verify_leaves(self._conn, carried)
+
+
+def read_partition(
+    conn: Connection,
+    source: ChannelPartition,
+    *,
+    generation: Generation,
+    after: int,
+    upto: int,
+    rows_max: int = ROWS_PER_PAGE,
+) -> PartitionPage:
+    """Read what one partition carries behind `after` up to `upto`, one bounded page of it.
+
+    The first record's `prev` is `after`, so the page links to whatever stood there.
+    """
+    channel, partition = source
+    if channel == ORDERED:
+        upto = min(upto, after + ORDERED_ROWS_PER_PAGE)
+        events = reading.read_after(conn, after, upto=upto, types=generation.ordered_types, limit=rows_max)
+        reached = events[-1].position if len(events) == rows_max else upto
+    else:
+        reached, positions = _positions(conn, partition, generation.partitions, after, upto, rows_max)
+        events = _events_at(conn, positions) if positions else []
+    if not events:
+        return PartitionPage(records=[], reached=reached)
+    return PartitionPage(
+        records=as_records(events, source, generations.epochs(conn), prev=after), reached=reached
+    )
+
+
+def as_records(
+    events: Sequence[RecordedEvent], source: ChannelPartition, epochs: generations.Epochs, *, prev: int
+) -> list[Record]:
+    """Link events of one partition into records."""
+    records = []
+    for event in events:
+        records.append(as_record(event, source=source, prev=prev, epoch=epochs.at(event.position)))
+        prev = event.position
+    return records
+
+
+def as_record(event: RecordedEvent, *, source: ChannelPartition, prev: int, epoch: int) -> Record:
+    """Render one row of the log as a record."""
+    return Record(
+        source[0],
+        source[1],
+        prev,
+        event.position,
+        event.key,
+        event.stream,
+        event.version,
+        event.type,
+        event.payload,
+        event.metadata,
+        event.recorded_at,
+        event.leaf,
+        epoch,
+    )
+
+
+def verify_leaves(conn: Connection, carried: Mapping[int, bytes]) -> None:
+    """Compare carried leaves with the log's, by position.
+
+    Raises:
+        Fork: the log has another event there, or none. What was carried comes from a history the log no
+        longer has.
+    """
+    if not carried:
+        return
+    rows = conn.execute(_LEAVES, {"positions": list(carried)}, binary=True).fetchall()
+    logged = dict(cast("list[tuple[int, bytes]]", rows))
+    for position, leaf in carried.items():
+        if logged.get(position) != leaf:
+            raise Fork(position=position, carried=leaf, logged=logged.get(position))
+
+
+def _positions(
+    conn: Connection, partition: int, partitions: int, after: int, upto: int, rows_max: int
+) -> tuple[int, list[int]]:
+    parameters = {"after": after, "upto": upto, "limit": rows_max}
+    rows = cast("list[tuple[int, str]]", conn.execute(_KEYS, parameters, binary=True).fetchall())
+    reached = rows[-1][0] if len(rows) == rows_max else upto
+    return reached, [position for position, key in rows if partition_of(key, partitions) == partition]
+
+
+def _events_at(conn: Connection, positions: list[int]) -> list[RecordedEvent]:
+    rows = conn.execute(_AT, {"positions": positions}, binary=True).fetchall()
+    return [
+        RecordedEvent(position, stream, version, name, payload.encode(), metadata.encode(), at, leaf, key)
+        for position, stream, version, name, payload, metadata, at, leaf, key in cast("list[_Row]", rows)
+    ]
