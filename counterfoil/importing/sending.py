@@ -53,7 +53,7 @@ def batched(commands: Iterable[Command]) -> Iterator[list[Command]]:
 
 
 class Commands:
-    """Commands of one file. A key is the file's digest and the first row of the group the command is made of."""
+    """Commands of one file. A key is the file's digest and the first row of what the command is made of."""
 
     def __init__(self, digest: str, *, file_name: str) -> None:
         self._prefix = f"online-retail:{digest[:32]}"

@@ -1,7 +1,7 @@
 """The shop as an HTTP client sees it: commands in batches to the command API, questions to the query API.
 
-Refused connections, lost answers, 429 and 5xx are asked again with the same keys, so a restart of either API in
-the middle costs time and nothing else.
+Refused connections, lost answers, 429 and 5xx are asked again with the same keys, so a restart of either API
+in the middle costs time and nothing else.
 """
 
 import random
@@ -24,7 +24,8 @@ ANSWER_TIMEOUT_S = 60.0
 CONNECT_TIMEOUT_S = 5.0
 SERVER_FAULTS_MAX = 20  # answers 500 in a row to one request before it is called a defect
 
-_WAIT_AND_REPEAT = frozenset({429, 502, 503, 504})
+_WAIT_AND_REPEAT = frozenset({429, 500, 502, 503, 504})
+_CONTENDED = "contended"  # a 409 that says: other writers were faster, ask again
 
 Answer = TypeVar("Answer")
 
@@ -51,6 +52,11 @@ class Verdict(NamedTuple):
     def accepted(self) -> bool:
         """Whether the command took effect, now or the first time it was sent."""
         return 200 <= self.status < 300
+
+    @property
+    def final(self) -> bool:
+        """Whether sending the command again would get the same answer."""
+        return self.status not in _WAIT_AND_REPEAT and self.problem != _CONTENDED
 
 
 class _Problem(msgspec.Struct):
@@ -105,18 +111,16 @@ class Shop:
         waiting = list(range(len(commands)))
         patience = _Patience(self._patience_s, self._given_up)
         while waiting:
-            answered = self._post_batch([commands[index] for index in waiting], patience)
-            settled = {
-                index: verdict
-                for index, verdict in zip(waiting, answered, strict=True)
-                if verdict.status not in _WAIT_AND_REPEAT
-            }
+            answered = dict(
+                zip(waiting, self._post_batch([commands[index] for index in waiting], patience), strict=True)
+            )
+            settled = {index: verdict for index, verdict in answered.items() if verdict.final}
             verdicts |= settled
             waiting = [index for index in waiting if index not in settled]
             if settled:
                 patience.renew()
             if waiting:
-                patience.pause(answered[-1].reason or "the shop is busy")
+                patience.pause_after(answered[waiting[0]].status, answered[waiting[0]].reason)
         return [verdicts[index] for index in range(len(commands))]
 
     def ask(self, path: str, answer: type[Answer], **query: str | int) -> Answer:
@@ -153,7 +157,6 @@ class Shop:
         return [_verdict(result) for result in results]
 
     def _ask_until_answered(self, request: httpx.Request, patience: "_Patience") -> httpx.Response:
-        faults = 0
         while True:
             try:
                 response = self._http.send(request)
@@ -162,11 +165,9 @@ class Shop:
                     f"{request.url.host}:{request.url.port} does not answer ({type(error).__name__} {error})"
                 )
                 continue
-            if response.status_code == 500 and faults < SERVER_FAULTS_MAX:
-                faults += 1
-            elif response.status_code not in _WAIT_AND_REPEAT:
+            if response.status_code not in _WAIT_AND_REPEAT:
                 return response
-            patience.pause(_reason(response), after_s=_retry_after_s(response))
+            patience.pause_after(response.status_code, _reason(response), after_s=_retry_after_s(response))
 
 
 class _Patience:
@@ -180,6 +181,14 @@ class _Patience:
     def renew(self) -> None:
         self._deadline = time.monotonic() + self._limit_s
         self._pause_s = PAUSE_MIN_S
+        self._faults = 0
+
+    def pause_after(self, status: int, reason: str, *, after_s: float | None = None) -> None:
+        """Wait before asking again; a fault of the shop's own is believed only so often."""
+        self._faults += status == 500
+        if self._faults > SERVER_FAULTS_MAX:
+            raise UnexpectedAnswer(f"{SERVER_FAULTS_MAX} answers 500 without any progress: {reason}")
+        self.pause(reason or f"answered {status}", after_s=after_s)
 
     def pause(self, reason: str, *, after_s: float | None = None) -> None:
         if time.monotonic() >= self._deadline:
