@@ -9,7 +9,7 @@ create table log.head (
     recorded_at timestamptz not null
 ) with (fillfactor = 10); -- room for HOT updates: every batch writes this row, no index follows it
 
-insert into log.head (position, epoch, recorded_at) values (0, 1, '-infinity');
+insert into log.head (position, epoch, recorded_at) values (0, 1, '1970-01-01T00:00:00Z');
 
 -- One row for each life of the log: the first at its creation, another after each promotion or restore.
 create table log.epoch (

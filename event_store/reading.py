@@ -1,0 +1,273 @@
+"""Reading the log: by position, by stream, by partition key, by type, and whole by COPY.
+
+What both colours need (SQL text, row to value) stands once; the two sets of functions differ only in awaiting.
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, LiteralString, NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from event_store.envelope import RecordedEvent
+
+Connection = psycopg.Connection[tuple[object, ...]]
+AsyncConnection = psycopg.AsyncConnection[tuple[object, ...]]
+
+EVENTS_PER_READ_MAX: Final = 5_000
+"""Events that one read returns at most; callers go on from the last position."""
+
+STREAMS_PER_READ_MAX: Final = 500
+"""Streams that one query loads; more are asked for in several."""
+
+_COLUMNS: LiteralString = "e.position, e.stream, e.version, e.type, e.payload::text, e.metadata::text, e.recorded_at, e.leaf, e.partition_key"
+_HEAD: Final = "select position, epoch, recorded_at from log.head"
+_EPOCHS: Final = "select epoch, first_position from log.epoch order by epoch"
+_AFTER: Final = f"select {_COLUMNS} from log.event e where e.position > %s and e.position <= %s order by e.position limit %s"
+_AFTER_OF_TYPES: Final = (
+    f"select {_COLUMNS} from log.event e where e.position > %s and e.position <= %s and e.type = any(%s)"
+    " order by e.position limit %s"
+)
+_STREAM: Final = (
+    f"select {_COLUMNS} from log.event e where e.stream = %s and e.version > %s and e.position <= %s"
+    " order by e.version limit %s"
+)
+_STREAMS: Final = (
+    f"select {_COLUMNS} from unnest(%s::text[], %s::bigint[]) as s (stream, version)"
+    " cross join lateral (select * from log.event x where x.stream = s.stream and x.version > s.version offset 0) e"
+    " order by e.position"
+)
+_KEY: Final = (
+    f"select {_COLUMNS} from log.event e where e.stream = %(key)s and e.partition_key is null"
+    " and e.position > %(after)s and e.position <= %(upto)s"
+    f" union all select {_COLUMNS} from log.event e where e.partition_key = %(key)s"
+    " and e.position > %(after)s and e.position <= %(upto)s"
+    " order by position limit %(limit)s"
+)
+_LEAF: Final = "select leaf from log.event where position = %s"
+_AS_OF: Final = "select coalesce(max(position), 0) from log.event where recorded_at <= %s"
+
+_FIELD: Final = b"\x1f"
+_QUOTE: Final = b"\x1e"
+_COPY: Final = sql.SQL(
+    "copy (select e.position, e.stream, e.version, e.type, e.payload, e.metadata,"
+    " (extract(epoch from e.recorded_at) * 1000000)::bigint, encode(e.leaf, 'hex'), e.partition_key"
+    " from log.event e where e.position > {after} and e.position <= {upto}{types} order by e.position)"
+    " to stdout with (format csv, delimiter E'\\x1f', quote E'\\x1e')"
+)
+_OF_TYPES: Final = sql.SQL(" and e.type = any({types})")
+
+_UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NO_END: Final = 2**63 - 1
+
+
+class Head(NamedTuple):
+    """The log's last position (0 when empty), its epoch and the newest `recorded_at`."""
+
+    position: int
+    epoch: int
+    recorded_at: datetime | None
+
+
+class Epoch(NamedTuple):
+    """One life of the log and its first position."""
+
+    epoch: int
+    first_position: int
+
+
+def head(connection: Connection) -> Head:
+    """The head of the log."""
+    return _head(connection.execute(_HEAD).fetchone())
+
+
+async def head_async(connection: AsyncConnection) -> Head:
+    """The head of the log."""
+    return _head(await (await connection.execute(_HEAD)).fetchone())
+
+
+def epochs(connection: Connection) -> list[Epoch]:
+    """Every epoch, oldest first."""
+    return [Epoch(*row) for row in _rows(connection, _EPOCHS, [])]
+
+
+def leaf_at(connection: Connection, position: int) -> bytes | None:
+    """The leaf at a position, None beyond the head."""
+    row = connection.execute(_LEAF, [position]).fetchone()
+    return None if row is None else bytes(row[0])  # type: ignore[arg-type]
+
+
+def position_at(connection: Connection, time: datetime) -> int:
+    """The last position recorded at or before a time, 0 if none: recorded_at never falls, so this names a prefix."""
+    row = connection.execute(_AS_OF, [time]).fetchone()
+    return 0 if row is None else int(row[0])  # type: ignore[call-overload,no-any-return]
+
+
+def read_after(
+    connection: Connection,
+    position: int,
+    *,
+    limit: int = EVENTS_PER_READ_MAX,
+    upto: int | None = None,
+    types: Sequence[str] | None = None,
+) -> list[RecordedEvent]:
+    """Events behind a position in order, of all types or of these.
+
+    Position order is commit order, so a reader that goes on from the last position it got never misses one.
+    """
+    end = _NO_END if upto is None else upto
+    if types is None:
+        return [_event(row) for row in _rows(connection, _AFTER, [position, end, limit])]
+    return [_event(row) for row in _rows(connection, _AFTER_OF_TYPES, [position, end, list(types), limit])]
+
+
+async def read_after_async(
+    connection: AsyncConnection, position: int, *, limit: int = EVENTS_PER_READ_MAX, upto: int | None = None
+) -> list[RecordedEvent]:
+    """Events behind a position in order."""
+    end = _NO_END if upto is None else upto
+    return [_event(row) for row in await _rows_async(connection, _AFTER, [position, end, limit])]
+
+
+def read_stream(
+    connection: Connection,
+    stream: str,
+    *,
+    after_version: int = 0,
+    upto: int | None = None,
+    limit: int = EVENTS_PER_READ_MAX,
+) -> list[RecordedEvent]:
+    """Events of one stream in order, behind a version and up to a position of the log."""
+    end = _NO_END if upto is None else upto
+    return [_event(row) for row in _rows(connection, _STREAM, [stream, after_version, end, limit])]
+
+
+async def read_stream_async(
+    connection: AsyncConnection,
+    stream: str,
+    *,
+    after_version: int = 0,
+    upto: int | None = None,
+    limit: int = EVENTS_PER_READ_MAX,
+) -> list[RecordedEvent]:
+    """Events of one stream in order, behind a version and up to a position of the log."""
+    end = _NO_END if upto is None else upto
+    return [
+        _event(row) for row in await _rows_async(connection, _STREAM, [stream, after_version, end, limit])
+    ]
+
+
+def read_key(
+    connection: Connection,
+    key: str,
+    *,
+    after: int = 0,
+    upto: int | None = None,
+    limit: int = EVENTS_PER_READ_MAX,
+) -> list[RecordedEvent]:
+    """Events of one partition key in position order: what the rows of a keyed view are folded from."""
+    end = _NO_END if upto is None else upto
+    given = {"key": key, "after": after, "upto": end, "limit": limit}
+    return [_event(row) for row in _rows(connection, _KEY, given)]
+
+
+def load_streams(connection: Connection, after: Mapping[str, int]) -> dict[str, list[RecordedEvent]]:
+    """The events of many streams, each behind a version; streams without any are absent."""
+    found: dict[str, list[RecordedEvent]] = {}
+    for chunk in _chunks(after):
+        _gather(found, _rows(connection, _STREAMS, [list(chunk), list(chunk.values())]))
+    return found
+
+
+async def load_streams_async(
+    connection: AsyncConnection, after: Mapping[str, int]
+) -> dict[str, list[RecordedEvent]]:
+    """The events of many streams, each behind a version; streams without any are absent."""
+    found: dict[str, list[RecordedEvent]] = {}
+    for chunk in _chunks(after):
+        _gather(found, await _rows_async(connection, _STREAMS, [list(chunk), list(chunk.values())]))
+    return found
+
+
+def copy_log(
+    connection: Connection,
+    *,
+    after: int = 0,
+    upto: int | None = None,
+    types: Sequence[str] | None = None,
+) -> Iterator[RecordedEvent]:
+    """The log in position order as a stream of rows, the fastest way to read much of it.
+
+    The rows come from one snapshot. COPY is told to write CSV with control characters for delimiter and quote: JSON
+    never holds them raw, so nearly every row is split without looking at quotes.
+    """
+    only = sql.SQL("") if types is None else _OF_TYPES.format(types=sql.Literal(list(types)))
+    statement = _COPY.format(
+        after=sql.Literal(after), upto=sql.Literal(_NO_END if upto is None else upto), types=only
+    )
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        while row := copy.read():
+            yield _copied(bytes(row))
+
+
+def _copied(row: bytes) -> RecordedEvent:
+    fields = row[:-1].split(_FIELD) if _QUOTE not in row else _unquoted(row[:-1])
+    position, stream, version, type_name, payload, metadata, recorded_us, leaf, key = fields
+    return RecordedEvent(
+        int(position),
+        stream.decode(),
+        int(version),
+        type_name.decode(),
+        payload,
+        metadata,
+        _UNIX_EPOCH + timedelta(microseconds=int(recorded_us)),
+        bytes.fromhex(leaf.decode()),
+        key.decode() or None,
+    )
+
+
+def _unquoted(row: bytes) -> list[bytes]:
+    """Fields of a row in which some value holds a delimiter, a quote or a line break and is therefore quoted."""
+    text = io.StringIO(row.decode(), newline="")
+    return [field.encode() for field in next(csv.reader(text, delimiter="\x1f", quotechar="\x1e"))]
+
+
+def _head(row: tuple[object, ...] | None) -> Head:
+    if row is None:
+        raise LookupError("the log has no head: run `counterfoil migrate`")
+    position, epoch, recorded_at = row
+    return Head(position, epoch, recorded_at if position else None)  # type: ignore[arg-type]
+
+
+def _event(row: tuple[Any, ...]) -> RecordedEvent:
+    position, stream, version, type_name, payload, metadata, recorded_at, leaf, key = row
+    return RecordedEvent(
+        position, stream, version, type_name, payload.encode(), metadata.encode(), recorded_at, leaf, key
+    )
+
+
+def _gather(found: dict[str, list[RecordedEvent]], rows: list[tuple[Any, ...]]) -> None:
+    for row in rows:
+        event = _event(row)
+        found.setdefault(event.stream, []).append(event)
+
+
+def _chunks(after: Mapping[str, int]) -> Iterator[dict[str, int]]:
+    names = list(after)
+    for start in range(0, len(names), STREAMS_PER_READ_MAX):
+        yield {name: after[name] for name in names[start : start + STREAMS_PER_READ_MAX]}
+
+
+def _rows(connection: Connection, statement: LiteralString, given: Any) -> list[tuple[Any, ...]]:
+    with connection.cursor(binary=True) as cursor:
+        return cursor.execute(statement, given).fetchall()
+
+
+async def _rows_async(
+    connection: AsyncConnection, statement: LiteralString, given: Any
+) -> list[tuple[Any, ...]]:
+    async with connection.cursor(binary=True) as cursor:
+        return await (await cursor.execute(statement, given)).fetchall()
