@@ -12,10 +12,17 @@ from commands.policies import policy
 from commands.policies.policy import State
 from domain.event import Event
 from event_store import codec
-from event_store.envelope import RecordedEvent
 
 STATES_MAX = 50_000
 """Acknowledged states kept, each two numbers and a code; the one touched longest ago goes first."""
+
+
+class Fact(Struct, frozen=True, gc=False):
+    """One stored event of a stream, as far as folding needs it."""
+
+    version: int
+    type: str
+    payload: bytes
 
 
 class Held(Struct):
@@ -89,8 +96,8 @@ class StateTable:
         if stream not in self._acknowledged:
             self._acknowledged[stream] = Held(1, policy.evolve(stream, None, first), read)
 
-    def take(self, stream: str, events: Sequence[RecordedEvent], *, after: int, read: int) -> None:
-        """Fold what was read of a stream after version `after`; no events confirm what is held.
+    def take(self, stream: str, facts: Sequence[Fact], *, after: int, read: int) -> None:
+        """Fold what was read of a stream after version `after`; no facts confirm what is held.
 
         What no longer continues the held state (it was let go while the reading was on its way) is ignored.
 
@@ -100,9 +107,9 @@ class StateTable:
         held = self._acknowledged.get(stream) or Held(0, None, read)
         if held.version < after:
             return
-        for event in events:
-            if event.version == held.version + 1 and held.failure is None:
-                self._fold(held, event)
+        for fact in facts:
+            if fact.version == held.version + 1 and held.failure is None:
+                _fold(stream, held, fact)
         held.read = max(held.read, read)
         self._acknowledged.pop(stream, None)
         self._acknowledged[stream] = held
@@ -116,15 +123,15 @@ class StateTable:
     def __len__(self) -> int:
         return len(self._acknowledged)
 
-    @staticmethod
-    def _fold(held: Held, event: RecordedEvent) -> None:
-        try:
-            held.state = policy.evolve(event.stream, held.state, codec.decode(event.type, event.payload))
-        except codec.MalformedEvent as error:
-            held.failure = f"{event.stream} version {event.version}: {error}"
-        else:
-            held.version = event.version
-
     def _evict(self) -> None:
         while len(self._acknowledged) > self._states_max:
             del self._acknowledged[next(iter(self._acknowledged))]
+
+
+def _fold(stream: str, held: Held, fact: Fact) -> None:
+    try:
+        held.state = policy.evolve(stream, held.state, codec.decode(fact.type, fact.payload))
+    except codec.MalformedEvent as error:
+        held.failure = f"{stream} version {fact.version}: {error}"
+    else:
+        held.version = fact.version
