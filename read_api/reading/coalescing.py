@@ -7,7 +7,7 @@ what arrived during one round trip, so the number of round trips hardly depends 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, cast
 
 from read_api.errors import ReadError, TooManyReads
 
@@ -57,7 +57,6 @@ class Coalescer(Generic[Key, Answer]):
         if len(self._flights) < self._flights_max:
             flight = loop.create_task(self._fly())
             self._flights.add(flight)
-            flight.add_done_callback(self._flights.discard)
         return future
 
     async def close(self) -> None:
@@ -71,23 +70,30 @@ class Coalescer(Generic[Key, Answer]):
         self._waiting.clear()
 
     async def _fly(self) -> None:
-        while self._waiting:
-            batch = self._next_batch()
-            try:
-                answers = await self._fetch(list({key for key, _ in batch}))
-            except ReadError as error:
-                # Who waits would meet the same failure one round trip later: nobody waits for more than one.
-                batch.extend(self._waiting)
-                self._waiting.clear()
-                _fail(batch, error)
-            except asyncio.CancelledError:
-                for _, future in batch:
-                    future.cancel()
-                raise
-            except Exception as error:  # noqa: BLE001 - handed on to everybody who asked, not swallowed
-                _fail(batch, ReadError(f"a read failed: {error!r}"), cause=error)
-            else:
-                _deliver(batch, answers)
+        try:
+            while self._waiting:
+                await self._ask_for(self._next_batch())
+        finally:
+            # In the very step that found nothing waiting, not in a callback a turn later: whoever asked in between
+            # would rely on a flight that is over.
+            self._flights.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _ask_for(self, batch: list[tuple[Key, asyncio.Future[Answer]]]) -> None:
+        try:
+            answers = await self._fetch(list({key for key, _ in batch}))
+        except ReadError as error:
+            # Who waits would meet the same failure one round trip later: nobody waits for more than one.
+            batch.extend(self._waiting)
+            self._waiting.clear()
+            _fail(batch, error, cause=error)
+        except asyncio.CancelledError:
+            for _, future in batch:
+                future.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 - handed on to everybody who asked, not swallowed
+            _fail(batch, ReadError(f"a read failed: {error!r}"), cause=error)
+        else:
+            _deliver(batch, answers)
 
     def _next_batch(self) -> list[tuple[Key, asyncio.Future[Answer]]]:
         count = min(len(self._waiting), self._batch_max)
@@ -100,11 +106,9 @@ def _deliver(batch: list[tuple[Key, asyncio.Future[Answer]]], answers: Mapping[K
             future.set_result(answers[key])
 
 
-def _fail(
-    batch: list[tuple[Key, asyncio.Future[Answer]]], error: ReadError, *, cause: Exception | None = None
-) -> None:
+def _fail(batch: list[tuple[Key, asyncio.Future[Answer]]], error: ReadError, *, cause: Exception) -> None:
     for _, future in batch:
         if not future.done():
             again = type(error)(*error.args)  # one instance each: raising an error changes its traceback
-            again.__cause__ = cause or error
+            again.__cause__ = cause
             future.set_exception(again)
