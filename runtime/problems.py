@@ -43,7 +43,7 @@ class Fault(Struct, frozen=True, omit_defaults=True):
 class ProblemError(Exception):
     """A request is answered with a problem of the catalogue.
 
-    `facts` become members of the answer, so their values must be JSON: text, numbers, lists, objects.
+    `facts` stand under that name in the answer, so their values must be JSON: text, numbers, lists, objects.
     """
 
     def __init__(
@@ -79,8 +79,8 @@ class ProblemError(Exception):
         }
         if self.errors:
             document["errors"] = self.errors
-        for name, value in self.facts.items():
-            document.setdefault(name, value)
+        if self.facts:
+            document["facts"] = self.facts
         return document
 
     def body(self, correlation_id: str) -> bytes:

@@ -65,7 +65,7 @@ async def test_a_refused_request_is_answered_with_type_title_status_detail_and_c
         "detail": "Bad.",
         "correlation_id": "c-1",
         "errors": [{"detail": "Odd", "pointer": "/lines/3/sku"}],
-        "limit": 7,
+        "facts": {"limit": 7},
     } == answer.json()
 
 
