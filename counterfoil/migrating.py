@@ -1,4 +1,4 @@
-"""Bringing a database to this version: the migrations of every package, in the order in which they build on each other."""
+"""Bringing a database to this version: the migrations of every package, in the order they build on each other."""
 
 from importlib import resources
 

@@ -14,8 +14,8 @@ from psycopg import sql
 
 from event_store.envelope import RecordedEvent
 
-Connection = psycopg.Connection[tuple[object, ...]]
-AsyncConnection = psycopg.AsyncConnection[tuple[object, ...]]
+Connection = psycopg.Connection[tuple[Any, ...]]
+AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 EVENTS_PER_READ_MAX: Final = 5_000
 """Events that one read returns at most; callers go on from the last position."""
@@ -23,10 +23,16 @@ EVENTS_PER_READ_MAX: Final = 5_000
 STREAMS_PER_READ_MAX: Final = 500
 """Streams that one query loads; more are asked for in several."""
 
-_COLUMNS: LiteralString = "e.position, e.stream, e.version, e.type, e.payload::text, e.metadata::text, e.recorded_at, e.leaf, e.partition_key"
+_COLUMNS: LiteralString = (
+    "e.position, e.stream, e.version, e.type, e.payload::text, e.metadata::text,"
+    " e.recorded_at, e.leaf, e.partition_key"
+)
 _HEAD: Final = "select position, epoch, recorded_at from log.head"
 _EPOCHS: Final = "select epoch, first_position from log.epoch order by epoch"
-_AFTER: Final = f"select {_COLUMNS} from log.event e where e.position > %s and e.position <= %s order by e.position limit %s"
+_AFTER: Final = (
+    f"select {_COLUMNS} from log.event e where e.position > %s and e.position <= %s"
+    " order by e.position limit %s"
+)
 _AFTER_OF_TYPES: Final = (
     f"select {_COLUMNS} from log.event e where e.position > %s and e.position <= %s and e.type = any(%s)"
     " order by e.position limit %s"
@@ -97,13 +103,13 @@ def epochs(connection: Connection) -> list[Epoch]:
 def leaf_at(connection: Connection, position: int) -> bytes | None:
     """The leaf at a position, None beyond the head."""
     row = connection.execute(_LEAF, [position]).fetchone()
-    return None if row is None else bytes(row[0])  # type: ignore[arg-type]
+    return None if row is None else bytes(row[0])
 
 
 def position_at(connection: Connection, time: datetime) -> int:
     """The last position recorded at or before a time, 0 if none: recorded_at never falls, so this names a prefix."""
     row = connection.execute(_AS_OF, [time]).fetchone()
-    return 0 if row is None else int(row[0])  # type: ignore[call-overload,no-any-return]
+    return 0 if row is None else int(row[0])
 
 
 def read_after(
@@ -235,11 +241,11 @@ def _unquoted(row: bytes) -> list[bytes]:
     return [field.encode() for field in next(csv.reader(text, delimiter="\x1f", quotechar="\x1e"))]
 
 
-def _head(row: tuple[object, ...] | None) -> Head:
+def _head(row: tuple[Any, ...] | None) -> Head:
     if row is None:
         raise LookupError("the log has no head: run `counterfoil migrate`")
     position, epoch, recorded_at = row
-    return Head(position, epoch, recorded_at if position else None)  # type: ignore[arg-type]
+    return Head(position, epoch, recorded_at if position else None)
 
 
 def _event(row: tuple[Any, ...]) -> RecordedEvent:

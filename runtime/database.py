@@ -4,7 +4,7 @@ The address is one login; what a session may do is decided by the group role it 
 process holds exactly the rights of its part.
 """
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import psycopg
 from psycopg import conninfo
@@ -51,7 +51,7 @@ def address(url: str, *, role: Role | None, name: str, settings: dict[str, str] 
 
 def connect(
     url: str, *, role: Role | None, name: str, settings: dict[str, str] | None = None
-) -> psycopg.Connection[tuple[object, ...]]:
+) -> psycopg.Connection[tuple[Any, ...]]:
     """A connection in autocommit mode; use it as a context manager.
 
     Raises:
@@ -64,7 +64,7 @@ def connect(
 
 async def connect_async(
     url: str, *, role: Role | None, name: str, settings: dict[str, str] | None = None
-) -> psycopg.AsyncConnection[tuple[object, ...]]:
+) -> psycopg.AsyncConnection[tuple[Any, ...]]:
     """The same for async callers."""
     return await psycopg.AsyncConnection.connect(
         address(url, role=role, name=name, settings=settings), autocommit=True, prepare_threshold=2
@@ -73,7 +73,7 @@ async def connect_async(
 
 def pool(
     url: str, *, role: Role | None, name: str, size: int, settings: dict[str, str] | None = None
-) -> AsyncConnectionPool[psycopg.AsyncConnection[tuple[object, ...]]]:
+) -> AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]:
     """A pool of up to `size` async connections in autocommit mode, not yet open: use it as an async context manager."""
     return AsyncConnectionPool(
         address(url, role=role, name=name, settings=settings),

@@ -1,7 +1,7 @@
 """A batch as the arguments of `log.append_batch`, and its rows as verdicts.
 
-The arrays are packed here, in Postgres' binary array format (`array_send` in its source), because a generic adapter costs
-more per element than the whole rest of an append's client side.
+The arrays are packed here, in Postgres' binary array format (`array_send` in its source), because a generic adapter
+costs more per element than the whole rest of an append's client side.
 """
 
 import struct
@@ -92,7 +92,7 @@ def register(context: AdaptContext) -> None:
         (_ByteaArray, _ByteaArrayDumper),
         (_Epoch, _EpochDumper),
     ):
-        context.adapters.register_dumper(packed, dumper)  # type: ignore[union-attr]
+        context.adapters.register_dumper(packed, dumper)
 
 
 def arguments(requests: Sequence[AppendRequest], *, epoch: int) -> list[bytes]:

@@ -1,13 +1,14 @@
 """The asyncio driver of group commit: one queue, one connection, one batch at the server at a time.
 
-A lost answer is not a failure. The batch is sent again under its keys, which tell whether it was stored: either all of it
-was or nothing, because a batch is one transaction. Only when that cannot be found out in time is the outcome unknown.
+A lost answer is not a failure. The batch is sent again under its keys, which tell whether it was stored: either all
+of it was or nothing, because a batch is one transaction. Only when that cannot be found out in time is the outcome
+unknown.
 """
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 import structlog
@@ -180,11 +181,9 @@ class Writer:
                     await self._connect()
                 sent = True
                 return await self._call(requests)
-            except StoreUnavailable as error:
-                reason = error
-            except _AnswerLost as error:
-                log.warning("append_answer_lost", requests=len(batch), reason=str(error))
-                reason = error
+            except (StoreUnavailable, _AnswerLost) as error:
+                log.warning("append_without_answer", requests=len(batch), reason=str(error))
+                reason: Exception = error
             if loop.time() + pause >= deadline or self._closing:
                 if sent:
                     raise OutcomeUnknown(f"the answer was lost: {reason}") from reason
@@ -206,7 +205,7 @@ class Writer:
 
     async def _rows(
         self, connection: reading.AsyncConnection, requests: Sequence[AppendRequest]
-    ) -> list[tuple[object, ...]]:
+    ) -> list[tuple[Any, ...]]:
         async with connection.cursor(binary=True) as cursor:
             await cursor.execute(wire.CALL, wire.arguments(requests, epoch=self._epoch))
             return await cursor.fetchall()
@@ -224,7 +223,7 @@ class Writer:
             return InvalidRequest(str(error))
         return StoreUnavailable(str(error).strip())
 
-    def _abandon(self, call: asyncio.Future[list[tuple[object, ...]]]) -> None:
+    def _abandon(self, call: asyncio.Future[list[tuple[Any, ...]]]) -> None:
         """Leave a frozen connection to its fate: waiting for a cancellation to be answered would freeze us too."""
         connection, self._connection = self._connection, None
         call.add_done_callback(lambda done: done.cancelled() or done.exception())
