@@ -1,0 +1,46 @@
+import importlib
+import pkgutil
+from collections.abc import Iterator
+
+import pytest
+
+import domain
+from domain.ids import Sku
+from domain.inventory.stock_item import InsufficientStock
+from domain.rejection import Conflict, Rejection, Unacceptable, Unknown
+
+FAMILIES = (Conflict, Unacceptable, Unknown)
+
+
+def refusals() -> Iterator[type[Rejection]]:
+    for module in pkgutil.walk_packages(domain.__path__, "domain."):
+        for value in vars(importlib.import_module(module.name)).values():
+            if isinstance(value, type) and issubclass(value, Rejection) and value.__module__ == module.name:
+                yield value
+
+
+REFUSALS = [refusal for refusal in refusals() if refusal not in (Rejection, *FAMILIES)]
+
+
+def test_a_refusal_names_its_code_and_its_facts():
+    refusal = InsufficientStock(sku=Sku("85123A"), requested=4, available=1)
+
+    assert refusal.code == "insufficient-stock"
+    assert refusal.facts() == {"sku": "85123A", "requested": 4, "available": 1}
+    assert str(refusal) == "Of '85123A', 4 were asked for and 1 are available."
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.__name__)
+def test_every_refusal_says_whether_waiting_or_rewriting_helps(refusal):
+    assert issubclass(refusal, FAMILIES)
+
+
+def test_no_two_refusals_share_a_code():
+    codes = [refusal.code for refusal in REFUSALS]
+
+    assert sorted(set(codes)) == sorted(codes)
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.__name__)
+def test_every_refusal_is_a_sentence_of_its_own(refusal):
+    assert "__str__" in vars(refusal)

@@ -1,0 +1,223 @@
+"""Facts to begin a test with: one ordinary case of each, in which a test changes only what it is about.
+
+All examples tell of one order: 3 pieces of `85123A` on two lines and a postage service, 12.65 pounds in all.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from domain.catalogue.events import PriceChanged, ProductCreated
+from domain.event import Event
+from domain.ids import CreditNoteId, CustomerId, OrderId, Sku
+from domain.inventory.events import (
+    StockAdjusted,
+    StockReceived,
+    StockReleased,
+    StockReserved,
+    StockReturned,
+    StockShipped,
+)
+from domain.money import Currency, Minor, UnitPrice
+from domain.ordering.events import (
+    CodeTotal,
+    CreditLine,
+    CreditNoteIssued,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderLine,
+    OrderPlaced,
+    OrderRejected,
+    OrderShipped,
+    ShippedCode,
+    Shortage,
+)
+from domain.ordering.lines import LineRequest
+
+E = TypeVar("E", bound=Event)
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+LONG_AGO = datetime(2010, 12, 1, 8, 26, tzinfo=UTC)
+SKU = Sku("85123A")
+POSTAGE = Sku("POST")
+ORDER = OrderId("536365")
+NOTE = CreditNoteId("C536379")
+CUSTOMER = CustomerId("17850")
+GBP = Currency("GBP")
+COUNTRY = "United Kingdom"
+
+REQUESTS = (
+    LineRequest(sku=SKU, quantity=2, unit_price=UnitPrice("2.55"), stocked=True),
+    LineRequest(sku=POSTAGE, quantity=1, unit_price=UnitPrice("5"), stocked=False),
+    LineRequest(sku=SKU, quantity=1, unit_price=UnitPrice("2.550"), stocked=True),
+)
+CODES = (
+    CodeTotal(sku=SKU, units=3, total=Minor(765), stocked=True),
+    CodeTotal(sku=POSTAGE, units=1, total=Minor(500), stocked=False),
+)
+
+
+def changed(event: E, changes: dict[str, Any]) -> E:
+    """The example with some fields otherwise."""
+    return replace(event, **changes)
+
+
+def product_created(**changes: Any) -> ProductCreated:
+    example = ProductCreated(
+        sku=SKU,
+        title="WHITE HANGING HEART T-LIGHT HOLDER",
+        stocked=True,
+        unit_price=UnitPrice("2.55"),
+        currency=GBP,
+        created_at=NOW,
+    )
+    return changed(example, changes)
+
+
+def price_changed(**changes: Any) -> PriceChanged:
+    example = PriceChanged(
+        sku=SKU, unit_price=UnitPrice("2.95"), currency=GBP, previous=UnitPrice("2.55"), changed_at=NOW
+    )
+    return changed(example, changes)
+
+
+def stock_received(**changes: Any) -> StockReceived:
+    return changed(StockReceived(sku=SKU, quantity=10, reference="delivery 7", received_at=NOW), changes)
+
+
+def stock_adjusted(**changes: Any) -> StockAdjusted:
+    return changed(
+        StockAdjusted(sku=SKU, delta=-1, reason="damage", note="dropped", adjusted_at=NOW), changes
+    )
+
+
+def stock_reserved(**changes: Any) -> StockReserved:
+    return changed(StockReserved(sku=SKU, order_id=ORDER, quantity=3, reserved_at=NOW), changes)
+
+
+def stock_released(**changes: Any) -> StockReleased:
+    return changed(
+        StockReleased(sku=SKU, order_id=ORDER, quantity=3, reason="cancelled", released_at=NOW), changes
+    )
+
+
+def stock_shipped(**changes: Any) -> StockShipped:
+    return changed(StockShipped(sku=SKU, order_id=ORDER, quantity=3, shipped_at=NOW), changes)
+
+
+def stock_returned(**changes: Any) -> StockReturned:
+    example = StockReturned(sku=SKU, credit_note_id=NOTE, quantity=1, disposition="sellable", returned_at=NOW)
+    return changed(example, changes)
+
+
+def _line(line_id: int, *, sku: Sku, quantity: int, unit_price: str, total: int) -> OrderLine:
+    return OrderLine(
+        line_id=line_id,
+        sku=sku,
+        quantity=quantity,
+        unit_price=UnitPrice(unit_price),
+        total=Minor(total),
+        stocked=sku == SKU,
+    )
+
+
+LINES = (
+    _line(1, sku=SKU, quantity=2, unit_price="2.55", total=510),
+    _line(2, sku=POSTAGE, quantity=1, unit_price="5", total=500),
+    _line(3, sku=SKU, quantity=1, unit_price="2.550", total=255),
+)
+
+
+def placed(**changes: Any) -> OrderPlaced:
+    example = OrderPlaced(
+        order_id=ORDER,
+        customer_id=CUSTOMER,
+        placed_at=LONG_AGO,
+        country=COUNTRY,
+        currency=GBP,
+        lines=LINES,
+        total=Minor(1265),
+    )
+    return changed(example, changes)
+
+
+def confirmed(**changes: Any) -> OrderConfirmed:
+    example = OrderConfirmed(
+        order_id=ORDER,
+        customer_id=CUSTOMER,
+        placed_at=LONG_AGO,
+        country=COUNTRY,
+        currency=GBP,
+        lines=3,
+        codes=CODES,
+        units=4,
+        total=Minor(1265),
+        confirmed_at=NOW,
+    )
+    return changed(example, changes)
+
+
+def rejected(**changes: Any) -> OrderRejected:
+    missing = (Shortage(sku=SKU, requested=3, available=1),)
+    return changed(OrderRejected(order_id=ORDER, missing=missing, rejected_at=NOW), changes)
+
+
+def cancelled(**changes: Any) -> OrderCancelled:
+    example = OrderCancelled(
+        order_id=ORDER,
+        reason="customer",
+        was_confirmed=True,
+        customer_id=CUSTOMER,
+        placed_at=LONG_AGO,
+        country=COUNTRY,
+        currency=GBP,
+        lines=3,
+        codes=CODES,
+        units=4,
+        total=Minor(1265),
+        cancelled_at=NOW,
+    )
+    return changed(example, changes)
+
+
+def shipped(**changes: Any) -> OrderShipped:
+    codes = (ShippedCode(sku=SKU, quantity=3),)
+    return changed(OrderShipped(order_id=ORDER, codes=codes, shipped_at=NOW), changes)
+
+
+def credit_note_issued(**changes: Any) -> CreditNoteIssued:
+    line = CreditLine(
+        line_id=1, sku=SKU, quantity=1, unit_price=UnitPrice("2.55"), total=Minor(255), stocked=True
+    )
+    example = CreditNoteIssued(
+        credit_note_id=NOTE,
+        order_id=ORDER,
+        customer_id=CUSTOMER,
+        issued_at=LONG_AGO,
+        country=COUNTRY,
+        currency=GBP,
+        lines=(line,),
+        codes=(CodeTotal(sku=SKU, units=1, total=Minor(255), stocked=True),),
+        units=1,
+        total=Minor(255),
+    )
+    return changed(example, changes)
+
+
+ONE_OF_EACH: tuple[Event, ...] = (
+    product_created(),
+    price_changed(),
+    stock_received(),
+    stock_adjusted(),
+    stock_reserved(),
+    stock_released(),
+    stock_shipped(),
+    stock_returned(),
+    placed(),
+    confirmed(),
+    rejected(),
+    cancelled(),
+    shipped(),
+    credit_note_issued(),
+)
