@@ -156,7 +156,7 @@ class Follower:
         for source, each in standing.items():
             if each.missing is not None:
                 self._repair(source, each, into=delivered)
-        self._notice_silence(standing, set(delivered), published, busy=batch.count >= max_records)
+        self._notice_silence(standing, set(delivered), published, drained=batch.drained)
         self._standing = standing
         return Followed(records=delivered, assigned=batch.assigned, revoked=batch.revoked)
 
@@ -173,7 +173,7 @@ class Follower:
         if any(standing.missing for standing in self._standing.values()):
             timeout_s = 0.0
         if sum(len(standing.waiting) for standing in self._standing.values()) >= WAITING_RECORDS_MAX:
-            return Batch(records={}, assigned=set(), revoked=set())
+            return Batch(records={}, assigned=set(), revoked=set(), drained=False)
         return self._subscription.poll(timeout_s, max_records=max_records)
 
     def _compare(self, brought: Mapping[ChannelPartition, Sequence[Record]]) -> None:
@@ -227,18 +227,18 @@ class Follower:
         moved: set[ChannelPartition],
         published: Published,
         *,
-        busy: bool,
+        drained: bool,
     ) -> None:
         """Find partitions whose newest records may be what was lost: no later record would show it.
 
-        A busy transport (it filled the round) may hold their records behind others; that is no silence.
+        A transport that has more to bring may hold their records behind others; that is no silence.
         """
         now = self._clock()
         behind = stale_partitions(
             published, positions={source: each.last for source, each in standing.items()}
         )
         for source, each in standing.items():
-            if busy or each.missing is not None or source not in behind:
+            if not drained or each.missing is not None or source not in behind:
                 each.behind_since = None
             elif source in moved or each.behind_since is None:
                 each.behind_since = now

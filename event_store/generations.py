@@ -39,6 +39,11 @@ insert into log.epoch (epoch, first_position, started_at, reason)
 values (%(epoch)s, %(first_position)s, clock_timestamp(), %(reason)s)
 """
 _EPOCHS: Final = "select first_position, epoch from log.epoch order by epoch"
+_FRAME: Final = """
+select (select min(start_position) from transport.generation where generation > %(generation)s),
+    array_agg(first_position order by epoch), array_agg(epoch order by epoch)
+from log.epoch
+"""
 _PUBLISHED: Final = """
 select (select max(generation) from transport.generation), relay.position,
     array_agg(part.channel), array_agg(part.partition), array_agg(part.position)
@@ -76,6 +81,17 @@ class Epochs(msgspec.Struct, frozen=True):
         # Epochs raised without an event between them share a first position: the last of them wrote the
         # event.
         return self.epochs[bisect.bisect_right(self.first_positions, position) - 1]
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """What bounds and labels a generation's events; to be read after the rows it is asked about.
+
+    Read later, it knows every epoch and every end that those rows could belong to. `end` is the start of the
+    next generation, None while there is none.
+    """
+
+    epochs: Epochs
+    end: int | None = None
 
 
 def current_generation(conn: Connection) -> Generation:
@@ -144,6 +160,14 @@ def published(conn: Connection, *, generation: int) -> Published:
     )
     last = dict(zip(zip(channels, partitions, strict=True), positions, strict=True))
     return Published(generation=generation, newest=newest, position=position, partitions=last)
+
+
+def frame(conn: Connection, *, generation: int) -> Frame:
+    """Read epochs and end of a generation in one snapshot."""
+    row = conn.execute(_FRAME, {"generation": generation}).fetchone()
+    assert row is not None, "an aggregate without group by gives one row"
+    end, first_positions, numbers = cast("tuple[int | None, list[int], list[int]]", row)
+    return Frame(epochs=Epochs(tuple(first_positions), tuple(numbers)), end=end)
 
 
 def epochs(conn: Connection) -> Epochs:

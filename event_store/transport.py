@@ -108,12 +108,14 @@ class Batch(msgspec.Struct):
 
     `records` are in carried order per partition: they may repeat, be missing or be out of order; `link.link`
     decides. `assigned` are partitions that became ours since the poll before (each needs `start_at` before it
-    delivers), `revoked` those that no longer are (stop writing for them, drop what is buffered).
+    delivers), `revoked` those that no longer are (stop writing for them, drop what is buffered). `drained` says
+    that the transport had nothing more at this moment: only then is a silent partition suspicious.
     """
 
     records: dict[ChannelPartition, list[Record]]
     assigned: set[ChannelPartition]
     revoked: set[ChannelPartition]
+    drained: bool = True
 
     @property
     def count(self) -> int:

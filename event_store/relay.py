@@ -1,0 +1,410 @@
+"""The relay: carries the log, in position order, to the partitions of both channels.
+
+`carry` is the pure step; `Relay` one round of read, publish, remember; `run_relay` the thin driver with
+lease, waits and backoff. What was acknowledged is remembered only afterwards, so a crash repeats records and
+never skips one.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from threading import Event
+from typing import Final, Literal, Protocol
+
+import msgspec
+import psycopg
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from event_store import generations, partition_log, reading
+from event_store.envelope import RecordedEvent
+from event_store.generations import Connection, Frame, NoGeneration
+from event_store.lease import Lease, new_owner
+from event_store.partitioning import PARTITIONS, partition_of
+from event_store.transport import (
+    EVENTS,
+    ORDERED,
+    ChannelPartition,
+    Fork,
+    Generation,
+    Publisher,
+    Record,
+    Transport,
+    TransportError,
+)
+from runtime import database
+
+LEASE_NAME: Final = "relay"
+ROWS_PER_ROUND: Final = 2_000
+"""Events of one flush: more gain little rate and cost latency and memory."""
+BUSY_WAIT_S: Final = 0.003
+IDLE_WAIT_S: Final = 0.020
+IDLE_WAIT_GROWTH: Final = 1.25
+STANDBY_WAIT_S: Final = 0.5
+BACKOFF_FIRST_S: Final = 0.2
+BACKOFF_MAX_S: Final = 5.0
+FRAME_EVERY_ROUNDS: Final = 50
+"""Idle rounds after which the relay looks whether its generation ended (about a second)."""
+
+Condition = Literal["starting", "standby", "active", "retrying", "fork", "stopped"]
+
+log = structlog.get_logger()
+
+
+class NotActive(TransportError):
+    """The relay's row belongs to another relay by now, or its generation ended."""
+
+
+class RelayState(msgspec.Struct, frozen=True):
+    """What the relay's rows hold: every event up to `position` is acknowledged, `partitions` the last of each."""
+
+    generation: Generation
+    position: int
+    partitions: Mapping[ChannelPartition, int]
+
+
+class Carried(msgspec.Struct, frozen=True):
+    """What one round publishes, and the state to remember once all of it is acknowledged."""
+
+    records: list[Record]
+    state: RelayState
+
+
+def carry(state: RelayState, *, rows: Sequence[RecordedEvent], frame: Frame) -> Carried:
+    """Turn rows that continue `state` into linked records, up to the end of the generation."""
+    generation = state.generation
+    ordered_types = frozenset(generation.ordered_types)
+    last = dict(state.partitions)
+    position = state.position
+    records = []
+    for event in rows:
+        if frame.end is not None and event.position >= frame.end:
+            break
+        assert event.position == position + 1, "the log is gap-free and was read from the relay's position"
+        position = event.position
+        epoch = frame.epochs.at(position)
+        source: ChannelPartition = (EVENTS, partition_of(event.key, generation.partitions))
+        records.append(partition_log.as_record(event, source=source, prev=last[source], epoch=epoch))
+        last[source] = position
+        if event.type in ordered_types:
+            source = (ORDERED, 0)
+            records.append(partition_log.as_record(event, source=source, prev=last[source], epoch=epoch))
+            last[source] = position
+    return Carried(records=records, state=RelayState(generation, position, last))
+
+
+class Ledger(Protocol):
+    """What a relay needs of the database; `PostgresLedger` is the real one."""
+
+    def load(self) -> RelayState:
+        """Take over the rows of the current generation."""
+
+    def rows_after(self, position: int, *, limit: int) -> Sequence[RecordedEvent]:
+        """Read events of the log in order."""
+
+    def frame(self, generation: Generation) -> Frame:
+        """Read epochs and end of a generation; after the rows they are asked about."""
+
+    def save(self, state: RelayState) -> None:
+        """Remember what was acknowledged; raise NotActive when the rows are no longer ours to write."""
+
+    def verify(self, carried: Mapping[int, bytes]) -> None:
+        """Raise Fork unless the log holds each leaf at its position."""
+
+
+class RelayMetrics:
+    """What the relay did."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.records = Counter(
+            "counterfoil_relay_records", "Records acknowledged", ["channel"], registry=registry
+        )
+        self.position = Gauge("counterfoil_relay_position", "Position acknowledged", registry=registry)
+        self.active = Gauge(
+            "counterfoil_relay_active", "1 while this relay holds the lease", registry=registry
+        )
+        self.rebuilds = Counter(
+            "counterfoil_relay_rebuilds", "Producers built from the relay's rows", registry=registry
+        )
+        self.failures = Counter(
+            "counterfoil_relay_failures", "Rounds that failed, by error", ["error"], registry=registry
+        )
+        self.lost_tails = Counter(
+            "counterfoil_relay_lost_tails", "Partitions found shorter than published", registry=registry
+        )
+
+
+class Relay:
+    """Rounds of read, publish, remember. One thread.
+
+    After any failure the publisher is thrown away and everything is built from the rows again: a producer
+    that failed once may have left a hole in a partition.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        open_publisher: Callable[[Generation], Publisher],
+        metrics: RelayMetrics,
+        rows_per_round: int = ROWS_PER_ROUND,
+    ) -> None:
+        self._ledger = ledger
+        self._open_publisher = open_publisher
+        self._metrics = metrics
+        self._rows_per_round = rows_per_round
+        self._state: RelayState | None = None
+        self._publisher: Publisher | None = None
+        self._idle_rounds = 0
+
+    def round(self) -> int:
+        """Carry what the log gained, one bounded page; return the number of events carried.
+
+        Raises:
+            Fork: the carrier holds what the log does not; nothing was published.
+            TransportError: nothing of this round was remembered; call again.
+        """
+        try:
+            return self._round()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Throw the publisher away; the next round builds everything from the rows."""
+        publisher, self._publisher, self._state = self._publisher, None, None
+        if publisher is not None:
+            publisher.close()
+
+    def _round(self) -> int:
+        if self._state is None or self._publisher is None:
+            self._state, self._publisher = self._rebuild()
+        state = self._state
+        rows = self._ledger.rows_after(state.position, limit=self._rows_per_round)
+        self._idle_rounds = 0 if rows else self._idle_rounds + 1
+        if not rows and self._idle_rounds % FRAME_EVERY_ROUNDS:
+            return 0
+        frame = self._ledger.frame(state.generation)
+        carried = carry(state, rows=rows, frame=frame)
+        if not carried.records:
+            if frame.end is not None:
+                self.close()
+            return 0
+        self._publisher.publish(carried.records)
+        self._ledger.save(carried.state)
+        self._state = carried.state
+        self._count(carried)
+        return carried.state.position - state.position
+
+    def _rebuild(self) -> tuple[RelayState, Publisher]:
+        state = self._ledger.load()
+        publisher = self._open_publisher(state.generation)
+        try:
+            last = publisher.last_records()
+            self._ledger.verify({record.position: record.leaf for record in last.values()})
+        except BaseException:
+            publisher.close()
+            raise
+        self._metrics.rebuilds.inc()
+        for source, published in state.partitions.items():
+            first = state.generation.start_position
+            if published >= first and (source not in last or last[source].position < published):
+                self._metrics.lost_tails.inc()
+                log.warning(
+                    "relay_found_lost_tail", channel=source[0], partition=source[1], published=published
+                )
+        log.info("relay_built_from_rows", generation=state.generation.generation, position=state.position)
+        return state, publisher
+
+    def _count(self, carried: Carried) -> None:
+        ordered = sum(record.channel == ORDERED for record in carried.records)
+        self._metrics.records.labels(ORDERED).inc(ordered)
+        self._metrics.records.labels(EVENTS).inc(len(carried.records) - ordered)
+        self._metrics.position.set(carried.state.position)
+
+
+_TAKE: Final = """
+update transport.relay set owner = %(owner)s where generation = %(generation)s returning position
+"""
+_PARTITIONS: Final = """
+select channel, partition, position from transport.relay_partition where generation = %(generation)s
+"""
+_SAVE: Final = """
+with moved as (
+    update transport.relay set position = %(position)s, published_at = clock_timestamp()
+    where generation = %(generation)s and owner = %(owner)s and position <= %(position)s
+        and not exists (select from transport.generation newer where newer.generation > %(generation)s)
+    returning generation
+), moved_partitions as (
+    update transport.relay_partition part set position = given.position
+    from unnest(%(channels)s::text[], %(partitions)s::integer[], %(positions)s::bigint[])
+        as given (channel, partition, position), moved
+    where part.generation = moved.generation
+        and part.channel = given.channel and part.partition = given.partition
+    returning part.partition
+)
+select (select count(*) from moved), (select count(*) from moved_partitions)
+"""
+
+
+class PostgresLedger:
+    """The relay's rows and the log. Every write says `where owner = me`."""
+
+    def __init__(self, conn: Connection, *, owner: str) -> None:
+        self._conn = conn
+        self._owner = owner
+
+    def load(self) -> RelayState:
+        """Take over the rows of the current generation, so that an earlier owner's writes fail."""
+        with self._conn.transaction():
+            generation = generations.current_generation(self._conn)
+            parameters = {"owner": self._owner, "generation": generation.generation}
+            row = self._conn.execute(_TAKE, parameters).fetchone()
+            assert row is not None, "a generation begins with its relay row"
+            partitions = self._conn.execute(_PARTITIONS, parameters).fetchall()
+        last = {(channel, number): position for channel, number, position in partitions}
+        return RelayState(generation, row[0], last)  # type: ignore[arg-type]
+
+    def rows_after(self, position: int, *, limit: int) -> list[RecordedEvent]:
+        """Read events of the log in order; position order is commit order, so none appears behind."""
+        return reading.read_after(self._conn, position, limit=limit)
+
+    def frame(self, generation: Generation) -> Frame:
+        """Read epochs and end of a generation."""
+        return generations.frame(self._conn, generation=generation.generation)
+
+    def save(self, state: RelayState) -> None:
+        """Move position and partitions in one statement, if the rows are still ours and the generation current."""
+        sources = list(state.partitions)
+        parameters = {
+            "owner": self._owner,
+            "generation": state.generation.generation,
+            "position": state.position,
+            "channels": [channel for channel, _ in sources],
+            "partitions": [number for _, number in sources],
+            "positions": list(state.partitions.values()),
+        }
+        row = self._conn.execute(_SAVE, parameters).fetchone()
+        if row != (1, len(sources)):
+            raise NotActive(f"the relay's rows of generation {state.generation.generation} were taken over")
+
+    def verify(self, carried: Mapping[int, bytes]) -> None:
+        """Raise Fork unless the log holds each leaf at its position."""
+        partition_log.verify_leaves(self._conn, carried)
+
+
+class RelayHealth:
+    """What `/readyz` shows: written by the relay's thread, read by any."""
+
+    def __init__(self) -> None:
+        self.condition: Condition = "starting"
+        self.detail = ""
+
+    @property
+    def ready(self) -> bool:
+        """Whether this relay does its part: carrying, or standing by for another that does."""
+        return self.condition in {"active", "standby"}
+
+
+def run_relay(
+    database_url: str,
+    *,
+    transport: Transport,
+    ordered_types: Sequence[str],
+    stop: Event,
+    registry: CollectorRegistry,
+    health: RelayHealth | None = None,
+    partitions: int = PARTITIONS,
+) -> None:
+    """Carry the log until `stop` is set. Outages are retried with backoff; a fork waits, publishing nothing.
+
+    Args:
+        database_url: the log's database; the session takes role counterfoil_relay.
+        transport: where to carry to; a change of carrier begins a new generation.
+        ordered_types: event types of the ordered channel; a change begins a new generation.
+        stop: set to drain and return.
+        registry: where metrics go.
+        health: what readiness shows.
+        partitions: of the events channel; a change begins a new generation.
+    """
+    driver = _Driver(transport, stop, RelayMetrics(registry), health or RelayHealth())
+    owner = new_owner()
+    while not stop.is_set():
+        try:
+            with database.connect(
+                database_url,
+                role="counterfoil_relay",
+                name="relay",
+                # Losing the newest write means an older row: records are published again, none is skipped.
+                settings={"synchronous_commit": "off"},
+            ) as conn:
+                driver.settle(conn, ordered_types=ordered_types, partitions=partitions)
+                driver.carry_while_connected(conn, owner=owner)
+        except (psycopg.Error, NoGeneration) as error:
+            driver.note_failure(error)
+    driver.health.condition = "stopped"
+
+
+class _Driver:
+    """The loop around `Relay.round`: lease, waits, backoff, and what health and metrics show."""
+
+    def __init__(self, transport: Transport, stop: Event, metrics: RelayMetrics, health: RelayHealth) -> None:
+        self.health = health
+        self._transport = transport
+        self._stop = stop
+        self._metrics = metrics
+        self._backoff_s = BACKOFF_FIRST_S
+
+    def settle(self, conn: Connection, *, ordered_types: Sequence[str], partitions: int) -> None:
+        generations.settle(
+            conn, carrier=self._transport.carrier, ordered_types=ordered_types, partitions=partitions
+        )
+
+    def carry_while_connected(self, conn: Connection, *, owner: str) -> None:
+        lease = Lease(conn, name=LEASE_NAME, owner=owner)
+        relay = Relay(
+            PostgresLedger(conn, owner=owner), open_publisher=self._transport.publisher, metrics=self._metrics
+        )
+        try:
+            while not self._stop.is_set():
+                if lease.hold():
+                    self._metrics.active.set(1)
+                    self._carry(relay, lease)
+                else:
+                    relay.close()
+                    self._metrics.active.set(0)
+                    self._show("standby")
+                    self._stop.wait(STANDBY_WAIT_S)
+        finally:
+            self._metrics.active.set(0)
+            relay.close()
+        lease.give_back()
+
+    def _carry(self, relay: Relay, lease: Lease) -> None:
+        """Carry while the lease is ours; while a failed round waits, a standby may take over."""
+        wait_s = BUSY_WAIT_S
+        try:
+            while not self._stop.is_set() and lease.hold():
+                carried = relay.round()
+                self._show("active")
+                self._backoff_s = BACKOFF_FIRST_S
+                wait_s = min(IDLE_WAIT_S, wait_s * IDLE_WAIT_GROWTH) if carried == 0 else BUSY_WAIT_S
+                if carried < ROWS_PER_ROUND:
+                    self._stop.wait(wait_s)
+        except NotActive as error:
+            log.warning("relay_rows_taken_over", reason=str(error))
+            lease.renew()
+        except TransportError as error:
+            self.note_failure(error)
+
+    def note_failure(self, error: Exception) -> None:
+        """Say plainly what is wrong, count it and wait; a fork is looked at again, it may have been fenced."""
+        fork = isinstance(error, Fork)
+        self._metrics.failures.labels(type(error).__name__).inc()
+        self._show("fork" if fork else "retrying", detail=str(error))
+        wait_s = BACKOFF_MAX_S if fork else self._backoff_s
+        event = "relay_refuses_fork" if fork else "relay_retries"
+        log.error(event, error=type(error).__name__, reason=str(error), wait_s=wait_s)
+        self._backoff_s = min(self._backoff_s * 2, BACKOFF_MAX_S)
+        self._stop.wait(wait_s)
+
+    def _show(self, condition: Condition, *, detail: str = "") -> None:
+        self.health.condition, self.health.detail = condition, detail
