@@ -1,0 +1,129 @@
+"""Where everybody stands: the log's head, the relay, every live view and every policy, in one statement.
+
+A consumer's position is the highest P with every event up to P applied, skipped or parked. A partition that stands at
+the relay's last position for it has nothing before the relay's own position, so it counts as that.
+"""
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+READ_STATUS: Final = """
+with point as (
+    select 'view' as kind, c.view as name, c.generation, c.channel, c.partition, c.position
+    from views.live l join views.checkpoint c on c.view = l.view and c.shape = l.shape and c.build = l.build
+    union all
+    select 'policy', c.name, c.generation, c.channel, c.partition, c.position from policy.checkpoint c
+),
+newest as (
+    select kind, name, max(generation) as generation from point group by kind, name
+),
+reached as (
+    select p.kind, p.name,
+        min(case when p.position >= last.position then relay.position else p.position end) as position
+    from newest n
+    join point p on p.kind = n.kind and p.name = n.name and p.generation = n.generation
+    join transport.relay relay on relay.generation = p.generation
+    join transport.relay_partition last
+        on last.generation = p.generation and last.channel = p.channel and last.partition = p.partition
+    group by p.kind, p.name
+),
+consumer as (
+    select 'view' as kind, l.view as name, l.shape, l.build, coalesce(r.position, 0) as position,
+        b.stopped,
+        (select count(*) from views.parked k
+            where k.view = l.view and k.shape = l.shape and k.build = l.build) as parked
+    from views.live l
+    join views.build b on b.view = l.view and b.shape = l.shape and b.build = l.build
+    left join reached r on r.kind = 'view' and r.name = l.view
+    union all
+    select 'policy', g.name, null, null, coalesce(r.position, g.registered_position), null,
+        (select count(*) from policy.parked k where k.name = g.name)
+    from policy.registration g
+    left join reached r on r.kind = 'policy' and r.name = g.name
+),
+standing as (
+    select c.*, head.position - c.position as lag_events,
+        coalesce(extract(epoch from clock_timestamp() - next.recorded_at)::float8, 0) as lag_seconds
+    from log.head head
+    cross join consumer c
+    left join log.event next on next.position = c.position + 1
+)
+select json_build_object(
+    'log', (select json_build_object('position', position, 'epoch', epoch) from log.head),
+    'relay', (
+        select json_build_object(
+            'position', relay.position, 'lag_events', head.position - relay.position,
+            'generation', generation.generation, 'carrier', generation.carrier
+        )
+        from log.head head, transport.relay relay
+        join transport.generation generation on generation.generation = relay.generation
+        order by relay.generation desc limit 1
+    ),
+    'views', (
+        select coalesce(json_agg(json_build_object(
+            'name', name, 'shape', shape, 'build', build, 'position', position, 'lag_events', lag_events,
+            'lag_seconds', lag_seconds, 'parked', parked, 'stopped', stopped
+        ) order by name), '[]') from standing where kind = 'view'
+    ),
+    'policies', (
+        select coalesce(json_agg(json_build_object(
+            'name', name, 'position', position, 'lag_events', lag_events, 'lag_seconds', lag_seconds, 'parked', parked
+        ) order by name), '[]') from standing where kind = 'policy'
+    )
+)::text
+"""
+"""Answers one row with one JSON text, the shape of `Status`."""
+
+
+class LogHead(Struct, frozen=True):
+    """The last position of the log and its epoch."""
+
+    position: int
+    epoch: int
+
+
+class RelayStanding(Struct, frozen=True):
+    """How far the newest generation's relay came."""
+
+    position: int
+    lag_events: int
+    generation: int
+    carrier: str | None
+
+
+class ViewStanding(Struct, frozen=True):
+    """One live view; `stopped` says why workers no longer feed it, `parked` counts keys."""
+
+    name: str
+    shape: int
+    build: int
+    position: int
+    lag_events: int
+    lag_seconds: float
+    parked: int
+    stopped: str | None
+
+
+class PolicyStanding(Struct, frozen=True):
+    """One policy; `parked` counts triggers."""
+
+    name: str
+    position: int
+    lag_events: int
+    lag_seconds: float
+    parked: int
+
+
+class Status(Struct, frozen=True):
+    """Everybody, in one snapshot."""
+
+    log: LogHead
+    relay: RelayStanding
+    views: tuple[ViewStanding, ...]
+    policies: tuple[PolicyStanding, ...]
+
+
+decode_status = msgspec.json.Decoder(Status).decode
+"""The text that `READ_STATUS` answers as a value."""
