@@ -1,3 +1,5 @@
+from datetime import timedelta, timezone
+
 from domain.ordering import credit_note
 from domain.ordering.credit_note import CreditNoteIdTaken
 from domain.ordering.lines import LineCountOutOfRange
@@ -49,3 +51,12 @@ def test_a_credit_note_is_issued_once():
 
 def test_a_credit_note_has_a_line():
     given().when(credit_note.issue, **ISSUE | {"lines": []}).then_refused(LineCountOutOfRange, lines=0)
+
+
+def test_the_day_of_a_credit_note_is_its_day_in_utc():
+    there = LONG_AGO.astimezone(timezone(timedelta(hours=14)))
+
+    (fact,) = given().when(credit_note.issue, **ISSUE | {"issued_at": there}).decided
+
+    assert LONG_AGO == fact.issued_at
+    assert timedelta(0) == fact.issued_at.utcoffset()
