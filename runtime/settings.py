@@ -1,7 +1,7 @@
 """What can be set from outside, read once by `main()` and passed down: nothing else reads the environment.
 
-Every setting is the environment variable `COUNTERFOIL_<NAME>`. A variable with that prefix that is not a setting
-is an error, since a typing mistake would otherwise run with the default and nobody would know.
+Every setting is the environment variable `COUNTERFOIL_<NAME>`. A variable with that prefix that is no setting is
+an error, since a typing mistake would otherwise run with the default and nobody would know.
 """
 
 import difflib
@@ -126,7 +126,7 @@ class Settings(BaseSettings):
         """Read the environment.
 
         Raises:
-            SettingsError: a variable is unknown or its value cannot be; values are never repeated in the text,
+            SettingsError: a variable is unknown or its value cannot be; values are not repeated in the text,
                 since they may hold a password.
         """
         try:

@@ -1,0 +1,190 @@
+"""One server process of ours: output into a file, ready within a named time, stopped politely or killed."""
+
+import contextlib
+import os
+import random
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from counterfoil.servers import last_will
+from counterfoil.servers.errors import ServerStartFailed
+
+LOCALHOST: Final = "127.0.0.1"
+_POLL_S: Final = 0.02
+_KILL_WAIT_S: Final = 10.0
+_LOG_BYTES_MAX: Final = 16 * 1024 * 1024
+
+# Below the range from which the kernel gives out local ports of outgoing connections: a client that retries while its
+# server is down could otherwise be given the server's own port, connect to itself and keep the server from returning.
+_PORTS: Final = range(20_000, 32_000)
+_PORT_TRIES_MAX: Final = 200
+
+
+class Child:
+    """A running server process. Started by `launch`."""
+
+    def __init__(
+        self, name: str, *, process: subprocess.Popen[bytes], log: Path, stop_signal: signal.Signals
+    ) -> None:
+        self.name = name
+        self.log = log
+        self._process = process
+        self._stop_signal = stop_signal
+
+    @property
+    def pid(self) -> int:
+        """Process id; of a process that has ended, the id it had."""
+        return self._process.pid
+
+    def is_running(self) -> bool:
+        """Whether the process has not ended."""
+        if self._process.poll() is None:
+            return True
+        last_will.drop(self.pid)
+        return False
+
+    def wait_until(self, ready: Callable[[], bool], *, timeout_s: float) -> None:
+        """Poll `ready` until it says yes.
+
+        Raises:
+            ServerStartFailed: the process ended or `timeout_s` passed. On any error the process is killed.
+        """
+        give_up = time.monotonic() + timeout_s
+        try:
+            while not ready():
+                if not self.is_running():
+                    self._fail(f"it ended with code {self._process.returncode}")
+                if time.monotonic() > give_up:
+                    self._fail(f"not ready after {timeout_s:g} s")
+                time.sleep(_POLL_S)
+        except BaseException:
+            self.kill()
+            raise
+
+    def _fail(self, reason: str) -> NoReturn:
+        raise ServerStartFailed(self.name, reason=reason, log=self.log)
+
+    def stop(self, *, timeout_s: float) -> None:
+        """End it the way its documentation recommends; SIGKILL after `timeout_s`. A second call does nothing."""
+        if self.is_running():
+            self._process.send_signal(self._stop_signal)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout_s)
+        self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash would end it. A second call does nothing."""
+        if self.is_running():
+            self._process.kill()
+            self._process.wait(_KILL_WAIT_S)
+        last_will.drop(self.pid)
+
+
+def launch(
+    command: Sequence[str | Path],
+    *,
+    name: str,
+    log: Path,
+    stop_signal: signal.Signals,
+    cwd: Path,
+    user: int | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Child:
+    """Start a server that ends with this process at the latest.
+
+    Args:
+        command: program and arguments.
+        name: what people call it, for messages.
+        log: file that takes its output; an overlong one is put aside as `<log>.1` first.
+        stop_signal: the signal that ends it orderly.
+        cwd: its working directory.
+        user: id of user and group to run as (only root may say this).
+        environment: its whole environment; ours without variables that steer database clients when None.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if log.stat().st_size > _LOG_BYTES_MAX:
+            log.replace(log.with_name(log.name + ".1"))
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env=dict(environment if environment is not None else clean_environment()),
+            start_new_session=True,  # Ctrl-C on the terminal reaches us, and we stop the servers in order
+            **as_user(user),
+        )
+    last_will.keep(process.pid, stop_signal=stop_signal)
+    return Child(name, process=process, log=log, stop_signal=stop_signal)
+
+
+def as_user(user: int | None) -> dict[str, Any]:
+    """The arguments of `subprocess` that run a program as another user and group without further groups."""
+    return {} if user is None else {"user": user, "group": user, "extra_groups": []}
+
+
+def clean_environment() -> dict[str, str]:
+    """Our environment without variables that change what a server or a database client does."""
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("PG", "LC_", "LANG", "KAFKA_", "JAVA_"))
+    }
+
+
+def remembered_port(directory: Path, *, name: str) -> int:
+    """The TCP port that a server of this directory had last time if it is free, else a new one, remembered."""
+    file = directory / name
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        port = int(file.read_text())
+        if is_free(port):
+            return port
+    port = free_port()
+    file.write_text(f"{port}\n")
+    return port
+
+
+def wait_until_free(port: int, *, timeout_s: float) -> None:
+    """Wait while a port is still held by what remains of a predecessor; return in any case after `timeout_s`."""
+    give_up = time.monotonic() + timeout_s
+    while not is_free(port) and time.monotonic() < give_up:
+        time.sleep(_POLL_S)
+
+
+def password_in(directory: Path) -> str:
+    """The password of a server: made with its directory, kept in a file for its owner only."""
+    file = directory / "password"
+    with contextlib.suppress(FileNotFoundError):
+        return file.read_text().strip()
+    password = secrets.token_urlsafe(24)
+    with os.fdopen(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as output:
+        output.write(f"{password}\n")
+    return password
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on and that no outgoing connection will be given."""
+    for port in random.SystemRandom().sample(_PORTS, _PORT_TRIES_MAX):
+        if is_free(port):
+            return port
+    raise ServerStartFailed(
+        "a server", reason=f"no free port in {_PORT_TRIES_MAX} tries", log=Path(os.devnull)
+    )
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this port of 127.0.0.1 now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections in TIME_WAIT do not count
+        try:
+            probe.bind((LOCALHOST, port))
+        except OSError:
+            return False
+        return True

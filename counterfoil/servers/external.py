@@ -1,0 +1,96 @@
+"""Servers that somebody else runs: their address came from the environment, we neither start nor stop them."""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+import psycopg
+import redis
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from counterfoil.servers.errors import ServerUnreachable
+from counterfoil.servers.version import ServerVersion
+from runtime.settings import masked_address
+
+_TIMEOUT_S: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalServer:
+    """A server at a given address; `stop` leaves it alone. For Kafka, `url` is the bootstrap address."""
+
+    name: str
+    url: str
+    version: str
+    origin: str
+
+    def report(self) -> ServerVersion:
+        """What was taken."""
+        return ServerVersion(
+            name=self.name, version=self.version, origin=self.origin, address=masked_address(self.url)
+        )
+
+    def stop(self) -> None:
+        """Nothing: whoever started it stops it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def postgres_at(url: str, *, variable: str = "COUNTERFOIL_DATABASE_URL") -> ExternalServer:
+    """The Postgres at an address.
+
+    Raises:
+        ServerUnreachable: nobody answers there or the login is refused.
+    """
+    try:
+        with psycopg.connect(url, connect_timeout=_TIMEOUT_S) as connection:
+            version = connection.info.parameter_status("server_version") or "of unknown version"
+    except psycopg.Error as error:
+        raise _unreachable("postgres", variable, url, error) from error
+    return ExternalServer(name="postgres", url=url, version=version.split()[0], origin=variable)
+
+
+def redis_at(url: str, *, variable: str = "COUNTERFOIL_REDIS_URL") -> ExternalServer:
+    """The Valkey or Redis at an address.
+
+    Raises:
+        ServerUnreachable: nobody answers there or the login is refused.
+    """
+    try:
+        with redis.Redis.from_url(url, socket_timeout=_TIMEOUT_S) as client:
+            facts = client.info("server")
+    except (redis.RedisError, OSError) as error:
+        raise _unreachable("redis", variable, url, error) from error
+    assert isinstance(facts, dict)
+    name = str(facts.get("server_name", "redis"))
+    version = str(facts.get(f"{name}_version", facts.get("redis_version")))
+    return ExternalServer(name=name, url=url, version=version, origin=variable)
+
+
+def kafka_at(bootstrap: str, *, variable: str = "COUNTERFOIL_KAFKA_BOOTSTRAP") -> ExternalServer:
+    """The Kafka at a bootstrap address. Kafka does not tell its release, only what it speaks.
+
+    Raises:
+        ServerUnreachable: nobody answers there.
+    """
+    try:
+        client = KafkaAdminClient(
+            bootstrap_servers=bootstrap.split(","), bootstrap_timeout_ms=_TIMEOUT_S * 1000
+        )
+        try:
+            client.describe_cluster()
+            release = ".".join(str(part) for part in client.config["api_version"])
+        finally:
+            client.close()
+    except (KafkaError, OSError) as error:
+        raise _unreachable("kafka", variable, bootstrap, error) from error
+    return ExternalServer(name="kafka", url=bootstrap, version=f"{release} or newer", origin=variable)
+
+
+def _unreachable(name: str, variable: str, address: str, error: Exception) -> ServerUnreachable:
+    reason = masked_address(str(error)).strip() or type(error).__name__
+    return ServerUnreachable(name, variable=variable, address=masked_address(address), reason=reason)

@@ -1,0 +1,146 @@
+"""Real servers for all tests: started when the first test asks for one, stopped at the end, never skipped.
+
+Addresses in the environment win. Otherwise each server is started once for the run, from a wheel or from the machine;
+when it cannot be had the tests that need it fail and say what to do. What was taken is printed at the end of the run.
+"""
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+from psycopg import sql
+
+from counterfoil.servers.external import ExternalServer, postgres_at, redis_at
+from counterfoil.servers.postgres import PostgresServer, start_postgres
+from counterfoil.servers.redis import DATABASES, RedisServer, start_redis
+from counterfoil.servers.version import ServerVersion
+from runtime.settings import Settings
+
+TEMPLATE = "counterfoil_tests_template"
+EXTERNAL_REDIS_DATABASES = 16
+
+# Only for databases that live for one test: what these tests ask is never whether the disk was reached. Tests of
+# crashes start servers of their own, with the settings of the product.
+THROW_AWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+_taken: list[ServerVersion] = []
+_numbers = itertools.count(1)
+
+
+def pytest_report_header() -> list[str]:
+    settings = Settings.load()
+    given = {
+        "postgres": settings.masked()["COUNTERFOIL_DATABASE_URL"],
+        "redis": settings.masked()["COUNTERFOIL_REDIS_URL"],
+        "kafka": settings.masked()["COUNTERFOIL_KAFKA_BOOTSTRAP"],
+    }
+    return [f"{name}: {address or 'started when a test asks for it'}" for name, address in given.items()]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _taken:
+        terminalreporter.section("servers")
+        for server in _taken:
+            terminalreporter.line(str(server))
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    """Settings as the run was started with, whatever a test does to the environment."""
+    return Settings.load()
+
+
+@pytest.fixture(scope="session")
+def servers_directory() -> Iterator[Path]:
+    """Where this run's servers live: not below pytest's own directory, which is kept for some runs."""
+    directory = Path(tempfile.mkdtemp(prefix="counterfoil-tests-"))
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(settings: Settings, servers_directory: Path) -> Iterator[PostgresServer | ExternalServer]:
+    with (
+        postgres_at(settings.database_url.get_secret_value())
+        if settings.database_url
+        else start_postgres(
+            servers_directory / "postgres", programs_folder=settings.postgres_bin, settings=THROW_AWAY
+        )
+    ) as server:
+        _taken.append(server.report())
+        yield server
+
+
+@pytest.fixture(scope="session")
+def new_database(postgres: PostgresServer | ExternalServer) -> Iterator[Callable[[], str]]:
+    """Makes a database that is migrated and empty, cloned from one that was migrated once; returns its address."""
+    with psycopg.connect(postgres.url, autocommit=True) as admin:
+        _drop(admin, TEMPLATE)
+        _create(admin, TEMPLATE, template="template1")
+        from counterfoil import migrating
+
+        migrating.migrate(_address(postgres.url, TEMPLATE))
+
+        def make() -> str:
+            name = f"counterfoil_test_{next(_numbers)}"
+            _drop(admin, name)  # left behind by a run that was killed
+            _create(admin, name, template=TEMPLATE)
+            return _address(postgres.url, name)
+
+        yield make
+        _drop(admin, TEMPLATE)
+
+
+@pytest.fixture
+def database_url(new_database: Callable[[], str], postgres: PostgresServer | ExternalServer) -> Iterator[str]:
+    """Address of a migrated, empty database for one test."""
+    url = new_database()
+    yield url
+    with psycopg.connect(postgres.url, autocommit=True) as admin:
+        _drop(admin, str(psycopg.conninfo.conninfo_to_dict(url)["dbname"]))
+
+
+@pytest.fixture(scope="session")
+def redis_server(settings: Settings, servers_directory: Path) -> Iterator[RedisServer | ExternalServer]:
+    with (
+        redis_at(settings.redis_url.get_secret_value())
+        if settings.redis_url
+        else start_redis(servers_directory / "redis", program=settings.redis_server)
+    ) as server:
+        _taken.append(server.report())
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer | ExternalServer) -> str:
+    """Address of an empty logical database for one test; number 0 is left alone."""
+    databases = DATABASES if isinstance(redis_server, RedisServer) else EXTERNAL_REDIS_DATABASES
+    number = 1 + next(_numbers) % (databases - 1)
+    url = f"{redis_server.url.rpartition('/')[0]}/{number}"
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    return url
+
+
+def _create(admin: psycopg.Connection, name: str, *, template: str) -> None:
+    # Copying files is faster than logging every page while the template is small and nothing is flushed.
+    statement = sql.SQL("create database {} template {} strategy file_copy")
+    admin.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+
+
+def _drop(admin: psycopg.Connection, name: str) -> None:
+    admin.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+
+def _address(url: str, database: str) -> str:
+    return psycopg.conninfo.make_conninfo(url, dbname=database)
