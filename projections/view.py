@@ -20,6 +20,7 @@ Indexes beyond the key stand in `views.sql` beside the module of the row type, i
 import enum
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final, Generic, Protocol, TypeVar, cast, overload
 
@@ -123,6 +124,8 @@ class View(Generic[R]):
         self.key = tuple(key)
         self.columns = columns.of_row(row, view=name)
         self.key_columns = _key_columns(self.key, self.columns, view=name)
+        self._only_key = attrgetter(self.key[0]) if len(self.key) == 1 else None
+        self._keys: Callable[[Row], Key] = attrgetter(*self.key)
         self._folds: dict[type[Event], Fold] = {}
 
     def __repr__(self) -> str:
@@ -140,7 +143,7 @@ class View(Generic[R]):
 
     def key_of(self, row: Row) -> Key:
         """The key of a row."""
-        return tuple(getattr(row, column) for column in self.key)
+        return (self._only_key(row),) if self._only_key else self._keys(row)
 
     def on(self, event: type[E], *, keys: Callable[[E], Iterable[Key]] | None = None) -> Attach[R, E]:
         """Attach a fold for an event.

@@ -1,0 +1,145 @@
+"""How far each build came, per partition: read it, and move it only from where this worker left it.
+
+Position and revision are compared and set in the transaction that writes the rows, so two workers that both
+believe to own a partition cannot both write: the second finds another revision and starts again.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, cast
+
+import msgspec
+import psycopg
+
+from event_store.transport import Channel, ChannelPartition
+from projections.errors import CheckpointConflict
+from projections.storing import BuildId
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+_READ: Final = """
+select c.view, c.shape, c.build, c.channel, c.partition, c.position, c.leaf, c.revision
+from views.checkpoint c
+join unnest(%(views)s::text[], %(shapes)s::int[], %(builds)s::int[]) as b (view, shape, build)
+    using (view, shape, build)
+where c.generation = %(generation)s
+"""
+_GENERATIONS: Final = """
+select distinct generation from views.checkpoint
+where view = %(view)s and shape = %(shape)s and build = %(build)s order by generation
+"""
+_MOVE: Final = """
+update views.checkpoint c
+set position = m.position, leaf = m.leaf, revision = c.revision + 1, updated_at = clock_timestamp()
+from unnest(
+    %(views)s::text[], %(shapes)s::int[], %(builds)s::int[], %(channels)s::text[], %(partitions)s::int[],
+    %(expected)s::bigint[], %(revisions)s::bigint[], %(positions)s::bigint[], %(leaves)b::bytea[]
+) as m (view, shape, build, channel, partition, expected, revision, position, leaf)
+where c.view = m.view and c.shape = m.shape and c.build = m.build and c.generation = %(generation)s
+    and c.channel = m.channel and c.partition = m.partition
+    and c.position = m.expected and c.revision = m.revision
+"""
+_CREATE: Final = """
+insert into views.checkpoint (view, shape, build, generation, channel, partition, position, leaf)
+select %(view)s, %(shape)s, %(build)s, %(generation)s, s.channel, s.partition, %(position)s, %(leaf)s
+from unnest(%(channels)s::text[], %(partitions)s::int[]) as s (channel, partition)
+"""
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """Where a build stands in one partition: position and leaf of the log there, and the row's revision."""
+
+    position: int
+    leaf: bytes | None
+    revision: int
+
+
+class Move(msgspec.Struct, frozen=True):
+    """One checkpoint from where it was read to a position; the same position only bumps the revision."""
+
+    build: BuildId
+    source: ChannelPartition
+    before: Cursor
+    position: int
+    leaf: bytes | None
+
+    @property
+    def after(self) -> Cursor:
+        """The cursor once the move is committed."""
+        return Cursor(self.position, self.leaf, self.before.revision + 1)
+
+
+def read(
+    conn: Connection, builds: Sequence[BuildId], *, generation: int
+) -> dict[BuildId, dict[ChannelPartition, Cursor]]:
+    """The cursors of these builds in a generation; builds without any have an empty dictionary."""
+    found: dict[BuildId, dict[ChannelPartition, Cursor]] = {build: {} for build in builds}
+    parameters = {**_columns(builds), "generation": generation}
+    rows = conn.execute(_READ, parameters, binary=True).fetchall()
+    for view, shape, build, channel, partition, position, leaf, revision in cast("list[_Row]", rows):
+        source = cast("Channel", channel), partition
+        found[BuildId(view, shape, build)][source] = Cursor(position, leaf, revision)
+    return found
+
+
+def generations(conn: Connection, build: BuildId) -> list[int]:
+    """The generations in which a build has checkpoints, oldest first."""
+    parameters = {"view": build.view, "shape": build.shape, "build": build.build}
+    return [cast("int", row[0]) for row in conn.execute(_GENERATIONS, parameters)]
+
+
+def move(conn: Connection, moves: Sequence[Move], *, generation: int) -> None:
+    """Move checkpoints, inside the transaction that writes their rows.
+
+    Raises:
+        CheckpointConflict: at least one is not where it was read; the transaction must be rolled back.
+    """
+    if not moves:
+        return
+    parameters = {
+        **_columns([each.build for each in moves]),
+        "generation": generation,
+        "channels": [each.source[0] for each in moves],
+        "partitions": [each.source[1] for each in moves],
+        "expected": [each.before.position for each in moves],
+        "revisions": [each.before.revision for each in moves],
+        "positions": [each.position for each in moves],
+        "leaves": [each.leaf for each in moves],
+    }
+    moved = conn.execute(_MOVE, parameters).rowcount
+    if moved != len(moves):
+        raise CheckpointConflict(f"{len(moves) - moved} of {len(moves)} checkpoints were moved by another")
+
+
+def create(
+    conn: Connection,
+    build: BuildId,
+    *,
+    generation: int,
+    sources: Iterable[ChannelPartition],
+    position: int,
+    leaf: bytes | None,
+) -> None:
+    """Make a build's checkpoints of a generation, all at one position."""
+    listed = sorted(sources)
+    parameters = {
+        "view": build.view,
+        "shape": build.shape,
+        "build": build.build,
+        "generation": generation,
+        "position": position,
+        "leaf": leaf,
+        "channels": [channel for channel, _ in listed],
+        "partitions": [partition for _, partition in listed],
+    }
+    conn.execute(_CREATE, parameters)
+
+
+_Row = tuple[str, int, int, str, int, int, bytes | None, int]
+
+
+def _columns(builds: Sequence[BuildId]) -> dict[str, list[str] | list[int]]:
+    return {
+        "views": [each.view for each in builds],
+        "shapes": [each.shape for each in builds],
+        "builds": [each.build for each in builds],
+    }

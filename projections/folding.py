@@ -1,0 +1,258 @@
+"""Folding a batch of events into the rows of one view, in memory: pure, and the same for live work and replay.
+
+An event is applied to all its rows or to none. One that fails is tried again a few times and then parks its
+partition key: later events of the key wait, other keys go on. A global view halts instead, at that event.
+"""
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+
+from domain.event import Event
+from event_store import codec
+from event_store.codec import MalformedEvent, UnknownEventType
+from projections.errors import UnknownEventVersion
+from projections.view import GLOBAL, Fold, Key, Row, View
+
+TRIES_MAX: Final = 3
+"""How often an event is tried before its key is parked."""
+
+REASON_LENGTH_MAX: Final = 500
+"""Characters of an error kept with a parked key."""
+
+
+class Versioned(msgspec.Struct, frozen=True):
+    """A row and the position of the last event folded into it; None: there is no row any longer."""
+
+    row: Row | None
+    position: int
+
+
+class Fact(msgspec.Struct, frozen=True):
+    """A decoded event and where it stands. `event` is the error when its payload cannot be read."""
+
+    position: int
+    partition_key: str
+    stream: str
+    version: int
+    type: str
+    event: Event | MalformedEvent
+
+
+class Poison(msgspec.Struct, frozen=True):
+    """The event at which a key, or a global view, stands still, and why."""
+
+    fact: Fact
+    reason: str
+
+
+class Folded(msgspec.Struct):
+    """What a batch does to a view.
+
+    `rows` are to be written. `parked` are keys that failed in this batch, `queued` how many events wait behind
+    each parked key, new or old. `halted` is where a global view stopped: nothing from there on was applied.
+    """
+
+    rows: dict[Key, Versioned]
+    parked: dict[str, Poison]
+    queued: dict[str, int]
+    halted: Poison | None
+    applied: int
+
+
+class Decoder:
+    """Decodes the events that some of these views fold, each once for all of them."""
+
+    def __init__(self, views: Iterable[View[Any]]) -> None:
+        self._facts = {_unversioned(name) for view in views for name in view.event_types}
+        self._wanted: dict[str, bool] = {}
+
+    def wants(self, type_name: str) -> bool:
+        """Whether any view folds this fact, in whatever version."""
+        known = self._wanted.get(type_name)
+        if known is None:
+            known = self._wanted[type_name] = _unversioned(type_name) in self._facts
+        return known
+
+    def decode(self, type_name: str, payload: bytes, *, position: int) -> Event | MalformedEvent:
+        """The event in its newest shape, or the error when the payload has another shape than declared.
+
+        Raises:
+            UnknownEventVersion: the fact is known, this version of it is not.
+        """
+        try:
+            return codec.decode(type_name, payload)
+        except MalformedEvent as error:
+            return error
+        except UnknownEventType:
+            raise UnknownEventVersion(
+                f"the event at position {position} is a {type_name}, which this program does not know yet:"
+                " deploy readers before writers of a new version"
+            ) from None
+
+
+class BatchFold:
+    """One batch of one view: `gather` says which rows it needs, `fold` changes them."""
+
+    def __init__(
+        self,
+        view: View[Any],
+        *,
+        skips: AbstractSet[int],
+        parked: AbstractSet[str],
+        refused: Mapping[int, str] = MappingProxyType({}),
+    ) -> None:
+        """Begin a batch.
+
+        `skips` are positions of events to pass over, `parked` keys that already stand still, `refused` events
+        whose rows the database would not store, by position, with the reason.
+        """
+        self._view = view
+        self._folds = view.folds
+        self._types = frozenset(view.event_types)
+        self._skips = skips
+        self._standing = parked
+        self._refused = refused
+        self._work: list[tuple[Fact, Fold, list[tuple[Key, Any]]]] = []
+        self._parked: dict[str, Poison] = {}
+        self._queued: dict[str, int] = {}
+        self._halted: Poison | None = None
+
+    def gather(self, facts: Iterable[Fact]) -> set[Key]:
+        """Take the facts that the view folds, in order; the keys of the rows they may change."""
+        keys: set[Key] = set()
+        folds = self._folds
+        for fact in facts:
+            fold = folds.get(type(fact.event))  # type: ignore[arg-type]
+            if fold is None and fact.type not in self._types:
+                continue
+            if fact.position in self._skips or self._waits(fact):
+                continue
+            try:
+                pairs = list(_spread(fold, fact))
+                keys.update([key for key, _ in pairs])
+            except Exception as error:  # noqa: BLE001 - whatever a fold's author got wrong parks the key
+                self._fail(fact, reason_of(error))
+            else:
+                if fact.position in self._refused:
+                    self._fail(fact, self._refused[fact.position])
+                elif fold is not None:
+                    self._work.append((fact, fold, pairs))
+            if self._halted:
+                break
+        return keys
+
+    def fold(self, rows: Mapping[Key, Versioned]) -> Folded:
+        """Apply what was gathered to `rows`, which hold every gathered key that is stored."""
+        changed: dict[Key, Versioned] = {}
+        applied = 0
+        for fact, fold, pairs in self._work:
+            if (self._parked or self._standing) and self._waits(fact):
+                continue
+            fresh = self._try(fact, fold, pairs, rows, changed)
+            if fresh is None:
+                if self._view.kind is GLOBAL:
+                    break
+                continue
+            changed.update(fresh)
+            applied += 1
+        return Folded(
+            rows={key: after for key, after in changed.items() if _is_change(after, rows.get(key))},
+            parked=self._parked,
+            queued=self._queued,
+            halted=self._halted,
+            applied=applied,
+        )
+
+    def _try(
+        self,
+        fact: Fact,
+        fold: Fold,
+        pairs: list[tuple[Key, Any]],
+        rows: Mapping[Key, Versioned],
+        changed: Mapping[Key, Versioned],
+    ) -> dict[Key, Versioned] | None:
+        """The rows after one event, None when it failed every time."""
+        failure: Exception | None = None
+        for _ in range(TRIES_MAX):
+            try:
+                return _apply(self._view, fact, fold, pairs, rows, changed)
+            except Exception as error:  # noqa: BLE001 - a fold's failure is parked, whatever it is
+                failure = error
+        assert failure is not None
+        self._fail(fact, reason_of(failure))
+        return None
+
+    def _waits(self, fact: Fact) -> bool:
+        """Whether the fact's key stands still at an earlier event; it is counted then."""
+        key = fact.partition_key
+        if key in self._standing:
+            self._queued[key] = self._queued.get(key, 0) + 1
+            return True
+        poison = self._parked.get(key)
+        if poison is None or poison.fact.position > fact.position:
+            return False
+        self._queued[key] = self._queued.get(key, 0) + 1
+        return True
+
+    def _fail(self, fact: Fact, reason: str) -> None:
+        poison = Poison(fact=fact, reason=reason)
+        if self._view.kind is GLOBAL:
+            self._halted = poison
+            return
+        key = fact.partition_key
+        if key in self._parked:
+            # Found in gather at a later event; this earlier one comes first, and that one waits with the rest.
+            self._queued[key] = self._queued.get(key, 0) + 1
+        self._parked[key] = poison
+
+
+def reason_of(error: Exception) -> str:
+    """An error in one line for people."""
+    return f"{type(error).__name__}: {error}".replace("\x00", "")[:REASON_LENGTH_MAX]
+
+
+def _spread(fold: Fold | None, fact: Fact) -> Iterable[tuple[Key, Any]]:
+    if isinstance(fact.event, MalformedEvent):
+        raise fact.event
+    assert fold is not None, "events without a fold are not wanted"
+    return fold.spread(fact.event)
+
+
+def _apply(
+    view: View[Any],
+    fact: Fact,
+    fold: Fold,
+    pairs: list[tuple[Key, Any]],
+    rows: Mapping[Key, Versioned],
+    changed: Mapping[Key, Versioned],
+) -> dict[Key, Versioned]:
+    fresh: dict[Key, Versioned] = {}
+    position, event, apply = fact.position, fact.event, fold.apply
+    for key, part in pairs:
+        before = fresh.get(key) or changed.get(key) or rows.get(key)
+        row = apply(None if before is None else before.row, event, part)  # type: ignore[arg-type]
+        if row is not None:
+            _check_row(view, row, key)
+        fresh[key] = Versioned(row, position)
+    return fresh
+
+
+def _check_row(view: View[Any], row: Row, key: Key) -> None:
+    """A fold may not answer another row than the one it was asked about."""
+    if type(row) is not view.row:
+        raise TypeError(f"the fold answered a {type(row).__name__} instead of a {view.row.__name__}")
+    if view.key_of(row) != key:
+        raise ValueError(f"the fold answered the row {view.key_of(row)} when asked about {key}")
+
+
+def _is_change(after: Versioned, before: Versioned | None) -> bool:
+    """A row that came and went within the batch was never stored and needs no tombstone."""
+    return after.row is not None or (before is not None and before.row is not None)
+
+
+def _unversioned(type_name: str) -> str:
+    return type_name.rpartition(".")[0]
