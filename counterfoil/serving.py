@@ -48,7 +48,7 @@ class _Server(uvicorn.Server):
         self._on_drain = on_drain
 
     @contextmanager
-    def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
+    def capture_signals(self) -> Iterator[None]:
         handled = (signal.SIGTERM, signal.SIGINT)
         before = {number: signal.signal(number, self._drain) for number in handled}
         try:

@@ -6,6 +6,7 @@ with a head that was set back; whoever keeps a position outside the log (views, 
 """
 
 import itertools
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -24,19 +25,12 @@ FINDINGS_MAX: Final = 1_000
 """Findings that one report lists; of the others only their number is known."""
 
 PROGRESS_EVERY_EVENTS: Final = 5_000
+OUTCOMES_PER_FETCH: Final = 5_000
 
 _BEYOND_HEAD: Final = "select count(*), min(position), max(position) from log.event where position > %s"
-_OUTCOMES: Final = """
-select o.first_position, o.last_position, o.previous_last
-from (
-    select first_position, last_position,
-        lag(last_position, 1, 0::bigint) over (order by first_position) as previous_last
-    from log.outcome where first_position > 0
-) o
-where o.first_position <> o.previous_last + 1 or o.last_position < o.first_position
-order by o.first_position limit %s
-"""
-_LAST_OUTCOME: Final = "select coalesce(max(last_position), 0) from log.outcome"
+_OUTCOMES: Final = (
+    "select first_position, last_position, key from log.outcome where first_position > 0 order by 1"
+)
 _TAGS: Final = """
 select t.position, t.tag, t.type, e.type
 from log.tag t left join log.event e on e.position = t.position
@@ -82,7 +76,7 @@ def verify_log(connection: reading.Connection, *, on_progress: OnProgress | None
     """
     with _snapshot(connection):
         head = reading.head(connection)
-        scan = _Scan(reading.epochs(connection))
+        scan = _Scan(reading.epochs(connection), _Outcomes(connection))
         for event in reading.copy_log(connection):
             scan.see(event)
             if on_progress is not None and event.position % PROGRESS_EVERY_EVENTS == 0:
@@ -90,7 +84,7 @@ def verify_log(connection: reading.Connection, *, on_progress: OnProgress | None
         scan.end(head.position)
         findings = scan.findings
         findings.extend(_epochs_and_head(connection, head, scan.epochs))
-        findings.extend(_outcomes(connection, head.position))
+        findings.extend(_outcomes_end_to_end(scan.outcomes, head.position))
         findings.extend(_tags(connection))
         for event, version_before in scan.broken:
             clues = _clues(connection, event, version_before=version_before, scan=scan)
@@ -110,11 +104,39 @@ def _snapshot(connection: psycopg.Connection[tuple[object, ...]]) -> Iterator[No
         yield
 
 
+class _Outcomes:
+    """Outcomes of requests with events, by first position, in 32 bytes each: a log has millions of them."""
+
+    def __init__(self, connection: reading.Connection) -> None:
+        self.firsts = array("q")
+        self.lasts = array("q")
+        self._keys = bytearray()
+        with connection.cursor("outcomes", binary=True) as cursor:
+            cursor.itersize = OUTCOMES_PER_FETCH
+            for first, last, key in cursor.execute(_OUTCOMES):
+                self.firsts.append(int(first))
+                self.lasts.append(int(last))
+                self._keys += bytes(key)
+        self._at = -1
+        self._key = b""
+
+    def key_of(self, position: int) -> bytes:
+        """Key, in hex, of the request that brought this event; empty if none says so. Positions must rise."""
+        at = self._at
+        while at + 1 < len(self.firsts) and self.firsts[at + 1] <= position:
+            at += 1
+        if at != self._at:
+            self._at = at
+            self._key = self._keys[16 * at : 16 * at + 16].hex().encode()
+        return self._key if at >= 0 and position <= self.lasts[at] else b""
+
+
 class _Scan:
     """State of one pass over the events in position order."""
 
-    def __init__(self, epochs: Sequence[Epoch]) -> None:
+    def __init__(self, epochs: Sequence[Epoch], outcomes: _Outcomes) -> None:
         self.epochs = epochs
+        self.outcomes = outcomes
         self.events = 0
         self.findings: list[Finding] = []
         self.broken: list[tuple[RecordedEvent, int]] = []  # with the version that its stream had before it
@@ -149,6 +171,11 @@ class _Scan:
 
         if leaf_of(event, epoch=self._epoch) != event.leaf:
             self._leaf(event, before)
+        if self.outcomes.key_of(position) not in event.metadata and b'"idempotency":"' in event.metadata:
+            message = (
+                "the row carries the key of another request: rows changed places, or metadata was changed"
+            )
+            self._add(position, "request-mismatch", message)
         if event.partition_key is not None or b'"partition_key":' in event.metadata:
             self._partition_key(event)
 
@@ -215,22 +242,24 @@ def _epochs_and_head(
         yield Finding(head.position, "epoch-of-head", message)
 
 
-def _outcomes(connection: reading.Connection, head: int) -> Iterator[Finding]:
+def _outcomes_end_to_end(outcomes: "_Outcomes", head: int) -> Iterator[Finding]:
     """Every event came with exactly one request, so the outcomes' ranges are the log, end to end."""
-    for first, last, previous_last in connection.execute(_OUTCOMES, [FINDINGS_MAX]).fetchall():
-        message = f"the outcome of {first} to {last} does not follow the one that ends at {previous_last}"
-        yield Finding(int(first), "outcome-mismatch", message)  # type: ignore[call-overload]
-    (last_outcome,) = _row(connection, _LAST_OUTCOME, [])
-    if last_outcome != head:
-        message = f"the outcomes end at {last_outcome}, the log at {head}"
-        yield Finding(min(last_outcome, head) + 1, "outcome-mismatch", message)
+    previous_last = 0
+    for first, last in zip(outcomes.firsts, outcomes.lasts, strict=True):
+        if first != previous_last + 1 or last < first:
+            message = f"the outcome of {first} to {last} does not follow the one that ends at {previous_last}"
+            yield Finding(first, "outcome-mismatch", message)
+        previous_last = last
+    if previous_last != head:
+        message = f"the outcomes end at {previous_last}, the log at {head}"
+        yield Finding(min(previous_last, head) + 1, "outcome-mismatch", message)
 
 
 def _tags(connection: reading.Connection) -> Iterator[Finding]:
     for position, tag, tagged, stored in connection.execute(_TAGS, [FINDINGS_MAX]).fetchall():
         found = stored or "no event"
         message = f"tag {tag} says {tagged}, the log has {found}"
-        yield Finding(int(position), "tag-mismatch", message)  # type: ignore[call-overload]
+        yield Finding(int(position), "tag-mismatch", message)
 
 
 def _clues(
