@@ -1,0 +1,84 @@
+import pytest
+
+from domain.inventory import stock_item
+from domain.inventory.stock_item import StockItem
+from projections.inventory.views import StockLevel, stock_level
+from tests.examples import (
+    SKU,
+    stock_adjusted,
+    stock_received,
+    stock_released,
+    stock_reserved,
+    stock_returned,
+    stock_shipped,
+)
+from tests.histories import history
+from tests.spec import folded
+
+TEN = stock_received(quantity=10)
+
+
+def test_a_delivery_is_on_hand_and_available():
+    level = StockLevel(SKU, on_hand=10, available=10, received=10)
+
+    assert folded(stock_level, TEN) == {(SKU,): level}
+
+
+def test_a_reserved_piece_is_on_hand_but_not_available():
+    level = StockLevel(SKU, on_hand=10, reserved=3, available=7, received=10)
+
+    assert folded(stock_level, TEN, stock_reserved(quantity=3)) == {(SKU,): level}
+
+
+def test_a_released_piece_is_as_if_it_had_never_been_reserved():
+    assert folded(stock_level, TEN) == folded(stock_level, TEN, stock_reserved(), stock_released())
+
+
+def test_a_shipped_piece_is_gone():
+    level = StockLevel(SKU, on_hand=7, available=7, received=10, shipped=3)
+
+    assert folded(stock_level, TEN, stock_reserved(), stock_shipped()) == {(SKU,): level}
+
+
+def test_corrections_are_summed_and_counted():
+    level = StockLevel(SKU, on_hand=11, available=11, received=10, adjusted=1, adjustments=2)
+
+    assert folded(stock_level, TEN, stock_adjusted(delta=-4), stock_adjusted(delta=5)) == {(SKU,): level}
+
+
+def test_a_code_may_begin_with_a_correction_or_a_return():
+    counted = StockLevel(SKU, on_hand=5, available=5, adjusted=5, adjustments=1)
+    returned = StockLevel(SKU, on_hand=1, available=1, returned=1)
+
+    assert folded(stock_level, stock_adjusted(delta=5)) == {(SKU,): counted}
+    assert folded(stock_level, stock_returned(quantity=1)) == {(SKU,): returned}
+
+
+def test_a_level_that_is_back_at_nothing_is_still_a_level():
+    empty = StockLevel(SKU, received=3, shipped=3)
+
+    assert folded(stock_level, stock_received(quantity=3), stock_reserved(), stock_shipped()) == {
+        (SKU,): empty
+    }
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_level_says_what_decisions_see(seed):
+    log = history(seed)
+    items: dict[str, StockItem] = {}
+    for recorded in log:
+        if recorded.stream.startswith("stock-"):
+            items[recorded.stream] = stock_item.evolve(items.get(recorded.stream), recorded.event)
+    levels = folded(stock_level, *(recorded.event for recorded in log))
+
+    assert items
+    assert {(item.sku, item.on_hand, item.reserved, item.available) for item in items.values()} == {
+        (level.sku, level.on_hand, level.reserved, level.available) for level in levels.values()
+    }
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_is_on_hand_is_explained_by_its_movements(seed):
+    for level in folded(stock_level, *(recorded.event for recorded in history(seed))).values():
+        assert level.on_hand == level.received + level.adjusted + level.returned - level.shipped
+        assert level.available == level.on_hand - level.reserved
