@@ -1,0 +1,340 @@
+"""A member of a Kafka consumer group behind a bounded hand-over.
+
+kafka-python's consumer belongs to one thread and must be polled even while its user is busy. So a thread of
+its own polls and decodes; requests to it (where to start, what to commit) and what it brings cross in queues.
+"""
+
+import itertools
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import structlog
+from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import KafkaError
+from prometheus_client import Counter
+
+from event_store.kafka_topics import BOOTSTRAP_TIMEOUT_MS, Topics
+from event_store.record_format import decode_record
+from event_store.transport import (
+    POLL_RECORDS_MAX,
+    Batch,
+    Channel,
+    ChannelPartition,
+    MalformedRecord,
+    Record,
+    TransportUnavailable,
+)
+
+HANDOVER_BATCHES: Final = 2
+"""Polls that may wait for the user: with POLL_RECORDS_MAX each, what bounds memory."""
+POLL_TIMEOUT_MS: Final = 50
+HANDOVER_WAIT_S: Final = 0.05
+KEEPALIVE_S: Final = 10.0
+"""How often the group is served while the user is busy."""
+COMMIT_EVERY_S: Final = 1.0
+COMMITTED_TIMEOUT_MS: Final = 5_000
+CLOSE_TIMEOUT_S: Final = 5.0
+OFFSETS_KEPT: Final = 256
+"""Polls per partition whose last position and offset are remembered for commits."""
+METADATA_AGE_MS: Final = 5_000
+"""How long a deleted and recreated topic may go unnoticed."""
+
+log = structlog.get_logger()
+
+
+def new_consumer(
+    *, connection: Mapping[str, Any], group: str, group_instance_id: str | None
+) -> KafkaConsumer:
+    """Connect a group member that neither commits nor starts anywhere by itself."""
+    try:
+        return KafkaConsumer(
+            **connection,
+            group_id=group,
+            group_instance_id=group_instance_id,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            partition_assignment_strategy=[CooperativeStickyAssignor()],
+            max_poll_records=POLL_RECORDS_MAX,
+            fetch_min_bytes=1,
+            fetch_max_wait_ms=100,
+            allow_auto_create_topics=False,
+            metadata_max_age_ms=METADATA_AGE_MS,
+            session_timeout_ms=10_000,
+            heartbeat_interval_ms=2_000,
+            bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS,
+            reconnect_backoff_max_ms=1_000,
+        )
+    except KafkaError as error:
+        raise TransportUnavailable(f"no consumer: {error!r}") from error
+
+
+class _Handed(msgspec.Struct):
+    """What crosses from the polling thread.
+
+    Per partition of the batch: `offsets` holds its highest position and the offset behind its last message,
+    `starts` the number of the start request since which it was fetched.
+    """
+
+    batch: Batch
+    offsets: dict[ChannelPartition, tuple[int, int]]
+    starts: dict[ChannelPartition, int]
+
+
+class _Start(msgspec.Struct, frozen=True):
+    """A request to deliver a partition from behind a position."""
+
+    source: ChannelPartition
+    position: int
+    number: int
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Notes rebalances, on the consumer's own loop: it must not block, so it only notes them, in order."""
+
+    def __init__(self, changes: "deque[tuple[bool, set[TopicPartition]]]") -> None:
+        self._changes = changes
+
+    def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        self._changes.append((True, set(assigned)))
+
+    def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        self._changes.append((False, set(revoked)))
+
+    def on_partitions_lost(self, lost: set[TopicPartition]) -> None:
+        self._changes.append((False, set(lost)))
+
+
+class KafkaSubscription:
+    """The user's side: hands over what the polling thread brought. One thread."""
+
+    def __init__(
+        self, consumer: KafkaConsumer, *, topics: Topics, channels: Sequence[Channel], malformed: Counter
+    ) -> None:
+        self._handover: queue.Queue[_Handed] = queue.Queue(HANDOVER_BATCHES)
+        self._offsets: dict[ChannelPartition, deque[tuple[int, int]]] = {}
+        self._starts: dict[ChannelPartition, int] = {}
+        self._start_numbers = itertools.count(1)
+        self._rest = Batch(records={}, assigned=set(), revoked=set())
+        self._poller = _Poller(consumer, topics=topics, handover=self._handover, malformed=malformed)
+        consumer.subscribe([topics.name(channel) for channel in channels], listener=self._poller.listener)
+        self._thread = threading.Thread(target=self._poller.run, name="kafka-poll", daemon=True)
+        self._thread.start()
+
+    def poll(self, timeout_s: float, *, max_records: int = POLL_RECORDS_MAX) -> Batch:
+        """Wait up to `timeout_s` for what the polling thread brings; a larger batch comes in several parts."""
+        if not self._rest.records:
+            self._rest = self._next(timeout_s)
+        batch = Batch(records={}, assigned=self._rest.assigned, revoked=self._rest.revoked)
+        self._rest.assigned, self._rest.revoked = set(), set()
+        room = max_records
+        for source in list(self._rest.records):
+            if room <= 0:
+                break
+            records = self._rest.records.pop(source)
+            batch.records[source] = records[:room]
+            if records[room:]:
+                self._rest.records[source] = records[room:]
+            room -= len(batch.records[source])
+        batch.drained = self._rest.drained and not self._rest.records and self._handover.empty()
+        return batch
+
+    def start_at(self, source: ChannelPartition, *, position: int) -> None:
+        """Deliver from the hint of an earlier commit that does not lie behind `position`, else from the oldest."""
+        self._starts[source] = number = next(self._start_numbers)
+        self._rest.records.pop(source, None)
+        self._poller.requests.put(_Start(source=source, position=position, number=number))
+
+    def commit(self, source: ChannelPartition, *, position: int) -> None:
+        """Commit the offset of the newest poll that `position` covers, with its position as metadata."""
+        known = self._offsets.get(source, deque())
+        covered = None
+        while known and known[0][0] <= position:
+            covered = known.popleft()
+        if covered is not None:
+            self._poller.commits[source] = covered
+
+    def close(self) -> None:
+        """Leave the group and end the polling thread."""
+        self._poller.stop.set()
+        self._thread.join(CLOSE_TIMEOUT_S)
+
+    def _next(self, timeout_s: float) -> Batch:
+        try:
+            handed = self._handover.get(timeout=timeout_s) if timeout_s > 0 else self._handover.get_nowait()
+        except queue.Empty:
+            if self._poller.failure is not None:
+                raise TransportUnavailable(
+                    f"polling ended: {self._poller.failure!r}"
+                ) from self._poller.failure
+            return Batch(records={}, assigned=set(), revoked=set())
+        batch = handed.batch
+        for source in batch.revoked | batch.assigned:
+            self._offsets.pop(source, None)
+            self._starts.pop(source, None)
+        for source, number in handed.starts.items():
+            if self._starts.get(source) != number:
+                del batch.records[source]  # fetched before the partition was started anew
+            else:
+                self._offsets.setdefault(source, deque(maxlen=OFFSETS_KEPT)).append(handed.offsets[source])
+        return batch
+
+
+class _Poller:
+    """The polling thread's side: the only one that touches the consumer."""
+
+    def __init__(
+        self,
+        consumer: KafkaConsumer,
+        *,
+        topics: Topics,
+        handover: "queue.Queue[_Handed]",
+        malformed: Counter,
+    ) -> None:
+        self.stop = threading.Event()
+        self.failure: Exception | None = None
+        self.requests: queue.SimpleQueue[_Start] = queue.SimpleQueue()
+        self.commits: dict[ChannelPartition, tuple[int, int]] = {}
+        self._changes: deque[tuple[bool, set[TopicPartition]]] = deque()
+        self.listener = _Listener(self._changes)
+        self._consumer = consumer
+        self._topics = topics
+        self._handover = handover
+        self._malformed = malformed
+        self._started: dict[ChannelPartition, int] = {}
+        self._polled_at = 0.0
+        self._committed_at = 0.0
+
+    def run(self) -> None:
+        """Poll until told to stop; whatever ends it early is shown to the user as a failure."""
+        try:
+            while not self.stop.is_set():
+                self._start_partitions()
+                self._commit()
+                handed = self._poll()
+                if handed is not None:
+                    self._hand_over(handed)
+        except (KafkaError, AssertionError, ValueError) as error:
+            log.exception("kafka_poll_ended")
+            self.failure = error
+        finally:
+            self._consumer.close(autocommit=False, timeout_ms=CLOSE_TIMEOUT_S * 1000)
+
+    def _poll(self) -> _Handed | None:
+        polled = self._consumer.poll(timeout_ms=POLL_TIMEOUT_MS)
+        self._polled_at = time.monotonic()
+        batch = Batch(records={}, assigned=set(), revoked=set())
+        self._note_changes(batch)
+        handed = _Handed(batch=batch, offsets={}, starts={})
+        count = 0
+        for topic_partition, messages in polled.items():
+            count += len(messages)
+            source = self._topics.source(topic_partition)
+            if source not in self._started:
+                continue  # fetched before `start_at` said from where
+            records = self._decoded(source, messages)
+            if records:
+                batch.records[source] = records
+                highest = max(record.position for record in records)
+                handed.offsets[source] = (highest, messages[-1].offset + 1)
+                handed.starts[source] = self._started[source]
+        batch.drained = count < POLL_RECORDS_MAX
+        return handed if batch.records or batch.assigned or batch.revoked else None
+
+    def _note_changes(self, batch: Batch) -> None:
+        """Fold the rebalances since the last poll into one change; a partition lost and won again is both."""
+        while self._changes:
+            won, partitions = self._changes.popleft()
+            sources = {self._topics.source(each) for each in partitions}
+            for source in sources:
+                self._started.pop(source, None)
+            if won:
+                batch.assigned |= sources
+            else:
+                batch.assigned -= sources
+                batch.revoked |= sources
+
+    def _decoded(self, source: ChannelPartition, messages: Sequence[Any]) -> list[Record]:
+        channel, partition = source
+        records = []
+        for message in messages:
+            try:
+                records.append(
+                    decode_record(
+                        message.headers,
+                        key=message.key,
+                        value=message.value,
+                        channel=channel,
+                        partition=partition,
+                    )
+                )
+            except MalformedRecord as error:
+                self._malformed.inc()
+                log.warning("foreign_message_dropped", offset=message.offset, reason=str(error))
+        return records
+
+    def _hand_over(self, handed: _Handed) -> None:
+        """Wait for room; meanwhile keep our place in the group by polling with everything paused."""
+        while not self.stop.is_set():
+            try:
+                self._handover.put(handed, timeout=HANDOVER_WAIT_S)
+            except queue.Full:
+                if time.monotonic() - self._polled_at >= KEEPALIVE_S:
+                    self._keep_alive()
+            else:
+                return
+
+    def _keep_alive(self) -> None:
+        assigned = self._consumer.assignment()
+        self._consumer.pause(*assigned)
+        polled = self._consumer.poll(timeout_ms=0)
+        assert not polled, "a paused partition delivers nothing"
+        self._consumer.resume(*(assigned & self._consumer.assignment()))
+        self._polled_at = time.monotonic()
+
+    def _start_partitions(self) -> None:
+        while not self.requests.empty():
+            start = self.requests.get()
+            topic_partition = self._topics.topic_partition(start.source)
+            if topic_partition not in self._consumer.assignment():
+                continue  # revoked meanwhile; the user is told with the next hand-over
+            offset = self._hinted_offset(topic_partition, start.position)
+            if offset is None:
+                self._consumer.seek_to_beginning(topic_partition)
+            else:
+                self._consumer.seek(topic_partition, offset)
+            self._started[start.source] = start.number
+
+    def _hinted_offset(self, topic_partition: TopicPartition, position: int) -> int | None:
+        """Return the committed offset if what lies before it is at or below `position`."""
+        try:
+            committed = self._consumer.committed(
+                topic_partition, metadata=True, timeout_ms=COMMITTED_TIMEOUT_MS
+            )
+        except KafkaError as error:
+            log.warning("committed_offset_unknown", reason=repr(error))
+            return None
+        metadata = (committed.metadata or "") if committed is not None else ""
+        if not metadata.isdecimal() or int(metadata) > position:
+            return None
+        return int(committed.offset)
+
+    def _commit(self) -> None:
+        """Commit what was asked for, once in a while and without waiting: it is only a hint."""
+        if not self.commits or time.monotonic() - self._committed_at < COMMIT_EVERY_S:
+            return
+        self._committed_at = time.monotonic()
+        wanted, self.commits = self.commits, {}
+        assigned = self._consumer.assignment()
+        offsets = {
+            topic_partition: OffsetAndMetadata(offset, str(position), -1)
+            for source, (position, offset) in wanted.items()
+            if (topic_partition := self._topics.topic_partition(source)) in assigned
+        }
+        if offsets:
+            self._consumer.commit_async(offsets)
