@@ -39,6 +39,7 @@ def in_batches(log: Sequence[Recorded], view: View[Any], *, size: int) -> dict[K
             stream=recorded.stream,
             version=0,
             type=type_name(recorded.event),
+            leaf=b"",
             event=recorded.event,
         )
         for position, recorded in enumerate(log, start=1)
