@@ -4,9 +4,11 @@ Addresses in the environment win. Otherwise each server is started once for the 
 when it cannot be had the tests that need it fail and say what to do. What was taken is printed at the end of the run.
 """
 
+import contextlib
 import itertools
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +17,10 @@ import pytest
 import redis
 from psycopg import sql
 
-from counterfoil.servers.external import ExternalServer, postgres_at, redis_at
+from counterfoil.servers import kafka_jars
+from counterfoil.servers.errors import ServerError
+from counterfoil.servers.external import ExternalServer, kafka_at, postgres_at, redis_at
+from counterfoil.servers.kafka import KafkaServer, start_kafka
 from counterfoil.servers.postgres import PostgresServer, start_postgres
 from counterfoil.servers.redis import DATABASES, RedisServer, start_redis
 from counterfoil.servers.version import ServerVersion
@@ -40,6 +45,18 @@ def pytest_report_header() -> list[str]:
         "kafka": settings.masked()["COUNTERFOIL_KAFKA_BOOTSTRAP"],
     }
     return [f"{name}: {address or 'started when a test asks for it'}" for name, address in given.items()]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fetch Kafka's jars, if they are needed and missing, before the clock of the first test that needs them runs."""
+    settings = Settings.load()
+    if settings.kafka_bootstrap or session.config.option.collectonly:
+        return
+    if any(
+        "kafka_server" in item.fixturenames for item in session.items if isinstance(item, pytest.Function)
+    ):
+        with contextlib.suppress(ServerError):  # the fixture tries again and fails its tests
+            kafka_jars.jars_in(settings.cache, repository=settings.maven_repository)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -130,6 +147,34 @@ def redis_url(redis_server: RedisServer | ExternalServer) -> str:
     with redis.Redis.from_url(url) as client:
         client.flushdb()
     return url
+
+
+@pytest.fixture(scope="session")
+def kafka_server(settings: Settings, servers_directory: Path) -> Iterator[KafkaServer | ExternalServer]:
+    with (
+        kafka_at(settings.kafka_bootstrap)
+        if settings.kafka_bootstrap
+        else start_kafka(
+            servers_directory / "kafka",
+            cache=settings.cache,
+            java=settings.java,
+            repository=settings.maven_repository,
+        )
+    ) as server:
+        _taken.append(server.report())
+        yield server
+
+
+@pytest.fixture
+def kafka(kafka_server: KafkaServer | ExternalServer) -> str:
+    """Bootstrap address of a Kafka that all tests share: take a topic name of your own (`topic`)."""
+    return kafka_server.url
+
+
+@pytest.fixture
+def topic() -> str:
+    """A topic name, or prefix of names, that no other test has."""
+    return f"counterfoil-test-{uuid.uuid4().hex[:12]}"
 
 
 def _create(admin: psycopg.Connection, name: str, *, template: str) -> None:
