@@ -1,0 +1,56 @@
+"""Relay and consumer under a seeded scheduler: crashes, losses, repeats and overtaking at every step."""
+
+import os
+import random
+
+import pytest
+
+from event_store import following
+from tests.simulation import carrying
+
+SCHEDULES = 2_000
+PLANTED_FOUND_WITHIN = 2_000
+FIXED_SEED = 20_101_201
+
+
+@pytest.fixture(params=["fixed", "fresh"])
+def first_seed(request):
+    seed = FIXED_SEED if request.param == "fixed" else random.SystemRandom().randrange(2**32)
+    return int(os.environ.get("COUNTERFOIL_SIMULATION_SEED", seed))
+
+
+@pytest.mark.slow
+def test_every_event_is_applied_once_and_in_order_whatever_crashes_repeats_overtakes_or_is_lost(
+    first_seed, capsys
+):
+    with capsys.disabled():
+        print(
+            f"\nseeds {first_seed} to {first_seed + SCHEDULES - 1}; again: COUNTERFOIL_SIMULATION_SEED={first_seed}"
+        )
+
+    found = {seed: carrying.run(seed) for seed in range(first_seed, first_seed + SCHEDULES)}
+
+    assert {} == {seed: problems for seed, problems in found.items() if problems}
+
+
+@pytest.mark.parametrize(
+    "defect", [carrying.broken_link_that_ignores_prev, carrying.broken_link_that_applies_repeats]
+)
+def test_a_broken_link_rule_is_found(defect, monkeypatch):
+    monkeypatch.setattr(following, "link", defect)
+
+    assert first_problem() < PLANTED_FOUND_WITHIN
+
+
+def test_believing_a_silent_broker_is_found(monkeypatch):
+    monkeypatch.setattr(following, "STALE_AFTER_S", float("inf"))
+
+    assert first_problem() < PLANTED_FOUND_WITHIN
+
+
+def first_problem():
+    """How many schedules it takes to see the defect."""
+    return next(
+        (number for number in range(PLANTED_FOUND_WITHIN) if carrying.run(FIXED_SEED + number)),
+        PLANTED_FOUND_WITHIN,
+    )
