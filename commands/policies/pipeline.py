@@ -89,7 +89,7 @@ class Send(Struct, frozen=True):
 
 
 class Read(Struct, frozen=True):
-    """Read these streams after these versions, and the fingerprints of these outcome keys; tell by `taken`."""
+    """Read these streams after these versions, and these outcomes; tell by `page` and, at the end, `taken`."""
 
     number: int
     after: Mapping[str, int]
@@ -151,6 +151,7 @@ class Pipeline:
         self._in_flight_bytes = 0
         self._again: dict[int, Trigger] = {}
         self._broken = False
+        self._deciding = True
         self._forget_all = False
         self._stale: set[str] = set()
         self._reading: tuple[Read, tuple[Trigger, ...]] | None = None
@@ -226,34 +227,32 @@ class Pipeline:
         self._break_on(flight.trigger)
         self._repeat(number, flight.trigger)
 
-    def taken(
-        self, number: int, *, facts: Mapping[str, Sequence[Fact]], outcomes: Mapping[bytes, bytes]
-    ) -> None:
-        """Take a reading: the facts by stream, and the fingerprints of the outcome keys that are known.
+    def page(self, number: int, facts: Mapping[str, Sequence[Fact]]) -> None:
+        """Take facts that a reading found; those of a stream continue the ones taken before.
 
         Raises:
             codec.UnknownEventType: a newer version wrote events that this one cannot read; it must stop.
         """
         assert self._reading is not None
         assert self._reading[0].number == number
+        for stream, some in facts.items():
+            self.states.take(stream, some, after=some[0].version - 1, read=0)
+
+    def taken(self, number: int, *, outcomes: Mapping[bytes, bytes]) -> None:
+        """Take the end of a reading, and the fingerprints of those outcome keys that are known."""
+        assert self._reading is not None
+        assert self._reading[0].number == number
         read, triggers = self._reading
         self._reading = None
         for stream, after in read.after.items():
-            self.states.take(stream, facts.get(stream, ()), after=after, read=number)
+            self.states.take(stream, (), after=after, read=number)
         self._stale.difference_update(read.after)
         for trigger in triggers:
             trigger.outcome_known = outcomes.get(trigger.outcome_key) == trigger.fingerprint
 
-    def not_taken(self, number: int, *, at_s: float) -> None:
-        """Note that a reading failed; it is asked for again after a pause."""
-        assert self._reading is not None
-        assert self._reading[0].number == number
-        _, triggers = self._reading
-        self._reading = None
-        for trigger in reversed(triggers):
-            self._no_longer_ahead(trigger)
-            self._unread.appendleft(trigger)
-        self._back_off(at_s, DEPENDENCY_BACKOFF_S, DEPENDENCY_BACKOFF_MAX_S)
+    def stop_deciding(self) -> None:
+        """Only take answers from now on: the worker drains."""
+        self._deciding = False
 
     # What the driver asks.
 
@@ -289,7 +288,8 @@ class Pipeline:
         """
         if self._broken and not self._flights:
             self._recover()
-        if not self._broken and at_s >= self._not_before_s and not self._read_stale():
+        may_decide = self._deciding and not self._broken and at_s >= self._not_before_s
+        if may_decide and not self._read_stale():
             self._read_ahead()
             self._decide(now)
         effects, self._effects = self._effects, []

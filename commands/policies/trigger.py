@@ -27,6 +27,9 @@ from event_store.envelope import (
 )
 from event_store.transport import ChannelPartition, Record
 
+FAILURE_CHARACTERS_MAX: Final = 2_000
+"""Characters of a failure's text that are kept for people."""
+
 
 class Trigger(Struct):
     """One event that one policy reacts to, and what the pipeline notes about it.
@@ -43,6 +46,7 @@ class Trigger(Struct):
     epoch: int
     stream: str
     version: int
+    type: str
     event: Event | None
     reads: tuple[str, ...]
     correlation_id: str
@@ -93,6 +97,7 @@ def trigger_of(record: Record, *, policy: Policy, reaction: Reaction) -> Trigger
         epoch=record.epoch,
         stream=record.stream,
         version=record.version,
+        type=record.type,
         event=event,
         reads=() if event is None else reaction.reads(event),
         correlation_id=_correlation_of(record),
@@ -137,7 +142,3 @@ def _correlation_of(record: Record) -> str:
         return decode_metadata(record.metadata).correlation_id
     except msgspec.MsgspecError:
         return f"{record.epoch}.{record.position}"
-
-
-FAILURE_CHARACTERS_MAX: Final = 2_000
-"""Characters of a failure's text that are kept for people."""

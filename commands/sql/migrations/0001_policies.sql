@@ -25,45 +25,44 @@ create table policy.checkpoint (
     primary key (name, generation, channel, partition)
 ) with (fillfactor = 50);
 
--- Triggers that cannot be decided until a person looks. The oldest of a partition key has the failure; the later ones
--- of the key wait behind it, in order. A request is carried out by the active worker, which then clears the row.
+-- Partition keys whose trigger at `position` cannot be decided until a person looks. Their later triggers, up to
+-- `last_position`, wait in the log behind it, in order.
 create table policy.parked (
     name text not null references policy.registration,
     partition_key text not null,
-    position bigint not null,
-    generation int not null,
     channel text not null,
     partition int not null,
+    position bigint not null,
     stream text not null,
     version bigint not null,
     type text not null,
-    failure text, -- null: waits behind an older trigger of its key
-    failures int not null default 0,
+    reason text not null,
+    tries int not null default 1,
+    queued bigint not null default 0,
+    last_position bigint not null,
     parked_at timestamptz not null default clock_timestamp(),
-    request text check (request in ('retry', 'skip')),
-    requested_by text,
-    requested_note text,
-    requested_at timestamptz,
-    primary key (name, partition_key, position)
+    primary key (name, partition_key)
 );
 
-create index parked_requested on policy.parked (requested_at) where request is not null;
-
--- Triggers that a person gave up: their outcome in the log is empty, and this says who did it and why.
-create table policy.skip (
+-- What a person asked of the active worker, who acts between two decisions and says what came of it. Rows stay: a skip
+-- is the record of who let a trigger go without effect, and why. Its outcome in the log is empty.
+create table policy.request (
+    request bigint generated always as identity primary key,
+    kind text not null check (kind in ('retry', 'skip')),
     name text not null references policy.registration,
-    position bigint not null,
     partition_key text not null,
-    type text not null,
-    failure text,
+    position bigint not null,
     actor text not null,
-    note text not null,
-    skipped_at timestamptz not null default clock_timestamp(),
-    primary key (name, position)
+    note text not null default '',
+    requested_at timestamptz not null default clock_timestamp(),
+    executed_at timestamptz,
+    outcome text
 );
 
-grant usage on schema policy to counterfoil_writer, counterfoil_reader;
-grant select on all tables in schema policy to counterfoil_writer, counterfoil_reader;
-grant insert, update on policy.checkpoint to counterfoil_writer;
+create index request_pending on policy.request (request) where executed_at is null;
+
+grant usage on schema policy to counterfoil_writer, counterfoil_reader, counterfoil_projector, counterfoil_relay;
+grant select on all tables in schema policy
+    to counterfoil_writer, counterfoil_reader, counterfoil_projector, counterfoil_relay;
+grant insert, update on policy.checkpoint, policy.request to counterfoil_writer;
 grant insert, update, delete on policy.parked to counterfoil_writer;
-grant insert on policy.skip to counterfoil_writer;
