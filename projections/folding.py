@@ -39,6 +39,7 @@ class Fact(msgspec.Struct, frozen=True):
     stream: str
     version: int
     type: str
+    leaf: bytes
     event: Event | MalformedEvent
 
 

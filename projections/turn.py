@@ -1,0 +1,341 @@
+"""One turn of a projection worker, as a step function: what arrived in, effects out, state moved when they held.
+
+`turn` folds a feed into every build that stands where the feed begins, and asks for three effects: load rows,
+commit, and, when the database refuses a row, probe which one. It does no I/O itself: the driver in `worker`
+performs effects and sends the results back, and a test can stop it between any two of them.
+"""
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from event_store.transport import ChannelPartition
+from projections import parking
+from projections.checkpoints import Cursor, Move
+from projections.errors import ProjectionError
+from projections.folding import BatchFold, Fact, Folded, Versioned
+from projections.storing import BuildId, Table
+from projections.view import GLOBAL, Key, View
+
+ROWS_CACHED_MAX: Final = 5_000
+"""Rows of one build kept in memory between batches; the ones written longest ago go first."""
+ISOLATION_ROUNDS_MAX: Final = 5
+"""How often a batch is folded again without the events whose rows the database refused."""
+
+
+class Reach(msgspec.Struct, frozen=True):
+    """What a feed holds of one partition: every event in (after, position]; `leaf` is the log's at position."""
+
+    after: int
+    position: int
+    leaf: bytes | None
+    facts: Sequence[Fact]
+
+
+Feed = Mapping[ChannelPartition, Reach]
+
+
+class Plan(msgspec.Struct):
+    """What one build is to become: rows and checkpoints, keys to park, events that wait, or that it stops."""
+
+    following: "Following"
+    moves: list[Move]
+    rows: dict[Key, Versioned]
+    parked: dict[ChannelPartition, dict[str, Any]]
+    queued: dict[str, int]
+    stopped: str | None
+    applied: int
+    unparked: str | None = None
+
+    @property
+    def build(self) -> BuildId:
+        """The build that is written."""
+        return self.following.build
+
+
+class Load(msgspec.Struct):
+    """Effect: the stored rows of these keys. Answer: dict[Key, Versioned]."""
+
+    table: Table
+    keys: set[Key]
+
+
+class Commit(msgspec.Struct):
+    """Effect: write all plans in one transaction.
+
+    Raises RowsRefused when a row can never be stored, CheckpointConflict when another worker was here.
+    """
+
+    plans: list[Plan]
+
+
+class Probe(msgspec.Struct):
+    """Effect: try these rows and take them back. Answer: why they are refused, None when they are not."""
+
+    table: Table
+    rows: dict[Key, Versioned]
+
+
+Effect = Load | Commit | Probe
+Turn = Generator[Effect, Any, list[Plan]]
+
+
+class RowsRefused(ProjectionError):
+    """The database will never store these rows: a value out of range, a text it cannot hold."""
+
+
+class Following:
+    """One build that this worker feeds: where it stands, which keys are parked, and rows it wrote lately."""
+
+    def __init__(
+        self,
+        table: Table,
+        *,
+        cursors: Mapping[ChannelPartition, Cursor],
+        parked: Mapping[str, int],
+        skips: frozenset[int],
+        stopped: str | None = None,
+    ) -> None:
+        """`parked` maps each parked key to the number of events that wait behind it."""
+        self.table = table
+        self.cursors = dict(cursors)
+        self.parked = dict(parked)
+        self.skips = skips
+        self.stopped = stopped
+        self._cached: dict[Key, Versioned] = {}
+
+    @property
+    def view(self) -> View[Any]:
+        """The view it is a build of."""
+        return self.table.view
+
+    @property
+    def build(self) -> BuildId:
+        """Its name."""
+        return self.table.build
+
+    def cached(self, keys: Iterable[Key]) -> dict[Key, Versioned]:
+        """The rows of these keys that need not be loaded."""
+        cached = self._cached
+        return {key: cached[key] for key in keys if key in cached}
+
+    def accept(self, plan: Plan) -> None:
+        """Take over what was committed."""
+        for move in plan.moves:
+            self.cursors[move.source] = move.after
+        for poisons in plan.parked.values():
+            self.parked.update(dict.fromkeys(poisons, 0))
+        if plan.unparked is not None:
+            self.parked.pop(plan.unparked, None)
+        for key, events in plan.queued.items():
+            self.parked[key] = self.parked.get(key, 0) + events
+        self.stopped = plan.stopped
+        self._remember(plan.rows)
+
+    def forget_rows(self) -> None:
+        """Load rows anew: somebody else may have written them."""
+        self._cached.clear()
+
+    def _remember(self, rows: Mapping[Key, Versioned]) -> None:
+        cached = self._cached
+        for key, row in rows.items():
+            cached.pop(key, None)  # so that it moves to the end
+            cached[key] = row
+        for key in list(cached)[: max(0, len(cached) - ROWS_CACHED_MAX)]:
+            del cached[key]
+
+
+def turn(followings: Sequence[Following], feed: Feed) -> Turn:
+    """Fold a feed into every build that stands within it, all in one transaction.
+
+    Returns what was committed, for those who go on with it (documents, metrics).
+    """
+    batches = [batch for following in followings if (batch := _batch(following, feed)) is not None]
+    plans = []
+    for batch in batches:
+        plans.append((yield from batch.plan()))  # noqa: PERF401 - a generator cannot yield in a list
+    return (yield from commit(batches, plans))
+
+
+def commit(batches: Sequence["Batch"], plans: list[Plan]) -> Turn:
+    """Commit plans; when rows are refused, find their events, fold again without them, and commit that."""
+    for _ in range(ISOLATION_ROUNDS_MAX):
+        if not plans:
+            return []
+        try:
+            yield Commit(plans)
+        except RowsRefused:
+            plans = yield from _isolate(batches, plans)
+            continue
+        for plan in plans:
+            plan.following.accept(plan)
+        return plans
+    raise RowsRefused(f"rows were refused {ISOLATION_ROUNDS_MAX} times, each time for another event")
+
+
+class Batch:
+    """One build's part of a feed."""
+
+    def __init__(
+        self,
+        following: Following,
+        *,
+        moves: list[Move],
+        facts: Mapping[ChannelPartition, Sequence[Fact]],
+        unparking: str | None = None,
+    ) -> None:
+        """`unparking` names a parked key whose facts these are, to be folded although it is parked."""
+        self.following = following
+        self.moves = moves
+        self.refused: dict[int, str] = {}
+        self._facts = facts
+        self._unparking = unparking
+        self._rows: dict[Key, Versioned] = {}
+
+    def plan(self) -> Generator[Effect, Any, Plan]:
+        """Load the rows that are not in memory, and fold."""
+        facts = [fact for facts in self._facts.values() for fact in facts]
+        fold = self._fold(self.refused)
+        keys = fold.gather(facts)
+        rows = self.following.cached(keys)
+        if missing := keys - rows.keys():
+            rows.update((yield Load(self.following.table, missing)))
+        self._rows = rows
+        return self._planned(fold.fold(rows))
+
+    def first_refused(self, key: Key) -> Generator[Effect, Any, tuple[int, str]]:
+        """The event that first brings a row into a state that is refused, and why: by halving."""
+        touching = self._touching(key)
+        low, high = (
+            0,
+            len(touching),
+        )  # the row is stored as it stands after `low` events, refused after `high`
+        reason = "refused by the database"
+        while high - low > 1:
+            middle = (low + high) // 2
+            why = yield from self._probe_after(touching[:middle], key)
+            if why is None:
+                low = middle
+            else:
+                high, reason = middle, why
+        why = yield from self._probe_after(touching[:high], key)
+        return touching[high - 1].position, why or reason
+
+    def _probe_after(self, facts: Sequence[Fact], key: Key) -> Generator[Effect, Any, str | None]:
+        fold = self._fold(self.refused)
+        fold.gather(facts)
+        row = fold.fold(self._rows).rows.get(key)
+        if row is None:
+            return None
+        why: str | None = yield Probe(self.following.table, {key: row})
+        return why
+
+    def _touching(self, key: Key) -> list[Fact]:
+        """The facts of the batch that change a row, in order."""
+        return [
+            fact
+            for facts in self._facts.values()
+            for fact in facts
+            if key in self._fold(self.refused).gather([fact])
+        ]
+
+    def _fold(self, refused: Mapping[int, str]) -> BatchFold:
+        parks = self.following.view.kind is not GLOBAL
+        standing = self.following.parked.keys() - {self._unparking} if parks else frozenset()
+        return BatchFold(self.following.view, skips=self.following.skips, parked=standing, refused=refused)
+
+    def _planned(self, folded: Folded) -> Plan:
+        moves, stopped = self.moves, None
+        if folded.halted is not None:
+            moves, stopped = self._moves_before(folded), folded.halted.reason
+        parked: dict[ChannelPartition, dict[str, Any]] = {}
+        poisons = {**folded.parked}
+        if folded.halted is not None:
+            poisons[folded.halted.fact.partition_key] = folded.halted
+        for source, facts in self._facts.items():
+            here = {fact.partition_key for fact in facts} if poisons else set()
+            if of_source := {key: poison for key, poison in poisons.items() if key in here}:
+                parked[source] = of_source
+        return Plan(
+            following=self.following,
+            moves=moves,
+            rows=folded.rows,
+            parked=parked,
+            queued=folded.queued,
+            stopped=stopped or parking.overflow(self._waiting(folded)),
+            applied=folded.applied,
+            unparked=self._unparking if self._unparking not in poisons else None,
+        )
+
+    def _waiting(self, folded: Folded) -> dict[str, int]:
+        """How many events would wait behind each parked key."""
+        waiting = dict(self.following.parked)
+        if self._unparking is not None:
+            waiting[self._unparking] = 0
+        for key, events in folded.queued.items():
+            waiting[key] = waiting.get(key, 0) + events
+        return waiting
+
+    def _moves_before(self, folded: Folded) -> list[Move]:
+        """Up to the fact before the one at which a global view halts: that one and the rest come again."""
+        assert folded.halted is not None
+        moves = []
+        for move in self.moves:
+            before = [
+                fact for fact in self._facts[move.source] if fact.position < folded.halted.fact.position
+            ]
+            position = before[-1].position if before else move.before.position
+            leaf = before[-1].leaf if before else move.before.leaf
+            moves.append(Move(move.build, move.source, move.before, position, leaf))
+        return moves
+
+
+def _batch(following: Following, feed: Feed) -> Batch | None:
+    """What a build takes from a feed: the partitions where it stands within, from there on."""
+    if following.stopped is not None:
+        return None
+    moves = []
+    taken: dict[ChannelPartition, Sequence[Fact]] = {}
+    for source, cursor in following.cursors.items():
+        reach = feed.get(source)
+        if reach is None or not reach.after <= cursor.position < reach.position:
+            continue
+        moves.append(Move(following.build, source, cursor, reach.position, reach.leaf))
+        taken[source] = (
+            reach.facts
+            if cursor.position == reach.after
+            else [fact for fact in reach.facts if fact.position > cursor.position]
+        )
+    return Batch(following, moves=moves, facts=taken) if moves else None
+
+
+def _isolate(batches: Sequence[Batch], plans: Sequence[Plan]) -> Generator[Effect, Any, list[Plan]]:
+    """Find, view by view and then row by row, what is refused; plan again without those events."""
+    planned = []
+    for batch, plan in zip(batches, plans, strict=True):
+        refused = yield from _refused_rows(plan.following.table, plan.rows)
+        for key in refused:
+            position, reason = yield from batch.first_refused(key)
+            batch.refused[position] = reason
+        planned.append((yield from batch.plan()) if refused else plan)
+    return planned
+
+
+def _refused_rows(table: Table, rows: dict[Key, Versioned]) -> Generator[Effect, Any, list[Key]]:
+    """The keys of rows that are refused, by halving: cheap when there are few."""
+    refused: list[Key] = []
+    waiting = [rows] if rows else []
+    while waiting:
+        some = waiting.pop()
+        why = yield Probe(table, some)
+        if why is None:
+            continue
+        keys = list(some)
+        if len(keys) == 1:
+            refused.extend(keys)
+            continue
+        half = len(keys) // 2
+        waiting.append({key: some[key] for key in keys[:half]})
+        waiting.append({key: some[key] for key in keys[half:]})
+    return refused
