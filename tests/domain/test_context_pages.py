@@ -1,0 +1,43 @@
+"""The page of each context names all there is: its facts, its refusals, its views and their fields."""
+
+from pathlib import Path
+
+import pytest
+
+from domain.rejection import Rejection
+from projections.registry import VIEWS
+from tests.domain.event_shapes import published
+from tests.domain.test_rejection import REFUSALS
+
+PAGES = Path(__file__).parents[2] / "docs" / "contexts"
+CONTEXTS = ("catalogue", "inventory", "ordering")
+
+
+def page(context: str) -> str:
+    return (PAGES / f"{context}.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", sorted(published()))
+def test_every_fact_is_on_the_page_of_its_context_with_its_fields(name):
+    context = name.partition(".")[0]
+    (row,) = [line for line in page(context).splitlines() if line.startswith(f"| `{name}` |")]
+    fields = published()[name].__struct_fields__
+    repeated = "as OrderConfirmed" in row
+
+    assert repeated or [field for field in fields if f"`{field}`" not in row] == []
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.__name__)
+def test_every_refusal_is_on_a_page(refusal: type[Rejection]):
+    context = refusal.__module__.split(".")[1]
+    pages = [page(context)] if context in CONTEXTS else [page(each) for each in CONTEXTS]
+
+    assert any(f"`{refusal.code}`" in text for text in pages)
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_every_view_is_on_the_page_of_its_context_with_its_fields(view):
+    text = page(view.row.__module__.split(".")[1])
+
+    assert f"**`{view.name}`**" in text
+    assert [column.name for column in view.columns if f"`{column.name}`" not in text] == []
