@@ -115,7 +115,7 @@ class Ledger:
         self.world.border()
         return self.world.log.read_after(position, limit=limit)
 
-    def frame(self, generation: Generation) -> Frame:
+    def frame(self, _generation: Generation) -> Frame:
         self.world.border()
         return FRAME
 
@@ -170,7 +170,7 @@ class Subscription:
         self.offsets: dict[ChannelPartition, int] = {}
         self.told = False
 
-    def poll(self, timeout_s: float, *, max_records: int = 5) -> Batch:
+    def poll(self, timeout_s: float, *, max_records: int = 5) -> Batch:  # noqa: ARG002  # the seam's
         self.world.border()
         if not self.told:
             self.told = True
@@ -183,7 +183,10 @@ class Subscription:
         return Batch(records=records, assigned=set(), revoked=set())
 
     def start_at(self, source: ChannelPartition, *, position: int) -> None:
-        self.offsets[source] = 0
+        topic = self.world.topic[source]
+        hint = sum(record.position <= position for record in topic)
+        wrong = self.world.roll(0.2)
+        self.offsets[source] = self.world.chance.randint(0, len(topic)) if wrong else hint
 
     def commit(self, source: ChannelPartition, *, position: int) -> None:
         pass

@@ -48,7 +48,7 @@ def test_believing_a_silent_broker_is_found(monkeypatch):
     assert first_problem() < PLANTED_FOUND_WITHIN
 
 
-def first_problem():
+def first_problem() -> int:
     """How many schedules it takes to see the defect."""
     return next(
         (number for number in range(PLANTED_FOUND_WITHIN) if carrying.run(FIXED_SEED + number)),
