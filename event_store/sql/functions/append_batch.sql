@@ -86,16 +86,35 @@ begin
     end loop;
 
     loop
-        -- A request that was not accepted breaks its chain: the later ones without an outcome are refused.
+        -- A request whose key an earlier one of this batch has been accepted under is answered from that one.
+        for _row in
+            select u.request, u.fingerprint = k.fingerprint as same, k.first_position, k.last_position, k.versions
+            from unnest(_key, _fingerprint, _verdict) with ordinality as u (key, fingerprint, verdict, request)
+            join unnest(_key, _fingerprint, _verdict, _first, _last, _versions)
+                as k (key, fingerprint, verdict, first_position, last_position, versions) on k.key = u.key
+            where u.verdict is null and k.verdict = 0
+        loop
+            _verdict[_row.request] := case when _row.same then 1 else 2 end;
+            if _row.same then
+                _first[_row.request] := _row.first_position;
+                _last[_row.request] := _row.last_position;
+                _versions[_row.request] := _row.versions;
+            end if;
+        end loop;
+
+        -- A request that was not accepted breaks its chain: the later ones without an outcome are refused. One whose key
+        -- an earlier pending request carries too waits for what becomes of that one.
         if cardinality(array_remove(_chain, null)) > 0 then
             for _row in
                 select c.request from (
-                    select k.request, k.verdict,
-                        min(k.request) filter (where k.verdict <> 0) over (partition by k.chain) as broken_at
-                    from unnest(_chain, _verdict) with ordinality as k (chain, verdict, request)
-                    where k.chain is not null
+                    select k.request, k.chain, k.verdict,
+                        min(k.request) filter (where k.verdict <> 0) over (partition by k.chain) as broken_at,
+                        count(*) filter (where k.verdict is null) over (
+                            partition by k.key order by k.request rows between unbounded preceding and 1 preceding
+                        ) as same_key_before
+                    from unnest(_key, _chain, _verdict) with ordinality as k (key, chain, verdict, request)
                 ) c
-                where c.verdict is null and c.request > c.broken_at
+                where c.chain is not null and c.verdict is null and c.request > c.broken_at and c.same_key_before = 0
             loop
                 _verdict[_row.request] := 5;
             end loop;
@@ -136,7 +155,7 @@ begin
             where u.verdict is null or u.verdict = 0
         ) k;
 
-        -- The first pending request with a condition that the log, or an earlier request of this batch, fails.
+        -- The first pending request with a condition that the log fails, or an earlier request of this batch may fail.
         _wrong_condition := null;
         if cardinality(_condition_tag) > 0 then
             select min(c.request) into _wrong_condition
@@ -217,18 +236,7 @@ begin
         exit when _until > _requests;
 
         if _until = _wrong_key then
-            select k.fingerprint = f.fingerprint as same, k.first_position, k.last_position, k.versions
-            into strict _row
-            from unnest(_key, _fingerprint, _verdict, _first, _last, _versions)
-                as k (key, fingerprint, verdict, first_position, last_position, versions)
-            join unnest(_key[_until:_until], _fingerprint[_until:_until]) as f (key, fingerprint) on f.key = k.key
-            where k.verdict = 0;
-            _verdict[_until] := case when _row.same then 1 else 2 end;
-            if _row.same then
-                _first[_until] := _row.first_position;
-                _last[_until] := _row.last_position;
-                _versions[_until] := _row.versions;
-            end if;
+            null; -- the next pass answers it from what this one stored
         elsif _until = _wrong_version then
             select x.place, _before[x.expected] as actual into strict _row
             from (
@@ -242,7 +250,7 @@ begin
             _place[_until] := _row.place;
             _found[_until] := _row.actual;
         else
-            select x.place, x.position into strict _row
+            select x.place, x.position into _row
             from (
                 select row_number() over (order by c.condition) as place, (
                     select min(t.position) from log.tag t
@@ -254,9 +262,13 @@ begin
             ) x
             where x.position is not null
             order by x.place limit 1;
-            _verdict[_until] := 4;
-            _place[_until] := _row.place;
-            _found[_until] := _row.position;
+            -- What an earlier request of this batch might have broken is certain now that it is stored. If the condition
+            -- holds after all, the next pass, in which no earlier request is pending, lets it through.
+            if found then
+                _verdict[_until] := 4;
+                _place[_until] := _row.place;
+                _found[_until] := _row.position;
+            end if;
         end if;
     end loop;
 
