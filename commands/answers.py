@@ -1,0 +1,82 @@
+"""Answers as HTTP: a pure function of the stream, its version and the position, so a replay has the same bytes."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from commands.execution import Answer
+
+_RESOURCES: Final = {"product": "/products/", "stock": "/stock/", "order": "/orders/"}
+_encode = msgspec.json.Encoder().encode
+
+
+class Accepted(BaseModel):
+    """What a command that was accepted answers."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"stream": "order-1001", "version": 1, "position": 4711, "id": "1001"}}
+    )
+
+    stream: str = Field(description="The stream that holds what was decided.")
+    version: int = Field(description="The stream's version now, also in ETag.")
+    position: int = Field(description="The log position of the stream's last event.")
+    id: str = Field(description="The id of what the command was about: the caller's own, or a new UUID.")
+
+
+class RawResponse(Response):
+    """A response whose headers are written already: assembling them again costs more than the rest."""
+
+    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self.status_code = status
+        self.body = body
+        self.background = None
+        self.raw_headers = headers
+
+
+def members(answer: Answer) -> dict[str, Any]:
+    """The members of an answer's body."""
+    return {
+        "stream": answer.stream,
+        "version": answer.version,
+        "position": answer.position,
+        "id": answer.identifier,
+    }
+
+
+def accepted(answer: Answer, *, position_token: str) -> Response:
+    """The answer to one command."""
+    body = _encode(members(answer))
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"etag", b'"%d"' % answer.version),
+        (b"position", position_token.encode("ascii")),
+        (b"location", location(answer).encode("ascii")),
+    ]
+    if answer.replayed:
+        headers.append((b"idempotent-replayed", b"true"))
+    return RawResponse(201, headers, body)
+
+
+def batch(results: Iterable[dict[str, Any]], *, position_token: str) -> Response:
+    """The answer to a batch: one result per command, in the order of the commands."""
+    body = _encode({"results": list(results)})
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"position", position_token.encode("ascii")),
+    ]
+    return RawResponse(200, headers, body)
+
+
+def location(answer: Answer) -> str:
+    """Where the query API shows what the command was about."""
+    category, _, identifier = answer.stream.partition("-")
+    resource = _RESOURCES.get(category)
+    if resource is None:
+        return f"/streams/{quote(answer.stream, safe='')}/events"
+    return resource + quote(identifier, safe="")

@@ -1,0 +1,101 @@
+"""The command API: one application, opened on one log."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry, Gauge
+
+from commands import batch, catalogue, inventory, ordering
+from commands.documentation import DESCRIPTION
+from commands.execution import Execution
+from commands.intake import Clock, Intake
+from commands.log_reading import LogReader
+from commands.states import States
+from commands.watching import Watch
+from event_store.appending.writer import Writer
+from runtime import database, problem_pages, problems, telemetry
+from runtime.edge import Edge
+from runtime.settings import Settings, SettingsError
+from runtime.telemetry import HttpMetrics, Readiness
+
+
+def utc_now() -> datetime:
+    """The time of this machine."""
+    return datetime.now(UTC)
+
+
+def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
+    """The application, not yet connected: that happens when the server starts it.
+
+    Its `state.readiness` answers /readyz; whoever stops the server calls `drain()` on it first.
+
+    Raises:
+        SettingsError: there is no database to talk to.
+    """
+    if settings.database_url is None:
+        raise SettingsError("COUNTERFOIL_DATABASE_URL: the command API needs a database")
+    registry = telemetry.new_registry()
+    app = FastAPI(
+        title="Counterfoil commands",
+        description=DESCRIPTION,
+        lifespan=_lifespan(settings, clock=clock, registry=registry),
+        openapi_tags=[{"name": name} for name in ("catalogue", "inventory", "ordering", "batch")],
+        docs_url=None,  # its page loads scripts from elsewhere, which the security headers forbid
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    app.state.watch = None  # until the log has been reached
+    app.state.readiness = Readiness(lambda: app.state.watch is not None and app.state.watch.answers)
+    problems.install(app)
+    problem_pages.install(app)
+    app.add_middleware(Edge, metrics=HttpMetrics(registry))
+    _add_routes(app, registry)
+    return app
+
+
+def _add_routes(app: FastAPI, registry: CollectorRegistry) -> None:
+    # Taken over one by one, not included: an included router is matched anew for every request.
+    contexts = (catalogue.router, inventory.router, ordering.router)
+    routes = [route for router in contexts for route in router.routes]
+    health = telemetry.health_router(registry, app.state.readiness)
+    app.router.routes.extend([*routes, *batch.batch_router(routes).routes, *health.routes])
+
+
+def _lifespan(
+    settings: Settings, *, clock: Clock, registry: CollectorRegistry
+) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
+    assert settings.database_url is not None
+    url = settings.database_url.get_secret_value()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        readers = database.pool(
+            url, role="counterfoil_reader", name="command-api reader", size=settings.database_pool_size
+        )
+        async with readers, Writer.open(url, name="command-api writer") as writer:
+            reader = LogReader(readers)
+            states = States(reader)
+            watch = Watch(reader, standing=await reader.standing(), on_new_epoch=states.drop_all)
+            execution = Execution(writer, reader=reader, states=states, watch=watch)
+            _observe(registry, writer, states)
+            app.state.intake = Intake(execution, clock=clock, registry=registry)
+            app.state.watch = watch
+            watching = asyncio.create_task(watch.run(), name="command-api: watch")
+            try:
+                yield
+            finally:
+                app.state.readiness.drain()
+                watching.cancel()
+
+    return lifespan
+
+
+def _observe(registry: CollectorRegistry, writer: Writer, states: States) -> None:
+    waiting = Gauge("counterfoil_append_queue", "Requests that wait for the log.", registry=registry)
+    waiting.set_function(lambda: writer.waiting)
+    kept = Gauge("counterfoil_kept_states", "Folded states kept in this process.", registry=registry)
+    kept.set_function(lambda: len(states))

@@ -1,0 +1,113 @@
+"""The intake: whether a command comes alone or in a batch, here it becomes a call with key and fingerprint."""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, get_type_hints
+
+from msgspec import Struct
+from prometheus_client import CollectorRegistry, Counter
+
+from commands import payloads
+from commands.calls import ANONYMOUS, Call, fingerprint, key_digest
+from commands.execution import Answer, Caller, Execution, Slot
+from commands.payloads import Payload
+from commands.requests import valid_key
+from domain.ids import MalformedId, validate_id
+from runtime import problems
+from runtime.problems import Fault, ProblemError
+
+Clock = Callable[[], datetime]
+Endpoint = Callable[..., Awaitable[Answer]]
+
+
+class Command(Struct, frozen=True):
+    """One command: its name is the endpoint's, its payload the type of `body`, its target the other parameter."""
+
+    name: str
+    endpoint: Endpoint
+    payload: type[Payload]
+    target: str | None
+
+    @classmethod
+    def of(cls, endpoint: Endpoint) -> "Command":
+        """The command that an endpoint (target, body, caller) carries out."""
+        parameters = list(inspect.signature(endpoint).parameters)
+        others = [name for name in parameters if name not in {"body", "caller"}]
+        assert len(others) <= 1, f"{endpoint.__name__} has more than one target"
+        payload = get_type_hints(endpoint)["body"]
+        return cls(endpoint.__name__, endpoint, payload, others[0] if others else None)
+
+
+class Sent(Struct, frozen=True):
+    """One command as it was sent: raw key, target and body."""
+
+    key: str | None
+    target: str | None
+    body: bytes
+    if_match: int | None
+    correlation_id: str
+
+
+class Intake:
+    """Takes commands in and counts what became of them."""
+
+    def __init__(self, execution: Execution, *, clock: Clock, registry: CollectorRegistry) -> None:
+        self._clock = clock
+        self._taken = Counter(
+            "counterfoil_commands",
+            "Commands answered, by what was answered: accepted, replayed, or the problem's code.",
+            ["command", "answer"],
+            registry=registry,
+        )
+        self._counters: dict[tuple[str, str], Counter] = {}
+        self.execution = execution
+
+    async def take(self, command: Command, sent: Sent, *, slot: Slot) -> Answer:
+        """Carry one command out.
+
+        Raises:
+            ProblemError: it cannot be read, is refused, or cannot be answered at the moment.
+        """
+        try:
+            answer = await self._carried_out(command, sent, slot)
+        except ProblemError as problem:
+            self._count(command.name, problem.type.slug)
+            raise
+        finally:
+            slot.free()
+        self._count(command.name, "replayed" if answer.replayed else "accepted")
+        return answer
+
+    async def _carried_out(self, command: Command, sent: Sent, slot: Slot) -> Answer:
+        key = valid_key(sent.key)
+        arguments: dict[str, Any] = {}
+        if command.target is not None:
+            arguments[command.target] = _valid_target(command.target, sent.target)
+        body = payloads.read(command.payload, sent.body)
+        call = Call(
+            command=command.name,
+            key=key_digest(ANONYMOUS, key),
+            fingerprint=fingerprint(
+                key, command=command.name, target=sent.target, canonical=payloads.canonical(body)
+            ),
+            correlation_id=sent.correlation_id,
+            if_match=sent.if_match,
+        )
+        caller = Caller(self.execution, call=call, slot=slot, now=self._clock())
+        return await command.endpoint(**arguments, body=body, caller=caller)
+
+    def _count(self, command: str, answer: str) -> None:
+        counter = self._counters.get((command, answer))
+        if counter is None:
+            counter = self._counters[command, answer] = self._taken.labels(command, answer)
+        counter.inc()
+
+
+def _valid_target(name: str, given: str | None) -> str:
+    if given is None:
+        raise problems.invalid([Fault(detail="The command needs a target", parameter=name)])
+    try:
+        return validate_id(given)
+    except MalformedId as refusal:
+        raise problems.invalid([Fault(detail=str(refusal).rstrip("."), parameter=name)]) from refusal

@@ -1,0 +1,79 @@
+"""Commands of inventory: deliveries and corrections of stock."""
+
+from pydantic import ConfigDict, Field
+
+from commands import refusals
+from commands.aggregates import PRODUCT, STOCK
+from commands.documentation import Caller
+from commands.execution import Answer, Readings
+from commands.payloads import Delta, Note, Payload, Quantity, Reference
+from commands.routing import command, command_router
+from domain.catalogue.product import Product, ProductUnknown
+from domain.event import Event
+from domain.ids import Sku
+from domain.inventory import stock_item
+from domain.inventory.events import AdjustmentReason
+from domain.inventory.stock_item import StockItem
+
+router = command_router("inventory")
+
+_REFUSALS = ("product-unknown", "not-stocked")
+
+
+class ReceiveStock(Payload):
+    """A delivery."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"quantity": 120, "reference": "delivery note 7741"}}
+    )
+
+    quantity: Quantity
+    reference: Reference = Field(default="", description="The sender's own name for the delivery.")
+
+
+class AdjustStock(Payload):
+    """A correction of the books."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"delta": -2, "reason": "damage", "note": "broken in transit"}}
+    )
+
+    delta: Delta = Field(description="Pieces, up or down.")
+    reason: AdjustmentReason
+    note: Note = ""
+
+
+@command(router, "/stock/{sku}/receipts", refusals=_REFUSALS)
+async def receive_stock(sku: Sku, body: ReceiveStock, caller: Caller) -> Answer:
+    """Take a delivery in."""
+    catalogue = Readings(PRODUCT, (sku,))
+
+    def receive(item: StockItem | None) -> list[Event]:
+        _require_stocked(sku, catalogue)
+        return stock_item.receive(
+            item, sku=sku, quantity=body.quantity, reference=body.reference, now=caller.now
+        )
+
+    return await caller.execute(STOCK, sku, receive, readings=catalogue)
+
+
+@command(router, "/stock/{sku}/adjustments", refusals=(*_REFUSALS, "insufficient-stock"))
+async def adjust_stock(sku: Sku, body: AdjustStock, caller: Caller) -> Answer:
+    """Correct the books, by what was counted, broken or lost."""
+    catalogue = Readings(PRODUCT, (sku,))
+
+    def adjust(item: StockItem | None) -> list[Event]:
+        _require_stocked(sku, catalogue)
+        return stock_item.adjust(
+            item, sku=sku, delta=body.delta, reason=body.reason, note=body.note, now=caller.now
+        )
+
+    return await caller.execute(STOCK, sku, adjust, readings=catalogue)
+
+
+def _require_stocked(sku: Sku, catalogue: Readings[Product]) -> None:
+    product = catalogue.known(sku)
+    if product is None:
+        raise ProductUnknown(sku=sku)
+    if not product.stocked:
+        raise refusals.not_stocked(sku)

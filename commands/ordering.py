@@ -1,0 +1,203 @@
+"""Commands of ordering: orders are placed, cancelled and shipped, credit notes issued."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from commands import refusals
+from commands.aggregates import CREDIT_NOTE, ORDER, PRODUCT
+from commands.documentation import Caller
+from commands.execution import Answer, Readings
+from commands.payloads import Country, Currency, Id, Moment, Payload, Quantity, UnitPrice
+from commands.routing import command, command_router
+from domain import money
+from domain.catalogue.product import Product
+from domain.event import Event
+from domain.ids import CreditNoteId, CustomerId, OrderId, Sku
+from domain.ordering import credit_note as credit_notes
+from domain.ordering import order as orders
+from domain.ordering.credit_note import CreditNote
+from domain.ordering.events import CancellationReason
+from domain.ordering.lines import LINES_MAX, LineRequest
+from domain.ordering.order import Order
+
+router = command_router("ordering")
+
+
+class Line(Payload):
+    """One line of an order."""
+
+    sku: Id
+    quantity: Quantity
+    unit_price: UnitPrice | None = Field(default=None, description="The list price when absent.")
+
+
+class CreditedLine(Payload):
+    """One line of a credit note."""
+
+    sku: Id
+    quantity: Quantity
+    unit_price: UnitPrice
+
+
+class PlaceOrder(Payload):
+    """Somebody wants this."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "order_id": "536365",
+                "customer_id": "17850",
+                "country": "United Kingdom",
+                "currency": "GBP",
+                "lines": [
+                    {"sku": "85123A", "quantity": 6},
+                    {"sku": "71053", "quantity": 6, "unit_price": "3.39"},
+                ],
+            }
+        }
+    )
+
+    order_id: Id | None = Field(default=None, description="A UUID is made up when absent.")
+    customer_id: Id | None = None
+    country: Country
+    currency: Currency
+    placed_at: Moment | None = Field(default=None, description="When it was placed, if not just now.")
+    lines: Annotated[tuple[Line, ...], Field(min_length=1, max_length=LINES_MAX)]
+
+
+class CancelOrder(Payload):
+    """Why the order is called off."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"reason": "customer"}})
+
+    reason: CancellationReason
+
+
+class ShipOrder(Payload):
+    """Nothing needs to be said."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {}})
+
+
+class IssueCreditNote(Payload):
+    """Money given back for pieces that came back."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "credit_note_id": "C536379",
+                "order_id": "536365",
+                "customer_id": "17850",
+                "country": "United Kingdom",
+                "currency": "GBP",
+                "lines": [{"sku": "85123A", "quantity": 1, "unit_price": "2.55"}],
+            }
+        }
+    )
+
+    credit_note_id: Id | None = Field(default=None, description="A UUID is made up when absent.")
+    order_id: Id | None = Field(default=None, description="The order it belongs to, if it is known.")
+    customer_id: Id | None = None
+    issued_at: Moment | None = Field(default=None, description="When it was issued, if not just now.")
+    country: Country
+    currency: Currency
+    lines: Annotated[tuple[CreditedLine, ...], Field(min_length=1, max_length=LINES_MAX)]
+
+
+@command(router, "/orders", refusals=("order-id-taken", "unknown-sku", "no-list-price", "amount-too-large"))
+async def place_order(body: PlaceOrder, caller: Caller) -> Answer:
+    """Place an order. Whether stock suffices is decided afterwards: it is confirmed or rejected."""
+    order_id = OrderId(body.order_id or caller.new_id())
+    catalogue = Readings(PRODUCT, {line.sku for line in body.lines})
+
+    def place(order: Order | None) -> list[Event]:
+        return orders.place(
+            order,
+            order_id=order_id,
+            customer_id=None if body.customer_id is None else CustomerId(body.customer_id),
+            placed_at=body.placed_at or caller.now,
+            country=body.country,
+            currency=body.currency,
+            lines=_priced(body.lines, body.currency, catalogue),
+        )
+
+    return await caller.execute(
+        ORDER, order_id, place, creates=True, readings=catalogue, occurred_at=body.placed_at
+    )
+
+
+@command(
+    router,
+    "/orders/{order_id}/cancellation",
+    refusals=("order-unknown", "already-shipped", "already-rejected"),
+)
+async def cancel_order(order_id: OrderId, body: CancelOrder, caller: Caller) -> Answer:
+    """Call off an order that has not been shipped."""
+    return await caller.execute(
+        ORDER,
+        order_id,
+        lambda order: orders.cancel(order, order_id=order_id, reason=body.reason, now=caller.now),
+    )
+
+
+@command(router, "/orders/{order_id}/shipment", refusals=("order-unknown", "not-confirmed"))
+async def ship_order(order_id: OrderId, body: ShipOrder, caller: Caller) -> Answer:  # noqa: ARG001 - an empty body
+    """Send a confirmed order off."""
+    return await caller.execute(
+        ORDER, order_id, lambda order: orders.ship(order, order_id=order_id, now=caller.now)
+    )
+
+
+@command(router, "/credit-notes", refusals=("credit-note-id-taken", "unknown-sku", "amount-too-large"))
+async def issue_credit_note(body: IssueCreditNote, caller: Caller) -> Answer:
+    """Give money back; stocked pieces return to stock afterwards."""
+    credit_note_id = CreditNoteId(body.credit_note_id or caller.new_id())
+    catalogue = Readings(PRODUCT, {line.sku for line in body.lines})
+
+    def issue(note: CreditNote | None) -> list[Event]:
+        return credit_notes.issue(
+            note,
+            credit_note_id=credit_note_id,
+            order_id=None if body.order_id is None else OrderId(body.order_id),
+            customer_id=None if body.customer_id is None else CustomerId(body.customer_id),
+            issued_at=body.issued_at or caller.now,
+            country=body.country,
+            currency=body.currency,
+            lines=_priced(body.lines, body.currency, catalogue),
+        )
+
+    return await caller.execute(
+        CREDIT_NOTE, credit_note_id, issue, creates=True, readings=catalogue, occurred_at=body.issued_at
+    )
+
+
+def _priced(
+    lines: Sequence[Line | CreditedLine], currency: money.Currency, catalogue: Readings[Product]
+) -> list[LineRequest]:
+    """The lines with what the catalogue knows of their codes.
+
+    Raises:
+        ProblemError: a code is unknown, or a line has no price and its product none in this currency.
+    """
+    unknown = {index: line.sku for index, line in enumerate(lines) if catalogue.known(line.sku) is None}
+    if unknown:
+        raise refusals.unknown_skus(unknown)
+    return [_requested(index, line, currency, catalogue) for index, line in enumerate(lines)]
+
+
+def _requested(
+    index: int, line: Line | CreditedLine, currency: money.Currency, catalogue: Readings[Product]
+) -> LineRequest:
+    unit_price = line.unit_price
+    # Whether a product is stocked never changes; its list price may have, this very moment.
+    product = catalogue.known(line.sku) if unit_price is not None else catalogue.current(line.sku)
+    assert product is not None, "unknown codes are refused before"
+    if unit_price is None:
+        if product.unit_price is None or product.currency != currency:
+            raise refusals.no_list_price(index, sku=line.sku, currency=currency)
+        unit_price = product.unit_price
+    return LineRequest(
+        sku=Sku(line.sku), quantity=line.quantity, unit_price=unit_price, stocked=product.stocked
+    )

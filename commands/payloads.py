@@ -1,0 +1,158 @@
+"""Payloads: what a body may hold, read strictly and straight from its bytes.
+
+Nothing is converted (no "1" for 1, no 1.0 for 1), no member may be unknown, and none may stand twice.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError
+
+from domain.ids import ID_PATTERN
+from domain.money import UNIT_PRICE_PATTERN, validate_currency
+from domain.money import Currency as DomainCurrency
+from domain.money import UnitPrice as DomainUnitPrice
+from domain.quantity import QUANTITY_MAX
+from domain.rejection import Rejection
+from runtime import problems
+from runtime.problems import Fault, ProblemError
+
+P = TypeVar("P", bound="Payload")
+
+_WITHOUT_NUL: Final = r"^[^\x00]*$"
+_EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
+
+TITLE_CHARACTERS_MAX: Final = 500
+NOTE_CHARACTERS_MAX: Final = 500
+REFERENCE_CHARACTERS_MAX: Final = 200
+COUNTRY_CHARACTERS_MAX: Final = 100
+
+
+class Payload(BaseModel):
+    """The members of one command's body: scalars, and tuples of further payloads."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def _is_currency(code: str) -> DomainCurrency:
+    try:
+        return validate_currency(code)
+    except Rejection as refusal:
+        raise PydanticCustomError("currency", str(refusal).rstrip(".")) from refusal
+
+
+Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+"""A client's own id; see `domain.ids`."""
+Title = Annotated[str, StringConstraints(min_length=1, max_length=TITLE_CHARACTERS_MAX, pattern=_WITHOUT_NUL)]
+Note = Annotated[str, StringConstraints(max_length=NOTE_CHARACTERS_MAX, pattern=_WITHOUT_NUL)]
+Reference = Annotated[str, StringConstraints(max_length=REFERENCE_CHARACTERS_MAX, pattern=_WITHOUT_NUL)]
+Country = Annotated[
+    str, StringConstraints(min_length=1, max_length=COUNTRY_CHARACTERS_MAX, pattern=_WITHOUT_NUL)
+]
+Currency = Annotated[DomainCurrency, StringConstraints(pattern=r"^[A-Z]{3}$"), AfterValidator(_is_currency)]
+"""ISO 4217 alphabetic code."""
+UnitPrice = Annotated[DomainUnitPrice, StringConstraints(pattern=UNIT_PRICE_PATTERN)]
+"""Decimal text, never a number: JSON's numbers do not say how they were rounded."""
+Quantity = Annotated[int, Field(ge=1, le=QUANTITY_MAX)]
+Delta = Annotated[int, Field(ge=-QUANTITY_MAX, le=QUANTITY_MAX)]
+Moment = Annotated[AwareDatetime, Field(ge=_EARLIEST, lt=_LATEST)]
+"""A time with its offset, in the centuries that a shop can mean."""
+
+
+def read(model: type[P], body: bytes) -> P:
+    """The payload in a body.
+
+    Raises:
+        ProblemError: the body is not JSON, or not this payload; every fault is named by its JSON Pointer.
+    """
+    payload = validated(model, body)
+    require_single(payload, body)
+    return payload
+
+
+def validated(model: type[P], body: bytes) -> P:
+    """The payload in a body; members that stand twice are not found out.
+
+    Raises:
+        ProblemError: the body is not JSON, or not this payload.
+    """
+    try:
+        payload = model.__pydantic_validator__.validate_json(body)
+    except ValidationError as error:
+        raise problems.from_body_errors(error.errors(include_url=False, include_context=False)) from None
+    assert isinstance(payload, model)
+    return payload
+
+
+def require_single(payload: Payload, body: bytes, *, beside: int = 0) -> None:
+    """Refuse a body in which a member stands twice: readers disagree on which of the two counts.
+
+    As no unknown member is let in, the body has as many members as the payload took, and `beside` that the payload
+    kept as they were.
+
+    Raises:
+        ProblemError: a member stands twice.
+    """
+    if members_in(body) != _members_of(payload) + beside:
+        raise _twice(body)
+
+
+def canonical(payload: Payload) -> bytes:
+    """The payload in one spelling: order, spaces, escapes and members left out or at their default do not matter.
+
+    Defaults are left out, so that a member added later does not change what earlier requests asked.
+    """
+    return payload.__pydantic_serializer__.to_json(payload, exclude_defaults=True)
+
+
+_strings = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?', re.DOTALL).findall
+
+
+def members_in(text: bytes) -> int:
+    """How many members the objects in a valid JSON text have."""
+    return sum(map(bool, _strings(text)))
+
+
+def _members_of(payload: BaseModel) -> int:
+    count = len(payload.__pydantic_fields_set__)
+    for value in payload.__dict__.values():
+        if type(value) is tuple:
+            count += sum([_members_of(item) for item in value])
+    return count
+
+
+def _twice(body: bytes) -> ProblemError:
+    document = json.loads(body, object_pairs_hook=_Pairs)
+    pointer = next(_duplicates(document, ""), "")
+    fault = Fault(detail="The member stands twice", pointer=pointer)
+    return ProblemError("malformed-json", f"The member {pointer} stands twice.", errors=(fault,))
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """The members of one object, in order, those that stand twice included."""
+
+
+def _duplicates(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, _Pairs):
+        names = [name for name, _ in value]
+        for name, member in value:
+            pointer = path + problems.json_pointer([name])
+            if names.count(name) > 1:
+                yield pointer
+            yield from _duplicates(member, pointer)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _duplicates(item, f"{path}/{index}")

@@ -1,0 +1,133 @@
+"""What a command's HTTP request brings besides its payload: headers, and a body within bounds of size and time."""
+
+import asyncio
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec import Struct
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
+
+from commands import limits
+from commands.calls import ANY_VERSION
+from runtime.problems import Fault, ProblemError
+
+_is_key = re.compile(rf"[\x21-\x7e]{{1,{limits.KEY_CHARACTERS_MAX}}}").fullmatch
+_is_entity_tag = re.compile(rb'"(0|[1-9][0-9]{0,17})"').fullmatch
+_is_json = re.compile(rb"application/(?:[a-z0-9.-]+\+)?json[ \t]*(?:;.*)?", re.IGNORECASE).fullmatch
+
+_CLOSE: Final = {"connection": "close"}
+
+
+class Headers(Struct, frozen=True):
+    """The headers of a command's request. `length` is what Content-Length says, 0 when it says nothing."""
+
+    key: str | None
+    if_match: int | None
+    json: bool
+    length: int
+
+
+def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """What the headers say.
+
+    Raises:
+        ProblemError: If-Match is not one strong entity tag.
+    """
+    key: str | None = None
+    if_match: int | None = None
+    is_json = False
+    length = 0
+    for name, value in raw:
+        match name:
+            case b"idempotency-key":
+                key = value.decode("latin-1")
+            case b"if-match":
+                if_match = _version(value)
+            case b"content-type":
+                is_json = _is_json(value) is not None
+            case b"content-length" if value.isdigit():
+                length = int(value[:20])
+    return Headers(key, if_match, is_json, length)
+
+
+def valid_key(key: str | None) -> str:
+    """The key, if it can be one.
+
+    Raises:
+        ProblemError: it is missing or malformed.
+    """
+    if key is None:
+        fault = Fault(detail="The header is missing", header="Idempotency-Key")
+        raise ProblemError("idempotency-key-missing", "Every command needs a key.", errors=(fault,))
+    if _is_key(key) is None:
+        detail = f"A key has 1 to {limits.KEY_CHARACTERS_MAX} visible ASCII characters"
+        fault = Fault(detail=detail, header="Idempotency-Key")
+        raise ProblemError("idempotency-key-malformed", f"{detail}.", errors=(fault,))
+    return key
+
+
+async def read_body(receive: Receive, *, declared: int, limit: int) -> bytes:
+    """The whole body.
+
+    Raises:
+        ProblemError: it is larger than `limit` bytes, or not there in time.
+        ClientDisconnect: there is nobody left to answer.
+    """
+    if declared > limit:
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(limits.BODY_TIMEOUT_S):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                if size > limit:
+                    raise _too_large(limit)
+                chunks.append(chunk)
+                if not message.get("more_body", False):
+                    return b"".join(chunks)
+    except TimeoutError:
+        raise _too_slow() from None
+
+
+def require_json(headers: Headers) -> None:
+    """Refuse a body that does not say that it is JSON.
+
+    Raises:
+        ProblemError: Content-Type is missing or another one.
+    """
+    if not headers.json:
+        fault = Fault(detail="Content-Type must be application/json", header="Content-Type")
+        raise ProblemError("unsupported-media-type", f"{fault.detail}.", errors=(fault,))
+
+
+def _version(tag: bytes) -> int:
+    if tag.strip() == b"*":
+        return ANY_VERSION
+    found = _is_entity_tag(tag.strip())
+    if found is None:
+        fault = Fault(detail='An entity tag is a version in quotes, such as "3"', header="If-Match")
+        raise ProblemError("if-match-malformed", f"{fault.detail}.", errors=(fault,))
+    return int(found[1])
+
+
+def _too_large(limit: int) -> ProblemError:
+    # What is left of the body is not read, so the connection cannot be used again.
+    return ProblemError(
+        "body-too-large", f"The body has more than {limit} bytes.", headers=_CLOSE, limit_bytes=limit
+    )
+
+
+def _too_slow() -> ProblemError:
+    return ProblemError(
+        "body-too-slow",
+        f"The body was not complete after {limits.BODY_TIMEOUT_S:g} seconds.",
+        headers=_CLOSE,
+        limit_seconds=limits.BODY_TIMEOUT_S,
+    )

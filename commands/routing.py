@@ -1,0 +1,91 @@
+"""Routes for commands: FastAPI documents them, but body bytes go straight into the payload and answer bytes out.
+
+Solving dependencies and serialising responses costs more than deciding and appending together; the route class is
+FastAPI's own seam for doing without.
+"""
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Request
+from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from commands import answers, limits
+from commands.documentation import ALWAYS, ANSWER_HEADERS, problem_responses
+from commands.intake import Command, Endpoint, Intake, Sent
+from commands.requests import read_body, read_headers, require_json, valid_key
+from runtime.problems import ProblemError, correlation_id_of, respond
+
+E = TypeVar("E", bound=Endpoint)
+
+
+class CommandRoute(APIRoute):
+    """A POST route whose endpoint is a command."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Take the request in without FastAPI's dependencies; see `commands.intake`."""
+        command = Command.of(self.endpoint)
+
+        async def handle(request: Request) -> Response:
+            try:
+                return await _answered(command, request)
+            except ProblemError as problem:
+                return respond(problem, correlation_id_of(request))
+            except ClientDisconnect:
+                return Response(status_code=400)  # nobody is there to read it
+
+        return handle
+
+
+async def _answered(command: Command, request: Request) -> Response:
+    intake = intake_of(request)
+    headers = read_headers(request.scope["headers"])
+    key = valid_key(headers.key)
+    body = await read_body(request.receive, declared=headers.length, limit=limits.BODY_BYTES_MAX)
+    if body:
+        require_json(headers)
+    target = None if command.target is None else request.path_params[command.target]
+    [slot] = intake.execution.reserve(1)
+    sent = Sent(
+        key=key,
+        target=target,
+        body=body or b"{}",
+        if_match=headers.if_match,
+        correlation_id=correlation_id_of(request),
+    )
+    answer = await intake.take(command, sent, slot=slot)
+    return answers.accepted(answer, position_token=intake.execution.position_token((answer,)))
+
+
+def intake_of(request: Request) -> Intake:
+    """The intake that the application opened at its start."""
+    intake = request.scope["app"].state.intake
+    assert isinstance(intake, Intake)
+    return intake
+
+
+def command_router(tag: str) -> APIRouter:
+    """A router for the commands of one context."""
+    return APIRouter(route_class=CommandRoute, tags=[tag])
+
+
+def command(router: APIRouter, path: str, *, refusals: Sequence[str] = ()) -> Callable[[E], E]:
+    """Serve an endpoint as a command at a path. `refusals` are the codes of what it may refuse, for the document."""
+
+    def serve(endpoint: E) -> E:
+        responses = problem_responses((*ALWAYS, *refusals))
+        responses[201] = {"description": "The command was accepted.", "headers": ANSWER_HEADERS}
+        router.add_api_route(
+            path,
+            endpoint,
+            methods=["POST"],
+            status_code=201,
+            response_model=answers.Accepted,
+            responses=responses,
+            operation_id=endpoint.__name__,
+        )
+        return endpoint
+
+    return serve
