@@ -1,0 +1,381 @@
+# ruff: noqa: FBT002 - an option of the command line is a boolean with a default
+"""The `counterfoil` command. Every subcommand reads its arguments and calls one function elsewhere.
+
+Nothing heavy is imported here: each subcommand imports what it runs, so roles start fast and stay small.
+
+Exit codes: 0 done; 1 failed, refused or damaged, with one line that says what to do; 2 wrong usage, or, for
+`audit verify`, keys are parked and everything else is in order.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+if TYPE_CHECKING:
+    from runtime.settings import Settings
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_PARKED: Final = 2
+
+app = typer.Typer(
+    name="counterfoil",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Event-sourced commerce backend whose every answer can be checked against its log.",
+)
+config_app = typer.Typer(no_args_is_help=True, help="Settings.")
+views_app = typer.Typer(
+    no_args_is_help=True, help="Views: list, rebuild beside the live one, verify, promote, roll back."
+)
+parked_app = typer.Typer(
+    no_args_is_help=True, help="Keys whose events could not be applied, and what to do with them."
+)
+audit_app = typer.Typer(no_args_is_help=True, help="Prove what happened.")
+log_app = typer.Typer(no_args_is_help=True, help="The log itself.")
+import_app = typer.Typer(no_args_is_help=True, help="Bring data in through the command API.")
+app.add_typer(config_app, name="config")
+app.add_typer(views_app, name="views")
+app.add_typer(parked_app, name="parked")
+app.add_typer(audit_app, name="audit")
+app.add_typer(log_app, name="log")
+app.add_typer(import_app, name="import")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, last on standard output.")]
+
+
+def main() -> None:
+    """Run the command; errors that a person can act on are one line and exit code 1."""
+    try:
+        app()
+    except Exception as error:
+        # The last edge before a person: what is known how to be told is told, everything else is a defect.
+        from counterfoil.telling import told
+
+        message = told(error)
+        if message is None:
+            raise
+        print(f"counterfoil: {message}", file=sys.stderr)
+        sys.exit(EXIT_FAILED)
+
+
+def _settings() -> "Settings":
+    from runtime.settings import Settings
+
+    return Settings.load()
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+@app.command()
+def migrate(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the SQL that is pending, apply nothing.")
+    ] = False,
+) -> None:
+    """Bring the database to this version."""
+    from counterfoil import addresses, migrating
+
+    url = addresses.database_url(_settings())
+    if dry_run:
+        for migration in migrating.pending(url):
+            print(f"-- {migration.component}/{migration.name}\n{migration.text}")
+        return
+    applied = migrating.migrate(url)
+    print("\n".join(f"applied {name}" for name in applied) or "nothing to apply")
+
+
+@app.command("command-api")
+def command_api() -> None:
+    """Serve the command API."""
+    from counterfoil import roles
+
+    roles.command_api(_settings())
+
+
+@app.command("query-api")
+def query_api() -> None:
+    """Serve the query API."""
+    from counterfoil import roles
+
+    roles.query_api(_settings())
+
+
+@app.command()
+def relay() -> None:
+    """Carry the log to its consumers; a second one stands by."""
+    from counterfoil import roles
+
+    roles.relay(_settings())
+
+
+@app.command()
+def projections() -> None:
+    """Keep the views; more processes share the partitions."""
+    from counterfoil import roles
+
+    roles.projections(_settings())
+
+
+@app.command()
+def policies() -> None:
+    """Run the process managers; a second one stands by."""
+    from counterfoil import roles
+
+    roles.policies(_settings())
+
+
+@app.command()
+def up(
+    distributed: Annotated[
+        bool, typer.Option("--distributed", help="Carry events through Kafka instead of the log itself.")
+    ] = False,
+) -> None:
+    """Run everything in one process group until Ctrl-C: servers of its own and a process per role."""
+    from counterfoil import standalone
+
+    standalone.up(_settings(), distributed=distributed)
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Where log, relay, views and policies stand."""
+    from counterfoil import status as status_
+
+    found = status_.as_json(_settings())
+    if as_json:
+        _print_json(found)
+    else:
+        print("\n".join(status_.lines(found)))
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Which servers were found, whether everything is migrated and well; exit code 1 on doubt."""
+    from counterfoil import doctor as doctor_
+
+    checks = list(doctor_.examine(_settings()))
+    bad = any(check.verdict == "bad" for check in checks)
+    if as_json:
+        _print_json(
+            {
+                "ok": not bad,
+                "checks": [{"name": c.name, "verdict": c.verdict, "message": c.message} for c in checks],
+            }
+        )
+    else:
+        print("\n".join(f"{check.verdict:<5} {check.name:<16} {check.message}" for check in checks))
+    raise typer.Exit(EXIT_FAILED if bad else EXIT_OK)
+
+
+@config_app.command("show")
+def config_show(as_json: AsJson = False) -> None:
+    """Every setting with its value; passwords are masked."""
+    masked = _settings().masked()
+    if as_json:
+        _print_json(masked)
+    else:
+        print("\n".join(f"{name}={'' if value is None else value}" for name, value in masked.items()))
+
+
+@app.command()
+def replay(
+    stream: Annotated[str, typer.Argument(help="The stream, e.g. order-536365.")],
+    as_of: Annotated[
+        str | None,
+        typer.Option("--as-of", help="Stop at this position of the log, or at this RFC 3339 time."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the history of a stream and its state after each event."""
+    from counterfoil import addresses, replaying
+
+    for step in replaying.history(addresses.database_url(_settings()), stream, as_of=as_of):
+        if as_json:
+            _print_json(step.as_json())
+        else:
+            print("\n".join(step.lines()))
+
+
+@audit_app.command("verify")
+def audit_verify(as_json: AsJson = False) -> None:
+    """Check positions, versions, leaves and epochs of the log, and every live view against a fold of it."""
+    from counterfoil import addresses, auditing
+
+    report = auditing.verify(addresses.database_url(_settings()))
+    if as_json:
+        _print_json(report.as_json())
+    else:
+        print("\n".join(report.lines()))
+    raise typer.Exit(EXIT_FAILED if not report.ok else EXIT_PARKED if report.parked else EXIT_OK)
+
+
+@log_app.command("fence")
+def log_fence(
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why, for whoever reads the epochs later.")
+    ] = "restored",
+) -> None:
+    """Declare that the log may have lost its end (a restore, a promotion): new epoch, new topics, empty cache."""
+    from counterfoil import fencing
+
+    print(fencing.fence(_settings(), reason=reason))
+
+
+@import_app.command("online-retail")
+def import_online_retail(
+    file: Annotated[Path, typer.Argument(help="csv or csv.gz in the online-retail format.")],
+    url: Annotated[
+        str | None, typer.Option("--url", help="The command API; default: the one `up` runs.")
+    ] = None,
+    query_url: Annotated[str | None, typer.Option("--query-url", help="The query API.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import an online-retail file; killed at any point, it can be run again without doubling anything."""
+    from counterfoil.importing import front
+
+    outcome = front.run(_settings(), file, command_url=url, query_url=query_url)
+    if as_json:
+        _print_json(outcome.as_json())
+    else:
+        print("\n".join(front.lines(outcome)))
+
+
+@app.command()
+def demo(
+    exit_: Annotated[bool, typer.Option("--exit", help="Stop when the story is told.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """A seeded shop of its own: sell, ship, rebuild a view, promote it, verify everything."""
+    from counterfoil import demo as demo_
+
+    told = demo_.run(_settings(), stay=not exit_)
+    if as_json:
+        _print_json(told.as_json())
+    raise typer.Exit(EXIT_OK if told.ok else EXIT_FAILED)
+
+
+@views_app.command("list")
+def views_list(as_json: AsJson = False) -> None:
+    """Every build of every view: which is live, where it stands, what is parked."""
+    from counterfoil import addresses, viewing
+
+    found = viewing.listed(addresses.database_url(_settings()))
+    if as_json:
+        _print_json(found)
+    else:
+        print("\n".join(viewing.lines(found)))
+
+
+@views_app.command("rebuild")
+def views_rebuild(
+    view: Annotated[str, typer.Argument(help="Name of the view.")], as_json: AsJson = False
+) -> None:
+    """Fold the log into a new build beside the live one; interrupted, run it again."""
+    from counterfoil import addresses, viewing
+
+    _answer(viewing.rebuild(addresses.database_url(_settings()), view), as_json=as_json)
+
+
+@views_app.command("verify")
+def views_verify(
+    view: Annotated[str, typer.Argument(help="Name of the view.")], as_json: AsJson = False
+) -> None:
+    """Compare the view's builds with a fold of the log; exit code 1 when they differ."""
+    from counterfoil import addresses, viewing
+
+    found = viewing.verify(addresses.database_url(_settings()), view)
+    _answer(found, as_json=as_json)
+    raise typer.Exit(EXIT_OK if found["ok"] else EXIT_FAILED)
+
+
+@views_app.command("promote")
+def views_promote(
+    view: Annotated[str, typer.Argument(help="Name of the view.")], as_json: AsJson = False
+) -> None:
+    """Let the new build answer; the old one stays until it is dropped."""
+    from counterfoil import addresses, viewing
+
+    _answer(viewing.promote(addresses.database_url(_settings()), view), as_json=as_json)
+
+
+@views_app.command("rollback")
+def views_rollback(
+    view: Annotated[str, typer.Argument(help="Name of the view.")], as_json: AsJson = False
+) -> None:
+    """Let the build before answer again."""
+    from counterfoil import addresses, viewing
+
+    _answer(viewing.rollback(addresses.database_url(_settings()), view), as_json=as_json)
+
+
+@views_app.command("drop")
+def views_drop(
+    view: Annotated[str, typer.Argument(help="Name of the view.")], as_json: AsJson = False
+) -> None:
+    """Drop the build that does not answer."""
+    from counterfoil import addresses, viewing
+
+    _answer(viewing.drop(addresses.database_url(_settings()), view), as_json=as_json)
+
+
+@parked_app.command("list")
+def parked_list(as_json: AsJson = False) -> None:
+    """Every parked key of views and policies."""
+    from counterfoil import addresses, parking
+
+    found = parking.listed(addresses.database_url(_settings()))
+    if as_json:
+        _print_json(found)
+    else:
+        print("\n".join(parking.lines(found)) or "nothing is parked")
+
+
+@parked_app.command("show")
+def parked_show(
+    consumer: Annotated[str, typer.Argument(help="View or policy.")],
+    key: Annotated[str, typer.Argument(help="Partition key, e.g. order-536365.")],
+) -> None:
+    """One parked key, with its event and the reason."""
+    from counterfoil import addresses, parking
+
+    _answer(parking.shown(addresses.database_url(_settings()), consumer, key), as_json=True)
+
+
+@parked_app.command("retry")
+def parked_retry(
+    consumer: Annotated[str, typer.Argument(help="View or policy.")],
+    key: Annotated[str, typer.Argument(help="Partition key.")],
+) -> None:
+    """Ask the owner of the key to apply its events again."""
+    from counterfoil import addresses, parking
+
+    print(parking.retry(addresses.database_url(_settings()), consumer, key))
+
+
+@parked_app.command("skip")
+def parked_skip(
+    consumer: Annotated[str, typer.Argument(help="View or policy.")],
+    key: Annotated[str, typer.Argument(help="Partition key.")],
+    position: Annotated[
+        int, typer.Argument(help="Position of the event to skip, as `parked show` names it.")
+    ],
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is kept.")],
+) -> None:
+    """Ask the owner of the key to go on without the event at this position."""
+    from counterfoil import addresses, parking
+
+    print(parking.skip(addresses.database_url(_settings()), consumer, key, position=position, reason=reason))
+
+
+def _answer(found: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        _print_json(found)
+    else:
+        print("\n".join(f"{name}: {value}" for name, value in found.items()))

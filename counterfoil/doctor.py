@@ -1,0 +1,164 @@
+"""`counterfoil doctor`: which servers were found or would be taken, migrations, processes, quick invariants."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Final, Literal
+
+import psycopg
+from msgspec import Struct
+
+from counterfoil import addresses, migrating, runfile, standalone, status
+from counterfoil.servers import kafka, postgres, programs, redis, unprivileged
+from counterfoil.servers.programs import Candidate, Program
+from read_api.status import Status
+from runtime import database, migrations
+from runtime.settings import Settings
+
+_COUNT: Final = """
+select h.position, (select count(*) from log.event), (select coalesce(max(position), 0) from log.event)
+from log.head h
+"""
+_THIN_STREAMS: Final = """
+select count(*) from (
+    select from log.event group by stream having count(*) <> max(version) - min(version) + 1 or min(version) > 1
+) broken
+"""
+_AHEAD: Final = """
+select count(*) from views.checkpoint c, log.head h where c.position > h.position
+"""
+
+_VARIABLES: Final = {"postgres": "DATABASE_URL", "redis": "REDIS_URL", "kafka": "KAFKA_BOOTSTRAP"}
+
+Verdict = Literal["ok", "note", "bad"]
+
+
+class Check(Struct, frozen=True):
+    """One line of the report; `bad` makes the exit code 1."""
+
+    name: str
+    verdict: Verdict
+    message: str
+
+
+def examine(settings: Settings) -> Iterator[Check]:
+    """Look at everything, one check after the other."""
+    yield Check("home", "ok", str(settings.home))
+    yield from _servers(settings)
+    try:
+        url = addresses.database_url(settings)
+    except addresses.NoAddress as error:
+        yield Check("shop", "note", f"nothing to examine further: {error}")
+        return
+    try:
+        yield from _database(url)
+    except psycopg.Error as error:
+        yield Check("postgres", "bad", f"the log cannot be read: {str(error).strip()}")
+        return
+    yield from _processes(settings)
+
+
+def _servers(settings: Settings) -> Iterator[Check]:
+    running = runfile.read(settings.home)
+    if running is not None:
+        for name, version in running.servers.items():
+            yield Check(name, "ok", f"running: {version}")
+        return
+    by_address = {
+        "postgres": settings.database_url,
+        "redis": settings.redis_url,
+        "kafka": settings.kafka_bootstrap,
+    }
+    would_take: dict[str, Callable[[], Check]] = {
+        "postgres": lambda: _program("postgres", postgres.candidates(), _inspect_postgres, required=True),
+        "redis": lambda: _program("redis", redis.candidates(), _inspect("--version"), required=False),
+        "kafka": lambda: _program("kafka", kafka.java_candidates(), _inspect("-version"), required=False),
+    }
+    for name, address in by_address.items():
+        if address is not None:
+            yield Check(name, "ok", f"address from COUNTERFOIL_{_VARIABLES[name]}")
+        else:
+            yield would_take[name]()
+
+
+def _program(
+    name: str, candidates: list[Candidate], inspect: Callable[[Candidate], Program], *, required: bool
+) -> Check:
+    what = "java for kafka" if name == "kafka" else name
+    for candidate in candidates:
+        try:
+            program = inspect(candidate)
+        except (OSError, ValueError, subprocess.SubprocessError):
+            continue
+        return Check(name, "ok", f"would start {what} {program.version} from {program.origin}")
+    return Check(name, "bad" if required else "note", f"no {what} found; install the extra `servers`")
+
+
+def _inspect_postgres(candidate: Candidate) -> Program:
+    return unprivileged.runnable(candidate, user=unprivileged.user_for_postgres())
+
+
+def _inspect(flag: str) -> Callable[[Candidate], Program]:
+    return lambda candidate: programs.inspected(candidate, version_flag=flag)
+
+
+def _database(url: str) -> Iterator[Check]:
+    try:
+        pending = migrating.pending(url)
+    except migrations.MigrationError as error:
+        yield Check("migrations", "bad", str(error))
+        return
+    if pending:
+        names = ", ".join(f"{one.component}/{one.name}" for one in pending)
+        yield Check("migrations", "bad", f"not applied: {names}; run `counterfoil migrate`")
+        return
+    yield Check("migrations", "ok", "all applied")
+    yield from _invariants(url)
+    yield from _standing(status.read(url))
+
+
+def _invariants(url: str) -> Iterator[Check]:
+    """What can be counted quickly; `audit verify` proves the rest."""
+    with database.connect(url, role="counterfoil_reader", name="doctor") as connection:
+        head, count, last = connection.execute(_COUNT).fetchone() or (0, 0, 0)
+        whole = head == count == last
+        message = f"head {head}, events {count}, last position {last}"
+        yield Check("positions", "ok" if whole else "bad", message)
+        (thin,) = connection.execute(_THIN_STREAMS).fetchone() or (0,)
+        yield Check("versions", "bad" if thin else "ok", f"{thin} streams with a hole in their versions")
+        (ahead,) = connection.execute(_AHEAD).fetchone() or (0,)
+        yield Check(
+            "checkpoints",
+            "bad" if ahead else "ok",
+            f"{ahead} checkpoints beyond the head"
+            + ("; was the log restored? run `counterfoil log fence`" if ahead else ""),
+        )
+
+
+def _standing(standing: Status) -> Iterator[Check]:
+    for view in standing.views:
+        if view.stopped:
+            yield Check(f"view {view.name}", "bad", f"stopped: {view.stopped}")
+        elif view.parked:
+            yield Check(f"view {view.name}", "bad", f"{view.parked} parked keys: `counterfoil parked list`")
+    for policy in standing.policies:
+        if policy.parked:
+            yield Check(
+                f"policy {policy.name}", "bad", f"{policy.parked} parked triggers: `counterfoil parked list`"
+            )
+    behind = {view.name: view.lag_events for view in standing.views if view.lag_events}
+    behind |= {policy.name: policy.lag_events for policy in standing.policies if policy.lag_events}
+    told = ", ".join(f"{name} {lag:,}" for name, lag in behind.items())
+    yield Check("lag", "note" if behind else "ok", f"events behind the head: {told}" if behind else "none")
+
+
+def _processes(settings: Settings) -> Iterator[Check]:
+    running = runfile.read(settings.home)
+    if running is None:
+        yield Check("processes", "note", f"no `counterfoil up` runs in {settings.home}")
+        return
+    for name, url in (
+        ("command-api", running.addresses.command_api),
+        ("query-api", running.addresses.query_api),
+    ):
+        ready = standalone.answers_ok(f"{url}/readyz")
+        yield Check(name, "ok" if ready else "bad", f"{url} is {'ready' if ready else 'not ready'}")

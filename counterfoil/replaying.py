@@ -1,0 +1,109 @@
+"""`counterfoil replay`: the history of one stream, and what it amounts to after each event."""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from domain.catalogue import product
+from domain.inventory import stock_item
+from domain.ordering import credit_note, order
+from event_store import codec, reading
+from runtime import database
+
+EVENTS_PER_PAGE: Final = 1_000
+
+_EVOLVE: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
+    "product": product.evolve,
+    "stock": stock_item.evolve,
+    "order": order.evolve,
+    "credit_note": credit_note.evolve,
+}
+"""How the state of a stream follows from its events, by category."""
+
+
+class BadMoment(Exception):
+    """What `--as-of` says is neither a position nor a time."""
+
+
+class NoSuchStream(Exception):
+    """The stream has no event, or none up to that moment."""
+
+
+class Step(Struct, frozen=True):
+    """One event and the state it leaves; None for streams whose states nobody declares."""
+
+    position: int
+    version: int
+    type: str
+    recorded_at: datetime
+    payload: Any
+    state: Any
+
+    def as_json(self) -> dict[str, Any]:
+        """One JSON line."""
+        return {
+            "position": self.position,
+            "version": self.version,
+            "type": self.type,
+            "recorded_at": self.recorded_at.isoformat(),
+            "payload": self.payload,
+            "state": self.state,
+        }
+
+    def lines(self) -> list[str]:
+        """The same for people."""
+        head = f"{self.position}  v{self.version}  {self.recorded_at:%Y-%m-%d %H:%M:%S.%f}Z  {self.type}"
+        event = msgspec.json.encode(self.payload).decode()
+        state = msgspec.json.encode(self.state).decode()
+        return [head, f"    event {event}", f"    state {state}"]
+
+
+def history(database_url: str, stream: str, *, as_of: str | None = None) -> Iterator[Step]:
+    """Every event of a stream in order, each with the state after it.
+
+    Args:
+        database_url: of the log.
+        stream: its name, e.g. `order-536365`.
+        as_of: a position of the log or an RFC 3339 time (of recording); the end of the log when None.
+
+    Raises:
+        BadMoment, NoSuchStream, codec.CodecError.
+    """
+    evolve = _EVOLVE.get(stream.partition("-")[0])
+    state: Any = None
+    after = 0
+    with database.connect(database_url, role="counterfoil_reader", name="replay") as connection:
+        upto = _position(connection, as_of)
+        while events := reading.read_stream(
+            connection, stream, after_version=after, upto=upto, limit=EVENTS_PER_PAGE
+        ):
+            for event in events:
+                if evolve is not None:
+                    state = evolve(state, codec.decode(event.type, event.payload))
+                yield Step(
+                    event.position,
+                    event.version,
+                    event.type,
+                    event.recorded_at,
+                    msgspec.json.decode(event.payload),
+                    msgspec.to_builtins(state),
+                )
+            after = events[-1].version
+    if after == 0:
+        moment = f" as of {as_of}" if as_of else ""
+        raise NoSuchStream(f"stream {stream} has no event{moment}")
+
+
+def _position(connection: reading.Connection, as_of: str | None) -> int | None:
+    if as_of is None:
+        return None
+    if as_of.isascii() and as_of.isdigit():
+        return int(as_of)
+    try:
+        time = datetime.fromisoformat(as_of)
+    except ValueError as error:
+        raise BadMoment(f"{as_of!r} is neither a position nor a time like 2026-03-01T12:00:00Z") from error
+    return reading.position_at(connection, time if time.tzinfo else time.replace(tzinfo=UTC))

@@ -1,0 +1,108 @@
+"""The role processes: each reads its settings, opens what it needs and runs until SIGTERM.
+
+A role imports only what it runs, so that each process starts fast and stays small.
+"""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+
+from counterfoil import addresses
+from event_store.transport import Transport
+from runtime import telemetry
+from runtime.database import Role
+from runtime.settings import Settings
+
+KAFKA_VARIABLE: Final = "COUNTERFOIL_KAFKA_BOOTSTRAP"
+
+
+def command_api(settings: Settings) -> None:
+    """Serve the command API until SIGTERM."""
+    from commands.app import create_app
+    from counterfoil import serving
+
+    telemetry.configure_logging(settings.log_level, process="command-api")
+    app = create_app(_with_addresses(settings))
+    serving.serve(
+        app,
+        host=settings.command_api_host,
+        port=settings.command_api_port,
+        drain_s=settings.drain_s,
+        on_drain=app.state.readiness.drain,
+    )
+
+
+def query_api(settings: Settings) -> None:
+    """Serve the query API until SIGTERM."""
+    from counterfoil import serving
+    from read_api.app import create_app
+
+    telemetry.configure_logging(settings.log_level, process="query-api")
+    app = create_app(_with_addresses(settings))
+    serving.serve(
+        app,
+        host=settings.query_api_host,
+        port=settings.query_api_port,
+        drain_s=settings.drain_s,
+        on_drain=app.state.readiness.drain,
+    )
+
+
+def relay(settings: Settings) -> None:
+    """Carry the log to the transport until SIGTERM."""
+    from event_store.relay import RelayHealth, run_relay
+    from projections.registry import ORDERED_TYPES
+
+    telemetry.configure_logging(settings.log_level, process="relay")
+    health = RelayHealth()
+    registry = telemetry.new_registry()
+    with (
+        _stop_on_signals() as stop,
+        telemetry.serve_health(
+            settings.relay_health_port, registry, lambda: health.ready, host=settings.health_host
+        ),
+    ):
+        run_relay(
+            addresses.database_url(settings),
+            transport=_transport(settings, role="counterfoil_relay", registry=registry),
+            ordered_types=ORDERED_TYPES,
+            stop=stop,
+            registry=registry,
+            health=health,
+        )
+
+
+@contextlib.contextmanager
+def _stop_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set; workers look at it between two batches."""
+    stop = threading.Event()
+    handled = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in handled}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _transport(settings: Settings, *, role: Role, registry: CollectorRegistry) -> Transport:
+    if settings.transport == "kafka":
+        from event_store.kafka_transport import KafkaTransport
+
+        bootstrap = addresses.resolve(settings).kafka_bootstrap
+        if bootstrap is None:
+            raise addresses.NoAddress("Kafka", variable=KAFKA_VARIABLE, home=settings.home)
+        return KafkaTransport(bootstrap, registry=registry)
+    from event_store.local_transport import LocalTransport
+
+    return LocalTransport(addresses.database_url(settings), role=role)
+
+
+def _with_addresses(settings: Settings) -> Settings:
+    """Settings in which the servers of the `up` in the same home are filled in where the environment has none."""
+    found = addresses.resolve(settings)
+    return settings.model_copy(update={"database_url": found.database_url, "redis_url": found.redis_url})

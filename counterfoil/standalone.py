@@ -1,0 +1,317 @@
+"""A whole shop in one process group: servers of its own, a process per role, kept alive until it is told to stop."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Any, Final, Literal
+
+import structlog
+
+from counterfoil import migrating, progress, runfile, supervisor
+from counterfoil.runfile import Addresses, Running
+from counterfoil.servers import child
+from counterfoil.servers.external import ExternalServer
+from counterfoil.servers.version import ServerVersion
+from counterfoil.supervisor import Role, ServerKeeper
+from runtime.settings import Settings
+
+READY_WITHIN_S: Final = 90.0
+READY_POLL_S: Final = 0.05
+PROBE_TIMEOUT_S: Final = 2.0
+ROLES: Final = ("command-api", "query-api", "relay", "projections", "policies")
+_HEALTH_PORTS: Final = {
+    "relay": "relay_health_port",
+    "projections": "projections_health_port",
+    "policies": "policies_health_port",
+}
+
+Mode = Literal["standalone", "distributed"]
+
+log = structlog.get_logger()
+
+
+class UpFailed(Exception):
+    """The shop did not come up; the text says which part and where its log is."""
+
+
+class Stopped(BaseException):
+    """SIGTERM or SIGINT while the shop was still starting."""
+
+
+def up(settings: Settings, *, distributed: bool) -> None:
+    """Run a shop in `settings.home` until SIGTERM or Ctrl-C, then drain all of it.
+
+    Raises:
+        runfile.AlreadyRunning: another `up` has this directory.
+        UpFailed, ServerError, MigrationError: it did not come up; what was started is stopped again.
+    """
+    with (
+        stop_on_signals() as stop,
+        contextlib.suppress(Stopped),
+        shop(settings, distributed=distributed, stop=stop),
+    ):
+        progress.say("running until Ctrl-C or SIGTERM")
+        stop.wait()
+        progress.say("stopping")
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator["Stop"]:
+    """An event that SIGTERM, SIGINT and SIGHUP set; while it is not armed they raise Stopped instead."""
+    stop = Stop()
+    handled = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, stop.on_signal) for number in handled}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Stop(threading.Event):
+    """Says that the shop should stop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.interrupts = (
+            True  # while starting: servers take seconds, nobody waits for them once it is to stop
+        )
+
+    def on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        """The handler: the first signal counts, later ones while stopping change nothing."""
+        was_set = self.is_set()
+        self.set()
+        if self.interrupts and not was_set:
+            raise Stopped
+
+
+@contextlib.contextmanager
+def shop(settings: Settings, *, distributed: bool, stop: Stop) -> Iterator[Running]:
+    """Everything up and ready inside; everything stopped afterwards.
+
+    Raises:
+        as `up`.
+    """
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with runfile.locked(settings.home), contextlib.ExitStack() as stack:
+        stop.interrupts = True
+        mode: Mode = "distributed" if distributed or settings.transport == "kafka" else "standalone"
+        running = _Shop(settings, mode=mode)
+        stack.callback(runfile.remove, settings.home)
+        stack.callback(running.stop_servers)
+        running.start_servers()
+        for name in migrating.migrate(running.database_url):
+            progress.say(f"migrated {name}")
+        stack.callback(running.stop_roles)
+        running.start_roles()
+        stop.interrupts = False
+        if stop.is_set():
+            raise Stopped
+        yield running.state()
+
+
+class _Shop:
+    """What runs, and how it is stopped."""
+
+    def __init__(self, settings: Settings, *, mode: Mode) -> None:
+        self._settings = settings
+        self._mode = mode
+        self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._servers: dict[str, Any] = {}
+        self._keepers: list[ServerKeeper] = []
+        self._roles: list[Role] = []
+        self._ports: dict[str, int] = {}
+        self._stop_watching = threading.Event()
+        self._watcher: threading.Thread | None = None
+        self._writing = threading.Lock()
+
+    @property
+    def database_url(self) -> str:
+        """Address of the log's database."""
+        return str(self._servers["postgres"].url)
+
+    def start_servers(self) -> None:
+        """Take servers from the environment, or start them below home; all at once, since Kafka takes seconds."""
+        wanted = {"postgres": _start_postgres, "redis": _start_redis}
+        if self._mode == "distributed":
+            wanted["kafka"] = _start_kafka
+        with ThreadPoolExecutor(len(wanted)) as pool:
+            starting = {name: pool.submit(start, self._settings) for name, start in wanted.items()}
+        for name, future in starting.items():
+            if future.exception() is None:
+                self._servers[name] = future.result()
+        for name, future in starting.items():
+            if (error := future.exception()) is None:
+                continue
+            if name != "redis" or self._mode == "distributed":
+                raise error
+            progress.say(f"without Redis: every read is answered from Postgres ({error})")
+        for name, server in self._servers.items():
+            progress.say(str(server.report()))
+            if not isinstance(server, ExternalServer):
+                self._keepers.append(ServerKeeper(name, server, on_restart=self.write_state))
+
+    def start_roles(self) -> None:
+        """Start a process per role and wait until each says it is ready."""
+        self._ports = _ports(self._settings)
+        environment = supervisor.role_environment(self._role_settings())
+        logs = self._settings.home / "logs"
+        logs.mkdir(exist_ok=True)
+        for name in ROLES:
+            role = Role(name, environment=environment, log_file=logs / f"{name}.log")
+            self._roles.append(role)
+            role.start()
+        self._watcher = threading.Thread(target=self._watch, name="keep-roles", daemon=True)
+        self._watcher.start()
+        self._wait_until_ready()
+        self.write_state()
+        addresses = self.state().addresses
+        progress.say(f"command API {addresses.command_api}, query API {addresses.query_api}, logs in {logs}")
+
+    def stop_roles(self) -> None:
+        """Drain every role process; kill what does not end in time."""
+        self._stop_watching.set()
+        if self._watcher is not None:
+            self._watcher.join()
+        for name in supervisor.stop_roles(self._roles):
+            log.error("role_killed", role=name, within_s=supervisor.STOP_ROLES_WITHIN_S)
+
+    def stop_servers(self) -> None:
+        """Stop the servers that were started here, all at once."""
+        kept = {keeper.name for keeper in self._keepers}
+        stops = [keeper.stop for keeper in self._keepers]
+        stops += [server.stop for name, server in self._servers.items() if name not in kept]
+        if stops:
+            with ThreadPoolExecutor(len(stops)) as pool:
+                list(pool.map(lambda stop: stop(), stops))
+
+    def state(self) -> Running:
+        """What the state file says."""
+        servers = {
+            name: server for name, server in self._servers.items() if not isinstance(server, ExternalServer)
+        }
+        processes = {name: int(server.pid) for name, server in servers.items()}
+        processes |= {role.name: role.pid for role in self._roles if role.pid is not None}
+        reports: dict[str, ServerVersion] = {name: server.report() for name, server in self._servers.items()}
+        return Running(
+            pid=os.getpid(),
+            mode=self._mode,
+            started_at=self._started_at,
+            addresses=Addresses(
+                database_url=self.database_url,
+                redis_url=self._url_of("redis"),
+                kafka_bootstrap=self._url_of("kafka"),
+                command_api=f"http://{self._settings.command_api_host}:{self._ports['command-api']}",
+                query_api=f"http://{self._settings.query_api_host}:{self._ports['query-api']}",
+            ),
+            processes=processes,
+            servers={name: f"{report.version} ({report.origin})" for name, report in reports.items()},
+        )
+
+    def write_state(self) -> None:
+        """Tell other commands; called again whenever a process id changed."""
+        with self._writing:
+            if self._ports and not self._stop_watching.is_set():
+                runfile.write(self._settings.home, self.state())
+
+    def _watch(self) -> None:
+        supervisor.keep_alive(self._roles, stop=self._stop_watching, on_change=self.write_state)
+
+    def _wait_until_ready(self) -> None:
+        give_up = time.monotonic() + READY_WITHIN_S
+        for role in self._roles:
+            url = f"http://{self._host_of(role.name)}:{self._ports[role.name]}/readyz"
+            while not answers_ok(url):
+                if time.monotonic() > give_up:
+                    raise UpFailed(
+                        f"{role.name} was not ready after {READY_WITHIN_S:.0f} s; see {role.log_file}"
+                    )
+                time.sleep(READY_POLL_S)
+
+    def _host_of(self, role: str) -> str:
+        hosts = {"command-api": self._settings.command_api_host, "query-api": self._settings.query_api_host}
+        return hosts.get(role, self._settings.health_host)
+
+    def _url_of(self, name: str) -> str | None:
+        server = self._servers.get(name)
+        return None if server is None else str(server.url)
+
+    def _role_settings(self) -> dict[str, str]:
+        settings = {
+            "COUNTERFOIL_HOME": str(self._settings.home),
+            "COUNTERFOIL_DATABASE_URL": self.database_url,
+            "COUNTERFOIL_REDIS_URL": self._url_of("redis") or "",
+            "COUNTERFOIL_KAFKA_BOOTSTRAP": self._url_of("kafka") or "",
+            "COUNTERFOIL_TRANSPORT": "kafka" if self._mode == "distributed" else "local",
+            "COUNTERFOIL_COMMAND_API_PORT": str(self._ports["command-api"]),
+            "COUNTERFOIL_QUERY_API_PORT": str(self._ports["query-api"]),
+        }
+        return settings | {
+            f"COUNTERFOIL_{setting.upper()}": str(self._ports[role])
+            for role, setting in _HEALTH_PORTS.items()
+        }
+
+
+def answers_ok(url: str) -> bool:
+    """Whether a GET of this address answers 200 now."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=PROBE_TIMEOUT_S) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _ports(settings: Settings) -> dict[str, int]:
+    """A port per role: the one that was set, or the default if it is free, else any free one."""
+    wanted = {"command-api": "command_api_port", "query-api": "query_api_port", **_HEALTH_PORTS}
+    ports: dict[str, int] = {}
+    for role, setting in wanted.items():
+        port = int(getattr(settings, setting))
+        given = setting in settings.model_fields_set and port != 0
+        if given and not child.is_free(port):
+            raise UpFailed(f"port {port} of {role} (COUNTERFOIL_{setting.upper()}) is in use")
+        free = port != 0 and port not in ports.values() and child.is_free(port)
+        ports[role] = port if given or free else _free_port_besides(ports)
+    return ports
+
+
+def _free_port_besides(taken: dict[str, int]) -> int:
+    return next(port for port in iter(child.free_port, None) if port not in taken.values())
+
+
+def _start_postgres(settings: Settings) -> Any:
+    from counterfoil.servers import external, postgres
+
+    if settings.database_url is not None:
+        return external.postgres_at(settings.database_url.get_secret_value())
+    return postgres.start_postgres(settings.home / "postgres", programs_folder=settings.postgres_bin)
+
+
+def _start_redis(settings: Settings) -> Any:
+    from counterfoil.servers import external, redis
+
+    if settings.redis_url is not None:
+        return external.redis_at(settings.redis_url.get_secret_value())
+    return redis.start_redis(settings.home / "redis", program=settings.redis_server)
+
+
+def _start_kafka(settings: Settings) -> Any:
+    from counterfoil.servers import external, kafka
+
+    if settings.kafka_bootstrap is not None:
+        return external.kafka_at(settings.kafka_bootstrap)
+    return kafka.start_kafka(
+        settings.home / "kafka",
+        cache=settings.cache,
+        java=settings.java,
+        repository=settings.maven_repository,
+    )

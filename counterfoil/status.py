@@ -1,0 +1,99 @@
+"""`counterfoil status`: where everybody stands, which servers answer, and the addresses of both APIs."""
+
+from typing import Any
+
+import msgspec
+import psycopg
+
+from counterfoil import addresses, runfile
+from read_api.status import READ_STATUS, Status, decode_status
+from runtime import database
+from runtime.settings import Settings, masked_address
+
+
+def read(database_url: str) -> Status:
+    """Everybody's standing, in one snapshot.
+
+    Raises:
+        psycopg.Error: the database cannot be reached, or was never migrated.
+    """
+    with database.connect(database_url, role="counterfoil_reader", name="status") as connection:
+        row = connection.execute(READ_STATUS).fetchone()
+    assert row is not None, "an expression answers one row"
+    return decode_status(str(row[0]))
+
+
+def as_json(settings: Settings) -> dict[str, Any]:
+    """The object that `status --json` prints.
+
+    Raises:
+        addresses.NoAddress, psycopg.Error: the log cannot be read.
+    """
+    standing = read(addresses.database_url(settings))
+    found = addresses.resolve(settings)
+    running = runfile.read(settings.home)
+    return {
+        **msgspec.to_builtins(standing),
+        "servers": {
+            "postgres": _server("postgres", found.database_url, running),
+            "redis": _server("redis", found.redis_url, running),
+            "kafka": _server("kafka", found.kafka_bootstrap, running),
+        },
+        "urls": {"command_api": found.command_api, "query_api": found.query_api},
+        "mode": running.mode if running else None,
+        "processes": running.processes if running else {},
+        "home": str(settings.home),
+    }
+
+
+def lines(status: dict[str, Any]) -> list[str]:
+    """The same for people."""
+    shown = [f"log      position {status['log']['position']:,}, epoch {status['log']['epoch']}"]
+    relay = status["relay"]
+    shown.append(
+        f"relay    {_lag(relay)}  (generation {relay['generation']}, {relay['carrier'] or 'not started'})"
+    )
+    for view in status["views"]:
+        label = f"{view['name']} s{view['shape']} b{view['build']}"
+        shown.append(f"view     {label:<28} {_lag(view)}{_trouble(view)}")
+    shown += [
+        f"policy   {policy['name']:<28} {_lag(policy)}{_trouble(policy)}" for policy in status["policies"]
+    ]
+    for name, server in status["servers"].items():
+        shown.append(f"server   {name:<10} {server['address'] or 'none'}  {server['version'] or ''}".rstrip())
+    shown += [f"url      {name:<10} {url}" for name, url in status["urls"].items()]
+    return shown
+
+
+def _server(name: str, address: str | None, running: runfile.Running | None) -> dict[str, Any]:
+    return {
+        "address": None if address is None else masked_address(address),
+        "version": running.servers.get(name) if running else None,
+        "pid": running.processes.get(name) if running else None,
+        "answers": None if address is None else _answers(name, address),
+    }
+
+
+def _answers(name: str, address: str) -> bool:
+    from counterfoil.servers import external
+    from counterfoil.servers.errors import ServerError
+
+    ask = {"postgres": external.postgres_at, "redis": external.redis_at, "kafka": external.kafka_at}[name]
+    try:
+        ask(address)
+    except (ServerError, psycopg.Error):
+        return False
+    return True
+
+
+def _lag(standing: dict[str, Any]) -> str:
+    if standing["lag_events"] == 0:
+        return f"at {standing['position']:,}"
+    seconds = f", {standing['lag_seconds']:.1f} s" if standing.get("lag_seconds") else ""
+    return f"at {standing['position']:,}, {standing['lag_events']:,} events{seconds} behind"
+
+
+def _trouble(standing: dict[str, Any]) -> str:
+    parked = f"  PARKED {standing['parked']}" if standing["parked"] else ""
+    stopped = f"  STOPPED: {standing['stopped']}" if standing.get("stopped") else ""
+    return parked + stopped

@@ -1,0 +1,49 @@
+"""Which errors a person can act on, and the text that tells them; everything else is a defect and keeps its trace."""
+
+import errno
+
+import psycopg
+
+
+def told(error: BaseException) -> str | None:
+    """What to print for this error, or None if it is a defect of ours.
+
+    The families are imported here, when something went wrong, and not at start-up.
+    """
+    from commands.policies.parked import NotParked
+    from counterfoil.addresses import NoAddress
+    from counterfoil.fencing import CacheNotEmptied
+    from counterfoil.importing.errors import ImportFailed
+    from counterfoil.replaying import BadMoment, NoSuchStream
+    from counterfoil.runfile import AlreadyRunning
+    from counterfoil.servers.errors import ServerError
+    from counterfoil.standalone import UpFailed
+    from event_store.transport import TransportError
+    from projections.errors import ProjectionError
+    from runtime.migrations import MigrationError
+    from runtime.settings import SettingsError
+
+    match error:
+        case psycopg.errors.UndefinedTable() | psycopg.errors.InvalidSchemaName():
+            return "the database is not migrated: run `counterfoil migrate`"
+        case psycopg.OperationalError():
+            return f"Postgres cannot be reached or refuses: {str(error).strip()}"
+        case OSError() if error.errno == errno.EADDRINUSE:
+            return f"a port is in use: {error}"
+        case (
+            SettingsError()
+            | NoAddress()
+            | AlreadyRunning()
+            | UpFailed()
+            | ServerError()
+            | MigrationError()
+            | TransportError()
+            | ProjectionError()
+            | NotParked()
+            | CacheNotEmptied()
+            | BadMoment()
+            | NoSuchStream()
+            | ImportFailed()
+        ):
+            return str(error)
+    return None
