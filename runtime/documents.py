@@ -28,7 +28,7 @@ CALL_BYTES_MAX: Final = 4 * 1024 * 1024
 """Bytes of documents that one script call carries, if it carries more than one."""
 FORGET_KEYS_PER_CALL: Final = 1_000
 """Keys that one step of forgetting looks at and removes."""
-WRITE_TIMEOUT_S: Final = 1.0
+WRITE_TIMEOUT_S: Final = 0.5
 """How long a worker waits for the cache."""
 READ_TIMEOUT_S: Final = 0.03
 """How long a reader waits for the cache before it asks Postgres."""

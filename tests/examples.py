@@ -20,6 +20,7 @@ from domain.inventory.events import (
     StockShipped,
 )
 from domain.money import Currency, Minor, UnitPrice
+from domain.operations.events import EventSkipped
 from domain.ordering.events import (
     CodeTotal,
     CreditLine,
@@ -205,6 +206,19 @@ def credit_note_issued(**changes: Any) -> CreditNoteIssued:
     return changed(example, changes)
 
 
+def event_skipped(**changes: Any) -> EventSkipped:
+    example = EventSkipped(
+        partition_key="order-1",
+        view="order_details",
+        shape=1,
+        position=17,
+        actor="operator",
+        reason="a line of it was written by hand",
+        skipped_at=NOW,
+    )
+    return changed(example, changes)
+
+
 ONE_OF_EACH: tuple[Event, ...] = (
     product_created(),
     price_changed(),
@@ -220,4 +234,5 @@ ONE_OF_EACH: tuple[Event, ...] = (
     cancelled(),
     shipped(),
     credit_note_issued(),
+    event_skipped(),
 )

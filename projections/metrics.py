@@ -1,0 +1,92 @@
+"""What projection workers count, per view."""
+
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from projections.storing import BuildId
+from projections.turn import Plan
+
+_BATCH_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class ProjectionMetrics:
+    """Counters and gauges of one worker; duplicates and repairs are counted by the transport's follower."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        labels = ["view", "build"]
+        self._applied = Counter(
+            "counterfoil_projection_applied_events",
+            "Events folded into a build and committed.",
+            labels,
+            registry=registry,
+        )
+        self._rows = Counter(
+            "counterfoil_projection_written_rows", "Rows written to a build.", labels, registry=registry
+        )
+        self._parked = Gauge(
+            "counterfoil_projection_parked_keys",
+            "Parked keys of a build in this worker's partitions.",
+            labels,
+            registry=registry,
+        )
+        self._stopped = Gauge(
+            "counterfoil_projection_stopped", "1 while a build is not fed.", labels, registry=registry
+        )
+        self._lag = Gauge(
+            "counterfoil_projection_lag_events",
+            "Log head minus the lowest checkpoint of this worker's partitions.",
+            labels,
+            registry=registry,
+        )
+        self._rewritten = Counter(
+            "counterfoil_projection_rewritten_documents",
+            "Documents written again after the cache was empty, old or away.",
+            labels,
+            registry=registry,
+        )
+        self.documents_unavailable = Counter(
+            "counterfoil_projection_documents_unavailable",
+            "Calls to the document cache that failed.",
+            registry=registry,
+        )
+        self.conflicts = Counter(
+            "counterfoil_projection_conflicts",
+            "Batches taken back because another worker had written the build.",
+            registry=registry,
+        )
+        self.caught_up = Counter(
+            "counterfoil_projection_log_events",
+            "Events read from the log for builds that stood behind.",
+            registry=registry,
+        )
+        self.batch_seconds = Histogram(
+            "counterfoil_projection_batch_seconds",
+            "Time from records in hand to their commit.",
+            buckets=_BATCH_BUCKETS_S,
+            registry=registry,
+        )
+
+    def committed(self, plans: Sequence[Plan]) -> None:
+        """Count what was committed."""
+        for plan in plans:
+            labels = _labels(plan.build)
+            self._applied.labels(*labels).inc(plan.applied)
+            self._rows.labels(*labels).inc(len(plan.rows))
+            self._parked.labels(*labels).set(len(plan.following.parked))
+            self._stopped.labels(*labels).set(plan.following.stopped is not None)
+
+    def rewritten(self, build: BuildId, documents: int) -> None:
+        """Count documents written again."""
+        self._rewritten.labels(*_labels(build)).inc(documents)
+
+    def stands(self, build: BuildId, *, lag_events: int, parked: int, stopped: bool) -> None:
+        """Show where a build stands."""
+        labels = _labels(build)
+        self._lag.labels(*labels).set(lag_events)
+        self._parked.labels(*labels).set(parked)
+        self._stopped.labels(*labels).set(stopped)
+
+
+def _labels(build: BuildId) -> tuple[str, str]:
+    return build.view, build.label

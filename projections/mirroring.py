@@ -1,0 +1,273 @@
+"""Keeping the rows of document views as documents too, behind the commit, without ever holding Postgres up.
+
+Per build and partition a checkpoint beside the documents says how far they go. This worker moves it only from the
+value it wrote last; when it finds another one, or none, or could not write for a while, it looks what is there
+and writes again, page by page between batches, every row that may be missing. Until then the checkpoint stands
+behind, and readers ask Postgres.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+import structlog
+
+from event_store import reading
+from event_store.transport import ChannelPartition
+from projections.checkpoints import Cursor
+from projections.folding import Versioned
+from projections.metrics import ProjectionMetrics
+from projections.storing import Connection
+from projections.turn import Following, Plan
+from projections.view import Key, Row
+from runtime import documents as documents_
+from runtime.breaker import Breaker
+from runtime.documents import Document, Documents, DocumentsUnavailable, MirrorPoint
+
+ROWS_PER_STEP: Final = 1_000
+"""Rows that one step of writing again looks at, so that batches do not wait long."""
+
+KEY_SEPARATOR: Final = "~"
+"""Joins the parts of a composite key in a document's key."""
+
+_NOTHING: Final = MirrorPoint(0, None)
+
+log = structlog.get_logger()
+
+_encoder = msgspec.json.Encoder()
+
+
+def body_of(row: Row) -> bytes:
+    """The JSON of a row, as a document holds it."""
+    return _encoder.encode(row)
+
+
+def id_of(key: Key) -> str:
+    """The key of a row as one text."""
+    return KEY_SEPARATOR.join(map(str, key))
+
+
+class Mirror:
+    """Documents of all builds that one worker feeds. One thread."""
+
+    def __init__(
+        self,
+        documents: Documents,
+        *,
+        metrics: ProjectionMetrics,
+        breaker: Breaker | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._documents = documents
+        self._metrics = metrics
+        self._breaker = breaker or Breaker()
+        self._clock = clock
+        self._builds: list[_Mirrored] = []
+
+    def adopt(self, followings: Sequence[Following], *, epoch: int) -> None:
+        """Mirror these builds from now on; what is there is looked at before anything is written."""
+        self._builds = [
+            _Mirrored(following, epoch) for following in followings if following.view.document is not None
+        ]
+
+    def after_commit(self, plans: Sequence[Plan]) -> None:
+        """Write the documents of what was committed, and move the checkpoints along."""
+        by_build = {mirrored.following.build: mirrored for mirrored in self._builds}
+        for plan in plans:
+            mirrored = by_build.get(plan.build)
+            if mirrored is not None and mirrored.looked and self._breaker.allows(self._clock()):
+                self._write(mirrored, plan)
+            elif mirrored is not None:
+                mirrored.lose_track()
+
+    def withdraw(self, following: Following, source: ChannelPartition) -> bool:
+        """Take a partition's checkpoint back to nothing, before rows are written at positions it has passed.
+
+        False when the cache cannot be reached: then those rows must wait, or a reader might believe older ones.
+        """
+        for mirrored in self._builds:
+            if mirrored.following is not following:
+                continue
+            if not self._breaker.allows(self._clock()):
+                return False
+            try:
+                self._withdraw(mirrored, source)
+            except DocumentsUnavailable as error:
+                self._unavailable(mirrored, error)
+                return False
+            self._breaker.succeeded()
+        return True
+
+    def step(self, conn: Connection) -> bool:
+        """Do one piece of what is to be written again; whether there may be more."""
+        for mirrored in self._builds:
+            if mirrored.in_step or not mirrored.following.cursors:
+                continue
+            if not self._breaker.allows(self._clock()):
+                return False
+            try:
+                self._catch_up(mirrored, conn)
+            except DocumentsUnavailable as error:
+                self._unavailable(mirrored, error)
+                return False
+            self._breaker.succeeded()
+            return True
+        return False
+
+    def _catch_up(self, mirrored: "_Mirrored", conn: Connection) -> None:
+        if not mirrored.looked:
+            self._look(mirrored, conn)
+        else:
+            self._write_page(mirrored, conn)
+
+    def _look(self, mirrored: "_Mirrored", conn: Connection) -> None:
+        """Find out how far the documents go that are there."""
+        sources = list(mirrored.following.cursors)
+        values = self._documents.get_many([mirrored.checkpoint_key(source) for source in sources])
+        found = dict(zip(sources, values, strict=True))
+        points = {source: _parsed(value) for source, value in found.items()}
+        foreign = [source for source, point in points.items() if not _is_ours(conn, point)]
+        if foreign:
+            # Documents of another history may claim higher positions than ours: none of them can stay.
+            log.warning("documents_foreign", build=str(mirrored.following.build), partitions=len(foreign))
+            self._documents.forget(mirrored.prefix)
+            found = dict.fromkeys(sources)
+            points = dict.fromkeys(sources)
+        mirrored.known = found
+        mirrored.looked = True
+        behind = {
+            source: point.position if point else 0
+            for source, point in points.items()
+            if point is None or point.position < mirrored.following.cursors[source].position
+        }
+        mirrored.rewriting = _Rewriting(after=None, above=min(behind.values())) if behind else None
+        if behind:
+            log.info("documents_rewriting", build=str(mirrored.following.build), above=min(behind.values()))
+
+    def _write_page(self, mirrored: "_Mirrored", conn: Connection) -> None:
+        """Write the next rows again; behind the last page, move the checkpoints to where the build stands."""
+        rewriting = mirrored.rewriting
+        assert rewriting is not None, "a build in step has nothing to write again"
+        table = mirrored.following.table
+        page = table.page(conn, after=rewriting.after, limit=ROWS_PER_STEP)
+        some = [mirrored.document(key, row) for key, row in page if row.position > rewriting.above]
+        self._documents.put_if_newer(some)
+        self._metrics.rewritten(mirrored.following.build, len(some))
+        if len(page) == ROWS_PER_STEP:
+            mirrored.rewriting = _Rewriting(after=page[-1][0], above=rewriting.above)
+            return
+        mirrored.rewriting = None
+        self._move(mirrored, mirrored.following.cursors, [])
+
+    def _write(self, mirrored: "_Mirrored", plan: Plan) -> None:
+        some = [mirrored.document(key, row) for key, row in plan.rows.items()]
+        try:
+            if mirrored.in_step:
+                self._move(mirrored, {move.source: move.after for move in plan.moves}, some)
+            else:
+                self._documents.put_if_newer(some)
+        except DocumentsUnavailable as error:
+            self._unavailable(mirrored, error)
+        else:
+            self._breaker.succeeded()
+
+    def _move(
+        self, mirrored: "_Mirrored", cursors: Mapping[ChannelPartition, Cursor], some: list[Document]
+    ) -> None:
+        """Write documents and move checkpoints forward; one that is ahead already stays."""
+        moves = {
+            source: documents_.Move(
+                mirrored.checkpoint_key(source),
+                mirrored.known.get(source),
+                MirrorPoint(cursor.position, cursor.leaf).value,
+            )
+            for source, cursor in cursors.items()
+            if cursor.position > _position(mirrored.known.get(source))
+        }
+        if not moves and not some:
+            return
+        if self._documents.move_checkpoints(list(moves.values()), documents=some) is None:
+            mirrored.known.update({source: move.value for source, move in moves.items()})
+        else:
+            log.warning("documents_moved_by_another", build=str(mirrored.following.build))
+            mirrored.lose_track()
+
+    def _withdraw(self, mirrored: "_Mirrored", source: ChannelPartition) -> None:
+        key = mirrored.checkpoint_key(source)
+        (found,) = self._documents.get_many([key])
+        if self._documents.move_checkpoints([documents_.Move(key, found, _NOTHING.value)]) is not None:
+            raise DocumentsUnavailable("another worker moved the checkpoint just now")
+        if mirrored.in_step and found == mirrored.known.get(source):
+            mirrored.known[source] = _NOTHING.value
+        else:
+            mirrored.lose_track()
+
+    def _unavailable(self, mirrored: "_Mirrored", error: DocumentsUnavailable) -> None:
+        self._breaker.failed(self._clock())
+        self._metrics.documents_unavailable.inc()
+        log.warning("documents_unavailable", build=str(mirrored.following.build), error=str(error))
+        for each in self._builds:
+            each.lose_track()
+
+
+class _Rewriting(msgspec.Struct, frozen=True):
+    """Writing again every row above a position, in key order, behind `after`."""
+
+    after: Key | None
+    above: int
+
+
+class _Mirrored:
+    """One build and what is known of its documents."""
+
+    def __init__(self, following: Following, epoch: int) -> None:
+        assert following.view.document is not None, "only document views are mirrored"
+        self.following = following
+        self.known: dict[ChannelPartition, bytes | None] = {}
+        self.looked = False
+        self.rewriting: _Rewriting | None = None
+        self._document = following.view.document
+        self._epoch = epoch
+        self.prefix = documents_.prefix(self._document, epoch=epoch, build=following.build.label)
+
+    @property
+    def in_step(self) -> bool:
+        """The documents go as far as the build, and its checkpoints are as this worker left them."""
+        return self.looked and self.rewriting is None
+
+    def lose_track(self) -> None:
+        """Look again before writing."""
+        self.looked, self.rewriting, self.known = False, None, {}
+
+    def checkpoint_key(self, source: ChannelPartition) -> str:
+        return documents_.checkpoint_key(
+            self._document,
+            epoch=self._epoch,
+            build=self.following.build.label,
+            channel=source[0],
+            partition=source[1],
+        )
+
+    def document(self, key: Key, row: Versioned) -> Document:
+        return Document(self.prefix + id_of(key), row.position, None if row.row is None else body_of(row.row))
+
+
+def _is_ours(conn: Connection, point: MirrorPoint | None) -> bool:
+    """Whether the log holds what a checkpoint names; none, and one at the beginning, contradict nothing."""
+    if point is None or point.leaf is None:
+        return point is None or point.position == 0
+    return reading.leaf_at(conn, point.position) == point.leaf
+
+
+def _parsed(value: bytes | None) -> MirrorPoint | None:
+    if value is None:
+        return None
+    try:
+        return documents_.parse_checkpoint(value)
+    except ValueError:
+        return MirrorPoint(-1, None)
+
+
+def _position(value: bytes | None) -> int:
+    return -1 if value is None else documents_.parse_checkpoint(value).position

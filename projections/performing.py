@@ -1,0 +1,106 @@
+"""Performing the effects of a turn against Postgres: load, commit, probe."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import psycopg
+from psycopg import errors
+
+from projections import builds, checkpoints, parking
+from projections.folding import Versioned, reason_of
+from projections.storing import Connection, Table
+from projections.turn import Commit, Effect, Load, Plan, Probe, RowsRefused, Turn
+from projections.view import Key
+
+SESSION: Final = {
+    # A worker that stalls inside a transaction must not hold rows for longer than this.
+    "idle_in_transaction_session_timeout": "5s",
+    # Rows and their checkpoint are in one transaction and so in one order of the write-ahead log: a crash of the
+    # server takes back the last transactions whole, and the worker folds those events again from the log, which
+    # itself is always flushed. So waiting for the disk would buy nothing here.
+    "synchronous_commit": "off",
+    "statement_timeout": "60s",
+    "lock_timeout": "10s",
+    "jit": "off",
+}
+"""Server settings of a projection worker's session."""
+
+_Refusals = (
+    errors.DataError,  # out of range, NUL in text, …
+    errors.IntegrityError,  # a row without a value it needs
+    errors.ProgramLimitExceeded,  # a key too long for an index
+    UnicodeError,
+    OverflowError,
+)
+
+
+class Performer:
+    """Performs effects on one connection, for checkpoints of one generation."""
+
+    def __init__(self, conn: Connection, *, generation: int) -> None:
+        self._conn = conn
+        self._generation = generation
+
+    def run(self, turn: Turn) -> list[Plan]:
+        """Drive a turn to its end; what was committed.
+
+        Raises:
+            CheckpointConflict: somebody else wrote a build; nothing was committed.
+            psycopg.OperationalError: the database is gone; whether the commit happened is not known.
+        """
+        answer: Any = None
+        refused: RowsRefused | None = None
+        while True:
+            try:
+                effect = turn.send(answer) if refused is None else turn.throw(refused)
+            except StopIteration as done:
+                committed: list[Plan] = done.value
+                return committed
+            answer, refused = None, None
+            try:
+                answer = self.perform(effect)
+            except RowsRefused as error:
+                refused = error
+
+    def perform(self, effect: Effect) -> Any:
+        """Perform one effect."""
+        match effect:
+            case Load(table, keys):
+                return table.load(self._conn, keys)
+            case Commit(plans):
+                return self._commit(plans)
+            case Probe(table, rows):
+                return self._probe(table, rows)
+
+    def _commit(self, plans: Sequence[Plan]) -> None:
+        with self._conn.transaction():
+            # Checkpoints first: a worker that lost its partition waits here, then finds that it did.
+            moves = [move for plan in plans for move in plan.moves]
+            checkpoints.move(self._conn, moves, generation=self._generation)
+            for plan in plans:
+                _write(self._conn, plan.following.table, plan.rows)
+                self._note(plan)
+
+    def _note(self, plan: Plan) -> None:
+        if plan.unparked is not None:
+            parking.unpark(self._conn, plan.build, plan.unparked)
+        for source, poisons in plan.parked.items():
+            parking.park(self._conn, plan.build, poisons, source=source)
+        parking.queue(self._conn, plan.build, plan.queued)
+        if plan.stopped != plan.following.stopped:
+            builds.set_stopped(self._conn, plan.build, plan.stopped)
+
+    def _probe(self, table: Table, rows: dict[Key, Versioned]) -> str | None:
+        try:
+            with self._conn.transaction(force_rollback=True):
+                _write(self._conn, table, rows)
+        except RowsRefused as refused:
+            return str(refused)
+        return None
+
+
+def _write(conn: psycopg.Connection[tuple[object, ...]], table: Table, rows: dict[Key, Versioned]) -> None:
+    try:
+        table.write(conn, rows)
+    except _Refusals as error:
+        raise RowsRefused(reason_of(error)) from error
