@@ -17,12 +17,12 @@ import pytest
 import redis
 from psycopg import sql
 
-from counterfoil.servers import kafka_jars
+from counterfoil.servers import chosen, kafka_jars
 from counterfoil.servers.errors import ServerError
-from counterfoil.servers.external import ExternalServer, kafka_at, postgres_at, redis_at
-from counterfoil.servers.kafka import KafkaServer, start_kafka
-from counterfoil.servers.postgres import PostgresServer, start_postgres
-from counterfoil.servers.redis import DATABASES, RedisServer, start_redis
+from counterfoil.servers.external import ExternalServer
+from counterfoil.servers.kafka import KafkaServer
+from counterfoil.servers.postgres import PostgresServer
+from counterfoil.servers.redis import DATABASES, RedisServer
 from counterfoil.servers.version import ServerVersion
 from runtime.settings import Settings
 
@@ -87,13 +87,8 @@ def servers_directory() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def postgres(settings: Settings, servers_directory: Path) -> Iterator[PostgresServer | ExternalServer]:
-    with (
-        postgres_at(settings.database_url.get_secret_value())
-        if settings.database_url
-        else start_postgres(
-            servers_directory / "postgres", programs_folder=settings.postgres_bin, settings=THROW_AWAY
-        )
-    ) as server:
+    directory = servers_directory / "postgres"
+    with chosen.postgres_for(settings, directory=directory, server_settings=THROW_AWAY) as server:
         _taken.append(server.report())
         yield server
 
@@ -129,11 +124,7 @@ def database_url(new_database: Callable[[], str], postgres: PostgresServer | Ext
 
 @pytest.fixture(scope="session")
 def redis_server(settings: Settings, servers_directory: Path) -> Iterator[RedisServer | ExternalServer]:
-    with (
-        redis_at(settings.redis_url.get_secret_value())
-        if settings.redis_url
-        else start_redis(servers_directory / "redis", program=settings.redis_server)
-    ) as server:
+    with chosen.redis_for(settings, directory=servers_directory / "redis") as server:
         _taken.append(server.report())
         yield server
 
@@ -151,16 +142,7 @@ def redis_url(redis_server: RedisServer | ExternalServer) -> str:
 
 @pytest.fixture(scope="session")
 def kafka_server(settings: Settings, servers_directory: Path) -> Iterator[KafkaServer | ExternalServer]:
-    with (
-        kafka_at(settings.kafka_bootstrap)
-        if settings.kafka_bootstrap
-        else start_kafka(
-            servers_directory / "kafka",
-            cache=settings.cache,
-            java=settings.java,
-            repository=settings.maven_repository,
-        )
-    ) as server:
+    with chosen.kafka_for(settings, directory=servers_directory / "kafka") as server:
         _taken.append(server.report())
         yield server
 

@@ -1,5 +1,6 @@
 """Servers that somebody else runs: their address came from the environment, we neither start nor stop them."""
 
+import socket
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -7,12 +8,14 @@ import psycopg
 import redis
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from counterfoil.servers.errors import ServerUnreachable
 from counterfoil.servers.version import ServerVersion
 from runtime.settings import masked_address
 
-_TIMEOUT_S: Final = 10
+TIMEOUT_S: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +43,32 @@ class ExternalServer:
         self.stop()
 
 
-def postgres_at(url: str, *, variable: str = "COUNTERFOIL_DATABASE_URL") -> ExternalServer:
+def postgres_at(
+    url: str, *, variable: str = "COUNTERFOIL_DATABASE_URL", timeout_s: int = TIMEOUT_S
+) -> ExternalServer:
     """The Postgres at an address.
 
     Raises:
         ServerUnreachable: nobody answers there or the login is refused.
     """
     try:
-        with psycopg.connect(url, connect_timeout=_TIMEOUT_S) as connection:
+        with psycopg.connect(url, connect_timeout=timeout_s) as connection:
             version = connection.info.parameter_status("server_version") or "of unknown version"
     except psycopg.Error as error:
         raise _unreachable("postgres", variable, url, error) from error
     return ExternalServer(name="postgres", url=url, version=version.split()[0], origin=variable)
 
 
-def redis_at(url: str, *, variable: str = "COUNTERFOIL_REDIS_URL") -> ExternalServer:
+def redis_at(
+    url: str, *, variable: str = "COUNTERFOIL_REDIS_URL", timeout_s: int = TIMEOUT_S
+) -> ExternalServer:
     """The Valkey or Redis at an address.
 
     Raises:
         ServerUnreachable: nobody answers there or the login is refused.
     """
     try:
-        with redis.Redis.from_url(url, socket_timeout=_TIMEOUT_S) as client:
+        with redis.Redis.from_url(url, socket_timeout=timeout_s, retry=Retry(NoBackoff(), 0)) as client:
             facts = client.info("server")
     except (redis.RedisError, OSError) as error:
         raise _unreachable("redis", variable, url, error) from error
@@ -71,24 +78,43 @@ def redis_at(url: str, *, variable: str = "COUNTERFOIL_REDIS_URL") -> ExternalSe
     return ExternalServer(name=name, url=url, version=version, origin=variable)
 
 
-def kafka_at(bootstrap: str, *, variable: str = "COUNTERFOIL_KAFKA_BOOTSTRAP") -> ExternalServer:
+def kafka_at(
+    bootstrap: str, *, variable: str = "COUNTERFOIL_KAFKA_BOOTSTRAP", timeout_s: int = TIMEOUT_S
+) -> ExternalServer:
     """The Kafka at a bootstrap address. Kafka does not tell its release, only what it speaks.
 
     Raises:
         ServerUnreachable: nobody answers there.
     """
     try:
+        _somebody_listens(bootstrap, timeout_s=timeout_s)
         client = KafkaAdminClient(
-            bootstrap_servers=bootstrap.split(","), bootstrap_timeout_ms=_TIMEOUT_S * 1000
+            bootstrap_servers=bootstrap.split(","), bootstrap_timeout_ms=timeout_s * 1000
         )
         try:
-            client.describe_cluster()
-            release = ".".join(str(part) for part in client.config["api_version"])
+            (broker, *_) = client.describe_cluster()["brokers"]
+            spoken = client.get_broker_version_data(broker["broker_id"]).broker_version
         finally:
             client.close()
-    except (KafkaError, OSError) as error:
+    except (KafkaError, OSError, ValueError) as error:
         raise _unreachable("kafka", variable, bootstrap, error) from error
+    release = ".".join(str(part) for part in spoken)
     return ExternalServer(name="kafka", url=bootstrap, version=f"{release} or newer", origin=variable)
+
+
+def _somebody_listens(bootstrap: str, *, timeout_s: int) -> None:
+    """Find out at once that nobody does; the client would go on trying."""
+    problem: OSError | None = None
+    for address in bootstrap.split(","):
+        host, _, port = address.strip().rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s).close()
+        except OSError as error:
+            problem = error
+        else:
+            return
+    assert problem is not None
+    raise problem
 
 
 def _unreachable(name: str, variable: str, address: str, error: Exception) -> ServerUnreachable:

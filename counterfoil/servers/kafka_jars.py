@@ -5,7 +5,7 @@ import importlib.util
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
@@ -59,11 +59,18 @@ def kafka_version() -> str:
     )
 
 
-def jars_in(cache: Path, *, repository: str | None = None, progress: Progress | None = None) -> list[Path]:
+def jars_in(
+    cache: Path,
+    *,
+    jars: Sequence[Jar] | None = None,
+    repository: str | None = None,
+    progress: Progress | None = None,
+) -> list[Path]:
     """The jars, fetched if the cache lacks them, each with the pinned hash.
 
     Args:
         cache: directory that may be shared by processes; a jar appears in it whole or not at all.
+        jars: what is wanted; what is pinned when None.
         repository: Maven repository; the client's own default when None.
         progress: told after each fetched jar.
 
@@ -73,11 +80,11 @@ def jars_in(cache: Path, *, repository: str | None = None, progress: Progress | 
     """
     folder = cache / f"kafka-{kafka_version()}"
     folder.mkdir(parents=True, exist_ok=True)
-    jars = pinned()
-    missing = [jar for jar in jars if _sha256(folder / jar.file_name) != jar.sha256]
+    wanted = pinned() if jars is None else jars
+    missing = [jar for jar in wanted if _sha256(folder / jar.file_name) != jar.sha256]
     if missing:
         _fetch_all(missing, folder=folder, repository=repository, progress=progress)
-    return [folder / jar.file_name for jar in jars]
+    return [folder / jar.file_name for jar in wanted]
 
 
 def _fetch_all(

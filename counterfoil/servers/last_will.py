@@ -12,8 +12,10 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from typing import Final
 
+_POLL_S: Final = 0.02
 _GRACE_TENTHS_S: Final = 150
 """How long the shell waits, in tenths of a second, before it kills what did not stop."""
 
@@ -70,10 +72,15 @@ class _Executor:
             self.shell.stdin.write(wards.encode())
 
     def close(self) -> None:
+        """Have everything stopped now. Our children end as children do: they are gone when we have asked for them."""
         assert self.shell.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self.shell.stdin.close()
-        self.shell.wait()
+        while self.shell.poll() is None:
+            for pid in self.wards:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+            time.sleep(_POLL_S)
 
 
 _lock = threading.Lock()

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final, Self
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from counterfoil.servers import child, programs
 from counterfoil.servers.programs import Candidate, Program
@@ -114,7 +116,8 @@ class RedisServer:
 
     def _answers(self) -> bool:
         try:
-            with redis.Redis.from_url(self.url, socket_timeout=_ANSWER_TIMEOUT_S) as client:
+            once = Retry(NoBackoff(), 0)  # the client would try again with growing pauses
+            with redis.Redis.from_url(self.url, socket_timeout=_ANSWER_TIMEOUT_S, retry=once) as client:
                 return bool(client.ping())
         except redis.RedisError:  # not listening yet, or still loading its data
             return False
