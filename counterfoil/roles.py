@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
 
 from counterfoil import addresses
 from event_store.transport import Transport
@@ -76,6 +77,28 @@ def relay(settings: Settings) -> None:
         )
 
 
+def policies(settings: Settings) -> None:
+    """Run the process managers until SIGTERM."""
+    from commands.policies.worker import PolicyHealth, run_policies
+
+    telemetry.configure_logging(settings.log_level, process="policies")
+    health = PolicyHealth()
+    registry = telemetry.new_registry()
+    with (
+        _stop_on_signals() as stop,
+        telemetry.serve_health(
+            settings.policies_health_port, registry, lambda: health.ready, host=settings.health_host
+        ),
+    ):
+        run_policies(
+            addresses.database_url(settings),
+            transport=_transport(settings, role="counterfoil_writer", registry=registry),
+            stop=stop,
+            registry=registry,
+            health=health,
+        )
+
+
 @contextlib.contextmanager
 def _stop_on_signals() -> Iterator[threading.Event]:
     """An event that SIGTERM and SIGINT set; workers look at it between two batches."""
@@ -105,4 +128,6 @@ def _transport(settings: Settings, *, role: Role, registry: CollectorRegistry) -
 def _with_addresses(settings: Settings) -> Settings:
     """Settings in which the servers of the `up` in the same home are filled in where the environment has none."""
     found = addresses.resolve(settings)
-    return settings.model_copy(update={"database_url": found.database_url, "redis_url": found.redis_url})
+    urls = {"database_url": found.database_url, "redis_url": found.redis_url}
+    filled = {name: SecretStr(url) for name, url in urls.items() if url is not None}
+    return settings.model_copy(update=filled)

@@ -1,0 +1,44 @@
+"""GET /status: where the log's head, the relay, every live view and every policy stand, in one snapshot."""
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from read_api.connections import AsyncConnection
+from read_api.reads import OpenReads
+from read_api.status import READ_STATUS
+
+router = APIRouter(tags=["operation"])
+
+EXAMPLE = {
+    "log": {"position": 1205, "epoch": 1},
+    "relay": {"position": 1205, "lag_events": 0, "generation": 1, "carrier": "kafka"},
+    "views": [
+        {
+            "name": "order_details",
+            "shape": 1,
+            "build": 1,
+            "position": 1205,
+            "lag_events": 0,
+            "lag_seconds": 0.0,
+            "parked": 0,
+            "stopped": None,
+        }
+    ],
+    "policies": [{"name": "fulfilment", "position": 1205, "lag_events": 0, "lag_seconds": 0.0, "parked": 0}],
+}
+
+
+@router.get(
+    "/status",
+    summary="Where log, relay, views and policies stand",
+    responses={200: {"content": {"application/json": {"example": EXAMPLE}}}},
+)
+async def get_status(reads: OpenReads) -> Response:
+    """Everybody stands at the same unchanged head in two answers in a row: nothing moves any more."""
+    return Response(await reads.connections.run(_read), media_type="application/json")
+
+
+async def _read(connection: AsyncConnection) -> str:
+    row = await (await connection.execute(READ_STATUS)).fetchone()
+    assert row is not None, "an expression answers one row"
+    return str(row[0])
