@@ -16,16 +16,16 @@ import random
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final, Literal, assert_never
+from typing import Final, assert_never
 
 from msgspec import Struct
 
+from commands.policies.effects import Done, Effect, Outcome, Park, Read, Send
 from commands.policies.policy import Decision, evolve
 from commands.policies.states import Fact, Held, StateTable
 from commands.policies.trigger import Trigger, request_of
 from event_store.envelope import (
     Accepted,
-    AppendRequest,
     ChainBroken,
     ConditionFailed,
     FingerprintMismatch,
@@ -65,9 +65,6 @@ DEPENDENCY_BACKOFF_S: Final = 0.05
 DEPENDENCY_BACKOFF_MAX_S: Final = 5.0
 """First and longest pause after a setback; doubled each time in a row, with jitter."""
 
-Outcome = Literal["decided", "refused", "empty", "replayed", "given_up"]
-"""What became of a trigger. `replayed`: an earlier worker, or an earlier answer that was lost, had done it."""
-
 
 class PolicyError(Exception):
     """The policies cannot go on."""
@@ -79,38 +76,6 @@ class TriggerStarved(PolicyError):
 
 class TooManyParked(PolicyError):
     """So many triggers wait for a person that going on would hide it."""
-
-
-class Send(Struct, frozen=True):
-    """Append this; tell the verdict by `answered`, or why there is none by `failed` or `unfit`."""
-
-    number: int
-    request: AppendRequest
-
-
-class Read(Struct, frozen=True):
-    """Read these streams after these versions, and these outcomes; tell by `page` and, at the end, `taken`."""
-
-    number: int
-    after: Mapping[str, int]
-    keys: tuple[bytes, ...]
-
-
-class Park(Struct, frozen=True):
-    """Note the trigger as waiting for a person, durably. Without a failure it waits behind an older one."""
-
-    trigger: Trigger
-    failure: str | None
-
-
-class Done(Struct, frozen=True):
-    """The trigger has its outcome in the log."""
-
-    trigger: Trigger
-    outcome: Outcome
-
-
-Effect = Send | Read | Park | Done
 
 
 class _Flight(Struct):
@@ -248,6 +213,7 @@ class Pipeline:
             self.states.take(stream, (), after=after, read=number)
         self._stale.difference_update(read.after)
         for trigger in triggers:
+            trigger.looked_up = number
             trigger.outcome_known = outcomes.get(trigger.outcome_key) == trigger.fingerprint
 
     def stop_deciding(self) -> None:
@@ -360,7 +326,7 @@ class Pipeline:
         if trigger.given_up:
             return self._send(trigger, Decision(), now)
         if trigger.failure is not None:
-            return self._park(trigger, trigger.failure)
+            return self._fail(trigger, trigger.failure)
         if self.states.missing(trigger.reads) or not self._has_room():
             return False
         return self._decide_on_states(trigger, now)
@@ -377,12 +343,24 @@ class Pipeline:
                 decision = trigger.reaction.decide(trigger.event, states, now)
             except Exception as error:  # noqa: BLE001 - a decision that fails is parked, whatever the failure
                 failure = f"{type(error).__name__}: {error}"
-        if (failure or decision.refused_by) and not self._is_settled(trigger):
+        if failure is not None:
+            return self._fail(trigger, failure)
+        if decision.refused_by and not self._is_settled(trigger):
             self._check_again(trigger, decision.refused_by)
             return False
-        if failure is not None:
-            return self._park(trigger, failure)
         return self._send(trigger, decision, now)
+
+    def _fail(self, trigger: Trigger, failure: str) -> bool:
+        """Park the trigger, once it is certain that this is no stale state and that it has no outcome already.
+
+        An earlier worker may have done it: what then cannot be done a second time must not be parked. So its
+        outcome is looked for after the states were read, which show the effect of any outcome before that.
+        """
+        newest = [held.read for stream in trigger.reads if (held := self.states.newest(stream)) is not None]
+        if self._is_settled(trigger) and trigger.looked_up >= max(newest, default=trigger.arrived):
+            return self._park(trigger, failure)
+        self._check_again(trigger, ())
+        return False
 
     def _is_settled(self, trigger: Trigger) -> bool:
         return all(self.states.is_settled(stream, since=trigger.arrived) for stream in trigger.reads)
@@ -401,7 +379,7 @@ class Pipeline:
                 break
             if not scarce.isdisjoint(waiting.reads):
                 wanted.update(dict.fromkeys(waiting.reads))
-        self._read({stream: self.states.acknowledged_version(stream) for stream in wanted}, ())
+        self._read({stream: self.states.acknowledged_version(stream) for stream in wanted}, (trigger,))
 
     def _has_room(self) -> bool:
         return len(self._flights) < self._window and self._in_flight_bytes < IN_FLIGHT_BYTES_MAX

@@ -47,12 +47,16 @@ class Progress:
         self._by_position: dict[int, _Open] = {}
 
     def deliver(self, portion: Portion) -> None:
-        """Note what arrived."""
+        """Note what arrived; what arrives again is open or done already."""
+        delivered = self._delivered[portion.source]
         for arrival in portion.arrivals:
+            if arrival.triggers[0].position <= delivered.position:
+                continue
             opened = _Open(arrival.before, len(arrival.triggers))
             self._in_order[portion.source].append(opened)
             self._by_position[arrival.triggers[0].position] = opened
-        self._delivered[portion.source] = portion.upto
+        if portion.upto.position > delivered.position:
+            self._delivered[portion.source] = portion.upto
 
     def done(self, trigger: Trigger) -> None:
         """Note that a trigger has its outcome, or is parked."""

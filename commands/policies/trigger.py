@@ -34,8 +34,9 @@ FAILURE_CHARACTERS_MAX: Final = 2_000
 class Trigger(Struct):
     """One event that one policy reacts to, and what the pipeline notes about it.
 
-    `reads` are the streams its decision reads, `event` is None when the stored payload cannot be read. `arrived` is
-    the number of the reading it came with; `given_up` tells that a person decided to let it go without effect.
+    `reads` are the streams its decision reads, `event` is None when the stored payload cannot be read. `arrived`
+    and `looked_up` number the pipeline's readings: after which it came, and in which its outcome was last looked
+    for. `unparked`: it was parked and is tried again; `given_up`: a person lets it go without effect.
     """
 
     policy: str
@@ -53,6 +54,7 @@ class Trigger(Struct):
     fingerprint: bytes
     failure: str | None = None
     arrived: int = 0
+    looked_up: int = 0
     conflicts: int = 0
     read_ahead: bool = False
     unparked: bool = False

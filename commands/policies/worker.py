@@ -20,12 +20,13 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from commands.policies import loading, standing
+from commands.policies.effects import Done, Effect, Park, Read, Send
 from commands.policies.fulfilment import FULFILMENT
 from commands.policies.intake import Intake
 from commands.policies.measures import PolicyHealth, PolicyMetrics
 from commands.policies.parked import Active
 from commands.policies.parking import Parking
-from commands.policies.pipeline import Done, Effect, Park, Pipeline, PolicyError, Read, Send
+from commands.policies.pipeline import Pipeline, PolicyError
 from commands.policies.policy import Policy
 from commands.policies.progress import Progress
 from commands.policies.restock import RESTOCK
@@ -287,10 +288,10 @@ class _Term:
 
     def _is_through(self, intake: Intake) -> bool:
         """Whether the generation is read to its end and every trigger of it has an outcome."""
-        if not intake.finished.is_set() or self._pipeline.waiting or self._pipeline.in_flight:
+        if not intake.finished.is_set():
             return False
         self._take(intake)
-        return self._pipeline.waiting == 0 and self._progress.open == 0
+        return not (self._pipeline.waiting or self._pipeline.in_flight or self._progress.open)
 
     async def _pause(self, *, busy: bool) -> None:
         """Let the writer and the readings have their turn; sleep when there is nothing to do."""
@@ -351,9 +352,10 @@ class _Term:
         self._conflicts = self._pipeline.conflicts
 
     async def _read(self, read: Read) -> None:
-        outcomes = await loading.known_outcomes(self._on.reads, read.keys)
         async for page in loading.facts_after(self._on.reads, read.after):
             self._pipeline.page(read.number, page)
+        # Outcomes last: whatever of an outcome the facts show, its key is known by now.
+        outcomes = await loading.known_outcomes(self._on.reads, read.keys)
         self._pipeline.taken(read.number, outcomes=outcomes)
         self._wake.set()
 

@@ -1,0 +1,527 @@
+"""A shop, its log and two policy workers in one thread, driven by a seed: any step may crash, repeat or come late.
+
+Pipeline, progress and the writer's batcher are the product's own; the log is in memory. Both workers believe to be the
+active one. The checker folds the log itself and shares no rule with the product.
+"""
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from commands.policies import trigger as triggers
+from commands.policies.effects import Done, Park, Read, Send
+from commands.policies.fulfilment import FULFILMENT
+from commands.policies.pipeline import Pipeline
+from commands.policies.progress import Arrival, Mark, Portion, Progress
+from commands.policies.restock import RESTOCK
+from commands.policies.states import Fact
+from domain.event import Event
+from domain.ids import CreditNoteId, OrderId, Sku
+from domain.inventory import stock_item
+from domain.inventory.events import (
+    StockAdjusted,
+    StockReceived,
+    StockReleased,
+    StockReserved,
+    StockReturned,
+    StockShipped,
+)
+from domain.money import Currency, UnitPrice
+from domain.ordering import credit_note, order
+from domain.ordering.events import (
+    CreditLine,
+    CreditNoteIssued,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderLine,
+    OrderPlaced,
+    OrderRejected,
+    OrderShipped,
+)
+from domain.ordering.lines import LineRequest
+from domain.rejection import Rejection
+from event_store import codec
+from event_store.appending.batching import Batcher, Queued
+from event_store.envelope import (
+    Accepted,
+    AppendRequest,
+    Expectation,
+    Metadata,
+    NewEvent,
+    Verdict,
+    decode_metadata,
+    encode_metadata,
+    new_nonce,
+)
+from event_store.memory import MemoryLog, WrongEpoch
+from event_store.partition_log import as_record
+from event_store.partitioning import partition_of
+from event_store.transport import EVENTS, ChannelPartition
+
+PARTITIONS = 3
+SOURCES: tuple[ChannelPartition, ...] = tuple((EVENTS, number) for number in range(PARTITIONS))
+SKUS = tuple(Sku(name) for name in ("A", "B", "C"))
+SERVICE = Sku("POST")
+STEPS = 250
+CALM_ROUNDS_MAX = 3_000
+START = datetime(2026, 3, 1, tzinfo=UTC)
+REACTIONS = {
+    type_name: (policy, reaction)
+    for policy in (FULFILMENT, RESTOCK)
+    for type_name, reaction in policy.reaction_to().items()
+}
+
+S = TypeVar("S")
+
+Sums = dict[tuple[str, str, str], int]
+"""Pieces by (what happened to them, order or note, code)."""
+
+DECISIONS = {OrderConfirmed: "confirmed", OrderRejected: "rejected", OrderCancelled: "cancelled"}
+LAWFUL = (["confirmed"], ["rejected"], ["cancelled"], ["confirmed", "cancelled"])
+
+
+class Shop:
+    """What survives a crash: the log, the checkpoints; and the callers of the command API, who always succeed."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.log = MemoryLog()
+        self.epochs: list[tuple[int, int]] = [(1, 1)]
+        self.checkpoints = {source: Mark(0) for source in SOURCES}
+        self.steps = 0
+        self.calm = False
+        self.callers_keys: set[bytes] = set()
+        self.problems: list[str] = []
+        self.orders: list[OrderId] = []
+        self.notes = 0
+
+    @property
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.at_s)
+
+    @property
+    def at_s(self) -> float:
+        return self.steps * 0.01
+
+    def roll(self, probability: float) -> bool:
+        return not self.calm and self.chance.random() < probability
+
+    def epoch_at(self, position: int) -> int:
+        return max(epoch for first, epoch in self.epochs if first <= position)
+
+    def call(self) -> None:
+        """Somebody does something in the shop."""
+        action = self.chance.choices(
+            (self.place, self.cancel, self.ship, self.credit, self.receive, self.adjust), (8, 3, 3, 2, 3, 3)
+        )[0]
+        try:
+            action()
+        except Rejection:
+            return
+
+    def place(self) -> None:
+        order_id = OrderId(f"o{len(self.orders) + 1}")
+        self.orders.append(order_id)
+        decided = order.place(
+            None,
+            order_id=order_id,
+            customer_id=None,
+            placed_at=self.now,
+            country="United Kingdom",
+            currency=Currency("GBP"),
+            lines=self._lines(),
+        )
+        self._append(order.stream(order_id), decided)
+
+    def cancel(self) -> None:
+        if self.orders:
+            order_id = self.chance.choice(self.orders[-4:])
+            state = self._state(order.stream(order_id), order.evolve)
+            decided = order.cancel(state, order_id=order_id, reason="customer", now=self.now)
+            self._append(order.stream(order_id), decided)
+
+    def ship(self) -> None:
+        if self.orders:
+            order_id = self.chance.choice(self.orders)
+            state = self._state(order.stream(order_id), order.evolve)
+            self._append(order.stream(order_id), order.ship(state, order_id=order_id, now=self.now))
+
+    def credit(self) -> None:
+        self.notes += 1
+        note_id = CreditNoteId(f"c{self.notes}")
+        decided = credit_note.issue(
+            None,
+            credit_note_id=note_id,
+            order_id=None,
+            customer_id=None,
+            issued_at=self.now,
+            country="United Kingdom",
+            currency=Currency("GBP"),
+            lines=self._lines(),
+        )
+        self._append(credit_note.stream(note_id), decided)
+
+    def receive(self) -> None:
+        sku = self.chance.choice(SKUS)
+        quantity = self.chance.randint(1, 8)
+        decided = stock_item.receive(None, sku=sku, quantity=quantity, reference="", now=self.now)
+        self._append(stock_item.stream(sku), decided)
+
+    def adjust(self) -> None:
+        """Half the time everything that is available is lost: a wrong belief about it shows at once."""
+        sku = self.chance.choice(SKUS)
+        state = self._state(stock_item.stream(sku), stock_item.evolve)
+        available = 0 if state is None else state.available
+        delta = -available if self.chance.random() < 0.5 else self.chance.randint(-3, 3)
+        decided = stock_item.adjust(state, sku=sku, delta=delta, reason="count", note="", now=self.now)
+        self._append(stock_item.stream(sku), decided)
+
+    def _lines(self) -> list[LineRequest]:
+        codes = [self.chance.choice((*SKUS, SKUS[0], SERVICE)) for _ in range(self.chance.randint(1, 4))]
+        return [
+            LineRequest(
+                sku=sku,
+                quantity=self.chance.randint(1, 3),
+                unit_price=UnitPrice("1.00"),
+                stocked=sku != SERVICE,
+            )
+            for sku in codes
+        ]
+
+    def _state(self, stream: str, evolve: Callable[[S | None, Event], S]) -> S | None:
+        state: S | None = None
+        for event in self.log.read_stream(stream):
+            state = evolve(state, codec.decode(event.type, event.payload))
+        return state
+
+    def _append(self, stream: str, decided: list[Event]) -> None:
+        key = self.chance.randbytes(16)
+        metadata = encode_metadata(
+            Metadata(actor="caller", command="test", correlation_id=key.hex(), nonce=new_nonce())
+        )
+        events = tuple(NewEvent(stream, *codec.encode(event), metadata) for event in decided)
+        expectations = (Expectation(stream, self.log.version(stream)),)
+        request = AppendRequest(key, bytes(32), events, expectations)
+        assert isinstance(self.log.append_batch([request], epoch=self.log.epoch)[0], Accepted)
+        self.callers_keys.add(key)
+
+    def fence(self) -> None:
+        self.log.epoch += 1
+        self.epochs.append((self.log.position + 1, self.log.epoch))
+
+
+class Worker:
+    """One process: what it holds in memory is gone with a crash."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        self.restart()
+
+    def restart(self) -> None:
+        shop = self.shop
+        self.pipeline = Pipeline(horizon=shop.log.position, jitter=random.Random(shop.chance.random()))
+        self.progress = Progress(dict(shop.checkpoints))
+        self.batcher: Batcher[int] = Batcher()
+        self.epoch = shop.log.epoch
+        self.standing = {source: shop.checkpoints[source].position for source in SOURCES}
+        self.marks = dict(shop.checkpoints)
+        self.sent: list[Queued[int]] = []
+        self.resend = False
+        self.answers: list[tuple[int, Verdict]] = []
+        self.read: Read | None = None
+        self.facts: dict[str, list[Fact]] | None = None
+        self.outcomes: dict[bytes, bytes] | None = None
+        self.delivered_at: dict[int, int] = {}
+        self.read_at: dict[str, int] = {}
+
+    def act(self) -> None:
+        actions = (
+            self.poll,
+            self.step,
+            self.write,
+            self.answer,
+            self.execute_read,
+            self.finish_read,
+            self.save,
+        )
+        self.shop.chance.choices(actions, (3, 4, 3, 3, 3, 3, 1))[0]()
+
+    def poll(self) -> None:
+        """Some partition brings some records; now and then it begins further back."""
+        shop = self.shop
+        source = shop.chance.choice(SOURCES)
+        if shop.roll(0.1):
+            self.standing[source] = shop.checkpoints[source].position
+            self.marks[source] = shop.checkpoints[source]
+        arrivals: list[Arrival] = []
+        mark = self.marks[source]
+        limit = shop.chance.randint(1, 6)
+        for event in shop.log.read_after(self.standing[source]):
+            if partition_of(event.key, PARTITIONS) != source[1]:
+                continue
+            if limit == 0:
+                break
+            limit -= 1
+            record = as_record(event, source=source, prev=0, epoch=shop.epoch_at(event.position))
+            if event.type in REACTIONS:
+                policy, reaction = REACTIONS[event.type]
+                trigger = triggers.trigger_of(record, policy=policy, reaction=reaction)
+                arrivals.append(Arrival(mark, [trigger]))
+                self.delivered_at.setdefault(event.position, shop.steps)
+            mark = Mark(event.position, event.leaf)
+            self.standing[source] = event.position
+        self.marks[source] = mark
+        self.progress.deliver(Portion(source, arrivals, mark))
+        self.pipeline.deliver([trigger for arrival in arrivals for trigger in arrival.triggers])
+
+    def step(self) -> None:
+        for effect in self.pipeline.step(self.shop.now, at_s=self.shop.at_s):
+            match effect:
+                case Send():
+                    self._check_refusal(effect.request)
+                    self.batcher.offer(effect.request, effect.number)
+                case Read():
+                    self.read = effect
+                case Park():
+                    self.shop.problems.append(f"parked {effect.trigger.causation}: {effect.failure}")
+                    self.progress.done(effect.trigger)
+                case Done():
+                    self.progress.done(effect.trigger)
+
+    def write(self) -> None:
+        """A batch goes to the log; its answers come later, or are lost and asked for again, or never come."""
+        if self.sent:
+            if not self.resend:
+                return
+            batch = self.sent
+        else:
+            batch, refused = self.batcher.take()
+            self.answers.extend(refused)
+        self.sent, self.resend = batch, False
+        if not batch:
+            return
+        if self.shop.roll(0.05):
+            self._fail(batch)
+            return
+        try:
+            verdicts = self.shop.log.append_batch([queued.request for queued in batch], epoch=self.epoch)
+        except WrongEpoch:
+            self.epoch = self.shop.log.epoch
+            self._fail(batch, epoch_changed=True)
+            return
+        if self.shop.roll(0.1):
+            self.resend = True
+        elif self.shop.roll(0.05):
+            self._fail(batch)
+        else:
+            self.answers.extend(self.batcher.settle(batch, verdicts))
+            self.sent = []
+
+    def _fail(self, batch: list[Queued[int]], *, epoch_changed: bool = False) -> None:
+        self.sent = []
+        for number in self.batcher.fail(batch):
+            self.pipeline.failed(number, at_s=self.shop.at_s, epoch_changed=epoch_changed)
+
+    def answer(self) -> None:
+        for _ in range(min(len(self.answers), self.shop.chance.randint(1, 5))):
+            number, verdict = self.answers.pop(0)
+            self.pipeline.answered(number, verdict, at_s=self.shop.at_s)
+
+    def execute_read(self) -> None:
+        """Facts are read, later outcomes; what is found arrives later still."""
+        shop = self.shop
+        if self.read is None or self.outcomes is not None:
+            return
+        if self.facts is None:
+            self.facts = {
+                stream: [Fact(event.version, event.type, event.payload) for event in found]
+                for stream, after in self.read.after.items()
+                if (found := shop.log.read_stream(stream, after_version=after))
+            }
+            self.read_at.update(dict.fromkeys(self.read.after, shop.steps))
+        else:
+            keys = set(self.read.keys)
+            self.outcomes = {key: outcome[0] for key, outcome in shop.log._outcomes.items() if key in keys}
+
+    def finish_read(self) -> None:
+        if self.read is None or self.facts is None or self.outcomes is None:
+            return
+        number, facts, outcomes = self.read.number, self.facts, self.outcomes
+        self.read = self.facts = self.outcomes = None
+        self.pipeline.page(number, facts)
+        self.pipeline.taken(number, outcomes=outcomes)
+
+    def save(self) -> None:
+        for source, mark in self.progress.reached().items():
+            if mark.position > self.shop.checkpoints[source].position:
+                self.shop.checkpoints[source] = mark
+
+    def _check_refusal(self, request: AppendRequest) -> None:
+        """A refusal is decided on stock that this worker read from the log after the trigger had arrived."""
+        if not any(event.type == "ordering.order_rejected.v1" for event in request.events):
+            return
+        causation = decode_metadata(request.events[0].metadata).causation
+        assert causation is not None
+        position = int(causation.partition(".")[2])
+        for expectation in request.expectations:
+            if expectation.stream.startswith("stock-"):
+                read_at = self.read_at.get(expectation.stream, -1)
+                if read_at < self.delivered_at[position]:
+                    self.shop.problems.append(f"{causation} refused on {expectation.stream} from the cache")
+
+
+def run(seed: int) -> list[str]:
+    """One schedule; what is wrong at its end."""
+    shop = Shop(seed)
+    workers = [Worker(shop), Worker(shop)]
+    for _ in range(shop.chance.randint(0, 5)):
+        shop.receive()
+    for _ in range(STEPS):
+        shop.steps += 1
+        roll = shop.chance.random()
+        if roll < 0.25:
+            shop.call()
+        elif roll < 0.27:
+            shop.chance.choice(workers).restart()
+        elif roll < 0.275:
+            shop.fence()
+        else:
+            # The second worker is mostly asleep: a zombie that wakes up now and then.
+            workers[shop.chance.random() < 0.2].act()
+    shop.calm = True
+    for _ in range(CALM_ROUNDS_MAX):
+        shop.steps += 1
+        for _ in range(8):
+            workers[0].act()
+        if all(mark.position == _end(shop, source) for source, mark in shop.checkpoints.items()):
+            return [*shop.problems, *check(shop)]
+    return [*shop.problems, *check(shop), "the checkpoints do not reach the end of the log"]
+
+
+def _end(shop: Shop, source: ChannelPartition) -> int:
+    positions = [
+        event.position for event in shop.log.events if partition_of(event.key, PARTITIONS) == source[1]
+    ]
+    return positions[-1] if positions else 0
+
+
+def check(shop: Shop) -> list[str]:
+    """What the log says that must not be, by a fold of the checker's own."""
+    return [*_stock_problems(shop), *_order_problems(shop), *_outcome_problems(shop)]
+
+
+def _decoded(shop: Shop) -> Iterable[tuple[int, Event]]:
+    return ((event.position, codec.decode(event.type, event.payload)) for event in shop.log.events)
+
+
+def _stock_problems(shop: Shop) -> list[str]:
+    problems: list[str] = []
+    on_hand: dict[str, int] = defaultdict(int)
+    reserved: dict[str, int] = defaultdict(int)
+    for position, event in _decoded(shop):
+        match event:
+            case StockReceived() | StockReturned():
+                on_hand[event.sku] += event.quantity
+            case StockAdjusted():
+                on_hand[event.sku] += event.delta
+            case StockReserved():
+                reserved[event.sku] += event.quantity
+            case StockReleased():
+                reserved[event.sku] -= event.quantity
+            case StockShipped():
+                on_hand[event.sku] -= event.quantity
+                reserved[event.sku] -= event.quantity
+            case OrderRejected():
+                for shortage in event.missing:
+                    available = on_hand[shortage.sku] - reserved[shortage.sku]
+                    if available != shortage.available or available >= shortage.requested:
+                        problems.append(
+                            f"{position} rejects for want of {shortage.sku}, of which there are {available}"
+                        )
+            case _:
+                continue
+        problems.extend(
+            f"{position} oversells {sku}: {reserved[sku]} of {on_hand[sku]}"
+            for sku in SKUS
+            if not 0 <= reserved[sku] <= on_hand[sku]
+        )
+    return problems
+
+
+def _order_problems(shop: Shop) -> list[str]:
+    """Each order and note moved exactly the stock it should have, once."""
+    demand = {
+        event.order_id: _per_code(event.lines)
+        for _, event in _decoded(shop)
+        if isinstance(event, OrderPlaced)
+    }
+    wanted: Sums = defaultdict(int)
+    moved: Sums = defaultdict(int)
+    decided: dict[str, list[str]] = defaultdict(list)
+    for _, event in _decoded(shop):
+        _note_wanted(event, demand, wanted)
+        _note_moved(event, moved)
+        if (name := DECISIONS.get(type(event))) is not None:
+            decided[event.order_id].append(name)  # type: ignore[attr-defined]
+    problems = [
+        f"{key} moved {moved[key]}, not {wanted[key]}"
+        for key in sorted({*wanted, *moved})
+        if moved[key] != wanted[key]
+    ]
+    problems.extend(f"order {each} went {decided[each]}" for each in demand if decided[each] not in LAWFUL)
+    return problems
+
+
+def _note_wanted(event: Event, demand: dict[OrderId, dict[str, int]], wanted: Sums) -> None:
+    match event:
+        case OrderConfirmed():
+            _add(wanted, "reserved", event.order_id, demand[event.order_id])
+        case OrderCancelled() if event.was_confirmed:
+            _add(wanted, "released", event.order_id, demand[event.order_id])
+        case OrderShipped():
+            _add(wanted, "shipped", event.order_id, demand[event.order_id])
+        case CreditNoteIssued():
+            _add(wanted, "returned", event.credit_note_id, _per_code(event.lines))
+
+
+def _note_moved(event: Event, moved: Sums) -> None:
+    match event:
+        case StockReserved():
+            _add(moved, "reserved", event.order_id, {event.sku: event.quantity})
+        case StockReleased():
+            _add(moved, "released", event.order_id, {event.sku: event.quantity})
+        case StockShipped():
+            _add(moved, "shipped", event.order_id, {event.sku: event.quantity})
+        case StockReturned():
+            _add(moved, "returned", event.credit_note_id, {event.sku: event.quantity})
+
+
+def _outcome_problems(shop: Shop) -> list[str]:
+    """Every trigger has one outcome under its key, and nothing else has one."""
+    expected = {
+        triggers.outcome_key(
+            REACTIONS[event.type][0].name, epoch=shop.epoch_at(event.position), position=event.position
+        )
+        for event in shop.log.events
+        if event.type in REACTIONS
+    }
+    found = set(shop.log._outcomes) - shop.callers_keys
+    problems = [f"{len(expected - found)} triggers have no outcome"] if expected - found else []
+    if found - expected:
+        problems.append(f"{len(found - expected)} outcomes belong to no trigger")
+    return problems
+
+
+def _per_code(lines: Iterable[OrderLine | CreditLine]) -> dict[str, int]:
+    units: dict[str, int] = defaultdict(int)
+    for line in lines:
+        if line.stocked:
+            units[line.sku] += line.quantity
+    return units
+
+
+def _add(sums: Sums, kind: str, owner: str, units: dict[str, int]) -> None:
+    for sku, quantity in units.items():
+        sums[kind, owner, sku] += quantity

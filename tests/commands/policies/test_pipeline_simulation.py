@@ -1,0 +1,124 @@
+"""Two policy workers under a seeded scheduler: crashes, repeats, lost answers and other writers at every step."""
+
+import os
+import random
+
+import pytest
+from msgspec import structs
+
+from commands.policies import pipeline, progress, trigger
+from commands.policies.pipeline import Pipeline
+from commands.policies.states import StateTable
+from event_store.envelope import ANY, Expectation
+from tests.commands.policies import deciding
+
+SCHEDULES = 1_000
+PLANTED_FOUND_WITHIN = 2_000
+FIXED_SEED = 20_101_201
+
+
+@pytest.fixture(params=["fixed", "fresh"])
+def first_seed(request):
+    seed = FIXED_SEED if request.param == "fixed" else random.SystemRandom().randrange(2**32)
+    return int(os.environ.get("COUNTERFOIL_SIMULATION_SEED", seed))
+
+
+@pytest.mark.slow
+def test_every_trigger_has_one_outcome_and_nothing_is_oversold_whatever_crashes_repeats_or_conflicts(
+    first_seed, capsys
+):
+    with capsys.disabled():
+        print(
+            f"\nseeds {first_seed} to {first_seed + SCHEDULES - 1}; again: COUNTERFOIL_SIMULATION_SEED={first_seed}"
+        )
+
+    found = {seed: deciding.run(seed) for seed in range(first_seed, first_seed + SCHEDULES)}
+
+    assert {} == {seed: problems for seed, problems in found.items() if problems}
+
+
+def test_refusing_from_the_cache_is_found(monkeypatch):
+    monkeypatch.setattr(Pipeline, "_is_settled", lambda _self, _trigger: True)
+
+    assert first_problem() < PLANTED_FOUND_WITHIN
+
+
+def test_a_key_for_each_branch_is_found(monkeypatch):
+    def request_of(cause, decision, **given):
+        request = trigger.request_of(cause, decision, **given)
+        if decision.refused_by or not decision.events:
+            return structs.replace(request, key=bytes(reversed(request.key)))
+        return request
+
+    monkeypatch.setattr(pipeline, "request_of", request_of)
+
+    assert first_problem() < PLANTED_FOUND_WITHIN
+
+
+def test_a_key_for_each_attempt_is_found(monkeypatch):
+    chance = random.Random(FIXED_SEED)
+
+    def request_of(cause, decision, **given):
+        return structs.replace(trigger.request_of(cause, decision, **given), key=chance.randbytes(16))
+
+    monkeypatch.setattr(pipeline, "request_of", request_of)
+
+    assert first_problem() < PLANTED_FOUND_WITHIN
+
+
+def test_ignoring_the_chain_is_found(monkeypatch):
+    def request_of(cause, decision, **given):
+        return structs.replace(trigger.request_of(cause, decision, **given), chain=None)
+
+    monkeypatch.setattr(pipeline, "request_of", request_of)
+
+    assert first_problem() < PLANTED_FOUND_WITHIN
+
+
+def test_expecting_no_version_is_found(monkeypatch):
+    def request_of(cause, decision, **given):
+        request = trigger.request_of(cause, decision, **given)
+        anything = tuple(Expectation(each.stream, ANY) for each in request.expectations)
+        return structs.replace(request, expectations=anything)
+
+    monkeypatch.setattr(pipeline, "request_of", request_of)
+
+    assert first_problem() < PLANTED_FOUND_WITHIN
+
+
+def test_keeping_hope_after_a_broken_chain_is_found(monkeypatch):
+    monkeypatch.setattr(StateTable, "drop_hope", lambda _self: None)
+
+    assert first_problem() < PLANTED_FOUND_WITHIN
+
+
+def test_a_checkpoint_before_the_outcome_is_found(monkeypatch):
+    def reached(self):
+        return dict(self._delivered)
+
+    monkeypatch.setattr(progress.Progress, "reached", reached)
+
+    assert first_problem() < PLANTED_FOUND_WITHIN
+
+
+def test_parking_without_looking_for_an_outcome_is_found(monkeypatch):
+    monkeypatch.setattr(Pipeline, "_fail", Pipeline._park)
+
+    assert first_problem() < PLANTED_FOUND_WITHIN
+
+
+def test_a_table_of_states_far_too_small_only_costs_readings(monkeypatch):
+    monkeypatch.setattr(StateTable.__init__, "__kwdefaults__", {"states_max": 2})
+
+    assert first_problem(within=100) == 100
+
+
+def first_problem(within: int = PLANTED_FOUND_WITHIN) -> int:
+    """How many schedules it takes to see the defect; a defect may also show as a broken assertion."""
+    for number in range(within):
+        try:
+            if deciding.run(FIXED_SEED + number):
+                return number
+        except AssertionError:
+            return number
+    return within
