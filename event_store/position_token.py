@@ -54,7 +54,7 @@ def decode(text: str) -> PositionToken:
     Raises:
         MalformedToken: the text is not a token of this format, or names numbers that cannot be.
     """
-    if not text or len(text) > TOKEN_CHARACTERS_MAX:
+    if not text or len(text) > TOKEN_CHARACTERS_MAX or "=" in text:
         raise MalformedToken("not a position token")
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

@@ -174,18 +174,18 @@ class Writer:
         requests = [queued.request for queued in batch]
         loop = asyncio.get_running_loop()
         deadline = loop.time() + limits.RESEND_WINDOW_S
-        pause, sent = limits.RESEND_PAUSE_S, False
+        pause, lost = limits.RESEND_PAUSE_S, False
         while True:
             try:
                 if self._connection is None:
                     await self._connect()
-                sent = True
                 return await self._call(requests)
             except (StoreUnavailable, _AnswerLost) as error:
                 log.warning("append_without_answer", requests=len(batch), reason=str(error))
                 reason: Exception = error
+                lost = lost or isinstance(error, _AnswerLost)
             if loop.time() + pause >= deadline or self._closing:
-                if sent:
+                if lost:
                     raise OutcomeUnknown(f"the answer was lost: {reason}") from reason
                 raise StoreUnavailable(str(reason)) from reason
             await asyncio.sleep(pause)

@@ -1,0 +1,158 @@
+"""Group commit on a real server, and what becomes of requests when the server or the answer is lost."""
+
+import asyncio
+
+import psycopg
+import pytest
+
+from event_store import reading
+from event_store.appending import limits, writer
+from event_store.appending.errors import EpochChanged, OutcomeUnknown, StoreUnavailable, WriterClosed
+from event_store.appending.writer import Writer
+from event_store.envelope import NEW, Accepted, Replayed, WrongVersion
+from runtime import database
+from tests.appends import append_request
+from tests.proxy import lossy_proxy
+
+pytestmark = pytest.mark.anyio
+
+
+def owner(url: str) -> psycopg.Connection:
+    return database.connect(url, role="counterfoil_owner", name="test")
+
+
+def terminate_writers(url: str) -> int:
+    with psycopg.connect(url, autocommit=True) as admin:
+        rows = admin.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = current_database() and application_name = 'counterfoil writer'"
+        ).fetchall()
+    return len(rows)
+
+
+async def test_requests_of_many_callers_share_batches_and_each_gets_its_own_verdict(database_url: str):
+    async with Writer.open(database_url) as log:
+        verdicts = await asyncio.gather(
+            *(log.append(append_request(f"order-{n}", version=NEW)) for n in range(500))
+        )
+        again = await log.append(append_request("order-7", version=NEW))
+
+    assert list(range(1, 501)) == sorted(
+        verdict.first for verdict in verdicts if isinstance(verdict, Accepted)
+    )
+    assert WrongVersion("order-7", NEW, 1) == again
+
+
+async def test_64_racers_for_one_version_have_one_winner(database_url: str):
+    async with Writer.open(database_url) as log:
+        for version in range(20):
+            racers = [append_request("order-1", version=version) for _ in range(64)]
+            verdicts = await asyncio.gather(*(log.append(racer) for racer in racers))
+
+            assert 1 == sum(isinstance(verdict, Accepted) for verdict in verdicts)
+            assert 63 == verdicts.count(WrongVersion("order-1", version, version + 1))
+
+
+async def test_an_answer_lost_after_the_commit_is_found_again_under_the_same_key(database_url: str):
+    async with lossy_proxy(database_url) as proxy, Writer.open(proxy.address) as log:
+        await log.append(append_request("order-1", version=NEW))
+        proxy.cut_at_next_answer = True
+        verdict = await log.append(append_request("order-2", version=NEW))
+
+    assert Replayed(2, 2, (1,)) == verdict
+    assert not proxy.cut_at_next_answer
+
+
+async def test_a_writer_survives_its_connections_being_killed_again_and_again(database_url: str):
+    async with Writer.open(database_url) as log:
+
+        async def kill() -> None:
+            for _ in range(10):
+                await asyncio.sleep(0.03)
+                await asyncio.to_thread(terminate_writers, database_url)
+
+        killing = asyncio.create_task(kill())
+        told = 0
+        while not killing.done():
+            verdicts = await asyncio.gather(*(log.append(append_request(version=NEW)) for _ in range(20)))
+            assert all(isinstance(verdict, Accepted | Replayed) for verdict in verdicts)
+            told += len(verdicts)
+        await killing
+    with owner(database_url) as connection:
+        positions = [event.position for event in reading.copy_log(connection)]
+
+    assert list(range(1, told + 1)) == positions
+
+
+async def test_a_log_in_another_epoch_refuses_the_batch_and_the_next_one_is_sent_for_the_new_epoch(
+    database_url: str,
+):
+    async with Writer.open(database_url) as log:
+        with owner(database_url) as connection:
+            connection.execute("update log.head set epoch = 2")
+
+        with pytest.raises(EpochChanged):
+            await log.append(append_request("order-1"))
+
+        assert isinstance(await log.append(append_request("order-1", version=NEW)), Accepted)
+        assert 2 == log.epoch
+
+
+async def test_a_batch_that_the_server_refuses_is_sent_again_one_request_at_a_time(
+    database_url: str,
+):
+    with owner(database_url) as connection:
+        connection.execute("alter table log.event add constraint no_seven check (stream <> 'order-7')")
+    async with Writer.open(database_url) as log:
+        outcomes = await asyncio.gather(
+            *(log.append(append_request(f"order-{n}", version=NEW)) for n in range(10)),
+            return_exceptions=True,
+        )
+
+    assert [7] == [n for n, outcome in enumerate(outcomes) if not isinstance(outcome, Accepted)]
+
+
+async def test_a_head_lock_held_by_somebody_else_ends_in_unavailable_and_stores_nothing(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(limits, "RESEND_WINDOW_S", 0.1)
+    monkeypatch.setitem(writer._SESSION, "lock_timeout", "100ms")
+    async with Writer.open(database_url) as log:
+        with owner(database_url) as connection, connection.transaction():
+            connection.execute("select from log.head for update")
+
+            with pytest.raises(StoreUnavailable):
+                await log.append(append_request("order-1"))
+
+        assert Accepted(1, 1, (1,)) == await log.append(append_request("order-2", version=NEW))
+
+
+async def test_a_frozen_server_makes_the_outcome_unknown_and_the_key_tells_later(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(limits, "RESEND_WINDOW_S", 0.2)
+    monkeypatch.setattr(writer, "ANSWER_TIMEOUT_S", 0.3)
+    request = append_request("order-1", version=NEW)
+    async with lossy_proxy(database_url) as proxy, Writer.open(proxy.address) as log:
+        proxy.frozen = True
+        with pytest.raises(OutcomeUnknown):
+            await log.append(request)
+    async with Writer.open(database_url) as log:
+        verdict = await log.append(request)
+
+    assert verdict in {Accepted(1, 1, (1,)), Replayed(1, 1, (1,))}
+
+
+async def test_a_server_that_cannot_be_reached_is_unavailable_not_unknown():
+    with pytest.raises(StoreUnavailable):
+        async with Writer.open("postgresql://nobody@127.0.0.1:1/nothing"):
+            pass
+
+
+async def test_a_closing_writer_sends_what_was_queued_and_takes_no_more(database_url: str):
+    async with Writer.open(database_url) as log:
+        waiting = [log.submit(append_request()) for _ in range(300)]
+
+    assert 300 == sum(isinstance(done.result(), Accepted) for done in waiting)
+    with pytest.raises(WriterClosed):
+        log.submit(append_request())
