@@ -96,7 +96,8 @@ class Lease:
         row = self._conn.execute(_READ, {"name": self.name}).fetchone()
         if row is None:
             self._conn.execute(_CREATE, {"name": self.name})
-            return False
+            row = self._conn.execute(_READ, {"name": self.name}).fetchone()
+        assert row is not None, "a lease is never deleted"
         seen_owner, counter = row
         if row != self._seen:
             self._seen, self._seen_at = (seen_owner, counter), now

@@ -1,0 +1,129 @@
+"""Generations in a real database: how they begin, what they bound, and the fence."""
+
+import psycopg
+import pytest
+
+from event_store import generations, reading
+from event_store.appending import wire
+from event_store.partitioning import PARTITIONS
+from event_store.transport import EVENTS, ORDERED
+from runtime import database
+from tests.event_store import carrying
+
+
+@pytest.fixture
+def relay_conn(database_url):
+    with database.connect(database_url, role="counterfoil_relay", name="test") as conn:
+        yield conn
+
+
+def settle(conn, **changed):
+    wanted = {"carrier": "kafka", "ordered_types": ["b.v1", "a.v1"], "partitions": PARTITIONS}
+    return generations.settle(conn, **{**wanted, **changed})
+
+
+def test_a_migrated_database_has_a_first_generation_from_position_1(relay_conn):
+    generation = generations.current_generation(relay_conn)
+    published = generations.published(relay_conn, generation=1)
+
+    assert (1, 12, 1) == (generation.generation, generation.partitions, generation.start_position)
+    assert dict.fromkeys(generation.sources((EVENTS, ORDERED)), 0) == published.partitions
+
+
+def test_the_first_to_settle_names_carrier_and_types_without_a_new_generation(relay_conn):
+    settled = settle(relay_conn)
+
+    assert (1, "kafka", ("a.v1", "b.v1")) == (settled.generation, settled.carrier, settled.ordered_types)
+    assert settled == settle(relay_conn, ordered_types=["a.v1", "b.v1"])
+
+
+@pytest.mark.parametrize("change", [{"carrier": "local"}, {"ordered_types": ["a.v1"]}, {"partitions": 5}])
+def test_other_properties_are_a_new_generation_behind_the_log(relay_conn, database_url, change):
+    settle(relay_conn)
+    carrying.append(database_url, 7)
+    settled = settle(relay_conn, **change)
+    published = generations.published(relay_conn, generation=2)
+
+    assert (2, 8) == (settled.generation, settled.start_position)
+    assert (7, {7}) == (published.position, set(published.partitions.values()))
+    assert 2 == generations.published(relay_conn, generation=1).newest
+
+
+def test_a_generation_that_is_not_there_is_said_so(relay_conn):
+    with pytest.raises(generations.NoGeneration):
+        generations.published(relay_conn, generation=9)
+    with pytest.raises(generations.NoGeneration):
+        generations.generation_numbered(relay_conn, generation=9)
+
+
+def test_an_event_behind_the_start_is_seen_only_together_with_its_generation(relay_conn, database_url):
+    carrying.append(database_url, 3)
+    with carrying.owner(database_url) as conn, conn.transaction():
+        conn.execute("select transport.begin_generation(12, null, null, 'test')")
+        impatient = f"{database_url} options='-c lock_timeout=100ms'"
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            carrying.append(impatient, 1)
+
+    assert 4 == generations.frame(relay_conn, generation=1).end
+    assert generations.frame(relay_conn, generation=2).end is None
+
+
+def test_a_fence_raises_the_epoch_and_begins_a_generation_and_empties_the_documents(relay_conn, database_url):
+    settle(relay_conn)
+    carrying.append(database_url, 5)
+    emptied = []
+    with carrying.owner(database_url) as conn:
+        fenced = generations.fence(conn, reason="restored", empty_documents=lambda: emptied.append(True))
+        head = reading.head(conn)
+        epochs = generations.epochs(conn)
+
+    assert (2, 6, "kafka") == (fenced.generation, fenced.start_position, fenced.carrier)
+    assert (5, 2) == (head.position, head.epoch)
+    assert (1, 2) == (epochs.at(5), epochs.at(6))
+    assert [True] == emptied
+
+
+def test_a_writer_of_the_old_epoch_is_refused_after_a_fence(database_url):
+    with carrying.owner(database_url) as conn:
+        generations.fence(conn, reason="restored", empty_documents=lambda: None)
+
+    with pytest.raises(psycopg.errors.DatabaseError) as refused:
+        carrying.append(database_url, 1, epoch=1)
+    assert wire.WRONG_EPOCH == refused.value.sqlstate
+
+
+def test_nothing_is_fenced_when_the_documents_cannot_be_emptied(database_url):
+    def unreachable():
+        raise ConnectionError("no document cache")
+
+    with carrying.owner(database_url) as conn:
+        with pytest.raises(ConnectionError):
+            generations.fence(conn, reason="restored", empty_documents=unreachable)
+
+        assert 1 == reading.head(conn).epoch
+        assert 1 == generations.current_generation(conn).generation
+
+
+def test_of_two_epochs_that_begin_at_one_position_the_later_one_wrote_the_event():
+    epochs = generations.Epochs(first_positions=(1, 6, 6), epochs=(1, 2, 3))
+
+    assert (1, 3) == (epochs.at(5), epochs.at(6))
+
+
+def test_the_next_generation_is_entered_only_when_all_partitions_stand_at_its_start(relay_conn, database_url):
+    settle(relay_conn)
+    carrying.append(database_url, 4)
+    next_generation = settle(relay_conn, carrier="local")
+    positions = {(EVENTS, 0): 4, (EVENTS, 1): 3, (ORDERED, 0): 4}
+
+    assert [(EVENTS, 1)] == generations.unfinished(positions, next_generation=next_generation)
+    assert [] == generations.unfinished(dict.fromkeys(positions, 4), next_generation=next_generation)
+
+
+@pytest.mark.parametrize("role", ["counterfoil_reader", "counterfoil_projector", "counterfoil_writer"])
+def test_only_the_relay_may_begin_or_move_generations(database_url, role):
+    with database.connect(database_url, role=role, name="test") as conn:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute("select transport.begin_generation(12, null, null, 'test')")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute("update transport.relay set position = 99")
