@@ -15,7 +15,6 @@ from commands.intake import Clock, Intake
 from commands.log_reading import LogReader
 from commands.states import States
 from commands.watching import Watch
-from event_store.appending.writer import Writer
 from runtime import database, problem_pages, problems, telemetry
 from runtime.edge import Edge
 from runtime.settings import Settings, SettingsError
@@ -76,26 +75,29 @@ def _lifespan(
         readers = database.pool(
             url, role="counterfoil_reader", name="command-api reader", size=settings.database_pool_size
         )
-        async with readers, Writer.open(url, name="command-api writer") as writer:
+        async with readers:
             reader = LogReader(readers)
             states = States(reader)
             watch = Watch(reader, standing=await reader.standing(), on_new_epoch=states.drop_all)
-            execution = Execution(writer, reader=reader, states=states, watch=watch)
-            _observe(registry, writer, states)
-            app.state.intake = Intake(execution, clock=clock, registry=registry)
-            app.state.watch = watch
-            watching = asyncio.create_task(watch.run(), name="command-api: watch")
-            try:
-                yield
-            finally:
-                app.state.readiness.drain()
-                watching.cancel()
+            writing = Execution.open(
+                url, name="command-api writer", reader=reader, states=states, watch=watch
+            )
+            async with writing as execution:
+                _observe(registry, execution, states)
+                app.state.intake = Intake(execution, clock=clock, registry=registry)
+                app.state.watch = watch
+                watching = asyncio.create_task(watch.run(), name="command-api: watch")
+                try:
+                    yield
+                finally:
+                    app.state.readiness.drain()
+                    watching.cancel()
 
     return lifespan
 
 
-def _observe(registry: CollectorRegistry, writer: Writer, states: States) -> None:
+def _observe(registry: CollectorRegistry, execution: Execution, states: States) -> None:
     waiting = Gauge("counterfoil_append_queue", "Requests that wait for the log.", registry=registry)
-    waiting.set_function(lambda: writer.waiting)
+    waiting.set_function(lambda: execution.waiting)
     kept = Gauge("counterfoil_kept_states", "Folded states kept in this process.", registry=registry)
     kept.set_function(lambda: len(states))

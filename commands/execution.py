@@ -7,8 +7,9 @@ loaded state, and a refusal only after the key was found to have no outcome yet.
 """
 
 import asyncio
+import contextlib
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -176,6 +177,20 @@ class Execution:
         self._states = states
         self._watch = watch
         self._turns = Turns()
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(
+        cls, url: str, *, name: str, reader: LogReader, states: States, watch: Watch
+    ) -> AsyncIterator["Execution"]:
+        """Executes commands on the log at `url` with a writer of its own; at the end what was taken is finished."""
+        async with Writer.open(url, name=name) as writer:
+            yield cls(writer, reader=reader, states=states, watch=watch)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for the log."""
+        return self._writer.waiting
 
     def reserve(self, count: int) -> list[Slot]:
         """Places for `count` commands, to be taken before any work begins for them.
