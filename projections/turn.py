@@ -14,7 +14,7 @@ from event_store.transport import ChannelPartition
 from projections import parking
 from projections.checkpoints import Cursor, Move
 from projections.errors import ProjectionError
-from projections.folding import BatchFold, Fact, Folded, Versioned
+from projections.folding import BatchFold, Fact, Folded, Poison, Versioned
 from projections.storing import BuildId, Table
 from projections.view import GLOBAL, Key, View
 
@@ -42,7 +42,7 @@ class Plan(msgspec.Struct):
     following: "Following"
     moves: list[Move]
     rows: dict[Key, Versioned]
-    parked: dict[ChannelPartition, dict[str, Any]]
+    parked: dict[ChannelPartition, dict[str, Poison]]
     queued: dict[str, int]
     stopped: str | None
     applied: int
@@ -249,7 +249,7 @@ class Batch:
         moves, stopped = self.moves, None
         if folded.halted is not None:
             moves, stopped = self._moves_before(folded), folded.halted.reason
-        parked: dict[ChannelPartition, dict[str, Any]] = {}
+        parked: dict[ChannelPartition, dict[str, Poison]] = {}
         poisons = {**folded.parked}
         if folded.halted is not None:
             poisons[folded.halted.fact.partition_key] = folded.halted

@@ -1,0 +1,166 @@
+"""Taking builds over: what stands in the tables becomes what a worker feeds; old generations are read to their end."""
+
+import threading
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Final, cast
+
+import structlog
+
+from event_store import generations, reading
+from event_store.transport import ChannelPartition, Generation
+from projections import builds, catching_up, checkpoints, parking, skips
+from projections.builds import Build
+from projections.checkpoints import Cursor
+from projections.folding import Decoder
+from projections.performing import Performer
+from projections.storing import BuildId, Connection, Table
+from projections.turn import Following, turn
+from projections.view import View
+
+_ENTER_LOCK: Final = "select pg_advisory_lock(hashtextextended('counterfoil.views.generation', 0))"
+_ENTER_UNLOCK: Final = "select pg_advisory_unlock(hashtextextended('counterfoil.views.generation', 0))"
+_LEAVES: Final = "select position, leaf from log.event where position = any(%(positions)s)"
+
+log = structlog.get_logger()
+
+
+def fed_builds(conn: Connection, views: Sequence[View[Any]]) -> dict[BuildId, Build]:
+    """The builds that workers of these views feed: declared in this shape, and past their rebuild."""
+    declared = {(view.name, view.shape) for view in views}
+    return {
+        each.id: each
+        for each in builds.listed(conn)
+        if each.state == "following" and (each.id.view, each.id.shape) in declared
+    }
+
+
+def followings(
+    conn: Connection,
+    views: Sequence[View[Any]],
+    *,
+    generation: int,
+    sources: Collection[ChannelPartition] | None,
+) -> list[Following]:
+    """Every build to feed in these partitions (None: in all), as it stands; contradicted ones are stopped."""
+    fed = fed_builds(conn, views)
+    cursors = checkpoints.read(conn, list(fed), generation=generation)
+    by_name = {(view.name, view.shape): view for view in views}
+    adopted = []
+    for build, stands in fed.items():
+        view = by_name[build.view, build.shape]
+        ours = {s: cursor for s, cursor in cursors[build].items() if sources is None or s in sources}
+        parked = {key: each.queued for key, each in parking.of_build(conn, build).items()}
+        following = Following(
+            Table(view, build),
+            cursors=ours,
+            parked=parked,
+            skips=skips.read(conn, view),
+            stopped=stands.stopped,
+        )
+        adopted.append(following)
+    _stop_contradicted(conn, adopted)
+    return adopted
+
+
+def starts(adopted: Iterable[Following]) -> dict[ChannelPartition, Cursor]:
+    """From where each partition is to be followed: where the build that came furthest stands."""
+    furthest: dict[ChannelPartition, Cursor] = {}
+    for following in adopted:
+        if following.stopped is not None:
+            continue
+        for source, cursor in following.cursors.items():
+            if source not in furthest or cursor.position > furthest[source].position:
+                furthest[source] = cursor
+    return furthest
+
+
+def enter_generation(
+    conn: Connection, views: Sequence[View[Any]], *, generation: Generation, stop: threading.Event
+) -> None:
+    """Give every build its checkpoints of a generation, once its old partitions are read to their end.
+
+    The rest of an old generation comes from the log; then one transaction makes all rows of the new one, at its
+    start - 1. Workers that come at the same time wait for each other here.
+
+    Raises:
+        UnknownEventVersion: an event is newer than this program.
+    """
+    conn.execute(_ENTER_LOCK)
+    try:
+        for build in fed_builds(conn, views):
+            known = checkpoints.generations(conn, build)
+            if known and known[-1] < generation.generation:
+                view = next(v for v in views if (v.name, v.shape) == (build.view, build.shape))
+                _enter(conn, view, build, old=known[-1], generation=generation, stop=stop)
+    finally:
+        conn.execute(_ENTER_UNLOCK)
+
+
+def _enter(
+    conn: Connection,
+    view: View[Any],
+    build: BuildId,
+    *,
+    old: int,
+    generation: Generation,
+    stop: threading.Event,
+) -> None:
+    end = generations.generation_numbered(conn, generation=old + 1).start_position - 1
+    (following,) = [
+        each for each in followings(conn, [view], generation=old, sources=None) if each.build == build
+    ]
+    _finish(conn, following, old=old, end=end, stop=stop)
+    if following.stopped is not None or stop.is_set():
+        return
+    if old + 1 < generation.generation:
+        middle = generations.generation_numbered(conn, generation=old + 1)
+        _create(conn, view, build, generation=middle)
+        _enter(conn, view, build, old=old + 1, generation=generation, stop=stop)
+        return
+    _create(conn, view, build, generation=generation)
+    log.info("view_entered_generation", build=str(build), generation=generation.generation)
+
+
+def _finish(conn: Connection, following: Following, *, old: int, end: int, stop: threading.Event) -> None:
+    """Read what is left of an old generation from the log."""
+    partitions = generations.generation_numbered(conn, generation=old).partitions
+    decoder = Decoder([following.view])
+    performer = Performer(conn, generation=old)
+    ends = dict.fromkeys(following.cursors, end)
+    while (behind := catching_up.targets_behind([following], ends)) and not stop.is_set():
+        feed, _ = catching_up.page(conn, behind, ends, partitions=partitions, decoder=decoder)
+        performer.run(turn([following], feed))
+
+
+def _create(conn: Connection, view: View[Any], build: BuildId, *, generation: Generation) -> None:
+    position = generation.start_position - 1
+    with conn.transaction():
+        checkpoints.create(
+            conn,
+            build,
+            generation=generation.generation,
+            sources=builds.sources_of(view, generation),
+            position=position,
+            leaf=reading.leaf_at(conn, position) if position else None,
+        )
+
+
+def _stop_contradicted(conn: Connection, adopted: Sequence[Following]) -> None:
+    """A build that folded what the log no longer holds is not fed any more: it must be rebuilt, never patched."""
+    cursors = [cursor for each in adopted for cursor in each.cursors.values() if cursor.leaf is not None]
+    positions = list({cursor.position for cursor in cursors})
+    rows = conn.execute(_LEAVES, {"positions": positions}, binary=True).fetchall()
+    found = dict(cast("list[tuple[int, bytes]]", rows))
+    for following in adopted:
+        wrong = [
+            cursor.position
+            for cursor in following.cursors.values()
+            if cursor.leaf is not None and found.get(cursor.position) != cursor.leaf
+        ]
+        if wrong and following.stopped is None:
+            reason = (
+                f"the log does not hold the event at position {max(wrong)} that was folded: rebuild the view"
+            )
+            following.stopped = reason
+            builds.set_stopped(conn, following.build, reason)
+            log.error("view_contradicted", build=str(following.build), position=max(wrong))

@@ -1,0 +1,125 @@
+"""Reading the log, not the transport, for builds that stand behind: after a rebuild, a stop, or an old generation.
+
+One page of the log serves every build and partition that is behind, so a dozen partitions cost one read.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from event_store import reading
+from event_store.envelope import RecordedEvent
+from event_store.partitioning import partition_of
+from event_store.transport import EVENTS, ORDERED, ChannelPartition, Record
+from projections.folding import Decoder, Fact
+from projections.storing import Connection
+from projections.turn import Feed, Following, Reach
+
+EVENTS_PER_PAGE: Final = 5_000
+"""Log events that one page holds at most."""
+
+
+def from_records(records: Mapping[ChannelPartition, Sequence[Record]], *, decoder: Decoder) -> Feed:
+    """What the transport brought, as a feed: per partition, linked records from where it stood.
+
+    Raises:
+        UnknownEventVersion: a record's event is newer than this program.
+    """
+    return {
+        source: Reach(
+            after=some[0].prev,
+            position=some[-1].position,
+            leaf=some[-1].leaf,
+            facts=[
+                Fact(
+                    record.position,
+                    record.key,
+                    record.stream,
+                    record.version,
+                    record.type,
+                    record.leaf,
+                    decoder.decode(record.type, record.payload, position=record.position),
+                )
+                for record in some
+                if decoder.wants(record.type)
+            ],
+        )
+        for source, some in records.items()
+    }
+
+
+def targets_behind(
+    followings: Iterable[Following], ends: Mapping[ChannelPartition, int]
+) -> dict[ChannelPartition, int]:
+    """Partitions in which some build that is fed stands before its end, with the lowest position of any."""
+    behind: dict[ChannelPartition, int] = {}
+    for following in followings:
+        if following.stopped is not None:
+            continue
+        for source, cursor in following.cursors.items():
+            if cursor.position < ends.get(source, 0):
+                behind[source] = min(cursor.position, behind.get(source, cursor.position))
+    return behind
+
+
+def page(
+    conn: Connection,
+    behind: Mapping[ChannelPartition, int],
+    ends: Mapping[ChannelPartition, int],
+    *,
+    partitions: int,
+    decoder: Decoder,
+) -> tuple[Feed, int]:
+    """The next page of the log for partitions that stand behind, and how many events were read.
+
+    Args:
+        conn: in autocommit mode.
+        behind: where each stands, from `targets_behind`.
+        ends: up to where each is to be read: positions that the log holds.
+        partitions: how many the generation has.
+        decoder: of all views.
+
+    Raises:
+        UnknownEventVersion: an event is newer than this program.
+    """
+    after = min(behind.values())
+    upto = max(ends[source] for source in behind)
+    events = reading.read_after(conn, after, upto=upto, limit=EVENTS_PER_PAGE)
+    reached = events[-1].position if len(events) == EVENTS_PER_PAGE else upto
+    leaves = {event.position: event.leaf for event in events}
+    facts = _by_source(events, behind, partitions=partitions, decoder=decoder)
+    feed: dict[ChannelPartition, Reach] = {}
+    for source in behind:
+        end = min(reached, ends[source])
+        if end in leaves:
+            here = [fact for fact in facts[source] if fact.position <= end]
+            feed[source] = Reach(after=after, position=end, leaf=leaves[end], facts=here)
+    return feed, len(events)
+
+
+def decoded(event: RecordedEvent, *, decoder: Decoder) -> Fact:
+    """A recorded event as a fact."""
+    payload = decoder.decode(event.type, event.payload, position=event.position)
+    return Fact(event.position, event.key, event.stream, event.version, event.type, event.leaf, payload)
+
+
+def _by_source(
+    events: Iterable[RecordedEvent],
+    wanted: Iterable[ChannelPartition],
+    *,
+    partitions: int,
+    decoder: Decoder,
+) -> dict[ChannelPartition, list[Fact]]:
+    facts: dict[ChannelPartition, list[Fact]] = {source: [] for source in wanted}
+    ordered = facts.get((ORDERED, 0))
+    for event in events:
+        if not decoder.wants(event.type):
+            continue
+        here = facts.get((EVENTS, partition_of(event.key, partitions)))
+        if here is None and ordered is None:
+            continue
+        fact = decoded(event, decoder=decoder)
+        if here is not None:
+            here.append(fact)
+        if ordered is not None:
+            ordered.append(fact)
+    return facts

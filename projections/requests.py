@@ -1,0 +1,148 @@
+"""Executing what operators asked for parked keys, between two batches, by the worker that feeds the partition."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import structlog
+
+from event_store import reading
+from event_store.partitioning import partition_of
+from event_store.transport import EVENTS, ORDERED, ChannelPartition, Generation
+from projections import catching_up, parking, skips
+from projections.checkpoints import Move
+from projections.folding import Decoder, Fact
+from projections.mirroring import Mirror
+from projections.parking import Request
+from projections.performing import Performer
+from projections.storing import Connection
+from projections.turn import Batch, Following, Plan, Turn, commit
+from projections.view import GLOBAL
+
+REQUESTS_PER_LOOK: Final = 20
+"""Requests executed between two batches."""
+
+log = structlog.get_logger()
+
+
+class Requests:
+    """Requests of operators, for the partitions of one worker."""
+
+    def __init__(
+        self, conn: Connection, *, generation: Generation, decoder: Decoder, mirror: Mirror | None
+    ) -> None:
+        self._conn = conn
+        self._generation = generation
+        self._decoder = decoder
+        self._mirror = mirror
+
+    def execute(self, followings: Sequence[Following], performer: Performer) -> Iterator[list[Plan]]:
+        """Execute what is pending and ours, each in a transaction of its own; what was committed.
+
+        Raises:
+            CheckpointConflict: another worker was here; the request stays pending.
+        """
+        for request in parking.pending(self._conn, limit=REQUESTS_PER_LOOK):
+            concerned = [each for each in followings if self._concerns(request, each)]
+            if not concerned:
+                self._close_if_idle(request)
+                continue
+            if request.kind == "skip" and not self._learn_skip(request, concerned):
+                outcome = f"refused: no skip of position {request.position} is in the log"
+                parking.close(self._conn, request.request, outcome=outcome)
+                continue
+            outcomes = []
+            for following in concerned:
+                if not self._withdrawn(following, request):
+                    break
+                plans = performer.run(self._go_on(following, request))
+                yield plans
+                outcomes.append(_outcome(following, request, plans))
+            else:
+                parking.close(self._conn, request.request, outcome="; ".join(outcomes))
+                log.info("parked_key_request", kind=request.kind, view=request.view, outcomes=outcomes)
+
+    def _concerns(self, request: Request, following: Following) -> bool:
+        return (
+            (following.view.name, following.view.shape) == (request.view, request.shape)
+            and request.partition_key in following.parked
+            and self._source(following, request) in following.cursors
+        )
+
+    def _source(self, following: Following, request: Request) -> ChannelPartition:
+        """Where the key is carried now, which may be another partition than when it was parked."""
+        if following.view.kind is GLOBAL:
+            return ORDERED, 0
+        return EVENTS, partition_of(request.partition_key, self._generation.partitions)
+
+    def _close_if_idle(self, request: Request) -> None:
+        """Nobody feeds a key that is parked nowhere: say so instead of waiting for ever."""
+        parked = parking.list_parked(self._conn)
+        if not any(
+            each.build.view == request.view and each.partition_key == request.partition_key for each in parked
+        ):
+            parking.close(self._conn, request.request, outcome="nothing to do: the key is not parked")
+
+    def _learn_skip(self, request: Request, concerned: Sequence[Following]) -> bool:
+        for following in concerned:
+            following.skips = skips.read(self._conn, following.view)
+        return all(request.position in following.skips for following in concerned)
+
+    def _withdrawn(self, following: Following, request: Request) -> bool:
+        """Rows will change at positions the documents have passed: their checkpoint goes back first."""
+        if self._mirror is None or following.view.document is None:
+            return True
+        return self._mirror.withdraw(following, self._source(following, request))
+
+    def _go_on(self, following: Following, request: Request) -> Turn:
+        source = self._source(following, request)
+        cursor = following.cursors[source]
+        stay = Move(following.build, source, cursor, cursor.position, cursor.leaf)
+        if following.view.kind is GLOBAL:
+            return (yield from _resume(following, stay, request))
+        facts = self._waiting(following, request, upto=cursor.position)
+        batch = Batch(following, moves=[stay], facts={source: facts}, unparking=request.partition_key)
+        plan = yield from batch.plan()
+        return (yield from commit([batch], [plan]))
+
+    def _waiting(self, following: Following, request: Request, *, upto: int) -> list[Fact]:
+        """The event at which the key stands, and those that wait behind it, from the log."""
+        parked = parking.of_build(self._conn, following.build)[request.partition_key]
+        facts: list[Fact] = []
+        after = parked.position - 1
+        while page := reading.read_key(self._conn, request.partition_key, after=after, upto=upto):
+            facts += [
+                catching_up.decoded(event, decoder=self._decoder)
+                for event in page
+                if self._decoder.wants(event.type)
+            ]
+            after = page[-1].position
+        return facts
+
+
+def _resume(following: Following, stay: Move, request: Request) -> Turn:
+    """A global view goes on where it halted: what waits comes from the log with the next pages."""
+    plan = Plan(
+        following=following,
+        moves=[stay],
+        rows={},
+        parked={},
+        queued={},
+        stopped=None,
+        applied=0,
+        unparked=request.partition_key,
+    )
+    return (yield from commit([], [plan]))
+
+
+def _outcome(following: Following, request: Request, plans: Sequence[Plan]) -> str:
+    applied = sum(plan.applied for plan in plans)
+    again = [
+        poison.reason
+        for plan in plans
+        for poisons in plan.parked.values()
+        for key, poison in poisons.items()
+        if key == request.partition_key
+    ]
+    if again:
+        return f"{following.build}: parked again after {applied} events: {again[0]}"
+    return f"{following.build}: went on with {applied} events"

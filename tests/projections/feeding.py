@@ -1,0 +1,273 @@
+"""What tests of projections share: a log with a shop's history, a carrier that misbehaves on demand, and workers."""
+
+import contextlib
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from domain.event import Event
+from event_store import codec, generations, partition_log, reading
+from event_store.appending import wire
+from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent, RecordedEvent
+from event_store.following import Follower, FollowerMetrics
+from event_store.partition_log import PartitionLog
+from event_store.partitioning import PARTITIONS, partition_of
+from event_store.transport import EVENTS, ORDERED, Batch, ChannelPartition, Generation, Record
+from projections import builds
+from projections.folding import Versioned
+from projections.metrics import ProjectionMetrics
+from projections.mirroring import Mirror
+from projections.performing import SESSION
+from projections.storing import BuildId, Connection, Table
+from projections.view import GLOBAL, Key, View
+from projections.worker import Worker
+from runtime import database
+from runtime.documents import Documents
+from tests.histories import Shop
+
+APPENDED_PER_CALL = 256
+ROUNDS_MAX = 500
+EVERYTHING = 2**62
+
+Mischief = Callable[[list[Record]], list[Record]]
+
+
+def history(seed: int, *, steps: int = 150) -> list[tuple[str, Event]]:
+    """What a small shop did, by seed: (stream, event) in order."""
+    shop = Shop(seed)
+    shop.open()
+    for _ in range(steps):
+        shop.trade()
+    return [(recorded.stream, recorded.event) for recorded in shop.log]
+
+
+def append(url: str, events: Iterable[tuple[str, Event]], *, epoch: int = 1) -> int:
+    """Append events one request each; the log's last position."""
+    requests = []
+    for stream, event in events:
+        name, payload = codec.encode(event)
+        requests.append(
+            AppendRequest(
+                key=secrets.token_bytes(16),
+                fingerprint=bytes(32),
+                events=(NewEvent(stream, name, payload, b"{}"),),
+                expectations=(Expectation(stream, ANY),),
+            )
+        )
+    return append_requests(url, requests, epoch=epoch)
+
+
+def append_requests(url: str, requests: Sequence[AppendRequest], *, epoch: int = 1) -> int:
+    """Append ready requests; the log's last position."""
+    with database.connect(url, role="counterfoil_writer", name="test") as conn:
+        wire.register(conn)
+        for first in range(0, len(requests), APPENDED_PER_CALL):
+            batch = requests[first : first + APPENDED_PER_CALL]
+            conn.cursor(binary=True).execute(wire.CALL, wire.arguments(batch, epoch=epoch)).fetchall()
+        return reading.head(conn).position
+
+
+def settle(url: str, views: Sequence[View[Any]]) -> None:
+    """Do what the relay does at its first start: say which types the ordered channel carries."""
+    types = {name for view in views if view.kind is GLOBAL for name in view.event_types}
+    with database.connect(url, role="counterfoil_owner", name="test") as conn:
+        generations.settle(conn, carrier="local", ordered_types=sorted(types), partitions=PARTITIONS)
+
+
+def publish(url: str) -> None:
+    """Say what a relay would that has published all of the log."""
+    with database.connect(url, role="counterfoil_relay", name="test") as conn:
+        generation = generations.current_generation(conn)
+        last: dict[ChannelPartition, int] = {}
+        for event in reading.copy_log(conn):
+            for source in sources_of(event, generation):
+                last[source] = event.position
+        for (channel, partition), position in last.items():
+            conn.execute(
+                "update transport.relay_partition set position = %s"
+                " where generation = %s and channel = %s and partition = %s",
+                [position, generation.generation, channel, partition],
+            )
+        conn.execute(
+            "update transport.relay set position = %s where generation = %s",
+            [max(last.values(), default=0), generation.generation],
+        )
+
+
+def sources_of(event: RecordedEvent, generation: Generation) -> list[ChannelPartition]:
+    sources: list[ChannelPartition] = [(EVENTS, partition_of(event.key, generation.partitions))]
+    if event.type in generation.ordered_types:
+        sources.append((ORDERED, 0))
+    return sources
+
+
+def fold_plainly(view: View[Any], recorded: Iterable[Any]) -> dict[Key, Versioned]:
+    """The rows of a view by its folds alone: no batches, no storage, ten lines."""
+    rows: dict[Key, Versioned] = {}
+    for each in recorded:
+        if each.type not in view.event_types:
+            continue
+        event = codec.decode(each.type, each.payload)
+        fold = view.folds[type(event)]
+        for key, part in fold.spread(event):
+            before = rows.get(key)
+            rows[key] = Versioned(fold.apply(before and before.row, event, part), each.position)
+    return {key: row for key, row in rows.items() if row.row is not None}
+
+
+def stored(conn: Connection, view: View[Any], *, build: int = 1) -> dict[Key, Versioned]:
+    """The rows of a build, without tombstones."""
+    table = Table(view, BuildId(view.name, view.shape, build))
+    return {key: row for page in table.pages(conn) for key, row in page if row.row is not None}
+
+
+class Carrier:
+    """A subscription that carries the log, as well or as badly as a test wants."""
+
+    def __init__(self, url: str, mischief: Mischief = list) -> None:
+        """`mischief` may drop, repeat or reorder the records of one partition in one poll."""
+        self.mischief = mischief
+        self.committed: dict[ChannelPartition, int] = {}
+        self._conn = database.connect(url, role="counterfoil_projector", name="test carrier")
+        self._generation = generations.current_generation(self._conn)
+        self._assigning: set[ChannelPartition] = set()
+        self._revoking: set[ChannelPartition] = set()
+        self._ends: dict[ChannelPartition, int] = {}
+        self._carried: dict[ChannelPartition, int] = {}
+
+    def assign(self, sources: Iterable[ChannelPartition]) -> None:
+        self._assigning |= set(sources)
+
+    def revoke(self, sources: Iterable[ChannelPartition]) -> None:
+        self._revoking |= set(sources)
+
+    def poll(self, timeout_s: float, *, max_records: int = 5_000) -> Batch:  # noqa: ARG002
+        assigned, self._assigning = self._assigning, set()
+        revoked, self._revoking = self._revoking, set()
+        for source in revoked:
+            self._ends.pop(source, None)
+        records: dict[ChannelPartition, list[Record]] = {}
+        if not assigned and not revoked:
+            records = self._read(max_records)
+        return Batch(records=records, assigned=assigned, revoked=revoked)
+
+    def start_at(self, source: ChannelPartition, *, position: int) -> None:
+        self._ends[source] = position
+        self._carried[source] = position
+
+    def commit(self, source: ChannelPartition, *, position: int) -> None:
+        self.committed[source] = position
+
+    def close(self) -> None:
+        self._conn.close()
+
+    def _read(self, max_records: int) -> dict[ChannelPartition, list[Record]]:
+        if not self._ends:
+            return {}
+        brought: dict[ChannelPartition, list[Record]] = {}
+        events = reading.read_after(self._conn, min(self._ends.values()), limit=max_records)
+        for event in events:
+            for source in sources_of(event, self._generation):
+                if event.position > self._ends.get(source, EVERYTHING):
+                    record = partition_log.as_record(
+                        event, source=source, prev=self._carried[source], epoch=1
+                    )
+                    brought.setdefault(source, []).append(record)
+                    self._carried[source] = event.position
+        for source in self._ends:
+            self._ends[source] = max(self._ends[source], events[-1].position if events else 0)
+        carried = {source: self.mischief(records) for source, records in brought.items()}
+        return {source: records for source, records in carried.items() if records}
+
+
+class Feeder:
+    """One worker over one carrier, driven by hand."""
+
+    def __init__(
+        self,
+        url: str,
+        views: Sequence[View[Any]],
+        *,
+        documents: Documents | None = None,
+        mischief: Mischief = list,
+        sources: Iterable[ChannelPartition] | None = None,
+    ) -> None:
+        self.url = url
+        self.now = 0.0
+        self.views = views
+        self.registry = CollectorRegistry()
+        self.conn = database.connect(url, role="counterfoil_projector", name="test worker", settings=SESSION)
+        generation = generations.current_generation(self.conn)
+        builds.ensure_builds(self.conn, views)
+        self.carrier = Carrier(url, mischief)
+        self.carrier.assign(generation.sources([EVENTS, ORDERED]) if sources is None else sources)
+        metrics = ProjectionMetrics(self.registry)
+        self.mirror = None if documents is None else Mirror(documents, metrics=metrics, clock=self.clock)
+        self.follower = Follower(
+            self.carrier,
+            log=PartitionLog(self.conn, generation=generation),
+            metrics=FollowerMetrics(self.registry),
+            clock=self.clock,
+        )
+        self.worker = Worker(
+            self.conn,
+            generation=generation,
+            follower=self.follower,
+            views=views,
+            metrics=metrics,
+            mirror=self.mirror,
+            clock=self.clock,
+        )
+
+    def clock(self) -> float:
+        """Seconds that pass only between rounds."""
+        return self.now
+
+    def round(self, *, seconds: float = 1.0) -> None:
+        self.now += seconds
+        self.worker.round(0.0)
+
+    def catch_up(self) -> None:
+        """Rounds until four in a row, longer than any patience, bring nothing and nobody stands behind."""
+        quiet = 0
+        for _ in range(ROUNDS_MAX):
+            before = self.positions()
+            self.round()
+            quiet = quiet + 1 if self.positions() == before and not self.worker._busy else 0
+            if quiet == 4 and before:
+                return
+        raise AssertionError(f"not caught up after {ROUNDS_MAX} rounds: {self.positions()}")
+
+    def positions(self) -> dict[Any, int]:
+        return {
+            (each.build, source): cursor.position
+            for each in self.worker.followings
+            for source, cursor in each.cursors.items()
+        }
+
+    def count(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, labels or None) or 0.0
+
+    def close(self) -> None:
+        self.follower.close()
+        self.conn.close()
+
+
+@contextlib.contextmanager
+def feeding(url: str, views: Sequence[View[Any]], **options: Any) -> Iterator[Feeder]:
+    """A worker for the length of a block."""
+    feeder = Feeder(url, views, **options)
+    try:
+        yield feeder
+    finally:
+        feeder.close()
+
+
+def assert_views_hold_the_log(url: str, views: Sequence[View[Any]], *, build: int = 1) -> None:
+    """Every row of every view is what its folds alone make of the log."""
+    with database.connect(url, role="counterfoil_projector", name="test") as conn:
+        recorded = list(reading.copy_log(conn))
+        for view in views:
+            assert fold_plainly(view, recorded) == stored(conn, view, build=build), view.name
