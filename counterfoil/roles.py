@@ -77,9 +77,35 @@ def relay(settings: Settings) -> None:
         )
 
 
+def projections(settings: Settings) -> None:
+    """Keep the views until SIGTERM; more processes share the partitions."""
+    from projections.worker import ProjectionHealth, run_projections
+    from runtime.documents import RedisDocuments
+
+    telemetry.configure_logging(settings.log_level, process="projections")
+    health = ProjectionHealth()
+    registry = telemetry.new_registry()
+    redis_url = addresses.resolve(settings).redis_url
+    with (
+        _stop_on_signals() as stop,
+        telemetry.serve_health(
+            settings.projections_health_port, registry, lambda: health.ready, host=settings.health_host
+        ),
+    ):
+        run_projections(
+            addresses.database_url(settings),
+            transport=_transport(settings, role="counterfoil_projector", registry=registry),
+            stop=stop,
+            registry=registry,
+            health=health,
+            documents=None if redis_url is None else RedisDocuments(redis_url),
+        )
+
+
 def policies(settings: Settings) -> None:
     """Run the process managers until SIGTERM."""
-    from commands.policies.worker import PolicyHealth, run_policies
+    from commands.policies.measures import PolicyHealth
+    from commands.policies.worker import run_policies
 
     telemetry.configure_logging(settings.log_level, process="policies")
     health = PolicyHealth()

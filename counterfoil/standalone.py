@@ -7,7 +7,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from types import FrameType
@@ -17,7 +17,7 @@ import structlog
 
 from counterfoil import migrating, progress, runfile, supervisor
 from counterfoil.runfile import Addresses, Running
-from counterfoil.servers import child
+from counterfoil.servers import child, chosen
 from counterfoil.servers.external import ExternalServer
 from counterfoil.servers.version import ServerVersion
 from counterfoil.supervisor import Role, ServerKeeper
@@ -140,11 +140,15 @@ class _Shop:
 
     def start_servers(self) -> None:
         """Take servers from the environment, or start them below home; all at once, since Kafka takes seconds."""
-        wanted = {"postgres": _start_postgres, "redis": _start_redis}
+        settings, home = self._settings, self._settings.home
+        wanted: dict[str, Callable[[], Any]] = {
+            "postgres": lambda: chosen.postgres_for(settings, directory=home / "postgres"),
+            "redis": lambda: chosen.redis_for(settings, directory=home / "redis"),
+        }
         if self._mode == "distributed":
-            wanted["kafka"] = _start_kafka
+            wanted["kafka"] = lambda: chosen.kafka_for(settings, directory=home / "kafka", progress=_tell_jar)
         with ThreadPoolExecutor(len(wanted)) as pool:
-            starting = {name: pool.submit(start, self._settings) for name, start in wanted.items()}
+            starting = {name: pool.submit(start) for name, start in wanted.items()}
         for name, future in starting.items():
             if future.exception() is None:
                 self._servers[name] = future.result()
@@ -288,30 +292,5 @@ def _free_port_besides(taken: dict[str, int]) -> int:
     return next(port for port in iter(child.free_port, None) if port not in taken.values())
 
 
-def _start_postgres(settings: Settings) -> Any:
-    from counterfoil.servers import external, postgres
-
-    if settings.database_url is not None:
-        return external.postgres_at(settings.database_url.get_secret_value())
-    return postgres.start_postgres(settings.home / "postgres", programs_folder=settings.postgres_bin)
-
-
-def _start_redis(settings: Settings) -> Any:
-    from counterfoil.servers import external, redis
-
-    if settings.redis_url is not None:
-        return external.redis_at(settings.redis_url.get_secret_value())
-    return redis.start_redis(settings.home / "redis", program=settings.redis_server)
-
-
-def _start_kafka(settings: Settings) -> Any:
-    from counterfoil.servers import external, kafka
-
-    if settings.kafka_bootstrap is not None:
-        return external.kafka_at(settings.kafka_bootstrap)
-    return kafka.start_kafka(
-        settings.home / "kafka",
-        cache=settings.cache,
-        java=settings.java,
-        repository=settings.maven_repository,
-    )
+def _tell_jar(done: int, total: int) -> None:
+    progress.say(f"fetched {done} of {total} jars of Kafka")
