@@ -20,16 +20,13 @@ from projections.folding import Versioned
 from projections.metrics import ProjectionMetrics
 from projections.storing import Connection
 from projections.turn import Following, Plan
-from projections.view import Key, Row
+from projections.view import ID_SEPARATOR, Key, Row
 from runtime import documents as documents_
 from runtime.breaker import Breaker
 from runtime.documents import Document, Documents, DocumentsUnavailable, MirrorPoint
 
 ROWS_PER_STEP: Final = 1_000
 """Rows that one step of writing again looks at, so that batches do not wait long."""
-
-KEY_SEPARATOR: Final = "~"
-"""Joins the parts of a composite key in a document's key."""
 
 _NOTHING: Final = MirrorPoint(0, None)
 
@@ -45,7 +42,7 @@ def body_of(row: Row) -> bytes:
 
 def id_of(key: Key) -> str:
     """The key of a row as one text."""
-    return KEY_SEPARATOR.join(map(str, key))
+    return ID_SEPARATOR.join(map(str, key))
 
 
 class Mirror:

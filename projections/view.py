@@ -38,6 +38,10 @@ VIEW_NAME_LENGTH_MAX: Final = 40
 """Characters; with shape and build the table's name stays within Postgres' 63 bytes."""
 
 
+ID_SEPARATOR: Final = "~"
+"""Joins the parts of a composite key where it must be one text."""
+
+
 class Row(msgspec.Struct, frozen=True):
     """The shape of one row of a view. Its fields become columns, so they have plain types (see `columns`)."""
 
@@ -97,7 +101,9 @@ class View(Generic[R]):
     """One read model: what it is called, the shape of its rows, and how events become rows.
 
     `shape` is the version of row type and folds: raise it when either changes. `document` names the resource
-    under which rows are also kept as JSON documents (`<service>:<resource>`), None for SQL only.
+    under which rows are also kept as JSON documents (`<service>:<resource>`), None for SQL only. `category` is
+    the stream category that a keyed view's rows belong to when the row's key is the stream's id, so that the
+    history of one row can be found by its key.
     """
 
     def __init__(
@@ -109,6 +115,7 @@ class View(Generic[R]):
         shape: int,
         kind: Kind = KEYED,
         document: str | None = None,
+        category: str | None = None,
     ) -> None:
         """Check the declaration.
 
@@ -121,6 +128,7 @@ class View(Generic[R]):
         self.shape = shape
         self.kind = kind
         self.document = document
+        self.category = category
         self.key = tuple(key)
         self.columns = columns.of_row(row, view=name)
         self.key_columns = _key_columns(self.key, self.columns, view=name)
@@ -144,6 +152,16 @@ class View(Generic[R]):
     def key_of(self, row: Row) -> Key:
         """The key of a row."""
         return (self._only_key(row),) if self._only_key else self._keys(row)
+
+    def partition_key_of(self, key: Key) -> str:
+        """The partition key that the row of a key belongs to.
+
+        Raises:
+            DeclarationError: the view does not say: its rows gather many, or its keys are no ids of streams.
+        """
+        if self.category is None:
+            raise DeclarationError(f"view {self.name} declares no category: its rows belong to no one stream")
+        return f"{self.category}-{ID_SEPARATOR.join(map(str, key))}"
 
     def on(self, event: type[E], *, keys: Callable[[E], Iterable[Key]] | None = None) -> Attach[R, E]:
         """Attach a fold for an event.

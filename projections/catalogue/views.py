@@ -20,5 +20,11 @@ class ProductPage(Row, frozen=True):
 
 
 product_page = View(
-    name="product_page", row=ProductPage, key=("sku",), shape=1, kind=KEYED, document="catalogue:product"
+    name="product_page",
+    row=ProductPage,
+    key=("sku",),
+    shape=1,
+    kind=KEYED,
+    document="catalogue:product",
+    category="product",
 )

@@ -23,5 +23,11 @@ class StockLevel(Row, frozen=True):
 
 
 stock_level = View(
-    name="stock_level", row=StockLevel, key=("sku",), shape=1, kind=KEYED, document="inventory:stock"
+    name="stock_level",
+    row=StockLevel,
+    key=("sku",),
+    shape=1,
+    kind=KEYED,
+    document="inventory:stock",
+    category="stock",
 )

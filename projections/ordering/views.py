@@ -89,9 +89,17 @@ class SalesDay(Row, frozen=True, kw_only=True):
 
 
 order_details = View(
-    name="order_details", row=OrderDetails, key=("order_id",), shape=1, kind=KEYED, document="ordering:order"
+    name="order_details",
+    row=OrderDetails,
+    key=("order_id",),
+    shape=1,
+    kind=KEYED,
+    document="ordering:order",
+    category="order",
 )
-order_summary = View(name="order_summary", row=OrderSummary, key=("order_id",), shape=1, kind=KEYED)
+order_summary = View(
+    name="order_summary", row=OrderSummary, key=("order_id",), shape=1, kind=KEYED, category="order"
+)
 customer_totals = View(
     name="customer_totals", row=CustomerTotals, key=("customer_id", "currency"), shape=1, kind=GLOBAL
 )
