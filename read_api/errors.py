@@ -4,6 +4,7 @@ Errors:
     ReadError
     ├── DocumentsUnavailable   the document cache does not answer, or not in time; ask SQL
     ├── ViewUnavailable        the database does not answer, or the view has no live build
+    │   └── BuildGone          the build was dropped between two looks; look again
     └── TooManyReads           more reads are waiting than can be answered soon
 """
 
@@ -18,6 +19,10 @@ class DocumentsUnavailable(ReadError):
 
 class ViewUnavailable(ReadError):
     """The view cannot be read at the moment, from anywhere."""
+
+
+class BuildGone(ViewUnavailable):
+    """A build's table is not there any longer: another build answers now."""
 
 
 class TooManyReads(ReadError):

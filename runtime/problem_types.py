@@ -326,10 +326,19 @@ _OPERATION = (
 
 _READS = (
     ProblemType(
+        "invalid-parameter",
+        400,
+        "A parameter of the address cannot be accepted",
+        "A parameter is unknown, given twice, of another type or out of range. An unknown one is never passed over:"
+        " a misspelt filter would filter nothing.",
+        "Correct each entry of `errors`; `parameter` names it, and the detail says what is accepted.",
+    ),
+    ProblemType(
         "stale-read",
         503,
         "The view has not come that far yet",
-        "The view had not reached the position asked for with Min-Position in the time that Prefer allowed.",
+        "The view had not reached the position asked for with Min-Position in the time that Prefer allowed; or, where"
+        " `parked_at` is given, this key stands still at an event that an operator has to look at.",
         "Ask again after Retry-After, allow more time with Prefer: wait=…, or accept an older answer with"
         " Prefer: handling=lenient.",
     ),

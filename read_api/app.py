@@ -1,0 +1,72 @@
+"""The query API: one application, opened on one set of views."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI, Request, Response
+from prometheus_client import CollectorRegistry
+
+from read_api import audit, catalogue, inventory, ordering, parameters, status_route, totals
+from read_api.documentation import DESCRIPTION
+from read_api.errors import ReadError, TooManyReads
+from read_api.reads import Reads
+from runtime import problem_pages, problems, telemetry
+from runtime.edge import Edge
+from runtime.problems import ProblemError, correlation_id_of, respond
+from runtime.settings import Settings
+from runtime.telemetry import HttpMetrics, Readiness
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application, not yet connected: that happens when the server starts it.
+
+    Its `state.readiness` answers /readyz; whoever stops the server calls `drain()` on it first.
+
+    Raises:
+        SettingsError: there is no database to read from.
+    """
+    reads = Reads(settings)
+    past = audit.Past(reads.url, watch=reads.watch)
+    registry = telemetry.new_registry()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with reads.opened(), past.opened():
+            yield
+
+    app = FastAPI(
+        title="Counterfoil queries",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        openapi_tags=[
+            {"name": name} for name in ("catalogue", "inventory", "ordering", "audit", "operation")
+        ],
+        docs_url=None,  # its page loads scripts from elsewhere, which the security headers forbid
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    app.state.reads = reads
+    app.state.readiness = Readiness(reads.ready)
+    problems.install(app)
+    parameters.install(app)
+    app.add_exception_handler(ReadError, _on_read_error)
+    app.add_middleware(Edge, metrics=HttpMetrics(registry))
+    _add_routes(app, reads=reads, past=past, registry=registry)
+    return app
+
+
+def _add_routes(app: FastAPI, *, reads: Reads, past: audit.Past, registry: CollectorRegistry) -> None:
+    """Hot routes first: the router tries one after the other."""
+    ordering.install(app, reads=reads, past=past)
+    inventory.install(app, reads=reads, past=past)
+    catalogue.install(app, reads=reads, past=past)
+    health = telemetry.health_router(registry, app.state.readiness)
+    for router in (audit.router, totals.router, status_route.router, health):
+        app.router.routes.extend(router.routes)
+    problem_pages.install(app)
+
+
+async def _on_read_error(request: Request, error: Exception) -> Response:
+    slug = "too-busy" if isinstance(error, TooManyReads) else "view-unavailable"
+    return respond(ProblemError(slug, f"{error}."), correlation_id_of(request))

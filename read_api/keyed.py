@@ -1,0 +1,162 @@
+"""GET of one thing by its id: parameters and headers in, bytes of the view out.
+
+These are the hot routes, so they read the request as it came instead of having the framework solve dependencies, and
+hand the view's bytes through. What they accept is described once, for the OpenAPI document, in `documentation`.
+"""
+
+import re
+from typing import Final
+from urllib.parse import parse_qsl
+
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from event_store.partitioning import partition_of
+from read_api import freshness, parameters
+from read_api.audit import Past
+from read_api.freshness import ANYTHING, Wish
+from read_api.reading.keyed import KeyedReader
+from read_api.reading.resource import Found
+from read_api.standing import applied_text
+from read_api.watching import Watch
+from runtime.problems import ProblemError
+
+AS_OF: Final = "as_of"
+
+_is_id = re.compile(parameters.ID_PATTERN[1:-1]).fullmatch
+
+
+class RawResponse(Response):
+    """A response whose headers are written already: assembling them again would cost as much as the read."""
+
+    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """Take the parts over as they are."""
+        self.status_code = status
+        self.body = body
+        self.background = None
+        self.raw_headers = headers
+
+
+class Asked(Struct, frozen=True):
+    """What the headers of a request ask for."""
+
+    wish: Wish
+    if_none_match: bytes | None
+
+
+NOTHING_ASKED: Final = Asked(ANYTHING, None)
+
+
+def asked(headers: list[tuple[bytes, bytes]]) -> Asked:
+    """The headers that matter to a read.
+
+    Raises:
+        ProblemError: `malformed-token`.
+    """
+    min_position: str | None = None
+    preferences: list[str] = []
+    if_none_match: bytes | None = None
+    for name, value in headers:
+        if name == b"min-position":
+            min_position = value.decode("latin-1")
+        elif name == b"prefer":
+            preferences.append(value.decode("latin-1"))
+        elif name == b"if-none-match":
+            if_none_match = value
+    if min_position is None and if_none_match is None:
+        return NOTHING_ASKED
+    return Asked(freshness.wish(min_position, ",".join(preferences)), if_none_match)
+
+
+class KeyedEndpoint:
+    """Answers GET of one resource by its id."""
+
+    def __init__(self, reader: KeyedReader, *, watch: Watch, parameter: str, past: Past | None) -> None:
+        """Serve what `reader` reads for the id in path parameter `parameter`; with `past`, also as it was."""
+        self._reader = reader
+        self._resource = reader.resource
+        self._watch = watch
+        self._parameter = parameter
+        self._past = past
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer one request."""
+        scope = request.scope
+        key: str = scope["path_params"][self._parameter]
+        if not _is_id(key):
+            raise ProblemError("not-found", f"No {self._resource.noun} can have this id.")
+        if scope["query_string"]:
+            as_of = self._as_of(scope["query_string"])
+            if as_of is not None and self._past is not None:
+                return await self._answer_past(key, as_of, self._past)
+        wanted = asked(scope["headers"])
+        if wanted.wish.token is not None:
+            await freshness.admit(wanted.wish, self._watch, views=(self._resource.view.name,))
+        found = await self._reader.read(key, token=wanted.wish.token)
+        return self._answer(key, found, wanted)
+
+    def _as_of(self, query: bytes) -> str | None:
+        known = () if self._past is None else (AS_OF,)
+        given = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+        parameters.refuse_unknown(given, known=known)
+        return dict(given).get(AS_OF)
+
+    async def _answer_past(self, key: str, as_of: str, past: Past) -> Response:
+        seen = await past.row(self._resource, key, as_of=as_of)
+        headers = [(b"applied-position", seen.applied.encode("ascii"))]
+        if seen.body is None:
+            detail = f"There was no {self._resource.noun} {key!r} at position {seen.as_of}."
+            raise ProblemError("not-found", detail, headers=_text(headers), as_of=seen.as_of)
+        return _json(200, seen.body, headers)
+
+    def _answer(self, key: str, found: Found, wanted: Asked) -> Response:
+        look = self._watch.latest
+        parked = self._parked(key, found)
+        applied = applied_text(found.standing, look, parked=parked)
+        wish = wanted.wish
+        freshness.require(wish, (found.standing,), look, parked_at=found.parked_at, applied=applied)
+        headers = [(b"applied-position", applied.encode("ascii"))]
+        if found.parked_at is not None:
+            headers.append((b"parked-position", b"%d" % found.parked_at))
+        if wish.applied:
+            headers.append((b"preference-applied", wish.applied.encode("ascii")))
+        if found.body is None:
+            raise self._not_found(key, found, headers)
+        etag = b'"%d.%s.%d"' % (found.standing.epoch, found.build.label.encode("ascii"), found.position)
+        headers.append((b"etag", etag))
+        if wanted.if_none_match is not None and _matches(wanted.if_none_match, etag):
+            return RawResponse(304, headers, b"")
+        return _json(200, found.body, headers)
+
+    def _parked(self, key: str, found: Found) -> tuple[int, int] | None:
+        """Partition and position at which the id stands still."""
+        partition_key = self._resource.partition_key(key)
+        if found.parked_at is None or partition_key is None:
+            return None
+        return partition_of(partition_key, len(found.standing.positions)), found.parked_at
+
+    def _not_found(self, key: str, found: Found, headers: list[tuple[bytes, bytes]]) -> ProblemError:
+        noun = self._resource.noun
+        if found.position:
+            detail = f"The {noun} {key!r} is gone since position {found.position}."
+            return ProblemError("not-found", detail, headers=_text(headers), deleted_at=found.position)
+        return ProblemError("not-found", f"There is no {noun} {key!r}.", headers=_text(headers))
+
+
+def _json(status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> RawResponse:
+    headers.append((b"content-type", b"application/json"))
+    headers.append((b"content-length", b"%d" % len(body)))
+    return RawResponse(status, headers, body)
+
+
+def _text(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    return {name.decode("ascii"): value.decode("ascii") for name, value in headers}
+
+
+def _matches(if_none_match: bytes, etag: bytes) -> bool:
+    """Weak comparison with any of the listed tags (RFC 9110, 13.1.2)."""
+    return any(
+        tag in (b"*", etag)
+        for tag in (each.strip().removeprefix(b"W/") for each in if_none_match.split(b","))
+    )

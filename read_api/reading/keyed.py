@@ -1,0 +1,44 @@
+"""Reading by id: the document cache first, SQL whenever the cache is not to be believed."""
+
+from event_store.position_token import PositionToken
+from read_api.connections import Connections
+from read_api.reading.documents import DocumentCache, DocumentsByKey
+from read_api.reading.resource import Found, Resource
+from read_api.reading.rows import RowsByKey
+from read_api.watching import Watch
+
+
+class KeyedReader:
+    """Answers for the ids of one resource."""
+
+    def __init__(
+        self, resource: Resource, *, connections: Connections, watch: Watch, documents: DocumentCache | None
+    ) -> None:
+        """Read from `documents`, unless there are none, and from the database behind `connections`."""
+        self.resource = resource
+        self._rows = RowsByKey(resource, connections=connections, watch=watch)
+        self._documents = (
+            DocumentsByKey(resource, documents=documents, watch=watch)
+            if documents is not None and resource.view.document is not None
+            else None
+        )
+
+    async def read(self, key: str, *, token: PositionToken | None = None) -> Found:
+        """What the live build has for an id.
+
+        With a token the answer comes from where the token is reached, if that can be had; the caller still has to
+        check the answer's standing.
+
+        Raises:
+            ViewUnavailable: neither the cache nor the database can answer.
+            TooManyReads: too many others wait.
+        """
+        if self._documents is not None:
+            found = await self._documents.read(key, token)
+            if found is not None:
+                return found
+        return await self._rows.read(key)
+
+    async def close(self) -> None:
+        """Cancel those who wait."""
+        await self._rows.close()

@@ -1,0 +1,53 @@
+"""What can be asked for by one id, and what one snapshot holds for it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from projections.storing import BuildId
+from projections.view import View
+from read_api.standing import Standing
+
+RowDict = dict[str, Any]
+"""A row as it is shown: column name to value, nested values as raw JSON."""
+
+Render = Callable[[str, Sequence[RowDict]], object]
+"""What is shown for an id and its rows (at least one)."""
+
+
+class Resource(Struct, frozen=True):
+    """A view that is asked by id, the category of the stream with that id, and how rows are shown.
+
+    `noun` is what a person calls it. `category` is None for a global view: its rows gather many streams, so no single
+    one can be parked. A view with a document has one row per id, and its document is what is shown.
+    """
+
+    noun: str
+    view: View[Any]
+    category: str | None
+    render: Render
+
+    def partition_key(self, key: str) -> str | None:
+        """The partition key that the rows of an id belong to; None when they gather many."""
+        return None if self.category is None else f"{self.category}-{key}"
+
+
+class Found(Struct, frozen=True):
+    """What one snapshot holds for one id.
+
+    `body` None: there is no row, or none any longer. `position` is of the last event that changed it, 0 without one.
+    `parked_at` is the position of the event at which the id's stream stands still.
+    """
+
+    build: BuildId
+    body: bytes | None
+    position: int
+    standing: Standing
+    parked_at: int | None = None
+
+
+def only_row(_key: str, rows: Sequence[RowDict]) -> object:
+    """Show the one row as it is."""
+    assert len(rows) == 1, "the key of the view is the id"
+    return rows[0]

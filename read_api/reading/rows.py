@@ -1,0 +1,194 @@
+"""Rows by key from SQL: many keys in one statement, together with how far the build stood in that same snapshot.
+
+Tables are read as they are, by the columns in the catalogue, so a build of another shape (a release not yet made, or
+being rolled back) answers as well as the one this program was released with.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+from psycopg import sql
+
+from projections.storing import BuildId
+from read_api.connections import AsyncConnection, Connections
+from read_api.errors import BuildGone, ViewUnavailable
+from read_api.reading.coalescing import Coalescer
+from read_api.reading.resource import Found, Resource, RowDict
+from read_api.standing import Checkpoint, Standing, standing_of
+from read_api.watching import Watch
+
+FLIGHTS_MAX: Final = 2
+"""Statements of one view under way at once: while the server works on one, the answers of the other are sent."""
+
+TABLES_KEPT_MAX: Final = 4
+"""Statements kept per view: the live build's and those of builds that were live a moment ago."""
+
+_encode = msgspec.json.Encoder().encode
+
+_COLUMNS: Final = """
+select attribute.attname, attribute.atttypid = 'json'::regtype
+from pg_catalog.pg_attribute attribute
+where attribute.attrelid = pg_catalog.to_regclass(%s) and attribute.attnum > 0 and not attribute.attisdropped
+order by attribute.attnum
+"""
+
+# One row at least, since the standing is joined to nothing: so a key without a row is known to have none, as of then.
+_BY_KEY: Final = sql.SQL("""
+select stood.said, t.position, t.deleted, {columns}
+from (
+    select json_build_object(
+        'epoch', (select epoch from log.head),
+        'checkpoints', (
+            select coalesce(json_agg(json_build_array(c.generation, c.channel, c.partition, c.position)), '[]')
+            from views.checkpoint c where c.view = {view} and c.shape = {shape} and c.build = {build}
+        ),
+        'parked', (
+            select coalesce(json_object_agg(p.partition_key, p.position), '{{}}')
+            from views.parked p
+            where p.view = {view} and p.shape = {shape} and p.build = {build}
+                and p.partition_key = any(%(partition_keys)s)
+        )
+    )::text as said
+) stood
+left join {table} t on t.{key} = any(%(keys)s)
+""")
+
+_NOT_SHOWN: Final = frozenset({"position", "deleted"})
+
+
+class _Stood(Struct, frozen=True):
+    epoch: int
+    checkpoints: list[Checkpoint]
+    parked: dict[str, int]
+
+
+class _Table(Struct, frozen=True):
+    statement: bytes
+    columns: tuple[str, ...]
+    nested: tuple[int, ...]
+
+
+_decode_stood = msgspec.json.Decoder(_Stood).decode
+
+
+class RowsByKey:
+    """Answers for single keys of one resource, asked in batches."""
+
+    def __init__(self, resource: Resource, *, connections: Connections, watch: Watch) -> None:
+        """Read the build that `watch` says is live."""
+        self._resource = resource
+        self._connections = connections
+        self._watch = watch
+        self._tables: dict[BuildId, _Table] = {}
+        self._coalescer: Coalescer[str, Found] = Coalescer(self._fetch, flights_max=FLIGHTS_MAX)
+
+    async def read(self, key: str) -> Found:
+        """What the live build holds for a key now.
+
+        Raises:
+            ViewUnavailable: the database does not answer, or no build is live.
+            TooManyReads: too many others wait.
+        """
+        return await self._coalescer.ask(key)
+
+    async def close(self) -> None:
+        """Cancel those who wait."""
+        await self._coalescer.close()
+
+    async def _fetch(self, keys: Sequence[str]) -> Mapping[str, Found]:
+        try:
+            return await self._read_build(self._live(), keys)
+        except BuildGone:
+            await self._watch.next_look()
+            return await self._read_build(self._live(), keys)
+
+    def _live(self) -> BuildId:
+        build = self._watch.latest.builds.get(self._resource.view.name)
+        if build is None:
+            raise ViewUnavailable(f"no build of {self._resource.view.name} is live yet")
+        return build.id
+
+    async def _read_build(self, build: BuildId, keys: Sequence[str]) -> dict[str, Found]:
+        partition_keys = [self._resource.partition_key(key) for key in keys]
+        given = {"keys": list(keys), "partition_keys": [key for key in partition_keys if key is not None]}
+
+        async def read(connection: AsyncConnection) -> tuple[_Table, list[tuple[Any, ...]]]:
+            table = self._tables.get(build) or await self._describe(connection, build)
+            async with connection.cursor(binary=True) as cursor:
+                await cursor.execute(table.statement, given)
+                return table, await cursor.fetchall()
+
+        table, rows = await self._connections.run(read)
+        stood = _decode_stood(rows[0][0])
+        standing = standing_of(stood.checkpoints, epoch=stood.epoch)
+        if standing is None:
+            raise BuildGone(f"{build} has no checkpoints")
+        by_key = self._grouped(table, rows)
+        return {
+            key: self._found(build, key, by_key.get(key, ()), stood=stood, standing=standing) for key in keys
+        }
+
+    def _grouped(
+        self, table: _Table, rows: list[tuple[Any, ...]]
+    ) -> dict[str, list[tuple[int, bool, RowDict]]]:
+        grouped: dict[str, list[tuple[int, bool, RowDict]]] = {}
+        first_key = self._resource.view.key[0]
+        for _, position, deleted, *values in rows:
+            if position is None:
+                continue  # the one row that says that there is none
+            for index in table.nested:
+                if values[index] is not None:
+                    values[index] = msgspec.Raw(values[index].encode())
+            row = dict(zip(table.columns, values, strict=True))
+            grouped.setdefault(row[first_key], []).append((position, deleted, row))
+        return grouped
+
+    def _found(
+        self,
+        build: BuildId,
+        key: str,
+        rows: Sequence[tuple[int, bool, RowDict]],
+        *,
+        stood: _Stood,
+        standing: Standing,
+    ) -> Found:
+        shown = [row for _, deleted, row in rows if not deleted]
+        return Found(
+            build=build,
+            body=_encode(self._resource.render(key, shown)) if shown else None,
+            position=max((position for position, _, _ in rows), default=0),
+            standing=standing,
+            parked_at=stood.parked.get(self._resource.partition_key(key) or ""),
+        )
+
+    async def _describe(self, connection: AsyncConnection, build: BuildId) -> _Table:
+        cursor = await connection.execute(_COLUMNS, [f"views.{build.table}"])
+        described = [(str(name), bool(nested)) for name, nested in await cursor.fetchall()]
+        shown = [(name, nested) for name, nested in described if name not in _NOT_SHOWN]
+        if not shown:
+            raise BuildGone(f"{build} has no table")
+        if len(self._tables) >= TABLES_KEPT_MAX:
+            self._tables.clear()
+        statement = _by_key(build, shown, key=self._resource.view.key[0]).as_bytes(connection)
+        self._tables[build] = table = _Table(
+            statement=statement,
+            columns=tuple(name for name, _ in shown),
+            nested=tuple(index for index, (_, nested) in enumerate(shown) if nested),
+        )
+        return table
+
+
+def _by_key(build: BuildId, columns: Sequence[tuple[str, bool]], *, key: str) -> sql.Composed:
+    selected = [
+        sql.SQL("{}::text" if nested else "{}").format(sql.Identifier("t", name)) for name, nested in columns
+    ]
+    return _BY_KEY.format(
+        columns=sql.SQL(", ").join(selected),
+        view=sql.Literal(build.view),
+        shape=sql.Literal(build.shape),
+        build=sql.Literal(build.build),
+        table=sql.Identifier("views", build.table),
+        key=sql.Identifier(key),
+    )

@@ -1,0 +1,128 @@
+"""What every route reads through: connections, the watch over live views, and the document cache."""
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, Request
+from psycopg import IsolationLevel
+
+from read_api import standing
+from read_api.connections import AsyncConnection, Connections
+from read_api.errors import BuildGone, ViewUnavailable
+from read_api.reading.documents import DocumentCache
+from read_api.reading.keyed import KeyedReader
+from read_api.reading.resource import Resource
+from read_api.standing import LiveBuild, Look
+from read_api.watching import Watch
+from runtime.breaker import Breaker
+from runtime.documents import AsyncRedisDocuments
+from runtime.settings import Settings, SettingsError
+
+Answer = TypeVar("Answer")
+Read = Callable[[AsyncConnection, Look], Awaitable[Answer]]
+
+
+class Reads:
+    """Everything that is opened once per process. Use `opened` around the time in which requests are answered."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Prepare connections; nothing is opened yet.
+
+        Raises:
+            SettingsError: the settings name none.
+        """
+        if settings.database_url is None:
+            raise SettingsError("COUNTERFOIL_DATABASE_URL: the query API needs a database")
+        self.url = url = settings.database_url.get_secret_value()
+        self.connections = Connections(url, size=settings.database_pool_size, breaker=Breaker())
+        # A connection of its own: lists that take all others must not make every view look old.
+        self._lookout = Connections(url, size=1, breaker=Breaker())
+        self.watch = Watch(self._lookout)
+        self.documents = (
+            None
+            if settings.redis_url is None
+            else DocumentCache(AsyncRedisDocuments(settings.redis_url.get_secret_value()), breaker=Breaker())
+        )
+        self._readers: list[KeyedReader] = []
+
+    def keyed(self, resource: Resource) -> KeyedReader:
+        """A reader by id."""
+        reader = KeyedReader(
+            resource, connections=self.connections, watch=self.watch, documents=self.documents
+        )
+        self._readers.append(reader)
+        return reader
+
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Open everything, and close it at the end. Neither server need be there at the beginning."""
+        async with self.connections, self._lookout, self.watch:
+            try:
+                yield
+            finally:
+                for reader in self._readers:
+                    await reader.close()
+                if self.documents is not None:
+                    await self.documents.close()
+
+    def health(self) -> dict[str, str]:
+        """How each server is, as far as this process knows: `ok`, `lost`, or `none` when it is not used."""
+        cache = "none" if self.documents is None else "ok" if self.documents.answers else "lost"
+        return {"postgres": "ok" if self.watch.sees else "lost", "redis": cache}
+
+    def ready(self) -> bool:
+        """Whether requests should come here: the cache alone can answer reads by key once the views were seen."""
+        health = self.health()
+        return health["postgres"] == "ok" or (self.watch.has_seen and health["redis"] == "ok")
+
+    async def snapshot(self, read: Read[Answer]) -> tuple[Look, Answer]:
+        """A look and what `read` answers, both of one snapshot.
+
+        Raises:
+            ViewUnavailable: the database does not answer.
+        """
+
+        async def both(connection: AsyncConnection) -> tuple[Look, Answer]:
+            if connection.isolation_level is not IsolationLevel.REPEATABLE_READ:
+                await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+            async with connection.transaction():
+                look = await look_at(connection)
+                return look, await read(connection, look)
+
+        try:
+            return await self.connections.run(both)
+        except BuildGone:
+            # Dropped between the pointer's snapshot and the first use of the table: the pointer has moved since.
+            return await self.connections.run(both)
+
+
+async def look_at(connection: AsyncConnection) -> Look:
+    """A look in whatever snapshot the connection is in."""
+    cursor = await connection.execute(standing.LOOK, {"parked_max": standing.PARKED_KEYS_MAX})
+    row = await cursor.fetchone()
+    assert row is not None, "log.head always has its one row"
+    return standing.read_look(str(row[0]), seen_at=time.monotonic())
+
+
+def live(look: Look, view: str) -> LiveBuild:
+    """The live build of a view.
+
+    Raises:
+        ViewUnavailable: none is live yet.
+    """
+    build = look.builds.get(view)
+    if build is None:
+        raise ViewUnavailable(f"no build of {view} is live yet")
+    return build
+
+
+def _reads(request: Request) -> Reads:
+    reads = request.scope["app"].state.reads
+    assert isinstance(reads, Reads)
+    return reads
+
+
+OpenReads = Annotated[Reads, Depends(_reads)]
+"""How a route asks for what the process opened."""

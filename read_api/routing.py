@@ -1,0 +1,62 @@
+"""Routes whose endpoint takes the request as it came, while FastAPI still documents them."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
+
+from read_api import documentation
+from read_api.audit import Past
+from read_api.keyed import KeyedEndpoint
+from read_api.reading.resource import Resource
+from read_api.reads import Reads
+
+
+class RawRoute(APIRoute):
+    """Calls its endpoint with the request alone: solving dependencies would cost more than the read."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Hand the endpoint over as it is; FastAPI's own seam for this."""
+        endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return endpoint
+
+
+class Documented(msgspec.Struct, frozen=True):
+    """What the OpenAPI document says of a resource."""
+
+    summary: str
+    schema: dict[str, Any]
+    example: dict[str, Any]
+    example_id: str
+
+
+def serve_by_id(
+    app: FastAPI, path: str, resource: Resource, *, reads: Reads, past: Past | None, documented: Documented
+) -> None:
+    """Serve a resource at `path`, whose one parameter is the id; with `past`, also as of earlier positions."""
+    parameter = path.partition("{")[2].partition("}")[0]
+    endpoint = KeyedEndpoint(reads.keyed(resource), watch=reads.watch, parameter=parameter, past=past)
+    app.router.add_api_route(
+        path,
+        endpoint,
+        methods=["GET"],
+        route_class_override=RawRoute,
+        name=resource.view.name,
+        operation_id=resource.view.name,
+        summary=documented.summary,
+        description=resource.view.row.__doc__,
+        response_class=Response,
+        responses=documentation.responses(
+            documented.schema,
+            example=documented.example,
+            headers=documentation.KEYED_HEADERS,
+            problems=("not-found", *documentation.ALWAYS),
+        ),
+        openapi_extra={
+            "parameters": documentation.keyed_parameters(
+                parameter, example=documented.example_id, as_of=past is not None
+            )
+        },
+    )

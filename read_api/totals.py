@@ -1,0 +1,150 @@
+"""GET /totals: the shop's sums, and GET /views: where each view stands. Each answer is one snapshot of all it shows."""
+
+from typing import Any, Final
+
+import msgspec
+from fastapi import APIRouter, Depends
+from psycopg import sql
+from psycopg.rows import dict_row
+from starlette.responses import Response
+
+from projections.inventory.views import stock_level
+from projections.ordering.views import code_sales, customer_totals, sales_daily
+from read_api import freshness, lists, parameters
+from read_api.connections import AsyncConnection
+from read_api.documentation import ALWAYS, LIST_HEADERS, responses
+from read_api.lists import Wished
+from read_api.reads import OpenReads, live
+from read_api.standing import Look
+from read_api.status import READ_STATUS, decode_status
+
+router = APIRouter(tags=["operation"], dependencies=[Depends(parameters.only_known_parameters)])
+
+_VIEWS: Final = (sales_daily.name, customer_totals.name, code_sales.name, stock_level.name)
+
+_encode = msgspec.json.Encoder().encode
+
+# Sums of bigint are numeric; no shop's sums leave 64 bits, so they are shown as plain integers.
+_DAYS: Final = sql.SQL("""
+select d.currency,
+    sum(d.orders)::bigint as orders, sum(d.lines)::bigint as order_lines, sum(d.units)::bigint as units,
+    sum(d.revenue)::bigint as revenue, sum(d.credit_notes)::bigint as credit_notes,
+    sum(d.credit_lines)::bigint as credit_lines, sum(d.credited)::bigint as credited,
+    count(distinct d.day) filter (where d.orders > 0) as days
+from {table} d
+where not d.deleted
+group by d.currency
+""")
+_CUSTOMERS: Final = sql.SQL("""
+select c.currency, count(*) as customers from {table} c where not c.deleted and c.orders > 0 group by c.currency
+""")
+_CODES: Final = sql.SQL("""
+select c.currency, count(*) as codes_sold from {table} c where not c.deleted and c.units > 0 group by c.currency
+""")
+_STOCK: Final = sql.SQL("""
+select coalesce(sum(s.adjustments), 0)::bigint as adjustments, coalesce(sum(s.on_hand), 0)::bigint as on_hand_total
+from {table} s
+where not s.deleted
+""")
+
+FIGURES: Final = (
+    "orders",
+    "order_lines",
+    "units",
+    "revenue",
+    "credit_notes",
+    "credit_lines",
+    "credited",
+    "days",
+    "customers",
+    "codes_sold",
+)
+"""Sums and counts of one currency; all of them are shown, also those that are 0."""
+
+_TOTALS_EXAMPLE: Final = {
+    "totals": {
+        "GBP": {
+            "orders": 210,
+            "order_lines": 1_840,
+            "units": 12_020,
+            "revenue": 3_412_055,
+            "credit_notes": 4,
+            "credit_lines": 9,
+            "credited": 12_240,
+            "days": 31,
+            "customers": 143,
+            "codes_sold": 190,
+        }
+    },
+    "adjustments": 12,
+    "on_hand_total": 8_311,
+}
+_VIEWS_EXAMPLE: Final = [
+    {
+        "name": "order_details",
+        "shape": 1,
+        "build": 1,
+        "position": 1205,
+        "lag_events": 0,
+        "lag_seconds": 0.0,
+        "parked": 0,
+        "stopped": None,
+    }
+]
+
+
+@router.get(
+    "/totals",
+    operation_id="totals",
+    summary="Sums of the whole shop, per currency",
+    response_class=Response,
+    responses=responses({"type": "object"}, example=_TOTALS_EXAMPLE, headers=LIST_HEADERS, problems=ALWAYS),
+)
+async def totals(*, reads: OpenReads, wish: Wished) -> Response:
+    """`days`, `customers` and `codes_sold` count those with an order; money is in minor units."""
+    await freshness.admit(wish, reads.watch, views=_VIEWS)
+    look, body = await reads.snapshot(_read_totals)
+    headers = lists.fresh_headers(look, views=_VIEWS, wish=wish)
+    return Response(_encode(body), media_type="application/json", headers=headers)
+
+
+@router.get(
+    "/views",
+    operation_id="views",
+    summary="Where every view stands",
+    response_class=Response,
+    responses=responses(
+        {"type": "array"}, example=_VIEWS_EXAMPLE, headers={}, problems=("view-unavailable",)
+    ),
+)
+async def views(*, reads: OpenReads) -> Response:
+    """`position`: every event up to there is in the rows. `parked` counts keys that wait for an operator."""
+
+    async def read(connection: AsyncConnection) -> str:
+        row = await (await connection.execute(READ_STATUS)).fetchone()
+        assert row is not None, "an expression answers one row"
+        return str(row[0])
+
+    status = decode_status(await reads.connections.run(read))
+    return Response(_encode(status.views), media_type="application/json")
+
+
+async def _read_totals(connection: AsyncConnection, look: Look) -> dict[str, Any]:
+    totals: dict[str, dict[str, int]] = {}
+    for text, view in (
+        (_DAYS, sales_daily.name),
+        (_CUSTOMERS, customer_totals.name),
+        (_CODES, code_sales.name),
+    ):
+        for row in await _rows(connection, look, text, view=view):
+            totals.setdefault(row.pop("currency"), {}).update(row)
+    [stock] = await _rows(connection, look, _STOCK, view=stock_level.name)
+    empty = dict.fromkeys(FIGURES, 0)
+    return {"totals": {currency: empty | totals[currency] for currency in sorted(totals)}, **stock}
+
+
+async def _rows(connection: AsyncConnection, look: Look, text: sql.SQL, *, view: str) -> list[dict[str, Any]]:
+    statement = text.format(table=sql.Identifier("views", live(look, view).id.table))
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(statement)
+        return await cursor.fetchall()

@@ -1,0 +1,160 @@
+"""One task per process that looks where every live view stands, four times a second and faster while somebody waits."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Self
+
+import structlog
+
+from read_api import standing
+from read_api.connections import AsyncConnection, Connections
+from read_api.errors import ViewUnavailable
+from read_api.standing import Look
+
+LOOK_INTERVAL_S: Final = 0.25
+"""Between two looks while nobody waits."""
+
+LOOK_GAP_S: Final = 0.01
+"""Between two looks while somebody waits."""
+
+SETTLED_AFTER_S: Final = 1.0
+"""Age from which a look binds the document cache: what SQL had then, the cache must have now."""
+
+LOOKS_KEPT_MAX: Final = 256
+"""Looks kept until they are settled: those of `SETTLED_AFTER_S` with the gap between them, with room to spare."""
+
+STALE_LOOK_S: Final = 5.0
+"""Without a look for this long the process says that it cannot see the database."""
+
+log = structlog.get_logger()
+
+
+class Watch:
+    """The latest look, and an older one that binds the cache. Use it as an async context manager."""
+
+    def __init__(self, connections: Connections, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Look over `connections`; `clock` gives seconds."""
+        self._connections = connections
+        self._clock = clock
+        self._latest: Look | None = None
+        self._kept: deque[Look] = deque(maxlen=LOOKS_KEPT_MAX)
+        self._asked: list[asyncio.Future[Look]] = []
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._failing = False
+
+    async def __aenter__(self) -> Self:
+        """Start looking."""
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop looking; those who wait for a look are cancelled."""
+        assert self._task is not None, "left without having been entered"
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        for future in self._asked:
+            future.cancel()
+
+    @property
+    def latest(self) -> Look:
+        """The newest look, however old.
+
+        Raises:
+            ViewUnavailable: the database was never seen since this process started.
+        """
+        if self._latest is None:
+            raise ViewUnavailable("the database has not been seen yet")
+        return self._latest
+
+    @property
+    def settled(self) -> Look:
+        """The newest look that left at least `SETTLED_AFTER_S` ago, or the oldest one, which asks for more.
+
+        Raises:
+            ViewUnavailable: the database was never seen since this process started.
+        """
+        bound = self._clock() - SETTLED_AFTER_S
+        while len(self._kept) > 1 and self._kept[1].seen_at <= bound:
+            self._kept.popleft()
+        return self._kept[0] if self._kept else self.latest
+
+    @property
+    def has_seen(self) -> bool:
+        """Whether the database ever answered."""
+        return self._latest is not None
+
+    @property
+    def sees(self) -> bool:
+        """Whether the database answered lately."""
+        return self._latest is not None and self._clock() - self._latest.seen_at < STALE_LOOK_S
+
+    async def next_look(self) -> Look:
+        """A look that leaves after this call.
+
+        Raises:
+            ViewUnavailable: the database does not answer.
+        """
+        future: asyncio.Future[Look] = asyncio.get_running_loop().create_future()
+        self._asked.append(future)
+        self._wake.set()
+        return await future
+
+    async def wait_for(self, holds: Callable[[Look], bool], *, timeout_s: float) -> bool:
+        """Look until `holds` does, or give up after `timeout_s` seconds and answer False."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not holds(await self.next_look()):
+                    pass
+        except (TimeoutError, ViewUnavailable):
+            return False
+        return True
+
+    async def _run(self) -> None:
+        while True:
+            await self._look_once()
+            await asyncio.sleep(LOOK_GAP_S)
+            try:
+                async with asyncio.timeout(LOOK_INTERVAL_S - LOOK_GAP_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _look_once(self) -> None:
+        asked, self._asked = self._asked, []
+        self._wake.clear()
+        seen_at = self._clock()
+        try:
+            look = standing.read_look(await self._connections.run(_ask), seen_at=seen_at)
+        except ViewUnavailable as error:
+            self._note(failing=True, reason=str(error))
+            for future in asked:
+                if not future.done():
+                    future.set_exception(ViewUnavailable(*error.args))
+            return
+        self._note(failing=False)
+        self._latest = look
+        self._kept.append(look)
+        for future in asked:
+            if not future.done():
+                future.set_result(look)
+
+    def _note(self, *, failing: bool, reason: str = "") -> None:
+        """Log that the database went or came back, once each."""
+        if failing and not self._failing:
+            log.warning("database_not_seen", reason=reason)
+        elif self._failing and not failing:
+            log.info("database_seen_again")
+        self._failing = failing
+
+
+async def _ask(connection: AsyncConnection) -> str:
+    cursor = await connection.execute(standing.LOOK, {"parked_max": standing.PARKED_KEYS_MAX})
+    row = await cursor.fetchone()
+    assert row is not None, "log.head always has its one row"
+    return str(row[0])
