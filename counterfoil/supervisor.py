@@ -34,10 +34,17 @@ class Server(Protocol):
     """What every server of `counterfoil.servers` can do."""
 
     @property
-    def pid(self) -> int: ...
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
-    def is_running(self) -> bool: ...
+    def pid(self) -> int:
+        """The running process."""
+
+    def start(self) -> None:
+        """Start it and wait until it answers; `ServerError` if it does not."""
+
+    def stop(self) -> None:
+        """Stop it, gently first."""
+
+    def is_running(self) -> bool:
+        """Whether its process is alive."""
 
 
 class Role:

@@ -60,6 +60,7 @@ class Commands:
         self._reference = f"opening stock of {file_name}"[:200]
 
     def create_product(self, product: Product) -> Command:
+        """Opens the code's product; that it exists already, from another file, is fine."""
         body: dict[str, object] = {"sku": product.code, "title": product.title, "stocked": product.stocked}
         if product.list_price is not None:
             body |= {"unit_price": product.list_price, "currency": CURRENCY}
@@ -68,6 +69,7 @@ class Commands:
         )
 
     def receive_opening_stock(self, product: Product) -> Iterator[Command]:
+        """The units that the file takes out of stock, in receipts the command API accepts."""
         units = range(0, product.opening_units, RECEIPT_UNITS_MAX)
         for part, start in enumerate(units):
             quantity = min(RECEIPT_UNITS_MAX, product.opening_units - start)
@@ -80,11 +82,13 @@ class Commands:
             )
 
     def adjust_stock(self, adjustment: Adjustment) -> Command:
+        """A line of the file that moved stock without a sale."""
         body = {"delta": adjustment.delta, "reason": "import", "note": adjustment.note}
         key = self._key("adjustment", adjustment.row)
         return Command(key, "adjust_stock", body, (adjustment.row,), target=adjustment.code)
 
     def place_order(self, order: Order) -> Command:
+        """An invoice, as a sale of its day at the prices it names."""
         body: dict[str, object] = {
             "order_id": order.order_id,
             "placed_at": order.placed_at,
@@ -97,6 +101,7 @@ class Commands:
         return Command(self._key("order", order.lines[0].row), "place_order", body, _rows(order.lines))
 
     def issue_credit_note(self, note: CreditNote) -> Command:
+        """A cancelled invoice of the file: units and money back."""
         body: dict[str, object] = {
             "credit_note_id": note.credit_note_id,
             "issued_at": note.issued_at,
@@ -111,6 +116,7 @@ class Commands:
         )
 
     def ship_order(self, order_id: str, *, row: int) -> Command:
+        """Shipment of a confirmed order; `row` is the first row of its invoice."""
         return Command(self._key("shipment", row), "ship_order", {}, (row,), target=order_id)
 
     def _key(self, kind: str, row: int) -> str:

@@ -3,7 +3,7 @@
 import ast
 import functools
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -72,9 +72,11 @@ def product() -> tuple[Source, ...]:
     return tuple(sources(*PACKAGES))
 
 
-def broken(rule: Rule, *, among: tuple[Source, ...] | list[Source] | None = None) -> list[str]:
-    """What a rule finds in the product, or in these files."""
-    return [finding for source in (product() if among is None else among) for finding in rule(source)]
+def broken(rule: Rule, *, among: Sequence[Source] | None = None) -> str:
+    """What a rule finds in the product, or in these files: a line each, empty when all is well."""
+    return "\n".join(
+        finding for source in (product() if among is None else among) for finding in rule(source)
+    )
 
 
 def planted(rule: Rule, text: str, *, path: str = "domain/planted.py") -> bool:

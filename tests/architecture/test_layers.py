@@ -72,7 +72,9 @@ def test_a_contract_breaks_when(breach: str, copied: Path):
 
 
 def _lint(directory: Path) -> subprocess.CompletedProcess[str]:
-    program = "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
+    program = (
+        "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
+    )
     return subprocess.run(
         [sys.executable, "-c", program, "--no-cache"],
         cwd=directory,

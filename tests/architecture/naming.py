@@ -1,0 +1,107 @@
+"""Rules about names, docstrings and sizes."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Final
+
+from tests.architecture.source import Source
+
+BANNED: Final = frozenset(
+    [
+        "base",
+        "common",
+        "core",
+        "data",
+        "engine",
+        "helper",
+        "helpers",
+        "info",
+        "manager",
+        "misc",
+        "processor",
+        "service",
+        "util",
+        "utils",
+    ]
+)
+"""Words that say nothing about what is inside."""
+
+MODULE_LINES_MAX: Final = 500
+FUNCTION_LINES_MAX: Final = 70
+
+_WORD_OF_CLASS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def banned_names(source: Source) -> Iterator[str]:
+    """Modules, folders and classes are named after what they are about."""
+    for part in PurePath(source.path).with_suffix("").parts:
+        for word in BANNED.intersection(part.lower().split("_")):
+            yield f"{source.path}: the name of a module says `{word}`"
+    for node in source.nodes:
+        if isinstance(node, ast.ClassDef):
+            words = {word.lower() for word in _WORD_OF_CLASS.findall(node.name)}
+            for word in BANNED & words:
+                yield source.at(node, f"the name of class {node.name} says `{word}`")
+
+
+def filled_packages(source: Source) -> Iterator[str]:
+    """`__init__.py` is empty: nothing is exported a second time, nothing happens on import."""
+    if source.path.endswith("__init__.py") and source.text:
+        yield f"{source.path}: must be empty"
+
+
+def long_code(source: Source) -> Iterator[str]:
+    """Modules and functions that nobody can keep in mind."""
+    lines = source.text.count("\n")
+    if lines > MODULE_LINES_MAX:
+        yield f"{source.path}: {lines} lines, at most {MODULE_LINES_MAX}"
+    for node in source.nodes:
+        if isinstance(node, Function):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            if length > FUNCTION_LINES_MAX:
+                yield source.at(node, f"{node.name} has {length} lines, at most {FUNCTION_LINES_MAX}")
+
+
+def missing_docstrings(source: Source) -> Iterator[str]:
+    """Modules, public classes, public functions and public methods say what they are for."""
+    if source.text and not ast.get_docstring(source.tree):
+        yield f"{source.path}: the module has no docstring"
+    yield from _undocumented(source, source.tree, implements=frozenset())
+
+
+def _undocumented(
+    source: Source, parent: ast.Module | ast.ClassDef, *, implements: frozenset[str]
+) -> Iterator[str]:
+    for node in parent.body:
+        if not isinstance(node, ast.ClassDef | Function) or node.name.startswith("_"):
+            continue
+        if node.name in implements or _says_so_elsewhere(node):
+            continue
+        if not ast.get_docstring(node):
+            yield source.at(node, f"{node.name} has no docstring")
+        if isinstance(node, ast.ClassDef):
+            yield from _undocumented(source, node, implements=_inherited(node))
+
+
+def _says_so_elsewhere(node: ast.AST) -> bool:
+    """Overloads and setters repeat what another definition documents."""
+    decorators = getattr(node, "decorator_list", [])
+    return any(
+        isinstance(decorator, ast.Attribute) and decorator.attr == "setter" for decorator in decorators
+    )
+
+
+def _inherited(node: ast.ClassDef) -> frozenset[str]:
+    """Methods whose meaning the standard library or a library documents."""
+    by_base = {
+        "ast.NodeVisitor": {"visit"},
+        "BaseHTTPRequestHandler": {"do_GET", "log_message"},
+        "APIRoute": {"get_route_handler"},
+        "Enum": set(),
+    }
+    bases = {ast.unparse(base) for base in node.bases}
+    return frozenset().union(*(names for base, names in by_base.items() if base in bases))

@@ -1,0 +1,119 @@
+"""Rules about what the domain may touch and how errors are caught."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+from tests.architecture.source import Source
+
+IMPURE_MODULES: Final = frozenset(
+    [
+        "asyncio",
+        "concurrent",
+        "contextvars",
+        "ctypes",
+        "getpass",
+        "glob",
+        "http",
+        "io",
+        "locale",
+        "logging",
+        "multiprocessing",
+        "os",
+        "pathlib",
+        "platform",
+        "queue",
+        "random",
+        "secrets",
+        "selectors",
+        "shutil",
+        "signal",
+        "socket",
+        "sqlite3",
+        "ssl",
+        "subprocess",
+        "sys",
+        "tempfile",
+        "threading",
+        "time",
+        "urllib",
+        "uuid",
+        "warnings",
+        "zoneinfo",
+    ]
+)
+"""Parts of the standard library that know the time, chance, the environment or the outside."""
+
+_CLOCK_READINGS: Final = frozenset({"now", "utcnow", "today"})
+_BUILTIN_INPUT: Final = frozenset({"open", "input", "print", "exec", "eval", "__import__"})
+
+
+def foreign_imports(source: Source) -> Iterator[str]:
+    """The domain imports itself, msgspec, and the parts of the standard library that are pure."""
+    for node, name in imports(source):
+        top = name.partition(".")[0]
+        if top in {"domain", "msgspec"}:
+            continue
+        if top not in sys.stdlib_module_names:
+            yield source.at(node, f"imports {name}, which is not the domain's")
+        elif top in IMPURE_MODULES:
+            yield source.at(node, f"imports {name}, which is not pure")
+
+
+def hidden_input(source: Source) -> Iterator[str]:
+    """The domain reads no clock, no chance, no environment: what a decision needs is passed in."""
+    for node in source.nodes:
+        match node:
+            case ast.Call(func=ast.Attribute(attr=attr)) if attr in _CLOCK_READINGS:
+                yield source.at(node, f"reads a clock: {ast.unparse(node)}")
+            case ast.Call(func=ast.Name(id=name)) if name in _BUILTIN_INPUT:
+                yield source.at(node, f"reaches outside: {name}()")
+
+
+def imports(source: Source) -> Iterator[tuple[ast.AST, str]]:
+    """Every module that a file imports, with the statement."""
+    for node in source.nodes:
+        match node:
+            case ast.Import(names=names):
+                yield from ((node, alias.name) for alias in names)
+            case ast.ImportFrom(module=module, level=0) if module:
+                yield node, module
+            case ast.ImportFrom():
+                yield node, "." * node.level + (node.module or "")
+
+
+def swallowed_errors(source: Source) -> Iterator[str]:
+    """No bare except, no empty handler, and whoever catches everything raises again or says on that line why not."""
+    lines = source.text.splitlines()
+    for node in source.nodes:
+        match node:
+            case ast.ExceptHandler(type=None):
+                yield source.at(node, "bare except")
+            case ast.ExceptHandler(type=caught, body=body):
+                if all(isinstance(step, ast.Pass) for step in body):
+                    yield source.at(
+                        node, "an error is swallowed; name what may happen with contextlib.suppress"
+                    )
+                if _is_everything(caught) and not _raises(body) and not _reason(lines[node.lineno - 1]):
+                    yield source.at(node, f"catches {ast.unparse(caught)} and does not say why")
+            case ast.Call(func=ast.Attribute(attr="suppress") | ast.Name(id="suppress"), args=args):
+                for caught in args:
+                    if _is_everything(caught):
+                        yield source.at(node, f"suppresses {ast.unparse(caught)}")
+
+
+def _is_everything(caught: ast.expr) -> bool:
+    if isinstance(caught, ast.Tuple):
+        return any(_is_everything(each) for each in caught.elts)
+    return isinstance(caught, ast.Name) and caught.id in {"Exception", "BaseException"}
+
+
+def _raises(body: list[ast.stmt]) -> bool:
+    return any(isinstance(node, ast.Raise) for step in body for node in ast.walk(step))
+
+
+def _reason(line: str) -> bool:
+    """A comment with words beyond the linter's mark: `# noqa: BLE001 - a fold's failure is parked`."""
+    comment = line.partition("#")[2].replace("noqa: BLE001", "")
+    return len(comment.strip(" -")) > len("because")

@@ -1,0 +1,72 @@
+"""The domain is pure, and nobody swallows an error."""
+
+import pytest
+
+from tests.architecture import purity
+from tests.architecture.source import broken, planted, product, sources
+
+DOMAIN = [source for source in product() if source.package == "domain"]
+
+
+def test_the_domain_imports_only_itself_msgspec_and_pure_parts_of_the_standard_library():
+    assert "" == broken(purity.foreign_imports, among=DOMAIN)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import psycopg",
+        "from fastapi import FastAPI",
+        "import os",
+        "from uuid import uuid4",
+        "from random import choice",
+        "import time",
+        "from . import money",
+    ],
+)
+def test_a_foreign_import_in_the_domain_is_found(statement: str):
+    assert planted(purity.foreign_imports, statement)
+
+
+def test_the_domain_reads_no_clock_no_chance_and_no_environment():
+    assert "" == broken(purity.hidden_input, among=DOMAIN)
+
+
+@pytest.mark.parametrize(
+    "call", ["datetime.now(UTC)", "date.today()", "datetime.datetime.utcnow()", "open('/etc/hostname')"]
+)
+def test_hidden_input_is_found(call: str):
+    assert planted(purity.hidden_input, f"def decide():\n    return {call}")
+
+
+def test_no_error_is_swallowed():
+    assert "" == broken(purity.swallowed_errors, among=[*product(), *sources("tests", "benchmarks")])
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        "except:\n    give_up()",
+        "except ValueError:\n    pass",
+        "except Exception:\n    log.error('ups')",
+        "except (ValueError, Exception):\n    log.error('ups')",
+        "except BaseException as error:  # noqa: BLE001\n    log.error('ups')",
+    ],
+)
+def test_a_swallowed_error_is_found(handler: str):
+    assert planted(purity.swallowed_errors, f"try:\n    work()\n{handler}\n")
+
+
+def test_suppressing_everything_is_found():
+    assert planted(purity.swallowed_errors, "with contextlib.suppress(Exception):\n    work()\n")
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        "except BaseException:\n    clean_up()\n    raise",
+        "except Exception as error:  # noqa: BLE001 - a fold's failure is parked, whatever it is\n    park(error)",
+    ],
+)
+def test_catching_everything_is_allowed_to_whoever_raises_again_or_says_why(handler: str):
+    assert not planted(purity.swallowed_errors, f"try:\n    work()\n{handler}\n")
