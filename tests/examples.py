@@ -20,7 +20,7 @@ from domain.inventory.events import (
     StockShipped,
 )
 from domain.money import Currency, Minor, UnitPrice
-from domain.operations.events import EventSkipped
+from domain.operations.events import EventSkipped, TriggerSkipped
 from domain.ordering.events import (
     CodeTotal,
     CreditLine,
@@ -219,6 +219,18 @@ def event_skipped(**changes: Any) -> EventSkipped:
     return changed(example, changes)
 
 
+def trigger_skipped(**changes: Any) -> TriggerSkipped:
+    example = TriggerSkipped(
+        policy="fulfilment",
+        partition_key="order-1",
+        position=17,
+        actor="operator",
+        reason="the order was made by hand",
+        skipped_at=NOW,
+    )
+    return changed(example, changes)
+
+
 ONE_OF_EACH: tuple[Event, ...] = (
     product_created(),
     price_changed(),
@@ -235,4 +247,5 @@ ONE_OF_EACH: tuple[Event, ...] = (
     shipped(),
     credit_note_issued(),
     event_skipped(),
+    trigger_skipped(),
 )

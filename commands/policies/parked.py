@@ -1,7 +1,7 @@
 """Triggers that wait for a person: what is parked, what a person asks for, and the rows the worker keeps for both.
 
 A key is parked at the trigger that cannot be decided; its later triggers wait in the log behind it. A person may ask
-to retry (decide again, in order) or to skip that one trigger (its outcome is empty, the request says who and why).
+to retry (decide again, in order) or to skip that one trigger (its outcome is a fact that says who did it and why).
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ returning request
 """
 _OUTCOME: Final = "select outcome from policy.request where request = %(request)s"
 _PENDING: Final = """
-select request, kind, name as policy, partition_key, position from policy.request
+select request, kind, name as policy, partition_key, position, actor, note from policy.request
 where executed_at is null order by request
 """
 _PARK: Final = """
@@ -96,6 +96,8 @@ class Request(Struct, frozen=True):
     policy: str
     partition_key: str
     position: int
+    actor: str
+    note: str
 
 
 class Active(Struct, frozen=True):

@@ -10,7 +10,7 @@ from commands.policies import parked
 from commands.policies.parked import Active, AsyncConnection, NotParked, Request
 from commands.policies.pipeline import Pipeline
 from commands.policies.policy import Policy
-from commands.policies.trigger import Trigger
+from commands.policies.trigger import GivenUp, Trigger
 from runtime import database
 
 log = structlog.get_logger()
@@ -86,7 +86,8 @@ class Parking:
                     self._rows, request.request, outcome=f"void: the key stands at {stands}"
                 )
                 continue
-            triggers[0].given_up = request.kind == "skip"
+            if request.kind == "skip":
+                triggers[0].given_up = GivenUp(request.actor, request.note)
             remaining = {trigger.position for trigger in triggers}
             self._retrying[key] = _Retrying(request.request, remaining)
             pipeline.retry(key, triggers)

@@ -23,8 +23,9 @@ from msgspec import Struct
 from commands.policies.effects import Done, Effect, Outcome, Park, Read, Send
 from commands.policies.policy import Decision, evolve
 from commands.policies.states import Fact, Held, StateTable
-from commands.policies.trigger import Trigger, request_of
+from commands.policies.trigger import GivenUp, Trigger, request_of, skip_of
 from event_store.envelope import (
+    ANY,
     Accepted,
     ChainBroken,
     ConditionFailed,
@@ -323,8 +324,8 @@ class Pipeline:
             return True
         if trigger.parking_key in self._parked:
             return self._park(trigger, None)
-        if trigger.given_up:
-            return self._send(trigger, Decision(), now)
+        if trigger.given_up is not None:
+            return self._skip(trigger, trigger.given_up, now)
         if trigger.failure is not None:
             return self._fail(trigger, trigger.failure)
         if self.states.missing(trigger.reads) or not self._has_room():
@@ -384,20 +385,33 @@ class Pipeline:
     def _has_room(self) -> bool:
         return len(self._flights) < self._window and self._in_flight_bytes < IN_FLIGHT_BYTES_MAX
 
+    def _skip(self, trigger: Trigger, given_up: GivenUp, now: datetime) -> bool:
+        decision = skip_of(trigger, given_up, now)
+        expected = {stream: ANY for stream, _ in decision.events}
+        return self._send_expecting(trigger, decision, expected, {}, now)
+
     def _send(self, trigger: Trigger, decision: Decision, now: datetime) -> bool:
-        if not self._has_room():
-            return False
         expected: dict[str, int] = {}
         reached: dict[str, Held] = {}
-        for stream in () if trigger.given_up else trigger.reads:
+        for stream in trigger.reads:
             held = self.states.newest(stream)
-            assert held is not None
+            assert held is not None, "decided on a state that is not there"
             expected[stream] = held.version
         for stream, event in decision.events:
             below = self.states.newest(stream)
             assert below is not None, f"{trigger.reaction.name} writes {stream} without reading it"
             state = evolve(stream, below.state, event)
             reached[stream] = self.states.hope(stream, version=below.version + 1, state=state)
+        return self._send_expecting(trigger, decision, expected, reached, now)
+
+    def _send_expecting(
+        self,
+        trigger: Trigger,
+        decision: Decision,
+        expected: Mapping[str, int],
+        reached: dict[str, Held],
+        now: datetime,
+    ) -> bool:
         request = request_of(trigger, decision, expected=expected, chain=self._chain, now=now)
         self._number += 1
         size = sum(len(event.payload) + len(event.metadata) for event in request.events)
@@ -461,7 +475,7 @@ class Pipeline:
 
 
 def _outcome_of(trigger: Trigger, decision: Decision) -> Outcome:
-    if trigger.given_up:
+    if trigger.given_up is not None:
         return "given_up"
     if decision.refused_by:
         return "refused"

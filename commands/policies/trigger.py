@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from commands.policies.policy import Decision, Policy, Reaction
 from domain.event import Event
+from domain.operations.events import TriggerSkipped
 from event_store import codec
 from event_store.envelope import (
     KEY_BYTES,
@@ -31,12 +32,19 @@ FAILURE_CHARACTERS_MAX: Final = 2_000
 """Characters of a failure's text that are kept for people."""
 
 
+class GivenUp(Struct, frozen=True):
+    """A person lets a trigger go without effect: who, and why in words."""
+
+    actor: str
+    reason: str
+
+
 class Trigger(Struct):
     """One event that one policy reacts to, and what the pipeline notes about it.
 
     `reads` are the streams its decision reads, `event` is None when the stored payload cannot be read. `arrived`
     and `looked_up` number the pipeline's readings: after which it came, and in which its outcome was last looked
-    for. `unparked`: it was parked and is tried again; `given_up`: a person lets it go without effect.
+    for. `unparked`: it was parked and is tried again.
     """
 
     policy: str
@@ -58,7 +66,7 @@ class Trigger(Struct):
     conflicts: int = 0
     read_ahead: bool = False
     unparked: bool = False
-    given_up: bool = False
+    given_up: GivenUp | None = None
     outcome_known: bool | None = None
 
     @property
@@ -106,6 +114,19 @@ def trigger_of(record: Record, *, policy: Policy, reaction: Reaction) -> Trigger
         fingerprint=hashlib.sha256(b"policy\0" + policy.name.encode() + b"\0" + record.leaf).digest(),
         failure=failure,
     )
+
+
+def skip_of(trigger: Trigger, given_up: GivenUp, now: datetime) -> Decision:
+    """What is decided about a trigger that a person gave up: that they did, as a fact of its own stream."""
+    skipped = TriggerSkipped(
+        policy=trigger.policy,
+        partition_key=trigger.partition_key,
+        position=trigger.position,
+        actor=given_up.actor,
+        reason=given_up.reason,
+        skipped_at=now,
+    )
+    return Decision(events=((f"skips-{trigger.policy}", skipped),))
 
 
 def request_of(

@@ -19,3 +19,19 @@ class EventSkipped(Event, frozen=True, kw_only=True):
     actor: str
     reason: str
     skipped_at: Moment
+
+
+@event_type("policies.trigger_skipped.v1")
+class TriggerSkipped(Event, frozen=True, kw_only=True):
+    """An operator let a policy go on without deciding about one event: this is all that came of it.
+
+    The event stands at `position`, its partition key is `partition_key`; the stream is `skips-<policy>`.
+    `actor` is a pseudonymous id, `reason` in words.
+    """
+
+    policy: str
+    partition_key: str
+    position: int
+    actor: str
+    reason: str
+    skipped_at: Moment

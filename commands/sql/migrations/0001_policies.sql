@@ -44,8 +44,7 @@ create table policy.parked (
     primary key (name, partition_key)
 );
 
--- What a person asked of the active worker, who acts between two decisions and says what came of it. Rows stay: a skip
--- is the record of who let a trigger go without effect, and why. Its outcome in the log is empty.
+-- What a person asked of the active worker, who acts between two decisions and says what came of it.
 create table policy.request (
     request bigint generated always as identity primary key,
     kind text not null check (kind in ('retry', 'skip')),

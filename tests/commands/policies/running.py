@@ -137,7 +137,7 @@ def eventually(holds: Callable[[], bool], *, wait_s: float = WAIT_S) -> None:
 def counted(url: str) -> dict[str, int]:
     """How many events of each type the log holds."""
     with database.connect(url, role="counterfoil_reader", name="test") as conn:
-        return dict(conn.execute("select type, count(*) from log.event group by type").fetchall())  # type: ignore[arg-type]
+        return dict(conn.execute("select type, count(*) from log.event group by type").fetchall())
 
 
 def outcomes(url: str) -> int:
@@ -145,7 +145,7 @@ def outcomes(url: str) -> int:
     with database.connect(url, role="counterfoil_reader", name="test") as conn:
         row = conn.execute("select count(*) from log.outcome").fetchone()
     assert row is not None
-    return int(row[0])  # type: ignore[call-overload,no-any-return]
+    return int(row[0])
 
 
 def stock_of(url: str, sku: str) -> stock_item.StockItem | None:

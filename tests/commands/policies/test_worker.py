@@ -1,8 +1,15 @@
 """The policies' worker on a real log."""
 
-import pytest
-
-from tests.commands.policies.running import append, counted, eventually, outcomes, placed, received, running, stock_of
+from tests.commands.policies.running import (
+    append,
+    counted,
+    eventually,
+    outcomes,
+    placed,
+    received,
+    running,
+    stock_of,
+)
 
 
 def test_of_ten_thousand_units_demanded_exactly_the_thousand_there_are_are_promised(database_url):
