@@ -1,13 +1,17 @@
 """`counterfoil parked`: keys of views and policies that wait for a person, and what a person may ask for."""
 
+import asyncio
 import getpass
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 
+from commands import skipping
 from commands.policies import parked as policy_parked
+from domain.operations.events import EventSkipped
 from projections import parking as view_parking
 from projections.registry import VIEWS
 from runtime import database
@@ -64,8 +68,21 @@ def skip(database_url: str, consumer: str, key: str, *, position: int, reason: s
     """Ask to go on without one event and wait for what comes of it."""
     if consumer in _VIEW_NAMES:
         with database.connect(database_url, role="counterfoil_projector", name="parked") as connection:
-            actor = f"{_actor()}: {reason}"
-            request = view_parking.request_skip(connection, consumer, key, position=position, actor=actor)
+            keys = view_parking.parked_in(connection, consumer, key)
+            fact = EventSkipped(
+                partition_key=key,
+                view=consumer,
+                shape=keys[0].build.shape,
+                position=position,
+                actor=_actor(),
+                reason=reason,
+                skipped_at=datetime.now(UTC),
+            )
+            if all(one.position != position for one in keys):
+                return f"{consumer} {key} stands at position {keys[0].position}, not {position}: nothing was skipped"
+            # The skip is a fact that every later fold of the view must know, so it is in the log first.
+            asyncio.run(skipping.record(database_url, fact))
+            request = view_parking.request_skip(connection, consumer, key, position=position, actor=_actor())
             return _wait(lambda: view_parking.outcome_of(connection, request))
     with database.connect(database_url, role="counterfoil_writer", name="parked") as connection:
         parked = policy_parked.parked_key(connection, policy=consumer, partition_key=key)
