@@ -61,7 +61,7 @@ class Batch(Payload):
         }
     )
 
-    commands: Annotated[tuple[Entry, ...], Field(min_length=1, max_length=limits.BATCH_COMMANDS_MAX)]
+    commands: Annotated[list[Entry], Field(min_length=1, max_length=limits.BATCH_COMMANDS_MAX)]
 
 
 class Results(BaseModel):
@@ -211,7 +211,7 @@ async def _outcome(
         return await intake.take(command, sent, slot=slot)
     except ProblemError as problem:
         return problem
-    except Exception:
+    except Exception:  # the other commands of the batch have answers of their own, and keep them
         log.exception("command_failed", command=entry.command)
         return ProblemError("internal-error", "The command could not be answered.")
     finally:

@@ -64,7 +64,7 @@ class PlaceOrder(Payload):
     country: Country
     currency: Currency
     placed_at: Moment | None = Field(default=None, description="When it was placed, if not just now.")
-    lines: Annotated[tuple[Line, ...], Field(min_length=1, max_length=LINES_MAX)]
+    lines: Annotated[list[Line], Field(min_length=1, max_length=LINES_MAX)]
 
 
 class CancelOrder(Payload):
@@ -103,7 +103,7 @@ class IssueCreditNote(Payload):
     issued_at: Moment | None = Field(default=None, description="When it was issued, if not just now.")
     country: Country
     currency: Currency
-    lines: Annotated[tuple[CreditedLine, ...], Field(min_length=1, max_length=LINES_MAX)]
+    lines: Annotated[list[CreditedLine], Field(min_length=1, max_length=LINES_MAX)]
 
 
 @command(router, "/orders", refusals=("order-id-taken", "unknown-sku", "no-list-price", "amount-too-large"))

@@ -42,7 +42,7 @@ COUNTRY_CHARACTERS_MAX: Final = 100
 
 
 class Payload(BaseModel):
-    """The members of one command's body: scalars, and tuples of further payloads."""
+    """The members of one command's body: scalars, and lists of further payloads."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -129,7 +129,7 @@ def members_in(text: bytes) -> int:
 def _members_of(payload: BaseModel) -> int:
     count = len(payload.__pydantic_fields_set__)
     for value in payload.__dict__.values():
-        if type(value) is tuple:
+        if type(value) is list:
             count += sum([_members_of(item) for item in value])
     return count
 

@@ -27,6 +27,7 @@ from event_store.envelope import (
     Expectation,
     Metadata,
     NewEvent,
+    RecordedEvent,
     encode_metadata,
 )
 from runtime import database
@@ -124,7 +125,7 @@ class Shop:
         with self.reader() as connection:
             return [codec.decode(e.type, e.payload) for e in reading.read_stream(connection, stream)]
 
-    def recorded(self, stream: str) -> list[reading.RecordedEvent]:
+    def recorded(self, stream: str) -> list[RecordedEvent]:
         """The events of a stream with all that was recorded."""
         with self.reader() as connection:
             return reading.read_stream(connection, stream)

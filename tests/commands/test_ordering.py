@@ -1,6 +1,7 @@
 """POST /orders, /orders/{order_id}/cancellation, /orders/{order_id}/shipment and /credit-notes."""
 
 import uuid
+from collections.abc import Mapping
 
 import pytest
 
@@ -46,7 +47,7 @@ CREDIT = {
 }
 
 
-def without(body: dict, *names: str) -> dict:
+def without(body: Mapping[str, object], *names: str) -> dict[str, object]:
     return {name: value for name, value in body.items() if name not in names}
 
 

@@ -1,0 +1,360 @@
+"""Whatever is sent: a 4xx that names the place, nothing appended, and never a fault of ours."""
+
+import asyncio
+import copy
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import hypothesis
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import strategies as st
+
+from commands import limits, requests
+from runtime.problems import ProblemError
+from tests.commands.conftest import opened
+from tests.commands.http_spec import Answered, Shop, new_key
+from tests.examples import confirmed, placed, product_created, stock_received
+
+pytestmark = pytest.mark.anyio
+
+ORDER = {"country": "x", "currency": "GBP", "lines": [{"sku": "85123A", "quantity": 1}]}
+NOTE = {"country": "x", "currency": "GBP", "lines": [{"sku": "85123A", "quantity": 1, "unit_price": "1"}]}
+COMMANDS = {
+    "/products": {"sku": "N", "title": "New", "stocked": True, "unit_price": "1.5", "currency": "GBP"},
+    "/products/85123A/price": {"unit_price": "1.5", "currency": "GBP"},
+    "/stock/85123A/receipts": {"quantity": 1, "reference": "r"},
+    "/stock/85123A/adjustments": {"delta": 1, "reason": "count", "note": "n"},
+    "/orders": {**ORDER, "order_id": "n", "customer_id": "c", "placed_at": "2010-12-01T08:26:00Z"},
+    "/orders/536365/cancellation": {"reason": "customer"},
+    "/orders/536365/shipment": {},
+    "/credit-notes": {**NOTE, "credit_note_id": "n", "order_id": "o", "issued_at": "2010-12-01T08:26:00Z"},
+    "/commands": {
+        "commands": [{"key": "k", "command": "receive_stock", "target": "85123A", "body": {"quantity": 1}}]
+    },
+}
+
+
+@pytest.fixture(scope="module")
+async def busy_shop(new_database: Callable[[], str]) -> AsyncIterator[Shop]:
+    """One shop for all the bad requests: none of them may change it."""
+    async with opened(new_database()) as shop:
+        yield await shop.given(product_created(), stock_received(), placed(), confirmed())
+
+
+def line(**members: object) -> dict[str, object]:
+    return {**ORDER, "lines": [{"sku": "85123A", "quantity": 1, **members}]}
+
+
+NOT_ACCEPTABLE = [
+    ("/orders", {**ORDER, "total": 1}, ["/total"]),
+    ("/orders", line(discount=1), ["/lines/0/discount"]),
+    ("/orders", line(quantity=0), ["/lines/0/quantity"]),
+    ("/orders", line(quantity=-1), ["/lines/0/quantity"]),
+    ("/orders", line(quantity=10_000_001), ["/lines/0/quantity"]),
+    ("/orders", line(quantity=1.0), ["/lines/0/quantity"]),
+    ("/orders", line(quantity=True), ["/lines/0/quantity"]),
+    ("/orders", line(quantity="1"), ["/lines/0/quantity"]),
+    ("/orders", line(quantity="١"), ["/lines/0/quantity"]),  # noqa: RUF001 - a digit of another script
+    ("/orders", line(quantity=None), ["/lines/0/quantity"]),
+    ("/orders", line(unit_price=2.55), ["/lines/0/unit_price"]),
+    ("/orders", line(unit_price="-1"), ["/lines/0/unit_price"]),
+    ("/orders", line(unit_price="1e3"), ["/lines/0/unit_price"]),
+    ("/orders", line(unit_price="NaN"), ["/lines/0/unit_price"]),
+    ("/orders", line(unit_price="1.123456789"), ["/lines/0/unit_price"]),
+    ("/orders", line(unit_price="١"), ["/lines/0/unit_price"]),  # noqa: RUF001
+    ("/orders", line(unit_price="1\n"), ["/lines/0/unit_price"]),
+    ("/orders", line(sku=""), ["/lines/0/sku"]),
+    ("/orders", line(sku="a" * 65), ["/lines/0/sku"]),
+    ("/orders", line(sku="a~b"), ["/lines/0/sku"]),
+    ("/orders", line(sku="a\x00b"), ["/lines/0/sku"]),
+    ("/orders", line(sku="a\n"), ["/lines/0/sku"]),
+    ("/orders", line(sku="'; drop table log.event; --"), ["/lines/0/sku"]),
+    ("/orders", {**ORDER, "lines": []}, ["/lines"]),
+    ("/orders", {**ORDER, "lines": [{"sku": "85123A", "quantity": 1}] * 2_001}, ["/lines"]),
+    ("/orders", {**ORDER, "lines": {}}, ["/lines"]),
+    ("/orders", {**ORDER, "currency": "GBX"}, ["/currency"]),
+    ("/orders", {**ORDER, "currency": "gbp"}, ["/currency"]),
+    ("/orders", {**ORDER, "country": ""}, ["/country"]),
+    ("/orders", {**ORDER, "country": "a\x00"}, ["/country"]),
+    ("/orders", {**ORDER, "order_id": " a"}, ["/order_id"]),
+    ("/orders", {**ORDER, "placed_at": "2010-12-01T08:26:00"}, ["/placed_at"]),
+    ("/orders", {**ORDER, "placed_at": 1291191960}, ["/placed_at"]),
+    ("/orders", {**ORDER, "placed_at": "0001-01-01T00:00:00+14:00"}, ["/placed_at"]),
+    ("/orders", {**ORDER, "placed_at": "9999-12-31T23:59:59-14:00"}, ["/placed_at"]),
+    ("/orders", {"currency": "GBP"}, ["/country", "/lines"]),
+    ("/orders", [], [""]),
+    ("/orders", "text", [""]),
+    ("/products", {"sku": "A", "title": "", "stocked": True}, ["/title"]),
+    ("/products", {"sku": "A", "title": "x" * 501, "stocked": True}, ["/title"]),
+    ("/products", {"sku": "A", "title": "x\x00", "stocked": True}, ["/title"]),
+    ("/products", {"sku": "A", "title": "x", "stocked": 1}, ["/stocked"]),
+    ("/products", {"sku": "A", "title": "x"}, ["/stocked"]),
+    ("/stock/85123A/receipts", {}, ["/quantity"]),
+    ("/stock/85123A/receipts", {"quantity": 1, "reference": "x" * 201}, ["/reference"]),
+    ("/stock/85123A/adjustments", {"delta": -10_000_001, "reason": "loss"}, ["/delta"]),
+    ("/stock/85123A/adjustments", {"delta": 1, "reason": "theft"}, ["/reason"]),
+    ("/stock/85123A/adjustments", {"delta": 1, "reason": "loss", "note": "x" * 501}, ["/note"]),
+    ("/orders/536365/cancellation", {"reason": "whim"}, ["/reason"]),
+    ("/orders/536365/shipment", {"carrier": "x"}, ["/carrier"]),
+    ("/credit-notes", {**NOTE, "lines": [{"sku": "85123A", "quantity": 1}]}, ["/lines/0/unit_price"]),
+    ("/products/85123A/price", {"unit_price": None, "currency": "GBP"}, ["/unit_price"]),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "pointers"), NOT_ACCEPTABLE)
+async def test_what_cannot_be_accepted_is_named_by_pointer_and_changes_nothing(
+    busy_shop, path, body, pointers
+):
+    answer = await busy_shop.post(path, body)
+
+    answer.then_refused(422, "validation-failed", at=pointers)
+    assert 4 == busy_shop.position
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        (b"", None),
+        (b"{", ""),
+        (b"null junk", ""),
+        (b"[" * 1_000_000, ""),
+        (b'{"a":' * 150_000, ""),
+        (b'{"country":"\\ud800"}', ""),
+        (b'{"country":"\\udc00x"}', ""),
+        (b'{"country":"\xff"}', ""),
+        (b'{"country":"a\nb"}', ""),
+        (b"\xef\xbb\xbf{}", ""),
+        (b'{"country":' + b"9" * 5_000 + b"}", ""),
+        (
+            b'{"country":"x","country":"y","currency":"GBP","lines":[{"sku":"85123A","quantity":1}]}',
+            "/country",
+        ),
+        (
+            b'{"country":"x","currency":"GBP","lines":[{"sku":"85123A","quantity":1,"quantity":2}]}',
+            "/lines/0/quantity",
+        ),
+        (
+            b'{"country":"x","currency":"GBP","lines":[{"sku":"85123A","quantity":1,"quantit\\u0079":2}]}',
+            "/lines/0/quantity",
+        ),
+    ],
+)
+async def test_what_is_not_json_is_refused_with_the_place(busy_shop, body, pointer):
+    answer = await busy_shop.post("/orders", body)
+
+    if pointer is None:
+        answer.then_refused(422, "validation-failed")
+    else:
+        answer.then_refused(400, "malformed-json", at=[pointer])
+    assert 4 == busy_shop.position
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e308", b"0.001", b"-0.0"])
+async def test_numbers_that_are_no_quantity_are_refused(busy_shop, number):
+    answer = await busy_shop.post("/stock/85123A/receipts", b'{"quantity":%b}' % number)
+
+    answer.then_refused(422, "validation-failed", at=["/quantity"])
+
+
+async def test_text_that_postgres_and_logs_could_stumble_over_is_kept_as_it_is(given):
+    shop = await given(product_created(), stock_received())
+    note = "Ω 🎁 \r\n\t\x1b[31m '\"\\ ${jndi} {{7*7}} \u2028 '; drop table log.event; --"
+
+    answer = await shop.post("/stock/85123A/adjustments", {"delta": 1, "reason": "other", "note": note})
+
+    answer.then_accepted(stream="stock-85123A", version=2)
+    assert note == shop.events("stock-85123A")[-1].note
+
+
+@pytest.mark.parametrize("sku", ["-a", "a~b", "a%00b", "%C3%A9", "a" * 65, "%0d%0aSet-Cookie:x"])
+async def test_an_address_that_can_name_nothing_is_refused_by_its_parameter(busy_shop, sku):
+    answer = await busy_shop.post(f"/stock/{sku}/receipts", {"quantity": 1})
+
+    answer.then_refused(422, "validation-failed", at=["sku"])
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "", "application/jsonx"]
+)
+async def test_a_body_that_does_not_say_it_is_json_is_refused(busy_shop, content_type):
+    answer = await busy_shop.post(
+        "/stock/85123A/receipts", {"quantity": 1}, headers={"content-type": content_type}
+    )
+
+    answer.then_refused(415, "unsupported-media-type", at=["Content-Type"])
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "application/vnd.shop+json"])
+async def test_json_by_another_name_is_json(given, content_type):
+    shop = await given(product_created())
+
+    answer = await shop.post(
+        "/stock/85123A/receipts", {"quantity": 1}, headers={"content-type": content_type}
+    )
+
+    answer.then_accepted(stream="stock-85123A", version=1)
+
+
+async def test_a_body_beyond_the_limit_is_refused(busy_shop):
+    body = b'{"note":"' + b"x" * limits.BODY_BYTES_MAX + b'"}'
+
+    answer = await busy_shop.post("/stock/85123A/adjustments", body)
+
+    answer.then_refused(413, "body-too-large", limit_bytes=limits.BODY_BYTES_MAX)
+    assert "close" == answer.headers["connection"]
+
+
+async def test_a_body_beyond_the_limit_is_not_read_to_its_end():
+    sent = 0
+
+    async def endless() -> dict[str, object]:
+        nonlocal sent
+        sent += 65_536
+        return {"type": "http.request", "body": b"x" * 65_536, "more_body": True}
+
+    with pytest.raises(ProblemError) as refused:
+        await requests.read_body(endless, declared=0, limit=limits.BODY_BYTES_MAX)
+
+    assert "body-too-large" == refused.value.type.slug
+    assert sent <= limits.BODY_BYTES_MAX + 65_536
+
+
+async def test_a_body_that_announces_too_much_is_not_read_at_all():
+    async def unread() -> dict[str, object]:
+        raise AssertionError("nothing is read")
+
+    with pytest.raises(ProblemError) as refused:
+        await requests.read_body(unread, declared=limits.BODY_BYTES_MAX + 1, limit=limits.BODY_BYTES_MAX)
+
+    assert "body-too-large" == refused.value.type.slug
+
+
+async def test_a_body_that_drips_is_given_up_in_time(monkeypatch):
+    monkeypatch.setattr(limits, "BODY_TIMEOUT_S", 0.05)
+
+    async def dripping() -> dict[str, object]:
+        await asyncio.sleep(0.01)
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    with pytest.raises(ProblemError) as refused:
+        await requests.read_body(dripping, declared=0, limit=limits.BODY_BYTES_MAX)
+
+    assert ("body-too-slow", "close") == (refused.value.type.slug, refused.value.headers["connection"])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/orders", 405, "method-not-allowed"),
+        ("DELETE", "/products", 405, "method-not-allowed"),
+        ("TRACE", "/orders", 405, "method-not-allowed"),
+        ("POST", "/nothing", 404, "not-found"),
+        ("POST", "/orders/", 404, "not-found"),
+        ("GET", "/docs", 404, "not-found"),
+        ("GET", "/.git/config", 404, "not-found"),
+    ],
+)
+async def test_what_is_not_a_command_is_not_there(busy_shop, method, path, status, code):
+    answer = Answered(await busy_shop.client.request(method, path))
+
+    answer.then_refused(status, code)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(), max_size=20)
+    | st.sampled_from(["85123A", "GBP", "2010-12-01T08:26:00Z", "1.50", "\x00", "A" * 600]),
+    lambda values: st.lists(values, max_size=4) | st.dictionaries(st.text(max_size=8), values, max_size=4),
+    max_leaves=12,
+)
+
+
+def _paths(document: object, path: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    below: list[tuple[object, ...]] = []
+    if isinstance(document, dict):
+        below = [found for name, value in document.items() for found in _paths(value, (*path, name))]
+    elif isinstance(document, list):
+        below = [found for index, value in enumerate(document) for found in _paths(value, (*path, index))]
+    return [path, *below]
+
+
+def _with(document: object, path: tuple[object, ...], value: object) -> object:
+    if not path:
+        return value
+    changed = copy.deepcopy(document)
+    place: Any = changed
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    return changed
+
+
+@st.composite
+def nearly_right(draw: st.DrawFn) -> tuple[str, bytes]:
+    """A command of which one part was replaced by something else, or whose bytes were damaged."""
+    path = draw(st.sampled_from(sorted(COMMANDS)))
+    body = COMMANDS[path]
+    changed = _with(body, draw(st.sampled_from(_paths(body))), draw(JSON))
+    content = json.dumps(changed, ensure_ascii=draw(st.booleans())).encode(errors="surrogatepass")
+    if draw(st.booleans()):
+        at = draw(st.integers(0, len(content)))
+        content = content[:at] + draw(st.binary(max_size=3)) + content[at + draw(st.integers(0, 3)) :]
+    return path, content
+
+
+@hypothesis.settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@hypothesis.given(sent=nearly_right())
+@hypothesis.example(sent=("/orders", b""))
+async def test_no_body_makes_the_api_fail_and_what_is_refused_appends_nothing(busy_fuzzed_shop, sent):
+    shop = busy_fuzzed_shop
+    path, content = sent
+    before = shop.position
+
+    answer = await shop.post(path, content, key=None if path == "/commands" else "")
+
+    assert 200 <= answer.status < 500, (path, content, answer.bytes)
+    if path == "/commands" and answer.status == 200:
+        statuses = {result["status"] for result in answer.body["results"]}
+        assert all(200 <= status < 500 for status in statuses), answer.bytes
+    elif answer.status != 201:
+        assert before == shop.position
+        assert "application/problem+json" == answer.headers["content-type"]
+
+
+@pytest.fixture(scope="module")
+async def busy_fuzzed_shop(new_database: Callable[[], str]) -> AsyncIterator[Shop]:
+    """A shop of its own, since some of what is made up is acceptable."""
+    async with opened(new_database()) as shop:
+        yield await shop.given(product_created(), stock_received(), placed(), confirmed())
+
+
+@hypothesis.settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@hypothesis.given(
+    name=st.sampled_from(["idempotency-key", "if-match", "correlation-id", "traceparent", "content-type"]),
+    value=st.binary(max_size=300).filter(lambda value: not {0, 10, 13} & set(value)),
+)
+async def test_no_header_makes_the_api_fail(busy_fuzzed_shop, name, value):
+    sent = {
+        b"content-type": b"application/json",
+        b"idempotency-key": new_key().encode(),
+        name.encode(): value,
+    }
+    answer = await busy_fuzzed_shop.client.post(
+        "/stock/85123A/receipts", content=b'{"quantity":1}', headers=list(sent.items())
+    )
+
+    assert 200 <= answer.status_code < 500, answer.content
+    assert answer.headers["correlation-id"].isascii()
