@@ -1,0 +1,30 @@
+"""The demo tells its whole story on a machine that has nothing but Python, and says so in one JSON object."""
+
+import pytest
+
+from tests.acceptance.running import last_json, run
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+def test_the_demo_tells_its_story_and_stops_by_itself(tmp_path):
+    finished = run(tmp_path / "home", "demo", "--exit", "--json", timeout_s=150)
+    told = last_json(finished)
+
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    assert (told["ok"], told["orders"]) == (True, 2_000)
+    assert told["events"] > 2_000
+    assert [(step["ok"], step["seconds"] >= 0) for step in told["steps"]] == [(True, True)] * 6
+    assert told["directory"] == str(tmp_path / "home" / "demo")
+    assert sum(step["seconds"] for step in told["steps"]) < 90
+
+
+def test_a_demo_without_its_servers_fails_with_one_clear_step(tmp_path):
+    finished = run(
+        tmp_path / "home", "demo", "--exit", "--json", COUNTERFOIL_POSTGRES_BIN=str(tmp_path / "empty")
+    )
+    told = last_json(finished)
+
+    assert finished.returncode == 1
+    assert (told["ok"], [step["ok"] for step in told["steps"]]) == (False, [False])
+    assert "Postgres was not found" in finished.stderr

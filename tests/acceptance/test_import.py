@@ -1,0 +1,154 @@
+"""A file goes in through HTTP, and the query API shows exactly what plain arithmetic says it must."""
+
+import csv
+import gzip
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance import reference
+from tests.acceptance.running import last_json, run
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["standalone", "distributed"])
+def imported(request, shops, small_file):
+    """A shop into which the file was imported, and what the import printed last."""
+    shop = shops(distributed=request.param)
+    finished = shop.run("import", "online-retail", small_file, "--json", timeout_s=200)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    return shop, last_json(finished)
+
+
+def test_the_figures_are_those_of_plain_arithmetic(imported, small_file):
+    _, printed = imported
+    expected, _ = reference.figures(small_file)
+
+    assert {name: printed[name] for name in expected} == expected
+    assert printed["not_shipped"] == 0
+
+
+def test_refused_lines_are_written_with_row_and_reason(imported, small_file):
+    _, printed = imported
+    _, rows = reference.figures(small_file)
+    with Path(printed["refused_file"]).open(newline="", encoding="utf-8") as source:
+        refused = list(csv.DictReader(source))
+
+    assert [int(line["row"]) for line in refused] == rows
+    assert all(line["reason"] for line in refused)
+
+
+def test_nobody_is_behind_afterwards(imported):
+    shop, printed = imported
+    status = last_json(shop.run("status", "--json"))
+
+    assert {"log", "relay", "views", "policies", "servers", "urls"} <= status.keys()
+    assert status["log"]["position"] >= printed["events"]
+    assert status["relay"]["lag_events"] == 0
+    assert [(view["name"], view["lag_events"], view["parked"]) for view in status["views"]] == [
+        (name, 0, 0)
+        for name in (
+            "code_sales",
+            "customer_totals",
+            "order_details",
+            "order_summary",
+            "product_page",
+            "sales_daily",
+            "stock_level",
+        )
+    ]
+    assert [(policy["name"], policy["lag_events"]) for policy in status["policies"]] == [
+        ("fulfilment", 0),
+        ("restock", 0),
+    ]
+
+
+def test_the_whole_log_and_every_view_verify(imported):
+    shop, _ = imported
+    finished = shop.run("audit", "verify", "--json")
+    report = last_json(finished)
+
+    assert (finished.returncode, report["ok"], report["findings"]) == (0, True, [])
+    assert report["head"] == report["events"] == last_json(shop.run("status", "--json"))["log"]["position"]
+    assert all(view["matches"] and view["digest"] for view in report["views"])
+    assert len(report["views"]) == 7
+
+
+def test_importing_the_same_file_again_changes_nothing(imported, small_file):
+    shop, first = imported
+    before = last_json(shop.run("status", "--json"))["log"]["position"]
+    again = last_json(shop.run("import", "online-retail", small_file, "--json"))
+
+    assert {
+        again[name] for name in ("orders", "revenue", "credited", "adjustments", "on_hand_total", "events")
+    } == {0}
+    assert again["refused"] == first["refused"]
+    assert last_json(shop.run("status", "--json"))["log"]["position"] == before
+
+
+def test_an_order_can_be_read_and_replayed(imported, small_file):
+    shop, _ = imported
+    order = shop.get("/orders/500000")
+    replayed = shop.run("replay", "order-500000")
+
+    assert order["status"] == "shipped"
+    assert replayed.returncode == 0
+    assert [word in replayed.stdout for word in ("order_placed", "order_confirmed", "order_shipped")] == [
+        True
+    ] * 3
+
+
+def test_a_second_file_adds_to_the_shop(shops, small_file, tmp_path):
+    shop = shops()
+    renumbered = tmp_path / "second.csv.gz"
+    text = small_file.read_text().replace("\n5", "\n8").replace("\nC5", "\nC8").replace("\n7", "\n9")
+    renumbered.write_bytes(gzip.compress(text.encode()))
+    expected, _ = reference.figures(small_file)
+    for path in (small_file, renumbered):
+        printed = last_json(shop.run("import", "online-retail", path, "--json", timeout_s=200))
+
+        # Days, customers and codes are the same ones in both files, so the second adds none.
+        sums = (
+            "orders",
+            "order_lines",
+            "credit_notes",
+            "adjustments",
+            "revenue",
+            "credited",
+            "on_hand_total",
+        )
+        assert {name: printed[name] for name in sums} == {name: expected[name] for name in sums}
+    assert (printed["days"], printed["customers"], printed["codes_sold"]) == (0, 0, 0)
+
+
+BAD_FILES = {
+    "wrong header": ("a,b\n1,2\n", "row 1: the header must be"),
+    "bad number": (
+        "{header}1,10001,X,six,2026-01-01 00:00:00,1.00,,Italy\n",
+        "row 2: Quantity is not a whole number",
+    ),
+    "cut off": ("{header}1,10001,X,6,2026-01-01 00:00:00,1.00,,Italy\n1,10001,X", "row 3: 3 columns"),
+}
+
+
+@pytest.mark.parametrize(("content", "words"), BAD_FILES.values(), ids=BAD_FILES.keys())
+def test_a_bad_file_is_refused_in_one_line_before_anything_is_sent(tmp_path, content, words):
+    header = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+    path = tmp_path / "bad.csv"
+    path.write_text(content.format(header=header))
+    finished = run(tmp_path / "home", "import", "online-retail", path)
+
+    assert finished.returncode == 1
+    assert words in finished.stderr.splitlines()[-1]
+    assert "Traceback" not in finished.stderr
+
+
+def test_a_broken_gzip_is_refused_in_one_line(tmp_path, small_file):
+    path = tmp_path / "bad.csv.gz"
+    packed = gzip.compress(small_file.read_bytes())
+    path.write_bytes(packed[: len(packed) // 2])
+    finished = run(tmp_path / "home", "import", "online-retail", path)
+
+    assert finished.returncode == 1
+    assert "the gzip stream is broken or cut off here" in finished.stderr.splitlines()[-1]

@@ -1,0 +1,117 @@
+"""`up`: one process group that starts, watches, restarts and drains everything, once per directory."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.acceptance.running import PROJECT, STOPPED_WITHIN_S, Up, command, environment, run, wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_sigterm_drains_everything_within_ten_seconds_and_exits_0(shops):
+    shop = shops()
+    processes = dict(shop.processes)
+    started = time.monotonic()
+
+    assert shop.stop() == 0
+    assert time.monotonic() - started < STOPPED_WITHIN_S
+    assert [name for name, pid in processes.items() if alive(pid)] == []
+    assert not (shop.home / "run" / "state.json").exists()
+
+
+def test_what_was_sold_is_there_after_a_restart(shops, small_file):
+    shop = shops()
+    finished = shop.run("import", "online-retail", small_file, "--json", timeout_s=200)
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    shop.stop()
+    again = Up(shop.home)
+    try:
+        assert again.get("/orders/500000")["status"] == "shipped"
+    finally:
+        again.stop()
+
+
+def test_a_second_up_in_the_same_directory_is_refused(shops):
+    shop = shops()
+    second = run(shop.home, "up", timeout_s=30)
+
+    assert second.returncode == 1
+    assert f"in use by process {shop.process.pid}" in second.stderr
+    assert "Traceback" not in second.stderr
+    assert shop.process.poll() is None
+
+
+def test_after_a_killed_up_nothing_lives_on_and_the_next_one_takes_over(shops):
+    shop = shops()
+    processes = dict(shop.processes)
+    shop.process.kill()
+    shop.process.wait()
+    wait_until(
+        lambda: not [pid for pid in processes.values() if alive(pid)], within_s=20, what="orphans stopped"
+    )
+    again = Up(shop.home)
+
+    assert again.stop() == 0
+
+
+def test_ctrl_c_stops_it_too(shops):
+    shop = shops()
+    shop.process.send_signal(signal.SIGINT)
+
+    assert shop.process.wait(STOPPED_WITHIN_S + 5) == 0
+
+
+def test_an_up_that_is_told_to_stop_while_it_starts_stops(tmp_path):
+    process = subprocess.Popen(
+        command("up"), env=environment(tmp_path / "home"), cwd=PROJECT, stderr=subprocess.DEVNULL
+    )
+    wait_until((tmp_path / "home" / "run" / "lock").exists, within_s=30, what="the lock")
+    process.terminate()
+
+    assert process.wait(STOPPED_WITHIN_S + 5) == 0
+
+
+def test_every_role_answers_probes_and_tells_metrics_and_structured_logs(shops):
+    shop = shops()
+    for role in ("command-api", "query-api", "relay", "projections", "policies"):
+        lines = (shop.home / "logs" / f"{role}.log").read_text().splitlines()
+
+        assert [json.loads(line)["process"] for line in lines] == [role] * len(lines)
+    status = shop.run("doctor")
+    assert status.returncode == 0, status.stdout
+
+
+def test_settings_are_shown_with_passwords_masked(tmp_path):
+    shown = run(tmp_path, "config", "show", COUNTERFOIL_DATABASE_URL="postgresql://me:secret@localhost/shop")
+
+    assert "secret" not in shown.stdout
+    assert "COUNTERFOIL_DATABASE_URL=postgresql://me:***@localhost/shop" in shown.stdout
+
+
+def test_a_mistyped_setting_is_told_in_one_line(tmp_path):
+    told = run(tmp_path, "status", COUNTERFOIL_DATABSE_URL="x")
+
+    assert told.returncode == 1
+    assert told.stderr.splitlines() == [
+        "counterfoil: COUNTERFOIL_DATABSE_URL is not a setting; the nearest one is COUNTERFOIL_DATABASE_URL"
+    ]
+
+
+def test_without_a_shop_a_command_says_what_to_do(tmp_path):
+    told = run(tmp_path / "nowhere", "audit", "verify")
+
+    assert told.returncode == 1
+    assert "start `counterfoil up` there, or set COUNTERFOIL_DATABASE_URL" in told.stderr
