@@ -145,6 +145,8 @@ def kafka_server(settings: Settings, servers_directory: Path) -> Iterator[KafkaS
     with chosen.kafka_for(settings, directory=servers_directory / "kafka") as server:
         _taken.append(server.report())
         yield server
+        if isinstance(server, KafkaServer):
+            server.kill()  # an orderly stop takes seconds, and its topics are thrown away
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ FIXED_SEED = 20_101_201
 @pytest.fixture(params=["fixed", "fresh"])
 def first_seed(request):
     seed = FIXED_SEED if request.param == "fixed" else random.SystemRandom().randrange(2**32)
-    return int(os.environ.get("COUNTERFOIL_SIMULATION_SEED", seed))
+    return int(os.environ.get("SIMULATION_SEED", seed))
 
 
 @pytest.mark.slow
@@ -25,7 +25,7 @@ def test_every_event_is_applied_once_and_in_order_whatever_crashes_repeats_overt
 ):
     with capsys.disabled():
         print(
-            f"\nseeds {first_seed} to {first_seed + SCHEDULES - 1}; again: COUNTERFOIL_SIMULATION_SEED={first_seed}"
+            f"\nseeds {first_seed} to {first_seed + SCHEDULES - 1}; again: SIMULATION_SEED={first_seed}"
         )
 
     found = {seed: carrying.run(seed) for seed in range(first_seed, first_seed + SCHEDULES)}

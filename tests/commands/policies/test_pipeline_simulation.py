@@ -20,7 +20,7 @@ FIXED_SEED = 20_101_201
 @pytest.fixture(params=["fixed", "fresh"])
 def first_seed(request):
     seed = FIXED_SEED if request.param == "fixed" else random.SystemRandom().randrange(2**32)
-    return int(os.environ.get("COUNTERFOIL_SIMULATION_SEED", seed))
+    return int(os.environ.get("SIMULATION_SEED", seed))
 
 
 @pytest.mark.slow
@@ -29,7 +29,7 @@ def test_every_trigger_has_one_outcome_and_nothing_is_oversold_whatever_crashes_
 ):
     with capsys.disabled():
         print(
-            f"\nseeds {first_seed} to {first_seed + SCHEDULES - 1}; again: COUNTERFOIL_SIMULATION_SEED={first_seed}"
+            f"\nseeds {first_seed} to {first_seed + SCHEDULES - 1}; again: SIMULATION_SEED={first_seed}"
         )
 
     found = {seed: deciding.run(seed) for seed in range(first_seed, first_seed + SCHEDULES)}
