@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 import psycopg
 from msgspec import Struct
@@ -280,7 +280,9 @@ def _clues(
     )
 
 
-def _row(connection: reading.Connection, statement: Any, given: Sequence[object]) -> tuple[Any, ...]:
+def _row(
+    connection: reading.Connection, statement: LiteralString, given: Sequence[object]
+) -> tuple[Any, ...]:
     row = connection.execute(statement, given).fetchone()
     assert row is not None, "an aggregate answers one row"
     return row
