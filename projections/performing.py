@@ -6,8 +6,10 @@ from typing import Any, Final
 import psycopg
 from psycopg import errors
 
+from event_store.transport import ChannelPartition
 from projections import builds, checkpoints, parking
-from projections.folding import Versioned, reason_of
+from projections.errors import CheckpointConflict
+from projections.folding import Poison, Versioned, reason_of
 from projections.storing import Connection, Table
 from projections.turn import Commit, Effect, Load, Plan, Probe, RowsRefused, Turn
 from projections.view import Key
@@ -64,28 +66,45 @@ class Performer:
 
     def perform(self, effect: Effect) -> Any:
         """Perform one effect."""
-        match effect:
-            case Load(table, keys):
-                return table.load(self._conn, keys)
-            case Commit(plans):
-                return self._commit(plans)
-            case Probe(table, rows):
-                return self._probe(table, rows)
+        try:
+            match effect:
+                case Load(table, keys):
+                    return table.load(self._conn, keys)
+                case Commit(plans):
+                    return self._commit(plans)
+                case Probe(table, rows):
+                    return self._probe(table, rows)
+        except errors.UndefinedTable as error:
+            raise CheckpointConflict("a build was dropped meanwhile") from error
 
     def _commit(self, plans: Sequence[Plan]) -> None:
         with self._conn.transaction():
             # Checkpoints first: a worker that lost its partition waits here, then finds that it did.
-            moves = [move for plan in plans for move in plan.moves]
-            checkpoints.move(self._conn, moves, generation=self._generation)
+            self.move(plans)
             for plan in plans:
                 _write(self._conn, plan.following.table, plan.rows)
                 self._note(plan)
+        self.committed()
+
+    def move(self, plans: Sequence[Plan]) -> None:
+        """Move the checkpoints, inside the transaction that writes the rows."""
+        moves = [move for plan in plans for move in plan.moves]
+        checkpoints.move(self._conn, moves, generation=self._generation)
+
+    def committed(self) -> None:
+        """The transaction is through."""
+
+    def source_of(self, source: ChannelPartition, poison: Poison) -> ChannelPartition:  # noqa: ARG002
+        """The partition that a parked key is carried in."""
+        return source
 
     def _note(self, plan: Plan) -> None:
         if plan.unparked is not None:
             parking.unpark(self._conn, plan.build, plan.unparked)
         for source, poisons in plan.parked.items():
-            parking.park(self._conn, plan.build, poisons, source=source)
+            for key, poison in poisons.items():
+                at = self.source_of(source, poison)
+                parking.park(self._conn, plan.build, {key: poison}, source=at)
         parking.queue(self._conn, plan.build, plan.queued)
         if plan.stopped != plan.following.stopped:
             builds.set_stopped(self._conn, plan.build, plan.stopped)

@@ -145,21 +145,25 @@ class Table:
 
 
 class _Texts:
-    """The SQL of one build, composed once."""
+    """The SQL of one build, composed once and kept as bytes: composing costs more than a small statement."""
 
     def __init__(self, view: View[Any], build: BuildId) -> None:
         table = sql.Identifier(SCHEMA, build.table)
         key = [sql.Identifier(name) for name in view.key]
         rest = [column for column in view.columns if column.name not in view.key]
         known = {"table": table, "key": _commas(key), "fill": sql.Literal(TABLE_FILL_PERCENT)}
-        self.create = sql.SQL(
-            "create table {table} ({columns}, position bigint not null, deleted boolean not null default false,"
-            " primary key ({key}){present}) with (fillfactor = {fill})"
-        ).format(columns=_commas(map(_definition, view.columns)), present=_present(rest), **known)
-        self.drop = sql.SQL("drop table if exists {table}").format(**known)
-        self.grant = sql.SQL("grant select on {table} to counterfoil_reader").format(**known)
-        self.upsert = _upsert(view.columns, rest, known)
-        self.entomb = _entomb(view.key_columns, rest, known)
+        self.create = (
+            sql.SQL(
+                "create table {table} ({columns}, position bigint not null, deleted boolean not null default false,"
+                " primary key ({key}){present}) with (fillfactor = {fill})"
+            )
+            .format(columns=_commas(map(_definition, view.columns)), present=_present(rest), **known)
+            .as_bytes()
+        )
+        self.drop = sql.SQL("drop table if exists {table}").format(**known).as_bytes()
+        self.grant = sql.SQL("grant select on {table} to counterfoil_reader").format(**known).as_bytes()
+        self.upsert = _upsert(view.columns, rest, known).as_bytes()
+        self.entomb = _entomb(view.key_columns, rest, known).as_bytes()
         self._select(view, known)
 
     def _select(self, view: View[Any], known: Mapping[str, sql.Composable]) -> None:
@@ -175,16 +179,26 @@ class _Texts:
             "order": _commas(key),
             "given": _commas(map(_value, view.key_columns)),
         }
-        self.load = sql.SQL(
-            "select {shown}, t.position, t.deleted from unnest({arrays}) as k ({key}) join {table} t on {same}"
-        ).format(**parts)
-        self.first_page = sql.SQL(
-            "select {shown}, t.position, t.deleted from {table} t order by {order} limit %s"
-        ).format(**parts)
-        self.next_page = sql.SQL(
-            "select {shown}, t.position, t.deleted from {table} t where ({order}) > ({given})"
-            " order by {order} limit %s"
-        ).format(**parts)
+        self.load = (
+            sql.SQL(
+                "select {shown}, t.position, t.deleted from unnest({arrays}) as k ({key}) join {table} t on {same}"
+            )
+            .format(**parts)
+            .as_bytes()
+        )
+        self.first_page = (
+            sql.SQL("select {shown}, t.position, t.deleted from {table} t order by {order} limit %s")
+            .format(**parts)
+            .as_bytes()
+        )
+        self.next_page = (
+            sql.SQL(
+                "select {shown}, t.position, t.deleted from {table} t where ({order}) > ({given})"
+                " order by {order} limit %s"
+            )
+            .format(**parts)
+            .as_bytes()
+        )
 
 
 def bare_view(view: View[Any], build: BuildId) -> sql.Composed:

@@ -5,14 +5,7 @@ import random
 import pytest
 
 from projections.registry import VIEWS
-from tests.projections.feeding import append, assert_views_hold_the_log, feeding, history, publish, settle
-
-
-@pytest.fixture
-def shop_url(database_url):
-    """A database whose transport is settled, with an empty log."""
-    settle(database_url, VIEWS)
-    return database_url
+from tests.projections.feeding import append, assert_views_hold_the_log, feeding, history, publish
 
 
 def test_views_hold_what_their_folds_make_of_the_log(shop_url):

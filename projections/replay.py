@@ -1,0 +1,248 @@
+"""Folding the log again: one key's prefix, or whole views in bounded memory, and digests that name what differs.
+
+Everything here uses the folds and the batching of the workers, so it proves storage and transport, not the
+folds themselves.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from domain import event as domain_event
+from event_store import reading
+from event_store.envelope import RecordedEvent
+from event_store.partitioning import partition_of
+from event_store.transport import EVENTS, ORDERED, ChannelPartition
+from projections import catching_up, skips
+from projections.errors import FoldFailed
+from projections.folding import BatchFold, Decoder, Fact, Folded, Versioned
+from projections.storing import Connection
+from projections.view import GLOBAL, Key, Row, View
+
+FACTS_PER_BATCH: Final = 5_000
+"""Events folded at a time."""
+ROWS_UNPACKED_MAX: Final = 5_000
+"""Rows of a view kept as objects while it is folded; the others are kept as JSON, a fraction of the size."""
+VERSIONS_AHEAD: Final = 20
+"""Versions beyond the known ones that a filter by type still lets through, so that they are noticed."""
+
+R = TypeVar("R", bound=Row)
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Which events of the log belong into a view: per partition up to a position, per parked key before one.
+
+    `reach` None: every event that is read. `partitions` is how many the generation of `reach` has.
+    """
+
+    view: View[Any]
+    skips: frozenset[int]
+    reach: Mapping[ChannelPartition, int] | None = None
+    parked: Mapping[str, int] = {}
+    partitions: int = 1
+
+    def holds(self, fact: Fact) -> bool:
+        """Whether the event is in the rows."""
+        parked = self.parked.get(fact.partition_key)
+        if parked is not None and fact.position >= parked:
+            return False
+        if self.reach is None:
+            return True
+        if self.view.kind is GLOBAL:
+            return fact.position <= self.reach.get((ORDERED, 0), 0)
+        source: ChannelPartition = EVENTS, partition_of(fact.partition_key, self.partitions)
+        return fact.position <= self.reach.get(source, 0)
+
+
+def fold_prefix(
+    conn: Connection, view: View[R], key: Key, *, upto: int, partition_key: str | None = None
+) -> R | None:
+    """The row of a keyed view as it was at a position of the log, None where there was none.
+
+    Args:
+        conn: in autocommit mode.
+        view: a keyed view.
+        key: values of its key columns.
+        upto: the last position that counts.
+        partition_key: what the row belongs to; the view's category and the key say it if it is left out.
+
+    Raises:
+        FoldFailed: an event of the key cannot be folded (the key is parked, then).
+        DeclarationError: the view does not say which stream a key belongs to.
+    """
+    name = view.partition_key_of(key) if partition_key is None else partition_key
+    folding = Folding(Target(view, skips.read(conn, view)))
+    decoder = Decoder([view])
+    after = 0
+    while page := reading.read_key(conn, name, after=after, upto=upto):
+        folding.take(_facts(page, decoder))
+        after = page[-1].position
+    folded = folding.rows.get(key)
+    return None if folded is None else folded.row  # type: ignore[return-value]
+
+
+def fold_all(
+    conn: Connection,
+    targets: Sequence[Target],
+    *,
+    upto: int,
+    on_progress: Callable[[int], None] = lambda _position: None,
+) -> "list[Folding]":
+    """Fold several views from the log in one pass.
+
+    Args:
+        conn: nothing else may use it meanwhile (COPY).
+        targets: what to fold.
+        upto: the last position that is read.
+        on_progress: called with the position reached, now and then.
+
+    Raises:
+        FoldFailed: an event that should be in the rows cannot be folded.
+    """
+    foldings = [Folding(target) for target in targets]
+    decoder = Decoder([target.view for target in targets])
+    types = types_of([target.view for target in targets])
+    for facts in _batches(_facts(reading.copy_log(conn, upto=upto, types=types), decoder)):
+        for folding in foldings:
+            folding.take(facts)
+        on_progress(facts[-1].position)
+    on_progress(upto)
+    return foldings
+
+
+def types_of(views: Sequence[View[Any]]) -> list[str]:
+    """Type names that views fold, with older and newer versions: the older are upcast, the newer refused."""
+    names: set[str] = set()
+    for view in views:
+        for name in view.event_types:
+            fact, _, version = name.rpartition(".v")
+            known = max(int(version), *(_version(each, fact) for each in domain_event.EVENT_TYPES))
+            names |= {f"{fact}.v{number}" for number in range(1, known + VERSIONS_AHEAD + 1)}
+    return sorted(names)
+
+
+class Folding:
+    """One view on its way through the log."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.rows = PackedRows(target.view)
+
+    def take(self, facts: Iterable[Fact]) -> None:
+        """Fold what belongs to the view.
+
+        Raises:
+            FoldFailed: an event cannot be folded.
+        """
+        target = self.target
+        whole = target.reach is None and not target.parked
+        fold = BatchFold(target.view, skips=target.skips, parked=frozenset())
+        fold.gather(facts if whole else [fact for fact in facts if target.holds(fact)])
+        folded = fold.fold(self.rows)
+        self._refuse(folded)
+        self.rows.update(folded.rows)
+
+    def _refuse(self, folded: Folded) -> None:
+        poisons = [*folded.parked.values(), *([folded.halted] if folded.halted else [])]
+        if poisons:
+            first = min(poisons, key=lambda poison: poison.fact.position)
+            raise FoldFailed(
+                view=self.target.view.name,
+                partition_key=first.fact.partition_key,
+                position=first.fact.position,
+                reason=first.reason,
+            )
+
+
+class PackedRows(Mapping[Key, Versioned]):
+    """Rows by key, most of them as JSON: memory grows with the view, not with the log, and slowly."""
+
+    def __init__(self, view: View[Any]) -> None:
+        self._decoder = msgspec.json.Decoder(view.row)
+        self._live: dict[Key, Versioned] = {}
+        self._packed: dict[Key, tuple[bytes, int]] = {}
+
+    def __getitem__(self, key: Key) -> Versioned:
+        found = self._live.get(key)
+        if found is not None:
+            return found
+        body, position = self._packed[key]
+        return Versioned(self._decoder.decode(body), position)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._live or key in self._packed
+
+    def __iter__(self) -> Iterator[Key]:
+        yield from self._live
+        yield from self._packed
+
+    def __len__(self) -> int:
+        return len(self._live) + len(self._packed)
+
+    def update(self, rows: Mapping[Key, Versioned]) -> None:
+        """Take over changed rows; those that are None are gone."""
+        for key, after in rows.items():
+            self._packed.pop(key, None)
+            self._live.pop(key, None)
+            if after.row is not None:
+                self._live[key] = after
+        for key in list(self._live)[: max(0, len(self._live) - ROWS_UNPACKED_MAX)]:
+            self._packed[key] = canonical(self._live[key].row), self._live[key].position
+            del self._live[key]
+
+    def body(self, key: Key) -> tuple[bytes, int] | None:
+        """The canonical bytes of a row and its position, None where there is no row."""
+        packed = self._packed.get(key)
+        if packed is not None:
+            return packed
+        live = self._live.get(key)
+        return None if live is None else (canonical(live.row), live.position)
+
+
+class Digest:
+    """A digest over the rows of a view that does not depend on their order: hashes of (key, row), summed."""
+
+    def __init__(self) -> None:
+        self.keys = 0
+        self._sum = 0
+
+    def add(self, key: Key, body: bytes) -> None:
+        """Take in one row by its canonical bytes."""
+        self.keys += 1
+        hashed = hashlib.sha256(_encoder.encode(key) + b"\x00" + body).digest()
+        self._sum = (self._sum + int.from_bytes(hashed, "big")) % 2**256
+
+    @property
+    def text(self) -> str:
+        """64 hex digits."""
+        return f"{self._sum:064x}"
+
+
+def canonical(row: object) -> bytes:
+    """The same bytes for the same row, whatever it was made from."""
+    return _encoder.encode(row)
+
+
+def _facts(events: Iterable[RecordedEvent], decoder: Decoder) -> Iterator[Fact]:
+    return (catching_up.decoded(event, decoder=decoder) for event in events if decoder.wants(event.type))
+
+
+def _batches(facts: Iterable[Fact]) -> Iterator[list[Fact]]:
+    batch: list[Fact] = []
+    for fact in facts:
+        batch.append(fact)
+        if len(batch) == FACTS_PER_BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _version(type_name: str, fact: str) -> int:
+    """The version of a type name if it is one of a fact, else 0."""
+    name, _, version = type_name.rpartition(".v")
+    return int(version) if name == fact else 0
