@@ -141,7 +141,7 @@ class _Terms:
         term = _Term(self._database_url, stands, active, self._metrics, self._policies)
         log.info("policies_active", generation=stands.generation.generation, owner=lease.owner)
         self._metrics.active.set(1)
-        self.health.condition = "active"
+        self.health.condition, self.health.detail = "active", ""
         through = asyncio.run(term.run(self._transport, lease, self._stop))
         self._metrics.active.set(0)
         self._backoff_s = BACKOFF_FIRST_S

@@ -67,11 +67,17 @@ def received(sku: str, quantity: int, *, version: int = 0) -> Append:
 
 def append(url: str, appends: Sequence[Append]) -> None:
     """Append as the command API would, and see that all is accepted."""
-    verdicts = asyncio.run(_append(url, [_request(*each) for each in appends]))
+    verdicts = append_requests(url, [request_for(*each) for each in appends])
     assert all(isinstance(verdict, Accepted) for verdict in verdicts)
 
 
-def _request(stream: str, version: int, facts: Sequence[Event]) -> AppendRequest:
+def append_requests(url: str, requests: Sequence[AppendRequest]) -> list[Verdict]:
+    """The log's verdicts."""
+    return asyncio.run(_append(url, requests))
+
+
+def request_for(stream: str, version: int, facts: Sequence[Event]) -> AppendRequest:
+    """What a caller asks for; the same append has the same key."""
     key = hashlib.sha256(f"{stream} {version}".encode()).digest()
     metadata = encode_metadata(
         Metadata(actor="tester", command="test", correlation_id=stream, nonce=new_nonce())

@@ -28,9 +28,7 @@ def test_every_trigger_has_one_outcome_and_nothing_is_oversold_whatever_crashes_
     first_seed, capsys
 ):
     with capsys.disabled():
-        print(
-            f"\nseeds {first_seed} to {first_seed + SCHEDULES - 1}; again: SIMULATION_SEED={first_seed}"
-        )
+        print(f"\nseeds {first_seed} to {first_seed + SCHEDULES - 1}; again: SIMULATION_SEED={first_seed}")
 
     found = {seed: deciding.run(seed) for seed in range(first_seed, first_seed + SCHEDULES)}
 

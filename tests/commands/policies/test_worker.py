@@ -1,12 +1,32 @@
 """The policies' worker on a real log."""
 
+import threading
+
+import psycopg
+import pytest
+from prometheus_client import CollectorRegistry
+
+from commands.policies import parked, standing
+from commands.policies.parked import NotParked
+from domain.event import Event
+from domain.ids import OrderId, Sku
+from domain.ordering.events import OrderShipped, ShippedCode
+from event_store import generations, reading
+from event_store.codec import decode
+from event_store.envelope import Accepted, AppendRequest, Expectation, NewEvent, decode_metadata
+from event_store.local_transport import LocalTransport
+from event_store.relay import run_relay
+from runtime import database
 from tests.commands.policies.running import (
+    NOW,
     append,
+    append_requests,
     counted,
     eventually,
     outcomes,
     placed,
     received,
+    request_for,
     running,
     stock_of,
 )
@@ -35,4 +55,201 @@ def test_an_order_of_1500_lines_is_confirmed_in_one_append(database_url):
     with running(database_url):
         eventually(lambda: counted(database_url).get("ordering.order_confirmed.v1") == 1)
 
+    with database.connect(database_url, role="counterfoil_reader", name="test") as conn:
+        confirmed = reading.read_stream(conn, "order-big")[1]
+        last_reserved = reading.read_stream(conn, "stock-code1499")[1]
+        causes = [decode_metadata(event.metadata) for event in (confirmed, last_reserved)]
     assert counted(database_url)["inventory.stock_reserved.v1"] == 1_500
+    assert abs(confirmed.position - last_reserved.position) <= 1_500
+    assert {("policy:fulfilment", "fulfilment.when_order_placed", "1.1501", "order-big")} == {
+        (cause.actor, cause.command, cause.causation, cause.correlation_id) for cause in causes
+    }
+
+
+def test_an_order_without_stocked_lines_is_just_confirmed(database_url):
+    append(database_url, [placed("postage", [("POST", 1)], stocked=False)])
+
+    with running(database_url):
+        eventually(lambda: outcomes(database_url) == 2)
+
+    assert {"ordering.order_placed.v1": 1, "ordering.order_confirmed.v1": 1} == counted(database_url)
+
+
+def test_another_writer_on_the_hottest_code_costs_conflicts_but_changes_no_sum(database_url):
+    append(database_url, [received("A", 100)])
+    append(database_url, [placed(f"o{number}", [("A", 1)]) for number in range(1_000)])
+    others = 60
+
+    with running(database_url) as work:
+        for _ in range(others):
+            _deliver_somehow(database_url, "A", 10)
+        eventually(lambda: outcomes(database_url) == 1 + 2 * 1_000 + others)
+        conflicts = work.count("counterfoil_policy_conflicts_total")
+
+    found = counted(database_url)
+    item = stock_of(database_url, "A")
+    assert item is not None
+    assert item.on_hand == 100 + 10 * others
+    assert item.reserved == found["ordering.order_confirmed.v1"]
+    assert found["ordering.order_confirmed.v1"] + found["ordering.order_rejected.v1"] == 1_000
+    assert conflicts > 0
+
+
+def test_a_trigger_that_cannot_be_decided_parks_its_key_alone_and_goes_on_when_retried(database_url):
+    append(database_url, [received("A", 10)])
+    append(database_url, [_shipped("ghost", [("A", 3)]), placed("o1", [("A", 1)])])
+
+    with running(database_url), _connected(database_url) as conn:
+        eventually(lambda: bool(parked.parked_keys(conn)))
+        eventually(lambda: counted(database_url).get("ordering.order_confirmed.v1") == 1)
+        key = parked.parked_key(conn, policy="fulfilment", partition_key="order-ghost")
+        _wait_for(
+            conn, parked.ask(conn, "retry", policy="fulfilment", partition_key="order-ghost", actor="op")
+        )
+        again = parked.parked_key(conn, policy="fulfilment", partition_key="order-ghost")
+        append(database_url, [placed("o2", [("A", 2)])])
+        eventually(lambda: counted(database_url).get("ordering.order_confirmed.v1") == 2)
+        outcome = _wait_for(
+            conn, parked.ask(conn, "retry", policy="fulfilment", partition_key="order-ghost", actor="op")
+        )
+
+    assert (key.position, key.tries, key.queued) == (2, 1, 0)
+    assert key.reason == "NotReserved: Of 'A', 3 were asked for and 0 are reserved."
+    assert again.tries == 2
+    assert outcome == "done"
+    assert counted(database_url)["inventory.stock_shipped.v1"] == 1
+    with _connected(database_url) as conn, pytest.raises(NotParked):
+        parked.parked_key(conn, policy="fulfilment", partition_key="order-ghost")
+
+
+def test_later_triggers_of_a_parked_key_wait_and_a_skip_lets_them_go(database_url):
+    append(database_url, [received("A", 10), placed("other", [("A", 2)])])
+    _append_unreadable(database_url, "order-bad")
+
+    with running(database_url) as work, _connected(database_url) as conn:
+        eventually(lambda: bool(parked.parked_keys(conn)))
+        append(database_url, [_shipped("bad", [("A", 2)], version=1)])
+        eventually(lambda: parked.parked_keys(conn)[0].queued == 1)
+        waited = counted(database_url)
+        eventually(lambda: work.count("counterfoil_policy_parked", policy="fulfilment") == 2)
+        request = parked.ask(
+            conn, "skip", policy="fulfilment", partition_key="order-bad", actor="op", note="made by hand"
+        )
+        outcome = _wait_for(conn, request)
+        skip = decode("policies.trigger_skipped.v1", reading.read_stream(conn, "skips-fulfilment")[0].payload)
+
+    assert "inventory.stock_shipped.v1" not in waited
+    assert outcome == "done"
+    assert counted(database_url)["inventory.stock_shipped.v1"] == 1
+    assert ("order-bad", "op", "made by hand") == (skip.partition_key, skip.actor, skip.reason)  # type: ignore[attr-defined]
+
+
+def test_parked_keys_survive_a_restart(database_url):
+    append(database_url, [received("A", 10), _shipped("ghost", [("A", 3)])])
+    with running(database_url), _connected(database_url) as conn:
+        eventually(lambda: bool(parked.parked_keys(conn)))
+
+    with running(database_url), _connected(database_url) as conn:
+        append(database_url, [_shipped("ghost", [("A", 1)], version=1), placed("o1", [("A", 3)])])
+        eventually(lambda: parked.parked_keys(conn)[0].queued == 1)
+        eventually(lambda: counted(database_url).get("ordering.order_confirmed.v1") == 1)
+
+    assert "inventory.stock_shipped.v1" not in counted(database_url)
+
+
+def test_a_new_generation_and_epoch_in_the_middle_lose_and_repeat_nothing(database_url):
+    append(database_url, [received("A", 10_000)])
+    append(database_url, [placed(f"o{number}", [("A", 1)]) for number in range(400)])
+
+    with running(database_url):
+        eventually(lambda: counted(database_url).get("ordering.order_confirmed.v1", 0) >= 50)
+        with database.connect(database_url, role=None, name="test") as conn:
+            generations.fence(conn, reason="test", empty_documents=lambda: None)
+        append(database_url, [placed(f"p{number}", [("A", 1)]) for number in range(400)])
+        eventually(lambda: outcomes(database_url) == 1 + 2 * 800)
+
+    item = stock_of(database_url, "A")
+    assert item is not None
+    assert item.reserved == 800
+    with _connected(database_url) as conn:
+        rows = conn.execute("select distinct generation from policy.checkpoint order by 1").fetchall()
+    assert [(1,), (2,)] == rows
+
+
+def test_positions_reach_the_head_when_relay_and_policies_are_through(database_url):
+    append(database_url, [received("A", 10), *(placed(f"o{number}", [("A", 1)]) for number in range(20))])
+    stop = threading.Event()
+    relay = threading.Thread(
+        target=run_relay,
+        args=(database_url,),
+        kwargs={
+            "transport": LocalTransport(database_url),
+            "ordered_types": (),
+            "stop": stop,
+            "registry": CollectorRegistry(),
+        },
+    )
+    relay.start()
+
+    with running(database_url), _connected(database_url) as conn:
+        eventually(lambda: outcomes(database_url) == 21 + 20)
+        eventually(lambda: all(policy.lag_events == 0 for policy in standing.positions(conn)))
+        found = standing.positions(conn)
+    stop.set()
+    relay.join()
+
+    assert [("fulfilment", 51), ("restock", 51)] == [(policy.name, policy.position) for policy in found]
+
+
+def test_what_was_there_before_the_policies_is_not_their_concern(database_url):
+    with psycopg.connect(database_url, autocommit=True) as owner:
+        append(database_url, [received("A", 10), placed("before", [("A", 1)])])
+        owner.execute("update policy.registration set registered_position = (select position from log.head)")
+        append(database_url, [placed("after", [("A", 1)])])
+
+    with running(database_url), _connected(database_url) as conn:
+        eventually(lambda: counted(database_url).get("ordering.order_confirmed.v1") == 1)
+        before, after = (reading.read_stream(conn, f"order-{name}") for name in ("before", "after"))
+
+    assert [1, 2] == [len(before), len(after)]
+
+
+def _connected(url: str) -> psycopg.Connection[tuple[object, ...]]:
+    return database.connect(url, role="counterfoil_writer", name="test")
+
+
+def _wait_for(conn: psycopg.Connection[tuple[object, ...]], request: int) -> str | None:
+    eventually(lambda: parked.outcome_of(conn, request=request) is not None)
+    return parked.outcome_of(conn, request=request)
+
+
+def _shipped(
+    order_id: str, codes: list[tuple[str, int]], *, version: int = 0
+) -> tuple[str, int, list[Event]]:
+    """A shipment that no reservation stands behind."""
+    fact = OrderShipped(
+        order_id=OrderId(order_id),
+        codes=tuple(ShippedCode(sku=Sku(sku), quantity=quantity) for sku, quantity in codes),
+        shipped_at=NOW,
+    )
+    return f"order-{order_id}", version, [fact]
+
+
+def _append_unreadable(url: str, stream: str) -> None:
+    """An order placed by somebody who did not keep to the shape."""
+    event = NewEvent(stream, "ordering.order_placed.v1", b'{"order_id":7}', b"{}")
+    request = AppendRequest(bytes(16), bytes(32), (event,), (Expectation(stream, 0),))
+    assert isinstance(append_requests(url, [request])[0], Accepted)
+
+
+def _deliver_somehow(url: str, sku: str, quantity: int) -> None:
+    """A delivery by a caller who tries until nobody was faster."""
+    while True:
+        with database.connect(url, role="counterfoil_reader", name="test") as conn:
+            row = conn.execute(
+                "select max(version) from log.event where stream = %s", [f"stock-{sku}"]
+            ).fetchone()
+        assert row is not None
+        stream, version, facts = received(sku, quantity, version=int(row[0]))
+        if isinstance(append_requests(url, [request_for(stream, version, facts)])[0], Accepted):
+            return
