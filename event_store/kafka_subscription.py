@@ -17,6 +17,7 @@ import structlog
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import KafkaError
+from kafka.structs import MemberState
 from prometheus_client import Counter
 
 from event_store.kafka_topics import BOOTSTRAP_TIMEOUT_MS, Topics
@@ -228,6 +229,7 @@ class _Poller:
     def _poll(self) -> _Handed | None:
         polled = self._consumer.poll(timeout_ms=POLL_TIMEOUT_MS)
         self._polled_at = time.monotonic()
+        self._finish_joining()
         batch = Batch(records={}, assigned=set(), revoked=set())
         self._note_changes(batch)
         handed = _Handed(batch=batch, offsets={}, starts={})
@@ -245,6 +247,16 @@ class _Poller:
                 handed.starts[source] = self._started[source]
         batch.drained = count < POLL_RECORDS_MAX
         return handed if batch.records or batch.assigned or batch.revoked else None
+
+    def _finish_joining(self) -> None:
+        """Keep a join that the last poll had no time for from being forgotten.
+
+        A join caused by changed topic metadata is due only until its own assignment is made; a poll that runs
+        out of time in between leaves the member without partitions and without heartbeats for ever
+        (kafka-python 3.0.12; the Java client had this as KAFKA-9815 and cured it likewise).
+        """
+        if self._consumer.group_metadata().state == MemberState.REBALANCING:
+            self._consumer._coordinator.request_rejoin()  # noqa: SLF001  # there is no public way
 
     def _note_changes(self, batch: Batch) -> None:
         """Fold the rebalances since the last poll into one change; a partition lost and won again is both."""
