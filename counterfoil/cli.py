@@ -320,9 +320,9 @@ def views_drop(
     view: Annotated[str, typer.Argument(help="Name of the view.")], as_json: AsJson = False
 ) -> None:
     """Drop the build that does not answer."""
-    from counterfoil import addresses, viewing
+    from counterfoil import viewing
 
-    _answer(viewing.drop(addresses.database_url(_settings()), view), as_json=as_json)
+    _answer(viewing.drop(_settings(), view), as_json=as_json)
 
 
 @parked_app.command("list")

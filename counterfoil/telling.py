@@ -18,9 +18,12 @@ def told(error: BaseException) -> str | None:
     from counterfoil.runfile import AlreadyRunning
     from counterfoil.servers.errors import ServerError
     from counterfoil.standalone import UpFailed
+    from event_store.codec import CodecError
     from event_store.transport import TransportError
     from projections.errors import ProjectionError
+    from runtime.documents import DocumentsUnavailable
     from runtime.migrations import MigrationError
+    from runtime.problems import ProblemError
     from runtime.settings import SettingsError
 
     match error:
@@ -44,6 +47,9 @@ def told(error: BaseException) -> str | None:
             | BadMoment()
             | NoSuchStream()
             | ImportFailed()
+            | CodecError()
+            | DocumentsUnavailable()
+            | ProblemError()
         ):
             return str(error)
     return None
