@@ -65,6 +65,8 @@ DRAIN_S: Final = 5.0
 
 BACKOFF_FIRST_S: Final = 0.2
 BACKOFF_MAX_S: Final = 5.0
+GOOD_TERM_S: Final = 10.0
+"""A term that lasted longer than this was no failed try: the next pause is the first again."""
 
 log = structlog.get_logger()
 
@@ -142,9 +144,13 @@ class _Terms:
         log.info("policies_active", generation=stands.generation.generation, owner=lease.owner)
         self._metrics.active.set(1)
         self.health.condition, self.health.detail = "active", ""
-        through = asyncio.run(term.run(self._transport, lease, self._stop))
-        self._metrics.active.set(0)
-        self._backoff_s = BACKOFF_FIRST_S
+        began_s = time.monotonic()
+        try:
+            through = asyncio.run(term.run(self._transport, lease, self._stop))
+        finally:
+            self._metrics.active.set(0)
+            if time.monotonic() - began_s > GOOD_TERM_S:
+                self._backoff_s = BACKOFF_FIRST_S
         if through:
             number = stands.generation.generation + 1
             following = generations.generation_numbered(conn, generation=number)
@@ -223,10 +229,11 @@ class _Term:
                 await self._save()
                 return through
             finally:
-                renewing.cancel()
+                background = [task for task in (renewing, self._reading) if task is not None]
+                for task in background:
+                    task.cancel()
+                await asyncio.gather(*background, return_exceptions=True)
                 await asyncio.to_thread(intake.close)
-                if self._reading is not None:
-                    self._reading.cancel()
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[_Connections]:
@@ -329,6 +336,7 @@ class _Term:
             future.add_done_callback(lambda answer: self._answered(send.number, answer))
 
     def _answered(self, number: int, answer: asyncio.Future[Verdict]) -> None:
+        answer.exception()  # seen: a term that ended meanwhile will not look at it again
         self._answers.append((number, answer))
         self._wake.set()
 
