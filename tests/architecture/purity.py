@@ -90,7 +90,7 @@ def swallowed_errors(source: Source) -> Iterator[str]:
         match node:
             case ast.ExceptHandler(type=None):
                 yield source.at(node, "bare except")
-            case ast.ExceptHandler(type=caught, body=body):
+            case ast.ExceptHandler(type=ast.expr() as caught, body=body):
                 if all(isinstance(step, ast.Pass) for step in body):
                     yield source.at(
                         node, "an error is swallowed; name what may happen with contextlib.suppress"

@@ -3,10 +3,10 @@
 import pytest
 
 from tests.architecture import naming
-from tests.architecture.source import broken, planted, product, sources
+from tests.architecture.source import Source, broken, planted, product, sources
 
 
-def everything() -> list:
+def everything() -> list[Source]:
     return [*product(), *sources("tests", "benchmarks")]
 
 

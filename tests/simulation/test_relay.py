@@ -24,9 +24,7 @@ def test_every_event_is_applied_once_and_in_order_whatever_crashes_repeats_overt
     first_seed, capsys
 ):
     with capsys.disabled():
-        print(
-            f"\nseeds {first_seed} to {first_seed + SCHEDULES - 1}; again: SIMULATION_SEED={first_seed}"
-        )
+        print(f"\nseeds {first_seed} to {first_seed + SCHEDULES - 1}; again: SIMULATION_SEED={first_seed}")
 
     found = {seed: carrying.run(seed) for seed in range(first_seed, first_seed + SCHEDULES)}
 

@@ -1,0 +1,119 @@
+"""The log's hot queries stay on their indexes: their plans on a table of 20,000 events, after `analyze`."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, LiteralString
+
+import psycopg
+import pytest
+
+from commands import log_reading
+from commands.policies import loading
+from event_store import partition_log, reading
+from runtime import database
+
+EVENTS: Final = 20_000
+STREAMS: Final = 2_000
+
+FILL: Final = """
+insert into log.event (position, version, recorded_at, stream, type, partition_key, leaf, metadata, payload)
+select p, (p - 1) / %(streams)s + 1, '2020-01-01'::timestamptz + p * interval '1 second',
+    'order-' || (p - 1) %% %(streams)s, case p %% 10 when 0 then 'shop.rare.v1' else 'shop.common.v1' end,
+    case p %% 5 when 0 then 'customer-' || p %% 100 end, sha256(p::text::bytea), '{}', '{}'
+from generate_series(1, %(events)s::bigint) p
+"""
+FILL_OUTCOMES: Final = """
+insert into log.outcome (key, fingerprint, first_position, last_position, versions)
+select substring(sha256(p::text::bytea) for 16), sha256(p::text::bytea), p, p, array[1::bigint]
+from generate_series(1, %(events)s::bigint) p
+"""
+FILL_TAGS: Final = """
+insert into log.tag (tag, type, position)
+select 'sku:' || position %% 1000, type, position from log.event
+"""
+TAG_CONDITION: Final = (
+    "select from log.tag t where t.tag = %s and t.type = any (string_to_array(%s, ' ')) and t.position > %s"
+)
+STORED_VERSION: Final = (
+    "select s.version from log.event s where s.stream = %s order by s.version desc limit 1"
+)
+
+KEY: Final = {"key": "customer-5", "after": 0, "upto": EVENTS, "limit": 100}
+BY_POSITION: Final = {"event_pkey"}
+BY_STREAM: Final = {"event_stream_version_key"}
+
+HOT: Final[Mapping[str, tuple[LiteralString, Any, set[str]]]] = {
+    "behind a position": (reading._AFTER, [EVENTS - 10, EVENTS, 1000], BY_POSITION),
+    "from the beginning": (reading._AFTER, [0, 2**63 - 1, 5000], BY_POSITION),
+    "of some types": (reading._AFTER_OF_TYPES, [EVENTS - 10, EVENTS, ["shop.rare.v1"], 1000], BY_POSITION),
+    "one stream": (reading._STREAM, ["order-7", 3, EVENTS, 1000], BY_STREAM),
+    "many streams": (reading._STREAMS, [["order-7", "order-8"], [0, 2]], BY_STREAM),
+    "one partition key": (reading._KEY, KEY, {*BY_STREAM, "event_partition_key"}),
+    "one leaf": (reading._LEAF, [77], BY_POSITION),
+    "leaves of a batch": (partition_log._LEAVES, {"positions": [1, 77]}, BY_POSITION),
+    "partition keys of a range": (
+        partition_log._KEYS,
+        {"after": 100, "upto": EVENTS, "limit": 5000},
+        BY_POSITION,
+    ),
+    "events of a partition": (partition_log._AT, {"positions": [1, 77]}, BY_POSITION),
+    "facts of many streams": (
+        loading._FACTS,
+        {"streams": ["order-7", "order-8"], "versions": [0, 2], "limit": 1000},
+        BY_STREAM,
+    ),
+    "the stream at a position": (log_reading._STREAM_AT, [77], BY_POSITION),
+    "the position of a version": (log_reading._POSITION_OF, ["order-7", 2], BY_STREAM),
+    "the stored version, as append_batch asks": (STORED_VERSION, ["order-7"], BY_STREAM),
+    "one outcome": (log_reading._OUTCOME, [bytes(16)], {"outcome_pkey"}),
+    "outcomes of many keys": (loading._OUTCOMES, {"keys": [bytes(16)]}, {"outcome_pkey"}),
+    "a tag's condition, as append_batch asks": (
+        TAG_CONDITION,
+        ["sku:7", "shop.common.v1 shop.rare.v1", 100],
+        {"tag_pkey"},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def filled(new_database: Callable[[], str]) -> Iterator[psycopg.Connection]:
+    url = new_database()
+    with database.connect(url, role="counterfoil_owner", name="test") as connection:
+        for statement in (FILL, FILL_OUTCOMES, FILL_TAGS):
+            connection.execute(statement, {"events": EVENTS, "streams": STREAMS})
+        for table in ("event", "outcome", "tag"):
+            connection.execute(f"analyze log.{table}")
+        yield connection
+
+
+@pytest.mark.parametrize("question", HOT)
+def test_a_hot_query_uses_its_index(question: str, filled: psycopg.Connection):
+    statement, given, indexes = HOT[question]
+
+    used, scanned = plan(filled, statement, given)
+
+    assert set() == scanned & {"event", "outcome", "tag"}
+    assert indexes == used - {"head_pkey"}
+
+
+def test_a_query_that_reads_the_whole_table_is_noticed(filled: psycopg.Connection):
+    used, scanned = plan(filled, "select position from log.event where type = %s", ["shop.common.v1"])
+
+    assert set() == used
+    assert {"event"} == scanned
+
+
+def plan(connection: psycopg.Connection, statement: LiteralString, given: Any) -> tuple[set[str], set[str]]:
+    """The indexes that a statement would use and the tables that it would read from end to end."""
+    row = connection.execute("explain (format json) " + statement, given).fetchone()
+    assert row is not None
+    nodes = list(_nodes(row[0][0]["Plan"]))
+    return (
+        {node["Index Name"] for node in nodes if "Index Name" in node},
+        {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"},
+    )
+
+
+def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for child in node.get("Plans", ()):
+        yield from _nodes(child)

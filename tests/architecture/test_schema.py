@@ -1,0 +1,128 @@
+"""The log's object files say what its migrations make, one object each."""
+
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from counterfoil import migrating
+from counterfoil.servers.external import ExternalServer
+from counterfoil.servers.postgres import PostgresServer
+from runtime import database, migrations
+
+SQL: Final = Path(str(resources.files("event_store"))) / "sql"
+
+TABLES: Final = ("head", "epoch", "event", "tag", "outcome")
+"""In the order in which they refer to each other."""
+
+CATALOGUE: Final = {
+    "columns": """
+        select c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
+            pg_get_expr(d.adbin, d.adrelid)
+        from pg_attribute a join pg_class c on c.oid = a.attrelid
+        left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+        where c.relnamespace = 'log'::regnamespace and c.relkind in ('r', 'v', 'p') and a.attnum > 0
+            and not a.attisdropped
+        order by c.relname, a.attnum
+    """,
+    "tables": """
+        select relname, relkind::text, reloptions, relacl::text, pg_get_userbyid(relowner)
+        from pg_class where relnamespace = 'log'::regnamespace order by relname
+    """,
+    "constraints": """
+        select conrelid::regclass::text, conname, pg_get_constraintdef(oid)
+        from pg_constraint where connamespace = 'log'::regnamespace order by 1, 2
+    """,
+    "indexes": "select tablename, indexname, indexdef from pg_indexes where schemaname = 'log' order by 1, 2",
+    "functions": """
+        select proname, pg_get_functiondef(oid), proacl::text, pg_get_userbyid(proowner)
+        from pg_proc where pronamespace = 'log'::regnamespace order by 1
+    """,
+    "triggers": """
+        select t.tgname, pg_get_triggerdef(t.oid) from pg_trigger t join pg_class c on c.oid = t.tgrelid
+        where c.relnamespace = 'log'::regnamespace and not t.tgisinternal order by 1
+    """,
+    "schema": "select nspacl::text, pg_get_userbyid(nspowner) from pg_namespace where nspname = 'log'",
+    "rows": "select (select count(*) from log.head), (select count(*) from log.epoch)",
+}
+
+
+@pytest.fixture
+def bare_database_url(postgres: PostgresServer | ExternalServer) -> Iterator[str]:
+    """Address of a database in which nothing has been created."""
+    name = sql.Identifier("counterfoil_test_bare")
+    with psycopg.connect(postgres.url, autocommit=True) as admin:
+        admin.execute(sql.SQL("drop database if exists {} with (force)").format(name))
+        admin.execute(sql.SQL("create database {}").format(name))
+        yield psycopg.conninfo.make_conninfo(postgres.url, dbname="counterfoil_test_bare")
+        admin.execute(sql.SQL("drop database {} with (force)").format(name))
+
+
+def test_object_files_and_migrations_make_the_same_log(database_url: str, bare_database_url: str):
+    create_from_object_files(bare_database_url)
+
+    migrated, created = catalogue(database_url), catalogue(bare_database_url)
+    for part in CATALOGUE:
+        assert migrated[part] == created[part], part
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "alter table log.event add column added text",
+        "alter table log.outcome drop constraint outcome_key_check",
+        "create index added on log.event (type)",
+        "grant update on log.event to counterfoil_writer",
+        "grant execute on function log.append_batch to counterfoil_reader",
+        "alter function log.append_batch reset all",
+        "alter table log.head reset (fillfactor)",
+    ],
+)
+def test_a_difference_is_noticed(change: str, database_url: str):
+    before = catalogue(database_url)
+
+    with database.connect(database_url, role="counterfoil_owner", name="test") as connection:
+        connection.execute(change)
+
+    assert before != catalogue(database_url)
+
+
+def test_every_object_file_is_one_of_those_compared():
+    found = {str(path.relative_to(SQL)) for path in SQL.rglob("*.sql") if path.parent.name != "migrations"}
+
+    assert {
+        *(f"tables/{name}.sql" for name in TABLES),
+        "functions/append_batch.sql",
+        "roles/roles.sql",
+        "roles/privileges.sql",
+    } == found
+
+
+def create_from_object_files(url: str) -> None:
+    with database.connect(url, role=None, name="test") as connection, connection.transaction():
+        connection.execute((SQL / "roles" / "roles.sql").read_text())
+        grant = sql.SQL("grant create on database {} to counterfoil_owner")
+        connection.execute(grant.format(sql.Identifier(connection.info.dbname)))
+        connection.execute("set local role counterfoil_owner")
+        connection.execute("create schema log")
+        for name in TABLES:
+            connection.execute((SQL / "tables" / f"{name}.sql").read_text())
+        for function in sorted((SQL / "functions").glob("*.sql")):
+            connection.execute(function.read_text())
+        connection.execute((SQL / "roles" / "privileges.sql").read_text())
+
+
+def catalogue(url: str) -> dict[str, list[tuple[Any, ...]]]:
+    with database.connect(url, role=None, name="test") as connection:
+        return {part: connection.execute(question).fetchall() for part, question in CATALOGUE.items()}
+
+
+def test_no_two_migrations_of_a_component_share_a_number():
+    numbers = [(each.component, each.name[:4]) for each in migrations.files(migrating.components())]
+
+    assert sorted(set(numbers)) == sorted(numbers)
+    assert all(number.isdecimal() for _, number in numbers)
