@@ -179,12 +179,8 @@ class PostgresServer:
                 [
                     str(self._program.path.with_name("initdb")),
                     *("-D", unprivileged.data_argument(attempt, user=self._user), "-U", _ADMIN),
-                    *(
-                        "--encoding=UTF8",
-                        *_locale(self._program.major),
-                        "--no-sync",
-                        f"--pwfile=/dev/fd/{password}",
-                    ),
+                    *("--encoding=UTF8", *_locale(self._program.major)),
+                    *("--data-checksums", "--no-sync", f"--pwfile=/dev/fd/{password}"),
                     *("--auth-local=scram-sha-256", "--auth-host=scram-sha-256"),
                 ],
                 stdin=subprocess.DEVNULL,

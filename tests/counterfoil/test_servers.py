@@ -76,6 +76,7 @@ def test_every_postgres_found_here_keeps_acknowledged_rows_through_a_crash_and_a
         server.start()
 
         assert [(1,), (2,)] == execute(url, "select row from kept order by row")
+        assert [("on",)] == execute(url, "show data_checksums")
         assert url == server.url
 
 
@@ -104,7 +105,7 @@ def test_postgres_answers_nobody_without_the_password_and_hides_it_from_the_proc
 
 def test_postgres_flushes_what_it_acknowledges(tmp_path):
     with start_postgres(tmp_path) as server:
-        names = ("fsync", "synchronous_commit", "full_page_writes", "data_checksums")
+        names = ("fsync", "synchronous_commit", "full_page_writes")
 
         assert dict.fromkeys(names, "on") == {
             name: execute(server.url, f"show {name}")[0][0] for name in names
