@@ -5,6 +5,7 @@ whatever branch, by whichever worker, a second append for the same trigger is an
 """
 
 import hashlib
+import secrets
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
@@ -18,13 +19,13 @@ from domain.operations.events import TriggerSkipped
 from event_store import codec
 from event_store.envelope import (
     KEY_BYTES,
+    NONCE_BYTES,
     AppendRequest,
     Expectation,
     Metadata,
     NewEvent,
     decode_metadata,
     encode_metadata,
-    new_nonce,
 )
 from event_store.transport import ChannelPartition, Record
 
@@ -146,17 +147,22 @@ def request_of(
     return AppendRequest(
         key=key,
         fingerprint=trigger.fingerprint,
-        events=tuple(_new_event(stream, event, cause) for stream, event in decision.events),
+        events=_new_events(decision, cause),
         expectations=tuple(Expectation(stream, version) for stream, version in expected.items()),
         chain=chain,
     )
 
 
-def _new_event(stream: str, event: Event, cause: Metadata) -> NewEvent:
-    type_name, payload = codec.encode(event)
-    return NewEvent(
-        stream, type_name, payload, encode_metadata(msgspec.structs.replace(cause, nonce=new_nonce()))
-    )
+def _new_events(decision: Decision, cause: Metadata) -> tuple[NewEvent, ...]:
+    # All nonces at once: each call asks the kernel, which costs more than the rest of an event.
+    nonces = secrets.token_bytes(NONCE_BYTES * len(decision.events))
+    events: list[NewEvent] = []
+    for ordinal, (stream, event) in enumerate(decision.events):
+        nonce = nonces[ordinal * NONCE_BYTES : (ordinal + 1) * NONCE_BYTES]
+        type_name, payload = codec.encode(event)
+        metadata = encode_metadata(msgspec.structs.replace(cause, nonce=nonce))
+        events.append(NewEvent(stream, type_name, payload, metadata))
+    return tuple(events)
 
 
 def _correlation_of(record: Record) -> str:
