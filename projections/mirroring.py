@@ -62,11 +62,19 @@ class Mirror:
         self._clock = clock
         self._builds: list[_Mirrored] = []
 
-    def adopt(self, followings: Sequence[Following], *, epoch: int) -> None:
+    def adopt(self, conn: Connection, followings: Sequence[Following], *, epoch: int) -> None:
         """Mirror these builds from now on; what is there is looked at before anything is written."""
         self._builds = [
             _Mirrored(following, epoch) for following in followings if following.view.document is not None
         ]
+        for mirrored in self._builds:
+            if mirrored.following.cursors and self._breaker.allows(self._clock()):
+                try:
+                    self._look(mirrored, conn)
+                except DocumentsUnavailable as error:
+                    self._unavailable(mirrored, error)
+                else:
+                    self._breaker.succeeded()
 
     def after_commit(self, plans: Sequence[Plan]) -> None:
         """Write the documents of what was committed, and move the checkpoints along."""
