@@ -21,6 +21,8 @@ from event_store import reading
 from event_store.envelope import RecordedEvent
 from event_store.partitioning import partition_of
 from event_store.position_token import PositionToken
+from projections import registry, replay
+from projections.errors import FoldFailed
 from read_api import freshness, parameters
 from read_api.connections import AsyncConnection
 from read_api.documentation import ALWAYS, ANSWER_HEADERS, responses
@@ -56,6 +58,9 @@ PAST_WAITING_MAX: Final = 32
 
 PAST_TIMEOUT_S: Final = 5.0
 """What one fold may wait for its connection, seconds."""
+
+_FOLDED: Final = {view.name: view for view in registry.VIEWS}
+"""Views with their folds: elsewhere this package knows rows only."""
 
 NDJSON: Final = "application/x-ndjson"
 
@@ -307,12 +312,15 @@ class Past:
         return AsItWas(position, body, self._applied(resource, key, position))
 
     def _fold(self, resource: Resource, key: str, moment: int | datetime) -> tuple[int, bytes | None]:
-        from projections import replay  # type: ignore[attr-defined]
-
         try:
             with self._pool.connection() as connection:
                 position = _position(connection, moment)
-                row = replay.fold_prefix(connection, resource.view, (key,), upto=position)
+                row = replay.fold_prefix(connection, _FOLDED[resource.view.name], (key,), upto=position)
+        except FoldFailed as error:
+            detail = (
+                f"The event at position {error.position} cannot be folded, so nothing is known of later ones."
+            )
+            raise ProblemError("stale-read", detail, parked_at=error.position) from error
         except (psycopg.OperationalError, PoolTimeout) as error:
             raise ViewUnavailable(f"the log cannot be read: {type(error).__name__}") from error
         return position, None if row is None else _encode(row)

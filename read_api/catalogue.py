@@ -11,7 +11,7 @@ from read_api.reading.resource import Resource, only_row
 from read_api.reads import Reads
 from read_api.routing import Documented, serve_by_id
 
-PRODUCT: Final = Resource(noun="product", view=product_page, category="product", render=only_row)
+PRODUCT: Final = Resource(noun="product", view=product_page, render=only_row)
 
 _EXAMPLE: Final = {
     "sku": "85123A",

@@ -11,7 +11,7 @@ from read_api.reading.resource import Resource, only_row
 from read_api.reads import Reads
 from read_api.routing import Documented, serve_by_id
 
-STOCK: Final = Resource(noun="stock item", view=stock_level, category="stock", render=only_row)
+STOCK: Final = Resource(noun="stock item", view=stock_level, render=only_row)
 
 _EXAMPLE: Final = {
     "sku": "85123A",

@@ -50,17 +50,15 @@ def _by_currency(owner: str, member: str, rows: Sequence[RowDict]) -> dict[str, 
     return {owner: rows[0][owner], member: shown}
 
 
-ORDER: Final = Resource(noun="order", view=order_details, category="order", render=only_row)
+ORDER: Final = Resource(noun="order", view=order_details, render=only_row)
 CUSTOMER: Final = Resource(
     noun="customer with an order",
     view=customer_totals,
-    category=None,
     render=lambda _, rows: _by_currency("customer_id", "totals", rows),
 )
 CODE: Final = Resource(
     noun="code with a sale",
     view=code_sales,
-    category=None,
     render=lambda _, rows: _by_currency("sku", "sales", rows),
 )
 

@@ -11,6 +11,7 @@ from psycopg import IsolationLevel
 from read_api import standing
 from read_api.connections import AsyncConnection, Connections
 from read_api.errors import BuildGone, ViewUnavailable
+from read_api.reading import documents
 from read_api.reading.documents import DocumentCache
 from read_api.reading.keyed import KeyedReader
 from read_api.reading.resource import Resource
@@ -43,7 +44,7 @@ class Reads:
         self.documents = (
             None
             if settings.redis_url is None
-            else DocumentCache(AsyncRedisDocuments(settings.redis_url.get_secret_value()), breaker=Breaker())
+            else DocumentCache(_redis(settings.redis_url.get_secret_value()), breaker=Breaker())
         )
         self._readers: list[KeyedReader] = []
 
@@ -96,6 +97,10 @@ class Reads:
         except BuildGone:
             # Dropped between the pointer's snapshot and the first use of the table: the pointer has moved since.
             return await self.connections.run(both)
+
+
+def _redis(url: str) -> AsyncRedisDocuments:
+    return AsyncRedisDocuments(url, timeout_s=documents.ANSWER_TIMEOUT_S)
 
 
 async def look_at(connection: AsyncConnection) -> Look:

@@ -23,7 +23,7 @@ from runtime import documents as cache
 from runtime.breaker import Breaker, BreakerState
 from runtime.documents import AsyncDocuments
 
-ANSWER_TIMEOUT_S: Final = 0.03
+ANSWER_TIMEOUT_S: Final = 0.02
 """What a cache that does not answer may cost a read."""
 
 FLIGHTS_MAX: Final = 2

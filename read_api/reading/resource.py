@@ -17,20 +17,18 @@ Render = Callable[[str, Sequence[RowDict]], object]
 
 
 class Resource(Struct, frozen=True):
-    """A view that is asked by id, the category of the stream with that id, and how rows are shown.
+    """A view that is asked by id, what a person calls one of its things, and how rows are shown.
 
-    `noun` is what a person calls it. `category` is None for a global view: its rows gather many streams, so no single
-    one can be parked. A view with a document has one row per id, and its document is what is shown.
+    A view with a document has one row per id, and its document is what is shown.
     """
 
     noun: str
     view: View[Any]
-    category: str | None
     render: Render
 
     def partition_key(self, key: str) -> str | None:
-        """The partition key that the rows of an id belong to; None when they gather many."""
-        return None if self.category is None else f"{self.category}-{key}"
+        """The partition key that the rows of an id belong to; None when they gather many, as in a global view."""
+        return None if self.view.category is None else f"{self.view.category}-{key}"
 
 
 class Found(Struct, frozen=True):

@@ -18,6 +18,7 @@ from projections.ordering.views import OrderDetails, OrderSummary
 from projections.registry import VIEWS
 from projections.storing import BuildId, Table
 from projections.view import GLOBAL, Row, View
+from runtime import database
 from runtime.documents import Document, MirrorPoint, Move, RedisDocuments, checkpoint_key, document_key
 
 PLACED_AT = datetime(2026, 1, 31, 8, 26, tzinfo=UTC)
@@ -80,7 +81,8 @@ class Stage:
         self.redis_url = redis_url
         self.conn = psycopg.connect(database_url, autocommit=True)
         self.documents = RedisDocuments(redis_url)
-        builds.ensure_builds(self.conn, VIEWS)
+        with database.connect(database_url, role="counterfoil_projector", name="stage") as projector:
+            builds.ensure_builds(projector, VIEWS)
 
     def close(self) -> None:
         self.conn.close()

@@ -1,9 +1,15 @@
 """Reading one thing by its id."""
 
+import asyncio
+
 import msgspec
+import psycopg
 import pytest
 
-from projections.ordering.views import order_details
+from projections import builds
+from projections.inventory.views import StockLevel, stock_level
+from projections.ordering.views import CodeSales, CustomerTotals, code_sales, customer_totals, order_details
+from projections.storing import BuildId
 from tests.read_api.stage import order
 
 pytestmark = pytest.mark.anyio
@@ -33,3 +39,149 @@ async def test_cache_and_sql_give_the_same_bytes(stage, open_api):
 
     assert from_sql.content == from_cache.content
     assert from_sql.headers["etag"] == from_cache.headers["etag"]
+
+
+async def test_what_was_never_there_is_not_found(stage, api):
+    answer = await api.get("/orders/536365")
+
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["code"] == "not-found"
+    assert "applied-position" in answer.headers
+
+
+@pytest.mark.parametrize(
+    "address", ["/orders/%00", "/orders/-a", "/orders/" + "a" * 65, "/orders/é", "/orders/a~b"]
+)
+async def test_an_id_that_nobody_can_have_is_not_found(api, address):
+    answer = await api.get(address)
+
+    assert answer.status_code == 404
+
+
+async def test_what_was_removed_is_not_found_and_says_since_when(stage, open_api):
+    stage.write(order_details, [order()], position=7)
+    stage.bury(order_details, ("536365",), position=8)
+    stage.everybody_stands(9)
+
+    async with open_api() as client:
+        answer = await client.get("/orders/536365")
+
+    assert answer.status_code == 404
+    assert answer.json()["facts"]["deleted_at"] == 8
+
+
+async def test_an_unchanged_row_is_not_sent_again(stage, open_api):
+    stage.write(order_details, [order()], position=7)
+    stage.everybody_stands(9)
+
+    async with open_api() as client:
+        first = await client.get("/orders/536365")
+        again = await client.get(
+            "/orders/536365", headers={"If-None-Match": f'"other", W/{first.headers["etag"]}'}
+        )
+        stage.write(order_details, [order(status="confirmed")], position=10)
+        changed = await client.get("/orders/536365", headers={"If-None-Match": first.headers["etag"]})
+
+    assert again.status_code == 304
+    assert again.content == b""
+    assert changed.status_code == 200
+    assert changed.json()["status"] == "confirmed"
+
+
+async def test_stock_and_sums_are_answered_by_id(stage, open_api):
+    stage.write(stock_level, [StockLevel(sku="85123A", on_hand=5, available=5, received=5)], position=3)
+    stage.write(
+        code_sales,
+        [CodeSales(sku="85123A", currency=c, units=n) for c, n in (("GBP", 2), ("EUR", 1))],
+        position=4,
+    )
+    stage.write(
+        customer_totals,
+        [CustomerTotals(customer_id="17850", currency="GBP", orders=2, revenue=99)],
+        position=5,
+    )
+    stage.everybody_stands(9)
+
+    async with open_api() as client:
+        stock = await client.get("/stock/85123A")
+        sales = await client.get("/codes/85123A/sales")
+        totals = await client.get("/customers/17850/totals")
+
+    assert stock.json()["available"] == 5
+    assert list(sales.json()["sales"]) == ["EUR", "GBP"]
+    assert sales.json()["sku"] == "85123A"
+    assert totals.json() == {
+        "customer_id": "17850",
+        "totals": {
+            "GBP": {"orders": 2, "lines": 0, "units": 0, "revenue": 99, "credit_notes": 0, "credited": 0},
+        },
+    }
+
+
+async def test_many_reads_at_once_each_get_their_own(stage, open_api):
+    stage.write(order_details, [order(f"{number}", total=number) for number in range(100, 400)], position=7)
+    stage.everybody_stands(9)
+
+    async with open_api(redis_url=None) as client:
+        answers = await asyncio.gather(*(client.get(f"/orders/{number}") for number in range(100, 420)))
+
+    assert [answer.json().get("total") for answer in answers] == [*range(100, 400), *[None] * 20]
+
+
+async def test_a_promotion_is_followed_without_a_restart(stage, open_api):
+    stage.write(order_details, [order()], position=7)
+    stage.everybody_stands(9)
+    second = BuildId("order_details", 1, 2)
+    with stage.conn.transaction():
+        builds.add(stage.conn, order_details, second, state="following")
+        builds.start_following(stage.conn, order_details, second, position=0)
+    stage.write(order_details, [order(total=4)], position=7, build=second)
+
+    async with open_api() as client:
+        before = await client.get("/orders/536365")
+        with stage.conn.transaction():
+            builds.point(stage.conn, order_details, second)
+            builds.remove(stage.conn, order_details, BuildId("order_details", 1, 1))
+        at_once = await client.get("/orders/536365")
+
+    assert before.json()["total"] == 1530
+    assert at_once.json()["total"] == 4
+    assert at_once.headers["etag"] == '"1.s1_b2.7"'
+
+
+async def test_a_build_of_a_shape_this_program_does_not_know_is_shown_as_it_is(stage, open_api):
+    stage.write(order_details, [order()], position=7)
+    stage.everybody_stands(9)
+    stage.conn.execute("alter table views.order_details_s1_b1 add column gift boolean not null default true")
+
+    async with open_api() as client:
+        answer = await client.get("/orders/536365")
+
+    assert answer.json()["gift"] is True
+
+
+async def test_reads_by_id_use_the_primary_key(stage, open_api):
+    stage.write(order_details, [order(f"{number}") for number in range(2_000)], position=7)
+    stage.everybody_stands(9)
+    stage.conn.execute("analyze views.order_details_s1_b1")
+
+    async with open_api(redis_url=None) as client:
+        await client.get("/orders/7")
+        rows = client.app.state.reads._readers[0]._rows
+        statement = rows._tables[BuildId("order_details", 1, 1)].statement
+    with psycopg.connect(stage.database_url, autocommit=True) as conn, conn.cursor() as cursor:
+        given = {"keys": [str(number) for number in range(64)], "partition_keys": []}
+        cursor.execute(b"explain " + statement, given)
+        plan = "\n".join(line for (line,) in cursor)
+
+    assert "Seq Scan on order_details" not in plan
+    assert "order_details_s1_b1_pkey" in plan
+
+
+async def test_a_read_takes_no_parameters_but_as_of(api):
+    answer = await api.get("/orders/1?as-of=3")
+
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "invalid-parameter"
+    assert "did you mean as_of?" in answer.json()["detail"]

@@ -1,0 +1,260 @@
+"""The cache is believed only while it is as new as SQL was a second ago; otherwise SQL answers, and soon.
+
+Rows in the cache and in SQL differ here in their total, which tells who answered.
+"""
+
+import asyncio
+import socket
+import time
+
+import psycopg
+import pytest
+import redis
+
+from projections.ordering.views import order_details
+from projections.registry import VIEWS
+from tests.read_api.slow_proxy import slow_proxy
+from tests.read_api.stage import order, partition_of_order, token
+
+pytestmark = pytest.mark.anyio
+
+OWN = partition_of_order("536365")
+CACHED, STORED = 1, 1530
+AT_MOST_SLOWER_S = 0.05
+
+
+@pytest.fixture
+def mirrored(stage):
+    """One order in SQL and, with another total, in the cache; everybody stands at 9."""
+    stage.write(order_details, [order(total=STORED)], position=7)
+    stage.everybody_stands(9)
+    stage.mirror(order_details, [order(total=CACHED)], position=7, upto=9)
+    return stage
+
+
+@pytest.fixture
+def client_of_redis(stage):
+    with redis.Redis.from_url(stage.redis_url) as client:
+        yield client
+
+
+async def _total(client, **headers):
+    answer = await client.get("/orders/536365", headers=headers)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["total"]
+
+
+async def _timed(client):
+    began = time.monotonic()
+    total = await _total(client)
+    return total, time.monotonic() - began
+
+
+async def _usual_s(client):
+    """What SQL alone takes here and now, the slowest of some."""
+    return max([(await _timed(client))[1] for _ in range(20)])
+
+
+async def test_a_cache_that_is_up_to_date_is_believed(mirrored, open_api):
+    async with open_api() as client:
+        assert await _total(client) == CACHED
+
+
+async def test_a_cache_behind_sql_is_not_believed(mirrored, open_api):
+    mirrored.stand(order_details, 10)
+
+    async with open_api() as client:
+        assert await _total(client) == STORED
+
+
+async def test_only_the_partition_of_the_key_counts(mirrored, open_api):
+    mirrored.stand(order_details, 10, partitions=[(OWN + 1) % 12])
+
+    async with open_api() as client:
+        assert await _total(client) == CACHED
+
+
+async def test_a_cache_may_lag_for_a_second_and_no_longer(mirrored, open_api):
+    async with open_api() as client:
+        await asyncio.sleep(1.1)
+        mirrored.stand(order_details, 10)
+        at_once = await _total(client)
+        await asyncio.sleep(1.6)
+        later = await _total(client)
+        mirrored.mirror_points(order_details, 10)
+        mirrored_again = await _total(client)
+
+    assert (at_once, later, mirrored_again) == (CACHED, STORED, CACHED)
+
+
+async def test_a_lagging_cache_never_answers_for_a_position_it_has_not_reached(mirrored, open_api):
+    async with open_api() as client:
+        await asyncio.sleep(1.1)
+        mirrored.head(10)
+        mirrored.stand(order_details, 10)
+        await client.app.state.reads.watch.next_look()
+
+        assert await _total(client) == CACHED
+        assert await _total(client, **{"Min-Position": token({OWN: 10})}) == STORED
+
+
+async def test_what_the_cache_has_beyond_the_latest_look_is_not_promised(mirrored, open_api):
+    """A key parked since then is not known yet, so the answer only says what SQL was seen to have."""
+    async with open_api() as client:
+        mirrored.mirror_points(order_details, 15)
+        answer = await client.get("/orders/536365")
+
+    assert answer.json()["total"] == CACHED
+    assert answer.headers["applied-position"] == token({OWN: 9})
+
+
+async def test_a_flushed_cache_is_no_answer(mirrored, open_api, client_of_redis):
+    client_of_redis.flushdb()
+
+    async with open_api() as client:
+        assert await _total(client) == STORED
+
+
+async def test_a_missing_document_is_no_answer_even_with_good_checkpoints(
+    mirrored, open_api, client_of_redis
+):
+    client_of_redis.delete("ordering:order:e1:s1_b1:536365")
+
+    async with open_api() as client:
+        assert await _total(client) == STORED
+
+
+async def test_a_cache_that_comes_back_with_old_content_is_not_believed(mirrored, open_api, client_of_redis):
+    old = {key: client_of_redis.get(key) for key in client_of_redis.keys("*")}
+    mirrored.write(order_details, [order(total=STORED + 1)], position=10)
+    mirrored.stand(order_details, 10)
+    mirrored.mirror(order_details, [order(total=CACHED + 1)], position=10)
+
+    async with open_api() as client:
+        before = await _total(client)
+        client_of_redis.flushdb()
+        client_of_redis.mset(old)
+        after = await _total(client)
+
+    assert (before, after) == (CACHED + 1, STORED + 1)
+
+
+async def test_documents_of_another_epoch_are_not_read(mirrored, open_api):
+    mirrored.fence(epoch=2, first_position=10)
+
+    async with open_api() as client:
+        assert await _total(client) == STORED
+
+
+@pytest.mark.parametrize("garbage", [b"", b"{}", b"x" * 40, b"0000000000000000007"])
+async def test_what_no_worker_wrote_is_not_believed(mirrored, open_api, client_of_redis, garbage):
+    client_of_redis.set("ordering:order:e1:s1_b1:536365", garbage)
+
+    async with open_api() as client:
+        assert await _total(client) == STORED
+
+
+async def test_a_tombstone_in_the_cache_is_an_answer(mirrored, open_api, client_of_redis):
+    client_of_redis.set("ordering:order:e1:s1_b1:536365", b"%020d" % 8)
+
+    async with open_api() as client:
+        answer = await client.get("/orders/536365")
+
+    assert answer.status_code == 404
+    assert answer.json()["facts"] == {"deleted_at": 8}
+
+
+async def test_a_parked_key_is_answered_by_sql(mirrored, open_api):
+    mirrored.park(order_details, "order-536365", position=8)
+
+    async with open_api() as client:
+        answer = await client.get("/orders/536365")
+
+    assert answer.json()["total"] == STORED
+    assert answer.headers["parked-position"] == "8"
+
+
+async def test_a_cache_that_is_down_costs_almost_nothing(mirrored, open_api):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+
+        async with (
+            open_api(redis_url=None, patient=False) as without,
+            open_api(redis_url=f"redis://127.0.0.1:{port}/0", patient=False) as client,
+        ):
+            usual_s = await _usual_s(without)
+            answers = [await _timed(client) for _ in range(20)]
+            ready = await client.get("/readyz")
+
+    assert {total for total, _ in answers} == {STORED}
+    assert max(seconds for _, seconds in answers) < usual_s + AT_MOST_SLOWER_S
+    assert ready.status_code == 200
+
+
+async def test_a_slow_cache_costs_at_most_fifty_milliseconds(mirrored, open_api):
+    async with (
+        slow_proxy(mirrored.redis_url) as proxy,
+        open_api(redis_url=None, patient=False) as without,
+        open_api(redis_url=proxy.url, patient=False) as client,
+    ):
+        usual_s = await _usual_s(without)
+        proxy.latency_s = 2.0
+        one_by_one = [await _timed(client) for _ in range(20)]
+        together = await asyncio.gather(*(_timed(client) for _ in range(50)))
+        ready = await client.get("/readyz")
+
+    assert {total for total, _ in one_by_one} == {STORED}
+    assert {total for total, _ in together} == {STORED}
+    assert max(seconds for _, seconds in one_by_one) < usual_s + AT_MOST_SLOWER_S
+    # Fifty at once in one process take a moment by themselves, whoever answers.
+    assert max(seconds for _, seconds in together) < usual_s + 3 * AT_MOST_SLOWER_S
+    assert ready.status_code == 200
+
+
+async def test_a_cache_that_comes_back_is_asked_again(mirrored, open_api):
+    async with (
+        slow_proxy(mirrored.redis_url) as proxy,
+        open_api(redis_url=proxy.url, patient=False) as client,
+    ):
+        proxy.latency_s = 2.0
+        for _ in range(5):
+            assert await _total(client) == STORED
+        proxy.latency_s = 0.0
+        deadline = time.monotonic() + 10
+        while await _total(client) != CACHED:
+            assert time.monotonic() < deadline, "the cache was never asked again"
+            await asyncio.sleep(0.05)
+
+
+async def test_without_postgres_the_cache_still_answers_and_lists_fail_fast(mirrored, open_api):
+    name = psycopg.conninfo.conninfo_to_dict(mirrored.database_url)["dbname"]
+    admin_url = psycopg.conninfo.make_conninfo(mirrored.database_url, dbname="postgres")
+
+    async with open_api() as client:
+        mirrored.conn.close()
+        with psycopg.connect(admin_url, autocommit=True) as admin:
+            admin.execute(f'alter database "{name}" allow_connections false')
+            admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name])
+            try:
+                assert await _total(client) == CACHED
+                first = await client.get("/orders?status=placed")
+                seconds = []
+                for _ in range(10):
+                    began = time.monotonic()
+                    answer = await client.get("/orders?status=placed")
+                    seconds.append(time.monotonic() - began)
+                    assert answer.status_code == 503
+                    assert answer.json()["code"] == "view-unavailable"
+                    assert answer.headers["retry-after"] == "1"
+                assert first.status_code == 503
+                assert min(seconds) < AT_MOST_SLOWER_S
+                assert await _total(client) == CACHED
+            finally:
+                admin.execute(f'alter database "{name}" allow_connections true')
+
+
+def test_the_stage_has_every_view(stage):
+    assert {row[0] for row in stage.conn.execute("select view from views.live")} == {
+        view.name for view in VIEWS
+    }
