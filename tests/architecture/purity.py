@@ -71,6 +71,16 @@ def hidden_input(source: Source) -> Iterator[str]:
                 yield source.at(node, f"reaches outside: {name}()")
 
 
+def foreign_gateways(source: Source) -> Iterator[str]:
+    """Only policies call the outside world, through gateways."""
+    if source.path.startswith(("commands/policies/", "commands/gateways/")):
+        return
+    for node, name in imports(source):
+        named = {f"{name}.{alias.name}" for alias in getattr(node, "names", ())} | {name}
+        if any(each == "commands.gateways" or each.startswith("commands.gateways.") for each in named):
+            yield source.at(node, "imports a gateway and is no policy")
+
+
 def imports(source: Source) -> Iterator[tuple[ast.AST, str]]:
     """Every module that a file imports, with the statement."""
     for node in source.nodes:

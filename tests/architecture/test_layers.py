@@ -26,6 +26,8 @@ BREACHES = {
         "projections/catalogue/folds.py",
         "import projections.ordering.views",
     ),
+    "one context's routes import another's": ("read_api/catalogue.py", "import read_api.ordering"),
+    "a reader of views folds": ("read_api/catalogue.py", "import projections.replay"),
     "the query API imports the domain": ("read_api/errors.py", "import domain.event"),
     "the query API imports a fold": ("read_api/errors.py", "import projections.ordering.folds"),
     "a reader of views reads the log": ("read_api/errors.py", "import event_store.reading"),

@@ -39,6 +39,23 @@ def test_hidden_input_is_found(call: str):
     assert planted(purity.hidden_input, f"def decide():\n    return {call}")
 
 
+def test_only_policies_call_the_outside_world():
+    assert "" == broken(purity.foreign_gateways)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import commands.gateways.payment",
+        "from commands import gateways",
+        "from commands.gateways import payment",
+    ],
+)
+def test_a_route_that_calls_the_outside_world_is_found(statement: str):
+    assert planted(purity.foreign_gateways, statement, path="commands/ordering.py")
+    assert not planted(purity.foreign_gateways, statement, path="commands/policies/dunning.py")
+
+
 def test_no_error_is_swallowed():
     assert "" == broken(purity.swallowed_errors, among=[*product(), *sources("tests", "benchmarks")])
 
