@@ -1,0 +1,142 @@
+"""The driver as a role runs it: real transport, relay and cache, from an empty shop, restarted at will."""
+
+import contextlib
+import threading
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from event_store import relay
+from event_store.envelope import NewEvent
+from event_store.local_transport import LocalTransport
+from projections import verifying
+from projections.errors import UnknownEventVersion
+from projections.registry import ORDERED_TYPES, VIEWS
+from projections.worker import ProjectionHealth, run_projections
+from runtime import database
+from runtime.documents import RedisDocuments, document_key, parse_document
+from tests.appends import append_request
+from tests.event_store.carrying import wait_until
+from tests.projections.feeding import append, append_requests, assert_views_hold_the_log, history
+
+
+@contextlib.contextmanager
+def running(target, **options):
+    """A role in a thread, as the command runs it; what it raised, if it did."""
+    stop, failures = threading.Event(), []
+
+    def run():
+        try:
+            target(stop=stop, **options)
+        except Exception as error:  # noqa: BLE001 - told to the test
+            failures.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield failures
+    finally:
+        stop.set()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def relaying(database_url):
+    def run(stop):
+        relay.run_relay(
+            database_url,
+            transport=LocalTransport(database_url, role="counterfoil_relay"),
+            ordered_types=ORDERED_TYPES,
+            stop=stop,
+            registry=CollectorRegistry(),
+        )
+
+    with running(run):
+        yield
+
+
+def projections(url, redis_url=None):
+    def run(stop, health=None):
+        run_projections(
+            url,
+            transport=LocalTransport(url),
+            stop=stop,
+            health=health,
+            documents=None if redis_url is None else RedisDocuments(redis_url),
+        )
+
+    return run
+
+
+def caught_up(url):
+    with database.connect(url, role="counterfoil_reader", name="test") as conn:
+        expected = conn.execute(
+            "select count(*) from transport.relay_partition p join views.checkpoint c"
+            " using (generation, channel, partition) join transport.relay r using (generation)"
+            " where c.position < p.position or r.position < (select position from log.head)"
+        ).fetchone()
+        started = conn.execute("select count(*) from views.checkpoint").fetchone()
+    return expected == (0,) and started is not None and started[0] > 0
+
+
+def test_a_role_that_is_started_and_restarted_keeps_all_views(database_url, redis_url, relaying):
+    events = history(30)
+    health = ProjectionHealth()
+    for part in (events[:150], events[150:]):
+        append(database_url, part)
+        with running(projections(database_url, redis_url), health=health):
+            wait_until(lambda: health.ready, what="a ready worker")
+            wait_until(lambda: caught_up(database_url), what="views that are caught up")
+
+    assert_views_hold_the_log(database_url, VIEWS)
+    documents = RedisDocuments(redis_url)
+    with database.connect(database_url, role="counterfoil_reader", name="test") as conn:
+        (sku, position) = conn.execute("select sku, position from views.stock_level limit 1").fetchone() or (
+            "",
+            0,
+        )
+        assert all(each.matches for each in verifying.verify(conn, VIEWS))
+    (value,) = documents.get_many([document_key("inventory:stock", epoch=1, build="s1_b1", id_=str(sku))])
+    assert value is not None
+    assert parse_document(value)[0] == position
+    documents.close()
+
+
+def test_of_two_roles_one_takes_over_when_the_other_stops(database_url, relaying):
+    events = history(31)
+    append(database_url, events[:150])
+    with running(projections(database_url)):
+        with running(projections(database_url)):
+            wait_until(lambda: caught_up(database_url), what="views that are caught up")
+        append(database_url, events[150:])
+        wait_until(lambda: caught_up(database_url), what="the other one took over")
+
+    assert_views_hold_the_log(database_url, VIEWS)
+
+
+def test_a_role_goes_on_when_the_server_cuts_it_off(database_url, relaying):
+    events = history(32)
+    append(database_url, events[:150])
+    with running(projections(database_url)) as failures:
+        wait_until(lambda: caught_up(database_url), what="views that are caught up")
+        with database.connect(database_url, role=None, name="test") as admin:
+            admin.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where datname = current_database() and application_name like '%projections'"
+            )
+        append(database_url, events[150:])
+        wait_until(lambda: caught_up(database_url), what="views that are caught up again")
+
+    assert failures == []
+    assert_views_hold_the_log(database_url, VIEWS)
+
+
+def test_an_event_of_a_newer_version_ends_the_role(database_url, relaying):
+    newer = NewEvent("order-1", "ordering.order_placed.v9", b"{}", b"{}")
+    append_requests(database_url, [append_request("order-1", events=(newer,))])
+    with running(projections(database_url)) as failures:
+        wait_until(lambda: bool(failures), what="the role's end")
+
+    (failure,) = failures
+    assert isinstance(failure, UnknownEventVersion)
