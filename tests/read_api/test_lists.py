@@ -1,0 +1,379 @@
+"""Lists: pages that never shift, filters that mean what they say, sums of one moment."""
+
+from datetime import date, timedelta
+
+import pytest
+
+from event_store import position_token
+from projections.inventory.views import StockLevel, stock_level
+from projections.ordering.views import (
+    CodeSales,
+    CustomerTotals,
+    SalesDay,
+    code_sales,
+    customer_totals,
+    order_details,
+    order_summary,
+    sales_daily,
+)
+from projections.registry import VIEWS
+from read_api import ordering
+from read_api.reads import live, look_at
+from tests.projections.feeding import append, feeding, history, publish, settle
+from tests.read_api.stage import summary, token
+
+pytestmark = pytest.mark.anyio
+
+
+async def _pages(client, address, **query):
+    """All pages of a list, by the links that the answers give."""
+    answer = await client.get(address, params=query)
+    while True:
+        assert answer.status_code == 200, answer.text
+        yield answer.json()["items"]
+        if answer.json()["next_cursor"] is None:
+            assert "link" not in answer.headers
+            return
+        answer = await client.get(answer.links["next"]["url"])
+
+
+async def _items(client, address, **query):
+    return [item async for page in _pages(client, address, **query) for item in page]
+
+
+async def test_orders_of_a_customer_come_newest_first(stage, open_api):
+    stage.write(
+        order_summary, [summary(n, customer="17850" if n % 2 else "12345") for n in range(10)], position=7
+    )
+    stage.everybody_stands(9)
+
+    async with open_api() as client:
+        items = await _items(client, "/orders", customer="17850", limit=2)
+
+    assert [item["order_id"] for item in items] == ["536374", "536372", "536370", "536368", "536366"]
+    assert items[0] == {
+        "order_id": "536374",
+        "customer_id": "17850",
+        "status": "confirmed",
+        "placed_at": "2026-01-31T08:35:00Z",
+        "country": "United Kingdom",
+        "currency": "GBP",
+        "total": 109,
+        "lines": 1,
+    }
+
+
+async def test_orders_placed_at_the_same_moment_are_all_listed_once(stage, open_api):
+    same = summary(0).placed_at
+    from msgspec.structs import replace
+
+    stage.write(order_summary, [replace(summary(n), placed_at=same) for n in range(25)], position=7)
+    stage.everybody_stands(9)
+
+    async with open_api() as client:
+        items = await _items(client, "/orders", status="confirmed", limit=4)
+
+    assert [item["order_id"] for item in items] == [f"{536365 + n}" for n in reversed(range(25))]
+
+
+async def test_pages_do_not_shift_while_orders_come_in_and_move_out(stage, open_api):
+    stage.write(order_summary, [summary(n) for n in range(0, 40, 2)], position=7)
+    stage.everybody_stands(9)
+    seen = []
+
+    async with open_api() as client:
+        async for page in _pages(client, "/orders", status="confirmed", limit=5):
+            seen += [item["order_id"] for item in page]
+            at = len(seen)
+            stage.write(order_summary, [summary(100 + at), summary(39 - at)], position=10 + at)
+            stage.write(order_summary, [summary(40 - at, status="shipped")], position=11 + at)
+
+    before = [f"{536365 + n}" for n in range(38, -1, -2)]
+    assert len(seen) == len(set(seen))
+    assert set(before[:5]) <= set(seen)
+    assert not any(int(order_id) >= 536465 for order_id in seen), (
+        "nothing newer than the first page comes later"
+    )
+
+
+async def test_customer_and_status_together_mean_both(stage, open_api):
+    stage.write(
+        order_summary, [summary(1), summary(2, status="placed"), summary(3, customer="1")], position=7
+    )
+    stage.everybody_stands(9)
+
+    async with open_api() as client:
+        items = await _items(client, "/orders", customer="17850", status="placed")
+
+    assert [item["order_id"] for item in items] == ["536367"]
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ("", "customer"),
+        ("?status=lost", "status"),
+        ("?status=placed&limit=0", "limit"),
+        ("?status=placed&limit=101", "limit"),
+        ("?status=placed&limit=ten", "limit"),
+        ("?status=placed&limit=1&limit=2", "limit"),
+        ("?status=placed&offset=3", "offset"),
+        ("?customer=%00", "customer"),
+        ("?customer=", "customer"),
+    ],
+)
+async def test_what_a_list_does_not_know_is_refused_by_name(api, query, parameter):
+    answer = await api.get(f"/orders{query}")
+
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "invalid-parameter"
+    assert [error["parameter"] for error in answer.json()["errors"]] == [parameter]
+
+
+async def test_a_misspelt_filter_gets_a_hint(api):
+    answer = await api.get("/orders?state=placed&costumer=1")
+
+    hints = [error["detail"] for error in answer.json()["errors"]]
+    assert hints == [
+        "There is no parameter state here; did you mean status?",
+        "There is no parameter costumer here; did you mean customer?",
+    ]
+
+
+async def test_a_cursor_belongs_to_its_filters(stage, open_api):
+    stage.write(order_summary, [summary(n) for n in range(5)], position=7)
+    stage.everybody_stands(9)
+
+    async with open_api() as client:
+        cursor = (await client.get("/orders?status=confirmed&limit=2")).json()["next_cursor"]
+        other = await client.get(f"/orders?status=placed&limit=2&cursor={cursor}")
+        damaged = await client.get(f"/orders?status=confirmed&cursor={cursor[:-2]}AA")
+
+    assert (other.status_code, other.json()["code"]) == (400, "malformed-cursor")
+    assert (damaged.status_code, damaged.json()["code"]) == (400, "malformed-cursor")
+
+
+async def test_a_list_that_is_behind_says_so(stage, open_api):
+    stage.everybody_stands(9)
+    stage.head(12)
+
+    async with open_api() as client:
+        answer = await client.get("/orders?status=placed", headers={"Min-Position": token({3: 12})})
+        lenient = await client.get(
+            "/orders?status=placed", headers={"Min-Position": token({3: 12}), "Prefer": "handling=lenient"}
+        )
+
+    assert answer.status_code == 503
+    assert lenient.json() == {"items": [], "next_cursor": None}
+
+
+async def test_days_are_listed_in_order_within_bounds(stage, open_api):
+    first = date(2026, 1, 1)
+    stage.write(
+        sales_daily,
+        [
+            SalesDay(day=first + timedelta(days=n), country=country, currency="GBP", orders=n + 1)
+            for n in range(10)
+            for country in ("EIRE", "United Kingdom")
+        ],
+        position=7,
+    )
+    stage.everybody_stands(9)
+
+    async with open_api() as client:
+        within = await _items(
+            client, "/sales/daily", **{"from": "2026-01-03", "to": "2026-01-05", "limit": 1}
+        )
+        one = await _items(client, "/sales/daily", country="EIRE", limit=3)
+
+    assert [(item["day"], item["country"]) for item in within] == [
+        (f"2026-01-0{n}", country) for n in (3, 4, 5) for country in ("EIRE", "United Kingdom")
+    ]
+    assert [item["orders"] for item in one] == list(range(1, 11))
+
+
+async def test_totals_are_the_sums_of_all_views(stage, open_api):
+    day = date(2026, 1, 1)
+    stage.write(
+        sales_daily,
+        [
+            SalesDay(day=day, country="EIRE", currency="GBP", orders=2, lines=5, units=9, revenue=100),
+            SalesDay(day=day, country="France", currency="GBP", orders=1, lines=1, units=1, revenue=7),
+            SalesDay(day=day, country="France", currency="EUR", orders=1, lines=1, units=1, revenue=3),
+            SalesDay(
+                day=date(2026, 1, 2),
+                country="EIRE",
+                currency="GBP",
+                credit_notes=1,
+                credit_lines=2,
+                credited=50,
+            ),
+        ],
+        position=7,
+    )
+    stage.write(
+        customer_totals,
+        [
+            CustomerTotals(customer_id="1", currency="GBP", orders=3),
+            CustomerTotals(customer_id="2", currency="GBP", credit_notes=1),
+        ],
+        position=7,
+    )
+    stage.write(
+        code_sales,
+        [
+            CodeSales(sku="A", currency="GBP", orders=1, units=10),
+            CodeSales(sku="B", currency="GBP", credited_units=2),
+            CodeSales(sku="A", currency="EUR", orders=1, units=1),
+        ],
+        position=7,
+    )
+    stage.write(
+        stock_level,
+        [StockLevel(sku="A", on_hand=5, adjustments=2), StockLevel(sku="B", on_hand=7)],
+        position=7,
+    )
+    stage.bury(stock_level, ("C",), position=8)
+    stage.everybody_stands(9)
+
+    async with open_api() as client:
+        answer = await client.get("/totals")
+
+    assert answer.json() == {
+        "totals": {
+            "EUR": {
+                "orders": 1,
+                "order_lines": 1,
+                "units": 1,
+                "revenue": 3,
+                "credit_notes": 0,
+                "credit_lines": 0,
+                "credited": 0,
+                "days": 1,
+                "customers": 0,
+                "codes_sold": 1,
+            },
+            "GBP": {
+                "orders": 3,
+                "order_lines": 6,
+                "units": 10,
+                "revenue": 107,
+                "credit_notes": 1,
+                "credit_lines": 2,
+                "credited": 50,
+                "days": 1,
+                "customers": 1,
+                "codes_sold": 1,
+            },
+        },
+        "adjustments": 2,
+        "on_hand_total": 12,
+    }
+    assert set(position_token.decode(answer.headers["applied-position"]).partitions.values()) == {9}
+
+
+async def test_totals_are_only_as_fresh_as_the_slowest_of_their_views(stage, open_api):
+    stage.everybody_stands(9)
+    stage.stand(stock_level, 4)
+
+    async with open_api() as client:
+        answer = await client.get("/totals")
+        behind = await client.get("/totals", headers={"Min-Position": token({3: 5})})
+
+    assert set(position_token.decode(answer.headers["applied-position"]).partitions.values()) == {4}
+    assert behind.status_code == 503
+
+
+async def test_an_empty_shop_has_empty_totals(api):
+    answer = await api.get("/totals")
+
+    assert answer.json() == {"totals": {}, "adjustments": 0, "on_hand_total": 0}
+
+
+async def test_views_say_where_they_stand(stage, open_api):
+    stage.everybody_stands(9)
+    stage.stand(order_details, 4)
+    stage.park(order_details, "order-1", position=3)
+
+    async with open_api() as client:
+        views = {view["name"]: view for view in (await client.get("/views")).json()}
+
+    assert set(views) == {view.name for view in VIEWS}
+    assert (views["order_details"]["position"], views["order_details"]["lag_events"]) == (4, 5)
+    assert views["order_details"]["parked"] == 1
+    assert (views["sales_daily"]["position"], views["sales_daily"]["lag_events"]) == (9, 0)
+
+
+async def test_a_workers_views_add_up(stage, open_api):
+    """Sums of the days, of the customers with the anonymous, and of the codes are three ways to the same revenue."""
+    settle(stage.database_url, VIEWS)
+    append(stage.database_url, history(11, steps=150))
+    publish(stage.database_url)
+    with feeding(stage.database_url, VIEWS) as feeder:
+        feeder.catch_up()
+
+    async with open_api() as client:
+        totals = (await client.get("/totals")).json()
+        days = await _items(client, "/sales/daily", limit=3)
+        shipped = await _items(client, "/orders", status="shipped", limit=7)
+        views = (await client.get("/views")).json()
+
+    of_days = {}
+    for day in days:
+        of_days[day["currency"]] = of_days.get(day["currency"], 0) + day["revenue"]
+    assert {currency: of["revenue"] for currency, of in totals["totals"].items()} == of_days
+    assert len({item["order_id"] for item in shipped}) == len(shipped)
+    assert {view["lag_events"] for view in views} == {0}
+
+
+@pytest.mark.parametrize(
+    ("statement", "filters", "given", "index"),
+    [
+        ("_ORDERS", ["_OF_CUSTOMER"], {"customer": "17850"}, "customer_id_placed_at_order_id"),
+        ("_ORDERS", ["_WITH_STATUS"], {"status": "placed"}, "status_placed_at_order_id"),
+        (
+            "_ORDERS",
+            ["_WITH_STATUS", "_OLDER"],
+            {"status": "placed", "placed_at": summary(500).placed_at, "order_id": "7"},
+            "status_placed_at_order_id",
+        ),
+        ("_DAYS", ["_FROM"], {"from": date(2026, 1, 9)}, "sales_daily_s1_b1_pkey"),
+        (
+            "_DAYS",
+            ["_LATER"],
+            {"after_day": date(2026, 1, 9), "after_country": "EIRE", "after_currency": "GBP"},
+            "sales_daily_s1_b1_pkey",
+        ),
+    ],
+)
+async def test_pages_are_read_from_an_index_in_order(stage, open_api, statement, filters, given, index):
+    stage.write(
+        order_summary, [summary(n, customer=f"{n % 50}", status="placed") for n in range(3_000)], position=7
+    )
+    stage.write(
+        sales_daily,
+        [
+            SalesDay(day=date(2020, 1, 1) + timedelta(days=n), country="EIRE", currency="GBP")
+            for n in range(3_000)
+        ],
+        position=7,
+    )
+    stage.conn.execute("analyze")
+    view = order_summary.name if statement == "_ORDERS" else sales_daily.name
+
+    async with open_api() as client:
+
+        async def explain(connection):
+            look = await look_at(connection)
+            text = getattr(ordering, statement)
+            parts = ordering.sql.SQL("").join(getattr(ordering, name) for name in filters)
+            table = ordering.sql.Identifier("views", live(look, view).id.table)
+            composed = ordering.sql.SQL("explain ") + text.format(table=table, filters=parts)
+            cursor = await connection.execute(composed, {"limit": 21, **given})
+            return "\n".join(line for (line,) in await cursor.fetchall())
+
+        plan = await client.app.state.reads.connections.run(explain)
+
+    assert "Sort" not in plan, plan
+    assert "Seq Scan" not in plan, plan
+    assert index in plan, plan

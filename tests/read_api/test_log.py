@@ -1,0 +1,134 @@
+"""Reading the log itself over HTTP."""
+
+import json
+
+import pytest
+
+from read_api import audit
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def log(stage):
+    for position in range(1, 51):
+        version = (position + 1) // 2
+        stream = "order-1" if position % 2 else "stock-85123A"
+        stage.append(stream, version=version, position=position, payload={"n": position})
+    return stage
+
+
+def _lines(answer):
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+async def test_a_stream_is_read_page_by_page(log, open_api):
+    async with open_api() as client:
+        first = await client.get("/streams/order-1/events?limit=20")
+        second = await client.get(first.links["next"]["url"])
+        end = await client.get("/streams/order-1/events?after=25")
+
+    assert [event["version"] for event in first.json()["events"]] == list(range(1, 21))
+    assert first.json()["next_after"] == 20
+    assert [event["version"] for event in second.json()["events"]] == list(range(21, 26))
+    assert second.json()["next_after"] is None
+    assert end.json()["events"] == []
+
+
+async def test_an_event_is_shown_as_the_log_holds_it(log, open_api):
+    async with open_api() as client:
+        [event] = (await client.get("/streams/order-1/events?limit=1")).json()["events"]
+
+    assert event == {
+        "position": 1,
+        "stream": "order-1",
+        "version": 1,
+        "type": "a.b.v1",
+        "recorded_at": "2026-01-31T08:26:01Z",
+        "partition_key": "order-1",
+        "leaf": (1).to_bytes(32, "big").hex(),
+        "metadata": {"actor": "tests"},
+        "payload": {"n": 1},
+    }
+
+
+@pytest.mark.parametrize(
+    "address", ["/streams/order-2/events", "/streams/order-2/events?after=3", "/streams/%00/events"]
+)
+async def test_a_stream_without_events_is_not_found(log, open_api, address):
+    async with open_api() as client:
+        answer = await client.get(address)
+
+    assert answer.status_code == 404
+
+
+async def test_the_log_is_one_json_text_per_line_in_order(log, open_api):
+    async with open_api() as client:
+        answer = await client.get("/events")
+
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    assert [line["position"] for line in _lines(answer)] == list(range(1, 51))
+
+
+@pytest.mark.parametrize("limit", [1, 15, 16, 17, 33, 100])
+async def test_reading_on_after_the_last_line_gives_every_event_once(log, open_api, limit):
+    positions = []
+
+    async with open_api() as client:
+        while page := _lines(
+            await client.get("/events", params={"after": positions[-1] if positions else 0, "limit": limit})
+        ):
+            assert len(page) <= limit
+            positions += [line["position"] for line in page]
+
+    assert positions == list(range(1, 51))
+
+
+async def test_line_breaks_in_stored_json_do_not_break_lines(stage, open_api):
+    stage.append("order-1", version=1, position=1, payload={"text": "a\nb"})
+    stage.conn.execute("""update log.event set payload = E'{\\n  "text": "a\\\\nb"\\r\\n}'::json""")
+
+    async with open_api() as client:
+        answer = await client.get("/events")
+
+    assert answer.text.count("\n") == 1
+    assert _lines(answer)[0]["payload"] == {"text": "a\nb"}
+
+
+async def test_large_events_make_smaller_pages(stage, open_api, monkeypatch):
+    asked = []
+    read = audit.reading.read_after_async
+
+    async def noted(connection, position, **options):
+        asked.append(options["limit"])
+        return await read(connection, position, **options)
+
+    monkeypatch.setattr(audit.reading, "read_after_async", noted)
+    for position in range(1, 200):
+        stage.append("order-1", version=position, position=position, payload={"text": "x" * 100_000})
+
+    async with open_api() as client:
+        answer = await client.get("/events")
+
+    assert len(_lines(answer)) == 199
+    assert set(asked) == {audit.PAGE_EVENTS_MIN}
+
+
+async def test_a_position_is_checked_on_the_log_too(log, open_api):
+    from tests.read_api.stage import token
+
+    async with open_api() as client:
+        reached = await client.get("/events?limit=1", headers={"Min-Position": token({0: 50})})
+        beyond = await client.get("/events?limit=1", headers={"Min-Position": token({0: 51})})
+
+    assert reached.status_code == 200
+    assert beyond.status_code == 400
+
+
+@pytest.mark.parametrize(
+    "query", ["after=-1", "after=x", "limit=0", "limit=100001", "from=3", "after=9223372036854775808"]
+)
+async def test_what_the_log_does_not_know_is_refused(api, query):
+    answer = await api.get(f"/events?{query}")
+
+    assert answer.status_code == 400
