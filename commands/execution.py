@@ -196,8 +196,10 @@ class Execution:
         """Places for `count` commands, to be taken before any work begins for them.
 
         Raises:
-            ProblemError: the queue is full.
+            ProblemError: the queue is full, or the log has not answered for a while: waiting would not help.
         """
+        if not self._watch.answers:
+            raise refusals.store_unavailable()
         try:
             self._writer.reserve(count)
         except errors.QueueFull as error:
@@ -243,23 +245,25 @@ class Execution:
                 return answer
             work.fresh = True
         problem = refusals.contended(work.stream)
-        answer = await self._refused(work, problem)
+        answer = await self._refused(work, problem, epoch=self._watch.standing.epoch)
         if answer is None:
             raise problem
         return answer
 
     async def _attempt(self, work: _Work[S]) -> Answer | None:
         """Decide and append once; None when it has to be decided again, on newer states."""
+        # Taken before the states: should the log move to another epoch behind them, it will not match.
+        epoch = self._watch.standing.epoch
         base, fresh = await self._view(work)
         try:
             _check_version(work, base)
             events = work.decide(base.state)
         except (Rejection, ProblemError) as refusal:
-            return await self._refused(work, refusals.problem_of(refusal)) if fresh else None
+            return await self._refused(work, refusals.problem_of(refusal), epoch=epoch) if fresh else None
         if not events and not fresh:
             return None
         try:
-            verdict = await self._append(work, base, events)
+            verdict = await self._append(work, base, events, epoch=epoch)
         except errors.EpochChanged:
             await self._enter_new_epoch()
             return None
@@ -285,7 +289,9 @@ class Execution:
             states.setdefault(work.stream, ABSENT)
         return states
 
-    async def _append(self, work: _Work[S], base: Folded[S], events: Sequence[Event]) -> Verdict:
+    async def _append(
+        self, work: _Work[S], base: Folded[S], events: Sequence[Event], *, epoch: int
+    ) -> Verdict:
         relied_on = () if work.readings is None else work.readings.expectations()
         request = AppendRequest(
             key=work.call.key,
@@ -297,7 +303,7 @@ class Execution:
             expectations=(Expectation(work.stream, base.version), *relied_on),
         )
         work.slot.free()
-        return await self._writer.append(request)
+        return await self._writer.append(request, epoch=epoch)
 
     async def _settled(
         self, work: _Work[S], base: Folded[S], events: Sequence[Event], verdict: Verdict
@@ -318,13 +324,13 @@ class Execution:
                 return None
         raise AssertionError(f"{verdict!r} to a request without conditions and chain")
 
-    async def _refused(self, work: _Work[S], problem: ProblemError) -> Answer | None:
+    async def _refused(self, work: _Work[S], problem: ProblemError, *, epoch: int) -> Answer | None:
         """Refuse a command unless its key has an outcome: then that is the answer, the same as the first time.
 
         None when the log turns out to be another one than the states came from: all has to be decided again.
         """
-        epoch, outcome = await self._reader.outcome(work.call.key)
-        if epoch != self._watch.standing.epoch:
+        current, outcome = await self._reader.outcome(work.call.key)
+        if current != epoch:
             await self._enter_new_epoch()
             return None
         if outcome is None:

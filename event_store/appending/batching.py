@@ -29,11 +29,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Queued(Generic[T]):
-    """A request, the ticket of whoever waits for its verdict, and its size in bytes."""
+    """A request, the ticket of whoever waits for its verdict, its size in bytes, and the epoch it was decided in.
+
+    Without an epoch (None) the request is good in any.
+    """
 
     request: AppendRequest
     ticket: T
     size: int
+    epoch: int | None = None
 
 
 @dataclass(slots=True)
@@ -64,7 +68,7 @@ class Batcher(Generic[T]):
         assert count <= self.reserved
         self.reserved -= count
 
-    def offer(self, request: AppendRequest, ticket: T) -> None:
+    def offer(self, request: AppendRequest, ticket: T, *, epoch: int | None = None) -> None:
         """Queue a request.
 
         Raises:
@@ -74,7 +78,7 @@ class Batcher(Generic[T]):
         size = validated_size(request)
         if self.room < 1:
             raise QueueFull(f"{limits.QUEUE_REQUESTS_MAX} requests wait already")
-        self.queue.append(Queued(request, ticket, size))
+        self.queue.append(Queued(request, ticket, size, epoch))
 
     def take(self) -> tuple[list[Queued[T]], list[tuple[T, Verdict]]]:
         """The next batch, and the verdicts of queued requests whose chain is broken. Both are empty when none waits."""

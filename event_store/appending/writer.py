@@ -86,17 +86,20 @@ class Writer:
         """Requests in the queue."""
         return len(self._batcher.queue)
 
-    async def append(self, request: AppendRequest) -> Verdict:
+    async def append(self, request: AppendRequest, *, epoch: int | None = None) -> Verdict:
         """The log's verdict on a request, once it is durable.
+
+        `epoch` is the one in which the states were read that the request was decided on: should the log be in
+        another one when the request is sent, it is not.
 
         Raises:
             InvalidRequest, QueueFull, WriterClosed: nothing was queued.
             StoreUnavailable, EpochChanged: nothing was stored.
             OutcomeUnknown: it may be stored; the same key tells.
         """
-        return await self.submit(request)
+        return await self.submit(request, epoch=epoch)
 
-    def submit(self, request: AppendRequest) -> asyncio.Future[Verdict]:
+    def submit(self, request: AppendRequest, *, epoch: int | None = None) -> asyncio.Future[Verdict]:
         """Queue a request and return at once; the future ends as `append` would. Order of calls is order in the log.
 
         Raises:
@@ -105,7 +108,7 @@ class Writer:
         if self._closing:
             raise WriterClosed("this process is draining")
         ticket: _Ticket = asyncio.get_running_loop().create_future()
-        self._batcher.offer(request, ticket)
+        self._batcher.offer(request, ticket, epoch=epoch)
         self._wake.set()
         return ticket
 
@@ -179,6 +182,7 @@ class Writer:
             try:
                 if self._connection is None:
                     await self._connect()
+                await self._require_epoch(batch, lost=lost)
                 return await self._call(requests)
             except (StoreUnavailable, _AnswerLost) as error:
                 log.warning("append_without_answer", requests=len(batch), reason=str(error))
@@ -190,6 +194,19 @@ class Writer:
                 raise StoreUnavailable(str(reason)) from reason
             await asyncio.sleep(pause)
             pause = min(pause * 2, limits.RESEND_PAUSE_MAX_S)
+
+    async def _require_epoch(self, batch: Sequence[_Queued], *, lost: bool) -> None:
+        """Send nothing into another epoch than it was decided in, also when a new connection brought that epoch."""
+        decided_in = {queued.epoch for queued in batch if queued.epoch is not None}
+        if (
+            max(decided_in, default=0) > self._epoch
+        ):  # a caller has seen the new epoch before this connection did
+            await self._disconnect()
+            await self._connect()
+        for epoch in decided_in - {self._epoch}:
+            if lost:
+                raise OutcomeUnknown(f"the log left epoch {epoch} before it answered")
+            raise EpochChanged(epoch)
 
     async def _call(self, requests: Sequence[AppendRequest]) -> list[Verdict]:
         assert self._connection is not None

@@ -1,0 +1,62 @@
+"""The command API as real processes, started as an operator starts them."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from typing import Final
+
+import httpx
+
+START_TIMEOUT_S: Final = 60.0
+EXIT_TIMEOUT_S: Final = 10.0
+
+
+class Process:
+    """One running command API."""
+
+    def __init__(self, port: int, child: asyncio.subprocess.Process) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.child = child
+
+    async def terminate(self) -> int:
+        """Ask it to end as a process manager does; its exit code."""
+        self.child.send_signal(signal.SIGTERM)
+        return await asyncio.wait_for(self.child.wait(), EXIT_TIMEOUT_S)
+
+
+@contextlib.asynccontextmanager
+async def serving(database_url: str) -> AsyncIterator[Process]:
+    """Start one and wait until it is ready; whatever is left of it is killed at the end."""
+    port = _free_port()
+    settings = {"COUNTERFOIL_DATABASE_URL": database_url, "COUNTERFOIL_COMMAND_API_PORT": str(port)}
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "counterfoil", "command-api", env={**os.environ, **settings}
+    )
+    try:
+        process = Process(port, child)
+        await _ready(process)
+        yield process
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def _ready(process: Process) -> None:
+    async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(START_TIMEOUT_S):
+        while process.child.returncode is None:
+            with contextlib.suppress(httpx.TransportError):
+                if (await client.get(f"{process.url}/readyz")).status_code == 200:
+                    return
+            await asyncio.sleep(0.1)
+    raise AssertionError("the command API ended before it was ready")

@@ -1,0 +1,130 @@
+"""The OpenAPI document: every command with examples that work, and every problem with a page."""
+
+import pytest
+
+from commands import app as command_app
+from commands import documentation
+from domain.rejection import Conflict, Rejection, Unacceptable, Unknown
+from runtime.problem_types import CATALOGUE
+from runtime.settings import Settings, SettingsError
+from tests.examples import confirmed, placed, product_created, stock_received
+
+pytestmark = pytest.mark.anyio
+
+FAMILIES = {Unknown: 404, Conflict: 409, Unacceptable: 422}
+UNDOCUMENTED = {"/problems", "/problems/{slug}", "/livez", "/readyz", "/metrics", "/openapi.json"}
+
+
+@pytest.fixture
+async def document(shop):
+    return (await shop.client.get("/openapi.json")).json()
+
+
+def refusals() -> list[type[Rejection]]:
+    """Every refusal that the domain declares."""
+    return [refusal for family in FAMILIES for refusal in family.__subclasses__()]
+
+
+def test_every_refusal_of_the_domain_has_a_page_and_the_status_of_its_family():
+    for refusal in refusals():
+        family = next(base for base in FAMILIES if issubclass(refusal, base))
+        assert FAMILIES[family] == CATALOGUE[refusal.code].status, refusal
+
+
+async def test_the_document_is_openapi_3_1_and_names_every_route(shop, document):
+    assert document["openapi"].startswith("3.1")
+    served = {route.path for route in shop.app.routes}
+    assert served == {*document["paths"], *UNDOCUMENTED}
+
+
+async def test_every_command_documents_its_headers_an_answer_and_problems(document):
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            success = "200" if path == "/commands" else "201"
+            assert "post" == method
+            assert operation["description"]
+            assert {success, "400", "413", "415", "422", "503"} <= set(operation["responses"])
+            for status, response in operation["responses"].items():
+                if status != success:
+                    assert response["content"]["application/problem+json"]["examples"], (path, status)
+            if path != "/commands":
+                headers = {
+                    parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "header"
+                }
+                assert {"idempotency-key", "if-match", "correlation-id", "traceparent"} == headers
+                assert {"ETag", "Position", "Location"} <= set(operation["responses"]["201"]["headers"])
+
+
+def example_of(document, operation):
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return schema["example"]
+
+
+async def test_every_example_of_a_body_is_accepted(given, document):
+    shop = await given(
+        product_created(),
+        product_created(sku="71053"),
+        stock_received(),
+        placed(order_id="shipped"),
+        confirmed(order_id="shipped"),
+        placed(order_id="cancelled"),
+    )
+    targets = {"/orders/{order_id}/shipment": "shipped", "/orders/{order_id}/cancellation": "cancelled"}
+    for path, operations in document["paths"].items():
+        body = example_of(document, operations["post"])
+        if path == "/products":
+            body = {**body, "sku": "new"}  # the example's own code is in this shop already
+        address = path.replace("{sku}", "85123A").replace("{order_id}", targets.get(path, ""))
+
+        answer = await shop.post(address, body)
+
+        assert answer.status in {200, 201}, (path, answer.bytes)
+
+
+async def test_every_example_of_a_problem_is_what_that_problem_says(document):
+    for operations in document["paths"].values():
+        for status, response in operations["post"]["responses"].items():
+            for content in response["content"].values():
+                for slug, shown in content.get("examples", {}).items():
+                    assert (slug, int(status)) == (shown["value"]["code"], shown["value"]["status"])
+                    assert CATALOGUE[slug].uri == shown["value"]["type"]
+
+
+async def test_problem_pages_resolve_on_the_api_itself(shop):
+    for slug in (*documentation.ALWAYS, "insufficient-stock"):
+        assert 200 == (await shop.client.get(f"/problems/{slug}")).status_code
+
+
+async def test_metrics_tell_commands_by_what_was_answered(given):
+    shop = await given(product_created())
+    await shop.post("/products/85123A/price", {"unit_price": "3", "currency": "GBP"}, key="a")
+    await shop.post("/products/85123A/price", {"unit_price": "3", "currency": "GBP"}, key="a")
+    await shop.post("/products/else/price", {"unit_price": "3", "currency": "GBP"})
+
+    text = (await shop.client.get("/metrics")).text
+
+    for answer in ("accepted", "replayed", "product-unknown"):
+        assert f'counterfoil_commands_total{{answer="{answer}",command="change_price"}} 1.0' in text
+    assert (
+        'counterfoil_http_requests_total{method="POST",route="/products/{sku}/price",status="201"} 2.0'
+        in text
+    )
+    assert "counterfoil_kept_states 1.0" in text
+
+
+async def test_every_answer_of_the_api_carries_security_headers(shop):
+    for answer in (
+        await shop.post("/products", {"sku": "A", "title": "A", "stocked": True}),
+        await shop.post("/products", b"{"),
+        await shop.post("/nothing"),
+    ):
+        assert "nosniff" == answer.headers["x-content-type-options"]
+        assert "no-store" == answer.headers["cache-control"]
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+
+
+def test_an_application_without_a_database_is_refused_at_once():
+    with pytest.raises(SettingsError, match="COUNTERFOIL_DATABASE_URL"):
+        command_app.create_app(Settings())
