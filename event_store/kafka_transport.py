@@ -36,6 +36,8 @@ from event_store.transport import (
 
 DELIVERY_TIMEOUT_MS: Final = 7_000
 """After this a record counts as failed: a stopping relay must be gone within ten seconds."""
+LINGER_MS: Final = 1_000
+"""Nothing waits for it, since every round is flushed: without it a round is sent in many small batches."""
 BATCH_BYTES: Final = 512 * 1024
 CLOSE_TIMEOUT_S: Final = 1.0
 LAST_RECORDS_TIMEOUT_S: Final = 10.0
@@ -113,7 +115,7 @@ class KafkaPublisher:
                 **connection,
                 enable_idempotence=True,
                 acks="all",
-                linger_ms=0,
+                linger_ms=LINGER_MS,
                 compression_type="lz4",
                 batch_size=BATCH_BYTES,
                 max_request_size=MESSAGE_BYTES_MAX,

@@ -11,7 +11,7 @@ from typing import Final
 
 import psycopg
 
-from event_store import generations, partition_log, reading
+from event_store import generations, paging, partition_log
 from event_store.envelope import RecordedEvent
 from event_store.generations import Connection, Frame
 from event_store.lease import Lease, new_owner
@@ -149,14 +149,14 @@ class LocalSubscription:
         return Batch(records={}, assigned=sources if held else set(), revoked=set() if held else sources)
 
     def _read(self, max_records: int) -> Batch:
-        """Read one page of the log; it was drained when the page was not full."""
+        """Read one page of the log."""
         batch = Batch(records={}, assigned=set(), revoked=set())
         if self._position is None:
             return batch
         # An event may become two records, one in each channel.
         limit = max(1, min(ROWS_PER_READ, max_records // len(self._channels)))
-        events = reading.read_after(self._conn, self._position, limit=limit)
-        batch.drained = len(events) < limit
+        events = paging.page_after(self._conn, self._position, rows_max=limit)
+        batch.drained = not events
         frame = generations.frame(self._conn, generation=self._generation.generation) if events else None
         for event in events:
             assert frame is not None, "read behind the events"

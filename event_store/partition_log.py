@@ -5,13 +5,12 @@ key, and only the rows of the wanted partition are then fetched whole.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Final, cast
 
 import msgspec
 import psycopg
 
-from event_store import generations, reading
+from event_store import generations, paging
 from event_store.envelope import RecordedEvent
 from event_store.partitioning import partition_of
 from event_store.transport import ORDERED, ChannelPartition, Fork, Generation, Record
@@ -27,13 +26,7 @@ _KEYS: Final = """
 select position, coalesce(partition_key, stream) from log.event
 where position > %(after)s and position <= %(upto)s order by position limit %(limit)s
 """
-_AT: Final = """
-select position, stream, version, type, payload::text, metadata::text, recorded_at, leaf, partition_key
-from log.event where position = any(%(positions)s) order by position
-"""
 _LEAVES: Final = "select position, leaf from log.event where position = any(%(positions)s)"
-
-_Row = tuple[int, str, int, str, str, str, datetime, bytes, str | None]
 
 
 class PartitionPage(msgspec.Struct):
@@ -71,6 +64,7 @@ def read_partition(
     after: int,
     upto: int,
     rows_max: int = ROWS_PER_PAGE,
+    bytes_max: int = paging.PAGE_BYTES_MAX,
 ) -> PartitionPage:
     """Read what one partition carries behind `after` up to `upto`, one bounded page of it.
 
@@ -78,17 +72,20 @@ def read_partition(
     """
     channel, partition = source
     if channel == ORDERED:
-        upto = min(upto, after + ORDERED_ROWS_PER_PAGE)
-        events = reading.read_after(conn, after, upto=upto, types=generation.ordered_types, limit=rows_max)
-        reached = events[-1].position if len(events) == rows_max else upto
+        reached = min(upto, after + ORDERED_ROWS_PER_PAGE)
+        events = paging.page_after(
+            conn, after, upto=reached, types=generation.ordered_types, rows_max=rows_max, bytes_max=bytes_max
+        )
+        # A bound of the page may have cut it anywhere: only what was read is known.
+        complete = not events
     else:
         reached, positions = _positions(conn, partition, generation.partitions, after, upto, rows_max)
-        events = _events_at(conn, positions) if positions else []
+        events = paging.page_at(conn, positions, bytes_max=bytes_max)
+        complete = len(events) == len(positions)
     if not events:
         return PartitionPage(records=[], reached=reached)
-    return PartitionPage(
-        records=as_records(events, source, generations.epochs(conn), prev=after), reached=reached
-    )
+    records = as_records(events, source, generations.epochs(conn), prev=after)
+    return PartitionPage(records=records, reached=reached if complete else records[-1].position)
 
 
 def as_records(
@@ -144,11 +141,3 @@ def _positions(
     rows = cast("list[tuple[int, str]]", conn.execute(_KEYS, parameters, binary=True).fetchall())
     reached = rows[-1][0] if len(rows) == rows_max else upto
     return reached, [position for position, key in rows if partition_of(key, partitions) == partition]
-
-
-def _events_at(conn: Connection, positions: list[int]) -> list[RecordedEvent]:
-    rows = conn.execute(_AT, {"positions": positions}, binary=True).fetchall()
-    return [
-        RecordedEvent(position, stream, version, name, payload.encode(), metadata.encode(), at, leaf, key)
-        for position, stream, version, name, payload, metadata, at, leaf, key in cast("list[_Row]", rows)
-    ]

@@ -14,7 +14,7 @@ import psycopg
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from event_store import generations, partition_log, reading
+from event_store import generations, paging, partition_log
 from event_store.envelope import RecordedEvent
 from event_store.generations import Connection, Frame, NoGeneration
 from event_store.lease import Lease, new_owner
@@ -33,8 +33,10 @@ from event_store.transport import (
 from runtime import database
 
 LEASE_NAME: Final = "relay"
-ROWS_PER_ROUND: Final = 2_000
-"""Events of one flush: more gain little rate and cost latency and memory."""
+ROWS_PER_ROUND: Final = 5_000
+"""Events of one flush: one batch is in flight per partition, so its size decides the rate."""
+BACKLOG_ROWS: Final = 500
+"""A round that carried so many is followed by the next without waiting."""
 BUSY_WAIT_S: Final = 0.003
 IDLE_WAIT_S: Final = 0.020
 IDLE_WAIT_GROWTH: Final = 1.25
@@ -53,6 +55,10 @@ class NotActive(TransportError):
     """The relay's row belongs to another relay by now, or its generation ended."""
 
 
+class BrokenLog(TransportError):
+    """The log has a hole; nothing behind it is carried."""
+
+
 class RelayState(msgspec.Struct, frozen=True):
     """What the relay's rows hold: every event up to `position` is acknowledged, `partitions` the last of each."""
 
@@ -69,7 +75,11 @@ class Carried(msgspec.Struct, frozen=True):
 
 
 def carry(state: RelayState, *, rows: Sequence[RecordedEvent], frame: Frame) -> Carried:
-    """Turn rows that continue `state` into linked records, up to the end of the generation."""
+    """Turn rows that continue `state` into linked records, up to the end of the generation.
+
+    Raises:
+        BrokenLog: the rows leave out a position.
+    """
     generation = state.generation
     ordered_types = frozenset(generation.ordered_types)
     last = dict(state.partitions)
@@ -78,7 +88,10 @@ def carry(state: RelayState, *, rows: Sequence[RecordedEvent], frame: Frame) -> 
     for event in rows:
         if frame.end is not None and event.position >= frame.end:
             break
-        assert event.position == position + 1, "the log is gap-free and was read from the relay's position"
+        if event.position != position + 1:
+            raise BrokenLog(
+                f"the log has no event at position {position + 1}: run `counterfoil audit verify`"
+            )
         position = event.position
         epoch = frame.epochs.at(position)
         source: ChannelPartition = (EVENTS, partition_of(event.key, generation.partitions))
@@ -265,7 +278,7 @@ class PostgresLedger:
 
     def rows_after(self, position: int, *, limit: int) -> list[RecordedEvent]:
         """Read events of the log in order; position order is commit order, so none appears behind."""
-        return reading.read_after(self._conn, position, limit=limit)
+        return paging.page_after(self._conn, position, rows_max=limit)
 
     def frame(self, generation: Generation) -> Frame:
         """Read epochs and end of a generation."""
@@ -387,7 +400,7 @@ class _Driver:
                 self._show("active")
                 self._backoff_s = BACKOFF_FIRST_S
                 wait_s = min(IDLE_WAIT_S, wait_s * IDLE_WAIT_GROWTH) if carried == 0 else BUSY_WAIT_S
-                if carried < ROWS_PER_ROUND:
+                if carried < BACKLOG_ROWS:
                     self._stop.wait(wait_s)
         except NotActive as error:
             log.warning("relay_rows_taken_over", reason=str(error))

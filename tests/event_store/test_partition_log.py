@@ -68,6 +68,19 @@ def test_a_page_looks_at_a_bounded_number_of_rows(conn, generation):
     assert EVENT_COUNT // 10 <= pages
 
 
+@pytest.mark.parametrize("source", [(EVENTS, 5), (ORDERED, 0)])
+def test_pages_bounded_in_bytes_leave_nothing_out(conn, log, generation, source):
+    positions, reached = [], 0
+    while reached < EVENT_COUNT:
+        page = partition_log.read_partition(
+            conn, source, generation=generation, after=reached, upto=EVENT_COUNT, bytes_max=1
+        )
+        assert len(page.records) <= 1
+        positions, reached = positions + carrying.positions(page.records), page.reached
+
+    assert expected(log, source) == positions
+
+
 def test_a_page_ends_where_it_was_told_to(conn, log, generation):
     page = partition_log.read_partition(conn, (EVENTS, 5), generation=generation, after=20, upto=60)
 

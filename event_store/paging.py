@@ -1,0 +1,78 @@
+"""Pages of the log bounded in rows and in bytes, for those who carry it: an event may be as large as its request.
+
+Sizes are those on disk (compressed where Postgres compressed), so nothing is unpacked only to be left out.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final, LiteralString, cast
+
+import psycopg
+
+from event_store.envelope import RecordedEvent
+
+PAGE_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Payload bytes of a page, as stored; a single larger event is a page of its own."""
+
+_SELECT: LiteralString = """
+select position, stream, version, type, payload::text, metadata::text, recorded_at, leaf, partition_key
+from (
+    select event.*, sum(pg_column_size(payload)) over (order by position rows unbounded preceding)
+        - pg_column_size(payload) as bytes_before
+    from log.event
+"""
+_BOUNDS: LiteralString = """
+    order by position limit %(rows_max)s
+) as page
+where bytes_before < %(bytes_max)s order by position
+"""
+_AFTER: Final = _SELECT + "where position > %(after)s and position <= %(upto)s" + _BOUNDS
+_OF_TYPES: Final = (
+    _SELECT + "where position > %(after)s and position <= %(upto)s and type = any(%(types)s)" + _BOUNDS
+)
+_AT: Final = _SELECT + "where position = any(%(positions)s)" + _BOUNDS
+
+_Row = tuple[int, str, int, str, str, str, datetime, bytes, str | None]
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+
+def page_after(
+    conn: Connection,
+    position: int,
+    *,
+    rows_max: int,
+    upto: int | None = None,
+    types: Sequence[str] | None = None,
+    bytes_max: int = PAGE_BYTES_MAX,
+) -> list[RecordedEvent]:
+    """Read the next events in order; none only if there are none up to `upto`.
+
+    Without `upto` the page spans `rows_max` positions: the log has no holes, so that leaves nothing out.
+    """
+    parameters = {
+        "after": position,
+        "upto": position + rows_max if upto is None else upto,
+        "types": None if types is None else list(types),
+        "rows_max": rows_max,
+        "bytes_max": bytes_max,
+    }
+    return _events(conn, _AFTER if types is None else _OF_TYPES, parameters)
+
+
+def page_at(
+    conn: Connection, positions: Sequence[int], *, bytes_max: int = PAGE_BYTES_MAX
+) -> list[RecordedEvent]:
+    """Read the events at these positions in order, as many as fit: at least the first."""
+    parameters = {"positions": list(positions), "rows_max": len(positions), "bytes_max": bytes_max}
+    return _events(conn, _AT, parameters)
+
+
+def _events(
+    conn: Connection, statement: LiteralString, parameters: Mapping[str, object]
+) -> list[RecordedEvent]:
+    rows = conn.execute(statement, parameters, binary=True).fetchall()
+    return [
+        RecordedEvent(position, stream, version, name, payload.encode(), metadata.encode(), at, leaf, key)
+        for position, stream, version, name, payload, metadata, at, leaf, key in cast("list[_Row]", rows)
+    ]
