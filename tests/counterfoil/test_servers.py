@@ -4,12 +4,14 @@ import contextlib
 import hashlib
 import http.server
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import uuid
 from pathlib import Path
 
 import psutil
@@ -26,6 +28,7 @@ from counterfoil.servers.errors import JarMismatch, ServerNotFound, ServerStartF
 from counterfoil.servers.kafka import start_kafka
 from counterfoil.servers.kafka_jars import Jar
 from counterfoil.servers.postgres import start_postgres
+from counterfoil.servers.programs import Candidate
 from counterfoil.servers.redis import start_redis
 
 GONE_WITHIN_S = 10.0
@@ -363,6 +366,7 @@ STARTER = """
 import sys, time
 from pathlib import Path
 from counterfoil.servers.postgres import start_postgres
+from counterfoil.servers.programs import Candidate
 from counterfoil.servers.redis import start_redis
 directory = Path(sys.argv[1])
 print(start_postgres(directory / "postgres").pid, start_redis(directory / "redis").pid, flush=True)
@@ -469,6 +473,26 @@ def test_an_overlong_log_is_put_aside(tmp_path):
 
     assert log.read_text() == "fresh\n"
     assert log.with_name("log.1").stat().st_size == 17 * 1024 * 1024
+
+
+def test_programs_of_a_wheel_in_a_closed_directory_are_copied_to_where_their_user_can_run_them(
+    closed_directory,
+):
+    wheel = next(one for one in postgres.candidates() if one.origin.startswith("wheel "))
+    install = wheel.path.parent.parent
+    shutil.copytree(install, closed_directory / "package" / install.name, symlinks=True)
+    shutil.copytree(f"{install.parent}.libs", closed_directory / "package.libs", symlinks=True)
+    hidden = Candidate(
+        closed_directory / "package" / install.name / "bin" / "postgres", f"wheel {uuid.uuid4().hex} 1"
+    )
+    user = unprivileged.user_for_postgres()
+    program = unprivileged.runnable(hidden, user=user)
+    again = unprivileged.runnable(hidden, user=user)
+    if program.path != hidden.path:
+        shutil.rmtree(program.path.parents[3])
+
+    assert program == again
+    assert program.origin.endswith(", copied") == (user is not None)
 
 
 def test_a_copy_of_programs_that_others_may_change_is_not_trusted(tmp_path):
