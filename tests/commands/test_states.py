@@ -1,0 +1,188 @@
+"""Kept states, shared loads and turns: the parts that make the write path fast, and what they must not do."""
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+
+from commands import limits
+from commands.aggregates import ORDER, PRODUCT, STOCK
+from commands.log_reading import LogReader
+from commands.states import States, StreamLoader
+from commands.turns import Turns
+from event_store import reading
+from event_store.envelope import RecordedEvent
+from runtime import database
+from tests.examples import placed, price_changed, product_created, stock_received
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def reader(database_url: str):
+    async with database.pool(database_url, role="counterfoil_reader", name="test", size=4) as pool:
+        yield LogReader(pool)
+
+
+@pytest.fixture
+def queries(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, int]]:
+    """What was asked of the log, query by query; the asking itself is real."""
+    asked: list[dict[str, int]] = []
+    load_streams = reading.load_streams_async
+
+    async def noted(
+        connection: reading.AsyncConnection, after: Mapping[str, int]
+    ) -> dict[str, list[RecordedEvent]]:
+        asked.append(dict(after))
+        return await load_streams(connection, after)
+
+    monkeypatch.setattr(reading, "load_streams_async", noted)
+    return asked
+
+
+async def test_a_state_is_folded_from_its_stream(given, reader):
+    await given(product_created(), price_changed())
+
+    [folded] = (await States(reader).load({"product-85123A": PRODUCT})).values()
+
+    assert ("2.95", 2, 2) == (getattr(folded.state, "unit_price", None), folded.version, folded.position)
+
+
+async def test_a_stream_without_events_has_no_state_and_is_not_kept(reader):
+    states = States(reader)
+
+    [folded] = (await states.load({"product-none": PRODUCT})).values()
+
+    assert (None, 0) == (folded.state, folded.version)
+    assert states.kept("product-none") is None
+
+
+async def test_a_kept_state_is_brought_up_to_date_by_what_is_new(given, reader, queries):
+    await given(product_created())
+    states = States(reader)
+    await states.load({"product-85123A": PRODUCT})
+    await given(price_changed())
+
+    [folded] = (await states.load({"product-85123A": PRODUCT})).values()
+
+    assert ("2.95", 2) == (getattr(folded.state, "unit_price", None), folded.version)
+    assert [{"product-85123A": 0}, {"product-85123A": 1}] == queries
+
+
+async def test_orders_are_not_kept(given, reader):
+    await given(placed())
+    states = States(reader)
+
+    await states.load({"order-536365": ORDER})
+
+    assert 0 == len(states)
+
+
+async def test_the_least_recently_used_states_are_dropped(given, reader, monkeypatch):
+    monkeypatch.setattr(limits, "STATES_MAX", 3)
+    await given(*(product_created(sku=sku) for sku in "ABCD"))
+    states = States(reader)
+    for sku in "ABC":
+        await states.load({f"product-{sku}": PRODUCT})
+    states.kept("product-A")
+
+    await states.load({"product-D": PRODUCT})
+
+    assert [None] == [sku for sku in map(states.kept, ["product-B"]) if sku is None]
+    assert all(states.kept(f"product-{sku}") for sku in "ACD")
+
+
+async def test_what_was_loaded_before_everything_was_dropped_is_not_kept_after(given, reader):
+    await given(product_created())
+    states = States(reader)
+    loading = asyncio.create_task(states.load({"product-85123A": PRODUCT}))
+    await asyncio.sleep(0)
+    states.drop_all()
+
+    await loading
+
+    kept = states.kept("product-85123A")  # loaded again, of the new life
+    assert kept is not None
+    assert 1 == kept.version
+
+
+async def test_loads_that_meet_share_a_query(given, reader, queries):
+    await given(*(product_created(sku=f"S{number}") for number in range(100)))
+    loader = StreamLoader(reader)
+
+    found = await asyncio.gather(*(loader.load({f"product-S{number}": 0}) for number in range(100)))
+
+    assert [{f"product-S{number}"} for number in range(100)] == [set(events) for events in found]
+    assert len(queries) <= limits.LOADS_MAX + 1
+
+
+async def test_a_load_never_gets_what_was_read_before_it_was_asked_for(given, reader):
+    await given(product_created(), stock_received())
+    states = States(reader)
+
+    async def receive_and_look() -> int:
+        await given(stock_received())
+        [folded] = (await states.load({"stock-85123A": STOCK})).values()
+        return int(folded.version)
+
+    versions = [await receive_and_look() for _ in range(10)]
+    together = await asyncio.gather(*(receive_and_look() for _ in range(10)))
+
+    assert list(range(2, 12)) == versions
+    assert max(together) == 21
+
+
+async def test_callers_that_know_different_versions_each_get_what_they_lack(given, reader, monkeypatch):
+    await given(product_created(), price_changed())
+    monkeypatch.setattr(limits, "LOADS_MAX", 1)
+    loader = StreamLoader(reader)
+
+    ahead, behind, up_to_date = await asyncio.gather(
+        loader.load({"product-85123A": 1}),
+        loader.load({"product-85123A": 0}),
+        loader.load({"product-85123A": 2}),
+    )
+
+    assert [[2], [1, 2], []] == [
+        [event.version for event in events.get("product-85123A", [])]
+        for events in (ahead, behind, up_to_date)
+    ]
+
+
+async def test_turns_come_in_the_order_they_were_asked_for():
+    turns = Turns()
+    order: list[int] = []
+
+    async def act(number: int) -> None:
+        await turns.take("stock-A")
+        order.append(number)
+        await asyncio.sleep(0)
+        turns.give("stock-A")
+
+    await asyncio.gather(*(act(number) for number in range(50)))
+
+    assert list(range(50)) == order
+
+
+async def test_turns_on_different_streams_do_not_wait_for_each_other():
+    turns = Turns()
+    await turns.take("stock-A")
+
+    await asyncio.wait_for(turns.take("stock-B"), timeout=1)
+
+
+@pytest.mark.parametrize("turn_came", [False, True])
+async def test_a_turn_that_is_given_up_goes_to_the_next(turn_came):
+    turns = Turns()
+    await turns.take("stock-A")
+    second = asyncio.create_task(turns.take("stock-A"))
+    third = asyncio.create_task(turns.take("stock-A"))
+    await asyncio.sleep(0)
+    if turn_came:
+        turns.give("stock-A")
+    second.cancel()
+    await asyncio.wait({second})
+    if not turn_came:
+        turns.give("stock-A")
+
+    await asyncio.wait_for(third, timeout=1)
