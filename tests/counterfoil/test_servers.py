@@ -28,7 +28,7 @@ from counterfoil.servers.errors import JarMismatch, ServerNotFound, ServerStartF
 from counterfoil.servers.kafka import start_kafka
 from counterfoil.servers.kafka_jars import Jar
 from counterfoil.servers.postgres import start_postgres
-from counterfoil.servers.programs import Candidate
+from counterfoil.servers.programs import Candidate, Program
 from counterfoil.servers.redis import start_redis
 
 GONE_WITHIN_S = 10.0
@@ -61,13 +61,22 @@ def execute(url, statement):
 # Postgres
 
 
-@pytest.mark.parametrize(
-    "program", postgres.candidates(), ids=lambda candidate: str(candidate.path.parent.parent.name)
-)
+def every_postgres_here():
+    """The programs that Counterfoil would run, from wheels and from this machine, one of each version."""
+    found: dict[str, Program] = {}
+    for candidate in postgres.candidates():
+        with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
+            program = unprivileged.runnable(candidate, user=unprivileged.user_for_postgres())
+            if program.major >= postgres.MAJOR_MIN:
+                found.setdefault(program.version, program)
+    return found.values()
+
+
+@pytest.mark.parametrize("program", every_postgres_here(), ids=lambda program: program.version)
 def test_every_postgres_found_here_keeps_acknowledged_rows_through_a_crash_and_an_orderly_stop(
     program, open_directory
 ):
-    directory = open_directory / program.path.parent.parent.name
+    directory = open_directory / program.version
     with start_postgres(directory, programs_folder=program.path.parent) as server:
         url = server.url
         execute(url, "create table kept (row int)")
@@ -366,7 +375,7 @@ STARTER = """
 import sys, time
 from pathlib import Path
 from counterfoil.servers.postgres import start_postgres
-from counterfoil.servers.programs import Candidate
+from counterfoil.servers.programs import Candidate, Program
 from counterfoil.servers.redis import start_redis
 directory = Path(sys.argv[1])
 print(start_postgres(directory / "postgres").pid, start_redis(directory / "redis").pid, flush=True)
