@@ -220,7 +220,7 @@ class _Poller:
                 handed = self._poll()
                 if handed is not None:
                     self._hand_over(handed)
-        except (KafkaError, AssertionError, ValueError) as error:
+        except Exception as error:
             log.exception("kafka_poll_ended")
             self.failure = error
         finally:

@@ -353,6 +353,10 @@ def run_relay(
                 driver.carry_while_connected(conn, owner=owner)
         except (psycopg.Error, NoGeneration) as error:
             driver.note_failure(error)
+        except Exception as error:
+            # Nothing was remembered that was not acknowledged, so going on from the rows is as safe as a restart.
+            log.exception("relay_failed_unexpectedly")
+            driver.note_failure(error)
     driver.health.condition = "stopped"
 
 

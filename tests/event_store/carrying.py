@@ -22,16 +22,21 @@ WAIT_S = 30.0
 
 
 def append(
-    url: str, count: int, *, streams: int = 20, epoch: int = 1, partition_key: str | None = None
+    url: str,
+    count: int,
+    *,
+    streams: int = 20,
+    epoch: int = 1,
+    partition_key: str | None = None,
+    padding: str = "",
 ) -> None:
     """Append events one by one to some streams; every third is of an ordered type."""
     requests = []
     for number in range(count):
         stream = f"order-{number % streams}"
         kind = COUNTED if number % 3 == 0 else HAPPENED
-        event = NewEvent(
-            stream, kind, b'{"number": %d}' % number, b'{"actor":"test"}', partition_key=partition_key
-        )
+        payload = b'{"number": %d, "padding": "%b"}' % (number, padding.encode())
+        event = NewEvent(stream, kind, payload, b'{"actor":"test"}', partition_key=partition_key)
         requests.append(
             AppendRequest(
                 key=secrets.token_bytes(16),

@@ -306,6 +306,60 @@ def test_a_new_member_starts_from_the_hint_of_the_one_before(transport, database
     assert 0 == second.counted("duplicates")
 
 
+def test_a_hint_that_lies_behind_the_checkpoint_wanted_is_not_followed(transport, database_url):
+    with carrying.relaying(database_url, transport):
+        carrying.append(database_url, 30)
+        carrying.wait_published(database_url)
+    generation = carrying.current(database_url)
+    for _ in range(2):
+        with contextlib.closing(
+            transport.subscribe("readers", generation=generation, channels=(ORDERED,))
+        ) as member:
+            carrying.wait_assigned(member, count=1)
+            member.start_at((ORDERED, 0), position=0)
+            brought = carrying.bring(member, until=lambda brought: carrying.total(brought) == 10)
+            member.commit((ORDERED, 0), position=30)
+            time.sleep(1.5)  # commits leave once a second
+
+    assert 10 == carrying.total(brought)
+
+
+def test_what_was_fetched_before_a_partition_was_started_again_is_not_brought(transport, database_url):
+    with carrying.relaying(database_url, transport):
+        carrying.append(database_url, 30)
+        carrying.wait_published(database_url)
+    with contextlib.closing(
+        transport.subscribe("readers", generation=carrying.current(database_url), channels=(ORDERED,))
+    ) as member:
+        carrying.wait_assigned(member, count=1)
+        member.start_at((ORDERED, 0), position=0)
+        first = member.poll(10.0, max_records=4).records[ORDERED, 0]
+        member.start_at((ORDERED, 0), position=0)
+        again = carrying.bring(member, until=lambda brought: carrying.total(brought) == 10)[ORDERED, 0]
+
+    assert carrying.positions(first) == carrying.positions(again)[:4]
+    assert 10 == len(again)
+
+
+def test_a_member_that_is_busy_for_long_keeps_its_partitions_and_misses_nothing(
+    transport, database_url, reader, monkeypatch
+):
+    monkeypatch.setattr(kafka_subscription, "KEEPALIVE_S", 0.2)
+    monkeypatch.setattr(kafka_subscription, "HANDOVER_BATCHES", 1)
+    monkeypatch.setattr(kafka_subscription, "POLL_RECORDS_MAX", 50)
+    with carrying.relaying(database_url, transport):
+        carrying.append(database_url, 2_000)
+        carrying.wait_published(database_url)
+    consumer = reader()
+    consumer.read_until(100)
+    time.sleep(2.0)
+    truth = expected(database_url)
+    consumer.read_until(sum(map(len, truth.values())))
+
+    assert truth == applied(consumer)
+    assert (0, 0, 0) == tuple(consumer.counted(name) for name in ("gaps", "duplicates", "stale"))
+
+
 @pytest.fixture
 def own_kafka(settings, tmp_path):
     with chosen.kafka_for(settings, directory=tmp_path / "kafka") as server:

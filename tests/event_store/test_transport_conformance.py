@@ -1,5 +1,7 @@
 """What every transport promises, asked of Kafka and of the local tail with the same tests."""
 
+import secrets
+
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -15,6 +17,7 @@ from tests.event_store import carrying
 EVENT_COUNT = 60
 COUNTED_EVENTS = EVENT_COUNT // 3
 BOTH = (EVENTS, ORDERED)
+LARGE_BYTES = 3_900_000
 
 
 @pytest.fixture(params=["local", "kafka"])
@@ -94,6 +97,19 @@ def test_every_record_names_the_one_before_it_in_its_partition(member):
 
     for records in brought.values():
         assert [0, *carrying.positions(records)[:-1]] == [record.prev for record in records]
+
+
+def test_an_event_as_large_as_a_request_may_be_is_carried(member, published):
+    noise = secrets.token_hex(LARGE_BYTES // 2)
+    carrying.append(published, 1, padding=noise)
+    subscription = started(member, channels=[EVENTS], count=12, position=EVENT_COUNT)
+
+    def large(brought):
+        return [each for records in brought.values() for each in records if each.position == EVENT_COUNT + 1]
+
+    brought = carrying.bring(subscription, until=large)
+
+    assert carrying.logged(published)[-1].payload == large(brought)[0].payload
 
 
 def test_a_partition_that_was_not_started_stays_silent(member):
