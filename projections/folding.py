@@ -24,14 +24,14 @@ REASON_LENGTH_MAX: Final = 500
 """Characters of an error kept with a parked key."""
 
 
-class Versioned(msgspec.Struct, frozen=True):
+class Versioned(msgspec.Struct, frozen=True, gc=False):
     """A row and the position of the last event folded into it; None: there is no row any longer."""
 
     row: Row | None
     position: int
 
 
-class Fact(msgspec.Struct, frozen=True):
+class Fact(msgspec.Struct, frozen=True, gc=False):
     """A decoded event and where it stands. `event` is the error when its payload cannot be read."""
 
     position: int

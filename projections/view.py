@@ -42,8 +42,11 @@ ID_SEPARATOR: Final = "~"
 """Joins the parts of a composite key where it must be one text."""
 
 
-class Row(msgspec.Struct, frozen=True):
-    """The shape of one row of a view. Its fields become columns, so they have plain types (see `columns`)."""
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """The shape of one row of a view. Its fields become columns, so they have plain types (see `columns`).
+
+    Frozen values of plain types form no cycles, so the garbage collector need not look at them.
+    """
 
 
 class Kind(enum.Enum):
