@@ -26,7 +26,8 @@ from counterfoil.servers.redis import DATABASES, RedisServer
 from counterfoil.servers.version import ServerVersion
 from runtime.settings import Settings
 
-TEMPLATE = "counterfoil_tests_template"
+RUN = uuid.uuid4().hex[:8]  # two runs may share a server that was given by its address
+TEMPLATE = f"counterfoil_template_{RUN}"
 EXTERNAL_REDIS_DATABASES = 16
 
 # Only for databases that live for one test: what these tests ask is never whether the disk was reached. Tests of
@@ -97,15 +98,13 @@ def postgres(settings: Settings, servers_directory: Path) -> Iterator[PostgresSe
 def new_database(postgres: PostgresServer | ExternalServer) -> Iterator[Callable[[], str]]:
     """Makes a database that is migrated and empty, cloned from one that was migrated once; returns its address."""
     with psycopg.connect(postgres.url, autocommit=True) as admin:
-        _drop(admin, TEMPLATE)
         _create(admin, TEMPLATE, template="template1")
         from counterfoil import migrating
 
         migrating.migrate(_address(postgres.url, TEMPLATE))
 
         def make() -> str:
-            name = f"counterfoil_test_{next(_numbers)}"
-            _drop(admin, name)  # left behind by a run that was killed
+            name = f"counterfoil_test_{RUN}_{next(_numbers)}"
             _create(admin, name, template=TEMPLATE)
             return _address(postgres.url, name)
 
