@@ -105,6 +105,7 @@ def shop(settings: Settings, *, distributed: bool, stop: Stop) -> Iterator[Runni
         stop.interrupts = True
         mode: Mode = "distributed" if distributed or settings.transport == "kafka" else "standalone"
         running = _Shop(settings, mode=mode)
+        runfile.remove(settings.home)  # of one that was killed
         stack.callback(runfile.remove, settings.home)
         stack.callback(running.stop_servers)
         running.start_servers()

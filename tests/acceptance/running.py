@@ -99,10 +99,17 @@ class Up:
 
     def _wait_until_ready(self):
         give_up = time.monotonic() + STARTED_WITHIN_S
-        while not (self.home / "run" / "state.json").exists():
+        while not self._is_ready():
             assert self.process.poll() is None, f"up ended:\n{self.output.read_text()[-3000:]}"
             assert time.monotonic() < give_up, f"up is not ready:\n{self.output.read_text()[-3000:]}"
             time.sleep(0.05)
+
+    def _is_ready(self):
+        """Whether the state file is this process's own, not one that a killed predecessor left."""
+        try:
+            return self.state["pid"] == self.process.pid
+        except FileNotFoundError:
+            return False
 
 
 def wait_until(holds, *, within_s, what):

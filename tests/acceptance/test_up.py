@@ -6,11 +6,35 @@ import signal
 import subprocess
 import time
 
+import httpx
+import psutil
 import pytest
 
-from tests.acceptance.running import PROJECT, STOPPED_WITHIN_S, Up, command, environment, run, wait_until
+from tests.acceptance.running import (
+    PROJECT,
+    STOPPED_WITHIN_S,
+    Up,
+    command,
+    environment,
+    last_json,
+    run,
+    wait_until,
+)
+
+PROBES = ("/livez", "/readyz", "/metrics")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def running(shops):
+    """A shop that every test leaves as it was."""
+    return shops()
+
+
+def listening_port(pid):
+    connections = psutil.Process(pid).net_connections(kind="tcp")
+    return next(one.laddr.port for one in connections if one.status == psutil.CONN_LISTEN)
 
 
 def alive(pid):
@@ -44,14 +68,13 @@ def test_what_was_sold_is_there_after_a_restart(shops, small_file):
         again.stop()
 
 
-def test_a_second_up_in_the_same_directory_is_refused(shops):
-    shop = shops()
-    second = run(shop.home, "up", timeout_s=30)
+def test_a_second_up_in_the_same_directory_is_refused(running):
+    second = run(running.home, "up", timeout_s=30)
 
     assert second.returncode == 1
-    assert f"in use by process {shop.process.pid}" in second.stderr
+    assert f"in use by process {running.process.pid}" in second.stderr
     assert "Traceback" not in second.stderr
-    assert shop.process.poll() is None
+    assert running.process.poll() is None
 
 
 def test_after_a_killed_up_nothing_lives_on_and_the_next_one_takes_over(shops):
@@ -84,14 +107,21 @@ def test_an_up_that_is_told_to_stop_while_it_starts_stops(tmp_path):
     assert process.wait(STOPPED_WITHIN_S + 5) == 0
 
 
-def test_every_role_answers_probes_and_tells_metrics_and_structured_logs(shops):
-    shop = shops()
+def test_every_role_answers_probes_tells_metrics_and_logs_one_object_a_line(running):
     for role in ("command-api", "query-api", "relay", "projections", "policies"):
-        lines = (shop.home / "logs" / f"{role}.log").read_text().splitlines()
+        lines = (running.home / "logs" / f"{role}.log").read_text().splitlines()
+        port = listening_port(running.processes[role])
+        answers = {path: httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False) for path in PROBES}
 
         assert [json.loads(line)["process"] for line in lines] == [role] * len(lines)
-    status = shop.run("doctor")
-    assert status.returncode == 0, status.stdout
+        assert [answer.status_code for answer in answers.values()] == [200] * len(PROBES)
+        assert "process_resident_memory_bytes" in answers["/metrics"].text
+
+
+def test_the_doctor_finds_nothing_wrong_with_a_shop_that_runs(running):
+    report = running.run("doctor", "--json")
+
+    assert (report.returncode, last_json(report)["ok"]) == (0, True), report.stdout
 
 
 def test_settings_are_shown_with_passwords_masked(tmp_path):
