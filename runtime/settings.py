@@ -102,9 +102,6 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Lowest level that is logged."
     )
-    log_format: Literal["auto", "console", "json"] = Field(
-        default="auto", description="Log lines for people or for machines; auto: for people on a terminal."
-    )
 
     @model_validator(mode="before")
     @classmethod
