@@ -6,7 +6,7 @@ When the generation has ended, the thread reads what is left of it from the log 
 
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -34,11 +34,14 @@ GROUP: Final = "policies"
 POLL_S: Final = 0.2
 """Longest wait for records before the thread looks whether it should stop."""
 
-RECORDS_PER_POLL_MAX: Final = 1_000
-"""Records of one poll: an order with its lines may take tens of kilobytes once it is decoded."""
+RECORDS_PER_POLL_MAX: Final = 2_000
+"""Records asked for at a time; a transport may bring more."""
 
-PORTIONS_AHEAD_MAX: Final = 2
-"""Polls that may wait for the worker's loop before the transport is asked for more."""
+RECORDS_PER_HAND_OVER: Final = 480
+"""Records decoded at a time: an order of many lines takes ten times its bytes, so few are held decoded."""
+
+HAND_OVERS_AHEAD_MAX: Final = 2
+"""What may wait, decoded, for the worker's loop before the transport is asked for more."""
 
 UNAVAILABLE_PAUSE_S: Final = 0.5
 """Pause after the carrier could not be reached."""
@@ -73,7 +76,7 @@ class Intake:
         self._wake = wake
         self._metrics = metrics
         self._delivered = dict(standing.starts)
-        self._portions: queue.Queue[list[Portion]] = queue.Queue(maxsize=PORTIONS_AHEAD_MAX)
+        self._portions: queue.Queue[list[Portion]] = queue.Queue(maxsize=HAND_OVERS_AHEAD_MAX)
         self._hints: Mapping[ChannelPartition, int] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="policies intake", daemon=True)
@@ -136,7 +139,8 @@ class Intake:
         for source in sorted(followed.assigned):
             mark = self._delivered[source]
             follower.start(source, position=mark.position, leaf=mark.leaf)
-        self._hand_over([self._portion(source, records) for source, records in followed.records.items()])
+        for some in _slices(followed.records):
+            self._hand_over([self._portion(source, records) for source, records in some.items()])
         hints, self._hints = self._hints, {}
         for source, position in hints.items():
             follower.commit(source, position=position)
@@ -155,11 +159,11 @@ class Intake:
                 page = partition_log.read_partition(
                     conn, source, generation=generation, after=after, upto=end
                 )
-                portion = self._portion(source, page.records)
-                if page.reached > portion.upto.position:
-                    portion.upto = Mark(page.reached, None)
-                    self._delivered[source] = portion.upto
-                self._hand_over([portion])
+                for some in _slices({source: page.records}):
+                    self._hand_over([self._portion(source, some[source])])
+                if page.reached > self._delivered[source].position:
+                    self._delivered[source] = Mark(page.reached)
+                    self._hand_over([Portion(source, [], self._delivered[source])])
         if not self._stop.is_set():
             self.finished.set()
 
@@ -191,6 +195,19 @@ class Intake:
                 continue
             self._wake()
             return
+
+
+def _slices(
+    brought: Mapping[ChannelPartition, Sequence[Record]],
+) -> Iterator[dict[ChannelPartition, Sequence[Record]]]:
+    """What was brought, some records of every partition at a time."""
+    size = max(1, RECORDS_PER_HAND_OVER // max(1, len(brought)))
+    for start in range(0, max(map(len, brought.values()), default=0), size):
+        yield {
+            source: records[start : start + size]
+            for source, records in brought.items()
+            if start < len(records)
+        }
 
 
 def _reactions(policies: Sequence[Policy]) -> dict[str, list[tuple[Policy, Reaction]]]:

@@ -90,7 +90,14 @@ def run_policies(
         health: what readiness shows.
         policies: those that write the same streams; they share the lease and the states.
     """
-    terms = _Terms(database_url, transport, stop, PolicyMetrics(registry), health or PolicyHealth(), policies)
+    terms = _Terms(
+        database_url,
+        transport=transport,
+        stop=stop,
+        metrics=PolicyMetrics(registry),
+        health=health or PolicyHealth(),
+        policies=policies,
+    )
     owner = new_owner()
     while not stop.is_set():
         try:
@@ -109,6 +116,7 @@ class _Terms:
     def __init__(
         self,
         database_url: str,
+        *,
         transport: Transport,
         stop: Event,
         metrics: PolicyMetrics,
@@ -134,13 +142,19 @@ class _Terms:
                     self._stop.wait(STANDBY_WAIT_S)
         finally:
             self._metrics.active.set(0)
-            if not conn.broken:
+            with contextlib.suppress(psycopg.Error):  # it then runs out by itself
                 lease.give_back()
 
     def _serve_term(self, conn: reading.Connection, lease: Lease) -> None:
         stands = standing.standing(conn, names=[policy.name for policy in self._policies])
         active = Active(LEASE_NAME, lease.owner)
-        term = _Term(self._database_url, stands, active, self._metrics, self._policies)
+        term = _Term(
+            self._database_url,
+            stands=stands,
+            active=active,
+            metrics=self._metrics,
+            policies=self._policies,
+        )
         log.info("policies_active", generation=stands.generation.generation, owner=lease.owner)
         self._metrics.active.set(1)
         self.health.condition, self.health.detail = "active", ""
@@ -184,6 +198,7 @@ class _Term:
     def __init__(
         self,
         database_url: str,
+        *,
         stands: Standing,
         active: Active,
         metrics: PolicyMetrics,

@@ -31,6 +31,8 @@ from event_store.envelope import (
     new_nonce,
 )
 from event_store.local_transport import LocalTransport
+from event_store.relay import run_relay
+from event_store.transport import Transport
 from runtime import database
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -98,8 +100,9 @@ async def _append(url: str, requests: Sequence[AppendRequest]) -> list[Verdict]:
 class Running:
     """A worker in a thread."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, transport: Transport) -> None:
         self.url = url
+        self.transport = transport
         self.registry = CollectorRegistry()
         self.health = PolicyHealth()
         self.stop = threading.Event()
@@ -108,7 +111,7 @@ class Running:
     def _run(self) -> None:
         worker.run_policies(
             self.url,
-            transport=LocalTransport(self.url),
+            transport=self.transport,
             stop=self.stop,
             registry=self.registry,
             health=self.health,
@@ -120,9 +123,31 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(url: str) -> Iterator[Running]:
-    """Policies at work while the block runs; they drain when it ends."""
-    work = Running(url)
+def relaying(url: str, transport: Transport) -> Iterator[None]:
+    """A relay at work while the block runs."""
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=run_relay,
+        args=(url,),
+        kwargs={
+            "transport": transport,
+            "ordered_types": (),
+            "stop": stop,
+            "registry": CollectorRegistry(),
+        },
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(15)
+
+
+@contextlib.contextmanager
+def running(url: str, transport: Transport | None = None) -> Iterator[Running]:
+    """Policies at work while the block runs, over the local transport unless another is given; then they drain."""
+    work = Running(url, transport or LocalTransport(url))
     work.thread.start()
     try:
         yield work

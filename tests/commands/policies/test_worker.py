@@ -1,10 +1,7 @@
 """The policies' worker on a real log."""
 
-import threading
-
 import psycopg
 import pytest
-from prometheus_client import CollectorRegistry
 
 from commands.policies import parked, standing
 from commands.policies.parked import NotParked
@@ -15,7 +12,6 @@ from event_store import generations, reading
 from event_store.codec import decode
 from event_store.envelope import Accepted, AppendRequest, Expectation, NewEvent, decode_metadata
 from event_store.local_transport import LocalTransport
-from event_store.relay import run_relay
 from runtime import database
 from tests.commands.policies.running import (
     NOW,
@@ -26,6 +22,7 @@ from tests.commands.policies.running import (
     outcomes,
     placed,
     received,
+    relaying,
     request_for,
     running,
     stock_of,
@@ -178,25 +175,15 @@ def test_a_new_generation_and_epoch_in_the_middle_lose_and_repeat_nothing(databa
 
 def test_positions_reach_the_head_when_relay_and_policies_are_through(database_url):
     append(database_url, [received("A", 10), *(placed(f"o{number}", [("A", 1)]) for number in range(20))])
-    stop = threading.Event()
-    relay = threading.Thread(
-        target=run_relay,
-        args=(database_url,),
-        kwargs={
-            "transport": LocalTransport(database_url),
-            "ordered_types": (),
-            "stop": stop,
-            "registry": CollectorRegistry(),
-        },
-    )
-    relay.start()
 
-    with running(database_url), _connected(database_url) as conn:
+    with (
+        relaying(database_url, LocalTransport(database_url)),
+        running(database_url),
+        _connected(database_url) as conn,
+    ):
         eventually(lambda: outcomes(database_url) == 21 + 20)
         eventually(lambda: all(policy.lag_events == 0 for policy in standing.positions(conn)))
         found = standing.positions(conn)
-    stop.set()
-    relay.join()
 
     assert [("fulfilment", 51), ("restock", 51)] == [(policy.name, policy.position) for policy in found]
 
