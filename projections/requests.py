@@ -46,7 +46,7 @@ class Requests:
             if not concerned:
                 self._close_if_idle(request)
                 continue
-            if request.kind == "skip" and not self._learn_skip(request, concerned):
+            if request.kind == "skip" and not self._learn_skip(request, followings):
                 outcome = f"refused: no skip of position {request.position} is in the log"
                 parking.close(self._conn, request.request, outcome=outcome)
                 continue
@@ -82,10 +82,14 @@ class Requests:
         ):
             parking.close(self._conn, request.request, outcome="nothing to do: the key is not parked")
 
-    def _learn_skip(self, request: Request, concerned: Sequence[Following]) -> bool:
-        for following in concerned:
-            following.skips = skips.read(self._conn, following.view)
-        return all(request.position in following.skips for following in concerned)
+    def _learn_skip(self, request: Request, followings: Sequence[Following]) -> bool:
+        """Read the skips of the view again, for each of its builds; whether this one is among them."""
+        learned = False
+        for following in followings:
+            if (following.view.name, following.view.shape) == (request.view, request.shape):
+                following.skips = skips.read(self._conn, following.view)
+                learned = request.position in following.skips
+        return learned
 
     def _withdrawn(self, following: Following, request: Request) -> bool:
         """Rows will change at positions the documents have passed: their checkpoint goes back first."""

@@ -289,6 +289,7 @@ class _Session:
             if generation is None:
                 return
             builds.ensure_builds(conn, self._views)
+            self._say_what_is_not_built(conn)
             adopting.enter_generation(conn, self._views, generation=generation, stop=self._stop)
             subscription = self._transport.subscribe(GROUP, generation=generation, channels=[EVENTS, ORDERED])
             follower = Follower(
@@ -312,6 +313,13 @@ class _Session:
         while not self._stop.is_set():
             worker.round()
             self.worked = self._health.ready = True
+
+    def _say_what_is_not_built(self, conn: Connection) -> None:
+        """A new shape is not built by itself: the live build of the old one may be needed a while longer."""
+        built = {(build.view, build.shape) for build in adopting.fed_builds(conn, self._views)}
+        for view in self._views:
+            if (view.name, view.shape) not in built:
+                log.warning("view_shape_not_built", view=view.name, shape=view.shape, hint="rebuild the view")
 
     def _settled(self, conn: Connection) -> Generation | None:
         """The current generation, once the relay has said what it carries; None when told to stop."""

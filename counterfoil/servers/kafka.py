@@ -167,7 +167,7 @@ class KafkaServer:
     def _format(self, properties: Path) -> None:
         shutil.rmtree(self.directory / "data", ignore_errors=True)  # an attempt that was broken off
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
+        tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties)]
         with self.log.open("ab") as output:
             done = subprocess.run(
                 [*(str(part) for part in self._java_command()), *tool],

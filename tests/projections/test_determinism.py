@@ -1,141 +1,111 @@
-"""The same facts give the same rows, however they were cut into batches, interleaved or hashed."""
+"""The same log gives the same rows: whatever the batches, the order between partitions, the process's hash seed."""
 
-import hashlib
 import os
 import random
 import subprocess
 import sys
-from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
-from typing import Any
+from pathlib import Path
 
-import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from domain.event import type_name
+from event_store import codec
+from event_store.partitioning import partition_of
+from projections import replay, worker
 from projections.folding import BatchFold, Fact, Versioned
-from projections.registry import ORDERED_TYPES, VIEWS
-from projections.view import KEYED, Key, Row, View
-from tests.histories import Recorded, history
-from tests.spec import folded
+from projections.registry import VIEWS
+from projections.view import KEYED, Key
+from tests.projections.feeding import append, assert_views_hold_the_log, feeding, history
 
-SEEDS = range(5)
-HASH_SEEDS = ("0", "1", "4242")
-KEYED_VIEWS = [view for view in VIEWS if view.kind is KEYED]
-
-each_view = pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
-each_seed = pytest.mark.parametrize("seed", SEEDS)
+DIGESTS_PROGRAM = """
+from tests.projections.test_determinism import digests, facts_of
+print(digests(facts_of(7, steps=400), sizes=[500]))
+"""
 
 
-def in_log_order(log: Iterable[Recorded], view: View[Any]) -> dict[Key, Row]:
-    return folded(view, *(recorded.event for recorded in log))
+def facts_of(seed, *, steps=150):
+    facts = []
+    for position, (stream, event) in enumerate(history(seed, steps=steps), start=1):
+        name, payload = codec.encode(event)
+        facts.append(Fact(position, stream, stream, position, name, b"", codec.decode(name, payload)))
+    return facts
 
 
-def in_batches(log: Sequence[Recorded], view: View[Any], *, size: int) -> dict[Key, Row]:
-    facts = [
-        Fact(
-            position=position,
-            partition_key=recorded.stream,
-            stream=recorded.stream,
-            version=0,
-            type=type_name(recorded.event),
-            leaf=b"",
-            event=recorded.event,
-        )
-        for position, recorded in enumerate(log, start=1)
-    ]
-    stored: dict[Key, Versioned] = {}
-    for start in range(0, len(facts), size):
-        batch = BatchFold(view, skips=frozenset(), parked=frozenset())
-        keys = batch.gather(facts[start : start + size])
-        result = batch.fold({key: stored[key] for key in keys if key in stored})
-        assert (None, {}) == (result.halted, result.parked)
-        stored.update(result.rows)
-    return {key: versioned.row for key, versioned in stored.items() if versioned.row is not None}
+def folded(view, facts, *, sizes):
+    """The rows of a view folded in batches of these sizes, again and again."""
+    rows: dict[Key, Versioned] = {}
+    first, turn = 0, 0
+    while first < len(facts):
+        batch = facts[first : first + sizes[turn % len(sizes)]]
+        fold = BatchFold(view, skips=frozenset(), parked=frozenset())
+        fold.gather(batch)
+        rows.update(fold.fold(rows).rows)
+        first, turn = first + len(batch), turn + 1
+    return {key: row for key, row in rows.items() if row.row is not None}
 
 
-def interleaved(log: Iterable[Recorded], *, seed: int) -> list[Recorded]:
-    """Another order of the same facts in which every stream keeps its own, as partitions may deliver them."""
-    streams: dict[str, deque[Recorded]] = defaultdict(deque)
-    for recorded in log:
-        streams[recorded.stream].append(recorded)
-    chance = random.Random(seed)
-    turns = [stream for stream, facts in streams.items() for _ in facts]
-    chance.shuffle(turns)
-    return [streams[stream].popleft() for stream in turns]
+def digests(facts, *, sizes):
+    told = {}
+    for view in VIEWS:
+        digest = replay.Digest()
+        for key, row in folded(view, facts, sizes=sizes).items():
+            digest.add(key, replay.canonical(row.row))
+        told[view.name] = digest.text
+    return told
 
 
-def digest(log: Iterable[Recorded]) -> str:
-    """SHA-256 over every view's rows in the order they came to be, as stored."""
-    rows = {view.name: list(in_log_order(log, view).items()) for view in VIEWS}
-    return hashlib.sha256(msgspec.json.encode(rows)).hexdigest()
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 50), sizes=st.lists(st.integers(1, 60), min_size=1, max_size=5))
+def test_the_size_of_batches_changes_nothing(seed, sizes):
+    facts = facts_of(seed)
+
+    assert digests(facts, sizes=[1]) == digests(facts, sizes=sizes)
 
 
-@each_view
-@each_seed
-def test_rows_do_not_depend_on_how_the_log_is_cut_into_batches(view, seed):
-    log = history(seed)
-    expected = in_log_order(log, view)
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 50), shuffle=st.randoms(use_true_random=False))
+def test_any_order_that_keeps_each_partition_in_order_gives_the_same_keyed_rows(seed, shuffle):
+    facts = facts_of(seed)
+    queues: dict[int, list[Fact]] = {}
+    for fact in facts:
+        queues.setdefault(partition_of(fact.partition_key, 12), []).append(fact)
+    interleaved = []
+    while queues:
+        chosen = shuffle.choice(sorted(queues))
+        interleaved.append(queues[chosen].pop(0))
+        if not queues[chosen]:
+            del queues[chosen]
 
-    assert expected
-    for size in (1, 2, 7, 100, len(log)):
-        assert expected == in_batches(log, view, size=size)
-
-
-@each_view
-@each_seed
-def test_rows_do_not_depend_on_how_streams_are_interleaved(view, seed):
-    log = history(seed)
-    expected = in_log_order(log, view)
-
-    for order in range(3):
-        other = interleaved(log, seed=order)
-        assert other != log
-        assert expected == in_log_order(other, view)
-        assert expected == in_batches(other, view, size=13)
+    for view in VIEWS:
+        if view.kind is KEYED:
+            assert folded(view, facts, sizes=[50]) == folded(view, interleaved, sizes=[50]), view.name
 
 
-@pytest.mark.parametrize("view", KEYED_VIEWS, ids=lambda view: view.name)
-def test_a_row_of_a_keyed_view_belongs_to_one_stream(view):
-    owners: dict[Key, set[str]] = defaultdict(set)
-    for recorded in history(1):
-        fold = view.folds.get(type(recorded.event))
-        for key, _ in () if fold is None else fold.spread(recorded.event):
-            owners[key].add(recorded.stream)
-
-    assert owners
-    assert all(len(streams) == 1 for streams in owners.values())
-
-
-def test_rows_do_not_depend_on_the_hash_seed():
-    program = (
-        "from tests.histories import history; from tests.projections.test_determinism import digest;"
-        " print(digest(history(7)))"
-    )
-    digests = {
-        subprocess.run(
-            [sys.executable, "-c", program],
-            env=os.environ | {"PYTHONHASHSEED": hash_seed},
-            check=True,
+def test_the_hash_seed_of_the_process_changes_nothing():
+    told = set()
+    for seed in ("0", "1", "4242"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(Path.cwd())}
+        ran = subprocess.run(
+            [sys.executable, "-c", DIGESTS_PROGRAM],
+            env=environment,
             capture_output=True,
             text=True,
-            timeout=60,
-        ).stdout.strip()
-        for hash_seed in HASH_SEEDS
-    }
+            check=True,
+        )
+        told.add(ran.stdout)
 
-    assert {digest(history(7))} == digests
-
-
-def test_the_ordered_channel_carries_what_sums_are_made_of():
-    assert ORDERED_TYPES == (
-        "ordering.credit_note_issued.v1",
-        "ordering.order_cancelled.v1",
-        "ordering.order_confirmed.v1",
-    )
+    assert len(told) == 1
+    assert "order_details" in told.pop()
 
 
-def test_every_row_fits_its_columns():
-    for view in VIEWS:
-        for row in in_log_order(history(3), view).values():
-            assert row == msgspec.convert(msgspec.to_builtins(row), view.row)
+@pytest.mark.parametrize("records", [1, 7, 64])
+def test_workers_with_small_batches_keep_the_same_rows(shop_url, monkeypatch, records):
+    monkeypatch.setattr(worker, "RECORDS_PER_BATCH_MAX", records)
+    monkeypatch.setattr("projections.turn.ROWS_CACHED_MAX", random.Random(records).randint(0, 5))
+    monkeypatch.setattr("tests.projections.feeding.ROUNDS_MAX", 5_000)
+    append(shop_url, history(34, steps=60))
+    with feeding(shop_url, VIEWS) as feeder:
+        feeder.catch_up()
+
+    assert_views_hold_the_log(shop_url, VIEWS)

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from event_store import relay
 from event_store.envelope import NewEvent
+from event_store.kafka_transport import KafkaTransport
 from event_store.local_transport import LocalTransport
 from projections import verifying
 from projections.errors import UnknownEventVersion
@@ -129,6 +130,44 @@ def test_a_role_goes_on_when_the_server_cuts_it_off(database_url, relaying):
         wait_until(lambda: caught_up(database_url), what="views that are caught up again")
 
     assert failures == []
+    assert_views_hold_the_log(database_url, VIEWS)
+
+
+def test_workers_share_the_partitions_of_kafka_and_take_over_from_each_other(
+    database_url, redis_url, kafka, topic
+):
+    def run_relay(stop):
+        relay.run_relay(
+            database_url,
+            transport=KafkaTransport(kafka, registry=CollectorRegistry(), prefix=topic),
+            ordered_types=ORDERED_TYPES,
+            stop=stop,
+            registry=CollectorRegistry(),
+        )
+
+    def run_worker(stop):
+        run_projections(
+            database_url,
+            transport=KafkaTransport(kafka, registry=CollectorRegistry(), prefix=topic),
+            stop=stop,
+            documents=RedisDocuments(redis_url),
+        )
+
+    def done():
+        return caught_up(database_url)
+
+    events = history(33)
+    with running(run_relay) as relay_failures, running(run_worker) as failures:
+        append(database_url, events[:100])
+        wait_until(done, what="the first worker is caught up")
+        with running(run_worker) as more_failures:
+            for first in range(100, 200, 20):
+                append(database_url, events[first : first + 20])
+                wait_until(done, what="both together are caught up")
+        append(database_url, events[200:])
+        wait_until(done, what="the first one has all partitions again")
+
+    assert failures == more_failures == relay_failures == []
     assert_views_hold_the_log(database_url, VIEWS)
 
 
