@@ -13,6 +13,8 @@ EXISTS: Final = -1
 """Expected version: the stream must have at least one event."""
 NEW: Final = 0
 """Expected version: the stream must have no event."""
+NEW_FROM_ZERO: Final = -3
+"""Expected version: the stream must have no event, and its first one gets version 0 instead of 1."""
 
 KEY_BYTES: Final = 16
 FINGERPRINT_BYTES: Final = 32
@@ -108,6 +110,14 @@ class Condition(Struct, frozen=True):
     after: int
 
 
+class Tracking(Struct, frozen=True):
+    """That a consumer has processed an application's events up to a position, which must rise."""
+
+    consumer: str
+    application: str
+    position: int
+
+
 class AppendRequest(Struct, frozen=True):
     """All of these events, or none.
 
@@ -122,6 +132,7 @@ class AppendRequest(Struct, frozen=True):
     expectations: tuple[Expectation, ...] = ()
     conditions: tuple[Condition, ...] = ()
     chain: int | None = None
+    tracking: Tracking | None = None
 
 
 class Accepted(Struct, frozen=True, tag="accepted"):
@@ -163,4 +174,12 @@ class ChainBroken(Struct, frozen=True, tag="chain_broken"):
     """An earlier request of the same chain was not accepted."""
 
 
-Verdict = Accepted | Replayed | FingerprintMismatch | WrongVersion | ConditionFailed | ChainBroken
+class TrackedAlready(Struct, frozen=True, tag="tracked_already"):
+    """The consumer has tracked the application up to `position`, which is no less than what was asked."""
+
+    position: int
+
+
+Verdict = (
+    Accepted | Replayed | FingerprintMismatch | WrongVersion | ConditionFailed | ChainBroken | TrackedAlready
+)

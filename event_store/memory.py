@@ -12,13 +12,16 @@ from msgspec import structs
 from event_store.envelope import (
     ANY,
     EXISTS,
+    NEW_FROM_ZERO,
     Accepted,
     AppendRequest,
     ChainBroken,
     ConditionFailed,
+    Expectation,
     FingerprintMismatch,
     RecordedEvent,
     Replayed,
+    TrackedAlready,
     Verdict,
     WrongVersion,
 )
@@ -40,6 +43,7 @@ class MemoryLog:
         self.events: list[RecordedEvent] = []
         self._streams: dict[str, list[RecordedEvent]] = defaultdict(list)
         self._tags: dict[str, list[RecordedEvent]] = defaultdict(list)
+        self._tracked: dict[tuple[str, str], int] = {}
         self._outcomes: dict[bytes, tuple[bytes, Accepted]] = {}
 
     @property
@@ -49,7 +53,8 @@ class MemoryLog:
 
     def version(self, stream: str) -> int:
         """The version of a stream, 0 when it has no event."""
-        return len(self._streams.get(stream, ()))
+        events = self._streams.get(stream)
+        return events[-1].version if events else 0
 
     def append_batch(self, requests: Sequence[AppendRequest], *, epoch: int) -> list[Verdict]:
         """Verdicts in the order of the requests; later ones see what earlier ones stored.
@@ -74,7 +79,7 @@ class MemoryLog:
 
     def read_stream(self, stream: str, *, after_version: int = 0) -> list[RecordedEvent]:
         """Events of one stream behind a version, in order."""
-        return self._streams.get(stream, [])[after_version:]
+        return [event for event in self._streams.get(stream, ()) if event.version > after_version]
 
     def _append(self, request: AppendRequest, broken: set[int]) -> Verdict:
         if (outcome := self._outcomes.get(request.key)) is not None:
@@ -90,28 +95,42 @@ class MemoryLog:
         self._outcomes[request.key] = (request.fingerprint, accepted)
         return accepted
 
-    def _refusal(self, request: AppendRequest) -> WrongVersion | ConditionFailed | None:
+    def _refusal(self, request: AppendRequest) -> WrongVersion | ConditionFailed | TrackedAlready | None:
         for expectation in request.expectations:
-            actual = self.version(expectation.stream)
-            match expectation.version:
-                case v if v == ANY:
-                    holds = True
-                case v if v == EXISTS:
-                    holds = actual > 0
-                case exact:
-                    holds = actual == exact
-            if not holds:
-                return WrongVersion(expectation.stream, expectation.version, actual)
+            if not self._holds(expectation):
+                return WrongVersion(expectation.stream, expectation.version, self.version(expectation.stream))
         for condition in request.conditions:
             for event in self._tags.get(condition.tag, ()):
                 if event.type in condition.types and event.position > condition.after:
                     return ConditionFailed(condition.tag, event.position)
+        if (tracking := request.tracking) is not None:
+            tracked = self._tracked.get((tracking.consumer, tracking.application))
+            if tracked is not None and tracked >= tracking.position:
+                return TrackedAlready(tracked)
         return None
+
+    def _holds(self, expectation: Expectation) -> bool:
+        actual = self.version(expectation.stream)
+        match expectation.version:
+            case version if version == ANY:
+                return True
+            case version if version == EXISTS:
+                return actual > 0
+            case version if version == NEW_FROM_ZERO:
+                return not self._streams.get(expectation.stream)
+            case exact:
+                return actual == exact
 
     def _store(self, request: AppendRequest) -> Accepted:
         first = self.position + 1
+        if (tracking := request.tracking) is not None:
+            self._tracked[tracking.consumer, tracking.application] = tracking.position
+        from_zero = {
+            expected.stream for expected in request.expectations if expected.version == NEW_FROM_ZERO
+        }
         for new in request.events:
-            position, version = self.position + 1, self.version(new.stream) + 1
+            begins_at_zero = new.stream in from_zero and not self._streams.get(new.stream)
+            position, version = self.position + 1, 0 if begins_at_zero else self.version(new.stream) + 1
             unsealed = RecordedEvent(
                 position=position,
                 stream=new.stream,

@@ -14,9 +14,9 @@ import msgspec
 from event_store.appending import limits
 from event_store.appending.errors import InvalidRequest, QueueFull
 from event_store.envelope import (
-    ANY,
     FINGERPRINT_BYTES,
     KEY_BYTES,
+    NEW_FROM_ZERO,
     Accepted,
     AppendRequest,
     ChainBroken,
@@ -134,6 +134,9 @@ def validated_size(request: AppendRequest) -> int:
         _check_text(condition.tag, "tag", limits.TAG_CHARACTERS_MAX)
         if not condition.types or any(" " in type_name for type_name in condition.types):
             raise InvalidRequest("a condition names at least one event type, none with a space")
+    if request.tracking is not None:
+        _check_text(request.tracking.consumer, "consumer", limits.STREAM_CHARACTERS_MAX)
+        _check_text(request.tracking.application, "application", limits.STREAM_CHARACTERS_MAX)
     size = sum(_event_size(event) for event in request.events)
     if size > limits.REQUEST_BYTES_MAX:
         raise InvalidRequest(f"{size} bytes are more than {limits.REQUEST_BYTES_MAX} in one request")
@@ -146,7 +149,7 @@ def _check_expectations(request: AppendRequest) -> None:
         raise InvalidRequest("a stream is named twice in the expectations of one request")
     for expectation in request.expectations:
         _check_text(expectation.stream, "stream", limits.STREAM_CHARACTERS_MAX)
-        if expectation.version < ANY:
+        if expectation.version < NEW_FROM_ZERO:
             raise InvalidRequest(f"{expectation.version} is not an expected version")
     for event in request.events:
         if event.stream not in expected:

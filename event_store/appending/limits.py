@@ -21,7 +21,7 @@ BROKEN_CHAINS_MAX: Final = 1_024
 """Chains remembered as broken; chain ids are not used again, so the oldest can be forgotten."""
 
 STREAM_CHARACTERS_MAX: Final = 200
-TYPE_CHARACTERS_MAX: Final = 120
+TYPE_CHARACTERS_MAX: Final = 300
 TAG_CHARACTERS_MAX: Final = 200
 EVENT_TAGS_MAX: Final = 8
 

@@ -20,6 +20,7 @@ from event_store.envelope import (
     ConditionFailed,
     FingerprintMismatch,
     Replayed,
+    TrackedAlready,
     Verdict,
     WrongVersion,
 )
@@ -29,7 +30,7 @@ WRONG_EPOCH: Final = "CF001"
 
 CALL: Final = (
     "select verdict, first_position, last_position, versions, place, found from log.append_batch("
-    "%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)"
+    "%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)"
 )
 
 _INT4, _INT8, _TEXT, _BYTEA = 23, 20, 25, 17
@@ -116,6 +117,7 @@ def arguments(requests: Sequence[AppendRequest], *, epoch: int) -> list[bytes]:
         condition_request.extend([number] * len(request.conditions))
     events = [event for request in requests for event in request.events]
     conditions = [condition for request in requests for condition in request.conditions]
+    tracked = [(number, request.tracking) for number, request in enumerate(requests, 1) if request.tracking]
     return [
         _Epoch(epoch.to_bytes(8, "big", signed=True)),
         _ByteaArray(_packed(_BYTEA, [request.key for request in requests])),
@@ -135,6 +137,10 @@ def arguments(requests: Sequence[AppendRequest], *, epoch: int) -> list[bytes]:
         _TextArray(_packed(_TEXT, [condition.tag.encode() for condition in conditions])),
         _TextArray(_packed(_TEXT, [" ".join(condition.types).encode() for condition in conditions])),
         _Int8Array(_packed_int8([condition.after for condition in conditions])),
+        _Int4Array(_packed_int4([number for number, _ in tracked])),
+        _TextArray(_packed(_TEXT, [tracking.consumer.encode() for _, tracking in tracked])),
+        _TextArray(_packed(_TEXT, [tracking.application.encode() for _, tracking in tracked])),
+        _Int8Array(_packed_int8([tracking.position for _, tracking in tracked])),
     ]
 
 
@@ -166,6 +172,8 @@ def _verdict(
             return ConditionFailed(request.conditions[place - 1].tag, found)
         case 5:
             return ChainBroken()
+        case 6:
+            return TrackedAlready(found)
         case _:
             raise psycopg.DataError(f"append_batch answered verdict {code}, which this version does not know")
 

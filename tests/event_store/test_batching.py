@@ -93,7 +93,7 @@ def test_a_batch_without_an_answer_breaks_its_chains_because_order_would_be_lost
         (append_request("order-\0"), "NUL"),
         (append_request("order-\ud800"), "lone surrogate"),
         (append_request("s" * 201), "1 to 200 characters"),
-        (append_request("s", version=-3), "not an expected version"),
+        (append_request("s", version=-4), "not an expected version"),
         (append_request("s", events=(new_event("s", payload=b"{"),)), "not JSON"),
         (append_request("s", events=(new_event("s", payload=b'"\xff"'),)), "not JSON in UTF-8"),
         (append_request("s", events=(new_event("s", payload=b'"\0"'),)), "not JSON"),

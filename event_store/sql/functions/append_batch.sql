@@ -4,9 +4,13 @@
 -- `_event_expected` is the number, from 1, of the expectation that names the event's stream, and the events of a request
 -- stand behind those of the requests before it. `_condition_types` holds type names parted by spaces.
 --
--- verdict: 0 accepted, 1 replayed, 2 fingerprint mismatch, 3 wrong version, 4 condition failed, 5 chain broken.
--- `place` is the number, within the request, of the expectation (3) or condition (4) that failed, `found` the actual
--- version or the offending position. `versions` is the version reached by each expectation of the request, in order.
+-- Expected versions: n exactly, 0 none yet, -1 any but none, -2 any, -3 none yet and the first event is to be version 0.
+-- A request may say how far a consumer has tracked an application; that position must rise.
+--
+-- verdict: 0 accepted, 1 replayed, 2 fingerprint mismatch, 3 wrong version, 4 condition failed, 5 chain broken, 6 tracked
+-- already. `place` is the number, within the request, of the expectation (3) or condition (4) that failed, `found` the
+-- actual version (3), the offending position (4) or the position tracked (6). `versions` is the version reached by each
+-- expectation of the request, in order.
 --
 -- A known key is answered from its outcome. Of the other requests all are assumed to be accepted, and every expectation is
 -- checked at once under that assumption. At the first that fails, those before it are stored, it gets its verdict, and
@@ -34,7 +38,11 @@ create function log.append_batch(
     _condition_request int[],
     _condition_tag text[],
     _condition_types text[],
-    _condition_after bigint[]
+    _condition_after bigint[],
+    _track_request int[],
+    _track_consumer text[],
+    _track_application text[],
+    _track_position bigint[]
 ) returns table (verdict int, first_position bigint, last_position bigint, versions bigint[], place int, found bigint)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -62,6 +70,7 @@ declare
     _wrong_version int;
     _wrong_key int;
     _wrong_condition int;
+    _wrong_tracking int;
 begin
     select h.* into strict _head from log.head h for update;
     if _head.epoch <> _epoch then
@@ -120,30 +129,44 @@ begin
             end loop;
         end if;
 
-        -- What each expectation of the pending requests would find and leave, were all of them accepted.
+        -- What each expectation of the pending requests would find and leave, were all of them accepted. A stream without
+        -- events stands at 0, or at -1 for the request that begins it with version 0.
         select
             array_agg(e.before order by e.expected),
-            array_agg(e.before + e.events order by e.expected),
+            array_agg(greatest(e.before + e.events, 0) order by e.expected),
             min(e.request) filter (where case e.version
+                when -3 then e.before <> -1
                 when -2 then false
                 when -1 then e.before = 0
                 else e.before <> e.version
             end)
         into _before, _reached, _wrong_version
         from (
-            select p.expected, p.request, p.version, p.events,
-                p.stored + sum(p.events) over (partition by p.stream order by p.expected) - p.events as before
+            select p.expected, p.request, p.version, p.events, p.earlier + coalesce(p.stored, case
+                when not p.pending then null
+                when p.earlier = 0 and p.version = -3 or p.earlier > 0 and p.begun_by = -3 then -1
+                else 0
+            end) as before
             from (
-                select x.expected, x.request, x.stream, x.version,
-                    case when _verdict[x.request] is null then coalesce(n.events, 0) else 0 end as events,
-                    case when _verdict[x.request] is null then coalesce((
-                        select s.version from log.event s where s.stream = x.stream order by s.version desc limit 1
-                    ), 0) end as stored
-                from unnest(_expected_request, _expected_stream, _expected_version)
-                    with ordinality as x (request, stream, version, expected)
-                left join (
-                    select u.expected, count(*) as events from unnest(_event_expected) as u (expected) group by u.expected
-                ) n on n.expected = x.expected
+                select o.*,
+                    sum(o.events) over (partition by o.stream order by o.expected) - o.events as earlier,
+                    first_value(o.version) over (partition by o.stream order by o.events > 0 desc, o.expected) as begun_by
+                from (
+                    select x.expected, x.request, x.stream, x.version, x.pending,
+                        case when x.pending then coalesce(n.events, 0) else 0 end as events,
+                        case when x.pending then (
+                            select s.version from log.event s where s.stream = x.stream order by s.version desc limit 1
+                        ) end as stored
+                    from (
+                        select u.*, _verdict[u.request] is null as pending
+                        from unnest(_expected_request, _expected_stream, _expected_version)
+                            with ordinality as u (request, stream, version, expected)
+                    ) x
+                    left join (
+                        select u.expected, count(*) as events
+                        from unnest(_event_expected) as u (expected) group by u.expected
+                    ) n on n.expected = x.expected
+                ) o
             ) p
         ) e;
 
@@ -174,7 +197,24 @@ begin
             );
         end if;
 
-        _until := coalesce(least(_wrong_version, _wrong_key, _wrong_condition), _requests + 1);
+        -- The first pending request that tracks no further than is stored, or may not after an earlier one of this batch.
+        _wrong_tracking := null;
+        if cardinality(_track_request) > 0 then
+            select min(k.request) into _wrong_tracking
+            from (
+                select u.request, row_number() over (partition by u.consumer, u.application order by u.request) as nth,
+                    u.position <= (
+                        select t.position from log.tracking t
+                        where t.consumer = u.consumer and t.application = u.application
+                    ) as tracked
+                from unnest(_track_request, _track_consumer, _track_application, _track_position)
+                    as u (request, consumer, application, position)
+                where _verdict[u.request] is null
+            ) k
+            where k.tracked or k.nth > 1;
+        end if;
+
+        _until := coalesce(least(_wrong_version, _wrong_key, _wrong_condition, _wrong_tracking), _requests + 1);
 
         insert into log.event
             (position, version, recorded_at, stream, type, partition_key, leaf, metadata, payload)
@@ -212,6 +252,15 @@ begin
             join unnest(_tag_event, _tag) as t (event, tag) on t.event = e.event;
         end if;
 
+        if cardinality(_track_request) > 0 then
+            insert into log.tracking (consumer, application, position)
+            select t.consumer, t.application, t.position
+            from unnest(_track_request, _track_consumer, _track_application, _track_position)
+                as t (request, consumer, application, position)
+            where t.request < _until and _verdict[t.request] is null
+            on conflict (consumer, application) do update set position = excluded.position;
+        end if;
+
         for _row in
             select k.request, coalesce(c.events, 0) as events, r.versions
             from unnest(_verdict) with ordinality as k (verdict, request)
@@ -238,18 +287,23 @@ begin
         if _until = _wrong_key then
             null; -- the next pass answers it from what this one stored
         elsif _until = _wrong_version then
-            select x.place, _before[x.expected] as actual into strict _row
+            select x.place, greatest(_before[x.expected], 0) as actual into strict _row
             from (
                 select v.expected, v.version, row_number() over (order by v.expected) as place
                 from unnest(_expected_request, _expected_version) with ordinality as v (request, version, expected)
                 where v.request = _until
             ) x
-            where case x.version when -2 then false when -1 then _before[x.expected] = 0 else _before[x.expected] <> x.version end
+            where case x.version
+                when -3 then _before[x.expected] <> -1
+                when -2 then false
+                when -1 then _before[x.expected] = 0
+                else _before[x.expected] <> x.version
+            end
             order by x.place limit 1;
             _verdict[_until] := 3;
             _place[_until] := _row.place;
             _found[_until] := _row.actual;
-        else
+        elsif _until = _wrong_condition then
             select x.place, x.position into _row
             from (
                 select row_number() over (order by c.condition) as place, (
@@ -267,6 +321,17 @@ begin
             if found then
                 _verdict[_until] := 4;
                 _place[_until] := _row.place;
+                _found[_until] := _row.position;
+            end if;
+        end if;
+        if _verdict[_until] is null and _until = _wrong_tracking then
+            select t.position into _row
+            from unnest(_track_request, _track_consumer, _track_application, _track_position)
+                as u (request, consumer, application, position)
+            join log.tracking t on t.consumer = u.consumer and t.application = u.application
+            where u.request = _until and t.position >= u.position;
+            if found then
+                _verdict[_until] := 6;
                 _found[_until] := _row.position;
             end if;
         end if;
