@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CollectorRegistry
 
-from read_api import audit, catalogue, inventory, ordering, parameters, status_route, totals
+from read_api import audit, catalogue, documentation, inventory, ordering, parameters, status_route, totals
 from read_api.documentation import DESCRIPTION
 from read_api.errors import ReadError, TooManyReads
 from read_api.reads import Reads
@@ -53,6 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(ReadError, _on_read_error)
     app.add_middleware(Edge, metrics=HttpMetrics(registry))
     _add_routes(app, reads=reads, past=past, registry=registry)
+    documentation.install(app)
     return app
 
 

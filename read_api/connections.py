@@ -1,10 +1,12 @@
-"""Connections to Postgres for reading: every read has a deadline, and a server that does not answer is left alone.
+"""Connections to Postgres for reading: every read has a deadline, whatever the server does.
 
-A read that misses its deadline is abandoned, not cancelled: cancelling waits for the very server that does not
-answer. Its connection stays out of the pool until the server speaks again, so the pool's size bounds what can hang.
+A read that misses its deadline is hung up on: its socket is shut down, so the driver sees a lost connection at once.
+Cancelling it would wait for the very server that does not answer.
 """
 
 import asyncio
+import os
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -14,15 +16,18 @@ import psycopg
 import psycopg_pool
 from psycopg import errors
 
-from read_api.errors import BuildGone, ViewUnavailable
+from read_api.errors import BuildGone, TooManyReads, TooSlow, ViewUnavailable
 from runtime import database
 from runtime.breaker import Breaker
 
 READ_TIMEOUT_S: Final = 3.0
 """From asking for a connection to the last row."""
 
-STATEMENT_TIMEOUT: Final = "3s"
-"""The server's own limit for one statement."""
+CONNECTION_WAIT_S: Final = 1.0
+"""How long a read may wait for others to give a connection back, or for a lost one to be replaced."""
+
+STATEMENT_TIMEOUT: Final = "2500ms"
+"""The server's own limit for one statement, within the read's."""
 
 CLOSE_TIMEOUT_S: Final = 2.0
 
@@ -43,7 +48,7 @@ class Connections:
         )
         self._breaker = breaker
         self._clock = clock
-        self._reads: set[asyncio.Task[Any]] = set()
+        self._reads: dict[asyncio.Task[Any], AsyncConnection | None] = {}
 
     async def __aenter__(self) -> Self:
         """Open connections in the background: a process starts, degraded, without its database."""
@@ -53,9 +58,9 @@ class Connections:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close all connections, abandoned ones included."""
+        """Close all connections, those in use included."""
         for read in list(self._reads):
-            read.cancel()
+            self._end(read)
         await self._pool.close(timeout=CLOSE_TIMEOUT_S)
 
     async def run(self, read: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
@@ -64,20 +69,26 @@ class Connections:
         Raises:
             ViewUnavailable: the server cannot be reached, or not in time.
             BuildGone: a table is not there any longer.
+            TooManyReads: all connections are in use.
         """
         if not self._breaker.allows(self._clock()):
             raise ViewUnavailable("the database did not answer a moment ago")
         task = asyncio.create_task(self._read(read))
-        self._reads.add(task)
-        task.add_done_callback(self._reads.discard)
+        self._reads[task] = None
+        task.add_done_callback(self._forget)
         await asyncio.wait({task}, timeout=READ_TIMEOUT_S)
         if not task.done():
-            task.add_done_callback(_forget)
+            self._end(task)
             self._breaker.failed(self._clock())
             raise ViewUnavailable(f"the database did not answer within {READ_TIMEOUT_S} s")
+        return self._judged(task)
+
+    def _judged(self, task: asyncio.Task[Answer]) -> Answer:
+        """The task's answer or error; the breaker hears what it says about the server."""
         try:
             answer = task.result()
-        except BuildGone:
+        except (BuildGone, TooSlow):
+            self._breaker.succeeded()  # it answered, if only with a refusal
             raise
         except ViewUnavailable:
             self._breaker.failed(self._clock())
@@ -86,16 +97,41 @@ class Connections:
         return answer
 
     async def _read(self, read: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
+        task = asyncio.current_task()
+        assert task is not None, "run starts a task for it"
         try:
-            async with self._pool.connection(timeout=READ_TIMEOUT_S) as connection:
+            async with self._pool.connection(timeout=CONNECTION_WAIT_S) as connection:
+                self._reads[task] = connection
                 return await read(connection)
         except errors.UndefinedTable as error:
             raise BuildGone("a build's table is gone") from error
-        except (psycopg.OperationalError, psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed) as error:
+        except errors.QueryCanceled as error:
+            raise TooSlow("the database took too long for this read") from error
+        except psycopg_pool.PoolTimeout as error:
+            if any(self._reads.values()):
+                raise TooManyReads("all connections to the database are in use") from error
+            raise ViewUnavailable("the database cannot be reached") from error
+        except (psycopg.OperationalError, psycopg_pool.PoolClosed) as error:
             raise ViewUnavailable(f"the database cannot be read: {type(error).__name__}") from error
 
+    def _end(self, task: asyncio.Task[Any]) -> None:
+        connection = self._reads.get(task)
+        if connection is None:
+            task.cancel()  # still waiting for a connection
+        elif not connection.closed:
+            _hang_up(connection)
 
-def _forget(task: asyncio.Task[Any]) -> None:
-    """Take note of an abandoned read's error, which nobody else will."""
-    if not task.cancelled():
-        task.exception()
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        """Drop a finished read, and take note of its error, which nobody else does once it was given up."""
+        self._reads.pop(task, None)
+        if not task.cancelled():
+            task.exception()
+
+
+def _hang_up(connection: AsyncConnection) -> None:
+    """Make the connection's socket end, without closing the descriptor that the event loop watches."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as line:
+        try:
+            line.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # it ended by itself just now

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from read_api import parameters
 from runtime.problem_types import CATALOGUE
@@ -148,6 +150,32 @@ def responses(
     for slug in problems:
         _add_problem(found, slug)
     return found
+
+
+def install(app: FastAPI) -> None:
+    """Serve FastAPI's document, corrected where it would not say what this API does."""
+    generate = app.openapi
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _corrected(generate(), app)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def _corrected(document: dict[str, Any], app: FastAPI) -> dict[str, Any]:
+    """Examples as given, nulls included, and no 422, which this API never answers."""
+    for name in ("HTTPValidationError", "ValidationError"):
+        document.get("components", {}).get("schemas", {}).pop(name, None)
+    for route in app.routes:
+        if not isinstance(route, APIRoute) or not route.include_in_schema:
+            continue
+        answers = document["paths"][route.path]["get"]["responses"]
+        answers.pop("422", None)
+        for media_type, content in route.responses.get(200, {}).get("content", {}).items():
+            answers["200"]["content"][media_type] = content
+    return document
 
 
 def _add_problem(found: dict[int | str, dict[str, Any]], slug: str) -> None:

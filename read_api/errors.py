@@ -4,7 +4,8 @@ Errors:
     ReadError
     ├── DocumentsUnavailable   the document cache does not answer, or not in time; ask SQL
     ├── ViewUnavailable        the database does not answer, or the view has no live build
-    │   └── BuildGone          the build was dropped between two looks; look again
+    │   ├── BuildGone          the build was dropped between two looks; look again
+    │   └── TooSlow            the database ended a statement that took too long
     └── TooManyReads           more reads are waiting than can be answered soon
 """
 
@@ -23,6 +24,10 @@ class ViewUnavailable(ReadError):
 
 class BuildGone(ViewUnavailable):
     """A build's table is not there any longer: another build answers now."""
+
+
+class TooSlow(ViewUnavailable):
+    """The database answers, but ended this read because it took too long."""
 
 
 class TooManyReads(ReadError):

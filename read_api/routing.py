@@ -1,11 +1,11 @@
 """Routes whose endpoint takes the request as it came, while FastAPI still documents them."""
 
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
+from starlette.types import Receive, Scope, Send
 
 from read_api import documentation
 from read_api.audit import Past
@@ -17,10 +17,13 @@ from read_api.reads import Reads
 class RawRoute(APIRoute):
     """Calls its endpoint with the request alone: solving dependencies would cost more than the read."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Hand the endpoint over as it is; FastAPI's own seam for this."""
-        endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
-        return endpoint
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer GET; what the application installed for problems and errors stands around this."""
+        if scope["method"] != "GET":
+            await super().handle(scope, receive, send)
+            return
+        response: Response = await self.endpoint(Request(scope))
+        await response(scope, receive, send)
 
 
 class Documented(msgspec.Struct, frozen=True):

@@ -1,13 +1,15 @@
 """GET /status: where the log's head, the relay, every live view and every policy stand, in one snapshot."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
+from read_api import parameters
 from read_api.connections import AsyncConnection
+from read_api.documentation import responses
 from read_api.reads import OpenReads
 from read_api.status import READ_STATUS
 
-router = APIRouter(tags=["operation"])
+router = APIRouter(tags=["operation"], dependencies=[Depends(parameters.only_known_parameters)])
 
 EXAMPLE = {
     "log": {"position": 1205, "epoch": 1},
@@ -30,8 +32,12 @@ EXAMPLE = {
 
 @router.get(
     "/status",
+    operation_id="status",
     summary="Where log, relay, views and policies stand",
-    responses={200: {"content": {"application/json": {"example": EXAMPLE}}}},
+    response_class=Response,
+    responses=responses(
+        {"type": "object"}, example=EXAMPLE, headers={}, problems=("invalid-parameter", "view-unavailable")
+    ),
 )
 async def get_status(reads: OpenReads) -> Response:
     """Everybody stands at the same unchanged head in two answers in a row: nothing moves any more."""

@@ -114,7 +114,10 @@ async def totals(*, reads: OpenReads, wish: Wished) -> Response:
     summary="Where every view stands",
     response_class=Response,
     responses=responses(
-        {"type": "array"}, example=_VIEWS_EXAMPLE, headers={}, problems=("view-unavailable",)
+        {"type": "array"},
+        example=_VIEWS_EXAMPLE,
+        headers={},
+        problems=("invalid-parameter", "view-unavailable"),
     ),
 )
 async def views(*, reads: OpenReads) -> Response:

@@ -7,6 +7,7 @@ only SQL says that something does not exist.
 """
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -31,6 +32,9 @@ FLIGHTS_MAX: Final = 2
 
 KEYS_PER_READ_MAX: Final = 16
 """Keys that one read may ask for; a token that names more partitions is answered by SQL."""
+
+KEYS_KEPT_MAX: Final = 1_024
+"""Names of checkpoints kept; there are a few dozen at a time."""
 
 Values = tuple[bytes | None, ...]
 
@@ -117,11 +121,7 @@ class DocumentsByKey:
     def _keys(self, key: str, partitions: Sequence[int], look: Look, build: LiveBuild) -> tuple[str, ...]:
         label, name, epoch = build.id.label, self._name, look.epoch
         document = cache.document_key(name, epoch=epoch, build=label, id_=key)
-        points = (
-            cache.checkpoint_key(name, epoch=epoch, build=label, channel=EVENTS, partition=p)
-            for p in partitions
-        )
-        return (document, *points)
+        return (document, *[_checkpoint_key(name, epoch, label, p) for p in partitions])
 
     def _believed(
         self,
@@ -169,6 +169,11 @@ class DocumentsByKey:
         ):
             before = build
         return before.standing.positions[partition]
+
+
+@functools.lru_cache(maxsize=KEYS_KEPT_MAX)
+def _checkpoint_key(name: str, epoch: int, label: str, partition: int) -> str:
+    return cache.checkpoint_key(name, epoch=epoch, build=label, channel=EVENTS, partition=partition)
 
 
 def _known_to_have(token: PositionToken | None, standing: Standing) -> bool:

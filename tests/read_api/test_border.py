@@ -1,0 +1,268 @@
+"""Whatever is asked, the answer is a status that says what is meant, in a format that is documented."""
+
+import contextlib
+import functools
+import json
+import string
+from urllib.parse import quote
+
+import httpx
+import pytest
+from anyio.from_thread import start_blocking_portal
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from projections.ordering.views import order_details, order_summary
+from read_api.app import create_app
+from read_api.errors import ViewUnavailable
+from runtime.problem_types import CATALOGUE
+from runtime.settings import Settings, SettingsError
+from tests.read_api.stage import order, summary, token
+
+ADDRESSES = (
+    "/orders/{}",
+    "/products/{}",
+    "/stock/{}",
+    "/customers/{}/totals",
+    "/codes/{}/sales",
+    "/streams/{}/events",
+    "/orders",
+    "/sales/daily",
+    "/totals",
+    "/events",
+    "/views",
+    "/status",
+)
+NAMES = ("as_of", "after", "limit", "cursor", "customer", "status", "from", "to", "country", "x", "limit ")
+
+
+@pytest.fixture
+def client(stage):
+    stage.write(order_details, [order()], position=7)
+    stage.write(order_summary, [summary(n) for n in range(5)], position=7)
+    stage.append("order-536365", version=1, position=1, payload={})
+    stage.everybody_stands(9)
+    settings = Settings.model_construct(
+        database_url=SecretStr(stage.database_url), redis_url=SecretStr(stage.redis_url), database_pool_size=4
+    )
+    with served(settings) as client:
+        yield client
+
+
+class Blocking:
+    """A client for tests that hypothesis calls many times: it waits for each answer itself."""
+
+    def __init__(self, portal, app, client) -> None:
+        self.app = app
+        self._portal = portal
+        self._client = client
+
+    def request(self, method, address, **given):
+        return self._portal.call(functools.partial(self._client.request, method, address, **given))
+
+    def get(self, address, **given):
+        return self.request("GET", address, **given)
+
+
+@contextlib.contextmanager
+def served(settings):
+    """A query API in a thread of its own."""
+
+    @contextlib.asynccontextmanager
+    async def running():
+        app = create_app(settings)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://query") as client,
+        ):
+            with contextlib.suppress(ViewUnavailable):
+                await app.state.reads.watch.next_look()
+            yield app, client
+
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(running()) as (app, client):
+        yield Blocking(portal, app, client)
+
+
+def _values():
+    plain = st.sampled_from(
+        [
+            "",
+            "0",
+            "1",
+            "-1",
+            "9" * 30,
+            "NaN",
+            "1e308",
+            "true",
+            "2026-01-31",
+            "9999-12-31",
+            "0001-01-01",
+            "\x00",
+            "'",
+            "%",
+            "2026-01-31T08:26:00Z",
+            "0000-00-00T00:00:00Z",
+            "9999-12-31T23:59:59.999999-23:59",
+            "placed",
+            "536365",
+        ]
+    )
+    return plain | st.text(max_size=80) | st.text(string.printable, max_size=300)
+
+
+def _headers():
+    text = st.text(st.characters(min_codepoint=33, max_codepoint=255), min_size=0, max_size=300)
+    positions = st.dictionaries(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), max_size=4)
+    tokens = st.builds(token, positions, epoch=st.integers(0, 2**40), generation=st.integers(0, 2**40))
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "Min-Position": tokens | text,
+            "Prefer": st.sampled_from(
+                ["wait=0", "wait=,,", "handling=lenient", "wait=0;wait=1, handling=strict"]
+            )
+            | text,
+            "If-None-Match": text,
+            "Correlation-Id": text,
+        },
+    )
+
+
+def test_no_request_makes_the_server_fail(client):
+    @settings(max_examples=400, deadline=None)
+    @given(
+        address=st.sampled_from(ADDRESSES),
+        name=_values(),
+        query=st.lists(st.tuples(st.sampled_from(NAMES), _values()), max_size=4),
+        headers=_headers(),
+    )
+    def ask(address, name, query, headers):
+        path = address.format(_quoted(name))
+        sent = {header: value.encode("latin-1") for header, value in headers.items()}
+
+        answer = client.get(path, params=query, headers=sent)
+
+        # A token that says only what exists may truly not be reached: that is the one 503 here.
+        assert answer.status_code < 500 or answer.json()["code"] == "stale-read", answer.text
+        if answer.status_code >= 400:
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.json()["code"] in CATALOGUE
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+    ask()
+
+
+def _quoted(text):
+    return quote(text, safe="", errors="replace")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "HEAD"])
+def test_nothing_but_get_is_known(client, method):
+    for address in ADDRESSES:
+        answer = client.request(method, address.format("1"))
+
+        assert answer.status_code == 405
+        assert "GET" in answer.headers["allow"]
+
+
+@pytest.mark.parametrize(
+    "address", ["/", "/order/1", "/orders/", "/.git/config", "/docs", "/orders/1/lines", "/problems/x"]
+)
+def test_an_address_that_is_not_there_is_a_problem_too(client, address):
+    answer = client.get(address)
+
+    assert answer.status_code == 404
+    assert answer.json()["code"] == "not-found"
+
+
+def test_every_address_is_documented_with_an_example_and_a_problem(client):
+    document = client.get("/openapi.json").json()
+
+    assert document["openapi"].startswith("3.1")
+    assert set(document["paths"]) == {
+        "/orders/{order_id}",
+        "/products/{sku}",
+        "/stock/{sku}",
+        "/customers/{customer_id}/totals",
+        "/codes/{sku}/sales",
+        "/streams/{stream}/events",
+        "/orders",
+        "/sales/daily",
+        "/totals",
+        "/events",
+        "/views",
+        "/status",
+    }
+    for path, operations in document["paths"].items():
+        responses = operations["get"]["responses"]
+        for content in responses["200"]["content"].values():
+            assert "example" in content, path
+        problems = [response for status, response in responses.items() if status >= "4"]
+        assert problems, path
+        for problem in problems:
+            assert problem["content"]["application/problem+json"]["examples"], path
+
+
+def test_the_documented_example_of_an_order_is_one_that_could_be(client):
+    """The example's members are those of a real answer."""
+    document = client.get("/openapi.json").json()
+    example = document["paths"]["/orders/{order_id}"]["get"]["responses"]["200"]["content"][
+        "application/json"
+    ]["example"]
+
+    assert list(example) == list(client.get("/orders/536365").json())
+
+
+def test_the_parameters_of_hot_routes_are_documented(client):
+    document = client.get("/openapi.json").json()
+    names = [each["name"] for each in document["paths"]["/orders/{order_id}"]["get"]["parameters"]]
+
+    assert names == ["order_id", "as_of", "Min-Position", "Prefer", "If-None-Match"]
+
+
+def test_problem_types_resolve_to_pages(client):
+    problem = client.get("/orders/1?x=1").json()
+
+    assert client.get(problem["type"]).status_code == 200
+
+
+def test_requests_are_counted_by_route(client):
+    client.get("/orders/536365")
+    client.get("/orders/1")
+
+    metrics = client.get("/metrics").text
+    assert (
+        'counterfoil_http_requests_total{method="GET",route="/orders/{order_id}",status="200"} 1.0' in metrics
+    )
+    assert (
+        'counterfoil_http_requests_total{method="GET",route="/orders/{order_id}",status="404"} 1.0' in metrics
+    )
+
+
+def test_a_draining_process_is_not_ready(client):
+    assert client.get("/readyz").status_code == 200
+
+    client.app.state.readiness.drain()
+
+    assert client.get("/readyz").status_code == 503
+    assert client.get("/orders/536365").status_code == 200
+
+
+def test_without_a_database_there_is_no_query_api():
+    with pytest.raises(SettingsError, match="COUNTERFOIL_DATABASE_URL"):
+        create_app(Settings.model_construct(database_url=None, redis_url=None))
+
+
+def test_a_process_that_never_saw_the_database_is_alive_and_not_ready():
+    settings = Settings.model_construct(
+        database_url=SecretStr("postgresql://nobody@127.0.0.1:1/none"), redis_url=None, database_pool_size=2
+    )
+
+    with served(settings) as client:
+        answer = client.get("/orders/1")
+
+        assert client.get("/livez").status_code == 200
+        assert client.get("/readyz").status_code == 503
+        assert answer.status_code == 503
+        assert json.loads(answer.content)["code"] == "view-unavailable"
