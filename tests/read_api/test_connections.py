@@ -1,0 +1,117 @@
+"""A database that does not answer, or is busy, and reads that end in time all the same."""
+
+import asyncio
+import time
+
+import pytest
+
+from read_api import connections
+from read_api.connections import Connections
+from read_api.errors import BuildGone, TooManyReads, TooSlow, ViewUnavailable
+from runtime.breaker import Breaker
+from tests.proxy import lossy_proxy
+
+pytestmark = pytest.mark.anyio
+
+
+async def _one(connection):
+    return (await (await connection.execute("select 1")).fetchone())[0]
+
+
+async def _sleep(connection):
+    await connection.execute("select pg_sleep(20)")
+
+
+async def test_a_frozen_database_is_given_up_in_time_and_asked_again_when_it_thaws(database_url, monkeypatch):
+    monkeypatch.setattr(connections, "READ_TIMEOUT_S", 0.5)
+
+    async with (
+        lossy_proxy(database_url) as proxy,
+        Connections(proxy.address, size=2, breaker=Breaker()) as reads,
+    ):
+        assert await reads.run(_one) == 1
+        proxy.frozen = True
+        began = time.monotonic()
+        for _ in range(3):
+            with pytest.raises(ViewUnavailable):
+                await reads.run(_one)
+        given_up_s = time.monotonic() - began
+        began = time.monotonic()
+        with pytest.raises(ViewUnavailable, match="a moment ago"):
+            await reads.run(_one)
+        refused_s = time.monotonic() - began
+        await asyncio.sleep(0.1)
+        assert not reads._reads, "nothing is left waiting"
+        proxy.frozen = False
+        deadline = time.monotonic() + 20
+        answer = None
+        while answer is None:
+            assert time.monotonic() < deadline, "the database was never asked again"
+            await asyncio.sleep(0.1)
+            try:
+                answer = await reads.run(_one)
+            except (ViewUnavailable, TooManyReads):
+                continue
+
+    assert answer == 1
+    assert given_up_s < 3 * 0.5 + 1
+    assert refused_s < 0.05
+
+
+async def test_closing_does_not_wait_for_a_frozen_database(database_url):
+    async with lossy_proxy(database_url) as proxy:
+        reads = Connections(proxy.address, size=1, breaker=Breaker())
+        async with reads:
+            assert await reads.run(_one) == 1
+            proxy.frozen = True
+            hanging = asyncio.create_task(reads.run(_one))
+            await asyncio.sleep(0.1)
+            began = time.monotonic()
+        closed_s = time.monotonic() - began
+        with pytest.raises(ViewUnavailable):
+            await hanging
+
+    assert closed_s < connections.CLOSE_TIMEOUT_S + 1
+
+
+async def test_a_slow_statement_is_ended_and_says_nothing_against_the_server(database_url, monkeypatch):
+    monkeypatch.setattr(connections, "STATEMENT_TIMEOUT", "100ms")
+    breaker = Breaker(failures_max=1)
+
+    async with Connections(database_url, size=1, breaker=breaker) as reads:
+        with pytest.raises(TooSlow):
+            await reads.run(_sleep)
+
+        assert await reads.run(_one) == 1
+
+
+async def test_when_all_connections_are_in_use_readers_are_told_to_come_again(database_url, monkeypatch):
+    monkeypatch.setattr(connections, "CONNECTION_WAIT_S", 0.1)
+    breaker = Breaker(failures_max=1)
+
+    async with Connections(database_url, size=1, breaker=breaker) as reads:
+        busy = asyncio.create_task(reads.run(_sleep))
+        await asyncio.sleep(0.3)
+        with pytest.raises(TooManyReads):
+            await reads.run(_one)
+        busy.cancel()
+
+        assert breaker.allows(0.0), "a busy server is not a lost one"
+
+
+async def test_a_dropped_table_is_told_apart(database_url):
+    async def read(connection):
+        await connection.execute("select 1 from views.gone")
+
+    async with Connections(database_url, size=1, breaker=Breaker()) as reads:
+        with pytest.raises(BuildGone):
+            await reads.run(read)
+
+
+async def test_nothing_can_be_written(database_url):
+    async def write(connection):
+        await connection.execute("delete from views.live")
+
+    async with Connections(database_url, size=1, breaker=Breaker()) as reads:
+        with pytest.raises(Exception, match=r"read-only transaction|permission denied"):
+            await reads.run(write)
