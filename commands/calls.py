@@ -64,11 +64,7 @@ def fingerprint(key: str, *, command: str, target: str | None, canonical: bytes)
 
 def _digest(parts: Iterable[bytes]) -> bytes:
     """SHA-256 over the parts, each behind its length: no two sequences of parts look alike."""
-    hashed = hashlib.sha256()
-    for part in parts:
-        hashed.update(len(part).to_bytes(8, "big"))
-        hashed.update(part)
-    return hashed.digest()
+    return hashlib.sha256(b"".join([b"%d:%b" % (len(part), part) for part in parts])).digest()
 
 
 def uuid7(now: datetime) -> str:

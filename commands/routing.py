@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from commands import answers, limits
 from commands.documentation import ALWAYS, ANSWER_HEADERS, problem_responses
@@ -23,6 +24,16 @@ E = TypeVar("E", bound=Endpoint)
 
 class CommandRoute(APIRoute):
     """A POST route whose endpoint is a command."""
+
+    def __init__(self, path: str, endpoint: Endpoint, **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        handle = self.get_route_handler()
+
+        async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+            response = await handle(Request(scope, receive, send))
+            await response(scope, receive, send)
+
+        self.app = serve  # without the two exit stacks for dependencies that commands do not have
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Take the request in without FastAPI's dependencies; see `commands.intake`."""
