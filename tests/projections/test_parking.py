@@ -177,6 +177,19 @@ def test_a_parked_key_is_verified_up_to_where_it_stands(url, conn, views):
     assert (found.matches, found.parked, found.keys) == (True, 1, 2)
 
 
+def test_a_stopped_global_view_is_verified_up_to_where_it_stands(url, conn, views):
+    append(url, counts(("a", 1), ("b", POISON), ("a", 2), ("c", 3)))
+    with feeding(url, views) as feeder:
+        feeder.catch_up()
+
+    found = verifying.verify(conn, views)
+
+    assert [(each.name, each.matches, each.keys) for each in found] == [
+        ("counters", True, 2),
+        ("totals", True, 1),
+    ]
+
+
 def test_a_rebuild_parks_the_same_key_and_the_builds_stay_comparable(url, conn, views):
     append(url, counts(("a", 1), ("a", POISON), ("a", 3), ("b", 1)))
     with feeding(url, views[:1]) as feeder:

@@ -55,6 +55,22 @@ def test_a_rebuild_while_events_arrive_ends_equal_to_the_live_build(shop_url, pr
     assert_views_hold_the_log(shop_url, [view], build=2)
 
 
+def test_a_build_that_stands_behind_waits_for_the_log_before_it_takes_new_records(shop_url):
+    events = history(3)
+    append(shop_url, events[:150])
+    with feeding(shop_url, VIEWS) as feeder:
+        feeder.catch_up()
+        append(shop_url, events[150:200])
+        rebuilt(shop_url, ORDERS)
+        for first in range(200, len(events), 10):
+            append(shop_url, events[first : first + 10])
+            feeder.round()
+        feeder.catch_up()
+
+    assert_views_hold_the_log(shop_url, [ORDERS], build=1)
+    assert_views_hold_the_log(shop_url, [ORDERS], build=2)
+
+
 def test_an_interrupted_rebuild_goes_on_where_it_was(shop_url, projector, monkeypatch):
     monkeypatch.setattr(rebuild, "EVENTS_PER_BATCH", 20)
     append(shop_url, history(4))
