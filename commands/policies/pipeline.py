@@ -31,6 +31,7 @@ from event_store.envelope import (
     ConditionFailed,
     FingerprintMismatch,
     Replayed,
+    TrackedAlready,
     Verdict,
     WrongVersion,
 )
@@ -173,8 +174,8 @@ class Pipeline:
                 flight.trigger.failure = "its outcome key was used for another trigger"
                 self._break_on(flight.trigger)
                 self._repeat(number, flight.trigger)
-            case ConditionFailed():
-                raise AssertionError("policies state no conditions")
+            case ConditionFailed() | TrackedAlready():
+                raise AssertionError("policies state no conditions and track nothing")
             case _:
                 assert_never(verdict)
 
