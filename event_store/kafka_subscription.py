@@ -20,7 +20,8 @@ from kafka.errors import KafkaError
 from kafka.structs import MemberState
 from prometheus_client import Counter
 
-from event_store.kafka_topics import BOOTSTRAP_TIMEOUT_MS, Topics
+from event_store import kafka_clients
+from event_store.kafka_topics import Topics
 from event_store.record_format import decode_record
 from event_store.transport import (
     POLL_RECORDS_MAX,
@@ -53,26 +54,22 @@ def new_consumer(
     *, connection: Mapping[str, Any], group: str, group_instance_id: str | None
 ) -> KafkaConsumer:
     """Connect a group member that neither commits nor starts anywhere by itself."""
-    try:
-        return KafkaConsumer(
-            **connection,
-            group_id=group,
-            group_instance_id=group_instance_id,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            partition_assignment_strategy=[CooperativeStickyAssignor()],
-            max_poll_records=POLL_RECORDS_MAX,
-            fetch_min_bytes=1,
-            fetch_max_wait_ms=100,
-            allow_auto_create_topics=False,
-            metadata_max_age_ms=METADATA_AGE_MS,
-            session_timeout_ms=10_000,
-            heartbeat_interval_ms=2_000,
-            bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS,
-            reconnect_backoff_max_ms=1_000,
-        )
-    except KafkaError as error:
-        raise TransportUnavailable(f"no consumer: {error!r}") from error
+    return kafka_clients.connect(
+        KafkaConsumer,
+        **connection,
+        group_id=group,
+        group_instance_id=group_instance_id,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        partition_assignment_strategy=[CooperativeStickyAssignor()],
+        max_poll_records=POLL_RECORDS_MAX,
+        fetch_min_bytes=1,
+        fetch_max_wait_ms=100,
+        allow_auto_create_topics=False,
+        metadata_max_age_ms=METADATA_AGE_MS,
+        session_timeout_ms=10_000,
+        heartbeat_interval_ms=2_000,
+    )
 
 
 class _Handed(msgspec.Struct):

@@ -7,6 +7,7 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 from prometheus_client import Counter
 
+from event_store import kafka_clients
 from event_store.transport import (
     EVENTS,
     ORDERED,
@@ -20,7 +21,6 @@ RETENTION_MS: Final = 7 * 24 * 60 * 60 * 1000
 """How long Kafka keeps records: consumers that come later read the log."""
 MESSAGE_BYTES_MAX: Final = 8 * 1024 * 1024
 """Largest batch of records; an event is at most the 4 MiB of its request, and a little more in transit."""
-BOOTSTRAP_TIMEOUT_MS: Final = 3_000
 REQUEST_TIMEOUT_MS: Final = 5_000
 
 _CONFIGS: Final = {
@@ -70,9 +70,7 @@ def ensure_topics(topics: Topics, *, connection: dict[str, Any], created: Counte
         TransportUnavailable: no broker answers, or a topic exists with another number of partitions.
     """
     try:
-        admin = KafkaAdminClient(
-            **connection, bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS, request_timeout_ms=REQUEST_TIMEOUT_MS
-        )
+        admin = kafka_clients.connect(KafkaAdminClient, **connection, request_timeout_ms=REQUEST_TIMEOUT_MS)
         try:
             _create_missing(admin, topics, created)
             admin.wait_for_topics(list(topics.partition_counts), timeout_ms=REQUEST_TIMEOUT_MS)

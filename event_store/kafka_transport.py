@@ -14,9 +14,9 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, Counter
 
+from event_store import kafka_clients
 from event_store.kafka_subscription import KafkaSubscription, new_consumer
 from event_store.kafka_topics import (
-    BOOTSTRAP_TIMEOUT_MS,
     MESSAGE_BYTES_MAX,
     REQUEST_TIMEOUT_MS,
     Topics,
@@ -110,24 +110,20 @@ class KafkaPublisher:
     def __init__(self, topics: Topics, *, connection: dict[str, Any]) -> None:
         self._topics = topics
         self._connection = connection
-        try:
-            self._producer = KafkaProducer(
-                **connection,
-                enable_idempotence=True,
-                acks="all",
-                linger_ms=LINGER_MS,
-                compression_type="lz4",
-                batch_size=BATCH_BYTES,
-                max_request_size=MESSAGE_BYTES_MAX,
-                allow_auto_create_topics=False,
-                delivery_timeout_ms=DELIVERY_TIMEOUT_MS,
-                request_timeout_ms=REQUEST_TIMEOUT_MS,
-                max_block_ms=REQUEST_TIMEOUT_MS,
-                bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS,
-                reconnect_backoff_max_ms=1_000,
-            )
-        except KafkaError as error:
-            raise TransportUnavailable(f"no producer: {error!r}") from error
+        self._producer = kafka_clients.connect(
+            KafkaProducer,
+            **connection,
+            enable_idempotence=True,
+            acks="all",
+            linger_ms=LINGER_MS,
+            compression_type="lz4",
+            batch_size=BATCH_BYTES,
+            max_request_size=MESSAGE_BYTES_MAX,
+            allow_auto_create_topics=False,
+            delivery_timeout_ms=DELIVERY_TIMEOUT_MS,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+            max_block_ms=REQUEST_TIMEOUT_MS,
+        )
 
     def publish(self, records: Sequence[Record]) -> None:
         """Send all records in one flush and look at every single answer: a returning flush is no success."""
@@ -156,11 +152,8 @@ class KafkaPublisher:
         """Read the newest record of every partition that holds one."""
         try:
             with contextlib.closing(
-                KafkaConsumer(
-                    **self._connection,
-                    enable_auto_commit=False,
-                    bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS,
-                    fetch_max_wait_ms=100,
+                kafka_clients.connect(
+                    KafkaConsumer, **self._connection, enable_auto_commit=False, fetch_max_wait_ms=100
                 )
             ) as consumer:
                 return self._read_last(consumer)

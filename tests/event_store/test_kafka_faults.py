@@ -1,6 +1,7 @@
 """Faults of a real broker and of real relay processes: detected, repaired from the log, counted."""
 
 import contextlib
+import gc
 import signal
 import subprocess
 import sys
@@ -36,6 +37,18 @@ relay.run_relay(
 )
 """
 RELAY_KILLS = 4
+
+
+# kafka-python leaves the sockets of refused and timed out connections to the garbage collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+)
+
+
+@pytest.fixture(autouse=True)
+def _sockets_left_behind():
+    yield
+    gc.collect()
 
 
 class Reader:

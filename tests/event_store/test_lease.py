@@ -115,3 +115,26 @@ def test_of_many_standbys_one_takes_over(contender):
     clock.now += TAKEOVER_AFTER_S
 
     assert [True, False, False, False] == [standby.hold() for standby in standbys]
+
+
+class Interrupted:
+    """A connection on which something else happens just before each update."""
+
+    def __init__(self, conn, *, meanwhile):
+        self._conn = conn
+        self._meanwhile = meanwhile
+
+    def execute(self, statement, parameters):
+        if statement.lstrip().startswith("update"):
+            self._meanwhile()
+        return self._conn.execute(statement, parameters)
+
+
+def test_a_standby_that_was_overtaken_between_looking_and_taking_gets_nothing(contender, database_url):
+    clock = Clock()
+    faster = contender("faster", clock=clock)
+    with database.connect(database_url, role="counterfoil_projector", name="test") as conn:
+        slower = Lease(Interrupted(conn, meanwhile=faster.hold), name="the job", owner="slower", clock=clock)
+
+        assert not slower.hold()
+    assert faster.renew()

@@ -146,6 +146,18 @@ def test_a_partition_started_again_is_brought_again(member):
     assert first == again
 
 
+def test_starting_one_partition_again_repeats_no_other(member):
+    subscription = started(member)
+    carrying.bring(
+        subscription, until=lambda brought: carrying.total(brought) == EVENT_COUNT + COUNTED_EVENTS
+    )
+    subscription.start_at((ORDERED, 0), position=0)
+    again = carrying.bring(subscription, until=lambda brought: carrying.total(brought) == COUNTED_EVENTS)
+    again = carrying.bring(subscription, until=lambda _: subscription.poll(0.3).records == {}, into=again)
+
+    assert {(ORDERED, 0)} == again.keys()
+
+
 def test_a_poll_brings_no_more_records_than_asked_for(member):
     subscription = started(member)
     sizes, brought = [], {}
