@@ -131,6 +131,8 @@ class Folding:
     def __init__(self, target: Target) -> None:
         self.target = target
         self.rows = PackedRows(target.view)
+        self._types = frozenset(types_of([target.view]))
+        self._whole_upto = -1 if target.parked else min((target.reach or {}).values(), default=0)
 
     def take(self, facts: Iterable[Fact]) -> None:
         """Fold what belongs to the view.
@@ -139,12 +141,15 @@ class Folding:
             FoldFailed: an event cannot be folded.
         """
         target = self.target
-        whole = target.reach is None and not target.parked
         fold = BatchFold(target.view, skips=target.skips, parked=frozenset())
-        fold.gather(facts if whole else [fact for fact in facts if target.holds(fact)])
+        fold.gather([fact for fact in facts if fact.type in self._types and self._holds(fact)])
         folded = fold.fold(self.rows)
         self._refuse(folded)
         self.rows.update(folded.rows)
+
+    def _holds(self, fact: Fact) -> bool:
+        """Up to the lowest checkpoint everything is in the rows; only behind it the partition matters."""
+        return fact.position <= self._whole_upto or self.target.holds(fact)
 
     def _refuse(self, folded: Folded) -> None:
         poisons = [*folded.parked.values(), *([folded.halted] if folded.halted else [])]
