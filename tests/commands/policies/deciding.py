@@ -1,12 +1,11 @@
 """A shop, its log and two policy workers in one thread, driven by a seed: any step may crash, repeat or come late.
 
-Pipeline, progress and the writer's batcher are the product's own; the log is in memory. Both workers believe to be the
-active one. The checker folds the log itself and shares no rule with the product.
+Pipeline, progress and the writer's batcher are the product's own; the log is in memory. Both workers believe to be
+the active one.
 """
 
 import random
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -20,26 +19,8 @@ from commands.policies.states import Fact
 from domain.event import Event
 from domain.ids import CreditNoteId, OrderId, Sku
 from domain.inventory import stock_item
-from domain.inventory.events import (
-    StockAdjusted,
-    StockReceived,
-    StockReleased,
-    StockReserved,
-    StockReturned,
-    StockShipped,
-)
 from domain.money import Currency, UnitPrice
 from domain.ordering import credit_note, order
-from domain.ordering.events import (
-    CreditLine,
-    CreditNoteIssued,
-    OrderCancelled,
-    OrderConfirmed,
-    OrderLine,
-    OrderPlaced,
-    OrderRejected,
-    OrderShipped,
-)
 from domain.ordering.lines import LineRequest
 from domain.rejection import Rejection
 from event_store import codec
@@ -59,6 +40,7 @@ from event_store.memory import MemoryLog, WrongEpoch
 from event_store.partition_log import as_record
 from event_store.partitioning import partition_of
 from event_store.transport import EVENTS, ChannelPartition
+from tests.commands.policies import checking
 
 PARTITIONS = 3
 SOURCES: tuple[ChannelPartition, ...] = tuple((EVENTS, number) for number in range(PARTITIONS))
@@ -74,12 +56,6 @@ REACTIONS = {
 }
 
 S = TypeVar("S")
-
-Sums = dict[tuple[str, str, str], int]
-"""Pieces by (what happened to them, order or note, code)."""
-
-DECISIONS = {OrderConfirmed: "confirmed", OrderRejected: "rejected", OrderCancelled: "cancelled"}
-LAWFUL = (["confirmed"], ["rejected"], ["cancelled"], ["confirmed", "cancelled"])
 
 
 class Shop:
@@ -396,8 +372,8 @@ def run(seed: int) -> list[str]:
         for _ in range(8):
             workers[0].act()
         if all(mark.position == _end(shop, source) for source, mark in shop.checkpoints.items()):
-            return [*shop.problems, *check(shop)]
-    return [*shop.problems, *check(shop), "the checkpoints do not reach the end of the log"]
+            return _problems(shop)
+    return [*_problems(shop), "the checkpoints do not reach the end of the log"]
 
 
 def _end(shop: Shop, source: ChannelPartition) -> int:
@@ -407,99 +383,7 @@ def _end(shop: Shop, source: ChannelPartition) -> int:
     return positions[-1] if positions else 0
 
 
-def check(shop: Shop) -> list[str]:
-    """What the log says that must not be, by a fold of the checker's own."""
-    return [*_stock_problems(shop), *_order_problems(shop), *_outcome_problems(shop)]
-
-
-def _decoded(shop: Shop) -> Iterable[tuple[int, Event]]:
-    return ((event.position, codec.decode(event.type, event.payload)) for event in shop.log.events)
-
-
-def _stock_problems(shop: Shop) -> list[str]:
-    problems: list[str] = []
-    on_hand: dict[str, int] = defaultdict(int)
-    reserved: dict[str, int] = defaultdict(int)
-    for position, event in _decoded(shop):
-        match event:
-            case StockReceived() | StockReturned():
-                on_hand[event.sku] += event.quantity
-            case StockAdjusted():
-                on_hand[event.sku] += event.delta
-            case StockReserved():
-                reserved[event.sku] += event.quantity
-            case StockReleased():
-                reserved[event.sku] -= event.quantity
-            case StockShipped():
-                on_hand[event.sku] -= event.quantity
-                reserved[event.sku] -= event.quantity
-            case OrderRejected():
-                for shortage in event.missing:
-                    available = on_hand[shortage.sku] - reserved[shortage.sku]
-                    if available != shortage.available or available >= shortage.requested:
-                        problems.append(
-                            f"{position} rejects for want of {shortage.sku}, of which there are {available}"
-                        )
-            case _:
-                continue
-        problems.extend(
-            f"{position} oversells {sku}: {reserved[sku]} of {on_hand[sku]}"
-            for sku in SKUS
-            if not 0 <= reserved[sku] <= on_hand[sku]
-        )
-    return problems
-
-
-def _order_problems(shop: Shop) -> list[str]:
-    """Each order and note moved exactly the stock it should have, once."""
-    demand = {
-        event.order_id: _per_code(event.lines)
-        for _, event in _decoded(shop)
-        if isinstance(event, OrderPlaced)
-    }
-    wanted: Sums = defaultdict(int)
-    moved: Sums = defaultdict(int)
-    decided: dict[str, list[str]] = defaultdict(list)
-    for _, event in _decoded(shop):
-        _note_wanted(event, demand, wanted)
-        _note_moved(event, moved)
-        if (name := DECISIONS.get(type(event))) is not None:
-            decided[event.order_id].append(name)  # type: ignore[attr-defined]
-    problems = [
-        f"{key} moved {moved[key]}, not {wanted[key]}"
-        for key in sorted({*wanted, *moved})
-        if moved[key] != wanted[key]
-    ]
-    problems.extend(f"order {each} went {decided[each]}" for each in demand if decided[each] not in LAWFUL)
-    return problems
-
-
-def _note_wanted(event: Event, demand: dict[OrderId, dict[str, int]], wanted: Sums) -> None:
-    match event:
-        case OrderConfirmed():
-            _add(wanted, "reserved", event.order_id, demand[event.order_id])
-        case OrderCancelled() if event.was_confirmed:
-            _add(wanted, "released", event.order_id, demand[event.order_id])
-        case OrderShipped():
-            _add(wanted, "shipped", event.order_id, demand[event.order_id])
-        case CreditNoteIssued():
-            _add(wanted, "returned", event.credit_note_id, _per_code(event.lines))
-
-
-def _note_moved(event: Event, moved: Sums) -> None:
-    match event:
-        case StockReserved():
-            _add(moved, "reserved", event.order_id, {event.sku: event.quantity})
-        case StockReleased():
-            _add(moved, "released", event.order_id, {event.sku: event.quantity})
-        case StockShipped():
-            _add(moved, "shipped", event.order_id, {event.sku: event.quantity})
-        case StockReturned():
-            _add(moved, "returned", event.credit_note_id, {event.sku: event.quantity})
-
-
-def _outcome_problems(shop: Shop) -> list[str]:
-    """Every trigger has one outcome under its key, and nothing else has one."""
+def _problems(shop: Shop) -> list[str]:
     expected = {
         triggers.outcome_key(
             REACTIONS[event.type][0].name, epoch=shop.epoch_at(event.position), position=event.position
@@ -508,20 +392,4 @@ def _outcome_problems(shop: Shop) -> list[str]:
         if event.type in REACTIONS
     }
     found = set(shop.log._outcomes) - shop.callers_keys
-    problems = [f"{len(expected - found)} triggers have no outcome"] if expected - found else []
-    if found - expected:
-        problems.append(f"{len(found - expected)} outcomes belong to no trigger")
-    return problems
-
-
-def _per_code(lines: Iterable[OrderLine | CreditLine]) -> dict[str, int]:
-    units: dict[str, int] = defaultdict(int)
-    for line in lines:
-        if line.stocked:
-            units[line.sku] += line.quantity
-    return units
-
-
-def _add(sums: Sums, kind: str, owner: str, units: dict[str, int]) -> None:
-    for sku, quantity in units.items():
-        sums[kind, owner, sku] += quantity
+    return [*shop.problems, *checking.check(shop.log), *checking.outcomes(found, expected=expected)]

@@ -12,7 +12,7 @@ from commands.policies.states import StateTable
 from event_store.envelope import ANY, Expectation
 from tests.commands.policies import deciding
 
-SCHEDULES = 1_000
+SCHEDULES = 700
 PLANTED_FOUND_WITHIN = 2_000
 FIXED_SEED = 20_101_201
 
