@@ -1,5 +1,6 @@
 """The query API in this process, over a real Postgres and a real Valkey."""
 
+import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -7,12 +8,19 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from counterfoil.servers.external import ExternalServer
+from counterfoil.servers.redis import RedisServer
+from projections.ordering.views import order_details, order_summary
 from read_api.app import create_app
+from read_api.errors import ViewUnavailable
 from read_api.reading import documents
 from runtime.settings import Settings
-from tests.read_api.stage import Stage
+from tests.read_api.stage import Stage, order, summary
 
 Open = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+PATIENCE_S = 5.0
+USUAL_S = documents.ANSWER_TIMEOUT_S
 
 
 @pytest.fixture
@@ -20,10 +28,6 @@ def stage(database_url: str, redis_url: str) -> Iterator[Stage]:
     stage = Stage(database_url, redis_url)
     yield stage
     stage.close()
-
-
-PATIENCE_S = 5.0
-USUAL_S = documents.ANSWER_TIMEOUT_S
 
 
 @pytest.fixture
@@ -36,30 +40,50 @@ def open_api(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Open:
 
     @asynccontextmanager
     async def opened(
-        *,
-        redis_url: str | None = stage.redis_url,
-        database_url: str = stage.database_url,
-        patient: bool = True,
+        *, redis_url: str | None = stage.redis_url, patient: bool = True
     ) -> AsyncIterator[httpx.AsyncClient]:
         monkeypatch.setattr(documents, "ANSWER_TIMEOUT_S", PATIENCE_S if patient else USUAL_S)
-        settings = Settings.model_construct(
-            database_url=SecretStr(database_url),
-            redis_url=None if redis_url is None else SecretStr(redis_url),
-            database_pool_size=4,
-        )
-        app = create_app(settings)
-        async with app.router.lifespan_context(app):
-            transport = httpx.ASGITransport(app=app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://query") as client:
-                client.app = app  # type: ignore[attr-defined]
-                await app.state.reads.watch.next_look()
-                yield client
+        async with running(stage.database_url, redis_url) as client:
+            yield client
 
     return opened
 
 
+@pytest.fixture(scope="session")
+def small_shop(
+    new_database: Callable[[], str], redis_server: RedisServer | ExternalServer
+) -> Iterator[Stage]:
+    """A stage that no test changes: one order, five entries of a list, one event; everybody stands at 9."""
+    stage = Stage(new_database(), redis_server.url)
+    stage.write(order_details, [order()], position=7)
+    stage.write(order_summary, [summary(number) for number in range(5)], position=7)
+    stage.append("order-536365", version=1, position=1, payload={})
+    stage.everybody_stands(9)
+    yield stage
+    stage.close()
+
+
 @pytest.fixture
-async def api(open_api: Open) -> AsyncIterator[httpx.AsyncClient]:
-    """A query API with both servers, seeing what stood on the stage when it was opened."""
-    async with open_api() as client:
+async def api(small_shop: Stage) -> AsyncIterator[httpx.AsyncClient]:
+    """A query API over the small shop."""
+    async with running(small_shop.database_url, small_shop.redis_url) as client:
+        yield client
+
+
+@asynccontextmanager
+async def running(database_url: str, redis_url: str | None) -> AsyncIterator[httpx.AsyncClient]:
+    """A query API that has looked at its database, if there is one; `client.app` is the application."""
+    settings = Settings.model_construct(
+        database_url=SecretStr(database_url),
+        redis_url=None if redis_url is None else SecretStr(redis_url),
+        database_pool_size=4,
+    )
+    app = create_app(settings)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://query") as client,
+    ):
+        client.app = app  # type: ignore[attr-defined]
+        with contextlib.suppress(ViewUnavailable):
+            await app.state.reads.watch.next_look()
         yield client

@@ -41,8 +41,8 @@ async def test_cache_and_sql_give_the_same_bytes(stage, open_api):
     assert from_sql.headers["etag"] == from_cache.headers["etag"]
 
 
-async def test_what_was_never_there_is_not_found(stage, api):
-    answer = await api.get("/orders/536365")
+async def test_what_was_never_there_is_not_found(api):
+    answer = await api.get("/orders/7")
 
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"

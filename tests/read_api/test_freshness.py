@@ -200,17 +200,15 @@ async def test_a_position_that_a_restore_cut_off_is_lost(stood, open_api):
     ("partitions", "options"),
     [({OWN: 9}, {"epoch": 2}), ({OWN: 9}, {"generation": 2}), ({12: 9}, {}), ({OWN: 2**63}, {})],
 )
-async def test_a_token_of_what_does_not_exist_is_refused(stood, open_api, partitions, options):
-    async with open_api() as client:
-        answer = await client.get("/orders/536365", headers=_min(partitions, **options))
+async def test_a_token_of_what_does_not_exist_is_refused(api, partitions, options):
+    answer = await api.get("/orders/536365", headers=_min(partitions, **options))
 
     assert answer.status_code == 400
 
 
 @pytest.mark.parametrize("text", ["", "7", "AAAA", "é", "A" * 2000])
-async def test_text_that_is_no_token_is_refused(stood, open_api, text):
-    async with open_api() as client:
-        answer = await client.get("/orders/536365", headers={"Min-Position": text.encode()})
+async def test_text_that_is_no_token_is_refused(api, text):
+    answer = await api.get("/orders/536365", headers={"Min-Position": text.encode()})
 
     assert answer.status_code == 400
     assert answer.json()["code"] == "malformed-token"

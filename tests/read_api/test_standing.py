@@ -1,0 +1,124 @@
+"""What follows from checkpoints and the relay's rows, against the log that they speak of."""
+
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from event_store.position_token import PositionToken
+from event_store.transport import EVENTS, ORDERED
+from read_api.standing import (
+    Checkpoint,
+    Look,
+    Published,
+    Standing,
+    applied,
+    applied_by_all,
+    covered,
+    reached,
+    standing_of,
+)
+
+PARTITIONS = 3
+
+
+@st.composite
+def moments(draw):
+    """A log (the partition of each position, from 1), a relay somewhere in it, and a build not beyond its events.
+
+    The build may be ahead of what the relay's row says: the row is written after publishing.
+    """
+    log = draw(st.lists(st.integers(0, PARTITIONS - 1), max_size=30))
+    relay = draw(st.integers(0, len(log)))
+    by_partition = [
+        [position for position, p in enumerate(log, 1) if p == each] for each in range(PARTITIONS)
+    ]
+    last = {
+        (EVENTS, p): max((at for at in by_partition[p] if at <= relay), default=0) for p in range(PARTITIONS)
+    }
+    positions = {p: draw(st.sampled_from([0, *by_partition[p]])) for p in range(PARTITIONS)}
+    return log, Published(relay, last), Standing(1, 1, EVENTS, positions)
+
+
+def _applied(log, standing, upto):
+    """Whether every event up to a position is in the rows."""
+    return all(position <= standing.positions[p] for position, p in enumerate(log, 1) if position <= upto)
+
+
+def _look(log, published):
+    return Look(
+        seen_at=0.0,
+        position=len(log),
+        epoch=1,
+        recorded_at=datetime(2026, 1, 31, tzinfo=UTC),
+        first_positions={1: 1},
+        partitions={1: PARTITIONS},
+        published={1: published},
+        builds={},
+    )
+
+
+@given(moments())
+def test_everything_up_to_the_covered_position_is_in_the_rows(moment):
+    log, published, standing = moment
+
+    assert _applied(log, standing, covered(standing, published))
+
+
+@given(moments())
+def test_a_build_that_has_everything_the_relay_published_covers_the_relays_position(moment):
+    log, published, _ = moment
+    caught_up = Standing(1, 1, EVENTS, {p: published.last[EVENTS, p] for p in range(PARTITIONS)})
+
+    assert covered(caught_up, published) == (published.position if log else 0)
+
+
+@given(moments(), st.dictionaries(st.integers(0, PARTITIONS - 1), st.integers(0, 30), max_size=PARTITIONS))
+def test_a_reached_token_means_that_its_events_are_in_the_rows(moment, partitions):
+    log, published, standing = moment
+    token = PositionToken(1, 1, {p: min(at, len(log)) for p, at in partitions.items()})
+
+    if reached(token, standing, published):
+        for position, p in enumerate(log, 1):
+            assert position > token.partitions.get(p, 0) or position <= standing.positions[p]
+
+
+@given(moments())
+def test_a_token_of_real_events_is_reached_as_soon_as_they_are_in_the_rows(moment):
+    _log, published, standing = moment
+    token = PositionToken(1, 1, {p: at for p, at in standing.positions.items() if at})
+
+    assert reached(token, standing, published)
+
+
+@given(moments(), st.integers(0, 30))
+def test_a_token_of_another_generation_is_reached_when_everything_up_to_it_is_in_the_rows(moment, at):
+    log, published, standing = moment
+    token = PositionToken(1, 2, {0: min(at, len(log))})
+
+    if reached(token, standing, published):
+        assert _applied(log, standing, token.highest)
+
+
+@given(moments(), st.integers(0, 30))
+def test_what_an_answer_says_it_has_it_has(moment, ordered_at):
+    """The token of an answer is reached by the builds it was made from, and says nothing that is not in them."""
+    log, published, standing = moment
+    with_ordered = Published(published.position, {**published.last, (ORDERED, 0): ordered_at})
+    look = _look(log, with_ordered)
+    ordered = Standing(1, 1, ORDERED, {0: ordered_at})
+
+    for standings in ([standing], [ordered], [standing, ordered]):
+        token = applied_by_all(standings, look)
+        assert all(reached(token, each, with_ordered) for each in standings)
+    assert reached(applied(standing, look), standing, with_ordered)
+
+
+def test_only_the_newest_generation_counts():
+    rows = [Checkpoint(generation, EVENTS, p, 10 * generation) for generation in (2, 1, 3) for p in range(2)]
+
+    assert standing_of(rows, epoch=4) == Standing(4, 3, EVENTS, {0: 30, 1: 30})
+
+
+def test_without_checkpoints_there_is_no_standing():
+    assert standing_of([], epoch=1) is None
