@@ -81,7 +81,12 @@ def _lifespan(
             states = States(reader)
             watch = Watch(reader, standing=await reader.standing(), on_new_epoch=states.drop_all)
             writing = Execution.open(
-                url, name="command-api writer", reader=reader, states=states, watch=watch
+                url,
+                name="command-api writer",
+                reader=reader,
+                states=states,
+                watch=watch,
+                registry=registry,
             )
             async with writing as execution:
                 _observe(registry, execution, states)

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
+from prometheus_client import CollectorRegistry, Counter
 
 from commands import limits, refusals
 from commands.calls import ANY_VERSION, Call, uuid7
@@ -171,7 +172,20 @@ class Caller:
 class Execution:
     """Executes the commands of one process."""
 
-    def __init__(self, writer: Writer, *, reader: LogReader, states: States, watch: Watch) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        *,
+        reader: LogReader,
+        states: States,
+        watch: Watch,
+        registry: CollectorRegistry | None = None,
+    ) -> None:
+        self._conflicts = Counter(
+            "counterfoil_command_conflicts",
+            "Decisions made again because their stream, or one they relied on, had another version.",
+            registry=registry,
+        )
         self._writer = writer
         self._reader = reader
         self._states = states
@@ -181,11 +195,18 @@ class Execution:
     @classmethod
     @contextlib.asynccontextmanager
     async def open(
-        cls, url: str, *, name: str, reader: LogReader, states: States, watch: Watch
+        cls,
+        url: str,
+        *,
+        name: str,
+        reader: LogReader,
+        states: States,
+        watch: Watch,
+        registry: CollectorRegistry | None = None,
     ) -> AsyncIterator["Execution"]:
         """Executes commands on the log at `url` with a writer of its own; at the end what was taken is finished."""
         async with Writer.open(url, name=name) as writer:
-            yield cls(writer, reader=reader, states=states, watch=watch)
+            yield cls(writer, reader=reader, states=states, watch=watch, registry=registry)
 
     @property
     def waiting(self) -> int:
@@ -321,6 +342,7 @@ class Execution:
             case FingerprintMismatch():
                 raise refusals.key_reused()
             case WrongVersion():
+                self._conflicts.inc()
                 return None
         raise AssertionError(f"{verdict!r} to a request without conditions and chain")
 

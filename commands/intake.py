@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, get_type_hints
 
+import structlog
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter
 
@@ -16,6 +17,8 @@ from commands.requests import valid_key
 from domain.ids import MalformedId, validate_id
 from runtime import problems
 from runtime.problems import Fault, ProblemError
+
+log = structlog.get_logger()
 
 Clock = Callable[[], datetime]
 Endpoint = Callable[..., Awaitable[Answer]]
@@ -73,6 +76,8 @@ class Intake:
             answer = await self._carried_out(command, sent, slot)
         except ProblemError as problem:
             self._count(command.name, problem.type.slug)
+            if problem.status >= 500:  # a refusal is an answer; this is for whoever runs the shop
+                log.warning("command_not_carried_out", command=command.name, problem=problem.type.slug)
             raise
         finally:
             slot.free()
