@@ -26,7 +26,7 @@ def command_api(settings: Settings) -> None:
     from commands.app import create_app
     from counterfoil import serving
 
-    telemetry.configure_logging(settings.log_level, process="command-api", form=settings.log_format)
+    telemetry.configure_logging(settings.log_level, process="command-api")
     app = create_app(_with_addresses(settings))
     serving.serve(
         app,
@@ -42,7 +42,7 @@ def query_api(settings: Settings) -> None:
     from counterfoil import serving
     from read_api.app import create_app
 
-    telemetry.configure_logging(settings.log_level, process="query-api", form=settings.log_format)
+    telemetry.configure_logging(settings.log_level, process="query-api")
     app = create_app(_with_addresses(settings))
     serving.serve(
         app,
@@ -58,7 +58,7 @@ def relay(settings: Settings) -> None:
     from event_store.relay import RelayHealth, run_relay
     from projections.registry import ORDERED_TYPES
 
-    telemetry.configure_logging(settings.log_level, process="relay", form=settings.log_format)
+    telemetry.configure_logging(settings.log_level, process="relay")
     health = RelayHealth()
     registry = telemetry.new_registry()
     with (
@@ -82,7 +82,7 @@ def projections(settings: Settings) -> None:
     from projections.worker import ProjectionHealth, run_projections
     from runtime.documents import RedisDocuments
 
-    telemetry.configure_logging(settings.log_level, process="projections", form=settings.log_format)
+    telemetry.configure_logging(settings.log_level, process="projections")
     health = ProjectionHealth()
     registry = telemetry.new_registry()
     redis_url = addresses.resolve(settings).redis_url
@@ -107,7 +107,7 @@ def policies(settings: Settings) -> None:
     from commands.policies.measures import PolicyHealth
     from commands.policies.worker import run_policies
 
-    telemetry.configure_logging(settings.log_level, process="policies", form=settings.log_format)
+    telemetry.configure_logging(settings.log_level, process="policies")
     health = PolicyHealth()
     registry = telemetry.new_registry()
     with (
