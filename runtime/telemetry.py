@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, MutableMapping
 from contextvars import ContextVar
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Final, TextIO
 
 import structlog
 from fastapi import APIRouter, Response
@@ -27,41 +27,33 @@ HEALTH_REQUEST_TIMEOUT_S: Final = 5.0
 
 _DURATION_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
-Form = Literal["auto", "console", "json"]
-"""How log lines look: for people, for machines, or whichever reads them."""
 
+def configure_logging(level: str = "INFO", *, process: str, stream: TextIO | None = None) -> None:
+    """Write every log line of this process, libraries included, as one JSON object on one line.
 
-def configure_logging(
-    level: str = "INFO", *, process: str, form: Form = "json", stream: TextIO | None = None
-) -> None:
-    """Write every log line of this process, libraries included, on one line: as a JSON object, or for people.
-
-    `process` names the role (command-api, relay, …) on each line; `form` auto writes for people on a terminal
-    only; `stream` is standard error unless given.
+    `process` names the role (command-api, relay, …) on each line; `stream` is standard error unless given.
     """
-    target = stream or sys.stderr
-    for_people = form == "console" or (form == "auto" and target.isatty())
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if for_people else structlog.processors.JSONRenderer()
-    )
     stamp: list[structlog.typing.Processor] = [
         _bind_correlation_id,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _names_process(process),
-        *([] if for_people else [structlog.processors.format_exc_info]),
+        structlog.processors.format_exc_info,
     ]
     structlog.configure(
-        processors=[*stamp, renderer],
+        processors=[*stamp, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(target),
+        logger_factory=structlog.WriteLoggerFactory(stream or sys.stderr),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(target)
+    handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*stamp, structlog.stdlib.add_logger_name],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
         )
     )
     root = logging.getLogger()

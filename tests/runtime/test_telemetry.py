@@ -106,25 +106,3 @@ def test_a_draining_process_lives_but_is_not_ready():
 
 def test_a_process_whose_dependencies_are_not_there_is_not_ready():
     assert not Readiness(lambda: False)()
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.mark.parametrize(
-    ("form", "stream", "for_machines"),
-    [
-        ("auto", io.StringIO(), True),
-        ("auto", Terminal(), False),
-        ("json", Terminal(), True),
-        ("console", io.StringIO(), False),
-    ],
-)
-def test_lines_are_for_people_on_a_terminal_unless_asked_otherwise(lines, form, stream, for_machines):
-    telemetry.configure_logging("INFO", process="relay", form=form, stream=stream)
-    structlog.get_logger().info("order_cancelled", order_id="A1")
-
-    assert "order_cancelled" in stream.getvalue()
-    assert for_machines == stream.getvalue().startswith("{")
