@@ -26,7 +26,7 @@ from projections.view import GLOBAL, View
 from runtime import database
 from runtime.documents import Documents, prefix
 
-EVENTS_PER_BATCH: Final = 10_000
+EVENTS_PER_BATCH: Final = 5_000
 """Events of the view folded and committed at a time."""
 CATCH_UP_TIMEOUT_S: Final = 60.0
 """How long to wait for the workers to take a build over, without any progress."""
