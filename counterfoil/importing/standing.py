@@ -53,7 +53,7 @@ def watch(shop: Shop) -> Iterator[int | None]:
     moved_at = time.monotonic()
     while True:
         current = standing(shop)
-        settled = current == previous and not current.behind()
+        settled = current == previous and current.views and not current.behind()
         if settled or current != previous:
             moved_at = time.monotonic()
         elif time.monotonic() - moved_at > STANDSTILL_MAX_S:
