@@ -346,12 +346,15 @@ def test_what_was_fetched_before_a_partition_was_started_again_is_not_brought(tr
     ) as member:
         carrying.wait_assigned(member, count=1)
         member.start_at((ORDERED, 0), position=0)
-        first = member.poll(10.0, max_records=4).records[ORDERED, 0]
+        time.sleep(1.0)  # fetched and waiting to be handed over
         member.start_at((ORDERED, 0), position=0)
-        again = carrying.bring(member, until=lambda brought: carrying.total(brought) == 10)[ORDERED, 0]
+        brought = []
+        deadline = time.monotonic() + 2.0
+        while time.monotonic() < deadline:
+            brought += member.poll(0.1, max_records=4).records.get((ORDERED, 0), [])
 
-    assert carrying.positions(first) == carrying.positions(again)[:4]
-    assert 10 == len(again)
+    assert sorted(set(carrying.positions(brought))) == carrying.positions(brought)
+    assert 10 == len(brought)
 
 
 def test_a_member_that_is_busy_for_long_keeps_its_partitions_and_misses_nothing(

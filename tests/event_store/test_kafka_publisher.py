@@ -92,6 +92,21 @@ def test_records_that_the_broker_does_not_acknowledge_are_not_published(transpor
             publisher.publish([record(2), record(2, channel=ORDERED)])
 
 
+def test_a_record_that_the_broker_refuses_makes_the_whole_batch_fail(transport, admin, topic):
+    admin.create_topics(
+        {
+            f"{topic}.events.g3": {"num_partitions": 4},
+            f"{topic}.ordered.g3": {"num_partitions": 1, "configs": {"max.message.bytes": "200"}},
+        },
+        wait_for_metadata=True,
+    )
+    with contextlib.closing(transport.publisher(GENERATION)) as publisher:
+        with pytest.raises(PublishFailed, match="1 of 2 records"):
+            publisher.publish([record(1), record(1, channel=ORDERED)])
+
+        assert {(EVENTS, 0)} == publisher.last_records().keys()
+
+
 def test_a_broker_that_is_not_there_is_said_so_soon(topic):
     transport = KafkaTransport("127.0.0.1:1", registry=CollectorRegistry(), prefix=topic)
 
