@@ -270,7 +270,7 @@ def test_every_log_decides_numbers_and_stores_as_the_model_does(log: SqlLog | In
     machine = type("Machine", (LogMachine,), {"log": log, "met": met})
 
     run_state_machine_as_test(
-        machine, settings=settings(max_examples=50, stateful_step_count=15, deadline=None, print_blob=True)
+        machine, settings=settings(max_examples=40, stateful_step_count=15, deadline=None, print_blob=True)
     )
 
     assert set(Verdict.__args__) == met, "a verdict was never met: the machine is too weak"

@@ -194,6 +194,7 @@ begin
             loop
                 _verdict[_row.request] := 5;
             end loop;
+            continue when found; -- those that waited for one of these wait no more
         end if;
 
         -- What each expectation of the pending requests would find and leave, were all of them accepted. A stream without
@@ -391,7 +392,7 @@ begin
                 _found[_until] := _row.position;
             end if;
         end if;
-        if _verdict[_until] is null and _until = _wrong_tracking then
+        if _verdict[_until] is null and _until = _wrong_tracking and _until is distinct from _wrong_key then
             select t.position into _row
             from unnest(_track_request, _track_consumer, _track_application, _track_position)
                 as u (request, consumer, application, position)
