@@ -1,0 +1,197 @@
+"""What the pages say exists: links, commands, settings, metrics, problems, routes, files."""
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import typer
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+import commands.app
+import read_api.app
+from counterfoil import cli
+from runtime.problem_types import CATALOGUE
+from runtime.settings import PREFIX, Settings
+from tests.documentation.pages import ROOT, Page, pages
+
+PAGES: Final = pages()
+ADR_PARTS: Final = ("Context", "Decision", "Consequences", "Alternatives", "What enforces it")
+
+_FILE: Final = re.compile(
+    r"(?:commands|counterfoil|domain|event_store|projections|read_api|runtime|tests|benchmarks|docs|deploy)/[\w/.-]*"
+)
+_SETTING: Final = re.compile(rf"{PREFIX}[A-Z_]+[A-Z]")
+_METRIC: Final = re.compile(r"\bcounterfoil_[a-z_]+[a-z]\b")
+_METRIC_DECLARED: Final = re.compile(r"\"(counterfoil_[a-z_]+)\"")
+_KEBAB: Final = re.compile(r"[a-z]+(?:-[a-z]+)+")
+_ROUTE: Final = re.compile(r"\b(GET|POST) (/[\w/{}-]*)")
+
+ROLES: Final = {
+    f"counterfoil_{name}" for name in ("owner", "writer", "reader", "relay", "projector", "migration")
+}
+NO_PROBLEMS: Final = {
+    "command-api",
+    "query-api",
+    "kafka-python",
+    "confluent-kafka",
+    "content-type",
+    "python-venv",
+    "idempotent-replayed",
+    "online-retail",
+    "credit-notes",
+}
+PLACEHOLDERS: Final = re.compile(r"<[^>]*>|…")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Page):
+    assert [] == [link for link in page.links if not leads_somewhere(page, link)]
+
+
+def leads_somewhere(page: Page, link: str) -> bool:
+    if link.startswith(("http://", "https://")):
+        return True
+    path, _, wanted = link.partition("#")
+    target = (page.path.parent / path).resolve() if path else page.path
+    if not target.exists():
+        return False
+    return not wanted or wanted in Page(target, target.read_text()).anchors
+
+
+def test_a_link_that_leads_nowhere_is_noticed():
+    (index,) = [page for page in PAGES if page.name == "docs/index.md"]
+
+    assert leads_somewhere(index, "log.md#roles")
+    assert not leads_somewhere(index, "log.md#nowhere")
+    assert not leads_somewhere(index, "nowhere.md")
+
+
+def test_every_page_can_be_reached_from_the_readme():
+    by_path = {page.path: page for page in PAGES}
+    reached: set[Path] = set()
+    waiting = [ROOT / "README.md"]
+    while waiting:
+        path = waiting.pop()
+        if path in reached or path not in by_path:
+            continue
+        reached.add(path)
+        waiting += [(path.parent / link.partition("#")[0]).resolve() for link in by_path[path].links]
+
+    assert [] == [page.name for page in PAGES if page.path not in reached]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_exist(page: Page):
+    assert [] == [fault for shown in page.commands() if (fault := fault_of(shown))]
+
+
+@pytest.mark.parametrize(
+    "shown",
+    ["counterfoil polish", "counterfoil views polish", "counterfoil up --polished", "counterfoil views"],
+)
+def test_a_command_that_does_not_exist_is_noticed(shown: str):
+    assert fault_of(shown)
+
+
+def fault_of(shown: str) -> str | None:
+    """What is wrong with a command line, as far as names go: subcommands and options; arguments are free."""
+    command: Any = typer.main.get_command(cli.app)
+    words = re.sub(r'"[^"]*"', "TEXT", shown.partition("  ")[0].partition("#")[0]).split()[1:]
+    while hasattr(command, "commands"):  # a group
+        if not words or words[0] not in command.commands:
+            return f"{shown}: no such command"
+        command = command.commands[words.pop(0)]
+    options = {name for parameter in command.params for name in parameter.opts}
+    unknown = [word for word in words if word.startswith("--") and word not in options and word != "--help"]
+    return f"{shown}: no such option: {', '.join(unknown)}" if unknown else None
+
+
+def test_settings_that_are_named_exist_and_all_settings_are_documented():
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    named = {name for page in PAGES for name in _SETTING.findall(page.text)}
+    (operations,) = [page for page in PAGES if page.name == "docs/operations.md"]
+
+    assert set() == named - known
+    assert set() == known - set(_SETTING.findall(operations.text))
+
+
+def test_metrics_that_are_named_exist_and_all_metrics_are_documented():
+    declared = {
+        name
+        for package in ("commands", "counterfoil", "event_store", "projections", "read_api", "runtime")
+        for path in (ROOT / package).rglob("*.py")
+        for name in _METRIC_DECLARED.findall(path.read_text())
+    } - ROLES
+    named = {name for page in PAGES for name in _METRIC.findall(page.text)} - ROLES
+    (operations,) = [page for page in PAGES if page.name == "docs/operations.md"]
+
+    assert set() == named - declared
+    assert set() == declared - set(_METRIC.findall(operations.text))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_are_named_exist(page: Page):
+    named = [
+        found for text in page.code if not PLACEHOLDERS.search(text) and (found := _FILE.fullmatch(text))
+    ]
+
+    assert [] == [match.group() for match in named if not (ROOT / match.group()).exists()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_problems_that_are_named_exist(page: Page):
+    named = {text for text in page.code if _KEBAB.fullmatch(text)} - NO_PROBLEMS
+
+    assert set() == named - set(CATALOGUE)
+
+
+def test_the_page_of_the_apis_names_every_route_and_no_other():
+    (page,) = [page for page in PAGES if page.name == "docs/http-api.md"]
+
+    assert routes() == set(_ROUTE.findall(page.text))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_routes_that_are_named_exist(page: Page):
+    known = [
+        (method, re.compile(re.sub(r"\{\w+\}", "[^/]+", path) + "/?").fullmatch) for method, path in routes()
+    ]
+    named = _ROUTE.findall(page.text)
+
+    assert [] == [
+        (method, path)
+        for method, path in named
+        if not any(method == each and matches(path) for each, matches in known)
+    ]
+
+
+def routes() -> set[tuple[str, str]]:
+    """Every documented route of both APIs."""
+    settings = Settings(database_url=SecretStr("postgresql://nobody@localhost/nothing"))
+    both: list[FastAPI] = [commands.app.create_app(settings), read_api.app.create_app(settings)]
+    return {
+        (method.upper(), path)
+        for api in both
+        for path, operations in api.openapi()["paths"].items()
+        for method in operations
+    }
+
+
+def decisions() -> list[Page]:
+    return [page for page in PAGES if page.path.parent.name == "adr" and page.path.name != "index.md"]
+
+
+@pytest.mark.parametrize("page", decisions(), ids=lambda page: page.path.stem)
+def test_a_decision_has_its_five_parts(page: Page):
+    assert list(ADR_PARTS) == re.findall(r"^## (.+)$", page.prose, re.MULTILINE)
+
+
+def test_decisions_are_numbered_without_holes_and_listed_with_their_titles():
+    index = (ROOT / "docs" / "adr" / "index.md").read_text()
+    numbers = [int(page.path.name[:4]) for page in decisions()]
+    titles = [page.text.partition("\n")[0].partition(". ")[2] for page in decisions()]
+
+    assert list(range(1, len(numbers) + 1)) == numbers
+    assert [] == [title for title in titles if f") {title}\n" not in index]

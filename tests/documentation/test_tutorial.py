@@ -1,0 +1,105 @@
+"""The tutorial of the README does what it says: its commands are run, in order, on a shop of their own."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.running import Up
+from tests.documentation.pages import ROOT, Page
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+BLOCK_S_MAX = 120
+
+
+class Reader:
+    """Somebody who types the tutorial into a terminal."""
+
+    def __init__(self, directory: Path, up: Up) -> None:
+        self._directory = directory
+        programs = directory / "bin"
+        programs.mkdir()
+        for name, arguments in (("counterfoil", "-m counterfoil"), ("python", "")):
+            program = programs / name
+            program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
+            program.chmod(0o755)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("COUNTERFOIL_")}
+        self._environment = {
+            **kept,
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "no_proxy": "localhost,127.0.0.1",
+        }
+        addresses = up.state["addresses"]
+        self._ports = {
+            "localhost:8080": addresses["command_api"].removeprefix("http://"),
+            "localhost:8081": addresses["query_api"].removeprefix("http://"),
+        }
+
+    def types(self, block: str) -> tuple[int, str]:
+        """The exit code of the last command, and what all of them printed."""
+        for written, real in self._ports.items():
+            block = block.replace(written, real)
+        done = subprocess.run(
+            ["bash", "-c", block.replace(". .venv/bin/activate\n", "")],
+            cwd=self._directory,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=BLOCK_S_MAX,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    up = Up(tmp_path / ".counterfoil")
+    try:
+        yield Reader(tmp_path, up)
+    finally:
+        up.stop()
+
+
+def tutorial() -> list[str]:
+    """The shell blocks of the tutorial, without the one that `Up` stands for."""
+    text = (ROOT / "README.md").read_text()
+    section = re.search(r"^## Five minutes.*?(?=^## When not)", text, re.MULTILINE | re.DOTALL)
+    assert section is not None
+    start, *blocks = [
+        text for language, text in Page(ROOT / "README.md", section.group()).blocks if language == "sh"
+    ]
+    assert "counterfoil up" in start
+    return blocks
+
+
+def test_the_tutorial_breaks_a_view_and_repairs_it_by_replay(reader: Reader):
+    sell, again, look, break_it, verify, repair, past = tutorial()
+
+    _, sold = reader.types(sell)
+    assert 3 == sold.count('"version":1')
+
+    _, repeated = reader.types(again)
+    assert "idempotent-replayed: true" in repeated
+
+    looked = reader.types(f"sleep 2\n{look}")[1]
+    assert '"status":"confirmed"' in looked
+    assert '"available":98' in looked
+    assert "inventory.stock_reserved.v1" in looked
+
+    assert '"on_hand_total":1000000' in reader.types(break_it)[1]
+
+    code, verdict = reader.types(verify)
+    assert (1, True) == (code, "on_hand is 1000000, not 100" in verdict)
+
+    code, repaired = reader.types(f"set -e\n{repair}")
+    assert (0, True) == (code, '"on_hand_total":100' in repaired)
+    assert "everything is in order" in repaired
+
+    assert '"available":100' in reader.types(past)[1]
