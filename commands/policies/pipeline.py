@@ -368,11 +368,11 @@ class Pipeline:
         return all(self.states.is_settled(stream, since=trigger.arrived) for stream in trigger.reads)
 
     def _check_again(self, trigger: Trigger, refused_by: tuple[str, ...]) -> None:
-        """Read what speaks against the trigger from the log, once all that was sent is answered.
+        """Read what speaks against the trigger from the log, once all that was sent of it is answered.
 
         Those that wait behind it and want the same scarce streams are served by the same reading.
         """
-        if self._flights or self._reading is not None:
+        if self._reading is not None or self.states.hopes_for(trigger.reads):
             return
         wanted = dict.fromkeys(trigger.reads)
         scarce = set(refused_by)

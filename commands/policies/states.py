@@ -52,6 +52,10 @@ class StateTable:
         held = self._acknowledged.get(stream)
         return held is not None and held.read >= since and stream not in self._hoped
 
+    def hopes_for(self, streams: Iterable[str]) -> bool:
+        """Whether an append to any of these streams is on its way."""
+        return not self._hoped.keys().isdisjoint(streams)
+
     def acknowledged_version(self, stream: str) -> int:
         """The version to read on from: 0 when the stream is not held."""
         held = self._acknowledged.get(stream)
