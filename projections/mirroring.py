@@ -58,7 +58,8 @@ class Mirror:
     ) -> None:
         self._documents = documents
         self._metrics = metrics
-        self._breaker = breaker or Breaker()
+        # One failure already means that rows must be written again, and the next call would only cost time.
+        self._breaker = breaker or Breaker(failures_max=1)
         self._clock = clock
         self._builds: list[_Mirrored] = []
 

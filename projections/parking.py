@@ -27,8 +27,6 @@ QUEUED_PER_VIEW_MAX: Final = 10_000
 """Events that may wait behind all parked keys of one build; then the view stops."""
 PARKED_SHOWN_MAX: Final = 10_000
 """Parked keys that one list names."""
-REQUEST_POLL_S: Final = 0.1
-"""How often the state of a request is looked at while waiting for it."""
 
 RequestKind = Literal["retry", "skip"]
 

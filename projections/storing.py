@@ -179,9 +179,11 @@ class _Texts:
             "order": _commas(key),
             "given": _commas(map(_value, view.key_columns)),
         }
+        # Not a plain join: with some hundred keys the planner would read a whole table of some thousand rows.
         self.load = (
             sql.SQL(
-                "select {shown}, t.position, t.deleted from unnest({arrays}) as k ({key}) join {table} t on {same}"
+                "select {shown}, t.position, t.deleted from unnest({arrays}) as k ({key})"
+                " cross join lateral (select * from {table} t where {same} offset 0) t"
             )
             .format(**parts)
             .as_bytes()

@@ -1,14 +1,17 @@
 """Documents follow the commit; a cache that is empty, old, foreign or away is never taken for the truth."""
 
 import socket
+import time
 
 import pytest
+import redis
 
 from event_store import reading
 from projections import parking
 from projections.mirroring import body_of, id_of
 from runtime import database
 from runtime.documents import (
+    WRITE_TIMEOUT_S,
     Document,
     DocumentsUnavailable,
     MemoryDocuments,
@@ -310,6 +313,29 @@ def test_many_rows_are_written_again_page_by_page(url, conn, views, monkeypatch)
         feeder.catch_up()
 
     assert_documents_hold_the_rows(documents, conn, views[0])
+
+
+def test_a_cache_that_hangs_costs_the_rows_one_wait(url, conn, views, redis_url):
+    documents = RedisDocuments(redis_url)
+    with feeding(url, views, documents=documents) as feeder:
+        append(url, counts(("a", 1)))
+        feeder.catch_up()
+        with redis.Redis.from_url(redis_url) as client:
+            client.client_pause(20_000, all=False)
+            began = time.monotonic()
+            for number in range(10):
+                append(url, counts(("a", number)))
+                feeder.round(seconds=0.01)
+            took_s = time.monotonic() - began
+            behind = max(feeder.positions().values()) < reading.head(conn).position
+            client.client_unpause()
+        feeder.now += 60
+        feeder.catch_up()
+
+    assert not behind
+    assert took_s < 4 * WRITE_TIMEOUT_S
+    assert_documents_hold_the_rows(documents, conn, views[0])
+    documents.close()
 
 
 def test_an_unreachable_cache_costs_the_rows_little(url, conn, views):
