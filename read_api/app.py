@@ -25,9 +25,9 @@ def create_app(settings: Settings) -> FastAPI:
     Raises:
         SettingsError: there is no database to read from.
     """
-    reads = Reads(settings)
-    past = audit.Past(reads.url, watch=reads.watch)
     registry = telemetry.new_registry()
+    reads = Reads(settings, registry=registry)
+    past = audit.Past(reads.url, watch=reads.watch)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

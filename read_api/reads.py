@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
+from prometheus_client import CollectorRegistry
 from psycopg import IsolationLevel
 
 from read_api import standing
 from read_api.connections import AsyncConnection, Connections
 from read_api.errors import BuildGone, ViewUnavailable
+from read_api.metrics import ReadMetrics, observe_servers
 from read_api.reading import documents
 from read_api.reading.documents import DocumentCache
 from read_api.reading.keyed import KeyedReader
@@ -28,8 +30,8 @@ Read = Callable[[AsyncConnection, Look], Awaitable[Answer]]
 class Reads:
     """Everything that is opened once per process. Use `opened` around the time in which requests are answered."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Prepare connections; nothing is opened yet.
+    def __init__(self, settings: Settings, *, registry: CollectorRegistry) -> None:
+        """Prepare connections; nothing is opened yet. Figures go to `registry`.
 
         Raises:
             SettingsError: the settings name none.
@@ -47,11 +49,22 @@ class Reads:
             else DocumentCache(_redis(settings.redis_url.get_secret_value()), breaker=Breaker())
         )
         self._readers: list[KeyedReader] = []
+        self._metrics = ReadMetrics(registry)
+        cache = self.documents
+        observe_servers(
+            registry,
+            postgres=lambda: self.watch.sees,
+            redis=None if cache is None else lambda: cache.answers,
+        )
 
     def keyed(self, resource: Resource) -> KeyedReader:
         """A reader by id."""
         reader = KeyedReader(
-            resource, connections=self.connections, watch=self.watch, documents=self.documents
+            resource,
+            connections=self.connections,
+            watch=self.watch,
+            documents=self.documents,
+            metrics=self._metrics,
         )
         self._readers.append(reader)
         return reader
@@ -68,15 +81,14 @@ class Reads:
                 if self.documents is not None:
                     await self.documents.close()
 
-    def health(self) -> dict[str, str]:
-        """How each server is, as far as this process knows: `ok`, `lost`, or `none` when it is not used."""
-        cache = "none" if self.documents is None else "ok" if self.documents.answers else "lost"
-        return {"postgres": "ok" if self.watch.sees else "lost", "redis": cache}
-
     def ready(self) -> bool:
-        """Whether requests should come here: the cache alone can answer reads by key once the views were seen."""
-        health = self.health()
-        return health["postgres"] == "ok" or (self.watch.has_seen and health["redis"] == "ok")
+        """Whether requests should come here.
+
+        Without the cache SQL answers everything; without the database the cache still answers reads by id, once the
+        views were seen.
+        """
+        cached = self.documents is not None and self.documents.answers
+        return self.watch.sees or (self.watch.has_seen and cached)
 
     async def snapshot(self, read: Read[Answer]) -> tuple[Look, Answer]:
         """A look and what `read` answers, both of one snapshot.

@@ -12,10 +12,11 @@ from projections.inventory.views import stock_level
 from projections.ordering.views import code_sales, customer_totals, sales_daily
 from read_api import freshness, lists, parameters
 from read_api.connections import AsyncConnection
-from read_api.documentation import ALWAYS, LIST_HEADERS, responses
+from read_api.documentation import ALWAYS, ANSWER_HEADERS, LIST_HEADERS, responses
+from read_api.freshness import APPLIED_POSITION
 from read_api.lists import Wished
 from read_api.reads import OpenReads, live
-from read_api.standing import Look
+from read_api.standing import Look, applied_by_all
 from read_api.status import READ_STATUS, decode_status
 
 router = APIRouter(tags=["operation"], dependencies=[Depends(parameters.only_known_parameters)])
@@ -116,20 +117,22 @@ async def totals(*, reads: OpenReads, wish: Wished) -> Response:
     responses=responses(
         {"type": "array"},
         example=_VIEWS_EXAMPLE,
-        headers={},
+        headers=ANSWER_HEADERS,
         problems=("invalid-parameter", "view-unavailable"),
     ),
 )
 async def views(*, reads: OpenReads) -> Response:
     """`position`: every event up to there is in the rows. `parked` counts keys that wait for an operator."""
 
-    async def read(connection: AsyncConnection) -> str:
+    async def read(connection: AsyncConnection, _look: Look) -> str:
         row = await (await connection.execute(READ_STATUS)).fetchone()
         assert row is not None, "an expression answers one row"
         return str(row[0])
 
-    status = decode_status(await reads.connections.run(read))
-    return Response(_encode(status.views), media_type="application/json")
+    look, status = await reads.snapshot(read)
+    standings = [build.standing for build in look.builds.values()]
+    headers = {APPLIED_POSITION: applied_by_all(standings, look).encode()} if standings else {}
+    return Response(_encode(decode_status(status).views), media_type="application/json", headers=headers)
 
 
 async def _read_totals(connection: AsyncConnection, look: Look) -> dict[str, Any]:

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+import structlog
+
 from event_store.partitioning import partition_of
 from event_store.position_token import PositionToken
 from event_store.transport import EVENTS
@@ -36,6 +38,8 @@ KEYS_PER_READ_MAX: Final = 16
 KEYS_KEPT_MAX: Final = 1_024
 """Names of checkpoints kept; there are a few dozen at a time."""
 
+log = structlog.get_logger()
+
 Values = tuple[bytes | None, ...]
 
 
@@ -49,6 +53,7 @@ class DocumentCache:
         self._documents = documents
         self._breaker = breaker
         self._clock = clock
+        self._lost = False
         self._coalescer: Coalescer[tuple[str, ...], Values] = Coalescer(self._fetch, flights_max=FLIGHTS_MAX)
 
     @property
@@ -78,10 +83,20 @@ class DocumentCache:
                 values = await self._documents.get_many(distinct)
         except (TimeoutError, cache.DocumentsUnavailable) as error:
             self._breaker.failed(self._clock())
+            self._note(str(error) or f"no answer within {ANSWER_TIMEOUT_S} s")
             raise DocumentsUnavailable(str(error) or "too slow") from error
         self._breaker.succeeded()
+        self._note("")
         found = dict(zip(distinct, values, strict=True))
         return {keys: tuple(found[key] for key in keys) for keys in asked}
+
+    def _note(self, reason: str) -> None:
+        """Log that the cache went or came back, once each."""
+        if self._lost and self.answers:
+            log.info("document_cache_answers_again")
+        elif not self._lost and not self.answers:
+            log.warning("document_cache_lost", reason=reason)
+        self._lost = not self.answers
 
 
 class DocumentsByKey:

@@ -2,6 +2,7 @@
 
 from event_store.position_token import PositionToken
 from read_api.connections import Connections
+from read_api.metrics import ReadMetrics
 from read_api.reading.documents import DocumentCache, DocumentsByKey
 from read_api.reading.resource import Found, Resource
 from read_api.reading.rows import RowsByKey
@@ -12,10 +13,17 @@ class KeyedReader:
     """Answers for the ids of one resource."""
 
     def __init__(
-        self, resource: Resource, *, connections: Connections, watch: Watch, documents: DocumentCache | None
+        self,
+        resource: Resource,
+        *,
+        connections: Connections,
+        watch: Watch,
+        documents: DocumentCache | None,
+        metrics: ReadMetrics,
     ) -> None:
         """Read from `documents`, unless there are none, and from the database behind `connections`."""
         self.resource = resource
+        self._by_cache, self._by_sql = metrics.of(resource.view.name)
         self._rows = RowsByKey(resource, connections=connections, watch=watch)
         self._documents = (
             DocumentsByKey(resource, documents=documents, watch=watch)
@@ -36,8 +44,11 @@ class KeyedReader:
         if self._documents is not None:
             found = await self._documents.read(key, token)
             if found is not None:
+                self._by_cache.inc()
                 return found
-        return await self._rows.read(key)
+        found = await self._rows.read(key)
+        self._by_sql.inc()
+        return found
 
     async def close(self) -> None:
         """Cancel those who wait."""

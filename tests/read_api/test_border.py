@@ -212,6 +212,9 @@ def test_requests_are_counted_by_route(small_shop):
         client.get("/orders/1")
         metrics = client.get("/metrics").text
 
+    assert 'counterfoil_reads_total{source="sql",view="order_details"} 2.0' in metrics
+    assert 'counterfoil_server_answers{server="postgres"} 1.0' in metrics
+    assert 'server="redis"' not in metrics
     counted = 'counterfoil_http_requests_total{method="GET",route="/orders/{order_id}",status="%d"} 1.0'
     assert counted % 200 in metrics
     assert counted % 404 in metrics

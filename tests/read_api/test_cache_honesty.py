@@ -186,10 +186,12 @@ async def test_a_cache_that_is_down_costs_almost_nothing(mirrored, open_api):
             usual_s = await _usual_s(without)
             answers = [await _timed(client) for _ in range(20)]
             ready = await client.get("/readyz")
+            metrics = (await client.get("/metrics")).text
 
     assert {total for total, _ in answers} == {STORED}
     assert max(seconds for _, seconds in answers) < usual_s + AT_MOST_SLOWER_S
     assert ready.status_code == 200
+    assert 'counterfoil_server_answers{server="redis"} 0.0' in metrics
 
 
 async def test_a_slow_cache_costs_at_most_fifty_milliseconds(mirrored, open_api):
