@@ -3,7 +3,7 @@
 import pytest
 
 from counterfoil import generating
-from tests.acceptance.running import Up
+from tests.acceptance.running import Up, last_json
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +19,24 @@ def shops(tmp_path_factory):
     yield start
     for up in started:
         up.stop()
+
+
+@pytest.fixture(scope="session")
+def sold(shops, small_file):
+    """A standalone shop with a history; whoever damages it repairs it again. And what its import printed."""
+    return imported_into(shops(), small_file)
+
+
+@pytest.fixture(scope="session")
+def sold_distributed(shops, small_file):
+    """The same with Kafka."""
+    return imported_into(shops(distributed=True), small_file)
+
+
+def imported_into(shop, file):
+    finished = shop.run("import", "online-retail", file, "--json", timeout_s=200)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    return shop, last_json(finished)
 
 
 @pytest.fixture(scope="session")

@@ -76,6 +76,9 @@ class Up:
     def get(self, path):
         return httpx.get(self.url("query_api", path), timeout=10, trust_env=False).raise_for_status().json()
 
+    def has(self, path):
+        return httpx.get(self.url("query_api", path), timeout=10, trust_env=False).status_code == 200
+
     def run(self, *arguments, **options):
         return run(self.home, *arguments, **options)
 
