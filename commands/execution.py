@@ -1,9 +1,9 @@
 """The only write path: load, decide, append under the caller's key, and say what the log said.
 
 A command may be decided on a state that this process kept, or on the assumption that its stream is new: the
-append names the version it was decided on, so the log refuses what was wrong. What such a state *refuses*, though,
-never reaches the log. Therefore a refusal, and a decision that nothing is to be done, count only on a freshly
-loaded state, and a refusal only after the key was found to have no outcome yet.
+append names the version it was decided on, so the log refuses what was wrong, also a decision that nothing is to
+be done. What such a state *refuses*, though, never reaches the log. Therefore a refusal counts only on a freshly
+loaded state, and only after the key was found to have no outcome yet.
 """
 
 import asyncio
@@ -281,14 +281,12 @@ class Execution:
             events = work.decide(base.state)
         except (Rejection, ProblemError) as refusal:
             return await self._refused(work, refusals.problem_of(refusal), epoch=epoch) if fresh else None
-        if not events and not fresh:
-            return None
-        try:
+        try:  # also without events: the log says whether the version is right on which nothing is to be done
             verdict = await self._append(work, base, events, epoch=epoch)
         except errors.EpochChanged:
-            await self._enter_new_epoch()
+            await self._watch.look()
             return None
-        return await self._settled(work, base, events, verdict)
+        return await self._settled(work, base, events, verdict, epoch=epoch)
 
     async def _view(self, work: _Work[S]) -> tuple[Folded[S], bool]:
         """The state to decide on, and whether all states in view were loaded for this attempt."""
@@ -327,14 +325,22 @@ class Execution:
         return await self._writer.append(request, epoch=epoch)
 
     async def _settled(
-        self, work: _Work[S], base: Folded[S], events: Sequence[Event], verdict: Verdict
+        self, work: _Work[S], base: Folded[S], events: Sequence[Event], verdict: Verdict, *, epoch: int
     ) -> Answer | None:
         match verdict:
             case Accepted():
                 version, position = verdict.versions[0], verdict.last or base.position
-                self._states.advance(
-                    work.stream, work.aggregate, base=base, events=events, version=version, position=position
-                )
+                if (
+                    epoch == self._watch.standing.epoch
+                ):  # else all states were dropped, and this one is old too
+                    self._states.advance(
+                        work.stream,
+                        work.aggregate,
+                        base=base,
+                        events=events,
+                        version=version,
+                        position=position,
+                    )
                 return Answer(work.stream, version, position)
             case Replayed():
                 outcome = Outcome(work.call.fingerprint, verdict.first, verdict.last, verdict.versions)
@@ -353,7 +359,7 @@ class Execution:
         """
         current, outcome = await self._reader.outcome(work.call.key)
         if current != epoch:
-            await self._enter_new_epoch()
+            await self._watch.look()
             return None
         if outcome is None:
             await self._explain(work, problem)
@@ -373,11 +379,6 @@ class Execution:
         seen = work.call.if_match
         if problem.type.slug == "precondition-failed" and seen is not None and seen >= 0:
             problem.facts["events_since"] = await self._reader.types_since(work.stream, seen)
-
-    async def _enter_new_epoch(self) -> None:
-        """The log was promoted or restored: what this process believes of it is void."""
-        self._states.drop_all()
-        await self._watch.look()
 
 
 def _check_version(work: _Work[S], base: Folded[S]) -> None:

@@ -21,7 +21,7 @@ from tests.appends import append_request
 from tests.commands.conftest import opened
 from tests.commands.http_spec import Answered, Shop
 from tests.commands.serving import serving
-from tests.examples import product_created
+from tests.examples import price_changed, product_created
 from tests.proxy import LossyProxy, lossy_proxy
 
 pytestmark = pytest.mark.anyio
@@ -154,6 +154,23 @@ async def test_killed_connections_are_replaced_and_every_command_has_one_effect(
     assert len(answers) == len(shop.events("stock-85123A"))
 
 
+def lose_last_event(url: str) -> None:
+    """What a restore may do: the second event, which was acknowledged, is gone."""
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute("delete from log.outcome where last_position = 2")
+        owner.execute("delete from log.event where position = 2")
+        owner.execute("update log.head set position = 1")
+
+
+def kill_connections(url: str, name: str) -> None:
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = current_database() and application_name = %s",
+            [name],
+        )
+
+
 def fence(url: str) -> None:
     with database.connect(url, role=None, name="test fence") as connection:
         generations.fence(connection, reason="restored in a test", empty_documents=lambda: None)
@@ -162,10 +179,7 @@ def fence(url: str) -> None:
 async def test_a_new_epoch_drops_what_this_process_believed(given, database_url):
     shop = await given(product_created())
     await shop.post("/products/85123A/price", PRICE)
-    with psycopg.connect(database_url, autocommit=True) as owner:  # a restore lost the last event
-        owner.execute("delete from log.outcome where last_position = 2")
-        owner.execute("delete from log.event where position = 2")
-        owner.execute("update log.head set position = 1")
+    lose_last_event(database_url)
     fence(database_url)
 
     answer = await shop.post("/products/85123A/price", {**PRICE, "unit_price": "2.55"}, if_match='"1"')
@@ -184,13 +198,31 @@ async def test_tokens_name_the_new_epoch_and_generation_after_a_fence(given, dat
     assert (2, 2) == (token.epoch, token.generation)
 
 
+async def test_nothing_decided_on_lost_history_is_appended_through_a_new_connection(
+    new_database, monkeypatch
+):
+    monkeypatch.setattr(limits, "WATCH_PERIOD_S", 3_600)  # nobody else tells this process of the new epoch
+    url = new_database()
+    async with opened(url) as shop:
+        await shop.given(product_created())
+        await shop.post("/products/85123A/price", PRICE)
+        lose_last_event(url)
+        fence(url)
+        await shop.given(price_changed(unit_price="5"))
+        kill_connections(url, "counterfoil command-api writer")
+
+        answer = await repeated_until_answered(
+            shop, "/products/85123A/price", {**PRICE, "unit_price": "6"}, key="after"
+        )
+
+        answer.then_accepted(stream="product-85123A", version=3)
+        assert price_changed(unit_price="6", previous="5") == shop.events("product-85123A")[-1]
+
+
 async def test_a_refusal_is_not_believed_across_a_fence(given, database_url):
     shop = await given(product_created())
     await shop.post("/stock/85123A/receipts", {"quantity": 1})
-    with psycopg.connect(database_url, autocommit=True) as owner:
-        owner.execute("delete from log.outcome where last_position = 2")
-        owner.execute("delete from log.event where position = 2")
-        owner.execute("update log.head set position = 1")
+    lose_last_event(database_url)
     fence(database_url)
 
     answer = await shop.post("/stock/85123A/adjustments", {"delta": -2, "reason": "loss"})
@@ -243,12 +275,7 @@ async def test_a_writer_that_reconnects_into_a_new_epoch_takes_nothing_decided_i
         old = log.epoch
         await log.append(append_request("order-1", version=NEW), epoch=old)
         fence(database_url)
-        with psycopg.connect(database_url, autocommit=True) as admin:
-            admin.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity"
-                " where datname = current_database() and application_name = 'counterfoil writer'"
-            )
-        await asyncio.sleep(0.1)
+        kill_connections(database_url, "counterfoil writer")
         while log.epoch == old:
             with contextlib.suppress(EpochChanged, OutcomeUnknown):
                 await log.append(append_request("order-2", version=NEW))
