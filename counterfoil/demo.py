@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from counterfoil.runfile import Running
 from counterfoil.servers.errors import ServerError
 from counterfoil.standalone import UpFailed
 from projections.errors import ProjectionError
+from runtime import telemetry
 from runtime.migrations import MigrationError
 from runtime.settings import Settings
 
@@ -87,13 +88,13 @@ def run(settings: Settings, *, stay: bool) -> Told:
             "transport": "local",
         }
     )
+    telemetry.configure_logging(settings.log_level, process="demo")
     with standalone.stop_on_signals() as stop:
         try:
-            _tell(own, told, stop=stop, stay=stay)
+            with suppress(FellShort):  # said and noted where it happened
+                _tell(own, told, stop=stop, stay=stay)
         except standalone.Stopped:
             progress.say("stopped")
-        except FellShort:
-            pass  # said and noted where it happened
     return told
 
 

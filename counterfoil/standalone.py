@@ -21,6 +21,7 @@ from counterfoil.servers import child, chosen
 from counterfoil.servers.external import ExternalServer
 from counterfoil.servers.version import ServerVersion
 from counterfoil.supervisor import Role, ServerKeeper
+from runtime import telemetry
 from runtime.settings import Settings
 
 READY_WITHIN_S: Final = 90.0
@@ -53,6 +54,7 @@ def up(settings: Settings, *, distributed: bool) -> None:
         runfile.AlreadyRunning: another `up` has this directory.
         UpFailed, ServerError, MigrationError: it did not come up; what was started is stopped again.
     """
+    telemetry.configure_logging(settings.log_level, process="up")
     with (
         stop_on_signals() as stop,
         contextlib.suppress(Stopped),

@@ -25,6 +25,9 @@ correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
 HEALTH_REQUEST_TIMEOUT_S: Final = 5.0
 """A probe that does not finish its request in this time is cut off."""
 
+_TALKATIVE: Final = ("kafka", "httpx", "httpcore")
+"""Libraries that tell every connection and refresh at level info: several lines a second in an idle shop."""
+
 _DURATION_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -59,6 +62,8 @@ def configure_logging(level: str = "INFO", *, process: str, stream: TextIO | Non
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    for library in _TALKATIVE:
+        logging.getLogger(library).setLevel(max(root.level, logging.WARNING))
 
 
 def _bind_correlation_id(
