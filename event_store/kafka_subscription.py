@@ -217,7 +217,7 @@ class _Poller:
                 handed = self._poll()
                 if handed is not None:
                     self._hand_over(handed)
-        except Exception as error:
+        except Exception as error:  # whatever ends this thread is raised by the reader's next poll
             log.exception("kafka_poll_ended")
             self.failure = error
         finally:

@@ -105,7 +105,11 @@ def swallowed_errors(source: Source) -> Iterator[str]:
                     yield source.at(
                         node, "an error is swallowed; name what may happen with contextlib.suppress"
                     )
-                if _is_everything(caught) and not _raises(body) and not _reason(lines[node.lineno - 1]):
+                if (
+                    _is_everything(caught)
+                    and not _raises(body)
+                    and not _reason(lines[node.lineno - 1 : node.lineno + 1])
+                ):
                     yield source.at(node, f"catches {ast.unparse(caught)} and does not say why")
             case ast.Call(func=ast.Attribute(attr="suppress") | ast.Name(id="suppress"), args=args):
                 for caught in args:
@@ -123,7 +127,7 @@ def _raises(body: list[ast.stmt]) -> bool:
     return any(isinstance(node, ast.Raise) for step in body for node in ast.walk(step))
 
 
-def _reason(line: str) -> bool:
-    """A comment with words beyond the linter's mark: `# noqa: BLE001 - a fold's failure is parked`."""
-    comment = line.partition("#")[2].replace("noqa: BLE001", "")
-    return len(comment.strip(" -")) > len("because")
+def _reason(lines: list[str]) -> bool:
+    """A comment beside or right below, in words: `# noqa: BLE001 - a fold's failure is parked`."""
+    comments = [line.partition("#")[2].replace("noqa: BLE001", "").strip(" -") for line in lines]
+    return any(len(comment) > len("because") for comment in comments)

@@ -8,7 +8,7 @@ import pytest
 
 from commands import log_reading
 from commands.policies import loading
-from event_store import partition_log, reading
+from event_store import paging, partition_log, reading
 from runtime import database
 
 EVENTS: Final = 20_000
@@ -38,6 +38,7 @@ STORED_VERSION: Final = (
 )
 
 KEY: Final = {"key": "customer-5", "after": 0, "upto": EVENTS, "limit": 100}
+PAGE: Final = {"rows_max": 2_000, "bytes_max": 8_000_000}
 BY_POSITION: Final = {"event_pkey"}
 BY_STREAM: Final = {"event_stream_version_key"}
 
@@ -55,7 +56,13 @@ HOT: Final[Mapping[str, tuple[LiteralString, Any, set[str]]]] = {
         {"after": 100, "upto": EVENTS, "limit": 5000},
         BY_POSITION,
     ),
-    "events of a partition": (partition_log._AT, {"positions": [1, 77]}, BY_POSITION),
+    "events of a partition": (paging._AT, {**PAGE, "positions": [1, 77]}, BY_POSITION),
+    "a page of the log": (paging._AFTER, {**PAGE, "after": 0, "upto": 2_000}, BY_POSITION),
+    "a page of some types": (
+        paging._OF_TYPES,
+        {**PAGE, "after": 100, "upto": 2_000, "types": ["shop.rare.v1"]},
+        BY_POSITION,
+    ),
     "facts of many streams": (
         loading._FACTS,
         {"streams": ["order-7", "order-8"], "versions": [0, 2], "limit": 1000},

@@ -13,7 +13,7 @@ from event_store.envelope import NEW, AppendRequest, Expectation, NewEvent
 from runtime import database
 from runtime.database import Role
 
-LOG_TABLES: Final = ("log.head", "log.epoch", "log.event", "log.tag", "log.outcome")
+LOG_TABLES: Final = ("log.head", "log.epoch", "log.event", "log.tag", "log.outcome", "log.tracking")
 PROCESS_ROLES: Final = tuple(role for role in get_args(Role) if role != "counterfoil_owner")
 
 REFUSED: Final = (
@@ -41,6 +41,8 @@ REFUSED: Final = (
         " suppress_redundant_updates_trigger()"
     ),
     "drop table log.tag",
+    "update log.tracking set position = 0",
+    "insert into log.tracking (consumer, application, position) values ('x', 'y', 1)",
     "alter function log.append_batch reset all",
     "create table log.added (id int)",
     "lock table log.event in exclusive mode",

@@ -55,7 +55,7 @@ class Page:
         """Every `counterfoil …` that the page shows, in backticks or in a code block."""
         lines = [line.strip() for language, text in self.blocks for line in text.splitlines()]
         shown = [*self.code, *lines]
-        return [text for text in shown if text.startswith("counterfoil ")]
+        return [text for text in shown if re.match(r"counterfoil [a-z]", text)]
 
 
 def anchor(heading: str) -> str:
