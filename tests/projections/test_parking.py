@@ -274,7 +274,7 @@ def test_a_rebuild_of_a_global_view_ends_at_a_poison_event(url, views):
     with feeding(url, views) as feeder:
         feeder.catch_up()
 
-    with pytest.raises(FoldFailed, match="at 2"):
+    with pytest.raises(FoldFailed, match="position 2"):
         list(rebuild.rebuild(url, views[1]))
 
 
