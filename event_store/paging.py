@@ -35,6 +35,7 @@ _AT: Final = _SELECT + "where position = any(%(positions)s)" + _BOUNDS
 _Row = tuple[int, str, int, str, str, str, datetime, bytes, str | None]
 
 Connection = psycopg.Connection[tuple[object, ...]]
+AsyncConnection = psycopg.AsyncConnection[tuple[object, ...]]
 
 
 def page_after(
@@ -60,6 +61,14 @@ def page_after(
     return _events(conn, _AFTER if types is None else _OF_TYPES, parameters)
 
 
+async def page_after_async(
+    conn: AsyncConnection, position: int, *, rows_max: int, upto: int, bytes_max: int = PAGE_BYTES_MAX
+) -> list[RecordedEvent]:
+    """Read the next events in order; none only if there are none up to `upto`."""
+    parameters = {"after": position, "upto": upto, "rows_max": rows_max, "bytes_max": bytes_max}
+    return _recorded(await (await conn.execute(_AFTER, parameters, binary=True)).fetchall())
+
+
 def page_at(
     conn: Connection, positions: Sequence[int], *, bytes_max: int = PAGE_BYTES_MAX
 ) -> list[RecordedEvent]:
@@ -71,7 +80,10 @@ def page_at(
 def _events(
     conn: Connection, statement: LiteralString, parameters: Mapping[str, object]
 ) -> list[RecordedEvent]:
-    rows = conn.execute(statement, parameters, binary=True).fetchall()
+    return _recorded(conn.execute(statement, parameters, binary=True).fetchall())
+
+
+def _recorded(rows: Sequence[tuple[object, ...]]) -> list[RecordedEvent]:
     return [
         RecordedEvent(position, stream, version, name, payload.encode(), metadata.encode(), at, leaf, key)
         for position, stream, version, name, payload, metadata, at, leaf, key in cast("list[_Row]", rows)

@@ -5,8 +5,9 @@ What is read here is never stale: the log is where everything else comes from.
 
 import asyncio
 import contextlib
+import functools
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -17,7 +18,7 @@ from msgspec import Raw, Struct
 from psycopg_pool import ConnectionPool, PoolTimeout
 from starlette.responses import Response, StreamingResponse
 
-from event_store import reading
+from event_store import paging, reading
 from event_store.envelope import RecordedEvent
 from event_store.partitioning import partition_of
 from event_store.position_token import PositionToken
@@ -45,10 +46,11 @@ EVENTS_DEFAULT: Final = 1_000
 EVENTS_MAX: Final = 100_000
 """Events that one request for the log is answered with; a caller goes on after the last line it read."""
 
-PAGE_EVENTS_MIN: Final = 16
-PAGE_EVENTS_MAX: Final = 512
-PAGE_BYTES: Final = 1024 * 1024
-"""The next page of the log is smaller when the last one had more than this, so large events do not pile up."""
+PAGE_EVENTS_MAX: Final = 500
+"""Events read from the log at a time."""
+
+PAGE_BYTES_MAX: Final = 1024 * 1024
+"""Payload bytes read at a time, as stored; a single larger event is a page of its own."""
 
 PAST_READS_MAX: Final = 2
 """Folds under way at once: each takes a thread and a connection."""
@@ -209,39 +211,32 @@ async def events(
 ) -> Response:
     """Positions have no holes: a caller goes on with `after` set to the last position it read, also when cut off."""
     await freshness.admit(wish, reads.watch, views=())
-    first_size = min(PAGE_EVENTS_MIN, limit)
 
     async def read(connection: AsyncConnection, look: Look) -> list[RecordedEvent]:
-        return await reading.read_after_async(connection, after, limit=first_size, upto=look.position)
+        return await _page(connection, after=after, upto=min(look.position, after + limit))
 
     look, first = await reads.snapshot(read)
     lines = _lines(reads, first, upto=min(look.position, after + limit))
     return StreamingResponse(lines, media_type=NDJSON, headers=_log_headers(look, wish))
 
 
-async def _lines(reads: Reads, first: list[RecordedEvent], *, upto: int) -> AsyncIterator[bytes]:
+async def _lines(reads: Reads, page: list[RecordedEvent], *, upto: int) -> AsyncIterator[bytes]:
     """The first page, then more pages up to a position; between pages no connection is held.
 
     A failure in between cuts the answer off in mid-air, which tells a caller that there is more.
     """
-    page, size = first, PAGE_EVENTS_MIN
     while page:
-        chunk = b"".join(_encode(shown(event)) + b"\n" for event in page)
         last = page[-1].position
-        yield chunk
+        yield b"".join(_encode(shown(event)) + b"\n" for event in page)
         if last >= upto:
             return
-        size = max(PAGE_EVENTS_MIN, size // 2) if len(chunk) > PAGE_BYTES else min(PAGE_EVENTS_MAX, size * 2)
-        page = await reads.connections.run(_page_after(last, size=size, upto=upto))
+        page = await reads.connections.run(functools.partial(_page, after=last, upto=upto))
 
 
-def _page_after(
-    position: int, *, size: int, upto: int
-) -> Callable[[AsyncConnection], Awaitable[list[RecordedEvent]]]:
-    async def read(connection: AsyncConnection) -> list[RecordedEvent]:
-        return await reading.read_after_async(connection, position, limit=size, upto=upto)
-
-    return read
+async def _page(connection: AsyncConnection, *, after: int, upto: int) -> list[RecordedEvent]:
+    return await paging.page_after_async(
+        connection, after, rows_max=PAGE_EVENTS_MAX, upto=upto, bytes_max=PAGE_BYTES_MAX
+    )
 
 
 def _no_stream(stream: str) -> ProblemError:

@@ -159,7 +159,7 @@ class DocumentsByKey:
         except ValueError:
             return None  # not written by a worker of ours
         own = partitions[0]
-        if mirrored[own] < self._bound(own, look, build):
+        if mirrored[own] < self._bound(own, build):
             return None
         if token is not None and any(mirrored[p] < at for p, at in token.partitions.items()):
             return None
@@ -172,16 +172,10 @@ class DocumentsByKey:
             standing=Standing(look.epoch, stood.generation, EVENTS, positions),
         )
 
-    def _bound(self, partition: int, look: Look, build: LiveBuild) -> int:
-        """What the mirror must have: SQL's checkpoint a second ago, or the latest one after a change of build."""
-        settled = self._watch.settled
-        before = settled.builds.get(build.id.view)
-        if (
-            before is None
-            or settled.epoch != look.epoch
-            or before.id != build.id
-            or before.standing.generation != build.standing.generation
-        ):
+    def _bound(self, partition: int, build: LiveBuild) -> int:
+        """What the mirror must have: what SQL had a second ago, or has now if partitions were counted otherwise then."""
+        before = self._watch.settled.builds.get(build.id.view, build)
+        if before.standing.generation != build.standing.generation:
             before = build
         return before.standing.positions[partition]
 

@@ -13,6 +13,8 @@ import redis
 
 from projections.ordering.views import order_details
 from projections.registry import VIEWS
+from read_api import watching
+from runtime.breaker import FAILURES_MAX, OPEN_S
 from tests.read_api.slow_proxy import slow_proxy
 from tests.read_api.stage import order, partition_of_order, token
 
@@ -96,6 +98,18 @@ async def test_a_lagging_cache_never_answers_for_a_position_it_has_not_reached(m
 
         assert await _total(client) == CACHED
         assert await _total(client, **{"Min-Position": token({OWN: 10})}) == STORED
+
+
+async def test_a_cache_ahead_of_the_latest_look_leaves_a_token_to_sql(mirrored, open_api, monkeypatch):
+    """The look does not know yet what was parked up to there."""
+    monkeypatch.setattr(watching, "LOOK_INTERVAL_S", 60.0)
+    mirrored.head(12)
+
+    async with open_api() as client:
+        mirrored.stand(order_details, 12)
+        mirrored.mirror_points(order_details, 12)
+
+        assert await _total(client, **{"Min-Position": token({OWN: 12})}) == STORED
 
 
 async def test_what_the_cache_has_beyond_the_latest_look_is_not_promised(mirrored, open_api):
@@ -212,6 +226,24 @@ async def test_a_slow_cache_costs_at_most_fifty_milliseconds(mirrored, open_api)
     # Fifty at once in one process take a moment by themselves, whoever answers.
     assert max(seconds for _, seconds in together) < usual_s + 3 * AT_MOST_SLOWER_S
     assert ready.status_code == 200
+
+
+async def test_a_cache_that_does_not_answer_is_left_alone(mirrored, open_api, monkeypatch):
+    async with (
+        slow_proxy(mirrored.redis_url) as proxy,
+        open_api(redis_url=proxy.url, patient=False) as client,
+    ):
+        proxy.latency_s = 2.0
+        asked = []
+        documents = client.app.state.reads.documents._documents
+        ask = documents.get_many
+        monkeypatch.setattr(documents, "get_many", lambda keys: asked.append(keys) or ask(keys))
+        began = time.monotonic()
+        for _ in range(50):
+            assert await _total(client) == STORED
+        probes = (time.monotonic() - began) / OPEN_S
+
+    assert len(asked) <= FAILURES_MAX + 1 + probes
 
 
 async def test_a_cache_that_comes_back_is_asked_again(mirrored, open_api):

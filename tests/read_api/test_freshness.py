@@ -196,6 +196,16 @@ async def test_a_position_that_a_restore_cut_off_is_lost(stood, open_api):
     assert of_new_epoch.status_code == 200
 
 
+async def test_a_restore_that_was_not_seen_yet_is_looked_for_before_a_position_is_called_future(
+    stood, open_api
+):
+    async with open_api() as client:
+        stood.fence(epoch=2, first_position=8)
+        answer = await client.get("/orders/536365", headers=_min({OWN: 20}))
+
+    assert answer.status_code == 410
+
+
 @pytest.mark.parametrize(
     ("partitions", "options"),
     [({OWN: 9}, {"epoch": 2}), ({OWN: 9}, {"generation": 2}), ({12: 9}, {}), ({OWN: 2**63}, {})],

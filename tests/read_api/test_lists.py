@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from event_store import position_token
 from projections.inventory.views import StockLevel, stock_level
@@ -19,6 +20,7 @@ from projections.ordering.views import (
 from projections.registry import VIEWS
 from read_api import ordering
 from read_api.reads import live, look_at
+from read_api.totals import FIGURES
 from tests.projections.feeding import append, feeding, history, publish, settle
 from tests.read_api.stage import summary, token
 
@@ -65,8 +67,6 @@ async def test_orders_of_a_customer_come_newest_first(stage, open_api):
 
 async def test_orders_placed_at_the_same_moment_are_all_listed_once(stage, open_api):
     same = summary(0).placed_at
-    from msgspec.structs import replace
-
     stage.write(order_summary, [replace(summary(n), placed_at=same) for n in range(25)], position=7)
     stage.everybody_stands(9)
 
@@ -192,80 +192,47 @@ async def test_days_are_listed_in_order_within_bounds(stage, open_api):
     assert [item["orders"] for item in one] == list(range(1, 11))
 
 
-async def test_totals_are_the_sums_of_all_views(stage, open_api):
-    day = date(2026, 1, 1)
-    stage.write(
-        sales_daily,
-        [
-            SalesDay(day=day, country="EIRE", currency="GBP", orders=2, lines=5, units=9, revenue=100),
-            SalesDay(day=day, country="France", currency="GBP", orders=1, lines=1, units=1, revenue=7),
-            SalesDay(day=day, country="France", currency="EUR", orders=1, lines=1, units=1, revenue=3),
-            SalesDay(
-                day=date(2026, 1, 2),
-                country="EIRE",
-                currency="GBP",
-                credit_notes=1,
-                credit_lines=2,
-                credited=50,
-            ),
-        ],
-        position=7,
-    )
-    stage.write(
-        customer_totals,
-        [
-            CustomerTotals(customer_id="1", currency="GBP", orders=3),
-            CustomerTotals(customer_id="2", currency="GBP", credit_notes=1),
-        ],
-        position=7,
-    )
-    stage.write(
-        code_sales,
-        [
-            CodeSales(sku="A", currency="GBP", orders=1, units=10),
-            CodeSales(sku="B", currency="GBP", credited_units=2),
-            CodeSales(sku="A", currency="EUR", orders=1, units=1),
-        ],
-        position=7,
-    )
-    stage.write(
-        stock_level,
-        [StockLevel(sku="A", on_hand=5, adjustments=2), StockLevel(sku="B", on_hand=7)],
-        position=7,
-    )
+@pytest.fixture
+def sold(stage):
+    """Two currencies, a customer and a code without an order, and a stock row that is gone."""
+    first, second = date(2026, 1, 1), date(2026, 1, 2)
+    days = [
+        SalesDay(day=first, country="EIRE", currency="GBP", orders=2, lines=5, units=9, revenue=100),
+        SalesDay(day=first, country="France", currency="GBP", orders=1, lines=1, units=1, revenue=7),
+        SalesDay(day=first, country="France", currency="EUR", orders=1, lines=1, units=1, revenue=3),
+        SalesDay(day=second, country="EIRE", currency="GBP", credit_notes=1, credit_lines=2, credited=50),
+    ]
+    customers = [
+        CustomerTotals(customer_id="1", currency="GBP", orders=3),
+        CustomerTotals(customer_id="2", currency="GBP", credit_notes=1),
+    ]
+    codes = [
+        CodeSales(sku="A", currency="GBP", orders=1, units=10),
+        CodeSales(sku="B", currency="GBP", credited_units=2),
+        CodeSales(sku="A", currency="EUR", orders=1, units=1),
+    ]
+    stage.write(sales_daily, days, position=7)
+    stage.write(customer_totals, customers, position=7)
+    stage.write(code_sales, codes, position=7)
+    levels = [StockLevel(sku="A", on_hand=5, adjustments=2), StockLevel(sku="B", on_hand=7)]
+    stage.write(stock_level, levels, position=7)
     stage.bury(stock_level, ("C",), position=8)
     stage.everybody_stands(9)
 
+
+def _figures(**given):
+    return dict.fromkeys(FIGURES, 0) | given
+
+
+async def test_totals_are_the_sums_of_all_views(sold, open_api):
     async with open_api() as client:
         answer = await client.get("/totals")
 
+    pounds = _figures(orders=3, order_lines=6, units=10, revenue=107, days=1, customers=1, codes_sold=1)
+    credits_ = {"credit_notes": 1, "credit_lines": 2, "credited": 50}
+    euros = _figures(orders=1, order_lines=1, units=1, revenue=3, days=1, codes_sold=1)
     assert answer.json() == {
-        "totals": {
-            "EUR": {
-                "orders": 1,
-                "order_lines": 1,
-                "units": 1,
-                "revenue": 3,
-                "credit_notes": 0,
-                "credit_lines": 0,
-                "credited": 0,
-                "days": 1,
-                "customers": 0,
-                "codes_sold": 1,
-            },
-            "GBP": {
-                "orders": 3,
-                "order_lines": 6,
-                "units": 10,
-                "revenue": 107,
-                "credit_notes": 1,
-                "credit_lines": 2,
-                "credited": 50,
-                "days": 1,
-                "customers": 1,
-                "codes_sold": 1,
-            },
-        },
+        "totals": {"EUR": euros, "GBP": pounds | credits_},
         "adjustments": 2,
         "on_hand_total": 12,
     }

@@ -2,6 +2,7 @@
 
 import pytest
 
+from event_store import reading
 from event_store.partitioning import PARTITIONS, partition_of
 from projections.catalogue.views import product_page
 from projections.inventory.views import stock_level
@@ -69,8 +70,6 @@ async def test_what_was_just_written_is_read(stage, traded, open_api):
 
 
 async def test_every_row_is_the_fold_of_the_log(stage, traded, open_api):
-    from event_store import reading
-
     log = reading.read_after(stage.conn, 0)
 
     async with open_api() as client:
