@@ -173,7 +173,7 @@ class DocumentsByKey:
         )
 
     def _bound(self, partition: int, build: LiveBuild) -> int:
-        """What the mirror must have: what SQL had a second ago, or has now if partitions were counted otherwise then."""
+        """What the mirror must have: what SQL had a second ago, or has now if partitions were counted anew since."""
         before = self._watch.settled.builds.get(build.id.view, build)
         if before.standing.generation != build.standing.generation:
             before = build

@@ -251,6 +251,22 @@ async def test_totals_are_only_as_fresh_as_the_slowest_of_their_views(stage, ope
     assert behind.status_code == 503
 
 
+async def test_rows_and_how_fresh_they_are_come_from_one_snapshot(stage, open_api):
+    stage.write(order_summary, [summary(1)], position=7)
+    stage.everybody_stands(9)
+
+    async def read(connection, look):
+        stage.write(order_summary, [summary(1, status="shipped")], position=12)
+        stage.stand(order_summary, 12)
+        rows = await (await connection.execute("select status from views.order_summary")).fetchall()
+        return look.builds["order_summary"].standing.positions[0], rows
+
+    async with open_api() as client:
+        _, seen = await client.app.state.reads.snapshot(read)
+
+    assert seen == (9, [("confirmed",)])
+
+
 async def test_an_empty_shop_has_empty_totals(api):
     answer = await api.get("/totals")
 
