@@ -15,7 +15,7 @@ from event_store import reading
 from event_store.generations import current_generation
 from event_store.transport import EVENTS, ORDERED, ChannelPartition, Generation
 from projections import checkpoints
-from projections.errors import BuildRefused, NoSuchBuild
+from projections.errors import BuildRefused, DeclarationError, NoSuchBuild
 from projections.storing import SCHEMA, BuildId, Table, bare_view
 from projections.view import GLOBAL, View
 
@@ -119,9 +119,15 @@ def sources_of(view: View[Any], generation: Generation) -> list[ChannelPartition
 def ensure_builds(conn: Connection, views: Sequence[View[Any]]) -> None:
     """Give every view that has no build its first one, empty, at the log's beginning, and make it live.
 
-    It begins in the current generation at position 0: what was carried in earlier ones is read from the log.
+    It begins in the current generation at position 0: what was carried in earlier ones is read from the log. Where
+    several shapes are declared, the newest is made.
+
+    Raises:
+        DeclarationError: a shape of a view is declared twice.
     """
-    for view in views:
+    if len({(view.name, view.shape) for view in views}) != len(views):
+        raise DeclarationError("a shape of a view is declared twice")
+    for view in {view.name: view for view in sorted(views, key=lambda view: view.shape)}.values():
         with conn.transaction():
             lock(conn, view.name)
             if conn.execute(_LIVE, {"view": view.name}).fetchone() is None:

@@ -8,13 +8,13 @@ import structlog
 from event_store import reading
 from event_store.partitioning import partition_of
 from event_store.transport import EVENTS, ORDERED, ChannelPartition, Generation
-from projections import catching_up, parking, skips
+from projections import catching_up, checkpoints, parking, skips
 from projections.checkpoints import Move
 from projections.folding import Decoder, Fact
 from projections.mirroring import Mirror
 from projections.parking import Request
 from projections.performing import Performer
-from projections.storing import Connection
+from projections.storing import BuildId, Connection
 from projections.turn import Batch, Following, Plan, Turn, commit
 from projections.view import GLOBAL
 
@@ -44,7 +44,7 @@ class Requests:
         for request in parking.pending(self._conn, limit=REQUESTS_PER_LOOK):
             concerned = [each for each in followings if self._concerns(request, each)]
             if not concerned:
-                self._close_if_idle(request)
+                self._close_if_idle(request, followings)
                 continue
             if request.kind == "skip" and not self._learn_skip(request, followings):
                 outcome = f"refused: no skip of position {request.position} is in the log"
@@ -74,13 +74,23 @@ class Requests:
             return ORDERED, 0
         return EVENTS, partition_of(request.partition_key, self._generation.partitions)
 
-    def _close_if_idle(self, request: Request) -> None:
-        """Nobody feeds a key that is parked nowhere: say so instead of waiting for ever."""
-        parked = parking.list_parked(self._conn)
-        if not any(
-            each.build.view == request.view and each.partition_key == request.partition_key for each in parked
-        ):
+    def _close_if_idle(self, request: Request, followings: Sequence[Following]) -> None:
+        """Nobody can act on a key that is parked nowhere, or in a build left behind: say so instead of waiting."""
+        parked = {
+            each.build
+            for each in parking.list_parked(self._conn)
+            if (each.build.view, each.partition_key) == (request.view, request.partition_key)
+        }
+        if not parked:
             parking.close(self._conn, request.request, outcome="nothing to do: the key is not parked")
+        ours = [each.build for each in followings if each.build in parked]
+        if ours and all(self._left_behind(build) for build in ours):
+            outcome = "refused: the build stopped in an earlier generation of the transport; rebuild the view"
+            parking.close(self._conn, request.request, outcome=outcome)
+
+    def _left_behind(self, build: BuildId) -> bool:
+        known = checkpoints.generations(self._conn, build)
+        return bool(known) and known[-1] < self._generation.generation
 
     def _learn_skip(self, request: Request, followings: Sequence[Following]) -> bool:
         """Read the skips of the view again, for each of its builds; whether this one is among them."""

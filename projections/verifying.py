@@ -68,7 +68,8 @@ def verify(
     Args:
         conn: role counterfoil_projector or counterfoil_reader, in autocommit mode; nothing else may use it.
         views: what to verify, all in one pass over the log.
-        build_ids: one build for each view; the live ones if left out.
+        build_ids: one build for each view; if left out the live ones, and views whose shape is not live are left
+            out too.
         on_progress: called with positions (done, in all).
 
     Raises:
@@ -78,6 +79,8 @@ def verify(
     """
     with conn.transaction():
         conn.execute("set transaction isolation level repeatable read")
+        if build_ids is None:
+            views = [view for view in views if builds.live(conn, view.name).shape == view.shape]
         chosen = build_ids or [builds.live(conn, view.name) for view in views]
         targets = [target(conn, view, build) for view, build in zip(views, chosen, strict=True)]
         upto = max((max(each.reach.values(), default=0) for each in targets if each.reach), default=0)

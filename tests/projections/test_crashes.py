@@ -1,17 +1,19 @@
 """A worker may die between any two steps, and two may believe to own a partition: rows are never wrong for long."""
 
+import threading
+
 import psycopg
 import pytest
 
 from event_store import generations, reading
 from event_store.transport import EVENTS, ORDERED
-from projections import builds, checkpoints, rebuild, verifying
-from projections.performing import Performer
+from projections import adopting, builds, checkpoints, parking, rebuild, verifying
+from projections.performing import SESSION, Performer
 from projections.registry import VIEWS
 from projections.storing import BuildId
 from runtime import database
 from runtime.documents import MemoryDocuments
-from tests.projections.counting import Faults, counting_views, counts
+from tests.projections.counting import POISON, Faults, counting_views, counts
 from tests.projections.feeding import append, assert_views_hold_the_log, feeding, history, settle, stored
 
 BY_NAME = {view.name: view for view in VIEWS}
@@ -151,8 +153,6 @@ def test_a_session_that_the_server_cut_off_starts_anew(shop_url):
 
 
 def test_a_transaction_left_open_is_ended_by_the_server():
-    from projections.performing import SESSION
-
     assert SESSION["idle_in_transaction_session_timeout"] == "5s"
 
 
@@ -180,10 +180,6 @@ def test_a_build_that_folded_what_the_log_no_longer_holds_is_stopped_and_rebuilt
 
 
 def test_a_new_generation_is_entered_when_the_old_one_is_read_to_its_end(shop_url):
-    import threading
-
-    from projections import adopting
-
     events = history(26)
     append(shop_url, events[:100])
     with feeding(shop_url, VIEWS) as feeder:
@@ -208,10 +204,6 @@ def test_a_new_generation_is_entered_when_the_old_one_is_read_to_its_end(shop_ur
 
 
 def test_several_generations_may_have_passed(shop_url):
-    import threading
-
-    from projections import adopting
-
     events = history(27)
     with feeding(shop_url, VIEWS) as feeder:
         feeder.catch_up()
@@ -230,3 +222,42 @@ def test_several_generations_may_have_passed(shop_url):
         feeder.catch_up()
 
     assert_views_hold_the_log(shop_url, VIEWS)
+
+
+def test_a_first_start_in_a_later_generation_begins_at_the_beginning(shop_url):
+    append(shop_url, history(28))
+    with database.connect(shop_url, role="counterfoil_owner", name="test") as conn:
+        types = generations.current_generation(conn).ordered_types
+        generations.settle(conn, carrier="local", ordered_types=types, partitions=5)
+    append(shop_url, history(29))
+    with feeding(shop_url, VIEWS) as feeder:
+        feeder.catch_up()
+
+    assert_views_hold_the_log(shop_url, VIEWS)
+
+
+def test_a_build_that_stopped_in_an_earlier_generation_is_rebuilt(database_url):
+    faults = Faults()
+    views = counting_views(faults)
+    settle(database_url, views)
+    append(database_url, counts(("a", 1), ("b", POISON), ("a", 2)))
+    with feeding(database_url, views) as feeder:
+        feeder.catch_up()
+    with database.connect(database_url, role="counterfoil_owner", name="test") as conn:
+        types = generations.current_generation(conn).ordered_types
+        generations.settle(conn, carrier="local", ordered_types=types, partitions=5)
+    append(database_url, counts(("a", 3)))
+    with database.connect(database_url, role="counterfoil_projector", name="test") as conn:
+        current = generations.current_generation(conn)
+        adopting.enter_generation(conn, views, generation=current, stop=threading.Event())
+        with feeding(database_url, views) as feeder:
+            feeder.catch_up()
+            faults.numbers.clear()
+            request = parking.request_retry(conn, "totals", "counter-b", actor="operator")
+            feeder.catch_up()
+            *_, last = rebuild.rebuild(database_url, views[1])
+            feeder.catch_up()
+            rebuild.promote(database_url, views[1], last.build)
+
+        assert "rebuild the view" in (parking.outcome_of(conn, request) or "")
+        assert verifying.verify(conn, views[1:])[0].matches

@@ -6,9 +6,10 @@ import pytest
 
 from event_store import reading
 from projections import builds, rebuild, replay, verifying
-from projections.errors import BuildRefused, NoSuchBuild, NotCaughtUp
+from projections.errors import BuildRefused, DeclarationError, NoSuchBuild, NotCaughtUp
 from projections.registry import VIEWS
 from projections.storing import BuildId, Table
+from projections.view import View
 from runtime import database
 from tests.projections.feeding import (
     append,
@@ -287,3 +288,39 @@ def test_a_page_of_rows_includes_tombstones_and_goes_on_behind_the_last_key(shop
     keys = [key for page in table.pages(projector, limit=3) for key, _ in page]
 
     assert len(keys) == len(set(keys)) >= len(stored(projector, SALES))
+
+
+def test_a_new_shape_is_rebuilt_beside_the_old_one_and_promoted(shop_url, projector):
+    newer = View(
+        name="sales_daily", row=SALES.row, key=SALES.key, shape=2, kind=SALES.kind, document=SALES.document
+    )
+    newer._folds.update(SALES.folds)
+    append(shop_url, history(12))
+    with feeding(shop_url, VIEWS) as feeder:
+        feeder.catch_up()
+    both = [*VIEWS, newer]
+    with feeding(shop_url, both) as feeder:
+        feeder.catch_up()
+        before = [each.build for each in verifying.verify(projector, both)]
+        build = rebuilt(shop_url, newer)
+        append(shop_url, history(13))
+        feeder.catch_up()
+        rebuild.promote(shop_url, newer, build)
+        after = [each.build for each in verifying.verify(projector, both)]
+
+    assert build == BuildId("sales_daily", 2, 2)
+    assert BuildId("sales_daily", 1, 1) in before
+    assert build in after
+    assert len(before) == len(after) == len(VIEWS)
+
+
+def test_an_empty_shop_begins_with_the_newest_shape(shop_url, projector):
+    newer = View(name="sales_daily", row=SALES.row, key=SALES.key, shape=2, kind=SALES.kind)
+    builds.ensure_builds(projector, [SALES, newer])
+
+    assert builds.live(projector, "sales_daily") == BuildId("sales_daily", 2, 1)
+
+
+def test_a_shape_is_declared_once(projector):
+    with pytest.raises(DeclarationError, match="twice"):
+        builds.ensure_builds(projector, [SALES, SALES])
