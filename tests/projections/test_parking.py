@@ -236,6 +236,15 @@ def test_a_global_view_stops_at_a_poison_event_while_others_go_on(url, conn, vie
     }
 
 
+def test_a_global_view_stops_at_an_event_whose_row_the_database_refuses(url, conn, views):
+    append(url, counts(("a", 1), ("b", UNSTORABLE), ("c", UNSTORABLE), ("a", 2)))
+    with feeding(url, views) as feeder:
+        feeder.catch_up()
+
+    assert sums(conn, views[1]) == [(2, 1 + UNSTORABLE)]
+    assert [(each.build.view, each.position) for each in parking.list_parked(conn)] == [("totals", 3)]
+
+
 def test_a_stopped_global_view_goes_on_after_the_fix_and_a_retry(url, conn, views, faults):
     append(url, counts(("a", 1), ("b", POISON), ("a", 2)))
     with feeding(url, views) as feeder:
