@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -86,15 +87,16 @@ def planted(rule: Rule, text: str, *, path: str = "domain/planted.py") -> bool:
 
 def kept_files() -> list[Path]:
     """Every file that belongs to the project: tracked, or new and not ignored."""
+    git = shutil.which("git")
+    if git is None or not (ROOT / ".git").exists():  # an unpacked archive
+        return [path for path in ROOT.rglob("*") if path.is_file() and not _hidden_or_built(path)]
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        [git, "-c", f"safe.directory={ROOT}", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT,
         capture_output=True,
-        check=False,
+        check=True,
         text=True,
     )
-    if listed.returncode != 0:  # an unpacked archive has no repository
-        return [path for path in ROOT.rglob("*") if path.is_file() and not _hidden_or_built(path)]
     return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 

@@ -25,28 +25,31 @@ CATALOGUE: Final = {
             pg_get_expr(d.adbin, d.adrelid)
         from pg_attribute a join pg_class c on c.oid = a.attrelid
         left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
-        where c.relnamespace = 'log'::regnamespace and c.relkind in ('r', 'v', 'p') and a.attnum > 0
+        where c.relnamespace = any ('{log,application}'::regnamespace[]) and c.relkind in ('r', 'v', 'p') and a.attnum > 0
             and not a.attisdropped
         order by c.relname, a.attnum
     """,
     "tables": """
         select relname, relkind::text, reloptions, relacl::text, pg_get_userbyid(relowner)
-        from pg_class where relnamespace = 'log'::regnamespace order by relname
+        from pg_class where relnamespace = any ('{log,application}'::regnamespace[]) order by relname
     """,
     "constraints": """
         select conrelid::regclass::text, conname, pg_get_constraintdef(oid)
-        from pg_constraint where connamespace = 'log'::regnamespace order by 1, 2
+        from pg_constraint where connamespace = any ('{log,application}'::regnamespace[]) order by 1, 2
     """,
-    "indexes": "select tablename, indexname, indexdef from pg_indexes where schemaname = 'log' order by 1, 2",
+    "indexes": "select tablename, indexname, indexdef from pg_indexes where schemaname in ('log', 'application') order by 1, 2",
     "functions": """
         select proname, pg_get_functiondef(oid), proacl::text, pg_get_userbyid(proowner)
-        from pg_proc where pronamespace = 'log'::regnamespace order by 1
+        from pg_proc where pronamespace = any ('{log,application}'::regnamespace[]) order by 1
     """,
     "triggers": """
         select t.tgname, pg_get_triggerdef(t.oid) from pg_trigger t join pg_class c on c.oid = t.tgrelid
-        where c.relnamespace = 'log'::regnamespace and not t.tgisinternal order by 1
+        where c.relnamespace = any ('{log,application}'::regnamespace[]) and not t.tgisinternal order by 1
     """,
-    "schema": "select nspacl::text, pg_get_userbyid(nspowner) from pg_namespace where nspname = 'log'",
+    "schemas": """
+        select nspname, nspacl::text, pg_get_userbyid(nspowner) from pg_namespace
+        where nspname in ('log', 'application') order by nspname
+    """,
     "rows": "select (select count(*) from log.head), (select count(*) from log.epoch)",
 }
 
@@ -80,6 +83,7 @@ def test_object_files_and_migrations_make_the_same_log(database_url: str, bare_d
         "grant execute on function log.append_batch to counterfoil_reader",
         "alter function log.append_batch reset all",
         "alter table log.head reset (fillfactor)",
+        "grant delete on application.snapshot to counterfoil_writer",
     ],
 )
 def test_a_difference_is_noticed(change: str, database_url: str):
@@ -103,7 +107,7 @@ def create_from_object_files(url: str) -> None:
         grant = sql.SQL("grant create on database {} to counterfoil_owner")
         connection.execute(grant.format(sql.Identifier(connection.info.dbname)))
         connection.execute("set local role counterfoil_owner")
-        connection.execute("create schema log")
+        connection.execute("create schema log; create schema application")
         for table in tables():
             connection.execute(table.read_text())
         for function in sorted((SQL / "functions").glob("*.sql")):
