@@ -244,7 +244,8 @@ def import_online_retail(
     if as_json:
         _print_json(outcome.as_json())
     else:
-        print("\n".join(front.lines(outcome)))
+        print("\n".join(front.lines(outcome)), flush=True)
+    front.finish(outcome)
 
 
 @app.command()

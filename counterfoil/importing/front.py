@@ -27,6 +27,11 @@ def run(settings: Settings, file: Path, *, command_url: str | None, query_url: s
         return online_retail.run(file, shop=shop, kept_in=settings.home / FOLDER)
 
 
+def finish(outcome: Outcome) -> None:
+    """To be called once the outcome was printed."""
+    online_retail.finish(outcome)
+
+
 def lines(outcome: Outcome) -> list[str]:
     """The figures for people."""
     width = max(len(name) for name in FIGURES)

@@ -39,6 +39,7 @@ class Outcome(msgspec.Struct):
     not_shipped: int
     events: int
     seconds: float
+    kept: Path
 
     def as_json(self) -> dict[str, object]:
         """The object scripts rely on."""
@@ -76,7 +77,6 @@ def run(path: Path, *, shop: Shop, kept_in: Path) -> Outcome:
     progress.say("waiting until relay, policies and views stand at the head of the log")
     head = wait_until_caught_up(shop)
     after = before_.read_figures(shop)
-    kept.unlink(missing_ok=True)
     return Outcome(
         figures={name: after[name] - before.figures[name] for name in before_.FIGURES},
         refused=len(refused),
@@ -84,7 +84,13 @@ def run(path: Path, *, shop: Shop, kept_in: Path) -> Outcome:
         not_shipped=not_shipped,
         events=head - before.position,
         seconds=time.monotonic() - started,
+        kept=kept,
     )
+
+
+def finish(outcome: Outcome) -> None:
+    """Forget the totals before; to be called once the outcome was told, since afterwards nobody can tell it again."""
+    outcome.kept.unlink(missing_ok=True)
 
 
 def _counted(lines: Iterable[retail_file.RetailLine]) -> Iterator[retail_file.RetailLine]:

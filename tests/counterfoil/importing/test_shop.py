@@ -1,10 +1,7 @@
 """The importer against an HTTP server that answers by script: what it repeats, with which key, and for how long."""
 
-import json
-import socket
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -14,48 +11,7 @@ from counterfoil.importing.sending import BATCH_LINES_MAX, batched, send_all
 from counterfoil.importing.shop import Command, Shop
 from counterfoil.importing.standing import wait_until_caught_up
 from counterfoil.servers.child import free_port
-
-LOST = object()
-
-
-class Server:
-    """Answers requests by `script(request body or path) -> (status, headers, object) | LOST`; keeps what was asked."""
-
-    def __init__(self, script):
-        self.asked: list[object] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self):
-                self.reply(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-
-            def do_GET(self):
-                self.reply(self.path)
-
-            def reply(self, request):
-                outer.asked.append(request)
-                answer = script(request)
-                if answer is LOST:
-                    self.connection.shutdown(socket.SHUT_RDWR)
-                    self.close_connection = True
-                    return
-                status, headers, body = answer
-                text = json.dumps(body).encode()
-                self.send_response(status)
-                for name, value in {**headers, "content-length": len(text)}.items():
-                    self.send_header(name, str(value))
-                self.end_headers()
-                self.wfile.write(text)
-
-            def log_message(self, *_):
-                """Silent."""
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+from tests.counterfoil.importing.answering import LOST, Server
 
 
 @pytest.fixture
@@ -75,8 +31,7 @@ def serve():
 
     yield start
     for server in servers:
-        server.http.shutdown()
-        server.http.server_close()
+        server.close()
 
 
 def accept_all(request):
