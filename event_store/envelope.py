@@ -47,6 +47,7 @@ class Metadata(Struct, frozen=True, omit_defaults=True):
     `idempotency` is the hex digest of the outcome key, `causation` is `<epoch>.<position>` of the causing event,
     `occurred_at` is what the caller claims (an import of 2010 has dates of 2010), `nonce` is 16 random bytes that keep
     a short payload from being guessed from its hash. Ids here are pseudonymous: never a name, never an address.
+    `payload_encoding` is "base64" where the payload is a JSON text that stands for bytes which are no JSON themselves.
     """
 
     actor: str
@@ -59,6 +60,7 @@ class Metadata(Struct, frozen=True, omit_defaults=True):
     tags: tuple[str, ...] = ()
     partition_key: str | None = None
     shape: int = 1
+    payload_encoding: str | None = None
 
 
 _encoder = msgspec.json.Encoder()

@@ -1,9 +1,10 @@
 """The log's object files say what its migrations make, one object each."""
 
+import re
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 import pytest
@@ -19,36 +20,39 @@ SQL: Final = Path(str(resources.files("event_store"))) / "sql"
 REFERRED_TO: Final = ("head", "epoch", "event")
 """Tables that others refer to, in this order; the rest may come in any."""
 
+_CREATES: Final = re.compile(r"^create table (\w+)\.", re.MULTILINE)
+
 CATALOGUE: Final = {
+    "schemas": """
+        select nspname, nspacl::text, pg_get_userbyid(nspowner) from pg_namespace where oid = any(%(schemas)s)
+    """,
     "columns": """
         select c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
             pg_get_expr(d.adbin, d.adrelid)
         from pg_attribute a join pg_class c on c.oid = a.attrelid
         left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
-        where c.relnamespace = any ('{log,application}'::regnamespace[]) and c.relkind in ('r', 'v', 'p') and a.attnum > 0
+        where c.relnamespace = any(%(schemas)s) and c.relkind in ('r', 'v', 'p') and a.attnum > 0
             and not a.attisdropped
-        order by c.relname, a.attnum
     """,
     "tables": """
         select relname, relkind::text, reloptions, relacl::text, pg_get_userbyid(relowner)
-        from pg_class where relnamespace = any ('{log,application}'::regnamespace[]) order by relname
+        from pg_class where relnamespace = any(%(schemas)s)
     """,
     "constraints": """
         select conrelid::regclass::text, conname, pg_get_constraintdef(oid)
-        from pg_constraint where connamespace = any ('{log,application}'::regnamespace[]) order by 1, 2
+        from pg_constraint where connamespace = any(%(schemas)s)
     """,
-    "indexes": "select tablename, indexname, indexdef from pg_indexes where schemaname in ('log', 'application') order by 1, 2",
+    "indexes": """
+        select indexrelid::regclass::text, pg_get_indexdef(indexrelid)
+        from pg_index join pg_class on pg_class.oid = indexrelid where relnamespace = any(%(schemas)s)
+    """,
     "functions": """
         select proname, pg_get_functiondef(oid), proacl::text, pg_get_userbyid(proowner)
-        from pg_proc where pronamespace = any ('{log,application}'::regnamespace[]) order by 1
+        from pg_proc where pronamespace = any(%(schemas)s)
     """,
     "triggers": """
         select t.tgname, pg_get_triggerdef(t.oid) from pg_trigger t join pg_class c on c.oid = t.tgrelid
-        where c.relnamespace = any ('{log,application}'::regnamespace[]) and not t.tgisinternal order by 1
-    """,
-    "schemas": """
-        select nspname, nspacl::text, pg_get_userbyid(nspowner) from pg_namespace
-        where nspname in ('log', 'application') order by nspname
+        where c.relnamespace = any(%(schemas)s) and not t.tgisinternal
     """,
     "rows": "select (select count(*) from log.head), (select count(*) from log.epoch)",
 }
@@ -122,9 +126,22 @@ def tables() -> list[Path]:
     return first + [path for path in found if path not in first]
 
 
-def catalogue(url: str) -> dict[str, list[tuple[Any, ...]]]:
+def schemas() -> list[str]:
+    """The schemas that object files fill."""
+    return sorted({name for table in tables() for name in _CREATES.findall(table.read_text())})
+
+
+def catalogue(url: str) -> dict[str, list[str]]:
+    """What a database says of these schemas, each line as text, in an order that depends on nothing else."""
     with database.connect(url, role=None, name="test") as connection:
-        return {part: connection.execute(question).fetchall() for part, question in CATALOGUE.items()}
+        row = connection.execute(
+            "select array_agg(oid) from pg_namespace where nspname = any(%s)", [schemas()]
+        ).fetchone()
+        assert row is not None
+        return {
+            part: sorted(map(repr, connection.execute(question, {"schemas": row[0]})))
+            for part, question in CATALOGUE.items()
+        }
 
 
 def test_no_two_migrations_of_a_component_share_a_number():

@@ -4,3 +4,9 @@ revoke all on function log.append_batch from public;
 grant usage on schema log to counterfoil_writer, counterfoil_reader, counterfoil_relay, counterfoil_projector;
 grant select on all tables in schema log to counterfoil_writer, counterfoil_reader, counterfoil_relay, counterfoil_projector;
 grant execute on function log.append_batch to counterfoil_writer;
+
+-- Snapshots are the business of the applications that take them.
+revoke all on schema application from public;
+grant usage on schema application to counterfoil_writer, counterfoil_reader;
+grant select, insert on application.snapshot to counterfoil_writer;
+grant select on application.snapshot to counterfoil_reader;

@@ -1,0 +1,239 @@
+"""The database behind an application: connections to read from, the writer, and errors in the library's words.
+
+How this module's errors and the log's become the library's:
+
+    eventsourcing.persistence.PersistenceError
+    ├── InterfaceError           the application was closed
+    └── DatabaseError
+        ├── DataError            a value that the log cannot hold, more than one append may hold
+        ├── IntegrityError       somebody else has recorded this version, or tracked this position
+        ├── OperationalError     no server, no answer (the outcome is unknown then), a full queue, another epoch
+        └── ProgrammingError     the database was not migrated, or the login lacks a role
+"""
+
+import contextlib
+import os
+import select
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, LiteralString, TypeVar
+
+import psycopg
+from eventsourcing import persistence
+
+from event_store import patient_connection
+from event_store.appending import errors, limits
+from event_store.appending.threaded import ThreadedWriter
+from event_store.envelope import Accepted, AppendRequest, Replayed, TrackedAlready, WrongVersion
+from event_store.patient_connection import PatientConnection
+
+READ_TIMEOUT_S: Final = 30.0
+"""How long a reader waits for the server before it gives the connection up."""
+
+CONNECTION_WAIT_S: Final = 30.0
+"""How long a reader waits for another to give its connection back."""
+
+RETRY_WINDOW_S: Final = limits.RESEND_WINDOW_S
+"""How long a read is tried again when the server is lost."""
+
+T = TypeVar("T")
+
+_TRANSLATED: Final[tuple[tuple[type[psycopg.Error], type[persistence.PersistenceError]], ...]] = (
+    (psycopg.InterfaceError, persistence.InterfaceError),
+    (psycopg.OperationalError, persistence.OperationalError),
+    (psycopg.DataError, persistence.DataError),
+    (psycopg.IntegrityError, persistence.IntegrityError),
+    (psycopg.InternalError, persistence.InternalError),
+    (psycopg.ProgrammingError, persistence.ProgrammingError),
+    (psycopg.NotSupportedError, persistence.NotSupportedError),
+    (psycopg.DatabaseError, persistence.DatabaseError),
+    (psycopg.Error, persistence.PersistenceError),
+)
+
+
+class Datastore:
+    """One application's way to the database. Any thread may use it, and so may processes forked from this one."""
+
+    def __init__(self, url: str, *, name: str, readers_max: int) -> None:
+        """Nothing is connected yet.
+
+        Args:
+            url: libpq connection string or URI.
+            name: shown in `pg_stat_activity`.
+            readers_max: connections that may be open for reading at once.
+        """
+        self._readers = _Readers(url, name=name, size=readers_max)
+        self._writer = ThreadedWriter(url, name=name)
+        self._finalizer = weakref.finalize(self, _close, self._readers, self._writer)
+
+    def read(self, question: Callable[[PatientConnection], T]) -> T:
+        """What a question finds, asked again while the server is lost and time is left.
+
+        Raises:
+            persistence.PersistenceError: as the module says.
+        """
+        deadline = time.monotonic() + RETRY_WINDOW_S
+        pause = limits.RESEND_PAUSE_S
+        while True:
+            try:
+                with translated(), self._readers.connection() as connection:
+                    return question(connection)
+            except persistence.OperationalError:
+                if time.monotonic() + pause >= deadline:
+                    raise
+            time.sleep(pause)
+            pause = min(pause * 2, limits.RESEND_PAUSE_MAX_S)
+
+    def write(self, change: Callable[[PatientConnection], T]) -> T:
+        """What a change of tables beside the log answers, in one transaction, tried once."""
+        with translated(), self._readers.connection() as connection, connection.transaction():
+            return change(connection)
+
+    def append(self, request: AppendRequest) -> list[int]:
+        """The positions of the request's events, once they are durable.
+
+        Raises:
+            persistence.PersistenceError: as the module says.
+        """
+        with translated():
+            verdict = self._writer.append(request)
+        match verdict:
+            case Accepted(first, last) | Replayed(first, last):
+                return list(range(first, last + 1)) if first else []
+            case WrongVersion(stream, expected, actual):
+                raise persistence.IntegrityError(
+                    f"stream {stream} is at version {actual}, so its next event is not version"
+                    f" {max(expected, -1) + 1}"
+                )
+            case TrackedAlready(position):
+                raise persistence.IntegrityError(f"position {position} has been tracked already")
+            case _:
+                raise AssertionError(f"a request under a new key, without condition or chain, got {verdict}")
+
+    def close(self) -> None:
+        """Send what waits to be appended and disconnect."""
+        self._finalizer()
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Raise the library's error for a driver's error, or one of appending."""
+    try:
+        yield
+    except psycopg.Error as error:
+        for theirs, ours in _TRANSLATED:
+            if isinstance(error, theirs):
+                raise ours(_explained(error)) from error
+        raise
+    except errors.InvalidRequest as error:
+        raise persistence.DataError(str(error)) from error
+    except errors.WriterClosed as error:
+        raise persistence.InterfaceError(str(error)) from error
+    except errors.AppendError as error:
+        raise persistence.OperationalError(f"{type(error).__name__}: {error}") from error
+
+
+def _explained(error: psycopg.Error) -> str:
+    text = str(error).strip() or type(error).__name__
+    if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
+        return f"{text}: run `counterfoil migrate`"
+    return text
+
+
+def _close(readers: "_Readers", writer: ThreadedWriter) -> None:
+    writer.close()
+    readers.close()
+
+
+@dataclass(slots=True)
+class _Kept:
+    """Connections of one process: those that nobody uses now, and how many more may be opened."""
+
+    free: threading.Semaphore
+    idle: list[PatientConnection] = field(default_factory=list)
+
+
+class _Readers:
+    """At most `size` connections, each for one thread at a time, opened when needed and kept."""
+
+    def __init__(self, url: str, *, name: str, size: int) -> None:
+        self._url = url
+        self._name = name
+        self._size = size
+        self._closed = False
+        self._kept: dict[
+            int, _Kept
+        ] = {}  # by process: what a fork inherits must not be touched, nor collected
+
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[PatientConnection]:
+        if self._closed:
+            raise psycopg.InterfaceError("this application was closed")
+        kept = self._kept.get(os.getpid())
+        if kept is None:
+            kept = self._kept.setdefault(os.getpid(), _Kept(threading.Semaphore(self._size)))
+        if not kept.free.acquire(timeout=CONNECTION_WAIT_S):
+            raise persistence.ConnectionUnavailableError(
+                f"all {self._size} connections were in use for {CONNECTION_WAIT_S} s"
+            )
+        try:
+            yield from self._lent(kept)
+        finally:
+            kept.free.release()
+
+    def close(self) -> None:
+        self._closed = True
+        kept = self._kept.get(os.getpid())
+        if kept is not None:
+            _disconnect(kept)
+
+    def _lent(self, kept: _Kept) -> Iterator[PatientConnection]:
+        connection = self._taken(kept)
+        try:
+            yield connection
+        except BaseException:
+            if connection.closed:
+                _disconnect(kept)  # what ended this one has ended the others as well, most likely
+            raise
+        finally:
+            if not connection.closed:
+                kept.idle.append(connection)
+            if self._closed:
+                _disconnect(kept)
+
+    def _taken(self, kept: _Kept) -> PatientConnection:
+        with contextlib.suppress(IndexError):
+            while True:
+                connection = kept.idle.pop()
+                if not _has_ended(connection):
+                    return connection
+                connection.close()
+        return patient_connection.connect(
+            self._url, role="counterfoil_writer", name=self._name, answer_timeout_s=READ_TIMEOUT_S
+        )
+
+
+def _has_ended(connection: PatientConnection) -> bool:
+    """Whether the server said good-bye while nobody listened: it has nothing else to say to an idle session."""
+    listening = select.poll()
+    listening.register(connection.fileno(), select.POLLIN)
+    return bool(listening.poll(0))
+
+
+def _disconnect(kept: _Kept) -> None:
+    with contextlib.suppress(IndexError):
+        while True:
+            connection = kept.idle.pop()
+            with contextlib.suppress(psycopg.Error):
+                connection.close()
+
+
+def rows(
+    connection: PatientConnection, statement: LiteralString, given: dict[str, Any]
+) -> list[tuple[Any, ...]]:
+    """What a statement finds."""
+    with connection.cursor(binary=True) as cursor:
+        return cursor.execute(statement, given).fetchall()

@@ -1,0 +1,143 @@
+"""One application's events in the order of the log, read and tailed.
+
+A notification's id is its event's position. The log has one order for all who append, which is also the order in
+which events become visible, so a reader that goes on behind the last id it has seen never misses one. Ids of one
+application rise and, where others append to the same log, have gaps.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final, LiteralString
+
+from eventsourcing.persistence import ApplicationRecorder, Notification, Subscription
+
+from event_store.door import states
+from event_store.door.datastore import Datastore, rows
+from event_store.door.streams import Namespace
+
+NOTIFICATIONS_PER_READ: Final = 500
+"""Events that a subscription reads at a time."""
+
+BUSY_WAIT_S: Final = 0.003
+IDLE_WAIT_S: Final = 0.020
+IDLE_WAIT_GROWTH: Final = 1.25
+"""Pause before a subscription looks again: grows from the first to the second while nothing comes."""
+
+_NO_END: Final = 2**63 - 1
+
+# Compared as pairs and ordered by both, the rows can only come from the index `event_application`, whatever the planner
+# believes about the application's share of the log: one by `position` alone would read everybody else's events.
+_CATEGORY: LiteralString = """split_part(e.stream, '-', 1) collate "C" """
+_OF_APPLICATION: LiteralString = f"""
+from log.event e
+where e.stream collate "C" < 'a'
+    and ({_CATEGORY}, e.position) > (%(category)s, %(after)s::bigint)
+    and ({_CATEGORY}, e.position) <= (%(category)s, %(upto)s::bigint)
+"""
+_OF_TOPICS: LiteralString = " and e.type = any(%(topics)s)"
+_IN_ORDER: LiteralString = f" order by {_CATEGORY}, e.position limit %(limit)s"
+_COLUMNS: LiteralString = "select e.position, e.stream, e.version, e.type, e.payload::text as payload"
+
+NOTIFICATIONS: Final = _COLUMNS + _OF_APPLICATION + _IN_ORDER
+NOTIFICATIONS_OF_TOPICS: Final = _COLUMNS + _OF_APPLICATION + _OF_TOPICS + _IN_ORDER
+LAST: Final = f"select e.position {_OF_APPLICATION} order by {_CATEGORY} desc, e.position desc limit 1"
+
+# The head of the same snapshot says up to where a page that is not full has looked.
+_HEAD_AND: LiteralString = (
+    "select h.position, f.position, f.stream, f.version, f.type, f.payload from log.head h left join ("
+)
+_ON_TRUE: LiteralString = ") f on true order by f.position"
+TAIL: Final = _HEAD_AND + NOTIFICATIONS + _ON_TRUE
+TAIL_OF_TOPICS: Final = _HEAD_AND + NOTIFICATIONS_OF_TOPICS + _ON_TRUE
+
+
+class ApplicationLog:
+    """The events of one application."""
+
+    def __init__(self, datastore: Datastore, *, namespace: Namespace) -> None:
+        self._datastore = datastore
+        self._namespace = namespace
+
+    def select(
+        self, *, after: int, upto: int | None, limit: int, topics: Sequence[str]
+    ) -> list[Notification]:
+        """Events behind a position, in order."""
+        statement = NOTIFICATIONS_OF_TOPICS if topics else NOTIFICATIONS
+        given = self._given(after=after, upto=upto, limit=limit, topics=topics)
+        found = self._datastore.read(lambda connection: rows(connection, statement, given))
+        return [self._notification(*row) for row in found]
+
+    def tail(self, *, after: int, limit: int, topics: Sequence[str]) -> tuple[list[Notification], int]:
+        """Events behind a position, and the position up to which these are all."""
+        statement = TAIL_OF_TOPICS if topics else TAIL
+        given = self._given(after=after, upto=None, limit=limit, topics=topics)
+        found = self._datastore.read(lambda connection: rows(connection, statement, given))
+        notifications = [self._notification(*row) for _, *row in found if row[0] is not None]
+        if len(notifications) == limit:
+            return notifications, notifications[-1].id
+        return notifications, max(after, found[0][0])
+
+    def last(self) -> int | None:
+        """The position of the newest event, None if there is none."""
+        given = self._given(after=0, upto=None, limit=1, topics=())
+        found = self._datastore.read(lambda connection: rows(connection, LAST, given))
+        return int(found[0][0]) if found else None
+
+    def _given(self, *, after: int, upto: int | None, limit: int, topics: Sequence[str]) -> dict[str, Any]:
+        return {
+            "category": self._namespace.category,
+            "after": after,
+            "upto": _NO_END if upto is None else upto,
+            "limit": limit,
+            "topics": list(topics),
+        }
+
+    def _notification(
+        self, position: int, stream: str, version: int, topic: str, payload: str
+    ) -> Notification:
+        return Notification(
+            id=position,
+            originator_id=self._namespace.originator_id_of(stream),
+            originator_version=version,
+            topic=topic,
+            state=states.state_of(payload.encode()),
+        )
+
+
+class LogSubscription(Subscription[ApplicationRecorder]):
+    """Yields an application's events from a position on, and waits for more, until it is stopped."""
+
+    def __init__(
+        self,
+        recorder: ApplicationRecorder,
+        gt: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        events: ApplicationLog,
+    ) -> None:
+        super().__init__(recorder=recorder, gt=gt, topics=topics)
+        self._events = events
+        self._after = gt or 0
+        self._read: deque[Notification] = deque()
+        self._stopped = threading.Event()
+        self._pause_s = BUSY_WAIT_S
+
+    def stop(self) -> None:
+        """End the iteration, from any thread."""
+        super().stop()
+        self._stopped.set()
+
+    def __next__(self) -> Notification:
+        while not self._read and not self._stopped.is_set():
+            found, self._after = self._events.tail(
+                after=self._after, limit=NOTIFICATIONS_PER_READ, topics=self._topics
+            )
+            self._read.extend(found)
+            if not found:
+                self._stopped.wait(self._pause_s)
+                self._pause_s = min(self._pause_s * IDLE_WAIT_GROWTH, IDLE_WAIT_S)
+        if self._stopped.is_set():
+            raise StopIteration
+        self._pause_s = BUSY_WAIT_S
+        return self._read.popleft()
