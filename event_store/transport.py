@@ -56,7 +56,10 @@ class Fork(TransportError):
     def __init__(self, *, position: int, carried: bytes, logged: bytes | None) -> None:
         """Name the position, the leaf that was carried and the log's leaf there (None: no such event)."""
         found = "no event" if logged is None else f"leaf {logged.hex()[:16]}"
-        super().__init__(f"position {position}: carried leaf {carried.hex()[:16]}, but the log holds {found}")
+        super().__init__(
+            f"position {position}: carried leaf {carried.hex()[:16]}, but the log holds {found};"
+            " after a restore or promotion run `counterfoil log fence`"
+        )
         self.position = position
         self.carried = carried
         self.logged = logged

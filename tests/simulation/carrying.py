@@ -50,8 +50,10 @@ class Crash(BaseException):
 class World:
     """Everything that survives a crash, and the dice."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, crash_at: int | None = None) -> None:
         self.chance = random.Random(seed)
+        self.crash_at = crash_at
+        self.border_calls = 0
         self.log = MemoryLog()
         self.now = 0.0
         self.calm = False
@@ -66,6 +68,12 @@ class World:
     def border(self) -> None:
         """A call leaves an actor: crash it, or let another one run meanwhile."""
         if self.calm:
+            return
+        self.border_calls += 1
+        if self.crash_at is not None:
+            # Systematic: the one crash is at a given call, and nothing else interferes.
+            if self.border_calls == self.crash_at:
+                raise Crash
             return
         roll = self.chance.random()
         if roll < 0.06:
@@ -289,9 +297,12 @@ class ConsumerActor:
         )
 
 
-def run(seed: int) -> list[str]:
-    """Run one schedule and return what is wrong in the end, if anything."""
-    world = World(seed)
+def run(seed: int, *, crash_at: int | None = None) -> list[str]:
+    """Run one schedule and return what is wrong in the end, if anything.
+
+    With `crash_at` the actor that makes that call across the border dies there, and no other does.
+    """
+    world = World(seed, crash_at=crash_at)
     relays = [RelayActor(world, "first"), RelayActor(world, "second")]
     consumer = ConsumerActor(world)
     world.others = [relays[0].act, relays[1].act, consumer.act, world.append]

@@ -1,16 +1,26 @@
 """Relay and consumer under a seeded scheduler: crashes, losses, repeats and overtaking at every step."""
 
+import logging
 import os
 import random
 
 import pytest
+import structlog
 
-from event_store import following
+from event_store import following, relay
 from tests.simulation import carrying
 
 SCHEDULES = 2_000
 PLANTED_FOUND_WITHIN = 2_000
+STEPS = 230
+SILENT = structlog.make_filtering_bound_logger(logging.CRITICAL)
 FIXED_SEED = 20_101_201
+
+
+@pytest.fixture(autouse=True)
+def _silence(monkeypatch):
+    """Thousands of relays that are built and die say so; writing it down would take longer than running them."""
+    monkeypatch.setattr(relay, "log", structlog.wrap_logger(None, wrapper_class=SILENT))
 
 
 @pytest.fixture(params=["fixed", "fresh"])
@@ -29,6 +39,12 @@ def test_every_event_is_applied_once_and_in_order_whatever_crashes_repeats_overt
     found = {seed: carrying.run(seed) for seed in range(first_seed, first_seed + SCHEDULES)}
 
     assert {} == {seed: problems for seed, problems in found.items() if problems}
+
+
+def test_a_crash_at_any_single_step_changes_nothing():
+    found = {step: carrying.run(FIXED_SEED, crash_at=step) for step in range(1, STEPS + 1)}
+
+    assert {} == {step: problems for step, problems in found.items() if problems}
 
 
 @pytest.mark.parametrize(
