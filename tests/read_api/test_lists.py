@@ -178,6 +178,7 @@ async def test_days_are_listed_in_order_within_bounds(stage, open_api):
         ],
         position=7,
     )
+    stage.bury(sales_daily, (first, "France", "GBP"), position=8)
     stage.everybody_stands(9)
 
     async with open_api() as client:
