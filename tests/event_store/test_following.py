@@ -39,7 +39,7 @@ class Subscription:
         batch = Batch(records=held, assigned=set(assigned), revoked=set(revoked), drained=drained)
         self.batches.append(batch)
 
-    def poll(self, timeout_s, *, max_records):
+    def poll(self, timeout_s, *, max_records=100):
         del timeout_s, max_records
         return self.batches.pop(0) if self.batches else Batch(records={}, assigned=set(), revoked=set())
 

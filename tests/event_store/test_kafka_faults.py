@@ -18,7 +18,7 @@ from event_store.kafka_transport import KafkaTransport
 from event_store.partition_log import PartitionLog
 from event_store.partitioning import PARTITIONS, partition_of
 from event_store.relay import PostgresLedger, carry
-from event_store.transport import EVENTS, ORDERED
+from event_store.transport import EVENTS, ORDERED, ChannelPartition
 from runtime import database
 from tests.event_store import carrying
 
@@ -123,7 +123,7 @@ def admin(kafka):
 
 
 def expected(url):
-    partitions = {}
+    partitions: dict[ChannelPartition, list[int]] = {}
     for event in carrying.logged(url):
         partitions.setdefault((EVENTS, partition_of(event.key, PARTITIONS)), []).append(event.position)
         if event.type in carrying.ORDERED_TYPES:
@@ -162,7 +162,8 @@ def test_a_relay_killed_again_and_again_repeats_and_never_skips(
         process = subprocess.Popen([sys.executable, "-c", RELAY_PROGRAM, database_url, kafka, topic])
         carrying.append(database_url, 2_500)
         carrying.wait_until(
-            lambda before=before: carrying.published(database_url).position > before, what="progress"
+            lambda: carrying.published(database_url).position > before,  # noqa: B023  # called at once
+            what="progress",
         )
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -324,6 +325,7 @@ def test_a_hint_that_lies_behind_the_checkpoint_wanted_is_not_followed(transport
         carrying.append(database_url, 30)
         carrying.wait_published(database_url)
     generation = carrying.current(database_url)
+    brought: carrying.Brought = {}
     for _ in range(2):
         with contextlib.closing(
             transport.subscribe("readers", generation=generation, channels=(ORDERED,))

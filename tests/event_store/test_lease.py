@@ -134,7 +134,12 @@ def test_a_standby_that_was_overtaken_between_looking_and_taking_gets_nothing(co
     clock = Clock()
     faster = contender("faster", clock=clock)
     with database.connect(database_url, role="counterfoil_projector", name="test") as conn:
-        slower = Lease(Interrupted(conn, meanwhile=faster.hold), name="the job", owner="slower", clock=clock)
+        slower = Lease(
+            Interrupted(conn, meanwhile=faster.hold),  # type: ignore[arg-type]
+            name="the job",
+            owner="slower",
+            clock=clock,
+        )
 
         assert not slower.hold()
     assert faster.renew()

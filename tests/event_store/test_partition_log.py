@@ -4,7 +4,7 @@ import pytest
 
 from event_store import generations, partition_log
 from event_store.partitioning import PARTITIONS, partition_of
-from event_store.transport import EVENTS, ORDERED, Fork
+from event_store.transport import EVENTS, ORDERED, Fork, Record
 from runtime import database
 from tests.event_store import carrying
 
@@ -44,7 +44,8 @@ def expected(url, source):
 
 
 def read_all(conn, source, *, generation, upto=EVENT_COUNT, rows_max):
-    records, reached, pages = [], 0, 0
+    records: list[Record] = []
+    reached = pages = 0
     while reached < upto:
         page = partition_log.read_partition(
             conn, source, generation=generation, after=reached, upto=upto, rows_max=rows_max
@@ -70,7 +71,8 @@ def test_a_page_looks_at_a_bounded_number_of_rows(conn, generation):
 
 @pytest.mark.parametrize("source", [(EVENTS, 5), (ORDERED, 0)])
 def test_pages_bounded_in_bytes_leave_nothing_out(conn, log, generation, source):
-    positions, reached = [], 0
+    positions: list[int] = []
+    reached = 0
     while reached < EVENT_COUNT:
         page = partition_log.read_partition(
             conn, source, generation=generation, after=reached, upto=EVENT_COUNT, bytes_max=1

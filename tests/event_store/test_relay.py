@@ -12,7 +12,15 @@ from event_store.generations import Epochs, Frame
 from event_store.local_transport import LocalTransport
 from event_store.partitioning import PARTITIONS, partition_of
 from event_store.relay import BrokenLog, NotActive, PostgresLedger, Relay, RelayMetrics, RelayState, carry
-from event_store.transport import EVENTS, ORDERED, Fork, Generation, PublishFailed, TransportUnavailable
+from event_store.transport import (
+    EVENTS,
+    ORDERED,
+    ChannelPartition,
+    Fork,
+    Generation,
+    PublishFailed,
+    TransportUnavailable,
+)
 from runtime import database
 from tests.event_store import carrying
 
@@ -140,7 +148,7 @@ def test_a_new_relay_goes_on_from_the_rows_with_the_same_links(new_relay, broker
     new_relay().round()
     new_relay("successor").round()
 
-    last = {}
+    last: dict[ChannelPartition, int] = {}
     for record in broker.records:
         source = (record.channel, record.partition)
         assert last.get(source, 0) == record.prev
@@ -186,11 +194,12 @@ def test_two_relays_at_once_publish_only_true_rows(new_relay, broker, database_u
             relays[turn % 2].round()
         except NotActive:
             relays[turn % 2].round()
-    truth = {}
+    truth: dict[int, tuple[int, bytes]] = {}
+    last: dict[ChannelPartition, int] = {}
     for each in carrying.logged(database_url):
         source = (EVENTS, partition_of(each.key, PARTITIONS))
-        truth[each.position] = (truth.get(source, 0), each.leaf)
-        truth[source] = each.position
+        truth[each.position] = (last.get(source, 0), each.leaf)
+        last[source] = each.position
 
     carried = [record for record in broker.records if record.channel == EVENTS]
     assert set(range(1, 61)) == set(broker.events)

@@ -10,7 +10,7 @@ from event_store.kafka_transport import KafkaTransport
 from event_store.local_transport import LocalTransport
 from event_store.partition_log import PartitionLog
 from event_store.partitioning import partition_of
-from event_store.transport import EVENTS, ORDERED
+from event_store.transport import EVENTS, ORDERED, ChannelPartition
 from runtime import database
 from tests.event_store import carrying
 
@@ -62,7 +62,7 @@ def started(member, *, channels=BOTH, count=13, position=0):
 
 
 def test_every_event_is_brought_in_log_order_of_its_partition(member, published):
-    expected = {}
+    expected: dict[ChannelPartition, list[int]] = {}
     for event in carrying.logged(published):
         expected.setdefault((EVENTS, partition_of(event.key, 12)), []).append(event.position)
         if event.type in carrying.ORDERED_TYPES:
@@ -160,7 +160,8 @@ def test_starting_one_partition_again_repeats_no_other(member):
 
 def test_a_poll_brings_no_more_records_than_asked_for(member):
     subscription = started(member)
-    sizes, brought = [], {}
+    sizes = []
+    brought: carrying.Brought = {}
 
     def poll():
         batch = subscription.poll(0.1, max_records=7)
@@ -176,7 +177,7 @@ def test_a_poll_brings_no_more_records_than_asked_for(member):
 
 def test_two_members_never_own_the_same_partition(member):
     first, second = member(), member()
-    owned = {"first": set(), "second": set()}
+    owned: dict[str, set[ChannelPartition]] = {"first": set(), "second": set()}
 
     def poll():
         for name, subscription in (("first", first), ("second", second)):
@@ -212,7 +213,7 @@ def test_events_of_the_next_generation_are_not_brought_by_this_one(member, publi
 
 def test_a_follower_delivers_the_whole_log_once_and_in_order(transport, published):
     generation = carrying.current(published)
-    delivered = {}
+    delivered: carrying.Brought = {}
     with database.connect(published, role="counterfoil_projector", name="test") as conn:
         follower = Follower(
             transport.subscribe("followers", generation=generation, channels=BOTH),
@@ -226,7 +227,7 @@ def test_a_follower_delivers_the_whole_log_once_and_in_order(transport, publishe
                 follower.start(source, position=0, leaf=None)
             for source, records in followed.records.items():
                 delivered.setdefault(source, []).extend(records)
-            return sum(map(len, delivered.values())) >= EVENT_COUNT + COUNTED_EVENTS
+            return sum(len(records) for records in delivered.values()) >= EVENT_COUNT + COUNTED_EVENTS
 
         carrying.wait_until(poll, what="the whole log")
         follower.close()
