@@ -152,3 +152,31 @@ def test_without_a_shop_a_command_says_what_to_do(tmp_path):
 
     assert told.returncode == 1
     assert "start `counterfoil up` there, or set COUNTERFOIL_DATABASE_URL" in told.stderr
+
+
+@pytest.mark.parametrize("role", ["command-api", "query-api", "relay", "projections", "policies"])
+def test_a_role_runs_alone_with_settings_from_the_environment_and_sigterm_ends_it_with_0(
+    running, tmp_path, role
+):
+    """As a process manager would run it, beside the shop's own: the workers among them stand by or share."""
+    known = running.state["addresses"]
+    settings = {
+        "COUNTERFOIL_DATABASE_URL": known["database_url"],
+        "COUNTERFOIL_REDIS_URL": known["redis_url"],
+    }
+    process = subprocess.Popen(
+        command(role), env=environment(tmp_path, **settings), cwd=PROJECT, stderr=subprocess.DEVNULL
+    )
+    wait_until(lambda: is_ready(process.pid), within_s=30, what=f"{role} is ready")
+    started = time.monotonic()
+    process.terminate()
+
+    assert process.wait(STOPPED_WITHIN_S + 5) == 0
+    assert time.monotonic() - started < STOPPED_WITHIN_S
+
+
+def is_ready(pid):
+    try:
+        return httpx.get(f"http://127.0.0.1:{listening_port(pid)}/readyz", trust_env=False).status_code == 200
+    except (StopIteration, httpx.TransportError):
+        return False
