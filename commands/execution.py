@@ -219,8 +219,7 @@ class Execution:
         Raises:
             ProblemError: the queue is full, or the log has not answered for a while: waiting would not help.
         """
-        if not self._watch.answers:
-            raise refusals.store_unavailable()
+        self._require_log()
         try:
             self._writer.reserve(count)
         except errors.QueueFull as error:
@@ -245,6 +244,7 @@ class Execution:
         """
         await self._turns.take(work.stream)
         try:
+            self._require_log()  # whoever waited long for a turn must not wait for a silent log again
             return await self._attempts(work)
         except (LogUnreachable, errors.StoreUnavailable) as error:
             raise refusals.store_unavailable() from error
@@ -256,6 +256,10 @@ class Execution:
             raise refusals.shutting_down() from error
         finally:
             self._turns.give(work.stream)
+
+    def _require_log(self) -> None:
+        if not self._watch.answers:
+            raise refusals.store_unavailable()
 
     async def _attempts(self, work: _Work[S]) -> Answer:
         for attempt in range(limits.ATTEMPTS_MAX):

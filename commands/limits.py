@@ -35,6 +35,9 @@ LOAD_STREAMS_MAX: Final = 2_000
 LOAD_ATTEMPTS_MAX: Final = 3
 """How often a load is tried: after a restart of the database every pooled connection has to break once."""
 
+READ_TIMEOUT_S: Final = 5.0
+"""Time in which the log must have answered a question; a connection that did not is given up."""
+
 WATCH_PERIOD_S: Final = 1.0
 """How often epoch and topic generation are looked at."""
 

@@ -1,5 +1,6 @@
 """Questions to the log besides loading streams: outcomes, places of events, and where the log stands now."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, LiteralString, TypeVar
 
@@ -62,7 +63,7 @@ class LogReader:
         for attempt in range(1, limits.LOAD_ATTEMPTS_MAX + 1):
             try:
                 async with self._pool.connection() as connection:
-                    return await ask(connection)
+                    return await _in_time(connection, ask)
             except PoolTimeout as error:
                 raise LogUnreachable(str(error)) from error
             except psycopg.OperationalError as error:
@@ -118,6 +119,28 @@ class LogReader:
                 return await (await cursor.execute(statement, given)).fetchone()
 
         return await self.read(ask)
+
+
+async def _in_time(
+    connection: reading.AsyncConnection, ask: Callable[[reading.AsyncConnection], Awaitable[T]]
+) -> T:
+    """Ask, but not for ever: a server that is frozen or cut off neither answers nor confirms a cancellation."""
+    asking = asyncio.ensure_future(ask(connection))
+    try:
+        done, _ = await asyncio.wait({asking}, timeout=limits.READ_TIMEOUT_S)
+    except asyncio.CancelledError:
+        _abandon(connection, asking)
+        raise
+    if not done:
+        _abandon(connection, asking)
+        raise LogUnreachable(f"no answer within {limits.READ_TIMEOUT_S:g} s")
+    return asking.result()
+
+
+def _abandon(connection: reading.AsyncConnection, asking: asyncio.Future[T]) -> None:
+    asking.add_done_callback(lambda done: done.cancelled() or done.exception())
+    asking.cancel()
+    connection.pgconn.finish()
 
 
 def _number(value: object) -> int:

@@ -103,6 +103,23 @@ async def repeated_until_answered(shop: Shop, path: str, body: object, *, key: s
             await asyncio.sleep(0.25)
 
 
+async def test_a_log_that_freezes_is_given_up_in_time_also_where_it_is_only_read(
+    proxy, shop_behind_proxy, monkeypatch
+):
+    monkeypatch.setattr(limits, "READ_TIMEOUT_S", 0.3)
+    shop = await shop_behind_proxy.given(product_created())
+    proxy.frozen = True
+
+    answers = await asyncio.gather(*(shop.post("/orders/none/shipment") for _ in range(10)))
+
+    for answer in answers:
+        answer.then_refused(503, "store-unavailable")
+    proxy.frozen = False
+    (await repeated_until_answered(shop, "/orders/none/shipment", {}, key="later")).then_refused(
+        404, "order-unknown"
+    )
+
+
 async def test_a_connection_cut_before_the_answer_is_noticed_by_nobody(proxy, shop_behind_proxy):
     shop = await shop_behind_proxy.given(product_created())
     await shop.post("/products/85123A/price", {**PRICE, "unit_price": "1"})
