@@ -14,7 +14,7 @@ from runtime import problem_pages, problems, telemetry
 from runtime.edge import Edge
 from runtime.problems import ProblemError, correlation_id_of, respond
 from runtime.settings import Settings
-from runtime.telemetry import HttpMetrics, Readiness
+from runtime.telemetry import HttpMetrics
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -47,7 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.reads = reads
-    app.state.readiness = Readiness(reads.ready)
+    app.state.readiness = reads.readiness
     problems.install(app)
     parameters.install(app)
     app.add_exception_handler(ReadError, _on_read_error)

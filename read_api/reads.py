@@ -22,6 +22,7 @@ from read_api.watching import Watch
 from runtime.breaker import Breaker
 from runtime.documents import AsyncRedisDocuments
 from runtime.settings import Settings, SettingsError
+from runtime.telemetry import Readiness
 
 Answer = TypeVar("Answer")
 Read = Callable[[AsyncConnection, Look], Awaitable[Answer]]
@@ -42,7 +43,8 @@ class Reads:
         self.connections = Connections(url, size=settings.database_pool_size, breaker=Breaker())
         # A connection of its own: lists that take all others must not make every view look old.
         self._lookout = Connections(url, size=1, breaker=Breaker())
-        self.watch = Watch(self._lookout)
+        self.readiness = Readiness(self._ready)
+        self.watch = Watch(self._lookout, draining=lambda: self.readiness.draining)
         self.documents = (
             None
             if settings.redis_url is None
@@ -81,7 +83,7 @@ class Reads:
                 if self.documents is not None:
                     await self.documents.close()
 
-    def ready(self) -> bool:
+    def _ready(self) -> bool:
         """Whether requests should come here.
 
         Without the cache SQL answers everything; without the database the cache still answers reads by id, once the

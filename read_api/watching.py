@@ -35,9 +35,16 @@ log = structlog.get_logger()
 class Watch:
     """The latest look, and an older one that binds the cache. Use it as an async context manager."""
 
-    def __init__(self, connections: Connections, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Look over `connections`; `clock` gives seconds."""
+    def __init__(
+        self,
+        connections: Connections,
+        *,
+        draining: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Look over `connections`. Once the process is `draining` nobody waits any more. `clock` gives seconds."""
         self._connections = connections
+        self._draining = draining
         self._clock = clock
         self._latest: Look | None = None
         self._kept: deque[Look] = deque(maxlen=LOOKS_KEPT_MAX)
@@ -106,14 +113,22 @@ class Watch:
         return await future
 
     async def wait_for(self, holds: Callable[[Look], bool], *, timeout_s: float) -> bool:
-        """Look until `holds` does, or give up after `timeout_s` seconds and answer False."""
+        """Look until `holds` does; answer False after `timeout_s` seconds, or when the process is to end."""
         try:
             async with asyncio.timeout(timeout_s):
-                while not holds(await self.next_look()):
-                    pass
-        except (TimeoutError, ViewUnavailable):
+                while not self._draining():
+                    if await self._holds_next(holds):
+                        return True
+        except TimeoutError:
+            pass
+        return False
+
+    async def _holds_next(self, holds: Callable[[Look], bool]) -> bool:
+        try:
+            return holds(await self.next_look())
+        except ViewUnavailable:
+            await asyncio.sleep(LOOK_INTERVAL_S)  # the database may come back while there is time
             return False
-        return True
 
     async def _run(self) -> None:
         while True:
@@ -132,10 +147,10 @@ class Watch:
         try:
             look = standing.read_look(await self._connections.run(_ask), seen_at=seen_at)
         except ViewUnavailable as error:
-            self._note(failing=True, reason=str(error))
-            for future in asked:
-                if not future.done():
-                    future.set_exception(ViewUnavailable(*error.args))
+            self._give_up(asked, reason=str(error))
+            return
+        except Exception as error:  # noqa: BLE001 - without this task nothing is ever fresh again, so it goes on
+            self._give_up(asked, reason=f"{type(error).__name__}: {error}")
             return
         self._note(failing=False)
         self._latest = look
@@ -143,6 +158,12 @@ class Watch:
         for future in asked:
             if not future.done():
                 future.set_result(look)
+
+    def _give_up(self, asked: list[asyncio.Future[Look]], *, reason: str) -> None:
+        self._note(failing=True, reason=reason)
+        for future in asked:
+            if not future.done():
+                future.set_exception(ViewUnavailable(reason))
 
     def _note(self, *, failing: bool, reason: str = "") -> None:
         """Log that the database went or came back, once each."""

@@ -112,6 +112,23 @@ async def test_a_wait_ends(stood, open_api):
     assert 0.9 < seconds < 2
 
 
+async def test_a_wait_ends_when_the_process_is_to_end(stood, open_api):
+    stood.head(12)
+
+    async with open_api() as client:
+        reading = asyncio.create_task(
+            client.get("/orders/536365", headers=_min({OWN: 12}) | {"Prefer": "wait=10"})
+        )
+        await asyncio.sleep(0.2)
+        began = time.monotonic()
+        client.app.state.readiness.drain()
+        answer = await reading
+        seconds = time.monotonic() - began
+
+    assert answer.status_code == 503
+    assert seconds < 2
+
+
 async def test_a_longer_wait_than_allowed_is_cut_and_says_so(stood, open_api):
     async with open_api() as client:
         answer = await client.get("/orders/536365", headers=_min({OWN: 9}) | {"Prefer": "wait=3600"})

@@ -1,0 +1,100 @@
+"""The one task that looks where the views stand: it goes on whatever happens, and nobody waits for it in vain."""
+
+import asyncio
+import time
+
+import pytest
+
+from projections.ordering.views import order_details
+from read_api import watching
+from read_api.connections import Connections
+from read_api.errors import ViewUnavailable
+from read_api.standing import LOOK
+from read_api.watching import Watch
+from runtime.breaker import Breaker
+from tests.proxy import lossy_proxy
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_look_sees_what_was_committed_before_it_was_asked_for(stage):
+    async with (
+        Connections(stage.database_url, size=1, breaker=Breaker()) as connections,
+        Watch(connections) as watch,
+    ):
+        for position in range(1, 20):
+            stage.stand(order_details, position)
+            look = await watch.next_look()
+
+            assert look.builds["order_details"].standing.positions == dict.fromkeys(range(12), position)
+
+
+async def test_many_who_wait_share_looks(stage):
+    async with (
+        Connections(stage.database_url, size=1, breaker=Breaker()) as connections,
+        Watch(connections) as watch,
+    ):
+        await watch.next_look()
+        looks = await asyncio.gather(*(watch.next_look() for _ in range(100)))
+
+    assert len({look.seen_at for look in looks}) <= 2
+
+
+async def test_the_settled_look_is_a_second_old_or_the_oldest(stage):
+    async with (
+        Connections(stage.database_url, size=1, breaker=Breaker()) as connections,
+        Watch(connections) as watch,
+    ):
+        first = await watch.next_look()
+        assert watch.settled is first
+        await asyncio.sleep(1.6)
+
+        assert watch.settled.seen_at > first.seen_at
+        assert time.monotonic() - watch.settled.seen_at >= watching.SETTLED_AFTER_S
+
+
+async def test_looking_goes_on_after_the_database_was_away(stage):
+    async with (
+        lossy_proxy(stage.database_url) as proxy,
+        Connections(proxy.address, size=1, breaker=Breaker()) as connections,
+        Watch(connections) as watch,
+    ):
+        await watch.next_look()
+        proxy.cut_at_next_answer = True
+        with pytest.raises(ViewUnavailable):
+            await watch.next_look()
+
+        assert await watch.wait_for(lambda look: look.position == 0, timeout_s=10)
+
+
+async def test_looking_goes_on_after_a_fault_of_ours(stage, monkeypatch):
+    async with (
+        Connections(stage.database_url, size=1, breaker=Breaker()) as connections,
+        Watch(connections) as watch,
+    ):
+        await watch.next_look()
+        monkeypatch.setattr(watching.standing, "LOOK", "select nonsense")
+        with pytest.raises(ViewUnavailable):
+            await watch.next_look()
+        monkeypatch.setattr(watching.standing, "LOOK", LOOK)
+
+        assert (await watch.next_look()).position == 0
+
+
+async def test_before_the_first_look_nothing_is_known(stage):
+    async with Connections(stage.database_url, size=1, breaker=Breaker()) as connections:
+        watch = Watch(connections)
+
+        assert not watch.sees
+        with pytest.raises(ViewUnavailable):
+            _ = watch.latest
+
+
+async def test_leaving_ends_every_wait(stage):
+    async with Connections(stage.database_url, size=1, breaker=Breaker()) as connections:
+        async with Watch(connections) as watch:
+            waiting = asyncio.create_task(watch.wait_for(lambda _: False, timeout_s=60))
+            await asyncio.sleep(0.1)
+        done, _ = await asyncio.wait({waiting}, timeout=5)
+
+    assert waiting in done
