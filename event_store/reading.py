@@ -54,7 +54,7 @@ _KEY: Final = (
     " order by position limit %(limit)s"
 )
 _LEAF: Final = "select leaf from log.event where position = %s"
-_AS_OF: Final = "select coalesce(max(position), 0) from log.event where recorded_at <= %s"
+_RECORDED_AT: Final = "select recorded_at from log.event where position = %s"
 
 _FIELD: Final = b"\x1f"
 _QUOTE: Final = b"\x1e"
@@ -107,9 +107,21 @@ def leaf_at(connection: Connection, position: int) -> bytes | None:
 
 
 def position_at(connection: Connection, time: datetime) -> int:
-    """The last position recorded at or before a time, 0 if none: recorded_at never falls, so this names a prefix."""
-    row = connection.execute(_AS_OF, [time]).fetchone()
-    return 0 if row is None else int(row[0])
+    """The last position recorded at or before a time, 0 if none: recorded_at never falls, so this names a prefix.
+
+    Found by halving, which takes a few dozen reads by key however long the log is, and no index by time.
+    """
+    low, high = 0, head(connection).position
+    while low < high:
+        middle = (low + high + 1) // 2
+        row = connection.execute(_RECORDED_AT, [middle]).fetchone()
+        if row is None:
+            raise LookupError(f"the log has no event at position {middle}: run `counterfoil audit verify`")
+        if row[0] <= time:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def read_after(
