@@ -57,19 +57,24 @@ def text_of(path: Path) -> str:
 def tests_not_run(source: Source) -> Iterator[str]:
     """A test runs, or it does not exist."""
     for node in source.nodes:
-        if isinstance(node, ast.Attribute) and node.attr in _NOT_RUN and "pytest" in ast.unparse(node.value):
-            yield source.at(node, f"{ast.unparse(node)}: a test that may not run")
-        if isinstance(node, ast.ImportFrom) and node.module == "pytest":
-            yield source.at(node, "import pytest whole, so that its marks can be seen")
+        match node:
+            case ast.Attribute(attr="skipTest"):
+                yield source.at(node, f"{ast.unparse(node)}: a test that may not run")
+            case ast.Attribute(attr=attr, value=module) if attr in _NOT_RUN and "test" in ast.unparse(module):
+                yield source.at(node, f"{ast.unparse(node)}: a test that may not run")
+            case ast.ImportFrom(module="pytest"):
+                yield source.at(node, "import pytest whole, so that its marks can be seen")
 
 
 def own_code_mocked(source: Source) -> Iterator[str]:
     """Effects are replaced at the edge, never by patching our own code."""
     for node in source.nodes:
         match node:
-            case ast.ImportFrom(module="unittest.mock") | ast.ImportFrom(module="unittest"):
+            case ast.ImportFrom(module="unittest.mock"):
                 yield source.at(node, "unittest.mock")
-            case ast.Import(names=names) if any(alias.name.startswith("unittest") for alias in names):
+            case ast.ImportFrom(module="unittest", names=names) if any(each.name == "mock" for each in names):
+                yield source.at(node, "unittest.mock")
+            case ast.Import(names=names) if any(each.name == "unittest.mock" for each in names):
                 yield source.at(node, "unittest.mock")
             case ast.arg(arg="mocker"):
                 yield source.at(node, "mocker")

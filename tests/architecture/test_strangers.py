@@ -61,6 +61,8 @@ def test_every_test_is_run():
         "def test_x():\n    pytest.skip('no server')",
         "redis = pytest.importorskip('redis')",
         "from pytest import mark",
+        "@unittest.skip('later')\ndef test_x(): ...",
+        "def test_x(self):\n    self.skipTest('no server')",
     ],
 )
 def test_a_test_that_may_not_run_is_found(text: str):
@@ -72,7 +74,13 @@ def test_our_own_code_is_not_mocked():
 
 
 @pytest.mark.parametrize(
-    "text", ["from unittest.mock import Mock", "import unittest.mock", "def test_x(mocker): ..."]
+    "text",
+    [
+        "from unittest.mock import Mock",
+        "from unittest import mock",
+        "import unittest.mock",
+        "def test_x(mocker): ...",
+    ],
 )
 def test_a_mock_is_found(text: str):
     assert planted(strangers.own_code_mocked, text, path="tests/test_planted.py")
