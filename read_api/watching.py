@@ -1,6 +1,7 @@
 """One task per process that looks where every live view stands, four times a second and faster while somebody waits."""
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -114,13 +115,11 @@ class Watch:
 
     async def wait_for(self, holds: Callable[[Look], bool], *, timeout_s: float) -> bool:
         """Look until `holds` does; answer False after `timeout_s` seconds, or when the process is to end."""
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 while not self._draining():
                     if await self._holds_next(holds):
                         return True
-        except TimeoutError:
-            pass
         return False
 
     async def _holds_next(self, holds: Callable[[Look], bool]) -> bool:
