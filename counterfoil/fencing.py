@@ -30,7 +30,7 @@ def fence(settings: Settings, *, reason: str) -> str:
     cache = "no Redis is named, so no cache was emptied" if found.redis_url is None else "cache emptied"
     return (
         f"generation {generation.generation} begins at position {generation.start_position}; {cache};"
-        " restart every process that writes"
+        " processes that run go on in them by themselves"
     )
 
 

@@ -118,6 +118,26 @@ def test_a_key_that_cannot_be_folded_is_parked_shown_and_skipped(shop):
     assert shop.run("audit", "verify").returncode == 0
 
 
+def test_a_fenced_shop_goes_on_in_a_new_epoch_and_a_new_generation(sold_distributed):
+    shop, _ = sold_distributed
+    before = last_json(shop.run("status", "--json"))
+    fenced = shop.run("log", "fence", "--reason", "a drill")
+    answer = httpx.post(
+        shop.url("command_api", "/products"),
+        json={"sku": "fenced", "title": "CLOCK", "stocked": False},
+        headers={"Idempotency-Key": "after-the-fence"},
+        timeout=20,
+        trust_env=False,
+    )
+    wait_until(lambda: shop.has("/products/fenced"), within_s=40, what="the product is there")
+    after = last_json(shop.run("status", "--json"))
+
+    assert (fenced.returncode, answer.status_code) == (0, 201)
+    assert after["log"]["epoch"] == before["log"]["epoch"] + 1
+    assert after["relay"]["generation"] == before["relay"]["generation"] + 1
+    assert shop.run("audit", "verify").returncode == 0
+
+
 def parked(shop):
     return json.loads(shop.run("parked", "list", "--json").stdout)
 
