@@ -378,5 +378,8 @@ def parked_skip(
 def _answer(found: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         _print_json(found)
-    else:
-        print("\n".join(f"{name}: {value}" for name, value in found.items()))
+        return
+    for name, value in found.items():
+        for each in value if isinstance(value, list) else [value]:
+            shown = ", ".join(f"{k} {v}" for k, v in each.items()) if isinstance(each, dict) else each
+            print(f"{name}: {shown}")
