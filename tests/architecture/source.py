@@ -58,19 +58,24 @@ class Source:
 Rule = Callable[[Source], Iterator[str]]
 
 
-def sources(*folders: str) -> list[Source]:
-    """Every Python file below these folders of the project."""
-    return [
+@functools.cache
+def sources(*folders: str) -> tuple[Source, ...]:
+    """Every Python file below these folders of the project; read and parsed once."""
+    return tuple(
         Source(str(path.relative_to(ROOT)), path.read_text())
         for folder in folders
         for path in sorted((ROOT / folder).rglob("*.py"))
-    ]
+    )
 
 
-@functools.cache
 def product() -> tuple[Source, ...]:
     """Every Python file of the product's packages."""
-    return tuple(sources(*PACKAGES))
+    return sources(*PACKAGES)
+
+
+def surroundings() -> tuple[Source, ...]:
+    """Every Python file of tests and benchmarks."""
+    return sources("tests", "benchmarks")
 
 
 def broken(rule: Rule, *, among: Sequence[Source] | None = None) -> str:

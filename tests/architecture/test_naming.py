@@ -3,11 +3,11 @@
 import pytest
 
 from tests.architecture import naming
-from tests.architecture.source import Source, broken, planted, product, sources
+from tests.architecture.source import Source, broken, planted, product, surroundings
 
 
 def everything() -> list[Source]:
-    return [*product(), *sources("tests", "benchmarks")]
+    return [*product(), *surroundings()]
 
 
 def test_names_say_what_is_inside():

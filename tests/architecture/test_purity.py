@@ -3,7 +3,7 @@
 import pytest
 
 from tests.architecture import purity
-from tests.architecture.source import broken, planted, product, sources
+from tests.architecture.source import broken, planted, product, surroundings
 
 DOMAIN = [source for source in product() if source.package == "domain"]
 
@@ -57,7 +57,7 @@ def test_a_route_that_calls_the_outside_world_is_found(statement: str):
 
 
 def test_no_error_is_swallowed():
-    assert "" == broken(purity.swallowed_errors, among=[*product(), *sources("tests", "benchmarks")])
+    assert "" == broken(purity.swallowed_errors, among=[*product(), *surroundings()])
 
 
 @pytest.mark.parametrize(

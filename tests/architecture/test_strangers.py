@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture import strangers
-from tests.architecture.source import ROOT, broken, kept_files, planted, sources
+from tests.architecture.source import ROOT, broken, kept_files, planted, surroundings
 
 ABOUT_TRACES = {ROOT / "tests/architecture/strangers.py", ROOT / "tests/architecture/test_strangers.py"}
 
@@ -49,7 +49,7 @@ def test_a_mark_of_unfinished_work_is_found(text: str, tmp_path: Path):
 
 
 def test_every_test_is_run():
-    assert "" == broken(strangers.tests_not_run, among=sources("tests"))
+    assert "" == broken(strangers.tests_not_run, among=surroundings())
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_test_that_may_not_run_is_found(text: str):
 
 
 def test_our_own_code_is_not_mocked():
-    assert "" == broken(strangers.own_code_mocked, among=sources("tests"))
+    assert "" == broken(strangers.own_code_mocked, among=surroundings())
 
 
 @pytest.mark.parametrize(
