@@ -49,7 +49,6 @@ class Watch:
                 await self.look()
             except LogUnreachable as error:
                 log.warning("log_unreachable", reason=str(error))
-            except (
-                Exception
-            ):  # the outer loop of this worker: without it a process would never be ready again
+            except Exception:
+                # The outer loop of this worker: were it to end, this process would never be ready again.
                 log.exception("watch_failed")
