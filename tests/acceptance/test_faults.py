@@ -67,7 +67,7 @@ def checked(shop, file, printed):
 
 def test_every_process_and_server_is_killed_in_an_import_and_the_figures_are_exact(shops, tmp_path):
     shop = shops(distributed=True)
-    file = generated(tmp_path / "retail.csv", orders=4_000)
+    file = generated(tmp_path / "retail.csv", orders=3_000)
     process = importing(shop, file)
     killed = {}
     try:

@@ -45,9 +45,10 @@ def alive(pid):
     return True
 
 
-def test_sigterm_drains_everything_within_ten_seconds_and_exits_0(shops):
+def test_the_life_of_a_shop_drained_started_again_killed_taken_over_and_drained_by_ctrl_c(shops):
     shop = shops()
     processes = dict(shop.processes)
+    sent = create_product(shop)
     started = time.monotonic()
 
     assert shop.stop() == 0
@@ -55,24 +56,30 @@ def test_sigterm_drains_everything_within_ten_seconds_and_exits_0(shops):
     assert [name for name, pid in processes.items() if alive(pid)] == []
     assert not (shop.home / "run" / "state.json").exists()
 
-
-def test_what_was_sold_is_there_after_a_restart(shops):
-    shop = shops()
-    body = {"sku": "10001", "title": "CLOCK", "stocked": True}
-    url = shop.url("command_api", "/products")
-    sent = httpx.post(url, json=body, headers={"Idempotency-Key": "clock"}, trust_env=False)
-    shop.stop()
     again = Up(shop.home)
-    wait_until(lambda: again.has("/products/10001"), within_s=20, what="the product can be read")
-    repeated = httpx.post(
-        again.url("command_api", "/products"),
-        json=body,
+    wait_until(lambda: again.has("/products/10001"), within_s=20, what="what was sold is there")
+    repeated = create_product(again)
+
+    assert (sent.status_code, repeated.content) == (201, sent.content)
+
+    processes = dict(again.processes)
+    again.process.kill()
+    again.process.wait()
+    wait_until(lambda: not any(map(alive, processes.values())), within_s=20, what="nothing lives on")
+    third = Up(shop.home)
+    third.process.send_signal(signal.SIGINT)
+
+    assert third.process.wait(STOPPED_WITHIN_S + 5) == 0
+
+
+def create_product(shop):
+    """The same command under the same key, whenever it is called."""
+    return httpx.post(
+        shop.url("command_api", "/products"),
+        json={"sku": "10001", "title": "CLOCK", "stocked": True},
         headers={"Idempotency-Key": "clock"},
         trust_env=False,
     )
-
-    assert again.stop() == 0
-    assert (sent.status_code, repeated.content) == (201, sent.content)
 
 
 def test_a_second_up_in_the_same_directory_is_refused(running):
@@ -82,26 +89,6 @@ def test_a_second_up_in_the_same_directory_is_refused(running):
     assert f"in use by process {running.process.pid}" in second.stderr
     assert "Traceback" not in second.stderr
     assert running.process.poll() is None
-
-
-def test_after_a_killed_up_nothing_lives_on_and_the_next_one_takes_over(shops):
-    shop = shops()
-    processes = dict(shop.processes)
-    shop.process.kill()
-    shop.process.wait()
-    wait_until(
-        lambda: not [pid for pid in processes.values() if alive(pid)], within_s=20, what="orphans stopped"
-    )
-    again = Up(shop.home)
-
-    assert again.stop() == 0
-
-
-def test_ctrl_c_stops_it_too(shops):
-    shop = shops()
-    shop.process.send_signal(signal.SIGINT)
-
-    assert shop.process.wait(STOPPED_WITHIN_S + 5) == 0
 
 
 def test_an_up_that_is_told_to_stop_while_it_starts_stops(tmp_path):
