@@ -25,8 +25,14 @@ correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
 HEALTH_REQUEST_TIMEOUT_S: Final = 5.0
 """A probe that does not finish its request in this time is cut off."""
 
-_TALKATIVE: Final = ("kafka", "httpx", "httpcore")
-"""Libraries that tell every connection and refresh at level info: several lines a second in an idle shop."""
+_LIBRARY_LEVELS: Final = {
+    "kafka": logging.WARNING,
+    "httpx": logging.WARNING,
+    "httpcore": logging.WARNING,
+    "kafka.net.selector": logging.ERROR,
+}
+"""From which level libraries are heard. At info they tell every connection and refresh; kafka-python's selector warns of
+each turn of its own thread over 0.1 s, which decoding a large batch takes."""
 
 _DURATION_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -62,8 +68,8 @@ def configure_logging(level: str = "INFO", *, process: str, stream: TextIO | Non
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for library in _TALKATIVE:
-        logging.getLogger(library).setLevel(max(root.level, logging.WARNING))
+    for library, lowest in _LIBRARY_LEVELS.items():
+        logging.getLogger(library).setLevel(max(root.level, lowest))
 
 
 def _bind_correlation_id(
