@@ -30,6 +30,8 @@ LOOKS_KEPT_MAX: Final = 256
 STALE_LOOK_S: Final = 5.0
 """Without a look for this long the process says that it cannot see the database."""
 
+ENDING: Final = "the process is ending"
+
 log = structlog.get_logger()
 
 
@@ -53,6 +55,7 @@ class Watch:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failing = False
+        self._ended = False
 
     async def __aenter__(self) -> Self:
         """Start looking."""
@@ -62,12 +65,12 @@ class Watch:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop looking; those who wait for a look are cancelled."""
+        """Stop looking; nobody is left waiting for a look."""
         assert self._task is not None, "left without having been entered"
+        self._ended = True
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        for future in self._asked:
-            future.cancel()
+        self._refuse(self._asked, reason=ENDING)
 
     @property
     def latest(self) -> Look:
@@ -108,6 +111,8 @@ class Watch:
         Raises:
             ViewUnavailable: the database does not answer.
         """
+        if self._ended:
+            raise ViewUnavailable(ENDING)
         future: asyncio.Future[Look] = asyncio.get_running_loop().create_future()
         self._asked.append(future)
         self._wake.set()
@@ -117,7 +122,7 @@ class Watch:
         """Look until `holds` does; answer False after `timeout_s` seconds, or when the process is to end."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while not self._draining():
+                while not (self._draining() or self._ended):
                     if await self._holds_next(holds):
                         return True
         return False
@@ -145,6 +150,9 @@ class Watch:
         seen_at = self._clock()
         try:
             look = standing.read_look(await self._connections.run(_ask), seen_at=seen_at)
+        except asyncio.CancelledError:
+            self._refuse(asked, reason=ENDING)
+            raise
         except ViewUnavailable as error:
             self._give_up(asked, reason=str(error))
             return
@@ -160,6 +168,9 @@ class Watch:
 
     def _give_up(self, asked: list[asyncio.Future[Look]], *, reason: str) -> None:
         self._note(failing=True, reason=reason)
+        self._refuse(asked, reason=reason)
+
+    def _refuse(self, asked: list[asyncio.Future[Look]], *, reason: str) -> None:
         for future in asked:
             if not future.done():
                 future.set_exception(ViewUnavailable(reason))

@@ -93,8 +93,13 @@ async def test_before_the_first_look_nothing_is_known(stage):
 async def test_leaving_ends_every_wait(stage):
     async with Connections(stage.database_url, size=1, breaker=Breaker()) as connections:
         async with Watch(connections) as watch:
-            waiting = asyncio.create_task(watch.wait_for(lambda _: False, timeout_s=60))
-            await asyncio.sleep(0.1)
-        done, _ = await asyncio.wait({waiting}, timeout=5)
+            waiting = [asyncio.create_task(watch.wait_for(lambda _: False, timeout_s=60)) for _ in range(10)]
+            looking = asyncio.create_task(watch.next_look())
+            await asyncio.sleep(0)
+        done, _ = await asyncio.wait({*waiting, looking}, timeout=5)
+        with pytest.raises(ViewUnavailable):
+            await watch.next_look()
 
-    assert waiting in done
+    assert done == {*waiting, looking}
+    assert [task.result() for task in waiting] == [False] * 10
+    assert isinstance(looking.exception(), ViewUnavailable)
