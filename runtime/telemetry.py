@@ -31,8 +31,8 @@ _LIBRARY_LEVELS: Final = {
     "httpcore": logging.WARNING,
     "kafka.net.selector": logging.ERROR,
 }
-"""From which level libraries are heard. At info they tell every connection and refresh; kafka-python's selector warns of
-each turn of its own thread over 0.1 s, which decoding a large batch takes."""
+"""From which level libraries are heard. At info they tell every connection and refresh; kafka-python's selector warns
+of each turn of its own thread over 0.1 s, which decoding a large batch takes."""
 
 _DURATION_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
