@@ -267,8 +267,11 @@ class _Sender:
                 answer_timeout_s=ANSWER_TIMEOUT_S,
                 settings=_SESSION,
             )
-            wire.register(connection)
-            epoch = reading.head(connection).epoch
+            with contextlib.ExitStack() as until_usable:
+                until_usable.callback(connection.close)
+                wire.register(connection)
+                epoch = reading.head(connection).epoch
+                until_usable.pop_all()
         except psycopg.Error as error:
             raise StoreUnavailable(str(error).strip()) from error
         self._connection = connection
