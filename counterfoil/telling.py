@@ -30,7 +30,10 @@ def told(error: BaseException) -> str | None:
         case psycopg.errors.UndefinedTable() | psycopg.errors.InvalidSchemaName():
             return "the database is not migrated: run `counterfoil migrate`"
         case psycopg.OperationalError():
-            return f"Postgres cannot be reached or refuses: {str(error).strip()}"
+            reason = str(error).strip()
+            # Roles belong to the cluster, so one that never saw Counterfoil refuses the session itself.
+            remedy = " (was it migrated? run `counterfoil migrate`)" if "counterfoil_" in reason else ""
+            return f"Postgres cannot be reached or refuses: {reason}{remedy}"
         case OSError() if error.errno == errno.EADDRINUSE:
             return f"a port is in use: {error}"
         case (

@@ -13,10 +13,13 @@ from typing import Any, NamedTuple, Self, TypeVar
 import httpx
 import msgspec
 
+from counterfoil import progress
 from counterfoil.importing.errors import ShopUnreachable, UnexpectedAnswer
 
 BATCH_COMMANDS_MAX = 500  # what POST /commands takes
 PATIENCE_S = 300.0  # without any progress; a restarted database or broker is back long before
+FIRST_ANSWER_WITHIN_S = 15.0  # a shop that never answered is more likely not there than restarting
+SAY_WAITING_EVERY_S = 10.0
 PAUSE_MIN_S = 0.1
 PAUSE_MAX_S = 2.0
 RETRY_AFTER_MAX_S = 15.0
@@ -86,6 +89,7 @@ class Shop:
         self._command_url = command_url.rstrip("/")
         self._query_url = query_url.rstrip("/")
         self._patience_s = patience_s
+        self._has_answered = False
         self._given_up = threading.Event()
         timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
         self._http = httpx.Client(timeout=timeout, trust_env=False)
@@ -124,14 +128,16 @@ class Shop:
         return [verdicts[index] for index in range(len(commands))]
 
     def ask(self, path: str, answer: type[Answer], **query: str | int) -> Answer:
-        """GET a resource of the query API.
+        """GET a resource of the query API. The first question of all is asked with little patience.
 
         Raises:
             ShopUnreachable: no answer within the patience.
             UnexpectedAnswer: a refusal, or a body of another shape.
         """
         request = self._http.build_request("GET", f"{self._query_url}{path}", params=query)
-        response = self._ask_until_answered(request, _Patience(self._patience_s, self._given_up))
+        patience_s = self._patience_s if self._has_answered else min(FIRST_ANSWER_WITHIN_S, self._patience_s)
+        response = self._ask_until_answered(request, _Patience(patience_s, self._given_up))
+        self._has_answered = True
         if response.status_code != 200:
             raise UnexpectedAnswer(
                 f"GET {request.url} answered {response.status_code}: {response.text[:300]}"
@@ -176,6 +182,7 @@ class _Patience:
     def __init__(self, limit_s: float, given_up: threading.Event) -> None:
         self._limit_s = limit_s
         self._given_up = given_up
+        self._said_at = time.monotonic()
         self.renew()
 
     def renew(self) -> None:
@@ -193,6 +200,9 @@ class _Patience:
     def pause(self, reason: str, *, after_s: float | None = None) -> None:
         if time.monotonic() >= self._deadline:
             raise ShopUnreachable(f"no progress for {self._limit_s:.0f} s: {reason}")
+        if time.monotonic() - self._said_at > SAY_WAITING_EVERY_S:
+            self._said_at = time.monotonic()
+            progress.say(f"waiting for the shop: {reason}")
         wait_s = self._pause_s if after_s is None else min(after_s, RETRY_AFTER_MAX_S)
         if self._given_up.wait(wait_s * random.uniform(0.75, 1.25)):
             raise ShopUnreachable(f"given up: {reason}")

@@ -9,7 +9,7 @@ from counterfoil.importing import shop as shop_module
 from counterfoil.importing.errors import NeverCaughtUp, ShopUnreachable, UnexpectedAnswer
 from counterfoil.importing.sending import BATCH_LINES_MAX, batched, send_all
 from counterfoil.importing.shop import Command, Shop
-from counterfoil.importing.standing import wait_until_caught_up
+from counterfoil.importing.standing import standing, wait_until_caught_up
 from counterfoil.servers.child import free_port
 from tests.counterfoil.importing.answering import LOST, Server
 
@@ -115,6 +115,25 @@ def test_a_shop_that_is_gone_is_waited_for_no_longer_than_the_patience():
     url = f"http://127.0.0.1:{free_port()}"
     with Shop(url, url, patience_s=0.3) as shop, pytest.raises(ShopUnreachable, match="no progress for 0 s"):
         shop.send(commands(1))
+
+
+def test_a_shop_that_never_answered_is_asked_for_a_moment_only(monkeypatch):
+    monkeypatch.setattr(shop_module, "FIRST_ANSWER_WITHIN_S", 0.3)
+    url = f"http://127.0.0.1:{free_port()}"
+    started = time.monotonic()
+    with Shop(url, url) as shop, pytest.raises(ShopUnreachable):
+        standing(shop)
+
+    assert time.monotonic() - started < 5
+
+
+def test_a_long_wait_is_told(serve, monkeypatch, capsys):
+    monkeypatch.setattr(shop_module, "SAY_WAITING_EVERY_S", 0.2)
+    server = serve(LOST, LOST, LOST, LOST, accept_all)
+    with client(server) as shop:
+        shop.send(commands(1))
+
+    assert "waiting for the shop: 127.0.0.1" in capsys.readouterr().err
 
 
 def test_giving_up_ends_every_wait_at_once():

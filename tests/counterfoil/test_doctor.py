@@ -1,0 +1,62 @@
+"""The doctor's quick look at a database: fine, never migrated, or damaged."""
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from counterfoil import doctor
+from runtime.settings import Settings
+
+
+def verdicts(tmp_path, url):
+    settings = Settings(home=tmp_path, database_url=url)
+    return {check.name: check.verdict for check in doctor.examine(settings)}
+
+
+def test_an_empty_migrated_database_is_fine(database_url, tmp_path):
+    found = verdicts(tmp_path, database_url)
+
+    assert [found[name] for name in ("migrations", "positions", "versions", "checkpoints")] == ["ok"] * 4
+    assert "bad" not in found.values()
+
+
+def test_a_database_that_was_never_migrated_is_told(postgres, tmp_path):
+    with psycopg.connect(postgres.url, autocommit=True) as admin:
+        admin.execute("drop database if exists counterfoil_never_migrated")
+        admin.execute("create database counterfoil_never_migrated")
+        url = psycopg.conninfo.make_conninfo(postgres.url, dbname="counterfoil_never_migrated")
+        found = verdicts(tmp_path, url)
+        admin.execute("drop database counterfoil_never_migrated")
+
+    assert found["migrations"] == "bad"
+
+
+DAMAGES = {
+    "positions": "update log.head set position = 3",
+    "versions": (
+        "insert into log.event (position, version, recorded_at, stream, type, leaf, metadata, payload)"
+        " values (1, 5, now(), 'stock-1', 't', '', '{}', '{}')"
+    ),
+    "checkpoints": (
+        "with b as (insert into views.build (view, shape, build, state) values ('v', 1, 1, 'following') returning 1)"
+        " insert into views.checkpoint (view, shape, build, generation, channel, partition, position)"
+        " select 'v', 1, 1, 1, 'events', 0, 9 from b"
+    ),
+}
+
+
+@pytest.mark.parametrize("check", DAMAGES)
+def test_damage_is_told(database_url, tmp_path, check):
+    with psycopg.connect(database_url, autocommit=True) as admin:
+        admin.execute(sql.SQL(DAMAGES[check]))
+
+    assert verdicts(tmp_path, database_url)[check] == "bad"
+
+
+def test_nothing_to_examine_is_no_failure(tmp_path):
+    found = {
+        check.name: check.verdict for check in doctor.examine(Settings(home=tmp_path, database_url=None))
+    }
+
+    assert found["postgres"] == "ok"
+    assert found["shop"] == "note"
