@@ -23,7 +23,8 @@ class LossyProxy:
         if self.frozen:
             return  # accepted, and never answered
         server_at = psycopg.conninfo.conninfo_to_dict(self.url)
-        answers, upstream = await asyncio.open_connection(server_at["host"], int(server_at["port"]))
+        host, port = str(server_at["host"]), int(str(server_at["port"]))
+        answers, upstream = await asyncio.open_connection(host, port)
         self._sinks.append(upstream)
         self._tasks.add(asyncio.create_task(self._pump(reader, upstream)))
         self._tasks.add(asyncio.create_task(self._pump(answers, out, answers=True)))
