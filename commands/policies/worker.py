@@ -270,6 +270,7 @@ class _Term:
             policies=self._policies,
         )
         head = await reading.head_async(self._on.rows)
+        self._states_epoch: int | None = head.epoch
         self._pipeline = Pipeline(horizon=head.position, parked=await self._parking.counts())
 
     async def _work(self, intake: Intake, renewing: asyncio.Task[None], stop: Event) -> bool:
@@ -341,7 +342,7 @@ class _Term:
 
     def _send(self, send: Send) -> None:
         try:
-            future = self._on.writer.submit(send.request)
+            future = self._on.writer.submit(send.request, epoch=self._states_epoch)
         except InvalidRequest as error:
             self._pipeline.unfit(send.number, str(error))
         except AppendError as error:
@@ -365,6 +366,7 @@ class _Term:
                 self._pipeline.unfit(number, str(error))
             except EpochChanged as error:
                 log.warning("policies_epoch_changed", known=error.known)
+                self._states_epoch = None
                 self._pipeline.failed(number, at_s=at_s, epoch_changed=True)
             except AppendError as error:
                 log.warning("policies_append_postponed", error=type(error).__name__, reason=str(error))
@@ -375,6 +377,9 @@ class _Term:
         self._conflicts = self._pipeline.conflicts
 
     async def _read(self, read: Read) -> None:
+        if self._states_epoch is None:
+            # Before the states: should the log leave this epoch behind them, what is decided on them is refused.
+            self._states_epoch = (await reading.head_async(self._on.reads)).epoch
         async for page in loading.facts_after(self._on.reads, read.after):
             self._pipeline.page(read.number, page)
         # Outcomes last: whatever of an outcome the facts show, its key is known by now.
