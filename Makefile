@@ -14,6 +14,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 digest = $(shell cat requirements/build.txt requirements/$(1).txt pyproject.toml Makefile 2>/dev/null | cksum | cut -d' ' -f1)
 RUN_STAMP := $(VENV)/installed-servers-$(call digest,servers)
 DEV_STAMP := $(VENV)/installed-dev-$(call digest,dev)
+BENCH_STAMP := $(VENV)/installed-bench-$(call digest,bench)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -44,9 +45,8 @@ format: $(DEV_STAMP) ## Rewrite the code in the project's format
 	@$(BIN)/ruff check --fix .
 
 .PHONY: bench
-bench: $(DEV_STAMP) ## Run the benchmarks (ARGS="benchmarks/append.py" chooses one)
-	@for question in $(or $(ARGS),$(wildcard benchmarks/*.py)); do \
-		echo "== $$question"; $(BIN)/python "$$question" || exit 1; done
+bench: $(BENCH_STAMP) ## Measure ours, the limits and the peers; writes docs/benchmarks.md (ARGS="--only append --json", "--quick")
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: doctor
 doctor: $(RUN_STAMP) ## Show which servers would be used, with versions
@@ -61,6 +61,7 @@ lock: $(DEV_STAMP) ## Write requirements/*.txt anew from pyproject.toml (ARGS="-
 	@$(LOCK) pyproject.toml --extra servers --extra dev -o requirements/dev.txt $(ARGS)
 	@$(LOCK) pyproject.toml --extra servers -c requirements/dev.txt -o requirements/servers.txt $(ARGS)
 	@$(LOCK) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt $(ARGS)
+	@$(LOCK) requirements/bench.in -c requirements/dev.txt -o requirements/bench.txt $(ARGS)
 
 .PHONY: clean
 clean: ## Remove the virtual environment and caches; shops below .counterfoil stay
@@ -83,3 +84,9 @@ $(RUN_STAMP): | $(BIN)/python
 
 $(DEV_STAMP): | $(BIN)/python
 	@$(call install_locked,dev)
+
+# Peers of the benchmarks that are no part of the product; a peer without a wheel for this machine is left out.
+$(BENCH_STAMP): | $(DEV_STAMP)
+	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/bench.txt || \
+		echo "The peers of requirements/bench.txt cannot be had here: their columns stay empty." >&2
+	@rm -f $(VENV)/installed-bench-* && touch $@

@@ -1,135 +1,114 @@
-"""What does group commit give? Appends per second through one writer, beside one call of the same function per append.
+"""How many appends a second does one writer make durable, one event a request, beside pgbench and two peers?
 
-A Postgres of its own with the product's settings (everything is flushed). Both ways store the same events with the same
-outcomes and leaves, one event per request on streams of their own. `json` and `jsonb` are compared on the same
-rows afterwards. Ratios taken in one run hold; absolute figures belong to the machine that printed them.
+Ours stores what the product stores: the event with its leaf, and the request's outcome under its key. The limit
+inserts the same bytes into one table with two indexes. The peers are called by as many threads as we have callers,
+since neither has a client for asyncio.
 """
 
 import asyncio
 import secrets
-import tempfile
+import sys
 import time
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
-from counterfoil import migrating
-from counterfoil.servers import chosen
-from domain.ids import OrderId, Sku
-from domain.inventory.events import StockReserved
-from event_store import codec
-from event_store.appending import wire
+import uvloop
+
+from benchmarks import library, pgbench, shop_events, umadb_peer
+from benchmarks.laboratory import Laboratory
+from benchmarks.measuring import in_turns, percentile
+from benchmarks.slow_disk import NoCompiler
+from benchmarks.table import OWN_DISK, SLOW_DISK, Goal, Row
 from event_store.appending.writer import Writer
-from event_store.envelope import (
-    NEW,
-    AppendRequest,
-    Expectation,
-    Metadata,
-    NewEvent,
-    encode_metadata,
-    new_nonce,
-)
-from runtime import database
-from runtime.settings import Settings
+from event_store.envelope import Accepted, AppendRequest
 
-SECONDS = 4.0
-CALLERS = (1, 16, 64, 256)
-ALONE_MAX = 64
-"""More connections than this are not opened for appends one by one."""
+NAME: Final = "append"
+PREPARED_PER_S: Final = 40_000
+"""Requests made ready for each second: more than can be appended."""
+WANTED_CALLERS: Final = 64
 
-SIZES = """
-create temporary table as_json as select payload::json as payload, metadata::json as metadata from log.event;
-create temporary table as_jsonb as select payload::jsonb as payload, metadata::jsonb as metadata from log.event;
-"""
-COMPARED = "select pg_table_size('as_json'), pg_table_size('as_jsonb'), (select count(*) from as_json)"
+GOALS: Final = {
+    library.NAME: (Goal("ratio_to_limit", at_least=1.4), Goal("ratio_to_peer", at_least=18)),
+    umadb_peer.NAME: (Goal("ratio_to_limit", at_least=1.4), Goal("ratio_to_peer", at_least=1.4)),
+}
 
 
-def request() -> AppendRequest:
-    """One reservation on a stream of its own."""
-    name = secrets.token_hex(8)
-    event = StockReserved(
-        sku=Sku(f"code-{name}"), order_id=OrderId(name), quantity=3, reserved_at=datetime.now(UTC)
-    )
-    metadata = Metadata(
-        actor="anonymous", command="place_order", correlation_id=secrets.token_hex(16), nonce=new_nonce()
-    )
-    stream = f"stock-code-{name}"
-    return AppendRequest(
-        key=secrets.token_bytes(16),
-        fingerprint=secrets.token_bytes(32),
-        events=(NewEvent(stream, *codec.encode(event), encode_metadata(metadata)),),
-        expectations=(Expectation(stream, NEW),),
-    )
+def rows(laboratory: Laboratory) -> Iterator[Row]:
+    """Rows for each number of callers, on this machine's disk and on a slow one."""
+    for disk in (OWN_DISK, SLOW_DISK):
+        try:
+            laboratory.postgres(disk)
+        except NoCompiler as reason:
+            print(f"without the slow disk: {reason}", file=sys.stderr)
+            return
+        for callers in laboratory.size.callers():
+            yield from _measured(laboratory, disk=disk, callers=callers)
 
 
-async def together(url: str, *, callers: int) -> tuple[float, list[float]]:
-    """Appends per second of one writer that groups what its callers ask for, and each one's seconds."""
-    async with Writer.open(url, name="benchmark") as writer:
-        return await _measured(callers, lambda _: writer.append(request()))
-
-
-async def alone(url: str, *, callers: int) -> tuple[float, list[float]]:
-    """Appends per second when each caller has a connection and a call of its own."""
-    connections = []
-    for _ in range(callers):
-        connection = await database.connect_async(url, role="counterfoil_writer", name="benchmark")
-        wire.register(connection)
-        connection.prepare_threshold = 0
-        connections.append(connection)
-
-    async def append(caller: int) -> None:
-        async with connections[caller].cursor(binary=True) as cursor:
-            await cursor.execute(wire.CALL, wire.arguments([request()], epoch=1))
-            await cursor.fetchall()
-
-    try:
-        return await _measured(callers, append)
-    finally:
-        for connection in connections:
-            await connection.close()
-
-
-async def _measured(callers: int, append: Callable[[int], Awaitable[object]]) -> tuple[float, list[float]]:
-    seconds: list[float] = []
-    end = time.perf_counter() + SECONDS
-
-    async def call(caller: int) -> None:
-        while (started := time.perf_counter()) < end:
-            await append(caller)
-            seconds.append(time.perf_counter() - started)
-
-    await asyncio.gather(*(call(caller) for caller in range(callers)))
-    return len(seconds) / SECONDS, sorted(seconds)
-
-
-def shown(found: tuple[float, list[float]] | None) -> str:
-    """Rate, median and 99th percentile."""
-    if found is None:
-        return f"{'':>26}"
-    rate, seconds = found
-    half, most = seconds[len(seconds) // 2], seconds[int(len(seconds) * 0.99)]
-    return f"{rate:>10,.0f}/s {half * 1000:>5.1f} {most * 1000:>6.1f} ms"
-
-
-def main() -> None:
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        chosen.postgres_for(Settings(), directory=Path(folder) / "postgres") as server,
-    ):
-        print(server.report())
-        migrating.migrate(server.url)
-        print(f"{'callers':>8}{'one writer, p50 p99':>30}{'each alone, p50 p99':>30}")
-        for callers in CALLERS:
-            grouped = asyncio.run(together(server.url, callers=callers))
-            single = asyncio.run(alone(server.url, callers=callers)) if callers <= ALONE_MAX else None
-            print(f"{callers:>8}{shown(grouped):>30}{shown(single):>30}")
-        with database.connect(server.url, role=None, name="benchmark") as connection:
-            connection.execute(SIZES)
-            as_json, as_jsonb, events = connection.execute(COMPARED).fetchone() or (0, 0, 1)
-            print(
-                f"payload and metadata, bytes per event: json {as_json / events:.0f}, jsonb {as_jsonb / events:.0f}"
+def _measured(laboratory: Laboratory, *, disk: str, callers: int) -> Iterator[Row]:
+    shape = shop_events.reservation(secrets.token_hex(8))
+    latencies: list[Sequence[float]] = []
+    contestants: dict[str, Callable[[], float]] = {
+        "ours": lambda: _ours(laboratory, disk=disk, callers=callers, latencies=latencies),
+        "limit": lambda: pgbench.rate(laboratory, disk=disk, shape=shape) or 0.0,
+        library.NAME: lambda: _of_library(laboratory, disk=disk, callers=callers, payload=shape.payload),
+    }
+    with umadb_peer.server(laboratory, disk=disk) as url:
+        if url is not None:
+            address = url
+            contestants[umadb_peer.NAME] = lambda: umadb_peer.append_rate(
+                address, callers=callers, seconds=laboratory.size.seconds, shape=shape
             )
+        found = in_turns(contestants, rounds=laboratory.size.rounds)
+    spread = [percentile(each, share) * 1000 for each in latencies[-1:] for share in (0.5, 0.99)]
+    for peer in (library.NAME, umadb_peer.NAME):
+        yield Row(
+            name=NAME,
+            case=f"{callers} callers",
+            disk=disk,
+            unit="appends/s",
+            ours=found["ours"],
+            limit=found["limit"] or None,
+            limit_name=pgbench.NAME if found["limit"] else pgbench.ABSENT,
+            peer=found.get(peer),
+            peer_name=peer,
+            goals=GOALS[peer] if callers == WANTED_CALLERS else (),
+            note=f"p50 {spread[0]:.1f} ms, p99 {spread[1]:.1f} ms" if peer == library.NAME else "",
+        )
 
 
-if __name__ == "__main__":
-    main()
+def _ours(laboratory: Laboratory, *, disk: str, callers: int, latencies: list[Sequence[float]]) -> float:
+    seconds = laboratory.size.seconds
+    with laboratory.database(disk) as url:
+        requests = [shop_events.single() for _ in range(int(seconds * PREPARED_PER_S))]
+        rate, took = uvloop.run(appended(url, requests, callers=callers, seconds=seconds))
+    latencies.append(took)
+    return rate
+
+
+async def appended(
+    url: str, requests: Sequence[AppendRequest], *, callers: int, seconds: float
+) -> tuple[float, Sequence[float]]:
+    """Appends a second through one writer, and what each took, in order."""
+    waiting = iter(requests)
+    took: list[float] = []
+    async with Writer.open(url, name="benchmark") as writer:
+        began = time.perf_counter()
+        end = began + seconds
+
+        async def call() -> None:
+            while (started := time.perf_counter()) < end and (request := next(waiting, None)) is not None:
+                verdict = await writer.append(request)
+                assert isinstance(verdict, Accepted), verdict
+                took.append(time.perf_counter() - started)
+
+        await asyncio.gather(*(call() for _ in range(callers)))
+        passed = time.perf_counter() - began
+    return len(took) / passed, sorted(took)
+
+
+def _of_library(laboratory: Laboratory, *, disk: str, callers: int, payload: bytes) -> float:
+    with laboratory.database(disk, migrated=False) as url:
+        return library.append_rate(
+            url, callers=callers, seconds=laboratory.size.seconds, type_name="shop:Reserved", state=payload
+        )

@@ -90,6 +90,11 @@ class PostgresServer:
         return self._program.origin
 
     @property
+    def program(self) -> Path:
+        """The program that is run; its clients (psql, pgbench) lie beside it."""
+        return self._program.path
+
+    @property
     def pid(self) -> int:
         """Process id of the postmaster."""
         assert self._child is not None

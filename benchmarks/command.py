@@ -1,0 +1,117 @@
+"""How many orders a second does one command API process take: five lines, outcome and leaf stored, durable?
+
+The peer is FastAPI in front of the library's Application, one process too. The limit is pgbench, which inserts one
+row a transaction and knows nothing of HTTP.
+"""
+
+import secrets
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from benchmarks import library, pgbench, shop_events
+from benchmarks.http_load import CONNECTIONS, Found
+from benchmarks.laboratory import Laboratory
+from benchmarks.measuring import in_turns
+from benchmarks.slow_disk import NoCompiler
+from benchmarks.table import OWN_DISK, SLOW_DISK, Goal, Row
+from counterfoil.servers import child
+from domain.catalogue import product
+from domain.ids import Sku
+from domain.money import UnitPrice
+
+NAME: Final = "command"
+CODES: Final = 500
+GOALS: Final = (Goal("ratio_to_limit", at_least=5_000 / 16_000), Goal("ratio_to_peer", at_least=8))
+
+
+def rows(laboratory: Laboratory) -> Iterator[Row]:
+    """One row on this machine's disk, one on a slow one."""
+    yield _measured(laboratory, disk=OWN_DISK)
+    if laboratory.size.tiny:
+        return
+    try:
+        laboratory.postgres(SLOW_DISK)
+    except NoCompiler as reason:
+        print(f"without the slow disk: {reason}", file=sys.stderr)
+        return
+    yield _measured(laboratory, disk=SLOW_DISK)
+
+
+def _measured(laboratory: Laboratory, *, disk: str) -> Row:
+    shape = shop_events.reservation(secrets.token_hex(8))
+    loads: list[Found] = []
+
+    def ours() -> float:
+        loads.append(_ours(laboratory, disk=disk))
+        return loads[-1].rate
+
+    found = in_turns(
+        {
+            "ours": ours,
+            "limit": lambda: pgbench.rate(laboratory, disk=disk, shape=shape) or 0.0,
+            "peer": lambda: _of_library(laboratory, disk=disk).rate,
+        },
+        rounds=laboratory.size.rounds,
+    )
+    last = loads[-1]
+    return Row(
+        name=NAME,
+        case=f"POST /orders, {shop_events.LINES} lines, {CONNECTIONS} connections",
+        disk=disk,
+        unit="orders/s",
+        ours=found["ours"],
+        limit=found["limit"] or None,
+        limit_name=pgbench.NAME if found["limit"] else pgbench.ABSENT,
+        peer=found["peer"],
+        peer_name=f"FastAPI + {library.NAME}",
+        goals=GOALS if disk == OWN_DISK else (),
+        note=(
+            f"p50 {last.p50_ms:.1f} ms, p99 {last.p99_ms:.1f} ms; the client took {last.cpu_share:.0%} of one core"
+        ),
+    )
+
+
+def _ours(laboratory: Laboratory, *, disk: str) -> Found:
+    with laboratory.database(disk) as url:
+        shop_events.fill(url, _products())
+        port = child.free_port()
+        environment = {"COUNTERFOIL_DATABASE_URL": url, "COUNTERFOIL_COMMAND_API_PORT": str(port)}
+        with laboratory.http(["counterfoil", "command-api"], port=port, environment=environment):
+            return load(laboratory, "orders", port=port, codes=CODES)
+
+
+def _of_library(laboratory: Laboratory, *, disk: str) -> Found:
+    with laboratory.database(disk, migrated=False) as url:
+        port = child.free_port()
+        environment = {**library.environment(url), "LIBRARY_SHOP_PORT": str(port)}
+        with laboratory.http(["benchmarks.library_shop"], port=port, environment=environment):
+            return load(laboratory, "orders", port=port, codes=CODES)
+
+
+def load(laboratory: Laboratory, what: str, *, port: int, **given: int | str) -> Found:
+    """Put load on a server, once to warm it up and once to measure; every answer has to be the expected one."""
+    options = {"port": port, "warm": laboratory.size.seconds / 4, "seconds": laboratory.size.seconds, **given}
+    arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    with laboratory.python("benchmarks.http_load", what, *arguments) as process:
+        printed, _ = process.communicate()
+    found = msgspec.json.decode(printed, type=Found)
+    assert not found.unexpected, f"{found.unexpected} answers were not what they should be"
+    return found
+
+
+def _products() -> Iterator[shop_events.Fact]:
+    for number in range(CODES):
+        sku = Sku(shop_events.code(number))
+        (created,) = product.create(
+            None,
+            sku=sku,
+            title=f"Thing {number}",
+            stocked=True,
+            unit_price=UnitPrice("2.55"),
+            currency=shop_events.GBP,
+            now=shop_events.NOW,
+        )
+        yield f"product-{sku}", created

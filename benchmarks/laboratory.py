@@ -1,0 +1,230 @@
+"""The servers that benchmarks run against: real ones of their own, with the product's settings, everything flushed."""
+
+import contextlib
+import io
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, Self
+
+import psycopg
+from psycopg import sql
+
+from benchmarks import slow_disk
+from benchmarks.measuring import Size
+from benchmarks.table import OWN_DISK, SLOW_DISK
+from counterfoil import migrating, standalone, supervisor
+from counterfoil.runfile import Running
+from counterfoil.servers import child, kafka, postgres, redis
+from counterfoil.servers.child import Child
+from counterfoil.servers.kafka import KafkaServer
+from counterfoil.servers.postgres import PostgresServer
+from counterfoil.servers.redis import DATABASES, RedisServer
+from runtime.settings import Settings
+
+READY_S_MAX: Final = 60.0
+STOP_S_MAX: Final = 10.0
+SOURCES: Final = Path(__file__).resolve().parent.parent
+
+_numbers = itertools.count(1)
+
+
+class Laboratory:
+    """Servers by need, all below one directory, all stopped at the end. Use it as a context manager."""
+
+    def __init__(self, size: Size, *, import_file: Path | None = None) -> None:
+        self.size = size
+        self.import_file = import_file
+        self.settings = Settings()
+        self.versions: dict[str, str] = {}
+        self._stack = contextlib.ExitStack()
+        self._postgres: dict[str, PostgresServer] = {}
+        self._redis: RedisServer | None = None
+        self._kafka: KafkaServer | None = None
+        self._library: Path | None = None
+        self._shop: Running | None = None
+
+    def __enter__(self) -> Self:
+        self.directory = Path(tempfile.mkdtemp(prefix="counterfoil-benchmarks-"))
+        self.directory.chmod(0o755)  # the server's own user reads the preloaded library here
+        self._stack.callback(shutil.rmtree, self.directory, ignore_errors=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def postgres(self, disk: str = OWN_DISK) -> PostgresServer:
+        """A Postgres whose disk is this machine's, or a millisecond slower.
+
+        Raises:
+            NoCompiler: a slow disk cannot be made here.
+        """
+        if disk not in self._postgres:
+            with self.on(disk):
+                server = postgres.start_postgres(
+                    self.directory / f"postgres-{len(self._postgres)}",
+                    programs_folder=self.settings.postgres_bin,
+                )
+            self._postgres[disk] = self._stack.enter_context(server)
+            self.versions["Postgres"] = f"{server.version} ({server.origin})"
+        return self._postgres[disk]
+
+    @contextlib.contextmanager
+    def on(self, disk: str) -> Iterator[None]:
+        """What is started meanwhile has that disk."""
+        if disk == OWN_DISK:
+            yield
+            return
+        assert disk == SLOW_DISK
+        if self._library is None:
+            self._library = slow_disk.compiled(self.directory)
+        with slow_disk.preloaded(self._library):
+            yield
+
+    @contextlib.contextmanager
+    def database(self, disk: str = OWN_DISK, *, migrated: bool = True) -> Iterator[str]:
+        """The address of a new database, dropped afterwards."""
+        admin = self.postgres(disk).url
+        name = f"benchmark_{next(_numbers)}"
+        with psycopg.connect(admin, autocommit=True) as connection:
+            connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        try:
+            url = psycopg.conninfo.make_conninfo(admin, dbname=name)
+            if migrated:
+                migrating.migrate(url)
+            yield url
+        finally:
+            with psycopg.connect(admin, autocommit=True) as connection:
+                connection.execute(
+                    sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
+                )
+
+    def redis_url(self) -> str:
+        """The address of a logical database of its own."""
+        if self._redis is None:
+            server = redis.start_redis(self.directory / "redis", program=self.settings.redis_server)
+            self._redis = self._stack.enter_context(server)
+            self.versions[server.report().name.title()] = f"{server.version} ({server.origin})"
+        return f"{self._redis.url.rpartition('/')[0]}/{1 + next(_numbers) % (DATABASES - 1)}"
+
+    def kafka(self) -> str:
+        """Bootstrap address of a Kafka; use topics of your own."""
+        if self._kafka is None:
+            server = kafka.start_kafka(
+                self.directory / "kafka",
+                cache=self.settings.cache,
+                java=self.settings.java,
+                repository=self.settings.maven_repository,
+            )
+            self._kafka = self._stack.enter_context(server)
+            self.versions["Kafka"] = f"{server.version} ({server.origin})"
+        return self._kafka.bootstrap
+
+    @contextlib.contextmanager
+    def distributed_shop(self) -> Iterator[Running]:
+        """A whole empty shop, as `counterfoil up --distributed` runs it. At tiny size all who ask share one."""
+        if not self.size.tiny:
+            with self._new_shop() as running:
+                yield running
+            return
+        if self._shop is None:
+            self._shop = self._stack.enter_context(self._new_shop())
+        yield self._shop
+
+    @contextlib.contextmanager
+    def _new_shop(self) -> Iterator[Running]:
+        home = self.directory / f"shop-{next(_numbers)}"
+        settings = self.settings.model_copy(
+            update={
+                "home": home,
+                "database_url": None,
+                "redis_url": None,
+                "kafka_bootstrap": None,
+                "log_level": "warning",
+                **dict.fromkeys(_PORTS, 0),
+            }
+        )
+        with contextlib.ExitStack() as stack:
+            # Its progress is for people who wait for it.
+            with contextlib.redirect_stderr(io.StringIO()):
+                shop = standalone.shop(settings, distributed=True, stop=standalone.Stop())
+                running = stack.enter_context(shop)
+            self.versions |= running.servers
+            yield running
+        shutil.rmtree(home, ignore_errors=True)
+
+    def program(self, name: str) -> Path | None:
+        """A client program that came with the Postgres in use, or one of this machine's."""
+        beside = self.postgres().program.with_name(name)
+        if beside.exists():
+            return beside
+        installed = shutil.which(name)
+        found = [Path(installed)] if installed else []
+        found += sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)
+        return found[0] if found else None
+
+    @contextlib.contextmanager
+    def http(
+        self, command: Sequence[str], *, port: int, environment: Mapping[str, str]
+    ) -> Iterator[tuple[str, Child]]:
+        """A server process that answers HTTP at a port: its address and the process."""
+        given = supervisor.role_environment(environment)
+        process = child.launch(
+            [sys.executable, "-P", "-m", *command],
+            name=command[0],
+            log=self.directory / f"{command[0]}-{port}.log",
+            stop_signal=signal.SIGTERM,
+            cwd=self.directory,
+            environment=given,
+        )
+        try:
+            process.wait_until(
+                lambda: standalone.answers_ok(f"http://127.0.0.1:{port}/readyz"), timeout_s=READY_S_MAX
+            )
+            yield f"http://127.0.0.1:{port}", process
+        finally:
+            process.stop(timeout_s=STOP_S_MAX)
+
+    def launched(self, command: Sequence[str | Path], *, name: str) -> Child:
+        """A server process; whoever asked for it stops it."""
+        return child.launch(
+            command,
+            name=name,
+            log=self.directory / f"{name}.log",
+            stop_signal=signal.SIGTERM,
+            cwd=self.directory,
+        )
+
+    @contextlib.contextmanager
+    def python(self, module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A module of the benchmarks in a process of its own, stopped at the end."""
+        environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
+        with subprocess.Popen(
+            [sys.executable, "-P", "-m", module, *arguments],
+            stdout=subprocess.PIPE,
+            cwd=self.directory,
+            env=environment,
+        ) as process:
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(STOP_S_MAX)
+                process.kill()
+
+
+_PORTS: Final = (
+    "command_api_port",
+    "query_api_port",
+    "relay_health_port",
+    "projections_health_port",
+    "policies_health_port",
+)

@@ -1,0 +1,98 @@
+"""The product's workers, each in a process of its own, for as long as a block runs."""
+
+import contextlib
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.context import SpawnProcess
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from prometheus_client import CollectorRegistry
+
+from commands.policies.worker import run_policies
+from event_store import generations
+from event_store.kafka_transport import KafkaTransport
+from event_store.local_transport import LocalTransport
+from event_store.partitioning import PARTITIONS
+from event_store.relay import run_relay
+from event_store.transport import Carrier, Transport
+from projections.registry import ORDERED_TYPES, VIEWS
+from projections.worker import run_projections
+from runtime import database, telemetry
+from runtime.documents import RedisDocuments
+
+if TYPE_CHECKING:
+    import threading
+
+STOP_S_MAX: Final = 15.0
+LOG_LEVEL: Final = "error"
+
+_spawn = multiprocessing.get_context("spawn")
+
+
+@contextlib.contextmanager
+def policies(url: str) -> Iterator[int]:
+    """The policies over the local transport; the process id."""
+    with _running(_run_policies, url) as pid:
+        yield pid
+
+
+@contextlib.contextmanager
+def relay(url: str, *, bootstrap: str, prefix: str) -> Iterator[int]:
+    """The relay to Kafka, with topics of its own; the process id."""
+    with _running(_run_relay, url, bootstrap, prefix) as pid:
+        yield pid
+
+
+@contextlib.contextmanager
+def projections(url: str, *, views: Sequence[str], redis_url: str | None = None) -> Iterator[int]:
+    """A projection worker for some views over the local transport; the process id."""
+    with _running(_run_projections, url, tuple(views), redis_url) as pid:
+        yield pid
+
+
+def settle(url: str, *, carrier: Carrier = "local") -> None:
+    """Say what carries the log, as the relay would."""
+    with database.connect(url, role="counterfoil_relay", name="benchmark settle") as connection:
+        generations.settle(connection, carrier=carrier, ordered_types=ORDERED_TYPES, partitions=PARTITIONS)
+
+
+@contextlib.contextmanager
+def _running(work: Callable[..., None], *given: Any) -> Iterator[int]:
+    stop = _spawn.Event()
+    process: SpawnProcess = _spawn.Process(target=work, args=(stop, *given))
+    process.start()
+    try:
+        assert process.pid is not None
+        yield process.pid
+    finally:
+        stop.set()
+        process.join(STOP_S_MAX)
+        process.kill()
+        process.join()
+        process.close()
+
+
+def _run_policies(stop: "threading.Event", url: str) -> None:
+    telemetry.configure_logging(LOG_LEVEL, process="policies")
+    transport = LocalTransport(url, role="counterfoil_writer")
+    run_policies(url, transport=transport, stop=stop, registry=CollectorRegistry())
+
+
+def _run_relay(stop: "threading.Event", url: str, bootstrap: str, prefix: str) -> None:
+    telemetry.configure_logging(LOG_LEVEL, process="relay")
+    registry = CollectorRegistry()
+    transport = cast("Transport", KafkaTransport(bootstrap, registry=registry, prefix=prefix))
+    run_relay(url, transport=transport, ordered_types=ORDERED_TYPES, stop=stop, registry=registry)
+
+
+def _run_projections(
+    stop: "threading.Event", url: str, views: tuple[str, ...], redis_url: str | None
+) -> None:
+    telemetry.configure_logging(LOG_LEVEL, process="projections")
+    run_projections(
+        url,
+        transport=LocalTransport(url),
+        stop=stop,
+        documents=None if redis_url is None else RedisDocuments(redis_url),
+        views=[view for view in VIEWS if view.name in views],
+    )
