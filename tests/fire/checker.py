@@ -3,11 +3,12 @@
 Evidence is what clients remember and what was dumped when the dust had settled:
 
     attempts    one request: command, key, stream, invoke, return (seconds of one monotonic clock), outcome
-                (ok: accepted; fail: certainly nothing was done; unknown), position and answer of an accepted one
+                (ok: accepted; fail: certainly nothing was done; unknown), position and answer of an accepted one;
+                final (not to be sent again); code and stream of a refusal
     reads       one answer labelled fresh: view, key, the position asked for, the document
     log         events in position order: position, stream, version, type, partition_key, correlation_id, causation,
                 idempotency, actor, epoch, leaf (hex), entry (what the leaf is made of), payload (parsed)
-    outcomes    how many outcomes the log keeps, and the highest position that any of them names
+    outcomes    the keys (hex) of the outcomes that the log keeps, or None
     topic       records in offset order: channel, partition, position, prev, version, stream, key, leaf
     lost_upto   channel and partition → the highest position that somebody took away from the topic on purpose
     views       view → rows; documents: view → key → (position, row or None)
@@ -29,6 +30,12 @@ ORDERED_FACTS = (
     "ordering.order_cancelled.v1",
     "ordering.credit_note_issued.v1",
 )
+TRIGGERS = {
+    "ordering.order_placed.v1": "fulfilment",
+    "ordering.order_cancelled.v1": "fulfilment",
+    "ordering.order_shipped.v1": "fulfilment",
+    "ordering.credit_note_issued.v1": "restock",
+}
 DOCUMENT_VIEWS = ("product_page", "stock_level", "order_details")
 
 
@@ -44,6 +51,7 @@ class Evidence:
     views: dict = field(default_factory=dict)
     documents: dict = field(default_factory=dict)
     tailed: list | None = None
+    outcomes: list | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,9 @@ def judge(evidence):
         "L8": views_are_the_fold,
         "documents": documents_are_the_fold,
         "fresh": fresh_reads_are_fresh,
+        "refused": refusals_have_reasons,
         "policies": one_outcome_for_each_trigger,
+        "outcomes": one_kept_outcome_for_each_request,
         "stock": nothing_is_oversold,
         "leaf": leaves_are_recomputed,
         "tail": tailing_skips_nothing,
@@ -247,6 +257,49 @@ def one_outcome_for_each_trigger(evidence):
             yield f"{actor} answered {cause} more than once: {[event['position'] for event in events]}"
 
 
+def one_kept_outcome_for_each_request(evidence):
+    """The log keeps an outcome for every accepted command and every trigger, and none besides."""
+    if evidence.outcomes is None:
+        return
+    triggers = {
+        outcome_key(TRIGGERS[event["type"]], event): event
+        for event in evidence.log
+        if event["type"] in TRIGGERS
+    }
+    for key in triggers.keys() - set(evidence.outcomes):
+        yield f"no outcome is kept for the trigger at {triggers[key]['position']}"
+    expected = len(triggers) + len(_own_events(evidence))
+    if len(evidence.outcomes) != expected:
+        yield f"{len(evidence.outcomes)} outcomes are kept, {expected} requests were accepted"
+
+
+def refusals_have_reasons(evidence):
+    """Nobody is refused for what had long ceased to be: an order not yet confirmed, or not yet there."""
+    begun, decided = {}, defaultdict(list)
+    for event in evidence.log:
+        if event["type"] == "ordering.order_placed.v1":
+            begun[event["stream"]] = event["position"]
+        elif event["stream"] in begun:
+            decided[event["stream"]].append(event)
+    known = sorted(
+        (each["return"], each["position"]) for each in evidence.attempts if each["outcome"] == "ok"
+    )
+    refused = [each for each in evidence.attempts if each.get("code") in {"not-confirmed", "order-unknown"}]
+    highest, index = 0, 0
+    for attempt in sorted(refused, key=lambda each: each["invoke"]):
+        while index < len(known) and known[index][0] < attempt["invoke"]:
+            highest = max(highest, known[index][1])
+            index += 1
+        stream = attempt["stream"]
+        facts = [event["type"] for event in decided[stream]]
+        if attempt["code"] == "order-unknown" and begun.get(stream, highest + 1) <= highest:
+            yield f"{attempt['command']}: {stream} was called unknown, it stands at {begun[stream]}"
+        if attempt["code"] == "not-confirmed" and facts == ["ordering.order_confirmed.v1"]:
+            at = decided[stream][0]["position"]
+            if at <= highest:
+                yield f"{attempt['command']}: {stream} was called not confirmed, it is since {at}, {highest} was known"
+
+
 def nothing_is_oversold(evidence):
     """No code ever has fewer than no pieces available, reserved or on hand; orders reserve what they asked for."""
     levels = {"stock_level": {}}
@@ -298,6 +351,11 @@ def leaf_of(event):
         hashlib.sha256(payload).digest(),
     ))  # fmt: skip
     return hashlib.sha256(b"\x00" + entry).hexdigest()
+
+
+def outcome_key(policy, event):
+    """The key (hex) under which a policy's answer to an event is kept."""
+    return hashlib.sha256(f"policy:{policy}:{event['epoch']}.{event['position']}".encode()).hexdigest()[:32]
 
 
 def partition_of(key):

@@ -99,6 +99,7 @@ def evidence():
         views=copy.deepcopy(views),
         documents={"stock_level": {"A": (4, copy.deepcopy(views["stock_level"][0]))}},
         tailed=[1, 2, 3, 4, 5],
+        outcomes=["k1", "k2", "k3", checker.outcome_key("fulfilment", log[2])],
     )
 
 
@@ -259,6 +260,38 @@ def test_a_trigger_answered_twice_is_found(evidence):
     evidence.log[4]["idempotency"] = "another"
 
     assert {"policies"} == broken_laws(evidence)
+
+
+@pytest.mark.parametrize(
+    "outcomes", [["k1", "k2", "k3"], ["k1", "k2", "k3", "k4"], ["k1", "k2", "k3", "k4", "k5"]]
+)
+def test_an_outcome_too_few_too_many_or_under_another_key_is_found(evidence, outcomes):
+    evidence.outcomes = outcomes
+
+    assert {"outcomes"} == broken_laws(evidence)
+
+
+def test_a_refusal_for_what_had_ceased_to_be_is_found(evidence):
+    known = attempt(3, invoke=7.0, position=5, command="c3", answer="answer 3")
+    refused = {"outcome": "fail", "position": None, "answer": None, "invoke": 9.0, "stream": "order-1"}
+    evidence.attempts = [*evidence.attempts, known | {"return": 7.5}]
+    evidence.attempts.append(attempt(5, **refused, code="not-confirmed", command="c7"))
+
+    assert "refused" in broken_laws(evidence)
+
+
+def test_an_order_called_unknown_after_it_was_answered_is_found(evidence):
+    refused = {"outcome": "fail", "position": None, "answer": None, "invoke": 9.0, "stream": "order-1"}
+    evidence.attempts.append(attempt(5, **refused, code="order-unknown", command="c7"))
+
+    assert {"refused"} == broken_laws(evidence)
+
+
+def test_a_refusal_that_was_true_a_moment_ago_is_no_violation(evidence):
+    refused = {"outcome": "fail", "position": None, "answer": None, "invoke": 9.0, "stream": "order-1"}
+    evidence.attempts.append(attempt(5, **refused, code="not-confirmed", command="c7"))
+
+    assert [] == checker.judge(evidence)
 
 
 def test_more_promised_than_there_is_is_found(evidence):

@@ -1,0 +1,285 @@
+"""What may go wrong, by name: each hurts a laboratory for some seconds and leaves it able to recover.
+
+A fault is a function (laboratory, dice) that returns when its harm is done and undone; what died is started again
+by the laboratory, as a process manager would. `lost_upto` says what a fault took away from the topic on purpose.
+"""
+
+import contextlib
+import random
+import shutil
+import time
+
+import psycopg
+import redis
+from kafka.errors import KafkaError
+
+LEASE_S = 5.0
+GROUP_SESSION_S = 10.0
+CUT_S = (0.5, 3.0)
+OUTAGE_S = (0.5, 3.0)
+ORDERED_AND_EVENTS = [("events", number) for number in range(12)] + [("ordered", 0)]
+
+FAULTS = {}
+
+
+def fault(function):
+    """Enter it into the catalogue."""
+    FAULTS[function.__name__] = function
+    return function
+
+
+def _kill_one(laboratory, chance, role):
+    victim = chance.choice(laboratory.of(role))
+    victim.kill()
+    time.sleep(chance.uniform(0.0, 1.0))
+    laboratory.keep_alive()
+    return victim.name
+
+
+@fault
+def kill_command_api(laboratory, chance):
+    return _kill_one(laboratory, chance, "command-api")
+
+
+@fault
+def kill_query_api(laboratory, chance):
+    return _kill_one(laboratory, chance, "query-api")
+
+
+@fault
+def kill_relay(laboratory, chance):
+    return _kill_one(laboratory, chance, "relay")
+
+
+@fault
+def kill_projections(laboratory, chance):
+    return _kill_one(laboratory, chance, "projections")
+
+
+@fault
+def kill_policies(laboratory, chance):
+    return _kill_one(laboratory, chance, "policies")
+
+
+@fault
+def kill_all_workers(laboratory, chance):
+    for role in ("relay", "projections", "policies"):
+        for process in laboratory.of(role):
+            process.kill()
+    time.sleep(chance.uniform(0.0, 1.0))
+    return laboratory.keep_alive()
+
+
+def _outage(server, laboratory, chance, *, politely=False):
+    server.stop() if politely else server.kill()
+    time.sleep(chance.uniform(*OUTAGE_S))
+    laboratory.keep_alive()
+
+
+@fault
+def kill_postgres(laboratory, chance):
+    _outage(laboratory.postgres, laboratory, chance)
+
+
+@fault
+def restart_postgres(laboratory, chance):
+    _outage(laboratory.postgres, laboratory, chance, politely=True)
+
+
+@fault
+def kill_a_writing_session(laboratory, chance):
+    """SIGKILL to one backend: Postgres ends all sessions and replays its log."""
+    with contextlib.suppress(psycopg.Error), laboratory.admin() as conn:
+        rows = conn.execute(
+            "select pid from pg_stat_activity where application_name like '%writer%'"
+        ).fetchall()
+        if rows:
+            import os
+            import signal
+
+            os.kill(chance.choice(rows)[0], signal.SIGKILL)
+    time.sleep(1.0)
+    laboratory.keep_alive()
+
+
+@fault
+def kill_redis(laboratory, chance):
+    _outage(laboratory.redis, laboratory, chance)
+
+
+@fault
+def flush_redis(laboratory, _chance):
+    with laboratory.cache() as cache:
+        cache.flushall()
+
+
+@fault
+def bring_redis_back_old(laboratory, chance):
+    """The cache dies, and comes back with the contents of some seconds before."""
+    contents, kept = laboratory.redis.directory / "data", laboratory.redis.directory / "kept"
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(contents, kept)
+    time.sleep(chance.uniform(1.0, 3.0))
+    laboratory.redis.kill()
+    shutil.rmtree(contents)
+    kept.rename(contents)
+    laboratory.keep_alive()
+
+
+@fault
+def kill_kafka(laboratory, chance):
+    _outage(laboratory.kafka, laboratory, chance)
+
+
+@fault
+def delete_newest_segments(laboratory, chance):
+    """Three partitions lose their newest segment while the broker is down."""
+    laboratory.kafka.kill()
+    chosen = chance.sample(ORDERED_AND_EVENTS, 3)
+    for channel, partition in chosen:
+        folder = laboratory.kafka.directory / "data" / f"counterfoil.{channel}.g1-{partition}"
+        segments = sorted(folder.glob("*.log"))
+        for part in folder.glob(f"{segments[-1].stem}.*" if segments else "nothing"):
+            part.unlink()
+    laboratory.keep_alive()
+    _note_lost(laboratory, chosen)
+    return chosen
+
+
+@fault
+def delete_topics(laboratory, _chance):
+    with contextlib.suppress(KafkaError), laboratory.broker() as broker:
+        broker.delete_topics([name for name in broker.list_topics() if name.startswith("counterfoil.")])
+    time.sleep(1.0)
+    _note_lost(laboratory, ORDERED_AND_EVENTS)
+
+
+def _note_lost(laboratory, sources):
+    """What had been published to these partitions until now may be gone."""
+    with laboratory.admin() as conn:
+        rows = conn.execute("select channel, partition, position from transport.relay_partition").fetchall()
+    for channel, partition, position in rows:
+        if (channel, partition) in sources:
+            before = laboratory.lost_upto.get((channel, partition), 0)
+            laboratory.lost_upto[channel, partition] = max(before, position)
+
+
+def _pause(laboratory, chance, role, seconds):
+    victim = chance.choice(laboratory.of(role))
+    victim.pause()
+    try:
+        time.sleep(seconds)
+    finally:
+        victim.resume()
+    return victim.name
+
+
+@fault
+def pause_relay_beyond_its_lease(laboratory, chance):
+    """The standby takes over; then two believe for a moment to be the relay."""
+    return _pause(laboratory, chance, "relay", LEASE_S + 1.5)
+
+
+@fault
+def pause_policies_beyond_their_lease(laboratory, chance):
+    return _pause(laboratory, chance, "policies", LEASE_S + 1.5)
+
+
+@fault
+def pause_projections_beyond_their_session(laboratory, chance):
+    return _pause(laboratory, chance, "projections", GROUP_SESSION_S + 1.0)
+
+
+@fault
+def pause_command_api(laboratory, chance):
+    return _pause(laboratory, chance, "command-api", chance.uniform(1.0, 4.0))
+
+
+@fault
+def two_relays_at_once(laboratory, chance):
+    """The lease is taken from the active relay behind its back, again and again."""
+    for _ in range(4):
+        with contextlib.suppress(psycopg.Error), laboratory.admin() as conn:
+            conn.execute("update runtime.lease set owner = null where name like 'relay%'")
+        time.sleep(chance.uniform(0.1, 0.6))
+
+
+@fault
+def rebalance(laboratory, chance):
+    """One more worker comes and goes."""
+    name = f"spare-{chance.randrange(10**6)}"
+    laboratory.spawn(name, "projections")
+    time.sleep(chance.uniform(3.0, 5.0))
+    laboratory.retire(name)
+
+
+def _cut(laboratory, chance, name):
+    link = laboratory.network.links[name]
+    how = chance.choice(("sever", "freeze"))
+    if how == "sever":
+        link.sever()
+    else:
+        link.frozen = True
+    try:
+        time.sleep(chance.uniform(*CUT_S))
+    finally:
+        link.mend()
+    return how
+
+
+@fault
+def cut_postgres(laboratory, chance):
+    return _cut(laboratory, chance, "postgres")
+
+
+@fault
+def cut_kafka(laboratory, chance):
+    return _cut(laboratory, chance, "kafka")
+
+
+@fault
+def cut_redis(laboratory, chance):
+    return _cut(laboratory, chance, "redis")
+
+
+@fault
+def slow_network(laboratory, chance):
+    """Everything takes some milliseconds longer each way."""
+    links = [laboratory.network.links[name] for name in ("postgres", "kafka", "redis")]
+    for link in links:
+        link.delay_s = chance.uniform(0.002, 0.02)
+    time.sleep(chance.uniform(1.0, 3.0))
+    for link in links:
+        link.mend()
+
+
+@fault
+def lose_answers(laboratory, chance):
+    """Callers lose three answers of ten after their commands were delivered; the log's own writers some."""
+    links = laboratory.network.links
+    for process in laboratory.of("command-api"):
+        links[process.name].answers_lost = 0.3
+    links["postgres"].answers_lost = 0.01
+    time.sleep(chance.uniform(1.0, 3.0))
+    for process in laboratory.of("command-api"):
+        links[process.name].mend()
+    links["postgres"].mend()
+
+
+def plan(seed, *, count, names=None):
+    """So many faults, every kind before any comes again, in an order of the seed."""
+    chance = random.Random(seed)
+    chosen = []
+    while len(chosen) < count:
+        kinds = sorted(names or FAULTS)
+        chance.shuffle(kinds)
+        chosen += kinds
+    return chosen[:count]
+
+
+def hurt(name, laboratory, chance):
+    """Do it; a server that is not there to be hurt is part of the picture."""
+    try:
+        return FAULTS[name](laboratory, chance)
+    except (psycopg.OperationalError, redis.RedisError) as error:
+        return f"in vain: {type(error).__name__}"

@@ -1,0 +1,120 @@
+"""Defects planted on purpose, each found by the seeded schedulers of relay, consumer and policies within a bound.
+
+Those planted in the policies' own steps stand beside their simulation, those in the link rule beside the relay's.
+"""
+
+import random
+
+import pytest
+from msgspec import structs
+
+from event_store import relay
+from event_store.envelope import Accepted
+from event_store.memory import MemoryLog
+from tests.commands.policies import deciding
+from tests.simulation import carrying
+
+FOUND_WITHIN = 2_000
+HARMLESS_SCHEDULES = 300
+FIXED_SEED = 20_101_201
+STILL_OPEN = 0.2
+
+
+@pytest.fixture
+def late_commits(monkeypatch):
+    """A log whose rows are numbered before they are committed: for a while some are not to be seen."""
+
+    def rows_after(self, position, *, limit):
+        self.world.border()
+        rows = self.world.log.read_after(position, limit=limit)
+        return [row for row in rows if not self.world.roll(STILL_OPEN)]
+
+    monkeypatch.setattr(carrying.Ledger, "rows_after", rows_after)
+
+
+@pytest.fixture(autouse=True)
+def _silence(monkeypatch):
+    monkeypatch.setattr(relay, "log", silent())
+
+
+def silent():
+    import logging
+
+    import structlog
+
+    return structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
+def test_a_relay_waits_for_positions_that_are_not_there_yet(late_commits):
+    assert [] == [seed for seed in range(HARMLESS_SCHEDULES) if carrying.run(FIXED_SEED + seed)]
+
+
+def test_a_reader_that_passes_over_positions_not_yet_committed_is_found(late_commits, monkeypatch):
+    true_carry = relay.carry
+
+    def carry(state, *, rows, frame):
+        records = []
+        for row in rows:
+            carried = true_carry(structs.replace(state, position=row.position - 1), rows=[row], frame=frame)
+            records += carried.records
+            state = carried.state
+        return relay.Carried(records=records, state=state)
+
+    monkeypatch.setattr(relay, "carry", carry)
+
+    assert first_problem(carrying.run) < FOUND_WITHIN
+
+
+def test_a_checkpoint_in_a_transaction_of_its_own_is_found(monkeypatch):
+    def round_in_two(self):
+        followed = self.follower.poll(0.0)
+        for source in followed.assigned:
+            self.follower.start(source, position=self.world.checkpoints[source], leaf=None)
+        for source, records in followed.records.items():
+            self.world.applied[source] += [record.position for record in records]
+            self.world.border()
+            self.world.checkpoints[source] = records[-1].position
+
+    monkeypatch.setattr(carrying.ConsumerActor, "_round", round_in_two)
+
+    assert first_problem(carrying.run) < FOUND_WITHIN
+
+
+def test_a_checkpoint_before_the_rows_is_found(monkeypatch):
+    def round_in_two(self):
+        followed = self.follower.poll(0.0)
+        for source in followed.assigned:
+            self.follower.start(source, position=self.world.checkpoints[source], leaf=None)
+        for source, records in followed.records.items():
+            self.world.checkpoints[source] = records[-1].position
+            self.world.border()
+            self.world.applied[source] += [record.position for record in records]
+
+    monkeypatch.setattr(carrying.ConsumerActor, "_round", round_in_two)
+
+    assert first_problem(carrying.run) < FOUND_WITHIN
+
+
+def test_an_outcome_kept_outside_the_transaction_of_its_events_is_found(monkeypatch):
+    true_append, chance = MemoryLog._append, random.Random(FIXED_SEED)
+
+    def append(self, request, broken):
+        verdict = true_append(self, request, broken)
+        if isinstance(verdict, Accepted) and chance.random() < 0.05:
+            del self._outcomes[request.key]
+        return verdict
+
+    monkeypatch.setattr(MemoryLog, "_append", append)
+
+    assert first_problem(deciding.run) < FOUND_WITHIN
+
+
+def first_problem(run):
+    """How many schedules it takes to see the defect; a defect may also show as a broken assertion."""
+    for number in range(FOUND_WITHIN):
+        try:
+            if run(FIXED_SEED + number):
+                return number
+        except AssertionError:
+            return number
+    return FOUND_WITHIN
