@@ -25,7 +25,6 @@ from event_store.transport import (
     GenerationEnded,
     Record,
     Transport,
-    TransportUnavailable,
 )
 from runtime import database
 
@@ -42,9 +41,6 @@ RECORDS_PER_HAND_OVER: Final = 480
 
 HAND_OVERS_AHEAD_MAX: Final = 2
 """What may wait, decoded, for the worker's loop before the transport is asked for more."""
-
-UNAVAILABLE_PAUSE_S: Final = 0.5
-"""Pause after the carrier could not be reached."""
 
 JOIN_S: Final = 5.0
 
@@ -130,12 +126,8 @@ class Intake:
             follower.close()
 
     def _round(self, follower: Follower) -> None:
-        try:
-            followed = follower.poll(POLL_S, max_records=RECORDS_PER_POLL_MAX)
-        except TransportUnavailable as error:
-            log.warning("policies_transport_unavailable", reason=str(error), wait_s=UNAVAILABLE_PAUSE_S)
-            self._stop.wait(UNAVAILABLE_PAUSE_S)
-            return
+        # A carrier that is gone ends the term: its subscription may never come back, a new one will.
+        followed = follower.poll(POLL_S, max_records=RECORDS_PER_POLL_MAX)
         for source in sorted(followed.assigned):
             mark = self._delivered[source]
             follower.start(source, position=mark.position, leaf=mark.leaf)
