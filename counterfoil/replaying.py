@@ -14,6 +14,8 @@ from event_store import codec, reading
 from runtime import database
 
 EVENTS_PER_PAGE: Final = 1_000
+BEFORE_ALL: Final = -1
+"""Versions count from 1, those of an application's streams from 0 if it likes."""
 
 _EVOLVE: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "product": product.evolve,
@@ -74,7 +76,7 @@ def history(database_url: str, stream: str, *, as_of: str | None = None) -> Iter
     """
     evolve = _EVOLVE.get(stream.partition("-")[0])
     state: Any = None
-    after = 0
+    after = BEFORE_ALL
     with database.connect(database_url, role="counterfoil_reader", name="replay") as connection:
         upto = _position(connection, as_of)
         while events := reading.read_stream(
@@ -92,7 +94,7 @@ def history(database_url: str, stream: str, *, as_of: str | None = None) -> Iter
                     msgspec.to_builtins(state),
                 )
             after = events[-1].version
-    if after == 0:
+    if after == BEFORE_ALL:
         moment = f" as of {as_of}" if as_of else ""
         raise NoSuchStream(f"stream {stream} has no event{moment}")
 

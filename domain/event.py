@@ -16,6 +16,7 @@ _TYPE_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*\.[a-z][a-z0-9]*(_[a-z0-9]+
 _types: dict[str, type["Event"]] = {}
 _names: dict[type["Event"], str] = {}
 _upcasters: dict[type["Event"], Callable[["Event"], "Event"]] = {}
+_id_fields: dict[type["Event"], str] = {}
 
 E = TypeVar("E", bound="Event")
 
@@ -36,15 +37,53 @@ def event_type(name: str) -> Callable[[type[E]], type[E]]:
     """
     if not _TYPE_NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not an event type: write '<context>.<fact>.v<version>' in lower case")
+    _refuse_declared(name)
+    return lambda cls: _declared(name, cls)
+
+
+def foreign_event_type(name: str, *, id_field: str) -> Callable[[type[E]], type[E]]:
+    """Declare how an event that another application records is read: for views of it, never to be written.
+
+    Its type name is what that application calls it, in whatever form. `id_field` is the field that gets the id its
+    stream is called after, since such payloads do not repeat it; it needs a default. Other fields are those of the
+    payload that are wanted.
+
+    Raises:
+        ValueError: the name has the form of our own types or is declared already, or there is no such field.
+    """
+    if _TYPE_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} has the form of our own types: declare it with event_type")
+    _refuse_declared(name)
+
+    def declare(cls: type[E]) -> type[E]:
+        optional = cls.__struct_fields__[-len(cls.__struct_defaults__) :] if cls.__struct_defaults__ else ()
+        if id_field not in optional:
+            raise ValueError(f"{cls.__qualname__} has no field {id_field!r} with a default")
+        _id_fields[cls] = id_field
+        return _declared(name, cls)
+
+    return declare
+
+
+def _refuse_declared(name: str) -> None:
     if name in _types:
         raise ValueError(f"{name!r} is already the type of {_types[name].__qualname__}")
 
-    def declare(cls: type[E]) -> type[E]:
-        _types[name] = cls
-        _names[cls] = name
-        return cls
 
-    return declare
+def _declared(name: str, cls: type[E]) -> type[E]:
+    _types[name] = cls
+    _names[cls] = name
+    return cls
+
+
+def fact_of(type_name: str) -> str:
+    """The type name without its version. A foreign one has none that we could tell: all of it is the fact."""
+    return type_name.rpartition(".")[0] if _TYPE_NAME.fullmatch(type_name) else type_name
+
+
+def id_field_of(event: type[Event]) -> str | None:
+    """The field of a foreign event that gets the id its stream is called after; None for events of ours."""
+    return _id_fields.get(event)
 
 
 def upcasts(old: type[E]) -> Callable[[Callable[[E], Event]], Callable[[E], Event]]:

@@ -154,7 +154,7 @@ def read_stream(
     connection: Connection,
     stream: str,
     *,
-    after_version: int = 0,
+    after_version: int = -1,
     upto: int | None = None,
     limit: int = EVENTS_PER_READ_MAX,
 ) -> list[RecordedEvent]:
@@ -167,7 +167,7 @@ async def read_stream_async(
     connection: AsyncConnection,
     stream: str,
     *,
-    after_version: int = 0,
+    after_version: int = -1,
     upto: int | None = None,
     limit: int = EVENTS_PER_READ_MAX,
 ) -> list[RecordedEvent]:

@@ -37,7 +37,9 @@ def from_records(records: Mapping[ChannelPartition, Sequence[Record]], *, decode
                     record.version,
                     record.type,
                     record.leaf,
-                    decoder.decode(record.type, record.payload, position=record.position),
+                    decoder.decode(
+                        record.type, record.payload, position=record.position, stream=record.stream
+                    ),
                 )
                 for record in some
                 if decoder.wants(record.type)
@@ -98,7 +100,7 @@ def page(
 
 def decoded(event: RecordedEvent, *, decoder: Decoder) -> Fact:
     """A recorded event as a fact."""
-    payload = decoder.decode(event.type, event.payload, position=event.position)
+    payload = decoder.decode(event.type, event.payload, position=event.position, stream=event.stream)
     return Fact(event.position, event.key, event.stream, event.version, event.type, event.leaf, payload)
 
 

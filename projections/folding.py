@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from domain import event as domain_event
 from domain.event import Event
 from event_store import codec
 from event_store.codec import MalformedEvent, UnknownEventType
@@ -68,24 +69,32 @@ class Decoder:
     """Decodes the events that some of these views fold, each once for all of them."""
 
     def __init__(self, views: Iterable[View[Any]]) -> None:
-        self._facts = {_unversioned(name) for view in views for name in view.event_types}
+        names = {name for view in views for name in view.event_types}
+        self._facts = {domain_event.fact_of(name) for name in names}
         self._wanted: dict[str, bool] = {}
+        id_fields = {name: domain_event.id_field_of(domain_event.EVENT_TYPES[name]) for name in names}
+        self._id_fields = {name: field for name, field in id_fields.items() if field is not None}
 
     def wants(self, type_name: str) -> bool:
         """Whether any view folds this fact, in whatever version."""
         known = self._wanted.get(type_name)
         if known is None:
-            known = self._wanted[type_name] = _unversioned(type_name) in self._facts
+            known = self._wanted[type_name] = domain_event.fact_of(type_name) in self._facts
         return known
 
-    def decode(self, type_name: str, payload: bytes, *, position: int) -> Event | MalformedEvent:
+    def decode(self, type_name: str, payload: bytes, *, position: int, stream: str) -> Event | MalformedEvent:
         """The event in its newest shape, or the error when the payload has another shape than declared.
+
+        A foreign event gets the id that its stream is called after.
 
         Raises:
             UnknownEventVersion: the fact is known, this version of it is not.
         """
         try:
-            return codec.decode(type_name, payload)
+            event = codec.decode(type_name, payload)
+            if self._id_fields and (field := self._id_fields.get(type_name)) is not None:
+                return msgspec.structs.replace(event, **{field: stream.partition("-")[2]})
+            return event
         except MalformedEvent as error:
             return error
         except UnknownEventType:
@@ -253,7 +262,3 @@ def _check_row(view: View[Any], row: Row, key: Key) -> None:
 def _is_change(after: Versioned, before: Versioned | None) -> bool:
     """A row that came and went within the batch was never stored and needs no tombstone."""
     return after.row is not None or (before is not None and before.row is not None)
-
-
-def _unversioned(type_name: str) -> str:
-    return type_name.rpartition(".")[0]

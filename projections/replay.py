@@ -119,7 +119,11 @@ def types_of(views: Sequence[View[Any]]) -> list[str]:
     names: set[str] = set()
     for view in views:
         for name in view.event_types:
-            fact, _, version = name.rpartition(".v")
+            fact = domain_event.fact_of(name)
+            if fact == name:  # a foreign type has one form for ever
+                names.add(name)
+                continue
+            version = name.removeprefix(f"{fact}.v")
             known = max(int(version), *(_version(each, fact) for each in domain_event.EVENT_TYPES))
             names |= {f"{fact}.v{number}" for number in range(1, known + VERSIONS_AHEAD + 1)}
     return sorted(names)
@@ -249,5 +253,4 @@ def _batches(facts: Iterable[Fact]) -> Iterator[list[Fact]]:
 
 def _version(type_name: str, fact: str) -> int:
     """The version of a type name if it is one of a fact, else 0."""
-    name, _, version = type_name.rpartition(".v")
-    return int(version) if name == fact else 0
+    return int(type_name.removeprefix(f"{fact}.v")) if domain_event.fact_of(type_name) == fact else 0

@@ -25,6 +25,7 @@ from event_store.transport import (
     ChannelPartition,
     Generation,
     GenerationEnded,
+    Subscription,
     Transport,
     TransportUnavailable,
 )
@@ -214,6 +215,7 @@ def run_projections(
     health: ProjectionHealth | None = None,
     documents: Documents | None = None,
     views: Sequence[View[Any]] = VIEWS,
+    group: str = GROUP,
 ) -> None:
     """Feed all views until told to stop; a batch that was begun is finished.
 
@@ -225,6 +227,7 @@ def run_projections(
         health: told whether the worker follows.
         documents: where document views are mirrored, None for nowhere.
         views: what to feed.
+        group: whom partitions are shared with: workers of the same views.
 
     Raises:
         UnknownEventVersion: an event is newer than this program: deploy readers first.
@@ -234,7 +237,9 @@ def run_projections(
     metrics = ProjectionMetrics(kept_registry)
     session = _Session(
         database_url,
-        transport=transport,
+        subscribe=lambda generation: transport.subscribe(
+            group, generation=generation, channels=[EVENTS, ORDERED]
+        ),
         stop=stop,
         health=health or ProjectionHealth(),
         views=views,
@@ -261,7 +266,7 @@ class _Session:
         self,
         database_url: str,
         *,
-        transport: Transport,
+        subscribe: Callable[[Generation], Subscription],
         stop: threading.Event,
         health: ProjectionHealth,
         views: Sequence[View[Any]],
@@ -271,7 +276,7 @@ class _Session:
     ) -> None:
         self.worked = False
         self._database_url = database_url
-        self._transport = transport
+        self._subscribe = subscribe
         self._stop = stop
         self._health = health
         self._views = views
@@ -291,9 +296,10 @@ class _Session:
             builds.ensure_builds(conn, self._views)
             self._say_what_is_not_built(conn)
             adopting.enter_generation(conn, self._views, generation=generation, stop=self._stop)
-            subscription = self._transport.subscribe(GROUP, generation=generation, channels=[EVENTS, ORDERED])
             follower = Follower(
-                subscription, log=PartitionLog(conn, generation=generation), metrics=self._follower_metrics
+                self._subscribe(generation),
+                log=PartitionLog(conn, generation=generation),
+                metrics=self._follower_metrics,
             )
             worker = Worker(
                 conn,

@@ -154,18 +154,18 @@ async def stream_events(
     reads: OpenReads,
     wish: Wished,
     after: Annotated[
-        int, Query(ge=0, le=parameters.POSITION_MAX, description="Only versions above this.")
-    ] = 0,
+        int, Query(ge=-1, le=parameters.POSITION_MAX, description="Only versions above this.")
+    ] = -1,
     limit: Limit = parameters.LIMIT_DEFAULT,
 ) -> Response:
-    """Read on with `after` set to the last version that was read."""
+    """Read on with `after` set to the last version that was read. Streams of applications may begin with version 0."""
     if len(stream) > STREAM_NAME_LENGTH_MAX or "\x00" in stream:
         raise ProblemError("not-found", "No stream can have this name.")
     await freshness.admit(wish, reads.watch, views=())
 
     async def read(connection: AsyncConnection, _look: Look) -> list[RecordedEvent]:
         page = await reading.read_stream_async(connection, stream, after_version=after, limit=limit + 1)
-        if page or not after:
+        if page or after < 0:
             return page
         first = await reading.read_stream_async(connection, stream, limit=1)
         if not first:
@@ -173,7 +173,7 @@ async def stream_events(
         return []
 
     look, events = await reads.snapshot(read)
-    if not events and not after:
+    if not events and after < 0:
         raise _no_stream(stream)
     more = len(events) > limit
     page = events[:limit]
