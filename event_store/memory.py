@@ -77,7 +77,7 @@ class MemoryLog:
         """Events behind a position, in order."""
         return self.events[position : None if limit is None else position + limit]
 
-    def read_stream(self, stream: str, *, after_version: int = 0) -> list[RecordedEvent]:
+    def read_stream(self, stream: str, *, after_version: int = -1) -> list[RecordedEvent]:
         """Events of one stream behind a version, in order."""
         return [event for event in self._streams.get(stream, ()) if event.version > after_version]
 
