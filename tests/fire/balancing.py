@@ -46,6 +46,9 @@ class Balancer:
             sent += 1
             key = f"rolling-{time.monotonic_ns()}-{number}-{sent}"
             self._once(kept, key, preferred=sent % 2)
+            if number % 2:  # half of the callers connect anew for every request
+                for connection in kept.values():
+                    connection.close()
         for connection in kept.values():
             connection.close()
 
@@ -80,5 +83,7 @@ class Balancer:
         if status == 201:
             told = {"position": json.loads(text)["position"], "answer": text.decode()}
             attempt.update(outcome="ok", final=True, **told)
-        else:
+        elif status >= 500:
             self.broken.append(f"{instance.name}: {status} {text[:100]!r}")
+        else:
+            attempt["outcome"] = "fail"

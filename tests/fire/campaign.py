@@ -68,6 +68,7 @@ class Campaign:
     def trade(self, *, seed, commands, strikes, names=None, rate=RATE):
         """Clients trade, faults strike."""
         chance = random.Random(f"faults/{seed}")
+        names = names or sorted(faults.FAULTS.keys() - faults.not_possible(self.laboratory).keys())
         wanted = self.history.commands + commands
         with self.crowd(seed=seed, rate=rate) as crowd:
             for number, name in enumerate(faults.plan(seed, count=strikes, names=names)):
@@ -135,11 +136,13 @@ class Campaign:
                 return
 
 
-def run(laboratory, *, seed, commands, strikes, names=None, rate=RATE):
+def run(
+    laboratory, *, seed, commands, strikes, names=None, rate=RATE, settled_within_s=dumping.SETTLED_WITHIN_S
+):
     """One campaign with one seed."""
     begun = time.monotonic()
     campaign = Campaign(laboratory)
     campaign.trade(seed=seed, commands=commands, strikes=strikes, names=names, rate=rate)
-    outcome = campaign.judged(seed=seed)
+    outcome = campaign.judged(seed=seed, settled_within_s=settled_within_s)
     outcome.seconds = time.monotonic() - begun
     return outcome

@@ -4,7 +4,7 @@ Evidence is what clients remember and what was dumped when the dust had settled:
 
     attempts    one request: command, key, stream, invoke, return (seconds of one monotonic clock), outcome
                 (ok: accepted; fail: certainly nothing was done; unknown), position and answer of an accepted one;
-                final (not to be sent again); code and stream of a refusal
+                final (not to be sent again); code and stream of a refusal; effects, if it asks for several
     reads       one answer labelled fresh: view, key, the position asked for, the document
     log         events in position order: position, stream, version, type, partition_key, correlation_id, causation,
                 idempotency, actor, epoch, leaf (hex), entry (what the leaf is made of), payload (parsed)
@@ -94,7 +94,8 @@ def accepted_exists_once(evidence):
     for command, attempts in _by_command(evidence).items():
         positions = {attempt["position"] for attempt in attempts if attempt["outcome"] == "ok"}
         found = [event["position"] for event in own.get(command, [])]
-        if positions and (len(found) != 1 or positions != set(found)):
+        effects = attempts[0].get("effects", 1)
+        if positions and (len(found) != effects or not positions <= set(found)):
             yield f"{command} was answered with {sorted(positions)}, the log has it at {found}"
 
 
@@ -112,7 +113,7 @@ def unknown_converges(evidence):
     """L3: an unknown outcome is no effect or one; every acceptance says the same; none is taken back."""
     own = _own_events(evidence)
     for command, attempts in _by_command(evidence).items():
-        if len(own.get(command, [])) > 1:
+        if len(own.get(command, [])) > attempts[0].get("effects", 1):
             yield f"{command} is in the log {len(own[command])} times"
         accepted = [attempt for attempt in attempts if attempt["outcome"] == "ok"]
         if len({attempt["answer"] for attempt in accepted}) > 1:
@@ -268,7 +269,7 @@ def one_kept_outcome_for_each_request(evidence):
     }
     for key in triggers.keys() - set(evidence.outcomes):
         yield f"no outcome is kept for the trigger at {triggers[key]['position']}"
-    expected = len(triggers) + len(_own_events(evidence))
+    expected = len(triggers) + sum(map(len, _own_events(evidence).values()))
     if len(evidence.outcomes) != expected:
         yield f"{len(evidence.outcomes)} outcomes are kept, {expected} requests were accepted"
 

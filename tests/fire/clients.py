@@ -8,6 +8,7 @@ import http.client
 import itertools
 import json
 import random
+import select
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ NOTHING_WAS_DONE = {"too-busy", "shutting-down", "store-unavailable", "contended
 UNKNOWN_STATUS = 500
 READ_BACK = 0.3
 SENT_TWICE = 0.25
+DELIVERIES_PER_REQUEST = 500
 REFUSED_ON_PURPOSE = 0.2
 
 
@@ -68,6 +70,7 @@ class Connection:
     def ask(self, method, path, *, body=None, headers=()):
         """Status, headers, body. Raises OSError or HTTPException when the answer did not come."""
         try:
+            self._drop_if_closed()
             if self._connection is None:
                 self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_WITHIN_S)
             self._connection.request(method, path, body=body, headers=dict(headers))
@@ -81,6 +84,12 @@ class Connection:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _drop_if_closed(self):
+        """A kept connection that the other side has closed meanwhile is no connection; every pool looks first."""
+        kept = None if self._connection is None else self._connection.sock
+        if kept is not None and select.select([kept], [], [], 0)[0]:
+            self.close()
 
 
 class Client:
@@ -248,6 +257,33 @@ class Client:
 def _stream_of(path):
     """The stream that a command on an order is about."""
     return f"order-{path.split('/')[2]}" if path.startswith("/orders/") else None
+
+
+def deliver(connection, *, history, number):
+    """One request of many deliveries, each a command of its own; they are remembered as one."""
+    name = f"deliveries-{number}"
+    commands = [
+        {
+            "key": f"{name}-{each}",
+            "command": "receive_stock",
+            "target": f"P{each % PRODUCTS}",
+            "body": {"quantity": 1},
+        }
+        for each in range(DELIVERIES_PER_REQUEST)
+    ]
+    headers = {"Correlation-Id": name, "Content-Type": "application/json"}
+    invoked = time.monotonic()
+    status, _, text = connection.ask(
+        "POST", "/commands", body=json.dumps({"commands": commands}), headers=headers
+    )
+    results = json.loads(text)["results"]
+    accepted = [result["position"] for result in results if result["status"] == 201]
+    told = {"status": status, "accepted": len(accepted)}
+    history.remember({
+        "command": name, "key": name, "invoke": invoked, "return": time.monotonic(),
+        "outcome": "ok", "position": max(accepted), "answer": "", "final": True, "effects": len(accepted),
+    })  # fmt: skip
+    return told
 
 
 class Crowd:

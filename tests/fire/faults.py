@@ -5,9 +5,13 @@ by the laboratory, as a process manager would. `lost_upto` says what a fault too
 """
 
 import contextlib
+import os
 import random
 import shutil
+import signal
+import subprocess
 import time
+from pathlib import Path
 
 import psycopg
 import redis
@@ -17,15 +21,38 @@ LEASE_S = 5.0
 GROUP_SESSION_S = 10.0
 CUT_S = (0.5, 3.0)
 OUTAGE_S = (0.5, 3.0)
+LONG_OUTAGE_S = 20.0
 ORDERED_AND_EVENTS = [("events", number) for number in range(12)] + [("ordered", 0)]
 
+FLUSH_WATCHED_S = 3.0
+CLOCK_STEP_S = 3_600
+CLOCK_WRONG_S = 3.0
+DISK_FULL_S = 2.0
+
 FAULTS = {}
+TOOLS = {}
 
 
 def fault(function):
     """Enter it into the catalogue."""
     FAULTS[function.__name__] = function
     return function
+
+
+def needs(tool):
+    """Enter it with what it needs; `tool` says what is missing for it, or None."""
+
+    def entered(function):
+        TOOLS[function.__name__] = tool
+        return fault(function)
+
+    return entered
+
+
+def not_possible(laboratory):
+    """Faults that cannot be done here, with the reason: they are told, never passed over in silence."""
+    missing = {name: tool(laboratory) for name, tool in TOOLS.items()}
+    return {name: reason for name, reason in missing.items() if reason is not None}
 
 
 def _kill_one(laboratory, chance, role):
@@ -94,9 +121,6 @@ def kill_a_writing_session(laboratory, chance):
             "select pid from pg_stat_activity where application_name like '%writer%'"
         ).fetchall()
         if rows:
-            import os
-            import signal
-
             os.kill(chance.choice(rows)[0], signal.SIGKILL)
     time.sleep(1.0)
     laboratory.keep_alive()
@@ -132,6 +156,14 @@ def kill_kafka(laboratory, chance):
 
 
 @fault
+def keep_kafka_away(laboratory, _chance):
+    """Longer than every session and every timeout of its clients."""
+    laboratory.kafka.kill()
+    time.sleep(LONG_OUTAGE_S)
+    laboratory.keep_alive()
+
+
+@fault
 def delete_newest_segments(laboratory, chance):
     """Three partitions lose their newest segment while the broker is down."""
     laboratory.kafka.kill()
@@ -152,6 +184,20 @@ def delete_topics(laboratory, _chance):
         broker.delete_topics([name for name in broker.list_topics() if name.startswith("counterfoil.")])
     time.sleep(1.0)
     _note_lost(laboratory, ORDERED_AND_EVENTS)
+
+
+@fault
+def lose_unread_records(laboratory, chance):
+    """Consumers stand still, records gather on the topics, and the topics are gone before anybody read them."""
+    asleep = [*laboratory.of("projections"), *laboratory.of("policies")]
+    for process in asleep:
+        process.pause()
+    try:
+        time.sleep(chance.uniform(1.0, 2.0))
+        delete_topics(laboratory, chance)
+    finally:
+        for process in asleep:
+            process.resume()
 
 
 def _note_lost(laboratory, sources):
@@ -264,6 +310,65 @@ def lose_answers(laboratory, chance):
     for process in laboratory.of("command-api"):
         links[process.name].mend()
     links["postgres"].mend()
+
+
+def _no_strace(_laboratory):
+    if shutil.which("strace") is None:
+        return "tool missing: strace"
+    return None if os.geteuid() == 0 else "strace may watch the server's sessions only as root"
+
+
+@needs(_no_strace)
+def fail_a_flush(laboratory, _chance):
+    """The disk reports an error for the next flush of a session that appends: Postgres ends itself and replays."""
+    with contextlib.suppress(psycopg.Error), laboratory.admin() as conn:
+        query = "select pid from pg_stat_activity where application_name like '%writer%'"
+        pids = [str(pid) for (pid,) in conn.execute(query).fetchall()]
+        watched = [part for pid in pids for part in ("-p", pid)]
+        failing = ["-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=1"]
+        output = laboratory.directory / "strace.log"
+        with output.open("ab") as log:
+            tracer = subprocess.Popen(["strace", "-f", *failing, *watched], stdout=log, stderr=log)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            tracer.wait(FLUSH_WATCHED_S)
+        tracer.terminate()
+        tracer.wait()
+        injected = output.read_text().count("(INJECTED)")
+        laboratory.flushes_failed += injected
+    time.sleep(1.0)
+    laboratory.keep_alive()
+    return f"{laboratory.flushes_failed} so far"
+
+
+def _faketime():
+    return next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)
+
+
+@needs(lambda _laboratory: None if _faketime() else "tool missing: libfaketime")
+def step_a_clock(laboratory, chance):
+    """One process after the other lives an hour ahead or behind for a while; monotonic clocks go on."""
+    victim = chance.choice(list(laboratory.processes.values()))
+    step = chance.choice((-CLOCK_STEP_S, CLOCK_STEP_S))
+    shifted = [f"LD_PRELOAD={_faketime()}", f"FAKETIME={step:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC=1"]
+    victim.kill()
+    victim.start(wrapper=["env", *shifted])
+    time.sleep(CLOCK_WRONG_S)
+    victim.kill()
+    victim.start()
+    return f"{victim.name} {step:+d} s"
+
+
+@needs(lambda laboratory: None if laboratory.small_disk else "no small disk: mounting a tmpfs needs root")
+def fill_the_disk(laboratory, _chance):
+    """Nothing is left on the disk of Postgres for a while; then there is room again, and nobody did anything else."""
+    filler = laboratory.postgres.directory / "filler"
+    disk = os.statvfs(laboratory.postgres.directory)
+    with contextlib.suppress(OSError), filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, disk.f_bavail * disk.f_frsize)
+    time.sleep(DISK_FULL_S)
+    filler.unlink()
+    time.sleep(1.0)
+    laboratory.keep_alive()
 
 
 def plan(seed, *, count, names=None):

@@ -41,6 +41,7 @@ ROLES = {
 READY_WITHIN_S = 90.0
 STOPPED_WITHIN_S = 12.0
 COMMAND_WITHIN_S = 120.0
+SMALL_DISK_MB = 3_000
 PORT_SETTINGS = {
     "command-api": "COUNTERFOIL_COMMAND_API_PORT",
     "query-api": "COUNTERFOIL_QUERY_API_PORT",
@@ -119,12 +120,15 @@ class Process:
 class Laboratory:
     """Use as a context manager: everything is up and ready inside."""
 
-    def __init__(self, directory, *, settings, seed, tree=PROJECT, roles=ROLES):
+    def __init__(self, directory, *, settings, seed, tree=PROJECT, roles=ROLES, small_disk=False):
         self.directory = directory
         self.tree = tree
         self.network = Network(seed=seed)
         self.processes = {}
         self.lost_upto = {}
+        self.flushes_failed = 0
+        self.small_disk = False
+        self._wants_small_disk = small_disk
         self._settings = settings
         self._roles = roles
         self._stack = contextlib.ExitStack()
@@ -203,6 +207,8 @@ class Laboratory:
 
     def _start_servers(self):
         home = self.directory
+        if self._wants_small_disk:
+            self._mount_small_disk(home / "postgres")
         with ThreadPoolExecutor(3) as pool:
             postgres = pool.submit(
                 start_postgres, home / "postgres", programs_folder=self._settings.postgres_bin
@@ -217,6 +223,15 @@ class Laboratory:
         self._stack.callback(self.redis.stop)
         self.network.link("postgres", target=self.postgres.port)
         self.network.link("redis", target=self.redis.port)
+
+    def _mount_small_disk(self, directory):
+        """Postgres on a disk of its own that can be filled; without the right to mount there is none."""
+        directory.mkdir(parents=True, exist_ok=True)
+        options = ["-t", "tmpfs", "-o", f"size={SMALL_DISK_MB}m,mode=0755", "tmpfs"]
+        done = subprocess.run(["mount", *options, str(directory)], check=False, capture_output=True)
+        if done.returncode == 0:
+            self.small_disk = True
+            self._stack.callback(subprocess.run, ["umount", "-l", str(directory)], check=False)
 
     def _start_kafka(self, directory):
         directory.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,17 @@
 """The distributed product burns for two minutes and keeps its promises; docs/fire.md says which, and what else does."""
 
+import contextlib
+import json
 import statistics
+import threading
 import time
 
 import pytest
 
-from tests.fire import dumping
+from tests.fire import dumping, faults
 from tests.fire.balancing import Balancer
 from tests.fire.campaign import Campaign
+from tests.fire.clients import DELIVERIES_PER_REQUEST, Connection, deliver
 from tests.fire.laboratory import wait_until
 
 FIXED_SEED = 20_101_201
@@ -15,19 +19,24 @@ COMMANDS = 3_000
 FAULTS = 20
 FLUSHES_THAT_FAIL = 3
 BROKER_AWAY_S = 20.0
-BASELINE_S = 10.0
+BASELINE_S = 6.0
 COMMANDS_PER_SECOND = 100.0
 BACKLOG_GONE_WITHIN_S = 60.0
 NOISE_S = 0.05
 RESTARTS = 4
+REBUILT_EVENTS = 50_000
+READ_EVERY_S = 0.01
+SLOWEST_READ_S = 2.0
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(420)]
 
 
 @pytest.fixture(scope="module")
 def trading(laboratory):
-    """One history for the whole log of the laboratory."""
-    return Campaign(laboratory)
+    """One history for the whole log of the laboratory, judged once more when every test has had its turn with it."""
+    campaign = Campaign(laboratory)
+    yield campaign
+    assert [] == campaign.judged(seed=0).violations
 
 
 def told(capsys, *lines):
@@ -83,7 +92,6 @@ def test_without_its_broker_the_shop_goes_on_taking_commands(laboratory, trading
     assert unsettled is None
     assert succeeded >= 0.999
     assert slow_s <= max(2 * usual_s, NOISE_S)
-    assert [] == trading.judged(seed=14).violations
 
 
 def test_rolling_restarts_break_no_connection_and_no_request(laboratory, trading, capsys):
@@ -104,3 +112,77 @@ def test_rolling_restarts_break_no_connection_and_no_request(laboratory, trading
     assert [0] * RESTARTS == codes
     assert [] == balancer.broken
     assert len(balancer.answers) > 200
+
+
+class Readers:
+    """Somebody who asks for one thing all the time; what was answered, and how long the slowest answer took."""
+
+    def __init__(self, laboratory, path):
+        self.statuses = set()
+        self.reads = 0
+        self.slowest_s = 0.0
+        self._connection = Connection(laboratory.of("query-api")[0].port)
+        self._path = path
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._read)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+        self._connection.close()
+
+    def _read(self):
+        while not self._stop.wait(READ_EVERY_S):
+            asked_at = time.monotonic()
+            status, _, _ = self._connection.ask("GET", self._path)
+            self.statuses.add(status)
+            self.reads += 1
+            self.slowest_s = max(self.slowest_s, time.monotonic() - asked_at)
+
+
+def fill(laboratory, trading, *, events):
+    with laboratory.admin() as conn:
+        (position,) = conn.execute("select position from log.head").fetchone()
+    with contextlib.closing(Connection(laboratory.of("command-api")[0].port)) as connection:
+        for number in range((events - position) // DELIVERIES_PER_REQUEST + 1):
+            deliver(connection, history=trading.history, number=number)
+
+
+def test_a_view_of_fifty_thousand_events_is_rebuilt_under_load_and_no_reader_notices(
+    laboratory, trading, capsys
+):
+    fill(laboratory, trading, events=REBUILT_EVENTS)
+    assert dumping.settle(laboratory) is None
+    with trading.crowd(seed=9, rate=20.0), Readers(laboratory, "/stock/P1") as readers:
+        begun = time.monotonic()
+        laboratory.run("views", "rebuild", "stock_level")
+        rebuilt_s = time.monotonic() - begun
+        verified = json.loads(laboratory.run("views", "verify", "stock_level", "--json").stdout)
+        for step in ("promote", "rollback", "promote"):
+            laboratory.run("views", step, "stock_level")
+        laboratory.run("views", "drop", "stock_level")
+    told(
+        capsys,
+        f"{REBUILT_EVENTS} events rebuilt in {rebuilt_s:.1f} s, {readers.reads} reads meanwhile, "
+        f"the slowest {readers.slowest_s * 1e3:.0f} ms",
+    )
+
+    assert verified["ok"]
+    assert {200} == readers.statuses
+    assert readers.slowest_s < SLOWEST_READ_S
+
+
+def test_flushes_that_fail_leave_outcomes_unknown_and_never_wrong(laboratory, trading, capsys):
+    missing = faults.not_possible(laboratory).get("fail_a_flush")
+    if missing is not None:
+        told(capsys, f"not run: flushes that fail: {missing}")
+        return
+    trading.trade(seed=18, commands=200, strikes=FLUSHES_THAT_FAIL, names=["fail_a_flush"])
+    told(capsys, f"{laboratory.flushes_failed} flushes failed")
+
+    assert dumping.settle(laboratory) is None
+    assert laboratory.flushes_failed > 0

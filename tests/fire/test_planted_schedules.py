@@ -12,6 +12,8 @@ from event_store import relay
 from event_store.envelope import Accepted
 from event_store.memory import MemoryLog
 from tests.commands.policies import deciding
+from tests.fire import mutants
+from tests.fire.laboratory import PROJECT
 from tests.simulation import carrying
 
 FOUND_WITHIN = 2_000
@@ -118,3 +120,13 @@ def first_problem(run):
         except AssertionError:
             return number
     return FOUND_WITHIN
+
+
+@pytest.mark.parametrize("mutant", mutants.MUTANTS, ids=lambda mutant: mutant.name)
+def test_every_defect_for_the_laboratory_can_still_be_planted(mutant, tmp_path):
+    tree = mutants.plant(mutant, tmp_path / "tree")
+    file = tree / mutant.file
+
+    assert file.read_text() != (PROJECT / mutant.file).read_text()
+    if file.suffix == ".py":
+        compile(file.read_text(), mutant.file, "exec")

@@ -1,0 +1,224 @@
+"""Defects planted in a copy of the product, each of which the laboratory must find: who judges a shop is judged too."""
+
+import json
+import random
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.settings import Settings
+from tests.fire import campaign
+from tests.fire.laboratory import Laboratory, export
+
+COMMANDS = 300
+STRIKES = 5
+TRIES_MAX = 3
+SETTLED_WITHIN_S = 20.0
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A defect: in one file these texts are replaced, each of which must stand there; and what brings it to light."""
+
+    name: str
+    file: str
+    replaced: tuple[tuple[str, str], ...]
+    faults: tuple[str, ...]
+
+
+MUTANTS = (
+    Mutant(
+        "a reader over numbers given before the commit",
+        "event_store/relay.py",
+        (
+            (
+                "        return paging.page_after(self._conn, position, rows_max=limit)\n",
+                (
+                    "        import random\n\n"
+                    "        rows = paging.page_after(self._conn, position, rows_max=limit)\n"
+                    "        return [row for row in rows if random.random() > 0.01]  # some are not committed yet\n"
+                ),
+            ),
+            ("        if event.position != position + 1:\n", "        if event.position <= position:\n"),
+        ),
+        ("slow_network",),
+    ),
+    Mutant(
+        "a checkpoint after the commit",
+        "projections/performing.py",
+        (
+            (
+                (
+                    "            # Checkpoints first: a worker that lost its partition waits here,"
+                    " then finds that it did.\n"
+                    "            self.move(plans)\n"
+                ),
+                "",
+            ),
+            (
+                "        self.committed()\n\n    def move",
+                (
+                    "        import time\n\n        time.sleep(0.3)\n"
+                    "        self.move(plans)\n        self.committed()\n\n    def move"
+                ),
+            ),
+        ),
+        ("kill_all_workers", "kill_projections", "kill_postgres"),
+    ),
+    Mutant(
+        "prev ignored",
+        "event_store/link.py",
+        (
+            (
+                "        elif record.prev <= last:\n",
+                "        elif record.prev <= last or record.prev > last:\n",
+            ),
+        ),
+        ("lose_unread_records",),
+    ),
+    Mutant(
+        "repeats applied",
+        "event_store/link.py",
+        (("        if record.position <= last:\n", "        if record.position < last:\n"),),
+        ("kill_relay", "two_relays_at_once", "pause_relay_beyond_its_lease", "kill_all_workers"),
+    ),
+    Mutant(
+        "a refusal from the cache",
+        "commands/execution.py",
+        (
+            (
+                "return await self._refused(work, refusals.problem_of(refusal), epoch=epoch) if fresh else None\n",
+                "return await self._refused(work, refusals.problem_of(refusal), epoch=epoch)\n",
+            ),
+        ),
+        ("flush_redis",),
+    ),
+    Mutant(
+        "the cache believed after its restart",
+        "read_api/reading/documents.py",
+        (
+            ("        if mirrored[own] < self._bound(own, build):\n            return None\n", ""),
+            (
+                (
+                    "        if token is not None and any(mirrored[p] < at for p, at in token.partitions.items()):\n"
+                    "            return None\n"
+                ),
+                "",
+            ),
+            (
+                "        positions = {p: min(at, stood.positions[p]) for p, at in mirrored.items()}\n",
+                "        positions = {p: stood.positions[p] for p in mirrored}\n",
+            ),
+        ),
+        ("bring_redis_back_old", "cut_redis", "kill_redis"),
+    ),
+    Mutant(
+        "a key for each branch",
+        "commands/policies/trigger.py",
+        (
+            (
+                "    key = trigger.outcome_key\n",
+                (
+                    "    key = trigger.outcome_key\n"
+                    "    if decision.refused_by or not decision.events:\n        key = bytes(reversed(key))\n"
+                ),
+            ),
+        ),
+        ("kill_policies",),
+    ),
+    Mutant(
+        "the chain ignored and any version accepted",
+        "commands/policies/trigger.py",
+        (
+            ("        chain=chain,\n", "        chain=None,\n"),
+            (
+                "Expectation(stream, version) for stream, version in expected.items()",
+                "Expectation(stream, -2) for stream in expected",
+            ),
+        ),
+        ("kill_policies", "kill_all_workers", "pause_policies_beyond_their_lease"),
+    ),
+    Mutant(
+        "an outcome outside the transaction of its events",
+        "event_store/sql/migrations/0001_log.sql",
+        (
+            (
+                (
+                    "        as k (key, fingerprint, verdict, first_position, last_position, versions)\n"
+                    "    where k.verdict = 0;\n"
+                ),
+                (
+                    "        as k (key, fingerprint, verdict, first_position, last_position, versions)\n"
+                    "    where k.verdict = 0 and k.first_position % 23 <> 7;\n"
+                ),
+            ),
+        ),
+        ("lose_answers", "kill_command_api"),
+    ),
+    Mutant(
+        "remembered before it was acknowledged",
+        "event_store/relay.py",
+        (
+            (
+                "        self._publisher.publish(carried.records)\n        self._ledger.save(carried.state)\n",
+                "        self._ledger.save(carried.state)\n        self._publisher.publish(carried.records)\n",
+            ),
+        ),
+        ("kill_kafka", "cut_kafka", "kill_relay", "kill_all_workers"),
+    ),
+    Mutant(
+        "a checkpoint moved from wherever it is",
+        "projections/checkpoints.py",
+        (("    and c.position = m.expected and c.revision = m.revision\n", ""),),
+        ("pause_projections_beyond_their_session", "rebalance"),
+    ),
+)
+
+
+def plant(mutant, directory):
+    """A copy of the product with the defect; its folder."""
+    tree = export(directory)
+    file = tree / mutant.file
+    text = file.read_text()
+    for old, new in mutant.replaced:
+        if text.count(old) != 1:
+            raise ValueError(f"{mutant.name}: this stands {text.count(old)} times in {mutant.file}: {old!r}")
+        text = text.replace(old, new)
+    file.write_text(text)
+    return tree
+
+
+def hunt(mutant, *, seed):
+    """Burn the defective product; the outcome of the campaign."""
+    directory = Path(tempfile.mkdtemp(prefix="counterfoil-mutant-"))
+    tree = plant(mutant, directory / "tree")
+    with Laboratory(directory, settings=Settings.load(), seed=seed, tree=tree) as laboratory:
+        return campaign.run(
+            laboratory,
+            seed=seed,
+            commands=COMMANDS,
+            strikes=STRIKES,
+            names=mutant.faults,
+            settled_within_s=SETTLED_WITHIN_S,
+        )
+
+
+def hunt_all(*, seeds, chosen):
+    """Hunt each; whether all were found."""
+    missed = []
+    for mutant in MUTANTS:
+        if chosen and not any(part in mutant.name for part in chosen):
+            continue
+        for number in range(TRIES_MAX):
+            seed = seeds[number] if number < len(seeds) else random.SystemRandom().randrange(2**32)
+            outcome = hunt(mutant, seed=seed)
+            laws = sorted({violation.law for violation in outcome.violations})
+            print(json.dumps({"mutant": mutant.name, "seed": seed, "found_by": laws}), flush=True)
+            for violation in outcome.violations[:2]:
+                print("   ", str(violation)[:300], flush=True)
+            if outcome.violations:
+                break
+        else:
+            missed.append(mutant.name)
+    print(f"not found: {missed}" if missed else "every one was found")
+    return not missed
