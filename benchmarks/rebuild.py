@@ -28,7 +28,7 @@ from runtime.documents import RedisDocuments
 
 NAME: Final = "rebuild"
 EVENTS: Final = 260_000
-LIBRARY_EVENTS: Final = 4_000
+LIBRARY_EVENTS: Final = 2_000
 INTO_SQL: Final = (Goal("ours", at_least=40_000), Goal("ratio_to_peer", at_least=15))
 INTO_REDIS: Final = (Goal("ours", at_least=25_000), Goal("ratio_to_peer", at_least=15))
 

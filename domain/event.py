@@ -21,8 +21,12 @@ _id_fields: dict[type["Event"], str] = {}
 E = TypeVar("E", bound="Event")
 
 
-class Event(msgspec.Struct, frozen=True):
-    """A fact that has happened. Its payload is the JSON of its fields, in the order they are declared."""
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """A fact that has happened. Its payload is the JSON of its fields, in the order they are declared.
+
+    Facts are frozen and hold values only, so none can be part of a cycle: the collector need not look at the
+    thousands that a rebuild holds at once, which was a third of its time.
+    """
 
 
 EVENT_TYPES: Mapping[str, type[Event]] = MappingProxyType(_types)

@@ -17,7 +17,7 @@ from domain.money import Currency, Minor, UnitPrice
 CancellationReason = Literal["customer", "declined", "fraud", "inventory", "staff", "expired", "other"]
 
 
-class OrderLine(Struct, frozen=True, kw_only=True):
+class OrderLine(Struct, frozen=True, kw_only=True, gc=False):
     """One line as sold: the price is the quoted one, whatever the catalogue says later."""
 
     line_id: int
@@ -28,7 +28,7 @@ class OrderLine(Struct, frozen=True, kw_only=True):
     stocked: bool
 
 
-class CreditLine(Struct, frozen=True, kw_only=True):
+class CreditLine(Struct, frozen=True, kw_only=True, gc=False):
     """One line as credited: quantity and total are positive, and reduce what was sold."""
 
     line_id: int
@@ -39,7 +39,7 @@ class CreditLine(Struct, frozen=True, kw_only=True):
     stocked: bool
 
 
-class CodeTotal(Struct, frozen=True, kw_only=True):
+class CodeTotal(Struct, frozen=True, kw_only=True, gc=False):
     """All lines of one code taken together."""
 
     sku: Sku
@@ -48,7 +48,7 @@ class CodeTotal(Struct, frozen=True, kw_only=True):
     stocked: bool
 
 
-class Shortage(Struct, frozen=True, kw_only=True):
+class Shortage(Struct, frozen=True, kw_only=True, gc=False):
     """A code of which an order wants more pieces than are available."""
 
     sku: Sku
@@ -56,7 +56,7 @@ class Shortage(Struct, frozen=True, kw_only=True):
     available: int
 
 
-class ShippedCode(Struct, frozen=True, kw_only=True):
+class ShippedCode(Struct, frozen=True, kw_only=True, gc=False):
     """Pieces of one stocked code that left with an order."""
 
     sku: Sku
