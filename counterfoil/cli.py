@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from runtime import collecting
+
 if TYPE_CHECKING:
     from runtime.settings import Settings
 
@@ -50,6 +52,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, las
 
 def main() -> None:
     """Run the command; errors that a person can act on are one line and exit code 1."""
+    collecting.collect_seldom()
     try:
         app()
     except Exception as error:
