@@ -253,10 +253,14 @@ class Writer:
             connection = await database.connect_async(
                 self._url, role="counterfoil_writer", name=self._name, settings=_SESSION
             )
+        except psycopg.Error as error:
+            raise StoreUnavailable(str(error).strip()) from error
+        try:
             wire.register(connection)
             connection.prepare_threshold = 0
             self._epoch = (await reading.head_async(connection)).epoch
         except psycopg.Error as error:
+            await connection.close()
             raise StoreUnavailable(str(error).strip()) from error
         self._connection = connection
 
