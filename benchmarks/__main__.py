@@ -28,7 +28,7 @@ from benchmarks import (
 from benchmarks.laboratory import Laboratory
 from benchmarks.measuring import TINY, Size
 from benchmarks.table import Row
-from runtime import telemetry
+from runtime import collecting, telemetry
 
 QUESTIONS: Final[Mapping[str, Callable[[Laboratory], Iterator[Row]]]] = {
     module.NAME: module.rows
@@ -64,6 +64,7 @@ def main() -> int:
     arguments = given.parse_args()
     size = TINY if arguments.quick else Size(seconds=arguments.seconds, growth_events=arguments.events)
     telemetry.configure_logging("error", process="benchmarks")
+    collecting.collect_seldom()  # as every process of the command does
     chosen = arguments.only or list(QUESTIONS)
     rows: list[Row] = []
     failed: list[str] = []

@@ -58,7 +58,7 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
     found = in_turns(
         {
             "hot": lambda: _decided(laboratory, codes=HOT_CODES),
-            "cold": lambda: _decided(laboratory, codes=COLD_CODES),
+            "cold": lambda: _decided(laboratory, codes=laboratory.size.count(COLD_CODES, tiny=100)),
         },
         rounds=laboratory.size.rounds,
     )

@@ -114,7 +114,11 @@ class Laboratory:
         return f"{self._redis.url.rpartition('/')[0]}/{1 + next(_numbers) % (DATABASES - 1)}"
 
     def kafka(self) -> str:
-        """Bootstrap address of a Kafka; use topics of your own."""
+        """Bootstrap address of a Kafka; use topics of your own. At tiny size it is the shop's."""
+        if self.size.tiny:
+            with self.distributed_shop() as running:
+                assert running.addresses.kafka_bootstrap is not None
+                return running.addresses.kafka_bootstrap
         if self._kafka is None:
             server = kafka.start_kafka(
                 self.directory / "kafka",

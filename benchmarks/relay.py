@@ -31,7 +31,7 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
     """One row."""
     bootstrap = laboratory.kafka()
     with laboratory.database() as url:
-        events = shop_events.fill(url, shop_events.history(laboratory.size.count(EVENTS, tiny=8_000)))
+        events = shop_events.fill(url, shop_events.history(laboratory.size.count(EVENTS, tiny=6_000)))
         workers.settle(url, carrier="kafka")
         found = in_turns(
             {

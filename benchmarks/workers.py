@@ -17,7 +17,7 @@ from event_store.relay import run_relay
 from event_store.transport import Carrier, Transport
 from projections.registry import ORDERED_TYPES, VIEWS
 from projections.worker import run_projections
-from runtime import database, telemetry
+from runtime import collecting, database, telemetry
 from runtime.documents import RedisDocuments
 
 if TYPE_CHECKING:
@@ -72,14 +72,20 @@ def _running(work: Callable[..., None], *given: Any) -> Iterator[int]:
         process.close()
 
 
+def _as_the_command(process: str) -> None:
+    """Set up a process as the command does for each of its roles."""
+    telemetry.configure_logging(LOG_LEVEL, process=process)
+    collecting.collect_seldom()
+
+
 def _run_policies(stop: "threading.Event", url: str) -> None:
-    telemetry.configure_logging(LOG_LEVEL, process="policies")
+    _as_the_command("policies")
     transport = LocalTransport(url, role="counterfoil_writer")
     run_policies(url, transport=transport, stop=stop, registry=CollectorRegistry())
 
 
 def _run_relay(stop: "threading.Event", url: str, bootstrap: str, prefix: str) -> None:
-    telemetry.configure_logging(LOG_LEVEL, process="relay")
+    _as_the_command("relay")
     registry = CollectorRegistry()
     transport = cast("Transport", KafkaTransport(bootstrap, registry=registry, prefix=prefix))
     run_relay(url, transport=transport, ordered_types=ORDERED_TYPES, stop=stop, registry=registry)
@@ -88,7 +94,7 @@ def _run_relay(stop: "threading.Event", url: str, bootstrap: str, prefix: str) -
 def _run_projections(
     stop: "threading.Event", url: str, views: tuple[str, ...], redis_url: str | None
 ) -> None:
-    telemetry.configure_logging(LOG_LEVEL, process="projections")
+    _as_the_command("projections")
     run_projections(
         url,
         transport=LocalTransport(url),

@@ -1,0 +1,77 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.__main__ import QUESTIONS
+from tests.architecture.source import ROOT
+
+RUN_S_MAX = 300
+
+MEMBERS = {
+    "name": str,
+    "unit": str,
+    "ours": float | int,
+    "limit": float | int | None,
+    "limit_name": str | None,
+    "ratio_to_limit": float | int | None,
+    "peer": float | int | None,
+    "peer_name": str | None,
+    "ratio_to_peer": float | int | None,
+}
+
+WITH_LIMIT = {"append", "append-hot", "command", "relay", "replay", "read", "growth"}
+WITH_PEER = {"append", "command", "rebuild", "replay"}
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict[str, object]]:
+    """What all questions answer at the size at which figures mean nothing."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--quick", "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=RUN_S_MAX,
+    )
+    assert 0 == ran.returncode, ran.stderr
+    return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(RUN_S_MAX)
+def test_every_question_is_answered(rows: list[dict[str, object]]):
+    answered = {row["name"] for row in rows}
+
+    assert set(QUESTIONS) == answered
+
+
+@pytest.mark.timeout(RUN_S_MAX)
+def test_every_row_is_one_object_with_the_members_that_scripts_rely_on(rows: list[dict[str, object]]):
+    wrong = [
+        (row["name"], member)
+        for row in rows
+        for member, kind in MEMBERS.items()
+        if member not in row or not isinstance(row[member], kind)
+    ]
+
+    assert [] == wrong
+
+
+@pytest.mark.timeout(RUN_S_MAX)
+def test_limits_and_peers_are_measured_beside_ours(rows: list[dict[str, object]]):
+    absent = [
+        (row["name"], row["case"], what)
+        for row in rows
+        for what, names in (("limit", WITH_LIMIT), ("peer", WITH_PEER))
+        if row["name"] in names and not row[what]
+    ]
+
+    assert [] == absent
+
+
+@pytest.mark.timeout(RUN_S_MAX)
+def test_everything_measured_is_more_than_nothing(rows: list[dict[str, object]]):
+    assert [] == [row["case"] for row in rows if not row["ours"]]
