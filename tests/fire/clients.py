@@ -121,9 +121,10 @@ class Client:
             delta = self.chance.choice((-2, -1, 1, 3))
             adjusted = self.send(f"/stock/{sku}/adjustments", {"delta": delta, "reason": "count"})
             self._read_back("stock_level", f"/stock/{sku}", adjusted)
-        elif kind < 0.40:
+        elif kind < 0.40:  # never the price it has: what decides nothing leaves no event to look for
             self.send(
-                f"/products/{sku}/price", {"unit_price": f"{self.number}.{kind:.2f}"[:4], "currency": "GBP"}
+                f"/products/{sku}/price",
+                {"unit_price": f"{next(self._numbers)}.{self.number}5", "currency": "GBP"},
             )
         elif kind < 0.46:
             self._credit(sku)

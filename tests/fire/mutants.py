@@ -13,7 +13,7 @@ from tests.fire.laboratory import Laboratory, export
 COMMANDS = 300
 STRIKES = 5
 TRIES_MAX = 3
-SETTLED_WITHIN_S = 20.0
+SETTLED_WITHIN_S = 40.0
 
 
 @dataclass(frozen=True)
@@ -212,11 +212,13 @@ def hunt_all(*, seeds, chosen):
         for number in range(TRIES_MAX):
             seed = seeds[number] if number < len(seeds) else random.SystemRandom().randrange(2**32)
             outcome = hunt(mutant, seed=seed)
-            laws = sorted({violation.law for violation in outcome.violations})
+            laws = sorted(
+                {violation.law for violation in outcome.violations} - {"settled"}
+            )  # slow is not wrong
             print(json.dumps({"mutant": mutant.name, "seed": seed, "found_by": laws}), flush=True)
             for violation in outcome.violations[:2]:
                 print("   ", str(violation)[:300], flush=True)
-            if outcome.violations:
+            if laws:
                 break
         else:
             missed.append(mutant.name)
