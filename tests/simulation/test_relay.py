@@ -9,6 +9,7 @@ import structlog
 
 from event_store import following, relay
 from tests.simulation import carrying
+from tests.simulation.exploring import explore
 
 SCHEDULES = 2_000
 PLANTED_FOUND_WITHIN = 2_000
@@ -33,12 +34,7 @@ def first_seed(request):
 def test_every_event_is_applied_once_and_in_order_whatever_crashes_repeats_overtakes_or_is_lost(
     first_seed, capsys
 ):
-    with capsys.disabled():
-        print(f"\nseeds {first_seed} to {first_seed + SCHEDULES - 1}; again: SIMULATION_SEED={first_seed}")
-
-    found = {seed: carrying.run(seed) for seed in range(first_seed, first_seed + SCHEDULES)}
-
-    assert {} == {seed: problems for seed, problems in found.items() if problems}
+    assert {} == explore(carrying.run, first_seed, schedules=SCHEDULES, capsys=capsys)
 
 
 def test_a_crash_at_any_single_step_changes_nothing():

@@ -11,6 +11,7 @@ from commands.policies.pipeline import Pipeline
 from commands.policies.states import StateTable
 from event_store.envelope import ANY, Expectation
 from tests.commands.policies import deciding
+from tests.simulation.exploring import explore
 
 SCHEDULES = 700
 PLANTED_FOUND_WITHIN = 2_000
@@ -27,12 +28,7 @@ def first_seed(request):
 def test_every_trigger_has_one_outcome_and_nothing_is_oversold_whatever_crashes_repeats_or_conflicts(
     first_seed, capsys
 ):
-    with capsys.disabled():
-        print(f"\nseeds {first_seed} to {first_seed + SCHEDULES - 1}; again: SIMULATION_SEED={first_seed}")
-
-    found = {seed: deciding.run(seed) for seed in range(first_seed, first_seed + SCHEDULES)}
-
-    assert {} == {seed: problems for seed, problems in found.items() if problems}
+    assert {} == explore(deciding.run, first_seed, schedules=SCHEDULES, capsys=capsys)
 
 
 def test_refusing_from_the_cache_is_found(monkeypatch):

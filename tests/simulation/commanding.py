@@ -1,0 +1,321 @@
+"""Two command APIs on one log in memory, and callers who repeat, compete and insist on versions, driven by a seed.
+
+Execution, states, turns and the endpoints are the product's own. At every call to the log a caller of the other
+process may be first, the answer may be lost, the log may be out of reach, and a process may die with all it keeps.
+"""
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from commands import catalogue, ordering
+from commands.calls import Call
+from commands.catalogue import ChangePrice, CreateProduct
+from commands.execution import Caller, Execution, Slot
+from commands.log_reading import LogUnreachable, Outcome, Standing
+from commands.ordering import Line, PlaceOrder
+from commands.states import States
+from commands.watching import Watch
+from event_store import codec
+from event_store.appending.errors import EpochChanged, OutcomeUnknown, StoreUnavailable
+from event_store.memory import MemoryLog, WrongEpoch
+from runtime.problems import ProblemError
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+SKUS = ("A", "B")
+CURRENCIES = ("GBP", "USD")
+CALLERS = 3
+COMMANDS_EACH = 12
+HOPS_MAX = 3
+NOT_FINAL = {"outcome-unknown", "store-unavailable", "contended", "shutting-down"}
+
+
+@dataclass
+class Attempt:
+    """One request: what was asked, and what came of it between two moments."""
+
+    key: bytes
+    invoke: int
+    sku: str
+    if_match: int | None
+    currency: str | None
+    answer: object = None
+    code: str | None = None
+    returned: int = 0
+
+
+@dataclass
+class Price:
+    """What a product was from a moment on."""
+
+    since: int
+    version: int
+    currency: str | None
+
+
+@dataclass
+class World:
+    """What survives a crash, a clock that counts steps, and the dice."""
+
+    chance: random.Random
+    log: MemoryLog = field(default_factory=MemoryLog)
+    clock: int = 0
+    calm: bool = False
+    attempts: list[Attempt] = field(default_factory=list)
+    prices: dict[str, list[Price]] = field(default_factory=dict)
+
+    def roll(self, probability):
+        return not self.calm and self.chance.random() < probability
+
+    async def hop(self):
+        """A call leaves a process: others go on meanwhile."""
+        for _ in range(self.chance.randint(0, HOPS_MAX)):
+            self.clock += 1
+            await asyncio.sleep(0)
+
+    def note_prices(self, after):
+        for event in self.log.read_after(after):
+            if event.stream.startswith("product-"):
+                fact = codec.decode(event.type, event.payload)
+                price = Price(self.clock, event.version, fact.currency)
+                self.prices.setdefault(fact.sku, []).append(price)
+
+
+class Writer:
+    """The log as the command API appends to it."""
+
+    waiting = 0
+
+    def __init__(self, world):
+        self.world = world
+
+    async def append(self, request, *, epoch):
+        await self.world.hop()
+        if self.world.roll(0.05):
+            raise StoreUnavailable("out of reach")
+        before = self.world.log.position
+        try:
+            [verdict] = self.world.log.append_batch([request], epoch=epoch)
+        except WrongEpoch as error:
+            raise EpochChanged(epoch) from error
+        self.world.note_prices(before)
+        await self.world.hop()
+        if self.world.roll(0.1):
+            raise OutcomeUnknown("the answer was lost")
+        return verdict
+
+    def release(self, count):
+        pass
+
+
+class Reader:
+    """The log as the command API reads it."""
+
+    def __init__(self, world):
+        self.world = world
+
+    async def _ask(self):
+        await self.world.hop()
+        if self.world.roll(0.03):
+            raise LogUnreachable("out of reach")
+
+    async def read(self, ask):
+        await self._ask()
+        found = await ask(self)
+        await self.world.hop()
+        return found
+
+    async def standing(self):
+        await self._ask()
+        return Standing(epoch=self.world.log.epoch, generation=1, partitions=3)
+
+    async def outcome(self, key):
+        await self._ask()
+        kept = self.world.log._outcomes.get(key)
+        if kept is None:
+            return self.world.log.epoch, None
+        fingerprint, accepted = kept
+        found = Outcome(fingerprint, accepted.first, accepted.last, accepted.versions)
+        await self.world.hop()
+        return self.world.log.epoch, found
+
+    async def position_of(self, stream, version):
+        await self._ask()
+        return next(
+            (event.position for event in self.world.log.read_stream(stream) if event.version == version), 0
+        )
+
+    async def types_since(self, stream, version):
+        await self._ask()
+        return [event.type for event in self.world.log.read_stream(stream, after_version=version)]
+
+
+async def load_streams(reader, after):
+    """`reading.load_streams_async` of the log in memory."""
+    log = reader.world.log
+    return {
+        stream: found
+        for stream, version in after.items()
+        if (found := log.read_stream(stream, after_version=version))
+    }
+
+
+class Process:
+    """One command API: dies with its states and everything under way."""
+
+    def __init__(self, world):
+        self.world = world
+        self.tasks = set()
+        self._be_born()
+
+    def die(self):
+        for task in self.tasks:
+            task.cancel()
+        self._be_born()
+
+    def _be_born(self):
+        reader = Reader(self.world)
+        states = States(reader)
+        standing = Standing(epoch=self.world.log.epoch, generation=1, partitions=3)
+        watch = Watch(reader, standing=standing, on_new_epoch=states.drop_all)
+        self.execution = Execution(Writer(self.world), reader=reader, states=states, watch=watch)
+
+    async def ask(self, attempt, fingerprint, command):
+        """Carry one request out; an end of the process leaves its outcome unknown."""
+        call = Call(
+            command="simulated",
+            key=attempt.key,
+            fingerprint=fingerprint,
+            correlation_id="",
+            if_match=attempt.if_match,
+        )
+        caller = Caller(self.execution, call=call, slot=Slot(Writer(self.world)), now=NOW)
+        task = asyncio.ensure_future(command(caller))
+        self.tasks.add(task)
+        await asyncio.wait({task})
+        self.tasks.discard(task)
+        self.world.clock += 1
+        attempt.returned = self.world.clock
+        if task.cancelled():
+            attempt.code = "outcome-unknown"
+        elif isinstance(problem := task.exception(), ProblemError):
+            attempt.code = problem.type.slug
+        else:
+            attempt.answer = task.result()
+
+
+class Client:
+    """Somebody who changes prices and places orders, and repeats each until its outcome is known."""
+
+    def __init__(self, world, number, processes):
+        self.world, self.number, self.processes = world, number, processes
+        self.seen = {}
+
+    async def trade(self):
+        for each in range(COMMANDS_EACH):
+            sku = self.world.chance.choice(SKUS)
+            key = bytes([self.number, each]) * 8
+            if self.world.chance.random() < 0.6:
+                await self._price(key, sku)
+            else:
+                await self._order(key, sku)
+
+    async def _price(self, key, sku):
+        currency = self.world.chance.choice(CURRENCIES)
+        body = ChangePrice(unit_price=f"{self.number}.{key[1]:02}", currency=currency)
+        if_match = self.seen.get(sku) if self.world.chance.random() < 0.6 else None
+        answer = await self._send(
+            key,
+            lambda caller: catalogue.change_price(sku=sku, body=body, caller=caller),
+            sku=sku,
+            if_match=if_match,
+        )
+        if answer is not None:
+            self.seen[sku] = answer.version
+
+    async def _order(self, key, sku):
+        currency = self.world.chance.choice(CURRENCIES)
+        body = PlaceOrder(
+            order_id=key.hex(), country="FR", currency=currency, lines=[Line(sku=sku, quantity=1)]
+        )
+        await self._send(
+            key, lambda caller: ordering.place_order(body=body, caller=caller), sku=sku, currency=currency
+        )
+
+    async def _send(self, key, command, *, sku, if_match=None, currency=None):
+        while True:
+            copies = self.processes if self.world.roll(0.2) else [self.world.chance.choice(self.processes)]
+            self.world.clock += 1
+            made = [Attempt(key, self.world.clock, sku, if_match, currency) for _ in copies]
+            self.world.attempts += made
+            await asyncio.gather(
+                *(process.ask(each, key * 2, command) for process, each in zip(copies, made, strict=True))
+            )
+            final = [each for each in made if each.code not in NOT_FINAL]
+            if final:
+                return final[0].answer
+
+
+async def _run(world):
+    processes = [Process(world), Process(world)]
+    opening = Client(world, 255, processes)
+    world.calm = True
+    for number, sku in enumerate(SKUS):
+        body = CreateProduct(sku=sku, title=sku, stocked=True, unit_price="1.00", currency="GBP")
+        await opening._send(
+            bytes([255, number]) * 8,
+            lambda caller, body=body: catalogue.create_product(body=body, caller=caller),
+            sku=sku,
+        )
+    world.calm = False
+    trading = [asyncio.ensure_future(Client(world, number, processes).trade()) for number in range(CALLERS)]
+    while not all(task.done() for task in trading):
+        await asyncio.sleep(0)
+        if world.roll(0.003):
+            world.chance.choice(processes).die()
+        if world.roll(0.001):
+            world.log.epoch += 1
+    for task in trading:
+        task.result()
+
+
+def run(seed, *, loop):
+    """One schedule; what is wrong in the end, if anything."""
+    world = World(random.Random(seed))
+    loop.run_until_complete(_run(world))
+    return list(_problems(world))
+
+
+def _problems(world):
+    answers = {}
+    for attempt in world.attempts:
+        if attempt.answer is not None:
+            told = (attempt.answer.stream, attempt.answer.version, attempt.answer.position)
+            if answers.setdefault(attempt.key, told) != told:
+                yield f"{attempt.key.hex()} was answered with {answers[attempt.key]} and {told}"
+        elif attempt.code not in NOT_FINAL:
+            yield from _unreasonable(world, attempt)
+    for key, (stream, version, position) in answers.items():
+        event = world.log.events[position - 1]
+        if (event.stream, event.version) != (stream, version) or key not in world.log._outcomes:
+            yield f"{key.hex()} was answered with {stream} {version} at {position}, the log has {event.stream}"
+    unsure = {attempt.key for attempt in world.attempts if attempt.code in NOT_FINAL}
+    for key in world.log._outcomes.keys() - answers.keys() - unsure:
+        yield f"{key.hex()} was refused each time, and the log keeps an outcome"
+
+
+def _unreasonable(world, attempt):
+    """A refusal must have been right at some moment between question and answer."""
+    history = world.prices[attempt.sku]
+    during = [
+        price
+        for price, after in zip(history, [*history[1:], None], strict=True)
+        if price.since <= attempt.returned and (after is None or after.since >= attempt.invoke)
+    ]
+    right = {
+        "precondition-failed": any(price.version != attempt.if_match for price in during),
+        "no-list-price": any(price.currency != attempt.currency for price in during),
+    }
+    if not right.get(attempt.code):
+        yield f"{attempt.key.hex()} was told {attempt.code}, which was never so while it waited"
