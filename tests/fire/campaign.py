@@ -81,15 +81,20 @@ class Campaign:
                 self.struck.append((name, what, round(time.monotonic() - at, 1)))
             self._wait(crowd, max(wanted, self.history.commands + CALM_COMMANDS))
 
-    def judged(self, *, seed, settled_within_s=dumping.SETTLED_WITHIN_S):
-        """Let everything settle, dump it, and judge."""
+    def judged(
+        self, *, seed, settled_within_s=dumping.SETTLED_WITHIN_S, cut=None, generation=1, topic_start=1
+    ):
+        """Let everything settle, dump it, and judge; behind a restore, by what its `cut` left of the history."""
         unsettled = dumping.settle(self.laboratory, within_s=settled_within_s)
+        tailed = self._tail.finish()
+        attempts, reads = cut.kept(self.history) if cut else (self.history.attempts, self.history.reads)
         evidence = checker.Evidence(
-            attempts=self.history.attempts,
-            reads=self.history.reads,
-            tailed=self._tail.finish(),
+            attempts=attempts,
+            reads=reads,
+            tailed=None if cut else tailed,  # who tails a log that was cut off sees another one
             log=dumping.log_of(self.laboratory),
-            topic=dumping.topic_of(self.laboratory),
+            topic=dumping.topic_of(self.laboratory, generation=generation),
+            topic_start=topic_start,
             lost_upto=self.laboratory.lost_upto,
             views=dumping.views_of(self.laboratory),
             documents=dumping.documents_of(self.laboratory),

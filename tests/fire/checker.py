@@ -10,6 +10,7 @@ Evidence is what clients remember and what was dumped when the dust had settled:
                 idempotency, actor, epoch, leaf (hex), entry (what the leaf is made of), payload (parsed)
     outcomes    the keys (hex) of the outcomes that the log keeps, or None
     topic       records in offset order: channel, partition, position, prev, version, stream, key, leaf
+    topic_start the first position that these topics carry
     lost_upto   channel and partition → the highest position that somebody took away from the topic on purpose
     views       view → rows; documents: view → key → (position, row or None)
     tailed      positions in the order in which a reader that tailed the log saw them, or None
@@ -47,6 +48,7 @@ class Evidence:
     reads: list = field(default_factory=list)
     log: list = field(default_factory=list)
     topic: list = field(default_factory=list)
+    topic_start: int = 1
     lost_upto: dict = field(default_factory=dict)
     views: dict = field(default_factory=dict)
     documents: dict = field(default_factory=dict)
@@ -163,7 +165,7 @@ def topic_is_the_log(evidence):
     """L7: per partition, without repeats, exactly the log's events, ascending, each linked to the one before."""
     expected = defaultdict(list)
     events = {event["position"]: event for event in evidence.log}
-    for event in evidence.log:
+    for event in evidence.log[evidence.topic_start - 1 :]:
         expected["events", partition_of(event["partition_key"])].append(event["position"])
         if event["type"] in ORDERED_FACTS:
             expected["ordered", 0].append(event["position"])
@@ -171,7 +173,8 @@ def topic_is_the_log(evidence):
     for record in evidence.topic:
         carried[record["channel"], record["partition"]].append(record)
     for source in sorted({*expected, *carried}):
-        yield from _carried_wrongly(source, expected[source], carried[source], events)
+        first = evidence.topic_start - 1
+        yield from _carried_wrongly(source, expected[source], carried[source], events, first=first)
         kept = {record["position"] for record in carried[source]}
         allowed = evidence.lost_upto.get(source, 0)
         missing = [position for position in expected[source] if position not in kept and position > allowed]
@@ -179,8 +182,8 @@ def topic_is_the_log(evidence):
             yield f"{source} lacks {missing[:5]} ({len(missing)} in all)"
 
 
-def _carried_wrongly(source, positions, records, events):
-    before = dict(zip(positions, [0, *positions], strict=False))
+def _carried_wrongly(source, positions, records, events, *, first):
+    before = dict(zip(positions, [first, *positions], strict=False))
     last, seen = 0, set()
     for record in records:
         position = record["position"]
@@ -275,17 +278,22 @@ def one_kept_outcome_for_each_request(evidence):
 
 
 def refusals_have_reasons(evidence):
-    """Nobody is refused for what had long ceased to be: an order not yet confirmed, or not yet there."""
-    begun, decided = {}, defaultdict(list)
+    """Nobody is refused for what had long ceased to be: an order not yet confirmed or there, an older version."""
+    begun, decided, versions = {}, defaultdict(list), defaultdict(list)
     for event in evidence.log:
+        versions[event["stream"]].append(event)
         if event["type"] == "ordering.order_placed.v1":
             begun[event["stream"]] = event["position"]
         elif event["stream"] in begun:
             decided[event["stream"]].append(event)
+    sent = {
+        command: min(each["invoke"] for each in tries) for command, tries in _by_command(evidence).items()
+    }
     known = sorted(
         (each["return"], each["position"]) for each in evidence.attempts if each["outcome"] == "ok"
     )
-    refused = [each for each in evidence.attempts if each.get("code") in {"not-confirmed", "order-unknown"}]
+    codes = {"not-confirmed", "order-unknown", "precondition-failed"}
+    refused = [each for each in evidence.attempts if each.get("code") in codes]
     highest, index = 0, 0
     for attempt in sorted(refused, key=lambda each: each["invoke"]):
         while index < len(known) and known[index][0] < attempt["invoke"]:
@@ -299,6 +307,18 @@ def refusals_have_reasons(evidence):
             at = decided[stream][0]["position"]
             if at <= highest:
                 yield f"{attempt['command']}: {stream} was called not confirmed, it is since {at}, {highest} was known"
+        if attempt["code"] == "precondition-failed":
+            yield from _refused_version(attempt, versions[stream], highest=highest, sent=sent)
+
+
+def _refused_version(attempt, events, *, highest, sent):
+    """A version that was known to be there may only be refused when another one may have come meanwhile."""
+    seen = attempt["if_match"]
+    if len(events) < seen or events[seen - 1]["position"] > highest:
+        return
+    later = events[seen]["correlation_id"] if len(events) > seen else None
+    if later is None or sent.get(later, 0.0) > attempt["return"]:
+        yield f"{attempt['command']}: {attempt['stream']} was called not at version {seen} while it was"
 
 
 def nothing_is_oversold(evidence):

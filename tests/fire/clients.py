@@ -24,6 +24,7 @@ READ_BACK = 0.3
 SENT_TWICE = 0.25
 DELIVERIES_PER_REQUEST = 500
 REFUSED_ON_PURPOSE = 0.2
+ON_CONDITION = 0.5
 
 
 class History:
@@ -121,11 +122,8 @@ class Client:
             delta = self.chance.choice((-2, -1, 1, 3))
             adjusted = self.send(f"/stock/{sku}/adjustments", {"delta": delta, "reason": "count"})
             self._read_back("stock_level", f"/stock/{sku}", adjusted)
-        elif kind < 0.40:  # never the price it has: what decides nothing leaves no event to look for
-            self.send(
-                f"/products/{sku}/price",
-                {"unit_price": f"{next(self._numbers)}.{self.number}5", "currency": "GBP"},
-            )
+        elif kind < 0.40:
+            self._reprice(sku)
         elif kind < 0.46:
             self._credit(sku)
         elif kind < 0.66 and self._open:
@@ -138,19 +136,25 @@ class Client:
         else:
             self._place()
 
-    def send(self, path, body):
-        """One command until its outcome is known; the position of an accepted one, else None."""
+    def send(self, path, body, *, if_match=None, port=None):
+        """One command until its outcome is known; the attempt that told it, or the last one.
+
+        `if_match` is the version that its stream must be at, `port` where it is sent first, not at random.
+        """
         command = f"{self._run}-{self.number}-{next(self._numbers)}"
-        port = self.chance.choice(self._ports)
-        twice = self.chance.random() < SENT_TWICE
+        twice = self.chance.random() < SENT_TWICE and port is None
+        port = port or self.chance.choice(self._ports)
         give_up = time.monotonic() + KNOWN_WITHIN_S
         for pause_s in itertools.chain(RETRY_PAUSES_S, itertools.repeat(RETRY_PAUSES_S[-1])):
             if twice:
-                copies = [self._both.submit(self._once, other, command, path, body) for other in self._ports]
+                copies = [
+                    self._both.submit(self._once, other, command, path, body, if_match)
+                    for other in self._ports
+                ]
                 found = [copy.result() for copy in copies]
                 first = next((one for one in found if one["final"]), found[0])
             else:
-                first = self._once(port, command, path, body)
+                first = self._once(port, command, path, body, if_match)
             if first["final"] or time.monotonic() > give_up:
                 break
             twice = False
@@ -178,6 +182,17 @@ class Client:
             self._open.append(order)
             self._read_back("order_details", f"/orders/{order}", placed)
 
+    def _reprice(self, sku):
+        """Now and then twice, the second time through the other process, on condition that nobody was faster."""
+        priced = self.send(f"/products/{sku}/price", self._new_price())
+        if priced["outcome"] == "ok" and self.chance.random() < ON_CONDITION:
+            other = self.chance.choice([port for port in self._ports if port != priced["port"]])
+            self.send(f"/products/{sku}/price", self._new_price(), if_match=priced["version"], port=other)
+
+    def _new_price(self):
+        """Never the price it has: what decides nothing leaves no event to look for."""
+        return {"unit_price": f"{next(self._numbers)}.{self.number}5", "currency": "GBP"}
+
     def _credit(self, sku):
         lines = [{"sku": sku, "quantity": self.chance.randint(1, 3), "unit_price": "1.20"}]
         name = f"{self._run}-{self.number}-n{next(self._numbers)}"
@@ -191,12 +206,14 @@ class Client:
         else:
             self.send(f"/products/NO-{sku}/price", {"unit_price": "1.00", "currency": "GBP"})
 
-    def _once(self, port, command, path, body):
+    def _once(self, port, command, path, body, if_match):
         headers = {
             "Idempotency-Key": f"key-{command}",
             "Correlation-Id": command,
             "Content-Type": "application/json",
         }
+        if if_match is not None:
+            headers["If-Match"] = f'"{if_match}"'
         attempt = {"command": command, "key": f"key-{command}", "invoke": time.monotonic(), "told": ""}
         attempt |= {
             "outcome": "unknown",
@@ -204,6 +221,8 @@ class Client:
             "answer": None,
             "final": False,
             "stream": _stream_of(path),
+            "if_match": if_match,
+            "port": port,
         }
         try:
             status, answered, text = self._to(port).ask("POST", path, body=json.dumps(body), headers=headers)
@@ -219,7 +238,7 @@ class Client:
         told = json.loads(text)
         if status == 201:
             attempt |= {"outcome": "ok", "position": told["position"], "answer": text.decode(), "final": True}
-            attempt |= {"stream": told["stream"], "token": answered["Position"]}
+            attempt |= {"stream": told["stream"], "version": told["version"], "token": answered["Position"]}
             return
         attempt["code"] = told.get("code")
         attempt["told"] = f"{status} {attempt['code']}"
@@ -256,8 +275,10 @@ class Client:
 
 
 def _stream_of(path):
-    """The stream that a command on an order is about."""
-    return f"order-{path.split('/')[2]}" if path.startswith("/orders/") else None
+    """The stream that a command on an order or a price is about."""
+    categories = {"orders": "order", "products": "product"}
+    category, _, rest = path.removeprefix("/").partition("/")
+    return f"{categories[category]}-{rest.partition('/')[0]}" if rest and category in categories else None
 
 
 def deliver(connection, *, history, number):

@@ -1,5 +1,6 @@
 """What log, topic, views and documents hold, as plain values: read with the drivers alone, round every proxy."""
 
+import contextlib
 import json
 import struct
 import threading
@@ -30,7 +31,9 @@ select event.position, stream, version, type, coalesce(partition_key, stream), e
 from log.event order by event.position
 """
 _BEHIND = """
-select (select position from log.head) - (select min(position) from transport.relay),
+select (select position from log.head) - (
+        select position from transport.relay order by generation desc limit 1
+    ),
     (select count(*) from views.parked), (select count(*) from views.build where stopped is not null)
 """
 _UNDECIDED = """
@@ -45,6 +48,7 @@ from views.checkpoint
 join views.live using (view, shape, build)
 join transport.relay_partition published using (generation, channel, partition)
 where checkpoint.position < published.position
+    and generation = (select max(generation) from transport.generation)
 """
 
 
@@ -174,16 +178,26 @@ def documents_of(laboratory):
     return found
 
 
+def _places(generation):
+    """(channel, partition of its topic) of one generation."""
+    return [
+        (channel, TopicPartition(f"counterfoil.{channel}.g{generation}", number))
+        for channel, partitions in (("events", 12), ("ordered", 1))
+        for number in range(partitions)
+    ]
+
+
+def ends_of(laboratory, *, generation):
+    """The offset behind the last record of every partition."""
+    with contextlib.closing(KafkaConsumer(bootstrap_servers=laboratory.kafka.bootstrap)) as consumer:
+        return consumer.end_offsets([place for _, place in _places(generation)])
+
+
 def topic_of(laboratory, *, generation=1):
     """Every record on the topics, in the order of offsets."""
     consumer = KafkaConsumer(bootstrap_servers=laboratory.kafka.bootstrap, enable_auto_commit=False)
     try:
-        places = []
-        for channel, partitions in (("events", 12), ("ordered", 1)):
-            places += [
-                (channel, TopicPartition(f"counterfoil.{channel}.g{generation}", p))
-                for p in range(partitions)
-            ]
+        places = _places(generation)
         consumer.assign([place for _, place in places])
         ends = consumer.end_offsets([place for _, place in places])
         consumer.seek_to_beginning()

@@ -208,6 +208,16 @@ def test_a_record_that_is_not_the_logs_is_found(evidence, change):
     assert {"L7"} == broken_laws(evidence)
 
 
+def test_topics_that_begin_later_hold_what_comes_from_there(evidence):
+    evidence.topic_start = 4
+    later = carried(evidence.log[3:])
+    evidence.topic = [record | {"prev": record["prev"] or 3} for record in later]
+    assert [] == checker.judge(evidence)
+
+    evidence.topic = evidence.topic[1:]
+    assert {"L7"} == broken_laws(evidence)
+
+
 def test_records_in_another_order_are_found(evidence):
     evidence.log.append({**evidence.log[1], "position": 6, "version": 3, "correlation_id": "c6"})
     evidence.topic = carried(evidence.log)
@@ -290,6 +300,28 @@ def test_an_order_called_unknown_after_it_was_answered_is_found(evidence):
 def test_a_refusal_that_was_true_a_moment_ago_is_no_violation(evidence):
     refused = {"outcome": "fail", "position": None, "answer": None, "invoke": 9.0, "stream": "order-1"}
     evidence.attempts.append(attempt(5, **refused, code="not-confirmed", command="c7"))
+
+    assert [] == checker.judge(evidence)
+
+
+REFUSED_VERSION = {
+    "outcome": "fail", "position": None, "answer": None, "code": "precondition-failed", "command": "c8", "if_match": 1,
+}  # fmt: skip
+
+
+def test_a_version_refused_while_it_was_the_newest_is_found(evidence):
+    evidence.attempts.append(attempt(1, **REFUSED_VERSION, invoke=9.0) | {"return": 9.5})
+
+    assert {"refused"} == broken_laws(evidence)
+
+
+@pytest.mark.parametrize(
+    ("stream", "invoked"), [("product-A", 0.9), ("stock-A", 9.0)], ids=["not yet known", "another came"]
+)
+def test_a_version_refused_while_it_may_have_been_another_is_no_violation(evidence, stream, invoked):
+    evidence.attempts.append(
+        attempt(1, **REFUSED_VERSION, invoke=invoked) | {"stream": stream, "return": 9.5}
+    )
 
     assert [] == checker.judge(evidence)
 
