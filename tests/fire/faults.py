@@ -19,6 +19,7 @@ from kafka.errors import KafkaError
 
 LEASE_S = 5.0
 GROUP_SESSION_S = 10.0
+HEARTBEAT_S = 2.0
 CUT_S = (0.5, 3.0)
 OUTAGE_S = (0.5, 3.0)
 LONG_OUTAGE_S = 20.0
@@ -233,7 +234,8 @@ def pause_policies_beyond_their_lease(laboratory, chance):
 
 @fault
 def pause_projections_beyond_their_session(laboratory, chance):
-    return _pause(laboratory, chance, "projections", GROUP_SESSION_S + 1.0)
+    """The others notice within a heartbeat of the session's end, and take over before the sleeper wakes."""
+    return _pause(laboratory, chance, "projections", GROUP_SESSION_S + HEARTBEAT_S + 1.0)
 
 
 @fault

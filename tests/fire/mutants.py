@@ -18,12 +18,21 @@ SETTLED_WITHIN_S = 40.0
 
 @dataclass(frozen=True)
 class Mutant:
-    """A defect: in one file these texts are replaced, each of which must stand there; and what brings it to light."""
+    """A defect: in files these texts are replaced, each of which must stand there; and what brings it to light.
+
+    Where a second guard makes up for the one that is missing, or where no fault would hit the moment, `also` takes
+    that guard away too or makes the moment longer.
+    """
 
     name: str
     file: str
     replaced: tuple[tuple[str, str], ...]
     faults: tuple[str, ...]
+    also: tuple[tuple[str, str, str], ...] = ()
+
+    def edits(self):
+        """(file, old text, new text), one after another."""
+        return (*((self.file, old, new) for old, new in self.replaced), *self.also)
 
 
 MUTANTS = (
@@ -79,8 +88,23 @@ MUTANTS = (
     Mutant(
         "repeats applied",
         "event_store/link.py",
-        (("        if record.position <= last:\n", "        if record.position < last:\n"),),
-        ("kill_relay", "two_relays_at_once", "pause_relay_beyond_its_lease", "kill_all_workers"),
+        (("        if record.position <= last:\n", "        if record.position <= 0:\n"),),
+        ("kill_relay", "two_relays_at_once", "kill_all_workers", "rebalance"),
+        (  # a build takes from a feed only what lies behind its checkpoint: that guard goes too
+            (
+                "projections/turn.py",
+                "        if reach is None or not reach.after <= cursor.position < reach.position:\n",
+                "        if reach is None:\n",
+            ),
+            (
+                "projections/turn.py",
+                (
+                    "            reach.facts\n            if cursor.position == reach.after\n"
+                    "            else [fact for fact in reach.facts if fact.position > cursor.position]\n"
+                ),
+                "            reach.facts\n",
+            ),
+        ),
     ),
     Mutant(
         "a refusal from the cache",
@@ -161,16 +185,29 @@ MUTANTS = (
         (
             (
                 "        self._publisher.publish(carried.records)\n        self._ledger.save(carried.state)\n",
-                "        self._ledger.save(carried.state)\n        self._publisher.publish(carried.records)\n",
+                (
+                    "        import time\n\n        self._ledger.save(carried.state)\n        time.sleep(0.1)\n"
+                    "        self._publisher.publish(carried.records)\n"
+                ),
             ),
         ),
-        ("kill_kafka", "cut_kafka", "kill_relay", "kill_all_workers"),
+        ("kill_all_workers", "kill_relay"),
     ),
     Mutant(
         "a checkpoint moved from wherever it is",
         "projections/checkpoints.py",
         (("    and c.position = m.expected and c.revision = m.revision\n", ""),),
-        ("pause_projections_beyond_their_session", "rebalance"),
+        ("pause_projections_beyond_their_session",),
+        (  # most pauses would strike between two batches
+            (
+                "projections/performing.py",
+                "    def _commit(self, plans: Sequence[Plan]) -> None:\n",
+                (
+                    "    def _commit(self, plans: Sequence[Plan]) -> None:\n"
+                    "        import time\n\n        time.sleep(0.2)\n"
+                ),
+            ),
+        ),
     ),
 )
 
@@ -178,13 +215,11 @@ MUTANTS = (
 def plant(mutant, directory):
     """A copy of the product with the defect; its folder."""
     tree = export(directory)
-    file = tree / mutant.file
-    text = file.read_text()
-    for old, new in mutant.replaced:
+    for file, old, new in mutant.edits():
+        text = (tree / file).read_text()
         if text.count(old) != 1:
-            raise ValueError(f"{mutant.name}: this stands {text.count(old)} times in {mutant.file}: {old!r}")
-        text = text.replace(old, new)
-    file.write_text(text)
+            raise ValueError(f"{mutant.name}: this stands {text.count(old)} times in {file}: {old!r}")
+        (tree / file).write_text(text.replace(old, new))
     return tree
 
 

@@ -125,8 +125,8 @@ def first_problem(run):
 @pytest.mark.parametrize("mutant", mutants.MUTANTS, ids=lambda mutant: mutant.name)
 def test_every_defect_for_the_laboratory_can_still_be_planted(mutant, tmp_path):
     tree = mutants.plant(mutant, tmp_path / "tree")
-    file = tree / mutant.file
 
-    assert file.read_text() != (PROJECT / mutant.file).read_text()
-    if file.suffix == ".py":
-        compile(file.read_text(), mutant.file, "exec")
+    for name, _, _ in mutant.edits():
+        assert (tree / name).read_text() != (PROJECT / name).read_text()
+        if name.endswith(".py"):
+            compile((tree / name).read_text(), name, "exec")
