@@ -20,6 +20,9 @@ from psycopg.sql import SQL
 NAME: Final = f"eventsourcing {version('eventsourcing')}"
 POOL_MAX: Final = 16
 LINES: Final = 5
+SAVED_MAX: Final = 500
+"""Events in one save: its recorder sends them all before it reads an answer, and with many both sides wait for ever."""
+ROUNDS_PER_SAVE: Final = 10
 WAIT_S_MAX: Final = 300.0
 POLL_S: Final = 0.01
 
@@ -194,6 +197,8 @@ def fill_stock(url: str, *, events: int, codes: int = 50) -> int:
         for number in range(max(1, events // codes)):
             for item in items:
                 item.reserve(quantity=3, order_id=f"order {number}")
+            if not number % ROUNDS_PER_SAVE:
+                app.save(*items)
         app.save(*items)
         return app.recorder.max_notification_id() or 0
     finally:
@@ -204,7 +209,9 @@ def fill_orders(url: str, *, orders: int) -> int:
     """Record orders of five lines; the last notification's id."""
     app = Shop(environment(url))
     try:
-        app.save(*(a_customer_order(number) for number in range(orders)))
+        for start in range(0, orders, SAVED_MAX):
+            last = min(start + SAVED_MAX, orders)
+            app.save(*(a_customer_order(number) for number in range(start, last)))
         return app.recorder.max_notification_id() or 0
     finally:
         app.close()
