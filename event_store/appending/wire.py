@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import psycopg
+from msgspec import Struct
 from psycopg.abc import AdaptContext
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
@@ -35,6 +36,10 @@ CALL: Final = (
 
 _INT4, _INT8, _TEXT, _BYTEA = 23, 20, 25, 17
 _NULL: Final = (-1).to_bytes(4, "big", signed=True)
+_EMPTY: Final = struct.Struct(">iiI").pack
+"""Dimensions, whether there are nulls, element type."""
+_HEAD: Final = struct.Struct(">iiIii").pack
+"""The same for one dimension, then its length and lower bound."""
 
 
 class _Int4Array(bytes):
@@ -96,51 +101,97 @@ def register(context: AdaptContext) -> None:
         context.adapters.register_dumper(packed, dumper)
 
 
+class Packed(Struct, frozen=True, gc=False):
+    """A request's part of the arrays: elements as they are sent, length first, and what the numbers are made of."""
+
+    request: AppendRequest
+    key: bytes
+    fingerprint: bytes
+    chain: bytes
+    streams: bytes
+    versions: tuple[int, ...]
+    event_expected: tuple[int, ...]
+    """For each event the place, from 1, of its stream among the request's expectations."""
+    types: bytes
+    partition_keys: bytes
+    metadata: bytes
+    payloads: bytes
+
+
+def pack(request: AppendRequest) -> Packed:
+    """Make ready what a request brings to any batch: done while the batch before it is at the server."""
+    places = {expectation.stream: place for place, expectation in enumerate(request.expectations, start=1)}
+    events = request.events
+    return Packed(
+        request,
+        _element(request.key),
+        _element(request.fingerprint),
+        _NULL if request.chain is None else _element(request.chain.to_bytes(8, "big", signed=True)),
+        _texts([expectation.stream for expectation in request.expectations]),
+        tuple([expectation.version for expectation in request.expectations]),
+        tuple([places[event.stream] for event in events]),
+        _texts([event.type for event in events]),
+        b"".join([_NULL if event.partition_key is None else _text(event.partition_key) for event in events]),
+        b"".join([_element(event.metadata) for event in events]),
+        b"".join([_element(event.payload) for event in events]),
+    )
+
+
 def arguments(requests: Sequence[AppendRequest], *, epoch: int) -> list[bytes]:
     """The arguments of `CALL` for a batch."""
+    return joined([pack(request) for request in requests], epoch=epoch)
+
+
+def joined(batch: Sequence[Packed], *, epoch: int) -> list[bytes]:
+    """The arguments of `CALL` for a batch of packed requests."""
     expected_request: list[int] = []
-    expected_stream: list[str] = []
     expected_version: list[int] = []
     event_expected: list[int] = []
-    tag_event: list[int] = []
-    condition_request: list[int] = []
-    for number, request in enumerate(requests, start=1):
-        places: dict[str, int] = {}
-        for expectation in request.expectations:
-            expected_request.append(number)
-            expected_stream.append(expectation.stream)
-            expected_version.append(expectation.version)
-            places[expectation.stream] = len(expected_request)
-        for event in request.events:
-            event_expected.append(places[event.stream])
-            tag_event.extend([len(event_expected)] * len(event.tags))
-        condition_request.extend([number] * len(request.conditions))
-    events = [event for request in requests for event in request.events]
-    conditions = [condition for request in requests for condition in request.conditions]
-    tracked = [(number, request.tracking) for number, request in enumerate(requests, 1) if request.tracking]
+    for number, packed in enumerate(batch, start=1):
+        before = len(expected_request)
+        event_expected += [before + place for place in packed.event_expected]
+        expected_request += [number] * len(packed.versions)
+        expected_version += packed.versions
+    requests, expected, events = len(batch), len(expected_request), len(event_expected)
     return [
         _Epoch(epoch.to_bytes(8, "big", signed=True)),
-        _ByteaArray(_packed(_BYTEA, [request.key for request in requests])),
-        _ByteaArray(_packed(_BYTEA, [request.fingerprint for request in requests])),
-        _Int8Array(_packed(_INT8, [_int8(request.chain) for request in requests])),
-        _Int4Array(_packed_int4(expected_request)),
-        _TextArray(_packed(_TEXT, [stream.encode() for stream in expected_stream])),
-        _Int8Array(_packed_int8(expected_version)),
-        _Int4Array(_packed_int4(event_expected)),
-        _TextArray(_packed(_TEXT, [event.type.encode() for event in events])),
-        _TextArray(_packed(_TEXT, [_text(event.partition_key) for event in events])),
-        _TextArray(_packed(_TEXT, [event.metadata for event in events])),
-        _TextArray(_packed(_TEXT, [event.payload for event in events])),
-        _Int4Array(_packed_int4(tag_event)),
-        _TextArray(_packed(_TEXT, [tag.encode() for event in events for tag in event.tags])),
-        _Int4Array(_packed_int4(condition_request)),
-        _TextArray(_packed(_TEXT, [condition.tag.encode() for condition in conditions])),
-        _TextArray(_packed(_TEXT, [" ".join(condition.types).encode() for condition in conditions])),
-        _Int8Array(_packed_int8([condition.after for condition in conditions])),
-        _Int4Array(_packed_int4([number for number, _ in tracked])),
-        _TextArray(_packed(_TEXT, [tracking.consumer.encode() for _, tracking in tracked])),
-        _TextArray(_packed(_TEXT, [tracking.application.encode() for _, tracking in tracked])),
-        _Int8Array(_packed_int8([tracking.position for _, tracking in tracked])),
+        _ByteaArray(_array(_BYTEA, requests, [packed.key for packed in batch])),
+        _ByteaArray(_array(_BYTEA, requests, [packed.fingerprint for packed in batch])),
+        _Int8Array(_array(_INT8, requests, [packed.chain for packed in batch])),
+        _Int4Array(_int4s(expected_request)),
+        _TextArray(_array(_TEXT, expected, [packed.streams for packed in batch])),
+        _Int8Array(_int8s(expected_version)),
+        _Int4Array(_int4s(event_expected)),
+        _TextArray(_array(_TEXT, events, [packed.types for packed in batch])),
+        _TextArray(_array(_TEXT, events, [packed.partition_keys for packed in batch])),
+        _TextArray(_array(_TEXT, events, [packed.metadata for packed in batch])),
+        _TextArray(_array(_TEXT, events, [packed.payloads for packed in batch])),
+        *_seldom([packed.request for packed in batch]),
+    ]
+
+
+def _seldom(requests: Sequence[AppendRequest]) -> list[bytes]:
+    """The arguments that are empty for most batches: tags, conditions, tracking."""
+    tags: list[tuple[int, str]] = []
+    events = 0
+    for request in requests:
+        for event in request.events:
+            events += 1
+            tags += [(events, tag) for tag in event.tags]
+    numbered = list(enumerate(requests, start=1))
+    conditions = [(number, condition) for number, request in numbered for condition in request.conditions]
+    tracked = [(number, request.tracking) for number, request in numbered if request.tracking]
+    return [
+        _Int4Array(_int4s([event for event, _ in tags])),
+        _TextArray(_text_array([tag for _, tag in tags])),
+        _Int4Array(_int4s([number for number, _ in conditions])),
+        _TextArray(_text_array([condition.tag for _, condition in conditions])),
+        _TextArray(_text_array([" ".join(condition.types) for _, condition in conditions])),
+        _Int8Array(_int8s([condition.after for _, condition in conditions])),
+        _Int4Array(_int4s([number for number, _ in tracked])),
+        _TextArray(_text_array([tracking.consumer for _, tracking in tracked])),
+        _TextArray(_text_array([tracking.application for _, tracking in tracked])),
+        _Int8Array(_int8s([tracking.position for _, tracking in tracked])),
     ]
 
 
@@ -178,38 +229,39 @@ def _verdict(
             raise psycopg.DataError(f"append_batch answered verdict {code}, which this version does not know")
 
 
-def _int8(number: int | None) -> bytes | None:
-    return None if number is None else number.to_bytes(8, "big", signed=True)
+def _element(value: bytes) -> bytes:
+    return len(value).to_bytes(4, "big") + value
 
 
-def _text(text: str | None) -> bytes | None:
-    return None if text is None else text.encode()
+def _text(text: str) -> bytes:
+    return _element(text.encode())
 
 
-def _packed(oid: int, values: Sequence[bytes | None]) -> bytes:
+def _texts(texts: Iterable[str]) -> bytes:
+    return b"".join([_text(text) for text in texts])
+
+
+def _text_array(texts: Sequence[str]) -> bytes:
+    return _array(_TEXT, len(texts), [_texts(texts)])
+
+
+def _array(oid: int, count: int, elements: Iterable[bytes]) -> bytes:
+    if not count:
+        return _EMPTY(0, 0, oid)
+    return b"".join((_HEAD(1, 1, oid, count, 1), *elements))
+
+
+def _int4s(values: Sequence[int]) -> bytes:
     if not values:
-        return struct.pack(">iiI", 0, 0, oid)
-    parts = [struct.pack(">iiIii", 1, 1, oid, len(values), 1)]
-    for value in values:
-        if value is None:
-            parts.append(_NULL)
-        else:
-            parts.append(len(value).to_bytes(4, "big"))
-            parts.append(value)
-    return b"".join(parts)
-
-
-def _packed_int4(values: Sequence[int]) -> bytes:
-    if not values:
-        return struct.pack(">iiI", 0, 0, _INT4)
+        return _EMPTY(0, 0, _INT4)
     body = [0x4] * (2 * len(values))
     body[1::2] = values
     return struct.pack(f">iiIii{len(body)}i", 1, 0, _INT4, len(values), 1, *body)
 
 
-def _packed_int8(values: Sequence[int]) -> bytes:
+def _int8s(values: Sequence[int]) -> bytes:
     if not values:
-        return struct.pack(">iiI", 0, 0, _INT8)
+        return _EMPTY(0, 0, _INT8)
     body = [0x8] * (2 * len(values))
     body[1::2] = values
     return struct.pack(">iiIii" + "iq" * len(values), 1, 0, _INT8, len(values), 1, *body)
