@@ -6,6 +6,7 @@ and writes again, page by page between batches, every row that may be missing. U
 behind, and readers ask Postgres.
 """
 
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -27,6 +28,8 @@ from runtime.documents import Document, Documents, DocumentsUnavailable, MirrorP
 
 ROWS_PER_STEP: Final = 1_000
 """Rows that one step of writing again looks at, so that batches do not wait long."""
+
+MARK_BYTES: Final = 8
 
 _NOTHING: Final = MirrorPoint(0, None)
 
@@ -140,15 +143,16 @@ class Mirror:
             self._documents.forget(mirrored.prefix)
             found = dict.fromkeys(sources)
             points = dict.fromkeys(sources)
-        mirrored.known = found
-        mirrored.looked = True
         behind = {
             source: point.position if point else 0
             for source, point in points.items()
             if point is None or point.position < mirrored.following.cursors[source].position
         }
-        mirrored.rewriting = _Rewriting(after=None, above=min(behind.values())) if behind else None
+        mirrored.known = found
+        mirrored.looked = True
+        mirrored.rewriting = None
         if behind:
+            mirrored.rewriting = _Rewriting(frozenset(behind), after=None, above=min(behind.values()))
             log.info("documents_rewriting", build=str(mirrored.following.build), above=min(behind.values()))
 
     def _write_page(self, mirrored: "_Mirrored", conn: Connection) -> None:
@@ -158,13 +162,13 @@ class Mirror:
         table = mirrored.following.table
         page = table.page(conn, after=rewriting.after, limit=ROWS_PER_STEP)
         some = [mirrored.document(key, row) for key, row in page if row.position > rewriting.above]
-        self._documents.put_if_newer(some)
         self._metrics.rewritten(mirrored.following.build, len(some))
         if len(page) == ROWS_PER_STEP:
-            mirrored.rewriting = _Rewriting(after=page[-1][0], above=rewriting.above)
+            mirrored.rewriting = msgspec.structs.replace(rewriting, after=page[-1][0])
+            self._mark(mirrored, some)
             return
         mirrored.rewriting = None
-        self._move(mirrored, mirrored.following.cursors, [])
+        self._move(mirrored, mirrored.following.cursors, some)
 
     def _write(self, mirrored: "_Mirrored", plan: Plan) -> None:
         some = [mirrored.document(key, row) for key, row in plan.rows.items()]
@@ -172,11 +176,24 @@ class Mirror:
             if mirrored.in_step:
                 self._move(mirrored, {move.source: move.after for move in plan.moves}, some)
             else:
-                self._documents.put_if_newer(some)
+                self._mark(mirrored, some)
         except DocumentsUnavailable as error:
             self._unavailable(mirrored, error)
         else:
             self._breaker.succeeded()
+
+    def _mark(self, mirrored: "_Mirrored", some: list[Document]) -> None:
+        """Write documents behind which rows are still to be written again, and a new mark into their checkpoints.
+
+        A cache that is emptied or comes back old meanwhile no longer has the newest mark, so that what had been
+        written before is never taken for being there.
+        """
+        assert mirrored.rewriting is not None, "a build in step has checkpoints that say how far it goes"
+        moves = {
+            source: documents_.Move(mirrored.checkpoint_key(source), mirrored.known.get(source), _new_mark())
+            for source in mirrored.rewriting.sources
+        }
+        self._settle(mirrored, moves, some)
 
     def _move(
         self, mirrored: "_Mirrored", cursors: Mapping[ChannelPartition, Cursor], some: list[Document]
@@ -193,6 +210,14 @@ class Mirror:
         }
         if not moves and not some:
             return
+        self._settle(mirrored, moves, some)
+
+    def _settle(
+        self,
+        mirrored: "_Mirrored",
+        moves: Mapping[ChannelPartition, documents_.Move],
+        some: list[Document],
+    ) -> None:
         if self._documents.move_checkpoints(list(moves.values()), documents=some) is None:
             mirrored.known.update({source: move.value for source, move in moves.items()})
         else:
@@ -218,8 +243,9 @@ class Mirror:
 
 
 class _Rewriting(msgspec.Struct, frozen=True):
-    """Writing again every row above a position, in key order, behind `after`."""
+    """Writing again every row of some partitions above a position, in key order, behind `after`."""
 
+    sources: frozenset[ChannelPartition]
     after: Key | None
     above: int
 
@@ -259,11 +285,16 @@ class _Mirrored:
         return Document(self.prefix + id_of(key), row.position, None if row.row is None else body_of(row.row))
 
 
+def _new_mark() -> bytes:
+    """A checkpoint at the beginning that no other worker, and this one at no other time, would write."""
+    return MirrorPoint(0, secrets.token_bytes(MARK_BYTES)).value
+
+
 def _is_ours(conn: Connection, point: MirrorPoint | None) -> bool:
     """Whether the log holds what a checkpoint names; none, and one at the beginning, contradict nothing."""
-    if point is None or point.leaf is None:
-        return point is None or point.position == 0
-    return reading.leaf_at(conn, point.position) == point.leaf
+    if point is None or point.position == 0:
+        return True
+    return point.leaf is not None and reading.leaf_at(conn, point.position) == point.leaf
 
 
 def _parsed(value: bytes | None) -> MirrorPoint | None:

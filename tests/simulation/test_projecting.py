@@ -1,0 +1,143 @@
+"""Projection workers, cache and readers under a seeded scheduler, and defects planted in each of their guards."""
+
+import logging
+import os
+import random
+
+import pytest
+import structlog
+
+from event_store import following, reading, relay
+from projections import mirroring, turn
+from projections.turn import Batch, Move
+from read_api.reading.documents import DocumentsByKey
+from tests.simulation import carrying, projecting
+from tests.simulation.exploring import explore
+
+SCHEDULES = 1_000
+PLANTED_FOUND_WITHIN = 2_000
+BORDER_CALLS = 400
+SILENT = structlog.make_filtering_bound_logger(logging.CRITICAL)
+FIXED_SEED = 20_101_201
+
+
+@pytest.fixture(autouse=True)
+def _in_memory(monkeypatch):
+    """What the steps read of the log, they read of the one in memory; and thousands of deaths are not logged."""
+    monkeypatch.setattr(reading, "read_after", projecting.read_after)
+    monkeypatch.setattr(reading, "leaf_at", projecting.leaf_at)
+    monkeypatch.setattr(mirroring, "ROWS_PER_STEP", 2)
+    for module in (relay, mirroring):
+        monkeypatch.setattr(module, "log", structlog.wrap_logger(None, wrapper_class=SILENT))
+
+
+@pytest.fixture(params=["fixed", "fresh"])
+def first_seed(request):
+    seed = FIXED_SEED if request.param == "fixed" else random.SystemRandom().randrange(2**32)
+    return int(os.environ.get("SIMULATION_SEED", seed))
+
+
+@pytest.mark.slow
+def test_rows_and_documents_are_the_fold_and_no_answer_is_older_than_it_says_whatever_happens(
+    first_seed, capsys
+):
+    assert {} == explore(projecting.run, first_seed, schedules=SCHEDULES, capsys=capsys)
+
+
+def test_a_crash_at_any_single_step_changes_nothing():
+    found = {step: projecting.run(FIXED_SEED, crash_at=step) for step in range(1, BORDER_CALLS + 1)}
+
+    assert {} == {step: problems for step, problems in found.items() if problems}
+
+
+def test_readers_do_get_answers_from_the_cache(monkeypatch):
+    readers = []
+    true_init = projecting.Reader.__init__
+
+    def init(self, world):
+        true_init(self, world)
+        readers.append(self)
+
+    monkeypatch.setattr(projecting.Reader, "__init__", init)
+    for seed in range(20):
+        projecting.run(FIXED_SEED + seed)
+
+    assert sum(reader.answered for reader in readers) > len(readers)
+
+
+def test_believing_a_cache_that_was_restarted_is_found(monkeypatch):
+    monkeypatch.setattr(DocumentsByKey, "_bound", lambda *_: -1)
+
+    assert first_problem() < PLANTED_FOUND_WITHIN
+
+
+def test_a_checkpoint_after_the_commit_is_found(monkeypatch):
+    def commit(self, plans):
+        before = dict(self.world.cursors)
+        self.world.commit(plans)
+        self.world.cursors = before
+        self.world.border()
+        for plan in plans:
+            self.world.move(plan)
+
+    monkeypatch.setattr(projecting.Projector, "commit", commit)
+
+    assert first_problem() < PLANTED_FOUND_WITHIN
+
+
+def test_a_checkpoint_before_the_rows_is_found(monkeypatch):
+    def commit(self, plans):
+        for plan in plans:
+            self.world.move(plan)
+        self.world.border()
+        for plan in plans:
+            self.world.rows |= plan.rows
+
+    monkeypatch.setattr(projecting.Projector, "commit", commit)
+
+    assert first_problem() < PLANTED_FOUND_WITHIN
+
+
+def test_a_checkpoint_moved_from_wherever_it_is_is_found(monkeypatch):
+    def commit(self, plans):
+        for plan in plans:
+            self.world.move(plan)
+            self.world.rows |= plan.rows
+
+    monkeypatch.setattr(projecting.Projector, "commit", commit)
+
+    assert first_problem() < PLANTED_FOUND_WITHIN
+
+
+def batch_of_everything(following, feed):
+    """A planted defect: whatever the feed holds is folded, wherever the build stands."""
+    moves = [
+        Move(following.build, source, cursor, feed[source].position, feed[source].leaf)
+        for source, cursor in following.cursors.items()
+        if source in feed
+    ]
+    return Batch(following, moves=moves, facts={move.source: feed[move.source].facts for move in moves})
+
+
+def test_taking_any_mark_for_ones_own_while_documents_are_written_again_is_found(monkeypatch):
+    monkeypatch.setattr(mirroring, "_new_mark", lambda: mirroring._NOTHING.value)
+
+    assert first_problem() < PLANTED_FOUND_WITHIN
+
+
+def test_folding_whatever_is_delivered_is_found(monkeypatch):
+    monkeypatch.setattr(following, "link", carrying.broken_link_that_applies_repeats)
+    monkeypatch.setattr(turn, "_batch", batch_of_everything)
+
+    assert first_problem() < PLANTED_FOUND_WITHIN
+
+
+def first_problem():
+    """How many schedules it takes to see the defect; a defect may also show as a broken assertion."""
+    for number in range(PLANTED_FOUND_WITHIN):
+        try:
+            if projecting.run(FIXED_SEED + number):
+                return number
+        except AssertionError:
+            return number
+    return PLANTED_FOUND_WITHIN
