@@ -2,21 +2,25 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Gauge
+from starlette.types import Scope
 
 from commands import batch, catalogue, inventory, ordering
 from commands.documentation import DESCRIPTION
 from commands.execution import Execution
+from commands.front import CommandApp
 from commands.intake import Clock, Intake
 from commands.log_reading import LogReader
 from commands.states import States
 from commands.watching import Watch
 from runtime import database, problem_pages, problems, telemetry
-from runtime.edge import Edge
+from runtime.edge import Edge, Refuse
+from runtime.problems import ProblemError
 from runtime.settings import Settings, SettingsError
 from runtime.telemetry import HttpMetrics, Readiness
 
@@ -37,7 +41,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     if settings.database_url is None:
         raise SettingsError("COUNTERFOIL_DATABASE_URL: the command API needs a database")
     registry = telemetry.new_registry()
-    app = FastAPI(
+    app = CommandApp(
         title="Counterfoil commands",
         description=DESCRIPTION,
         lifespan=_lifespan(settings, clock=clock, registry=registry),
@@ -51,9 +55,29 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     app.state.readiness = Readiness(lambda: app.state.watch is not None and app.state.watch.answers)
     problems.install(app)
     problem_pages.install(app)
-    app.add_middleware(Edge, metrics=HttpMetrics(registry))
+    app.state.intake = None
+    edge = functools.partial(Edge, metrics=HttpMetrics(registry), refuse=_refuse_under_overload(app))
+    app.add_middleware(edge)
     _add_routes(app, registry)
+    app.serve_directly(app.routes, edge=edge)
     return app
+
+
+def _refuse_under_overload(app: FastAPI) -> Refuse:
+    """What a command is told before it is even routed: under overload most are refused, and each must cost little."""
+
+    def refuse(scope: Scope) -> ProblemError | None:
+        intake = app.state.intake
+        if intake is None or scope["method"] != "POST" or scope["path"] == batch.PATH:
+            return None
+        assert isinstance(intake, Intake)
+        try:
+            intake.execution.require_room()
+        except ProblemError as problem:
+            return problem
+        return None
+
+    return refuse
 
 
 def _add_routes(app: FastAPI, registry: CollectorRegistry) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 import structlog
@@ -22,6 +22,8 @@ from commands.requests import read_body, read_headers, require_json
 from commands.routing import CommandRoute, intake_of
 from runtime import problems
 from runtime.problems import Fault, ProblemError, correlation_id_of, respond
+
+PATH: Final = "/commands"
 
 log = structlog.get_logger()
 
@@ -134,7 +136,7 @@ def batch_router(routes: Iterable[BaseRoute]) -> APIRouter:
         return await _answered(request, commands)
 
     router.add_api_route(
-        "/commands",
+        PATH,
         send_commands,
         methods=["POST"],
         response_model=Results,

@@ -1,15 +1,15 @@
 """The edge of both HTTP processes: correlation id, security headers and metrics on each answer, no trace."""
 
 import re
-import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime.problems import ProblemError, respond
+from runtime.randomness import random_bytes
 from runtime.telemetry import HttpMetrics, correlation_id
 
 CORRELATION_ID_LENGTH_MAX: Final = 128
@@ -27,15 +27,19 @@ SECURITY_HEADERS: Final = (
 
 UNMATCHED_ROUTE: Final = "(none)"
 
+Refuse = Callable[[Scope], ProblemError | None]
+
 log = structlog.get_logger()
 
 
 class Edge:
     """ASGI middleware, the outermost of the application's own."""
 
-    def __init__(self, app: ASGIApp, *, metrics: HttpMetrics) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: HttpMetrics, refuse: Refuse | None = None) -> None:
+        """`refuse` names the problem of a request that is not to go further: here a refusal costs least."""
         self._app = app
         self._metrics = metrics
+        self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,7 +59,11 @@ class Edge:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_dressed)
+            problem = None if self._refuse is None else self._refuse(scope)
+            if problem is None:
+                await self._app(scope, receive, send_dressed)
+            else:
+                await respond(problem, correlation)(scope, receive, send_dressed)
         except Exception:
             # The last resort: whatever goes wrong below, the caller learns a correlation id and nothing else.
             log.exception("request_failed", method=scope["method"], route=route_of(scope))
@@ -85,7 +93,7 @@ def correlation_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
             return value.decode("ascii")
         if name == b"traceparent" and (found := _trace_id(value)):
             trace = found[1]
-    return trace.decode("ascii") if trace else secrets.token_hex(16)
+    return trace.decode("ascii") if trace else random_bytes(16).hex()
 
 
 def dressed(headers: Iterable[tuple[bytes, bytes]], correlation: str) -> list[tuple[bytes, bytes]]:

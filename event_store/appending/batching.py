@@ -47,21 +47,34 @@ class Batcher(Generic[T]):
     queue: deque[Queued[T]] = field(default_factory=deque)
     reserved: int = 0
     broken: dict[int, None] = field(default_factory=dict)
+    batch_room: int = limits.BATCH_REQUESTS_MAX
+    """Requests that a batch takes at the moment: less than the limit while their bytes fill it."""
 
     @property
     def room(self) -> int:
         """Requests that may still be queued or reserved."""
         return limits.QUEUE_REQUESTS_MAX - len(self.queue) - self.reserved
 
-    def reserve(self, count: int) -> None:
+    def reserve(self, count: int, *, batch_s: float = 0.0) -> None:
         """Hold room for `count` requests, to be given back by `release` as they are offered.
 
         Raises:
-            QueueFull: there is no room for all of them.
+            QueueFull: as `require`.
+        """
+        self.require(count, batch_s=batch_s)
+        self.reserved += count
+
+    def require(self, count: int, *, batch_s: float = 0.0) -> None:
+        """Refuse what cannot be queued, or would wait too long if each full batch before it takes `batch_s` seconds.
+
+        Raises:
+            QueueFull: there is no room for `count` requests, or the batches before them take too long.
         """
         if count > self.room:
             raise QueueFull(f"{count} requests do not fit: {self.room} places are left")
-        self.reserved += count
+        wait_s = len(self.queue) // self.batch_room * batch_s
+        if wait_s > (limits.WAIT_S_MAX if count == 1 else limits.WAIT_OF_MANY_S_MAX):
+            raise QueueFull(f"{len(self.queue)} requests wait already, the last of them for {wait_s:.1f} s")
 
     def release(self, count: int) -> None:
         """Give reserved room back."""
@@ -85,12 +98,14 @@ class Batcher(Generic[T]):
         batch: list[Queued[T]] = []
         refused: list[tuple[T, Verdict]] = []
         size = 0
+        self.batch_room = limits.BATCH_REQUESTS_MAX
         while self.queue and len(batch) < limits.BATCH_REQUESTS_MAX:
             queued = self.queue[0]
             if queued.request.chain in self.broken:
                 refused.append((self.queue.popleft().ticket, ChainBroken()))
                 continue
             if batch and size + queued.size > limits.BATCH_BYTES_MAX:
+                self.batch_room = len(batch)
                 break
             size += queued.size
             batch.append(self.queue.popleft())

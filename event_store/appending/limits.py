@@ -17,6 +17,13 @@ REQUEST_BYTES_MAX: Final = 4 * 1024 * 1024
 QUEUE_REQUESTS_MAX: Final = 4_096
 """Requests that may wait; one more is refused before any work."""
 
+WAIT_S_MAX: Final = 0.1
+"""How long a further request may be expected to wait for the batches before its own; beyond that it is refused before
+any work. Two batches, one under way and one gathering, are all that speed asks for: more only takes memory."""
+
+WAIT_OF_MANY_S_MAX: Final = 0.5
+"""The same for requests that come many at once: who sends them would rather wait than send them all again."""
+
 BROKEN_CHAINS_MAX: Final = 1_024
 """Chains remembered as broken; chain ids are not used again, so the oldest can be forgotten."""
 

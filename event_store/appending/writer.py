@@ -41,7 +41,18 @@ _SESSION: Final = {
     "synchronous_commit": "on",
 }
 
-_Ticket = asyncio.Future[Verdict]
+
+class _Ticket:
+    """Who waits for a verdict, and the request as it will be sent: packed while the batch before is at the server."""
+
+    __slots__ = ("packed", "verdict")
+
+    packed: wire.Packed
+
+    def __init__(self, verdict: asyncio.Future[Verdict]) -> None:
+        self.verdict = verdict
+
+
 _Queued = Queued[_Ticket]
 
 
@@ -59,6 +70,9 @@ class Writer:
         self._closing = False
         self._connection: reading.AsyncConnection | None = None
         self._epoch = 0
+        self._sending = False
+        self._turn_since = 0.0
+        self._last_turn_s = 0.0
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -107,18 +121,30 @@ class Writer:
         """
         if self._closing:
             raise WriterClosed("this process is draining")
-        ticket: _Ticket = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        ticket = _Ticket(loop.create_future())
+        if not (self._sending or self._batcher.queue):
+            self._turn_since = loop.time()
         self._batcher.offer(request, ticket, epoch=epoch)
+        ticket.packed = wire.pack(request)
         self._wake.set()
-        return ticket
+        return ticket.verdict
 
     def reserve(self, count: int) -> None:
         """Hold room for `count` later requests, so that work begun for them is not refused halfway.
 
         Raises:
-            QueueFull: there is no room for all of them.
+            QueueFull: there is no room for all of them, or they would wait too long.
         """
-        self._batcher.reserve(count)
+        self._batcher.reserve(count, batch_s=self._turn_s())
+
+    def require_room(self) -> None:
+        """Refuse as `reserve` would.
+
+        Raises:
+            QueueFull: there is no room for one request more, or it would wait too long.
+        """
+        self._batcher.require(1, batch_s=self._turn_s())
 
     def release(self, count: int) -> None:
         """Give reserved room back, one place just before each request it was held for."""
@@ -140,12 +166,26 @@ class Writer:
             for ticket, verdict in refused:
                 _tell(ticket, verdict)
             if batch:
-                await self._append(batch)
+                await self._take_turn(batch)
             elif self._closing:
                 return
             elif not refused:
                 self._wake.clear()
                 await self._wake.wait()
+
+    def _turn_s(self) -> float:
+        """What one batch takes: as long as the last one, or the one that is under way if that takes longer.
+
+        A busy event loop counts too: while it does other work, no batch is sent.
+        """
+        return max(self._last_turn_s, asyncio.get_running_loop().time() - self._turn_since)
+
+    async def _take_turn(self, batch: list[_Queued]) -> None:
+        loop = asyncio.get_running_loop()
+        self._sending, self._turn_since = True, loop.time()
+        await self._append(batch)
+        self._last_turn_s = loop.time() - self._turn_since
+        self._sending, self._turn_since = False, loop.time()
 
     async def _append(self, batch: list[_Queued]) -> None:
         """Send a batch and tell everybody; never raises, so that one bad batch does not end the writer."""
@@ -174,7 +214,7 @@ class Writer:
 
     async def _verdicts(self, batch: Sequence[_Queued]) -> list[Verdict]:
         """The server's verdicts, sending again while the answer is lost and time is left."""
-        requests = [queued.request for queued in batch]
+        packed = [queued.ticket.packed for queued in batch]
         loop = asyncio.get_running_loop()
         deadline = loop.time() + limits.RESEND_WINDOW_S
         pause, lost = limits.RESEND_PAUSE_S, False
@@ -183,7 +223,7 @@ class Writer:
                 if self._connection is None:
                     await self._connect()
                 await self._require_epoch(batch, lost=lost)
-                return await self._call(requests)
+                return await self._call(packed)
             except (StoreUnavailable, _AnswerLost) as error:
                 log.warning("append_without_answer", requests=len(batch), reason=str(error))
                 reason: Exception = error
@@ -208,23 +248,23 @@ class Writer:
                 raise OutcomeUnknown(f"the log left epoch {epoch} before it answered")
             raise EpochChanged(epoch)
 
-    async def _call(self, requests: Sequence[AppendRequest]) -> list[Verdict]:
+    async def _call(self, packed: Sequence[wire.Packed]) -> list[Verdict]:
         assert self._connection is not None
-        call = asyncio.ensure_future(self._rows(self._connection, requests))
+        call = asyncio.ensure_future(self._rows(self._connection, packed))
         done, _ = await asyncio.wait({call}, timeout=ANSWER_TIMEOUT_S)
         if not done:
             self._abandon(call)
             raise _AnswerLost(f"no answer within {ANSWER_TIMEOUT_S} s")
         try:
-            return wire.verdicts(requests, call.result())
+            return wire.verdicts([each.request for each in packed], call.result())
         except psycopg.Error as error:
             raise await self._translated(error) from error
 
     async def _rows(
-        self, connection: reading.AsyncConnection, requests: Sequence[AppendRequest]
+        self, connection: reading.AsyncConnection, packed: Sequence[wire.Packed]
     ) -> list[tuple[Any, ...]]:
         async with connection.cursor(binary=True) as cursor:
-            await cursor.execute(wire.CALL, wire.arguments(requests, epoch=self._epoch))
+            await cursor.execute(wire.CALL, wire.joined(packed, epoch=self._epoch))
             return await cursor.fetchall()
 
     async def _translated(self, error: psycopg.Error) -> Exception:
@@ -276,9 +316,9 @@ class _AnswerLost(Exception):
 
 
 def _tell(ticket: _Ticket, outcome: Verdict | AppendError) -> None:
-    if ticket.done():
+    if ticket.verdict.done():
         return
     if isinstance(outcome, AppendError):
-        ticket.set_exception(outcome)
+        ticket.verdict.set_exception(outcome)
     else:
-        ticket.set_result(outcome)
+        ticket.verdict.set_result(outcome)

@@ -49,6 +49,46 @@ def test_one_request_too_many_is_refused_before_it_is_queued():
     assert limits.QUEUE_REQUESTS_MAX == len(batcher.queue)
 
 
+def test_who_would_wait_too_long_gets_no_room():
+    batcher = queued(*(append_request() for _ in range(2 * limits.BATCH_REQUESTS_MAX)))
+    batcher.reserve(1, batch_s=limits.WAIT_S_MAX / 2)
+
+    with pytest.raises(QueueFull):
+        batcher.reserve(1, batch_s=limits.WAIT_S_MAX / 1.9)
+
+    batcher.take()
+    batcher.reserve(1, batch_s=limits.WAIT_S_MAX / 1.9)
+    assert 2 == batcher.reserved
+
+
+def test_one_slow_batch_turns_nobody_away_from_the_next():
+    batcher = queued(*(append_request() for _ in range(limits.BATCH_REQUESTS_MAX - 1)))
+
+    batcher.reserve(1, batch_s=60.0)
+
+    assert 1 == batcher.reserved
+
+
+def test_who_sends_many_at_once_may_wait_longer():
+    batcher = queued(*(append_request() for _ in range(limits.BATCH_REQUESTS_MAX)))
+    batcher.reserve(2, batch_s=limits.WAIT_OF_MANY_S_MAX)
+
+    with pytest.raises(QueueFull):
+        batcher.reserve(2, batch_s=1.1 * limits.WAIT_OF_MANY_S_MAX)
+
+
+def test_batches_that_are_full_of_bytes_make_a_queue_longer():
+    half = append_request(
+        events=(new_event("order-1", payload=b'"' + b"x" * (limits.BATCH_BYTES_MAX // 2) + b'"'),)
+    )
+    half = AppendRequest(half.key, half.fingerprint, half.events, (Expectation("order-1", -2),))
+    batcher = queued(half, half, half)
+    batcher.take()
+
+    with pytest.raises(QueueFull):
+        batcher.require(1, batch_s=1.1 * limits.WAIT_S_MAX)
+
+
 def test_reserved_room_is_not_given_to_others():
     batcher: Batcher[int] = Batcher()
     batcher.reserve(limits.QUEUE_REQUESTS_MAX)
