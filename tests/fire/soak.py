@@ -10,17 +10,21 @@ from collections import Counter
 from pathlib import Path
 
 from runtime.settings import Settings
-from tests.fire import campaign, faults, mutants
-from tests.fire.laboratory import PROJECT, Laboratory
+from tests.fire import campaign, faults, mutants, overload, poisoning, restoring
+from tests.fire.laboratory import PROJECT, Laboratory, export
 
 COMMANDS = 3_000
 FAULTS = 30
 SEEDS = 3
 SHOWN = 20
+PROMISES = ("restored", "overload", "poison")
 
 
 def main():
-    """Run what the arguments say; exit code 1 on a violation, or when a planted defect was not found."""
+    """Run what the arguments say; exit code 1 on a violation, or when a planted defect was not found.
+
+    Without a choice of faults or promises: campaigns, behind each a restore, and at the end overload and poison.
+    """
     parser = argparse.ArgumentParser(prog="make fire ARGS=...", description=__doc__)
     parser.add_argument("--minutes", type=float, default=0.0, help="go on with further rounds for so long")
     parser.add_argument(
@@ -34,13 +38,33 @@ def main():
     parser.add_argument(
         "--mutants", nargs="*", help="plant defects (all, or those whose name has a word) and find each"
     )
+    parser.add_argument("--promises", nargs="*", choices=PROMISES, help="no campaign, only these")
     chosen = parser.parse_args()
     if chosen.mutants is not None:
         sys.exit(0 if mutants.hunt_all(seeds=chosen.seeds, chosen=chosen.mutants) else 1)
     seeds = chosen.seeds or [random.SystemRandom().randrange(2**32) for _ in range(SEEDS)]
-    outcomes = [burn(seed, chosen, minutes=chosen.minutes / len(seeds)) for seed in seeds]
-    print(f"violations in all: {sum(len(outcome.violations) for outcome in outcomes)}")
-    sys.exit(1 if any(outcome.violations for outcome in outcomes) else 0)
+    violations = [violation for seed in seeds for violation in _burnt(seed, chosen, share=len(seeds))]
+    wanted = _promises(chosen)
+    for name, keep in (("overload", flood), ("poison", poison)):
+        violations += keep(chosen) if name in wanted else []
+    print(f"violations in all: {len(violations)}")
+    sys.exit(1 if violations else 0)
+
+
+def _promises(chosen):
+    """What is shown beside campaigns: everything, unless something else was asked for."""
+    if chosen.promises is not None:
+        return chosen.promises or PROMISES
+    return () if chosen.only else PROMISES
+
+
+def _burnt(seed, chosen, *, share):
+    found = []
+    if chosen.promises is None:
+        found += burn(seed, chosen, minutes=chosen.minutes / share).violations
+    if "restored" in _promises(chosen):
+        found += restore(seed, chosen).violations
+    return found
 
 
 def burn(seed, chosen, *, minutes):
@@ -66,6 +90,43 @@ def burn(seed, chosen, *, minutes):
     outcome.seconds = time.monotonic() - begun
     report(outcome)
     return outcome
+
+
+def restore(seed, chosen):
+    """One laboratory whose database is put back to an older copy."""
+    directory = Path(tempfile.mkdtemp(prefix="counterfoil-restore-"))
+    print(f"an older copy is restored, seed {seed}, servers and logs in {directory}", flush=True)
+    with Laboratory(directory, settings=Settings.load(), seed=seed, tree=chosen.tree) as laboratory:
+        outcome = restoring.run(laboratory, seed=seed)
+    report(outcome)
+    return outcome
+
+
+def flood(chosen):
+    """Five times what one command API can do; what P15 forbids and happened."""
+    directory = Path(tempfile.mkdtemp(prefix="counterfoil-overload-"))
+    found = overload.overload(
+        directory, settings=Settings.load(), peak_s=8.0, light_s=6.0, flood_s=30.0, tree=chosen.tree
+    )
+    return _told("overload", found)
+
+
+def poison(chosen):
+    """Twenty streams that a defective fold cannot take; what P10 forbids and happened."""
+    directory = Path(tempfile.mkdtemp(prefix="counterfoil-poison-"))
+    tree = poisoning.plant(export(directory / "tree"))
+    settings = Settings.load()
+    with Laboratory(directory, settings=settings, seed=0, tree=tree, roles=poisoning.ROLES) as laboratory:
+        found = poisoning.poison(laboratory, sound=chosen.tree)
+    return _told("poison", found)
+
+
+def _told(name, found):
+    violations = list(found.violations())
+    print(f"{name}: {found}")
+    for violation in violations:
+        print("VIOLATION", f"{name}: {violation}", flush=True)
+    return violations
 
 
 def report(outcome):

@@ -1,0 +1,22 @@
+"""One command API under five times what it can do: P15 at the size of the gate."""
+
+import pytest
+
+from tests.fire.overload import overload
+
+PEAK_S = 4.0
+LIGHT_S = 3.0
+FLOOD_S = 10.0
+
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(180)]
+
+
+def test_five_times_what_an_api_can_do_costs_little_of_what_it_does_and_the_rest_is_told_to_come_again(
+    settings, tmp_path, capsys
+):
+    found = overload(tmp_path, settings=settings, peak_s=PEAK_S, light_s=LIGHT_S, flood_s=FLOOD_S)
+    with capsys.disabled():
+        print(f"\n{found}")
+
+    assert [] == list(found.violations())
+    assert found.shed > 0
