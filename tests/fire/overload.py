@@ -53,9 +53,9 @@ class Overloaded:
             f"light load p99 {self.usual_p99_s * 1e3:.0f} ms before, as before {self.normal_after_s:.1f} s after"
         )
 
-    def violations(self):
+    def violations(self, *, goodput_share=GOODPUT_SHARE):
         """What P15 forbids, in words."""
-        if self.goodput < GOODPUT_SHARE * self.peak:
+        if self.goodput < goodput_share * self.peak:
             yield f"goodput is {self.goodput / self.peak:.0%} of the peak"
         if self.accepted_p99_s > ACCEPTED_P99_S:
             yield f"the slowest hundredth of what was accepted took over {self.accepted_p99_s:.1f} s"

@@ -14,7 +14,7 @@ from event_store.memory import MemoryLog
 from tests.simulation import commanding
 from tests.simulation.exploring import explore
 
-SCHEDULES = 500
+SCHEDULES = 300
 PLANTED_FOUND_WITHIN = 2_000
 FIXED_SEED = 20_101_201
 

@@ -14,7 +14,7 @@ from read_api.reading.documents import DocumentsByKey
 from tests.simulation import carrying, projecting
 from tests.simulation.exploring import explore
 
-SCHEDULES = 1_000
+SCHEDULES = 500
 PLANTED_FOUND_WITHIN = 2_000
 BORDER_CALLS = 400
 SILENT = structlog.make_filtering_bound_logger(logging.CRITICAL)
