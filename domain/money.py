@@ -3,10 +3,10 @@
 A unit price may be finer than the minor unit (0.0275 a piece); only a line total is rounded, once, half-even.
 """
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Context, Decimal
 from types import MappingProxyType
 from typing import Final, NewType
 
@@ -45,9 +45,6 @@ EXPONENTS: Mapping[Currency, int] = MappingProxyType(
 )
 """Decimal places of the minor unit, for every currency in circulation (ISO 4217)."""
 
-_ONE = Decimal(1)
-_exact = Context(prec=60, rounding=ROUND_HALF_EVEN)
-"""Wide enough that only the final rounding ever rounds, whatever the thread's own decimal context says."""
 _is_unit_price = re.compile(UNIT_PRICE_PATTERN[1:-1]).fullmatch
 
 
@@ -116,8 +113,25 @@ def line_total(quantity: int, *, unit_price: UnitPrice, currency: Currency) -> M
     exponent = EXPONENTS.get(currency)
     if exponent is None:
         raise UnknownCurrency(currency=currency)
-    exact = _exact.multiply(Decimal(validate_unit_price(unit_price)), Decimal(quantity))
-    return Minor(int(_exact.quantize(_exact.scaleb(exact, exponent), _ONE)))
+    digits, decimals = _in_integers(unit_price)
+    exact = quantity * digits
+    if decimals <= exponent:
+        return Minor(exact * 10 ** (exponent - decimals))
+    return Minor(_half_even(exact, 10 ** (decimals - exponent)))
+
+
+@functools.lru_cache(maxsize=65_536)
+def _in_integers(price: UnitPrice) -> tuple[int, int]:
+    """A price as an integer and the number of its digits that are decimals: 2.55 is (255, 2)."""
+    whole, _, fraction = validate_unit_price(price).partition(".")
+    return int(whole + fraction), len(fraction)
+
+
+def _half_even(number: int, divisor: int) -> int:
+    quotient, rest = divmod(number, divisor)
+    if 2 * rest > divisor or (2 * rest == divisor and quotient % 2):
+        return quotient + 1
+    return quotient
 
 
 def within_limit(amount: int, *, currency: Currency) -> Minor:
