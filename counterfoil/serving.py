@@ -15,6 +15,8 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
+from counterfoil.shedding import SheddingProtocol
+
 KEEP_ALIVE_S: Final = 65
 """Longer than clients keep idle connections, so that it is they who close them and no request meets a closed one."""
 
@@ -39,11 +41,12 @@ def serve(app: FastAPI, *, host: str, port: int, drain_s: float, on_drain: Calla
         host=host,
         port=port,
         loop="uvloop",
-        http="httptools",
+        http=SheddingProtocol,
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nobody asks for the caller's address, so what a proxy says of it need not be read
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, math.ceil(drain_s - NOTICE_S)),
     )

@@ -1,11 +1,12 @@
 """The values that cross the border of the log: what is asked to be appended, what was decided, what is recorded."""
 
-import secrets
 from datetime import datetime
 from typing import Final
 
 import msgspec
 from msgspec import Struct
+
+from runtime.randomness import random_bytes
 
 ANY: Final = -2
 """Expected version: the stream may be absent or at any version."""
@@ -69,7 +70,7 @@ _metadata_decoder = msgspec.json.Decoder(Metadata)
 
 def new_nonce() -> bytes:
     """Sixteen random bytes for one event's metadata."""
-    return secrets.token_bytes(NONCE_BYTES)
+    return random_bytes(NONCE_BYTES)
 
 
 def encode_metadata(metadata: Metadata) -> bytes:

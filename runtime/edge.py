@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 import structlog
@@ -27,19 +27,15 @@ SECURITY_HEADERS: Final = (
 
 UNMATCHED_ROUTE: Final = "(none)"
 
-Refuse = Callable[[Scope], ProblemError | None]
-
 log = structlog.get_logger()
 
 
 class Edge:
     """ASGI middleware, the outermost of the application's own."""
 
-    def __init__(self, app: ASGIApp, *, metrics: HttpMetrics, refuse: Refuse | None = None) -> None:
-        """`refuse` names the problem of a request that is not to go further: here a refusal costs least."""
+    def __init__(self, app: ASGIApp, *, metrics: HttpMetrics) -> None:
         self._app = app
         self._metrics = metrics
-        self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -59,11 +55,7 @@ class Edge:
             await send(message)
 
         try:
-            problem = None if self._refuse is None else self._refuse(scope)
-            if problem is None:
-                await self._app(scope, receive, send_dressed)
-            else:
-                await respond(problem, correlation)(scope, receive, send_dressed)
+            await self._app(scope, receive, send_dressed)
         except Exception:
             # The last resort: whatever goes wrong below, the caller learns a correlation id and nothing else.
             log.exception("request_failed", method=scope["method"], route=route_of(scope))
