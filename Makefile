@@ -30,7 +30,7 @@ demo: $(RUN_STAMP) ## Run a whole shop: start, sell, rebuild, verify; stays up u
 
 .PHONY: test
 test: $(DEV_STAMP) ## Run every check and test against real Postgres, Valkey and Kafka (ARGS="tests/domain -x" narrows it)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m tests $(ARGS)
 
 .PHONY: lint
 lint: $(DEV_STAMP) ## Check style, types and layers only
