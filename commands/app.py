@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Gauge
-from starlette.types import Scope
 
 from commands import batch, catalogue, inventory, ordering
 from commands.documentation import DESCRIPTION
@@ -19,7 +18,7 @@ from commands.log_reading import LogReader
 from commands.states import States
 from commands.watching import Watch
 from runtime import database, problem_pages, problems, telemetry
-from runtime.edge import Edge, Refuse
+from runtime.edge import UNMATCHED_ROUTE, Edge
 from runtime.problems import ProblemError
 from runtime.settings import Settings, SettingsError
 from runtime.telemetry import HttpMetrics, Readiness
@@ -56,24 +55,27 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     problems.install(app)
     problem_pages.install(app)
     app.state.intake = None
-    edge = functools.partial(Edge, metrics=HttpMetrics(registry), refuse=_refuse_under_overload(app))
+    metrics = HttpMetrics(registry)
+    app.state.refuse = _refuse_under_overload(app, metrics)
+    edge = functools.partial(Edge, metrics=metrics)
     app.add_middleware(edge)
     _add_routes(app, registry)
     app.serve_directly(app.routes, edge=edge)
     return app
 
 
-def _refuse_under_overload(app: FastAPI) -> Refuse:
-    """What a command is told before it is even routed: under overload most are refused, and each must cost little."""
+def _refuse_under_overload(app: FastAPI, metrics: HttpMetrics) -> Callable[[str, str], ProblemError | None]:
+    """What the server is to answer a method and path at once: under overload most are refused, and must cost little."""
 
-    def refuse(scope: Scope) -> ProblemError | None:
+    def refuse(method: str, path: str) -> ProblemError | None:
         intake = app.state.intake
-        if intake is None or scope["method"] != "POST" or scope["path"] == batch.PATH:
+        if intake is None or method != "POST" or path == batch.PATH:
             return None
         assert isinstance(intake, Intake)
         try:
             intake.execution.require_room()
         except ProblemError as problem:
+            metrics.answered(method, UNMATCHED_ROUTE, status=problem.status, seconds=0.0)
             return problem
         return None
 

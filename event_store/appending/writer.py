@@ -178,6 +178,8 @@ class Writer:
 
         A busy event loop counts too: while it does other work, no batch is sent.
         """
+        if not (self._sending or self._batcher.queue):
+            return self._last_turn_s
         return max(self._last_turn_s, asyncio.get_running_loop().time() - self._turn_since)
 
     async def _take_turn(self, batch: list[_Queued]) -> None:
