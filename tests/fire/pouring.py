@@ -218,6 +218,8 @@ async def pour(given):
     flood = {"connections": given.connections, "seconds": given.flood_s}
     phases["flood"] = (await pouring.open(rate * given.times, **flood)).told()
     phases["after"] = (await pouring.open(rate * LIGHT_SHARE, **light)).told()
+    again = await pouring.closed(connections=PEAK_CONNECTIONS, seconds=given.peak_s)
+    phases["peak again"] = again.told()
     return phases
 
 
