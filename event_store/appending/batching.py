@@ -48,7 +48,7 @@ class Batcher(Generic[T]):
     reserved: int = 0
     broken: dict[int, None] = field(default_factory=dict)
     batch_room: int = limits.BATCH_REQUESTS_MAX
-    """Requests that a batch takes at the moment: less than the limit while their bytes fill it."""
+    """Requests of the size of the last ones that a batch takes."""
 
     @property
     def room(self) -> int:
@@ -98,17 +98,18 @@ class Batcher(Generic[T]):
         batch: list[Queued[T]] = []
         refused: list[tuple[T, Verdict]] = []
         size = 0
-        self.batch_room = limits.BATCH_REQUESTS_MAX
         while self.queue and len(batch) < limits.BATCH_REQUESTS_MAX:
             queued = self.queue[0]
             if queued.request.chain in self.broken:
                 refused.append((self.queue.popleft().ticket, ChainBroken()))
                 continue
             if batch and size + queued.size > limits.BATCH_BYTES_MAX:
-                self.batch_room = len(batch)
                 break
             size += queued.size
             batch.append(self.queue.popleft())
+        if batch:
+            fitting = len(batch) * limits.BATCH_BYTES_MAX // max(size, 1)
+            self.batch_room = max(1, min(fitting, limits.BATCH_REQUESTS_MAX))
         return batch, refused
 
     def settle(self, batch: Sequence[Queued[T]], verdicts: Sequence[Verdict]) -> list[tuple[T, Verdict]]:

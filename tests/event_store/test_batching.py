@@ -77,13 +77,14 @@ def test_who_sends_many_at_once_may_wait_longer():
         batcher.reserve(2, batch_s=1.1 * limits.WAIT_OF_MANY_S_MAX)
 
 
-def test_batches_that_are_full_of_bytes_make_a_queue_longer():
+def test_large_requests_fill_a_batch_sooner():
     half = append_request(
         events=(new_event("order-1", payload=b'"' + b"x" * (limits.BATCH_BYTES_MAX // 2) + b'"'),)
     )
     half = AppendRequest(half.key, half.fingerprint, half.events, (Expectation("order-1", -2),))
-    batcher = queued(half, half, half)
+    batcher = queued(half)
     batcher.take()
+    batcher.offer(half, 2)
 
     with pytest.raises(QueueFull):
         batcher.require(1, batch_s=1.1 * limits.WAIT_S_MAX)
