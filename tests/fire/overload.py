@@ -24,10 +24,17 @@ LINES = 200
 BATCH = 500
 TIMES = 5.0
 READY_WITHIN_S = 60.0
-GOODPUT_SHARE = 0.8
-ACCEPTED_P99_S = 2.0
-NORMAL_WITHIN_S = 5.0
 NOISE_S = 0.05
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What is asked: shares of the peak and of what was to be offered, seconds."""
+
+    goodput_share: float = 0.8
+    offered_share: float = 0.95
+    accepted_p99_s: float = 2.0
+    normal_within_s: float = 5.0
 
 
 @dataclass
@@ -35,6 +42,7 @@ class Overloaded:
     """Rates in orders a second, times in seconds. The peak is the mean of before and after: machines do other work."""
 
     peak: float
+    aimed_at: float
     offered: float
     goodput: float
     accepted_p99_s: float
@@ -53,15 +61,15 @@ class Overloaded:
             f"light load p99 {self.usual_p99_s * 1e3:.0f} ms before, as before {self.normal_after_s:.1f} s after"
         )
 
-    def violations(self, *, goodput_share=GOODPUT_SHARE):
+    def violations(self, bounds=Bounds()):  # noqa: B008  # it is frozen
         """What P15 forbids, in words."""
-        if self.goodput < goodput_share * self.peak:
+        if self.goodput < bounds.goodput_share * self.peak:
             yield f"goodput is {self.goodput / self.peak:.0%} of the peak"
-        if self.accepted_p99_s > ACCEPTED_P99_S:
+        if self.accepted_p99_s > bounds.accepted_p99_s:
             yield f"the slowest hundredth of what was accepted took over {self.accepted_p99_s:.1f} s"
-        if self.normal_after_s > NORMAL_WITHIN_S:
+        if self.normal_after_s > bounds.normal_within_s:
             yield f"normal again only {self.normal_after_s:.1f} s after"
-        if self.offered < 0.95 * TIMES * self.peak:
+        if self.offered < bounds.offered_share * self.aimed_at:
             yield f"only {self.offered / self.peak:.1f} times the peak could be offered: this shows nothing"
         yield from self.broken
 
@@ -159,6 +167,7 @@ def _found(phases, *, logged):
     flood, before = phases["flood"], phases["before"]
     return Overloaded(
         peak=(phases["peak"]["rate"] + phases["peak again"]["rate"]) / 2,
+        aimed_at=TIMES * phases["peak"]["rate"],
         offered=flood["sent"] / flood["seconds"],
         goodput=flood["rate"],
         accepted_p99_s=flood["p99_s"],

@@ -1,16 +1,16 @@
 """One command API under five times what it can do: P15 at the size of the gate.
 
-Both rates are measured over seconds only, on a machine that may do other work, so less is asked of their ratio here.
+Other tests run beside this one, so less is asked of rates and times here than `make fire` asks; of answers everything.
 """
 
 import pytest
 
-from tests.fire.overload import overload
+from tests.fire.overload import Bounds, overload
 
 PEAK_S = 3.0
 LIGHT_S = 2.0
 FLOOD_S = 6.0
-GOODPUT_SHARE = 0.5
+BESIDE_OTHERS = Bounds(goodput_share=0.3, offered_share=0.5, accepted_p99_s=5.0)
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(180)]
 
@@ -22,5 +22,5 @@ def test_five_times_what_an_api_can_do_costs_little_of_what_it_does_and_the_rest
     with capsys.disabled():
         print(f"\n{found}")
 
-    assert [] == list(found.violations(goodput_share=GOODPUT_SHARE))
+    assert [] == list(found.violations(BESIDE_OTHERS))
     assert found.shed > 0
