@@ -61,7 +61,7 @@ class Overloaded:
             f"light load p99 {self.usual_p99_s * 1e3:.0f} ms before, as before {self.normal_after_s:.1f} s after"
         )
 
-    def violations(self, bounds=Bounds()):  # noqa: B008  # it is frozen
+    def violations(self, bounds=Bounds()):  # it is frozen
         """What P15 forbids, in words."""
         if self.goodput < bounds.goodput_share * self.peak:
             yield f"goodput is {self.goodput / self.peak:.0%} of the peak"
