@@ -10,7 +10,7 @@ from tests.fire.overload import Bounds, overload
 PEAK_S = 3.0
 LIGHT_S = 2.0
 FLOOD_S = 6.0
-BESIDE_OTHERS = Bounds(goodput_share=0.3, offered_share=0.5, accepted_p99_s=5.0)
+BESIDE_OTHERS = Bounds(goodput_share=0.2, offered_share=0.3, accepted_p99_s=15.0, normal_within_s=15.0)
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(180)]
 
