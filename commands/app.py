@@ -12,13 +12,14 @@ from prometheus_client import CollectorRegistry, Gauge
 from commands import batch, catalogue, inventory, ordering
 from commands.documentation import DESCRIPTION
 from commands.execution import Execution
-from commands.front import CommandApp
 from commands.intake import Clock, Intake
 from commands.log_reading import LogReader
+from commands.routing import at_fixed_paths
 from commands.states import States
 from commands.watching import Watch
 from runtime import database, problem_pages, problems, telemetry
 from runtime.edge import UNMATCHED_ROUTE, Edge
+from runtime.front import FrontedApp
 from runtime.problems import ProblemError
 from runtime.settings import Settings, SettingsError
 from runtime.telemetry import HttpMetrics, Readiness
@@ -40,7 +41,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     if settings.database_url is None:
         raise SettingsError("COUNTERFOIL_DATABASE_URL: the command API needs a database")
     registry = telemetry.new_registry()
-    app = CommandApp(
+    app = FrontedApp(
         title="Counterfoil commands",
         description=DESCRIPTION,
         lifespan=_lifespan(settings, clock=clock, registry=registry),
@@ -60,7 +61,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     edge = functools.partial(Edge, metrics=metrics)
     app.add_middleware(edge)
     _add_routes(app, registry)
-    app.serve_directly(app.routes, edge=edge)
+    app.serve_directly(at_fixed_paths(app.routes), edge=edge)
     return app
 
 

@@ -4,19 +4,21 @@ Solving dependencies and serialising responses costs more than deciding and appe
 FastAPI's own seam for doing without.
 """
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 
 from commands import answers, limits
 from commands.documentation import ALWAYS, ANSWER_HEADERS, problem_responses
 from commands.intake import Command, Endpoint, Intake, Sent
 from commands.requests import read_body, read_headers, require_json, valid_key
+from runtime.front import Find
 from runtime.problems import ProblemError, correlation_id_of, respond
 
 E = TypeVar("E", bound=Endpoint)
@@ -48,6 +50,21 @@ class CommandRoute(APIRoute):
                 return Response(status_code=400)  # nobody is there to read it
 
         return handle
+
+
+def at_fixed_paths(routes: Iterable[BaseRoute]) -> Find:
+    """Finds the command of a request by its path alone, for commands whose path has no parameter."""
+    direct = {
+        route.path: route
+        for route in routes
+        if isinstance(route, CommandRoute) and not route.param_convertors
+    }
+
+    def find(scope: Scope) -> tuple[APIRoute, dict[str, str]] | None:
+        route = direct.get(scope["path"]) if scope["method"] == "POST" else None
+        return None if route is None else (route, {})
+
+    return find
 
 
 async def _answered(command: Command, request: Request) -> Response:

@@ -1,6 +1,7 @@
 """The query API: one application, opened on one set of views."""
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI, Request, Response
@@ -10,8 +11,10 @@ from read_api import audit, catalogue, documentation, inventory, ordering, param
 from read_api.documentation import DESCRIPTION
 from read_api.errors import ReadError, TooManyReads
 from read_api.reads import Reads
+from read_api.routing import by_id
 from runtime import problem_pages, problems, telemetry
 from runtime.edge import Edge
+from runtime.front import FrontedApp
 from runtime.problems import ProblemError, correlation_id_of, respond
 from runtime.settings import Settings
 from runtime.telemetry import HttpMetrics
@@ -34,7 +37,7 @@ def create_app(settings: Settings) -> FastAPI:
         async with reads.opened(), past.opened():
             yield
 
-    app = FastAPI(
+    app = FrontedApp(
         title="Counterfoil queries",
         description=DESCRIPTION,
         lifespan=lifespan,
@@ -51,9 +54,11 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     parameters.install(app)
     app.add_exception_handler(ReadError, _on_read_error)
-    app.add_middleware(Edge, metrics=HttpMetrics(registry))
+    edge = functools.partial(Edge, metrics=HttpMetrics(registry))
+    app.add_middleware(edge)
     _add_routes(app, reads=reads, past=past, registry=registry)
     documentation.install(app)
+    app.serve_directly(by_id(app.routes), edge=edge)
     return app
 
 

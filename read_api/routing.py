@@ -1,10 +1,12 @@
 """Routes whose endpoint takes the request as it came, while FastAPI still documents them."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 
 from read_api import documentation
@@ -12,6 +14,7 @@ from read_api.audit import Past
 from read_api.keyed import KeyedEndpoint
 from read_api.reading.resource import Resource
 from read_api.reads import Reads
+from runtime.front import Find
 
 
 class RawRoute(APIRoute):
@@ -24,6 +27,26 @@ class RawRoute(APIRoute):
             return
         response: Response = await self.endpoint(Request(scope))
         await response(scope, receive, send)
+
+
+def by_id(routes: Iterable[BaseRoute]) -> Find:
+    """Finds the resource of a GET whose path is a resource's and an id, unless that path has a route of its own."""
+    served = [route for route in routes if isinstance(route, APIRoute)]
+    taken = {route.path for route in served if not route.param_convertors}
+    direct = {}
+    for route in served:
+        prefix, _, parameter = route.path.rpartition("/")
+        if isinstance(route, RawRoute) and [parameter] == [f"{{{name}}}" for name in route.param_convertors]:
+            direct[prefix] = route, parameter[1:-1]
+
+    def find(scope: Scope) -> tuple[APIRoute, dict[str, str]] | None:
+        prefix, _, key = scope["path"].rpartition("/")
+        if scope["method"] != "GET" or prefix not in direct or not key or scope["path"] in taken:
+            return None
+        route, parameter = direct[prefix]
+        return route, {parameter: key}
+
+    return find
 
 
 class Documented(msgspec.Struct, frozen=True):
