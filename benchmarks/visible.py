@@ -112,7 +112,9 @@ async def _placed(command_port: int, query_port: int, *, rate: int, seconds: flo
 async def _until_shown(connection: Connection, name: str, *, give_up: float) -> None:
     """Ask until the order is shown. One that is not counts as if it had been at the end of the patience."""
     request = http_client.get(f"/orders/{name}")
-    while (await connection.ask(request)).status != OK and time.perf_counter() < give_up:
+    while (await connection.ask(request)).status != OK:
+        if time.perf_counter() > give_up:
+            return
         await asyncio.sleep(POLL_S)
 
 

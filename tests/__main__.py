@@ -1,7 +1,6 @@
-"""`make test`: the suite in two processes, one for tests that run whole shops, one for all others.
+"""`make test`: first what burns, alone, because it measures; then the rest in two processes.
 
-The first mostly wait for processes that start, die and settle; beside them the others cost little time. Arguments go to
-a single pytest, as they are.
+Tests mostly wait for processes and servers, so two at a time cost little more than one. Arguments go to one pytest.
 """
 
 import subprocess
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 TESTS: Final = Path(__file__).resolve().parent
-WHOLE_SHOPS: Final = ("acceptance", "benchmarks", "documentation", "fire", "simulation")
+ALONE: Final = ("fire",)
+BESIDE: Final = ("acceptance", "benchmarks", "commands", "counterfoil", "documentation", "simulation")
 PYTEST: Final = (sys.executable, "-m", "pytest")
 
 
@@ -19,13 +19,15 @@ def main() -> int:
     """Run what is asked for; 0 when every test passed."""
     if sys.argv[1:]:
         return subprocess.call([*PYTEST, *sys.argv[1:]])
-    shops = [str(TESTS / name) for name in WHOLE_SHOPS]
-    others = [f"--ignore={folder}" for folder in shops]
+    alone = subprocess.call([*PYTEST, *_folders(ALONE)])
+    others = [f"--ignore={folder}" for folder in _folders((*ALONE, *BESIDE))]
     with tempfile.TemporaryFile() as told:
-        beside = subprocess.Popen([*PYTEST, "-p", "no:cacheprovider", *shops], stdout=told, stderr=told)
+        beside = subprocess.Popen(
+            [*PYTEST, "-p", "no:cacheprovider", *_folders(BESIDE)], stdout=told, stderr=told
+        )
         try:
-            outcome = subprocess.call([*PYTEST, *others])
-            waited = beside.wait()
+            rest = subprocess.call([*PYTEST, *others])
+            beside.wait()
         finally:
             if beside.poll() is None:
                 beside.terminate()
@@ -33,7 +35,11 @@ def main() -> int:
         told.seek(0)
         sys.stdout.buffer.write(told.read())
         sys.stdout.flush()
-    return outcome or waited
+    return alone or rest or beside.returncode
+
+
+def _folders(names: tuple[str, ...]) -> list[str]:
+    return [str(TESTS / name) for name in names]
 
 
 if __name__ == "__main__":
