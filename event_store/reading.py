@@ -3,7 +3,9 @@
 What both colours need (SQL text, row to value) stands once; the two sets of functions differ only in awaiting.
 """
 
+import binascii
 import csv
+import functools
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -58,6 +60,8 @@ _RECORDED_AT: Final = "select recorded_at from log.event where position = %s"
 
 _FIELD: Final = b"\x1f"
 _QUOTE: Final = b"\x1e"
+_TIME_AT: Final = 6
+"""Place of the time among the fields of a copied row."""
 _COPY: Final = sql.SQL(
     "copy (select e.position, e.stream, e.version, e.type, e.payload, e.metadata,"
     " (extract(epoch from e.recorded_at) * 1000000)::bigint, encode(e.leaf, 'hex'), e.partition_key"
@@ -226,25 +230,36 @@ def copy_log(
     statement = _COPY.format(
         after=sql.Literal(after), upto=sql.Literal(_NO_END if upto is None else upto), types=only
     )
+    told, recorded_at = b"", _UNIX_EPOCH
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         while row := copy.read():
-            yield _copied(bytes(row))
+            fields = _fields(bytes(row))
+            if fields[_TIME_AT] != told:  # events of one batch share their time
+                told = fields[_TIME_AT]
+                recorded_at = _UNIX_EPOCH + timedelta(microseconds=int(told))
+            yield _copied(fields, recorded_at)
 
 
-def _copied(row: bytes) -> RecordedEvent:
-    fields = row[:-1].split(_FIELD) if _QUOTE not in row else _unquoted(row[:-1])
-    position, stream, version, type_name, payload, metadata, recorded_us, leaf, key = fields
+def _fields(row: bytes) -> list[bytes]:
+    return row[:-1].split(_FIELD) if _QUOTE not in row else _unquoted(row[:-1])
+
+
+def _copied(fields: list[bytes], recorded_at: datetime) -> RecordedEvent:
+    position, stream, version, type_name, payload, metadata, _, leaf, key = fields
     return RecordedEvent(
         int(position),
         stream.decode(),
         int(version),
-        type_name.decode(),
+        _type_name(type_name),
         payload,
         metadata,
-        _UNIX_EPOCH + timedelta(microseconds=int(recorded_us)),
-        bytes.fromhex(leaf.decode()),
+        recorded_at,
+        binascii.unhexlify(leaf),
         key.decode() or None,
     )
+
+
+_type_name = functools.lru_cache(maxsize=1_024)(bytes.decode)
 
 
 def _unquoted(row: bytes) -> list[bytes]:
