@@ -96,7 +96,8 @@ class Process:
         return self._child is not None and self._child.is_running()
 
     def is_ready(self):
-        return _answers_ok(f"{self.url}/readyz")
+        """Another program may have taken the port first and answer instead."""
+        return self.is_running() and _answers_ok(f"{self.url}/readyz")
 
     def kill(self):
         self._child.kill()
