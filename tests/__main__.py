@@ -11,7 +11,7 @@ from typing import Final
 
 TESTS: Final = Path(__file__).resolve().parent
 ALONE: Final = ("fire",)
-BESIDE: Final = ("acceptance", "benchmarks", "commands", "counterfoil", "documentation", "simulation")
+BESIDE: Final = ("acceptance", "benchmarks", "counterfoil", "documentation", "simulation")
 PYTEST: Final = (sys.executable, "-m", "pytest")
 
 

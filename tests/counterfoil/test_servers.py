@@ -28,7 +28,7 @@ from counterfoil.servers.postgres import start_postgres
 from counterfoil.servers.programs import Candidate, Program
 from counterfoil.servers.redis import start_redis
 
-GONE_WITHIN_S = 10.0
+GONE_WITHIN_S = 30.0
 
 
 @pytest.fixture
