@@ -159,7 +159,7 @@ class Laboratory:
             with contextlib.redirect_stderr(io.StringIO()):
                 shop = standalone.shop(settings, distributed=True, stop=standalone.Stop())
                 running = stack.enter_context(shop)
-            self.versions |= running.servers
+            self.versions |= {_named(kind, told): told for kind, told in running.servers.items()}
             yield running
         shutil.rmtree(home, ignore_errors=True)
 
@@ -223,6 +223,11 @@ class Laboratory:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(STOP_S_MAX)
                 process.kill()
+
+
+def _named(kind: str, told: str) -> str:
+    """Who a server of a shop is, and not what it is there for: its Redis may be a Valkey."""
+    return "Valkey" if kind == "redis" and "valkey" in told.lower() else kind.title()
 
 
 _PORTS: Final = (
