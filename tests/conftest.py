@@ -6,6 +6,8 @@ when it cannot be had the tests that need it fail and say what to do. What was t
 
 import contextlib
 import itertools
+import os
+import random
 import shutil
 import tempfile
 import uuid
@@ -25,6 +27,7 @@ from counterfoil.servers.postgres import PostgresServer
 from counterfoil.servers.redis import DATABASES, RedisServer
 from counterfoil.servers.version import ServerVersion
 from runtime.settings import Settings
+from tests.simulation import exploring
 
 RUN = uuid.uuid4().hex[:8]  # two runs may share a server that was given by its address
 TEMPLATE = f"counterfoil_template_{RUN}"
@@ -158,6 +161,14 @@ def kafka(kafka_server: KafkaServer | ExternalServer) -> str:
 def topic() -> str:
     """A topic name, or prefix of names, that no other test has."""
     return f"counterfoil-test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(params=["fixed", "fresh"])
+def first_seed(request: pytest.FixtureRequest) -> int:
+    """The first seed of a simulation's schedules: always the same, one of its own, or the one that is asked for."""
+    fixed = request.param == "fixed"
+    seed = exploring.FIXED_SEED if fixed else random.SystemRandom().randrange(2**32)
+    return int(os.environ.get("SIMULATION_SEED", seed))
 
 
 def _create(admin: psycopg.Connection, name: str, *, template: str) -> None:

@@ -3,22 +3,23 @@
 Those planted in the policies' own steps stand beside their simulation, those in the link rule beside the relay's.
 """
 
-import random
-
 import pytest
 from msgspec import structs
 
 from event_store import relay
-from event_store.envelope import Accepted
-from event_store.memory import MemoryLog
 from tests.commands.policies import deciding
 from tests.fire import mutants
 from tests.fire.laboratory import PROJECT
 from tests.simulation import carrying
+from tests.simulation.exploring import (
+    FIXED_SEED,
+    FOUND_WITHIN,
+    first_problem,
+    keep_outcomes_outside_the_transaction,
+    silence,
+)
 
-FOUND_WITHIN = 2_000
 HARMLESS_SCHEDULES = 300
-FIXED_SEED = 20_101_201
 STILL_OPEN = 0.2
 
 
@@ -36,15 +37,7 @@ def late_commits(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def _silence(monkeypatch):
-    monkeypatch.setattr(relay, "log", silent())
-
-
-def silent():
-    import logging
-
-    import structlog
-
-    return structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    silence(monkeypatch, relay)
 
 
 def test_a_relay_waits_for_positions_that_are_not_there_yet(late_commits):
@@ -98,28 +91,9 @@ def test_a_checkpoint_before_the_rows_is_found(monkeypatch):
 
 
 def test_an_outcome_kept_outside_the_transaction_of_its_events_is_found(monkeypatch):
-    true_append, chance = MemoryLog._append, random.Random(FIXED_SEED)
-
-    def append(self, request, broken):
-        verdict = true_append(self, request, broken)
-        if isinstance(verdict, Accepted) and chance.random() < 0.05:
-            del self._outcomes[request.key]
-        return verdict
-
-    monkeypatch.setattr(MemoryLog, "_append", append)
+    keep_outcomes_outside_the_transaction(monkeypatch)
 
     assert first_problem(deciding.run) < FOUND_WITHIN
-
-
-def first_problem(run):
-    """How many schedules it takes to see the defect; a defect may also show as a broken assertion."""
-    for number in range(FOUND_WITHIN):
-        try:
-            if run(FIXED_SEED + number):
-                return number
-        except AssertionError:
-            return number
-    return FOUND_WITHIN
 
 
 @pytest.mark.parametrize("mutant", mutants.MUTANTS, ids=lambda mutant: mutant.name)

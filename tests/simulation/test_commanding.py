@@ -1,22 +1,22 @@
 """Command APIs under a seeded scheduler, and the defects planted in what they believe and remember."""
 
 import asyncio
-import os
-import random
+import functools
 
 import pytest
 
 from commands import limits
 from commands.execution import Execution
 from event_store import reading
-from event_store.envelope import Accepted
-from event_store.memory import MemoryLog
 from tests.simulation import commanding
-from tests.simulation.exploring import explore
+from tests.simulation.exploring import (
+    FOUND_WITHIN,
+    explore,
+    first_problem,
+    keep_outcomes_outside_the_transaction,
+)
 
 SCHEDULES = 300
-PLANTED_FOUND_WITHIN = 2_000
-FIXED_SEED = 20_101_201
 
 
 @pytest.fixture(autouse=True)
@@ -26,29 +26,21 @@ def _in_memory(monkeypatch):
 
 
 @pytest.fixture
-def loop():
-    made = asyncio.new_event_loop()
-    yield made
-    made.close()
-
-
-@pytest.fixture(params=["fixed", "fresh"])
-def first_seed(request):
-    seed = FIXED_SEED if request.param == "fixed" else random.SystemRandom().randrange(2**32)
-    return int(os.environ.get("SIMULATION_SEED", seed))
+def run():
+    """One schedule of a seed; all of a test in one loop, which takes longer to make than a schedule."""
+    loop = asyncio.new_event_loop()
+    yield functools.partial(commanding.run, loop=loop)
+    loop.close()
 
 
 @pytest.mark.slow
 def test_every_command_has_one_outcome_and_every_refusal_was_right_while_its_caller_waited(
-    first_seed, loop, capsys
+    first_seed, run, capsys
 ):
-    def run(seed):
-        return commanding.run(seed, loop=loop)
-
     assert {} == explore(run, first_seed, schedules=SCHEDULES, capsys=capsys)
 
 
-def test_a_refusal_from_the_cache_is_found(loop, monkeypatch):
+def test_a_refusal_from_the_cache_is_found(run, monkeypatch):
     true_view = Execution._view
 
     async def view(self, work):
@@ -57,38 +49,19 @@ def test_a_refusal_from_the_cache_is_found(loop, monkeypatch):
 
     monkeypatch.setattr(Execution, "_view", view)
 
-    assert first_problem(loop) < PLANTED_FOUND_WITHIN
+    assert first_problem(run) < FOUND_WITHIN
 
 
-def test_a_refusal_without_looking_for_an_outcome_is_found(loop, monkeypatch):
+def test_a_refusal_without_looking_for_an_outcome_is_found(run, monkeypatch):
     async def refused(self, work, problem, *, epoch):
         raise problem
 
     monkeypatch.setattr(Execution, "_refused", refused)
 
-    assert first_problem(loop) < PLANTED_FOUND_WITHIN
+    assert first_problem(run) < FOUND_WITHIN
 
 
-def test_an_outcome_kept_outside_the_transaction_of_its_events_is_found(loop, monkeypatch):
-    true_append, chance = MemoryLog._append, random.Random(FIXED_SEED)
+def test_an_outcome_kept_outside_the_transaction_of_its_events_is_found(run, monkeypatch):
+    keep_outcomes_outside_the_transaction(monkeypatch)
 
-    def append(self, request, broken):
-        verdict = true_append(self, request, broken)
-        if isinstance(verdict, Accepted) and chance.random() < 0.05:
-            del self._outcomes[request.key]
-        return verdict
-
-    monkeypatch.setattr(MemoryLog, "_append", append)
-
-    assert first_problem(loop) < PLANTED_FOUND_WITHIN
-
-
-def first_problem(loop):
-    """How many schedules it takes to see the defect; a defect may also show as a broken assertion."""
-    for number in range(PLANTED_FOUND_WITHIN):
-        try:
-            if commanding.run(FIXED_SEED + number, loop=loop):
-                return number
-        except AssertionError:
-            return number
-    return PLANTED_FOUND_WITHIN
+    assert first_problem(run) < FOUND_WITHIN

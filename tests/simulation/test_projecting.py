@@ -1,40 +1,25 @@
 """Projection workers, cache and readers under a seeded scheduler, and defects planted in each of their guards."""
 
-import logging
-import os
-import random
-
 import pytest
-import structlog
 
 from event_store import following, reading, relay
 from projections import mirroring, turn
 from projections.turn import Batch, Move
 from read_api.reading.documents import DocumentsByKey
 from tests.simulation import carrying, projecting
-from tests.simulation.exploring import explore
+from tests.simulation.exploring import FIXED_SEED, FOUND_WITHIN, explore, first_problem, silence
 
 SCHEDULES = 500
-PLANTED_FOUND_WITHIN = 2_000
 BORDER_CALLS = 400
-SILENT = structlog.make_filtering_bound_logger(logging.CRITICAL)
-FIXED_SEED = 20_101_201
 
 
 @pytest.fixture(autouse=True)
 def _in_memory(monkeypatch):
-    """What the steps read of the log, they read of the one in memory; and thousands of deaths are not logged."""
+    """What the steps read of the log, they read of the one in memory."""
     monkeypatch.setattr(reading, "read_after", projecting.read_after)
     monkeypatch.setattr(reading, "leaf_at", projecting.leaf_at)
     monkeypatch.setattr(mirroring, "ROWS_PER_STEP", 2)
-    for module in (relay, mirroring):
-        monkeypatch.setattr(module, "log", structlog.wrap_logger(None, wrapper_class=SILENT))
-
-
-@pytest.fixture(params=["fixed", "fresh"])
-def first_seed(request):
-    seed = FIXED_SEED if request.param == "fixed" else random.SystemRandom().randrange(2**32)
-    return int(os.environ.get("SIMULATION_SEED", seed))
+    silence(monkeypatch, relay, mirroring)
 
 
 @pytest.mark.slow
@@ -68,7 +53,7 @@ def test_readers_do_get_answers_from_the_cache(monkeypatch):
 def test_believing_a_cache_that_was_restarted_is_found(monkeypatch):
     monkeypatch.setattr(DocumentsByKey, "_bound", lambda *_: -1)
 
-    assert first_problem() < PLANTED_FOUND_WITHIN
+    assert first_problem(projecting.run) < FOUND_WITHIN
 
 
 def test_a_checkpoint_after_the_commit_is_found(monkeypatch):
@@ -82,7 +67,7 @@ def test_a_checkpoint_after_the_commit_is_found(monkeypatch):
 
     monkeypatch.setattr(projecting.Projector, "commit", commit)
 
-    assert first_problem() < PLANTED_FOUND_WITHIN
+    assert first_problem(projecting.run) < FOUND_WITHIN
 
 
 def test_a_checkpoint_before_the_rows_is_found(monkeypatch):
@@ -95,7 +80,7 @@ def test_a_checkpoint_before_the_rows_is_found(monkeypatch):
 
     monkeypatch.setattr(projecting.Projector, "commit", commit)
 
-    assert first_problem() < PLANTED_FOUND_WITHIN
+    assert first_problem(projecting.run) < FOUND_WITHIN
 
 
 def test_a_checkpoint_moved_from_wherever_it_is_is_found(monkeypatch):
@@ -106,7 +91,7 @@ def test_a_checkpoint_moved_from_wherever_it_is_is_found(monkeypatch):
 
     monkeypatch.setattr(projecting.Projector, "commit", commit)
 
-    assert first_problem() < PLANTED_FOUND_WITHIN
+    assert first_problem(projecting.run) < FOUND_WITHIN
 
 
 def batch_of_everything(following, feed):
@@ -122,22 +107,11 @@ def batch_of_everything(following, feed):
 def test_taking_any_mark_for_ones_own_while_documents_are_written_again_is_found(monkeypatch):
     monkeypatch.setattr(mirroring, "_new_mark", lambda: mirroring._NOTHING.value)
 
-    assert first_problem() < PLANTED_FOUND_WITHIN
+    assert first_problem(projecting.run) < FOUND_WITHIN
 
 
 def test_folding_whatever_is_delivered_is_found(monkeypatch):
     monkeypatch.setattr(following, "link", carrying.broken_link_that_applies_repeats)
     monkeypatch.setattr(turn, "_batch", batch_of_everything)
 
-    assert first_problem() < PLANTED_FOUND_WITHIN
-
-
-def first_problem():
-    """How many schedules it takes to see the defect; a defect may also show as a broken assertion."""
-    for number in range(PLANTED_FOUND_WITHIN):
-        try:
-            if projecting.run(FIXED_SEED + number):
-                return number
-        except AssertionError:
-            return number
-    return PLANTED_FOUND_WITHIN
+    assert first_problem(projecting.run) < FOUND_WITHIN

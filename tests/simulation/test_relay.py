@@ -1,33 +1,18 @@
 """Relay and consumer under a seeded scheduler: crashes, losses, repeats and overtaking at every step."""
 
-import logging
-import os
-import random
-
 import pytest
-import structlog
 
 from event_store import following, relay
 from tests.simulation import carrying
-from tests.simulation.exploring import explore
+from tests.simulation.exploring import FIXED_SEED, FOUND_WITHIN, explore, first_problem, silence
 
 SCHEDULES = 2_000
-PLANTED_FOUND_WITHIN = 2_000
 STEPS = 230
-SILENT = structlog.make_filtering_bound_logger(logging.CRITICAL)
-FIXED_SEED = 20_101_201
 
 
 @pytest.fixture(autouse=True)
 def _silence(monkeypatch):
-    """Thousands of relays that are built and die say so; writing it down would take longer than running them."""
-    monkeypatch.setattr(relay, "log", structlog.wrap_logger(None, wrapper_class=SILENT))
-
-
-@pytest.fixture(params=["fixed", "fresh"])
-def first_seed(request):
-    seed = FIXED_SEED if request.param == "fixed" else random.SystemRandom().randrange(2**32)
-    return int(os.environ.get("SIMULATION_SEED", seed))
+    silence(monkeypatch, relay)
 
 
 @pytest.mark.slow
@@ -49,18 +34,10 @@ def test_a_crash_at_any_single_step_changes_nothing():
 def test_a_broken_link_rule_is_found(defect, monkeypatch):
     monkeypatch.setattr(following, "link", defect)
 
-    assert first_problem() < PLANTED_FOUND_WITHIN
+    assert first_problem(carrying.run) < FOUND_WITHIN
 
 
 def test_believing_a_silent_broker_is_found(monkeypatch):
     monkeypatch.setattr(following, "STALE_AFTER_S", float("inf"))
 
-    assert first_problem() < PLANTED_FOUND_WITHIN
-
-
-def first_problem() -> int:
-    """How many schedules it takes to see the defect."""
-    return next(
-        (number for number in range(PLANTED_FOUND_WITHIN) if carrying.run(FIXED_SEED + number)),
-        PLANTED_FOUND_WITHIN,
-    )
+    assert first_problem(carrying.run) < FOUND_WITHIN

@@ -1,6 +1,5 @@
 """Two policy workers under a seeded scheduler: crashes, repeats, lost answers and other writers at every step."""
 
-import os
 import random
 
 import pytest
@@ -11,17 +10,9 @@ from commands.policies.pipeline import Pipeline
 from commands.policies.states import StateTable
 from event_store.envelope import ANY, Expectation
 from tests.commands.policies import deciding
-from tests.simulation.exploring import explore
+from tests.simulation.exploring import FIXED_SEED, FOUND_WITHIN, explore, first_problem
 
 SCHEDULES = 700
-PLANTED_FOUND_WITHIN = 2_000
-FIXED_SEED = 20_101_201
-
-
-@pytest.fixture(params=["fixed", "fresh"])
-def first_seed(request):
-    seed = FIXED_SEED if request.param == "fixed" else random.SystemRandom().randrange(2**32)
-    return int(os.environ.get("SIMULATION_SEED", seed))
 
 
 @pytest.mark.slow
@@ -34,7 +25,7 @@ def test_every_trigger_has_one_outcome_and_nothing_is_oversold_whatever_crashes_
 def test_refusing_from_the_cache_is_found(monkeypatch):
     monkeypatch.setattr(Pipeline, "_is_settled", lambda _self, _trigger: True)
 
-    assert first_problem() < PLANTED_FOUND_WITHIN
+    assert first_problem(deciding.run) < FOUND_WITHIN
 
 
 def test_a_key_for_each_branch_is_found(monkeypatch):
@@ -46,7 +37,7 @@ def test_a_key_for_each_branch_is_found(monkeypatch):
 
     monkeypatch.setattr(pipeline, "request_of", request_of)
 
-    assert first_problem() < PLANTED_FOUND_WITHIN
+    assert first_problem(deciding.run) < FOUND_WITHIN
 
 
 def test_a_key_for_each_attempt_is_found(monkeypatch):
@@ -57,7 +48,7 @@ def test_a_key_for_each_attempt_is_found(monkeypatch):
 
     monkeypatch.setattr(pipeline, "request_of", request_of)
 
-    assert first_problem() < PLANTED_FOUND_WITHIN
+    assert first_problem(deciding.run) < FOUND_WITHIN
 
 
 def test_ignoring_the_chain_is_found(monkeypatch):
@@ -66,7 +57,7 @@ def test_ignoring_the_chain_is_found(monkeypatch):
 
     monkeypatch.setattr(pipeline, "request_of", request_of)
 
-    assert first_problem() < PLANTED_FOUND_WITHIN
+    assert first_problem(deciding.run) < FOUND_WITHIN
 
 
 def test_expecting_no_version_is_found(monkeypatch):
@@ -77,13 +68,13 @@ def test_expecting_no_version_is_found(monkeypatch):
 
     monkeypatch.setattr(pipeline, "request_of", request_of)
 
-    assert first_problem() < PLANTED_FOUND_WITHIN
+    assert first_problem(deciding.run) < FOUND_WITHIN
 
 
 def test_keeping_hope_after_a_broken_chain_is_found(monkeypatch):
     monkeypatch.setattr(StateTable, "drop_hope", lambda _self: None)
 
-    assert first_problem() < PLANTED_FOUND_WITHIN
+    assert first_problem(deciding.run) < FOUND_WITHIN
 
 
 def test_a_checkpoint_before_the_outcome_is_found(monkeypatch):
@@ -92,27 +83,16 @@ def test_a_checkpoint_before_the_outcome_is_found(monkeypatch):
 
     monkeypatch.setattr(progress.Progress, "reached", reached)
 
-    assert first_problem() < PLANTED_FOUND_WITHIN
+    assert first_problem(deciding.run) < FOUND_WITHIN
 
 
 def test_parking_without_looking_for_an_outcome_is_found(monkeypatch):
     monkeypatch.setattr(Pipeline, "_fail", Pipeline._park)
 
-    assert first_problem() < PLANTED_FOUND_WITHIN
+    assert first_problem(deciding.run) < FOUND_WITHIN
 
 
 def test_a_table_of_states_far_too_small_only_costs_readings(monkeypatch):
     monkeypatch.setattr(StateTable.__init__, "__kwdefaults__", {"states_max": 2})
 
-    assert first_problem(within=100) == 100
-
-
-def first_problem(within: int = PLANTED_FOUND_WITHIN) -> int:
-    """How many schedules it takes to see the defect; a defect may also show as a broken assertion."""
-    for number in range(within):
-        try:
-            if deciding.run(FIXED_SEED + number):
-                return number
-        except AssertionError:
-            return number
-    return within
+    assert first_problem(deciding.run, within=100) == 100
