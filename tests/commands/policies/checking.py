@@ -1,7 +1,7 @@
 """What a log may not say, found by a fold of the checker's own: it shares no rule with the product."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from domain.event import Event
 from domain.ids import OrderId
@@ -35,18 +35,15 @@ LAWFUL = (["confirmed"], ["rejected"], ["cancelled"], ["confirmed", "cancelled"]
 
 def check(log: MemoryLog) -> list[str]:
     """What the log says that must not be, by a fold of the checker's own."""
-    return [*_stock_problems(log), *_order_problems(log)]
+    events = [(event.position, codec.decode(event.type, event.payload)) for event in log.events]
+    return [*_stock_problems(events), *_order_problems([event for _, event in events])]
 
 
-def _decoded(log: MemoryLog) -> Iterable[tuple[int, Event]]:
-    return ((event.position, codec.decode(event.type, event.payload)) for event in log.events)
-
-
-def _stock_problems(log: MemoryLog) -> list[str]:
+def _stock_problems(events: Iterable[tuple[int, Event]]) -> list[str]:
     problems: list[str] = []
     on_hand: dict[str, int] = defaultdict(int)
     reserved: dict[str, int] = defaultdict(int)
-    for position, event in _decoded(log):
+    for position, event in events:
         match event:
             case StockReceived() | StockReturned():
                 on_hand[event.sku] += event.quantity
@@ -76,15 +73,13 @@ def _stock_problems(log: MemoryLog) -> list[str]:
     return problems
 
 
-def _order_problems(log: MemoryLog) -> list[str]:
+def _order_problems(events: Sequence[Event]) -> list[str]:
     """Each order and note moved exactly the stock it should have, once."""
-    demand = {
-        event.order_id: _per_code(event.lines) for _, event in _decoded(log) if isinstance(event, OrderPlaced)
-    }
+    demand = {event.order_id: _per_code(event.lines) for event in events if isinstance(event, OrderPlaced)}
     wanted: Sums = defaultdict(int)
     moved: Sums = defaultdict(int)
     decided: dict[str, list[str]] = defaultdict(list)
-    for _, event in _decoded(log):
+    for event in events:
         _note_wanted(event, demand, wanted)
         _note_moved(event, moved)
         if (name := DECISIONS.get(type(event))) is not None:

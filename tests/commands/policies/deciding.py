@@ -5,8 +5,10 @@ the active one.
 """
 
 import random
+from bisect import bisect_right
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter, itemgetter
 from typing import TypeVar
 
 from commands.policies import trigger as triggers
@@ -31,6 +33,7 @@ from event_store.envelope import (
     Expectation,
     Metadata,
     NewEvent,
+    RecordedEvent,
     Verdict,
     decode_metadata,
     encode_metadata,
@@ -57,6 +60,9 @@ REACTIONS = {
 
 S = TypeVar("S")
 
+_position = attrgetter("position")
+_first = itemgetter(0)
+
 
 class Shop:
     """What survives a crash: the log, the checkpoints; and the callers of the command API, who always succeed."""
@@ -72,6 +78,8 @@ class Shop:
         self.problems: list[str] = []
         self.orders: list[OrderId] = []
         self.notes = 0
+        self._partitions: dict[ChannelPartition, list[RecordedEvent]] = {source: [] for source in SOURCES}
+        self._cut = 0
 
     @property
     def now(self) -> datetime:
@@ -85,15 +93,13 @@ class Shop:
         return not self.calm and self.chance.random() < probability
 
     def epoch_at(self, position: int) -> int:
-        return max(epoch for first, epoch in self.epochs if first <= position)
+        return self.epochs[bisect_right(self.epochs, position, key=_first) - 1][1]
 
     def call(self) -> None:
         """Somebody does something in the shop."""
-        action = self.chance.choices(
-            (self.place, self.cancel, self.ship, self.credit, self.receive, self.adjust), (8, 3, 3, 2, 3, 3)
-        )[0]
+        action = CALLS[int(self.chance.random() * len(CALLS))]
         try:
-            action()
+            action(self)
         except Rejection:
             return
 
@@ -183,9 +189,34 @@ class Shop:
         assert isinstance(self.log.append_batch([request], epoch=self.log.epoch)[0], Accepted)
         self.callers_keys.add(key)
 
+    def partition(self, source: ChannelPartition) -> list[RecordedEvent]:
+        """The events of one partition, in order."""
+        for event in self.log.read_after(self._cut):
+            self._partitions[EVENTS, partition_of(event.key, PARTITIONS)].append(event)
+        self._cut = self.log.position
+        return self._partitions[source]
+
+    def has_ended(self) -> bool:
+        """Whether every checkpoint stands at the end of its partition."""
+        return all(
+            mark.position == (events[-1].position if (events := self.partition(source)) else 0)
+            for source, mark in self.checkpoints.items()
+        )
+
     def fence(self) -> None:
         self.log.epoch += 1
         self.epochs.append((self.log.position + 1, self.log.epoch))
+
+
+# As often as its share of the table: drawing from weights would take longer than most of these do.
+CALLS = (
+    *(Shop.place,) * 8,
+    *(Shop.cancel,) * 3,
+    *(Shop.ship,) * 3,
+    *(Shop.credit,) * 2,
+    *(Shop.receive,) * 3,
+    *(Shop.adjust,) * 3,
+)
 
 
 class Worker:
@@ -213,16 +244,7 @@ class Worker:
         self.read_at: dict[str, int] = {}
 
     def act(self) -> None:
-        actions = (
-            self.poll,
-            self.step,
-            self.write,
-            self.answer,
-            self.execute_read,
-            self.finish_read,
-            self.save,
-        )
-        self.shop.chance.choices(actions, (3, 4, 3, 3, 3, 3, 1))[0]()
+        ACTIONS[int(self.shop.chance.random() * len(ACTIONS))](self)
 
     def poll(self) -> None:
         """Some partition brings some records; now and then it begins further back."""
@@ -234,12 +256,9 @@ class Worker:
         arrivals: list[Arrival] = []
         mark = self.marks[source]
         limit = shop.chance.randint(1, 6)
-        for event in shop.log.read_after(self.standing[source]):
-            if partition_of(event.key, PARTITIONS) != source[1]:
-                continue
-            if limit == 0:
-                break
-            limit -= 1
+        events = shop.partition(source)
+        first = bisect_right(events, self.standing[source], key=_position)
+        for event in events[first : first + limit]:
             record = as_record(event, source=source, prev=0, epoch=shop.epoch_at(event.position))
             if event.type in REACTIONS:
                 policy, reaction = REACTIONS[event.type]
@@ -348,6 +367,17 @@ class Worker:
                     self.shop.problems.append(f"{causation} refused on {expectation.stream} from the cache")
 
 
+ACTIONS = (
+    *(Worker.poll,) * 3,
+    *(Worker.step,) * 4,
+    *(Worker.write,) * 3,
+    *(Worker.answer,) * 3,
+    *(Worker.execute_read,) * 3,
+    *(Worker.finish_read,) * 3,
+    Worker.save,
+)
+
+
 def run(seed: int) -> list[str]:
     """One schedule; what is wrong at its end."""
     shop = Shop(seed)
@@ -371,16 +401,9 @@ def run(seed: int) -> list[str]:
         shop.steps += 1
         for _ in range(8):
             workers[0].act()
-        if all(mark.position == _end(shop, source) for source, mark in shop.checkpoints.items()):
+        if shop.has_ended():
             return _problems(shop)
     return [*_problems(shop), "the checkpoints do not reach the end of the log"]
-
-
-def _end(shop: Shop, source: ChannelPartition) -> int:
-    positions = [
-        event.position for event in shop.log.events if partition_of(event.key, PARTITIONS) == source[1]
-    ]
-    return positions[-1] if positions else 0
 
 
 def _problems(shop: Shop) -> list[str]:
