@@ -41,7 +41,7 @@ class Sample(Row, frozen=True, kw_only=True):
 SAMPLES = View(name="samples", row=Sample, key=("code", "day"), shape=1)
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=20)
-moments = st.datetimes(timezones=st.just(UTC)).filter(lambda at: 1900 < at.year < 2100)
+moments = st.datetimes(datetime(1901, 1, 1), datetime(2099, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
 bigints = st.integers(-(2**63), 2**63 - 1)
 samples = st.builds(
     Sample,
