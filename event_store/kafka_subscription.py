@@ -21,6 +21,7 @@ from kafka.structs import MemberState
 from prometheus_client import Counter
 
 from event_store import kafka_clients
+from event_store.kafka_handover import Handed, Handover
 from event_store.kafka_topics import Topics
 from event_store.record_format import decode_record
 from event_store.transport import (
@@ -33,8 +34,8 @@ from event_store.transport import (
     TransportUnavailable,
 )
 
-HANDOVER_BATCHES: Final = 2
-"""Polls that may wait for the user: with POLL_RECORDS_MAX each, what bounds memory."""
+HANDOVER_RECORDS: Final = POLL_RECORDS_MAX
+"""Records that may wait for the user before nothing more is polled: with one more poll, what bounds memory."""
 POLL_TIMEOUT_MS: Final = 50
 HANDOVER_WAIT_S: Final = 0.05
 KEEPALIVE_S: Final = 10.0
@@ -72,18 +73,6 @@ def new_consumer(
     )
 
 
-class _Handed(msgspec.Struct):
-    """What crosses from the polling thread.
-
-    Per partition of the batch: `offsets` holds its highest position and the offset behind its last message,
-    `starts` the number of the start request since which it was fetched.
-    """
-
-    batch: Batch
-    offsets: dict[ChannelPartition, tuple[int, int]]
-    starts: dict[ChannelPartition, int]
-
-
 class _Start(msgspec.Struct, frozen=True):
     """A request to deliver a partition from behind a position."""
 
@@ -114,7 +103,7 @@ class KafkaSubscription:
     def __init__(
         self, consumer: KafkaConsumer, *, topics: Topics, channels: Sequence[Channel], malformed: Counter
     ) -> None:
-        self._handover: queue.Queue[_Handed] = queue.Queue(HANDOVER_BATCHES)
+        self._handover = Handover(HANDOVER_RECORDS)
         self._offsets: dict[ChannelPartition, deque[tuple[int, int]]] = {}
         self._starts: dict[ChannelPartition, int] = {}
         self._start_numbers = itertools.count(1)
@@ -125,9 +114,13 @@ class KafkaSubscription:
         self._thread.start()
 
     def poll(self, timeout_s: float, *, max_records: int = POLL_RECORDS_MAX) -> Batch:
-        """Wait up to `timeout_s` for what the polling thread brings; a larger batch comes in several parts."""
+        """Wait up to `timeout_s` for what the polling thread brings; a larger batch comes in several parts.
+
+        Polls that wait come together: what takes the user a while then costs it once.
+        """
         if not self._rest.records:
             self._rest = self._next(timeout_s)
+            self._add_waiting(max_records)
         batch = Batch(records={}, assigned=self._rest.assigned, revoked=self._rest.revoked)
         self._rest.assigned, self._rest.revoked = set(), set()
         room = max_records
@@ -139,7 +132,7 @@ class KafkaSubscription:
             if records[room:]:
                 self._rest.records[source] = records[room:]
             room -= len(batch.records[source])
-        batch.drained = self._rest.drained and not self._rest.records and self._handover.empty()
+        batch.drained = self._rest.drained and not self._rest.records and self._handover.empty
         return batch
 
     def start_at(self, source: ChannelPartition, *, position: int) -> None:
@@ -163,24 +156,34 @@ class KafkaSubscription:
         self._thread.join(CLOSE_TIMEOUT_S)
 
     def _next(self, timeout_s: float) -> Batch:
-        try:
-            handed = self._handover.get(timeout=timeout_s) if timeout_s > 0 else self._handover.get_nowait()
-        except queue.Empty:
+        handed = self._handover.take(timeout_s=timeout_s)
+        if handed is None:
             if self._poller.failure is not None:
                 raise TransportUnavailable(
                     f"polling ended: {self._poller.failure!r}"
                 ) from self._poller.failure
             return Batch(records={}, assigned=set(), revoked=set())
-        batch = handed.batch
-        for source in batch.revoked | batch.assigned:
+        for source in handed.batch.revoked | handed.batch.assigned:
             self._offsets.pop(source, None)
             self._starts.pop(source, None)
+        self._keep_started(handed)
+        return handed.batch
+
+    def _add_waiting(self, max_records: int) -> None:
+        """Add further polls up to the next rebalance, which is a batch of its own."""
+        while self._rest.count < max_records and (handed := self._handover.take_more()) is not None:
+            self._keep_started(handed)
+            for source, records in handed.batch.records.items():
+                self._rest.records.setdefault(source, []).extend(records)
+            self._rest.drained = handed.batch.drained
+
+    def _keep_started(self, handed: Handed) -> None:
+        """Drop what was fetched before its partition was started anew; remember the offsets of the rest."""
         for source, number in handed.starts.items():
             if self._starts.get(source) != number:
-                del batch.records[source]  # fetched before the partition was started anew
+                del handed.batch.records[source]
             else:
                 self._offsets.setdefault(source, deque(maxlen=OFFSETS_KEPT)).append(handed.offsets[source])
-        return batch
 
 
 class _Poller:
@@ -191,7 +194,7 @@ class _Poller:
         consumer: KafkaConsumer,
         *,
         topics: Topics,
-        handover: "queue.Queue[_Handed]",
+        handover: Handover,
         malformed: Counter,
     ) -> None:
         self.stop = threading.Event()
@@ -223,13 +226,13 @@ class _Poller:
         finally:
             self._consumer.close(autocommit=False, timeout_ms=CLOSE_TIMEOUT_S * 1000)
 
-    def _poll(self) -> _Handed | None:
+    def _poll(self) -> Handed | None:
         polled = self._consumer.poll(timeout_ms=POLL_TIMEOUT_MS)
         self._polled_at = time.monotonic()
         self._finish_joining()
         batch = Batch(records={}, assigned=set(), revoked=set())
         self._note_changes(batch)
-        handed = _Handed(batch=batch, offsets={}, starts={})
+        handed = Handed(batch=batch, offsets={}, starts={})
         count = 0
         for topic_partition, messages in polled.items():
             count += len(messages)
@@ -287,16 +290,13 @@ class _Poller:
                 log.warning("foreign_message_dropped", offset=message.offset, reason=str(error))
         return records
 
-    def _hand_over(self, handed: _Handed) -> None:
+    def _hand_over(self, handed: Handed) -> None:
         """Wait for room; meanwhile keep our place in the group by polling with everything paused."""
         while not self.stop.is_set():
-            try:
-                self._handover.put(handed, timeout=HANDOVER_WAIT_S)
-            except queue.Full:
-                if time.monotonic() - self._polled_at >= KEEPALIVE_S:
-                    self._keep_alive()
-            else:
+            if self._handover.put(handed, timeout_s=HANDOVER_WAIT_S):
                 return
+            if time.monotonic() - self._polled_at >= KEEPALIVE_S:
+                self._keep_alive()
 
     def _keep_alive(self) -> None:
         assigned = self._consumer.assignment()

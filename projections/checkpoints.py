@@ -4,7 +4,7 @@ Position and revision are compared and set in the transaction that writes the ro
 believe to own a partition cannot both write: the second finds another revision and starts again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, cast
 
 import msgspec
@@ -87,14 +87,14 @@ def generations(conn: Connection, build: BuildId) -> list[int]:
     return [cast("int", row[0]) for row in conn.execute(_GENERATIONS, parameters)]
 
 
-def move(conn: Connection, moves: Sequence[Move], *, generation: int) -> None:
+def move(conn: Connection, moves: Sequence[Move], *, generation: int) -> Callable[[], None]:
     """Move checkpoints, inside the transaction that writes their rows.
 
-    Raises:
-        CheckpointConflict: at least one is not where it was read; the transaction must be rolled back.
+    The answer is to be called before the commit, in a pipeline after its results are there. It raises
+    CheckpointConflict when at least one checkpoint was not where it was read: then nothing may be committed.
     """
     if not moves:
-        return
+        return _nothing_to_check
     parameters = {
         **_columns([each.build for each in moves]),
         "generation": generation,
@@ -105,9 +105,16 @@ def move(conn: Connection, moves: Sequence[Move], *, generation: int) -> None:
         "positions": [each.position for each in moves],
         "leaves": [each.leaf for each in moves],
     }
-    moved = conn.execute(_MOVE, parameters).rowcount
-    if moved != len(moves):
-        raise CheckpointConflict(f"{len(moves) - moved} of {len(moves)} checkpoints were moved by another")
+    cursor = conn.execute(_MOVE, parameters)
+
+    def check() -> None:
+        moved = cursor.rowcount
+        if moved != len(moves):
+            raise CheckpointConflict(
+                f"{len(moves) - moved} of {len(moves)} checkpoints were moved by another"
+            )
+
+    return check
 
 
 def create(
@@ -143,3 +150,7 @@ def _columns(builds: Sequence[BuildId]) -> dict[str, list[str] | list[int]]:
         "shapes": [each.shape for each in builds],
         "builds": [each.build for each in builds],
     }
+
+
+def _nothing_to_check() -> None:
+    """No checkpoint moved."""

@@ -1,9 +1,8 @@
 """Performing the effects of a turn against Postgres: load, commit, probe."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import psycopg
 from psycopg import errors
 
 from event_store.transport import ChannelPartition
@@ -27,7 +26,7 @@ SESSION: Final = {
 }
 """Server settings of a projection worker's session."""
 
-_Refusals = (
+_REFUSALS: Final = (
     errors.DataError,  # out of range, NUL in text, …
     errors.IntegrityError,  # a row without a value it needs
     errors.ProgramLimitExceeded,  # a key too long for an index
@@ -68,8 +67,8 @@ class Performer:
         """Perform one effect."""
         try:
             match effect:
-                case Load(table, keys):
-                    return table.load(self._conn, keys)
+                case Load(wanted):
+                    return self._load(wanted)
                 case Commit(plans):
                     return self._commit(plans)
                 case Probe(table, rows):
@@ -77,19 +76,32 @@ class Performer:
         except errors.UndefinedTable as error:
             raise CheckpointConflict("a build was dropped meanwhile") from error
 
+    def _load(self, wanted: Sequence[tuple[Table, set[Key]]]) -> list[dict[Key, Versioned]]:
+        """All rows in one round trip."""
+        with self._conn.pipeline():
+            asked = [table.ask(self._conn, keys) for table, keys in wanted]
+        return [table.answered(cursors) for (table, _), cursors in zip(wanted, asked, strict=True)]
+
     def _commit(self, plans: Sequence[Plan]) -> None:
-        with self._conn.transaction():
+        """All statements in one round trip, and the commit in another, once their answers were looked at."""
+        with self._conn.pipeline() as pipeline, self._conn.transaction():
             # Checkpoints first: a worker that lost its partition waits here, then finds that it did.
-            self.move(plans)
+            check_moved = self.move(plans)
+            try:
+                for plan in plans:
+                    plan.following.table.write(self._conn, plan.rows)
+                pipeline.sync()
+            except _REFUSALS as error:
+                raise RowsRefused(reason_of(error)) from error
+            check_moved()
             for plan in plans:
-                _write(self._conn, plan.following.table, plan.rows)
                 self._note(plan)
         self.committed()
 
-    def move(self, plans: Sequence[Plan]) -> None:
-        """Move the checkpoints, inside the transaction that writes the rows."""
+    def move(self, plans: Sequence[Plan]) -> Callable[[], None]:
+        """Move the checkpoints, inside the transaction that writes the rows; the answer checks that they moved."""
         moves = [move for plan in plans for move in plan.moves]
-        checkpoints.move(self._conn, moves, generation=self._generation)
+        return checkpoints.move(self._conn, moves, generation=self._generation)
 
     def committed(self) -> None:
         """The transaction is through."""
@@ -112,14 +124,7 @@ class Performer:
     def _probe(self, table: Table, rows: dict[Key, Versioned]) -> str | None:
         try:
             with self._conn.transaction(force_rollback=True):
-                _write(self._conn, table, rows)
-        except RowsRefused as refused:
-            return str(refused)
+                table.write(self._conn, rows)
+        except _REFUSALS as error:
+            return reason_of(error)
         return None
-
-
-def _write(conn: psycopg.Connection[tuple[object, ...]], table: Table, rows: dict[Key, Versioned]) -> None:
-    try:
-        table.write(conn, rows)
-    except _Refusals as error:
-        raise RowsRefused(reason_of(error)) from error

@@ -7,7 +7,7 @@ the live one in one transaction; from then on the two can be compared in one sna
 
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -21,7 +21,7 @@ from projections.folding import Decoder, Fact, Poison
 from projections.performing import SESSION, Performer
 from projections.replay import types_of
 from projections.storing import BuildId, Connection, Table
-from projections.turn import Batch, Following, Plan, commit
+from projections.turn import Batch, Following, Plan, commit, plans_of
 from projections.view import GLOBAL, View
 from runtime import database
 from runtime.documents import Documents, prefix
@@ -222,11 +222,10 @@ def _fold(performer: "_Rebuilding", following: Following, facts: list[Fact]) -> 
 
 def _drive(performer: "_Rebuilding", batch: Batch) -> Plan:
     def work() -> Any:
-        plan = yield from batch.plan()
-        return (yield from commit([batch], [plan]))
+        return (yield from commit([batch], (yield from plans_of([batch]))))
 
-    (plan,) = performer.run(work())
-    return plan
+    (committed,) = performer.run(work())
+    return committed
 
 
 class _Rebuilding(Performer):
@@ -238,8 +237,8 @@ class _Rebuilding(Performer):
         self._folded_to = folded_to
         self._partitions = partitions
 
-    def move(self, plans: Sequence[Plan]) -> None:
-        """Note how far the log was folded; refuse when another rebuild of this build was here."""
+    def move(self, plans: Sequence[Plan]) -> Callable[[], None]:
+        """Note how far the log was folded; the answer refuses when another rebuild of this build was here."""
         (plan,) = plans
         if plan.stopped is not None and plan.following.view.kind is GLOBAL:
             ((key, poison),) = [each for some in plan.parked.values() for each in some.items()]
@@ -251,8 +250,13 @@ class _Rebuilding(Performer):
             "position": self.reached,
             "expected": self._folded_to,
         }
-        if self._conn.execute(_PROGRESS, parameters).rowcount != 1:
-            raise BuildRefused(f"another rebuild of {plan.build} is running, or it was dropped")
+        cursor = self._conn.execute(_PROGRESS, parameters)
+
+        def check() -> None:
+            if cursor.rowcount != 1:
+                raise BuildRefused(f"another rebuild of {plan.build} is running, or it was dropped")
+
+        return check
 
     def committed(self) -> None:
         """The transaction is through: the next one continues from here."""

@@ -15,7 +15,7 @@ from projections.mirroring import Mirror
 from projections.parking import Request
 from projections.performing import Performer
 from projections.storing import BuildId, Connection
-from projections.turn import Batch, Following, Plan, Turn, commit
+from projections.turn import Batch, Following, Plan, Turn, commit, plans_of
 from projections.view import GLOBAL
 
 REQUESTS_PER_LOOK: Final = 20
@@ -115,8 +115,7 @@ class Requests:
             return (yield from _resume(following, stay, request))
         facts = self._waiting(following, request, upto=cursor.position)
         batch = Batch(following, moves=[stay], facts={source: facts}, unparking=request.partition_key)
-        plan = yield from batch.plan()
-        return (yield from commit([batch], [plan]))
+        return (yield from commit([batch], (yield from plans_of([batch]))))
 
     def _waiting(self, following: Following, request: Request, *, upto: int) -> list[Fact]:
         """The event at which the key stands, and those that wait behind it, from the log."""

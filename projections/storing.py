@@ -18,6 +18,7 @@ from projections.folding import Versioned
 from projections.view import Key, Row, View
 
 Connection = psycopg.Connection[tuple[object, ...]]
+Cursor = psycopg.Cursor[tuple[object, ...]]
 
 T = TypeVar("T")
 
@@ -78,14 +79,20 @@ class Table:
 
     def load(self, conn: Connection, keys: Iterable[Key]) -> dict[Key, Versioned]:
         """The stored rows of these keys, tombstones included; keys without either are absent."""
-        found: dict[Key, Versioned] = {}
-        for chunk in _chunks(sorted(keys)):
-            arrays = [list(values) for values in zip(*chunk, strict=True)]
-            with conn.cursor(binary=True) as cursor:
-                for row in cursor.execute(self._texts.load, arrays):
-                    key, versioned = self._read(row)
-                    found[key] = versioned
-        return found
+        return self.answered(self.ask(conn, keys))
+
+    def ask(self, conn: Connection, keys: Iterable[Key]) -> list[Cursor]:
+        """Send for these rows; in a pipeline the cursors hold them only once it has run."""
+        return [
+            conn.cursor(binary=True).execute(
+                self._texts.load, [list(values) for values in zip(*chunk, strict=True)]
+            )
+            for chunk in _chunks(sorted(keys))
+        ]
+
+    def answered(self, cursors: Iterable[Cursor]) -> dict[Key, Versioned]:
+        """The rows that were sent for."""
+        return dict(self._read(row) for cursor in cursors for row in cursor)
 
     def write(self, conn: Connection, rows: Mapping[Key, Versioned]) -> None:
         """Insert or replace rows; those that are None become tombstones."""

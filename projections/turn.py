@@ -55,10 +55,9 @@ class Plan(msgspec.Struct):
 
 
 class Load(msgspec.Struct):
-    """Effect: the stored rows of these keys. Answer: dict[Key, Versioned]."""
+    """Effect: the stored rows of these keys of some tables. Answer: list[dict[Key, Versioned]], one for each table."""
 
-    table: Table
-    keys: set[Key]
+    wanted: list[tuple[Table, set[Key]]]
 
 
 class Commit(msgspec.Struct):
@@ -152,10 +151,17 @@ def turn(followings: Sequence[Following], feed: Feed) -> Turn:
     Returns what was committed, for those who go on with it (documents, metrics).
     """
     batches = [batch for following in followings if (batch := _batch(following, feed)) is not None]
-    plans = []
-    for batch in batches:
-        plans.append((yield from batch.plan()))  # noqa: PERF401 - a generator cannot yield in a list
-    return (yield from commit(batches, plans))
+    return (yield from commit(batches, (yield from plans_of(batches))))
+
+
+def plans_of(batches: Sequence["Batch"]) -> Generator[Effect, Any, list[Plan]]:
+    """Load what is not in memory, for all batches at once, and fold."""
+    missing = [batch.gather() for batch in batches]
+    found: list[dict[Key, Versioned]] = [{} for _ in batches]
+    if any(missing):
+        wanted = [(batch.following.table, keys) for batch, keys in zip(batches, missing, strict=True)]
+        found = yield Load(wanted)
+    return [batch.fold(rows) for batch, rows in zip(batches, found, strict=True)]
 
 
 def commit(batches: Sequence["Batch"], plans: list[Plan]) -> Turn:
@@ -191,18 +197,21 @@ class Batch:
         self.refused: dict[int, str] = {}
         self._facts = facts
         self._unparking = unparking
+        self._folding: BatchFold | None = None
         self._rows: dict[Key, Versioned] = {}
 
-    def plan(self) -> Generator[Effect, Any, Plan]:
-        """Load the rows that are not in memory, and fold."""
-        facts = [fact for facts in self._facts.values() for fact in facts]
-        fold = self._fold(self.refused)
-        keys = fold.gather(facts)
-        rows = self.following.cached(keys)
-        if missing := keys - rows.keys():
-            rows.update((yield Load(self.following.table, missing)))
-        self._rows = rows
-        return self._planned(fold.fold(rows))
+    def gather(self) -> set[Key]:
+        """Begin to fold, leaving out what was refused; the keys of the rows that must be loaded for it."""
+        self._folding = self._new_fold(self.refused)
+        keys = self._folding.gather([fact for facts in self._facts.values() for fact in facts])
+        self._rows = self.following.cached(keys)
+        return keys - self._rows.keys()
+
+    def fold(self, loaded: Mapping[Key, Versioned]) -> Plan:
+        """What becomes of the build; `loaded` are the rows of the gathered keys that are stored."""
+        assert self._folding is not None, "gather comes first"
+        self._rows.update(loaded)
+        return self._planned(self._folding.fold(self._rows))
 
     def first_refused(self, key: Key) -> Generator[Effect, Any, tuple[int, str]]:
         """The event that first brings a row into a state that is refused, and why: by halving."""
@@ -223,7 +232,7 @@ class Batch:
         return touching[high - 1].position, why or reason
 
     def _probe_after(self, facts: Sequence[Fact], key: Key) -> Generator[Effect, Any, str | None]:
-        fold = self._fold(self.refused)
+        fold = self._new_fold(self.refused)
         fold.gather(facts)
         row = fold.fold(self._rows).rows.get(key)
         if row is None:
@@ -237,10 +246,10 @@ class Batch:
             fact
             for facts in self._facts.values()
             for fact in facts
-            if key in self._fold(self.refused).gather([fact])
+            if key in self._new_fold(self.refused).gather([fact])
         ]
 
-    def _fold(self, refused: Mapping[int, str]) -> BatchFold:
+    def _new_fold(self, refused: Mapping[int, str]) -> BatchFold:
         parks = self.following.view.kind is not GLOBAL
         standing = self.following.parked.keys() - {self._unparking} if parks else frozenset()
         return BatchFold(self.following.view, skips=self.following.skips, parked=standing, refused=refused)
@@ -312,13 +321,13 @@ def _batch(following: Following, feed: Feed) -> Batch | None:
 
 def _isolate(batches: Sequence[Batch], plans: Sequence[Plan]) -> Generator[Effect, Any, list[Plan]]:
     """Find, view by view and then row by row, what is refused; plan again without those events."""
-    planned = []
-    for batch, plan in zip(batches, plans, strict=True):
-        refused = yield from _refused_rows(plan.following.table, plan.rows)
+    planned: list[Plan] = []
+    for batch, before in zip(batches, plans, strict=True):
+        refused = yield from _refused_rows(before.following.table, before.rows)
         for key in refused:
             position, reason = yield from batch.first_refused(key)
             batch.refused[position] = reason
-        planned.append((yield from batch.plan()) if refused else plan)
+        planned += (yield from plans_of([batch])) if refused else [before]
     return planned
 
 

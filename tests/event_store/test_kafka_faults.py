@@ -363,7 +363,7 @@ def test_a_member_that_is_busy_for_long_keeps_its_partitions_and_misses_nothing(
     transport, database_url, reader, monkeypatch
 ):
     monkeypatch.setattr(kafka_subscription, "KEEPALIVE_S", 0.2)
-    monkeypatch.setattr(kafka_subscription, "HANDOVER_BATCHES", 1)
+    monkeypatch.setattr(kafka_subscription, "HANDOVER_RECORDS", 1)
     monkeypatch.setattr(kafka_subscription, "POLL_RECORDS_MAX", 50)
     with carrying.relaying(database_url, transport):
         carrying.append(database_url, 2_000)

@@ -224,8 +224,9 @@ class Projector(ConsumerActor):
                 return done.value
             self.world.border()
             match effect:
-                case Load(_, keys):
-                    answer = {key: self.world.rows[key] for key in keys if key in self.world.rows}
+                case Load(wanted):
+                    rows = self.world.rows
+                    answer = [{key: rows[key] for key in keys if key in rows} for _, keys in wanted]
                 case Commit(plans):
                     answer = self.commit(plans)
                     self.world.border()
