@@ -5,6 +5,7 @@ import contextlib
 import functools
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from typing import Final
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Gauge
@@ -14,7 +15,7 @@ from commands.documentation import DESCRIPTION
 from commands.execution import Execution
 from commands.intake import Clock, Intake
 from commands.log_reading import LogReader
-from commands.routing import at_fixed_paths
+from commands.routing import answered_directly, at_fixed_paths
 from commands.states import States
 from commands.watching import Watch
 from runtime import database, problem_pages, problems, telemetry
@@ -23,6 +24,8 @@ from runtime.front import FrontedApp
 from runtime.problems import ProblemError
 from runtime.settings import Settings, SettingsError
 from runtime.telemetry import HttpMetrics, Readiness
+
+_BATCH_PATH: Final = batch.PATH.encode()
 
 
 def utc_now() -> datetime:
@@ -62,21 +65,29 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     app.add_middleware(edge)
     _add_routes(app, registry)
     app.serve_directly(at_fixed_paths(app.routes), edge=edge)
+    app.state.direct = answered_directly(app, metrics=metrics)
     return app
 
 
-def _refuse_under_overload(app: FastAPI, metrics: HttpMetrics) -> Callable[[str, str], ProblemError | None]:
-    """What the server is to answer a method and path at once: under overload most are refused, and must cost little."""
+def _refuse_under_overload(
+    app: FastAPI, metrics: HttpMetrics
+) -> Callable[[bytes, bytes], ProblemError | None]:
+    """What the server is to answer a method and target at once: under overload most are refused, and must cost little.
 
-    def refuse(method: str, path: str) -> ProblemError | None:
+    A batch is not refused so: it may wait longer than a command that comes alone.
+    """
+
+    def refuse(method: bytes, target: bytes) -> ProblemError | None:
         intake = app.state.intake
-        if intake is None or method != "POST" or path == batch.PATH:
+        if method != b"POST" or intake is None:
             return None
         assert isinstance(intake, Intake)
         try:
             intake.execution.require_room()
         except ProblemError as problem:
-            metrics.answered(method, UNMATCHED_ROUTE, status=problem.status, seconds=0.0)
+            if target.partition(b"?")[0] == _BATCH_PATH:
+                return None
+            metrics.answered("POST", UNMATCHED_ROUTE, status=problem.status, seconds=0.0)
             return problem
         return None
 

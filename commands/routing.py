@@ -4,10 +4,10 @@ Solving dependencies and serialising responses costs more than deciding and appe
 FastAPI's own seam for doing without.
 """
 
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -17,9 +17,11 @@ from starlette.types import Receive, Scope, Send
 from commands import answers, limits
 from commands.documentation import ALWAYS, ANSWER_HEADERS, problem_responses
 from commands.intake import Command, Endpoint, Intake, Sent
-from commands.requests import read_body, read_headers, require_json, valid_key
+from commands.requests import Headers, read_body, read_headers, require_json, valid_key
+from runtime import direct
 from runtime.front import Find
 from runtime.problems import ProblemError, correlation_id_of, respond
+from runtime.telemetry import HttpMetrics
 
 E = TypeVar("E", bound=Endpoint)
 
@@ -54,35 +56,61 @@ class CommandRoute(APIRoute):
 
 def at_fixed_paths(routes: Iterable[BaseRoute]) -> Find:
     """Finds the command of a request by its path alone, for commands whose path has no parameter."""
-    direct = {
-        route.path: route
-        for route in routes
-        if isinstance(route, CommandRoute) and not route.param_convertors
-    }
+    found = {route.path: route for route in _without_parameters(routes)}
 
     def find(scope: Scope) -> tuple[APIRoute, dict[str, str]] | None:
-        route = direct.get(scope["path"]) if scope["method"] == "POST" else None
+        route = found.get(scope["path"]) if scope["method"] == "POST" else None
         return None if route is None else (route, {})
 
     return find
 
 
+def answered_directly(app: FastAPI, *, metrics: HttpMetrics) -> dict[tuple[bytes, bytes], direct.Direct]:
+    """By method and target, what answers the commands whose path has no parameter without ASGI."""
+    return {
+        (b"POST", route.path.encode()): direct.at_the_edge(
+            _directly(Command.of(route.endpoint), app), method="POST", route=route.path, metrics=metrics
+        )
+        for route in _without_parameters(app.routes)
+    }
+
+
+def _without_parameters(routes: Iterable[BaseRoute]) -> Iterator[CommandRoute]:
+    for route in routes:
+        if isinstance(route, CommandRoute) and not route.param_convertors:
+            yield route
+
+
 async def _answered(command: Command, request: Request) -> Response:
-    intake = intake_of(request)
     headers = read_headers(request.scope["headers"])
     key = valid_key(headers.key)
     body = await read_body(request.receive, declared=headers.length, limit=limits.BODY_BYTES_MAX)
+    target = None if command.target is None else request.path_params[command.target]
+    sent = _sent(headers, key=key, target=target, body=body, correlation_id=correlation_id_of(request))
+    return await _taken(command, sent, intake=intake_of(request))
+
+
+def _directly(command: Command, app: FastAPI) -> direct.Endpoint:
+    async def answer(raw: direct.Headers, body: bytes, correlation_id: str) -> Response:
+        try:
+            headers = read_headers(raw)
+            key = valid_key(headers.key)
+            sent = _sent(headers, key=key, target=None, body=body, correlation_id=correlation_id)
+            return await _taken(command, sent, intake=app.state.intake)
+        except ProblemError as problem:
+            return respond(problem, correlation_id)
+
+    return answer
+
+
+def _sent(headers: Headers, *, key: str, target: str | None, body: bytes, correlation_id: str) -> Sent:
     if body:
         require_json(headers)
-    target = None if command.target is None else request.path_params[command.target]
+    return Sent(key, target, body or b"{}", headers.if_match, correlation_id)
+
+
+async def _taken(command: Command, sent: Sent, *, intake: Intake) -> Response:
     [slot] = intake.execution.reserve(1)
-    sent = Sent(
-        key=key,
-        target=target,
-        body=body or b"{}",
-        if_match=headers.if_match,
-        correlation_id=correlation_id_of(request),
-    )
     answer = await intake.take(command, sent, slot=slot)
     return answers.accepted(answer, position_token=intake.execution.position_token((answer,)))
 

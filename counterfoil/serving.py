@@ -15,7 +15,7 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
-from counterfoil.shedding import SheddingProtocol
+from counterfoil.shortcuts import ShortcutProtocol
 
 KEEP_ALIVE_S: Final = 65
 """Longer than clients keep idle connections, so that it is they who close them and no request meets a closed one."""
@@ -41,7 +41,7 @@ def serve(app: FastAPI, *, host: str, port: int, drain_s: float, on_drain: Calla
         host=host,
         port=port,
         loop="uvloop",
-        http=SheddingProtocol,
+        http=ShortcutProtocol,
         ws="none",
         log_config=None,
         access_log=False,

@@ -61,14 +61,15 @@ class Edge:
             log.exception("request_failed", method=scope["method"], route=route_of(scope))
             if status:
                 raise  # the answer has begun: only closing the connection can tell that it is not whole
-            await respond(_internal_error(), correlation)(scope, receive, send_dressed)
+            await respond(internal_error(), correlation)(scope, receive, send_dressed)
         finally:
             correlation_id.reset(token)
             seconds = time.perf_counter() - started_at
             self._metrics.answered(scope["method"], route_of(scope), status=status, seconds=seconds)
 
 
-def _internal_error() -> ProblemError:
+def internal_error() -> ProblemError:
+    """What a caller learns of a failure that nobody foresaw."""
     return ProblemError(
         "internal-error", "The request could not be answered. Its correlation id names it in the logs."
     )

@@ -25,7 +25,7 @@ class FrontedApp(FastAPI):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._find: Find = lambda _: None
-        self._edge: ASGIApp = super().__call__
+        self._edge: ASGIApp  # set together with what finds something
 
     def serve_directly(self, find: Find, *, edge: Callable[[ASGIApp], ASGIApp]) -> None:
         """Serve what `find` finds through an edge of its own."""

@@ -1,0 +1,223 @@
+"""The short ways past ASGI: a refusal at the socket, an answer given directly, and what has to go the long way."""
+
+import asyncio
+import http.client
+import json
+import socket
+import threading
+import time
+
+import pytest
+import uvicorn
+from fastapi import FastAPI, Request, Response
+
+from commands import refusals
+from counterfoil.servers import child
+from counterfoil.shortcuts import ShortcutProtocol
+
+ANSWERED_WITHIN_S = 10
+ORDER = b"POST /orders HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@pytest.fixture
+def app():
+    made = FastAPI()
+    made.state.asked = []
+    made.state.full = True
+
+    @made.post("/orders")
+    async def place(request: Request) -> Response:
+        return Response(b"application got " + await request.body())
+
+    async def place_directly(_headers, body):
+        if body == b"slow":
+            await asyncio.sleep(0.5)
+        if body == b"gone":
+            raise asyncio.CancelledError
+        return Response(b"directly got " + body)
+
+    def refuse(method, target):
+        made.state.asked.append((method, target))
+        return refusals.too_busy() if made.state.full and method == b"POST" else None
+
+    made.state.refuse = refuse
+    made.state.direct = {(b"POST", b"/orders"): place_directly}
+    return made
+
+
+@pytest.fixture
+def server(app):
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=child.free_port(),
+        http=ShortcutProtocol,
+        ws="none",
+        log_config=None,
+        proxy_headers=False,
+        timeout_graceful_shutdown=ANSWERED_WITHIN_S,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    give_up = time.monotonic() + ANSWERED_WITHIN_S
+    while not server.started:
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+    yield server
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def port(server):
+    return server.config.port
+
+
+@pytest.fixture
+def connection(port):
+    made = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWERED_WITHIN_S)
+    yield made
+    made.close()
+
+
+def sent_over_one_connection(port, *parts, answers):
+    """What comes back when these bytes are sent one after another, with a pause between them."""
+    with socket.create_connection(("127.0.0.1", port), timeout=ANSWERED_WITHIN_S) as opened:
+        for number, part in enumerate(parts):
+            time.sleep(0.05 if number else 0)
+            opened.sendall(part)
+        received = b""
+        while received.count(b" got ") < answers or not received.endswith(b"}"):
+            received += opened.recv(65_536)
+    return received
+
+
+def test_a_refusal_is_a_whole_problem_and_says_when_to_come_again(connection):
+    connection.request("POST", "/orders?x=1", body=b"{}", headers={"Correlation-Id": "mine"})
+    answer = connection.getresponse()
+    problem = json.loads(answer.read())
+
+    assert (503, "too-busy", "mine") == (answer.status, problem["code"], problem["correlation_id"])
+    assert ("1", "mine", "nosniff", "application/problem+json") == tuple(
+        answer.headers[name]
+        for name in ("retry-after", "correlation-id", "x-content-type-options", "content-type")
+    )
+
+
+def test_the_connection_goes_on_and_a_body_that_comes_late_is_dropped(app, connection):
+    connection.putrequest("POST", "/orders")
+    connection.putheader("Content-Length", "100000")
+    connection.endheaders()
+    time.sleep(0.05)
+    connection.send(b"x" * 100_000)
+    answer = connection.getresponse()
+    answer.read()
+    app.state.full = False
+    connection.request("POST", "/orders", body=b"{}")
+    second = connection.getresponse()
+
+    assert (503, 200) == (answer.status, second.status)
+    assert b"directly got {}" == second.read()
+    assert [(b"POST", b"/orders")] * 2 == app.state.asked
+
+
+def test_who_hangs_up_after_the_answer_is_answered_by_the_application(app, connection):
+    connection.request("POST", "/orders", body=b"{}", headers={"Connection": "close"})
+
+    assert b"application got {}" == connection.getresponse().read()
+    assert [] == app.state.asked
+
+
+def test_a_plain_request_is_answered_directly_and_whole(app, connection):
+    app.state.full = False
+    connection.request("POST", "/orders", body=b"{}")
+    answer = connection.getresponse()
+
+    assert (200, b"directly got {}") == (answer.status, answer.read())
+    assert answer.headers["date"]
+    assert ["15"] == answer.headers.get_all("content-length")
+    assert answer.headers["connection"] is None
+
+
+def test_answers_to_requests_sent_at_once_come_in_their_order(app, port):
+    app.state.full = False
+    slow = ORDER.replace(b"Length: 2", b"Length: 4").replace(b"{}", b"slow")
+    received = sent_over_one_connection(port, slow + ORDER * 2, answers=3)
+
+    assert [b"directly got slow", b"application got {}", b"application got {}"] == [
+        part.partition(b"HTTP")[0] for part in received.split(b"\r\n\r\n")[1:]
+    ]
+
+
+def test_a_body_that_comes_in_pieces_is_waited_for_by_the_application(app, port):
+    app.state.full = False
+    received = sent_over_one_connection(port, ORDER[:-2], b"{", b"}", ORDER, answers=2)
+
+    assert [b"application got {}", b"directly got {}"] == [
+        part.partition(b"HTTP")[0] for part in received.split(b"\r\n\r\n")[1:]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("instead_of", "given"),
+    [
+        (b"Host: x", b"Host: x\r\nConnection: close"),
+        (b"Host: x", b"Host: x\r\nExpect: 100-continue"),
+        (b"HTTP/1.1", b"HTTP/1.0"),
+        (b"HTTP/1.1\r\n", b"HTTP/1.0\r\nConnection: keep-alive\r\n"),
+        (b"/orders", b"/orders?x=1"),
+    ],
+)
+def test_what_is_not_plain_is_the_applications(app, port, instead_of, given):
+    app.state.full = False
+    received = sent_over_one_connection(port, ORDER.replace(instead_of, given), answers=1)
+
+    assert received.endswith(b"application got {}")
+
+
+def test_a_server_that_ends_finishes_a_direct_answer_and_closes_its_connection(app, server, connection):
+    app.state.full = False
+    connection.request("POST", "/orders", body=b"slow")
+    time.sleep(0.1)
+    server.should_exit = True
+    answer = connection.getresponse()
+
+    assert (200, b"directly got slow") == (answer.status, answer.read())
+    assert "close" == answer.headers["connection"]
+
+
+def test_an_answer_given_while_the_process_says_that_it_leaves_ends_the_connection(app, server, connection):
+    app.state.full = False
+    connection.request("POST", "/orders", body=b"slow")
+    time.sleep(0.1)
+    leaving = (b"connection", b"close")
+    server.config.encoded_headers.append(leaving)
+    server.server_state.default_headers = [*server.server_state.default_headers, leaving]
+    answer = connection.getresponse()
+    answer.read()
+    connection.request("POST", "/orders", body=b"{}")
+    last = connection.getresponse()
+
+    assert ["close"] == answer.headers.get_all("connection")
+    assert ["close"] == last.headers.get_all("connection")
+    assert b"application got {}" == last.read()
+
+
+def test_who_hangs_up_before_the_answer_disturbs_nobody(app, port, connection):
+    app.state.full = False
+    with socket.create_connection(("127.0.0.1", port), timeout=ANSWERED_WITHIN_S) as opened:
+        opened.sendall(ORDER.replace(b"Length: 2", b"Length: 4").replace(b"{}", b"slow"))
+        time.sleep(0.1)
+    time.sleep(0.6)
+    connection.request("POST", "/orders", body=b"{}")
+
+    assert b"directly got {}" == connection.getresponse().read()
+
+
+def test_a_request_that_is_given_up_at_the_end_loses_its_connection_and_does_not_wait(app, connection):
+    app.state.full = False
+    connection.request("POST", "/orders", body=b"gone")
+
+    with pytest.raises(http.client.RemoteDisconnected):
+        connection.getresponse()
