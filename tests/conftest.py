@@ -5,6 +5,7 @@ when it cannot be had the tests that need it fail and say what to do. What was t
 """
 
 import contextlib
+import gc
 import itertools
 import os
 import random
@@ -14,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 import redis
@@ -32,6 +34,10 @@ from tests.simulation import exploring
 RUN = uuid.uuid4().hex[:8]  # two runs may share a server that was given by its address
 TEMPLATE = f"counterfoil_template_{RUN}"
 EXTERNAL_REDIS_DATABASES = 16
+PREFIX = "counterfoil-tests-"
+MEMORY = Path("/dev/shm")
+MEMORY_FREE_MIN = 4 * 1024**3
+"""Bytes: three runs beside one another, each with a log of Postgres that grows to 1 GiB before it is cut."""
 
 # Only for databases that live for one test: what these tests ask is never whether the disk was reached. Tests of
 # crashes start servers of their own, with the settings of the product.
@@ -53,6 +59,7 @@ def pytest_report_header() -> list[str]:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Fetch Kafka's jars, if they are needed and missing, before the clock of the first test that needs them runs."""
+    gc.freeze()  # what was imported is here to stay; looking through it again and again takes time from every test
     settings = Settings.load()
     if settings.kafka_bootstrap or session.config.option.collectonly:
         return
@@ -84,7 +91,8 @@ def settings() -> Settings:
 @pytest.fixture(scope="session")
 def servers_directory() -> Iterator[Path]:
     """Where this run's servers live: not below pytest's own directory, which is kept for some runs."""
-    directory = Path(tempfile.mkdtemp(prefix="counterfoil-tests-"))
+    _sweep()
+    directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=_memory()))
     yield directory
     shutil.rmtree(directory, ignore_errors=True)
 
@@ -169,6 +177,24 @@ def first_seed(request: pytest.FixtureRequest) -> int:
     fixed = request.param == "fixed"
     seed = exploring.FIXED_SEED if fixed else random.SystemRandom().randrange(2**32)
     return int(os.environ.get("SIMULATION_SEED", seed))
+
+
+def _memory() -> Path | None:
+    """Where files stay in memory, if there is room; None: where temporary files usually are.
+
+    Each test makes and deletes the 300 files of a database; for that a disk takes longer than most tests.
+    """
+    if not MEMORY.is_dir() or not os.access(MEMORY, os.W_OK):
+        return None
+    return MEMORY if shutil.disk_usage(MEMORY).free >= MEMORY_FREE_MIN else None
+
+
+def _sweep() -> None:
+    """Take away what runs that were killed left in memory."""
+    for left in MEMORY.glob(f"{PREFIX}*"):
+        pid = left.name.removeprefix(PREFIX).partition("-")[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _create(admin: psycopg.Connection, name: str, *, template: str) -> None:

@@ -1,14 +1,16 @@
 """Shops that tests share when they leave no damage behind; a test that breaks something starts its own."""
 
+import contextlib
+
 import pytest
 
 from counterfoil import generating
 from tests.acceptance.running import Up, last_json
 
 
-@pytest.fixture(scope="session")
-def shops(tmp_path_factory):
-    """Starts shops below directories of their own; all are stopped at the end."""
+@contextlib.contextmanager
+def starting(tmp_path_factory):
+    """Starts shops below directories of their own; all are stopped at the end, at the same time."""
     started = []
 
     def start(*, distributed=False):
@@ -16,21 +18,38 @@ def shops(tmp_path_factory):
         started.append(up)
         return up
 
-    yield start
-    for up in started:
-        up.stop()
+    try:
+        yield start
+    finally:
+        for up in started:
+            up.ask_to_stop()
+        for up in started:
+            up.wait_stopped()
+
+
+@pytest.fixture
+def shops(tmp_path_factory):
+    """Starts shops for one test, so that no others stand about idle while the next tests run."""
+    with starting(tmp_path_factory) as start:
+        yield start
 
 
 @pytest.fixture(scope="session")
-def sold(shops, small_file):
+def shared_shops(tmp_path_factory):
+    with starting(tmp_path_factory) as start:
+        yield start
+
+
+@pytest.fixture(scope="session")
+def sold(shared_shops, small_file):
     """A standalone shop with a history; whoever damages it repairs it again. And what its import printed."""
-    return imported_into(shops(), small_file)
+    return imported_into(shared_shops(), small_file)
 
 
 @pytest.fixture(scope="session")
-def sold_distributed(shops, small_file):
+def sold_distributed(shared_shops, small_file):
     """The same with Kafka."""
-    return imported_into(shops(distributed=True), small_file)
+    return imported_into(shared_shops(distributed=True), small_file)
 
 
 def imported_into(shop, file):

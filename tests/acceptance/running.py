@@ -96,8 +96,14 @@ class Up:
 
     def stop(self):
         """SIGTERM; the exit code."""
+        self.ask_to_stop()
+        return self.wait_stopped()
+
+    def ask_to_stop(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
+
+    def wait_stopped(self):
         return self.process.wait(STOPPED_WITHIN_S + 5)
 
     def _wait_until_ready(self):

@@ -23,6 +23,7 @@ class FakeShop:
     def __init__(self):
         self.lock = threading.Lock()
         self.received = 0
+        self.receipts_take_s = 0.0
         self.received_at_first_order = None
         self.placed = []
         self.shipped = []
@@ -57,7 +58,7 @@ class FakeShop:
 
     def take(self, commands):
         if commands[0]["command"] == "receive_stock":
-            time.sleep(0.2)
+            time.sleep(self.receipts_take_s)
         if self.broken_after is not None and self.position >= self.broken_after:
             return LOST
         with self.lock:
@@ -123,6 +124,7 @@ def file(tmp_path):
 
 
 def test_every_receipt_is_acknowledged_before_the_first_order(fake, shop, file, tmp_path):
+    fake.receipts_take_s = 0.2
     online_retail.run(file, shop=shop, kept_in=tmp_path / "kept")
 
     assert fake.received_at_first_order == PRODUCTS
