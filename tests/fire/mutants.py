@@ -56,19 +56,13 @@ MUTANTS = (
         "a checkpoint after the commit",
         "projections/performing.py",
         (
-            (
-                (
-                    "            # Checkpoints first: a worker that lost its partition waits here,"
-                    " then finds that it did.\n"
-                    "            self.move(plans)\n"
-                ),
-                "",
-            ),
+            ("            check_moved = self.move(plans)\n", ""),
+            ("            check_moved()\n", ""),
             (
                 "        self.committed()\n\n    def move",
                 (
                     "        import time\n\n        time.sleep(0.3)\n"
-                    "        self.move(plans)\n        self.committed()\n\n    def move"
+                    "        self.move(plans)()\n        self.committed()\n\n    def move"
                 ),
             ),
         ),
