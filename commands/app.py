@@ -10,7 +10,7 @@ from typing import Final
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Gauge
 
-from commands import batch, catalogue, inventory, ordering
+from commands import batch, catalogue, inventory, ordering, refusals
 from commands.documentation import DESCRIPTION
 from commands.execution import Execution
 from commands.intake import Clock, Intake
@@ -19,9 +19,9 @@ from commands.routing import answered_directly, at_fixed_paths
 from commands.states import States
 from commands.watching import Watch
 from runtime import database, problem_pages, problems, telemetry
+from runtime.direct import Refusal
 from runtime.edge import UNMATCHED_ROUTE, Edge
 from runtime.front import FrontedApp
-from runtime.problems import ProblemError
 from runtime.settings import Settings, SettingsError
 from runtime.telemetry import HttpMetrics, Readiness
 
@@ -69,27 +69,21 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     return app
 
 
-def _refuse_under_overload(
-    app: FastAPI, metrics: HttpMetrics
-) -> Callable[[bytes, bytes], ProblemError | None]:
+def _refuse_under_overload(app: FastAPI, metrics: HttpMetrics) -> Callable[[bytes, bytes], Refusal | None]:
     """What the server is to answer a method and target at once: under overload most are refused, and must cost little.
 
     A batch is not refused so: it may wait longer than a command that comes alone.
     """
+    too_busy = Refusal(refusals.too_busy())
 
-    def refuse(method: bytes, target: bytes) -> ProblemError | None:
+    def refuse(method: bytes, target: bytes) -> Refusal | None:
         intake = app.state.intake
-        if method != b"POST" or intake is None:
+        if method != b"POST" or intake is None or intake.execution.has_room():
             return None
-        assert isinstance(intake, Intake)
-        try:
-            intake.execution.require_room()
-        except ProblemError as problem:
-            if target.partition(b"?")[0] == _BATCH_PATH:
-                return None
-            metrics.answered("POST", UNMATCHED_ROUTE, status=problem.status, seconds=0.0)
-            return problem
-        return None
+        if target.partition(b"?")[0] == _BATCH_PATH:
+            return None
+        metrics.answered("POST", UNMATCHED_ROUTE, status=too_busy.status, seconds=0.0)
+        return too_busy
 
     return refuse
 

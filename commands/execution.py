@@ -213,16 +213,13 @@ class Execution:
         """Requests that wait for the log."""
         return self._writer.waiting
 
-    def require_room(self) -> None:
-        """Refuse a command before it is even read.
-
-        Raises:
-            ProblemError: the queue is full.
-        """
+    def has_room(self) -> bool:
+        """Whether a command would be taken now."""
         try:
             self._writer.require_room()
-        except errors.QueueFull as error:
-            raise refusals.too_busy() from error
+        except errors.QueueFull:
+            return False
+        return True
 
     def reserve(self, count: int) -> list[Slot]:
         """Places for `count` commands, to be taken before any work begins for them.

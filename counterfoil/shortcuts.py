@@ -7,19 +7,17 @@ looked at once more took half as long as deciding a command. All else goes uvico
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI, Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from runtime.direct import Direct
-from runtime.edge import correlation_of, dressed
-from runtime.problems import ProblemError
+from runtime.direct import Direct, Refusal, lines
 
 Header = tuple[bytes, bytes]
-Refuse = Callable[[bytes, bytes], ProblemError | None]
-"""Why a request with this method and target is refused; None if it is not."""
+Refuse = Callable[[bytes, bytes], Refusal | None]
+"""How a request with this method and target is refused; None if it is not."""
 
 _CONNECTION: Final = b"connection"
 _CLOSE: Final = b"\r\nconnection: close\r\n"
@@ -58,10 +56,10 @@ class ShortcutProtocol(HttpToolsProtocol):
             super().on_headers_complete()
             return
         method = self.parser.get_method()
-        problem = self._refuse(method, self.url)
-        if problem is not None:
+        refusal = self._refuse(method, self.url)
+        if refusal is not None:
             self._shedding = True
-            self.transport.write(refusal(problem, self.headers, also=self._lines_of_all))
+            self.transport.write(refusal.answer(self.headers, also=self._lines_of_all))
             return
         self._begun = self._direct.get((method, self.url))
         self._body = b""
@@ -144,20 +142,6 @@ class UnderWay:
         self.disconnected = False
         self.keep_alive = True
         self.response_complete = False
-
-
-def refusal(problem: ProblemError, request: Iterable[Header], *, also: bytes) -> bytes:
-    """The answer to a request with these headers, as it goes over the wire; `also` are the lines of every answer."""
-    correlation = correlation_of(request)
-    body = problem.body(correlation)
-    own = [(name.encode(), value.encode()) for name, value in problem.response_headers().items()]
-    own.append((b"content-length", b"%d" % len(body)))
-    return b"".join([STATUS_LINE[problem.status], also, lines(dressed(own, correlation)), b"\r\n", body])
-
-
-def lines(headers: Iterable[Header]) -> bytes:
-    """Headers as they stand in an answer."""
-    return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
 def _refuse_none(_method: bytes, _target: bytes) -> None:

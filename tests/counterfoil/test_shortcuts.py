@@ -14,9 +14,12 @@ from fastapi import FastAPI, Request, Response
 from commands import refusals
 from counterfoil.servers import child
 from counterfoil.shortcuts import ShortcutProtocol
+from runtime.direct import Refusal
 
 ANSWERED_WITHIN_S = 10
 ORDER = b"POST /orders HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+
+TOO_BUSY = Refusal(refusals.too_busy())
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def app():
 
     def refuse(method, target):
         made.state.asked.append((method, target))
-        return refusals.too_busy() if made.state.full and method == b"POST" else None
+        return TOO_BUSY if made.state.full and method == b"POST" else None
 
     made.state.refuse = refuse
     made.state.direct = {(b"POST", b"/orders"): place_directly}
