@@ -76,19 +76,27 @@ class Mirror:
                 try:
                     self._look(mirrored, conn)
                 except DocumentsUnavailable as error:
-                    self._unavailable(mirrored, error)
+                    self._unavailable([mirrored], error)
                 else:
                     self._breaker.succeeded()
 
     def after_commit(self, plans: Sequence[Plan]) -> None:
         """Write the documents of what was committed, and move the checkpoints along."""
         by_build = {mirrored.following.build: mirrored for mirrored in self._builds}
+        steps = []
         for plan in plans:
             mirrored = by_build.get(plan.build)
             if mirrored is not None and mirrored.looked and self._breaker.allows(self._clock()):
-                self._write(mirrored, plan)
+                steps.append(_behind(mirrored, plan))
             elif mirrored is not None:
                 mirrored.lose_track()
+        try:
+            self._take(steps)
+        except DocumentsUnavailable as error:
+            self._unavailable([step.mirrored for step in steps], error)
+        else:
+            if steps:
+                self._breaker.succeeded()
 
     def withdraw(self, following: Following, source: ChannelPartition) -> bool:
         """Take a partition's checkpoint back to nothing, before rows are written at positions it has passed.
@@ -103,7 +111,7 @@ class Mirror:
             try:
                 self._withdraw(mirrored, source)
             except DocumentsUnavailable as error:
-                self._unavailable(mirrored, error)
+                self._unavailable([mirrored], error)
                 return False
             self._breaker.succeeded()
         return True
@@ -118,7 +126,7 @@ class Mirror:
             try:
                 self._catch_up(mirrored, conn)
             except DocumentsUnavailable as error:
-                self._unavailable(mirrored, error)
+                self._unavailable([mirrored], error)
                 return False
             self._breaker.succeeded()
             return True
@@ -165,64 +173,26 @@ class Mirror:
         self._metrics.rewritten(mirrored.following.build, len(some))
         if len(page) == ROWS_PER_STEP:
             mirrored.rewriting = msgspec.structs.replace(rewriting, after=page[-1][0])
-            self._mark(mirrored, some)
+            self._take([_marking(mirrored, some)])
             return
         mirrored.rewriting = None
-        self._move(mirrored, mirrored.following.cursors, some)
+        self._take([_moving(mirrored, mirrored.following.cursors, some)])
 
-    def _write(self, mirrored: "_Mirrored", plan: Plan) -> None:
-        some = [mirrored.document(key, row) for key, row in plan.rows.items()]
-        try:
-            if mirrored.in_step:
-                self._move(mirrored, {move.source: move.after for move in plan.moves}, some)
-            else:
-                self._mark(mirrored, some)
-        except DocumentsUnavailable as error:
-            self._unavailable(mirrored, error)
-        else:
-            self._breaker.succeeded()
-
-    def _mark(self, mirrored: "_Mirrored", some: list[Document]) -> None:
-        """Write documents behind which rows are still to be written again, and a new mark into their checkpoints.
-
-        A cache that is emptied or comes back old meanwhile no longer has the newest mark, so that what had been
-        written before is never taken for being there.
-        """
-        assert mirrored.rewriting is not None, "a build in step has checkpoints that say how far it goes"
-        moves = {
-            source: documents_.Move(mirrored.checkpoint_key(source), mirrored.known.get(source), _new_mark())
-            for source in mirrored.rewriting.sources
-        }
-        self._settle(mirrored, moves, some)
-
-    def _move(
-        self, mirrored: "_Mirrored", cursors: Mapping[ChannelPartition, Cursor], some: list[Document]
-    ) -> None:
-        """Write documents and move checkpoints forward; one that is ahead already stays."""
-        moves = {
-            source: documents_.Move(
-                mirrored.checkpoint_key(source),
-                mirrored.known.get(source),
-                MirrorPoint(cursor.position, cursor.leaf).value,
-            )
-            for source, cursor in cursors.items()
-            if cursor.position > _position(mirrored.known.get(source))
-        }
+    def _take(self, steps: Sequence["_Step"]) -> None:
+        """Write documents and checkpoints of all steps in one call; one that another worker disturbs fails alone."""
+        moves = [move for step in steps for move in step.moves.values()]
+        some = [document for step in steps for document in step.documents]
         if not moves and not some:
             return
-        self._settle(mirrored, moves, some)
-
-    def _settle(
-        self,
-        mirrored: "_Mirrored",
-        moves: Mapping[ChannelPartition, documents_.Move],
-        some: list[Document],
-    ) -> None:
-        if self._documents.move_checkpoints(list(moves.values()), documents=some) is None:
-            mirrored.known.update({source: move.value for source, move in moves.items()})
+        if self._documents.move_checkpoints(moves, documents=some) is None:
+            for step in steps:
+                step.mirrored.known.update({source: move.value for source, move in step.moves.items()})
+        elif len(steps) > 1:
+            for step in steps:
+                self._take([step])
         else:
-            log.warning("documents_moved_by_another", build=str(mirrored.following.build))
-            mirrored.lose_track()
+            log.warning("documents_moved_by_another", build=str(steps[0].mirrored.following.build))
+            steps[0].mirrored.lose_track()
 
     def _withdraw(self, mirrored: "_Mirrored", source: ChannelPartition) -> None:
         key = mirrored.checkpoint_key(source)
@@ -234,12 +204,21 @@ class Mirror:
         else:
             mirrored.lose_track()
 
-    def _unavailable(self, mirrored: "_Mirrored", error: DocumentsUnavailable) -> None:
+    def _unavailable(self, mirrored: Sequence["_Mirrored"], error: DocumentsUnavailable) -> None:
         self._breaker.failed(self._clock())
         self._metrics.documents_unavailable.inc()
-        log.warning("documents_unavailable", build=str(mirrored.following.build), error=str(error))
+        concerned = [str(each.following.build) for each in mirrored]
+        log.warning("documents_unavailable", builds=concerned, error=str(error))
         for each in self._builds:
             each.lose_track()
+
+
+class _Step(msgspec.Struct, frozen=True):
+    """Documents of one build to write, and checkpoints to move with them."""
+
+    mirrored: "_Mirrored"
+    moves: Mapping[ChannelPartition, documents_.Move]
+    documents: list[Document]
 
 
 class _Rewriting(msgspec.Struct, frozen=True):
@@ -283,6 +262,42 @@ class _Mirrored:
 
     def document(self, key: Key, row: Versioned) -> Document:
         return Document(self.prefix + id_of(key), row.position, None if row.row is None else body_of(row.row))
+
+
+def _behind(mirrored: _Mirrored, plan: Plan) -> _Step:
+    """What follows a commit."""
+    some = [mirrored.document(key, row) for key, row in plan.rows.items()]
+    if mirrored.in_step:
+        return _moving(mirrored, {move.source: move.after for move in plan.moves}, some)
+    return _marking(mirrored, some)
+
+
+def _marking(mirrored: _Mirrored, some: list[Document]) -> _Step:
+    """Write documents behind which rows are still to be written again, and a new mark into their checkpoints.
+
+    A cache that is emptied or comes back old meanwhile no longer has the newest mark, so that what had been
+    written before is never taken for being there.
+    """
+    assert mirrored.rewriting is not None, "a build in step has checkpoints that say how far it goes"
+    moves = {
+        source: documents_.Move(mirrored.checkpoint_key(source), mirrored.known.get(source), _new_mark())
+        for source in mirrored.rewriting.sources
+    }
+    return _Step(mirrored, moves, some)
+
+
+def _moving(mirrored: _Mirrored, cursors: Mapping[ChannelPartition, Cursor], some: list[Document]) -> _Step:
+    """Write documents and move checkpoints forward; one that is ahead already stays."""
+    moves = {
+        source: documents_.Move(
+            mirrored.checkpoint_key(source),
+            mirrored.known.get(source),
+            MirrorPoint(cursor.position, cursor.leaf).value,
+        )
+        for source, cursor in cursors.items()
+        if cursor.position > _position(mirrored.known.get(source))
+    }
+    return _Step(mirrored, moves, some)
 
 
 def _new_mark() -> bytes:
