@@ -157,7 +157,8 @@ class Pipeline:
         flight = self._land(number)
         match verdict:
             case Accepted():
-                self.states.settle(flight.reached)
+                self._number += 1
+                self.states.settle(flight.reached, number=self._number)
                 self._window = min(self._window + 1, WINDOW_MAX)
                 self._setbacks = 0
                 self._finish(flight.trigger, flight.outcome)
@@ -355,10 +356,12 @@ class Pipeline:
     def _fail(self, trigger: Trigger, failure: str) -> bool:
         """Park the trigger, once it is certain that this is no stale state and that it has no outcome already.
 
-        An earlier worker may have done it: what then cannot be done a second time must not be parked. So its
-        outcome is looked for after the states were read, which show the effect of any outcome before that.
+        An earlier worker may have done it, or this one, when it was delivered twice: what then cannot be done a
+        second time must not be parked. So its outcome is looked for after the states were read, and after this
+        worker's own appends became part of them: they show the effect of any outcome before that.
         """
-        newest = [held.read for stream in trigger.reads if (held := self.states.newest(stream)) is not None]
+        held = [below for stream in trigger.reads if (below := self.states.newest(stream)) is not None]
+        newest = [max(below.read, below.settled) for below in held]
         if self._is_settled(trigger) and trigger.looked_up >= max(newest, default=trigger.arrived):
             return self._park(trigger, failure)
         self._check_again(trigger, ())

@@ -33,6 +33,8 @@ class Held(Struct):
     read: int
     failure: str | None = None
     """Why the stored events cannot be folded; such a state decides nothing."""
+    settled: int = 0
+    """The number under which an append of this worker became part of it last; 0: none did."""
 
 
 class StateTable:
@@ -67,15 +69,15 @@ class StateTable:
         self._hoped[stream] = held
         return held
 
-    def settle(self, reached: Mapping[str, Held]) -> None:
-        """Take the states of an accepted append as acknowledged."""
+    def settle(self, reached: Mapping[str, Held], *, number: int) -> None:
+        """Take the states of an accepted append as acknowledged, under a number behind those of all readings so far."""
         for stream, held in reached.items():
             if self._hoped.get(stream) is held:
                 del self._hoped[stream]
             below = self._acknowledged.pop(stream, None)
             if below is None or below.version < held.version:
                 self._acknowledged[stream] = Held(
-                    held.version, held.state, 0 if below is None else below.read
+                    held.version, held.state, 0 if below is None else below.read, settled=number
                 )
             else:
                 self._acknowledged[stream] = below

@@ -9,6 +9,9 @@ from commands.policies.pipeline import Pipeline, TooManyParked
 from commands.policies.states import Fact
 from commands.policies.trigger import GivenUp, Trigger, trigger_of
 from domain.event import Event
+from domain.ids import OrderId, Sku
+from domain.inventory.events import StockReserved
+from domain.ordering.events import OrderShipped, ShippedCode
 from event_store import codec
 from event_store.appending.batching import validated_size
 from event_store.envelope import Accepted, ChainBroken, Expectation, Replayed, WrongVersion
@@ -214,6 +217,24 @@ def test_a_repeat_that_only_the_log_knows_is_done_and_its_streams_are_read_again
 
     assert ["replayed"] == [effect.outcome for effect in effects if isinstance(effect, Done)]
     assert [{"stock-A", "order-o1"}] == [set(e.after) for e in effects if isinstance(e, Read)]
+
+
+def test_what_is_delivered_twice_and_cannot_be_done_twice_is_a_repeat_and_no_failure():
+    shipped = OrderShipped(
+        order_id=OrderId("o1"), codes=(ShippedCode(sku=Sku("A"), quantity=3),), shipped_at=NOW
+    )
+    driving = Driving(*(_carried("order-o1", shipped, 100) for _ in range(2)), horizon=100)
+    reserved = StockReserved(sku=Sku("A"), order_id=OrderId("o1"), quantity=3, reserved_at=NOW)
+    facts = [*stocked("A", 5)["stock-A"], Fact(2, *codec.encode(reserved))]
+    driving.take(driving.read(), {"stock-A": facts})
+    (send,) = driving.sent()
+    driving.answer(send, accepted(send))
+
+    checking = driving.read()
+    assert (send.request.key,) == checking.keys
+    driving.take(checking, outcomes={send.request.key: send.request.fingerprint})
+
+    assert ["replayed"] == [effect.outcome for effect in driving.step() if isinstance(effect, Done)]
 
 
 def test_an_order_of_2000_lines_fits_one_append():

@@ -35,7 +35,7 @@ def test_what_is_accepted_is_acknowledged_and_keeps_the_reading_it_came_from(tab
     held = table.hope(STREAM, version=2, state=StockItem(SKU, 10, 3))
     assert not table.is_settled(STREAM, since=1)
 
-    table.settle({STREAM: held})
+    table.settle({STREAM: held}, number=1)
 
     assert table.is_settled(STREAM, since=1)
     assert not table.is_settled(STREAM, since=2)
@@ -46,7 +46,7 @@ def test_an_older_answer_does_not_take_back_what_was_read_since(table):
     held = table.hope(STREAM, version=2, state=StockItem(SKU, 10, 3))
     table.take(STREAM, facts(stock_reserved(), stock_received(quantity=1), first=2), after=1, read=2)
 
-    table.settle({STREAM: held})
+    table.settle({STREAM: held}, number=1)
 
     assert StockItem(SKU, 11, 3) == table.newest(STREAM).state
 
@@ -75,7 +75,7 @@ def test_a_stream_without_facts_is_known_to_be_empty(table):
 
 def test_the_state_touched_longest_ago_is_let_go(table):
     for number in range(3):
-        table.settle({f"stock-{number}": table.hope(f"stock-{number}", version=1, state=None)})
+        table.settle({f"stock-{number}": table.hope(f"stock-{number}", version=1, state=None)}, number=1)
 
     assert [STREAM] == table.missing([STREAM, "stock-0", "stock-1", "stock-2"])
     assert 3 == len(table)
