@@ -4,9 +4,8 @@ What both colours need (SQL text, row to value) stands once; the two sets of fun
 """
 
 import binascii
-import csv
 import functools
-import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, LiteralString, NamedTuple
@@ -14,6 +13,7 @@ from typing import Any, Final, LiteralString, NamedTuple
 import psycopg
 from psycopg import sql
 
+from event_store import copying
 from event_store.envelope import RecordedEvent
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -60,8 +60,8 @@ _RECORDED_AT: Final = "select recorded_at from log.event where position = %s"
 
 _FIELD: Final = b"\x1f"
 _QUOTE: Final = b"\x1e"
-_TIME_AT: Final = 6
-"""Place of the time among the fields of a copied row."""
+_COLUMNS_COPIED: Final = 9
+_QUOTED_OR_NOT: Final = re.compile(rb"(?:\x1e([^\x1e]*(?:\x1e\x1e[^\x1e]*)*)\x1e|([^\x1e\x1f\n]*))[\x1f\n]")
 _COPY: Final = sql.SQL(
     "copy (select e.position, e.stream, e.version, e.type, e.payload, e.metadata,"
     " (extract(epoch from e.recorded_at) * 1000000)::bigint, encode(e.leaf, 'hex'), e.partition_key"
@@ -223,49 +223,53 @@ def copy_log(
 ) -> Iterator[RecordedEvent]:
     """The log in position order as a stream of rows, the fastest way to read much of it.
 
-    The rows come from one snapshot. COPY is told to write CSV with control characters for delimiter and quote: JSON
-    never holds them raw, so nearly every row is split without looking at quotes.
+    The rows come from one snapshot, and memory holds no more of them than a chunk. COPY is told to write CSV with
+    control characters for delimiter and quote: JSON never holds them raw, so nearly every chunk is cut into fields
+    without looking at quotes, and what is done with a column is done by one call for all its rows.
     """
     only = sql.SQL("") if types is None else _OF_TYPES.format(types=sql.Literal(list(types)))
     statement = _COPY.format(
         after=sql.Literal(after), upto=sql.Literal(_NO_END if upto is None else upto), types=only
     )
-    told, recorded_at = b"", _UNIX_EPOCH
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        while row := copy.read():
-            fields = _fields(bytes(row))
-            if fields[_TIME_AT] != told:  # events of one batch share their time
-                told = fields[_TIME_AT]
-                recorded_at = _UNIX_EPOCH + timedelta(microseconds=int(told))
-            yield _copied(fields, recorded_at)
+    for chunk in copying.chunks(connection, statement):
+        yield from _copied(chunk)
 
 
-def _fields(row: bytes) -> list[bytes]:
-    return row[:-1].split(_FIELD) if _QUOTE not in row else _unquoted(row[:-1])
-
-
-def _copied(fields: list[bytes], recorded_at: datetime) -> RecordedEvent:
-    position, stream, version, type_name, payload, metadata, _, leaf, key = fields
-    return RecordedEvent(
-        int(position),
-        stream.decode(),
-        int(version),
-        _type_name(type_name),
+def _copied(chunk: bytes) -> Iterator[RecordedEvent]:
+    fields = _fields(chunk)
+    assert len(fields) % _COLUMNS_COPIED == 0, "a copied row has another number of fields"
+    position, stream, version, type_name, payload, metadata, recorded_at, leaf, key = (
+        fields[column::_COLUMNS_COPIED] for column in range(_COLUMNS_COPIED)
+    )
+    return map(
+        RecordedEvent,
+        map(int, position),
+        map(bytes.decode, stream),
+        map(int, version),
+        map(_type_name, type_name),
         payload,
         metadata,
-        recorded_at,
-        binascii.unhexlify(leaf),
-        key.decode() or None,
+        map(_moment, recorded_at),
+        map(binascii.unhexlify, leaf),
+        [each.decode() if each else None for each in key],
     )
+
+
+def _fields(chunk: bytes) -> list[bytes]:
+    """The fields of all rows, one after another. Values with a delimiter, a quote or a line break come quoted."""
+    if _QUOTE in chunk:
+        found = _QUOTED_OR_NOT.findall(chunk)
+        return [quoted.replace(_QUOTE * 2, _QUOTE) if quoted else plain for quoted, plain in found]
+    return chunk[:-1].replace(b"\n", _FIELD).split(_FIELD) if chunk else []
 
 
 _type_name = functools.lru_cache(maxsize=1_024)(bytes.decode)
 
 
-def _unquoted(row: bytes) -> list[bytes]:
-    """Fields of a row in which some value holds a delimiter, a quote or a line break and is therefore quoted."""
-    text = io.StringIO(row.decode(), newline="")
-    return [field.encode() for field in next(csv.reader(text, delimiter="\x1f", quotechar="\x1e"))]
+@functools.lru_cache(maxsize=64)
+def _moment(microseconds: bytes) -> datetime:
+    """Events of one batch share their time, so most are found."""
+    return _UNIX_EPOCH + timedelta(microseconds=int(microseconds))
 
 
 def _head(row: tuple[Any, ...] | None) -> Head:

@@ -149,6 +149,9 @@ async def test_async_reading_gives_the_same_events(filled_url: str):
         assert head == await reading.head_async(connection)
 
 
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40)
+awkward_texts = texts | st.text('\x1e\x1f\n\r\t\\\\",ü', min_size=1, max_size=8)
+
 json_values = st.recursive(
     st.none()
     | st.booleans()
@@ -173,3 +176,36 @@ def test_any_json_survives_the_log_byte_for_byte(database_url: str, values: list
 
         assert payloads == [event.payload for event in reading.copy_log(connection, after=before)]
         assert payloads == [event.payload for event in reading.read_after(connection, before)]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    names=st.lists(st.tuples(awkward_texts, awkward_texts, st.none() | awkward_texts), min_size=1, max_size=8)
+)
+def test_streams_types_and_keys_of_any_characters_are_copied_as_they_are_paged(
+    database_url: str, names: list[tuple[str, str, str | None]]
+):
+    events = tuple(
+        NewEvent(stream, type_name, b'{"n":\r\n1}' if n % 2 else b"{}", b"{}", partition_key=key)
+        for n, (stream, type_name, key) in enumerate(names)
+    )
+    with reader(database_url) as connection:
+        before = reading.head(connection).position
+        store(database_url, [append_request(*dict.fromkeys(stream for stream, _, _ in names), events=events)])
+        paged = reading.read_after(connection, before)
+
+        assert names == [(event.stream, event.type, event.partition_key) for event in paged]
+        assert paged == list(reading.copy_log(connection, after=before))
+
+
+def test_large_payloads_with_and_without_line_breaks_are_copied_between_small_ones(database_url: str):
+    large = json.dumps(["x" * 60] * 5_000).encode()
+    broken = json.dumps({"text": '\\ " \t' * 50_000}, indent=1).encode()
+    payloads = [*[b"{}"] * 500, large, *AWKWARD, broken, large, *[b"[\n]"] * 500, large]
+    events = tuple(NewEvent("order-1", "shop.happened.v1", payload, b"{}") for payload in payloads)
+    store(database_url, [append_request("order-1", events=events)])
+    with reader(database_url) as connection:
+        copied = list(reading.copy_log(connection))
+
+        assert payloads == [event.payload for event in copied]
+        assert copied == by_pages(connection, 5_000)
