@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 from hypothesis import settings
@@ -196,6 +197,55 @@ def requests(draw: st.DrawFn) -> AppendRequest:
     )
 
 
+SPOILERS = (
+    "same key",
+    "known key",
+    "two events",
+    "no event",
+    "moved event",
+    "same stream",
+    "tag",
+    "condition",
+    "tracking",
+    "chain",
+)
+
+
+@st.composite
+def nearly_independent_requests(draw: st.DrawFn) -> list[AppendRequest]:
+    """One event each, on streams of their own, under new keys, beside one that is read; or all of that but one."""
+    written = draw(st.permutations(STREAMS))
+    spoiler = draw(st.sampled_from((None, None, None, *SPOILERS)))
+    versions = st.sampled_from((ANY, ANY, ANY, ANY, EXISTS, NEW, NEW_FROM_ZERO, 1, 2, 3))
+    batch = []
+    for number, stream in enumerate(written[: draw(st.integers(2, 3))]):
+        spoilt = number == 1
+        named = [stream, *draw(st.sampled_from(((), (written[3],))))]
+        if spoilt and spoiler == "same stream":
+            named = [written[0]]
+        names = draw(st.permutations(named))
+        count = {"two events": 2, "no event": 0, "moved event": 2}.get(spoiler or "", 1) if spoilt else 1
+        if number == 0 and spoiler == "moved event":
+            count = 0
+        tags = TAGS[:1] if spoiler in ("tag", "condition") and number == 0 else ()
+        batch.append(
+            AppendRequest(
+                key=key(draw(st.integers(61, 1_000_000))),
+                fingerprint=bytes([1]) * 32,
+                events=tuple(NewEvent(named[0], TYPES[0], b"{}", b"{}", tags=tags) for _ in range(count)),
+                expectations=tuple(Expectation(name, draw(versions)) for name in names),
+                conditions=(Condition(TAGS[0], TYPES, 0),) if spoilt and spoiler == "condition" else (),
+                tracking=draw(st.sampled_from(TRACKINGS)) if spoiler == "tracking" else None,
+                chain=1 if spoiler == "chain" else None,
+            )
+        )
+    if spoiler == "same key":
+        batch[1] = msgspec.structs.replace(batch[1], key=batch[0].key)
+    if spoiler == "known key":
+        batch[0] = msgspec.structs.replace(batch[0], key=key(draw(st.integers(0, 60))))
+    return batch
+
+
 class LogMachine(RuleBasedStateMachine):
     """Batches of every kind, retries, and answers lost on the way."""
 
@@ -214,6 +264,10 @@ class LogMachine(RuleBasedStateMachine):
         expected = self.expected(batch)
 
         assert expected == self.log.append_batch(batch)
+
+    @rule(batch=nearly_independent_requests())
+    def append_nearly_independent(self, batch: list[AppendRequest]) -> None:
+        self.append(batch)
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data())
