@@ -24,6 +24,7 @@ BROKER: Final = (
         "documentation",
         "simulation",
         "commands/policies/test_over_kafka.py",
+        "commands/policies/test_pipeline_simulation.py",
         "event_store/eventsourcing/test_how_to.py",
         "event_store/test_kafka_faults.py",
         "event_store/test_kafka_publisher.py",
