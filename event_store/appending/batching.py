@@ -42,7 +42,7 @@ class Queued(Generic[T]):
 
 @dataclass(slots=True)
 class Batcher(Generic[T]):
-    """The queue in front of the log. At most one batch is out at a time."""
+    """The queue in front of the log."""
 
     queue: deque[Queued[T]] = field(default_factory=deque)
     reserved: int = 0
@@ -93,24 +93,55 @@ class Batcher(Generic[T]):
             raise QueueFull(f"{limits.QUEUE_REQUESTS_MAX} requests wait already")
         self.queue.append(Queued(request, ticket, size, epoch))
 
-    def take(self) -> tuple[list[Queued[T]], list[tuple[T, Verdict]]]:
-        """The next batch, and the verdicts of queued requests whose chain is broken. Both are empty when none waits."""
+    def take(
+        self, *, beside: Sequence[Queued[T]] | None = None
+    ) -> tuple[list[Queued[T]], list[tuple[T, Verdict]]]:
+        """The next batch, and the verdicts of queued requests whose chain is broken. Both are empty when none waits.
+
+        Who can send a batch while another is at the server says which one is (an empty one for none). Then callers are
+        parted: one half's requests are at the server while the other half's are answered and made. The batch is empty
+        when it should grow first, or when the next request's chain waits for the other batch.
+        """
         batch: list[Queued[T]] = []
         refused: list[tuple[T, Verdict]] = []
-        size = 0
+        size, share = 0, self._share(beside)
+        chains_out = {queued.request.chain for queued in beside or ()} - {None}
+        chains: set[int | None] = set()
         while self.queue and len(batch) < limits.BATCH_REQUESTS_MAX:
             queued = self.queue[0]
-            if queued.request.chain in self.broken:
+            chain = queued.request.chain
+            if chain in self.broken:
                 refused.append((self.queue.popleft().ticket, ChainBroken()))
                 continue
-            if batch and size + queued.size > limits.BATCH_BYTES_MAX:
+            if (
+                chain in chains_out
+                or (len(batch) >= share and chain not in chains)
+                or (batch and size + queued.size > limits.BATCH_BYTES_MAX)
+            ):
                 break
             size += queued.size
+            if chain is not None:
+                chains.add(chain)
             batch.append(self.queue.popleft())
         if batch:
             fitting = len(batch) * limits.BATCH_BYTES_MAX // max(size, 1)
             self.batch_room = max(1, min(fitting, limits.BATCH_REQUESTS_MAX))
         return batch, refused
+
+    def ready(self, beside: Sequence[Queued[T]]) -> bool:
+        """Whether enough waits for a batch beside that one; whether chains let it go, `take` finds out."""
+        return self._share(beside) > 0
+
+    def _share(self, beside: Sequence[Queued[T]] | None) -> int:
+        """How many requests the next batch should hold, if they belong to no chain of it."""
+        waiting = len(self.queue)
+        if beside is None:
+            return waiting
+        if not beside:
+            return waiting if waiting < 2 * limits.BATCH_HALF_MIN else (waiting + 1) // 2
+        if waiting < max(len(beside), limits.BATCH_HALF_MIN):
+            return 0
+        return (waiting + len(beside) + 1) // 2
 
     def settle(self, batch: Sequence[Queued[T]], verdicts: Sequence[Verdict]) -> list[tuple[T, Verdict]]:
         """Note what the log decided; the pairs to tell."""

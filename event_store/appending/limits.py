@@ -8,6 +8,10 @@ BATCH_REQUESTS_MAX: Final = 256
 BATCH_BYTES_MAX: Final = 1024 * 1024
 """Bytes of payload and metadata in one call; a larger request travels alone."""
 
+BATCH_HALF_MIN: Final = 12
+"""Requests that are worth a batch of their own while another is at the server: a batch costs as much as some twenty
+requests, before the first of them."""
+
 REQUEST_EVENTS_MAX: Final = 4_000
 """Events in one request."""
 

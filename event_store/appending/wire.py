@@ -34,6 +34,16 @@ CALL: Final = (
     "%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)"
 )
 
+ARGUMENTS: Final = 22
+
+PREPARE: Final = (
+    "prepare append_batch (bigint, bytea[], bytea[], bigint[], int[], text[], bigint[], int[], text[], text[], text[],"
+    " text[], int[], text[], int[], text[], text[], bigint[], int[], text[], text[], bigint[]) as"
+    " select verdict, first_position, last_position, versions, place, found from log.append_batch("
+    "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)"
+)
+"""The same call as a statement of the session."""
+
 _INT4, _INT8, _TEXT, _BYTEA = 23, 20, 25, 17
 _NULL: Final = (-1).to_bytes(4, "big", signed=True)
 _EMPTY: Final = struct.Struct(">iiI").pack

@@ -1,4 +1,7 @@
-"""The asyncio driver of group commit: one queue, one connection, one batch at the server at a time.
+"""The asyncio driver of group commit: one queue, one connection, up to two batches at the server.
+
+The server executes one batch while the answers to the one before it are handled and the next is made. As soon as
+anything goes wrong batches go one at a time again, in their order.
 
 A lost answer is not a failure. The batch is sent again under its keys, which tell whether it was stored: either all
 of it was or nothing, because a batch is one transaction. Only when that cannot be found out in time is the outcome
@@ -7,8 +10,9 @@ unknown.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Final
 
 import psycopg
 import structlog
@@ -24,6 +28,7 @@ from event_store.appending.errors import (
     StoreUnavailable,
     WriterClosed,
 )
+from event_store.appending.pipelined import AnswerLost, PipelinedConnection, Rows
 from event_store.envelope import AppendRequest, Verdict
 from runtime import database
 
@@ -31,6 +36,9 @@ log = structlog.get_logger()
 
 ANSWER_TIMEOUT_S: Final = limits.STATEMENT_TIMEOUT_MS / 1000 + 3.0
 """A server that has not answered by then is frozen or cut off: the connection is given up."""
+
+TURNS_MAX: Final = 2
+"""Batches at the server: one is executed, the other one is there when it is done. A third would only wait."""
 
 DRAIN_TIMEOUT_S: Final = 8.0
 """How long `close` waits for the queue to empty."""
@@ -56,6 +64,19 @@ class _Ticket:
 _Queued = Queued[_Ticket]
 
 
+class _Turn:
+    """A batch from when it is sent until everybody is told."""
+
+    __slots__ = ("answer", "batch", "began", "task")
+
+    task: asyncio.Task[None]
+
+    def __init__(self, batch: list[_Queued], *, began: float) -> None:
+        self.batch = batch
+        self.began = began
+        self.answer: asyncio.Future[Rows] | None = None
+
+
 class Writer:
     """Appends requests to the log, many callers' in one batch.
 
@@ -68,9 +89,10 @@ class Writer:
         self._batcher: Batcher[_Ticket] = Batcher()
         self._wake = asyncio.Event()
         self._closing = False
-        self._connection: reading.AsyncConnection | None = None
+        self._connection: PipelinedConnection | None = None
         self._epoch = 0
-        self._sending = False
+        self._turns: deque[_Turn] = deque()
+        self._troubled = 0
         self._turn_since = 0.0
         self._last_turn_s = 0.0
 
@@ -114,7 +136,10 @@ class Writer:
         return await self.submit(request, epoch=epoch)
 
     def submit(self, request: AppendRequest, *, epoch: int | None = None) -> asyncio.Future[Verdict]:
-        """Queue a request and return at once; the future ends as `append` would. Order of calls is order in the log.
+        """Queue a request and return at once; the future ends as `append` would.
+
+        Order of calls is order in the log, unless the server refuses a batch for one request's sake: its others are
+        sent again behind the batch that is at the server by then. A chain keeps its order always.
 
         Raises:
             InvalidRequest, QueueFull, WriterClosed: nothing was queued.
@@ -123,11 +148,13 @@ class Writer:
             raise WriterClosed("this process is draining")
         loop = asyncio.get_running_loop()
         ticket = _Ticket(loop.create_future())
-        if not (self._sending or self._batcher.queue):
+        if not (self._turns or self._batcher.queue):
             self._turn_since = loop.time()
         self._batcher.offer(request, ticket, epoch=epoch)
         ticket.packed = wire.pack(request)
-        self._wake.set()
+        beside = self._beside()
+        if beside is not None and self._batcher.ready(beside):
+            self._wake.set()
         return ticket.verdict
 
     def reserve(self, count: int) -> None:
@@ -156,50 +183,81 @@ class Writer:
         done, _ = await asyncio.wait({task}, timeout=DRAIN_TIMEOUT_S)
         if not done:
             task.cancel()
+        for turn in tuple(self._turns):
+            turn.task.cancel()
+            if turn.answer is not None:
+                turn.answer.cancel()
+            self._fail(turn.batch, OutcomeUnknown("this process drained before the answer came"))
         for queued in self._batcher.queue:
             _tell(queued.ticket, WriterClosed("this process drained before the request was sent"))
         await self._disconnect()
 
     async def _run(self) -> None:
         while True:
-            batch, refused = self._batcher.take()
+            beside = self._beside()
+            batch, refused = ([], []) if beside is None else self._batcher.take(beside=beside)
             for ticket, verdict in refused:
                 _tell(ticket, verdict)
             if batch:
-                await self._take_turn(batch)
-            elif self._closing:
+                self._begin_turn(batch)
+            elif self._closing and not (self._turns or self._batcher.queue):
                 return
             elif not refused:
                 self._wake.clear()
                 await self._wake.wait()
+
+    def _beside(self) -> Sequence[_Queued] | None:
+        """The batch at the server beside which another one may be sent now, an empty one for none; None if none may."""
+        if not self._turns:
+            return ()
+        if len(self._turns) < TURNS_MAX and not self._troubled and self._sound():
+            return self._turns[0].batch
+        return None
+
+    def _sound(self) -> bool:
+        """Whether the connection is good for another batch, in the log's epoch as far as is known."""
+        return self._connection is not None and self._connection.usable and self._epoch != 0
 
     def _turn_s(self) -> float:
         """What one batch takes: as long as the last one, or the one that is under way if that takes longer.
 
         A busy event loop counts too: while it does other work, no batch is sent.
         """
-        if not (self._sending or self._batcher.queue):
+        if not (self._turns or self._batcher.queue):
             return self._last_turn_s
         return max(self._last_turn_s, asyncio.get_running_loop().time() - self._turn_since)
 
-    async def _take_turn(self, batch: list[_Queued]) -> None:
-        loop = asyncio.get_running_loop()
-        self._sending, self._turn_since = True, loop.time()
-        await self._append(batch)
-        self._last_turn_s = loop.time() - self._turn_since
-        self._sending, self._turn_since = False, loop.time()
+    def _begin_turn(self, batch: list[_Queued]) -> None:
+        now = asyncio.get_running_loop().time()
+        if not self._turns:
+            self._turn_since = now
+        before = self._turns[-1] if self._turns else None
+        turn = _Turn(batch, began=now)
+        self._turns.append(turn)
+        turn.task = asyncio.create_task(self._take_turn(turn, before), name=f"{self._name}: batch")
 
-    async def _append(self, batch: list[_Queued]) -> None:
-        """Send a batch and tell everybody; never raises, so that one bad batch does not end the writer."""
+    async def _take_turn(self, turn: _Turn, before: _Turn | None) -> None:
         try:
-            verdicts = await self._verdicts(batch)
+            await self._append(turn, before)
+        finally:
+            now = asyncio.get_running_loop().time()
+            self._turns.remove(turn)
+            self._last_turn_s, self._turn_since = now - max(turn.began, self._turn_since), now
+            self._wake.set()
+
+    async def _append(self, turn: _Turn, before: _Turn | None) -> None:
+        """Send a batch and tell everybody; never raises, so that one bad batch does not end the writer."""
+        batch = turn.batch
+        try:
+            verdicts = await self._verdicts(turn, before)
         except InvalidRequest as error:
             if len(batch) == 1:
                 self._fail(batch, error)
                 return
             log.warning("batch_refused_by_server", requests=len(batch), reason=str(error))
-            for queued in batch:
-                await self._append([queued])
+            with self._trouble():
+                for queued in batch:
+                    await self._append(_Turn([queued], began=turn.began), None)
         except AppendError as error:
             self._fail(batch, error)
         except Exception as error:  # the outer loop of this worker: it logs, tells and goes on
@@ -210,87 +268,98 @@ class Writer:
             for ticket, verdict in self._batcher.settle(batch, verdicts):
                 _tell(ticket, verdict)
 
+    @contextlib.contextmanager
+    def _trouble(self) -> Iterator[None]:
+        """Nothing is sent beside what is sent meanwhile."""
+        self._troubled += 1
+        try:
+            yield
+        finally:
+            self._troubled -= 1
+
     def _fail(self, batch: list[_Queued], error: AppendError) -> None:
         for ticket in self._batcher.fail(batch):
             _tell(ticket, error)
 
-    async def _verdicts(self, batch: Sequence[_Queued]) -> list[Verdict]:
+    async def _verdicts(self, turn: _Turn, before: _Turn | None) -> list[Verdict]:
         """The server's verdicts, sending again while the answer is lost and time is left."""
-        packed = [queued.ticket.packed for queued in batch]
+        try:
+            return await self._attempt(turn, before, lost=False)
+        except AnswerLost as error:
+            reason: Exception = error
+        except StoreUnavailable as error:
+            if turn in self._turns and turn is not self._turns[-1]:
+                raise  # a later batch is at the server: this one must not come behind it
+            reason = error
+        with self._trouble():
+            if before is not None:
+                await asyncio.wait({before.task})  # it is sent again first
+            return await self._verdicts_at_last(turn, reason)
+
+    async def _verdicts_at_last(self, turn: _Turn, reason: Exception) -> list[Verdict]:
+        """The same after a first try that failed: nothing else is at the server."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + limits.RESEND_WINDOW_S
         pause, lost = limits.RESEND_PAUSE_S, False
         while True:
-            try:
-                if self._connection is None:
-                    await self._connect()
-                await self._require_epoch(batch, lost=lost)
-                return await self._call(packed)
-            except (StoreUnavailable, _AnswerLost) as error:
-                log.warning("append_without_answer", requests=len(batch), reason=str(error))
-                reason: Exception = error
-                lost = lost or isinstance(error, _AnswerLost)
+            log.warning("append_without_answer", requests=len(turn.batch), reason=str(reason))
+            lost = lost or isinstance(reason, AnswerLost)
             if loop.time() + pause >= deadline or self._closing:
                 if lost:
                     raise OutcomeUnknown(f"the answer was lost: {reason}") from reason
                 raise StoreUnavailable(str(reason)) from reason
             await asyncio.sleep(pause)
             pause = min(pause * 2, limits.RESEND_PAUSE_MAX_S)
+            try:
+                return await self._attempt(turn, None, lost=lost)
+            except (StoreUnavailable, AnswerLost) as error:
+                reason = error
 
-    async def _require_epoch(self, batch: Sequence[_Queued], *, lost: bool) -> None:
-        """Send nothing into another epoch than it was decided in, also when a new connection brought that epoch."""
-        decided_in = {queued.epoch for queued in batch if queued.epoch is not None}
-        if (
-            max(decided_in, default=0) > self._epoch
-        ):  # a caller has seen the new epoch before this connection did
-            await self._disconnect()
+    async def _attempt(self, turn: _Turn, before: _Turn | None, *, lost: bool) -> list[Verdict]:
+        decided_in = {queued.epoch for queued in turn.batch if queued.epoch is not None}
+        if not self._sound() or max(decided_in, default=0) > self._epoch:
+            if before is not None:
+                await asyncio.wait({before.task})  # it needs the connection as it is
             await self._connect()
-        for epoch in decided_in - {self._epoch}:
+        for epoch in decided_in - {self._epoch}:  # also when a new connection brought another one
             if lost:
                 raise OutcomeUnknown(f"the log left epoch {epoch} before it answered")
             raise EpochChanged(epoch)
+        return await self._call(turn, before)
 
-    async def _call(self, packed: Sequence[wire.Packed]) -> list[Verdict]:
+    async def _call(self, turn: _Turn, before: _Turn | None) -> list[Verdict]:
         assert self._connection is not None
-        call = asyncio.ensure_future(self._rows(self._connection, packed))
-        done, _ = await asyncio.wait({call}, timeout=ANSWER_TIMEOUT_S)
+        connection, epoch = self._connection, self._epoch
+        packed = [queued.ticket.packed for queued in turn.batch]
+        turn.answer = connection.send(wire.joined(packed, epoch=epoch))
+        if before is not None and before.answer is not None:
+            await asyncio.wait(
+                {before.answer}
+            )  # the server looks at this batch when it is done with that one
+        done, _ = await asyncio.wait({turn.answer}, timeout=ANSWER_TIMEOUT_S)
         if not done:
-            self._abandon(call)
-            raise _AnswerLost(f"no answer within {ANSWER_TIMEOUT_S} s")
+            connection.abandon()
         try:
-            return wire.verdicts([each.request for each in packed], call.result())
+            return wire.verdicts([each.request for each in packed], await turn.answer)
         except psycopg.Error as error:
-            raise await self._translated(error) from error
+            raise self._translated(error, epoch) from error
 
-    async def _rows(
-        self, connection: reading.AsyncConnection, packed: Sequence[wire.Packed]
-    ) -> list[tuple[Any, ...]]:
-        async with connection.cursor(binary=True) as cursor:
-            await cursor.execute(wire.CALL, wire.joined(packed, epoch=self._epoch))
-            return await cursor.fetchall()
-
-    async def _translated(self, error: psycopg.Error) -> Exception:
-        """What a driver's error means to those who wait. The connection is dropped where it is of no more use."""
+    def _translated(self, error: psycopg.Error, epoch: int) -> Exception:
+        """What a refusal means to those who wait. After one for the epoch the next batch connects anew."""
         if error.sqlstate == wire.WRONG_EPOCH:
-            known, self._epoch = self._epoch, 0
-            await self._disconnect()
-            return EpochChanged(known)
-        if self._connection is None or self._connection.broken or self._connection.closed:
-            await self._disconnect()
-            return _AnswerLost(str(error).strip() or type(error).__name__)
+            self._epoch = 0
+            return EpochChanged(epoch)
         if isinstance(error, psycopg.DataError | psycopg.IntegrityError):
             return InvalidRequest(str(error))
         return StoreUnavailable(str(error).strip())
 
-    def _abandon(self, call: asyncio.Future[list[tuple[Any, ...]]]) -> None:
-        """Leave a frozen connection to its fate: waiting for a cancellation to be answered would freeze us too."""
-        connection, self._connection = self._connection, None
-        call.add_done_callback(lambda done: done.cancelled() or done.exception())
-        call.cancel()
-        if connection is not None:
-            connection.pgconn.finish()
-
     async def _connect(self) -> None:
+        """Connect anew.
+
+        Raises:
+            StoreUnavailable: the log cannot be reached.
+        """
+        await self._disconnect()
         try:
             connection = await database.connect_async(
                 self._url, role="counterfoil_writer", name=self._name, settings=_SESSION
@@ -298,23 +367,17 @@ class Writer:
         except psycopg.Error as error:
             raise StoreUnavailable(str(error).strip()) from error
         try:
-            wire.register(connection)
-            connection.prepare_threshold = 0
-            self._epoch = (await reading.head_async(connection)).epoch
+            epoch = (await reading.head_async(connection)).epoch
+            self._connection = await PipelinedConnection.prepared(connection)
         except psycopg.Error as error:
             await connection.close()
             raise StoreUnavailable(str(error).strip()) from error
-        self._connection = connection
+        self._epoch = epoch
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with contextlib.suppress(psycopg.Error):
-                await connection.close()
-
-
-class _AnswerLost(Exception):
-    """The connection ended before the verdicts came."""
+            await connection.close()
 
 
 def _tell(ticket: _Ticket, outcome: Verdict | AppendError) -> None:

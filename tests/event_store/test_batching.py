@@ -152,7 +152,62 @@ def test_a_request_that_postgres_could_not_store_is_never_queued(request_: Appen
     assert 0 == len(batcher.queue)
 
 
-@given(st.lists(st.sampled_from(["offer", "offer chain", "take", "accept", "refuse", "fail"]), max_size=60))
+def test_callers_are_parted_into_two_batches_that_alternate():
+    batcher = queued(*(append_request() for _ in range(64)))
+
+    first, _ = batcher.take(beside=())
+    second, _ = batcher.take(beside=first)
+    third, _ = batcher.take(beside=second)
+
+    assert (32, 32, 0) == (len(first), len(second), len(third))
+
+
+def test_few_requests_are_not_parted():
+    batcher = queued(*(append_request() for _ in range(2 * limits.BATCH_HALF_MIN - 1)))
+
+    batch, _ = batcher.take(beside=())
+
+    assert 2 * limits.BATCH_HALF_MIN - 1 == len(batch)
+
+
+def test_a_batch_grows_until_it_is_as_large_as_the_one_at_the_server():
+    batcher = queued(*(append_request() for _ in range(100)))
+    first, _ = batcher.take()
+    for ticket in range(99):
+        batcher.offer(append_request(), ticket)
+
+    assert ([], []) == batcher.take(beside=first)
+    batcher.offer(append_request(), 99)
+    assert 100 == len(batcher.take(beside=first)[0])
+
+
+def test_two_batches_of_unequal_size_become_more_equal():
+    batcher = queued(*(append_request() for _ in range(20)))
+    first, _ = batcher.take()
+    for ticket in range(60):
+        batcher.offer(append_request(), ticket)
+
+    assert 40 == len(batcher.take(beside=first)[0])
+
+
+def test_a_chain_is_not_parted_nor_sent_beside_its_own_beginning():
+    batcher = queued(*(append_request(chain=7) for _ in range(64)))
+
+    first, _ = batcher.take(beside=())
+    for ticket in range(64):
+        batcher.offer(append_request(chain=7 if ticket == 40 else None), ticket)
+    second, _ = batcher.take(beside=first)
+    third, _ = batcher.take(beside=first)
+
+    assert 64 == len(first)
+    assert list(range(40)) == [queued.ticket for queued in second]
+    assert [] == third
+
+
+STEPS = ("offer", "offer many", "offer chain", "take", "accept", "refuse", "fail")
+
+
+@given(st.lists(st.sampled_from(STEPS), max_size=60))
 def test_whatever_happens_each_request_is_told_once_and_chains_stay_in_order(steps: list[str]):
     batcher: Batcher[int] = Batcher()
     tickets = itertools.count()
@@ -166,18 +221,21 @@ def test_whatever_happens_each_request_is_told_once_and_chains_stay_in_order(ste
                 if step == "offer chain":
                     chained.add(ticket)
                 batcher.offer(append_request(chain=1 if step == "offer chain" else None), ticket)
-            case "take" if not out:
-                out, refused = batcher.take()
+            case "offer many":
+                for _ in range(limits.BATCH_HALF_MIN):
+                    batcher.offer(append_request(), next(tickets))
+            case "take" if len(out) < 2:
+                batch, refused = batcher.take(beside=out[0] if out else ())
                 told += refused
+                out += [batch] if batch else []
             case "accept" if out:
-                told += batcher.settle(out, [ACCEPTED] * len(out))
-                out = []
+                batch = out.pop(0)
+                told += batcher.settle(batch, [ACCEPTED] * len(batch))
             case "refuse" if out:
-                told += batcher.settle(out, [Replayed(1, 1, (1,))] * len(out))
-                out = []
+                batch = out.pop(0)
+                told += batcher.settle(batch, [Replayed(1, 1, (1,))] * len(batch))
             case "fail" if out:
-                told += [(ticket, "failed") for ticket in batcher.fail(out)]
-                out = []
+                told += [(ticket, "failed") for ticket in batcher.fail(out.pop(0))]
             case _:
                 pass
     accepted = [ticket for ticket, verdict in told if ticket in chained and verdict == ACCEPTED]

@@ -9,7 +9,7 @@ from event_store import reading
 from event_store.appending import limits, writer
 from event_store.appending.errors import EpochChanged, OutcomeUnknown, StoreUnavailable, WriterClosed
 from event_store.appending.writer import Writer
-from event_store.envelope import NEW, Accepted, Replayed, WrongVersion
+from event_store.envelope import NEW, Accepted, ChainBroken, Replayed, WrongVersion
 from runtime import database
 from tests.appends import append_request
 from tests.proxy import lossy_proxy
@@ -61,6 +61,45 @@ async def test_an_answer_lost_after_the_commit_is_found_again_under_the_same_key
 
     assert Replayed(2, 2, (1,)) == verdict
     assert not proxy.cut_at_next_answer
+
+
+async def test_batches_that_are_lost_together_are_sent_again_in_their_order(database_url: str):
+    async with lossy_proxy(database_url) as proxy, Writer.open(proxy.address) as log:
+        await log.append(append_request())
+        proxy.cut_at_next_answer = True
+        verdicts = await asyncio.gather(*(log.submit(append_request()) for _ in range(64)))
+
+    assert all(isinstance(verdict, Accepted | Replayed) for verdict in verdicts)
+    assert list(range(2, 66)) == [verdict.first for verdict in verdicts]  # type: ignore[union-attr]
+    assert isinstance(verdicts[0], Replayed)
+
+
+async def test_what_a_chain_asks_next_is_refused_once_a_link_failed_however_batches_fall(database_url: str):
+    async with Writer.open(database_url) as log:
+        links = [log.submit(append_request("order-1", version=at, chain=1)) for at in (0, 1, 1, 2)]
+        others = [log.submit(append_request()) for _ in range(64)]
+        links += [log.submit(append_request("order-1", version=at, chain=1)) for at in (2, 3)]
+        verdicts = await asyncio.gather(*links)
+        await asyncio.gather(*others)
+
+    assert [Accepted, Accepted, WrongVersion, ChainBroken, ChainBroken, ChainBroken] == [
+        type(verdict) for verdict in verdicts
+    ]
+
+
+async def test_a_batch_that_waited_too_long_is_not_stored_behind_a_later_one(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(writer._SESSION, "lock_timeout", "200ms")
+    async with Writer.open(database_url) as log:
+        with owner(database_url) as connection, connection.transaction():
+            connection.execute("select from log.head for update")
+            waiting = [log.submit(append_request()) for _ in range(64)]
+            await asyncio.wait({waiting[0]})
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert [StoreUnavailable] * 32 == [type(outcome) for outcome in outcomes[:32]]
+    assert [Accepted(n, n, (1,)) for n in range(1, 33)] == outcomes[32:]
 
 
 async def test_a_writer_survives_its_connections_being_killed_again_and_again(database_url: str):
