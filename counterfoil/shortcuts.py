@@ -99,7 +99,7 @@ class ShortcutProtocol(HttpToolsProtocol):
         under_way = UnderWay()
         self.cycle = under_way  # type: ignore[assignment]  # uvicorn asks no more of it than this
         task = self.loop.create_task(self._answered(answering, under_way))
-        self.tasks.add(task)
+        self.tasks.add(task)  # the loop itself holds its tasks weakly
         task.add_done_callback(self.tasks.discard)
 
     async def _answered(self, answering: Awaitable[Response], under_way: "UnderWay") -> None:
@@ -111,8 +111,6 @@ class ShortcutProtocol(HttpToolsProtocol):
             self.transport.close()  # cancelled: the time to drain is over
             raise
         under_way.response_complete = True
-        if under_way.disconnected:
-            return
         self._look_at_headers_of_all()  # the process may have been told to end meanwhile
         head = b"".join([STATUS_LINE[response.status_code], self._lines_of_all, lines(response.raw_headers)])
         ends = _CLOSE in head

@@ -168,7 +168,7 @@ def test_answers_to_requests_sent_at_once_come_in_their_order(app, port):
 
 def test_a_body_that_comes_in_pieces_is_waited_for_by_the_application(app, port):
     app.state.full = False
-    received = sent_over_one_connection(port, ORDER[:-2], b"{", b"}", ORDER, answers=2)
+    received = sent_over_one_connection(port, ORDER[:-1], ORDER[-1:], ORDER, answers=2)
 
     assert [b"application got {}", b"directly got {}"] == [
         part.partition(b"HTTP")[0] for part in received.split(b"\r\n\r\n")[1:]
@@ -206,12 +206,16 @@ def test_a_server_that_ends_finishes_a_direct_answer_and_closes_its_connection(a
 def test_an_answer_given_while_the_process_says_that_it_leaves_ends_the_connection(app, server, connection):
     app.state.full = False
     connection.request("POST", "/orders", body=b"slow")
+    beside = connection.sock.dup()
     time.sleep(0.1)
     leaving = (b"connection", b"close")
     server.config.encoded_headers.append(leaving)
     server.server_state.default_headers = [*server.server_state.default_headers, leaving]
     answer = connection.getresponse()
     answer.read()
+
+    with beside:
+        assert b"" == beside.recv(1), "the server closed it"
     connection.request("POST", "/orders", body=b"{}")
     last = connection.getresponse()
 
