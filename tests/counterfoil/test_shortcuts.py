@@ -72,6 +72,7 @@ def server(app):
         log_config=None,
         proxy_headers=False,
         timeout_graceful_shutdown=ANSWERED_WITHIN_S,
+        timeout_keep_alive=2 * ANSWERED_WITHIN_S,  # what closes sooner was closed for another reason
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
