@@ -5,6 +5,7 @@ commit, and, when the database refuses a row, probe which one. It does no I/O it
 performs effects and sends the results back, and a test can stop it between any two of them.
 """
 
+import itertools
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -141,7 +142,7 @@ class Following:
         for key, row in rows.items():
             cached.pop(key, None)  # so that it moves to the end
             cached[key] = row
-        for key in list(cached)[: max(0, len(cached) - ROWS_CACHED_MAX)]:
+        for key in list(itertools.islice(cached, max(0, len(cached) - ROWS_CACHED_MAX))):
             del cached[key]
 
 
