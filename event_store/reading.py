@@ -68,6 +68,8 @@ _COPY: Final = sql.SQL(
     " from log.event e where e.position > {after} and e.position <= {upto}{types} order by e.position)"
     " to stdout with (format csv, delimiter E'\\x1f', quote E'\\x1e')"
 )
+_BY_INDEX: Final = "set local enable_sort = off"
+"""Without statistics, as in a log just filled, the planner takes any range for small and would sort the whole log."""
 _OF_TYPES: Final = sql.SQL(" and e.type = any({types})")
 
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -231,8 +233,10 @@ def copy_log(
     statement = _COPY.format(
         after=sql.Literal(after), upto=sql.Literal(_NO_END if upto is None else upto), types=only
     )
-    for chunk in copying.chunks(connection, statement):
-        yield from _copied(chunk)
+    with connection.transaction():
+        connection.execute(_BY_INDEX)
+        for chunk in copying.chunks(connection, statement):
+            yield from _copied(chunk)
 
 
 def _copied(chunk: bytes) -> Iterator[RecordedEvent]:
