@@ -62,12 +62,12 @@ _FIELD: Final = b"\x1f"
 _QUOTE: Final = b"\x1e"
 _COLUMNS_COPIED: Final = 9
 _QUOTED_OR_NOT: Final = re.compile(rb"(?:\x1e([^\x1e]*(?:\x1e\x1e[^\x1e]*)*)\x1e|([^\x1e\x1f\n]*))[\x1f\n]")
-_COPY: Final = sql.SQL(
-    "copy (select e.position, e.stream, e.version, e.type, e.payload, e.metadata,"
+_RANGE: Final = sql.SQL(
+    "select e.position, e.stream, e.version, e.type, e.payload, e.metadata,"
     " (extract(epoch from e.recorded_at) * 1000000)::bigint, encode(e.leaf, 'hex'), e.partition_key"
-    " from log.event e where e.position > {after} and e.position <= {upto}{types} order by e.position)"
-    " to stdout with (format csv, delimiter E'\\x1f', quote E'\\x1e')"
+    " from log.event e where e.position > {after} and e.position <= {upto}{types} order by e.position"
 )
+_COPY: Final = sql.SQL("copy ({range}) to stdout with (format csv, delimiter E'\\x1f', quote E'\\x1e')")
 _BY_INDEX: Final = "set local enable_sort = off"
 """Without statistics, as in a log just filled, the planner takes any range for small and would sort the whole log."""
 _OF_TYPES: Final = sql.SQL(" and e.type = any({types})")
@@ -230,9 +230,8 @@ def copy_log(
     without looking at quotes, and what is done with a column is done by one call for all its rows.
     """
     only = sql.SQL("") if types is None else _OF_TYPES.format(types=sql.Literal(list(types)))
-    statement = _COPY.format(
-        after=sql.Literal(after), upto=sql.Literal(_NO_END if upto is None else upto), types=only
-    )
+    given = {"after": sql.Literal(after), "upto": sql.Literal(_NO_END if upto is None else upto)}
+    statement = _COPY.format(range=_RANGE.format(**given, types=only))
     with connection.transaction():
         connection.execute(_BY_INDEX)
         for chunk in copying.chunks(connection, statement):

@@ -5,6 +5,7 @@ from typing import Any, Final, LiteralString
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from commands import log_reading
 from commands.policies import loading
@@ -107,6 +108,24 @@ def test_a_query_that_reads_the_whole_table_is_noticed(filled: psycopg.Connectio
 
     assert set() == used
     assert {"event"} == scanned
+
+
+@pytest.mark.parametrize(("setting", "sorting"), [(reading._BY_INDEX, set()), ("select 1", {"Sort"})])
+def test_a_log_without_statistics_is_copied_by_its_index(
+    setting: LiteralString, sorting: set[str], new_database: Callable[[], str]
+):
+    everything = reading._RANGE.format(
+        after=sql.Literal(0), upto=sql.Literal(reading._NO_END), types=sql.SQL("")
+    )
+    with database.connect(new_database(), role="counterfoil_owner", name="test") as connection:
+        connection.execute("alter table log.event set (autovacuum_enabled = off)")
+        connection.execute(FILL, {"events": EVENTS, "streams": STREAMS})
+        with connection.transaction():
+            connection.execute(setting)
+            row = connection.execute(sql.SQL("explain (format json) {}").format(everything)).fetchone()
+
+    assert row is not None
+    assert sorting == {"Sort"} & {node["Node Type"] for node in _nodes(row[0][0]["Plan"])}
 
 
 def plan(connection: psycopg.Connection, statement: LiteralString, given: Any) -> tuple[set[str], set[str]]:
