@@ -29,18 +29,18 @@ from event_store.envelope import (
 WRONG_EPOCH: Final = "CF001"
 """SQLSTATE of a batch whose epoch is not the log's."""
 
+_ASKED: Final = "select verdict, first_position, last_position, versions, place, found from log.append_batch("
 CALL: Final = (
-    "select verdict, first_position, last_position, versions, place, found from log.append_batch("
-    "%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)"
+    _ASKED + "%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)"
 )
 
-ARGUMENTS: Final = 22
+ARGUMENTS: Final = CALL.count("%b")
 
 PREPARE: Final = (
     "prepare append_batch (bigint, bytea[], bytea[], bigint[], int[], text[], bigint[], int[], text[], text[], text[],"
-    " text[], int[], text[], int[], text[], text[], bigint[], int[], text[], text[], bigint[]) as"
-    " select verdict, first_position, last_position, versions, place, found from log.append_batch("
-    "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)"
+    " text[], int[], text[], int[], text[], text[], bigint[], int[], text[], text[], bigint[]) as "
+    + _ASKED
+    + "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)"
 )
 """The same call as a statement of the session."""
 

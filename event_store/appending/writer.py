@@ -333,9 +333,8 @@ class Writer:
         packed = [queued.ticket.packed for queued in turn.batch]
         turn.answer = connection.send(wire.joined(packed, epoch=epoch))
         if before is not None and before.answer is not None:
-            await asyncio.wait(
-                {before.answer}
-            )  # the server looks at this batch when it is done with that one
+            # The server looks at this batch when it is done with that one, and its time begins only then.
+            await asyncio.wait({before.answer})
         done, _ = await asyncio.wait({turn.answer}, timeout=ANSWER_TIMEOUT_S)
         if not done:
             connection.abandon()
