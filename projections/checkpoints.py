@@ -93,8 +93,6 @@ def move(conn: Connection, moves: Sequence[Move], *, generation: int) -> Callabl
     The answer is to be called before the commit, in a pipeline after its results are there. It raises
     CheckpointConflict when at least one checkpoint was not where it was read: then nothing may be committed.
     """
-    if not moves:
-        return _nothing_to_check
     parameters = {
         **_columns([each.build for each in moves]),
         "generation": generation,
@@ -150,7 +148,3 @@ def _columns(builds: Sequence[BuildId]) -> dict[str, list[str] | list[int]]:
         "shapes": [each.shape for each in builds],
         "builds": [each.build for each in builds],
     }
-
-
-def _nothing_to_check() -> None:
-    """No checkpoint moved."""
