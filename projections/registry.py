@@ -9,11 +9,11 @@ import projections.ordering.sales  # noqa: F401 - importing a module of folds at
 from projections.catalogue.views import product_page
 from projections.inventory.views import stock_level
 from projections.ordering.views import (
-    code_sales,
     customer_totals,
     order_details,
     order_summary,
     sales_daily,
+    sku_sales,
 )
 from projections.view import GLOBAL, View
 
@@ -23,7 +23,7 @@ VIEWS: Final[tuple[View[Any], ...]] = (
     order_details,
     order_summary,
     customer_totals,
-    code_sales,
+    sku_sales,
     sales_daily,
 )
 

@@ -1,4 +1,4 @@
-"""What can be asked about orders, and about sales by customer, code and day."""
+"""What can be asked about orders, and about sales by customer, SKU and day."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -10,17 +10,17 @@ from psycopg.rows import dict_row
 from starlette.responses import Response
 
 from projections.ordering.views import (
-    CodeSales,
     CustomerTotals,
     OrderDetails,
     OrderSummary,
     SalesDay,
+    SkuSales,
     Status,
-    code_sales,
     customer_totals,
     order_details,
     order_summary,
     sales_daily,
+    sku_sales,
 )
 from projections.view import Row
 from read_api import freshness, lists, parameters
@@ -56,9 +56,9 @@ CUSTOMER: Final = Resource(
     view=customer_totals,
     render=lambda _, rows: _by_currency("customer_id", "totals", rows),
 )
-CODE: Final = Resource(
-    noun="code with a sale",
-    view=code_sales,
+SKU: Final = Resource(
+    noun="SKU with a sale",
+    view=sku_sales,
     render=lambda _, rows: _by_currency("sku", "sales", rows),
 )
 
@@ -129,7 +129,7 @@ _DAY_EXAMPLE: Final = {"day": "2026-01-31", "country": "GB", "currency": "GBP", 
 
 
 def install(app: FastAPI, *, reads: Reads, past: Past) -> None:
-    """Serve orders by id, sums by customer and code, and the lists."""
+    """Serve orders by id, sums by customer and SKU, and the lists."""
     order = Documented("Order", row_schema(OrderDetails), _ORDER_EXAMPLE, "536365")
     serve_by_id(app, "/orders/{order_id}", ORDER, reads=reads, past=past, documented=order)
     customer = Documented(
@@ -140,13 +140,13 @@ def install(app: FastAPI, *, reads: Reads, past: Past) -> None:
     )
     path = "/customers/{customer_id}/totals"
     serve_by_id(app, path, CUSTOMER, reads=reads, past=None, documented=customer)
-    code = Documented(
-        "Sales of one code, per currency",
-        _sums_schema(CodeSales, "sku", "sales"),
+    sku = Documented(
+        "Sales of one SKU, per currency",
+        _sums_schema(SkuSales, "sku", "sales"),
         {"sku": "85123A", "sales": {"GBP": _SALES}},
         "85123A",
     )
-    serve_by_id(app, "/codes/{sku}/sales", CODE, reads=reads, past=None, documented=code)
+    serve_by_id(app, "/skus/{sku}/sales", SKU, reads=reads, past=None, documented=sku)
     app.router.routes.extend(router.routes)
 
 

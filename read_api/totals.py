@@ -9,7 +9,7 @@ from psycopg.rows import dict_row
 from starlette.responses import Response
 
 from projections.inventory.views import stock_level
-from projections.ordering.views import code_sales, customer_totals, sales_daily
+from projections.ordering.views import customer_totals, sales_daily, sku_sales
 from read_api import freshness, lists, parameters
 from read_api.connections import AsyncConnection
 from read_api.documentation import ALWAYS, ANSWER_HEADERS, LIST_HEADERS, responses
@@ -21,7 +21,7 @@ from read_api.status import READ_STATUS, decode_status
 
 router = APIRouter(tags=["operation"], dependencies=[Depends(parameters.only_known_parameters)])
 
-_VIEWS: Final = (sales_daily.name, customer_totals.name, code_sales.name, stock_level.name)
+_VIEWS: Final = (sales_daily.name, customer_totals.name, sku_sales.name, stock_level.name)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -140,7 +140,7 @@ async def _read_totals(connection: AsyncConnection, look: Look) -> dict[str, Any
     for text, view in (
         (_DAYS, sales_daily.name),
         (_CUSTOMERS, customer_totals.name),
-        (_CODES, code_sales.name),
+        (_CODES, sku_sales.name),
     ):
         for row in await _rows(connection, look, text, view=view):
             totals.setdefault(row.pop("currency"), {}).update(row)

@@ -22,7 +22,6 @@ from domain.inventory.events import (
 from domain.money import Currency, Minor, UnitPrice
 from domain.operations.events import EventSkipped, TriggerSkipped
 from domain.ordering.events import (
-    CodeTotal,
     CreditLine,
     CreditNoteIssued,
     OrderCancelled,
@@ -31,8 +30,9 @@ from domain.ordering.events import (
     OrderPlaced,
     OrderRejected,
     OrderShipped,
-    ShippedCode,
+    ShippedSku,
     Shortage,
+    SkuTotal,
 )
 from domain.ordering.lines import LineRequest
 
@@ -54,8 +54,8 @@ REQUESTS = (
     LineRequest(sku=SKU, quantity=1, unit_price=UnitPrice("2.550"), stocked=True),
 )
 CODES = (
-    CodeTotal(sku=SKU, units=3, total=Minor(765), stocked=True),
-    CodeTotal(sku=POSTAGE, units=1, total=Minor(500), stocked=False),
+    SkuTotal(sku=SKU, units=3, total=Minor(765), stocked=True),
+    SkuTotal(sku=POSTAGE, units=1, total=Minor(500), stocked=False),
 )
 
 
@@ -151,7 +151,7 @@ def confirmed(**changes: Any) -> OrderConfirmed:
         country=COUNTRY,
         currency=GBP,
         lines=3,
-        codes=CODES,
+        skus=CODES,
         units=4,
         total=Minor(1265),
         confirmed_at=NOW,
@@ -174,7 +174,7 @@ def cancelled(**changes: Any) -> OrderCancelled:
         country=COUNTRY,
         currency=GBP,
         lines=3,
-        codes=CODES,
+        skus=CODES,
         units=4,
         total=Minor(1265),
         cancelled_at=NOW,
@@ -183,8 +183,8 @@ def cancelled(**changes: Any) -> OrderCancelled:
 
 
 def shipped(**changes: Any) -> OrderShipped:
-    codes = (ShippedCode(sku=SKU, quantity=3),)
-    return changed(OrderShipped(order_id=ORDER, codes=codes, shipped_at=NOW), changes)
+    codes = (ShippedSku(sku=SKU, quantity=3),)
+    return changed(OrderShipped(order_id=ORDER, skus=codes, shipped_at=NOW), changes)
 
 
 def credit_note_issued(**changes: Any) -> CreditNoteIssued:
@@ -199,7 +199,7 @@ def credit_note_issued(**changes: Any) -> CreditNoteIssued:
         country=COUNTRY,
         currency=GBP,
         lines=(line,),
-        codes=(CodeTotal(sku=SKU, units=1, total=Minor(255), stocked=True),),
+        skus=(SkuTotal(sku=SKU, units=1, total=Minor(255), stocked=True),),
         units=1,
         total=Minor(255),
     )

@@ -87,7 +87,7 @@ class Shop:
         current = self._any_order(Status.PLACED)
         if current is None:
             return
-        wanted = {code.sku: code.units for code in current.codes if code.stocked}
+        wanted = {code.sku: code.units for code in current.skus if code.stocked}
         missing = [
             Shortage(sku=sku, requested=units, available=self._available(sku))
             for sku, units in wanted.items()
@@ -108,7 +108,7 @@ class Shop:
         decided = order.cancel(current, order_id=current.order_id, reason="customer", now=NOW)
         self._decide(current.order_id, decided)
         if current.status is Status.CONFIRMED:
-            for code in current.codes:
+            for code in current.skus:
                 if code.stocked:
                     self._move(
                         stock_item.release,
@@ -123,7 +123,7 @@ class Shop:
         if current is None:
             return
         self._decide(current.order_id, order.ship(current, order_id=current.order_id, now=NOW))
-        for code in current.codes:
+        for code in current.skus:
             if code.stocked:
                 self._move(stock_item.ship, sku=code.sku, quantity=code.units, order_id=current.order_id)
 
@@ -141,7 +141,7 @@ class Shop:
             lines=self._lines(),
         )
         self._record(credit_note.stream(note), [issued])
-        for code in issued.codes:  # type: ignore[attr-defined]
+        for code in issued.skus:  # type: ignore[attr-defined]
             if code.stocked:
                 self._move(
                     stock_item.return_,

@@ -25,7 +25,7 @@ def when_order_placed(event: OrderPlaced, states: States, now: datetime) -> Deci
         return Decision(refused_by=(ordering.stream(event.order_id),))
     reserved: list[tuple[str, Event]] = []
     missing: list[Shortage] = []
-    for code in order.codes:
+    for code in order.skus:
         if not code.stocked:
             continue
         item = stock_in(states, code.sku)
@@ -57,7 +57,7 @@ def cancelled_reads(event: OrderCancelled) -> tuple[str, ...]:
     """The stock that the order had reserved; nothing when it was not confirmed."""
     if not event.was_confirmed:
         return ()
-    return tuple(stock_item.stream(code.sku) for code in event.codes if code.stocked)
+    return tuple(stock_item.stream(code.sku) for code in event.skus if code.stocked)
 
 
 def when_order_cancelled(event: OrderCancelled, states: States, now: datetime) -> Decision:
@@ -65,7 +65,7 @@ def when_order_cancelled(event: OrderCancelled, states: States, now: datetime) -
     if not event.was_confirmed:
         return NOTHING
     released: list[tuple[str, Event]] = []
-    for code in event.codes:
+    for code in event.skus:
         if code.stocked:
             facts = stock_item.release(
                 stock_in(states, code.sku),
@@ -81,13 +81,13 @@ def when_order_cancelled(event: OrderCancelled, states: States, now: datetime) -
 
 def shipped_reads(event: OrderShipped) -> tuple[str, ...]:
     """The stock that left with the order."""
-    return tuple(stock_item.stream(code.sku) for code in event.codes)
+    return tuple(stock_item.stream(code.sku) for code in event.skus)
 
 
 def when_order_shipped(event: OrderShipped, states: States, now: datetime) -> Decision:
     """Turn the order's reservations into shipped stock."""
     shipped: list[tuple[str, Event]] = []
-    for code in event.codes:
+    for code in event.skus:
         facts = stock_item.ship(
             stock_in(states, code.sku),
             sku=code.sku,

@@ -10,13 +10,13 @@ from domain.ordering.events import CreditNoteIssued
 
 def issued_reads(event: CreditNoteIssued) -> tuple[str, ...]:
     """The stock of every stocked code of the note."""
-    return tuple(stock_item.stream(code.sku) for code in event.codes if code.stocked)
+    return tuple(stock_item.stream(code.sku) for code in event.skus if code.stocked)
 
 
 def when_credit_note_issued(event: CreditNoteIssued, states: States, now: datetime) -> Decision:
     """Return every stocked code to stock, summed over its lines."""
     returned: list[tuple[str, Event]] = []
-    for code in event.codes:
+    for code in event.skus:
         if code.stocked:
             facts = stock_item.return_(
                 stock_in(states, code.sku),

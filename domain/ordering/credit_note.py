@@ -16,7 +16,7 @@ from domain.ids import CreditNoteId, CustomerId, OrderId
 from domain.moment import in_utc
 from domain.money import Currency, Minor
 from domain.ordering.events import CreditLine, CreditNoteIssued
-from domain.ordering.lines import LineRequest, grand_total, per_code, priced
+from domain.ordering.lines import LineRequest, grand_total, per_sku, priced
 from domain.rejection import Conflict
 
 
@@ -81,7 +81,7 @@ def issue(
             country=country,
             currency=currency,
             lines=credited,
-            codes=per_code(credited),
+            skus=per_sku(credited),
             units=sum(line.quantity for line in credited),
             total=grand_total(credited, currency=currency),
         )

@@ -1,8 +1,8 @@
 """The facts of ordering: the only part of it that other packages may rely on.
 
 Whoever folds these sees one fact and one row, so the later facts of an order repeat what a fold needs of the
-earlier ones. `units` are pieces, `total` is in minor units of `currency`; `codes` are sorted by sku, with one
-entry per code.
+earlier ones. `units` are pieces, `total` is in minor units of `currency`; `skus` are sorted by sku, with one
+entry per SKU.
 """
 
 from typing import Literal
@@ -39,8 +39,8 @@ class CreditLine(Struct, frozen=True, kw_only=True, gc=False):
     stocked: bool
 
 
-class CodeTotal(Struct, frozen=True, kw_only=True, gc=False):
-    """All lines of one code taken together."""
+class SkuTotal(Struct, frozen=True, kw_only=True, gc=False):
+    """All lines of one SKU taken together."""
 
     sku: Sku
     units: int
@@ -49,15 +49,15 @@ class CodeTotal(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Shortage(Struct, frozen=True, kw_only=True, gc=False):
-    """A code of which an order wants more pieces than are available."""
+    """A SKU of which an order wants more pieces than are available."""
 
     sku: Sku
     requested: int
     available: int
 
 
-class ShippedCode(Struct, frozen=True, kw_only=True, gc=False):
-    """Pieces of one stocked code that left with an order."""
+class ShippedSku(Struct, frozen=True, kw_only=True, gc=False):
+    """Pieces of one stocked SKU that left with an order."""
 
     sku: Sku
     quantity: int
@@ -86,7 +86,7 @@ class OrderConfirmed(Event, frozen=True, kw_only=True):
     country: str
     currency: Currency
     lines: int
-    codes: tuple[CodeTotal, ...]
+    skus: tuple[SkuTotal, ...]
     units: int
     total: Minor
     confirmed_at: Moment
@@ -113,7 +113,7 @@ class OrderCancelled(Event, frozen=True, kw_only=True):
     country: str
     currency: Currency
     lines: int
-    codes: tuple[CodeTotal, ...]
+    skus: tuple[SkuTotal, ...]
     units: int
     total: Minor
     cancelled_at: Moment
@@ -121,10 +121,10 @@ class OrderCancelled(Event, frozen=True, kw_only=True):
 
 @event_type("ordering.order_shipped.v1")
 class OrderShipped(Event, frozen=True, kw_only=True):
-    """The parcel has left. `codes` names only what is stocked."""
+    """The parcel has left. `skus` names only what is stocked."""
 
     order_id: OrderId
-    codes: tuple[ShippedCode, ...]
+    skus: tuple[ShippedSku, ...]
     shipped_at: Moment
 
 
@@ -139,6 +139,6 @@ class CreditNoteIssued(Event, frozen=True, kw_only=True):
     country: str
     currency: Currency
     lines: tuple[CreditLine, ...]
-    codes: tuple[CodeTotal, ...]
+    skus: tuple[SkuTotal, ...]
     units: int
     total: Minor

@@ -1,4 +1,4 @@
-"""Lines of orders and credit notes: what was asked for, priced, and summed per code.
+"""Lines of orders and credit notes: what was asked for, priced, and summed per SKU.
 
 Unacceptable  LineCountOutOfRange
 """
@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from domain.ids import Sku
 from domain.money import Currency, Minor, UnitPrice, line_total, within_limit
-from domain.ordering.events import CodeTotal, CreditLine, OrderLine
+from domain.ordering.events import CreditLine, OrderLine, SkuTotal
 from domain.quantity import validate_quantity
 from domain.rejection import Unacceptable
 
@@ -23,7 +23,7 @@ L = TypeVar("L", OrderLine, CreditLine)
 
 
 class LineRequest(Struct, frozen=True, kw_only=True):
-    """One line as asked for. `stocked` is what the catalogue says of the code."""
+    """One line as asked for. `stocked` is what the catalogue says of the SKU."""
 
     sku: Sku
     quantity: int
@@ -43,7 +43,7 @@ class LineCountOutOfRange(Unacceptable):
 
 
 def priced(requests: Sequence[LineRequest], *, line: type[L], currency: Currency) -> tuple[L, ...]:
-    """Number the lines from 1 in the order given and price each. Repeated codes stay separate lines.
+    """Number the lines from 1 in the order given and price each. Repeated SKUs stay separate lines.
 
     Raises:
         LineCountOutOfRange: there are none, or more than `LINES_MAX`.
@@ -73,12 +73,12 @@ def grand_total(lines: Iterable[OrderLine | CreditLine], *, currency: Currency) 
     return within_limit(sum(line.total for line in lines), currency=currency)
 
 
-def per_code(lines: Iterable[OrderLine | CreditLine]) -> tuple[CodeTotal, ...]:
-    """Take the lines of each code together, sorted by code."""
-    totals: dict[Sku, CodeTotal] = {}
+def per_sku(lines: Iterable[OrderLine | CreditLine]) -> tuple[SkuTotal, ...]:
+    """Take the lines of each SKU together, sorted by SKU."""
+    totals: dict[Sku, SkuTotal] = {}
     for line in lines:
         so_far = totals.get(line.sku)
-        totals[line.sku] = CodeTotal(
+        totals[line.sku] = SkuTotal(
             sku=line.sku,
             units=line.quantity if so_far is None else so_far.units + line.quantity,
             total=line.total if so_far is None else Minor(so_far.total + line.total),

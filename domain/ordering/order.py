@@ -25,17 +25,17 @@ from domain.moment import in_utc
 from domain.money import Currency, Minor
 from domain.ordering.events import (
     CancellationReason,
-    CodeTotal,
     OrderCancelled,
     OrderConfirmed,
     OrderLine,
     OrderPlaced,
     OrderRejected,
     OrderShipped,
-    ShippedCode,
+    ShippedSku,
     Shortage,
+    SkuTotal,
 )
-from domain.ordering.lines import LineRequest, grand_total, per_code, priced
+from domain.ordering.lines import LineRequest, grand_total, per_sku, priced
 from domain.rejection import Conflict, Unknown
 
 
@@ -59,7 +59,7 @@ class Order(Struct, frozen=True, kw_only=True):
     country: str
     currency: Currency
     lines: int
-    codes: tuple[CodeTotal, ...]
+    skus: tuple[SkuTotal, ...]
     units: int
     total: Minor
     shipped_at: datetime | None = None
@@ -172,7 +172,7 @@ def _placed(event: OrderPlaced) -> Order:
         country=event.country,
         currency=event.currency,
         lines=len(event.lines),
-        codes=per_code(event.lines),
+        skus=per_sku(event.lines),
         units=sum(line.quantity for line in event.lines),
         total=event.total,
     )
@@ -284,10 +284,10 @@ def ship(order: Order | None, *, order_id: OrderId, now: datetime) -> list[Event
     order = _known(order, order_id=order_id)
     match order.status:
         case Status.CONFIRMED:
-            codes = tuple(
-                ShippedCode(sku=code.sku, quantity=code.units) for code in order.codes if code.stocked
+            skus = tuple(
+                ShippedSku(sku=total.sku, quantity=total.units) for total in order.skus if total.stocked
             )
-            return [OrderShipped(order_id=order_id, codes=codes, shipped_at=in_utc(now))]
+            return [OrderShipped(order_id=order_id, skus=skus, shipped_at=in_utc(now))]
         case Status.SHIPPED:
             return []
         case Status.PLACED | Status.REJECTED | Status.CANCELLED:
@@ -309,7 +309,7 @@ def _confirmed(order: Order, *, now: datetime) -> OrderConfirmed:
         country=order.country,
         currency=order.currency,
         lines=order.lines,
-        codes=order.codes,
+        skus=order.skus,
         units=order.units,
         total=order.total,
         confirmed_at=in_utc(now),
@@ -326,7 +326,7 @@ def _cancelled(order: Order, *, reason: CancellationReason, now: datetime) -> Or
         country=order.country,
         currency=order.currency,
         lines=order.lines,
-        codes=order.codes,
+        skus=order.skus,
         units=order.units,
         total=order.total,
         cancelled_at=in_utc(now),

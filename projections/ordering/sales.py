@@ -10,14 +10,14 @@ from datetime import UTC, date, datetime
 from msgspec.structs import replace
 
 from domain.money import Currency
-from domain.ordering.events import CodeTotal, CreditNoteIssued, OrderCancelled, OrderConfirmed
+from domain.ordering.events import CreditNoteIssued, OrderCancelled, OrderConfirmed, SkuTotal
 from projections.ordering.views import (
-    CodeSales,
     CustomerTotals,
     SalesDay,
-    code_sales,
+    SkuSales,
     customer_totals,
     sales_daily,
+    sku_sales,
 )
 from projections.view import Key
 
@@ -125,47 +125,47 @@ def credited_to_customer(totals: CustomerTotals | None, event: CreditNoteIssued)
     return replace(totals, credit_notes=totals.credit_notes + 1, credited=totals.credited + event.total)
 
 
-# Sales by code and currency
+# Sales by SKU and currency
 
 
-def _codes(event: OrderConfirmed | CreditNoteIssued) -> Iterator[tuple[Key, CodeTotal]]:
-    return _by_code(event.codes, currency=event.currency)
+def _skus(event: OrderConfirmed | CreditNoteIssued) -> Iterator[tuple[Key, SkuTotal]]:
+    return _by_sku(event.skus, currency=event.currency)
 
 
-def _codes_of_lost_sale(event: OrderCancelled) -> Iterator[tuple[Key, CodeTotal]]:
-    return _by_code(event.codes if event.was_confirmed else (), currency=event.currency)
+def _skus_of_lost_sale(event: OrderCancelled) -> Iterator[tuple[Key, SkuTotal]]:
+    return _by_sku(event.skus if event.was_confirmed else (), currency=event.currency)
 
 
-def _by_code(codes: Iterable[CodeTotal], *, currency: Currency) -> Iterator[tuple[Key, CodeTotal]]:
-    return (((code.sku, currency), code) for code in codes)
+def _by_sku(totals: Iterable[SkuTotal], *, currency: Currency) -> Iterator[tuple[Key, SkuTotal]]:
+    return (((part.sku, currency), part) for part in totals)
 
 
-def _code_with(sales: CodeSales, code: CodeTotal, *, sign: int) -> CodeSales | None:
+def _sku_with(sales: SkuSales, part: SkuTotal, *, sign: int) -> SkuSales | None:
     changed = replace(
         sales,
         orders=sales.orders + sign,
-        units=sales.units + sign * code.units,
-        revenue=sales.revenue + sign * code.total,
+        units=sales.units + sign * part.units,
+        revenue=sales.revenue + sign * part.total,
     )
     return changed if changed.orders or changed.credited_units else None
 
 
-@code_sales.on_each(OrderConfirmed, parts=_codes)
-def code_sold(sales: CodeSales | None, event: OrderConfirmed, code: CodeTotal) -> CodeSales | None:
-    """All lines of the code in one order count together."""
-    return _code_with(sales or CodeSales(sku=code.sku, currency=event.currency), code, sign=1)
+@sku_sales.on_each(OrderConfirmed, parts=_skus)
+def sku_sold(sales: SkuSales | None, event: OrderConfirmed, part: SkuTotal) -> SkuSales | None:
+    """All lines of the SKU in one order count together."""
+    return _sku_with(sales or SkuSales(sku=part.sku, currency=event.currency), part, sign=1)
 
 
-@code_sales.on_each(OrderCancelled, parts=_codes_of_lost_sale)
-def code_not_sold(sales: CodeSales, _event: OrderCancelled, code: CodeTotal) -> CodeSales | None:
-    """The order's part is taken out of the code's sales."""
-    return _code_with(sales, code, sign=-1)
+@sku_sales.on_each(OrderCancelled, parts=_skus_of_lost_sale)
+def sku_not_sold(sales: SkuSales, _event: OrderCancelled, part: SkuTotal) -> SkuSales | None:
+    """The order's part is taken out of the sales of its SKUs."""
+    return _sku_with(sales, part, sign=-1)
 
 
-@code_sales.on_each(CreditNoteIssued, parts=_codes)
-def code_credited(sales: CodeSales | None, event: CreditNoteIssued, code: CodeTotal) -> CodeSales:
+@sku_sales.on_each(CreditNoteIssued, parts=_skus)
+def sku_credited(sales: SkuSales | None, event: CreditNoteIssued, part: SkuTotal) -> SkuSales:
     """Credited pieces are counted beside what was sold, not taken from it."""
-    sales = sales or CodeSales(sku=code.sku, currency=event.currency)
+    sales = sales or SkuSales(sku=part.sku, currency=event.currency)
     return replace(
-        sales, credited_units=sales.credited_units + code.units, credited=sales.credited + code.total
+        sales, credited_units=sales.credited_units + part.units, credited=sales.credited + part.total
     )

@@ -61,8 +61,8 @@ class CustomerTotals(Row, frozen=True, kw_only=True):
     credited: int = 0
 
 
-class CodeSales(Row, frozen=True, kw_only=True):
-    """What one code sold and was credited, in one currency. `orders` is in how many orders it stands."""
+class SkuSales(Row, frozen=True, kw_only=True):
+    """What one SKU sold and was credited, in one currency. `orders` is in how many orders it stands."""
 
     sku: Sku
     currency: Currency
@@ -103,5 +103,5 @@ order_summary = View(
 customer_totals = View(
     name="customer_totals", row=CustomerTotals, key=("customer_id", "currency"), shape=1, kind=GLOBAL
 )
-code_sales = View(name="code_sales", row=CodeSales, key=("sku", "currency"), shape=1, kind=GLOBAL)
+sku_sales = View(name="sku_sales", row=SkuSales, key=("sku", "currency"), shape=1, kind=GLOBAL)
 sales_daily = View(name="sales_daily", row=SalesDay, key=("day", "country", "currency"), shape=1, kind=GLOBAL)

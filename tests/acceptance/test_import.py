@@ -46,7 +46,7 @@ def test_nobody_is_behind_afterwards(imported):
     assert [(view["name"], view["lag_events"], view["parked"]) for view in status["views"]] == [
         (name, 0, 0)
         for name in (
-            "code_sales",
+            "sku_sales",
             "customer_totals",
             "order_details",
             "order_summary",

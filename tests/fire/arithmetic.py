@@ -13,7 +13,7 @@ KEYS = {
     "order_details": ("order_id",),
     "order_summary": ("order_id",),
     "customer_totals": ("customer_id", "currency"),
-    "code_sales": ("sku", "currency"),
+    "sku_sales": ("sku", "currency"),
     "sales_daily": ("day", "country", "currency"),
 }
 STOCK = ("on_hand", "reserved", "available", "received", "adjusted", "adjustments", "shipped", "returned")
@@ -121,10 +121,10 @@ def _sell(views, body, *, sign):
     if body["customer_id"] is not None:
         customer = (body["customer_id"], body["currency"])
         _add(views["customer_totals"], "customer_totals", customer, CUSTOMER, sums, sign=sign)
-    for code in body["codes"]:
+    for code in body["skus"]:
         sold = {"orders": 1, "units": code["units"], "revenue": code["total"]}
         key = (code["sku"], body["currency"])
-        _add(views["code_sales"], "code_sales", key, CODE, sold, sign=sign)
+        _add(views["sku_sales"], "sku_sales", key, CODE, sold, sign=sign)
 
 
 def _credit(views, body):
@@ -134,10 +134,10 @@ def _credit(views, body):
     if body["customer_id"] is not None:
         customer = (body["customer_id"], body["currency"])
         _add(views["customer_totals"], "customer_totals", customer, CUSTOMER, sums, sign=1)
-    for code in body["codes"]:
+    for code in body["skus"]:
         credited = {"credited_units": code["units"], "credited": code["total"]}
         key = (code["sku"], body["currency"])
-        _add(views["code_sales"], "code_sales", key, CODE, credited, sign=1)
+        _add(views["sku_sales"], "sku_sales", key, CODE, credited, sign=1)
 
 
 def _add(rows, view, key, names, sums, *, sign):

@@ -335,7 +335,7 @@ def nothing_is_oversold(evidence):
         if event["type"] == "inventory.stock_reserved.v1":
             reserved[f"order-{body['order_id']}"][body["sku"]] += body["quantity"]
         if event["type"] == "ordering.order_confirmed.v1":
-            codes = {code["sku"]: code["units"] for code in body["codes"] if code["stocked"]}
+            codes = {code["sku"]: code["units"] for code in body["skus"] if code["stocked"]}
             wanted[event["stream"]] = codes
     for stream in sorted({*wanted, *reserved}):
         if wanted.get(stream, {}) != dict(reserved[stream]):

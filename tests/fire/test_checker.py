@@ -25,7 +25,7 @@ HISTORY = (
     (
         "order-1",
         "ordering.order_confirmed.v1",
-        {"order_id": "1", "lines": 1, "units": 3, "codes": CODES, "confirmed_at": AT, **SALE},
+        {"order_id": "1", "lines": 1, "units": 3, "skus": CODES, "confirmed_at": AT, **SALE},
     ),
 )
 CAUSED = {4: "1.3", 5: "1.3"}

@@ -8,7 +8,7 @@ import pytest
 
 from projections import builds
 from projections.inventory.views import StockLevel, stock_level
-from projections.ordering.views import CodeSales, CustomerTotals, code_sales, customer_totals, order_details
+from projections.ordering.views import CustomerTotals, SkuSales, customer_totals, order_details, sku_sales
 from projections.storing import BuildId
 from tests.read_api.stage import order
 
@@ -92,8 +92,8 @@ async def test_an_unchanged_row_is_not_sent_again(stage, open_api):
 async def test_stock_and_sums_are_answered_by_id(stage, open_api):
     stage.write(stock_level, [StockLevel(sku="85123A", on_hand=5, available=5, received=5)], position=3)
     stage.write(
-        code_sales,
-        [CodeSales(sku="85123A", currency=c, units=n) for c, n in (("GBP", 2), ("EUR", 1))],
+        sku_sales,
+        [SkuSales(sku="85123A", currency=c, units=n) for c, n in (("GBP", 2), ("EUR", 1))],
         position=4,
     )
     stage.write(
@@ -105,7 +105,7 @@ async def test_stock_and_sums_are_answered_by_id(stage, open_api):
 
     async with open_api() as client:
         stock = await client.get("/stock/85123A")
-        sales = await client.get("/codes/85123A/sales")
+        sales = await client.get("/skus/85123A/sales")
         totals = await client.get("/customers/17850/totals")
 
     assert stock.json()["available"] == 5

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from event_store import position_token
-from projections.ordering.views import CodeSales, code_sales, order_details
+from projections.ordering.views import SkuSales, order_details, sku_sales
 from tests.read_api.stage import order, partition_of_order, token
 
 pytestmark = pytest.mark.anyio
@@ -146,15 +146,15 @@ async def test_preferences_that_are_not_known_are_passed_over(stood, open_api):
 
 
 async def test_global_views_are_fresh_when_they_passed_the_highest_position(stood, open_api):
-    stood.write(code_sales, [CodeSales(sku="85123A", currency="GBP", units=1)], position=8)
+    stood.write(sku_sales, [SkuSales(sku="85123A", currency="GBP", units=1)], position=8)
     stood.head(12)
     stood.publish(12, last={("ordered", 0): 11})
 
     async with open_api() as client:
         headers = _min({OWN: 12, OTHER: 3})
-        behind = await client.get("/codes/85123A/sales", headers=headers)
-        stood.stand(code_sales, 11)
-        reached = await client.get("/codes/85123A/sales", headers=headers)
+        behind = await client.get("/skus/85123A/sales", headers=headers)
+        stood.stand(sku_sales, 11)
+        reached = await client.get("/skus/85123A/sales", headers=headers)
 
     assert behind.status_code == 503
     assert reached.status_code == 200
@@ -245,15 +245,15 @@ async def test_what_an_answer_says_it_has_can_be_asked_for_again(stood, open_api
     """Sent back as Min-Position, Applied-Position keeps reads of anything else from going back in time."""
     stood.publish(9, last={("ordered", 0): 4, ("events", OTHER): 2})
     stood.stand(order_details, 2, partitions=[OTHER])
-    stood.stand(code_sales, 4)
-    stood.write(code_sales, [CodeSales(sku="85123A", currency="GBP", units=1)], position=4)
+    stood.stand(sku_sales, 4)
+    stood.write(sku_sales, [SkuSales(sku="85123A", currency="GBP", units=1)], position=4)
 
     async with open_api() as client:
-        for address in ("/orders/536365", "/codes/85123A/sales", "/totals", "/orders?status=placed"):
+        for address in ("/orders/536365", "/skus/85123A/sales", "/totals", "/orders?status=placed"):
             applied = (await client.get(address)).headers["applied-position"]
             again = [
                 await client.get(other, headers={"Min-Position": applied})
-                for other in ("/orders/536365", "/codes/85123A/sales", "/totals", "/orders?status=placed")
+                for other in ("/orders/536365", "/skus/85123A/sales", "/totals", "/orders?status=placed")
             ]
             assert [answer.status_code for answer in again] == [200, 200, 200, 200], address
 

@@ -8,14 +8,14 @@ from msgspec.structs import replace
 from event_store import position_token
 from projections.inventory.views import StockLevel, stock_level
 from projections.ordering.views import (
-    CodeSales,
     CustomerTotals,
     SalesDay,
-    code_sales,
+    SkuSales,
     customer_totals,
     order_details,
     order_summary,
     sales_daily,
+    sku_sales,
 )
 from projections.registry import VIEWS
 from read_api import ordering
@@ -208,13 +208,13 @@ def sold(stage):
         CustomerTotals(customer_id="2", currency="GBP", credit_notes=1),
     ]
     codes = [
-        CodeSales(sku="A", currency="GBP", orders=1, units=10),
-        CodeSales(sku="B", currency="GBP", credited_units=2),
-        CodeSales(sku="A", currency="EUR", orders=1, units=1),
+        SkuSales(sku="A", currency="GBP", orders=1, units=10),
+        SkuSales(sku="B", currency="GBP", credited_units=2),
+        SkuSales(sku="A", currency="EUR", orders=1, units=1),
     ]
     stage.write(sales_daily, days, position=7)
     stage.write(customer_totals, customers, position=7)
-    stage.write(code_sales, codes, position=7)
+    stage.write(sku_sales, codes, position=7)
     levels = [StockLevel(sku="A", on_hand=5, adjustments=2), StockLevel(sku="B", on_hand=7)]
     stage.write(stock_level, levels, position=7)
     stage.bury(stock_level, ("C",), position=8)

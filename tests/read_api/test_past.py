@@ -108,6 +108,6 @@ async def test_the_future_is_refused(log, open_api):
 
 
 async def test_sums_have_no_past(api):
-    answer = await api.get("/codes/85123A/sales?as_of=1")
+    answer = await api.get("/skus/85123A/sales?as_of=1")
 
     assert answer.status_code == 400

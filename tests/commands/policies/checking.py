@@ -75,7 +75,7 @@ def _stock_problems(events: Iterable[tuple[int, Event]]) -> list[str]:
 
 def _order_problems(events: Sequence[Event]) -> list[str]:
     """Each order and note moved exactly the stock it should have, once."""
-    demand = {event.order_id: _per_code(event.lines) for event in events if isinstance(event, OrderPlaced)}
+    demand = {event.order_id: _per_sku(event.lines) for event in events if isinstance(event, OrderPlaced)}
     wanted: Sums = defaultdict(int)
     moved: Sums = defaultdict(int)
     decided: dict[str, list[str]] = defaultdict(list)
@@ -102,7 +102,7 @@ def _note_wanted(event: Event, demand: dict[OrderId, dict[str, int]], wanted: Su
         case OrderShipped():
             _add(wanted, "shipped", event.order_id, demand[event.order_id])
         case CreditNoteIssued():
-            _add(wanted, "returned", event.credit_note_id, _per_code(event.lines))
+            _add(wanted, "returned", event.credit_note_id, _per_sku(event.lines))
 
 
 def _note_moved(event: Event, moved: Sums) -> None:
@@ -125,7 +125,7 @@ def outcomes(found: set[bytes], *, expected: set[bytes]) -> list[str]:
     return problems
 
 
-def _per_code(lines: Iterable[OrderLine | CreditLine]) -> dict[str, int]:
+def _per_sku(lines: Iterable[OrderLine | CreditLine]) -> dict[str, int]:
     units: dict[str, int] = defaultdict(int)
     for line in lines:
         if line.stocked:

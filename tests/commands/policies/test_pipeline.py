@@ -11,7 +11,7 @@ from commands.policies.trigger import GivenUp, Trigger, trigger_of
 from domain.event import Event
 from domain.ids import OrderId, Sku
 from domain.inventory.events import StockReserved
-from domain.ordering.events import OrderShipped, ShippedCode
+from domain.ordering.events import OrderShipped, ShippedSku
 from event_store import codec
 from event_store.appending.batching import validated_size
 from event_store.envelope import Accepted, ChainBroken, Expectation, Replayed, WrongVersion
@@ -221,7 +221,7 @@ def test_a_repeat_that_only_the_log_knows_is_done_and_its_streams_are_read_again
 
 def test_what_is_delivered_twice_and_cannot_be_done_twice_is_a_repeat_and_no_failure():
     shipped = OrderShipped(
-        order_id=OrderId("o1"), codes=(ShippedCode(sku=Sku("A"), quantity=3),), shipped_at=NOW
+        order_id=OrderId("o1"), skus=(ShippedSku(sku=Sku("A"), quantity=3),), shipped_at=NOW
     )
     driving = Driving(*(_carried("order-o1", shipped, 100) for _ in range(2)), horizon=100)
     reserved = StockReserved(sku=Sku("A"), order_id=OrderId("o1"), quantity=3, reserved_at=NOW)

@@ -3,7 +3,7 @@
 from commands.policies.policy import Decision
 from commands.policies.restock import issued_reads, when_credit_note_issued
 from domain.money import Minor
-from domain.ordering.events import CodeTotal
+from domain.ordering.events import SkuTotal
 from tests.examples import NOW, POSTAGE, SKU, credit_note_issued, stock_returned
 
 STOCK_STREAM = f"stock-{SKU}"
@@ -16,8 +16,8 @@ def test_credited_pieces_of_a_stocked_code_come_back_on_the_shelf():
 
 
 def test_a_credited_service_comes_back_nowhere():
-    postage = CodeTotal(sku=POSTAGE, units=1, total=Minor(500), stocked=False)
-    note = credit_note_issued(codes=(postage,))
+    postage = SkuTotal(sku=POSTAGE, units=1, total=Minor(500), stocked=False)
+    note = credit_note_issued(skus=(postage,))
 
     assert Decision() == when_credit_note_issued(note, {}, NOW)
     assert () == issued_reads(note)

@@ -7,7 +7,7 @@ from commands.policies import parked, standing
 from commands.policies.parked import NotParked
 from domain.event import Event
 from domain.ids import OrderId, Sku
-from domain.ordering.events import OrderShipped, ShippedCode
+from domain.ordering.events import OrderShipped, ShippedSku
 from event_store import generations, reading
 from event_store.codec import decode
 from event_store.envelope import Accepted, AppendRequest, Expectation, NewEvent, decode_metadata
@@ -216,7 +216,7 @@ def _shipped(
     """A shipment that no reservation stands behind."""
     fact = OrderShipped(
         order_id=OrderId(order_id),
-        codes=tuple(ShippedCode(sku=Sku(sku), quantity=quantity) for sku, quantity in codes),
+        skus=tuple(ShippedSku(sku=Sku(sku), quantity=quantity) for sku, quantity in codes),
         shipped_at=NOW,
     )
     return f"order-{order_id}", version, [fact]

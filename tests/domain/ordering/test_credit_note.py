@@ -32,7 +32,7 @@ def test_a_credit_note_prices_its_lines_and_sums_its_codes():
 
     (line,) = fact.lines
     assert ("2.550", 255, 1) == (line.unit_price, line.total, line.line_id)
-    assert credit_note_issued().codes == fact.codes
+    assert credit_note_issued().skus == fact.skus
     assert (255, 1) == (fact.total, fact.units)
 
 
@@ -40,7 +40,7 @@ def test_a_credit_note_needs_neither_an_order_nor_a_customer():
     (fact,) = given().when(credit_note.issue, **ISSUE | {"order_id": None, "customer_id": None}).decided
 
     assert (None, None) == (fact.order_id, fact.customer_id)
-    assert [SKU] == [code.sku for code in fact.codes]
+    assert [SKU] == [code.sku for code in fact.skus]
 
 
 def test_a_credit_note_is_issued_once():

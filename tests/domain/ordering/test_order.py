@@ -126,7 +126,7 @@ def test_an_order_of_services_only_ships_no_code():
     (fact,) = given().when(order.place, **PLACE | {"lines": postage}).decided
     (confirmation,) = given(fact).when(order.confirm, **CONFIRM).decided
 
-    given(fact, confirmation).when(order.ship, **SHIP).then(shipped(codes=()))
+    given(fact, confirmation).when(order.ship, **SHIP).then(shipped(skus=()))
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ import pytest
 from domain.money import Minor
 from domain.ordering.events import CreditNoteIssued, OrderCancelled, OrderConfirmed
 from projections.ordering.views import (
-    CodeSales,
     CustomerTotals,
     SalesDay,
-    code_sales,
+    SkuSales,
     customer_totals,
     order_details,
     sales_daily,
+    sku_sales,
 )
 from projections.view import View
 from tests.examples import (
@@ -32,18 +32,18 @@ from tests.examples import (
 from tests.histories import history
 from tests.spec import folded
 
-SUMS: tuple[View[Any], ...] = (customer_totals, code_sales, sales_daily)
+SUMS: tuple[View[Any], ...] = (customer_totals, sku_sales, sales_daily)
 DAY = date(2010, 12, 1)
 A_DAY = SalesDay(day=DAY, country=COUNTRY, currency=GBP, orders=1, lines=3, units=4, revenue=1265)
 A_CUSTOMER = CustomerTotals(customer_id=CUSTOMER, currency=GBP, orders=1, lines=3, units=4, revenue=1265)
-HEARTS = CodeSales(sku=SKU, currency=GBP, orders=1, units=3, revenue=765)
-STAMPS = CodeSales(sku=POSTAGE, currency=GBP, orders=1, units=1, revenue=500)
+HEARTS = SkuSales(sku=SKU, currency=GBP, orders=1, units=3, revenue=765)
+STAMPS = SkuSales(sku=POSTAGE, currency=GBP, orders=1, units=1, revenue=500)
 
 
 def test_a_confirmed_order_is_a_sale():
     assert folded(sales_daily, confirmed()) == {(DAY, COUNTRY, GBP): A_DAY}
     assert folded(customer_totals, confirmed()) == {(CUSTOMER, GBP): A_CUSTOMER}
-    assert folded(code_sales, confirmed()) == {(SKU, GBP): HEARTS, (POSTAGE, GBP): STAMPS}
+    assert folded(sku_sales, confirmed()) == {(SKU, GBP): HEARTS, (POSTAGE, GBP): STAMPS}
 
 
 @pytest.mark.parametrize("view", SUMS, ids=lambda view: view.name)
@@ -83,11 +83,11 @@ def test_a_credit_counts_beside_the_sale_and_takes_nothing_from_it():
     credit = credit_note_issued()
     day = SalesDay(day=DAY, country=COUNTRY, currency=GBP, credit_notes=1, credit_lines=1, credited=255)
     customer = CustomerTotals(customer_id=CUSTOMER, currency=GBP, credit_notes=1, credited=255)
-    code = CodeSales(sku=SKU, currency=GBP, credited_units=1, credited=255)
+    code = SkuSales(sku=SKU, currency=GBP, credited_units=1, credited=255)
 
     assert folded(sales_daily, credit) == {(DAY, COUNTRY, GBP): day}
     assert folded(customer_totals, credit) == {(CUSTOMER, GBP): customer}
-    assert folded(code_sales, credit) == {(SKU, GBP): code}
+    assert folded(sku_sales, credit) == {(SKU, GBP): code}
     assert folded(sales_daily, confirmed(), credit)[DAY, COUNTRY, GBP].revenue == 1265
 
 
@@ -127,12 +127,10 @@ def test_anonymous_sales_and_credits_are_in_nobodys_totals():
 
 
 def test_a_free_line_is_a_sale_of_its_code():
-    (code, _) = confirmed().codes
-    free = confirmed(codes=(type(code)(sku=SKU, units=2, total=Minor(0), stocked=True),), total=0, units=2)
+    (code, _) = confirmed().skus
+    free = confirmed(skus=(type(code)(sku=SKU, units=2, total=Minor(0), stocked=True),), total=0, units=2)
 
-    assert folded(code_sales, free)[SKU, GBP] == CodeSales(
-        sku=SKU, currency=GBP, orders=1, units=2, revenue=0
-    )
+    assert folded(sku_sales, free)[SKU, GBP] == SkuSales(sku=SKU, currency=GBP, orders=1, units=2, revenue=0)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -142,7 +140,7 @@ def test_every_sum_agrees_with_the_orders_it_is_made_of(seed):
         row for row in folded(order_details, *events).values() if row.status in {"confirmed", "shipped"}
     ]
     days = folded(sales_daily, *events).values()
-    codes = folded(code_sales, *events).values()
+    codes = folded(sku_sales, *events).values()
 
     for currency in ("GBP", "EUR", "JPY"):
         ours = [order for order in orders if order.currency == currency]
