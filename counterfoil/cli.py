@@ -28,7 +28,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Event-sourced commerce backend whose every answer can be checked against its log.",
 )
 config_app = typer.Typer(no_args_is_help=True, help="Settings.")
 views_app = typer.Typer(
@@ -48,6 +47,24 @@ app.add_typer(log_app, name="log")
 app.add_typer(import_app, name="import")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, last on standard output.")]
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
+    if wanted:
+        from runtime.version import version
+
+        print(f"counterfoil {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def front(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Event-sourced commerce backend whose every answer can be checked against its log."""
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ the edge and appears on every line. Nothing personal is logged.
 
 import contextlib
 import logging
+import platform
 import sys
 import threading
 from collections.abc import Callable, Iterator, MutableMapping
@@ -16,8 +17,10 @@ from typing import Any, Final, TextIO
 
 import structlog
 from fastapi import APIRouter, Response
-from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from runtime.version import version
 
 correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
 """The correlation id of the work at hand; empty outside of any."""
@@ -89,10 +92,17 @@ def _names_process(process: str) -> structlog.typing.Processor:
 
 
 def new_registry() -> CollectorRegistry:
-    """A registry with the figures that every process has: memory, processor time, open files, collections."""
+    """A registry with what every process shows: its version, memory, processor time, open files, collections."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
+    build = Gauge(
+        "counterfoil_build_info",
+        "Always 1; the labels name what runs.",
+        ["version", "python"],
+        registry=registry,
+    )
+    build.labels(version(), platform.python_version()).set(1)
     return registry
 
 

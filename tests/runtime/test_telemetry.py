@@ -12,6 +12,7 @@ from prometheus_client.exposition import generate_latest
 
 from runtime import telemetry
 from runtime.telemetry import HttpMetrics, Readiness, new_registry, serve_health
+from runtime.version import version
 
 
 @pytest.fixture
@@ -91,7 +92,9 @@ def test_a_worker_serves_its_health_and_metrics():
     with serve_health(0, new_registry(), readiness) as port:
         assert (200, "ok\n") == _get(port, "/livez")
         assert (200, "ready\n") == _get(port, "/readyz")
-        assert "process_resident_memory_bytes" in _get(port, "/metrics")[1]
+        metrics = _get(port, "/metrics")[1]
+        assert "process_resident_memory_bytes" in metrics
+        assert f'version="{version()}"}} 1.0' in metrics
         assert 404 == _get(port, "/else")[0]
 
 
