@@ -3,7 +3,7 @@
 import asyncio
 import getpass
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -20,6 +20,11 @@ OUTCOME_WITHIN_S: Final = 20.0
 """How long to wait until the key's owner acted; afterwards the request stands and is carried out later."""
 
 OUTCOME_POLL_S: Final = 0.1
+
+
+class NotDone(Exception):
+    """What was asked for a parked key did not come about; the text says why."""
+
 
 _VIEW_NAMES: Final = frozenset(view.name for view in VIEWS)
 
@@ -54,21 +59,42 @@ def shown(database_url: str, consumer: str, key: str) -> dict[str, Any]:
 
 
 def retry(database_url: str, consumer: str, key: str) -> str:
-    """Ask for another try and wait for what comes of it."""
+    """Ask for another try and wait for what comes of it.
+
+    Raises:
+        NotDone: the key stands where it stood; the text says why.
+        projections.errors.NotParked, policies.parked.NotParked: there was nothing to retry.
+    """
     if consumer in _VIEW_NAMES:
         with database.connect(database_url, role="counterfoil_projector", name="parked") as connection:
+            stood = _view_positions(connection, consumer, key)
             request = view_parking.request_retry(connection, consumer, key, actor=_actor())
-            return _wait(lambda: view_parking.outcome_of(connection, request))
+            return _outcome(
+                lambda: view_parking.outcome_of(connection, request),
+                moved=lambda: not stood & _view_positions(connection, consumer, key),
+            )
     with database.connect(database_url, role="counterfoil_writer", name="parked") as connection:
+        stood = _policy_positions(connection, consumer, key)
         asked = policy_parked.ask(connection, "retry", policy=consumer, partition_key=key, actor=_actor())
-        return _wait(lambda: policy_parked.outcome_of(connection, request=asked))
+        return _outcome(
+            lambda: policy_parked.outcome_of(connection, request=asked),
+            moved=lambda: not stood & _policy_positions(connection, consumer, key),
+        )
 
 
 def skip(database_url: str, consumer: str, key: str, *, position: int, reason: str) -> str:
-    """Ask to go on without one event and wait for what comes of it."""
+    """Ask to go on without one event and wait for what comes of it.
+
+    Raises:
+        NotDone: the key stands where it stood, or at another position than the one named; the text says why.
+        projections.errors.NotParked, policies.parked.NotParked: there was nothing to skip.
+    """
     if consumer in _VIEW_NAMES:
         with database.connect(database_url, role="counterfoil_projector", name="parked") as connection:
             keys = view_parking.parked_in(connection, consumer, key)
+            _check_position(
+                consumer, key, position, stands=keys[0].position, among=[k.position for k in keys]
+            )
             fact = EventSkipped(
                 partition_key=key,
                 view=consumer,
@@ -78,31 +104,59 @@ def skip(database_url: str, consumer: str, key: str, *, position: int, reason: s
                 reason=reason,
                 skipped_at=datetime.now(UTC),
             )
-            if all(one.position != position for one in keys):
-                return f"{consumer} {key} stands at position {keys[0].position}, not {position}: nothing was skipped"
             # The skip is a fact that every later fold of the view must know, so it is in the log first.
             asyncio.run(skipping.record(database_url, fact))
             request = view_parking.request_skip(connection, consumer, key, position=position, actor=_actor())
-            return _wait(lambda: view_parking.outcome_of(connection, request))
+            return _outcome(
+                lambda: view_parking.outcome_of(connection, request),
+                moved=lambda: position not in _view_positions(connection, consumer, key),
+            )
     with database.connect(database_url, role="counterfoil_writer", name="parked") as connection:
         parked = policy_parked.parked_key(connection, policy=consumer, partition_key=key)
-        if parked.position != position:
-            return (
-                f"{consumer} {key} stands at position {parked.position}, not {position}: nothing was skipped"
-            )
+        _check_position(consumer, key, position, stands=parked.position, among=[parked.position])
         asked = policy_parked.ask(
             connection, "skip", policy=consumer, partition_key=key, actor=_actor(), note=reason
         )
-        return _wait(lambda: policy_parked.outcome_of(connection, request=asked))
+        return _outcome(
+            lambda: policy_parked.outcome_of(connection, request=asked),
+            moved=lambda: position not in _policy_positions(connection, consumer, key),
+        )
 
 
-def _wait(outcome: Callable[[], str | None]) -> str:
+def _check_position(consumer: str, key: str, position: int, *, stands: int, among: Sequence[int]) -> None:
+    if position not in among:
+        raise NotDone(f"{consumer} {key} stands at position {stands}, not {position}: nothing was skipped")
+
+
+def _outcome(outcome: Callable[[], str | None], *, moved: Callable[[], bool]) -> str:
+    """What the owner said, once the key really went on: by where it stands now, whatever the words."""
     give_up = time.monotonic() + OUTCOME_WITHIN_S
     while (found := outcome()) is None:
         if time.monotonic() > give_up:
-            return f"asked; nobody acted within {OUTCOME_WITHIN_S:.0f} s: does the owner of the key run?"
+            raise NotDone(
+                f"asked, but nobody acted within {OUTCOME_WITHIN_S:.0f} s: does the owner of the key run?"
+                " The request stays and is carried out then"
+            )
         time.sleep(OUTCOME_POLL_S)
+    if not moved():
+        raise NotDone(found)
     return found
+
+
+def _view_positions(connection: view_parking.Connection, view: str, key: str) -> set[int]:
+    """Where a key stands, in whichever builds of the view it is parked."""
+    return {
+        each.position
+        for each in view_parking.list_parked(connection)
+        if (each.build.view, each.partition_key) == (view, key)
+    }
+
+
+def _policy_positions(connection: policy_parked.Connection, policy: str, key: str) -> set[int]:
+    try:
+        return {policy_parked.parked_key(connection, policy=policy, partition_key=key).position}
+    except policy_parked.NotParked:
+        return set()
 
 
 def _of_view(key: view_parking.ParkedKey) -> dict[str, Any]:

@@ -14,6 +14,7 @@ def told(error: BaseException) -> str | None:
     from counterfoil.addresses import NoAddress
     from counterfoil.fencing import CacheNotEmptied
     from counterfoil.importing.errors import ImportFailed
+    from counterfoil.parking import NotDone
     from counterfoil.replaying import BadMoment, NoSuchStream
     from counterfoil.runfile import AlreadyRunning
     from counterfoil.servers.errors import ServerError
@@ -46,6 +47,7 @@ def told(error: BaseException) -> str | None:
             | TransportError()
             | ProjectionError()
             | NotParked()
+            | NotDone()
             | CacheNotEmptied()
             | BadMoment()
             | NoSuchStream()

@@ -1,0 +1,109 @@
+"""`parked retry` and `parked skip` succeed only when the key really went on."""
+
+import threading
+
+import pytest
+
+from counterfoil import parking as commands
+from event_store.transport import EVENTS
+from projections import parking
+from projections.folding import Fact, Poison
+from projections.registry import VIEWS
+from projections.storing import BuildId
+from runtime import database
+from tests.counterfoil import commanding
+
+VIEW = next(view for view in VIEWS if view.name == "order_details")
+BUILD = BuildId(VIEW.name, VIEW.shape, 1)
+KEY = "order-1"
+STANDS_AT = 7
+
+
+@pytest.fixture
+def projector(database_url):
+    """Its session, in a database where one key is parked."""
+    with database.connect(database_url, role="counterfoil_projector", name="test") as conn:
+        conn.execute(
+            "insert into views.build (view, shape, build, state) values (%s, %s, 1, 'following')",
+            [VIEW.name, VIEW.shape],
+        )
+        park(conn, STANDS_AT)
+        yield conn
+
+
+def park(conn, position):
+    fact = Fact(position, KEY, KEY, 1, "t", b"", None)  # type: ignore[arg-type]
+    parking.park(conn, BUILD, {KEY: Poison(fact, "no such row")}, source=(EVENTS, 0))
+
+
+class Owner(threading.Thread):
+    """Acts on the first request, as the worker that owns the key would: lets go, or parks again, and says so."""
+
+    def __init__(self, conn, *, outcome, parks_at):
+        super().__init__()
+        self._conn, self._outcome, self._parks_at = conn, outcome, parks_at
+
+    def run(self):
+        while not (requests := parking.pending(self._conn, limit=1)):
+            pass
+        parking.unpark(self._conn, BUILD, KEY)
+        if self._parks_at is not None:
+            park(self._conn, self._parks_at)
+        parking.close(self._conn, requests[0].request, outcome=self._outcome)
+
+
+def retried(tmp_path, database_url, conn, *, outcome, parks_at=None):
+    owner = Owner(conn, outcome=outcome, parks_at=parks_at)
+    owner.start()
+    result = commanding.run(tmp_path, "parked", "retry", VIEW.name, KEY, database_url=database_url)
+    owner.join()
+    return result
+
+
+def test_a_retry_that_let_the_key_go_exits_0(tmp_path, database_url, projector):
+    result = retried(tmp_path, database_url, projector, outcome="went on with 3 events")
+
+    assert (0, "went on with 3 events\n") == (result.exit_code, result.stdout)
+
+
+def test_a_retry_that_came_to_a_later_event_did_something(tmp_path, database_url, projector):
+    result = retried(tmp_path, database_url, projector, outcome="parked again after 1 events", parks_at=8)
+
+    assert 0 == result.exit_code
+
+
+def test_a_retry_that_parked_the_key_at_the_same_event_exits_1_with_the_reason(
+    tmp_path, database_url, projector
+):
+    words = "parked again after 0 events: KeyError"
+    result = retried(tmp_path, database_url, projector, outcome=words, parks_at=STANDS_AT)
+
+    assert (1, f"counterfoil: {words}\n") == (result.exit_code, result.stderr)
+
+
+def test_a_retry_that_nobody_carries_out_exits_1_and_says_that_it_stays(
+    tmp_path, database_url, projector, monkeypatch
+):
+    monkeypatch.setattr(commands, "OUTCOME_WITHIN_S", 0.2)
+    result = commanding.run(tmp_path, "parked", "retry", VIEW.name, KEY, database_url=database_url)
+
+    assert 1 == result.exit_code
+    assert "nobody acted within" in result.stderr
+    assert 1 == len(parking.pending(projector, limit=2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("retry", VIEW.name, "order-2"), "order-2 is not parked in view order_details"),
+        (("retry", "fulfilment", "order-2"), "policy fulfilment has nothing parked for 'order-2'"),
+        (("skip", VIEW.name, KEY, 8, "--reason", "gone"), "stands at position 7, not 8: nothing was skipped"),
+        (("skip", "fulfilment", KEY, 8, "--reason", "gone"), "policy fulfilment has nothing parked"),
+    ],
+)
+def test_what_there_is_nothing_to_do_for_exits_1(tmp_path, database_url, projector, arguments, words):
+    result = commanding.run(tmp_path, "parked", *arguments, database_url=database_url)
+
+    assert 1 == result.exit_code
+    assert words in result.stderr
+    assert [] == parking.pending(projector, limit=1)
