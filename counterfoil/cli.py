@@ -312,7 +312,10 @@ def views_verify(
     from counterfoil import addresses, viewing
 
     found = viewing.verify(addresses.database_url(_settings()), view)
-    _answer(found, as_json=as_json)
+    if as_json:
+        _print_json(found)
+    else:
+        print("\n".join(viewing.verified_lines(found)))
     raise typer.Exit(EXIT_OK if found["ok"] else EXIT_FAILED)
 
 

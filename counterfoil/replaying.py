@@ -10,7 +10,8 @@ from msgspec import Struct
 from domain.catalogue import product
 from domain.inventory import stock_item
 from domain.ordering import credit_note, order
-from event_store import codec, reading
+from event_store import codec, envelope, reading
+from event_store.envelope import Metadata, RecordedEvent
 from runtime import database
 
 EVENTS_PER_PAGE: Final = 1_000
@@ -35,22 +36,34 @@ class NoSuchStream(Exception):
 
 
 class Step(Struct, frozen=True):
-    """One event and the state it leaves; None for streams whose states nobody declares."""
+    """One event, who caused it and why, and the state it leaves; None for streams whose states nobody declares.
+
+    `metadata` is None where the stored one cannot be read: `counterfoil audit verify` says what became of it.
+    """
 
     position: int
     version: int
     type: str
     recorded_at: datetime
+    metadata: Metadata | None
     payload: Any
     state: Any
 
     def as_json(self) -> dict[str, Any]:
         """One JSON line."""
+        known = self.metadata
         return {
             "position": self.position,
             "version": self.version,
             "type": self.type,
             "recorded_at": self.recorded_at.isoformat(),
+            "occurred_at": None
+            if known is None or known.occurred_at is None
+            else known.occurred_at.isoformat(),
+            "actor": known and known.actor,
+            "command": known and known.command,
+            "causation": known and known.causation,
+            "correlation_id": known and known.correlation_id,
             "payload": self.payload,
             "state": self.state,
         }
@@ -60,7 +73,14 @@ class Step(Struct, frozen=True):
         head = f"{self.position}  v{self.version}  {self.recorded_at:%Y-%m-%d %H:%M:%S.%f}Z  {self.type}"
         event = msgspec.json.encode(self.payload).decode()
         state = msgspec.json.encode(self.state).decode()
-        return [head, f"    event {event}", f"    state {state}"]
+        return [head, f"    {self._cause()}", f"    event {event}", f"    state {state}"]
+
+    def _cause(self) -> str:
+        known = self.metadata
+        if known is None:
+            return "by    ? (metadata cannot be read: run `counterfoil audit verify`)"
+        because = "" if known.causation is None else f", caused by the event at {_place(known.causation)}"
+        return f"by    {known.actor} with {known.command}{because}, correlation {known.correlation_id}"
 
 
 def history(database_url: str, stream: str, *, as_of: str | None = None) -> Iterator[Step]:
@@ -85,18 +105,33 @@ def history(database_url: str, stream: str, *, as_of: str | None = None) -> Iter
             for event in events:
                 if evolve is not None:
                     state = evolve(state, codec.decode(event.type, event.payload))
-                yield Step(
-                    event.position,
-                    event.version,
-                    event.type,
-                    event.recorded_at,
-                    msgspec.json.decode(event.payload),
-                    msgspec.to_builtins(state),
-                )
+                yield _step(event, state)
             after = events[-1].version
     if after == BEFORE_ALL:
         moment = f" as of {as_of}" if as_of else ""
         raise NoSuchStream(f"stream {stream} has no event{moment}")
+
+
+def _step(event: RecordedEvent, state: object) -> Step:
+    try:
+        metadata = envelope.decode_metadata(event.metadata)
+    except msgspec.ValidationError:
+        metadata = None
+    return Step(
+        event.position,
+        event.version,
+        event.type,
+        event.recorded_at,
+        metadata,
+        msgspec.json.decode(event.payload),
+        msgspec.to_builtins(state),
+    )
+
+
+def _place(causation: str) -> str:
+    """`<epoch>.<position>` in words."""
+    epoch, _, position = causation.partition(".")
+    return f"{position} (epoch {epoch})"
 
 
 def _position(connection: reading.Connection, as_of: str | None) -> int | None:

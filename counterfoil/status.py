@@ -51,13 +51,14 @@ def lines(status: dict[str, Any]) -> list[str]:
     shown = [f"log      position {status['log']['position']:,}, epoch {status['log']['epoch']}"]
     relay = status["relay"]
     shown.append(
-        f"relay    {_lag(relay)}  (generation {relay['generation']}, {relay['carrier'] or 'not started'})"
+        f"relay    {position_of(relay)}  (generation {relay['generation']}, {relay['carrier'] or 'not started'})"
     )
     for view in status["views"]:
         label = f"{view['name']} s{view['shape']} b{view['build']}"
-        shown.append(f"view     {label:<28} {_lag(view)}{_trouble(view)}")
+        shown.append(f"view     {label:<28} {position_of(view)}{_parked(view)}")
     shown += [
-        f"policy   {policy['name']:<28} {_lag(policy)}{_trouble(policy)}" for policy in status["policies"]
+        f"policy   {policy['name']:<28} {position_of(policy)}{_parked(policy)}"
+        for policy in status["policies"]
     ]
     for name, server in status["servers"].items():
         shown.append(f"server   {name:<10} {server['address'] or 'none'}  {server['version'] or ''}".rstrip())
@@ -86,14 +87,14 @@ def _answers(name: str, address: str) -> bool:
     return True
 
 
-def _lag(standing: dict[str, Any]) -> str:
-    if standing["lag_events"] == 0:
-        return f"at {standing['position']:,}"
-    seconds = f", {standing['lag_seconds']:.1f} s" if standing.get("lag_seconds") else ""
-    return f"at {standing['position']:,}, {standing['lag_events']:,} events{seconds} behind"
+def position_of(standing: dict[str, Any]) -> str:
+    """Where a consumer stands, in words: that it was stopped comes first, before how far it is behind."""
+    position = f"at {standing['position']:,}"
+    if standing["lag_events"]:
+        seconds = f", {standing['lag_seconds']:.1f} s" if standing.get("lag_seconds") else ""
+        position += f", {standing['lag_events']:,} events{seconds} behind"
+    return f"STOPPED {position}: {standing['stopped']}" if standing.get("stopped") else position
 
 
-def _trouble(standing: dict[str, Any]) -> str:
-    parked = f"  PARKED {standing['parked']}" if standing["parked"] else ""
-    stopped = f"  STOPPED: {standing['stopped']}" if standing.get("stopped") else ""
-    return parked + stopped
+def _parked(standing: dict[str, Any]) -> str:
+    return f"  PARKED {standing['parked']}" if standing["parked"] else ""

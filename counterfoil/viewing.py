@@ -32,6 +32,7 @@ def listed(database_url: str) -> list[dict[str, Any]]:
             "state": build.state,
             "folded_to": build.folded_to,
             "fold_to": build.fold_to,
+            "position": lags[build.id.view].position if build.live else None,
             "lag_events": lags[build.id.view].lag_events if build.live else None,
             "parked": parked.count(build.id),
             "stopped": build.stopped,
@@ -45,13 +46,19 @@ def lines(found: list[dict[str, Any]]) -> list[str]:
     shown = []
     for build in found:
         label = f"{build['name']} s{build['shape']} b{build['build']}"
-        stands = f"{build['lag_events']:,} events behind" if build["live"] else build["state"]
-        if build["state"] == "folding":
-            stands = f"folding, {build['folded_to']:,} of {build['fold_to']:,}"
         parked = f", {build['parked']} parked" if build["parked"] else ""
-        stopped = f", STOPPED: {build['stopped']}" if build["stopped"] else ""
-        shown.append(f"{label:<28} {'live' if build['live'] else '    '}  {stands}{parked}{stopped}")
+        shown.append(f"{label:<28} {'live' if build['live'] else '    '}  {_stands(build)}{parked}")
     return shown
+
+
+def _stands(build: dict[str, Any]) -> str:
+    if build["live"]:
+        return status.position_of(build)
+    if build["stopped"]:
+        return f"STOPPED: {build['stopped']}"
+    if build["state"] == "folding":
+        return f"folding, {build['folded_to']:,} of {build['fold_to']:,}"
+    return str(build["state"])
 
 
 def rebuild(database_url: str, name: str) -> dict[str, Any]:
@@ -88,6 +95,7 @@ def verify(database_url: str, name: str) -> dict[str, Any]:
         found = [_verified(connection, view, build.id) for build in own]
     return {
         "ok": all(one.matches for one in found),
+        "view": name,
         "builds": [
             {
                 "shape": one.build.shape,
@@ -97,11 +105,30 @@ def verify(database_url: str, name: str) -> dict[str, Any]:
                 "expected_digest": one.expected_digest,
                 "position": one.position,
                 "matches": one.matches,
+                "differing": one.differing,
                 "differences": [difference.message for difference in one.differences],
             }
             for one in found
         ],
     }
+
+
+def verified_lines(found: dict[str, Any]) -> list[str]:
+    """What `verify` found, in sentences; every difference it names follows its build."""
+    shown: list[str] = []
+    for build in found["builds"]:
+        label = f"{found['view']} s{build['shape']} b{build['build']}"
+        if build["matches"]:
+            shown.append(
+                f"{label} matches the log up to {build['position']:,}:"
+                f" {build['keys']:,} keys, digest {build['digest'][:16]}"
+            )
+            continue
+        named = len(build["differences"])
+        some = f", the first {named:,} are" if named < build["differing"] else ""
+        shown.append(f"{label} DIFFERS from the log in {build['differing']:,} keys{some}:")
+        shown += [f"  {difference}" for difference in build["differences"]]
+    return shown
 
 
 def promote(database_url: str, name: str) -> dict[str, Any]:
