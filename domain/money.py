@@ -103,6 +103,16 @@ def validate_unit_price(text: str) -> UnitPrice:
     return UnitPrice(text)
 
 
+def shortest(unit_price: UnitPrice) -> str:
+    """The one spelling that equal prices share (`10.00` and `10.0` are `10`): for comparing, never for storing.
+
+    Raises:
+        MalformedUnitPrice: the price is not decimal text.
+    """
+    text = validate_unit_price(unit_price)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def line_total(quantity: int, *, unit_price: UnitPrice, currency: Currency) -> Minor:
     """Multiply exactly, then round half-even to the minor unit.
 

@@ -17,7 +17,7 @@ from domain.catalogue.events import PriceChanged, ProductCreated
 from domain.event import Event
 from domain.ids import Sku
 from domain.moment import in_utc
-from domain.money import Currency, UnitPrice, validate_currency, validate_unit_price
+from domain.money import Currency, UnitPrice, shortest, validate_currency, validate_unit_price
 from domain.rejection import Conflict, Unacceptable, Unknown
 
 
@@ -114,7 +114,7 @@ def create(
 def change_price(
     product: Product | None, *, sku: Sku, unit_price: UnitPrice, currency: Currency, now: datetime
 ) -> list[Event]:
-    """Give a product another list price; the price it has already changes nothing.
+    """Give a product another list price; the price it has already, however it is written, changes nothing.
 
     Raises:
         ProductUnknown: there is no such product.
@@ -123,7 +123,7 @@ def change_price(
     """
     if product is None:
         raise ProductUnknown(sku=sku)
-    if (product.unit_price, product.currency) == (unit_price, currency):
+    if _costs(product, unit_price=unit_price, currency=currency):
         return []
     return [
         PriceChanged(
@@ -134,3 +134,13 @@ def change_price(
             changed_at=in_utc(now),
         )
     ]
+
+
+def _costs(product: Product, *, unit_price: UnitPrice, currency: Currency) -> bool:
+    """Whether this is the product's list price: amounts are compared, not their texts."""
+    price = shortest(unit_price)
+    return (
+        product.unit_price is not None
+        and product.currency == currency
+        and shortest(product.unit_price) == price
+    )

@@ -59,10 +59,11 @@ async def test_a_price_is_changed(given):
     assert [product_created(), price_changed()] == shop.events("product-85123A")
 
 
-async def test_the_price_it_has_already_is_accepted_and_records_nothing(given):
+@pytest.mark.parametrize("price", ["2.55", "2.550"])
+async def test_the_price_it_has_already_is_accepted_and_records_nothing(given, price):
     shop = await given(product_created())
 
-    answer = await shop.post("/products/85123A/price", {"unit_price": "2.55", "currency": "GBP"})
+    answer = await shop.post("/products/85123A/price", {"unit_price": price, "currency": "GBP"})
 
     answer.then_accepted(stream="product-85123A", version=1)
     assert 1 == answer.body["position"] == shop.position

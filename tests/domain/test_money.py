@@ -15,6 +15,7 @@ from domain.money import (
     UnitPrice,
     UnknownCurrency,
     line_total,
+    shortest,
     validate_currency,
     validate_unit_price,
     within_limit,
@@ -72,6 +73,23 @@ def test_a_unit_price_is_plain_decimal_text(text):
 @given(unit_prices())
 def test_a_unit_price_is_kept_as_quoted(text):
     assert text == validate_unit_price(text)
+
+
+few_prices = st.sampled_from(
+    ["0", "0.0", "0.10", "0.1", "1", "1.0", "1.00000000", "10", "10.0", "10.01", "100"]
+)
+
+
+@given(unit_prices() | few_prices, unit_prices() | few_prices)
+def test_two_prices_have_the_same_shortest_text_exactly_when_they_are_equal(one, other):
+    assert (Fraction(one) == Fraction(other)) is (shortest(UnitPrice(one)) == shortest(UnitPrice(other)))
+
+
+@pytest.mark.parametrize(
+    ("price", "text"), [("10.00", "10"), ("10", "10"), ("0.50", "0.5"), ("0.00", "0"), ("100", "100")]
+)
+def test_the_shortest_text_of_a_price_has_no_zeros_to_spare(price, text):
+    assert text == shortest(UnitPrice(price))
 
 
 def test_a_currency_that_does_not_exist_is_refused():

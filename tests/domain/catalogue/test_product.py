@@ -1,5 +1,7 @@
 from datetime import timedelta, timezone
 
+import pytest
+
 from domain.catalogue import product
 from domain.catalogue.product import PriceWithoutCurrency, ProductUnknown, SkuTaken
 from domain.money import MalformedUnitPrice, UnknownCurrency
@@ -65,6 +67,24 @@ def test_the_price_it_has_already_changes_nothing():
         given(product_created(), price_changed(unit_price="2.95"))
         .when(product.change_price, sku=SKU, unit_price="2.95", currency=GBP, now=NOW)
         .then()
+    )
+
+
+@pytest.mark.parametrize(("price", "same"), [("2.50", "2.5"), ("10", "10.00"), ("10.0", "10.00000000")])
+def test_the_price_it_has_already_changes_nothing_however_it_is_written(price, same):
+    for kept, given_again in ((price, same), (same, price)):
+        (
+            given(product_created(unit_price=kept))
+            .when(product.change_price, sku=SKU, unit_price=given_again, currency=GBP, now=NOW)
+            .then()
+        )
+
+
+def test_a_price_given_first_is_kept_as_it_was_written():
+    (
+        given(product_created(unit_price=None, currency=None))
+        .when(product.change_price, sku=SKU, unit_price="2.50", currency=GBP, now=NOW)
+        .then(price_changed(unit_price="2.50", previous=None))
     )
 
 
