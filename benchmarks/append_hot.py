@@ -123,7 +123,7 @@ def _waiting_orders(count: int, *, codes: int) -> Iterator[Fact]:
             currency=shop_events.GBP,
             lines=lines,
         )
-        yield orders.stream(order_id), placed
+        yield orders.ORDER.stream(order_id), placed
 
 
 def _drawn(number: int, codes: int) -> Sequence[Sku]:

@@ -100,7 +100,7 @@ def order_life(number: int, chance: random.Random, *, codes: int = CODES) -> lis
     order_id = OrderId(f"order {number}")
     skus = [Sku(code(each)) for each in chance.sample(range(codes), LINES)]
     lines = [LineRequest(sku=sku, quantity=3, unit_price=UnitPrice("2.55"), stocked=True) for sku in skus]
-    stream = orders.stream(order_id)
+    stream = orders.ORDER.stream(order_id)
     customer = CustomerId(f"{10_000 + chance.randrange(CUSTOMERS)}")
     (placed,) = orders.place(
         None,

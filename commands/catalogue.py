@@ -2,12 +2,12 @@
 
 from pydantic import ConfigDict, Field
 
-from commands.aggregates import PRODUCT
 from commands.documentation import Caller
 from commands.execution import Answer
 from commands.payloads import Currency, Id, Payload, Title, UnitPrice
 from commands.routing import command, command_router
 from domain.catalogue import product as products
+from domain.catalogue.product import PRODUCT
 from domain.ids import Sku
 
 router = command_router("catalogue")

@@ -19,9 +19,10 @@ from prometheus_client import CollectorRegistry, Counter
 from commands import limits, refusals
 from commands.calls import ANY_VERSION, Call, uuid7
 from commands.log_reading import LogReader, LogUnreachable, Outcome
-from commands.states import ABSENT, Aggregate, Folded, States
+from commands.states import ABSENT, Folded, States
 from commands.turns import Turns
 from commands.watching import Watch
+from domain.aggregate import Aggregate
 from domain.event import Event
 from domain.rejection import Rejection
 from event_store import codec

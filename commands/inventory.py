@@ -3,17 +3,16 @@
 from pydantic import ConfigDict, Field
 
 from commands import refusals
-from commands.aggregates import PRODUCT, STOCK
 from commands.documentation import Caller
 from commands.execution import Answer, Readings
 from commands.payloads import Delta, Note, Payload, Quantity, Reference
 from commands.routing import command, command_router
-from domain.catalogue.product import Product, ProductUnknown
+from domain.catalogue.product import PRODUCT, Product, ProductUnknown
 from domain.event import Event
 from domain.ids import Sku
 from domain.inventory import stock_item
 from domain.inventory.events import AdjustmentReason
-from domain.inventory.stock_item import StockItem
+from domain.inventory.stock_item import STOCK, StockItem
 
 router = command_router("inventory")
 

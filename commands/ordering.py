@@ -6,21 +6,20 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from commands import refusals
-from commands.aggregates import CREDIT_NOTE, ORDER, PRODUCT
 from commands.documentation import Caller
 from commands.execution import Answer, Readings
 from commands.payloads import Country, Currency, Id, Moment, Payload, Quantity, UnitPrice
 from commands.routing import command, command_router
 from domain import money
-from domain.catalogue.product import Product
+from domain.catalogue.product import PRODUCT, Product
 from domain.event import Event
 from domain.ids import CreditNoteId, CustomerId, OrderId, Sku
 from domain.ordering import credit_note as credit_notes
 from domain.ordering import order as orders
-from domain.ordering.credit_note import CreditNote
+from domain.ordering.credit_note import CREDIT_NOTE, CreditNote
 from domain.ordering.events import CancellationReason
 from domain.ordering.lines import LINES_MAX, LineRequest
-from domain.ordering.order import Order
+from domain.ordering.order import ORDER, Order
 
 router = command_router("ordering")
 

@@ -6,8 +6,9 @@ from typing import Final
 from commands.calls import Call, fingerprint, key_digest
 from commands.execution import Caller, Execution
 from commands.log_reading import LogReader
-from commands.states import Aggregate, States
+from commands.states import States
 from commands.watching import Watch
+from domain.aggregate import Aggregate
 from domain.event import Event
 from domain.operations.events import EventSkipped
 from event_store import codec
@@ -24,7 +25,7 @@ def _evolve(skipped: Skipped | None, event: Event) -> Skipped:
     return (skipped or frozenset()) | {(event.shape, event.position)}
 
 
-SKIPS: Final[Aggregate[Skipped]] = Aggregate(category="skips", evolve=_evolve, kept=False)
+SKIPS: Final[Aggregate[Skipped]] = Aggregate("skips", _evolve, cached=False)
 
 
 async def record(database_url: str, fact: EventSkipped) -> None:

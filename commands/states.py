@@ -4,33 +4,19 @@ A kept state may be behind the log; whoever decides on one names its version, an
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Generic, TypeVar
 
 from msgspec import Struct
 
 from commands import limits
 from commands.log_reading import LogReader
+from domain.aggregate import Aggregate
 from domain.event import Event
 from event_store import codec, reading
 from event_store.envelope import RecordedEvent
 
 S = TypeVar("S")
-
-
-class Aggregate(Struct, Generic[S], frozen=True, eq=False):
-    """A kind of stream: its category, how a state follows from facts, and whether states are worth keeping.
-
-    States of streams that other processes write too are not: the next command would find them out of date.
-    """
-
-    category: str
-    evolve: Callable[[S | None, Event], S]
-    kept: bool = True
-
-    def stream(self, identifier: str) -> str:
-        """The stream of one of its kind."""
-        return f"{self.category}-{identifier}"
 
 
 class Folded(Struct, Generic[S], frozen=True):
@@ -98,7 +84,7 @@ class States:
         position: int,
     ) -> None:
         """Keep the state that accepted events lead to."""
-        if not aggregate.kept:
+        if not aggregate.cached:
             return
         state = base.state
         for event in events:
@@ -106,7 +92,7 @@ class States:
         self._keep(stream, aggregate, Folded(state=state, version=version, position=position))
 
     def _keep(self, stream: str, aggregate: Aggregate[Any], folded: Folded[Any]) -> None:
-        if not aggregate.kept or folded.version == 0:
+        if not aggregate.cached or folded.version == 0:
             return
         present = self._kept.pop(stream, folded)
         self._kept[stream] = present if present.version > folded.version else folded

@@ -1,15 +1,17 @@
 """`counterfoil replay`: the history of one stream, and what it amounts to after each event."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from domain.catalogue import product
-from domain.inventory import stock_item
-from domain.ordering import credit_note, order
+from domain.aggregate import Aggregate, category_of
+from domain.catalogue.product import PRODUCT
+from domain.inventory.stock_item import STOCK
+from domain.ordering.credit_note import CREDIT_NOTE
+from domain.ordering.order import ORDER
 from event_store import codec, envelope, reading
 from event_store.envelope import Metadata, RecordedEvent
 from runtime import database
@@ -18,11 +20,8 @@ EVENTS_PER_PAGE: Final = 1_000
 BEFORE_ALL: Final = -1
 """Versions count from 1, those of an application's streams from 0 if it likes."""
 
-_EVOLVE: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
-    "product": product.evolve,
-    "stock": stock_item.evolve,
-    "order": order.evolve,
-    "credit_note": credit_note.evolve,
+_AGGREGATES: Final[Mapping[str, Aggregate[Any]]] = {
+    each.category: each for each in (PRODUCT, STOCK, ORDER, CREDIT_NOTE)
 }
 """How the state of a stream follows from its events, by category."""
 
@@ -94,7 +93,7 @@ def history(database_url: str, stream: str, *, as_of: str | None = None) -> Iter
     Raises:
         BadMoment, NoSuchStream, codec.CodecError.
     """
-    evolve = _EVOLVE.get(stream.partition("-")[0])
+    aggregate = _AGGREGATES.get(category_of(stream))
     state: Any = None
     after = BEFORE_ALL
     with database.connect(database_url, role="counterfoil_reader", name="replay") as connection:
@@ -103,8 +102,8 @@ def history(database_url: str, stream: str, *, as_of: str | None = None) -> Iter
             connection, stream, after_version=after, upto=upto, limit=EVENTS_PER_PAGE
         ):
             for event in events:
-                if evolve is not None:
-                    state = evolve(state, codec.decode(event.type, event.payload))
+                if aggregate is not None:
+                    state = aggregate.evolve(state, codec.decode(event.type, event.payload))
                 yield _step(event, state)
             after = events[-1].version
     if after == BEFORE_ALL:

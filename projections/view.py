@@ -27,6 +27,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar, cast, overload
 import msgspec
 
 from domain import event as domain_event
+from domain.aggregate import SEPARATOR
 from domain.event import Event
 from projections import columns
 from projections.columns import Column
@@ -164,7 +165,7 @@ class View(Generic[R]):
         """
         if self.category is None:
             raise DeclarationError(f"view {self.name} declares no category: its rows belong to no one stream")
-        return f"{self.category}-{ID_SEPARATOR.join(map(str, key))}"
+        return f"{self.category}{SEPARATOR}{ID_SEPARATOR.join(map(str, key))}"
 
     def on(self, event: type[E], *, keys: Callable[[E], Iterable[Key]] | None = None) -> Attach[R, E]:
         """Attach a fold for an event.

@@ -50,7 +50,7 @@ class Shop:
             created = product.create(
                 None, sku=sku, title=sku, stocked=stocked, unit_price=price, currency=currency, now=NOW
             )
-            self._record(product.stream(sku), created)
+            self._record(product.PRODUCT.stream(sku), created)
             if stocked and self.chance.random() < 0.9:
                 self._move(stock_item.receive, sku=sku, quantity=self.chance.randint(5, 60), reference="")
 
@@ -140,7 +140,7 @@ class Shop:
             currency=self._currency(),
             lines=self._lines(),
         )
-        self._record(credit_note.stream(note), [issued])
+        self._record(credit_note.CREDIT_NOTE.stream(note), [issued])
         for code in issued.skus:  # type: ignore[attr-defined]
             if code.stocked:
                 self._move(
@@ -158,7 +158,7 @@ class Shop:
     def _decide(self, order_id: OrderId, decided: list[Event]) -> None:
         for event in decided:
             self.orders[order_id] = order.evolve(self.orders.get(order_id), event)
-        self._record(order.stream(order_id), decided)
+        self._record(order.ORDER.stream(order_id), decided)
 
     def _move(self, decision: Any, *, sku: Sku, **inputs: Any) -> None:
         try:
@@ -167,7 +167,7 @@ class Shop:
             return
         for event in decided:
             self.stock[sku] = stock_item.evolve(self.stock.get(sku), event)
-        self._record(stock_item.stream(sku), decided)
+        self._record(stock_item.STOCK.stream(sku), decided)
 
     def _record(self, stream: str, events: list[Event]) -> None:
         self.log.extend(Recorded(stream, event) for event in events)

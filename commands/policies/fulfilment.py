@@ -5,24 +5,24 @@ from datetime import datetime
 from commands.policies.policy import NOTHING, Decision, Policy, Reaction, States, stock_in
 from domain.event import Event
 from domain.inventory import stock_item
-from domain.inventory.stock_item import InsufficientStock
+from domain.inventory.stock_item import STOCK, InsufficientStock
 from domain.ordering import order as ordering
 from domain.ordering.events import OrderCancelled, OrderPlaced, OrderShipped, Shortage
-from domain.ordering.order import Order, Status
+from domain.ordering.order import ORDER, Order, Status
 
 
 def placed_reads(event: OrderPlaced) -> tuple[str, ...]:
     """The order, which may have been cancelled meanwhile, and the stock of every stocked code, once."""
-    stocked = dict.fromkeys(stock_item.stream(line.sku) for line in event.lines if line.stocked)
-    return (ordering.stream(event.order_id), *stocked)
+    stocked = dict.fromkeys(STOCK.stream(line.sku) for line in event.lines if line.stocked)
+    return (ORDER.stream(event.order_id), *stocked)
 
 
 def when_order_placed(event: OrderPlaced, states: States, now: datetime) -> Decision:
     """Reserve every stocked code, summed over its lines, and confirm; or reject with all that was missing."""
-    order = states[ordering.stream(event.order_id)]
+    order = states[ORDER.stream(event.order_id)]
     assert isinstance(order, Order), "an order that was placed has no state"
     if order.status is not Status.PLACED:
-        return Decision(refused_by=(ordering.stream(event.order_id),))
+        return Decision(refused_by=(ORDER.stream(event.order_id),))
     reserved: list[tuple[str, Event]] = []
     missing: list[Shortage] = []
     for code in order.skus:
@@ -36,19 +36,19 @@ def when_order_placed(event: OrderPlaced, states: States, now: datetime) -> Deci
         except InsufficientStock as short:
             missing.append(Shortage(sku=code.sku, requested=code.units, available=short.available))
         else:
-            reserved.extend((stock_item.stream(code.sku), fact) for fact in facts)
+            reserved.extend((STOCK.stream(code.sku), fact) for fact in facts)
     return _rejected(order, missing, now) if missing else _confirmed(order, reserved, now)
 
 
 def _rejected(order: Order, missing: list[Shortage], now: datetime) -> Decision:
     facts = ordering.reject(order, order_id=order.order_id, missing=missing, now=now)
-    stream = ordering.stream(order.order_id)
-    short = tuple(stock_item.stream(shortage.sku) for shortage in missing)
+    stream = ORDER.stream(order.order_id)
+    short = tuple(STOCK.stream(shortage.sku) for shortage in missing)
     return Decision(events=tuple((stream, fact) for fact in facts), refused_by=short)
 
 
 def _confirmed(order: Order, reserved: list[tuple[str, Event]], now: datetime) -> Decision:
-    stream = ordering.stream(order.order_id)
+    stream = ORDER.stream(order.order_id)
     confirmed = [(stream, fact) for fact in ordering.confirm(order, order_id=order.order_id, now=now)]
     return Decision(events=(*reserved, *confirmed))
 
@@ -57,7 +57,7 @@ def cancelled_reads(event: OrderCancelled) -> tuple[str, ...]:
     """The stock that the order had reserved; nothing when it was not confirmed."""
     if not event.was_confirmed:
         return ()
-    return tuple(stock_item.stream(code.sku) for code in event.skus if code.stocked)
+    return tuple(STOCK.stream(code.sku) for code in event.skus if code.stocked)
 
 
 def when_order_cancelled(event: OrderCancelled, states: States, now: datetime) -> Decision:
@@ -75,13 +75,13 @@ def when_order_cancelled(event: OrderCancelled, states: States, now: datetime) -
                 reason="cancelled",
                 now=now,
             )
-            released.extend((stock_item.stream(code.sku), fact) for fact in facts)
+            released.extend((STOCK.stream(code.sku), fact) for fact in facts)
     return Decision(events=tuple(released))
 
 
 def shipped_reads(event: OrderShipped) -> tuple[str, ...]:
     """The stock that left with the order."""
-    return tuple(stock_item.stream(code.sku) for code in event.skus)
+    return tuple(STOCK.stream(code.sku) for code in event.skus)
 
 
 def when_order_shipped(event: OrderShipped, states: States, now: datetime) -> Decision:
@@ -95,7 +95,7 @@ def when_order_shipped(event: OrderShipped, states: States, now: datetime) -> De
             quantity=code.quantity,
             now=now,
         )
-        shipped.extend((stock_item.stream(code.sku), fact) for fact in facts)
+        shipped.extend((STOCK.stream(code.sku), fact) for fact in facts)
     return Decision(events=tuple(shipped))
 
 

@@ -10,12 +10,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from domain.aggregate import Aggregate, category_of
 from domain.event import Event, type_name
 from domain.ids import Sku
-from domain.inventory import stock_item
-from domain.inventory.stock_item import StockItem
-from domain.ordering import order
-from domain.ordering.order import Order
+from domain.inventory.stock_item import STOCK, StockItem
+from domain.ordering.order import ORDER, Order
 
 State = StockItem | Order
 """The state of a stream that policies decide over."""
@@ -65,7 +64,7 @@ class Policy(Struct, frozen=True):
 
 def stock_in(states: States, sku: Sku) -> StockItem | None:
     """The stock of a code; None: it never moved."""
-    item = states[stock_item.stream(sku)]
+    item = states[STOCK.stream(sku)]
     assert item is None or isinstance(item, StockItem), "a stock stream holds something else"
     return item
 
@@ -76,10 +75,8 @@ def evolve(stream: str, state: State | None, event: Event) -> State:
     Raises:
         KeyError: no policy decides over streams of this category.
     """
-    return _EVOLVE[stream.partition("-")[0]](state, event)
+    evolved: State = _AGGREGATES[category_of(stream)].evolve(state, event)
+    return evolved
 
 
-_EVOLVE: Mapping[str, Callable[[Any, Event], State]] = {
-    "order": order.evolve,
-    "stock": stock_item.evolve,
-}
+_AGGREGATES: Mapping[str, Aggregate[Any]] = {each.category: each for each in (ORDER, STOCK)}

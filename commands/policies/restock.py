@@ -5,12 +5,13 @@ from datetime import datetime
 from commands.policies.policy import Decision, Policy, Reaction, States, stock_in
 from domain.event import Event
 from domain.inventory import stock_item
+from domain.inventory.stock_item import STOCK
 from domain.ordering.events import CreditNoteIssued
 
 
 def issued_reads(event: CreditNoteIssued) -> tuple[str, ...]:
     """The stock of every stocked code of the note."""
-    return tuple(stock_item.stream(code.sku) for code in event.skus if code.stocked)
+    return tuple(STOCK.stream(code.sku) for code in event.skus if code.stocked)
 
 
 def when_credit_note_issued(event: CreditNoteIssued, states: States, now: datetime) -> Decision:
@@ -26,7 +27,7 @@ def when_credit_note_issued(event: CreditNoteIssued, states: States, now: dateti
                 disposition="sellable",
                 now=now,
             )
-            returned.extend((stock_item.stream(code.sku), fact) for fact in facts)
+            returned.extend((STOCK.stream(code.sku), fact) for fact in facts)
     return Decision(events=tuple(returned))
 
 

@@ -9,10 +9,12 @@ Unacceptable  PriceWithoutCurrency
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from domain.aggregate import Aggregate
 from domain.catalogue.events import PriceChanged, ProductCreated
 from domain.event import Event
 from domain.ids import Sku
@@ -61,11 +63,6 @@ class PriceWithoutCurrency(Unacceptable):
         return f"The list price of '{self.sku}' needs both an amount and a currency, or neither."
 
 
-def stream(sku: Sku) -> str:
-    """The stream that holds the facts of one product."""
-    return f"product-{sku}"
-
-
 def evolve(product: Product | None, event: Event) -> Product:
     """Return the product as it is after `event`."""
     match event:
@@ -75,6 +72,9 @@ def evolve(product: Product | None, event: Event) -> Product:
             assert product is not None, "a price before its product"
             return replace(product, unit_price=event.unit_price, currency=event.currency)
     raise AssertionError(f"{type(event).__name__} is no fact of a product")
+
+
+PRODUCT: Final[Aggregate[Product]] = Aggregate("product", evolve)
 
 
 def create(

@@ -11,9 +11,11 @@ Conflict  InsufficientStock, NotReserved
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from msgspec import Struct
 
+from domain.aggregate import Aggregate
 from domain.event import Event
 from domain.ids import CreditNoteId, OrderId, Sku
 from domain.inventory.events import (
@@ -69,11 +71,6 @@ class NotReserved(Conflict):
         return f"Of '{self.sku}', {self.requested} were asked for and {self.reserved} are reserved."
 
 
-def stream(sku: Sku) -> str:
-    """The stream that holds the movements of one code."""
-    return f"stock-{sku}"
-
-
 def evolve(item: StockItem | None, event: Event) -> StockItem:
     """Return the stock as it is after `event`; before its first movement a code has no pieces."""
     on_hand, reserved = (0, 0) if item is None else (item.on_hand, item.reserved)
@@ -89,6 +86,9 @@ def evolve(item: StockItem | None, event: Event) -> StockItem:
         case StockReleased():
             return StockItem(event.sku, on_hand, reserved - event.quantity)
     raise AssertionError(f"{type(event).__name__} is no fact of a stock item")
+
+
+STOCK: Final[Aggregate[StockItem]] = Aggregate("stock", evolve)
 
 
 def receive(

@@ -8,9 +8,11 @@ Conflict  CreditNoteIdTaken
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from msgspec import Struct
 
+from domain.aggregate import Aggregate
 from domain.event import Event
 from domain.ids import CreditNoteId, CustomerId, OrderId
 from domain.moment import in_utc
@@ -38,17 +40,16 @@ class CreditNoteIdTaken(Conflict):
         return f"There is a credit note '{self.credit_note_id}' already."
 
 
-def stream(credit_note_id: CreditNoteId) -> str:
-    """The stream that holds one credit note."""
-    return f"credit_note-{credit_note_id}"
-
-
 def evolve(_note: CreditNote | None, event: Event) -> CreditNote:
     """Return the credit note as it is after `event`."""
     match event:
         case CreditNoteIssued():
             return CreditNote(event.credit_note_id, event.currency, event.total)
     raise AssertionError(f"{type(event).__name__} is no fact of a credit note")
+
+
+CREDIT_NOTE: Final[Aggregate[CreditNote]] = Aggregate("credit_note", evolve, cached=False)
+"""Not cached: nothing is decided on one twice."""
 
 
 def issue(

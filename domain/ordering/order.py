@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import assert_never
+from typing import Final, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from domain.aggregate import Aggregate
 from domain.event import Event
 from domain.ids import CustomerId, OrderId
 from domain.moment import in_utc
@@ -141,11 +142,6 @@ class NotConfirmed(Conflict):
         return f"Order '{self.order_id}' is {self.status}; only a confirmed order is shipped."
 
 
-def stream(order_id: OrderId) -> str:
-    """The stream that holds the facts of one order."""
-    return f"order-{order_id}"
-
-
 def evolve(order: Order | None, event: Event) -> Order:
     """Return the order as it is after `event`."""
     if isinstance(event, OrderPlaced):
@@ -161,6 +157,10 @@ def evolve(order: Order | None, event: Event) -> Order:
         case OrderRejected():
             return replace(order, status=Status.REJECTED)
     raise AssertionError(f"{type(event).__name__} is no fact of an order")
+
+
+ORDER: Final[Aggregate[Order]] = Aggregate("order", evolve, cached=False)
+"""Not cached: fulfilment writes every order too."""
 
 
 def _placed(event: OrderPlaced) -> Order:

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from domain.catalogue.product import PRODUCT
 from domain.ids import Sku
 from domain.money import Currency, UnitPrice
 from projections.view import KEYED, Row, View
@@ -26,5 +27,5 @@ product_page = View(
     shape=1,
     kind=KEYED,
     document="catalogue:product",
-    category="product",
+    category=PRODUCT.category,
 )

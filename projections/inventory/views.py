@@ -1,6 +1,7 @@
 """What can be asked about stock."""
 
 from domain.ids import Sku
+from domain.inventory.stock_item import STOCK
 from projections.view import KEYED, Row, View
 
 
@@ -29,5 +30,5 @@ stock_level = View(
     shape=1,
     kind=KEYED,
     document="inventory:stock",
-    category="stock",
+    category=STOCK.category,
 )

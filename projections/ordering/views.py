@@ -10,6 +10,7 @@ from typing import Literal
 from domain.ids import CustomerId, OrderId, Sku
 from domain.money import Currency, Minor
 from domain.ordering.events import CancellationReason, OrderLine, Shortage
+from domain.ordering.order import ORDER
 from projections.view import GLOBAL, KEYED, Row, View
 
 Status = Literal["placed", "confirmed", "rejected", "cancelled", "shipped"]
@@ -95,10 +96,10 @@ order_details = View(
     shape=1,
     kind=KEYED,
     document="ordering:order",
-    category="order",
+    category=ORDER.category,
 )
 order_summary = View(
-    name="order_summary", row=OrderSummary, key=("order_id",), shape=1, kind=KEYED, category="order"
+    name="order_summary", row=OrderSummary, key=("order_id",), shape=1, kind=KEYED, category=ORDER.category
 )
 customer_totals = View(
     name="customer_totals", row=CustomerTotals, key=("customer_id", "currency"), shape=1, kind=GLOBAL

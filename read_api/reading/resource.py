@@ -28,7 +28,7 @@ class Resource(Struct, frozen=True):
 
     def partition_key(self, key: str) -> str | None:
         """The partition key that the rows of an id belong to; None when they gather many, as in a global view."""
-        return None if self.view.category is None else f"{self.view.category}-{key}"
+        return None if self.view.category is None else self.view.partition_key_of((key,))
 
 
 class Found(Struct, frozen=True):

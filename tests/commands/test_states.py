@@ -6,10 +6,12 @@ from collections.abc import Mapping
 import pytest
 
 from commands import limits
-from commands.aggregates import ORDER, PRODUCT, STOCK
 from commands.log_reading import LogReader
 from commands.states import States, StreamLoader
 from commands.turns import Turns
+from domain.catalogue.product import PRODUCT
+from domain.inventory.stock_item import STOCK
+from domain.ordering.order import ORDER
 from event_store import reading
 from event_store.envelope import RecordedEvent
 from runtime import database

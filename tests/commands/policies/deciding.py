@@ -115,20 +115,20 @@ class Shop:
             currency=Currency("GBP"),
             lines=self._lines(),
         )
-        self._append(order.stream(order_id), decided)
+        self._append(order.ORDER.stream(order_id), decided)
 
     def cancel(self) -> None:
         if self.orders:
             order_id = self.chance.choice(self.orders[-4:])
-            state = self._state(order.stream(order_id), order.evolve)
+            state = self._state(order.ORDER.stream(order_id), order.evolve)
             decided = order.cancel(state, order_id=order_id, reason="customer", now=self.now)
-            self._append(order.stream(order_id), decided)
+            self._append(order.ORDER.stream(order_id), decided)
 
     def ship(self) -> None:
         if self.orders:
             order_id = self.chance.choice(self.orders)
-            state = self._state(order.stream(order_id), order.evolve)
-            self._append(order.stream(order_id), order.ship(state, order_id=order_id, now=self.now))
+            state = self._state(order.ORDER.stream(order_id), order.evolve)
+            self._append(order.ORDER.stream(order_id), order.ship(state, order_id=order_id, now=self.now))
 
     def credit(self) -> None:
         self.notes += 1
@@ -143,22 +143,22 @@ class Shop:
             currency=Currency("GBP"),
             lines=self._lines(),
         )
-        self._append(credit_note.stream(note_id), decided)
+        self._append(credit_note.CREDIT_NOTE.stream(note_id), decided)
 
     def receive(self) -> None:
         sku = self.chance.choice(SKUS)
         quantity = self.chance.randint(1, 8)
         decided = stock_item.receive(None, sku=sku, quantity=quantity, reference="", now=self.now)
-        self._append(stock_item.stream(sku), decided)
+        self._append(stock_item.STOCK.stream(sku), decided)
 
     def adjust(self) -> None:
         """Half the time everything that is available is lost: a wrong belief about it shows at once."""
         sku = self.chance.choice(SKUS)
-        state = self._state(stock_item.stream(sku), stock_item.evolve)
+        state = self._state(stock_item.STOCK.stream(sku), stock_item.evolve)
         available = 0 if state is None else state.available
         delta = -available if self.chance.random() < 0.5 else self.chance.randint(-3, 3)
         decided = stock_item.adjust(state, sku=sku, delta=delta, reason="count", note="", now=self.now)
-        self._append(stock_item.stream(sku), decided)
+        self._append(stock_item.STOCK.stream(sku), decided)
 
     def _lines(self) -> list[LineRequest]:
         codes = [self.chance.choice((*SKUS, SKUS[0], SERVICE)) for _ in range(self.chance.randint(1, 4))]
