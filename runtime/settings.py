@@ -1,7 +1,8 @@
 """What can be set from outside, read once by `main()` and passed down: nothing else reads the environment.
 
 Every setting is the environment variable `COUNTERFOIL_<NAME>`. A variable with that prefix that is no setting is
-an error, since a typing mistake would otherwise run with the default and nobody would know.
+an error, since a typing mistake would otherwise run with the default and nobody would know. Only the variables that
+Kubernetes injects for its services are passed over, since a service may well be called `counterfoil-query-api`.
 """
 
 import difflib
@@ -16,6 +17,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 PREFIX: Final = "COUNTERFOIL_"
 _MASK: Final = "***"
 _USER_INFO: Final = re.compile(r"(?<=://)([^/@:]*):.*@")
+# What Kubernetes injects into every container, for each service of the namespace that has an address.
+_SERVICE_VARIABLE: Final = re.compile(
+    r"\w+_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)", re.ASCII
+)
+_SERVICE_ADDRESS: Final = re.compile(r"(?:tcp|udp|sctp)://\S+:\d+", re.ASCII)
 _PASSWORD_MEMBER: Final = re.compile(r"(password=)('(?:[^'\\]|\\.)*'|[^\s&]+)", re.IGNORECASE)
 
 
@@ -105,12 +111,14 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _every_variable_is_known(cls, values: object) -> object:
+    def _every_variable_is_known(cls, values: dict[str, object]) -> dict[str, object]:
         known = {PREFIX + name.upper() for name in cls.model_fields}
-        for variable in sorted(os.environ):
-            if variable.upper().startswith(PREFIX) and variable.upper() not in known:
+        for variable, value in sorted(os.environ.items()):
+            name = variable.upper()
+            if name.startswith(PREFIX) and name not in known and not _is_injected(name, value):
                 raise ValueError(_unknown(variable, known))
-        return values
+        # The service counterfoil-query-api has a variable of the same name as the setting for the port to listen on.
+        return {name: value for name, value in values.items() if not _is_injected(name.upper(), value)}
 
     @field_validator("home", "cache", mode="after")
     @classmethod
@@ -149,6 +157,13 @@ def _shown(value: object) -> str | int | float | None:
     if value is None or isinstance(value, int | float):
         return value
     return masked_address(str(value))
+
+
+def _is_injected(variable: str, value: object) -> bool:
+    """Whether Kubernetes made this variable for a service. `<SERVICE>_PORT` is known by its value: an address."""
+    if variable.endswith("_PORT") and _SERVICE_ADDRESS.fullmatch(str(value)):
+        return True
+    return _SERVICE_VARIABLE.fullmatch(variable) is not None
 
 
 def _unknown(variable: str, known: set[str]) -> str:

@@ -37,6 +37,81 @@ def test_a_mistyped_variable_is_an_error_that_names_the_nearest_setting(monkeypa
         Settings.load()
 
 
+@pytest.mark.parametrize(
+    "service", ["counterfoil", "counterfoil-query-api", "counterfoil-2", "counterfoil-home"]
+)
+def test_the_variables_that_kubernetes_injects_for_a_service_are_no_settings(monkeypatch, service):
+    before = Settings.load()
+    for variable, value in injected(service).items():
+        monkeypatch.setenv(variable, value)
+
+    assert before == Settings.load()
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_no_service_whatever_its_name_sets_or_stops_anything(monkeypatch, name):
+    """Also one whose variables are called like a setting of ours."""
+    before = Settings.load()
+    for ending in ("_service_host", "_service_port", "_port"):
+        if name.endswith(ending):
+            for variable, value in injected(f"counterfoil-{name.removesuffix(ending)}").items():
+                monkeypatch.setenv(variable, value)
+    for variable, value in injected(f"counterfoil-{name}").items():
+        monkeypatch.setenv(variable, value)
+
+    assert before == Settings.load()
+
+
+def test_a_port_that_is_set_beside_a_service_counts(monkeypatch):
+    for variable, value in injected("counterfoil-query-api").items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("COUNTERFOIL_QUERY_API_PORT", "9999")
+
+    assert Settings.load().query_api_port == 9999
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("COUNTERFOIL_PORT", "8081"),
+        ("COUNTERFOIL_QUERY_APIS_PORT", "8081"),
+        ("COUNTERFOIL_QUERY_API_HOSTS", "10.0.0.1"),
+        ("COUNTERFOIL_SERVICE", "x"),
+        ("COUNTERFOIL_KAFKA_BOOTSTRAPS", "tcp://10.0.0.1:9092"),
+        ("COUNTERFOIL_PORT_8080", "8080"),
+        ("counterfoil_homes", "/srv"),
+    ],
+)
+def test_a_typing_mistake_is_found_beside_services(monkeypatch, variable, value):
+    for name, of_service in injected("counterfoil-command-api").items():
+        monkeypatch.setenv(name, of_service)
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(SettingsError, match=f"{variable} is not a setting"):
+        Settings.load()
+
+
+def injected(service):
+    """What Kubernetes puts into every container of the namespace for a service with a named port and a second one."""
+    prefix = service.upper().replace("-", "_")
+    variables = {
+        f"{prefix}_SERVICE_HOST": "10.0.0.11",
+        f"{prefix}_SERVICE_PORT": "8080",
+        f"{prefix}_SERVICE_PORT_HTTP": "8080",
+        f"{prefix}_SERVICE_PORT_HTTP_METRICS": "9090",
+        f"{prefix}_PORT": "tcp://10.0.0.11:8080",
+    }
+    for port, protocol in ((8080, "tcp"), (9090, "udp"), (9091, "sctp")):
+        one = f"{prefix}_PORT_{port}_{protocol.upper()}"
+        variables |= {
+            one: f"{protocol}://[fd00::11]:{port}",
+            f"{one}_PROTO": protocol,
+            f"{one}_PORT": str(port),
+            f"{one}_ADDR": "fd00::11",
+        }
+    return variables
+
+
 def test_an_impossible_value_names_its_variable_and_never_repeats_the_value(monkeypatch):
     monkeypatch.setenv("COUNTERFOIL_COMMAND_API_PORT", "98765")
     monkeypatch.setenv("COUNTERFOIL_TRANSPORT", "s3cret-pigeon")
