@@ -3,11 +3,12 @@
 import asyncio
 import hashlib
 
+import msgspec
 import psycopg
 import pytest
 
 from domain.inventory.events import StockReceived
-from event_store import codec, integrity
+from event_store import codec, integrity, reading
 from event_store.appending.writer import Writer
 from event_store.envelope import (
     ANY,
@@ -18,6 +19,7 @@ from event_store.envelope import (
     encode_metadata,
     new_nonce,
 )
+from event_store.leaf import leaf_of
 from runtime import database
 from tests.examples import NOW
 
@@ -116,6 +118,22 @@ def test_a_changed_row_is_named_with_the_part_that_was_changed(log, change, mess
 
     assert leaf.position == 9
     assert leaf.message.startswith(message)
+
+
+def test_a_change_whose_leaf_was_computed_again_is_not_seen_by_the_log_alone(log):
+    """The limit that the pages state: leaves are not signed and not kept outside the database."""
+    with psycopg.connect(log, autocommit=True) as admin:
+        (event,) = reading.read_after(admin, 8, limit=1)
+        forged = msgspec.structs.replace(
+            event, payload=event.payload.replace(b'"quantity":9', b'"quantity":8')
+        )
+        admin.execute(
+            "update log.event set payload = %s, leaf = %s where position = 9",
+            (forged.payload.decode(), leaf_of(forged, epoch=1)),
+        )
+
+    assert forged.payload != event.payload
+    assert verify(log).ok
 
 
 def test_a_time_set_to_a_neighbours_is_found_and_one_set_back_shows_twice(log):
