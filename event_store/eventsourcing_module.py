@@ -7,7 +7,8 @@ many threads share flushes (`appending.threaded`).
 Environment, each variable also with the application's name and `_` before it, as everywhere in the library:
 
     COUNTERFOIL_DATABASE_URL          where the log is; without it POSTGRES_DBNAME, POSTGRES_HOST, POSTGRES_PORT,
-                                      POSTGRES_USER and POSTGRES_PASSWORD, as for eventsourcing.postgres
+                                      POSTGRES_USER and POSTGRES_PASSWORD, as for eventsourcing.postgres; any other
+                                      POSTGRES_ variable is refused then
     COUNTERFOIL_DATABASE_POOL_SIZE    connections for reading that one application may open
     ORIGINATOR_ID_TYPE                `uuid` (default), or `text` if the ids of aggregates are text
     APPLICATION_RECORDER_TOPIC, TRACKING_RECORDER_TOPIC, PROCESS_RECORDER_TOPIC
@@ -16,6 +17,7 @@ Environment, each variable also with the application's name and `_` before it, a
 Tables are not created here: `counterfoil migrate` does that.
 """
 
+import re
 from types import TracebackType
 from typing import Final, TypeVar, cast
 
@@ -58,6 +60,9 @@ _POSTGRES: Final = {
     "POSTGRES_PASSWORD": "password",
 }
 
+_INJECTED: Final = re.compile(r"POSTGRES_(SERVICE_(HOST|PORT)|PORT_\d+_)")
+"""What Kubernetes says of a service that is called postgres."""
+
 R = TypeVar("R")
 
 
@@ -94,8 +99,7 @@ class Factory(InfrastructureFactory[LogTrackingRecorder]):
     ) -> LogTrackingRecorder:
         """A recorder of how far another application's events have been processed."""
         cls = tracking_recorder_class or self._class_named(self.TRACKING_RECORDER_TOPIC, LogTrackingRecorder)
-        if not issubclass(cls, LogTrackingRecorder):
-            raise InfrastructureFactoryError(f"{cls.__qualname__} is no subclass of LogTrackingRecorder")
+        self._refuse_rows_elsewhere(cls)
         return cls(self.datastore, namespace=self.namespace)
 
     def process_recorder(self) -> ProcessRecorder:
@@ -117,6 +121,16 @@ class Factory(InfrastructureFactory[LogTrackingRecorder]):
         super().__exit__(exc_type, exc_val, exc_tb)
         self.close()
 
+    def _refuse_rows_elsewhere(self, cls: type[object]) -> None:
+        """A projection hands over its own class, whatever module that was written for."""
+        if issubclass(cls, LogTrackingRecorder):
+            return
+        variable = f"{self.env.name.upper()}_PERSISTENCE_MODULE" if self.env.name else "PERSISTENCE_MODULE"
+        raise InfrastructureFactoryError(
+            f"{cls.__qualname__} is no subclass of LogTrackingRecorder: it keeps rows of its own, so {variable} must"
+            " name the module that it was written for, like eventsourcing.postgres"
+        )
+
     def _class_named(self, variable: str, parent: type[R]) -> type[R]:
         topic = self.env.get(variable)
         if not topic:
@@ -135,7 +149,19 @@ class Factory(InfrastructureFactory[LogTrackingRecorder]):
             raise OSError(
                 f"{DATABASE_URL} is not set: the address of the log, like postgresql://user:password@host/name"
             )
+        self._refuse_other_postgres_variables()
         return conninfo.make_conninfo(**{word: value for word, value in given.items() if value})
+
+    def _refuse_other_postgres_variables(self) -> None:
+        """What the library's own module would heed, or a typing mistake, must not be passed over in silence."""
+        own = f"{self.env.name.upper()}_" if self.env.name else ""
+        for variable in sorted(self.env):
+            name = variable.removeprefix(own)
+            if name.startswith("POSTGRES_") and name not in _POSTGRES and not _INJECTED.match(name):
+                raise OSError(
+                    f"{variable} means nothing to this module, which takes {', '.join(_POSTGRES)}: unset it, or say"
+                    f" where the log is by {DATABASE_URL}, which leaves every POSTGRES_ variable to others"
+                )
 
     def _readers_max(self) -> int:
         text = self.env.get(DATABASE_POOL_SIZE) or str(READERS_MAX)

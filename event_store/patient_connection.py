@@ -1,5 +1,10 @@
-"""A connection for plain threads that does not wait for a frozen server for ever."""
+"""A connection for plain threads that does not wait for a frozen server for ever.
 
+psycopg.ProgrammingError
+└── RoleRefused    the cluster has no such role, or the login is not a member of it
+"""
+
+import contextlib
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -10,8 +15,14 @@ from runtime import database
 
 RV = TypeVar("RV")
 
+_TAKE_ROLE: Final = "select set_config('role', %s, false)"
+
 WAKE_EVERY_S: Final = 0.1
 """How often a waiting thread looks whether it was interrupted."""
+
+
+class RoleRefused(psycopg.ProgrammingError):
+    """The session cannot take the role it needs."""
 
 
 class PatientConnection(psycopg.Connection[tuple[Any, ...]]):
@@ -42,11 +53,27 @@ def connect(
 ) -> PatientConnection:
     """A connection in autocommit mode whose statements are all prepared.
 
+    The role is taken by a statement, not at login: a refusal then has an SQLSTATE that tells it from a lost server.
+
     Raises:
         psycopg.OperationalError: the server cannot be reached or refuses the login.
+        RoleRefused: the cluster was never migrated, or the login is not a member of the role.
     """
     connection = PatientConnection.connect(
-        database.address(url, role=role, name=name, settings=settings), autocommit=True, prepare_threshold=0
+        database.address(url, role=None, name=name, settings=settings), autocommit=True, prepare_threshold=0
     )
     connection.answer_timeout_s = answer_timeout_s
+    with contextlib.ExitStack() as until_usable:
+        until_usable.callback(connection.close)
+        _take_role(connection, role)
+        until_usable.pop_all()
     return connection
+
+
+def _take_role(connection: PatientConnection, role: database.Role) -> None:
+    try:
+        connection.execute(_TAKE_ROLE, [role])
+    except psycopg.errors.InvalidParameterValue as error:
+        raise RoleRefused(f"{str(error).strip()}: run `counterfoil migrate`") from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise RoleRefused(f"{str(error).strip()}: run `grant {role} to {connection.info.user}`") from error

@@ -4,6 +4,7 @@ AppendError
 ├── InvalidRequest       our own bug or a value that Postgres cannot hold; nothing was queued
 ├── QueueFull            too many requests wait; nothing was queued
 ├── StoreUnavailable     the server could not be reached or gave up; nothing was stored
+├── LogUnusable          the database is not migrated, or the login may not append; nothing was stored
 ├── OutcomeUnknown       the answer was lost; sending the same key again tells
 ├── EpochChanged         the log was promoted or restored; nothing was stored, cached states are void
 └── WriterClosed         the writer is draining; nothing was queued
@@ -24,6 +25,13 @@ class QueueFull(AppendError):
 
 class StoreUnavailable(AppendError):
     """The log could not be reached or gave up in time; nothing was stored."""
+
+
+class LogUnusable(AppendError):
+    """The server answers, but holds no log of this version or refuses the login its role; nothing was stored.
+
+    Sending it again changes nothing: a person has to migrate the database or grant the role.
+    """
 
 
 class OutcomeUnknown(AppendError):

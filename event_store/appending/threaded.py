@@ -8,6 +8,7 @@ A lost answer is not a failure: the batch is sent again under its keys, as by `w
 """
 
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -25,6 +26,7 @@ from event_store.appending.errors import (
     AppendError,
     EpochChanged,
     InvalidRequest,
+    LogUnusable,
     OutcomeUnknown,
     StoreUnavailable,
     WriterClosed,
@@ -32,7 +34,16 @@ from event_store.appending.errors import (
 from event_store.envelope import AppendRequest, Verdict
 from event_store.patient_connection import PatientConnection
 
-log = structlog.get_logger()
+log: structlog.stdlib.BoundLogger = structlog.wrap_logger(
+    logging.getLogger(__name__),
+    wrapper_class=structlog.stdlib.BoundLogger,
+    processors=[
+        structlog.stdlib.filter_by_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.KeyValueRenderer(key_order=["event"]),
+    ],
+)
+"""Through the standard library: this writer lives in other people's programs, whose standard output is not ours."""
 
 ANSWER_TIMEOUT_S: Final = limits.STATEMENT_TIMEOUT_MS / 1000 + 3.0
 """A server that has not answered by then is frozen or cut off: the connection is given up."""
@@ -67,8 +78,8 @@ class ThreadedWriter:
 
         Raises:
             InvalidRequest, QueueFull, WriterClosed: nothing was queued.
-            StoreUnavailable, EpochChanged: nothing was stored. After EpochChanged the next append is sent into the
-                new epoch: what the caller knows from before must be read again first.
+            StoreUnavailable, LogUnusable, EpochChanged: nothing was stored. After EpochChanged the next append is sent
+                into the new epoch: what the caller knows from before must be read again first.
             OutcomeUnknown: it may be stored; the same key tells.
         """
         if self._closed:
@@ -232,7 +243,7 @@ class _Sender:
         while True:
             try:
                 return self._call(self._connected(), requests)
-            except EpochChanged as error:
+            except (EpochChanged, LogUnusable) as error:
                 if lost:
                     raise OutcomeUnknown(f"{error} before it answered") from error
                 raise
@@ -272,6 +283,8 @@ class _Sender:
                 wire.register(connection)
                 epoch = reading.head(connection).epoch
                 until_usable.pop_all()
+        except (psycopg.ProgrammingError, LookupError) as error:
+            raise LogUnusable(str(error).strip()) from error
         except psycopg.Error as error:
             raise StoreUnavailable(str(error).strip()) from error
         self._connection = connection
@@ -302,6 +315,9 @@ class _Sender:
             return _AnswerLost(str(error).strip() or type(error).__name__)
         if isinstance(error, psycopg.DataError | psycopg.IntegrityError):
             return InvalidRequest(str(error))
+        if isinstance(error, psycopg.ProgrammingError):
+            self.disconnect()
+            return LogUnusable(str(error).strip())
         return StoreUnavailable(str(error).strip())
 
 

@@ -54,6 +54,13 @@ _TRANSLATED: Final[tuple[tuple[type[psycopg.Error], type[persistence.Persistence
 )
 
 
+_UNMIGRATED: Final = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.InvalidSchemaName,
+)
+
+
 class Datastore:
     """One application's way to the database. Any thread may use it, and so may processes forked from this one."""
 
@@ -104,10 +111,7 @@ class Datastore:
             case Accepted(first, last) | Replayed(first, last):
                 return list(range(first, last + 1)) if first else []
             case WrongVersion(stream, expected, actual):
-                raise persistence.IntegrityError(
-                    f"stream {stream} is at version {actual}, so its next event is not version"
-                    f" {max(expected, -1) + 1}"
-                )
+                raise persistence.IntegrityError(_conflict(stream, max(expected, -1) + 1, actual))
             case TrackedAlready(position):
                 raise persistence.IntegrityError(f"position {position} has been tracked already")
             case _:
@@ -132,15 +136,28 @@ def translated() -> Iterator[None]:
         raise persistence.DataError(str(error)) from error
     except errors.WriterClosed as error:
         raise persistence.InterfaceError(str(error)) from error
+    except errors.LogUnusable as error:
+        cause = error.__cause__
+        raise persistence.ProgrammingError(
+            _explained(cause) if isinstance(cause, psycopg.Error) else str(error)
+        ) from error
     except errors.AppendError as error:
         raise persistence.OperationalError(f"{type(error).__name__}: {error}") from error
 
 
+def _conflict(stream: str, version: int, actual: int) -> str:
+    """Why this version is not the stream's next one; the log answers 0 for no events as for a last one of version 0."""
+    if actual == 0 and version > 0:
+        return (
+            f"stream {stream} does not exist, or ends with version 0: its next event is not version {version}"
+        )
+    return f"stream {stream} is at version {actual}: its next event is not version {version}"
+
+
 def _explained(error: psycopg.Error) -> str:
-    text = str(error).strip() or type(error).__name__
-    if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
-        return f"{text}: run `counterfoil migrate`"
-    return text
+    if isinstance(error, _UNMIGRATED):
+        return f"{error.diag.message_primary}: run `counterfoil migrate`"
+    return str(error).strip() or type(error).__name__
 
 
 def _close(readers: "_Readers", writer: ThreadedWriter) -> None:

@@ -15,8 +15,8 @@ from eventsourcing.persistence import DataError
 CATEGORY_CHARACTERS_MAX: Final = 100
 """Characters of a category; a longer one ends in a digest."""
 
-UNNAMED: Final = "stored"
-"""What the library calls the tables of an application without a name."""
+UNNAMED: Final = "_"
+"""The category of the application without a name: what begins so otherwise has another character behind it."""
 
 OriginatorIdType = Literal["uuid", "text"]
 
@@ -31,7 +31,9 @@ def category_of(name: str) -> str:
     ASCII letters, digits, `_` and `.` stand for themselves and everything else is percent-encoded. A name that begins
     with a lower-case letter or with `_` gets one `_` before it.
     """
-    written = quote(name or UNNAMED, safe="").replace("-", "%2D").replace("~", "%7E")
+    if not name:
+        return UNNAMED
+    written = quote(name, safe="").replace("-", "%2D").replace("~", "%7E")
     if written[0] == "_" or written[0].islower():
         written = f"_{written}"
     if len(written) <= CATEGORY_CHARACTERS_MAX:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from uuid import uuid4
 
@@ -12,9 +13,11 @@ import psycopg
 import pytest
 from eventsourcing import persistence
 from eventsourcing.persistence import InfrastructureFactory, StoredEvent
+from eventsourcing.popo import POPOTrackingRecorder
 from eventsourcing.utils import Environment
 from psycopg import conninfo, sql
 
+from event_store import patient_connection
 from event_store.appending import limits
 from event_store.door import datastore
 from event_store.eventsourcing_module import Factory
@@ -95,6 +98,15 @@ def test_the_variables_of_the_librarys_own_module_will_do(database_url: str):
             {"COUNTERFOIL_DATABASE_URL": "postgresql:///x", "COUNTERFOIL_DATABASE_POOL_SIZE": "many"},
             "not 'many'",
         ),
+        (
+            {"POSTGRES_DBNAME": "x", "POSTGRES_SCHEMA": "shop"},
+            "POSTGRES_SCHEMA means nothing to this module.* COUNTERFOIL_DATABASE_URL",
+        ),
+        (
+            {"POSTGRES_DBNAME": "x", "POSTGRES_PASWORD": "y"},
+            "POSTGRES_PASWORD means nothing .*POSTGRES_PASSWORD",
+        ),
+        ({"POSTGRES_DBNAME": "x", "BANK_POSTGRES_POOL_SIZE": "9"}, "BANK_POSTGRES_POOL_SIZE means nothing"),
     ],
 )
 def test_a_wrong_environment_is_said_at_once(variables: dict[str, str], said: str):
@@ -102,11 +114,34 @@ def test_a_wrong_environment_is_said_at_once(variables: dict[str, str], said: st
         construct(**variables)
 
 
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"COUNTERFOIL_DATABASE_URL": "postgresql:///x", "POSTGRES_SCHEMA": "of_a_projection"},
+        {
+            "POSTGRES_DBNAME": "x",
+            "POSTGRES_SERVICE_HOST": "127.0.0.1",
+            "POSTGRES_PORT_5432_TCP": "tcp://127.0.0.1",
+        },
+        {"POSTGRES_DBNAME": "x", "SHOP_POSTGRES_SCHEMA": "of_another_application"},
+    ],
+)
+def test_variables_that_are_meant_for_others_are_left_to_them(variables: dict[str, str]):
+    construct(**variables).close()
+
+
 def test_a_recorder_class_of_another_module_is_refused(new_factory: NewFactory):
     factory = new_factory(TRACKING_RECORDER_TOPIC="eventsourcing.popo:POPOTrackingRecorder")
 
     with pytest.raises(persistence.InfrastructureFactoryError, match="LogTrackingRecorder"):
         factory.tracking_recorder()
+
+
+def test_a_projection_with_rows_of_its_own_is_told_the_variable_that_names_its_module(
+    new_factory: NewFactory,
+):
+    with pytest.raises(persistence.InfrastructureFactoryError, match="TOTALS_PERSISTENCE_MODULE must name"):
+        new_factory("Totals").tracking_recorder(POPOTrackingRecorder)  # type: ignore[arg-type]
 
 
 def test_no_more_connections_are_opened_for_reading_than_allowed(new_factory: NewFactory, database_url: str):
@@ -123,19 +158,98 @@ def test_no_more_connections_are_opened_for_reading_than_allowed(new_factory: Ne
     assert 0 < len(sessions(database_url)) <= 2
 
 
-def test_a_database_without_our_tables_says_what_to_run(postgres, monkeypatch: pytest.MonkeyPatch):
+def test_a_database_without_our_tables_says_at_once_what_to_run(postgres):
     name = f"counterfoil_test_{uuid4().hex[:8]}"
-    monkeypatch.setattr(limits, "RESEND_WINDOW_S", 0.1)
     with psycopg.connect(postgres.url, autocommit=True) as admin:
         admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
         factory = construct(COUNTERFOIL_DATABASE_URL=conninfo.make_conninfo(postgres.url, dbname=name))
         recorder = factory.application_recorder()
+        began = time.monotonic()
         with pytest.raises(persistence.ProgrammingError, match="counterfoil migrate"):
             recorder.max_notification_id()
-        with pytest.raises(persistence.PersistenceError, match=r"log\.head"):
+        with pytest.raises(persistence.ProgrammingError, match=r'"log\.head".*counterfoil migrate'):
             recorder.insert_events([event()])
+        assert time.monotonic() - began < limits.RESEND_WINDOW_S, "it was tried again"
         factory.close()
         admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+def test_a_cluster_without_our_roles_says_at_once_what_to_run(
+    new_factory: NewFactory, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(patient_connection, "_TAKE_ROLE", "select set_config('role', 'never_' || %s, false)")
+    recorder = new_factory().application_recorder()
+
+    began = time.monotonic()
+    with pytest.raises(persistence.ProgrammingError, match=r"never_counterfoil_writer.*counterfoil migrate"):
+        recorder.max_notification_id()
+    with pytest.raises(persistence.ProgrammingError, match=r"never_counterfoil_writer.*counterfoil migrate"):
+        recorder.insert_events([event()])
+    assert time.monotonic() - began < limits.RESEND_WINDOW_S, "it was tried again"
+
+
+def test_a_login_without_the_role_says_at_once_what_to_grant(new_factory: NewFactory, database_url: str):
+    login = f"stranger_{uuid4().hex[:8]}"
+    with psycopg.connect(database_url, autocommit=True) as admin:
+        admin.execute(sql.SQL("create role {} login password 'x'").format(sql.Identifier(login)))
+        url = conninfo.make_conninfo(database_url, user=login, password="x")
+        recorder = new_factory(COUNTERFOIL_DATABASE_URL=url).application_recorder()
+
+        began = time.monotonic()
+        with pytest.raises(persistence.ProgrammingError, match=f"grant counterfoil_writer to {login}"):
+            recorder.max_notification_id()
+        with pytest.raises(persistence.ProgrammingError, match=f"grant counterfoil_writer to {login}"):
+            recorder.insert_events([event()])
+        assert time.monotonic() - began < limits.RESEND_WINDOW_S, "it was tried again"
+        admin.execute(sql.SQL("drop role {}").format(sql.Identifier(login)))
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "said"),
+    [
+        ((), 5, "does not exist, or ends with version 0: its next event is not version 5"),
+        ((0,), 5, "does not exist, or ends with version 0: its next event is not version 5"),
+        ((0,), 0, "is at version 0: its next event is not version 0"),
+        ((1, 2), 2, "is at version 2: its next event is not version 2"),
+    ],
+)
+def test_a_conflict_says_where_the_stream_ends(
+    first: tuple[int, ...], then: int, said: str, new_factory: NewFactory
+):
+    recorder, account = new_factory().application_recorder(), uuid4()
+    recorder.insert_events([StoredEvent(account, version, "bank:Opened", b"{}") for version in first])
+
+    with pytest.raises(persistence.IntegrityError, match=f"stream Bank-{account} {said}"):
+        recorder.insert_events([StoredEvent(account, then, "bank:Opened", b"{}")])
+
+
+TROUBLE = """
+import uuid
+from eventsourcing.persistence import PersistenceError, StoredEvent
+from event_store.appending import limits
+from event_store.eventsourcing_module import Factory
+limits.RESEND_WINDOW_S = 0.1
+recorder = Factory({"COUNTERFOIL_DATABASE_URL": "postgresql://x@127.0.0.1:1/x"}).application_recorder()
+try:
+    recorder.insert_events([StoredEvent(uuid.uuid4(), 1, "bank:Opened", b"{}")])
+except PersistenceError:
+    print("the application's own line")
+"""
+
+
+def test_the_applications_standard_output_is_its_own():
+    done = subprocess.run(
+        [sys.executable, "-c", TROUBLE],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    assert "the application's own line\n" == done.stdout
+    assert "event='append_without_answer' requests=1" in done.stderr
 
 
 def test_a_server_that_cannot_be_reached_is_an_operational_error(monkeypatch: pytest.MonkeyPatch):
