@@ -52,13 +52,17 @@ def last_json(finished):
 class Up:
     """A `counterfoil up` that is ready."""
 
-    def __init__(self, home, *, distributed=False):
+    def __init__(self, home, *, distributed=False, **settings):
         self.home = home
         self.output = home.parent / f"{home.name}.up.log"
         arguments = ["up", *(["--distributed"] if distributed else [])]
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
-                command(*arguments), env=environment(home), cwd=PROJECT, stdout=output, stderr=output
+                command(*arguments),
+                env=environment(home, **settings),
+                cwd=PROJECT,
+                stdout=output,
+                stderr=output,
             )
         self._wait_until_ready()
 

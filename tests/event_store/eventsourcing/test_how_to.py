@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.running import Up, last_json
+from tests.architecture import hiding
 from tests.documentation.pages import ROOT, Page
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -64,8 +65,10 @@ class Terminal:
 
 
 @pytest.fixture
-def up(tmp_path: Path) -> Iterator[Up]:
-    up = Up(tmp_path / ".counterfoil", distributed=True)
+def up(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """A whole shop, which itself runs without the library."""
+    without = tmp_path_factory.mktemp("without")
+    up = Up(tmp_path / ".counterfoil", distributed=True, PYTHONPATH=hiding.python_path(without))
     try:
         yield up
     finally:
