@@ -34,6 +34,9 @@ _HEALTH_PORTS: Final = {
     "policies": "policies_health_port",
 }
 
+_PORTS: Final = {"command-api": "command_api_port", "query-api": "query_api_port", **_HEALTH_PORTS}
+"""The setting that names each role's port."""
+
 Mode = Literal["standalone", "distributed"]
 
 log = structlog.get_logger()
@@ -106,6 +109,7 @@ def shop(settings: Settings, *, distributed: bool, stop: Stop) -> Iterator[Runni
     with runfile.locked(settings.home), contextlib.ExitStack() as stack:
         stop.interrupts = True
         mode: Mode = "distributed" if distributed or settings.transport == "kafka" else "standalone"
+        _given_ports(settings)  # before servers are started, which takes seconds and may be in vain
         running = _Shop(settings, mode=mode)
         runfile.remove(settings.home)  # of one that was killed
         stack.callback(runfile.remove, settings.home)
@@ -133,7 +137,7 @@ class _Shop:
         self._roles: list[Role] = []
         self._ports: dict[str, int] = {}
         self._stop_watching = threading.Event()
-        self._watcher: threading.Thread | None = None
+        self._watchers: list[threading.Thread] = []
         self._writing = threading.Lock()
 
     @property
@@ -176,8 +180,8 @@ class _Shop:
             role = Role(name, environment=environment, log_file=logs / f"{name}.log")
             self._roles.append(role)
             role.start()
-        self._watcher = threading.Thread(target=self._watch, name="keep-roles", daemon=True)
-        self._watcher.start()
+        self._watch("keep-roles", self._keep_roles)
+        self._watch("rotate-logs", self._rotate_logs)
         self._wait_until_ready()
         self.write_state()
         addresses = self.state().addresses
@@ -186,8 +190,8 @@ class _Shop:
     def stop_roles(self) -> None:
         """Drain every role process; kill what does not end in time."""
         self._stop_watching.set()
-        if self._watcher is not None:
-            self._watcher.join()
+        for watcher in self._watchers:
+            watcher.join()
         for name in supervisor.stop_roles(self._roles):
             log.error("role_killed", role=name, within_s=supervisor.STOP_ROLES_WITHIN_S)
 
@@ -229,23 +233,28 @@ class _Shop:
             if self._ports and not self._stop_watching.is_set():
                 runfile.write(self._settings.home, self.state())
 
-    def _watch(self) -> None:
+    def _watch(self, name: str, work: Callable[[], None]) -> None:
+        watcher = threading.Thread(target=work, name=name, daemon=True)
+        self._watchers.append(watcher)
+        watcher.start()
+
+    def _keep_roles(self) -> None:
         supervisor.keep_alive(self._roles, stop=self._stop_watching, on_change=self.write_state)
+
+    def _rotate_logs(self) -> None:
+        logs = [role.log_file for role in self._roles] + [keeper.server.log for keeper in self._keepers]
+        supervisor.keep_logs_short(logs, stop=self._stop_watching)
 
     def _wait_until_ready(self) -> None:
         give_up = time.monotonic() + READY_WITHIN_S
         for role in self._roles:
-            url = f"http://{self._host_of(role.name)}:{self._ports[role.name]}/readyz"
+            url = f"http://{_host_of(self._settings, role.name)}:{self._ports[role.name]}/readyz"
             while not answers_ok(url):
                 if time.monotonic() > give_up:
                     raise UpFailed(
                         f"{role.name} was not ready after {READY_WITHIN_S:.0f} s; see {role.log_file}"
                     )
                 time.sleep(READY_POLL_S)
-
-    def _host_of(self, role: str) -> str:
-        hosts = {"command-api": self._settings.command_api_host, "query-api": self._settings.query_api_host}
-        return hosts.get(role, self._settings.health_host)
 
     def _url_of(self, name: str) -> str | None:
         server = self._servers.get(name)
@@ -277,18 +286,42 @@ def answers_ok(url: str) -> bool:
         return False
 
 
+def _given_ports(settings: Settings) -> dict[str, int]:
+    """The ports that were set, by role.
+
+    Raises:
+        UpFailed: one is in use, or two roles were given the same.
+    """
+    given: dict[str, int] = {}
+    for role, setting in _PORTS.items():
+        port = int(getattr(settings, setting))
+        if port == 0 or setting not in settings.model_fields_set:
+            continue
+        variable = f"COUNTERFOIL_{setting.upper()}"
+        for other, taken in given.items():
+            if taken == port:
+                raise UpFailed(f"port {port} of {role} ({variable}) is that of {other} too")
+        if not child.is_free(port, host=_host_of(settings, role)):
+            raise UpFailed(f"port {port} of {role} ({variable}) is in use")
+        given[role] = port
+    return given
+
+
 def _ports(settings: Settings) -> dict[str, int]:
     """A port per role: the one that was set, or the default if it is free, else any free one."""
-    wanted = {"command-api": "command_api_port", "query-api": "query_api_port", **_HEALTH_PORTS}
-    ports: dict[str, int] = {}
-    for role, setting in wanted.items():
+    ports = _given_ports(settings)
+    for role, setting in _PORTS.items():
+        if role in ports:
+            continue
         port = int(getattr(settings, setting))
-        given = setting in settings.model_fields_set and port != 0
-        if given and not child.is_free(port):
-            raise UpFailed(f"port {port} of {role} (COUNTERFOIL_{setting.upper()}) is in use")
-        free = port != 0 and port not in ports.values() and child.is_free(port)
-        ports[role] = port if given or free else _free_port_besides(ports)
+        free = port != 0 and port not in ports.values() and child.is_free(port, host=_host_of(settings, role))
+        ports[role] = port if free else _free_port_besides(ports)
     return ports
+
+
+def _host_of(settings: Settings, role: str) -> str:
+    hosts = {"command-api": settings.command_api_host, "query-api": settings.query_api_host}
+    return hosts.get(role, settings.health_host)
 
 
 def _free_port_besides(taken: dict[str, int]) -> int:

@@ -16,10 +16,11 @@ from typing import Final, Protocol
 import structlog
 
 import counterfoil
-from counterfoil.servers.child import Child, launch
+from counterfoil.servers.child import LOG_BYTES_MAX, Child, launch, rotate
 from counterfoil.servers.errors import ServerError
 
 WATCH_EVERY_S: Final = 0.1
+ROTATE_EVERY_S: Final = 2.0
 BACKOFF_MIN_S: Final = 0.2
 BACKOFF_MAX_S: Final = 5.0
 STEADY_AFTER_S: Final = 20.0
@@ -36,6 +37,10 @@ class Server(Protocol):
     @property
     def pid(self) -> int:
         """The running process."""
+
+    @property
+    def log(self) -> Path:
+        """The file it writes to."""
 
     def start(self) -> None:
         """Start it and wait until it answers; `ServerError` if it does not."""
@@ -86,7 +91,13 @@ class Role:
             steady = now - self._started_at > STEADY_AFTER_S
             self._backoff_s = BACKOFF_MIN_S if steady else min(self._backoff_s * 2, BACKOFF_MAX_S)
             self._not_before = now + self._backoff_s
-            log.warning("role_ended", role=self.name, again_in_s=self._backoff_s, log=str(self.log_file))
+            log.warning(
+                "role_ended",
+                role=self.name,
+                **(self._child.ending if self._child is not None else {}),
+                again_in_s=self._backoff_s,
+                log=str(self.log_file),
+            )
         if now < self._not_before:
             return False
         self.start()
@@ -132,7 +143,7 @@ class ServerKeeper:
         while not self._stopping.wait(WATCH_EVERY_S):
             if self.server.is_running():
                 continue
-            log.warning("server_ended", server=self.name)
+            log.warning("server_ended", server=self.name, log=str(self.server.log))
             try:
                 self.server.start()
             except ServerError as error:
@@ -152,6 +163,14 @@ def keep_alive(roles: Sequence[Role], *, stop: threading.Event, on_change: Calla
         started = [role for role in roles if role.keep_alive(now)]  # a list: every role is looked at
         if started:
             on_change()
+
+
+def keep_logs_short(logs: Sequence[Path], *, stop: threading.Event) -> None:
+    """Rotate log files that grew too long, until `stop`."""
+    while not stop.wait(ROTATE_EVERY_S):
+        for path in logs:
+            if rotate(path):
+                log.info("log_rotated", log=str(path), bytes_max=LOG_BYTES_MAX)
 
 
 def stop_roles(roles: Sequence[Role]) -> list[str]:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import random
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +19,8 @@ from counterfoil.servers.errors import ServerStartFailed
 LOCALHOST: Final = "127.0.0.1"
 _POLL_S: Final = 0.02
 _KILL_WAIT_S: Final = 10.0
-_LOG_BYTES_MAX: Final = 16 * 1024 * 1024
+LOG_BYTES_MAX: Final = 16 * 1024 * 1024
+"""A log file that grew beyond this is put aside as `<name>.1`, in place of the one before."""
 
 # Below the range from which the kernel gives out local ports of outgoing connections: a client that retries while its
 # server is down could otherwise be given the server's own port, connect to itself and keep the server from returning.
@@ -42,6 +44,14 @@ class Child:
         """Process id; of a process that has ended, the id it had."""
         return self._process.pid
 
+    @property
+    def ending(self) -> dict[str, int | str]:
+        """How it ended, as members of a log line: its exit code, or the signal that ended it; empty while it runs."""
+        code = self._process.poll()
+        if code is None:
+            return {}
+        return {"exit_code": code} if code >= 0 else {"signal": signal_name(-code)}
+
     def is_running(self) -> bool:
         """Whether the process has not ended."""
         if self._process.poll() is None:
@@ -59,7 +69,10 @@ class Child:
         try:
             while not ready():
                 if not self.is_running():
-                    self._fail(f"it ended with code {self._process.returncode}")
+                    how = ", ".join(
+                        f"{name.replace('_', ' ')} {value}" for name, value in self.ending.items()
+                    )
+                    self._fail(f"it ended with {how}")
                 if time.monotonic() > give_up:
                     self._fail(f"not ready after {timeout_s:g} s")
                 time.sleep(_POLL_S)
@@ -101,15 +114,13 @@ def launch(
     Args:
         command: program and arguments.
         name: what people call it, for messages.
-        log: file that takes its output; an overlong one is put aside as `<log>.1` first.
+        log: file that takes its output; rotated first, and by whoever watches the process later.
         stop_signal: the signal that ends it orderly.
         cwd: its working directory.
         user: id of user and group to run as (only root may say this).
         environment: its whole environment; ours without variables that steer database clients when None.
     """
-    with contextlib.suppress(FileNotFoundError):
-        if log.stat().st_size > _LOG_BYTES_MAX:
-            log.replace(log.with_name(log.name + ".1"))
+    rotate(log)
     with log.open("ab") as output:
         process = subprocess.Popen(
             [str(part) for part in command],
@@ -123,6 +134,33 @@ def launch(
         )
     last_will.keep(process.pid, stop_signal=stop_signal)
     return Child(name, process=process, log=log, stop_signal=stop_signal)
+
+
+def rotate(log: Path) -> bool:
+    """Put a log file that grew too long aside as `<log>.1` and begin it anew; whether that was done.
+
+    The process goes on writing to the file it was given, so it is copied and emptied, not renamed: it is open for
+    appending, and what comes next stands at its beginning. What grew while it was copied is copied too; a line
+    written between the last copy and the emptying would be lost.
+    """
+    try:
+        if log.stat().st_size <= LOG_BYTES_MAX:
+            return False
+        with log.open("r+b") as full, log.with_name(f"{log.name}.1").open("wb") as aside:
+            while full.tell() < os.fstat(full.fileno()).st_size:
+                shutil.copyfileobj(full, aside)
+            full.truncate(0)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def signal_name(number: int) -> str:
+    """`SIGKILL` for 9; the number itself for one that has no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
 
 
 def as_user(user: int | None) -> dict[str, Any]:
@@ -179,12 +217,13 @@ def free_port() -> int:
     )
 
 
-def is_free(port: int) -> bool:
-    """Whether a server could listen on this port of 127.0.0.1 now."""
-    with socket.socket() as probe:
+def is_free(port: int, *, host: str = LOCALHOST) -> bool:
+    """Whether a server could listen on this port of an address of this machine now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections in TIME_WAIT do not count
         try:
-            probe.bind((LOCALHOST, port))
+            probe.bind((host, port))
         except OSError:
             return False
         return True

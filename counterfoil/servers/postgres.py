@@ -122,6 +122,7 @@ class PostgresServer:
             self._initialise()
         give_up = time.monotonic() + _PREDECESSOR_WAIT_S
         while True:
+            child.rotate(self.log)
             logged = self.log.stat().st_size if self.log.exists() else 0
             self._child = self._launch()
             try:

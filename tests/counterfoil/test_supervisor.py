@@ -1,11 +1,16 @@
 """Roles and servers that die are started again, with a growing pause, and not once they are to stop."""
 
+import os
+import signal
+import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from counterfoil import supervisor
+from counterfoil.servers import child
 from counterfoil.servers.redis import start_redis
 from counterfoil.supervisor import Role, ServerKeeper
 
@@ -92,3 +97,67 @@ def test_a_server_that_is_killed_comes_back_on_its_port_and_stays_away_when_stop
 
     assert (server.url, first != second) == (url, True)
     assert not server.is_running()
+
+
+def ending_of(role, monkeypatch):
+    """What is logged when the role has ended."""
+    said = []
+    monkeypatch.setattr(
+        supervisor, "log", SimpleNamespace(warning=lambda event, **members: said.append({event: members}))
+    )
+    wait_until(lambda: role.pid is None)
+    role.keep_alive(time.monotonic())
+    return said[0]["role_ended"]
+
+
+def test_a_role_that_ended_is_logged_with_its_exit_code(role, monkeypatch):
+    role.start()
+
+    assert 2 == ending_of(role, monkeypatch)["exit_code"]
+
+
+def test_a_role_that_was_killed_is_logged_with_the_signal(role, monkeypatch):
+    role.start()
+    os.kill(role.pid, signal.SIGKILL)
+
+    assert "SIGKILL" == ending_of(role, monkeypatch)["signal"]
+
+
+WRITER = """
+import sys, time
+for number in range(3_000):
+    print(f"{number:04} {'x' * 1_000}", flush=True)
+    time.sleep(0.0005)
+"""
+
+
+def test_a_log_that_grows_too_long_is_put_aside_while_its_process_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr(child, "LOG_BYTES_MAX", 200_000)
+    monkeypatch.setattr(supervisor, "ROTATE_EVERY_S", 0.005)
+    log, stop = tmp_path / "writer.log", threading.Event()
+    writer = child.launch(
+        [sys.executable, "-c", WRITER], name="writer", log=log, stop_signal=signal.SIGTERM, cwd=tmp_path
+    )
+    keeper = threading.Thread(target=supervisor.keep_logs_short, args=([log],), kwargs={"stop": stop})
+    keeper.start()
+    sizes = []
+    while writer.is_running():
+        sizes.append(log.stat().st_size)
+        time.sleep(0.001)
+    stop.set()
+    keeper.join()
+    kept = (log.with_name("writer.log.1").read_text() + log.read_text()).splitlines()
+
+    assert max(sizes) < 1_000_000  # of the 3 MB that were written
+    assert "2999" == kept[-1][:4]
+    assert sorted(kept) == kept
+    assert {1_005} == {len(line) for line in kept}
+
+
+def test_a_short_log_is_left_alone(tmp_path):
+    log = tmp_path / "short.log"
+    log.write_text("a line\n")
+
+    assert not child.rotate(log)
+    assert not child.rotate(tmp_path / "no-such.log")
+    assert ["short.log"] == [path.name for path in tmp_path.iterdir()]
