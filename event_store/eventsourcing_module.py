@@ -79,7 +79,7 @@ class Factory(InfrastructureFactory[LogTrackingRecorder]):
         self.namespace = Namespace(streams.category_of(self.env.name), self._originator_id_type())
         self.datastore = Datastore(
             self._database_url(),
-            name=f"application {self.namespace.category}",
+            application=self.namespace.category,
             readers_max=self._readers_max(),
         )
 

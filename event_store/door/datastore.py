@@ -19,6 +19,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, LiteralString, TypeVar
 
 import psycopg
@@ -27,6 +28,8 @@ from eventsourcing import persistence
 from event_store import patient_connection
 from event_store.appending import errors, limits
 from event_store.appending.threaded import ThreadedWriter
+from event_store.door import hints
+from event_store.door.hints import HintListener, HintSender
 from event_store.envelope import Accepted, AppendRequest, Replayed, TrackedAlready, WrongVersion
 from event_store.patient_connection import PatientConnection
 
@@ -64,17 +67,20 @@ _UNMIGRATED: Final = (
 class Datastore:
     """One application's way to the database. Any thread may use it, and so may processes forked from this one."""
 
-    def __init__(self, url: str, *, name: str, readers_max: int) -> None:
+    def __init__(self, url: str, *, application: str, readers_max: int) -> None:
         """Nothing is connected yet.
 
         Args:
             url: libpq connection string or URI.
-            name: shown in `pg_stat_activity`.
+            application: the category of its streams, shown in `pg_stat_activity` too.
             readers_max: connections that may be open for reading at once.
         """
-        self._readers = _Readers(url, name=name, size=readers_max)
+        name, channel = f"application {application}", hints.channel_of(application)
+        self._readers = readers = _Readers(url, name=name, size=readers_max)
         self._writer = ThreadedWriter(url, name=name)
-        self._finalizer = weakref.finalize(self, _close, self._readers, self._writer)
+        self._hints = HintSender(lambda: _send_hint(readers, channel))
+        self._finalizer = weakref.finalize(self, _close, readers, self._writer, self._hints)
+        self._new_listener = partial(HintListener, url, name=name, channel=channel)
 
     def read(self, question: Callable[[PatientConnection], T]) -> T:
         """What a question finds, asked again while the server is lost and time is left.
@@ -109,6 +115,8 @@ class Datastore:
             verdict = self._writer.append(request)
         match verdict:
             case Accepted(first, last) | Replayed(first, last):
+                if first:
+                    self._hints.request()
                 return list(range(first, last + 1)) if first else []
             case WrongVersion(stream, expected, actual):
                 raise persistence.IntegrityError(_conflict(stream, max(expected, -1) + 1, actual))
@@ -116,6 +124,10 @@ class Datastore:
                 raise persistence.IntegrityError(f"position {position} has been tracked already")
             case _:
                 raise AssertionError(f"a request under a new key, without condition or chain, got {verdict}")
+
+    def listener(self) -> HintListener:
+        """For one subscription: what tells it of new events."""
+        return self._new_listener()
 
     def close(self) -> None:
         """Send what waits to be appended and disconnect."""
@@ -160,8 +172,14 @@ def _explained(error: psycopg.Error) -> str:
     return str(error).strip() or type(error).__name__
 
 
-def _close(readers: "_Readers", writer: ThreadedWriter) -> None:
+def _send_hint(readers: "_Readers", channel: str) -> None:
+    with readers.connection() as connection:
+        hints.send(connection, channel)
+
+
+def _close(readers: "_Readers", writer: ThreadedWriter, sender: HintSender) -> None:
     writer.close()
+    sender.close()
     readers.close()
 
 

@@ -14,15 +14,11 @@ from eventsourcing.persistence import ApplicationRecorder, Notification, Subscri
 
 from event_store.door import states
 from event_store.door.datastore import Datastore, rows
+from event_store.door.hints import HintListener
 from event_store.door.streams import Namespace
 
 NOTIFICATIONS_PER_READ: Final = 500
 """Events that a subscription reads at a time."""
-
-BUSY_WAIT_S: Final = 0.003
-IDLE_WAIT_S: Final = 0.020
-IDLE_WAIT_GROWTH: Final = 1.25
-"""Pause before a subscription looks again: grows from the first to the second while nothing comes."""
 
 _NO_END: Final = 2**63 - 1
 
@@ -67,6 +63,10 @@ class ApplicationLog:
         given = self._given(after=after, upto=upto, limit=limit, topics=topics)
         found = self._datastore.read(lambda connection: rows(connection, statement, given))
         return [self._notification(*row) for row in found]
+
+    def listener(self) -> HintListener:
+        """For one subscription: what tells it of new events."""
+        return self._datastore.listener()
 
     def tail(self, *, after: int, limit: int, topics: Sequence[str]) -> tuple[list[Notification], int]:
         """Events behind a position, and the position up to which these are all."""
@@ -121,23 +121,33 @@ class LogSubscription(Subscription[ApplicationRecorder]):
         self._after = gt or 0
         self._read: deque[Notification] = deque()
         self._stopped = threading.Event()
-        self._pause_s = BUSY_WAIT_S
+        self._listener = events.listener()
+        self._in_next = threading.Lock()
 
     def stop(self) -> None:
         """End the iteration, from any thread."""
         super().stop()
         self._stopped.set()
+        self._listener.wake()
+        if self._in_next.acquire(blocking=False):  # else the thread that waits there closes
+            self._listener.close()
+            self._in_next.release()
 
     def __next__(self) -> Notification:
-        while not self._read and not self._stopped.is_set():
-            found, self._after = self._events.tail(
-                after=self._after, limit=NOTIFICATIONS_PER_READ, topics=self._topics
-            )
-            self._read.extend(found)
-            if not found:
-                self._stopped.wait(self._pause_s)
-                self._pause_s = min(self._pause_s * IDLE_WAIT_GROWTH, IDLE_WAIT_S)
-        if self._stopped.is_set():
-            raise StopIteration
-        self._pause_s = BUSY_WAIT_S
-        return self._read.popleft()
+        with self._in_next:
+            while not self._read and not self._stopped.is_set():
+                self._read_on()
+            if self._stopped.is_set():
+                self._listener.close()
+                raise StopIteration
+            return self._read.popleft()
+
+    def _read_on(self) -> None:
+        """Read what there is; if there is nothing, wait for more. It listens first, so no hint falls between."""
+        self._listener.listen()
+        found, self._after = self._events.tail(
+            after=self._after, limit=NOTIFICATIONS_PER_READ, topics=self._topics
+        )
+        self._read.extend(found)
+        if not found:
+            self._listener.wait()

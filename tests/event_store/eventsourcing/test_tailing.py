@@ -5,24 +5,29 @@ numbers are given in another order than that in which they become visible, a rea
 number it has seen leaves some behind it for ever.
 """
 
+import gc
+import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from uuid import uuid4
 
 import psycopg
 import pytest
 from eventsourcing import postgres as library_module
-from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory, StoredEvent
+from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory, Notification, StoredEvent
 from eventsourcing.utils import Environment
 from psycopg import conninfo, sql
 
 from event_store.appending.threaded import ThreadedWriter
-from event_store.door.notifications import ApplicationLog
+from event_store.door import hints
+from event_store.door.notifications import ApplicationLog, LogSubscription
 from event_store.eventsourcing_module import Factory
 from tests.appends import append_request
+from tests.event_store.carrying import wait_until
 
 NewFactory = Callable[..., Factory]
 
@@ -228,6 +233,131 @@ def test_a_subscription_looks_only_once_at_events_of_other_topics(new_factory: N
     assert ([], 4) == events.tail(after=4, limit=10, topics=["bank:Closed"])
     found, looked_up_to = events.tail(after=0, limit=2, topics=["bank:Opened"])
     assert ([1, 3], 3) == ([each.id for each in found], looked_up_to)
+
+
+@contextmanager
+def received(recorder: ApplicationRecorder) -> Iterator[queue.SimpleQueue[int]]:
+    """The ids that a subscription yields in a thread of its own."""
+    ids: queue.SimpleQueue[int] = queue.SimpleQueue()
+    with recorder.subscribe() as subscription:
+        thread = threading.Thread(target=lambda: [ids.put(each.id) for each in subscription])
+        thread.start()
+        yield ids
+    thread.join()
+
+
+def listeners(url: str) -> list[int]:
+    """Server processes of the subscriptions that have read all there is and wait."""
+    with psycopg.connect(url, autocommit=True) as admin:
+        return [
+            pid
+            for (pid,) in admin.execute(
+                "select pid from pg_stat_activity where datname = current_database()"
+                " and state = 'idle' and query like 'listen %'"
+            )
+        ]
+
+
+def test_an_idle_subscription_is_woken_by_the_process_that_records(
+    new_factory: NewFactory, database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(hints, "POLL_S", 3_600.0)
+    writer = new_factory().application_recorder()
+    with received(new_factory().application_recorder()) as ids:
+        wait_until(lambda: len(listeners(database_url)) == 1, what="a subscription that listens")
+        for number in range(1, 11):
+            writer.insert_events([event()])
+
+            assert number == ids.get(timeout=60)
+
+
+def test_a_hint_is_for_one_application(new_factory: NewFactory, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(hints, "POLL_S", 3_600.0)
+    events = ApplicationLog((bank := new_factory("Bank")).datastore, namespace=bank.namespace)
+    listener = events.listener()
+    listener.listen()
+    new_factory("Bank2").application_recorder().insert_events([event()])
+    bank.application_recorder().insert_events([event()])
+    listener.wait()
+    connection = listener._ends.connection
+    assert connection is not None
+    connection.pgconn.consume_input()
+
+    assert connection.pgconn.notifies() is not None
+    assert connection.pgconn.notifies() is None
+    listener.close()
+
+
+def test_a_lost_hint_costs_no_more_than_the_next_poll(
+    new_factory: NewFactory, database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(hints, "POLL_S", 0.2)
+    monkeypatch.setattr(hints, "send", lambda *_: None)
+    writer = new_factory().application_recorder()
+    with received(new_factory().application_recorder()) as ids:
+        wait_until(lambda: len(listeners(database_url)) == 1, what="a subscription that listens")
+        writer.insert_events([event()])
+
+        assert ids.get(timeout=60) == 1
+
+
+def test_a_subscription_that_lost_its_connection_listens_again(
+    new_factory: NewFactory, database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(hints, "POLL_S", 0.2)
+    writer = new_factory().application_recorder()
+    with received(new_factory().application_recorder()) as ids:
+        wait_until(lambda: len(listeners(database_url)) == 1, what="a subscription that listens")
+        (lost,) = listeners(database_url)
+        with psycopg.connect(database_url, autocommit=True) as admin:
+            admin.execute("select pg_terminate_backend(%s, 5000)", [lost])
+        wait_until(lambda: listeners(database_url) not in ([], [lost]), what="a new connection")
+        writer.insert_events([event()])
+
+        assert ids.get(timeout=60) == 1
+
+
+def test_subscriptions_that_wait_cost_next_to_nothing(new_factory: NewFactory, database_url: str):
+    reads: list[float] = []
+
+    class Counted(ApplicationLog):
+        def tail(self, *, after: int, limit: int, topics: Sequence[str]) -> tuple[list[Notification], int]:
+            reads.append(time.monotonic())
+            return super().tail(after=after, limit=limit, topics=topics)
+
+    factory = new_factory()
+    events = Counted(factory.datastore, namespace=factory.namespace)
+    recorder = factory.application_recorder()
+    subscriptions = [LogSubscription(recorder, events=events) for _ in range(10)]
+    threads = [threading.Thread(target=lambda each=each: list(each)) for each in subscriptions]  # type: ignore[misc]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: len(listeners(database_url)) == len(threads), what="subscriptions that listen")
+    reads_before, processor_s, began = len(reads), time.process_time(), time.monotonic()
+    time.sleep(2 * hints.POLL_S)
+    reads_meanwhile, processor_s = len(reads) - reads_before, time.process_time() - processor_s
+    passed_s = time.monotonic() - began
+    for subscription in subscriptions:
+        subscription.stop()
+    for thread in threads:
+        thread.join()
+
+    assert reads_meanwhile <= len(threads) * (passed_s / hints.POLL_S + 1)
+    assert processor_s / passed_s < 0.05  # every 20 ms, as it once was, took a quarter of a core
+
+
+def test_a_subscription_that_is_stopped_or_forgotten_disconnects(new_factory: NewFactory, database_url: str):
+    recorder = new_factory().application_recorder()
+    recorder.insert_events([event()])
+    stopped, forgotten = recorder.subscribe(), recorder.subscribe()
+    next(stopped)
+    next(forgotten)
+    assert len(listeners(database_url)) == 2
+
+    stopped.stop()
+    del forgotten
+    gc.collect()
+    wait_until(lambda: not listeners(database_url), what="no connection that listens")
 
 
 def test_a_waiting_subscription_is_stopped_from_another_thread(new_factory: NewFactory):
