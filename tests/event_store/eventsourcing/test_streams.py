@@ -5,7 +5,10 @@ from eventsourcing.persistence import DataError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from commands import aggregates
+from domain.catalogue.product import PRODUCT
+from domain.inventory.stock_item import STOCK
+from domain.ordering.credit_note import CREDIT_NOTE
+from domain.ordering.order import ORDER
 from event_store.appending import limits
 from event_store.door import streams
 from event_store.door.streams import Namespace
@@ -53,7 +56,7 @@ def test_two_applications_never_have_one_category(one: str, other: str):
 
 
 def test_the_shops_categories_begin_with_a_lower_case_letter():
-    shop = (aggregates.PRODUCT, aggregates.STOCK, aggregates.ORDER, aggregates.CREDIT_NOTE)
+    shop = (PRODUCT, STOCK, ORDER, CREDIT_NOTE)
 
     for category in (*(each.category for each in shop), skips.STREAM_CATEGORY):
         assert category >= "a"
