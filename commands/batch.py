@@ -187,7 +187,11 @@ def read_entries(body: bytes) -> list[tuple[Entry, bytes]]:
         raw = [bytes(entry.body) for entry in _slices.decode(body).commands]
     except msgspec.MsgspecError as error:  # NaN and the like, in a command's body
         raise problems.unreadable(str(error)) from None
-    payloads.require_single(batch, body, beside=sum(map(payloads.members_in, raw)))
+    # A member that a command's own body names twice is refused there, and leaves the other commands alone.
+    beside = sum(map(payloads.members_in, raw)) - sum(
+        payloads.members_of(each.body) for each in batch.commands
+    )
+    payloads.require_single(batch, body, beside=beside)
     return list(zip(batch.commands, raw, strict=True))
 
 
@@ -203,9 +207,11 @@ async def _outcome(
     """What became of one command: whatever it is, the others are not touched by it."""
     try:
         command = _named(entry.command, commands)
+        if entry.target is not None and command.target is None:
+            return _without_target(command)
         sent = Sent(
             key=entry.key,
-            target=entry.target if command.target else None,
+            target=entry.target,
             body=raw,
             if_match=entry.if_match,
             correlation_id=correlation_id,
@@ -218,6 +224,11 @@ async def _outcome(
         return ProblemError("internal-error", "The command could not be answered.")
     finally:
         slot.free()
+
+
+def _without_target(command: Command) -> ProblemError:
+    fault = Fault(detail=f"The command {command.name} has no target", pointer="/target")
+    return problems.invalid([fault])
 
 
 def _named(name: str, commands: Mapping[str, Command]) -> Command:

@@ -13,6 +13,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -20,31 +21,34 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from domain import text
 from domain.ids import ID_PATTERN
 from domain.money import UNIT_PRICE_PATTERN, validate_currency
 from domain.money import Currency as DomainCurrency
 from domain.money import UnitPrice as DomainUnitPrice
 from domain.quantity import QUANTITY_MAX
 from domain.rejection import Rejection
-from runtime import problems
+from runtime import problems, rfc3339
 from runtime.problems import Fault, ProblemError
 
 P = TypeVar("P", bound="Payload")
 
-_WITHOUT_NUL: Final = r"^[^\x00]*$"
 _EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 
-TITLE_CHARACTERS_MAX: Final = 500
-NOTE_CHARACTERS_MAX: Final = 500
-REFERENCE_CHARACTERS_MAX: Final = 200
-COUNTRY_CHARACTERS_MAX: Final = 100
-
 
 class Payload(BaseModel):
-    """The members of one command's body: scalars, and lists of further payloads."""
+    """The members of one command's body: scalars, further payloads, maps of text to any of these, and lists of them."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def _moment(given: object) -> datetime:
+    """Only text is a time, and only when it is spelled as one: the framework alone would take digits for seconds."""
+    try:
+        return rfc3339.moment(given if isinstance(given, str) else "")
+    except ValueError as error:
+        raise PydanticCustomError("moment", rfc3339.MOMENT_HINT) from error
 
 
 def _is_currency(code: str) -> DomainCurrency:
@@ -56,11 +60,15 @@ def _is_currency(code: str) -> DomainCurrency:
 
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 """A client's own id; see `domain.ids`."""
-Title = Annotated[str, StringConstraints(min_length=1, max_length=TITLE_CHARACTERS_MAX, pattern=_WITHOUT_NUL)]
-Note = Annotated[str, StringConstraints(max_length=NOTE_CHARACTERS_MAX, pattern=_WITHOUT_NUL)]
-Reference = Annotated[str, StringConstraints(max_length=REFERENCE_CHARACTERS_MAX, pattern=_WITHOUT_NUL)]
+Title = Annotated[
+    str, StringConstraints(min_length=1, max_length=text.TITLE_CHARACTERS_MAX, pattern=text.NAME_PATTERN)
+]
+Note = Annotated[str, StringConstraints(max_length=text.NOTE_CHARACTERS_MAX, pattern=text.BLOCK_PATTERN)]
+Reference = Annotated[
+    str, StringConstraints(max_length=text.REFERENCE_CHARACTERS_MAX, pattern=text.LINE_PATTERN)
+]
 Country = Annotated[
-    str, StringConstraints(min_length=1, max_length=COUNTRY_CHARACTERS_MAX, pattern=_WITHOUT_NUL)
+    str, StringConstraints(min_length=1, max_length=text.COUNTRY_CHARACTERS_MAX, pattern=text.NAME_PATTERN)
 ]
 Currency = Annotated[DomainCurrency, StringConstraints(pattern=r"^[A-Z]{3}$"), AfterValidator(_is_currency)]
 """ISO 4217 alphabetic code."""
@@ -68,7 +76,7 @@ UnitPrice = Annotated[DomainUnitPrice, StringConstraints(pattern=UNIT_PRICE_PATT
 """Decimal text, never a number: JSON's numbers do not say how they were rounded."""
 Quantity = Annotated[int, Field(ge=1, le=QUANTITY_MAX)]
 Delta = Annotated[int, Field(ge=-QUANTITY_MAX, le=QUANTITY_MAX)]
-Moment = Annotated[AwareDatetime, Field(ge=_EARLIEST, lt=_LATEST)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment), Field(ge=_EARLIEST, lt=_LATEST)]
 """A time with its offset, in the centuries that a shop can mean."""
 
 
@@ -106,7 +114,7 @@ def require_single(payload: Payload, body: bytes, *, beside: int = 0) -> None:
     Raises:
         ProblemError: a member stands twice.
     """
-    members = _members_of(payload) + beside
+    members = members_of(payload) + beside
     # Each member has a colon, and there are at least as many members as the payload took: with no colon more, none
     # stands twice. Colons inside of strings need the longer look.
     if body.count(b":") != members and members_in(body) != members:
@@ -124,17 +132,20 @@ def canonical(payload: Payload) -> bytes:
 _strings = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?', re.DOTALL).findall
 
 
-def members_in(text: bytes) -> int:
+def members_in(body: bytes) -> int:
     """How many members the objects in a valid JSON text have."""
-    return sum(map(bool, _strings(text)))
+    return sum(map(bool, _strings(body)))
 
 
-def _members_of(payload: BaseModel) -> int:
-    count = len(payload.__pydantic_fields_set__)
-    for value in payload.__dict__.values():
-        if type(value) is list:
-            count += sum([_members_of(item) for item in value])
-    return count
+def members_of(value: object) -> int:
+    """How many members of objects a value was read from: its own and those of everything in it."""
+    if isinstance(value, BaseModel):
+        return len(value.__pydantic_fields_set__) + sum(map(members_of, value.__dict__.values()))
+    if isinstance(value, dict):
+        return len(value) + sum(map(members_of, value.values()))
+    if isinstance(value, list | tuple | frozenset):
+        return sum(map(members_of, value))
+    return 0
 
 
 def _twice(body: bytes) -> ProblemError:

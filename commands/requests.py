@@ -18,14 +18,19 @@ _is_entity_tag = re.compile(rb'"(0|[1-9][0-9]{0,17})"').fullmatch
 _is_json = re.compile(rb"application/(?:[a-z0-9.-]+\+)?json[ \t]*(?:;.*)?", re.IGNORECASE).fullmatch
 
 _CLOSE: Final = {"connection": "close"}
+_AS_IT_IS: Final = {"accept-encoding": "identity"}
 
 
 class Headers(Struct, frozen=True):
-    """The headers of a command's request. `length` is what Content-Length says, 0 when it says nothing."""
+    """The headers of a command's request. `length` is what Content-Length says, 0 when it says nothing.
+
+    `encoded`: the body is compressed, or transformed otherwise.
+    """
 
     key: str | None
     if_match: int | None
     json: bool
+    encoded: bool
     length: int
 
 
@@ -33,23 +38,29 @@ def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
     """What the headers say.
 
     Raises:
-        ProblemError: If-Match is not one strong entity tag.
+        ProblemError: If-Match is not one strong entity tag, or a header that counts once was sent twice.
     """
     key: str | None = None
     if_match: int | None = None
-    is_json = False
+    is_json = encoded = False
     length = 0
     for name, value in raw:
         match name:
             case b"idempotency-key":
+                if key is not None:
+                    raise _sent_twice("idempotency-key-malformed", "Idempotency-Key")
                 key = value.decode("latin-1")
             case b"if-match":
+                if if_match is not None:
+                    raise _sent_twice("if-match-malformed", "If-Match")
                 if_match = _version(value)
             case b"content-type":
                 is_json = _is_json(value) is not None
+            case b"content-encoding":
+                encoded = value.strip().lower() not in {b"", b"identity"}
             case b"content-length" if value.isdigit():
                 length = int(value[:20])
-    return Headers(key, if_match, is_json, length)
+    return Headers(key, if_match, is_json, encoded, length)
 
 
 def valid_key(key: str | None) -> str:
@@ -97,14 +108,22 @@ async def read_body(receive: Receive, *, declared: int, limit: int) -> bytes:
 
 
 def require_json(headers: Headers) -> None:
-    """Refuse a body that does not say that it is JSON.
+    """Refuse a body that does not say that it is JSON, or that is encoded.
 
     Raises:
-        ProblemError: Content-Type is missing or another one.
+        ProblemError: Content-Type is missing or another one, or there is a Content-Encoding.
     """
+    if headers.encoded:
+        fault = Fault(detail="The body must be sent as it is, not encoded", header="Content-Encoding")
+        raise ProblemError("unsupported-media-type", f"{fault.detail}.", errors=(fault,), headers=_AS_IT_IS)
     if not headers.json:
         fault = Fault(detail="Content-Type must be application/json", header="Content-Type")
         raise ProblemError("unsupported-media-type", f"{fault.detail}.", errors=(fault,))
+
+
+def _sent_twice(slug: str, header: str) -> ProblemError:
+    fault = Fault(detail=f"The header {header} was sent more than once", header=header)
+    return ProblemError(slug, f"{fault.detail}.", errors=(fault,))
 
 
 def _version(tag: bytes) -> int:

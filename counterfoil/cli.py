@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from counterfoil import terminal
 from runtime import collecting
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _settings() -> "Settings":
 
 
 def _print_json(value: object) -> None:
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    print(terminal.shown(json.dumps(value, ensure_ascii=False)), flush=True)
 
 
 @app.command()
@@ -220,7 +221,7 @@ def replay(
         if as_json:
             _print_json(step.as_json())
         else:
-            print("\n".join(step.lines()))
+            print(terminal.shown("\n".join(step.lines())))
 
 
 @audit_app.command("verify")
@@ -232,7 +233,7 @@ def audit_verify(as_json: AsJson = False) -> None:
     if as_json:
         _print_json(report.as_json())
     else:
-        print("\n".join(report.lines()))
+        print(terminal.shown("\n".join(report.lines())))
     raise typer.Exit(EXIT_FAILED if not report.ok else EXIT_PARKED if report.parked else EXIT_OK)
 
 
@@ -315,7 +316,7 @@ def views_verify(
     if as_json:
         _print_json(found)
     else:
-        print("\n".join(viewing.verified_lines(found)))
+        print(terminal.shown("\n".join(viewing.verified_lines(found))))
     raise typer.Exit(EXIT_OK if found["ok"] else EXIT_FAILED)
 
 
@@ -358,7 +359,7 @@ def parked_list(as_json: AsJson = False) -> None:
     if as_json:
         _print_json(found)
     else:
-        print("\n".join(parking.lines(found)) or "nothing is parked")
+        print(terminal.shown("\n".join(parking.lines(found))) or "nothing is parked")
 
 
 @parked_app.command("show")

@@ -1,7 +1,7 @@
 """`counterfoil replay`: the history of one stream, and what it amounts to after each event."""
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +14,7 @@ from domain.ordering.credit_note import CREDIT_NOTE
 from domain.ordering.order import ORDER
 from event_store import codec, envelope, reading
 from event_store.envelope import Metadata, RecordedEvent
-from runtime import database
+from runtime import database, rfc3339
 
 EVENTS_PER_PAGE: Final = 1_000
 BEFORE_ALL: Final = -1
@@ -139,7 +139,9 @@ def _position(connection: reading.Connection, as_of: str | None) -> int | None:
     if as_of.isascii() and as_of.isdigit():
         return int(as_of)
     try:
-        time = datetime.fromisoformat(as_of)
+        return reading.position_at(connection, rfc3339.moment(as_of))
     except ValueError as error:
-        raise BadMoment(f"{as_of!r} is neither a position nor a time like 2026-03-01T12:00:00Z") from error
-    return reading.position_at(connection, time if time.tzinfo else time.replace(tzinfo=UTC))
+        hint = "a time with an offset, such as 2026-03-01T12:00:00Z"
+        raise BadMoment(f"{as_of!r} is neither a position nor {hint}") from error
+    except reading.TimeAhead as error:
+        raise BadMoment(str(error)) from error

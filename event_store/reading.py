@@ -57,6 +57,7 @@ _KEY: Final = (
 )
 _LEAF: Final = "select leaf from log.event where position = %s"
 _RECORDED_AT: Final = "select recorded_at from log.event where position = %s"
+_IS_AHEAD: Final = "select %s > greatest(clock_timestamp(), recorded_at) from log.head"
 
 _FIELD: Final = b"\x1f"
 _QUOTE: Final = b"\x1e"
@@ -74,6 +75,10 @@ _OF_TYPES: Final = sql.SQL(" and e.type = any({types})")
 
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_END: Final = 2**63 - 1
+
+
+class TimeAhead(Exception):
+    """A time of recording that lies ahead of the log's own clock."""
 
 
 class Head(NamedTuple):
@@ -116,7 +121,14 @@ def position_at(connection: Connection, time: datetime) -> int:
     """The last position recorded at or before a time, 0 if none: recorded_at never falls, so this names a prefix.
 
     Found by halving, which takes a few dozen reads by key however long the log is, and no index by time.
+
+    Raises:
+        TimeAhead: until then more may still be recorded, so no prefix has that name yet.
     """
+    row = connection.execute(_IS_AHEAD, [time]).fetchone()
+    assert row is not None, "log.head always has its one row"
+    if row[0]:
+        raise TimeAhead(f"{time.isoformat()} has not come yet")
     low, high = 0, head(connection).position
     while low < high:
         middle = (low + high + 1) // 2

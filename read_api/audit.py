@@ -35,7 +35,7 @@ from read_api.reading.resource import Resource
 from read_api.reads import OpenReads, Reads
 from read_api.standing import Look
 from read_api.watching import Watch
-from runtime import database
+from runtime import database, rfc3339
 from runtime.pagination import next_link
 from runtime.problems import ProblemError
 
@@ -66,7 +66,6 @@ _FOLDED: Final = {view.name: view for view in registry.VIEWS}
 
 NDJSON: Final = "application/x-ndjson"
 
-_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 _PAST_SETTINGS: Final = {"statement_timeout": "5s", "default_transaction_read_only": "on"}
 
 _EVENT_EXAMPLE: Final = {
@@ -331,8 +330,8 @@ def _moment(as_of: str) -> int | datetime:
     if _is_position(as_of):
         return int(as_of)
     try:
-        return msgspec.convert(as_of, _Moment)
-    except msgspec.ValidationError as error:
+        return rfc3339.moment(as_of)
+    except ValueError as error:
         hint = " A plus sign in an address is written %2B." if " " in as_of else ""
         detail = f"as_of is a position of the log, or an RFC 3339 time with offset such as 2026-01-31T12:00:00Z.{hint}"
         raise invalid_parameter("as_of", detail) from error
@@ -340,7 +339,10 @@ def _moment(as_of: str) -> int | datetime:
 
 def _position(connection: reading.Connection, moment: int | datetime) -> int:
     if isinstance(moment, datetime):
-        return reading.position_at(connection, moment)
+        try:
+            return reading.position_at(connection, moment)
+        except reading.TimeAhead as error:
+            raise invalid_parameter("as_of", f"{error}: the answer could still change") from error
     head = reading.head(connection).position
     if moment > head:
         raise ProblemError("position-beyond-head", f"The log ends at position {head}.", head=head)

@@ -28,7 +28,7 @@ from read_api.audit import Past
 from read_api.connections import AsyncConnection
 from read_api.documentation import ALWAYS, LIST_HEADERS, list_schema, responses, row_schema
 from read_api.lists import Wished
-from read_api.parameters import Cursor, Limit, invalid_parameter
+from read_api.parameters import Cursor, Day, Limit, invalid_parameter
 from read_api.reading.resource import Resource, RowDict, only_row
 from read_api.reads import OpenReads, Read, Reads, live
 from read_api.routing import Documented, serve_by_id
@@ -211,10 +211,10 @@ async def daily_sales(
     reads: OpenReads,
     wish: Wished,
     first: Annotated[
-        date | None, Query(alias="from", description="First day shown.", examples=["2026-01-01"])
+        Day | None, Query(alias="from", description="First day shown.", examples=["2026-01-01"])
     ] = None,
     last: Annotated[
-        date | None, Query(alias="to", description="Last day shown.", examples=["2026-01-31"])
+        Day | None, Query(alias="to", description="Last day shown.", examples=["2026-01-31"])
     ] = None,
     country: Annotated[
         str | None,

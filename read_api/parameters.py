@@ -2,19 +2,22 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
+from pydantic import BeforeValidator
 
+from runtime import rfc3339
 from runtime.problems import ERRORS_MAX, Fault, ProblemError, correlation_id_of, respond
 
 ID_PATTERN: Final = r"^[A-Za-z0-9](?:[A-Za-z0-9_. -]{0,62}[A-Za-z0-9])?$"
 """An id as clients may choose it: ASCII letters, digits, `_`, `.`, `-`, space; first and last a letter or digit."""
 
-COUNTRY_PATTERN: Final = r"^[^\x00]{1,100}$"
-"""Country names are the callers' own text."""
+COUNTRY_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]{1,100}$"
+"""Country names are the callers' own text, without control characters."""
 
 LIMIT_MAX: Final = 100
 LIMIT_DEFAULT: Final = 20
@@ -25,6 +28,9 @@ POSITION_MAX: Final = 2**63 - 1
 Limit = Annotated[
     int, Query(ge=1, le=LIMIT_MAX, description="Entries on one page.", examples=[LIMIT_DEFAULT])
 ]
+Day = Annotated[date, BeforeValidator(rfc3339.day)]
+"""YYYY-MM-DD; the framework alone would take a number of seconds for a date."""
+
 Cursor = Annotated[str | None, Query(description="From `next_cursor` or the link to the next page; opaque.")]
 
 

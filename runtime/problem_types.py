@@ -80,9 +80,9 @@ _REQUESTS = (
     ProblemType(
         "unsupported-media-type",
         415,
-        "The body is not declared as JSON",
-        "Commands are JSON, and say so.",
-        "Send the header Content-Type: application/json.",
+        "The body is not declared as plain JSON",
+        "Commands are JSON, and say so; a compressed body is not taken.",
+        "Send the header Content-Type: application/json, and no Content-Encoding.",
     ),
     ProblemType(
         "body-too-large",

@@ -78,9 +78,18 @@ NOT_ACCEPTABLE = [
     ("/orders", {**ORDER, "currency": "gbp"}, ["/currency"]),
     ("/orders", {**ORDER, "country": ""}, ["/country"]),
     ("/orders", {**ORDER, "country": "a\x00"}, ["/country"]),
+    ("/orders", {**ORDER, "country": " "}, ["/country"]),
+    ("/orders", {**ORDER, "country": "a\u009b31m"}, ["/country"]),
     ("/orders", {**ORDER, "order_id": " a"}, ["/order_id"]),
     ("/orders", {**ORDER, "placed_at": "2010-12-01T08:26:00"}, ["/placed_at"]),
     ("/orders", {**ORDER, "placed_at": 1291191960}, ["/placed_at"]),
+    ("/orders", {**ORDER, "placed_at": "20110327"}, ["/placed_at"]),
+    ("/orders", {**ORDER, "placed_at": "1291191960"}, ["/placed_at"]),
+    ("/orders", {**ORDER, "placed_at": "2010-12-01"}, ["/placed_at"]),
+    ("/orders", {**ORDER, "placed_at": "2010-12-01T08:26Z"}, ["/placed_at"]),
+    ("/orders", {**ORDER, "placed_at": "2010-12-01T08:26:00+0100"}, ["/placed_at"]),
+    ("/orders", {**ORDER, "placed_at": "2010-12-01T08:26:00.1234567Z"}, ["/placed_at"]),
+    ("/orders", {**ORDER, "placed_at": "2010-02-30T08:26:00Z"}, ["/placed_at"]),
     ("/orders", {**ORDER, "placed_at": "0001-01-01T00:00:00+14:00"}, ["/placed_at"]),
     ("/orders", {**ORDER, "placed_at": "9999-12-31T23:59:59-14:00"}, ["/placed_at"]),
     ("/orders", {"currency": "GBP"}, ["/country", "/lines"]),
@@ -89,10 +98,16 @@ NOT_ACCEPTABLE = [
     ("/products", {"sku": "A", "title": "", "stocked": True}, ["/title"]),
     ("/products", {"sku": "A", "title": "x" * 501, "stocked": True}, ["/title"]),
     ("/products", {"sku": "A", "title": "x\x00", "stocked": True}, ["/title"]),
+    ("/products", {"sku": "A", "title": "\u00a0 \u3000", "stocked": True}, ["/title"]),
+    ("/products", {"sku": "A", "title": "x\u0085", "stocked": True}, ["/title"]),
+    ("/products", {"sku": "A", "title": "two\nlines", "stocked": True}, ["/title"]),
     ("/products", {"sku": "A", "title": "x", "stocked": 1}, ["/stocked"]),
     ("/products", {"sku": "A", "title": "x"}, ["/stocked"]),
     ("/stock/85123A/receipts", {}, ["/quantity"]),
     ("/stock/85123A/receipts", {"quantity": 1, "reference": "x" * 201}, ["/reference"]),
+    ("/stock/85123A/receipts", {"quantity": 1, "reference": "x\ty"}, ["/reference"]),
+    ("/stock/85123A/adjustments", {"delta": 1, "reason": "loss", "note": "\x1b[31m"}, ["/note"]),
+    ("/stock/85123A/adjustments", {"delta": 1, "reason": "loss", "note": "\u009b31m"}, ["/note"]),
     ("/stock/85123A/adjustments", {"delta": -10_000_001, "reason": "loss"}, ["/delta"]),
     ("/stock/85123A/adjustments", {"delta": 1, "reason": "theft"}, ["/reason"]),
     ("/stock/85123A/adjustments", {"delta": 1, "reason": "loss", "note": "x" * 501}, ["/note"]),
@@ -160,7 +175,7 @@ async def test_numbers_that_are_no_quantity_are_refused(busy_shop, number):
 
 async def test_text_that_postgres_and_logs_could_stumble_over_is_kept_as_it_is(given):
     shop = await given(product_created(), stock_received())
-    note = "Ω 🎁 \r\n\t\x1b[31m '\"\\ ${jndi} {{7*7}} \u2028 '; drop table log.event; --"
+    note = "Ω 🎁 \r\n\t '\"\\ ${jndi} {{7*7}} \u2028 '; drop table log.event; --"
 
     answer = await shop.post("/stock/85123A/adjustments", {"delta": 1, "reason": "other", "note": note})
 
@@ -184,6 +199,32 @@ async def test_a_body_that_does_not_say_it_is_json_is_refused(busy_shop, content
     )
 
     answer.then_refused(415, "unsupported-media-type", at=["Content-Type"])
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "gzip, identity"])
+async def test_an_encoded_body_is_refused_with_what_would_be_taken(busy_shop, encoding):
+    answer = await busy_shop.post(
+        "/stock/85123A/receipts", {"quantity": 1}, headers={"content-encoding": encoding}
+    )
+
+    answer.then_refused(415, "unsupported-media-type", at=["Content-Encoding"])
+    assert "identity" == answer.headers["accept-encoding"]
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("Idempotency-Key", "idempotency-key-malformed"), ("If-Match", "if-match-malformed")],
+)
+@pytest.mark.parametrize("path", ["/orders", "/stock/85123A/receipts"])
+async def test_a_header_that_counts_once_and_was_sent_twice_is_refused(busy_shop, path, name, code):
+    headers = [("content-type", "application/json"), (name, '"1"'), (name, '"2"')]
+    if name != "Idempotency-Key":
+        headers.append(("idempotency-key", new_key()))
+
+    answer = Answered(await busy_shop.client.post(path, content=b"{}", headers=headers))
+
+    answer.then_refused(400, code, at=[name])
+    assert 4 == busy_shop.position
 
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "application/vnd.shop+json"])

@@ -130,6 +130,16 @@ async def test_what_a_list_does_not_know_is_refused_by_name(api, query, paramete
     assert [error["parameter"] for error in answer.json()["errors"]] == [parameter]
 
 
+@pytest.mark.parametrize(
+    "day", ["0", "20110327", "1301184000", "2011-3-7", "2011-02-30", "2011-03-27T00:00:00Z"]
+)
+async def test_only_a_date_is_a_date(api, day):
+    answer = await api.get("/sales/daily", params={"from": day})
+
+    assert answer.status_code == 400
+    assert [error["parameter"] for error in answer.json()["errors"]] == ["from"]
+
+
 async def test_a_misspelt_filter_gets_a_hint(api):
     answer = await api.get("/orders?state=placed&costumer=1")
 

@@ -77,6 +77,8 @@ async def test_a_time_means_everything_recorded_until_then(stage, log, open_api)
         "yesterday",
         "2026-01-31T08:26:00",
         "2026-01-31",
+        "20260131T082600Z",
+        "2026-01-31T08:26:00.1234567Z",
         "-1",
         "1.5",
         "",
@@ -91,6 +93,14 @@ async def test_what_is_neither_position_nor_time_is_refused(api, as_of):
     assert answer.status_code == 400
     assert answer.json()["code"] == "invalid-parameter"
     assert answer.json()["errors"][0]["parameter"] == "as_of"
+
+
+async def test_a_time_that_has_not_come_is_refused(api):
+    answer = await api.get("/orders/1", params={"as_of": "2199-01-01T00:00:00Z"})
+
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "invalid-parameter"
+    assert "has not come yet" in answer.json()["detail"]
 
 
 async def test_a_plus_sign_that_became_a_space_is_explained(api):
