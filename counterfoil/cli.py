@@ -240,13 +240,24 @@ def audit_verify(as_json: AsJson = False) -> None:
 @log_app.command("fence")
 def log_fence(
     reason: Annotated[
-        str, typer.Option("--reason", help="Why, for whoever reads the epochs later.")
-    ] = "restored",
+        str | None,
+        typer.Option("--reason", help="Why, for whoever reads the epochs later; asked for if missing."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether to go on.")] = False,
 ) -> None:
     """Declare that the log may have lost its end (a restore, a promotion): new epoch, new topics, empty cache."""
     from counterfoil import fencing
 
-    print(fencing.fence(_settings(), reason=reason))
+    settings = _settings()
+    print("\n".join(fencing.intent(settings).lines()))
+    if not (reason and yes) and not _has_a_person():
+        raise fencing.NotConfirmed(
+            "nothing was fenced: without a terminal, --reason and --yes say what and that"
+        )
+    why = reason or typer.prompt("reason")
+    if not yes and not typer.confirm("fence the log?"):
+        raise fencing.NotConfirmed("nothing was fenced")
+    print(fencing.fence(settings, reason=why))
 
 
 @import_app.command("online-retail")
@@ -397,6 +408,11 @@ def parked_skip(
     from counterfoil import addresses, parking
 
     print(parking.skip(addresses.database_url(_settings()), consumer, key, position=position, reason=reason))
+
+
+def _has_a_person() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty()
 
 
 def _answer(found: dict[str, Any], *, as_json: bool) -> None:

@@ -12,7 +12,7 @@ def told(error: BaseException) -> str | None:
     """
     from commands.policies.parked import NotParked
     from counterfoil.addresses import NoAddress
-    from counterfoil.fencing import CacheNotEmptied
+    from counterfoil.fencing import CacheNotEmptied, NotConfirmed
     from counterfoil.importing.errors import ImportFailed
     from counterfoil.parking import NotDone
     from counterfoil.replaying import BadMoment, NoSuchStream
@@ -20,6 +20,7 @@ def told(error: BaseException) -> str | None:
     from counterfoil.servers.errors import ServerError
     from counterfoil.standalone import UpFailed
     from event_store.codec import CodecError
+    from event_store.cutting import NotOneMoment
     from event_store.transport import TransportError
     from projections.errors import ProjectionError
     from runtime.documents import DocumentsUnavailable
@@ -49,6 +50,8 @@ def told(error: BaseException) -> str | None:
             | NotParked()
             | NotDone()
             | CacheNotEmptied()
+            | NotConfirmed()
+            | NotOneMoment()
             | BadMoment()
             | NoSuchStream()
             | ImportFailed()

@@ -12,6 +12,7 @@ from typing import Final, cast
 import msgspec
 import psycopg
 
+from event_store import cutting
 from event_store.transport import Carrier, Channel, ChannelPartition, Generation
 
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -124,17 +125,29 @@ def settle(
         return current_generation(conn)
 
 
-def fence(conn: Connection, *, reason: str, empty_documents: Callable[[], None]) -> Generation:
+class Fenced(msgspec.Struct, frozen=True):
+    """The epoch and generation that a fence began, and how many outcomes it removed because their events are gone."""
+
+    epoch: int
+    generation: Generation
+    outcomes_removed: int
+
+
+def fence(conn: Connection, *, reason: str, empty_documents: Callable[[], None]) -> Fenced:
     """Declare that the log may have lost a tail: new epoch, new generation, empty document cache.
 
     Mandatory after a restore or a promotion, with writers stopped or not: a writer of the old epoch is
     refused, a relay of the old generation publishes nothing more. The connection belongs to the owner of the
     schemas. `empty_documents` runs first: were it to fail after the fence, a cache of the lost history might
-    be believed.
+    be believed. What else must hold together with the fence belongs into a transaction around it.
+
+    Raises:
+        cutting.NotOneMoment: the log has no end that could be fenced.
     """
     empty_documents()
     with conn.transaction():
         conn.execute(_LOCK_HEAD)
+        outcomes_removed = cutting.remove_outcomes_beyond(conn)
         before = current_generation(conn)
         row = conn.execute(_RAISE_EPOCH).fetchone()
         assert row is not None, "log.head always has its one row"
@@ -147,7 +160,7 @@ def fence(conn: Connection, *, reason: str, empty_documents: Callable[[], None])
             types=before.ordered_types if before.carrier else None,
             reason=reason,
         )
-        return current_generation(conn)
+        return Fenced(epoch, current_generation(conn), outcomes_removed)
 
 
 def published(conn: Connection, *, generation: int) -> Published:

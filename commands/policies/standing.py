@@ -37,6 +37,26 @@ select %(name)s, %(generation)s, 'events', numbered, %(position)s, %(leaf)s
 from generate_series(0, %(partitions)s - 1) as numbered
 on conflict do nothing
 """
+_HOLD: Final = """
+select from policy.checkpoint where name = %(name)s and generation = %(generation)s for share
+"""
+_REGISTERED_ALL: Final = "select name from policy.registration order by name"
+_CONTRADICTED: Final = """
+select r.name from policy.registration r
+where r.registered_position > %(head)s
+    or exists (select from policy.parked k where k.name = r.name and k.last_position > %(head)s)
+    or exists (
+        select from policy.checkpoint c left join log.event e on e.position = c.position
+        where c.name = r.name and (c.position > %(head)s or c.leaf <> e.leaf)
+    )
+order by r.name
+"""
+_FORGET_CHECKPOINTS: Final = "delete from policy.checkpoint where name = any(%(names)s)"
+_FORGET_PARKED: Final = "delete from policy.parked where name = any(%(names)s)"
+_REGISTER_BACK: Final = """
+update policy.registration set registered_position = %(head)s
+where name = any(%(names)s) and registered_position > %(head)s
+"""
 _MOVE: Final = """
 update policy.checkpoint c set position = m.position, leaf = m.leaf, moved_at = clock_timestamp()
 from unnest(%(channels)s::text[], %(partitions)s::int[], %(positions)s::bigint[], %(leaves)s::bytea[])
@@ -133,10 +153,35 @@ def standing(conn: Connection, *, names: Sequence[str]) -> Standing:
 
 
 def enter_next(conn: Connection, before: Standing, *, next_generation: Generation) -> None:
-    """Begin the next generation for all policies that are through with the one before."""
+    """Begin the next generation for all policies that are through with the one before; not for those set back."""
     with conn.transaction():
         for name in before.marks:
-            _enter(conn, name, next_generation, next_generation.start_position - 1)
+            given = {"name": name, "generation": before.generation.generation}
+            if conn.execute(_HOLD, given).rowcount:
+                _enter(conn, name, next_generation, next_generation.start_position - 1)
+
+
+def to_set_back(conn: Connection, *, outcomes_lost: bool) -> list[str]:
+    """The policies that stand somewhere the log no longer leads to.
+
+    Whose outcomes were lost cannot be seen from their keys, so with `outcomes_lost` these are all.
+    """
+    if outcomes_lost:
+        rows = conn.execute(_REGISTERED_ALL).fetchall()
+    else:
+        rows = conn.execute(_CONTRADICTED, {"head": reading.head(conn).position}).fetchall()
+    return [cast("str", name) for (name,) in rows]
+
+
+def set_back(conn: Connection, names: Sequence[str]) -> None:
+    """Let policies begin again where they were registered; by the owner, under the log's head lock.
+
+    Triggers that have an outcome are answered from it, the others are decided. What was parked is met again. A worker
+    in the middle of a term finds its checkpoints gone and begins anew when its generation has ended.
+    """
+    given = {"names": list(names), "head": reading.head(conn).position}
+    for statement in (_FORGET_CHECKPOINTS, _FORGET_PARKED, _REGISTER_BACK):
+        conn.execute(statement, given)
 
 
 async def move(

@@ -121,7 +121,7 @@ def test_a_key_that_cannot_be_folded_is_parked_shown_and_skipped(shop):
 def test_a_fenced_shop_goes_on_in_a_new_epoch_and_a_new_generation(sold_distributed):
     shop, _ = sold_distributed
     before = last_json(shop.run("status", "--json"))
-    fenced = shop.run("log", "fence", "--reason", "a drill")
+    fenced = shop.run("log", "fence", "--reason", "a drill", "--yes")
     answer = httpx.post(
         shop.url("command_api", "/products"),
         json={"sku": "fenced", "title": "CLOCK", "stocked": False},

@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from event_store import generations, reading
+from event_store import cutting, generations, reading
 from event_store.appending import wire
 from event_store.partitioning import PARTITIONS
 from event_store.transport import EVENTS, ORDERED
@@ -77,8 +77,10 @@ def test_a_fence_raises_the_epoch_and_begins_a_generation_and_empties_the_docume
         head = reading.head(conn)
         epochs = generations.epochs(conn)
 
-    assert (2, 6, "kafka") == (fenced.generation, fenced.start_position, fenced.carrier)
-    assert (5, 2) == (head.position, head.epoch)
+    begun = fenced.generation
+    assert (2, 6, "kafka") == (begun.generation, begun.start_position, begun.carrier)
+    assert (5, 2, 2) == (head.position, head.epoch, fenced.epoch)
+    assert 0 == fenced.outcomes_removed
     assert (1, 2) == (epochs.at(5), epochs.at(6))
     assert [True] == emptied
 
@@ -127,3 +129,50 @@ def test_only_the_relay_may_begin_or_move_generations(database_url, role):
             conn.execute("select transport.begin_generation(12, null, null, 'test')")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             conn.execute("update transport.relay set position = 99")
+
+
+def cut_off(database_url, head):
+    """What a superuser does who takes the end of the log away and leaves everything else."""
+    with psycopg.connect(database_url, autocommit=True) as admin:
+        admin.execute("delete from log.event where position > %s", [head])
+        admin.execute("update log.head set position = %s", [head])
+
+
+def test_a_fence_removes_the_outcomes_whose_events_are_gone(database_url):
+    carrying.append(database_url, 9)
+    cut_off(database_url, 7)
+    with carrying.owner(database_url) as conn:
+        assert 2 == cutting.outcomes_beyond(conn)
+        fenced = generations.fence(conn, reason="restored", empty_documents=lambda: None)
+        kept = conn.execute("select max(last_position), count(*) from log.outcome").fetchone()
+
+    assert (2, 2, 8) == (fenced.outcomes_removed, fenced.epoch, fenced.generation.start_position)
+    assert (7, 7) == kept
+
+
+def test_a_log_that_ends_within_a_request_is_not_fenced(database_url):
+    carrying.append(database_url, 4)
+    with psycopg.connect(database_url, autocommit=True) as admin:
+        admin.execute("update log.outcome set last_position = 4 where last_position = 3")
+        admin.execute("delete from log.outcome where first_position = 4")
+    cut_off(database_url, 3)
+
+    with (
+        carrying.owner(database_url) as conn,
+        pytest.raises(cutting.RequestCutInTwo, match=r"events 3 to 4.*cut the log off at 2"),
+    ):
+        generations.fence(conn, reason="restored", empty_documents=lambda: None)
+    with carrying.owner(database_url) as conn:
+        assert 1 == reading.head(conn).epoch
+
+
+@pytest.mark.parametrize(
+    ("head", "words"), [(3, "events up to 4 stand behind it"), (6, "the last event is 4")]
+)
+def test_a_head_that_is_not_at_the_last_event_is_not_fenced(database_url, head, words):
+    carrying.append(database_url, 4)
+    with psycopg.connect(database_url, autocommit=True) as admin:
+        admin.execute("update log.head set position = %s", [head])
+
+    with carrying.owner(database_url) as conn, pytest.raises(cutting.HeadAndEventsDiffer, match=words):
+        generations.fence(conn, reason="restored", empty_documents=lambda: None)

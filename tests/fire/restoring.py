@@ -70,7 +70,7 @@ def run(laboratory, *, seed):
     _put_back(laboratory)
     wrong += _without_a_fence(laboratory, campaign, carried, refusals=refusals)
     first = _head(laboratory) + 1
-    laboratory.run("log", "fence", "--reason", "the copy was put back")
+    laboratory.run("log", "fence", "--reason", "the copy was put back", "--yes")
     laboratory.keep_alive()
     laboratory.wait_ready()
     wrong += _lost_positions_are_refused(laboratory, cut.lost(campaign.history), first=first)
