@@ -50,7 +50,7 @@ def foreign_event_type(name: str, *, id_field: str) -> Callable[[type[E]], type[
 
     Its type name is what that application calls it, in whatever form. `id_field` is the field that gets the id its
     stream is called after, since such payloads do not repeat it; it needs a default. Other fields are those of the
-    payload that are wanted.
+    payload that are wanted, each declared by its type, Decimal, UUID and datetime included.
 
     Raises:
         ValueError: the name has the form of our own types or is declared already, or there is no such field.

@@ -1,11 +1,13 @@
 """Domain events to stored bytes and back, old shapes upcast on reading."""
 
 import functools
+from collections.abc import Callable
 
 import msgspec
 
 from domain import event as domain_event
 from domain.event import Event
+from event_store import foreign
 
 _encoder = msgspec.json.Encoder()
 
@@ -50,14 +52,16 @@ def decode(type_name: str, payload: bytes) -> Event:
         MalformedEvent: the payload does not have the declared shape.
     """
     try:
-        return domain_event.current(_decoder(type_name).decode(payload))
-    except msgspec.MsgspecError as error:
+        return domain_event.current(_decoder(type_name)(payload))
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise MalformedEvent(type_name, str(error)) from error
 
 
 @functools.lru_cache(maxsize=1024)
-def _decoder(type_name: str) -> msgspec.json.Decoder[Event]:
+def _decoder(type_name: str) -> Callable[[bytes], Event]:
     declared = domain_event.EVENT_TYPES.get(type_name)
     if declared is None:
         raise UnknownEventType(type_name)
-    return msgspec.json.Decoder(declared)
+    if domain_event.id_field_of(declared) is not None:
+        return foreign.decoder(declared)
+    return msgspec.json.Decoder(declared).decode

@@ -1,14 +1,28 @@
 """Views over events that another application records: of each type by itself, with the id that only the stream says."""
 
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
 from uuid import UUID, uuid4
 
 import msgspec
 import pytest
-from eventsourcing.persistence import InfrastructureFactory, StoredEvent
+from eventsourcing.persistence import (
+    DatetimeAsISO,
+    DecimalAsStr,
+    InfrastructureFactory,
+    JSONTranscoder,
+    StoredEvent,
+    Transcoding,
+    UUIDAsHex,
+)
 from eventsourcing.utils import Environment
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain.event import Event, event_type, fact_of, foreign_event_type, type_name
 from event_store import reading
+from event_store.codec import MalformedEvent
 from event_store.local_transport import LocalTransport
 from projections import parking, replay, verifying
 from projections.folding import Decoder
@@ -21,6 +35,8 @@ from tests.event_store.carrying import wait_until
 from tests.projections.feeding import settle
 from tests.projections.test_running import running
 
+PAYEE = UUID("0b9f6b0e-5f2a-4f0c-9a51-0a2d3c4b5e6f")
+DUE = datetime(2024, 2, 29, tzinfo=UTC)
 OPENED, CREDITED = "bank.domain:Account.Opened", "bank.domain:Account.Credited"
 
 
@@ -76,6 +92,129 @@ def test_the_id_is_that_of_the_stream():
     event = decoder.decode(CREDITED, b'{"amount": 7, "timestamp": 1}', position=1, stream=f"Bank-{account}")
 
     assert Credited(7, account) == event
+
+
+@foreign_event_type("bank.domain:Account.Settled", id_field="account")
+class Settled(Event, frozen=True):
+    amount: Decimal
+    parts: tuple[Decimal, ...]
+    payee: UUID
+    due: datetime
+    timestamp: datetime
+    rate: float
+    colour: str | None = None
+    account: str = ""
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class ColourAsText(Transcoding):
+    type = Colour
+    name = "colour"
+
+    def encode(self, obj: Colour) -> str:
+        return obj.value
+
+    def decode(self, data: str) -> Colour:
+        return Colour(data)
+
+
+def transcoded(state: dict[str, object]) -> bytes:
+    """A state as the library writes it."""
+    transcoder = JSONTranscoder()
+    for transcoding in (DecimalAsStr(), UUIDAsHex(), DatetimeAsISO(), ColourAsText()):
+        transcoder.register(transcoding)
+    return transcoder.encode(state)
+
+
+def settled(**changed: object) -> Event | MalformedEvent:
+    state = {
+        "amount": Decimal("1.10"),
+        "parts": [Decimal("0.60"), Decimal("0.5")],
+        "payee": PAYEE,
+        "due": datetime(2024, 2, 29),  # noqa: DTZ001 - applications do so
+        "timestamp": datetime(2024, 2, 28, 23, 59, 59, 1, UTC),
+        "rate": 1.5,
+        "colour": Colour.RED,
+        "note": {"never": Decimal(7), "declared": [Decimal(8)]},
+    }
+    payload = transcoded(state | changed)
+    return Decoder([settlements]).decode(type_name(Settled), payload, position=1, stream="Bank-7")
+
+
+class Settlement(Row, frozen=True):
+    account: str
+
+
+settlements = View(name="settlements", row=Settlement, key=("account",), shape=1, category="Bank")
+
+
+@settlements.on(Settled)
+def settled_once(_: Settlement | None, event: Settled) -> Settlement:
+    return Settlement(event.account)
+
+
+def test_fields_that_the_librarys_transcoder_wrote_are_declared_by_their_type():
+    assert (
+        Settled(
+            amount=Decimal("1.10"),
+            parts=(Decimal("0.60"), Decimal("0.5")),
+            payee=PAYEE,
+            due=datetime(2024, 2, 29),  # noqa: DTZ001 - as it was written
+            timestamp=datetime(2024, 2, 28, 23, 59, 59, 1, UTC),
+            rate=1.5,
+            colour="red",
+            account="7",
+        )
+        == settled()
+    )
+
+
+@given(st.decimals(), st.uuids(), st.datetimes(timezones=st.timezones()))
+def test_every_such_value_comes_back(amount: Decimal, payee: UUID, due: datetime):
+    event = settled(amount=amount, payee=payee, due=due)
+
+    assert isinstance(event, Settled)
+    assert (str(amount), payee, due.isoformat()) == (str(event.amount), event.payee, event.due.isoformat())
+
+
+def test_a_number_written_as_json_keeps_its_digits_where_a_decimal_is_declared():
+    payload = transcoded({"amount": 0, "parts": [], "payee": PAYEE, "due": DUE, "timestamp": DUE, "rate": 2})
+
+    event = Decoder([settlements]).decode(
+        type_name(Settled), payload.replace(b'"amount":0', b'"amount":1.10'), position=1, stream="Bank-7"
+    )
+
+    assert isinstance(event, Settled)
+    assert ("1.10", 2.0) == (str(event.amount), event.rate)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"amount": UUID(int=0)}, "uuid"),
+        ({"due": Decimal(1)}, "datetime"),
+        ({"due": {"_type_": "datetime_iso", "_data_": "soon"}}, "'soon' is no datetime_iso"),
+        ({"amount": {"_type_": "decimal_str", "_data_": []}}, "[] is no decimal_str"),
+        ({"payee": "nobody"}, "UUID"),
+        ({"parts": Decimal(1)}, "array"),
+    ],
+)
+def test_a_value_of_another_type_than_declared_is_not_read(changed: dict[str, object], said: str):
+    event = settled(**changed)
+
+    assert isinstance(event, MalformedEvent)
+    assert said in str(event)
+
+
+def test_a_payload_that_is_nested_too_deep_is_malformed_not_a_crash():
+    payload = b'{"_type_":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
+    event = Decoder([settlements]).decode(type_name(Settled), payload, position=1, stream="Bank-7")
+
+    assert isinstance(event, MalformedEvent)
 
 
 def test_a_foreign_type_needs_a_field_for_the_id_and_a_name_that_is_not_ours():
