@@ -75,9 +75,9 @@ def test_a_port_that_is_set_beside_a_service_counts(monkeypatch):
     [
         ("COUNTERFOIL_PORT", "8081"),
         ("COUNTERFOIL_QUERY_APIS_PORT", "8081"),
-        ("COUNTERFOIL_QUERY_API_HOSTS", "10.0.0.1"),
+        ("COUNTERFOIL_QUERY_API_HOSTS", "192.0.2.1"),
         ("COUNTERFOIL_SERVICE", "x"),
-        ("COUNTERFOIL_KAFKA_BOOTSTRAPS", "tcp://10.0.0.1:9092"),
+        ("COUNTERFOIL_KAFKA_BOOTSTRAPS", "tcp://192.0.2.1:9092"),
         ("COUNTERFOIL_PORT_8080", "8080"),
         ("counterfoil_homes", "/srv"),
     ],
@@ -95,11 +95,11 @@ def injected(service):
     """What Kubernetes puts into every container of the namespace for a service with a named port and a second one."""
     prefix = service.upper().replace("-", "_")
     variables = {
-        f"{prefix}_SERVICE_HOST": "10.0.0.11",
+        f"{prefix}_SERVICE_HOST": "192.0.2.1",
         f"{prefix}_SERVICE_PORT": "8080",
         f"{prefix}_SERVICE_PORT_HTTP": "8080",
         f"{prefix}_SERVICE_PORT_HTTP_METRICS": "9090",
-        f"{prefix}_PORT": "tcp://10.0.0.11:8080",
+        f"{prefix}_PORT": "tcp://192.0.2.1:8080",
     }
     for port, protocol in ((8080, "tcp"), (9090, "udp"), (9091, "sctp")):
         one = f"{prefix}_PORT_{port}_{protocol.upper()}"
