@@ -6,8 +6,8 @@ from typing import Final
 
 import redis
 
+from counterfoil.contexts import CONTEXTS
 from projections import builds
-from projections.registry import VIEWS
 from runtime import database, documents
 
 WAIT_S_MAX: Final = 900.0
@@ -41,7 +41,7 @@ def wait_for_orders(url: str, *, orders: int) -> None:
 
 def wait_for_documents(url: str, redis_url: str, view: str) -> None:
     """Wait until the documents of a view go as far as its rows."""
-    declared = next(each for each in VIEWS if each.name == view)
+    declared = next(each for each in CONTEXTS.views if each.name == view)
     assert declared.document is not None
     name = declared.document
     with (

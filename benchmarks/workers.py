@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from prometheus_client import CollectorRegistry
 
 from commands.policies.worker import run_policies
+from counterfoil.contexts import CONTEXTS
 from event_store import generations
 from event_store.kafka_transport import KafkaTransport
 from event_store.local_transport import LocalTransport
 from event_store.partitioning import PARTITIONS
 from event_store.relay import run_relay
 from event_store.transport import Carrier, Transport
-from projections.registry import ORDERED_TYPES, VIEWS
 from projections.worker import run_projections
 from runtime import collecting, database, telemetry
 from runtime.documents import RedisDocuments
@@ -53,7 +53,9 @@ def projections(url: str, *, views: Sequence[str], redis_url: str | None = None)
 def settle(url: str, *, carrier: Carrier = "local") -> None:
     """Say what carries the log, as the relay would."""
     with database.connect(url, role="counterfoil_relay", name="benchmark settle") as connection:
-        generations.settle(connection, carrier=carrier, ordered_types=ORDERED_TYPES, partitions=PARTITIONS)
+        generations.settle(
+            connection, carrier=carrier, ordered_types=CONTEXTS.ordered_types, partitions=PARTITIONS
+        )
 
 
 @contextlib.contextmanager
@@ -88,7 +90,7 @@ def _run_relay(stop: "threading.Event", url: str, bootstrap: str, prefix: str) -
     _as_the_command("relay")
     registry = CollectorRegistry()
     transport = cast("Transport", KafkaTransport(bootstrap, registry=registry, prefix=prefix))
-    run_relay(url, transport=transport, ordered_types=ORDERED_TYPES, stop=stop, registry=registry)
+    run_relay(url, transport=transport, ordered_types=CONTEXTS.ordered_types, stop=stop, registry=registry)
 
 
 def _run_projections(
@@ -100,5 +102,5 @@ def _run_projections(
         transport=LocalTransport(url),
         stop=stop,
         documents=None if redis_url is None else RedisDocuments(redis_url),
-        views=[view for view in VIEWS if view.name in views],
+        views=[view for view in CONTEXTS.views if view.name in views],
     )

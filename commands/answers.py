@@ -1,7 +1,7 @@
 """Answers as HTTP: a pure function of the stream, its version and the position, so a replay has the same bytes."""
 
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from commands.execution import Answer
+from domain.aggregate import category_of
 
-_RESOURCES: Final = {"product": "/products/", "stock": "/stock/", "order": "/orders/"}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -47,7 +47,7 @@ def members(answer: Answer) -> dict[str, Any]:
     }
 
 
-def accepted(answer: Answer, *, position_token: str) -> Response:
+def accepted(answer: Answer, *, position_token: str, location: str) -> Response:
     """The answer to one command."""
     body = _encode(members(answer))
     headers = [
@@ -55,7 +55,7 @@ def accepted(answer: Answer, *, position_token: str) -> Response:
         (b"content-length", b"%d" % len(body)),
         (b"etag", b'"%d"' % answer.version),
         (b"position", position_token.encode("ascii")),
-        (b"location", location(answer).encode("ascii")),
+        (b"location", location.encode("ascii")),
     ]
     if answer.replayed:
         headers.append((b"idempotent-replayed", b"true"))
@@ -73,10 +73,9 @@ def batch(results: Iterable[dict[str, Any]], *, position_token: str) -> Response
     return RawResponse(200, headers, body)
 
 
-def location(answer: Answer) -> str:
-    """Where the query API shows what the command was about."""
-    category, _, identifier = answer.stream.partition("-")
-    resource = _RESOURCES.get(category)
+def location(answer: Answer, resources: Mapping[str, str]) -> str:
+    """Where the query API shows what the command was about: its resource, by category, or else its stream."""
+    resource = resources.get(category_of(answer.stream))
     if resource is None:
         return f"/streams/{quote(answer.stream, safe='')}/events"
-    return resource + quote(identifier, safe="")
+    return resource + quote(answer.identifier, safe="")

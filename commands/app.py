@@ -3,14 +3,14 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry, Gauge
 
-from commands import batch, catalogue, inventory, ordering, refusals
+from commands import batch, refusals
 from commands.documentation import DESCRIPTION
 from commands.execution import Execution
 from commands.intake import Clock, Intake
@@ -33,10 +33,18 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
+def create_app(
+    settings: Settings,
+    *,
+    routers: Sequence[APIRouter],
+    locations: Mapping[str, str],
+    clock: Clock = utc_now,
+) -> FastAPI:
     """The application, not yet connected: that happens when the server starts it.
 
-    Its `state.readiness` answers /readyz; whoever stops the server calls `drain()` on it first.
+    `routers` are the commands of each context, those most sent first; `locations` say under which address the query
+    API shows the streams of a category. Its `state.readiness` answers /readyz; whoever stops the server calls
+    `drain()` on it first.
 
     Raises:
         SettingsError: there is no database to talk to.
@@ -47,8 +55,8 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     app = FrontedApp(
         title="Counterfoil commands",
         description=DESCRIPTION,
-        lifespan=_lifespan(settings, clock=clock, registry=registry),
-        openapi_tags=[{"name": name} for name in ("catalogue", "inventory", "ordering", "batch")],
+        lifespan=_lifespan(settings, locations=locations, clock=clock, registry=registry),
+        openapi_tags=[{"name": name} for name in _tags(routers)],
         docs_url=None,  # its page loads scripts from elsewhere, which the security headers forbid
         redoc_url=None,
         redirect_slashes=False,
@@ -63,7 +71,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     app.state.refuse = _refuse_under_overload(app, metrics)
     edge = functools.partial(Edge, metrics=metrics)
     app.add_middleware(edge)
-    _add_routes(app, registry)
+    _add_routes(app, routers, registry)
     app.serve_directly(at_fixed_paths(app.routes), edge=edge)
     app.state.direct = answered_directly(app, metrics=metrics)
     return app
@@ -88,17 +96,20 @@ def _refuse_under_overload(app: FastAPI, metrics: HttpMetrics) -> Callable[[byte
     return refuse
 
 
-def _add_routes(app: FastAPI, registry: CollectorRegistry) -> None:
+def _tags(routers: Sequence[APIRouter]) -> list[str]:
+    return [*sorted(str(tag) for router in routers for tag in router.tags), "batch"]
+
+
+def _add_routes(app: FastAPI, routers: Sequence[APIRouter], registry: CollectorRegistry) -> None:
     # Taken over one by one, not included: an included router is matched anew for every request. Routes are tried
     # one after another, so what is asked most often stands first.
-    contexts = (ordering.router, inventory.router, catalogue.router)
-    routes = [route for router in contexts for route in router.routes]
+    routes = [route for router in routers for route in router.routes]
     health = telemetry.health_router(registry, app.state.readiness)
     app.router.routes[:0] = [*routes, *batch.batch_router(routes).routes, *health.routes]
 
 
 def _lifespan(
-    settings: Settings, *, clock: Clock, registry: CollectorRegistry
+    settings: Settings, *, locations: Mapping[str, str], clock: Clock, registry: CollectorRegistry
 ) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
     assert settings.database_url is not None
     url = settings.database_url.get_secret_value()
@@ -122,7 +133,7 @@ def _lifespan(
             )
             async with writing as execution:
                 _observe(registry, execution, states)
-                app.state.intake = Intake(execution, clock=clock, registry=registry)
+                app.state.intake = Intake(execution, locations=locations, clock=clock, registry=registry)
                 app.state.watch = watch
                 watching = asyncio.create_task(watch.run(), name="command-api: watch")
                 try:

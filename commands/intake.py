@@ -1,7 +1,7 @@
 """The intake: whether a command comes alone or in a batch, here it becomes a call with key and fingerprint."""
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, get_type_hints
 
@@ -53,9 +53,19 @@ class Sent(Struct, frozen=True):
 
 
 class Intake:
-    """Takes commands in and counts what became of them."""
+    """Takes commands in and counts what became of them.
 
-    def __init__(self, execution: Execution, *, clock: Clock, registry: CollectorRegistry) -> None:
+    `locations` are the addresses of the query API's resources, by the category of their streams.
+    """
+
+    def __init__(
+        self,
+        execution: Execution,
+        *,
+        locations: Mapping[str, str],
+        clock: Clock,
+        registry: CollectorRegistry,
+    ) -> None:
         self._clock = clock
         self._taken = Counter(
             "counterfoil_commands",
@@ -65,6 +75,7 @@ class Intake:
         )
         self._counters: dict[tuple[str, str], Counter] = {}
         self.execution = execution
+        self.locations = locations
 
     async def take(self, command: Command, sent: Sent, *, slot: Slot) -> Answer:
         """Carry one command out.

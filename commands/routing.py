@@ -112,7 +112,11 @@ def _sent(headers: Headers, *, key: str, target: str | None, body: bytes, correl
 async def _taken(command: Command, sent: Sent, *, intake: Intake) -> Response:
     [slot] = intake.execution.reserve(1)
     answer = await intake.take(command, sent, slot=slot)
-    return answers.accepted(answer, position_token=intake.execution.position_token((answer,)))
+    return answers.accepted(
+        answer,
+        position_token=intake.execution.position_token((answer,)),
+        location=answers.location(answer, intake.locations),
+    )
 
 
 def intake_of(request: Request) -> Intake:

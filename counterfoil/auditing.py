@@ -7,13 +7,13 @@ import msgspec
 from msgspec import Struct
 
 from counterfoil import progress, status
+from counterfoil.contexts import CONTEXTS
 from event_store import integrity, reading
 from event_store.codec import CodecError
 from event_store.integrity import Finding, LogReport
 from event_store.reading import Connection
 from projections import builds, verifying
 from projections.errors import BuildRefused, FoldFailed, ProjectionError
-from projections.registry import VIEWS
 from projections.verifying import Verification
 from projections.view import View
 from runtime import database
@@ -93,7 +93,7 @@ def verify(database_url: str) -> AuditReport:
 def _verified(connection: Connection, step: progress.Step) -> tuple[list[Verification], list[Finding]]:
     """All live views in one pass; where an event stops the pass, each view in one of its own."""
     live = {build.id.view for build in builds.listed(connection) if build.live}
-    views = [view for view in VIEWS if view.name in live]
+    views = [view for view in CONTEXTS.views if view.name in live]
     try:
         return verifying.verify(connection, views, on_progress=lambda done, _: step.move_to(done)), []
     except (ProjectionError, CodecError):

@@ -124,6 +124,6 @@ def _empty(redis_url: str | None) -> None:
 
 
 def _documents() -> list[str]:
-    from projections.registry import VIEWS
+    from counterfoil.contexts import CONTEXTS
 
-    return [view.document for view in VIEWS if view.document is not None]
+    return [view.document for view in CONTEXTS.views if view.document is not None]

@@ -11,9 +11,9 @@ import msgspec
 
 from commands import skipping
 from commands.policies import parked as policy_parked
+from counterfoil.contexts import CONTEXTS
 from domain.operations.events import EventSkipped
 from projections import parking as view_parking
-from projections.registry import VIEWS
 from runtime import database
 
 OUTCOME_WITHIN_S: Final = 20.0
@@ -24,9 +24,6 @@ OUTCOME_POLL_S: Final = 0.1
 
 class NotDone(Exception):
     """What was asked for a parked key did not come about; the text says why."""
-
-
-_VIEW_NAMES: Final = frozenset(view.name for view in VIEWS)
 
 
 def listed(database_url: str) -> list[dict[str, Any]]:
@@ -53,7 +50,7 @@ def shown(database_url: str, consumer: str, key: str) -> dict[str, Any]:
         projections.errors.NotParked, policies.parked.NotParked.
     """
     with database.connect(database_url, role="counterfoil_reader", name="parked") as connection:
-        if consumer in _VIEW_NAMES:
+        if CONTEXTS.view(consumer) is not None:
             return _of_view(view_parking.parked_in(connection, consumer, key)[0])
         return _of_policy(policy_parked.parked_key(connection, policy=consumer, partition_key=key))
 
@@ -65,7 +62,7 @@ def retry(database_url: str, consumer: str, key: str) -> str:
         NotDone: the key stands where it stood; the text says why.
         projections.errors.NotParked, policies.parked.NotParked: there was nothing to retry.
     """
-    if consumer in _VIEW_NAMES:
+    if CONTEXTS.view(consumer) is not None:
         with database.connect(database_url, role="counterfoil_projector", name="parked") as connection:
             stood = _view_positions(connection, consumer, key)
             request = view_parking.request_retry(connection, consumer, key, actor=_actor())
@@ -89,7 +86,7 @@ def skip(database_url: str, consumer: str, key: str, *, position: int, reason: s
         NotDone: the key stands where it stood, or at another position than the one named; the text says why.
         projections.errors.NotParked, policies.parked.NotParked: there was nothing to skip.
     """
-    if consumer in _VIEW_NAMES:
+    if CONTEXTS.view(consumer) is not None:
         with database.connect(database_url, role="counterfoil_projector", name="parked") as connection:
             keys = view_parking.parked_in(connection, consumer, key)
             _check_position(

@@ -1,17 +1,13 @@
 """`counterfoil replay`: the history of one stream, and what it amounts to after each event."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from domain.aggregate import Aggregate, category_of
-from domain.catalogue.product import PRODUCT
-from domain.inventory.stock_item import STOCK
-from domain.ordering.credit_note import CREDIT_NOTE
-from domain.ordering.order import ORDER
+from counterfoil.contexts import CONTEXTS
 from event_store import codec, envelope, reading
 from event_store.envelope import Metadata, RecordedEvent
 from runtime import database, rfc3339
@@ -19,11 +15,6 @@ from runtime import database, rfc3339
 EVENTS_PER_PAGE: Final = 1_000
 BEFORE_ALL: Final = -1
 """Versions count from 1, those of an application's streams from 0 if it likes."""
-
-_AGGREGATES: Final[Mapping[str, Aggregate[Any]]] = {
-    each.category: each for each in (PRODUCT, STOCK, ORDER, CREDIT_NOTE)
-}
-"""How the state of a stream follows from its events, by category."""
 
 
 class BadMoment(Exception):
@@ -93,7 +84,7 @@ def history(database_url: str, stream: str, *, as_of: str | None = None) -> Iter
     Raises:
         BadMoment, NoSuchStream, codec.CodecError.
     """
-    aggregate = _AGGREGATES.get(category_of(stream))
+    aggregate = CONTEXTS.aggregate_of(stream)
     state: Any = None
     after = BEFORE_ALL
     with database.connect(database_url, role="counterfoil_reader", name="replay") as connection:

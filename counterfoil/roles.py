@@ -23,11 +23,10 @@ KAFKA_VARIABLE: Final = "COUNTERFOIL_KAFKA_BOOTSTRAP"
 
 def command_api(settings: Settings) -> None:
     """Serve the command API until SIGTERM."""
-    from commands.app import create_app
-    from counterfoil import serving
+    from counterfoil import applications, serving
 
     telemetry.configure_logging(settings.log_level, process="command-api")
-    app = create_app(_with_addresses(settings))
+    app = applications.command_app(_with_addresses(settings))
     serving.serve(
         app,
         host=settings.command_api_host,
@@ -39,11 +38,10 @@ def command_api(settings: Settings) -> None:
 
 def query_api(settings: Settings) -> None:
     """Serve the query API until SIGTERM."""
-    from counterfoil import serving
-    from read_api.app import create_app
+    from counterfoil import applications, serving
 
     telemetry.configure_logging(settings.log_level, process="query-api")
-    app = create_app(_with_addresses(settings))
+    app = applications.query_app(_with_addresses(settings))
     serving.serve(
         app,
         host=settings.query_api_host,
@@ -55,8 +53,8 @@ def query_api(settings: Settings) -> None:
 
 def relay(settings: Settings) -> None:
     """Carry the log to the transport until SIGTERM."""
+    from counterfoil.contexts import CONTEXTS
     from event_store.relay import RelayHealth, run_relay
-    from projections.registry import ORDERED_TYPES
 
     telemetry.configure_logging(settings.log_level, process="relay")
     health = RelayHealth()
@@ -70,7 +68,7 @@ def relay(settings: Settings) -> None:
         run_relay(
             addresses.database_url(settings),
             transport=_transport(settings, role="counterfoil_relay", registry=registry),
-            ordered_types=ORDERED_TYPES,
+            ordered_types=CONTEXTS.ordered_types,
             stop=stop,
             registry=registry,
             health=health,
@@ -79,6 +77,7 @@ def relay(settings: Settings) -> None:
 
 def projections(settings: Settings) -> None:
     """Keep the views until SIGTERM; more processes share the partitions."""
+    from counterfoil.contexts import CONTEXTS
     from projections.worker import ProjectionHealth, run_projections
     from runtime.documents import RedisDocuments
 
@@ -94,6 +93,7 @@ def projections(settings: Settings) -> None:
     ):
         run_projections(
             addresses.database_url(settings),
+            views=CONTEXTS.views,
             transport=_transport(settings, role="counterfoil_projector", registry=registry),
             stop=stop,
             registry=registry,
@@ -106,6 +106,7 @@ def policies(settings: Settings) -> None:
     """Run the process managers until SIGTERM."""
     from commands.policies.measures import PolicyHealth
     from commands.policies.worker import run_policies
+    from counterfoil.contexts import CONTEXTS
 
     telemetry.configure_logging(settings.log_level, process="policies")
     health = PolicyHealth()
@@ -122,6 +123,7 @@ def policies(settings: Settings) -> None:
             stop=stop,
             registry=registry,
             health=health,
+            policies=CONTEXTS.processes,
         )
 
 

@@ -1,20 +1,18 @@
 """`counterfoil views`: builds as they stand, and a new one beside the live one, from first fold to promotion."""
 
-from typing import Any, Final
+from typing import Any
 
 from counterfoil import addresses, progress, status
+from counterfoil.contexts import CONTEXTS
 from projections import builds, parking, verifying
 from projections import rebuild as rebuilding
 from projections.errors import NoSuchBuild
-from projections.registry import VIEWS
 from projections.storing import BuildId, Connection
 from projections.verifying import Verification
 from projections.view import View
 from runtime import database
 from runtime.documents import RedisDocuments
 from runtime.settings import Settings
-
-_BY_NAME: Final = {view.name: view for view in VIEWS}
 
 
 def listed(database_url: str) -> list[dict[str, Any]]:
@@ -159,10 +157,11 @@ def named(name: str) -> View[Any]:
     Raises:
         NoSuchBuild: there is none; the text lists those there are.
     """
-    try:
-        return _BY_NAME[name]
-    except KeyError:
-        raise NoSuchBuild(f"there is no view {name}; there are {', '.join(sorted(_BY_NAME))}") from None
+    view = CONTEXTS.view(name)
+    if view is None:
+        known = ", ".join(sorted(view.name for view in CONTEXTS.views))
+        raise NoSuchBuild(f"there is no view {name}; there are {known}")
+    return view
 
 
 def _verified(connection: Connection, view: View[Any], build: BuildId) -> Verification:

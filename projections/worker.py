@@ -35,7 +35,6 @@ from projections.folding import Decoder
 from projections.metrics import ProjectionMetrics
 from projections.mirroring import Mirror
 from projections.performing import SESSION, Performer
-from projections.registry import VIEWS
 from projections.requests import Requests
 from projections.storing import Connection
 from projections.turn import Feed, Following, Turn, turn
@@ -209,24 +208,24 @@ class Worker:
 def run_projections(
     database_url: str,
     *,
+    views: Sequence[View[Any]],
     transport: Transport,
     stop: threading.Event,
     registry: CollectorRegistry | None = None,
     health: ProjectionHealth | None = None,
     documents: Documents | None = None,
-    views: Sequence[View[Any]] = VIEWS,
     group: str = GROUP,
 ) -> None:
-    """Feed all views until told to stop; a batch that was begun is finished.
+    """Feed views until told to stop; a batch that was begun is finished.
 
     Args:
         database_url: a login that may take the role counterfoil_projector.
+        views: what to feed.
         transport: where events come from.
         stop: set it to end.
         registry: where metrics are counted.
         health: told whether the worker follows.
         documents: where document views are mirrored, None for nowhere.
-        views: what to feed.
         group: whom partitions are shared with: workers of the same views.
 
     Raises:

@@ -2,16 +2,16 @@
 
 import contextlib
 import functools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CollectorRegistry
 
-from read_api import audit, catalogue, documentation, inventory, ordering, parameters, status_route, totals
+from read_api import audit, documentation, parameters, status_route, totals
 from read_api.documentation import DESCRIPTION
 from read_api.errors import ReadError, TooManyReads
 from read_api.reads import Reads
-from read_api.routing import by_id
+from read_api.routing import Queries, by_id
 from runtime import problem_pages, problems, telemetry
 from runtime.edge import Edge
 from runtime.front import FrontedApp
@@ -20,10 +20,11 @@ from runtime.settings import Settings
 from runtime.telemetry import HttpMetrics
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, *, queries: Sequence[Queries]) -> FastAPI:
     """The application, not yet connected: that happens when the server starts it.
 
-    Its `state.readiness` answers /readyz; whoever stops the server calls `drain()` on it first.
+    `queries` are what each context can be asked, the most wanted first. Its
+    `state.readiness` answers /readyz; whoever stops the server calls `drain()` on it first.
 
     Raises:
         SettingsError: there is no database to read from.
@@ -42,7 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
         description=DESCRIPTION,
         lifespan=lifespan,
         openapi_tags=[
-            {"name": name} for name in ("catalogue", "inventory", "ordering", "audit", "operation")
+            {"name": name} for name in (*sorted(each.context for each in queries), "audit", "operation")
         ],
         docs_url=None,  # its page loads scripts from elsewhere, which the security headers forbid
         redoc_url=None,
@@ -56,17 +57,16 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(ReadError, _on_read_error)
     edge = functools.partial(Edge, metrics=HttpMetrics(registry))
     app.add_middleware(edge)
-    _add_routes(app, reads=reads, past=past, registry=registry)
+    for each in queries:
+        each.install(app, reads=reads, past=past)
+    _add_routes(app, registry)
     documentation.install(app)
     app.serve_directly(by_id(app.routes), edge=edge)
     return app
 
 
-def _add_routes(app: FastAPI, *, reads: Reads, past: audit.Past, registry: CollectorRegistry) -> None:
-    """Hot routes first: the router tries one after the other."""
-    ordering.install(app, reads=reads, past=past)
-    inventory.install(app, reads=reads, past=past)
-    catalogue.install(app, reads=reads, past=past)
+def _add_routes(app: FastAPI, registry: CollectorRegistry) -> None:
+    """Routes of no context, after theirs: the router tries one after the other."""
     health = telemetry.health_router(registry, app.state.readiness)
     for router in (audit.router, totals.router, status_route.router, health):
         app.router.routes.extend(router.routes)

@@ -22,7 +22,7 @@ from event_store import paging, reading
 from event_store.envelope import RecordedEvent
 from event_store.partitioning import partition_of
 from event_store.position_token import PositionToken
-from projections import registry, replay
+from projections import replay
 from projections.errors import FoldFailed
 from read_api import freshness, parameters
 from read_api.connections import AsyncConnection
@@ -60,9 +60,6 @@ PAST_WAITING_MAX: Final = 32
 
 PAST_TIMEOUT_S: Final = 5.0
 """What one fold may wait for its connection, seconds."""
-
-_FOLDED: Final = {view.name: view for view in registry.VIEWS}
-"""Views with their folds: elsewhere this package knows rows only."""
 
 NDJSON: Final = "application/x-ndjson"
 
@@ -309,7 +306,7 @@ class Past:
         try:
             with self._pool.connection() as connection:
                 position = _position(connection, moment)
-                row = replay.fold_prefix(connection, _FOLDED[resource.view.name], (key,), upto=position)
+                row = replay.fold_prefix(connection, resource.view, (key,), upto=position)
         except FoldFailed as error:
             detail = (
                 f"The event at position {error.position} cannot be folded, so nothing is known of later ones."

@@ -2,14 +2,10 @@
 
 from typing import Final
 
-from fastapi import FastAPI
-
 from projections.catalogue.views import ProductPage, product_page
-from read_api.audit import Past
 from read_api.documentation import row_schema
 from read_api.reading.resource import Resource, only_row
-from read_api.reads import Reads
-from read_api.routing import Documented, serve_by_id
+from read_api.routing import ById, Documented, Queries
 
 PRODUCT: Final = Resource(noun="product", view=product_page, render=only_row)
 
@@ -24,7 +20,9 @@ _EXAMPLE: Final = {
 }
 
 
-def install(app: FastAPI, *, reads: Reads, past: Past) -> None:
-    """Serve products by code."""
-    documented = Documented("Product", row_schema(ProductPage), _EXAMPLE, "85123A")
-    serve_by_id(app, "/products/{sku}", PRODUCT, reads=reads, past=past, documented=documented)
+QUERIES: Final = Queries(
+    context="catalogue",
+    by_id=(
+        ById("/products/{sku}", PRODUCT, Documented("Product", row_schema(ProductPage), _EXAMPLE, "85123A")),
+    ),
+)

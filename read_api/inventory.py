@@ -2,14 +2,10 @@
 
 from typing import Final
 
-from fastapi import FastAPI
-
 from projections.inventory.views import StockLevel, stock_level
-from read_api.audit import Past
 from read_api.documentation import row_schema
 from read_api.reading.resource import Resource, only_row
-from read_api.reads import Reads
-from read_api.routing import Documented, serve_by_id
+from read_api.routing import ById, Documented, Queries
 
 STOCK: Final = Resource(noun="stock item", view=stock_level, render=only_row)
 
@@ -26,7 +22,13 @@ _EXAMPLE: Final = {
 }
 
 
-def install(app: FastAPI, *, reads: Reads, past: Past) -> None:
-    """Serve stock by code."""
-    documented = Documented("Stock of one code", row_schema(StockLevel), _EXAMPLE, "85123A")
-    serve_by_id(app, "/stock/{sku}", STOCK, reads=reads, past=past, documented=documented)
+QUERIES: Final = Queries(
+    context="inventory",
+    by_id=(
+        ById(
+            "/stock/{sku}",
+            STOCK,
+            Documented("Stock of one code", row_schema(StockLevel), _EXAMPLE, "85123A"),
+        ),
+    ),
+)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Final, TypeVar, get_args
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from psycopg import sql
 from psycopg.rows import dict_row
 from starlette.responses import Response
@@ -24,14 +24,13 @@ from projections.ordering.views import (
 )
 from projections.view import Row
 from read_api import freshness, lists, parameters
-from read_api.audit import Past
 from read_api.connections import AsyncConnection
 from read_api.documentation import ALWAYS, LIST_HEADERS, list_schema, responses, row_schema
 from read_api.lists import Wished
 from read_api.parameters import Cursor, Day, Limit, invalid_parameter
 from read_api.reading.resource import Resource, RowDict, only_row
-from read_api.reads import OpenReads, Read, Reads, live
-from read_api.routing import Documented, serve_by_id
+from read_api.reads import OpenReads, Read, live
+from read_api.routing import ById, Documented, Queries
 from read_api.standing import Look
 from runtime.pagination import MalformedCursor, decode_cursor
 from runtime.problems import ProblemError
@@ -126,28 +125,6 @@ _SUMS: Final = {
 }
 _SALES: Final = {"orders": 210, "units": 1_900, "revenue": 484_500, "credited_units": 6, "credited": 1_530}
 _DAY_EXAMPLE: Final = {"day": "2026-01-31", "country": "GB", "currency": "GBP", **_SUMS, "credit_lines": 1}
-
-
-def install(app: FastAPI, *, reads: Reads, past: Past) -> None:
-    """Serve orders by id, sums by customer and SKU, and the lists."""
-    order = Documented("Order", row_schema(OrderDetails), _ORDER_EXAMPLE, "536365")
-    serve_by_id(app, "/orders/{order_id}", ORDER, reads=reads, past=past, documented=order)
-    customer = Documented(
-        "Totals of one customer, per currency",
-        _sums_schema(CustomerTotals, "customer_id", "totals"),
-        {"customer_id": "17850", "totals": {"GBP": _SUMS}},
-        "17850",
-    )
-    path = "/customers/{customer_id}/totals"
-    serve_by_id(app, path, CUSTOMER, reads=reads, past=None, documented=customer)
-    sku = Documented(
-        "Sales of one SKU, per currency",
-        _sums_schema(SkuSales, "sku", "sales"),
-        {"sku": "85123A", "sales": {"GBP": _SALES}},
-        "85123A",
-    )
-    serve_by_id(app, "/skus/{sku}/sales", SKU, reads=reads, past=None, documented=sku)
-    app.router.routes.extend(router.routes)
 
 
 @router.get(
@@ -273,3 +250,36 @@ def _sums_schema(row: type[Row], owner: str, member: str) -> dict[str, Any]:
         "required": [owner, member],
         "properties": {owner: of_owner, member: {"type": "object", "additionalProperties": schema}},
     }
+
+
+QUERIES: Final = Queries(
+    context="ordering",
+    by_id=(
+        ById(
+            "/orders/{order_id}",
+            ORDER,
+            Documented("Order", row_schema(OrderDetails), _ORDER_EXAMPLE, "536365"),
+        ),
+        ById(
+            "/customers/{customer_id}/totals",
+            CUSTOMER,
+            Documented(
+                "Totals of one customer, per currency",
+                _sums_schema(CustomerTotals, "customer_id", "totals"),
+                {"customer_id": "17850", "totals": {"GBP": _SUMS}},
+                "17850",
+            ),
+        ),
+        ById(
+            "/skus/{sku}/sales",
+            SKU,
+            Documented(
+                "Sales of one SKU, per currency",
+                _sums_schema(SkuSales, "sku", "sales"),
+                {"sku": "85123A", "sales": {"GBP": _SALES}},
+                "85123A",
+            ),
+        ),
+    ),
+    router=router,
+)

@@ -1,10 +1,10 @@
-"""Routes whose endpoint takes the request as it came, while FastAPI still documents them."""
+"""What a context can be asked; routes by id take the request as it came, while FastAPI still documents them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
@@ -58,16 +58,53 @@ class Documented(msgspec.Struct, frozen=True):
     example_id: str
 
 
-def serve_by_id(
-    app: FastAPI, path: str, resource: Resource, *, reads: Reads, past: Past | None, documented: Documented
-) -> None:
-    """Serve a resource at `path`, whose one parameter is the id; with `past`, also as of earlier positions."""
-    parameter = path.partition("{")[2].partition("}")[0]
+class ById(msgspec.Struct, frozen=True):
+    """A resource at a path whose one parameter is the id; where one stream tells all of it, also as it was."""
+
+    path: str
+    resource: Resource
+    documented: Documented
+
+    @property
+    def has_past(self) -> bool:
+        """Whether it is also shown as of earlier positions."""
+        return self.resource.view.category is not None
+
+
+class Queries(msgspec.Struct, frozen=True, kw_only=True):
+    """What one context can be asked: resources by id, the most wanted first, and routes of its own."""
+
+    context: str
+    by_id: tuple[ById, ...] = ()
+    router: APIRouter | None = None
+
+    def locations(self) -> Iterator[tuple[str, str]]:
+        """Stream categories whose aggregates have an address, each with the part of it before the id."""
+        for each in self.by_id:
+            prefix, _, after = each.path.partition("{")
+            if each.resource.view.category is not None and after.endswith("}"):
+                yield each.resource.view.category, prefix
+
+    def install(self, app: FastAPI, *, reads: Reads, past: Past) -> None:
+        """Serve all of it."""
+        for each in self.by_id:
+            _serve_by_id(app, each, tag=self.context, reads=reads, past=past if each.has_past else None)
+        if self.router is not None:
+            app.router.routes.extend(self.router.routes)
+
+
+def _serve_by_id(app: FastAPI, served: ById, *, tag: str, reads: Reads, past: Past | None) -> None:
+    resource, documented = served.resource, served.documented
+    assert resource.view.folds or past is None, (
+        f"{resource.view} was declared without the module of its folds"
+    )
+    parameter = served.path.partition("{")[2].partition("}")[0]
     endpoint = KeyedEndpoint(reads.keyed(resource), watch=reads.watch, parameter=parameter, past=past)
     app.router.add_api_route(
-        path,
+        served.path,
         endpoint,
         methods=["GET"],
+        tags=[tag],
         route_class_override=RawRoute,
         name=resource.view.name,
         operation_id=resource.view.name,

@@ -74,7 +74,7 @@ def evolve(product: Product | None, event: Event) -> Product:
     raise AssertionError(f"{type(event).__name__} is no fact of a product")
 
 
-PRODUCT: Final[Aggregate[Product]] = Aggregate("product", evolve)
+PRODUCT: Final[Aggregate[Product]] = Aggregate("product", evolve, (ProductCreated, PriceChanged))
 
 
 def create(

@@ -88,7 +88,11 @@ def evolve(item: StockItem | None, event: Event) -> StockItem:
     raise AssertionError(f"{type(event).__name__} is no fact of a stock item")
 
 
-STOCK: Final[Aggregate[StockItem]] = Aggregate("stock", evolve)
+STOCK: Final[Aggregate[StockItem]] = Aggregate(
+    "stock",
+    evolve,
+    (StockReceived, StockAdjusted, StockReserved, StockReleased, StockShipped, StockReturned),
+)
 
 
 def receive(

@@ -48,7 +48,9 @@ def evolve(_note: CreditNote | None, event: Event) -> CreditNote:
     raise AssertionError(f"{type(event).__name__} is no fact of a credit note")
 
 
-CREDIT_NOTE: Final[Aggregate[CreditNote]] = Aggregate("credit_note", evolve, cached=False)
+CREDIT_NOTE: Final[Aggregate[CreditNote]] = Aggregate(
+    "credit_note", evolve, (CreditNoteIssued,), cached=False
+)
 """Not cached: nothing is decided on one twice."""
 
 

@@ -159,7 +159,9 @@ def evolve(order: Order | None, event: Event) -> Order:
     raise AssertionError(f"{type(event).__name__} is no fact of an order")
 
 
-ORDER: Final[Aggregate[Order]] = Aggregate("order", evolve, cached=False)
+ORDER: Final[Aggregate[Order]] = Aggregate(
+    "order", evolve, (OrderPlaced, OrderConfirmed, OrderRejected, OrderCancelled, OrderShipped), cached=False
+)
 """Not cached: fulfilment writes every order too."""
 
 

@@ -1,5 +1,7 @@
 """How the facts of the catalogue change what can be asked about it."""
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from domain.catalogue.events import PriceChanged, ProductCreated
@@ -26,3 +28,6 @@ def price_changed(page: ProductPage, event: PriceChanged) -> ProductPage:
     return replace(
         page, unit_price=event.unit_price, currency=event.currency, price_changed_at=event.changed_at
     )
+
+
+VIEWS: Final = (product_page,)

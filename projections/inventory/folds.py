@@ -1,5 +1,7 @@
 """How movements of stock change its level. Any movement may be the first of a code."""
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from domain.inventory.events import (
@@ -78,3 +80,6 @@ def returned(level: StockLevel | None, event: StockReturned) -> StockLevel:
         available=level.available + event.quantity,
         returned=level.returned + event.quantity,
     )
+
+
+VIEWS: Final = (stock_level,)

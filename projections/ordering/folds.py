@@ -3,6 +3,8 @@
 What they change in sums over many orders stands in `sales`.
 """
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from domain.ordering.events import (
@@ -94,3 +96,6 @@ def listed_as_cancelled(entry: OrderSummary, _event: OrderCancelled) -> OrderSum
 def listed_as_shipped(entry: OrderSummary, _event: OrderShipped) -> OrderSummary:
     """It moves to the shipped."""
     return replace(entry, status="shipped")
+
+
+VIEWS: Final = (order_details, order_summary)

@@ -6,6 +6,7 @@ order leaves no trace in any of them.
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -169,3 +170,6 @@ def sku_credited(sales: SkuSales | None, event: CreditNoteIssued, part: SkuTotal
     return replace(
         sales, credited_units=sales.credited_units + part.units, credited=sales.credited + part.total
     )
+
+
+VIEWS: Final = (customer_totals, sku_sales, sales_daily)

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from counterfoil.contexts import CONTEXTS
 from projections import builds
-from projections.registry import VIEWS
 from projections.storing import BuildId
 from projections.view import Row, View
 from read_api import ordering
@@ -79,7 +79,7 @@ LISTS: Final = {
 def filled(new_database: Callable[[], str]) -> Iterator[psycopg.Connection]:
     url = new_database()
     with database.connect(url, role="counterfoil_projector", name="test") as connection:
-        builds.ensure_builds(connection, VIEWS)
+        builds.ensure_builds(connection, CONTEXTS.views)
         for statement in (FILL_ORDERS, FILL_STOCK, FILL_DAYS):
             connection.execute(statement, {"rows": ROWS})
         for name in ("order_summary", "stock_level", "sales_daily"):
@@ -101,7 +101,7 @@ def test_a_page_of_a_list_reads_its_index_in_order(question: str, filled: psycop
 
 
 def test_reading_by_key_uses_the_key(filled: psycopg.Connection):
-    (view,) = [view for view in VIEWS if view.name == "stock_level"]
+    (view,) = [view for view in CONTEXTS.views if view.name == "stock_level"]
     statement = by_key(view, filled)
 
     used, scanned = plan(

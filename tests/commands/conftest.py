@@ -7,7 +7,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from commands.app import create_app
+from counterfoil.applications import command_app
 from domain.event import Event
 from runtime.settings import Settings
 from tests.commands.http_spec import Shop
@@ -19,7 +19,7 @@ Given = Callable[..., Awaitable[Shop]]
 @contextlib.asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Shop]:
     """One process of the command API on a log; tests may open several."""
-    app = create_app(Settings(database_url=SecretStr(url), database_pool_size=4), clock=lambda: NOW)
+    app = command_app(Settings(database_url=SecretStr(url), database_pool_size=4), clock=lambda: NOW)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(

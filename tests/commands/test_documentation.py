@@ -2,8 +2,8 @@
 
 import pytest
 
-from commands import app as command_app
 from commands import documentation
+from counterfoil.applications import command_app
 from domain.rejection import Conflict, Unacceptable, Unknown
 from runtime.problem_types import CATALOGUE
 from runtime.settings import Settings, SettingsError
@@ -124,4 +124,4 @@ async def test_every_answer_of_the_api_carries_security_headers(shop):
 
 def test_an_application_without_a_database_is_refused_at_once():
     with pytest.raises(SettingsError, match="COUNTERFOIL_DATABASE_URL"):
-        command_app.create_app(Settings())
+        command_app(Settings())

@@ -5,15 +5,15 @@ import threading
 import pytest
 
 from counterfoil import parking as commands
+from counterfoil.contexts import CONTEXTS
 from event_store.transport import EVENTS
 from projections import parking
 from projections.folding import Fact, Poison
-from projections.registry import VIEWS
 from projections.storing import BuildId
 from runtime import database
 from tests.counterfoil import commanding
 
-VIEW = next(view for view in VIEWS if view.name == "order_details")
+VIEW = next(view for view in CONTEXTS.views if view.name == "order_details")
 BUILD = BuildId(VIEW.name, VIEW.shape, 1)
 KEY = "order-1"
 STANDS_AT = 7

@@ -9,9 +9,8 @@ import typer
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-import commands.app
-import read_api.app
 from counterfoil import cli
+from counterfoil.applications import command_app, query_app
 from runtime.problem_types import CATALOGUE
 from runtime.settings import PREFIX, Settings
 from tests.documentation.pages import ROOT, Page, pages
@@ -170,7 +169,7 @@ def test_routes_that_are_named_exist(page: Page):
 def routes() -> set[tuple[str, str]]:
     """Every documented route of both APIs."""
     settings = Settings(database_url=SecretStr("postgresql://nobody@localhost/nothing"))
-    both: list[FastAPI] = [commands.app.create_app(settings), read_api.app.create_app(settings)]
+    both: list[FastAPI] = [command_app(settings), query_app(settings)]
     return {
         (method.upper(), path)
         for api in both

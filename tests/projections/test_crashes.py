@@ -5,18 +5,18 @@ import threading
 import psycopg
 import pytest
 
+from counterfoil.contexts import CONTEXTS
 from event_store import generations, reading
 from event_store.transport import EVENTS, ORDERED
 from projections import adopting, builds, checkpoints, parking, rebuild, verifying
 from projections.performing import SESSION, Performer
-from projections.registry import VIEWS
 from projections.storing import BuildId
 from runtime import database
 from runtime.documents import MemoryDocuments
 from tests.projections.counting import POISON, Faults, counting_views, counts
 from tests.projections.feeding import append, assert_views_hold_the_log, feeding, history, settle, stored
 
-BY_NAME = {view.name: view for view in VIEWS}
+BY_NAME = {view.name: view for view in CONTEXTS.views}
 LIVES_MAX = 200
 
 
@@ -68,7 +68,7 @@ def test_a_worker_that_dies_at_every_step_still_folds_every_event_once(shop_url,
             fates.append(Fate(steps, behind=behind))
             documents.fate = fates[-1]
             try:
-                with feeding(shop_url, VIEWS, documents=documents) as feeder:
+                with feeding(shop_url, CONTEXTS.views, documents=documents) as feeder:
                     feeder.catch_up()
                 break
             except Died:
@@ -77,12 +77,12 @@ def test_a_worker_that_dies_at_every_step_still_folds_every_event_once(shop_url,
             raise AssertionError("never got through")
 
     assert lives > 30
-    assert_views_hold_the_log(shop_url, VIEWS)
+    assert_views_hold_the_log(shop_url, CONTEXTS.views)
 
 
 def test_two_workers_on_the_same_partitions_never_write_an_event_twice(shop_url):
     events = history(21)
-    with feeding(shop_url, VIEWS) as one, feeding(shop_url, VIEWS) as other:
+    with feeding(shop_url, CONTEXTS.views) as one, feeding(shop_url, CONTEXTS.views) as other:
         for number, first in enumerate(range(0, len(events), 30)):
             append(shop_url, events[first : first + 30])
             for worker in (one, other) if number % 2 else (other, one):
@@ -93,7 +93,7 @@ def test_two_workers_on_the_same_partitions_never_write_an_event_twice(shop_url)
         conflicts = sum(each.count("counterfoil_projection_conflicts_total") for each in (one, other))
 
     assert conflicts > 0
-    assert_views_hold_the_log(shop_url, VIEWS)
+    assert_views_hold_the_log(shop_url, CONTEXTS.views)
 
 
 def test_a_zombie_with_cached_rows_does_not_overwrite_its_successor(database_url):
@@ -119,8 +119,8 @@ def test_partitions_may_change_hands_back_and_forth(shop_url):
         sources = generations.current_generation(conn).sources([EVENTS, ORDERED])
     half = set(sources[::2])
     with (
-        feeding(shop_url, VIEWS, sources=half) as one,
-        feeding(shop_url, VIEWS, sources=set(sources) - half) as other,
+        feeding(shop_url, CONTEXTS.views, sources=half) as one,
+        feeding(shop_url, CONTEXTS.views, sources=set(sources) - half) as other,
     ):
         for number, first in enumerate(range(0, len(events), 30)):
             append(shop_url, events[first : first + 30])
@@ -135,21 +135,21 @@ def test_partitions_may_change_hands_back_and_forth(shop_url):
         one.catch_up()
         other.catch_up()
 
-    assert_views_hold_the_log(shop_url, VIEWS)
+    assert_views_hold_the_log(shop_url, CONTEXTS.views)
 
 
 def test_a_session_that_the_server_cut_off_starts_anew(shop_url):
     append(shop_url, history(23))
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.round()
         with database.connect(shop_url, role=None, name="test") as admin:
             admin.execute("select pg_terminate_backend(%s)", [feeder.conn.info.backend_pid])
         with pytest.raises(psycopg.OperationalError):
             feeder.catch_up()
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
 
-    assert_views_hold_the_log(shop_url, VIEWS)
+    assert_views_hold_the_log(shop_url, CONTEXTS.views)
 
 
 def test_a_transaction_left_open_is_ended_by_the_server():
@@ -158,14 +158,14 @@ def test_a_transaction_left_open_is_ended_by_the_server():
 
 def test_a_build_that_folded_what_the_log_no_longer_holds_is_stopped_and_rebuilt(shop_url):
     append(shop_url, history(24))
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
     view = BY_NAME["stock_level"]
     with database.connect(shop_url, role="counterfoil_projector", name="test") as conn:
         conn.execute(
             "update views.checkpoint set leaf = '\\x00' where view = 'stock_level' and partition = 0"
         )
-        with feeding(shop_url, VIEWS) as feeder:
+        with feeding(shop_url, CONTEXTS.views) as feeder:
             feeder.catch_up()
             stopped = {each.view.name: each.stopped for each in feeder.worker.followings}
             append(shop_url, history(25))
@@ -182,7 +182,7 @@ def test_a_build_that_folded_what_the_log_no_longer_holds_is_stopped_and_rebuilt
 def test_a_new_generation_is_entered_when_the_old_one_is_read_to_its_end(shop_url):
     events = history(26)
     append(shop_url, events[:100])
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
     append(shop_url, events[100:150])
     with database.connect(shop_url, role="counterfoil_owner", name="test") as conn:
@@ -191,21 +191,21 @@ def test_a_new_generation_is_entered_when_the_old_one_is_read_to_its_end(shop_ur
     append(shop_url, events[150:200])
     with database.connect(shop_url, role="counterfoil_projector", name="test") as conn:
         current = generations.current_generation(conn)
-        adopting.enter_generation(conn, VIEWS, generation=current, stop=threading.Event())
+        adopting.enter_generation(conn, CONTEXTS.views, generation=current, stop=threading.Event())
         cursors = checkpoints.read(conn, [BuildId("order_details", 1, 1)], generation=current.generation)
     positions = {cursor.position for cursor in cursors[BuildId("order_details", 1, 1)].values()}
     append(shop_url, events[200:])
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
 
     assert current.generation == before.generation + 1
     assert (len(cursors[BuildId("order_details", 1, 1)]), positions) == (5, {current.start_position - 1})
-    assert_views_hold_the_log(shop_url, VIEWS)
+    assert_views_hold_the_log(shop_url, CONTEXTS.views)
 
 
 def test_several_generations_may_have_passed(shop_url):
     events = history(27)
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
     for partitions in (5, 7, 3):
         append(shop_url, events[:40])
@@ -215,13 +215,13 @@ def test_several_generations_may_have_passed(shop_url):
             generations.settle(conn, carrier="local", ordered_types=types, partitions=partitions)
     with database.connect(shop_url, role="counterfoil_projector", name="test") as conn:
         current = generations.current_generation(conn)
-        adopting.enter_generation(conn, VIEWS, generation=current, stop=threading.Event())
+        adopting.enter_generation(conn, CONTEXTS.views, generation=current, stop=threading.Event())
         assert reading.head(conn).position == 120
     append(shop_url, events)
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
 
-    assert_views_hold_the_log(shop_url, VIEWS)
+    assert_views_hold_the_log(shop_url, CONTEXTS.views)
 
 
 def test_a_first_start_in_a_later_generation_begins_at_the_beginning(shop_url):
@@ -230,10 +230,10 @@ def test_a_first_start_in_a_later_generation_begins_at_the_beginning(shop_url):
         types = generations.current_generation(conn).ordered_types
         generations.settle(conn, carrier="local", ordered_types=types, partitions=5)
     append(shop_url, history(29))
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
 
-    assert_views_hold_the_log(shop_url, VIEWS)
+    assert_views_hold_the_log(shop_url, CONTEXTS.views)
 
 
 def test_a_build_that_stopped_in_an_earlier_generation_is_rebuilt(database_url):

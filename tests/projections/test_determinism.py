@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from counterfoil.contexts import CONTEXTS
 from event_store import codec
 from event_store.partitioning import partition_of
 from projections import replay, worker
 from projections.folding import BatchFold, Fact, Versioned
-from projections.registry import VIEWS
 from projections.view import KEYED, Key
 from tests.projections.feeding import append, assert_views_hold_the_log, feeding, history
 
@@ -47,7 +47,7 @@ def folded(view, facts, *, sizes):
 
 def digests(facts, *, sizes):
     told = {}
-    for view in VIEWS:
+    for view in CONTEXTS.views:
         digest = replay.Digest()
         for key, row in folded(view, facts, sizes=sizes).items():
             digest.add(key, replay.canonical(row.row))
@@ -77,7 +77,7 @@ def test_any_order_that_keeps_each_partition_in_order_gives_the_same_keyed_rows(
         if not queues[chosen]:
             del queues[chosen]
 
-    for view in VIEWS:
+    for view in CONTEXTS.views:
         if view.kind is KEYED:
             assert folded(view, facts, sizes=[50]) == folded(view, interleaved, sizes=[50]), view.name
 
@@ -105,7 +105,7 @@ def test_workers_with_small_batches_keep_the_same_rows(shop_url, monkeypatch, re
     monkeypatch.setattr("projections.turn.ROWS_CACHED_MAX", random.Random(records).randint(0, 5))
     monkeypatch.setattr("tests.projections.feeding.ROUNDS_MAX", 5_000)
     append(shop_url, history(34, steps=60))
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
 
-    assert_views_hold_the_log(shop_url, VIEWS)
+    assert_views_hold_the_log(shop_url, CONTEXTS.views)

@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
+from counterfoil.contexts import CONTEXTS
 from event_store import reading
 from projections import builds, rebuild, replay, verifying
 from projections.errors import BuildRefused, DeclarationError, NoSuchBuild, NotCaughtUp
-from projections.registry import VIEWS
 from projections.storing import BuildId, Table
 from projections.view import View
 from runtime import database
@@ -21,7 +21,7 @@ from tests.projections.feeding import (
     stored,
 )
 
-BY_NAME = {view.name: view for view in VIEWS}
+BY_NAME = {view.name: view for view in CONTEXTS.views}
 ORDERS = BY_NAME["order_details"]
 SALES = BY_NAME["sales_daily"]
 
@@ -38,11 +38,11 @@ def rebuilt(url, view):
     return last.build
 
 
-@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+@pytest.mark.parametrize("view", CONTEXTS.views, ids=lambda view: view.name)
 def test_a_rebuild_while_events_arrive_ends_equal_to_the_live_build(shop_url, projector, view):
     events = history(3)
     append(shop_url, events[:200])
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
         build = rebuilt(shop_url, view)
         append(shop_url, events[200:])
@@ -59,7 +59,7 @@ def test_a_rebuild_while_events_arrive_ends_equal_to_the_live_build(shop_url, pr
 def test_a_build_that_stands_behind_waits_for_the_log_before_it_takes_new_records(shop_url):
     events = history(3)
     append(shop_url, events[:150])
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
         append(shop_url, events[150:200])
         rebuilt(shop_url, ORDERS)
@@ -75,7 +75,7 @@ def test_a_build_that_stands_behind_waits_for_the_log_before_it_takes_new_record
 def test_an_interrupted_rebuild_goes_on_where_it_was(shop_url, projector, monkeypatch):
     monkeypatch.setattr(rebuild, "EVENTS_PER_BATCH", 20)
     append(shop_url, history(4))
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
     killed = rebuild.rebuild(shop_url, ORDERS)
     first = [next(killed), next(killed)]
@@ -91,7 +91,7 @@ def test_an_interrupted_rebuild_goes_on_where_it_was(shop_url, projector, monkey
 def test_a_stopped_rebuild_keeps_what_it_did(shop_url, monkeypatch):
     monkeypatch.setattr(rebuild, "EVENTS_PER_BATCH", 20)
     append(shop_url, history(4))
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
     stop = threading.Event()
     for _ in rebuild.rebuild(shop_url, ORDERS, stop=stop):
@@ -106,7 +106,7 @@ def test_a_stopped_rebuild_keeps_what_it_did(shop_url, monkeypatch):
 def test_two_rebuilds_of_one_build_do_not_both_write(shop_url, monkeypatch):
     monkeypatch.setattr(rebuild, "EVENTS_PER_BATCH", 20)
     append(shop_url, history(4))
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
     one, other = rebuild.rebuild(shop_url, ORDERS), rebuild.rebuild(shop_url, ORDERS)
     next(one)
@@ -118,7 +118,7 @@ def test_two_rebuilds_of_one_build_do_not_both_write(shop_url, monkeypatch):
 
 def test_promotion_moves_the_pointer_and_roll_back_returns_it(shop_url, projector):
     append(shop_url, history(5))
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
         build = rebuilt(shop_url, ORDERS)
         feeder.catch_up()
@@ -138,7 +138,7 @@ def test_promotion_moves_the_pointer_and_roll_back_returns_it(shop_url, projecto
 
 def test_a_build_that_stands_behind_is_not_promoted(shop_url):
     append(shop_url, history(5))
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
     rebuilt(shop_url, ORDERS)
     append(shop_url, history(6))
@@ -158,7 +158,7 @@ def test_a_build_that_stands_behind_is_not_promoted(shop_url):
 def test_a_build_still_folded_is_not_promoted(shop_url, monkeypatch):
     monkeypatch.setattr(rebuild, "EVENTS_PER_BATCH", 20)
     append(shop_url, history(5))
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
     killed = rebuild.rebuild(shop_url, ORDERS)
     next(killed)
@@ -169,7 +169,7 @@ def test_a_build_still_folded_is_not_promoted(shop_url, monkeypatch):
 
 
 def test_a_view_has_two_builds_at_most(shop_url):
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         append(shop_url, history(5))
         feeder.catch_up()
         rebuilt(shop_url, ORDERS)
@@ -179,7 +179,7 @@ def test_a_view_has_two_builds_at_most(shop_url):
 
 
 def test_a_dropped_build_leaves_nothing_and_the_worker_goes_on(shop_url, projector):
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         append(shop_url, history(5))
         feeder.catch_up()
         build = rebuilt(shop_url, ORDERS)
@@ -189,11 +189,11 @@ def test_a_dropped_build_leaves_nothing_and_the_worker_goes_on(shop_url, project
         feeder.catch_up()
 
     assert projector.execute("select to_regclass('views.order_details_s1_b2')").fetchone() == (None,)
-    assert_views_hold_the_log(shop_url, VIEWS)
+    assert_views_hold_the_log(shop_url, CONTEXTS.views)
 
 
 def test_the_live_build_is_not_dropped(shop_url):
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
 
     with pytest.raises(BuildRefused, match="is live"):
@@ -206,29 +206,33 @@ def test_the_live_build_is_not_dropped(shop_url):
 
 def test_a_verification_finds_every_view_equal_to_the_log(shop_url, projector):
     append(shop_url, history(7))
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
     seen = []
 
-    found = verifying.verify(projector, VIEWS, on_progress=lambda done, total: seen.append((done, total)))
+    found = verifying.verify(
+        projector, CONTEXTS.views, on_progress=lambda done, total: seen.append((done, total))
+    )
 
-    assert [(each.name, each.matches) for each in found] == [(view.name, True) for view in VIEWS]
+    assert [(each.name, each.matches) for each in found] == [(view.name, True) for view in CONTEXTS.views]
     assert all(each.digest == each.expected_digest and each.keys > 0 for each in found)
     assert seen[-1][0] == seen[-1][1]
 
 
 def test_a_verification_looks_at_each_partition_up_to_its_checkpoint(shop_url, projector):
     append(shop_url, history(7))
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
     append(shop_url, history(8))
 
-    assert [each.matches for each in verifying.verify(projector, VIEWS)] == [True] * len(VIEWS)
+    assert [each.matches for each in verifying.verify(projector, CONTEXTS.views)] == [True] * len(
+        CONTEXTS.views
+    )
 
 
 def test_rows_changed_behind_the_back_are_named_by_key_position_and_column(shop_url, projector):
     append(shop_url, history(7))
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
     rows = sorted(stored(projector, ORDERS))
     changed, removed = rows[0][0], rows[1][0]
@@ -269,7 +273,7 @@ def test_folding_everything_keeps_most_rows_packed_and_equal(shop_url, projector
     monkeypatch.setattr(replay, "ROWS_UNPACKED_MAX", 2)
     monkeypatch.setattr(replay, "FACTS_PER_BATCH", 7)
     head = append(shop_url, history(10))
-    targets = [replay.Target(view, frozenset()) for view in VIEWS]
+    targets = [replay.Target(view, frozenset()) for view in CONTEXTS.views]
 
     foldings = replay.fold_all(projector, targets, upto=head)
 
@@ -280,7 +284,7 @@ def test_folding_everything_keeps_most_rows_packed_and_equal(shop_url, projector
 
 def test_a_page_of_rows_includes_tombstones_and_goes_on_behind_the_last_key(shop_url, projector):
     append(shop_url, history(11))
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
         publish(shop_url)
     table = Table(SALES, BuildId("sales_daily", 1, 1))
@@ -296,9 +300,9 @@ def test_a_new_shape_is_rebuilt_beside_the_old_one_and_promoted(shop_url, projec
     )
     newer._folds.update(SALES.folds)
     append(shop_url, history(12))
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
-    both = [*VIEWS, newer]
+    both = [*CONTEXTS.views, newer]
     with feeding(shop_url, both) as feeder:
         feeder.catch_up()
         before = [each.build for each in verifying.verify(projector, both)]
@@ -311,7 +315,7 @@ def test_a_new_shape_is_rebuilt_beside_the_old_one_and_promoted(shop_url, projec
     assert build == BuildId("sales_daily", 2, 2)
     assert BuildId("sales_daily", 1, 1) in before
     assert build in after
-    assert len(before) == len(after) == len(VIEWS)
+    assert len(before) == len(after) == len(CONTEXTS.views)
 
 
 def test_an_empty_shop_begins_with_the_newest_shape(shop_url, projector):

@@ -6,13 +6,13 @@ import threading
 import pytest
 from prometheus_client import CollectorRegistry
 
+from counterfoil.contexts import CONTEXTS
 from event_store import relay
 from event_store.envelope import NewEvent
 from event_store.kafka_transport import KafkaTransport
 from event_store.local_transport import LocalTransport
 from projections import verifying
 from projections.errors import UnknownEventVersion
-from projections.registry import ORDERED_TYPES, VIEWS
 from projections.worker import ProjectionHealth, run_projections
 from runtime import database
 from runtime.documents import RedisDocuments, document_key, parse_document
@@ -48,7 +48,7 @@ def relaying(database_url):
         relay.run_relay(
             database_url,
             transport=LocalTransport(database_url, role="counterfoil_relay"),
-            ordered_types=ORDERED_TYPES,
+            ordered_types=CONTEXTS.ordered_types,
             stop=stop,
             registry=CollectorRegistry(),
         )
@@ -61,6 +61,7 @@ def projections(url, redis_url=None):
     def run(stop, health=None):
         run_projections(
             url,
+            views=CONTEXTS.views,
             transport=LocalTransport(url),
             stop=stop,
             health=health,
@@ -90,14 +91,14 @@ def test_a_role_that_is_started_and_restarted_keeps_all_views(database_url, redi
             wait_until(lambda: health.ready, what="a ready worker")
             wait_until(lambda: caught_up(database_url), what="views that are caught up")
 
-    assert_views_hold_the_log(database_url, VIEWS)
+    assert_views_hold_the_log(database_url, CONTEXTS.views)
     documents = RedisDocuments(redis_url)
     with database.connect(database_url, role="counterfoil_reader", name="test") as conn:
         (sku, position) = conn.execute("select sku, position from views.stock_level limit 1").fetchone() or (
             "",
             0,
         )
-        assert all(each.matches for each in verifying.verify(conn, VIEWS))
+        assert all(each.matches for each in verifying.verify(conn, CONTEXTS.views))
     (value,) = documents.get_many([document_key("inventory:stock", epoch=1, build="s1_b1", id_=str(sku))])
     assert value is not None
     assert parse_document(value)[0] == position
@@ -113,7 +114,7 @@ def test_of_two_roles_one_takes_over_when_the_other_stops(database_url, relaying
         append(database_url, events[150:])
         wait_until(lambda: caught_up(database_url), what="the other one took over")
 
-    assert_views_hold_the_log(database_url, VIEWS)
+    assert_views_hold_the_log(database_url, CONTEXTS.views)
 
 
 def test_a_role_goes_on_when_the_server_cuts_it_off(database_url, relaying):
@@ -130,7 +131,7 @@ def test_a_role_goes_on_when_the_server_cuts_it_off(database_url, relaying):
         wait_until(lambda: caught_up(database_url), what="views that are caught up again")
 
     assert failures == []
-    assert_views_hold_the_log(database_url, VIEWS)
+    assert_views_hold_the_log(database_url, CONTEXTS.views)
 
 
 def test_workers_share_the_partitions_of_kafka_and_take_over_from_each_other(
@@ -140,7 +141,7 @@ def test_workers_share_the_partitions_of_kafka_and_take_over_from_each_other(
         relay.run_relay(
             database_url,
             transport=KafkaTransport(kafka, registry=CollectorRegistry(), prefix=topic),
-            ordered_types=ORDERED_TYPES,
+            ordered_types=CONTEXTS.ordered_types,
             stop=stop,
             registry=CollectorRegistry(),
         )
@@ -148,6 +149,7 @@ def test_workers_share_the_partitions_of_kafka_and_take_over_from_each_other(
     def run_worker(stop):
         run_projections(
             database_url,
+            views=CONTEXTS.views,
             transport=KafkaTransport(kafka, registry=CollectorRegistry(), prefix=topic),
             stop=stop,
             documents=RedisDocuments(redis_url),
@@ -168,7 +170,7 @@ def test_workers_share_the_partitions_of_kafka_and_take_over_from_each_other(
         wait_until(done, what="the first one has all partitions again")
 
     assert failures == more_failures == relay_failures == []
-    assert_views_hold_the_log(database_url, VIEWS)
+    assert_views_hold_the_log(database_url, CONTEXTS.views)
 
 
 def test_an_event_of_a_newer_version_ends_the_role(database_url, relaying):

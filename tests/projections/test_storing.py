@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from counterfoil.contexts import CONTEXTS
 from projections.folding import Versioned
-from projections.registry import VIEWS
 from projections.storing import BuildId, Table, index_statements
 from projections.view import Row, View
 from runtime import database
@@ -149,7 +149,7 @@ def test_readers_may_read_and_not_write(conn, table, database_url):
 
 
 def test_a_view_gets_the_indexes_of_its_section(conn):
-    (summary,) = [view for view in VIEWS if view.name == "order_summary"]
+    (summary,) = [view for view in CONTEXTS.views if view.name == "order_summary"]
     Table(summary, BuildId("order_summary", 1, 7)).create(conn)
     indexes = conn.execute(
         "select indexdef from pg_indexes where tablename = 'order_summary_s1_b7' order by indexname"

@@ -4,26 +4,26 @@ import random
 
 import pytest
 
-from projections.registry import VIEWS
+from counterfoil.contexts import CONTEXTS
 from tests.projections.feeding import append, assert_views_hold_the_log, feeding, history, publish
 
 
 def test_views_hold_what_their_folds_make_of_the_log(shop_url):
     append(shop_url, history(1))
-    with feeding(shop_url, VIEWS) as feeder:
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
 
-    assert_views_hold_the_log(shop_url, VIEWS)
+    assert_views_hold_the_log(shop_url, CONTEXTS.views)
 
 
 def test_views_go_on_from_their_checkpoints_after_a_restart(shop_url):
     events = history(2)
     for part in (events[:200], events[200:]):
         append(shop_url, part)
-        with feeding(shop_url, VIEWS) as feeder:
+        with feeding(shop_url, CONTEXTS.views) as feeder:
             feeder.catch_up()
 
-    assert_views_hold_the_log(shop_url, VIEWS)
+    assert_views_hold_the_log(shop_url, CONTEXTS.views)
 
 
 def lossy(seed):
@@ -42,7 +42,7 @@ def lossy(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_lost_repeated_and_reordered_records_change_nothing(shop_url, seed):
     events = history(seed)
-    with feeding(shop_url, VIEWS, mischief=lossy(seed)) as feeder:
+    with feeding(shop_url, CONTEXTS.views, mischief=lossy(seed)) as feeder:
         for first in range(0, len(events), 40):
             append(shop_url, events[first : first + 40])
             feeder.round()
@@ -51,5 +51,5 @@ def test_lost_repeated_and_reordered_records_change_nothing(shop_url, seed):
         feeder.catch_up()
         repaired = feeder.count("counterfoil_transport_repaired_records_total", channel="events")
 
-    assert_views_hold_the_log(shop_url, VIEWS)
+    assert_views_hold_the_log(shop_url, CONTEXTS.views)
     assert repaired > 0

@@ -8,10 +8,10 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from counterfoil.applications import query_app
 from counterfoil.servers.external import ExternalServer
 from counterfoil.servers.redis import RedisServer
 from projections.ordering.views import order_details, order_summary
-from read_api.app import create_app
 from read_api.errors import ViewUnavailable
 from read_api.reading import documents
 from runtime.settings import Settings
@@ -78,7 +78,7 @@ async def running(database_url: str, redis_url: str | None) -> AsyncIterator[htt
         redis_url=None if redis_url is None else SecretStr(redis_url),
         database_pool_size=4,
     )
-    app = create_app(settings)
+    app = query_app(settings)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://query") as client,

@@ -8,6 +8,7 @@ import msgspec
 import psycopg
 from psycopg.types.json import Json
 
+from counterfoil.contexts import CONTEXTS
 from event_store.partitioning import PARTITIONS, partition_of
 from event_store.position_token import PositionToken
 from event_store.transport import EVENTS
@@ -15,7 +16,6 @@ from projections import builds
 from projections.folding import Versioned
 from projections.mirroring import body_of, id_of
 from projections.ordering.views import OrderDetails, OrderSummary
-from projections.registry import VIEWS
 from projections.storing import BuildId, Table
 from projections.view import GLOBAL, Row, View
 from runtime import database
@@ -82,7 +82,7 @@ class Stage:
         self.conn = psycopg.connect(database_url, autocommit=True)
         self.documents = RedisDocuments(redis_url)
         with database.connect(database_url, role="counterfoil_projector", name="stage") as projector:
-            builds.ensure_builds(projector, VIEWS)
+            builds.ensure_builds(projector, CONTEXTS.views)
 
     def close(self) -> None:
         self.conn.close()
@@ -120,7 +120,7 @@ class Stage:
         """The log, the relay and all views at one position."""
         self.head(position)
         self.publish(position)
-        for view in VIEWS:
+        for view in CONTEXTS.views:
             self.stand(view, position)
 
     def head(self, position: int, *, epoch: int = 1) -> None:

@@ -10,7 +10,7 @@ from anyio.from_thread import start_blocking_portal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from read_api.app import create_app
+from counterfoil.applications import query_app
 from runtime.problem_types import CATALOGUE
 from runtime.settings import Settings, SettingsError
 from tests.read_api.conftest import running
@@ -232,7 +232,7 @@ def test_a_draining_process_is_not_ready(small_shop):
 
 def test_without_a_database_there_is_no_query_api():
     with pytest.raises(SettingsError, match="COUNTERFOIL_DATABASE_URL"):
-        create_app(Settings.model_construct(database_url=None, redis_url=None))
+        query_app(Settings.model_construct(database_url=None, redis_url=None))
 
 
 def test_a_process_that_never_saw_the_database_is_alive_and_not_ready():

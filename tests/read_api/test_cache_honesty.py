@@ -11,8 +11,8 @@ import psycopg
 import pytest
 import redis
 
+from counterfoil.contexts import CONTEXTS
 from projections.ordering.views import order_details
-from projections.registry import VIEWS
 from read_api import watching
 from runtime.breaker import FAILURES_MAX, OPEN_S
 from tests.read_api.slow_proxy import slow_proxy
@@ -290,5 +290,5 @@ async def test_without_postgres_the_cache_still_answers_and_lists_fail_fast(mirr
 
 def test_the_stage_has_every_view(stage):
     assert {row[0] for row in stage.conn.execute("select view from views.live")} == {
-        view.name for view in VIEWS
+        view.name for view in CONTEXTS.views
     }

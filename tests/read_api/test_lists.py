@@ -5,6 +5,7 @@ from datetime import date, timedelta
 import pytest
 from msgspec.structs import replace
 
+from counterfoil.contexts import CONTEXTS
 from event_store import position_token
 from projections.inventory.views import StockLevel, stock_level
 from projections.ordering.views import (
@@ -17,7 +18,6 @@ from projections.ordering.views import (
     sales_daily,
     sku_sales,
 )
-from projections.registry import VIEWS
 from read_api import ordering
 from read_api.reads import live, look_at
 from read_api.totals import FIGURES
@@ -292,7 +292,7 @@ async def test_views_say_where_they_stand(stage, open_api):
     async with open_api() as client:
         views = {view["name"]: view for view in (await client.get("/views")).json()}
 
-    assert set(views) == {view.name for view in VIEWS}
+    assert set(views) == {view.name for view in CONTEXTS.views}
     assert (views["order_details"]["position"], views["order_details"]["lag_events"]) == (4, 5)
     assert views["order_details"]["parked"] == 1
     assert (views["sales_daily"]["position"], views["sales_daily"]["lag_events"]) == (9, 0)
@@ -300,10 +300,10 @@ async def test_views_say_where_they_stand(stage, open_api):
 
 async def test_a_workers_views_add_up(stage, open_api):
     """Sums of the days, of the customers with the anonymous, and of the codes are three ways to the same revenue."""
-    settle(stage.database_url, VIEWS)
+    settle(stage.database_url, CONTEXTS.views)
     append(stage.database_url, history(11, steps=150))
     publish(stage.database_url)
-    with feeding(stage.database_url, VIEWS) as feeder:
+    with feeding(stage.database_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
 
     async with open_api() as client:

@@ -4,12 +4,12 @@ from datetime import timedelta
 
 import pytest
 
+from counterfoil.contexts import CONTEXTS
 from event_store import position_token, reading
 from projections.catalogue.views import product_page
 from projections.inventory.views import stock_level
 from projections.mirroring import body_of
 from projections.ordering.views import order_details
-from projections.registry import VIEWS
 from tests.projections.feeding import append, feeding, fold_plainly, history, publish, settle
 
 pytestmark = pytest.mark.anyio
@@ -20,10 +20,10 @@ KEYED = ((product_page, "/products/"), (stock_level, "/stock/"), (order_details,
 @pytest.fixture
 def log(stage):
     """A small shop's history, carried into all views by a real worker."""
-    settle(stage.database_url, VIEWS)
+    settle(stage.database_url, CONTEXTS.views)
     append(stage.database_url, history(7, steps=60))
     publish(stage.database_url)
-    with feeding(stage.database_url, VIEWS) as feeder:
+    with feeding(stage.database_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
     return reading.read_after(stage.conn, 0)
 

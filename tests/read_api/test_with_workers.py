@@ -2,12 +2,12 @@
 
 import pytest
 
+from counterfoil.contexts import CONTEXTS
 from event_store import reading
 from event_store.partitioning import PARTITIONS, partition_of
 from projections.catalogue.views import product_page
 from projections.inventory.views import stock_level
 from projections.ordering.views import order_details
-from projections.registry import VIEWS
 from runtime.documents import RedisDocuments
 from tests.projections.feeding import append, feeding, fold_plainly, history, publish, settle
 from tests.read_api.stage import token
@@ -20,10 +20,10 @@ KEYED = ((product_page, "/products/"), (stock_level, "/stock/"), (order_details,
 @pytest.fixture
 def traded(stage):
     """A small shop's history in SQL and cache; what a test does then, `more` carries on."""
-    settle(stage.database_url, VIEWS)
+    settle(stage.database_url, CONTEXTS.views)
     documents = RedisDocuments(stage.redis_url)
     events = history(23, steps=120)
-    with feeding(stage.database_url, VIEWS, documents=documents) as feeder:
+    with feeding(stage.database_url, CONTEXTS.views, documents=documents) as feeder:
 
         def carry(facts):
             head = append(stage.database_url, facts)

@@ -1,8 +1,8 @@
 from datetime import timedelta
 
+from counterfoil.contexts import CONTEXTS
 from domain.money import UnitPrice
 from projections.catalogue.views import ProductPage, product_page
-from projections.registry import VIEWS
 from tests.examples import GBP, NOW, SKU, price_changed, product_created
 from tests.spec import folded
 
@@ -18,7 +18,7 @@ PAGE = ProductPage(
 
 
 def test_a_new_product_has_a_page():
-    assert product_page in VIEWS
+    assert product_page in CONTEXTS.views
     assert folded(product_page, product_created()) == {(SKU,): PAGE}
 
 

@@ -1,0 +1,117 @@
+"""A context: a part of the business, declared once. All that serves, decides, folds or replays derives from it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from fastapi import APIRouter
+from msgspec import Struct
+
+from commands.policies.policy import Policy
+from domain.aggregate import Aggregate, category_of
+from domain.event import Event
+from projections.view import GLOBAL, View
+from read_api.routing import Queries
+
+_NOTHING: Final[Mapping[Any, str]] = MappingProxyType({})
+
+
+class DeclarationError(Exception):
+    """Contexts do not fit together; the text says which declaration has to change."""
+
+
+class Context(Struct, frozen=True, kw_only=True, eq=False):
+    """One part of the business, by what it declares; `name` is that of its modules in every package.
+
+    `unshown` holds aggregates without a resource of their own and events without a fold, each with the reason:
+    whoever forgot one finds it named by the test of completeness.
+    """
+
+    name: str
+    aggregates: tuple[Aggregate[Any], ...] = ()
+    commands: APIRouter | None = None
+    processes: tuple[Policy, ...] = ()
+    views: tuple[View[Any], ...] = ()
+    queries: Queries | None = None
+    unshown: Mapping[Aggregate[Any] | type[Event], str] = _NOTHING
+
+    @property
+    def events(self) -> tuple[type[Event], ...]:
+        """What its aggregates record."""
+        return tuple(event for aggregate in self.aggregates for event in aggregate.events)
+
+
+class Contexts:
+    """All contexts of one installation, in the order in which routes are tried."""
+
+    def __init__(self, *declared: Context) -> None:
+        """Take contexts together.
+
+        Raises:
+            DeclarationError: two of them use one name for different things.
+        """
+        self._declared = declared
+        _require_single("context", (context.name for context in declared))
+        _require_single("stream category", (aggregate.category for aggregate in self.aggregates))
+        _require_single("view", (view.name for view in self.views))
+        _require_single("process", (process.name for process in self.processes))
+        self._aggregates = {aggregate.category: aggregate for aggregate in self.aggregates}
+        self._views = {view.name: view for view in self.views}
+
+    def __iter__(self) -> Iterator[Context]:
+        return iter(self._declared)
+
+    @property
+    def aggregates(self) -> tuple[Aggregate[Any], ...]:
+        """Every kind of stream."""
+        return tuple(aggregate for context in self._declared for aggregate in context.aggregates)
+
+    @property
+    def commands(self) -> tuple[APIRouter, ...]:
+        """The routes of the command API."""
+        return tuple(context.commands for context in self._declared if context.commands is not None)
+
+    @property
+    def processes(self) -> tuple[Policy, ...]:
+        """Every process manager."""
+        return tuple(process for context in self._declared for process in context.processes)
+
+    @property
+    def views(self) -> tuple[View[Any], ...]:
+        """Every view, with its folds."""
+        return tuple(view for context in self._declared for view in context.views)
+
+    @property
+    def ordered_types(self) -> tuple[str, ...]:
+        """Event types that global views fold, and that the ordered channel therefore carries."""
+        return tuple(
+            sorted({name for view in self.views if view.kind is GLOBAL for name in view.event_types})
+        )
+
+    @property
+    def queries(self) -> tuple[Queries, ...]:
+        """What the query API serves of each context."""
+        return tuple(context.queries for context in self._declared if context.queries is not None)
+
+    @property
+    def locations(self) -> dict[str, str]:
+        """Under which address the query API shows the aggregates of a category that it shows by id."""
+        found = [location for queries in self.queries for location in queries.locations()]
+        _require_single("address for", (category for category, _ in found))
+        return dict(found)
+
+    def aggregate_of(self, stream: str) -> Aggregate[Any] | None:
+        """The kind of a stream; None for one that an application of its own writes."""
+        return self._aggregates.get(category_of(stream))
+
+    def view(self, name: str) -> View[Any] | None:
+        """The view of this name, if there is one."""
+        return self._views.get(name)
+
+
+def _require_single(what: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise DeclarationError(f"the {what} {name!r} is declared twice")
+        seen.add(name)

@@ -1,0 +1,50 @@
+"""The contexts of the shop: the only list. What is not declared here is not served, decided, folded or replayed."""
+
+from typing import Final
+
+from commands import catalogue as catalogue_commands
+from commands import inventory as inventory_commands
+from commands import ordering as ordering_commands
+from commands.policies.fulfilment import FULFILMENT
+from commands.policies.restock import RESTOCK
+from counterfoil.context import Context, Contexts
+from domain.catalogue.product import PRODUCT
+from domain.inventory.stock_item import STOCK
+from domain.ordering.credit_note import CREDIT_NOTE
+from domain.ordering.order import ORDER
+from projections.catalogue import folds as catalogue_folds
+from projections.inventory import folds as inventory_folds
+from projections.ordering import folds as ordering_folds
+from projections.ordering import sales
+from read_api import catalogue as catalogue_queries
+from read_api import inventory as inventory_queries
+from read_api import ordering as ordering_queries
+
+ORDERING: Final = Context(
+    name="ordering",
+    aggregates=(ORDER, CREDIT_NOTE),
+    commands=ordering_commands.router,
+    processes=(FULFILMENT, RESTOCK),
+    views=(*ordering_folds.VIEWS, *sales.VIEWS),
+    queries=ordering_queries.QUERIES,
+    unshown={CREDIT_NOTE: "it is shown in sums only, and its one event is all there is to it"},
+)
+
+INVENTORY: Final = Context(
+    name="inventory",
+    aggregates=(STOCK,),
+    commands=inventory_commands.router,
+    views=inventory_folds.VIEWS,
+    queries=inventory_queries.QUERIES,
+)
+
+CATALOGUE: Final = Context(
+    name="catalogue",
+    aggregates=(PRODUCT,),
+    commands=catalogue_commands.router,
+    views=catalogue_folds.VIEWS,
+    queries=catalogue_queries.QUERIES,
+)
+
+CONTEXTS: Final = Contexts(ORDERING, INVENTORY, CATALOGUE)
+"""Routes are tried one after another, so what is asked most often stands first."""

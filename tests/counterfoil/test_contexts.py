@@ -1,0 +1,50 @@
+"""What is declared of a context, and what derives from all of them together."""
+
+import pytest
+from msgspec.structs import replace
+
+from counterfoil.context import Context, Contexts, DeclarationError
+from counterfoil.contexts import CATALOGUE, CONTEXTS, INVENTORY, ORDERING
+from domain.aggregate import Aggregate
+from domain.catalogue.product import PRODUCT
+from domain.ordering.events import CreditNoteIssued
+from domain.ordering.order import ORDER
+
+
+def test_an_aggregate_that_is_shown_by_id_has_the_address_of_its_resource():
+    assert CONTEXTS.locations == {"order": "/orders/", "stock": "/stock/", "product": "/products/"}
+
+
+def test_the_kind_of_a_stream_is_found_by_its_category():
+    assert ORDER is CONTEXTS.aggregate_of("order-536365")
+    assert CONTEXTS.aggregate_of("thing-1") is None
+
+
+def test_the_events_of_a_context_are_those_of_its_aggregates():
+    assert {*ORDER.events, CreditNoteIssued} == set(ORDERING.events)
+
+
+def test_every_view_of_the_list_has_its_folds():
+    assert [] == [view for view in CONTEXTS.views if not view.folds]
+
+
+@pytest.mark.parametrize(
+    ("other", "complaint"),
+    [
+        (replace(CATALOGUE, views=(), queries=None, aggregates=()), "the context 'catalogue'"),
+        (Context(name="other", aggregates=(Aggregate("product", PRODUCT.evolve),)), "the stream category 'product'"),
+        (Context(name="other", views=CATALOGUE.views), "the view 'product_page'"),
+        (Context(name="other", processes=ORDERING.processes[:1]), "the process 'fulfilment'"),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)  # fmt: skip
+def test_no_two_contexts_use_one_name(other: Context, complaint: str):
+    with pytest.raises(DeclarationError, match=complaint):
+        Contexts(ORDERING, INVENTORY, CATALOGUE, other)
+
+
+def test_two_addresses_for_one_kind_of_stream_are_refused():
+    again = Contexts(CATALOGUE, Context(name="other", queries=CATALOGUE.queries))
+
+    with pytest.raises(DeclarationError, match="the address for 'product'"):
+        again.locations  # noqa: B018 - reading it is what fails
