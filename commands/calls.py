@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from event_store.envelope import EXISTS, FINGERPRINT_BYTES, KEY_BYTES, Metadata, encode_metadata, new_nonce
+from event_store.envelope import EXISTS, FINGERPRINT_BYTES, KEY_BYTES, Metadata
 
 ANONYMOUS: Final = "anonymous"
 """The actor of every caller, and the scope of every key, until callers have identities."""
@@ -32,17 +32,15 @@ class Call(Struct, frozen=True, kw_only=True):
     if_match: int | None = None
     actor: str = ANONYMOUS
 
-    def metadata(self, *, occurred_at: datetime | None) -> bytes:
-        """The metadata of one event that this call causes."""
-        return encode_metadata(
-            Metadata(
-                actor=self.actor,
-                command=self.command,
-                correlation_id=self.correlation_id,
-                nonce=new_nonce(),
-                idempotency=self.key.hex(),
-                occurred_at=occurred_at,
-            )
+    def metadata(self, *, occurred_at: datetime | None) -> Metadata:
+        """What the events that this call causes have in common; each gets a nonce of its own."""
+        return Metadata(
+            actor=self.actor,
+            command=self.command,
+            correlation_id=self.correlation_id,
+            nonce=b"",
+            idempotency=self.key.hex(),
+            occurred_at=occurred_at,
         )
 
 

@@ -51,7 +51,7 @@ async def create_product(body: CreateProduct, caller: Caller) -> Answer:
     return await caller.execute(
         PRODUCT,
         sku,
-        lambda product: products.create(
+        lambda product, _: products.create(
             product,
             sku=sku,
             title=body.title,
@@ -70,7 +70,7 @@ async def change_price(sku: Sku, body: ChangePrice, caller: Caller) -> Answer:
     return await caller.execute(
         PRODUCT,
         sku,
-        lambda product: products.change_price(
+        lambda product, _: products.change_price(
             product, sku=sku, unit_price=body.unit_price, currency=body.currency, now=caller.now
         ),
     )

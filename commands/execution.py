@@ -9,31 +9,29 @@ loaded state, and only after the key was found to have no outcome yet.
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter
 
-from commands import limits, refusals
+from commands import limits, recording, refusals
 from commands.calls import ANY_VERSION, Call, uuid7
-from commands.log_reading import LogReader, LogUnreachable, Outcome
-from commands.states import ABSENT, Folded, States
+from commands.decision import ABSENT, Decision, Folded, Missing, Question, Selection, View, events_of
+from commands.log_reading import NOWHERE, LogReader, LogUnreachable, Outcome, Placed
+from commands.states import States
 from commands.turns import Turns
 from commands.watching import Watch
-from domain.aggregate import Aggregate
+from domain.aggregate import Aggregate, category_of
 from domain.event import Event
 from domain.rejection import Rejection
-from event_store import codec
 from event_store.appending import errors
 from event_store.appending.writer import Writer
 from event_store.envelope import (
     Accepted,
-    AppendRequest,
-    Expectation,
+    ConditionFailed,
     FingerprintMismatch,
-    NewEvent,
     Replayed,
     Verdict,
     WrongVersion,
@@ -43,54 +41,28 @@ from event_store.position_token import PositionToken
 from runtime.problems import ProblemError
 
 S = TypeVar("S")
-R = TypeVar("R")
+
+Decide = Callable[[S | None, View], Decision | Sequence[Event]]
+"""A decision: the state of the stream that the command addresses, and a view of everything else."""
 
 
 class Answer(Struct, frozen=True):
-    """What the log says to a command: `position` is that of the last event, `replayed` that it was said before."""
+    """What the log says to a command: version and position of the stream it addressed.
+
+    `touched` are the partition keys of what was appended, each with its highest position; where nothing was, those of
+    the stream's last event. `replayed`: it was said before.
+    """
 
     stream: str
     version: int
     position: int
+    touched: tuple[tuple[str, int], ...]
     replayed: bool = False
 
     @property
     def identifier(self) -> str:
         """The stream's name without its category."""
         return self.stream.partition("-")[2]
-
-
-class Readings(Generic[R]):
-    """States of other streams that a decision looks at.
-
-    `known` is for facts that never change: the state may be an old one. Whoever takes `current` relies on the
-    version, and the append fails if it is not the newest.
-    """
-
-    def __init__(self, aggregate: Aggregate[R], identifiers: Iterable[str]) -> None:
-        self._states: dict[str, Folded[R]] = {}
-        self._relied_on: dict[str, int] = {}
-        self.aggregate = aggregate
-        self.streams = {identifier: aggregate.stream(identifier) for identifier in identifiers}
-
-    def known(self, identifier: str) -> R | None:
-        """The state as last seen; None only if the log has no such stream."""
-        return self._states[self.streams[identifier]].state
-
-    def current(self, identifier: str) -> R | None:
-        """The newest state."""
-        stream = self.streams[identifier]
-        self._relied_on[stream] = self._states[stream].version
-        return self._states[stream].state
-
-    def settle(self, states: dict[str, Folded[Any]]) -> None:
-        """Take the states of one attempt."""
-        self._states = states
-        self._relied_on = {}
-
-    def expectations(self) -> list[Expectation]:
-        """The versions that the decision relied on."""
-        return [Expectation(stream, version) for stream, version in self._relied_on.items()]
 
 
 class Slot:
@@ -108,14 +80,13 @@ class Slot:
 
 
 class _Work(Struct, Generic[S], kw_only=True):
-    """One command on its way: what to decide, on which stream, with which other states in view."""
+    """One command on its way: what to decide, on which stream, and what its earlier attempts looked at."""
 
     call: Call
     slot: Slot
     aggregate: Aggregate[S]
-    stream: str
-    decide: Callable[[S | None], Sequence[Event]]
-    readings: Readings[Any] | None
+    identifier: str
+    decide: Decide[S]
     creates: bool
     """The stream is assumed to be new: the common case needs no look at it."""
     generated: bool
@@ -123,6 +94,35 @@ class _Work(Struct, Generic[S], kw_only=True):
     occurred_at: datetime | None
     fresh: bool = False
     """The next attempt decides on loaded states only."""
+    streams: dict[str, Aggregate[Any]] = {}
+    questions: dict[Question, None] = {}
+
+    @property
+    def stream(self) -> str:
+        """The stream that the command addresses."""
+        return self.aggregate.stream(self.identifier)
+
+
+class _Attempt(Struct):
+    """What one attempt holds for its decision: it stays the same however often the decision is called."""
+
+    epoch: int
+    states: dict[str, Folded[Any]] = {}
+    loaded: set[str] = set()
+    selections: dict[Question, Selection] = {}
+
+    @property
+    def fresh(self) -> bool:
+        """Whether every state that was looked at was loaded for this attempt."""
+        return self.states.keys() <= self.loaded
+
+
+class _Decided(Struct, frozen=True):
+    """A decision with the view that it was reached on."""
+
+    decision: Decision
+    view: View
+    base: Folded[Any]
 
 
 class Caller:
@@ -144,10 +144,9 @@ class Caller:
         self,
         aggregate: Aggregate[S],
         identifier: str,
-        decide: Callable[[S | None], Sequence[Event]],
+        decide: Decide[S],
         *,
         creates: bool = False,
-        readings: Readings[Any] | None = None,
         occurred_at: datetime | None = None,
     ) -> Answer:
         """Decide on the state of a stream and append what was decided; `decide` may be called several times.
@@ -160,9 +159,8 @@ class Caller:
                 call=self._call,
                 slot=self._slot,
                 aggregate=aggregate,
-                stream=aggregate.stream(identifier),
+                identifier=identifier,
                 decide=decide,
-                readings=readings,
                 creates=creates,
                 generated=self._generated,
                 occurred_at=occurred_at,
@@ -240,9 +238,9 @@ class Execution:
         standing = self._watch.standing
         partitions: dict[int, int] = {}
         for answer in answers:
-            if answer.position:
-                partition = partition_of(answer.stream, standing.partitions)
-                partitions[partition] = max(answer.position, partitions.get(partition, 0))
+            for key, position in answer.touched:
+                partition = partition_of(key, standing.partitions)
+                partitions[partition] = max(position, partitions.get(partition, 0))
         return PositionToken(standing.epoch, standing.generation, partitions).encode()
 
     async def execute(self, work: _Work[S]) -> Answer:
@@ -285,87 +283,127 @@ class Execution:
         return answer
 
     async def _attempt(self, work: _Work[S]) -> Answer | None:
-        """Decide and append once; None when it has to be decided again, on newer states."""
-        # Taken before the states: should the log move to another epoch behind them, it will not match.
-        epoch = self._watch.standing.epoch
-        base, fresh = await self._view(work)
+        """The story of a command, once through; None when it has to be told again, on newer states."""
+        # The epoch is taken before the states: should the log move to another one behind them, it will not match.
+        attempt = _Attempt(epoch=self._watch.standing.epoch)
+
+        # 1. Load, and 2. decide: what the decision looks at and is not there is loaded, and it is made again.
         try:
-            _check_version(work, base)
-            events = work.decide(base.state)
+            decided = await self._decided(work, attempt)
         except (Rejection, ProblemError) as refusal:
-            return await self._refused(work, refusals.problem_of(refusal), epoch=epoch) if fresh else None
-        try:  # also without events: the log says whether the version is right on which nothing is to be done
-            verdict = await self._append(work, base, events, epoch=epoch)
+            # A kept state may be old. What it refuses is no refusal yet: the next attempt loads everything.
+            if not attempt.fresh:
+                return None
+            return await self._refused(work, refusals.problem_of(refusal), epoch=attempt.epoch)
+
+        # 3. Append, also where nothing was decided: the log says whether the versions are right on which nothing is
+        # to be done. It answers a known key from its outcome before it compares anything.
+        try:
+            verdict = await self._append(work, decided, epoch=attempt.epoch)
         except errors.EpochChanged:
             await self._watch.look()
             return None
-        return await self._settled(work, base, events, verdict, epoch=epoch)
 
-    async def _view(self, work: _Work[S]) -> tuple[Folded[S], bool]:
-        """The state to decide on, and whether all states in view were loaded for this attempt."""
-        wanted: dict[str, Aggregate[Any]] = {work.stream: work.aggregate}
-        if work.readings is not None:
-            aggregate = work.readings.aggregate
-            wanted.update((stream, aggregate) for stream in work.readings.streams.values())
-        states = {} if work.fresh else self._kept(work, wanted)
-        missing = {stream: wanted[stream] for stream in wanted if stream not in states}
-        if missing:
-            states.update(await self._states.load(missing))
-        if work.readings is not None:
-            work.readings.settle(states)
-        return states[work.stream], len(missing) == len(wanted)
-
-    def _kept(self, work: _Work[S], wanted: Iterable[str]) -> dict[str, Folded[Any]]:
-        states = {stream: kept for stream in wanted if (kept := self._states.kept(stream)) is not None}
-        if work.creates:
-            states.setdefault(work.stream, ABSENT)
-        return states
-
-    async def _append(
-        self, work: _Work[S], base: Folded[S], events: Sequence[Event], *, epoch: int
-    ) -> Verdict:
-        relied_on = () if work.readings is None else work.readings.expectations()
-        request = AppendRequest(
-            key=work.call.key,
-            fingerprint=work.call.fingerprint,
-            events=tuple(
-                NewEvent(work.stream, *codec.encode(event), work.call.metadata(occurred_at=work.occurred_at))
-                for event in events
-            ),
-            expectations=(Expectation(work.stream, base.version), *relied_on),
-        )
-        work.slot.free()
-        return await self._writer.append(request, epoch=epoch)
-
-    async def _settled(
-        self, work: _Work[S], base: Folded[S], events: Sequence[Event], verdict: Verdict, *, epoch: int
-    ) -> Answer | None:
         match verdict:
             case Accepted():
-                version, position = verdict.versions[0], verdict.last or base.position
-                if (
-                    epoch == self._watch.standing.epoch
-                ):  # else all states were dropped, and this one is old too
-                    self._states.advance(
-                        work.stream,
-                        work.aggregate,
-                        base=base,
-                        events=events,
-                        version=version,
-                        position=position,
-                    )
-                return Answer(work.stream, version, position)
+                # 4. Settle: the next command of this process decides on what this one led to.
+                self._settle(decided, verdict, epoch=attempt.epoch)
+                # 5. Answer.
+                return _answered(decided, work.stream, verdict)
             case Replayed():
-                outcome = Outcome(work.call.fingerprint, verdict.first, verdict.last, verdict.versions)
-                return await self._replayed(work, outcome)
+                return await self._replayed(
+                    work, Outcome(work.call.fingerprint, verdict.first, verdict.last, verdict.versions)
+                )
             case FingerprintMismatch():
                 raise refusals.key_reused()
             case WrongVersion():
                 self._conflicts.inc()
                 return None
-        raise AssertionError(f"{verdict!r} to a request without conditions and chain")
+            case ConditionFailed():
+                self._conflicts.inc()
+                return await self._excluded(work, decided, verdict, epoch=attempt.epoch)
+        raise AssertionError(f"{verdict!r} to a request without chain and tracking")
 
-    async def _refused(self, work: _Work[S], problem: ProblemError, *, epoch: int) -> Answer | None:
+    async def _decided(self, work: _Work[S], attempt: _Attempt) -> _Decided:
+        """The decision, made again as often as it looks at something that has to be loaded first.
+
+        Raises:
+            Rejection, ProblemError: it refuses the command.
+        """
+        if work.fresh:
+            await self._load(work, attempt, work.streams, work.questions)
+        for _ in range(limits.READ_ROUNDS_MAX):
+            view = View(lambda stream: self._held(work, attempt, stream), attempt.selections.get)
+            try:
+                base = view.rely_on(work.aggregate, work.stream)
+                _check_version(work, base)
+                decided = work.decide(base.state, view)
+                if not isinstance(decided, Decision):
+                    decided = Decision(events_of(work.aggregate, work.identifier, decided))
+                for aggregate, identifier, _event in decided.events:
+                    view.rely_on(aggregate, aggregate.stream(identifier))
+            except Missing as missing:
+                await self._load(work, attempt, missing.streams, dict.fromkeys(missing.questions))
+            else:
+                return _Decided(decided, view, base)
+        raise AssertionError(
+            f"{work.call.command} still looks at new streams after {limits.READ_ROUNDS_MAX} rounds"
+        )
+
+    def _held(self, work: _Work[Any], attempt: _Attempt, stream: str) -> Folded[Any] | None:
+        """A state of this attempt: loaded for it, or kept from before unless only loaded ones will do."""
+        held = attempt.states.get(stream)
+        if held is None and not work.fresh:
+            held = self._states.kept(stream)
+            if held is None and work.creates and stream == work.stream:
+                held = ABSENT
+            if held is not None:
+                attempt.states[stream] = held
+        return held
+
+    async def _load(
+        self,
+        work: _Work[Any],
+        attempt: _Attempt,
+        streams: Mapping[str, Aggregate[Any]],
+        questions: Iterable[Question],
+    ) -> None:
+        """Load what a decision looks at, for this attempt, and note it for a later one."""
+        questions = tuple(questions)
+        loaded, *selections = await asyncio.gather(
+            self._states.load(streams), *(self._states.select(question) for question in questions)
+        )
+        attempt.states |= loaded
+        attempt.loaded |= loaded.keys()
+        attempt.selections |= zip(questions, selections, strict=True)
+        work.streams = {**work.streams, **streams}
+        work.questions = {**work.questions, **dict.fromkeys(questions)}
+
+    async def _append(self, work: _Work[Any], decided: _Decided, *, epoch: int) -> Verdict:
+        request = recording.append_request(
+            decided.decision,
+            decided.view,
+            key=work.call.key,
+            fingerprint=work.call.fingerprint,
+            cause=work.call.metadata(occurred_at=work.occurred_at),
+        )
+        work.slot.free()
+        return await self._writer.append(request, epoch=epoch)
+
+    def _settle(self, decided: _Decided, accepted: Accepted, *, epoch: int) -> None:
+        if epoch == self._watch.standing.epoch:  # else all states were dropped, and these are old too
+            self._states.settle(decided.decision, decided.view, first=accepted.first)
+
+    async def _excluded(
+        self, work: _Work[Any], decided: _Decided, failed: ConditionFailed, *, epoch: int
+    ) -> Answer | None:
+        """Refuse what the decision says is refused then; a newer event that it would have read has it made again."""
+        for stated in decided.decision.conditions:
+            if stated.condition == failed.condition:
+                return await self._refused(work, refusals.problem_of(stated.refusal), epoch=epoch)
+        return None
+
+    async def _refused(self, work: _Work[Any], problem: ProblemError, *, epoch: int) -> Answer | None:
         """Refuse a command unless its key has an outcome: then that is the answer, the same as the first time.
 
         None when the log turns out to be another one than the states came from: all has to be decided again.
@@ -381,13 +419,22 @@ class Execution:
             raise refusals.key_reused()
         return await self._replayed(work, outcome)
 
-    async def _replayed(self, work: _Work[S], outcome: Outcome) -> Answer:
+    async def _replayed(self, work: _Work[Any], outcome: Outcome) -> Answer:
+        """The first answer again: the same function of the same stream, versions and positions."""
+        placed = await self._reader.placed(outcome.first, outcome.last) if outcome.last else []
+        stream = work.stream
+        if work.generated:
+            category = work.aggregate.category
+            stream = next(each.stream for each in placed if category_of(each.stream) == category)
         version = outcome.versions[0]
-        stream = await self._reader.stream_at(outcome.first) if work.generated else work.stream
-        position = outcome.last or await self._reader.position_of(stream, version)
-        return Answer(stream, version, position, replayed=True)
+        base = (
+            NOWHERE
+            if any(each.stream == stream for each in placed)
+            else await self._reader.placed_at(stream, version)
+        )
+        return _answer(stream, version, placed, base=base, replayed=True)
 
-    async def _explain(self, work: _Work[S], problem: ProblemError) -> None:
+    async def _explain(self, work: _Work[Any], problem: ProblemError) -> None:
         """Tell a caller whose version is out of date what has happened since."""
         seen = work.call.if_match
         if problem.type.slug == "precondition-failed" and seen is not None and seen >= 0:
@@ -402,3 +449,30 @@ def _check_version(work: _Work[S], base: Folded[S]) -> None:
         raise refusals.version_moved(work.stream, expected=seen, actual=base.version)
     if base.version == 0:
         raise refusals.version_moved(work.stream, expected="any version", actual=0)
+
+
+def _answered(decided: _Decided, stream: str, accepted: Accepted) -> Answer:
+    placed = []
+    for position, (aggregate, identifier, event) in enumerate(decided.decision.events, start=accepted.first):
+        appended_to = aggregate.stream(identifier)
+        placed.append(Placed(appended_to, position, recording.partition_key(appended_to, event)))
+    base = Placed(stream, decided.base.position, decided.base.key)
+    return _answer(stream, accepted.versions[0], placed, base=base)
+
+
+def _answer(
+    stream: str, version: int, placed: Sequence[Placed], *, base: Placed, replayed: bool = False
+) -> Answer:
+    """The answer of the stream that was addressed.
+
+    It follows from where the events of the append lie and from nothing else, so that it can be given again. `base` is
+    the stream's last event if the append has none of it.
+    """
+    own, touched = base, {}
+    for each in placed:
+        touched[each.key] = each.position
+        if each.stream == stream:
+            own = each
+    if not placed and base.position:
+        touched[base.key] = base.position
+    return Answer(stream, version, own.position, tuple(touched.items()), replayed)

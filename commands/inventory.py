@@ -3,11 +3,12 @@
 from pydantic import ConfigDict, Field
 
 from commands import refusals
+from commands.decision import View
 from commands.documentation import Caller
-from commands.execution import Answer, Readings
+from commands.execution import Answer
 from commands.payloads import Delta, Note, Payload, Quantity, Reference
 from commands.routing import command, command_router
-from domain.catalogue.product import PRODUCT, Product, ProductUnknown
+from domain.catalogue.product import PRODUCT, ProductUnknown
 from domain.event import Event
 from domain.ids import Sku
 from domain.inventory import stock_item
@@ -45,33 +46,31 @@ class AdjustStock(Payload):
 @command(router, "/stock/{sku}/receipts", refusals=_REFUSALS)
 async def receive_stock(sku: Sku, body: ReceiveStock, caller: Caller) -> Answer:
     """Take a delivery in."""
-    catalogue = Readings(PRODUCT, (sku,))
 
-    def receive(item: StockItem | None) -> list[Event]:
-        _require_stocked(sku, catalogue)
+    def receive(item: StockItem | None, view: View) -> list[Event]:
+        _require_stocked(sku, view)
         return stock_item.receive(
             item, sku=sku, quantity=body.quantity, reference=body.reference, now=caller.now
         )
 
-    return await caller.execute(STOCK, sku, receive, readings=catalogue)
+    return await caller.execute(STOCK, sku, receive)
 
 
 @command(router, "/stock/{sku}/adjustments", refusals=(*_REFUSALS, "insufficient-stock"))
 async def adjust_stock(sku: Sku, body: AdjustStock, caller: Caller) -> Answer:
     """Correct the books, by what was counted, broken or lost."""
-    catalogue = Readings(PRODUCT, (sku,))
 
-    def adjust(item: StockItem | None) -> list[Event]:
-        _require_stocked(sku, catalogue)
+    def adjust(item: StockItem | None, view: View) -> list[Event]:
+        _require_stocked(sku, view)
         return stock_item.adjust(
             item, sku=sku, delta=body.delta, reason=body.reason, note=body.note, now=caller.now
         )
 
-    return await caller.execute(STOCK, sku, adjust, readings=catalogue)
+    return await caller.execute(STOCK, sku, adjust)
 
 
-def _require_stocked(sku: Sku, catalogue: Readings[Product]) -> None:
-    product = catalogue.known(sku)
+def _require_stocked(sku: Sku, view: View) -> None:
+    product = view.known(PRODUCT, sku)
     if product is None:
         raise ProductUnknown(sku=sku)
     if not product.stocked:

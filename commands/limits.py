@@ -26,6 +26,12 @@ RETRY_PAUSE_MAX_S: Final = 0.02
 STATES_MAX: Final = 50_000
 """Folded states that one process keeps; each takes well below a kilobyte."""
 
+READ_ROUNDS_MAX: Final = 16
+"""How often one decision may look at something that is not loaded yet; one that names what it needs takes one."""
+
+TAGGED_EVENTS_MAX: Final = 10_000
+"""Events that one reading by tag folds."""
+
 LOADS_MAX: Final = 4
 """Queries that load streams at the same time; what is asked for meanwhile shares the next one."""
 

@@ -19,8 +19,13 @@ _OUTCOME: Final = (
     "select h.epoch, o.fingerprint, o.first_position, o.last_position, o.versions"
     " from log.head h left join log.outcome o on o.key = %s"
 )
-_STREAM_AT: Final = "select stream from log.event where position = %s"
-_POSITION_OF: Final = "select position from log.event where stream = %s and version = %s"
+_PLACED: Final = (
+    "select stream, position, coalesce(partition_key, stream) from log.event"
+    " where position between %s and %s order by position"
+)
+_PLACED_AT: Final = (
+    "select position, coalesce(partition_key, stream) from log.event where stream = %s and version = %s"
+)
 _STANDING: Final = (
     "select h.epoch, g.generation, g.partitions from log.head h"
     " cross join lateral (select * from transport.generation order by generation desc limit 1) g"
@@ -38,6 +43,18 @@ class Outcome(Struct, frozen=True):
     first: int
     last: int
     versions: tuple[int, ...]
+
+
+class Placed(Struct, frozen=True):
+    """Where one event lies: its stream, its position in the log, and its partition key."""
+
+    stream: str
+    position: int
+    key: str
+
+
+NOWHERE: Final = Placed(stream="", position=0, key="")
+"""Where the last event of a stream without any lies."""
 
 
 class Standing(Struct, frozen=True):
@@ -86,16 +103,15 @@ class LogReader:
         )
         return _number(epoch), found
 
-    async def stream_at(self, position: int) -> str:
-        """The stream of the event at a position that is known to exist."""
-        row = await self._row(_STREAM_AT, position)
-        assert row is not None, "an outcome without its events"
-        return str(row[0])
+    async def placed(self, first: int, last: int) -> list[Placed]:
+        """Where the events of one append lie, in order: no more than an append may hold."""
+        rows = await self._rows(_PLACED, first, last)
+        return [Placed(str(stream), _number(position), str(key)) for stream, position, key in rows]
 
-    async def position_of(self, stream: str, version: int) -> int:
-        """The position of one event; 0 for the version 0 of a stream without any."""
-        row = await self._row(_POSITION_OF, stream, version)
-        return 0 if row is None else _number(row[0])
+    async def placed_at(self, stream: str, version: int) -> Placed:
+        """Where one event lies; `NOWHERE` for the version 0 of a stream without any."""
+        rows = await self._rows(_PLACED_AT, stream, version)
+        return Placed(stream, _number(rows[0][0]), str(rows[0][1])) if rows else NOWHERE
 
     async def types_since(self, stream: str, version: int) -> list[str]:
         """The types of the events that a stream took behind a version, the first few."""
@@ -114,9 +130,13 @@ class LogReader:
         return Standing(epoch=_number(epoch), generation=_number(generation), partitions=_number(partitions))
 
     async def _row(self, statement: LiteralString, *given: object) -> tuple[object, ...] | None:
-        async def ask(connection: reading.AsyncConnection) -> tuple[object, ...] | None:
+        rows = await self._rows(statement, *given)
+        return rows[0] if rows else None
+
+    async def _rows(self, statement: LiteralString, *given: object) -> list[tuple[object, ...]]:
+        async def ask(connection: reading.AsyncConnection) -> list[tuple[object, ...]]:
             async with connection.cursor(binary=True) as cursor:
-                return await (await cursor.execute(statement, given)).fetchone()
+                return await (await cursor.execute(statement, given)).fetchall()
 
         return await self.read(ask)
 

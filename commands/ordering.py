@@ -6,12 +6,13 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from commands import refusals
+from commands.decision import View
 from commands.documentation import Caller
-from commands.execution import Answer, Readings
+from commands.execution import Answer
 from commands.payloads import Country, Currency, Id, Moment, Payload, Quantity, UnitPrice
 from commands.routing import command, command_router
 from domain import money
-from domain.catalogue.product import PRODUCT, Product
+from domain.catalogue.product import PRODUCT
 from domain.event import Event
 from domain.ids import CreditNoteId, CustomerId, OrderId, Sku
 from domain.ordering import credit_note as credit_notes
@@ -109,9 +110,8 @@ class IssueCreditNote(Payload):
 async def place_order(body: PlaceOrder, caller: Caller) -> Answer:
     """Place an order. Whether stock suffices is decided afterwards: it is confirmed or rejected."""
     order_id = OrderId(body.order_id or caller.new_id())
-    catalogue = Readings(PRODUCT, {line.sku for line in body.lines})
 
-    def place(order: Order | None) -> list[Event]:
+    def place(order: Order | None, view: View) -> list[Event]:
         return orders.place(
             order,
             order_id=order_id,
@@ -119,12 +119,10 @@ async def place_order(body: PlaceOrder, caller: Caller) -> Answer:
             placed_at=body.placed_at or caller.now,
             country=body.country,
             currency=body.currency,
-            lines=_priced(body.lines, body.currency, catalogue),
+            lines=_priced(body.lines, body.currency, view),
         )
 
-    return await caller.execute(
-        ORDER, order_id, place, creates=True, readings=catalogue, occurred_at=body.placed_at
-    )
+    return await caller.execute(ORDER, order_id, place, creates=True, occurred_at=body.placed_at)
 
 
 @command(
@@ -137,7 +135,7 @@ async def cancel_order(order_id: OrderId, body: CancelOrder, caller: Caller) -> 
     return await caller.execute(
         ORDER,
         order_id,
-        lambda order: orders.cancel(order, order_id=order_id, reason=body.reason, now=caller.now),
+        lambda order, _: orders.cancel(order, order_id=order_id, reason=body.reason, now=caller.now),
     )
 
 
@@ -145,7 +143,7 @@ async def cancel_order(order_id: OrderId, body: CancelOrder, caller: Caller) -> 
 async def ship_order(order_id: OrderId, body: ShipOrder, caller: Caller) -> Answer:  # noqa: ARG001 - an empty body
     """Send a confirmed order off."""
     return await caller.execute(
-        ORDER, order_id, lambda order: orders.ship(order, order_id=order_id, now=caller.now)
+        ORDER, order_id, lambda order, _: orders.ship(order, order_id=order_id, now=caller.now)
     )
 
 
@@ -153,9 +151,8 @@ async def ship_order(order_id: OrderId, body: ShipOrder, caller: Caller) -> Answ
 async def issue_credit_note(body: IssueCreditNote, caller: Caller) -> Answer:
     """Give money back; stocked pieces return to stock afterwards."""
     credit_note_id = CreditNoteId(body.credit_note_id or caller.new_id())
-    catalogue = Readings(PRODUCT, {line.sku for line in body.lines})
 
-    def issue(note: CreditNote | None) -> list[Event]:
+    def issue(note: CreditNote | None, view: View) -> list[Event]:
         return credit_notes.issue(
             note,
             credit_note_id=credit_note_id,
@@ -164,34 +161,29 @@ async def issue_credit_note(body: IssueCreditNote, caller: Caller) -> Answer:
             issued_at=body.issued_at or caller.now,
             country=body.country,
             currency=body.currency,
-            lines=_priced(body.lines, body.currency, catalogue),
+            lines=_priced(body.lines, body.currency, view),
         )
 
-    return await caller.execute(
-        CREDIT_NOTE, credit_note_id, issue, creates=True, readings=catalogue, occurred_at=body.issued_at
-    )
+    return await caller.execute(CREDIT_NOTE, credit_note_id, issue, creates=True, occurred_at=body.issued_at)
 
 
-def _priced(
-    lines: Sequence[Line | CreditedLine], currency: money.Currency, catalogue: Readings[Product]
-) -> list[LineRequest]:
+def _priced(lines: Sequence[Line | CreditedLine], currency: money.Currency, view: View) -> list[LineRequest]:
     """The lines with what the catalogue knows of their codes.
 
     Raises:
         ProblemError: a code is unknown, or a line has no price and its product none in this currency.
     """
-    unknown = {index: line.sku for index, line in enumerate(lines) if catalogue.known(line.sku) is None}
+    view.prefetch(PRODUCT, [line.sku for line in lines])
+    unknown = {index: line.sku for index, line in enumerate(lines) if view.known(PRODUCT, line.sku) is None}
     if unknown:
         raise refusals.unknown_skus(unknown)
-    return [_requested(index, line, currency, catalogue) for index, line in enumerate(lines)]
+    return [_requested(index, line, currency, view) for index, line in enumerate(lines)]
 
 
-def _requested(
-    index: int, line: Line | CreditedLine, currency: money.Currency, catalogue: Readings[Product]
-) -> LineRequest:
+def _requested(index: int, line: Line | CreditedLine, currency: money.Currency, view: View) -> LineRequest:
     unit_price = line.unit_price
     # Whether a product is stocked never changes; its list price may have, this very moment.
-    product = catalogue.known(line.sku) if unit_price is not None else catalogue.current(line.sku)
+    product = view.known(PRODUCT, line.sku) if unit_price is not None else view.current(PRODUCT, line.sku)
     assert product is not None, "unknown codes are refused before"
     if unit_price is None:
         if product.unit_price is None or product.currency != currency:

@@ -1,7 +1,8 @@
 """Refusals as problems: what the domain raises, what the log says, and what cannot be done at the moment."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from commands import limits
 from domain.rejection import Rejection
 from runtime.problems import Fault, ProblemError
 
@@ -60,6 +61,16 @@ def contended(stream: str) -> ProblemError:
         f"{stream} changed under every attempt to decide.",
         headers={"retry-after": "1"},
         stream=stream,
+    )
+
+
+def too_many_tagged(tags: Sequence[str]) -> ProblemError:
+    """A decision by tag would have to read more events than it may."""
+    return ProblemError(
+        "too-many-tagged",
+        f"More than {limits.TAGGED_EVENTS_MAX} events carry {' and '.join(tags)}.",
+        tags=list(tags),
+        limit=limits.TAGGED_EVENTS_MAX,
     )
 
 

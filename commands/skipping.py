@@ -4,6 +4,7 @@ import hashlib
 from typing import Final
 
 from commands.calls import Call, fingerprint, key_digest
+from commands.decision import View
 from commands.execution import Caller, Execution
 from commands.log_reading import LogReader
 from commands.states import States
@@ -35,7 +36,7 @@ async def record(database_url: str, fact: EventSkipped) -> None:
         ProblemError: the log cannot be reached, or it is not known whether it took the fact: try again.
     """
 
-    def decide(skipped: Skipped | None) -> list[Event]:
+    def decide(skipped: Skipped | None, _view: View) -> list[Event]:
         return [] if (fact.shape, fact.position) in (skipped or ()) else [fact]
 
     readers = database.pool(database_url, role="counterfoil_reader", name="operator reader", size=2)

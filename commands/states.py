@@ -4,37 +4,34 @@ A kept state may be behind the log; whoever decides on one names its version, an
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
-from msgspec import Struct
-
-from commands import limits
+from commands import limits, recording, refusals
+from commands.decision import ABSENT, Decision, Folded, Question, Selection, View
 from commands.log_reading import LogReader
 from domain.aggregate import Aggregate
-from domain.event import Event
 from event_store import codec, reading
-from event_store.envelope import RecordedEvent
+from event_store.reading import StreamEvent
 
-S = TypeVar("S")
+Cursor = tuple[str, int]
+"""A stream and the version behind which its events are wanted."""
 
-
-class Folded(Struct, Generic[S], frozen=True):
-    """The state of a stream at a version, and the log position of its last event. Version 0: there is none."""
-
-    state: S | None
-    version: int
-    position: int
-
-
-ABSENT: Final[Folded[Any]] = Folded(state=None, version=0, position=0)
+FOLD_SLICE_EVENTS: Final = 200
+"""Events folded at a stretch: others wait for it, a millisecond or so."""
 
 
 class States:
-    """The states that this process knows, least recently used dropped first."""
+    """The states that this process knows, least recently used dropped first.
 
-    def __init__(self, reader: LogReader) -> None:
+    A command process keeps those that no other process writes all the time (`Aggregate.cached`); `keep_all` is for the
+    process that does.
+    """
+
+    def __init__(self, reader: LogReader, *, keep_all: bool = False) -> None:
+        self._reader = reader
         self._loader = StreamLoader(reader)
+        self._keep_all = keep_all
         self._kept: dict[str, Folded[Any]] = {}
         self._life = 0
 
@@ -46,6 +43,10 @@ class States:
         self._kept.clear()
         self._life += 1
 
+    def keeps(self, aggregate: Aggregate[Any]) -> bool:
+        """Whether states of such streams are kept."""
+        return self._keep_all or aggregate.cached
+
     def kept(self, stream: str) -> Folded[Any] | None:
         """The state as this process last saw it, None if it did not keep it."""
         found = self._kept.pop(stream, None)
@@ -54,45 +55,65 @@ class States:
         return found
 
     async def load(self, wanted: Mapping[str, Aggregate[Any]]) -> dict[str, Folded[Any]]:
-        """The states of these streams, at least as new as this call.
+        """The states of these streams, at least as new as this call. A long stream comes page by page.
 
         Raises:
             LogUnreachable: the database does not answer.
         """
         life = self._life
-        known = {stream: self._kept.get(stream, ABSENT) for stream in wanted}
-        events = await self._loader.load({stream: folded.version for stream, folded in known.items()})
+        states = {stream: self._kept.get(stream, ABSENT) for stream in wanted}
+        behind = list(wanted)
+        while behind:
+            pages = await self._loader.load([(stream, states[stream].version) for stream in behind])
+            for stream, page in zip(behind, pages, strict=True):
+                states[stream] = await _folded(wanted[stream], states[stream], page.events)
+            behind = [stream for stream, page in zip(behind, pages, strict=True) if page.more]
         if life != self._life:
             return await self.load(wanted)
-        loaded = {}
         for stream, aggregate in wanted.items():
-            folded = known[stream]
-            for event in events.get(stream, ()):
-                folded = _evolved(aggregate, folded, event)
-            loaded[stream] = folded
-            self._keep(stream, aggregate, folded)
-        return loaded
+            self._keep(stream, aggregate, states[stream])
+        return states
 
-    def advance(
-        self,
-        stream: str,
-        aggregate: Aggregate[S],
-        *,
-        base: Folded[S],
-        events: Iterable[Event],
-        version: int,
-        position: int,
-    ) -> None:
-        """Keep the state that accepted events lead to."""
-        if not aggregate.cached:
-            return
-        state = base.state
-        for event in events:
-            state = aggregate.evolve(state, event)
-        self._keep(stream, aggregate, Folded(state=state, version=version, position=position))
+    async def select(self, question: Question) -> Selection:
+        """The fold over the events that carry given tags, as of a position no older than this call.
+
+        Raises:
+            LogUnreachable: the database does not answer.
+            ProblemError: there are more of them than one decision reads.
+        """
+        select, tags = question
+        upto, events = await self._page(question)
+        value, count = select.initial, len(events)
+        while True:
+            for number, event in enumerate(events, start=1):
+                value = select.fold(value, codec.decode(event.type, event.payload))
+                if number % FOLD_SLICE_EVENTS == 0:
+                    await asyncio.sleep(0)
+            if len(events) < reading.EVENTS_PER_STREAM_MAX:
+                return Selection(value, upto)
+            _, events = await self._page(question, after=events[-1].position, upto=upto)
+            count += len(events)
+            if count > limits.TAGGED_EVENTS_MAX:
+                raise refusals.too_many_tagged(tags)
+
+    async def _page(
+        self, question: Question, *, after: int = 0, upto: int | None = None
+    ) -> tuple[int, list[StreamEvent]]:
+        select, tags = question
+        return await self._reader.read(
+            lambda connection: reading.read_tagged_async(
+                connection, tags, select.type_names, after=after, upto=upto
+            )
+        )
+
+    def settle(self, decision: Decision, view: View, *, first: int) -> None:
+        """Keep the states that an accepted decision led to; its first event is at position `first`."""
+        reached = recording.evolved(decision, view, first=first, of=self.keeps)
+        for stream, (aggregate, folded) in reached.items():
+            self._keep(stream, aggregate, folded)
 
     def _keep(self, stream: str, aggregate: Aggregate[Any], folded: Folded[Any]) -> None:
-        if not aggregate.cached or folded.version == 0:
+        if folded.version == 0 or not self.keeps(aggregate):
             return
         present = self._kept.pop(stream, folded)
         self._kept[stream] = present if present.version > folded.version else folded
@@ -100,23 +121,36 @@ class States:
             del self._kept[next(iter(self._kept))]
 
 
-def _evolved(aggregate: Aggregate[Any], folded: Folded[Any], recorded: RecordedEvent) -> Folded[Any]:
-    event = codec.decode(recorded.type, recorded.payload)
-    return Folded(
-        state=aggregate.evolve(folded.state, event), version=recorded.version, position=recorded.position
-    )
+async def _folded(
+    aggregate: Aggregate[Any], folded: Folded[Any], events: Sequence[StreamEvent]
+) -> Folded[Any]:
+    """The state after these events. Other tasks have their turn between two slices of a long history."""
+    state = folded.state
+    for number, event in enumerate(events, start=1):
+        state = aggregate.evolve(state, codec.decode(event.type, event.payload))
+        if number % FOLD_SLICE_EVENTS == 0:
+            await asyncio.sleep(0)
+    if not events:
+        return folded
+    last = events[-1]
+    return Folded(state=state, version=last.version, position=last.position, key=last.key)
+
+
+class Page(NamedTuple):
+    """The next events of a stream, and whether there may be more behind them."""
+
+    events: Sequence[StreamEvent]
+    more: bool
 
 
 class _Load:
-    """What one caller waits for: the events of streams behind versions."""
+    """What one caller waits for: the next events of streams behind versions."""
 
     __slots__ = ("after", "found")
 
-    def __init__(self, after: Mapping[str, int]) -> None:
+    def __init__(self, after: Sequence[Cursor]) -> None:
         self.after = after
-        self.found: asyncio.Future[dict[str, list[RecordedEvent]]] = (
-            asyncio.get_running_loop().create_future()
-        )
+        self.found: asyncio.Future[list[Page]] = asyncio.get_running_loop().create_future()
 
 
 class StreamLoader:
@@ -130,8 +164,8 @@ class StreamLoader:
         self._waiting: list[_Load] = []
         self._running: set[asyncio.Task[None]] = set()
 
-    async def load(self, after: Mapping[str, int]) -> dict[str, list[RecordedEvent]]:
-        """The events of each stream behind the version given; streams without any are absent.
+    async def load(self, after: Sequence[Cursor]) -> list[Page]:
+        """The next page of each stream behind the version given, in the order asked.
 
         Raises:
             LogUnreachable: the database does not answer.
@@ -147,12 +181,14 @@ class StreamLoader:
     async def _run(self) -> None:
         while self._waiting:
             loads = self._take()
+            cursors = list(dict.fromkeys(cursor for load in loads for cursor in load.after))
+            limit = reading.events_per_stream(len(cursors))
             try:
-                found = await self._read(_together(loads))
+                found = await self._read(cursors, limit)
             except Exception as error:  # noqa: BLE001 - whoever waits is told, and the next read is tried
                 _fail(loads, error)
             else:
-                _tell(loads, found)
+                _tell(loads, found, limit)
 
     def _take(self) -> list[_Load]:
         taken: list[_Load] = []
@@ -165,29 +201,17 @@ class StreamLoader:
             taken.append(load)
         return taken
 
-    async def _read(self, after: dict[str, int]) -> dict[str, list[RecordedEvent]]:
-        return await self._reader.read(lambda connection: reading.load_streams_async(connection, after))
-
-
-def _together(loads: Iterable[_Load]) -> dict[str, int]:
-    after: dict[str, int] = {}
-    for load in loads:
-        for stream, version in load.after.items():
-            after[stream] = min(version, after.get(stream, version))
-    return after
-
-
-def _tell(loads: Iterable[_Load], found: Mapping[str, list[RecordedEvent]]) -> None:
-    for load in loads:
-        if load.found.done():
-            continue
-        load.found.set_result(
-            {
-                stream: [event for event in found[stream] if event.version > version]
-                for stream, version in load.after.items()
-                if stream in found
-            }
+    async def _read(self, cursors: Sequence[Cursor], limit: int) -> dict[Cursor, list[StreamEvent]]:
+        return await self._reader.read(
+            lambda connection: reading.load_streams_async(connection, cursors, limit=limit)
         )
+
+
+def _tell(loads: Iterable[_Load], found: Mapping[Cursor, list[StreamEvent]], limit: int) -> None:
+    for load in loads:
+        if not load.found.done():
+            pages = [found.get(cursor, ()) for cursor in load.after]
+            load.found.set_result([Page(events, more=len(events) == limit) for events in pages])
 
 
 def _fail(loads: Iterable[_Load], error: Exception) -> None:

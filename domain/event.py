@@ -7,7 +7,7 @@ upcaster from the one before it, never by editing.
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -17,6 +17,8 @@ _types: dict[str, type["Event"]] = {}
 _names: dict[type["Event"], str] = {}
 _upcasters: dict[type["Event"], Callable[["Event"], "Event"]] = {}
 _id_fields: dict[type["Event"], str] = {}
+_partitions: dict[type["Event"], Callable[[Any], str]] = {}
+_tags: dict[type["Event"], Callable[[Any], tuple[str, ...]]] = {}
 
 E = TypeVar("E", bound="Event")
 
@@ -33,8 +35,17 @@ EVENT_TYPES: Mapping[str, type[Event]] = MappingProxyType(_types)
 """Every declared event by its type name."""
 
 
-def event_type(name: str) -> Callable[[type[E]], type[E]]:
-    """Declare the type name of an event.
+def event_type(
+    name: str,
+    *,
+    partition: Callable[[Any], str] | None = None,
+    tags: Callable[[Any], tuple[str, ...]] | None = None,
+) -> Callable[[type[E]], type[E]]:
+    """Declare the type name of an event and, where it needs them, its partition key and its tags.
+
+    `partition` gives the stream that an event belongs to if not its own: what keyed views fold together arrives in
+    order. All events of one stream must give the same. `tags` are what decisions find the event by; they are stored
+    with the event, so tags declared later do not find what was recorded before.
 
     Raises:
         ValueError: the name is not `<context>.<fact>.v<version>`, or another class has it already.
@@ -42,7 +53,33 @@ def event_type(name: str) -> Callable[[type[E]], type[E]]:
     if not _TYPE_NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not an event type: write '<context>.<fact>.v<version>' in lower case")
     _refuse_declared(name)
-    return lambda cls: _declared(name, cls)
+
+    def declare(cls: type[E]) -> type[E]:
+        if partition is not None:
+            _partitions[cls] = partition
+        if tags is not None:
+            _tags[cls] = tags
+        return _declared(name, cls)
+
+    return declare
+
+
+def partition_key_of(event: Event) -> str | None:
+    """The partition key that the event's type declares; None where it is the event's stream."""
+    partition = _partitions.get(type(event))
+    return None if partition is None else partition(event)
+
+
+def tags_of(event: Event) -> tuple[str, ...]:
+    """The tags that the event's type declares."""
+    tags = _tags.get(type(event))
+    return () if tags is None else tags(event)
+
+
+def type_names_of(event: type[Event]) -> tuple[str, ...]:
+    """The names of all versions of an event: what was recorded in an older shape is the same event."""
+    fact = fact_of(_names[event])
+    return tuple(name for name in _types if fact_of(name) == fact)
 
 
 def foreign_event_type(name: str, *, id_field: str) -> Callable[[type[E]], type[E]]:

@@ -20,7 +20,7 @@ NEW_FROM_ZERO: Final = -3
 KEY_BYTES: Final = 16
 FINGERPRINT_BYTES: Final = 32
 NONCE_BYTES: Final = 16
-TAGS_PER_CONDITION_MAX: Final = 1
+TAGS_PER_CONDITION_MAX: Final = 4
 
 
 class RecordedEvent(Struct, frozen=True, gc=False):
@@ -106,9 +106,9 @@ class Expectation(Struct, frozen=True, gc=False):
 
 
 class Condition(Struct, frozen=True):
-    """No event with this tag and any of these types after this position (a dynamic consistency boundary)."""
+    """No event with all of these tags and any of these types after this position (a dynamic consistency boundary)."""
 
-    tag: str
+    tags: tuple[str, ...]
     types: tuple[str, ...]
     after: int
 
@@ -169,7 +169,7 @@ class WrongVersion(Struct, frozen=True, tag="wrong_version"):
 class ConditionFailed(Struct, frozen=True, tag="condition_failed"):
     """An event that the condition excludes stands at `position`."""
 
-    tag: str
+    condition: Condition
     position: int
 
 

@@ -81,6 +81,17 @@ class MemoryLog:
         """Events of one stream behind a version, in order."""
         return [event for event in self._streams.get(stream, ()) if event.version > after_version]
 
+    def tagged(self, tags: Sequence[str], types: Sequence[str], *, after: int = 0) -> list[RecordedEvent]:
+        """Events that carry all of these tags and have any of these types, behind a position in order."""
+        first, *others = tags
+        return [
+            event
+            for event in self._tags.get(first, ())
+            if event.position > after
+            and event.type in types
+            and all(event in self._tags.get(tag, ()) for tag in others)
+        ]
+
     def _append(self, request: AppendRequest, broken: set[int]) -> Verdict:
         if (outcome := self._outcomes.get(request.key)) is not None:
             fingerprint, accepted = outcome
@@ -100,9 +111,8 @@ class MemoryLog:
             if not self._holds(expectation):
                 return WrongVersion(expectation.stream, expectation.version, self.version(expectation.stream))
         for condition in request.conditions:
-            for event in self._tags.get(condition.tag, ()):
-                if event.type in condition.types and event.position > condition.after:
-                    return ConditionFailed(condition.tag, event.position)
+            for event in self.tagged(condition.tags, condition.types, after=condition.after):
+                return ConditionFailed(condition, event.position)
         if (tracking := request.tracking) is not None:
             tracked = self._tracked.get((tracking.consumer, tracking.application))
             if tracked is not None and tracked >= tracking.position:

@@ -6,7 +6,7 @@ What both colours need (SQL text, row to value) stands once; the two sets of fun
 import binascii
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, LiteralString, NamedTuple
 
@@ -24,6 +24,12 @@ EVENTS_PER_READ_MAX: Final = 5_000
 
 STREAMS_PER_READ_MAX: Final = 500
 """Streams that one query loads; more are asked for in several."""
+
+EVENTS_PER_STREAM_MAX: Final = 1_000
+"""Events of one stream that one query loads: some milliseconds of an event loop that has other things to do."""
+
+EVENTS_OF_STREAMS_MAX: Final = 4_000
+"""Events that one query loads of all its streams together."""
 
 _COLUMNS: LiteralString = (
     "e.position, e.stream, e.version, e.type, e.payload::text, e.metadata::text,"
@@ -44,9 +50,23 @@ _STREAM: Final = (
     " order by e.version limit %s"
 )
 _STREAMS: Final = (
-    f"select {_COLUMNS} from unnest(%s::text[], %s::bigint[]) as s (stream, version)"
-    " cross join lateral (select * from log.event x where x.stream = s.stream and x.version > s.version offset 0) e"
-    " order by e.position"
+    "select e.stream, s.version, e.version, e.position, e.type, e.payload::text, coalesce(e.partition_key, e.stream)"
+    " from unnest(%(streams)s::text[], %(versions)s::bigint[]) as s (stream, version)"
+    " cross join lateral (select * from log.event x where x.stream = s.stream and x.version > s.version"
+    " order by x.version limit %(limit)s) e"
+    " order by e.stream, s.version, e.version"
+)
+_TAGGED: Final = (
+    "select h.position, e.stream, e.version, e.position, e.type, e.payload::text, coalesce(e.partition_key, e.stream)"
+    " from log.head h left join lateral ("
+    "select x.* from unnest(%(types)s::text[]) as a (type)"
+    " cross join lateral (select t.position from log.tag t"
+    " where t.tag = %(tag)s and t.type = a.type and t.position > %(after)s and t.position <= %(upto)s"
+    " and not exists (select from unnest(%(others)s::text[]) as o (tag) where not exists ("
+    "select from log.tag x where x.tag = o.tag and x.type = a.type and x.position = t.position))"
+    " order by t.position limit %(limit)s) t"
+    " join log.event x on x.position = t.position order by t.position limit %(limit)s"
+    ") e on true order by e.position"
 )
 _KEY: Final = (
     f"select {_COLUMNS} from log.event e where e.stream = %(key)s and e.partition_key is null"
@@ -87,6 +107,17 @@ class Head(NamedTuple):
     position: int
     epoch: int
     recorded_at: datetime | None
+
+
+class StreamEvent(NamedTuple):
+    """What folding an event of a stream takes."""
+
+    stream: str
+    version: int
+    position: int
+    type: str
+    payload: bytes
+    key: str
 
 
 class Epoch(NamedTuple):
@@ -210,22 +241,56 @@ def read_key(
     return [_event(row) for row in _rows(connection, _KEY, given)]
 
 
-def load_streams(connection: Connection, after: Mapping[str, int]) -> dict[str, list[RecordedEvent]]:
-    """The events of many streams, each behind a version; streams without any are absent."""
-    found: dict[str, list[RecordedEvent]] = {}
-    for chunk in _chunks(after):
-        _gather(found, _rows(connection, _STREAMS, [list(chunk), list(chunk.values())]))
-    return found
+def events_per_stream(streams: int) -> int:
+    """How many events of each of so many streams one query loads at most."""
+    return min(EVENTS_PER_STREAM_MAX, EVENTS_OF_STREAMS_MAX // max(min(streams, STREAMS_PER_READ_MAX), 1))
 
 
 async def load_streams_async(
-    connection: AsyncConnection, after: Mapping[str, int]
-) -> dict[str, list[RecordedEvent]]:
-    """The events of many streams, each behind a version; streams without any are absent."""
-    found: dict[str, list[RecordedEvent]] = {}
-    for chunk in _chunks(after):
-        _gather(found, await _rows_async(connection, _STREAMS, [list(chunk), list(chunk.values())]))
+    connection: AsyncConnection, after: Sequence[tuple[str, int]], *, limit: int
+) -> dict[tuple[str, int], list[StreamEvent]]:
+    """The next events of streams, each behind a version, at most `limit` of each; streams without any are absent.
+
+    A stream of which so many come may have more: what is behind the last of them is asked for next.
+    """
+    found: dict[tuple[str, int], list[StreamEvent]] = {}
+    for start in range(0, len(after), STREAMS_PER_READ_MAX):
+        chunk = after[start : start + STREAMS_PER_READ_MAX]
+        given = {
+            "streams": [stream for stream, _ in chunk],
+            "versions": [version for _, version in chunk],
+            "limit": limit,
+        }
+        for stream, behind, *rest in await _rows_async(connection, _STREAMS, given):
+            found.setdefault((stream, behind), []).append(_stream_event(stream, *rest))
     return found
+
+
+async def read_tagged_async(
+    connection: AsyncConnection,
+    tags: Sequence[str],
+    types: Sequence[str],
+    *,
+    after: int = 0,
+    upto: int | None = None,
+    limit: int = EVENTS_PER_STREAM_MAX,
+) -> tuple[int, list[StreamEvent]]:
+    """The log's last position, and the events behind a position that carry all of these tags, in order.
+
+    One query sees both: a reader that found fewer than `limit` events has all there are up to that position. The index
+    is read along the first tag; the others are looked up for each event that carries it.
+    """
+    given = {
+        "tag": tags[0],
+        "others": list(tags[1:]),
+        "types": list(types),
+        "after": after,
+        "upto": _NO_END if upto is None else upto,
+        "limit": limit,
+    }
+    rows = await _rows_async(connection, _TAGGED, given)
+    head: int = rows[0][0]
+    return head, [_stream_event(*row) for _, *row in rows if row[0] is not None]
 
 
 def copy_log(
@@ -301,16 +366,10 @@ def _event(row: tuple[Any, ...]) -> RecordedEvent:
     )
 
 
-def _gather(found: dict[str, list[RecordedEvent]], rows: list[tuple[Any, ...]]) -> None:
-    for row in rows:
-        event = _event(row)
-        found.setdefault(event.stream, []).append(event)
-
-
-def _chunks(after: Mapping[str, int]) -> Iterator[dict[str, int]]:
-    names = list(after)
-    for start in range(0, len(names), STREAMS_PER_READ_MAX):
-        yield {name: after[name] for name in names[start : start + STREAMS_PER_READ_MAX]}
+def _stream_event(
+    stream: str, version: int, position: int, type_name: str, payload: str, key: str
+) -> StreamEvent:
+    return StreamEvent(stream, version, position, type_name, payload.encode(), key)
 
 
 def _rows(connection: Connection, statement: LiteralString, given: Any) -> list[tuple[Any, ...]]:

@@ -288,6 +288,14 @@ _OPERATION = (
         "Send the request again with the same key after a moment.",
     ),
     ProblemType(
+        "too-many-tagged",
+        409,
+        "Too many events would have to be read to decide",
+        "The command is decided on all earlier events that carry the tags in `facts.tags`, and there are more of them"
+        " than one command may read. Nothing was done, and repeating it changes nothing.",
+        "Tell who runs the shop: what has so long a history needs an aggregate of its own, whose state sums it up.",
+    ),
+    ProblemType(
         "too-busy",
         503,
         "Too much is waiting",

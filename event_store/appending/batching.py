@@ -17,6 +17,7 @@ from event_store.envelope import (
     FINGERPRINT_BYTES,
     KEY_BYTES,
     NEW_FROM_ZERO,
+    TAGS_PER_CONDITION_MAX,
     Accepted,
     AppendRequest,
     ChainBroken,
@@ -178,7 +179,10 @@ def validated_size(request: AppendRequest) -> int:
         )
     _check_expectations(request)
     for condition in request.conditions:
-        _check_text(condition.tag, "tag", limits.TAG_CHARACTERS_MAX)
+        if not 1 <= len(set(condition.tags)) == len(condition.tags) <= TAGS_PER_CONDITION_MAX:
+            raise InvalidRequest(f"a condition names 1 to {TAGS_PER_CONDITION_MAX} tags, none twice")
+        for tag in condition.tags:
+            _check_tag(tag)
         if not condition.types or any(" " in type_name for type_name in condition.types):
             raise InvalidRequest("a condition names at least one event type, none with a space")
     if request.tracking is not None:
@@ -212,10 +216,16 @@ def _event_size(event: NewEvent) -> int:
     if len(event.tags) > limits.EVENT_TAGS_MAX or len(set(event.tags)) != len(event.tags):
         raise InvalidRequest(f"an event has at most {limits.EVENT_TAGS_MAX} tags, none twice")
     for tag in event.tags:
-        _check_text(tag, "tag", limits.TAG_CHARACTERS_MAX)
+        _check_tag(tag)
     _check_json(event.payload, "payload")
     _check_json(event.metadata, "metadata")
     return len(event.payload) + len(event.metadata)
+
+
+def _check_tag(tag: str) -> None:
+    _check_text(tag, "tag", limits.TAG_CHARACTERS_MAX)
+    if "\n" in tag:  # which parts the tags of a condition
+        raise InvalidRequest("a tag may not hold a line feed")
 
 
 def _check_text(text: str, name: str, characters_max: int) -> None:

@@ -195,7 +195,7 @@ def _seldom(requests: Sequence[AppendRequest]) -> list[bytes]:
         _Int4Array(_int4s([event for event, _ in tags])),
         _TextArray(_text_array([tag for _, tag in tags])),
         _Int4Array(_int4s([number for number, _ in conditions])),
-        _TextArray(_text_array([condition.tag for _, condition in conditions])),
+        _TextArray(_text_array(["\n".join(condition.tags) for _, condition in conditions])),
         _TextArray(_text_array([" ".join(condition.types) for _, condition in conditions])),
         _Int8Array(_int8s([condition.after for _, condition in conditions])),
         _Int4Array(_int4s([number for number, _ in tracked])),
@@ -230,7 +230,7 @@ def _verdict(
             expectation = request.expectations[place - 1]
             return WrongVersion(expectation.stream, expectation.version, found)
         case 4:
-            return ConditionFailed(request.conditions[place - 1].tag, found)
+            return ConditionFailed(request.conditions[place - 1], found)
         case 5:
             return ChainBroken()
         case 6:

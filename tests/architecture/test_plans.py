@@ -31,8 +31,9 @@ FILL_TAGS: Final = """
 insert into log.tag (tag, type, position)
 select 'sku:' || position %% 1000, type, position from log.event
 """
-TAG_CONDITION: Final = (
-    "select from log.tag t where t.tag = %s and t.type = any (string_to_array(%s, ' ')) and t.position > %s"
+NEXT_TAGGED: Final = (
+    "select t.position from log.tag t where t.tag = %s and t.type = %s and t.position >= %s"
+    " order by t.position limit 1"
 )
 STORED_VERSION: Final = (
     "select s.version from log.event s where s.stream = %s order by s.version desc limit 1"
@@ -40,6 +41,14 @@ STORED_VERSION: Final = (
 
 KEY: Final = {"key": "customer-5", "after": 0, "upto": EVENTS, "limit": 100}
 PAGE: Final = {"rows_max": 2_000, "bytes_max": 8_000_000}
+TAGGED: Final = {
+    "tag": "sku:7",
+    "types": ["shop.common.v1", "shop.rare.v1"],
+    "after": 0,
+    "upto": EVENTS,
+    "limit": 1000,
+}
+BY_TAG: Final = {"tag_pkey", "event_pkey"}
 BY_POSITION: Final = {"event_pkey"}
 BY_STREAM: Final = {"event_stream_version_key"}
 
@@ -48,7 +57,13 @@ HOT: Final[Mapping[str, tuple[LiteralString, Any, set[str]]]] = {
     "from the beginning": (reading._AFTER, [0, 2**63 - 1, 5000], BY_POSITION),
     "of some types": (reading._AFTER_OF_TYPES, [EVENTS - 10, EVENTS, ["shop.rare.v1"], 1000], BY_POSITION),
     "one stream": (reading._STREAM, ["order-7", 3, EVENTS, 1000], BY_STREAM),
-    "many streams": (reading._STREAMS, [["order-7", "order-8"], [0, 2]], BY_STREAM),
+    "many streams": (
+        reading._STREAMS,
+        {"streams": ["order-7", "order-8"], "versions": [0, 2], "limit": 1000},
+        BY_STREAM,
+    ),
+    "events of a tag": (reading._TAGGED, {**TAGGED, "others": []}, BY_TAG),
+    "events of four tags": (reading._TAGGED, {**TAGGED, "others": ["a", "b", "c"]}, BY_TAG),
     "one partition key": (reading._KEY, KEY, {*BY_STREAM, "event_partition_key"}),
     "one leaf": (reading._LEAF, [77], BY_POSITION),
     "leaves of a batch": (partition_log._LEAVES, {"positions": [1, 77]}, BY_POSITION),
@@ -69,16 +84,12 @@ HOT: Final[Mapping[str, tuple[LiteralString, Any, set[str]]]] = {
         {"streams": ["order-7", "order-8"], "versions": [0, 2], "limit": 1000},
         BY_STREAM,
     ),
-    "the stream at a position": (log_reading._STREAM_AT, [77], BY_POSITION),
-    "the position of a version": (log_reading._POSITION_OF, ["order-7", 2], BY_STREAM),
+    "where events lie": (log_reading._PLACED, [77, 99], BY_POSITION),
+    "where a version lies": (log_reading._PLACED_AT, ["order-7", 2], BY_STREAM),
     "the stored version, as append_batch asks": (STORED_VERSION, ["order-7"], BY_STREAM),
     "one outcome": (log_reading._OUTCOME, [bytes(16)], {"outcome_pkey"}),
     "outcomes of many keys": (loading._OUTCOMES, {"keys": [bytes(16)]}, {"outcome_pkey"}),
-    "a tag's condition, as append_batch asks": (
-        TAG_CONDITION,
-        ["sku:7", "shop.common.v1 shop.rare.v1", 100],
-        {"tag_pkey"},
-    ),
+    "a tag's next event, as first_tagged asks": (NEXT_TAGGED, ["sku:7", "shop.rare.v1", 100], {"tag_pkey"}),
 }
 
 

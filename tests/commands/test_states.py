@@ -1,7 +1,7 @@
 """Kept states, shared loads and turns: the parts that make the write path fast, and what they must not do."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import pytest
 
@@ -13,7 +13,7 @@ from domain.catalogue.product import PRODUCT
 from domain.inventory.stock_item import STOCK
 from domain.ordering.order import ORDER
 from event_store import reading
-from event_store.envelope import RecordedEvent
+from event_store.reading import StreamEvent
 from runtime import database
 from tests.examples import placed, price_changed, product_created, stock_received
 
@@ -27,16 +27,16 @@ async def reader(database_url: str):
 
 
 @pytest.fixture
-def queries(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, int]]:
+def queries(monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[str, int]]]:
     """What was asked of the log, query by query; the asking itself is real."""
-    asked: list[dict[str, int]] = []
+    asked: list[list[tuple[str, int]]] = []
     load_streams = reading.load_streams_async
 
     async def noted(
-        connection: reading.AsyncConnection, after: Mapping[str, int]
-    ) -> dict[str, list[RecordedEvent]]:
-        asked.append(dict(after))
-        return await load_streams(connection, after)
+        connection: reading.AsyncConnection, after: Sequence[tuple[str, int]], *, limit: int
+    ) -> dict[tuple[str, int], list[StreamEvent]]:
+        asked.append(list(after))
+        return await load_streams(connection, after, limit=limit)
 
     monkeypatch.setattr(reading, "load_streams_async", noted)
     return asked
@@ -68,7 +68,7 @@ async def test_a_kept_state_is_brought_up_to_date_by_what_is_new(given, reader, 
     [folded] = (await states.load({"product-85123A": PRODUCT})).values()
 
     assert ("2.95", 2) == (getattr(folded.state, "unit_price", None), folded.version)
-    assert [{"product-85123A": 0}, {"product-85123A": 1}] == queries
+    assert [[("product-85123A", 0)], [("product-85123A", 1)]] == queries
 
 
 async def test_orders_are_not_kept(given, reader):
@@ -110,9 +110,10 @@ async def test_loads_that_meet_share_a_query(given, reader, queries):
     await given(*(product_created(sku=f"S{number}") for number in range(100)))
     loader = StreamLoader(reader)
 
-    found = await asyncio.gather(*(loader.load({f"product-S{number}": 0}) for number in range(100)))
+    found = await asyncio.gather(*(loader.load([(f"product-S{number}", 0)]) for number in range(100)))
 
-    assert [{f"product-S{number}"} for number in range(100)] == [set(events) for events in found]
+    streams = [[event.stream for event in page.events] for [page] in found]
+    assert [[f"product-S{number}"] for number in range(100)] == streams
     assert len(queries) <= limits.LOADS_MAX + 1
 
 
@@ -138,14 +139,22 @@ async def test_callers_that_know_different_versions_each_get_what_they_lack(give
     loader = StreamLoader(reader)
 
     ahead, behind, up_to_date = await asyncio.gather(
-        loader.load({"product-85123A": 1}),
-        loader.load({"product-85123A": 0}),
-        loader.load({"product-85123A": 2}),
+        *(loader.load([("product-85123A", version)]) for version in (1, 0, 2)),
     )
 
-    assert [[2], [1, 2], []] == [
-        [event.version for event in events.get("product-85123A", [])]
-        for events in (ahead, behind, up_to_date)
+    versions = [[event.version for event in page.events] for [page] in (ahead, behind, up_to_date)]
+    assert [[2], [1, 2], []] == versions
+
+
+async def test_a_stream_longer_than_a_page_is_folded_page_by_page(given, reader, queries, monkeypatch):
+    monkeypatch.setattr(reading, "EVENTS_PER_STREAM_MAX", 3)
+    await given(*(stock_received() for _ in range(8)), product_created())
+
+    states = await States(reader).load({"stock-85123A": STOCK, "product-85123A": PRODUCT})
+
+    assert [8, 1] == [folded.version for folded in states.values()]
+    assert [0, 3, 6] == [
+        version for asked in queries for stream, version in asked if stream == "stock-85123A"
     ]
 
 

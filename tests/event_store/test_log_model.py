@@ -45,7 +45,7 @@ from event_store.memory import MemoryLog
 from runtime import database
 
 STREAMS = ("order-1", "order-2", "stock-A", "stock-B")
-TAGS = ("sku:A", "sku:B")
+TAGS = ("sku:A", "sku:B", "sku:C")
 TYPES = ("shop.happened.v1", "shop.undone.v1")
 
 TRACKINGS = tuple(Tracking(consumer, "shop", position) for consumer in ("a", "b") for position in (1, 2, 3))
@@ -67,7 +67,9 @@ class Model:
         excluded = [
             position
             for position, (_, event) in enumerate(self.events, start=1)
-            if position > condition.after and condition.tag in event.tags and event.type in condition.types
+            if position > condition.after
+            and set(condition.tags) <= set(event.tags)
+            and event.type in condition.types
         ]
         return min(excluded, default=None)
 
@@ -85,7 +87,7 @@ class Model:
                 return WrongVersion(expected.stream, expected.version, actual)
         for condition in request.conditions:
             if (position := self.offending(condition)) is not None:
-                return ConditionFailed(condition.tag, position)
+                return ConditionFailed(condition, position)
         if (tracking := request.tracking) is not None:
             place = (tracking.consumer, tracking.application)
             if (tracked := self.tracked.get(place, 0)) >= tracking.position:
@@ -174,7 +176,7 @@ def requests(draw: st.DrawFn) -> AppendRequest:
             type=draw(st.sampled_from(TYPES)),
             payload=draw(st.sampled_from((b'{"n": 1}', '{"ü":"\u2028"}'.encode(), b"[\n1,\t2]"))),
             metadata=b"{}",
-            tags=tuple(draw(st.lists(st.sampled_from(TAGS), unique=True, max_size=2))),
+            tags=tuple(draw(st.lists(st.sampled_from(TAGS), unique=True, max_size=3))),
         )
         for _ in range(draw(st.integers(0, 4)) if streams else 0)
     ]
@@ -186,7 +188,7 @@ def requests(draw: st.DrawFn) -> AppendRequest:
         expectations=tuple(Expectation(stream, draw(versions)) for stream in streams),
         conditions=tuple(
             Condition(
-                draw(st.sampled_from(TAGS)),
+                tuple(draw(st.lists(st.sampled_from(TAGS), unique=True, min_size=1, max_size=3))),
                 draw(st.sampled_from((TYPES, TYPES[:1]))),
                 draw(st.integers(0, 9)),
             )
@@ -234,7 +236,7 @@ def nearly_independent_requests(draw: st.DrawFn) -> list[AppendRequest]:
                 fingerprint=bytes([1]) * 32,
                 events=tuple(NewEvent(named[0], TYPES[0], b"{}", b"{}", tags=tags) for _ in range(count)),
                 expectations=tuple(Expectation(name, draw(versions)) for name in names),
-                conditions=(Condition(TAGS[0], TYPES, 0),) if spoilt and spoiler == "condition" else (),
+                conditions=(Condition(TAGS[:1], TYPES, 0),) if spoilt and spoiler == "condition" else (),
                 tracking=draw(st.sampled_from(TRACKINGS)) if spoiler == "tracking" else None,
                 chain=1 if spoiler == "chain" else None,
             )

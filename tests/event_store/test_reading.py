@@ -96,7 +96,6 @@ def test_a_stream_is_read_behind_a_version_and_up_to_a_position(filled_url: str)
         assert whole == reading.read_stream(connection, "order-1")
         assert whole[3:] == reading.read_stream(connection, "order-1", after_version=3)
         assert whole[:4] == reading.read_stream(connection, "order-1", upto=whole[3].position)
-        assert {"order-1": whole[2:]} == reading.load_streams(connection, {"order-1": 2, "order-absent": 0})
 
 
 def test_a_partition_key_gathers_its_own_stream_and_what_declares_it(filled_url: str):
@@ -110,11 +109,30 @@ def test_a_partition_key_gathers_its_own_stream_and_what_declares_it(filled_url:
         )
 
 
-def test_more_streams_than_one_query_takes_are_loaded_all(database_url: str):
-    streams = [f"order-{n}" for n in range(reading.STREAMS_PER_READ_MAX + 20)]
-    store(database_url, [append_request(*streams)])
-    with reader(database_url) as connection:
-        assert set(streams) == set(reading.load_streams(connection, dict.fromkeys(streams, 0)))
+@pytest.mark.anyio
+async def test_more_streams_than_one_query_takes_are_loaded_all(database_url: str):
+    streams = [(f"order-{n}", 0) for n in range(reading.STREAMS_PER_READ_MAX + 20)]
+    store(database_url, [append_request(*(stream for stream, _ in streams))])
+
+    async with await database.connect_async(
+        database_url, role="counterfoil_reader", name="test"
+    ) as connection:
+        assert set(streams) == set(await reading.load_streams_async(connection, streams, limit=1))
+
+
+@pytest.mark.anyio
+async def test_of_each_stream_no_more_is_loaded_than_asked_for(filled_url: str):
+    with reader(filled_url) as connection:
+        first, second = (reading.read_stream(connection, stream) for stream in ("order-1", "order-2"))
+
+    async with await database.connect_async(filled_url, role="counterfoil_reader", name="test") as connection:
+        asked = [("order-1", 2), ("order-2", 0), ("order-1", 3), ("order-absent", 0)]
+        found = await reading.load_streams_async(connection, asked, limit=2)
+
+    expected = {("order-1", 2): first[2:4], ("order-2", 0): second[:2], ("order-1", 3): first[3:5]}
+    assert {cursor: [event.position for event in events] for cursor, events in expected.items()} == {
+        cursor: [event.position for event in events] for cursor, events in found.items()
+    }
 
 
 def test_a_time_names_the_prefix_recorded_until_then(filled_url: str):
@@ -145,7 +163,6 @@ async def test_async_reading_gives_the_same_events(filled_url: str):
 
         assert expected == await reading.read_after_async(connection, 0)
         assert stream == await reading.read_stream_async(connection, "order-2")
-        assert {"order-2": stream} == await reading.load_streams_async(connection, {"order-2": 0})
         assert head == await reading.head_async(connection)
 
 

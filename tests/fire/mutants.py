@@ -105,8 +105,8 @@ MUTANTS = (
         "commands/execution.py",
         (
             (
-                "return await self._refused(work, refusals.problem_of(refusal), epoch=epoch) if fresh else None\n",
-                "return await self._refused(work, refusals.problem_of(refusal), epoch=epoch)\n",
+                "            if not attempt.fresh:\n",
+                "            if False:\n",
             ),
         ),
         ("flush_redis",),

@@ -13,13 +13,14 @@ from commands import catalogue, ordering
 from commands.calls import Call
 from commands.catalogue import ChangePrice, CreateProduct
 from commands.execution import Caller, Execution, Slot
-from commands.log_reading import LogUnreachable, Outcome, Standing
+from commands.log_reading import NOWHERE, LogUnreachable, Outcome, Placed, Standing
 from commands.ordering import Line, PlaceOrder
 from commands.states import States
 from commands.watching import Watch
 from event_store import codec
 from event_store.appending.errors import EpochChanged, OutcomeUnknown, StoreUnavailable
 from event_store.memory import MemoryLog, WrongEpoch
+from event_store.reading import StreamEvent
 from runtime.problems import ProblemError
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -140,23 +141,34 @@ class Reader:
         await self.world.hop()
         return self.world.log.epoch, found
 
-    async def position_of(self, stream, version):
+    async def placed(self, first, last):
         await self._ask()
-        return next(
-            (event.position for event in self.world.log.read_stream(stream) if event.version == version), 0
-        )
+        return [_placed(event) for event in self.world.log.read_after(first - 1, limit=last - first + 1)]
+
+    async def placed_at(self, stream, version):
+        await self._ask()
+        events = self.world.log.read_stream(stream)
+        return next((_placed(event) for event in events if event.version == version), NOWHERE)
 
     async def types_since(self, stream, version):
         await self._ask()
         return [event.type for event in self.world.log.read_stream(stream, after_version=version)]
 
 
-async def load_streams(reader, after):
+def _placed(event):
+    return Placed(event.stream, event.position, event.key)
+
+
+def _stream_event(event):
+    return StreamEvent(event.stream, event.version, event.position, event.type, event.payload, event.key)
+
+
+async def load_streams(reader, after, *, limit):
     """`reading.load_streams_async` of the log in memory."""
     log = reader.world.log
     return {
-        stream: found
-        for stream, version in after.items()
+        (stream, version): [_stream_event(event) for event in found[:limit]]
+        for stream, version in after
         if (found := log.read_stream(stream, after_version=version))
     }
 

@@ -5,7 +5,7 @@ import functools
 
 import pytest
 
-from commands import limits
+from commands import execution, limits
 from commands.execution import Execution
 from event_store import reading
 from tests.simulation import commanding
@@ -41,13 +41,7 @@ def test_every_command_has_one_outcome_and_every_refusal_was_right_while_its_cal
 
 
 def test_a_refusal_from_the_cache_is_found(run, monkeypatch):
-    true_view = Execution._view
-
-    async def view(self, work):
-        state, _ = await true_view(self, work)
-        return state, True
-
-    monkeypatch.setattr(Execution, "_view", view)
+    monkeypatch.setattr(execution._Attempt, "fresh", property(lambda _: True))
 
     assert first_problem(run) < FOUND_WITHIN
 

@@ -2,7 +2,8 @@
 --
 -- Arrays of one prefix belong together. `_expected_request`, `_condition_request` and `_tag_event` count from 1 and rise;
 -- `_event_expected` is the number, from 1, of the expectation that names the event's stream, and the events of a request
--- stand behind those of the requests before it. `_condition_types` holds type names parted by spaces.
+-- stand behind those of the requests before it. `_condition_tags` holds tags parted by line
+-- feeds, `_condition_types` type names parted by spaces.
 --
 -- Expected versions: n exactly, 0 none yet, -1 any but none, -2 any, -3 none yet and the first event is to be version 0.
 -- A request may say how far a consumer has tracked an application; that position must rise.
@@ -38,7 +39,7 @@ create function log.append_batch(
     _tag_event int[],
     _tag text[],
     _condition_request int[],
-    _condition_tag text[],
+    _condition_tags text[],
     _condition_types text[],
     _condition_after bigint[],
     _track_request int[],
@@ -239,20 +240,20 @@ begin
 
         -- The first pending request with a condition that the log fails, or an earlier request of this batch may fail.
         _wrong_condition := null;
-        if cardinality(_condition_tag) > 0 then
+        if cardinality(_condition_tags) > 0 then
             select min(c.request) into _wrong_condition
-            from unnest(_condition_request, _condition_tag, _condition_types, _condition_after)
-                as c (request, tag, types, after)
-            where _verdict[c.request] is null and (
-                exists (
-                    select from log.tag t
-                    where t.tag = c.tag and t.type = any (string_to_array(c.types, ' ')) and t.position > c.after
-                ) or exists (
-                    select from unnest(_tag_event, _tag) as t (event, tag)
-                    where t.tag = c.tag and _event_type[t.event] = any (string_to_array(c.types, ' '))
-                        and _verdict[_expected_request[_event_expected[t.event]]] is null
-                        and _expected_request[_event_expected[t.event]] < c.request
-                )
+            from (
+                select u.request, string_to_array(u.tags, E'\n') as tags, string_to_array(u.types, ' ') as types, u.after
+                from unnest(_condition_request, _condition_tags, _condition_types, _condition_after)
+                    as u (request, tags, types, after)
+                where _verdict[u.request] is null
+            ) c
+            where log.first_tagged(c.tags, c.types, c.after) is not null or exists (
+                select from unnest(_tag_event, _tag) as t (event, tag)
+                where t.tag = any (c.tags) and _event_type[t.event] = any (c.types)
+                    and _verdict[_expected_request[_event_expected[t.event]]] is null
+                    and _expected_request[_event_expected[t.event]] < c.request
+                group by t.event having count(*) = cardinality(c.tags)
             );
         end if;
 
@@ -395,12 +396,10 @@ begin
         elsif _until = _wrong_condition then
             select x.place, x.position into _row
             from (
-                select row_number() over (order by c.condition) as place, (
-                    select min(t.position) from log.tag t
-                    where t.tag = c.tag and t.type = any (string_to_array(c.types, ' ')) and t.position > c.after
-                ) as position
-                from unnest(_condition_request, _condition_tag, _condition_types, _condition_after)
-                    with ordinality as c (request, tag, types, after, condition)
+                select row_number() over (order by c.condition) as place,
+                    log.first_tagged(string_to_array(c.tags, E'\n'), string_to_array(c.types, ' '), c.after) as position
+                from unnest(_condition_request, _condition_tags, _condition_types, _condition_after)
+                    with ordinality as c (request, tags, types, after, condition)
                 where c.request = _until
             ) x
             where x.position is not null

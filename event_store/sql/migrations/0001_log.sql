@@ -65,11 +65,49 @@ create table log.tracking (
     primary key (consumer, application)
 );
 
+-- The first position behind `_after` of an event that carries all of these tags and has any of these types; null: none.
+--
+-- An append condition is checked with it under the head lock, so it seeks instead of counting. Of each type the tags take
+-- turns: each moves the candidate to the first position of its own that is not before it, until all of them agree on one.
+-- That takes at most as many rounds as the rarest tag has events there, however many events carry the others.
+create function log.first_tagged(_tags text[], _types text[], _after bigint) returns bigint
+language plpgsql stable
+as $$
+declare
+    _first bigint;
+    _type text;
+    _candidate bigint;
+    _found bigint;
+    _turn int;
+    _agreed int;
+begin
+    foreach _type in array _types loop
+        _candidate := _after + 1;
+        _turn := 1;
+        _agreed := 0;
+        while _agreed < cardinality(_tags) loop
+            select t.position into _found from log.tag t
+            where t.tag = _tags[_turn] and t.type = _type and t.position >= _candidate
+            order by t.position limit 1;
+            exit when _found is null or _found >= _first;
+            _agreed := case when _found = _candidate then _agreed + 1 else 1 end;
+            _candidate := _found;
+            _turn := _turn % cardinality(_tags) + 1;
+        end loop;
+        if _agreed = cardinality(_tags) then
+            _first := _candidate;
+        end if;
+    end loop;
+    return _first;
+end
+$$;
+
 -- Append a batch of requests under the head lock: one verdict each, one call, one transaction.
 --
 -- Arrays of one prefix belong together. `_expected_request`, `_condition_request` and `_tag_event` count from 1 and rise;
 -- `_event_expected` is the number, from 1, of the expectation that names the event's stream, and the events of a request
--- stand behind those of the requests before it. `_condition_types` holds type names parted by spaces.
+-- stand behind those of the requests before it. `_condition_tags` holds tags parted by line
+-- feeds, `_condition_types` type names parted by spaces.
 --
 -- Expected versions: n exactly, 0 none yet, -1 any but none, -2 any, -3 none yet and the first event is to be version 0.
 -- A request may say how far a consumer has tracked an application; that position must rise.
@@ -105,7 +143,7 @@ create function log.append_batch(
     _tag_event int[],
     _tag text[],
     _condition_request int[],
-    _condition_tag text[],
+    _condition_tags text[],
     _condition_types text[],
     _condition_after bigint[],
     _track_request int[],
@@ -306,20 +344,20 @@ begin
 
         -- The first pending request with a condition that the log fails, or an earlier request of this batch may fail.
         _wrong_condition := null;
-        if cardinality(_condition_tag) > 0 then
+        if cardinality(_condition_tags) > 0 then
             select min(c.request) into _wrong_condition
-            from unnest(_condition_request, _condition_tag, _condition_types, _condition_after)
-                as c (request, tag, types, after)
-            where _verdict[c.request] is null and (
-                exists (
-                    select from log.tag t
-                    where t.tag = c.tag and t.type = any (string_to_array(c.types, ' ')) and t.position > c.after
-                ) or exists (
-                    select from unnest(_tag_event, _tag) as t (event, tag)
-                    where t.tag = c.tag and _event_type[t.event] = any (string_to_array(c.types, ' '))
-                        and _verdict[_expected_request[_event_expected[t.event]]] is null
-                        and _expected_request[_event_expected[t.event]] < c.request
-                )
+            from (
+                select u.request, string_to_array(u.tags, E'\n') as tags, string_to_array(u.types, ' ') as types, u.after
+                from unnest(_condition_request, _condition_tags, _condition_types, _condition_after)
+                    as u (request, tags, types, after)
+                where _verdict[u.request] is null
+            ) c
+            where log.first_tagged(c.tags, c.types, c.after) is not null or exists (
+                select from unnest(_tag_event, _tag) as t (event, tag)
+                where t.tag = any (c.tags) and _event_type[t.event] = any (c.types)
+                    and _verdict[_expected_request[_event_expected[t.event]]] is null
+                    and _expected_request[_event_expected[t.event]] < c.request
+                group by t.event having count(*) = cardinality(c.tags)
             );
         end if;
 
@@ -462,12 +500,10 @@ begin
         elsif _until = _wrong_condition then
             select x.place, x.position into _row
             from (
-                select row_number() over (order by c.condition) as place, (
-                    select min(t.position) from log.tag t
-                    where t.tag = c.tag and t.type = any (string_to_array(c.types, ' ')) and t.position > c.after
-                ) as position
-                from unnest(_condition_request, _condition_tag, _condition_types, _condition_after)
-                    with ordinality as c (request, tag, types, after, condition)
+                select row_number() over (order by c.condition) as place,
+                    log.first_tagged(string_to_array(c.tags, E'\n'), string_to_array(c.types, ' '), c.after) as position
+                from unnest(_condition_request, _condition_tags, _condition_types, _condition_after)
+                    with ordinality as c (request, tags, types, after, condition)
                 where c.request = _until
             ) x
             where x.position is not null
@@ -512,7 +548,7 @@ $$;
 
 -- The writer runs one function and reads; the others read. Nobody but the owner may change a row.
 revoke all on schema log from public;
-revoke all on function log.append_batch from public;
+revoke all on function log.append_batch, log.first_tagged from public;
 grant usage on schema log to counterfoil_writer, counterfoil_reader, counterfoil_relay, counterfoil_projector;
 grant select on all tables in schema log to counterfoil_writer, counterfoil_reader, counterfoil_relay, counterfoil_projector;
 grant execute on function log.append_batch to counterfoil_writer;

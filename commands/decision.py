@@ -1,0 +1,152 @@
+"""What is decided, and what a decision may look at.
+
+A decision is a pure function of the state of the stream it addresses and of a `View` of everything else: it may be
+called several times for one command. It answers with events of its own stream, or with a `Decision` where events of
+other streams or conditions belong to it. Whatever it read in the view is named in the append, so the log refuses a
+decision that was reached on what is no longer so.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Generic, TypeVar
+
+from msgspec import Struct
+
+from domain import event as domain_event
+from domain.aggregate import Aggregate
+from domain.event import Event
+from domain.rejection import Rejection
+from event_store.envelope import TAGS_PER_CONDITION_MAX, Condition
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+Appended = tuple[Aggregate[Any], str, Event]
+"""An event with the stream that it is appended to: the aggregate and the id."""
+
+
+class Folded(Struct, Generic[S], frozen=True):
+    """The state of a stream at a version, position and partition key of its last event. Version 0: there is none."""
+
+    state: S | None
+    version: int
+    position: int
+    key: str
+
+
+ABSENT: Final[Folded[Any]] = Folded(state=None, version=0, position=0, key="")
+
+
+class Stated(Struct, frozen=True):
+    """A condition that must hold when the decision is appended, and the refusal of the command if it does not."""
+
+    condition: Condition
+    refusal: Rejection
+
+
+class Decision(Struct, frozen=True):
+    """The events to append, in order and of as many streams as needed, and the conditions they are appended under."""
+
+    events: tuple[Appended, ...] = ()
+    conditions: tuple[Stated, ...] = ()
+
+
+def events_of(aggregate: Aggregate[Any], identifier: str, events: Iterable[Event]) -> tuple[Appended, ...]:
+    """What was decided for one stream, as a part of a decision."""
+    return tuple((aggregate, identifier, event) for event in events)
+
+
+class Tagged(Struct, Generic[T], frozen=True, eq=False):
+    """A fold over the events of some types that carry given tags, declared beside the decision that needs it."""
+
+    types: tuple[type[Event], ...]
+    initial: T
+    fold: Callable[[T, Any], T]
+
+    @property
+    def type_names(self) -> tuple[str, ...]:
+        """The names of the types, of all their versions."""
+        return tuple(name for each in self.types for name in domain_event.type_names_of(each))
+
+
+Question = tuple[Tagged[Any], tuple[str, ...]]
+"""A reading by tag: the fold, and the tags that an event must carry, all of them."""
+
+
+class Selection(Struct, frozen=True):
+    """What a reading by tag came to: the folded value, and the position of the log up to which it was read."""
+
+    value: Any
+    upto: int
+
+
+class Missing(Exception):
+    """A decision looked at what the view does not hold; it is to be loaded, and decided again."""
+
+    def __init__(self, streams: Mapping[str, Aggregate[Any]], questions: tuple[Question, ...] = ()) -> None:
+        super().__init__(*streams, *(tag for _, tags in questions for tag in tags))
+        self.streams = streams
+        self.questions = questions
+
+
+class View:
+    """The states that a decision may look at, and a note of those it did.
+
+    Looking at what is not there raises `Missing`, which is no business of the decision. `prefetch` names many streams
+    at once, so that all that are missing are loaded in one round trip.
+    """
+
+    def __init__(
+        self,
+        held: Callable[[str], Folded[Any] | None],
+        answered: Callable[[Question], Selection | None] = lambda _: None,
+    ) -> None:
+        self._held = held
+        self._answered = answered
+        self.read: dict[str, Folded[Any]] = {}
+        """Every stream that was looked at, with the state it was served in."""
+        self.relied_on: dict[str, Folded[Any]] = {}
+        """Those whose version the append names, in the order in which they were read."""
+        self.conditions: dict[Condition, None] = {}
+        """What the append states about readings by tag."""
+
+    def prefetch(self, aggregate: Aggregate[Any], identifiers: Iterable[str]) -> None:
+        """Have these streams at hand; looking at them still says which of them the decision relies on."""
+        streams = [aggregate.stream(identifier) for identifier in identifiers]
+        missing = {stream: aggregate for stream in streams if self._held(stream) is None}
+        if missing:
+            raise Missing(missing)
+
+    def known(self, aggregate: Aggregate[S], identifier: str) -> S | None:
+        """The state as last seen, for facts that never change; None only if the log has no such stream."""
+        return self._served(aggregate, aggregate.stream(identifier)).state
+
+    def current(self, aggregate: Aggregate[S], identifier: str) -> S | None:
+        """The newest state: the append fails if the stream has another version then."""
+        return self.rely_on(aggregate, aggregate.stream(identifier)).state
+
+    def rely_on(self, aggregate: Aggregate[S], stream: str) -> Folded[S]:
+        """The newest state with its version, by the stream's name."""
+        folded = self._served(aggregate, stream)
+        self.relied_on[stream] = folded
+        return folded
+
+    def tagged(self, select: Tagged[T], *tags: str) -> T:
+        """The fold over all events that carry these tags: the append fails if there is a newer one then.
+
+        Name the tag that fewest events carry first: the others are looked up for each event that carries it.
+        """
+        assert 1 <= len(set(tags)) == len(tags) <= TAGS_PER_CONDITION_MAX, "one to four different tags"
+        question = (select, tags)
+        found = self._answered(question)
+        if found is None:
+            raise Missing({}, (question,))
+        self.conditions[Condition(tags, select.type_names, found.upto)] = None
+        value: T = found.value
+        return value
+
+    def _served(self, aggregate: Aggregate[S], stream: str) -> Folded[S]:
+        folded = self._held(stream)
+        if folded is None:
+            raise Missing({stream: aggregate})
+        self.read[stream] = folded
+        return folded
