@@ -7,6 +7,7 @@ from typing import Final
 import redis
 
 from counterfoil.contexts import CONTEXTS
+from event_store import reading
 from projections import builds
 from runtime import database, documents
 
@@ -48,13 +49,17 @@ def wait_for_documents(url: str, redis_url: str, view: str) -> None:
         database.connect(url, role="counterfoil_projector", name="benchmark") as connection,
         redis.Redis.from_url(redis_url) as client,
     ):
-        build = builds.live(connection, view)
+        history = reading.history(connection)
+        prefix = documents.prefix(
+            name,
+            installation=history.installation,
+            epoch=history.epoch,
+            build=builds.live(connection, view).label,
+        )
 
         def mirrored() -> bool:
             for channel, partition, position in connection.execute(_NEWEST, {"view": view}).fetchall():
-                key = documents.checkpoint_key(
-                    name, epoch=1, build=build.label, channel=str(channel), partition=int(str(partition))
-                )
+                key = documents.checkpoint_key(prefix, channel=str(channel), partition=int(str(partition)))
                 value = client.get(key)
                 if not isinstance(value, bytes) or documents.parse_checkpoint(value).position < position:
                     return False

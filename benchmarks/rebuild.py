@@ -89,7 +89,9 @@ def _mirror(connection: reading.Connection, view: View[Any], build: BuildId, red
     generation = generations.current_generation(connection).generation
     adopted = adopting.followings(connection, [view], generation=generation, sources=None)
     mirror = Mirror(documents, metrics=ProjectionMetrics(CollectorRegistry()))
-    mirror.adopt(connection, [each for each in adopted if each.build == build], epoch=1)
+    mirror.adopt(
+        connection, [each for each in adopted if each.build == build], history=reading.history(connection)
+    )
     while mirror.step(connection):
         pass
     documents.close()

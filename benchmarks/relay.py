@@ -14,7 +14,7 @@ from benchmarks import shop_events, workers
 from benchmarks.laboratory import Laboratory
 from benchmarks.measuring import in_turns
 from benchmarks.table import Goal, Row
-from event_store import generations, relay
+from event_store import generations, reading, relay
 from event_store.kafka_transport import KafkaTransport
 from runtime import database
 
@@ -57,7 +57,8 @@ def _carried(url: str, bootstrap: str, *, events: int) -> float:
         connection.execute("update transport.relay set position = 0, owner = null")
         connection.execute("update transport.relay_partition set position = 0")
         connection.execute("delete from runtime.lease")
-        with workers.relay(url, bootstrap=bootstrap, prefix=_prefix()):
+        _become_installation(connection)
+        with workers.relay(url, bootstrap=bootstrap):
             began, first = time.perf_counter(), 0
             while True:
                 row = connection.execute(_POSITION).fetchone()
@@ -73,8 +74,10 @@ def _carried(url: str, bootstrap: str, *, events: int) -> float:
 
 
 def _produced(url: str, bootstrap: str) -> float:
-    transport = KafkaTransport(bootstrap, registry=CollectorRegistry(), prefix=_prefix())
+    transport = KafkaTransport(bootstrap, registry=CollectorRegistry())
     with database.connect(url, role="counterfoil_relay", name="benchmark") as connection:
+        with database.connect(url, role=None, name="benchmark installation") as owner:
+            _become_installation(owner)
         ledger = relay.PostgresLedger(connection, owner=secrets.token_hex(8))
         generation = generations.current_generation(connection)
         state = relay.RelayState(generation, 0, dict.fromkeys(ledger.load().partitions, 0))
@@ -96,5 +99,6 @@ def _produced(url: str, bootstrap: str) -> float:
     return sum(map(len, batches[1:] or batches)) / passed
 
 
-def _prefix() -> str:
-    return f"benchmark-{secrets.token_hex(4)}"
+def _become_installation(connection: reading.Connection) -> None:
+    """Topics are an installation's own: those of the round before hold other records."""
+    connection.execute("update log.installation set id = gen_random_uuid()")

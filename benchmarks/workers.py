@@ -37,9 +37,9 @@ def policies(url: str) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def relay(url: str, *, bootstrap: str, prefix: str) -> Iterator[int]:
-    """The relay to Kafka, with topics of its own; the process id."""
-    with _running(_run_relay, url, bootstrap, prefix) as pid:
+def relay(url: str, *, bootstrap: str) -> Iterator[int]:
+    """The relay to Kafka; the process id."""
+    with _running(_run_relay, url, bootstrap) as pid:
         yield pid
 
 
@@ -86,10 +86,10 @@ def _run_policies(stop: "threading.Event", url: str) -> None:
     run_policies(url, transport=transport, stop=stop, registry=CollectorRegistry())
 
 
-def _run_relay(stop: "threading.Event", url: str, bootstrap: str, prefix: str) -> None:
+def _run_relay(stop: "threading.Event", url: str, bootstrap: str) -> None:
     _as_the_command("relay")
     registry = CollectorRegistry()
-    transport = cast("Transport", KafkaTransport(bootstrap, registry=registry, prefix=prefix))
+    transport = cast("Transport", KafkaTransport(bootstrap, registry=registry))
     run_relay(url, transport=transport, ordered_types=CONTEXTS.ordered_types, stop=stop, registry=registry)
 
 

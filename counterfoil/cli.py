@@ -244,12 +244,19 @@ def log_fence(
         typer.Option("--reason", help="Why, for whoever reads the epochs later; asked for if missing."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether to go on.")] = False,
+    new_installation: Annotated[
+        bool,
+        typer.Option(
+            "--new-installation",
+            help="This database is a copy and its original lives on: give the copy an id of its own.",
+        ),
+    ] = False,
 ) -> None:
     """Declare that the log may have lost its end (a restore, a promotion): new epoch, new topics, empty cache."""
     from counterfoil import fencing
 
     settings = _settings()
-    print("\n".join(fencing.intent(settings).lines()))
+    print("\n".join(fencing.intent(settings, new_installation=new_installation).lines()))
     if not (reason and yes) and not _has_a_person():
         raise fencing.NotConfirmed(
             "nothing was fenced: without a terminal, --reason and --yes say what and that"
@@ -257,7 +264,7 @@ def log_fence(
     why = reason or typer.prompt("reason")
     if not yes and not typer.confirm("fence the log?"):
         raise fencing.NotConfirmed("nothing was fenced")
-    print(fencing.fence(settings, reason=why))
+    print(fencing.fence(settings, reason=why, new_installation=new_installation))
 
 
 @import_app.command("online-retail")

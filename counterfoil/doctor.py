@@ -112,8 +112,10 @@ def _database(url: str) -> Iterator[Check]:
         yield Check("migrations", "bad", f"not applied: {names}; run `counterfoil migrate`")
         return
     yield Check("migrations", "ok", "all applied")
+    standing = status.read(url)
+    yield Check("installation", "ok", standing.log.installation)
     yield from _invariants(url)
-    yield from _standing(status.read(url))
+    yield from _standing(standing)
 
 
 def _invariants(url: str) -> Iterator[Check]:

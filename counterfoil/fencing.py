@@ -9,7 +9,7 @@ from counterfoil import addresses
 from event_store import cutting, generations, reading
 from event_store.generations import Fenced
 from runtime import database
-from runtime.documents import DocumentsUnavailable, RedisDocuments
+from runtime.documents import DocumentsUnavailable, RedisDocuments, installation_prefix
 from runtime.settings import Settings, masked_address
 
 
@@ -25,6 +25,8 @@ class Intent(Struct, frozen=True):
     """What a fence would find and do now; addresses are masked."""
 
     database: str
+    installation: str
+    new_installation: bool
     cache: str | None
     epoch: int
     generation: int
@@ -34,19 +36,25 @@ class Intent(Struct, frozen=True):
 
     def lines(self) -> list[str]:
         """For the person who decides."""
-        cache = "no document cache is named" if self.cache is None else f"the document cache at {self.cache}"
-        emptied = "" if self.cache is None else " will be emptied"
         begins = f"epoch {self.epoch + 1} and generation {self.generation + 1} at position {self.head + 1:,}"
         return [
-            f"log at {self.database}: epoch {self.epoch}, generation {self.generation}, head {self.head:,}",
+            f"log at {self.database}, installation {self.installation}",
+            f"epoch {self.epoch}, generation {self.generation}, head {self.head:,}",
             f"a fence begins {begins}:",
             "  whatever once stood behind the head is gone for good",
-            f"  {cache}{emptied}",
+            f"  {self._documents()}",
             f"  {_removed(self.outcomes, self.policies)}",
         ]
 
+    def _documents(self) -> str:
+        if self.new_installation:
+            return "this copy becomes an installation of its own; documents and topics of the original stay"
+        if self.cache is None:
+            return "no document cache is named"
+        return f"the document cache at {self.cache} will be emptied of this installation"
 
-def intent(settings: Settings) -> Intent:
+
+def intent(settings: Settings, *, new_installation: bool = False) -> Intent:
     """What a fence would do.
 
     Raises:
@@ -57,22 +65,26 @@ def intent(settings: Settings) -> Intent:
     url = addresses.database_url(settings)
     with database.connect(url, role="counterfoil_owner", name="fence") as connection:
         head = reading.head(connection)
+        generation = generations.current_generation(connection)
         outcomes = cutting.outcomes_beyond(connection)
         return Intent(
             database=masked_address(url),
+            installation=generation.installation,
+            new_installation=new_installation,
             cache=None if found.redis_url is None else masked_address(found.redis_url),
             epoch=head.epoch,
-            generation=generations.current_generation(connection).generation,
+            generation=generation.generation,
             head=head.position,
             outcomes=outcomes,
             policies=tuple(standing.to_set_back(connection, outcomes_lost=outcomes > 0)),
         )
 
 
-def fence(settings: Settings, *, reason: str) -> str:
+def fence(settings: Settings, *, reason: str, new_installation: bool = False) -> str:
     """Raise the epoch, begin a generation of topics, empty the document cache; one line that says so.
 
-    The cache goes first: were it to stay behind a fence that holds, a lost history might be believed. Outcomes whose
+    The cache goes first: were it to stay behind a fence that holds, a lost history might be believed. Only keys of
+    this installation go, since others may use the same Redis; a copy that becomes one has none yet. Outcomes whose
     events are gone and the policies' checkpoints go in the fence's own transaction: a policy that met its own outcome
     would never decide again.
 
@@ -88,15 +100,26 @@ def fence(settings: Settings, *, reason: str) -> str:
         ) as connection,
         connection.transaction(),
     ):
-        fenced = generations.fence(connection, reason=reason, empty_documents=lambda: _empty(found.redis_url))
+        installation = reading.history(connection).installation
+        fenced = generations.fence(
+            connection,
+            reason=reason,
+            empty_documents=lambda: _empty(found.redis_url, installation),
+            new_installation=new_installation,
+        )
         policies = standing.to_set_back(connection, outcomes_lost=fenced.outcomes_removed > 0)
         standing.set_back(connection, policies)
-    return _told(fenced, policies, redis_url=found.redis_url)
+    if new_installation:
+        cache = f"this copy is installation {fenced.generation.installation} from now on"
+    elif found.redis_url is None:
+        cache = "no Redis is named, so no cache was emptied"
+    else:
+        cache = "cache emptied"
+    return _told(fenced, policies, cache=cache)
 
 
-def _told(fenced: Fenced, policies: Sequence[str], *, redis_url: str | None) -> str:
+def _told(fenced: Fenced, policies: Sequence[str], *, cache: str) -> str:
     generation = fenced.generation
-    cache = "no Redis is named, so no cache was emptied" if redis_url is None else "cache emptied"
     return (
         f"epoch {fenced.epoch} and generation {generation.generation} begin at position"
         f" {generation.start_position:,}; {cache}; {_removed(fenced.outcomes_removed, policies)};"
@@ -110,20 +133,13 @@ def _removed(outcomes: int, policies: Sequence[str]) -> str:
     return f"{outcomes:,} outcomes of lost events removed, {back}{names}"
 
 
-def _empty(redis_url: str | None) -> None:
+def _empty(redis_url: str | None, installation: str) -> None:
     if redis_url is None:
         return
     documents = RedisDocuments(redis_url)
     try:
-        for document in _documents():
-            documents.forget(f"{document}:")
+        documents.forget(installation_prefix(installation))
     except DocumentsUnavailable as error:
         raise CacheNotEmptied(f"nothing was fenced, Redis at {masked_address(redis_url)}: {error}") from error
     finally:
         documents.close()
-
-
-def _documents() -> list[str]:
-    from counterfoil.contexts import CONTEXTS
-
-    return [view.document for view in CONTEXTS.views if view.document is not None]

@@ -48,7 +48,10 @@ def as_json(settings: Settings) -> dict[str, Any]:
 
 def lines(status: dict[str, Any]) -> list[str]:
     """The same for people."""
-    shown = [f"log      position {status['log']['position']:,}, epoch {status['log']['epoch']}"]
+    log = status["log"]
+    shown = [
+        f"log      position {log['position']:,}, epoch {log['epoch']}, installation {log['installation']}"
+    ]
     relay = status["relay"]
     shown.append(
         f"relay    {position_of(relay)}  (generation {relay['generation']}, {relay['carrier'] or 'not started'})"

@@ -7,7 +7,7 @@ promoted.
 
 import bisect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, cast
+from typing import Final, LiteralString, cast
 
 import msgspec
 import psycopg
@@ -17,14 +17,10 @@ from event_store.transport import Carrier, Channel, ChannelPartition, Generation
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
-_CURRENT: Final = """
-select generation, partitions, start_position, coalesce(ordered_types, '{}'), carrier
-from transport.generation order by generation desc limit 1
-"""
-_NAMED: Final = """
-select generation, partitions, start_position, coalesce(ordered_types, '{}'), carrier
-from transport.generation where generation = %(generation)s
-"""
+_COLUMNS: LiteralString = """(select id::text from log.installation), generation, partitions, start_position,
+    coalesce(ordered_types, '{}'), carrier"""
+_CURRENT: Final = f"select {_COLUMNS} from transport.generation order by generation desc limit 1"
+_NAMED: Final = f"select {_COLUMNS} from transport.generation where generation = %(generation)s"
 _SETTLE: Final = """
 update transport.generation set carrier = %(carrier)s, ordered_types = %(types)s
 where generation = %(generation)s and carrier is null
@@ -39,6 +35,7 @@ _NOTE_EPOCH: Final = """
 insert into log.epoch (epoch, first_position, started_at, reason)
 values (%(epoch)s, %(first_position)s, clock_timestamp(), %(reason)s)
 """
+_NEW_INSTALLATION: Final = "update log.installation set id = gen_random_uuid(), began_at = clock_timestamp()"
 _EPOCHS: Final = "select first_position, epoch from log.epoch order by epoch"
 _FRAME: Final = """
 select (select min(start_position) from transport.generation where generation > %(generation)s),
@@ -133,7 +130,13 @@ class Fenced(msgspec.Struct, frozen=True):
     outcomes_removed: int
 
 
-def fence(conn: Connection, *, reason: str, empty_documents: Callable[[], None]) -> Fenced:
+def fence(
+    conn: Connection,
+    *,
+    reason: str,
+    empty_documents: Callable[[], None],
+    new_installation: bool = False,
+) -> Fenced:
     """Declare that the log may have lost a tail: new epoch, new generation, empty document cache.
 
     Mandatory after a restore or a promotion, with writers stopped or not: a writer of the old epoch is
@@ -141,12 +144,18 @@ def fence(conn: Connection, *, reason: str, empty_documents: Callable[[], None])
     schemas. `empty_documents` runs first: were it to fail after the fence, a cache of the lost history might
     be believed. What else must hold together with the fence belongs into a transaction around it.
 
+    `new_installation` is for a copy of a log whose original lives on: the topics, groups and documents under the
+    id that both had are the original's, so none of them is emptied.
+
     Raises:
         cutting.NotOneMoment: the log has no end that could be fenced.
     """
-    empty_documents()
+    if not new_installation:
+        empty_documents()
     with conn.transaction():
         conn.execute(_LOCK_HEAD)
+        if new_installation:
+            conn.execute(_NEW_INSTALLATION)
         outcomes_removed = cutting.remove_outcomes_beyond(conn)
         before = current_generation(conn)
         row = conn.execute(_RAISE_EPOCH).fetchone()
@@ -216,8 +225,11 @@ def _begin(
 def _generation(row: tuple[object, ...] | None) -> Generation:
     if row is None:
         raise NoGeneration("the database holds no such generation: is it migrated?")
-    number, partitions, start, types, carrier = cast("tuple[int, int, int, list[str], Carrier | None]", row)
+    installation, number, partitions, start, types, carrier = cast(
+        "tuple[str, int, int, int, list[str], Carrier | None]", row
+    )
     return Generation(
+        installation=installation,
         generation=number,
         partitions=partitions,
         start_position=start,

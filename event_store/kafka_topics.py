@@ -32,13 +32,19 @@ _CONFIGS: Final = {
 log = structlog.get_logger()
 
 
-class Topics:
-    """Names of one generation's topics below a prefix."""
+def prefix(generation: Generation) -> str:
+    """What the names of an installation's topics and consumer groups begin with, and those of no other."""
+    return f"counterfoil.{generation.installation}"
 
-    def __init__(self, prefix: str, *, generation: Generation) -> None:
+
+class Topics:
+    """Names of one generation's topics."""
+
+    def __init__(self, generation: Generation) -> None:
         self.generation = generation
         self._names: dict[Channel, str] = {
-            channel: f"{prefix}.{channel}.g{generation.generation}" for channel in (EVENTS, ORDERED)
+            channel: f"{prefix(generation)}.{channel}.g{generation.generation}"
+            for channel in (EVENTS, ORDERED)
         }
         self._channels = {name: channel for channel, name in self._names.items()}
 

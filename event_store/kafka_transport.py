@@ -1,7 +1,8 @@
 """The Kafka transport: an idempotent producer for the relay, consumer groups for everybody else.
 
 Kafka is taken as a lossy, duplicating transport: the log repairs what it loses (`following`), and nothing
-here needs its transactions. Topics are named by generation and created explicitly.
+here needs its transactions. Topics are named by installation and generation and created explicitly, so several
+installations can share a cluster.
 """
 
 import contextlib
@@ -21,8 +22,9 @@ from event_store.kafka_topics import (
     REQUEST_TIMEOUT_MS,
     Topics,
     ensure_topics,
+    prefix,
 )
-from event_store.record_format import decode_record, encode_record
+from event_store.record_format import decode_record, encode_record, source_of
 from event_store.transport import (
     Carrier,
     Channel,
@@ -63,7 +65,6 @@ class KafkaTransport:
     Args:
         bootstrap: `host:port`, several separated by commas.
         registry: where metrics go.
-        prefix: first part of topic and group names, so that several shops can share a cluster.
         group_instance_id: names a consumer that keeps its partitions across a quick restart; None for none.
     """
 
@@ -74,29 +75,27 @@ class KafkaTransport:
         bootstrap: str,
         *,
         registry: CollectorRegistry,
-        prefix: str = "counterfoil",
         group_instance_id: str | None = None,
     ) -> None:
         self._connection: dict[str, Any] = {"bootstrap_servers": bootstrap.split(",")}
-        self._prefix = prefix
         self._group_instance_id = group_instance_id
         self._metrics = KafkaMetrics(registry)
 
     def publisher(self, generation: Generation) -> "KafkaPublisher":
         """Open an idempotent producer on a generation's topics, creating them where they are missing."""
-        topics = Topics(self._prefix, generation=generation)
+        topics = Topics(generation)
         ensure_topics(topics, connection=self._connection, created=self._metrics.topics_created)
         return KafkaPublisher(topics, connection=self._connection)
 
     def subscribe(
         self, group: str, *, generation: Generation, channels: Sequence[Channel]
     ) -> KafkaSubscription:
-        """Join a consumer group; its name carries the generation, so members of two never meet."""
-        topics = Topics(self._prefix, generation=generation)
+        """Join a consumer group; its name carries installation and generation, so members of two never meet."""
+        topics = Topics(generation)
         ensure_topics(topics, connection=self._connection, created=self._metrics.topics_created)
         consumer = new_consumer(
             connection=self._connection,
-            group=f"{self._prefix}.{group}.g{generation.generation}",
+            group=f"{prefix(generation)}.{group}.g{generation.generation}",
             group_instance_id=self._group_instance_id,
         )
         return KafkaSubscription(
@@ -109,6 +108,7 @@ class KafkaPublisher:
 
     def __init__(self, topics: Topics, *, connection: dict[str, Any]) -> None:
         self._topics = topics
+        self._source = source_of(topics.generation.installation)
         self._connection = connection
         self._producer = kafka_clients.connect(
             KafkaProducer,
@@ -131,7 +131,7 @@ class KafkaPublisher:
         futures = []
         try:
             for record in records:
-                message = encode_record(record)
+                message = encode_record(record, source=self._source)
                 future = producer.send(
                     name(record.channel),
                     value=message.value,

@@ -36,6 +36,7 @@ _COLUMNS: LiteralString = (
     " e.recorded_at, e.leaf, e.partition_key"
 )
 _HEAD: Final = "select position, epoch, recorded_at from log.head"
+_HISTORY: Final = "select i.id::text, h.epoch from log.installation i, log.head h"
 _EPOCHS: Final = "select epoch, first_position from log.epoch order by epoch"
 _AFTER: Final = (
     f"select {_COLUMNS} from log.event e where e.position > %s and e.position <= %s"
@@ -120,6 +121,13 @@ class StreamEvent(NamedTuple):
     key: str
 
 
+class History(NamedTuple):
+    """Whose history the log holds, and which of its lives: what keeps documents of two histories apart."""
+
+    installation: str
+    epoch: int
+
+
 class Epoch(NamedTuple):
     """One life of the log and its first position."""
 
@@ -135,6 +143,13 @@ def head(connection: Connection) -> Head:
 async def head_async(connection: AsyncConnection) -> Head:
     """The head of the log."""
     return _head(await (await connection.execute(_HEAD)).fetchone())
+
+
+def history(connection: Connection) -> History:
+    """The installation and the epoch of the log."""
+    row = connection.execute(_HISTORY).fetchone()
+    assert row is not None, "both tables always have their one row"
+    return History(*row)
 
 
 def epochs(connection: Connection) -> list[Epoch]:

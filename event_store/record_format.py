@@ -17,11 +17,8 @@ from event_store.transport import Channel, MalformedRecord, Record
 
 Headers = list[tuple[str, bytes]]
 
-SOURCE: Final = b"/counterfoil/log"
-
 _LINK: Final = struct.Struct(">qq32s")
 _SPECVERSION: Final = ("ce_specversion", b"1.0")
-_SOURCE: Final = ("ce_source", SOURCE)
 _CONTENT_TYPE: Final = ("content-type", b"application/json")
 _NAMES: Final = (
     "ce_specversion",
@@ -46,12 +43,17 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     headers: Headers
 
 
-def encode_record(record: Record) -> Message:
+def source_of(installation: str) -> bytes:
+    """What CloudEvents call the source: with it the id of an event, `<epoch>.<position>`, is unique everywhere."""
+    return f"/counterfoil/{installation}/log".encode()
+
+
+def encode_record(record: Record, *, source: bytes) -> Message:
     """Render a record for the broker."""
     headers = [
         _SPECVERSION,
         ("ce_id", b"%d.%d" % (record.epoch, record.position)),
-        _SOURCE,
+        ("ce_source", source),
         ("ce_type", _encoded_type(record.type)),
         ("ce_subject", record.stream.encode()),
         ("ce_time", _encoded_time(record.recorded_at)),

@@ -68,10 +68,12 @@ class Fork(TransportError):
 class Generation(msgspec.Struct, frozen=True):
     """One numbering of partitions: topic names, relay rows and checkpoints are keyed by its number.
 
+    `installation` is the id of the installation whose log it carries: two may number their generations alike.
     `start_position` is the first position it carries. `ordered_types` is empty and `carrier` None until the
     first relay settled them.
     """
 
+    installation: str
     generation: int
     partitions: int
     start_position: int

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from event_store import reading
+from event_store.reading import History
 from event_store.transport import ChannelPartition
 from projections.checkpoints import Cursor
 from projections.folding import Versioned
@@ -66,10 +67,10 @@ class Mirror:
         self._clock = clock
         self._builds: list[_Mirrored] = []
 
-    def adopt(self, conn: Connection, followings: Sequence[Following], *, epoch: int) -> None:
+    def adopt(self, conn: Connection, followings: Sequence[Following], *, history: History) -> None:
         """Mirror these builds from now on; what is there is looked at before anything is written."""
         self._builds = [
-            _Mirrored(following, epoch) for following in followings if following.view.document is not None
+            _Mirrored(following, history) for following in followings if following.view.document is not None
         ]
         for mirrored in self._builds:
             if mirrored.following.cursors and self._breaker.allows(self._clock()):
@@ -232,15 +233,18 @@ class _Rewriting(msgspec.Struct, frozen=True):
 class _Mirrored:
     """One build and what is known of its documents."""
 
-    def __init__(self, following: Following, epoch: int) -> None:
+    def __init__(self, following: Following, history: History) -> None:
         assert following.view.document is not None, "only document views are mirrored"
         self.following = following
         self.known: dict[ChannelPartition, bytes | None] = {}
         self.looked = False
         self.rewriting: _Rewriting | None = None
-        self._document = following.view.document
-        self._epoch = epoch
-        self.prefix = documents_.prefix(self._document, epoch=epoch, build=following.build.label)
+        self.prefix = documents_.prefix(
+            following.view.document,
+            installation=history.installation,
+            epoch=history.epoch,
+            build=following.build.label,
+        )
 
     @property
     def in_step(self) -> bool:
@@ -252,16 +256,11 @@ class _Mirrored:
         self.looked, self.rewriting, self.known = False, None, {}
 
     def checkpoint_key(self, source: ChannelPartition) -> str:
-        return documents_.checkpoint_key(
-            self._document,
-            epoch=self._epoch,
-            build=self.following.build.label,
-            channel=source[0],
-            partition=source[1],
-        )
+        return documents_.checkpoint_key(self.prefix, channel=source[0], partition=source[1])
 
     def document(self, key: Key, row: Versioned) -> Document:
-        return Document(self.prefix + id_of(key), row.position, None if row.row is None else body_of(row.row))
+        document_key = documents_.document_key(self.prefix, id_of(key))
+        return Document(document_key, row.position, None if row.row is None else body_of(row.row))
 
 
 def _behind(mirrored: _Mirrored, plan: Plan) -> _Step:

@@ -184,9 +184,16 @@ def drop(
             if builds.found(conn, chosen).live:
                 raise BuildRefused(f"{chosen} is live: promote another build first")
             builds.remove(conn, view, chosen)
-        epoch = reading.head(conn).epoch
+        history = reading.history(conn)
     if documents is not None and view.document is not None:
-        documents.forget(prefix(view.document, epoch=epoch, build=chosen.label))
+        documents.forget(
+            prefix(
+                view.document,
+                installation=history.installation,
+                epoch=history.epoch,
+                build=chosen.label,
+            )
+        )
     return chosen
 
 

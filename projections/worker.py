@@ -185,7 +185,7 @@ class Worker:
             leaf = None if cursor is None else cursor.leaf
             self._follower.start(source, position=position, leaf=leaf)
         if self._mirror is not None:
-            self._mirror.adopt(self._conn, self.followings, epoch=reading.head(self._conn).epoch)
+            self._mirror.adopt(self._conn, self.followings, history=reading.history(self._conn))
 
     def _show_lag(self) -> None:
         published = generations.published(self._conn, generation=self._generation.generation)

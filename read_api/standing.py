@@ -25,6 +25,7 @@ PARKED_KEYS_MAX: Final = 10_000
 
 LOOK: Final = """
 select json_build_object(
+    'installation', (select id from log.installation),
     'position', head.position,
     'epoch', head.epoch,
     'recorded_at', head.recorded_at,
@@ -123,6 +124,7 @@ class Look(Struct, frozen=True):
     """
 
     seen_at: float
+    installation: str
     position: int
     epoch: int
     recorded_at: datetime
@@ -231,6 +233,7 @@ class _SeenBuild(Struct, frozen=True):
 
 
 class _Seen(Struct, frozen=True):
+    installation: str
     position: int
     epoch: int
     recorded_at: datetime
@@ -249,6 +252,7 @@ def read_look(answer: str, *, seen_at: float) -> Look:
     builds = (_live_build(build, epoch=seen.epoch) for build in seen.builds)
     return Look(
         seen_at=seen_at,
+        installation=seen.installation,
         position=seen.position,
         epoch=seen.epoch,
         recorded_at=seen.recorded_at,

@@ -51,7 +51,11 @@ standing as (
     left join log.event next on next.position = c.position + 1
 )
 select json_build_object(
-    'log', (select json_build_object('position', position, 'epoch', epoch) from log.head),
+    'log', (
+        select json_build_object(
+            'installation', (select id from log.installation), 'position', position, 'epoch', epoch
+        ) from log.head
+    ),
     'relay', (
         select json_build_object(
             'position', relay.position, 'lag_events', head.position - relay.position,
@@ -78,8 +82,9 @@ select json_build_object(
 
 
 class LogHead(Struct, frozen=True):
-    """The last position of the log and its epoch."""
+    """The installation whose log it is, its last position and its epoch."""
 
+    installation: str
     position: int
     epoch: int
 

@@ -12,7 +12,7 @@ from read_api.status import READ_STATUS
 router = APIRouter(tags=["operation"], dependencies=[Depends(parameters.only_known_parameters)])
 
 EXAMPLE = {
-    "log": {"position": 1205, "epoch": 1},
+    "log": {"installation": "5f0c7d62-8f0f-4c0e-9c0a-0a4f3c9d2b11", "position": 1205, "epoch": 1},
     "relay": {"position": 1205, "lag_events": 0, "generation": 1, "carrier": "kafka"},
     "views": [
         {

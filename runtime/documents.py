@@ -4,9 +4,9 @@ A document is written only over an older one, and a checkpoint only from the val
 late writer, a replay or a cache that lost its tail never makes an answer older. Whoever reads believes a document
 only as far as its checkpoint reaches.
 
-Keys: `<service>:<resource>:e<epoch>:<build>:<id>` for documents, `…:@<channel>.<partition>` for checkpoints (no id
-holds an `@`). A document's value is its position in 20 digits, then its JSON; nothing behind the digits means that
-the row was deleted.
+Keys: `<installation>:<service>:<resource>:e<epoch>:<build>:<id>` for documents, `…:@<channel>.<partition>` for
+checkpoints (no id holds an `@`). A document's value is its position in 20 digits, then its JSON; nothing behind the
+digits means that the row was deleted.
 
 Errors:
     DocumentsUnavailable   the cache cannot be reached now, or does not answer in time
@@ -133,19 +133,24 @@ class AsyncDocuments(Protocol):
         """Let go of connections."""
 
 
-def prefix(document: str, *, epoch: int, build: str) -> str:
+def installation_prefix(installation: str) -> str:
+    """What all keys of one installation begin with, and no key of another."""
+    return f"{installation}:"
+
+
+def prefix(document: str, *, installation: str, epoch: int, build: str) -> str:
     """What all keys of one build begin with; `document` is `<service>:<resource>`, `build` its label."""
-    return f"{document}:e{epoch}:{build}:"
+    return f"{installation_prefix(installation)}{document}:e{epoch}:{build}:"
 
 
-def document_key(document: str, *, epoch: int, build: str, id_: str) -> str:
-    """The key of one document; parts of a composite id are joined by `~`."""
-    return f"{document}:e{epoch}:{build}:{id_}"
+def document_key(prefix: str, id_: str) -> str:
+    """The key of one document of a build; parts of a composite id are joined by `~`."""
+    return f"{prefix}{id_}"
 
 
-def checkpoint_key(document: str, *, epoch: int, build: str, channel: str, partition: int) -> str:
-    """The key of one partition's checkpoint."""
-    return f"{document}:e{epoch}:{build}:@{channel}.{partition}"
+def checkpoint_key(prefix: str, *, channel: str, partition: int) -> str:
+    """The key of the checkpoint of one partition of a build."""
+    return f"{prefix}@{channel}.{partition}"
 
 
 def parse_document(value: bytes) -> tuple[int, bytes | None]:

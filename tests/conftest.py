@@ -117,7 +117,9 @@ def new_database(postgres: PostgresServer | ExternalServer) -> Iterator[Callable
         def make() -> str:
             name = f"counterfoil_test_{RUN}_{next(_numbers)}"
             _create(admin, name, template=TEMPLATE)
-            return _address(postgres.url, name)
+            url = _address(postgres.url, name)
+            _become_installation(url)
+            return url
 
         yield make
         _drop(admin, TEMPLATE)
@@ -161,13 +163,13 @@ def kafka_server(settings: Settings, servers_directory: Path) -> Iterator[KafkaS
 
 @pytest.fixture
 def kafka(kafka_server: KafkaServer | ExternalServer) -> str:
-    """Bootstrap address of a Kafka that all tests share: take a topic name of your own (`topic`)."""
+    """Bootstrap address of a Kafka that all tests share; each test's log has topics of its own there."""
     return kafka_server.url
 
 
 @pytest.fixture
 def topic() -> str:
-    """A topic name, or prefix of names, that no other test has."""
+    """A topic name, or id of an installation, that no other test has."""
     return f"counterfoil-test-{uuid.uuid4().hex[:12]}"
 
 
@@ -201,6 +203,12 @@ def _create(admin: psycopg.Connection, name: str, *, template: str) -> None:
     # Copying files is faster than logging every page while the template is small and nothing is flushed.
     statement = sql.SQL("create database {} template {} strategy file_copy")
     admin.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+
+
+def _become_installation(url: str) -> None:
+    """Copies of one database that live side by side must not meet on the servers that all tests share."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("update log.installation set id = gen_random_uuid()")
 
 
 def _drop(admin: psycopg.Connection, name: str) -> None:

@@ -134,9 +134,8 @@ class DocumentsByKey:
         return None if values is None else self._believed(values, partitions, token, look, build)
 
     def _keys(self, key: str, partitions: Sequence[int], look: Look, build: LiveBuild) -> tuple[str, ...]:
-        label, name, epoch = build.id.label, self._name, look.epoch
-        document = cache.document_key(name, epoch=epoch, build=label, id_=key)
-        return (document, *[_checkpoint_key(name, epoch, label, p) for p in partitions])
+        prefix = _prefix(self._name, look.installation, look.epoch, build.id.label)
+        return (cache.document_key(prefix, key), *[_checkpoint_key(prefix, p) for p in partitions])
 
     def _believed(
         self,
@@ -181,8 +180,13 @@ class DocumentsByKey:
 
 
 @functools.lru_cache(maxsize=KEYS_KEPT_MAX)
-def _checkpoint_key(name: str, epoch: int, label: str, partition: int) -> str:
-    return cache.checkpoint_key(name, epoch=epoch, build=label, channel=EVENTS, partition=partition)
+def _prefix(name: str, installation: str, epoch: int, label: str) -> str:
+    return cache.prefix(name, installation=installation, epoch=epoch, build=label)
+
+
+@functools.lru_cache(maxsize=KEYS_KEPT_MAX)
+def _checkpoint_key(prefix: str, partition: int) -> str:
+    return cache.checkpoint_key(prefix, channel=EVENTS, partition=partition)
 
 
 def _known_to_have(token: PositionToken | None, standing: Standing) -> bool:

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from counterfoil.servers import chosen
 from event_store import generations, kafka_subscription
 from event_store.following import Follower, FollowerMetrics
+from event_store.kafka_topics import prefix
 from event_store.kafka_transport import KafkaTransport
 from event_store.partition_log import PartitionLog
 from event_store.partitioning import PARTITIONS, partition_of
@@ -27,10 +28,10 @@ import sys, threading
 from prometheus_client import CollectorRegistry
 from event_store import relay
 from event_store.kafka_transport import KafkaTransport
-url, bootstrap, prefix = sys.argv[1:]
+url, bootstrap = sys.argv[1:]
 relay.run_relay(
     url,
-    transport=KafkaTransport(bootstrap, registry=CollectorRegistry(), prefix=prefix),
+    transport=KafkaTransport(bootstrap, registry=CollectorRegistry()),
     ordered_types=("shop.counted.v1",),
     stop=threading.Event(),
     registry=CollectorRegistry(),
@@ -94,14 +95,20 @@ class Reader:
         self.conn.close()
 
 
+def topics_of(admin, url):
+    """The topics of one installation that are there."""
+    beginning = prefix(carrying.current(url))
+    return [name for name in admin.list_topics() if name.startswith(f"{beginning}.")]
+
+
 @pytest.fixture
 def transport_registry():
     return CollectorRegistry()
 
 
 @pytest.fixture
-def transport(kafka, topic, transport_registry):
-    return KafkaTransport(kafka, registry=transport_registry, prefix=topic)
+def transport(kafka, transport_registry):
+    return KafkaTransport(kafka, registry=transport_registry)
 
 
 @pytest.fixture
@@ -149,9 +156,7 @@ def records_of(url):
 
 @pytest.mark.faults
 @pytest.mark.slow
-def test_a_relay_killed_again_and_again_repeats_and_never_skips(
-    transport, database_url, kafka, topic, reader
-):
+def test_a_relay_killed_again_and_again_repeats_and_never_skips(transport, database_url, kafka, reader):
     with carrying.relaying(database_url, transport):
         carrying.append(database_url, 10)
     for _ in range(RELAY_KILLS):
@@ -159,7 +164,7 @@ def test_a_relay_killed_again_and_again_repeats_and_never_skips(
         with carrying.owner(database_url) as conn:
             conn.execute("update runtime.lease set owner = null")
         before = carrying.published(database_url).position
-        process = subprocess.Popen([sys.executable, "-c", RELAY_PROGRAM, database_url, kafka, topic])
+        process = subprocess.Popen([sys.executable, "-c", RELAY_PROGRAM, database_url, kafka])
         carrying.append(database_url, 2_500)
         carrying.wait_until(
             lambda: carrying.published(database_url).position > before,  # noqa: B023  # called at once
@@ -210,7 +215,7 @@ def test_newest_records_that_the_broker_lost_are_read_from_the_log(
     with carrying.relaying(database_url, transport):
         carrying.append(database_url, 30)
         carrying.wait_published(database_url)
-    topics = [name for name in admin.list_topics() if name.startswith(transport._prefix)]
+    topics = topics_of(admin, database_url)
     admin.delete_records(
         {
             TopicPartition(name, number): -1
@@ -236,7 +241,7 @@ def test_a_topic_deleted_under_our_feet_is_made_again_and_what_it_held_comes_fro
         consumer = reader()
         consumer.read_until(27)
         created = transport_registry.get_sample_value("counterfoil_transport_topics_created_total")
-        admin.delete_topics([name for name in admin.list_topics() if name.startswith(transport._prefix)])
+        admin.delete_topics(topics_of(admin, database_url))
         carrying.append(database_url, 20)
         carrying.wait_until(
             lambda: carrying.published(database_url).position == 40, what="publishing to go on", timeout_s=60
@@ -288,7 +293,9 @@ def test_a_message_that_no_relay_wrote_is_dropped_and_counted(
         carrying.append(database_url, 6)
         carrying.wait_published(database_url)
         with contextlib.closing(KafkaProducer(bootstrap_servers=kafka)) as producer:
-            producer.send(f"{transport._prefix}.ordered.g1", value=b"hello", partition=0).get(timeout=10)
+            producer.send(
+                f"{prefix(carrying.current(database_url))}.ordered.g1", value=b"hello", partition=0
+            ).get(timeout=10)
         carrying.append(database_url, 6)
         carrying.wait_published(database_url)
     consumer = reader()
@@ -386,8 +393,8 @@ def own_kafka(settings, tmp_path):
 
 @pytest.mark.faults
 @pytest.mark.slow
-def test_a_broker_that_is_killed_stops_nothing_for_good(own_kafka, topic, database_url, reader):
-    transport = KafkaTransport(own_kafka.url, registry=CollectorRegistry(), prefix=topic)
+def test_a_broker_that_is_killed_stops_nothing_for_good(own_kafka, database_url, reader):
+    transport = KafkaTransport(own_kafka.url, registry=CollectorRegistry())
     with carrying.relaying(database_url, transport) as health:
         carrying.append(database_url, 20)
         consumer = reader(transport)

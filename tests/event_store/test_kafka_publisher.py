@@ -16,7 +16,18 @@ from event_store.kafka_transport import KafkaTransport
 from event_store.transport import EVENTS, ORDERED, Generation, PublishFailed, Record, TransportUnavailable
 from tests.examples import NOW
 
-GENERATION = Generation(generation=3, partitions=4, start_position=1, ordered_types=(), carrier="kafka")
+
+@pytest.fixture
+def generation(topic):
+    """A generation of an installation of its own."""
+    return Generation(
+        installation=topic,
+        generation=3,
+        partitions=4,
+        start_position=1,
+        ordered_types=(),
+        carrier="kafka",
+    )
 
 
 # kafka-python leaves the sockets of refused and timed out connections to the garbage collector.
@@ -32,8 +43,8 @@ def _sockets_left_behind():
 
 
 @pytest.fixture
-def transport(kafka, topic):
-    return KafkaTransport(kafka, registry=CollectorRegistry(), prefix=topic)
+def transport(kafka):
+    return KafkaTransport(kafka, registry=CollectorRegistry())
 
 
 @pytest.fixture
@@ -48,72 +59,76 @@ def record(position, *, channel=EVENTS, partition=0):
     )
 
 
-def test_topics_are_made_with_the_partitions_of_the_generation_and_bounded_retention(transport, admin, topic):
+def test_topics_are_made_with_the_partitions_of_the_generation_and_bounded_retention(
+    transport, admin, topic, generation
+):
     for _ in range(2):
-        transport.publisher(GENERATION).close()
-    described = admin.describe_topics([f"{topic}.events.g3", f"{topic}.ordered.g3"])
-    resource = ConfigResource(ConfigResourceType.TOPIC, f"{topic}.events.g3")
-    configs = admin.describe_configs([resource])["topic"][f"{topic}.events.g3"]
+        transport.publisher(generation).close()
+    described = admin.describe_topics([f"counterfoil.{topic}.events.g3", f"counterfoil.{topic}.ordered.g3"])
+    resource = ConfigResource(ConfigResourceType.TOPIC, f"counterfoil.{topic}.events.g3")
+    configs = admin.describe_configs([resource])["topic"][f"counterfoil.{topic}.events.g3"]
 
-    assert {f"{topic}.events.g3": 4, f"{topic}.ordered.g3": 1} == {
+    assert {f"counterfoil.{topic}.events.g3": 4, f"counterfoil.{topic}.ordered.g3": 1} == {
         each["name"]: len(each["partitions"]) for each in described
     }
     assert str(RETENTION_MS) == configs["retention.ms"]["value"]
     assert str(MESSAGE_BYTES_MAX) == configs["max.message.bytes"]["value"]
 
 
-def test_a_topic_with_another_number_of_partitions_is_refused(transport, admin, topic):
-    admin.create_topics({f"{topic}.events.g3": {"num_partitions": 5}}, wait_for_metadata=True)
+def test_a_topic_with_another_number_of_partitions_is_refused(transport, admin, topic, generation):
+    admin.create_topics({f"counterfoil.{topic}.events.g3": {"num_partitions": 5}}, wait_for_metadata=True)
 
     with pytest.raises(TransportUnavailable, match="5 partitions, not 4"):
-        transport.publisher(GENERATION)
+        transport.publisher(generation)
 
 
-def test_the_newest_record_of_every_partition_that_holds_one_is_found(transport):
+def test_the_newest_record_of_every_partition_that_holds_one_is_found(transport, generation):
     newest = [record(7), record(9, partition=2), record(9, channel=ORDERED)]
-    with contextlib.closing(transport.publisher(GENERATION)) as publisher:
+    with contextlib.closing(transport.publisher(generation)) as publisher:
         empty = publisher.last_records()
         publisher.publish([record(3), record(5, partition=2), *newest])
-    with contextlib.closing(transport.publisher(GENERATION)) as publisher:
+    with contextlib.closing(transport.publisher(generation)) as publisher:
         found = publisher.last_records()
 
     assert {} == empty
     assert {(each.channel, each.partition): each for each in newest} == found
 
 
-def test_records_that_the_broker_does_not_acknowledge_are_not_published(transport, admin, topic, monkeypatch):
+def test_records_that_the_broker_does_not_acknowledge_are_not_published(
+    transport, admin, topic, monkeypatch, generation
+):
     monkeypatch.setattr(kafka_transport, "DELIVERY_TIMEOUT_MS", 2_500)
     monkeypatch.setattr(kafka_transport, "REQUEST_TIMEOUT_MS", 1_000)
-    with contextlib.closing(transport.publisher(GENERATION)) as publisher:
+    with contextlib.closing(transport.publisher(generation)) as publisher:
         publisher.publish([record(1)])
-        admin.delete_topics([f"{topic}.ordered.g3"])
+        admin.delete_topics([f"counterfoil.{topic}.ordered.g3"])
 
         with pytest.raises(PublishFailed):
             publisher.publish([record(2), record(2, channel=ORDERED)])
 
 
-def test_a_record_that_the_broker_refuses_makes_the_whole_batch_fail(transport, admin, topic):
+def test_a_record_that_the_broker_refuses_makes_the_whole_batch_fail(transport, admin, topic, generation):
     admin.create_topics(
         {
-            f"{topic}.events.g3": {"num_partitions": 4},
-            f"{topic}.ordered.g3": {"num_partitions": 1, "configs": {"max.message.bytes": "200"}},
+            f"counterfoil.{topic}.events.g3": {"num_partitions": 4},
+            f"counterfoil.{topic}.ordered.g3": {"num_partitions": 1, "configs": {"max.message.bytes": "200"}},
         },
         wait_for_metadata=True,
     )
-    with contextlib.closing(transport.publisher(GENERATION)) as publisher:
+    with contextlib.closing(transport.publisher(generation)) as publisher:
         with pytest.raises(PublishFailed, match="1 of 2 records"):
             publisher.publish([record(1), record(1, channel=ORDERED)])
 
         assert {(EVENTS, 0)} == publisher.last_records().keys()
 
 
-def test_a_broker_that_is_not_there_is_said_so_soon(topic):
-    transport = KafkaTransport("127.0.0.1:1", registry=CollectorRegistry(), prefix=topic)
+def test_a_broker_that_is_not_there_is_said_so_soon(generation):
+    transport = KafkaTransport("127.0.0.1:1", registry=CollectorRegistry())
 
     with pytest.raises(TransportUnavailable):
-        transport.publisher(GENERATION)
+        transport.publisher(generation)
     with pytest.raises(TransportUnavailable):
-        transport.subscribe("readers", generation=GENERATION, channels=[EVENTS])
+        transport.subscribe("readers", generation=generation, channels=[EVENTS])
 
 
 def test_waiting_for_a_broker_that_is_silent_gathers_no_threads(monkeypatch):

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from event_store.record_format import decode_record, encode_record
+from event_store.record_format import decode_record, encode_record, source_of
 from event_store.transport import EVENTS, MalformedRecord, Record
+
+SOURCE = source_of("5f0c7d62-8f0f-4c0e-9c0a-0a4f3c9d2b11")
 
 int64 = st.integers(1, 2**63 - 1)
 records = st.builds(
@@ -55,11 +57,11 @@ def decoded(message, *, partition=3, headers=None):
 
 @given(records)
 def test_a_record_comes_back_as_it_went(record):
-    assert record == decoded(encode_record(record), partition=record.partition)
+    assert record == decoded(encode_record(record, source=SOURCE), partition=record.partition)
 
 
 def test_foreign_consumers_find_cloudevents_headers_and_the_payload_as_it_was_stored():
-    message = encode_record(RECORD)
+    message = encode_record(RECORD, source=SOURCE)
     headers = dict(message.headers)
 
     assert b'{"n": 1}' == message.value
@@ -67,7 +69,7 @@ def test_foreign_consumers_find_cloudevents_headers_and_the_payload_as_it_was_st
     assert {
         "ce_specversion": b"1.0",
         "ce_id": b"2.21",
-        "ce_source": b"/counterfoil/log",
+        "ce_source": b"/counterfoil/5f0c7d62-8f0f-4c0e-9c0a-0a4f3c9d2b11/log",
         "ce_type": b"ordering.order_placed.v1",
         "ce_subject": b"order-7",
         "ce_time": b"2026-02-03T04:05:06.000789+00:00",
@@ -76,14 +78,14 @@ def test_foreign_consumers_find_cloudevents_headers_and_the_payload_as_it_was_st
 
 
 def test_headers_that_a_mirror_reordered_and_added_to_are_understood():
-    message = encode_record(RECORD)
+    message = encode_record(RECORD, source=SOURCE)
 
     assert RECORD == decoded(message, headers=[("x-mirror", b"1"), *reversed(message.headers)])
 
 
 @pytest.mark.parametrize("lost", ["ce_id", "cf_link", "cf_metadata", "ce_time"])
 def test_a_message_without_one_of_our_headers_is_malformed(lost):
-    message = encode_record(RECORD)
+    message = encode_record(RECORD, source=SOURCE)
 
     with pytest.raises(MalformedRecord):
         decoded(message, headers=[header for header in message.headers if header[0] != lost])
@@ -100,7 +102,7 @@ def test_a_message_without_one_of_our_headers_is_malformed(lost):
     ],
 )
 def test_a_message_with_nonsense_in_a_header_is_malformed(header, value):
-    message = encode_record(RECORD)
+    message = encode_record(RECORD, source=SOURCE)
     changed = [(name, value if name == header else held) for name, held in message.headers]
 
     with pytest.raises(MalformedRecord):
@@ -108,7 +110,7 @@ def test_a_message_with_nonsense_in_a_header_is_malformed(header, value):
 
 
 def test_a_message_without_key_or_value_is_malformed():
-    message = encode_record(RECORD)
+    message = encode_record(RECORD, source=SOURCE)
 
     with pytest.raises(MalformedRecord):
         decode_record(message.headers, key=None, value=message.value, channel=EVENTS, partition=3)

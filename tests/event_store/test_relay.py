@@ -26,7 +26,12 @@ from tests.event_store import carrying
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 GENERATION = Generation(
-    generation=1, partitions=3, start_position=1, ordered_types=("b.v1",), carrier="kafka"
+    installation="test",
+    generation=1,
+    partitions=3,
+    start_position=1,
+    ordered_types=("b.v1",),
+    carrier="kafka",
 )
 EPOCHS = Epochs(first_positions=(1, 3), epochs=(1, 2))
 

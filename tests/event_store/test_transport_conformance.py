@@ -24,11 +24,7 @@ LARGE_BYTES = 3_900_000
 def transport(request, database_url):
     if request.param == "local":
         return LocalTransport(database_url)
-    return KafkaTransport(
-        request.getfixturevalue("kafka"),
-        registry=CollectorRegistry(),
-        prefix=request.getfixturevalue("topic"),
-    )
+    return KafkaTransport(request.getfixturevalue("kafka"), registry=CollectorRegistry())
 
 
 @pytest.fixture
@@ -186,11 +182,13 @@ def test_two_members_never_own_the_same_partition(member):
         return len(owned["first"] | owned["second"]) == 13 and not owned["first"] & owned["second"]
 
     carrying.wait_until(poll, what="all partitions owned")
-    for _ in range(20):
+    for _ in range(
+        20
+    ):  # the second member may join only now: what the first gives up is nobody's for a moment
         poll()
+    carrying.wait_until(poll, what="all partitions owned again")
 
     assert set() == owned["first"] & owned["second"]
-    assert 13 == len(owned["first"] | owned["second"])
 
 
 def test_a_member_that_leaves_hands_its_partitions_to_the_next(member):

@@ -163,13 +163,14 @@ def documents_of(laboratory):
     """View → id → (position, row) of every document of the live builds; checkpoints left out."""
     with laboratory.admin() as conn:
         (epoch,) = conn.execute("select epoch from log.head").fetchone()
+        installation = _installation(conn)
         live = conn.execute("select view, shape, build from views.live").fetchall()
     found = defaultdict(dict)
     with laboratory.cache() as cache:
         for view, shape, build in live:
             if view not in DOCUMENTS:
                 continue
-            beginning = f"{DOCUMENTS[view]}:e{epoch}:{view}_s{shape}_b{build}:"
+            beginning = f"{installation}:{DOCUMENTS[view]}:e{epoch}:s{shape}_b{build}:"
             keys = [key for key in cache.scan_iter(f"{beginning}*", count=1_000) if b":@" not in key]
             for key, value in zip(keys, cache.mget(keys) if keys else [], strict=True):
                 body = value[20:]
@@ -178,10 +179,16 @@ def documents_of(laboratory):
     return found
 
 
-def _places(generation):
+def _installation(conn):
+    return conn.execute("select id::text from log.installation").fetchone()[0]
+
+
+def _places(laboratory, generation):
     """(channel, partition of its topic) of one generation."""
+    with laboratory.admin() as conn:
+        installation = _installation(conn)
     return [
-        (channel, TopicPartition(f"counterfoil.{channel}.g{generation}", number))
+        (channel, TopicPartition(f"counterfoil.{installation}.{channel}.g{generation}", number))
         for channel, partitions in (("events", 12), ("ordered", 1))
         for number in range(partitions)
     ]
@@ -190,14 +197,14 @@ def _places(generation):
 def ends_of(laboratory, *, generation):
     """The offset behind the last record of every partition."""
     with contextlib.closing(KafkaConsumer(bootstrap_servers=laboratory.kafka.bootstrap)) as consumer:
-        return consumer.end_offsets([place for _, place in _places(generation)])
+        return consumer.end_offsets([place for _, place in _places(laboratory, generation)])
 
 
 def topic_of(laboratory, *, generation=1):
     """Every record on the topics, in the order of offsets."""
     consumer = KafkaConsumer(bootstrap_servers=laboratory.kafka.bootstrap, enable_auto_commit=False)
     try:
-        places = _places(generation)
+        places = _places(laboratory, generation)
         consumer.assign([place for _, place in places])
         ends = consumer.end_offsets([place for _, place in places])
         consumer.seek_to_beginning()

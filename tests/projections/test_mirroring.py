@@ -20,6 +20,7 @@ from runtime.documents import (
     document_key,
     parse_checkpoint,
     parse_document,
+    prefix,
 )
 from tests.projections.counting import POISON, Faults, counting_views, counts
 from tests.projections.feeding import append, feeding, settle, stored
@@ -60,6 +61,12 @@ def documents(request):
     kept.close()
 
 
+def prefix_in(conn, *, epoch=1):
+    """What the keys of the first build of this log begin with."""
+    installation = reading.history(conn).installation
+    return prefix(DOCUMENT, installation=installation, epoch=epoch, build="s1_b1")
+
+
 def believed(documents, conn, view, *, epoch=1):
     """The documents that a reader would believe: those whose partition's checkpoint has reached the build's."""
     cursors = {
@@ -68,10 +75,8 @@ def believed(documents, conn, view, *, epoch=1):
             "select channel, partition, position from views.checkpoint where view = 'counters' and build = 1"
         )
     }
-    keys = [
-        checkpoint_key(DOCUMENT, epoch=epoch, build="s1_b1", channel=channel, partition=partition)
-        for channel, partition in cursors
-    ]
+    beginning = prefix_in(conn, epoch=epoch)
+    keys = [checkpoint_key(beginning, channel=channel, partition=partition) for channel, partition in cursors]
     points = documents.get_many(keys)
     return all(
         value is not None and parse_checkpoint(value).position >= position
@@ -81,9 +86,7 @@ def believed(documents, conn, view, *, epoch=1):
 
 def assert_documents_hold_the_rows(documents, conn, view):
     rows = stored(conn, view)
-    values = documents.get_many(
-        [document_key(DOCUMENT, epoch=1, build="s1_b1", id_=id_of(key)) for key in rows]
-    )
+    values = documents.get_many([document_key(prefix_in(conn), id_of(key)) for key in rows])
     assert {key: (row.position, body_of(row.row)) for key, row in rows.items() if row.row} == {
         key: parse_document(value) for key, value in zip(rows, values, strict=True) if value is not None
     }
@@ -184,10 +187,8 @@ def test_a_cache_of_another_history_is_emptied_first(url, conn, views, documents
         feeder.catch_up()
     documents.put_if_newer(
         [
-            Document(
-                checkpoint_key(DOCUMENT, epoch=1, build="s1_b1", channel="events", partition=3), 9, b"ab" * 32
-            ),
-            Document(document_key(DOCUMENT, epoch=1, build="s1_b1", id_="a"), 999, b'{"count":7}'),
+            Document(checkpoint_key(prefix_in(conn), channel="events", partition=3), 9, b"ab" * 32),
+            Document(document_key(prefix_in(conn), "a"), 999, b'{"count":7}'),
         ]
     )
     with feeding(url, views, documents=documents) as feeder:

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from counterfoil.contexts import CONTEXTS
-from event_store import relay
+from event_store import reading, relay
 from event_store.envelope import NewEvent
 from event_store.kafka_transport import KafkaTransport
 from event_store.local_transport import LocalTransport
@@ -15,7 +15,7 @@ from projections import verifying
 from projections.errors import UnknownEventVersion
 from projections.worker import ProjectionHealth, run_projections
 from runtime import database
-from runtime.documents import RedisDocuments, document_key, parse_document
+from runtime.documents import RedisDocuments, document_key, parse_document, prefix
 from tests.appends import append_request
 from tests.event_store.carrying import wait_until
 from tests.projections.feeding import append, append_requests, assert_views_hold_the_log, history
@@ -99,7 +99,9 @@ def test_a_role_that_is_started_and_restarted_keeps_all_views(database_url, redi
             0,
         )
         assert all(each.matches for each in verifying.verify(conn, CONTEXTS.views))
-    (value,) = documents.get_many([document_key("inventory:stock", epoch=1, build="s1_b1", id_=str(sku))])
+        installation = reading.history(conn).installation
+    beginning = prefix("inventory:stock", installation=installation, epoch=1, build="s1_b1")
+    (value,) = documents.get_many([document_key(beginning, str(sku))])
     assert value is not None
     assert parse_document(value)[0] == position
     documents.close()
@@ -134,13 +136,11 @@ def test_a_role_goes_on_when_the_server_cuts_it_off(database_url, relaying):
     assert_views_hold_the_log(database_url, CONTEXTS.views)
 
 
-def test_workers_share_the_partitions_of_kafka_and_take_over_from_each_other(
-    database_url, redis_url, kafka, topic
-):
+def test_workers_share_the_partitions_of_kafka_and_take_over_from_each_other(database_url, redis_url, kafka):
     def run_relay(stop):
         relay.run_relay(
             database_url,
-            transport=KafkaTransport(kafka, registry=CollectorRegistry(), prefix=topic),
+            transport=KafkaTransport(kafka, registry=CollectorRegistry()),
             ordered_types=CONTEXTS.ordered_types,
             stop=stop,
             registry=CollectorRegistry(),
@@ -150,7 +150,7 @@ def test_workers_share_the_partitions_of_kafka_and_take_over_from_each_other(
         run_projections(
             database_url,
             views=CONTEXTS.views,
-            transport=KafkaTransport(kafka, registry=CollectorRegistry(), prefix=topic),
+            transport=KafkaTransport(kafka, registry=CollectorRegistry()),
             stop=stop,
             documents=RedisDocuments(redis_url),
         )

@@ -9,6 +9,7 @@ import psycopg
 from psycopg.types.json import Json
 
 from counterfoil.contexts import CONTEXTS
+from event_store import reading
 from event_store.partitioning import PARTITIONS, partition_of
 from event_store.position_token import PositionToken
 from event_store.transport import EVENTS
@@ -19,7 +20,15 @@ from projections.ordering.views import OrderDetails, OrderSummary
 from projections.storing import BuildId, Table
 from projections.view import GLOBAL, Row, View
 from runtime import database
-from runtime.documents import Document, MirrorPoint, Move, RedisDocuments, checkpoint_key, document_key
+from runtime.documents import (
+    Document,
+    MirrorPoint,
+    Move,
+    RedisDocuments,
+    checkpoint_key,
+    document_key,
+    prefix,
+)
 
 PLACED_AT = datetime(2026, 1, 31, 8, 26, tzinfo=UTC)
 ALL = range(PARTITIONS)
@@ -173,29 +182,30 @@ class Stage:
         epoch: int = 1,
     ) -> None:
         """Documents of rows at `position`, and the mirror's checkpoints at `upto` (or the same)."""
-        build = self.live(view)
-        assert view.document is not None
+        beginning = self.prefix(view, epoch=epoch)
         self.documents.put_if_newer(
             [
-                Document(
-                    document_key(view.document, epoch=epoch, build=build.label, id_=id_of(view.key_of(row))),
-                    position,
-                    body_of(row),
-                )
+                Document(document_key(beginning, id_of(view.key_of(row))), position, body_of(row))
                 for row in rows
             ]
         )
         self.mirror_points(view, upto or position, partitions=partitions, epoch=epoch)
 
+    def prefix(self, view: View[Any], *, epoch: int = 1) -> str:
+        """What the keys of the live build's documents begin with."""
+        assert view.document is not None
+        return prefix(
+            view.document,
+            installation=reading.history(self.conn).installation,
+            epoch=epoch,
+            build=self.live(view).label,
+        )
+
     def mirror_points(
         self, view: View[Any], position: int, *, partitions: Iterable[int] = ALL, epoch: int = 1
     ) -> None:
-        build = self.live(view)
-        assert view.document is not None
-        keys = [
-            checkpoint_key(view.document, epoch=epoch, build=build.label, channel=EVENTS, partition=partition)
-            for partition in partitions
-        ]
+        beginning = self.prefix(view, epoch=epoch)
+        keys = [checkpoint_key(beginning, channel=EVENTS, partition=partition) for partition in partitions]
         held = self.documents.get_many(keys)
         value = MirrorPoint(position, b"\x01" * 32).value
         self.documents.move_checkpoints(

@@ -132,7 +132,7 @@ async def test_a_flushed_cache_is_no_answer(mirrored, open_api, client_of_redis)
 async def test_a_missing_document_is_no_answer_even_with_good_checkpoints(
     mirrored, open_api, client_of_redis
 ):
-    client_of_redis.delete("ordering:order:e1:s1_b1:536365")
+    client_of_redis.delete(mirrored.prefix(order_details) + "536365")
 
     async with open_api() as client:
         assert await _total(client) == STORED
@@ -153,6 +153,13 @@ async def test_a_cache_that_comes_back_with_old_content_is_not_believed(mirrored
     assert (before, after) == (CACHED + 1, STORED + 1)
 
 
+async def test_documents_of_another_installation_are_not_read(mirrored, open_api):
+    mirrored.conn.execute("update log.installation set id = gen_random_uuid()")
+
+    async with open_api() as client:
+        assert await _total(client) == STORED
+
+
 async def test_documents_of_another_epoch_are_not_read(mirrored, open_api):
     mirrored.fence(epoch=2, first_position=10)
 
@@ -162,14 +169,14 @@ async def test_documents_of_another_epoch_are_not_read(mirrored, open_api):
 
 @pytest.mark.parametrize("garbage", [b"", b"{}", b"x" * 40, b"0000000000000000007"])
 async def test_what_no_worker_wrote_is_not_believed(mirrored, open_api, client_of_redis, garbage):
-    client_of_redis.set("ordering:order:e1:s1_b1:536365", garbage)
+    client_of_redis.set(mirrored.prefix(order_details) + "536365", garbage)
 
     async with open_api() as client:
         assert await _total(client) == STORED
 
 
 async def test_a_tombstone_in_the_cache_is_an_answer(mirrored, open_api, client_of_redis):
-    client_of_redis.set("ordering:order:e1:s1_b1:536365", b"%020d" % 8)
+    client_of_redis.set(mirrored.prefix(order_details) + "536365", b"%020d" % 8)
 
     async with open_api() as client:
         answer = await client.get("/orders/536365")

@@ -48,6 +48,7 @@ def _applied(log, standing, upto):
 def _look(log, published):
     return Look(
         seen_at=0.0,
+        installation="test",
         position=len(log),
         epoch=1,
         recorded_at=datetime(2026, 1, 31, tzinfo=UTC),

@@ -19,6 +19,7 @@ from runtime.documents import (
     RedisDocuments,
     checkpoint_key,
     document_key,
+    installation_prefix,
     parse_checkpoint,
     parse_document,
     prefix,
@@ -34,6 +35,10 @@ def documents(request):
     )
     yield kept
     kept.close()
+
+
+def prefix_of(*, installation: str = "i", build: str = "s1_b1") -> str:
+    return prefix("s:r", installation=installation, epoch=1, build=build)
 
 
 def stored(documents: Documents, *keys: str) -> list[tuple[int, bytes | None] | None]:
@@ -116,7 +121,7 @@ def test_large_documents_take_several_calls(documents):
 
 
 def test_forgetting_a_build_leaves_the_others(documents):
-    ours, theirs = prefix("s:r", epoch=1, build="s1_b1"), prefix("s:r", epoch=1, build="s1_b10")
+    ours, theirs = prefix_of(build="s1_b1"), prefix_of(build="s1_b10")
     documents.put_if_newer([Document(ours + "a", 1, b"x"), Document(theirs + "a", 1, b"x")])
 
     assert documents.forget(ours) == 1
@@ -128,12 +133,19 @@ def test_nothing_asked_is_nothing_answered(documents):
     assert documents.get_many([]) == []
 
 
-def test_keys_name_service_resource_epoch_build_and_id():
-    assert document_key("ordering:order", epoch=2, build="s1_b3", id_="A~1") == "ordering:order:e2:s1_b3:A~1"
-    assert (
-        checkpoint_key("ordering:order", epoch=2, build="s1_b3", channel="events", partition=7)
-        == "ordering:order:e2:s1_b3:@events.7"
-    )
+def test_forgetting_an_installation_leaves_the_others(documents):
+    ours, theirs = prefix_of(installation="a"), prefix_of(installation="ab")
+    documents.put_if_newer([Document(ours + "1", 1, b"x"), Document(theirs + "1", 1, b"x")])
+
+    assert documents.forget(installation_prefix("a")) == 1
+    assert stored(documents, theirs + "1") == [(1, b"x")]
+
+
+def test_keys_name_installation_service_resource_epoch_build_and_id():
+    beginning = prefix("ordering:order", installation="i", epoch=2, build="s1_b3")
+
+    assert document_key(beginning, "A~1") == "i:ordering:order:e2:s1_b3:A~1"
+    assert checkpoint_key(beginning, channel="events", partition=7) == "i:ordering:order:e2:s1_b3:@events.7"
 
 
 def test_a_checkpoint_says_position_and_leaf():

@@ -33,7 +33,12 @@ from event_store.transport import (
 
 PARTITIONS = 3
 GENERATION = Generation(
-    generation=1, partitions=PARTITIONS, start_position=1, ordered_types=("shop.counted.v1",), carrier="kafka"
+    installation="simulated",
+    generation=1,
+    partitions=PARTITIONS,
+    start_position=1,
+    ordered_types=("shop.counted.v1",),
+    carrier="kafka",
 )
 SOURCES = tuple(GENERATION.sources((EVENTS, ORDERED)))
 FRAME = Frame(epochs=Epochs(first_positions=(1,), epochs=(1,)))

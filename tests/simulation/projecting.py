@@ -14,6 +14,7 @@ from event_store import codec
 from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent
 from event_store.partitioning import partition_of
 from event_store.position_token import PositionToken
+from event_store.reading import History
 from event_store.transport import EVENTS, TransportError
 from projections import catching_up
 from projections.checkpoints import Cursor
@@ -35,6 +36,10 @@ from tests.simulation.carrying import PARTITIONS, STEPS, ConsumerActor, Crash, R
 
 COUNTERS, _ = counting_views(Faults())
 BUILD = BuildId(COUNTERS.name, COUNTERS.shape, 1)
+HISTORY = History("simulated", epoch=1)
+PREFIX = documents.prefix(
+    COUNTERS.document, installation=HISTORY.installation, epoch=HISTORY.epoch, build=BUILD.label
+)
 DECODER = Decoder([COUNTERS])
 METRICS = ProjectionMetrics(CollectorRegistry())
 SOURCES = tuple((EVENTS, number) for number in range(PARTITIONS))
@@ -86,6 +91,7 @@ class Shop(World):
         build = LiveBuild(BUILD, standing, moved_at=None, parked={}, parked_count=0)
         look = Look(
             seen_at=self.now,
+            installation=HISTORY.installation,
             position=self.log.position,
             epoch=1,
             recorded_at=self.log.now,
@@ -213,7 +219,7 @@ class Projector(ConsumerActor):
         )
         for source, cursor in self.following.cursors.items():
             self.follower.start(source, position=cursor.position, leaf=cursor.leaf)
-        self.mirror.adopt(self.world, [self.following], epoch=1)
+        self.mirror.adopt(self.world, [self.following], history=HISTORY)
 
     def _run(self, work):
         answer = None
@@ -339,9 +345,7 @@ def _complete(world):
 
 
 def _mirrored(world, partition):
-    key = documents.checkpoint_key(
-        COUNTERS.document, epoch=1, build=BUILD.label, channel=EVENTS, partition=partition
-    )
+    key = documents.checkpoint_key(PREFIX, channel=EVENTS, partition=partition)
     value = world.cache.values.get(key)
     return 0 if value is None else documents.parse_checkpoint(value).position
 
@@ -353,7 +357,7 @@ def _problems(world):
         has = list(versioned.row.numbers) if versioned else []
         if has != expected:
             yield f"{name}: the log has {expected}, the row {has}"
-        key = documents.document_key(COUNTERS.document, epoch=1, build=BUILD.label, id_=name)
+        key = documents.document_key(PREFIX, name)
         kept = documents.parse_document(world.cache.values.get(key, b"%020d" % 0))[1]
         if (msgspec.json.decode(kept)["numbers"] if kept else []) != expected:
             yield f"{name}: the log has {expected}, the document {kept}"

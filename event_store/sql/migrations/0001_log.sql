@@ -1,4 +1,4 @@
--- The log: head, epochs, events, tags, outcomes, tracking, and the one function that writes them.
+-- The log: head, epochs, installation, events, tags, outcomes, tracking, and the one function that writes them.
 create schema log;
 
 -- The head of the log: its last position, its epoch and its newest timestamp. The only lock in the system.
@@ -20,6 +20,17 @@ create table log.epoch (
 );
 
 insert into log.epoch (epoch, first_position, started_at, reason) values (1, 1, clock_timestamp(), 'created');
+
+-- Which installation this is. Topics, consumer groups, cache keys and what is sent to others carry its id, so that two
+-- installations never meet on one Kafka or one Redis. A restored copy keeps it; a copy that lives beside the original
+-- gets its own (`counterfoil log fence --new-installation`).
+create table log.installation (
+    only_row boolean primary key default true check (only_row),
+    id uuid not null,
+    began_at timestamptz not null
+);
+
+insert into log.installation (id, began_at) values (gen_random_uuid(), clock_timestamp());
 
 -- The log itself. Positions are gap-free from 1, versions dense per stream. Payload and metadata are `json`, not
 -- `jsonb`: the type keeps the bytes as they were sent, and the leaf is a hash over those bytes.

@@ -19,15 +19,13 @@ from tests.commands.policies.running import (
 ORDERS = 300
 
 
-def test_orders_carried_by_kafka_are_decided_once_and_the_position_reaches_the_head(
-    database_url, kafka, topic
-):
+def test_orders_carried_by_kafka_are_decided_once_and_the_position_reaches_the_head(database_url, kafka):
     append(database_url, [received("A", ORDERS - 50)])
     append(database_url, [placed(f"o{number}", [("A", 1)]) for number in range(ORDERS)])
 
     with (
-        relaying(database_url, KafkaTransport(kafka, registry=CollectorRegistry(), prefix=topic)),
-        running(database_url, KafkaTransport(kafka, registry=CollectorRegistry(), prefix=topic)),
+        relaying(database_url, KafkaTransport(kafka, registry=CollectorRegistry())),
+        running(database_url, KafkaTransport(kafka, registry=CollectorRegistry())),
         database.connect(database_url, role="counterfoil_reader", name="test") as conn,
     ):
         eventually(lambda: outcomes(database_url) == 1 + 2 * ORDERS)
