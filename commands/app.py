@@ -22,6 +22,7 @@ from runtime import database, problem_pages, problems, telemetry
 from runtime.direct import Refusal
 from runtime.edge import UNMATCHED_ROUTE, Edge
 from runtime.front import FrontedApp
+from runtime.problem_types import ProblemType
 from runtime.settings import Settings, SettingsError
 from runtime.telemetry import HttpMetrics, Readiness
 
@@ -38,13 +39,14 @@ def create_app(
     *,
     routers: Sequence[APIRouter],
     locations: Mapping[str, str],
+    declared: Sequence[ProblemType],
     clock: Clock = utc_now,
 ) -> FastAPI:
     """The application, not yet connected: that happens when the server starts it.
 
     `routers` are the commands of each context, those most sent first; `locations` say under which address the query
-    API shows the streams of a category. Its `state.readiness` answers /readyz; whoever stops the server calls
-    `drain()` on it first.
+    API shows the streams of a category; `declared` are the problems that contexts declare. Its `state.readiness`
+    answers /readyz; whoever stops the server calls `drain()` on it first.
 
     Raises:
         SettingsError: there is no database to talk to.
@@ -65,7 +67,7 @@ def create_app(
     app.state.watch = None  # until the log has been reached
     app.state.readiness = Readiness(lambda: app.state.watch is not None and app.state.watch.answers)
     problems.install(app)
-    problem_pages.install(app)
+    problem_pages.install(app, declared)
     app.state.intake = None
     metrics = HttpMetrics(registry)
     app.state.refuse = _refuse_under_overload(app, metrics)

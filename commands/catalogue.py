@@ -7,7 +7,7 @@ from commands.execution import Answer
 from commands.payloads import Currency, Id, Payload, Title, UnitPrice
 from commands.routing import command, command_router
 from domain.catalogue import product as products
-from domain.catalogue.product import PRODUCT
+from domain.catalogue.product import PRODUCT, PriceWithoutCurrency, ProductUnknown, SkuTaken
 from domain.ids import Sku
 
 router = command_router("catalogue")
@@ -44,7 +44,7 @@ class ChangePrice(Payload):
     currency: Currency
 
 
-@command(router, "/products", refusals=("sku-taken", "price-without-currency"))
+@command(router, "/products", refusals=(SkuTaken, PriceWithoutCurrency))
 async def create_product(body: CreateProduct, caller: Caller) -> Answer:
     """Offer something under a code that is free."""
     sku = Sku(body.sku or caller.new_id())
@@ -64,7 +64,7 @@ async def create_product(body: CreateProduct, caller: Caller) -> Answer:
     )
 
 
-@command(router, "/products/{sku}/price", refusals=("product-unknown",))
+@command(router, "/products/{sku}/price", refusals=(ProductUnknown,))
 async def change_price(sku: Sku, body: ChangePrice, caller: Caller) -> Answer:
     """Give a product another list price; orders placed before keep theirs."""
     return await caller.execute(

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Final
 
 from fastapi import Depends, Header
 
-from commands import execution
+from commands import execution, refusals
+from domain.rejection import Rejection
 from runtime.problem_types import CATALOGUE
 from runtime.problems import MEDIA_TYPE
 
@@ -82,23 +83,25 @@ _PROBLEM_SCHEMA: Final = {
 }
 
 
-def problem_responses(slugs: Sequence[str]) -> dict[int | str, dict[str, Any]]:
-    """The responses of these problems by status, one example each."""
+def problem_responses(
+    slugs: Sequence[str], refused: Sequence[type[Rejection]] = ()
+) -> dict[int | str, dict[str, Any]]:
+    """The responses of these problems and refusals by status, one example each."""
     responses: dict[int | str, dict[str, Any]] = {}
-    for slug in dict.fromkeys(slugs):
-        problem = CATALOGUE[slug]
+    problems = [*(CATALOGUE[slug] for slug in slugs), *map(refusals.problem_type, refused)]
+    for problem in problems:
         response = responses.setdefault(
             problem.status,
             {"description": "", "content": {MEDIA_TYPE: {"schema": _PROBLEM_SCHEMA, "examples": {}}}},
         )
         response["description"] = "; ".join(filter(None, (response["description"], problem.title)))
-        response["content"][MEDIA_TYPE]["examples"][slug] = {
+        response["content"][MEDIA_TYPE]["examples"][problem.slug] = {
             "summary": problem.title,
             "value": {
                 "type": problem.uri,
                 "title": problem.title,
                 "status": problem.status,
-                "code": slug,
+                "code": problem.slug,
                 "detail": problem.meaning,
                 "correlation_id": "0af7651916cd43dd8448eb211c80319c",
             },

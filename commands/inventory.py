@@ -2,7 +2,6 @@
 
 from pydantic import ConfigDict, Field
 
-from commands import refusals
 from commands.decision import View
 from commands.documentation import Caller
 from commands.execution import Answer
@@ -13,11 +12,11 @@ from domain.event import Event
 from domain.ids import Sku
 from domain.inventory import stock_item
 from domain.inventory.events import AdjustmentReason
-from domain.inventory.stock_item import STOCK, StockItem
+from domain.inventory.stock_item import STOCK, InsufficientStock, NotStocked, StockItem
 
 router = command_router("inventory")
 
-_REFUSALS = ("product-unknown", "not-stocked")
+_REFUSALS = (ProductUnknown, NotStocked)
 
 
 class ReceiveStock(Payload):
@@ -56,7 +55,7 @@ async def receive_stock(sku: Sku, body: ReceiveStock, caller: Caller) -> Answer:
     return await caller.execute(STOCK, sku, receive)
 
 
-@command(router, "/stock/{sku}/adjustments", refusals=(*_REFUSALS, "insufficient-stock"))
+@command(router, "/stock/{sku}/adjustments", refusals=(*_REFUSALS, InsufficientStock))
 async def adjust_stock(sku: Sku, body: AdjustStock, caller: Caller) -> Answer:
     """Correct the books, by what was counted, broken or lost."""
 
@@ -74,4 +73,4 @@ def _require_stocked(sku: Sku, view: View) -> None:
     if product is None:
         raise ProductUnknown(sku=sku)
     if not product.stocked:
-        raise refusals.not_stocked(sku)
+        raise NotStocked(sku=sku)

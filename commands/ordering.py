@@ -5,7 +5,6 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from commands import refusals
 from commands.decision import View
 from commands.documentation import Caller
 from commands.execution import Answer
@@ -17,10 +16,18 @@ from domain.event import Event
 from domain.ids import CreditNoteId, CustomerId, OrderId, Sku
 from domain.ordering import credit_note as credit_notes
 from domain.ordering import order as orders
-from domain.ordering.credit_note import CREDIT_NOTE, CreditNote
+from domain.ordering.credit_note import CREDIT_NOTE, CreditNote, CreditNoteIdTaken
 from domain.ordering.events import CancellationReason
-from domain.ordering.lines import LINES_MAX, LineRequest
-from domain.ordering.order import ORDER, Order
+from domain.ordering.lines import LINES_MAX, LineRequest, NoListPrice, UnknownSku
+from domain.ordering.order import (
+    ORDER,
+    AlreadyRejected,
+    AlreadyShipped,
+    NotConfirmed,
+    Order,
+    OrderIdTaken,
+    OrderUnknown,
+)
 
 router = command_router("ordering")
 
@@ -106,7 +113,7 @@ class IssueCreditNote(Payload):
     lines: Annotated[list[CreditedLine], Field(min_length=1, max_length=LINES_MAX)]
 
 
-@command(router, "/orders", refusals=("order-id-taken", "unknown-sku", "no-list-price", "amount-too-large"))
+@command(router, "/orders", refusals=(OrderIdTaken, UnknownSku, NoListPrice, money.AmountTooLarge))
 async def place_order(body: PlaceOrder, caller: Caller) -> Answer:
     """Place an order. Whether stock suffices is decided afterwards: it is confirmed or rejected."""
     order_id = OrderId(body.order_id or caller.new_id())
@@ -128,7 +135,7 @@ async def place_order(body: PlaceOrder, caller: Caller) -> Answer:
 @command(
     router,
     "/orders/{order_id}/cancellation",
-    refusals=("order-unknown", "already-shipped", "already-rejected"),
+    refusals=(OrderUnknown, AlreadyShipped, AlreadyRejected),
 )
 async def cancel_order(order_id: OrderId, body: CancelOrder, caller: Caller) -> Answer:
     """Call off an order that has not been shipped."""
@@ -139,7 +146,7 @@ async def cancel_order(order_id: OrderId, body: CancelOrder, caller: Caller) -> 
     )
 
 
-@command(router, "/orders/{order_id}/shipment", refusals=("order-unknown", "not-confirmed"))
+@command(router, "/orders/{order_id}/shipment", refusals=(OrderUnknown, NotConfirmed))
 async def ship_order(order_id: OrderId, body: ShipOrder, caller: Caller) -> Answer:  # noqa: ARG001 - an empty body
     """Send a confirmed order off."""
     return await caller.execute(
@@ -147,7 +154,7 @@ async def ship_order(order_id: OrderId, body: ShipOrder, caller: Caller) -> Answ
     )
 
 
-@command(router, "/credit-notes", refusals=("credit-note-id-taken", "unknown-sku", "amount-too-large"))
+@command(router, "/credit-notes", refusals=(CreditNoteIdTaken, UnknownSku, money.AmountTooLarge))
 async def issue_credit_note(body: IssueCreditNote, caller: Caller) -> Answer:
     """Give money back; stocked pieces return to stock afterwards."""
     credit_note_id = CreditNoteId(body.credit_note_id or caller.new_id())
@@ -171,12 +178,14 @@ def _priced(lines: Sequence[Line | CreditedLine], currency: money.Currency, view
     """The lines with what the catalogue knows of their codes.
 
     Raises:
-        ProblemError: a code is unknown, or a line has no price and its product none in this currency.
+        UnknownSku, NoListPrice: a code is unknown, or a line has no price and its product none in this currency.
     """
     view.prefetch(PRODUCT, [line.sku for line in lines])
-    unknown = {index: line.sku for index, line in enumerate(lines) if view.known(PRODUCT, line.sku) is None}
+    unknown = {
+        index: Sku(line.sku) for index, line in enumerate(lines) if view.known(PRODUCT, line.sku) is None
+    }
     if unknown:
-        raise refusals.unknown_skus(unknown)
+        raise UnknownSku(skus=unknown)
     return [_requested(index, line, currency, view) for index, line in enumerate(lines)]
 
 
@@ -187,7 +196,7 @@ def _requested(index: int, line: Line | CreditedLine, currency: money.Currency, 
     assert product is not None, "unknown codes are refused before"
     if unit_price is None:
         if product.unit_price is None or product.currency != currency:
-            raise refusals.no_list_price(index, sku=line.sku, currency=currency)
+            raise NoListPrice(line=index, sku=Sku(line.sku), currency=currency)
         unit_price = product.unit_price
     return LineRequest(
         sku=Sku(line.sku), quantity=line.quantity, unit_price=unit_price, stocked=product.stocked

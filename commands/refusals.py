@@ -1,17 +1,28 @@
 """Refusals as problems: what the domain raises, what the log says, and what cannot be done at the moment."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Final
 
 from commands import limits
-from domain.rejection import Rejection
-from runtime.problems import Fault, ProblemError
+from domain.rejection import Conflict, Rejection, Unacceptable, Unknown
+from runtime.problem_types import ProblemType
+from runtime.problems import Fault, ProblemError, json_pointer
+
+_STATUSES: Final = ((Unknown, 404), (Conflict, 409), (Unacceptable, 422))
+
+
+def problem_type(refusal: type[Rejection]) -> ProblemType:
+    """The problem that a refusal is over HTTP: it says what it is, its family says with which status."""
+    (status,) = [status for family, status in _STATUSES if issubclass(refusal, family)]
+    return ProblemType(refusal.code, status, refusal.title, refusal.meaning, refusal.remedy)
 
 
 def problem_of(refusal: Rejection | ProblemError) -> ProblemError:
     """The problem that a refused caller is told."""
     if isinstance(refusal, ProblemError):
         return refusal
-    problem = ProblemError(refusal.code, str(refusal))
+    faults = [Fault(place.detail, json_pointer(place.path)) for place in refusal.places()]
+    problem = ProblemError(problem_type(type(refusal)), str(refusal), errors=faults)
     problem.facts.update(refusal.facts())
     return problem
 
@@ -33,25 +44,6 @@ def key_reused() -> ProblemError:
     return ProblemError(
         "idempotency-key-reused", "A request with this key was accepted, and it was another one."
     )
-
-
-def unknown_skus(unknown: Mapping[int, str]) -> ProblemError:
-    """Lines, by index, whose code no product has."""
-    faults = [
-        Fault(f"No product has the code '{sku}'", f"/lines/{index}/sku") for index, sku in unknown.items()
-    ]
-    return ProblemError("unknown-sku", f"{len(faults)} lines name a code that no product has.", errors=faults)
-
-
-def no_list_price(index: int, *, sku: str, currency: str) -> ProblemError:
-    """A line without a price, for a product without a list price in that currency."""
-    fault = Fault(f"'{sku}' has no list price in {currency}", f"/lines/{index}/unit_price")
-    return ProblemError("no-list-price", f"{fault.detail}, and the line names none.", errors=(fault,))
-
-
-def not_stocked(sku: str) -> ProblemError:
-    """A movement of stock for a product that has none."""
-    return ProblemError("not-stocked", f"'{sku}' is not kept in stock.", sku=sku)
 
 
 def contended(stream: str) -> ProblemError:

@@ -18,6 +18,7 @@ from commands import answers, limits
 from commands.documentation import ALWAYS, ANSWER_HEADERS, problem_responses
 from commands.intake import Command, Endpoint, Intake, Sent
 from commands.requests import Headers, read_body, read_headers, require_json, valid_key
+from domain.rejection import Rejection
 from runtime import direct
 from runtime.front import Find
 from runtime.problems import ProblemError, correlation_id_of, respond
@@ -131,11 +132,11 @@ def command_router(tag: str) -> APIRouter:
     return APIRouter(route_class=CommandRoute, tags=[tag])
 
 
-def command(router: APIRouter, path: str, *, refusals: Sequence[str] = ()) -> Callable[[E], E]:
-    """Serve an endpoint as a command at a path. `refusals` are the codes of what it may refuse, for the document."""
+def command(router: APIRouter, path: str, *, refusals: Sequence[type[Rejection]] = ()) -> Callable[[E], E]:
+    """Serve an endpoint as a command at a path. `refusals` are what it may refuse, for the document."""
 
     def serve(endpoint: E) -> E:
-        responses = problem_responses((*ALWAYS, *refusals))
+        responses = problem_responses(ALWAYS, refusals)
         responses[201] = {"description": "The command was accepted.", "headers": ANSWER_HEADERS}
         router.add_api_route(
             path,

@@ -16,7 +16,11 @@ def command_app(settings: Settings, *, clock: Clock = commands.app.utc_now) -> F
         SettingsError: there is no database to talk to.
     """
     return commands.app.create_app(
-        settings, routers=CONTEXTS.commands, locations=CONTEXTS.locations, clock=clock
+        settings,
+        routers=CONTEXTS.commands,
+        locations=CONTEXTS.locations,
+        declared=CONTEXTS.problems,
+        clock=clock,
     )
 
 
@@ -26,4 +30,4 @@ def query_app(settings: Settings) -> FastAPI:
     Raises:
         SettingsError: there is no database to read from.
     """
-    return read_api.app.create_app(settings, queries=CONTEXTS.queries)
+    return read_api.app.create_app(settings, queries=CONTEXTS.queries, declared=CONTEXTS.problems)

@@ -7,11 +7,14 @@ from typing import Any, Final
 from fastapi import APIRouter
 from msgspec import Struct
 
+from commands import refusals
 from commands.policies.policy import Policy
 from domain.aggregate import Aggregate, category_of
 from domain.event import Event
+from domain.rejection import Rejection
 from projections.view import GLOBAL, View
 from read_api.routing import Queries
+from runtime.problem_types import CATALOGUE, ProblemType
 
 _NOTHING: Final[Mapping[Any, str]] = MappingProxyType({})
 
@@ -33,6 +36,7 @@ class Context(Struct, frozen=True, kw_only=True, eq=False):
     processes: tuple[Policy, ...] = ()
     views: tuple[View[Any], ...] = ()
     queries: Queries | None = None
+    problems: tuple[type[Rejection], ...] = ()
     unshown: Mapping[Aggregate[Any] | type[Event], str] = _NOTHING
 
     @property
@@ -55,6 +59,7 @@ class Contexts:
         _require_single("stream category", (aggregate.category for aggregate in self.aggregates))
         _require_single("view", (view.name for view in self.views))
         _require_single("process", (process.name for process in self.processes))
+        _require_single("problem", (*CATALOGUE, *(problem.slug for problem in self.problems)))
         self._aggregates = {aggregate.category: aggregate for aggregate in self.aggregates}
         self._views = {view.name: view for view in self.views}
 
@@ -92,6 +97,12 @@ class Contexts:
     def queries(self) -> tuple[Queries, ...]:
         """What the query API serves of each context."""
         return tuple(context.queries for context in self._declared if context.queries is not None)
+
+    @property
+    def problems(self) -> tuple[ProblemType, ...]:
+        """What the business refuses, each once: several contexts may refuse the same, such as an odd currency."""
+        declared = dict.fromkeys(refusal for context in self._declared for refusal in context.problems)
+        return tuple(map(refusals.problem_type, declared))
 
     @property
     def locations(self) -> dict[str, str]:

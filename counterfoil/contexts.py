@@ -8,10 +8,16 @@ from commands import ordering as ordering_commands
 from commands.policies.fulfilment import FULFILMENT
 from commands.policies.restock import RESTOCK
 from counterfoil.context import Context, Contexts
+from domain.catalogue import product
 from domain.catalogue.product import PRODUCT
+from domain.ids import MalformedId
+from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK
+from domain.money import AmountTooLarge, MalformedUnitPrice, UnknownCurrency
+from domain.ordering import credit_note, lines, order
 from domain.ordering.credit_note import CREDIT_NOTE
 from domain.ordering.order import ORDER
+from domain.quantity import QuantityOutOfRange
 from projections.catalogue import folds as catalogue_folds
 from projections.inventory import folds as inventory_folds
 from projections.ordering import folds as ordering_folds
@@ -27,6 +33,24 @@ ORDERING: Final = Context(
     processes=(FULFILMENT, RESTOCK),
     views=(*ordering_folds.VIEWS, *sales.VIEWS),
     queries=ordering_queries.QUERIES,
+    problems=(
+        order.OrderUnknown,
+        order.OrderIdTaken,
+        order.AlreadyConfirmed,
+        order.AlreadyRejected,
+        order.AlreadyCancelled,
+        order.AlreadyShipped,
+        order.NotConfirmed,
+        credit_note.CreditNoteIdTaken,
+        lines.LineCountOutOfRange,
+        lines.UnknownSku,
+        lines.NoListPrice,
+        MalformedId,
+        QuantityOutOfRange,
+        MalformedUnitPrice,
+        UnknownCurrency,
+        AmountTooLarge,
+    ),
     unshown={CREDIT_NOTE: "it is shown in sums only, and its one event is all there is to it"},
 )
 
@@ -36,6 +60,13 @@ INVENTORY: Final = Context(
     commands=inventory_commands.router,
     views=inventory_folds.VIEWS,
     queries=inventory_queries.QUERIES,
+    problems=(
+        stock_item.NotStocked,
+        stock_item.InsufficientStock,
+        stock_item.NotReserved,
+        MalformedId,
+        QuantityOutOfRange,
+    ),
 )
 
 CATALOGUE: Final = Context(
@@ -44,6 +75,14 @@ CATALOGUE: Final = Context(
     commands=catalogue_commands.router,
     views=catalogue_folds.VIEWS,
     queries=catalogue_queries.QUERIES,
+    problems=(
+        product.ProductUnknown,
+        product.SkuTaken,
+        product.PriceWithoutCurrency,
+        MalformedId,
+        MalformedUnitPrice,
+        UnknownCurrency,
+    ),
 )
 
 CONTEXTS: Final = Contexts(ORDERING, INVENTORY, CATALOGUE)

@@ -52,6 +52,10 @@ _is_unit_price = re.compile(UNIT_PRICE_PATTERN[1:-1]).fullmatch
 class UnknownCurrency(Unacceptable):
     """The code names no currency in circulation."""
 
+    title = "There is no such currency"
+    meaning = "A currency is an ISO 4217 code in circulation."
+    remedy = 'Send a code such as "GBP".'
+
     currency: str
 
     def __str__(self) -> str:
@@ -62,6 +66,10 @@ class UnknownCurrency(Unacceptable):
 class MalformedUnitPrice(Unacceptable):
     """The text is not a price."""
 
+    title = "The unit price is not a price"
+    meaning = "A unit price is decimal text without sign or exponent, with at most eight decimals."
+    remedy = 'Send text such as "2.55".'
+
     unit_price: str
 
     def __str__(self) -> str:
@@ -71,6 +79,10 @@ class MalformedUnitPrice(Unacceptable):
 @dataclass(kw_only=True, eq=False)
 class AmountTooLarge(Unacceptable):
     """A total passes what one document may carry."""
+
+    title = "The total is too large"
+    meaning = "The total passes what one document may carry: `facts.limit` minor units."
+    remedy = "Split the document."
 
     currency: Currency
     amount: Minor

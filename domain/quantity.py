@@ -13,6 +13,10 @@ QUANTITY_MAX: Final = 10_000_000
 class QuantityOutOfRange(Unacceptable):
     """The quantity is not a number of pieces that one command may move."""
 
+    title = "The quantity is out of range"
+    meaning = "A quantity is at least one piece and at most `facts.limit`."
+    remedy = "Correct the quantity, or split the movement."
+
     quantity: int
     limit: int = QUANTITY_MAX
 

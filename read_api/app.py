@@ -15,16 +15,17 @@ from read_api.routing import Queries, by_id
 from runtime import problem_pages, problems, telemetry
 from runtime.edge import Edge
 from runtime.front import FrontedApp
+from runtime.problem_types import ProblemType
 from runtime.problems import ProblemError, correlation_id_of, respond
 from runtime.settings import Settings
 from runtime.telemetry import HttpMetrics
 
 
-def create_app(settings: Settings, *, queries: Sequence[Queries]) -> FastAPI:
+def create_app(settings: Settings, *, queries: Sequence[Queries], declared: Sequence[ProblemType]) -> FastAPI:
     """The application, not yet connected: that happens when the server starts it.
 
-    `queries` are what each context can be asked, the most wanted first. Its
-    `state.readiness` answers /readyz; whoever stops the server calls `drain()` on it first.
+    `queries` are what each context can be asked, the most wanted first; `declared` are the problems that contexts
+    declare. Its `state.readiness` answers /readyz; whoever stops the server calls `drain()` on it first.
 
     Raises:
         SettingsError: there is no database to read from.
@@ -60,6 +61,7 @@ def create_app(settings: Settings, *, queries: Sequence[Queries]) -> FastAPI:
     for each in queries:
         each.install(app, reads=reads, past=past)
     _add_routes(app, registry)
+    problem_pages.install(app, declared)
     documentation.install(app)
     app.serve_directly(by_id(app.routes), edge=edge)
     return app
@@ -70,7 +72,6 @@ def _add_routes(app: FastAPI, registry: CollectorRegistry) -> None:
     health = telemetry.health_router(registry, app.state.readiness)
     for router in (audit.router, totals.router, status_route.router, health):
         app.router.routes.extend(router.routes)
-    problem_pages.install(app)
 
 
 async def _on_read_error(request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Final
 
@@ -24,23 +25,31 @@ PAGE_POLICY: Final = (
 _HEADERS: Final = {"content-security-policy": PAGE_POLICY, "cache-control": "public, max-age=3600"}
 
 
-def install(app: FastAPI) -> None:
-    """Serve the catalogue at /problems and a page per type at /problems/{slug}."""
-    app.add_api_route("/problems", _index, methods=["GET"], include_in_schema=False)
-    app.add_api_route("/problems/{slug}", _page, methods=["GET"], include_in_schema=False)
+def install(app: FastAPI, declared: Iterable[ProblemType] = ()) -> None:
+    """Serve an index at /problems and a page per type at /problems/{slug}, also for those declared elsewhere."""
+    known = {**CATALOGUE, **{problem.slug: problem for problem in declared}}
+
+    async def index() -> Response:
+        return _index(known)
+
+    async def page(slug: str) -> Response:
+        return _page(slug, known)
+
+    app.add_api_route("/problems", index, methods=["GET"], include_in_schema=False)
+    app.add_api_route("/problems/{slug}", page, methods=["GET"], include_in_schema=False)
 
 
-async def _index() -> Response:
+def _index(known: Mapping[str, ProblemType]) -> Response:
     entries = "".join(
         f'<dt><a href="/problems/{escape(p.slug)}">{escape(p.title)}</a></dt>'
         f"<dd><code>{p.status}</code> <code>{escape(p.slug)}</code></dd>"
-        for p in sorted(CATALOGUE.values(), key=lambda p: (p.status, p.slug))
+        for p in sorted(known.values(), key=lambda p: (p.status, p.slug))
     )
     return _html("Problems", f"<h1>Problems</h1><dl>{entries}</dl>")
 
 
-async def _page(slug: str) -> Response:
-    problem = CATALOGUE.get(slug)
+def _page(slug: str, known: Mapping[str, ProblemType]) -> Response:
+    problem = known.get(slug)
     if problem is None:
         raise ProblemError("not-found", "No problem has this name.")
     return _html(problem.title, _description(problem))

@@ -1,6 +1,7 @@
-"""The catalogue of problems: everything an HTTP answer can complain about, with what to do about it.
+"""Problems: what an HTTP answer can complain about, with what to do about it; here those of transport and log.
 
-A slug is for ever: clients branch on it. Each type has a page of its own at `/problems/<slug>`.
+What the business refuses describes itself where it is declared, in the domain. A slug is for ever: clients branch on
+it. Each type has a page of its own at `/problems/<slug>`.
 """
 
 from collections.abc import Mapping
@@ -121,164 +122,6 @@ _REQUESTS = (
     ),
 )
 
-_REFUSALS = (
-    ProblemType(
-        "product-unknown",
-        404,
-        "No product has this code",
-        "The command addresses a product that was never created.",
-        "Create the product first, or check the code: case matters.",
-    ),
-    ProblemType(
-        "unknown-sku",
-        422,
-        "A line names a code that no product has",
-        "Every line of an order or a credit note names a product. Nothing was done.",
-        "Create the products first, or correct the lines that `errors` points at: case matters.",
-    ),
-    ProblemType(
-        "no-list-price",
-        422,
-        "A line has no price",
-        "The line names no unit price, and the product has no list price in the currency of the order.",
-        "Give the line a unit price, or the product a list price in this currency.",
-    ),
-    ProblemType(
-        "sku-taken",
-        409,
-        "The code belongs to a product already",
-        "A product is created once.",
-        "Choose another code, or change the price of the product that has it.",
-    ),
-    ProblemType(
-        "price-without-currency",
-        422,
-        "List price and currency belong together",
-        "A list price was given without its currency, or the other way round.",
-        "Give both or neither.",
-    ),
-    ProblemType(
-        "not-stocked",
-        409,
-        "The product is not kept in stock",
-        "A service has no pieces to receive or to correct.",
-        "Address a product that was created as stocked.",
-    ),
-    ProblemType(
-        "insufficient-stock",
-        409,
-        "Not enough pieces are available",
-        "The command would take pieces that are promised to orders or not there at all.",
-        "Take at most `facts.available` pieces, receive more, or cancel an order that holds some.",
-    ),
-    ProblemType(
-        "not-reserved",
-        409,
-        "More pieces than are reserved",
-        "The command would release or ship pieces that are not promised.",
-        "Release or ship at most `facts.reserved` pieces.",
-    ),
-    ProblemType(
-        "order-unknown",
-        404,
-        "There is no such order",
-        "The command addresses an order that was never placed.",
-        "Check the id: case matters.",
-    ),
-    ProblemType(
-        "order-id-taken",
-        409,
-        "The id belongs to an order already",
-        "An order is placed once.",
-        "Choose another id. To repeat a request whose answer was lost, send it with its first key.",
-    ),
-    ProblemType(
-        "already-confirmed",
-        409,
-        "The order is confirmed already",
-        "Its stock is reserved, so it cannot be rejected any more.",
-        "Cancel the order instead.",
-    ),
-    ProblemType(
-        "already-rejected",
-        409,
-        "The order was rejected",
-        "Stock did not suffice when the order was looked at; nothing is left to call off or to ship.",
-        "Place a new order.",
-    ),
-    ProblemType(
-        "already-shipped",
-        409,
-        "The order has been shipped",
-        "The parcel has left, so the order cannot be called off any more.",
-        "Issue a credit note for what comes back.",
-    ),
-    ProblemType(
-        "already-cancelled",
-        409,
-        "The order is cancelled",
-        "The order was called off before.",
-        "Place a new order.",
-    ),
-    ProblemType(
-        "not-confirmed",
-        409,
-        "The order is not confirmed",
-        "Only an order whose stock is reserved is shipped. `facts.status` says where it stands.",
-        "Wait until a placed order is confirmed; rejected and cancelled ones are never shipped.",
-    ),
-    ProblemType(
-        "credit-note-id-taken",
-        409,
-        "The id belongs to a credit note already",
-        "A credit note is issued once.",
-        "Choose another id. To repeat a request whose answer was lost, send it with its first key.",
-    ),
-    ProblemType(
-        "line-count-out-of-range",
-        422,
-        "Too few or too many lines",
-        "A document has at least one line and at most `facts.limit`.",
-        "Split the document.",
-    ),
-    ProblemType(
-        "quantity-out-of-range",
-        422,
-        "The quantity is out of range",
-        "A quantity is at least one piece and at most `facts.limit`.",
-        "Correct the quantity, or split the movement.",
-    ),
-    ProblemType(
-        "malformed-unit-price",
-        422,
-        "The unit price is not a price",
-        "A unit price is decimal text without sign or exponent, with at most eight decimals.",
-        'Send text such as "2.55".',
-    ),
-    ProblemType(
-        "unknown-currency",
-        422,
-        "There is no such currency",
-        "A currency is an ISO 4217 code in circulation.",
-        'Send a code such as "GBP".',
-    ),
-    ProblemType(
-        "amount-too-large",
-        422,
-        "The total is too large",
-        "The total passes what one document may carry: `facts.limit` minor units.",
-        "Split the document.",
-    ),
-    ProblemType(
-        "malformed-id",
-        422,
-        "The id cannot be an id",
-        "An id has 1 to 64 ASCII letters, digits, `_`, `.`, `-` or spaces; the first and the last are letters or"
-        " digits.",
-        "Choose another id.",
-    ),
-)
-
 _OPERATION = (
     ProblemType(
         "contended",
@@ -388,6 +231,6 @@ _READS = (
 )
 
 CATALOGUE: Mapping[str, ProblemType] = MappingProxyType(
-    {problem.slug: problem for problem in (*_REQUESTS, *_REFUSALS, *_OPERATION, *_READS)}
+    {problem.slug: problem for problem in (*_REQUESTS, *_OPERATION, *_READS)}
 )
-"""Every problem by its slug."""
+"""Every problem that is none of the business, by its slug."""

@@ -1,7 +1,7 @@
 """Problems as answers (RFC 9457): one error to raise, one way to render it, handlers for an application.
 
 Error:
-    ProblemError    a request is answered with a problem of the catalogue
+    ProblemError    a request is answered with a problem
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -41,22 +41,22 @@ class Fault(Struct, frozen=True, omit_defaults=True):
 
 
 class ProblemError(Exception):
-    """A request is answered with a problem of the catalogue.
+    """A request is answered with a problem: one of the catalogue by its slug, or a type declared elsewhere.
 
     `facts` stand under that name in the answer, so their values must be JSON: text, numbers, lists, objects.
     """
 
     def __init__(
         self,
-        slug: str,
+        problem: str | ProblemType,
         detail: str,
         *,
         errors: Sequence[Fault] = (),
         headers: Mapping[str, str] = _NO_HEADERS,
         **facts: object,
     ) -> None:
-        super().__init__(f"{slug}: {detail}")
-        self.type: ProblemType = CATALOGUE[slug]
+        self.type = problem if isinstance(problem, ProblemType) else CATALOGUE[problem]
+        super().__init__(f"{self.type.slug}: {detail}")
         self.detail = detail
         self.errors = errors
         self.headers = headers

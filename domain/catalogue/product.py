@@ -37,6 +37,10 @@ class Product(Struct, frozen=True):
 class SkuTaken(Conflict):
     """The code belongs to a product already."""
 
+    title = "The code belongs to a product already"
+    meaning = "A product is created once."
+    remedy = "Choose another code, or change the price of the product that has it."
+
     sku: Sku
 
     def __str__(self) -> str:
@@ -47,6 +51,10 @@ class SkuTaken(Conflict):
 class ProductUnknown(Unknown):
     """No product has this code."""
 
+    title = "No product has this code"
+    meaning = "The command addresses a product that was never created."
+    remedy = "Create the product first, or check the code: case matters."
+
     sku: Sku
 
     def __str__(self) -> str:
@@ -56,6 +64,10 @@ class ProductUnknown(Unknown):
 @dataclass(kw_only=True, eq=False)
 class PriceWithoutCurrency(Unacceptable):
     """A list price and its currency are given together or not at all."""
+
+    title = "List price and currency belong together"
+    meaning = "A list price was given without its currency, or the other way round."
+    remedy = "Give both or neither."
 
     sku: Sku
 

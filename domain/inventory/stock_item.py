@@ -6,7 +6,7 @@ numbers however long the history grows.
 
 Refusals of inventory:
 
-Conflict  InsufficientStock, NotReserved
+Conflict  NotStocked, InsufficientStock, NotReserved
 """
 
 from dataclasses import dataclass
@@ -48,8 +48,26 @@ class StockItem(Struct, frozen=True, gc=False):
 
 
 @dataclass(kw_only=True, eq=False)
+class NotStocked(Conflict):
+    """It is a service: there is nothing to count."""
+
+    title = "The product is not kept in stock"
+    meaning = "A service has no pieces to receive or to correct."
+    remedy = "Address a product that was created as stocked."
+
+    sku: Sku
+
+    def __str__(self) -> str:
+        return f"'{self.sku}' is not kept in stock."
+
+
+@dataclass(kw_only=True, eq=False)
 class InsufficientStock(Conflict):
     """Fewer pieces are available than asked for."""
+
+    title = "Not enough pieces are available"
+    meaning = "The command would take pieces that are promised to orders or not there at all."
+    remedy = "Take at most `facts.available` pieces, receive more, or cancel an order that holds some."
 
     sku: Sku
     requested: int
@@ -62,6 +80,10 @@ class InsufficientStock(Conflict):
 @dataclass(kw_only=True, eq=False)
 class NotReserved(Conflict):
     """More pieces would be released or shipped than are reserved."""
+
+    title = "More pieces than are reserved"
+    meaning = "The command would release or ship pieces that are not promised."
+    remedy = "Release or ship at most `facts.reserved` pieces."
 
     sku: Sku
     requested: int

@@ -34,6 +34,10 @@ class CreditNote(Struct, frozen=True):
 class CreditNoteIdTaken(Conflict):
     """The id belongs to a credit note already."""
 
+    title = "The id belongs to a credit note already"
+    meaning = "A credit note is issued once."
+    remedy = "Choose another id. To repeat a request whose answer was lost, send it with its first key."
+
     credit_note_id: CreditNoteId
 
     def __str__(self) -> str:

@@ -1,9 +1,9 @@
 """Lines of orders and credit notes: what was asked for, priced, and summed per SKU.
 
-Unacceptable  LineCountOutOfRange
+Unacceptable  LineCountOutOfRange, UnknownSku, NoListPrice
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final, TypeVar
@@ -14,7 +14,7 @@ from domain.ids import Sku
 from domain.money import Currency, Minor, UnitPrice, line_total, within_limit
 from domain.ordering.events import CreditLine, OrderLine, SkuTotal
 from domain.quantity import validate_quantity
-from domain.rejection import Unacceptable
+from domain.rejection import Place, Unacceptable
 
 LINES_MAX: Final = 2_000
 """Lines in one order or credit note."""
@@ -35,11 +35,62 @@ class LineRequest(Struct, frozen=True, kw_only=True):
 class LineCountOutOfRange(Unacceptable):
     """There is no line, or there are more than one document may carry."""
 
+    title = "Too few or too many lines"
+    meaning = "A document has at least one line and at most `facts.limit`."
+    remedy = "Split the document."
+
     lines: int
     limit: int = LINES_MAX
 
     def __str__(self) -> str:
         return f"Between 1 and {self.limit} lines are needed, and {self.lines} were given."
+
+
+@dataclass(kw_only=True, eq=False)
+class UnknownSku(Unacceptable):
+    """Lines, by index, name what no product is called."""
+
+    title = "A line names a code that no product has"
+    meaning = "Every line of an order or a credit note names a product. Nothing was done."
+    remedy = "Create the products first, or correct the lines that `errors` points at: case matters."
+
+    skus: Mapping[int, Sku]
+
+    def __str__(self) -> str:
+        return f"{len(self.skus)} lines name a code that no product has."
+
+    def facts(self) -> dict[str, object]:
+        """Return each SKU once: which lines name it is said by `places`."""
+        return {"skus": sorted(set(self.skus.values()))}
+
+    def places(self) -> Iterator[Place]:
+        """Name every line."""
+        for index, sku in self.skus.items():
+            yield Place(("lines", index, "sku"), f"No product has the code '{sku}'")
+
+
+@dataclass(kw_only=True, eq=False)
+class NoListPrice(Unacceptable):
+    """A line, by index, names no price, and neither does the catalogue in that currency."""
+
+    title = "A line has no price"
+    meaning = "The line names no unit price, and the product has no list price in the currency of the order."
+    remedy = "Give the line a unit price, or the product a list price in this currency."
+
+    line: int
+    sku: Sku
+    currency: Currency
+
+    def __str__(self) -> str:
+        return f"{self._missing}, and the line names none."
+
+    def places(self) -> Iterator[Place]:
+        """Name the line."""
+        yield Place(("lines", self.line, "unit_price"), self._missing)
+
+    @property
+    def _missing(self) -> str:
+        return f"'{self.sku}' has no list price in {self.currency}"
 
 
 def priced(requests: Sequence[LineRequest], *, line: type[L], currency: Currency) -> tuple[L, ...]:

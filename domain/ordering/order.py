@@ -70,6 +70,10 @@ class Order(Struct, frozen=True, kw_only=True):
 class OrderUnknown(Unknown):
     """No order has this id."""
 
+    title = "There is no such order"
+    meaning = "The command addresses an order that was never placed."
+    remedy = "Check the id: case matters."
+
     order_id: OrderId
 
     def __str__(self) -> str:
@@ -80,6 +84,10 @@ class OrderUnknown(Unknown):
 class OrderIdTaken(Conflict):
     """The id belongs to an order already."""
 
+    title = "The id belongs to an order already"
+    meaning = "An order is placed once."
+    remedy = "Choose another id. To repeat a request whose answer was lost, send it with its first key."
+
     order_id: OrderId
 
     def __str__(self) -> str:
@@ -89,6 +97,10 @@ class OrderIdTaken(Conflict):
 @dataclass(kw_only=True, eq=False)
 class AlreadyConfirmed(Conflict):
     """Its stock is reserved; it cannot be rejected any more, only cancelled."""
+
+    title = "The order is confirmed already"
+    meaning = "Its stock is reserved, so it cannot be rejected any more."
+    remedy = "Cancel the order instead."
 
     order_id: OrderId
     status: Status
@@ -101,6 +113,10 @@ class AlreadyConfirmed(Conflict):
 class AlreadyRejected(Conflict):
     """Stock did not suffice; nothing is left to confirm or cancel."""
 
+    title = "The order was rejected"
+    meaning = "Stock did not suffice when the order was looked at; nothing is left to call off or to ship."
+    remedy = "Place a new order."
+
     order_id: OrderId
     status: Status = Status.REJECTED
 
@@ -111,6 +127,10 @@ class AlreadyRejected(Conflict):
 @dataclass(kw_only=True, eq=False)
 class AlreadyCancelled(Conflict):
     """It was called off before stock was looked at."""
+
+    title = "The order is cancelled"
+    meaning = "The order was called off before."
+    remedy = "Place a new order."
 
     order_id: OrderId
     status: Status = Status.CANCELLED
@@ -123,6 +143,10 @@ class AlreadyCancelled(Conflict):
 class AlreadyShipped(Conflict):
     """The parcel has left; the way back is a credit note."""
 
+    title = "The order has been shipped"
+    meaning = "The parcel has left, so the order cannot be called off any more."
+    remedy = "Issue a credit note for what comes back."
+
     order_id: OrderId
     shipped_at: datetime | None
     status: Status = Status.SHIPPED
@@ -134,6 +158,10 @@ class AlreadyShipped(Conflict):
 @dataclass(kw_only=True, eq=False)
 class NotConfirmed(Conflict):
     """Only a confirmed order is shipped."""
+
+    title = "The order is not confirmed"
+    meaning = "Only an order whose stock is reserved is shipped. `facts.status` says where it stands."
+    remedy = "Wait until a placed order is confirmed; rejected and cancelled ones are never shipped."
 
     order_id: OrderId
     status: Status

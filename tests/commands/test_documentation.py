@@ -1,9 +1,11 @@
 """The OpenAPI document: every command with examples that work, and every problem with a page."""
 
+from html import escape
+
 import pytest
 
-from commands import documentation
 from counterfoil.applications import command_app
+from counterfoil.contexts import CONTEXTS
 from domain.rejection import Conflict, Unacceptable, Unknown
 from runtime.problem_types import CATALOGUE
 from runtime.settings import Settings, SettingsError
@@ -12,6 +14,7 @@ from tests.examples import confirmed, placed, product_created, stock_received
 pytestmark = pytest.mark.anyio
 
 FAMILIES = [(Unknown, 404), (Conflict, 409), (Unacceptable, 422)]
+PROBLEMS = {**CATALOGUE, **{problem.slug: problem for problem in CONTEXTS.problems}}
 UNDOCUMENTED = {"/problems", "/problems/{slug}", "/livez", "/readyz", "/metrics", "/openapi.json"}
 
 
@@ -22,10 +25,10 @@ async def document(shop):
 
 @pytest.mark.parametrize(("family", "status"), FAMILIES)
 def test_every_refusal_of_the_domain_has_a_page_and_the_status_of_its_family(family, status):
-    refusals = family.__subclasses__()
+    refusals = [each for context in CONTEXTS for each in context.problems if issubclass(each, family)]
 
     assert refusals
-    assert {status} == {CATALOGUE[refusal.code].status for refusal in refusals}
+    assert {status} == {PROBLEMS[refusal.code].status for refusal in refusals}
 
 
 async def test_the_document_is_openapi_3_1_and_names_every_route(shop, document):
@@ -86,12 +89,14 @@ async def test_every_example_of_a_problem_is_what_that_problem_says(document):
             for content in response["content"].values():
                 for slug, shown in content.get("examples", {}).items():
                     assert (slug, int(status)) == (shown["value"]["code"], shown["value"]["status"])
-                    assert CATALOGUE[slug].uri == shown["value"]["type"]
+                    assert PROBLEMS[slug].uri == shown["value"]["type"]
 
 
 async def test_problem_pages_resolve_on_the_api_itself(shop):
-    for slug in (*documentation.ALWAYS, "insufficient-stock"):
-        assert 200 == (await shop.client.get(f"/problems/{slug}")).status_code
+    for problem in PROBLEMS.values():
+        page = await shop.client.get(problem.uri)
+
+        assert (200, True) == (page.status_code, escape(problem.title) in page.text)
 
 
 async def test_metrics_tell_commands_by_what_was_answered(given):

@@ -7,8 +7,10 @@ from counterfoil.context import Context, Contexts, DeclarationError
 from counterfoil.contexts import CATALOGUE, CONTEXTS, INVENTORY, ORDERING
 from domain.aggregate import Aggregate
 from domain.catalogue.product import PRODUCT
+from domain.money import UnknownCurrency
 from domain.ordering.events import CreditNoteIssued
 from domain.ordering.order import ORDER
+from domain.rejection import Unknown
 
 
 def test_an_aggregate_that_is_shown_by_id_has_the_address_of_its_resource():
@@ -48,3 +50,18 @@ def test_two_addresses_for_one_kind_of_stream_are_refused():
 
     with pytest.raises(DeclarationError, match="the address for 'product'"):
         again.locations  # noqa: B018 - reading it is what fails
+
+
+def test_a_refusal_that_several_contexts_know_is_one_problem():
+    [shared] = [problem for problem in CONTEXTS.problems if problem.slug == "unknown-currency"]
+
+    assert all(UnknownCurrency in context.problems for context in (ORDERING, CATALOGUE))
+    assert ("There is no such currency", 422) == (shared.title, shared.status)
+
+
+def test_a_refusal_cannot_take_the_code_of_another_problem():
+    class NotFound(Unknown):
+        title = meaning = remedy = "another one"
+
+    with pytest.raises(DeclarationError, match="the problem 'not-found'"):
+        Contexts(Context(name="other", problems=(NotFound,)))

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from counterfoil import cli
 from counterfoil.applications import command_app, query_app
+from counterfoil.contexts import CONTEXTS
 from runtime.problem_types import CATALOGUE
 from runtime.settings import PREFIX, Settings
 from tests.documentation.pages import ROOT, Page, pages
@@ -143,7 +144,7 @@ def test_files_that_are_named_exist(page: Page):
 def test_problems_that_are_named_exist(page: Page):
     named = {text for text in page.code if _KEBAB.fullmatch(text)} - NO_PROBLEMS
 
-    assert set() == named - set(CATALOGUE)
+    assert set() == named - {*CATALOGUE, *(problem.slug for problem in CONTEXTS.problems)}
 
 
 def test_the_page_of_the_apis_names_every_route_and_no_other():

@@ -7,6 +7,7 @@ import pytest
 import domain
 from domain.ids import Sku
 from domain.inventory.stock_item import InsufficientStock
+from domain.ordering.lines import UnknownSku
 from domain.rejection import Conflict, Rejection, Unacceptable, Unknown
 
 FAMILIES = (Conflict, Unacceptable, Unknown)
@@ -39,6 +40,22 @@ def test_no_two_refusals_share_a_code():
     codes = [refusal.code for refusal in REFUSALS]
 
     assert sorted(set(codes)) == sorted(codes)
+
+
+@pytest.mark.parametrize("left_out", ["title", "meaning", "remedy"])
+def test_a_refusal_that_does_not_describe_itself_cannot_be_declared(left_out):
+    said = {"title": "Shut", "meaning": "The shop is shut.", "remedy": "Come tomorrow."}
+    del said[left_out]
+
+    with pytest.raises(TypeError, match=f"Shut does not say its {left_out}"):
+        type("Shut", (Conflict,), said)
+
+
+def test_a_refusal_about_parts_of_the_input_names_them():
+    refusal = UnknownSku(skus={3: Sku("X"), 4: Sku("X")})
+
+    assert [("lines", 3, "sku"), ("lines", 4, "sku")] == [place.path for place in refusal.places()]
+    assert {"skus": ["X"]} == refusal.facts()
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.__name__)

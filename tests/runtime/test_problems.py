@@ -7,11 +7,17 @@ from pydantic import BaseModel
 
 from runtime import problem_pages, problems
 from runtime.edge import Edge
-from runtime.problem_types import CATALOGUE
+from runtime.problem_types import CATALOGUE, ProblemType
 from runtime.problems import Fault, ProblemError
 from runtime.telemetry import HttpMetrics, new_registry
 
 pytestmark = pytest.mark.anyio
+
+
+DECLARED = ProblemType("shop-shut", 409, "The shop is shut", "It is `closed` at night.", "Come tomorrow.")
+"""A problem of the business, declared where it is refused."""
+
+PAGES = {**CATALOGUE, DECLARED.slug: DECLARED}
 
 
 class Thing(BaseModel):
@@ -22,7 +28,7 @@ class Thing(BaseModel):
 def app() -> FastAPI:
     app = FastAPI()
     problems.install(app)
-    problem_pages.install(app)
+    problem_pages.install(app, [DECLARED])
     app.add_middleware(Edge, metrics=HttpMetrics(new_registry()))
 
     @app.get("/refused")
@@ -105,9 +111,9 @@ async def test_a_wrong_part_of_the_address_is_named_by_its_parameter(client):
     assert ["number"] == [fault["parameter"] for fault in answer.json()["errors"]]
 
 
-@pytest.mark.parametrize("slug", sorted(CATALOGUE))
+@pytest.mark.parametrize("slug", sorted(PAGES))
 async def test_every_type_resolves_to_a_page_that_says_what_to_do(client, slug):
-    page = await client.get(CATALOGUE[slug].uri)
+    page = await client.get(PAGES[slug].uri)
 
     assert 200 == page.status_code
     assert "What to do" in page.text
@@ -117,7 +123,7 @@ async def test_every_type_resolves_to_a_page_that_says_what_to_do(client, slug):
 async def test_the_index_names_every_type(client):
     index = await client.get("/problems")
 
-    assert all(f'href="/problems/{slug}"' in index.text for slug in CATALOGUE)
+    assert all(f'href="/problems/{slug}"' in index.text for slug in PAGES)
 
 
 async def test_a_type_that_does_not_exist_has_no_page(client):
