@@ -112,6 +112,25 @@ def migrate(
     print("\n".join(f"applied {name}" for name in applied) or "nothing to apply")
 
 
+@app.command("roles")
+def database_roles(
+    sql: Annotated[
+        bool,
+        typer.Option("--sql", help="Print what an administrator runs where `migrate` may not create roles."),
+    ] = False,
+    login_prefix: Annotated[
+        str | None, typer.Option("--login-prefix", help="How names of the logins begin; default: shop_.")
+    ] = None,
+) -> None:
+    """Which command takes which role of Postgres."""
+    from counterfoil import privileges
+
+    if sql:
+        print(privileges.script(login_prefix=login_prefix or privileges.LOGIN_PREFIX), end="")
+    else:
+        print("\n".join(privileges.lines()))
+
+
 @app.command("command-api")
 def command_api() -> None:
     """Serve the command API."""

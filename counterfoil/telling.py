@@ -23,6 +23,7 @@ def told(error: BaseException) -> str | None:
     from event_store.cutting import NotOneMoment
     from event_store.transport import TransportError
     from projections.errors import ProjectionError
+    from runtime.database import RoleMissing, RoleNotGranted
     from runtime.documents import DocumentsUnavailable
     from runtime.migrations import MigrationError
     from runtime.problems import ProblemError
@@ -31,11 +32,17 @@ def told(error: BaseException) -> str | None:
     match error:
         case psycopg.errors.UndefinedTable() | psycopg.errors.InvalidSchemaName():
             return "the database is not migrated: run `counterfoil migrate`"
+        case psycopg.errors.InsufficientPrivilege():
+            return f"Postgres refuses: {str(error).strip()}; `counterfoil roles` says which command takes which role"
+        case RoleMissing():
+            return f"{error}: run `counterfoil migrate`"
+        case RoleNotGranted():
+            return (
+                f"{error}: an administrator grants it, `grant {error.role} to {error.login}`;"
+                " `counterfoil roles` says which command takes which role"
+            )
         case psycopg.OperationalError():
-            reason = str(error).strip()
-            # Roles belong to the cluster, so one that never saw Counterfoil refuses the session itself.
-            remedy = " (was it migrated? run `counterfoil migrate`)" if "counterfoil_" in reason else ""
-            return f"Postgres cannot be reached or refuses: {reason}{remedy}"
+            return f"Postgres cannot be reached or refuses: {str(error).strip()}"
         case OSError() if error.errno == errno.EADDRINUSE:
             return f"a port is in use: {error}"
         case (

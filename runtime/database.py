@@ -2,6 +2,12 @@
 
 The address is one login; what a session may do is decided by the group role it takes (`set role` at connection), so a
 process holds exactly the rights of its part.
+
+Errors, beside those of psycopg:
+    psycopg.OperationalError
+    └── RoleRefused
+        ├── RoleMissing      this server has no such role
+        └── RoleNotGranted   the login may not take it
 """
 
 from typing import Any, Final, Literal
@@ -25,6 +31,29 @@ USER_TIMEOUT_MS: Final = 15_000
 
 POOL_WAIT_S: Final = 5.0
 POOL_RECONNECT_S: Final = 60.0
+
+
+_ROLE_EXISTS: Final = "select to_regrole(%s) is not null"
+
+
+class RoleRefused(psycopg.OperationalError):
+    """The session could not take its role."""
+
+
+class RoleMissing(RoleRefused):
+    """The server has no such role, so no database of it was migrated."""
+
+    def __init__(self, role: str) -> None:
+        super().__init__(f"the server has no role {role}: no database of it was migrated yet")
+
+
+class RoleNotGranted(RoleRefused):
+    """The login is not a member of the role."""
+
+    def __init__(self, role: str, *, login: str) -> None:
+        super().__init__(f"the login {login} may not take the role {role}")
+        self.role = role
+        self.login = login
 
 
 def address(url: str, *, role: Role | None, name: str, settings: dict[str, str] | None = None) -> str:
@@ -55,11 +84,25 @@ def connect(
     """A connection in autocommit mode; use it as a context manager.
 
     Raises:
+        RoleRefused: the login may not take the role, or nobody has it.
         psycopg.OperationalError: the server cannot be reached or refuses the login.
     """
-    return psycopg.Connection.connect(
-        address(url, role=role, name=name, settings=settings), autocommit=True, prepare_threshold=2
-    )
+    try:
+        return psycopg.Connection.connect(
+            address(url, role=role, name=name, settings=settings), autocommit=True, prepare_threshold=2
+        )
+    except psycopg.OperationalError as error:
+        # The server's texts come in its language, but they name the role; why, it says to the login alone.
+        if role is None or role not in str(error):
+            raise
+        raise _refused(url, role, name=name) from error
+
+
+def _refused(url: str, role: Role, *, name: str) -> RoleRefused:
+    with connect(url, role=None, name=name) as connection:
+        if connection.execute(_ROLE_EXISTS, [role]).fetchone() == (False,):
+            return RoleMissing(role)
+        return RoleNotGranted(role, login=connection.info.user)
 
 
 async def connect_async(

@@ -28,6 +28,8 @@ grant usage on schema counterfoil to public;
 grant select on counterfoil.migration to public;
 """
 
+_AS_OWNER: Final = "set local role counterfoil_owner"
+_OWNER_MAY_CREATE: Final = "select has_database_privilege('counterfoil_owner', current_database(), 'create')"
 _APPLIED: Final = "select component, name, digest from counterfoil.migration"
 _RECORD: Final = "insert into counterfoil.migration (component, name, digest) values (%s, %s, %s)"
 _EXISTS: Final = "select to_regclass('counterfoil.migration') is not null"
@@ -39,7 +41,7 @@ class MigrationError(Exception):
     MigrationError
     ├── ChangedMigration     a file that was applied reads differently now
     ├── UnknownMigration     the database knows a file that this version does not have
-    └── NotAllowed           the login lacks the right to create roles or schemas
+    └── NotAllowed           the login may not act as counterfoil_owner, or that role may not create schemas
     """
 
 
@@ -53,6 +55,12 @@ class UnknownMigration(MigrationError):
 
 class NotAllowed(MigrationError):
     """The login lacks a right that the migration needs."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"{reason}: let an administrator run what `counterfoil roles --sql` prints and migrate with the login it"
+            " makes for that, or migrate with a login that may create roles and schemas"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +124,7 @@ def apply(
     """Apply what is pending and return it. Several callers may race: one applies, the others find nothing to do.
 
     Args:
-        connection: in autocommit mode, a login that may create roles and schemas.
+        connection: in autocommit mode, a login that may act as counterfoil_owner, or may create that role.
         components: in the order in which they depend on each other.
         roles: SQL that creates the roles where they are missing.
 
@@ -130,15 +138,12 @@ def apply(
         applied = pending(connection, components)
         for migration in applied:
             with connection.transaction():
-                connection.execute("set local role counterfoil_owner")
+                connection.execute(_AS_OWNER)
                 connection.execute(migration.text)
-                connection.execute("reset role")
                 connection.execute(_RECORD, [migration.component, migration.name, migration.digest])
         return applied
     except psycopg.errors.InsufficientPrivilege as error:
-        raise NotAllowed(
-            f"{error}: migrate with a login that may create roles and schemas (createrole, create on the database)"
-        ) from error
+        raise NotAllowed(error.diag.message_primary or str(error)) from error
     finally:
         connection.execute("select pg_advisory_unlock(%s)", [_LOCK])
 
@@ -148,12 +153,10 @@ def _prepare(connection: psycopg.Connection[tuple[Any, ...]], roles: str) -> Non
         return
     with connection.transaction():
         connection.execute(roles)
-        connection.execute(
-            sql.SQL("grant create on database {} to counterfoil_owner").format(
-                sql.Identifier(connection.info.dbname)
-            )
-        )
-        connection.execute("grant counterfoil_owner to current_user")
+        if connection.execute(_OWNER_MAY_CREATE).fetchone() != (True,):
+            name = sql.Identifier(connection.info.dbname)
+            connection.execute(sql.SQL("grant create on database {} to counterfoil_owner").format(name))
+        connection.execute(_AS_OWNER)
         connection.execute(_BOOKKEEPING)
 
 

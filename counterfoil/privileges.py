@@ -1,0 +1,93 @@
+"""`counterfoil roles`: which command takes which role of Postgres, and what an administrator runs to grant them."""
+
+from importlib import resources
+from typing import Final
+
+from msgspec import Struct
+from psycopg import sql
+
+from runtime.database import Role
+
+LOGIN_PREFIX: Final = "shop_"
+
+
+class Part(Struct, frozen=True):
+    """Commands that one login runs, and the group roles that it has to be a member of: no fewer will do."""
+
+    login: str
+    commands: tuple[str, ...]
+    roles: tuple[Role, ...]
+
+
+PARTS: Final = (
+    Part("migrate", ("migrate", "log fence"), ("counterfoil_owner",)),
+    Part("command_api", ("command-api",), ("counterfoil_writer", "counterfoil_reader")),
+    Part("query_api", ("query-api",), ("counterfoil_reader",)),
+    Part("relay", ("relay",), ("counterfoil_relay",)),
+    Part("projections", ("projections",), ("counterfoil_projector",)),
+    Part("policies", ("policies",), ("counterfoil_writer",)),
+    Part(
+        "auditor",
+        (
+            *("audit verify", "replay", "status", "doctor"),
+            *("views list", "views verify", "parked list", "parked show"),
+        ),
+        ("counterfoil_reader",),
+    ),
+    Part(
+        "operator",
+        (
+            *("views rebuild", "views promote", "views rollback", "views drop"),
+            *("parked retry", "parked skip"),
+        ),
+        ("counterfoil_reader", "counterfoil_projector", "counterfoil_writer"),
+    ),
+)
+WITHOUT_A_ROLE: Final = ("config show", "roles", "import online-retail")
+"""Commands that never speak to Postgres."""
+OF_ITS_OWN: Final = ("up", "demo")
+"""Commands that play every part at once, on a Postgres of their own unless they are given one."""
+
+_DATABASE: Final = sql.SQL("""\
+-- The owner makes the schemas of this database.
+do $$
+begin
+    execute format('grant connect, create on database %I to counterfoil_owner', current_database());
+end
+$$;
+""")
+_LOGINS: Final = sql.SQL("""\
+-- A login for each part, which has no right but to take the roles of that part. They have no passwords yet.
+do $$
+declare
+    _login text;
+    _role text;
+begin
+    for _login, _role in values
+        {pairs}
+    loop
+        if not exists (select from pg_roles where rolname = _login) then
+            execute format('create role %I login noinherit', _login);
+        end if;
+        execute format('grant connect on database %I to %I', current_database(), _login);
+        execute format('grant %I to %I', _role, _login);
+    end loop;
+end
+$$;
+""")
+
+
+def lines() -> list[str]:
+    """Which command takes which role."""
+    return [f"{', '.join(part.commands)}: {', '.join(part.roles)}" for part in PARTS]
+
+
+def script(*, login_prefix: str = LOGIN_PREFIX) -> str:
+    """What an administrator runs once, connected to the database of Counterfoil, before `counterfoil migrate`."""
+    groups = (resources.files("event_store") / "sql" / "roles" / "roles.sql").read_text()
+    pairs = sql.SQL(",\n        ").join(
+        sql.SQL("({}, {})").format(sql.Literal(login_prefix + part.login), sql.Literal(role))
+        for part in PARTS
+        for role in part.roles
+    )
+    return "\n".join([groups, _DATABASE.as_string(), _LOGINS.format(pairs=pairs).as_string()])

@@ -1,0 +1,165 @@
+"""Every role and command on a Postgres of somebody else, each with a login that has the roles of its part alone."""
+
+import contextlib
+import subprocess
+import time
+
+import httpx
+import psycopg
+import pytest
+from psycopg import sql
+
+from counterfoil import privileges
+from counterfoil.servers import child
+from counterfoil.servers.postgres import start_postgres
+from tests.acceptance.running import PROJECT, command, environment, run, wait_until
+from tests.counterfoil import commanding
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+PROCESSES = ("command-api", "query-api", "relay", "projections", "policies")
+PASSWORD = "for-tests"
+VIEW = "order_summary"
+WORKERS_WITHIN_S = 20.0
+NOTHING_PARKED = ("parked show", "parked retry", "parked skip")
+ARGUMENTS = {
+    "replay": ("order-o1",),
+    "views verify": (VIEW,),
+    "views rebuild": (VIEW,),
+    "views promote": (VIEW,),
+    "views rollback": (VIEW,),
+    "views drop": (VIEW,),
+    "parked show": (VIEW, "order-o1"),
+    "parked retry": ("fulfilment", "order-o1"),
+    "parked skip": (VIEW, "order-o1", "1", "--reason", "none"),
+    "log fence": ("--reason", "a drill", "--yes"),
+}
+
+
+class Foreign:
+    """A server with a database that an administrator prepared as `counterfoil roles --sql` says."""
+
+    def __init__(self, url, home):
+        self.home = home
+        self.home.mkdir()
+        self._url = url
+        self.execute("create database shop")
+        self._url = psycopg.conninfo.make_conninfo(url, dbname="shop")
+        self.execute("revoke all on database shop from public")
+        self.execute("revoke all on schema public from public")
+        self.execute(run(home, "roles", "--sql").stdout)
+        for part in privileges.PARTS:
+            self.execute(f"alter role {{}} password '{PASSWORD}'", self.login(part))
+
+    def execute(self, statement, *names):
+        with psycopg.connect(self._url, autocommit=True) as admin:
+            admin.execute(sql.SQL(statement).format(*map(sql.Identifier, names)) if names else statement)
+
+    def login(self, part):
+        return privileges.LOGIN_PREFIX + part.login
+
+    def url(self, part):
+        return psycopg.conninfo.make_conninfo(self._url, user=self.login(part), password=PASSWORD)
+
+    def run(self, part, name):
+        """One command; a roll back may have to wait until the workers have moved both builds to one place."""
+        arguments = (*name.split(), *ARGUMENTS.get(name, ()))
+        give_up = time.monotonic() + WORKERS_WITHIN_S
+        while True:
+            result = commanding.run(self.home, *arguments, database_url=self.url(part))
+            if "wait for the workers" not in result.stderr or time.monotonic() > give_up:
+                return result
+
+
+@pytest.fixture
+def foreign(tmp_path):
+    settings = {"fsync": "off", "synchronous_commit": "off"}
+    with start_postgres(tmp_path / "foreign", settings=settings) as server:
+        yield Foreign(server.url, tmp_path / "home")
+
+
+@contextlib.contextmanager
+def processes(foreign):
+    """Every process with the login of its own part; yields the addresses of both APIs."""
+    ports = {name: child.free_port() for name in ("COMMAND_API", "QUERY_API")}
+    settings = {f"COUNTERFOIL_{name}_PORT": str(port) for name, port in ports.items()}
+    started = []
+    try:
+        for part in privileges.PARTS:
+            if part.commands[0] in PROCESSES:
+                given = environment(foreign.home, **settings, COUNTERFOIL_DATABASE_URL=foreign.url(part))
+                with (foreign.home / f"{part.login}.log").open("wb") as output:
+                    process = subprocess.Popen(
+                        command(part.commands[0]), env=given, cwd=PROJECT, stdout=output, stderr=output
+                    )
+                started.append(process)
+        yield {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+    finally:
+        for process in started:
+            process.terminate()
+        codes = [process.wait(20) for process in started]
+    assert [0] * len(PROCESSES) == codes
+
+
+def answers(url, **members):
+    try:
+        return (
+            httpx.get(url, trust_env=False).status_code == 200
+            and members.items() <= httpx.get(url, trust_env=False).json().items()
+        )
+    except httpx.TransportError:
+        return False
+
+
+def sell(apis):
+    """An order that every process had its part in: accepted, carried, confirmed and shown."""
+    wait_until(lambda: ready(apis["COMMAND_API"]), within_s=60, what="the command API is ready")
+    line = {"sku": "postage", "quantity": 1, "unit_price": "1.00"}
+    order = {"order_id": "o1", "country": "Italy", "currency": "GBP", "lines": [line]}
+    post(f"{apis['COMMAND_API']}/products", {"sku": "postage", "title": "POSTAGE", "stocked": False})
+    post(f"{apis['COMMAND_API']}/orders", order)
+    shown = f"{apis['QUERY_API']}/orders/o1"
+    wait_until(lambda: answers(shown, status="confirmed"), within_s=60, what="the order is confirmed")
+
+
+def post(url, body):
+    sent = httpx.post(url, json=body, headers={"Idempotency-Key": url}, trust_env=False)
+    assert sent.status_code == 201, sent.text
+
+
+def ready(url):
+    try:
+        return httpx.get(f"{url}/readyz", trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def went_well(result, name):
+    """Whether a command had the rights it needed; some find nothing to do, and say so."""
+    if name in NOTHING_PARKED:
+        return result.exit_code == 1 and ("not parked" in result.stderr or "nothing parked" in result.stderr)
+    return result.exit_code == 0
+
+
+def test_every_process_and_command_runs_with_the_roles_of_its_part_and_not_with_fewer(foreign):
+    part_of = {name: part for part in privileges.PARTS for name in part.commands}
+    commands = [name for name in part_of if name not in (*PROCESSES, "migrate", "log fence")]
+
+    assert went_well(foreign.run(part_of["migrate"], "migrate"), "migrate")
+    with processes(foreign) as apis:
+        sell(apis)
+        results = {name: foreign.run(part_of[name], name) for name in commands}
+
+        assert [] == [
+            (name, result.stderr) for name, result in results.items() if not went_well(result, name)
+        ]
+
+        for name in ("auditor", "operator"):
+            part = next(part for part in privileges.PARTS if part.login == name)
+            for role in part.roles:
+                foreign.execute("revoke {} from {}", role, foreign.login(part))
+                refusals = [foreign.run(part, command).stderr for command in part.commands]
+                foreign.execute("grant {} to {}", role, foreign.login(part))
+
+                assert any(f"may not take the role {role}" in refusal for refusal in refusals)
+    assert went_well(foreign.run(part_of["log fence"], "log fence"), "log fence")
