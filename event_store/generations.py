@@ -13,7 +13,7 @@ import msgspec
 import psycopg
 
 from event_store import cutting
-from event_store.transport import Carrier, Channel, ChannelPartition, Generation
+from event_store.transport import WHOLE_LOG, Carrier, Channel, ChannelPartition, Generation, Numbering
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -100,6 +100,13 @@ def current_generation(conn: Connection) -> Generation:
 def generation_numbered(conn: Connection, *, generation: int) -> Generation:
     """Read a generation by its number; raise NoGeneration when there is none."""
     return _generation(conn.execute(_NAMED, {"generation": generation}).fetchone())
+
+
+def numbering(conn: Connection, *, generation: int) -> Numbering:
+    """What a checkpoint's generation numbers: partitions of the transport, or the whole log."""
+    return (
+        WHOLE_LOG if generation == WHOLE_LOG.generation else generation_numbered(conn, generation=generation)
+    )
 
 
 def settle(

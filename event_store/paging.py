@@ -14,6 +14,9 @@ from event_store.envelope import RecordedEvent
 PAGE_BYTES_MAX: Final = 8 * 1024 * 1024
 """Payload bytes of a page, as stored; a single larger event is a page of its own."""
 
+STORED_HEADER_BYTES: Final = 4
+"""What Postgres adds at most to a payload that it stores."""
+
 _SELECT: LiteralString = """
 select position, stream, version, type, payload::text, metadata::text, recorded_at, leaf, partition_key
 from (
@@ -67,6 +70,15 @@ async def page_after_async(
     """Read the next events in order; none only if there are none up to `upto`."""
     parameters = {"after": position, "upto": upto, "rows_max": rows_max, "bytes_max": bytes_max}
     return _recorded(await (await conn.execute(_AFTER, parameters, binary=True)).fetchall())
+
+
+def reached_by(
+    events: Sequence[RecordedEvent], *, upto: int, rows_max: int, bytes_max: int = PAGE_BYTES_MAX
+) -> int:
+    """Up to where a page read with these bounds holds all events: `upto` unless a bound may have cut it."""
+    # What is stored of a payload is at most its bytes and a header: a page of fewer bytes was not cut by them.
+    size = sum(len(event.payload) + STORED_HEADER_BYTES for event in events)
+    return upto if len(events) < rows_max and size < bytes_max else events[-1].position
 
 
 def page_at(

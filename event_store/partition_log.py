@@ -10,7 +10,7 @@ from typing import Final, cast
 import msgspec
 import psycopg
 
-from event_store import generations, paging
+from event_store import generations, paging, reading
 from event_store.envelope import RecordedEvent
 from event_store.partitioning import partition_of
 from event_store.transport import ORDERED, ChannelPartition, Fork, Generation, Record
@@ -26,7 +26,6 @@ _KEYS: Final = """
 select position, coalesce(partition_key, stream) from log.event
 where position > %(after)s and position <= %(upto)s order by position limit %(limit)s
 """
-_LEAVES: Final = "select position, leaf from log.event where position = any(%(positions)s)"
 
 
 class PartitionPage(msgspec.Struct):
@@ -127,8 +126,7 @@ def verify_leaves(conn: Connection, carried: Mapping[int, bytes]) -> None:
     """
     if not carried:
         return
-    rows = conn.execute(_LEAVES, {"positions": list(carried)}, binary=True).fetchall()
-    logged = dict(cast("list[tuple[int, bytes]]", rows))
+    logged = reading.leaves_at(conn, carried)
     for position, leaf in carried.items():
         if logged.get(position) != leaf:
             raise Fork(position=position, carried=leaf, logged=logged.get(position))

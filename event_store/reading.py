@@ -6,7 +6,7 @@ What both colours need (SQL text, row to value) stands once; the two sets of fun
 import binascii
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, LiteralString, NamedTuple
 
@@ -77,6 +77,7 @@ _KEY: Final = (
     " order by position limit %(limit)s"
 )
 _LEAF: Final = "select leaf from log.event where position = %s"
+_LEAVES: Final = "select position, leaf from log.event where position = any(%s)"
 _RECORDED_AT: Final = "select recorded_at from log.event where position = %s"
 _IS_AHEAD: Final = "select %s > greatest(clock_timestamp(), recorded_at) from log.head"
 
@@ -161,6 +162,11 @@ def leaf_at(connection: Connection, position: int) -> bytes | None:
     """The leaf at a position, None beyond the head."""
     row = connection.execute(_LEAF, [position]).fetchone()
     return None if row is None else bytes(row[0])
+
+
+def leaves_at(connection: Connection, positions: Iterable[int]) -> dict[int, bytes]:
+    """The leaves at these positions; those beyond the head are left out."""
+    return {position: bytes(leaf) for position, leaf in _rows(connection, _LEAVES, [list(positions)])}
 
 
 def position_at(connection: Connection, time: datetime) -> int:

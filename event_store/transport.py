@@ -11,7 +11,7 @@ Errors:
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -65,8 +65,19 @@ class Fork(TransportError):
         self.logged = logged
 
 
-class Generation(msgspec.Struct, frozen=True):
-    """One numbering of partitions: topic names, relay rows and checkpoints are keyed by its number.
+class Numbering(msgspec.Struct, frozen=True):
+    """Under which number checkpoints of partitions stand, and how many partitions there are."""
+
+    generation: int
+    partitions: int
+
+
+WHOLE_LOG: Final = Numbering(generation=0, partitions=1)
+"""The log itself as one partition: for those who need its exact order and tail it. No transport carries it."""
+
+
+class Generation(Numbering, frozen=True):
+    """A numbering that a transport carries: topic names, relay rows and checkpoints are keyed by its number.
 
     `installation` is the id of the installation whose log it carries: two may number their generations alike.
     `start_position` is the first position it carries. `ordered_types` is empty and `carrier` None until the
@@ -74,8 +85,6 @@ class Generation(msgspec.Struct, frozen=True):
     """
 
     installation: str
-    generation: int
-    partitions: int
     start_position: int
     ordered_types: tuple[str, ...] = ()
     carrier: Carrier | None = None

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import structlog
 
@@ -15,11 +15,10 @@ from projections.folding import Decoder
 from projections.performing import Performer
 from projections.storing import BuildId, Connection, Table
 from projections.turn import Following, turn
-from projections.view import View
+from projections.view import KEYED, View
 
 _ENTER_LOCK: Final = "select pg_advisory_lock(hashtextextended('counterfoil.views.generation', 0))"
 _ENTER_UNLOCK: Final = "select pg_advisory_unlock(hashtextextended('counterfoil.views.generation', 0))"
-_LEAVES: Final = "select position, leaf from log.event where position = any(%(positions)s)"
 
 log = structlog.get_logger()
 
@@ -32,6 +31,14 @@ def fed_builds(conn: Connection, views: Sequence[View[Any]]) -> dict[BuildId, Bu
         for each in builds.listed(conn)
         if each.state == "following" and (each.id.view, each.id.shape) in declared
     }
+
+
+def say_what_is_not_built(conn: Connection, views: Sequence[View[Any]]) -> None:
+    """Log new shapes: they are not built by themselves, the live build of the old one may be needed a while longer."""
+    built = {(build.view, build.shape) for build in fed_builds(conn, views)}
+    for view in views:
+        if (view.name, view.shape) not in built:
+            log.warning("view_shape_not_built", view=view.name, shape=view.shape, hint="rebuild the view")
 
 
 def followings(
@@ -77,7 +84,7 @@ def starts(adopted: Iterable[Following]) -> dict[ChannelPartition, Cursor]:
 def enter_generation(
     conn: Connection, views: Sequence[View[Any]], *, generation: Generation, stop: threading.Event
 ) -> None:
-    """Give every build its checkpoints of a generation, once its old partitions are read to their end.
+    """Give every keyed build its checkpoints of a generation, once its old partitions are read to their end.
 
     The rest of an old generation comes from the log; then one transaction makes all rows of the new one, at its
     start - 1. Workers that come at the same time wait for each other here.
@@ -87,7 +94,7 @@ def enter_generation(
     """
     conn.execute(_ENTER_LOCK)
     try:
-        for build in fed_builds(conn, views):
+        for build in fed_builds(conn, [view for view in views if view.kind is KEYED]):
             known = checkpoints.generations(conn, build)
             if known and known[-1] < generation.generation:
                 view = next(v for v in views if (v.name, v.shape) == (build.view, build.shape))
@@ -114,10 +121,10 @@ def _enter(
         return
     if old + 1 < generation.generation:
         middle = generations.generation_numbered(conn, generation=old + 1)
-        _create(conn, view, build, generation=middle)
+        _create(conn, build, generation=middle)
         _enter(conn, view, build, old=old + 1, generation=generation, stop=stop)
         return
-    _create(conn, view, build, generation=generation)
+    _create(conn, build, generation=generation)
     log.info("view_entered_generation", build=str(build), generation=generation.generation)
 
 
@@ -132,14 +139,13 @@ def _finish(conn: Connection, following: Following, *, old: int, end: int, stop:
         performer.run(turn([following], feed))
 
 
-def _create(conn: Connection, view: View[Any], build: BuildId, *, generation: Generation) -> None:
+def _create(conn: Connection, build: BuildId, *, generation: Generation) -> None:
     position = generation.start_position - 1
     with conn.transaction():
         checkpoints.create(
             conn,
             build,
-            generation=generation.generation,
-            sources=builds.sources_of(view, generation),
+            numbering=generation,
             position=position,
             leaf=reading.leaf_at(conn, position) if position else None,
         )
@@ -148,9 +154,7 @@ def _create(conn: Connection, view: View[Any], build: BuildId, *, generation: Ge
 def _stop_contradicted(conn: Connection, adopted: Sequence[Following]) -> None:
     """A build that folded what the log no longer holds is not fed any more: it must be rebuilt, never patched."""
     cursors = [cursor for each in adopted for cursor in each.cursors.values() if cursor.leaf is not None]
-    positions = list({cursor.position for cursor in cursors})
-    rows = conn.execute(_LEAVES, {"positions": positions}, binary=True).fetchall()
-    found = dict(cast("list[tuple[int, bytes]]", rows))
+    found = reading.leaves_at(conn, {cursor.position for cursor in cursors})
     for following in adopted:
         wrong = [
             cursor.position

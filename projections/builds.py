@@ -13,7 +13,7 @@ from psycopg import sql
 
 from event_store import reading
 from event_store.generations import current_generation
-from event_store.transport import EVENTS, ORDERED, ChannelPartition, Generation
+from event_store.transport import WHOLE_LOG, Generation, Numbering
 from projections import checkpoints
 from projections.errors import BuildRefused, DeclarationError, NoSuchBuild
 from projections.storing import SCHEMA, BuildId, Table, bare_view
@@ -109,17 +109,15 @@ def previous(conn: Connection, view: str) -> BuildId | None:
     return BuildId(view, cast("int", row[2]), cast("int", row[3]))
 
 
-def sources_of(view: View[Any], generation: Generation) -> list[ChannelPartition]:
-    """The partitions a view is fed from: all by key, or the one in log order."""
-    if view.kind is GLOBAL:
-        return [(ORDERED, 0)]
-    return [(EVENTS, partition) for partition in range(generation.partitions)]
+def numbering_of(view: View[Any], generation: Generation) -> Numbering:
+    """What numbers the partitions of a view's checkpoints: a generation, or the whole log for a global view."""
+    return WHOLE_LOG if view.kind is GLOBAL else generation
 
 
 def ensure_builds(conn: Connection, views: Sequence[View[Any]]) -> None:
     """Give every view that has no build its first one, empty, at the log's beginning, and make it live.
 
-    It begins in the current generation at position 0: what was carried in earlier ones is read from the log. Where
+    It begins at position 0, a keyed one in the current generation: what was carried before is read from the log. Where
     several shapes are declared, the newest is made.
 
     Raises:
@@ -165,7 +163,7 @@ def next_number(conn: Connection, view: View[Any]) -> BuildId:
 
 def start_following(conn: Connection, view: View[Any], build: BuildId, *, position: int) -> None:
     """Hand a build that holds everything up to a position to the workers."""
-    generation = current_generation(conn)
+    numbering = numbering_of(view, current_generation(conn))
     conn.execute(
         "update views.build set state = 'following', folded_to = %(position)s"
         " where view = %(view)s and shape = %(shape)s and build = %(build)s",
@@ -174,8 +172,7 @@ def start_following(conn: Connection, view: View[Any], build: BuildId, *, positi
     checkpoints.create(
         conn,
         build,
-        generation=generation.generation,
-        sources=sources_of(view, generation),
+        numbering=numbering,
         position=position,
         leaf=reading.leaf_at(conn, position) if position else None,
     )

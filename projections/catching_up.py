@@ -1,4 +1,4 @@
-"""Reading the log, not the transport, for builds that stand behind: after a rebuild, a stop, or an old generation.
+"""Reading the log for builds that stand behind: global views always, others after a rebuild, a stop, an old generation.
 
 One page of the log serves every build and partition that is behind, so a dozen partitions cost one read.
 """
@@ -6,16 +6,18 @@ One page of the log serves every build and partition that is behind, so a dozen 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from event_store import reading
+from event_store import paging, reading
 from event_store.envelope import RecordedEvent
 from event_store.partitioning import partition_of
-from event_store.transport import EVENTS, ORDERED, ChannelPartition, Record
+from event_store.transport import EVENTS, ChannelPartition, Record
 from projections.folding import Decoder, Fact
 from projections.storing import Connection
 from projections.turn import Feed, Following, Reach
 
 EVENTS_PER_PAGE: Final = 5_000
-"""Log events that one page holds at most."""
+"""Events that one page holds at most; large ones make it shorter."""
+POSITIONS_PER_PAGE: Final = 50_000
+"""Positions that one page looks through at most, however few of them are of the wanted types."""
 
 
 def from_records(records: Mapping[ChannelPartition, Sequence[Record]], *, decoder: Decoder) -> Feed:
@@ -77,21 +79,21 @@ def page(
         conn: in autocommit mode.
         behind: where each stands, from `targets_behind`.
         ends: up to where each is to be read: positions that the log holds.
-        partitions: how many the generation has.
+        partitions: how many the generation has; 1 for the whole log.
         decoder: of all views.
 
     Raises:
         UnknownEventVersion: an event is newer than this program.
     """
     after = min(behind.values())
-    upto = max(ends[source] for source in behind)
-    events = reading.read_after(conn, after, upto=upto, limit=EVENTS_PER_PAGE)
-    reached = events[-1].position if len(events) == EVENTS_PER_PAGE else upto
-    leaves = {event.position: event.leaf for event in events}
+    upto = min(max(ends[source] for source in behind), after + POSITIONS_PER_PAGE)
+    events = paging.page_after(conn, after, upto=upto, types=decoder.types, rows_max=EVENTS_PER_PAGE)
+    reached = paging.reached_by(events, upto=upto, rows_max=EVENTS_PER_PAGE)
+    stops = {source: min(reached, ends[source]) for source in behind}
+    leaves = reading.leaves_at(conn, set(stops.values()))
     facts = _by_source(events, behind, partitions=partitions, decoder=decoder)
     feed: dict[ChannelPartition, Reach] = {}
-    for source in behind:
-        end = min(reached, ends[source])
+    for source, end in stops.items():
         if end in leaves:
             here = [fact for fact in facts[source] if fact.position <= end]
             feed[source] = Reach(after=after, position=end, leaf=leaves[end], facts=here)
@@ -112,16 +114,8 @@ def _by_source(
     decoder: Decoder,
 ) -> dict[ChannelPartition, list[Fact]]:
     facts: dict[ChannelPartition, list[Fact]] = {source: [] for source in wanted}
-    ordered = facts.get((ORDERED, 0))
     for event in events:
-        if not decoder.wants(event.type):
-            continue
         here = facts.get((EVENTS, partition_of(event.key, partitions)))
-        if here is None and ordered is None:
-            continue
-        fact = decoded(event, decoder=decoder)
         if here is not None:
-            here.append(fact)
-        if ordered is not None:
-            ordered.append(fact)
+            here.append(decoded(event, decoder=decoder))
     return facts

@@ -4,13 +4,13 @@ Position and revision are compared and set in the transaction that writes the ro
 believe to own a partition cannot both write: the second finds another revision and starts again.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 import msgspec
 import psycopg
 
-from event_store.transport import Channel, ChannelPartition
+from event_store.transport import Channel, ChannelPartition, Numbering
 from projections.errors import CheckpointConflict
 from projections.storing import BuildId
 
@@ -40,8 +40,8 @@ where c.view = m.view and c.shape = m.shape and c.build = m.build and c.generati
 """
 _CREATE: Final = """
 insert into views.checkpoint (view, shape, build, generation, channel, partition, position, leaf)
-select %(view)s, %(shape)s, %(build)s, %(generation)s, s.channel, s.partition, %(position)s, %(leaf)s
-from unnest(%(channels)s::text[], %(partitions)s::int[]) as s (channel, partition)
+select %(view)s, %(shape)s, %(build)s, %(generation)s, 'events', numbered, %(position)s, %(leaf)s
+from generate_series(0, %(partitions)s - 1) as numbered
 """
 
 
@@ -119,22 +119,19 @@ def create(
     conn: Connection,
     build: BuildId,
     *,
-    generation: int,
-    sources: Iterable[ChannelPartition],
+    numbering: Numbering,
     position: int,
     leaf: bytes | None,
 ) -> None:
-    """Make a build's checkpoints of a generation, all at one position."""
-    listed = sorted(sources)
+    """Make a build's checkpoints of a generation, or of the whole log, all at one position."""
     parameters = {
         "view": build.view,
         "shape": build.shape,
         "build": build.build,
-        "generation": generation,
+        "generation": numbering.generation,
+        "partitions": numbering.partitions,
         "position": position,
         "leaf": leaf,
-        "channels": [channel for channel, _ in listed],
-        "partitions": [partition for _, partition in listed],
     }
     conn.execute(_CREATE, parameters)
 

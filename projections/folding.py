@@ -4,7 +4,7 @@ An event is applied to all its rows or to none. One that fails is tried again a 
 partition key: later events of the key wait, other keys go on. A global view halts instead, at that event.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 from typing import Any, Final
@@ -23,6 +23,9 @@ TRIES_MAX: Final = 3
 
 REASON_LENGTH_MAX: Final = 500
 """Characters of an error kept with a parked key."""
+
+VERSIONS_AHEAD: Final = 20
+"""Versions beyond the known ones that a filter by type still lets through, so that they are noticed."""
 
 
 class Versioned(msgspec.Struct, frozen=True, gc=False):
@@ -68,7 +71,9 @@ class Folded(msgspec.Struct):
 class Decoder:
     """Decodes the events that some of these views fold, each once for all of them."""
 
-    def __init__(self, views: Iterable[View[Any]]) -> None:
+    def __init__(self, views: Sequence[View[Any]]) -> None:
+        self.types: Final = types_of(views)
+        """What a reader of the log may filter by without missing an event that `wants` answers."""
         names = {name for view in views for name in view.event_types}
         self._facts = {domain_event.fact_of(name) for name in names}
         self._wanted: dict[str, bool] = {}
@@ -102,6 +107,21 @@ class Decoder:
                 f"the event at position {position} is a {type_name}, which this program does not know yet:"
                 " deploy readers before writers of a new version"
             ) from None
+
+
+def types_of(views: Sequence[View[Any]]) -> list[str]:
+    """Type names that views fold, with older and newer versions: the older are upcast, the newer refused."""
+    names: set[str] = set()
+    for view in views:
+        for name in view.event_types:
+            fact = domain_event.fact_of(name)
+            if fact == name:  # a foreign type has one form for ever
+                names.add(name)
+                continue
+            version = name.removeprefix(f"{fact}.v")
+            known = max(int(version), *(_version(each, fact) for each in domain_event.EVENT_TYPES))
+            names |= {f"{fact}.v{number}" for number in range(1, known + VERSIONS_AHEAD + 1)}
+    return sorted(names)
 
 
 class BatchFold:
@@ -218,6 +238,11 @@ class BatchFold:
             # Found in gather at a later event; this earlier one comes first, and that one waits with the rest.
             self._queued[key] = self._queued.get(key, 0) + 1
         self._parked[key] = poison
+
+
+def _version(type_name: str, fact: str) -> int:
+    """The version of a type name if it is one of a fact, else 0."""
+    return int(type_name.removeprefix(f"{fact}.v")) if domain_event.fact_of(type_name) == fact else 0
 
 
 def reason_of(error: Exception) -> str:

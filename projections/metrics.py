@@ -35,7 +35,7 @@ class ProjectionMetrics:
         )
         self._lag = Gauge(
             "counterfoil_projection_lag_events",
-            "Log head minus the lowest checkpoint of this worker's partitions.",
+            "Log head minus the lowest checkpoint of what this worker feeds of a build.",
             labels,
             registry=registry,
         )
@@ -55,9 +55,14 @@ class ProjectionMetrics:
             "Batches taken back because another worker had written the build.",
             registry=registry,
         )
-        self.caught_up = Counter(
+        self.read_from_log = Counter(
             "counterfoil_projection_log_events",
-            "Events read from the log for builds that stood behind.",
+            "Events read from the log: all of global views, and those of builds that stood behind.",
+            registry=registry,
+        )
+        self.tailing = Gauge(
+            "counterfoil_projection_tailing",
+            "1 while this process holds the lease of the global views and feeds them.",
             registry=registry,
         )
         self.batch_seconds = Histogram(
@@ -86,6 +91,12 @@ class ProjectionMetrics:
         self._lag.labels(*labels).set(lag_events)
         self._parked.labels(*labels).set(parked)
         self._stopped.labels(*labels).set(stopped)
+
+    def left(self, builds: Sequence[BuildId]) -> None:
+        """Show no longer where builds stand that another process feeds now."""
+        for build in builds:
+            for gauge in (self._lag, self._parked, self._stopped):
+                gauge.remove(*_labels(build))
 
 
 def _labels(build: BuildId) -> tuple[str, str]:

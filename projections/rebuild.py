@@ -14,12 +14,11 @@ import msgspec
 
 from event_store import generations, reading
 from event_store.partitioning import partition_of
-from event_store.transport import EVENTS, ORDERED, ChannelPartition
+from event_store.transport import EVENTS, ChannelPartition
 from projections import builds, catching_up, checkpoints, parking, skips, verifying
 from projections.errors import BuildRefused, FoldFailed, NoSuchBuild, NotCaughtUp
-from projections.folding import Decoder, Fact, Poison
+from projections.folding import Decoder, Fact, Poison, types_of
 from projections.performing import SESSION, Performer
-from projections.replay import types_of
 from projections.storing import BuildId, Connection, Table
 from projections.turn import Batch, Following, Plan, commit, plans_of
 from projections.view import GLOBAL, View
@@ -202,7 +201,9 @@ def _folded(
 ) -> Iterator[Progress]:
     stands = builds.found(conn, build)
     performer = _Rebuilding(
-        conn, stands.folded_to, partitions=generations.current_generation(conn).partitions
+        conn,
+        stands.folded_to,
+        partitions=builds.numbering_of(view, generations.current_generation(conn)).partitions,
     )
     parked = {key: each.queued for key, each in parking.of_build(conn, build).items()}
     following = Following(Table(view, build), cursors={}, parked=parked, skips=skips.read(conn, view))
@@ -222,7 +223,7 @@ def _folded(
 
 
 def _fold(performer: "_Rebuilding", following: Following, facts: list[Fact]) -> int:
-    source: ChannelPartition = (ORDERED if following.view.kind is GLOBAL else EVENTS), 0
+    source: ChannelPartition = EVENTS, 0
     batch = Batch(following, moves=[], facts={source: facts})
     return _drive(performer, batch).applied
 
@@ -269,10 +270,8 @@ class _Rebuilding(Performer):
         """The transaction is through: the next one continues from here."""
         self._folded_to = self.reached
 
-    def source_of(self, source: ChannelPartition, poison: Poison) -> ChannelPartition:
+    def source_of(self, source: ChannelPartition, poison: Poison) -> ChannelPartition:  # noqa: ARG002
         """All partitions are folded together here; a parked key still names its own."""
-        if source[0] == ORDERED:
-            return source
         return EVENTS, partition_of(poison.fact.partition_key, self._partitions)
 
 

@@ -10,23 +10,20 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from domain import event as domain_event
 from event_store import reading
 from event_store.envelope import RecordedEvent
 from event_store.partitioning import partition_of
-from event_store.transport import EVENTS, ORDERED, ChannelPartition
+from event_store.transport import EVENTS, ChannelPartition
 from projections import catching_up, skips
 from projections.errors import FoldFailed
-from projections.folding import BatchFold, Decoder, Fact, Folded, Versioned
+from projections.folding import BatchFold, Decoder, Fact, Folded, Versioned, types_of
 from projections.storing import Connection
-from projections.view import GLOBAL, Key, Row, View
+from projections.view import Key, Row, View
 
 FACTS_PER_BATCH: Final = 5_000
 """Events folded at a time."""
 ROWS_UNPACKED_MAX: Final = 5_000
 """Rows of a view kept as objects while it is folded; the others are kept as JSON, a fraction of the size."""
-VERSIONS_AHEAD: Final = 20
-"""Versions beyond the known ones that a filter by type still lets through, so that they are noticed."""
 
 R = TypeVar("R", bound=Row)
 
@@ -52,8 +49,6 @@ class Target(msgspec.Struct, frozen=True):
             return False
         if self.reach is None:
             return True
-        if self.view.kind is GLOBAL:
-            return fact.position <= self.reach.get((ORDERED, 0), 0)
         source: ChannelPartition = EVENTS, partition_of(fact.partition_key, self.partitions)
         return fact.position <= self.reach.get(source, 0)
 
@@ -112,21 +107,6 @@ def fold_all(
         on_progress(facts[-1].position)
     on_progress(upto)
     return foldings
-
-
-def types_of(views: Sequence[View[Any]]) -> list[str]:
-    """Type names that views fold, with older and newer versions: the older are upcast, the newer refused."""
-    names: set[str] = set()
-    for view in views:
-        for name in view.event_types:
-            fact = domain_event.fact_of(name)
-            if fact == name:  # a foreign type has one form for ever
-                names.add(name)
-                continue
-            version = name.removeprefix(f"{fact}.v")
-            known = max(int(version), *(_version(each, fact) for each in domain_event.EVENT_TYPES))
-            names |= {f"{fact}.v{number}" for number in range(1, known + VERSIONS_AHEAD + 1)}
-    return sorted(names)
 
 
 class Folding:
@@ -249,8 +229,3 @@ def _batches(facts: Iterable[Fact]) -> Iterator[list[Fact]]:
             batch = []
     if batch:
         yield batch
-
-
-def _version(type_name: str, fact: str) -> int:
-    """The version of a type name if it is one of a fact, else 0."""
-    return int(type_name.removeprefix(f"{fact}.v")) if domain_event.fact_of(type_name) == fact else 0

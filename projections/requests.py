@@ -7,7 +7,7 @@ import structlog
 
 from event_store import reading
 from event_store.partitioning import partition_of
-from event_store.transport import EVENTS, ORDERED, ChannelPartition, Generation
+from event_store.transport import EVENTS, ChannelPartition, Numbering
 from projections import catching_up, checkpoints, parking, skips
 from projections.checkpoints import Move
 from projections.folding import Decoder, Fact
@@ -28,10 +28,10 @@ class Requests:
     """Requests of operators, for the partitions of one worker."""
 
     def __init__(
-        self, conn: Connection, *, generation: Generation, decoder: Decoder, mirror: Mirror | None
+        self, conn: Connection, *, numbering: Numbering, decoder: Decoder, mirror: Mirror | None
     ) -> None:
         self._conn = conn
-        self._generation = generation
+        self._numbering = numbering
         self._decoder = decoder
         self._mirror = mirror
 
@@ -65,14 +65,12 @@ class Requests:
         return (
             (following.view.name, following.view.shape) == (request.view, request.shape)
             and request.partition_key in following.parked
-            and self._source(following, request) in following.cursors
+            and self._source(request) in following.cursors
         )
 
-    def _source(self, following: Following, request: Request) -> ChannelPartition:
+    def _source(self, request: Request) -> ChannelPartition:
         """Where the key is carried now, which may be another partition than when it was parked."""
-        if following.view.kind is GLOBAL:
-            return ORDERED, 0
-        return EVENTS, partition_of(request.partition_key, self._generation.partitions)
+        return EVENTS, partition_of(request.partition_key, self._numbering.partitions)
 
     def _close_if_idle(self, request: Request, followings: Sequence[Following]) -> None:
         """Nobody can act on a key that is parked nowhere, or in a build left behind: say so instead of waiting."""
@@ -90,7 +88,7 @@ class Requests:
 
     def _left_behind(self, build: BuildId) -> bool:
         known = checkpoints.generations(self._conn, build)
-        return bool(known) and known[-1] < self._generation.generation
+        return bool(known) and known[-1] < self._numbering.generation
 
     def _learn_skip(self, request: Request, followings: Sequence[Following]) -> bool:
         """Read the skips of the view again, for each of its builds; whether this one is among them."""
@@ -105,10 +103,10 @@ class Requests:
         """Rows will change at positions the documents have passed: their checkpoint goes back first."""
         if self._mirror is None or following.view.document is None:
             return True
-        return self._mirror.withdraw(following, self._source(following, request))
+        return self._mirror.withdraw(following, self._source(request))
 
     def _go_on(self, following: Following, request: Request) -> Turn:
-        source = self._source(following, request)
+        source = self._source(request)
         cursor = following.cursors[source]
         stay = Move(following.build, source, cursor, cursor.position, cursor.leaf)
         if following.view.kind is GLOBAL:

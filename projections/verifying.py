@@ -99,7 +99,7 @@ def target(conn: Connection, view: View[Any], build: BuildId) -> Target:
         skips.read(conn, view),
         reach={source: cursor.position for source, cursor in reach.items()},
         parked={key: each.position for key, each in parking.of_build(conn, build).items()},
-        partitions=generations.generation_numbered(conn, generation=known[-1]).partitions,
+        partitions=generations.numbering(conn, generation=known[-1]).partitions,
     )
 
 

@@ -54,7 +54,7 @@ class Kind(enum.Enum):
     """Who may write the rows of a view.
 
     KEYED: every row belongs to exactly one partition key, so workers share the partitions.
-    GLOBAL: rows gather many keys (sums by day or customer), so one owner reads the ordered channel.
+    GLOBAL: rows gather many keys (sums by day or customer), so one owner tails the log in its exact order.
     """
 
     KEYED = "keyed"
@@ -105,9 +105,9 @@ class View(Generic[R]):
     """One read model: what it is called, the shape of its rows, and how events become rows.
 
     `shape` is the version of row type and folds: raise it when either changes. `document` names the resource
-    under which rows are also kept as JSON documents (`<service>:<resource>`), None for SQL only. `category` is
-    the stream category that a keyed view's rows belong to when the row's key is the stream's id, so that the
-    history of one row can be found by its key.
+    under which rows of a keyed view are also kept as JSON documents (`<service>:<resource>`), None for SQL only.
+    `category` is the stream category that a keyed view's rows belong to when the row's key is the stream's id, so
+    that the history of one row can be found by its key.
     """
 
     def __init__(
@@ -127,6 +127,10 @@ class View(Generic[R]):
             DeclarationError: what is wrong with it, in words.
         """
         _check_names(name, document=document, shape=shape)
+        if kind is GLOBAL and document is not None:
+            raise DeclarationError(
+                f"view {name}: a document is believed by its key's partition, and rows of a global view have none"
+            )
         self.name = name
         self.row = row
         self.shape = shape

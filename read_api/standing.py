@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from event_store.position_token import PositionToken
-from event_store.transport import EVENTS, Channel
+from event_store.transport import EVENTS, WHOLE_LOG, Channel
 from projections.storing import BuildId
 
 TEXTS_KEPT_MAX: Final = 4_096
@@ -85,14 +85,14 @@ class Checkpoint(Struct, frozen=True, array_like=True):
 
 
 class Standing(Struct, frozen=True):
-    """How far a build stood in one snapshot: per partition of its channel, everything up to there is in its rows.
+    """How far a build stood in one snapshot: per partition, everything up to there is in its rows.
 
-    In its rows, skipped by an operator, or parked: a parked key's rows stand before its parked event.
+    In its rows, skipped by an operator, or parked: a parked key's rows stand before its parked event. A global view
+    stands in the whole log, generation 0, of one partition.
     """
 
     epoch: int
     generation: int
-    channel: Channel
     positions: dict[int, int]
 
 
@@ -142,10 +142,10 @@ def covered(standing: Standing, published: Published | None) -> int:
 def reached(token: PositionToken, standing: Standing, published: Published | None) -> bool:
     """Whether a build has everything that a token names.
 
-    A token's partitions are those of the event channel in its generation. Only a build that reads them is compared
-    partition by partition; any other must have everything up to the token's highest position.
+    Only a build that stands in the token's generation is compared partition by partition; any other, so also that of a
+    global view, must have everything up to the token's highest position.
     """
-    if standing.channel != EVENTS or token.generation != standing.generation:
+    if token.generation != standing.generation:
         return token.highest <= covered(standing, published)
     behind = {p: at for p, at in token.partitions.items() if standing.positions.get(p, -1) < at}
     if not behind:
@@ -157,9 +157,9 @@ def reached(token: PositionToken, standing: Standing, published: Published | Non
 
 def applied(standing: Standing, look: Look) -> PositionToken:
     """A standing as the token that an answer carries; sent back as Min-Position, it asks for at least as much."""
-    if standing.channel == EVENTS:
-        return PositionToken(standing.epoch, standing.generation, standing.positions)
-    return applied_by_all([standing], look)
+    if standing.generation == WHOLE_LOG.generation:
+        return applied_by_all([standing], look)
+    return PositionToken(standing.epoch, standing.generation, standing.positions)
 
 
 def applied_text(standing: Standing, look: Look, *, parked: tuple[int, int] | None = None) -> str:
@@ -179,17 +179,18 @@ def _text(epoch: int, generation: int, partitions: tuple[tuple[int, int], ...]) 
 
 def applied_by_all(standings: list[Standing], look: Look) -> PositionToken:
     """The token of an answer made of several builds: what every one of them has."""
-    newest = max(standings, key=lambda standing: standing.generation)
-    count = look.partitions.get(newest.generation, 0)
+    # Callers know generations of the transport only: a position of the whole log is told as one of all partitions.
+    generation = max(standing.generation for standing in standings) or max(look.partitions, default=0)
+    count = look.partitions.get(generation, 0)
     common: dict[int, int] = {}
     for standing in standings:
         published = look.published.get(standing.generation)
-        if standing.channel == EVENTS and standing.generation == newest.generation:
+        if standing.generation == generation:
             has = _effective(standing, published)
         else:
             has = dict.fromkeys(range(count), covered(standing, published))
         common = {p: min(at, has.get(p, 0)) for p, at in (common or has).items()}
-    return PositionToken(newest.epoch, newest.generation, common)
+    return PositionToken(standings[0].epoch, generation, common)
 
 
 def standing_of(rows: list[Checkpoint], *, epoch: int) -> Standing | None:
@@ -200,11 +201,9 @@ def standing_of(rows: list[Checkpoint], *, epoch: int) -> Standing | None:
     if not rows:
         return None
     newest = max(row.generation for row in rows)
-    channel = rows[0].channel
     return Standing(
         epoch=epoch,
         generation=newest,
-        channel=channel,
         positions={row.partition: row.position for row in rows if row.generation == newest},
     )
 
@@ -216,9 +215,8 @@ def _effective(standing: Standing, published: Published | None) -> Mapping[int, 
     """
     if published is None:
         return standing.positions
-    channel = standing.channel
     return {
-        p: max(at, published.position) if at >= published.last.get((channel, p), at + 1) else at
+        p: max(at, published.position) if at >= published.last.get((EVENTS, p), at + 1) else at
         for p, at in standing.positions.items()
     }
 

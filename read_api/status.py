@@ -1,7 +1,8 @@
 """Where everybody stands: the log's head, the relay, every live view and every policy, in one statement.
 
 A consumer's position is the highest P with every event up to P applied, skipped or parked. A partition that stands at
-the relay's last position for it has nothing before the relay's own position, so it counts as that.
+the relay's last position for it has nothing before the relay's own position, so it counts as that. A global view stands
+where its checkpoint of the log does.
 """
 
 from typing import Final
@@ -24,8 +25,8 @@ reached as (
         min(case when p.position >= last.position then relay.position else p.position end) as position
     from newest n
     join point p on p.kind = n.kind and p.name = n.name and p.generation = n.generation
-    join transport.relay relay on relay.generation = p.generation
-    join transport.relay_partition last
+    left join transport.relay relay on relay.generation = p.generation
+    left join transport.relay_partition last
         on last.generation = p.generation and last.channel = p.channel and last.partition = p.partition
     group by p.kind, p.name
 ),

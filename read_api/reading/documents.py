@@ -168,7 +168,7 @@ class DocumentsByKey:
             build=build.id,
             body=body,
             position=position,
-            standing=Standing(look.epoch, stood.generation, EVENTS, positions),
+            standing=Standing(look.epoch, stood.generation, positions),
         )
 
     def _bound(self, partition: int, build: LiveBuild) -> int:

@@ -66,7 +66,7 @@ HOT: Final[Mapping[str, tuple[LiteralString, Any, set[str]]]] = {
     "events of four tags": (reading._TAGGED, {**TAGGED, "others": ["a", "b", "c"]}, BY_TAG),
     "one partition key": (reading._KEY, KEY, {*BY_STREAM, "event_partition_key"}),
     "one leaf": (reading._LEAF, [77], BY_POSITION),
-    "leaves of a batch": (partition_log._LEAVES, {"positions": [1, 77]}, BY_POSITION),
+    "leaves of a batch": (reading._LEAVES, [[1, 77]], BY_POSITION),
     "partition keys of a range": (
         partition_log._KEYS,
         {"after": 100, "upto": EVENTS, "limit": 5000},
@@ -74,7 +74,7 @@ HOT: Final[Mapping[str, tuple[LiteralString, Any, set[str]]]] = {
     ),
     "events of a partition": (paging._AT, {**PAGE, "positions": [1, 77]}, BY_POSITION),
     "a page of the log": (paging._AFTER, {**PAGE, "after": 0, "upto": 2_000}, BY_POSITION),
-    "a page of some types": (
+    "a page of some types, as global views read": (
         paging._OF_TYPES,
         {**PAGE, "after": 100, "upto": 2_000, "types": ["shop.rare.v1"]},
         BY_POSITION,

@@ -38,3 +38,18 @@ def test_a_page_of_some_types_ends_where_it_was_told_to(conn):
     page = paging.page_after(conn, 4, rows_max=100, upto=11, types=[carrying.COUNTED])
 
     assert [7, 10] == [event.position for event in page]
+
+
+@pytest.mark.parametrize("bounds", [{"rows_max": 3}, {"rows_max": 100, "bytes_max": 100}, {"rows_max": 100}])
+@pytest.mark.parametrize("types", [[carrying.COUNTED], ["shop.never.v1"]])
+def test_pages_reach_to_their_end_unless_a_bound_cut_them(conn, bounds, types):
+    wanted = [event.position for event in paging.page_after(conn, 0, rows_max=100, upto=29, types=types)]
+    positions, reached, pages = list[int](), 0, 0
+    while reached < 29:
+        page = paging.page_after(conn, reached, upto=29, types=types, **bounds)
+        reached = paging.reached_by(page, upto=29, **bounds)
+        positions += [event.position for event in page]
+        pages += 1
+
+    assert positions == wanted
+    assert (pages > 1) == (bool(wanted) and bounds != {"rows_max": 100})

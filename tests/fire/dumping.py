@@ -43,12 +43,13 @@ select count(*) from log.event placed where placed.type = 'ordering.order_placed
 )
 """
 _VIEWS_BEHIND = """
-select checkpoint.view, checkpoint.channel, checkpoint.partition, checkpoint.position, published.position
-from views.checkpoint
+select checkpoint.view, checkpoint.partition, checkpoint.position, coalesce(published.position, head.position)
+from log.head
+cross join views.checkpoint
 join views.live using (view, shape, build)
-join transport.relay_partition published using (generation, channel, partition)
-where checkpoint.position < published.position
-    and generation = (select max(generation) from transport.generation)
+left join transport.relay_partition published using (generation, channel, partition)
+where checkpoint.position < coalesce(published.position, head.position)
+    and generation in (0, (select max(generation) from transport.generation))
 """
 
 

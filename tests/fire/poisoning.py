@@ -183,9 +183,9 @@ def _caught_up(laboratory):
         (head,) = conn.execute("select position from log.head").fetchone()
         (relayed,) = conn.execute("select min(position) from transport.relay").fetchone()
         rows = conn.execute(
-            "select count(*) from views.checkpoint join views.live using (view, shape, build)"
-            " join transport.relay_partition last using (generation, channel, partition)"
-            " where checkpoint.position < last.position"
+            "select count(*) from log.head cross join views.checkpoint join views.live using (view, shape, build)"
+            " left join transport.relay_partition last using (generation, channel, partition)"
+            " where checkpoint.position < coalesce(last.position, head.position)"
         ).fetchone()
     return relayed == head and rows == (0,)
 

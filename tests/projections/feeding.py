@@ -12,16 +12,19 @@ from event_store import codec, generations, partition_log, reading
 from event_store.appending import wire
 from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent, RecordedEvent
 from event_store.following import Follower, FollowerMetrics
+from event_store.lease import Lease, new_owner
 from event_store.partition_log import PartitionLog
 from event_store.partitioning import PARTITIONS, partition_of
-from event_store.transport import EVENTS, ORDERED, Batch, ChannelPartition, Generation, Record
-from projections import builds
+from event_store.transport import EVENTS, Batch, ChannelPartition, Generation, Record
+from projections import builds, tailing
 from projections.folding import Versioned
 from projections.metrics import ProjectionMetrics
 from projections.mirroring import Mirror
 from projections.performing import SESSION
 from projections.storing import BuildId, Connection, Table
-from projections.view import GLOBAL, Key, View
+from projections.tailing import Tail
+from projections.turn import Following
+from projections.view import GLOBAL, KEYED, Key, View
 from projections.worker import Worker
 from runtime import database
 from runtime.documents import Documents
@@ -29,6 +32,7 @@ from tests.histories import Shop
 
 APPENDED_PER_CALL = 256
 ROUNDS_MAX = 500
+QUIET_ROUNDS = 7
 EVERYTHING = 2**62
 
 Mischief = Callable[[list[Record]], list[Record]]
@@ -69,11 +73,10 @@ def append_requests(url: str, requests: Sequence[AppendRequest], *, epoch: int =
         return reading.head(conn).position
 
 
-def settle(url: str, views: Sequence[View[Any]]) -> None:
-    """Do what the relay does at its first start: say which types the ordered channel carries."""
-    types = {name for view in views if view.kind is GLOBAL for name in view.event_types}
+def settle(url: str) -> None:
+    """Do what the relay does at its first start: say what carries the generation."""
     with database.connect(url, role="counterfoil_owner", name="test") as conn:
-        generations.settle(conn, carrier="local", ordered_types=sorted(types), partitions=PARTITIONS)
+        generations.settle(conn, carrier="local", ordered_types=(), partitions=PARTITIONS)
 
 
 def publish(url: str) -> None:
@@ -97,10 +100,7 @@ def publish(url: str) -> None:
 
 
 def sources_of(event: RecordedEvent, generation: Generation) -> list[ChannelPartition]:
-    sources: list[ChannelPartition] = [(EVENTS, partition_of(event.key, generation.partitions))]
-    if event.type in generation.ordered_types:
-        sources.append((ORDERED, 0))
-    return sources
+    return [(EVENTS, partition_of(event.key, generation.partitions))]
 
 
 def fold_plainly(view: View[Any], recorded: Iterable[Any]) -> dict[Key, Versioned]:
@@ -183,7 +183,7 @@ class Carrier:
 
 
 class Feeder:
-    """One worker over one carrier, driven by hand."""
+    """A projections process driven by hand: a worker over one carrier, and a tail of the log for global views."""
 
     def __init__(
         self,
@@ -202,7 +202,7 @@ class Feeder:
         generation = generations.current_generation(self.conn)
         builds.ensure_builds(self.conn, views)
         self.carrier = Carrier(url, mischief)
-        self.carrier.assign(generation.sources([EVENTS, ORDERED]) if sources is None else sources)
+        self.carrier.assign(generation.sources([EVENTS]) if sources is None else sources)
         metrics = ProjectionMetrics(self.registry)
         self.mirror = None if documents is None else Mirror(documents, metrics=metrics, clock=self.clock)
         self.follower = Follower(
@@ -215,11 +215,15 @@ class Feeder:
             self.conn,
             generation=generation,
             follower=self.follower,
-            views=views,
+            views=[view for view in views if view.kind is KEYED],
             metrics=metrics,
             mirror=self.mirror,
             clock=self.clock,
         )
+        self.lease = Lease(self.conn, name=tailing.LEASE_NAME, owner=new_owner(), clock=self.clock)
+        global_views = [view for view in views if view.kind is GLOBAL]
+        self.tail = Tail(self.conn, lease=self.lease, views=global_views, metrics=metrics, clock=self.clock)
+        self.busy = False
 
     def clock(self) -> float:
         """Seconds that pass only between rounds."""
@@ -228,29 +232,41 @@ class Feeder:
     def round(self, *, seconds: float = 1.0) -> None:
         self.now += seconds
         self.worker.round(0.0)
+        tail_busy = self.tail.round()
+        self.busy = self.worker._busy or tail_busy
 
     def catch_up(self) -> None:
-        """Rounds until four in a row, longer than any patience, bring nothing and nobody stands behind."""
+        """Rounds until some in a row, longer than any patience, bring nothing and nobody stands behind."""
         quiet = 0
         for _ in range(ROUNDS_MAX):
             before = self.positions()
             self.round()
-            quiet = quiet + 1 if self.positions() == before and not self.worker._busy else 0
-            if quiet == 4 and before:
+            quiet = quiet + 1 if self.positions() == before and not self.busy else 0
+            if quiet == QUIET_ROUNDS and before:
                 return
         raise AssertionError(f"not caught up after {ROUNDS_MAX} rounds: {self.positions()}")
 
     def positions(self) -> dict[Any, int]:
         return {
             (each.build, source): cursor.position
-            for each in self.worker.followings
+            for each in self.followings
             for source, cursor in each.cursors.items()
         }
+
+    @property
+    def followings(self) -> list[Following]:
+        return [*self.worker.followings, *self.tail.feeding.followings]
+
+    def stopped(self) -> dict[str, str | None]:
+        return {each.view.name: each.stopped for each in self.followings}
 
     def count(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels or None) or 0.0
 
     def close(self) -> None:
+        """End as a process does that is asked to; one that died keeps its lease for a while."""
+        if not self.conn.broken:
+            self.tail.close()
         self.follower.close()
         self.conn.close()
 

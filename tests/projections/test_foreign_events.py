@@ -24,7 +24,7 @@ from domain.event import Event, event_type, fact_of, foreign_event_type, type_na
 from event_store import reading
 from event_store.codec import MalformedEvent
 from event_store.local_transport import LocalTransport
-from projections import parking, replay, verifying
+from projections import folding, parking, replay, verifying
 from projections.folding import Decoder
 from projections.replay import Target
 from projections.storing import BuildId
@@ -82,7 +82,7 @@ def test_only_declared_types_are_wanted_not_those_that_look_like_other_versions(
     assert not decoder.wants("bank.domain:Account.Closed")
     assert not decoder.wants("bank.domain:Account.Credited.v2")
     assert not decoder.wants("ordering.order_placed.v1")
-    assert sorted([OPENED, CREDITED]) == replay.types_of([accounts])
+    assert sorted([OPENED, CREDITED]) == folding.types_of([accounts])
 
 
 def test_the_id_is_that_of_the_stream():
@@ -251,7 +251,7 @@ def test_a_worker_folds_what_is_declared_passes_by_the_rest_and_parks_what_it_ca
         ]
     )
     factory.close()
-    settle(database_url, [accounts])
+    settle(database_url)
 
     def run(stop, health):
         run_projections(

@@ -40,7 +40,7 @@ def views(faults):
 
 @pytest.fixture
 def url(database_url, views):
-    settle(database_url, views)
+    settle(database_url)
     return database_url
 
 

@@ -32,7 +32,7 @@ def views(faults):
 
 @pytest.fixture
 def url(database_url, views):
-    settle(database_url, views)
+    settle(database_url)
     return database_url
 
 
@@ -224,7 +224,7 @@ def test_a_global_view_stops_at_a_poison_event_while_others_go_on(url, conn, vie
         feeder.catch_up()
         append(url, counts(("c", 5)))
         feeder.catch_up()
-        stopped = {each.view.name: each.stopped for each in feeder.worker.followings}
+        stopped = feeder.stopped()
 
     assert stopped["counters"] is None
     assert "cannot take -1" in (stopped["totals"] or "")

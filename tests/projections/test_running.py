@@ -57,11 +57,11 @@ def relaying(database_url):
         yield
 
 
-def projections(url, redis_url=None):
+def projections(url, redis_url=None, *, views=CONTEXTS.views):
     def run(stop, health=None):
         run_projections(
             url,
-            views=CONTEXTS.views,
+            views=views,
             transport=LocalTransport(url),
             stop=stop,
             health=health,
@@ -74,9 +74,10 @@ def projections(url, redis_url=None):
 def caught_up(url):
     with database.connect(url, role="counterfoil_reader", name="test") as conn:
         expected = conn.execute(
-            "select count(*) from transport.relay_partition p join views.checkpoint c"
-            " using (generation, channel, partition) join transport.relay r using (generation)"
-            " where c.position < p.position or r.position < (select position from log.head)"
+            "select count(*) from views.checkpoint c cross join log.head h"
+            " left join transport.relay_partition p using (generation, channel, partition)"
+            " left join transport.relay r using (generation)"
+            " where c.position < coalesce(p.position, h.position) or r.position < h.position"
         ).fetchone()
         started = conn.execute("select count(*) from views.checkpoint").fetchone()
     return expected == (0,) and started is not None and started[0] > 0

@@ -300,7 +300,7 @@ async def test_views_say_where_they_stand(stage, open_api):
 
 async def test_a_workers_views_add_up(stage, open_api):
     """Sums of the days, of the customers with the anonymous, and of the codes are three ways to the same revenue."""
-    settle(stage.database_url, CONTEXTS.views)
+    settle(stage.database_url)
     append(stage.database_url, history(11, steps=150))
     publish(stage.database_url)
     with feeding(stage.database_url, CONTEXTS.views) as feeder:

@@ -20,7 +20,7 @@ KEYED = ((product_page, "/products/"), (stock_level, "/stock/"), (order_details,
 @pytest.fixture
 def log(stage):
     """A small shop's history, carried into all views by a real worker."""
-    settle(stage.database_url, CONTEXTS.views)
+    settle(stage.database_url)
     append(stage.database_url, history(7, steps=60))
     publish(stage.database_url)
     with feeding(stage.database_url, CONTEXTS.views) as feeder:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from event_store.position_token import PositionToken
-from event_store.transport import EVENTS, ORDERED
+from event_store.transport import EVENTS, WHOLE_LOG
 from read_api.standing import (
     Checkpoint,
     Look,
@@ -37,7 +37,7 @@ def moments(draw):
         (EVENTS, p): max((at for at in by_partition[p] if at <= relay), default=0) for p in range(PARTITIONS)
     }
     positions = {p: draw(st.sampled_from([0, *by_partition[p]])) for p in range(PARTITIONS)}
-    return log, Published(relay, last), Standing(1, 1, EVENTS, positions)
+    return log, Published(relay, last), Standing(1, 1, positions)
 
 
 def _applied(log, standing, upto):
@@ -69,7 +69,7 @@ def test_everything_up_to_the_covered_position_is_in_the_rows(moment):
 @given(moments())
 def test_a_build_that_has_everything_the_relay_published_covers_the_relays_position(moment):
     log, published, _ = moment
-    caught_up = Standing(1, 1, EVENTS, {p: published.last[EVENTS, p] for p in range(PARTITIONS)})
+    caught_up = Standing(1, 1, {p: published.last[EVENTS, p] for p in range(PARTITIONS)})
 
     assert covered(caught_up, published) == (published.position if log else 0)
 
@@ -102,23 +102,33 @@ def test_a_token_of_another_generation_is_reached_when_everything_up_to_it_is_in
 
 
 @given(moments(), st.integers(0, 30))
-def test_what_an_answer_says_it_has_it_has(moment, ordered_at):
+def test_what_an_answer_says_it_has_it_has(moment, summed_to):
     """The token of an answer is reached by the builds it was made from, and says nothing that is not in them."""
     log, published, standing = moment
-    with_ordered = Published(published.position, {**published.last, (ORDERED, 0): ordered_at})
-    look = _look(log, with_ordered)
-    ordered = Standing(1, 1, ORDERED, {0: ordered_at})
+    look = _look(log, published)
+    summed = Standing(1, WHOLE_LOG.generation, {0: summed_to})
 
-    for standings in ([standing], [ordered], [standing, ordered]):
+    for standings in ([standing], [summed], [standing, summed]):
         token = applied_by_all(standings, look)
-        assert all(reached(token, each, with_ordered) for each in standings)
-    assert reached(applied(standing, look), standing, with_ordered)
+        assert token.generation == 1
+        assert all(reached(token, each, published) for each in standings)
+    assert reached(applied(standing, look), standing, published)
+
+
+@given(moments(), st.integers(0, 30))
+def test_a_global_view_has_what_a_token_names_when_it_stands_at_the_highest_position(moment, summed_to):
+    log, published, standing = moment
+    token = PositionToken(1, 1, standing.positions)
+    summed = Standing(1, WHOLE_LOG.generation, {0: summed_to})
+
+    assert reached(token, summed, None) == (token.highest <= summed_to)
+    assert set(applied(summed, _look(log, published)).partitions.values()) == {summed_to}
 
 
 def test_only_the_newest_generation_counts():
     rows = [Checkpoint(generation, EVENTS, p, 10 * generation) for generation in (2, 1, 3) for p in range(2)]
 
-    assert standing_of(rows, epoch=4) == Standing(4, 3, EVENTS, {0: 30, 1: 30})
+    assert standing_of(rows, epoch=4) == Standing(4, 3, {0: 30, 1: 30})
 
 
 def test_without_checkpoints_there_is_no_standing():

@@ -20,7 +20,7 @@ KEYED = ((product_page, "/products/"), (stock_level, "/stock/"), (order_details,
 @pytest.fixture
 def traded(stage):
     """A small shop's history in SQL and cache; what a test does then, `more` carries on."""
-    settle(stage.database_url, CONTEXTS.views)
+    settle(stage.database_url)
     documents = RedisDocuments(stage.redis_url)
     events = history(23, steps=120)
     with feeding(stage.database_url, CONTEXTS.views, documents=documents) as feeder:

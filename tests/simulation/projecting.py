@@ -87,7 +87,7 @@ class Shop(World):
     def look(self):
         """What a query API sees of the tables."""
         positions = {number: cursor.position for (_, number), cursor in self.cursors.items()}
-        standing = Standing(epoch=1, generation=1, channel=EVENTS, positions=positions)
+        standing = Standing(epoch=1, generation=1, positions=positions)
         build = LiveBuild(BUILD, standing, moved_at=None, parked={}, parked_count=0)
         look = Look(
             seen_at=self.now,
@@ -286,10 +286,16 @@ class Reader:
             )
 
 
-def read_after(world, position, *, upto, limit):
-    """`reading.read_after` of the log in memory."""
+def page_after(world, position, *, rows_max, upto, types):
+    """`paging.page_after` of the log in memory."""
     world.border()
-    return [event for event in world.log.read_after(position, limit=limit) if event.position <= upto]
+    return [event for event in world.log.events[position:upto] if event.type in types][:rows_max]
+
+
+def leaves_at(world, positions):
+    """`reading.leaves_at` of the log in memory."""
+    world.border()
+    return {at: world.log.events[at - 1].leaf for at in positions if 0 < at <= world.log.position}
 
 
 def leaf_at(world, position):

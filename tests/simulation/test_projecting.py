@@ -2,7 +2,7 @@
 
 import pytest
 
-from event_store import following, reading, relay
+from event_store import following, paging, reading, relay
 from projections import mirroring, turn
 from projections.turn import Batch, Move
 from read_api.reading.documents import DocumentsByKey
@@ -16,7 +16,8 @@ BORDER_CALLS = 400
 @pytest.fixture(autouse=True)
 def _in_memory(monkeypatch):
     """What the steps read of the log, they read of the one in memory."""
-    monkeypatch.setattr(reading, "read_after", projecting.read_after)
+    monkeypatch.setattr(paging, "page_after", projecting.page_after)
+    monkeypatch.setattr(reading, "leaves_at", projecting.leaves_at)
     monkeypatch.setattr(reading, "leaf_at", projecting.leaf_at)
     monkeypatch.setattr(mirroring, "ROWS_PER_STEP", 2)
     silence(monkeypatch, relay, mirroring)

@@ -37,7 +37,7 @@ create table views.checkpoint (
     view text not null,
     shape integer not null,
     build integer not null,
-    generation integer not null,
+    generation integer not null check (generation >= 0),
     channel text not null check (channel in ('events', 'ordered')),
     partition integer not null check (partition >= 0),
     position bigint not null check (position >= 0),
@@ -47,6 +47,8 @@ create table views.checkpoint (
     primary key (view, shape, build, generation, channel, partition),
     foreign key (view, shape, build) references views.build on delete cascade
 ) with (fillfactor = 30); -- room for HOT updates: every batch moves these rows, no index follows them
+comment on column views.checkpoint.generation is
+    'which numbering of partitions; 0: the whole log as one partition, for views that sum over many keys';
 comment on column views.checkpoint.position is
     'every event of the partition up to here is applied, skipped or parked';
 comment on column views.checkpoint.leaf is 'leaf of the log at this position; null before the first event';

@@ -1,0 +1,107 @@
+"""The builds that one session feeds, and what is the same whether a transport or the log feeds them.
+
+A turn folds and commits; documents and metrics follow the commit; between two turns builds may come and go, and
+operators ask for retries and skips.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from event_store import reading
+from event_store.transport import ChannelPartition, Numbering
+from projections import adopting, catching_up
+from projections.checkpoints import Cursor
+from projections.folding import Decoder
+from projections.metrics import ProjectionMetrics
+from projections.mirroring import Mirror
+from projections.performing import Performer
+from projections.requests import Requests
+from projections.storing import Connection
+from projections.turn import Feed, Following, Plan, turn
+from projections.view import View
+
+
+class Feeding:
+    """Builds of some views with checkpoints of one numbering. One thread, one connection."""
+
+    def __init__(
+        self,
+        conn: Connection,
+        views: Sequence[View[Any]],
+        *,
+        numbering: Numbering,
+        metrics: ProjectionMetrics,
+        mirror: Mirror | None,
+    ) -> None:
+        """`numbering` is a generation of the transport, or the whole log. Nothing is fed before `adopt`."""
+        self.followings: list[Following] = []
+        self.decoder = Decoder(views)
+        self.performer = Performer(conn, generation=numbering.generation)
+        self._conn = conn
+        self._views = views
+        self._numbering = numbering
+        self._metrics = metrics
+        self._mirror = mirror
+        self._requests = Requests(conn, numbering=numbering, decoder=self.decoder, mirror=mirror)
+
+    def adopt(self, sources: Collection[ChannelPartition] | None) -> dict[ChannelPartition, Cursor]:
+        """Take over what stands in the tables, dropping everything remembered; from where to feed each partition.
+
+        `sources` None: all partitions.
+        """
+        self.followings = adopting.followings(
+            self._conn, self._views, generation=self._numbering.generation, sources=sources
+        )
+        if self._mirror is not None:
+            self._mirror.adopt(self._conn, self.followings, history=reading.history(self._conn))
+        return self.starts()
+
+    def starts(self) -> dict[ChannelPartition, Cursor]:
+        """From where to feed each partition: where the build that came furthest stands."""
+        return adopting.starts(self.followings)
+
+    def feed(self, feed: Feed) -> None:
+        """Fold and commit one turn.
+
+        Raises:
+            CheckpointConflict: another worker was here: adopt anew.
+        """
+        self._follow_commit(self.performer.run(turn(self.followings, feed)))
+
+    def catch_up(self, ends: Mapping[ChannelPartition, int]) -> bool:
+        """Feed one page of the log to builds that stand before these positions; whether there was any.
+
+        Raises:
+            CheckpointConflict: another worker was here: adopt anew.
+            UnknownEventVersion: an event is newer than this program.
+        """
+        behind = catching_up.targets_behind(self.followings, ends)
+        if not behind:
+            return False
+        feed, events = catching_up.page(
+            self._conn, behind, ends, partitions=self._numbering.partitions, decoder=self.decoder
+        )
+        self._metrics.read_from_log.inc(events)
+        self.feed(feed)
+        return bool(feed)
+
+    def builds_changed(self) -> bool:
+        """Whether builds came, went, were stopped or let go on since they were adopted."""
+        fed = adopting.fed_builds(self._conn, self._views)
+        return {each.build: each.stopped for each in self.followings} != {
+            build: stands.stopped for build, stands in fed.items()
+        }
+
+    def execute_requests(self) -> None:
+        """Do what operators asked for."""
+        for plans in self._requests.execute(self.followings, self.performer):
+            self._follow_commit(plans)
+
+    def mirror_step(self) -> bool:
+        """Write some documents again, if any are to be; whether there may be more."""
+        return self._mirror is not None and self._mirror.step(self._conn)
+
+    def _follow_commit(self, committed: Sequence[Plan]) -> None:
+        self._metrics.committed(committed)
+        if self._mirror is not None:
+            self._mirror.after_commit(committed)

@@ -1,0 +1,118 @@
+"""The tail of global views under a seeded scheduler, and defects planted in each of its guards."""
+
+import pytest
+
+from event_store import paging, reading
+from projections import adopting, catching_up, parking, tailing, turn
+from tests.simulation import projecting
+from tests.simulation import tailing as simulated
+from tests.simulation.exploring import FIXED_SEED, FOUND_WITHIN, explore, first_problem, silence
+from tests.simulation.test_projecting import batch_of_everything
+
+SCHEDULES = 500
+BORDER_CALLS = 300
+
+
+@pytest.fixture(autouse=True)
+def _in_memory(monkeypatch):
+    """What the tail reads of the log and of the tables, it reads of those in memory."""
+    monkeypatch.setattr(reading, "head", simulated.head)
+    monkeypatch.setattr(reading, "leaves_at", projecting.leaves_at)
+    monkeypatch.setattr(paging, "page_after", projecting.page_after)
+    monkeypatch.setattr(adopting, "followings", simulated.followings)
+    monkeypatch.setattr(adopting, "fed_builds", simulated.fed_builds)
+    monkeypatch.setattr(parking, "pending", lambda *_, **__: [])
+    monkeypatch.setattr(catching_up, "EVENTS_PER_PAGE", simulated.PAGE_EVENTS)
+    monkeypatch.setattr(catching_up, "POSITIONS_PER_PAGE", simulated.PAGE_POSITIONS)
+    silence(monkeypatch, tailing)
+
+
+@pytest.mark.slow
+def test_every_event_is_in_every_build_once_and_in_the_order_of_the_log_whatever_happens(first_seed, capsys):
+    assert {} == explore(simulated.run, first_seed, schedules=SCHEDULES, capsys=capsys)
+
+
+def test_a_crash_at_any_single_step_changes_nothing():
+    found = {step: simulated.run(FIXED_SEED, crash_at=step) for step in range(1, BORDER_CALLS + 1)}
+
+    assert {} == {step: problems for step, problems in found.items() if problems}
+
+
+def test_two_builds_are_fed_and_two_owners_meet(monkeypatch):
+    worlds = []
+    true_init = simulated.Books.__init__
+
+    def init(self, seed, *, crash_at=None):
+        true_init(self, seed, crash_at=crash_at)
+        worlds.append(self)
+
+    monkeypatch.setattr(simulated.Books, "__init__", init)
+    before = simulated.METRICS.conflicts._value.get()
+    for seed in range(20):
+        simulated.run(FIXED_SEED + seed)
+
+    assert sum(len(world.cursors) == 2 for world in worlds) > len(worlds) / 2
+    assert simulated.METRICS.conflicts._value.get() > before
+
+
+def test_folding_whatever_the_page_holds_is_found(monkeypatch):
+    monkeypatch.setattr(turn, "_batch", batch_of_everything)
+
+    assert first_problem(simulated.run) < FOUND_WITHIN
+
+
+def test_passing_over_what_a_page_had_no_room_for_is_found(monkeypatch):
+    monkeypatch.setattr(paging, "reached_by", lambda _events, *, upto, rows_max: upto)  # noqa: ARG005
+
+    assert first_problem(simulated.run) < FOUND_WITHIN
+
+
+def test_a_checkpoint_moved_from_wherever_it_is_is_found(monkeypatch):
+    def commit(self, plans):
+        for plan in plans:
+            self.world.move(plan)
+            self.world.write(plan)
+
+    monkeypatch.setattr(simulated.TailActor, "commit", commit)
+
+    assert first_problem(simulated.run) < FOUND_WITHIN
+
+
+def test_a_checkpoint_after_the_commit_is_found(monkeypatch):
+    def commit(self, plans):
+        before = dict(self.world.cursors)
+        self.world.commit(plans)
+        self.world.cursors |= before
+        self.world.border()
+        for plan in plans:
+            self.world.move(plan)
+
+    monkeypatch.setattr(simulated.TailActor, "commit", commit)
+
+    assert first_problem(simulated.run) < FOUND_WITHIN
+
+
+def test_a_checkpoint_before_the_rows_is_found(monkeypatch):
+    def commit(self, plans):
+        for plan in plans:
+            self.world.move(plan)
+        self.world.border()
+        for plan in plans:
+            self.world.write(plan)
+
+    monkeypatch.setattr(simulated.TailActor, "commit", commit)
+
+    assert first_problem(simulated.run) < FOUND_WITHIN
+
+
+def test_going_on_with_remembered_rows_after_a_conflict_is_found(monkeypatch):
+    monkeypatch.setattr(tailing.Tail, "_adopt", adopt_once)
+
+    assert first_problem(simulated.run) < FOUND_WITHIN
+
+
+def adopt_once(self):
+    """A planted defect: what stands in the tables is read at the start only."""
+    if not self.feeding.followings:
+        self.feeding.adopt(None)
+    self._adopted_term = self._lease.terms
