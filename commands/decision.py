@@ -82,17 +82,17 @@ class Selection(Struct, frozen=True):
 class Missing(Exception):
     """A decision looked at what the view does not hold; it is to be loaded, and decided again."""
 
-    def __init__(self, streams: Mapping[str, Aggregate[Any]], questions: tuple[Question, ...] = ()) -> None:
-        super().__init__(*streams, *(tag for _, tags in questions for tag in tags))
+    def __init__(self, streams: Mapping[str, Aggregate[Any]], questions: Iterable[Question]) -> None:
         self.streams = streams
-        self.questions = questions
+        self.questions = tuple(questions)
+        super().__init__(*streams, *(tag for _, tags in self.questions for tag in tags))
 
 
 class View:
     """The states that a decision may look at, and a note of those it did.
 
-    Looking at what is not there raises `Missing`, which is no business of the decision. `prefetch` names many streams
-    at once, so that all that are missing are loaded in one round trip.
+    Looking at what is not there raises `Missing`, which is no business of the decision. What was named before by
+    `prefetch` and `prefetch_tagged` is then loaded too, all in one round trip.
     """
 
     def __init__(
@@ -108,13 +108,18 @@ class View:
         """Those whose version the append names, in the order in which they were read."""
         self.conditions: dict[Condition, None] = {}
         """What the append states about readings by tag."""
+        self._streams: dict[str, Aggregate[Any]] = {}
+        self._questions: dict[Question, None] = {}
 
     def prefetch(self, aggregate: Aggregate[Any], identifiers: Iterable[str]) -> None:
-        """Have these streams at hand; looking at them still says which of them the decision relies on."""
-        streams = [aggregate.stream(identifier) for identifier in identifiers]
-        missing = {stream: aggregate for stream in streams if self._held(stream) is None}
-        if missing:
-            raise Missing(missing)
+        """Have these streams loaded with the first that is missing; looking at them says which are relied on."""
+        streams = map(aggregate.stream, identifiers)
+        self._streams.update((stream, aggregate) for stream in streams if self._held(stream) is None)
+
+    def prefetch_tagged(self, select: Tagged[Any], *tags: str) -> None:
+        """Have this reading by tag done with the first that is missing."""
+        if self._answered((select, tags)) is None:
+            self._questions[select, tags] = None
 
     def known(self, aggregate: Aggregate[S], identifier: str) -> S | None:
         """The state as last seen, for facts that never change; None only if the log has no such stream."""
@@ -139,7 +144,7 @@ class View:
         question = (select, tags)
         found = self._answered(question)
         if found is None:
-            raise Missing({}, (question,))
+            raise Missing(self._streams, {**self._questions, question: None})
         self.conditions[Condition(tags, select.type_names, found.upto)] = None
         value: T = found.value
         return value
@@ -147,6 +152,6 @@ class View:
     def _served(self, aggregate: Aggregate[S], stream: str) -> Folded[S]:
         folded = self._held(stream)
         if folded is None:
-            raise Missing({stream: aggregate})
+            raise Missing({**self._streams, stream: aggregate}, self._questions)
         self.read[stream] = folded
         return folded

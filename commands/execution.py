@@ -9,7 +9,7 @@ loaded state, and only after the key was found to have no outcome yet.
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -249,10 +249,10 @@ class Execution:
         Raises:
             ProblemError: the command is refused, or cannot be answered at the moment.
         """
-        await self._turns.take(work.stream)
         try:
-            self._require_log()  # whoever waited long for a turn must not wait for a silent log again
-            return await self._attempts(work)
+            async with self._turns.turn(work.stream):
+                self._require_log()  # whoever waited long for a turn must not wait for a silent log again
+                return await self._attempts(work)
         except (LogUnreachable, errors.StoreUnavailable) as error:
             raise refusals.store_unavailable() from error
         except errors.QueueFull as error:
@@ -261,21 +261,23 @@ class Execution:
             raise refusals.outcome_unknown() from error
         except errors.WriterClosed as error:
             raise refusals.shutting_down() from error
-        finally:
-            self._turns.give(work.stream)
 
     def _require_log(self) -> None:
         if not self._watch.answers:
             raise refusals.store_unavailable()
 
     async def _attempts(self, work: _Work[S]) -> Answer:
-        for attempt in range(limits.ATTEMPTS_MAX):
-            if attempt > 1:  # the second one follows at once: a kept state was old, nobody need be racing
-                await asyncio.sleep(random.uniform(0, limits.RETRY_PAUSE_MAX_S))
-            answer = await self._attempt(work)
-            if answer is not None:
-                return answer
-            work.fresh = True
+        async with contextlib.AsyncExitStack() as stack:
+            for attempt in range(limits.ATTEMPTS_MAX):
+                if attempt > 1:  # the second one follows at once: a kept state was old, nobody need be racing
+                    await asyncio.sleep(random.uniform(0, limits.RETRY_PAUSE_MAX_S))
+                answer = await self._attempt(work)
+                if answer is not None:
+                    return answer
+                if not work.fresh:  # those who meet on a tag go one after another once they have met
+                    for name in sorted({_turn_of(tag) for _, tags in work.questions for tag in tags}):
+                        await stack.enter_async_context(self._turns.turn(name))
+                work.fresh = True
         problem = refusals.contended(work.stream)
         answer = await self._refused(work, problem, epoch=self._watch.standing.epoch)
         if answer is None:
@@ -343,7 +345,7 @@ class Execution:
                 for aggregate, identifier, _event in decided.events:
                     view.rely_on(aggregate, aggregate.stream(identifier))
             except Missing as missing:
-                await self._load(work, attempt, missing.streams, dict.fromkeys(missing.questions))
+                await self._load(work, attempt, missing.streams, missing.questions)
             else:
                 return _Decided(decided, view, base)
         raise AssertionError(
@@ -366,10 +368,9 @@ class Execution:
         work: _Work[Any],
         attempt: _Attempt,
         streams: Mapping[str, Aggregate[Any]],
-        questions: Iterable[Question],
+        questions: Collection[Question],
     ) -> None:
         """Load what a decision looks at, for this attempt, and note it for a later one."""
-        questions = tuple(questions)
         loaded, *selections = await asyncio.gather(
             self._states.load(streams), *(self._states.select(question) for question in questions)
         )
@@ -439,6 +440,11 @@ class Execution:
         seen = work.call.if_match
         if problem.type.slug == "precondition-failed" and seen is not None and seen >= 0:
             problem.facts["events_since"] = await self._reader.types_since(work.stream, seen)
+
+
+def _turn_of(tag: str) -> str:
+    """The name of a tag's turn; no stream is called so."""
+    return f"tag {tag}"
 
 
 def _check_version(work: _Work[S], base: Folded[S]) -> None:

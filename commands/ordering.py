@@ -1,11 +1,11 @@
 """Commands of ordering: orders are placed, cancelled and shipped, credit notes issued."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
-from commands.decision import View
+from commands.decision import Tagged, View
 from commands.documentation import Caller
 from commands.execution import Answer
 from commands.payloads import Country, Currency, Id, Moment, Payload, Quantity, UnitPrice
@@ -16,8 +16,16 @@ from domain.event import Event
 from domain.ids import CreditNoteId, CustomerId, OrderId, Sku
 from domain.ordering import credit_note as credit_notes
 from domain.ordering import order as orders
-from domain.ordering.credit_note import CREDIT_NOTE, CreditNote, CreditNoteIdTaken
-from domain.ordering.events import CancellationReason
+from domain.ordering.credit_note import (
+    CREDIT_NOTE,
+    Credited,
+    CreditedInAnotherCurrency,
+    CreditNote,
+    CreditNoteIdTaken,
+    MoreCreditedThanShipped,
+    NamedOrder,
+)
+from domain.ordering.events import CancellationReason, CreditNoteIssued, order_tag
 from domain.ordering.lines import LINES_MAX, LineRequest, NoListPrice, UnknownSku
 from domain.ordering.order import (
     ORDER,
@@ -30,6 +38,9 @@ from domain.ordering.order import (
 )
 
 router = command_router("ordering")
+
+CREDITED: Final[Tagged[Credited]] = Tagged((CreditNoteIssued,), {}, credit_notes.credited)
+"""What was credited on an order so far: its credit notes carry its tag."""
 
 
 class Line(Payload):
@@ -105,7 +116,9 @@ class IssueCreditNote(Payload):
     )
 
     credit_note_id: Id | None = Field(default=None, description="A UUID is made up when absent.")
-    order_id: Id | None = Field(default=None, description="The order it belongs to, if it is known.")
+    order_id: Id | None = Field(
+        default=None, description="The order it belongs to: no more than it shipped is credited."
+    )
     customer_id: Id | None = None
     issued_at: Moment | None = Field(default=None, description="When it was issued, if not just now.")
     country: Country
@@ -154,16 +167,27 @@ async def ship_order(order_id: OrderId, body: ShipOrder, caller: Caller) -> Answ
     )
 
 
-@command(router, "/credit-notes", refusals=(CreditNoteIdTaken, UnknownSku, money.AmountTooLarge))
+@command(
+    router,
+    "/credit-notes",
+    refusals=(
+        CreditNoteIdTaken,
+        OrderUnknown,
+        CreditedInAnotherCurrency,
+        MoreCreditedThanShipped,
+        UnknownSku,
+        money.AmountTooLarge,
+    ),
+)
 async def issue_credit_note(body: IssueCreditNote, caller: Caller) -> Answer:
-    """Give money back; stocked pieces return to stock afterwards."""
+    """Give money back; stocked pieces return to stock afterwards. Without an order it is compared with nothing."""
     credit_note_id = CreditNoteId(body.credit_note_id or caller.new_id())
 
     def issue(note: CreditNote | None, view: View) -> list[Event]:
         return credit_notes.issue(
             note,
             credit_note_id=credit_note_id,
-            order_id=None if body.order_id is None else OrderId(body.order_id),
+            against=None if body.order_id is None else _named(OrderId(body.order_id), view),
             customer_id=None if body.customer_id is None else CustomerId(body.customer_id),
             issued_at=body.issued_at or caller.now,
             country=body.country,
@@ -172,6 +196,13 @@ async def issue_credit_note(body: IssueCreditNote, caller: Caller) -> Answer:
         )
 
     return await caller.execute(CREDIT_NOTE, credit_note_id, issue, creates=True, occurred_at=body.issued_at)
+
+
+def _named(order_id: OrderId, view: View) -> NamedOrder:
+    """The order of a credit note, and what was credited on it: exactly as they are when the note is recorded."""
+    view.prefetch(ORDER, (order_id,))
+    view.prefetch_tagged(CREDITED, order_tag(order_id))
+    return NamedOrder(order_id, view.current(ORDER, order_id), view.tagged(CREDITED, order_tag(order_id)))
 
 
 def _priced(lines: Sequence[Line | CreditedLine], currency: money.Currency, view: View) -> list[LineRequest]:

@@ -42,6 +42,8 @@ ORDERING: Final = Context(
         order.AlreadyShipped,
         order.NotConfirmed,
         credit_note.CreditNoteIdTaken,
+        credit_note.CreditedInAnotherCurrency,
+        credit_note.MoreCreditedThanShipped,
         lines.LineCountOutOfRange,
         lines.UnknownSku,
         lines.NoListPrice,

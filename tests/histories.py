@@ -133,7 +133,7 @@ class Shop:
         (issued,) = credit_note.issue(
             None,
             credit_note_id=note,
-            order_id=None,
+            against=None,
             customer_id=self._customer(),
             issued_at=self._moment(),
             country=self.chance.choice(COUNTRIES),

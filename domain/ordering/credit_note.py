@@ -1,11 +1,13 @@
 """A credit note: money given back for pieces that came back. It is issued once and never changes.
 
+One that names an order is held against it: no more pieces are credited than were shipped, in the order's currency.
 Refusals:
 
-Conflict  CreditNoteIdTaken
+Conflict  CreditNoteIdTaken, CreditedInAnotherCurrency, MoreCreditedThanShipped
+Unknown   OrderUnknown
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -14,11 +16,12 @@ from msgspec import Struct
 
 from domain.aggregate import Aggregate
 from domain.event import Event
-from domain.ids import CreditNoteId, CustomerId, OrderId
+from domain.ids import CreditNoteId, CustomerId, OrderId, Sku
 from domain.moment import in_utc
 from domain.money import Currency, Minor
-from domain.ordering.events import CreditLine, CreditNoteIssued
+from domain.ordering.events import CreditLine, CreditNoteIssued, SkuTotal
 from domain.ordering.lines import LineRequest, grand_total, per_sku, priced
+from domain.ordering.order import Order, OrderUnknown, Status
 from domain.rejection import Conflict
 
 
@@ -28,6 +31,27 @@ class CreditNote(Struct, frozen=True):
     credit_note_id: CreditNoteId
     currency: Currency
     total: Minor
+
+
+Credited = Mapping[Sku, int]
+"""Pieces of each SKU that were credited on one order so far."""
+
+
+class NamedOrder(Struct, frozen=True):
+    """The order that a credit note names, as it stands (None: there is none), and what was credited on it so far."""
+
+    order_id: OrderId
+    order: Order | None
+    credited: Credited
+
+
+class Excess(Struct, frozen=True):
+    """A SKU of which more pieces would be credited than were shipped."""
+
+    sku: Sku
+    requested: int
+    shipped: int
+    credited: int
 
 
 @dataclass(kw_only=True, eq=False)
@@ -42,6 +66,43 @@ class CreditNoteIdTaken(Conflict):
 
     def __str__(self) -> str:
         return f"There is a credit note '{self.credit_note_id}' already."
+
+
+@dataclass(kw_only=True, eq=False)
+class CreditedInAnotherCurrency(Conflict):
+    """The order was not sold in the currency of the credit note."""
+
+    title = "The order was sold in another currency"
+    meaning = "The credit note names an order, and its currency is not that of the order."
+    remedy = "Credit the order in the currency it was sold in, which `facts.sold_in` names."
+
+    order_id: OrderId
+    sold_in: Currency
+    credited_in: Currency
+
+    def __str__(self) -> str:
+        return (
+            f"Order '{self.order_id}' was sold in {self.sold_in}; it is not credited in {self.credited_in}."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
+class MoreCreditedThanShipped(Conflict):
+    """Pieces that were not shipped with the order, or were credited before."""
+
+    title = "More pieces would be credited than were shipped"
+    meaning = (
+        "The credit note names an order, and that order did not ship so many pieces, or they were credited before:"
+        " `facts.excess` says of which SKUs, and how many were shipped and credited so far."
+    )
+    remedy = "Correct the quantities. An order that has not been shipped is cancelled instead."
+
+    order_id: OrderId
+    excess: tuple[Excess, ...]
+
+    def __str__(self) -> str:
+        skus = ", ".join(f"'{excess.sku}'" for excess in self.excess)
+        return f"More pieces would be credited on order '{self.order_id}' than were shipped with it: {skus}."
 
 
 def evolve(_note: CreditNote | None, event: Event) -> CreditNote:
@@ -62,34 +123,59 @@ def issue(
     note: CreditNote | None,
     *,
     credit_note_id: CreditNoteId,
-    order_id: OrderId | None,
+    against: NamedOrder | None,
     customer_id: CustomerId | None,
     issued_at: datetime,
     country: str,
     currency: Currency,
     lines: Sequence[LineRequest],
 ) -> list[Event]:
-    """Give money back for the lines, at the prices given.
+    """Give money back for the lines, at the prices given; without an order they are compared with nothing.
 
     Raises:
         CreditNoteIdTaken: there is a credit note with this id.
+        OrderUnknown, CreditedInAnotherCurrency, MoreCreditedThanShipped: the order named does not cover it.
         LineCountOutOfRange, QuantityOutOfRange, MalformedUnitPrice, UnknownCurrency, AmountTooLarge: the
             lines cannot be credited as they stand.
     """
     if note is not None:
         raise CreditNoteIdTaken(credit_note_id=credit_note_id)
-    credited = priced(lines, line=CreditLine, currency=currency)
+    lines_credited = priced(lines, line=CreditLine, currency=currency)
+    skus = per_sku(lines_credited)
+    if against is not None:
+        _require_covered(against, skus, currency=currency)
     return [
         CreditNoteIssued(
             credit_note_id=credit_note_id,
-            order_id=order_id,
+            order_id=None if against is None else against.order_id,
             customer_id=customer_id,
             issued_at=in_utc(issued_at),
             country=country,
             currency=currency,
-            lines=credited,
-            skus=per_sku(credited),
-            units=sum(line.quantity for line in credited),
-            total=grand_total(credited, currency=currency),
+            lines=lines_credited,
+            skus=skus,
+            units=sum(line.quantity for line in lines_credited),
+            total=grand_total(lines_credited, currency=currency),
         )
     ]
+
+
+def credited(so_far: Credited, note: CreditNoteIssued) -> Credited:
+    """Return what is credited on an order after one more note: the fold over the notes that carry its tag."""
+    return {**so_far, **{each.sku: so_far.get(each.sku, 0) + each.units for each in note.skus}}
+
+
+def _require_covered(against: NamedOrder, skus: Sequence[SkuTotal], *, currency: Currency) -> None:
+    order = against.order
+    if order is None:
+        raise OrderUnknown(order_id=against.order_id)
+    if order.currency != currency:
+        raise CreditedInAnotherCurrency(order_id=order.order_id, sold_in=order.currency, credited_in=currency)
+    shipped = {each.sku: each.units for each in order.skus} if order.status is Status.SHIPPED else {}
+    amounts = [
+        Excess(each.sku, each.units, shipped.get(each.sku, 0), against.credited.get(each.sku, 0))
+        for each in skus
+    ]
+    excess = tuple(each for each in amounts if each.requested > each.shipped - each.credited)
+    if excess:
+        raise MoreCreditedThanShipped(order_id=order.order_id, excess=excess)

@@ -128,9 +128,17 @@ class OrderShipped(Event, frozen=True, kw_only=True):
     shipped_at: Moment
 
 
-@event_type("ordering.credit_note_issued.v1")
+def order_tag(order_id: OrderId) -> str:
+    """The tag of what belongs to an order without being in its stream."""
+    return f"order:{order_id}"
+
+
+@event_type(
+    "ordering.credit_note_issued.v1",
+    tags=lambda note: () if note.order_id is None else (order_tag(note.order_id),),
+)
 class CreditNoteIssued(Event, frozen=True, kw_only=True):
-    """Money was given back for pieces that came back, with or without a known order."""
+    """Money was given back for pieces that came back, with or without an order named."""
 
     credit_note_id: CreditNoteId
     order_id: OrderId | None

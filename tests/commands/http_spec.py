@@ -16,7 +16,7 @@ import psycopg
 from fastapi import FastAPI
 
 from domain.catalogue.events import PriceChanged, ProductCreated
-from domain.event import Event
+from domain.event import Event, partition_key_of, tags_of
 from domain.ordering.events import CreditNoteIssued
 from event_store import codec, reading
 from event_store.appending.writer import Writer
@@ -160,6 +160,15 @@ def _recording(fact: Event) -> AppendRequest:
     return AppendRequest(
         key=secrets.token_bytes(16),
         fingerprint=secrets.token_bytes(32),
-        events=(NewEvent(stream, type_name, payload, encode_metadata(metadata)),),
+        events=(
+            NewEvent(
+                stream,
+                type_name,
+                payload,
+                encode_metadata(metadata),
+                partition_key=partition_key_of(fact),
+                tags=tags_of(fact),
+            ),
+        ),
         expectations=(Expectation(stream, ANY),),
     )

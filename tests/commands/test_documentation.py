@@ -9,7 +9,7 @@ from counterfoil.contexts import CONTEXTS
 from domain.rejection import Conflict, Unacceptable, Unknown
 from runtime.problem_types import CATALOGUE
 from runtime.settings import Settings, SettingsError
-from tests.examples import confirmed, placed, product_created, stock_received
+from tests.examples import confirmed, placed, product_created, shipped, stock_received
 
 pytestmark = pytest.mark.anyio
 
@@ -70,12 +70,16 @@ async def test_every_example_of_a_body_is_accepted(given, document):
         placed(order_id="shipped"),
         confirmed(order_id="shipped"),
         placed(order_id="cancelled"),
+        placed(order_id="returned"),
+        shipped(order_id="returned"),
     )
     targets = {"/orders/{order_id}/shipment": "shipped", "/orders/{order_id}/cancellation": "cancelled"}
     for path, operations in document["paths"].items():
         body = example_of(document, operations["post"])
         if path == "/products":
             body = {**body, "sku": "new"}  # the example's own code is in this shop already
+        if path == "/credit-notes":
+            body = {**body, "order_id": "returned"}  # the example's own was placed just now
         address = path.replace("{sku}", "85123A").replace("{order_id}", targets.get(path, ""))
 
         answer = await shop.post(address, body)

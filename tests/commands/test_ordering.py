@@ -1,12 +1,15 @@
 """POST /orders, /orders/{order_id}/cancellation, /orders/{order_id}/shipment and /credit-notes."""
 
+import asyncio
 import uuid
+from collections import Counter
 from collections.abc import Mapping
 
 import pytest
 
 from domain.ordering.events import OrderPlaced
 from event_store import envelope
+from tests.commands.conftest import opened
 from tests.examples import (
     LONG_AGO,
     NOW,
@@ -235,8 +238,8 @@ async def test_an_order_that_does_not_exist_is_not_found(shop, path, body):
     (await shop.post(path, body)).then_refused(404, "order-unknown", order_id="none")
 
 
-async def test_a_credit_note_is_issued_with_or_without_a_known_order(given):
-    shop = await given(*CATALOGUE)
+async def test_a_credit_note_is_issued_with_or_without_an_order(given):
+    shop = await given(*CATALOGUE, placed(), confirmed(), shipped())
     lines = [{"sku": "85123A", "quantity": 1, "unit_price": "2.55"}]
 
     answer = await shop.post("/credit-notes", {**CREDIT, "lines": lines})
@@ -249,13 +252,62 @@ async def test_a_credit_note_is_issued_with_or_without_a_known_order(given):
     (await shop.post("/credit-notes", other)).then_accepted(stream="credit_note-C2", version=1)
 
 
+async def test_a_credit_note_is_held_against_its_order_and_all_earlier_notes_on_it(given):
+    shop = await given(*CATALOGUE, placed(), confirmed(), shipped(), credit_note_issued(credit_note_id="C1"))
+    lines = [{"sku": "85123A", "quantity": 3, "unit_price": "2.55"}]
+
+    (await shop.post("/credit-notes", {**CREDIT, "lines": lines})).then_refused(
+        409,
+        "more-credited-than-shipped",
+        excess=[{"sku": "85123A", "requested": 3, "shipped": 3, "credited": 1}],
+    )
+    (await shop.post("/credit-notes", {**CREDIT, "lines": lines, "currency": "EUR"})).then_refused(
+        409, "credited-in-another-currency", sold_in="GBP"
+    )
+    (await shop.post("/credit-notes", {**CREDIT, "lines": lines, "order_id": "none"})).then_refused(
+        404, "order-unknown", order_id="none"
+    )
+    assert 6 == shop.position
+    unnamed = {**without(CREDIT, "order_id"), "lines": lines}
+    (await shop.post("/credit-notes", unnamed)).then_accepted(stream="credit_note-C536379", version=1)
+
+
+async def test_a_credit_note_that_took_the_last_pieces_is_answered_again(given):
+    shop = await given(*CATALOGUE, placed(), confirmed(), shipped())
+    note = {
+        **without(CREDIT, "credit_note_id"),
+        "lines": [{"sku": "85123A", "quantity": 3, "unit_price": "1"}],
+    }
+
+    first, again = [await shop.post("/credit-notes", note, key="all-of-it") for _ in range(2)]
+
+    assert (201, first.bytes) == (again.status, again.bytes)
+    assert first.headers["position"] == again.headers["position"]
+
+
+async def test_racing_credit_notes_never_credit_more_than_was_shipped(given, database_url):
+    shop = await given(*CATALOGUE, placed(), confirmed(), shipped())
+
+    def note(number: int) -> dict[str, object]:
+        lines = [{"sku": "85123A", "quantity": 1, "unit_price": "1"}]
+        return {**CREDIT, "credit_note_id": f"C{number}", "lines": lines}
+
+    async with opened(database_url) as other:
+        answers = await asyncio.gather(
+            *((shop, other)[number % 2].post("/credit-notes", note(number)) for number in range(64))
+        )
+
+    told = Counter(answer.body.get("code", "accepted") for answer in answers)
+    assert {"accepted": 3, "more-credited-than-shipped": 61} == dict(told)
+
+
 async def test_a_credit_note_names_only_known_codes_and_an_id_once(given):
-    shop = await given(*CATALOGUE, credit_note_issued())
+    shop = await given(*CATALOGUE, credit_note_issued(order_id=None))
     lines = [{"sku": "85123A", "quantity": 1, "unit_price": "1"}]
 
     (await shop.post("/credit-notes", {**CREDIT, "lines": lines})).then_refused(
         409, "credit-note-id-taken", credit_note_id="C536379"
     )
     lines[0]["sku"] = "else"
-    other = {**without(CREDIT, "credit_note_id"), "lines": lines}
+    other = {**without(CREDIT, "credit_note_id", "order_id"), "lines": lines}
     (await shop.post("/credit-notes", other)).then_refused(422, "unknown-sku", at=["/lines/0/sku"])

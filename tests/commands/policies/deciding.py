@@ -136,7 +136,7 @@ class Shop:
         decided = credit_note.issue(
             None,
             credit_note_id=note_id,
-            order_id=None,
+            against=None,
             customer_id=None,
             issued_at=self.now,
             country="United Kingdom",
