@@ -9,24 +9,13 @@ from commands.execution import Caller, Execution
 from commands.log_reading import LogReader
 from commands.states import States
 from commands.watching import Watch
-from domain.aggregate import Aggregate
 from domain.event import Event
 from domain.operations.events import EventSkipped
+from domain.operations.skips import SKIPS, Skipped
 from event_store import codec
 from runtime import database
 
 COMMAND: Final = "skip_event"
-
-Skipped = frozenset[tuple[int, int]]
-"""What a view's stream of skips amounts to: (shape, position) of each event left out."""
-
-
-def _evolve(skipped: Skipped | None, event: Event) -> Skipped:
-    assert isinstance(event, EventSkipped), "a stream of skips holds nothing else"
-    return (skipped or frozenset()) | {(event.shape, event.position)}
-
-
-SKIPS: Final[Aggregate[Skipped]] = Aggregate("skips", _evolve, cached=False)
 
 
 async def record(database_url: str, fact: EventSkipped) -> None:

@@ -94,9 +94,9 @@ class Contexts:
         )
 
     @property
-    def queries(self) -> tuple[Queries, ...]:
-        """What the query API serves of each context."""
-        return tuple(context.queries for context in self._declared if context.queries is not None)
+    def queries(self) -> dict[str, Queries]:
+        """What the query API serves, by the name of the context."""
+        return {context.name: context.queries for context in self._declared if context.queries is not None}
 
     @property
     def problems(self) -> tuple[ProblemType, ...]:
@@ -107,7 +107,7 @@ class Contexts:
     @property
     def locations(self) -> dict[str, str]:
         """Under which address the query API shows the aggregates of a category that it shows by id."""
-        found = [location for queries in self.queries for location in queries.locations()]
+        found = [location for queries in self.queries.values() for location in queries.locations()]
         _require_single("address for", (category for category, _ in found))
         return dict(found)
 

@@ -14,6 +14,8 @@ from domain.ids import MalformedId
 from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK
 from domain.money import AmountTooLarge, MalformedUnitPrice, UnknownCurrency
+from domain.operations.events import EventSkipped, TriggerSkipped
+from domain.operations.skips import SKIPS
 from domain.ordering import credit_note, lines, order
 from domain.ordering.credit_note import CREDIT_NOTE
 from domain.ordering.order import ORDER
@@ -87,5 +89,15 @@ CATALOGUE: Final = Context(
     ),
 )
 
-CONTEXTS: Final = Contexts(ORDERING, INVENTORY, CATALOGUE)
+OPERATIONS: Final = Context(
+    name="operations",
+    aggregates=(SKIPS,),
+    unshown={
+        SKIPS: "operators read it with `counterfoil replay`",
+        EventSkipped: "it says what every fold leaves out, so every fold reads it before it starts",
+        TriggerSkipped: "it is an outcome of its trigger: the policy went on",
+    },
+)
+
+CONTEXTS: Final = Contexts(ORDERING, INVENTORY, CATALOGUE, OPERATIONS)
 """Routes are tried one after another, so what is asked most often stands first."""

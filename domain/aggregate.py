@@ -16,9 +16,9 @@ SEPARATOR = "-"
 class Aggregate(Struct, Generic[S], frozen=True, eq=False):
     """A kind of stream: its category and its fold, from which all who load, decide, replay or address it derive.
 
-    `events` are those that its streams record, every version that was ever written included. `cached` says whether a
-    command process keeps folded states between commands: not where another process writes the same streams all the
-    time, so that the next command would find them out of date.
+    `events` are those that its streams record, in their newest shapes. `cached` says whether a command process keeps
+    folded states between commands: not where another process writes the same streams all the time, so that the next
+    command would find them out of date.
     """
 
     category: str

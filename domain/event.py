@@ -32,7 +32,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 EVENT_TYPES: Mapping[str, type[Event]] = MappingProxyType(_types)
-"""Every declared event by its type name."""
+"""Every event class that is loaded, by its type name. Which of them the business has, its contexts declare."""
 
 
 def event_type(

@@ -1,19 +1,18 @@
 """Events that an operator told a view to pass over: facts in the log, read before anything is folded."""
 
-from typing import Any, Final
+from typing import Any
 
 from domain.operations.events import EventSkipped
+from domain.operations.skips import SKIPS
 from event_store import codec, reading
 from event_store.envelope import RecordedEvent
 from projections.storing import Connection
 from projections.view import View
 
-STREAM_CATEGORY: Final = "skips"
-
 
 def skips_stream(view: str) -> str:
     """The stream that holds a view's skips."""
-    return f"{STREAM_CATEGORY}-{view}"
+    return SKIPS.stream(view)
 
 
 def read(conn: Connection, view: View[Any], *, upto: int | None = None) -> frozenset[int]:

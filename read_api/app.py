@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CollectorRegistry
@@ -21,11 +21,13 @@ from runtime.settings import Settings
 from runtime.telemetry import HttpMetrics
 
 
-def create_app(settings: Settings, *, queries: Sequence[Queries], declared: Sequence[ProblemType]) -> FastAPI:
+def create_app(
+    settings: Settings, *, queries: Mapping[str, Queries], declared: Sequence[ProblemType]
+) -> FastAPI:
     """The application, not yet connected: that happens when the server starts it.
 
-    `queries` are what each context can be asked, the most wanted first; `declared` are the problems that contexts
-    declare. Its `state.readiness` answers /readyz; whoever stops the server calls `drain()` on it first.
+    `queries` are what can be asked, by the name of the context, the most wanted first; `declared` are the problems that
+    contexts declare. Its `state.readiness` answers /readyz; whoever stops the server calls `drain()` on it first.
 
     Raises:
         SettingsError: there is no database to read from.
@@ -43,9 +45,7 @@ def create_app(settings: Settings, *, queries: Sequence[Queries], declared: Sequ
         title="Counterfoil queries",
         description=DESCRIPTION,
         lifespan=lifespan,
-        openapi_tags=[
-            {"name": name} for name in (*sorted(each.context for each in queries), "audit", "operation")
-        ],
+        openapi_tags=[{"name": name} for name in (*sorted(queries), "audit", "operation")],
         docs_url=None,  # its page loads scripts from elsewhere, which the security headers forbid
         redoc_url=None,
         redirect_slashes=False,
@@ -58,8 +58,8 @@ def create_app(settings: Settings, *, queries: Sequence[Queries], declared: Sequ
     app.add_exception_handler(ReadError, _on_read_error)
     edge = functools.partial(Edge, metrics=HttpMetrics(registry))
     app.add_middleware(edge)
-    for each in queries:
-        each.install(app, reads=reads, past=past)
+    for context, each in queries.items():
+        each.install(app, tag=context, reads=reads, past=past)
     _add_routes(app, registry)
     problem_pages.install(app, declared)
     documentation.install(app)

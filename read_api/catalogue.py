@@ -21,7 +21,6 @@ _EXAMPLE: Final = {
 
 
 QUERIES: Final = Queries(
-    context="catalogue",
     by_id=(
         ById("/products/{sku}", PRODUCT, Documented("Product", row_schema(ProductPage), _EXAMPLE, "85123A")),
     ),

@@ -23,7 +23,6 @@ _EXAMPLE: Final = {
 
 
 QUERIES: Final = Queries(
-    context="inventory",
     by_id=(
         ById(
             "/stock/{sku}",

@@ -253,7 +253,6 @@ def _sums_schema(row: type[Row], owner: str, member: str) -> dict[str, Any]:
 
 
 QUERIES: Final = Queries(
-    context="ordering",
     by_id=(
         ById(
             "/orders/{order_id}",

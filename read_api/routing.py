@@ -74,7 +74,6 @@ class ById(msgspec.Struct, frozen=True):
 class Queries(msgspec.Struct, frozen=True, kw_only=True):
     """What one context can be asked: resources by id, the most wanted first, and routes of its own."""
 
-    context: str
     by_id: tuple[ById, ...] = ()
     router: APIRouter | None = None
 
@@ -85,10 +84,10 @@ class Queries(msgspec.Struct, frozen=True, kw_only=True):
             if each.resource.view.category is not None and after.endswith("}"):
                 yield each.resource.view.category, prefix
 
-    def install(self, app: FastAPI, *, reads: Reads, past: Past) -> None:
-        """Serve all of it."""
+    def install(self, app: FastAPI, *, tag: str, reads: Reads, past: Past) -> None:
+        """Serve all of it; `tag` groups it in the OpenAPI document."""
         for each in self.by_id:
-            _serve_by_id(app, each, tag=self.context, reads=reads, past=past if each.has_past else None)
+            _serve_by_id(app, each, tag=tag, reads=reads, past=past if each.has_past else None)
         if self.router is not None:
             app.router.routes.extend(self.router.routes)
 

@@ -20,7 +20,6 @@ PACKAGES: Final = (
     "read_api",
     "runtime",
 )
-CONTEXTS: Final = ("catalogue", "inventory", "ordering")
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ def page(context: str) -> str:
 
 @pytest.mark.parametrize("name", sorted(published()))
 def test_every_fact_is_on_the_page_of_its_context_with_its_fields(name):
-    context = name.partition(".")[0]
-    (row,) = [line for line in page(context).splitlines() if line.startswith(f"| `{name}` |")]
+    (context,) = [context for context in CONTEXTS if published()[name] in context.events]
+    (row,) = [line for line in page(context.name).splitlines() if line.startswith(f"| `{name}` |")]
     fields = published()[name].__struct_fields__
     repeated = "as OrderConfirmed" in row
 
