@@ -4,6 +4,7 @@ from pydantic import SecretStr
 
 from counterfoil import runfile
 from counterfoil.runfile import Addresses
+from event_store.kafka_security import Security
 from runtime.settings import Settings
 
 
@@ -39,6 +40,17 @@ def database_url(settings: Settings) -> str:
     if url is None:
         raise NoAddress("Postgres", variable="COUNTERFOIL_DATABASE_URL", home=settings.home)
     return url
+
+
+def kafka_security(settings: Settings) -> Security:
+    """Encryption and login for the Kafka of these settings."""
+    return Security(
+        encrypted=settings.kafka_tls,
+        authorities=settings.kafka_ca,
+        mechanism=settings.kafka_sasl,
+        user=settings.kafka_user,
+        password=_secret(settings.kafka_password),
+    )
 
 
 def _secret(value: SecretStr | None) -> str | None:

@@ -147,7 +147,8 @@ def _transport(settings: Settings, *, role: Role, registry: CollectorRegistry) -
         bootstrap = addresses.resolve(settings).kafka_bootstrap
         if bootstrap is None:
             raise addresses.NoAddress("Kafka", variable=KAFKA_VARIABLE, home=settings.home)
-        return KafkaTransport(bootstrap, registry=registry)
+        security = addresses.kafka_security(settings)
+        return KafkaTransport(bootstrap, registry=registry, security=security)
     from event_store.local_transport import LocalTransport
 
     return LocalTransport(addresses.database_url(settings), role=role)

@@ -35,9 +35,9 @@ def as_json(settings: Settings) -> dict[str, Any]:
     return {
         **msgspec.to_builtins(standing),
         "servers": {
-            "postgres": _server("postgres", found.database_url, running),
-            "redis": _server("redis", found.redis_url, running),
-            "kafka": _server("kafka", found.kafka_bootstrap, running),
+            "postgres": _server("postgres", found.database_url, running, settings),
+            "redis": _server("redis", found.redis_url, running, settings),
+            "kafka": _server("kafka", found.kafka_bootstrap, running, settings),
         },
         "urls": {"command_api": found.command_api, "query_api": found.query_api},
         "mode": running.mode if running else None,
@@ -69,22 +69,29 @@ def lines(status: dict[str, Any]) -> list[str]:
     return shown
 
 
-def _server(name: str, address: str | None, running: runfile.Running | None) -> dict[str, Any]:
+def _server(
+    name: str, address: str | None, running: runfile.Running | None, settings: Settings
+) -> dict[str, Any]:
     return {
         "address": None if address is None else masked_address(address),
         "version": running.servers.get(name) if running else None,
         "pid": running.processes.get(name) if running else None,
-        "answers": None if address is None else _answers(name, address),
+        "answers": None if address is None else _answers(name, address, settings),
     }
 
 
-def _answers(name: str, address: str) -> bool:
+def _answers(name: str, address: str, settings: Settings) -> bool:
     from counterfoil.servers import external
     from counterfoil.servers.errors import ServerError
 
-    ask = {"postgres": external.postgres_at, "redis": external.redis_at, "kafka": external.kafka_at}[name]
     try:
-        ask(address)
+        match name:
+            case "postgres":
+                external.postgres_at(address)
+            case "redis":
+                external.redis_at(address)
+            case _:
+                external.kafka_at(address, security=addresses.kafka_security(settings))
     except (ServerError, psycopg.Error):
         return False
     return True

@@ -16,6 +16,7 @@ from kafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, Counter
 
 from event_store import kafka_clients
+from event_store.kafka_security import PLAIN, Security
 from event_store.kafka_subscription import KafkaSubscription, new_consumer
 from event_store.kafka_topics import (
     MESSAGE_BYTES_MAX,
@@ -65,6 +66,7 @@ class KafkaTransport:
     Args:
         bootstrap: `host:port`, several separated by commas.
         registry: where metrics go.
+        security: encryption and login.
         group_instance_id: names a consumer that keeps its partitions across a quick restart; None for none.
     """
 
@@ -75,9 +77,13 @@ class KafkaTransport:
         bootstrap: str,
         *,
         registry: CollectorRegistry,
+        security: Security = PLAIN,
         group_instance_id: str | None = None,
     ) -> None:
-        self._connection: dict[str, Any] = {"bootstrap_servers": bootstrap.split(",")}
+        self._connection: dict[str, Any] = {
+            "bootstrap_servers": bootstrap.split(","),
+            **security.settings(),
+        }
         self._group_instance_id = group_instance_id
         self._metrics = KafkaMetrics(registry)
 

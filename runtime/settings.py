@@ -49,14 +49,26 @@ class Settings(BaseSettings):
 
     database_url: SecretStr | None = Field(
         default=None,
-        description="Postgres to use instead of starting one: postgresql://user:password@host/db.",
+        description="Postgres to use instead of starting one: postgresql://user:password@host/db?sslmode=verify-full.",
     )
     redis_url: SecretStr | None = Field(
         default=None,
-        description="Redis or Valkey to use instead of starting one: redis://:password@host:port/0.",
+        description="Redis or Valkey to use instead of starting one: redis://:password@host:port/0, or rediss://.",
     )
     kafka_bootstrap: str | None = Field(
         default=None, description="Kafka to use instead of starting one: host:port, several joined by commas."
+    )
+    kafka_tls: bool = Field(
+        default=False, description="Whether Kafka is spoken to over TLS; its host names are checked."
+    )
+    kafka_ca: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities trusted for Kafka over TLS; the machine's own if not set.",
+    )
+    kafka_user: str | None = Field(default=None, description="Login at Kafka, with SASL; none if not set.")
+    kafka_password: SecretStr | None = Field(default=None, description="Password of that login.")
+    kafka_sasl: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = Field(
+        default="SCRAM-SHA-512", description="How that login is proved."
     )
     transport: Literal["local", "kafka"] = Field(
         default="local", description="What carries events to workers: the log itself (local) or Kafka."
@@ -120,6 +132,20 @@ class Settings(BaseSettings):
         # The service counterfoil-query-api has a variable of the same name as the setting for the port to listen on.
         return {name: value for name, value in values.items() if not _is_injected(name.upper(), value)}
 
+    @model_validator(mode="after")
+    def _kafka_security_is_whole(self) -> Self:
+        if (self.kafka_user is None) != (self.kafka_password is None):
+            raise ValueError(
+                f"{PREFIX}KAFKA_USER and {PREFIX}KAFKA_PASSWORD belong together: set both or none"
+            )
+        if self.kafka_ca is not None and not self.kafka_tls:
+            raise ValueError(f"{PREFIX}KAFKA_CA is only used with {PREFIX}KAFKA_TLS=true")
+        if (self.kafka_tls or self.kafka_user is not None) and self.kafka_bootstrap is None:
+            raise ValueError(
+                f"{PREFIX}KAFKA_TLS and {PREFIX}KAFKA_USER are for the Kafka at {PREFIX}KAFKA_BOOTSTRAP: set that too"
+            )
+        return self
+
     @field_validator("home", "cache", mode="after")
     @classmethod
     def _absolute(cls, path: Path) -> Path:
@@ -143,7 +169,10 @@ class Settings(BaseSettings):
 
     def masked(self) -> dict[str, str | int | float | None]:
         """Variable → value as it may be shown to anybody: passwords replaced."""
-        return {PREFIX + name.upper(): _shown(getattr(self, name)) for name in type(self).model_fields}
+        return {
+            PREFIX + name.upper(): _shown(getattr(self, name), whole=name.endswith("password"))
+            for name in type(self).model_fields
+        }
 
 
 def masked_address(address: str) -> str:
@@ -151,9 +180,10 @@ def masked_address(address: str) -> str:
     return _PASSWORD_MEMBER.sub(rf"\1{_MASK}", _USER_INFO.sub(rf"\1:{_MASK}@", address))
 
 
-def _shown(value: object) -> str | int | float | None:
+def _shown(value: object, *, whole: bool) -> str | int | float | None:
+    """A value for anybody; `whole` says that all of a secret is one, not only the password in an address."""
     if isinstance(value, SecretStr):
-        return masked_address(value.get_secret_value())
+        return _MASK if whole else masked_address(value.get_secret_value())
     if value is None or isinstance(value, int | float):
         return value
     return masked_address(str(value))

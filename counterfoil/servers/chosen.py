@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from counterfoil import addresses
 from counterfoil.servers import external, kafka, kafka_jars, postgres, redis
 from counterfoil.servers.external import ExternalServer
 from counterfoil.servers.kafka import KafkaServer
@@ -44,7 +45,7 @@ def kafka_for(
         ServerError: it cannot be had.
     """
     if settings.kafka_bootstrap is not None:
-        return external.kafka_at(settings.kafka_bootstrap)
+        return external.kafka_at(settings.kafka_bootstrap, security=addresses.kafka_security(settings))
     return kafka.start_kafka(
         directory,
         cache=settings.cache,

@@ -13,6 +13,8 @@ from redis.retry import Retry
 
 from counterfoil.servers.errors import ServerUnreachable
 from counterfoil.servers.version import ServerVersion
+from event_store.kafka_security import PLAIN, Security
+from event_store.transport import TransportError
 from runtime.settings import masked_address
 
 TIMEOUT_S: Final = 10
@@ -79,24 +81,30 @@ def redis_at(
 
 
 def kafka_at(
-    bootstrap: str, *, variable: str = "COUNTERFOIL_KAFKA_BOOTSTRAP", timeout_s: int = TIMEOUT_S
+    bootstrap: str,
+    *,
+    security: Security = PLAIN,
+    variable: str = "COUNTERFOIL_KAFKA_BOOTSTRAP",
+    timeout_s: int = TIMEOUT_S,
 ) -> ExternalServer:
     """The Kafka at a bootstrap address. Kafka does not tell its release, only what it speaks.
 
     Raises:
-        ServerUnreachable: nobody answers there.
+        ServerUnreachable: nobody answers there, its certificate is not trusted, or the login is refused.
     """
     try:
         _somebody_listens(bootstrap, timeout_s=timeout_s)
         client = KafkaAdminClient(
-            bootstrap_servers=bootstrap.split(","), bootstrap_timeout_ms=timeout_s * 1000
+            bootstrap_servers=bootstrap.split(","),
+            bootstrap_timeout_ms=timeout_s * 1000,
+            **security.settings(),
         )
         try:
             (broker, *_) = client.describe_cluster()["brokers"]
             spoken = client.get_broker_version_data(broker["broker_id"]).broker_version
         finally:
             client.close()
-    except (KafkaError, OSError, ValueError) as error:
+    except (KafkaError, TransportError, OSError, ValueError) as error:
         raise _unreachable("kafka", variable, bootstrap, error) from error
     release = ".".join(str(part) for part in spoken)
     return ExternalServer(name="kafka", url=bootstrap, version=f"{release} or newer", origin=variable)

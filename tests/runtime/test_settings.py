@@ -160,3 +160,27 @@ def test_an_address_is_shown_without_its_password(address, shown):
 
 def test_every_setting_says_what_it_is_for():
     assert [] == [name for name, field in Settings.model_fields.items() if not field.description]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"KAFKA_USER": "me"}, "KAFKA_USER and COUNTERFOIL_KAFKA_PASSWORD belong together"),
+        ({"KAFKA_CA": "ca.pem"}, "COUNTERFOIL_KAFKA_CA is only used with COUNTERFOIL_KAFKA_TLS=true"),
+        ({"KAFKA_TLS": "true", "KAFKA_BOOTSTRAP": ""}, "are for the Kafka at COUNTERFOIL_KAFKA_BOOTSTRAP"),
+    ],
+)
+def test_security_of_kafka_is_whole_or_refused(monkeypatch, given, words):
+    for name, value in {"KAFKA_BOOTSTRAP": "broker:9092", **given}.items():
+        monkeypatch.setenv(f"COUNTERFOIL_{name}", value)
+
+    with pytest.raises(SettingsError, match=words):
+        Settings.load()
+
+
+def test_a_password_of_its_own_is_masked_whole(monkeypatch):
+    for name, value in {"BOOTSTRAP": "broker:9092", "USER": "me", "PASSWORD": "secret"}.items():
+        monkeypatch.setenv(f"COUNTERFOIL_KAFKA_{name}", value)
+    shown = Settings.load().masked()
+
+    assert ("me", "***") == (shown["COUNTERFOIL_KAFKA_USER"], shown["COUNTERFOIL_KAFKA_PASSWORD"])
