@@ -121,7 +121,7 @@ def test_postgres_flushes_what_it_acknowledges(tmp_path):
 
 
 def test_a_postgres_that_does_not_start_says_why_with_the_end_of_its_log(tmp_path):
-    with pytest.raises(ServerStartFailed, match=r'(?s)ended with code 1.*invalid value .*"many"'):
+    with pytest.raises(ServerStartFailed, match=r'(?s)ended with exit code 1.*invalid value .*"many"'):
         start_postgres(tmp_path, settings={"max_connections": "many"})
 
 
@@ -197,7 +197,7 @@ def test_a_redis_that_does_not_start_says_why_with_the_end_of_its_log(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "appendonlydir").write_text("in the way")
 
-    with pytest.raises(ServerStartFailed, match=r"(?si)ended with code 1.*append"):
+    with pytest.raises(ServerStartFailed, match=r"(?si)ended with exit code 1.*append"):
         start_redis(tmp_path)
 
 
