@@ -18,6 +18,8 @@ from commands.log_reading import LogReader
 from commands.routing import answered_directly, at_fixed_paths
 from commands.states import States
 from commands.watching import Watch
+from event_store import fingerprints
+from event_store.fingerprints import Fingerprints
 from runtime import database, problem_pages, problems, telemetry
 from runtime.direct import Refusal
 from runtime.edge import UNMATCHED_ROUTE, Edge
@@ -135,7 +137,13 @@ def _lifespan(
             )
             async with writing as execution:
                 _observe(registry, execution, states)
-                app.state.intake = Intake(execution, locations=locations, clock=clock, registry=registry)
+                app.state.intake = Intake(
+                    execution,
+                    fingerprints=await _fingerprints(url),
+                    locations=locations,
+                    clock=clock,
+                    registry=registry,
+                )
                 app.state.watch = watch
                 watching = asyncio.create_task(watch.run(), name="command-api: watch")
                 try:
@@ -145,6 +153,13 @@ def _lifespan(
                     watching.cancel()
 
     return lifespan
+
+
+async def _fingerprints(url: str) -> Fingerprints:
+    async with await database.connect_async(
+        url, role="counterfoil_writer", name="command-api secret"
+    ) as conn:
+        return await fingerprints.read_async(conn)
 
 
 def _observe(registry: CollectorRegistry, execution: Execution, states: States) -> None:

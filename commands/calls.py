@@ -3,13 +3,13 @@
 import hashlib
 import secrets
 import uuid
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
 from msgspec import Struct
 
-from event_store.envelope import EXISTS, FINGERPRINT_BYTES, KEY_BYTES, Metadata
+from event_store.envelope import EXISTS, KEY_BYTES, Metadata
+from event_store.fingerprints import Fingerprints, framed
 
 ANONYMOUS: Final = "anonymous"
 """The actor of every caller, and the scope of every key, until callers have identities."""
@@ -46,23 +46,18 @@ class Call(Struct, frozen=True, kw_only=True):
 
 def key_digest(scope: str, key: str) -> bytes:
     """The digest under which the log remembers the outcome of a key; two scopes never share one."""
-    return _digest((scope.encode(), key.encode()))[:KEY_BYTES]
+    return hashlib.sha256(framed((scope.encode(), key.encode()))).digest()[:KEY_BYTES]
 
 
-def fingerprint(key: str, *, command: str, target: str | None, canonical: bytes) -> bytes:
-    """The digest of what is asked: the same however it is spelled and whichever route it takes.
+def fingerprint(
+    fingerprints: Fingerprints, key: str, *, command: str, target: str | None, canonical: bytes
+) -> bytes:
+    """The fingerprint of what is asked: the same however it is spelled and whichever route it takes.
 
-    The key salts it, so that the log does not tell two callers that they asked for the same.
+    The key is part of it, so that the log does not tell two callers that they asked for the same.
     """
-    parts = (key.encode(), command.encode(), b"" if target is None else target.encode(), canonical)
-    digest = _digest(parts)
-    assert len(digest) == FINGERPRINT_BYTES
-    return digest
-
-
-def _digest(parts: Iterable[bytes]) -> bytes:
-    """SHA-256 over the parts, each behind its length: no two sequences of parts look alike."""
-    return hashlib.sha256(b"".join([b"%d:%b" % (len(part), part) for part in parts])).digest()
+    addressed = b"" if target is None else target.encode()
+    return fingerprints.of("command", key.encode(), command.encode(), addressed, canonical)
 
 
 def uuid7(now: datetime) -> str:

@@ -15,6 +15,7 @@ from commands.execution import Answer, Caller, Execution, Slot
 from commands.payloads import Payload
 from commands.requests import valid_key
 from domain.ids import MalformedId, validate_id
+from event_store.fingerprints import Fingerprints
 from runtime import problems
 from runtime.problems import Fault, ProblemError
 
@@ -62,10 +63,12 @@ class Intake:
         self,
         execution: Execution,
         *,
+        fingerprints: Fingerprints,
         locations: Mapping[str, str],
         clock: Clock,
         registry: CollectorRegistry,
     ) -> None:
+        self._fingerprints = fingerprints
         self._clock = clock
         self._taken = Counter(
             "counterfoil_commands",
@@ -105,7 +108,11 @@ class Intake:
             command=command.name,
             key=key_digest(ANONYMOUS, key),
             fingerprint=fingerprint(
-                key, command=command.name, target=sent.target, canonical=payloads.canonical(body)
+                self._fingerprints,
+                key,
+                command=command.name,
+                target=sent.target,
+                canonical=payloads.canonical(body),
             ),
             correlation_id=sent.correlation_id,
             if_match=sent.if_match,

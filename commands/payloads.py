@@ -37,6 +37,14 @@ _EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 
 
+SECRET: Final = Field(exclude=True, repr=False, json_schema_extra={"writeOnly": True})
+"""Marks a member that nobody may find again, such as a password: `Annotated[str, SECRET]`.
+
+It is left out of what is fingerprinted and of every text of the payload, so the log never holds a hash of it. The same
+request with another secret is therefore the same request, and is answered like the first.
+"""
+
+
 class Payload(BaseModel):
     """The members of one command's body: scalars, further payloads, maps of text to any of these, and lists of them."""
 
@@ -124,7 +132,7 @@ def require_single(payload: Payload, body: bytes, *, beside: int = 0) -> None:
 def canonical(payload: Payload) -> bytes:
     """The payload in one spelling: order, spaces, escapes and members left out or at their default do not matter.
 
-    Defaults are left out, so that a member added later does not change what earlier requests asked.
+    Defaults are left out, so that a member added later does not change what earlier requests asked, and so are secrets.
     """
     return payload.__pydantic_serializer__.to_json(payload, exclude_defaults=True)
 

@@ -12,7 +12,8 @@ from commands.watching import Watch
 from domain.event import Event
 from domain.operations.events import EventSkipped
 from domain.operations.skips import SKIPS, Skipped
-from event_store import codec
+from event_store import codec, fingerprints
+from event_store.fingerprints import Fingerprints
 from runtime import database
 
 COMMAND: Final = "skip_event"
@@ -28,6 +29,10 @@ async def record(database_url: str, fact: EventSkipped) -> None:
     def decide(skipped: Skipped | None, _view: View) -> list[Event]:
         return [] if (fact.shape, fact.position) in (skipped or ()) else [fact]
 
+    async with await database.connect_async(
+        database_url, role="counterfoil_writer", name="operator secret"
+    ) as conn:
+        call = _call(fact, await fingerprints.read_async(conn))
     readers = database.pool(database_url, role="counterfoil_reader", name="operator reader", size=2)
     async with readers:
         reader = LogReader(readers)
@@ -37,18 +42,18 @@ async def record(database_url: str, fact: EventSkipped) -> None:
             database_url, name="operator writer", reader=reader, states=states, watch=watch
         ) as execution:
             (slot,) = execution.reserve(1)
-            caller = Caller(execution, call=_call(fact), slot=slot, now=fact.skipped_at)
+            caller = Caller(execution, call=call, slot=slot, now=fact.skipped_at)
             await caller.execute(SKIPS, fact.view, decide, occurred_at=fact.skipped_at)
 
 
-def _call(fact: EventSkipped) -> Call:
+def _call(fact: EventSkipped, made_by: Fingerprints) -> Call:
     """One skip of one event is one command, however often an operator repeats it."""
     key = f"{COMMAND}:{fact.view}:{fact.shape}:{fact.position}"
     _, payload = codec.encode(fact)
     return Call(
         command=COMMAND,
         key=key_digest(COMMAND, key),
-        fingerprint=fingerprint(key, command=COMMAND, target=fact.view, canonical=b""),
+        fingerprint=fingerprint(made_by, key, command=COMMAND, target=fact.view, canonical=b""),
         correlation_id=hashlib.sha256(payload).hexdigest()[:32],
         actor=fact.actor,
     )

@@ -16,6 +16,7 @@ from commands.policies.progress import Arrival, Mark, Portion
 from commands.policies.standing import Standing
 from commands.policies.trigger import Trigger, trigger_of
 from event_store import generations, partition_log
+from event_store.fingerprints import Fingerprints
 from event_store.following import Follower, FollowerMetrics
 from event_store.generations import Connection
 from event_store.partition_log import PartitionLog
@@ -57,6 +58,7 @@ class Intake:
         transport: Transport,
         standing: Standing,
         policies: Sequence[Policy],
+        fingerprints: Fingerprints,
         wake: Callable[[], None],
         metrics: FollowerMetrics,
     ) -> None:
@@ -69,6 +71,7 @@ class Intake:
         self._transport = transport
         self._standing = standing
         self._reactions = _reactions(policies)
+        self._fingerprints = fingerprints
         self._wake = wake
         self._metrics = metrics
         self._delivered = dict(standing.starts)
@@ -173,7 +176,7 @@ class Intake:
     def _triggers(self, source: ChannelPartition, record: Record) -> list[Trigger]:
         """What a record is to the policies, except to those that were registered or came further than it."""
         return [
-            trigger_of(record, policy=policy, reaction=reaction)
+            trigger_of(record, policy=policy, reaction=reaction, fingerprints=self._fingerprints)
             for policy, reaction in self._reactions.get(record.type, ())
             if policy.name in self._standing.marks
             and record.position > self._standing.marks[policy.name][source].position

@@ -15,6 +15,7 @@ from psycopg.rows import class_row
 from commands.policies.policy import Policy, Reaction
 from commands.policies.trigger import FAILURE_CHARACTERS_MAX, Trigger, trigger_of
 from event_store import generations, partition_log, reading
+from event_store.fingerprints import Fingerprints
 from event_store.transport import Channel
 
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -154,7 +155,9 @@ def outcome_of(conn: Connection, *, request: int) -> str | None:
 # For the worker.
 
 
-def parked_triggers(conn: Connection, key: ParkedKey, policy: Policy) -> list[Trigger]:
+def parked_triggers(
+    conn: Connection, key: ParkedKey, policy: Policy, *, fingerprints: Fingerprints
+) -> list[Trigger]:
     """The trigger a key stands at and all that wait behind it, from the log, in order."""
     reactions: Mapping[str, Reaction] = policy.reaction_to()
     epochs = generations.epochs(conn)
@@ -167,7 +170,9 @@ def parked_triggers(conn: Connection, key: ParkedKey, policy: Policy) -> list[Tr
             if (reaction := reactions.get(event.type)) is not None:
                 epoch = epochs.at(event.position)
                 record = partition_log.as_record(event, source=source, prev=0, epoch=epoch)
-                triggers.append(trigger_of(record, policy=policy, reaction=reaction))
+                triggers.append(
+                    trigger_of(record, policy=policy, reaction=reaction, fingerprints=fingerprints)
+                )
     return triggers
 
 

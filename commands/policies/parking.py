@@ -11,6 +11,7 @@ from commands.policies.parked import Active, AsyncConnection, NotParked, Request
 from commands.policies.pipeline import Pipeline
 from commands.policies.policy import Policy
 from commands.policies.trigger import GivenUp, Trigger
+from event_store.fingerprints import Fingerprints
 from runtime import database
 
 log = structlog.get_logger()
@@ -29,11 +30,18 @@ class Parking:
     """What waits for persons, and what they asked for. A row goes only when all that waited has an outcome."""
 
     def __init__(
-        self, rows: AsyncConnection, *, database_url: str, active: Active, policies: Sequence[Policy]
+        self,
+        rows: AsyncConnection,
+        *,
+        database_url: str,
+        active: Active,
+        policies: Sequence[Policy],
+        fingerprints: Fingerprints,
     ) -> None:
         self._rows = rows
         self._database_url = database_url
         self._active = active
+        self._fingerprints = fingerprints
         self._policies = {policy.name: policy for policy in policies}
         self._retrying: dict[Key, _Retrying] = {}
 
@@ -100,4 +108,6 @@ class Parking:
                 key = parked.parked_key(conn, policy=request.policy, partition_key=request.partition_key)
             except NotParked:
                 return []
-            return parked.parked_triggers(conn, key, self._policies[request.policy])
+            return parked.parked_triggers(
+                conn, key, self._policies[request.policy], fingerprints=self._fingerprints
+            )

@@ -27,6 +27,7 @@ from event_store.envelope import (
     decode_metadata,
     encode_metadata,
 )
+from event_store.fingerprints import Fingerprints
 from event_store.transport import ChannelPartition, Record
 
 FAILURE_CHARACTERS_MAX: Final = 2_000
@@ -91,7 +92,7 @@ def outcome_key(policy: str, *, epoch: int, position: int) -> bytes:
     return hashlib.sha256(f"policy:{policy}:{epoch}.{position}".encode()).digest()[:KEY_BYTES]
 
 
-def trigger_of(record: Record, *, policy: Policy, reaction: Reaction) -> Trigger:
+def trigger_of(record: Record, *, policy: Policy, reaction: Reaction, fingerprints: Fingerprints) -> Trigger:
     """The trigger that a carried record is to a policy."""
     event: Event | None = None
     failure: str | None = None
@@ -112,7 +113,7 @@ def trigger_of(record: Record, *, policy: Policy, reaction: Reaction) -> Trigger
         event=event,
         reads=() if event is None else reaction.reads(event),
         correlation_id=_correlation_of(record),
-        fingerprint=hashlib.sha256(b"policy\0" + policy.name.encode() + b"\0" + record.leaf).digest(),
+        fingerprint=fingerprints.of("policy", policy.name.encode(), record.leaf),
         failure=failure,
     )
 

@@ -32,11 +32,12 @@ from commands.policies.progress import Progress
 from commands.policies.restock import RESTOCK
 from commands.policies.standing import AsyncConnection, NotRegistered, Standing
 from commands.policies.trigger import Trigger
-from event_store import generations, reading
+from event_store import fingerprints, generations, reading
 from event_store.appending.errors import AppendError, EpochChanged, InvalidRequest
 from event_store.appending.writer import Writer
 from event_store.codec import CodecError
 from event_store.envelope import Verdict
+from event_store.fingerprints import Fingerprints
 from event_store.generations import NoGeneration
 from event_store.lease import RENEW_EVERY_S, Lease, new_owner
 from event_store.transport import Fork, Transport, TransportError
@@ -226,16 +227,18 @@ class _Term:
             whatever ended the term early; what was on its way is left to the next one.
         """
         loop = asyncio.get_running_loop()
-        intake = Intake(
-            self._database_url,
-            transport=transport,
-            standing=self._standing,
-            policies=self._policies,
-            wake=lambda: _call_soon(loop, self._wake.set),
-            metrics=self._metrics.transport,
-        )
         async with self._connected() as self._on:
-            await self._prepare()
+            made_by = await fingerprints.read_async(self._on.rows)
+            await self._prepare(made_by)
+            intake = Intake(
+                self._database_url,
+                transport=transport,
+                standing=self._standing,
+                policies=self._policies,
+                fingerprints=made_by,
+                wake=lambda: _call_soon(loop, self._wake.set),
+                metrics=self._metrics.transport,
+            )
             intake.start()
             renewing = asyncio.create_task(_renew(lease))
             try:
@@ -262,12 +265,13 @@ class _Term:
             ]
             yield _Connections(writer, sessions[0], sessions[1])
 
-    async def _prepare(self) -> None:
+    async def _prepare(self, made_by: Fingerprints) -> None:
         self._parking = Parking(
             self._on.rows,
             database_url=self._database_url,
             active=self._active,
             policies=self._policies,
+            fingerprints=made_by,
         )
         head = await reading.head_async(self._on.rows)
         self._states_epoch: int | None = head.epoch

@@ -101,6 +101,15 @@ def test_only_the_writer_may_append(role: Role, database_url: str):
 
 
 @pytest.mark.parametrize("role", PROCESS_ROLES)
+def test_only_the_writer_may_read_the_secret_of_fingerprints(role: Role, database_url: str):
+    with database.connect(database_url, role=role, name="test") as connection:
+        refused = is_refused(connection, "select key from secret.fingerprint")
+
+        assert (role != "counterfoil_writer") == refused
+        assert is_refused(connection, "update secret.fingerprint set key = sha256('')")
+
+
+@pytest.mark.parametrize("role", PROCESS_ROLES)
 def test_every_process_may_read_the_log(role: Role, log_with_one_event: str):
     with database.connect(log_with_one_event, role=role, name="test") as connection:
         assert 1 == contents(connection)["log.event"]

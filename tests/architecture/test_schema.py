@@ -54,7 +54,10 @@ CATALOGUE: Final = {
         select t.tgname, pg_get_triggerdef(t.oid) from pg_trigger t join pg_class c on c.oid = t.tgrelid
         where c.relnamespace = any(%(schemas)s) and not t.tgisinternal
     """,
-    "rows": "select (select count(*) from log.head), (select count(*) from log.epoch)",
+    "rows": """
+        select (select count(*) from log.head), (select count(*) from log.epoch),
+            (select count(*) from log.installation), (select octet_length(key) from secret.fingerprint)
+    """,
 }
 
 
@@ -88,6 +91,7 @@ def test_object_files_and_migrations_make_the_same_log(database_url: str, bare_d
         "alter function log.append_batch reset all",
         "alter table log.head reset (fillfactor)",
         "grant delete on application.snapshot to counterfoil_writer",
+        "grant usage on schema secret to counterfoil_reader",
     ],
 )
 def test_a_difference_is_noticed(change: str, database_url: str):
@@ -111,7 +115,7 @@ def create_from_object_files(url: str) -> None:
         grant = sql.SQL("grant create on database {} to counterfoil_owner")
         connection.execute(grant.format(sql.Identifier(connection.info.dbname)))
         connection.execute("set local role counterfoil_owner")
-        connection.execute("create schema log; create schema application")
+        connection.execute("create schema log; create schema secret; create schema application")
         for table in tables():
             connection.execute(table.read_text())
         for function in sorted((SQL / "functions").glob("*.sql")):

@@ -1,9 +1,13 @@
 """One effect per key: replays byte for byte, mismatches, missing keys, retries after a refusal."""
 
 import asyncio
+import hashlib
+import hmac
 
 import pytest
+from psycopg import errors
 
+from runtime import database
 from tests.commands.conftest import opened
 from tests.commands.http_spec import new_key
 from tests.examples import cancelled, placed, product_created, stock_received
@@ -218,3 +222,16 @@ async def test_a_cancelled_order_cancelled_again_under_another_key_says_the_vers
     first.then_accepted(stream="order-536365", version=2)
     second.then_accepted(stream="order-536365", version=2, replayed=True)
     assert first.bytes == second.bytes
+
+
+async def test_the_log_holds_a_keyed_hash_of_what_was_asked_and_who_only_reads_cannot_make_one(shop):
+    await shop.post("/products", NEW, key="k-1")
+    asked = b'7:command3:k-114:create_product0:48:{"sku":"85123A","title":"Holder","stocked":true}'
+
+    with database.connect(shop.url, role="counterfoil_writer", name="test") as conn:
+        secret = conn.execute("select key from secret.fingerprint").fetchone()
+        kept = conn.execute("select fingerprint from log.outcome").fetchone()
+    assert secret is not None
+    assert (hmac.new(secret[0], asked, hashlib.sha256).digest(),) == kept
+    with shop.reader() as conn, pytest.raises(errors.InsufficientPrivilege):
+        conn.execute("select key from secret.fingerprint")

@@ -1,6 +1,9 @@
 -- The log: head, epochs, installation, events, tags, outcomes, tracking, and the one function that writes them.
 create schema log;
 
+-- What nobody but its user may know. Apart from the log, where whoever reads one table reads all.
+create schema secret;
+
 -- The head of the log: its last position, its epoch and its newest timestamp. The only lock in the system.
 create table log.head (
     only_row boolean primary key default true check (only_row),
@@ -67,6 +70,16 @@ create table log.outcome (
     last_position bigint not null,
     versions bigint[] not null
 );
+
+-- The secret under which fingerprints are made (HMAC-SHA-256), for ever: another one would take every repeated request
+-- for a mistake. 366 random bits, hashed to 32 bytes. Only those who append may read it.
+create table secret.fingerprint (
+    only_row boolean primary key default true check (only_row),
+    key bytea not null check (octet_length(key) = 32)
+);
+
+insert into secret.fingerprint (key)
+values (sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())));
 
 -- How far a consumer has processed an application's events, moved in the append that stores what came of them.
 create table log.tracking (
@@ -563,4 +576,8 @@ revoke all on function log.append_batch, log.first_tagged from public;
 grant usage on schema log to counterfoil_writer, counterfoil_reader, counterfoil_relay, counterfoil_projector;
 grant select on all tables in schema log to counterfoil_writer, counterfoil_reader, counterfoil_relay, counterfoil_projector;
 grant execute on function log.append_batch to counterfoil_writer;
+
+revoke all on schema secret from public;
+grant usage on schema secret to counterfoil_writer;
+grant select on secret.fingerprint to counterfoil_writer;
 

@@ -5,6 +5,10 @@ grant usage on schema log to counterfoil_writer, counterfoil_reader, counterfoil
 grant select on all tables in schema log to counterfoil_writer, counterfoil_reader, counterfoil_relay, counterfoil_projector;
 grant execute on function log.append_batch to counterfoil_writer;
 
+revoke all on schema secret from public;
+grant usage on schema secret to counterfoil_writer;
+grant select on secret.fingerprint to counterfoil_writer;
+
 -- Snapshots are the business of the applications that take them.
 revoke all on schema application from public;
 grant usage on schema application to counterfoil_writer, counterfoil_reader;

@@ -39,6 +39,7 @@ from event_store.envelope import (
     encode_metadata,
     new_nonce,
 )
+from event_store.fingerprints import Fingerprints
 from event_store.memory import MemoryLog, WrongEpoch
 from event_store.partition_log import as_record
 from event_store.partitioning import partition_of
@@ -52,6 +53,7 @@ SERVICE = Sku("POST")
 STEPS = 250
 CALM_ROUNDS_MAX = 3_000
 START = datetime(2026, 3, 1, tzinfo=UTC)
+FINGERPRINTS = Fingerprints(bytes(32))
 REACTIONS = {
     type_name: (policy, reaction)
     for policy in (FULFILMENT, RESTOCK)
@@ -262,7 +264,9 @@ class Worker:
             record = as_record(event, source=source, prev=0, epoch=shop.epoch_at(event.position))
             if event.type in REACTIONS:
                 policy, reaction = REACTIONS[event.type]
-                trigger = triggers.trigger_of(record, policy=policy, reaction=reaction)
+                trigger = triggers.trigger_of(
+                    record, policy=policy, reaction=reaction, fingerprints=FINGERPRINTS
+                )
                 arrivals.append(Arrival(mark, [trigger]))
                 self.delivered_at.setdefault(event.position, shop.steps)
             mark = Mark(event.position, event.leaf)

@@ -15,6 +15,7 @@ from domain.ordering.events import OrderShipped, ShippedSku
 from event_store import codec
 from event_store.appending.batching import validated_size
 from event_store.envelope import Accepted, ChainBroken, Expectation, Replayed, WrongVersion
+from event_store.fingerprints import Fingerprints
 from event_store.transport import EVENTS, Record
 from tests.commands.policies.running import placed, received
 from tests.examples import NOW
@@ -33,7 +34,9 @@ def _carried(stream: str, fact: Event, position: int) -> Trigger:
     record = Record(
         EVENTS, 0, position - 1, position, stream, stream, 1, name, payload, b"{}", NOW, bytes(32), 1
     )
-    return trigger_of(record, policy=FULFILMENT, reaction=REACTIONS[name])
+    return trigger_of(
+        record, policy=FULFILMENT, reaction=REACTIONS[name], fingerprints=Fingerprints(bytes(32))
+    )
 
 
 def stocked(sku: str, quantity: int, *, version: int = 1) -> dict[str, list[Fact]]:
