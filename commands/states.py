@@ -102,7 +102,12 @@ class States:
         select, tags = question
         return await self._reader.read(
             lambda connection: reading.read_tagged_async(
-                connection, tags, select.type_names, after=after, upto=upto
+                connection,
+                tags,
+                select.type_names,
+                after=after,
+                upto=upto,
+                limit=reading.EVENTS_PER_STREAM_MAX,
             )
         )
 

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
-from domain.event import Event
+from domain.event import Event, partition_of
 
 S = TypeVar("S")
 
@@ -25,6 +25,15 @@ class Aggregate(Struct, Generic[S], frozen=True, eq=False):
     evolve: Callable[[S | None, Event], S]
     events: tuple[type[Event], ...] = ()
     cached: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse events that would lie in different partitions: a stream's own order would be lost on the way.
+
+        Raises:
+            ValueError: not all of them declare the same partition key.
+        """
+        if len({partition_of(event) for event in self.events}) > 1:
+            raise ValueError(f"the events of {self.category!r} do not declare the same partition key")
 
     def stream(self, identifier: str) -> str:
         """The stream of one of its kind."""

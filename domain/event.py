@@ -44,8 +44,8 @@ def event_type(
     """Declare the type name of an event and, where it needs them, its partition key and its tags.
 
     `partition` gives the stream that an event belongs to if not its own: what keyed views fold together arrives in
-    order. All events of one stream must give the same. `tags` are what decisions find the event by; they are stored
-    with the event, so tags declared later do not find what was recorded before.
+    order. All events of one aggregate declare the same function. `tags` are what decisions find the event by; they
+    are stored with the event, so tags declared later do not find what was recorded before.
 
     Raises:
         ValueError: the name is not `<context>.<fact>.v<version>`, or another class has it already.
@@ -62,6 +62,11 @@ def event_type(
         return _declared(name, cls)
 
     return declare
+
+
+def partition_of(event: type[Event]) -> Callable[[Any], str] | None:
+    """How the partition key of an event of this type is found; None where it is the event's stream."""
+    return _partitions.get(event)
 
 
 def partition_key_of(event: Event) -> str | None:

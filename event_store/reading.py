@@ -294,7 +294,7 @@ async def read_tagged_async(
     *,
     after: int = 0,
     upto: int | None = None,
-    limit: int = EVENTS_PER_STREAM_MAX,
+    limit: int,
 ) -> tuple[int, list[StreamEvent]]:
     """The log's last position, and the events behind a position that carry all of these tags, in order.
 
