@@ -51,7 +51,7 @@ def test_a_view_that_does_not_exist_is_told_with_those_that_do(shop):
     told = shop.run("views", "rebuild", "order_detials")
 
     assert told.returncode == 1
-    assert "there is no view order_detials; there are sku_sales, customer_totals" in told.stderr
+    assert "there is no view order_detials; there are customer_totals, order_details" in told.stderr
 
 
 def test_a_history_is_replayed_up_to_a_position_or_a_time(shop):
