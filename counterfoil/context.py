@@ -52,9 +52,12 @@ class Contexts:
         """Take contexts together.
 
         Raises:
-            DeclarationError: two of them use one name for different things.
+            DeclarationError: two of them use one name for different things, or a view has no folds.
         """
         self._declared = declared
+        for view in self.views:
+            if not view.folds:
+                raise DeclarationError(f"the view {view.name!r} has no folds: declare it by their module")
         _require_single("context", (context.name for context in declared))
         _require_single("stream category", (aggregate.category for aggregate in self.aggregates))
         _require_single("view", (view.name for view in self.views))

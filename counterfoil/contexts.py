@@ -49,7 +49,6 @@ ORDERING: Final = Context(
         lines.LineCountOutOfRange,
         lines.UnknownSku,
         lines.NoListPrice,
-        MalformedId,
         QuantityOutOfRange,
         MalformedUnitPrice,
         UnknownCurrency,
@@ -68,7 +67,6 @@ INVENTORY: Final = Context(
         stock_item.NotStocked,
         stock_item.InsufficientStock,
         stock_item.NotReserved,
-        MalformedId,
         QuantityOutOfRange,
     ),
 )

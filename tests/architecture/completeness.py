@@ -177,13 +177,6 @@ def undeclared_views(project: Project) -> Iterator[str]:
                 yield f"{context.name}: the view {view.name!r} is not declared"
 
 
-def views_without_folds(project: Project) -> Iterator[str]:
-    """Every view has folds: it is declared by the module that attaches them."""
-    for view in project.contexts.views:
-        if not view.folds:
-            yield f"{view.name}: it has no folds"
-
-
 def unserved_queries(project: Project) -> Iterator[str]:
     """Every question that is written can be asked."""
     for context in project.contexts:
@@ -235,7 +228,6 @@ RULES: Final[tuple[Rule, ...]] = (
     undeclared_refusals,
     undeclared_processes,
     undeclared_views,
-    views_without_folds,
     unserved_queries,
     undocumented_contexts,
     unguarded_imports,

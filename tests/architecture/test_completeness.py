@@ -14,7 +14,6 @@ from domain.aggregate import Aggregate
 from domain.ordering.credit_note import CREDIT_NOTE
 from domain.ordering.order import ORDER, OrderUnknown
 from projections.ordering import folds
-from projections.view import View
 from tests.architecture.completeness import Project, missing, this_project
 
 OTHERS = (INVENTORY, CATALOGUE, OPERATIONS)
@@ -68,7 +67,6 @@ def without_guard(module: str, *, of: str) -> Callable[[Project], Project]:
 
 
 ORDER_WITHOUT_STATES: Aggregate[Any] = Aggregate("order", CREDIT_NOTE.evolve, ORDER.events)
-BARE = View(name="bare", row=folds.order_summary.row, key=("order_id",), shape=1)
 
 OMISSIONS = {
     "a context is not on the list": (unknown_to_the_list, "domain/catalogue: no context of this name"),
@@ -105,7 +103,6 @@ OMISSIONS = {
         "no context declares the process 'restock'",
     ),
     "a view is not declared": (ordering(views=folds.VIEWS), "ordering: the view 'sales_daily'"),
-    "a view has no folds": (ordering(views=(*ORDERING.views, BARE)), "bare: it has no folds"),
     "queries are not served": (ordering(queries=None), "the queries of read_api.ordering are not served"),
     "a resource is not served": (
         ordering(queries=replace(ORDERING.queries, by_id=ORDERING.queries.by_id[:1])),

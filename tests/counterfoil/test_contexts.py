@@ -11,6 +11,8 @@ from domain.money import UnknownCurrency
 from domain.ordering.events import CreditNoteIssued
 from domain.ordering.order import ORDER
 from domain.rejection import Unknown
+from projections.catalogue.views import ProductPage
+from projections.view import View
 
 
 def test_an_aggregate_that_is_shown_by_id_has_the_address_of_its_resource():
@@ -26,8 +28,11 @@ def test_the_events_of_a_context_are_those_of_its_aggregates():
     assert {*ORDER.events, CreditNoteIssued} == set(ORDERING.events)
 
 
-def test_every_view_of_the_list_has_its_folds():
-    assert [] == [view for view in CONTEXTS.views if not view.folds]
+def test_a_view_without_folds_is_refused():
+    bare = View(name="bare", row=ProductPage, key=("sku",), shape=1)
+
+    with pytest.raises(DeclarationError, match="the view 'bare' has no folds"):
+        Contexts(Context(name="other", views=(bare,)))
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ from typing import Any, Final
 import pytest
 import typer
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from pydantic import SecretStr
 
+from commands.documentation import ALWAYS
 from counterfoil import cli
 from counterfoil.applications import command_app, query_app
 from counterfoil.contexts import CONTEXTS
@@ -26,6 +28,7 @@ _SETTING: Final = re.compile(rf"{PREFIX}[A-Z_]+[A-Z]")
 _METRIC: Final = re.compile(r"\bcounterfoil_[a-z_]+[a-z]\b")
 _METRIC_DECLARED: Final = re.compile(r"\"(counterfoil_[a-z_]+)\"")
 _KEBAB: Final = re.compile(r"[a-z]+(?:-[a-z]+)+")
+_CODE: Final = re.compile(r"`([a-z-]+)`")
 _ROUTE: Final = re.compile(r"\b(GET|POST) (/[\w/{}-]*)")
 
 ROLES: Final = {
@@ -151,6 +154,27 @@ def test_the_page_of_the_apis_names_every_route_and_no_other():
     (page,) = [page for page in PAGES if page.name == "docs/http-api.md"]
 
     assert routes() == set(_ROUTE.findall(page.text))
+
+
+def test_the_page_of_the_apis_names_what_each_command_refuses():
+    (page,) = [page for page in PAGES if page.name == "docs/http-api.md"]
+    rows = [line.split(" | ") for line in page.text.splitlines() if line.startswith("| `POST /")]
+    named = {row[0].strip("|` ").removeprefix("POST "): set(_CODE.findall(row[-1])) for row in rows}
+    del named["/commands"]
+
+    assert refusals() == named
+
+
+def refusals() -> dict[str, set[str]]:
+    """What the routes document that they refuse, besides what any command may."""
+    found: dict[str, set[str]] = {}
+    for route in (route for router in CONTEXTS.commands for route in router.routes):
+        assert isinstance(route, APIRoute)
+        bodies = [
+            content for each in route.responses.values() for content in each.get("content", {}).values()
+        ]
+        found[route.path] = {slug for body in bodies for slug in body["examples"]} - set(ALWAYS)
+    return found
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
