@@ -1,15 +1,18 @@
-"""Both HTTP applications, with the routes of every context."""
+"""Both HTTP applications, with the routes of every context: of the shop, unless others are given."""
 
 from fastapi import FastAPI
 
 import commands.app
 import read_api.app
 from commands.intake import Clock
+from counterfoil.context import Contexts
 from counterfoil.contexts import CONTEXTS
 from runtime.settings import Settings
 
 
-def command_app(settings: Settings, *, clock: Clock = commands.app.utc_now) -> FastAPI:
+def command_app(
+    settings: Settings, *, contexts: Contexts = CONTEXTS, clock: Clock = commands.app.utc_now
+) -> FastAPI:
     """The command API.
 
     Raises:
@@ -17,17 +20,17 @@ def command_app(settings: Settings, *, clock: Clock = commands.app.utc_now) -> F
     """
     return commands.app.create_app(
         settings,
-        routers=CONTEXTS.commands,
-        locations=CONTEXTS.locations,
-        declared=CONTEXTS.problems,
+        routers=contexts.commands,
+        locations=contexts.locations,
+        declared=contexts.problems,
         clock=clock,
     )
 
 
-def query_app(settings: Settings) -> FastAPI:
+def query_app(settings: Settings, *, contexts: Contexts = CONTEXTS) -> FastAPI:
     """The query API.
 
     Raises:
         SettingsError: there is no database to read from.
     """
-    return read_api.app.create_app(settings, queries=CONTEXTS.queries, declared=CONTEXTS.problems)
+    return read_api.app.create_app(settings, queries=contexts.queries, declared=contexts.problems)

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from counterfoil.context import Contexts
 from counterfoil.contexts import CONTEXTS
 from event_store import codec, envelope, reading
 from event_store.envelope import Metadata, RecordedEvent
@@ -73,18 +74,21 @@ class Step(Struct, frozen=True):
         return f"by    {known.actor} with {known.command}{because}, correlation {known.correlation_id}"
 
 
-def history(database_url: str, stream: str, *, as_of: str | None = None) -> Iterator[Step]:
+def history(
+    database_url: str, stream: str, *, as_of: str | None = None, contexts: Contexts = CONTEXTS
+) -> Iterator[Step]:
     """Every event of a stream in order, each with the state after it.
 
     Args:
         database_url: of the log.
         stream: its name, e.g. `order-536365`.
         as_of: a position of the log or an RFC 3339 time (of recording); the end of the log when None.
+        contexts: which say how a state follows from events.
 
     Raises:
         BadMoment, NoSuchStream, codec.CodecError.
     """
-    aggregate = CONTEXTS.aggregate_of(stream)
+    aggregate = contexts.aggregate_of(stream)
     state: Any = None
     after = BEFORE_ALL
     with database.connect(database_url, role="counterfoil_reader", name="replay") as connection:
