@@ -10,7 +10,7 @@ Exit codes: 0 done; 1 failed, refused or damaged, with one line that says what t
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -304,6 +304,49 @@ def import_online_retail(
     else:
         print("\n".join(front.lines(outcome)), flush=True)
     front.finish(outcome)
+
+
+@import_app.command("eventsourcing")
+def import_eventsourcing(
+    source: Annotated[
+        str, typer.Option("--from", help="The library's database: sqlite:PATH, or a Postgres address.")
+    ],
+    applications: Annotated[
+        list[str] | None, typer.Argument(help="Applications to move, as the library names them.")
+    ] = None,
+    followers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--follower", help="A projection, or an application, that stays there and follows one that moved."
+        ),
+    ] = None,
+    schema: Annotated[str, typer.Option("--schema", help="Where its tables are in Postgres.")] = "public",
+    ids: Annotated[
+        Literal["uuid", "text"] | None,
+        typer.Option(
+            "--ids", help="Type of the aggregates' ids, where SQLite does not say: uuid unless given."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Move applications of the eventsourcing library into the log: events, snapshots, tracking; stop them before.
+
+    Killed at any point, it is run again. What cannot be moved is listed before anything is written.
+    """
+    from counterfoil import addresses, moving
+
+    outcome = moving.move(
+        addresses.database_url(_settings()),
+        applications or [],
+        address=source,
+        schema=schema,
+        followers=followers or [],
+        ids=ids,
+    )
+    if as_json:
+        _print_json(moving.as_json(outcome))
+    else:
+        print("\n".join(moving.lines(outcome)))
 
 
 @app.command()

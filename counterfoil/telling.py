@@ -14,6 +14,7 @@ def told(error: BaseException) -> str | None:
     from counterfoil.addresses import NoAddress
     from counterfoil.fencing import CacheNotEmptied, NotConfirmed
     from counterfoil.importing.errors import ImportFailed
+    from counterfoil.moving import MoveFailed
     from counterfoil.parking import NotDone
     from counterfoil.replaying import BadMoment, NoSuchStream
     from counterfoil.runfile import AlreadyRunning
@@ -62,6 +63,7 @@ def told(error: BaseException) -> str | None:
             | BadMoment()
             | NoSuchStream()
             | ImportFailed()
+            | MoveFailed()
             | CodecError()
             | DocumentsUnavailable()
             | ProblemError()

@@ -49,6 +49,7 @@ class Metadata(Struct, frozen=True, omit_defaults=True):
     `occurred_at` is what the caller claims (an import of 2010 has dates of 2010), `nonce` is 16 random bytes that keep
     a short payload from being guessed from its hash. Ids here are pseudonymous: never a name, never an address.
     `payload_encoding` is "base64" where the payload is a JSON text that stands for bytes which are no JSON themselves.
+    `source_position` is the number that an event had in the store from which it was moved here.
     """
 
     actor: str
@@ -62,6 +63,7 @@ class Metadata(Struct, frozen=True, omit_defaults=True):
     partition_key: str | None = None
     shape: int = 1
     payload_encoding: str | None = None
+    source_position: int | None = None
 
 
 _encoder = msgspec.json.Encoder()

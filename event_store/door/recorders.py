@@ -1,7 +1,7 @@
 """The library's recorders on the log, and one for snapshots on a table beside it."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 from uuid import UUID
 
 from eventsourcing import persistence
@@ -27,12 +27,12 @@ NO_END: Final = 2**63 - 1
 
 EVENTS: Final = """
 select e.version, e.type, e.payload::text from log.event e
-where e.stream = %(stream)s and e.version > %(gt)s and e.version <= %(lte)s
+where e.stream = %(stream)s and e.version > %(gt)s and e.version <= %(lte)s and e.type <> 'counterfoil:AbsentVersion'
 order by e.version limit %(limit)s
 """
 EVENTS_BACKWARDS: Final = """
 select e.version, e.type, e.payload::text from log.event e
-where e.stream = %(stream)s and e.version > %(gt)s and e.version <= %(lte)s
+where e.stream = %(stream)s and e.version > %(gt)s and e.version <= %(lte)s and e.type <> 'counterfoil:AbsentVersion'
 order by e.version desc limit %(limit)s
 """
 TRACKED: Final = """
@@ -54,6 +54,7 @@ INSERT_SNAPSHOT: Final = """
 insert into application.snapshot (application, purpose, originator_id, version, topic, state)
 values (%s, %s, %s, %s, %s, %s)
 """
+BRING_SNAPSHOT: Final = f"{INSERT_SNAPSHOT} on conflict do nothing"
 
 
 class LogAggregateRecorder(AggregateRecorder):
@@ -204,6 +205,15 @@ class SnapshotRecorder(AggregateRecorder):
         Raises:
             IntegrityError: there is one of this aggregate at this version.
         """
+        if stored_events:
+            self._insert(INSERT_SNAPSHOT, stored_events)
+        return None
+
+    def bring(self, stored_events: Sequence[StoredEvent]) -> None:
+        """Keep those of these snapshots that are not here yet."""
+        self._insert(BRING_SNAPSHOT, stored_events)
+
+    def _insert(self, statement: LiteralString, stored_events: Sequence[StoredEvent]) -> None:
         kept = [
             (
                 self._namespace.category,
@@ -218,11 +228,9 @@ class SnapshotRecorder(AggregateRecorder):
 
         def insert(connection: PatientConnection) -> None:
             with connection.cursor() as cursor:
-                cursor.executemany(INSERT_SNAPSHOT, kept)
+                cursor.executemany(statement, kept)
 
-        if kept:
-            self._datastore.write(insert)
-        return None
+        self._datastore.write(insert)
 
     def select_events(
         self,

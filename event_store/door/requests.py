@@ -2,10 +2,11 @@
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from eventsourcing.persistence import IntegrityError, StoredEvent
+from msgspec import Struct
 
 from event_store import envelope
 from event_store.door import states
@@ -23,6 +24,42 @@ from event_store.envelope import (
 
 COMMAND: Final = "insert_events"
 """What the metadata name as the command of every event that comes through the door."""
+
+
+MOVED_BY: Final = "import_eventsourcing"
+"""The same for an event that was recorded elsewhere and moved here."""
+
+
+class Wanted(Struct, frozen=True, gc=False):
+    """An event of another database as it must stand in the log."""
+
+    stream: str
+    version: int
+    topic: str
+    state: bytes
+    source: int | None
+    """Its notification id there; None: it stands for a version that is absent there."""
+
+
+def moved(wanted: Sequence[Wanted], *, namespace: Namespace) -> AppendRequest:
+    """All of these events, or nothing; the versions of each stream follow one another."""
+    key = secrets.token_bytes(KEY_BYTES)
+    first_versions: dict[str, int] = {}
+    events: list[NewEvent] = []
+    for each in wanted:
+        first_versions.setdefault(each.stream, each.version)
+        payload, encoding = states.payload_of(each.state)
+        metadata = Metadata(
+            actor=f"application:{namespace.category}",
+            command=MOVED_BY,
+            correlation_id=key.hex(),
+            nonce=envelope.new_nonce(),
+            idempotency=key.hex(),
+            payload_encoding=encoding,
+            source_position=each.source,
+        )
+        events.append(NewEvent(each.stream, each.topic, payload, envelope.encode_metadata(metadata)))
+    return _request(key, events, first_versions)
 
 
 def request_of(
@@ -48,6 +85,15 @@ def request_of(
         next_versions[stream] = version + 1
         nonce = nonces[number * NONCE_BYTES : (number + 1) * NONCE_BYTES]
         events.append(_event_of(stored, stream, key=key.hex(), nonce=nonce, actor=namespace.category))
+    return _request(key, events, first_versions, tracking)
+
+
+def _request(
+    key: bytes,
+    events: Sequence[NewEvent],
+    first_versions: Mapping[str, int],
+    tracking: Tracking | None = None,
+) -> AppendRequest:
     return AppendRequest(
         key=key,
         fingerprint=_fingerprint(events, tracking),
