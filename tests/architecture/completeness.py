@@ -104,6 +104,8 @@ def events_without_state(project: Project) -> Iterator[str]:
                 msgspec.to_builtins(state)
             except (AssertionError, TypeError) as error:
                 yield f"{aggregate.category}: {type_name(example)} leads to no state: {error}"
+        if state is None:
+            yield f"{aggregate.category}: its events lead to no state"
 
 
 def events_without_fold(project: Project) -> Iterator[str]:
@@ -127,7 +129,7 @@ def unserved_commands(project: Project) -> Iterator[str]:
     """Every command that is written is served."""
     for context in project.contexts:
         for module in _modules("commands", context):
-            if context.commands is not module.router:
+            if context.commands is not getattr(module, "router", context.commands):
                 yield f"{context.name}: the commands of {module.__name__} are not served"
 
 
@@ -181,7 +183,7 @@ def unserved_queries(project: Project) -> Iterator[str]:
     """Every question that is written can be asked."""
     for context in project.contexts:
         for module in _modules("read_api", context):
-            if context.queries is not module.QUERIES:
+            if context.queries is not getattr(module, "QUERIES", context.queries):
                 yield f"{context.name}: the queries of {module.__name__} are not served"
         served = [each.resource for each in context.queries.by_id] if context.queries else []
         for resource in _held("read_api", context, Resource):
