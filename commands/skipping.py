@@ -43,17 +43,17 @@ async def record(database_url: str, fact: EventSkipped) -> None:
         ) as execution:
             (slot,) = execution.reserve(1)
             caller = Caller(execution, call=call, slot=slot, now=fact.skipped_at)
-            await caller.execute(SKIPS, fact.view, decide, occurred_at=fact.skipped_at)
+            await caller.execute(SKIPS, fact.consumer, decide, occurred_at=fact.skipped_at)
 
 
 def _call(fact: EventSkipped, made_by: Fingerprints) -> Call:
     """One skip of one event is one command, however often an operator repeats it."""
-    key = f"{COMMAND}:{fact.view}:{fact.shape}:{fact.position}"
+    key = f"{COMMAND}:{fact.consumer}:{fact.shape}:{fact.position}"
     _, payload = codec.encode(fact)
     return Call(
         command=COMMAND,
         key=key_digest(COMMAND, key),
-        fingerprint=fingerprint(made_by, key, command=COMMAND, target=fact.view, canonical=b""),
+        fingerprint=fingerprint(made_by, key, command=COMMAND, target=fact.consumer, canonical=b""),
         correlation_id=hashlib.sha256(payload).hexdigest()[:32],
         actor=fact.actor,
     )

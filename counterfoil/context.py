@@ -60,8 +60,11 @@ class Contexts:
                 raise DeclarationError(f"the view {view.name!r} has no folds: declare it by their module")
         _require_single("context", (context.name for context in declared))
         _require_single("stream category", (aggregate.category for aggregate in self.aggregates))
-        _require_single("view", (view.name for view in self.views))
-        _require_single("process", (process.name for process in self.processes))
+        # Views and processes are both consumers: what an operator skips for one stands in `skips-<name>`.
+        _require_single(
+            "view or process",
+            (*(view.name for view in self.views), *(process.name for process in self.processes)),
+        )
         _require_single("problem", (*CATALOGUE, *(problem.slug for problem in self.problems)))
         self._aggregates = {aggregate.category: aggregate for aggregate in self.aggregates}
         self._views = {view.name: view for view in self.views}

@@ -14,7 +14,7 @@ from domain.ids import MalformedId
 from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK
 from domain.money import AmountTooLarge, MalformedUnitPrice, UnknownCurrency
-from domain.operations.events import EventSkipped, TriggerSkipped
+from domain.operations.events import EventSkipped
 from domain.operations.skips import SKIPS
 from domain.ordering import credit_note, lines, order
 from domain.ordering.credit_note import CREDIT_NOTE
@@ -92,8 +92,8 @@ OPERATIONS: Final = Context(
     aggregates=(SKIPS,),
     unshown={
         SKIPS: "operators read it with `counterfoil replay`",
-        EventSkipped: "it says what every fold leaves out, so every fold reads it before it starts",
-        TriggerSkipped: "it is an outcome of its trigger: the policy went on",
+        EventSkipped: "it says what every fold leaves out, so every fold reads it before it starts; for a policy it is"
+        " the outcome of its trigger",
     },
 )
 

@@ -93,9 +93,9 @@ def skip(database_url: str, consumer: str, key: str, *, position: int, reason: s
                 consumer, key, position, stands=keys[0].position, among=[k.position for k in keys]
             )
             fact = EventSkipped(
-                partition_key=key,
-                view=consumer,
+                consumer=consumer,
                 shape=keys[0].build.shape,
+                partition_key=key,
                 position=position,
                 actor=_actor(),
                 reason=reason,

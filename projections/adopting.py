@@ -61,7 +61,7 @@ def followings(
             Table(view, build),
             cursors=ours,
             parked=parked,
-            skips=skips.read(conn, view),
+            skips=skips.read(conn, view.name, shape=view.shape),
             stopped=stands.stopped,
         )
         adopted.append(following)

@@ -150,7 +150,7 @@ def request_retry(conn: Connection, view: str, partition_key: str, *, actor: str
 def request_skip(conn: Connection, view: str, partition_key: str, *, position: int, actor: str) -> int:
     """Ask that a parked key goes on behind the event at `position`; the number of the request.
 
-    The skip itself is a fact in the log (`projections.event_skipped.v1` in the stream `skips_stream(view)`): it must
+    The skip itself is a fact in the log (`operations.event_skipped.v1` in the stream `skips-<view>`): it must
     have been appended before, since every later fold of the view, a rebuild's too, leaves the event out.
 
     Raises:

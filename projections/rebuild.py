@@ -206,7 +206,9 @@ def _folded(
         partitions=builds.numbering_of(view, generations.current_generation(conn)).partitions,
     )
     parked = {key: each.queued for key, each in parking.of_build(conn, build).items()}
-    following = Following(Table(view, build), cursors={}, parked=parked, skips=skips.read(conn, view))
+    following = Following(
+        Table(view, build), cursors={}, parked=parked, skips=skips.read(conn, view.name, shape=view.shape)
+    )
     applied = 0
     for facts, reached in _batches(log, view, after=stands.folded_to, upto=stands.fold_to):
         if stop.is_set():

@@ -70,7 +70,7 @@ def fold_prefix(
         DeclarationError: the view does not say which stream a key belongs to.
     """
     name = view.partition_key_of(key) if partition_key is None else partition_key
-    folding = Folding(Target(view, skips.read(conn, view)))
+    folding = Folding(Target(view, skips.read(conn, view.name, shape=view.shape)))
     decoder = Decoder([view])
     after = 0
     while page := reading.read_key(conn, name, after=after, upto=upto):

@@ -95,7 +95,7 @@ class Requests:
         learned = False
         for following in followings:
             if (following.view.name, following.view.shape) == (request.view, request.shape):
-                following.skips = skips.read(self._conn, following.view)
+                following.skips = skips.read(self._conn, following.view.name, shape=following.view.shape)
                 learned = request.position in following.skips
         return learned
 

@@ -96,7 +96,7 @@ def target(conn: Connection, view: View[Any], build: BuildId) -> Target:
     reach = checkpoints.read(conn, [build], generation=known[-1])[build]
     return Target(
         view,
-        skips.read(conn, view),
+        skips.read(conn, view.name, shape=view.shape),
         reach={source: cursor.position for source, cursor in reach.items()},
         parked={key: each.position for key, each in parking.of_build(conn, build).items()},
         partitions=generations.numbering(conn, generation=known[-1]).partitions,

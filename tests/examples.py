@@ -20,7 +20,7 @@ from domain.inventory.events import (
     StockShipped,
 )
 from domain.money import Currency, Minor, UnitPrice
-from domain.operations.events import EventSkipped, TriggerSkipped
+from domain.operations.events import EventSkipped
 from domain.ordering.events import (
     CreditLine,
     CreditNoteIssued,
@@ -208,24 +208,12 @@ def credit_note_issued(**changes: Any) -> CreditNoteIssued:
 
 def event_skipped(**changes: Any) -> EventSkipped:
     example = EventSkipped(
-        partition_key="order-1",
-        view="order_details",
+        consumer="order_details",
         shape=1,
+        partition_key="order-1",
         position=17,
         actor="operator",
         reason="a line of it was written by hand",
-        skipped_at=NOW,
-    )
-    return changed(example, changes)
-
-
-def trigger_skipped(**changes: Any) -> TriggerSkipped:
-    example = TriggerSkipped(
-        policy="fulfilment",
-        partition_key="order-1",
-        position=17,
-        actor="operator",
-        reason="the order was made by hand",
         skipped_at=NOW,
     )
     return changed(example, changes)
@@ -247,5 +235,4 @@ ONE_OF_EACH: tuple[Event, ...] = (
     shipped(),
     credit_note_issued(),
     event_skipped(),
-    trigger_skipped(),
 )

@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from commands.policies.policy import Decision, Policy, Reaction
 from domain.event import Event
-from domain.operations.events import TriggerSkipped
+from domain.operations.events import EventSkipped
+from domain.operations.skips import SKIPS
 from event_store import codec
 from event_store.envelope import (
     KEY_BYTES,
@@ -120,15 +121,16 @@ def trigger_of(record: Record, *, policy: Policy, reaction: Reaction, fingerprin
 
 def skip_of(trigger: Trigger, given_up: GivenUp, now: datetime) -> Decision:
     """What is decided about a trigger that a person gave up: that they did, as a fact of its own stream."""
-    skipped = TriggerSkipped(
-        policy=trigger.policy,
+    skipped = EventSkipped(
+        consumer=trigger.policy,
+        shape=None,
         partition_key=trigger.partition_key,
         position=trigger.position,
         actor=given_up.actor,
         reason=given_up.reason,
         skipped_at=now,
     )
-    return Decision(events=((f"skips-{trigger.policy}", skipped),))
+    return Decision(events=((SKIPS.stream(trigger.policy), skipped),))
 
 
 def request_of(

@@ -1,27 +1,20 @@
-"""Skips: the events that a view or a policy was let go on without, in one stream for each view or policy."""
+"""Skips: the events that a consumer was let go on without, in one stream for each consumer."""
 
 from typing import Final
 
 from domain.aggregate import Aggregate
 from domain.event import Event
-from domain.operations.events import EventSkipped, TriggerSkipped
+from domain.operations.events import EventSkipped
 
-Skipped = frozenset[tuple[int, int]]
-"""(shape, position) of each event left out; a policy has no shape, so its skips are in shape 0."""
-
-NO_SHAPE: Final = 0
+Skipped = frozenset[tuple[int | None, int]]
+"""(shape, position) of each event left out; the shape is None where the consumer has none."""
 
 
 def evolve(skipped: Skipped | None, event: Event) -> Skipped:
     """Return what is left out after `event`."""
-    before = skipped or frozenset()
-    match event:
-        case EventSkipped():
-            return before | {(event.shape, event.position)}
-        case TriggerSkipped():
-            return before | {(NO_SHAPE, event.position)}
-    raise AssertionError(f"{type(event).__name__} is no skip")
+    assert isinstance(event, EventSkipped), "a stream of skips holds nothing else"
+    return (skipped or frozenset()) | {(event.shape, event.position)}
 
 
-SKIPS: Final[Aggregate[Skipped]] = Aggregate("skips", evolve, (EventSkipped, TriggerSkipped), cached=False)
+SKIPS: Final[Aggregate[Skipped]] = Aggregate("skips", evolve, (EventSkipped,), cached=False)
 """Not cached: an operator's command lives in a process of its own."""

@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
+from commands.policies.policy import Policy
 from counterfoil.context import Context, Contexts, DeclarationError
 from counterfoil.contexts import CATALOGUE, CONTEXTS, INVENTORY, ORDERING
 from domain.aggregate import Aggregate
@@ -40,8 +41,9 @@ def test_a_view_without_folds_is_refused():
     [
         (replace(CATALOGUE, views=(), queries=None, aggregates=()), "the context 'catalogue'"),
         (Context(name="other", aggregates=(Aggregate("product", PRODUCT.evolve),)), "the stream category 'product'"),
-        (Context(name="other", views=CATALOGUE.views), "the view 'product_page'"),
-        (Context(name="other", processes=ORDERING.processes[:1]), "the process 'fulfilment'"),
+        (Context(name="other", views=CATALOGUE.views), "the view or process 'product_page'"),
+        (Context(name="other", processes=ORDERING.processes[:1]), "the view or process 'fulfilment'"),
+        (Context(name="other", processes=(Policy("product_page", ()),)), "the view or process 'product_page'"),
     ],
     ids=lambda given: given if isinstance(given, str) else "",
 )  # fmt: skip

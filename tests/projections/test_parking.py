@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from domain.operations.events import EventSkipped
+from domain.operations.skips import SKIPS
 from event_store import reading
 from event_store.envelope import NewEvent
-from projections import parking, rebuild, skips, verifying
+from projections import parking, rebuild, verifying
 from projections.errors import FoldFailed, NotParked, UnknownEventVersion
 from projections.storing import BuildId
 from runtime import database
@@ -59,15 +60,15 @@ def raw(type_name, payload):
 
 def skip(url, view, position, key):
     fact = EventSkipped(
-        partition_key=key,
-        view=view.name,
+        consumer=view.name,
         shape=view.shape,
+        partition_key=key,
         position=position,
         actor="operator",
         reason="test",
         skipped_at=NOW,
     )
-    append(url, [(skips.skips_stream(view.name), fact)])
+    append(url, [(SKIPS.stream(view.name), fact)])
 
 
 def test_a_poison_event_parks_only_its_key_and_later_events_queue_in_order(url, conn, views):

@@ -288,7 +288,7 @@ def test_a_skipped_trigger_has_its_outcome_under_its_own_key():
     (send,) = driving.sent()
 
     assert parked.outcome_key == send.request.key
-    assert ["policies.trigger_skipped.v1"] == [event.type for event in send.request.events]
+    assert ["operations.event_skipped.v1"] == [event.type for event in send.request.events]
 
 
 def test_too_much_that_waits_for_a_person_stops_the_worker():

@@ -7,11 +7,13 @@ from commands.policies import parked, standing
 from commands.policies.parked import NotParked
 from domain.event import Event
 from domain.ids import OrderId, Sku
+from domain.operations.events import EventSkipped
 from domain.ordering.events import OrderShipped, ShippedSku
 from event_store import generations, reading
 from event_store.codec import decode
 from event_store.envelope import Accepted, AppendRequest, Expectation, NewEvent, decode_metadata
 from event_store.local_transport import LocalTransport
+from projections import skips
 from runtime import database
 from tests.commands.policies.running import (
     NOW,
@@ -133,12 +135,21 @@ def test_later_triggers_of_a_parked_key_wait_and_a_skip_lets_them_go(database_ur
             conn, "skip", policy="fulfilment", partition_key="order-bad", actor="op", note="made by hand"
         )
         outcome = _wait_for(conn, request)
-        skip = decode("policies.trigger_skipped.v1", reading.read_stream(conn, "skips-fulfilment")[0].payload)
+        skipped = skips.read(conn, "fulfilment", shape=None)
+        skip = decode("operations.event_skipped.v1", reading.read_stream(conn, "skips-fulfilment")[0].payload)
 
     assert "inventory.stock_shipped.v1" not in waited
     assert outcome == "done"
     assert counted(database_url)["inventory.stock_shipped.v1"] == 1
-    assert ("order-bad", "op", "made by hand") == (skip.partition_key, skip.actor, skip.reason)  # type: ignore[attr-defined]
+    assert isinstance(skip, EventSkipped)
+    assert ("fulfilment", None, "order-bad", "op", "made by hand") == (
+        skip.consumer,
+        skip.shape,
+        skip.partition_key,
+        skip.actor,
+        skip.reason,
+    )
+    assert skipped == {skip.position}
 
 
 def test_parked_keys_survive_a_restart(database_url):
