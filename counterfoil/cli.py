@@ -4,7 +4,8 @@
 Nothing heavy is imported here: each subcommand imports what it runs, so roles start fast and stay small.
 
 Exit codes: 0 done; 1 failed, refused or damaged, with one line that says what to do; 2 wrong usage, or, for
-`audit verify`, keys are parked and everything else is in order.
+`audit verify`, keys are parked and everything else is in order; 3 an import went to its end, and lines of the file
+were refused or orders not shipped.
 """
 
 import json
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from counterfoil import terminal
+from counterfoil.importing.formats import Format
 from runtime import collecting
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_PARKED: Final = 2
+EXIT_INCOMPLETE: Final = 3
 
 app = typer.Typer(
     name="counterfoil",
@@ -288,7 +291,11 @@ def log_fence(
 
 @import_app.command("online-retail")
 def import_online_retail(
-    file: Annotated[Path, typer.Argument(help="csv or csv.gz in the online-retail format.")],
+    file: Annotated[Path, typer.Argument(help="CSV, plain or gzip, or an .xlsx workbook.")],
+    form: Annotated[Format, typer.Option("--format", help="What the file is.")] = Format.CSV,
+    sheet: Annotated[
+        str | None, typer.Option("--sheet", help="Sheet of a workbook that has several.")
+    ] = None,
     url: Annotated[
         str | None, typer.Option("--url", help="The command API; default: the one `up` runs.")
     ] = None,
@@ -298,12 +305,13 @@ def import_online_retail(
     """Import an online-retail file; killed at any point, it can be run again without doubling anything."""
     from counterfoil.importing import front
 
-    outcome = front.run(_settings(), file, command_url=url, query_url=query_url)
+    outcome = front.run(_settings(), file, form=form, sheet=sheet, command_url=url, query_url=query_url)
     if as_json:
         _print_json(outcome.as_json())
     else:
         print("\n".join(front.lines(outcome)), flush=True)
     front.finish(outcome)
+    raise typer.Exit(EXIT_OK if outcome.complete else EXIT_INCOMPLETE)
 
 
 @import_app.command("eventsourcing")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from counterfoil.importing.retail_file import HEADER
+from counterfoil.importing.formats import ONLINE_RETAIL
 
 SEED: Final = 1869  # the year in which the first cash carriers rattled through a shop
 PRODUCTS: Final = 200
@@ -64,7 +64,7 @@ def write_retail_file(
     items = [_item(number, chance) for number in range(products)]
     with path.open("w", newline="", encoding="utf-8") as target:
         rows = csv.writer(target, lineterminator="\n")
-        rows.writerow(HEADER)
+        rows.writerow(ONLINE_RETAIL)
         rows.writerows(_rows(items, chance, customers=customers, orders=orders))
 
 

@@ -1,13 +1,17 @@
-"""The shop's totals before a file was first sent, kept so that a resumed run reports the whole file."""
+"""What the shop showed before a file was first sent, kept so that a resumed run sends the same and reports it all."""
 
 import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
 from counterfoil.importing.errors import UnexpectedAnswer
-from counterfoil.importing.mapping import CURRENCY
+from counterfoil.importing.formats import CURRENCY
 from counterfoil.importing.shop import Shop
+
+QUESTIONS_IN_FLIGHT_MAX = 4
 
 FIGURES_BY_CURRENCY = (
     "orders",
@@ -30,6 +34,7 @@ class Before(msgspec.Struct, frozen=True):
     digest: str
     position: int  # of the log, when the totals were read
     figures: dict[str, int]
+    held: list[str]  # orders of the file that the shop had already, from another one
 
 
 class _Totals(msgspec.Struct):
@@ -47,6 +52,14 @@ def read_figures(shop: Shop) -> dict[str, int]:
         raise UnexpectedAnswer(f"GET /totals has no {', '.join(missing)} for {CURRENCY}")
     figures = {name: of_currency.get(name, 0) for name in FIGURES_BY_CURRENCY}
     return figures | {"adjustments": answer.adjustments, "on_hand_total": answer.on_hand_total}
+
+
+def held_orders(shop: Shop, order_ids: Sequence[str]) -> list[str]:
+    """Those of these orders that the shop has."""
+    paths = [f"/orders/{order_id}" for order_id in order_ids]
+    with ThreadPoolExecutor(QUESTIONS_IN_FLIGHT_MAX, thread_name_prefix="import") as pool:
+        found = pool.map(shop.holds, paths)
+        return [order_id for order_id, held in zip(order_ids, found, strict=True) if held]
 
 
 def load(path: Path, *, head: int) -> Before | None:

@@ -2,6 +2,7 @@
 
 ImportFailed
 ├── BadFile              the file cannot be read as what it claims to be; nothing was sent
+├── NoWorkbookReader     a workbook is to be read, and openpyxl is not installed
 ├── ShopUnreachable      the shop did not answer for longer than a named limit; run the import again to go on
 ├── UnexpectedAnswer     the shop answered what no version of it should answer
 └── NeverCaughtUp        everything was sent, but relay, policies or views did not reach the log's head
@@ -24,6 +25,13 @@ class BadFile(ImportFailed):
         super().__init__(f"{path}: row {row}: {reason}")
         self.row = row
         self.reason = reason
+
+
+class NoWorkbookReader(ImportFailed):
+    """openpyxl is an extra of the package and not there."""
+
+    def __str__(self) -> str:
+        return "a workbook is read with openpyxl: install the extra `counterfoil[excel]`"
 
 
 class ShopUnreachable(ImportFailed):

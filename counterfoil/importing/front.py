@@ -6,6 +6,7 @@ from typing import Final
 from counterfoil import addresses
 from counterfoil.importing import online_retail
 from counterfoil.importing.before import FIGURES
+from counterfoil.importing.formats import Format
 from counterfoil.importing.online_retail import Outcome
 from counterfoil.importing.shop import Shop
 from runtime.settings import Settings
@@ -13,7 +14,15 @@ from runtime.settings import Settings
 FOLDER: Final = "imports"
 
 
-def run(settings: Settings, file: Path, *, command_url: str | None, query_url: str | None) -> Outcome:
+def run(
+    settings: Settings,
+    file: Path,
+    *,
+    form: Format,
+    sheet: str | None,
+    command_url: str | None,
+    query_url: str | None,
+) -> Outcome:
     """Import a file into the shop at these addresses; what is missing comes from the `up` that runs in home.
 
     Raises:
@@ -24,7 +33,7 @@ def run(settings: Settings, file: Path, *, command_url: str | None, query_url: s
     assert command_api is not None
     assert query_api is not None
     with Shop(command_api, query_api) as shop:
-        return online_retail.run(file, shop=shop, kept_in=settings.home / FOLDER)
+        return online_retail.run(file, shop=shop, kept_in=settings.home / FOLDER, form=form, sheet=sheet)
 
 
 def finish(outcome: Outcome) -> None:

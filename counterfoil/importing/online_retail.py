@@ -12,13 +12,16 @@ from counterfoil import progress
 from counterfoil.importing import before as before_
 from counterfoil.importing import mapping, retail_file
 from counterfoil.importing.errors import UnexpectedAnswer
-from counterfoil.importing.mapping import Plan, Refusal
+from counterfoil.importing.formats import Format
+from counterfoil.importing.mapping import Plan
+from counterfoil.importing.retail_line import Refusal, RetailLine
 from counterfoil.importing.sending import Commands, send_all
 from counterfoil.importing.shop import Command, Shop, Verdict
 from counterfoil.importing.standing import standing, wait_until_caught_up, watch
 
 PAGE_ORDERS_MAX = 100
 REASON_MAX_CHARACTERS = 500
+REFUSALS_SAID_MAX = 10
 
 
 class _OrderRow(msgspec.Struct):
@@ -41,6 +44,11 @@ class Outcome(msgspec.Struct):
     seconds: float
     kept: Path
 
+    @property
+    def complete(self) -> bool:
+        """Whether every line became something, and every order was shipped."""
+        return not self.refused and not self.not_shipped
+
     def as_json(self) -> dict[str, object]:
         """The object scripts rely on."""
         figures: dict[str, object] = dict(self.figures)
@@ -53,25 +61,32 @@ class Outcome(msgspec.Struct):
         }
 
 
-def run(path: Path, *, shop: Shop, kept_in: Path) -> Outcome:
+def run(
+    path: Path, *, shop: Shop, kept_in: Path, form: Format = Format.CSV, sheet: str | None = None
+) -> Outcome:
     """Import the file, or go on where a killed run stopped, and return what the shop shows of it.
 
     Args:
-        path: csv or csv.gz.
+        path: a CSV file, plain or gzip, or a workbook.
         shop: both APIs.
         kept_in: directory for the totals before the import and for the refused lines.
+        form: what the file is.
+        sheet: of a workbook that has several, the one to import.
 
     Raises:
         ImportFailed: the file is bad (nothing was sent), or the shop is gone or stuck (run again to go on).
     """
     started = time.monotonic()
-    digest = retail_file.file_digest(path)
-    plan = mapping.plan(_counted(retail_file.read_lines(path)))
+    digest = retail_file.file_digest(path, sheet=sheet)
+    lines = retail_file.read_lines(path, form=form, sheet=sheet)
+    plan = mapping.plan(_counted(lines), columns=form.columns)
     kept = kept_in / f"{digest[:16]}.json"
     refused = _Refused(kept_in / f"{digest[:16]}-refused.csv", plan.refusals)
-    before = _before(path, digest, shop=shop, kept=kept)
+    before = _before(path, digest, plan, shop=shop, kept=kept)
+    held = frozenset(before.held)
+    commands = Commands(digest, file_name=path.name)
     try:
-        not_shipped = _Import(plan, Commands(digest, file_name=path.name), shop=shop, refused=refused).run()
+        not_shipped = _Import(plan, commands, shop=shop, refused=refused, held=held).run()
     finally:
         refused.write()
     progress.say("waiting until relay, policies and views stand at the head of the log")
@@ -93,92 +108,121 @@ def finish(outcome: Outcome) -> None:
     outcome.kept.unlink(missing_ok=True)
 
 
-def _counted(lines: Iterable[retail_file.RetailLine]) -> Iterator[retail_file.RetailLine]:
+def _counted(entries: Iterable[RetailLine | Refusal]) -> Iterator[RetailLine | Refusal]:
     with progress.step("reading", total=None, unit="lines") as step:
-        for line in lines:
+        for entry in entries:
             step.advance()
-            yield line
+            yield entry
 
 
-def _before(path: Path, digest: str, *, shop: Shop, kept: Path) -> before_.Before:
+def _before(path: Path, digest: str, plan: Plan, *, shop: Shop, kept: Path) -> before_.Before:
     found = before_.load(kept, head=standing(shop).log.position)
     if found is not None:
         progress.say("going on with an import of this file that was not finished")
         return found
     head = wait_until_caught_up(shop)
-    taken = before_.Before(path.name, digest, head, before_.read_figures(shop))
+    # An order that the shop has from another file took its pieces then. Where nothing ever happened there is none.
+    held = before_.held_orders(shop, [order.order_id for order in plan.orders]) if head else []
+    if held:
+        progress.say(f"{len(held):,} of {len(plan.orders):,} orders are in the shop already")
+    taken = before_.Before(path.name, digest, head, before_.read_figures(shop), held)
     before_.keep(kept, taken)
     return taken
 
 
 class _Refused:
-    """Lines that did not become anything, from the mapping and from the shop, by row."""
+    """Lines that did not become anything, from the reader, the mapping and the shop, by row."""
 
     def __init__(self, path: Path, refusals: Iterable[Refusal]) -> None:
         self.path = path
-        self._reasons = {refusal.row: refusal.reason for refusal in refusals}
+        self._by_row = {refusal.row: refusal for refusal in refusals}
 
     def __len__(self) -> int:
-        return len(self._reasons)
+        return len(self._by_row)
 
     def add(self, command: Command, verdict: Verdict) -> None:
         reason = f"{command.command} answered {verdict.status} {verdict.problem}: {verdict.reason}"
         for row in command.rows:
-            self._reasons.setdefault(row, reason[:REASON_MAX_CHARACTERS])
+            self._by_row.setdefault(row, Refusal(row, "", reason[:REASON_MAX_CHARACTERS]))
 
     def write(self) -> None:
+        """Write all of them into the file, and say the first ones."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        refusals = sorted(self._by_row.values())
         with self.path.open("w", newline="", encoding="utf-8") as target:
             rows = csv.writer(target)
-            rows.writerow(("row", "reason"))
-            rows.writerows(sorted(self._reasons.items()))
+            rows.writerow(Refusal._fields)
+            rows.writerows(refusals)
+        for row, column, reason in refusals[:REFUSALS_SAID_MAX]:
+            progress.say(f"refused: row {row}: {f'{column}: ' if column else ''}{reason}")
+        if len(refusals) > REFUSALS_SAID_MAX:
+            progress.say(f"refused: {len(refusals):,} rows in all, see {self.path}")
 
 
 class _Import:
     """The phases, in the order that makes every interleaving behind them harmless."""
 
-    def __init__(self, plan: Plan, commands: Commands, *, shop: Shop, refused: _Refused) -> None:
+    def __init__(
+        self, plan: Plan, commands: Commands, *, shop: Shop, refused: _Refused, held: frozenset[str]
+    ) -> None:
         self._plan = plan
         self._commands = commands
         self._shop = shop
         self._refused = refused
+        self._held = held
+        self._placed: set[str] = set()
 
     def run(self) -> int:
         """Return how many orders could not be shipped."""
         plan, make = self._plan, self._commands
-        self._send("products", (make.create_product(product) for product in plan.products))
-        receipts = itertools.chain.from_iterable(
-            make.receive_opening_stock(product) for product in plan.products
+        self._send("products", map(make.create_product, plan.products), total=len(plan.products))
+        stock = mapping.opening_stock(plan, held=self._held)
+        removed = [adjustment for adjustment in plan.adjustments if adjustment.delta < 0]
+        receipts = itertools.chain(
+            itertools.chain.from_iterable(itertools.starmap(make.receive_opening_stock, stock.items())),
+            map(make.receive_for_adjustment, removed),
         )
-        self._send("opening stock", receipts)
+        self._send("opening stock", receipts, total=len(stock) + len(removed))
         # Every receipt is acknowledged here, so no order of 1,500 lines can run short behind an adjustment.
         sales = itertools.chain(
-            (make.place_order(order) for order in plan.orders),
-            (make.adjust_stock(adjustment) for adjustment in plan.adjustments),
-            (make.issue_credit_note(note) for note in plan.credit_notes),
+            map(make.place_order, plan.orders),
+            map(make.adjust_stock, plan.adjustments),
+            map(make.issue_credit_note, plan.credit_notes),
         )
         total = len(plan.orders) + len(plan.adjustments) + len(plan.credit_notes)
         self._send("orders, adjustments, credit notes", sales, total=total)
         return self._ship()
 
-    def _send(self, name: str, commands: Iterable[Command], *, total: int | None = None) -> None:
-        with progress.step(name, total=total or len(self._plan.products), unit="commands") as step:
+    def _send(self, name: str, commands: Iterable[Command], *, total: int) -> None:
+        with progress.step(name, total=total, unit="commands") as step:
 
             def on_verdict(command: Command, verdict: Verdict) -> None:
                 step.advance()
-                existed = command.exists_is_fine and verdict.status == 409
-                if not verdict.accepted and not existed:
-                    self._refused.add(command, verdict)
+                if not (verdict.accepted or verdict.problem in command.settled_by):
+                    self._refuse(command, verdict)
+                elif command.command == "place_order":
+                    self._placed.add(str(command.body["order_id"]))
 
             send_all(self._shop, commands, on_verdict=on_verdict)
 
+    def _refuse(self, command: Command, verdict: Verdict) -> None:
+        if not command.rows:  # what sales rely on: nothing is sold without it
+            raise UnexpectedAnswer(
+                f"{command.command} {command.target or command.body.get('sku')} answered"
+                f" {verdict.status} {verdict.problem}: {verdict.reason}"
+            )
+        self._refused.add(command, verdict)
+
     def _ship(self) -> int:
-        """Ship what the fulfilment policy confirmed, until a settled shop lists no order of this file."""
-        rows = {order.order_id: order.lines[0].row for order in self._plan.orders}
+        """Ship what the fulfilment policy confirmed, until a settled shop lists no order of this file.
+
+        Only orders that this file placed, or another file that says the same: one that has the number of an invoice
+        and was refused for it is somebody else's.
+        """
         shipped: set[str] = set()
         failed = 0
 
-        with progress.step("shipping", total=len(rows), unit="orders") as step:
+        with progress.step("shipping", total=len(self._placed), unit="orders") as step:
 
             def on_verdict(command: Command, verdict: Verdict) -> None:
                 nonlocal failed
@@ -188,24 +232,24 @@ class _Import:
                 failed += not verdict.accepted
 
             for settled_head in watch(self._shop):
-                found = self._to_ship(rows, shipped)
+                found = self._to_ship(shipped)
                 first = next(found, None)
                 if first is not None:
                     send_all(self._shop, itertools.chain((first,), found), on_verdict=on_verdict)
                 elif settled_head is not None:
                     break
-        return failed
+        return failed + len(self._placed.intersection(_orders(self._shop, status="rejected")))
 
-    def _to_ship(self, rows: dict[str, int], shipped: set[str]) -> Iterator[Command]:
-        for order_id in _confirmed_orders(self._shop):
-            if order_id in rows and order_id not in shipped:
+    def _to_ship(self, shipped: set[str]) -> Iterator[Command]:
+        for order_id in _orders(self._shop, status="confirmed"):
+            if order_id in self._placed and order_id not in shipped:
                 shipped.add(order_id)
-                yield self._commands.ship_order(order_id, row=rows[order_id])
+                yield self._commands.ship_order(order_id)
 
 
-def _confirmed_orders(shop: Shop) -> Iterator[str]:
-    """Ids of all orders the query API lists as confirmed; bounded by the cursor reaching the end."""
-    query: dict[str, str | int] = {"status": "confirmed", "limit": PAGE_ORDERS_MAX}
+def _orders(shop: Shop, *, status: str) -> Iterator[str]:
+    """Ids of all orders the query API lists with this status; bounded by the cursor reaching the end."""
+    query: dict[str, str | int] = {"status": status, "limit": PAGE_ORDERS_MAX}
     while True:
         page = shop.ask("/orders", _OrderPage, **query)
         yield from (row.order_id for row in page.items)

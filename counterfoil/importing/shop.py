@@ -34,14 +34,14 @@ Answer = TypeVar("Answer")
 
 
 class Command(NamedTuple):
-    """One command of a batch, with the rows of the file it came from."""
+    """One command of a batch, with the rows of the file that become nothing if it is refused."""
 
     key: str
     command: str
     body: Mapping[str, object]
-    rows: tuple[int, ...]
+    rows: tuple[int, ...] = ()
     target: str | None = None
-    exists_is_fine: bool = False  # the shop may already have it from another file
+    settled_by: frozenset[str] = frozenset()  # problems that say: the shop has it already, or needs none
 
 
 class Verdict(NamedTuple):
@@ -134,15 +134,29 @@ class Shop:
             ShopUnreachable: no answer within the patience.
             UnexpectedAnswer: a refusal, or a body of another shape.
         """
+        response = self._get(path, **query)
+        if response.status_code != 200:
+            raise _unexpected(response)
+        return _decoded(response, answer)
+
+    def holds(self, path: str) -> bool:
+        """Whether the query API has this resource.
+
+        Raises:
+            ShopUnreachable: no answer within the patience.
+            UnexpectedAnswer: neither yes nor no.
+        """
+        response = self._get(path)
+        if response.status_code not in {200, 404}:
+            raise _unexpected(response)
+        return response.status_code == 200
+
+    def _get(self, path: str, **query: str | int) -> httpx.Response:
         request = self._http.build_request("GET", f"{self._query_url}{path}", params=query)
         patience_s = self._patience_s if self._has_answered else min(FIRST_ANSWER_WITHIN_S, self._patience_s)
         response = self._ask_until_answered(request, _Patience(patience_s, self._given_up))
         self._has_answered = True
-        if response.status_code != 200:
-            raise UnexpectedAnswer(
-                f"GET {request.url} answered {response.status_code}: {response.text[:300]}"
-            )
-        return _decoded(response, answer)
+        return response
 
     def _post_batch(self, commands: Sequence[Command], patience: "_Patience") -> list[Verdict]:
         body = {"commands": [_entry(command) for command in commands]}
@@ -154,9 +168,7 @@ class Shop:
         )
         response = self._ask_until_answered(request, patience)
         if response.status_code != 200:
-            raise UnexpectedAnswer(
-                f"POST {request.url} answered {response.status_code}: {response.text[:300]}"
-            )
+            raise _unexpected(response)
         results = _decoded(response, _Results).results
         if len(results) != len(commands):
             raise UnexpectedAnswer(f"POST {request.url}: {len(commands)} commands, {len(results)} results")
@@ -227,6 +239,13 @@ def _decoded(response: httpx.Response, answer: type[Answer]) -> Answer:
         return msgspec.json.decode(response.content, type=answer)
     except msgspec.MsgspecError as error:
         raise UnexpectedAnswer(f"{response.url} answered something else than expected: {error}") from error
+
+
+def _unexpected(response: httpx.Response) -> UnexpectedAnswer:
+    request = response.request
+    return UnexpectedAnswer(
+        f"{request.method} {request.url} answered {response.status_code}: {response.text[:300]}"
+    )
 
 
 def _reason(response: httpx.Response) -> str:

@@ -33,7 +33,7 @@ def test_refused_lines_are_written_with_row_and_reason(imported, small_file):
         refused = list(csv.DictReader(source))
 
     assert [int(line["row"]) for line in refused] == rows
-    assert all(line["reason"] for line in refused)
+    assert all(line["column"] and line["reason"] for line in refused)
 
 
 def test_nobody_is_behind_afterwards(imported):
@@ -109,6 +109,82 @@ def test_a_second_file_adds_to_the_shop(sold, small_file, tmp_path):
     assert {name: printed[name] for name in expected} == expected | known
 
 
+HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+OVERLAPPING = """\
+610001,61001,LAMP,5,2026-04-01 10:00:00,1.50,90001,Italy
+610002,61001,LAMP,3,2026-04-02 10:00:00,1.00,90001,Italy
+610003,61001,damaged,-2,2026-04-02 11:00:00,0,,Italy
+610004,61001,found,4,2026-04-02 11:00:00,0,,Italy
+C610005,61001,LAMP,-1,2026-04-03 11:00:00,1.50,90001,Italy
+"""
+
+
+def test_a_file_that_overlaps_another_adds_what_the_other_did_not_hold(sold, tmp_path):
+    shop, _ = sold
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+    first.write_text(HEADER + OVERLAPPING)
+    respelled = OVERLAPPING.replace("1.50", "1.5").replace("damaged", "damaged ")
+    more = "610006,61001,LAMP,1,2026-04-04 10:00:00,1.00,90001,Italy\n"
+    second.write_text(f"\ufeff{HEADER}{respelled}{more}\n\n", encoding="utf-8")
+    whole = shop.run("import", "online-retail", first, "--json")
+    rest = shop.run("import", "online-retail", second, "--json")
+    again = shop.run("import", "online-retail", second, "--json")
+
+    assert [finished.returncode for finished in (whole, rest, again)] == [0, 0, 0]
+    assert figures(whole) == {
+        "orders": 2,
+        "credit_notes": 1,
+        "adjustments": 2,
+        "on_hand_total": 1 + 4,
+        "refused": 0,
+    }
+    assert figures(rest) == {
+        "orders": 1,
+        "credit_notes": 0,
+        "adjustments": 0,
+        "on_hand_total": 0,
+        "refused": 0,
+    }
+    assert (set(figures(again).values()), last_json(again)["events"]) == ({0}, 0)
+
+
+def figures(finished):
+    names = ("orders", "credit_notes", "adjustments", "on_hand_total", "refused")
+    return {name: last_json(finished)[name] for name in names}
+
+
+def test_a_line_that_is_refused_leaves_no_stock_and_shows_in_the_exit_code(sold, tmp_path):
+    shop, _ = sold
+    path = tmp_path / "retail-ii.csv"
+    path.write_text(
+        "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country\n"
+        "620001,62001,LAMP,5,2026-04-01 10:00:00,1.00,,Italy\n"
+        "620001,62002 ,LAMP,5,2026-04-01 10:00:00,1.00,,Italy\n"
+        "620001,62003,LAMP,5,2026-04-01 10:00:00,1.250000001,,Italy\n"
+        "620001,62004,LAMP,5,2026-04-01 10:00:00,1.00,12345.0,Italy\n"
+        "620001,62005,LAMP,11000000,2026-04-01 10:00:00,1.00,,Italy\n"
+        "620001,62006,LAMP,5,2026-04-01 10:00:00,1.00,,\n"
+        "500000,62007,LAMP,9,2026-04-02 10:00:00,7.00,90001,Italy\n"
+    )
+    finished = shop.run("import", "online-retail", path, "--format", "retail-ii-csv", "--json")
+    with Path(last_json(finished)["refused_file"]).open(newline="", encoding="utf-8") as source:
+        refused = [(line["row"], line["column"]) for line in csv.DictReader(source)]
+
+    assert finished.returncode == 3
+    assert refused == [
+        ("3", "StockCode"),
+        ("4", "Price"),
+        ("5", "Customer ID"),
+        ("6", "Quantity"),
+        ("7", "Country"),
+        ("8", ""),  # the shop has another order of this number
+    ]
+    assert (
+        "refused: row 6: Quantity: A quantity is between 1 and 10000000 pieces: '11000000'" in finished.stderr
+    )
+    assert (figures(finished)["orders"], figures(finished)["on_hand_total"]) == (1, 0)
+
+
 BAD_FILES = {
     "wrong header": ("a,b\n1,2\n", "row 1: the header must be"),
     "bad number": (
@@ -121,9 +197,8 @@ BAD_FILES = {
 
 @pytest.mark.parametrize(("content", "words"), BAD_FILES.values(), ids=BAD_FILES.keys())
 def test_a_bad_file_is_refused_in_one_line_before_anything_is_sent(tmp_path, content, words):
-    header = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
     path = tmp_path / "bad.csv"
-    path.write_text(content.format(header=header))
+    path.write_text(content.format(header=HEADER))
     finished = run(tmp_path / "home", "import", "online-retail", path)
 
     assert finished.returncode == 1

@@ -14,6 +14,7 @@ from commands.documentation import ALWAYS
 from counterfoil import cli
 from counterfoil.applications import command_app, query_app
 from counterfoil.contexts import CONTEXTS
+from counterfoil.importing.formats import Format
 from runtime.problem_types import CATALOGUE
 from runtime.settings import PREFIX, Settings
 from tests.documentation.pages import ROOT, Page, pages
@@ -44,6 +45,7 @@ NO_PROBLEMS: Final = {
     "idempotent-replayed",
     "online-retail",
     "credit-notes",
+    *Format,
 }
 PLACEHOLDERS: Final = re.compile(r"<[^>]*>|…")
 
@@ -201,6 +203,13 @@ def routes() -> set[tuple[str, str]]:
         for path, operations in api.openapi()["paths"].items()
         for method in operations
     }
+
+
+def test_every_format_of_the_import_is_documented_and_the_header_it_needs():
+    (page,) = [page for page in PAGES if page.name == "docs/importing.md"]
+    needed = {*Format, *(",".join(form.columns) for form in Format)}
+
+    assert set() == needed - set(page.code)
 
 
 def decisions() -> list[Page]:

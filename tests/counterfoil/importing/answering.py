@@ -18,6 +18,7 @@ class Server:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # or each answer's body waits 40 ms for the ACK of its head
 
             def do_POST(self):
                 self.reply(json.loads(self.rfile.read(int(self.headers["content-length"]))))
