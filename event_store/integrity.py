@@ -1,21 +1,21 @@
 """Proves a log from its own bytes: positions, versions, times, epochs, outcomes, and every leaf computed again.
 
-Nothing is trusted that the database derives: rows are read once, in position order, in one snapshot, and the leaf of
-each is computed here from the stored values. What cannot be seen from the log alone is a cut at its very end together
-with a head that was set back; whoever keeps a position outside the log (views, Kafka) sees that.
+Nothing is trusted that the database derives: rows are read once, in position order, and the leaf of each is computed
+here from the stored values. The log is read up to the head of the moment in which it began, a segment at a time: what
+stands there never changes, so no snapshot is held for longer, and memory holds a segment. What cannot be seen from the
+log alone is a cut at its very end together with a head that was set back; whoever keeps a position outside the log
+(views, Kafka) sees that.
 """
 
 import itertools
-from array import array
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final, LiteralString
 
-import psycopg
 from msgspec import Struct
+from psycopg import sql
 
-from event_store import diagnosis, envelope, reading
+from event_store import diagnosis, envelope, heap, reading
 from event_store.diagnosis import Clues
 from event_store.envelope import RecordedEvent
 from event_store.leaf import leaf_of
@@ -24,18 +24,33 @@ from event_store.reading import Epoch
 FINDINGS_MAX: Final = 1_000
 """Findings that one report lists; of the others only their number is known."""
 
-PROGRESS_EVERY_EVENTS: Final = 5_000
-OUTCOMES_PER_FETCH: Final = 5_000
+POSITIONS_PER_SEGMENT: Final = 10_000
+"""Events held at a time."""
+STREAMS_KEPT_MAX: Final = 100_000
+"""Streams whose last version is remembered; of others the event before is looked up."""
 
-_BEYOND_HEAD: Final = "select count(*), min(position), max(position) from log.event where position > %s"
-_OUTCOMES: Final = (
-    "select first_position, last_position, key from log.outcome where first_position > 0 order by 1"
+_OUTSIDE: Final = """
+select count(*), min(e.position) from log.head h join log.event e on e.position > h.position or e.position < 1
+"""
+_HEAD_AND_OUTCOMES: Final = """
+select h.position, (select max(o.last_position) from log.outcome o) from log.head h
+"""
+_OUTCOMES: Final = sql.SQL(
+    "select o.first_position, o.last_position, o.key from log.outcome o where o.first_position > 0 and {part}"
 )
-_TAGS: Final = """
+_TAGS: Final = sql.SQL("""
 select t.position, t.tag, t.type, e.type
 from log.tag t left join log.event e on e.position = t.position
-where e.type is distinct from t.type
-order by t.position limit %s
+where e.type is distinct from t.type and {part}
+""")
+_BEFORE: Final = """
+select a.stream, e.version
+from unnest(%s::text[], %s::bigint[], %s::bigint[]) as a (stream, version, position)
+cross join lateral (
+    select x.version from log.event x
+    where x.stream = a.stream and x.version < a.version and x.position < a.position
+    order by x.version desc limit 1
+) e
 """
 _TYPES: Final = "select type from log.event where position between %s and %s group by type"
 _NEIGHBOURHOOD_EVENTS: Final = 500
@@ -72,63 +87,116 @@ def verify_log(connection: reading.Connection, *, on_progress: OnProgress | None
 
     Args:
         connection: in autocommit mode, with a role that may read schema log.
-        on_progress: called with the position reached, every few thousand events.
+        on_progress: called with the position reached, after each segment.
     """
-    with _snapshot(connection):
-        head = reading.head(connection)
-        scan = _Scan(reading.epochs(connection), _Outcomes(connection))
-        for event in reading.copy_log(connection):
+    head, epochs = _begun(connection)
+    scan = _Scan(epochs, _Outcomes(connection, head=head.position))
+    for start in range(0, head.position, POSITIONS_PER_SEGMENT):
+        end = min(head.position, start + POSITIONS_PER_SEGMENT)
+        segment = list(reading.copy_log(connection, after=start, upto=end))
+        scan.remember(_versions_before(connection, scan.unknown(segment)))
+        for event in segment:
             scan.see(event)
-            if on_progress is not None and event.position % PROGRESS_EVERY_EVENTS == 0:
-                on_progress(event.position)
-        scan.end(head.position)
-        findings = scan.findings
-        findings.extend(_epochs_and_head(connection, head, scan.epochs))
-        findings.extend(_outcomes_end_to_end(scan.outcomes, head.position))
-        findings.extend(_tags(connection))
-        for event, version_before in scan.broken:
-            clues = _clues(connection, event, version_before=version_before, scan=scan)
-            findings.append(Finding(event.position, "leaf-mismatch", diagnosis.diagnose(event, clues)))
-    if on_progress is not None:
-        on_progress(head.position)
+        if on_progress is not None:
+            on_progress(end)
+    scan.end(head.position)
+    findings = scan.findings
+    findings.extend(_epochs_and_head(connection, head, epochs))
+    findings.extend(scan.outcomes.findings(FINDINGS_MAX))
+    findings.extend(_outcomes_behind(connection))
+    findings.extend(_tags(connection))
+    for event, version_before in scan.broken:
+        clues = _clues(connection, event, version_before=version_before, scan=scan)
+        findings.append(Finding(event.position, "leaf-mismatch", diagnosis.diagnose(event, clues)))
     findings.sort(key=lambda finding: (finding.position, finding.kind))
     in_all = len(findings) + scan.unlisted
     return LogReport(head.position, head.epoch, scan.events, tuple(findings[:FINDINGS_MAX]), in_all)
 
 
-@contextmanager
-def _snapshot(connection: psycopg.Connection[tuple[object, ...]]) -> Iterator[None]:
-    """One view of the database for head, events and outcomes while appends go on."""
+def _begun(connection: reading.Connection) -> tuple[reading.Head, list[Epoch]]:
+    """Head and epochs of one moment: what this verification is about."""
     with connection.transaction():
         connection.execute("set transaction isolation level repeatable read, read only")
-        yield
+        return reading.head(connection), reading.epochs(connection)
+
+
+def _versions_before(
+    connection: reading.Connection, events: Sequence[RecordedEvent]
+) -> Sequence[tuple[str, int]]:
+    """The version that the stream of each of these events had before it; streams that had none are absent."""
+    if not events:
+        return []
+    given = [
+        [event.stream for event in events],
+        [event.version for event in events],
+        [event.position for event in events],
+    ]
+    return connection.execute(_BEFORE, given).fetchall()
 
 
 class _Outcomes:
-    """Outcomes of requests with events, by first position, in 32 bytes each: a log has millions of them."""
+    """Outcomes of requests with events, matched with the log while both are read.
 
-    def __init__(self, connection: reading.Connection) -> None:
-        self.firsts = array("q")
-        self.lasts = array("q")
-        self._keys = bytearray()
-        with connection.cursor("outcomes", binary=True) as cursor:
-            cursor.itersize = OUTCOMES_PER_FETCH
-            for first, last, key in cursor.execute(_OUTCOMES):
-                self.firsts.append(int(first))
-                self.lasts.append(int(last))
-                self._keys += bytes(key)
-        self._at = -1
+    Every event came with exactly one request, so the outcomes' ranges are the log, end to end. They are stored about in
+    the order of their positions: only what is read ahead of the log waits in memory.
+    """
+
+    def __init__(self, connection: reading.Connection, *, head: int) -> None:
+        self._parts = heap.rows(connection, _OUTCOMES, table="log.outcome", alias="o")
+        self._head = head
+        self._ahead: dict[int, tuple[int, bytes]] = {}
+        self._rest: list[int] | None = None
+        self._twice: list[tuple[int, int]] = []
+        self._first = self._last = 0
         self._key = b""
+        self._findings: list[Finding] = []
 
     def key_of(self, position: int) -> bytes:
         """Key, in hex, of the request that brought this event; empty if none says so. Positions must rise."""
-        at = self._at
-        while at + 1 < len(self.firsts) and self.firsts[at + 1] <= position:
-            at += 1
-        if at != self._at:
-            self._at = at
-            self._key = self._keys[16 * at : 16 * at + 16].hex().encode()
-        return self._key if at >= 0 and position <= self.lasts[at] else b""
+        while self._last < position and (first := self._next(position)) is not None:
+            last, key = self._ahead.pop(first)
+            if first != self._last + 1 or last < first:
+                self._does_not_follow(first, last)
+            self._first, self._last, self._key = first, max(last, first), key.hex().encode()
+        return self._key if self._first <= position <= self._last else b""
+
+    def findings(self, limit: int) -> list[Finding]:
+        """What is wrong with the outcomes, once the log was read; at most so many."""
+        self.key_of(self._head)
+        left = [(first, last) for first, (last, _) in self._ahead.items()]
+        for first, last in sorted([*left, *self._twice]):
+            self._does_not_follow(first, last)
+        if self._last < self._head:
+            message = f"the outcomes end at {self._last}, the log at {self._head}"
+            self._findings.append(Finding(self._last + 1, "outcome-mismatch", message))
+        return self._findings[:limit]
+
+    def _next(self, position: int) -> int | None:
+        """Where the outcome begins that follows the one at hand, or else the next there is, up to a position."""
+        first = self._last + 1
+        while first not in self._ahead and (part := next(self._parts, None)) is not None:
+            self._take(part)
+        if first in self._ahead:
+            return first
+        if self._rest is None:  # every outcome was read, so those that are left are few, unless some are lost
+            self._rest = sorted(self._ahead, reverse=True)
+        while self._rest and self._rest[-1] <= self._last:
+            self._rest.pop()
+        return self._rest[-1] if self._rest and self._rest[-1] <= position else None
+
+    def _take(self, part: Sequence[tuple[int, int, bytes]]) -> None:
+        for first, last, key in part:
+            if first > self._head:
+                continue  # appended after the verification began
+            if first in self._ahead:
+                self._twice.append((first, last))
+            else:
+                self._ahead[first] = last, bytes(key)
+
+    def _does_not_follow(self, first: int, last: int) -> None:
+        if len(self._findings) < FINDINGS_MAX:
+            message = f"the outcome of {first} to {last} does not follow the one that ends at {self._last}"
+            self._findings.append(Finding(first, "outcome-mismatch", message))
 
 
 class _Scan:
@@ -147,6 +215,20 @@ class _Scan:
         self._versions: dict[str, int] = {}
         self._epoch = epochs[0].epoch if epochs else 0
         self._later_epochs = list(epochs[1:])
+
+    def unknown(self, segment: Sequence[RecordedEvent]) -> list[RecordedEvent]:
+        """The first event of each stream of a segment that goes on from events that are no longer remembered."""
+        if len(self._versions) > STREAMS_KEPT_MAX:
+            self._versions.clear()
+        firsts: dict[str, RecordedEvent] = {}
+        for event in segment:
+            if event.stream not in self._versions:
+                firsts.setdefault(event.stream, event)
+        return [event for event in firsts.values() if event.version > 1]
+
+    def remember(self, versions: Iterable[tuple[str, int]]) -> None:
+        """Take versions that streams had before the segment that comes."""
+        self._versions.update(versions)
 
     def see(self, event: RecordedEvent) -> None:
         """Check one row against all before it."""
@@ -227,9 +309,11 @@ class _Scan:
 def _epochs_and_head(
     connection: reading.Connection, head: reading.Head, epochs: Sequence[Epoch]
 ) -> Iterator[Finding]:
-    count, first, last = _row(connection, _BEYOND_HEAD, [head.position])
+    count, first = _row(connection, _OUTSIDE, [])
     if count:
-        message = f"{count} events up to {last} stand behind the head {head.position}: the head was set back"
+        message = (
+            f"{count} events do not stand between 1 and the head: it was set back, or positions were changed"
+        )
         yield Finding(first, "beyond-head", message)
     if not epochs or epochs[0].first_position != 1:
         yield Finding(1, "epoch-missing", "the log's first epoch does not begin at position 1")
@@ -242,21 +326,17 @@ def _epochs_and_head(
         yield Finding(head.position, "epoch-of-head", message)
 
 
-def _outcomes_end_to_end(outcomes: "_Outcomes", head: int) -> Iterator[Finding]:
-    """Every event came with exactly one request, so the outcomes' ranges are the log, end to end."""
-    previous_last = 0
-    for first, last in zip(outcomes.firsts, outcomes.lasts, strict=True):
-        if first != previous_last + 1 or last < first:
-            message = f"the outcome of {first} to {last} does not follow the one that ends at {previous_last}"
-            yield Finding(first, "outcome-mismatch", message)
-        previous_last = last
-    if previous_last != head:
-        message = f"the outcomes end at {previous_last}, the log at {head}"
-        yield Finding(min(previous_last, head) + 1, "outcome-mismatch", message)
+def _outcomes_behind(connection: reading.Connection) -> Iterator[Finding]:
+    """Outcomes of events behind the head of now: one statement sees both, whatever was appended meanwhile."""
+    head, last = _row(connection, _HEAD_AND_OUTCOMES, [])
+    if last is not None and last > head:
+        message = f"the outcomes end at {last}, the log at {head}"
+        yield Finding(head + 1, "outcome-mismatch", message)
 
 
 def _tags(connection: reading.Connection) -> Iterator[Finding]:
-    for position, tag, tagged, stored in connection.execute(_TAGS, [FINDINGS_MAX]).fetchall():
+    wrong = itertools.chain.from_iterable(heap.rows(connection, _TAGS, table="log.tag", alias="t"))
+    for position, tag, tagged, stored in itertools.islice(wrong, FINDINGS_MAX):
         found = stored or "no event"
         message = f"tag {tag} says {tagged}, the log has {found}"
         yield Finding(int(position), "tag-mismatch", message)

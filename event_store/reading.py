@@ -22,6 +22,9 @@ AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
 EVENTS_PER_READ_MAX: Final = 5_000
 """Events that one read returns at most; callers go on from the last position."""
 
+POSITIONS_PER_SEGMENT: Final = 20_000
+"""Positions copied in one transaction by who reads the whole log: some tenths of a second."""
+
 STREAMS_PER_READ_MAX: Final = 500
 """Streams that one query loads; more are asked for in several."""
 
@@ -334,6 +337,18 @@ def copy_log(
         connection.execute(_BY_INDEX)
         for chunk in copying.chunks(connection, statement):
             yield from _copied(chunk)
+
+
+def copy_segments(
+    connection: Connection, *, after: int = 0, upto: int, types: Sequence[str] | None = None
+) -> Iterator[RecordedEvent]:
+    """As `copy_log`, a segment of positions in each transaction: what stands at or below the head never changes.
+
+    A snapshot of the whole log would keep the vacuum from cleaning up behind every append while it is read.
+    """
+    for start in range(after, upto, POSITIONS_PER_SEGMENT):
+        end = min(upto, start + POSITIONS_PER_SEGMENT)
+        yield from copy_log(connection, after=start, upto=end, types=types)
 
 
 def _copied(chunk: bytes) -> Iterator[RecordedEvent]:

@@ -287,7 +287,7 @@ def _batches(log: Connection, view: View[Any], *, after: int, upto: int) -> Iter
     """Facts of a view in batches, each with the position up to which it holds all of them."""
     decoder = Decoder([view])
     batch: list[Fact] = []
-    for event in reading.copy_log(log, after=after, upto=upto, types=types_of([view])):
+    for event in reading.copy_segments(log, after=after, upto=upto, types=types_of([view])):
         batch.append(catching_up.decoded(event, decoder=decoder))
         if len(batch) == EVENTS_PER_BATCH:
             yield batch, event.position

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from domain.inventory.events import StockReceived
-from event_store import codec, integrity, reading
+from event_store import codec, heap, integrity, reading
 from event_store.appending.writer import Writer
 from event_store.envelope import (
     ANY,
@@ -186,6 +186,101 @@ def test_an_outcome_that_was_deleted_is_noticed(log):
     damage(log, "delete from log.outcome where first_position = 6")
 
     assert found(verify(log)) == [(7, "outcome-mismatch")]
+
+
+def test_outcomes_that_overlap_or_have_lost_their_neighbours_are_all_named(log):
+    damage(
+        log,
+        "delete from log.outcome where first_position in (3, 4, 7)",
+        "update log.outcome set last_position = 10 where first_position = 9",
+    )
+
+    assert [
+        (5, "outcome-mismatch"),
+        (8, "outcome-mismatch"),
+        (10, "outcome-mismatch"),
+        (10, "request-mismatch"),
+    ] == found(verify(log))
+
+
+@pytest.fixture
+def short_parts(monkeypatch):
+    """Segments of two events, parts of one page, no stream remembered: as in a log of many millions."""
+    monkeypatch.setattr(integrity, "POSITIONS_PER_SEGMENT", 2)
+    monkeypatch.setattr(integrity, "STREAMS_KEPT_MAX", 0)
+    monkeypatch.setattr(heap, "BLOCKS_PER_STATEMENT", 1)
+
+
+@pytest.mark.usefixtures("short_parts")
+def test_a_whole_log_is_whole_in_parts_of_any_size_and_any_order_of_outcomes(log):
+    damage(log, "create index by_key on log.outcome (key)", "cluster log.outcome using by_key")
+
+    assert verify(log).ok
+
+
+@pytest.mark.usefixtures("short_parts")
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("delete from log.event where position = 3", [(3, "position-missing"), (9, "version-gap")]),
+        ("delete from log.outcome where first_position = 6", [(7, "outcome-mismatch")]),
+        ("delete from log.event where position > 10", [(11, "position-missing")]),
+    ],
+)
+def test_damage_is_found_across_parts(log, statement, expected):
+    damage(log, statement)
+
+    assert expected == found(verify(log))
+
+
+@pytest.mark.usefixtures("short_parts")
+def test_versions_that_changed_places_across_parts_are_found(log):
+    """Stock 2 has version 1 at position 3 and version 2 at position 9: the leaves would agree, the order does not."""
+    damage(
+        log,
+        "update log.event set position = -position where position in (3, 9)",
+        "update log.event set position = case position when -3 then 9 else 3 end where position < 0",
+    )
+
+    assert (3, "version-gap") in found(verify(log))
+
+
+def test_no_snapshot_is_held_for_longer_than_a_segment(log, monkeypatch):
+    monkeypatch.setattr(integrity, "POSITIONS_PER_SEGMENT", 2)
+    held = set()
+    with (
+        database.connect(log, role="counterfoil_reader", name="test") as connection,
+        psycopg.connect(log, autocommit=True) as admin,
+    ):
+
+        def look(_position):
+            row = admin.execute(
+                "select backend_xmin from pg_stat_activity where pid = %s", [connection.info.backend_pid]
+            ).fetchone()
+            held.add(row)
+
+        assert integrity.verify_log(connection, on_progress=look).ok
+
+    assert {(None,)} == held
+
+
+@pytest.mark.usefixtures("short_parts")
+def test_what_is_appended_meanwhile_is_no_damage(log):
+    late = iter([*range(EVENTS, EVENTS + 3)])
+
+    def append(_position):
+        if (number := next(late, None)) is not None:
+            asyncio.run(_append(log, number))
+
+    with database.connect(log, role="counterfoil_reader", name="test") as connection:
+        report = integrity.verify_log(connection, on_progress=append)
+
+    assert (EVENTS, EVENTS, ()) == (report.head, report.events, report.findings)
+
+
+async def _append(url, number):
+    async with Writer.open(url) as writer:
+        await writer.append(request(number))
 
 
 def test_an_epoch_that_was_moved_breaks_the_leaves_behind_it(log):
