@@ -14,7 +14,9 @@ from typing import Final
 from benchmarks import (
     append,
     append_hot,
+    check_only,
     command,
+    condition,
     growth,
     importing,
     page,
@@ -35,6 +37,8 @@ QUESTIONS: Final[Mapping[str, Callable[[Laboratory], Iterator[Row]]]] = {
     for module in (
         append,
         append_hot,
+        condition,
+        check_only,
         command,
         relay,
         rebuild,

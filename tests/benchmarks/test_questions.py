@@ -22,7 +22,7 @@ MEMBERS = {
     "ratio_to_peer": float | int | None,
 }
 
-WITH_LIMIT = {"append", "append-hot", "command", "relay", "replay", "read", "growth"}
+WITH_LIMIT = {"append", "append-hot", "command", "relay", "replay", "read", "growth", "check-only"}
 WITH_PEER = {"append", "command", "rebuild", "replay"}
 
 
