@@ -191,6 +191,14 @@ def unserved_queries(project: Project) -> Iterator[str]:
                 yield f"{context.name}: the {resource.noun} is not served by id"
 
 
+def foreign_tags(project: Project) -> Iterator[str]:
+    """The routes of a context stand under its name in the OpenAPI documents."""
+    for context in project.contexts:
+        for router in (context.commands, context.queries and context.queries.router):
+            if router is not None and router.tags != [context.name]:
+                yield f"{context.name}: its routes have the tags {router.tags}"
+
+
 def undocumented_contexts(project: Project) -> Iterator[str]:
     """Every context has a page that the index names, and every aggregate is on it."""
     for context in project.contexts:
@@ -231,6 +239,7 @@ RULES: Final[tuple[Rule, ...]] = (
     undeclared_processes,
     undeclared_views,
     unserved_queries,
+    foreign_tags,
     undocumented_contexts,
     unguarded_imports,
 )

@@ -112,6 +112,10 @@ OMISSIONS = {
         ordering(queries=replace(ORDERING.queries, by_id=ORDERING.queries.by_id[:1])),
         "ordering: the SKU with a sale is not served by id",
     ),
+    "routes stand under another name": (
+        ordering(commands=command_router("orders")),
+        "ordering: its routes have the tags ['orders']",
+    ),
     "a page does not tell of an aggregate": (
         without_the_page,
         "docs/contexts/ordering.md: the streams of 'order' are not on it",
