@@ -16,7 +16,7 @@ POLL_S: Final = 0.05
 
 _SHIPPED: Final = "select count(*) from views.order_details where status = 'shipped'"
 _NEWEST: Final = """
-select p.channel, p.partition, p.position from views.checkpoint p
+select p.partition, p.position from views.checkpoint p
 join views.live l on (l.view, l.shape, l.build) = (p.view, p.shape, p.build) where p.view = %(view)s
 """
 
@@ -58,8 +58,8 @@ def wait_for_documents(url: str, redis_url: str, view: str) -> None:
         )
 
         def mirrored() -> bool:
-            for channel, partition, position in connection.execute(_NEWEST, {"view": view}).fetchall():
-                key = documents.checkpoint_key(prefix, channel=str(channel), partition=int(str(partition)))
+            for partition, position in connection.execute(_NEWEST, {"view": view}).fetchall():
+                key = documents.checkpoint_key(prefix, partition=int(str(partition)))
                 value = client.get(key)
                 if not isinstance(value, bytes) or documents.parse_checkpoint(value).position < position:
                     return False

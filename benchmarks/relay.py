@@ -42,7 +42,7 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
         )
     yield Row(
         name=NAME,
-        case="shop events, 12 partitions and the ordered channel",
+        case="shop events, 12 partitions",
         unit="events/s",
         ours=found["ours"],
         limit=found["limit"],

@@ -53,9 +53,7 @@ def projections(url: str, *, views: Sequence[str], redis_url: str | None = None)
 def settle(url: str, *, carrier: Carrier = "local") -> None:
     """Say what carries the log, as the relay would."""
     with database.connect(url, role="counterfoil_relay", name="benchmark settle") as connection:
-        generations.settle(
-            connection, carrier=carrier, ordered_types=CONTEXTS.ordered_types, partitions=PARTITIONS
-        )
+        generations.settle(connection, carrier=carrier, partitions=PARTITIONS)
 
 
 @contextlib.contextmanager
@@ -90,7 +88,7 @@ def _run_relay(stop: "threading.Event", url: str, bootstrap: str) -> None:
     _as_the_command("relay")
     registry = CollectorRegistry()
     transport = cast("Transport", KafkaTransport(bootstrap, registry=registry))
-    run_relay(url, transport=transport, ordered_types=CONTEXTS.ordered_types, stop=stop, registry=registry)
+    run_relay(url, transport=transport, stop=stop, registry=registry)
 
 
 def _run_projections(

@@ -12,7 +12,7 @@ from commands.policies.policy import Policy
 from domain.aggregate import Aggregate, category_of
 from domain.event import Event
 from domain.rejection import Rejection
-from projections.view import GLOBAL, View
+from projections.view import View
 from read_api.routing import Queries
 from runtime.problem_types import CATALOGUE, ProblemType
 
@@ -91,13 +91,6 @@ class Contexts:
     def views(self) -> tuple[View[Any], ...]:
         """Every view, with its folds."""
         return tuple(view for context in self._declared for view in context.views)
-
-    @property
-    def ordered_types(self) -> tuple[str, ...]:
-        """Event types that global views fold, and that the ordered channel therefore carries."""
-        return tuple(
-            sorted({name for view in self.views if view.kind is GLOBAL for name in view.event_types})
-        )
 
     @property
     def queries(self) -> dict[str, Queries]:

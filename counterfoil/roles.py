@@ -53,7 +53,6 @@ def query_api(settings: Settings) -> None:
 
 def relay(settings: Settings) -> None:
     """Carry the log to the transport until SIGTERM."""
-    from counterfoil.contexts import CONTEXTS
     from event_store.relay import RelayHealth, run_relay
 
     telemetry.configure_logging(settings.log_level, process="relay")
@@ -68,7 +67,6 @@ def relay(settings: Settings) -> None:
         run_relay(
             addresses.database_url(settings),
             transport=_transport(settings, role="counterfoil_relay", registry=registry),
-            ordered_types=CONTEXTS.ordered_types,
             stop=stop,
             registry=registry,
             health=health,

@@ -19,8 +19,8 @@ from event_store.partition_log import PartitionPage
 from event_store.transport import (
     POLL_RECORDS_MAX,
     Batch,
-    ChannelPartition,
     GenerationEnded,
+    Partition,
     Record,
     Subscription,
 )
@@ -32,13 +32,13 @@ STALE_AFTER_S: Final = 2.0
 PUBLISHED_EVERY_S: Final = 0.5
 """How often the relay's row is read."""
 
-_Delivered = dict[ChannelPartition, list[Record]]
+_Delivered = dict[Partition, list[Record]]
 
 
 class Log(Protocol):
     """What a follower reads of the log; `partition_log.PartitionLog` is the real one."""
 
-    def page(self, source: ChannelPartition, *, after: int, upto: int) -> PartitionPage:
+    def page(self, source: Partition, *, after: int, upto: int) -> PartitionPage:
         """Read the next records of a partition."""
 
     def published(self) -> Published:
@@ -51,34 +51,31 @@ class Log(Protocol):
 class Followed(msgspec.Struct):
     """What one round brought: per partition, records that continue where the partition stood."""
 
-    records: dict[ChannelPartition, list[Record]]
-    assigned: set[ChannelPartition]
-    revoked: set[ChannelPartition]
+    records: dict[Partition, list[Record]]
+    assigned: set[Partition]
+    revoked: set[Partition]
 
 
 class FollowerMetrics:
-    """Counters of the transport's faults, by channel."""
+    """Counters of the transport's faults."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.duplicates = Counter(
-            "counterfoil_transport_duplicates", "Records delivered again", ["channel"], registry=registry
+            "counterfoil_transport_duplicates", "Records delivered again", registry=registry
         )
         self.gaps = Counter(
             "counterfoil_transport_gaps",
             "Losses or reorderings found by a record's prev",
-            ["channel"],
             registry=registry,
         )
         self.stale = Counter(
             "counterfoil_transport_stale",
             "Losses found by standing behind the relay",
-            ["channel"],
             registry=registry,
         )
         self.repaired = Counter(
             "counterfoil_transport_repaired_records",
             "Records read from the log instead",
-            ["channel"],
             registry=registry,
         )
 
@@ -111,16 +108,16 @@ class Follower:
         self._log = log
         self._metrics = metrics
         self._clock = clock
-        self._standing: dict[ChannelPartition, _Standing] = {}
+        self._standing: dict[Partition, _Standing] = {}
         self._published: Published | None = None
         self._looked_at = float("-inf")
 
     @property
-    def positions(self) -> dict[ChannelPartition, int]:
+    def positions(self) -> dict[Partition, int]:
         """The last delivered position of every partition that was started."""
         return {source: standing.last for source, standing in self._standing.items()}
 
-    def start(self, source: ChannelPartition, *, position: int, leaf: bytes | None) -> None:
+    def start(self, source: Partition, *, position: int, leaf: bytes | None) -> None:
         """Follow an assigned partition from a checkpoint; `leaf` is None where no event was applied yet.
 
         To be called again from the checkpoint when applying failed.
@@ -150,7 +147,7 @@ class Follower:
         # On copies: were reading the log to fail half-way, everything of this round would count as not
         # delivered, and the link rule would find it missing in the next.
         standing = {source: copy.copy(before) for source, before in self._standing.items()}
-        delivered: dict[ChannelPartition, list[Record]] = {}
+        delivered: dict[Partition, list[Record]] = {}
         for source, records in brought.items():
             self._link(source, standing[source], records, into=delivered)
         for source, each in standing.items():
@@ -160,7 +157,7 @@ class Follower:
         self._standing = standing
         return Followed(records=delivered, assigned=batch.assigned, revoked=batch.revoked)
 
-    def commit(self, source: ChannelPartition, *, position: int) -> None:
+    def commit(self, source: Partition, *, position: int) -> None:
         """Pass the hint on."""
         self._subscription.commit(source, position=position)
 
@@ -176,34 +173,34 @@ class Follower:
             return Batch(records={}, assigned=set(), revoked=set(), drained=False)
         return self._subscription.poll(timeout_s, max_records=max_records)
 
-    def _compare(self, brought: Mapping[ChannelPartition, Sequence[Record]]) -> None:
+    def _compare(self, brought: Mapping[Partition, Sequence[Record]]) -> None:
         """Compare the ends of what was brought: a forked history differs from some position to its end."""
         ends = [records[index] for records in brought.values() if records for index in (0, -1)]
         self._log.verify({record.position: record.leaf for record in ends})
 
     def _link(
-        self, source: ChannelPartition, standing: _Standing, records: Sequence[Record], *, into: _Delivered
+        self, source: Partition, standing: _Standing, records: Sequence[Record], *, into: _Delivered
     ) -> None:
         if standing.missing is not None:
             standing.waiting = (*standing.waiting, *records)
             return
         linked = link(standing.last, records=records)
         if linked.duplicates:
-            self._metrics.duplicates.labels(source[0]).inc(linked.duplicates)
+            self._metrics.duplicates.inc(linked.duplicates)
         if linked.apply:
             into.setdefault(source, []).extend(linked.apply)
             standing.last = linked.apply[-1].position
         if linked.missing is not None:
-            self._metrics.gaps.labels(source[0]).inc()
+            self._metrics.gaps.inc()
             standing.missing, standing.waiting = linked.missing, tuple(linked.rest)
 
-    def _repair(self, source: ChannelPartition, standing: _Standing, *, into: _Delivered) -> None:
+    def _repair(self, source: Partition, standing: _Standing, *, into: _Delivered) -> None:
         """Read one page of what is missing; link what waited once it is complete."""
         assert standing.missing is not None, "called for partitions that miss something"
         upto = standing.missing.upto
         page = self._log.page(source, after=standing.missing.after, upto=upto)
         if page.records:
-            self._metrics.repaired.labels(source[0]).inc(len(page.records))
+            self._metrics.repaired.inc(len(page.records))
             into.setdefault(source, []).extend(page.records)
             standing.last = page.records[-1].position
         if page.reached < upto:
@@ -223,8 +220,8 @@ class Follower:
 
     def _notice_silence(
         self,
-        standing: Mapping[ChannelPartition, _Standing],
-        moved: set[ChannelPartition],
+        standing: Mapping[Partition, _Standing],
+        moved: set[Partition],
         published: Published,
         *,
         drained: bool,
@@ -243,14 +240,12 @@ class Follower:
             elif source in moved or each.behind_since is None:
                 each.behind_since = now
             elif now - each.behind_since >= STALE_AFTER_S:
-                self._metrics.stale.labels(source[0]).inc()
+                self._metrics.stale.inc()
                 each.missing = Missing(after=each.last, upto=published.partitions[source])
                 each.behind_since = None
 
 
-def stale_partitions(
-    published: Published, *, positions: Mapping[ChannelPartition, int]
-) -> list[ChannelPartition]:
+def stale_partitions(published: Published, *, positions: Mapping[Partition, int]) -> list[Partition]:
     """Name the partitions that stand behind what the relay published to them."""
     return [
         source

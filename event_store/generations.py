@@ -1,31 +1,31 @@
 """Generations of the transport: which is current, how far its relay came, and how a new one begins.
 
 A generation begins behind the log's last event of that moment. It is begun when the partition count, the
-carrier or the types of the ordered channel change, and by `fence`, after the log was restored or a standby
+carrier changes, and by `fence`, after the log was restored or a standby
 promoted.
 """
 
 import bisect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final, LiteralString, cast
 
 import msgspec
 import psycopg
 
 from event_store import cutting
-from event_store.transport import WHOLE_LOG, Carrier, Channel, ChannelPartition, Generation, Numbering
+from event_store.transport import WHOLE_LOG, Carrier, Generation, Numbering, Partition
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
 _COLUMNS: LiteralString = """(select id::text from log.installation), generation, partitions, start_position,
-    coalesce(ordered_types, '{}'), carrier"""
+    carrier"""
 _CURRENT: Final = f"select {_COLUMNS} from transport.generation order by generation desc limit 1"
 _NAMED: Final = f"select {_COLUMNS} from transport.generation where generation = %(generation)s"
 _SETTLE: Final = """
-update transport.generation set carrier = %(carrier)s, ordered_types = %(types)s
+update transport.generation set carrier = %(carrier)s
 where generation = %(generation)s and carrier is null
 """
-_BEGIN: Final = "select transport.begin_generation(%(partitions)s, %(types)s, %(carrier)s, %(reason)s)"
+_BEGIN: Final = "select transport.begin_generation(%(partitions)s, %(carrier)s, %(reason)s)"
 _LOCK_NEWEST: Final = (
     "select generation from transport.generation order by generation desc limit 1 for update"
 )
@@ -44,7 +44,7 @@ from log.epoch
 """
 _PUBLISHED: Final = """
 select (select max(generation) from transport.generation), relay.position,
-    array_agg(part.channel), array_agg(part.partition), array_agg(part.position)
+    array_agg(part.partition), array_agg(part.position)
 from transport.relay join transport.relay_partition part using (generation)
 where relay.generation = %(generation)s
 group by relay.position
@@ -65,7 +65,7 @@ class Published(msgspec.Struct, frozen=True):
     generation: int
     newest: int
     position: int
-    partitions: dict[ChannelPartition, int]
+    partitions: dict[Partition, int]
 
 
 class Epochs(msgspec.Struct, frozen=True):
@@ -109,23 +109,18 @@ def numbering(conn: Connection, *, generation: int) -> Numbering:
     )
 
 
-def settle(
-    conn: Connection, *, carrier: Carrier, ordered_types: Sequence[str], partitions: int
-) -> Generation:
+def settle(conn: Connection, *, carrier: Carrier, partitions: int) -> Generation:
     """Make the current generation one with these properties, beginning a new one when it has others.
 
-    The first to settle a generation that nobody settled yet (the one of the migration, or of a fence) only
-    names its carrier and types.
+    The first to settle a generation that nobody settled yet (the one of the migration) only names its carrier.
     """
-    wanted = tuple(sorted(ordered_types))
     with conn.transaction():
         conn.execute(_LOCK_NEWEST)
         current = current_generation(conn)
         if current.carrier is None and current.partitions == partitions:
-            parameters = {"generation": current.generation, "carrier": carrier, "types": list(wanted)}
-            conn.execute(_SETTLE, parameters)
-        elif (current.carrier, current.ordered_types, current.partitions) != (carrier, wanted, partitions):
-            _begin(conn, partitions=partitions, carrier=carrier, types=wanted, reason="settings changed")
+            conn.execute(_SETTLE, {"generation": current.generation, "carrier": carrier})
+        elif (current.carrier, current.partitions) != (carrier, partitions):
+            _begin(conn, partitions=partitions, carrier=carrier, reason="settings changed")
         return current_generation(conn)
 
 
@@ -169,13 +164,7 @@ def fence(
         assert row is not None, "log.head always has its one row"
         epoch, position = cast("tuple[int, int]", row)
         conn.execute(_NOTE_EPOCH, {"epoch": epoch, "first_position": position + 1, "reason": reason})
-        _begin(
-            conn,
-            partitions=before.partitions,
-            carrier=before.carrier,
-            types=before.ordered_types if before.carrier else None,
-            reason=reason,
-        )
+        _begin(conn, partitions=before.partitions, carrier=before.carrier, reason=reason)
         return Fenced(epoch, current_generation(conn), outcomes_removed)
 
 
@@ -184,10 +173,8 @@ def published(conn: Connection, *, generation: int) -> Published:
     row = conn.execute(_PUBLISHED, {"generation": generation}).fetchone()
     if row is None:
         raise NoGeneration(f"generation {generation}")
-    newest, position, channels, partitions, positions = cast(
-        "tuple[int, int, list[Channel], list[int], list[int]]", row
-    )
-    last = dict(zip(zip(channels, partitions, strict=True), positions, strict=True))
+    newest, position, partitions, positions = cast("tuple[int, int, list[int], list[int]]", row)
+    last = dict(zip(partitions, positions, strict=True))
     return Published(generation=generation, newest=newest, position=position, partitions=last)
 
 
@@ -205,9 +192,7 @@ def epochs(conn: Connection) -> Epochs:
     return Epochs(first_positions=tuple(row[0] for row in rows), epochs=tuple(row[1] for row in rows))
 
 
-def unfinished(
-    positions: Mapping[ChannelPartition, int], *, next_generation: Generation
-) -> list[ChannelPartition]:
+def unfinished(positions: Mapping[Partition, int], *, next_generation: Generation) -> list[Partition]:
     """Name the partitions of an old generation that must still be read, from the log, to its end.
 
     Its end is the next start - 1. Only when none is left may a consumer create its rows of the next
@@ -217,29 +202,18 @@ def unfinished(
     return sorted(source for source, position in positions.items() if position < end)
 
 
-def _begin(
-    conn: Connection, *, partitions: int, carrier: Carrier | None, types: Sequence[str] | None, reason: str
-) -> None:
-    parameters = {
-        "partitions": partitions,
-        "carrier": carrier,
-        "types": None if types is None else list(types),
-        "reason": reason,
-    }
-    conn.execute(_BEGIN, parameters)
+def _begin(conn: Connection, *, partitions: int, carrier: Carrier | None, reason: str) -> None:
+    conn.execute(_BEGIN, {"partitions": partitions, "carrier": carrier, "reason": reason})
 
 
 def _generation(row: tuple[object, ...] | None) -> Generation:
     if row is None:
         raise NoGeneration("the database holds no such generation: is it migrated?")
-    installation, number, partitions, start, types, carrier = cast(
-        "tuple[str, int, int, int, list[str], Carrier | None]", row
-    )
+    installation, number, partitions, start, carrier = cast("tuple[str, int, int, int, Carrier | None]", row)
     return Generation(
         installation=installation,
         generation=number,
         partitions=partitions,
         start_position=start,
-        ordered_types=tuple(types),
         carrier=carrier,
     )

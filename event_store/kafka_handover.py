@@ -5,7 +5,7 @@ from collections import deque
 
 import msgspec
 
-from event_store.transport import Batch, ChannelPartition
+from event_store.transport import Batch, Partition
 
 
 class Handed(msgspec.Struct):
@@ -16,8 +16,8 @@ class Handed(msgspec.Struct):
     """
 
     batch: Batch
-    offsets: dict[ChannelPartition, tuple[int, int]]
-    starts: dict[ChannelPartition, int]
+    offsets: dict[Partition, tuple[int, int]]
+    starts: dict[Partition, int]
 
     @property
     def rebalanced(self) -> bool:

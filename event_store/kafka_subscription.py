@@ -22,14 +22,13 @@ from prometheus_client import Counter
 
 from event_store import kafka_clients
 from event_store.kafka_handover import Handed, Handover
-from event_store.kafka_topics import Topics
+from event_store.kafka_topics import Topic
 from event_store.record_format import decode_record
 from event_store.transport import (
     POLL_RECORDS_MAX,
     Batch,
-    Channel,
-    ChannelPartition,
     MalformedRecord,
+    Partition,
     Record,
     TransportUnavailable,
 )
@@ -76,7 +75,7 @@ def new_consumer(
 class _Start(msgspec.Struct, frozen=True):
     """A request to deliver a partition from behind a position."""
 
-    source: ChannelPartition
+    source: Partition
     position: int
     number: int
 
@@ -100,16 +99,14 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
 class KafkaSubscription:
     """The user's side: hands over what the polling thread brought. One thread."""
 
-    def __init__(
-        self, consumer: KafkaConsumer, *, topics: Topics, channels: Sequence[Channel], malformed: Counter
-    ) -> None:
+    def __init__(self, consumer: KafkaConsumer, *, topic: Topic, malformed: Counter) -> None:
         self._handover = Handover(HANDOVER_RECORDS)
-        self._offsets: dict[ChannelPartition, deque[tuple[int, int]]] = {}
-        self._starts: dict[ChannelPartition, int] = {}
+        self._offsets: dict[Partition, deque[tuple[int, int]]] = {}
+        self._starts: dict[Partition, int] = {}
         self._start_numbers = itertools.count(1)
         self._rest = Batch(records={}, assigned=set(), revoked=set())
-        self._poller = _Poller(consumer, topics=topics, handover=self._handover, malformed=malformed)
-        consumer.subscribe([topics.name(channel) for channel in channels], listener=self._poller.listener)
+        self._poller = _Poller(consumer, topic=topic, handover=self._handover, malformed=malformed)
+        consumer.subscribe([topic.name], listener=self._poller.listener)
         self._thread = threading.Thread(target=self._poller.run, name="kafka-poll", daemon=True)
         self._thread.start()
 
@@ -135,13 +132,13 @@ class KafkaSubscription:
         batch.drained = self._rest.drained and not self._rest.records and self._handover.empty
         return batch
 
-    def start_at(self, source: ChannelPartition, *, position: int) -> None:
+    def start_at(self, source: Partition, *, position: int) -> None:
         """Deliver from the hint of an earlier commit that does not lie behind `position`, else from the oldest."""
         self._starts[source] = number = next(self._start_numbers)
         self._rest.records.pop(source, None)
         self._poller.requests.put(_Start(source=source, position=position, number=number))
 
-    def commit(self, source: ChannelPartition, *, position: int) -> None:
+    def commit(self, source: Partition, *, position: int) -> None:
         """Commit the offset of the newest poll that `position` covers, with its position as metadata."""
         known = self._offsets.get(source, deque())
         covered = None
@@ -193,21 +190,21 @@ class _Poller:
         self,
         consumer: KafkaConsumer,
         *,
-        topics: Topics,
+        topic: Topic,
         handover: Handover,
         malformed: Counter,
     ) -> None:
         self.stop = threading.Event()
         self.failure: Exception | None = None
         self.requests: queue.SimpleQueue[_Start] = queue.SimpleQueue()
-        self.commits: dict[ChannelPartition, tuple[int, int]] = {}
+        self.commits: dict[Partition, tuple[int, int]] = {}
         self._changes: deque[tuple[bool, set[TopicPartition]]] = deque()
         self.listener = _Listener(self._changes)
         self._consumer = consumer
-        self._topics = topics
+        self._topic = topic
         self._handover = handover
         self._malformed = malformed
-        self._started: dict[ChannelPartition, int] = {}
+        self._started: dict[Partition, int] = {}
         self._polled_at = 0.0
         self._committed_at = 0.0
 
@@ -236,7 +233,7 @@ class _Poller:
         count = 0
         for topic_partition, messages in polled.items():
             count += len(messages)
-            source = self._topics.source(topic_partition)
+            source = topic_partition.partition
             if source not in self._started:
                 continue  # fetched before `start_at` said from where
             records = self._decoded(source, messages)
@@ -262,7 +259,7 @@ class _Poller:
         """Fold the rebalances since the last poll into one change; a partition lost and won again is both."""
         while self._changes:
             won, partitions = self._changes.popleft()
-            sources = {self._topics.source(each) for each in partitions}
+            sources = {each.partition for each in partitions}
             for source in sources:
                 self._started.pop(source, None)
             if won:
@@ -271,8 +268,7 @@ class _Poller:
                 batch.assigned -= sources
                 batch.revoked |= sources
 
-    def _decoded(self, source: ChannelPartition, messages: Sequence[Any]) -> list[Record]:
-        channel, partition = source
+    def _decoded(self, source: Partition, messages: Sequence[Any]) -> list[Record]:
         records = []
         for message in messages:
             try:
@@ -281,8 +277,7 @@ class _Poller:
                         message.headers,
                         key=message.key,
                         value=message.value,
-                        channel=channel,
-                        partition=partition,
+                        partition=source,
                     )
                 )
             except MalformedRecord as error:
@@ -309,7 +304,7 @@ class _Poller:
     def _start_partitions(self) -> None:
         while not self.requests.empty():
             start = self.requests.get()
-            topic_partition = self._topics.topic_partition(start.source)
+            topic_partition = self._topic.topic_partition(start.source)
             if topic_partition not in self._consumer.assignment():
                 continue  # revoked meanwhile; the user is told with the next hand-over
             offset = self._hinted_offset(topic_partition, start.position)
@@ -343,7 +338,7 @@ class _Poller:
         offsets = {
             topic_partition: OffsetAndMetadata(offset, str(position), -1)
             for source, (position, offset) in wanted.items()
-            if (topic_partition := self._topics.topic_partition(source)) in assigned
+            if (topic_partition := self._topic.topic_partition(source)) in assigned
         }
         if offsets:
             self._consumer.commit_async(offsets)

@@ -1,4 +1,4 @@
-"""Topics of a generation: their names, and creating them explicitly, as often as they are found missing."""
+"""The topic of a generation: its name, and creating it explicitly, as often as it is found missing."""
 
 from typing import Any, Final
 
@@ -9,11 +9,8 @@ from prometheus_client import Counter
 
 from event_store import kafka_clients
 from event_store.transport import (
-    EVENTS,
-    ORDERED,
-    Channel,
-    ChannelPartition,
     Generation,
+    Partition,
     TransportUnavailable,
 )
 
@@ -37,74 +34,51 @@ def prefix(generation: Generation) -> str:
     return f"counterfoil.{generation.installation}"
 
 
-class Topics:
-    """Names of one generation's topics."""
+class Topic:
+    """What a generation's topic is called."""
 
     def __init__(self, generation: Generation) -> None:
         self.generation = generation
-        self._names: dict[Channel, str] = {
-            channel: f"{prefix(generation)}.{channel}.g{generation.generation}"
-            for channel in (EVENTS, ORDERED)
-        }
-        self._channels = {name: channel for channel, name in self._names.items()}
+        self.name = f"{prefix(generation)}.events.g{generation.generation}"
 
-    def name(self, channel: Channel) -> str:
-        """Return the topic of a channel."""
-        return self._names[channel]
-
-    def topic_partition(self, source: ChannelPartition) -> TopicPartition:
+    def topic_partition(self, partition: Partition) -> TopicPartition:
         """Return a partition in Kafka's terms."""
-        return TopicPartition(self._names[source[0]], source[1])
-
-    def source(self, topic_partition: TopicPartition) -> ChannelPartition:
-        """Return a partition in ours."""
-        return self._channels[topic_partition.topic], topic_partition.partition
-
-    @property
-    def partition_counts(self) -> dict[str, int]:
-        """Number of partitions by topic name."""
-        return {self._names[EVENTS]: self.generation.partitions, self._names[ORDERED]: 1}
+        return TopicPartition(self.name, partition)
 
 
-def ensure_topics(topics: Topics, *, connection: dict[str, Any], created: Counter) -> None:
-    """Create what is missing of a generation's topics and wait until every partition has a leader.
+def ensure_topic(topic: Topic, *, connection: dict[str, Any], created: Counter) -> None:
+    """Create a generation's topic if it is missing and wait until every partition has a leader.
 
-    `created` counts topics that had to be created: more than twice a generation means that somebody deletes
-    them.
+    `created` counts topics that had to be created: more than one a generation means that somebody deletes them.
 
     Raises:
-        TransportUnavailable: no broker answers, or a topic exists with another number of partitions.
+        TransportUnavailable: no broker answers, or the topic exists with another number of partitions.
     """
     try:
         admin = kafka_clients.connect(KafkaAdminClient, **connection, request_timeout_ms=REQUEST_TIMEOUT_MS)
         try:
-            _create_missing(admin, topics, created)
-            admin.wait_for_topics(list(topics.partition_counts), timeout_ms=REQUEST_TIMEOUT_MS)
-            _check_counts(admin, topics)
+            if topic.name not in admin.list_topics():
+                _create(admin, topic, created)
+            admin.wait_for_topics([topic.name], timeout_ms=REQUEST_TIMEOUT_MS)
+            _check_count(admin, topic)
         finally:
             admin.close()
     except KafkaError as error:
-        raise TransportUnavailable(f"topics cannot be looked at: {error!r}") from error
+        raise TransportUnavailable(f"topic {topic.name} cannot be looked at: {error!r}") from error
 
 
-def _create_missing(admin: KafkaAdminClient, topics: Topics, created: Counter) -> None:
-    existing = set(admin.list_topics())
-    for name, count in topics.partition_counts.items():
-        if name in existing:
-            continue
-        try:
-            admin.create_topics({name: {"num_partitions": count, "configs": _CONFIGS}})
-        except TopicAlreadyExistsError:
-            continue  # another process was faster
-        created.inc()
-        log.info("topic_created", topic=name, partitions=count)
+def _create(admin: KafkaAdminClient, topic: Topic, created: Counter) -> None:
+    count = topic.generation.partitions
+    try:
+        admin.create_topics({topic.name: {"num_partitions": count, "configs": _CONFIGS}})
+    except TopicAlreadyExistsError:
+        return  # another process was faster
+    created.inc()
+    log.info("topic_created", topic=topic.name, partitions=count)
 
 
-def _check_counts(admin: KafkaAdminClient, topics: Topics) -> None:
-    described = admin.describe_topics(list(topics.partition_counts))
-    for topic in described:
-        wanted, found = topics.partition_counts[topic["name"]], len(topic["partitions"])
-        if wanted != found:
-            raise TransportUnavailable(
-                f"topic {topic['name']} has {found} partitions, not {wanted}: delete it"
-            )
+def _check_count(admin: KafkaAdminClient, topic: Topic) -> None:
+    (described,) = admin.describe_topics([topic.name])
+    wanted, found = topic.generation.partitions, len(described["partitions"])
+    if wanted != found:
+        raise TransportUnavailable(f"topic {topic.name} has {found} partitions, not {wanted}: delete it")

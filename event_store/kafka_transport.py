@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, Counter
 
@@ -21,17 +21,16 @@ from event_store.kafka_subscription import KafkaSubscription, new_consumer
 from event_store.kafka_topics import (
     MESSAGE_BYTES_MAX,
     REQUEST_TIMEOUT_MS,
-    Topics,
-    ensure_topics,
+    Topic,
+    ensure_topic,
     prefix,
 )
 from event_store.record_format import decode_record, encode_record, source_of
 from event_store.transport import (
     Carrier,
-    Channel,
-    ChannelPartition,
     Generation,
     MalformedRecord,
+    Partition,
     PublishFailed,
     Record,
     TransportUnavailable,
@@ -88,33 +87,29 @@ class KafkaTransport:
         self._metrics = KafkaMetrics(registry)
 
     def publisher(self, generation: Generation) -> "KafkaPublisher":
-        """Open an idempotent producer on a generation's topics, creating them where they are missing."""
-        topics = Topics(generation)
-        ensure_topics(topics, connection=self._connection, created=self._metrics.topics_created)
-        return KafkaPublisher(topics, connection=self._connection)
+        """Open an idempotent producer on a generation's topic, creating it where it is missing."""
+        topic = Topic(generation)
+        ensure_topic(topic, connection=self._connection, created=self._metrics.topics_created)
+        return KafkaPublisher(topic, connection=self._connection)
 
-    def subscribe(
-        self, group: str, *, generation: Generation, channels: Sequence[Channel]
-    ) -> KafkaSubscription:
+    def subscribe(self, group: str, *, generation: Generation) -> KafkaSubscription:
         """Join a consumer group; its name carries installation and generation, so members of two never meet."""
-        topics = Topics(generation)
-        ensure_topics(topics, connection=self._connection, created=self._metrics.topics_created)
+        topic = Topic(generation)
+        ensure_topic(topic, connection=self._connection, created=self._metrics.topics_created)
         consumer = new_consumer(
             connection=self._connection,
             group=f"{prefix(generation)}.{group}.g{generation.generation}",
             group_instance_id=self._group_instance_id,
         )
-        return KafkaSubscription(
-            consumer, topics=topics, channels=channels, malformed=self._metrics.malformed
-        )
+        return KafkaSubscription(consumer, topic=topic, malformed=self._metrics.malformed)
 
 
 class KafkaPublisher:
     """An idempotent producer that counts only acknowledged batches. To be thrown away after any failure."""
 
-    def __init__(self, topics: Topics, *, connection: dict[str, Any]) -> None:
-        self._topics = topics
-        self._source = source_of(topics.generation.installation)
+    def __init__(self, topic: Topic, *, connection: dict[str, Any]) -> None:
+        self._topic = topic
+        self._source = source_of(topic.generation.installation)
         self._connection = connection
         self._producer = kafka_clients.connect(
             KafkaProducer,
@@ -133,13 +128,13 @@ class KafkaPublisher:
 
     def publish(self, records: Sequence[Record]) -> None:
         """Send all records in one flush and look at every single answer: a returning flush is no success."""
-        producer, name = self._producer, self._topics.name
+        producer, name = self._producer, self._topic.name
         futures = []
         try:
             for record in records:
                 message = encode_record(record, source=self._source)
                 future = producer.send(
-                    name(record.channel),
+                    name,
                     value=message.value,
                     key=message.key,
                     headers=message.headers,
@@ -154,7 +149,7 @@ class KafkaPublisher:
             reason = failed[0].exception
             raise PublishFailed(f"{len(failed)} of {len(records)} records were not acknowledged: {reason!r}")
 
-    def last_records(self) -> dict[ChannelPartition, Record]:
+    def last_records(self) -> dict[Partition, Record]:
         """Read the newest record of every partition that holds one."""
         try:
             with contextlib.closing(
@@ -174,10 +169,9 @@ class KafkaPublisher:
             # `close` gives up when its flush runs out of time and leaves the sending thread running.
             self._producer._sender.force_close()  # noqa: SLF001
 
-    def _read_last(self, consumer: KafkaConsumer) -> dict[ChannelPartition, Record]:
-        counts = self._topics.partition_counts
+    def _read_last(self, consumer: KafkaConsumer) -> dict[Partition, Record]:
         partitions = [
-            TopicPartition(name, number) for name, count in counts.items() for number in range(count)
+            self._topic.topic_partition(number) for number in range(self._topic.generation.partitions)
         ]
         consumer.assign(partitions)
         timeout_ms = LAST_RECORDS_TIMEOUT_S * 1000
@@ -187,25 +181,20 @@ class KafkaPublisher:
         consumer.assign(sorted(wanted))
         for each in wanted:
             consumer.seek(each, end[each] - 1)
-        found: dict[ChannelPartition, Record] = {}
+        found: dict[Partition, Record] = {}
         deadline = time.monotonic() + LAST_RECORDS_TIMEOUT_S
         while wanted:
             for each, messages in consumer.poll(timeout_ms=200).items():
                 wanted.discard(each)
-                self._take_last(each, messages[-1], into=found)
+                self._take_last(each.partition, messages[-1], into=found)
             if time.monotonic() > deadline:
                 raise TransportUnavailable(f"the newest record of {sorted(wanted)} did not come")
         return found
 
-    def _take_last(
-        self, topic_partition: TopicPartition, message: Any, *, into: dict[ChannelPartition, Record]
-    ) -> None:
-        source = self._topics.source(topic_partition)
+    def _take_last(self, partition: Partition, message: Any, *, into: dict[Partition, Record]) -> None:
         try:
-            into[source] = decode_record(
-                message.headers, key=message.key, value=message.value, channel=source[0], partition=source[1]
+            into[partition] = decode_record(
+                message.headers, key=message.key, value=message.value, partition=partition
             )
         except MalformedRecord as error:
-            log.warning(
-                "newest_message_is_foreign", channel=source[0], partition=source[1], reason=str(error)
-            )
+            log.warning("newest_message_is_foreign", partition=partition, reason=str(error))

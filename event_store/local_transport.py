@@ -17,14 +17,11 @@ from event_store.generations import Connection, Frame
 from event_store.lease import Lease, new_owner
 from event_store.partitioning import partition_of
 from event_store.transport import (
-    EVENTS,
-    ORDERED,
     POLL_RECORDS_MAX,
     Batch,
     Carrier,
-    Channel,
-    ChannelPartition,
     Generation,
+    Partition,
     Record,
     TransportUnavailable,
 )
@@ -49,16 +46,14 @@ class LocalTransport:
         """Open a publisher: the log has every record already."""
         return LocalPublisher()
 
-    def subscribe(
-        self, group: str, *, generation: Generation, channels: Sequence[Channel]
-    ) -> "LocalSubscription":
+    def subscribe(self, group: str, *, generation: Generation) -> "LocalSubscription":
         """Join a group; of all its members, the one with the lease gets every partition."""
         try:
             conn = database.connect(self._database_url, role=self._role, name=f"tail {group}")
         except psycopg.OperationalError as error:
             raise TransportUnavailable(f"the log cannot be reached: {error}") from error
         lease = Lease(conn, name=f"local:{group}", owner=new_owner())
-        return LocalSubscription(conn, lease=lease, generation=generation, channels=channels)
+        return LocalSubscription(conn, lease=lease, generation=generation)
 
 
 class LocalPublisher:
@@ -67,7 +62,7 @@ class LocalPublisher:
     def publish(self, records: Sequence[Record]) -> None:
         """Nothing is left to do."""
 
-    def last_records(self) -> dict[ChannelPartition, Record]:
+    def last_records(self) -> dict[Partition, Record]:
         """No partition holds anything of its own that could differ from the log."""
         return {}
 
@@ -84,20 +79,17 @@ class LocalSubscription:
         *,
         lease: Lease,
         generation: Generation,
-        channels: Sequence[Channel],
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._conn = conn
         self._lease = lease
         self._generation = generation
-        self._channels = frozenset(channels)
-        self._ordered_types = frozenset(generation.ordered_types)
         self._sleep = sleep
         self._clock = clock
-        self._sources = frozenset(generation.sources(channels))
+        self._sources = frozenset(range(generation.partitions))
         self._assigned = False
-        self._last: dict[ChannelPartition, int] = {}
+        self._last: dict[Partition, int] = {}
         self._position: int | None = None
 
     def poll(self, timeout_s: float, *, max_records: int = POLL_RECORDS_MAX) -> Batch:
@@ -107,14 +99,14 @@ class LocalSubscription:
         except psycopg.OperationalError as error:
             raise TransportUnavailable(f"the log cannot be read: {error}") from error
 
-    def start_at(self, source: ChannelPartition, *, position: int) -> None:
+    def start_at(self, source: Partition, *, position: int) -> None:
         """Deliver a partition from the first record after `position` on."""
         assert source in self._sources, "only partitions of the subscription can be started"
         self._last[source] = position
         # One reader serves all partitions: it goes back to the one that is furthest behind.
         self._position = position if self._position is None else min(self._position, position)
 
-    def commit(self, source: ChannelPartition, *, position: int) -> None:
+    def commit(self, source: Partition, *, position: int) -> None:
         """Nobody needs the hint: a position of the log is found by its index."""
 
     def close(self) -> None:
@@ -153,9 +145,7 @@ class LocalSubscription:
         batch = Batch(records={}, assigned=set(), revoked=set())
         if self._position is None:
             return batch
-        # An event may become two records, one in each channel.
-        limit = max(1, min(ROWS_PER_READ, max_records // len(self._channels)))
-        events = paging.page_after(self._conn, self._position, rows_max=limit)
+        events = paging.page_after(self._conn, self._position, rows_max=min(ROWS_PER_READ, max_records))
         batch.drained = not events
         frame = generations.frame(self._conn, generation=self._generation.generation) if events else None
         for event in events:
@@ -166,19 +156,12 @@ class LocalSubscription:
             self._position = event.position
         return batch
 
-    def _take(
-        self, event: RecordedEvent, frame: Frame, *, into: dict[ChannelPartition, list[Record]]
-    ) -> None:
-        sources: list[ChannelPartition] = []
-        if EVENTS in self._channels:
-            sources.append((EVENTS, partition_of(event.key, self._generation.partitions)))
-        if ORDERED in self._channels and event.type in self._ordered_types:
-            sources.append((ORDERED, 0))
-        for source in sources:
-            prev = self._last.get(source)
-            if prev is None or event.position <= prev:
-                continue  # not started, or already delivered before another partition was started further back
-            epoch = frame.epochs.at(event.position)
-            record = partition_log.as_record(event, source=source, prev=prev, epoch=epoch)
-            into.setdefault(source, []).append(record)
-            self._last[source] = event.position
+    def _take(self, event: RecordedEvent, frame: Frame, *, into: dict[Partition, list[Record]]) -> None:
+        partition = partition_of(event.key, self._generation.partitions)
+        prev = self._last.get(partition)
+        if prev is None or event.position <= prev:
+            return  # not started, or already delivered before another partition was started further back
+        epoch = frame.epochs.at(event.position)
+        record = partition_log.as_record(event, partition=partition, prev=prev, epoch=epoch)
+        into.setdefault(partition, []).append(record)
+        self._last[partition] = event.position

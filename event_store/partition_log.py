@@ -13,14 +13,12 @@ import psycopg
 from event_store import generations, paging, reading
 from event_store.envelope import RecordedEvent
 from event_store.partitioning import partition_of
-from event_store.transport import ORDERED, ChannelPartition, Fork, Generation, Record
+from event_store.transport import Fork, Generation, Partition, Record
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
 ROWS_PER_PAGE: Final = 5_000
 """Log rows that one page of a partition looks at; it holds as many records at most."""
-ORDERED_ROWS_PER_PAGE: Final = 50_000
-"""The same for the ordered channel, whose types Postgres filters."""
 
 _KEYS: Final = """
 select position, coalesce(partition_key, stream) from log.event
@@ -42,9 +40,9 @@ class PartitionLog:
         self._conn = conn
         self._generation = generation
 
-    def page(self, source: ChannelPartition, *, after: int, upto: int) -> PartitionPage:
+    def page(self, partition: Partition, *, after: int, upto: int) -> PartitionPage:
         """Read the next records of a partition from the log; call again from `reached` until it is `upto`."""
-        return read_partition(self._conn, source, generation=self._generation, after=after, upto=upto)
+        return read_partition(self._conn, partition, generation=self._generation, after=after, upto=upto)
 
     def published(self) -> generations.Published:
         """Read how far the relay of this generation came."""
@@ -57,7 +55,7 @@ class PartitionLog:
 
 def read_partition(
     conn: Connection,
-    source: ChannelPartition,
+    partition: Partition,
     *,
     generation: Generation,
     after: int,
@@ -69,40 +67,30 @@ def read_partition(
 
     The first record's `prev` is `after`, so the page links to whatever stood there.
     """
-    channel, partition = source
-    if channel == ORDERED:
-        reached = min(upto, after + ORDERED_ROWS_PER_PAGE)
-        events = paging.page_after(
-            conn, after, upto=reached, types=generation.ordered_types, rows_max=rows_max, bytes_max=bytes_max
-        )
-        # A bound of the page may have cut it anywhere: only what was read is known.
-        complete = not events
-    else:
-        reached, positions = _positions(conn, partition, generation.partitions, after, upto, rows_max)
-        events = paging.page_at(conn, positions, bytes_max=bytes_max)
-        complete = len(events) == len(positions)
+    reached, positions = _positions(conn, partition, generation.partitions, after, upto, rows_max)
+    events = paging.page_at(conn, positions, bytes_max=bytes_max)
+    complete = len(events) == len(positions)
     if not events:
         return PartitionPage(records=[], reached=reached)
-    records = as_records(events, source, generations.epochs(conn), prev=after)
+    records = as_records(events, partition, generations.epochs(conn), prev=after)
     return PartitionPage(records=records, reached=reached if complete else records[-1].position)
 
 
 def as_records(
-    events: Sequence[RecordedEvent], source: ChannelPartition, epochs: generations.Epochs, *, prev: int
+    events: Sequence[RecordedEvent], partition: Partition, epochs: generations.Epochs, *, prev: int
 ) -> list[Record]:
     """Link events of one partition into records."""
     records = []
     for event in events:
-        records.append(as_record(event, source=source, prev=prev, epoch=epochs.at(event.position)))
+        records.append(as_record(event, partition=partition, prev=prev, epoch=epochs.at(event.position)))
         prev = event.position
     return records
 
 
-def as_record(event: RecordedEvent, *, source: ChannelPartition, prev: int, epoch: int) -> Record:
+def as_record(event: RecordedEvent, *, partition: Partition, prev: int, epoch: int) -> Record:
     """Render one row of the log as a record."""
     return Record(
-        source[0],
-        source[1],
+        partition,
         prev,
         event.position,
         event.key,

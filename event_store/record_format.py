@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from event_store.transport import Channel, MalformedRecord, Record
+from event_store.transport import MalformedRecord, Record
 
 Headers = list[tuple[str, bytes]]
 
@@ -69,7 +69,6 @@ def decode_record(
     *,
     key: bytes | None,
     value: bytes | None,
-    channel: Channel,
     partition: int,
 ) -> Record:
     """Read a record back.
@@ -78,14 +77,13 @@ def decode_record(
         MalformedRecord: no relay of ours wrote these bytes.
     """
     if key is None or value is None:
-        raise MalformedRecord(f"a message without key or value in {channel}/{partition}")
+        raise MalformedRecord(f"a message without key or value in partition {partition}")
     try:
         if tuple(name for name, _ in headers) != _NAMES:
             headers = _in_order(headers)
         epoch, _, position = headers[1][1].partition(b".")
         version, prev, leaf = _LINK.unpack(headers[7][1])
         return Record(
-            channel,
             partition,
             prev,
             int(position),
@@ -100,7 +98,7 @@ def decode_record(
             int(epoch),
         )
     except (KeyError, ValueError, struct.error) as error:
-        raise MalformedRecord(f"not a record of the relay in {channel}/{partition}: {error!r}") from error
+        raise MalformedRecord(f"not a record of the relay in partition {partition}: {error!r}") from error
 
 
 def _in_order(headers: Sequence[tuple[str, bytes]]) -> Headers:

@@ -1,4 +1,4 @@
-"""The relay: carries the log, in position order, to the partitions of both channels.
+"""The relay: carries the log, in position order, to the partitions of its generation.
 
 `carry` is the pure step; `Relay` one round of read, publish, remember; `run_relay` the thin driver with
 lease, waits and backoff. What was acknowledged is remembered only afterwards, so a crash repeats records and
@@ -20,11 +20,9 @@ from event_store.generations import Connection, Frame, NoGeneration
 from event_store.lease import Lease, new_owner
 from event_store.partitioning import PARTITIONS, partition_of
 from event_store.transport import (
-    EVENTS,
-    ORDERED,
-    ChannelPartition,
     Fork,
     Generation,
+    Partition,
     Publisher,
     Record,
     Transport,
@@ -64,7 +62,7 @@ class RelayState(msgspec.Struct, frozen=True):
 
     generation: Generation
     position: int
-    partitions: Mapping[ChannelPartition, int]
+    partitions: Mapping[Partition, int]
 
 
 class Carried(msgspec.Struct, frozen=True):
@@ -81,7 +79,6 @@ def carry(state: RelayState, *, rows: Sequence[RecordedEvent], frame: Frame) -> 
         BrokenLog: the rows leave out a position.
     """
     generation = state.generation
-    ordered_types = frozenset(generation.ordered_types)
     last = dict(state.partitions)
     position = state.position
     records = []
@@ -94,13 +91,9 @@ def carry(state: RelayState, *, rows: Sequence[RecordedEvent], frame: Frame) -> 
             )
         position = event.position
         epoch = frame.epochs.at(position)
-        source: ChannelPartition = (EVENTS, partition_of(event.key, generation.partitions))
-        records.append(partition_log.as_record(event, source=source, prev=last[source], epoch=epoch))
-        last[source] = position
-        if event.type in ordered_types:
-            source = (ORDERED, 0)
-            records.append(partition_log.as_record(event, source=source, prev=last[source], epoch=epoch))
-            last[source] = position
+        partition = partition_of(event.key, generation.partitions)
+        prev, last[partition] = last[partition], position
+        records.append(partition_log.as_record(event, partition=partition, prev=prev, epoch=epoch))
     return Carried(records=records, state=RelayState(generation, position, last))
 
 
@@ -127,9 +120,7 @@ class RelayMetrics:
     """What the relay did."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.records = Counter(
-            "counterfoil_relay_records", "Records acknowledged", ["channel"], registry=registry
-        )
+        self.records = Counter("counterfoil_relay_records", "Records acknowledged", registry=registry)
         self.position = Gauge("counterfoil_relay_position", "Position acknowledged", registry=registry)
         self.active = Gauge(
             "counterfoil_relay_active", "1 while this relay holds the lease", registry=registry
@@ -217,20 +208,16 @@ class Relay:
             publisher.close()
             raise
         self._metrics.rebuilds.inc()
-        for source, published in state.partitions.items():
+        for partition, published in state.partitions.items():
             first = state.generation.start_position
-            if published >= first and (source not in last or last[source].position < published):
+            if published >= first and (partition not in last or last[partition].position < published):
                 self._metrics.lost_tails.inc()
-                log.warning(
-                    "relay_found_lost_tail", channel=source[0], partition=source[1], published=published
-                )
+                log.warning("relay_found_lost_tail", partition=partition, published=published)
         log.info("relay_built_from_rows", generation=state.generation.generation, position=state.position)
         return state, publisher
 
     def _count(self, carried: Carried) -> None:
-        ordered = sum(record.channel == ORDERED for record in carried.records)
-        self._metrics.records.labels(ORDERED).inc(ordered)
-        self._metrics.records.labels(EVENTS).inc(len(carried.records) - ordered)
+        self._metrics.records.inc(len(carried.records))
         self._metrics.position.set(carried.state.position)
 
 
@@ -238,7 +225,7 @@ _TAKE: Final = """
 update transport.relay set owner = %(owner)s where generation = %(generation)s returning position
 """
 _PARTITIONS: Final = """
-select channel, partition, position from transport.relay_partition where generation = %(generation)s
+select partition, position from transport.relay_partition where generation = %(generation)s
 """
 _SAVE: Final = """
 with moved as (
@@ -248,10 +235,9 @@ with moved as (
     returning generation
 ), moved_partitions as (
     update transport.relay_partition part set position = given.position
-    from unnest(%(channels)s::text[], %(partitions)s::integer[], %(positions)s::bigint[])
-        as given (channel, partition, position), moved
-    where part.generation = moved.generation
-        and part.channel = given.channel and part.partition = given.partition
+    from unnest(%(partitions)s::integer[], %(positions)s::bigint[])
+        as given (partition, position), moved
+    where part.generation = moved.generation and part.partition = given.partition
     returning part.partition
 )
 select (select count(*) from moved), (select count(*) from moved_partitions)
@@ -273,8 +259,7 @@ class PostgresLedger:
             row = self._conn.execute(_TAKE, parameters).fetchone()
             assert row is not None, "a generation begins with its relay row"
             partitions = self._conn.execute(_PARTITIONS, parameters).fetchall()
-        last = {(channel, number): position for channel, number, position in partitions}
-        return RelayState(generation, row[0], last)  # type: ignore[arg-type]
+        return RelayState(generation, row[0], dict(partitions))  # type: ignore[arg-type]
 
     def rows_after(self, position: int, *, limit: int) -> list[RecordedEvent]:
         """Read events of the log in order; position order is commit order, so none appears behind."""
@@ -286,17 +271,15 @@ class PostgresLedger:
 
     def save(self, state: RelayState) -> None:
         """Move position and partitions in one statement, if the rows are still ours and the generation current."""
-        sources = list(state.partitions)
         parameters = {
             "owner": self._owner,
             "generation": state.generation.generation,
             "position": state.position,
-            "channels": [channel for channel, _ in sources],
-            "partitions": [number for _, number in sources],
+            "partitions": list(state.partitions),
             "positions": list(state.partitions.values()),
         }
         row = self._conn.execute(_SAVE, parameters).fetchone()
-        if row != (1, len(sources)):
+        if row != (1, len(state.partitions)):
             raise NotActive(f"the relay's rows of generation {state.generation.generation} were taken over")
 
     def verify(self, carried: Mapping[int, bytes]) -> None:
@@ -321,7 +304,6 @@ def run_relay(
     database_url: str,
     *,
     transport: Transport,
-    ordered_types: Sequence[str],
     stop: Event,
     registry: CollectorRegistry,
     health: RelayHealth | None = None,
@@ -332,13 +314,12 @@ def run_relay(
     Args:
         database_url: the log's database; the session takes role counterfoil_relay.
         transport: where to carry to; a change of carrier begins a new generation.
-        ordered_types: event types of the ordered channel; a change begins a new generation.
         stop: set to drain and return.
         registry: where metrics go.
         health: what readiness shows.
-        partitions: of the events channel; a change begins a new generation.
+        partitions: how many; a change begins a new generation.
     """
-    driver = _Driver(transport, stop, RelayMetrics(registry), health or RelayHealth())
+    driver = _Driver(transport, stop, RelayMetrics(registry), health or RelayHealth(), partitions=partitions)
     owner = new_owner()
     while not stop.is_set():
         try:
@@ -349,7 +330,6 @@ def run_relay(
                 # Losing the newest write means an older row: records are published again, none is skipped.
                 settings={"synchronous_commit": "off"},
             ) as conn:
-                driver.settle(conn, ordered_types=ordered_types, partitions=partitions)
                 driver.carry_while_connected(conn, owner=owner)
         except (psycopg.Error, NoGeneration) as error:
             driver.note_failure(error)
@@ -363,23 +343,27 @@ def run_relay(
 class _Driver:
     """The loop around `Relay.round`: lease, waits, backoff, and what health and metrics show."""
 
-    def __init__(self, transport: Transport, stop: Event, metrics: RelayMetrics, health: RelayHealth) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        stop: Event,
+        metrics: RelayMetrics,
+        health: RelayHealth,
+        *,
+        partitions: int,
+    ) -> None:
         self.health = health
         self._transport = transport
+        self._partitions = partitions
         self._stop = stop
         self._metrics = metrics
         self._backoff_s = BACKOFF_FIRST_S
 
-    def settle(self, conn: Connection, *, ordered_types: Sequence[str], partitions: int) -> None:
-        generations.settle(
-            conn, carrier=self._transport.carrier, ordered_types=ordered_types, partitions=partitions
-        )
-
     def carry_while_connected(self, conn: Connection, *, owner: str) -> None:
         lease = Lease(conn, name=LEASE_NAME, owner=owner)
-        relay = Relay(
-            PostgresLedger(conn, owner=owner), open_publisher=self._transport.publisher, metrics=self._metrics
-        )
+        ledger = PostgresLedger(conn, owner=owner)
+        relay = Relay(ledger, open_publisher=self._transport.publisher, metrics=self._metrics)
+        generations.settle(conn, carrier=self._transport.carrier, partitions=self._partitions)
         try:
             while not self._stop.is_set():
                 if lease.hold():

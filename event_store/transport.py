@@ -15,14 +15,8 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
-Channel = Literal["events", "ordered"]
-"""`events`: every event, partitioned by key. `ordered`: what global views need, one partition, log order."""
-
-EVENTS: Channel = "events"
-ORDERED: Channel = "ordered"
-
-ChannelPartition = tuple[Channel, int]
-"""One ordered sequence of records: (channel, partition number from 0)."""
+Partition = int
+"""Number, from 0, of one ordered sequence of records."""
 
 Carrier = Literal["kafka", "local"]
 
@@ -80,30 +74,22 @@ class Generation(Numbering, frozen=True):
     """A numbering that a transport carries: topic names, relay rows and checkpoints are keyed by its number.
 
     `installation` is the id of the installation whose log it carries: two may number their generations alike.
-    `start_position` is the first position it carries. `ordered_types` is empty and `carrier` None until the
-    first relay settled them.
+    `start_position` is the first position it carries. `carrier` is None until the first relay settled it.
     """
 
     installation: str
     start_position: int
-    ordered_types: tuple[str, ...] = ()
     carrier: Carrier | None = None
-
-    def sources(self, channels: Sequence[Channel]) -> list[ChannelPartition]:
-        """Every partition of the given channels."""
-        counts = {EVENTS: self.partitions, ORDERED: 1}
-        return [(channel, number) for channel in channels for number in range(counts[channel])]
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One event as carried in one partition of one channel.
+    """One event as carried in one partition.
 
     `prev` is the position of the record before it in the same partition and generation (the generation's
     start - 1 for the first), `key` the partition key, `payload` and `metadata` the bytes stored in the log.
     """
 
-    channel: Channel
-    partition: int
+    partition: Partition
     prev: int
     position: int
     key: str
@@ -126,9 +112,9 @@ class Batch(msgspec.Struct):
     that the transport had nothing more at this moment: only then is a silent partition suspicious.
     """
 
-    records: dict[ChannelPartition, list[Record]]
-    assigned: set[ChannelPartition]
-    revoked: set[ChannelPartition]
+    records: dict[Partition, list[Record]]
+    assigned: set[Partition]
+    revoked: set[Partition]
     drained: bool = True
 
     @property
@@ -143,7 +129,7 @@ class Publisher(Protocol):
     def publish(self, records: Sequence[Record]) -> None:
         """Return when all records are acknowledged; raise PublishFailed or TransportUnavailable otherwise."""
 
-    def last_records(self) -> dict[ChannelPartition, Record]:
+    def last_records(self) -> dict[Partition, Record]:
         """Return the newest record of every partition that holds one."""
 
     def close(self) -> None:
@@ -156,10 +142,10 @@ class Subscription(Protocol):
     def poll(self, timeout_s: float, *, max_records: int = POLL_RECORDS_MAX) -> Batch:
         """Wait up to `timeout_s` for records; raise TransportUnavailable when the carrier is gone."""
 
-    def start_at(self, source: ChannelPartition, *, position: int) -> None:
+    def start_at(self, source: Partition, *, position: int) -> None:
         """Deliver an assigned partition from the first record after `position` on (earlier may repeat)."""
 
-    def commit(self, source: ChannelPartition, *, position: int) -> None:
+    def commit(self, source: Partition, *, position: int) -> None:
         """Leave a hint for operators and the next `start_at`; the consumer's checkpoint row is the truth."""
 
     def close(self) -> None:
@@ -176,5 +162,5 @@ class Transport(Protocol):
     def publisher(self, generation: Generation) -> Publisher:
         """Open a publisher, creating what the generation needs; raise TransportUnavailable."""
 
-    def subscribe(self, group: str, *, generation: Generation, channels: Sequence[Channel]) -> Subscription:
-        """Join a consumer group on the given channels of a generation."""
+    def subscribe(self, group: str, *, generation: Generation) -> Subscription:
+        """Join a consumer group of a generation."""

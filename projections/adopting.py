@@ -7,7 +7,7 @@ from typing import Any, Final
 import structlog
 
 from event_store import generations, reading
-from event_store.transport import ChannelPartition, Generation
+from event_store.transport import Generation, Partition
 from projections import builds, catching_up, checkpoints, parking, skips
 from projections.builds import Build
 from projections.checkpoints import Cursor
@@ -46,7 +46,7 @@ def followings(
     views: Sequence[View[Any]],
     *,
     generation: int,
-    sources: Collection[ChannelPartition] | None,
+    sources: Collection[Partition] | None,
 ) -> list[Following]:
     """Every build to feed in these partitions (None: in all), as it stands; contradicted ones are stopped."""
     fed = fed_builds(conn, views)
@@ -69,9 +69,9 @@ def followings(
     return adopted
 
 
-def starts(adopted: Iterable[Following]) -> dict[ChannelPartition, Cursor]:
+def starts(adopted: Iterable[Following]) -> dict[Partition, Cursor]:
     """From where each partition is to be followed: where the build that came furthest stands."""
-    furthest: dict[ChannelPartition, Cursor] = {}
+    furthest: dict[Partition, Cursor] = {}
     for following in adopted:
         if following.stopped is not None:
             continue

@@ -9,7 +9,7 @@ from typing import Final
 from event_store import paging, reading
 from event_store.envelope import RecordedEvent
 from event_store.partitioning import partition_of
-from event_store.transport import EVENTS, ChannelPartition, Record
+from event_store.transport import Partition, Record
 from projections.folding import Decoder, Fact
 from projections.storing import Connection
 from projections.turn import Feed, Following, Reach
@@ -20,7 +20,7 @@ POSITIONS_PER_PAGE: Final = 50_000
 """Positions that one page looks through at most, however few of them are of the wanted types."""
 
 
-def from_records(records: Mapping[ChannelPartition, Sequence[Record]], *, decoder: Decoder) -> Feed:
+def from_records(records: Mapping[Partition, Sequence[Record]], *, decoder: Decoder) -> Feed:
     """What the transport brought, as a feed: per partition, linked records from where it stood.
 
     Raises:
@@ -51,11 +51,9 @@ def from_records(records: Mapping[ChannelPartition, Sequence[Record]], *, decode
     }
 
 
-def targets_behind(
-    followings: Iterable[Following], ends: Mapping[ChannelPartition, int]
-) -> dict[ChannelPartition, int]:
+def targets_behind(followings: Iterable[Following], ends: Mapping[Partition, int]) -> dict[Partition, int]:
     """Partitions in which some build that is fed stands before its end, with the lowest position of any."""
-    behind: dict[ChannelPartition, int] = {}
+    behind: dict[Partition, int] = {}
     for following in followings:
         if following.stopped is not None:
             continue
@@ -67,8 +65,8 @@ def targets_behind(
 
 def page(
     conn: Connection,
-    behind: Mapping[ChannelPartition, int],
-    ends: Mapping[ChannelPartition, int],
+    behind: Mapping[Partition, int],
+    ends: Mapping[Partition, int],
     *,
     partitions: int,
     decoder: Decoder,
@@ -92,7 +90,7 @@ def page(
     stops = {source: min(reached, ends[source]) for source in behind}
     leaves = reading.leaves_at(conn, set(stops.values()))
     facts = _by_source(events, behind, partitions=partitions, decoder=decoder)
-    feed: dict[ChannelPartition, Reach] = {}
+    feed: dict[Partition, Reach] = {}
     for source, end in stops.items():
         if end in leaves:
             here = [fact for fact in facts[source] if fact.position <= end]
@@ -108,14 +106,14 @@ def decoded(event: RecordedEvent, *, decoder: Decoder) -> Fact:
 
 def _by_source(
     events: Iterable[RecordedEvent],
-    wanted: Iterable[ChannelPartition],
+    wanted: Iterable[Partition],
     *,
     partitions: int,
     decoder: Decoder,
-) -> dict[ChannelPartition, list[Fact]]:
-    facts: dict[ChannelPartition, list[Fact]] = {source: [] for source in wanted}
+) -> dict[Partition, list[Fact]]:
+    facts: dict[Partition, list[Fact]] = {source: [] for source in wanted}
     for event in events:
-        here = facts.get((EVENTS, partition_of(event.key, partitions)))
+        here = facts.get(partition_of(event.key, partitions))
         if here is not None:
             here.append(decoded(event, decoder=decoder))
     return facts

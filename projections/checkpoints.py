@@ -10,14 +10,14 @@ from typing import Final, cast
 import msgspec
 import psycopg
 
-from event_store.transport import Channel, ChannelPartition, Numbering
+from event_store.transport import Numbering, Partition
 from projections.errors import CheckpointConflict
 from projections.storing import BuildId
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
 _READ: Final = """
-select c.view, c.shape, c.build, c.channel, c.partition, c.position, c.leaf, c.revision
+select c.view, c.shape, c.build, c.partition, c.position, c.leaf, c.revision
 from views.checkpoint c
 join unnest(%(views)s::text[], %(shapes)s::int[], %(builds)s::int[]) as b (view, shape, build)
     using (view, shape, build)
@@ -31,16 +31,16 @@ _MOVE: Final = """
 update views.checkpoint c
 set position = m.position, leaf = m.leaf, revision = c.revision + 1, updated_at = clock_timestamp()
 from unnest(
-    %(views)s::text[], %(shapes)s::int[], %(builds)s::int[], %(channels)s::text[], %(partitions)s::int[],
+    %(views)s::text[], %(shapes)s::int[], %(builds)s::int[], %(partitions)s::int[],
     %(expected)s::bigint[], %(revisions)s::bigint[], %(positions)s::bigint[], %(leaves)b::bytea[]
-) as m (view, shape, build, channel, partition, expected, revision, position, leaf)
+) as m (view, shape, build, partition, expected, revision, position, leaf)
 where c.view = m.view and c.shape = m.shape and c.build = m.build and c.generation = %(generation)s
-    and c.channel = m.channel and c.partition = m.partition
+    and c.partition = m.partition
     and c.position = m.expected and c.revision = m.revision
 """
 _CREATE: Final = """
-insert into views.checkpoint (view, shape, build, generation, channel, partition, position, leaf)
-select %(view)s, %(shape)s, %(build)s, %(generation)s, 'events', numbered, %(position)s, %(leaf)s
+insert into views.checkpoint (view, shape, build, generation, partition, position, leaf)
+select %(view)s, %(shape)s, %(build)s, %(generation)s, numbered, %(position)s, %(leaf)s
 from generate_series(0, %(partitions)s - 1) as numbered
 """
 
@@ -57,7 +57,7 @@ class Move(msgspec.Struct, frozen=True):
     """One checkpoint from where it was read to a position; the same position only bumps the revision."""
 
     build: BuildId
-    source: ChannelPartition
+    source: Partition
     before: Cursor
     position: int
     leaf: bytes | None
@@ -70,14 +70,13 @@ class Move(msgspec.Struct, frozen=True):
 
 def read(
     conn: Connection, builds: Sequence[BuildId], *, generation: int
-) -> dict[BuildId, dict[ChannelPartition, Cursor]]:
+) -> dict[BuildId, dict[Partition, Cursor]]:
     """The cursors of these builds in a generation; builds without any have an empty dictionary."""
-    found: dict[BuildId, dict[ChannelPartition, Cursor]] = {build: {} for build in builds}
+    found: dict[BuildId, dict[Partition, Cursor]] = {build: {} for build in builds}
     parameters = {**_columns(builds), "generation": generation}
     rows = conn.execute(_READ, parameters, binary=True).fetchall()
-    for view, shape, build, channel, partition, position, leaf, revision in cast("list[_Row]", rows):
-        source = cast("Channel", channel), partition
-        found[BuildId(view, shape, build)][source] = Cursor(position, leaf, revision)
+    for view, shape, build, partition, position, leaf, revision in cast("list[_Row]", rows):
+        found[BuildId(view, shape, build)][partition] = Cursor(position, leaf, revision)
     return found
 
 
@@ -96,8 +95,7 @@ def move(conn: Connection, moves: Sequence[Move], *, generation: int) -> Callabl
     parameters = {
         **_columns([each.build for each in moves]),
         "generation": generation,
-        "channels": [each.source[0] for each in moves],
-        "partitions": [each.source[1] for each in moves],
+        "partitions": [each.source for each in moves],
         "expected": [each.before.position for each in moves],
         "revisions": [each.before.revision for each in moves],
         "positions": [each.position for each in moves],
@@ -136,7 +134,7 @@ def create(
     conn.execute(_CREATE, parameters)
 
 
-_Row = tuple[str, int, int, str, int, int, bytes | None, int]
+_Row = tuple[str, int, int, int, int, bytes | None, int]
 
 
 def _columns(builds: Sequence[BuildId]) -> dict[str, list[str] | list[int]]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from event_store import reading
-from event_store.transport import ChannelPartition, Numbering
+from event_store.transport import Numbering, Partition
 from projections import adopting, catching_up
 from projections.checkpoints import Cursor
 from projections.folding import Decoder
@@ -44,7 +44,7 @@ class Feeding:
         self._mirror = mirror
         self._requests = Requests(conn, numbering=numbering, decoder=self.decoder, mirror=mirror)
 
-    def adopt(self, sources: Collection[ChannelPartition] | None) -> dict[ChannelPartition, Cursor]:
+    def adopt(self, sources: Collection[Partition] | None) -> dict[Partition, Cursor]:
         """Take over what stands in the tables, dropping everything remembered; from where to feed each partition.
 
         `sources` None: all partitions.
@@ -56,7 +56,7 @@ class Feeding:
             self._mirror.adopt(self._conn, self.followings, history=reading.history(self._conn))
         return self.starts()
 
-    def starts(self) -> dict[ChannelPartition, Cursor]:
+    def starts(self) -> dict[Partition, Cursor]:
         """From where to feed each partition: where the build that came furthest stands."""
         return adopting.starts(self.followings)
 
@@ -68,7 +68,7 @@ class Feeding:
         """
         self._follow_commit(self.performer.run(turn(self.followings, feed)))
 
-    def catch_up(self, ends: Mapping[ChannelPartition, int]) -> bool:
+    def catch_up(self, ends: Mapping[Partition, int]) -> bool:
         """Feed one page of the log to builds that stand before these positions; whether there was any.
 
         Raises:

@@ -16,7 +16,7 @@ import structlog
 
 from event_store import reading
 from event_store.reading import History
-from event_store.transport import ChannelPartition
+from event_store.transport import Partition
 from projections.checkpoints import Cursor
 from projections.folding import Versioned
 from projections.metrics import ProjectionMetrics
@@ -99,7 +99,7 @@ class Mirror:
             if steps:
                 self._breaker.succeeded()
 
-    def withdraw(self, following: Following, source: ChannelPartition) -> bool:
+    def withdraw(self, following: Following, source: Partition) -> bool:
         """Take a partition's checkpoint back to nothing, before rows are written at positions it has passed.
 
         False when the cache cannot be reached: then those rows must wait, or a reader might believe older ones.
@@ -195,7 +195,7 @@ class Mirror:
             log.warning("documents_moved_by_another", build=str(steps[0].mirrored.following.build))
             steps[0].mirrored.lose_track()
 
-    def _withdraw(self, mirrored: "_Mirrored", source: ChannelPartition) -> None:
+    def _withdraw(self, mirrored: "_Mirrored", source: Partition) -> None:
         key = mirrored.checkpoint_key(source)
         (found,) = self._documents.get_many([key])
         if self._documents.move_checkpoints([documents_.Move(key, found, _NOTHING.value)]) is not None:
@@ -218,14 +218,14 @@ class _Step(msgspec.Struct, frozen=True):
     """Documents of one build to write, and checkpoints to move with them."""
 
     mirrored: "_Mirrored"
-    moves: Mapping[ChannelPartition, documents_.Move]
+    moves: Mapping[Partition, documents_.Move]
     documents: list[Document]
 
 
 class _Rewriting(msgspec.Struct, frozen=True):
     """Writing again every row of some partitions above a position, in key order, behind `after`."""
 
-    sources: frozenset[ChannelPartition]
+    sources: frozenset[Partition]
     after: Key | None
     above: int
 
@@ -236,7 +236,7 @@ class _Mirrored:
     def __init__(self, following: Following, history: History) -> None:
         assert following.view.document is not None, "only document views are mirrored"
         self.following = following
-        self.known: dict[ChannelPartition, bytes | None] = {}
+        self.known: dict[Partition, bytes | None] = {}
         self.looked = False
         self.rewriting: _Rewriting | None = None
         self.prefix = documents_.prefix(
@@ -255,8 +255,8 @@ class _Mirrored:
         """Look again before writing."""
         self.looked, self.rewriting, self.known = False, None, {}
 
-    def checkpoint_key(self, source: ChannelPartition) -> str:
-        return documents_.checkpoint_key(self.prefix, channel=source[0], partition=source[1])
+    def checkpoint_key(self, source: Partition) -> str:
+        return documents_.checkpoint_key(self.prefix, partition=source)
 
     def document(self, key: Key, row: Versioned) -> Document:
         document_key = documents_.document_key(self.prefix, id_of(key))
@@ -285,7 +285,7 @@ def _marking(mirrored: _Mirrored, some: list[Document]) -> _Step:
     return _Step(mirrored, moves, some)
 
 
-def _moving(mirrored: _Mirrored, cursors: Mapping[ChannelPartition, Cursor], some: list[Document]) -> _Step:
+def _moving(mirrored: _Mirrored, cursors: Mapping[Partition, Cursor], some: list[Document]) -> _Step:
     """Write documents and move checkpoints forward; one that is ahead already stays."""
     moves = {
         source: documents_.Move(

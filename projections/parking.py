@@ -14,7 +14,6 @@ import psycopg
 
 from event_store import reading
 from event_store.envelope import RecordedEvent
-from event_store.transport import Channel, ChannelPartition
 from projections.errors import NotParked
 from projections.folding import TRIES_MAX, Poison
 from projections.storing import BuildId
@@ -31,7 +30,7 @@ PARKED_SHOWN_MAX: Final = 10_000
 RequestKind = Literal["retry", "skip"]
 
 _COLUMNS: Final = (
-    "p.view, p.shape, p.build, p.partition_key, p.channel, p.partition, p.position, p.stream, p.version,"
+    "p.view, p.shape, p.build, p.partition_key, p.position, p.stream, p.version,"
     " p.type, p.reason, p.tries, p.queued, p.parked_at"
 )
 _LIST: Final = f"select {_COLUMNS} from views.parked p order by p.view, p.position limit %(limit)s"
@@ -40,9 +39,9 @@ _OF_BUILD: Final = (
     " where p.view = %(view)s and p.shape = %(shape)s and p.build = %(build)s"
 )
 _PARK: Final = """
-insert into views.parked (view, shape, build, partition_key, channel, partition, position, stream, version, type,
+insert into views.parked (view, shape, build, partition_key, position, stream, version, type,
     reason, tries)
-values (%(view)s, %(shape)s, %(build)s, %(partition_key)s, %(channel)s, %(partition)s, %(position)s, %(stream)s,
+values (%(view)s, %(shape)s, %(build)s, %(partition_key)s, %(position)s, %(stream)s,
     %(version)s, %(type)s, %(reason)s, %(tries)s)
 on conflict (view, shape, build, partition_key) do update set position = excluded.position,
     stream = excluded.stream, version = excluded.version, type = excluded.type, reason = excluded.reason,
@@ -77,7 +76,6 @@ class ParkedKey(msgspec.Struct, frozen=True):
 
     build: BuildId
     partition_key: str
-    source: ChannelPartition
     position: int
     stream: str
     version: int
@@ -179,10 +177,8 @@ def close(conn: Connection, request: int, *, outcome: str) -> None:
     conn.execute(_CLOSE, {"request": request, "outcome": outcome})
 
 
-def park(
-    conn: Connection, build: BuildId, poisons: Mapping[str, Poison], *, source: ChannelPartition
-) -> None:
-    """Park keys of one partition, inside the transaction that moves its checkpoint."""
+def park(conn: Connection, build: BuildId, poisons: Mapping[str, Poison]) -> None:
+    """Park keys, inside the transaction that moves its checkpoint."""
     for key, poison in poisons.items():
         fact = poison.fact
         conn.execute(
@@ -190,8 +186,6 @@ def park(
             {
                 **_named(build),
                 "partition_key": key,
-                "channel": source[0],
-                "partition": source[1],
                 "position": fact.position,
                 "stream": fact.stream,
                 "version": fact.version,
@@ -238,12 +232,12 @@ def _ask(conn: Connection, kind: RequestKind, parked: ParkedKey, *, actor: str) 
     return cast("int", row[0])
 
 
-_Row = tuple[str, int, int, str, Channel, int, int, str, int, str, str, int, int, datetime]
+_Row = tuple[str, int, int, str, int, str, int, str, str, int, int, datetime]
 
 
 def _parked(row: Sequence[object]) -> ParkedKey:
-    view, shape, build, key, channel, partition, *rest = cast("_Row", tuple(row))
-    return ParkedKey(BuildId(view, shape, build), key, (channel, partition), *rest)  # type: ignore[arg-type]
+    view, shape, build, key, *rest = cast("_Row", tuple(row))
+    return ParkedKey(BuildId(view, shape, build), key, *rest)  # type: ignore[arg-type]
 
 
 def _named(build: BuildId) -> dict[str, str | int]:

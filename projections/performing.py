@@ -5,10 +5,9 @@ from typing import Any, Final
 
 from psycopg import errors
 
-from event_store.transport import ChannelPartition
 from projections import builds, checkpoints, parking
 from projections.errors import CheckpointConflict
-from projections.folding import Poison, Versioned, reason_of
+from projections.folding import Versioned, reason_of
 from projections.storing import Connection, Table
 from projections.turn import Commit, Effect, Load, Plan, Probe, RowsRefused, Turn
 from projections.view import Key
@@ -106,17 +105,10 @@ class Performer:
     def committed(self) -> None:
         """The transaction is through."""
 
-    def source_of(self, source: ChannelPartition, poison: Poison) -> ChannelPartition:  # noqa: ARG002
-        """The partition that a parked key is carried in."""
-        return source
-
     def _note(self, plan: Plan) -> None:
         if plan.unparked is not None:
             parking.unpark(self._conn, plan.build, plan.unparked)
-        for source, poisons in plan.parked.items():
-            for key, poison in poisons.items():
-                at = self.source_of(source, poison)
-                parking.park(self._conn, plan.build, {key: poison}, source=at)
+        parking.park(self._conn, plan.build, plan.parked)
         parking.queue(self._conn, plan.build, plan.queued)
         if plan.stopped != plan.following.stopped:
             builds.set_stopped(self._conn, plan.build, plan.stopped)

@@ -12,9 +12,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from event_store import generations, reading
-from event_store.partitioning import partition_of
-from event_store.transport import EVENTS, ChannelPartition
+from event_store import reading
 from projections import builds, catching_up, checkpoints, parking, skips, verifying
 from projections.errors import BuildRefused, FoldFailed, NoSuchBuild, NotCaughtUp
 from projections.folding import Decoder, Fact, Poison, types_of
@@ -200,11 +198,7 @@ def _folded(
     conn: Connection, log: Connection, view: View[Any], build: BuildId, *, stop: threading.Event
 ) -> Iterator[Progress]:
     stands = builds.found(conn, build)
-    performer = _Rebuilding(
-        conn,
-        stands.folded_to,
-        partitions=builds.numbering_of(view, generations.current_generation(conn)).partitions,
-    )
+    performer = _Rebuilding(conn, stands.folded_to)
     parked = {key: each.queued for key, each in parking.of_build(conn, build).items()}
     following = Following(
         Table(view, build), cursors={}, parked=parked, skips=skips.read(conn, view.name, shape=view.shape)
@@ -225,8 +219,7 @@ def _folded(
 
 
 def _fold(performer: "_Rebuilding", following: Following, facts: list[Fact]) -> int:
-    source: ChannelPartition = EVENTS, 0
-    batch = Batch(following, moves=[], facts={source: facts})
+    batch = Batch(following, moves=[], facts={0: facts})  # all partitions together, in the order of the log
     return _drive(performer, batch).applied
 
 
@@ -241,17 +234,16 @@ def _drive(performer: "_Rebuilding", batch: Batch) -> Plan:
 class _Rebuilding(Performer):
     """Commits move the build's progress instead of checkpoints."""
 
-    def __init__(self, conn: Connection, folded_to: int, *, partitions: int) -> None:
+    def __init__(self, conn: Connection, folded_to: int) -> None:
         super().__init__(conn, generation=0)
         self.reached = folded_to
         self._folded_to = folded_to
-        self._partitions = partitions
 
     def move(self, plans: Sequence[Plan]) -> Callable[[], None]:
         """Note how far the log was folded; the answer refuses when another rebuild of this build was here."""
         (plan,) = plans
         if plan.stopped is not None and plan.following.view.kind is GLOBAL:
-            ((key, poison),) = [each for some in plan.parked.values() for each in some.items()]
+            ((key, poison),) = plan.parked.items()
             raise _failure(plan.following, key, poison)
         parameters = {
             "view": plan.build.view,
@@ -271,10 +263,6 @@ class _Rebuilding(Performer):
     def committed(self) -> None:
         """The transaction is through: the next one continues from here."""
         self._folded_to = self.reached
-
-    def source_of(self, source: ChannelPartition, poison: Poison) -> ChannelPartition:  # noqa: ARG002
-        """All partitions are folded together here; a parked key still names its own."""
-        return EVENTS, partition_of(poison.fact.partition_key, self._partitions)
 
 
 def _failure(following: Following, key: str, poison: Poison) -> FoldFailed:

@@ -13,7 +13,7 @@ import msgspec
 from event_store import reading
 from event_store.envelope import RecordedEvent
 from event_store.partitioning import partition_of
-from event_store.transport import EVENTS, ChannelPartition
+from event_store.transport import Partition
 from projections import catching_up, skips
 from projections.errors import FoldFailed
 from projections.folding import BatchFold, Decoder, Fact, Folded, Versioned, types_of
@@ -38,7 +38,7 @@ class Target(msgspec.Struct, frozen=True):
 
     view: View[Any]
     skips: frozenset[int]
-    reach: Mapping[ChannelPartition, int] | None = None
+    reach: Mapping[Partition, int] | None = None
     parked: Mapping[str, int] = {}
     partitions: int = 1
 
@@ -49,8 +49,7 @@ class Target(msgspec.Struct, frozen=True):
             return False
         if self.reach is None:
             return True
-        source: ChannelPartition = EVENTS, partition_of(fact.partition_key, self.partitions)
-        return fact.position <= self.reach.get(source, 0)
+        return fact.position <= self.reach.get(partition_of(fact.partition_key, self.partitions), 0)
 
 
 def fold_prefix(

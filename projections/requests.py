@@ -7,7 +7,7 @@ import structlog
 
 from event_store import reading
 from event_store.partitioning import partition_of
-from event_store.transport import EVENTS, ChannelPartition, Numbering
+from event_store.transport import Numbering, Partition
 from projections import catching_up, checkpoints, parking, skips
 from projections.checkpoints import Move
 from projections.folding import Decoder, Fact
@@ -68,9 +68,9 @@ class Requests:
             and self._source(request) in following.cursors
         )
 
-    def _source(self, request: Request) -> ChannelPartition:
+    def _source(self, request: Request) -> Partition:
         """Where the key is carried now, which may be another partition than when it was parked."""
-        return EVENTS, partition_of(request.partition_key, self._numbering.partitions)
+        return partition_of(request.partition_key, self._numbering.partitions)
 
     def _close_if_idle(self, request: Request, followings: Sequence[Following]) -> None:
         """Nobody can act on a key that is parked nowhere, or in a build left behind: say so instead of waiting."""
@@ -148,11 +148,7 @@ def _resume(following: Following, stay: Move, request: Request) -> Turn:
 def _outcome(following: Following, request: Request, plans: Sequence[Plan]) -> str:
     applied = sum(plan.applied for plan in plans)
     again = [
-        poison.reason
-        for plan in plans
-        for poisons in plan.parked.values()
-        for key, poison in poisons.items()
-        if key == request.partition_key
+        plan.parked[request.partition_key].reason for plan in plans if request.partition_key in plan.parked
     ]
     if again:
         return f"{following.build}: parked again after {applied} events: {again[0]}"

@@ -16,7 +16,7 @@ import structlog
 from event_store import reading
 from event_store.lease import Lease, new_owner
 from event_store.reading import Head
-from event_store.transport import EVENTS, WHOLE_LOG, ChannelPartition
+from event_store.transport import WHOLE_LOG, Partition
 from projections import adopting, builds, sessions
 from projections.errors import CheckpointConflict
 from projections.feeding import Feeding
@@ -35,7 +35,7 @@ STANDBY_WAIT_S: Final = 0.5
 LOOK_EVERY_S: Final = 0.5
 """How often builds, requests and lag are looked at."""
 
-THE_LOG: Final[ChannelPartition] = (EVENTS, 0)
+THE_LOG: Final[Partition] = 0
 """The one partition of the whole log."""
 
 log = structlog.get_logger()

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from event_store.transport import ChannelPartition
+from event_store.transport import Partition
 from projections import parking
 from projections.checkpoints import Cursor, Move
 from projections.errors import ProjectionError
@@ -34,7 +34,7 @@ class Reach(msgspec.Struct, frozen=True):
     facts: Sequence[Fact]
 
 
-Feed = Mapping[ChannelPartition, Reach]
+Feed = Mapping[Partition, Reach]
 
 
 class Plan(msgspec.Struct):
@@ -43,7 +43,7 @@ class Plan(msgspec.Struct):
     following: "Following"
     moves: list[Move]
     rows: dict[Key, Versioned]
-    parked: dict[ChannelPartition, dict[str, Poison]]
+    parked: dict[str, Poison]
     queued: dict[str, int]
     stopped: str | None
     applied: int
@@ -92,7 +92,7 @@ class Following:
         self,
         table: Table,
         *,
-        cursors: Mapping[ChannelPartition, Cursor],
+        cursors: Mapping[Partition, Cursor],
         parked: Mapping[str, int],
         skips: frozenset[int],
         stopped: str | None = None,
@@ -124,8 +124,7 @@ class Following:
         """Take over what was committed."""
         for move in plan.moves:
             self.cursors[move.source] = move.after
-        for poisons in plan.parked.values():
-            self.parked.update(dict.fromkeys(poisons, 0))
+        self.parked.update(dict.fromkeys(plan.parked, 0))
         if plan.unparked is not None:
             self.parked.pop(plan.unparked, None)
         for key, events in plan.queued.items():
@@ -189,7 +188,7 @@ class Batch:
         following: Following,
         *,
         moves: list[Move],
-        facts: Mapping[ChannelPartition, Sequence[Fact]],
+        facts: Mapping[Partition, Sequence[Fact]],
         unparking: str | None = None,
     ) -> None:
         """`unparking` names a parked key whose facts these are, to be folded although it is parked."""
@@ -259,14 +258,9 @@ class Batch:
         moves, stopped = self.moves, None
         if folded.halted is not None:
             moves, stopped = self._moves_before(folded), folded.halted.reason
-        parked: dict[ChannelPartition, dict[str, Poison]] = {}
-        poisons = {**folded.parked}
+        parked = {**folded.parked}
         if folded.halted is not None:
-            poisons[folded.halted.fact.partition_key] = folded.halted
-        for source, facts in self._facts.items():
-            here = {fact.partition_key for fact in facts} if poisons else set()
-            if of_source := {key: poison for key, poison in poisons.items() if key in here}:
-                parked[source] = of_source
+            parked[folded.halted.fact.partition_key] = folded.halted
         return Plan(
             following=self.following,
             moves=moves,
@@ -275,7 +269,7 @@ class Batch:
             queued=folded.queued,
             stopped=stopped or parking.overflow(self._waiting(folded)),
             applied=folded.applied,
-            unparked=self._unparking if self._unparking not in poisons else None,
+            unparked=self._unparking if self._unparking not in parked else None,
         )
 
     def _waiting(self, folded: Folded) -> dict[str, int]:
@@ -306,7 +300,7 @@ def _batch(following: Following, feed: Feed) -> Batch | None:
     if following.stopped is not None:
         return None
     moves = []
-    taken: dict[ChannelPartition, Sequence[Fact]] = {}
+    taken: dict[Partition, Sequence[Fact]] = {}
     for source, cursor in following.cursors.items():
         reach = feed.get(source)
         if reach is None or not reach.after <= cursor.position < reach.position:

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from event_store import generations, reading
 from event_store.following import Follower, FollowerMetrics
 from event_store.partition_log import PartitionLog
-from event_store.transport import EVENTS, ChannelPartition, Generation, Transport
+from event_store.transport import Generation, Partition, Transport
 from projections import adopting, builds, catching_up, sessions
 from projections.errors import CheckpointConflict
 from projections.feeding import Feeding
@@ -81,7 +81,7 @@ class Worker:
         self._follower = follower
         self._metrics = metrics
         self._clock = clock
-        self._sources: set[ChannelPartition] = set()
+        self._sources: set[Partition] = set()
         self._looked_at = self._hinted_at = float("-inf")
         self._busy = False
 
@@ -202,7 +202,7 @@ def run_projections(
         session = _Session(
             database_url,
             follow=lambda conn, generation: Follower(
-                transport.subscribe(group, generation=generation, channels=[EVENTS]),
+                transport.subscribe(group, generation=generation),
                 log=PartitionLog(conn, generation=generation),
                 metrics=follower_metrics,
             ),

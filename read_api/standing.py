@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from event_store.position_token import PositionToken
-from event_store.transport import EVENTS, WHOLE_LOG, Channel
+from event_store.transport import WHOLE_LOG
 from projections.storing import BuildId
 
 TEXTS_KEPT_MAX: Final = 4_096
@@ -36,7 +36,7 @@ select json_build_object(
     ),
     'relays', (
         select coalesce(json_agg(json_build_array(relay.generation, relay.position, (
-            select json_agg(json_build_array(last.channel, last.partition, last.position))
+            select json_agg(json_build_array(last.partition, last.position))
             from transport.relay_partition last where last.generation = relay.generation
         ))), '[]')
         from transport.relay
@@ -47,7 +47,7 @@ select json_build_object(
             'view', live.view, 'shape', live.shape, 'build', live.build,
             'checkpoints', (
                 select coalesce(json_agg(json_build_array(
-                    point.generation, point.channel, point.partition, point.position, point.updated_at
+                    point.generation, point.partition, point.position, point.updated_at
                 )), '[]')
                 from views.checkpoint point
                 where point.view = live.view and point.shape = live.shape and point.build = live.build
@@ -78,7 +78,6 @@ class Checkpoint(Struct, frozen=True, array_like=True):
     """One checkpoint row: every event of the partition up to `position` is applied, skipped or parked."""
 
     generation: int
-    channel: Channel
     partition: int
     position: int
     updated_at: datetime | None = None
@@ -100,7 +99,7 @@ class Published(Struct, frozen=True):
     """How far the relay of a generation came: all events up to `position`, and the last one of each partition."""
 
     position: int
-    last: dict[tuple[Channel, int], int]
+    last: dict[int, int]
 
 
 class LiveBuild(Struct, frozen=True):
@@ -216,7 +215,7 @@ def _effective(standing: Standing, published: Published | None) -> Mapping[int, 
     if published is None:
         return standing.positions
     return {
-        p: max(at, published.position) if at >= published.last.get((EVENTS, p), at + 1) else at
+        p: max(at, published.position) if at >= published.last.get(p, at + 1) else at
         for p, at in standing.positions.items()
     }
 
@@ -237,7 +236,7 @@ class _Seen(Struct, frozen=True):
     recorded_at: datetime
     epochs: list[tuple[int, int]]
     generations: list[tuple[int, int]]
-    relays: list[tuple[int, int, list[tuple[Channel, int, int]]]]
+    relays: list[tuple[int, int, list[tuple[int, int]]]]
     builds: list[_SeenBuild]
 
 
@@ -256,10 +255,7 @@ def read_look(answer: str, *, seen_at: float) -> Look:
         recorded_at=seen.recorded_at,
         first_positions=dict(seen.epochs),
         partitions=dict(seen.generations),
-        published={
-            generation: Published(position, {(channel, p): at for channel, p, at in last})
-            for generation, position, last in seen.relays
-        },
+        published={generation: Published(position, dict(last)) for generation, position, last in seen.relays},
         builds={build.id.view: build for build in builds if build is not None},
     )
 

@@ -12,10 +12,10 @@ from msgspec import Struct
 
 READ_STATUS: Final = """
 with point as (
-    select 'view' as kind, c.view as name, c.generation, c.channel, c.partition, c.position
+    select 'view' as kind, c.view as name, c.generation, c.partition, c.position
     from views.live l join views.checkpoint c on c.view = l.view and c.shape = l.shape and c.build = l.build
     union all
-    select 'policy', c.name, c.generation, c.channel, c.partition, c.position from policy.checkpoint c
+    select 'policy', c.name, c.generation, c.partition, c.position from policy.checkpoint c
 ),
 newest as (
     select kind, name, max(generation) as generation from point group by kind, name
@@ -27,7 +27,7 @@ reached as (
     join point p on p.kind = n.kind and p.name = n.name and p.generation = n.generation
     left join transport.relay relay on relay.generation = p.generation
     left join transport.relay_partition last
-        on last.generation = p.generation and last.channel = p.channel and last.partition = p.partition
+        on last.generation = p.generation and last.partition = p.partition
     group by p.kind, p.name
 ),
 consumer as (

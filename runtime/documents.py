@@ -4,7 +4,7 @@ A document is written only over an older one, and a checkpoint only from the val
 late writer, a replay or a cache that lost its tail never makes an answer older. Whoever reads believes a document
 only as far as its checkpoint reaches.
 
-Keys: `<installation>:<service>:<resource>:e<epoch>:<build>:<id>` for documents, `…:@<channel>.<partition>` for
+Keys: `<installation>:<service>:<resource>:e<epoch>:<build>:<id>` for documents, `…:@<partition>` for
 checkpoints (no id holds an `@`). A document's value is its position in 20 digits, then its JSON; nothing behind the
 digits means that the row was deleted.
 
@@ -148,9 +148,9 @@ def document_key(prefix: str, id_: str) -> str:
     return f"{prefix}{id_}"
 
 
-def checkpoint_key(prefix: str, *, channel: str, partition: int) -> str:
+def checkpoint_key(prefix: str, *, partition: int) -> str:
     """The key of the checkpoint of one partition of a build."""
-    return f"{prefix}@{channel}.{partition}"
+    return f"{prefix}@{partition}"
 
 
 def parse_document(value: bytes) -> tuple[int, bytes | None]:

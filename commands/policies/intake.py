@@ -21,9 +21,8 @@ from event_store.following import Follower, FollowerMetrics
 from event_store.generations import Connection
 from event_store.partition_log import PartitionLog
 from event_store.transport import (
-    EVENTS,
-    ChannelPartition,
     GenerationEnded,
+    Partition,
     Record,
     Transport,
 )
@@ -49,7 +48,7 @@ log = structlog.get_logger()
 
 
 class Intake:
-    """Follows the events channel of one generation from the policies' checkpoints on."""
+    """Follows one generation from the policies' checkpoints on."""
 
     def __init__(
         self,
@@ -76,7 +75,7 @@ class Intake:
         self._metrics = metrics
         self._delivered = dict(standing.starts)
         self._portions: queue.Queue[list[Portion]] = queue.Queue(maxsize=HAND_OVERS_AHEAD_MAX)
-        self._hints: Mapping[ChannelPartition, int] = {}
+        self._hints: Mapping[Partition, int] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="policies intake", daemon=True)
 
@@ -91,7 +90,7 @@ class Intake:
         except queue.Empty:
             return None
 
-    def hint(self, positions: Mapping[ChannelPartition, int]) -> None:
+    def hint(self, positions: Mapping[Partition, int]) -> None:
         """Let the broker know where the checkpoints are, when the thread next gets to it."""
         self._hints = dict(positions)
 
@@ -118,7 +117,7 @@ class Intake:
         partitions = PartitionLog(conn, generation=generation)
         if partitions.published().newest > generation.generation:
             return
-        subscription = self._transport.subscribe(GROUP, generation=generation, channels=[EVENTS])
+        subscription = self._transport.subscribe(GROUP, generation=generation)
         follower = Follower(subscription, log=partitions, metrics=self._metrics)
         try:
             while not self._stop.is_set():
@@ -162,7 +161,7 @@ class Intake:
         if not self._stop.is_set():
             self.finished.set()
 
-    def _portion(self, source: ChannelPartition, records: Sequence[Record]) -> Portion:
+    def _portion(self, source: Partition, records: Sequence[Record]) -> Portion:
         """The triggers among the records of one partition, and where it stands after them."""
         mark = self._delivered[source]
         arrivals: list[Arrival] = []
@@ -173,7 +172,7 @@ class Intake:
         self._delivered[source] = mark
         return Portion(source, arrivals, mark)
 
-    def _triggers(self, source: ChannelPartition, record: Record) -> list[Trigger]:
+    def _triggers(self, source: Partition, record: Record) -> list[Trigger]:
         """What a record is to the policies, except to those that were registered or came further than it."""
         return [
             trigger_of(record, policy=policy, reaction=reaction, fingerprints=self._fingerprints)
@@ -193,8 +192,8 @@ class Intake:
 
 
 def _slices(
-    brought: Mapping[ChannelPartition, Sequence[Record]],
-) -> Iterator[dict[ChannelPartition, Sequence[Record]]]:
+    brought: Mapping[Partition, Sequence[Record]],
+) -> Iterator[dict[Partition, Sequence[Record]]]:
     """What was brought, some records of every partition at a time."""
     size = max(1, RECORDS_PER_HAND_OVER // max(1, len(brought)))
     for start in range(0, max(map(len, brought.values()), default=0), size):

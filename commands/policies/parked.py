@@ -16,14 +16,13 @@ from commands.policies.policy import Policy, Reaction
 from commands.policies.trigger import FAILURE_CHARACTERS_MAX, Trigger, trigger_of
 from event_store import generations, partition_log, reading
 from event_store.fingerprints import Fingerprints
-from event_store.transport import Channel
 
 Connection = psycopg.Connection[tuple[object, ...]]
 AsyncConnection = psycopg.AsyncConnection[tuple[object, ...]]
 
 Kind = Literal["retry", "skip"]
 
-_COLUMNS: Final = """name as policy, partition_key, channel, partition, position, stream, version, type, reason,
+_COLUMNS: Final = """name as policy, partition_key, partition, position, stream, version, type, reason,
     tries, queued, last_position, parked_at"""
 _LIST: Final = f"select {_COLUMNS} from policy.parked order by parked_at, name, partition_key"
 _ONE: Final = f"""
@@ -41,8 +40,8 @@ where executed_at is null order by request
 """
 _PARK: Final = """
 insert into policy.parked as p
-    (name, partition_key, channel, partition, position, stream, version, type, reason, queued, last_position)
-select %(name)s, %(partition_key)s, %(channel)s, %(partition)s, %(position)s, %(stream)s, %(version)s, %(type)s,
+    (name, partition_key, partition, position, stream, version, type, reason, queued, last_position)
+select %(name)s, %(partition_key)s, %(partition)s, %(position)s, %(stream)s, %(version)s, %(type)s,
     %(reason)s, %(queued)s, %(position)s
 where exists (select from runtime.lease l where l.name = %(lease)s and l.owner = %(owner)s)
 on conflict (name, partition_key) do update set
@@ -76,7 +75,6 @@ class ParkedKey(Struct, frozen=True):
 
     policy: str
     partition_key: str
-    channel: str
     partition: int
     position: int
     stream: str
@@ -161,7 +159,6 @@ def parked_triggers(
     """The trigger a key stands at and all that wait behind it, from the log, in order."""
     reactions: Mapping[str, Reaction] = policy.reaction_to()
     epochs = generations.epochs(conn)
-    source = (cast("Channel", key.channel), key.partition)
     triggers: list[Trigger] = []
     after = key.position - 1
     while events := reading.read_key(conn, key.partition_key, after=after, upto=key.last_position):
@@ -169,7 +166,7 @@ def parked_triggers(
         for event in events:
             if (reaction := reactions.get(event.type)) is not None:
                 epoch = epochs.at(event.position)
-                record = partition_log.as_record(event, source=source, prev=0, epoch=epoch)
+                record = partition_log.as_record(event, partition=key.partition, prev=0, epoch=epoch)
                 triggers.append(
                     trigger_of(record, policy=policy, reaction=reaction, fingerprints=fingerprints)
                 )
@@ -185,8 +182,7 @@ async def counts(conn: AsyncConnection) -> dict[tuple[str, str], int]:
 async def park(conn: AsyncConnection, trigger: Trigger, *, reason: str, queued: int, active: Active) -> None:
     """Note a trigger that cannot be decided; `queued` later ones of its key are known to wait already."""
     given = _identity(trigger, active) | {
-        "channel": trigger.source[0],
-        "partition": trigger.source[1],
+        "partition": trigger.source,
         "stream": trigger.stream,
         "version": trigger.version,
         "type": trigger.type,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from commands.policies.trigger import Trigger
-from event_store.transport import ChannelPartition
+from event_store.transport import Partition
 
 
 class Mark(Struct, frozen=True):
@@ -26,7 +26,7 @@ class Arrival(Struct):
 class Portion(Struct):
     """What one partition brought: its triggers in order, and the mark at its last event."""
 
-    source: ChannelPartition
+    source: Partition
     arrivals: list[Arrival]
     upto: Mark
 
@@ -41,9 +41,9 @@ class _Open(Struct):
 class Progress:
     """All partitions of one generation."""
 
-    def __init__(self, starts: Mapping[ChannelPartition, Mark]) -> None:
+    def __init__(self, starts: Mapping[Partition, Mark]) -> None:
         self._delivered = dict(starts)
-        self._in_order: dict[ChannelPartition, deque[_Open]] = {source: deque() for source in starts}
+        self._in_order: dict[Partition, deque[_Open]] = {source: deque() for source in starts}
         self._by_position: dict[int, _Open] = {}
 
     def deliver(self, portion: Portion) -> None:
@@ -75,7 +75,7 @@ class Progress:
         """Delivered events with triggers that have no outcome yet."""
         return len(self._by_position)
 
-    def reached(self) -> dict[ChannelPartition, Mark]:
+    def reached(self) -> dict[Partition, Mark]:
         """The last mark of each partition with every trigger at or below it done."""
         return {
             source: in_order[0].before if in_order else self._delivered[source]

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from commands.policies.progress import Mark
 from event_store import generations, reading
-from event_store.transport import EVENTS, ChannelPartition, Generation
+from event_store.transport import Generation, Partition
 
 Connection = psycopg.Connection[tuple[object, ...]]
 AsyncConnection = psycopg.AsyncConnection[tuple[object, ...]]
@@ -28,12 +28,12 @@ select coalesce(
 )
 """
 _CHECKPOINTS: Final = """
-select name, channel, partition, position, leaf from policy.checkpoint
+select name, partition, position, leaf from policy.checkpoint
 where name = any(%(names)s) and generation = %(generation)s
 """
 _ENTER: Final = """
-insert into policy.checkpoint (name, generation, channel, partition, position, leaf)
-select %(name)s, %(generation)s, 'events', numbered, %(position)s, %(leaf)s
+insert into policy.checkpoint (name, generation, partition, position, leaf)
+select %(name)s, %(generation)s, numbered, %(position)s, %(leaf)s
 from generate_series(0, %(partitions)s - 1) as numbered
 on conflict do nothing
 """
@@ -59,10 +59,10 @@ where name = any(%(names)s) and registered_position > %(head)s
 """
 _MOVE: Final = """
 update policy.checkpoint c set position = m.position, leaf = m.leaf, moved_at = clock_timestamp()
-from unnest(%(channels)s::text[], %(partitions)s::int[], %(positions)s::bigint[], %(leaves)s::bytea[])
-    as m (channel, partition, position, leaf)
+from unnest(%(partitions)s::int[], %(positions)s::bigint[], %(leaves)s::bytea[])
+    as m (partition, position, leaf)
 where c.name = any(%(names)s) and c.generation = %(generation)s
-    and c.channel = m.channel and c.partition = m.partition and c.position < m.position
+    and c.partition = m.partition and c.position < m.position
     and exists (select from runtime.lease l where l.name = %(lease)s and l.owner = %(owner)s)
 """
 _POSITIONS: Final = """
@@ -74,7 +74,7 @@ left join lateral (
     from policy.checkpoint c
     join transport.relay y on y.generation = c.generation
     join transport.relay_partition t
-        on t.generation = c.generation and t.channel = c.channel and t.partition = c.partition
+        on t.generation = c.generation and t.partition = c.partition
     where c.name = r.name
         and c.generation = (select max(g.generation) from policy.checkpoint g where g.name = r.name)
 ) p on true
@@ -90,12 +90,12 @@ class Standing(Struct, frozen=True):
     """The oldest generation in which a policy still has something to do, and where those policies stand in it."""
 
     generation: Generation
-    marks: Mapping[str, Mapping[ChannelPartition, Mark]]
+    marks: Mapping[str, Mapping[Partition, Mark]]
 
     @property
-    def starts(self) -> dict[ChannelPartition, Mark]:
+    def starts(self) -> dict[Partition, Mark]:
         """Where to begin to read each partition: at the policy that is furthest behind."""
-        starts: dict[ChannelPartition, Mark] = {}
+        starts: dict[Partition, Mark] = {}
         for marks in self.marks.values():
             for source, mark in marks.items():
                 if source not in starts or mark.position < starts[source].position:
@@ -187,7 +187,7 @@ def set_back(conn: Connection, names: Sequence[str]) -> None:
 async def move(
     conn: AsyncConnection,
     standing: Standing,
-    reached: Mapping[ChannelPartition, Mark],
+    reached: Mapping[Partition, Mark],
     *,
     lease: str,
     owner: str,
@@ -196,8 +196,7 @@ async def move(
     given = {
         "names": list(standing.marks),
         "generation": standing.generation.generation,
-        "channels": [source[0] for source in reached],
-        "partitions": [source[1] for source in reached],
+        "partitions": list(reached),
         "positions": [mark.position for mark in reached.values()],
         "leaves": [mark.leaf for mark in reached.values()],
         "lease": lease,
@@ -225,14 +224,9 @@ def _enter(conn: Connection, name: str, generation: Generation, position: int) -
     conn.execute(_ENTER, given)
 
 
-def _marks(
-    conn: Connection, names: Sequence[str], generation: int
-) -> dict[str, dict[ChannelPartition, Mark]]:
-    marks: dict[str, dict[ChannelPartition, Mark]] = {name: {} for name in names}
+def _marks(conn: Connection, names: Sequence[str], generation: int) -> dict[str, dict[Partition, Mark]]:
+    marks: dict[str, dict[Partition, Mark]] = {name: {} for name in names}
     rows = conn.execute(_CHECKPOINTS, {"names": list(names), "generation": generation}).fetchall()
-    for name, channel, partition, position, leaf in cast(
-        "list[tuple[str, str, int, int, bytes | None]]", rows
-    ):
-        assert channel == EVENTS, "policies follow the events channel only"
-        marks[name][EVENTS, partition] = Mark(position, leaf)
+    for name, partition, position, leaf in cast("list[tuple[str, int, int, bytes | None]]", rows):
+        marks[name][partition] = Mark(position, leaf)
     return marks

@@ -29,7 +29,7 @@ from event_store.envelope import (
     encode_metadata,
 )
 from event_store.fingerprints import Fingerprints
-from event_store.transport import ChannelPartition, Record
+from event_store.transport import Partition, Record
 
 FAILURE_CHARACTERS_MAX: Final = 2_000
 """Characters of a failure's text that are kept for people."""
@@ -52,7 +52,7 @@ class Trigger(Struct):
 
     policy: str
     reaction: Reaction
-    source: ChannelPartition
+    source: Partition
     partition_key: str
     position: int
     epoch: int
@@ -104,7 +104,7 @@ def trigger_of(record: Record, *, policy: Policy, reaction: Reaction, fingerprin
     return Trigger(
         policy=policy.name,
         reaction=reaction,
-        source=(record.channel, record.partition),
+        source=record.partition,
         partition_key=record.key,
         position=record.position,
         epoch=record.epoch,

@@ -16,7 +16,6 @@ import structlog
 
 from event_store.partitioning import partition_of
 from event_store.position_token import PositionToken
-from event_store.transport import EVENTS
 from read_api.errors import DocumentsUnavailable
 from read_api.reading.coalescing import Coalescer
 from read_api.reading.resource import Found, Resource
@@ -186,7 +185,7 @@ def _prefix(name: str, installation: str, epoch: int, label: str) -> str:
 
 @functools.lru_cache(maxsize=KEYS_KEPT_MAX)
 def _checkpoint_key(prefix: str, partition: int) -> str:
-    return cache.checkpoint_key(prefix, channel=EVENTS, partition=partition)
+    return cache.checkpoint_key(prefix, partition=partition)
 
 
 def _known_to_have(token: PositionToken | None, standing: Standing) -> bool:

@@ -41,7 +41,7 @@ from (
     select json_build_object(
         'epoch', (select epoch from log.head),
         'checkpoints', (
-            select coalesce(json_agg(json_build_array(c.generation, c.channel, c.partition, c.position)), '[]')
+            select coalesce(json_agg(json_build_array(c.generation, c.partition, c.position)), '[]')
             from views.checkpoint c where c.view = {view} and c.shape = {shape} and c.build = {build}
         ),
         'parked', (

@@ -145,8 +145,8 @@ def parked(shop):
 def test_parked_keys_alone_make_the_audit_exit_with_2(shop):
     with psycopg.connect(shop.state["addresses"]["database_url"], autocommit=True) as admin:
         admin.execute(
-            "insert into views.parked (view, shape, build, partition_key, channel, partition, position, stream,"
-            " version, type, reason, tries) select view, shape, build, 'product-none', 'events', 0, 1000000000,"
+            "insert into views.parked (view, shape, build, partition_key, position, stream,"
+            " version, type, reason, tries) select view, shape, build, 'product-none', 1000000000,"
             " 'product-none', 1, 't', 'r', 1 from views.live where view = 'product_page'"
         )
         finished = shop.run("audit", "verify", "--json")

@@ -6,7 +6,7 @@ import struct
 import psycopg
 import pytest
 import redis
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer
 from prometheus_client import CollectorRegistry
 from psycopg import sql
 
@@ -14,7 +14,7 @@ from commands.policies.worker import run_policies
 from counterfoil import fencing
 from counterfoil.contexts import CONTEXTS
 from event_store import generations, reading, relay
-from event_store.kafka_topics import Topics
+from event_store.kafka_topics import Topic
 from event_store.kafka_transport import KafkaTransport
 from projections import verifying
 from projections.worker import run_projections
@@ -52,7 +52,6 @@ class Installation:
             relay.run_relay(
                 self.url,
                 transport=transport(),
-                ordered_types=CONTEXTS.ordered_types,
                 stop=stop,
                 registry=registry(),
             )
@@ -114,11 +113,10 @@ class Installation:
             return {event.position: event.leaf for event in reading.copy_log(conn)}
 
     def carried(self, *, generation):
-        """Leaf by position of what the topic of all events holds, and the sources that its records name."""
+        """Leaf by position of what the topic holds, and the sources that its records name."""
         with self.reader() as conn:
-            topics = Topics(generations.generation_numbered(conn, generation=generation))
-        name = topics.name("events")
-        places = [TopicPartition(name, number) for number in range(topics.partition_counts[name])]
+            topic = Topic(generations.generation_numbered(conn, generation=generation))
+        places = [topic.topic_partition(number) for number in range(topic.generation.partitions)]
         found, sources = {}, set()
         with contextlib.closing(KafkaConsumer(bootstrap_servers=self.kafka)) as consumer:
             consumer.assign(places)

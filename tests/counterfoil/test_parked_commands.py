@@ -6,7 +6,6 @@ import pytest
 
 from counterfoil import parking as commands
 from counterfoil.contexts import CONTEXTS
-from event_store.transport import EVENTS
 from projections import parking
 from projections.folding import Fact, Poison
 from projections.storing import BuildId
@@ -33,7 +32,7 @@ def projector(database_url):
 
 def park(conn, position):
     fact = Fact(position, KEY, KEY, 1, "t", b"", None)  # type: ignore[arg-type]
-    parking.park(conn, BUILD, {KEY: Poison(fact, "no such row")}, source=(EVENTS, 0))
+    parking.park(conn, BUILD, {KEY: Poison(fact, "no such row")})
 
 
 class Owner(threading.Thread):

@@ -18,7 +18,7 @@ from event_store import kafka_clients
 from event_store.appending.writer import Writer
 from event_store.kafka_security import Security
 from event_store.kafka_transport import KafkaTransport
-from event_store.transport import EVENTS, Generation, TransportUnavailable
+from event_store.transport import Generation, TransportUnavailable
 from runtime import database
 from runtime.documents import AsyncRedisDocuments, DocumentsUnavailable, RedisDocuments
 from tests.certificates import Authority
@@ -131,9 +131,7 @@ def listener(request, secured_kafka, authority):
 
 @pytest.fixture
 def generation(topic):
-    return Generation(
-        installation=topic, generation=1, partitions=2, start_position=1, ordered_types=(), carrier="kafka"
-    )
+    return Generation(installation=topic, generation=1, partitions=2, start_position=1, carrier="kafka")
 
 
 def test_records_travel_through_a_kafka_that_is_verified(listener, generation):
@@ -142,7 +140,7 @@ def test_records_travel_through_a_kafka_that_is_verified(listener, generation):
     with contextlib.closing(transport.publisher(generation)) as publisher:
         publisher.publish([record(1)])
         assert [1] == [each.position for each in publisher.last_records().values()]
-    subscription = transport.subscribe("test", generation=generation, channels=[EVENTS])
+    subscription = transport.subscribe("test", generation=generation)
     subscription.close()
     assert external.kafka_at(bootstrap, security=security).version
 

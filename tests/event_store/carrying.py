@@ -12,12 +12,12 @@ from prometheus_client import CollectorRegistry
 from event_store import generations, reading, relay
 from event_store.appending import wire
 from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent, RecordedEvent
-from event_store.transport import ChannelPartition, Generation, Record, Subscription, Transport
+from event_store.partitioning import PARTITIONS
+from event_store.transport import Generation, Partition, Record, Subscription, Transport
 from runtime import database
 
 COUNTED = "shop.counted.v1"
 HAPPENED = "shop.happened.v1"
-ORDERED_TYPES = (COUNTED,)
 WAIT_S = 30.0
 
 
@@ -30,7 +30,7 @@ def append(
     partition_key: str | None = None,
     padding: str = "",
 ) -> None:
-    """Append events one by one to some streams; every third is of an ordered type."""
+    """Append events one by one to some streams; every third is of the first type."""
     requests = []
     for number in range(count):
         stream = f"order-{number % streams}"
@@ -86,7 +86,12 @@ def wait_until(condition: Callable[[], bool], *, what: str, timeout_s: float = W
 
 @contextlib.contextmanager
 def relaying(
-    url: str, transport: Transport, *, registry: CollectorRegistry | None = None, settled: bool = True
+    url: str,
+    transport: Transport,
+    *,
+    registry: CollectorRegistry | None = None,
+    settled: bool = True,
+    partitions: int = PARTITIONS,
 ) -> Iterator[relay.RelayHealth]:
     """A relay of this product in a thread, from the moment it is active until the end of the block."""
     health, stop, failures = relay.RelayHealth(), threading.Event(), []
@@ -96,10 +101,10 @@ def relaying(
             relay.run_relay(
                 url,
                 transport=transport,
-                ordered_types=ORDERED_TYPES,
                 stop=stop,
                 registry=registry or CollectorRegistry(),
                 health=health,
+                partitions=partitions,
             )
         except BaseException as error:
             failures.append(error)
@@ -122,12 +127,12 @@ def wait_published(url: str) -> None:
     wait_until(lambda: published(url).position == head(url), what="everything is published")
 
 
-Brought = dict[ChannelPartition, list[Record]]
+Brought = dict[Partition, list[Record]]
 
 
-def wait_assigned(subscription: Subscription, *, count: int) -> set[ChannelPartition]:
+def wait_assigned(subscription: Subscription, *, count: int) -> set[Partition]:
     """Poll until this member owns so many partitions."""
-    owned: set[ChannelPartition] = set()
+    owned: set[Partition] = set()
 
     def poll() -> bool:
         batch = subscription.poll(0.1)

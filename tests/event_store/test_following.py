@@ -9,17 +9,15 @@ from event_store import following
 from event_store.following import PUBLISHED_EVERY_S, STALE_AFTER_S, Follower, FollowerMetrics
 from event_store.generations import Published
 from event_store.partition_log import PartitionPage
-from event_store.transport import EVENTS, Batch, Fork, GenerationEnded, Record
+from event_store.transport import Batch, Fork, GenerationEnded, Record
 
-SOURCE = (EVENTS, 0)
+SOURCE = 0
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PAGE_ROWS = 4
 
 
 def record(position, *, prev, leaf=b"leaf"):
-    return Record(
-        EVENTS, 0, prev, position, "k", "order-1", 1, "shop.happened.v1", b"{}", b"{}", NOW, leaf, 1
-    )
+    return Record(0, prev, position, "k", "order-1", 1, "shop.happened.v1", b"{}", b"{}", NOW, leaf, 1)
 
 
 def chain(first, last):
@@ -96,7 +94,7 @@ class Followed:
         return [each.position for each in self.follower.poll(0.0).records.get(SOURCE, [])]
 
     def counted(self, name):
-        return self.registry.get_sample_value(f"counterfoil_transport_{name}_total", {"channel": EVENTS}) or 0
+        return self.registry.get_sample_value(f"counterfoil_transport_{name}_total") or 0
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import pytest
 from event_store import cutting, generations, reading
 from event_store.appending import wire
 from event_store.partitioning import PARTITIONS
-from event_store.transport import EVENTS, ORDERED
 from runtime import database
 from tests.event_store import carrying
 
@@ -18,7 +17,7 @@ def relay_conn(database_url):
 
 
 def settle(conn, **changed):
-    wanted = {"carrier": "kafka", "ordered_types": ["b.v1", "a.v1"], "partitions": PARTITIONS}
+    wanted = {"carrier": "kafka", "partitions": PARTITIONS}
     return generations.settle(conn, **{**wanted, **changed})
 
 
@@ -27,17 +26,17 @@ def test_a_migrated_database_has_a_first_generation_from_position_1(relay_conn):
     published = generations.published(relay_conn, generation=1)
 
     assert (1, 12, 1) == (generation.generation, generation.partitions, generation.start_position)
-    assert dict.fromkeys(generation.sources((EVENTS, ORDERED)), 0) == published.partitions
+    assert dict.fromkeys(range(generation.partitions), 0) == published.partitions
 
 
-def test_the_first_to_settle_names_carrier_and_types_without_a_new_generation(relay_conn):
+def test_the_first_to_settle_names_its_carrier_without_a_new_generation(relay_conn):
     settled = settle(relay_conn)
 
-    assert (1, "kafka", ("a.v1", "b.v1")) == (settled.generation, settled.carrier, settled.ordered_types)
-    assert settled == settle(relay_conn, ordered_types=["a.v1", "b.v1"])
+    assert (1, "kafka") == (settled.generation, settled.carrier)
+    assert settled == settle(relay_conn)
 
 
-@pytest.mark.parametrize("change", [{"carrier": "local"}, {"ordered_types": ["a.v1"]}, {"partitions": 5}])
+@pytest.mark.parametrize("change", [{"carrier": "local"}, {"partitions": 5}])
 def test_other_properties_are_a_new_generation_behind_the_log(relay_conn, database_url, change):
     settle(relay_conn)
     carrying.append(database_url, 7)
@@ -59,7 +58,7 @@ def test_a_generation_that_is_not_there_is_said_so(relay_conn):
 def test_an_event_behind_the_start_is_seen_only_together_with_its_generation(relay_conn, database_url):
     carrying.append(database_url, 3)
     with carrying.owner(database_url) as conn, conn.transaction():
-        conn.execute("select transport.begin_generation(12, null, null, 'test')")
+        conn.execute("select transport.begin_generation(12, null, 'test')")
         impatient = f"{database_url} options='-c lock_timeout=100ms'"
         with pytest.raises(psycopg.errors.LockNotAvailable):
             carrying.append(impatient, 1)
@@ -116,9 +115,9 @@ def test_the_next_generation_is_entered_only_when_all_partitions_stand_at_its_st
     settle(relay_conn)
     carrying.append(database_url, 4)
     next_generation = settle(relay_conn, carrier="local")
-    positions = {(EVENTS, 0): 4, (EVENTS, 1): 3, (ORDERED, 0): 4}
+    positions = {0: 4, 1: 3, 2: 4}
 
-    assert [(EVENTS, 1)] == generations.unfinished(positions, next_generation=next_generation)
+    assert [1] == generations.unfinished(positions, next_generation=next_generation)
     assert [] == generations.unfinished(dict.fromkeys(positions, 4), next_generation=next_generation)
 
 
@@ -126,7 +125,7 @@ def test_the_next_generation_is_entered_only_when_all_partitions_stand_at_its_st
 def test_only_the_relay_may_begin_or_move_generations(database_url, role):
     with database.connect(database_url, role=role, name="test") as conn:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            conn.execute("select transport.begin_generation(12, null, null, 'test')")
+            conn.execute("select transport.begin_generation(12, null, 'test')")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             conn.execute("update transport.relay set position = 99")
 

@@ -19,7 +19,7 @@ from event_store.kafka_transport import KafkaTransport
 from event_store.partition_log import PartitionLog
 from event_store.partitioning import PARTITIONS, partition_of
 from event_store.relay import PostgresLedger, carry
-from event_store.transport import EVENTS, ORDERED, ChannelPartition
+from event_store.transport import Partition
 from runtime import database
 from tests.event_store import carrying
 
@@ -32,12 +32,13 @@ url, bootstrap = sys.argv[1:]
 relay.run_relay(
     url,
     transport=KafkaTransport(bootstrap, registry=CollectorRegistry()),
-    ordered_types=("shop.counted.v1",),
     stop=threading.Event(),
     registry=CollectorRegistry(),
 )
 """
 RELAY_KILLS = 4
+BUSY = partition_of("order-0", PARTITIONS)
+"""Where all events are when there is one stream."""
 
 
 # kafka-python leaves the sockets of refused and timed out connections to the garbage collector.
@@ -61,7 +62,7 @@ class Reader:
         self.conn = database.connect(url, role="counterfoil_projector", name="test")
         self.applied = {}
         self.follower = Follower(
-            transport.subscribe("readers", generation=self.generation, channels=(EVENTS, ORDERED)),
+            transport.subscribe("readers", generation=self.generation),
             log=PartitionLog(self.conn, generation=self.generation),
             metrics=FollowerMetrics(self.registry),
         )
@@ -84,11 +85,7 @@ class Reader:
         carrying.wait_until(done, what=f"{count} records", timeout_s=60)
 
     def counted(self, name):
-        samples = (
-            self.registry.get_sample_value(f"counterfoil_transport_{name}_total", {"channel": channel})
-            for channel in (EVENTS, ORDERED)
-        )
-        return sum(sample or 0 for sample in samples)
+        return self.registry.get_sample_value(f"counterfoil_transport_{name}_total") or 0
 
     def close(self):
         self.follower.close()
@@ -130,11 +127,9 @@ def admin(kafka):
 
 
 def expected(url):
-    partitions: dict[ChannelPartition, list[int]] = {}
+    partitions: dict[Partition, list[int]] = {}
     for event in carrying.logged(url):
-        partitions.setdefault((EVENTS, partition_of(event.key, PARTITIONS)), []).append(event.position)
-        if event.type in carrying.ORDERED_TYPES:
-            partitions.setdefault((ORDERED, 0), []).append(event.position)
+        partitions.setdefault(partition_of(event.key, PARTITIONS), []).append(event.position)
     return partitions
 
 
@@ -145,7 +140,7 @@ def applied(reader):
 def records_of(url):
     """The whole log as the relay would carry it."""
     with database.connect(url, role="counterfoil_relay", name="test") as conn:
-        generations.settle(conn, carrier="kafka", ordered_types=carrying.ORDERED_TYPES, partitions=PARTITIONS)
+        generations.settle(conn, carrier="kafka", partitions=PARTITIONS)
         ledger = PostgresLedger(conn, owner="test")
         state = ledger.load()
         rows = ledger.rows_after(0, limit=5_000)
@@ -194,11 +189,10 @@ def test_records_swapped_lost_and_repeated_on_the_topic_are_each_counted_once(
 ):
     carrying.append(database_url, 40, streams=1)
     generation, records = records_of(database_url)
-    source = (EVENTS, partition_of("order-0", PARTITIONS))
-    carried = [record for record in records if record.channel == EVENTS]
-    swapped = [*carried[:5], carried[6], carried[5], *carried[7:20]]
+    source = partition_of("order-0", PARTITIONS)
+    swapped = [*records[:5], records[6], records[5], *records[7:20]]
     with contextlib.closing(transport.publisher(generation)) as publisher:
-        publisher.publish([*swapped, carried[19], *carried[21:]])
+        publisher.publish([*swapped, records[19], *records[21:]])
     consumer = reader()
     consumer.read_until(40)
     consumer.poll()
@@ -217,11 +211,7 @@ def test_newest_records_that_the_broker_lost_are_read_from_the_log(
         carrying.wait_published(database_url)
     topics = topics_of(admin, database_url)
     admin.delete_records(
-        {
-            TopicPartition(name, number): -1
-            for name in topics
-            for number in range(PARTITIONS if ".events." in name else 1)
-        }
+        {TopicPartition(name, number): -1 for name in topics for number in range(PARTITIONS)}
     )
     consumer = reader()
     truth = expected(database_url)
@@ -239,7 +229,7 @@ def test_a_topic_deleted_under_our_feet_is_made_again_and_what_it_held_comes_fro
     with carrying.relaying(database_url, transport):
         carrying.append(database_url, 20)
         consumer = reader()
-        consumer.read_until(27)
+        consumer.read_until(20)
         created = transport_registry.get_sample_value("counterfoil_transport_topics_created_total")
         admin.delete_topics(topics_of(admin, database_url))
         carrying.append(database_url, 20)
@@ -253,8 +243,8 @@ def test_a_topic_deleted_under_our_feet_is_made_again_and_what_it_held_comes_fro
         consumer.read_until(sum(map(len, truth.values())))
 
     assert truth == applied(consumer)
-    assert 2 == created
-    assert 4 == transport_registry.get_sample_value("counterfoil_transport_topics_created_total")
+    assert 1 == created
+    assert 2 == transport_registry.get_sample_value("counterfoil_transport_topics_created_total")
 
 
 @pytest.mark.faults
@@ -294,7 +284,7 @@ def test_a_message_that_no_relay_wrote_is_dropped_and_counted(
         carrying.wait_published(database_url)
         with contextlib.closing(KafkaProducer(bootstrap_servers=kafka)) as producer:
             producer.send(
-                f"{prefix(carrying.current(database_url))}.ordered.g1", value=b"hello", partition=0
+                f"{prefix(carrying.current(database_url))}.events.g1", value=b"hello", partition=0
             ).get(timeout=10)
         carrying.append(database_url, 6)
         carrying.wait_published(database_url)
@@ -329,41 +319,39 @@ def test_a_new_member_starts_from_the_hint_of_the_one_before(transport, database
 
 def test_a_hint_that_lies_behind_the_checkpoint_wanted_is_not_followed(transport, database_url):
     with carrying.relaying(database_url, transport):
-        carrying.append(database_url, 30)
+        carrying.append(database_url, 30, streams=1)
         carrying.wait_published(database_url)
     generation = carrying.current(database_url)
     brought: carrying.Brought = {}
     for _ in range(2):
-        with contextlib.closing(
-            transport.subscribe("readers", generation=generation, channels=(ORDERED,))
-        ) as member:
-            carrying.wait_assigned(member, count=1)
-            member.start_at((ORDERED, 0), position=0)
-            brought = carrying.bring(member, until=lambda brought: carrying.total(brought) == 10)
-            member.commit((ORDERED, 0), position=30)
+        with contextlib.closing(transport.subscribe("readers", generation=generation)) as member:
+            carrying.wait_assigned(member, count=PARTITIONS)
+            member.start_at(BUSY, position=0)
+            brought = carrying.bring(member, until=lambda brought: carrying.total(brought) == 30)
+            member.commit(BUSY, position=30)
             time.sleep(1.5)  # commits leave once a second
 
-    assert 10 == carrying.total(brought)
+    assert 30 == carrying.total(brought)
 
 
 def test_what_was_fetched_before_a_partition_was_started_again_is_not_brought(transport, database_url):
     with carrying.relaying(database_url, transport):
-        carrying.append(database_url, 30)
+        carrying.append(database_url, 30, streams=1)
         carrying.wait_published(database_url)
     with contextlib.closing(
-        transport.subscribe("readers", generation=carrying.current(database_url), channels=(ORDERED,))
+        transport.subscribe("readers", generation=carrying.current(database_url))
     ) as member:
-        carrying.wait_assigned(member, count=1)
-        member.start_at((ORDERED, 0), position=0)
+        carrying.wait_assigned(member, count=PARTITIONS)
+        member.start_at(BUSY, position=0)
         time.sleep(1.0)  # fetched and waiting to be handed over
-        member.start_at((ORDERED, 0), position=0)
+        member.start_at(BUSY, position=0)
         brought = []
         deadline = time.monotonic() + 2.0
         while time.monotonic() < deadline:
-            brought += member.poll(0.1, max_records=4).records.get((ORDERED, 0), [])
+            brought += member.poll(0.1, max_records=4).records.get(BUSY, [])
 
     assert sorted(set(carrying.positions(brought))) == carrying.positions(brought)
-    assert 10 == len(brought)
+    assert 30 == len(brought)
 
 
 def test_a_member_that_is_busy_for_long_keeps_its_partitions_and_misses_nothing(
@@ -398,7 +386,7 @@ def test_a_broker_that_is_killed_stops_nothing_for_good(own_kafka, database_url,
     with carrying.relaying(database_url, transport) as health:
         carrying.append(database_url, 20)
         consumer = reader(transport)
-        consumer.read_until(27)
+        consumer.read_until(20)
         own_kafka.kill()
         carrying.append(database_url, 200)
         carrying.wait_until(lambda: not health.ready, what="the outage to show in readiness")
@@ -417,9 +405,7 @@ def test_a_member_whose_polls_are_shorter_than_a_join_gets_its_partitions_all_th
     generation, _ = records_of(database_url)
     owned = []
     for number in range(5):
-        with contextlib.closing(
-            transport.subscribe(f"group-{number}", generation=generation, channels=(EVENTS, ORDERED))
-        ) as member:
-            owned.append(len(carrying.wait_assigned(member, count=13)))
+        with contextlib.closing(transport.subscribe(f"group-{number}", generation=generation)) as member:
+            owned.append(len(carrying.wait_assigned(member, count=PARTITIONS)))
 
-    assert [13] * 5 == owned
+    assert [PARTITIONS] * 5 == owned

@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 import pytest
 
 from event_store.kafka_handover import Handed, Handover
-from event_store.transport import EVENTS, Batch, Record
+from event_store.transport import Batch, Record
 
-SOURCE = (EVENTS, 3)
+SOURCE = 3
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def record(position: int) -> Record:
     return Record(
-        *SOURCE, position - 1, position, "k", "order-k", 1, "a.b.v1", b"{}", b"{}", MOMENT, bytes(32), 1
+        SOURCE, position - 1, position, "k", "order-k", 1, "a.b.v1", b"{}", b"{}", MOMENT, bytes(32), 1
     )
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import secrets
 import socket
 import threading
 
@@ -13,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from event_store import kafka_clients, kafka_transport
 from event_store.kafka_topics import MESSAGE_BYTES_MAX, RETENTION_MS
 from event_store.kafka_transport import KafkaTransport
-from event_store.transport import EVENTS, ORDERED, Generation, PublishFailed, Record, TransportUnavailable
+from event_store.transport import Generation, PublishFailed, Record, TransportUnavailable
 from tests.examples import NOW
 
 
@@ -25,7 +26,6 @@ def generation(topic):
         generation=3,
         partitions=4,
         start_position=1,
-        ordered_types=(),
         carrier="kafka",
     )
 
@@ -53,24 +53,23 @@ def admin(kafka):
         yield admin
 
 
-def record(position, *, channel=EVENTS, partition=0):
+def record(position, *, partition=0, payload=b"{}"):
     return Record(
-        channel, partition, position - 1, position, "k", "s-1", 1, "a.b.v1", b"{}", b"{}", NOW, bytes(32), 1
+        partition, position - 1, position, "k", "s-1", 1, "a.b.v1", payload, b"{}", NOW, bytes(32), 1
     )
 
 
-def test_topics_are_made_with_the_partitions_of_the_generation_and_bounded_retention(
+def test_a_topic_is_made_with_the_partitions_of_the_generation_and_bounded_retention(
     transport, admin, topic, generation
 ):
     for _ in range(2):
         transport.publisher(generation).close()
-    described = admin.describe_topics([f"counterfoil.{topic}.events.g3", f"counterfoil.{topic}.ordered.g3"])
+    (described,) = admin.describe_topics([f"counterfoil.{topic}.events.g3"])
     resource = ConfigResource(ConfigResourceType.TOPIC, f"counterfoil.{topic}.events.g3")
     configs = admin.describe_configs([resource])["topic"][f"counterfoil.{topic}.events.g3"]
 
-    assert {f"counterfoil.{topic}.events.g3": 4, f"counterfoil.{topic}.ordered.g3": 1} == {
-        each["name"]: len(each["partitions"]) for each in described
-    }
+    assert 4 == len(described["partitions"])
+    assert [f"counterfoil.{topic}.events.g3"] == [name for name in admin.list_topics() if topic in name]
     assert str(RETENTION_MS) == configs["retention.ms"]["value"]
     assert str(MESSAGE_BYTES_MAX) == configs["max.message.bytes"]["value"]
 
@@ -83,7 +82,7 @@ def test_a_topic_with_another_number_of_partitions_is_refused(transport, admin, 
 
 
 def test_the_newest_record_of_every_partition_that_holds_one_is_found(transport, generation):
-    newest = [record(7), record(9, partition=2), record(9, channel=ORDERED)]
+    newest = [record(7), record(9, partition=2)]
     with contextlib.closing(transport.publisher(generation)) as publisher:
         empty = publisher.last_records()
         publisher.publish([record(3), record(5, partition=2), *newest])
@@ -91,7 +90,7 @@ def test_the_newest_record_of_every_partition_that_holds_one_is_found(transport,
         found = publisher.last_records()
 
     assert {} == empty
-    assert {(each.channel, each.partition): each for each in newest} == found
+    assert {each.partition: each for each in newest} == found
 
 
 def test_records_that_the_broker_does_not_acknowledge_are_not_published(
@@ -101,25 +100,20 @@ def test_records_that_the_broker_does_not_acknowledge_are_not_published(
     monkeypatch.setattr(kafka_transport, "REQUEST_TIMEOUT_MS", 1_000)
     with contextlib.closing(transport.publisher(generation)) as publisher:
         publisher.publish([record(1)])
-        admin.delete_topics([f"counterfoil.{topic}.ordered.g3"])
+        admin.delete_topics([f"counterfoil.{topic}.events.g3"])
 
         with pytest.raises(PublishFailed):
-            publisher.publish([record(2), record(2, channel=ORDERED)])
+            publisher.publish([record(2), record(2, partition=1)])
 
 
 def test_a_record_that_the_broker_refuses_makes_the_whole_batch_fail(transport, admin, topic, generation):
-    admin.create_topics(
-        {
-            f"counterfoil.{topic}.events.g3": {"num_partitions": 4},
-            f"counterfoil.{topic}.ordered.g3": {"num_partitions": 1, "configs": {"max.message.bytes": "200"}},
-        },
-        wait_for_metadata=True,
-    )
+    narrow = {"num_partitions": 4, "configs": {"max.message.bytes": "2000"}}
+    admin.create_topics({f"counterfoil.{topic}.events.g3": narrow}, wait_for_metadata=True)
     with contextlib.closing(transport.publisher(generation)) as publisher:
         with pytest.raises(PublishFailed, match="1 of 2 records"):
-            publisher.publish([record(1), record(1, channel=ORDERED)])
+            publisher.publish([record(1), record(2, partition=1, payload=secrets.token_bytes(4_000))])
 
-        assert {(EVENTS, 0)} == publisher.last_records().keys()
+        assert {0} == publisher.last_records().keys()
 
 
 def test_a_broker_that_is_not_there_is_said_so_soon(generation):
@@ -128,7 +122,7 @@ def test_a_broker_that_is_not_there_is_said_so_soon(generation):
     with pytest.raises(TransportUnavailable):
         transport.publisher(generation)
     with pytest.raises(TransportUnavailable):
-        transport.subscribe("readers", generation=generation, channels=[EVENTS])
+        transport.subscribe("readers", generation=generation)
 
 
 def test_waiting_for_a_broker_that_is_silent_gathers_no_threads(monkeypatch):

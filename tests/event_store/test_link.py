@@ -6,15 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from event_store.link import Missing, link
-from event_store.transport import EVENTS, Record
+from event_store.transport import Record
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def record(position, *, prev):
-    return Record(
-        EVENTS, 0, prev, position, "k", "order-1", 1, "shop.happened.v1", b"{}", b"{}", NOW, b"leaf", 1
-    )
+    return Record(0, prev, position, "k", "order-1", 1, "shop.happened.v1", b"{}", b"{}", NOW, b"leaf", 1)
 
 
 def chain(*positions, start=0):

@@ -4,7 +4,7 @@ import pytest
 
 from event_store import generations, partition_log
 from event_store.partitioning import PARTITIONS, partition_of
-from event_store.transport import EVENTS, ORDERED, Fork, Record
+from event_store.transport import Fork, Record
 from runtime import database
 from tests.event_store import carrying
 
@@ -26,21 +26,11 @@ def conn(log):
 @pytest.fixture
 def generation(log):
     with database.connect(log, role="counterfoil_relay", name="test") as conn:
-        return generations.settle(
-            conn, carrier="kafka", ordered_types=carrying.ORDERED_TYPES, partitions=PARTITIONS
-        )
+        return generations.settle(conn, carrier="kafka", partitions=PARTITIONS)
 
 
-def expected(url, source):
-    return [
-        event.position
-        for event in carrying.logged(url)
-        if (
-            event.type in carrying.ORDERED_TYPES
-            if source[0] == ORDERED
-            else partition_of(event.key, 12) == source[1]
-        )
-    ]
+def expected(url, partition):
+    return [event.position for event in carrying.logged(url) if partition_of(event.key, 12) == partition]
 
 
 def read_all(conn, source, *, generation, upto=EVENT_COUNT, rows_max):
@@ -56,7 +46,7 @@ def read_all(conn, source, *, generation, upto=EVENT_COUNT, rows_max):
 
 
 @pytest.mark.parametrize("rows_max", [1, 7, EVENT_COUNT, EVENT_COUNT + 1])
-@pytest.mark.parametrize("source", [(EVENTS, 0), (EVENTS, 5), (EVENTS, 11), (ORDERED, 0)])
+@pytest.mark.parametrize("source", [0, 5, 11])
 def test_pages_of_a_partition_hold_its_events_whatever_their_size(conn, log, generation, source, rows_max):
     records, _ = read_all(conn, source, generation=generation, rows_max=rows_max)
 
@@ -64,12 +54,12 @@ def test_pages_of_a_partition_hold_its_events_whatever_their_size(conn, log, gen
 
 
 def test_a_page_looks_at_a_bounded_number_of_rows(conn, generation):
-    _, pages = read_all(conn, (EVENTS, 0), generation=generation, rows_max=10)
+    _, pages = read_all(conn, 0, generation=generation, rows_max=10)
 
     assert EVENT_COUNT // 10 <= pages
 
 
-@pytest.mark.parametrize("source", [(EVENTS, 5), (ORDERED, 0)])
+@pytest.mark.parametrize("source", [5, 7])
 def test_pages_bounded_in_bytes_leave_nothing_out(conn, log, generation, source):
     positions: list[int] = []
     reached = 0
@@ -84,17 +74,15 @@ def test_pages_bounded_in_bytes_leave_nothing_out(conn, log, generation, source)
 
 
 def test_a_page_ends_where_it_was_told_to(conn, log, generation):
-    page = partition_log.read_partition(conn, (EVENTS, 5), generation=generation, after=20, upto=60)
+    page = partition_log.read_partition(conn, 5, generation=generation, after=20, upto=60)
 
-    assert [each for each in expected(log, (EVENTS, 5)) if 20 < each <= 60] == carrying.positions(
-        page.records
-    )
+    assert [each for each in expected(log, 5) if 20 < each <= 60] == carrying.positions(page.records)
     assert (60, 20) == (page.reached, page.records[0].prev)
 
 
 def test_an_event_with_a_partition_key_of_its_own_is_in_that_key_s_partition(conn, log, generation):
     carrying.append(log, 1, streams=1, partition_key="order-elsewhere")
-    source = (EVENTS, partition_of("order-elsewhere", PARTITIONS))
+    source = partition_of("order-elsewhere", PARTITIONS)
 
     page = partition_log.read_partition(
         conn, source, generation=generation, after=EVENT_COUNT, upto=EVENT_COUNT + 1
@@ -108,9 +96,7 @@ def test_records_name_the_epoch_their_event_was_written_in(conn, log, generation
         generations.fence(owner, reason="test", empty_documents=lambda: None)
     carrying.append(log, EVENT_COUNT, epoch=2)
 
-    page = partition_log.read_partition(
-        conn, (ORDERED, 0), generation=generation, after=0, upto=2 * EVENT_COUNT
-    )
+    page = partition_log.read_partition(conn, 5, generation=generation, after=0, upto=2 * EVENT_COUNT)
 
     assert {1} == {record.epoch for record in page.records if record.position <= EVENT_COUNT}
     assert {2} == {record.epoch for record in page.records if record.position > EVENT_COUNT}

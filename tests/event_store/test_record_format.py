@@ -7,14 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from event_store.record_format import decode_record, encode_record, source_of
-from event_store.transport import EVENTS, MalformedRecord, Record
+from event_store.transport import MalformedRecord, Record
 
 SOURCE = source_of("5f0c7d62-8f0f-4c0e-9c0a-0a4f3c9d2b11")
 
 int64 = st.integers(1, 2**63 - 1)
 records = st.builds(
     Record,
-    channel=st.just(EVENTS),
     partition=st.integers(0, 1023),
     prev=int64,
     position=int64,
@@ -29,7 +28,6 @@ records = st.builds(
     epoch=int64,
 )
 RECORD = Record(
-    EVENTS,
     3,
     17,
     21,
@@ -50,7 +48,6 @@ def decoded(message, *, partition=3, headers=None):
         message.headers if headers is None else headers,
         key=message.key,
         value=message.value,
-        channel=EVENTS,
         partition=partition,
     )
 
@@ -113,6 +110,6 @@ def test_a_message_without_key_or_value_is_malformed():
     message = encode_record(RECORD, source=SOURCE)
 
     with pytest.raises(MalformedRecord):
-        decode_record(message.headers, key=None, value=message.value, channel=EVENTS, partition=3)
+        decode_record(message.headers, key=None, value=message.value, partition=3)
     with pytest.raises(MalformedRecord):
-        decode_record(message.headers, key=message.key, value=None, channel=EVENTS, partition=3)
+        decode_record(message.headers, key=message.key, value=None, partition=3)

@@ -13,11 +13,9 @@ from event_store.local_transport import LocalTransport
 from event_store.partitioning import PARTITIONS, partition_of
 from event_store.relay import BrokenLog, NotActive, PostgresLedger, Relay, RelayMetrics, RelayState, carry
 from event_store.transport import (
-    EVENTS,
-    ORDERED,
-    ChannelPartition,
     Fork,
     Generation,
+    Partition,
     PublishFailed,
     TransportUnavailable,
 )
@@ -30,7 +28,6 @@ GENERATION = Generation(
     generation=1,
     partitions=3,
     start_position=1,
-    ordered_types=("b.v1",),
     carrier="kafka",
 )
 EPOCHS = Epochs(first_positions=(1, 3), epochs=(1, 2))
@@ -60,14 +57,14 @@ class Broker:
         self.records += records
 
     def last_records(self):
-        return {(record.channel, record.partition): record for record in self.records}
+        return {record.partition: record for record in self.records}
 
     def close(self):
         self.closed += 1
 
     @property
     def events(self):
-        return [record.position for record in self.records if record.channel == EVENTS]
+        return [record.position for record in self.records]
 
 
 @pytest.fixture
@@ -83,7 +80,7 @@ def registry():
 @pytest.fixture
 def conn(database_url):
     with database.connect(database_url, role="counterfoil_relay", name="test") as conn:
-        generations.settle(conn, carrier="kafka", ordered_types=carrying.ORDERED_TYPES, partitions=PARTITIONS)
+        generations.settle(conn, carrier="kafka", partitions=PARTITIONS)
         yield conn
 
 
@@ -104,13 +101,13 @@ def event(position, *, stream="order-1", kind="a.v1"):
 
 
 def state(position=0):
-    return RelayState(GENERATION, position, dict.fromkeys(GENERATION.sources((EVENTS, ORDERED)), 0))
+    return RelayState(GENERATION, position, dict.fromkeys(range(GENERATION.partitions), 0))
 
 
 def test_carried_records_are_linked_per_partition_and_the_state_holds_the_last_of_each():
     rows = [event(1), event(2, stream="order-2"), event(3), event(4, stream="order-2")]
     carried = carry(state(), rows=rows, frame=Frame(epochs=EPOCHS))
-    one, two = ((EVENTS, partition_of(name, 3)) for name in ("order-1", "order-2"))
+    one, two = (partition_of(name, 3) for name in ("order-1", "order-2"))
 
     assert [(0, 1), (0, 2), (1, 3), (2, 4)] == [(record.prev, record.position) for record in carried.records]
     assert [1, 1, 2, 2] == [record.epoch for record in carried.records]
@@ -118,13 +115,11 @@ def test_carried_records_are_linked_per_partition_and_the_state_holds_the_last_o
     assert one != two
 
 
-def test_ordered_types_go_to_both_channels_with_links_of_their_own():
+def test_every_event_is_one_record_whatever_its_type():
     rows = [event(1, kind="b.v1"), event(2), event(3, kind="b.v1")]
     carried = carry(state(), rows=rows, frame=Frame(epochs=EPOCHS))
-    ordered = [record for record in carried.records if record.channel == ORDERED]
 
-    assert [(0, 1), (1, 3)] == [(record.prev, record.position) for record in ordered]
-    assert 3 == carried.state.partitions[ORDERED, 0]
+    assert [1, 2, 3] == [record.position for record in carried.records]
 
 
 def test_nothing_behind_the_end_of_a_generation_is_carried():
@@ -153,11 +148,10 @@ def test_a_new_relay_goes_on_from_the_rows_with_the_same_links(new_relay, broker
     new_relay().round()
     new_relay("successor").round()
 
-    last: dict[ChannelPartition, int] = {}
+    last: dict[Partition, int] = {}
     for record in broker.records:
-        source = (record.channel, record.partition)
-        assert last.get(source, 0) == record.prev
-        last[source] = record.position
+        assert last.get(record.partition, 0) == record.prev
+        last[record.partition] = record.position
     assert list(range(1, 16)) == broker.events
 
 
@@ -200,15 +194,14 @@ def test_two_relays_at_once_publish_only_true_rows(new_relay, broker, database_u
         except NotActive:
             relays[turn % 2].round()
     truth: dict[int, tuple[int, bytes]] = {}
-    last: dict[ChannelPartition, int] = {}
+    last: dict[Partition, int] = {}
     for each in carrying.logged(database_url):
-        source = (EVENTS, partition_of(each.key, PARTITIONS))
+        source = partition_of(each.key, PARTITIONS)
         truth[each.position] = (last.get(source, 0), each.leaf)
         last[source] = each.position
 
-    carried = [record for record in broker.records if record.channel == EVENTS]
     assert set(range(1, 61)) == set(broker.events)
-    assert all(truth[record.position] == (record.prev, record.leaf) for record in carried)
+    assert all(truth[record.position] == (record.prev, record.leaf) for record in broker.records)
 
 
 def test_a_relay_refuses_a_broker_that_holds_another_history(new_relay, broker, database_url):
@@ -231,7 +224,7 @@ def test_a_generation_that_ended_is_left_for_the_next_one(new_relay, broker, con
     carrier = new_relay()
     carrying.append(database_url, 4)
     carrier.round()
-    generations.settle(conn, carrier="local", ordered_types=[], partitions=PARTITIONS)
+    generations.settle(conn, carrier="local", partitions=PARTITIONS)
     carrying.append(database_url, 3)
     rounds = [carrier.round() for _ in range(3)]
 
@@ -245,7 +238,7 @@ def test_rows_of_an_ended_generation_are_not_moved(conn, database_url):
     ledger = PostgresLedger(conn, owner="me")
     before = ledger.load()
     carried = carry(before, rows=ledger.rows_after(0, limit=10), frame=ledger.frame(before.generation))
-    generations.settle(conn, carrier="local", ordered_types=[], partitions=PARTITIONS)
+    generations.settle(conn, carrier="local", partitions=PARTITIONS)
 
     with pytest.raises(NotActive):
         ledger.save(carried.state)

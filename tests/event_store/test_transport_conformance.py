@@ -10,13 +10,13 @@ from event_store.kafka_transport import KafkaTransport
 from event_store.local_transport import LocalTransport
 from event_store.partition_log import PartitionLog
 from event_store.partitioning import partition_of
-from event_store.transport import EVENTS, ORDERED, ChannelPartition
+from event_store.transport import Partition
 from runtime import database
 from tests.event_store import carrying
 
 EVENT_COUNT = 60
-COUNTED_EVENTS = EVENT_COUNT // 3
-BOTH = (EVENTS, ORDERED)
+BUSY = partition_of("order-0", 12)
+"""A partition that surely holds events."""
 LARGE_BYTES = 3_900_000
 
 
@@ -41,8 +41,8 @@ def member(transport, published):
     """Joins the group under test; all its members leave at the end."""
     members = []
 
-    def join(*, channels=BOTH, group="readers"):
-        members.append(transport.subscribe(group, generation=carrying.current(published), channels=channels))
+    def join(*, group="readers"):
+        members.append(transport.subscribe(group, generation=carrying.current(published)))
         return members[-1]
 
     yield join
@@ -50,30 +50,26 @@ def member(transport, published):
         each.close()
 
 
-def started(member, *, channels=BOTH, count=13, position=0):
-    subscription = member(channels=channels)
-    for source in carrying.wait_assigned(subscription, count=count):
+def started(member, *, position=0):
+    subscription = member()
+    for source in carrying.wait_assigned(subscription, count=12):
         subscription.start_at(source, position=position)
     return subscription
 
 
 def test_every_event_is_brought_in_log_order_of_its_partition(member, published):
-    expected: dict[ChannelPartition, list[int]] = {}
+    expected: dict[Partition, list[int]] = {}
     for event in carrying.logged(published):
-        expected.setdefault((EVENTS, partition_of(event.key, 12)), []).append(event.position)
-        if event.type in carrying.ORDERED_TYPES:
-            expected.setdefault((ORDERED, 0), []).append(event.position)
+        expected.setdefault(partition_of(event.key, 12), []).append(event.position)
 
-    brought = carrying.bring(
-        started(member), until=lambda brought: carrying.total(brought) == EVENT_COUNT + COUNTED_EVENTS
-    )
+    brought = carrying.bring(started(member), until=lambda brought: carrying.total(brought) == EVENT_COUNT)
 
     assert expected == {source: carrying.positions(records) for source, records in brought.items()}
 
 
 def test_a_record_carries_exactly_what_the_log_holds(member, published):
     brought = carrying.bring(
-        started(member, channels=[EVENTS], count=12),
+        started(member),
         until=lambda brought: carrying.total(brought) == EVENT_COUNT,
     )
     carried = {record.position: record for records in brought.values() for record in records}
@@ -87,9 +83,7 @@ def test_a_record_carries_exactly_what_the_log_holds(member, published):
 
 
 def test_every_record_names_the_one_before_it_in_its_partition(member):
-    brought = carrying.bring(
-        started(member), until=lambda brought: carrying.total(brought) == EVENT_COUNT + COUNTED_EVENTS
-    )
+    brought = carrying.bring(started(member), until=lambda brought: carrying.total(brought) == EVENT_COUNT)
 
     for records in brought.values():
         assert [0, *carrying.positions(records)[:-1]] == [record.prev for record in records]
@@ -98,7 +92,7 @@ def test_every_record_names_the_one_before_it_in_its_partition(member):
 def test_an_event_as_large_as_a_request_may_be_is_carried(member, published):
     noise = secrets.token_hex(LARGE_BYTES // 2)
     carrying.append(published, 1, padding=noise)
-    subscription = started(member, channels=[EVENTS], count=12, position=EVENT_COUNT)
+    subscription = started(member, position=EVENT_COUNT)
 
     def large(brought):
         return [each for records in brought.values() for each in records if each.position == EVENT_COUNT + 1]
@@ -110,7 +104,7 @@ def test_an_event_as_large_as_a_request_may_be_is_carried(member, published):
 
 def test_a_partition_that_was_not_started_stays_silent(member):
     subscription = member()
-    first, *_ = sorted(carrying.wait_assigned(subscription, count=13))
+    first, *_ = sorted(carrying.wait_assigned(subscription, count=12))
     subscription.start_at(first, position=0)
 
     brought = carrying.bring(subscription, until=bool)
@@ -126,32 +120,30 @@ def test_a_start_in_the_middle_brings_everything_behind_it(member, published):
     def behind(brought):
         return {each for records in brought.values() for each in carrying.positions(records) if each > middle}
 
-    subscription = started(member, channels=[EVENTS], count=12, position=middle)
+    subscription = started(member, position=middle)
     brought = carrying.bring(subscription, until=lambda brought: behind(brought) == expected)
 
     assert expected == behind(brought)
 
 
 def test_a_partition_started_again_is_brought_again(member):
-    subscription = started(member, channels=[ORDERED], count=1)
-    first = carrying.bring(subscription, until=lambda brought: carrying.total(brought) == COUNTED_EVENTS)
-    subscription.start_at((ORDERED, 0), position=0)
+    subscription = started(member)
+    first = carrying.bring(subscription, until=lambda brought: carrying.total(brought) == EVENT_COUNT)
+    subscription.start_at(BUSY, position=0)
 
-    again = carrying.bring(subscription, until=lambda brought: carrying.total(brought) == COUNTED_EVENTS)
+    again = carrying.bring(subscription, until=lambda brought: carrying.total(brought) == len(first[BUSY]))
 
-    assert first == again
+    assert {BUSY: first[BUSY]} == again
 
 
 def test_starting_one_partition_again_repeats_no_other(member):
     subscription = started(member)
-    carrying.bring(
-        subscription, until=lambda brought: carrying.total(brought) == EVENT_COUNT + COUNTED_EVENTS
-    )
-    subscription.start_at((ORDERED, 0), position=0)
-    again = carrying.bring(subscription, until=lambda brought: carrying.total(brought) == COUNTED_EVENTS)
+    first = carrying.bring(subscription, until=lambda brought: carrying.total(brought) == EVENT_COUNT)
+    subscription.start_at(BUSY, position=0)
+    again = carrying.bring(subscription, until=lambda brought: carrying.total(brought) == len(first[BUSY]))
     again = carrying.bring(subscription, until=lambda _: subscription.poll(0.3).records == {}, into=again)
 
-    assert {(ORDERED, 0)} == again.keys()
+    assert {BUSY} == again.keys()
 
 
 def test_a_poll_brings_no_more_records_than_asked_for(member):
@@ -164,7 +156,7 @@ def test_a_poll_brings_no_more_records_than_asked_for(member):
         sizes.append(batch.count)
         for source, records in batch.records.items():
             brought.setdefault(source, []).extend(records)
-        return carrying.total(brought) == EVENT_COUNT + COUNTED_EVENTS
+        return carrying.total(brought) == EVENT_COUNT
 
     carrying.wait_until(poll, what="all records")
 
@@ -173,13 +165,13 @@ def test_a_poll_brings_no_more_records_than_asked_for(member):
 
 def test_two_members_never_own_the_same_partition(member):
     first, second = member(), member()
-    owned: dict[str, set[ChannelPartition]] = {"first": set(), "second": set()}
+    owned: dict[str, set[Partition]] = {"first": set(), "second": set()}
 
     def poll():
         for name, subscription in (("first", first), ("second", second)):
             batch = subscription.poll(0.05)
             owned[name] = (owned[name] - batch.revoked) | batch.assigned
-        return len(owned["first"] | owned["second"]) == 13 and not owned["first"] & owned["second"]
+        return len(owned["first"] | owned["second"]) == 12 and not owned["first"] & owned["second"]
 
     carrying.wait_until(poll, what="all partitions owned")
     for _ in range(
@@ -193,17 +185,17 @@ def test_two_members_never_own_the_same_partition(member):
 
 def test_a_member_that_leaves_hands_its_partitions_to_the_next(member):
     first = member()
-    carrying.wait_assigned(first, count=13)
+    carrying.wait_assigned(first, count=12)
     first.close()
 
-    assert 13 == len(carrying.wait_assigned(member(), count=13))
+    assert 12 == len(carrying.wait_assigned(member(), count=12))
 
 
 def test_events_of_the_next_generation_are_not_brought_by_this_one(member, published):
-    subscription = started(member, channels=[EVENTS], count=12)
+    subscription = started(member)
     carrying.bring(subscription, until=lambda brought: carrying.total(brought) == EVENT_COUNT)
     with carrying.owner(published) as conn:
-        conn.execute("select transport.begin_generation(12, null, null, 'test')")
+        conn.execute("select transport.begin_generation(12, null, 'test')")
     carrying.append(published, 10)
 
     assert {} == subscription.poll(1.0).records
@@ -214,7 +206,7 @@ def test_a_follower_delivers_the_whole_log_once_and_in_order(transport, publishe
     delivered: carrying.Brought = {}
     with database.connect(published, role="counterfoil_projector", name="test") as conn:
         follower = Follower(
-            transport.subscribe("followers", generation=generation, channels=BOTH),
+            transport.subscribe("followers", generation=generation),
             log=PartitionLog(conn, generation=generation),
             metrics=FollowerMetrics(CollectorRegistry()),
         )
@@ -225,16 +217,13 @@ def test_a_follower_delivers_the_whole_log_once_and_in_order(transport, publishe
                 follower.start(source, position=0, leaf=None)
             for source, records in followed.records.items():
                 delivered.setdefault(source, []).extend(records)
-            return sum(len(records) for records in delivered.values()) >= EVENT_COUNT + COUNTED_EVENTS
+            return sum(len(records) for records in delivered.values()) >= EVENT_COUNT
 
         carrying.wait_until(poll, what="the whole log")
         follower.close()
 
     everywhere = sorted(
-        position
-        for (channel, _), records in delivered.items()
-        if channel == EVENTS
-        for position in carrying.positions(records)
+        position for records in delivered.values() for position in carrying.positions(records)
     )
     assert list(range(1, EVENT_COUNT + 1)) == everywhere
     assert all(

@@ -9,9 +9,9 @@ Evidence is what clients remember and what was dumped when the dust had settled:
     log         events in position order: position, stream, version, type, partition_key, correlation_id, causation,
                 idempotency, actor, epoch, leaf (hex), entry (what the leaf is made of), payload (parsed)
     outcomes    the keys (hex) of the outcomes that the log keeps, or None
-    topic       records in offset order: channel, partition, position, prev, version, stream, key, leaf
+    topic       records in offset order: partition, position, prev, version, stream, key, leaf
     topic_start the first position that these topics carry
-    lost_upto   channel and partition → the highest position that somebody took away from the topic on purpose
+    lost_upto   partition → the highest position that somebody took away from the topic on purpose
     views       view → rows; documents: view → key → (position, row or None)
     tailed      positions in the order in which a reader that tailed the log saw them, or None
 
@@ -26,11 +26,6 @@ from dataclasses import dataclass, field
 from tests.fire import arithmetic
 
 PARTITIONS = 12
-ORDERED_FACTS = (
-    "ordering.order_confirmed.v1",
-    "ordering.order_cancelled.v1",
-    "ordering.credit_note_issued.v1",
-)
 TRIGGERS = {
     "ordering.order_placed.v1": "fulfilment",
     "ordering.order_cancelled.v1": "fulfilment",
@@ -166,12 +161,10 @@ def topic_is_the_log(evidence):
     expected = defaultdict(list)
     events = {event["position"]: event for event in evidence.log}
     for event in evidence.log[evidence.topic_start - 1 :]:
-        expected["events", partition_of(event["partition_key"])].append(event["position"])
-        if event["type"] in ORDERED_FACTS:
-            expected["ordered", 0].append(event["position"])
+        expected[partition_of(event["partition_key"])].append(event["position"])
     carried = defaultdict(list)
     for record in evidence.topic:
-        carried[record["channel"], record["partition"]].append(record)
+        carried[record["partition"]].append(record)
     for source in sorted({*expected, *carried}):
         first = evidence.topic_start - 1
         yield from _carried_wrongly(source, expected[source], carried[source], events, first=first)

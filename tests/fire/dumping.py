@@ -10,7 +10,7 @@ from collections import defaultdict
 import psycopg
 from kafka import KafkaConsumer, TopicPartition
 
-from tests.fire import arithmetic
+from tests.fire import arithmetic, checker
 from tests.fire.laboratory import wait_until
 
 SETTLED_WITHIN_S = 90.0
@@ -47,7 +47,7 @@ select checkpoint.view, checkpoint.partition, checkpoint.position, coalesce(publ
 from log.head
 cross join views.checkpoint
 join views.live using (view, shape, build)
-left join transport.relay_partition published using (generation, channel, partition)
+left join transport.relay_partition published using (generation, partition)
 where checkpoint.position < coalesce(published.position, head.position)
     and generation in (0, (select max(generation) from transport.generation))
 """
@@ -184,46 +184,45 @@ def _installation(conn):
     return conn.execute("select id::text from log.installation").fetchone()[0]
 
 
-def _places(laboratory, generation):
-    """(channel, partition of its topic) of one generation."""
+def topic_name(laboratory, *, generation):
+    """What the topic of a generation is called."""
     with laboratory.admin() as conn:
-        installation = _installation(conn)
-    return [
-        (channel, TopicPartition(f"counterfoil.{installation}.{channel}.g{generation}", number))
-        for channel, partitions in (("events", 12), ("ordered", 1))
-        for number in range(partitions)
-    ]
+        return f"counterfoil.{_installation(conn)}.events.g{generation}"
+
+
+def _places(laboratory, generation):
+    """The partitions of one generation's topic."""
+    name = topic_name(laboratory, generation=generation)
+    return [TopicPartition(name, number) for number in range(checker.PARTITIONS)]
 
 
 def ends_of(laboratory, *, generation):
     """The offset behind the last record of every partition."""
     with contextlib.closing(KafkaConsumer(bootstrap_servers=laboratory.kafka.bootstrap)) as consumer:
-        return consumer.end_offsets([place for _, place in _places(laboratory, generation)])
+        return consumer.end_offsets(_places(laboratory, generation))
 
 
 def topic_of(laboratory, *, generation=1):
-    """Every record on the topics, in the order of offsets."""
+    """Every record on the topic, in the order of offsets."""
     consumer = KafkaConsumer(bootstrap_servers=laboratory.kafka.bootstrap, enable_auto_commit=False)
     try:
         places = _places(laboratory, generation)
-        consumer.assign([place for _, place in places])
-        ends = consumer.end_offsets([place for _, place in places])
+        consumer.assign(places)
+        ends = consumer.end_offsets(places)
         consumer.seek_to_beginning()
-        channels = {place.topic: channel for channel, place in places}
         records = []
         while any(consumer.position(place) < end for place, end in ends.items()):
-            for place, messages in consumer.poll(timeout_ms=500).items():
-                records += [_record(message, channels[place.topic]) for message in messages]
+            for messages in consumer.poll(timeout_ms=500).values():
+                records += [_record(message) for message in messages]
         return records
     finally:
         consumer.close()
 
 
-def _record(message, channel):
+def _record(message):
     headers = dict(message.headers)
     version, prev, leaf = struct.unpack(">qq32s", headers["cf_link"])
     return {
-        "channel": channel,
         "partition": message.partition,
         "position": int(headers["ce_id"].split(b".")[1]),
         "prev": prev,

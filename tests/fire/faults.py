@@ -17,13 +17,15 @@ import psycopg
 import redis
 from kafka.errors import KafkaError
 
+from tests.fire import checker, dumping
+
 LEASE_S = 5.0
 GROUP_SESSION_S = 10.0
 HEARTBEAT_S = 2.0
 CUT_S = (0.5, 3.0)
 OUTAGE_S = (0.5, 3.0)
 LONG_OUTAGE_S = 20.0
-ORDERED_AND_EVENTS = [("events", number) for number in range(12)] + [("ordered", 0)]
+EVERY_PARTITION = range(checker.PARTITIONS)
 
 FLUSH_WATCHED_S = 3.0
 CLOCK_STEP_S = 3_600
@@ -167,10 +169,11 @@ def keep_kafka_away(laboratory, _chance):
 @fault
 def delete_newest_segments(laboratory, chance):
     """Three partitions lose their newest segment while the broker is down."""
+    name = dumping.topic_name(laboratory, generation=1)
     laboratory.kafka.kill()
-    chosen = chance.sample(ORDERED_AND_EVENTS, 3)
-    for channel, partition in chosen:
-        folder = laboratory.kafka.directory / "data" / f"counterfoil.{channel}.g1-{partition}"
+    chosen = chance.sample(EVERY_PARTITION, 3)
+    for partition in chosen:
+        folder = laboratory.kafka.directory / "data" / f"{name}-{partition}"
         segments = sorted(folder.glob("*.log"))
         for part in folder.glob(f"{segments[-1].stem}.*" if segments else "nothing"):
             part.unlink()
@@ -184,7 +187,7 @@ def delete_topics(laboratory, _chance):
     with contextlib.suppress(KafkaError), laboratory.broker() as broker:
         broker.delete_topics([name for name in broker.list_topics() if name.startswith("counterfoil.")])
     time.sleep(1.0)
-    _note_lost(laboratory, ORDERED_AND_EVENTS)
+    _note_lost(laboratory, EVERY_PARTITION)
 
 
 @fault
@@ -204,11 +207,10 @@ def lose_unread_records(laboratory, chance):
 def _note_lost(laboratory, sources):
     """What had been published to these partitions until now may be gone."""
     with laboratory.admin() as conn:
-        rows = conn.execute("select channel, partition, position from transport.relay_partition").fetchall()
-    for channel, partition, position in rows:
-        if (channel, partition) in sources:
-            before = laboratory.lost_upto.get((channel, partition), 0)
-            laboratory.lost_upto[channel, partition] = max(before, position)
+        rows = conn.execute("select partition, position from transport.relay_partition").fetchall()
+    for partition, position in rows:
+        if partition in sources:
+            laboratory.lost_upto[partition] = max(laboratory.lost_upto.get(partition, 0), position)
 
 
 def _pause(laboratory, chance, role, seconds):

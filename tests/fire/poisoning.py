@@ -184,7 +184,7 @@ def _caught_up(laboratory):
         (relayed,) = conn.execute("select min(position) from transport.relay").fetchone()
         rows = conn.execute(
             "select count(*) from log.head cross join views.checkpoint join views.live using (view, shape, build)"
-            " left join transport.relay_partition last using (generation, channel, partition)"
+            " left join transport.relay_partition last using (generation, partition)"
             " where checkpoint.position < coalesce(last.position, head.position)"
         ).fetchone()
     return relayed == head and rows == (0,)

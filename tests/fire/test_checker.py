@@ -57,17 +57,12 @@ def recorded():
 
 def carried(log):
     topic = []
-    last: dict[tuple[str, int], int] = {}
+    last: dict[int, int] = {}
     for event in log:
-        sources = [("events", checker.partition_of(event["partition_key"]))]
-        if event["type"] in checker.ORDERED_FACTS:
-            sources.append(("ordered", 0))
-        for source in sources:
-            own = {name: event[name] for name in ("position", "stream", "version", "leaf")}
-            topic.append(
-                {**own, "channel": source[0], "partition": source[1], "prev": last.get(source, 0), "key": ""}
-            )
-            last[source] = event["position"]
+        partition = checker.partition_of(event["partition_key"])
+        own = {name: event[name] for name in ("position", "stream", "version", "leaf")}
+        topic.append({**own, "partition": partition, "prev": last.get(partition, 0), "key": ""})
+        last[partition] = event["position"]
     return topic
 
 
@@ -194,7 +189,7 @@ def test_a_record_missing_on_the_topic_is_found(evidence):
 
 def test_a_record_that_was_taken_away_on_purpose_is_not_missed(evidence):
     taken = evidence.topic.pop(1)
-    evidence.lost_upto[taken["channel"], taken["partition"]] = taken["position"]
+    evidence.lost_upto[taken["partition"]] = taken["position"]
 
     assert [] == checker.judge(evidence)
 

@@ -10,12 +10,12 @@ from prometheus_client import CollectorRegistry
 from domain.event import Event
 from event_store import codec, generations, partition_log, reading
 from event_store.appending import wire
-from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent, RecordedEvent
+from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent
 from event_store.following import Follower, FollowerMetrics
 from event_store.lease import Lease, new_owner
 from event_store.partition_log import PartitionLog
 from event_store.partitioning import PARTITIONS, partition_of
-from event_store.transport import EVENTS, Batch, ChannelPartition, Generation, Record
+from event_store.transport import Batch, Partition, Record
 from projections import builds, tailing
 from projections.folding import Versioned
 from projections.metrics import ProjectionMetrics
@@ -76,31 +76,25 @@ def append_requests(url: str, requests: Sequence[AppendRequest], *, epoch: int =
 def settle(url: str) -> None:
     """Do what the relay does at its first start: say what carries the generation."""
     with database.connect(url, role="counterfoil_owner", name="test") as conn:
-        generations.settle(conn, carrier="local", ordered_types=(), partitions=PARTITIONS)
+        generations.settle(conn, carrier="local", partitions=PARTITIONS)
 
 
 def publish(url: str) -> None:
     """Say what a relay would that has published all of the log."""
     with database.connect(url, role="counterfoil_relay", name="test") as conn:
         generation = generations.current_generation(conn)
-        last: dict[ChannelPartition, int] = {}
+        last: dict[Partition, int] = {}
         for event in reading.copy_log(conn):
-            for source in sources_of(event, generation):
-                last[source] = event.position
-        for (channel, partition), position in last.items():
+            last[partition_of(event.key, generation.partitions)] = event.position
+        for partition, position in last.items():
             conn.execute(
-                "update transport.relay_partition set position = %s"
-                " where generation = %s and channel = %s and partition = %s",
-                [position, generation.generation, channel, partition],
+                "update transport.relay_partition set position = %s where generation = %s and partition = %s",
+                [position, generation.generation, partition],
             )
         conn.execute(
             "update transport.relay set position = %s where generation = %s",
             [max(last.values(), default=0), generation.generation],
         )
-
-
-def sources_of(event: RecordedEvent, generation: Generation) -> list[ChannelPartition]:
-    return [(EVENTS, partition_of(event.key, generation.partitions))]
 
 
 def fold_plainly(view: View[Any], recorded: Iterable[Any]) -> dict[Key, Versioned]:
@@ -129,18 +123,18 @@ class Carrier:
     def __init__(self, url: str, mischief: Mischief = list) -> None:
         """`mischief` may drop, repeat or reorder the records of one partition in one poll."""
         self.mischief = mischief
-        self.committed: dict[ChannelPartition, int] = {}
+        self.committed: dict[Partition, int] = {}
         self._conn = database.connect(url, role="counterfoil_projector", name="test carrier")
         self._generation = generations.current_generation(self._conn)
-        self._assigning: set[ChannelPartition] = set()
-        self._revoking: set[ChannelPartition] = set()
-        self._ends: dict[ChannelPartition, int] = {}
-        self._carried: dict[ChannelPartition, int] = {}
+        self._assigning: set[Partition] = set()
+        self._revoking: set[Partition] = set()
+        self._ends: dict[Partition, int] = {}
+        self._carried: dict[Partition, int] = {}
 
-    def assign(self, sources: Iterable[ChannelPartition]) -> None:
+    def assign(self, sources: Iterable[Partition]) -> None:
         self._assigning |= set(sources)
 
-    def revoke(self, sources: Iterable[ChannelPartition]) -> None:
+    def revoke(self, sources: Iterable[Partition]) -> None:
         self._revoking |= set(sources)
 
     def poll(self, timeout_s: float, *, max_records: int = 5_000) -> Batch:  # noqa: ARG002
@@ -148,34 +142,32 @@ class Carrier:
         revoked, self._revoking = self._revoking, set()
         for source in revoked:
             self._ends.pop(source, None)
-        records: dict[ChannelPartition, list[Record]] = {}
+        records: dict[Partition, list[Record]] = {}
         if not assigned and not revoked:
             records = self._read(max_records)
         return Batch(records=records, assigned=assigned, revoked=revoked)
 
-    def start_at(self, source: ChannelPartition, *, position: int) -> None:
+    def start_at(self, source: Partition, *, position: int) -> None:
         self._ends[source] = position
         self._carried[source] = position
 
-    def commit(self, source: ChannelPartition, *, position: int) -> None:
+    def commit(self, source: Partition, *, position: int) -> None:
         self.committed[source] = position
 
     def close(self) -> None:
         self._conn.close()
 
-    def _read(self, max_records: int) -> dict[ChannelPartition, list[Record]]:
+    def _read(self, max_records: int) -> dict[Partition, list[Record]]:
         if not self._ends:
             return {}
-        brought: dict[ChannelPartition, list[Record]] = {}
+        brought: dict[Partition, list[Record]] = {}
         events = reading.read_after(self._conn, min(self._ends.values()), limit=max_records)
         for event in events:
-            for source in sources_of(event, self._generation):
-                if event.position > self._ends.get(source, EVERYTHING):
-                    record = partition_log.as_record(
-                        event, source=source, prev=self._carried[source], epoch=1
-                    )
-                    brought.setdefault(source, []).append(record)
-                    self._carried[source] = event.position
+            source = partition_of(event.key, self._generation.partitions)
+            if event.position > self._ends.get(source, EVERYTHING):
+                prev, self._carried[source] = self._carried[source], event.position
+                record = partition_log.as_record(event, partition=source, prev=prev, epoch=1)
+                brought.setdefault(source, []).append(record)
         for source in self._ends:
             self._ends[source] = max(self._ends[source], events[-1].position if events else 0)
         carried = {source: self.mischief(records) for source, records in brought.items()}
@@ -192,7 +184,7 @@ class Feeder:
         *,
         documents: Documents | None = None,
         mischief: Mischief = list,
-        sources: Iterable[ChannelPartition] | None = None,
+        sources: Iterable[Partition] | None = None,
     ) -> None:
         self.url = url
         self.now = 0.0
@@ -202,7 +194,7 @@ class Feeder:
         generation = generations.current_generation(self.conn)
         builds.ensure_builds(self.conn, views)
         self.carrier = Carrier(url, mischief)
-        self.carrier.assign(generation.sources([EVENTS]) if sources is None else sources)
+        self.carrier.assign(list(range(generation.partitions)) if sources is None else sources)
         metrics = ProjectionMetrics(self.registry)
         self.mirror = None if documents is None else Mirror(documents, metrics=metrics, clock=self.clock)
         self.follower = Follower(

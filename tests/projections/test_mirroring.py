@@ -69,14 +69,11 @@ def prefix_in(conn, *, epoch=1):
 
 def believed(documents, conn, view, *, epoch=1):
     """The documents that a reader would believe: those whose partition's checkpoint has reached the build's."""
-    cursors = {
-        (channel, partition): position
-        for channel, partition, position in conn.execute(
-            "select channel, partition, position from views.checkpoint where view = 'counters' and build = 1"
-        )
-    }
+    cursors = dict(
+        conn.execute("select partition, position from views.checkpoint where view = 'counters' and build = 1")
+    )
     beginning = prefix_in(conn, epoch=epoch)
-    keys = [checkpoint_key(beginning, channel=channel, partition=partition) for channel, partition in cursors]
+    keys = [checkpoint_key(beginning, partition=partition) for partition in cursors]
     points = documents.get_many(keys)
     return all(
         value is not None and parse_checkpoint(value).position >= position
@@ -187,7 +184,7 @@ def test_a_cache_of_another_history_is_emptied_first(url, conn, views, documents
         feeder.catch_up()
     documents.put_if_newer(
         [
-            Document(checkpoint_key(prefix_in(conn), channel="events", partition=3), 9, b"ab" * 32),
+            Document(checkpoint_key(prefix_in(conn), partition=3), 9, b"ab" * 32),
             Document(document_key(prefix_in(conn), "a"), 999, b'{"count":7}'),
         ]
     )

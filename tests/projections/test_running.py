@@ -48,7 +48,6 @@ def relaying(database_url):
         relay.run_relay(
             database_url,
             transport=LocalTransport(database_url, role="counterfoil_relay"),
-            ordered_types=CONTEXTS.ordered_types,
             stop=stop,
             registry=CollectorRegistry(),
         )
@@ -75,7 +74,7 @@ def caught_up(url):
     with database.connect(url, role="counterfoil_reader", name="test") as conn:
         expected = conn.execute(
             "select count(*) from views.checkpoint c cross join log.head h"
-            " left join transport.relay_partition p using (generation, channel, partition)"
+            " left join transport.relay_partition p using (generation, partition)"
             " left join transport.relay r using (generation)"
             " where c.position < coalesce(p.position, h.position) or r.position < h.position"
         ).fetchone()
@@ -142,7 +141,6 @@ def test_workers_share_the_partitions_of_kafka_and_take_over_from_each_other(dat
         relay.run_relay(
             database_url,
             transport=KafkaTransport(kafka, registry=CollectorRegistry()),
-            ordered_types=CONTEXTS.ordered_types,
             stop=stop,
             registry=CollectorRegistry(),
         )

@@ -72,7 +72,6 @@ def older_relay(url):
         relay.run_relay(
             url,
             transport=LocalTransport(url, role="counterfoil_relay"),
-            ordered_types=(),
             stop=stop,
             registry=CollectorRegistry(),
         )
@@ -118,7 +117,7 @@ def test_entering_a_generation_does_nothing_to_a_global_view(shop_url):
         feeder.catch_up()
     before = cursor(shop_url, "sales_daily")
     with database.connect(shop_url, role="counterfoil_owner", name="test") as conn:
-        generations.settle(conn, carrier="local", ordered_types=(), partitions=5)
+        generations.settle(conn, carrier="local", partitions=5)
     with database.connect(shop_url, role="counterfoil_projector", name="test") as conn:
         current = generations.current_generation(conn)
         adopting.enter_generation(conn, VIEWS, generation=current, stop=threading.Event())

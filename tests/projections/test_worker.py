@@ -49,7 +49,7 @@ def test_lost_repeated_and_reordered_records_change_nothing(shop_url, seed):
             feeder.round()
         publish(shop_url)
         feeder.catch_up()
-        repaired = feeder.count("counterfoil_transport_repaired_records_total", channel="events")
+        repaired = feeder.count("counterfoil_transport_repaired_records_total")
 
     assert_views_hold_the_log(shop_url, CONTEXTS.views)
     assert repaired > 0

@@ -12,7 +12,6 @@ from counterfoil.contexts import CONTEXTS
 from event_store import reading
 from event_store.partitioning import PARTITIONS, partition_of
 from event_store.position_token import PositionToken
-from event_store.transport import EVENTS
 from projections import builds
 from projections.folding import Versioned
 from projections.mirroring import body_of, id_of
@@ -144,28 +143,27 @@ class Stage:
             [epoch, first_position],
         )
 
-    def publish(self, position: int, *, last: dict[tuple[str, int], int] | None = None) -> None:
+    def publish(self, position: int, *, last: dict[int, int] | None = None) -> None:
         """Move the relay; `last` are the last positions of single partitions, all others stand at `position`."""
         self.conn.execute("update transport.relay set position = %s", [position])
         self.conn.execute("update transport.relay_partition set position = %s", [position])
-        for (channel, partition), at in (last or {}).items():
+        for partition, at in (last or {}).items():
             self.conn.execute(
-                "update transport.relay_partition set position = %s where channel = %s and partition = %s",
-                [at, channel, partition],
+                "update transport.relay_partition set position = %s where partition = %s",
+                [at, partition],
             )
 
     def park(self, view: View[Any], partition_key: str, *, position: int) -> None:
         build = self.live(view)
         self.conn.execute(
             "insert into views.parked"
-            " (view, shape, build, partition_key, channel, partition, position, stream, version, type, reason, tries)"
-            " values (%s, %s, %s, %s, 'events', %s, %s, %s, 1, 'x.y.v1', 'boom', 3)",
+            " (view, shape, build, partition_key, position, stream, version, type, reason, tries)"
+            " values (%s, %s, %s, %s, %s, %s, 1, 'x.y.v1', 'boom', 3)",
             [
                 build.view,
                 build.shape,
                 build.build,
                 partition_key,
-                partition_of(partition_key, PARTITIONS),
                 position,
                 partition_key,
             ],
@@ -205,7 +203,7 @@ class Stage:
         self, view: View[Any], position: int, *, partitions: Iterable[int] = ALL, epoch: int = 1
     ) -> None:
         beginning = self.prefix(view, epoch=epoch)
-        keys = [checkpoint_key(beginning, channel=EVENTS, partition=partition) for partition in partitions]
+        keys = [checkpoint_key(beginning, partition=partition) for partition in partitions]
         held = self.documents.get_many(keys)
         value = MirrorPoint(position, b"\x01" * 32).value
         self.documents.move_checkpoints(

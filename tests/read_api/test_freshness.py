@@ -61,7 +61,7 @@ async def test_every_partition_that_a_token_names_must_be_reached(stood, open_ap
 async def test_a_partition_at_the_end_of_what_was_published_counts_as_the_relays_position(stood, open_api):
     """Nothing more will ever come to it up to there, so waiting for it would never end."""
     stood.head(12)
-    stood.publish(12, last={("events", OWN): 9})
+    stood.publish(12, last={OWN: 9})
 
     async with open_api() as client:
         answer = await client.get("/orders/536365", headers=_min({OWN: 12}))
@@ -167,7 +167,7 @@ async def test_global_views_are_fresh_when_they_passed_the_highest_position(stoo
 async def test_a_token_of_an_earlier_generation_asks_for_everything_up_to_its_highest_position(
     stood, open_api
 ):
-    stood.conn.execute("select transport.begin_generation(12, null, 'local', 'again')")
+    stood.conn.execute("select transport.begin_generation(12, 'local', 'again')")
     stood.conn.execute("update views.checkpoint set generation = 2")
     stood.head(12)
     stood.stand(order_details, 12, partitions=[OWN])
@@ -244,7 +244,7 @@ async def test_text_that_is_no_token_is_refused(api, text):
 
 async def test_what_an_answer_says_it_has_can_be_asked_for_again(stood, open_api):
     """Sent back as Min-Position, Applied-Position keeps reads of anything else from going back in time."""
-    stood.publish(9, last={("events", OTHER): 2})
+    stood.publish(9, last={OTHER: 2})
     stood.stand(order_details, 2, partitions=[OTHER])
     stood.write(sku_sales, [SkuSales(sku="85123A", currency="GBP", units=1)], position=4)
 

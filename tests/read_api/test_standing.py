@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from event_store.position_token import PositionToken
-from event_store.transport import EVENTS, WHOLE_LOG
+from event_store.transport import WHOLE_LOG
 from read_api.standing import (
     Checkpoint,
     Look,
@@ -33,9 +33,7 @@ def moments(draw):
     by_partition = [
         [position for position, p in enumerate(log, 1) if p == each] for each in range(PARTITIONS)
     ]
-    last = {
-        (EVENTS, p): max((at for at in by_partition[p] if at <= relay), default=0) for p in range(PARTITIONS)
-    }
+    last = {p: max((at for at in by_partition[p] if at <= relay), default=0) for p in range(PARTITIONS)}
     positions = {p: draw(st.sampled_from([0, *by_partition[p]])) for p in range(PARTITIONS)}
     return log, Published(relay, last), Standing(1, 1, positions)
 
@@ -69,7 +67,7 @@ def test_everything_up_to_the_covered_position_is_in_the_rows(moment):
 @given(moments())
 def test_a_build_that_has_everything_the_relay_published_covers_the_relays_position(moment):
     log, published, _ = moment
-    caught_up = Standing(1, 1, {p: published.last[EVENTS, p] for p in range(PARTITIONS)})
+    caught_up = Standing(1, 1, {p: published.last[p] for p in range(PARTITIONS)})
 
     assert covered(caught_up, published) == (published.position if log else 0)
 
@@ -126,7 +124,7 @@ def test_a_global_view_has_what_a_token_names_when_it_stands_at_the_highest_posi
 
 
 def test_only_the_newest_generation_counts():
-    rows = [Checkpoint(generation, EVENTS, p, 10 * generation) for generation in (2, 1, 3) for p in range(2)]
+    rows = [Checkpoint(generation, p, 10 * generation) for generation in (2, 1, 3) for p in range(2)]
 
     assert standing_of(rows, epoch=4) == Standing(4, 3, {0: 30, 1: 30})
 

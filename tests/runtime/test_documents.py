@@ -145,7 +145,7 @@ def test_keys_name_installation_service_resource_epoch_build_and_id():
     beginning = prefix("ordering:order", installation="i", epoch=2, build="s1_b3")
 
     assert document_key(beginning, "A~1") == "i:ordering:order:e2:s1_b3:A~1"
-    assert checkpoint_key(beginning, channel="events", partition=7) == "i:ordering:order:e2:s1_b3:@events.7"
+    assert checkpoint_key(beginning, partition=7) == "i:ordering:order:e2:s1_b3:@7"
 
 
 def test_a_checkpoint_says_position_and_leaf():

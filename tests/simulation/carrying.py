@@ -20,12 +20,10 @@ from event_store.partition_log import PartitionPage, as_record
 from event_store.partitioning import partition_of
 from event_store.relay import NotActive, Relay, RelayMetrics, RelayState
 from event_store.transport import (
-    EVENTS,
-    ORDERED,
     Batch,
-    ChannelPartition,
     Fork,
     Generation,
+    Partition,
     PublishFailed,
     Record,
     TransportError,
@@ -37,10 +35,9 @@ GENERATION = Generation(
     generation=1,
     partitions=PARTITIONS,
     start_position=1,
-    ordered_types=("shop.counted.v1",),
     carrier="kafka",
 )
-SOURCES = tuple(GENERATION.sources((EVENTS, ORDERED)))
+SOURCES = tuple(range(PARTITIONS))
 FRAME = Frame(epochs=Epochs(first_positions=(1,), epochs=(1,)))
 STEPS = 60
 CALM_ROUNDS_MAX = 400
@@ -62,11 +59,11 @@ class World:
         self.log = MemoryLog()
         self.now = 0.0
         self.calm = False
-        self.topic: dict[ChannelPartition, list[Record]] = {source: [] for source in SOURCES}
+        self.topic: dict[Partition, list[Record]] = {source: [] for source in SOURCES}
         self.row = RelayState(GENERATION, 0, dict.fromkeys(SOURCES, 0))
         self.owner = ""
-        self.checkpoints: dict[ChannelPartition, int] = dict.fromkeys(SOURCES, 0)
-        self.applied: dict[ChannelPartition, list[int]] = {source: [] for source in SOURCES}
+        self.checkpoints: dict[Partition, int] = dict.fromkeys(SOURCES, 0)
+        self.applied: dict[Partition, list[int]] = {source: [] for source in SOURCES}
         self.others: list[Callable[[], None]] = []
         self._depth = 0
 
@@ -101,11 +98,9 @@ class World:
         )
         self.log.append_batch([request], epoch=1)
 
-    def in_partition(self, source: ChannelPartition, *, after: int, upto: int) -> list[RecordedEvent]:
+    def in_partition(self, source: Partition, *, after: int, upto: int) -> list[RecordedEvent]:
         events = self.log.events[after:upto]
-        if source[0] == ORDERED:
-            return [event for event in events if event.type in GENERATION.ordered_types]
-        return [event for event in events if partition_of(event.key, PARTITIONS) == source[1]]
+        return [event for event in events if partition_of(event.key, PARTITIONS) == source]
 
     def verify(self, carried: Mapping[int, bytes]) -> None:
         for position, leaf in carried.items():
@@ -159,14 +154,14 @@ class Publisher:
             self._store(record)
             self.world.border()
 
-    def last_records(self) -> dict[ChannelPartition, Record]:
+    def last_records(self) -> dict[Partition, Record]:
         return {source: records[-1] for source, records in self.world.topic.items() if records}
 
     def close(self) -> None:
         pass
 
     def _store(self, record: Record) -> None:
-        stored = self.world.topic[record.channel, record.partition]
+        stored = self.world.topic[record.partition]
         if self.world.roll(0.05):
             return
         stored.append(record)
@@ -181,7 +176,7 @@ class Subscription:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.offsets: dict[ChannelPartition, int] = {}
+        self.offsets: dict[Partition, int] = {}
         self.told = False
 
     def poll(self, timeout_s: float, *, max_records: int = 5) -> Batch:  # noqa: ARG002  # the seam's
@@ -196,13 +191,13 @@ class Subscription:
                 self.offsets[source] += len(found)
         return Batch(records=records, assigned=set(), revoked=set())
 
-    def start_at(self, source: ChannelPartition, *, position: int) -> None:
+    def start_at(self, source: Partition, *, position: int) -> None:
         topic = self.world.topic[source]
         hint = sum(record.position <= position for record in topic)
         wrong = self.world.roll(0.2)
         self.offsets[source] = self.world.chance.randint(0, len(topic)) if wrong else hint
 
-    def commit(self, source: ChannelPartition, *, position: int) -> None:
+    def commit(self, source: Partition, *, position: int) -> None:
         pass
 
     def close(self) -> None:
@@ -215,12 +210,12 @@ class LogOfPartitions:
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def page(self, source: ChannelPartition, *, after: int, upto: int) -> PartitionPage:
+    def page(self, source: Partition, *, after: int, upto: int) -> PartitionPage:
         self.world.border()
         reached = min(upto, after + PAGE_ROWS)
         records, prev = [], after
         for event in self.world.in_partition(source, after=after, upto=reached):
-            records.append(as_record(event, source=source, prev=prev, epoch=1))
+            records.append(as_record(event, partition=source, prev=prev, epoch=1))
             prev = event.position
         return PartitionPage(records=records, reached=reached)
 
@@ -324,15 +319,15 @@ def run(seed: int, *, crash_at: int | None = None) -> list[str]:
     return [problem for source in SOURCES if (problem := _problem(world, source))]
 
 
-def _expected(world: World, source: ChannelPartition) -> list[int]:
+def _expected(world: World, source: Partition) -> list[int]:
     return [event.position for event in world.in_partition(source, after=0, upto=world.log.position)]
 
 
-def _complete(world: World, source: ChannelPartition) -> bool:
+def _complete(world: World, source: Partition) -> bool:
     return world.applied[source][-1:] == _expected(world, source)[-1:]
 
 
-def _problem(world: World, source: ChannelPartition) -> str:
+def _problem(world: World, source: Partition) -> str:
     expected, applied = _expected(world, source), world.applied[source]
     return "" if expected == applied else f"{source}: the log has {expected}, applied was {applied}"
 

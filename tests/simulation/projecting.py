@@ -15,7 +15,7 @@ from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent
 from event_store.partitioning import partition_of
 from event_store.position_token import PositionToken
 from event_store.reading import History
-from event_store.transport import EVENTS, TransportError
+from event_store.transport import TransportError
 from projections import catching_up
 from projections.checkpoints import Cursor
 from projections.errors import CheckpointConflict
@@ -42,7 +42,7 @@ PREFIX = documents.prefix(
 )
 DECODER = Decoder([COUNTERS])
 METRICS = ProjectionMetrics(CollectorRegistry())
-SOURCES = tuple((EVENTS, number) for number in range(PARTITIONS))
+SOURCES = tuple(number for number in range(PARTITIONS))
 NAMES = tuple("abcdef")
 CALM_ROUNDS_MAX = 400
 
@@ -86,7 +86,7 @@ class Shop(World):
 
     def look(self):
         """What a query API sees of the tables."""
-        positions = {number: cursor.position for (_, number), cursor in self.cursors.items()}
+        positions = {number: cursor.position for number, cursor in self.cursors.items()}
         standing = Standing(epoch=1, generation=1, positions=positions)
         build = LiveBuild(BUILD, standing, moved_at=None, parked={}, parked_count=0)
         look = Look(
@@ -346,12 +346,12 @@ def run(seed, *, crash_at=None):
 def _complete(world):
     ends = {source: world.in_partition(source, after=0, upto=world.log.position)[-1:] for source in SOURCES}
     stand = all(world.cursors[source].position == end[0].position for source, end in ends.items() if end)
-    mirrored = [_mirrored(world, number) for _, number in SOURCES]
+    mirrored = [_mirrored(world, number) for number in SOURCES]
     return stand and mirrored == [world.cursors[source].position for source in SOURCES]
 
 
 def _mirrored(world, partition):
-    key = documents.checkpoint_key(PREFIX, channel=EVENTS, partition=partition)
+    key = documents.checkpoint_key(PREFIX, partition=partition)
     value = world.cache.values.get(key)
     return 0 if value is None else documents.parse_checkpoint(value).position
 

@@ -17,12 +17,11 @@ select p.name, h.position from log.head h, (values ('fulfilment'), ('restock')) 
 create table policy.checkpoint (
     name text not null references policy.registration,
     generation int not null,
-    channel text not null,
     partition int not null,
     position bigint not null,
     leaf bytea,
     moved_at timestamptz not null default clock_timestamp(),
-    primary key (name, generation, channel, partition)
+    primary key (name, generation, partition)
 ) with (fillfactor = 50);
 
 -- Partition keys whose trigger at `position` cannot be decided until a person looks. Their later triggers, up to
@@ -30,7 +29,6 @@ create table policy.checkpoint (
 create table policy.parked (
     name text not null references policy.registration,
     partition_key text not null,
-    channel text not null,
     partition int not null,
     position bigint not null,
     stream text not null,

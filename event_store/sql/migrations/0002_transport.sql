@@ -9,14 +9,12 @@ create table transport.generation (
     generation integer primary key check (generation > 0),
     partitions integer not null check (partitions between 1 and 1024),
     start_position bigint not null check (start_position > 0),
-    -- Null until the first process that knows them settles them; afterwards a change of either is a new generation.
-    ordered_types text[],
+    -- Null until the first relay settles it; afterwards a change is a new generation.
     carrier text check (carrier in ('kafka', 'local')),
     reason text not null,
     started_at timestamptz not null default clock_timestamp()
 );
 comment on column transport.generation.start_position is 'first position carried in this generation';
-comment on column transport.generation.ordered_types is 'event types of the ordered channel';
 
 create table transport.relay (
     generation integer primary key references transport.generation,
@@ -28,19 +26,17 @@ comment on column transport.relay.position is 'every event up to here is acknowl
 
 create table transport.relay_partition (
     generation integer not null references transport.generation,
-    channel text not null check (channel in ('events', 'ordered')),
     partition integer not null check (partition >= 0),
     position bigint not null,
-    primary key (generation, channel, partition)
+    primary key (generation, partition)
 ) with (fillfactor = 50);
 comment on column transport.relay_partition.position is 'last position published to this partition; start - 1 before the first';
 
 -- The only way a generation begins: after the last event of the log, with all its rows, in the caller's transaction.
 -- It holds the head lock, so whoever sees an event of the new generation also sees the generation: no consumer and no
 -- relay of the old one reads past its end.
-create function transport.begin_generation(
-    _partitions integer, _ordered_types text[], _carrier text, _reason text
-) returns integer
+create function transport.begin_generation(_partitions integer, _carrier text, _reason text)
+returns integer
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -50,18 +46,16 @@ declare
 begin
     select head.position + 1 into strict _start from log.head for update;
     select coalesce(max(generation.generation), 0) + 1 into _begun from transport.generation;
-    insert into transport.generation (generation, partitions, start_position, ordered_types, carrier, reason)
-        values (_begun, _partitions, _start, _ordered_types, _carrier, _reason);
+    insert into transport.generation (generation, partitions, start_position, carrier, reason)
+        values (_begun, _partitions, _start, _carrier, _reason);
     insert into transport.relay (generation, position) values (_begun, _start - 1);
-    insert into transport.relay_partition (generation, channel, partition, position)
-        select _begun, 'events', numbered, _start - 1 from generate_series(0, _partitions - 1) as numbered
-        union all
-        select _begun, 'ordered', 0, _start - 1;
+    insert into transport.relay_partition (generation, partition, position)
+        select _begun, numbered, _start - 1 from generate_series(0, _partitions - 1) as numbered;
     return _begun;
 end
 $$;
 
-select transport.begin_generation(12, null, null, 'first');
+select transport.begin_generation(12, null, 'first');
 
 create schema if not exists runtime;
 
@@ -81,5 +75,5 @@ grant select on transport.generation, transport.relay, transport.relay_partition
 grant update on transport.generation, transport.relay, transport.relay_partition to counterfoil_relay;
 grant insert, update on runtime.lease to counterfoil_relay, counterfoil_projector, counterfoil_writer;
 
-revoke execute on function transport.begin_generation(integer, text[], text, text) from public;
-grant execute on function transport.begin_generation(integer, text[], text, text) to counterfoil_relay;
+revoke execute on function transport.begin_generation(integer, text, text) from public;
+grant execute on function transport.begin_generation(integer, text, text) to counterfoil_relay;

@@ -38,13 +38,12 @@ create table views.checkpoint (
     shape integer not null,
     build integer not null,
     generation integer not null check (generation >= 0),
-    channel text not null check (channel in ('events', 'ordered')),
     partition integer not null check (partition >= 0),
     position bigint not null check (position >= 0),
     leaf bytea,
     revision bigint not null default 0,
     updated_at timestamptz not null default clock_timestamp(),
-    primary key (view, shape, build, generation, channel, partition),
+    primary key (view, shape, build, generation, partition),
     foreign key (view, shape, build) references views.build on delete cascade
 ) with (fillfactor = 30); -- room for HOT updates: every batch moves these rows, no index follows them
 comment on column views.checkpoint.generation is
@@ -60,8 +59,6 @@ create table views.parked (
     shape integer not null,
     build integer not null,
     partition_key text not null,
-    channel text not null,
-    partition integer not null,
     position bigint not null,
     stream text not null,
     version bigint not null,

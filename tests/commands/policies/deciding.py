@@ -43,11 +43,11 @@ from event_store.fingerprints import Fingerprints
 from event_store.memory import MemoryLog, WrongEpoch
 from event_store.partition_log import as_record
 from event_store.partitioning import partition_of
-from event_store.transport import EVENTS, ChannelPartition
+from event_store.transport import Partition
 from tests.commands.policies import checking
 
 PARTITIONS = 3
-SOURCES: tuple[ChannelPartition, ...] = tuple((EVENTS, number) for number in range(PARTITIONS))
+SOURCES: tuple[Partition, ...] = tuple(number for number in range(PARTITIONS))
 SKUS = tuple(Sku(name) for name in ("A", "B", "C"))
 SERVICE = Sku("POST")
 STEPS = 250
@@ -80,7 +80,7 @@ class Shop:
         self.problems: list[str] = []
         self.orders: list[OrderId] = []
         self.notes = 0
-        self._partitions: dict[ChannelPartition, list[RecordedEvent]] = {source: [] for source in SOURCES}
+        self._partitions: dict[Partition, list[RecordedEvent]] = {source: [] for source in SOURCES}
         self._cut = 0
 
     @property
@@ -191,10 +191,10 @@ class Shop:
         assert isinstance(self.log.append_batch([request], epoch=self.log.epoch)[0], Accepted)
         self.callers_keys.add(key)
 
-    def partition(self, source: ChannelPartition) -> list[RecordedEvent]:
+    def partition(self, source: Partition) -> list[RecordedEvent]:
         """The events of one partition, in order."""
         for event in self.log.read_after(self._cut):
-            self._partitions[EVENTS, partition_of(event.key, PARTITIONS)].append(event)
+            self._partitions[partition_of(event.key, PARTITIONS)].append(event)
         self._cut = self.log.position
         return self._partitions[source]
 
@@ -261,7 +261,7 @@ class Worker:
         events = shop.partition(source)
         first = bisect_right(events, self.standing[source], key=_position)
         for event in events[first : first + limit]:
-            record = as_record(event, source=source, prev=0, epoch=shop.epoch_at(event.position))
+            record = as_record(event, partition=source, prev=0, epoch=shop.epoch_at(event.position))
             if event.type in REACTIONS:
                 policy, reaction = REACTIONS[event.type]
                 trigger = triggers.trigger_of(

@@ -131,7 +131,6 @@ def relaying(url: str, transport: Transport) -> Iterator[None]:
         args=(url,),
         kwargs={
             "transport": transport,
-            "ordered_types": (),
             "stop": stop,
             "registry": CollectorRegistry(),
         },

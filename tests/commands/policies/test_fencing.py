@@ -79,8 +79,8 @@ def test_a_worker_that_ran_through_the_fence_decides_again_too(database_url, sho
 def test_what_was_parked_is_met_again(database_url, shop, owner):
     decided(database_url)
     owner.execute(
-        "insert into policy.parked (name, partition_key, channel, partition, position, stream, version, type, reason,"
-        " last_position) values ('fulfilment', 'order-o1', 'events', 0, 3, 'order-o1', 1, 't', 'r', 3)"
+        "insert into policy.parked (name, partition_key, partition, position, stream, version, type, reason,"
+        " last_position) values ('fulfilment', 'order-o1', 0, 3, 'order-o1', 1, 't', 'r', 3)"
     )
     cut_off_last_outcome(database_url)
     fencing.fence(shop, reason="restored")

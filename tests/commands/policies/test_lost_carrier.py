@@ -31,9 +31,9 @@ class DyingTransport:
         self._transport = transport
         self.subscribed = 0
 
-    def subscribe(self, group, *, generation, channels):
+    def subscribe(self, group, *, generation):
         self.subscribed += 1
-        subscription = self._transport.subscribe(group, generation=generation, channels=channels)
+        subscription = self._transport.subscribe(group, generation=generation)
         return Mortal(subscription) if self.subscribed <= SUBSCRIPTIONS_THAT_DIE else subscription
 
 

@@ -16,7 +16,7 @@ from event_store import codec
 from event_store.appending.batching import validated_size
 from event_store.envelope import Accepted, ChainBroken, Expectation, Replayed, WrongVersion
 from event_store.fingerprints import Fingerprints
-from event_store.transport import EVENTS, Record
+from event_store.transport import Record
 from tests.commands.policies.running import placed, received
 from tests.examples import NOW
 
@@ -31,9 +31,7 @@ def trigger(order_id: str, demand: list[tuple[str, int]], *, position: int = 100
 
 def _carried(stream: str, fact: Event, position: int) -> Trigger:
     name, payload = codec.encode(fact)
-    record = Record(
-        EVENTS, 0, position - 1, position, stream, stream, 1, name, payload, b"{}", NOW, bytes(32), 1
-    )
+    record = Record(0, position - 1, position, stream, stream, 1, name, payload, b"{}", NOW, bytes(32), 1)
     return trigger_of(
         record, policy=FULFILMENT, reaction=REACTIONS[name], fingerprints=Fingerprints(bytes(32))
     )

@@ -6,9 +6,8 @@ from msgspec.structs import replace
 from commands.policies.fulfilment import FULFILMENT
 from commands.policies.progress import Arrival, Mark, Portion, Progress
 from commands.policies.trigger import Trigger
-from event_store.transport import EVENTS
 
-SOURCE = (EVENTS, 0)
+SOURCE = 0
 
 
 def arriving(position: int, *, before: int) -> Arrival:

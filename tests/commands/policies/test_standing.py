@@ -14,7 +14,7 @@ from commands.policies.standing import NotRegistered, Standing
 from counterfoil import migrating
 from event_store import generations
 from event_store.lease import Lease
-from event_store.transport import EVENTS, ChannelPartition
+from event_store.transport import Partition
 from runtime import database, migrations
 from tests.commands.policies.running import append, placed, received
 
@@ -48,7 +48,7 @@ def fence(url: str) -> None:
         generations.fence(owner, reason="test", empty_documents=lambda: None)
 
 
-def move(url: str, stands: Standing, reached: Mapping[ChannelPartition, Mark], *, owner: str = "me") -> None:
+def move(url: str, stands: Standing, reached: Mapping[Partition, Mark], *, owner: str = "me") -> None:
     async def run() -> None:
         async with await database.connect_async(url, role="counterfoil_writer", name="test") as conn:
             await standing.move(conn, stands, reached, lease=LEASE, owner=owner)
@@ -74,14 +74,14 @@ def test_a_policy_is_registered_at_the_head_of_the_log_when_it_is_migrated(bare_
         stands = standing.standing(owner, names=NAMES)
 
     assert {2} == positions(stands, "fulfilment") == positions(stands, "restock")
-    assert stands.starts[EVENTS, 0].leaf is not None
+    assert stands.starts[0].leaf is not None
 
 
 def test_a_policy_begins_in_every_partition_of_its_generation(conn):
     stands = standing.standing(conn, names=NAMES)
 
     assert 1 == stands.generation.generation
-    assert {(EVENTS, number) for number in range(12)} == set(stands.marks["restock"])
+    assert set(range(12)) == set(stands.marks["restock"])
     assert {0} == positions(stands, "fulfilment")
 
 
@@ -94,20 +94,20 @@ def test_a_checkpoint_moves_up_and_never_back(database_url, conn):
     held_lease(conn)
     stands = standing.standing(conn, names=NAMES)
 
-    move(database_url, stands, {(EVENTS, 3): Mark(9, b"leaf")})
-    move(database_url, stands, {(EVENTS, 3): Mark(5, b"older")})
+    move(database_url, stands, {3: Mark(9, b"leaf")})
+    move(database_url, stands, {3: Mark(5, b"older")})
 
     again = standing.standing(conn, names=NAMES)
-    assert Mark(9, b"leaf") == again.marks["fulfilment"][EVENTS, 3] == again.marks["restock"][EVENTS, 3]
+    assert Mark(9, b"leaf") == again.marks["fulfilment"][3] == again.marks["restock"][3]
 
 
 def test_a_checkpoint_is_not_moved_by_a_worker_that_lost_the_lease(database_url, conn):
     held_lease(conn)
     stands = standing.standing(conn, names=NAMES)
 
-    move(database_url, stands, {(EVENTS, 3): Mark(9)}, owner="somebody who slept")
+    move(database_url, stands, {3: Mark(9)}, owner="somebody who slept")
 
-    assert Mark(0) == standing.standing(conn, names=NAMES).marks["fulfilment"][EVENTS, 3]
+    assert Mark(0) == standing.standing(conn, names=NAMES).marks["fulfilment"][3]
 
 
 def test_a_policy_stays_in_the_old_generation_until_it_is_through_and_enters_the_next_whole(
