@@ -20,6 +20,7 @@ from event_store.generations import Connection, Frame, NoGeneration
 from event_store.lease import Lease, new_owner
 from event_store.partitioning import PARTITIONS, partition_of
 from event_store.transport import (
+    Carrier,
     Fork,
     Generation,
     Partition,
@@ -244,12 +245,29 @@ select (select count(*) from moved), (select count(*) from moved_partitions)
 """
 
 
+_HOLDS: Final = "select true from runtime.lease where name = %(name)s and owner = %(owner)s for share"
+
+
 class PostgresLedger:
     """The relay's rows and the log. Every write says `where owner = me`."""
 
     def __init__(self, conn: Connection, *, owner: str) -> None:
         self._conn = conn
         self._owner = owner
+
+    def settle(self, *, carrier: Carrier, partitions: int) -> None:
+        """Make the current generation one with these settings, beginning a new one when it has others.
+
+        Only the active relay may say so: a standby with other settings would end the generation that is carried.
+
+        Raises:
+            NotActive: the lease is another's by now.
+        """
+        with self._conn.transaction():
+            mine = self._conn.execute(_HOLDS, {"name": LEASE_NAME, "owner": self._owner}).fetchone()
+            if mine is None:
+                raise NotActive("the relay's lease was taken over before its settings were settled")
+            generations.settle(self._conn, carrier=carrier, partitions=partitions)
 
     def load(self) -> RelayState:
         """Take over the rows of the current generation, so that an earlier owner's writes fail."""
@@ -363,12 +381,11 @@ class _Driver:
         lease = Lease(conn, name=LEASE_NAME, owner=owner)
         ledger = PostgresLedger(conn, owner=owner)
         relay = Relay(ledger, open_publisher=self._transport.publisher, metrics=self._metrics)
-        generations.settle(conn, carrier=self._transport.carrier, partitions=self._partitions)
         try:
             while not self._stop.is_set():
                 if lease.hold():
                     self._metrics.active.set(1)
-                    self._carry(relay, lease)
+                    self._carry(relay, ledger, lease)
                 else:
                     relay.close()
                     self._metrics.active.set(0)
@@ -379,10 +396,11 @@ class _Driver:
             relay.close()
         lease.give_back()
 
-    def _carry(self, relay: Relay, lease: Lease) -> None:
+    def _carry(self, relay: Relay, ledger: PostgresLedger, lease: Lease) -> None:
         """Carry while the lease is ours; while a failed round waits, a standby may take over."""
         wait_s = BUSY_WAIT_S
         try:
+            ledger.settle(carrier=self._transport.carrier, partitions=self._partitions)
             while not self._stop.is_set() and lease.hold():
                 carried = relay.round()
                 self._show("active")

@@ -1,5 +1,6 @@
 """The relay over a real database, with a publisher that the test makes fail; `carry` as a pure function."""
 
+import contextlib
 from datetime import UTC, datetime
 
 import psycopg
@@ -287,6 +288,55 @@ def test_a_second_relay_stands_by_and_takes_over_when_the_first_leaves(database_
         carrying.wait_published(database_url)
 
     assert "stopped" == second.condition
+
+
+class OtherCarrier(LocalTransport):
+    """What a generation carried by Kafka would be to relays."""
+
+    carrier = "kafka"
+
+
+@pytest.mark.parametrize(
+    ("other", "wanted"), [(LocalTransport, {"partitions": 5}), (OtherCarrier, {"partitions": PARTITIONS})]
+)
+def test_a_standby_with_other_settings_begins_no_generation_before_it_is_active(database_url, other, wanted):
+    with contextlib.ExitStack() as stack:
+        with carrying.relaying(database_url, LocalTransport(database_url)):
+            carrying.append(database_url, 4)
+            standby = stack.enter_context(
+                carrying.relaying(database_url, other(database_url), settled=False, **wanted)
+            )
+            carrying.wait_until(lambda: standby.condition == "standby", what="a standby")
+            carrying.append(database_url, 3)
+            carrying.wait_published(database_url)
+            beside_the_active_one = carrying.current(database_url)
+        carrying.wait_until(lambda: standby.condition == "active", what="the standby takes over")
+        carrying.append(database_url, 2)
+        carrying.wait_published(database_url)
+        afterwards = carrying.current(database_url)
+
+    assert (1, "local", PARTITIONS) == (
+        beside_the_active_one.generation,
+        beside_the_active_one.carrier,
+        beside_the_active_one.partitions,
+    )
+    assert (2, other.carrier, wanted["partitions"], 8) == (
+        afterwards.generation,
+        afterwards.carrier,
+        afterwards.partitions,
+        afterwards.start_position,
+    )
+
+
+def test_a_relay_that_lost_its_lease_without_knowing_settles_nothing(conn):
+    conn.execute("insert into runtime.lease (name, owner) values ('relay', 'successor')")
+    with pytest.raises(NotActive):
+        PostgresLedger(conn, owner="sleeper").settle(carrier="local", partitions=5)
+    before = generations.current_generation(conn)
+    PostgresLedger(conn, owner="successor").settle(carrier="local", partitions=5)
+    after = generations.current_generation(conn)
+
+    assert (1, 2) == (before.generation, after.generation)
 
 
 def test_a_stopped_relay_gives_its_lease_back_at_once(database_url):
