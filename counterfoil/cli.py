@@ -5,7 +5,7 @@ Nothing heavy is imported here: each subcommand imports what it runs, so roles s
 
 Exit codes: 0 done; 1 failed, refused or damaged, with one line that says what to do; 2 wrong usage, or, for
 `audit verify`, keys are parked and everything else is in order; 3 an import went to its end, and lines of the file
-were refused or orders not shipped.
+were refused or orders not shipped; 4 this version cannot run before the database is migrated.
 """
 
 import json
@@ -26,6 +26,7 @@ EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_PARKED: Final = 2
 EXIT_INCOMPLETE: Final = 3
+EXIT_NOT_MIGRATED: Final = 4
 
 app = typer.Typer(
     name="counterfoil",
@@ -79,12 +80,13 @@ def main() -> None:
     except Exception as error:
         # The last edge before a person: what is known how to be told is told, everything else is a defect.
         from counterfoil.telling import told
+        from runtime.migrations import NotMigrated
 
         message = told(error)
         if message is None:
             raise
         print(f"counterfoil: {message}", file=sys.stderr)
-        sys.exit(EXIT_FAILED)
+        sys.exit(EXIT_NOT_MIGRATED if isinstance(error, NotMigrated) else EXIT_FAILED)
 
 
 def _settings() -> "Settings":
@@ -99,19 +101,28 @@ def _print_json(value: object) -> None:
 
 @app.command()
 def migrate(
+    pre: Annotated[
+        bool, typer.Option("--pre", help="Only what must be there before processes of this version start.")
+    ] = False,
+    post: Annotated[
+        bool, typer.Option("--post", help="Only what may come once none of the version before runs.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the SQL that is pending, apply nothing.")
     ] = False,
 ) -> None:
-    """Bring the database to this version."""
+    """Bring the database to this version: all that is pending, unless one of --pre and --post is given."""
     from counterfoil import addresses, migrating
+    from runtime.migrations import PHASES
 
     url = addresses.database_url(_settings())
+    asked = {"pre": pre, "post": post}
+    phases = tuple(phase for phase in PHASES if asked[phase]) or PHASES
     if dry_run:
-        for migration in migrating.pending(url):
-            print(f"-- {migration.component}/{migration.name}\n{migration.text}")
+        for migration in migrating.due(url, phases=phases):
+            print(f"-- {migration.label}\n{migration.text}")
         return
-    applied = migrating.migrate(url)
+    applied = migrating.migrate(url, phases=phases)
     print("\n".join(f"applied {name}" for name in applied) or "nothing to apply")
 
 

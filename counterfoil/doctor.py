@@ -12,6 +12,7 @@ from counterfoil.servers import kafka, postgres, programs, redis, unprivileged
 from counterfoil.servers.programs import Candidate, Program
 from read_api.status import Status
 from runtime import database, migrations
+from runtime.migrations import Comparison
 from runtime.settings import Settings
 
 _COUNT: Final = """
@@ -103,19 +104,30 @@ def _inspect(flag: str) -> Callable[[Candidate], Program]:
 
 def _database(url: str) -> Iterator[Check]:
     try:
-        pending = migrating.pending(url)
+        comparison = migrating.compare(url)
+        migrations.require(comparison)
     except migrations.MigrationError as error:
         yield Check("migrations", "bad", str(error))
         return
-    if pending:
-        names = ", ".join(f"{one.component}/{one.name}" for one in pending)
-        yield Check("migrations", "bad", f"not applied: {names}; run `counterfoil migrate`")
-        return
-    yield Check("migrations", "ok", "all applied")
+    yield _migrations(comparison)
     standing = status.read(url)
     yield Check("installation", "ok", standing.log.installation)
     yield from _invariants(url)
     yield from _standing(standing)
+
+
+def _migrations(comparison: Comparison) -> Check:
+    """What is left to do about a database on which this version runs."""
+    if comparison.unknown:
+        return Check("migrations", "note", f"the database is ahead: {', '.join(comparison.unknown)}")
+    if pending := comparison.of("post"):
+        names = ", ".join(migration.label for migration in pending)
+        return Check(
+            "migrations",
+            "note",
+            f"pending: {names}; run `counterfoil migrate --post` once no process of the release before runs",
+        )
+    return Check("migrations", "ok", "all applied")
 
 
 def _invariants(url: str) -> Iterator[Check]:

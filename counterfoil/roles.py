@@ -9,16 +9,23 @@ import threading
 from collections.abc import Iterator
 from typing import Final
 
+import psycopg
+import structlog
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from counterfoil import addresses
+from counterfoil import addresses, migrating
 from event_store.transport import Transport
 from runtime import telemetry
 from runtime.database import Role
 from runtime.settings import Settings
 
+UNREACHED_POLL_S: Final = 1.0
+"""How often a worker that starts looks whether its database can be reached."""
+
 KAFKA_VARIABLE: Final = "COUNTERFOIL_KAFKA_BOOTSTRAP"
+
+log = structlog.get_logger()
 
 
 def command_api(settings: Settings) -> None:
@@ -26,6 +33,7 @@ def command_api(settings: Settings) -> None:
     from counterfoil import applications, serving
 
     telemetry.configure_logging(settings.log_level, process="command-api")
+    _compare_migrations(settings)
     app = applications.command_app(_with_addresses(settings))
     serving.serve(
         app,
@@ -41,6 +49,7 @@ def query_api(settings: Settings) -> None:
     from counterfoil import applications, serving
 
     telemetry.configure_logging(settings.log_level, process="query-api")
+    _compare_migrations(settings)
     app = applications.query_app(_with_addresses(settings))
     serving.serve(
         app,
@@ -64,6 +73,7 @@ def relay(settings: Settings) -> None:
             settings.relay_health_port, registry, lambda: health.ready, host=settings.health_host
         ),
     ):
+        _wait_until_migrated(settings, stop)
         run_relay(
             addresses.database_url(settings),
             transport=_transport(settings, role="counterfoil_relay", registry=registry),
@@ -89,6 +99,7 @@ def projections(settings: Settings) -> None:
             settings.projections_health_port, registry, lambda: health.ready, host=settings.health_host
         ),
     ):
+        _wait_until_migrated(settings, stop)
         run_projections(
             addresses.database_url(settings),
             views=CONTEXTS.views,
@@ -115,6 +126,7 @@ def policies(settings: Settings) -> None:
             settings.policies_health_port, registry, lambda: health.ready, host=settings.health_host
         ),
     ):
+        _wait_until_migrated(settings, stop)
         run_policies(
             addresses.database_url(settings),
             transport=_transport(settings, role="counterfoil_writer", registry=registry),
@@ -123,6 +135,36 @@ def policies(settings: Settings) -> None:
             health=health,
             policies=CONTEXTS.processes,
         )
+
+
+def _compare_migrations(settings: Settings) -> None:
+    """Refuse to start on a database that lacks what this version needs.
+
+    One that cannot be reached now is none to refuse: an API that answers 503 is better than none.
+
+    Raises:
+        migrations.NotMigrated, migrations.ChangedMigration: see `migrating.require`.
+    """
+    try:
+        migrating.require(addresses.database_url(settings))
+    except psycopg.OperationalError as error:
+        log.warning("migrations_not_compared", reason=str(error).strip())
+
+
+def _wait_until_migrated(settings: Settings, stop: threading.Event) -> None:
+    """The same for a worker, which can do nothing without its database: it waits until there is one.
+
+    Raises:
+        migrations.NotMigrated, migrations.ChangedMigration: see `migrating.require`.
+    """
+    while not stop.is_set():
+        try:
+            migrating.require(addresses.database_url(settings))
+        except psycopg.OperationalError as error:
+            log.warning("database_not_reached", reason=str(error).strip())
+            stop.wait(UNREACHED_POLL_S)
+        else:
+            return
 
 
 @contextlib.contextmanager

@@ -1,3 +1,4 @@
+-- pre-deployment
 -- What policies need to remember: since when they exist, how far they came, and which triggers wait for a person.
 create schema policy;
 

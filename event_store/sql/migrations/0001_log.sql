@@ -1,3 +1,4 @@
+-- pre-deployment
 -- The log: head, epochs, installation, events, tags, outcomes, tracking, and the one function that writes them.
 create schema log;
 

@@ -1,3 +1,4 @@
+-- pre-deployment
 -- What carrying events needs to remember: generations of topics, how far the relay came, and who is active.
 --
 -- A generation is one numbering of partitions over one carrier. Everything that depends on it (relay rows,

@@ -1,3 +1,4 @@
+-- pre-deployment
 -- What applications of the `eventsourcing` library need beside the log itself.
 
 -- Events of one application in order. Only their streams begin with anything but a lower-case letter, so the shop's own

@@ -1,3 +1,4 @@
+-- pre-deployment
 -- What views need to remember: their builds, which one answers, how far each came, what is parked, what was asked.
 --
 -- A build is one table of rows, `<view>_s<shape>_b<build>`, made by the projector from the row type. Its rows and its

@@ -1,0 +1,88 @@
+"""Every role compares the database's migrations with its own before it begins."""
+
+import subprocess
+
+import pytest
+from structlog.testing import capture_logs
+
+from counterfoil import doctor, migrating
+from counterfoil.cli import EXIT_NOT_MIGRATED
+from counterfoil.standalone import ROLES
+from runtime import database
+from runtime.migrations import ChangedMigration, Component, NotMigrated
+from runtime.settings import Settings
+from tests.acceptance import running
+
+
+@pytest.fixture
+def lacking(database_url):
+    """A database that lacks the last migration of policies, which is one of before deployment."""
+    with database.connect(database_url, role="counterfoil_owner", name="test") as owner:
+        owner.execute("delete from counterfoil.migration where component = 'commands'")
+    return database_url
+
+
+def test_no_role_starts_on_a_database_that_lacks_what_it_needs(lacking, tmp_path):
+    environment = running.environment(tmp_path, COUNTERFOIL_DATABASE_URL=lacking)
+    started = {
+        role: subprocess.Popen(running.command(role), env=environment, stderr=subprocess.PIPE, text=True)
+        for role in ROLES
+    }
+    said = {role: process.communicate(timeout=60)[1] for role, process in started.items()}
+
+    assert dict.fromkeys(ROLES, EXIT_NOT_MIGRATED) == {
+        role: process.returncode for role, process in started.items()
+    }
+    for role in ROLES:
+        assert "the database lacks commands/0001_policies.sql: run `counterfoil migrate --pre`" in said[role]
+
+
+def test_what_may_come_after_deployment_is_logged_and_no_reason_not_to_start(
+    database_url, tmp_path, monkeypatch
+):
+    ours = migrating.components()
+    (tmp_path / "0001_dropped.sql").write_text("-- post-deployment\nselect 1;")
+    monkeypatch.setattr(migrating, "components", lambda: (*ours, Component("later", tmp_path)))
+
+    with capture_logs() as logged:
+        migrating.require(database_url)
+
+    (line,) = logged
+    assert ("post_deployment_migrations_pending", ["later/0001_dropped.sql"]) == (
+        line["event"],
+        line["migrations"],
+    )
+    assert "counterfoil migrate --post" in line["hint"]
+    assert "note" == verdict_on_migrations(database_url, tmp_path)
+
+
+def test_a_database_that_is_ahead_is_no_reason_not_to_start(database_url, tmp_path):
+    with database.connect(database_url, role="counterfoil_owner", name="test") as owner:
+        owner.execute(
+            "insert into counterfoil.migration (component, name, digest) values ('later', '0001.sql', '')"
+        )
+
+    with capture_logs() as logged:
+        migrating.require(database_url)
+
+    assert ["database_is_ahead"] == [line["event"] for line in logged]
+    assert "note" == verdict_on_migrations(database_url, tmp_path)
+
+
+def test_a_database_that_was_migrated_by_other_files_is_refused(database_url):
+    with database.connect(database_url, role="counterfoil_owner", name="test") as owner:
+        owner.execute("update counterfoil.migration set digest = 'x' where component = 'commands'")
+
+    with pytest.raises(ChangedMigration):
+        migrating.require(database_url)
+
+
+def test_a_doctor_names_what_is_missing(lacking, tmp_path):
+    with pytest.raises(NotMigrated):
+        migrating.require(lacking)
+    assert "bad" == verdict_on_migrations(lacking, tmp_path)
+
+
+def verdict_on_migrations(url, home):
+    checks = doctor.examine(Settings(home=home, database_url=url))
+    return next(check.verdict for check in checks if check.name == "migrations")
