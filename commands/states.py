@@ -13,6 +13,7 @@ from commands.log_reading import LogReader
 from domain.aggregate import Aggregate
 from event_store import codec, reading
 from event_store.reading import StreamEvent
+from projections import snapshots
 
 Cursor = tuple[str, int]
 """A stream and the version behind which its events are wanted."""
@@ -62,17 +63,34 @@ class States:
         """
         life = self._life
         states = {stream: self._kept.get(stream, ABSENT) for stream in wanted}
-        behind = list(wanted)
+        behind, first = list(wanted), True
         while behind:
             pages = await self._loader.load([(stream, states[stream].version) for stream in behind])
             for stream, page in zip(behind, pages, strict=True):
                 states[stream] = await _folded(wanted[stream], states[stream], page.events)
             behind = [stream for stream, page in zip(behind, pages, strict=True) if page.more]
+            if first:  # a stream that fits into a page is not worth asking for its snapshot
+                states |= await self._from_snapshots({stream: wanted[stream] for stream in behind}, states)
+                first = False
         if life != self._life:
             return await self.load(wanted)
         for stream, aggregate in wanted.items():
             self._keep(stream, aggregate, states[stream])
         return states
+
+    async def _from_snapshots(
+        self, wanted: Mapping[str, Aggregate[Any]], states: Mapping[str, Folded[Any]]
+    ) -> dict[str, Folded[Any]]:
+        """The states in snapshots of long streams, where they are further than these."""
+        taken = {stream: aggregate for stream, aggregate in wanted.items() if aggregate.snapshot_every}
+        if not taken:
+            return {}
+        found = await self._reader.read(lambda connection: snapshots.load_async(connection, taken))
+        return {
+            stream: Folded(snapshot.state, snapshot.version, snapshot.position, snapshot.key)
+            for stream, snapshot in found.items()
+            if snapshot.version > states[stream].version
+        }
 
     async def select(self, question: Question) -> Selection:
         """The fold over the events that carry given tags, as of a position no older than this call.

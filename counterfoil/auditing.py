@@ -1,5 +1,6 @@
 """`counterfoil audit verify`: the log against itself, and every live view against a fold of the log."""
 
+import secrets
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -12,11 +13,16 @@ from event_store import integrity, reading
 from event_store.codec import CodecError
 from event_store.integrity import Finding, LogReport
 from event_store.reading import Connection
-from projections import builds, verifying
+from projections import builds, snapshots, verifying
 from projections.errors import BuildRefused, FoldFailed, ProjectionError
+from projections.snapshots import Refolded
 from projections.verifying import Verification
 from projections.view import View
 from runtime import database
+
+SNAPSHOTS_SAMPLED: Final = 100
+"""Snapshots that are folded again when not all are asked for, others each time."""
+SNAPSHOTS_MAX: Final = 2**31 - 1
 
 UNDECIDED: Final = "payload, metadata or leaf was changed"
 """How the log's own diagnosis begins where only the views can tell more."""
@@ -29,6 +35,8 @@ class AuditReport(Struct, frozen=True):
     views: tuple[Verification, ...]
     findings: tuple[Finding, ...]
     parked: int
+    snapshots: int
+    """How many snapshots of long streams were folded again."""
 
     @property
     def ok(self) -> bool:
@@ -55,6 +63,7 @@ class AuditReport(Struct, frozen=True):
             "findings": [msgspec.to_builtins(finding) for finding in self.findings],
             "findings_in_all": self.log.findings_in_all + sum(view.differing for view in self.views),
             "parked": self.parked,
+            "snapshots": self.snapshots,
         }
 
     def lines(self) -> list[str]:
@@ -63,6 +72,8 @@ class AuditReport(Struct, frozen=True):
         for view in self.views:
             word = "matches" if view.matches else f"DIFFERS in {view.differing:,} keys"
             shown.append(f"view   {view.name:<18} {view.keys:>9,} keys  {view.digest[:16]}  {word}")
+        if self.snapshots:
+            shown.append(f"states {self.snapshots:,} snapshots folded again")
         shown += [
             f"DAMAGE at {finding.position}: {finding.kind}: {finding.message}" for finding in self.findings
         ]
@@ -71,8 +82,8 @@ class AuditReport(Struct, frozen=True):
         return [*shown, "everything is in order" if self.ok else "the log or its views are damaged"]
 
 
-def verify(database_url: str) -> AuditReport:
-    """Check everything. Works while the shop runs: log and views are each read in one snapshot.
+def verify(database_url: str, *, full: bool = False) -> AuditReport:
+    """Check everything; of the snapshots of long streams a sample, or all. Works while the shop runs.
 
     Raises:
         psycopg.Error: the database cannot be read to the end.
@@ -83,11 +94,13 @@ def verify(database_url: str) -> AuditReport:
             log = integrity.verify_log(connection, on_progress=step.move_to)
         with progress.step("folding every view again", total=standing.log.position, unit="positions") as step:
             views, failures = _verified(connection, step)
+        with progress.step("folding snapshots again", total=None, unit="snapshots") as step:
+            refolded = _refolded(connection, step, limit=SNAPSHOTS_MAX if full else SNAPSHOTS_SAMPLED)
         damage = [_explained(connection, finding, views) for finding in log.findings]
     parked = sum(view.parked for view in standing.views) + sum(policy.parked for policy in standing.policies)
-    findings = [*damage, *failures, *_of_views(views)]
+    findings = [*damage, *failures, *_of_views(views), *_of_snapshots(refolded)]
     findings.sort(key=lambda finding: finding.position)
-    return AuditReport(log, tuple(views), tuple(findings), parked)
+    return AuditReport(log, tuple(views), tuple(findings), parked, snapshots=len(refolded))
 
 
 def _verified(connection: Connection, step: progress.Step) -> tuple[list[Verification], list[Finding]]:
@@ -102,6 +115,14 @@ def _verified(connection: Connection, step: progress.Step) -> tuple[list[Verific
         for view in views:
             _verify_alone(connection, view, found=found, failures=failures)
         return found, failures
+
+
+def _refolded(connection: Connection, step: progress.Step, *, limit: int) -> list[Refolded]:
+    found = []
+    for each in snapshots.refold(connection, CONTEXTS.aggregates, seed=secrets.token_hex(8), limit=limit):
+        found.append(each)
+        step.advance()
+    return found
 
 
 def _verify_alone(
@@ -129,6 +150,18 @@ def _explained(connection: Connection, finding: Finding, views: Sequence[Verific
                     message = f"payload was changed: {difference.message}, as the log would make it now"
                     return msgspec.structs.replace(finding, message=message)
     return finding
+
+
+def _of_snapshots(refolded: Sequence[Refolded]) -> list[Finding]:
+    return [
+        Finding(
+            each.position,
+            "snapshot-differs",
+            f"the snapshot of {each.stream} is not what its events fold to: delete its row in views.snapshot",
+        )
+        for each in refolded
+        if not each.matches
+    ]
 
 
 def _of_views(views: Sequence[Verification]) -> list[Finding]:

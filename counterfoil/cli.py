@@ -29,27 +29,22 @@ EXIT_INCOMPLETE: Final = 3
 EXIT_NOT_MIGRATED: Final = 4
 
 app = typer.Typer(
-    name="counterfoil",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+    name="counterfoil", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
-config_app = typer.Typer(no_args_is_help=True, help="Settings.")
-views_app = typer.Typer(
-    no_args_is_help=True, help="Views: list, rebuild beside the live one, verify, promote, roll back."
-)
-parked_app = typer.Typer(
-    no_args_is_help=True, help="Keys whose events could not be applied, and what to do with them."
-)
-audit_app = typer.Typer(no_args_is_help=True, help="Prove what happened.")
-log_app = typer.Typer(no_args_is_help=True, help="The log itself.")
-import_app = typer.Typer(no_args_is_help=True, help="Bring data in through the command API.")
-app.add_typer(config_app, name="config")
-app.add_typer(views_app, name="views")
-app.add_typer(parked_app, name="parked")
-app.add_typer(audit_app, name="audit")
-app.add_typer(log_app, name="log")
-app.add_typer(import_app, name="import")
+
+
+def _group(name: str, purpose: str) -> typer.Typer:
+    group = typer.Typer(no_args_is_help=True, help=purpose)
+    app.add_typer(group, name=name)
+    return group
+
+
+config_app = _group("config", "Settings.")
+views_app = _group("views", "Views: list, rebuild beside the live one, verify, promote, roll back.")
+parked_app = _group("parked", "Keys whose events could not be applied, and what to do with them.")
+audit_app = _group("audit", "Prove what happened.")
+log_app = _group("log", "The log itself.")
+import_app = _group("import", "Bring data in through the command API.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, last on standard output.")]
 
@@ -258,11 +253,14 @@ def replay(
 
 
 @audit_app.command("verify")
-def audit_verify(as_json: AsJson = False) -> None:
+def audit_verify(
+    as_json: AsJson = False,
+    full: Annotated[bool, typer.Option("--full", help="Fold all snapshots again, not a sample.")] = False,
+) -> None:
     """Check positions, versions, leaves and epochs of the log, and every live view against a fold of it."""
     from counterfoil import addresses, auditing
 
-    report = auditing.verify(addresses.database_url(_settings()))
+    report = auditing.verify(addresses.database_url(_settings()), full=full)
     if as_json:
         _print_json(report.as_json())
     else:

@@ -86,6 +86,7 @@ def relay(settings: Settings) -> None:
 def projections(settings: Settings) -> None:
     """Keep the views until SIGTERM; more processes share the partitions."""
     from counterfoil.contexts import CONTEXTS
+    from projections.snapshots import SnapshotThread
     from projections.worker import ProjectionHealth, run_projections
     from runtime.documents import RedisDocuments
 
@@ -98,6 +99,7 @@ def projections(settings: Settings) -> None:
         telemetry.serve_health(
             settings.projections_health_port, registry, lambda: health.ready, host=settings.health_host
         ),
+        SnapshotThread(addresses.database_url(settings), aggregates=CONTEXTS.aggregates),
     ):
         _wait_until_migrated(settings, stop)
         run_projections(

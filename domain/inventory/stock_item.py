@@ -114,6 +114,7 @@ STOCK: Final[Aggregate[StockItem]] = Aggregate(
     "stock",
     evolve,
     (StockReceived, StockAdjusted, StockReserved, StockReleased, StockShipped, StockReturned),
+    snapshot_every=1_000,
 )
 
 

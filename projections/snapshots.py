@@ -1,0 +1,252 @@
+"""Snapshots of long streams: written by one owner that tails the log, read by whoever loads a stream to decide on it.
+
+A snapshot is an aggregate's state at a version. It is trusted only while the log has the same leaf at that version and
+the program declares the state as it was declared then; else the stream is folded from its first event.
+"""
+
+import functools
+import hashlib
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+import msgspec
+import psycopg
+import structlog
+from msgspec import Struct
+
+from domain.aggregate import Aggregate, category_of
+from event_store import codec, reading
+from event_store.envelope import RecordedEvent
+from event_store.lease import Lease, new_owner
+from event_store.reading import AsyncConnection, Connection
+from projections import sessions
+from projections.performing import SESSION
+from runtime import database
+
+LEASE_NAME: Final = "projections:snapshots"
+POSITIONS_PER_ROUND: Final = 5_000
+"""Positions of the log that one round looks through for streams that are due."""
+IDLE_WAIT_S: Final = 0.5
+
+_VALID: Final = (
+    "select s.stream, s.version, s.position, s.partition_key, s.state::text"
+    " from unnest(%s::text[], %s::bytea[]) as w (stream, declaration)"
+    " join views.snapshot s on s.stream = w.stream and s.declaration = w.declaration"
+    " join log.event e on e.stream = s.stream and e.version = s.version and e.position = s.position and e.leaf = s.leaf"
+)
+_DUE: Final = (
+    "select e.stream, max(e.version) from log.event e"
+    " join unnest(%s::text[], %s::bigint[]) as a (category, every) on a.category = split_part(e.stream, '-', 1)"
+    " where e.position > %s and e.position <= %s and e.version %% a.every = 0 group by e.stream"
+)
+_PROGRESS: Final = "select position, leaf from views.snapshot_progress"
+_MOVE: Final = "update views.snapshot_progress set position = %s, leaf = %s"
+_TAKE: Final = """
+insert into views.snapshot (stream, version, position, partition_key, leaf, declaration, state)
+values (%s, %s, %s, %s, %s, %s, %s)
+on conflict (stream) do update set version = excluded.version, position = excluded.position,
+    partition_key = excluded.partition_key, leaf = excluded.leaf, declaration = excluded.declaration,
+    state = excluded.state, taken_at = clock_timestamp()
+"""
+_TAKEN: Final = "select stream from views.snapshot order by md5(stream || %s) limit %s"
+
+log = structlog.get_logger()
+
+
+class Snapshot(Struct, frozen=True):
+    """The state of a stream at a version, with position and partition key of the event that led to it."""
+
+    state: Any
+    version: int
+    position: int
+    key: str
+
+
+class Refolded(Struct, frozen=True):
+    """A snapshot beside what the log says now."""
+
+    stream: str
+    position: int
+    matches: bool
+
+
+async def load_async(
+    connection: AsyncConnection, wanted: Mapping[str, Aggregate[Any]]
+) -> dict[str, Snapshot]:
+    """The valid snapshots of these streams; streams without one are absent."""
+    async with connection.cursor(binary=True) as cursor:
+        rows = await (await cursor.execute(_VALID, _asked(wanted))).fetchall()
+    return dict(_snapshots(rows, wanted))
+
+
+def load(connection: Connection, wanted: Mapping[str, Aggregate[Any]]) -> dict[str, Snapshot]:
+    """The same."""
+    with connection.cursor(binary=True) as cursor:
+        rows = cursor.execute(_VALID, _asked(wanted)).fetchall()
+    return dict(_snapshots(rows, wanted))
+
+
+def refold(
+    connection: Connection, aggregates: Sequence[Aggregate[Any]], *, seed: str, limit: int
+) -> Iterator[Refolded]:
+    """Fold the streams of some snapshots again from their first event, and compare.
+
+    Snapshots that are void (another leaf, another declaration) are not used by anybody and are passed over.
+    """
+    kinds = {aggregate.category: aggregate for aggregate in aggregates}
+    for (stream,) in connection.execute(_TAKEN, [seed, limit]).fetchall():
+        aggregate = kinds.get(category_of(stream))
+        found = {} if aggregate is None else load(connection, {stream: aggregate})
+        if aggregate is None or stream not in found:
+            continue
+        snapshot = found[stream]
+        folded = _folded(connection, stream, aggregate, None, upto=snapshot.version)
+        assert folded is not None, "the leaf at the snapshot's version was there just now"
+        yield Refolded(stream, snapshot.position, matches=folded[0] == snapshot.state)
+
+
+class SnapshotTaker:
+    """One session: a connection and a lease. One thread."""
+
+    def __init__(self, connection: Connection, *, lease: Lease, aggregates: Sequence[Aggregate[Any]]) -> None:
+        self._connection = connection
+        self._lease = lease
+        self._every = {each.category: each.snapshot_every for each in aggregates if each.snapshot_every}
+        self._kinds = {each.category: each for each in aggregates}
+
+    def round(self) -> bool:
+        """Look through one stretch of the log, if the lease is ours; whether there may be more at once."""
+        if not self._lease.hold():
+            return False
+        after = self._position()
+        upto = min(after + POSITIONS_PER_ROUND, reading.head(self._connection).position)
+        if upto <= after:
+            return False
+        given = [list(self._every), list(self._every.values()), after, upto]
+        for stream, version in self._connection.execute(_DUE, given).fetchall():
+            try:
+                self._take(stream, upto=version)
+            except psycopg.Error:
+                raise
+            except Exception:  # one stream that cannot be folded keeps no other from its snapshot
+                log.exception("snapshot_failed", stream=stream)
+            if not self._lease.hold():
+                return False
+        self._connection.execute(_MOVE, [upto, reading.leaf_at(self._connection, upto)])
+        return True
+
+    def _position(self) -> int:
+        """Where to go on; the beginning if the log is another one than was looked through."""
+        row = self._connection.execute(_PROGRESS).fetchone()
+        assert row is not None, "the migration makes its one row"
+        position, leaf = int(row[0]), row[1]
+        same = leaf is not None and reading.leaf_at(self._connection, position) == bytes(leaf)
+        return position if same else 0
+
+    def _take(self, stream: str, *, upto: int) -> None:
+        aggregate = self._kinds[category_of(stream)]
+        base = load(self._connection, {stream: aggregate}).get(stream)
+        folded = _folded(self._connection, stream, aggregate, base, upto=upto)
+        if folded is None:
+            return
+        state, last = folded
+        given = [stream, last.version, last.position, last.key, last.leaf]
+        self._connection.execute(_TAKE, [*given, declaration(aggregate), msgspec.json.encode(state).decode()])
+
+
+class SnapshotThread:
+    """Sessions of a taker in a thread, for as long as a block runs."""
+
+    def __init__(self, database_url: str, *, aggregates: Sequence[Aggregate[Any]]) -> None:
+        """Take snapshots of those that want any; without one, nothing runs."""
+        self.worked = False
+        self._database_url = database_url
+        self._aggregates = [each for each in aggregates if each.snapshot_every]
+        self._stop = threading.Event()
+        self._owner = new_owner()
+        self._thread = threading.Thread(target=self._run, name="snapshots", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Start, if there is anything to take."""
+        if self._aggregates:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop behind the stream that was begun."""
+        self._stop.set()
+        if self._aggregates:
+            self._thread.join()
+
+    def run(self) -> None:
+        """One session; returns when told to stop."""
+        self.worked = False
+        with database.connect(
+            self._database_url, role="counterfoil_projector", name="snapshots", settings=SESSION
+        ) as connection:
+            lease = Lease(connection, name=LEASE_NAME, owner=self._owner)
+            taker = SnapshotTaker(connection, lease=lease, aggregates=self._aggregates)
+            while not self._stop.is_set():
+                busy = taker.round()
+                self.worked = True
+                if not busy:
+                    self._stop.wait(IDLE_WAIT_S)
+            lease.give_back()
+
+    def _run(self) -> None:
+        sessions.repeat(self, stop=self._stop)
+
+
+@functools.lru_cache(maxsize=256)
+def declaration(aggregate: Aggregate[Any]) -> bytes:
+    """The digest of how an aggregate's state is declared: fields, their types and their defaults."""
+    return hashlib.sha256(msgspec.json.encode(_shape(msgspec.json.schema(aggregate.state_type)))).digest()
+
+
+def _shape(schema: Any) -> Any:
+    """A schema without its prose."""
+    match schema:
+        case dict():
+            return {name: _shape(schema[name]) for name in sorted(schema) if name != "description"}
+        case list():
+            return [_shape(each) for each in schema]
+    return schema
+
+
+@functools.lru_cache(maxsize=256)
+def _decoder(aggregate: Aggregate[Any]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(aggregate.state_type)
+
+
+def _asked(wanted: Mapping[str, Aggregate[Any]]) -> list[list[Any]]:
+    return [list(wanted), [declaration(aggregate) for aggregate in wanted.values()]]
+
+
+def _snapshots(
+    rows: Sequence[tuple[Any, ...]], wanted: Mapping[str, Aggregate[Any]]
+) -> Iterator[tuple[str, Snapshot]]:
+    for stream, version, position, key, state in rows:
+        yield stream, Snapshot(_decoder(wanted[stream]).decode(state), version, position, key)
+
+
+def _folded(
+    connection: Connection, stream: str, aggregate: Aggregate[Any], base: Snapshot | None, *, upto: int
+) -> tuple[Any, RecordedEvent] | None:
+    """The state of a stream at a version and the event that led to it, page by page; None if that is the base."""
+    state, version = (None, -1) if base is None else (base.state, base.version)
+    last = None
+    while page := reading.read_stream(
+        connection, stream, after_version=version, limit=reading.EVENTS_PER_STREAM_MAX
+    ):
+        for event in page:
+            if event.version > upto:
+                break
+            state, last = aggregate.evolve(state, codec.decode(event.type, event.payload)), event
+        version = page[-1].version
+        if version >= upto:
+            break
+    return None if last is None else (state, last)
