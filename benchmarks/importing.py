@@ -19,7 +19,7 @@ from benchmarks.laboratory import Laboratory
 from benchmarks.measuring import in_turns
 from benchmarks.table import Goal, Row
 from counterfoil import generating, supervisor
-from counterfoil.cli import EXIT_INCOMPLETE, EXIT_OK
+from counterfoil.cli.answering import EXIT_INCOMPLETE, EXIT_OK
 from counterfoil.runfile import Running
 
 NAME: Final = "import"

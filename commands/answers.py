@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
+from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -73,9 +74,15 @@ def batch(results: Iterable[dict[str, Any]], *, position_token: str) -> Response
     return RawResponse(200, headers, body)
 
 
-def location(answer: Answer, resources: Mapping[str, str]) -> str:
-    """Where the query API shows what the command was about: its resource, by category, or else its stream."""
-    resource = resources.get(category_of(answer.stream))
-    if resource is None:
-        return f"/streams/{quote(answer.stream, safe='')}/events"
-    return resource + quote(answer.identifier, safe="")
+class Locations(Struct, frozen=True):
+    """Where the query API shows what commands are about: its base address, and its resources by stream category."""
+
+    query_api_url: str
+    resources: Mapping[str, str]
+
+    def of(self, answer: Answer) -> str:
+        """The address of the resource, or else of the stream."""
+        resource = self.resources.get(category_of(answer.stream))
+        if resource is None:
+            return f"{self.query_api_url}/streams/{quote(answer.stream, safe='')}/events"
+        return f"{self.query_api_url}{resource}{quote(answer.identifier, safe='')}"

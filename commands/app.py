@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import functools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -11,24 +10,25 @@ from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry, Gauge
 
 from commands import batch, refusals
+from commands.answers import Locations
 from commands.documentation import DESCRIPTION
 from commands.execution import Execution
 from commands.intake import Clock, Intake
 from commands.log_reading import LogReader
-from commands.routing import answered_directly, at_fixed_paths
 from commands.states import States
 from commands.watching import Watch
 from event_store import fingerprints
 from event_store.fingerprints import Fingerprints
 from runtime import database, problem_pages, problems, telemetry
-from runtime.direct import Refusal
-from runtime.edge import UNMATCHED_ROUTE, Edge
-from runtime.front import FrontedApp
+from runtime.http.access_log import AccessLog
+from runtime.http.application import PipelineApp
+from runtime.http.identity import authenticator
+from runtime.http.pipeline import Refusal, Steps
 from runtime.problem_types import ProblemType
 from runtime.settings import Settings, SettingsError
 from runtime.telemetry import HttpMetrics, Readiness
 
-_BATCH_PATH: Final = batch.PATH.encode()
+_TOO_BUSY: Final = Refusal(refusals.too_busy())
 
 
 def utc_now() -> datetime:
@@ -43,7 +43,7 @@ def create_app(
     locations: Mapping[str, str],
     declared: Sequence[ProblemType],
     clock: Clock = utc_now,
-) -> FastAPI:
+) -> PipelineApp:
     """The application, not yet connected: that happens when the server starts it.
 
     `routers` are the commands of each context, those most sent first; `locations` say under which address the query
@@ -51,53 +51,40 @@ def create_app(
     answers /readyz; whoever stops the server calls `drain()` on it first.
 
     Raises:
-        SettingsError: there is no database to talk to.
+        SettingsError: there is no database to talk to, or nobody said who callers are.
     """
     if settings.database_url is None:
         raise SettingsError("COUNTERFOIL_DATABASE_URL: the command API needs a database")
     registry = telemetry.new_registry()
-    app = FrontedApp(
+    app = PipelineApp(
+        steps=Steps(
+            authenticate=authenticator(settings),
+            shed=lambda method, path: _shed(app.state.intake, method, path),
+        ),
+        problem_of=problems.problem_of,
+        metrics=HttpMetrics(registry),
+        access_log=AccessLog(settings.access_log),
         title="Counterfoil commands",
         description=DESCRIPTION,
         lifespan=_lifespan(settings, locations=locations, clock=clock, registry=registry),
         openapi_tags=[{"name": name} for name in _tags(routers)],
-        docs_url=None,  # its page loads scripts from elsewhere, which the security headers forbid
-        redoc_url=None,
-        redirect_slashes=False,
-        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.watch = None  # until the log has been reached
     app.state.readiness = Readiness(lambda: app.state.watch is not None and app.state.watch.answers)
-    problems.install(app)
-    problem_pages.install(app, declared)
     app.state.intake = None
-    metrics = HttpMetrics(registry)
-    app.state.refuse = _refuse_under_overload(app, metrics)
-    edge = functools.partial(Edge, metrics=metrics)
-    app.add_middleware(edge)
+    problem_pages.install(app, declared)
     _add_routes(app, routers, registry)
-    app.serve_directly(at_fixed_paths(app.routes), edge=edge)
-    app.state.direct = answered_directly(app, metrics=metrics)
     return app
 
 
-def _refuse_under_overload(app: FastAPI, metrics: HttpMetrics) -> Callable[[bytes, bytes], Refusal | None]:
-    """What the server is to answer a method and target at once: under overload most are refused, and must cost little.
+def _shed(intake: Intake | None, method: str, path: str) -> Refusal | None:
+    """Refuse commands while the queue is full: under overload most are, and must cost little.
 
     A batch is not refused so: it may wait longer than a command that comes alone.
     """
-    too_busy = Refusal(refusals.too_busy())
-
-    def refuse(method: bytes, target: bytes) -> Refusal | None:
-        intake = app.state.intake
-        if method != b"POST" or intake is None or intake.execution.has_room():
-            return None
-        if target.partition(b"?")[0] == _BATCH_PATH:
-            return None
-        metrics.answered("POST", UNMATCHED_ROUTE, status=too_busy.status, seconds=0.0)
-        return too_busy
-
-    return refuse
+    if method != "POST" or intake is None or intake.execution.has_room() or path == batch.PATH:
+        return None
+    return _TOO_BUSY
 
 
 def _tags(routers: Sequence[APIRouter]) -> list[str]:
@@ -105,8 +92,7 @@ def _tags(routers: Sequence[APIRouter]) -> list[str]:
 
 
 def _add_routes(app: FastAPI, routers: Sequence[APIRouter], registry: CollectorRegistry) -> None:
-    # Taken over one by one, not included: an included router is matched anew for every request. Routes are tried
-    # one after another, so what is asked most often stands first.
+    # Taken over one by one: an included router would keep them to itself.
     routes = [route for router in routers for route in router.routes]
     health = telemetry.health_router(registry, app.state.readiness)
     app.router.routes[:0] = [*routes, *batch.batch_router(routes).routes, *health.routes]
@@ -140,7 +126,7 @@ def _lifespan(
                 app.state.intake = Intake(
                     execution,
                     fingerprints=await _fingerprints(url),
-                    locations=locations,
+                    locations=Locations(settings.public_query_api_url, locations),
                     clock=clock,
                     registry=registry,
                 )

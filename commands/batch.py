@@ -1,15 +1,13 @@
 """POST /commands: up to 500 commands at once. They are independent; those on one stream keep their order."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
 import msgspec
 import structlog
-from fastapi import APIRouter, Request
-from fastapi.routing import APIRoute
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
@@ -21,7 +19,10 @@ from commands.payloads import Payload
 from commands.requests import read_body, read_headers, require_json
 from commands.routing import CommandRoute, intake_of
 from runtime import problems
-from runtime.problems import Fault, ProblemError, correlation_id_of, respond
+from runtime.http.exchange import Exchange
+from runtime.http.principal import Public
+from runtime.http.routes import ExchangeRoute
+from runtime.problems import Fault, ProblemError
 
 PATH: Final = "/commands"
 
@@ -101,44 +102,88 @@ _REF = "#/components/schemas/{model}"
 _slices = msgspec.json.Decoder(_RawBatch)
 
 
-class BatchRoute(APIRoute):
-    """The route of the batch; like a command's, it reads its bytes itself."""
+class SendCommands:
+    """Answers batches of the commands that these routes serve."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Take the request in without FastAPI's dependencies; the endpoint gets it as it is."""
+    requires: Final = Public("each command of a batch requires what it requires alone")
 
-        async def handle(request: Request) -> Response:
-            try:
-                answer = await self.endpoint(request)
-            except ProblemError as problem:
-                return respond(problem, correlation_id_of(request))
-            except ClientDisconnect:
-                return Response(status_code=400)  # nobody is there to read it
-            assert isinstance(answer, Response)
-            return answer
+    def __init__(self, routes: Iterable[CommandRoute]) -> None:
+        self._routes = {route.command.name: route for route in routes}
 
-        return handle
+    async def __call__(self) -> Response:
+        """Only declares that it can be called; requests come to `answer`."""
+        raise AssertionError("the pipeline calls `answer`")
+
+    async def answer(self, exchange: Exchange) -> Response:
+        """Carry out the commands of one batch."""
+        intake = intake_of(exchange)
+        headers = read_headers(exchange.headers)
+        require_json(headers)
+        body = await read_body(exchange, declared=headers.length, limit=limits.BATCH_BYTES_MAX)
+        entries = read_entries(body)
+        slots = intake.execution.reserve(len(entries))
+        # Tasks start in this order and each comes to its stream's turn before it waits for anything: so commands on
+        # one stream are carried out in the order given.
+        outcomes = await asyncio.gather(
+            *(
+                self._outcome(entry, raw, exchange=exchange, intake=intake, slot=slot)
+                for (entry, raw), slot in zip(entries, slots, strict=True)
+            )
+        )
+        results = (
+            _result(entry.key, outcome, exchange.correlation_id)
+            for (entry, _), outcome in zip(entries, outcomes, strict=True)
+        )
+        token = intake.execution.position_token(each for each in outcomes if isinstance(each, Answer))
+        return answers.batch(results, position_token=token)
+
+    async def _outcome(
+        self, entry: Entry, raw: bytes, *, exchange: Exchange, intake: Intake, slot: Slot
+    ) -> Answer | ProblemError:
+        """What became of one command: whatever it is, the others are not touched by it."""
+        try:
+            route = self._route(entry.command)
+            if entry.target is not None and route.command.target is None:
+                return _without_target(route.command)
+            sent = Sent(
+                key=entry.key,
+                target=entry.target,
+                body=raw,
+                if_match=entry.if_match,
+                correlation_id=exchange.correlation_id,
+                principal=exchange.principal,
+            )
+            one = exchange.entry(exchange.pipeline.table.route_of(route))
+            answer = await exchange.pipeline.entry(one, lambda _: intake.take(route.command, sent, slot=slot))
+        except ProblemError as problem:
+            return problem
+        finally:
+            slot.free()
+        assert isinstance(answer, Answer)
+        return answer
+
+    def _route(self, name: str) -> CommandRoute:
+        route = self._routes.get(name)
+        if route is not None:
+            return route
+        fault = Fault(detail=f"There is no command '{name[:100]}'", pointer="/command")
+        raise ProblemError("unknown-command", f"{fault.detail}.", errors=(fault,), known=sorted(self._routes))
 
 
 def batch_router(routes: Iterable[BaseRoute]) -> APIRouter:
     """A router for batches of the commands that these routes serve."""
-    commands = {
-        command.name: command
-        for command in (Command.of(route.endpoint) for route in routes if isinstance(route, CommandRoute))
-    }
-    router = APIRouter(route_class=BatchRoute, tags=["batch"])
-
-    async def send_commands(request: Request) -> Response:
-        """Send up to 500 commands at once.
-
-        They are independent: each gets its own answer, and those on one stream are carried out in the order given.
-        """
-        return await _answered(request, commands)
-
+    router = APIRouter(tags=["batch"])
     router.add_api_route(
         PATH,
-        send_commands,
+        SendCommands(route for route in routes if isinstance(route, CommandRoute)),
         methods=["POST"],
+        route_class_override=ExchangeRoute,
+        name="send_commands",
+        summary="Send up to 500 commands at once",
+        description=(
+            "They are independent: each gets its own answer, and those on one stream are carried out in the order "
+            "given."
+        ),
         response_model=Results,
         responses=problem_responses(OF_A_BATCH),
         operation_id="send_commands",
@@ -150,30 +195,6 @@ def batch_router(routes: Iterable[BaseRoute]) -> APIRouter:
         },
     )
     return router
-
-
-async def _answered(request: Request, commands: Mapping[str, Command]) -> Response:
-    intake = intake_of(request)
-    headers = read_headers(request.scope["headers"])
-    require_json(headers)
-    body = await read_body(request.receive, declared=headers.length, limit=limits.BATCH_BYTES_MAX)
-    entries = read_entries(body)
-    correlation_id = correlation_id_of(request)
-    slots = intake.execution.reserve(len(entries))
-    # Tasks start in this order and each comes to its stream's turn before it waits for anything: so commands on
-    # one stream are carried out in the order given.
-    outcomes = await asyncio.gather(
-        *(
-            _outcome(entry, raw, intake=intake, commands=commands, slot=slot, correlation_id=correlation_id)
-            for (entry, raw), slot in zip(entries, slots, strict=True)
-        )
-    )
-    results = (
-        _result(entry.key, outcome, correlation_id)
-        for (entry, _), outcome in zip(entries, outcomes, strict=True)
-    )
-    token = intake.execution.position_token(outcome for outcome in outcomes if isinstance(outcome, Answer))
-    return answers.batch(results, position_token=token)
 
 
 def read_entries(body: bytes) -> list[tuple[Entry, bytes]]:
@@ -195,48 +216,9 @@ def read_entries(body: bytes) -> list[tuple[Entry, bytes]]:
     return list(zip(batch.commands, raw, strict=True))
 
 
-async def _outcome(
-    entry: Entry,
-    raw: bytes,
-    *,
-    intake: Intake,
-    commands: Mapping[str, Command],
-    slot: Slot,
-    correlation_id: str,
-) -> Answer | ProblemError:
-    """What became of one command: whatever it is, the others are not touched by it."""
-    try:
-        command = _named(entry.command, commands)
-        if entry.target is not None and command.target is None:
-            return _without_target(command)
-        sent = Sent(
-            key=entry.key,
-            target=entry.target,
-            body=raw,
-            if_match=entry.if_match,
-            correlation_id=correlation_id,
-        )
-        return await intake.take(command, sent, slot=slot)
-    except ProblemError as problem:
-        return problem
-    except Exception:  # the other commands of the batch have answers of their own, and keep them
-        log.exception("command_failed", command=entry.command)
-        return ProblemError("internal-error", "The command could not be answered.")
-    finally:
-        slot.free()
-
-
 def _without_target(command: Command) -> ProblemError:
     fault = Fault(detail=f"The command {command.name} has no target", pointer="/target")
     return problems.invalid([fault])
-
-
-def _named(name: str, commands: Mapping[str, Command]) -> Command:
-    command = commands.get(name)
-    if command is not None:
-        return command
-    fault = Fault(detail=f"There is no command '{name[:100]}'", pointer="/command")
-    raise ProblemError("unknown-command", f"{fault.detail}.", errors=(fault,), known=sorted(commands))
 
 
 def _result(key: str, outcome: Answer | ProblemError, correlation_id: str) -> dict[str, Any]:

@@ -11,9 +11,6 @@ from msgspec import Struct
 from event_store.envelope import EXISTS, KEY_BYTES, Metadata
 from event_store.fingerprints import Fingerprints, framed
 
-ANONYMOUS: Final = "anonymous"
-"""The actor of every caller, and the scope of every key, until callers have identities."""
-
 ANY_VERSION: Final = EXISTS
 """If-Match: * asks for a stream that exists, at whatever version."""
 
@@ -30,7 +27,7 @@ class Call(Struct, frozen=True, kw_only=True):
     fingerprint: bytes
     correlation_id: str
     if_match: int | None = None
-    actor: str = ANONYMOUS
+    actor: str
 
     def metadata(self, *, occurred_at: datetime | None) -> Metadata:
         """What the events that this call causes have in common; each gets a nonce of its own."""

@@ -44,7 +44,7 @@ class ChangePrice(Payload):
     currency: Currency
 
 
-@command(router, "/products", refusals=(SkuTaken, PriceWithoutCurrency))
+@command(router, "/products", requires="catalogue:write", refusals=(SkuTaken, PriceWithoutCurrency))
 async def create_product(body: CreateProduct, caller: Caller) -> Answer:
     """Offer something under a code that is free."""
     sku = Sku(body.sku or caller.new_id())
@@ -64,7 +64,7 @@ async def create_product(body: CreateProduct, caller: Caller) -> Answer:
     )
 
 
-@command(router, "/products/{sku}/price", refusals=(ProductUnknown,))
+@command(router, "/products/{sku}/price", requires="catalogue:write", refusals=(ProductUnknown,))
 async def change_price(sku: Sku, body: ChangePrice, caller: Caller) -> Answer:
     """Give a product another list price; orders placed before keep theirs."""
     return await caller.execute(

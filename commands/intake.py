@@ -1,7 +1,7 @@
 """The intake: whether a command comes alone or in a batch, here it becomes a call with key and fingerprint."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, get_type_hints
 
@@ -10,13 +10,15 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter
 
 from commands import payloads
-from commands.calls import ANONYMOUS, Call, fingerprint, key_digest
+from commands.answers import Locations
+from commands.calls import Call, fingerprint, key_digest
 from commands.execution import Answer, Caller, Execution, Slot
 from commands.payloads import Payload
 from commands.requests import valid_key
 from domain.ids import MalformedId, validate_id
 from event_store.fingerprints import Fingerprints
 from runtime import problems
+from runtime.http.principal import Principal
 from runtime.problems import Fault, ProblemError
 
 log = structlog.get_logger()
@@ -51,12 +53,13 @@ class Sent(Struct, frozen=True):
     body: bytes
     if_match: int | None
     correlation_id: str
+    principal: Principal
 
 
 class Intake:
     """Takes commands in and counts what became of them.
 
-    `locations` are the addresses of the query API's resources, by the category of their streams.
+    `locations` say where the query API shows what a command was about.
     """
 
     def __init__(
@@ -64,7 +67,7 @@ class Intake:
         execution: Execution,
         *,
         fingerprints: Fingerprints,
-        locations: Mapping[str, str],
+        locations: Locations,
         clock: Clock,
         registry: CollectorRegistry,
     ) -> None:
@@ -106,7 +109,7 @@ class Intake:
         body = payloads.read(command.payload, sent.body)
         call = Call(
             command=command.name,
-            key=key_digest(ANONYMOUS, key),
+            key=key_digest(sent.principal.actor, key),
             fingerprint=fingerprint(
                 self._fingerprints,
                 key,
@@ -116,6 +119,7 @@ class Intake:
             ),
             correlation_id=sent.correlation_id,
             if_match=sent.if_match,
+            actor=sent.principal.actor,
         )
         caller = Caller(self.execution, call=call, slot=slot, now=self._clock())
         return await command.endpoint(**arguments, body=body, caller=caller)

@@ -42,7 +42,7 @@ class AdjustStock(Payload):
     note: Note = ""
 
 
-@command(router, "/stock/{sku}/receipts", refusals=_REFUSALS)
+@command(router, "/stock/{sku}/receipts", requires="inventory:receive", refusals=_REFUSALS)
 async def receive_stock(sku: Sku, body: ReceiveStock, caller: Caller) -> Answer:
     """Take a delivery in."""
 
@@ -55,7 +55,9 @@ async def receive_stock(sku: Sku, body: ReceiveStock, caller: Caller) -> Answer:
     return await caller.execute(STOCK, sku, receive)
 
 
-@command(router, "/stock/{sku}/adjustments", refusals=(*_REFUSALS, InsufficientStock))
+@command(
+    router, "/stock/{sku}/adjustments", requires="inventory:adjust", refusals=(*_REFUSALS, InsufficientStock)
+)
 async def adjust_stock(sku: Sku, body: AdjustStock, caller: Caller) -> Answer:
     """Correct the books, by what was counted, broken or lost."""
 

@@ -126,7 +126,12 @@ class IssueCreditNote(Payload):
     lines: Annotated[list[CreditedLine], Field(min_length=1, max_length=LINES_MAX)]
 
 
-@command(router, "/orders", refusals=(OrderIdTaken, UnknownSku, NoListPrice, money.AmountTooLarge))
+@command(
+    router,
+    "/orders",
+    requires="orders:place",
+    refusals=(OrderIdTaken, UnknownSku, NoListPrice, money.AmountTooLarge),
+)
 async def place_order(body: PlaceOrder, caller: Caller) -> Answer:
     """Place an order. Whether stock suffices is decided afterwards: it is confirmed or rejected."""
     order_id = OrderId(body.order_id or caller.new_id())
@@ -148,6 +153,7 @@ async def place_order(body: PlaceOrder, caller: Caller) -> Answer:
 @command(
     router,
     "/orders/{order_id}/cancellation",
+    requires="orders:cancel",
     refusals=(OrderUnknown, AlreadyShipped, AlreadyRejected),
 )
 async def cancel_order(order_id: OrderId, body: CancelOrder, caller: Caller) -> Answer:
@@ -159,7 +165,7 @@ async def cancel_order(order_id: OrderId, body: CancelOrder, caller: Caller) -> 
     )
 
 
-@command(router, "/orders/{order_id}/shipment", refusals=(OrderUnknown, NotConfirmed))
+@command(router, "/orders/{order_id}/shipment", requires="orders:ship", refusals=(OrderUnknown, NotConfirmed))
 async def ship_order(order_id: OrderId, body: ShipOrder, caller: Caller) -> Answer:  # noqa: ARG001 - an empty body
     """Send a confirmed order off."""
     return await caller.execute(
@@ -170,6 +176,7 @@ async def ship_order(order_id: OrderId, body: ShipOrder, caller: Caller) -> Answ
 @command(
     router,
     "/credit-notes",
+    requires="credit-notes:issue",
     refusals=(
         CreditNoteIdTaken,
         OrderUnknown,

@@ -7,10 +7,10 @@ from typing import Final
 
 from msgspec import Struct
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive
 
 from commands import limits
 from commands.calls import ANY_VERSION
+from runtime.http.exchange import Exchange
 from runtime.problems import Fault, ProblemError
 
 _is_key = re.compile(rf"[\x21-\x7e]{{1,{limits.KEY_CHARACTERS_MAX}}}").fullmatch
@@ -79,7 +79,7 @@ def valid_key(key: str | None) -> str:
     return key
 
 
-async def read_body(receive: Receive, *, declared: int, limit: int) -> bytes:
+async def read_body(exchange: Exchange, *, declared: int, limit: int) -> bytes:
     """The whole body.
 
     Raises:
@@ -88,12 +88,14 @@ async def read_body(receive: Receive, *, declared: int, limit: int) -> bytes:
     """
     if declared > limit:
         raise _too_large(limit)
+    if exchange.whole is not None:
+        return exchange.whole  # no more than the server reads at once
     chunks: list[bytes] = []
     size = 0
     try:
         async with asyncio.timeout(limits.BODY_TIMEOUT_S):
             while True:
-                message = await receive()
+                message = await exchange.receive()
                 if message["type"] == "http.disconnect":
                     raise ClientDisconnect
                 chunk = message.get("body", b"")

@@ -1,18 +1,17 @@
 """Both HTTP applications, with the routes of every context: of the shop, unless others are given."""
 
-from fastapi import FastAPI
-
 import commands.app
 import read_api.app
 from commands.intake import Clock
 from counterfoil.context import Contexts
 from counterfoil.contexts import CONTEXTS
+from runtime.http.application import PipelineApp
 from runtime.settings import Settings
 
 
 def command_app(
     settings: Settings, *, contexts: Contexts = CONTEXTS, clock: Clock = commands.app.utc_now
-) -> FastAPI:
+) -> PipelineApp:
     """The command API.
 
     Raises:
@@ -27,7 +26,7 @@ def command_app(
     )
 
 
-def query_app(settings: Settings, *, contexts: Contexts = CONTEXTS) -> FastAPI:
+def query_app(settings: Settings, *, contexts: Contexts = CONTEXTS) -> PipelineApp:
     """The query API.
 
     Raises:

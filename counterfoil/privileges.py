@@ -38,7 +38,7 @@ PARTS: Final = (
         "operator",
         (
             *("views rebuild", "views promote", "views rollback", "views drop"),
-            *("parked retry", "parked skip"),
+            *("parked retry", "parked skip", "import eventsourcing"),
         ),
         ("counterfoil_reader", "counterfoil_projector", "counterfoil_writer"),
     ),

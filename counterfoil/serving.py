@@ -13,9 +13,9 @@ from types import FrameType
 from typing import Final
 
 import uvicorn
-from fastapi import FastAPI
 
-from counterfoil.shortcuts import ShortcutProtocol
+from runtime.http.application import PipelineApp
+from runtime.http.protocol import PipelineProtocol
 
 KEEP_ALIVE_S: Final = 65
 """Longer than clients keep idle connections, so that it is they who close them and no request meets a closed one."""
@@ -26,7 +26,7 @@ NOTICE_S: Final = 1.0
 _LEAVING: Final = (b"connection", b"close")
 
 
-def serve(app: FastAPI, *, host: str, port: int, drain_s: float, on_drain: Callable[[], None]) -> None:
+def serve(app: PipelineApp, *, host: str, port: int, drain_s: float, on_drain: Callable[[], None]) -> None:
     """Serve until SIGTERM or SIGINT, then return once all begun requests are answered or `drain_s` have passed.
 
     Args:
@@ -41,7 +41,7 @@ def serve(app: FastAPI, *, host: str, port: int, drain_s: float, on_drain: Calla
         host=host,
         port=port,
         loop="uvloop",
-        http=ShortcutProtocol,
+        http=PipelineProtocol,
         ws="none",
         log_config=None,
         access_log=False,

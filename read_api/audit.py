@@ -36,6 +36,7 @@ from read_api.reads import OpenReads, Reads
 from read_api.standing import Look
 from read_api.watching import Watch
 from runtime import database, rfc3339
+from runtime.http.principal import requires
 from runtime.pagination import next_link
 from runtime.problems import ProblemError
 
@@ -143,6 +144,7 @@ def _on_one_line(stored: bytes) -> Raw:
         description="Events in the order of their versions.",
     ),
 )
+@requires("audit:read")
 async def stream_events(
     request: Request,
     stream: Annotated[str, Path(examples=["order-536365"])],
@@ -196,6 +198,7 @@ async def stream_events(
         media_type=NDJSON,
     ),
 )
+@requires("audit:read")
 async def events(
     *,
     reads: OpenReads,

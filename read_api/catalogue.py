@@ -22,6 +22,11 @@ _EXAMPLE: Final = {
 
 QUERIES: Final = Queries(
     by_id=(
-        ById("/products/{sku}", PRODUCT, Documented("Product", row_schema(ProductPage), _EXAMPLE, "85123A")),
+        ById(
+            "/products/{sku}",
+            "catalogue:read",
+            PRODUCT,
+            Documented("Product", row_schema(ProductPage), _EXAMPLE, "85123A"),
+        ),
     ),
 )

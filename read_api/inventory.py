@@ -26,6 +26,7 @@ QUERIES: Final = Queries(
     by_id=(
         ById(
             "/stock/{sku}",
+            "inventory:read",
             STOCK,
             Documented("Stock of one code", row_schema(StockLevel), _EXAMPLE, "85123A"),
         ),

@@ -9,7 +9,6 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from msgspec import Struct
-from starlette.requests import Request
 from starlette.responses import Response
 
 from event_store.partitioning import partition_of
@@ -20,6 +19,8 @@ from read_api.reading.keyed import KeyedReader
 from read_api.reading.resource import Found
 from read_api.standing import applied_text
 from read_api.watching import Watch
+from runtime.http.exchange import Exchange
+from runtime.http.principal import Requirement
 from runtime.problems import ProblemError
 
 AS_OF: Final = "as_of"
@@ -72,18 +73,31 @@ def asked(headers: list[tuple[bytes, bytes]]) -> Asked:
 class KeyedEndpoint:
     """Answers GET of one resource by its id."""
 
-    def __init__(self, reader: KeyedReader, *, watch: Watch, parameter: str, past: Past | None) -> None:
+    def __init__(
+        self,
+        reader: KeyedReader,
+        *,
+        watch: Watch,
+        parameter: str,
+        past: Past | None,
+        requires: Requirement,
+    ) -> None:
         """Serve what `reader` reads for the id in path parameter `parameter`; with `past`, also as it was."""
         self._reader = reader
         self._resource = reader.resource
         self._watch = watch
         self._parameter = parameter
         self._past = past
+        self.requires = requires
 
-    async def __call__(self, request: Request) -> Response:
+    async def __call__(self) -> Response:
+        """Only declares that it can be called; requests come to `answer`."""
+        raise AssertionError("the pipeline calls `answer`")
+
+    async def answer(self, exchange: Exchange) -> Response:
         """Answer one request."""
-        scope = request.scope
-        key: str = scope["path_params"][self._parameter]
+        scope = exchange.scope
+        key = exchange.parameters[self._parameter]
         if not _is_id(key):
             raise ProblemError("not-found", f"No {self._resource.noun} can have this id.")
         if scope["query_string"]:

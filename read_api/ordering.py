@@ -32,6 +32,7 @@ from read_api.reading.resource import Resource, RowDict, only_row
 from read_api.reads import OpenReads, Read, live
 from read_api.routing import ById, Documented, Queries
 from read_api.standing import Look
+from runtime.http.principal import requires
 from runtime.pagination import MalformedCursor, decode_cursor
 from runtime.problems import ProblemError
 
@@ -139,6 +140,7 @@ _DAY_EXAMPLE: Final = {"day": "2026-01-31", "country": "GB", "currency": "GBP", 
         problems=("malformed-cursor", *ALWAYS),
     ),
 )
+@requires("orders:read")
 async def orders(
     request: Request,
     *,
@@ -182,6 +184,7 @@ async def orders(
         problems=("malformed-cursor", *ALWAYS),
     ),
 )
+@requires("sales:read")
 async def daily_sales(
     request: Request,
     *,
@@ -256,11 +259,13 @@ QUERIES: Final = Queries(
     by_id=(
         ById(
             "/orders/{order_id}",
+            "orders:read",
             ORDER,
             Documented("Order", row_schema(OrderDetails), _ORDER_EXAMPLE, "536365"),
         ),
         ById(
             "/customers/{customer_id}/totals",
+            "sales:read",
             CUSTOMER,
             Documented(
                 "Totals of one customer, per currency",
@@ -271,6 +276,7 @@ QUERIES: Final = Queries(
         ),
         ById(
             "/skus/{sku}/sales",
+            "sales:read",
             SKU,
             Documented(
                 "Sales of one SKU, per currency",

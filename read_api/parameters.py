@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Annotated, Any, Final
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import Query, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from pydantic import BeforeValidator
 
-from runtime import rfc3339
-from runtime.problems import ERRORS_MAX, Fault, ProblemError, correlation_id_of, respond
+from runtime import problems, rfc3339
+from runtime.problems import ERRORS_MAX, Fault, ProblemError
 
 ID_PATTERN: Final = r"^[A-Za-z0-9](?:[A-Za-z0-9_. -]{0,62}[A-Za-z0-9])?$"
 """An id as clients may choose it: ASCII letters, digits, `_`, `.`, `-`, space; first and last a letter or digit."""
@@ -70,9 +70,11 @@ async def only_known_parameters(request: Request) -> None:
         refuse_unknown(given, known=_parameters_of(request.scope["route"].dependant))
 
 
-def install(app: FastAPI) -> None:
-    """Answer values that do not fit with the same problem as unknown parameters."""
-    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+def problem_of(error: Exception) -> ProblemError | None:
+    """The problem that an error means to a caller of this API; values that do not fit are invalid parameters."""
+    if isinstance(error, RequestValidationError):
+        return invalid([_fault(found) for found in error.errors()[:ERRORS_MAX]])
+    return problems.problem_of(error)
 
 
 def _parameters_of(dependant: Dependant) -> list[str]:
@@ -88,12 +90,6 @@ def _unknown(name: str, known: Sequence[str]) -> str:
     if known:
         return f"There is no parameter {shown} here; there are: {', '.join(known)}"
     return f"There is no parameter {shown} here; this address takes none"
-
-
-async def _on_invalid_request(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    faults = [_fault(found) for found in error.errors()[:ERRORS_MAX]]
-    return respond(invalid(faults), correlation_id_of(request))
 
 
 def _fault(found: dict[str, Any]) -> Fault:

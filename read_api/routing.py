@@ -1,52 +1,18 @@
 """What a context can be asked; routes by id take the request as it came, while FastAPI still documents them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.routing import APIRoute
-from starlette.routing import BaseRoute
-from starlette.types import Receive, Scope, Send
+from fastapi import APIRouter, FastAPI, Response
 
 from read_api import documentation
 from read_api.audit import Past
 from read_api.keyed import KeyedEndpoint
 from read_api.reading.resource import Resource
 from read_api.reads import Reads
-from runtime.front import Find
-
-
-class RawRoute(APIRoute):
-    """Calls its endpoint with the request alone: solving dependencies would cost more than the read."""
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer GET; what the application installed for problems and errors stands around this."""
-        if scope["method"] != "GET":
-            await super().handle(scope, receive, send)
-            return
-        response: Response = await self.endpoint(Request(scope))
-        await response(scope, receive, send)
-
-
-def by_id(routes: Iterable[BaseRoute]) -> Find:
-    """Finds the resource of a GET whose path is a resource's and an id, unless that path has a route of its own."""
-    served = [route for route in routes if isinstance(route, APIRoute)]
-    taken = {route.path for route in served if not route.param_convertors}
-    direct = {}
-    for route in served:
-        prefix, _, parameter = route.path.rpartition("/")
-        if isinstance(route, RawRoute) and [parameter] == [f"{{{name}}}" for name in route.param_convertors]:
-            direct[prefix] = route, parameter[1:-1]
-
-    def find(scope: Scope) -> tuple[APIRoute, dict[str, str]] | None:
-        prefix, _, key = scope["path"].rpartition("/")
-        if scope["method"] != "GET" or prefix not in direct or not key or scope["path"] in taken:
-            return None
-        route, parameter = direct[prefix]
-        return route, {parameter: key}
-
-    return find
+from runtime.http.principal import Requirement
+from runtime.http.routes import ExchangeRoute
 
 
 class Documented(msgspec.Struct, frozen=True):
@@ -62,6 +28,7 @@ class ById(msgspec.Struct, frozen=True):
     """A resource at a path whose one parameter is the id; where one stream tells all of it, also as it was."""
 
     path: str
+    requires: Requirement
     resource: Resource
     documented: Documented
 
@@ -98,13 +65,15 @@ def _serve_by_id(app: FastAPI, served: ById, *, tag: str, reads: Reads, past: Pa
         f"{resource.view} was declared without the module of its folds"
     )
     parameter = served.path.partition("{")[2].partition("}")[0]
-    endpoint = KeyedEndpoint(reads.keyed(resource), watch=reads.watch, parameter=parameter, past=past)
+    endpoint = KeyedEndpoint(
+        reads.keyed(resource), watch=reads.watch, parameter=parameter, past=past, requires=served.requires
+    )
     app.router.add_api_route(
         served.path,
         endpoint,
         methods=["GET"],
         tags=[tag],
-        route_class_override=RawRoute,
+        route_class_override=ExchangeRoute,
         name=resource.view.name,
         operation_id=resource.view.name,
         summary=documented.summary,

@@ -8,6 +8,7 @@ from read_api.connections import AsyncConnection
 from read_api.documentation import responses
 from read_api.reads import OpenReads
 from read_api.status import READ_STATUS
+from runtime.http.principal import requires
 
 router = APIRouter(tags=["operation"], dependencies=[Depends(parameters.only_known_parameters)])
 
@@ -39,6 +40,7 @@ EXAMPLE = {
         {"type": "object"}, example=EXAMPLE, headers={}, problems=("invalid-parameter", "view-unavailable")
     ),
 )
+@requires("operation:read")
 async def get_status(reads: OpenReads) -> Response:
     """Everybody stands at the same unchanged head in two answers in a row: nothing moves any more."""
     return Response(await reads.connections.run(_read), media_type="application/json")

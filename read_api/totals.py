@@ -18,6 +18,7 @@ from read_api.lists import Wished
 from read_api.reads import OpenReads, live
 from read_api.standing import Look, applied_by_all
 from read_api.status import READ_STATUS, decode_status
+from runtime.http.principal import requires
 
 router = APIRouter(tags=["operation"], dependencies=[Depends(parameters.only_known_parameters)])
 
@@ -101,6 +102,7 @@ _VIEWS_EXAMPLE: Final = [
     response_class=Response,
     responses=responses({"type": "object"}, example=_TOTALS_EXAMPLE, headers=LIST_HEADERS, problems=ALWAYS),
 )
+@requires("sales:read")
 async def totals(*, reads: OpenReads, wish: Wished) -> Response:
     """`days`, `customers` and `codes_sold` count those with an order; money is in minor units."""
     await freshness.admit(wish, reads.watch, views=_VIEWS)
@@ -121,6 +123,7 @@ async def totals(*, reads: OpenReads, wish: Wished) -> Response:
         problems=("invalid-parameter", "view-unavailable"),
     ),
 )
+@requires("operation:read")
 async def views(*, reads: OpenReads) -> Response:
     """`position`: every event up to there is in the rows. `parked` counts keys that wait for an operator."""
 

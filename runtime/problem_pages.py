@@ -8,6 +8,7 @@ from typing import Final
 
 from fastapi import FastAPI, Response
 
+from runtime.http.principal import Public, requires
 from runtime.problem_types import CATALOGUE, ProblemType
 from runtime.problems import ProblemError
 
@@ -22,6 +23,7 @@ PAGE_POLICY: Final = (
 )
 """Content-Security-Policy of the pages: their one style sheet and nothing else."""
 
+_PAGE: Final = Public("the meaning of problems")
 _HEADERS: Final = {"content-security-policy": PAGE_POLICY, "cache-control": "public, max-age=3600"}
 
 
@@ -29,9 +31,11 @@ def install(app: FastAPI, declared: Iterable[ProblemType] = ()) -> None:
     """Serve an index at /problems and a page per type at /problems/{slug}, also for those declared elsewhere."""
     known = {**CATALOGUE, **{problem.slug: problem for problem in declared}}
 
+    @requires(_PAGE)
     async def index() -> Response:
         return _index(known)
 
+    @requires(_PAGE)
     async def page(slug: str) -> Response:
         return _page(slug, known)
 

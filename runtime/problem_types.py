@@ -86,6 +86,20 @@ _REQUESTS = (
         "Send the header Content-Type: application/json, and no Content-Encoding.",
     ),
     ProblemType(
+        "correlation-id-malformed",
+        400,
+        "The header Correlation-Id cannot be one",
+        "A correlation id has 1 to 128 ASCII letters, digits and characters of `._:/+=@-`, and is sent once.",
+        "Send one of that form, or leave the header out. The answer names the id that was made up instead.",
+    ),
+    ProblemType(
+        "forbidden",
+        403,
+        "The caller may not do this",
+        "Who sent the request lacks the permission that the route requires. Nothing was done.",
+        "Ask for the permission that the detail names, or send the request as somebody who has it.",
+    ),
+    ProblemType(
         "body-too-large",
         413,
         "The body is too large",

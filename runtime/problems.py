@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
-from fastapi import FastAPI, Request, Response
+from fastapi import Response
 from fastapi.exceptions import RequestValidationError
 from msgspec import Struct
 from starlette.exceptions import HTTPException
@@ -129,27 +129,19 @@ def respond(problem: ProblemError, correlation_id: str) -> Response:
     )
 
 
-def install(app: FastAPI) -> None:
-    """Answer every refused request of this application with a problem."""
-    app.add_exception_handler(ProblemError, _on_problem)
-    app.add_exception_handler(RequestValidationError, _on_invalid_request)
-    app.add_exception_handler(HTTPException, _on_http_exception)
-
-
-def correlation_id_of(request: Request) -> str:
-    """The correlation id that the edge gave to this request."""
-    return str(request.scope.get("correlation_id", ""))
-
-
-async def _on_problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ProblemError)
-    return respond(error, correlation_id_of(request))
-
-
-async def _on_invalid_request(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    faults = [_fault_of(found) for found in error.errors()[:ERRORS_MAX]]
-    return respond(invalid(faults, found=len(error.errors())), correlation_id_of(request))
+def problem_of(error: Exception) -> ProblemError | None:
+    """The problem that an error of an endpoint or of the framework means to a caller; None: nobody foresaw it."""
+    match error:
+        case ProblemError():
+            return error
+        case RequestValidationError():
+            faults = [_fault_of(found) for found in error.errors()[:ERRORS_MAX]]
+            return invalid(faults, found=len(error.errors()))
+        case HTTPException():
+            unnamed = "internal-error" if error.status_code >= 500 else "validation-failed"
+            slug = _BY_STATUS.get(error.status_code, unnamed)
+            return ProblemError(slug, f"{CATALOGUE[slug].title}.", headers=error.headers or _NO_HEADERS)
+    return None
 
 
 def _fault_of(found: Mapping[str, Any]) -> Fault:
@@ -162,14 +154,3 @@ def _fault_of(found: Mapping[str, Any]) -> Fault:
             return Fault(detail=detail, pointer=json_pointer(rest))
         case _:
             return Fault(detail=detail, parameter=".".join(str(step) for step in rest))
-
-
-async def _on_http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    slug = _BY_STATUS.get(
-        error.status_code, "internal-error" if error.status_code >= 500 else "validation-failed"
-    )
-    detail = f"{request.method} {request.url.path}: {CATALOGUE[slug].title.lower()}."
-    return respond(
-        ProblemError(slug, detail, headers=error.headers or _NO_HEADERS), correlation_id_of(request)
-    )

@@ -47,6 +47,24 @@ class Settings(BaseSettings):
         description="Directory of downloads that may be deleted at any time: Kafka's jars.",
     )
 
+    profile: Literal["development", "production"] = Field(
+        default="development",
+        description="What is refused at start: production needs what development does without.",
+    )
+    identity: Literal["anonymous"] | None = Field(
+        default=None,
+        description="Who callers are; anonymous: every caller may do everything, which development assumes anyway.",
+    )
+    access_log: Literal["off", "sampled", "on"] = Field(
+        default="sampled",
+        description="Answers that get a line in the log: none, rejected ones up to a number a second, or all.",
+    )
+    query_api_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/?#]+(?:/[^?#]*)?$",
+        description="Where clients reach the query API, for Location; its host and port unless set.",
+    )
+
     database_url: SecretStr | None = Field(
         default=None,
         description="Postgres to use instead of starting one: postgresql://user:password@host/db?sslmode=verify-full.",
@@ -151,6 +169,11 @@ class Settings(BaseSettings):
     def _absolute(cls, path: Path) -> Path:
         """Relative to where the process was started, so that a later change of directory changes nothing."""
         return path.expanduser().absolute()
+
+    @property
+    def public_query_api_url(self) -> str:
+        """Where clients reach the query API, without a slash at the end."""
+        return (self.query_api_url or f"http://{self.query_api_host}:{self.query_api_port}").rstrip("/")
 
     @classmethod
     def load(cls) -> Self:

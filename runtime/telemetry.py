@@ -20,6 +20,7 @@ from fastapi import APIRouter, Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from runtime.http.principal import Public, requires
 from runtime.version import version
 
 correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
@@ -160,6 +161,9 @@ class Readiness:
         return not self._draining and self._ready()
 
 
+_PROBE: Final = Public("probes and metrics, for whoever can reach the port")
+
+
 def health_router(registry: CollectorRegistry, ready: Callable[[], bool]) -> APIRouter:
     """Routes /livez, /readyz and /metrics for an HTTP process.
 
@@ -168,16 +172,19 @@ def health_router(registry: CollectorRegistry, ready: Callable[[], bool]) -> API
     router = APIRouter(include_in_schema=False)
 
     @router.get("/livez")
+    @requires(_PROBE)
     async def livez() -> Response:
         return Response("ok\n", media_type="text/plain")
 
     @router.get("/readyz")
+    @requires(_PROBE)
     async def readyz() -> Response:
         if ready():
             return Response("ready\n", media_type="text/plain")
         return Response("not ready\n", status_code=HTTPStatus.SERVICE_UNAVAILABLE, media_type="text/plain")
 
     @router.get("/metrics")
+    @requires(_PROBE)
     async def metrics() -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
@@ -222,13 +229,16 @@ def _health_handler(registry: CollectorRegistry, ready: Callable[[], bool]) -> t
                 case _:
                     self._answer(HTTPStatus.NOT_FOUND, b"not found\n")
 
+        do_HEAD = do_GET  # noqa: N815 - the server calls it so
+
         def _answer(self, status: HTTPStatus, body: bytes, media_type: str = "text/plain") -> None:
             self.send_response_only(status)
             self.send_header("Content-Type", media_type)
             self.send_header("Content-Length", str(len(body)))
             self.send_header("X-Content-Type-Options", "nosniff")
             self.end_headers()
-            self.wfile.write(body)
+            if self.command != "HEAD":
+                self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Probes come every few seconds: they are not worth a line."""

@@ -5,7 +5,7 @@ import contextlib
 import pytest
 
 from counterfoil import generating
-from counterfoil.cli import EXIT_INCOMPLETE
+from counterfoil.cli.answering import EXIT_INCOMPLETE
 from tests.acceptance.running import Up, last_json
 
 

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from counterfoil import generating
-from counterfoil.cli import EXIT_INCOMPLETE
+from counterfoil.cli.answering import EXIT_INCOMPLETE
 from tests.acceptance import reference
 from tests.acceptance.running import PROJECT, command, environment, last_json, wait_until
 

@@ -40,7 +40,7 @@ def with_a_silent_command(project: Project) -> Project:
 
     async def be_silent(body: Silent, caller: Any) -> Any: ...
 
-    command(router, "/silence")(be_silent)
+    command(router, "/silence", requires="silence")(be_silent)
     return replace(project, contexts=Contexts(*CONTEXTS, Context(name="other", commands=router)))
 
 

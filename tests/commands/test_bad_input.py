@@ -12,6 +12,7 @@ from hypothesis import HealthCheck
 from hypothesis import strategies as st
 
 from commands import limits, requests
+from runtime.http.exchange import Exchange
 from runtime.problems import ProblemError
 from tests.commands.conftest import opened
 from tests.commands.http_spec import Answered, Shop, new_key
@@ -247,6 +248,10 @@ async def test_a_body_beyond_the_limit_is_refused(busy_shop):
     assert "close" == answer.headers["connection"]
 
 
+def arriving(receive) -> Exchange:
+    return Exchange({}, receive)
+
+
 async def test_a_body_beyond_the_limit_is_not_read_to_its_end():
     sent = 0
 
@@ -256,7 +261,7 @@ async def test_a_body_beyond_the_limit_is_not_read_to_its_end():
         return {"type": "http.request", "body": b"x" * 65_536, "more_body": True}
 
     with pytest.raises(ProblemError) as refused:
-        await requests.read_body(endless, declared=0, limit=limits.BODY_BYTES_MAX)
+        await requests.read_body(arriving(endless), declared=0, limit=limits.BODY_BYTES_MAX)
 
     assert "body-too-large" == refused.value.type.slug
     assert sent <= limits.BODY_BYTES_MAX + 65_536
@@ -267,7 +272,9 @@ async def test_a_body_that_announces_too_much_is_not_read_at_all():
         raise AssertionError("nothing is read")
 
     with pytest.raises(ProblemError) as refused:
-        await requests.read_body(unread, declared=limits.BODY_BYTES_MAX + 1, limit=limits.BODY_BYTES_MAX)
+        await requests.read_body(
+            arriving(unread), declared=limits.BODY_BYTES_MAX + 1, limit=limits.BODY_BYTES_MAX
+        )
 
     assert "body-too-large" == refused.value.type.slug
 
@@ -280,7 +287,7 @@ async def test_a_body_that_drips_is_given_up_in_time(monkeypatch):
         return {"type": "http.request", "body": b" ", "more_body": True}
 
     with pytest.raises(ProblemError) as refused:
-        await requests.read_body(dripping, declared=0, limit=limits.BODY_BYTES_MAX)
+        await requests.read_body(arriving(dripping), declared=0, limit=limits.BODY_BYTES_MAX)
 
     assert ("body-too-slow", "close") == (refused.value.type.slug, refused.value.headers["connection"])
 

@@ -23,7 +23,7 @@ async def test_a_product_is_created_under_the_shops_own_code(shop):
 
     answer.then_accepted(stream="product-85123A", version=1)
     assert {"stream": "product-85123A", "version": 1, "position": 1, "id": "85123A"} == answer.body
-    assert "/products/85123A" == answer.headers["location"]
+    assert "http://127.0.0.1:8081/products/85123A" == answer.headers["location"]
     assert [product_created()] == shop.events("product-85123A")
 
 

@@ -59,6 +59,7 @@ def caller(shop, key, *, if_match=None, epoch=b"f"):
         fingerprint=epoch * 32,
         correlation_id="",
         if_match=if_match,
+        actor="tester",
     )
     [slot] = execution.reserve(1)
     return Caller(execution, call=call, slot=slot, now=NOW)

@@ -15,7 +15,7 @@ async def test_a_delivery_is_taken_in(given):
     answer = await shop.post("/stock/85123A/receipts", DELIVERY)
 
     answer.then_accepted(stream="stock-85123A", version=1)
-    assert "/stock/85123A" == answer.headers["location"]
+    assert "http://127.0.0.1:8081/stock/85123A" == answer.headers["location"]
     assert [stock_received()] == shop.events("stock-85123A")
 
 

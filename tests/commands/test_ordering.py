@@ -60,7 +60,7 @@ async def test_an_order_records_a_sale_as_it_was(given):
     answer = await shop.post("/orders", SALE)
 
     answer.then_accepted(stream="order-536365", version=1)
-    assert "/orders/536365" == answer.headers["location"]
+    assert "http://127.0.0.1:8081/orders/536365" == answer.headers["location"]
     assert [placed()] == shop.events("order-536365")
 
 
@@ -245,7 +245,7 @@ async def test_a_credit_note_is_issued_with_or_without_an_order(given):
     answer = await shop.post("/credit-notes", {**CREDIT, "lines": lines})
 
     answer.then_accepted(stream="credit_note-C536379", version=1)
-    assert "/streams/credit_note-C536379/events" == answer.headers["location"]
+    assert "http://127.0.0.1:8081/streams/credit_note-C536379/events" == answer.headers["location"]
     assert [credit_note_issued()] == shop.events("credit_note-C536379")
 
     other = {**without(CREDIT, "order_id", "customer_id"), "credit_note_id": "C2", "lines": lines}

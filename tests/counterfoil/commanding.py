@@ -5,7 +5,8 @@ from typing import Any
 
 from typer.testing import CliRunner, Result
 
-from counterfoil import cli, telling
+from counterfoil import telling
+from counterfoil.cli import front
 
 RUNNER = CliRunner()
 
@@ -13,7 +14,7 @@ RUNNER = CliRunner()
 def run(home: Any, *arguments: object, database_url: str | None = None, given: str | None = None) -> Result:
     """One command to its end, `given` on its standard input; what `main` would tell a person is in `stderr`."""
     environment = {"COUNTERFOIL_HOME": str(home), "COUNTERFOIL_DATABASE_URL": database_url}
-    result = RUNNER.invoke(cli.app, [str(each) for each in arguments], env=environment, input=given)
+    result = RUNNER.invoke(front.app, [str(each) for each in arguments], env=environment, input=given)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         message = telling.told(result.exception)
         if message is None:

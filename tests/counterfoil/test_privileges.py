@@ -5,7 +5,8 @@ import pytest
 import typer
 from psycopg import sql
 
-from counterfoil import cli, migrating, privileges, telling
+from counterfoil import migrating, privileges, telling
+from counterfoil.cli import front
 from counterfoil.servers.postgres import start_postgres
 from runtime import database
 from runtime.migrations import NotAllowed
@@ -101,7 +102,7 @@ def test_every_command_says_which_roles_it_takes():
     named = [command for part in privileges.PARTS for command in part.commands]
     known = sorted([*named, *privileges.WITHOUT_A_ROLE, *privileges.OF_ITS_OWN])
 
-    assert sorted(commands_of(typer.main.get_command(cli.app))) == known
+    assert sorted(commands_of(typer.main.get_command(front.app))) == known
 
 
 def test_the_page_has_the_same_table():

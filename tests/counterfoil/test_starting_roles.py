@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from counterfoil import doctor, migrating
-from counterfoil.cli import EXIT_NOT_MIGRATED
+from counterfoil.cli.answering import EXIT_NOT_MIGRATED
 from counterfoil.standalone import ROLES
 from runtime import database
 from runtime.migrations import ChangedMigration, Component, NotMigrated

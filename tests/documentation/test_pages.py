@@ -11,8 +11,8 @@ from fastapi.routing import APIRoute
 from pydantic import SecretStr
 
 from commands.documentation import ALWAYS
-from counterfoil import cli
 from counterfoil.applications import command_app, query_app
+from counterfoil.cli import front
 from counterfoil.contexts import CONTEXTS
 from counterfoil.importing.formats import Format
 from runtime.problem_types import CATALOGUE
@@ -102,7 +102,7 @@ def test_a_command_that_does_not_exist_is_noticed(shown: str):
 
 def fault_of(shown: str) -> str | None:
     """What is wrong with a command line, as far as names go: subcommands and options; arguments are free."""
-    command: Any = typer.main.get_command(cli.app)
+    command: Any = typer.main.get_command(front.app)
     words = re.sub(r'"[^"]*"', "TEXT", shown.partition("  ")[0].partition("#")[0]).split()[1:]
     while hasattr(command, "commands"):  # a group
         if not words or words[0] not in command.commands:

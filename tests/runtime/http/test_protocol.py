@@ -1,22 +1,28 @@
-"""The short ways past ASGI: a refusal at the socket, an answer given directly, and what has to go the long way."""
+"""The short ways into the pipeline: a refusal at the head, a request served whole, and what goes uvicorn's way."""
 
 import asyncio
+import contextlib
 import http.client
 import json
 import socket
 import threading
 import time
 
+import psutil
 import pytest
 import uvicorn
-from fastapi import FastAPI, Request, Response
+from fastapi import Response
 
 from commands import refusals
 from counterfoil.servers import child
-from counterfoil.shortcuts import ShortcutProtocol
-from runtime.direct import Refusal
+from runtime.http.pipeline import Refusal
+from runtime.http.protocol import PipelineProtocol
+from tests.runtime.http.applying import pipelined, serve
 
 ANSWERED_WITHIN_S = 10
+UNREAD_BYTES = 32 << 20
+"""More than the buffers of both ends hold."""
+GROWTH_BYTES_MAX = 24 << 20
 ORDER = b"POST /orders HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
 
 TOO_BUSY = Refusal(refusals.too_busy())
@@ -35,29 +41,36 @@ class AtOnce(http.client.HTTPConnection):
         self.send(whole)
 
 
+async def waited_for(exchange):
+    body, more = b"", True
+    while more:
+        message = await exchange.receive()
+        body, more = body + message["body"], message["more_body"]
+    return body
+
+
 @pytest.fixture
 def app():
-    made = FastAPI()
+    """Its answers say which way a request came: whole, or with a body that the application had to wait for."""
+
+    async def place(exchange):
+        if exchange.whole is None:
+            return Response(b"application got " + await waited_for(exchange))
+        if exchange.whole == b"slow":
+            await asyncio.sleep(0.5)
+        if exchange.whole == b"gone":
+            raise asyncio.CancelledError
+        return Response(b"directly got " + exchange.whole)
+
+    def shed(method, path):
+        made.state.asked.append((method, path))
+        return TOO_BUSY if made.state.full and method == "POST" else None
+
+    made = pipelined(shed=shed)
     made.state.asked = []
     made.state.full = True
-
-    @made.post("/orders")
-    async def place(request: Request) -> Response:
-        return Response(b"application got " + await request.body())
-
-    async def place_directly(_headers, body):
-        if body == b"slow":
-            await asyncio.sleep(0.5)
-        if body == b"gone":
-            raise asyncio.CancelledError
-        return Response(b"directly got " + body)
-
-    def refuse(method, target):
-        made.state.asked.append((method, target))
-        return TOO_BUSY if made.state.full and method == b"POST" else None
-
-    made.state.refuse = refuse
-    made.state.direct = {(b"POST", b"/orders"): place_directly}
+    serve(made, "/orders", place)
+    serve(made, "/orders/{order_id}", place, method="GET")
     return made
 
 
@@ -67,7 +80,7 @@ def server(app):
         app,
         host="127.0.0.1",
         port=child.free_port(),
-        http=ShortcutProtocol,
+        http=PipelineProtocol,
         ws="none",
         log_config=None,
         proxy_headers=False,
@@ -136,14 +149,14 @@ def test_the_connection_goes_on_and_a_body_that_comes_late_is_dropped(app, conne
 
     assert (503, 200) == (answer.status, second.status)
     assert b"directly got {}" == second.read()
-    assert [(b"POST", b"/orders")] * 2 == app.state.asked
+    assert {("POST", "/orders")} == set(app.state.asked)
 
 
 def test_who_hangs_up_after_the_answer_is_answered_by_the_application(app, connection):
+    app.state.full = False
     connection.request("POST", "/orders", body=b"{}", headers={"Connection": "close"})
 
     assert b"application got {}" == connection.getresponse().read()
-    assert [] == app.state.asked
 
 
 def test_a_plain_request_is_answered_directly_and_whole(app, connection):
@@ -242,3 +255,43 @@ def test_a_request_that_is_given_up_at_the_end_loses_its_connection_and_does_not
 
     with pytest.raises(http.client.RemoteDisconnected):
         connection.getresponse()
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_a_caller_that_reads_no_answer_does_not_make_the_process_grow(app, port, full):
+    app.state.full = full
+    unsent = memoryview(ORDER * (UNREAD_BYTES // len(ORDER)))
+    before = psutil.Process().memory_info().rss
+    with socket.create_connection(("127.0.0.1", port), timeout=1) as opened:
+        with contextlib.suppress(TimeoutError):  # the server stopped reading
+            while unsent:
+                unsent = unsent[opened.send(unsent) :]
+        grown = psutil.Process().memory_info().rss - before
+
+    assert unsent, "more was read than can have been answered"
+    assert grown < GROWTH_BYTES_MAX
+
+
+def test_answers_are_read_at_last_by_a_caller_that_was_slow(app, port):
+    many = 2_000
+    with socket.create_connection(("127.0.0.1", port), timeout=ANSWERED_WITHIN_S) as opened:
+        sending = threading.Thread(target=opened.sendall, args=(ORDER * many,))
+        sending.start()
+        time.sleep(0.3)
+        received = 0
+        while received < many:
+            received += opened.recv(1 << 20).count(b"HTTP/1.1 503")
+        sending.join()
+
+    assert many == received
+
+
+def test_head_has_no_body_whichever_way_it_comes(connection):
+    connection.request("HEAD", "/orders/1")
+    whole = connection.getresponse()
+    whole.read()
+    connection.request("HEAD", "/orders/1?x")
+    other = connection.getresponse()
+
+    assert (200, 200, b"") == (whole.status, other.status, other.read())
+    assert ("13", "16") == (whole.headers["content-length"], other.headers["content-length"])

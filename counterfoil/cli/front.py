@@ -1,32 +1,25 @@
 # ruff: noqa: FBT002 - an option of the command line is a boolean with a default
 """The `counterfoil` command. Every subcommand reads its arguments and calls one function elsewhere.
 
-Nothing heavy is imported here: each subcommand imports what it runs, so roles start fast and stay small.
+Nothing heavy is imported at the top: each subcommand imports what it runs, so roles start fast and stay small.
 
 Exit codes: 0 done; 1 failed, refused or damaged, with one line that says what to do; 2 wrong usage, or, for
 `audit verify`, keys are parked and everything else is in order; 3 an import went to its end, and lines of the file
-were refused or orders not shipped; 4 this version cannot run before the database is migrated.
+were refused or orders not shipped; 4 this version cannot run before the database is migrated; 78 a setting is missing
+or cannot be.
 """
 
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from counterfoil import terminal
+from counterfoil.cli import answering, parked, views
+from counterfoil.cli.answering import AsJson
 from counterfoil.importing.formats import Format
 from runtime import collecting
-
-if TYPE_CHECKING:
-    from runtime.settings import Settings
-
-EXIT_OK: Final = 0
-EXIT_FAILED: Final = 1
-EXIT_PARKED: Final = 2
-EXIT_INCOMPLETE: Final = 3
-EXIT_NOT_MIGRATED: Final = 4
 
 app = typer.Typer(
     name="counterfoil", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -40,13 +33,11 @@ def _group(name: str, purpose: str) -> typer.Typer:
 
 
 config_app = _group("config", "Settings.")
-views_app = _group("views", "Views: list, rebuild beside the live one, verify, promote, roll back.")
-parked_app = _group("parked", "Keys whose events could not be applied, and what to do with them.")
+app.add_typer(views.app, name="views")
+app.add_typer(parked.app, name="parked")
 audit_app = _group("audit", "Prove what happened.")
 log_app = _group("log", "The log itself.")
 import_app = _group("import", "Bring data in through the command API.")
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, last on standard output.")]
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
@@ -76,22 +67,15 @@ def main() -> None:
         # The last edge before a person: what is known how to be told is told, everything else is a defect.
         from counterfoil.telling import told
         from runtime.migrations import NotMigrated
+        from runtime.settings import SettingsError
 
         message = told(error)
         if message is None:
             raise
         print(f"counterfoil: {message}", file=sys.stderr)
-        sys.exit(EXIT_NOT_MIGRATED if isinstance(error, NotMigrated) else EXIT_FAILED)
-
-
-def _settings() -> "Settings":
-    from runtime.settings import Settings
-
-    return Settings.load()
-
-
-def _print_json(value: object) -> None:
-    print(terminal.shown(json.dumps(value, ensure_ascii=False)), flush=True)
+        if isinstance(error, SettingsError):
+            sys.exit(answering.EXIT_CONFIG)
+        sys.exit(answering.EXIT_NOT_MIGRATED if isinstance(error, NotMigrated) else answering.EXIT_FAILED)
 
 
 @app.command()
@@ -110,7 +94,7 @@ def migrate(
     from counterfoil import addresses, migrating
     from runtime.migrations import PHASES
 
-    url = addresses.database_url(_settings())
+    url = addresses.database_url(answering.settings())
     asked = {"pre": pre, "post": post}
     phases = tuple(phase for phase in PHASES if asked[phase]) or PHASES
     if dry_run:
@@ -145,7 +129,7 @@ def command_api() -> None:
     """Serve the command API."""
     from counterfoil import roles
 
-    roles.command_api(_settings())
+    roles.command_api(answering.settings())
 
 
 @app.command("query-api")
@@ -153,7 +137,7 @@ def query_api() -> None:
     """Serve the query API."""
     from counterfoil import roles
 
-    roles.query_api(_settings())
+    roles.query_api(answering.settings())
 
 
 @app.command()
@@ -161,7 +145,7 @@ def relay() -> None:
     """Carry the log to its consumers; a second one stands by."""
     from counterfoil import roles
 
-    roles.relay(_settings())
+    roles.relay(answering.settings())
 
 
 @app.command()
@@ -169,7 +153,7 @@ def projections() -> None:
     """Keep the views; more processes share the partitions."""
     from counterfoil import roles
 
-    roles.projections(_settings())
+    roles.projections(answering.settings())
 
 
 @app.command()
@@ -177,7 +161,7 @@ def policies() -> None:
     """Run the process managers; a second one stands by."""
     from counterfoil import roles
 
-    roles.policies(_settings())
+    roles.policies(answering.settings())
 
 
 @app.command()
@@ -189,7 +173,7 @@ def up(
     """Run everything in one process group until Ctrl-C: servers of its own and a process per role."""
     from counterfoil import standalone
 
-    standalone.up(_settings(), distributed=distributed)
+    standalone.up(answering.settings(), distributed=distributed)
 
 
 @app.command()
@@ -197,9 +181,9 @@ def status(as_json: AsJson = False) -> None:
     """Where log, relay, views and policies stand."""
     from counterfoil import status as status_
 
-    found = status_.as_json(_settings())
+    found = status_.as_json(answering.settings())
     if as_json:
-        _print_json(found)
+        answering.print_json(found)
     else:
         print("\n".join(status_.lines(found)))
 
@@ -209,10 +193,10 @@ def doctor(as_json: AsJson = False) -> None:
     """Which servers were found, whether everything is migrated and well; exit code 1 on doubt."""
     from counterfoil import doctor as doctor_
 
-    checks = list(doctor_.examine(_settings()))
+    checks = list(doctor_.examine(answering.settings()))
     bad = any(check.verdict == "bad" for check in checks)
     if as_json:
-        _print_json(
+        answering.print_json(
             {
                 "ok": not bad,
                 "checks": [{"name": c.name, "verdict": c.verdict, "message": c.message} for c in checks],
@@ -220,15 +204,15 @@ def doctor(as_json: AsJson = False) -> None:
         )
     else:
         print("\n".join(f"{check.verdict:<5} {check.name:<16} {check.message}" for check in checks))
-    raise typer.Exit(EXIT_FAILED if bad else EXIT_OK)
+    raise typer.Exit(answering.EXIT_FAILED if bad else answering.EXIT_OK)
 
 
 @config_app.command("show")
 def config_show(as_json: AsJson = False) -> None:
     """Every setting with its value; passwords are masked."""
-    masked = _settings().masked()
+    masked = answering.settings().masked()
     if as_json:
-        _print_json(masked)
+        answering.print_json(masked)
     else:
         print("\n".join(f"{name}={'' if value is None else value}" for name, value in masked.items()))
 
@@ -245,9 +229,9 @@ def replay(
     """Print the history of a stream and its state after each event."""
     from counterfoil import addresses, replaying
 
-    for step in replaying.history(addresses.database_url(_settings()), stream, as_of=as_of):
+    for step in replaying.history(addresses.database_url(answering.settings()), stream, as_of=as_of):
         if as_json:
-            _print_json(step.as_json())
+            answering.print_json(step.as_json())
         else:
             print(terminal.shown("\n".join(step.lines())))
 
@@ -260,12 +244,13 @@ def audit_verify(
     """Check positions, versions, leaves and epochs of the log, and every live view against a fold of it."""
     from counterfoil import addresses, auditing
 
-    report = auditing.verify(addresses.database_url(_settings()), full=full)
+    report = auditing.verify(addresses.database_url(answering.settings()), full=full)
     if as_json:
-        _print_json(report.as_json())
+        answering.print_json(report.as_json())
     else:
         print(terminal.shown("\n".join(report.lines())))
-    raise typer.Exit(EXIT_FAILED if not report.ok else EXIT_PARKED if report.parked else EXIT_OK)
+    in_order = answering.EXIT_PARKED if report.parked else answering.EXIT_OK
+    raise typer.Exit(in_order if report.ok else answering.EXIT_FAILED)
 
 
 @log_app.command("fence")
@@ -286,7 +271,7 @@ def log_fence(
     """Declare that the log may have lost its end (a restore, a promotion): new epoch, new topics, empty cache."""
     from counterfoil import fencing
 
-    settings = _settings()
+    settings = answering.settings()
     print("\n".join(fencing.intent(settings, new_installation=new_installation).lines()))
     if not (reason and yes) and not _has_a_person():
         raise fencing.NotConfirmed(
@@ -314,13 +299,15 @@ def import_online_retail(
     """Import an online-retail file; killed at any point, it can be run again without doubling anything."""
     from counterfoil.importing import front
 
-    outcome = front.run(_settings(), file, form=form, sheet=sheet, command_url=url, query_url=query_url)
+    outcome = front.run(
+        answering.settings(), file, form=form, sheet=sheet, command_url=url, query_url=query_url
+    )
     if as_json:
-        _print_json(outcome.as_json())
+        answering.print_json(outcome.as_json())
     else:
         print("\n".join(front.lines(outcome)), flush=True)
     front.finish(outcome)
-    raise typer.Exit(EXIT_OK if outcome.complete else EXIT_INCOMPLETE)
+    raise typer.Exit(answering.EXIT_OK if outcome.complete else answering.EXIT_INCOMPLETE)
 
 
 @import_app.command("eventsourcing")
@@ -353,7 +340,7 @@ def import_eventsourcing(
     from counterfoil import addresses, moving
 
     outcome = moving.move(
-        addresses.database_url(_settings()),
+        addresses.database_url(answering.settings()),
         applications or [],
         address=source,
         schema=schema,
@@ -361,7 +348,7 @@ def import_eventsourcing(
         ids=ids,
     )
     if as_json:
-        _print_json(moving.as_json(outcome))
+        answering.print_json(moving.as_json(outcome))
     else:
         print("\n".join(moving.lines(outcome)))
 
@@ -374,138 +361,12 @@ def demo(
     """A seeded shop of its own: sell, ship, rebuild a view, promote it, verify everything."""
     from counterfoil import demo as demo_
 
-    told = demo_.run(_settings(), stay=not exit_)
+    told = demo_.run(answering.settings(), stay=not exit_)
     if as_json:
-        _print_json(told.as_json())
-    raise typer.Exit(EXIT_OK if told.ok else EXIT_FAILED)
-
-
-@views_app.command("list")
-def views_list(as_json: AsJson = False) -> None:
-    """Every build of every view: which is live, where it stands, what is parked."""
-    from counterfoil import addresses, viewing
-
-    found = viewing.listed(addresses.database_url(_settings()))
-    if as_json:
-        _print_json(found)
-    else:
-        print("\n".join(viewing.lines(found)))
-
-
-@views_app.command("rebuild")
-def views_rebuild(
-    view: Annotated[str, typer.Argument(help="Name of the view.")], as_json: AsJson = False
-) -> None:
-    """Fold the log into a new build beside the live one; interrupted, run it again."""
-    from counterfoil import addresses, viewing
-
-    _answer(viewing.rebuild(addresses.database_url(_settings()), view), as_json=as_json)
-
-
-@views_app.command("verify")
-def views_verify(
-    view: Annotated[str, typer.Argument(help="Name of the view.")], as_json: AsJson = False
-) -> None:
-    """Compare the view's builds with a fold of the log; exit code 1 when they differ."""
-    from counterfoil import addresses, viewing
-
-    found = viewing.verify(addresses.database_url(_settings()), view)
-    if as_json:
-        _print_json(found)
-    else:
-        print(terminal.shown("\n".join(viewing.verified_lines(found))))
-    raise typer.Exit(EXIT_OK if found["ok"] else EXIT_FAILED)
-
-
-@views_app.command("promote")
-def views_promote(
-    view: Annotated[str, typer.Argument(help="Name of the view.")], as_json: AsJson = False
-) -> None:
-    """Let the new build answer; the old one stays until it is dropped."""
-    from counterfoil import addresses, viewing
-
-    _answer(viewing.promote(addresses.database_url(_settings()), view), as_json=as_json)
-
-
-@views_app.command("rollback")
-def views_rollback(
-    view: Annotated[str, typer.Argument(help="Name of the view.")], as_json: AsJson = False
-) -> None:
-    """Let the build before answer again."""
-    from counterfoil import addresses, viewing
-
-    _answer(viewing.rollback(addresses.database_url(_settings()), view), as_json=as_json)
-
-
-@views_app.command("drop")
-def views_drop(
-    view: Annotated[str, typer.Argument(help="Name of the view.")], as_json: AsJson = False
-) -> None:
-    """Drop the build that does not answer."""
-    from counterfoil import viewing
-
-    _answer(viewing.drop(_settings(), view), as_json=as_json)
-
-
-@parked_app.command("list")
-def parked_list(as_json: AsJson = False) -> None:
-    """Every parked key of views and policies."""
-    from counterfoil import addresses, parking
-
-    found = parking.listed(addresses.database_url(_settings()))
-    if as_json:
-        _print_json(found)
-    else:
-        print(terminal.shown("\n".join(parking.lines(found))) or "nothing is parked")
-
-
-@parked_app.command("show")
-def parked_show(
-    consumer: Annotated[str, typer.Argument(help="View or policy.")],
-    key: Annotated[str, typer.Argument(help="Partition key, e.g. order-536365.")],
-) -> None:
-    """One parked key, with its event and the reason."""
-    from counterfoil import addresses, parking
-
-    _answer(parking.shown(addresses.database_url(_settings()), consumer, key), as_json=True)
-
-
-@parked_app.command("retry")
-def parked_retry(
-    consumer: Annotated[str, typer.Argument(help="View or policy.")],
-    key: Annotated[str, typer.Argument(help="Partition key.")],
-) -> None:
-    """Ask the owner of the key to apply its events again."""
-    from counterfoil import addresses, parking
-
-    print(parking.retry(addresses.database_url(_settings()), consumer, key))
-
-
-@parked_app.command("skip")
-def parked_skip(
-    consumer: Annotated[str, typer.Argument(help="View or policy.")],
-    key: Annotated[str, typer.Argument(help="Partition key.")],
-    position: Annotated[
-        int, typer.Argument(help="Position of the event to skip, as `parked show` names it.")
-    ],
-    reason: Annotated[str, typer.Option("--reason", help="Why; it is kept.")],
-) -> None:
-    """Ask the owner of the key to go on without the event at this position."""
-    from counterfoil import addresses, parking
-
-    print(parking.skip(addresses.database_url(_settings()), consumer, key, position=position, reason=reason))
+        answering.print_json(told.as_json())
+    raise typer.Exit(answering.EXIT_OK if told.ok else answering.EXIT_FAILED)
 
 
 def _has_a_person() -> bool:
     """Whether somebody can be asked."""
     return sys.stdin.isatty()
-
-
-def _answer(found: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        _print_json(found)
-        return
-    for name, value in found.items():
-        for each in value if isinstance(value, list) else [value]:
-            shown = ", ".join(f"{k} {v}" for k, v in each.items()) if isinstance(each, dict) else each
-            print(f"{name}: {shown}")

@@ -1,0 +1,67 @@
+# ruff: noqa: FBT002 - an option of the command line is a boolean with a default
+"""`counterfoil parked`: keys whose events could not be applied, and what to do with them."""
+
+from typing import Annotated
+
+import typer
+
+from counterfoil import terminal
+from counterfoil.cli import answering
+from counterfoil.cli.answering import AsJson
+
+app = typer.Typer(
+    no_args_is_help=True, help="Keys whose events could not be applied, and what to do with them."
+)
+
+
+@app.command("list")
+def parked_list(as_json: AsJson = False) -> None:
+    """Every parked key of views and policies."""
+    from counterfoil import addresses, parking
+
+    found = parking.listed(addresses.database_url(answering.settings()))
+    if as_json:
+        answering.print_json(found)
+    else:
+        print(terminal.shown("\n".join(parking.lines(found))) or "nothing is parked")
+
+
+@app.command("show")
+def parked_show(
+    consumer: Annotated[str, typer.Argument(help="View or policy.")],
+    key: Annotated[str, typer.Argument(help="Partition key, e.g. order-536365.")],
+) -> None:
+    """One parked key, with its event and the reason."""
+    from counterfoil import addresses, parking
+
+    answering.answer(parking.shown(addresses.database_url(answering.settings()), consumer, key), as_json=True)
+
+
+@app.command("retry")
+def parked_retry(
+    consumer: Annotated[str, typer.Argument(help="View or policy.")],
+    key: Annotated[str, typer.Argument(help="Partition key.")],
+) -> None:
+    """Ask the owner of the key to apply its events again."""
+    from counterfoil import addresses, parking
+
+    print(parking.retry(addresses.database_url(answering.settings()), consumer, key))
+
+
+@app.command("skip")
+def parked_skip(
+    consumer: Annotated[str, typer.Argument(help="View or policy.")],
+    key: Annotated[str, typer.Argument(help="Partition key.")],
+    position: Annotated[
+        int, typer.Argument(help="Position of the event to skip, as `parked show` names it.")
+    ],
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is kept.")],
+) -> None:
+    """Ask the owner of the key to go on without the event at this position."""
+    from counterfoil import addresses, parking
+
+    print(
+        parking.skip(
+            addresses.database_url(answering.settings()), consumer, key, position=position, reason=reason
+        )
+    )

@@ -1,0 +1,81 @@
+# ruff: noqa: FBT002 - an option of the command line is a boolean with a default
+"""`counterfoil views`: builds of views, and which of them answers."""
+
+from typing import Annotated
+
+import typer
+
+from counterfoil import terminal
+from counterfoil.cli import answering
+from counterfoil.cli.answering import AsJson
+
+app = typer.Typer(
+    no_args_is_help=True, help="Views: list, rebuild beside the live one, verify, promote, roll back."
+)
+
+
+@app.command("list")
+def views_list(as_json: AsJson = False) -> None:
+    """Every build of every view: which is live, where it stands, what is parked."""
+    from counterfoil import addresses, viewing
+
+    found = viewing.listed(addresses.database_url(answering.settings()))
+    if as_json:
+        answering.print_json(found)
+    else:
+        print("\n".join(viewing.lines(found)))
+
+
+@app.command("rebuild")
+def views_rebuild(
+    view: Annotated[str, typer.Argument(help="Name of the view.")], as_json: AsJson = False
+) -> None:
+    """Fold the log into a new build beside the live one; interrupted, run it again."""
+    from counterfoil import addresses, viewing
+
+    answering.answer(viewing.rebuild(addresses.database_url(answering.settings()), view), as_json=as_json)
+
+
+@app.command("verify")
+def views_verify(
+    view: Annotated[str, typer.Argument(help="Name of the view.")], as_json: AsJson = False
+) -> None:
+    """Compare the view's builds with a fold of the log; exit code 1 when they differ."""
+    from counterfoil import addresses, viewing
+
+    found = viewing.verify(addresses.database_url(answering.settings()), view)
+    if as_json:
+        answering.print_json(found)
+    else:
+        print(terminal.shown("\n".join(viewing.verified_lines(found))))
+    raise typer.Exit(answering.EXIT_OK if found["ok"] else answering.EXIT_FAILED)
+
+
+@app.command("promote")
+def views_promote(
+    view: Annotated[str, typer.Argument(help="Name of the view.")], as_json: AsJson = False
+) -> None:
+    """Let the new build answer; the old one stays until it is dropped."""
+    from counterfoil import addresses, viewing
+
+    answering.answer(viewing.promote(addresses.database_url(answering.settings()), view), as_json=as_json)
+
+
+@app.command("rollback")
+def views_rollback(
+    view: Annotated[str, typer.Argument(help="Name of the view.")], as_json: AsJson = False
+) -> None:
+    """Let the build before answer again."""
+    from counterfoil import addresses, viewing
+
+    answering.answer(viewing.rollback(addresses.database_url(answering.settings()), view), as_json=as_json)
+
+
+@app.command("drop")
+def views_drop(
+    view: Annotated[str, typer.Argument(help="Name of the view.")], as_json: AsJson = False
+) -> None:
+    """Drop the build that does not answer."""
+    from counterfoil import viewing
+
+    answering.answer(viewing.drop(answering.settings(), view), as_json=as_json)

@@ -1,0 +1,85 @@
+"""An application whose every request passes the pipeline: FastAPI declares its routes and documents them."""
+
+from collections.abc import Callable
+from functools import cached_property, partial
+from typing import Any, Final
+
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+
+from runtime.http.access_log import AccessLog
+from runtime.http.exchange import Exchange
+from runtime.http.pipeline import Pipeline, Steps
+from runtime.http.principal import Public, requires
+from runtime.http.routes import RouteTable, UndeclaredRoute
+from runtime.problems import ProblemError
+from runtime.telemetry import HttpMetrics
+
+_DOCUMENT: Final = Public("the description of the API")
+
+
+class PipelineApp(FastAPI):
+    """FastAPI for declaring, documenting and the application's life; requests go to the pipeline."""
+
+    def __init__(
+        self,
+        *,
+        steps: Steps,
+        problem_of: Callable[[Exception], ProblemError | None],
+        metrics: HttpMetrics,
+        access_log: AccessLog,
+        **options: Any,
+    ) -> None:
+        """`options` are FastAPI's."""
+        super().__init__(
+            openapi_url=None,
+            docs_url=None,
+            redoc_url=None,
+            redirect_slashes=False,
+            telemetry={"tracing": False, "metrics": False, "logs": False},
+            **options,
+        )
+        self._pipelined = partial(
+            Pipeline, steps=steps, problem_of=problem_of, metrics=metrics, access_log=access_log
+        )
+        self.add_api_route("/openapi.json", self._document, methods=["GET"], include_in_schema=False)
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """The pipeline over the routes declared by now; later ones are not served.
+
+        Raises:
+            UndeclaredRoute: something would be served past it.
+        """
+        if self.user_middleware:
+            raise UndeclaredRoute(
+                "middleware is not called: what every request needs is a step of the pipeline"
+            )
+        return self._pipelined(self, RouteTable(self.router.routes, app=self))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or the application's life, which does not begin with a route past the pipeline."""
+        pipeline = self.pipeline
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+
+        async def deliver(response: Response) -> None:
+            if scope["method"] == "HEAD":
+                await send(
+                    {
+                        "type": "http.response.start",
+                        "status": response.status_code,
+                        "headers": response.raw_headers,
+                    }
+                )
+                await send({"type": "http.response.body", "body": b""})
+            else:
+                await response(scope, receive, send)
+
+        await pipeline.serve(Exchange(scope, receive), deliver)
+
+    @requires(_DOCUMENT)
+    async def _document(self) -> Response:
+        return JSONResponse(self.openapi())

@@ -1,0 +1,74 @@
+"""One request on its way to its answer, however it came in: what the steps of the pipeline read and note."""
+
+import time
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+from starlette.types import Receive, Scope
+
+from runtime.http.principal import NOBODY, Principal
+
+if TYPE_CHECKING:
+    from runtime.http.pipeline import Pipeline
+    from runtime.http.routes import Route
+
+Headers = list[tuple[bytes, bytes]]
+"""Names in lower case."""
+
+
+class Exchange:
+    """A request and what the pipeline found out about it.
+
+    `scope` and `receive` are those of ASGI; `whole` is the body where the adapter has all of it already. `code` is
+    that of the problem which is answered.
+    """
+
+    __slots__ = (
+        "closing",
+        "code",
+        "correlation_id",
+        "parameters",
+        "pipeline",
+        "principal",
+        "receive",
+        "route",
+        "scope",
+        "started_at",
+        "whole",
+    )
+
+    pipeline: "Pipeline"
+    route: "Route | None"
+
+    def __init__(self, scope: Scope, receive: Receive, *, whole: bytes | None = None) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.whole = whole
+        self.started_at = time.perf_counter()
+        self.correlation_id = ""
+        self.code: str | None = None
+        self.route = None
+        self.parameters: dict[str, str] = {}
+        self.principal: Principal = NOBODY
+        self.closing: AsyncExitStack | None = None
+        """Closed when the answer was delivered."""
+
+    @property
+    def headers(self) -> Headers:
+        """The request's headers, as they came."""
+        headers: Headers = self.scope["headers"]
+        return headers
+
+    def entry(self, route: "Route") -> "Exchange":
+        """One command of a batch: the same caller, another route."""
+        entry = Exchange(self.scope, self.receive)
+        entry.pipeline = self.pipeline
+        entry.correlation_id = self.correlation_id
+        entry.principal = self.principal
+        entry.route = route
+        return entry
+
+
+async def nothing_more() -> dict[str, Any]:
+    """Receive what comes after a whole request: nothing, so nobody asks."""
+    raise AssertionError("a whole request has no more to receive")

@@ -1,0 +1,237 @@
+"""The one way from a request to its answer, for every route of both APIs and for every command of a batch.
+
+correlation → shed → match → limit by address → authenticate → authorise → limit by principal → handle → problems →
+headers → metrics → access log. Adapters bring requests in and deliver answers; they know no routes and no rules.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
+
+import structlog
+from fastapi import FastAPI
+from msgspec import Struct
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from runtime.http.access_log import AccessLog
+from runtime.http.exchange import Exchange, Headers, nothing_more
+from runtime.http.headers import Header, correlation_of, with_standard
+from runtime.http.principal import Principal, may_use
+from runtime.http.routes import NOWHERE, RouteTable
+from runtime.problems import ProblemError, respond
+from runtime.telemetry import HttpMetrics, correlation_id
+
+Deliver = Callable[[Response], Awaitable[None]]
+"""Brings an answer to its caller."""
+
+_PLACE: Final = "@place@"
+"""Stands where a correlation id will."""
+
+log = structlog.get_logger()
+
+
+class Refusal:
+    """A problem that is answered many times over, as the bytes of its answer: only the correlation id differs."""
+
+    def __init__(self, problem: ProblemError) -> None:
+        place = _PLACE.encode()
+        own = [(name.encode(), value.encode()) for name, value in problem.response_headers().items()]
+        self._before, _, self._after = problem.body(_PLACE).rpartition(place)
+        self._headers = lines(with_standard(own, _PLACE, secure=False)).removesuffix(place + b"\r\n")
+        self.problem = problem
+
+    def answer(self, correlation: str, *, also: bytes) -> bytes:
+        """The answer as it goes over the wire; `also` are lines of every answer."""
+        known = correlation.encode("ascii")  # its alphabet needs no escapes in JSON
+        body = self._before + known + self._after
+        return b"%b%bcontent-length: %d\r\n%b%b\r\n\r\n%b" % (
+            STATUS_LINE[self.problem.status],
+            also,
+            len(body),
+            self._headers,
+            known,
+            body,
+        )
+
+
+def lines(headers: Iterable[Header]) -> bytes:
+    """Headers as they stand in an answer."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
+
+
+async def unlimited(_exchange: Exchange) -> None:
+    """Let every request pass."""
+
+
+def unshed(_method: str, _path: str) -> Refusal | None:
+    """Shed nothing."""
+    return None
+
+
+def head_of(response: Response, *, also: bytes) -> bytes:
+    """Status and headers as they go over the wire, without the empty line; `also` are lines of every answer."""
+    return b"".join([STATUS_LINE[response.status_code], also, lines(response.raw_headers)])
+
+
+class Steps(Struct, frozen=True):
+    """The steps that depend on the application. Each refuses by raising ProblemError, `shed` by its answer.
+
+    `shed` gets method and path, before anything else is known: it must cost next to nothing. `limit_by_address` runs
+    before the caller is known, `limit_by_principal` after.
+    """
+
+    authenticate: Callable[[Exchange], Awaitable[Principal]]
+    shed: Callable[[str, str], Refusal | None] = unshed
+    limit_by_address: Callable[[Exchange], Awaitable[None]] = unlimited
+    limit_by_principal: Callable[[Exchange], Awaitable[None]] = unlimited
+
+
+class Pipeline:
+    """The steps of one application, in their order."""
+
+    def __init__(
+        self,
+        app: FastAPI,
+        table: RouteTable,
+        *,
+        steps: Steps,
+        problem_of: Callable[[Exception], ProblemError | None],
+        metrics: HttpMetrics,
+        access_log: AccessLog,
+    ) -> None:
+        """`app` is where handlers find what it opened; `problem_of` says which problem an error means to a caller.
+
+        None: nobody foresaw it.
+        """
+        self.app = app
+        self.table = table
+        self._steps = steps
+        self._problem_of = problem_of
+        self._metrics = metrics
+        self._access_log = access_log
+
+    async def serve(self, exchange: Exchange, deliver: Deliver) -> None:
+        """Answer one request and deliver the answer.
+
+        Raises:
+            whatever kept the answer from being delivered whole; the adapter closes the connection then.
+        """
+        exchange.pipeline = self
+        exchange.correlation_id, malformed = correlation_of(exchange.headers)  # 1: correlation
+        bound = correlation_id.set(exchange.correlation_id)
+        status = 0
+        try:
+            response = await self._answer(exchange, malformed)
+            response.raw_headers = with_standard(  # 10: headers
+                response.raw_headers, exchange.correlation_id, secure=exchange.scope["scheme"] == "https"
+            )
+            status = response.status_code
+            await deliver(response)
+        except Exception:
+            log.exception("answer_not_delivered", route=_route(exchange))
+            raise
+        finally:
+            try:
+                if exchange.closing is not None:
+                    await exchange.closing.aclose()
+            finally:
+                self._note(exchange, status)
+                correlation_id.reset(bound)
+
+    async def _answer(self, exchange: Exchange, malformed: ProblemError | None) -> Response:
+        try:
+            return await self._handled(exchange, malformed)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is there to read it
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
+            return respond(self._problem(error, exchange), exchange.correlation_id)  # 9: problems
+
+    async def _handled(self, exchange: Exchange, malformed: ProblemError | None) -> Response:
+        method, path = exchange.scope["method"], exchange.scope["path"]
+        refusal = self._steps.shed(method, path)  # 2: shed
+        if refusal is not None:
+            raise refusal.problem
+        if malformed is not None:
+            raise malformed
+        exchange.route, exchange.parameters = self.table.match(method, path)  # 3: match
+        await self._steps.limit_by_address(exchange)  # 4: limit by address
+        exchange.principal = await self._steps.authenticate(exchange)  # 5: authenticate
+        self._authorise(exchange)  # 6: authorise
+        await self._steps.limit_by_principal(exchange)  # 7: limit by principal
+        return await exchange.route.handle(exchange)  # 8: handle
+
+    async def entry(self, entry: Exchange, handle: Callable[[Exchange], Awaitable[object]]) -> object:
+        """Carry out one command of a batch: limited, authorised and handled as if it came alone.
+
+        Raises:
+            ProblemError: it was refused, or failed.
+        """
+        try:
+            await self._steps.limit_by_address(entry)
+            self._authorise(entry)
+            await self._steps.limit_by_principal(entry)
+            return await handle(entry)
+        except Exception as error:
+            problem = self._problem(error, entry)
+            self._log_access(entry, problem.status)
+            raise problem from error
+
+    def _authorise(self, exchange: Exchange) -> None:
+        assert exchange.route is not None, "matched before"
+        if not may_use(exchange.principal, exchange.route.requires):
+            raise ProblemError("forbidden", f"This needs the permission {exchange.route.requires}.")
+
+    def shed_early(self, method: str, path: str, headers: Headers, *, also: bytes) -> bytes | None:
+        """Steps 1, 2 and 9 to 12 of a request of which only the head has come: the bytes of its refusal, or None."""
+        refusal = self._steps.shed(method, path)
+        if refusal is None:
+            return None
+        exchange = Exchange({"method": method, "headers": headers}, nothing_more)
+        exchange.correlation_id, _ = correlation_of(headers)
+        exchange.code = refusal.problem.type.slug
+        bound = correlation_id.set(exchange.correlation_id)
+        try:
+            self._note(exchange, refusal.problem.status)
+        finally:
+            correlation_id.reset(bound)
+        return refusal.answer(exchange.correlation_id, also=also)
+
+    def _problem(self, error: Exception, exchange: Exchange) -> ProblemError:
+        problem = self._problem_of(error)
+        if problem is None:
+            # The last resort: whatever goes wrong, the caller learns a correlation id and nothing else.
+            method, route = exchange.scope["method"], _route(exchange)
+            log.error("request_failed", method=method, route=route, exc_info=error)
+            problem = internal_error()
+        exchange.code = problem.type.slug
+        return problem
+
+    def _note(self, exchange: Exchange, status: int) -> None:
+        method, route = exchange.scope["method"], _route(exchange)
+        seconds = time.perf_counter() - exchange.started_at
+        self._metrics.answered(method, route, status=status, seconds=seconds)  # 11: metrics
+        self._log_access(exchange, status)  # 12: access log
+
+    def _log_access(self, exchange: Exchange, status: int) -> None:
+        self._access_log.wrote(
+            exchange.scope["method"],
+            _route(exchange),
+            status=status,
+            code=exchange.code,
+            actor=exchange.principal.actor,
+            seconds=time.perf_counter() - exchange.started_at,
+        )
+
+
+def internal_error() -> ProblemError:
+    """What a caller learns of a failure that nobody foresaw."""
+    return ProblemError(
+        "internal-error", "The request could not be answered. Its correlation id names it in the logs."
+    )
+
+
+def _route(exchange: Exchange) -> str:
+    """The template of the route that took the request: a bounded set, unlike addresses."""
+    return NOWHERE.path if exchange.route is None else exchange.route.path

@@ -1,0 +1,154 @@
+"""Two short ways from the socket into the pipeline, for plain requests: shed at the head, or served in one piece.
+
+Under overload most requests are refused, and what refusing costs is taken from those that are carried out: a refusal is
+written as soon as the headers are read, without a task or a body. And a route that takes its body and gives its answer
+in one piece gets the request as a whole and writes once; cycles, messages and headers that are read once more took half
+as long as deciding a command. All else goes uvicorn's way, into the same pipeline.
+"""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, Final
+
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from runtime.http.application import PipelineApp
+from runtime.http.exchange import Exchange, nothing_more
+from runtime.http.pipeline import head_of, lines
+
+PARSED_BYTES: Final = 64 * 1024
+"""Read at a time: what a caller sends ahead of its answers waits as bytes, which are smaller than requests."""
+
+_CONNECTION: Final = b"connection"
+_CLOSE: Final = b"connection: close\r\n"
+
+
+class PipelineProtocol(HttpToolsProtocol):
+    """Uvicorn's protocol with the two short ways; a caller that does not read its answers gets neither."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        assert isinstance(self.config.app, PipelineApp)
+        self._pipeline = self.config.app.pipeline
+        self._of_all: list[tuple[bytes, bytes]] = []
+        self._lines_of_all = b""
+        self._leaving = False
+        self._shedding = False
+        self._kept: list[bytes] | None = None
+        self._unparsed = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, unless answers wait to be read or requests to be begun."""
+        self._unparsed += data
+        self._parse()
+
+    def resume_writing(self) -> None:
+        """Read on: the caller reads its answers again."""
+        super().resume_writing()
+        self._parse()
+
+    def on_response_complete(self) -> None:
+        """Begin what waits, and read on."""
+        super().on_response_complete()
+        self.loop.call_soon(self._parse)
+
+    def _parse(self) -> None:
+        while self._unparsed and not (self.pipeline or self.flow.write_paused or self.transport.is_closing()):
+            some, self._unparsed = self._unparsed[:PARSED_BYTES], self._unparsed[PARSED_BYTES:]
+            super().data_received(some)
+            if (
+                self._kept is not None
+            ):  # its body has not come with its headers: that is uvicorn's to wait for
+                body, self._kept = b"".join(self._kept), None
+                super().on_headers_complete()
+                if body:
+                    super().on_body(body)
+        if self._unparsed and not self.transport.is_closing():
+            self.flow.pause_reading()
+
+    def on_headers_complete(self) -> None:
+        """Shed the request, keep it until it is whole, or begin it."""
+        if self._is_plain():
+            method, path = self.parser.get_method().decode("ascii"), self.url.decode("latin-1")
+            also = self._lines_of_all
+            refusal = self._pipeline.shed_early(method, path.partition("?")[0], self.headers, also=also)
+            if refusal is not None:
+                self._shedding = True
+                self.transport.write(refusal)
+                return
+            if "?" not in path and "%" not in path and self._pipeline.table.match(method, path)[0].whole:
+                self.scope["method"], self.scope["path"] = method, path
+                self.scope["raw_path"], self.scope["query_string"] = self.url, b""
+                self._kept = []
+                return
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Keep what belongs to a whole request, drop what belongs to a refused one."""
+        if self._kept is not None:
+            self._kept.append(body)  # no more than was read at once
+        elif not self._shedding:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Serve a whole request; after a refused one go on with the next of the connection."""
+        if self._kept is not None:
+            self.cycle = under_way = _under_way()  # type: ignore[assignment]  # uvicorn asks no more of it than this
+            exchange = Exchange(dict(self.scope), nothing_more, whole=b"".join(self._kept))
+            self._kept = None
+            task = self.loop.create_task(self._serve(exchange, under_way))
+            self.tasks.add(task)  # the loop itself holds its tasks weakly
+            task.add_done_callback(self.tasks.discard)
+        elif self._shedding:
+            self._shedding = False
+            self.on_response_complete()
+        else:
+            super().on_message_complete()
+
+    def _is_plain(self) -> bool:
+        """Whether an answer from here would come in its turn, be read, and leave the connection open."""
+        self._read_headers_of_all()
+        return (
+            getattr(self.cycle, "response_complete", True)  # there is none before the first request
+            and not (self._leaving or self.expect_100_continue or self.flow.write_paused)
+            and self.scheme == "http"
+            and self.parser.should_keep_alive()
+            and not self.parser.should_upgrade()
+            and self.parser.get_http_version() == "1.1"
+        )
+
+    async def _serve(self, exchange: Exchange, under_way: SimpleNamespace) -> None:
+        async def deliver(response: Response) -> None:
+            if self.flow.write_paused:
+                await self.flow.drain()
+            under_way.response_complete = True
+            self._read_headers_of_all()  # the process may have been told to end meanwhile
+            head = head_of(response, also=self._lines_of_all)
+            ends = b"\r\n" + _CLOSE in head
+            if not (ends or under_way.keep_alive):
+                head, ends = head + _CLOSE, True
+            body = b"" if exchange.scope["method"] == "HEAD" else response.body
+            self.transport.write(b"".join([head, b"\r\n", body]))
+            if ends:
+                self.transport.close()
+
+        try:
+            await self._pipeline.serve(exchange, deliver)
+        except BaseException:
+            self.transport.close()  # cancelled: the time to drain is over
+            raise
+        self.on_response_complete()
+
+    def _read_headers_of_all(self) -> None:
+        of_all = self.server_state.default_headers
+        if of_all is not self._of_all:  # uvicorn replaces the list every second, for the date
+            self._of_all = of_all
+            self._lines_of_all = lines(of_all)
+            self._leaving = any(name == _CONNECTION for name, _ in of_all)
+
+
+def _under_way() -> SimpleNamespace:
+    """A whole request under way: of uvicorn's cycle, what uvicorn asks of one when it is not in it."""
+    event = asyncio.Event()  # nobody waits for it
+    return SimpleNamespace(disconnected=False, keep_alive=True, response_complete=False, message_event=event)

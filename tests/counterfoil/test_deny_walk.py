@@ -1,0 +1,148 @@
+"""No route of either API is answered past the pipeline: a step that refuses everything refuses all there is.
+
+The list of routes is that of the running server; requests come over real sockets, in every form that a server reads
+in another way.
+"""
+
+import contextlib
+import json
+import re
+import socket
+import threading
+import time
+
+import pytest
+import uvicorn
+from msgspec.structs import replace
+
+from commands import batch
+from counterfoil import applications
+from counterfoil.servers import child
+from runtime.http.protocol import PipelineProtocol
+from runtime.problems import ProblemError
+from runtime.settings import Settings
+
+ANSWERED_WITHIN_S = 10.0
+HEAD = re.compile(rb"HTTP/1\.1 (\d{3})[^\r]*\r\n(.*?)\r\n\r\n", re.DOTALL)
+
+
+async def deny(_exchange):
+    raise ProblemError("forbidden", "Nobody may do anything.")
+
+
+async def deny_commands(exchange):
+    if exchange.route.path != batch.PATH:
+        raise ProblemError("forbidden", "Nobody may command anything.")
+
+
+@contextlib.contextmanager
+def running(app, **steps):
+    """A server of the application with these steps planted; its port."""
+    app.pipeline._steps = replace(app.pipeline._steps, **steps)
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=child.free_port(), http=PipelineProtocol, ws="none", log_config=None
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        give_up = time.monotonic() + ANSWERED_WITHIN_S
+        while not server.started:
+            assert time.monotonic() < give_up
+            time.sleep(0.01)
+        yield config.port
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def request(method, address, *, body=b"", correlation="walk"):
+    return (
+        f"{method} {address} HTTP/1.1\r\nHost: x\r\nCorrelation-Id: {correlation}\r\nIdempotency-Key: k\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
+
+def answers(port, *parts, methods):
+    """What comes back, as (status, code, correlation id), when these bytes are sent one after another."""
+    found, received = [], b""
+    with socket.create_connection(("127.0.0.1", port), timeout=ANSWERED_WITHIN_S) as opened:
+        for number, part in enumerate(parts):
+            time.sleep(0.02 if number else 0)
+            opened.sendall(part)
+        for method in methods:
+            while (head := HEAD.search(received)) is None:
+                received += opened.recv(65_536)
+            headers = dict(line.lower().split(b": ", 1) for line in head[2].split(b"\r\n"))
+            ends = head.end() + (0 if method == "HEAD" else int(headers[b"content-length"]))
+            while len(received) < ends:
+                received += opened.recv(65_536)
+            body, received = received[head.end() : ends], received[ends:]
+            code = json.loads(body)["code"] if body else None
+            found.append((int(head[1]), code, headers[b"correlation-id"].decode()))
+    return found
+
+
+def addresses_of(app):
+    routes = [(method, re.sub(r"{[^}]+}", "1", route.path)) for method, route in app.pipeline.table]
+    unknown = {(method, address) for method in ("TRACE", "PURGE", "OPTIONS") for _, address in routes}
+    return [*routes, *sorted(unknown), ("GET", "/nowhere"), ("POST", "/backdoor")]
+
+
+@pytest.fixture(params=["commands", "queries"])
+def app(request, database_url):
+    settings = Settings(database_url=database_url)
+    make = applications.command_app if request.param == "commands" else applications.query_app
+    return make(settings)
+
+
+@pytest.mark.parametrize("step", ["limit_by_address", "authenticate", "limit_by_principal"])
+def test_a_planted_step_refuses_every_route_in_every_form(app, step):
+    walked = addresses_of(app)
+    body = b'{"commands":[]}'
+    with running(app, **{step: deny}) as port:
+        for method, address in walked:
+            refused = (403, None if method == "HEAD" else "forbidden", "walk")
+            whole = request(method, address, body=body)
+
+            assert [refused] * 2 == answers(port, whole, whole, methods=[method] * 2), (
+                method,
+                address,
+                "kept",
+            )
+            assert [refused] == answers(port, whole[:-3], whole[-3:], methods=[method]), (
+                method,
+                address,
+                "pieces",
+            )
+            asked = request(method, f"{address}?x=1", body=body)
+            assert [refused] == answers(port, asked, methods=[method]), (method, address, "query")
+        pipelined = [request(method, address, body=body) for method, address in walked]
+        methods = [method for method, _ in walked]
+        codes = [(403, None if method == "HEAD" else "forbidden", "walk") for method in methods]
+        assert codes == answers(port, b"".join(pipelined), methods=methods)
+    assert len(walked) > 30
+
+
+def test_every_command_of_a_batch_is_refused_by_a_planted_step(database_url):
+    app = applications.command_app(Settings(database_url=database_url))
+    names = [route.command.name for route in app.router.routes if hasattr(route, "command")]
+    commands = [
+        {"key": f"k{number}", "command": names[number % len(names)], "body": {"quantity": 1}}
+        for number in range(500)
+    ]
+    whole = request("POST", batch.PATH, body=json.dumps({"commands": commands}).encode())
+    with (
+        running(app, limit_by_principal=deny_commands) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=ANSWERED_WITHIN_S) as opened,
+    ):
+        opened.sendall(whole)
+        received = b""
+        while not received.endswith(b"]}"):
+            received += opened.recv(1 << 20)
+    results = json.loads(received.partition(b"\r\n\r\n")[2])["results"]
+
+    assert 500 == len(results)
+    assert {(403, "forbidden", "walk")} == {
+        (result["status"], result["code"], result["correlation_id"]) for result in results
+    }

@@ -1,0 +1,50 @@
+"""What the production profile refuses before it opens a port."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from counterfoil.servers import child
+
+CONFIGURATION = 78
+
+
+@pytest.mark.parametrize("role", ["command-api", "query-api"])
+def test_production_does_not_start_without_saying_who_callers_are(role, database_url):
+    port = child.free_port()
+    name = role.replace("-", "_").upper()
+    environment = {
+        **os.environ,
+        "COUNTERFOIL_PROFILE": "production",
+        "COUNTERFOIL_DATABASE_URL": database_url,
+        f"COUNTERFOIL_{name}_PORT": str(port),
+    }
+    ended = subprocess.run(  # noqa: PLW1510 - the exit code is what is tested
+        [sys.executable, "-m", "counterfoil", role],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert CONFIGURATION == ended.returncode
+    assert "COUNTERFOIL_IDENTITY: the production profile needs it" in ended.stderr
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", port))
+
+
+def test_a_setting_that_cannot_be_is_a_fault_of_the_configuration():
+    environment = {**os.environ, "COUNTERFOIL_PROFILE": "prod"}
+    ended = subprocess.run(  # noqa: PLW1510 - the exit code is what is tested
+        [sys.executable, "-m", "counterfoil", "config", "show"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert CONFIGURATION == ended.returncode
+    assert "COUNTERFOIL_PROFILE" in ended.stderr
