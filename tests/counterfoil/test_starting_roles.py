@@ -28,7 +28,11 @@ def test_no_role_starts_on_a_database_that_lacks_what_it_needs(lacking, tmp_path
         role: subprocess.Popen(running.command(role), env=environment, stderr=subprocess.PIPE, text=True)
         for role in ROLES
     }
-    said = {role: process.communicate(timeout=60)[1] for role, process in started.items()}
+    try:
+        said = {role: process.communicate(timeout=60)[1] for role, process in started.items()}
+    finally:
+        for process in started.values():
+            process.kill()  # those that have started after all
 
     assert dict.fromkeys(ROLES, EXIT_NOT_MIGRATED) == {
         role: process.returncode for role, process in started.items()
