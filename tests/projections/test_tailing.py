@@ -17,6 +17,7 @@ from projections.errors import DeclarationError, UnknownEventVersion
 from projections.storing import BuildId
 from projections.view import GLOBAL, Row, View
 from projections.worker import ProjectionHealth, run_projections
+from read_api.status import READ_STATUS, decode_status
 from runtime import database
 from tests.appends import append_request
 from tests.event_store.carrying import wait_until
@@ -62,6 +63,12 @@ def stands_at_the_head(url, name):
     with database.connect(url, role="counterfoil_reader", name="test") as conn:
         head = reading.head(conn).position
     return [each.position for each in cursor(url, name).values()] == [head]
+
+
+def status_of(url):
+    with database.connect(url, role="counterfoil_reader", name="test") as conn:
+        (text,) = conn.execute(READ_STATUS).fetchone() or ("",)
+    return decode_status(str(text))
 
 
 @contextlib.contextmanager
@@ -125,6 +132,20 @@ def test_entering_a_generation_does_nothing_to_a_global_view(shop_url):
 
     assert known == [WHOLE_LOG.generation]
     assert cursor(shop_url, "sales_daily") == before
+
+
+def test_status_says_where_a_global_view_stands_and_how_far_behind_the_log(database_url):
+    append(database_url, history(48))
+    with feeding(database_url, SUMS) as feeder:
+        feeder.catch_up()
+        at_the_head = status_of(database_url)
+        head = append(database_url, history(49, steps=10))
+        behind = status_of(database_url)
+
+    assert {(0, 0.0)} == {(each.lag_events, each.lag_seconds) for each in at_the_head.views}
+    assert {at_the_head.log.position} == {each.position for each in behind.views}
+    assert {head - at_the_head.log.position} == {each.lag_events for each in behind.views}
+    assert at_the_head.relay.position == 0, "nothing was published"
 
 
 def test_an_owner_that_lost_its_lease_without_knowing_writes_nothing_more(database_url):
