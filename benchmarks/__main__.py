@@ -14,6 +14,7 @@ from typing import Final
 from benchmarks import (
     append,
     append_hot,
+    boundary,
     check_only,
     command,
     condition,
@@ -41,6 +42,7 @@ QUESTIONS: Final[Mapping[str, Callable[[Laboratory], Iterator[Row]]]] = {
         condition,
         check_only,
         long_stream,
+        boundary,
         command,
         relay,
         rebuild,

@@ -108,7 +108,10 @@ class Expectation(Struct, frozen=True, gc=False):
 
 
 class Condition(Struct, frozen=True):
-    """No event with all of these tags and any of these types after this position (a dynamic consistency boundary)."""
+    """No event with all of these tags and any of these types after this position (a dynamic consistency boundary).
+
+    Without types it is an event of any type.
+    """
 
     tags: tuple[str, ...]
     types: tuple[str, ...]

@@ -14,6 +14,8 @@ Environment, each variable also with the application's name and `_` before it, a
     APPLICATION_RECORDER_TOPIC, TRACKING_RECORDER_TOPIC, PROCESS_RECORDER_TOPIC
                                       subclasses of the recorders to use instead
 
+Applications of `eventsourcing.dcb` are served as well, by the same variables (`door.boundaries`).
+
 Tables are not created here: `counterfoil migrate` does that.
 """
 
@@ -21,9 +23,12 @@ import re
 from types import TracebackType
 from typing import Final, TypeVar, cast
 
+from eventsourcing.dcb.api import DCBRecorder
+from eventsourcing.dcb.persistence import DCBInfrastructureFactory
 from eventsourcing.persistence import (
     AggregateRecorder,
     ApplicationRecorder,
+    BaseInfrastructureFactory,
     InfrastructureFactory,
     InfrastructureFactoryError,
     ProcessRecorder,
@@ -32,6 +37,7 @@ from eventsourcing.utils import Environment, EnvType, resolve_topic
 from psycopg import conninfo
 
 from event_store.door import streams
+from event_store.door.boundaries import LogDCBRecorder
 from event_store.door.datastore import Datastore
 from event_store.door.recorders import (
     LogAggregateRecorder,
@@ -45,6 +51,7 @@ from event_store.door.streams import Namespace, OriginatorIdType
 DATABASE_URL: Final = "COUNTERFOIL_DATABASE_URL"
 DATABASE_POOL_SIZE: Final = "COUNTERFOIL_DATABASE_POOL_SIZE"
 ORIGINATOR_ID_TYPE: Final = "ORIGINATOR_ID_TYPE"
+TRACKING_RECORDER_TOPIC: Final = InfrastructureFactory.TRACKING_RECORDER_TOPIC
 
 READERS_MAX: Final = 8
 """Connections for reading, where the environment does not say."""
@@ -66,8 +73,8 @@ _INJECTED: Final = re.compile(r"POSTGRES_(SERVICE_(HOST|PORT)|PORT_\d+_)")
 R = TypeVar("R")
 
 
-class Factory(InfrastructureFactory[LogTrackingRecorder]):
-    """Makes the recorders of one application; they share its connections and its place in the log."""
+class _OnTheLog(BaseInfrastructureFactory[LogTrackingRecorder]):
+    """What the factories of both kinds of applications share: the environment, the connections, tracking."""
 
     def __init__(self, env: Environment | EnvType | None) -> None:
         """Read the environment; nothing is connected yet.
@@ -83,28 +90,12 @@ class Factory(InfrastructureFactory[LogTrackingRecorder]):
             readers_max=self._readers_max(),
         )
 
-    def aggregate_recorder(self, purpose: str = EVENTS) -> AggregateRecorder:
-        """A recorder of the application's events, or, for another purpose, of snapshots."""
-        if purpose == EVENTS:
-            return LogAggregateRecorder(self.datastore, namespace=self.namespace)
-        return SnapshotRecorder(self.datastore, namespace=self.namespace, purpose=purpose)
-
-    def application_recorder(self) -> ApplicationRecorder:
-        """A recorder of the application's events that also tells of them in order."""
-        cls = self._class_named(self.APPLICATION_RECORDER_TOPIC, LogApplicationRecorder)
-        return cls(self.datastore, namespace=self.namespace)
-
     def tracking_recorder(
         self, tracking_recorder_class: type[LogTrackingRecorder] | None = None
     ) -> LogTrackingRecorder:
         """A recorder of how far another application's events have been processed."""
-        cls = tracking_recorder_class or self._class_named(self.TRACKING_RECORDER_TOPIC, LogTrackingRecorder)
+        cls = tracking_recorder_class or self._class_named(TRACKING_RECORDER_TOPIC, LogTrackingRecorder)
         self._refuse_rows_elsewhere(cls)
-        return cls(self.datastore, namespace=self.namespace)
-
-    def process_recorder(self) -> ProcessRecorder:
-        """A recorder of events together with how far their causes have been processed."""
-        cls = self._class_named(self.PROCESS_RECORDER_TOPIC, LogProcessRecorder)
         return cls(self.datastore, namespace=self.namespace)
 
     def close(self) -> None:
@@ -174,3 +165,31 @@ class Factory(InfrastructureFactory[LogTrackingRecorder]):
         if given not in {"uuid", "text"}:
             raise OSError(f"{ORIGINATOR_ID_TYPE} is 'uuid' or 'text', not {given!r}")
         return cast("OriginatorIdType", given)
+
+
+class Factory(_OnTheLog, InfrastructureFactory[LogTrackingRecorder]):
+    """Makes the recorders of one application; they share its connections and its place in the log."""
+
+    def aggregate_recorder(self, purpose: str = EVENTS) -> AggregateRecorder:
+        """A recorder of the application's events, or, for another purpose, of snapshots."""
+        if purpose == EVENTS:
+            return LogAggregateRecorder(self.datastore, namespace=self.namespace)
+        return SnapshotRecorder(self.datastore, namespace=self.namespace, purpose=purpose)
+
+    def application_recorder(self) -> ApplicationRecorder:
+        """A recorder of the application's events that also tells of them in order."""
+        cls = self._class_named(self.APPLICATION_RECORDER_TOPIC, LogApplicationRecorder)
+        return cls(self.datastore, namespace=self.namespace)
+
+    def process_recorder(self) -> ProcessRecorder:
+        """A recorder of events together with how far their causes have been processed."""
+        cls = self._class_named(self.PROCESS_RECORDER_TOPIC, LogProcessRecorder)
+        return cls(self.datastore, namespace=self.namespace)
+
+
+class DCBFactory(_OnTheLog, DCBInfrastructureFactory[LogTrackingRecorder]):
+    """The same for an application of `eventsourcing.dcb`."""
+
+    def dcb_recorder(self) -> DCBRecorder:
+        """A recorder of the application's events under append conditions."""
+        return LogDCBRecorder(self.datastore, category=self.namespace.category)

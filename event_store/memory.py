@@ -82,13 +82,13 @@ class MemoryLog:
         return [event for event in self._streams.get(stream, ()) if event.version > after_version]
 
     def tagged(self, tags: Sequence[str], types: Sequence[str], *, after: int = 0) -> list[RecordedEvent]:
-        """Events that carry all of these tags and have any of these types, behind a position in order."""
+        """Events that carry all of these tags and have any of these types (none: any), behind a position in order."""
         first, *others = tags
         return [
             event
             for event in self._tags.get(first, ())
             if event.position > after
-            and event.type in types
+            and (not types or event.type in types)
             and all(event in self._tags.get(tag, ()) for tag in others)
         ]
 

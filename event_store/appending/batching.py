@@ -183,8 +183,8 @@ def validated_size(request: AppendRequest) -> int:
             raise InvalidRequest(f"a condition names 1 to {TAGS_PER_CONDITION_MAX} tags, none twice")
         for tag in condition.tags:
             _check_tag(tag)
-        if not condition.types or any(" " in type_name for type_name in condition.types):
-            raise InvalidRequest("a condition names at least one event type, none with a space")
+        if any(not type_name or " " in type_name for type_name in condition.types):
+            raise InvalidRequest("a condition names event types that are not empty and hold no space")
     if request.tracking is not None:
         _check_text(request.tracking.consumer, "consumer", limits.STREAM_CHARACTERS_MAX)
         _check_text(request.tracking.application, "application", limits.STREAM_CHARACTERS_MAX)

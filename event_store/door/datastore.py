@@ -30,7 +30,14 @@ from event_store.appending import errors, limits
 from event_store.appending.threaded import ThreadedWriter
 from event_store.door import hints
 from event_store.door.hints import HintListener, HintSender
-from event_store.envelope import Accepted, AppendRequest, Replayed, TrackedAlready, WrongVersion
+from event_store.envelope import (
+    Accepted,
+    AppendRequest,
+    ConditionFailed,
+    Replayed,
+    TrackedAlready,
+    WrongVersion,
+)
 from event_store.patient_connection import PatientConnection
 
 READ_TIMEOUT_S: Final = 30.0
@@ -120,10 +127,12 @@ class Datastore:
                 return list(range(first, last + 1)) if first else []
             case WrongVersion(stream, expected, actual):
                 raise persistence.IntegrityError(_conflict(stream, max(expected, -1) + 1, actual))
+            case ConditionFailed(position=position):
+                raise persistence.IntegrityError(f"the event at position {position} matches the condition")
             case TrackedAlready(position):
                 raise persistence.IntegrityError(f"position {position} has been tracked already")
             case _:
-                raise AssertionError(f"a request under a new key, without condition or chain, got {verdict}")
+                raise AssertionError(f"a request under a new key, without a chain, got {verdict}")
 
     def listener(self) -> HintListener:
         """For one subscription: what tells it of new events."""

@@ -5,9 +5,8 @@ which events become visible, so a reader that goes on behind the last id it has 
 application rise and, where others append to the same log, have gaps.
 """
 
-import threading
-from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Final, LiteralString, NamedTuple
 
 from eventsourcing.persistence import ApplicationRecorder, Notification, Subscription
@@ -16,6 +15,7 @@ from event_store.door import states
 from event_store.door.datastore import Datastore, rows
 from event_store.door.hints import HintListener
 from event_store.door.streams import Namespace
+from event_store.door.tailing import Tail
 
 NOTIFICATIONS_PER_READ: Final = 500
 """Events that a subscription reads at a time."""
@@ -121,7 +121,7 @@ class ApplicationLog:
         """For one subscription: what tells it of new events."""
         return self._datastore.listener()
 
-    def tail(self, *, after: int, limit: int, topics: Sequence[str]) -> tuple[list[Notification], int]:
+    def tail(self, after: int, *, limit: int, topics: Sequence[str]) -> tuple[list[Notification], int]:
         """Events behind a position, and the position up to which these are all."""
         statement = TAIL_OF_TOPICS if topics else TAIL
         given = self._given(after=after, upto=None, limit=limit, topics=topics)
@@ -170,37 +170,16 @@ class LogSubscription(Subscription[ApplicationRecorder]):
         events: ApplicationLog,
     ) -> None:
         super().__init__(recorder=recorder, gt=gt, topics=topics)
-        self._events = events
-        self._after = gt or 0
-        self._read: deque[Notification] = deque()
-        self._stopped = threading.Event()
-        self._listener = events.listener()
-        self._in_next = threading.Lock()
+        self._tail = Tail(
+            partial(events.tail, limit=NOTIFICATIONS_PER_READ, topics=topics),
+            after=gt or 0,
+            listener=events.listener(),
+        )
 
     def stop(self) -> None:
         """End the iteration, from any thread."""
         super().stop()
-        self._stopped.set()
-        self._listener.wake()
-        if self._in_next.acquire(blocking=False):  # else the thread that waits there closes
-            self._listener.close()
-            self._in_next.release()
+        self._tail.stop()
 
     def __next__(self) -> Notification:
-        with self._in_next:
-            while not self._read and not self._stopped.is_set():
-                self._read_on()
-            if self._stopped.is_set():
-                self._listener.close()
-                raise StopIteration
-            return self._read.popleft()
-
-    def _read_on(self) -> None:
-        """Read what there is; if there is nothing, wait for more. It listens first, so no hint falls between."""
-        self._listener.listen()
-        found, self._after = self._events.tail(
-            after=self._after, limit=NOTIFICATIONS_PER_READ, topics=self._topics
-        )
-        self._read.extend(found)
-        if not found:
-            self._listener.wait()
+        return self._tail.take()

@@ -96,7 +96,7 @@ def _request(
 ) -> AppendRequest:
     return AppendRequest(
         key=key,
-        fingerprint=_fingerprint(events, tracking),
+        fingerprint=fingerprint(events, tracking),
         events=tuple(events),
         expectations=tuple(
             Expectation(stream, version - 1 if version else NEW_FROM_ZERO)
@@ -119,7 +119,8 @@ def _event_of(stored: StoredEvent, stream: str, *, key: str, nonce: bytes, actor
     return NewEvent(stream, stored.topic, payload, envelope.encode_metadata(metadata))
 
 
-def _fingerprint(events: Sequence[NewEvent], tracking: Tracking | None) -> bytes:
+def fingerprint(events: Sequence[NewEvent], tracking: Tracking | None = None) -> bytes:
+    """What tells this request from any other."""
     digest = hashlib.sha256(repr(tracking).encode())
     for event in events:
         digest.update(event.metadata)  # holds the nonce

@@ -23,7 +23,7 @@ MEMBERS = {
 }
 
 WITH_LIMIT = {"append", "append-hot", "command", "relay", "replay", "read", "growth", "check-only"}
-WITH_PEER = {"append", "command", "rebuild", "replay"}
+WITH_PEER = {"append", "boundary", "command", "rebuild", "replay"}
 
 
 @pytest.fixture(scope="module")

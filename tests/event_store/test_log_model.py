@@ -69,7 +69,7 @@ class Model:
             for position, (_, event) in enumerate(self.events, start=1)
             if position > condition.after
             and set(condition.tags) <= set(event.tags)
-            and event.type in condition.types
+            and (not condition.types or event.type in condition.types)
         ]
         return min(excluded, default=None)
 
@@ -189,7 +189,7 @@ def requests(draw: st.DrawFn) -> AppendRequest:
         conditions=tuple(
             Condition(
                 tuple(draw(st.lists(st.sampled_from(TAGS), unique=True, min_size=1, max_size=3))),
-                draw(st.sampled_from((TYPES, TYPES[:1]))),
+                draw(st.sampled_from((TYPES, TYPES[:1], ()))),
                 draw(st.integers(0, 9)),
             )
             for _ in range(draw(st.sampled_from((0, 0, 0, 1))))

@@ -3,7 +3,7 @@
 -- Arrays of one prefix belong together. `_expected_request`, `_condition_request` and `_tag_event` count from 1 and rise;
 -- `_event_expected` is the number, from 1, of the expectation that names the event's stream, and the events of a request
 -- stand behind those of the requests before it. `_condition_tags` holds tags parted by line
--- feeds, `_condition_types` type names parted by spaces.
+-- feeds, `_condition_types` type names parted by spaces, none for any.
 --
 -- Expected versions: n exactly, 0 none yet, -1 any but none, -2 any, -3 none yet and the first event is to be version 0.
 -- A request may say how far a consumer has tracked an application; that position must rise.
@@ -250,7 +250,7 @@ begin
             ) c
             where log.first_tagged(c.tags, c.types, c.after) is not null or exists (
                 select from unnest(_tag_event, _tag) as t (event, tag)
-                where t.tag = any (c.tags) and _event_type[t.event] = any (c.types)
+                where t.tag = any (c.tags) and (cardinality(c.types) = 0 or _event_type[t.event] = any (c.types))
                     and _verdict[_expected_request[_event_expected[t.event]]] is null
                     and _expected_request[_event_expected[t.event]] < c.request
                 group by t.event having count(*) = cardinality(c.tags)

@@ -1,4 +1,5 @@
--- The first position behind `_after` of an event that carries all of these tags and has any of these types; null: none.
+-- The first position behind `_after` of an event that carries all of these tags and has any of these types, or any at all
+-- if none is named; null: there is none.
 --
 -- An append condition is checked with it under the head lock, so it seeks instead of counting. Of each type the tags take
 -- turns: each moves the candidate to the first position of its own that is not before it, until all of them agree on one.
@@ -14,7 +15,7 @@ declare
     _turn int;
     _agreed int;
 begin
-    foreach _type in array _types loop
+    foreach _type in array case when cardinality(_types) = 0 then log.types_tagged(_tags[1]) else _types end loop
         _candidate := _after + 1;
         _turn := 1;
         _agreed := 0;

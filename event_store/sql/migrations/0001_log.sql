@@ -90,7 +90,25 @@ create table log.tracking (
     primary key (consumer, application)
 );
 
--- The first position behind `_after` of an event that carries all of these tags and has any of these types; null: none.
+-- The types of the events that carry a tag, found by seeking from one to the next: as many probes as there are types.
+create function log.types_tagged(_tag text) returns text[]
+language plpgsql stable
+as $$
+declare
+    _types text[] := '{}';
+    _type text;
+begin
+    select t.type into _type from log.tag t where t.tag = _tag order by t.type limit 1;
+    while _type is not null loop
+        _types := _types || _type;
+        select t.type into _type from log.tag t where t.tag = _tag and t.type > _type order by t.type limit 1;
+    end loop;
+    return _types;
+end
+$$;
+
+-- The first position behind `_after` of an event that carries all of these tags and has any of these types, or any at all
+-- if none is named; null: there is none.
 --
 -- An append condition is checked with it under the head lock, so it seeks instead of counting. Of each type the tags take
 -- turns: each moves the candidate to the first position of its own that is not before it, until all of them agree on one.
@@ -106,7 +124,7 @@ declare
     _turn int;
     _agreed int;
 begin
-    foreach _type in array _types loop
+    foreach _type in array case when cardinality(_types) = 0 then log.types_tagged(_tags[1]) else _types end loop
         _candidate := _after + 1;
         _turn := 1;
         _agreed := 0;
@@ -132,7 +150,7 @@ $$;
 -- Arrays of one prefix belong together. `_expected_request`, `_condition_request` and `_tag_event` count from 1 and rise;
 -- `_event_expected` is the number, from 1, of the expectation that names the event's stream, and the events of a request
 -- stand behind those of the requests before it. `_condition_tags` holds tags parted by line
--- feeds, `_condition_types` type names parted by spaces.
+-- feeds, `_condition_types` type names parted by spaces, none for any.
 --
 -- Expected versions: n exactly, 0 none yet, -1 any but none, -2 any, -3 none yet and the first event is to be version 0.
 -- A request may say how far a consumer has tracked an application; that position must rise.
@@ -379,7 +397,7 @@ begin
             ) c
             where log.first_tagged(c.tags, c.types, c.after) is not null or exists (
                 select from unnest(_tag_event, _tag) as t (event, tag)
-                where t.tag = any (c.tags) and _event_type[t.event] = any (c.types)
+                where t.tag = any (c.tags) and (cardinality(c.types) = 0 or _event_type[t.event] = any (c.types))
                     and _verdict[_expected_request[_event_expected[t.event]]] is null
                     and _expected_request[_event_expected[t.event]] < c.request
                 group by t.event having count(*) = cardinality(c.tags)
@@ -573,10 +591,10 @@ $$;
 
 -- The writer runs one function and reads; the others read. Nobody but the owner may change a row.
 revoke all on schema log from public;
-revoke all on function log.append_batch, log.first_tagged from public;
+revoke all on function log.append_batch, log.first_tagged, log.types_tagged from public;
 grant usage on schema log to counterfoil_writer, counterfoil_reader, counterfoil_relay, counterfoil_projector;
 grant select on all tables in schema log to counterfoil_writer, counterfoil_reader, counterfoil_relay, counterfoil_projector;
-grant execute on function log.append_batch to counterfoil_writer;
+grant execute on function log.append_batch, log.types_tagged to counterfoil_writer;
 
 revoke all on schema secret from public;
 grant usage on schema secret to counterfoil_writer;

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from event_store.door import notifications, recorders
+from event_store.door import boundaries, notifications, recorders
 from runtime import database
 
 EVENTS: Final = 40_000
@@ -26,6 +26,12 @@ insert into application.snapshot (application, purpose, originator_id, version, 
 select 'Busy', 'snapshots', (p %% 500)::text, p, 'bank:Snapshot', '' from generate_series(1, %(events)s::bigint) p
 """
 
+# Every event carries the category, and one of five hundred other tags; the planner is told nothing of that by chance.
+FILL_TAGS: Final = """
+insert into log.tag (tag, type, position)
+select unnest(array['Busy', 'Busy:' || position % 500]), type, position from log.event where stream like 'Busy-%'
+"""
+
 ALL: Final = {"after": 0, "upto": 2**63 - 1, "limit": 10, "topics": ["bank:Opened"]}
 OF_APPLICATION: Final = {"event_application"}
 EVENTS_OF_AGGREGATE: Final = {"stream": "Busy-7", "gt": -1, "lte": 2**63 - 1, "limit": None}
@@ -35,6 +41,10 @@ SNAPSHOTS_OF_AGGREGATE: Final = EVENTS_OF_AGGREGATE | {
     "originator_id": "7",
     "limit": 1,
 }
+
+OF_TAGS: Final = {"tag_pkey", "event_pkey"}
+OF_ONE_TAG: Final = ALL | {"first": ["Busy:7"], "others": [""], "types": ["bank:Credited bank:Opened"]}
+OF_TWO_TAGS: Final = ALL | {"first": ["Busy"], "others": ["Busy:7"], "types": [""]}
 
 HOT: Final[Mapping[str, tuple[LiteralString, dict[str, Any], set[str]]]] = {
     "notifications": (notifications.NOTIFICATIONS, ALL, OF_APPLICATION),
@@ -48,6 +58,9 @@ HOT: Final[Mapping[str, tuple[LiteralString, dict[str, Any], set[str]]]] = {
         EVENTS_OF_AGGREGATE,
         {"event_stream_version_key"},
     ),
+    "a boundary of one tag": (boundaries.READ, OF_ONE_TAG, OF_TAGS),
+    "a boundary of two tags, any type": (boundaries.READ, OF_TWO_TAGS, OF_TAGS),
+    "everything an application tagged": (boundaries.READ, OF_TWO_TAGS | {"others": [""]}, OF_TAGS),
     "the newest snapshot": (recorders.SNAPSHOTS_BACKWARDS, SNAPSHOTS_OF_AGGREGATE, {"snapshot_pkey"}),
 }
 
@@ -57,7 +70,8 @@ def filled(new_database: Callable[[], str]) -> Iterator[psycopg.Connection]:
     with database.connect(new_database(), role="counterfoil_owner", name="test") as connection:
         connection.execute(FILL, {"events": EVENTS})
         connection.execute(FILL_SNAPSHOTS, {"events": EVENTS})
-        connection.execute("analyze log.event; analyze application.snapshot")
+        connection.execute(FILL_TAGS)
+        connection.execute("analyze log.event; analyze log.tag; analyze application.snapshot")
         yield connection
 
 
@@ -94,7 +108,9 @@ def plan(
     """The nodes of the plan as executed, of a prepared statement."""
     names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement)))
     numbered = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", statement)
-    types = dict.fromkeys(("after", "upto", "gt", "lte", "limit"), "bigint") | {"topics": "text[]"}
+    types = dict.fromkeys(("after", "upto", "gt", "lte", "limit"), "bigint") | dict.fromkeys(
+        ("topics", "first", "others", "types"), "text[]"
+    )
     connection.execute(sql.SQL("set plan_cache_mode = {}").format(sql.Literal(mode)))
     connection.execute(
         sql.SQL("prepare asked ({}) as {}").format(

@@ -228,10 +228,10 @@ def test_a_subscription_looks_only_once_at_events_of_other_topics(new_factory: N
         recorder.insert_events([event(topic)])
     events = ApplicationLog(factory.datastore, namespace=factory.namespace)
 
-    found, looked_up_to = events.tail(after=0, limit=10, topics=["bank:Closed"])
+    found, looked_up_to = events.tail(0, limit=10, topics=["bank:Closed"])
     assert ([2], 4) == ([each.id for each in found], looked_up_to)
-    assert ([], 4) == events.tail(after=4, limit=10, topics=["bank:Closed"])
-    found, looked_up_to = events.tail(after=0, limit=2, topics=["bank:Opened"])
+    assert ([], 4) == events.tail(4, limit=10, topics=["bank:Closed"])
+    found, looked_up_to = events.tail(0, limit=2, topics=["bank:Opened"])
     assert ([1, 3], 3) == ([each.id for each in found], looked_up_to)
 
 
@@ -321,9 +321,9 @@ def test_subscriptions_that_wait_cost_next_to_nothing(new_factory: NewFactory, d
     reads: list[float] = []
 
     class Counted(ApplicationLog):
-        def tail(self, *, after: int, limit: int, topics: Sequence[str]) -> tuple[list[Notification], int]:
+        def tail(self, after: int, *, limit: int, topics: Sequence[str]) -> tuple[list[Notification], int]:
             reads.append(time.monotonic())
-            return super().tail(after=after, limit=limit, topics=topics)
+            return super().tail(after, limit=limit, topics=topics)
 
     factory = new_factory()
     events = Counted(factory.datastore, namespace=factory.namespace)
