@@ -102,19 +102,19 @@ class View:
     ) -> None:
         self._held = held
         self._answered = answered
-        self.read: dict[str, Folded[Any]] = {}
-        """Every stream that was looked at, with the state it was served in."""
         self.relied_on: dict[str, Folded[Any]] = {}
         """Those whose version the append names, in the order in which they were read."""
         self.conditions: dict[Condition, None] = {}
         """What the append states about readings by tag."""
+        self._served: dict[str, Folded[Any]] = {}
         self._streams: dict[str, Aggregate[Any]] = {}
         self._questions: dict[Question, None] = {}
 
     def prefetch(self, aggregate: Aggregate[Any], identifiers: Iterable[str]) -> None:
         """Have these streams loaded with the first that is missing; looking at them says which are relied on."""
-        streams = map(aggregate.stream, identifiers)
-        self._streams.update((stream, aggregate) for stream in streams if self._held(stream) is None)
+        for stream in map(aggregate.stream, identifiers):
+            if stream not in self._served and not self._serve(stream):
+                self._streams[stream] = aggregate
 
     def prefetch_tagged(self, select: Tagged[Any], *tags: str) -> None:
         """Have this reading by tag done with the first that is missing."""
@@ -123,7 +123,11 @@ class View:
 
     def known(self, aggregate: Aggregate[S], identifier: str) -> S | None:
         """The state as last seen, for facts that never change; None only if the log has no such stream."""
-        return self._served(aggregate, aggregate.stream(identifier)).state
+        stream = aggregate.stream(identifier)
+        if stream not in self._served and not self._serve(stream):
+            raise self._missing(aggregate, stream)
+        state: S | None = self._served[stream].state
+        return state
 
     def current(self, aggregate: Aggregate[S], identifier: str) -> S | None:
         """The newest state: the append fails if the stream has another version then."""
@@ -131,8 +135,9 @@ class View:
 
     def rely_on(self, aggregate: Aggregate[S], stream: str) -> Folded[S]:
         """The newest state with its version, by the stream's name."""
-        folded = self._served(aggregate, stream)
-        self.relied_on[stream] = folded
+        if stream not in self._served and not self._serve(stream):
+            raise self._missing(aggregate, stream)
+        folded = self.relied_on[stream] = self._served[stream]
         return folded
 
     def tagged(self, select: Tagged[T], *tags: str) -> T:
@@ -149,9 +154,13 @@ class View:
         value: T = found.value
         return value
 
-    def _served(self, aggregate: Aggregate[S], stream: str) -> Folded[S]:
+    def _serve(self, stream: str) -> bool:
+        """Take a state that is held; whether there is one. It stays the same for as long as the view is looked at."""
         folded = self._held(stream)
         if folded is None:
-            raise Missing({**self._streams, stream: aggregate}, self._questions)
-        self.read[stream] = folded
-        return folded
+            return False
+        self._served[stream] = folded
+        return True
+
+    def _missing(self, aggregate: Aggregate[Any], stream: str) -> Missing:
+        return Missing({**self._streams, stream: aggregate}, self._questions)

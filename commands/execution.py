@@ -30,10 +30,10 @@ from event_store.appending import errors
 from event_store.appending.writer import Writer
 from event_store.envelope import (
     Accepted,
+    AppendRequest,
     ConditionFailed,
     FingerprintMismatch,
     Replayed,
-    Verdict,
     WrongVersion,
 )
 from event_store.partitioning import partition_of
@@ -96,6 +96,8 @@ class _Work(Struct, Generic[S], kw_only=True):
     """The next attempt decides on loaded states only."""
     streams: dict[str, Aggregate[Any]] = {}
     questions: dict[Question, None] = {}
+    turns: list[str] = []
+    """Those it has besides that on its stream."""
 
     @property
     def stream(self) -> str:
@@ -118,11 +120,12 @@ class _Attempt(Struct):
 
 
 class _Decided(Struct, frozen=True):
-    """A decision with the view that it was reached on."""
+    """A decision with the view that it was reached on, and the append that it becomes."""
 
     decision: Decision
     view: View
     base: Folded[Any]
+    request: AppendRequest
 
 
 class Caller:
@@ -249,10 +252,10 @@ class Execution:
         Raises:
             ProblemError: the command is refused, or cannot be answered at the moment.
         """
+        await self._turns.take(work.stream)
         try:
-            async with self._turns.turn(work.stream):
-                self._require_log()  # whoever waited long for a turn must not wait for a silent log again
-                return await self._attempts(work)
+            self._require_log()  # whoever waited long for a turn must not wait for a silent log again
+            return await self._attempts(work)
         except (LogUnreachable, errors.StoreUnavailable) as error:
             raise refusals.store_unavailable() from error
         except errors.QueueFull as error:
@@ -261,28 +264,36 @@ class Execution:
             raise refusals.outcome_unknown() from error
         except errors.WriterClosed as error:
             raise refusals.shutting_down() from error
+        finally:
+            self._turns.give(work.stream)
+            for turn in work.turns:
+                self._turns.give(turn)
 
     def _require_log(self) -> None:
         if not self._watch.answers:
             raise refusals.store_unavailable()
 
     async def _attempts(self, work: _Work[S]) -> Answer:
-        async with contextlib.AsyncExitStack() as stack:
-            for attempt in range(limits.ATTEMPTS_MAX):
-                if attempt > 1:  # the second one follows at once: a kept state was old, nobody need be racing
-                    await asyncio.sleep(random.uniform(0, limits.RETRY_PAUSE_MAX_S))
-                answer = await self._attempt(work)
-                if answer is not None:
-                    return answer
-                if not work.fresh:  # those who meet on a tag go one after another once they have met
-                    for name in sorted({_turn_of(tag) for _, tags in work.questions for tag in tags}):
-                        await stack.enter_async_context(self._turns.turn(name))
-                work.fresh = True
+        for attempt in range(limits.ATTEMPTS_MAX):
+            if attempt > 1:  # the second one follows at once: a kept state was old, nobody need be racing
+                await asyncio.sleep(random.uniform(0, limits.RETRY_PAUSE_MAX_S))
+            answer = await self._attempt(work)
+            if answer is not None:
+                return answer
+            if not work.fresh and work.questions:
+                await self._take_turns_on_tags(work)
+            work.fresh = True
         problem = refusals.contended(work.stream)
         answer = await self._refused(work, problem, epoch=self._watch.standing.epoch)
         if answer is None:
             raise problem
         return answer
+
+    async def _take_turns_on_tags(self, work: _Work[Any]) -> None:
+        """Those who have met on a tag go one after another from then on."""
+        for turn in sorted({_turn_of(tag) for _, tags in work.questions for tag in tags}):
+            await self._turns.take(turn)
+            work.turns.append(turn)
 
     async def _attempt(self, work: _Work[S]) -> Answer | None:
         """The story of a command, once through; None when it has to be told again, on newer states."""
@@ -301,7 +312,8 @@ class Execution:
         # 3. Append, also where nothing was decided: the log says whether the versions are right on which nothing is
         # to be done. It answers a known key from its outcome before it compares anything.
         try:
-            verdict = await self._append(work, decided, epoch=attempt.epoch)
+            work.slot.free()
+            verdict = await self._writer.append(decided.request, epoch=attempt.epoch)
         except errors.EpochChanged:
             await self._watch.look()
             return None
@@ -334,33 +346,44 @@ class Execution:
         """
         if work.fresh:
             await self._load(work, attempt, work.streams, work.questions)
+        held = self._holding(work, attempt)
         for _ in range(limits.READ_ROUNDS_MAX):
-            view = View(lambda stream: self._held(work, attempt, stream), attempt.selections.get)
+            view = View(held, attempt.selections.get)
             try:
                 base = view.rely_on(work.aggregate, work.stream)
                 _check_version(work, base)
                 decided = work.decide(base.state, view)
                 if not isinstance(decided, Decision):
                     decided = Decision(events_of(work.aggregate, work.identifier, decided))
-                for aggregate, identifier, _event in decided.events:
-                    view.rely_on(aggregate, aggregate.stream(identifier))
+                request = recording.append_request(
+                    decided,
+                    view,
+                    key=work.call.key,
+                    fingerprint=work.call.fingerprint,
+                    cause=work.call.metadata(occurred_at=work.occurred_at),
+                )
             except Missing as missing:
                 await self._load(work, attempt, missing.streams, missing.questions)
             else:
-                return _Decided(decided, view, base)
+                return _Decided(decided, view, base, request)
         raise AssertionError(
             f"{work.call.command} still looks at new streams after {limits.READ_ROUNDS_MAX} rounds"
         )
 
-    def _held(self, work: _Work[Any], attempt: _Attempt, stream: str) -> Folded[Any] | None:
-        """A state of this attempt: loaded for it, or kept from before unless only loaded ones will do."""
-        held = attempt.states.get(stream)
-        if held is None and not work.fresh:
-            held = self._states.kept(stream)
-            if held is None and work.creates and stream == work.stream:
-                held = ABSENT
-            if held is not None:
-                attempt.states[stream] = held
+    def _holding(self, work: _Work[Any], attempt: _Attempt) -> Callable[[str], Folded[Any] | None]:
+        """The states of this attempt: loaded for it, or kept from before unless only loaded ones will do."""
+        states, kept = attempt.states, self._states.kept
+        if work.fresh:
+            return states.get
+
+        def held(stream: str) -> Folded[Any] | None:
+            found = states.get(stream) or kept(stream)
+            if found is None and work.creates and stream == work.stream:
+                found = ABSENT
+            if found is not None:
+                states[stream] = found
+            return found
+
         return held
 
     async def _load(
@@ -379,17 +402,6 @@ class Execution:
         attempt.selections |= zip(questions, selections, strict=True)
         work.streams = {**work.streams, **streams}
         work.questions = {**work.questions, **dict.fromkeys(questions)}
-
-    async def _append(self, work: _Work[Any], decided: _Decided, *, epoch: int) -> Verdict:
-        request = recording.append_request(
-            decided.decision,
-            decided.view,
-            key=work.call.key,
-            fingerprint=work.call.fingerprint,
-            cause=work.call.metadata(occurred_at=work.occurred_at),
-        )
-        work.slot.free()
-        return await self._writer.append(request, epoch=epoch)
 
     def _settle(self, decided: _Decided, accepted: Accepted, *, epoch: int) -> None:
         if epoch == self._watch.standing.epoch:  # else all states were dropped, and these are old too

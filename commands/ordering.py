@@ -219,23 +219,24 @@ def _priced(lines: Sequence[Line | CreditedLine], currency: money.Currency, view
         UnknownSku, NoListPrice: a code is unknown, or a line has no price and its product none in this currency.
     """
     view.prefetch(PRODUCT, [line.sku for line in lines])
-    unknown = {
-        index: Sku(line.sku) for index, line in enumerate(lines) if view.known(PRODUCT, line.sku) is None
-    }
-    if unknown:
-        raise UnknownSku(skus=unknown)
-    return [_requested(index, line, currency, view) for index, line in enumerate(lines)]
+    products = [view.known(PRODUCT, line.sku) for line in lines]
+    if None in products:
+        skus = {index: Sku(lines[index].sku) for index, product in enumerate(products) if product is None}
+        raise UnknownSku(skus=skus)
+    return [
+        LineRequest(
+            sku=Sku(line.sku),
+            quantity=line.quantity,
+            unit_price=line.unit_price or _list_price(index, line.sku, currency, view),
+            # Whether a product is stocked never changes; its list price may have, this very moment.
+            stocked=product is not None and product.stocked,
+        )
+        for index, (line, product) in enumerate(zip(lines, products, strict=True))
+    ]
 
 
-def _requested(index: int, line: Line | CreditedLine, currency: money.Currency, view: View) -> LineRequest:
-    unit_price = line.unit_price
-    # Whether a product is stocked never changes; its list price may have, this very moment.
-    product = view.known(PRODUCT, line.sku) if unit_price is not None else view.current(PRODUCT, line.sku)
-    assert product is not None, "unknown codes are refused before"
-    if unit_price is None:
-        if product.unit_price is None or product.currency != currency:
-            raise NoListPrice(line=index, sku=Sku(line.sku), currency=currency)
-        unit_price = product.unit_price
-    return LineRequest(
-        sku=Sku(line.sku), quantity=line.quantity, unit_price=unit_price, stocked=product.stocked
-    )
+def _list_price(index: int, sku: str, currency: money.Currency, view: View) -> money.UnitPrice:
+    product = view.current(PRODUCT, sku)
+    if product is None or product.unit_price is None or product.currency != currency:
+        raise NoListPrice(line=index, sku=Sku(sku), currency=currency)
+    return product.unit_price

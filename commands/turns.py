@@ -4,9 +4,7 @@ Without turns, commands that meet on a stream would all be decided on the same v
 """
 
 import asyncio
-import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
 
 
 class Turns:
@@ -14,15 +12,6 @@ class Turns:
 
     def __init__(self) -> None:
         self._queues: dict[str, deque[asyncio.Future[None]]] = {}
-
-    @contextlib.asynccontextmanager
-    async def turn(self, stream: str) -> AsyncIterator[None]:
-        """Have the turn on a stream for a while."""
-        await self.take(stream)
-        try:
-            yield
-        finally:
-            self.give(stream)
 
     async def take(self, stream: str) -> None:
         """Wait for the turn on a stream; whoever has it must give it back."""

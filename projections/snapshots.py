@@ -102,9 +102,14 @@ def refold(
         if aggregate is None or stream not in found:
             continue
         snapshot = found[stream]
-        folded = _folded(connection, stream, aggregate, None, upto=snapshot.version)
-        assert folded is not None, "the leaf at the snapshot's version was there just now"
-        yield Refolded(stream, snapshot.position, matches=folded[0] == snapshot.state)
+        try:
+            folded = _folded(connection, stream, aggregate, None, upto=snapshot.version)
+        except (
+            codec.CodecError
+        ):  # damage since it was taken; at which position, the log's own verification says
+            folded = None
+        matches = folded is not None and folded[0] == snapshot.state
+        yield Refolded(stream, snapshot.position, matches=matches)
 
 
 class SnapshotTaker:

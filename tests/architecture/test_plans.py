@@ -10,6 +10,7 @@ from psycopg import sql
 from commands import log_reading
 from commands.policies import loading
 from event_store import paging, partition_log, reading
+from projections import snapshots
 from runtime import database
 
 EVENTS: Final = 20_000
@@ -26,6 +27,10 @@ FILL_OUTCOMES: Final = """
 insert into log.outcome (key, fingerprint, first_position, last_position, versions)
 select substring(sha256(p::text::bytea) for 16), sha256(p::text::bytea), p, p, array[1::bigint]
 from generate_series(1, %(events)s::bigint) p
+"""
+FILL_SNAPSHOTS: Final = """
+insert into views.snapshot (stream, version, position, partition_key, leaf, declaration, state)
+select stream, version, position, stream, leaf, substring(leaf for 32), '{}' from log.event where version = 5
 """
 FILL_TAGS: Final = """
 insert into log.tag (tag, type, position)
@@ -87,6 +92,12 @@ HOT: Final[Mapping[str, tuple[LiteralString, Any, set[str]]]] = {
     "where events lie": (log_reading._PLACED, [77, 99], BY_POSITION),
     "where a version lies": (log_reading._PLACED_AT, ["order-7", 2], BY_STREAM),
     "the stored version, as append_batch asks": (STORED_VERSION, ["order-7"], BY_STREAM),
+    "valid snapshots": (
+        snapshots._VALID,
+        [["order-7", "order-8"], [bytes(32), bytes(32)]],
+        {"snapshot_pkey", *BY_POSITION},
+    ),
+    "streams that are due for a snapshot": (snapshots._DUE, [["order"], [10], 100, 5_100], BY_POSITION),
     "one outcome": (log_reading._OUTCOME, [bytes(16)], {"outcome_pkey"}),
     "outcomes of many keys": (loading._OUTCOMES, {"keys": [bytes(16)]}, {"outcome_pkey"}),
     "a tag's next event, as first_tagged asks": (NEXT_TAGGED, ["sku:7", "shop.rare.v1", 100], {"tag_pkey"}),
@@ -101,6 +112,8 @@ def filled(new_database: Callable[[], str]) -> Iterator[psycopg.Connection]:
             connection.execute(statement, {"events": EVENTS, "streams": STREAMS})
         for table in ("event", "outcome", "tag"):
             connection.execute(f"analyze log.{table}")
+        connection.execute(FILL_SNAPSHOTS)
+        connection.execute("analyze views.snapshot")
         yield connection
 
 
@@ -110,7 +123,7 @@ def test_a_hot_query_uses_its_index(question: str, filled: psycopg.Connection):
 
     used, scanned = plan(filled, statement, given)
 
-    assert set() == scanned & {"event", "outcome", "tag"}
+    assert set() == scanned & {"event", "outcome", "tag", "snapshot"}
     assert indexes == used - {"head_pkey"}
 
 

@@ -190,6 +190,15 @@ def test_an_audit_folds_snapshots_again_and_finds_a_changed_one(database_url, pr
     assert [(STREAM, 10, False)] == [(each.stream, each.position, each.matches) for each in refold()]
 
 
+def test_an_audit_goes_on_where_a_stream_cannot_be_folded_any_more(database_url, projector, taken):
+    received(database_url, 12)
+    taken()
+    with psycopg.connect(database_url, autocommit=True) as owner:
+        owner.execute("update log.event set payload = '{}' where version = 3")
+
+    assert [False] == [each.matches for each in snapshots.refold(projector, [SOME], seed="", limit=10)]
+
+
 @pytest.mark.anyio
 async def test_loading_begins_at_the_snapshot_of_a_stream_longer_than_a_page(
     database_url, taken, monkeypatch
