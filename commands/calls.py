@@ -15,18 +15,28 @@ ANY_VERSION: Final = EXISTS
 """If-Match: * asks for a stream that exists, at whatever version."""
 
 
+class SeenAt(Struct, frozen=True):
+    """What a caller saw of a stream in a view: all of its events up to a position, in an epoch of the log."""
+
+    epoch: int
+    position: int
+
+    def __str__(self) -> str:
+        return f"what it was at position {self.position}"
+
+
 class Call(Struct, frozen=True, kw_only=True):
     """What identifies one command, whether it came alone or in a batch.
 
-    `key` is what the log remembers, `fingerprint` what was asked under it; `if_match` is the version that the caller
-    saw, `ANY_VERSION`, or None when it does not care.
+    `key` is what the log remembers, `fingerprint` what was asked under it; `if_match` is what the caller saw of the
+    stream: its version, a place in the log, `ANY_VERSION`, or None when it does not care.
     """
 
     command: str
     key: bytes
     fingerprint: bytes
     correlation_id: str
-    if_match: int | None = None
+    if_match: int | SeenAt | None = None
     actor: str
 
     def metadata(self, *, occurred_at: datetime | None) -> Metadata:

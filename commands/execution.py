@@ -17,7 +17,7 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter
 
 from commands import limits, recording, refusals
-from commands.calls import ANY_VERSION, Call, uuid7
+from commands.calls import ANY_VERSION, Call, SeenAt, uuid7
 from commands.decision import ABSENT, Decision, Folded, Missing, Question, Selection, View, events_of
 from commands.log_reading import NOWHERE, LogReader, LogUnreachable, Outcome, Placed
 from commands.states import States
@@ -351,7 +351,7 @@ class Execution:
             view = View(held, attempt.selections.get)
             try:
                 base = view.rely_on(work.aggregate, work.stream)
-                _check_version(work, base)
+                _check_version(work, base, epoch=attempt.epoch)
                 decided = work.decide(base.state, view)
                 if not isinstance(decided, Decision):
                     decided = Decision(events_of(work.aggregate, work.identifier, decided))
@@ -450,7 +450,11 @@ class Execution:
     async def _explain(self, work: _Work[Any], problem: ProblemError) -> None:
         """Tell a caller whose version is out of date what has happened since."""
         seen = work.call.if_match
-        if problem.type.slug == "precondition-failed" and seen is not None and seen >= 0:
+        if problem.type.slug != "precondition-failed" or seen is None:
+            return
+        if isinstance(seen, SeenAt):
+            seen = await self._reader.version_at(work.stream, seen.position)
+        if seen >= 0:
             problem.facts["events_since"] = await self._reader.types_since(work.stream, seen)
 
 
@@ -459,9 +463,14 @@ def _turn_of(tag: str) -> str:
     return f"tag {tag}"
 
 
-def _check_version(work: _Work[S], base: Folded[S]) -> None:
+def _check_version(work: _Work[S], base: Folded[S], *, epoch: int) -> None:
     seen = work.call.if_match
     if seen is None or seen == base.version:
+        return
+    if isinstance(seen, SeenAt):
+        # In another epoch the log may hold another event at that position.
+        if epoch != seen.epoch or base.version == 0 or base.position > seen.position:
+            raise refusals.version_moved(work.stream, expected=str(seen), actual=base.version)
         return
     if seen != ANY_VERSION:
         raise refusals.version_moved(work.stream, expected=seen, actual=base.version)

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from commands import payloads
 from commands.answers import Locations
-from commands.calls import Call, fingerprint, key_digest
+from commands.calls import Call, SeenAt, fingerprint, key_digest
 from commands.execution import Answer, Caller, Execution, Slot
 from commands.payloads import Payload
 from commands.requests import valid_key
@@ -51,7 +51,7 @@ class Sent(Struct, frozen=True):
     key: str | None
     target: str | None
     body: bytes
-    if_match: int | None
+    if_match: int | SeenAt | None
     correlation_id: str
     principal: Principal
 

@@ -26,6 +26,9 @@ _PLACED: Final = (
 _PLACED_AT: Final = (
     "select position, coalesce(partition_key, stream) from log.event where stream = %s and version = %s"
 )
+_VERSION_AT: Final = (
+    "select version from log.event where stream = %s and position <= %s order by version desc limit 1"
+)
 _STANDING: Final = (
     "select h.epoch, g.generation, g.partitions from log.head h"
     " cross join lateral (select * from transport.generation order by generation desc limit 1) g"
@@ -112,6 +115,11 @@ class LogReader:
         """Where one event lies; `NOWHERE` for the version 0 of a stream without any."""
         rows = await self._rows(_PLACED_AT, stream, version)
         return Placed(stream, _number(rows[0][0]), str(rows[0][1])) if rows else NOWHERE
+
+    async def version_at(self, stream: str, position: int) -> int:
+        """The version of a stream as of a position; 0 if it had no event then."""
+        row = await self._row(_VERSION_AT, stream, position)
+        return 0 if row is None else _number(row[0])
 
     async def types_since(self, stream: str, version: int) -> list[str]:
         """The types of the events that a stream took behind a version, the first few."""

@@ -9,12 +9,13 @@ from msgspec import Struct
 from starlette.requests import ClientDisconnect
 
 from commands import limits
-from commands.calls import ANY_VERSION
+from commands.calls import ANY_VERSION, SeenAt
 from runtime.http.exchange import Exchange
 from runtime.problems import Fault, ProblemError
 
 _is_key = re.compile(rf"[\x21-\x7e]{{1,{limits.KEY_CHARACTERS_MAX}}}").fullmatch
 _is_entity_tag = re.compile(rb'"(0|[1-9][0-9]{0,17})"').fullmatch
+_is_view_tag = re.compile(rb'"([1-9][0-9]{0,9})\.s[0-9]+_b[0-9]+\.([1-9][0-9]{0,17})"').fullmatch
 _is_json = re.compile(rb"application/(?:[a-z0-9.-]+\+)?json[ \t]*(?:;.*)?", re.IGNORECASE).fullmatch
 
 _CLOSE: Final = {"connection": "close"}
@@ -28,7 +29,7 @@ class Headers(Struct, frozen=True):
     """
 
     key: str | None
-    if_match: int | None
+    if_match: int | SeenAt | None
     json: bool
     encoded: bool
     length: int
@@ -41,7 +42,7 @@ def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
         ProblemError: If-Match is not one strong entity tag, or a header that counts once was sent twice.
     """
     key: str | None = None
-    if_match: int | None = None
+    if_match: int | SeenAt | None = None
     is_json = encoded = False
     length = 0
     for name, value in raw:
@@ -128,12 +129,16 @@ def _sent_twice(slug: str, header: str) -> ProblemError:
     return ProblemError(slug, f"{fault.detail}.", errors=(fault,))
 
 
-def _version(tag: bytes) -> int:
+def _version(tag: bytes) -> int | SeenAt:
     if tag.strip() == b"*":
         return ANY_VERSION
+    seen = _is_view_tag(tag.strip())
+    if seen is not None:
+        return SeenAt(int(seen[1]), int(seen[2]))
     found = _is_entity_tag(tag.strip())
     if found is None:
-        fault = Fault(detail='An entity tag is a version in quotes, such as "3"', header="If-Match")
+        detail = 'An entity tag is what an answer had as its ETag, in quotes: a version, such as "3", or that of a read'
+        fault = Fault(detail=detail, header="If-Match")
         raise ProblemError("if-match-malformed", f"{fault.detail}.", errors=(fault,))
     return int(found[1])
 

@@ -7,7 +7,7 @@ import pytest
 from event_store import position_token
 from event_store.partitioning import partition_of
 from tests.commands.http_spec import new_key
-from tests.examples import placed, price_changed, product_created
+from tests.examples import placed, price_changed, product_created, stock_received
 
 pytestmark = pytest.mark.anyio
 
@@ -43,6 +43,51 @@ async def test_a_version_that_is_yet_to_come_is_refused(given):
     answer = await shop.post("/products/85123A/price", PRICE, if_match='"7"')
 
     answer.then_refused(412, "precondition-failed", expected=7, actual=1, events_since=[])
+
+
+@pytest.mark.parametrize("seen_at", [2, 7])
+async def test_the_tag_of_a_read_is_acted_on_while_nothing_happened_since(given, seen_at):
+    shop = await given(product_created(), price_changed())
+
+    answer = await shop.post("/products/85123A/price", PRICE, if_match=f'"1.s1_b1.{seen_at}"')
+
+    answer.then_accepted(stream="product-85123A", version=3)
+
+
+async def test_the_tag_of_a_read_that_is_past_is_refused_with_what_happened_since(given):
+    shop = await given(product_created(), stock_received(), price_changed())
+
+    answer = await shop.post("/products/85123A/price", PRICE, if_match='"1.s1_b1.1"')
+
+    answer.then_refused(
+        412,
+        "precondition-failed",
+        expected="what it was at position 1",
+        actual=2,
+        events_since=["catalogue.price_changed.v1"],
+    )
+    assert 3 == shop.position
+
+
+async def test_the_tag_of_a_read_is_not_acted_on_by_a_process_that_knows_no_newer_version(given):
+    shop = await given(product_created())
+    await shop.post("/products/85123A/price", PRICE)
+    await given(price_changed())
+
+    answer = await shop.post("/products/85123A/price", PRICE, if_match='"1.s2_b3.2"')
+
+    answer.then_refused(412, "precondition-failed", actual=3)
+
+
+@pytest.mark.parametrize(
+    ("path", "tag"), [("/products/85123A/price", '"2.s1_b1.1"'), ("/products/B/price", '"1.s1_b1.9"')]
+)
+async def test_the_tag_of_a_read_of_another_history_or_of_nothing_is_refused(given, path, tag):
+    shop = await given(product_created())
+
+    answer = await shop.post(path, PRICE, if_match=tag)
+
+    answer.then_refused(412, "precondition-failed")
 
 
 async def test_a_process_that_knows_an_old_version_does_not_refuse_the_newest_one(given):
