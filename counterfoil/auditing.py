@@ -85,6 +85,8 @@ class AuditReport(Struct, frozen=True):
 def verify(database_url: str, *, full: bool = False) -> AuditReport:
     """Check everything; of the snapshots of long streams a sample, or all. Works while the shop runs.
 
+    No snapshot of the database is held for longer than a part takes to read.
+
     Raises:
         psycopg.Error: the database cannot be read to the end.
     """

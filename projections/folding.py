@@ -4,7 +4,7 @@ An event is applied to all its rows or to none. One that fails is tried again a 
 partition key: later events of the key wait, other keys go on. A global view halts instead, at that event.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 from typing import Any, Final
@@ -134,11 +134,13 @@ class BatchFold:
         skips: AbstractSet[int],
         parked: AbstractSet[str],
         refused: Mapping[int, str] = MappingProxyType({}),
+        concerns: Callable[[Key], bool] | None = None,
     ) -> None:
         """Begin a batch.
 
         `skips` are positions of events to pass over, `parked` keys that already stand still, `refused` events
-        whose rows the database would not store, by position, with the reason.
+        whose rows the database would not store, by position, with the reason. `concerns` says which rows alone
+        are to be folded; None: all.
         """
         self._view = view
         self._folds = view.folds
@@ -146,6 +148,7 @@ class BatchFold:
         self._skips = skips
         self._standing = parked
         self._refused = refused
+        self._concerns = concerns
         self._work: list[tuple[Fact, Fold, list[tuple[Key, Any]]]] = []
         self._parked: dict[str, Poison] = {}
         self._queued: dict[str, int] = {}
@@ -163,6 +166,8 @@ class BatchFold:
                 continue
             try:
                 pairs = list(_spread(fold, fact))
+                if self._concerns is not None:
+                    pairs = [pair for pair in pairs if self._concerns(pair[0])]
                 keys.update([key for key, _ in pairs])
             except Exception as error:  # noqa: BLE001 - whatever a fold's author got wrong parks the key
                 self._fail(fact, reason_of(error))

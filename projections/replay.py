@@ -15,6 +15,7 @@ from event_store.envelope import RecordedEvent
 from event_store.partitioning import partition_of
 from event_store.transport import Partition
 from projections import catching_up, skips
+from projections.buckets import Bucket
 from projections.errors import FoldFailed
 from projections.folding import BatchFold, Decoder, Fact, Folded, Versioned, types_of
 from projections.storing import Connection
@@ -25,9 +26,16 @@ FACTS_PER_BATCH: Final = 5_000
 ROWS_UNPACKED_MAX: Final = 5_000
 """Rows of a view kept as objects while it is folded; the others are kept as JSON, a fraction of the size."""
 
+WHOLE: Final = Bucket(0, 1)
+"""All rows of a view."""
+
 R = TypeVar("R", bound=Row)
 
 _encoder = msgspec.json.Encoder(order="deterministic")
+
+
+class TooManyRows(Exception):
+    """More rows than memory may hold: fold a smaller bucket."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -84,25 +92,32 @@ def fold_all(
     targets: Sequence[Target],
     *,
     upto: int,
+    bucket: Bucket = WHOLE,
+    rows_max: int | None = None,
     on_progress: Callable[[int], None] = lambda _position: None,
 ) -> "list[Folding]":
-    """Fold several views from the log in one pass.
+    """Fold several views from the log in one pass, a segment of the log in each transaction.
 
     Args:
         conn: nothing else may use it meanwhile (COPY).
         targets: what to fold.
         upto: the last position that is read.
+        bucket: the part of each view's rows that is folded.
+        rows_max: how many rows of all these views memory may hold; None: as many as there are.
         on_progress: called with the position reached, now and then.
 
     Raises:
         FoldFailed: an event that should be in the rows cannot be folded.
+        TooManyRows: there are more than `rows_max`.
     """
-    foldings = [Folding(target) for target in targets]
+    foldings = [Folding(target, bucket) for target in targets]
     decoder = Decoder([target.view for target in targets])
     types = types_of([target.view for target in targets])
-    for facts in _batches(_facts(reading.copy_log(conn, upto=upto, types=types), decoder)):
+    for facts in _batches(_facts(reading.copy_segments(conn, upto=upto, types=types), decoder)):
         for folding in foldings:
             folding.take(facts)
+        if rows_max is not None and sum(len(folding.rows) for folding in foldings) > rows_max:
+            raise TooManyRows(rows_max)
         on_progress(facts[-1].position)
     on_progress(upto)
     return foldings
@@ -111,8 +126,9 @@ def fold_all(
 class Folding:
     """One view on its way through the log."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, bucket: Bucket = WHOLE) -> None:
         self.target = target
+        self._concerns = None if bucket.of == 1 else bucket.holds
         self.rows = PackedRows(target.view)
         self._types = frozenset(types_of([target.view]))
         self._whole_upto = -1 if target.parked else min((target.reach or {}).values(), default=0)
@@ -124,7 +140,7 @@ class Folding:
             FoldFailed: an event cannot be folded.
         """
         target = self.target
-        fold = BatchFold(target.view, skips=target.skips, parked=frozenset())
+        fold = BatchFold(target.view, skips=target.skips, parked=frozenset(), concerns=self._concerns)
         fold.gather([fact for fact in facts if fact.type in self._types and self._holds(fact)])
         folded = fold.fold(self.rows)
         self._refuse(folded)

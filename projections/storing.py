@@ -13,6 +13,8 @@ import msgspec
 import psycopg
 from psycopg import sql
 
+from projections import buckets
+from projections.buckets import Bucket
 from projections.columns import Column, write_json
 from projections.folding import Versioned
 from projections.view import Key, Row, View
@@ -122,6 +124,19 @@ class Table:
                 cursor.execute(self._texts.next_page, [*after, limit])
             return [self._read(row) for row in cursor]
 
+    def bucket(self, conn: Connection, bucket: Bucket) -> Iterator[tuple[Key, Versioned]]:
+        """The rows of one part of the keys, without tombstones, inside the caller's transaction; in no order."""
+        with conn.cursor(f"{self.build.table} bucket", binary=True) as cursor:
+            cursor.itersize = ROWS_PER_PAGE
+            for stored in cursor.execute(self._texts.bucket, [bucket.of, bucket.number]):
+                yield self._read(stored)
+
+    def count(self, conn: Connection) -> int:
+        """How many rows there are, without tombstones."""
+        row = conn.execute(self._texts.count).fetchone()
+        assert row is not None, "an aggregate answers one row"
+        return cast("int", row[0])
+
     def size_bytes(self, conn: Connection) -> int:
         """What the table takes on disk, without indexes."""
         row = conn.execute("select pg_table_size(%s::regclass)", [f"{SCHEMA}.{self.build.table}"]).fetchone()
@@ -195,6 +210,14 @@ class _Texts:
             .format(**parts)
             .as_bytes()
         )
+        self.bucket = (
+            sql.SQL(
+                "select {shown}, t.position, t.deleted from {table} t where not t.deleted and {in_bucket}"
+            )
+            .format(in_bucket=buckets.condition(view.key_columns, alias="t"), **parts)
+            .as_bytes()
+        )
+        self.count = sql.SQL("select count(*) from {table} t where not t.deleted").format(**known).as_bytes()
         self.first_page = (
             sql.SQL("select {shown}, t.position, t.deleted from {table} t order by {order} limit %s")
             .format(**parts)

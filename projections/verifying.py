@@ -1,21 +1,30 @@
-"""Verification: is a build what its folds make of the log? Are two builds the same? Which keys differ, and how?"""
+"""Verification: is a build what its folds make of the log? Are two builds the same? Which keys differ, and how?
 
-from collections.abc import Callable, Iterator, Sequence
+A build is verified in passes, each over the part of its rows that memory holds. A pass reads its rows and where they
+stand in one short snapshot, and then folds the log up to there, which never changes: so a pass is exact whatever the
+workers write meanwhile, and no snapshot is held while the log is read.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
 
 from event_store import generations
 from projections import builds, checkpoints, parking, skips
+from projections.buckets import Bucket
 from projections.errors import BuildRefused
 from projections.folding import Versioned
-from projections.replay import Digest, Folding, Target, canonical, fold_all
+from projections.replay import Digest, Folding, Target, TooManyRows, canonical, fold_all
 from projections.storing import BuildId, Connection, Table
 from projections.view import ID_SEPARATOR, Key, View
 
 DIFFERENCES_MAX: Final = 100
 """Differing keys that a verification names; the rest are counted."""
-KEYS_PER_LOAD: Final = 5_000
+ROWS_PER_PASS_MAX: Final = 200_000
+"""Rows of all views that one pass holds, as they are stored, and as many as the log makes of them."""
+FOLDED_ROWS_MAX: Final = 2 * ROWS_PER_PASS_MAX
+"""Rows that a fold may come to where many are not stored; then there are more passes."""
 COLUMNS_NAMED_MAX: Final = 5
 """Differing columns that one finding names."""
 
@@ -63,11 +72,11 @@ def verify(
     build_ids: Sequence[BuildId] | None = None,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[Verification]:
-    """Fold views again from the log and compare every row, in one snapshot; works while workers write.
+    """Fold views again from the log and compare every row; works while workers write.
 
     Args:
         conn: role counterfoil_projector or counterfoil_reader, in autocommit mode; nothing else may use it.
-        views: what to verify, all in one pass over the log.
+        views: what to verify, all in one pass over the log as long as memory holds their rows.
         build_ids: one build for each view; if left out the live ones, and views whose shape is not live are left
             out too.
         on_progress: called with positions (done, in all).
@@ -77,15 +86,50 @@ def verify(
         FoldFailed: an event that should be in the rows cannot be folded.
         UnknownEventVersion: an event is newer than this program.
     """
+    if build_ids is None:
+        views = [view for view in views if builds.live(conn, view.name).shape == view.shape]
+    chosen = build_ids or [builds.live(conn, view.name) for view in views]
+    tables = [Table(view, build) for view, build in zip(views, chosen, strict=True)]
+    rows = sum(table.count(conn) for table in tables)
+    passes = max(1, -(-rows // ROWS_PER_PASS_MAX))
+    while True:
+        try:
+            return _in_passes(conn, tables, passes=passes, on_progress=on_progress)
+        except TooManyRows:
+            passes *= 2
+
+
+def _in_passes(
+    conn: Connection, tables: Sequence[Table], *, passes: int, on_progress: Callable[[int, int], None]
+) -> list[Verification]:
+    found = [_Found(table.view) for table in tables]
+    for number in range(passes):
+        bucket = Bucket(number, passes)
+        targets, stored = _snapshot(conn, tables, bucket)
+        upto = max((max(each.reach.values(), default=0) for each in targets if each.reach), default=0)
+
+        def progress(done: int, *, before: int = number * upto, upto: int = upto) -> None:
+            on_progress(before + done, passes * upto)
+
+        foldings = fold_all(
+            conn, targets, upto=upto, bucket=bucket, rows_max=FOLDED_ROWS_MAX, on_progress=progress
+        )
+        for each, folding, rows in zip(found, foldings, stored, strict=True):
+            each.compare(rows, folding)
+    return [each.told(conn, table.build) for each, table in zip(found, tables, strict=True)]
+
+
+def _snapshot(
+    conn: Connection, tables: Sequence[Table], bucket: Bucket
+) -> tuple[list[Target], list[dict[Key, tuple[bytes, int]]]]:
+    """What is in a part of the rows of builds, and these rows with their positions, at one moment."""
     with conn.transaction():
         conn.execute("set transaction isolation level repeatable read")
-        if build_ids is None:
-            views = [view for view in views if builds.live(conn, view.name).shape == view.shape]
-        chosen = build_ids or [builds.live(conn, view.name) for view in views]
-        targets = [target(conn, view, build) for view, build in zip(views, chosen, strict=True)]
-        upto = max((max(each.reach.values(), default=0) for each in targets if each.reach), default=0)
-        foldings = fold_all(conn, targets, upto=upto, on_progress=lambda done: on_progress(done, upto))
-        return [_verified(conn, folding, build) for folding, build in zip(foldings, chosen, strict=True)]
+        targets = [target(conn, table.view, table.build) for table in tables]
+        return targets, [
+            {key: (canonical(row.row), row.position) for key, row in table.bucket(conn, bucket)}
+            for table in tables
+        ]
 
 
 def target(conn: Connection, view: View[Any], build: BuildId) -> Target:
@@ -109,77 +153,80 @@ def compare(conn: Connection, view: View[Any], *, left: BuildId, right: BuildId)
     Raises:
         BuildRefused: they do not stand at the same positions, so they may differ rightly.
     """
+    ours, theirs = Table(view, left), Table(view, right)
+    found = _Found(view)
     with conn.transaction():
         conn.execute("set transaction isolation level repeatable read")
-        ours, theirs = target(conn, view, left), target(conn, view, right)
-        if ours.reach != theirs.reach or ours.parked != theirs.parked:
+        stands = target(conn, view, left)
+        others = target(conn, view, right)
+        if stands.reach != others.reach or stands.parked != others.parked:
             raise BuildRefused(f"{left} and {right} do not stand at the same positions yet")
-        expected: dict[Key, bytes] = {}
-        wanted = Digest()
-        for key, row in _stored(conn, Table(view, right)):
-            body = canonical(row.row)
-            wanted.add(key, body)
-            expected[key] = body
-        found = _Found(view)
-        for key, row in _stored(conn, Table(view, left)):
-            body = canonical(row.row)
-            found.digest.add(key, body)
-            theirs_body = expected.pop(key, None)
-            if theirs_body is None:
-                found.unexpected(key, row)
-            elif theirs_body != body:
-                found.changed(key, row.position, body, theirs_body)
-        for key in expected:
-            found.missing(key, 0)
-        return found.told(conn, left, position=_lowest(ours), expected=wanted)
-
-
-def _verified(conn: Connection, folding: Folding, build: BuildId) -> Verification:
-    """Compare a build with its fold: every row of either."""
-    view, rows = folding.target.view, folding.rows
-    found, wanted = _Found(view), Digest()
-    seen = 0
-    for key, row in _stored(conn, Table(view, build)):
-        body = canonical(row.row)
-        found.digest.add(key, body)
-        expected = rows.body(key)
-        if expected is None:
-            found.unexpected(key, row)
-            continue
-        seen += 1
-        wanted.add(key, expected[0])
-        if expected[0] != body:
-            found.changed(key, expected[1], body, expected[0])
-        elif expected[1] != row.position:
-            found.moved(key, expected[1], row.position)
-    if seen < len(rows):
-        _name_missing(conn, folding, build, found, wanted)
-    return found.told(conn, build, position=_lowest(folding.target), expected=wanted)
-
-
-def _name_missing(
-    conn: Connection, folding: Folding, build: BuildId, found: "_Found", wanted: Digest
-) -> None:
-    """Find which folded rows are not stored."""
-    table = Table(folding.target.view, build)
-    keys = list(folding.rows)
-    for first in range(0, len(keys), KEYS_PER_LOAD):
-        chunk = keys[first : first + KEYS_PER_LOAD]
-        there = {key for key, row in table.load(conn, chunk).items() if row.row is not None}
-        for key in chunk:
-            if key not in there and (expected := folding.rows.body(key)) is not None:
-                wanted.add(key, expected[0])
-                found.missing(key, expected[1])
+        for page in ours.pages(conn):
+            expected = theirs.load(conn, [key for key, _ in page])
+            found.compare_page(page, expected)
+        for page in theirs.pages(conn):
+            found.note_missing(page, ours.load(conn, [key for key, _ in page]))
+        found.reached(stands)
+        return found.told(conn, left)
 
 
 class _Found:
-    """Differences as they are found."""
+    """Differences as they are found, and the digests of what was compared."""
 
     def __init__(self, view: View[Any]) -> None:
-        self.digest = Digest()
         self._view = view
+        self._stored = Digest()
+        self._expected = Digest()
+        self._position: int | None = None
         self._count = 0
         self._named: list[Difference] = []
+
+    def reached(self, target: Target) -> None:
+        """Note up to where rows were compared; of several passes the one that came least far counts."""
+        lowest = min((target.reach or {}).values(), default=0)
+        self._position = lowest if self._position is None else min(self._position, lowest)
+
+    def compare(self, stored: Mapping[Key, tuple[bytes, int]], folding: Folding) -> None:
+        """Compare rows with their fold: every row of either."""
+        self.reached(folding.target)
+        rows = folding.rows
+        for key, (body, position) in stored.items():
+            self._stored.add(key, body)
+            if (expected := rows.body(key)) is None:
+                self.unexpected(key, position)
+            elif expected[0] != body:
+                self.changed(key, expected[1], body, expected[0])
+            elif expected[1] != position:
+                self.moved(key, expected[1], position)
+        for key in rows:
+            expected = rows.body(key)
+            assert expected is not None, "a key that the rows have"
+            self._expected.add(key, expected[0])
+            if key not in stored:
+                self.missing(key, expected[1])
+
+    def compare_page(self, page: Sequence[tuple[Key, Versioned]], expected: Mapping[Key, Versioned]) -> None:
+        """Compare a page of one build with the rows of another."""
+        for key, row in page:
+            if row.row is None:
+                continue
+            body = canonical(row.row)
+            self._stored.add(key, body)
+            other = expected.get(key)
+            if other is None or other.row is None:
+                self.unexpected(key, row.position)
+            elif (theirs := canonical(other.row)) != body:
+                self.changed(key, row.position, body, theirs)
+
+    def note_missing(self, expected: Sequence[tuple[Key, Versioned]], page: Mapping[Key, Versioned]) -> None:
+        """Note which rows of the other build this one lacks."""
+        for key, row in expected:
+            if row.row is None:
+                continue
+            self._expected.add(key, canonical(row.row))
+            ours = page.get(key)
+            if ours is None or ours.row is None:
+                self.missing(key, 0)
 
     def changed(self, key: Key, position: int, stored: bytes, expected: bytes) -> None:
         self._add(key, position, "row-changed", _columns_that_differ(stored, expected))
@@ -192,18 +239,18 @@ class _Found:
     def missing(self, key: Key, position: int) -> None:
         self._add(key, position, "row-missing", "the log makes a row that is not stored")
 
-    def unexpected(self, key: Key, row: Versioned) -> None:
-        self._add(key, row.position, "row-unexpected", "a row is stored that the log does not make")
+    def unexpected(self, key: Key, position: int) -> None:
+        self._add(key, position, "row-unexpected", "a row is stored that the log does not make")
 
-    def told(self, conn: Connection, build: BuildId, *, position: int, expected: Digest) -> Verification:
+    def told(self, conn: Connection, build: BuildId) -> Verification:
         stands = builds.found(conn, build)
         return Verification(
             name=self._view.name,
             build=build,
-            keys=self.digest.keys,
-            digest=self.digest.text,
-            expected_digest=expected.text,
-            position=position,
+            keys=self._stored.keys,
+            digest=self._stored.text,
+            expected_digest=self._expected.text,
+            position=self._position or 0,
             parked=len(parking.of_build(conn, build)),
             stopped=stands.stopped,
             differing=self._count,
@@ -216,14 +263,6 @@ class _Found:
             name = ID_SEPARATOR.join(map(str, key))
             message = f"view {self._view.name}, key {name}: {why}"
             self._named.append(Difference(name, position, kind, message))
-
-
-def _stored(conn: Connection, table: Table) -> Iterator[tuple[Key, Versioned]]:
-    return ((key, row) for page in table.pages(conn) for key, row in page if row.row is not None)
-
-
-def _lowest(target: Target) -> int:
-    return min((target.reach or {}).values(), default=0)
 
 
 def _columns_that_differ(stored: bytes, expected: bytes) -> str:

@@ -1,0 +1,152 @@
+"""Verification in passes over parts of the rows: as exact as in one, in bounded memory, without a long snapshot."""
+
+from datetime import UTC, date, datetime
+from itertools import starmap
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from counterfoil.contexts import CONTEXTS
+from event_store import reading
+from projections import buckets, replay, verifying
+from projections.buckets import Bucket
+from projections.columns import Column
+from projections.storing import BuildId, Table
+from runtime import database
+from tests.projections.feeding import append, feeding, history, publish
+
+BY_NAME = {view.name: view for view in CONTEXTS.views}
+ORDERS = BY_NAME["order_details"]
+
+KEYS = [
+    ("", 0, False, date(1, 1, 1), datetime(1970, 1, 1, tzinfo=UTC)),
+    (
+        "Zürich · 東京 \x1f",
+        -(2**63),
+        True,
+        date(999, 12, 31),
+        datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+    ),
+    ("a'b%s", 2**63 - 1, False, date(9999, 12, 31), datetime(2026, 3, 1, 12, 0, 0, 1, tzinfo=UTC)),
+]
+COLUMNS = tuple(
+    starmap(
+        Column,
+        [
+            ("t", "text", False, None),
+            ("i", "bigint", False, None),
+            ("b", "boolean", False, None),
+            ("d", "date", False, None),
+            ("z", "timestamptz", False, None),
+        ],
+    )
+)
+
+
+@pytest.fixture
+def projector(shop_url):
+    with database.connect(shop_url, role="counterfoil_projector", name="test") as conn:
+        yield conn
+
+
+@pytest.fixture
+def shop(shop_url):
+    """A shop with some history, all of it in the views."""
+    append(shop_url, history(21))
+    with feeding(shop_url, CONTEXTS.views) as feeder:
+        feeder.catch_up()
+        publish(shop_url)
+        yield feeder
+
+
+@pytest.fixture
+def small_passes(monkeypatch):
+    monkeypatch.setattr(verifying, "ROWS_PER_PASS_MAX", 12)
+    monkeypatch.setattr(verifying, "FOLDED_ROWS_MAX", 30)
+    monkeypatch.setattr(reading, "POSITIONS_PER_SEGMENT", 11)
+    monkeypatch.setattr(replay, "FACTS_PER_BATCH", 3)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_is_in_the_same_bucket_here_and_in_postgres(projector, key):
+    condition = buckets.condition(COLUMNS, alias="k")
+    statement = sql.SQL(
+        "select {} from (values (%s::text, %s::bigint, %s::boolean, %s::date, %s::timestamptz)) as k (t, i, b, d, z)"
+    ).format(condition)
+    found = [
+        number for number in range(7) if projector.execute(statement, [7, number, *key]).fetchone() == (True,)
+    ]
+
+    assert [number for number in range(7) if Bucket(number, 7).holds(key)] == found
+    assert 1 == len(found)
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("view", CONTEXTS.views, ids=lambda view: view.name)
+def test_the_buckets_of_a_view_are_all_its_rows_each_once(projector, view):
+    table = Table(view, BuildId(view.name, view.shape, 1))
+    with projector.transaction():
+        parts = [dict(table.bucket(projector, Bucket(number, 4))) for number in range(4)]
+    whole = {key: row for page in table.pages(projector) for key, row in page if row.row is not None}
+
+    assert whole == {key: row for part in parts for key, row in part.items()}
+    assert len(whole) == sum(map(len, parts)) == table.count(projector) > 0
+
+
+@pytest.mark.usefixtures("shop")
+def test_many_passes_come_to_what_one_comes_to(projector, small_passes, monkeypatch):
+    in_many = verifying.verify(projector, CONTEXTS.views)
+    monkeypatch.setattr(verifying, "ROWS_PER_PASS_MAX", 10**6)
+    monkeypatch.setattr(verifying, "FOLDED_ROWS_MAX", 10**6)
+
+    assert verifying.verify(projector, CONTEXTS.views) == in_many
+    assert all(each.matches and each.digest == each.expected_digest for each in in_many)
+
+
+@pytest.mark.usefixtures("shop", "small_passes")
+def test_damage_in_whichever_part_is_found_and_rows_that_are_gone_need_more_passes(projector):
+    keys = sorted(key for (key,) in projector.execute("select order_id from views.order_details_s1_b1"))
+    changed, removed = keys[0], keys[1:]
+    projector.execute("update views.order_details_s1_b1 set total = 1 where order_id = %s", [changed])
+    projector.execute("delete from views.order_details_s1_b1 where order_id = any(%s)", [removed])
+    (found,) = verifying.verify(projector, [ORDERS])
+
+    assert len(keys) > verifying.FOLDED_ROWS_MAX
+    assert {(changed, "row-changed"), *((key, "row-missing") for key in removed)} == {
+        (each.key, each.kind) for each in found.differences
+    }
+    assert (1, len(keys)) == (found.keys, found.differing)
+
+
+def test_a_fold_that_comes_to_more_rows_than_it_may_says_so(shop, projector):
+    with pytest.raises(replay.TooManyRows):
+        replay.fold_all(
+            projector, [replay.Target(ORDERS, frozenset())], upto=reading.head(projector).position, rows_max=3
+        )
+
+
+@pytest.mark.usefixtures("small_passes")
+def test_a_verification_is_exact_while_workers_write_and_holds_no_snapshot_for_long(
+    shop, shop_url, projector, monkeypatch
+):
+    monkeypatch.setattr(verifying, "ROWS_PER_PASS_MAX", 60)
+    monkeypatch.setattr(verifying, "FOLDED_ROWS_MAX", 600)
+    later = iter(history(22)[:10])
+    begun = set()
+    with psycopg.connect(shop_url, autocommit=True) as admin:
+
+        def trade(_done, _total):
+            if (event := next(later, None)) is not None:
+                append(shop_url, [event])
+                shop.catch_up()
+            begun.add(
+                admin.execute(
+                    "select xact_start from pg_stat_activity where pid = %s", [projector.info.backend_pid]
+                ).fetchone()
+            )
+
+        found = verifying.verify(projector, CONTEXTS.views, on_progress=trade)
+
+    assert all(each.matches for each in found)
+    assert len(begun) > len(CONTEXTS.views)
