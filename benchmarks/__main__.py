@@ -14,6 +14,7 @@ from typing import Final
 from benchmarks import (
     append,
     append_hot,
+    audited,
     boundary,
     check_only,
     command,
@@ -51,6 +52,7 @@ QUESTIONS: Final[Mapping[str, Callable[[Laboratory], Iterator[Row]]]] = {
         visible,
         importing,
         growth,
+        audited,
     )
 }
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"

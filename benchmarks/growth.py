@@ -33,7 +33,7 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
     size = laboratory.size
     counts = size.count(SMALL_EVENTS, tiny=1_000), size.growth_events
     with laboratory.database() as small, laboratory.database() as large:
-        orders = [_filled(url, events) for url, events in zip((small, large), counts, strict=True)]
+        orders = [filled(url, events) for url, events in zip((small, large), counts, strict=True)]
         appends = in_turns(
             {
                 "limit": lambda: _append_p99(laboratory, small),
@@ -63,7 +63,7 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
         )
 
 
-def _filled(url: str, events: int) -> int:
+def filled(url: str, events: int) -> int:
     """Fill a log and the view of orders; how many orders there are."""
     shop_events.fill(url, shop_events.history(events))
     workers.settle(url)

@@ -22,7 +22,7 @@ MEMBERS = {
     "ratio_to_peer": float | int | None,
 }
 
-WITH_LIMIT = {"append", "append-hot", "command", "relay", "replay", "read", "growth", "check-only"}
+WITH_LIMIT = {"append", "append-hot", "command", "relay", "replay", "read", "growth", "check-only", "audit"}
 WITH_PEER = {"append", "boundary", "command", "rebuild", "replay"}
 
 

@@ -1,0 +1,106 @@
+"""What does an audit cost those who append meanwhile: the 99th percentile at 1,000 appends a second, with and without?
+
+`counterfoil audit verify` runs in a process of its own, again and again until the appends are through, on a log of some
+hundred thousand events and a view of its orders. `--seconds 40` makes ten minutes of it.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import uvloop
+
+from benchmarks import growth, http_client, shop_events
+from benchmarks.laboratory import Laboratory
+from benchmarks.measuring import in_turns, percentile
+from benchmarks.table import Goal, Row
+from event_store.appending.writer import Writer
+from event_store.envelope import Accepted
+
+NAME: Final = "audit"
+EVENTS: Final = 300_000
+RATE: Final = 1_000
+SECONDS_PER_ROUND: Final = 15
+"""Times the length of a round of a rate: an audit has to be under way for most of it."""
+AUDIT_S_MAX: Final = 3_600.0
+GOALS: Final = (Goal("ratio_to_limit", at_most=1.5),)
+
+
+def rows(laboratory: Laboratory) -> Iterator[Row]:
+    """One row."""
+    size = laboratory.size
+    events = size.count(EVENTS, tiny=1_000)
+    seconds = size.seconds * SECONDS_PER_ROUND
+    audits: list[int] = []
+    with laboratory.database() as url:
+        growth.filled(url, events)
+
+        def with_audits() -> float:
+            took, count = uvloop.run(_audited(laboratory, url, seconds=seconds))
+            audits.append(count)
+            return percentile(took, 0.99) * 1000
+
+        found = in_turns(
+            {
+                "limit": lambda: percentile(uvloop.run(_appended(url, seconds=seconds)), 0.99) * 1000,
+                "ours": with_audits,
+            },
+            rounds=size.rounds,
+        )
+    yield Row(
+        name=NAME,
+        case=f"p99 of appends at {RATE:,}/s, {events:,} events audited",
+        unit="ms",
+        ours=found["ours"],
+        limit=found["limit"],
+        limit_name="the same without an audit",
+        goals=GOALS,
+        note=f"{audits[-1]} audits in {seconds:.0f} s",
+    )
+
+
+async def _audited(laboratory: Laboratory, url: str, *, seconds: float) -> tuple[Sequence[float], int]:
+    """What appends took while audits ran, and how many audits ended."""
+    auditing = asyncio.create_task(asyncio.to_thread(_audits, laboratory, url, seconds=seconds))
+    took = await _appended(url, seconds=seconds)
+    return took, await auditing
+
+
+async def _appended(url: str, *, seconds: float) -> Sequence[float]:
+    """Append at a fixed rate, whether or not earlier ones are answered; what each took, in order."""
+    requests = [shop_events.single() for _ in range(int(RATE * seconds))]
+    took: list[float] = []
+    async with Writer.open(url, name="benchmark") as writer:
+
+        async def append(number: int) -> None:
+            started = time.perf_counter()
+            verdict = await writer.append(requests[number])
+            assert isinstance(verdict, Accepted), verdict
+            took.append(time.perf_counter() - started)
+
+        await http_client.open_loop(RATE, seconds=seconds, do=append)
+    return sorted(took)
+
+
+def _audits(laboratory: Laboratory, url: str, *, seconds: float) -> int:
+    """Audit one time after another for so long; each must find that everything is in order."""
+    environment = {
+        **os.environ,
+        "COUNTERFOIL_DATABASE_URL": url,
+        "COUNTERFOIL_HOME": str(laboratory.directory / "nowhere"),
+    }
+    end, count = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        subprocess.run(
+            [sys.executable, "-m", "counterfoil", "audit", "verify"],
+            env=environment,
+            check=True,
+            capture_output=True,
+            timeout=AUDIT_S_MAX,
+        )
+        count += 1
+    return count
