@@ -7,6 +7,8 @@ import time
 import httpx
 import psycopg
 import pytest
+from eventsourcing.application import Application
+from eventsourcing.domain import Aggregate
 from psycopg import sql
 
 from counterfoil import privileges
@@ -36,12 +38,25 @@ ARGUMENTS = {
 }
 
 
+def library_database(home):
+    """A database of the eventsourcing library with one aggregate in it, as the command names it."""
+    file = home / "library.sqlite"
+    environment = {"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": str(file)}
+    application = Application(env=environment)
+    application.save(Aggregate())
+    application.close()
+    return f"sqlite:{file}"
+
+
 class Foreign:
     """A server with a database that an administrator prepared as `counterfoil roles --sql` says."""
 
     def __init__(self, url, home):
         self.home = home
         self.home.mkdir()
+        self._arguments = ARGUMENTS | {
+            "import eventsourcing": ("Application", "--from", library_database(home))
+        }
         self._url = url
         self.execute("create database shop")
         self._url = psycopg.conninfo.make_conninfo(url, dbname="shop")
@@ -63,7 +78,7 @@ class Foreign:
 
     def run(self, part, name):
         """One command; a roll back may have to wait until the workers have moved both builds to one place."""
-        arguments = (*name.split(), *ARGUMENTS.get(name, ()))
+        arguments = (*name.split(), *self._arguments.get(name, ()))
         give_up = time.monotonic() + WORKERS_WITHIN_S
         while True:
             result = commanding.run(self.home, *arguments, database_url=self.url(part))
