@@ -87,11 +87,15 @@ class Batcher(Generic[T]):
 
         Raises:
             InvalidRequest: it breaks a limit or cannot be stored as it is.
-            QueueFull: there is no room.
+            QueueFull: there is no room. Either breaks the request's chain, of which nothing is sent any more.
         """
-        size = validated_size(request)
-        if self.room < 1:
-            raise QueueFull(f"{limits.QUEUE_REQUESTS_MAX} requests wait already")
+        try:
+            size = validated_size(request)
+            self._require_place()
+        except (InvalidRequest, QueueFull):
+            if request.chain is not None:
+                self._break(request.chain)
+            raise
         self.queue.append(Queued(request, ticket, size, epoch))
 
     def take(
@@ -132,6 +136,10 @@ class Batcher(Generic[T]):
     def ready(self, beside: Sequence[Queued[T]]) -> bool:
         """Whether enough waits for a batch beside that one; whether chains let it go, `take` finds out."""
         return self._share(beside) > 0
+
+    def _require_place(self) -> None:
+        if self.room < 1:
+            raise QueueFull(f"{limits.QUEUE_REQUESTS_MAX} requests wait already")
 
     def _share(self, beside: Sequence[Queued[T]] | None) -> int:
         """How many requests the next batch should hold, if they belong to no chain of it."""

@@ -11,8 +11,8 @@ unknown.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Final
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from typing import Final, cast
 
 import psycopg
 import structlog
@@ -156,6 +156,24 @@ class Writer:
         if beside is not None and self._batcher.ready(beside):
             self._wake.set()
         return ticket.verdict
+
+    async def append_chain(
+        self, requests: Iterable[AppendRequest], *, epoch: int
+    ) -> list[Verdict | AppendError]:
+        """What came of each request of a chain, queued in order; the first that is not accepted refuses the rest."""
+        answers: list[Verdict | AppendError | asyncio.Future[Verdict]] = []
+        for request in requests:
+            try:
+                answers.append(self.submit(request, epoch=epoch))
+            except AppendError as error:
+                answers.append(error)
+        for ordinal, answer in enumerate(answers):
+            if isinstance(answer, asyncio.Future):
+                try:
+                    answers[ordinal] = await answer
+                except AppendError as error:
+                    answers[ordinal] = error
+        return cast("list[Verdict | AppendError]", answers)
 
     def reserve(self, count: int) -> None:
         """Hold room for `count` later requests, so that work begun for them is not refused halfway.

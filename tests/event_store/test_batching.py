@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from event_store.appending import limits
 from event_store.appending.batching import Batcher
@@ -114,6 +115,16 @@ def test_a_broken_chain_refuses_what_waits_of_it_and_nothing_else():
 
     assert [2, 3] == [request.ticket for request in batch]
     assert [(1, ChainBroken())] == refused
+
+
+def test_a_request_that_is_not_queued_breaks_its_chain_so_that_nothing_overtakes_it():
+    batcher: Batcher[str] = Batcher()
+    unfit = replace(append_request("order-1", version=0, chain=1), key=b"short")
+    with pytest.raises(InvalidRequest):
+        batcher.offer(unfit, "unfit")
+    batcher.offer(append_request("order-1", version=1, chain=1), "later")
+
+    assert ([], [("later", ChainBroken())]) == batcher.take()
 
 
 def test_a_batch_without_an_answer_breaks_its_chains_because_order_would_be_lost():

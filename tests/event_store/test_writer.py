@@ -4,10 +4,17 @@ import asyncio
 
 import psycopg
 import pytest
+from msgspec import structs
 
 from event_store import reading
 from event_store.appending import limits, writer
-from event_store.appending.errors import EpochChanged, OutcomeUnknown, StoreUnavailable, WriterClosed
+from event_store.appending.errors import (
+    EpochChanged,
+    InvalidRequest,
+    OutcomeUnknown,
+    StoreUnavailable,
+    WriterClosed,
+)
 from event_store.appending.writer import Writer
 from event_store.envelope import NEW, Accepted, ChainBroken, Replayed, WrongVersion
 from runtime import database
@@ -85,6 +92,18 @@ async def test_what_a_chain_asks_next_is_refused_once_a_link_failed_however_batc
     assert [Accepted, Accepted, WrongVersion, ChainBroken, ChainBroken, ChainBroken] == [
         type(verdict) for verdict in verdicts
     ]
+
+
+async def test_a_chain_is_answered_request_by_request_also_where_there_is_no_verdict(database_url: str):
+    async with Writer.open(database_url) as log:
+        unfit = structs.replace(append_request("order-1", version=1, chain=1), key=b"short")
+        links = [append_request("order-1", version=at, chain=1) for at in (0, 2)]
+        answers = await log.append_chain(links[:1], epoch=log.epoch)
+        answers += await log.append_chain([unfit, links[1]], epoch=log.epoch)
+        elsewhere = await log.append_chain([append_request(chain=2)], epoch=log.epoch - 1)
+
+    assert [Accepted, InvalidRequest, ChainBroken] == [type(answer) for answer in answers]
+    assert [EpochChanged] == [type(answer) for answer in elsewhere]
 
 
 async def test_a_batch_that_waited_too_long_is_not_stored_behind_a_later_one(
