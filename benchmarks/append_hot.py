@@ -1,4 +1,4 @@
-"""What do hot streams cost? Many callers on one stream, and orders whose stock is ten codes, through the policy.
+"""What do hot streams cost? Many callers on one stream, and orders for ten SKUs, through their process manager.
 
 The limit is the same work on streams of their own: at least half of that rate has to remain.
 """
@@ -38,7 +38,7 @@ select (select count(*) from log.outcome) - %(before)s
 
 
 def rows(laboratory: Laboratory) -> Iterator[Row]:
-    """One row for callers that append themselves, one for the policy."""
+    """One row for callers that append themselves, one for the process manager."""
     found = in_turns(
         {
             "hot": lambda: _appended(laboratory, stream="stock-hot"),
@@ -64,7 +64,7 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
     )
     yield Row(
         name=NAME,
-        case=f"policy, {LINES}-line orders, {HOT_CODES} stock streams",
+        case=f"process manager, {LINES}-line orders, {HOT_CODES} stock streams",
         unit="stock events/s",
         ours=found["hot"],
         limit=found["cold"],
@@ -81,14 +81,15 @@ def _appended(laboratory: Laboratory, *, stream: str | None) -> float:
 
 
 def _decided(laboratory: Laboratory, *, codes: int) -> float:
-    """Stock events a second that the fulfilment policy decides and appends, for orders that wait."""
+    """Stock events a second that fulfilment decides and appends, for orders that wait."""
     count = laboratory.size.count(ORDERS, tiny=200)
     with laboratory.database() as url:
+        workers.register(url)
         filled = shop_events.fill(url, _waiting_orders(count, codes=codes))
         assert filled
         with (
             database.connect(url, role="counterfoil_reader", name="benchmark") as connection,
-            workers.policies(url),
+            workers.processes(url),
         ):
             row = connection.execute("select count(*) from log.outcome").fetchone()
             assert row is not None
@@ -97,7 +98,7 @@ def _decided(laboratory: Laboratory, *, codes: int) -> float:
             while (done := _done(connection, before)) < count:
                 if not first and done:
                     first, began = done, time.perf_counter()
-                assert time.perf_counter() - began < WAIT_S_MAX, f"the policy decided {done} of {count}"
+                assert time.perf_counter() - began < WAIT_S_MAX, f"fulfilment decided {done} of {count}"
                 time.sleep(POLL_S)
             return (count - first) * LINES / (time.perf_counter() - began)
 

@@ -235,5 +235,5 @@ _PORTS: Final = (
     "query_api_port",
     "relay_health_port",
     "projections_health_port",
-    "policies_health_port",
+    "processes_health_port",
 )

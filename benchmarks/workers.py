@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from prometheus_client import CollectorRegistry
 
-from commands.policies.worker import run_policies
+from commands.processes import checkpoints
+from commands.processes.runner import run_processes
 from counterfoil.contexts import CONTEXTS
 from event_store import generations
 from event_store.kafka_transport import KafkaTransport
@@ -30,9 +31,9 @@ _spawn = multiprocessing.get_context("spawn")
 
 
 @contextlib.contextmanager
-def policies(url: str) -> Iterator[int]:
-    """The policies over the local transport; the process id."""
-    with _running(_run_policies, url) as pid:
+def processes(url: str) -> Iterator[int]:
+    """The process managers over the local transport; the operating system's process id."""
+    with _running(_run_processes, url) as pid:
         yield pid
 
 
@@ -48,6 +49,12 @@ def projections(url: str, *, views: Sequence[str], redis_url: str | None = None)
     """A projection worker for some views over the local transport; the process id."""
     with _running(_run_projections, url, tuple(views), redis_url) as pid:
         yield pid
+
+
+def register(url: str) -> None:
+    """Note where the process managers begin, as the command API does when it starts."""
+    with database.connect(url, role="counterfoil_writer", name="benchmark register") as connection:
+        checkpoints.register(connection, CONTEXTS.processes)
 
 
 def settle(url: str, *, carrier: Carrier = "local") -> None:
@@ -78,10 +85,16 @@ def _as_the_command(process: str) -> None:
     collecting.collect_seldom()
 
 
-def _run_policies(stop: "threading.Event", url: str) -> None:
-    _as_the_command("policies")
+def _run_processes(stop: "threading.Event", url: str) -> None:
+    _as_the_command("processes")
     transport = LocalTransport(url, role="counterfoil_writer")
-    run_policies(url, transport=transport, stop=stop, registry=CollectorRegistry())
+    run_processes(
+        url,
+        processes=CONTEXTS.processes,
+        transport=transport,
+        stop=stop,
+        registry=CollectorRegistry(),
+    )
 
 
 def _run_relay(stop: "threading.Event", url: str, bootstrap: str) -> None:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from commands.execution import Answer
+from commands.recording import Answer
 from domain.aggregate import category_of
 
 _encode = msgspec.json.Encoder().encode

@@ -15,6 +15,8 @@ from commands.documentation import DESCRIPTION
 from commands.execution import Execution
 from commands.intake import Clock, Intake
 from commands.log_reading import LogReader
+from commands.processes import checkpoints
+from commands.processes.process import Process
 from commands.states import States
 from commands.watching import Watch
 from event_store import fingerprints
@@ -40,15 +42,17 @@ def create_app(
     settings: Settings,
     *,
     routers: Sequence[APIRouter],
+    processes: Sequence[Process],
     locations: Mapping[str, str],
     declared: Sequence[ProblemType],
     clock: Clock = utc_now,
 ) -> PipelineApp:
     """The application, not yet connected: that happens when the server starts it.
 
-    `routers` are the commands of each context, those most sent first; `locations` say under which address the query
-    API shows the streams of a category; `declared` are the problems that contexts declare. Its `state.readiness`
-    answers /readyz; whoever stops the server calls `drain()` on it first.
+    `routers` are the commands of each context, those most sent first; `processes` the process managers that wait for
+    what these record, registered before the first route answers; `locations` say under which address the query API
+    shows the streams of a category; `declared` are the problems that contexts declare. Its `state.readiness` answers
+    /readyz; whoever stops the server calls `drain()` on it first.
 
     Raises:
         SettingsError: there is no database to talk to, or nobody said who callers are.
@@ -66,7 +70,9 @@ def create_app(
         access_log=AccessLog(settings.access_log),
         title="Counterfoil commands",
         description=DESCRIPTION,
-        lifespan=_lifespan(settings, locations=locations, clock=clock, registry=registry),
+        lifespan=_lifespan(
+            settings, processes=processes, locations=locations, clock=clock, registry=registry
+        ),
         openapi_tags=[{"name": name} for name in _tags(routers)],
     )
     app.state.watch = None  # until the log has been reached
@@ -99,13 +105,19 @@ def _add_routes(app: FastAPI, routers: Sequence[APIRouter], registry: CollectorR
 
 
 def _lifespan(
-    settings: Settings, *, locations: Mapping[str, str], clock: Clock, registry: CollectorRegistry
+    settings: Settings,
+    *,
+    processes: Sequence[Process],
+    locations: Mapping[str, str],
+    clock: Clock,
+    registry: CollectorRegistry,
 ) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
     assert settings.database_url is not None
     url = settings.database_url.get_secret_value()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        made_by = await asyncio.to_thread(_prepared, url, processes)
         readers = database.pool(
             url, role="counterfoil_reader", name="command-api reader", size=settings.database_pool_size
         )
@@ -125,7 +137,7 @@ def _lifespan(
                 _observe(registry, execution, states)
                 app.state.intake = Intake(
                     execution,
-                    fingerprints=await _fingerprints(url),
+                    fingerprints=made_by,
                     locations=Locations(settings.public_query_api_url, locations),
                     clock=clock,
                     registry=registry,
@@ -141,11 +153,11 @@ def _lifespan(
     return lifespan
 
 
-async def _fingerprints(url: str) -> Fingerprints:
-    async with await database.connect_async(
-        url, role="counterfoil_writer", name="command-api secret"
-    ) as conn:
-        return await fingerprints.read_async(conn)
+def _prepared(url: str, processes: Sequence[Process]) -> Fingerprints:
+    """Register the process managers, and read what makes the fingerprints of this installation."""
+    with database.connect(url, role="counterfoil_writer", name="command-api start") as connection:
+        checkpoints.register(connection, processes)
+        return fingerprints.read(connection)
 
 
 def _observe(registry: CollectorRegistry, execution: Execution, states: States) -> None:

@@ -13,9 +13,10 @@ from starlette.routing import BaseRoute
 
 from commands import answers, limits, payloads
 from commands.documentation import OF_A_BATCH, problem_responses
-from commands.execution import Answer, Slot
+from commands.execution import Slot
 from commands.intake import Command, Intake, Sent
 from commands.payloads import Payload
+from commands.recording import Answer
 from commands.requests import read_body, read_headers, require_json
 from commands.routing import CommandRoute, intake_of
 from runtime import problems

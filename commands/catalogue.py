@@ -3,8 +3,8 @@
 from pydantic import ConfigDict, Field
 
 from commands.documentation import Caller
-from commands.execution import Answer
 from commands.payloads import Currency, Id, Payload, Title, UnitPrice
+from commands.recording import Answer
 from commands.routing import command, command_router
 from domain.catalogue import product as products
 from domain.catalogue.product import PRODUCT, PriceWithoutCurrency, ProductUnknown, SkuTaken

@@ -20,6 +20,7 @@ from commands import limits, recording, refusals
 from commands.calls import ANY_VERSION, Call, SeenAt, uuid7
 from commands.decision import ABSENT, Decision, Folded, Missing, Question, Selection, View, events_of
 from commands.log_reading import NOWHERE, LogReader, LogUnreachable, Outcome, Placed
+from commands.recording import Answer, Unanswered, Unfit, answer_of
 from commands.states import States
 from commands.turns import Turns
 from commands.watching import Watch
@@ -34,6 +35,7 @@ from event_store.envelope import (
     ConditionFailed,
     FingerprintMismatch,
     Replayed,
+    Verdict,
     WrongVersion,
 )
 from event_store.partitioning import partition_of
@@ -44,25 +46,6 @@ S = TypeVar("S")
 
 Decide = Callable[[S | None, View], Decision | Sequence[Event]]
 """A decision: the state of the stream that the command addresses, and a view of everything else."""
-
-
-class Answer(Struct, frozen=True):
-    """What the log says to a command: version and position of the stream it addressed.
-
-    `touched` are the partition keys of what was appended, each with its highest position; where nothing was, those of
-    the stream's last event. `replayed`: it was said before.
-    """
-
-    stream: str
-    version: int
-    position: int
-    touched: tuple[tuple[str, int], ...]
-    replayed: bool = False
-
-    @property
-    def identifier(self) -> str:
-        """The stream's name without its category."""
-        return self.stream.partition("-")[2]
 
 
 class Slot:
@@ -269,6 +252,13 @@ class Execution:
             for turn in work.turns:
                 self._turns.give(turn)
 
+    async def append_chain(
+        self, requests: Iterable[AppendRequest], *, epoch: int
+    ) -> list[Verdict | Unanswered | Unfit]:
+        """Append what a process manager decided in `epoch`, as one chain in order; what came of each request."""
+        answers = await self._writer.append_chain(requests, epoch=epoch)
+        return [each if isinstance(each, Verdict) else _without_verdict(each) for each in answers]
+
     def _require_log(self) -> None:
         if not self._watch.answers:
             raise refusals.store_unavailable()
@@ -445,7 +435,7 @@ class Execution:
             if any(each.stream == stream for each in placed)
             else await self._reader.placed_at(stream, version)
         )
-        return _answer(stream, version, placed, base=base, replayed=True)
+        return answer_of(stream, version, placed, base=base, replayed=True)
 
     async def _explain(self, work: _Work[Any], problem: ProblemError) -> None:
         """Tell a caller whose version is out of date what has happened since."""
@@ -461,6 +451,11 @@ class Execution:
 def _turn_of(tag: str) -> str:
     """The name of a tag's turn; no stream is called so."""
     return f"tag {tag}"
+
+
+def _without_verdict(error: errors.AppendError) -> Unanswered | Unfit:
+    kind = Unfit if isinstance(error, errors.InvalidRequest) else Unanswered
+    return kind(str(error) or type(error).__name__)
 
 
 def _check_version(work: _Work[S], base: Folded[S], *, epoch: int) -> None:
@@ -484,22 +479,4 @@ def _answered(decided: _Decided, stream: str, accepted: Accepted) -> Answer:
         appended_to = aggregate.stream(identifier)
         placed.append(Placed(appended_to, position, recording.partition_key(appended_to, event)))
     base = Placed(stream, decided.base.position, decided.base.key)
-    return _answer(stream, accepted.versions[0], placed, base=base)
-
-
-def _answer(
-    stream: str, version: int, placed: Sequence[Placed], *, base: Placed, replayed: bool = False
-) -> Answer:
-    """The answer of the stream that was addressed.
-
-    It follows from where the events of the append lie and from nothing else, so that it can be given again. `base` is
-    the stream's last event if the append has none of it.
-    """
-    own, touched = base, {}
-    for each in placed:
-        touched[each.key] = each.position
-        if each.stream == stream:
-            own = each
-    if not placed and base.position:
-        touched[base.key] = base.position
-    return Answer(stream, version, own.position, tuple(touched.items()), replayed)
+    return answer_of(stream, accepted.versions[0], placed, base=base)

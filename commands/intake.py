@@ -12,8 +12,9 @@ from prometheus_client import CollectorRegistry, Counter
 from commands import payloads
 from commands.answers import Locations
 from commands.calls import Call, SeenAt, fingerprint, key_digest
-from commands.execution import Answer, Caller, Execution, Slot
+from commands.execution import Caller, Execution, Slot
 from commands.payloads import Payload
+from commands.recording import Answer
 from commands.requests import valid_key
 from domain.ids import MalformedId, validate_id
 from event_store.fingerprints import Fingerprints

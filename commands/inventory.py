@@ -4,8 +4,8 @@ from pydantic import ConfigDict, Field
 
 from commands.decision import View
 from commands.documentation import Caller
-from commands.execution import Answer
 from commands.payloads import Delta, Note, Payload, Quantity, Reference
+from commands.recording import Answer
 from commands.routing import command, command_router
 from domain.catalogue.product import PRODUCT, ProductUnknown
 from domain.event import Event

@@ -1,8 +1,8 @@
 """Questions to the log besides loading streams: outcomes, places of events, and where the log stands now."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final, LiteralString, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, LiteralString, TypeVar, cast
 
 import psycopg
 from msgspec import Struct
@@ -19,6 +19,7 @@ _OUTCOME: Final = (
     "select h.epoch, o.fingerprint, o.first_position, o.last_position, o.versions"
     " from log.head h left join log.outcome o on o.key = %s"
 )
+_FINGERPRINTS: Final = "select key, fingerprint from log.outcome where key = any(%s)"
 _PLACED: Final = (
     "select stream, position, coalesce(partition_key, stream) from log.event"
     " where position between %s and %s order by position"
@@ -105,6 +106,11 @@ class LogReader:
             fingerprint=fingerprint, first=_number(first), last=_number(last), versions=tuple(versions)
         )
         return _number(epoch), found
+
+    async def fingerprints(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The fingerprints of those keys that have an outcome."""
+        rows = await self._rows(_FINGERPRINTS, list(keys))
+        return dict(cast("list[tuple[bytes, bytes]]", rows))
 
     async def placed(self, first: int, last: int) -> list[Placed]:
         """Where the events of one append lie, in order: no more than an append may hold."""

@@ -7,8 +7,8 @@ from pydantic import ConfigDict, Field
 
 from commands.decision import Tagged, View
 from commands.documentation import Caller
-from commands.execution import Answer
 from commands.payloads import Country, Currency, Id, Moment, Payload, Quantity, UnitPrice
+from commands.recording import Answer
 from commands.routing import command, command_router
 from domain import money
 from domain.catalogue.product import PRODUCT

@@ -1,11 +1,13 @@
 """From a decision to the log and back: the append that records it, and the states that it leads to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from commands.decision import Decision, Folded, View
+from commands.log_reading import Placed
 from domain import event as domain_event
 from domain.aggregate import Aggregate
 from domain.event import Event
@@ -18,6 +20,37 @@ from event_store.envelope import (
     encode_metadata,
     new_nonce,
 )
+
+
+class Answer(Struct, frozen=True):
+    """What the log says to a command: version and position of the stream it addressed.
+
+    `touched` are the partition keys of what was appended, each with its highest position; where nothing was, those of
+    the stream's last event. `replayed`: it was said before.
+    """
+
+    stream: str
+    version: int
+    position: int
+    touched: tuple[tuple[str, int], ...]
+    replayed: bool = False
+
+    @property
+    def identifier(self) -> str:
+        """The stream's name without its category."""
+        return self.stream.partition("-")[2]
+
+
+class Unanswered(Struct, frozen=True):
+    """An append of a chain without a verdict; appending under the same key again tells whether it is stored."""
+
+    reason: str
+
+
+class Unfit(Struct, frozen=True):
+    """An append that the log can never take as it is: repeating it changes nothing."""
+
+    reason: str
 
 
 def append_request(
@@ -91,3 +124,21 @@ def _new_event(stream: str, event: Event, view: View, cause: Metadata) -> NewEve
     assert base.version == 0 or base.key == (declared or stream), f"{stream} would lie in two partitions"
     metadata = msgspec.structs.replace(cause, nonce=new_nonce(), tags=tags, partition_key=declared)
     return NewEvent(stream, *codec.encode(event), encode_metadata(metadata), declared, tags)
+
+
+def answer_of(
+    stream: str, version: int, placed: Sequence[Placed], *, base: Placed, replayed: bool = False
+) -> Answer:
+    """The answer of the stream that was addressed.
+
+    It follows from where the events of the append lie and from nothing else, so that it can be given again. `base` is
+    the stream's last event if the append has none of it.
+    """
+    own, touched = base, {}
+    for each in placed:
+        touched[each.key] = each.position
+        if each.stream == stream:
+            own = each
+    if not placed and base.position:
+        touched[base.key] = base.position
+    return Answer(stream, version, own.position, tuple(touched.items()), replayed)

@@ -25,14 +25,12 @@ FOLD_SLICE_EVENTS: Final = 200
 class States:
     """The states that this process knows, least recently used dropped first.
 
-    A command process keeps those that no other process writes all the time (`Aggregate.cached`); `keep_all` is for the
-    process that does.
+    Kept are those that no other process writes all the time (`Aggregate.cached`).
     """
 
-    def __init__(self, reader: LogReader, *, keep_all: bool = False) -> None:
+    def __init__(self, reader: LogReader) -> None:
         self._reader = reader
         self._loader = StreamLoader(reader)
-        self._keep_all = keep_all
         self._kept: dict[str, Folded[Any]] = {}
         self._life = 0
 
@@ -46,7 +44,7 @@ class States:
 
     def keeps(self, aggregate: Aggregate[Any]) -> bool:
         """Whether states of such streams are kept."""
-        return self._keep_all or aggregate.cached
+        return aggregate.cached
 
     def kept(self, stream: str) -> Folded[Any] | None:
         """The state as this process last saw it, None if it did not keep it."""
@@ -55,11 +53,17 @@ class States:
             self._kept[stream] = found
         return found
 
-    async def load(self, wanted: Mapping[str, Aggregate[Any]]) -> dict[str, Folded[Any]]:
+    async def load(
+        self, wanted: Mapping[str, Aggregate[Any]], *, failures: dict[str, str] | None = None
+    ) -> dict[str, Folded[Any]]:
         """The states of these streams, at least as new as this call. A long stream comes page by page.
+
+        A stream that cannot be folded raises what its fold did; where `failures` are taken, it is left out of the
+        states and its failure noted there: others that were loaded with it are none the worse.
 
         Raises:
             LogUnreachable: the database does not answer.
+            codec.UnknownEventType: a newer version of the product wrote a stream; this one must not decide on it.
         """
         life = self._life
         states = {stream: self._kept.get(stream, ABSENT) for stream in wanted}
@@ -67,15 +71,23 @@ class States:
         while behind:
             pages = await self._loader.load([(stream, states[stream].version) for stream in behind])
             for stream, page in zip(behind, pages, strict=True):
-                states[stream] = await _folded(wanted[stream], states[stream], page.events)
-            behind = [stream for stream, page in zip(behind, pages, strict=True) if page.more]
+                try:
+                    states[stream] = await _folded(wanted[stream], states[stream], page.events)
+                except Exception as error:
+                    if failures is None or isinstance(error, codec.UnknownEventType):
+                        raise
+                    failures[stream] = f"{stream} cannot be folded: {type(error).__name__}: {error}"
+                    del states[stream]
+            behind = [
+                stream for stream, page in zip(behind, pages, strict=True) if page.more and stream in states
+            ]
             if first:  # a stream that fits into a page is not worth asking for its snapshot
                 states |= await self._from_snapshots({stream: wanted[stream] for stream in behind}, states)
                 first = False
         if life != self._life:
-            return await self.load(wanted)
-        for stream, aggregate in wanted.items():
-            self._keep(stream, aggregate, states[stream])
+            return await self.load(wanted, failures=failures)
+        for stream, folded in states.items():
+            self._keep(stream, wanted[stream], folded)
         return states
 
     async def _from_snapshots(

@@ -20,6 +20,7 @@ def command_app(
     return commands.app.create_app(
         settings,
         routers=contexts.commands,
+        processes=contexts.processes,
         locations=contexts.locations,
         declared=contexts.problems,
         clock=clock,

@@ -29,7 +29,7 @@ UNDECIDED: Final = "payload, metadata or leaf was changed"
 
 
 class AuditReport(Struct, frozen=True):
-    """What an audit came to. `parked` counts keys of views and triggers of policies that wait for a person."""
+    """What an audit came to. `parked` counts keys of views and parked triggers of process managers."""
 
     log: LogReport
     views: tuple[Verification, ...]
@@ -99,7 +99,9 @@ def verify(database_url: str, *, full: bool = False) -> AuditReport:
         with progress.step("folding snapshots again", total=None, unit="snapshots") as step:
             refolded = _refolded(connection, step, limit=SNAPSHOTS_MAX if full else SNAPSHOTS_SAMPLED)
         damage = [_explained(connection, finding, views) for finding in log.findings]
-    parked = sum(view.parked for view in standing.views) + sum(policy.parked for policy in standing.policies)
+    parked = sum(view.parked for view in standing.views) + sum(
+        process.parked for process in standing.process_managers
+    )
     findings = [*damage, *failures, *_of_views(views), *_of_snapshots(refolded)]
     findings.sort(key=lambda finding: finding.position)
     return AuditReport(log, tuple(views), tuple(findings), parked, snapshots=len(refolded))

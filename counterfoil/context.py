@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from msgspec import Struct
 
 from commands import refusals
-from commands.policies.policy import Policy
+from commands.processes.process import Process
 from domain.aggregate import Aggregate, category_of
 from domain.event import Event
 from domain.rejection import Rejection
@@ -33,7 +33,7 @@ class Context(Struct, frozen=True, kw_only=True, eq=False):
     name: str
     aggregates: tuple[Aggregate[Any], ...] = ()
     commands: APIRouter | None = None
-    processes: tuple[Policy, ...] = ()
+    processes: tuple[Process, ...] = ()
     views: tuple[View[Any], ...] = ()
     queries: Queries | None = None
     problems: tuple[type[Rejection], ...] = ()
@@ -83,7 +83,7 @@ class Contexts:
         return tuple(context.commands for context in self._declared if context.commands is not None)
 
     @property
-    def processes(self) -> tuple[Policy, ...]:
+    def processes(self) -> tuple[Process, ...]:
         """Every process manager."""
         return tuple(process for context in self._declared for process in context.processes)
 

@@ -5,8 +5,8 @@ from typing import Final
 from commands import catalogue as catalogue_commands
 from commands import inventory as inventory_commands
 from commands import ordering as ordering_commands
-from commands.policies.fulfilment import FULFILMENT
-from commands.policies.restock import RESTOCK
+from commands.processes.fulfilment import FULFILMENT
+from commands.processes.restock import RESTOCK
 from counterfoil.context import Context, Contexts
 from domain.catalogue import product
 from domain.catalogue.product import PRODUCT
@@ -92,7 +92,7 @@ OPERATIONS: Final = Context(
     aggregates=(SKIPS,),
     unshown={
         SKIPS: "operators read it with `counterfoil replay`",
-        EventSkipped: "it says what every fold leaves out, so every fold reads it before it starts; for a policy it is"
+        EventSkipped: "it says what every fold leaves out, so every fold reads it before it starts; for a process it is"
         " the outcome of its trigger",
     },
 )

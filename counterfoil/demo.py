@@ -181,9 +181,9 @@ def _invitation(running: Running) -> str:
         ' "lines": [{"sku": "POST", "quantity": 1, "unit_price": "18.00"}]}'
     )
     return f"""
-What happened: a file of a seeded shop became HTTP commands; policies reserved stock and confirmed every order; the
-importer shipped them; a view was folded again from the log beside the live one and took over; then every leaf of the
-log and every row of every view was computed again and compared.
+What happened: a file of a seeded shop became HTTP commands; process managers reserved stock and confirmed every order;
+the importer shipped them; a view was folded again from the log beside the live one and took over; then every leaf of
+the log and every row of every view was computed again and compared.
 
 Try:
   curl {query_api}/orders/500000

@@ -154,13 +154,17 @@ def _standing(standing: Status) -> Iterator[Check]:
             yield Check(f"view {view.name}", "bad", f"stopped: {view.stopped}")
         elif view.parked:
             yield Check(f"view {view.name}", "bad", f"{view.parked} parked keys: `counterfoil parked list`")
-    for policy in standing.policies:
-        if policy.parked:
+    for process in standing.process_managers:
+        if process.parked:
             yield Check(
-                f"policy {policy.name}", "bad", f"{policy.parked} parked triggers: `counterfoil parked list`"
+                f"process {process.name}",
+                "bad",
+                f"{process.parked} parked triggers: `counterfoil parked list`",
             )
     behind = {view.name: view.lag_events for view in standing.views if view.lag_events}
-    behind |= {policy.name: policy.lag_events for policy in standing.policies if policy.lag_events}
+    behind |= {
+        process.name: process.lag_events for process in standing.process_managers if process.lag_events
+    }
     told = ", ".join(f"{name} {lag:,}" for name, lag in behind.items())
     yield Check("lag", "note" if behind else "ok", f"events behind the head: {told}" if behind else "none")
 

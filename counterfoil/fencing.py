@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from commands.policies import standing
+from commands.processes import checkpoints
 from counterfoil import addresses
 from event_store import cutting, generations, reading
 from event_store.generations import Fenced
@@ -32,7 +32,7 @@ class Intent(Struct, frozen=True):
     generation: int
     head: int
     outcomes: int
-    policies: tuple[str, ...]
+    processes: tuple[str, ...]
 
     def lines(self) -> list[str]:
         """For the person who decides."""
@@ -43,7 +43,7 @@ class Intent(Struct, frozen=True):
             f"a fence begins {begins}:",
             "  whatever once stood behind the head is gone for good",
             f"  {self._documents()}",
-            f"  {_removed(self.outcomes, self.policies)}",
+            f"  {_removed(self.outcomes, self.processes)}",
         ]
 
     def _documents(self) -> str:
@@ -76,7 +76,7 @@ def intent(settings: Settings, *, new_installation: bool = False) -> Intent:
             generation=generation.generation,
             head=head.position,
             outcomes=outcomes,
-            policies=tuple(standing.to_set_back(connection, outcomes_lost=outcomes > 0)),
+            processes=tuple(checkpoints.to_set_back(connection, outcomes_lost=outcomes > 0)),
         )
 
 
@@ -85,7 +85,7 @@ def fence(settings: Settings, *, reason: str, new_installation: bool = False) ->
 
     The cache goes first: were it to stay behind a fence that holds, a lost history might be believed. Only keys of
     this installation go, since others may use the same Redis; a copy that becomes one has none yet. Outcomes whose
-    events are gone and the policies' checkpoints go in the fence's own transaction: a policy that met its own outcome
+    events are gone and checkpoints of process managers go in the fence's own transaction: one that met its own outcome
     would never decide again.
 
     Raises:
@@ -107,29 +107,29 @@ def fence(settings: Settings, *, reason: str, new_installation: bool = False) ->
             empty_documents=lambda: _empty(found.redis_url, installation),
             new_installation=new_installation,
         )
-        policies = standing.to_set_back(connection, outcomes_lost=fenced.outcomes_removed > 0)
-        standing.set_back(connection, policies)
+        processes = checkpoints.to_set_back(connection, outcomes_lost=fenced.outcomes_removed > 0)
+        checkpoints.set_back(connection, processes)
     if new_installation:
         cache = f"this copy is installation {fenced.generation.installation} from now on"
     elif found.redis_url is None:
         cache = "no Redis is named, so no cache was emptied"
     else:
         cache = "cache emptied"
-    return _told(fenced, policies, cache=cache)
+    return _told(fenced, processes, cache=cache)
 
 
-def _told(fenced: Fenced, policies: Sequence[str], *, cache: str) -> str:
+def _told(fenced: Fenced, processes: Sequence[str], *, cache: str) -> str:
     generation = fenced.generation
     return (
         f"epoch {fenced.epoch} and generation {generation.generation} begin at position"
-        f" {generation.start_position:,}; {cache}; {_removed(fenced.outcomes_removed, policies)};"
+        f" {generation.start_position:,}; {cache}; {_removed(fenced.outcomes_removed, processes)};"
         " processes that run go on in them by themselves"
     )
 
 
-def _removed(outcomes: int, policies: Sequence[str]) -> str:
-    back = f"{len(policies)} policies set back to where they were registered"
-    names = f" ({', '.join(policies)})" if policies else ""
+def _removed(outcomes: int, processes: Sequence[str]) -> str:
+    back = f"{len(processes)} process managers set back to where they were registered"
+    names = f" ({', '.join(processes)})" if processes else ""
     return f"{outcomes:,} outcomes of lost events removed, {back}{names}"
 
 

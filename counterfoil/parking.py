@@ -1,4 +1,4 @@
-"""`counterfoil parked`: keys of views and policies that wait for a person, and what a person may ask for."""
+"""`counterfoil parked`: parked keys of views and process managers, and what an operator may request."""
 
 import asyncio
 import getpass
@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from commands import skipping
-from commands.policies import parked as policy_parked
+from commands.processes import parked as process_parked
 from counterfoil.contexts import CONTEXTS
 from domain.operations.events import EventSkipped
 from projections import parking as view_parking
@@ -30,8 +30,8 @@ def listed(database_url: str) -> list[dict[str, Any]]:
     """Every parked key with its consumer, oldest position first."""
     with database.connect(database_url, role="counterfoil_reader", name="parked") as connection:
         views = [_of_view(key) for key in view_parking.list_parked(connection)]
-        policies = [_of_policy(key) for key in policy_parked.parked_keys(connection)]
-    return sorted(views + policies, key=lambda key: (key["position"], key["consumer"]))
+        processes = [_of_process(key) for key in process_parked.parked_keys(connection)]
+    return sorted(views + processes, key=lambda key: (key["position"], key["consumer"]))
 
 
 def lines(found: list[dict[str, Any]]) -> list[str]:
@@ -47,12 +47,12 @@ def shown(database_url: str, consumer: str, key: str) -> dict[str, Any]:
     """One parked key.
 
     Raises:
-        projections.errors.NotParked, policies.parked.NotParked.
+        projections.errors.NotParked, processes.parked.NotParked.
     """
     with database.connect(database_url, role="counterfoil_reader", name="parked") as connection:
         if CONTEXTS.view(consumer) is not None:
             return _of_view(view_parking.parked_in(connection, consumer, key)[0])
-        return _of_policy(policy_parked.parked_key(connection, policy=consumer, partition_key=key))
+        return _of_process(process_parked.parked_key(connection, process=consumer, partition_key=key))
 
 
 def retry(database_url: str, consumer: str, key: str) -> str:
@@ -60,7 +60,7 @@ def retry(database_url: str, consumer: str, key: str) -> str:
 
     Raises:
         NotDone: the key stands where it stood; the text says why.
-        projections.errors.NotParked, policies.parked.NotParked: there was nothing to retry.
+        projections.errors.NotParked, processes.parked.NotParked: there was nothing to retry.
     """
     if CONTEXTS.view(consumer) is not None:
         with database.connect(database_url, role="counterfoil_projector", name="parked") as connection:
@@ -71,11 +71,11 @@ def retry(database_url: str, consumer: str, key: str) -> str:
                 moved=lambda: not stood & _view_positions(connection, consumer, key),
             )
     with database.connect(database_url, role="counterfoil_writer", name="parked") as connection:
-        stood = _policy_positions(connection, consumer, key)
-        asked = policy_parked.ask(connection, "retry", policy=consumer, partition_key=key, actor=_actor())
+        stood = _process_positions(connection, consumer, key)
+        asked = process_parked.ask(connection, "retry", process=consumer, partition_key=key, actor=_actor())
         return _outcome(
-            lambda: policy_parked.outcome_of(connection, request=asked),
-            moved=lambda: not stood & _policy_positions(connection, consumer, key),
+            lambda: process_parked.outcome_of(connection, request=asked),
+            moved=lambda: not stood & _process_positions(connection, consumer, key),
         )
 
 
@@ -84,7 +84,7 @@ def skip(database_url: str, consumer: str, key: str, *, position: int, reason: s
 
     Raises:
         NotDone: the key stands where it stood, or at another position than the one named; the text says why.
-        projections.errors.NotParked, policies.parked.NotParked: there was nothing to skip.
+        projections.errors.NotParked, processes.parked.NotParked: there was nothing to skip.
     """
     if CONTEXTS.view(consumer) is not None:
         with database.connect(database_url, role="counterfoil_projector", name="parked") as connection:
@@ -109,14 +109,14 @@ def skip(database_url: str, consumer: str, key: str, *, position: int, reason: s
                 moved=lambda: position not in _view_positions(connection, consumer, key),
             )
     with database.connect(database_url, role="counterfoil_writer", name="parked") as connection:
-        parked = policy_parked.parked_key(connection, policy=consumer, partition_key=key)
+        parked = process_parked.parked_key(connection, process=consumer, partition_key=key)
         _check_position(consumer, key, position, stands=parked.position, among=[parked.position])
-        asked = policy_parked.ask(
-            connection, "skip", policy=consumer, partition_key=key, actor=_actor(), note=reason
+        asked = process_parked.ask(
+            connection, "skip", process=consumer, partition_key=key, actor=_actor(), note=reason
         )
         return _outcome(
-            lambda: policy_parked.outcome_of(connection, request=asked),
-            moved=lambda: position not in _policy_positions(connection, consumer, key),
+            lambda: process_parked.outcome_of(connection, request=asked),
+            moved=lambda: position not in _process_positions(connection, consumer, key),
         )
 
 
@@ -149,10 +149,10 @@ def _view_positions(connection: view_parking.Connection, view: str, key: str) ->
     }
 
 
-def _policy_positions(connection: policy_parked.Connection, policy: str, key: str) -> set[int]:
+def _process_positions(connection: process_parked.Connection, process: str, key: str) -> set[int]:
     try:
-        return {policy_parked.parked_key(connection, policy=policy, partition_key=key).position}
-    except policy_parked.NotParked:
+        return {process_parked.parked_key(connection, process=process, partition_key=key).position}
+    except process_parked.NotParked:
         return set()
 
 
@@ -161,9 +161,9 @@ def _of_view(key: view_parking.ParkedKey) -> dict[str, Any]:
     return {"consumer": key.build.view, **shown}
 
 
-def _of_policy(key: policy_parked.ParkedKey) -> dict[str, Any]:
+def _of_process(key: process_parked.ParkedKey) -> dict[str, Any]:
     shown: dict[str, Any] = msgspec.to_builtins(key)
-    return {"consumer": key.policy, **shown}
+    return {"consumer": key.process, **shown}
 
 
 def _actor() -> str:

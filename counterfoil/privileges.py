@@ -25,7 +25,7 @@ PARTS: Final = (
     Part("query_api", ("query-api",), ("counterfoil_reader",)),
     Part("relay", ("relay",), ("counterfoil_relay",)),
     Part("projections", ("projections",), ("counterfoil_projector",)),
-    Part("policies", ("policies",), ("counterfoil_writer",)),
+    Part("processes", ("processes",), ("counterfoil_writer",)),
     Part(
         "auditor",
         (

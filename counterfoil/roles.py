@@ -113,29 +113,29 @@ def projections(settings: Settings) -> None:
         )
 
 
-def policies(settings: Settings) -> None:
+def processes(settings: Settings) -> None:
     """Run the process managers until SIGTERM."""
-    from commands.policies.measures import PolicyHealth
-    from commands.policies.worker import run_policies
+    from commands.processes.measures import ProcessHealth
+    from commands.processes.runner import run_processes
     from counterfoil.contexts import CONTEXTS
 
-    telemetry.configure_logging(settings.log_level, process="policies")
-    health = PolicyHealth()
+    telemetry.configure_logging(settings.log_level, process="processes")
+    health = ProcessHealth()
     registry = telemetry.new_registry()
     with (
         _stop_on_signals() as stop,
         telemetry.serve_health(
-            settings.policies_health_port, registry, lambda: health.ready, host=settings.health_host
+            settings.processes_health_port, registry, lambda: health.ready, host=settings.health_host
         ),
     ):
         _wait_until_migrated(settings, stop)
-        run_policies(
+        run_processes(
             addresses.database_url(settings),
+            processes=CONTEXTS.processes,
             transport=_transport(settings, role="counterfoil_writer", registry=registry),
             stop=stop,
             registry=registry,
             health=health,
-            policies=CONTEXTS.processes,
         )
 
 

@@ -27,11 +27,11 @@ from runtime.settings import Settings
 READY_WITHIN_S: Final = 90.0
 READY_POLL_S: Final = 0.05
 PROBE_TIMEOUT_S: Final = 2.0
-ROLES: Final = ("command-api", "query-api", "relay", "projections", "policies")
+ROLES: Final = ("command-api", "query-api", "relay", "projections", "processes")
 _HEALTH_PORTS: Final = {
     "relay": "relay_health_port",
     "projections": "projections_health_port",
-    "policies": "policies_health_port",
+    "processes": "processes_health_port",
 }
 
 _PORTS: Final = {"command-api": "command_api_port", "query-api": "query_api_port", **_HEALTH_PORTS}

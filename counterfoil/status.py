@@ -60,8 +60,8 @@ def lines(status: dict[str, Any]) -> list[str]:
         label = f"{view['name']} s{view['shape']} b{view['build']}"
         shown.append(f"view     {label:<28} {position_of(view)}{_parked(view)}")
     shown += [
-        f"policy   {policy['name']:<28} {position_of(policy)}{_parked(policy)}"
-        for policy in status["policies"]
+        f"process  {process['name']:<28} {position_of(process)}{_parked(process)}"
+        for process in status["process_managers"]
     ]
     for name, server in status["servers"].items():
         shown.append(f"server   {name:<10} {server['address'] or 'none'}  {server['version'] or ''}".rstrip())

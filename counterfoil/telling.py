@@ -10,7 +10,7 @@ def told(error: BaseException) -> str | None:
 
     The families are imported here, when something went wrong, and not at start-up.
     """
-    from commands.policies.parked import NotParked
+    from commands.processes.parked import NotParked
     from counterfoil.addresses import NoAddress
     from counterfoil.fencing import CacheNotEmptied, NotConfirmed
     from counterfoil.importing.errors import ImportFailed

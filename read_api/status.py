@@ -1,4 +1,4 @@
-"""Where everybody stands: the log's head, the relay, every live view and every policy, in one statement.
+"""Where everybody stands: the log's head, the relay, every live view and every process manager, in one statement.
 
 A consumer's position is the highest P with every event up to P applied, skipped or parked. A partition that stands at
 the relay's last position for it has nothing before the relay's own position, so it counts as that. A global view stands
@@ -15,7 +15,7 @@ with point as (
     select 'view' as kind, c.view as name, c.generation, c.partition, c.position
     from views.live l join views.checkpoint c on c.view = l.view and c.shape = l.shape and c.build = l.build
     union all
-    select 'policy', c.name, c.generation, c.partition, c.position from policy.checkpoint c
+    select 'process', c.name, c.generation, c.partition, c.position from process.checkpoint c
 ),
 newest as (
     select kind, name, max(generation) as generation from point group by kind, name
@@ -39,10 +39,10 @@ consumer as (
     join views.build b on b.view = l.view and b.shape = l.shape and b.build = l.build
     left join reached r on r.kind = 'view' and r.name = l.view
     union all
-    select 'policy', g.name, null, null, coalesce(r.position, g.registered_position), null,
-        (select count(*) from policy.parked k where k.name = g.name)
-    from policy.registration g
-    left join reached r on r.kind = 'policy' and r.name = g.name
+    select 'process', g.name, null, null, coalesce(r.position, g.registered_position), null,
+        (select count(*) from process.parked k where k.name = g.name)
+    from process.registration g
+    left join reached r on r.kind = 'process' and r.name = g.name
 ),
 standing as (
     select c.*, head.position - c.position as lag_events,
@@ -72,10 +72,10 @@ select json_build_object(
             'lag_seconds', lag_seconds, 'parked', parked, 'stopped', stopped
         ) order by name), '[]') from standing where kind = 'view'
     ),
-    'policies', (
+    'process_managers', (
         select coalesce(json_agg(json_build_object(
             'name', name, 'position', position, 'lag_events', lag_events, 'lag_seconds', lag_seconds, 'parked', parked
-        ) order by name), '[]') from standing where kind = 'policy'
+        ) order by name), '[]') from standing where kind = 'process'
     )
 )::text
 """
@@ -112,8 +112,8 @@ class ViewStanding(Struct, frozen=True):
     stopped: str | None
 
 
-class PolicyStanding(Struct, frozen=True):
-    """One policy; `parked` counts triggers."""
+class ProcessStanding(Struct, frozen=True):
+    """One process manager; `parked` counts triggers."""
 
     name: str
     position: int
@@ -128,7 +128,7 @@ class Status(Struct, frozen=True):
     log: LogHead
     relay: RelayStanding
     views: tuple[ViewStanding, ...]
-    policies: tuple[PolicyStanding, ...]
+    process_managers: tuple[ProcessStanding, ...]
 
 
 decode_status = msgspec.json.Decoder(Status).decode

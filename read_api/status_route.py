@@ -1,4 +1,4 @@
-"""GET /status: where the log's head, the relay, every live view and every policy stand, in one snapshot."""
+"""GET /status: where the log's head, the relay, every live view and every process manager stand, in one snapshot."""
 
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
@@ -27,14 +27,16 @@ EXAMPLE = {
             "stopped": None,
         }
     ],
-    "policies": [{"name": "fulfilment", "position": 1205, "lag_events": 0, "lag_seconds": 0.0, "parked": 0}],
+    "process_managers": [
+        {"name": "fulfilment", "position": 1205, "lag_events": 0, "lag_seconds": 0.0, "parked": 0}
+    ],
 }
 
 
 @router.get(
     "/status",
     operation_id="status",
-    summary="Where log, relay, views and policies stand",
+    summary="Where log, relay, views and process managers stand",
     response_class=Response,
     responses=responses(
         {"type": "object"}, example=EXAMPLE, headers={}, problems=("invalid-parameter", "view-unavailable")

@@ -119,7 +119,7 @@ class Settings(BaseSettings):
     projections_health_port: int = Field(
         default=8083, ge=0, le=65_535, description="TCP port; 0 takes a free one."
     )
-    policies_health_port: int = Field(
+    processes_health_port: int = Field(
         default=8084, ge=0, le=65_535, description="TCP port; 0 takes a free one."
     )
 

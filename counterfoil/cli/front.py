@@ -157,11 +157,11 @@ def projections() -> None:
 
 
 @app.command()
-def policies() -> None:
+def processes() -> None:
     """Run the process managers; a second one stands by."""
     from counterfoil import roles
 
-    roles.policies(answering.settings())
+    roles.processes(answering.settings())
 
 
 @app.command()
@@ -178,7 +178,7 @@ def up(
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Where log, relay, views and policies stand."""
+    """Where log, relay, views and process managers stand."""
     from counterfoil import status as status_
 
     found = status_.as_json(answering.settings())

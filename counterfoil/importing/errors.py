@@ -5,7 +5,7 @@ ImportFailed
 ├── NoWorkbookReader     a workbook is to be read, and openpyxl is not installed
 ├── ShopUnreachable      the shop did not answer for longer than a named limit; run the import again to go on
 ├── UnexpectedAnswer     the shop answered what no version of it should answer
-└── NeverCaughtUp        everything was sent, but relay, policies or views did not reach the log's head
+└── NeverCaughtUp        everything was sent, but relay, process managers or views did not reach the log's head
 """
 
 

@@ -89,7 +89,7 @@ def run(
         not_shipped = _Import(plan, commands, shop=shop, refused=refused, held=held).run()
     finally:
         refused.write()
-    progress.say("waiting until relay, policies and views stand at the head of the log")
+    progress.say("waiting until relay, process managers and views stand at the head of the log")
     head = wait_until_caught_up(shop)
     after = before_.read_figures(shop)
     return Outcome(
@@ -214,7 +214,7 @@ class _Import:
         self._refused.add(command, verdict)
 
     def _ship(self) -> int:
-        """Ship what the fulfilment policy confirmed, until a settled shop lists no order of this file.
+        """Ship what fulfilment confirmed, until a settled shop lists no order of this file.
 
         Only orders that this file placed, or another file that says the same: one that has the number of an invoice
         and was refused for it is somebody else's.

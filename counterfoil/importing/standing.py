@@ -1,4 +1,4 @@
-"""Where relay, policies and views stand in the log, as the query API tells it; waits until nothing moves."""
+"""Where relay, process managers and views stand in the log, as the query API tells it; waits until nothing moves."""
 
 import time
 from collections.abc import Iterator
@@ -27,11 +27,11 @@ class Standing(msgspec.Struct):
     log: _Head
     relay: _Lag
     views: list[_Lag]
-    policies: list[_Lag]
+    process_managers: list[_Lag]
 
     def behind(self) -> dict[str, int]:
         """Events still to come, by name, for everybody who does not stand at the head."""
-        everybody = (self.relay, *self.views, *self.policies)
+        everybody = (self.relay, *self.views, *self.process_managers)
         return {one.name: one.lag_events for one in everybody if one.lag_events}
 
 
@@ -43,7 +43,7 @@ def standing(shop: Shop) -> Standing:
 def watch(shop: Shop) -> Iterator[int | None]:
     """Yield over and over the head at which everybody stood twice in a row, or None while something moves.
 
-    Two equal answers are one full pass at an unchanged head: whatever a policy still appended between reading
+    Two equal answers are one full pass at an unchanged head: whatever a process manager still appended between reading
     the one worker and the next would have moved the head by the second answer.
 
     Raises:

@@ -6,11 +6,11 @@ from domain.moment import Moment
 
 @event_type("operations.event_skipped.v1")
 class EventSkipped(Event, frozen=True, kw_only=True):
-    """An operator let a consumer, a view or a policy, go on without one event of a parked key.
+    """An operator let a consumer, a view or a process manager, go on without one event of a parked key.
 
     The event stands at `position`, its partition key is `partition_key`; the stream is `skips-<consumer>`. Every fold
-    of a view in `shape` leaves it out. A policy has no shape, and this is all that came of the event. `actor` is a
-    pseudonymous id, `reason` in words.
+    of a view in `shape` leaves it out. A process manager has no shape, and this is all that came of the event. `actor`
+    is a pseudonymous id, `reason` in words.
     """
 
     consumer: str

@@ -19,7 +19,7 @@ VICTIMS = (
     "kafka",
     "projections",
     "redis",
-    "policies",
+    "processes",
     "query-api",
 )
 EVENTS_BETWEEN_KILLS = 200

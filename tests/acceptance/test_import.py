@@ -40,7 +40,7 @@ def test_nobody_is_behind_afterwards(imported):
     shop, printed = imported
     status = last_json(shop.run("status", "--json"))
 
-    assert {"log", "relay", "views", "policies", "servers", "urls"} <= status.keys()
+    assert {"log", "relay", "views", "process_managers", "servers", "urls"} <= status.keys()
     assert status["log"]["position"] >= printed["events"]
     assert status["relay"]["lag_events"] == 0
     assert [(view["name"], view["lag_events"], view["parked"]) for view in status["views"]] == [
@@ -55,7 +55,7 @@ def test_nobody_is_behind_afterwards(imported):
             "stock_level",
         )
     ]
-    assert [(policy["name"], policy["lag_events"]) for policy in status["policies"]] == [
+    assert [(process["name"], process["lag_events"]) for process in status["process_managers"]] == [
         ("fulfilment", 0),
         ("restock", 0),
     ]

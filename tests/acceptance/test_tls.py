@@ -60,7 +60,7 @@ def test_every_role_works_over_verified_connections_alone(verified, database_url
                 "select count(distinct application_name) from pg_stat_activity"
                 " where datname = current_database() and application_name like 'counterfoil %'"
             ).fetchone() or (0,)
-        assert sessions >= len(("relay", "projections", "policies", "command-api", "query-api"))
+        assert sessions >= len(("relay", "projections", "processes", "command-api", "query-api"))
         with contextlib.closing(redis.Redis.from_url(redis_url)) as documents:
             assert documents.keys("*order*o1*")
     finally:

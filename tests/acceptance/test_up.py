@@ -102,7 +102,7 @@ def test_an_up_that_is_told_to_stop_while_it_starts_stops(tmp_path):
 
 
 def test_every_role_answers_probes_tells_metrics_and_logs_one_object_a_line(running):
-    for role in ("command-api", "query-api", "relay", "projections", "policies"):
+    for role in ("command-api", "query-api", "relay", "projections", "processes"):
         lines = (running.home / "logs" / f"{role}.log").read_text().splitlines()
         port = listening_port(running.processes[role])
         answers = {path: httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False) for path in PROBES}
@@ -141,7 +141,7 @@ def test_without_a_shop_a_command_says_what_to_do(tmp_path):
     assert "start `counterfoil up` there, or set COUNTERFOIL_DATABASE_URL" in told.stderr
 
 
-@pytest.mark.parametrize("role", ["command-api", "query-api", "relay", "projections", "policies"])
+@pytest.mark.parametrize("role", ["command-api", "query-api", "relay", "projections", "processes"])
 def test_a_role_runs_alone_with_settings_from_the_environment_and_sigterm_ends_it_with_0(
     running, tmp_path, role
 ):

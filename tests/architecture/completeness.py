@@ -16,11 +16,11 @@ import msgspec
 from fastapi.routing import APIRoute
 from msgspec import Struct
 
-import commands.policies
+import commands.processes
 import domain
 import projections
 from commands.intake import Command
-from commands.policies.policy import Policy
+from commands.processes.process import Process
 from counterfoil.context import Context, Contexts
 from counterfoil.contexts import CONTEXTS
 from domain.aggregate import Aggregate
@@ -165,8 +165,8 @@ def undeclared_refusals(project: Project) -> Iterator[str]:
 
 def undeclared_processes(project: Project) -> Iterator[str]:
     """Every process manager that is written runs."""
-    for module in pkgutil.walk_packages(commands.policies.__path__, "commands.policies."):
-        for process in _instances(importlib.import_module(module.name), Policy):
+    for module in pkgutil.walk_packages(commands.processes.__path__, "commands.processes."):
+        for process in _instances(importlib.import_module(module.name), Process):
             if process not in project.contexts.processes:
                 yield f"{module.name}: no context declares the process {process.name!r}"
 

@@ -72,13 +72,13 @@ def hidden_input(source: Source) -> Iterator[str]:
 
 
 def foreign_gateways(source: Source) -> Iterator[str]:
-    """Only policies call the outside world, through gateways."""
-    if source.path.startswith(("commands/policies/", "commands/gateways/")):
+    """Only process managers call the outside world, through gateways."""
+    if source.path.startswith(("commands/processes/", "commands/gateways/")):
         return
     for node, name in imports(source):
         named = {f"{name}.{alias.name}" for alias in getattr(node, "names", ())} | {name}
         if any(each == "commands.gateways" or each.startswith("commands.gateways.") for each in named):
-            yield source.at(node, "imports a gateway and is no policy")
+            yield source.at(node, "imports a gateway and is no process manager")
 
 
 def imports(source: Source) -> Iterator[tuple[ast.AST, str]]:

@@ -8,7 +8,6 @@ import pytest
 from psycopg import sql
 
 from commands import log_reading
-from commands.policies import loading
 from event_store import paging, partition_log, reading
 from projections import snapshots
 from runtime import database
@@ -84,11 +83,6 @@ HOT: Final[Mapping[str, tuple[LiteralString, Any, set[str]]]] = {
         {**PAGE, "after": 100, "upto": 2_000, "types": ["shop.rare.v1"]},
         BY_POSITION,
     ),
-    "facts of many streams": (
-        loading._FACTS,
-        {"streams": ["order-7", "order-8"], "versions": [0, 2], "limit": 1000},
-        BY_STREAM,
-    ),
     "where events lie": (log_reading._PLACED, [77, 99], BY_POSITION),
     "where a version lies": (log_reading._PLACED_AT, ["order-7", 2], BY_STREAM),
     "the stored version, as append_batch asks": (STORED_VERSION, ["order-7"], BY_STREAM),
@@ -99,7 +93,7 @@ HOT: Final[Mapping[str, tuple[LiteralString, Any, set[str]]]] = {
     ),
     "streams that are due for a snapshot": (snapshots._DUE, [["order"], [10], 100, 5_100], BY_POSITION),
     "one outcome": (log_reading._OUTCOME, [bytes(16)], {"outcome_pkey"}),
-    "outcomes of many keys": (loading._OUTCOMES, {"keys": [bytes(16)]}, {"outcome_pkey"}),
+    "outcomes of many keys": (log_reading._FINGERPRINTS, [[bytes(16)]], {"outcome_pkey"}),
     "a tag's next event, as first_tagged asks": (NEXT_TAGGED, ["sku:7", "shop.rare.v1", 100], {"tag_pkey"}),
 }
 

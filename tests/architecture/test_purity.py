@@ -39,7 +39,7 @@ def test_hidden_input_is_found(call: str):
     assert planted(purity.hidden_input, f"def decide():\n    return {call}")
 
 
-def test_only_policies_call_the_outside_world():
+def test_only_process_managers_call_the_outside_world():
     assert "" == broken(purity.foreign_gateways)
 
 
@@ -53,7 +53,7 @@ def test_only_policies_call_the_outside_world():
 )
 def test_a_route_that_calls_the_outside_world_is_found(statement: str):
     assert planted(purity.foreign_gateways, statement, path="commands/ordering.py")
-    assert not planted(purity.foreign_gateways, statement, path="commands/policies/dunning.py")
+    assert not planted(purity.foreign_gateways, statement, path="commands/processes/dunning.py")
 
 
 def test_no_error_is_swallowed():

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from commands import limits
 from commands.log_reading import LogReader
 from commands.states import States, StreamLoader
 from commands.turns import Turns
 from domain.catalogue.product import PRODUCT
-from domain.inventory.stock_item import STOCK
+from domain.inventory.stock_item import STOCK, StockItem
 from domain.ordering.order import ORDER
 from event_store import reading
 from event_store.reading import StreamEvent
@@ -156,6 +157,24 @@ async def test_a_stream_longer_than_a_page_is_folded_page_by_page(given, reader,
     assert [0, 3, 6] == [
         version for asked in queries for stream, version in asked if stream == "stock-85123A"
     ]
+
+
+async def test_a_stream_that_cannot_be_folded_is_named_and_the_others_are_loaded(given, reader):
+    await given(product_created(), stock_received())
+    broken = replace(STOCK, evolve=_refuse)
+    wanted = {"product-85123A": PRODUCT, "stock-85123A": broken}
+    failures: dict[str, str] = {}
+
+    loaded = await States(reader).load(wanted, failures=failures)
+
+    assert ["product-85123A"] == list(loaded)
+    assert {"stock-85123A": "stock-85123A cannot be folded: ZeroDivisionError: a defect"} == failures
+    with pytest.raises(ZeroDivisionError):
+        await States(reader).load(wanted)
+
+
+def _refuse(*_: object) -> StockItem:
+    raise ZeroDivisionError("a defect")
 
 
 async def test_turns_come_in_the_order_they_were_asked_for():

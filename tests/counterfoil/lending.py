@@ -6,8 +6,8 @@ from typing import Final
 from pydantic import ConfigDict
 
 from commands.documentation import Caller
-from commands.execution import Answer
 from commands.payloads import Id, Payload
+from commands.recording import Answer
 from commands.routing import command, command_router
 from counterfoil.context import Context
 from domain.aggregate import Aggregate

@@ -10,7 +10,7 @@ from kafka import KafkaConsumer
 from prometheus_client import CollectorRegistry
 from psycopg import sql
 
-from commands.policies.worker import run_policies
+from commands.processes.runner import run_processes
 from counterfoil import fencing
 from counterfoil.contexts import CONTEXTS
 from event_store import generations, reading, relay
@@ -42,7 +42,7 @@ class Installation:
 
     @contextlib.contextmanager
     def working(self):
-        """Relay, projections and policies at work; inside the block nothing of them fails."""
+        """Relay, projections and process managers at work; inside the block nothing of them fails."""
         registry = CollectorRegistry
 
         def transport():
@@ -64,8 +64,8 @@ class Installation:
             documents.close()
 
         def decide(stop):
-            run_policies(
-                self.url, transport=transport(), stop=stop, registry=registry(), policies=CONTEXTS.processes
+            run_processes(
+                self.url, transport=transport(), stop=stop, registry=registry(), processes=CONTEXTS.processes
             )
 
         with running(carry) as failures, running(show) as more, running(decide) as most:
@@ -77,7 +77,7 @@ class Installation:
         def stands():
             with self.reader() as conn:
                 status = decode_status(conn.execute(READ_STATUS).fetchone()[0])
-            consumers = [*status.views, *status.policies]
+            consumers = [*status.views, *status.process_managers]
             return len(consumers) == len(CONTEXTS.views) + len(CONTEXTS.processes) and all(
                 each.lag_events == 0 for each in consumers
             )

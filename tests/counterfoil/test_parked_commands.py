@@ -95,9 +95,9 @@ def test_a_retry_that_nobody_carries_out_exits_1_and_says_that_it_stays(
     ("arguments", "words"),
     [
         (("retry", VIEW.name, "order-2"), "order-2 is not parked in view order_details"),
-        (("retry", "fulfilment", "order-2"), "policy fulfilment has nothing parked for 'order-2'"),
+        (("retry", "fulfilment", "order-2"), "process fulfilment has nothing parked for 'order-2'"),
         (("skip", VIEW.name, KEY, 8, "--reason", "gone"), "stands at position 7, not 8: nothing was skipped"),
-        (("skip", "fulfilment", KEY, 8, "--reason", "gone"), "policy fulfilment has nothing parked"),
+        (("skip", "fulfilment", KEY, 8, "--reason", "gone"), "process fulfilment has nothing parked"),
     ],
 )
 def test_what_there_is_nothing_to_do_for_exits_1(tmp_path, database_url, projector, arguments, words):

@@ -119,7 +119,7 @@ def test_the_examples_of_the_pages_are_accepted(reader: Reader):
     for name in pages:
         page = Page(ROOT / "docs" / name, (ROOT / "docs" / name).read_text())
         for block in (text for language, text in page.blocks if language == "sh"):
-            patient = block.replace("\ncurl ", "\nsleep 1\ncurl ")  # policies and views need a moment
+            patient = block.replace("\ncurl ", "\nsleep 1\ncurl ")  # process managers and views need a moment
 
             code, printed = reader.types(f"sleep 1\n{patient}")
 

@@ -76,7 +76,7 @@ def judge(evidence):
         "documents": documents_are_the_fold,
         "fresh": fresh_reads_are_fresh,
         "refused": refusals_have_reasons,
-        "policies": one_outcome_for_each_trigger,
+        "processes": one_outcome_for_each_trigger,
         "outcomes": one_kept_outcome_for_each_request,
         "stock": nothing_is_oversold,
         "leaf": leaves_are_recomputed,
@@ -367,9 +367,9 @@ def leaf_of(event):
     return hashlib.sha256(b"\x00" + entry).hexdigest()
 
 
-def outcome_key(policy, event):
-    """The key (hex) under which a policy's answer to an event is kept."""
-    return hashlib.sha256(f"policy:{policy}:{event['epoch']}.{event['position']}".encode()).hexdigest()[:32]
+def outcome_key(process, event):
+    """The key (hex) under which a process manager's answer to an event is kept."""
+    return hashlib.sha256(f"policy:{process}:{event['epoch']}.{event['position']}".encode()).hexdigest()[:32]
 
 
 def partition_of(key):
@@ -396,7 +396,7 @@ def _by_command(evidence):
 
 
 def _own_events(evidence):
-    """Command → the events it caused itself; what policies did later has a cause of its own."""
+    """Command → the events it caused itself; what process managers did later has a cause of its own."""
     found = defaultdict(list)
     for event in evidence.log:
         if event["causation"] is None:

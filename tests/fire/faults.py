@@ -87,13 +87,13 @@ def kill_projections(laboratory, chance):
 
 
 @fault
-def kill_policies(laboratory, chance):
-    return _kill_one(laboratory, chance, "policies")
+def kill_processes(laboratory, chance):
+    return _kill_one(laboratory, chance, "processes")
 
 
 @fault
 def kill_all_workers(laboratory, chance):
-    for role in ("relay", "projections", "policies"):
+    for role in ("relay", "projections", "processes"):
         for process in laboratory.of(role):
             process.kill()
     time.sleep(chance.uniform(0.0, 1.0))
@@ -193,7 +193,7 @@ def delete_topics(laboratory, _chance):
 @fault
 def lose_unread_records(laboratory, chance):
     """Consumers stand still, records gather on the topics, and the topics are gone before anybody read them."""
-    asleep = [*laboratory.of("projections"), *laboratory.of("policies")]
+    asleep = [*laboratory.of("projections"), *laboratory.of("processes")]
     for process in asleep:
         process.pause()
     try:
@@ -230,8 +230,8 @@ def pause_relay_beyond_its_lease(laboratory, chance):
 
 
 @fault
-def pause_policies_beyond_their_lease(laboratory, chance):
-    return _pause(laboratory, chance, "policies", LEASE_S + 1.5)
+def pause_processes_beyond_their_lease(laboratory, chance):
+    return _pause(laboratory, chance, "processes", LEASE_S + 1.5)
 
 
 @fault

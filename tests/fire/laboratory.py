@@ -35,8 +35,8 @@ ROLES = {
     "relay-2": "relay",
     "projections-1": "projections",
     "projections-2": "projections",
-    "policies-1": "policies",
-    "policies-2": "policies",
+    "processes-1": "processes",
+    "processes-2": "processes",
 }
 READY_WITHIN_S = 90.0
 STOPPED_WITHIN_S = 12.0
@@ -47,7 +47,7 @@ PORT_SETTINGS = {
     "query-api": "COUNTERFOIL_QUERY_API_PORT",
     "relay": "COUNTERFOIL_RELAY_HEALTH_PORT",
     "projections": "COUNTERFOIL_PROJECTIONS_HEALTH_PORT",
-    "policies": "COUNTERFOIL_POLICIES_HEALTH_PORT",
+    "processes": "COUNTERFOIL_PROCESSES_HEALTH_PORT",
 }
 
 

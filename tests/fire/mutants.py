@@ -132,29 +132,35 @@ MUTANTS = (
     ),
     Mutant(
         "a key for each branch",
-        "commands/policies/trigger.py",
+        "commands/processes/deciding.py",
         (
             (
-                "    key = trigger.outcome_key\n",
+                "            key=trigger.key,\n",
                 (
-                    "    key = trigger.outcome_key\n"
-                    "    if decision.refused_by or not decision.events:\n        key = bytes(reversed(key))\n"
+                    "            key=trigger.key\n"
+                    "            if decision.events and not isinstance(decision, Rejected)\n"
+                    "            else bytes(reversed(trigger.key)),\n"
                 ),
             ),
         ),
-        ("kill_policies",),
+        ("kill_processes",),
     ),
     Mutant(
         "the chain ignored and any version accepted",
-        "commands/policies/trigger.py",
+        "commands/processes/deciding.py",
         (
-            ("        chain=chain,\n", "        chain=None,\n"),
+            ("            chain=batch.number,\n", "            chain=None,\n"),
             (
-                "Expectation(stream, version) for stream, version in expected.items()",
-                "Expectation(stream, -2) for stream in expected",
+                "        reached = {stream: folded for",
+                (
+                    "        from msgspec import structs\n\n"
+                    "        anything = tuple(structs.replace(each, version=-2) for each in request.expectations)\n"
+                    "        request = structs.replace(request, expectations=anything)\n"
+                    "        reached = {stream: folded for"
+                ),
             ),
         ),
-        ("kill_policies", "kill_all_workers", "pause_policies_beyond_their_lease"),
+        ("kill_processes", "kill_all_workers", "pause_processes_beyond_their_lease"),
     ),
     Mutant(
         "an outcome outside the transaction of its events",

@@ -1,8 +1,8 @@
 """An older copy of the database is put back under a running shop, appended to, and only then fenced (P12).
 
-Nobody is told: APIs, relays, projections and policies run through all of it, and the copy was taken by copying files
-of a stopped server. What was acknowledged behind the copy is gone; everything else must hold on the new log and in
-the new generation of topics.
+Nobody is told: APIs, relays, projections and process managers run through all of it, and the copy was taken by copying
+files of a stopped server. What was acknowledged behind the copy is gone; everything else must hold on the new log and
+in the new generation of topics.
 """
 
 import contextlib

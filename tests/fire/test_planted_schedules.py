@@ -1,13 +1,13 @@
-"""Defects planted on purpose, each found by the seeded schedulers of relay, consumer and policies within a bound.
+"""Defects planted on purpose, each found by the seeded schedulers of relay, consumer and processes within a bound.
 
-Those planted in the policies' own steps stand beside their simulation, those in the link rule beside the relay's.
+Those planted in the steps of process managers stand beside their simulation, those in the link rule beside the relay's.
 """
 
 import pytest
 from msgspec import structs
 
 from event_store import relay
-from tests.commands.policies import deciding
+from tests.commands.processes import deciding
 from tests.fire import mutants
 from tests.fire.laboratory import PROJECT
 from tests.simulation import carrying

@@ -46,7 +46,7 @@ class FakeShop:
             case "/status":
                 standing = [{"name": "x", "lag_events": 0}]
                 body = {"log": {"position": self.position}, "relay": {"lag_events": 0}}
-                return 200, {}, {**body, "views": standing, "policies": standing}
+                return 200, {}, {**body, "views": standing, "process_managers": standing}
             case "/totals":
                 figures = dict.fromkeys(FIGURES, 0) | {"orders": len(self.placed)}
                 return 200, {}, {"totals": {"GBP": figures}, "adjustments": 0, "on_hand_total": 0}

@@ -187,7 +187,7 @@ def test_an_error_in_one_batch_ends_all_of_them(serve):
     assert len(server.asked) <= 5
 
 
-def status(position, *, view=0, policy=0, relay=0):
+def status(position, *, view=0, process=0, relay=0):
     return (
         200,
         {},
@@ -195,14 +195,14 @@ def status(position, *, view=0, policy=0, relay=0):
             "log": {"position": position, "epoch": 1},
             "relay": {"lag_events": relay},
             "views": [{"name": "order_details", "lag_events": view}],
-            "policies": [{"name": "fulfilment", "lag_events": policy}],
+            "process_managers": [{"name": "fulfilment", "lag_events": process}],
         },
     )
 
 
 def test_a_shop_has_caught_up_when_nothing_moved_between_two_looks(serve):
     server = serve(
-        status(5, view=1), status(5, policy=2), status(5), status(7, relay=1), status(7), status(7)
+        status(5, view=1), status(5, process=2), status(5), status(7, relay=1), status(7), status(7)
     )
     with client(server) as shop:
         assert wait_until_caught_up(shop) == 7
@@ -211,7 +211,7 @@ def test_a_shop_has_caught_up_when_nothing_moved_between_two_looks(serve):
 
 
 def test_a_shop_whose_views_were_never_built_has_not_caught_up(serve):
-    standing = {"log": {"position": 0}, "relay": {"lag_events": 0}, "views": [], "policies": []}
+    standing = {"log": {"position": 0}, "relay": {"lag_events": 0}, "views": [], "process_managers": []}
     headers: dict[str, str] = {}
     never = (200, headers, standing)
     server = serve(never, never, status(3), status(3))

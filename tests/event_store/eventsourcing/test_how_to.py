@@ -95,7 +95,7 @@ def test_the_page_takes_an_application_to_the_log_to_kafka_into_a_view_and_throu
             shows(terminal, text, expected if following == "text" else "")
 
     status = last_json(up.run("status", "--json"))
-    assert {0} == {each["lag_events"] for each in [*status["views"], *status["policies"]]}
+    assert {0} == {each["lag_events"] for each in [*status["views"], *status["process_managers"]]}
     assert {None} == {each.get("stopped") for each in status["views"]}
     assert "bicycles" in {each["name"] for each in status["views"]}
 

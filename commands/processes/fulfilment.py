@@ -1,0 +1,102 @@
+"""Order fulfilment: placed, an order reserves stock or is rejected; cancelled, it lets go; shipped, stock leaves."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+from commands.decision import Appended, Decision, View, events_of
+from commands.processes.process import HEAD, Process, Rejected, Streams
+from domain.inventory import stock_item
+from domain.inventory.stock_item import STOCK, InsufficientStock
+from domain.ordering import order as ordering
+from domain.ordering.events import OrderCancelled, OrderPlaced, OrderShipped, Shortage, SkuTotal
+from domain.ordering.order import ORDER, Order, Status
+
+FULFILMENT: Final = Process("fulfilment", writes=(ORDER, STOCK), start=HEAD)
+
+
+def order_and_stock(event: OrderPlaced) -> Streams:
+    """The order, which may have been cancelled meanwhile, and the stock of every stocked SKU, once."""
+    skus = dict.fromkeys(line.sku for line in event.lines if line.stocked)
+    return [(ORDER, event.order_id), *((STOCK, sku) for sku in skus)]
+
+
+@FULFILMENT.when(OrderPlaced, reads=order_and_stock)
+def reserve(event: OrderPlaced, view: View, now: datetime) -> Decision:
+    """Reserve every stocked SKU, summed over its lines, and confirm; or reject with all that is missing."""
+    order = view.current(ORDER, event.order_id)
+    assert order is not None, "an order that was placed has no state"
+    if order.status is not Status.PLACED:
+        return Rejected()
+    reserved: list[Appended] = []
+    missing: list[Shortage] = []
+    for total in _stocked(order.skus):
+        item = view.current(STOCK, total.sku)
+        try:
+            events = stock_item.reserve(
+                item, sku=total.sku, order_id=order.order_id, quantity=total.units, now=now
+            )
+        except InsufficientStock as short:
+            missing.append(Shortage(sku=total.sku, requested=total.units, available=short.available))
+        else:
+            reserved.extend(events_of(STOCK, total.sku, events))
+    return _rejected(order, missing, now) if missing else _confirmed(order, reserved, now)
+
+
+def _rejected(order: Order, missing: list[Shortage], now: datetime) -> Decision:
+    events = ordering.reject(order, order_id=order.order_id, missing=missing, now=now)
+    return Rejected(events_of(ORDER, order.order_id, events))
+
+
+def _confirmed(order: Order, reserved: list[Appended], now: datetime) -> Decision:
+    confirmed = ordering.confirm(order, order_id=order.order_id, now=now)
+    return Decision((*reserved, *events_of(ORDER, order.order_id, confirmed)))
+
+
+def reserved_stock(event: OrderCancelled) -> Streams:
+    """The stock that the order had reserved; nothing when it was not confirmed."""
+    return [(STOCK, total.sku) for total in _stocked(event.skus)] if event.was_confirmed else ()
+
+
+@FULFILMENT.when(OrderCancelled, reads=reserved_stock)
+def release(event: OrderCancelled, view: View, now: datetime) -> Decision:
+    """Release what a confirmed order had reserved; an order that was not confirmed holds nothing."""
+    if not event.was_confirmed:
+        return Decision()
+    released: list[Appended] = []
+    for total in _stocked(event.skus):
+        events = stock_item.release(
+            view.current(STOCK, total.sku),
+            sku=total.sku,
+            order_id=event.order_id,
+            quantity=total.units,
+            reason="cancelled",
+            now=now,
+        )
+        released.extend(events_of(STOCK, total.sku, events))
+    return Decision(tuple(released))
+
+
+def shipped_stock(event: OrderShipped) -> Streams:
+    """The stock that left with the order."""
+    return [(STOCK, shipped.sku) for shipped in event.skus]
+
+
+@FULFILMENT.when(OrderShipped, reads=shipped_stock)
+def ship(event: OrderShipped, view: View, now: datetime) -> Decision:
+    """Turn the order's reservations into shipped stock."""
+    left: list[Appended] = []
+    for shipped in event.skus:
+        events = stock_item.ship(
+            view.current(STOCK, shipped.sku),
+            sku=shipped.sku,
+            order_id=event.order_id,
+            quantity=shipped.quantity,
+            now=now,
+        )
+        left.extend(events_of(STOCK, shipped.sku, events))
+    return Decision(tuple(left))
+
+
+def _stocked(totals: Iterable[SkuTotal]) -> list[SkuTotal]:
+    return [total for total in totals if total.stocked]

@@ -1,0 +1,105 @@
+"""What a process manager is: "when this event, read these streams, decide", as pure functions without I/O.
+
+A process names the streams that a decision reads before it decides, so that the runner can load those of many triggers
+at once and carry the exact version of every one of them in the append.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final, Literal, TypeVar
+
+from msgspec import Struct
+
+from commands.decision import Decision, View
+from domain import event as domain_event
+from domain.aggregate import Aggregate
+from domain.event import Event
+
+E = TypeVar("E", bound=Event)
+D = TypeVar("D", bound=Callable[..., Decision])
+
+HEAD: Final = "head"
+"""The process reacts to what is recorded after it was registered."""
+
+ORIGIN: Final = "origin"
+"""The process reacts to every event of the log, also to those recorded before it existed."""
+
+Start = Literal["head", "origin"] | int
+"""Where a process begins; a number is the position of the last event that is not its concern."""
+
+Streams = Iterable[tuple[Aggregate[Any], str]]
+"""Streams by aggregate and id."""
+
+
+class Rejected(Decision, frozen=True):
+    """A decision against what the trigger asks for, or that nothing is left to do.
+
+    It is final only when every state it was reached on was loaded after the trigger arrived, with no append of this
+    worker in flight on it.
+    """
+
+
+class Reaction(Struct, frozen=True):
+    """What a process does about one type of event: the streams that it reads, and the decision."""
+
+    name: str
+    reads: Callable[[Any], Streams]
+    decide: Callable[[Any, View, datetime], Decision]
+
+
+class Process:
+    """A process manager. Its name is for ever, since it is part of every outcome's key.
+
+    `writes` are the aggregates whose streams it appends to: processes that have one in common share a lease.
+    """
+
+    def __init__(self, name: str, *, writes: tuple[Aggregate[Any], ...], start: Start) -> None:
+        assert writes, "a process that appends nothing decides nothing"
+        self.name = name
+        self.start = start
+        self.categories = frozenset(aggregate.category for aggregate in writes)
+        self.reactions: dict[str, Reaction] = {}
+        """By the name of the event's type, of all its versions."""
+
+    def when(self, trigger: type[E], *, reads: Callable[[E], Streams]) -> Callable[[D], D]:
+        """Declare what is decided when an event of this type was recorded: `decide(event, view, now)`."""
+
+        def declare(decide: D) -> D:
+            reaction = Reaction(decide.__name__, reads, decide)
+            for name in domain_event.type_names_of(trigger):
+                assert name not in self.reactions, f"{self.name} reacts to {name} already"
+                self.reactions[name] = reaction
+            return decide
+
+        return declare
+
+
+class LeaseGroup(Struct, frozen=True):
+    """Processes that write the same streams, directly or through one another: one worker decides for all of them."""
+
+    processes: tuple[Process, ...]
+
+    @property
+    def name(self) -> str:
+        """The categories they write: a process that joins in a later release meets the lease of the earlier one."""
+        return "-".join(sorted(set().union(*(process.categories for process in self.processes))))
+
+    @property
+    def lease(self) -> str:
+        """The row in which its active worker stands."""
+        return f"processes:{self.name}"
+
+
+def lease_groups(processes: Sequence[Process]) -> list[LeaseGroup]:
+    """The processes by what they write; groups have no category in common, so they run beside each other."""
+    groups: list[tuple[Process, ...]] = []
+    for process in processes:
+        apart: list[tuple[Process, ...]] = []
+        joined: tuple[Process, ...] = (process,)
+        for group in groups:
+            if any(process.categories & other.categories for other in group):
+                joined = (*group, *joined)
+            else:
+                apart.append(group)
+        groups = [*apart, joined]
+    return [LeaseGroup(group) for group in groups]

@@ -1,0 +1,35 @@
+"""Restock: what a credit note names comes back on the shelf, ready to be sold again."""
+
+from datetime import datetime
+from typing import Final
+
+from commands.decision import Appended, Decision, View, events_of
+from commands.processes.process import HEAD, Process, Streams
+from domain.inventory import stock_item
+from domain.inventory.stock_item import STOCK
+from domain.ordering.events import CreditNoteIssued
+
+RESTOCK: Final = Process("restock", writes=(STOCK,), start=HEAD)
+
+
+def credited_stock(event: CreditNoteIssued) -> Streams:
+    """The stock of every stocked SKU of the note."""
+    return [(STOCK, total.sku) for total in event.skus if total.stocked]
+
+
+@RESTOCK.when(CreditNoteIssued, reads=credited_stock)
+def put_back(event: CreditNoteIssued, view: View, now: datetime) -> Decision:
+    """Return every stocked SKU to stock, summed over its lines."""
+    returned: list[Appended] = []
+    for total in event.skus:
+        if total.stocked:
+            events = stock_item.return_(
+                view.current(STOCK, total.sku),
+                sku=total.sku,
+                credit_note_id=event.credit_note_id,
+                quantity=total.units,
+                disposition="sellable",
+                now=now,
+            )
+            returned.extend(events_of(STOCK, total.sku, events))
+    return Decision(tuple(returned))

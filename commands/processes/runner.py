@@ -1,0 +1,419 @@
+"""The driver of process managers: a worker for each lease group, which decides while it holds the group's lease.
+
+While it holds the lease a worker runs one term on an event loop. A term ends when the worker is to stop, the lease is
+lost, a generation is through, or something failed; the next term begins from the checkpoints. Everything a term did is
+idempotent, so nothing of it need be undone.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Coroutine, Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from threading import Event
+from typing import Any, Final, assert_never
+
+import psycopg
+import structlog
+from msgspec import Struct
+from prometheus_client import CollectorRegistry
+
+from commands.execution import Execution
+from commands.log_reading import LogReader, LogUnreachable
+from commands.processes import checkpoints, parked
+from commands.processes.checkpoints import Checkpoints
+from commands.processes.deciding import (
+    Append,
+    Decider,
+    Done,
+    Effect,
+    Load,
+    Loaded,
+    Park,
+    TooManyParked,
+    full_processes,
+)
+from commands.processes.feed import Brought, Feed
+from commands.processes.measures import GroupHealth, ProcessHealth, ProcessMetrics
+from commands.processes.parked import Active
+from commands.processes.parking import Key, Parking
+from commands.processes.process import LeaseGroup, Process, lease_groups
+from commands.processes.progress import Mark
+from commands.recording import Unanswered
+from commands.states import States
+from commands.watching import Watch
+from event_store import fingerprints, generations, reading
+from event_store.codec import CodecError
+from event_store.generations import NoGeneration
+from event_store.lease import RENEW_EVERY_S, Lease, new_owner
+from event_store.transport import Fork, Partition, Transport, TransportError
+from runtime import database
+
+READERS: Final = 2
+"""Connections of a worker's pool for states and outcomes."""
+
+WAITING_TRIGGERS_MAX: Final = 1_000
+"""Triggers that wait before no more records are asked for."""
+
+CHECKPOINT_S: Final = 0.25
+"""How often a checkpoint is written: repeats after a crash are cheap, not free."""
+
+LOOK_S: Final = 0.5
+"""How often operators' requests are read and the lag is measured."""
+
+IDLE_S: Final = 0.1
+"""Longest wait without seeing whether to stop."""
+
+STANDBY_WAIT_S: Final = 0.5
+DRAIN_S: Final = 5.0
+"""How long appends in flight may take before a stopping worker leaves them to the next one."""
+
+BACKOFF_FIRST_S: Final = 0.2
+BACKOFF_MAX_S: Final = 5.0
+GOOD_TERM_S: Final = 10.0
+"""A term that lasted longer than this was no failed try: the next pause is the first again."""
+
+OUTAGES: Final = (psycopg.Error, TransportError, LogUnreachable, CodecError, NoGeneration)
+"""What ends a term without being a defect of ours: it needs no trace."""
+
+log = structlog.get_logger()
+
+
+def run_processes(
+    database_url: str,
+    *,
+    processes: Sequence[Process],
+    transport: Transport,
+    stop: Event,
+    registry: CollectorRegistry,
+    health: ProcessHealth | None = None,
+) -> None:
+    """Decide what the processes' triggers ask for until `stop` is set, then drain. Outages are retried with backoff.
+
+    Args:
+        database_url: the log's database; sessions take role counterfoil_writer.
+        processes: those that write a category in common share a worker, others run beside each other.
+        transport: where triggers come from.
+        stop: set to drain and return.
+        registry: where metrics go.
+        health: what readiness shows.
+    """
+    metrics, owner = ProcessMetrics(registry), new_owner()
+    health = health or ProcessHealth()
+    groups = lease_groups(processes)
+    with ThreadPoolExecutor(max_workers=len(groups), thread_name_prefix="processes") as threads:
+        for group in groups:
+            shown = health.groups[group.name] = GroupHealth()
+            at = _At(database_url, group, Active(group.lease, owner), transport, stop, metrics, shown)
+            threads.submit(_Worker(at).run)
+
+
+class _At(Struct, frozen=True):
+    """What a worker is given for good."""
+
+    database_url: str
+    group: LeaseGroup
+    active: Active
+    transport: Transport
+    stop: Event
+    metrics: ProcessMetrics
+    health: GroupHealth
+
+
+class _Worker:
+    """The loop around terms: lease, standing by, generations, backoff, and what health shows."""
+
+    def __init__(self, at: _At) -> None:
+        self._at = at
+        self._backoff_s = BACKOFF_FIRST_S
+
+    def run(self) -> None:
+        """Work until stopped."""
+        at = self._at
+        while not at.stop.is_set():
+            try:
+                with database.connect(
+                    at.database_url, role="counterfoil_writer", name="processes lease"
+                ) as conn:
+                    self._serve(conn, Lease(conn, name=at.active.lease, owner=at.active.owner))
+            except TooManyParked as error:  # the next term goes on without that process
+                log.warning("process_full", group=at.group.name, reason=str(error))
+            except Exception as error:  # noqa: BLE001 - the outer loop: it says what is wrong, counts it and goes on
+                self._note_failure(error)
+        at.health.condition = "stopped"
+
+    def _serve(self, conn: reading.Connection, lease: Lease) -> None:
+        """Work while the lease is ours, stand by while it is not."""
+        active = self._at.metrics.active.labels(self._at.group.name)
+        try:
+            while not self._at.stop.is_set():
+                if lease.hold():
+                    active.set(1)
+                    self._serve_term(conn, lease)
+                else:
+                    active.set(0)
+                    self._at.health.condition = "standby"
+                    self._at.stop.wait(STANDBY_WAIT_S)
+        finally:
+            active.set(0)
+            with contextlib.suppress(psycopg.Error):  # it then runs out by itself
+                lease.give_back()
+
+    def _serve_term(self, conn: reading.Connection, lease: Lease) -> None:
+        at = self._at
+        checkpoints.register(conn, at.group.processes)
+        counts = parked.counts(conn)
+        full = _full(at.group, counts)
+        names = [process.name for process in at.group.processes]
+        taking = [name for name in names if name not in full]
+        begins = checkpoints.entered(conn, names=taking or names)
+        log.info("processes_active", group=at.group.name, owner=lease.owner, processes=taking)
+        at.health.condition = "active"
+        at.health.detail = f"too many parked: {', '.join(sorted(full))}" if full else ""
+        for name in names:
+            at.metrics.full.labels(name).set(name in full)
+        began_s = time.monotonic()
+        try:
+            through = asyncio.run(_Term(at, begins, counts).run(lease))
+        finally:
+            if time.monotonic() - began_s > GOOD_TERM_S:
+                self._backoff_s = BACKOFF_FIRST_S
+        if through:
+            number = begins.generation.generation + 1
+            following = generations.generation_numbered(conn, generation=number)
+            checkpoints.enter_next(conn, begins, next_generation=following)
+            log.info("processes_entered_generation", group=at.group.name, generation=number)
+
+    def _note_failure(self, error: Exception) -> None:
+        """Say plainly what is wrong, count it and wait; a fork is tried again, it may have been fenced."""
+        at, fork = self._at, isinstance(error, Fork)
+        at.metrics.failures.labels(at.group.name, type(error).__name__).inc()
+        at.health.condition, at.health.detail = "fork" if fork else "retrying", str(error)
+        wait_s = BACKOFF_MAX_S if fork else self._backoff_s
+        event = "processes_refuse_fork" if fork else "processes_retry"
+        defect = None if isinstance(error, OUTAGES) else error
+        facts = {"error": type(error).__name__, "reason": str(error), "wait_s": wait_s}
+        log.error(event, group=at.group.name, exc_info=defect, **facts)
+        self._backoff_s = min(self._backoff_s * 2, BACKOFF_MAX_S)
+        at.stop.wait(wait_s)
+
+
+class _Connections(Struct):
+    """What a term talks to; `rows` is a session of its own, so that it never waits for a load."""
+
+    execution: Execution
+    reader: LogReader
+    states: States
+    watch: Watch
+    rows: reading.AsyncConnection
+
+
+class _Term:
+    """One term: from the checkpoints on, until told to stop or something failed."""
+
+    def __init__(self, at: _At, begins: Checkpoints, counts: Mapping[Key, int]) -> None:
+        self._at = at
+        self._begins = begins
+        self._counts = counts
+        self._left_out = _full(at.group, counts)
+        self._taking = not self._left_out.issuperset(begins.marks)
+        self._wake = asyncio.Event()
+        self._running: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+        self._polling = self._ended = False
+        self._saved: Mapping[Partition, Mark] = {}
+        self._saved_at_s = time.monotonic()
+        self._looked_at_s = float("-inf")
+        self._conflicts = 0
+
+    async def run(self, lease: Lease) -> bool:
+        """Work; True when the generation is through and the next one can be entered.
+
+        Raises:
+            whatever ended the term early; what was in flight is left to the next one.
+        """
+        stopped = Event()
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="processes feed") as self._thread:
+            async with self._connected() as self._on:
+                self._feed = self._fed(stopped)
+                renewing = self._spawn(_renew(lease))
+                try:
+                    through = await self._work(renewing)
+                    await self._drain()
+                    await self._save()
+                    return through
+                finally:
+                    stopped.set()
+                    running = tuple(self._running)
+                    for task in running:
+                        task.cancel()
+                    await asyncio.gather(*running, return_exceptions=True)
+                    self._thread.submit(self._feed.close)
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[_Connections]:
+        at, url = self._at, self._at.database_url
+        readers = database.pool(url, role="counterfoil_writer", name="processes reader", size=READERS)
+        rows = await database.connect_async(url, role="counterfoil_writer", name="processes rows")
+        async with readers, rows:
+            reader = LogReader(readers)
+            states = States(reader)
+            watch = Watch(reader, standing=await reader.standing(), on_new_epoch=states.drop_all)
+            self._parking = Parking(rows, database_url=url, active=at.active, processes=at.group.processes)
+            self._decider = Decider(
+                [process for process in at.group.processes if process.name not in self._left_out],
+                self._begins.marks,
+                states=states,
+                fingerprints=await fingerprints.read_async(rows),
+                parked=self._counts,
+            )
+            writing = Execution.open(url, name="processes writer", reader=reader, states=states, watch=watch)
+            async with writing as execution:
+                yield _Connections(execution, reader, states, watch, rows)
+
+    def _fed(self, stop: Event) -> Generator[Brought]:
+        return Feed(
+            self._at.database_url,
+            transport=self._at.transport,
+            group=f"processes-{self._at.group.name}",
+            generation=self._begins.generation,
+            starts=self._decider.progress.reached(),
+            hints=lambda: self._saved,
+            metrics=self._at.metrics.transport,
+            stop=stop,
+        ).brought()
+
+    async def _work(self, renewing: asyncio.Task[None]) -> bool:
+        """Poll, step, carry out, until there is a reason to end."""
+        while not self._at.stop.is_set() and not renewing.done():
+            if self._failure is not None:
+                raise self._failure
+            if not self._polling and not self._ended and self._decider.waiting < WAITING_TRIGGERS_MAX:
+                self._polling = True
+                self._spawn(self._poll())
+            busy = await self._step()
+            if self._ended and self._taking and not self._decider.busy:
+                return True
+            if time.monotonic() - self._saved_at_s >= CHECKPOINT_S:
+                await self._save()
+            if time.monotonic() - self._looked_at_s >= LOOK_S and await self._look():
+                return False
+            await self._pause(busy=busy)
+        if not self._at.stop.is_set():
+            log.warning("processes_lease_lost", lease=self._at.active.lease)
+        return False
+
+    async def _step(self) -> bool:
+        """Carry out what the decider asks for now; whether that was anything."""
+        effects = self._decider.step(datetime.now(UTC), at_s=time.monotonic())
+        for effect in effects:
+            await self._carry_out(effect)
+        return bool(effects)
+
+    async def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case Load():
+                self._spawn(self._load(effect))
+            case Append():
+                self._spawn(self._append(effect))
+            case Park():
+                await self._parking.park(effect.trigger, effect.failure)
+                if effect.failure is not None:
+                    self._at.metrics.parkings.labels(effect.trigger.process.name).inc()
+                self._decider.done(effect.trigger)
+            case Done():
+                self._at.metrics.triggers.labels(effect.trigger.process.name, effect.outcome).inc()
+                if effect.trigger.unparked:
+                    await self._parking.finished(effect.trigger)
+                self._decider.done(effect.trigger)
+            case _:
+                assert_never(effect)
+
+    async def _poll(self) -> None:
+        brought = await asyncio.get_running_loop().run_in_executor(self._thread, next, self._feed, None)
+        self._polling = False
+        if brought is None:
+            self._ended = True
+        else:
+            self._decider.deliver(brought.records, passed_over=brought.passed_over)
+
+    async def _load(self, load: Load) -> None:
+        # Before the states: should the log leave this epoch behind them, what is decided on them is refused.
+        epoch = self._on.watch.standing.epoch
+        failures: dict[str, str] = {}
+        states = await self._on.states.load(load.streams, failures=failures)
+        # Outcomes last: whatever of an outcome the states show, its key is known by now.
+        outcomes = await self._on.reader.fingerprints(load.keys)
+        self._decider.loaded(load.number, Loaded(states, failures, outcomes, epoch))
+
+    async def _append(self, append: Append) -> None:
+        answers = await self._on.execution.append_chain(append.requests, epoch=append.epoch)
+        self._decider.answered(answers, at_s=time.monotonic())
+        self._at.metrics.conflicts.inc(self._decider.conflicts - self._conflicts)
+        self._conflicts = self._decider.conflicts
+        if unanswered := [answer for answer in answers if isinstance(answer, Unanswered)]:
+            log.warning("processes_append_postponed", requests=len(unanswered), reason=unanswered[0].reason)
+            await self._on.watch.look()  # if the log left the epoch, all states are dropped, also these
+
+    async def _save(self) -> None:
+        reached = self._decider.progress.reached()
+        moved = {source: mark for source, mark in reached.items() if mark != self._saved.get(source)}
+        if moved and self._taking:
+            active = self._at.active
+            await checkpoints.move(self._on.rows, self._begins, moved, lease=active.lease, owner=active.owner)
+        self._saved, self._saved_at_s = reached, time.monotonic()
+
+    async def _look(self) -> bool:
+        """Do what operators requested and show where the processes stand; True when one has room for triggers again."""
+        self._looked_at_s = time.monotonic()
+        await self._parking.carry_out_requests(self._decider)
+        group, metrics = self._at.group, self._at.metrics
+        for position in await checkpoints.positions_async(self._on.rows):
+            metrics.lag.labels(position.name).set(position.lag_events)
+            metrics.parked.labels(position.name).set(position.parked)
+        metrics.in_flight.labels(group.name).set(self._decider.in_flight)
+        metrics.waiting.labels(group.name).set(self._decider.waiting)
+        return bool(self._left_out - self._decider.full) and not self._parking.retrying
+
+    async def _pause(self, *, busy: bool) -> None:
+        """Let the tasks have their turn; sleep when there is nothing to do."""
+        if not busy:
+            wait_s = min(IDLE_S, self._decider.pause_s(time.monotonic()) or IDLE_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
+        self._wake.clear()
+        await asyncio.sleep(0)
+
+    async def _drain(self) -> None:
+        """Wait for the appends in flight; nothing new is decided."""
+        self._decider.stop_deciding()
+        deadline_s = time.monotonic() + DRAIN_S
+        while self._decider.in_flight and time.monotonic() < deadline_s:
+            await self._pause(busy=await self._step())
+        await self._step()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something beside the term; when it fails, the term does."""
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._ran)
+        return task
+
+    def _ran(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and self._failure is None:
+            self._failure = task.exception()
+        self._wake.set()
+
+
+def _full(group: LeaseGroup, counts: Mapping[Key, int]) -> set[str]:
+    """The processes of the group that take no triggers until parked ones are retried or skipped."""
+    return full_processes(counts) & {process.name for process in group.processes}
+
+
+async def _renew(lease: Lease) -> None:
+    """Keep the lease; return when it is lost."""
+    while await asyncio.to_thread(lease.hold):  # noqa: ASYNC110 - the row changes elsewhere
+        await asyncio.sleep(RENEW_EVERY_S / 2)

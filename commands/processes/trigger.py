@@ -1,0 +1,153 @@
+"""A trigger: one event that a process reacts to, its identity for ever, and what is decided about it.
+
+The outcome's key names the process and the trigger, the fingerprint covers the trigger alone: whatever is decided, in
+whatever branch, by whichever worker, a second append for the same trigger is answered as a repeat of the first.
+"""
+
+import hashlib
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from commands.decision import Decision, Folded, View
+from commands.processes.process import Process, Reaction
+from domain.aggregate import Aggregate
+from domain.event import Event
+from domain.operations.events import EventSkipped
+from domain.operations.skips import SKIPS
+from event_store import codec
+from event_store.envelope import KEY_BYTES, Metadata, decode_metadata
+from event_store.fingerprints import Fingerprints
+from event_store.transport import Record
+
+
+class Undecidable(Exception):
+    """A trigger that cannot be decided, whatever the states are."""
+
+
+class GivenUp(Struct, frozen=True):
+    """An operator lets a trigger go without effect: who, and why in words."""
+
+    actor: str
+    reason: str
+
+
+class Trigger(Struct):
+    """One event that one process reacts to, and what became of it so far.
+
+    `unparked`: it was parked and is tried again. `failure`: why it can never be decided.
+    """
+
+    process: Process
+    reaction: Reaction
+    record: Record
+    event: Event | None = None
+    reads: dict[str, Aggregate[Any]] = {}
+    failure: str | None = None
+    conflicts: int = 0
+    unparked: bool = False
+    given_up: GivenUp | None = None
+
+    @property
+    def causation(self) -> str:
+        """The trigger's own id: `<epoch>.<position>`."""
+        return f"{self.record.epoch}.{self.record.position}"
+
+    @property
+    def key(self) -> bytes:
+        """The 16-byte key of its one outcome."""
+        return outcome_key(self.process.name, epoch=self.record.epoch, position=self.record.position)
+
+    def fingerprint(self, made_by: Fingerprints) -> bytes:
+        """What is asked under the key: the trigger, never what is decided about it."""
+        return made_by.of("policy", self.process.name.encode(), self.record.leaf)
+
+    @property
+    def parking_key(self) -> tuple[str, str]:
+        """Triggers of one process with the same partition key are decided in order, or wait behind one another."""
+        return self.process.name, self.record.key
+
+    def prepare(self) -> None:
+        """Decode the event and name the streams that its decision reads; a failure is kept for the decision."""
+        if self.event is not None or self.failure is not None:
+            return
+        if self.given_up is not None:
+            self.reads = {SKIPS.stream(self.process.name): SKIPS}
+            return
+        try:
+            self.event = codec.decode(self.record.type, self.record.payload)
+            self.reads = {
+                each.stream(identifier): each for each, identifier in self.reaction.reads(self.event)
+            }
+        except codec.CodecError as error:
+            self.failure = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever the failure: it parks this trigger's key, nothing else
+            self.failure = f"{type(error).__name__}: {error}"
+
+    def first_state(self, stream: str) -> Folded[Any] | None:
+        """The state of the trigger's own stream, if it is its first event: most are decided before the next one."""
+        if self.event is None or self.record.version != 1 or stream != self.record.stream:
+            return None
+        try:
+            state = self.reads[stream].evolve(None, self.event)
+        except Exception:  # noqa: BLE001 - found again, and told, when the stream is loaded
+            return None
+        return Folded(state=state, version=1, position=self.record.position, key=self.record.key)
+
+    def decide(self, view: View, now: datetime) -> Decision:
+        """What is to be appended.
+
+        Raises:
+            Undecidable: it can never be decided.
+            Exception: whatever the process's own code raises.
+        """
+        if self.given_up is not None:
+            return self._skip(self.given_up, now)
+        if self.failure is not None:
+            raise Undecidable(self.failure)
+        decision = self.reaction.decide(self.event, view, now)
+        for aggregate, identifier, _ in decision.events:
+            stream = aggregate.stream(identifier)
+            if stream not in self.reads or aggregate.category not in self.process.categories:
+                raise Undecidable(f"{self.reaction.name} appends to {stream} without declaring it")
+        return decision
+
+    def cause(self, now: datetime) -> Metadata:
+        """The metadata of the events that it causes, but for what each has of its own."""
+        return Metadata(
+            actor=f"policy:{self.process.name}",
+            command=f"{self.process.name}.{self.reaction.name}",
+            correlation_id=self._correlation_id,
+            nonce=b"",
+            idempotency=self.key.hex(),
+            causation=self.causation,
+            occurred_at=now,
+        )
+
+    @property
+    def _correlation_id(self) -> str:
+        """The conversation the trigger belongs to; without readable metadata it starts one of its own."""
+        try:
+            return decode_metadata(self.record.metadata).correlation_id
+        except msgspec.MsgspecError:
+            return self.causation
+
+    def _skip(self, given_up: GivenUp, now: datetime) -> Decision:
+        """That an operator gave it up is an event of its own, appended under the trigger's key."""
+        skipped = EventSkipped(
+            consumer=self.process.name,
+            shape=None,
+            partition_key=self.record.key,
+            position=self.record.position,
+            actor=given_up.actor,
+            reason=given_up.reason,
+            skipped_at=now,
+        )
+        return Decision(((SKIPS, self.process.name, skipped),))
+
+
+def outcome_key(process: str, *, epoch: int, position: int) -> bytes:
+    """The key under which a process's outcome for the event at a position stands, once and for ever."""
+    return hashlib.sha256(f"policy:{process}:{epoch}.{position}".encode()).digest()[:KEY_BYTES]

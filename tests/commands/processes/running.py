@@ -1,0 +1,204 @@
+"""Process managers at work on a real database: what is recorded before, the workers, and what the log says after."""
+
+import asyncio
+import contextlib
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+
+from prometheus_client import CollectorRegistry
+
+from commands.processes import checkpoints
+from commands.processes.measures import ProcessHealth
+from commands.processes.process import Process
+from commands.processes.runner import run_processes
+from counterfoil.contexts import CONTEXTS
+from domain.event import Event
+from domain.ids import OrderId, Sku
+from domain.inventory import stock_item
+from domain.money import Currency, UnitPrice
+from domain.ordering import order
+from domain.ordering.lines import LineRequest
+from event_store import codec
+from event_store.appending.writer import Writer
+from event_store.envelope import (
+    Accepted,
+    AppendRequest,
+    Expectation,
+    Metadata,
+    NewEvent,
+    Verdict,
+    encode_metadata,
+    new_nonce,
+)
+from event_store.local_transport import LocalTransport
+from event_store.relay import run_relay
+from event_store.transport import Transport
+from runtime import database
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+GBP = Currency("GBP")
+WAIT_S = 60.0
+
+Append = tuple[str, int, Sequence[Event]]
+"""A stream, the version it has before, and what is appended to it."""
+
+
+def placed(order_id: str, demand: Iterable[tuple[str, int]], *, stocked: bool = True) -> Append:
+    """An order of lines (code, quantity)."""
+    lines = [
+        LineRequest(sku=Sku(sku), quantity=quantity, unit_price=UnitPrice("1.00"), stocked=stocked)
+        for sku, quantity in demand
+    ]
+    facts = order.place(
+        None,
+        order_id=OrderId(order_id),
+        customer_id=None,
+        placed_at=NOW,
+        country="United Kingdom",
+        currency=GBP,
+        lines=lines,
+    )
+    return f"order-{order_id}", 0, facts
+
+
+def received(sku: str, quantity: int, *, version: int = 0) -> Append:
+    """A delivery."""
+    facts = stock_item.receive(None, sku=Sku(sku), quantity=quantity, reference="", now=NOW)
+    return f"stock-{sku}", version, facts
+
+
+def append(url: str, appends: Sequence[Append]) -> None:
+    """Append as the command API would, and see that all is accepted."""
+    verdicts = append_requests(url, [request_for(*each) for each in appends])
+    assert all(isinstance(verdict, Accepted) for verdict in verdicts)
+
+
+def append_requests(url: str, requests: Sequence[AppendRequest]) -> list[Verdict]:
+    """The log's verdicts."""
+    return asyncio.run(_append(url, requests))
+
+
+def request_for(stream: str, version: int, facts: Sequence[Event]) -> AppendRequest:
+    """What a caller asks for; the same append has the same key."""
+    key = hashlib.sha256(f"{stream} {version}".encode()).digest()
+    metadata = encode_metadata(
+        Metadata(actor="tester", command="test", correlation_id=stream, nonce=new_nonce())
+    )
+    events = tuple(NewEvent(stream, *codec.encode(fact), metadata) for fact in facts)
+    return AppendRequest(key[:16], key, events, (Expectation(stream, version),))
+
+
+async def _append(url: str, requests: Sequence[AppendRequest]) -> list[Verdict]:
+    async with Writer.open(url, name="test") as writer:
+        verdicts: list[Verdict] = []
+        for start in range(0, len(requests), 2_000):
+            waiting = [writer.submit(request) for request in requests[start : start + 2_000]]
+            verdicts.extend(await asyncio.gather(*waiting))
+        return verdicts
+
+
+def register(url: str, processes: Sequence[Process] = CONTEXTS.processes) -> None:
+    """Note where processes begin, as the command API does when it starts."""
+    with database.connect(url, role="counterfoil_writer", name="test") as conn:
+        checkpoints.register(conn, processes)
+
+
+class Running:
+    """The workers, in a thread."""
+
+    def __init__(self, url: str, transport: Transport, processes: Sequence[Process]) -> None:
+        self.url = url
+        self.processes = processes
+        self.transport = transport
+        self.registry = CollectorRegistry()
+        self.health = ProcessHealth()
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        run_processes(
+            self.url,
+            processes=self.processes,
+            transport=self.transport,
+            stop=self.stop,
+            registry=self.registry,
+            health=self.health,
+        )
+
+    def count(self, name: str, **labels: str) -> float:
+        """The value of a metric; 0 when it was never counted."""
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+
+@contextlib.contextmanager
+def relaying(url: str, transport: Transport) -> Iterator[None]:
+    """A relay at work while the block runs."""
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=run_relay,
+        args=(url,),
+        kwargs={
+            "transport": transport,
+            "stop": stop,
+            "registry": CollectorRegistry(),
+        },
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(15)
+
+
+@contextlib.contextmanager
+def running(
+    url: str, transport: Transport | None = None, *, processes: Sequence[Process] = CONTEXTS.processes
+) -> Iterator[Running]:
+    """Process managers at work while the block runs, over the local transport or another; then they drain."""
+    work = Running(url, transport or LocalTransport(url), processes)
+    work.thread.start()
+    try:
+        yield work
+    finally:
+        work.stop.set()
+        work.thread.join(15)
+        assert not work.thread.is_alive(), "the worker did not drain"
+
+
+def eventually(holds: Callable[[], bool], *, wait_s: float = WAIT_S) -> None:
+    """Wait until something holds."""
+    deadline_s = time.monotonic() + wait_s
+    while not holds():
+        assert time.monotonic() < deadline_s, "waited too long"
+        time.sleep(0.02)
+
+
+def counted(url: str) -> dict[str, int]:
+    """How many events of each type the log holds."""
+    with database.connect(url, role="counterfoil_reader", name="test") as conn:
+        return dict(conn.execute("select type, count(*) from log.event group by type").fetchall())
+
+
+def outcomes(url: str) -> int:
+    """How many outcomes the log holds."""
+    with database.connect(url, role="counterfoil_reader", name="test") as conn:
+        row = conn.execute("select count(*) from log.outcome").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def stock_of(url: str, sku: str) -> stock_item.StockItem | None:
+    """The stock of a code as its stream tells it, seeing at each event that nothing is oversold."""
+    item: stock_item.StockItem | None = None
+    with database.connect(url, role="counterfoil_reader", name="test") as conn:
+        rows = conn.execute(
+            "select type, payload::text from log.event where stream = %s order by version", [f"stock-{sku}"]
+        ).fetchall()
+    for type_name, payload in rows:
+        item = stock_item.evolve(item, codec.decode(str(type_name), str(payload).encode()))
+        assert 0 <= item.reserved <= item.on_hand
+    return item

@@ -1,0 +1,329 @@
+"""Process managers on a real log."""
+
+from datetime import datetime
+
+import psycopg
+import pytest
+
+from commands.decision import Decision, View
+from commands.processes import checkpoints, deciding, parked
+from commands.processes.parked import NotParked
+from commands.processes.process import HEAD, Process
+from counterfoil.contexts import CONTEXTS
+from domain.event import Event
+from domain.ids import OrderId, Sku
+from domain.inventory.stock_item import STOCK
+from domain.operations.events import EventSkipped
+from domain.ordering.events import OrderPlaced, OrderShipped, ShippedSku
+from event_store import generations, reading
+from event_store.codec import decode
+from event_store.envelope import Accepted, AppendRequest, Expectation, NewEvent, decode_metadata
+from event_store.local_transport import LocalTransport
+from projections import skips
+from runtime import database
+from tests.commands.processes.packing import PACKING
+from tests.commands.processes.running import (
+    NOW,
+    append,
+    append_requests,
+    counted,
+    eventually,
+    outcomes,
+    placed,
+    received,
+    register,
+    relaying,
+    request_for,
+    running,
+    stock_of,
+)
+
+
+def test_of_ten_thousand_units_demanded_exactly_the_thousand_there_are_are_promised(database_url):
+    append(database_url, [received("A", 1_000)])
+    append(database_url, [placed(f"o{number}", [("A", 1)]) for number in range(10_000)])
+
+    with running(database_url):
+        eventually(lambda: outcomes(database_url) == 1 + 2 * 10_000)
+
+    found = counted(database_url)
+    item = stock_of(database_url, "A")
+    assert found["ordering.order_confirmed.v1"] == 1_000
+    assert found["ordering.order_rejected.v1"] == 9_000
+    assert item is not None
+    assert (item.on_hand, item.reserved) == (1_000, 1_000)
+
+
+def test_an_order_of_1500_lines_is_confirmed_in_one_append(database_url):
+    codes = [f"code{number}" for number in range(1_500)]
+    append(database_url, [received(sku, 2) for sku in codes])
+    append(database_url, [placed("big", [(sku, 2) for sku in codes])])
+
+    with running(database_url):
+        eventually(lambda: counted(database_url).get("ordering.order_confirmed.v1") == 1)
+
+    with database.connect(database_url, role="counterfoil_reader", name="test") as conn:
+        confirmed = reading.read_stream(conn, "order-big")[1]
+        last_reserved = reading.read_stream(conn, "stock-code1499")[1]
+        causes = [decode_metadata(event.metadata) for event in (confirmed, last_reserved)]
+    assert counted(database_url)["inventory.stock_reserved.v1"] == 1_500
+    assert abs(confirmed.position - last_reserved.position) <= 1_500
+    assert {("policy:fulfilment", "fulfilment.reserve", "1.1501", "order-big")} == {
+        (cause.actor, cause.command, cause.causation, cause.correlation_id) for cause in causes
+    }
+
+
+def test_an_order_without_stocked_lines_is_just_confirmed(database_url):
+    append(database_url, [placed("postage", [("POST", 1)], stocked=False)])
+
+    with running(database_url):
+        eventually(lambda: outcomes(database_url) == 2)
+
+    assert {"ordering.order_placed.v1": 1, "ordering.order_confirmed.v1": 1} == counted(database_url)
+
+
+def test_another_writer_on_the_hottest_code_costs_conflicts_but_changes_no_sum(database_url):
+    append(database_url, [received("A", 100)])
+    append(database_url, [placed(f"o{number}", [("A", 1)]) for number in range(1_000)])
+    others = 60
+
+    with running(database_url) as work:
+        for _ in range(others):
+            _deliver_somehow(database_url, "A", 10)
+        eventually(lambda: outcomes(database_url) == 1 + 2 * 1_000 + others)
+        conflicts = work.count("counterfoil_process_conflicts_total")
+
+    found = counted(database_url)
+    item = stock_of(database_url, "A")
+    assert item is not None
+    assert item.on_hand == 100 + 10 * others
+    assert item.reserved == found["ordering.order_confirmed.v1"]
+    assert found["ordering.order_confirmed.v1"] + found["ordering.order_rejected.v1"] == 1_000
+    assert conflicts > 0
+
+
+def test_a_trigger_that_cannot_be_decided_parks_its_key_alone_and_goes_on_when_retried(database_url):
+    append(database_url, [received("A", 10)])
+    append(database_url, [_shipped("ghost", [("A", 3)]), placed("o1", [("A", 1)])])
+
+    with running(database_url), _connected(database_url) as conn:
+        eventually(lambda: bool(parked.parked_keys(conn)))
+        eventually(lambda: counted(database_url).get("ordering.order_confirmed.v1") == 1)
+        key = parked.parked_key(conn, process="fulfilment", partition_key="order-ghost")
+        _wait_for(
+            conn, parked.ask(conn, "retry", process="fulfilment", partition_key="order-ghost", actor="op")
+        )
+        again = parked.parked_key(conn, process="fulfilment", partition_key="order-ghost")
+        append(database_url, [placed("o2", [("A", 2)])])
+        eventually(lambda: counted(database_url).get("ordering.order_confirmed.v1") == 2)
+        outcome = _wait_for(
+            conn, parked.ask(conn, "retry", process="fulfilment", partition_key="order-ghost", actor="op")
+        )
+
+    assert (key.position, key.tries, key.queued) == (2, 1, 0)
+    assert key.reason == "NotReserved: Of 'A', 3 were asked for and 0 are reserved."
+    assert again.tries == 2
+    assert outcome == "done"
+    assert counted(database_url)["inventory.stock_shipped.v1"] == 1
+    with _connected(database_url) as conn, pytest.raises(NotParked):
+        parked.parked_key(conn, process="fulfilment", partition_key="order-ghost")
+
+
+def test_later_triggers_of_a_parked_key_wait_and_a_skip_lets_them_go(database_url):
+    append(database_url, [received("A", 10), placed("other", [("A", 2)])])
+    _append_unreadable(database_url, "order-bad")
+
+    with running(database_url) as work, _connected(database_url) as conn:
+        eventually(lambda: bool(parked.parked_keys(conn)))
+        append(database_url, [_shipped("bad", [("A", 2)], version=1)])
+        eventually(lambda: parked.parked_keys(conn)[0].queued == 1)
+        waited = counted(database_url)
+        eventually(lambda: work.count("counterfoil_process_parked", process="fulfilment") == 2)
+        request = parked.ask(
+            conn, "skip", process="fulfilment", partition_key="order-bad", actor="op", note="made by hand"
+        )
+        outcome = _wait_for(conn, request)
+        skipped = skips.read(conn, "fulfilment", shape=None)
+        skip = decode("operations.event_skipped.v1", reading.read_stream(conn, "skips-fulfilment")[0].payload)
+
+    assert "inventory.stock_shipped.v1" not in waited
+    assert outcome == "done"
+    assert counted(database_url)["inventory.stock_shipped.v1"] == 1
+    assert isinstance(skip, EventSkipped)
+    assert ("fulfilment", None, "order-bad", "op", "made by hand") == (
+        skip.consumer,
+        skip.shape,
+        skip.partition_key,
+        skip.actor,
+        skip.reason,
+    )
+    assert skipped == {skip.position}
+
+
+def test_parked_keys_survive_a_restart(database_url):
+    append(database_url, [received("A", 10), _shipped("ghost", [("A", 3)])])
+    with running(database_url), _connected(database_url) as conn:
+        eventually(lambda: bool(parked.parked_keys(conn)))
+
+    with running(database_url), _connected(database_url) as conn:
+        append(database_url, [_shipped("ghost", [("A", 1)], version=1), placed("o1", [("A", 3)])])
+        eventually(lambda: parked.parked_keys(conn)[0].queued == 1)
+        eventually(lambda: counted(database_url).get("ordering.order_confirmed.v1") == 1)
+
+    assert "inventory.stock_shipped.v1" not in counted(database_url)
+
+
+def test_a_new_generation_and_epoch_in_the_middle_lose_and_repeat_nothing(database_url):
+    append(database_url, [received("A", 10_000)])
+    append(database_url, [placed(f"o{number}", [("A", 1)]) for number in range(400)])
+
+    with running(database_url):
+        eventually(lambda: counted(database_url).get("ordering.order_confirmed.v1", 0) >= 50)
+        with database.connect(database_url, role=None, name="test") as conn:
+            generations.fence(conn, reason="test", empty_documents=lambda: None)
+        append(database_url, [placed(f"p{number}", [("A", 1)]) for number in range(400)])
+        eventually(lambda: outcomes(database_url) == 1 + 2 * 800)
+
+    item = stock_of(database_url, "A")
+    assert item is not None
+    assert item.reserved == 800
+    with _connected(database_url) as conn:
+        rows = conn.execute("select distinct generation from process.checkpoint order by 1").fetchall()
+    assert [(1,), (2,)] == rows
+
+
+def test_positions_reach_the_head_when_relay_and_processes_are_through(database_url):
+    append(database_url, [received("A", 10), *(placed(f"o{number}", [("A", 1)]) for number in range(20))])
+
+    with (
+        relaying(database_url, LocalTransport(database_url)),
+        running(database_url),
+        _connected(database_url) as conn,
+    ):
+        eventually(lambda: outcomes(database_url) == 21 + 20)
+        eventually(lambda: all(process.lag_events == 0 for process in checkpoints.positions(conn)))
+        found = checkpoints.positions(conn)
+
+    assert [("fulfilment", 51), ("restock", 51)] == [(process.name, process.position) for process in found]
+
+
+def test_what_was_there_before_the_processes_is_not_their_concern(database_url):
+    with psycopg.connect(database_url, autocommit=True) as owner:
+        append(database_url, [received("A", 10), placed("before", [("A", 1)])])
+        owner.execute("update process.registration set registered_position = (select position from log.head)")
+        append(database_url, [placed("after", [("A", 1)])])
+
+    with running(database_url), _connected(database_url) as conn:
+        eventually(lambda: counted(database_url).get("ordering.order_confirmed.v1") == 1)
+        before, after = (reading.read_stream(conn, f"order-{name}") for name in ("before", "after"))
+
+    assert [1, 2] == [len(before), len(after)]
+
+
+def _connected(url: str) -> psycopg.Connection[tuple[object, ...]]:
+    return database.connect(url, role="counterfoil_writer", name="test")
+
+
+def _wait_for(conn: psycopg.Connection[tuple[object, ...]], request: int) -> str | None:
+    eventually(lambda: parked.outcome_of(conn, request=request) is not None)
+    return parked.outcome_of(conn, request=request)
+
+
+def _shipped(
+    order_id: str, codes: list[tuple[str, int]], *, version: int = 0
+) -> tuple[str, int, list[Event]]:
+    """A shipment that no reservation stands behind."""
+    fact = OrderShipped(
+        order_id=OrderId(order_id),
+        skus=tuple(ShippedSku(sku=Sku(sku), quantity=quantity) for sku, quantity in codes),
+        shipped_at=NOW,
+    )
+    return f"order-{order_id}", version, [fact]
+
+
+def _append_unreadable(url: str, stream: str) -> None:
+    """An order placed by somebody who did not keep to the shape."""
+    event = NewEvent(stream, "ordering.order_placed.v1", b'{"order_id":7}', b"{}")
+    request = AppendRequest(bytes(16), bytes(32), (event,), (Expectation(stream, 0),))
+    assert isinstance(append_requests(url, [request])[0], Accepted)
+
+
+def _deliver_somehow(url: str, sku: str, quantity: int) -> None:
+    """A delivery by a caller who tries until nobody was faster."""
+    while True:
+        with database.connect(url, role="counterfoil_reader", name="test") as conn:
+            row = conn.execute(
+                "select max(version) from log.event where stream = %s", [f"stock-{sku}"]
+            ).fetchone()
+        assert row is not None
+        stream, version, facts = received(sku, quantity, version=int(row[0]))
+        if isinstance(append_requests(url, [request_for(stream, version, facts)])[0], Accepted):
+            return
+
+
+def test_a_process_with_steps_keeps_its_state_in_a_stream_of_its_own(database_url):
+    processes = (*CONTEXTS.processes, PACKING)
+    register(database_url, processes)
+    append(database_url, [received("A", 10), placed("o1", [("A", 1)])])
+
+    with running(database_url, processes=processes), _connected(database_url) as conn:
+        eventually(lambda: len(reading.read_stream(conn, "packing-o1")) == 2)
+        steps = reading.read_stream(conn, "packing-o1")
+
+    assert ["test_packing.awaited.v1", "test_packing.packed.v1"] == [event.type for event in steps]
+    assert {"order-o1"} == {event.key for event in steps}
+    assert ["policy:packing"] * 2 == [decode_metadata(event.metadata).actor for event in steps]
+
+
+def test_processes_that_share_no_stream_work_while_others_only_stand_by(database_url):
+    processes = (*CONTEXTS.processes, PACKING)
+    register(database_url, processes)
+    append(database_url, [received("A", 10), placed("o1", [("A", 1)])])
+    with _connected(database_url) as conn:
+        conn.execute("insert into runtime.lease (name, owner) values ('processes:order-stock', 'elsewhere')")
+
+    with running(database_url, processes=processes) as work:
+        eventually(lambda: counted(database_url).get("test_packing.awaited.v1") == 1)
+        conditions = {name: group.condition for name, group in work.health.groups.items()}
+
+    assert {"order-stock": "standby", "packing": "active"} == conditions
+
+
+def test_a_process_of_which_too_many_triggers_are_parked_stops_alone_until_they_are_retried(
+    database_url, monkeypatch
+):
+    monkeypatch.setattr(deciding, "PARKED_MAX", 3)
+    broken = _Broken()
+    processes = (*CONTEXTS.processes, broken.process)
+    register(database_url, processes)
+    append(database_url, [received("A", 10), *(placed(f"o{number}", [("A", 1)]) for number in range(6))])
+
+    with running(database_url, processes=processes) as work, _connected(database_url) as conn:
+        eventually(lambda: work.count("counterfoil_process_full", process="broken") == 1)
+        eventually(lambda: counted(database_url).get("ordering.order_confirmed.v1") == 6)
+        kept = parked.parked_keys(conn)
+        broken.repaired = True
+        for key in kept:
+            _wait_for(
+                conn, parked.ask(conn, "retry", process="broken", partition_key=key.partition_key, actor="op")
+            )
+        eventually(lambda: outcomes(database_url) == 7 + 6 + 6)
+        eventually(lambda: work.count("counterfoil_process_full", process="broken") == 0)
+
+    assert {"broken"} == {key.process for key in kept}
+    assert 3 == len(kept)
+    assert {"ZeroDivisionError: a defect"} == {key.reason for key in kept}
+
+
+class _Broken:
+    """A process that fails at every order until it is repaired; it belongs to the group of those that write stock."""
+
+    def __init__(self) -> None:
+        self.repaired = False
+        self.process = Process("broken", writes=(STOCK,), start=HEAD)
+
+        @self.process.when(OrderPlaced, reads=lambda _: ())
+        def fail(_event: OrderPlaced, _view: View, _now: datetime) -> Decision:
+            if not self.repaired:
+                raise ZeroDivisionError("a defect")
+            return Decision()

@@ -1,0 +1,30 @@
+"""What a decision of the shop's process managers looks at, after given events of an order and of one SKU's stock."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from commands.decision import ABSENT, Folded, View
+from domain.aggregate import Aggregate
+from domain.event import Event
+from domain.inventory.stock_item import STOCK
+from domain.ordering.order import ORDER
+from tests.examples import SKU
+
+ORDER_ID = "536365"
+
+
+def after(*, order: Iterable[Event] = (), stock: Iterable[Event] = ()) -> View:
+    """A view of the order and of the stock of its SKU."""
+    held = {
+        ORDER.stream(ORDER_ID): folded(ORDER, ORDER_ID, order),
+        STOCK.stream(SKU): folded(STOCK, SKU, stock),
+    }
+    return View(held.get)
+
+
+def folded(aggregate: Aggregate[Any], identifier: str, events: Iterable[Event]) -> Folded[Any]:
+    """The state of a stream after these events."""
+    state, version = ABSENT.state, 0
+    for version, event in enumerate(events, start=1):  # noqa: B007 - the last one counts
+        state = aggregate.evolve(state, event)
+    return Folded(state=state, version=version, position=version, key=aggregate.stream(identifier))

@@ -1,0 +1,55 @@
+"""The command API registers the process managers before its first route answers: none misses what a route records."""
+
+import asyncio
+
+import psycopg
+
+from commands.processes import checkpoints
+from counterfoil.contexts import CONTEXTS
+from runtime import database
+from tests.commands.conftest import opened
+from tests.commands.processes.running import Append, append, counted, eventually, placed, received, running
+
+REGISTERED = "select name, registered_position from process.registration order by name"
+
+
+async def test_processes_are_registered_at_the_head_before_a_route_answers(database_url):
+    await recorded(database_url, received("A", 10), placed("imported", [("A", 1)]))
+
+    async with opened(database_url):
+        found = registered(database_url)
+
+    assert [("fulfilment", 2), ("restock", 2)] == found
+
+
+async def test_an_api_that_starts_later_changes_no_registration(database_url):
+    with database.connect(database_url, role="counterfoil_writer", name="test") as conn:
+        checkpoints.register(conn, CONTEXTS.processes)
+    await recorded(database_url, received("A", 10))
+
+    async with opened(database_url):
+        found = registered(database_url)
+
+    assert [("fulfilment", 0), ("restock", 0)] == found
+
+
+async def test_what_was_recorded_before_the_first_worker_started_is_decided(database_url):
+    async with opened(database_url):
+        await recorded(database_url, received("A", 10), placed("first", [("A", 1)]))
+
+    await asyncio.to_thread(_until_confirmed, database_url)
+
+
+def _until_confirmed(url: str) -> None:
+    with running(url):
+        eventually(lambda: counted(url).get("ordering.order_confirmed.v1") == 1)
+
+
+async def recorded(url: str, *appends: Append) -> None:
+    """What routes, or an earlier release, have appended."""
+    await asyncio.to_thread(append, url, appends)
+
+
+def registered(url: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(url) as conn:
+        return conn.execute(REGISTERED).fetchall()
