@@ -16,8 +16,8 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter
 
-from commands import limits, recording, refusals
-from commands.calls import ANY_VERSION, Call, SeenAt, uuid7
+from commands import limits, recording, refusals, versions
+from commands.calls import Call, SeenAt, uuid7
 from commands.decision import ABSENT, Decision, Folded, Missing, Question, Selection, View, events_of
 from commands.log_reading import NOWHERE, LogReader, LogUnreachable, Outcome, Placed
 from commands.recording import Answer, Unanswered, Unfit, answer_of
@@ -341,7 +341,7 @@ class Execution:
             view = View(held, attempt.selections.get)
             try:
                 base = view.rely_on(work.aggregate, work.stream)
-                _check_version(work, base, epoch=attempt.epoch)
+                versions.require_seen(work.call.if_match, work.stream, base, epoch=attempt.epoch)
                 decided = work.decide(base.state, view)
                 if not isinstance(decided, Decision):
                     decided = Decision(events_of(work.aggregate, work.identifier, decided))
@@ -456,21 +456,6 @@ def _turn_of(tag: str) -> str:
 def _without_verdict(error: errors.AppendError) -> Unanswered | Unfit:
     kind = Unfit if isinstance(error, errors.InvalidRequest) else Unanswered
     return kind(str(error) or type(error).__name__)
-
-
-def _check_version(work: _Work[S], base: Folded[S], *, epoch: int) -> None:
-    seen = work.call.if_match
-    if seen is None or seen == base.version:
-        return
-    if isinstance(seen, SeenAt):
-        # In another epoch the log may hold another event at that position.
-        if epoch != seen.epoch or base.version == 0 or base.position > seen.position:
-            raise refusals.version_moved(work.stream, expected=str(seen), actual=base.version)
-        return
-    if seen != ANY_VERSION:
-        raise refusals.version_moved(work.stream, expected=seen, actual=base.version)
-    if base.version == 0:
-        raise refusals.version_moved(work.stream, expected="any version", actual=0)
 
 
 def _answered(decided: _Decided, stream: str, accepted: Accepted) -> Answer:
