@@ -197,6 +197,7 @@ class Process:
         """Carry one request out; an end of the process leaves its outcome unknown."""
         call = Call(
             command="simulated",
+            actor="caller",
             key=attempt.key,
             fingerprint=fingerprint,
             correlation_id="",
