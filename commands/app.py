@@ -9,7 +9,7 @@ from typing import Final
 from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry, Gauge
 
-from commands import batch, refusals
+from commands import batch, batch_documentation, refusals
 from commands.answers import Locations
 from commands.documentation import DESCRIPTION
 from commands.execution import Execution
@@ -68,6 +68,7 @@ def create_app(
         problem_of=problems.problem_of,
         metrics=HttpMetrics(registry),
         access_log=AccessLog(settings.access_log),
+        complete=batch_documentation.complete,
         title="Counterfoil commands",
         description=DESCRIPTION,
         lifespan=_lifespan(

@@ -7,12 +7,11 @@ from typing import Annotated, Any, Final
 import msgspec
 import structlog
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from commands import answers, limits, payloads
-from commands.documentation import OF_A_BATCH, problem_responses
+from commands import answers, batch_documentation, limits, payloads
 from commands.execution import Slot
 from commands.intake import Command, Intake, Sent
 from commands.payloads import Payload
@@ -31,64 +30,19 @@ log = structlog.get_logger()
 
 
 class Entry(Payload):
-    """One command of a batch."""
+    """One command of a batch, its body not yet read; `commands.batch_documentation` says what each may hold."""
 
-    key: str = Field(description="The command's idempotency key.")
-    command: str = Field(description="Its name: create_product, place_order, …")
-    target: str | None = Field(
-        default=None, description="The id in the address of its own route, if it has one."
-    )
-    body: dict[str, Any] = Field(default={}, description="The body of its own route.")
-    if_match: int | None = Field(default=None, ge=0, description="The version that its stream must be at.")
+    key: str
+    command: str
+    target: str | None = None
+    body: dict[str, Any] = Field(default={})
+    if_match: int | None = Field(default=None, ge=0)
 
 
 class Batch(Payload):
     """Commands that are independent of each other: each gets its own answer."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "commands": [
-                    {
-                        "key": "product-1",
-                        "command": "create_product",
-                        "body": {"sku": "71053", "title": "White metal lantern", "stocked": True},
-                    },
-                    {
-                        "key": "price-1",
-                        "command": "change_price",
-                        "target": "71053",
-                        "body": {"unit_price": "3.39", "currency": "GBP"},
-                    },
-                ]
-            }
-        }
-    )
-
     commands: Annotated[list[Entry], Field(min_length=1, max_length=limits.BATCH_COMMANDS_MAX)]
-
-
-class Results(BaseModel):
-    """One result per command, in order: the answer of its own route or a problem, with `status` and `key`."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "results": [
-                    {
-                        "key": "product-1",
-                        "status": 201,
-                        "stream": "product-71053",
-                        "version": 1,
-                        "position": 1,
-                        "id": "71053",
-                    }
-                ]
-            }
-        }
-    )
-
-    results: list[dict[str, Any]]
 
 
 class _RawEntry(msgspec.Struct):
@@ -99,7 +53,6 @@ class _RawBatch(msgspec.Struct):
     commands: list[_RawEntry]
 
 
-_REF = "#/components/schemas/{model}"
 _slices = msgspec.json.Decoder(_RawBatch)
 
 
@@ -185,15 +138,10 @@ def batch_router(routes: Iterable[BaseRoute]) -> APIRouter:
             "They are independent: each gets its own answer, and those on one stream are carried out in the order "
             "given."
         ),
-        response_model=Results,
-        responses=problem_responses(OF_A_BATCH),
+        response_class=Response,
+        responses=batch_documentation.RESPONSES,
         operation_id="send_commands",
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": Batch.model_json_schema(ref_template=_REF)}},
-            }
-        },
+        openapi_extra={"requestBody": batch_documentation.REQUEST_BODY},
     )
     return router
 

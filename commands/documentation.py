@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Header
+from fastapi import Depends
 
-from commands import execution, refusals
+from commands import execution, limits, refusals
+from domain.ids import ID_PATTERN
 from domain.rejection import Rejection
+from runtime.http import contract
+from runtime.http.contract import Components, Document
 from runtime.problem_types import CATALOGUE
-from runtime.problems import MEDIA_TYPE
 
 DESCRIPTION: Final = """
 Commands say what should happen. Each carries an **Idempotency-Key** of the caller's own: sent again with the same
@@ -46,39 +48,38 @@ OF_A_BATCH: Final = (
 )
 """Problems of a batch as a whole; those of its commands stand in their results."""
 
-ANSWER_HEADERS: Final = {
-    "ETag": {"description": "The stream's version, for If-Match.", "schema": {"type": "string"}},
-    "Position": {"description": "Opaque; for Min-Position.", "schema": {"type": "string"}},
-    "Location": {"description": "Where the query API shows it.", "schema": {"type": "string"}},
+_TEXT: Final = {"type": "string"}
+
+ANSWER_HEADERS: Final[Components] = {
+    "ETag": {"description": "The stream's version, for If-Match.", "schema": _TEXT},
+    "Position": {"description": "Opaque; for Min-Position.", "schema": _TEXT},
+    "Location": {
+        "description": "Where the query API shows it.",
+        "schema": {"type": "string", "format": "uri"},
+    },
     "Idempotent-Replayed": {
         "description": "`true` if the key was known and this is the first answer again.",
-        "schema": {"type": "string"},
+        "schema": _TEXT,
     },
 }
+KEY: Final[Document] = {"type": "string", "pattern": rf"^[!-~]{{1,{limits.KEY_CHARACTERS_MAX}}}$"}
+TARGET: Final[Document] = {"type": "string", "pattern": ID_PATTERN}
 
-_PROBLEM_SCHEMA: Final = {
-    "type": "object",
-    "required": ["type", "title", "status", "code", "detail", "correlation_id"],
-    "properties": {
-        "type": {"type": "string", "format": "uri-reference"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "code": {"type": "string"},
-        "detail": {"type": "string"},
-        "correlation_id": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "detail": {"type": "string"},
-                    "pointer": {"type": "string"},
-                    "parameter": {"type": "string"},
-                    "header": {"type": "string"},
-                },
-            },
-        },
-        "facts": {"type": "object"},
+REQUEST_HEADERS: Final[Components] = {
+    "Idempotency-Key": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": True,
+        "description": "The caller's own name for this effect: 1 to 255 visible ASCII characters.",
+        "schema": KEY,
+        "example": "4f6f2c1e-5d0b-4a53-9a52-0f3c6f3b8a11",
+    },
+    "If-Match": {
+        "name": "If-Match",
+        "in": "header",
+        "description": "Act only if the stream is at this version; `*`: only if it exists.",
+        "schema": {"type": "string", "pattern": r'^(\*|"(0|[1-9][0-9]{0,17})")$'},
+        "example": '"3"',
     },
 }
 
@@ -87,50 +88,15 @@ def problem_responses(
     slugs: Sequence[str], refused: Sequence[type[Rejection]] = ()
 ) -> dict[int | str, dict[str, Any]]:
     """The responses of these problems and refusals by status, one example each."""
-    responses: dict[int | str, dict[str, Any]] = {}
-    problems = [*(CATALOGUE[slug] for slug in slugs), *map(refusals.problem_type, refused)]
-    for problem in problems:
-        response = responses.setdefault(
-            problem.status,
-            {"description": "", "content": {MEDIA_TYPE: {"schema": _PROBLEM_SCHEMA, "examples": {}}}},
-        )
-        response["description"] = "; ".join(filter(None, (response["description"], problem.title)))
-        response["content"][MEDIA_TYPE]["examples"][problem.slug] = {
-            "summary": problem.title,
-            "value": {
-                "type": problem.uri,
-                "title": problem.title,
-                "status": problem.status,
-                "code": problem.slug,
-                "detail": problem.meaning,
-                "correlation_id": "0af7651916cd43dd8448eb211c80319c",
-            },
-        }
-    return responses
+    return contract.problem_responses(
+        [*(CATALOGUE[slug] for slug in slugs), *map(refusals.problem_type, refused)]
+    )
 
 
-def _documented_headers(
-    *,
-    idempotency_key: Annotated[  # noqa: ARG001 - parameters are what is documented
-        str,
-        Header(
-            description="The caller's own name for this effect: 1 to 255 visible ASCII characters.",
-            examples=["4f6f2c1e-5d0b-4a53-9a52-0f3c6f3b8a11"],
-        ),
-    ],
-    if_match: Annotated[  # noqa: ARG001
-        str | None, Header(description="Act only if the stream is at this version.", examples=['"3"'])
-    ] = None,
-    correlation_id: Annotated[  # noqa: ARG001
-        str | None, Header(description="Echoed, logged, and kept with the events.")
-    ] = None,
-    traceparent: Annotated[  # noqa: ARG001
-        str | None, Header(description="W3C trace context; its trace id serves as correlation id.")
-    ] = None,
-) -> execution.Caller:
-    """Only documents the headers: the route reads them itself (see `commands.routing`)."""
+def _carried() -> execution.Caller:
+    """Keeps FastAPI from taking the caller for a part of the body: the route hands it over itself."""
     raise AssertionError("routes hand the caller over themselves")
 
 
-Caller = Annotated[execution.Caller, Depends(_documented_headers)]
+Caller = Annotated[execution.Caller, Depends(_carried)]
 """How an endpoint names its caller."""

@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
 
@@ -84,7 +85,12 @@ UnitPrice = Annotated[DomainUnitPrice, StringConstraints(pattern=UNIT_PRICE_PATT
 """Decimal text, never a number: JSON's numbers do not say how they were rounded."""
 Quantity = Annotated[int, Field(ge=1, le=QUANTITY_MAX)]
 Delta = Annotated[int, Field(ge=-QUANTITY_MAX, le=QUANTITY_MAX)]
-Moment = Annotated[AwareDatetime, BeforeValidator(_moment), Field(ge=_EARLIEST, lt=_LATEST)]
+Moment = Annotated[
+    AwareDatetime,
+    BeforeValidator(_moment),
+    Field(ge=_EARLIEST, lt=_LATEST),
+    WithJsonSchema({"type": "string", "format": "date-time"}),  # JSON Schema has no bounds for times
+]
 """A time with its offset, in the centuries that a shop can mean."""
 
 

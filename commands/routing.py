@@ -11,11 +11,11 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from commands import answers, limits
-from commands.documentation import ALWAYS, ANSWER_HEADERS, problem_responses
+from commands.documentation import ALWAYS, ANSWER_HEADERS, REQUEST_HEADERS, problem_responses
 from commands.intake import Command, Endpoint, Intake, Sent
 from commands.requests import read_body, read_headers, require_json, valid_key
 from domain.rejection import Rejection
-from runtime.http import principal
+from runtime.http import contract, principal
 from runtime.http.exchange import Exchange
 from runtime.http.principal import Requirement
 from runtime.http.routes import ExchangeRoute
@@ -78,7 +78,10 @@ def command(
     def serve(endpoint: E) -> E:
         endpoint = principal.requires(requires)(endpoint)
         responses = problem_responses(ALWAYS, refusals)
-        responses[201] = {"description": "The command was accepted.", "headers": ANSWER_HEADERS}
+        responses[201] = {
+            "description": "The command was accepted.",
+            "headers": contract.headers(*ANSWER_HEADERS),
+        }
         router.add_api_route(
             path,
             endpoint,
@@ -87,6 +90,7 @@ def command(
             response_model=answers.Accepted,
             responses=responses,
             operation_id=endpoint.__name__,
+            openapi_extra={"parameters": contract.refer("parameters", *REQUEST_HEADERS)},
         )
         return endpoint
 

@@ -47,6 +47,7 @@ def create_app(
         problem_of=_problem_of,
         metrics=HttpMetrics(registry),
         access_log=AccessLog(settings.access_log),
+        complete=documentation.complete,
         title="Counterfoil queries",
         description=DESCRIPTION,
         lifespan=lifespan,
@@ -58,7 +59,6 @@ def create_app(
         each.install(app, tag=context, reads=reads, past=past)
     _add_routes(app, registry)
     problem_pages.install(app, declared)
-    documentation.install(app)
     return app
 
 

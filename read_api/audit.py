@@ -6,6 +6,7 @@ What is read here is never stale: the log is where everything else comes from.
 import asyncio
 import contextlib
 import functools
+import json
 import re
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -14,7 +15,7 @@ from typing import Annotated, Final
 import msgspec
 import psycopg
 from fastapi import APIRouter, Depends, Path, Query, Request
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 from psycopg_pool import ConnectionPool, PoolTimeout
 from starlette.responses import Response, StreamingResponse
 
@@ -26,7 +27,7 @@ from projections import replay
 from projections.errors import FoldFailed
 from read_api import freshness, parameters
 from read_api.connections import AsyncConnection
-from read_api.documentation import ALWAYS, ANSWER_HEADERS, responses
+from read_api.documentation import ALWAYS, ANSWER_HEADERS, FRESHNESS, PAGE_HEADERS, responses
 from read_api.errors import TooManyReads, ViewUnavailable
 from read_api.freshness import APPLIED_POSITION, PREFERENCE_APPLIED, Wish
 from read_api.lists import Wished
@@ -89,6 +90,9 @@ _EVENT_EXAMPLE: Final = {
 }
 _STREAM_EXAMPLE: Final = {"stream": "stock-85123A", "events": [_EVENT_EXAMPLE], "next_after": None}
 
+_LINE_EXAMPLE: Final = json.dumps(_EVENT_EXAMPLE) + "\n"
+_AN_OBJECT: Final = Meta(extra_json_schema={"type": "object", "additionalProperties": True})
+
 router = APIRouter(tags=["audit"], dependencies=[Depends(parameters.only_known_parameters)])
 
 _is_position = re.compile(r"[0-9]{1,19}").fullmatch
@@ -105,8 +109,16 @@ class Event(Struct, frozen=True):
     recorded_at: datetime
     partition_key: str
     leaf: str
-    metadata: Raw
-    payload: Raw
+    metadata: Annotated[Raw, _AN_OBJECT]
+    payload: Annotated[Raw, _AN_OBJECT]
+
+
+class StreamPage(Struct):
+    """Events of one stream; `next_after` is where the next page begins, if there is one."""
+
+    stream: str
+    events: list[Event]
+    next_after: int | None
 
 
 def shown(event: RecordedEvent) -> Event:
@@ -133,21 +145,24 @@ def _on_one_line(stored: bytes) -> Raw:
 
 @router.get(
     "/streams/{stream}/events",
-    operation_id="stream_events",
+    operation_id="list_stream_events",
     summary="Events of one stream",
     response_class=Response,
     responses=responses(
-        {"type": "object"},
+        StreamPage,
         example=_STREAM_EXAMPLE,
-        headers=ANSWER_HEADERS,
+        headers=PAGE_HEADERS,
         problems=("not-found", *ALWAYS),
         description="Events in the order of their versions.",
     ),
+    openapi_extra=FRESHNESS,
 )
 @requires("audit:read")
 async def stream_events(
     request: Request,
-    stream: Annotated[str, Path(examples=["order-536365"])],
+    stream: Annotated[
+        str, Path(examples=["order-536365"], json_schema_extra={"maxLength": STREAM_NAME_LENGTH_MAX})
+    ],
     *,
     reads: OpenReads,
     wish: Wished,
@@ -176,7 +191,7 @@ async def stream_events(
     more = len(events) > limit
     page = events[:limit]
     following = page[-1].version if more else None
-    body = {"stream": stream, "events": [shown(event) for event in page], "next_after": following}
+    body = StreamPage(stream, [shown(event) for event in page], following)
     headers = _log_headers(look, wish)
     if following is not None:
         query = request.query_params.multi_items()
@@ -186,17 +201,19 @@ async def stream_events(
 
 @router.get(
     "/events",
-    operation_id="events",
+    operation_id="list_events",
     summary="The log, one JSON text per line",
     response_class=Response,
     responses=responses(
-        {"type": "object"},
-        example=_EVENT_EXAMPLE,
+        str,
+        example=_LINE_EXAMPLE,
         headers=ANSWER_HEADERS,
         problems=ALWAYS,
-        description="Events in the order of their positions, as many as there are up to the limit.",
+        description="Events in the order of their positions, as many as there are up to the limit: each line is"
+        " the JSON text of an `Event`.",
         media_type=NDJSON,
     ),
+    openapi_extra=FRESHNESS,
 )
 @requires("audit:read")
 async def events(

@@ -3,7 +3,6 @@
 from typing import Final
 
 from projections.catalogue.views import ProductPage, product_page
-from read_api.documentation import row_schema
 from read_api.reading.resource import Resource, only_row
 from read_api.routing import ById, Documented, Queries
 
@@ -26,7 +25,7 @@ QUERIES: Final = Queries(
             "/products/{sku}",
             "catalogue:read",
             PRODUCT,
-            Documented("Product", row_schema(ProductPage), _EXAMPLE, "85123A"),
+            Documented("get_product", "Product", ProductPage, _EXAMPLE, "85123A"),
         ),
     ),
 )

@@ -3,7 +3,6 @@
 from typing import Final
 
 from projections.inventory.views import StockLevel, stock_level
-from read_api.documentation import row_schema
 from read_api.reading.resource import Resource, only_row
 from read_api.routing import ById, Documented, Queries
 
@@ -28,7 +27,7 @@ QUERIES: Final = Queries(
             "/stock/{sku}",
             "inventory:read",
             STOCK,
-            Documented("Stock of one code", row_schema(StockLevel), _EXAMPLE, "85123A"),
+            Documented("get_stock", "Stock of one code", StockLevel, _EXAMPLE, "85123A"),
         ),
     ),
 )

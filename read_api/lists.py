@@ -27,17 +27,8 @@ class Page(Struct, frozen=True):
 
 
 def _wish(
-    min_position: Annotated[
-        str | None,
-        Header(description="A Position or Applied-Position that the answer must have reached."),
-    ] = None,
-    prefer: Annotated[
-        list[str] | None,
-        Header(
-            description="`wait=N`: wait up to N seconds for Min-Position. `handling=lenient`: then take what there is.",
-            examples=["wait=2"],
-        ),
-    ] = None,
+    min_position: Annotated[str | None, Header(include_in_schema=False)] = None,
+    prefer: Annotated[list[str] | None, Header(include_in_schema=False)] = None,
 ) -> Wish:
     return freshness.wish(min_position, ",".join(prefer or ()))
 

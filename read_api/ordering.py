@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from types import GenericAlias
 from typing import Annotated, Any, Final, TypeVar, get_args
 
+import msgspec
 from fastapi import APIRouter, Depends, Query, Request
+from msgspec import Struct
 from psycopg import sql
 from psycopg.rows import dict_row
 from starlette.responses import Response
@@ -25,7 +28,7 @@ from projections.ordering.views import (
 from projections.view import Row
 from read_api import freshness, lists, parameters
 from read_api.connections import AsyncConnection
-from read_api.documentation import ALWAYS, LIST_HEADERS, list_schema, responses, row_schema
+from read_api.documentation import ALWAYS, FRESHNESS, LIST_HEADERS, responses
 from read_api.lists import Wished
 from read_api.parameters import Cursor, Day, Limit, invalid_parameter
 from read_api.reading.resource import Resource, RowDict, only_row
@@ -39,6 +42,28 @@ from runtime.problems import ProblemError
 Place = TypeVar("Place")
 
 router = APIRouter(tags=["ordering"], dependencies=[Depends(parameters.only_known_parameters)])
+
+
+class OrdersPage(Struct):
+    """One page of orders."""
+
+    items: list[OrderSummary]
+    next_cursor: str | None
+
+
+class DailySalesPage(Struct):
+    """One page of days."""
+
+    items: list[SalesDay]
+    next_cursor: str | None
+
+
+def _shape_by_currency(row: type[Row], name: str, *, owner: str, member: str) -> type[Struct]:
+    """The shape of what `_by_currency` shows of such rows."""
+    fields = msgspec.structs.fields(row)
+    figures = [(each.name, each.type) for each in fields if each.name not in {owner, "currency"}]
+    shown = msgspec.defstruct(f"{name}Figures", figures)
+    return msgspec.defstruct(name, [(owner, str), (member, GenericAlias(dict, (str, shown)))])
 
 
 def _by_currency(owner: str, member: str, rows: Sequence[RowDict]) -> dict[str, Any]:
@@ -130,15 +155,16 @@ _DAY_EXAMPLE: Final = {"day": "2026-01-31", "country": "GB", "currency": "GBP", 
 
 @router.get(
     "/orders",
-    operation_id="orders",
+    operation_id="list_orders",
     summary="Orders of a customer or with a status, newest first",
     response_class=Response,
     responses=responses(
-        list_schema(OrderSummary),
+        OrdersPage,
         example={"items": [_SUMMARY_EXAMPLE], "next_cursor": None},
         headers=LIST_HEADERS,
         problems=("malformed-cursor", *ALWAYS),
     ),
+    openapi_extra=FRESHNESS,
 )
 @requires("orders:read")
 async def orders(
@@ -174,15 +200,16 @@ async def orders(
 
 @router.get(
     "/sales/daily",
-    operation_id="sales_daily",
+    operation_id="list_daily_sales",
     summary="Sales and credits by UTC day, country and currency, oldest first",
     response_class=Response,
     responses=responses(
-        list_schema(SalesDay),
+        DailySalesPage,
         example={"items": [_DAY_EXAMPLE], "next_cursor": None},
         headers=LIST_HEADERS,
         problems=("malformed-cursor", *ALWAYS),
     ),
+    openapi_extra=FRESHNESS,
 )
 @requires("sales:read")
 async def daily_sales(
@@ -243,33 +270,22 @@ def _place(cursor: str, *, scope: str, place: type[Place]) -> Place:
         ) from error
 
 
-def _sums_schema(row: type[Row], owner: str, member: str) -> dict[str, Any]:
-    schema = row_schema(row)
-    of_owner = schema["properties"].pop(owner)
-    schema["properties"].pop("currency")
-    schema["required"] = [name for name in schema.get("required", ()) if name in schema["properties"]]
-    return {
-        "type": "object",
-        "required": [owner, member],
-        "properties": {owner: of_owner, member: {"type": "object", "additionalProperties": schema}},
-    }
-
-
 QUERIES: Final = Queries(
     by_id=(
         ById(
             "/orders/{order_id}",
             "orders:read",
             ORDER,
-            Documented("Order", row_schema(OrderDetails), _ORDER_EXAMPLE, "536365"),
+            Documented("get_order", "Order", OrderDetails, _ORDER_EXAMPLE, "536365"),
         ),
         ById(
             "/customers/{customer_id}/totals",
             "sales:read",
             CUSTOMER,
             Documented(
+                "get_customer_totals",
                 "Totals of one customer, per currency",
-                _sums_schema(CustomerTotals, "customer_id", "totals"),
+                _shape_by_currency(CustomerTotals, "TotalsOfCustomer", owner="customer_id", member="totals"),
                 {"customer_id": "17850", "totals": {"GBP": _SUMS}},
                 "17850",
             ),
@@ -279,8 +295,9 @@ QUERIES: Final = Queries(
             "sales:read",
             SKU,
             Documented(
+                "get_sku_sales",
                 "Sales of one SKU, per currency",
-                _sums_schema(SkuSales, "sku", "sales"),
+                _shape_by_currency(SkuSales, "SalesOfSku", owner="sku", member="sales"),
                 {"sku": "85123A", "sales": {"GBP": _SALES}},
                 "85123A",
             ),

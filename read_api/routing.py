@@ -11,15 +11,17 @@ from read_api.audit import Past
 from read_api.keyed import KeyedEndpoint
 from read_api.reading.resource import Resource
 from read_api.reads import Reads
+from runtime.http import contract
 from runtime.http.principal import Requirement
 from runtime.http.routes import ExchangeRoute
 
 
 class Documented(msgspec.Struct, frozen=True):
-    """What the OpenAPI document says of a resource."""
+    """What the OpenAPI document says of a resource; `shape` is the type of what is shown."""
 
+    operation_id: str
     summary: str
-    schema: dict[str, Any]
+    shape: Any
     example: dict[str, Any]
     example_id: str
 
@@ -75,16 +77,22 @@ def _serve_by_id(app: FastAPI, served: ById, *, tag: str, reads: Reads, past: Pa
         tags=[tag],
         route_class_override=ExchangeRoute,
         name=resource.view.name,
-        operation_id=resource.view.name,
+        operation_id=documented.operation_id,
         summary=documented.summary,
         description=resource.view.row.__doc__,
         response_class=Response,
-        responses=documentation.responses(
-            documented.schema,
-            example=documented.example,
-            headers=documentation.KEYED_HEADERS,
-            problems=("not-found", *documentation.ALWAYS),
-        ),
+        responses={
+            **documentation.responses(
+                documented.shape,
+                example=documented.example,
+                headers=documentation.KEYED_HEADERS,
+                problems=("not-found", *documentation.ALWAYS),
+            ),
+            304: {
+                "description": "It is what If-None-Match names.",
+                "headers": contract.headers(*documentation.KEYED_HEADERS),
+            },
+        },
         openapi_extra={
             "parameters": documentation.keyed_parameters(
                 parameter, example=documented.example_id, as_of=past is not None

@@ -7,7 +7,7 @@ from read_api import parameters
 from read_api.connections import AsyncConnection
 from read_api.documentation import responses
 from read_api.reads import OpenReads
-from read_api.status import READ_STATUS
+from read_api.status import READ_STATUS, Status
 from runtime.http.principal import requires
 
 router = APIRouter(tags=["operation"], dependencies=[Depends(parameters.only_known_parameters)])
@@ -35,11 +35,11 @@ EXAMPLE = {
 
 @router.get(
     "/status",
-    operation_id="status",
+    operation_id="get_status",
     summary="Where log, relay, views and process managers stand",
     response_class=Response,
     responses=responses(
-        {"type": "object"}, example=EXAMPLE, headers={}, problems=("invalid-parameter", "view-unavailable")
+        Status, example=EXAMPLE, headers=(), problems=("invalid-parameter", "too-busy", "view-unavailable")
     ),
 )
 @requires("operation:read")

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import msgspec
 from fastapi import APIRouter, Depends
+from msgspec import Struct
 from psycopg import sql
 from psycopg.rows import dict_row
 from starlette.responses import Response
@@ -12,12 +13,12 @@ from projections.inventory.views import stock_level
 from projections.ordering.views import customer_totals, sales_daily, sku_sales
 from read_api import freshness, lists, parameters
 from read_api.connections import AsyncConnection
-from read_api.documentation import ALWAYS, ANSWER_HEADERS, LIST_HEADERS, responses
+from read_api.documentation import ALWAYS, FRESHNESS, SUM_HEADERS, responses
 from read_api.freshness import APPLIED_POSITION
 from read_api.lists import Wished
 from read_api.reads import OpenReads, live
 from read_api.standing import Look, applied_by_all
-from read_api.status import READ_STATUS, decode_status
+from read_api.status import READ_STATUS, ViewStanding, decode_status
 from runtime.http.principal import requires
 
 router = APIRouter(tags=["operation"], dependencies=[Depends(parameters.only_known_parameters)])
@@ -49,19 +50,29 @@ from {table} s
 where not s.deleted
 """)
 
-FIGURES: Final = (
-    "orders",
-    "order_lines",
-    "units",
-    "revenue",
-    "credit_notes",
-    "credit_lines",
-    "credited",
-    "days",
-    "customers",
-    "codes_sold",
-)
-"""Sums and counts of one currency; all of them are shown, also those that are 0."""
+
+class Figures(Struct):
+    """Sums and counts of one currency; all of them are shown, also those that are 0. Money is in minor units."""
+
+    orders: int
+    order_lines: int
+    units: int
+    revenue: int
+    credit_notes: int
+    credit_lines: int
+    credited: int
+    days: int
+    customers: int
+    codes_sold: int
+
+
+class Totals(Struct):
+    """Figures by currency, and sums of stock."""
+
+    totals: dict[str, Figures]
+    adjustments: int
+    on_hand_total: int
+
 
 _TOTALS_EXAMPLE: Final = {
     "totals": {
@@ -97,10 +108,11 @@ _VIEWS_EXAMPLE: Final = [
 
 @router.get(
     "/totals",
-    operation_id="totals",
+    operation_id="get_totals",
     summary="Sums of the whole shop, per currency",
     response_class=Response,
-    responses=responses({"type": "object"}, example=_TOTALS_EXAMPLE, headers=LIST_HEADERS, problems=ALWAYS),
+    responses=responses(Totals, example=_TOTALS_EXAMPLE, headers=SUM_HEADERS, problems=ALWAYS),
+    openapi_extra=FRESHNESS,
 )
 @requires("sales:read")
 async def totals(*, reads: OpenReads, wish: Wished) -> Response:
@@ -113,14 +125,14 @@ async def totals(*, reads: OpenReads, wish: Wished) -> Response:
 
 @router.get(
     "/views",
-    operation_id="views",
+    operation_id="list_views",
     summary="Where every view stands",
     response_class=Response,
     responses=responses(
-        {"type": "array"},
+        list[ViewStanding],
         example=_VIEWS_EXAMPLE,
-        headers=ANSWER_HEADERS,
-        problems=("invalid-parameter", "view-unavailable"),
+        headers=(APPLIED_POSITION,),
+        problems=("invalid-parameter", "too-busy", "view-unavailable"),
     ),
 )
 @requires("operation:read")
@@ -148,7 +160,7 @@ async def _read_totals(connection: AsyncConnection, look: Look) -> dict[str, Any
         for row in await _rows(connection, look, text, view=view):
             totals.setdefault(row.pop("currency"), {}).update(row)
     [stock] = await _rows(connection, look, _STOCK, view=stock_level.name)
-    empty = dict.fromkeys(FIGURES, 0)
+    empty = dict.fromkeys(Figures.__struct_fields__, 0)
     return {"totals": {currency: empty | totals[currency] for currency in sorted(totals)}, **stock}
 
 

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from runtime.http import contract
 from runtime.http.access_log import AccessLog
 from runtime.http.exchange import Exchange
 from runtime.http.pipeline import Pipeline, Steps
@@ -29,9 +30,10 @@ class PipelineApp(FastAPI):
         problem_of: Callable[[Exception], ProblemError | None],
         metrics: HttpMetrics,
         access_log: AccessLog,
+        complete: Callable[[contract.Document, FastAPI], None] = contract.complete,
         **options: Any,
     ) -> None:
-        """`options` are FastAPI's."""
+        """`complete` adds to FastAPI's document what routes cannot say; `options` are FastAPI's."""
         super().__init__(
             openapi_url=None,
             docs_url=None,
@@ -43,6 +45,7 @@ class PipelineApp(FastAPI):
         self._pipelined = partial(
             Pipeline, steps=steps, problem_of=problem_of, metrics=metrics, access_log=access_log
         )
+        self._complete = complete
         self.add_api_route("/openapi.json", self._document, methods=["GET"], include_in_schema=False)
 
     @cached_property
@@ -79,6 +82,13 @@ class PipelineApp(FastAPI):
                 await response(scope, receive, send)
 
         await pipeline.serve(Exchange(scope, receive), deliver)
+
+    def openapi(self) -> contract.Document:
+        """The OpenAPI document."""
+        if self.openapi_schema is None:
+            self._complete(super().openapi(), self)
+        assert self.openapi_schema is not None, "FastAPI keeps what it wrote"
+        return self.openapi_schema
 
     @requires(_DOCUMENT)
     async def _document(self) -> Response:

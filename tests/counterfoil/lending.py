@@ -14,7 +14,6 @@ from domain.aggregate import Aggregate
 from domain.event import Event, event_type
 from domain.rejection import Conflict
 from projections.view import Row, View
-from read_api.documentation import row_schema
 from read_api.reading.resource import Resource, only_row
 from read_api.routing import ById, Documented, Queries
 
@@ -62,7 +61,7 @@ class LendBook(Payload):
     reader_id: Id
 
 
-@command(router, "/books/{book_id}/loan", refusals=(BookLentAlready,))
+@command(router, "/books/{book_id}/loan", requires="books:lend", refusals=(BookLentAlready,))
 async def lend_book(book_id: str, body: LendBook, caller: Caller) -> Answer:
     """Lend a book that is in."""
     return await caller.execute(
@@ -96,8 +95,9 @@ LENDING: Final = Context(
         by_id=(
             ById(
                 "/books/{book_id}",
+                "books:read",
                 BOOKS,
-                Documented("Book", row_schema(Book), {"book_id": "dune", "reader_id": "ada"}, "dune"),
+                Documented("get_book", "Book", Book, {"book_id": "dune", "reader_id": "ada"}, "dune"),
             ),
         )
     ),

@@ -44,7 +44,7 @@ async def test_a_context_from_elsewhere_is_commanded_shown_replayed_and_explaine
         explained = await commands.get(refused.json()["type"])
         documented = (await commands.get("/openapi.json")).json()
 
-    assert (201, "/books/dune") == (lent.status_code, lent.headers["location"])
+    assert (201, "http://127.0.0.1:8081/books/dune") == (lent.status_code, lent.headers["location"])
     assert (409, "book-lent-already", {"book_id": "dune"}) == (
         refused.status_code,
         refused.json()["code"],

@@ -178,6 +178,7 @@ def test_every_address_is_documented_with_an_example_and_a_problem(client):
         for content in responses["200"]["content"].values():
             assert "example" in content, path
         problems = [response for status, response in responses.items() if status >= "4"]
+        assert "422" not in responses, path
         assert problems, path
         for problem in problems:
             assert problem["content"]["application/problem+json"]["examples"], path
@@ -195,9 +196,11 @@ def test_the_documented_example_of_an_order_is_one_that_could_be(client):
 
 def test_the_parameters_of_hot_routes_are_documented(client):
     document = client.get("/openapi.json").json()
-    names = [each["name"] for each in document["paths"]["/orders/{order_id}"]["get"]["parameters"]]
+    order_id, *common = document["paths"]["/orders/{order_id}"]["get"]["parameters"]
+    names = [each["$ref"].rpartition("/")[2] for each in common]
 
-    assert names == ["order_id", "as_of", "Min-Position", "Prefer", "If-None-Match"]
+    assert order_id["name"] == "order_id"
+    assert names == ["as_of", "Min-Position", "Prefer", "If-None-Match", "Correlation-Id", "traceparent"]
 
 
 def test_problem_types_resolve_to_pages(client):

@@ -20,7 +20,7 @@ from projections.ordering.views import (
 )
 from read_api import ordering
 from read_api.reads import live, look_at
-from read_api.totals import FIGURES
+from read_api.totals import Figures
 from tests.projections.feeding import append, feeding, history, publish, settle
 from tests.read_api.stage import summary, token
 
@@ -232,7 +232,7 @@ def sold(stage):
 
 
 def _figures(**given):
-    return dict.fromkeys(FIGURES, 0) | given
+    return dict.fromkeys(Figures.__struct_fields__, 0) | given
 
 
 async def test_totals_are_the_sums_of_all_views(sold, open_api):
