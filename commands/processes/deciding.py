@@ -45,7 +45,7 @@ from event_store.envelope import (
 from event_store.fingerprints import Fingerprints
 from event_store.transport import Partition, Record
 
-BATCH_MAX: Final = 128
+BATCH_MAX: Final = 256
 """Triggers decided and appended together; halved by every conflict, so that little is decided in vain."""
 
 BATCH_STREAMS_MAX: Final = 2_000

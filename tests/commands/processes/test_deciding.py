@@ -195,7 +195,7 @@ def test_after_a_conflict_everything_from_there_on_is_loaded_anew_and_decided_ag
 
 
 def test_a_conflict_halves_what_is_decided_together():
-    orders = [order(f"o{number}", [("A", 1)], position=100 + number) for number in range(200)]
+    orders = [order(f"o{number}", [("A", 1)], position=100 + number) for number in range(300)]
     driving = Driving(*orders)
     driving.take(driving.load(), stocked("A", 1_000))
     requests = driving.appended()
