@@ -46,12 +46,12 @@ def test_nobody_is_behind_afterwards(imported):
     assert [(view["name"], view["lag_events"], view["parked"]) for view in status["views"]] == [
         (name, 0, 0)
         for name in (
-            "sku_sales",
             "customer_totals",
             "order_details",
             "order_summary",
             "product_page",
             "sales_daily",
+            "sku_sales",
             "stock_level",
         )
     ]
