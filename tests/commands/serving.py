@@ -29,12 +29,15 @@ class Process:
 
 
 @contextlib.asynccontextmanager
-async def serving(database_url: str) -> AsyncIterator[Process]:
-    """Start one and wait until it is ready; whatever is left of it is killed at the end."""
+async def serving(database_url: str, *, role: str = "command-api") -> AsyncIterator[Process]:
+    """Start one, or the query API, and wait until it is ready; whatever is left of it is killed at the end."""
     port = _free_port()
-    settings = {"COUNTERFOIL_DATABASE_URL": database_url, "COUNTERFOIL_COMMAND_API_PORT": str(port)}
+    settings = {
+        "COUNTERFOIL_DATABASE_URL": database_url,
+        f"COUNTERFOIL_{role.upper().replace('-', '_')}_PORT": str(port),
+    }
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "counterfoil", "command-api", env={**os.environ, **settings}
+        sys.executable, "-m", "counterfoil", role, env={**os.environ, **settings}
     )
     try:
         process = Process(port, child)
@@ -59,4 +62,4 @@ async def _ready(process: Process) -> None:
                 if (await client.get(f"{process.url}/readyz")).status_code == 200:
                     return
             await asyncio.sleep(0.1)
-    raise AssertionError("the command API ended before it was ready")
+    raise AssertionError("the API ended before it was ready")
