@@ -10,7 +10,16 @@ from counterfoil.applications import command_app, query_app
 from runtime.settings import Settings
 
 Document = dict[str, Any]
+SEEDS: dict[str, int] = {}
+"""The seed of the requests that were made for each operation."""
 APIS = {"commands": command_app, "queries": query_app}
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if SEEDS:
+        terminalreporter.section("seeds of requests made from the OpenAPI documents")
+        for label, number in SEEDS.items():
+            terminalreporter.line(f"{label}: {number}")
 
 
 @pytest.fixture(scope="session")
