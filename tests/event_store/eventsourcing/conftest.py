@@ -1,12 +1,14 @@
-"""An empty log, and the environment in which applications of the `eventsourcing` library find it."""
+"""An empty log, the environment in which applications of the `eventsourcing` library find it, and what is moved."""
 
 from collections.abc import Callable, Iterator
 
+import psycopg
 import pytest
 from eventsourcing.persistence import InfrastructureFactory
 from eventsourcing.utils import Environment
 
 from event_store.eventsourcing_module import Factory
+from tests.event_store.eventsourcing.moved_applications import Parcels, counting, following, in_postgres
 
 MODULE = "event_store.eventsourcing_module"
 
@@ -34,3 +36,32 @@ def new_factory(database_url: str) -> Iterator[Callable[..., Factory]]:
     yield make
     for factory in made:
         factory.close()
+
+
+@pytest.fixture
+def half_followed(database_url: str) -> str:
+    """Nine of nineteen parcels are followed, in a database whose notification ids have gaps."""
+    old = in_postgres(database_url)
+    with following(old) as (parcels, _), counting(old) as runner:
+        for number in range(9):
+            parcels.send(number)
+            parcels.stop(number, "Leeds")
+            burn_notification_ids(database_url, 3)
+        runner.wait(parcels.recorder.max_notification_id(), timeout=20)
+    with Parcels(env=old) as parcels:  # while nobody follows
+        for number in range(9, 19):
+            parcels.send(number)
+            burn_notification_ids(database_url, 2)
+        for place in ("York", "Hull", "Bath"):
+            parcels.stop(0, place)
+    return database_url
+
+
+def burn_notification_ids(url: str, count: int) -> None:
+    """What transactions that were rolled back leave behind."""
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(
+            "select nextval(pg_get_serial_sequence('parcels_events', 'notification_id'))"
+            " from generate_series(1, %s)",
+            [count],
+        )

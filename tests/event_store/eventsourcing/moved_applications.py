@@ -11,7 +11,7 @@ from eventsourcing.domain import Aggregate, DomainEventProtocol, event
 from eventsourcing.persistence import Tracking
 from eventsourcing.postgres import PostgresDatastore, PostgresTrackingRecorder
 from eventsourcing.projection import Projection, ProjectionRunner
-from eventsourcing.system import ProcessApplication
+from eventsourcing.system import ProcessApplication, SingleThreadedRunner, System
 from psycopg import conninfo
 from psycopg.sql import SQL, Identifier
 
@@ -135,3 +135,10 @@ def counting(environment: dict[str, str]) -> Iterator[ProjectionRunner[Parcels, 
         application_class=Parcels, projection_class=Counts, view_class=CountRecorder, env=environment
     ) as runner:
         yield runner
+
+
+@contextmanager
+def following(environment: dict[str, str]) -> Iterator[tuple[Parcels, Mails]]:
+    """The parcels, and the mails that follow them at once."""
+    with SingleThreadedRunner[UUID](System(pipes=[[Parcels, Mails]]), environment) as runner:
+        yield runner.get(Parcels), runner.get(Mails)

@@ -1,4 +1,4 @@
-"""Moving the library's databases into the log: nothing is lost, skipped or done twice, wherever it is killed."""
+"""Moving the library's databases into the log: nothing is lost, skipped or done twice."""
 
 import contextlib
 import sqlite3
@@ -10,75 +10,26 @@ from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 import psycopg
 import pytest
 from eventsourcing.persistence import InfrastructureFactory, StoredEvent, Tracking
-from eventsourcing.system import SingleThreadedRunner, System
 from eventsourcing.utils import Environment
-from psycopg import conninfo
 
 from counterfoil import moving as command
 from counterfoil.moving import MoveFailed
 from event_store import integrity
 from event_store.door import moving, sources
 from event_store.door.datastore import Datastore
-from event_store.door.moving import HOLE_MAX, Outcome
-from event_store.door.recorders import SnapshotRecorder
+from event_store.door.moving import HOLE_MAX
 from event_store.eventsourcing_module import Factory
 from runtime import database
 from tests.event_store.carrying import wait_until
-from tests.event_store.eventsourcing.moved_applications import (
-    Mails,
-    Parcel,
-    Parcels,
-    counting,
-    in_postgres,
-    on_the_log,
-)
+from tests.event_store.eventsourcing.moved_applications import Parcel, counting, following, on_the_log
+from tests.event_store.eventsourcing.moves import everything, move
 
 NewFactory = Callable[..., Factory]
 STATE = b'{"amount": 7}'
 
 
-def move(url: str, *applications: str, address: str | None = None, **options: Any) -> Outcome:
-    given = {"address": address or url, "schema": "public", "followers": [], "ids": None, **options}
-    return command.move(url, applications, **given)
-
-
 def one(number: int) -> UUID:
     return uuid5(NAMESPACE_URL, f"/{number}")
-
-
-@contextlib.contextmanager
-def following(environment: dict[str, str]) -> Iterator[tuple[Parcels, Mails]]:
-    with SingleThreadedRunner[UUID](System(pipes=[[Parcels, Mails]]), environment) as runner:
-        yield runner.get(Parcels), runner.get(Mails)
-
-
-def burn_notification_ids(url: str, count: int) -> None:
-    """What transactions that were rolled back leave behind."""
-    with psycopg.connect(url, autocommit=True) as admin:
-        admin.execute(
-            "select nextval(pg_get_serial_sequence('parcels_events', 'notification_id'))"
-            " from generate_series(1, %s)",
-            [count],
-        )
-
-
-@pytest.fixture
-def half_followed(database_url: str) -> str:
-    """Nine of nineteen parcels are followed, in a database whose notification ids have gaps."""
-    old = in_postgres(database_url)
-    with following(old) as (parcels, _), counting(old) as runner:
-        for number in range(9):
-            parcels.send(number)
-            parcels.stop(number, "Leeds")
-            burn_notification_ids(database_url, 3)
-        runner.wait(parcels.recorder.max_notification_id(), timeout=20)
-    with Parcels(env=old) as parcels:  # while nobody follows
-        for number in range(9, 19):
-            parcels.send(number)
-            burn_notification_ids(database_url, 2)
-        for place in ("York", "Hull", "Bath"):
-            parcels.stop(0, place)
-    return database_url
 
 
 def test_followers_skip_nothing_and_repeat_nothing(half_followed: str):
@@ -139,78 +90,6 @@ def test_an_application_that_went_on_after_the_move_is_left_as_it_is(half_follow
     with following(on_the_log(half_followed)) as (parcels, mails):
         parcels.send(20)
         assert list(range(21)) == mails.posted()
-
-
-class Killed(BaseException):
-    """As if the process had been killed."""
-
-
-def test_killed_at_any_row_and_run_again_it_ends_the_same(
-    half_followed: str, postgres: Any, monkeypatch: pytest.MonkeyPatch
-):
-    undisturbed = copied(postgres.url, half_followed)
-    move(undisturbed, "Parcels", "Mails", followers=["counts"])
-    runs, killed = 0, True
-    with monkeypatch.context() as patched:
-        patched.setattr(moving, "EVENTS_PER_APPEND", 1)
-        kills = [
-            kill_after_each_change(patched, owner, name)
-            for owner, name in (
-                (Datastore, "append"),
-                (SnapshotRecorder, "bring"),
-                (sources._Postgres, "translate"),
-            )
-        ]
-        while killed:
-            runs += 1
-            with contextlib.suppress(Killed):
-                move(half_followed, "Parcels", "Mails", followers=["counts"])
-                killed = False
-
-    assert runs > 31 + 9
-    assert all(kills)
-    assert everything(undisturbed) == everything(half_followed)
-    new = on_the_log(half_followed)
-    with following(new) as (parcels, mails), counting(new) as runner:
-        parcels.send(19)
-        runner.wait(parcels.recorder.max_notification_id(), timeout=20)
-        assert list(range(20)) == mails.posted()
-        assert list(range(20)) == runner.projection.view.seen()
-
-
-def copied(admin_url: str, url: str) -> str:
-    name = str(conninfo.conninfo_to_dict(url)["dbname"])
-    with psycopg.connect(admin_url, autocommit=True) as admin:
-        admin.execute(f"create database {name}_copy template {name} strategy file_copy")
-    return conninfo.make_conninfo(url, dbname=f"{name}_copy")
-
-
-def kill_after_each_change(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> set[str]:
-    """Have a method end the run after what it did; the same thing is not done by it twice."""
-    done: set[str] = set()
-    original = getattr(owner, name)
-
-    def changed(self: object, *arguments: Any) -> object:
-        answer = original(self, *arguments)
-        if arguments and (change := repr(arguments[0])[:2_000]) not in done:
-            done.add(change)
-            raise Killed
-        return answer
-
-    monkeypatch.setattr(owner, name, changed)
-    return done
-
-
-def everything(url: str) -> list[tuple[Any, ...]]:
-    """The log and the tracking, without what differs from run to run."""
-    with psycopg.connect(url, autocommit=True) as admin:
-        events = admin.execute(
-            "select stream, version, type, payload::text, metadata ->> 'source_position'"
-            " from log.event order by position"
-        ).fetchall()
-        tracked = admin.execute("select *, 0, 0 from log.tracking order by 1, 2").fetchall()
-        kept = admin.execute("select * from application.snapshot order by 1, 2, 3, 4").fetchall()
-    return [*events, *tracked, *kept]
 
 
 @pytest.fixture
