@@ -128,7 +128,7 @@ def test_settings_are_shown_with_passwords_masked(tmp_path):
 def test_a_mistyped_setting_is_told_in_one_line(tmp_path):
     told = run(tmp_path, "status", COUNTERFOIL_DATABSE_URL="x")
 
-    assert told.returncode == 1
+    assert told.returncode == 78
     assert told.stderr.splitlines() == [
         "counterfoil: COUNTERFOIL_DATABSE_URL is not a setting; the nearest one is COUNTERFOIL_DATABASE_URL"
     ]
