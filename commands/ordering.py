@@ -185,6 +185,7 @@ async def ship_order(order_id: OrderId, body: ShipOrder, caller: Caller) -> Answ
         UnknownSku,
         money.AmountTooLarge,
     ),
+    problems=("too-many-tagged",),
 )
 async def issue_credit_note(body: IssueCreditNote, caller: Caller) -> Answer:
     """Give money back; stocked pieces return to stock afterwards. Without an order it is compared with nothing."""

@@ -68,16 +68,21 @@ def command_router(tag: str) -> APIRouter:
 
 
 def command(
-    router: APIRouter, path: str, *, requires: Requirement, refusals: Sequence[type[Rejection]] = ()
+    router: APIRouter,
+    path: str,
+    *,
+    requires: Requirement,
+    refusals: Sequence[type[Rejection]] = (),
+    problems: Sequence[str] = (),
 ) -> Callable[[E], E]:
     """Serve an endpoint as a command at a path, for callers who have what it requires.
 
-    `refusals` are what it may refuse, for the document.
+    For the document, `refusals` are what it may refuse, and `problems` what it may meet besides those of every command.
     """
 
     def serve(endpoint: E) -> E:
         endpoint = principal.requires(requires)(endpoint)
-        responses = problem_responses(ALWAYS, refusals)
+        responses = problem_responses((*ALWAYS, *problems), refusals)
         responses[201] = {
             "description": "The command was accepted.",
             "headers": contract.headers(*ANSWER_HEADERS),

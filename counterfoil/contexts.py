@@ -10,16 +10,14 @@ from commands.processes.restock import RESTOCK
 from counterfoil.context import Context, Contexts
 from domain.catalogue import product
 from domain.catalogue.product import PRODUCT
-from domain.ids import MalformedId
 from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK
-from domain.money import AmountTooLarge, MalformedUnitPrice, UnknownCurrency
+from domain.money import AmountTooLarge
 from domain.operations.events import EventSkipped
 from domain.operations.skips import SKIPS
 from domain.ordering import credit_note, lines, order
 from domain.ordering.credit_note import CREDIT_NOTE
 from domain.ordering.order import ORDER
-from domain.quantity import QuantityOutOfRange
 from projections.catalogue import folds as catalogue_folds
 from projections.inventory import folds as inventory_folds
 from projections.ordering import folds as ordering_folds
@@ -38,20 +36,14 @@ ORDERING: Final = Context(
     problems=(
         order.OrderUnknown,
         order.OrderIdTaken,
-        order.AlreadyConfirmed,
         order.AlreadyRejected,
-        order.AlreadyCancelled,
         order.AlreadyShipped,
         order.NotConfirmed,
         credit_note.CreditNoteIdTaken,
         credit_note.CreditedInAnotherCurrency,
         credit_note.MoreCreditedThanShipped,
-        lines.LineCountOutOfRange,
         lines.UnknownSku,
         lines.NoListPrice,
-        QuantityOutOfRange,
-        MalformedUnitPrice,
-        UnknownCurrency,
         AmountTooLarge,
     ),
     unshown={CREDIT_NOTE: "it is shown in sums only, and its one event is all there is to it"},
@@ -66,8 +58,6 @@ INVENTORY: Final = Context(
     problems=(
         stock_item.NotStocked,
         stock_item.InsufficientStock,
-        stock_item.NotReserved,
-        QuantityOutOfRange,
     ),
 )
 
@@ -81,9 +71,6 @@ CATALOGUE: Final = Context(
         product.ProductUnknown,
         product.SkuTaken,
         product.PriceWithoutCurrency,
-        MalformedId,
-        MalformedUnitPrice,
-        UnknownCurrency,
     ),
 )
 

@@ -25,7 +25,6 @@ from counterfoil.context import Context, Contexts
 from counterfoil.contexts import CONTEXTS
 from domain.aggregate import Aggregate
 from domain.event import EVENT_TYPES, Event, fact_of, type_name
-from domain.rejection import Conflict, Unacceptable, Unknown
 from projections.view import View
 from read_api.reading.resource import Resource
 from runtime.problem_types import CATALOGUE
@@ -147,20 +146,25 @@ def refusals_without_page(project: Project) -> Iterator[str]:
     """Every refusal that a command documents is one that is declared, and so has a page."""
     known = {*CATALOGUE, *(problem.slug for problem in project.contexts.problems)}
     for route in _routes(project):
-        for response in route.responses.values():
-            for content in response.get("content", {}).values():
-                for slug in content.get("examples", {}):
-                    if slug not in known:
-                        yield f"{route.path}: the refusal {slug} is declared by no context"
+        for slug in _slugs(route):
+            if slug not in known:
+                yield f"{route.path}: the refusal {slug} is declared by no context"
 
 
-def undeclared_refusals(project: Project) -> Iterator[str]:
-    """Every refusal of the domain is declared, those that contexts share by one of them at least."""
-    declared = {refusal for context in project.contexts for refusal in context.problems}
-    for family in (Unknown, Conflict, Unacceptable):
-        for refusal in family.__subclasses__():
-            if refusal.__module__.startswith("domain.") and refusal not in declared:
-                yield f"{refusal.__module__}: no context declares {refusal.code}"
+def _slugs(route: APIRoute) -> Iterator[str]:
+    """The problems that a route documents."""
+    for response in route.responses.values():
+        for content in response.get("content", {}).values():
+            yield from content.get("examples", {})
+
+
+def unanswered_refusals(project: Project) -> Iterator[str]:
+    """Every refusal that a context declares is one that a command documents, so that HTTP can answer it."""
+    documented = {slug for route in _routes(project) for slug in _slugs(route)}
+    for context in project.contexts:
+        for refusal in context.problems:
+            if refusal.code not in documented:
+                yield f"{context.name}: no command documents that it refuses {refusal.code}"
 
 
 def undeclared_processes(project: Project) -> Iterator[str]:
@@ -235,7 +239,7 @@ RULES: Final[tuple[Rule, ...]] = (
     unserved_commands,
     commands_without_example,
     refusals_without_page,
-    undeclared_refusals,
+    unanswered_refusals,
     undeclared_processes,
     undeclared_views,
     unserved_queries,

@@ -12,7 +12,7 @@ from counterfoil.context import Context, Contexts
 from counterfoil.contexts import CATALOGUE, CONTEXTS, INVENTORY, OPERATIONS, ORDERING
 from domain.aggregate import Aggregate
 from domain.ordering.credit_note import CREDIT_NOTE
-from domain.ordering.order import ORDER, OrderUnknown
+from domain.ordering.order import ORDER, AlreadyConfirmed, OrderUnknown
 from projections.ordering import folds
 from tests.architecture.completeness import Project, missing, this_project
 
@@ -98,9 +98,9 @@ OMISSIONS = {
         ordering(problems=tuple(each for each in ORDERING.problems if each is not OrderUnknown)),
         "/orders/{order_id}/shipment: the refusal order-unknown is declared by no context",
     ),
-    "a refusal is not declared": (
-        ordering(problems=tuple(each for each in ORDERING.problems if each is not OrderUnknown)),
-        "domain.ordering.order: no context declares order-unknown",
+    "a refusal is declared that HTTP never answers": (
+        ordering(problems=(*ORDERING.problems, AlreadyConfirmed)),
+        "ordering: no command documents that it refuses already-confirmed",
     ),
     "a process does not run": (
         ordering(processes=ORDERING.processes[:1]),

@@ -15,6 +15,7 @@ import httpx
 import psycopg
 from fastapi import FastAPI
 
+from commands.routing import CommandRoute
 from domain.catalogue.events import PriceChanged, ProductCreated
 from domain.event import Event, partition_key_of, tags_of
 from domain.ordering.events import CreditNoteIssued
@@ -38,6 +39,16 @@ _keys = itertools.count(1)
 def new_key() -> str:
     """An idempotency key that no other request of this run has."""
     return f"key-{next(_keys)}"
+
+
+def documented(route: CommandRoute) -> dict[str, int]:
+    """The codes of the problems that a command documents, with their status."""
+    return {
+        code: int(status)
+        for status, response in route.responses.items()
+        for content in response.get("content", {}).values()
+        for code in content["examples"]
+    }
 
 
 class Answered:
@@ -111,7 +122,16 @@ class Shop:
             sent["idempotency-key"] = key or new_key()
         if if_match is not None:
             sent["if-match"] = if_match
-        return Answered(await self.client.post(path, content=content, headers=sent))
+        answer = Answered(await self.client.post(path, content=content, headers=sent))
+        self._require_documented(path, answer)
+        return answer
+
+    def _require_documented(self, path: str, answer: Answered) -> None:
+        """Whatever a command is refused with, the OpenAPI document says that it may be."""
+        for route in self.app.routes:
+            if answer.status >= 400 and isinstance(route, CommandRoute) and route.path_regex.match(path):
+                code = answer.body["code"]
+                assert answer.status == documented(route).get(code), f"{code} is documented nowhere"
 
     async def batch(self, *commands: Mapping[str, object]) -> Answered:
         """Post a batch."""

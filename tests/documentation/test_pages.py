@@ -15,6 +15,7 @@ from counterfoil.applications import command_app, query_app
 from counterfoil.cli import front
 from counterfoil.contexts import CONTEXTS
 from counterfoil.importing.formats import Format
+from domain.rejection import Conflict, Unacceptable, Unknown
 from runtime.http.contract import EVERY_ROUTE
 from runtime.problem_types import CATALOGUE
 from runtime.settings import PREFIX, Settings
@@ -149,8 +150,9 @@ def test_files_that_are_named_exist(page: Page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_problems_that_are_named_exist(page: Page):
     named = {text for text in page.code if _KEBAB.fullmatch(text)} - NO_PROBLEMS
+    refusals = {each.code for family in (Unknown, Conflict, Unacceptable) for each in family.__subclasses__()}
 
-    assert set() == named - {*CATALOGUE, *(problem.slug for problem in CONTEXTS.problems)}
+    assert set() == named - {*CATALOGUE, *refusals}
 
 
 def test_the_page_of_the_apis_names_every_route_and_no_other():

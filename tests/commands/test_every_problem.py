@@ -1,0 +1,223 @@
+"""Every problem that a command documents is one that HTTP answers: each is brought about once per command."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from commands import limits
+from commands.intake import Intake
+from commands.routing import CommandRoute
+from counterfoil.contexts import CONTEXTS
+from event_store import reading
+from event_store.appending import limits as append_limits
+from event_store.appending.errors import OutcomeUnknown, WriterClosed
+from event_store.appending.writer import Writer
+from runtime.http import pipeline
+from tests.commands.http_spec import Answered, Shop, documented
+from tests.examples import confirmed, placed, product_created, rejected, shipped, stock_received
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+
+MAXIMUM = {"sku": "85123A", "quantity": 10_000_000, "unit_price": "999999999"}
+ORDER = {"country": "x", "currency": "GBP", "lines": [{"sku": "85123A", "quantity": 1}]}
+NOTE = {"country": "x", "currency": "GBP", "lines": [{"sku": "85123A", "quantity": 1, "unit_price": "1"}]}
+PRICE = {"unit_price": "9.99", "currency": "GBP"}
+PRODUCT = {"sku": "new", "title": "New", "stocked": True}
+DAMAGE = {"delta": -1, "reason": "damage"}
+
+VALID: dict[str, tuple[str, Any]] = {
+    "create_product": ("/products", PRODUCT),
+    "change_price": ("/products/85123A/price", PRICE),
+    "receive_stock": ("/stock/85123A/receipts", {"quantity": 1}),
+    "adjust_stock": ("/stock/85123A/adjustments", DAMAGE),
+    "place_order": ("/orders", ORDER),
+    "cancel_order": ("/orders/placed/cancellation", {"reason": "staff"}),
+    "ship_order": ("/orders/confirmed/shipment", {}),
+    "issue_credit_note": ("/credit-notes", NOTE),
+}
+"""A request of each command that is accepted after `FACTS`."""
+
+FACTS = (
+    product_created(),
+    product_created(sku="POST", stocked=False, unit_price=None, currency=None),
+    stock_received(),
+    placed(order_id="placed"),
+    placed(order_id="confirmed"),
+    confirmed(order_id="confirmed"),
+    placed(order_id="shipped"),
+    confirmed(order_id="shipped"),
+    shipped(order_id="shipped"),
+    placed(order_id="rejected"),
+    rejected(order_id="rejected"),
+)
+
+REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
+    ("create_product", "sku-taken"): ("/products", {**PRODUCT, "sku": "85123A"}),
+    ("create_product", "price-without-currency"): ("/products", {**PRODUCT, "unit_price": "1"}),
+    ("change_price", "product-unknown"): ("/products/none/price", PRICE),
+    ("receive_stock", "product-unknown"): ("/stock/none/receipts", {"quantity": 1}),
+    ("receive_stock", "not-stocked"): ("/stock/POST/receipts", {"quantity": 1}),
+    ("adjust_stock", "product-unknown"): ("/stock/none/adjustments", DAMAGE),
+    ("adjust_stock", "not-stocked"): ("/stock/POST/adjustments", DAMAGE),
+    ("adjust_stock", "insufficient-stock"): ("/stock/85123A/adjustments", {**DAMAGE, "delta": -99_999}),
+    ("place_order", "order-id-taken"): ("/orders", {**ORDER, "order_id": "placed"}),
+    ("place_order", "unknown-sku"): ("/orders", {**ORDER, "lines": [{"sku": "none", "quantity": 1}]}),
+    ("place_order", "no-list-price"): ("/orders", {**ORDER, "lines": [{"sku": "POST", "quantity": 1}]}),
+    ("place_order", "amount-too-large"): ("/orders", {**ORDER, "lines": [MAXIMUM]}),
+    ("cancel_order", "order-unknown"): ("/orders/none/cancellation", {"reason": "staff"}),
+    ("cancel_order", "already-shipped"): ("/orders/shipped/cancellation", {"reason": "staff"}),
+    ("cancel_order", "already-rejected"): ("/orders/rejected/cancellation", {"reason": "staff"}),
+    ("ship_order", "order-unknown"): ("/orders/none/shipment", {}),
+    ("ship_order", "not-confirmed"): ("/orders/placed/shipment", {}),
+    ("issue_credit_note", "credit-note-id-taken"): ("/credit-notes", {**NOTE, "credit_note_id": "taken"}),
+    ("issue_credit_note", "order-unknown"): ("/credit-notes", {**NOTE, "order_id": "none"}),
+    ("issue_credit_note", "credited-in-another-currency"): (
+        "/credit-notes",
+        {**NOTE, "order_id": "shipped", "currency": "EUR"},
+    ),
+    ("issue_credit_note", "more-credited-than-shipped"): (
+        "/credit-notes",
+        {**NOTE, "order_id": "shipped", "lines": [{**NOTE["lines"][0], "quantity": 9_999}]},  # type: ignore[dict-item]
+    ),
+    ("issue_credit_note", "unknown-sku"): (
+        "/credit-notes",
+        {**NOTE, "lines": [{"sku": "none", "quantity": 1, "unit_price": "1"}]},
+    ),
+    ("issue_credit_note", "amount-too-large"): ("/credit-notes", {**NOTE, "lines": [MAXIMUM]}),
+}
+"""What the business refuses, after `FACTS`."""
+
+Bring = Callable[[Shop, pytest.MonkeyPatch, str, Any], Awaitable[Answered]]
+
+
+def sent(**given: Any) -> Bring:
+    """The valid request with something else about it."""
+
+    async def bring(shop: Shop, _patch: pytest.MonkeyPatch, path: str, body: Any) -> Answered:
+        return await shop.post(
+            path, given.get("body", body), **{k: v for k, v in given.items() if k != "body"}
+        )
+
+    return bring
+
+
+def after(*patched: tuple[object, str, object]) -> Bring:
+    """The valid request after something of ours fails, or is at its limit."""
+
+    async def bring(shop: Shop, patch: pytest.MonkeyPatch, path: str, body: Any) -> Answered:
+        for owner, name, value in patched:
+            patch.setattr(owner, name, value)
+        return await shop.post(path, body)
+
+    return bring
+
+
+def raising(error: Exception) -> Callable[..., Awaitable[None]]:
+    async def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+async def reuse_a_key(shop: Shop, _patch: pytest.MonkeyPatch, path: str, body: Any) -> Answered:
+    (await shop.post("/products", {**PRODUCT, "sku": "reused"}, key="reused")).then_accepted(
+        stream="product-reused", version=1
+    )
+    return await shop.post(path, body, key="reused")
+
+
+async def fill_the_queue(shop: Shop, _patch: pytest.MonkeyPatch, path: str, body: Any) -> Answered:
+    held = shop.app.state.intake.execution.reserve(append_limits.QUEUE_REQUESTS_MAX)
+    try:
+        return await shop.post(path, body)
+    finally:
+        for slot in held:
+            slot.free()
+
+
+async def drip(shop: Shop, patch: pytest.MonkeyPatch, path: str, _body: Any) -> Answered:
+    patch.setattr(limits, "BODY_TIMEOUT_S", 0.01)
+
+    async def never_whole():
+        yield b"{"
+        await asyncio.sleep(30)
+
+    headers = {"idempotency-key": "dripping", "content-type": "application/json"}
+    return Answered(await shop.client.post(path, content=never_whole(), headers=headers))
+
+
+BROUGHT_ABOUT: dict[str, Bring] = {
+    "idempotency-key-missing": sent(key=None),
+    "idempotency-key-malformed": sent(key="a b"),
+    "malformed-json": sent(body=b"{"),
+    "if-match-malformed": sent(if_match="3"),
+    "correlation-id-malformed": sent(headers={"correlation-id": "a b"}),
+    "body-too-large": sent(body=b" " * (limits.BODY_BYTES_MAX + 1)),
+    "unsupported-media-type": sent(headers={"content-type": "text/plain"}),
+    "validation-failed": sent(body={"unknown": 1}),
+    "precondition-failed": sent(if_match='"99"'),
+    "idempotency-key-reused": reuse_a_key,
+    "body-too-slow": drip,
+    "too-busy": fill_the_queue,
+    "contended": after((limits, "ATTEMPTS_MAX", 0)),
+    "outcome-unknown": after((Writer, "append", raising(OutcomeUnknown("lost")))),
+    "shutting-down": after((Writer, "append", raising(WriterClosed("closed")))),
+    "store-unavailable": after((limits, "WATCH_SILENCE_MAX_S", 0.0)),
+    "forbidden": after((pipeline, "may_use", lambda _principal, _requirement: False)),
+    "internal-error": after((Intake, "take", raising(RuntimeError("a fault of ours")))),
+}
+"""How every command meets what any command may meet."""
+
+
+async def credit_too_often(shop: Shop, patch: pytest.MonkeyPatch, path: str, body: Any) -> Answered:
+    for _ in range(2):
+        assert 201 == (await shop.post(path, {**body, "order_id": "shipped"})).status
+    patch.setattr(reading, "EVENTS_PER_STREAM_MAX", 1)
+    patch.setattr(limits, "TAGGED_EVENTS_MAX", 1)
+    return await shop.post(path, {**body, "order_id": "shipped"})
+
+
+OF_ONE: dict[tuple[str, str], Bring] = {("issue_credit_note", "too-many-tagged"): credit_too_often}
+"""What one command may meet, and no other."""
+
+COMMANDS = [
+    route for router in CONTEXTS.commands for route in router.routes if isinstance(route, CommandRoute)
+]
+
+
+@pytest.mark.parametrize("route", COMMANDS, ids=lambda route: route.command.name)
+async def test_every_problem_that_a_command_documents_is_answered(given, route, monkeypatch):
+    shop = await given(*FACTS)
+    name = route.command.name
+    path, body = VALID[name]
+    await shop.post("/credit-notes", {**NOTE, "credit_note_id": "taken"})
+
+    for code, status in documented(route).items():
+        with monkeypatch.context() as patch:
+            if bring := OF_ONE.get((name, code), BROUGHT_ABOUT.get(code)):
+                answer = await bring(shop, patch, path, body)
+            else:
+                answer = await shop.post(*REFUSED[name, code])
+
+        assert (status, code) == (answer.status, answer.body["code"]), (code, answer.bytes)
+        assert 200 == (await shop.client.get(answer.body["type"])).status_code
+
+    assert 201 == (await shop.post(path, body)).status, "nothing else was wrong with the request"
+
+
+def test_no_code_is_brought_about_that_no_command_documents():
+    refused = {(route.command.name, code) for route in COMMANDS for code in documented(route)}
+
+    assert REFUSED.keys() | OF_ONE.keys() <= refused
+    assert BROUGHT_ABOUT.keys() == set.intersection(*(set(documented(route)) for route in COMMANDS))
+
+
+async def test_a_refusal_that_no_document_tells_of_is_found(given, monkeypatch):
+    shop = await given(*FACTS)
+    (route,) = [each for each in COMMANDS if each.command.name == "ship_order"]
+    monkeypatch.delitem(route.responses, 404)
+
+    with pytest.raises(AssertionError, match="order-unknown is documented nowhere"):
+        await shop.post("/orders/none/shipment")
