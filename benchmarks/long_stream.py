@@ -124,6 +124,7 @@ async def _receive(execution: Execution, aggregate: Aggregate[StockItem]) -> Non
         key=secrets.token_bytes(16),
         fingerprint=secrets.token_bytes(32),
         correlation_id="",
+        actor="benchmark",
     )
     [slot] = execution.reserve(1)
     caller = Caller(execution, call=call, slot=slot, now=NOW)
