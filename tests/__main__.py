@@ -22,6 +22,7 @@ BROKER: Final = (
     (
         "benchmarks",
         "documentation",
+        "openapi",
         "simulation",
         "commands/processes/test_over_kafka.py",
         "commands/processes/test_deciding_simulation.py",
