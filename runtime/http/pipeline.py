@@ -150,7 +150,8 @@ class Pipeline:
 
     async def _handled(self, exchange: Exchange, malformed: ProblemError | None) -> Response:
         method, path = exchange.scope["method"], exchange.scope["path"]
-        refusal = self._steps.shed(method, path)  # 2: shed
+        # 2: shed; a request that came whole was asked about when its head was read, a moment ago
+        refusal = self._steps.shed(method, path) if exchange.whole is None else None
         if refusal is not None:
             raise refusal.problem
         if malformed is not None:
@@ -175,7 +176,7 @@ class Pipeline:
             return await handle(entry)
         except Exception as error:
             problem = self._problem(error, entry)
-            self._log_access(entry, problem.status)
+            self._log_access(entry, problem.status, seconds=_seconds_since(entry))
             raise problem from error
 
     def _authorise(self, exchange: Exchange) -> None:
@@ -209,19 +210,18 @@ class Pipeline:
         return problem
 
     def _note(self, exchange: Exchange, status: int) -> None:
-        method, route = exchange.scope["method"], _route(exchange)
-        seconds = time.perf_counter() - exchange.started_at
+        method, route, seconds = exchange.scope["method"], _route(exchange), _seconds_since(exchange)
         self._metrics.answered(method, route, status=status, seconds=seconds)  # 11: metrics
-        self._log_access(exchange, status)  # 12: access log
+        self._log_access(exchange, status, seconds=seconds)  # 12: access log
 
-    def _log_access(self, exchange: Exchange, status: int) -> None:
+    def _log_access(self, exchange: Exchange, status: int, *, seconds: float) -> None:
         self._access_log.wrote(
             exchange.scope["method"],
             _route(exchange),
             status=status,
             code=exchange.code,
             actor=exchange.principal.actor,
-            seconds=time.perf_counter() - exchange.started_at,
+            seconds=seconds,
         )
 
 
@@ -230,6 +230,11 @@ def internal_error() -> ProblemError:
     return ProblemError(
         "internal-error", "The request could not be answered. Its correlation id names it in the logs."
     )
+
+
+def _seconds_since(exchange: Exchange) -> float:
+    """How long ago the request came in."""
+    return time.perf_counter() - exchange.started_at
 
 
 def _route(exchange: Exchange) -> str:

@@ -8,9 +8,10 @@ as long as deciding a command. All else goes uvicorn's way, into the same pipeli
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from starlette.responses import Response
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from runtime.http.application import PipelineApp
@@ -20,6 +21,7 @@ from runtime.http.pipeline import head_of, lines
 PARSED_BYTES: Final = 64 * 1024
 """Read at a time: what a caller sends ahead of its answers waits as bytes, which are smaller than requests."""
 
+_NOBODY_WAITS: Final = asyncio.Event()
 _CONNECTION: Final = b"connection"
 _CLOSE: Final = b"connection: close\r\n"
 
@@ -51,15 +53,15 @@ class PipelineProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Begin what waits, and read on."""
         super().on_response_complete()
-        self.loop.call_soon(self._parse)
+        if self._unparsed:
+            self.loop.call_soon(self._parse)
 
     def _parse(self) -> None:
         while self._unparsed and not (self.pipeline or self.flow.write_paused or self.transport.is_closing()):
             some, self._unparsed = self._unparsed[:PARSED_BYTES], self._unparsed[PARSED_BYTES:]
             super().data_received(some)
-            if (
-                self._kept is not None
-            ):  # its body has not come with its headers: that is uvicorn's to wait for
+            if self._kept is not None:
+                # Its body has not come with its headers: that is uvicorn's to wait for.
                 body, self._kept = b"".join(self._kept), None
                 super().on_headers_complete()
                 if body:
@@ -95,7 +97,7 @@ class PipelineProtocol(HttpToolsProtocol):
         """Serve a whole request; after a refused one go on with the next of the connection."""
         if self._kept is not None:
             self.cycle = under_way = _under_way()  # type: ignore[assignment]  # uvicorn asks no more of it than this
-            exchange = Exchange(dict(self.scope), nothing_more, whole=b"".join(self._kept))
+            exchange = Exchange(cast("Scope", self.scope), nothing_more, whole=b"".join(self._kept))
             self._kept = None
             task = self.loop.create_task(self._serve(exchange, under_way))
             self.tasks.add(task)  # the loop itself holds its tasks weakly
@@ -150,5 +152,6 @@ class PipelineProtocol(HttpToolsProtocol):
 
 def _under_way() -> SimpleNamespace:
     """A whole request under way: of uvicorn's cycle, what uvicorn asks of one when it is not in it."""
-    event = asyncio.Event()  # nobody waits for it
-    return SimpleNamespace(disconnected=False, keep_alive=True, response_complete=False, message_event=event)
+    return SimpleNamespace(
+        disconnected=False, keep_alive=True, response_complete=False, message_event=_NOBODY_WAITS
+    )
