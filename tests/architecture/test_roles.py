@@ -128,6 +128,28 @@ def test_only_the_projector_may_write_views(role: Role, database_url: str):
                 connection.execute(sql.SQL(statement))
 
 
+@pytest.mark.parametrize("role", ["counterfoil_reader", "counterfoil_relay"])
+def test_only_those_who_run_consumers_may_write_what_consumers_remember(role: Role, database_url: str):
+    statements = (
+        "insert into consumers.registration (consumer, registered_position) values ('planted', 0)",
+        "update consumers.checkpoint set position = 0",
+        "delete from consumers.parked",
+        "update consumers.request set outcome = 'planted'",
+        "create table consumer_tables.planted (id int)",
+    )
+    with database.connect(database_url, role=role, name="test") as connection:
+        assert [] == [statement for statement in statements if not is_refused(connection, statement)]
+        assert 0 == len(connection.execute("select from consumers.parked").fetchall())
+
+
+@pytest.mark.parametrize("role", ["counterfoil_writer", "counterfoil_projector"])
+def test_those_who_run_consumers_may_not_forget_where_these_began(role: Role, database_url: str):
+    with database.connect(database_url, role=role, name="test") as connection:
+        assert is_refused(connection, "update consumers.registration set registered_position = 0")
+        assert is_refused(connection, "delete from consumers.registration")
+        assert is_refused(connection, "delete from consumers.checkpoint")
+
+
 @pytest.fixture
 def writer_login(database_url: str) -> Iterator[str]:
     """Address with a login of its own that is a member of the writers and of nothing else."""
