@@ -139,6 +139,7 @@ _ORDER_EXAMPLE: Final = {
     "cancellation_reason": None,
     "shipped_at": "2026-01-31T11:02:40Z",
     "rejected_at": None,
+    "rejection_reason": None,
     "missing": None,
 }
 _SUMS: Final = {

@@ -161,7 +161,8 @@ def confirmed(**changes: Any) -> OrderConfirmed:
 
 def rejected(**changes: Any) -> OrderRejected:
     missing = (Shortage(sku=SKU, requested=3, available=1),)
-    return changed(OrderRejected(order_id=ORDER, missing=missing, rejected_at=NOW), changes)
+    example = OrderRejected(order_id=ORDER, reason="stock", missing=missing, rejected_at=NOW)
+    return changed(example, changes)
 
 
 def cancelled(**changes: Any) -> OrderCancelled:

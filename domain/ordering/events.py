@@ -9,12 +9,15 @@ from typing import Literal
 
 from msgspec import Struct
 
-from domain.event import Event, event_type
+from domain.event import Event, event_type, upcasts
 from domain.ids import CreditNoteId, CustomerId, OrderId, Sku
 from domain.moment import Moment
 from domain.money import Currency, Minor, UnitPrice
 
 CancellationReason = Literal["customer", "declined", "fraud", "inventory", "staff", "expired", "other"]
+
+RejectionReason = Literal["stock", "undecided"]
+"""Stock did not suffice, or nobody had decided by the time that orders are given."""
 
 
 class OrderLine(Struct, frozen=True, kw_only=True, gc=False):
@@ -93,12 +96,29 @@ class OrderConfirmed(Event, frozen=True, kw_only=True):
 
 
 @event_type("ordering.order_rejected.v1")
-class OrderRejected(Event, frozen=True, kw_only=True):
-    """Stock did not suffice; nothing was reserved."""
+class OrderRejectedV1(Event, frozen=True, kw_only=True):
+    """Stock did not suffice: when this was recorded there was no other reason."""
 
     order_id: OrderId
     missing: tuple[Shortage, ...]
     rejected_at: Moment
+
+
+@event_type("ordering.order_rejected.v2")
+class OrderRejected(Event, frozen=True, kw_only=True):
+    """Nothing was reserved. `missing` names what is short if the reason is stock, and nothing otherwise."""
+
+    order_id: OrderId
+    reason: RejectionReason
+    missing: tuple[Shortage, ...]
+    rejected_at: Moment
+
+
+@upcasts(OrderRejectedV1)
+def _rejected_for_want_of_stock(old: OrderRejectedV1) -> OrderRejected:
+    return OrderRejected(
+        order_id=old.order_id, reason="stock", missing=old.missing, rejected_at=old.rejected_at
+    )
 
 
 @event_type("ordering.order_cancelled.v1")

@@ -1,5 +1,7 @@
 """An order: placed, confirmed or rejected by what stock allows, shipped; cancelled at any time before that.
 
+One that nobody decides in time is rejected too.
+
         ┌─▶ rejected
 placed ─┼─▶ confirmed ─┬─▶ shipped
         └──────────────┴─▶ cancelled
@@ -111,17 +113,17 @@ class AlreadyConfirmed(Conflict):
 
 @dataclass(kw_only=True, eq=False)
 class AlreadyRejected(Conflict):
-    """Stock did not suffice; nothing is left to confirm or cancel."""
+    """Nothing is left to confirm or cancel."""
 
     title = "The order was rejected"
-    meaning = "Stock did not suffice when the order was looked at; nothing is left to call off or to ship."
+    meaning = "Stock did not suffice, or nobody decided in time; nothing is left to call off or to ship."
     remedy = "Place a new order."
 
     order_id: OrderId
     status: Status = Status.REJECTED
 
     def __str__(self) -> str:
-        return f"Order '{self.order_id}' was rejected for want of stock."
+        return f"Order '{self.order_id}' was rejected."
 
 
 @dataclass(kw_only=True, eq=False)
@@ -271,7 +273,11 @@ def reject(
     order = _known(order, order_id=order_id)
     match order.status:
         case Status.PLACED:
-            return [OrderRejected(order_id=order_id, missing=tuple(missing), rejected_at=in_utc(now))]
+            return [
+                OrderRejected(
+                    order_id=order_id, reason="stock", missing=tuple(missing), rejected_at=in_utc(now)
+                )
+            ]
         case Status.REJECTED:
             return []
         case Status.CONFIRMED | Status.SHIPPED:
@@ -279,6 +285,18 @@ def reject(
         case Status.CANCELLED:
             raise AlreadyCancelled(order_id=order_id)
     assert_never(order.status)
+
+
+def reject_undecided(order: Order | None, *, order_id: OrderId, now: datetime) -> list[Event]:
+    """Turn down an order that nobody decided in time; one that is decided stays as it is.
+
+    Raises:
+        OrderUnknown: there is no such order.
+    """
+    order = _known(order, order_id=order_id)
+    if order.status is not Status.PLACED:
+        return []
+    return [OrderRejected(order_id=order_id, reason="undecided", missing=(), rejected_at=in_utc(now))]
 
 
 def cancel(

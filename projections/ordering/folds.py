@@ -41,8 +41,14 @@ def confirmed(order: OrderDetails, event: OrderConfirmed) -> OrderDetails:
 
 @order_details.on(OrderRejected)
 def rejected(order: OrderDetails, event: OrderRejected) -> OrderDetails:
-    """Stock did not suffice: the page says of what."""
-    return replace(order, status="rejected", rejected_at=event.rejected_at, missing=event.missing)
+    """The page says why, and of what stock did not suffice."""
+    return replace(
+        order,
+        status="rejected",
+        rejected_at=event.rejected_at,
+        rejection_reason=event.reason,
+        missing=event.missing,
+    )
 
 
 @order_details.on(OrderCancelled)

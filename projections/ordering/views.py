@@ -9,7 +9,7 @@ from typing import Literal
 
 from domain.ids import CustomerId, OrderId, Sku
 from domain.money import Currency, Minor
-from domain.ordering.events import CancellationReason, OrderLine, Shortage
+from domain.ordering.events import CancellationReason, OrderLine, RejectionReason, Shortage
 from domain.ordering.order import ORDER
 from projections.view import GLOBAL, KEYED, Row, View
 
@@ -17,7 +17,7 @@ Status = Literal["placed", "confirmed", "rejected", "cancelled", "shipped"]
 
 
 class OrderDetails(Row, frozen=True, kw_only=True):
-    """One order with its lines and what became of it. `missing` says why it was rejected."""
+    """One order with its lines and what became of it. `missing` says of what stock did not suffice."""
 
     order_id: OrderId
     status: Status
@@ -33,6 +33,7 @@ class OrderDetails(Row, frozen=True, kw_only=True):
     cancellation_reason: CancellationReason | None = None
     shipped_at: datetime | None = None
     rejected_at: datetime | None = None
+    rejection_reason: RejectionReason | None = None
     missing: tuple[Shortage, ...] | None = None
 
 

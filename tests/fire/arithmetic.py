@@ -96,6 +96,7 @@ def _order(views, fact, body):
             "cancellation_reason",
             "shipped_at",
             "rejected_at",
+            "rejection_reason",
             "missing",
         )
         details[key] = {**begun, "units": units, "lines": body["lines"], **dict.fromkeys(later)}
@@ -104,7 +105,7 @@ def _order(views, fact, body):
         details[key] |= {"status": status, f"{status}_at": body[f"{status}_at"]}
         summary[key]["status"] = status
         if status == "rejected":
-            details[key]["missing"] = body["missing"]
+            details[key] |= {"rejection_reason": body["reason"], "missing": body["missing"]}
         if status == "cancelled":
             details[key]["cancellation_reason"] = body["reason"]
     if status == "confirmed":

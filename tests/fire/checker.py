@@ -77,6 +77,7 @@ def judge(evidence):
         "fresh": fresh_reads_are_fresh,
         "refused": refusals_have_reasons,
         "processes": one_outcome_for_each_trigger,
+        "timers": nobody_waited_a_day,
         "outcomes": one_kept_outcome_for_each_request,
         "stock": nothing_is_oversold,
         "leaf": leaves_are_recomputed,
@@ -238,7 +239,7 @@ def one_outcome_for_each_trigger(evidence):
         fact = event["type"]
         if fact == "ordering.order_placed.v1":
             placed[event["stream"]] = event["position"]
-        if fact in {"ordering.order_confirmed.v1", "ordering.order_rejected.v1"}:
+        if fact in {"ordering.order_confirmed.v1", "ordering.order_rejected.v2"}:
             results[event["stream"]].append(fact)
         if fact == "ordering.order_cancelled.v1" and not event["payload"]["was_confirmed"]:
             results[event["stream"]].append(fact)
@@ -252,6 +253,13 @@ def one_outcome_for_each_trigger(evidence):
         together = [event["position"] for event in events] == list(range(first, first + len(events)))
         if not together or len({event["idempotency"] for event in events}) != 1:
             yield f"{actor} answered {cause} more than once: {[event['position'] for event in events]}"
+
+
+def nobody_waited_a_day(evidence):
+    """No campaign lasts as long as an order may stay undecided, so none is rejected for that, whatever was broken."""
+    for event in evidence.log:
+        if event["type"] == "ordering.order_rejected.v2" and event["payload"]["reason"] != "stock":
+            yield f"{event['stream']} was rejected as {event['payload']['reason']} at {event['position']}"
 
 
 def one_kept_outcome_for_each_request(evidence):

@@ -254,6 +254,14 @@ def test_a_stale_answer_that_was_labelled_fresh_is_found(evidence):
     assert {"fresh"} == broken_laws(evidence)
 
 
+def test_an_order_that_is_rejected_because_nobody_decided_is_found(evidence):
+    event = evidence.log[4]
+    event["type"] = "ordering.order_rejected.v2"
+    event["payload"] = {"order_id": "1", "reason": "undecided", "missing": [], "rejected_at": AT}
+
+    assert "timers" in broken_laws(evidence)
+
+
 def test_an_order_without_an_outcome_is_found(evidence):
     evidence.log[4]["type"] = "ordering.order_shipped.v1"
     evidence.log[4]["payload"]["shipped_at"] = AT

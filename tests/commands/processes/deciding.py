@@ -366,7 +366,7 @@ class Worker:
 
     def _check_refusal(self, request: AppendRequest) -> None:
         """A refusal is decided on stock that this worker read from the log after the trigger had arrived."""
-        if not any(event.type == "ordering.order_rejected.v1" for event in request.events):
+        if not any(event.type == "ordering.order_rejected.v2" for event in request.events):
             return
         causation = decode_metadata(request.events[0].metadata).causation
         assert causation is not None

@@ -214,7 +214,7 @@ def test_a_rejection_is_decided_on_loaded_states_before_it_is_appended():
     (rejection,) = driving.appended()
 
     assert {"stock-A", "order-o1"} == check.streams.keys()
-    assert ["ordering.order_rejected.v1"] == [event.type for event in rejection.events]
+    assert ["ordering.order_rejected.v2"] == [event.type for event in rejection.events]
 
 
 def test_nothing_is_rejected_while_an_append_to_its_stock_is_in_flight():

@@ -63,7 +63,7 @@ def test_a_worker_killed_in_the_middle_leaves_every_trigger_with_one_outcome(dat
     assert 0 < done_before < ORDERS
     assert outcomes(database_url) == backlog + ORDERS
     assert found["ordering.order_confirmed.v1"] == ORDERS - 100
-    assert found["ordering.order_rejected.v1"] == 100
+    assert found["ordering.order_rejected.v2"] == 100
     assert hot is not None
     assert hot.available == 0
 

@@ -109,6 +109,15 @@ def test_a_rejection_names_what_is_missing():
     given(placed()).when(order.reject, **REJECT).then(rejected(missing=SHORT))
 
 
+def test_an_order_that_nobody_decided_is_rejected_for_that():
+    given(placed()).when(order.reject_undecided, **CONFIRM).then(rejected(reason="undecided", missing=()))
+
+
+@pytest.mark.parametrize("decided", [(confirmed(),), (confirmed(), shipped()), (rejected(),), (cancelled(),)])
+def test_an_order_that_was_decided_in_the_end_stays_as_it_is(decided):
+    given(placed(), *decided).when(order.reject_undecided, **CONFIRM).then()
+
+
 def test_a_placed_order_is_cancelled_without_having_been_a_sale():
     given(placed()).when(order.cancel, **CANCEL).then(cancelled(was_confirmed=False))
 

@@ -69,10 +69,10 @@ def test_a_cancelled_order_says_why():
     assert LINES == order.lines
 
 
-def test_a_rejected_order_says_what_was_missing():
+def test_a_rejected_order_says_why_and_what_was_missing():
     order = details(rejected())
 
-    assert rejected().missing == order.missing
+    assert ("stock", rejected().missing) == (order.rejection_reason, order.missing)
     assert order.rejected_at == NOW
 
 
