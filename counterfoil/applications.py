@@ -1,36 +1,38 @@
-"""Both HTTP applications, with the routes of every context: of the shop, unless others are given."""
+"""Both HTTP applications, with the routes of every context that the settings name, unless others are given."""
 
 import commands.app
 import read_api.app
 from commands.intake import Clock
+from counterfoil import declared
 from counterfoil.context import Contexts
-from counterfoil.contexts import CONTEXTS
 from runtime.http.application import PipelineApp
 from runtime.settings import Settings
 
 
 def command_app(
-    settings: Settings, *, contexts: Contexts = CONTEXTS, clock: Clock = commands.app.utc_now
+    settings: Settings, *, contexts: Contexts | None = None, clock: Clock = commands.app.utc_now
 ) -> PipelineApp:
     """The command API.
 
     Raises:
-        SettingsError: there is no database to talk to.
+        SettingsError: there is no database to talk to, or a context cannot be had.
     """
+    served = contexts or declared.contexts(settings)
     return commands.app.create_app(
         settings,
-        routers=contexts.commands,
-        processes=contexts.processes,
-        locations=contexts.locations,
-        declared=contexts.problems,
+        routers=served.commands,
+        processes=served.processes,
+        locations=served.locations,
+        declared=served.problems,
         clock=clock,
     )
 
 
-def query_app(settings: Settings, *, contexts: Contexts = CONTEXTS) -> PipelineApp:
+def query_app(settings: Settings, *, contexts: Contexts | None = None) -> PipelineApp:
     """The query API.
 
     Raises:
-        SettingsError: there is no database to read from.
+        SettingsError: there is no database to read from, or a context cannot be had.
     """
-    return read_api.app.create_app(settings, queries=contexts.queries, declared=contexts.problems)
+    served = contexts or declared.contexts(settings)
+    return read_api.app.create_app(settings, queries=served.queries, declared=served.problems)

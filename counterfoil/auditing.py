@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from counterfoil import progress, status
-from counterfoil.contexts import CONTEXTS
+from counterfoil.context import Contexts
 from event_store import integrity, reading
 from event_store.codec import CodecError
 from event_store.integrity import Finding, LogReport
@@ -82,7 +82,7 @@ class AuditReport(Struct, frozen=True):
         return [*shown, "everything is in order" if self.ok else "the log or its views are damaged"]
 
 
-def verify(database_url: str, *, full: bool = False) -> AuditReport:
+def verify(database_url: str, *, contexts: Contexts, full: bool = False) -> AuditReport:
     """Check everything; of the snapshots of long streams a sample, or all. Works while the shop runs.
 
     No snapshot of the database is held for longer than a part takes to read.
@@ -95,9 +95,10 @@ def verify(database_url: str, *, full: bool = False) -> AuditReport:
         with progress.step("verifying the log", total=standing.log.position, unit="events") as step:
             log = integrity.verify_log(connection, on_progress=step.move_to)
         with progress.step("folding every view again", total=standing.log.position, unit="positions") as step:
-            views, failures = _verified(connection, step)
+            views, failures = _verified(connection, step, contexts)
         with progress.step("folding snapshots again", total=None, unit="snapshots") as step:
-            refolded = _refolded(connection, step, limit=SNAPSHOTS_MAX if full else SNAPSHOTS_SAMPLED)
+            limit = SNAPSHOTS_MAX if full else SNAPSHOTS_SAMPLED
+            refolded = _refolded(connection, step, contexts, limit=limit)
         damage = [_explained(connection, finding, views) for finding in log.findings]
     parked = sum(view.parked for view in standing.views) + sum(
         process.parked for process in standing.process_managers
@@ -107,10 +108,12 @@ def verify(database_url: str, *, full: bool = False) -> AuditReport:
     return AuditReport(log, tuple(views), tuple(findings), parked, snapshots=len(refolded))
 
 
-def _verified(connection: Connection, step: progress.Step) -> tuple[list[Verification], list[Finding]]:
+def _verified(
+    connection: Connection, step: progress.Step, contexts: Contexts
+) -> tuple[list[Verification], list[Finding]]:
     """All live views in one pass; where an event stops the pass, each view in one of its own."""
     live = {build.id.view for build in builds.listed(connection) if build.live}
-    views = [view for view in CONTEXTS.views if view.name in live]
+    views = [view for view in contexts.views if view.name in live]
     try:
         return verifying.verify(connection, views, on_progress=lambda done, _: step.move_to(done)), []
     except (ProjectionError, CodecError):
@@ -121,9 +124,11 @@ def _verified(connection: Connection, step: progress.Step) -> tuple[list[Verific
         return found, failures
 
 
-def _refolded(connection: Connection, step: progress.Step, *, limit: int) -> list[Refolded]:
+def _refolded(
+    connection: Connection, step: progress.Step, contexts: Contexts, *, limit: int
+) -> list[Refolded]:
     found = []
-    for each in snapshots.refold(connection, CONTEXTS.aggregates, seed=secrets.token_hex(8), limit=limit):
+    for each in snapshots.refold(connection, contexts.aggregates, seed=secrets.token_hex(8), limit=limit):
         found.append(each)
         step.advance()
     return found

@@ -62,12 +62,12 @@ class Contexts:
         _require_single("stream category", (aggregate.category for aggregate in self.aggregates))
         # Views and processes are both consumers: what an operator skips for one stands in `skips-<name>`.
         _require_single(
-            "view or process",
-            (*(view.name for view in self.views), *(process.name for process in self.processes)),
+            "view or process", (*self._view_names(), *(process.name for process in self.processes))
         )
+        _require_single("view", (f"{view.name} in shape {view.shape}" for view in self.views))
         _require_single("problem", (*CATALOGUE, *(problem.slug for problem in self.problems)))
         self._aggregates = {aggregate.category: aggregate for aggregate in self.aggregates}
-        self._views = {view.name: view for view in self.views}
+        self._views = {view.name: view for view in sorted(self.views, key=lambda view: view.shape)}
 
     def __iter__(self) -> Iterator[Context]:
         return iter(self._declared)
@@ -114,9 +114,16 @@ class Contexts:
         """The kind of a stream; None for one that an application of its own writes."""
         return self._aggregates.get(category_of(stream))
 
-    def view(self, name: str) -> View[Any] | None:
-        """The view of this name, if there is one."""
-        return self._views.get(name)
+    def view(self, name: str, *, shape: int | None = None) -> View[Any] | None:
+        """The view of this name in its newest shape, or in the one that is asked for; None: it is not declared."""
+        if shape is None:
+            return self._views.get(name)
+        return next((view for view in self.views if (view.name, view.shape) == (name, shape)), None)
+
+    def _view_names(self) -> Iterator[str]:
+        """The names of views, once for each context: one may declare several shapes of a view."""
+        for context in self._declared:
+            yield from dict.fromkeys(view.name for view in context.views)
 
 
 def _require_single(what: str, names: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""The contexts of the shop: the only list. What is not declared here is not served, decided, folded or replayed."""
+"""The contexts of the shop: the only list of them. Others are declared elsewhere and named in a setting."""
 
 from typing import Final
 
@@ -8,13 +8,12 @@ from commands import ordering as ordering_commands
 from commands.processes.fulfilment import FULFILMENT
 from commands.processes.restock import RESTOCK
 from counterfoil.context import Context, Contexts
+from counterfoil.operations import OPERATIONS
 from domain.catalogue import product
 from domain.catalogue.product import PRODUCT
 from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK
 from domain.money import AmountTooLarge
-from domain.operations.events import EventSkipped
-from domain.operations.skips import SKIPS
 from domain.ordering import credit_note, lines, order
 from domain.ordering.credit_note import CREDIT_NOTE
 from domain.ordering.order import ORDER
@@ -25,6 +24,7 @@ from projections.ordering import sales
 from read_api import catalogue as catalogue_queries
 from read_api import inventory as inventory_queries
 from read_api import ordering as ordering_queries
+from read_api import totals as totals_queries
 
 ORDERING: Final = Context(
     name="ordering",
@@ -74,15 +74,10 @@ CATALOGUE: Final = Context(
     ),
 )
 
-OPERATIONS: Final = Context(
-    name="operations",
-    aggregates=(SKIPS,),
-    unshown={
-        SKIPS: "operators read it with `counterfoil replay`",
-        EventSkipped: "it says what every fold leaves out, so every fold reads it before it starts; for a process it is"
-        " the outcome of its trigger",
-    },
-)
+TOTALS: Final = Context(name="totals", queries=totals_queries.QUERIES)
 
-CONTEXTS: Final = Contexts(ORDERING, INVENTORY, CATALOGUE, OPERATIONS)
+SHOP_CONTEXTS: Final = (ORDERING, INVENTORY, CATALOGUE, TOTALS)
 """Routes are tried one after another, so what is asked most often stands first."""
+
+CONTEXTS: Final = Contexts(*SHOP_CONTEXTS, OPERATIONS)
+"""What an installation has for which no others are named."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from counterfoil import auditing, generating, progress, runfile, standalone, status, viewing
+from counterfoil import auditing, declared, generating, progress, runfile, standalone, status, viewing
 from counterfoil.importing import online_retail
 from counterfoil.importing.errors import ImportFailed
 from counterfoil.importing.shop import Shop
@@ -86,6 +86,7 @@ def run(settings: Settings, *, stay: bool) -> Told:
             "redis_url": None,
             "kafka_bootstrap": None,
             "transport": "local",
+            "contexts": declared.SHOP,
         }
     )
     telemetry.configure_logging(settings.log_level, process="demo")
@@ -122,6 +123,7 @@ def _story(settings: Settings, running: Running, told: Told) -> None:
     assert addresses.database_url is not None
     assert addresses.command_api is not None
     assert addresses.query_api is not None
+    contexts = declared.contexts(settings)
     file = settings.home / "online-retail.csv"
     with _step(told, "generate"):
         generating.write_retail_file(file)
@@ -134,12 +136,13 @@ def _story(settings: Settings, running: Running, told: Told) -> None:
         _require(outcome.refused == REFUSED_LINES, f"{outcome.refused} lines were refused")
         _require(outcome.not_shipped == 0, f"{outcome.not_shipped} orders were not shipped")
     with _step(told, "rebuild a view beside the live one"):
-        viewing.rebuild(addresses.database_url, VIEW)
+        viewing.rebuild(addresses.database_url, VIEW, contexts=contexts)
     with _step(told, "verify both builds and promote the new one"):
-        _require(bool(viewing.verify(addresses.database_url, VIEW)["ok"]), "the builds differ from the log")
-        viewing.promote(addresses.database_url, VIEW)
+        builds = viewing.verify(addresses.database_url, VIEW, contexts=contexts)
+        _require(bool(builds["ok"]), "the builds differ from the log")
+        viewing.promote(addresses.database_url, VIEW, contexts=contexts)
     with _step(told, "verify log and views"):
-        report = auditing.verify(addresses.database_url)
+        report = auditing.verify(addresses.database_url, contexts=contexts)
         _require(report.ok and not report.parked, "; ".join(report.lines()))
     told.events = status.read(addresses.database_url).log.position
 

@@ -11,7 +11,7 @@ import msgspec
 
 from commands import skipping
 from commands.processes import parked as process_parked
-from counterfoil.contexts import CONTEXTS
+from counterfoil.context import Contexts
 from domain.operations.events import EventSkipped
 from projections import parking as view_parking
 from runtime import database
@@ -43,26 +43,26 @@ def lines(found: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def shown(database_url: str, consumer: str, key: str) -> dict[str, Any]:
+def shown(database_url: str, consumer: str, key: str, *, contexts: Contexts) -> dict[str, Any]:
     """One parked key.
 
     Raises:
         projections.errors.NotParked, processes.parked.NotParked.
     """
     with database.connect(database_url, role="counterfoil_reader", name="parked") as connection:
-        if CONTEXTS.view(consumer) is not None:
+        if contexts.view(consumer) is not None:
             return _of_view(view_parking.parked_in(connection, consumer, key)[0])
         return _of_process(process_parked.parked_key(connection, process=consumer, partition_key=key))
 
 
-def retry(database_url: str, consumer: str, key: str) -> str:
+def retry(database_url: str, consumer: str, key: str, *, contexts: Contexts) -> str:
     """Ask for another try and wait for what comes of it.
 
     Raises:
         NotDone: the key stands where it stood; the text says why.
         projections.errors.NotParked, processes.parked.NotParked: there was nothing to retry.
     """
-    if CONTEXTS.view(consumer) is not None:
+    if contexts.view(consumer) is not None:
         with database.connect(database_url, role="counterfoil_projector", name="parked") as connection:
             stood = _view_positions(connection, consumer, key)
             request = view_parking.request_retry(connection, consumer, key, actor=_actor())
@@ -79,14 +79,16 @@ def retry(database_url: str, consumer: str, key: str) -> str:
         )
 
 
-def skip(database_url: str, consumer: str, key: str, *, position: int, reason: str) -> str:
+def skip(
+    database_url: str, consumer: str, key: str, *, position: int, reason: str, contexts: Contexts
+) -> str:
     """Ask to go on without one event and wait for what comes of it.
 
     Raises:
         NotDone: the key stands where it stood, or at another position than the one named; the text says why.
         projections.errors.NotParked, processes.parked.NotParked: there was nothing to skip.
     """
-    if CONTEXTS.view(consumer) is not None:
+    if contexts.view(consumer) is not None:
         with database.connect(database_url, role="counterfoil_projector", name="parked") as connection:
             keys = view_parking.parked_in(connection, consumer, key)
             _check_position(

@@ -8,7 +8,6 @@ import msgspec
 from msgspec import Struct
 
 from counterfoil.context import Contexts
-from counterfoil.contexts import CONTEXTS
 from event_store import codec, envelope, reading
 from event_store.envelope import Metadata, RecordedEvent
 from runtime import database, rfc3339
@@ -75,15 +74,15 @@ class Step(Struct, frozen=True):
 
 
 def history(
-    database_url: str, stream: str, *, as_of: str | None = None, contexts: Contexts = CONTEXTS
+    database_url: str, stream: str, *, contexts: Contexts, as_of: str | None = None
 ) -> Iterator[Step]:
     """Every event of a stream in order, each with the state after it.
 
     Args:
         database_url: of the log.
         stream: its name, e.g. `order-536365`.
-        as_of: a position of the log or an RFC 3339 time (of recording); the end of the log when None.
         contexts: which say how a state follows from events.
+        as_of: a position of the log or an RFC 3339 time (of recording); the end of the log when None.
 
     Raises:
         BadMoment, NoSuchStream, codec.CodecError.

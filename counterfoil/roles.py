@@ -14,7 +14,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from counterfoil import addresses, migrating
+from counterfoil import addresses, declared, migrating
 from event_store.transport import Transport
 from runtime import telemetry
 from runtime.database import Role
@@ -85,12 +85,12 @@ def relay(settings: Settings) -> None:
 
 def projections(settings: Settings) -> None:
     """Keep the views until SIGTERM; more processes share the partitions."""
-    from counterfoil.contexts import CONTEXTS
     from projections.snapshots import SnapshotThread
     from projections.worker import ProjectionHealth, run_projections
     from runtime.documents import RedisDocuments
 
     telemetry.configure_logging(settings.log_level, process="projections")
+    contexts = declared.contexts(settings)
     health = ProjectionHealth()
     registry = telemetry.new_registry()
     redis_url = addresses.resolve(settings).redis_url
@@ -99,12 +99,12 @@ def projections(settings: Settings) -> None:
         telemetry.serve_health(
             settings.projections_health_port, registry, lambda: health.ready, host=settings.health_host
         ),
-        SnapshotThread(addresses.database_url(settings), aggregates=CONTEXTS.aggregates),
+        SnapshotThread(addresses.database_url(settings), aggregates=contexts.aggregates),
     ):
         _wait_until_migrated(settings, stop)
         run_projections(
             addresses.database_url(settings),
-            views=CONTEXTS.views,
+            views=contexts.views,
             transport=_transport(settings, role="counterfoil_projector", registry=registry),
             stop=stop,
             registry=registry,
@@ -117,9 +117,9 @@ def processes(settings: Settings) -> None:
     """Run the process managers until SIGTERM."""
     from commands.processes.measures import ProcessHealth
     from commands.processes.runner import run_processes
-    from counterfoil.contexts import CONTEXTS
 
     telemetry.configure_logging(settings.log_level, process="processes")
+    contexts = declared.contexts(settings)
     health = ProcessHealth()
     registry = telemetry.new_registry()
     with (
@@ -131,7 +131,7 @@ def processes(settings: Settings) -> None:
         _wait_until_migrated(settings, stop)
         run_processes(
             addresses.database_url(settings),
-            processes=CONTEXTS.processes,
+            processes=contexts.processes,
             transport=_transport(settings, role="counterfoil_writer", registry=registry),
             stop=stop,
             registry=registry,

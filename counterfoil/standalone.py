@@ -10,12 +10,13 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Literal
 
 import structlog
 
-from counterfoil import migrating, progress, runfile, supervisor
+from counterfoil import declared, migrating, progress, runfile, supervisor
 from counterfoil.runfile import Addresses, Running
 from counterfoil.servers import child, chosen
 from counterfoil.servers.external import ExternalServer
@@ -110,6 +111,7 @@ def shop(settings: Settings, *, distributed: bool, stop: Stop) -> Iterator[Runni
         stop.interrupts = True
         mode: Mode = "distributed" if distributed or settings.transport == "kafka" else "standalone"
         _given_ports(settings)  # before servers are started, which takes seconds and may be in vain
+        declared.contexts(settings)  # likewise
         running = _Shop(settings, mode=mode)
         runfile.remove(settings.home)  # of one that was killed
         stack.callback(runfile.remove, settings.home)
@@ -173,7 +175,8 @@ class _Shop:
     def start_roles(self) -> None:
         """Start a process per role and wait until each says it is ready."""
         self._ports = _ports(self._settings)
-        environment = supervisor.role_environment(self._role_settings())
+        contexts_in = None if self._settings.contexts is None else Path.cwd()
+        environment = supervisor.role_environment(self._role_settings(), contexts_in=contexts_in)
         logs = self._settings.home / "logs"
         logs.mkdir(exist_ok=True)
         for name in ROLES:
@@ -263,6 +266,7 @@ class _Shop:
     def _role_settings(self) -> dict[str, str]:
         settings = {
             "COUNTERFOIL_HOME": str(self._settings.home),
+            "COUNTERFOIL_CONTEXTS": self._settings.contexts or "",
             "COUNTERFOIL_DATABASE_URL": self.database_url,
             "COUNTERFOIL_REDIS_URL": self._url_of("redis") or "",
             "COUNTERFOIL_KAFKA_BOOTSTRAP": self._url_of("kafka") or "",

@@ -181,9 +181,14 @@ def stop_roles(roles: Sequence[Role]) -> list[str]:
     return [role.name for role in roles if not role.wait_stopped(deadline=deadline)]
 
 
-def role_environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """The environment of role processes: ours, with settings filled in and this package importable."""
+def role_environment(settings: Mapping[str, str], *, contexts_in: Path | None = None) -> dict[str, str]:
+    """The environment of role processes: ours, with settings filled in, and with this package importable.
+
+    Roles run in another directory, so what is on Python's path becomes absolute. `contexts_in` is where contexts are
+    found that are not on it: it comes last.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    package = str(Path(counterfoil.__file__).resolve().parent.parent)
-    paths = [package, *filter(None, [inherited.get("PYTHONPATH")])]
-    return {**inherited, "PYTHONPATH": os.pathsep.join(paths), **settings}
+    package = Path(counterfoil.__file__).resolve().parent.parent
+    given = [Path(each).absolute() for each in inherited.get("PYTHONPATH", "").split(os.pathsep) if each]
+    paths = [package, *given, *([] if contexts_in is None else [contexts_in])]
+    return {**inherited, "PYTHONPATH": os.pathsep.join(map(str, paths)), **settings}

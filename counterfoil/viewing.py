@@ -3,7 +3,7 @@
 from typing import Any
 
 from counterfoil import addresses, progress, status
-from counterfoil.contexts import CONTEXTS
+from counterfoil.context import Contexts
 from projections import builds, parking, verifying
 from projections import rebuild as rebuilding
 from projections.errors import NoSuchBuild
@@ -15,7 +15,7 @@ from runtime.documents import RedisDocuments
 from runtime.settings import Settings
 
 
-def listed(database_url: str) -> list[dict[str, Any]]:
+def listed(database_url: str, *, contexts: Contexts) -> list[dict[str, Any]]:
     """Every build of every view, the live ones with their lag."""
     lags = {view.name: view for view in status.read(database_url).views}
     with database.connect(database_url, role="counterfoil_reader", name="views") as connection:
@@ -27,6 +27,7 @@ def listed(database_url: str) -> list[dict[str, Any]]:
             "shape": build.id.shape,
             "build": build.id.build,
             "live": build.live,
+            "declared": contexts.view(build.id.view, shape=build.id.shape) is not None,
             "state": build.state,
             "folded_to": build.folded_to,
             "fold_to": build.fold_to,
@@ -45,7 +46,8 @@ def lines(found: list[dict[str, Any]]) -> list[str]:
     for build in found:
         label = f"{build['name']} s{build['shape']} b{build['build']}"
         parked = f", {build['parked']} parked" if build["parked"] else ""
-        shown.append(f"{label:<28} {'live' if build['live'] else '    '}  {_stands(build)}{parked}")
+        unknown = "" if build["declared"] else ", declared by no context: nobody feeds it"
+        shown.append(f"{label:<28} {'live' if build['live'] else '    '}  {_stands(build)}{parked}{unknown}")
     return shown
 
 
@@ -59,13 +61,13 @@ def _stands(build: dict[str, Any]) -> str:
     return str(build["state"])
 
 
-def rebuild(database_url: str, name: str) -> dict[str, Any]:
+def rebuild(database_url: str, name: str, *, contexts: Contexts) -> dict[str, Any]:
     """Fold a new build, or go on with an interrupted one, and wait until the workers have taken it over.
 
     Raises:
         ProjectionError: which, says why and what to do.
     """
-    view = named(name)
+    view = named(name, contexts)
     build: BuildId | None = None
     applied = 0
     with progress.step(f"folding {name}", total=_head(database_url), unit="positions") as step:
@@ -79,9 +81,9 @@ def rebuild(database_url: str, name: str) -> dict[str, Any]:
     return {"view": name, "shape": build.shape, "build": build.build, "applied": applied}
 
 
-def verify(database_url: str, name: str) -> dict[str, Any]:
+def verify(database_url: str, name: str, *, contexts: Contexts) -> dict[str, Any]:
     """Compare every build of a view with a fold of the log, and the one beside the live one with that."""
-    view = named(name)
+    view = named(name, contexts)
     with database.connect(database_url, role="counterfoil_reader", name="verify") as connection:
         own = [
             build
@@ -129,37 +131,39 @@ def verified_lines(found: dict[str, Any]) -> list[str]:
     return shown
 
 
-def promote(database_url: str, name: str) -> dict[str, Any]:
+def promote(database_url: str, name: str, *, contexts: Contexts) -> dict[str, Any]:
     """Let the build beside the live one answer."""
-    return _moved(name, rebuilding.promote(database_url, named(name)))
+    return _moved(name, rebuilding.promote(database_url, named(name, contexts)))
 
 
-def rollback(database_url: str, name: str) -> dict[str, Any]:
+def rollback(database_url: str, name: str, *, contexts: Contexts) -> dict[str, Any]:
     """Let the build before answer again."""
-    return _moved(name, rebuilding.rollback(database_url, named(name)))
+    return _moved(name, rebuilding.rollback(database_url, named(name, contexts)))
 
 
-def drop(settings: Settings, name: str) -> dict[str, Any]:
+def drop(settings: Settings, name: str, *, contexts: Contexts) -> dict[str, Any]:
     """Remove the build that does not answer, with its documents."""
     redis_url = addresses.resolve(settings).redis_url
     documents = None if redis_url is None else RedisDocuments(redis_url)
     try:
-        dropped = rebuilding.drop(addresses.database_url(settings), named(name), documents=documents)
+        dropped = rebuilding.drop(
+            addresses.database_url(settings), named(name, contexts), documents=documents
+        )
     finally:
         if documents is not None:
             documents.close()
     return {"view": name, "dropped": f"s{dropped.shape} b{dropped.build}"}
 
 
-def named(name: str) -> View[Any]:
+def named(name: str, contexts: Contexts) -> View[Any]:
     """The view of this name.
 
     Raises:
         NoSuchBuild: there is none; the text lists those there are.
     """
-    view = CONTEXTS.view(name)
+    view = contexts.view(name)
     if view is None:
-        known = ", ".join(sorted(view.name for view in CONTEXTS.views))
+        known = ", ".join(sorted(view.name for view in contexts.views))
         raise NoSuchBuild(f"there is no view {name}; there are {known}")
     return view
 

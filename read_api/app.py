@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from read_api import audit, documentation, parameters, status_route, totals
+from read_api import audit, documentation, parameters, status_route
 from read_api.documentation import DESCRIPTION
 from read_api.errors import ReadError, TooManyReads
 from read_api.reads import Reads
@@ -65,7 +65,7 @@ def create_app(
 def _add_routes(app: FastAPI, registry: CollectorRegistry) -> None:
     """Routes of no context."""
     health = telemetry.health_router(registry, app.state.readiness)
-    for router in (audit.router, totals.router, status_route.router, health):
+    for router in (audit.router, status_route.router, health):
         app.router.routes.extend(router.routes)
 
 

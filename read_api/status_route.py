@@ -1,32 +1,43 @@
-"""GET /status: where the log's head, the relay, every live view and every process manager stand, in one snapshot."""
+"""GET /status and GET /views: where the log's head, the relay, every live view and every process manager stand.
 
+Each answer is one snapshot of all it shows.
+"""
+
+from typing import Final
+
+import msgspec
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from read_api import parameters
 from read_api.connections import AsyncConnection
 from read_api.documentation import responses
+from read_api.freshness import APPLIED_POSITION
 from read_api.reads import OpenReads
-from read_api.status import READ_STATUS, Status
+from read_api.standing import applied_by_all
+from read_api.status import READ_STATUS, Status, ViewStanding, decode_status
 from runtime.http.principal import requires
+
+_encode = msgspec.json.Encoder().encode
 
 router = APIRouter(tags=["operation"], dependencies=[Depends(parameters.only_known_parameters)])
 
-EXAMPLE = {
+_VIEWS_EXAMPLE: Final = [
+    {
+        "name": "order_details",
+        "shape": 1,
+        "build": 1,
+        "position": 1205,
+        "lag_events": 0,
+        "lag_seconds": 0.0,
+        "parked": 0,
+        "stopped": None,
+    }
+]
+EXAMPLE: Final = {
     "log": {"installation": "5f0c7d62-8f0f-4c0e-9c0a-0a4f3c9d2b11", "position": 1205, "epoch": 1},
     "relay": {"position": 1205, "lag_events": 0, "generation": 1, "carrier": "kafka"},
-    "views": [
-        {
-            "name": "order_details",
-            "shape": 1,
-            "build": 1,
-            "position": 1205,
-            "lag_events": 0,
-            "lag_seconds": 0.0,
-            "parked": 0,
-            "stopped": None,
-        }
-    ],
+    "views": _VIEWS_EXAMPLE,
     "process_managers": [
         {"name": "fulfilment", "position": 1205, "lag_events": 0, "lag_seconds": 0.0, "parked": 0}
     ],
@@ -46,6 +57,27 @@ EXAMPLE = {
 async def get_status(reads: OpenReads) -> Response:
     """Everybody stands at the same unchanged head in two answers in a row: nothing moves any more."""
     return Response(await reads.connections.run(_read), media_type="application/json")
+
+
+@router.get(
+    "/views",
+    operation_id="list_views",
+    summary="Where every view stands",
+    response_class=Response,
+    responses=responses(
+        list[ViewStanding],
+        example=_VIEWS_EXAMPLE,
+        headers=(APPLIED_POSITION,),
+        problems=("invalid-parameter", "too-busy", "view-unavailable"),
+    ),
+)
+@requires("operation:read")
+async def views(*, reads: OpenReads) -> Response:
+    """`position`: every event up to there is in the rows. `parked` counts keys that wait for an operator."""
+    look, status = await reads.snapshot(lambda connection, _look: _read(connection))
+    standings = [build.standing for build in look.builds.values()]
+    headers = {APPLIED_POSITION: applied_by_all(standings, look).encode()} if standings else {}
+    return Response(_encode(decode_status(status).views), media_type="application/json", headers=headers)
 
 
 async def _read(connection: AsyncConnection) -> str:

@@ -1,4 +1,4 @@
-"""GET /totals: the shop's sums, and GET /views: where each view stands. Each answer is one snapshot of all it shows."""
+"""GET /totals: the sums of the whole shop, over views of several contexts, in one snapshot of all of them."""
 
 from typing import Any, Final
 
@@ -14,14 +14,13 @@ from projections.ordering.views import customer_totals, sales_daily, sku_sales
 from read_api import freshness, lists, parameters
 from read_api.connections import AsyncConnection
 from read_api.documentation import ALWAYS, FRESHNESS, SUM_HEADERS, responses
-from read_api.freshness import APPLIED_POSITION
 from read_api.lists import Wished
 from read_api.reads import OpenReads, live
-from read_api.standing import Look, applied_by_all
-from read_api.status import READ_STATUS, ViewStanding, decode_status
+from read_api.routing import Queries
+from read_api.standing import Look
 from runtime.http.principal import requires
 
-router = APIRouter(tags=["operation"], dependencies=[Depends(parameters.only_known_parameters)])
+router = APIRouter(tags=["totals"], dependencies=[Depends(parameters.only_known_parameters)])
 
 _VIEWS: Final = (sales_daily.name, customer_totals.name, sku_sales.name, stock_level.name)
 
@@ -92,18 +91,6 @@ _TOTALS_EXAMPLE: Final = {
     "adjustments": 12,
     "on_hand_total": 8_311,
 }
-_VIEWS_EXAMPLE: Final = [
-    {
-        "name": "order_details",
-        "shape": 1,
-        "build": 1,
-        "position": 1205,
-        "lag_events": 0,
-        "lag_seconds": 0.0,
-        "parked": 0,
-        "stopped": None,
-    }
-]
 
 
 @router.get(
@@ -121,33 +108,6 @@ async def totals(*, reads: OpenReads, wish: Wished) -> Response:
     look, body = await reads.snapshot(_read_totals)
     headers = lists.fresh_headers(look, views=_VIEWS, wish=wish)
     return Response(_encode(body), media_type="application/json", headers=headers)
-
-
-@router.get(
-    "/views",
-    operation_id="list_views",
-    summary="Where every view stands",
-    response_class=Response,
-    responses=responses(
-        list[ViewStanding],
-        example=_VIEWS_EXAMPLE,
-        headers=(APPLIED_POSITION,),
-        problems=("invalid-parameter", "too-busy", "view-unavailable"),
-    ),
-)
-@requires("operation:read")
-async def views(*, reads: OpenReads) -> Response:
-    """`position`: every event up to there is in the rows. `parked` counts keys that wait for an operator."""
-
-    async def read(connection: AsyncConnection, _look: Look) -> str:
-        row = await (await connection.execute(READ_STATUS)).fetchone()
-        assert row is not None, "an expression answers one row"
-        return str(row[0])
-
-    look, status = await reads.snapshot(read)
-    standings = [build.standing for build in look.builds.values()]
-    headers = {APPLIED_POSITION: applied_by_all(standings, look).encode()} if standings else {}
-    return Response(_encode(decode_status(status).views), media_type="application/json", headers=headers)
 
 
 async def _read_totals(connection: AsyncConnection, look: Look) -> dict[str, Any]:
@@ -169,3 +129,6 @@ async def _rows(connection: AsyncConnection, look: Look, text: sql.SQL, *, view:
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(statement)
         return await cursor.fetchall()
+
+
+QUERIES: Final = Queries(router=router)

@@ -47,6 +47,11 @@ class Settings(BaseSettings):
         description="Directory of downloads that may be deleted at any time: Kafka's jars.",
     )
 
+    contexts: str | None = Field(
+        default=None,
+        description="Contexts instead of the shop's: package.module:NAME, entry points, or shop, joined by commas.",
+    )
+
     profile: Literal["development", "production"] = Field(
         default="development",
         description="What is refused at start: production needs what development does without.",

@@ -8,6 +8,7 @@ import typer
 from counterfoil import terminal
 
 if TYPE_CHECKING:
+    from counterfoil.context import Contexts
     from runtime.settings import Settings
 
 EXIT_OK: Final = 0
@@ -27,6 +28,13 @@ def settings() -> "Settings":
     from runtime.settings import Settings
 
     return Settings.load()
+
+
+def contexts() -> "Contexts":
+    """The contexts that the settings name."""
+    from counterfoil import declared
+
+    return declared.contexts(settings())
 
 
 def print_json(value: object) -> None:

@@ -15,11 +15,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from counterfoil import terminal
+from counterfoil import shadowing, terminal
 from counterfoil.cli import answering, parked, views
 from counterfoil.cli.answering import AsJson
 from counterfoil.importing.formats import Format
-from runtime import collecting
 
 app = typer.Typer(
     name="counterfoil", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -60,6 +59,13 @@ def front(
 
 def main() -> None:
     """Run the command; errors that a person can act on are one line and exit code 1."""
+    try:
+        shadowing.refuse()
+    except shadowing.Shadowed as error:
+        print(f"counterfoil: {error}", file=sys.stderr)
+        sys.exit(answering.EXIT_CONFIG)
+    from runtime import collecting
+
     collecting.collect_seldom()
     try:
         app()
@@ -229,7 +235,8 @@ def replay(
     """Print the history of a stream and its state after each event."""
     from counterfoil import addresses, replaying
 
-    for step in replaying.history(addresses.database_url(answering.settings()), stream, as_of=as_of):
+    url = addresses.database_url(answering.settings())
+    for step in replaying.history(url, stream, contexts=answering.contexts(), as_of=as_of):
         if as_json:
             answering.print_json(step.as_json())
         else:
@@ -244,7 +251,8 @@ def audit_verify(
     """Check positions, versions, leaves and epochs of the log, and every live view against a fold of it."""
     from counterfoil import addresses, auditing
 
-    report = auditing.verify(addresses.database_url(answering.settings()), full=full)
+    url = addresses.database_url(answering.settings())
+    report = auditing.verify(url, contexts=answering.contexts(), full=full)
     if as_json:
         answering.print_json(report.as_json())
     else:

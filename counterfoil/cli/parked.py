@@ -34,7 +34,8 @@ def parked_show(
     """One parked key, with its event and the reason."""
     from counterfoil import addresses, parking
 
-    answering.answer(parking.shown(addresses.database_url(answering.settings()), consumer, key), as_json=True)
+    url = addresses.database_url(answering.settings())
+    answering.answer(parking.shown(url, consumer, key, contexts=answering.contexts()), as_json=True)
 
 
 @app.command("retry")
@@ -45,7 +46,8 @@ def parked_retry(
     """Ask the owner of the key to apply its events again."""
     from counterfoil import addresses, parking
 
-    print(parking.retry(addresses.database_url(answering.settings()), consumer, key))
+    url = addresses.database_url(answering.settings())
+    print(parking.retry(url, consumer, key, contexts=answering.contexts()))
 
 
 @app.command("skip")
@@ -60,8 +62,5 @@ def parked_skip(
     """Ask the owner of the key to go on without the event at this position."""
     from counterfoil import addresses, parking
 
-    print(
-        parking.skip(
-            addresses.database_url(answering.settings()), consumer, key, position=position, reason=reason
-        )
-    )
+    url = addresses.database_url(answering.settings())
+    print(parking.skip(url, consumer, key, position=position, reason=reason, contexts=answering.contexts()))

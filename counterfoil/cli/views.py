@@ -19,7 +19,7 @@ def views_list(as_json: AsJson = False) -> None:
     """Every build of every view: which is live, where it stands, what is parked."""
     from counterfoil import addresses, viewing
 
-    found = viewing.listed(addresses.database_url(answering.settings()))
+    found = viewing.listed(addresses.database_url(answering.settings()), contexts=answering.contexts())
     if as_json:
         answering.print_json(found)
     else:
@@ -33,7 +33,8 @@ def views_rebuild(
     """Fold the log into a new build beside the live one; interrupted, run it again."""
     from counterfoil import addresses, viewing
 
-    answering.answer(viewing.rebuild(addresses.database_url(answering.settings()), view), as_json=as_json)
+    url = addresses.database_url(answering.settings())
+    answering.answer(viewing.rebuild(url, view, contexts=answering.contexts()), as_json=as_json)
 
 
 @app.command("verify")
@@ -43,7 +44,8 @@ def views_verify(
     """Compare the view's builds with a fold of the log; exit code 1 when they differ."""
     from counterfoil import addresses, viewing
 
-    found = viewing.verify(addresses.database_url(answering.settings()), view)
+    url = addresses.database_url(answering.settings())
+    found = viewing.verify(url, view, contexts=answering.contexts())
     if as_json:
         answering.print_json(found)
     else:
@@ -58,7 +60,8 @@ def views_promote(
     """Let the new build answer; the old one stays until it is dropped."""
     from counterfoil import addresses, viewing
 
-    answering.answer(viewing.promote(addresses.database_url(answering.settings()), view), as_json=as_json)
+    url = addresses.database_url(answering.settings())
+    answering.answer(viewing.promote(url, view, contexts=answering.contexts()), as_json=as_json)
 
 
 @app.command("rollback")
@@ -68,7 +71,8 @@ def views_rollback(
     """Let the build before answer again."""
     from counterfoil import addresses, viewing
 
-    answering.answer(viewing.rollback(addresses.database_url(answering.settings()), view), as_json=as_json)
+    url = addresses.database_url(answering.settings())
+    answering.answer(viewing.rollback(url, view, contexts=answering.contexts()), as_json=as_json)
 
 
 @app.command("drop")
@@ -78,4 +82,4 @@ def views_drop(
     """Drop the build that does not answer."""
     from counterfoil import viewing
 
-    answering.answer(viewing.drop(answering.settings(), view), as_json=as_json)
+    answering.answer(viewing.drop(answering.settings(), view, contexts=answering.contexts()), as_json=as_json)

@@ -9,14 +9,15 @@ from msgspec.structs import replace
 from commands.payloads import Payload
 from commands.routing import command, command_router
 from counterfoil.context import Context, Contexts
-from counterfoil.contexts import CATALOGUE, CONTEXTS, INVENTORY, OPERATIONS, ORDERING
+from counterfoil.contexts import CATALOGUE, CONTEXTS, INVENTORY, ORDERING, TOTALS
+from counterfoil.operations import OPERATIONS
 from domain.aggregate import Aggregate
 from domain.ordering.credit_note import CREDIT_NOTE
 from domain.ordering.order import ORDER, AlreadyConfirmed, OrderUnknown
 from projections.ordering import folds
 from tests.architecture.completeness import Project, missing, this_project
 
-OTHERS = (INVENTORY, CATALOGUE, OPERATIONS)
+OTHERS = (INVENTORY, CATALOGUE, TOTALS, OPERATIONS)
 
 
 def test_every_context_is_complete():
@@ -29,7 +30,7 @@ def ordering(**changes: Any) -> Callable[[Project], Project]:
 
 
 def unknown_to_the_list(project: Project) -> Project:
-    return replace(project, contexts=Contexts(ORDERING, INVENTORY, OPERATIONS))
+    return replace(project, contexts=Contexts(ORDERING, INVENTORY, TOTALS, OPERATIONS))
 
 
 def with_a_silent_command(project: Project) -> Project:

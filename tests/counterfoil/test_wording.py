@@ -5,6 +5,7 @@ import secrets
 import pytest
 
 from counterfoil import replaying, status, viewing
+from counterfoil.contexts import CONTEXTS
 from event_store.appending import wire
 from event_store.envelope import (
     NEW,
@@ -20,7 +21,8 @@ from runtime.version import version
 from tests.counterfoil import commanding
 
 STANDS = {"position": 5_000, "lag_events": 0, "lag_seconds": 0.0, "parked": 0, "stopped": None}
-FOLLOWS = {"name": "order_details", "shape": 1, "build": 2, "live": True, "state": "following", **STANDS}
+FOLLOWS = {"name": "order_details", "shape": 1, "build": 2, "live": True, "state": "following"}
+FOLLOWS |= {"declared": True, **STANDS}
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,7 @@ def test_a_stopped_view_is_never_said_to_be_nothing_behind(changed, words):
         ({}, "live  at 5,000"),
         ({"parked": 2}, "live  at 5,000, 2 parked"),
         ({"live": False}, "following"),
+        ({"declared": False}, "live  at 5,000, declared by no context: nobody feeds it"),
         ({"live": False, "state": "folding", "folded_to": 3, "fold_to": 9}, "folding, 3 of 9"),
         ({"live": False, "stopped": "it forked"}, "STOPPED: it forked"),
     ],
@@ -87,7 +90,7 @@ def append(url, metadata):
 def test_a_replay_names_actor_command_and_causation(database_url, tmp_path):
     metadata = Metadata("clerk-7", "place_order", "c" * 32, new_nonce(), causation="1.42")
     append(database_url, encode_metadata(metadata))
-    (step,) = replaying.history(database_url, "thing-1")
+    (step,) = replaying.history(database_url, "thing-1", contexts=CONTEXTS)
     result = commanding.run(tmp_path, "replay", "thing-1", database_url=database_url)
     as_json = commanding.run(tmp_path, "replay", "thing-1", "--json", database_url=database_url)
 

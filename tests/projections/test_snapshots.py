@@ -11,6 +11,7 @@ import pytest
 from commands.log_reading import LogReader
 from commands.states import States
 from counterfoil import auditing
+from counterfoil.contexts import CONTEXTS
 from domain.aggregate import Aggregate
 from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK
@@ -230,12 +231,12 @@ def test_an_audit_of_everything_names_a_snapshot_that_differs(
     for stream in ("stock-A", "stock-B"):
         appended(database_url, *(stock_received(quantity=1) for _ in range(10)), stream=stream)
     taken()
-    assert (2 if full else 1) == auditing.verify(database_url, full=full).snapshots
+    assert (2 if full else 1) == auditing.verify(database_url, contexts=CONTEXTS, full=full).snapshots
 
     projector.execute(
         "update views.snapshot set state = json_build_object('sku', 'A', 'on_hand', 9, 'reserved', 0)"
     )
 
-    report = auditing.verify(database_url, full=full)
+    report = auditing.verify(database_url, contexts=CONTEXTS, full=full)
     assert (2 if full else 1) == len([each for each in report.findings if each.kind == "snapshot-differs"])
     assert not report.ok

@@ -1,0 +1,91 @@
+"""Which contexts an installation has: those of the shop, or those that a setting names, wherever they are declared.
+
+A context from outside is an object in a module that Python finds: on its path, or in the directory in which the command
+was started. A distribution may also announce it as an entry point, which gives it a name.
+"""
+
+import importlib
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from counterfoil import shadowing
+from counterfoil.context import Context, Contexts, DeclarationError
+from runtime.settings import PREFIX, Settings, SettingsError
+
+GROUP: Final = "counterfoil.contexts"
+"""Entry points of this group are contexts."""
+VARIABLE: Final = f"{PREFIX}CONTEXTS"
+SHOP: Final = "shop"
+"""Names all contexts of the shop at once."""
+
+
+class ContextsError(SettingsError):
+    """The contexts that a setting or an entry point names cannot be had; the text says which and why."""
+
+
+def contexts(settings: Settings) -> Contexts:
+    """All contexts of this installation: what the setting names, otherwise the shop and every entry point.
+
+    What operators record is always among them.
+
+    Raises:
+        ContextsError: one cannot be imported, is none, or does not fit to another.
+    """
+    from counterfoil.operations import OPERATIONS
+
+    try:
+        return Contexts(*_chosen(settings), OPERATIONS)
+    except DeclarationError as error:
+        raise ContextsError(f"the contexts do not fit together: {error}") from error
+
+
+def _chosen(settings: Settings) -> Iterator[Context]:
+    announced = {point.name: point for point in metadata.entry_points(group=GROUP)}
+    if settings.contexts is None:
+        yield from _of_the_shop()
+        yield from map(_announced, announced.values())
+        return
+    for name in filter(None, map(str.strip, settings.contexts.split(","))):
+        if name == SHOP:
+            yield from _of_the_shop()
+        elif ":" in name:
+            yield _imported(name, said_by=VARIABLE)
+        elif name in announced:
+            yield _announced(announced[name])
+        else:
+            known = ", ".join([SHOP, *announced])
+            raise ContextsError(f"{VARIABLE}: {name!r} is neither package.module:NAME nor one of {known}")
+
+
+def _of_the_shop() -> tuple[Context, ...]:
+    from counterfoil.contexts import SHOP_CONTEXTS
+
+    return SHOP_CONTEXTS
+
+
+def _announced(point: metadata.EntryPoint) -> Context:
+    return _imported(point.value, said_by=f"the entry point {point.name!r}")
+
+
+def _imported(place: str, *, said_by: str) -> Context:
+    """The context at `package.module:NAME`."""
+    module, _, name = place.partition(":")
+    started_in = str(Path.cwd())
+    if started_in not in sys.path:
+        sys.path.append(started_in)  # last, so that nothing in it takes the place of what is installed
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        missing = error.name or module
+        reason = (
+            shadowing.hidden(missing) or f"there is no module {missing!r} on Python's path or in {started_in}"
+        )
+        raise ContextsError(f"{said_by}: {place}: {reason}") from error
+    except AttributeError as error:
+        raise ContextsError(f"{said_by}: {place}: {error}") from error
+    if not isinstance(found, Context):
+        raise ContextsError(f"{said_by}: {place} is a {type(found).__name__}, not a Context")
+    return found
