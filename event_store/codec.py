@@ -16,8 +16,9 @@ class CodecError(Exception):
     """What is stored cannot be read as an event.
 
     CodecError
-    ├── UnknownEventType    no class declares this type name
-    └── MalformedEvent      the payload does not have the declared shape
+    ├── UnknownEventType      no class declares this type name
+    ├── UnknownEventVersion   the event is declared, this version of it is not
+    └── MalformedEvent        the payload does not have the declared shape
     """
 
 
@@ -29,6 +30,18 @@ class UnknownEventType(CodecError):
             f"no event is declared as {type_name!r}: deploy readers before writers of a new version"
         )
         self.type_name = type_name
+
+
+class UnknownEventVersion(CodecError):
+    """The event is declared, this version of it is not: the log is ahead of this program, which has to stop."""
+
+    def __init__(self, type_name: str, *, position: int) -> None:
+        super().__init__(
+            f"the event at position {position} is a {type_name}, which this program does not know yet:"
+            " deploy readers before writers of a new version"
+        )
+        self.type_name = type_name
+        self.position = position
 
 
 class MalformedEvent(CodecError):

@@ -11,7 +11,7 @@ from event_store.transport import Generation, Partition
 from projections import builds, catching_up, checkpoints, parking, skips
 from projections.builds import Build
 from projections.checkpoints import Cursor
-from projections.folding import Decoder
+from projections.folding import decoder_of
 from projections.performing import Performer
 from projections.storing import BuildId, Connection, Table
 from projections.turn import Following, turn
@@ -131,7 +131,7 @@ def _enter(
 def _finish(conn: Connection, following: Following, *, old: int, end: int, stop: threading.Event) -> None:
     """Read what is left of an old generation from the log."""
     partitions = generations.generation_numbered(conn, generation=old).partitions
-    decoder = Decoder([following.view])
+    decoder = decoder_of([following.view])
     performer = Performer(conn, generation=old)
     ends = dict.fromkeys(following.cursors, end)
     while (behind := catching_up.targets_behind([following], ends)) and not stop.is_set():

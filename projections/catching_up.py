@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from event_store import paging, reading
+from event_store.decoding import Decoder
 from event_store.envelope import RecordedEvent
 from event_store.partitioning import partition_of
 from event_store.transport import Partition, Record
-from projections.folding import Decoder, Fact
+from projections.folding import Fact
 from projections.storing import Connection
 from projections.turn import Feed, Following, Reach
 

@@ -6,7 +6,6 @@ Errors:
     ├── FoldFailed             a fold raised on an event, or its row cannot be stored: the same every time
     ├── CheckpointConflict     somebody else wrote this build; start again from what is stored
     ├── BuildContradicted      the log does not hold the event at a build's checkpoint: rebuild it
-    ├── UnknownEventVersion    an event's version is newer than this program: deploy readers first
     ├── NoSuchBuild            no such view, shape or build
     ├── BuildRefused           the build is not in a state that allows what was asked
     ├── NotParked              the key is not parked
@@ -42,10 +41,6 @@ class CheckpointConflict(ProjectionError):
 
 class BuildContradicted(ProjectionError):
     """The log does not hold what a build's checkpoint says it folded."""
-
-
-class UnknownEventVersion(ProjectionError):
-    """An event of a fact that views fold, in a version that this program does not know."""
 
 
 class NoSuchBuild(ProjectionError):

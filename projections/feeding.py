@@ -11,7 +11,7 @@ from event_store import reading
 from event_store.transport import Numbering, Partition
 from projections import adopting, catching_up
 from projections.checkpoints import Cursor
-from projections.folding import Decoder
+from projections.folding import decoder_of
 from projections.metrics import ProjectionMetrics
 from projections.mirroring import Mirror
 from projections.performing import Performer
@@ -35,7 +35,7 @@ class Feeding:
     ) -> None:
         """`numbering` is a generation of the transport, or the whole log. Nothing is fed before `adopt`."""
         self.followings: list[Following] = []
-        self.decoder = Decoder(views)
+        self.decoder = decoder_of(views)
         self.performer = Performer(conn, generation=numbering.generation)
         self._conn = conn
         self._views = views

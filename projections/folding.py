@@ -11,11 +11,9 @@ from typing import Any, Final
 
 import msgspec
 
-from domain import event as domain_event
 from domain.event import Event
-from event_store import codec
-from event_store.codec import MalformedEvent, UnknownEventType
-from projections.errors import UnknownEventVersion
+from event_store.codec import MalformedEvent
+from event_store.decoding import Decoder
 from projections.view import GLOBAL, Fold, Key, Row, View
 
 TRIES_MAX: Final = 3
@@ -23,9 +21,6 @@ TRIES_MAX: Final = 3
 
 REASON_LENGTH_MAX: Final = 500
 """Characters of an error kept with a parked key."""
-
-VERSIONS_AHEAD: Final = 20
-"""Versions beyond the known ones that a filter by type still lets through, so that they are noticed."""
 
 
 class Versioned(msgspec.Struct, frozen=True, gc=False):
@@ -68,60 +63,9 @@ class Folded(msgspec.Struct):
     applied: int
 
 
-class Decoder:
-    """Decodes the events that some of these views fold, each once for all of them."""
-
-    def __init__(self, views: Sequence[View[Any]]) -> None:
-        self.types: Final = types_of(views)
-        """What a reader of the log may filter by without missing an event that `wants` answers."""
-        names = {name for view in views for name in view.event_types}
-        self._facts = {domain_event.fact_of(name) for name in names}
-        self._wanted: dict[str, bool] = {}
-        id_fields = {name: domain_event.id_field_of(domain_event.EVENT_TYPES[name]) for name in names}
-        self._id_fields = {name: field for name, field in id_fields.items() if field is not None}
-
-    def wants(self, type_name: str) -> bool:
-        """Whether any view folds this fact, in whatever version."""
-        known = self._wanted.get(type_name)
-        if known is None:
-            known = self._wanted[type_name] = domain_event.fact_of(type_name) in self._facts
-        return known
-
-    def decode(self, type_name: str, payload: bytes, *, position: int, stream: str) -> Event | MalformedEvent:
-        """The event in its newest shape, or the error when the payload has another shape than declared.
-
-        A foreign event gets the id that its stream is called after.
-
-        Raises:
-            UnknownEventVersion: the fact is known, this version of it is not.
-        """
-        try:
-            event = codec.decode(type_name, payload)
-            if self._id_fields and (field := self._id_fields.get(type_name)) is not None:
-                return msgspec.structs.replace(event, **{field: stream.partition("-")[2]})
-            return event
-        except MalformedEvent as error:
-            return error
-        except UnknownEventType:
-            raise UnknownEventVersion(
-                f"the event at position {position} is a {type_name}, which this program does not know yet:"
-                " deploy readers before writers of a new version"
-            ) from None
-
-
-def types_of(views: Sequence[View[Any]]) -> list[str]:
-    """Type names that views fold, with older and newer versions: the older are upcast, the newer refused."""
-    names: set[str] = set()
-    for view in views:
-        for name in view.event_types:
-            fact = domain_event.fact_of(name)
-            if fact == name:  # a foreign type has one form for ever
-                names.add(name)
-                continue
-            version = name.removeprefix(f"{fact}.v")
-            known = max(int(version), *(_version(each, fact) for each in domain_event.EVENT_TYPES))
-            names |= {f"{fact}.v{number}" for number in range(1, known + VERSIONS_AHEAD + 1)}
-    return sorted(names)
+def decoder_of(views: Sequence[View[Any]]) -> Decoder:
+    """What decodes the events that some of these views fold, each once for all of them."""
+    return Decoder(name for view in views for name in view.event_types)
 
 
 class BatchFold:
@@ -243,11 +187,6 @@ class BatchFold:
             # Found in gather at a later event; this earlier one comes first, and that one waits with the rest.
             self._queued[key] = self._queued.get(key, 0) + 1
         self._parked[key] = poison
-
-
-def _version(type_name: str, fact: str) -> int:
-    """The version of a type name if it is one of a fact, else 0."""
-    return int(type_name.removeprefix(f"{fact}.v")) if domain_event.fact_of(type_name) == fact else 0
 
 
 def reason_of(error: Exception) -> str:

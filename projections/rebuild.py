@@ -15,7 +15,7 @@ import msgspec
 from event_store import reading
 from projections import builds, catching_up, checkpoints, parking, skips, verifying
 from projections.errors import BuildRefused, FoldFailed, NoSuchBuild, NotCaughtUp
-from projections.folding import Decoder, Fact, Poison, types_of
+from projections.folding import Fact, Poison, decoder_of
 from projections.performing import SESSION, Performer
 from projections.storing import BuildId, Connection, Table
 from projections.turn import Batch, Following, Plan, commit, plans_of
@@ -273,9 +273,9 @@ def _failure(following: Following, key: str, poison: Poison) -> FoldFailed:
 
 def _batches(log: Connection, view: View[Any], *, after: int, upto: int) -> Iterator[tuple[list[Fact], int]]:
     """Facts of a view in batches, each with the position up to which it holds all of them."""
-    decoder = Decoder([view])
+    decoder = decoder_of([view])
     batch: list[Fact] = []
-    for event in reading.copy_segments(log, after=after, upto=upto, types=types_of([view])):
+    for event in reading.copy_segments(log, after=after, upto=upto, types=decoder.types):
         batch.append(catching_up.decoded(event, decoder=decoder))
         if len(batch) == EVENTS_PER_BATCH:
             yield batch, event.position

@@ -11,13 +11,14 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from event_store import reading
+from event_store.decoding import Decoder
 from event_store.envelope import RecordedEvent
 from event_store.partitioning import partition_of
 from event_store.transport import Partition
 from projections import catching_up, skips
 from projections.buckets import Bucket
 from projections.errors import FoldFailed
-from projections.folding import BatchFold, Decoder, Fact, Folded, Versioned, types_of
+from projections.folding import BatchFold, Fact, Folded, Versioned, decoder_of
 from projections.storing import Connection
 from projections.view import Key, Row, View
 
@@ -78,7 +79,7 @@ def fold_prefix(
     """
     name = view.partition_key_of(key) if partition_key is None else partition_key
     folding = Folding(Target(view, skips.read(conn, view.name, shape=view.shape)))
-    decoder = Decoder([view])
+    decoder = decoder_of([view])
     after = 0
     while page := reading.read_key(conn, name, after=after, upto=upto):
         folding.take(_facts(page, decoder))
@@ -111,9 +112,8 @@ def fold_all(
         TooManyRows: there are more than `rows_max`.
     """
     foldings = [Folding(target, bucket) for target in targets]
-    decoder = Decoder([target.view for target in targets])
-    types = types_of([target.view for target in targets])
-    for facts in _batches(_facts(reading.copy_segments(conn, upto=upto, types=types), decoder)):
+    decoder = decoder_of([target.view for target in targets])
+    for facts in _batches(_facts(reading.copy_segments(conn, upto=upto, types=decoder.types), decoder)):
         for folding in foldings:
             folding.take(facts)
         if rows_max is not None and sum(len(folding.rows) for folding in foldings) > rows_max:
@@ -130,7 +130,7 @@ class Folding:
         self.target = target
         self._concerns = None if bucket.of == 1 else bucket.holds
         self.rows = PackedRows(target.view)
-        self._types = frozenset(types_of([target.view]))
+        self._types = frozenset(decoder_of([target.view]).types)
         self._whole_upto = -1 if target.parked else min((target.reach or {}).values(), default=0)
 
     def take(self, facts: Iterable[Fact]) -> None:

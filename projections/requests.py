@@ -6,11 +6,12 @@ from typing import Final
 import structlog
 
 from event_store import reading
+from event_store.decoding import Decoder
 from event_store.partitioning import partition_of
 from event_store.transport import Numbering, Partition
 from projections import catching_up, checkpoints, parking, skips
 from projections.checkpoints import Move
-from projections.folding import Decoder, Fact
+from projections.folding import Fact
 from projections.mirroring import Mirror
 from projections.parking import Request
 from projections.performing import Performer

@@ -24,8 +24,8 @@ from domain.event import Event, event_type, fact_of, foreign_event_type, type_na
 from event_store import reading
 from event_store.codec import MalformedEvent
 from event_store.local_transport import LocalTransport
-from projections import folding, parking, replay, verifying
-from projections.folding import Decoder
+from projections import parking, replay, verifying
+from projections.folding import decoder_of
 from projections.replay import Target
 from projections.storing import BuildId
 from projections.view import Row, View
@@ -76,17 +76,17 @@ def stored(account: UUID, version: int, topic: str, state: bytes) -> StoredEvent
 
 
 def test_only_declared_types_are_wanted_not_those_that_look_like_other_versions():
-    decoder = Decoder([accounts])
+    decoder = decoder_of([accounts])
 
     assert decoder.wants(CREDITED)
     assert not decoder.wants("bank.domain:Account.Closed")
     assert not decoder.wants("bank.domain:Account.Credited.v2")
     assert not decoder.wants("ordering.order_placed.v1")
-    assert sorted([OPENED, CREDITED]) == folding.types_of([accounts])
+    assert sorted([OPENED, CREDITED]) == decoder.types
 
 
 def test_the_id_is_that_of_the_stream():
-    decoder = Decoder([accounts])
+    decoder = decoder_of([accounts])
     account = str(uuid4())
 
     event = decoder.decode(CREDITED, b'{"amount": 7, "timestamp": 1}', position=1, stream=f"Bank-{account}")
@@ -141,7 +141,7 @@ def settled(**changed: object) -> Event | MalformedEvent:
         "note": {"never": Decimal(7), "declared": [Decimal(8)]},
     }
     payload = transcoded(state | changed)
-    return Decoder([settlements]).decode(type_name(Settled), payload, position=1, stream="Bank-7")
+    return decoder_of([settlements]).decode(type_name(Settled), payload, position=1, stream="Bank-7")
 
 
 class Settlement(Row, frozen=True):
@@ -183,7 +183,7 @@ def test_every_such_value_comes_back(amount: Decimal, payee: UUID, due: datetime
 def test_a_number_written_as_json_keeps_its_digits_where_a_decimal_is_declared():
     payload = transcoded({"amount": 0, "parts": [], "payee": PAYEE, "due": DUE, "timestamp": DUE, "rate": 2})
 
-    event = Decoder([settlements]).decode(
+    event = decoder_of([settlements]).decode(
         type_name(Settled), payload.replace(b'"amount":0', b'"amount":1.10'), position=1, stream="Bank-7"
     )
 
@@ -212,7 +212,7 @@ def test_a_value_of_another_type_than_declared_is_not_read(changed: dict[str, ob
 def test_a_payload_that_is_nested_too_deep_is_malformed_not_a_crash():
     payload = b'{"_type_":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 
-    event = Decoder([settlements]).decode(type_name(Settled), payload, position=1, stream="Bank-7")
+    event = decoder_of([settlements]).decode(type_name(Settled), payload, position=1, stream="Bank-7")
 
     assert isinstance(event, MalformedEvent)
 

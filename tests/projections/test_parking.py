@@ -7,9 +7,10 @@ import pytest
 from domain.operations.events import EventSkipped
 from domain.operations.skips import SKIPS
 from event_store import reading
+from event_store.codec import UnknownEventVersion
 from event_store.envelope import NewEvent
 from projections import parking, rebuild, verifying
-from projections.errors import FoldFailed, NotParked, UnknownEventVersion
+from projections.errors import FoldFailed, NotParked
 from projections.storing import BuildId
 from runtime import database
 from tests.appends import append_request

@@ -8,11 +8,11 @@ from prometheus_client import CollectorRegistry
 
 from counterfoil.contexts import CONTEXTS
 from event_store import reading, relay
+from event_store.codec import UnknownEventVersion
 from event_store.envelope import NewEvent
 from event_store.kafka_transport import KafkaTransport
 from event_store.local_transport import LocalTransport
 from projections import verifying
-from projections.errors import UnknownEventVersion
 from projections.worker import ProjectionHealth, run_projections
 from runtime import database
 from runtime.documents import RedisDocuments, document_key, parse_document, prefix

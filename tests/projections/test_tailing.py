@@ -9,11 +9,12 @@ from prometheus_client import CollectorRegistry
 from counterfoil.contexts import CONTEXTS
 from domain.ordering.events import OrderConfirmed
 from event_store import generations, paging, reading, relay
+from event_store.codec import UnknownEventVersion
 from event_store.envelope import NewEvent
 from event_store.local_transport import LocalTransport
 from event_store.transport import WHOLE_LOG
 from projections import adopting, catching_up, checkpoints, rebuild, tailing, verifying
-from projections.errors import DeclarationError, UnknownEventVersion
+from projections.errors import DeclarationError
 from projections.storing import BuildId
 from projections.view import GLOBAL, Row, View
 from projections.worker import ProjectionHealth, run_projections

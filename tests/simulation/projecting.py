@@ -19,7 +19,7 @@ from event_store.transport import TransportError
 from projections import catching_up
 from projections.checkpoints import Cursor
 from projections.errors import CheckpointConflict
-from projections.folding import Decoder
+from projections.folding import decoder_of
 from projections.metrics import ProjectionMetrics
 from projections.mirroring import Mirror
 from projections.storing import BuildId
@@ -40,7 +40,7 @@ HISTORY = History("simulated", epoch=1)
 PREFIX = documents.prefix(
     COUNTERS.document, installation=HISTORY.installation, epoch=HISTORY.epoch, build=BUILD.label
 )
-DECODER = Decoder([COUNTERS])
+DECODER = decoder_of([COUNTERS])
 METRICS = ProjectionMetrics(CollectorRegistry())
 SOURCES = tuple(number for number in range(PARTITIONS))
 NAMES = tuple("abcdef")
