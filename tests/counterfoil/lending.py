@@ -5,17 +5,26 @@ from typing import Final
 
 from pydantic import ConfigDict
 
-from commands.documentation import Caller
-from commands.payloads import Id, Payload
-from commands.recording import Answer
-from commands.routing import command, command_router
-from counterfoil.context import Context
-from domain.aggregate import Aggregate
-from domain.event import Event, event_type
-from domain.rejection import Conflict
-from projections.view import Row, View
-from read_api.reading.resource import Resource, only_row
-from read_api.routing import ById, Documented, Queries
+from counterfoil.api import (
+    Aggregate,
+    Answer,
+    ById,
+    Caller,
+    Conflict,
+    Context,
+    Documented,
+    Event,
+    Id,
+    Payload,
+    Queries,
+    Resource,
+    Row,
+    View,
+    command,
+    command_router,
+    event_type,
+    only_row,
+)
 
 
 @event_type("lending.book_lent.v1")

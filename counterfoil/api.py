@@ -1,0 +1,96 @@
+"""All that a package outside this one may import to declare a context, besides `counterfoil.testing`.
+
+What stands here, under these names, is kept as docs/compatibility.md promises; every other module of the installation
+may change in any release. Names are exported a second time here and nowhere else (ADR 39).
+"""
+
+from counterfoil import shadowing
+
+shadowing.refuse()  # before the first import by a name that others use too
+
+from commands.decision import Appended, Decision, Stated, Tagged, events_of
+from commands.decision import View as DecisionView
+from commands.documentation import Caller
+from commands.payloads import (
+    SECRET,
+    Country,
+    Currency,
+    Delta,
+    Id,
+    Moment,
+    Note,
+    Payload,
+    Quantity,
+    Reference,
+    Title,
+    UnitPrice,
+)
+from commands.processes.process import HEAD, ORIGIN, Process, Rejected
+from commands.recording import Answer
+from commands.routing import command, command_router
+from counterfoil.context import Context
+from domain.aggregate import Aggregate
+from domain.event import Event, event_type, foreign_event_type, upcasts
+from domain.ids import composite, validate_id
+from domain.rejection import Conflict, Place, Rejection, Unacceptable, Unknown
+from event_store.envelope import Condition
+from projections.view import GLOBAL, KEYED, Key, Kind, Row, View
+from read_api.reading.resource import Resource, RowDict, only_row
+from read_api.routing import ById, Documented, Queries
+from runtime.http.principal import Public
+
+__all__ = [
+    "GLOBAL",
+    "HEAD",
+    "KEYED",
+    "ORIGIN",
+    "SECRET",
+    "Aggregate",
+    "Answer",
+    "Appended",
+    "ById",
+    "Caller",
+    "Condition",
+    "Conflict",
+    "Context",
+    "Country",
+    "Currency",
+    "Decision",
+    "DecisionView",
+    "Delta",
+    "Documented",
+    "Event",
+    "Id",
+    "Key",
+    "Kind",
+    "Moment",
+    "Note",
+    "Payload",
+    "Place",
+    "Process",
+    "Public",
+    "Quantity",
+    "Queries",
+    "Reference",
+    "Rejected",
+    "Rejection",
+    "Resource",
+    "Row",
+    "RowDict",
+    "Stated",
+    "Tagged",
+    "Title",
+    "Unacceptable",
+    "UnitPrice",
+    "Unknown",
+    "View",
+    "command",
+    "command_router",
+    "composite",
+    "event_type",
+    "events_of",
+    "foreign_event_type",
+    "only_row",
+    "upcasts",
+    "validate_id",
+]
