@@ -20,6 +20,7 @@ from event_store.transport import Carrier, Transport
 from projections.worker import run_projections
 from runtime import collecting, database, telemetry
 from runtime.documents import RedisDocuments
+from runtime.settings import Settings
 
 if TYPE_CHECKING:
     import threading
@@ -54,7 +55,7 @@ def projections(url: str, *, views: Sequence[str], redis_url: str | None = None)
 def register(url: str) -> None:
     """Note where the process managers begin, as the command API does when it starts."""
     with database.connect(url, role="counterfoil_writer", name="benchmark register") as connection:
-        checkpoints.register(connection, CONTEXTS.processes)
+        checkpoints.register(connection, CONTEXTS.processes_of(Settings()))
 
 
 def settle(url: str, *, carrier: Carrier = "local") -> None:
@@ -90,7 +91,7 @@ def _run_processes(stop: "threading.Event", url: str) -> None:
     transport = LocalTransport(url, role="counterfoil_writer")
     run_processes(
         url,
-        processes=CONTEXTS.processes,
+        processes=CONTEXTS.processes_of(Settings()),
         transport=transport,
         stop=stop,
         registry=CollectorRegistry(),

@@ -21,7 +21,7 @@ def command_app(
     return commands.app.create_app(
         settings,
         routers=served.commands,
-        processes=served.processes,
+        processes=served.processes_of(settings),
         locations=served.locations,
         declared=served.problems,
         clock=clock,

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from msgspec import Struct
 
 from commands import refusals
+from commands.gateways.gateway import Gateway
 from commands.processes.process import Process
 from domain.aggregate import Aggregate, category_of
 from domain.event import Event
@@ -15,6 +16,7 @@ from domain.rejection import Rejection
 from projections.view import View
 from read_api.routing import Queries
 from runtime.problem_types import CATALOGUE, ProblemType
+from runtime.settings import Settings
 
 _NOTHING: Final[Mapping[Any, str]] = MappingProxyType({})
 
@@ -34,6 +36,7 @@ class Context(Struct, frozen=True, kw_only=True, eq=False):
     aggregates: tuple[Aggregate[Any], ...] = ()
     commands: APIRouter | None = None
     processes: tuple[Process, ...] = ()
+    gateways: tuple[Gateway, ...] = ()
     views: tuple[View[Any], ...] = ()
     queries: Queries | None = None
     problems: tuple[type[Rejection], ...] = ()
@@ -52,7 +55,8 @@ class Contexts:
         """Take contexts together.
 
         Raises:
-            DeclarationError: two of them use one name for different things, or a view has no folds.
+            DeclarationError: two of them use one name for different things, a view has no folds, or a process needs a
+                gateway that there is not.
         """
         self._declared = declared
         for view in self.views:
@@ -65,6 +69,15 @@ class Contexts:
             "view or process", (*self._view_names(), *(process.name for process in self.processes))
         )
         _require_single("view", (f"{view.name} in shape {view.shape}" for view in self.views))
+        _require_single("gateway", (gateway.name for gateway in self.gateways))
+        _require_single(
+            "intent", (effect.intent.__name__ for gateway in self.gateways for effect in gateway.effects)
+        )
+        for process in self.processes:
+            if process.gateway not in {None, *(gateway.name for gateway in self.gateways)}:
+                raise DeclarationError(
+                    f"the process {process.name!r} needs an unknown gateway {process.gateway!r}"
+                )
         _require_single("problem", (*CATALOGUE, *(problem.slug for problem in self.problems)))
         self._aggregates = {aggregate.category: aggregate for aggregate in self.aggregates}
         self._views = {view.name: view for view in sorted(self.views, key=lambda view: view.shape)}
@@ -86,6 +99,20 @@ class Contexts:
     def processes(self) -> tuple[Process, ...]:
         """Every process manager."""
         return tuple(process for context in self._declared for process in context.processes)
+
+    @property
+    def gateways(self) -> tuple[Gateway, ...]:
+        """Every way to the outside."""
+        return tuple(gateway for context in self._declared for gateway in context.gateways)
+
+    def gateways_of(self, settings: Settings) -> tuple[Gateway, ...]:
+        """The gateways of which the settings say where they lead."""
+        return tuple(gateway for gateway in self.gateways if gateway.is_configured(settings))
+
+    def processes_of(self, settings: Settings) -> tuple[Process, ...]:
+        """The process managers that run: those that need a gateway only where it is configured."""
+        there = {None, *(gateway.name for gateway in self.gateways_of(settings))}
+        return tuple(process for process in self.processes if process.gateway in there)
 
     @property
     def views(self) -> tuple[View[Any], ...]:

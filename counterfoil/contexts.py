@@ -5,7 +5,10 @@ from typing import Final
 from commands import catalogue as catalogue_commands
 from commands import inventory as inventory_commands
 from commands import ordering as ordering_commands
+from commands import shipping as shipping_commands
+from commands.gateways.labels import CARRIER
 from commands.processes.fulfilment import FULFILMENT
+from commands.processes.labels import LABELS
 from commands.processes.restock import RESTOCK
 from counterfoil.context import Context, Contexts
 from counterfoil.operations import OPERATIONS
@@ -17,13 +20,17 @@ from domain.money import AmountTooLarge
 from domain.ordering import credit_note, lines, order
 from domain.ordering.credit_note import CREDIT_NOTE
 from domain.ordering.order import ORDER
+from domain.shipping import shipment
+from domain.shipping.shipment import SHIPMENT
 from projections.catalogue import folds as catalogue_folds
 from projections.inventory import folds as inventory_folds
 from projections.ordering import folds as ordering_folds
 from projections.ordering import sales
+from projections.shipping import folds as shipping_folds
 from read_api import catalogue as catalogue_queries
 from read_api import inventory as inventory_queries
 from read_api import ordering as ordering_queries
+from read_api import shipping as shipping_queries
 from read_api import totals as totals_queries
 
 ORDERING: Final = Context(
@@ -76,7 +83,21 @@ CATALOGUE: Final = Context(
 
 TOTALS: Final = Context(name="totals", queries=totals_queries.QUERIES)
 
-SHOP_CONTEXTS: Final = (ORDERING, INVENTORY, CATALOGUE, TOTALS)
+SHIPPING: Final = Context(
+    name="shipping",
+    aggregates=(SHIPMENT,),
+    commands=shipping_commands.router,
+    processes=(LABELS,),
+    gateways=(CARRIER,),
+    views=shipping_folds.VIEWS,
+    queries=shipping_queries.QUERIES,
+    problems=(
+        shipment.NotShipped,
+        shipment.NothingToSend,
+    ),
+)
+
+SHOP_CONTEXTS: Final = (ORDERING, INVENTORY, CATALOGUE, TOTALS, SHIPPING)
 """Routes are tried one after another, so what is asked most often stands first."""
 
 CONTEXTS: Final = Contexts(*SHOP_CONTEXTS, OPERATIONS)

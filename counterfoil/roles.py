@@ -131,7 +131,7 @@ def processes(settings: Settings) -> None:
         _wait_until_migrated(settings, stop)
         run_processes(
             addresses.database_url(settings),
-            processes=contexts.processes,
+            processes=contexts.processes_of(settings),
             transport=_transport(settings, role="counterfoil_writer", registry=registry),
             stop=stop,
             registry=registry,

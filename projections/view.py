@@ -107,7 +107,8 @@ class View(Generic[R]):
     `shape` is the version of row type and folds: raise it when either changes. `document` names the resource
     under which rows of a keyed view are also kept as JSON documents (`<service>:<resource>`), None for SQL only.
     `category` is the stream category that a keyed view's rows belong to when the row's key is the stream's id, so
-    that the history of one row can be found by its key.
+    that the history of one row can be found by its key. `partition_category` is that of the streams in whose
+    partition its events lie, where they declare another than their own.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class View(Generic[R]):
         kind: Kind = KEYED,
         document: str | None = None,
         category: str | None = None,
+        partition_category: str | None = None,
     ) -> None:
         """Check the declaration.
 
@@ -137,6 +139,7 @@ class View(Generic[R]):
         self.kind = kind
         self.document = document
         self.category = category
+        self._partition_category = partition_category or category
         self.key = tuple(key)
         self.columns = columns.of_row(row, view=name)
         self.key_columns = _key_columns(self.key, self.columns, view=name)
@@ -169,7 +172,7 @@ class View(Generic[R]):
         """
         if self.category is None:
             raise DeclarationError(f"view {self.name} declares no category: its rows belong to no one stream")
-        return f"{self.category}{SEPARATOR}{ID_SEPARATOR.join(map(str, key))}"
+        return f"{self._partition_category}{SEPARATOR}{ID_SEPARATOR.join(map(str, key))}"
 
     def on(self, event: type[E], *, keys: Callable[[E], Iterable[Key]] | None = None) -> Attach[R, E]:
         """Attach a fold for an event.

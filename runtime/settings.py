@@ -128,6 +128,15 @@ class Settings(BaseSettings):
         default=8084, ge=0, le=65_535, description="TCP port; 0 takes a free one."
     )
 
+    carrier_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/?#]+(?:/[^?#]*)?$",
+        description="Where labels are bought (docs/contracts/carrier.md); none are, and none asked for, unless set.",
+    )
+    carrier_token: SecretStr | None = Field(
+        default=None, description="Token that the carrier gets with every call; none if not set."
+    )
+
     database_pool_size: int = Field(
         default=8,
         ge=1,
@@ -169,6 +178,12 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _a_token_is_for_a_carrier(self) -> Self:
+        if self.carrier_token is not None and self.carrier_url is None:
+            raise ValueError(f"{PREFIX}CARRIER_TOKEN is for the carrier at {PREFIX}CARRIER_URL: set that too")
+        return self
+
     @field_validator("home", "cache", mode="after")
     @classmethod
     def _absolute(cls, path: Path) -> Path:
@@ -198,7 +213,7 @@ class Settings(BaseSettings):
     def masked(self) -> dict[str, str | int | float | None]:
         """Variable → value as it may be shown to anybody: passwords replaced."""
         return {
-            PREFIX + name.upper(): _shown(getattr(self, name), whole=name.endswith("password"))
+            PREFIX + name.upper(): _shown(getattr(self, name), whole=name.endswith(("password", "token")))
             for name in type(self).model_fields
         }
 

@@ -35,6 +35,7 @@ from domain.ordering.events import (
     SkuTotal,
 )
 from domain.ordering.lines import LineRequest
+from domain.shipping.events import Content, LabelBought, LabelRefused, LabelRequested
 
 E = TypeVar("E", bound=Event)
 
@@ -220,6 +221,30 @@ def event_skipped(**changes: Any) -> EventSkipped:
     return changed(example, changes)
 
 
+def label_requested(**changes: Any) -> LabelRequested:
+    example = LabelRequested(
+        order_id=ORDER,
+        attempt=1,
+        country=COUNTRY,
+        contents=(Content(sku=SKU, quantity=3),),
+        requested_at=NOW,
+    )
+    return changed(example, changes)
+
+
+def label_bought(**changes: Any) -> LabelBought:
+    example = LabelBought(
+        order_id=ORDER, attempt=1, label_id="L-000017", tracking="CF000000017GB", bought_at=NOW
+    )
+    return changed(example, changes)
+
+
+def label_refused(**changes: Any) -> LabelRefused:
+    return changed(
+        LabelRefused(order_id=ORDER, attempt=1, reason="no service to there", refused_at=NOW), changes
+    )
+
+
 ONE_OF_EACH: tuple[Event, ...] = (
     product_created(),
     price_changed(),
@@ -235,5 +260,8 @@ ONE_OF_EACH: tuple[Event, ...] = (
     cancelled(),
     shipped(),
     credit_note_issued(),
+    label_requested(),
+    label_refused(),
+    label_bought(),
     event_skipped(),
 )

@@ -51,12 +51,17 @@ class Process:
     """A process manager. Its name is for ever, since it is part of every outcome's key.
 
     `writes` are the aggregates whose streams it appends to: processes that have one in common share a lease.
+    `gateway` names the one without which it has nothing to ask: it runs, and is registered, only where that one is
+    configured.
     """
 
-    def __init__(self, name: str, *, writes: tuple[Aggregate[Any], ...], start: Start) -> None:
+    def __init__(
+        self, name: str, *, writes: tuple[Aggregate[Any], ...], start: Start, gateway: str | None = None
+    ) -> None:
         assert writes, "a process that appends nothing decides nothing"
         self.name = name
         self.start = start
+        self.gateway = gateway
         self.categories = frozenset(aggregate.category for aggregate in writes)
         self.reactions: dict[str, Reaction] = {}
         """By the name of the event's type, of all its versions."""

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 import typer
 
 from counterfoil import shadowing, terminal
-from counterfoil.cli import answering, parked, views
+from counterfoil.cli import answering, parked, simulate, views
 from counterfoil.cli.answering import AsJson
 from counterfoil.importing.formats import Format
 
@@ -34,6 +34,7 @@ def _group(name: str, purpose: str) -> typer.Typer:
 config_app = _group("config", "Settings.")
 app.add_typer(views.app, name="views")
 app.add_typer(parked.app, name="parked")
+app.add_typer(simulate.app, name="simulate")
 audit_app = _group("audit", "Prove what happened.")
 log_app = _group("log", "The log itself.")
 import_app = _group("import", "Bring data in through the command API.")

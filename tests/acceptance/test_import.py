@@ -51,6 +51,7 @@ def test_nobody_is_behind_afterwards(imported):
             "order_summary",
             "product_page",
             "sales_daily",
+            "shipment_details",
             "sku_sales",
             "stock_level",
         )

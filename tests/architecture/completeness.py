@@ -16,9 +16,11 @@ import msgspec
 from fastapi.routing import APIRoute
 from msgspec import Struct
 
+import commands.gateways
 import commands.processes
 import domain
 import projections
+from commands.gateways.gateway import Gateway
 from commands.intake import Command
 from commands.processes.process import Process
 from counterfoil.context import Context, Contexts
@@ -55,7 +57,7 @@ def this_project() -> Project:
     """The project as it is."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     docs = ROOT / "docs"
-    paths = (docs / "index.md", *(docs / "contexts").glob("*.md"))
+    paths = (docs / "index.md", *(docs / "contexts").glob("*.md"), *(docs / "contracts").glob("*.md"))
     return Project(
         contexts=CONTEXTS,
         pages={str(path.relative_to(docs)): path.read_text(encoding="utf-8") for path in paths},
@@ -175,6 +177,29 @@ def undeclared_processes(project: Project) -> Iterator[str]:
                 yield f"{module.name}: no context declares the process {process.name!r}"
 
 
+def undeclared_gateways(project: Project) -> Iterator[str]:
+    """Every gateway that is written is one that intents are sent to, and its intents are events of its aggregates."""
+    for module in pkgutil.walk_packages(commands.gateways.__path__, "commands.gateways."):
+        for gateway in _instances(importlib.import_module(module.name), Gateway):
+            if gateway not in project.contexts.gateways:
+                yield f"{module.name}: no context declares the gateway {gateway.name!r}"
+    for context in project.contexts:
+        for effect in (effect for gateway in context.gateways for effect in gateway.effects):
+            if effect.aggregate not in context.aggregates or effect.intent not in effect.aggregate.events:
+                yield f"{context.name}: {type_name(effect.intent)} is no event of its aggregates"
+
+
+def gateways_without_contract(project: Project) -> Iterator[str]:
+    """Every gateway has a page that says what is spoken there, and the page of its context leads to it."""
+    for context in project.contexts:
+        for gateway in context.gateways:
+            page = f"contracts/{gateway.name}.md"
+            if page not in project.pages:
+                yield f"docs/{page}: nothing says what is spoken with {gateway.name!r}"
+            if f"(../{page})" not in project.pages.get(f"contexts/{context.name}.md", ""):
+                yield f"docs/contexts/{context.name}.md: no link to {page}"
+
+
 def undeclared_views(project: Project) -> Iterator[str]:
     """Every view that is written is kept."""
     for context in project.contexts:
@@ -241,6 +266,8 @@ RULES: Final[tuple[Rule, ...]] = (
     refusals_without_page,
     unanswered_refusals,
     undeclared_processes,
+    undeclared_gateways,
+    gateways_without_contract,
     undeclared_views,
     unserved_queries,
     foreign_tags,

@@ -45,6 +45,40 @@ IMPURE_MODULES: Final = frozenset(
 )
 """Parts of the standard library that know the time, chance, the environment or the outside."""
 
+_GATEWAYS_HOSTED_IN: Final = frozenset(
+    {"counterfoil/context.py", "counterfoil/contexts.py", "counterfoil/roles.py"}
+)
+
+_HTTP_CLIENTS: Final = frozenset(
+    [
+        "aiohttp",
+        "ftplib",
+        "http.client",
+        "httpx",
+        "imaplib",
+        "poplib",
+        "requests",
+        "smtplib",
+        "telnetlib",
+        "urllib.request",
+        "urllib3",
+        "websockets",
+        "xmlrpc.client",
+    ]
+)
+"""What speaks to any server of the world."""
+
+_DIALS: Final = frozenset(
+    {"create_connection", "create_unix_connection", "open_connection", "open_unix_connection", "urlopen"}
+)
+
+_CLIENTS_OF_OURS: Final = (
+    "counterfoil/importing/",  # the command API and the query API
+    "counterfoil/servers/",  # servers that `up` starts or is given
+    "counterfoil/standalone.py",  # /readyz of the roles that it started
+    "event_store/kafka_clients.py",  # Kafka
+)
+
 _CLOCK_READINGS: Final = frozenset({"now", "utcnow", "today"})
 _BUILTIN_INPUT: Final = frozenset({"open", "input", "print", "exec", "eval", "__import__"})
 
@@ -72,13 +106,29 @@ def hidden_input(source: Source) -> Iterator[str]:
 
 
 def foreign_gateways(source: Source) -> Iterator[str]:
-    """Only process managers call the outside world, through gateways."""
-    if source.path.startswith(("commands/processes/", "commands/gateways/")):
+    """Only senders import gateways; the front door declares them and hosts the senders."""
+    if source.path.startswith("commands/gateways/") or source.path in _GATEWAYS_HOSTED_IN:
         return
     for node, name in imports(source):
         named = {f"{name}.{alias.name}" for alias in getattr(node, "names", ())} | {name}
         if any(each == "commands.gateways" or each.startswith("commands.gateways.") for each in named):
-            yield source.at(node, "imports a gateway and is no process manager")
+            yield source.at(node, "imports a gateway and is no sender")
+
+
+def outside_sockets(source: Source) -> Iterator[str]:
+    """Only gateways speak to the outside world; the other clients there are speak to our own servers."""
+    if source.path.startswith("commands/gateways/"):
+        return
+    speaks_to_ours = source.path.startswith(_CLIENTS_OF_OURS)
+    for node, name in imports(source):
+        named = {name, *(f"{name}.{alias.name}" for alias in getattr(node, "names", ()))}
+        if named & _HTTP_CLIENTS and not speaks_to_ours:
+            yield source.at(node, f"imports {name}: only gateways call the outside")
+    for node in source.nodes:
+        match node:
+            case ast.Call(func=ast.Attribute(attr=attr) | ast.Name(id=attr)) if attr in _DIALS:
+                if not speaks_to_ours:
+                    yield source.at(node, f"opens a connection: {ast.unparse(node)}")
 
 
 def imports(source: Source) -> Iterator[tuple[ast.AST, str]]:

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from commands.gateways.labels import CARRIER
 from commands.payloads import Payload
 from commands.routing import command, command_router
 from counterfoil.context import Context, Contexts
-from counterfoil.contexts import CATALOGUE, CONTEXTS, INVENTORY, ORDERING, TOTALS
+from counterfoil.contexts import CATALOGUE, CONTEXTS, INVENTORY, ORDERING, SHIPPING, TOTALS
 from counterfoil.operations import OPERATIONS
 from domain.aggregate import Aggregate
 from domain.ordering.credit_note import CREDIT_NOTE
@@ -17,7 +18,7 @@ from domain.ordering.order import ORDER, AlreadyConfirmed, OrderUnknown
 from projections.ordering import folds
 from tests.architecture.completeness import Project, missing, this_project
 
-OTHERS = (INVENTORY, CATALOGUE, TOTALS, OPERATIONS)
+OTHERS = (INVENTORY, CATALOGUE, TOTALS, SHIPPING, OPERATIONS)
 
 
 def test_every_context_is_complete():
@@ -29,8 +30,14 @@ def ordering(**changes: Any) -> Callable[[Project], Project]:
     return lambda project: replace(project, contexts=Contexts(replace(ORDERING, **changes), *OTHERS))
 
 
+def shipping(**changes: Any) -> Callable[[Project], Project]:
+    """The project in which shipping is declared otherwise."""
+    others = (ORDERING, INVENTORY, CATALOGUE, TOTALS, OPERATIONS)
+    return lambda project: replace(project, contexts=Contexts(replace(SHIPPING, **changes), *others))
+
+
 def unknown_to_the_list(project: Project) -> Project:
-    return replace(project, contexts=Contexts(ORDERING, INVENTORY, TOTALS, OPERATIONS))
+    return replace(project, contexts=Contexts(ORDERING, INVENTORY, TOTALS, SHIPPING, OPERATIONS))
 
 
 def with_a_silent_command(project: Project) -> Project:
@@ -47,6 +54,11 @@ def with_a_silent_command(project: Project) -> Project:
 
 def without_the_page(project: Project) -> Project:
     return replace(project, pages={**project.pages, "contexts/ordering.md": ""})
+
+
+def without_the_contract(project: Project) -> Project:
+    pages = {name: text for name, text in project.pages.items() if name != "contracts/carrier.md"}
+    return replace(project, pages=pages)
 
 
 def without_the_link(project: Project) -> Project:
@@ -106,6 +118,15 @@ OMISSIONS = {
     "a process does not run": (
         ordering(processes=ORDERING.processes[:1]),
         "no context declares the process 'restock'",
+    ),
+    "a gateway is not declared": (
+        shipping(gateways=(), processes=()),
+        "commands.gateways.labels: no context declares the gateway 'carrier'",
+    ),
+    "a gateway has no contract": (without_the_contract, "nothing says what is spoken with 'carrier'"),
+    "a gateway answers intents of others": (
+        shipping(gateways=(replace(CARRIER, effects=(replace(CARRIER.effects[0], aggregate=ORDER),)),)),
+        "shipping: shipping.label_requested.v1 is no event of its aggregates",
     ),
     "a view is not declared": (ordering(views=folds.VIEWS), "ordering: the view 'sales_daily'"),
     "queries are not served": (ordering(queries=None), "the queries of read_api.ordering are not served"),

@@ -51,9 +51,29 @@ def test_only_process_managers_call_the_outside_world():
         "from commands.gateways import payment",
     ],
 )
-def test_a_route_that_calls_the_outside_world_is_found(statement: str):
+def test_a_route_or_process_that_calls_the_outside_world_is_found(statement: str):
     assert planted(purity.foreign_gateways, statement, path="commands/ordering.py")
-    assert not planted(purity.foreign_gateways, statement, path="commands/processes/dunning.py")
+    assert planted(purity.foreign_gateways, statement, path="commands/processes/dunning.py")
+    assert not planted(purity.foreign_gateways, statement, path="commands/gateways/sending.py")
+
+
+def test_only_gateways_open_sockets_to_the_outside():
+    assert "" == broken(purity.outside_sockets)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import httpx",
+        "from urllib import request",
+        "from http.client import HTTPSConnection",
+        "socket.create_connection(address)",
+        "await asyncio.open_connection(host, port)",
+    ],
+)
+def test_a_socket_to_the_outside_is_found(statement: str):
+    assert planted(purity.outside_sockets, statement, path="commands/processes/dunning.py")
+    assert not planted(purity.outside_sockets, statement, path="commands/gateways/payment.py")
 
 
 def test_no_error_is_swallowed():

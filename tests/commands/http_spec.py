@@ -19,6 +19,7 @@ from commands.routing import CommandRoute
 from domain.catalogue.events import PriceChanged, ProductCreated
 from domain.event import Event, partition_key_of, tags_of
 from domain.ordering.events import CreditNoteIssued
+from domain.shipping.events import LabelBought, LabelRefused, LabelRequested
 from event_store import codec, reading
 from event_store.appending.writer import Writer
 from event_store.envelope import (
@@ -167,6 +168,8 @@ def stream_of(fact: Event) -> str:
             return f"product-{fact.sku}"
         case CreditNoteIssued():
             return f"credit_note-{fact.credit_note_id}"
+        case LabelRequested() | LabelBought() | LabelRefused():
+            return f"shipment-{fact.order_id}"
         case _ if hasattr(fact, "received_at") or type(fact).__module__ == "domain.inventory.events":
             return f"stock-{fact.sku}"  # type: ignore[attr-defined]
         case _:

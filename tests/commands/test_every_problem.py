@@ -16,7 +16,7 @@ from event_store.appending.errors import OutcomeUnknown, WriterClosed
 from event_store.appending.writer import Writer
 from runtime.http import pipeline
 from tests.commands.http_spec import Answered, Shop, documented
-from tests.examples import confirmed, placed, product_created, rejected, shipped, stock_received
+from tests.examples import LINES, confirmed, placed, product_created, rejected, shipped, stock_received
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
@@ -36,6 +36,7 @@ VALID: dict[str, tuple[str, Any]] = {
     "cancel_order": ("/orders/placed/cancellation", {"reason": "staff"}),
     "ship_order": ("/orders/confirmed/shipment", {}),
     "issue_credit_note": ("/credit-notes", NOTE),
+    "request_label": ("/orders/shipped/shipment/label", {}),
 }
 """A request of each command that is accepted after `FACTS`."""
 
@@ -49,6 +50,9 @@ FACTS = (
     placed(order_id="shipped"),
     confirmed(order_id="shipped"),
     shipped(order_id="shipped"),
+    placed(order_id="postage", lines=(LINES[1],)),
+    confirmed(order_id="postage"),
+    shipped(order_id="postage", skus=()),
     placed(order_id="rejected"),
     rejected(order_id="rejected"),
 )
@@ -71,6 +75,9 @@ REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
     ("cancel_order", "already-rejected"): ("/orders/rejected/cancellation", {"reason": "staff"}),
     ("ship_order", "order-unknown"): ("/orders/none/shipment", {}),
     ("ship_order", "not-confirmed"): ("/orders/placed/shipment", {}),
+    ("request_label", "order-unknown"): ("/orders/none/shipment/label", {}),
+    ("request_label", "not-shipped"): ("/orders/confirmed/shipment/label", {}),
+    ("request_label", "nothing-to-send"): ("/orders/postage/shipment/label", {}),
     ("issue_credit_note", "credit-note-id-taken"): ("/credit-notes", {**NOTE, "credit_note_id": "taken"}),
     ("issue_credit_note", "order-unknown"): ("/credit-notes", {**NOTE, "order_id": "none"}),
     ("issue_credit_note", "credited-in-another-currency"): (

@@ -5,10 +5,18 @@ import asyncio
 import psycopg
 
 from commands.processes import checkpoints
-from counterfoil.contexts import CONTEXTS
 from runtime import database
 from tests.commands.conftest import opened
-from tests.commands.processes.running import Append, append, counted, eventually, placed, received, running
+from tests.commands.processes.running import (
+    SHOP,
+    Append,
+    append,
+    counted,
+    eventually,
+    placed,
+    received,
+    running,
+)
 
 REGISTERED = "select name, registered_position from process.registration order by name"
 
@@ -24,7 +32,7 @@ async def test_processes_are_registered_at_the_head_before_a_route_answers(datab
 
 async def test_an_api_that_starts_later_changes_no_registration(database_url):
     with database.connect(database_url, role="counterfoil_writer", name="test") as conn:
-        checkpoints.register(conn, CONTEXTS.processes)
+        checkpoints.register(conn, SHOP)
     await recorded(database_url, received("A", 10))
 
     async with opened(database_url):

@@ -3,9 +3,10 @@
 import pytest
 from msgspec.structs import replace
 
+from commands.gateways.labels import CARRIER
 from commands.processes.process import HEAD, Process
 from counterfoil.context import Context, Contexts, DeclarationError
-from counterfoil.contexts import CATALOGUE, CONTEXTS, INVENTORY, ORDERING
+from counterfoil.contexts import CATALOGUE, CONTEXTS, INVENTORY, ORDERING, SHIPPING
 from domain.aggregate import Aggregate
 from domain.catalogue.product import PRODUCT
 from domain.money import UnknownCurrency
@@ -19,7 +20,14 @@ NAMESAKE = Process("product_page", writes=(ORDER,), start=HEAD)
 
 
 def test_an_aggregate_that_is_shown_by_id_has_the_address_of_its_resource():
-    assert CONTEXTS.locations == {"order": "/orders/", "stock": "/stock/", "product": "/products/"}
+    addresses = {
+        "order": "/orders/",
+        "stock": "/stock/",
+        "product": "/products/",
+        "shipment": "/shipments/",
+    }
+
+    assert addresses == CONTEXTS.locations
 
 
 def test_the_kind_of_a_stream_is_found_by_its_category():
@@ -46,12 +54,19 @@ def test_a_view_without_folds_is_refused():
         (Context(name="other", views=CATALOGUE.views), "the view or process 'product_page'"),
         (Context(name="other", processes=ORDERING.processes[:1]), "the view or process 'fulfilment'"),
         (Context(name="other", processes=(NAMESAKE,)), "the view or process 'product_page'"),
+        (Context(name="other", gateways=(CARRIER, CARRIER)), "the gateway 'carrier'"),
+        (Context(name="other", gateways=(CARRIER, replace(CARRIER, name="dhl"))), "the intent 'LabelRequested'"),
     ],
     ids=lambda given: given if isinstance(given, str) else "",
 )  # fmt: skip
 def test_no_two_contexts_use_one_name(other: Context, complaint: str):
     with pytest.raises(DeclarationError, match=complaint):
         Contexts(ORDERING, INVENTORY, CATALOGUE, other)
+
+
+def test_a_process_that_needs_a_gateway_that_is_not_declared_is_refused():
+    with pytest.raises(DeclarationError, match="'labels' needs an unknown gateway 'carrier'"):
+        Contexts(replace(SHIPPING, gateways=()))
 
 
 def test_two_addresses_for_one_kind_of_stream_are_refused():

@@ -23,6 +23,7 @@ from runtime import database
 from runtime.documents import RedisDocuments
 from runtime.settings import Settings
 from tests.commands.conftest import opened
+from tests.commands.processes.running import SHOP
 from tests.event_store.carrying import wait_until
 from tests.projections.test_running import running
 from tests.read_api import conftest as querying
@@ -64,9 +65,7 @@ class Installation:
             documents.close()
 
         def decide(stop):
-            run_processes(
-                self.url, transport=transport(), stop=stop, registry=registry(), processes=CONTEXTS.processes
-            )
+            run_processes(self.url, transport=transport(), stop=stop, registry=registry(), processes=SHOP)
 
         with running(carry) as failures, running(show) as more, running(decide) as most:
             yield
@@ -78,7 +77,7 @@ class Installation:
             with self.reader() as conn:
                 status = decode_status(conn.execute(READ_STATUS).fetchone()[0])
             consumers = [*status.views, *status.process_managers]
-            return len(consumers) == len(CONTEXTS.views) + len(CONTEXTS.processes) and all(
+            return len(consumers) == len(CONTEXTS.views) + len(SHOP) and all(
                 each.lag_events == 0 for each in consumers
             )
 

@@ -111,7 +111,13 @@ def test_the_tutorial_breaks_a_view_and_repairs_it_by_replay(reader: Reader):
 
 
 def test_the_examples_of_the_pages_are_accepted(reader: Reader):
-    pages = ["contexts/catalogue.md", "contexts/inventory.md", "contexts/ordering.md", "http-api.md"]
+    pages = [
+        "contexts/catalogue.md",
+        "contexts/inventory.md",
+        "contexts/ordering.md",
+        "contexts/shipping.md",
+        "http-api.md",
+    ]
     with_examples = {
         f"contexts/{context.name}.md" for context in CONTEXTS if context.commands is not None
     }  # in an order in which they build on each other

@@ -16,6 +16,7 @@ VERBS = {
     "list",
     "place",
     "receive",
+    "request",
     "send",
     "ship",
 }

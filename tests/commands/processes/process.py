@@ -7,8 +7,8 @@ import threading
 from prometheus_client import CollectorRegistry
 
 from commands.processes.runner import run_processes
-from counterfoil.contexts import CONTEXTS
 from event_store.local_transport import LocalTransport
+from tests.commands.processes.running import SHOP
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     url = sys.argv[1]
     run_processes(
         url,
-        processes=CONTEXTS.processes,
+        processes=SHOP,
         transport=LocalTransport(url),
         stop=stop,
         registry=CollectorRegistry(),

@@ -37,10 +37,13 @@ from event_store.local_transport import LocalTransport
 from event_store.relay import run_relay
 from event_store.transport import Transport
 from runtime import database
+from runtime.settings import Settings
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 GBP = Currency("GBP")
 WAIT_S = 60.0
+SHOP = CONTEXTS.processes_of(Settings())
+"""The process managers of a shop without gateways."""
 
 Append = tuple[str, int, Sequence[Event]]
 """A stream, the version it has before, and what is appended to it."""
@@ -100,7 +103,7 @@ async def _append(url: str, requests: Sequence[AppendRequest]) -> list[Verdict]:
         return verdicts
 
 
-def register(url: str, processes: Sequence[Process] = CONTEXTS.processes) -> None:
+def register(url: str, processes: Sequence[Process] = SHOP) -> None:
     """Note where processes begin, as the command API does when it starts."""
     with database.connect(url, role="counterfoil_writer", name="test") as conn:
         checkpoints.register(conn, processes)
@@ -156,7 +159,7 @@ def relaying(url: str, transport: Transport) -> Iterator[None]:
 
 @contextlib.contextmanager
 def running(
-    url: str, transport: Transport | None = None, *, processes: Sequence[Process] = CONTEXTS.processes
+    url: str, transport: Transport | None = None, *, processes: Sequence[Process] = SHOP
 ) -> Iterator[Running]:
     """Process managers at work while the block runs, over the local transport or another; then they drain."""
     work = Running(url, transport or LocalTransport(url), processes)

@@ -4,12 +4,12 @@ import pytest
 
 from commands.decision import Decision
 from commands.processes.process import HEAD, Process, lease_groups
-from counterfoil.contexts import CONTEXTS
 from domain.aggregate import Aggregate
 from domain.inventory.stock_item import STOCK
 from domain.ordering.events import OrderPlaced
 from domain.ordering.order import ORDER
 from tests.commands.processes.packing import PACKING
+from tests.commands.processes.running import SHOP
 
 PARCEL = Aggregate("parcel", lambda _, __: None)
 
@@ -23,14 +23,14 @@ def grouped(*processes):
 
 
 def test_processes_that_write_the_same_streams_share_a_lease():
-    assert [("processes:order-stock", ["fulfilment", "restock"])] == grouped(*CONTEXTS.processes)
+    assert [("processes:order-stock", ["fulfilment", "restock"])] == grouped(*SHOP)
 
 
 def test_processes_that_share_no_stream_have_leases_of_their_own():
     assert [
         ("processes:order-stock", ["fulfilment", "restock"]),
         ("processes:packing", ["packing"]),
-    ] == grouped(*CONTEXTS.processes, PACKING)
+    ] == grouped(*SHOP, PACKING)
 
 
 def test_a_process_that_writes_what_two_others_do_joins_them():

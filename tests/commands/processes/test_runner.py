@@ -9,7 +9,6 @@ from commands.decision import Decision, View
 from commands.processes import checkpoints, deciding, parked
 from commands.processes.parked import NotParked
 from commands.processes.process import HEAD, Process
-from counterfoil.contexts import CONTEXTS
 from domain.event import Event
 from domain.ids import OrderId, Sku
 from domain.inventory.stock_item import STOCK
@@ -24,6 +23,7 @@ from runtime import database
 from tests.commands.processes.packing import PACKING
 from tests.commands.processes.running import (
     NOW,
+    SHOP,
     append,
     append_requests,
     counted,
@@ -262,7 +262,7 @@ def _deliver_somehow(url: str, sku: str, quantity: int) -> None:
 
 
 def test_a_process_with_steps_keeps_its_state_in_a_stream_of_its_own(database_url):
-    processes = (*CONTEXTS.processes, PACKING)
+    processes = (*SHOP, PACKING)
     register(database_url, processes)
     append(database_url, [received("A", 10), placed("o1", [("A", 1)])])
 
@@ -276,7 +276,7 @@ def test_a_process_with_steps_keeps_its_state_in_a_stream_of_its_own(database_ur
 
 
 def test_processes_that_share_no_stream_work_while_others_only_stand_by(database_url):
-    processes = (*CONTEXTS.processes, PACKING)
+    processes = (*SHOP, PACKING)
     register(database_url, processes)
     append(database_url, [received("A", 10), placed("o1", [("A", 1)])])
     with _connected(database_url) as conn:
@@ -294,7 +294,7 @@ def test_a_process_of_which_too_many_triggers_are_parked_stops_alone_until_they_
 ):
     monkeypatch.setattr(deciding, "PARKED_MAX", 3)
     broken = _Broken()
-    processes = (*CONTEXTS.processes, broken.process)
+    processes = (*SHOP, broken.process)
     register(database_url, processes)
     append(database_url, [received("A", 10), *(placed(f"o{number}", [("A", 1)]) for number in range(6))])
 

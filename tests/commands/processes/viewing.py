@@ -8,16 +8,20 @@ from domain.aggregate import Aggregate
 from domain.event import Event
 from domain.inventory.stock_item import STOCK
 from domain.ordering.order import ORDER
+from domain.shipping.shipment import SHIPMENT
 from tests.examples import SKU
 
 ORDER_ID = "536365"
 
 
-def after(*, order: Iterable[Event] = (), stock: Iterable[Event] = ()) -> View:
-    """A view of the order and of the stock of its SKU."""
+def after(
+    *, order: Iterable[Event] = (), stock: Iterable[Event] = (), shipment: Iterable[Event] = ()
+) -> View:
+    """A view of the order, of the stock of its SKU, and of its shipment."""
     held = {
         ORDER.stream(ORDER_ID): folded(ORDER, ORDER_ID, order),
         STOCK.stream(SKU): folded(STOCK, SKU, stock),
+        SHIPMENT.stream(ORDER_ID): folded(SHIPMENT, ORDER_ID, shipment),
     }
     return View(held.get)
 

@@ -1,0 +1,53 @@
+"""A simulated party's own book: a file of JSON lines, only ever added to, each line on the disk before it counts."""
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+from msgspec import Struct
+
+
+class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One request, and what was done about it; `answer` is what its answer said, whether or not it arrived.
+
+    `call` is find or buy; `did` is sold, refused, repeated, found, unknown or failed.
+    """
+
+    at: float
+    call: str
+    key: str
+    did: str
+    shipment: str = ""
+    country: str = ""
+    contents: list[dict[str, Any]] = []
+    answer: dict[str, Any] = {}
+    fault: str = ""
+
+
+class Ledger:
+    """The book at a path; entries of an earlier process are read first. Whoever uses it from threads locks."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("ab")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def entries(self) -> list[Entry]:
+        """Everything written so far; a line that a crash cut off never counted."""
+        lines = self._path.read_bytes().splitlines(keepends=True)
+        return [msgspec.json.decode(line, type=Entry) for line in lines if line.endswith(b"\n")]
+
+    def write(self, entry: Entry) -> None:
+        """Add an entry; it is on the disk afterwards."""
+        self._file.write(msgspec.json.encode(entry) + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())

@@ -1,0 +1,53 @@
+"""The facts of shipping: the only part of it that other packages may rely on.
+
+They belong to the partition of their order, so that what is folded of both arrives in order.
+"""
+
+from msgspec import Struct
+
+from domain.event import Event, event_type
+from domain.ids import OrderId, Sku
+from domain.moment import Moment
+
+
+class Content(Struct, frozen=True, kw_only=True, gc=False):
+    """Pieces of one SKU in the parcel."""
+
+    sku: Sku
+    quantity: int
+
+
+def _order(event: "LabelRequested | LabelBought | LabelRefused") -> str:
+    return f"order-{event.order_id}"
+
+
+@event_type("shipping.label_requested.v1", partition=_order)
+class LabelRequested(Event, frozen=True, kw_only=True):
+    """The carrier is to be asked for a label. `attempt` counts from 1; a later one follows a refusal."""
+
+    order_id: OrderId
+    attempt: int
+    country: str
+    contents: tuple[Content, ...]
+    requested_at: Moment
+
+
+@event_type("shipping.label_bought.v1", partition=_order)
+class LabelBought(Event, frozen=True, kw_only=True):
+    """The carrier sold a label; `label_id` and `tracking` are the carrier's own."""
+
+    order_id: OrderId
+    attempt: int
+    label_id: str
+    tracking: str
+    bought_at: Moment
+
+
+@event_type("shipping.label_refused.v1", partition=_order)
+class LabelRefused(Event, frozen=True, kw_only=True):
+    """The carrier will not take this parcel as it was described; `reason` is in its words."""
+
+    order_id: OrderId
+    attempt: int
+    reason: str
+    refused_at: Moment

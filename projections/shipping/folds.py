@@ -1,0 +1,43 @@
+"""How a parcel comes by its label."""
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from domain.shipping.events import LabelBought, LabelRefused, LabelRequested
+from projections.shipping.views import ShipmentDetails, shipment_details
+
+
+@shipment_details.on(LabelRequested)
+def requested(_shipment: ShipmentDetails | None, event: LabelRequested) -> ShipmentDetails:
+    """A new attempt begins anew: what was said to the one before stands in the stream."""
+    return ShipmentDetails(
+        order_id=event.order_id,
+        status="requested",
+        attempt=event.attempt,
+        country=event.country,
+        units=sum(content.quantity for content in event.contents),
+        requested_at=event.requested_at,
+    )
+
+
+@shipment_details.on(LabelBought)
+def bought(shipment: ShipmentDetails, event: LabelBought) -> ShipmentDetails:
+    """The parcel can be followed from now on."""
+    return replace(
+        shipment,
+        status="labelled",
+        label_id=event.label_id,
+        tracking=event.tracking,
+        answered_at=event.bought_at,
+    )
+
+
+@shipment_details.on(LabelRefused)
+def refused(shipment: ShipmentDetails, event: LabelRefused) -> ShipmentDetails:
+    """Somebody has to see what is wrong with it, and to ask again."""
+    return replace(shipment, status="refused", refusal=event.reason, answered_at=event.refused_at)
+
+
+VIEWS: Final = (shipment_details,)
+"""What can be asked about shipments."""

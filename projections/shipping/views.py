@@ -1,0 +1,38 @@
+"""What can be asked about shipments: row types and their keys."""
+
+from datetime import datetime
+
+from domain.ids import OrderId
+from domain.ordering.order import ORDER
+from domain.shipping.shipment import SHIPMENT
+from projections.view import KEYED, Row, View
+
+
+class ShipmentDetails(Row, frozen=True):
+    """The parcel of an order: its newest attempt at a label, and what the carrier said to it.
+
+    `status` is requested, labelled or refused. While it is requested, whether the carrier sold a label is not known.
+    """
+
+    order_id: OrderId
+    status: str
+    attempt: int
+    country: str
+    units: int
+    requested_at: datetime
+    label_id: str | None = None
+    tracking: str | None = None
+    refusal: str | None = None
+    answered_at: datetime | None = None
+
+
+shipment_details = View(
+    name="shipment_details",
+    row=ShipmentDetails,
+    key=("order_id",),
+    shape=1,
+    kind=KEYED,
+    document="shipping:shipment",
+    category=SHIPMENT.category,
+    partition_category=ORDER.category,
+)

@@ -1,0 +1,1 @@
+-- Indexes beyond the key. A shipment is asked for by its order alone, which is the key.

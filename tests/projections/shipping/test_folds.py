@@ -1,0 +1,31 @@
+from projections.shipping.views import ShipmentDetails, shipment_details
+from tests.examples import COUNTRY, NOW, ORDER, label_bought, label_refused, label_requested
+from tests.spec import folded
+
+REQUESTED = ShipmentDetails(
+    order_id=ORDER, status="requested", attempt=1, country=COUNTRY, units=3, requested_at=NOW
+)
+
+
+def test_a_requested_label_shows_what_is_in_the_parcel():
+    assert {(ORDER,): REQUESTED} == folded(shipment_details, label_requested())
+
+
+def test_a_bought_label_can_be_followed():
+    row = folded(shipment_details, label_requested(), label_bought())[ORDER,]
+
+    assert ("labelled", "L-000017", "CF000000017GB") == (row.status, row.label_id, row.tracking)
+    assert NOW == row.answered_at
+
+
+def test_a_refusal_stands_until_the_next_attempt():
+    refused = (label_requested(), label_refused())
+    row = folded(shipment_details, *refused)[ORDER,]
+    again = folded(shipment_details, *refused, label_requested(attempt=2))[ORDER,]
+
+    assert ("refused", "no service to there") == (row.status, row.refusal)
+    assert ("requested", 2, None) == (again.status, again.attempt, again.refusal)
+
+
+def test_the_row_of_an_order_lies_in_the_order_s_partition():
+    assert f"order-{ORDER}" == shipment_details.partition_key_of((ORDER,))
