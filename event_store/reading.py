@@ -22,8 +22,8 @@ AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
 EVENTS_PER_READ_MAX: Final = 5_000
 """Events that one read returns at most; callers go on from the last position."""
 
-POSITIONS_PER_SEGMENT: Final = 20_000
-"""Positions copied in one transaction by who reads the whole log: some tenths of a second."""
+POSITIONS_PER_SEGMENT: Final = 2_000
+"""Positions copied in one transaction by who reads the whole log: some milliseconds, that no append waits for long."""
 
 STREAMS_PER_READ_MAX: Final = 500
 """Streams that one query loads; more are asked for in several."""
