@@ -107,7 +107,7 @@ class Intake:
         arguments: dict[str, Any] = {}
         if command.target is not None:
             arguments[command.target] = _valid_target(command.target, sent.target)
-        body = payloads.read(command.payload, sent.body)
+        body, spelled = payloads.read_canonical(command.payload, sent.body)
         call = Call(
             command=command.name,
             key=key_digest(sent.principal.actor, key),
@@ -116,7 +116,7 @@ class Intake:
                 key,
                 command=command.name,
                 target=sent.target,
-                canonical=payloads.canonical(body),
+                canonical=spelled,
             ),
             correlation_id=sent.correlation_id,
             if_match=sent.if_match,

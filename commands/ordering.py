@@ -11,7 +11,7 @@ from commands.payloads import Country, Currency, Id, Moment, Payload, Quantity, 
 from commands.recording import Answer
 from commands.routing import command, command_router
 from domain import money
-from domain.catalogue.product import PRODUCT
+from domain.catalogue.product import PRODUCT, Product
 from domain.event import Event
 from domain.ids import CreditNoteId, CustomerId, OrderId, Sku
 from domain.ordering import credit_note as credit_notes
@@ -220,7 +220,11 @@ def _priced(lines: Sequence[Line | CreditedLine], currency: money.Currency, view
         UnknownSku, NoListPrice: a code is unknown, or a line has no price and its product none in this currency.
     """
     view.prefetch(PRODUCT, [line.sku for line in lines])
-    products = [view.known(PRODUCT, line.sku) for line in lines]
+    # Whether a product is stocked never changes; its list price may have, this very moment.
+    products = [
+        view.current(PRODUCT, line.sku) if line.unit_price is None else view.known(PRODUCT, line.sku)
+        for line in lines
+    ]
     if None in products:
         skus = {index: Sku(lines[index].sku) for index, product in enumerate(products) if product is None}
         raise UnknownSku(skus=skus)
@@ -228,16 +232,15 @@ def _priced(lines: Sequence[Line | CreditedLine], currency: money.Currency, view
         LineRequest(
             sku=Sku(line.sku),
             quantity=line.quantity,
-            unit_price=line.unit_price or _list_price(index, line.sku, currency, view),
-            # Whether a product is stocked never changes; its list price may have, this very moment.
-            stocked=product is not None and product.stocked,
+            unit_price=line.unit_price or _list_price(index, product, currency),
+            stocked=product.stocked,
         )
         for index, (line, product) in enumerate(zip(lines, products, strict=True))
+        if product is not None
     ]
 
 
-def _list_price(index: int, sku: str, currency: money.Currency, view: View) -> money.UnitPrice:
-    product = view.current(PRODUCT, sku)
-    if product is None or product.unit_price is None or product.currency != currency:
-        raise NoListPrice(line=index, sku=Sku(sku), currency=currency)
+def _list_price(index: int, product: Product, currency: money.Currency) -> money.UnitPrice:
+    if product.unit_price is None or product.currency != currency:
+        raise NoListPrice(line=index, sku=product.sku, currency=currency)
     return product.unit_price

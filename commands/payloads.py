@@ -100,9 +100,22 @@ def read(model: type[P], body: bytes) -> P:
     Raises:
         ProblemError: the body is not JSON, or not this payload; every fault is named by its JSON Pointer.
     """
+    return read_canonical(model, body)[0]
+
+
+def read_canonical(model: type[P], body: bytes) -> tuple[P, bytes]:
+    """The payload in a body, and its one spelling.
+
+    Raises:
+        ProblemError: as `read`.
+    """
     payload = validated(model, body)
-    require_single(payload, body)
-    return payload
+    spelled = canonical(payload)
+    # Each member has a colon, and whatever is spelled stood in the body: with no colon more, no member stands twice.
+    # Only an escape can be spelled with a colon that the body does not show.
+    if body.count(b":") != spelled.count(b":") or b"\\" in body:
+        require_single(payload, body)
+    return payload, spelled
 
 
 def validated(model: type[P], body: bytes) -> P:

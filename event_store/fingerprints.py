@@ -21,7 +21,8 @@ class Fingerprints:
     """Makes the fingerprints of one installation."""
 
     def __init__(self, secret: bytes) -> None:
-        self._secret = secret
+        # Keyed once: for every fingerprint a copy goes on from there, which takes half as long.
+        self._keyed = hmac.new(secret, digestmod="sha256")
 
     def __repr__(self) -> str:
         """Say nothing of the secret."""
@@ -29,7 +30,9 @@ class Fingerprints:
 
     def of(self, kind: str, *parts: bytes) -> bytes:
         """The fingerprint of these parts; those of one kind of request are never those of another."""
-        return hmac.digest(self._secret, framed((kind.encode(), *parts)), "sha256")
+        keyed = self._keyed.copy()
+        keyed.update(framed((kind.encode(), *parts)))
+        return keyed.digest()
 
 
 def framed(parts: Iterable[bytes]) -> bytes:

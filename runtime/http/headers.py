@@ -8,6 +8,7 @@ from runtime.problems import Fault, ProblemError
 from runtime.randomness import random_bytes
 
 Header = tuple[bytes, bytes]
+"""Name, in lower case, and value."""
 
 CORRELATION_ID_LENGTH_MAX: Final = 128
 
@@ -60,7 +61,7 @@ def with_standard(headers: Iterable[Header], correlation_id: str, *, secure: boo
     What has an entity tag may be kept by its caller, to be asked for again with If-None-Match; nothing else is stored.
     """
     own = list(headers)
-    names = {name.lower() for name, _ in own}
+    names = {name for name, _ in own}
     own.extend(header for header in _STANDARD if header[0] not in names)
     if b"cache-control" not in names:
         own.append(_REVALIDATED if b"etag" in names else _NEVER_STORED)

@@ -7,7 +7,6 @@ as long as deciding a command. All else goes uvicorn's way, into the same pipeli
 """
 
 import asyncio
-from types import SimpleNamespace
 from typing import Any, Final, cast
 
 from starlette.responses import Response
@@ -24,6 +23,15 @@ PARSED_BYTES: Final = 64 * 1024
 _NOBODY_WAITS: Final = asyncio.Event()
 _CONNECTION: Final = b"connection"
 _CLOSE: Final = b"connection: close\r\n"
+
+
+class _UnderWay:
+    """A whole request under way: of uvicorn's cycle, what uvicorn asks of one when it is not in it."""
+
+    disconnected = False
+    keep_alive = True
+    response_complete = False
+    message_event = _NOBODY_WAITS
 
 
 class PipelineProtocol(HttpToolsProtocol):
@@ -96,7 +104,7 @@ class PipelineProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Serve a whole request; after a refused one go on with the next of the connection."""
         if self._kept is not None:
-            self.cycle = under_way = _under_way()  # type: ignore[assignment]  # uvicorn asks no more of it than this
+            self.cycle = under_way = _UnderWay()  # type: ignore[assignment]  # uvicorn asks no more of it than this
             exchange = Exchange(cast("Scope", self.scope), nothing_more, whole=b"".join(self._kept))
             self._kept = None
             task = self.loop.create_task(self._serve(exchange, under_way))
@@ -120,7 +128,7 @@ class PipelineProtocol(HttpToolsProtocol):
             and self.parser.get_http_version() == "1.1"
         )
 
-    async def _serve(self, exchange: Exchange, under_way: SimpleNamespace) -> None:
+    async def _serve(self, exchange: Exchange, under_way: _UnderWay) -> None:
         async def deliver(response: Response) -> None:
             if self.flow.write_paused:
                 await self.flow.drain()
@@ -148,10 +156,3 @@ class PipelineProtocol(HttpToolsProtocol):
             self._of_all = of_all
             self._lines_of_all = lines(of_all)
             self._leaving = any(name == _CONNECTION for name, _ in of_all)
-
-
-def _under_way() -> SimpleNamespace:
-    """A whole request under way: of uvicorn's cycle, what uvicorn asks of one when it is not in it."""
-    return SimpleNamespace(
-        disconnected=False, keep_alive=True, response_complete=False, message_event=_NOBODY_WAITS
-    )
