@@ -69,6 +69,8 @@ class _Work(Struct, Generic[S], kw_only=True):
     slot: Slot
     aggregate: Aggregate[S]
     identifier: str
+    stream: str
+    """The one that the command addresses."""
     decide: Decide[S]
     creates: bool
     """The stream is assumed to be new: the common case needs no look at it."""
@@ -81,11 +83,6 @@ class _Work(Struct, Generic[S], kw_only=True):
     questions: dict[Question, None] = {}
     turns: list[str] = []
     """Those it has besides that on its stream."""
-
-    @property
-    def stream(self) -> str:
-        """The stream that the command addresses."""
-        return self.aggregate.stream(self.identifier)
 
 
 class _Attempt(Struct):
@@ -146,6 +143,7 @@ class Caller:
                 slot=self._slot,
                 aggregate=aggregate,
                 identifier=identifier,
+                stream=aggregate.stream(identifier),
                 decide=decide,
                 creates=creates,
                 generated=self._generated,

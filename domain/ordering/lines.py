@@ -103,15 +103,17 @@ def priced(requests: Sequence[LineRequest], *, line: type[L], currency: Currency
     if not 1 <= len(requests) <= LINES_MAX:
         raise LineCountOutOfRange(lines=len(requests))
     return tuple(
-        line(
-            line_id=ordinal,
-            sku=request.sku,
-            quantity=validate_quantity(request.quantity),
-            unit_price=request.unit_price,
-            total=line_total(request.quantity, unit_price=request.unit_price, currency=currency),
-            stocked=request.stocked,
-        )
-        for ordinal, request in enumerate(requests, start=1)
+        [
+            line(
+                line_id=ordinal,
+                sku=request.sku,
+                quantity=validate_quantity(request.quantity),
+                unit_price=request.unit_price,
+                total=line_total(request.quantity, unit_price=request.unit_price, currency=currency),
+                stocked=request.stocked,
+            )
+            for ordinal, request in enumerate(requests, start=1)
+        ]
     )
 
 
