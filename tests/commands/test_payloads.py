@@ -40,7 +40,7 @@ def test_objects_maps_and_lists_of_text_may_stand_in_a_payload():
             "/others/1/city",
         ),
         (b'{"address": {"city": "a"}, "tags": [":"], "address": {"city": "b"}}', "/address"),
-        (rb'{"address": {"city": "\u003a"}, "tags": ["\u003a"], "tags": ["\u003a"]}', "/tags"),
+        (rb'{"address": {"city": "\u003a"}, "tags": ["x"], "tags": ["y"]}', "/tags"),
     ],
 )
 def test_a_member_that_stands_twice_is_found_wherever_it_is(body, pointer):
