@@ -28,7 +28,7 @@ from domain.ids import Sku
 from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK, StockItem
 from event_store import codec
-from event_store.lease import Lease
+from event_store.consumers.lease import Lease
 from projections import snapshots
 from projections.snapshots import SnapshotTaker
 from runtime import database

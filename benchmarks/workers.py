@@ -12,10 +12,11 @@ from commands.processes import checkpoints
 from commands.processes.runner import run_processes
 from counterfoil.contexts import CONTEXTS
 from event_store import generations
+from event_store import relay as relaying
+from event_store.consumers import driver
 from event_store.kafka_transport import KafkaTransport
 from event_store.local_transport import LocalTransport
 from event_store.partitioning import PARTITIONS
-from event_store.relay import run_relay
 from event_store.transport import Carrier, Transport
 from projections.worker import run_projections
 from runtime import collecting, database, telemetry
@@ -102,7 +103,8 @@ def _run_relay(stop: "threading.Event", url: str, bootstrap: str) -> None:
     _as_the_command("relay")
     registry = CollectorRegistry()
     transport = cast("Transport", KafkaTransport(bootstrap, registry=registry))
-    run_relay(url, transport=transport, stop=stop, registry=registry)
+    carrier = relaying.consumer(transport, registry=registry)
+    driver.run([carrier], database_url=url, stop=stop, registry=registry)
 
 
 def _run_projections(

@@ -62,10 +62,12 @@ def query_api(settings: Settings) -> None:
 
 def relay(settings: Settings) -> None:
     """Carry the log to the transport until SIGTERM."""
-    from event_store.relay import RelayHealth, run_relay
+    from event_store import relay as relaying
+    from event_store.consumers import driver
+    from event_store.consumers.health import Health
 
     telemetry.configure_logging(settings.log_level, process="relay")
-    health = RelayHealth()
+    health = Health()
     registry = telemetry.new_registry()
     with (
         _stop_on_signals() as stop,
@@ -74,9 +76,10 @@ def relay(settings: Settings) -> None:
         ),
     ):
         _wait_until_migrated(settings, stop)
-        run_relay(
-            addresses.database_url(settings),
-            transport=_transport(settings, role="counterfoil_relay", registry=registry),
+        transport = _transport(settings, role="counterfoil_relay", registry=registry)
+        driver.run(
+            [relaying.consumer(transport, registry=registry)],
+            database_url=addresses.database_url(settings),
             stop=stop,
             registry=registry,
             health=health,

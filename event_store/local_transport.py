@@ -12,9 +12,9 @@ from typing import Final
 import psycopg
 
 from event_store import generations, paging, partition_log
+from event_store.consumers.lease import Lease, new_owner
 from event_store.envelope import RecordedEvent
 from event_store.generations import Connection, Frame
-from event_store.lease import Lease, new_owner
 from event_store.partitioning import partition_of
 from event_store.transport import (
     POLL_RECORDS_MAX,

@@ -1,27 +1,25 @@
 """The relay: carries the log, in position order, to the partitions of its generation.
 
-`carry` is the pure step; `Relay` one round of read, publish, remember; `run_relay` the thin driver with
-lease, waits and backoff. What was acknowledged is remembered only afterwards, so a crash repeats records and
-never skips one.
+`carry` is the pure step; `Relay` one round of read, publish, remember; `consumer` what the driver runs
+under a lease. What was acknowledged is remembered only afterwards, so a crash repeats records and never skips one.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
-from threading import Event
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 import msgspec
-import psycopg
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from event_store import generations, paging, partition_log
+from event_store import generations, paging, partition_log, reading
+from event_store.consumers.driver import Consumer, Session, Waits
+from event_store.consumers.errors import OpenAgain
 from event_store.envelope import RecordedEvent
-from event_store.generations import Connection, Frame, NoGeneration
-from event_store.lease import Lease, new_owner
+from event_store.generations import Connection, Frame
 from event_store.partitioning import PARTITIONS, partition_of
 from event_store.transport import (
     Carrier,
-    Fork,
     Generation,
     Partition,
     Publisher,
@@ -29,28 +27,24 @@ from event_store.transport import (
     Transport,
     TransportError,
 )
-from runtime import database
 
 LEASE_NAME: Final = "relay"
 ROWS_PER_ROUND: Final = 5_000
 """Events of one flush: one batch is in flight per partition, so its size decides the rate."""
 BACKLOG_ROWS: Final = 500
 """A round that carried so many is followed by the next without waiting."""
-BUSY_WAIT_S: Final = 0.003
+GATHER_S: Final = 0.003
+"""The wait behind a smaller round, in which more events gather."""
 IDLE_WAIT_S: Final = 0.020
-IDLE_WAIT_GROWTH: Final = 1.25
-STANDBY_WAIT_S: Final = 0.5
-BACKOFF_FIRST_S: Final = 0.2
-BACKOFF_MAX_S: Final = 5.0
 FRAME_EVERY_ROUNDS: Final = 50
 """Idle rounds after which the relay looks whether its generation ended (about a second)."""
-
-Condition = Literal["starting", "standby", "active", "retrying", "fork", "stopped"]
+LAG_EVERY_S: Final = 1.0
+"""How often the lag is measured."""
 
 log = structlog.get_logger()
 
 
-class NotActive(TransportError):
+class NotActive(OpenAgain, TransportError):
     """The relay's row belongs to another relay by now, or its generation ended."""
 
 
@@ -123,14 +117,8 @@ class RelayMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.records = Counter("counterfoil_relay_records", "Records acknowledged", registry=registry)
         self.position = Gauge("counterfoil_relay_position", "Position acknowledged", registry=registry)
-        self.active = Gauge(
-            "counterfoil_relay_active", "1 while this relay holds the lease", registry=registry
-        )
         self.rebuilds = Counter(
             "counterfoil_relay_rebuilds", "Producers built from the relay's rows", registry=registry
-        )
-        self.failures = Counter(
-            "counterfoil_relay_failures", "Rounds that failed, by error", ["error"], registry=registry
         )
         self.lost_tails = Counter(
             "counterfoil_relay_lost_tails", "Partitions found shorter than published", registry=registry
@@ -178,6 +166,11 @@ class Relay:
         publisher, self._publisher, self._state = self._publisher, None, None
         if publisher is not None:
             publisher.close()
+
+    @property
+    def position(self) -> int | None:
+        """Up to where everything is acknowledged; None until the next round builds the relay from its rows."""
+        return None if self._state is None else self._state.position
 
     def _round(self) -> int:
         if self._state is None or self._publisher is None:
@@ -305,125 +298,59 @@ class PostgresLedger:
         partition_log.verify_leaves(self._conn, carried)
 
 
-class RelayHealth:
-    """What `/readyz` shows: written by the relay's thread, read by any."""
-
-    def __init__(self) -> None:
-        self.condition: Condition = "starting"
-        self.detail = ""
-
-    @property
-    def ready(self) -> bool:
-        """Whether this relay does its part: carrying, or standing by for another that does."""
-        return self.condition in {"active", "standby"}
-
-
-def run_relay(
-    database_url: str,
-    *,
-    transport: Transport,
-    stop: Event,
-    registry: CollectorRegistry,
-    health: RelayHealth | None = None,
-    partitions: int = PARTITIONS,
-) -> None:
-    """Carry the log until `stop` is set. Outages are retried with backoff; a fork waits, publishing nothing.
+def consumer(transport: Transport, *, registry: CollectorRegistry, partitions: int = PARTITIONS) -> Consumer:
+    """What carries the log to a transport, by the driver of all consumers.
 
     Args:
-        database_url: the log's database; the session takes role counterfoil_relay.
         transport: where to carry to; a change of carrier begins a new generation.
-        stop: set to drain and return.
         registry: where metrics go.
-        health: what readiness shows.
         partitions: how many; a change begins a new generation.
     """
-    driver = _Driver(transport, stop, RelayMetrics(registry), health or RelayHealth(), partitions=partitions)
-    owner = new_owner()
-    while not stop.is_set():
-        try:
-            with database.connect(
-                database_url,
-                role="counterfoil_relay",
-                name="relay",
-                # Losing the newest write means an older row: records are published again, none is skipped.
-                settings={"synchronous_commit": "off"},
-            ) as conn:
-                driver.carry_while_connected(conn, owner=owner)
-        except (psycopg.Error, NoGeneration) as error:
-            driver.note_failure(error)
-        except Exception as error:
-            # Nothing was remembered that was not acknowledged, so going on from the rows is as safe as a restart.
-            log.exception("relay_failed_unexpectedly")
-            driver.note_failure(error)
-    driver.health.condition = "stopped"
+    metrics = RelayMetrics(registry)
+
+    def begin(session: Session) -> "_Carrying":
+        assert session.lease is not None, "the relay has a lease"
+        ledger = PostgresLedger(session.conn, owner=session.lease.owner)
+        ledger.settle(carrier=transport.carrier, partitions=partitions)
+        return _Carrying(session, Relay(ledger, open_publisher=transport.publisher, metrics=metrics))
+
+    return Consumer(
+        name=LEASE_NAME,
+        role="counterfoil_relay",
+        open=begin,
+        lease=LEASE_NAME,
+        waits=Waits(GATHER_S, IDLE_WAIT_S),
+        # Losing the newest write means an older row: records are published again, none is skipped.
+        settings={"synchronous_commit": "off"},
+    )
 
 
-class _Driver:
-    """The loop around `Relay.round`: lease, waits, backoff, and what health and metrics show."""
+class _Carrying:
+    """The relay while it holds the lease: one round after another."""
 
-    def __init__(
-        self,
-        transport: Transport,
-        stop: Event,
-        metrics: RelayMetrics,
-        health: RelayHealth,
-        *,
-        partitions: int,
-    ) -> None:
-        self.health = health
-        self._transport = transport
-        self._partitions = partitions
-        self._stop = stop
-        self._metrics = metrics
-        self._backoff_s = BACKOFF_FIRST_S
+    def __init__(self, session: Session, relay: Relay) -> None:
+        self._session = session
+        self._relay = relay
+        self._measured_at_s = float("-inf")
 
-    def carry_while_connected(self, conn: Connection, *, owner: str) -> None:
-        lease = Lease(conn, name=LEASE_NAME, owner=owner)
-        ledger = PostgresLedger(conn, owner=owner)
-        relay = Relay(ledger, open_publisher=self._transport.publisher, metrics=self._metrics)
-        try:
-            while not self._stop.is_set():
-                if lease.hold():
-                    self._metrics.active.set(1)
-                    self._carry(relay, ledger, lease)
-                else:
-                    relay.close()
-                    self._metrics.active.set(0)
-                    self._show("standby")
-                    self._stop.wait(STANDBY_WAIT_S)
-        finally:
-            self._metrics.active.set(0)
-            relay.close()
-        lease.give_back()
+    def round(self) -> bool:
+        """Carry one page; behind a small one, wait a moment in which more gather."""
+        carried = self._relay.round()
+        if carried:
+            self._session.announce()
+        if 0 < carried < BACKLOG_ROWS:
+            self._session.stop.wait(GATHER_S)
+        if time.monotonic() - self._measured_at_s > LAG_EVERY_S:
+            self._measure()
+        return carried > 0
 
-    def _carry(self, relay: Relay, ledger: PostgresLedger, lease: Lease) -> None:
-        """Carry while the lease is ours; while a failed round waits, a standby may take over."""
-        wait_s = BUSY_WAIT_S
-        try:
-            ledger.settle(carrier=self._transport.carrier, partitions=self._partitions)
-            while not self._stop.is_set() and lease.hold():
-                carried = relay.round()
-                self._show("active")
-                self._backoff_s = BACKOFF_FIRST_S
-                wait_s = min(IDLE_WAIT_S, wait_s * IDLE_WAIT_GROWTH) if carried == 0 else BUSY_WAIT_S
-                if carried < BACKLOG_ROWS:
-                    self._stop.wait(wait_s)
-        except NotActive as error:
-            log.warning("relay_rows_taken_over", reason=str(error))
-            lease.renew()
-        except TransportError as error:
-            self.note_failure(error)
+    def close(self) -> None:
+        """Throw the publisher away; the next owner builds its own from the rows."""
+        self._session.metrics.left(LEASE_NAME)
+        self._relay.close()
 
-    def note_failure(self, error: Exception) -> None:
-        """Say plainly what is wrong, count it and wait; a fork is looked at again, it may have been fenced."""
-        fork = isinstance(error, Fork)
-        self._metrics.failures.labels(type(error).__name__).inc()
-        self._show("fork" if fork else "retrying", detail=str(error))
-        wait_s = BACKOFF_MAX_S if fork else self._backoff_s
-        event = "relay_refuses_fork" if fork else "relay_retries"
-        log.error(event, error=type(error).__name__, reason=str(error), wait_s=wait_s)
-        self._backoff_s = min(self._backoff_s * 2, BACKOFF_MAX_S)
-        self._stop.wait(wait_s)
-
-    def _show(self, condition: Condition, *, detail: str = "") -> None:
-        self.health.condition, self.health.detail = condition, detail
+    def _measure(self) -> None:
+        self._measured_at_s = time.monotonic()
+        if (position := self._relay.position) is not None:
+            head = reading.head(self._session.conn).position
+            self._session.metrics.stands(LEASE_NAME, lag_events=max(0, head - position))

@@ -18,8 +18,8 @@ from msgspec import Struct
 
 from domain.aggregate import Aggregate, category_of
 from event_store import codec, reading
+from event_store.consumers.lease import Lease, new_owner
 from event_store.envelope import RecordedEvent
-from event_store.lease import Lease, new_owner
 from event_store.reading import AsyncConnection, Connection
 from projections import sessions
 from projections.performing import SESSION

@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 import structlog
 
 from event_store import reading
-from event_store.lease import Lease, new_owner
+from event_store.consumers.lease import Lease, new_owner
 from event_store.reading import Head
 from event_store.transport import WHOLE_LOG, Partition
 from projections import adopting, builds, sessions

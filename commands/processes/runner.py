@@ -45,8 +45,8 @@ from commands.states import States
 from commands.watching import Watch
 from event_store import fingerprints, generations, reading
 from event_store.codec import CodecError
+from event_store.consumers.lease import RENEW_EVERY_S, Lease, new_owner
 from event_store.generations import NoGeneration
-from event_store.lease import RENEW_EVERY_S, Lease, new_owner
 from event_store.transport import Fork, Partition, Transport, TransportError
 from runtime import database
 

@@ -24,6 +24,7 @@ from runtime.documents import RedisDocuments
 from runtime.settings import Settings
 from tests.commands.conftest import opened
 from tests.commands.processes.running import SHOP
+from tests.consuming import hosting
 from tests.event_store.carrying import wait_until
 from tests.projections.test_running import running
 from tests.read_api import conftest as querying
@@ -49,13 +50,7 @@ class Installation:
         def transport():
             return KafkaTransport(self.kafka, registry=registry())
 
-        def carry(stop):
-            relay.run_relay(
-                self.url,
-                transport=transport(),
-                stop=stop,
-                registry=registry(),
-            )
+        carrier = relay.consumer(transport(), registry=registry())
 
         def show(stop):
             documents = RedisDocuments(self.redis_url)
@@ -67,10 +62,10 @@ class Installation:
         def decide(stop):
             run_processes(self.url, transport=transport(), stop=stop, registry=registry(), processes=SHOP)
 
-        with running(carry) as failures, running(show) as more, running(decide) as most:
+        with hosting(self.url, [carrier]), running(show) as failures, running(decide) as more:
             yield
             self.wait_until_everybody_stands_at_the_head()
-        assert [] == failures + more + most
+        assert [] == failures + more
 
     def wait_until_everybody_stands_at_the_head(self):
         def stands():

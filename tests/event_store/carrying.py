@@ -2,7 +2,6 @@
 
 import contextlib
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -11,10 +10,12 @@ from prometheus_client import CollectorRegistry
 
 from event_store import generations, reading, relay
 from event_store.appending import wire
+from event_store.consumers.health import ConsumerHealth
 from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent, RecordedEvent
 from event_store.partitioning import PARTITIONS
 from event_store.transport import Generation, Partition, Record, Subscription, Transport
 from runtime import database
+from tests.consuming import hosting
 
 COUNTED = "shop.counted.v1"
 HAPPENED = "shop.happened.v1"
@@ -92,35 +93,14 @@ def relaying(
     registry: CollectorRegistry | None = None,
     settled: bool = True,
     partitions: int = PARTITIONS,
-) -> Iterator[relay.RelayHealth]:
+) -> Iterator[ConsumerHealth]:
     """A relay of this product in a thread, from the moment it is active until the end of the block."""
-    health, stop, failures = relay.RelayHealth(), threading.Event(), []
-
-    def run() -> None:
-        try:
-            relay.run_relay(
-                url,
-                transport=transport,
-                stop=stop,
-                registry=registry or CollectorRegistry(),
-                health=health,
-                partitions=partitions,
-            )
-        except BaseException as error:
-            failures.append(error)
-            raise
-
-    thread = threading.Thread(target=run, name="relay")
-    thread.start()
-    try:
+    registry = registry or CollectorRegistry()
+    carrier = relay.consumer(transport, registry=registry, partitions=partitions)
+    with hosting(url, [carrier], registry=registry) as hosted:
         if settled:
-            wait_until(lambda: health.condition == "active", what="an active relay")
-        yield health
-    finally:
-        stop.set()
-        thread.join(WAIT_S)
-        assert not thread.is_alive()
-        assert failures == []
+            wait_until(lambda: hosted["relay"].condition == "active", what="an active relay")
+        yield hosted["relay"]
 
 
 def wait_published(url: str) -> None:

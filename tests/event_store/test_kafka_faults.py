@@ -27,14 +27,13 @@ RELAY_PROGRAM = """
 import sys, threading
 from prometheus_client import CollectorRegistry
 from event_store import relay
+from event_store.consumers import driver
 from event_store.kafka_transport import KafkaTransport
 url, bootstrap = sys.argv[1:]
-relay.run_relay(
-    url,
-    transport=KafkaTransport(bootstrap, registry=CollectorRegistry()),
-    stop=threading.Event(),
-    registry=CollectorRegistry(),
+carrier = relay.consumer(
+    KafkaTransport(bootstrap, registry=CollectorRegistry()), registry=CollectorRegistry()
 )
+driver.run([carrier], database_url=url, stop=threading.Event(), registry=CollectorRegistry())
 """
 RELAY_KILLS = 4
 BUSY = partition_of("order-0", PARTITIONS)

@@ -27,7 +27,7 @@ REFUSED_WITHIN_S = 30.0
 NOTHING_MORE_S = 3.0
 TOKENS_TRIED = 40
 REPEATED = 5
-REFUSES_FORK = "relay_refuses_fork"
+REFUSES_FORK = "consumer_refuses_fork"
 
 
 @dataclass

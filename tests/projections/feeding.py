@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry
 from domain.event import Event
 from event_store import codec, generations, partition_log, reading
 from event_store.appending import wire
+from event_store.consumers.lease import Lease, new_owner
 from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent
 from event_store.following import Follower, FollowerMetrics
-from event_store.lease import Lease, new_owner
 from event_store.partition_log import PartitionLog
 from event_store.partitioning import PARTITIONS, partition_of
 from event_store.transport import Batch, Partition, Record

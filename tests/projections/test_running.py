@@ -17,6 +17,7 @@ from projections.worker import ProjectionHealth, run_projections
 from runtime import database
 from runtime.documents import RedisDocuments, document_key, parse_document, prefix
 from tests.appends import append_request
+from tests.consuming import hosting
 from tests.event_store.carrying import wait_until
 from tests.projections.feeding import append, append_requests, assert_views_hold_the_log, history
 
@@ -44,15 +45,10 @@ def running(target, **options):
 
 @pytest.fixture
 def relaying(database_url):
-    def run(stop):
-        relay.run_relay(
-            database_url,
-            transport=LocalTransport(database_url, role="counterfoil_relay"),
-            stop=stop,
-            registry=CollectorRegistry(),
-        )
-
-    with running(run):
+    carrier = relay.consumer(
+        LocalTransport(database_url, role="counterfoil_relay"), registry=CollectorRegistry()
+    )
+    with hosting(database_url, [carrier]):
         yield
 
 
@@ -137,13 +133,9 @@ def test_a_role_goes_on_when_the_server_cuts_it_off(database_url, relaying):
 
 
 def test_workers_share_the_partitions_of_kafka_and_take_over_from_each_other(database_url, redis_url, kafka):
-    def run_relay(stop):
-        relay.run_relay(
-            database_url,
-            transport=KafkaTransport(kafka, registry=CollectorRegistry()),
-            stop=stop,
-            registry=CollectorRegistry(),
-        )
+    carrier = relay.consumer(
+        KafkaTransport(kafka, registry=CollectorRegistry()), registry=CollectorRegistry()
+    )
 
     def run_worker(stop):
         run_projections(
@@ -158,7 +150,7 @@ def test_workers_share_the_partitions_of_kafka_and_take_over_from_each_other(dat
         return caught_up(database_url)
 
     events = history(33)
-    with running(run_relay) as relay_failures, running(run_worker) as failures:
+    with hosting(database_url, [carrier]), running(run_worker) as failures:
         append(database_url, events[:100])
         wait_until(done, what="the first worker is caught up")
         with running(run_worker) as more_failures:
@@ -168,7 +160,7 @@ def test_workers_share_the_partitions_of_kafka_and_take_over_from_each_other(dat
         append(database_url, events[200:])
         wait_until(done, what="the first one has all partitions again")
 
-    assert failures == more_failures == relay_failures == []
+    assert failures == more_failures == []
     assert_views_hold_the_log(database_url, CONTEXTS.views)
 
 

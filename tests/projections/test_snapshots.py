@@ -17,8 +17,8 @@ from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK
 from event_store import codec, reading
 from event_store.appending.writer import Writer
+from event_store.consumers.lease import Lease
 from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent
-from event_store.lease import Lease
 from projections import snapshots
 from projections.snapshots import SnapshotTaker, SnapshotThread
 from runtime import database

@@ -21,6 +21,7 @@ from projections.worker import ProjectionHealth, run_projections
 from read_api.status import READ_STATUS, decode_status
 from runtime import database
 from tests.appends import append_request
+from tests.consuming import hosting
 from tests.event_store.carrying import wait_until
 from tests.projections.counting import Faults, counting_views, counts
 from tests.projections.feeding import (
@@ -76,17 +77,9 @@ def status_of(url):
 def older_relay(url):
     """A relay that runs since before anything else, and knows no view."""
 
-    def run(stop):
-        relay.run_relay(
-            url,
-            transport=LocalTransport(url, role="counterfoil_relay"),
-            stop=stop,
-            registry=CollectorRegistry(),
-        )
-
-    with running(run) as failures:
+    carrier = relay.consumer(LocalTransport(url, role="counterfoil_relay"), registry=CollectorRegistry())
+    with hosting(url, [carrier]):
         yield
-    assert failures == []
 
 
 def test_a_global_view_deployed_over_existing_events_under_a_running_older_relay_loses_nothing(database_url):

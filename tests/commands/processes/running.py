@@ -21,7 +21,7 @@ from domain.inventory import stock_item
 from domain.money import Currency, UnitPrice
 from domain.ordering import order
 from domain.ordering.lines import LineRequest
-from event_store import codec
+from event_store import codec, relay
 from event_store.appending.writer import Writer
 from event_store.envelope import (
     Accepted,
@@ -34,10 +34,10 @@ from event_store.envelope import (
     new_nonce,
 )
 from event_store.local_transport import LocalTransport
-from event_store.relay import run_relay
 from event_store.transport import Transport
 from runtime import database
 from runtime.settings import Settings
+from tests.consuming import hosting
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 GBP = Currency("GBP")
@@ -139,22 +139,9 @@ class Running:
 @contextlib.contextmanager
 def relaying(url: str, transport: Transport) -> Iterator[None]:
     """A relay at work while the block runs."""
-    stop = threading.Event()
-    thread = threading.Thread(
-        target=run_relay,
-        args=(url,),
-        kwargs={
-            "transport": transport,
-            "stop": stop,
-            "registry": CollectorRegistry(),
-        },
-    )
-    thread.start()
-    try:
+    carrier = relay.consumer(transport, registry=CollectorRegistry())
+    with hosting(url, [carrier]):
         yield
-    finally:
-        stop.set()
-        thread.join(15)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from commands.processes.process import HEAD, ORIGIN, Process
 from commands.processes.progress import Mark
 from domain.ordering.order import ORDER
 from event_store import generations
-from event_store.lease import Lease
+from event_store.consumers.lease import Lease
 from event_store.transport import Partition
 from runtime import database
 from tests.commands.processes.running import append, placed, received

@@ -2,7 +2,7 @@
 
 import pytest
 
-from event_store.lease import RENEW_EVERY_S, TAKEOVER_AFTER_S, Lease
+from event_store.consumers.lease import RENEW_EVERY_S, TAKEOVER_AFTER_S, Lease
 from runtime import database
 
 

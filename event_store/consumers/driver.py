@@ -1,0 +1,326 @@
+"""The one driver of consumers: connects, holds leases, waits, retries and shows how each consumer of a process is.
+
+A consumer is a name, a database role, a lease if only one process may do its work, and a step that is opened when the
+work begins. The driver knows nothing else of it, and no consumer has a loop of its own.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, Literal, Protocol
+
+import psycopg
+import structlog
+from msgspec import Struct
+from prometheus_client import CollectorRegistry
+
+from event_store.consumers.backoff import LONGEST_S, Backoff
+from event_store.consumers.errors import FinalError, OpenAgain
+from event_store.consumers.health import ConsumerHealth, Health
+from event_store.consumers.lease import Lease, new_owner
+from event_store.consumers.measures import ConsumerMetrics
+from event_store.generations import Connection, NoGeneration
+from event_store.transport import Fork, TransportError
+from runtime import database
+from runtime.database import Role
+
+IDLE_WAIT_GROWTH: Final = 1.25
+"""Each idle round is followed by a longer wait than the one before, up to the consumer's longest."""
+STANDBY_WAIT_S: Final = 0.5
+"""How often a standby reads the lease."""
+OPEN_AGAIN_WAIT_S: Final = 0.1
+"""The pause before a step is opened again that asked for it."""
+STEADY_AFTER_S: Final = 2.0
+"""A consumer that worked this long without a failure begins at the shortest backoff again."""
+
+OUTAGES: Final = (psycopg.OperationalError, psycopg.InterfaceError, TransportError, NoGeneration)
+"""What says that a server is away or not set up yet: it needs no trace in the log."""
+
+log = structlog.get_logger()
+
+
+class Session(Struct):
+    """What a consumer works with, from one connection to its end."""
+
+    conn: Connection
+    """In autocommit mode, in the consumer's role; used by the consumer's thread only."""
+    lease: Lease | None
+    """Held whenever a step is opened or makes a round; None for a consumer without one."""
+    stop: threading.Event
+    """Set when the process is to end: rounds that wait look at it."""
+    news: threading.Event
+    """Set when the process saw a new event of the log: ends the wait behind an idle round."""
+    announce: Callable[[], None]
+    """Sets `news` of every consumer in this process."""
+    metrics: ConsumerMetrics
+    database_url: str
+    """For further connections."""
+
+
+class Step(Protocol):
+    """The work of a consumer from taking the lease to losing it, or for one session if there is no lease."""
+
+    def round(self) -> bool:
+        """Do one bounded piece of work; True when there may be more at once.
+
+        Raises:
+            OpenAgain: the step is at its end and another one is to be opened.
+            FinalError: the process has to end.
+            Exception: the session ends; another one begins behind a backoff.
+        """
+
+    def close(self) -> None:
+        """Let go of what was opened; called once, also behind a round that failed."""
+
+
+class Waits(Struct, frozen=True):
+    """The waits behind idle rounds: the first, growing up to the longest. News ends a wait that is past the first."""
+
+    first_s: float = 0.005
+    longest_s: float = 0.25
+
+
+NO_WAITS: Final = Waits(0.0, 0.0)
+"""For a step whose rounds wait themselves."""
+
+
+class Consumer(Struct, frozen=True):
+    """What one thread of a process does."""
+
+    name: str
+    """In health, metrics, logs and the name of its sessions."""
+    role: Role
+    open: Callable[[Session], Step]
+    """Begin to work; may raise what `Step.round` may."""
+    lease: str | None = None
+    """The row in runtime.lease that lets one process at a time work."""
+    waits: Waits = Waits()
+    settings: Mapping[str, str] = MappingProxyType({})
+    """Server settings of the session."""
+    outages: tuple[type[Exception], ...] = ()
+    """Errors of its own, beside OUTAGES, that are no defect."""
+
+
+def run(
+    consumers: Sequence[Consumer],
+    *,
+    database_url: str,
+    stop: threading.Event,
+    registry: CollectorRegistry,
+    health: Health | None = None,
+) -> None:
+    """Run consumers, each in a thread of its own, until `stop` is set; each then finishes the round it is in.
+
+    Args:
+        consumers: what to run; their names differ.
+        database_url: a login that may take their roles.
+        stop: set it to end; set here too when a consumer failed for good.
+        registry: where the metrics of `measures` go.
+        health: what readiness shows.
+
+    Raises:
+        FinalError: the first that a consumer raised; all others were stopped.
+    """
+    names = [consumer.name for consumer in consumers]
+    assert len(set(names)) == len(names), "the names of consumers differ"
+    health = health or Health()
+    health.host(names)
+    metrics, news = ConsumerMetrics(registry), {name: threading.Event() for name in names}
+
+    def announce() -> None:
+        for each in news.values():
+            each.set()
+
+    failures: list[BaseException] = []
+
+    def host(consumer: Consumer) -> None:
+        around = _Surroundings(database_url, stop, news[consumer.name], announce, metrics)
+        try:
+            _Driver(consumer, around, health.consumers[consumer.name]).run()
+        except BaseException as failure:  # noqa: BLE001 - raised again by the thread that called `run`
+            failures.append(failure)
+            stop.set()
+
+    threads = [
+        threading.Thread(target=host, args=(consumer,), name=consumer.name, daemon=True)
+        for consumer in consumers
+    ]
+    for thread in threads:
+        thread.start()
+    stop.wait()
+    announce()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+class _Surroundings(Struct, frozen=True):
+    """What a consumer is given beside its connection and its lease."""
+
+    database_url: str
+    stop: threading.Event
+    news: threading.Event
+    announce: Callable[[], None]
+    metrics: ConsumerMetrics
+
+
+Turned = Literal["busy", "idle", "standby", "again"]
+
+
+class Hosted:
+    """One consumer on one connection: stands by or works, turn by turn. The caller waits between two turns."""
+
+    def __init__(self, consumer: Consumer, session: Session, *, health: ConsumerHealth) -> None:
+        """Nothing is read before the first turn."""
+        self.step: Step | None = None
+        """What is open."""
+        self._consumer = consumer
+        self._session = session
+        self._health = health
+        self._active = session.metrics.active.labels(consumer.name)
+        self._active.set(0)
+
+    def turn(self) -> Turned:
+        """Hold the lease, open the step if none is open, and run one round.
+
+        Raises:
+            Exception: what the consumer or the database raised; close and begin a new session.
+        """
+        lease = self._session.lease
+        if lease is not None and not lease.hold():
+            self._close_step()
+            self._show_standby()
+            return "standby"
+        try:
+            if self.step is None:
+                self.step = self._consumer.open(self._session)
+                self._active.set(1)
+                log.info("consumer_opened", consumer=self._consumer.name, owner=lease and lease.owner)
+            self._session.news.clear()
+            busy = self.step.round()
+        except OpenAgain as again:
+            self._open_again(str(again))
+            return "again"
+        self._health.show("active")
+        return "busy" if busy else "idle"
+
+    def close(self) -> None:
+        """Close the step and let a standby take over at once."""
+        try:
+            self._close_step()
+        finally:
+            if (lease := self._session.lease) is not None:
+                with contextlib.suppress(psycopg.Error):  # it then runs out by itself
+                    lease.give_back()
+
+    def _open_again(self, reason: str) -> None:
+        log.info("consumer_opens_again", consumer=self._consumer.name, reason=reason)
+        if self._health.condition != "active":
+            self._health.show("starting", reason)
+        self._close_step()
+        if self._session.lease is not None:
+            self._session.lease.renew()  # another may have taken over, which is what was met
+
+    def _show_standby(self) -> None:
+        if self._health.condition != "standby":
+            self._health.show("standby")
+            log.info("consumer_stands_by", consumer=self._consumer.name)
+
+    def _close_step(self) -> None:
+        step, self.step = self.step, None
+        self._active.set(0)
+        if step is not None:
+            step.close()
+
+
+class _Driver:
+    """The loop around sessions of one consumer: connect, take turns, wait; wait longer behind a failure."""
+
+    def __init__(self, consumer: Consumer, around: _Surroundings, health: ConsumerHealth) -> None:
+        self._consumer = consumer
+        self._around = around
+        self._health = health
+        self._owner = new_owner()
+        self._backoff = Backoff()
+
+    def run(self) -> None:
+        """Work until told to stop.
+
+        Raises:
+            FinalError: the consumer cannot go on.
+        """
+        while not self._around.stop.is_set():
+            try:
+                with self._connected() as session:
+                    self._take_turns(session)
+            except FinalError as error:
+                self._health.show("stopped", str(error))
+                log.exception("consumer_failed_for_good", consumer=self._consumer.name)
+                raise
+            except Exception as error:  # noqa: BLE001 - the outer loop: it says what is wrong, counts it and goes on
+                self._wait_behind(error)
+        self._health.show("stopped")
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Session]:
+        consumer, around = self._consumer, self._around
+        with database.connect(
+            around.database_url, role=consumer.role, name=consumer.name, settings=dict(consumer.settings)
+        ) as conn:
+            lease = None if consumer.lease is None else Lease(conn, name=consumer.lease, owner=self._owner)
+            yield Session(
+                conn=conn,
+                lease=lease,
+                stop=around.stop,
+                news=around.news,
+                announce=around.announce,
+                metrics=around.metrics,
+                database_url=around.database_url,
+            )
+
+    def _take_turns(self, session: Session) -> None:
+        hosted = Hosted(self._consumer, session, health=self._health)
+        waits, began_s = self._consumer.waits, time.monotonic()
+        idle_s = waits.first_s
+        try:
+            while not session.stop.is_set():
+                turned = hosted.turn()
+                if time.monotonic() - began_s > STEADY_AFTER_S:
+                    self._backoff.reset()
+                match turned:
+                    case "busy":
+                        idle_s = waits.first_s
+                    case "idle":
+                        news = self._idle(idle_s)
+                        idle_s = waits.first_s if news else min(idle_s * IDLE_WAIT_GROWTH, waits.longest_s)
+                    case "standby":
+                        session.stop.wait(STANDBY_WAIT_S)
+                    case "again":
+                        session.stop.wait(OPEN_AGAIN_WAIT_S)
+        finally:
+            hosted.close()
+
+    def _idle(self, wait_s: float) -> bool:
+        """Wait behind an idle round; True when news ended the wait."""
+        first_s = min(wait_s, self._consumer.waits.first_s)
+        self._around.stop.wait(first_s)
+        return self._around.news.wait(wait_s - first_s)
+
+    def _wait_behind(self, error: Exception) -> None:
+        """Say plainly what is wrong, count it and wait; a fork is tried again, it may have been fenced."""
+        name, fork = self._consumer.name, isinstance(error, Fork)
+        self._around.metrics.failures.labels(name, type(error).__name__).inc()
+        self._health.show("fork" if fork else "retrying", str(error))
+        wait_s = LONGEST_S if fork else self._backoff.after_failure()
+        log.error(
+            "consumer_refuses_fork" if fork else "consumer_retries",
+            consumer=name,
+            error=type(error).__name__,
+            reason=str(error),
+            wait_s=round(wait_s, 3),
+            exc_info=None if isinstance(error, (*OUTAGES, *self._consumer.outages)) else error,
+        )
+        self._around.stop.wait(wait_s)

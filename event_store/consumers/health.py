@@ -1,0 +1,47 @@
+"""Whether the consumers of a process do their part: written by their threads, read by probes."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from msgspec import Struct
+
+Condition = Literal["starting", "standby", "active", "retrying", "fork", "stopped"]
+
+
+class ConsumerHealth(Struct):
+    """The condition of one consumer, and why it is so where that needs a reason."""
+
+    condition: Condition = "starting"
+    detail: str = ""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it works, or stands by for another process that does."""
+        return self.condition in {"active", "standby"}
+
+    def show(self, condition: Condition, detail: str = "") -> None:
+        """Say how it is now."""
+        self.condition, self.detail = condition, detail
+
+
+class Health:
+    """The consumers of one process by name; none before they are hosted."""
+
+    def __init__(self) -> None:
+        self.consumers: dict[str, ConsumerHealth] = {}
+
+    def host(self, names: Iterable[str]) -> None:
+        """Note which consumers this process runs."""
+        self.consumers = {name: ConsumerHealth() for name in names}
+
+    @property
+    def ready(self) -> bool:
+        """Whether every consumer is."""
+        return bool(self.consumers) and all(each.ready for each in self.consumers.values())
+
+    def lines(self) -> list[str]:
+        """One line for each consumer: name, condition, reason."""
+        return [
+            f"{name} {each.condition}: {each.detail}" if each.detail else f"{name} {each.condition}"
+            for name, each in self.consumers.items()
+        ]

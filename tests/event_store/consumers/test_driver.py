@@ -1,0 +1,275 @@
+"""The driver of consumers on a real database, with steps that do what the test wants."""
+
+import contextlib
+import itertools
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import psycopg
+import pytest
+import structlog
+
+from event_store.consumers import driver
+from event_store.consumers.backoff import FIRST_S, LONGEST_S, Backoff
+from event_store.consumers.driver import Consumer, Waits
+from event_store.consumers.errors import FinalError, OpenAgain
+from event_store.consumers.lease import TAKEOVER_AFTER_S
+from event_store.transport import Fork, TransportUnavailable
+from runtime import database
+from tests.consuming import hosting
+from tests.event_store.carrying import wait_until
+
+LEASE = "the job"
+
+
+class Work:
+    """What a test's consumer does: rounds that are noted, and whatever the test makes of them."""
+
+    def __init__(self, *errors, busy=False):
+        self.errors = list(errors)
+        self.busy = busy
+        self.sessions = []
+        self.rounds = []
+        self.closed = 0
+
+    def consumer(self, name="job", *, lease=LEASE, **options):
+        return Consumer(name=name, role="counterfoil_projector", open=self.open, lease=lease, **options)
+
+    def open(self, session):
+        self.sessions.append(session)
+        return self
+
+    def round(self):
+        self.rounds.append(time.monotonic())
+        if self.errors and (error := self.errors.pop(0)) is not None:
+            raise error
+        return self.busy
+
+    def close(self):
+        self.closed += 1
+
+
+def failures(hosted, error):
+    return hosted.count("counterfoil_consumer_failures_total", consumer="job", error=error)
+
+
+def lease_owner(url):
+    with database.connect(url, role="counterfoil_reader", name="test") as conn:
+        row = conn.execute("select owner from runtime.lease where name = %s", [LEASE]).fetchone()
+    return row and row[0]
+
+
+@pytest.fixture
+def hurried(monkeypatch):
+    """Backoffs that a test need not wait for."""
+    monkeypatch.setattr(Backoff, "after_failure", lambda _: 0.01)
+
+
+def test_an_unexpected_error_is_retried_with_backoff_counted_logged_with_its_trace_and_shown(database_url):
+    defect = ZeroDivisionError("a defect")
+    work = Work(None, defect, defect, defect)
+    conditions = []
+    with structlog.testing.capture_logs() as logs, hosting(database_url, [work.consumer()]) as hosted:
+        for expected in (1, 2, 3):
+            wait_until(
+                lambda expected=expected: failures(hosted, "ZeroDivisionError") == expected, what="a failure"
+            )
+            conditions.append((hosted.health.ready, hosted.health.lines()))
+        wait_until(lambda: hosted.health.ready, what="work again")
+        active = hosted.count("counterfoil_consumer_active", consumer="job")
+    retries = [each for each in logs if each["event"] == "consumer_retries"]
+    waits = [each["wait_s"] for each in retries]
+
+    assert [(False, ["job retrying: a defect"])] * 3 == conditions
+    assert [("job", "ZeroDivisionError", defect)] * 3 == [
+        (each["consumer"], each["error"], each["exc_info"]) for each in retries
+    ]
+    assert all(FIRST_S * 2**number * 0.49 < wait <= FIRST_S * 2**number for number, wait in enumerate(waits))
+    assert (1, 4, 4) == (active, len(work.sessions), work.closed)
+
+
+def test_an_outage_is_retried_without_a_trace(database_url, hurried):
+    class Away(Exception):
+        """An outage that only this consumer knows."""
+
+    work = Work(TransportUnavailable("no broker"), Away("gone"), psycopg.OperationalError("cut"))
+    with structlog.testing.capture_logs() as logs, hosting(database_url, [work.consumer(outages=(Away,))]):
+        wait_until(lambda: len(work.rounds) > 3, what="work again")
+
+    assert [("TransportUnavailable", None), ("Away", None), ("OperationalError", None)] == [
+        (each["error"], each["exc_info"]) for each in logs if each["event"] == "consumer_retries"
+    ]
+
+
+def test_waits_behind_failures_double_up_to_a_limit_and_are_drawn_by_lot():
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    backoff = Backoff(random.Random(seed))
+    waits = [backoff.after_failure() for _ in range(12)]
+    bounds = [min(FIRST_S * 2**number, LONGEST_S) for number in range(12)]
+    backoff.reset()
+
+    assert all(bound / 2 <= wait <= bound for wait, bound in zip(waits, bounds, strict=True))
+    assert len({wait / bound for wait, bound in zip(waits, bounds, strict=True)}) == 12
+    assert backoff.after_failure() <= FIRST_S
+
+
+def test_a_consumer_that_worked_for_a_while_begins_at_the_first_backoff_again(database_url, monkeypatch):
+    monkeypatch.setattr(driver, "STEADY_AFTER_S", 0.0)
+    work = Work(*[error for _ in range(6) for error in (None, TransportUnavailable("blip"))])
+    with structlog.testing.capture_logs() as logs, hosting(database_url, [work.consumer()]):
+        wait_until(lambda: not work.errors, what="six outages with work between them")
+
+    assert all(each["wait_s"] <= FIRST_S for each in logs if each["event"] == "consumer_retries")
+
+
+def test_a_final_error_ends_every_consumer_and_is_raised(database_url):
+    class TooNew(FinalError):
+        """Nobody can go on."""
+
+    bad, good = Work(None, TooNew("deploy readers first")), Work()
+    consumers = [bad.consumer(), good.consumer("other", lease=None)]
+    with hosting(database_url, consumers, fails=True) as hosted:
+        hosted.thread.join(10)
+        lines = hosted.health.lines()
+
+    assert [TooNew] == [type(failure) for failure in hosted.failures]
+    assert ["job stopped: deploy readers first", "other stopped"] == lines
+    assert (1, 1) == (bad.closed, good.closed)
+    assert lease_owner(database_url) is None
+
+
+def test_a_fork_is_waited_out_and_shown_as_one(database_url, monkeypatch):
+    monkeypatch.setattr(driver, "LONGEST_S", 0.5)
+    work = Work(Fork(position=7, carried=b"a", logged=b"b"))
+    with hosting(database_url, [work.consumer()]) as hosted:
+        wait_until(lambda: hosted["job"].condition == "fork", what="a fork")
+        detail = hosted["job"].detail
+        wait_until(lambda: hosted.health.ready, what="work behind the fence")
+
+    assert "run `counterfoil log fence`" in detail
+
+
+def test_a_step_that_is_at_its_end_is_opened_again_on_the_same_connection_without_a_failure(database_url):
+    work = Work(None, OpenAgain("a generation ended"))
+    with hosting(database_url, [work.consumer()]) as hosted:
+        wait_until(lambda: len(work.rounds) > 2, what="the second step")
+        failed = failures(hosted, "OpenAgain")
+
+    assert 0 == failed
+    assert 2 == len(work.sessions) == work.closed
+    assert work.sessions[0] is work.sessions[1]
+
+
+def test_of_two_drivers_of_one_consumer_one_works_and_the_other_takes_over_when_it_stops(database_url):
+    one, other = Work(), Work()
+    with hosting(database_url, [one.consumer()]) as first:
+        wait_until(lambda: first["job"].condition == "active", what="the first one")
+        with hosting(database_url, [other.consumer()]) as second:
+            wait_until(lambda: second["job"].condition == "standby", what="a standby")
+            standing_by = (second.health.ready, second.count("counterfoil_consumer_active", consumer="job"))
+            opened = len(other.sessions)
+            first.end()
+            wait_until(lambda: second["job"].condition == "active", what="the takeover")
+
+    assert (True, 0.0, 0) == (*standing_by, opened)
+    assert lease_owner(database_url) is None
+
+
+def test_a_consumer_whose_lease_was_taken_over_closes_and_stands_by_until_it_is_free_again(database_url):
+    work = Work()
+    with (
+        hosting(database_url, [work.consumer()]) as hosted,
+        psycopg.connect(database_url, autocommit=True) as successor,
+    ):
+        wait_until(lambda: hosted["job"].condition == "active", what="work")
+        successor.execute("update runtime.lease set owner = 'successor', counter = counter + 1")
+        wait_until(lambda: hosted["job"].condition == "standby", what="the loss of the lease")
+        closed, active = work.closed, hosted.count("counterfoil_consumer_active", consumer="job")
+        successor.execute("update runtime.lease set owner = null, counter = counter + 1")
+        wait_until(lambda: hosted["job"].condition == "active", what="the lease again")
+
+    assert (1, 0.0) == (closed, active)
+    assert 2 == len(work.sessions)
+    assert work.sessions[0] is work.sessions[1], "a lost lease is no failure"
+
+
+def test_idle_waits_grow_and_news_of_another_consumer_ends_them(database_url):
+    reader, writer = Work(), Work()
+    consumers = [
+        reader.consumer(waits=Waits(0.005, 600.0)),
+        writer.consumer("writer", lease=None),
+    ]
+    with hosting(database_url, consumers):
+        wait_until(lambda: len(reader.rounds) >= 12, what="some idle rounds")
+        pauses = [after - before for before, after in itertools.pairwise(reader.rounds)]
+        wait_until(lambda: time.monotonic() - reader.rounds[-1] > 0.2, what="a long wait")
+        rounds = len(reader.rounds)
+        writer.sessions[0].announce()
+        wait_until(lambda: len(reader.rounds) > rounds + 3, what="short waits again")
+
+    assert pauses[-1] > 4 * pauses[0]
+
+
+def test_a_busy_consumer_makes_one_round_after_another(database_url):
+    work = Work(busy=True)
+    with hosting(database_url, [work.consumer(waits=Waits(600.0, 600.0))]):
+        wait_until(lambda: len(work.rounds) > 50, what="rounds without a wait")
+
+
+PROGRAM = """
+import sys, threading, time
+from prometheus_client import CollectorRegistry
+from event_store.consumers import driver
+from event_store.consumers.driver import Consumer
+from runtime import telemetry
+
+class Step:
+    def round(self):
+        print("round", flush=True)
+        time.sleep(0.05)
+        return True
+    def close(self):
+        print("closed", flush=True)
+
+telemetry.configure_logging(process="test")
+job = Consumer(name="job", role="counterfoil_projector", open=lambda session: Step(), lease="the job")
+driver.run([job], database_url=sys.argv[1], stop=threading.Event(), registry=CollectorRegistry())
+"""
+
+
+@contextlib.contextmanager
+def paused_while_working(url):
+    """A process with the same consumer, stopped by SIGSTOP in the middle of its work."""
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, url], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "round\n"
+        os.kill(process.pid, signal.SIGSTOP)
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.faults
+def test_a_process_that_was_paused_past_the_takeover_stands_by_when_it_wakes_up(database_url):
+    work = Work()
+    with paused_while_working(database_url) as sleeper, hosting(database_url, [work.consumer()]) as hosted:
+        wait_until(lambda: hosted["job"].condition == "standby", what="a standby")
+        asleep_since = time.monotonic()
+        wait_until(lambda: hosted["job"].condition == "active", what="the takeover")
+        waited_s = time.monotonic() - asleep_since
+        os.kill(sleeper.pid, signal.SIGCONT)
+        rest = iter(sleeper.stdout.readline, "closed\n")
+        rounds = sum(1 for _ in rest)
+        mine = lease_owner(database_url)
+
+    assert waited_s > TAKEOVER_AFTER_S - driver.STANDBY_WAIT_S
+    assert rounds < 10, "it looks at its lease before the next rounds"
+    assert mine is not None
+    assert str(os.getpid()) in mine
