@@ -59,7 +59,7 @@ def _measured(laboratory: Laboratory, *, disk: str) -> Row:
     last = loads[-1]
     return Row(
         name=NAME,
-        case=f"POST /orders, {shop_events.LINES} lines, {CONNECTIONS} connections",
+        case=f"POST /v1/orders, {shop_events.LINES} lines, {CONNECTIONS} connections",
         disk=disk,
         unit="orders/s",
         ours=found["ours"],

@@ -109,13 +109,13 @@ def placing(codes: int) -> Iterator[bytes]:
     run, chance = secrets.token_hex(6), random.Random(shop_events.SEED)
     for number in itertools.count():
         name = f"{run}-{number}"
-        yield http_client.post("/orders", order_body(name, chance, codes=codes), key=name)
+        yield http_client.post("/v1/orders", order_body(name, chance, codes=codes), key=name)
 
 
 def reading(orders: int) -> Iterator[bytes]:
     """Requests that read orders of the history, in no order."""
     chance = random.Random(shop_events.SEED)
-    ready = [http_client.get(f"/orders/order%20{number}") for number in range(orders)]
+    ready = [http_client.get(f"/v1/orders/order%20{number}") for number in range(orders)]
     while True:
         yield ready[chance.randrange(orders)]
 

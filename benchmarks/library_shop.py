@@ -46,7 +46,7 @@ def create_app() -> FastAPI:
     async def readyz() -> Response:
         return Response("ready\n")
 
-    @app.post("/orders", status_code=201)
+    @app.post("/v1/orders", status_code=201)
     def place_order(body: PlaceOrder) -> dict[str, str]:
         # Not a coroutine: the library waits for the database, so FastAPI runs this in its threads.
         order = CustomerOrder(

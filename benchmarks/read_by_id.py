@@ -80,7 +80,7 @@ class Asker(asyncio.Protocol):
 async def asked(port: int) -> list[float]:
     """Seconds that each answer took."""
     paths = range(FIRST_ID, FIRST_ID + ORDERS)
-    requests = [f"GET /orders/{number} HTTP/1.1\r\nHost: benchmark\r\n\r\n".encode() for number in paths]
+    requests = [f"GET /v1/orders/{number} HTTP/1.1\r\nHost: benchmark\r\n\r\n".encode() for number in paths]
     answered: list[float] = []
     loop = asyncio.get_running_loop()
     made = [

@@ -91,7 +91,7 @@ async def _placed(command_port: int, query_port: int, *, rate: int, seconds: flo
         body = http_load.order_body(name, chance, codes=CODES)
         started = time.perf_counter()
         connection = await idle.get()
-        answer = await connection.ask(http_client.post("/orders", body, key=name))
+        answer = await connection.ask(http_client.post("/v1/orders", body, key=name))
         idle.put_nowait(connection)
         assert answer.status == CREATED, answer
         if number % every == 0:
@@ -111,7 +111,7 @@ async def _placed(command_port: int, query_port: int, *, rate: int, seconds: flo
 
 async def _until_shown(connection: Connection, name: str, *, give_up: float) -> None:
     """Ask until the order is shown. One that is not counts as if it had been at the end of the patience."""
-    request = http_client.get(f"/orders/{name}")
+    request = http_client.get(f"/v1/orders/{name}")
     while (await connection.ask(request)).status != OK:
         if time.perf_counter() > give_up:
             return
@@ -127,7 +127,9 @@ async def _stock(command_port: int) -> None:
             numbers = range(start, start + PRODUCTS_PER_BATCH)
             commands = [_about_product(command, number, run) for number in numbers]
             body = msgspec.json.encode({"commands": commands})
-            answer = await connection.ask(http_client.post("/commands", body, key=f"{command}-{start}-{run}"))
+            answer = await connection.ask(
+                http_client.post("/v1/commands", body, key=f"{command}-{start}-{run}")
+            )
             assert answer.status == OK, answer
     connection.close()
 

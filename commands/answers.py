@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from commands.recording import Answer
 from domain.aggregate import category_of
+from runtime.http import versions
 
 _encode = msgspec.json.Encoder().encode
 
@@ -84,5 +85,5 @@ class Locations(Struct, frozen=True):
         """The address of the resource, or else of the stream."""
         resource = self.resources.get(category_of(answer.stream))
         if resource is None:
-            return f"{self.query_api_url}/streams/{quote(answer.stream, safe='')}/events"
+            return f"{self.query_api_url}{versions.PREFIX}/streams/{quote(answer.stream, safe='')}/events"
         return f"{self.query_api_url}{resource}{quote(answer.identifier, safe='')}"

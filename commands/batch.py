@@ -1,4 +1,4 @@
-"""POST /commands: up to 500 commands at once. They are independent; those on one stream keep their order."""
+"""POST /v1/commands: up to 500 commands at once. They are independent; those on one stream keep their order."""
 
 import asyncio
 from collections.abc import Iterable
@@ -19,12 +19,13 @@ from commands.recording import Answer
 from commands.requests import read_body, read_headers, require_json
 from commands.routing import CommandRoute, intake_of
 from runtime import problems
+from runtime.http import versions
 from runtime.http.exchange import Exchange
 from runtime.http.principal import Public
 from runtime.http.routes import ExchangeRoute
 from runtime.problems import Fault, ProblemError
 
-PATH: Final = "/commands"
+PATH: Final = f"{versions.PREFIX}/commands"
 
 log = structlog.get_logger()
 

@@ -15,7 +15,7 @@ from commands.documentation import ALWAYS, ANSWER_HEADERS, REQUEST_HEADERS, prob
 from commands.intake import Command, Endpoint, Intake, Sent
 from commands.requests import read_body, read_headers, require_json, valid_key
 from domain.rejection import Rejection
-from runtime.http import contract, principal
+from runtime.http import contract, principal, versions
 from runtime.http.exchange import Exchange
 from runtime.http.principal import Requirement
 from runtime.http.routes import ExchangeRoute
@@ -64,7 +64,7 @@ def intake_of(exchange: Exchange) -> Intake:
 
 def command_router(tag: str) -> APIRouter:
     """A router for the commands of one context."""
-    return APIRouter(route_class=CommandRoute, tags=[tag])
+    return APIRouter(prefix=versions.PREFIX, route_class=CommandRoute, tags=[tag])
 
 
 def command(
@@ -75,7 +75,7 @@ def command(
     refusals: Sequence[type[Rejection]] = (),
     problems: Sequence[str] = (),
 ) -> Callable[[E], E]:
-    """Serve an endpoint as a command at a path, for callers who have what it requires.
+    """Serve an endpoint as a command at a path below the API's version, for callers who have what it requires.
 
     For the document, `refusals` are what it may refuse, and `problems` what it may meet besides those of every command.
     """

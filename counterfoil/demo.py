@@ -18,6 +18,7 @@ from counterfoil.servers.errors import ServerError
 from counterfoil.standalone import UpFailed
 from projections.errors import ProjectionError
 from runtime import telemetry
+from runtime.http import versions
 from runtime.migrations import MigrationError
 from runtime.settings import Settings
 
@@ -179,6 +180,7 @@ def _empty_directory(home: Path) -> Path:
 
 def _invitation(running: Running) -> str:
     command_api, query_api = running.addresses.command_api, running.addresses.query_api
+    commands, queries = f"{command_api}{versions.PREFIX}", f"{query_api}{versions.PREFIX}"
     order = (
         '{"order_id": "yours", "country": "Italy", "currency": "GBP",'
         ' "lines": [{"sku": "POST", "quantity": 1, "unit_price": "18.00"}]}'
@@ -189,9 +191,9 @@ the importer shipped them; a view was folded again from the log beside the live 
 the log and every row of every view was computed again and compared.
 
 Try:
-  curl {query_api}/orders/500000
-  curl '{query_api}/sales/daily?country=France&limit=3'
-  curl -X POST {command_api}/orders -H 'Idempotency-Key: my-first' -H 'Content-Type: application/json' -d '{order}'
+  curl {queries}/orders/500000
+  curl '{queries}/sales/daily?country=France&limit=3'
+  curl -X POST {commands}/orders -H 'Idempotency-Key: my-first' -H 'Content-Type: application/json' -d '{order}'
 
 Command API {command_api} (its document: {command_api}/openapi.json)
 Query API   {query_api} (its document: {query_api}/openapi.json)

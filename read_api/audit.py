@@ -14,7 +14,7 @@ from typing import Annotated, Final
 
 import msgspec
 import psycopg
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Path, Query, Request
 from msgspec import Meta, Raw, Struct
 from psycopg_pool import ConnectionPool, PoolTimeout
 from starlette.responses import Response, StreamingResponse
@@ -93,7 +93,7 @@ _STREAM_EXAMPLE: Final = {"stream": "stock-85123A", "events": [_EVENT_EXAMPLE], 
 _LINE_EXAMPLE: Final = json.dumps(_EVENT_EXAMPLE) + "\n"
 _AN_OBJECT: Final = Meta(extra_json_schema={"type": "object", "additionalProperties": True})
 
-router = APIRouter(tags=["audit"], dependencies=[Depends(parameters.only_known_parameters)])
+router = parameters.query_router("audit")
 
 _is_position = re.compile(r"[0-9]{1,19}").fullmatch
 _encode = msgspec.json.Encoder().encode

@@ -44,9 +44,9 @@ def page_of(rows: list[dict[str, Any]], *, limit: int, place: Sequence[str]) -> 
     return Page(shown, more)
 
 
-def scope_of(path: str, **filters: object) -> str:
+def scope_of(request: Request, **filters: object) -> str:
     """What a cursor is bound to: the list and its filters."""
-    return json.dumps([path, filters], sort_keys=True, default=str)
+    return json.dumps([request.url.path, filters], sort_keys=True, default=str)
 
 
 def page_response(

@@ -6,7 +6,7 @@ from types import GenericAlias
 from typing import Annotated, Any, Final, TypeVar, get_args
 
 import msgspec
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Query, Request
 from msgspec import Struct
 from psycopg import sql
 from psycopg.rows import dict_row
@@ -41,7 +41,7 @@ from runtime.problems import ProblemError
 
 Place = TypeVar("Place")
 
-router = APIRouter(tags=["ordering"], dependencies=[Depends(parameters.only_known_parameters)])
+router = parameters.query_router("ordering")
 
 
 class OrdersPage(Struct):
@@ -187,7 +187,7 @@ async def orders(
     if customer is None and status is None:
         raise invalid_parameter("customer", f"Name a customer, or a status: {', '.join(get_args(Status))}")
     views = (order_summary.name,)
-    scope = lists.scope_of("/orders", customer=customer, status=status)
+    scope = lists.scope_of(request, customer=customer, status=status)
     given: dict[str, object] = {"customer": customer, "status": status, "limit": limit + 1}
     filters = [_OF_CUSTOMER] * (customer is not None) + [_WITH_STATUS] * (status is not None)
     if cursor is not None:
@@ -233,7 +233,7 @@ async def daily_sales(
 ) -> Response:
     """An order counts on the day it was placed, once it is confirmed; a credit note on the day it was issued."""
     views = (sales_daily.name,)
-    scope = lists.scope_of("/sales/daily", first=first, last=last, country=country)
+    scope = lists.scope_of(request, first=first, last=last, country=country)
     given: dict[str, object] = {"from": first, "to": last, "country": country, "limit": limit + 1}
     asked = ((_FROM, first), (_TO, last), (_IN_COUNTRY, country))
     filters = [text for text, value in asked if value is not None]

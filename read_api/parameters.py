@@ -5,12 +5,13 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Annotated, Any, Final
 
-from fastapi import Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from pydantic import BeforeValidator
 
 from runtime import problems, rfc3339
+from runtime.http import versions
 from runtime.problems import ERRORS_MAX, Fault, ProblemError
 
 ID_PATTERN: Final = r"^[A-Za-z0-9](?:[A-Za-z0-9_. -]{0,62}[A-Za-z0-9])?$"
@@ -61,6 +62,11 @@ def invalid(faults: Sequence[Fault]) -> ProblemError:
 def invalid_parameter(name: str, detail: str) -> ProblemError:
     """The problem for one parameter."""
     return invalid([Fault(detail=detail, parameter=name)])
+
+
+def query_router(tag: str) -> APIRouter:
+    """A router for reads, below the API's version; parameters that they do not have are refused."""
+    return APIRouter(prefix=versions.PREFIX, tags=[tag], dependencies=[Depends(only_known_parameters)])
 
 
 async def only_known_parameters(request: Request) -> None:

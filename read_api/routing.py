@@ -11,7 +11,7 @@ from read_api.audit import Past
 from read_api.keyed import KeyedEndpoint
 from read_api.reading.resource import Resource
 from read_api.reads import Reads
-from runtime.http import contract
+from runtime.http import contract, versions
 from runtime.http.principal import Requirement
 from runtime.http.routes import ExchangeRoute
 
@@ -27,7 +27,10 @@ class Documented(msgspec.Struct, frozen=True):
 
 
 class ById(msgspec.Struct, frozen=True):
-    """A resource at a path whose one parameter is the id; where one stream tells all of it, also as it was."""
+    """A resource at a path below the API's version, whose one parameter is the id.
+
+    Where one stream tells all of it, it is also shown as it was.
+    """
 
     path: str
     requires: Requirement
@@ -51,7 +54,7 @@ class Queries(msgspec.Struct, frozen=True, kw_only=True):
         for each in self.by_id:
             prefix, _, after = each.path.partition("{")
             if each.resource.view.category is not None and after.endswith("}"):
-                yield each.resource.view.category, prefix
+                yield each.resource.view.category, versions.PREFIX + prefix
 
     def install(self, app: FastAPI, *, tag: str, reads: Reads, past: Past) -> None:
         """Serve all of it; `tag` groups it in the OpenAPI document."""
@@ -71,7 +74,7 @@ def _serve_by_id(app: FastAPI, served: ById, *, tag: str, reads: Reads, past: Pa
         reads.keyed(resource), watch=reads.watch, parameter=parameter, past=past, requires=served.requires
     )
     app.router.add_api_route(
-        served.path,
+        versions.PREFIX + served.path,
         endpoint,
         methods=["GET"],
         tags=[tag],

@@ -1,4 +1,4 @@
-"""GET /status and GET /views: where the log's head, the relay, every live view and every process manager stand.
+"""GET /v1/status and GET /v1/views: where the log's head, the relay, every live view and every process manager stand.
 
 Each answer is one snapshot of all it shows.
 """
@@ -6,7 +6,6 @@ Each answer is one snapshot of all it shows.
 from typing import Final
 
 import msgspec
-from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from read_api import parameters
@@ -20,7 +19,7 @@ from runtime.http.principal import requires
 
 _encode = msgspec.json.Encoder().encode
 
-router = APIRouter(tags=["operation"], dependencies=[Depends(parameters.only_known_parameters)])
+router = parameters.query_router("operation")
 
 _VIEWS_EXAMPLE: Final = [
     {

@@ -1,9 +1,8 @@
-"""GET /totals: the sums of the whole shop, over views of several contexts, in one snapshot of all of them."""
+"""GET /v1/totals: the sums of the whole shop, over views of several contexts, in one snapshot of all of them."""
 
 from typing import Any, Final
 
 import msgspec
-from fastapi import APIRouter, Depends
 from msgspec import Struct
 from psycopg import sql
 from psycopg.rows import dict_row
@@ -20,7 +19,7 @@ from read_api.routing import Queries
 from read_api.standing import Look
 from runtime.http.principal import requires
 
-router = APIRouter(tags=["totals"], dependencies=[Depends(parameters.only_known_parameters)])
+router = parameters.query_router("totals")
 
 _VIEWS: Final = (sales_daily.name, customer_totals.name, sku_sales.name, stock_level.name)
 

@@ -49,7 +49,7 @@ def read_figures(shop: Shop) -> dict[str, int]:
     of_currency = answer.totals.get(CURRENCY, {})
     missing = [name for name in FIGURES_BY_CURRENCY if of_currency and name not in of_currency]
     if missing:
-        raise UnexpectedAnswer(f"GET /totals has no {', '.join(missing)} for {CURRENCY}")
+        raise UnexpectedAnswer(f"GET /v1/totals has no {', '.join(missing)} for {CURRENCY}")
     figures = {name: of_currency.get(name, 0) for name in FIGURES_BY_CURRENCY}
     return figures | {"adjustments": answer.adjustments, "on_hand_total": answer.on_hand_total}
 

@@ -15,8 +15,9 @@ import msgspec
 
 from counterfoil import progress
 from counterfoil.importing.errors import ShopUnreachable, UnexpectedAnswer
+from runtime.http import versions
 
-BATCH_COMMANDS_MAX = 500  # what POST /commands takes
+BATCH_COMMANDS_MAX = 500  # what POST /v1/commands takes
 PATIENCE_S = 300.0  # without any progress; a restarted database or broker is back long before
 FIRST_ANSWER_WITHIN_S = 15.0  # a shop that never answered is more likely not there than restarting
 SAY_WAITING_EVERY_S = 10.0
@@ -152,7 +153,7 @@ class Shop:
         return response.status_code == 200
 
     def _get(self, path: str, **query: str | int) -> httpx.Response:
-        request = self._http.build_request("GET", f"{self._query_url}{path}", params=query)
+        request = self._http.build_request("GET", f"{self._query_url}{versions.PREFIX}{path}", params=query)
         patience_s = self._patience_s if self._has_answered else min(FIRST_ANSWER_WITHIN_S, self._patience_s)
         response = self._ask_until_answered(request, _Patience(patience_s, self._given_up))
         self._has_answered = True
@@ -162,7 +163,7 @@ class Shop:
         body = {"commands": [_entry(command) for command in commands]}
         request = self._http.build_request(
             "POST",
-            f"{self._command_url}/commands",
+            f"{self._command_url}{versions.PREFIX}/commands",
             content=msgspec.json.encode(body),
             headers={"content-type": "application/json"},
         )

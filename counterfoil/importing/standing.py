@@ -22,7 +22,7 @@ class _Lag(msgspec.Struct):
 
 
 class Standing(msgspec.Struct):
-    """Answer of GET /status: the head of the log and how far behind it everybody is."""
+    """Answer of GET /v1/status: the head of the log and how far behind it everybody is."""
 
     log: _Head
     relay: _Lag

@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 from msgspec import Struct
 from starlette.routing import BaseRoute
 
+from runtime.http import versions
 from runtime.http.exchange import Exchange
 from runtime.http.principal import Public, Requirement
 from runtime.problems import ProblemError
@@ -19,7 +20,7 @@ _NO_ADDRESS: Final = Public("nothing is there")
 
 
 class UndeclaredRoute(Exception):
-    """A route does not say what it requires, or would be served past the pipeline."""
+    """A route does not say what it requires, carries no version, or would be served past the pipeline."""
 
 
 class Route(Struct, frozen=True, eq=False):
@@ -121,6 +122,11 @@ def _declared(route: BaseRoute, app: FastAPI) -> Route:
         raise UndeclaredRoute(
             f"{'/'.join(_methods(route))} {route.path} does not say what it requires: decorate its endpoint"
             " with @requires(…)"
+        )
+    if route.include_in_schema and not route.path.startswith(f"{versions.PREFIX}/"):
+        raise UndeclaredRoute(
+            f"{'/'.join(_methods(route))} {route.path} is documented without a version: its path begins with"
+            f" {versions.PREFIX}, which the routers of both APIs see to"
         )
     if isinstance(route, ExchangeRoute):
         return Route(route.path, requirement, route.answer, whole=True)

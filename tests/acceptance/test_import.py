@@ -87,7 +87,7 @@ def test_importing_the_same_file_again_changes_nothing(imported, small_file):
 
 def test_an_order_can_be_read_and_replayed(imported, small_file):
     shop, _ = imported
-    order = shop.get("/orders/500000")
+    order = shop.get("/v1/orders/500000")
     replayed = shop.run("replay", "order-500000")
 
     assert order["status"] == "shipped"

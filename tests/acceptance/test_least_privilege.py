@@ -131,9 +131,9 @@ def sell(apis):
     wait_until(lambda: ready(apis["COMMAND_API"]), within_s=60, what="the command API is ready")
     line = {"sku": "postage", "quantity": 1, "unit_price": "1.00"}
     order = {"order_id": "o1", "country": "Italy", "currency": "GBP", "lines": [line]}
-    post(f"{apis['COMMAND_API']}/products", {"sku": "postage", "title": "POSTAGE", "stocked": False})
-    post(f"{apis['COMMAND_API']}/orders", order)
-    shown = f"{apis['QUERY_API']}/orders/o1"
+    post(f"{apis['COMMAND_API']}/v1/products", {"sku": "postage", "title": "POSTAGE", "stocked": False})
+    post(f"{apis['COMMAND_API']}/v1/orders", order)
+    shown = f"{apis['QUERY_API']}/v1/orders/o1"
     wait_until(lambda: answers(shown, status="confirmed"), within_s=60, what="the order is confirmed")
 
 

@@ -42,7 +42,7 @@ def test_a_view_is_rebuilt_beside_the_live_one_compared_promoted_rolled_back_and
     for verb, live in (("promote", 2), ("rollback", 1)):
         assert shop.run("views", verb, VIEW).returncode == 0
         assert [build for build, (is_live, _) in builds(shop).items() if is_live] == [live]
-        assert shop.get("/orders?status=shipped&limit=1")["items"]
+        assert shop.get("/v1/orders?status=shipped&limit=1")["items"]
     assert shop.run("views", "drop", VIEW).returncode == 0
     assert builds(shop) == {1: (True, "following")}
 
@@ -82,11 +82,11 @@ def test_a_replay_of_nothing_says_so(shop, arguments, words):
 
 def test_a_key_that_cannot_be_folded_is_parked_shown_and_skipped(shop):
     """A row that vanished behind the view's back makes the next fold of its key fail."""
-    url, headers = shop.url("command_api", "/products"), {"Idempotency-Key": "parked-1"}
+    url, headers = shop.url("command_api", "/v1/products"), {"Idempotency-Key": "parked-1"}
     sku = httpx.post(url, json={"title": "CLOCK", "stocked": False}, headers=headers, trust_env=False).json()[
         "id"
     ]
-    wait_until(lambda: shop.has(f"/products/{sku}"), within_s=20, what="the product is there")
+    wait_until(lambda: shop.has(f"/v1/products/{sku}"), within_s=20, what="the product is there")
     with psycopg.connect(shop.state["addresses"]["database_url"], autocommit=True) as admin:
         admin.execute("delete from views.product_page_s1_b1 where sku = %s", [sku])
     shop.wait_for_another("projections", than=shop.kill("projections"))  # which keeps rows it knows
@@ -123,13 +123,13 @@ def test_a_fenced_shop_goes_on_in_a_new_epoch_and_a_new_generation(sold_distribu
     before = last_json(shop.run("status", "--json"))
     fenced = shop.run("log", "fence", "--reason", "a drill", "--yes")
     answer = httpx.post(
-        shop.url("command_api", "/products"),
+        shop.url("command_api", "/v1/products"),
         json={"sku": "fenced", "title": "CLOCK", "stocked": False},
         headers={"Idempotency-Key": "after-the-fence"},
         timeout=20,
         trust_env=False,
     )
-    wait_until(lambda: shop.has("/products/fenced"), within_s=40, what="the product is there")
+    wait_until(lambda: shop.has("/v1/products/fenced"), within_s=40, what="the product is there")
     after = last_json(shop.run("status", "--json"))
 
     assert (fenced.returncode, answer.status_code) == (0, 201)

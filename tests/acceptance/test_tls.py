@@ -41,11 +41,11 @@ def verified(settings, database_url, redis_url, authority, tmp_path):
 def test_every_role_works_over_verified_connections_alone(verified, database_url, redis_url, tmp_path):
     shop = Up(tmp_path / "home", distributed=True, **verified)
     try:
-        post(shop, "/products", {"sku": "postage", "title": "POSTAGE", "stocked": False})
+        post(shop, "/v1/products", {"sku": "postage", "title": "POSTAGE", "stocked": False})
         line = {"sku": "postage", "quantity": 1, "unit_price": "1.00"}
-        post(shop, "/orders", {"order_id": "o1", "country": "Italy", "currency": "GBP", "lines": [line]})
+        post(shop, "/v1/orders", {"order_id": "o1", "country": "Italy", "currency": "GBP", "lines": [line]})
         wait_until(
-            lambda: shop.has("/orders/o1") and shop.get("/orders/o1")["status"] == "confirmed",
+            lambda: shop.has("/v1/orders/o1") and shop.get("/v1/orders/o1")["status"] == "confirmed",
             within_s=60,
             what="the order is confirmed",
         )

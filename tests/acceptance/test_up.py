@@ -57,7 +57,7 @@ def test_the_life_of_a_shop_drained_started_again_killed_taken_over_and_drained_
     assert not (shop.home / "run" / "state.json").exists()
 
     again = Up(shop.home)
-    wait_until(lambda: again.has("/products/10001"), within_s=20, what="what was sold is there")
+    wait_until(lambda: again.has("/v1/products/10001"), within_s=20, what="what was sold is there")
     repeated = create_product(again)
 
     assert (sent.status_code, repeated.content) == (201, sent.content)
@@ -75,7 +75,7 @@ def test_the_life_of_a_shop_drained_started_again_killed_taken_over_and_drained_
 def create_product(shop):
     """The same command under the same key, whenever it is called."""
     return httpx.post(
-        shop.url("command_api", "/products"),
+        shop.url("command_api", "/v1/products"),
         json={"sku": "10001", "title": "CLOCK", "stocked": True},
         headers={"Idempotency-Key": "clock"},
         trust_env=False,

@@ -109,7 +109,7 @@ OMISSIONS = {
     "a command says nothing": (with_a_silent_command, "be_silent: nothing says what it does"),
     "a command documents a refusal without a page": (
         ordering(problems=tuple(each for each in ORDERING.problems if each is not OrderUnknown)),
-        "/orders/{order_id}/shipment: the refusal order-unknown is declared by no context",
+        "/v1/orders/{order_id}/shipment: the refusal order-unknown is declared by no context",
     ),
     "a refusal is declared that HTTP never answers": (
         ordering(problems=(*ORDERING.problems, AlreadyConfirmed)),

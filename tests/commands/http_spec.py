@@ -1,7 +1,7 @@
 """Sentences for tests of HTTP commands: given facts in the log, when something is posted, then this is answered.
 
 shop = await given(product_created(), stock_received())
-answer = await shop.post("/stock/85123A/adjustments", {"delta": -99, "reason": "loss"})
+answer = await shop.post("/v1/stock/85123A/adjustments", {"delta": -99, "reason": "loss"})
 answer.then_refused(409, "insufficient-stock", requested=99, available=10)
 """
 
@@ -138,7 +138,9 @@ class Shop:
         """Post a batch."""
         content = json.dumps({"commands": list(commands)}).encode()
         return Answered(
-            await self.client.post("/commands", content=content, headers={"content-type": "application/json"})
+            await self.client.post(
+                "/v1/commands", content=content, headers={"content-type": "application/json"}
+            )
         )
 
     def events(self, stream: str) -> list[Event]:

@@ -23,15 +23,15 @@ pytestmark = pytest.mark.anyio
 ORDER = {"country": "x", "currency": "GBP", "lines": [{"sku": "85123A", "quantity": 1}]}
 NOTE = {"country": "x", "currency": "GBP", "lines": [{"sku": "85123A", "quantity": 1, "unit_price": "1"}]}
 COMMANDS = {
-    "/products": {"sku": "N", "title": "New", "stocked": True, "unit_price": "1.5", "currency": "GBP"},
-    "/products/85123A/price": {"unit_price": "1.5", "currency": "GBP"},
-    "/stock/85123A/receipts": {"quantity": 1, "reference": "r"},
-    "/stock/85123A/adjustments": {"delta": 1, "reason": "count", "note": "n"},
-    "/orders": {**ORDER, "order_id": "n", "customer_id": "c", "placed_at": "2010-12-01T08:26:00Z"},
-    "/orders/536365/cancellation": {"reason": "customer"},
-    "/orders/536365/shipment": {},
-    "/credit-notes": {**NOTE, "credit_note_id": "n", "order_id": "o", "issued_at": "2010-12-01T08:26:00Z"},
-    "/commands": {
+    "/v1/products": {"sku": "N", "title": "New", "stocked": True, "unit_price": "1.5", "currency": "GBP"},
+    "/v1/products/85123A/price": {"unit_price": "1.5", "currency": "GBP"},
+    "/v1/stock/85123A/receipts": {"quantity": 1, "reference": "r"},
+    "/v1/stock/85123A/adjustments": {"delta": 1, "reason": "count", "note": "n"},
+    "/v1/orders": {**ORDER, "order_id": "n", "customer_id": "c", "placed_at": "2010-12-01T08:26:00Z"},
+    "/v1/orders/536365/cancellation": {"reason": "customer"},
+    "/v1/orders/536365/shipment": {},
+    "/v1/credit-notes": {**NOTE, "credit_note_id": "n", "order_id": "o", "issued_at": "2010-12-01T08:26:00Z"},
+    "/v1/commands": {
         "commands": [{"key": "k", "command": "receive_stock", "target": "85123A", "body": {"quantity": 1}}]
     },
 }
@@ -49,73 +49,73 @@ def line(**members: object) -> dict[str, object]:
 
 
 NOT_ACCEPTABLE = [
-    ("/orders", {**ORDER, "total": 1}, ["/total"]),
-    ("/orders", line(discount=1), ["/lines/0/discount"]),
-    ("/orders", line(quantity=0), ["/lines/0/quantity"]),
-    ("/orders", line(quantity=-1), ["/lines/0/quantity"]),
-    ("/orders", line(quantity=10_000_001), ["/lines/0/quantity"]),
-    ("/orders", line(quantity=1.0), ["/lines/0/quantity"]),
-    ("/orders", line(quantity=True), ["/lines/0/quantity"]),
-    ("/orders", line(quantity="1"), ["/lines/0/quantity"]),
-    ("/orders", line(quantity="١"), ["/lines/0/quantity"]),  # noqa: RUF001 - a digit of another script
-    ("/orders", line(quantity=None), ["/lines/0/quantity"]),
-    ("/orders", line(unit_price=2.55), ["/lines/0/unit_price"]),
-    ("/orders", line(unit_price="-1"), ["/lines/0/unit_price"]),
-    ("/orders", line(unit_price="1e3"), ["/lines/0/unit_price"]),
-    ("/orders", line(unit_price="NaN"), ["/lines/0/unit_price"]),
-    ("/orders", line(unit_price="1.123456789"), ["/lines/0/unit_price"]),
-    ("/orders", line(unit_price="١"), ["/lines/0/unit_price"]),  # noqa: RUF001
-    ("/orders", line(unit_price="1\n"), ["/lines/0/unit_price"]),
-    ("/orders", line(sku=""), ["/lines/0/sku"]),
-    ("/orders", line(sku="a" * 65), ["/lines/0/sku"]),
-    ("/orders", line(sku="a~b"), ["/lines/0/sku"]),
-    ("/orders", line(sku="a\x00b"), ["/lines/0/sku"]),
-    ("/orders", line(sku="a\n"), ["/lines/0/sku"]),
-    ("/orders", line(sku="'; drop table log.event; --"), ["/lines/0/sku"]),
-    ("/orders", {**ORDER, "lines": []}, ["/lines"]),
-    ("/orders", {**ORDER, "lines": [{"sku": "85123A", "quantity": 1}] * 2_001}, ["/lines"]),
-    ("/orders", {**ORDER, "lines": {}}, ["/lines"]),
-    ("/orders", {**ORDER, "currency": "GBX"}, ["/currency"]),
-    ("/orders", {**ORDER, "currency": "gbp"}, ["/currency"]),
-    ("/orders", {**ORDER, "country": ""}, ["/country"]),
-    ("/orders", {**ORDER, "country": "a\x00"}, ["/country"]),
-    ("/orders", {**ORDER, "country": " "}, ["/country"]),
-    ("/orders", {**ORDER, "country": "a\u009b31m"}, ["/country"]),
-    ("/orders", {**ORDER, "order_id": " a"}, ["/order_id"]),
-    ("/orders", {**ORDER, "placed_at": "2010-12-01T08:26:00"}, ["/placed_at"]),
-    ("/orders", {**ORDER, "placed_at": 1291191960}, ["/placed_at"]),
-    ("/orders", {**ORDER, "placed_at": "20110327"}, ["/placed_at"]),
-    ("/orders", {**ORDER, "placed_at": "1291191960"}, ["/placed_at"]),
-    ("/orders", {**ORDER, "placed_at": "2010-12-01"}, ["/placed_at"]),
-    ("/orders", {**ORDER, "placed_at": "2010-12-01T08:26Z"}, ["/placed_at"]),
-    ("/orders", {**ORDER, "placed_at": "2010-12-01T08:26:00+0100"}, ["/placed_at"]),
-    ("/orders", {**ORDER, "placed_at": "2010-12-01T08:26:00.1234567Z"}, ["/placed_at"]),
-    ("/orders", {**ORDER, "placed_at": "2010-02-30T08:26:00Z"}, ["/placed_at"]),
-    ("/orders", {**ORDER, "placed_at": "0001-01-01T00:00:00+14:00"}, ["/placed_at"]),
-    ("/orders", {**ORDER, "placed_at": "9999-12-31T23:59:59-14:00"}, ["/placed_at"]),
-    ("/orders", {"currency": "GBP"}, ["/country", "/lines"]),
-    ("/orders", [], [""]),
-    ("/orders", "text", [""]),
-    ("/products", {"sku": "A", "title": "", "stocked": True}, ["/title"]),
-    ("/products", {"sku": "A", "title": "x" * 501, "stocked": True}, ["/title"]),
-    ("/products", {"sku": "A", "title": "x\x00", "stocked": True}, ["/title"]),
-    ("/products", {"sku": "A", "title": "\u00a0 \u3000", "stocked": True}, ["/title"]),
-    ("/products", {"sku": "A", "title": "x\u0085", "stocked": True}, ["/title"]),
-    ("/products", {"sku": "A", "title": "two\nlines", "stocked": True}, ["/title"]),
-    ("/products", {"sku": "A", "title": "x", "stocked": 1}, ["/stocked"]),
-    ("/products", {"sku": "A", "title": "x"}, ["/stocked"]),
-    ("/stock/85123A/receipts", {}, ["/quantity"]),
-    ("/stock/85123A/receipts", {"quantity": 1, "reference": "x" * 201}, ["/reference"]),
-    ("/stock/85123A/receipts", {"quantity": 1, "reference": "x\ty"}, ["/reference"]),
-    ("/stock/85123A/adjustments", {"delta": 1, "reason": "loss", "note": "\x1b[31m"}, ["/note"]),
-    ("/stock/85123A/adjustments", {"delta": 1, "reason": "loss", "note": "\u009b31m"}, ["/note"]),
-    ("/stock/85123A/adjustments", {"delta": -10_000_001, "reason": "loss"}, ["/delta"]),
-    ("/stock/85123A/adjustments", {"delta": 1, "reason": "theft"}, ["/reason"]),
-    ("/stock/85123A/adjustments", {"delta": 1, "reason": "loss", "note": "x" * 501}, ["/note"]),
-    ("/orders/536365/cancellation", {"reason": "whim"}, ["/reason"]),
-    ("/orders/536365/shipment", {"carrier": "x"}, ["/carrier"]),
-    ("/credit-notes", {**NOTE, "lines": [{"sku": "85123A", "quantity": 1}]}, ["/lines/0/unit_price"]),
-    ("/products/85123A/price", {"unit_price": None, "currency": "GBP"}, ["/unit_price"]),
+    ("/v1/orders", {**ORDER, "total": 1}, ["/total"]),
+    ("/v1/orders", line(discount=1), ["/lines/0/discount"]),
+    ("/v1/orders", line(quantity=0), ["/lines/0/quantity"]),
+    ("/v1/orders", line(quantity=-1), ["/lines/0/quantity"]),
+    ("/v1/orders", line(quantity=10_000_001), ["/lines/0/quantity"]),
+    ("/v1/orders", line(quantity=1.0), ["/lines/0/quantity"]),
+    ("/v1/orders", line(quantity=True), ["/lines/0/quantity"]),
+    ("/v1/orders", line(quantity="1"), ["/lines/0/quantity"]),
+    ("/v1/orders", line(quantity="١"), ["/lines/0/quantity"]),  # noqa: RUF001 - a digit of another script
+    ("/v1/orders", line(quantity=None), ["/lines/0/quantity"]),
+    ("/v1/orders", line(unit_price=2.55), ["/lines/0/unit_price"]),
+    ("/v1/orders", line(unit_price="-1"), ["/lines/0/unit_price"]),
+    ("/v1/orders", line(unit_price="1e3"), ["/lines/0/unit_price"]),
+    ("/v1/orders", line(unit_price="NaN"), ["/lines/0/unit_price"]),
+    ("/v1/orders", line(unit_price="1.123456789"), ["/lines/0/unit_price"]),
+    ("/v1/orders", line(unit_price="١"), ["/lines/0/unit_price"]),  # noqa: RUF001
+    ("/v1/orders", line(unit_price="1\n"), ["/lines/0/unit_price"]),
+    ("/v1/orders", line(sku=""), ["/lines/0/sku"]),
+    ("/v1/orders", line(sku="a" * 65), ["/lines/0/sku"]),
+    ("/v1/orders", line(sku="a~b"), ["/lines/0/sku"]),
+    ("/v1/orders", line(sku="a\x00b"), ["/lines/0/sku"]),
+    ("/v1/orders", line(sku="a\n"), ["/lines/0/sku"]),
+    ("/v1/orders", line(sku="'; drop table log.event; --"), ["/lines/0/sku"]),
+    ("/v1/orders", {**ORDER, "lines": []}, ["/lines"]),
+    ("/v1/orders", {**ORDER, "lines": [{"sku": "85123A", "quantity": 1}] * 2_001}, ["/lines"]),
+    ("/v1/orders", {**ORDER, "lines": {}}, ["/lines"]),
+    ("/v1/orders", {**ORDER, "currency": "GBX"}, ["/currency"]),
+    ("/v1/orders", {**ORDER, "currency": "gbp"}, ["/currency"]),
+    ("/v1/orders", {**ORDER, "country": ""}, ["/country"]),
+    ("/v1/orders", {**ORDER, "country": "a\x00"}, ["/country"]),
+    ("/v1/orders", {**ORDER, "country": " "}, ["/country"]),
+    ("/v1/orders", {**ORDER, "country": "a\u009b31m"}, ["/country"]),
+    ("/v1/orders", {**ORDER, "order_id": " a"}, ["/order_id"]),
+    ("/v1/orders", {**ORDER, "placed_at": "2010-12-01T08:26:00"}, ["/placed_at"]),
+    ("/v1/orders", {**ORDER, "placed_at": 1291191960}, ["/placed_at"]),
+    ("/v1/orders", {**ORDER, "placed_at": "20110327"}, ["/placed_at"]),
+    ("/v1/orders", {**ORDER, "placed_at": "1291191960"}, ["/placed_at"]),
+    ("/v1/orders", {**ORDER, "placed_at": "2010-12-01"}, ["/placed_at"]),
+    ("/v1/orders", {**ORDER, "placed_at": "2010-12-01T08:26Z"}, ["/placed_at"]),
+    ("/v1/orders", {**ORDER, "placed_at": "2010-12-01T08:26:00+0100"}, ["/placed_at"]),
+    ("/v1/orders", {**ORDER, "placed_at": "2010-12-01T08:26:00.1234567Z"}, ["/placed_at"]),
+    ("/v1/orders", {**ORDER, "placed_at": "2010-02-30T08:26:00Z"}, ["/placed_at"]),
+    ("/v1/orders", {**ORDER, "placed_at": "0001-01-01T00:00:00+14:00"}, ["/placed_at"]),
+    ("/v1/orders", {**ORDER, "placed_at": "9999-12-31T23:59:59-14:00"}, ["/placed_at"]),
+    ("/v1/orders", {"currency": "GBP"}, ["/country", "/lines"]),
+    ("/v1/orders", [], [""]),
+    ("/v1/orders", "text", [""]),
+    ("/v1/products", {"sku": "A", "title": "", "stocked": True}, ["/title"]),
+    ("/v1/products", {"sku": "A", "title": "x" * 501, "stocked": True}, ["/title"]),
+    ("/v1/products", {"sku": "A", "title": "x\x00", "stocked": True}, ["/title"]),
+    ("/v1/products", {"sku": "A", "title": "\u00a0 \u3000", "stocked": True}, ["/title"]),
+    ("/v1/products", {"sku": "A", "title": "x\u0085", "stocked": True}, ["/title"]),
+    ("/v1/products", {"sku": "A", "title": "two\nlines", "stocked": True}, ["/title"]),
+    ("/v1/products", {"sku": "A", "title": "x", "stocked": 1}, ["/stocked"]),
+    ("/v1/products", {"sku": "A", "title": "x"}, ["/stocked"]),
+    ("/v1/stock/85123A/receipts", {}, ["/quantity"]),
+    ("/v1/stock/85123A/receipts", {"quantity": 1, "reference": "x" * 201}, ["/reference"]),
+    ("/v1/stock/85123A/receipts", {"quantity": 1, "reference": "x\ty"}, ["/reference"]),
+    ("/v1/stock/85123A/adjustments", {"delta": 1, "reason": "loss", "note": "\x1b[31m"}, ["/note"]),
+    ("/v1/stock/85123A/adjustments", {"delta": 1, "reason": "loss", "note": "\u009b31m"}, ["/note"]),
+    ("/v1/stock/85123A/adjustments", {"delta": -10_000_001, "reason": "loss"}, ["/delta"]),
+    ("/v1/stock/85123A/adjustments", {"delta": 1, "reason": "theft"}, ["/reason"]),
+    ("/v1/stock/85123A/adjustments", {"delta": 1, "reason": "loss", "note": "x" * 501}, ["/note"]),
+    ("/v1/orders/536365/cancellation", {"reason": "whim"}, ["/reason"]),
+    ("/v1/orders/536365/shipment", {"carrier": "x"}, ["/carrier"]),
+    ("/v1/credit-notes", {**NOTE, "lines": [{"sku": "85123A", "quantity": 1}]}, ["/lines/0/unit_price"]),
+    ("/v1/products/85123A/price", {"unit_price": None, "currency": "GBP"}, ["/unit_price"]),
 ]
 
 
@@ -158,7 +158,7 @@ async def test_what_cannot_be_accepted_is_named_by_pointer_and_changes_nothing(
     ],
 )
 async def test_what_is_not_json_is_refused_with_the_place(busy_shop, body, pointer):
-    answer = await busy_shop.post("/orders", body)
+    answer = await busy_shop.post("/v1/orders", body)
 
     if pointer is None:
         answer.then_refused(422, "validation-failed")
@@ -169,7 +169,7 @@ async def test_what_is_not_json_is_refused_with_the_place(busy_shop, body, point
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e308", b"0.001", b"-0.0"])
 async def test_numbers_that_are_no_quantity_are_refused(busy_shop, number):
-    answer = await busy_shop.post("/stock/85123A/receipts", b'{"quantity":%b}' % number)
+    answer = await busy_shop.post("/v1/stock/85123A/receipts", b'{"quantity":%b}' % number)
 
     answer.then_refused(422, "validation-failed", at=["/quantity"])
 
@@ -178,7 +178,7 @@ async def test_text_that_postgres_and_logs_could_stumble_over_is_kept_as_it_is(g
     shop = await given(product_created(), stock_received())
     note = "Ω 🎁 \r\n\t '\"\\ ${jndi} {{7*7}} \u2028 '; drop table log.event; --"
 
-    answer = await shop.post("/stock/85123A/adjustments", {"delta": 1, "reason": "other", "note": note})
+    answer = await shop.post("/v1/stock/85123A/adjustments", {"delta": 1, "reason": "other", "note": note})
 
     answer.then_accepted(stream="stock-85123A", version=2)
     assert note == shop.events("stock-85123A")[-1].note
@@ -186,7 +186,7 @@ async def test_text_that_postgres_and_logs_could_stumble_over_is_kept_as_it_is(g
 
 @pytest.mark.parametrize("sku", ["-a", "a~b", "a%00b", "%C3%A9", "a" * 65, "%0d%0aSet-Cookie:x"])
 async def test_an_address_that_can_name_nothing_is_refused_by_its_parameter(busy_shop, sku):
-    answer = await busy_shop.post(f"/stock/{sku}/receipts", {"quantity": 1})
+    answer = await busy_shop.post(f"/v1/stock/{sku}/receipts", {"quantity": 1})
 
     answer.then_refused(422, "validation-failed", at=["sku"])
 
@@ -196,7 +196,7 @@ async def test_an_address_that_can_name_nothing_is_refused_by_its_parameter(busy
 )
 async def test_a_body_that_does_not_say_it_is_json_is_refused(busy_shop, content_type):
     answer = await busy_shop.post(
-        "/stock/85123A/receipts", {"quantity": 1}, headers={"content-type": content_type}
+        "/v1/stock/85123A/receipts", {"quantity": 1}, headers={"content-type": content_type}
     )
 
     answer.then_refused(415, "unsupported-media-type", at=["Content-Type"])
@@ -205,7 +205,7 @@ async def test_a_body_that_does_not_say_it_is_json_is_refused(busy_shop, content
 @pytest.mark.parametrize("encoding", ["gzip", "br", "gzip, identity"])
 async def test_an_encoded_body_is_refused_with_what_would_be_taken(busy_shop, encoding):
     answer = await busy_shop.post(
-        "/stock/85123A/receipts", {"quantity": 1}, headers={"content-encoding": encoding}
+        "/v1/stock/85123A/receipts", {"quantity": 1}, headers={"content-encoding": encoding}
     )
 
     answer.then_refused(415, "unsupported-media-type", at=["Content-Encoding"])
@@ -216,7 +216,7 @@ async def test_an_encoded_body_is_refused_with_what_would_be_taken(busy_shop, en
     ("name", "code"),
     [("Idempotency-Key", "idempotency-key-malformed"), ("If-Match", "if-match-malformed")],
 )
-@pytest.mark.parametrize("path", ["/orders", "/stock/85123A/receipts"])
+@pytest.mark.parametrize("path", ["/v1/orders", "/v1/stock/85123A/receipts"])
 async def test_a_header_that_counts_once_and_was_sent_twice_is_refused(busy_shop, path, name, code):
     headers = [("content-type", "application/json"), (name, '"1"'), (name, '"2"')]
     if name != "Idempotency-Key":
@@ -233,7 +233,7 @@ async def test_json_by_another_name_is_json(given, content_type):
     shop = await given(product_created())
 
     answer = await shop.post(
-        "/stock/85123A/receipts", {"quantity": 1}, headers={"content-type": content_type}
+        "/v1/stock/85123A/receipts", {"quantity": 1}, headers={"content-type": content_type}
     )
 
     answer.then_accepted(stream="stock-85123A", version=1)
@@ -242,7 +242,7 @@ async def test_json_by_another_name_is_json(given, content_type):
 async def test_a_body_beyond_the_limit_is_refused(busy_shop):
     body = b'{"note":"' + b"x" * limits.BODY_BYTES_MAX + b'"}'
 
-    answer = await busy_shop.post("/stock/85123A/adjustments", body)
+    answer = await busy_shop.post("/v1/stock/85123A/adjustments", body)
 
     answer.then_refused(413, "body-too-large", limit_bytes=limits.BODY_BYTES_MAX)
     assert "close" == answer.headers["connection"]
@@ -295,11 +295,11 @@ async def test_a_body_that_drips_is_given_up_in_time(monkeypatch):
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/orders", 405, "method-not-allowed"),
-        ("DELETE", "/products", 405, "method-not-allowed"),
-        ("TRACE", "/orders", 405, "method-not-allowed"),
+        ("GET", "/v1/orders", 405, "method-not-allowed"),
+        ("DELETE", "/v1/products", 405, "method-not-allowed"),
+        ("TRACE", "/v1/orders", 405, "method-not-allowed"),
         ("POST", "/nothing", 404, "not-found"),
-        ("POST", "/orders/", 404, "not-found"),
+        ("POST", "/v1/orders/", 404, "not-found"),
         ("GET", "/docs", 404, "not-found"),
         ("GET", "/.git/config", 404, "not-found"),
     ],
@@ -361,16 +361,16 @@ def nearly_right(draw: st.DrawFn) -> tuple[str, bytes]:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @hypothesis.given(sent=nearly_right())
-@hypothesis.example(sent=("/orders", b""))
+@hypothesis.example(sent=("/v1/orders", b""))
 async def test_no_body_makes_the_api_fail_and_what_is_refused_appends_nothing(busy_fuzzed_shop, sent):
     shop = busy_fuzzed_shop
     path, content = sent
     before = shop.position
 
-    answer = await shop.post(path, content, key=None if path == "/commands" else "")
+    answer = await shop.post(path, content, key=None if path == "/v1/commands" else "")
 
     assert 200 <= answer.status < 500, (path, content, answer.bytes)
-    if path == "/commands" and answer.status == 200:
+    if path == "/v1/commands" and answer.status == 200:
         statuses = {result["status"] for result in answer.body["results"]}
         assert all(200 <= status < 500 for status in statuses), answer.bytes
     elif answer.status != 201:
@@ -401,7 +401,7 @@ async def test_no_header_makes_the_api_fail(busy_fuzzed_shop, name, value):
         name.encode(): value,
     }
     answer = await busy_fuzzed_shop.client.post(
-        "/stock/85123A/receipts", content=b'{"quantity":1}', headers=list(sent.items())
+        "/v1/stock/85123A/receipts", content=b'{"quantity":1}', headers=list(sent.items())
     )
 
     assert 200 <= answer.status_code < 500, answer.content

@@ -1,4 +1,4 @@
-"""POST /commands: independent commands in one request, each answered as by its own route."""
+"""POST /v1/commands: independent commands in one request, each answered as by its own route."""
 
 import itertools
 import json
@@ -27,18 +27,23 @@ NOTE = {
 }
 
 COMMANDS = [
-    ("create_product", None, "/products", {"sku": "B", "title": "B", "stocked": True}),
-    ("create_product", None, "/products", {"sku": "85123A", "title": "taken", "stocked": True}),
-    ("change_price", "85123A", "/products/85123A/price", {"unit_price": "7", "currency": "GBP"}),
-    ("change_price", "else", "/products/else/price", {"unit_price": "7", "currency": "GBP"}),
-    ("receive_stock", "85123A", "/stock/85123A/receipts", {"quantity": 5}),
-    ("receive_stock", "85123A", "/stock/85123A/receipts", {"quantity": "5"}),
-    ("adjust_stock", "85123A", "/stock/85123A/adjustments", {"delta": -99, "reason": "loss"}),
-    ("place_order", None, "/orders", ORDER),
-    ("place_order", None, "/orders", {**ORDER, "order_id": "8", "lines": [{"sku": "none", "quantity": 1}]}),
-    ("ship_order", "536365", "/orders/536365/shipment", {}),
-    ("cancel_order", "-", "/orders/-/cancellation", {"reason": "customer"}),
-    ("issue_credit_note", None, "/credit-notes", NOTE),
+    ("create_product", None, "/v1/products", {"sku": "B", "title": "B", "stocked": True}),
+    ("create_product", None, "/v1/products", {"sku": "85123A", "title": "taken", "stocked": True}),
+    ("change_price", "85123A", "/v1/products/85123A/price", {"unit_price": "7", "currency": "GBP"}),
+    ("change_price", "else", "/v1/products/else/price", {"unit_price": "7", "currency": "GBP"}),
+    ("receive_stock", "85123A", "/v1/stock/85123A/receipts", {"quantity": 5}),
+    ("receive_stock", "85123A", "/v1/stock/85123A/receipts", {"quantity": "5"}),
+    ("adjust_stock", "85123A", "/v1/stock/85123A/adjustments", {"delta": -99, "reason": "loss"}),
+    ("place_order", None, "/v1/orders", ORDER),
+    (
+        "place_order",
+        None,
+        "/v1/orders",
+        {**ORDER, "order_id": "8", "lines": [{"sku": "none", "quantity": 1}]},
+    ),
+    ("ship_order", "536365", "/v1/orders/536365/shipment", {}),
+    ("cancel_order", "-", "/v1/orders/-/cancellation", {"reason": "customer"}),
+    ("issue_credit_note", None, "/v1/credit-notes", NOTE),
 ]
 
 
@@ -74,7 +79,7 @@ async def test_each_command_is_answered_as_by_its_own_route(new_database, databa
 
 async def test_a_key_counts_the_same_alone_and_in_a_batch(given):
     shop = await given(*FACTS)
-    alone = await shop.post("/orders", ORDER, key="either")
+    alone = await shop.post("/v1/orders", ORDER, key="either")
 
     batch = await shop.batch(
         entry("place_order", None, ORDER, key="either"),
@@ -207,7 +212,7 @@ async def test_a_bad_command_does_not_touch_the_others(given, change, status, co
 async def test_a_batch_that_is_none_is_refused_as_a_whole(shop, body, status, pointers):
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
 
-    answer = await shop.post("/commands", content, key=None)
+    answer = await shop.post("/v1/commands", content, key=None)
 
     answer.then_refused(status, "malformed-json" if status == 400 else "validation-failed", at=pointers)
     assert 0 == shop.position
@@ -218,7 +223,7 @@ async def test_a_member_that_stands_twice_in_one_commands_body_refuses_that_comm
     twice = b'{"key":"a","command":"receive_stock","target":"85123A","body":{"quantity":1,"quantity":2}}'
     good = b'{"key":"b","command":"receive_stock","target":"85123A","body":{"quantity":1}}'
 
-    answer = await shop.post("/commands", b'{"commands":[%b,%b]}' % (twice, good), key=None)
+    answer = await shop.post("/v1/commands", b'{"commands":[%b,%b]}' % (twice, good), key=None)
 
     assert [400, 201] == [result["status"] for result in answer.body["results"]]
 

@@ -1,4 +1,4 @@
-"""POST /products and /products/{sku}/price."""
+"""POST /v1/products and /v1/products/{sku}/price."""
 
 import uuid
 
@@ -19,16 +19,16 @@ NEW = {
 
 
 async def test_a_product_is_created_under_the_shops_own_code(shop):
-    answer = await shop.post("/products", NEW)
+    answer = await shop.post("/v1/products", NEW)
 
     answer.then_accepted(stream="product-85123A", version=1)
     assert {"stream": "product-85123A", "version": 1, "position": 1, "id": "85123A"} == answer.body
-    assert "http://127.0.0.1:8081/products/85123A" == answer.headers["location"]
+    assert "http://127.0.0.1:8081/v1/products/85123A" == answer.headers["location"]
     assert [product_created()] == shop.events("product-85123A")
 
 
 async def test_a_product_without_a_code_gets_a_uuid_of_version_7(shop):
-    answer = await shop.post("/products", {"title": "Lantern", "stocked": False})
+    answer = await shop.post("/v1/products", {"title": "Lantern", "stocked": False})
 
     sku = uuid.UUID(answer.body["id"])
     assert (7, uuid.RFC_4122) == (sku.version, sku.variant)
@@ -40,12 +40,12 @@ async def test_a_product_without_a_code_gets_a_uuid_of_version_7(shop):
 async def test_a_code_is_taken_once(given):
     shop = await given(product_created())
 
-    (await shop.post("/products", NEW)).then_refused(409, "sku-taken", sku="85123A")
+    (await shop.post("/v1/products", NEW)).then_refused(409, "sku-taken", sku="85123A")
     assert 1 == shop.position
 
 
 async def test_a_list_price_needs_its_currency(shop):
-    answer = await shop.post("/products", {"sku": "A", "title": "A", "stocked": True, "unit_price": "1"})
+    answer = await shop.post("/v1/products", {"sku": "A", "title": "A", "stocked": True, "unit_price": "1"})
 
     answer.then_refused(422, "price-without-currency")
 
@@ -53,7 +53,7 @@ async def test_a_list_price_needs_its_currency(shop):
 async def test_a_price_is_changed(given):
     shop = await given(product_created())
 
-    answer = await shop.post("/products/85123A/price", {"unit_price": "2.95", "currency": "GBP"})
+    answer = await shop.post("/v1/products/85123A/price", {"unit_price": "2.95", "currency": "GBP"})
 
     answer.then_accepted(stream="product-85123A", version=2)
     assert [product_created(), price_changed()] == shop.events("product-85123A")
@@ -63,13 +63,13 @@ async def test_a_price_is_changed(given):
 async def test_the_price_it_has_already_is_accepted_and_records_nothing(given, price):
     shop = await given(product_created())
 
-    answer = await shop.post("/products/85123A/price", {"unit_price": price, "currency": "GBP"})
+    answer = await shop.post("/v1/products/85123A/price", {"unit_price": price, "currency": "GBP"})
 
     answer.then_accepted(stream="product-85123A", version=1)
     assert 1 == answer.body["position"] == shop.position
 
 
 async def test_an_unknown_product_has_no_price_to_change(shop):
-    answer = await shop.post("/products/85123A/price", {"unit_price": "2.95", "currency": "GBP"})
+    answer = await shop.post("/v1/products/85123A/price", {"unit_price": "2.95", "currency": "GBP"})
 
     answer.then_refused(404, "product-unknown", sku="85123A")

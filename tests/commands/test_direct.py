@@ -18,18 +18,18 @@ ANSWERED_WITHIN_S = 10
 PRODUCT = b'{"sku":"85123A","title":"Holder","stocked":true}'
 JSON = b"Content-Type: application/json\r\n"
 CASES = {
-    "accepted before": (b"/orders", JSON + b"Idempotency-Key: first\r\n", ORDER % b"1"),
-    "unreadable": (b"/orders", JSON + b"Idempotency-Key: a\r\n", b"{"),
-    "not valid": (b"/orders", JSON + b"Idempotency-Key: a\r\n", b'{"country":"","lines":[]}'),
-    "a member twice": (b"/orders", JSON + b"Idempotency-Key: a\r\n", b'{"country":"x","country":"x"}'),
-    "no body": (b"/orders", b"Idempotency-Key: a\r\n", b""),
-    "no key": (b"/orders", JSON, ORDER % b"2"),
-    "malformed key": (b"/orders", JSON + b"Idempotency-Key: \xe4\r\n", ORDER % b"2"),
-    "no JSON": (b"/orders", b"Content-Type: text/plain\r\nIdempotency-Key: a\r\n", ORDER % b"2"),
-    "malformed tag": (b"/orders", JSON + b"Idempotency-Key: a\r\nIf-Match: 1\r\n", ORDER % b"2"),
-    "wrong version": (b"/orders", JSON + b'Idempotency-Key: a\r\nIf-Match: "1"\r\n', ORDER % b"2"),
-    "key used for another": (b"/orders", JSON + b"Idempotency-Key: first\r\n", ORDER % b"2"),
-    "refused": (b"/products", JSON + b"Idempotency-Key: a\r\n", PRODUCT),
+    "accepted before": (b"/v1/orders", JSON + b"Idempotency-Key: first\r\n", ORDER % b"1"),
+    "unreadable": (b"/v1/orders", JSON + b"Idempotency-Key: a\r\n", b"{"),
+    "not valid": (b"/v1/orders", JSON + b"Idempotency-Key: a\r\n", b'{"country":"","lines":[]}'),
+    "a member twice": (b"/v1/orders", JSON + b"Idempotency-Key: a\r\n", b'{"country":"x","country":"x"}'),
+    "no body": (b"/v1/orders", b"Idempotency-Key: a\r\n", b""),
+    "no key": (b"/v1/orders", JSON, ORDER % b"2"),
+    "malformed key": (b"/v1/orders", JSON + b"Idempotency-Key: \xe4\r\n", ORDER % b"2"),
+    "no JSON": (b"/v1/orders", b"Content-Type: text/plain\r\nIdempotency-Key: a\r\n", ORDER % b"2"),
+    "malformed tag": (b"/v1/orders", JSON + b"Idempotency-Key: a\r\nIf-Match: 1\r\n", ORDER % b"2"),
+    "wrong version": (b"/v1/orders", JSON + b'Idempotency-Key: a\r\nIf-Match: "1"\r\n', ORDER % b"2"),
+    "key used for another": (b"/v1/orders", JSON + b"Idempotency-Key: first\r\n", ORDER % b"2"),
+    "refused": (b"/v1/products", JSON + b"Idempotency-Key: a\r\n", PRODUCT),
 }
 
 
@@ -51,7 +51,7 @@ async def answered(process: Process, path: bytes, headers: bytes, body: bytes) -
 
 async def test_answers_are_the_same_bytes_whichever_way_a_command_takes(database_url: str) -> None:
     async with serving(database_url) as process:
-        await answered(process, b"/products", JSON + b"Idempotency-Key: p\r\n", PRODUCT)
+        await answered(process, b"/v1/products", JSON + b"Idempotency-Key: p\r\n", PRODUCT)
         accepted = await answered(process, *CASES["accepted before"])
         directly = {name: await answered(process, *case) for name, case in CASES.items()}
         # A query keeps a request from being answered directly, and means nothing to a command.
@@ -64,5 +64,5 @@ async def test_answers_are_the_same_bytes_whichever_way_a_command_takes(database
 
     assert accepted.startswith(b"HTTP/1.1 201 Created\r\n")
     assert through_asgi == directly
-    assert 'counterfoil_http_requests_total{method="POST",route="/orders",status="415"} 2.0' in counted
-    assert 'counterfoil_http_requests_total{method="POST",route="/orders",status="201"} 3.0' in counted
+    assert 'counterfoil_http_requests_total{method="POST",route="/v1/orders",status="415"} 2.0' in counted
+    assert 'counterfoil_http_requests_total{method="POST",route="/v1/orders",status="201"} 3.0' in counted

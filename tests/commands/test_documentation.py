@@ -40,14 +40,14 @@ async def test_the_document_is_openapi_3_1_and_names_every_route(shop, document)
 async def test_every_command_documents_its_headers_an_answer_and_problems(document):
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            success = "200" if path == "/commands" else "201"
+            success = "200" if path == "/v1/commands" else "201"
             assert "post" == method
             assert operation["description"]
             assert {success, "400", "413", "415", "422", "503"} <= set(operation["responses"])
             for status, response in operation["responses"].items():
                 if status != success:
                     assert response["content"]["application/problem+json"]["examples"], (path, status)
-            if path != "/commands":
+            if path != "/v1/commands":
                 headers = {
                     each["$ref"].rpartition("/")[2] for each in operation["parameters"] if "$ref" in each
                 }
@@ -71,12 +71,12 @@ async def test_every_example_of_a_body_is_accepted(given, document):
         placed(order_id="returned"),
         shipped(order_id="returned"),
     )
-    targets = {"/orders/{order_id}/shipment": "shipped", "/orders/{order_id}/cancellation": "cancelled"}
+    targets = {"/v1/orders/{order_id}/shipment": "shipped", "/v1/orders/{order_id}/cancellation": "cancelled"}
     for path, operations in document["paths"].items():
         body = example_of(document, operations["post"])
-        if path == "/products":
+        if path == "/v1/products":
             body = {**body, "sku": "new"}  # the example's own code is in this shop already
-        if path == "/credit-notes":
+        if path == "/v1/credit-notes":
             body = {**body, "order_id": "returned"}  # the example's own was placed just now
         address = path.replace("{sku}", "85123A").replace("{order_id}", targets.get(path, ""))
 
@@ -103,16 +103,16 @@ async def test_problem_pages_resolve_on_the_api_itself(shop):
 
 async def test_metrics_tell_commands_by_what_was_answered(given):
     shop = await given(product_created())
-    await shop.post("/products/85123A/price", {"unit_price": "3", "currency": "GBP"}, key="a")
-    await shop.post("/products/85123A/price", {"unit_price": "3", "currency": "GBP"}, key="a")
-    await shop.post("/products/else/price", {"unit_price": "3", "currency": "GBP"})
+    await shop.post("/v1/products/85123A/price", {"unit_price": "3", "currency": "GBP"}, key="a")
+    await shop.post("/v1/products/85123A/price", {"unit_price": "3", "currency": "GBP"}, key="a")
+    await shop.post("/v1/products/else/price", {"unit_price": "3", "currency": "GBP"})
 
     text = (await shop.client.get("/metrics")).text
 
     for answer in ("accepted", "replayed", "product-unknown"):
         assert f'counterfoil_commands_total{{answer="{answer}",command="change_price"}} 1.0' in text
     assert (
-        'counterfoil_http_requests_total{method="POST",route="/products/{sku}/price",status="201"} 2.0'
+        'counterfoil_http_requests_total{method="POST",route="/v1/products/{sku}/price",status="201"} 2.0'
         in text
     )
     assert "counterfoil_kept_states 1.0" in text
@@ -120,8 +120,8 @@ async def test_metrics_tell_commands_by_what_was_answered(given):
 
 async def test_every_answer_of_the_api_carries_security_headers(shop):
     for answer in (
-        await shop.post("/products", {"sku": "A", "title": "A", "stocked": True}),
-        await shop.post("/products", b"{"),
+        await shop.post("/v1/products", {"sku": "A", "title": "A", "stocked": True}),
+        await shop.post("/v1/products", b"{"),
         await shop.post("/nothing"),
     ):
         assert "nosniff" == answer.headers["x-content-type-options"]

@@ -28,15 +28,15 @@ PRODUCT = {"sku": "new", "title": "New", "stocked": True}
 DAMAGE = {"delta": -1, "reason": "damage"}
 
 VALID: dict[str, tuple[str, Any]] = {
-    "create_product": ("/products", PRODUCT),
-    "change_price": ("/products/85123A/price", PRICE),
-    "receive_stock": ("/stock/85123A/receipts", {"quantity": 1}),
-    "adjust_stock": ("/stock/85123A/adjustments", DAMAGE),
-    "place_order": ("/orders", ORDER),
-    "cancel_order": ("/orders/placed/cancellation", {"reason": "staff"}),
-    "ship_order": ("/orders/confirmed/shipment", {}),
-    "issue_credit_note": ("/credit-notes", NOTE),
-    "request_label": ("/orders/shipped/shipment/label", {}),
+    "create_product": ("/v1/products", PRODUCT),
+    "change_price": ("/v1/products/85123A/price", PRICE),
+    "receive_stock": ("/v1/stock/85123A/receipts", {"quantity": 1}),
+    "adjust_stock": ("/v1/stock/85123A/adjustments", DAMAGE),
+    "place_order": ("/v1/orders", ORDER),
+    "cancel_order": ("/v1/orders/placed/cancellation", {"reason": "staff"}),
+    "ship_order": ("/v1/orders/confirmed/shipment", {}),
+    "issue_credit_note": ("/v1/credit-notes", NOTE),
+    "request_label": ("/v1/orders/shipped/shipment/label", {}),
 }
 """A request of each command that is accepted after `FACTS`."""
 
@@ -58,41 +58,41 @@ FACTS = (
 )
 
 REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
-    ("create_product", "sku-taken"): ("/products", {**PRODUCT, "sku": "85123A"}),
-    ("create_product", "price-without-currency"): ("/products", {**PRODUCT, "unit_price": "1"}),
-    ("change_price", "product-unknown"): ("/products/none/price", PRICE),
-    ("receive_stock", "product-unknown"): ("/stock/none/receipts", {"quantity": 1}),
-    ("receive_stock", "not-stocked"): ("/stock/POST/receipts", {"quantity": 1}),
-    ("adjust_stock", "product-unknown"): ("/stock/none/adjustments", DAMAGE),
-    ("adjust_stock", "not-stocked"): ("/stock/POST/adjustments", DAMAGE),
-    ("adjust_stock", "insufficient-stock"): ("/stock/85123A/adjustments", {**DAMAGE, "delta": -99_999}),
-    ("place_order", "order-id-taken"): ("/orders", {**ORDER, "order_id": "placed"}),
-    ("place_order", "unknown-sku"): ("/orders", {**ORDER, "lines": [{"sku": "none", "quantity": 1}]}),
-    ("place_order", "no-list-price"): ("/orders", {**ORDER, "lines": [{"sku": "POST", "quantity": 1}]}),
-    ("place_order", "amount-too-large"): ("/orders", {**ORDER, "lines": [MAXIMUM]}),
-    ("cancel_order", "order-unknown"): ("/orders/none/cancellation", {"reason": "staff"}),
-    ("cancel_order", "already-shipped"): ("/orders/shipped/cancellation", {"reason": "staff"}),
-    ("cancel_order", "already-rejected"): ("/orders/rejected/cancellation", {"reason": "staff"}),
-    ("ship_order", "order-unknown"): ("/orders/none/shipment", {}),
-    ("ship_order", "not-confirmed"): ("/orders/placed/shipment", {}),
-    ("request_label", "order-unknown"): ("/orders/none/shipment/label", {}),
-    ("request_label", "not-shipped"): ("/orders/confirmed/shipment/label", {}),
-    ("request_label", "nothing-to-send"): ("/orders/postage/shipment/label", {}),
-    ("issue_credit_note", "credit-note-id-taken"): ("/credit-notes", {**NOTE, "credit_note_id": "taken"}),
-    ("issue_credit_note", "order-unknown"): ("/credit-notes", {**NOTE, "order_id": "none"}),
+    ("create_product", "sku-taken"): ("/v1/products", {**PRODUCT, "sku": "85123A"}),
+    ("create_product", "price-without-currency"): ("/v1/products", {**PRODUCT, "unit_price": "1"}),
+    ("change_price", "product-unknown"): ("/v1/products/none/price", PRICE),
+    ("receive_stock", "product-unknown"): ("/v1/stock/none/receipts", {"quantity": 1}),
+    ("receive_stock", "not-stocked"): ("/v1/stock/POST/receipts", {"quantity": 1}),
+    ("adjust_stock", "product-unknown"): ("/v1/stock/none/adjustments", DAMAGE),
+    ("adjust_stock", "not-stocked"): ("/v1/stock/POST/adjustments", DAMAGE),
+    ("adjust_stock", "insufficient-stock"): ("/v1/stock/85123A/adjustments", {**DAMAGE, "delta": -99_999}),
+    ("place_order", "order-id-taken"): ("/v1/orders", {**ORDER, "order_id": "placed"}),
+    ("place_order", "unknown-sku"): ("/v1/orders", {**ORDER, "lines": [{"sku": "none", "quantity": 1}]}),
+    ("place_order", "no-list-price"): ("/v1/orders", {**ORDER, "lines": [{"sku": "POST", "quantity": 1}]}),
+    ("place_order", "amount-too-large"): ("/v1/orders", {**ORDER, "lines": [MAXIMUM]}),
+    ("cancel_order", "order-unknown"): ("/v1/orders/none/cancellation", {"reason": "staff"}),
+    ("cancel_order", "already-shipped"): ("/v1/orders/shipped/cancellation", {"reason": "staff"}),
+    ("cancel_order", "already-rejected"): ("/v1/orders/rejected/cancellation", {"reason": "staff"}),
+    ("ship_order", "order-unknown"): ("/v1/orders/none/shipment", {}),
+    ("ship_order", "not-confirmed"): ("/v1/orders/placed/shipment", {}),
+    ("request_label", "order-unknown"): ("/v1/orders/none/shipment/label", {}),
+    ("request_label", "not-shipped"): ("/v1/orders/confirmed/shipment/label", {}),
+    ("request_label", "nothing-to-send"): ("/v1/orders/postage/shipment/label", {}),
+    ("issue_credit_note", "credit-note-id-taken"): ("/v1/credit-notes", {**NOTE, "credit_note_id": "taken"}),
+    ("issue_credit_note", "order-unknown"): ("/v1/credit-notes", {**NOTE, "order_id": "none"}),
     ("issue_credit_note", "credited-in-another-currency"): (
-        "/credit-notes",
+        "/v1/credit-notes",
         {**NOTE, "order_id": "shipped", "currency": "EUR"},
     ),
     ("issue_credit_note", "more-credited-than-shipped"): (
-        "/credit-notes",
+        "/v1/credit-notes",
         {**NOTE, "order_id": "shipped", "lines": [{**NOTE["lines"][0], "quantity": 9_999}]},  # type: ignore[dict-item]
     ),
     ("issue_credit_note", "unknown-sku"): (
-        "/credit-notes",
+        "/v1/credit-notes",
         {**NOTE, "lines": [{"sku": "none", "quantity": 1, "unit_price": "1"}]},
     ),
-    ("issue_credit_note", "amount-too-large"): ("/credit-notes", {**NOTE, "lines": [MAXIMUM]}),
+    ("issue_credit_note", "amount-too-large"): ("/v1/credit-notes", {**NOTE, "lines": [MAXIMUM]}),
 }
 """What the business refuses, after `FACTS`."""
 
@@ -129,7 +129,7 @@ def raising(error: Exception) -> Callable[..., Awaitable[None]]:
 
 
 async def reuse_a_key(shop: Shop, _patch: pytest.MonkeyPatch, path: str, body: Any) -> Answered:
-    (await shop.post("/products", {**PRODUCT, "sku": "reused"}, key="reused")).then_accepted(
+    (await shop.post("/v1/products", {**PRODUCT, "sku": "reused"}, key="reused")).then_accepted(
         stream="product-reused", version=1
     )
     return await shop.post(path, body, key="reused")
@@ -199,7 +199,7 @@ async def test_every_problem_that_a_command_documents_is_answered(given, route, 
     shop = await given(*FACTS)
     name = route.command.name
     path, body = VALID[name]
-    await shop.post("/credit-notes", {**NOTE, "credit_note_id": "taken"})
+    await shop.post("/v1/credit-notes", {**NOTE, "credit_note_id": "taken"})
 
     for code, status in documented(route).items():
         with monkeypatch.context() as patch:
@@ -227,4 +227,4 @@ async def test_a_refusal_that_no_document_tells_of_is_found(given, monkeypatch):
     monkeypatch.delitem(route.responses, 404)
 
     with pytest.raises(AssertionError, match="order-unknown is documented nowhere"):
-        await shop.post("/orders/none/shipment")
+        await shop.post("/v1/orders/none/shipment")

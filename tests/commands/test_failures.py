@@ -53,14 +53,14 @@ async def test_a_full_queue_refuses_before_any_work(given):
     execution = shop.app.state.intake.execution
     held = execution.reserve(append_limits.QUEUE_REQUESTS_MAX)
 
-    answer = await shop.post("/products/85123A/price", PRICE, key="later")
+    answer = await shop.post("/v1/products/85123A/price", PRICE, key="later")
 
     answer.then_refused(503, "too-busy")
     assert "1" == answer.headers["retry-after"]
     assert 1 == shop.position
     for slot in held:
         slot.free()
-    (await shop.post("/products/85123A/price", PRICE, key="later")).then_accepted(
+    (await shop.post("/v1/products/85123A/price", PRICE, key="later")).then_accepted(
         stream="product-85123A", version=2
     )
 
@@ -68,9 +68,9 @@ async def test_a_full_queue_refuses_before_any_work(given):
 async def test_no_place_in_the_queue_is_lost_whatever_becomes_of_a_request(given):
     shop = await given(product_created())
     for body in (PRICE, PRICE, {**PRICE, "currency": "GBX"}, b"{"):
-        await shop.post("/products/85123A/price", body)
-    await shop.post("/products/else/price", PRICE)
-    await shop.post("/products/85123A/price", PRICE, if_match='"1"')
+        await shop.post("/v1/products/85123A/price", body)
+    await shop.post("/v1/products/else/price", PRICE)
+    await shop.post("/v1/products/85123A/price", PRICE, if_match='"1"')
     await shop.batch({"key": "a", "command": "none"}, {"key": "b b", "command": "ship_order", "target": "x"})
 
     held = shop.app.state.intake.execution.reserve(append_limits.QUEUE_REQUESTS_MAX)
@@ -80,16 +80,16 @@ async def test_no_place_in_the_queue_is_lost_whatever_becomes_of_a_request(given
 
 async def test_a_lost_answer_is_unknown_and_the_same_key_tells(proxy, shop_behind_proxy):
     shop = await shop_behind_proxy.given(product_created())
-    await shop.post("/products/85123A/price", {**PRICE, "unit_price": "1"})
+    await shop.post("/v1/products/85123A/price", {**PRICE, "unit_price": "1"})
     proxy.frozen = True
 
-    answer = await shop.post("/products/85123A/price", PRICE, key="lost")
+    answer = await shop.post("/v1/products/85123A/price", PRICE, key="lost")
 
     answer.then_refused(503, "outcome-unknown")
     assert "1" == answer.headers["retry-after"]
     assert 3 == shop.position, "the log took it, only the answer was lost"
     proxy.frozen = False
-    again = await repeated_until_answered(shop, "/products/85123A/price", PRICE, key="lost")
+    again = await repeated_until_answered(shop, "/v1/products/85123A/price", PRICE, key="lost")
     again.then_accepted(stream="product-85123A", version=3, replayed=True)
     assert 3 == shop.position
 
@@ -110,22 +110,22 @@ async def test_a_log_that_freezes_is_given_up_in_time_also_where_it_is_only_read
     shop = await shop_behind_proxy.given(product_created())
     proxy.frozen = True
 
-    answers = await asyncio.gather(*(shop.post("/orders/none/shipment") for _ in range(10)))
+    answers = await asyncio.gather(*(shop.post("/v1/orders/none/shipment") for _ in range(10)))
 
     for answer in answers:
         answer.then_refused(503, "store-unavailable")
     proxy.frozen = False
-    (await repeated_until_answered(shop, "/orders/none/shipment", {}, key="later")).then_refused(
+    (await repeated_until_answered(shop, "/v1/orders/none/shipment", {}, key="later")).then_refused(
         404, "order-unknown"
     )
 
 
 async def test_a_connection_cut_before_the_answer_is_noticed_by_nobody(proxy, shop_behind_proxy):
     shop = await shop_behind_proxy.given(product_created())
-    await shop.post("/products/85123A/price", {**PRICE, "unit_price": "1"})
+    await shop.post("/v1/products/85123A/price", {**PRICE, "unit_price": "1"})
     proxy.cut_at_next_answer = True
 
-    answer = await shop.post("/products/85123A/price", PRICE)
+    answer = await shop.post("/v1/products/85123A/price", PRICE)
 
     assert (201, 3) == (answer.status, answer.body["version"])
     assert 3 == shop.position
@@ -136,7 +136,7 @@ async def test_a_log_that_has_been_silent_for_a_while_is_refused_at_once_and_not
     assert 200 == (await shop.client.get("/readyz")).status_code
     monkeypatch.setattr(limits, "WATCH_SILENCE_MAX_S", 0.0)
 
-    answer = await shop.post("/products/85123A/price", PRICE)
+    answer = await shop.post("/v1/products/85123A/price", PRICE)
 
     answer.then_refused(503, "store-unavailable")
     assert 503 == (await shop.client.get("/readyz")).status_code
@@ -161,7 +161,7 @@ async def test_killed_connections_are_replaced_and_every_command_has_one_effect(
         numbers = range(len(answers), len(answers) + 8)
         answers += await asyncio.gather(
             *(
-                repeated_until_answered(shop, "/stock/85123A/receipts", {"quantity": 1}, key=f"r{n}")
+                repeated_until_answered(shop, "/v1/stock/85123A/receipts", {"quantity": 1}, key=f"r{n}")
                 for n in numbers
             )
         )
@@ -195,21 +195,21 @@ def fence(url: str) -> None:
 
 async def test_a_new_epoch_drops_what_this_process_believed(given, database_url):
     shop = await given(product_created())
-    await shop.post("/products/85123A/price", PRICE)
+    await shop.post("/v1/products/85123A/price", PRICE)
     lose_last_event(database_url)
     fence(database_url)
 
-    answer = await shop.post("/products/85123A/price", {**PRICE, "unit_price": "2.55"}, if_match='"1"')
+    answer = await shop.post("/v1/products/85123A/price", {**PRICE, "unit_price": "2.55"}, if_match='"1"')
 
     answer.then_accepted(stream="product-85123A", version=1)  # the price it has again: nothing to do
-    (await shop.post("/products/85123A/price", PRICE)).then_accepted(stream="product-85123A", version=2)
+    (await shop.post("/v1/products/85123A/price", PRICE)).then_accepted(stream="product-85123A", version=2)
 
 
 async def test_tokens_name_the_new_epoch_and_generation_after_a_fence(given, database_url):
     shop = await given(product_created())
     fence(database_url)
 
-    answer = await shop.post("/products/85123A/price", PRICE)
+    answer = await shop.post("/v1/products/85123A/price", PRICE)
 
     token = position_token.decode(answer.headers["position"])
     assert (2, 2) == (token.epoch, token.generation)
@@ -222,14 +222,14 @@ async def test_nothing_decided_on_lost_history_is_appended_through_a_new_connect
     url = new_database()
     async with opened(url) as shop:
         await shop.given(product_created())
-        await shop.post("/products/85123A/price", PRICE)
+        await shop.post("/v1/products/85123A/price", PRICE)
         lose_last_event(url)
         fence(url)
         await shop.given(price_changed(unit_price="5"))
         kill_connections(url, "counterfoil command-api writer")
 
         answer = await repeated_until_answered(
-            shop, "/products/85123A/price", {**PRICE, "unit_price": "6"}, key="after"
+            shop, "/v1/products/85123A/price", {**PRICE, "unit_price": "6"}, key="after"
         )
 
         answer.then_accepted(stream="product-85123A", version=3)
@@ -238,11 +238,11 @@ async def test_nothing_decided_on_lost_history_is_appended_through_a_new_connect
 
 async def test_a_refusal_is_not_believed_across_a_fence(given, database_url):
     shop = await given(product_created())
-    await shop.post("/stock/85123A/receipts", {"quantity": 1})
+    await shop.post("/v1/stock/85123A/receipts", {"quantity": 1})
     lose_last_event(database_url)
     fence(database_url)
 
-    answer = await shop.post("/stock/85123A/adjustments", {"delta": -2, "reason": "loss"})
+    answer = await shop.post("/v1/stock/85123A/adjustments", {"delta": -2, "reason": "loss"})
 
     answer.then_refused(409, "insufficient-stock", available=0)
 
@@ -256,8 +256,10 @@ async def test_processes_share_nothing_but_the_log_and_a_stopped_one_loses_nothi
     ):
         for sku in SKUS:
             created = {"sku": sku, "title": "Holder", "stocked": True}
-            assert 201 == await _sent(client, two.url, "/products", created, key=f"create-{sku}")
-        sent = [(f"/stock/{sku}/receipts", f"receipt-{sku}-{number}") for sku in SKUS for number in range(10)]
+            assert 201 == await _sent(client, two.url, "/v1/products", created, key=f"create-{sku}")
+        sent = [
+            (f"/v1/stock/{sku}/receipts", f"receipt-{sku}-{number}") for sku in SKUS for number in range(10)
+        ]
         sending = [
             asyncio.create_task(_sent(client, process.url, path, RECEIPT, key=key))
             for path, key in sent

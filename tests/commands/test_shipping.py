@@ -1,4 +1,4 @@
-"""POST /orders/{order_id}/shipment/label."""
+"""POST /v1/orders/{order_id}/shipment/label."""
 
 import pytest
 
@@ -15,7 +15,7 @@ from tests.examples import (
 
 pytestmark = pytest.mark.anyio
 
-PATH = f"/orders/{ORDER}/shipment/label"
+PATH = f"/v1/orders/{ORDER}/shipment/label"
 SHIPPED = (placed(), confirmed(), shipped())
 
 
@@ -25,7 +25,7 @@ async def test_a_label_is_requested_for_a_shipped_order(given):
     answer = await shop.post(PATH)
 
     answer.then_accepted(stream=f"shipment-{ORDER}", version=1)
-    assert f"/shipments/{ORDER}" in answer.headers["location"]
+    assert f"/v1/shipments/{ORDER}" in answer.headers["location"]
     assert [label_requested()] == shop.events(f"shipment-{ORDER}")
     assert f"order-{ORDER}" == shop.recorded(f"shipment-{ORDER}")[0].key
 

@@ -21,10 +21,10 @@ NAMESAKE = Process("product_page", writes=(ORDER,), start=HEAD)
 
 def test_an_aggregate_that_is_shown_by_id_has_the_address_of_its_resource():
     addresses = {
-        "order": "/orders/",
-        "stock": "/stock/",
-        "product": "/products/",
-        "shipment": "/shipments/",
+        "order": "/v1/orders/",
+        "stock": "/v1/stock/",
+        "product": "/v1/products/",
+        "shipment": "/v1/shipments/",
     }
 
     assert addresses == CONTEXTS.locations

@@ -36,15 +36,15 @@ async def test_a_context_from_elsewhere_is_commanded_shown_replayed_and_explaine
 
     async with serving(command_app(settings, contexts=BOTH)) as commands:
         lent = await commands.post(
-            "/books/dune/loan", json={"reader_id": "ada"}, headers={"Idempotency-Key": "1"}
+            "/v1/books/dune/loan", json={"reader_id": "ada"}, headers={"Idempotency-Key": "1"}
         )
         refused = await commands.post(
-            "/books/dune/loan", json={"reader_id": "bob"}, headers={"Idempotency-Key": "2"}
+            "/v1/books/dune/loan", json={"reader_id": "bob"}, headers={"Idempotency-Key": "2"}
         )
         explained = await commands.get(refused.json()["type"])
         documented = (await commands.get("/openapi.json")).json()
 
-    assert (201, "http://127.0.0.1:8081/books/dune") == (lent.status_code, lent.headers["location"])
+    assert (201, "http://127.0.0.1:8081/v1/books/dune") == (lent.status_code, lent.headers["location"])
     assert (409, "book-lent-already", {"book_id": "dune"}) == (
         refused.status_code,
         refused.json()["code"],

@@ -91,14 +91,14 @@ class Installation:
         async with opened(self.url) as shop:
             if shop.position == 0:
                 product = {"sku": SKU, "title": "lantern", "stocked": True}
-                (await shop.post("/products", product)).then_accepted(stream=f"product-{SKU}", version=1)
-                await shop.post(f"/stock/{SKU}/receipts", {"quantity": 1_000})
-            (await shop.post("/orders", order)).then_accepted(stream=f"order-{order_id}", version=1)
+                (await shop.post("/v1/products", product)).then_accepted(stream=f"product-{SKU}", version=1)
+                await shop.post(f"/v1/stock/{SKU}/receipts", {"quantity": 1_000})
+            (await shop.post("/v1/orders", order)).then_accepted(stream=f"order-{order_id}", version=1)
 
     async def shown(self, *order_ids):
         """Units and status of orders, as the query API answers with its cache."""
         async with querying.running(self.url, self.redis_url) as client:
-            answers = [await client.get(f"/orders/{order_id}") for order_id in order_ids]
+            answers = [await client.get(f"/v1/orders/{order_id}") for order_id in order_ids]
         return [(answer.json()["units"], answer.json()["status"]) for answer in answers]
 
     def log(self):

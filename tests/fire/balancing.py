@@ -66,7 +66,7 @@ class Balancer:
         for instance in [*ready[preferred:], *ready[:preferred], *self.instances]:
             try:
                 status, _, text = kept[instance.name].ask(
-                    "POST", "/stock/P0/receipts", body=body, headers=headers
+                    "POST", "/v1/stock/P0/receipts", body=body, headers=headers
                 )
             except ConnectionRefusedError:
                 continue  # nothing was sent: the next one

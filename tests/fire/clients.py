@@ -116,12 +116,12 @@ class Client:
         if kind < REFUSED_ON_PURPOSE:
             self._refused(sku)
         elif kind < 0.30:
-            received = self.send(f"/stock/{sku}/receipts", {"quantity": self.chance.randint(1, 40)})
-            self._read_back("stock_level", f"/stock/{sku}", received)
+            received = self.send(f"/v1/stock/{sku}/receipts", {"quantity": self.chance.randint(1, 40)})
+            self._read_back("stock_level", f"/v1/stock/{sku}", received)
         elif kind < 0.36:
             delta = self.chance.choice((-2, -1, 1, 3))
-            adjusted = self.send(f"/stock/{sku}/adjustments", {"delta": delta, "reason": "count"})
-            self._read_back("stock_level", f"/stock/{sku}", adjusted)
+            adjusted = self.send(f"/v1/stock/{sku}/adjustments", {"delta": delta, "reason": "count"})
+            self._read_back("stock_level", f"/v1/stock/{sku}", adjusted)
         elif kind < 0.40:
             self._reprice(sku)
         elif kind < 0.46:
@@ -130,9 +130,9 @@ class Client:
             order = self._open.pop(self.chance.randrange(len(self._open)))
             what = self.chance.choice(("cancellation", "shipment"))
             changed = self.send(
-                f"/orders/{order}/{what}", {"reason": "customer"} if what == "cancellation" else {}
+                f"/v1/orders/{order}/{what}", {"reason": "customer"} if what == "cancellation" else {}
             )
-            self._read_back("order_details", f"/orders/{order}", changed)
+            self._read_back("order_details", f"/v1/orders/{order}", changed)
         else:
             self._place()
 
@@ -177,17 +177,17 @@ class Client:
             {"sku": f"P{code}", "quantity": self.chance.randint(1, 6), "unit_price": "2.50"} for code in codes
         ]
         body = {"order_id": order, "customer_id": f"C{self.chance.randrange(40)}", "country": "FR"}
-        placed = self.send("/orders", {**body, "currency": "GBP", "lines": lines})
+        placed = self.send("/v1/orders", {**body, "currency": "GBP", "lines": lines})
         if placed["outcome"] == "ok":
             self._open.append(order)
-            self._read_back("order_details", f"/orders/{order}", placed)
+            self._read_back("order_details", f"/v1/orders/{order}", placed)
 
     def _reprice(self, sku):
         """Now and then twice, the second time through the other process, on condition that nobody was faster."""
-        priced = self.send(f"/products/{sku}/price", self._new_price())
+        priced = self.send(f"/v1/products/{sku}/price", self._new_price())
         if priced["outcome"] == "ok" and self.chance.random() < ON_CONDITION:
             other = self.chance.choice([port for port in self._ports if port != priced["port"]])
-            self.send(f"/products/{sku}/price", self._new_price(), if_match=priced["version"], port=other)
+            self.send(f"/v1/products/{sku}/price", self._new_price(), if_match=priced["version"], port=other)
 
     def _new_price(self):
         """Never the price it has: what decides nothing leaves no event to look for."""
@@ -197,14 +197,14 @@ class Client:
         lines = [{"sku": sku, "quantity": self.chance.randint(1, 3), "unit_price": "1.20"}]
         name = f"{self._run}-{self.number}-n{next(self._numbers)}"
         body = {"credit_note_id": name, "customer_id": f"C{self.chance.randrange(40)}", "country": "FR"}
-        self.send("/credit-notes", {**body, "currency": "GBP", "lines": lines})
+        self.send("/v1/credit-notes", {**body, "currency": "GBP", "lines": lines})
 
     def _refused(self, sku):
         """Something that the shop must not do."""
         if self.chance.random() < 0.5:
-            self.send(f"/stock/{sku}/adjustments", {"delta": -9_000_000, "reason": "count"})
+            self.send(f"/v1/stock/{sku}/adjustments", {"delta": -9_000_000, "reason": "count"})
         else:
-            self.send(f"/products/NO-{sku}/price", {"unit_price": "1.00", "currency": "GBP"})
+            self.send(f"/v1/products/NO-{sku}/price", {"unit_price": "1.00", "currency": "GBP"})
 
     def _once(self, port, command, path, body, if_match):
         headers = {
@@ -296,7 +296,7 @@ def deliver(connection, *, history, number):
     headers = {"Correlation-Id": name, "Content-Type": "application/json"}
     invoked = time.monotonic()
     status, _, text = connection.ask(
-        "POST", "/commands", body=json.dumps({"commands": commands}), headers=headers
+        "POST", "/v1/commands", body=json.dumps({"commands": commands}), headers=headers
     )
     results = json.loads(text)["results"]
     accepted = [result["position"] for result in results if result["status"] == 201]
@@ -349,5 +349,5 @@ def stock_up(client):
     """The shop's first products and pieces."""
     for number in range(PRODUCTS):
         body = {"sku": f"P{number}", "title": f"CUP {number}", "stocked": True}
-        client.send("/products", body)
-        client.send(f"/stock/P{number}/receipts", {"quantity": RECEIVED_AT_FIRST})
+        client.send("/v1/products", body)
+        client.send(f"/v1/stock/P{number}/receipts", {"quantity": RECEIVED_AT_FIRST})

@@ -151,7 +151,7 @@ def _create_products(url):
     ]
     with httpx.Client(trust_env=False, timeout=30) as client:
         for first in range(0, LINES, BATCH):
-            answer = client.post(f"{url}/commands", json={"commands": commands[first : first + BATCH]})
+            answer = client.post(f"{url}/v1/commands", json={"commands": commands[first : first + BATCH]})
             assert {201} == {result["status"] for result in answer.json()["results"]}
 
 

@@ -127,7 +127,7 @@ def _send(api, commands):
     body = json.dumps({"commands": commands})
     while True:
         status, _, text = api.ask(
-            "POST", "/commands", body=body, headers={"Content-Type": "application/json"}
+            "POST", "/v1/commands", body=body, headers={"Content-Type": "application/json"}
         )
         if status == 200:
             break
@@ -164,13 +164,13 @@ class Prober(threading.Thread):
     def _probe(self, sku):
         headers = {"Idempotency-Key": f"probe-{self.probes}", "Content-Type": "application/json"}
         status, answered, _ = self._api.ask(
-            "POST", f"/stock/{sku}/receipts", body='{"quantity": 1}', headers=headers
+            "POST", f"/v1/stock/{sku}/receipts", body='{"quantity": 1}', headers=headers
         )
         if status != 201:
             return
         begun = time.monotonic()
         wanted = {"Min-Position": answered["Position"], "Prefer": "wait=10"}
-        status, _, text = self._query.ask("GET", f"/stock/{sku}", headers=wanted)
+        status, _, text = self._query.ask("GET", f"/v1/stock/{sku}", headers=wanted)
         self.probes += 1
         self.slowest_s = max(self.slowest_s, time.monotonic() - begun)
         if status != 200:

@@ -130,7 +130,7 @@ def _without_a_fence(laboratory, campaign, carried, *, refusals):
     client = campaign._client("unfenced", number=0)
     begun = time.monotonic()
     for number in range(UNFENCED):  # new things: what the lost end knew is contended until there is a fence
-        client.send("/products", {"sku": f"U{number}", "title": "SAUCER", "stocked": True})
+        client.send("/v1/products", {"sku": f"U{number}", "title": "SAUCER", "stocked": True})
     client.close()
     try:
         wait_until(
@@ -159,14 +159,14 @@ def _lost_positions_are_refused(laboratory, lost, *, first):
             lambda: _answers(connection), within_s=REFUSED_WITHIN_S, what="the query API sees the fence"
         )
         for each in chosen:
-            status, _, text = connection.ask("GET", "/stock/P1", headers={"Min-Position": each["token"]})
+            status, _, text = connection.ask("GET", "/v1/stock/P1", headers={"Min-Position": each["token"]})
             told = json.loads(text).get("code")
             if (status, told) != (410, "position-lost"):
                 yield f"position {each['position']} is gone, and was answered {status} {told}"
 
 
 def _answers(connection):
-    status, _, _ = connection.ask("GET", "/stock/P1")
+    status, _, _ = connection.ask("GET", "/v1/stock/P1")
     return status == 200
 
 
@@ -176,7 +176,7 @@ def _sent_again(campaign, *, rest):
     told = []
     for number in range(REPEATED):
         client._numbers = iter([number])
-        told.append(client.send(f"/stock/P{number}/receipts", {"quantity": 2}))
+        told.append(client.send(f"/v1/stock/P{number}/receipts", {"quantity": 2}))
     client.close()
     return [
         f"{rest}: {each['command']} was answered {each['told']}" for each in told if each["outcome"] != "ok"

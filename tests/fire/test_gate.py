@@ -157,7 +157,7 @@ def test_a_view_of_fifty_thousand_events_is_rebuilt_under_load_and_no_reader_not
 ):
     fill(laboratory, trading, events=REBUILT_EVENTS)
     assert dumping.settle(laboratory) is None
-    with trading.crowd(seed=9, rate=20.0), Readers(laboratory, "/stock/P1") as readers:
+    with trading.crowd(seed=9, rate=20.0), Readers(laboratory, "/v1/stock/P1") as readers:
         begun = time.monotonic()
         laboratory.run("views", "rebuild", "stock_level")
         rebuilt_s = time.monotonic() - begun

@@ -57,7 +57,7 @@ def examine(operation, address):
     """Send examples of both kinds and hold every answer against the document; how many there were."""
     number = random.randrange(2**32)
     SEEDS[operation.label] = number
-    left_out = UNSAYABLE + (OF_ENTRIES if operation.path == "/commands" else [])
+    left_out = UNSAYABLE + (OF_ENTRIES if operation.path == "/v1/commands" else [])
     checks = CHECKS.get_by_names([name for name in CHECKS.get_all_names() if name not in left_out])
     sent = 0
     for mode in MODES:
@@ -87,9 +87,9 @@ def test_every_answer_is_one_that_the_document_declares(documents, addresses, ap
 
 def test_a_status_that_is_not_declared_is_found(documents, addresses):
     planted = copy.deepcopy(documents["queries"])
-    get = planted["paths"]["/orders/{order_id}"]["get"]
+    get = planted["paths"]["/v1/orders/{order_id}"]["get"]
     del get["responses"]["404"]
-    planted["paths"] = {"/orders/{order_id}": {"get": get}}
+    planted["paths"] = {"/v1/orders/{order_id}": {"get": get}}
     [operation] = operations_of(planted)
 
     with pytest.raises(FailureGroup, match=r"Undocumented status code\s+Received: 404"):

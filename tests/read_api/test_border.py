@@ -17,18 +17,18 @@ from tests.read_api.conftest import running
 from tests.read_api.stage import token
 
 ADDRESSES = (
-    "/orders/{}",
-    "/products/{}",
-    "/stock/{}",
-    "/customers/{}/totals",
-    "/skus/{}/sales",
-    "/streams/{}/events",
-    "/orders",
-    "/sales/daily",
-    "/totals",
-    "/events",
-    "/views",
-    "/status",
+    "/v1/orders/{}",
+    "/v1/products/{}",
+    "/v1/stock/{}",
+    "/v1/customers/{}/totals",
+    "/v1/skus/{}/sales",
+    "/v1/streams/{}/events",
+    "/v1/orders",
+    "/v1/sales/daily",
+    "/v1/totals",
+    "/v1/events",
+    "/v1/views",
+    "/v1/status",
 )
 NAMES = ("as_of", "after", "limit", "cursor", "customer", "status", "from", "to", "country", "x", "limit ")
 
@@ -146,7 +146,7 @@ def test_nothing_but_get_is_known(client, method):
 
 
 @pytest.mark.parametrize(
-    "address", ["/", "/order/1", "/orders/", "/.git/config", "/docs", "/orders/1/lines", "/problems/x"]
+    "address", ["/", "/order/1", "/v1/orders/", "/.git/config", "/docs", "/v1/orders/1/lines", "/problems/x"]
 )
 def test_an_address_that_is_not_there_is_a_problem_too(client, address):
     answer = client.get(address)
@@ -160,18 +160,18 @@ def test_every_address_is_documented_with_an_example_and_a_problem(client):
 
     assert document["openapi"].startswith("3.1")
     assert set(document["paths"]) == {
-        "/orders/{order_id}",
-        "/products/{sku}",
-        "/stock/{sku}",
-        "/customers/{customer_id}/totals",
-        "/skus/{sku}/sales",
-        "/streams/{stream}/events",
-        "/orders",
-        "/sales/daily",
-        "/totals",
-        "/events",
-        "/views",
-        "/status",
+        "/v1/orders/{order_id}",
+        "/v1/products/{sku}",
+        "/v1/stock/{sku}",
+        "/v1/customers/{customer_id}/totals",
+        "/v1/skus/{sku}/sales",
+        "/v1/streams/{stream}/events",
+        "/v1/orders",
+        "/v1/sales/daily",
+        "/v1/totals",
+        "/v1/events",
+        "/v1/views",
+        "/v1/status",
     }
     for path, operations in document["paths"].items():
         responses = operations["get"]["responses"]
@@ -187,16 +187,16 @@ def test_every_address_is_documented_with_an_example_and_a_problem(client):
 def test_the_documented_example_of_an_order_is_one_that_could_be(client):
     """The example's members are those of a real answer."""
     document = client.get("/openapi.json").json()
-    example = document["paths"]["/orders/{order_id}"]["get"]["responses"]["200"]["content"][
+    example = document["paths"]["/v1/orders/{order_id}"]["get"]["responses"]["200"]["content"][
         "application/json"
     ]["example"]
 
-    assert list(example) == list(client.get("/orders/536365").json())
+    assert list(example) == list(client.get("/v1/orders/536365").json())
 
 
 def test_the_parameters_of_hot_routes_are_documented(client):
     document = client.get("/openapi.json").json()
-    order_id, *common = document["paths"]["/orders/{order_id}"]["get"]["parameters"]
+    order_id, *common = document["paths"]["/v1/orders/{order_id}"]["get"]["parameters"]
     names = [each["$ref"].rpartition("/")[2] for each in common]
 
     assert order_id["name"] == "order_id"
@@ -204,21 +204,21 @@ def test_the_parameters_of_hot_routes_are_documented(client):
 
 
 def test_problem_types_resolve_to_pages(client):
-    problem = client.get("/orders/1?x=1").json()
+    problem = client.get("/v1/orders/1?x=1").json()
 
     assert client.get(problem["type"]).status_code == 200
 
 
 def test_requests_are_counted_by_route(small_shop):
     with served(small_shop.database_url) as client:
-        client.get("/orders/536365")
-        client.get("/orders/1")
+        client.get("/v1/orders/536365")
+        client.get("/v1/orders/1")
         metrics = client.get("/metrics").text
 
     assert 'counterfoil_reads_total{source="sql",view="order_details"} 2.0' in metrics
     assert 'counterfoil_server_answers{server="postgres"} 1.0' in metrics
     assert 'server="redis"' not in metrics
-    counted = 'counterfoil_http_requests_total{method="GET",route="/orders/{order_id}",status="%d"} 1.0'
+    counted = 'counterfoil_http_requests_total{method="GET",route="/v1/orders/{order_id}",status="%d"} 1.0'
     assert counted % 200 in metrics
     assert counted % 404 in metrics
 
@@ -230,7 +230,7 @@ def test_a_draining_process_is_not_ready(small_shop):
         client.app.state.readiness.drain()
 
         assert client.get("/readyz").status_code == 503
-        assert client.get("/orders/536365").status_code == 200
+        assert client.get("/v1/orders/536365").status_code == 200
 
 
 def test_without_a_database_there_is_no_query_api():
@@ -240,7 +240,7 @@ def test_without_a_database_there_is_no_query_api():
 
 def test_a_process_that_never_saw_the_database_is_alive_and_not_ready():
     with served("postgresql://nobody@127.0.0.1:1/none") as client:
-        answer = client.get("/orders/1")
+        answer = client.get("/v1/orders/1")
 
         assert client.get("/livez").status_code == 200
         assert client.get("/readyz").status_code == 503

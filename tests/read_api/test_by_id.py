@@ -20,7 +20,7 @@ async def test_an_order_is_answered_from_sql_without_a_cache(stage, open_api):
     stage.everybody_stands(9)
 
     async with open_api(redis_url=None) as client:
-        answer = await client.get("/orders/536365")
+        answer = await client.get("/v1/orders/536365")
 
     assert answer.status_code == 200, answer.text
     assert answer.content == msgspec.json.encode(order())
@@ -34,15 +34,15 @@ async def test_cache_and_sql_give_the_same_bytes(stage, open_api):
     stage.mirror(order_details, [order()], position=7, upto=9)
 
     async with open_api(redis_url=None) as sql_only, open_api() as cached:
-        from_sql = await sql_only.get("/orders/536365")
-        from_cache = await cached.get("/orders/536365")
+        from_sql = await sql_only.get("/v1/orders/536365")
+        from_cache = await cached.get("/v1/orders/536365")
 
     assert from_sql.content == from_cache.content
     assert from_sql.headers["etag"] == from_cache.headers["etag"]
 
 
 async def test_what_was_never_there_is_not_found(api):
-    answer = await api.get("/orders/7")
+    answer = await api.get("/v1/orders/7")
 
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
@@ -51,7 +51,7 @@ async def test_what_was_never_there_is_not_found(api):
 
 
 @pytest.mark.parametrize(
-    "address", ["/orders/%00", "/orders/-a", "/orders/" + "a" * 65, "/orders/é", "/orders/a~b"]
+    "address", ["/v1/orders/%00", "/v1/orders/-a", "/v1/orders/" + "a" * 65, "/v1/orders/é", "/v1/orders/a~b"]
 )
 async def test_an_id_that_nobody_can_have_is_not_found(api, address):
     answer = await api.get(address)
@@ -65,7 +65,7 @@ async def test_what_was_removed_is_not_found_and_says_since_when(stage, open_api
     stage.everybody_stands(9)
 
     async with open_api() as client:
-        answer = await client.get("/orders/536365")
+        answer = await client.get("/v1/orders/536365")
 
     assert answer.status_code == 404
     assert answer.json()["facts"]["deleted_at"] == 8
@@ -76,12 +76,12 @@ async def test_an_unchanged_row_is_not_sent_again(stage, open_api):
     stage.everybody_stands(9)
 
     async with open_api() as client:
-        first = await client.get("/orders/536365")
+        first = await client.get("/v1/orders/536365")
         again = await client.get(
-            "/orders/536365", headers={"If-None-Match": f'"other", W/{first.headers["etag"]}'}
+            "/v1/orders/536365", headers={"If-None-Match": f'"other", W/{first.headers["etag"]}'}
         )
         stage.write(order_details, [order(status="confirmed")], position=10)
-        changed = await client.get("/orders/536365", headers={"If-None-Match": first.headers["etag"]})
+        changed = await client.get("/v1/orders/536365", headers={"If-None-Match": first.headers["etag"]})
 
     assert again.status_code == 304
     assert again.content == b""
@@ -104,9 +104,9 @@ async def test_stock_and_sums_are_answered_by_id(stage, open_api):
     stage.everybody_stands(9)
 
     async with open_api() as client:
-        stock = await client.get("/stock/85123A")
-        sales = await client.get("/skus/85123A/sales")
-        totals = await client.get("/customers/17850/totals")
+        stock = await client.get("/v1/stock/85123A")
+        sales = await client.get("/v1/skus/85123A/sales")
+        totals = await client.get("/v1/customers/17850/totals")
 
     assert stock.json()["available"] == 5
     assert list(sales.json()["sales"]) == ["EUR", "GBP"]
@@ -124,7 +124,7 @@ async def test_many_reads_at_once_each_get_their_own(stage, open_api):
     stage.everybody_stands(9)
 
     async with open_api(redis_url=None) as client:
-        answers = await asyncio.gather(*(client.get(f"/orders/{number}") for number in range(100, 420)))
+        answers = await asyncio.gather(*(client.get(f"/v1/orders/{number}") for number in range(100, 420)))
 
     assert [answer.json().get("total") for answer in answers] == [*range(100, 400), *[None] * 20]
 
@@ -139,11 +139,11 @@ async def test_a_promotion_is_followed_without_a_restart(stage, open_api):
     stage.write(order_details, [order(total=4)], position=7, build=second)
 
     async with open_api() as client:
-        before = await client.get("/orders/536365")
+        before = await client.get("/v1/orders/536365")
         with stage.conn.transaction():
             builds.point(stage.conn, order_details, second)
             builds.remove(stage.conn, order_details, BuildId("order_details", 1, 1))
-        at_once = await client.get("/orders/536365")
+        at_once = await client.get("/v1/orders/536365")
 
     assert before.json()["total"] == 1530
     assert at_once.json()["total"] == 4
@@ -156,7 +156,7 @@ async def test_a_build_of_a_shape_this_program_does_not_know_is_shown_as_it_is(s
     stage.conn.execute("alter table views.order_details_s1_b1 add column gift boolean not null default true")
 
     async with open_api() as client:
-        answer = await client.get("/orders/536365")
+        answer = await client.get("/v1/orders/536365")
 
     assert answer.json()["gift"] is True
 
@@ -167,7 +167,7 @@ async def test_reads_by_id_use_the_primary_key(stage, open_api):
     stage.conn.execute("analyze views.order_details_s1_b1")
 
     async with open_api(redis_url=None) as client:
-        await client.get("/orders/7")
+        await client.get("/v1/orders/7")
         rows = client.app.state.reads._readers[0]._rows
         statement = rows._tables[BuildId("order_details", 1, 1)].statement
     with psycopg.connect(stage.database_url, autocommit=True) as conn, conn.cursor() as cursor:
@@ -180,7 +180,7 @@ async def test_reads_by_id_use_the_primary_key(stage, open_api):
 
 
 async def test_a_read_takes_no_parameters_but_as_of(api):
-    answer = await api.get("/orders/1?as-of=3")
+    answer = await api.get("/v1/orders/1?as-of=3")
 
     assert answer.status_code == 400
     assert answer.json()["code"] == "invalid-parameter"

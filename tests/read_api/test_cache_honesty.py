@@ -41,7 +41,7 @@ def client_of_redis(stage):
 
 
 async def _total(client, **headers):
-    answer = await client.get("/orders/536365", headers=headers)
+    answer = await client.get("/v1/orders/536365", headers=headers)
     assert answer.status_code == 200, answer.text
     return answer.json()["total"]
 
@@ -116,7 +116,7 @@ async def test_what_the_cache_has_beyond_the_latest_look_is_not_promised(mirrore
     """A key parked since then is not known yet, so the answer only says what SQL was seen to have."""
     async with open_api() as client:
         mirrored.mirror_points(order_details, 15)
-        answer = await client.get("/orders/536365")
+        answer = await client.get("/v1/orders/536365")
 
     assert answer.json()["total"] == CACHED
     assert answer.headers["applied-position"] == token({OWN: 9})
@@ -179,7 +179,7 @@ async def test_a_tombstone_in_the_cache_is_an_answer(mirrored, open_api, client_
     client_of_redis.set(mirrored.prefix(order_details) + "536365", b"%020d" % 8)
 
     async with open_api() as client:
-        answer = await client.get("/orders/536365")
+        answer = await client.get("/v1/orders/536365")
 
     assert answer.status_code == 404
     assert answer.json()["facts"] == {"deleted_at": 8}
@@ -189,7 +189,7 @@ async def test_a_parked_key_is_answered_by_sql(mirrored, open_api):
     mirrored.park(order_details, "order-536365", position=8)
 
     async with open_api() as client:
-        answer = await client.get("/orders/536365")
+        answer = await client.get("/v1/orders/536365")
 
     assert answer.json()["total"] == STORED
     assert answer.headers["parked-position"] == "8"
@@ -279,11 +279,11 @@ async def test_without_postgres_the_cache_still_answers_and_lists_fail_fast(mirr
             admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name])
             try:
                 assert await _total(client) == CACHED
-                first = await client.get("/orders?status=placed")
+                first = await client.get("/v1/orders?status=placed")
                 seconds = []
                 for _ in range(10):
                     began = time.monotonic()
-                    answer = await client.get("/orders?status=placed")
+                    answer = await client.get("/v1/orders?status=placed")
                     seconds.append(time.monotonic() - began)
                     assert answer.status_code == 503
                     assert answer.json()["code"] == "view-unavailable"

@@ -29,7 +29,7 @@ def _min(partitions, **options):
 
 async def test_a_reached_position_is_answered_at_once(stood, open_api):
     async with open_api() as client:
-        answer = await client.get("/orders/536365", headers=_min({OWN: 9}))
+        answer = await client.get("/v1/orders/536365", headers=_min({OWN: 9}))
 
     assert answer.status_code == 200
 
@@ -38,7 +38,7 @@ async def test_a_position_that_is_not_reached_is_a_stale_read_that_says_when_to_
     stood.head(12)
 
     async with open_api() as client:
-        answer = await client.get("/orders/536365", headers=_min({OWN: 12}))
+        answer = await client.get("/v1/orders/536365", headers=_min({OWN: 12}))
 
     assert answer.status_code == 503
     assert answer.json()["code"] == "stale-read"
@@ -51,8 +51,8 @@ async def test_every_partition_that_a_token_names_must_be_reached(stood, open_ap
     stood.stand(order_details, 12, partitions=[OWN])
 
     async with open_api() as client:
-        own = await client.get("/orders/536365", headers=_min({OWN: 12}))
-        both = await client.get("/orders/536365", headers=_min({OWN: 12, OTHER: 11}))
+        own = await client.get("/v1/orders/536365", headers=_min({OWN: 12}))
+        both = await client.get("/v1/orders/536365", headers=_min({OWN: 12, OTHER: 11}))
 
     assert own.status_code == 200
     assert both.status_code == 503
@@ -64,7 +64,7 @@ async def test_a_partition_at_the_end_of_what_was_published_counts_as_the_relays
     stood.publish(12, last={OWN: 9})
 
     async with open_api() as client:
-        answer = await client.get("/orders/536365", headers=_min({OWN: 12}))
+        answer = await client.get("/v1/orders/536365", headers=_min({OWN: 12}))
 
     assert answer.status_code == 200
 
@@ -74,7 +74,7 @@ async def test_a_lenient_caller_gets_what_there_is(stood, open_api):
 
     async with open_api() as client:
         headers = _min({OWN: 12}) | {"Prefer": "handling=lenient, wait=0"}
-        answer = await client.get("/orders/536365", headers=headers)
+        answer = await client.get("/v1/orders/536365", headers=headers)
 
     assert answer.status_code == 200
     assert answer.headers["preference-applied"] == "wait=0, handling=lenient"
@@ -87,7 +87,7 @@ async def test_a_caller_who_waits_gets_the_answer_as_soon_as_it_is_there(stood, 
     async with open_api() as client:
         headers = _min({OWN: 12}) | {"Prefer": "wait=5"}
         began = time.monotonic()
-        reading = asyncio.create_task(client.get("/orders/536365", headers=headers))
+        reading = asyncio.create_task(client.get("/v1/orders/536365", headers=headers))
         await asyncio.sleep(0.3)
         stood.write(order_details, [order(status="confirmed")], position=12)
         stood.stand(order_details, 12)
@@ -105,7 +105,7 @@ async def test_a_wait_ends(stood, open_api):
 
     async with open_api() as client:
         began = time.monotonic()
-        answer = await client.get("/orders/536365", headers=_min({OWN: 12}) | {"Prefer": "wait=1"})
+        answer = await client.get("/v1/orders/536365", headers=_min({OWN: 12}) | {"Prefer": "wait=1"})
         seconds = time.monotonic() - began
 
     assert answer.status_code == 503
@@ -117,7 +117,7 @@ async def test_a_wait_ends_when_the_process_is_to_end(stood, open_api):
 
     async with open_api() as client:
         reading = asyncio.create_task(
-            client.get("/orders/536365", headers=_min({OWN: 12}) | {"Prefer": "wait=10"})
+            client.get("/v1/orders/536365", headers=_min({OWN: 12}) | {"Prefer": "wait=10"})
         )
         await asyncio.sleep(0.2)
         began = time.monotonic()
@@ -131,7 +131,7 @@ async def test_a_wait_ends_when_the_process_is_to_end(stood, open_api):
 
 async def test_a_longer_wait_than_allowed_is_cut_and_says_so(stood, open_api):
     async with open_api() as client:
-        answer = await client.get("/orders/536365", headers=_min({OWN: 9}) | {"Prefer": "wait=3600"})
+        answer = await client.get("/v1/orders/536365", headers=_min({OWN: 9}) | {"Prefer": "wait=3600"})
 
     assert answer.headers["preference-applied"] == "wait=10"
 
@@ -139,7 +139,7 @@ async def test_a_longer_wait_than_allowed_is_cut_and_says_so(stood, open_api):
 async def test_preferences_that_are_not_known_are_passed_over(stood, open_api):
     async with open_api() as client:
         headers = _min({OWN: 9}) | {"Prefer": "respond-async, wait=soon"}
-        answer = await client.get("/orders/536365", headers=headers)
+        answer = await client.get("/v1/orders/536365", headers=headers)
 
     assert answer.status_code == 200
     assert "preference-applied" not in answer.headers
@@ -153,9 +153,9 @@ async def test_global_views_are_fresh_when_they_passed_the_highest_position(stoo
     async with open_api() as client:
         headers = _min({OWN: 12, OTHER: 3})
         stood.stand(sku_sales, 11)
-        behind = await client.get("/skus/85123A/sales", headers=headers)
+        behind = await client.get("/v1/skus/85123A/sales", headers=headers)
         stood.stand(sku_sales, 12)
-        reached = await client.get("/skus/85123A/sales", headers=headers)
+        reached = await client.get("/v1/skus/85123A/sales", headers=headers)
 
     assert behind.status_code == 503
     assert reached.status_code == 200
@@ -173,9 +173,9 @@ async def test_a_token_of_an_earlier_generation_asks_for_everything_up_to_its_hi
     stood.stand(order_details, 12, partitions=[OWN])
 
     async with open_api() as client:
-        one = await client.get("/orders/536365", headers=_min({OWN: 12}))
+        one = await client.get("/v1/orders/536365", headers=_min({OWN: 12}))
         stood.stand(order_details, 12)
-        all_ = await client.get("/orders/536365", headers=_min({OWN: 12}))
+        all_ = await client.get("/v1/orders/536365", headers=_min({OWN: 12}))
 
     assert one.status_code == 503
     assert all_.status_code == 200
@@ -183,7 +183,7 @@ async def test_a_token_of_an_earlier_generation_asks_for_everything_up_to_its_hi
 
 async def test_a_position_beyond_the_head_is_refused(stood, open_api):
     async with open_api() as client:
-        answer = await client.get("/orders/536365", headers=_min({OWN: 10}))
+        answer = await client.get("/v1/orders/536365", headers=_min({OWN: 10}))
 
     assert answer.status_code == 400
     assert answer.json()["code"] == "position-beyond-head"
@@ -194,7 +194,7 @@ async def test_a_position_just_written_is_not_beyond_the_head(stood, open_api):
     async with open_api() as client:
         stood.head(12)
         stood.stand(order_details, 12)
-        answer = await client.get("/orders/536365", headers=_min({OWN: 12}))
+        answer = await client.get("/v1/orders/536365", headers=_min({OWN: 12}))
 
     assert answer.status_code == 200
 
@@ -204,9 +204,9 @@ async def test_a_position_that_a_restore_cut_off_is_lost(stood, open_api):
     stood.head(20, epoch=2)
 
     async with open_api() as client:
-        lost = await client.get("/orders/536365", headers=_min({OWN: 8}))
-        kept = await client.get("/orders/536365", headers=_min({OWN: 7}))
-        of_new_epoch = await client.get("/orders/536365", headers=_min({OWN: 9}, epoch=2))
+        lost = await client.get("/v1/orders/536365", headers=_min({OWN: 8}))
+        kept = await client.get("/v1/orders/536365", headers=_min({OWN: 7}))
+        of_new_epoch = await client.get("/v1/orders/536365", headers=_min({OWN: 9}, epoch=2))
 
     assert lost.status_code == 410
     assert lost.json()["code"] == "position-lost"
@@ -219,7 +219,7 @@ async def test_a_restore_that_was_not_seen_yet_is_looked_for_before_a_position_i
 ):
     async with open_api() as client:
         stood.fence(epoch=2, first_position=8)
-        answer = await client.get("/orders/536365", headers=_min({OWN: 20}))
+        answer = await client.get("/v1/orders/536365", headers=_min({OWN: 20}))
 
     assert answer.status_code == 410
 
@@ -229,14 +229,14 @@ async def test_a_restore_that_was_not_seen_yet_is_looked_for_before_a_position_i
     [({OWN: 9}, {"epoch": 2}), ({OWN: 9}, {"generation": 2}), ({12: 9}, {}), ({OWN: 2**63}, {})],
 )
 async def test_a_token_of_what_does_not_exist_is_refused(api, partitions, options):
-    answer = await api.get("/orders/536365", headers=_min(partitions, **options))
+    answer = await api.get("/v1/orders/536365", headers=_min(partitions, **options))
 
     assert answer.status_code == 400
 
 
 @pytest.mark.parametrize("text", ["", "7", "AAAA", "é", "A" * 2000])
 async def test_text_that_is_no_token_is_refused(api, text):
-    answer = await api.get("/orders/536365", headers={"Min-Position": text.encode()})
+    answer = await api.get("/v1/orders/536365", headers={"Min-Position": text.encode()})
 
     assert answer.status_code == 400
     assert answer.json()["code"] == "malformed-token"
@@ -249,11 +249,21 @@ async def test_what_an_answer_says_it_has_can_be_asked_for_again(stood, open_api
     stood.write(sku_sales, [SkuSales(sku="85123A", currency="GBP", units=1)], position=4)
 
     async with open_api() as client:
-        for address in ("/orders/536365", "/skus/85123A/sales", "/totals", "/orders?status=placed"):
+        for address in (
+            "/v1/orders/536365",
+            "/v1/skus/85123A/sales",
+            "/v1/totals",
+            "/v1/orders?status=placed",
+        ):
             applied = (await client.get(address)).headers["applied-position"]
             again = [
                 await client.get(other, headers={"Min-Position": applied})
-                for other in ("/orders/536365", "/skus/85123A/sales", "/totals", "/orders?status=placed")
+                for other in (
+                    "/v1/orders/536365",
+                    "/v1/skus/85123A/sales",
+                    "/v1/totals",
+                    "/v1/orders?status=placed",
+                )
             ]
             assert [answer.status_code for answer in again] == [200, 200, 200, 200], address
 
@@ -262,11 +272,13 @@ async def test_a_parked_key_says_so_and_is_never_fresh_beyond_its_event(stood, o
     stood.park(order_details, "order-536365", position=9)
 
     async with open_api() as client:
-        plain = await client.get("/orders/536365")
-        before = await client.get("/orders/536365", headers=_min({OWN: 8}))
-        beyond = await client.get("/orders/536365", headers=_min({OWN: 9}))
-        lenient = await client.get("/orders/536365", headers=_min({OWN: 9}) | {"Prefer": "handling=lenient"})
-        listed = await client.get("/orders?status=placed")
+        plain = await client.get("/v1/orders/536365")
+        before = await client.get("/v1/orders/536365", headers=_min({OWN: 8}))
+        beyond = await client.get("/v1/orders/536365", headers=_min({OWN: 9}))
+        lenient = await client.get(
+            "/v1/orders/536365", headers=_min({OWN: 9}) | {"Prefer": "handling=lenient"}
+        )
+        listed = await client.get("/v1/orders?status=placed")
 
     assert plain.headers["parked-position"] == "9"
     assert position_token.decode(plain.headers["applied-position"]).partitions[OWN] == 8

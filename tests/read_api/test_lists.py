@@ -50,7 +50,7 @@ async def test_orders_of_a_customer_come_newest_first(stage, open_api):
     stage.everybody_stands(9)
 
     async with open_api() as client:
-        items = await _items(client, "/orders", customer="17850", limit=2)
+        items = await _items(client, "/v1/orders", customer="17850", limit=2)
 
     assert [item["order_id"] for item in items] == ["536374", "536372", "536370", "536368", "536366"]
     assert items[0] == {
@@ -71,7 +71,7 @@ async def test_orders_placed_at_the_same_moment_are_all_listed_once(stage, open_
     stage.everybody_stands(9)
 
     async with open_api() as client:
-        items = await _items(client, "/orders", status="confirmed", limit=4)
+        items = await _items(client, "/v1/orders", status="confirmed", limit=4)
 
     assert [item["order_id"] for item in items] == [f"{536365 + n}" for n in reversed(range(25))]
 
@@ -82,7 +82,7 @@ async def test_pages_do_not_shift_while_orders_come_in_and_move_out(stage, open_
     seen = []
 
     async with open_api() as client:
-        async for page in _pages(client, "/orders", status="confirmed", limit=5):
+        async for page in _pages(client, "/v1/orders", status="confirmed", limit=5):
             seen += [item["order_id"] for item in page]
             at = len(seen)
             stage.write(order_summary, [summary(100 + at), summary(39 - at)], position=10 + at)
@@ -103,7 +103,7 @@ async def test_customer_and_status_together_mean_both(stage, open_api):
     stage.everybody_stands(9)
 
     async with open_api() as client:
-        items = await _items(client, "/orders", customer="17850", status="placed")
+        items = await _items(client, "/v1/orders", customer="17850", status="placed")
 
     assert [item["order_id"] for item in items] == ["536367"]
 
@@ -123,7 +123,7 @@ async def test_customer_and_status_together_mean_both(stage, open_api):
     ],
 )
 async def test_what_a_list_does_not_know_is_refused_by_name(api, query, parameter):
-    answer = await api.get(f"/orders{query}")
+    answer = await api.get(f"/v1/orders{query}")
 
     assert answer.status_code == 400
     assert answer.json()["code"] == "invalid-parameter"
@@ -134,14 +134,14 @@ async def test_what_a_list_does_not_know_is_refused_by_name(api, query, paramete
     "day", ["0", "20110327", "1301184000", "2011-3-7", "2011-02-30", "2011-03-27T00:00:00Z"]
 )
 async def test_only_a_date_is_a_date(api, day):
-    answer = await api.get("/sales/daily", params={"from": day})
+    answer = await api.get("/v1/sales/daily", params={"from": day})
 
     assert answer.status_code == 400
     assert [error["parameter"] for error in answer.json()["errors"]] == ["from"]
 
 
 async def test_a_misspelt_filter_gets_a_hint(api):
-    answer = await api.get("/orders?state=placed&costumer=1")
+    answer = await api.get("/v1/orders?state=placed&costumer=1")
 
     hints = [error["detail"] for error in answer.json()["errors"]]
     assert hints == [
@@ -155,9 +155,9 @@ async def test_a_cursor_belongs_to_its_filters(stage, open_api):
     stage.everybody_stands(9)
 
     async with open_api() as client:
-        cursor = (await client.get("/orders?status=confirmed&limit=2")).json()["next_cursor"]
-        other = await client.get(f"/orders?status=placed&limit=2&cursor={cursor}")
-        damaged = await client.get(f"/orders?status=confirmed&cursor={cursor[:-2]}AA")
+        cursor = (await client.get("/v1/orders?status=confirmed&limit=2")).json()["next_cursor"]
+        other = await client.get(f"/v1/orders?status=placed&limit=2&cursor={cursor}")
+        damaged = await client.get(f"/v1/orders?status=confirmed&cursor={cursor[:-2]}AA")
 
     assert (other.status_code, other.json()["code"]) == (400, "malformed-cursor")
     assert (damaged.status_code, damaged.json()["code"]) == (400, "malformed-cursor")
@@ -168,9 +168,9 @@ async def test_a_list_that_is_behind_says_so(stage, open_api):
     stage.head(12)
 
     async with open_api() as client:
-        answer = await client.get("/orders?status=placed", headers={"Min-Position": token({3: 12})})
+        answer = await client.get("/v1/orders?status=placed", headers={"Min-Position": token({3: 12})})
         lenient = await client.get(
-            "/orders?status=placed", headers={"Min-Position": token({3: 12}), "Prefer": "handling=lenient"}
+            "/v1/orders?status=placed", headers={"Min-Position": token({3: 12}), "Prefer": "handling=lenient"}
         )
 
     assert answer.status_code == 503
@@ -193,9 +193,9 @@ async def test_days_are_listed_in_order_within_bounds(stage, open_api):
 
     async with open_api() as client:
         within = await _items(
-            client, "/sales/daily", **{"from": "2026-01-03", "to": "2026-01-05", "limit": 1}
+            client, "/v1/sales/daily", **{"from": "2026-01-03", "to": "2026-01-05", "limit": 1}
         )
-        one = await _items(client, "/sales/daily", country="EIRE", limit=3)
+        one = await _items(client, "/v1/sales/daily", country="EIRE", limit=3)
 
     assert [(item["day"], item["country"]) for item in within] == [
         (f"2026-01-0{n}", country) for n in (3, 4, 5) for country in ("EIRE", "United Kingdom")
@@ -237,7 +237,7 @@ def _figures(**given):
 
 async def test_totals_are_the_sums_of_all_views(sold, open_api):
     async with open_api() as client:
-        answer = await client.get("/totals")
+        answer = await client.get("/v1/totals")
 
     pounds = _figures(orders=3, order_lines=6, units=10, revenue=107, days=1, customers=1, codes_sold=1)
     credits_ = {"credit_notes": 1, "credit_lines": 2, "credited": 50}
@@ -255,8 +255,8 @@ async def test_totals_are_only_as_fresh_as_the_slowest_of_their_views(stage, ope
     stage.stand(stock_level, 4)
 
     async with open_api() as client:
-        answer = await client.get("/totals")
-        behind = await client.get("/totals", headers={"Min-Position": token({3: 5})})
+        answer = await client.get("/v1/totals")
+        behind = await client.get("/v1/totals", headers={"Min-Position": token({3: 5})})
 
     assert set(position_token.decode(answer.headers["applied-position"]).partitions.values()) == {4}
     assert behind.status_code == 503
@@ -279,7 +279,7 @@ async def test_rows_and_how_fresh_they_are_come_from_one_snapshot(stage, open_ap
 
 
 async def test_an_empty_shop_has_empty_totals(api):
-    answer = await api.get("/totals")
+    answer = await api.get("/v1/totals")
 
     assert answer.json() == {"totals": {}, "adjustments": 0, "on_hand_total": 0}
 
@@ -290,7 +290,7 @@ async def test_views_say_where_they_stand(stage, open_api):
     stage.park(order_details, "order-1", position=3)
 
     async with open_api() as client:
-        views = {view["name"]: view for view in (await client.get("/views")).json()}
+        views = {view["name"]: view for view in (await client.get("/v1/views")).json()}
 
     assert set(views) == {view.name for view in CONTEXTS.views}
     assert (views["order_details"]["position"], views["order_details"]["lag_events"]) == (4, 5)
@@ -307,10 +307,10 @@ async def test_a_workers_views_add_up(stage, open_api):
         feeder.catch_up()
 
     async with open_api() as client:
-        totals = (await client.get("/totals")).json()
-        days = await _items(client, "/sales/daily", limit=3)
-        shipped = await _items(client, "/orders", status="shipped", limit=7)
-        views = (await client.get("/views")).json()
+        totals = (await client.get("/v1/totals")).json()
+        days = await _items(client, "/v1/sales/daily", limit=3)
+        shipped = await _items(client, "/v1/orders", status="shipped", limit=7)
+        views = (await client.get("/v1/views")).json()
 
     of_days = {}
     for day in days:

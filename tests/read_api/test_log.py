@@ -26,9 +26,9 @@ def _lines(answer):
 
 async def test_a_stream_is_read_page_by_page(log, open_api):
     async with open_api() as client:
-        first = await client.get("/streams/order-1/events?limit=20")
+        first = await client.get("/v1/streams/order-1/events?limit=20")
         second = await client.get(first.links["next"]["url"])
-        end = await client.get("/streams/order-1/events?after=25")
+        end = await client.get("/v1/streams/order-1/events?after=25")
 
     assert [event["version"] for event in first.json()["events"]] == list(range(1, 21))
     assert first.json()["next_after"] == 20
@@ -39,7 +39,7 @@ async def test_a_stream_is_read_page_by_page(log, open_api):
 
 async def test_an_event_is_shown_as_the_log_holds_it(log, open_api):
     async with open_api() as client:
-        [event] = (await client.get("/streams/order-1/events?limit=1")).json()["events"]
+        [event] = (await client.get("/v1/streams/order-1/events?limit=1")).json()["events"]
 
     assert event == {
         "position": 1,
@@ -55,7 +55,7 @@ async def test_an_event_is_shown_as_the_log_holds_it(log, open_api):
 
 
 @pytest.mark.parametrize(
-    "address", ["/streams/order-2/events", "/streams/order-2/events?after=3", "/streams/%00/events"]
+    "address", ["/v1/streams/order-2/events", "/v1/streams/order-2/events?after=3", "/v1/streams/%00/events"]
 )
 async def test_a_stream_without_events_is_not_found(api, address):
     answer = await api.get(address)
@@ -65,7 +65,7 @@ async def test_a_stream_without_events_is_not_found(api, address):
 
 async def test_the_log_is_one_json_text_per_line_in_order(log, open_api):
     async with open_api() as client:
-        answer = await client.get("/events")
+        answer = await client.get("/v1/events")
 
     assert answer.headers["content-type"] == "application/x-ndjson"
     assert [line["position"] for line in _lines(answer)] == list(range(1, 51))
@@ -78,7 +78,7 @@ async def test_reading_on_after_the_last_line_gives_every_event_once(log, open_a
         for limit in (1, 15, 16, 17, 33, 100):
             positions = [0]
             while page := _lines(
-                await client.get("/events", params={"after": positions[-1], "limit": limit})
+                await client.get("/v1/events", params={"after": positions[-1], "limit": limit})
             ):
                 assert len(page) <= limit
                 positions += [line["position"] for line in page]
@@ -91,7 +91,7 @@ async def test_line_breaks_in_stored_json_do_not_break_lines(stage, open_api):
     stage.conn.execute("""update log.event set payload = E'{\\n  "text": "a\\\\nb"\\r\\n}'::json""")
 
     async with open_api() as client:
-        answer = await client.get("/events")
+        answer = await client.get("/v1/events")
 
     assert answer.text.count("\n") == 1
     assert _lines(answer)[0]["payload"] == {"text": "a\nb"}
@@ -112,7 +112,7 @@ async def test_large_events_make_smaller_pages(stage, open_api, monkeypatch):
         stage.append("order-1", version=position, position=position, payload={"text": text})
 
     async with open_api() as client:
-        answer = await client.get("/events")
+        answer = await client.get("/v1/events")
 
     assert [line["position"] for line in _lines(answer)] == list(range(1, 40))
     assert sizes[0] > 20
@@ -121,8 +121,8 @@ async def test_large_events_make_smaller_pages(stage, open_api, monkeypatch):
 
 async def test_a_position_is_checked_on_the_log_too(log, open_api):
     async with open_api() as client:
-        reached = await client.get("/events?limit=1", headers={"Min-Position": token({0: 50})})
-        beyond = await client.get("/events?limit=1", headers={"Min-Position": token({0: 51})})
+        reached = await client.get("/v1/events?limit=1", headers={"Min-Position": token({0: 50})})
+        beyond = await client.get("/v1/events?limit=1", headers={"Min-Position": token({0: 51})})
 
     assert reached.status_code == 200
     assert beyond.status_code == 400
@@ -132,6 +132,6 @@ async def test_a_position_is_checked_on_the_log_too(log, open_api):
     "query", ["after=-1", "after=x", "limit=0", "limit=100001", "from=3", "after=9223372036854775808"]
 )
 async def test_what_the_log_does_not_know_is_refused(api, query):
-    answer = await api.get(f"/events?{query}")
+    answer = await api.get(f"/v1/events?{query}")
 
     assert answer.status_code == 400

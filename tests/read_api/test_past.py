@@ -14,7 +14,7 @@ from tests.projections.feeding import append, feeding, fold_plainly, history, pu
 
 pytestmark = pytest.mark.anyio
 
-KEYED = ((product_page, "/products/"), (stock_level, "/stock/"), (order_details, "/orders/"))
+KEYED = ((product_page, "/v1/products/"), (stock_level, "/v1/stock/"), (order_details, "/v1/orders/"))
 
 
 @pytest.fixture
@@ -61,9 +61,9 @@ async def test_a_time_means_everything_recorded_until_then(stage, log, open_api)
     before = created.recorded_at - timedelta(seconds=1)
 
     async with open_api() as client:
-        then = await client.get(f"/products/{sku}", params={"as_of": created.recorded_at.isoformat()})
+        then = await client.get(f"/v1/products/{sku}", params={"as_of": created.recorded_at.isoformat()})
         earlier = await client.get(
-            f"/products/{sku}", params={"as_of": before.isoformat().replace("+00:00", "Z")}
+            f"/v1/products/{sku}", params={"as_of": before.isoformat().replace("+00:00", "Z")}
         )
 
     assert then.status_code == 200, then.text
@@ -88,7 +88,7 @@ async def test_a_time_means_everything_recorded_until_then(stage, log, open_api)
     ],
 )
 async def test_what_is_neither_position_nor_time_is_refused(api, as_of):
-    answer = await api.get("/orders/1", params={"as_of": as_of})
+    answer = await api.get("/v1/orders/1", params={"as_of": as_of})
 
     assert answer.status_code == 400
     assert answer.json()["code"] == "invalid-parameter"
@@ -96,7 +96,7 @@ async def test_what_is_neither_position_nor_time_is_refused(api, as_of):
 
 
 async def test_a_time_that_has_not_come_is_refused(api):
-    answer = await api.get("/orders/1", params={"as_of": "2199-01-01T00:00:00Z"})
+    answer = await api.get("/v1/orders/1", params={"as_of": "2199-01-01T00:00:00Z"})
 
     assert answer.status_code == 400
     assert answer.json()["code"] == "invalid-parameter"
@@ -104,20 +104,20 @@ async def test_a_time_that_has_not_come_is_refused(api):
 
 
 async def test_a_plus_sign_that_became_a_space_is_explained(api):
-    answer = await api.get("/orders/1?as_of=2026-01-31T08:26:00+01:00")
+    answer = await api.get("/v1/orders/1?as_of=2026-01-31T08:26:00+01:00")
 
     assert "%2B" in answer.json()["detail"]
 
 
 async def test_the_future_is_refused(log, open_api):
     async with open_api() as client:
-        answer = await client.get(f"/orders/1?as_of={len(log) + 1}")
+        answer = await client.get(f"/v1/orders/1?as_of={len(log) + 1}")
 
     assert answer.status_code == 400
     assert answer.json()["code"] == "position-beyond-head"
 
 
 async def test_sums_have_no_past(api):
-    answer = await api.get("/skus/85123A/sales?as_of=1")
+    answer = await api.get("/v1/skus/85123A/sales?as_of=1")
 
     assert answer.status_code == 400

@@ -14,7 +14,7 @@ from tests.read_api.stage import token
 
 pytestmark = pytest.mark.anyio
 
-KEYED = ((product_page, "/products/"), (stock_level, "/stock/"), (order_details, "/orders/"))
+KEYED = ((product_page, "/v1/products/"), (stock_level, "/v1/stock/"), (order_details, "/v1/orders/"))
 
 
 @pytest.fixture
@@ -57,15 +57,15 @@ async def test_what_was_just_written_is_read(stage, traded, open_api):
         for stream, event in rest:
             head = carry([(stream, event)])
             at = {partition_of(stream, PARTITIONS): head}
-            for address in ("/totals", "/orders?status=placed", "/sales/daily"):
+            for address in ("/v1/totals", "/v1/orders?status=placed", "/v1/sales/daily"):
                 answer = await client.get(address, headers={"Min-Position": token(at), "Prefer": "wait=5"})
                 assert answer.status_code == 200, answer.text
             log = stage.conn.execute("select count(*) from log.event").fetchone()
             assert log == (head,)
             if stream.startswith("order-"):
                 key = stream.removeprefix("order-")
-                read = await client.get(f"/orders/{key}", headers={"Min-Position": token(at)})
-                then = await client.get(f"/orders/{key}?as_of={head}")
+                read = await client.get(f"/v1/orders/{key}", headers={"Min-Position": token(at)})
+                then = await client.get(f"/v1/orders/{key}?as_of={head}")
                 assert read.content == then.content
 
 

@@ -43,16 +43,16 @@ class FakeShop:
             return self.take(request["commands"])
         path = urlsplit(request)
         match path.path:
-            case "/status":
+            case "/v1/status":
                 standing = [{"name": "x", "lag_events": 0}]
                 body = {"log": {"position": self.position}, "relay": {"lag_events": 0}}
                 return 200, {}, {**body, "views": standing, "process_managers": standing}
-            case "/totals":
+            case "/v1/totals":
                 figures = dict.fromkeys(FIGURES, 0) | {"orders": len(self.placed)}
                 return 200, {}, {"totals": {"GBP": figures}, "adjustments": 0, "on_hand_total": 0}
-            case "/orders":
+            case "/v1/orders":
                 return self.listed(parse_qs(path.query))
-        held = path.path.removeprefix("/orders/") in {*self.foreign, *self.placed}
+        held = path.path.removeprefix("/v1/orders/") in {*self.foreign, *self.placed}
         return 200 if held else 404, {}, {}
 
     def listed(self, query):

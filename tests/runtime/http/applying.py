@@ -54,7 +54,12 @@ def serve(
     """Serve a path by a function of the exchange."""
     endpoint = Endpoint(answer, requires=requires)
     app.router.add_api_route(
-        path, endpoint, methods=[method], route_class_override=ExchangeRoute, response_class=Response
+        path,
+        endpoint,
+        methods=[method],
+        route_class_override=ExchangeRoute,
+        response_class=Response,
+        include_in_schema=False,
     )
     route = app.router.routes[-1]
     assert isinstance(route, APIRoute)

@@ -208,6 +208,10 @@ def route_by_hand(app):
     app.add_api_route("/backdoor", noting([], "handle", None), methods=["GET"])
 
 
+def without_version(app):
+    app.add_api_route("/orders", requires(ANYBODY)(noting([], "handle", None)), methods=["GET"])
+
+
 def foreign_route(app):
     app.router.routes.append(Route("/backdoor", noting([], "handle", None)))
 
@@ -220,7 +224,7 @@ def middleware(app):
     app.add_middleware(lambda inner: inner)
 
 
-@pytest.mark.parametrize("past", [route_by_hand, foreign_route, mounted, middleware])
+@pytest.mark.parametrize("past", [route_by_hand, without_version, foreign_route, mounted, middleware])
 async def test_an_application_with_a_way_past_the_pipeline_does_not_start(past):
     app = pipelined()
     past(app)

@@ -1,0 +1,6 @@
+"""The version of both APIs, as every documented path begins."""
+
+from typing import Final
+
+PREFIX: Final = "/v1"
+"""What every documented path begins with; probes, documents and problem pages stand outside."""
