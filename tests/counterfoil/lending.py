@@ -70,7 +70,7 @@ class LendBook(Payload):
     reader_id: Id
 
 
-@command(router, "/v1/books/{book_id}/loan", requires="books:lend", refusals=(BookLentAlready,))
+@command(router, "/books/{book_id}/loan", requires="books:lend", refusals=(BookLentAlready,))
 async def lend_book(book_id: str, body: LendBook, caller: Caller) -> Answer:
     """Lend a book that is in."""
     return await caller.execute(
@@ -103,7 +103,7 @@ LENDING: Final = Context(
     queries=Queries(
         by_id=(
             ById(
-                "/v1/books/{book_id}",
+                "/books/{book_id}",
                 "books:read",
                 BOOKS,
                 Documented("get_book", "Book", Book, {"book_id": "dune", "reader_id": "ada"}, "dune"),
