@@ -427,7 +427,7 @@ class Execution:
         if work.generated:
             category = work.aggregate.category
             stream = next(each.stream for each in placed if category_of(each.stream) == category)
-        version = outcome.versions[0]
+        version = next(iter(outcome.versions), 0)  # a process that reads nothing reaches none
         base = (
             NOWHERE
             if any(each.stream == stream for each in placed)

@@ -29,7 +29,7 @@ UNDECIDED: Final = "payload, metadata or leaf was changed"
 
 
 class AuditReport(Struct, frozen=True):
-    """What an audit came to. `parked` counts keys of views and parked triggers of process managers."""
+    """What an audit came to. `parked` counts parked keys of views and process managers."""
 
     log: LogReport
     views: tuple[Verification, ...]

@@ -25,7 +25,9 @@ select count(*) from (
 ) broken
 """
 _AHEAD: Final = """
-select count(*) from views.checkpoint c, log.head h where c.position > h.position
+select count(*) from log.head h cross join (
+    select position from views.checkpoint union all select position from consumers.checkpoint
+) c where c.position > h.position
 """
 
 _VARIABLES: Final = {"postgres": "DATABASE_URL", "redis": "REDIS_URL", "kafka": "KAFKA_BOOTSTRAP"}
@@ -159,7 +161,7 @@ def _standing(standing: Status) -> Iterator[Check]:
             yield Check(
                 f"process {process.name}",
                 "bad",
-                f"{process.parked} parked triggers: `counterfoil parked list`",
+                f"{process.parked} parked keys: `counterfoil parked list`",
             )
     behind = {view.name: view.lag_events for view in standing.views if view.lag_events}
     behind |= {

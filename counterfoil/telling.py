@@ -10,7 +10,6 @@ def told(error: BaseException) -> str | None:
 
     The families are imported here, when something went wrong, and not at start-up.
     """
-    from commands.processes.parked import NotParked
     from counterfoil.addresses import NoAddress
     from counterfoil.fencing import CacheNotEmptied, NotConfirmed
     from counterfoil.importing.errors import ImportFailed
@@ -21,6 +20,7 @@ def told(error: BaseException) -> str | None:
     from counterfoil.servers.errors import ServerError
     from counterfoil.standalone import UpFailed
     from event_store.codec import CodecError
+    from event_store.consumers.parking import NotParked
     from event_store.cutting import NotOneMoment
     from event_store.transport import TransportError
     from projections.errors import ProjectionError

@@ -4,7 +4,8 @@ from typing import Any
 
 from counterfoil import addresses, progress, status
 from counterfoil.context import Contexts
-from projections import builds, parking, verifying
+from event_store.consumers import parking
+from projections import builds, verifying
 from projections import rebuild as rebuilding
 from projections.errors import NoSuchBuild
 from projections.storing import BuildId, Connection
@@ -20,7 +21,7 @@ def listed(database_url: str, *, contexts: Contexts) -> list[dict[str, Any]]:
     lags = {view.name: view for view in status.read(database_url).views}
     with database.connect(database_url, role="counterfoil_reader", name="views") as connection:
         found = builds.listed(connection)
-        parked = [key.build for key in parking.list_parked(connection)]
+        parked = parking.counts(connection)
     return [
         {
             "name": build.id.view,
@@ -33,7 +34,7 @@ def listed(database_url: str, *, contexts: Contexts) -> list[dict[str, Any]]:
             "fold_to": build.fold_to,
             "position": lags[build.id.view].position if build.live else None,
             "lag_events": lags[build.id.view].lag_events if build.live else None,
-            "parked": parked.count(build.id),
+            "parked": parked.get(build.id.scope, 0),
             "stopped": build.stopped,
         }
         for build in found

@@ -7,8 +7,9 @@ from typing import Any, Final
 import structlog
 
 from event_store import generations, reading
+from event_store.consumers import parking, skips
 from event_store.transport import Generation, Partition
-from projections import builds, catching_up, checkpoints, parking, skips
+from projections import builds, catching_up, checkpoints
 from projections.builds import Build
 from projections.checkpoints import Cursor
 from projections.folding import decoder_of
@@ -56,7 +57,7 @@ def followings(
     for build, stands in fed.items():
         view = by_name[build.view, build.shape]
         ours = {s: cursor for s, cursor in cursors[build].items() if sources is None or s in sources}
-        parked = {key: each.queued for key, each in parking.of_build(conn, build).items()}
+        parked = {key: each.queued for key, each in parking.of_scope(conn, build.scope).items()}
         following = Following(
             Table(view, build),
             cursors=ours,

@@ -12,6 +12,7 @@ import psycopg
 from psycopg import sql
 
 from event_store import reading
+from event_store.consumers import parking
 from event_store.generations import current_generation
 from event_store.transport import WHOLE_LOG, Generation, Numbering
 from projections import checkpoints
@@ -190,7 +191,9 @@ def point(conn: Connection, view: View[Any], build: BuildId) -> None:
 def remove(conn: Connection, view: View[Any], build: BuildId) -> None:
     """Drop a build's table, checkpoints and parked keys; inside a transaction with the lock."""
     conn.execute(_FORGET_PREVIOUS, _named(build))
+    # Its row first: a worker that is about to park a key of it holds a checkpoint, which goes with the row.
     conn.execute(_REMOVE, _named(build))
+    parking.forget(conn, build.scope)
     Table(view, build).drop(conn)
 
 

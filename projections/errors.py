@@ -8,7 +8,6 @@ Errors:
     ├── BuildContradicted      the log does not hold the event at a build's checkpoint: rebuild it
     ├── NoSuchBuild            no such view, shape or build
     ├── BuildRefused           the build is not in a state that allows what was asked
-    ├── NotParked              the key is not parked
     └── NotCaughtUp            a build did not reach the position waited for in time
 """
 
@@ -49,10 +48,6 @@ class NoSuchBuild(ProjectionError):
 
 class BuildRefused(ProjectionError):
     """The build is not in a state that allows what was asked."""
-
-
-class NotParked(ProjectionError):
-    """The key is not parked in this view."""
 
 
 class NotCaughtUp(ProjectionError):

@@ -13,14 +13,12 @@ import msgspec
 
 from domain.event import Event
 from event_store.codec import MalformedEvent
+from event_store.consumers.parking import TEXT_CHARACTERS_MAX, Waiting
 from event_store.decoding import Decoder
 from projections.view import GLOBAL, Fold, Key, Row, View
 
 TRIES_MAX: Final = 3
 """How often an event is tried before its key is parked."""
-
-REASON_LENGTH_MAX: Final = 500
-"""Characters of an error kept with a parked key."""
 
 
 class Versioned(msgspec.Struct, frozen=True, gc=False):
@@ -52,13 +50,13 @@ class Poison(msgspec.Struct, frozen=True):
 class Folded(msgspec.Struct):
     """What a batch does to a view.
 
-    `rows` are to be written. `parked` are keys that failed in this batch, `queued` how many events wait behind
-    each parked key, new or old. `halted` is where a global view stopped: nothing from there on was applied.
+    `rows` are to be written. `parked` are keys that failed in this batch, `queued` what of the batch waits behind each
+    parked key, new or old. `halted` is where a global view stopped: nothing from there on was applied.
     """
 
     rows: dict[Key, Versioned]
     parked: dict[str, Poison]
-    queued: dict[str, int]
+    queued: dict[str, Waiting]
     halted: Poison | None
     applied: int
 
@@ -95,7 +93,7 @@ class BatchFold:
         self._concerns = concerns
         self._work: list[tuple[Fact, Fold, list[tuple[Key, Any]]]] = []
         self._parked: dict[str, Poison] = {}
-        self._queued: dict[str, int] = {}
+        self._queued: dict[str, Waiting] = {}
         self._halted: Poison | None = None
 
     def gather(self, facts: Iterable[Fact]) -> set[Key]:
@@ -169,12 +167,12 @@ class BatchFold:
         """Whether the fact's key stands still at an earlier event; it is counted then."""
         key = fact.partition_key
         if key in self._standing:
-            self._queued[key] = self._queued.get(key, 0) + 1
+            self._queue(fact)
             return True
         poison = self._parked.get(key)
         if poison is None or poison.fact.position > fact.position:
             return False
-        self._queued[key] = self._queued.get(key, 0) + 1
+        self._queue(fact)
         return True
 
     def _fail(self, fact: Fact, reason: str) -> None:
@@ -185,13 +183,17 @@ class BatchFold:
         key = fact.partition_key
         if key in self._parked:
             # Found in gather at a later event; this earlier one comes first, and that one waits with the rest.
-            self._queued[key] = self._queued.get(key, 0) + 1
+            self._queue(self._parked[key].fact)
         self._parked[key] = poison
+
+    def _queue(self, fact: Fact) -> None:
+        key = fact.partition_key
+        self._queued[key] = self._queued.get(key, Waiting()).with_one_at(fact.position)
 
 
 def reason_of(error: Exception) -> str:
     """An error in one line for people."""
-    return f"{type(error).__name__}: {error}".replace("\x00", "")[:REASON_LENGTH_MAX]
+    return f"{type(error).__name__}: {error}".replace("\x00", "")[:TEXT_CHARACTERS_MAX]
 
 
 def _spread(fold: Fold | None, fact: Fact) -> Iterable[tuple[Key, Any]]:

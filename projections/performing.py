@@ -5,9 +5,11 @@ from typing import Any, Final
 
 from psycopg import errors
 
-from projections import builds, checkpoints, parking
+from event_store.consumers import parking
+from event_store.consumers.parking import Failure, Waiting
+from projections import builds, checkpoints
 from projections.errors import CheckpointConflict
-from projections.folding import Versioned, reason_of
+from projections.folding import TRIES_MAX, Poison, Versioned, reason_of
 from projections.storing import Connection, Table
 from projections.turn import Commit, Effect, Load, Plan, Probe, RowsRefused, Turn
 from projections.view import Key
@@ -106,10 +108,12 @@ class Performer:
         """The transaction is through."""
 
     def _note(self, plan: Plan) -> None:
+        scope, queued = plan.build.scope, dict(plan.queued)
         if plan.unparked is not None:
-            parking.unpark(self._conn, plan.build, plan.unparked)
-        parking.park(self._conn, plan.build, plan.parked)
-        parking.queue(self._conn, plan.build, plan.queued)
+            parking.unpark(self._conn, scope, plan.unparked)
+        for key, poison in plan.parked.items():
+            parking.park(self._conn, scope, _failure(key, poison, queued.pop(key, Waiting())))
+        parking.queue(self._conn, scope, queued)
         if plan.stopped != plan.following.stopped:
             builds.set_stopped(self._conn, plan.build, plan.stopped)
 
@@ -120,3 +124,18 @@ class Performer:
         except _REFUSALS as error:
             return reason_of(error)
         return None
+
+
+def _failure(partition_key: str, poison: Poison, waiting: Waiting) -> Failure:
+    fact = poison.fact
+    return Failure(
+        partition_key,
+        position=fact.position,
+        stream=fact.stream,
+        version=fact.version,
+        type=fact.type,
+        reason=poison.reason,
+        tries=TRIES_MAX,
+        queued=waiting.events,
+        last_position=waiting.last_position,
+    )

@@ -13,7 +13,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from event_store import reading
-from projections import builds, catching_up, checkpoints, parking, skips, verifying
+from event_store.consumers import parking, skips
+from projections import builds, catching_up, checkpoints, verifying
 from projections.errors import BuildRefused, FoldFailed, NoSuchBuild, NotCaughtUp
 from projections.folding import Fact, Poison, decoder_of
 from projections.performing import SESSION, Performer
@@ -199,7 +200,7 @@ def _folded(
 ) -> Iterator[Progress]:
     stands = builds.found(conn, build)
     performer = _Rebuilding(conn, stands.folded_to)
-    parked = {key: each.queued for key, each in parking.of_build(conn, build).items()}
+    parked = {key: each.queued for key, each in parking.of_scope(conn, build.scope).items()}
     following = Following(
         Table(view, build), cursors={}, parked=parked, skips=skips.read(conn, view.name, shape=view.shape)
     )

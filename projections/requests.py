@@ -6,14 +6,15 @@ from typing import Final
 import structlog
 
 from event_store import reading
+from event_store.consumers import parking, skips
+from event_store.consumers.parking import Request
 from event_store.decoding import Decoder
 from event_store.partitioning import partition_of
 from event_store.transport import Numbering, Partition
-from projections import catching_up, checkpoints, parking, skips
+from projections import catching_up, checkpoints
 from projections.checkpoints import Move
 from projections.folding import Fact
 from projections.mirroring import Mirror
-from projections.parking import Request
 from projections.performing import Performer
 from projections.storing import BuildId, Connection
 from projections.turn import Batch, Following, Plan, Turn, commit, plans_of
@@ -42,11 +43,15 @@ class Requests:
         Raises:
             CheckpointConflict: another worker was here; the request stays pending.
         """
-        for request in parking.pending(self._conn, limit=REQUESTS_PER_LOOK):
+        executed = 0
+        for request in parking.pending(self._conn, {each.build.view for each in followings}):
             concerned = [each for each in followings if self._concerns(request, each)]
             if not concerned:
                 self._close_if_idle(request, followings)
                 continue
+            if executed == REQUESTS_PER_LOOK:
+                return
+            executed += 1
             if request.kind == "skip" and not self._learn_skip(request, followings):
                 outcome = f"refused: no skip of position {request.position} is in the log"
                 parking.close(self._conn, request.request, outcome=outcome)
@@ -60,11 +65,11 @@ class Requests:
                 outcomes.append(_outcome(following, request, plans))
             else:
                 parking.close(self._conn, request.request, outcome="; ".join(outcomes))
-                log.info("parked_key_request", kind=request.kind, view=request.view, outcomes=outcomes)
+                log.info("parked_key_request", kind=request.kind, view=request.consumer, outcomes=outcomes)
 
     def _concerns(self, request: Request, following: Following) -> bool:
         return (
-            (following.view.name, following.view.shape) == (request.view, request.shape)
+            (following.view.name, following.view.shape) == (request.consumer, request.shape)
             and request.partition_key in following.parked
             and self._source(request) in following.cursors
         )
@@ -75,14 +80,11 @@ class Requests:
 
     def _close_if_idle(self, request: Request, followings: Sequence[Following]) -> None:
         """Nobody can act on a key that is parked nowhere, or in a build left behind: say so instead of waiting."""
-        parked = {
-            each.build
-            for each in parking.list_parked(self._conn)
-            if (each.build.view, each.partition_key) == (request.view, request.partition_key)
-        }
+        stand = parking.of_key(self._conn, request.consumer, request.partition_key)
+        parked = {each.scope for each in stand if each.shape == request.shape}
         if not parked:
             parking.close(self._conn, request.request, outcome="nothing to do: the key is not parked")
-        ours = [each.build for each in followings if each.build in parked]
+        ours = [each.build for each in followings if each.build.scope in parked]
         if ours and all(self._left_behind(build) for build in ours):
             outcome = "refused: the build stopped in an earlier generation of the transport; rebuild the view"
             parking.close(self._conn, request.request, outcome=outcome)
@@ -95,7 +97,7 @@ class Requests:
         """Read the skips of the view again, for each of its builds; whether this one is among them."""
         learned = False
         for following in followings:
-            if (following.view.name, following.view.shape) == (request.view, request.shape):
+            if (following.view.name, following.view.shape) == (request.consumer, request.shape):
                 following.skips = skips.read(self._conn, following.view.name, shape=following.view.shape)
                 learned = request.position in following.skips
         return learned
@@ -118,7 +120,8 @@ class Requests:
 
     def _waiting(self, following: Following, request: Request, *, upto: int) -> list[Fact]:
         """The event at which the key stands, and those that wait behind it, from the log."""
-        parked = parking.of_build(self._conn, following.build)[request.partition_key]
+        stand = parking.of_key(self._conn, request.consumer, request.partition_key)
+        (parked,) = [each for each in stand if each.scope == following.build.scope]
         facts: list[Fact] = []
         after = parked.position - 1
         while page := reading.read_key(self._conn, request.partition_key, after=after, upto=upto):

@@ -13,6 +13,7 @@ import msgspec
 import psycopg
 from psycopg import sql
 
+from event_store.consumers.parking import Scope
 from projections import buckets
 from projections.buckets import Bucket
 from projections.columns import Column, write_json
@@ -54,6 +55,11 @@ class BuildId(msgspec.Struct, frozen=True, order=True):
     def label(self) -> str:
         """Shape and build as they stand in names of tables and documents."""
         return f"s{self.shape}_b{self.build}"
+
+    @property
+    def scope(self) -> Scope:
+        """Whose its parked keys are."""
+        return Scope(self.view, self.shape, self.build)
 
 
 class Table:

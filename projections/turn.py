@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import msgspec
 
+from event_store.consumers import parking
+from event_store.consumers.parking import Waiting
 from event_store.transport import Partition
-from projections import parking
 from projections.checkpoints import Cursor, Move
 from projections.errors import ProjectionError
 from projections.folding import BatchFold, Fact, Folded, Poison, Versioned
@@ -44,7 +45,7 @@ class Plan(msgspec.Struct):
     moves: list[Move]
     rows: dict[Key, Versioned]
     parked: dict[str, Poison]
-    queued: dict[str, int]
+    queued: dict[str, Waiting]
     stopped: str | None
     applied: int
     unparked: str | None = None
@@ -127,8 +128,8 @@ class Following:
         self.parked.update(dict.fromkeys(plan.parked, 0))
         if plan.unparked is not None:
             self.parked.pop(plan.unparked, None)
-        for key, events in plan.queued.items():
-            self.parked[key] = self.parked.get(key, 0) + events
+        for key, waiting in plan.queued.items():
+            self.parked[key] = self.parked.get(key, 0) + waiting.events
         self.stopped = plan.stopped
         self._remember(plan.rows)
 
@@ -277,8 +278,8 @@ class Batch:
         waiting = dict(self.following.parked)
         if self._unparking is not None:
             waiting[self._unparking] = 0
-        for key, events in folded.queued.items():
-            waiting[key] = waiting.get(key, 0) + events
+        for key, more in folded.queued.items():
+            waiting[key] = waiting.get(key, 0) + more.events
         return waiting
 
     def _moves_before(self, folded: Folded) -> list[Move]:

@@ -11,7 +11,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from event_store import generations
-from projections import builds, checkpoints, parking, skips
+from event_store.consumers import parking, skips
+from projections import builds, checkpoints
 from projections.buckets import Bucket
 from projections.errors import BuildRefused
 from projections.folding import Versioned
@@ -142,7 +143,7 @@ def target(conn: Connection, view: View[Any], build: BuildId) -> Target:
         view,
         skips.read(conn, view.name, shape=view.shape),
         reach={source: cursor.position for source, cursor in reach.items()},
-        parked={key: each.position for key, each in parking.of_build(conn, build).items()},
+        parked={key: each.position for key, each in parking.of_scope(conn, build.scope).items()},
         partitions=generations.numbering(conn, generation=known[-1]).partitions,
     )
 
@@ -251,7 +252,7 @@ class _Found:
             digest=self._stored.text,
             expected_digest=self._expected.text,
             position=self._position or 0,
-            parked=len(parking.of_build(conn, build)),
+            parked=len(parking.of_scope(conn, build.scope)),
             stopped=stands.stopped,
             differing=self._count,
             differences=tuple(self._named),

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 from psycopg import IsolationLevel
 
+from event_store.consumers import parking
 from read_api import standing
 from read_api.connections import AsyncConnection, Connections
 from read_api.errors import BuildGone, ViewUnavailable
@@ -119,7 +120,7 @@ def _redis(url: str) -> AsyncRedisDocuments:
 
 async def look_at(connection: AsyncConnection) -> Look:
     """A look in whatever snapshot the connection is in."""
-    cursor = await connection.execute(standing.LOOK, {"parked_max": standing.PARKED_KEYS_MAX})
+    cursor = await connection.execute(standing.LOOK, {"parked_max": parking.KEYS_SHOWN_MAX})
     row = await cursor.fetchone()
     assert row is not None, "log.head always has its one row"
     return standing.read_look(str(row[0]), seen_at=time.monotonic())

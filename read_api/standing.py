@@ -20,9 +20,6 @@ from projections.storing import BuildId
 TEXTS_KEPT_MAX: Final = 4_096
 """Texts of tokens kept: many reads are answered from the same few standings."""
 
-PARKED_KEYS_MAX: Final = 10_000
-"""Parked keys of one build that a look lists."""
-
 LOOK: Final = """
 select json_build_object(
     'installation', (select id from log.installation),
@@ -56,14 +53,14 @@ select json_build_object(
                 select coalesce(json_object_agg(kept.partition_key, kept.position), '{}')
                 from (
                     select parked.partition_key, parked.position
-                    from views.parked parked
-                    where parked.view = live.view and parked.shape = live.shape and parked.build = live.build
+                    from consumers.parked parked
+                    where parked.consumer = live.view and parked.shape = live.shape and parked.build = live.build
                     limit %(parked_max)s
                 ) kept
             ),
             'parked_count', (
-                select count(*) from views.parked parked
-                where parked.view = live.view and parked.shape = live.shape and parked.build = live.build
+                select count(*) from consumers.parked parked
+                where parked.consumer = live.view and parked.shape = live.shape and parked.build = live.build
             )
         )), '[]')
         from views.live live

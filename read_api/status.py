@@ -15,7 +15,8 @@ with point as (
     select 'view' as kind, c.view as name, c.generation, c.partition, c.position
     from views.live l join views.checkpoint c on c.view = l.view and c.shape = l.shape and c.build = l.build
     union all
-    select 'process', c.name, c.generation, c.partition, c.position from process.checkpoint c
+    select 'process', c.consumer, c.generation, c.partition, c.position from consumers.checkpoint c
+    where c.generation > 0
 ),
 newest as (
     select kind, name, max(generation) as generation from point group by kind, name
@@ -33,16 +34,17 @@ reached as (
 consumer as (
     select 'view' as kind, l.view as name, l.shape, l.build, coalesce(r.position, 0) as position,
         b.stopped,
-        (select count(*) from views.parked k
-            where k.view = l.view and k.shape = l.shape and k.build = l.build) as parked
+        (select count(*) from consumers.parked k
+            where k.consumer = l.view and k.shape = l.shape and k.build = l.build) as parked
     from views.live l
     join views.build b on b.view = l.view and b.shape = l.shape and b.build = l.build
     left join reached r on r.kind = 'view' and r.name = l.view
     union all
-    select 'process', g.name, null, null, coalesce(r.position, g.registered_position), null,
-        (select count(*) from process.parked k where k.name = g.name)
-    from process.registration g
-    left join reached r on r.kind = 'process' and r.name = g.name
+    select 'process', g.consumer, null, null, coalesce(r.position, g.registered_position), null,
+        (select count(*) from consumers.parked k where k.consumer = g.consumer)
+    from consumers.registration g
+    left join reached r on r.kind = 'process' and r.name = g.consumer
+    where not exists (select from consumers.checkpoint c where c.consumer = g.consumer and c.generation = 0)
 ),
 standing as (
     select c.*, head.position - c.position as lag_events,
@@ -113,7 +115,7 @@ class ViewStanding(Struct, frozen=True):
 
 
 class ProcessStanding(Struct, frozen=True):
-    """One process manager; `parked` counts triggers."""
+    """One process manager; `parked` counts keys."""
 
     name: str
     position: int

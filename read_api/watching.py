@@ -10,6 +10,7 @@ from typing import Final, Self
 
 import structlog
 
+from event_store.consumers import parking
 from read_api import standing
 from read_api.connections import AsyncConnection, Connections
 from read_api.errors import ViewUnavailable
@@ -185,7 +186,7 @@ class Watch:
 
 
 async def _ask(connection: AsyncConnection) -> str:
-    cursor = await connection.execute(standing.LOOK, {"parked_max": standing.PARKED_KEYS_MAX})
+    cursor = await connection.execute(standing.LOOK, {"parked_max": parking.KEYS_SHOWN_MAX})
     row = await cursor.fetchone()
     assert row is not None, "log.head always has its one row"
     return str(row[0])

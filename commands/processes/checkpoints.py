@@ -13,19 +13,22 @@ from msgspec import Struct
 from commands.processes.process import HEAD, ORIGIN, Process
 from commands.processes.progress import Mark
 from event_store import generations, reading
-from event_store.transport import Generation, Partition
+from event_store.consumers import parking
+from event_store.consumers.parking import Active, Scope
+from event_store.transport import WHOLE_LOG, Generation, Partition
 
 Connection = psycopg.Connection[tuple[object, ...]]
-AsyncConnection = psycopg.AsyncConnection[tuple[object, ...]]
 
 _REGISTER: Final = """
-insert into process.registration (name, registered_position)
+insert into consumers.registration (consumer, registered_position)
 select %(name)s, coalesce(%(position)s, h.position) from log.head h
-on conflict (name) do nothing
+on conflict (consumer) do nothing
 """
-_REGISTERED: Final = "select name, registered_position from process.registration where name = any(%(names)s)"
+_REGISTERED: Final = """
+select consumer, registered_position from consumers.registration where consumer = any(%(names)s)
+"""
 _ENTERED: Final = """
-select name, max(generation) from process.checkpoint where name = any(%(names)s) group by name
+select consumer, max(generation) from consumers.checkpoint where consumer = any(%(names)s) group by consumer
 """
 _GENERATION_AT: Final = """
 select coalesce(
@@ -34,58 +37,69 @@ select coalesce(
 )
 """
 _CHECKPOINTS: Final = """
-select name, partition, position, leaf from process.checkpoint
-where name = any(%(names)s) and generation = %(generation)s
+select consumer, partition, position, leaf from consumers.checkpoint
+where consumer = any(%(names)s) and generation = %(generation)s
 """
 _ENTER: Final = """
-insert into process.checkpoint (name, generation, partition, position, leaf)
+insert into consumers.checkpoint (consumer, generation, partition, position, leaf)
 select %(name)s, %(generation)s, numbered, %(position)s, %(leaf)s
 from generate_series(0, %(partitions)s - 1) as numbered
 on conflict do nothing
 """
 _HOLD: Final = """
-select from process.checkpoint where name = %(name)s and generation = %(generation)s for share
+select from consumers.checkpoint where consumer = %(name)s and generation = %(generation)s for share
 """
-_REGISTERED_ALL: Final = "select name from process.registration order by name"
+_REGISTERED_ALL: Final = """
+select r.consumer from consumers.registration r
+where not exists (select from consumers.checkpoint c where c.consumer = r.consumer and c.generation = %(whole_log)s)
+order by r.consumer
+"""
 _CONTRADICTED: Final = """
-select r.name from process.registration r
-where r.registered_position > %(head)s
-    or exists (select from process.parked k where k.name = r.name and k.last_position > %(head)s)
-    or exists (
-        select from process.checkpoint c left join log.event e on e.position = c.position
-        where c.name = r.name and (c.position > %(head)s or c.leaf <> e.leaf)
+select r.consumer from consumers.registration r
+where not exists (select from consumers.checkpoint c where c.consumer = r.consumer and c.generation = %(whole_log)s)
+    and (
+        r.registered_position > %(head)s
+        or exists (select from consumers.parked k where k.consumer = r.consumer and k.last_position > %(head)s)
+        or exists (
+            select from consumers.checkpoint c left join log.event e on e.position = c.position
+            where c.consumer = r.consumer and (c.position > %(head)s or c.leaf <> e.leaf)
+        )
     )
-order by r.name
+order by r.consumer
 """
-_FORGET_CHECKPOINTS: Final = "delete from process.checkpoint where name = any(%(names)s)"
-_FORGET_PARKED: Final = "delete from process.parked where name = any(%(names)s)"
+_FORGET_CHECKPOINTS: Final = "delete from consumers.checkpoint where consumer = any(%(names)s)"
 _REGISTER_BACK: Final = """
-update process.registration set registered_position = %(head)s
-where name = any(%(names)s) and registered_position > %(head)s
+update consumers.registration set registered_position = %(head)s
+where consumer = any(%(names)s) and registered_position > %(head)s
 """
 _MOVE: Final = """
-update process.checkpoint c set position = m.position, leaf = m.leaf, moved_at = clock_timestamp()
+update consumers.checkpoint c set position = m.position, leaf = m.leaf, moved_at = clock_timestamp()
 from unnest(%(partitions)s::int[], %(positions)s::bigint[], %(leaves)s::bytea[])
     as m (partition, position, leaf)
-where c.name = any(%(names)s) and c.generation = %(generation)s
+where c.consumer = any(%(names)s) and c.generation = %(generation)s
     and c.partition = m.partition and c.position < m.position
     and exists (select from runtime.lease l where l.name = %(lease)s and l.owner = %(owner)s)
 """
 _POSITIONS: Final = """
-select r.name, greatest(r.registered_position, coalesce(p.position, 0)), h.position,
-    (select coalesce(sum(1 + k.queued), 0)::bigint from process.parked k where k.name = r.name)
-from log.head h cross join process.registration r
+select r.consumer, greatest(r.registered_position, coalesce(p.position, 0)), h.position,
+    (select coalesce(sum(1 + k.queued), 0)::bigint from consumers.parked k where k.consumer = r.consumer)
+from log.head h cross join consumers.registration r
 left join lateral (
     select min(case when c.position >= t.position then y.position else c.position end) as position
-    from process.checkpoint c
+    from consumers.checkpoint c
     join transport.relay y on y.generation = c.generation
     join transport.relay_partition t
         on t.generation = c.generation and t.partition = c.partition
-    where c.name = r.name
-        and c.generation = (select max(g.generation) from process.checkpoint g where g.name = r.name)
+    where c.consumer = r.consumer
+        and c.generation = (select max(g.generation) from consumers.checkpoint g where g.consumer = r.consumer)
 ) p on true
-order by r.name
+where r.consumer = any(%(names)s)
+order by r.consumer
 """
+
+
+_WHOLE_LOG: Final = {"whole_log": WHOLE_LOG.generation}
+"""Consumers that tail the log have their checkpoint there: they are no processes."""
 
 
 class Checkpoints(Struct, frozen=True):
@@ -104,17 +118,9 @@ class ProcessPosition(Struct, frozen=True):
     parked: int
 
 
-def positions(conn: Connection) -> list[ProcessPosition]:
-    """The position of every registered process, in one snapshot; a partition at its end counts as the relay's."""
-    return _positions(conn.execute(_POSITIONS).fetchall())
-
-
-async def positions_async(conn: AsyncConnection) -> list[ProcessPosition]:
-    """The position of every registered process."""
-    return _positions(await (await conn.execute(_POSITIONS)).fetchall())
-
-
-def _positions(rows: Sequence[tuple[object, ...]]) -> list[ProcessPosition]:
+def positions(conn: Connection, *, names: Sequence[str]) -> list[ProcessPosition]:
+    """The position of each of these processes, in one snapshot; a partition at its end counts as the relay's."""
+    rows = conn.execute(_POSITIONS, {"names": list(names)}).fetchall()
     return [
         ProcessPosition(name, min(position, head), max(0, head - position), parked)
         for name, position, head, parked in cast("Sequence[tuple[str, int, int, int]]", rows)
@@ -165,9 +171,9 @@ def to_set_back(conn: Connection, *, outcomes_lost: bool) -> list[str]:
     Whose outcomes were lost cannot be seen from their keys, so with `outcomes_lost` these are all.
     """
     if outcomes_lost:
-        rows = conn.execute(_REGISTERED_ALL).fetchall()
+        rows = conn.execute(_REGISTERED_ALL, _WHOLE_LOG).fetchall()
     else:
-        rows = conn.execute(_CONTRADICTED, {"head": reading.head(conn).position}).fetchall()
+        rows = conn.execute(_CONTRADICTED, {"head": reading.head(conn).position, **_WHOLE_LOG}).fetchall()
     return [cast("str", name) for (name,) in rows]
 
 
@@ -178,17 +184,14 @@ def set_back(conn: Connection, names: Sequence[str]) -> None:
     in the middle of a term finds its checkpoints gone and begins anew when its generation has ended.
     """
     given = {"names": list(names), "head": reading.head(conn).position}
-    for statement in (_FORGET_CHECKPOINTS, _FORGET_PARKED, _REGISTER_BACK):
+    for statement in (_FORGET_CHECKPOINTS, _REGISTER_BACK):
         conn.execute(statement, given)
+    for name in names:
+        parking.forget(conn, Scope(name))
 
 
-async def move(
-    conn: AsyncConnection,
-    checkpoints: Checkpoints,
-    reached: Mapping[Partition, Mark],
-    *,
-    lease: str,
-    owner: str,
+def move(
+    conn: Connection, checkpoints: Checkpoints, reached: Mapping[Partition, Mark], *, active: Active
 ) -> None:
     """Move the checkpoints up, if the lease is still ours; none ever goes back."""
     given = {
@@ -197,10 +200,10 @@ async def move(
         "partitions": list(reached),
         "positions": [mark.position for mark in reached.values()],
         "leaves": [mark.leaf for mark in reached.values()],
-        "lease": lease,
-        "owner": owner,
+        "lease": active.lease,
+        "owner": active.owner,
     }
-    await conn.execute(_MOVE, given)
+    conn.execute(_MOVE, given)
 
 
 def _enter_first(conn: Connection, name: str, registered: int) -> int:

@@ -31,6 +31,7 @@ from commands.processes.trigger import Trigger, Undecidable
 from commands.recording import Unanswered, Unfit, append_request, evolved
 from commands.states import States
 from domain.aggregate import Aggregate
+from event_store.consumers import parking
 from event_store.envelope import (
     Accepted,
     AppendRequest,
@@ -53,10 +54,6 @@ BATCH_STREAMS_MAX: Final = 2_000
 
 CONFLICTS_MAX: Final = 1_000
 """Conflicts of one trigger with other writers before it is parked."""
-
-PARKED_PER_KEY_MAX: Final = 1_000
-PARKED_MAX: Final = 10_000
-"""Parked triggers of a process, per partition key and in all, before it takes no more."""
 
 CONFLICT_BACKOFF_S: Final = 0.001
 CONFLICT_BACKOFF_MAX_S: Final = 0.25
@@ -111,7 +108,7 @@ class Park(Struct, frozen=True):
 class Done(Struct, frozen=True):
     """The trigger has its outcome in the log; tell by `done`.
 
-    The outcome is decided, rejected, empty, skipped, or replayed: an earlier append had it.
+    The outcome is decided, rejected, empty, or replayed: an earlier append, or an operator's skip, had it.
     """
 
     trigger: Trigger
@@ -399,11 +396,11 @@ class Decider:
             chain=batch.number,
         )
         reached = {stream: folded for stream, (_, folded) in evolved(decision, view).items()}
-        return _Decided(trigger, decision, view, request, reached, _outcome_of(trigger, decision))
+        return _Decided(trigger, decision, view, request, reached, _outcome_of(decision))
 
     def _park(self, trigger: Trigger, failure: str | None) -> None:
         name, key = trigger.process.name, trigger.parking_key
-        if self._parked[key] >= PARKED_PER_KEY_MAX or self._parked_of[name] >= PARKED_MAX:
+        if self._parked[key] >= parking.WAITING_PER_KEY_MAX or self._parked_of[name] >= parking.WAITING_MAX:
             raise TooManyParked(name)
         self._parked[key] += 1
         self._parked_of[name] += 1
@@ -448,8 +445,8 @@ _position = attrgetter("record.position")
 
 def full_processes(parked: Mapping[tuple[str, str], int]) -> set[str]:
     """Those of which no more triggers may be parked, by the number of parked ones by (process, partition key)."""
-    by_key = {name for (name, _), count in parked.items() if count >= PARKED_PER_KEY_MAX}
-    return by_key | {name for name, count in _by_process(parked).items() if count >= PARKED_MAX}
+    by_key = {name for (name, _), count in parked.items() if count >= parking.WAITING_PER_KEY_MAX}
+    return by_key | {name for name, count in _by_process(parked).items() if count >= parking.WAITING_MAX}
 
 
 def _by_process(parked: Mapping[tuple[str, str], int]) -> Counter[str]:
@@ -459,9 +456,7 @@ def _by_process(parked: Mapping[tuple[str, str], int]) -> Counter[str]:
     return total
 
 
-def _outcome_of(trigger: Trigger, decision: Decision) -> str:
-    if trigger.given_up is not None:
-        return "skipped"
+def _outcome_of(decision: Decision) -> str:
     if isinstance(decision, Rejected):
         return "rejected"
     return "decided" if decision.events else "empty"

@@ -17,7 +17,7 @@ class ProcessMetrics:
         self.transport = FollowerMetrics(registry)
         self.triggers = Counter(
             "counterfoil_process_triggers",
-            "Triggers with an outcome: decided, rejected, empty, replayed or skipped",
+            "Triggers with an outcome: decided, rejected, empty or replayed",
             ["process", "outcome"],
             registry=registry,
         )

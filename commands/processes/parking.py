@@ -1,21 +1,26 @@
-"""The worker's side of parking: rows of parked triggers, and operators' requests carried out between two batches."""
+"""What parking means for triggers: they wait in the log, and a retry decides all that wait, in order, before others.
+
+A row goes only when everything that waited has an outcome. A skip is a retry too: the trigger that was skipped has an
+outcome already, which says so.
+"""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 from msgspec import Struct
 
-from commands.processes import parked
 from commands.processes.deciding import Decider
-from commands.processes.parked import Active, AsyncConnection, NotParked, Request
 from commands.processes.process import Process
-from commands.processes.trigger import GivenUp, Trigger
-from runtime import database
+from commands.processes.trigger import Trigger
+from event_store import generations, partition_log, reading
+from event_store.consumers import parking
+from event_store.consumers.parking import Active, Connection, Failure, ParkedKey, Request, Scope, Waiting
 
 log = structlog.get_logger()
 
 Key = tuple[str, str]
+"""A process and a partition key."""
 
 
 class _Retrying(Struct):
@@ -26,13 +31,10 @@ class _Retrying(Struct):
 
 
 class Parking:
-    """Parked triggers and requests about them. A row goes only when all that waited has an outcome."""
+    """The parked triggers of one worker's processes, and requests about them; `conn` is used by one call at a time."""
 
-    def __init__(
-        self, rows: AsyncConnection, *, database_url: str, active: Active, processes: Sequence[Process]
-    ) -> None:
-        self._rows = rows
-        self._database_url = database_url
+    def __init__(self, conn: Connection, *, active: Active, processes: Sequence[Process]) -> None:
+        self._conn = conn
         self._active = active
         self._processes = {process.name: process for process in processes}
         self._retrying: dict[Key, _Retrying] = {}
@@ -43,20 +45,30 @@ class Parking:
         return bool(self._retrying)
 
     async def park(self, trigger: Trigger, failure: str | None) -> None:
-        """Note a trigger that cannot be decided, or that waits behind such a one."""
+        """Note a trigger that cannot be decided, or (without a failure) that waits behind such a one."""
+        scope, record = Scope(trigger.process.name), trigger.record
         if failure is None:
-            await parked.queue(self._rows, trigger, active=self._active)
+            waiting = {record.key: Waiting(1, record.position)}
+            await asyncio.to_thread(parking.queue, self._conn, scope, waiting, active=self._active)
             return
         retrying = self._retrying.pop(trigger.parking_key, None) if trigger.unparked else None
-        queued = 0 if retrying is None else len(retrying.remaining) - 1
-        await parked.park(self._rows, trigger, reason=failure, queued=queued, active=self._active)
+        failed = Failure(
+            record.key,
+            position=record.position,
+            stream=record.stream,
+            version=record.version,
+            type=record.type,
+            reason=failure,
+            queued=0 if retrying is None else len(retrying.remaining) - 1,
+        )
+        await asyncio.to_thread(parking.park, self._conn, scope, failed, active=self._active)
         if retrying is not None:
-            await parked.executed(self._rows, retrying.request, outcome=f"failed again: {failure}")
+            await self._close(retrying.request, f"failed again: {failure}")
         log.error(
             "trigger_parked",
-            process=trigger.process.name,
-            partition_key=trigger.record.key,
-            position=trigger.record.position,
+            process=scope.consumer,
+            partition_key=record.key,
+            position=record.position,
             reason=failure,
         )
 
@@ -70,35 +82,56 @@ class Parking:
             return
         del self._retrying[trigger.parking_key]
         process, partition_key = trigger.parking_key
-        await parked.unpark(self._rows, process=process, partition_key=partition_key)
-        await parked.executed(self._rows, retrying.request, outcome="done")
+        await asyncio.to_thread(parking.unpark, self._conn, Scope(process), partition_key)
+        await self._close(retrying.request, "done")
         log.info("key_unparked", process=process, partition_key=partition_key)
 
     async def carry_out_requests(self, decider: Decider) -> None:
         """Hand requested triggers over to be decided again; one request at a time for each key."""
-        for request in await parked.pending(self._rows):
-            key = (request.process, request.partition_key)
-            if request.process not in self._processes or key in self._retrying:
+        for request in await asyncio.to_thread(parking.pending, self._conn, self._processes):
+            key = (request.consumer, request.partition_key)
+            if key in self._retrying:
                 continue
             triggers = await asyncio.to_thread(self._triggers, request)
             if not triggers or triggers[0].record.position != request.position:
                 stands = triggers[0].record.position if triggers else "nowhere"
-                await parked.executed(
-                    self._rows, request.request, outcome=f"void: the key stands at {stands}"
-                )
+                await self._close(request.request, f"void: the key stands at {stands}")
                 continue
-            if request.kind == "skip":
-                triggers[0].given_up = GivenUp(request.actor, request.note)
             remaining = {trigger.record.position for trigger in triggers}
             self._retrying[key] = _Retrying(request.request, remaining)
             decider.retry(triggers)
             log.info("parked_key_retried", process=key[0], partition_key=key[1], request=request.kind)
 
+    async def _close(self, request: int, outcome: str) -> None:
+        await asyncio.to_thread(parking.close, self._conn, request, outcome=outcome)
+
     def _triggers(self, request: Request) -> list[Trigger]:
         """The parked triggers of a key from the log; none when it is not parked (any more)."""
-        with database.connect(self._database_url, role="counterfoil_writer", name="processes parked") as conn:
-            try:
-                key = parked.parked_key(conn, process=request.process, partition_key=request.partition_key)
-            except NotParked:
-                return []
-            return parked.parked_triggers(conn, key, self._processes[request.process])
+        process = self._processes[request.consumer]
+        stands = parking.of_key(self._conn, process.name, request.partition_key)
+        return [trigger for key in stands for trigger in _waiting(self._conn, key, process)]
+
+
+def waiting(conn: Connection, processes: Sequence[str]) -> Mapping[Key, int]:
+    """How many triggers are parked, the one that failed included, of these processes."""
+    return {
+        (name, key): 1 + parked.queued
+        for name in processes
+        for key, parked in parking.of_scope(conn, Scope(name)).items()
+    }
+
+
+def _waiting(conn: Connection, key: ParkedKey, process: Process) -> list[Trigger]:
+    """The trigger that a key stands at and all that wait behind it, from the log, in order."""
+    epochs = generations.epochs(conn)
+    triggers: list[Trigger] = []
+    after = key.position - 1
+    while events := reading.read_key(conn, key.partition_key, after=after, upto=key.last_position):
+        after = events[-1].position
+        for event in events:
+            if (reaction := process.reactions.get(event.type)) is not None:
+                # Which partition carried it matters no more: a retried trigger moves no checkpoint.
+                epoch = epochs.at(event.position)
+                record = partition_log.as_record(event, partition=0, prev=0, epoch=epoch)
+                triggers.append(Trigger(process, reaction, record, unparked=True))
+    return triggers

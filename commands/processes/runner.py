@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry
 
 from commands.execution import Execution
 from commands.log_reading import LogReader, LogUnreachable
-from commands.processes import checkpoints, parked
+from commands.processes import checkpoints, parking
 from commands.processes.checkpoints import Checkpoints
 from commands.processes.deciding import (
     Append,
@@ -36,7 +36,6 @@ from commands.processes.deciding import (
 )
 from commands.processes.feed import Brought, Feed
 from commands.processes.measures import GroupHealth, ProcessHealth, ProcessMetrics
-from commands.processes.parked import Active
 from commands.processes.parking import Key, Parking
 from commands.processes.process import LeaseGroup, Process, lease_groups
 from commands.processes.progress import Mark
@@ -46,6 +45,7 @@ from commands.watching import Watch
 from event_store import fingerprints, generations, reading
 from event_store.codec import CodecError
 from event_store.consumers.lease import RENEW_EVERY_S, Lease, new_owner
+from event_store.consumers.parking import Active
 from event_store.generations import NoGeneration
 from event_store.transport import Fork, Partition, Transport, TransportError
 from runtime import database
@@ -163,9 +163,9 @@ class _Worker:
     def _serve_term(self, conn: reading.Connection, lease: Lease) -> None:
         at = self._at
         checkpoints.register(conn, at.group.processes)
-        counts = parked.counts(conn)
-        full = _full(at.group, counts)
         names = [process.name for process in at.group.processes]
+        counts = parking.waiting(conn, names)
+        full = full_processes(counts)
         taking = [name for name in names if name not in full]
         begins = checkpoints.entered(conn, names=taking or names)
         log.info("processes_active", group=at.group.name, owner=lease.owner, processes=taking)
@@ -200,13 +200,13 @@ class _Worker:
 
 
 class _Connections(Struct):
-    """What a term talks to; `rows` is a session of its own, so that it never waits for a load."""
+    """What a term talks to; `rows` is a session of its own, used by one thread at a time: it never waits for a load."""
 
     execution: Execution
     reader: LogReader
     states: States
     watch: Watch
-    rows: reading.AsyncConnection
+    rows: reading.Connection
 
 
 class _Term:
@@ -216,7 +216,7 @@ class _Term:
         self._at = at
         self._begins = begins
         self._counts = counts
-        self._left_out = _full(at.group, counts)
+        self._left_out = full_processes(counts)
         self._taking = not self._left_out.issuperset(begins.marks)
         self._wake = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
@@ -255,22 +255,24 @@ class _Term:
     async def _connected(self) -> AsyncIterator[_Connections]:
         at, url = self._at, self._at.database_url
         readers = database.pool(url, role="counterfoil_writer", name="processes reader", size=READERS)
-        rows = await database.connect_async(url, role="counterfoil_writer", name="processes rows")
-        async with readers, rows:
-            reader = LogReader(readers)
-            states = States(reader)
-            watch = Watch(reader, standing=await reader.standing(), on_new_epoch=states.drop_all)
-            self._parking = Parking(rows, database_url=url, active=at.active, processes=at.group.processes)
-            self._decider = Decider(
-                [process for process in at.group.processes if process.name not in self._left_out],
-                self._begins.marks,
-                states=states,
-                fingerprints=await fingerprints.read_async(rows),
-                parked=self._counts,
-            )
-            writing = Execution.open(url, name="processes writer", reader=reader, states=states, watch=watch)
-            async with writing as execution:
-                yield _Connections(execution, reader, states, watch, rows)
+        with database.connect(url, role="counterfoil_writer", name="processes rows") as rows:
+            async with readers:
+                reader = LogReader(readers)
+                states = States(reader)
+                watch = Watch(reader, standing=await reader.standing(), on_new_epoch=states.drop_all)
+                self._parking = Parking(rows, active=at.active, processes=at.group.processes)
+                self._decider = Decider(
+                    [process for process in at.group.processes if process.name not in self._left_out],
+                    self._begins.marks,
+                    states=states,
+                    fingerprints=fingerprints.read(rows),
+                    parked=self._counts,
+                )
+                writing = Execution.open(
+                    url, name="processes writer", reader=reader, states=states, watch=watch
+                )
+                async with writing as execution:
+                    yield _Connections(execution, reader, states, watch, rows)
 
     def _fed(self, stop: Event) -> Generator[Brought]:
         return Feed(
@@ -361,7 +363,7 @@ class _Term:
         moved = {source: mark for source, mark in reached.items() if mark != self._saved.get(source)}
         if moved and self._taking:
             active = self._at.active
-            await checkpoints.move(self._on.rows, self._begins, moved, lease=active.lease, owner=active.owner)
+            await asyncio.to_thread(checkpoints.move, self._on.rows, self._begins, moved, active=active)
         self._saved, self._saved_at_s = reached, time.monotonic()
 
     async def _look(self) -> bool:
@@ -369,7 +371,8 @@ class _Term:
         self._looked_at_s = time.monotonic()
         await self._parking.carry_out_requests(self._decider)
         group, metrics = self._at.group, self._at.metrics
-        for position in await checkpoints.positions_async(self._on.rows):
+        names = [process.name for process in group.processes]
+        for position in await asyncio.to_thread(checkpoints.positions, self._on.rows, names=names):
             metrics.lag.labels(position.name).set(position.lag_events)
             metrics.parked.labels(position.name).set(position.parked)
         metrics.in_flight.labels(group.name).set(self._decider.in_flight)
@@ -406,11 +409,6 @@ class _Term:
         if not task.cancelled() and self._failure is None:
             self._failure = task.exception()
         self._wake.set()
-
-
-def _full(group: LeaseGroup, counts: Mapping[Key, int]) -> set[str]:
-    """The processes of the group that take no triggers until parked ones are retried or skipped."""
-    return full_processes(counts) & {process.name for process in group.processes}
 
 
 async def _renew(lease: Lease) -> None:

@@ -15,8 +15,6 @@ from commands.decision import Decision, Folded, View
 from commands.processes.process import Process, Reaction
 from domain.aggregate import Aggregate
 from domain.event import Event
-from domain.operations.events import EventSkipped
-from domain.operations.skips import SKIPS
 from event_store import codec
 from event_store.envelope import KEY_BYTES, Metadata, decode_metadata
 from event_store.fingerprints import Fingerprints
@@ -25,13 +23,6 @@ from event_store.transport import Record
 
 class Undecidable(Exception):
     """A trigger that cannot be decided, whatever the states are."""
-
-
-class GivenUp(Struct, frozen=True):
-    """An operator lets a trigger go without effect: who, and why in words."""
-
-    actor: str
-    reason: str
 
 
 class Trigger(Struct):
@@ -48,7 +39,6 @@ class Trigger(Struct):
     failure: str | None = None
     conflicts: int = 0
     unparked: bool = False
-    given_up: GivenUp | None = None
 
     @property
     def causation(self) -> str:
@@ -62,7 +52,7 @@ class Trigger(Struct):
 
     def fingerprint(self, made_by: Fingerprints) -> bytes:
         """What is asked under the key: the trigger, never what is decided about it."""
-        return made_by.of("policy", self.process.name.encode(), self.record.leaf)
+        return outcome_fingerprint(made_by, self.process.name, leaf=self.record.leaf)
 
     @property
     def parking_key(self) -> tuple[str, str]:
@@ -72,9 +62,6 @@ class Trigger(Struct):
     def prepare(self) -> None:
         """Decode the event and name the streams that its decision reads; a failure is kept for the decision."""
         if self.event is not None or self.failure is not None:
-            return
-        if self.given_up is not None:
-            self.reads = {SKIPS.stream(self.process.name): SKIPS}
             return
         try:
             self.event = codec.decode(self.record.type, self.record.payload)
@@ -103,8 +90,6 @@ class Trigger(Struct):
             Undecidable: it can never be decided.
             Exception: whatever the process's own code raises.
         """
-        if self.given_up is not None:
-            return self._skip(self.given_up, now)
         if self.failure is not None:
             raise Undecidable(self.failure)
         decision = self.reaction.decide(self.event, view, now)
@@ -134,20 +119,12 @@ class Trigger(Struct):
         except msgspec.MsgspecError:
             return self.causation
 
-    def _skip(self, given_up: GivenUp, now: datetime) -> Decision:
-        """That an operator gave it up is an event of its own, appended under the trigger's key."""
-        skipped = EventSkipped(
-            consumer=self.process.name,
-            shape=None,
-            partition_key=self.record.key,
-            position=self.record.position,
-            actor=given_up.actor,
-            reason=given_up.reason,
-            skipped_at=now,
-        )
-        return Decision(((SKIPS, self.process.name, skipped),))
-
 
 def outcome_key(process: str, *, epoch: int, position: int) -> bytes:
     """The key under which a process's outcome for the event at a position stands, once and for ever."""
     return hashlib.sha256(f"policy:{process}:{epoch}.{position}".encode()).digest()[:KEY_BYTES]
+
+
+def outcome_fingerprint(made_by: Fingerprints, process: str, *, leaf: bytes) -> bytes:
+    """What is asked under that key: that this process decides about the event with this leaf, whatever it decides."""
+    return made_by.of("policy", process.encode(), leaf)

@@ -35,7 +35,7 @@ def parked_show(
     from counterfoil import addresses, parking
 
     url = addresses.database_url(answering.settings())
-    answering.answer(parking.shown(url, consumer, key, contexts=answering.contexts()), as_json=True)
+    answering.answer(parking.shown(url, consumer, key), as_json=True)
 
 
 @app.command("retry")
@@ -47,7 +47,7 @@ def parked_retry(
     from counterfoil import addresses, parking
 
     url = addresses.database_url(answering.settings())
-    print(parking.retry(url, consumer, key, contexts=answering.contexts()))
+    print(parking.retry(url, consumer, key))
 
 
 @app.command("skip")

@@ -46,8 +46,8 @@ from (
         ),
         'parked', (
             select coalesce(json_object_agg(p.partition_key, p.position), '{{}}')
-            from views.parked p
-            where p.view = {view} and p.shape = {shape} and p.build = {build}
+            from consumers.parked p
+            where p.consumer = {view} and p.shape = {shape} and p.build = {build}
                 and p.partition_key = any(%(partition_keys)s)
         )
     )::text as said

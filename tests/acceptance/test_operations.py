@@ -145,12 +145,12 @@ def parked(shop):
 def test_parked_keys_alone_make_the_audit_exit_with_2(shop):
     with psycopg.connect(shop.state["addresses"]["database_url"], autocommit=True) as admin:
         admin.execute(
-            "insert into views.parked (view, shape, build, partition_key, position, stream,"
-            " version, type, reason, tries) select view, shape, build, 'product-none', 1000000000,"
-            " 'product-none', 1, 't', 'r', 1 from views.live where view = 'product_page'"
+            "insert into consumers.parked (consumer, shape, build, partition_key, position, stream,"
+            " version, type, reason, last_position) select view, shape, build, 'product-none', 1000000000,"
+            " 'product-none', 1, 't', 'r', 1000000000 from views.live where view = 'product_page'"
         )
         finished = shop.run("audit", "verify", "--json")
-        admin.execute("delete from views.parked where partition_key = 'product-none'")
+        admin.execute("delete from consumers.parked where partition_key = 'product-none'")
 
     assert finished.returncode == 2
     assert (last_json(finished)["ok"], last_json(finished)["parked"]) == (True, 1)

@@ -18,7 +18,7 @@ from tests.commands.processes.running import (
     running,
 )
 
-REGISTERED = "select name, registered_position from process.registration order by name"
+REGISTERED = "select consumer, registered_position from consumers.registration order by consumer"
 
 
 async def test_processes_are_registered_at_the_head_before_a_route_answers(database_url):

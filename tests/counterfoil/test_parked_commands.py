@@ -6,14 +6,13 @@ import pytest
 
 from counterfoil import parking as commands
 from counterfoil.contexts import CONTEXTS
-from projections import parking
-from projections.folding import Fact, Poison
-from projections.storing import BuildId
+from event_store.consumers import parking
+from event_store.consumers.parking import Failure, Scope
 from runtime import database
 from tests.counterfoil import commanding
 
 VIEW = next(view for view in CONTEXTS.views if view.name == "order_details")
-BUILD = BuildId(VIEW.name, VIEW.shape, 1)
+BUILD = Scope(VIEW.name, VIEW.shape, 1)
 KEY = "order-1"
 STANDS_AT = 7
 
@@ -31,8 +30,7 @@ def projector(database_url):
 
 
 def park(conn, position):
-    fact = Fact(position, KEY, KEY, 1, "t", b"", None)  # type: ignore[arg-type]
-    parking.park(conn, BUILD, {KEY: Poison(fact, "no such row")})
+    parking.park(conn, BUILD, Failure(KEY, position, stream=KEY, version=1, type="t", reason="no such row"))
 
 
 class Owner(threading.Thread):
@@ -43,7 +41,7 @@ class Owner(threading.Thread):
         self._conn, self._outcome, self._parks_at = conn, outcome, parks_at
 
     def run(self):
-        while not (requests := parking.pending(self._conn, limit=1)):
+        while not (requests := parking.pending(self._conn, [VIEW.name])):
             pass
         parking.unpark(self._conn, BUILD, KEY)
         if self._parks_at is not None:
@@ -88,16 +86,16 @@ def test_a_retry_that_nobody_carries_out_exits_1_and_says_that_it_stays(
 
     assert 1 == result.exit_code
     assert "nobody acted within" in result.stderr
-    assert 1 == len(parking.pending(projector, limit=2))
+    assert 1 == len(parking.pending(projector, [VIEW.name]))
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("retry", VIEW.name, "order-2"), "order-2 is not parked in view order_details"),
-        (("retry", "fulfilment", "order-2"), "process fulfilment has nothing parked for 'order-2'"),
+        (("retry", VIEW.name, "order-2"), "order_details has nothing parked for 'order-2'"),
+        (("retry", "fulfilment", "order-2"), "fulfilment has nothing parked for 'order-2'"),
         (("skip", VIEW.name, KEY, 8, "--reason", "gone"), "stands at position 7, not 8: nothing was skipped"),
-        (("skip", "fulfilment", KEY, 8, "--reason", "gone"), "process fulfilment has nothing parked"),
+        (("skip", "fulfilment", KEY, 8, "--reason", "gone"), "fulfilment has nothing parked"),
     ],
 )
 def test_what_there_is_nothing_to_do_for_exits_1(tmp_path, database_url, projector, arguments, words):
@@ -105,4 +103,4 @@ def test_what_there_is_nothing_to_do_for_exits_1(tmp_path, database_url, project
 
     assert 1 == result.exit_code
     assert words in result.stderr
-    assert [] == parking.pending(projector, limit=1)
+    assert [] == parking.pending(projector, [VIEW.name, "fulfilment"])

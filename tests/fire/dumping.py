@@ -34,7 +34,7 @@ _BEHIND = """
 select (select position from log.head) - (
         select position from transport.relay order by generation desc limit 1
     ),
-    (select count(*) from views.parked), (select count(*) from views.build where stopped is not null)
+    (select count(*) from consumers.parked), (select count(*) from views.build where stopped is not null)
 """
 _UNDECIDED = """
 select count(*) from log.event placed where placed.type = 'ordering.order_placed.v1' and not exists (

@@ -6,10 +6,10 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from projections import parking
 from runtime import database
 from tests.fire.clients import Connection
 from tests.fire.laboratory import wait_until
+from tests.parked import request_retry
 
 STREAMS = 20
 EVENTS = 1_000
@@ -91,9 +91,11 @@ def poison(laboratory, *, sound):
     with laboratory.admin() as conn:
         keys = [
             key
-            for (key,) in conn.execute("select partition_key from views.parked where view = 'stock_level'")
+            for (key,) in conn.execute(
+                "select partition_key from consumers.parked where consumer = 'stock_level'"
+            )
         ]
-        (found.waiting,) = conn.execute("select coalesce(sum(queued), 0) from views.parked").fetchone()
+        (found.waiting,) = conn.execute("select coalesce(sum(queued), 0) from consumers.parked").fetchone()
     found.parked = len(keys)
     begun = time.monotonic()
     _cure(laboratory, keys, sound=sound)
@@ -202,13 +204,13 @@ def _cure(laboratory, keys, *, sound):
     laboratory.wait_ready()
     with database.connect(laboratory.postgres.url, role="counterfoil_projector", name="cure") as conn:
         for key in keys:
-            parking.request_retry(conn, "stock_level", key, actor="operator")
+            request_retry(conn, "stock_level", key)
     wait_until(lambda: _parked(laboratory) == 0, within_s=CURED_WITHIN_S, what="no key is parked")
 
 
 def _parked(laboratory):
     with laboratory.admin() as conn:
-        return conn.execute("select count(*) from views.parked").fetchone()[0]
+        return conn.execute("select count(*) from consumers.parked").fetchone()[0]
 
 
 def _unlike_a_fold(laboratory):

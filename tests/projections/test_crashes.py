@@ -7,11 +7,13 @@ import pytest
 
 from counterfoil.contexts import CONTEXTS
 from event_store import generations, reading
-from projections import adopting, builds, checkpoints, parking, rebuild, verifying
+from event_store.consumers import parking
+from projections import adopting, builds, checkpoints, rebuild, verifying
 from projections.performing import SESSION, Performer
 from projections.storing import BuildId
 from runtime import database
 from runtime.documents import MemoryDocuments
+from tests.parked import request_retry
 from tests.projections.counting import POISON, Faults, counting_views, counts
 from tests.projections.feeding import append, assert_views_hold_the_log, feeding, history, settle, stored
 
@@ -234,7 +236,7 @@ def test_a_first_start_in_a_later_generation_begins_at_the_beginning(shop_url):
 
 
 def test_a_build_that_stopped_in_an_earlier_generation_is_rebuilt(database_url, monkeypatch):
-    monkeypatch.setattr(parking, "QUEUED_PER_KEY_MAX", 0)
+    monkeypatch.setattr(parking, "WAITING_PER_KEY_MAX", 0)
     faults = Faults()
     views = counting_views(faults)
     settle(database_url)
@@ -250,8 +252,8 @@ def test_a_build_that_stopped_in_an_earlier_generation_is_rebuilt(database_url, 
         with feeding(database_url, views) as feeder:
             feeder.catch_up()
             faults.numbers.clear()
-            keyed = parking.request_retry(conn, "counters", "counter-b", actor="operator")
-            summed = parking.request_retry(conn, "totals", "counter-b", actor="operator")
+            keyed = request_retry(conn, "counters", "counter-b")
+            summed = request_retry(conn, "totals", "counter-b")
             feeder.catch_up()
             *_, last = rebuild.rebuild(database_url, views[0])
             feeder.catch_up()

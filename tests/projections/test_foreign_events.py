@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 from domain.event import Event, event_type, fact_of, foreign_event_type, type_name
 from event_store import reading
 from event_store.codec import MalformedEvent
+from event_store.consumers import parking
 from event_store.local_transport import LocalTransport
-from projections import parking, replay, verifying
+from projections import replay, verifying
 from projections.folding import decoder_of
 from projections.replay import Target
 from projections.storing import BuildId
@@ -269,7 +270,9 @@ def test_a_worker_folds_what_is_declared_passes_by_the_rest_and_parks_what_it_ca
         running(run, health=health) as failures,
         database.connect(database_url, role="counterfoil_reader", name="test") as connection,
     ):
-        wait_until(lambda: bool(failures or parking.of_build(connection, build)), what="a parked account")
+        wait_until(
+            lambda: bool(failures or parking.of_scope(connection, build.scope)), what="a parked account"
+        )
         wait_until(
             lambda: (
                 failures or connection.execute("select balance from views.accounts").fetchall() == [(10,)]
@@ -281,7 +284,7 @@ def test_a_worker_folds_what_is_declared_passes_by_the_rest_and_parks_what_it_ca
         assert [(str(one), "a", 10)] == connection.execute(
             "select account, owner, balance from views.accounts"
         ).fetchall()
-        assert {f"Bank-{other}"} == set(parking.of_build(connection, build))
+        assert {f"Bank-{other}"} == set(parking.of_scope(connection, build.scope))
         (verified,) = verifying.verify(connection, [accounts])
         assert verified.matches
         past = replay.fold_prefix(connection, accounts, (str(one),), upto=3)

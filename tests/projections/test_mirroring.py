@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from event_store import reading
-from projections import parking
+from event_store.consumers import parking
 from projections.mirroring import body_of, id_of
 from runtime import database
 from runtime.documents import (
@@ -22,6 +22,7 @@ from runtime.documents import (
     parse_document,
     prefix,
 )
+from tests.parked import request_retry
 from tests.projections.counting import POISON, Faults, counting_views, counts
 from tests.projections.feeding import append, feeding, settle, stored
 
@@ -267,12 +268,12 @@ def test_a_retried_key_is_not_believed_from_documents_until_it_is_written(
     with feeding(url, views, documents=weather) as feeder:
         feeder.catch_up()
         faults.numbers.clear()
-        parking.request_retry(conn, "counters", "counter-a", actor="operator")
+        request_retry(conn, "counters", "counter-a")
         with monkeypatch.context() as dying:
             dying.setattr(feeder.mirror, "after_commit", lambda _plans: None)  # dies right behind the commit
             feeder.round()
             feeder.round()
-        assert parking.list_parked(conn) == []
+        assert parking.listed(conn) == []
         assert not believed(documents, conn, views[0])
     with feeding(url, views, documents=weather) as feeder:
         feeder.catch_up()
@@ -287,7 +288,7 @@ def test_a_retry_waits_for_a_cache_that_is_away(url, conn, views, faults):
         feeder.catch_up()
         faults.numbers.clear()
         weather.away = True
-        request = parking.request_retry(conn, "counters", "counter-a", actor="operator")
+        request = request_retry(conn, "counters", "counter-a")
         feeder.round()
         assert parking.outcome_of(conn, request) is None
         weather.away = False

@@ -6,15 +6,16 @@ import pytest
 
 from domain.operations.events import EventSkipped
 from domain.operations.skips import SKIPS
-from event_store import reading
 from event_store.codec import UnknownEventVersion
+from event_store.consumers import parking
+from event_store.consumers.parking import NotParked
 from event_store.envelope import NewEvent
-from projections import parking, rebuild, verifying
-from projections.errors import FoldFailed, NotParked
-from projections.storing import BuildId
+from projections import rebuild, verifying
+from projections.errors import FoldFailed
 from runtime import database
 from tests.appends import append_request
 from tests.examples import NOW
+from tests.parked import request_retry, request_skip
 from tests.projections.counting import POISON, Faults, counting_views, counts
 from tests.projections.feeding import append, append_requests, feeding, settle, stored
 
@@ -80,7 +81,7 @@ def test_a_poison_event_parks_only_its_key_and_later_events_queue_in_order(url, 
         append(url, counts(("a", 4), ("b", 3)))
         feeder.catch_up()
 
-    (parked,) = parking.list_parked(conn)
+    (parked,) = parking.listed(conn)
     assert (parked.partition_key, parked.position, parked.queued) == ("counter-a", 3, 2)
     assert "cannot take -1" in parked.reason
     assert numbers(conn, keyed[0]) == {"a": (1,), "b": (1, 2, 3)}
@@ -94,10 +95,10 @@ def test_a_retry_after_the_fix_folds_what_waited_in_order(url, conn, views, faul
         append(url, counts(("a", 4)))
         feeder.catch_up()
         faults.numbers.clear()
-        request = parking.request_retry(conn, "counters", "counter-a", actor="operator")
+        request = request_retry(conn, "counters", "counter-a")
         feeder.catch_up()
 
-    assert parking.list_parked(conn) == []
+    assert parking.listed(conn) == []
     assert "went on with 3 events" in (parking.outcome_of(conn, request) or "")
     assert numbers(conn, keyed[0]) == {"a": (1, POISON, 3, 4)}
 
@@ -107,10 +108,10 @@ def test_a_retry_before_the_fix_parks_again_at_the_same_event(url, conn, views):
     append(url, counts(("a", 1), ("a", POISON), ("a", 3)))
     with feeding(url, keyed) as feeder:
         feeder.catch_up()
-        request = parking.request_retry(conn, "counters", "counter-a", actor="operator")
+        request = request_retry(conn, "counters", "counter-a")
         feeder.catch_up()
 
-    (parked,) = parking.list_parked(conn)
+    (parked,) = parking.listed(conn)
     assert (parked.position, parked.queued, parked.tries) == (2, 1, 6)
     assert "parked again" in (parking.outcome_of(conn, request) or "")
 
@@ -122,10 +123,10 @@ def test_a_retry_that_meets_the_next_poison_parks_there(url, conn, views, faults
     with feeding(url, keyed) as feeder:
         feeder.catch_up()
         faults.numbers = {-2}
-        parking.request_retry(conn, "counters", "counter-a", actor="operator")
+        request_retry(conn, "counters", "counter-a")
         feeder.catch_up()
 
-    (parked,) = parking.list_parked(conn)
+    (parked,) = parking.listed(conn)
     assert (parked.position, parked.queued) == (3, 1)
     assert numbers(conn, keyed[0]) == {"a": (-1, 2)}
 
@@ -136,10 +137,10 @@ def test_a_skip_that_is_in_the_log_lets_the_key_go_on_without_the_event(url, con
     with feeding(url, keyed) as feeder:
         feeder.catch_up()
         skip(url, keyed[0], 2, "counter-a")
-        parking.request_skip(conn, "counters", "counter-a", position=2, actor="operator")
+        request_skip(conn, "counters", "counter-a", position=2)
         feeder.catch_up()
 
-    assert parking.list_parked(conn) == []
+    assert parking.listed(conn) == []
     assert numbers(conn, keyed[0]) == {"a": (1, 3)}
 
 
@@ -147,11 +148,11 @@ def test_a_skip_that_is_not_in_the_log_is_refused(url, conn, views):
     append(url, counts(("a", POISON)))
     with feeding(url, views[:1]) as feeder:
         feeder.catch_up()
-        request = parking.request_skip(conn, "counters", "counter-a", position=1, actor="operator")
+        request = request_skip(conn, "counters", "counter-a", position=1)
         feeder.catch_up()
 
     assert "refused" in (parking.outcome_of(conn, request) or "")
-    assert len(parking.list_parked(conn)) == 1
+    assert len(parking.listed(conn)) == 1
 
 
 def test_rebuild_and_verification_leave_out_what_was_skipped(url, conn, views):
@@ -160,7 +161,7 @@ def test_rebuild_and_verification_leave_out_what_was_skipped(url, conn, views):
     with feeding(url, keyed) as feeder:
         feeder.catch_up()
         skip(url, keyed[0], 2, "counter-a")
-        parking.request_skip(conn, "counters", "counter-a", position=2, actor="operator")
+        request_skip(conn, "counters", "counter-a", position=2)
         feeder.catch_up()
         *_, last = rebuild.rebuild(url, keyed[0])
         feeder.catch_up()
@@ -200,7 +201,7 @@ def test_a_rebuild_parks_the_same_key_and_the_builds_stay_comparable(url, conn, 
         feeder.catch_up()
 
         assert rebuild.compare_with_live(url, views[0], last.build).matches
-    parked = {(each.build.build, each.partition_key, each.queued) for each in parking.list_parked(conn)}
+    parked = {(each.build, each.partition_key, each.queued) for each in parking.listed(conn)}
     assert parked == {(1, "counter-a", 1), (2, "counter-a", 1)}
 
 
@@ -214,7 +215,7 @@ def test_an_event_whose_row_the_database_refuses_parks_only_its_key(url, conn, v
             append(url, part)
             feeder.catch_up()
 
-    (parked,) = parking.list_parked(conn)
+    (parked,) = parking.listed(conn)
     assert (parked.partition_key, parked.position, parked.queued) == ("counter-a", 4, 1)
     assert numbers(conn, keyed[0]) == {"a": (1, UNSTORABLE), "b": (1, 2), "c": (1,)}
 
@@ -232,7 +233,7 @@ def test_a_global_view_stops_at_a_poison_event_while_others_go_on(url, conn, vie
     assert "cannot take -1" in (stopped["totals"] or "")
     assert numbers(conn, keyed) == {"a": (1, 2), "c": (5,)}
     assert sums(conn, total) == [(1, 1)]
-    assert {(each.build.view, each.position) for each in parking.list_parked(conn)} == {
+    assert {(each.consumer, each.position) for each in parking.listed(conn)} == {
         ("counters", 2),
         ("totals", 2),
     }
@@ -244,7 +245,7 @@ def test_a_global_view_stops_at_an_event_whose_row_the_database_refuses(url, con
         feeder.catch_up()
 
     assert sums(conn, views[1]) == [(2, 1 + UNSTORABLE)]
-    assert [(each.build.view, each.position) for each in parking.list_parked(conn)] == [("totals", 3)]
+    assert [(each.consumer, each.position) for each in parking.listed(conn)] == [("totals", 3)]
 
 
 def test_a_stopped_global_view_goes_on_after_the_fix_and_a_retry(url, conn, views, faults):
@@ -254,7 +255,7 @@ def test_a_stopped_global_view_goes_on_after_the_fix_and_a_retry(url, conn, view
         append(url, counts(("c", 5)))
         feeder.catch_up()
         faults.numbers.clear()
-        parking.request_retry(conn, "totals", "counter-b", actor="operator")
+        request_retry(conn, "totals", "counter-b")
         feeder.catch_up()
 
     assert sums(conn, views[1]) == [(4, 7)]
@@ -265,7 +266,7 @@ def test_a_stopped_global_view_goes_on_behind_a_skipped_event(url, conn, views):
     with feeding(url, views) as feeder:
         feeder.catch_up()
         skip(url, views[1], 2, "counter-b")
-        parking.request_skip(conn, "totals", "counter-b", position=2, actor="operator")
+        request_skip(conn, "totals", "counter-b", position=2)
         feeder.catch_up()
 
     assert sums(conn, views[1]) == [(2, 3)]
@@ -290,7 +291,7 @@ def test_a_rebuild_of_a_global_view_ends_at_a_poison_event(url, views):
 
 
 def test_too_many_events_behind_one_key_stop_the_view_and_say_so(url, conn, views, monkeypatch, faults):
-    monkeypatch.setattr(parking, "QUEUED_PER_KEY_MAX", 3)
+    monkeypatch.setattr(parking, "WAITING_PER_KEY_MAX", 3)
     keyed = views[:1]
     append(url, counts(("a", POISON), ("a", 1), ("a", 2), ("a", 3), ("a", 4), ("b", 1)))
     with feeding(url, keyed) as feeder:
@@ -301,7 +302,7 @@ def test_too_many_events_behind_one_key_stop_the_view_and_say_so(url, conn, view
         reason = before.stopped
         assert numbers(conn, keyed[0]) == {"b": (1,)}
         faults.numbers.clear()
-        parking.request_retry(conn, "counters", "counter-a", actor="operator")
+        request_retry(conn, "counters", "counter-a")
         feeder.catch_up()
 
     assert "wait behind parked key counter-a" in (reason or "")
@@ -309,7 +310,7 @@ def test_too_many_events_behind_one_key_stop_the_view_and_say_so(url, conn, view
 
 
 def test_too_many_events_behind_all_keys_stop_the_view(url, views, monkeypatch):
-    monkeypatch.setattr(parking, "QUEUED_PER_VIEW_MAX", 3)
+    monkeypatch.setattr(parking, "WAITING_MAX", 3)
     append(url, counts(*[(key, number) for number in (POISON, 1, 2) for key in "abc"]))
     with feeding(url, views[:1]) as feeder:
         feeder.catch_up()
@@ -323,7 +324,7 @@ def test_a_payload_of_another_shape_parks_its_key(url, conn, views):
     with feeding(url, views[:1]) as feeder:
         feeder.catch_up()
 
-    (parked,) = parking.list_parked(conn)
+    (parked,) = parking.listed(conn)
     assert parked.partition_key == "counter-a"
     assert "number" in parked.reason
     assert numbers(conn, views[0]) == {"b": (1,)}
@@ -338,7 +339,7 @@ def test_an_unknown_version_of_a_known_fact_stops_the_worker(url, conn, views):
         pytest.raises(UnknownEventVersion, match=r"counting\.counted\.v2"),
     ):
         feeder.catch_up()
-    assert parking.list_parked(conn) == []
+    assert parking.listed(conn) == []
 
 
 def test_events_that_no_view_knows_are_passed_over(url, conn, views):
@@ -351,19 +352,18 @@ def test_events_that_no_view_knows_are_passed_over(url, conn, views):
 
 
 def test_what_is_not_parked_cannot_be_retried_or_skipped(conn):
-    with pytest.raises(NotParked):
-        parking.request_retry(conn, "counters", "counter-a", actor="operator")
-    with pytest.raises(NotParked):
-        parking.request_skip(conn, "counters", "counter-a", position=1, actor="operator")
+    with pytest.raises(NotParked, match="counters has nothing parked for 'counter-a'"):
+        request_retry(conn, "counters", "counter-a")
 
 
-def test_a_parked_key_is_shown_with_the_events_that_wait(url, conn, views):
-    append(url, counts(("a", 1), ("a", POISON), ("a", 3)))
+def test_a_parked_key_is_shown_with_how_far_its_events_wait(url, conn, views):
+    append(url, counts(("a", 1), ("a", POISON), ("a", 3), ("b", 1)))
     with feeding(url, views[:1]) as feeder:
         feeder.catch_up()
+        append(url, counts(("b", 2), ("a", 4), ("b", 3)))
+        feeder.catch_up()
 
-    ((parked, events),) = parking.show_parked(conn, "counters", "counter-a")
+    (parked,) = parking.shown(conn, "counters", "counter-a")
 
-    assert parked.build == BuildId("counters", 1, 1)
-    assert [event.position for event in events] == [2, 3]
-    assert reading.head(conn).position == 3
+    assert (parked.consumer, parked.shape, parked.build) == ("counters", 1, 1)
+    assert (parked.position, parked.queued, parked.last_position) == (2, 2, 6)

@@ -156,9 +156,9 @@ class Stage:
     def park(self, view: View[Any], partition_key: str, *, position: int) -> None:
         build = self.live(view)
         self.conn.execute(
-            "insert into views.parked"
-            " (view, shape, build, partition_key, position, stream, version, type, reason, tries)"
-            " values (%s, %s, %s, %s, %s, %s, 1, 'x.y.v1', 'boom', 3)",
+            "insert into consumers.parked"
+            " (consumer, shape, build, partition_key, position, stream, version, type, reason, last_position)"
+            " values (%s, %s, %s, %s, %s, %s, 1, 'x.y.v1', 'boom', %s)",
             [
                 build.view,
                 build.shape,
@@ -166,6 +166,7 @@ class Stage:
                 partition_key,
                 position,
                 partition_key,
+                position,
             ],
         )
 

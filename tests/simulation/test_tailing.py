@@ -3,7 +3,8 @@
 import pytest
 
 from event_store import paging, reading
-from projections import adopting, catching_up, parking, tailing, turn
+from event_store.consumers import parking
+from projections import adopting, catching_up, tailing, turn
 from tests.simulation import projecting
 from tests.simulation import tailing as simulated
 from tests.simulation.exploring import FIXED_SEED, FOUND_WITHIN, explore, first_problem, silence

@@ -1,6 +1,5 @@
 """Where processes begin, how their checkpoints move, and how they pass from one generation to the next."""
 
-import asyncio
 from collections.abc import Iterator, Mapping
 
 import psycopg
@@ -13,6 +12,7 @@ from commands.processes.progress import Mark
 from domain.ordering.order import ORDER
 from event_store import generations
 from event_store.consumers.lease import Lease
+from event_store.consumers.parking import Active
 from event_store.transport import Partition
 from runtime import database
 from tests.commands.processes.running import append, placed, received
@@ -37,11 +37,8 @@ def fence(url: str) -> None:
 
 
 def move(url: str, stands: Checkpoints, reached: Mapping[Partition, Mark], *, owner: str = "me") -> None:
-    async def run() -> None:
-        async with await database.connect_async(url, role="counterfoil_writer", name="test") as conn:
-            await checkpoints.move(conn, stands, reached, lease=LEASE, owner=owner)
-
-    asyncio.run(run())
+    with database.connect(url, role="counterfoil_writer", name="test") as conn:
+        checkpoints.move(conn, stands, reached, active=Active(LEASE, owner))
 
 
 def held_lease(conn: psycopg.Connection[tuple[object, ...]]) -> Lease:
@@ -123,7 +120,7 @@ def test_a_process_begins_in_the_generation_of_the_position_it_registered_at(dat
     fence(database_url)
     append(database_url, [received("B", 1)])
     with psycopg.connect(database_url, autocommit=True) as owner:
-        owner.execute("update process.registration set registered_position = 2 where name = 'restock'")
+        owner.execute("update consumers.registration set registered_position = 2 where consumer = 'restock'")
 
     first = checkpoints.entered(conn, names=NAMES)
     checkpoints.enter_next(conn, first, next_generation=generations.generation_numbered(conn, generation=2))
@@ -137,9 +134,9 @@ def test_a_process_begins_in_the_generation_of_the_position_it_registered_at(dat
 def test_a_process_that_has_not_worked_yet_stands_where_it_was_registered(database_url, conn):
     append(database_url, [received("A", 1), received("B", 1)])
     with psycopg.connect(database_url, autocommit=True) as owner:
-        owner.execute("update process.registration set registered_position = 1")
+        owner.execute("update consumers.registration set registered_position = 1")
 
-    found = checkpoints.positions(conn)
+    found = checkpoints.positions(conn, names=NAMES)
 
     assert [("fulfilment", 1, 1, 0), ("restock", 1, 1, 0)] == [
         (process.name, process.position, process.lag_events, process.parked) for process in found

@@ -22,7 +22,7 @@ from commands.processes.deciding import (
 from commands.processes.fulfilment import FULFILMENT
 from commands.processes.process import HEAD, Process
 from commands.processes.progress import Mark
-from commands.processes.trigger import GivenUp, Trigger
+from commands.processes.trigger import Trigger
 from commands.recording import Unfit
 from commands.states import States
 from domain.event import Event
@@ -33,6 +33,7 @@ from domain.ordering.events import OrderPlaced, OrderShipped, ShippedSku
 from domain.ordering.order import ORDER
 from event_store import codec
 from event_store.appending.batching import validated_size
+from event_store.consumers import parking
 from event_store.envelope import Accepted, AppendRequest, ChainBroken, Expectation, Replayed, WrongVersion
 from event_store.fingerprints import Fingerprints
 from event_store.transport import Record
@@ -420,30 +421,8 @@ def test_a_retried_key_comes_before_what_was_about_to_be_decided():
     assert Expectation("stock-A", 2) in second.expectations
 
 
-def test_a_skipped_trigger_has_its_outcome_under_its_own_key():
-    record = order("o1", [("A", 1)])
-    skipped = Trigger(
-        FULFILMENT,
-        FULFILMENT.reactions[record.type],
-        record,
-        unparked=True,
-        given_up=GivenUp("op", "made by hand"),
-    )
-    driving = Driving()
-    driving.decider.retry([skipped])
-    load = driving.load()
-    driving.take(
-        load, {stream: folded(aggregate, "fulfilment", ()) for stream, aggregate in load.streams.items()}
-    )
-
-    (request,) = driving.appended()
-
-    assert skipped.key == request.key
-    assert {"skips-fulfilment"} == {event.stream for event in request.events}
-
-
 def test_too_many_parked_triggers_stop_their_process():
-    parked = {("fulfilment", "order-o1"): limits.PARKED_PER_KEY_MAX}
+    parked = {("fulfilment", "order-o1"): parking.WAITING_PER_KEY_MAX}
     driving = Driving(order("o1", [("A", 1)]), parked=parked)
     driving.take(driving.load(), stocked("A", 5))
 

@@ -3,9 +3,10 @@
 import psycopg
 import pytest
 
-from commands.processes import checkpoints, parked
+from commands.processes import checkpoints
 from counterfoil import fencing
 from event_store import reading
+from event_store.consumers import parking
 from runtime import database
 from runtime.settings import Settings
 from tests.commands.processes.running import append, counted, eventually, placed, received, running, stock_of
@@ -79,36 +80,38 @@ def test_a_worker_that_ran_through_the_fence_decides_again_too(database_url, sho
 def test_what_was_parked_is_met_again(database_url, shop, owner):
     decided(database_url)
     owner.execute(
-        "insert into process.parked (name, partition_key, partition, position, stream, version, type, reason,"
-        " last_position) values ('fulfilment', 'order-o1', 0, 3, 'order-o1', 1, 't', 'r', 3)"
+        "insert into consumers.parked (consumer, partition_key, position, stream, version, type, reason, last_position)"
+        " values ('fulfilment', 'order-o1', 3, 'order-o1', 1, 't', 'r', 3)"
     )
     cut_off_last_outcome(database_url)
     fencing.fence(shop, reason="restored")
 
-    assert [] == parked.parked_keys(owner)
+    assert [] == parking.listed(owner)
 
 
 def test_a_fence_of_a_log_that_lost_nothing_sets_nobody_back(database_url, shop, owner):
     decided(database_url)
     before = owner.execute(
-        "select name, partition, position from process.checkpoint order by 1, 2"
+        "select consumer, partition, position from consumers.checkpoint order by 1, 2"
     ).fetchall()
     told = fencing.fence(shop, reason="a drill")
 
     assert "0 outcomes of lost events removed, 0 process managers set back" in told
     assert (
         before
-        == owner.execute("select name, partition, position from process.checkpoint order by 1, 2").fetchall()
+        == owner.execute(
+            "select consumer, partition, position from consumers.checkpoint order by 1, 2"
+        ).fetchall()
     )
 
 
 CONTRADICTIONS = {
-    "beyond the head": "update process.checkpoint set position = 1000 where name = 'restock' and partition = 0",
+    "beyond the head": "update consumers.checkpoint set position = 1000 where consumer = 'restock' and partition = 0",
     "at another leaf": (
-        "update process.checkpoint set position = 1, leaf = '\\x00' where name = 'restock' and partition = 0"
+        "update consumers.checkpoint set position = 1, leaf = '\\x00' where consumer = 'restock' and partition = 0"
     ),
     "registered beyond the head": (
-        "update process.registration set registered_position = 1000 where name = 'restock'"
+        "update consumers.registration set registered_position = 1000 where consumer = 'restock'"
     ),
 }
 
@@ -124,5 +127,5 @@ def test_a_process_that_stands_where_the_log_does_not_lead_is_set_back_alone(
     assert ["restock"] == checkpoints.to_set_back(owner, outcomes_lost=False)
     fencing.fence(shop, reason="restored")
     assert [] == checkpoints.to_set_back(owner, outcomes_lost=False)
-    (registered,) = owner.execute("select max(registered_position) from process.registration").fetchone()
+    (registered,) = owner.execute("select max(registered_position) from consumers.registration").fetchone()
     assert registered <= head

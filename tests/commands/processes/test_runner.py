@@ -1,13 +1,13 @@
 """Process managers on a real log."""
 
+import asyncio
 from datetime import datetime
 
 import psycopg
-import pytest
 
+from commands import skipping
 from commands.decision import Decision, View
-from commands.processes import checkpoints, deciding, parked
-from commands.processes.parked import NotParked
+from commands.processes import checkpoints
 from commands.processes.process import HEAD, Process
 from domain.event import Event
 from domain.ids import OrderId, Sku
@@ -16,9 +16,9 @@ from domain.operations.events import EventSkipped
 from domain.ordering.events import OrderPlaced, OrderShipped, ShippedSku
 from event_store import generations, reading
 from event_store.codec import decode
+from event_store.consumers import parking, skips
 from event_store.envelope import Accepted, AppendRequest, Expectation, NewEvent, decode_metadata
 from event_store.local_transport import LocalTransport
-from projections import skips
 from runtime import database
 from tests.commands.processes.packing import PACKING
 from tests.commands.processes.running import (
@@ -37,6 +37,10 @@ from tests.commands.processes.running import (
     running,
     stock_of,
 )
+from tests.examples import event_skipped
+from tests.parked import request_retry, request_skip
+
+NAMES = ("fulfilment", "restock")
 
 
 def test_of_ten_thousand_units_demanded_exactly_the_thousand_there_are_are_promised(database_url):
@@ -107,26 +111,22 @@ def test_a_trigger_that_cannot_be_decided_parks_its_key_alone_and_goes_on_when_r
     append(database_url, [_shipped("ghost", [("A", 3)]), placed("o1", [("A", 1)])])
 
     with running(database_url), _connected(database_url) as conn:
-        eventually(lambda: bool(parked.parked_keys(conn)))
+        eventually(lambda: bool(parking.listed(conn)))
         eventually(lambda: counted(database_url).get("ordering.order_confirmed.v1") == 1)
-        key = parked.parked_key(conn, process="fulfilment", partition_key="order-ghost")
-        _wait_for(
-            conn, parked.ask(conn, "retry", process="fulfilment", partition_key="order-ghost", actor="op")
-        )
-        again = parked.parked_key(conn, process="fulfilment", partition_key="order-ghost")
+        (key,) = parking.listed(conn)
+        _wait_for(conn, request_retry(conn, "fulfilment", "order-ghost"))
+        (again,) = parking.listed(conn)
         append(database_url, [placed("o2", [("A", 2)])])
         eventually(lambda: counted(database_url).get("ordering.order_confirmed.v1") == 2)
-        outcome = _wait_for(
-            conn, parked.ask(conn, "retry", process="fulfilment", partition_key="order-ghost", actor="op")
-        )
+        outcome = _wait_for(conn, request_retry(conn, "fulfilment", "order-ghost"))
 
     assert (key.position, key.tries, key.queued) == (2, 1, 0)
     assert key.reason == "NotReserved: Of 'A', 3 were asked for and 0 are reserved."
     assert again.tries == 2
     assert outcome == "done"
     assert counted(database_url)["inventory.stock_shipped.v1"] == 1
-    with _connected(database_url) as conn, pytest.raises(NotParked):
-        parked.parked_key(conn, process="fulfilment", partition_key="order-ghost")
+    with _connected(database_url) as conn:
+        assert [] == parking.listed(conn)
 
 
 def test_later_triggers_of_a_parked_key_wait_and_a_skip_lets_them_go(database_url):
@@ -134,15 +134,22 @@ def test_later_triggers_of_a_parked_key_wait_and_a_skip_lets_them_go(database_ur
     _append_unreadable(database_url, "order-bad")
 
     with running(database_url) as work, _connected(database_url) as conn:
-        eventually(lambda: bool(parked.parked_keys(conn)))
+        eventually(lambda: bool(parking.listed(conn)))
         append(database_url, [_shipped("bad", [("A", 2)], version=1)])
-        eventually(lambda: parked.parked_keys(conn)[0].queued == 1)
+        eventually(lambda: parking.listed(conn)[0].queued == 1)
         waited = counted(database_url)
         eventually(lambda: work.count("counterfoil_process_parked", process="fulfilment") == 2)
-        request = parked.ask(
-            conn, "skip", process="fulfilment", partition_key="order-bad", actor="op", note="made by hand"
+        (key,) = parking.listed(conn)
+        skip = event_skipped(
+            consumer="fulfilment",
+            shape=None,
+            partition_key="order-bad",
+            position=key.position,
+            actor="op",
+            reason="made by hand",
         )
-        outcome = _wait_for(conn, request)
+        asyncio.run(skipping.record(database_url, skip, by_process=True))
+        outcome = _wait_for(conn, request_skip(conn, "fulfilment", "order-bad", position=key.position))
         skipped = skips.read(conn, "fulfilment", shape=None)
         skip = decode("operations.event_skipped.v1", reading.read_stream(conn, "skips-fulfilment")[0].payload)
 
@@ -163,11 +170,11 @@ def test_later_triggers_of_a_parked_key_wait_and_a_skip_lets_them_go(database_ur
 def test_parked_keys_survive_a_restart(database_url):
     append(database_url, [received("A", 10), _shipped("ghost", [("A", 3)])])
     with running(database_url), _connected(database_url) as conn:
-        eventually(lambda: bool(parked.parked_keys(conn)))
+        eventually(lambda: bool(parking.listed(conn)))
 
     with running(database_url), _connected(database_url) as conn:
         append(database_url, [_shipped("ghost", [("A", 1)], version=1), placed("o1", [("A", 3)])])
-        eventually(lambda: parked.parked_keys(conn)[0].queued == 1)
+        eventually(lambda: parking.listed(conn)[0].queued == 1)
         eventually(lambda: counted(database_url).get("ordering.order_confirmed.v1") == 1)
 
     assert "inventory.stock_shipped.v1" not in counted(database_url)
@@ -188,7 +195,7 @@ def test_a_new_generation_and_epoch_in_the_middle_lose_and_repeat_nothing(databa
     assert item is not None
     assert item.reserved == 800
     with _connected(database_url) as conn:
-        rows = conn.execute("select distinct generation from process.checkpoint order by 1").fetchall()
+        rows = conn.execute("select distinct generation from consumers.checkpoint order by 1").fetchall()
     assert [(1,), (2,)] == rows
 
 
@@ -201,8 +208,10 @@ def test_positions_reach_the_head_when_relay_and_processes_are_through(database_
         _connected(database_url) as conn,
     ):
         eventually(lambda: outcomes(database_url) == 21 + 20)
-        eventually(lambda: all(process.lag_events == 0 for process in checkpoints.positions(conn)))
-        found = checkpoints.positions(conn)
+        eventually(
+            lambda: all(process.lag_events == 0 for process in checkpoints.positions(conn, names=NAMES))
+        )
+        found = checkpoints.positions(conn, names=NAMES)
 
     assert [("fulfilment", 51), ("restock", 51)] == [(process.name, process.position) for process in found]
 
@@ -210,7 +219,9 @@ def test_positions_reach_the_head_when_relay_and_processes_are_through(database_
 def test_what_was_there_before_the_processes_is_not_their_concern(database_url):
     with psycopg.connect(database_url, autocommit=True) as owner:
         append(database_url, [received("A", 10), placed("before", [("A", 1)])])
-        owner.execute("update process.registration set registered_position = (select position from log.head)")
+        owner.execute(
+            "update consumers.registration set registered_position = (select position from log.head)"
+        )
         append(database_url, [placed("after", [("A", 1)])])
 
     with running(database_url), _connected(database_url) as conn:
@@ -225,8 +236,8 @@ def _connected(url: str) -> psycopg.Connection[tuple[object, ...]]:
 
 
 def _wait_for(conn: psycopg.Connection[tuple[object, ...]], request: int) -> str | None:
-    eventually(lambda: parked.outcome_of(conn, request=request) is not None)
-    return parked.outcome_of(conn, request=request)
+    eventually(lambda: parking.outcome_of(conn, request) is not None)
+    return parking.outcome_of(conn, request)
 
 
 def _shipped(
@@ -292,7 +303,7 @@ def test_processes_that_share_no_stream_work_while_others_only_stand_by(database
 def test_a_process_of_which_too_many_triggers_are_parked_stops_alone_until_they_are_retried(
     database_url, monkeypatch
 ):
-    monkeypatch.setattr(deciding, "PARKED_MAX", 3)
+    monkeypatch.setattr(parking, "WAITING_MAX", 3)
     broken = _Broken()
     processes = (*SHOP, broken.process)
     register(database_url, processes)
@@ -301,16 +312,14 @@ def test_a_process_of_which_too_many_triggers_are_parked_stops_alone_until_they_
     with running(database_url, processes=processes) as work, _connected(database_url) as conn:
         eventually(lambda: work.count("counterfoil_process_full", process="broken") == 1)
         eventually(lambda: counted(database_url).get("ordering.order_confirmed.v1") == 6)
-        kept = parked.parked_keys(conn)
+        kept = parking.listed(conn)
         broken.repaired = True
         for key in kept:
-            _wait_for(
-                conn, parked.ask(conn, "retry", process="broken", partition_key=key.partition_key, actor="op")
-            )
+            _wait_for(conn, request_retry(conn, "broken", key.partition_key))
         eventually(lambda: outcomes(database_url) == 7 + 6 + 6)
         eventually(lambda: work.count("counterfoil_process_full", process="broken") == 0)
 
-    assert {"broken"} == {key.process for key in kept}
+    assert {"broken"} == {key.consumer for key in kept}
     assert 3 == len(kept)
     assert {"ZeroDivisionError: a defect"} == {key.reason for key in kept}
 

@@ -2,7 +2,7 @@
 
 from domain.operations.skips import SKIPS, Skipped
 from event_store import codec, reading
-from projections.storing import Connection
+from event_store.reading import Connection
 
 
 def read(conn: Connection, consumer: str, *, shape: int | None) -> frozenset[int]:
