@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from commands import refusals
 from commands.gateways.gateway import Gateway
+from commands.processes import timer
 from commands.processes.process import Process
 from domain.aggregate import Aggregate, category_of
 from domain.event import Event
@@ -59,6 +60,8 @@ class Contexts:
                 gateway that there is not.
         """
         self._declared = declared
+        self.timers = tuple(timer.view_of(process) for process in self.processes if process.timers)
+        """A view for each process that has timers, of those that are set."""
         for view in self.views:
             if not view.folds:
                 raise DeclarationError(f"the view {view.name!r} has no folds: declare it by their module")
@@ -117,7 +120,7 @@ class Contexts:
     @property
     def views(self) -> tuple[View[Any], ...]:
         """Every view, with its folds."""
-        return tuple(view for context in self._declared for view in context.views)
+        return (*(view for context in self._declared for view in context.views), *self.timers)
 
     @property
     def queries(self) -> dict[str, Queries]:
@@ -151,6 +154,7 @@ class Contexts:
         """The names of views, once for each context: one may declare several shapes of a view."""
         for context in self._declared:
             yield from dict.fromkeys(view.name for view in context.views)
+        yield from (view.name for view in self.timers)
 
 
 def _require_single(what: str, names: Iterable[str]) -> None:

@@ -43,6 +43,7 @@ def from_records(records: Mapping[Partition, Sequence[Record]], *, decoder: Deco
                     decoder.decode(
                         record.type, record.payload, position=record.position, stream=record.stream
                     ),
+                    record.recorded_at,
                 )
                 for record in some
                 if decoder.wants(record.type)
@@ -102,7 +103,16 @@ def page(
 def decoded(event: RecordedEvent, *, decoder: Decoder) -> Fact:
     """A recorded event as a fact."""
     payload = decoder.decode(event.type, event.payload, position=event.position, stream=event.stream)
-    return Fact(event.position, event.key, event.stream, event.version, event.type, event.leaf, payload)
+    return Fact(
+        event.position,
+        event.key,
+        event.stream,
+        event.version,
+        event.type,
+        event.leaf,
+        payload,
+        event.recorded_at,
+    )
 
 
 def _by_source(

@@ -6,6 +6,7 @@ partition key: later events of the key wait, other keys go on. A global view hal
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -38,6 +39,7 @@ class Fact(msgspec.Struct, frozen=True, gc=False):
     type: str
     leaf: bytes
     event: Event | MalformedEvent
+    recorded_at: datetime
 
 
 class Poison(msgspec.Struct, frozen=True):
@@ -200,7 +202,7 @@ def _spread(fold: Fold | None, fact: Fact) -> Iterable[tuple[Key, Any]]:
     if isinstance(fact.event, MalformedEvent):
         raise fact.event
     assert fold is not None, "events without a fold are not wanted"
-    return fold.spread(fact.event)
+    return fold.spread(fact if fold.of_record else fact.event)
 
 
 def _apply(

@@ -4,6 +4,7 @@ All text is composed once per build, with `psycopg.sql`, from the row type. Valu
 (binary), because one statement over 5,000 rows costs a fraction of 5,000 statements.
 """
 
+import fnmatch
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from operator import attrgetter
@@ -19,6 +20,7 @@ from projections.buckets import Bucket
 from projections.columns import Column, write_json
 from projections.folding import Versioned
 from projections.view import Key, Row, View
+from runtime import database
 
 Connection = psycopg.Connection[tuple[object, ...]]
 Cursor = psycopg.Cursor[tuple[object, ...]]
@@ -26,6 +28,9 @@ Cursor = psycopg.Cursor[tuple[object, ...]]
 T = TypeVar("T")
 
 SCHEMA: Final = "views"
+READER: Final[database.Role] = "counterfoil_reader"
+WRITER: Final[database.Role] = "counterfoil_writer"
+"""Who may read rows: everybody who reads, and who appends where they are decided on."""
 ROWS_PER_STATEMENT_MAX: Final = 10_000
 """Rows that one statement loads or writes; more take several."""
 ROWS_PER_PAGE: Final = 2_000
@@ -103,7 +108,7 @@ class Table:
         return dict(self._read(row) for cursor in cursors for row in cursor)
 
     def write(self, conn: Connection, rows: Mapping[Key, Versioned]) -> None:
-        """Insert or replace rows; those that are None become tombstones."""
+        """Insert or replace rows; those that are None become tombstones, or go from a work list."""
         ordered = sorted(rows.items())
         kept = [(after.row, after.position) for _, after in ordered if after.row is not None]
         gone = [(key, after.position) for key, after in ordered if after.row is None]
@@ -111,7 +116,10 @@ class Table:
             conn.execute(self._texts.upsert, self._arrays(chunk))
         for graves in _chunks(gone):
             keys = zip(*[key for key, _ in graves], strict=True)
-            conn.execute(self._texts.entomb, [*map(list, keys), [position for _, position in graves]])
+            if self.view.is_worklist:
+                conn.execute(self._texts.delete, [*map(list, keys)])
+            else:
+                conn.execute(self._texts.entomb, [*map(list, keys), [position for _, position in graves]])
 
     def pages(
         self, conn: Connection, *, after: Key | None = None, limit: int = ROWS_PER_PAGE
@@ -189,7 +197,12 @@ class _Texts:
             .as_bytes()
         )
         self.drop = sql.SQL("drop table if exists {table}").format(**known).as_bytes()
-        self.grant = sql.SQL("grant select on {table} to counterfoil_reader").format(**known).as_bytes()
+        readers = (READER, WRITER) if view.is_worklist else (READER,)
+        self.grant = (
+            sql.SQL("grant select on {table} to {readers}")
+            .format(readers=_commas(map(sql.Identifier, readers)), **known)
+            .as_bytes()
+        )
         self.upsert = _upsert(view.columns, rest, known).as_bytes()
         self.entomb = _entomb(view.key_columns, rest, known).as_bytes()
         self._select(view, known)
@@ -207,6 +220,11 @@ class _Texts:
             "order": _commas(key),
             "given": _commas(map(_value, view.key_columns)),
         }
+        self.delete = (
+            sql.SQL("delete from {table} t using unnest({arrays}) as k ({key}) where {same}")
+            .format(**parts)
+            .as_bytes()
+        )
         # Not a plain join: with some hundred keys the planner would read a whole table of some thousand rows.
         self.load = (
             sql.SQL(
@@ -261,12 +279,12 @@ def index_statements(view: View[Any], build: BuildId) -> list[sql.Composed]:
 
 
 def _section(text: str, view: str) -> list[str]:
-    """The statements below `-- view: <name>`, up to the next such line."""
+    """The statements below `-- view: <name>`, up to the next such line; `*` in it stands for anything."""
     kept: list[str] = []
     inside = False
     for line in text.splitlines():
         if line.startswith(_SECTION):
-            inside = line.removeprefix(_SECTION).strip() == view
+            inside = fnmatch.fnmatchcase(view, line.removeprefix(_SECTION).strip())
         elif inside and not line.lstrip().startswith("--"):
             kept.append(line)
     return [statement.strip() for statement in "\n".join(kept).split(";") if statement.strip()]

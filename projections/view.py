@@ -20,9 +20,10 @@ Indexes beyond the key stand in `views.sql` beside the module of the row type, i
 import enum
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, Final, Generic, Protocol, TypeVar, cast, overload
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast, overload
 
 import msgspec
 
@@ -72,15 +73,37 @@ E = TypeVar("E", bound=Event)
 P = TypeVar("P")
 
 
+class Recorded(Protocol):
+    """An event as it stands in the log, for the folds that need to know when it was recorded."""
+
+    @property
+    def event(self) -> Any:
+        """The event in its newest shape."""
+
+    @property
+    def position(self) -> int:
+        """Its position."""
+
+    @property
+    def partition_key(self) -> str:
+        """What its rows belong to."""
+
+    @property
+    def recorded_at(self) -> datetime:
+        """The log's own time: never what a caller claims."""
+
+
 class Fold(msgspec.Struct, frozen=True):
     """How one event type changes rows: which ones (`spread`: event -> (key, part)…) and how (`apply`).
 
-    `apply` takes (row | None, event, part); `part` is what `on_each` split the event into, None otherwise.
+    `apply` takes (row | None, event, part); `part` is what the event was split into, None where it is not.
+    `of_record`: `spread` takes the event as `Recorded`.
     """
 
     event: type[Event]
-    spread: Callable[[Event], Iterable[tuple[Key, Any]]]
+    spread: Callable[[Any], Iterable[tuple[Key, Any]]]
     apply: Callable[[Any, Event, Any], Row | None]
+    of_record: bool = False
 
 
 class Attach(Protocol[R, E]):
@@ -111,6 +134,8 @@ class View(Generic[R]):
     partition its events lie, where they declare another than their own.
     """
 
+    is_worklist: ClassVar[bool] = False
+
     def __init__(
         self,
         *,
@@ -133,6 +158,8 @@ class View(Generic[R]):
             raise DeclarationError(
                 f"view {name}: a document is believed by its key's partition, and rows of a global view have none"
             )
+        if document is not None and self.is_worklist:
+            raise DeclarationError(f"view {name}: a document that is gone leaves a tombstone")
         self.name = name
         self.row = row
         self.shape = shape
@@ -212,6 +239,16 @@ class View(Generic[R]):
 
         return cast("AttachEach[R, E, P]", attach)
 
+    def on_recorded(
+        self, event: type[Event], *, parts: Callable[[Recorded], Iterable[tuple[Key, R | None]]]
+    ) -> None:
+        """Attach what an event makes of rows, given with when and where it was recorded: for timers, and nothing else.
+
+        Raises:
+            DeclarationError: the event has no type name, or a fold already.
+        """
+        self._attach(Fold(event=event, spread=parts, apply=lambda _row, _fact, after: after, of_record=True))
+
     def _check_event(self, event: type[Event]) -> None:
         if not issubclass(event, Event):
             raise DeclarationError(f"view {self.name}: {event!r} is not an event class")
@@ -227,6 +264,15 @@ class View(Generic[R]):
     def _attach(self, fold: Fold) -> None:
         self._check_event(fold.event)
         self._folds[fold.event] = fold
+
+
+class Worklist(View[R]):
+    """A view of what is left to do, read by the role that appends.
+
+    A row that is gone leaves no tombstone, so that the view stays as small as the work; documents would need them.
+    """
+
+    is_worklist = True
 
 
 def _check_names(name: str, *, document: str | None, shape: int) -> None:

@@ -143,6 +143,12 @@ class Settings(BaseSettings):
         le=64,
         description="Connections to Postgres that one HTTP process may hold for reading.",
     )
+    undecided_after_s: float = Field(
+        default=86_400.0,
+        gt=0,
+        le=31_536_000,
+        description="Seconds until an order is rejected that fulfilment, being off or stuck on it, left undecided.",
+    )
     drain_s: float = Field(
         default=8.0,
         gt=0,

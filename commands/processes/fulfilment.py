@@ -1,4 +1,7 @@
-"""Order fulfilment: placed, an order reserves stock or is rejected; cancelled, it lets go; shipped, stock leaves."""
+"""Order fulfilment: placed, an order reserves stock or is rejected; cancelled, it lets go; shipped, stock leaves.
+
+One that is still undecided a day after it was recorded is rejected: whoever ordered waits no longer.
+"""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -6,10 +9,20 @@ from typing import Final
 
 from commands.decision import Appended, Decision, View, events_of
 from commands.processes.process import HEAD, Process, Rejected, Streams
+from commands.processes.timer import Timer
+from domain.event import Event
 from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK, InsufficientStock
 from domain.ordering import order as ordering
-from domain.ordering.events import OrderCancelled, OrderPlaced, OrderShipped, Shortage, SkuTotal
+from domain.ordering.events import (
+    OrderCancelled,
+    OrderConfirmed,
+    OrderPlaced,
+    OrderRejected,
+    OrderShipped,
+    Shortage,
+    SkuTotal,
+)
 from domain.ordering.order import ORDER, Order, Status
 
 FULFILMENT: Final = Process("fulfilment", writes=(ORDER, STOCK), start=HEAD)
@@ -96,6 +109,25 @@ def ship(event: OrderShipped, view: View, now: datetime) -> Decision:
         )
         left.extend(events_of(STOCK, shipped.sku, events))
     return Decision(tuple(left))
+
+
+UNDECIDED: Final = Timer(FULFILMENT, "undecided", of=ORDER, after="undecided_after_s")
+
+
+@UNDECIDED.set_by(OrderPlaced)
+def from_the_order_on(_event: OrderPlaced, recorded_at: datetime) -> datetime:
+    """The setting says how long a decision may take from then on."""
+    return recorded_at
+
+
+UNDECIDED.cleared_by(OrderConfirmed, OrderRejected, OrderCancelled)
+
+
+@UNDECIDED.fires
+def give_up(order: Order | None, _view: View, now: datetime) -> list[Event]:
+    """Reject the order, unless it was decided in the end."""
+    assert order is not None, "an order that was placed has no state"
+    return ordering.reject_undecided(order, order_id=order.order_id, now=now)
 
 
 def _stocked(totals: Iterable[SkuTotal]) -> list[SkuTotal]:

@@ -6,7 +6,7 @@ at once and carry the exact version of every one of them in the append.
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from msgspec import Struct
 
@@ -14,6 +14,9 @@ from commands.decision import Decision, View
 from domain import event as domain_event
 from domain.aggregate import Aggregate
 from domain.event import Event
+
+if TYPE_CHECKING:
+    from commands.processes.timer import Timer
 
 E = TypeVar("E", bound=Event)
 D = TypeVar("D", bound=Callable[..., Decision])
@@ -52,11 +55,17 @@ class Process:
 
     `writes` are the aggregates whose streams it appends to: processes that have one in common share a lease.
     `gateway` names the one without which it has nothing to ask: it runs, and is registered, only where that one is
-    configured.
+    configured. `timers_shape` is the shape of the view of its timers.
     """
 
     def __init__(
-        self, name: str, *, writes: tuple[Aggregate[Any], ...], start: Start, gateway: str | None = None
+        self,
+        name: str,
+        *,
+        writes: tuple[Aggregate[Any], ...],
+        start: Start,
+        gateway: str | None = None,
+        timers_shape: int = 1,
     ) -> None:
         assert writes, "a process that appends nothing decides nothing"
         self.name = name
@@ -65,6 +74,9 @@ class Process:
         self.categories = frozenset(aggregate.category for aggregate in writes)
         self.reactions: dict[str, Reaction] = {}
         """By the name of the event's type, of all its versions."""
+        self.timers: dict[str, Timer[Any]] = {}
+        """By name; each is declared by `Timer`."""
+        self.timers_shape = timers_shape
 
     def when(self, trigger: type[E], *, reads: Callable[[E], Streams]) -> Callable[[D], D]:
         """Declare what is decided when an event of this type was recorded: `decide(event, view, now)`."""

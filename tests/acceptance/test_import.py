@@ -54,6 +54,7 @@ def test_nobody_is_behind_afterwards(imported):
             "shipment_details",
             "sku_sales",
             "stock_level",
+            "timers_fulfilment",
         )
     ]
     assert [(process["name"], process["lag_events"]) for process in status["process_managers"]] == [
@@ -70,7 +71,7 @@ def test_the_whole_log_and_every_view_verify(imported):
     assert (finished.returncode, report["ok"], report["findings"]) == (0, True, [])
     assert report["head"] == report["events"] == last_json(shop.run("status", "--json"))["log"]["position"]
     assert all(view["matches"] and view["digest"] for view in report["views"])
-    assert len(report["views"]) == 7
+    assert len(report["views"]) == 8
 
 
 def test_importing_the_same_file_again_changes_nothing(imported, small_file):

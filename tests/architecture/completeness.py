@@ -111,7 +111,8 @@ def events_without_state(project: Project) -> Iterator[str]:
 
 def events_without_fold(project: Project) -> Iterator[str]:
     """Every event is in some view, or there is a reason why not."""
-    folded = {event for view in project.contexts.views for event in view.folds}
+    # Timers show nothing to anybody.
+    folded = {event for context in project.contexts for view in context.views for event in view.folds}
     for context in project.contexts:
         for event in context.events:
             if event not in folded and not context.unshown.get(event):

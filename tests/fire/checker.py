@@ -77,7 +77,7 @@ def judge(evidence):
         "fresh": fresh_reads_are_fresh,
         "refused": refusals_have_reasons,
         "processes": one_outcome_for_each_trigger,
-        "timers": nobody_waited_a_day,
+        "timers": timers_wait_for_what_is_undecided,
         "outcomes": one_kept_outcome_for_each_request,
         "stock": nothing_is_oversold,
         "leaf": leaves_are_recomputed,
@@ -255,11 +255,24 @@ def one_outcome_for_each_trigger(evidence):
             yield f"{actor} answered {cause} more than once: {[event['position'] for event in events]}"
 
 
-def nobody_waited_a_day(evidence):
-    """No campaign lasts as long as an order may stay undecided, so none is rejected for that, whatever was broken."""
+def timers_wait_for_what_is_undecided(evidence):
+    """A timer runs for each order that nobody decided, and for no other.
+
+    No campaign lasts as long as an order may wait, so none is rejected for that, whatever was broken.
+    """
+    waiting = {}
     for event in evidence.log:
-        if event["type"] == "ordering.order_rejected.v2" and event["payload"]["reason"] != "stock":
+        fact = event["type"]
+        if fact == "ordering.order_placed.v1":
+            waiting[event["stream"]] = event["position"]
+        elif event["stream"] in waiting and fact != "ordering.order_shipped.v1":
+            del waiting[event["stream"]]
+        if fact == "ordering.order_rejected.v2" and event["payload"]["reason"] != "stock":
             yield f"{event['stream']} was rejected as {event['payload']['reason']} at {event['position']}"
+    found = {row["stream"]: row["set_at"] for row in evidence.views.get("timers_fulfilment", [])}
+    for stream in sorted({*waiting, *found}):
+        if waiting.get(stream) != found.get(stream):
+            yield f"{stream} waits since {waiting.get(stream)}, its timer was set at {found.get(stream)}"
 
 
 def one_kept_outcome_for_each_request(evidence):

@@ -262,6 +262,18 @@ def test_an_order_that_is_rejected_because_nobody_decided_is_found(evidence):
     assert "timers" in broken_laws(evidence)
 
 
+def test_a_timer_that_runs_for_a_decided_order_is_found(evidence):
+    evidence.views["timers_fulfilment"] = [{"stream": "order-1", "set_at": 3}]
+
+    assert {"timers"} == broken_laws(evidence)
+
+
+def test_an_undecided_order_without_a_timer_is_found(evidence):
+    evidence.log.append({**evidence.log[2], "stream": "order-2", "position": 6})
+
+    assert "timers" in broken_laws(evidence)
+
+
 def test_an_order_without_an_outcome_is_found(evidence):
     evidence.log[4]["type"] = "ordering.order_shipped.v1"
     evidence.log[4]["payload"]["shipped_at"] = AT

@@ -16,8 +16,8 @@ from event_store.following import Follower, FollowerMetrics
 from event_store.partition_log import PartitionLog
 from event_store.partitioning import PARTITIONS, partition_of
 from event_store.transport import Batch, Partition, Record
-from projections import builds, tailing
-from projections.folding import Versioned
+from projections import builds, catching_up, tailing
+from projections.folding import Versioned, decoder_of
 from projections.metrics import ProjectionMetrics
 from projections.mirroring import Mirror
 from projections.performing import SESSION
@@ -100,12 +100,14 @@ def publish(url: str) -> None:
 def fold_plainly(view: View[Any], recorded: Iterable[Any]) -> dict[Key, Versioned]:
     """The rows of a view by its folds alone: no batches, no storage, ten lines."""
     rows: dict[Key, Versioned] = {}
+    decoder = decoder_of([view])
     for each in recorded:
         if each.type not in view.event_types:
             continue
         event = codec.decode(each.type, each.payload)
         fold = view.folds[type(event)]
-        for key, part in fold.spread(event):
+        whole = catching_up.decoded(each, decoder=decoder) if fold.of_record else event
+        for key, part in fold.spread(whole):
             before = rows.get(key)
             rows[key] = Versioned(fold.apply(before and before.row, event, part), each.position)
     return {key: row for key, row in rows.items() if row.row is not None}

@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from projections.folding import BatchFold, Fact, Versioned
 from projections.view import KEYED, Key
 from tests.projections.feeding import append, assert_views_hold_the_log, feeding, history
 
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DIGESTS_PROGRAM = """
 from tests.projections.test_determinism import digests, facts_of
 print(digests(facts_of(7, steps=400), sizes=[500]))
@@ -28,7 +30,7 @@ def facts_of(seed, *, steps=150):
     facts = []
     for position, (stream, event) in enumerate(history(seed, steps=steps), start=1):
         name, payload = codec.encode(event)
-        facts.append(Fact(position, stream, stream, position, name, b"", codec.decode(name, payload)))
+        facts.append(Fact(position, stream, stream, position, name, b"", codec.decode(name, payload), NOW))
     return facts
 
 

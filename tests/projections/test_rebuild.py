@@ -11,6 +11,7 @@ from projections.errors import BuildRefused, DeclarationError, NoSuchBuild, NotC
 from projections.storing import BuildId, Table
 from projections.view import View
 from runtime import database
+from tests.examples import placed
 from tests.projections.feeding import (
     append,
     assert_views_hold_the_log,
@@ -205,7 +206,7 @@ def test_the_live_build_is_not_dropped(shop_url):
 
 
 def test_a_verification_finds_every_view_equal_to_the_log(shop_url, projector):
-    append(shop_url, history(7))
+    append(shop_url, [*history(7), ("order-waiting", placed(order_id="waiting"))])
     with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
     seen = []
