@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from commands.recording import Answer
+from commands.settling import Settled
 from domain.aggregate import category_of
 from runtime.http import versions
 
@@ -49,8 +50,10 @@ def members(answer: Answer) -> dict[str, Any]:
     }
 
 
-def accepted(answer: Answer, *, position_token: str, location: str) -> Response:
-    """The answer to one command."""
+def accepted(
+    answer: Answer, *, position_token: str, location: str, settled: Settled | None = None
+) -> Response:
+    """The answer to one command; `settled` where its caller waited for what it led to."""
     body = _encode(members(answer))
     headers = [
         (b"content-type", b"application/json"),
@@ -61,6 +64,9 @@ def accepted(answer: Answer, *, position_token: str, location: str) -> Response:
     ]
     if answer.replayed:
         headers.append((b"idempotent-replayed", b"true"))
+    if settled is not None:
+        headers.append((b"settled", settled.header.encode("ascii")))
+        headers.append((b"preference-applied", settled.applied.encode("ascii")))
     return RawResponse(201, headers, body)
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry, Gauge
 
-from commands import batch, batch_documentation, refusals
+from commands import batch, batch_documentation, effects, refusals
 from commands.answers import Locations
 from commands.documentation import DESCRIPTION
 from commands.execution import Execution
@@ -17,9 +17,11 @@ from commands.intake import Clock, Intake
 from commands.log_reading import LogReader
 from commands.processes import checkpoints
 from commands.processes.process import Process
+from commands.settling import Settling
 from commands.states import States
 from commands.watching import Watch
 from event_store import fingerprints
+from event_store.consumers.settling import Followers
 from event_store.fingerprints import Fingerprints
 from runtime import database, problem_pages, problems, telemetry
 from runtime.http.access_log import AccessLog
@@ -43,6 +45,7 @@ def create_app(
     *,
     routers: Sequence[APIRouter],
     processes: Sequence[Process],
+    followers: Followers,
     locations: Mapping[str, str],
     declared: Sequence[ProblemType],
     clock: Clock = utc_now,
@@ -50,7 +53,8 @@ def create_app(
     """The application, not yet connected: that happens when the server starts it.
 
     `routers` are the commands of each context, those most sent first; `processes` the process managers that wait for
-    what these record, registered before the first route answers; `locations` say under which address the query API
+    what these record, registered before the first route answers; `followers` are the consumers whose outcomes tell what
+    came of a command; `locations` say under which address the query API
     shows the streams of a category; `declared` are the problems that contexts declare. Its `state.readiness` answers
     /readyz; whoever stops the server calls `drain()` on it first.
 
@@ -72,13 +76,19 @@ def create_app(
         title="Counterfoil commands",
         description=DESCRIPTION,
         lifespan=_lifespan(
-            settings, processes=processes, locations=locations, clock=clock, registry=registry
+            settings,
+            processes=processes,
+            followers=followers,
+            locations=locations,
+            clock=clock,
+            registry=registry,
         ),
         openapi_tags=[{"name": name} for name in _tags(routers)],
     )
     app.state.watch = None  # until the log has been reached
     app.state.readiness = Readiness(lambda: app.state.watch is not None and app.state.watch.answers)
     app.state.intake = None
+    app.state.settling = None
     problem_pages.install(app, declared)
     _add_routes(app, routers, registry)
     return app
@@ -95,20 +105,26 @@ def _shed(intake: Intake | None, method: str, path: str) -> Refusal | None:
 
 
 def _tags(routers: Sequence[APIRouter]) -> list[str]:
-    return [*sorted(str(tag) for router in routers for tag in router.tags), "batch"]
+    return [*sorted(str(tag) for router in routers for tag in router.tags), "batch", "effects"]
 
 
 def _add_routes(app: FastAPI, routers: Sequence[APIRouter], registry: CollectorRegistry) -> None:
     # Taken over one by one: an included router would keep them to itself.
     routes = [route for router in routers for route in router.routes]
     health = telemetry.health_router(registry, app.state.readiness)
-    app.router.routes[:0] = [*routes, *batch.batch_router(routes).routes, *health.routes]
+    app.router.routes[:0] = [
+        *routes,
+        *batch.batch_router(routes).routes,
+        *effects.router.routes,
+        *health.routes,
+    ]
 
 
 def _lifespan(
     settings: Settings,
     *,
     processes: Sequence[Process],
+    followers: Followers,
     locations: Mapping[str, str],
     clock: Clock,
     registry: CollectorRegistry,
@@ -136,9 +152,11 @@ def _lifespan(
             )
             async with writing as execution:
                 _observe(registry, execution, states)
+                app.state.settling = Settling(reader, followers, lambda: app.state.readiness.draining)
                 app.state.intake = Intake(
                     execution,
                     fingerprints=made_by,
+                    settling=app.state.settling,
                     locations=Locations(settings.public_query_api_url, locations),
                     clock=clock,
                     registry=registry,

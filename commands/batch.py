@@ -89,7 +89,9 @@ class SendCommands:
             _result(entry.key, outcome, exchange.correlation_id)
             for (entry, _), outcome in zip(entries, outcomes, strict=True)
         )
-        token = intake.execution.position_token(each for each in outcomes if isinstance(each, Answer))
+        token = intake.execution.position_token(
+            touched for each in outcomes if isinstance(each, Answer) for touched in each.touched
+        )
         return answers.batch(results, position_token=token)
 
     async def _outcome(

@@ -57,6 +57,12 @@ ANSWER_HEADERS: Final[Components] = {
         "description": "Where the query API shows it.",
         "schema": {"type": "string", "format": "uri"},
     },
+    "Settled": {
+        "description": "Asked for with `Prefer: wait=5, until=settled`: `yes` once every process manager that it"
+        " concerns has an outcome, else `no` with `pending=`, `parked=` or `waiting=` and a name each.",
+        "schema": _TEXT,
+    },
+    "Preference-Applied": {"description": "The part of Prefer that counted.", "schema": _TEXT},
     "Idempotent-Replayed": {
         "description": "`true` if the key was known and this is the first answer again.",
         "schema": _TEXT,
@@ -80,6 +86,13 @@ REQUEST_HEADERS: Final[Components] = {
         "description": "Act only if the stream is at this version; `*`: only if it exists.",
         "schema": {"type": "string", "pattern": r'^(\*|"(0|[1-9][0-9]{0,17})")$'},
         "example": '"3"',
+    },
+    "Prefer": {
+        "name": "Prefer",
+        "in": "header",
+        "description": "`wait=5, until=settled`: answer once process managers have done what follows, or after 5 s.",
+        "schema": _TEXT,
+        "example": "wait=5, until=settled",
     },
 }
 

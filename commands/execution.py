@@ -217,14 +217,13 @@ class Execution:
             raise refusals.too_busy() from error
         return [Slot(self._writer) for _ in range(count)]
 
-    def position_token(self, answers: Iterable[Answer]) -> str:
-        """The token of what these answers touched."""
+    def position_token(self, touched: Iterable[tuple[str, int]]) -> str:
+        """The token of these partition keys, each up to a position."""
         standing = self._watch.standing
         partitions: dict[int, int] = {}
-        for answer in answers:
-            for key, position in answer.touched:
-                partition = partition_of(key, standing.partitions)
-                partitions[partition] = max(position, partitions.get(partition, 0))
+        for key, position in touched:
+            partition = partition_of(key, standing.partitions)
+            partitions[partition] = max(position, partitions.get(partition, 0))
         return PositionToken(standing.epoch, standing.generation, partitions).encode()
 
     async def execute(self, work: _Work[S]) -> Answer:

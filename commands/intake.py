@@ -16,9 +16,11 @@ from commands.execution import Caller, Execution, Slot
 from commands.payloads import Payload
 from commands.recording import Answer
 from commands.requests import valid_key
+from commands.settling import Settled, Settling
 from domain.ids import MalformedId, validate_id
 from event_store.fingerprints import Fingerprints
 from runtime import problems
+from runtime.http.preferences import Preferences
 from runtime.http.principal import Principal
 from runtime.problems import Fault, ProblemError
 
@@ -68,6 +70,7 @@ class Intake:
         execution: Execution,
         *,
         fingerprints: Fingerprints,
+        settling: Settling,
         locations: Locations,
         clock: Clock,
         registry: CollectorRegistry,
@@ -81,6 +84,7 @@ class Intake:
             registry=registry,
         )
         self._counters: dict[tuple[str, str], Counter] = {}
+        self._settling = settling
         self.execution = execution
         self.locations = locations
 
@@ -101,6 +105,14 @@ class Intake:
             slot.free()
         self._count(command.name, "replayed" if answer.replayed else "accepted")
         return answer
+
+    async def settled(self, sent: Sent, preferred: Preferences) -> Settled:
+        """What came of a command that was answered, once it is settled or the preferred time is over.
+
+        It is recorded, whatever happens here: a log that does not answer now only leaves open what came of it.
+        """
+        key = key_digest(sent.principal.actor, valid_key(sent.key))
+        return await self._settling.settled(key, preferred)
 
     async def _carried_out(self, command: Command, sent: Sent, slot: Slot) -> Answer:
         key = valid_key(sent.key)

@@ -52,3 +52,6 @@ WATCH_SILENCE_MAX_S: Final = 5.0
 
 EVENT_TYPES_SINCE_MAX: Final = 20
 """Events that the answer to a failed If-Match names."""
+
+SETTLING_CALLERS_MAX: Final = 200
+"""Callers that wait for their commands to be settled at the same time; others are told what is known at once."""

@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from commands import limits
 from commands.calls import ANY_VERSION, SeenAt
 from runtime.http.exchange import Exchange
+from runtime.http.preferences import Preferences, preferences
 from runtime.problems import Fault, ProblemError
 
 _is_key = re.compile(rf"[\x21-\x7e]{{1,{limits.KEY_CHARACTERS_MAX}}}").fullmatch
@@ -25,7 +26,7 @@ _AS_IT_IS: Final = {"accept-encoding": "identity"}
 class Headers(Struct, frozen=True):
     """The headers of a command's request. `length` is what Content-Length says, 0 when it says nothing.
 
-    `encoded`: the body is compressed, or transformed otherwise.
+    `encoded`: the body is compressed, or transformed otherwise. `preferences` None: none were sent.
     """
 
     key: str | None
@@ -33,6 +34,7 @@ class Headers(Struct, frozen=True):
     json: bool
     encoded: bool
     length: int
+    preferences: Preferences | None
 
 
 def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
@@ -45,6 +47,7 @@ def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
     if_match: int | SeenAt | None = None
     is_json = encoded = False
     length = 0
+    preferred: list[str] = []
     for name, value in raw:
         match name:
             case b"idempotency-key":
@@ -61,7 +64,9 @@ def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
                 encoded = value.strip().lower() not in {b"", b"identity"}
             case b"content-length" if value.isdigit():
                 length = int(value[:20])
-    return Headers(key, if_match, is_json, encoded, length)
+            case b"prefer":
+                preferred.append(value.decode("latin-1"))
+    return Headers(key, if_match, is_json, encoded, length, preferences(preferred) if preferred else None)
 
 
 def valid_key(key: str | None) -> str:

@@ -48,10 +48,15 @@ class CommandRoute(ExchangeRoute):
         )
         [slot] = intake.execution.reserve(1)
         answer = await intake.take(command, sent, slot=slot)
+        settled = None
+        if headers.preferences is not None and headers.preferences.until is not None:
+            settled = await intake.settled(sent, headers.preferences)
+        touched = answer.touched if settled is None else (*answer.touched, *settled.touched)
         return answers.accepted(
             answer,
-            position_token=intake.execution.position_token((answer,)),
+            position_token=intake.execution.position_token(touched),
             location=intake.locations.of(answer),
+            settled=settled,
         )
 
 

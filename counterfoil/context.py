@@ -9,11 +9,12 @@ from msgspec import Struct
 
 from commands import refusals
 from commands.gateways.gateway import Gateway
-from commands.processes import timer
+from commands.processes import following, timer
 from commands.processes.process import Process
 from domain.aggregate import Aggregate, category_of
 from domain.event import Event
 from domain.rejection import Rejection
+from event_store.consumers.settling import Followers
 from projections.view import View
 from read_api.routing import Queries
 from runtime.problem_types import CATALOGUE, ProblemType
@@ -116,6 +117,10 @@ class Contexts:
         """The process managers that run: those that need a gateway only where it is configured."""
         there = {None, *(gateway.name for gateway in self.gateways_of(settings))}
         return tuple(process for process in self.processes if process.gateway in there)
+
+    def followers_of(self, settings: Settings) -> Followers:
+        """The consumers that answer events in the log, by the type of the event."""
+        return following.followers(self.processes_of(settings))
 
     @property
     def views(self) -> tuple[View[Any], ...]:

@@ -1,0 +1,215 @@
+"""What came of a command: which consumers react to its events, which of them have an outcome, and what that caused.
+
+Everything stands in the log: a process manager answers each trigger under a key that follows from the trigger, and a
+sender each intent. So nothing is tracked, and any process can tell at any time, also years later.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Literal
+
+import psycopg
+from msgspec import Struct
+
+from event_store.reading import Epoch
+
+EFFECTS_MAX: Final = 1_000
+"""Events that are followed from one command on; what lies behind them counts as not settled."""
+
+State = Literal["done", "pending", "parked", "waiting", "too-many"]
+
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+
+_EVENTS: Final = """
+select e.position, e.stream, e.version, e.type, coalesce(e.partition_key, e.stream), e.payload::text
+from log.event e where e.position between %s and %s order by e.position limit %s
+"""
+_REQUEST_OF: Final = """
+select o.first_position, o.last_position
+from log.event e join log.outcome o on o.key = decode(e.metadata ->> 'idempotency', 'hex')
+where e.position = %s and e.position between o.first_position and o.last_position
+"""
+_OUTCOMES: Final = "select key, first_position, last_position from log.outcome where key = any(%s)"
+_REGISTERED: Final = (
+    "select consumer, registered_position from consumers.registration where consumer = any(%s)"
+)
+_PARKED: Final = """
+select a.consumer, a.position
+from unnest(%s::text[], %s::text[], %s::bigint[]) as a (consumer, partition_key, position)
+join consumers.parked p on p.consumer = a.consumer and p.partition_key = a.partition_key
+    and a.position between p.position and p.last_position
+"""
+_EPOCHS: Final = "select epoch, first_position from log.epoch order by epoch"
+
+
+class Caused(Struct, frozen=True):
+    """One event: of the command itself, or caused by it. `cause` is the position of the event that led to it."""
+
+    position: int
+    stream: str
+    version: int
+    type: str
+    partition_key: str
+    cause: int | None
+    by: str | None
+    """The process manager or gateway that appended it; None: the command did."""
+
+
+class Reaction(Struct, frozen=True):
+    """What one consumer made of one event; an outcome without events is `done` as well."""
+
+    consumer: str
+    position: int
+    state: State
+
+
+class Follower(Struct, frozen=True, eq=False):
+    """A consumer that answers each event of a type under a key of its own.
+
+    `key` takes epoch, position and payload. `outside`: it asks the outside world, so nobody knows how long it takes.
+    """
+
+    consumer: str
+    key: Callable[[int, int, bytes], bytes]
+    outside: bool = False
+
+
+Followers = Mapping[str, Sequence[Follower]]
+"""By the name of the event's type."""
+
+
+class Effects(Struct, frozen=True):
+    """Everything that came of a command so far."""
+
+    events: tuple[Caused, ...]
+    reactions: tuple[Reaction, ...]
+
+    @property
+    def settled(self) -> bool:
+        """Whether every consumer has an outcome, or a parked key that waits for an operator."""
+        return all(each.state in ("done", "parked") for each in self.reactions)
+
+    @property
+    def wait_is_over(self) -> bool:
+        """Whether waiting longer is for the outside world, an operator, or nothing."""
+        return not any(each.state == "pending" for each in self.reactions)
+
+    def consumers(self, state: State) -> list[str]:
+        """The consumers of which some reaction is in this state, once each."""
+        return sorted({each.consumer for each in self.reactions if each.state == state})
+
+    @property
+    def header(self) -> str:
+        """The same in one header: `yes`, or `no` with what is waited for."""
+        parts = ["yes" if self.settled else "no"]
+        for state in ("waiting", "pending", "parked"):
+            parts += [f"{state}={name}" for name in self.consumers(state)]
+        return "; ".join(parts)
+
+
+async def request_of(connection: Connection, position: int) -> tuple[int, int] | None:
+    """First and last position of the append that an event came with; None: there is no such event."""
+    row = await (await connection.execute(_REQUEST_OF, [position])).fetchone()
+    return None if row is None else (int(row[0]), int(row[1]))
+
+
+async def effects_of(connection: Connection, first: int, last: int, *, followers: Followers) -> Effects:
+    """Follow the events at these positions to everything that they caused.
+
+    Args:
+        connection: a role that reads schemas log and consumers.
+        first: position of the first event of one append.
+        last: position of its last event.
+        followers: the consumers that are to react, by event type.
+    """
+    rounds = _Rounds(connection, followers, await _epochs(connection))
+    await rounds.take(first, last, cause=None, by=None)
+    while rounds.open:
+        await rounds.follow()
+    return Effects(tuple(rounds.events), tuple(rounds.reactions))
+
+
+class _Trigger(Struct, frozen=True):
+    event: Caused
+    follower: Follower
+    key: bytes
+
+
+class _Rounds:
+    """What was found so far; one round follows all events that the round before brought."""
+
+    def __init__(self, connection: Connection, followers: Followers, epochs: Sequence[Epoch]) -> None:
+        self.events: list[Caused] = []
+        self.reactions: list[Reaction] = []
+        self.open: list[_Trigger] = []
+        self._connection = connection
+        self._followers = followers
+        self._epochs = epochs
+        self._registered: dict[str, int] = {}
+
+    async def take(self, first: int, last: int, *, cause: int | None, by: str | None) -> None:
+        """Read the events of one append, and note who reacts to them."""
+        room = EFFECTS_MAX - len(self.events)
+        given = [first, last, room + 1]
+        rows = await (await self._connection.execute(_EVENTS, given)).fetchall()
+        if len(rows) > room:
+            self.reactions.append(Reaction(by or "", first, "too-many"))
+            rows = rows[:room]
+        for position, stream, version, type_name, key, payload in rows:
+            event = Caused(position, stream, version, type_name, key, cause, by)
+            self.events.append(event)
+            for follower in self._followers.get(type_name, ()):
+                epoch = _epoch_at(self._epochs, position)
+                self.open.append(_Trigger(event, follower, follower.key(epoch, position, payload.encode())))
+
+    async def follow(self) -> None:
+        """Look for the outcomes of all that is open."""
+        triggers, self.open = self.open, []
+        triggers = await self._concerned(triggers)
+        rows = await (await self._connection.execute(_OUTCOMES, [[each.key for each in triggers]])).fetchall()
+        outcomes = {bytes(key): (int(first), int(last)) for key, first, last in rows}
+        missing = [each for each in triggers if each.key not in outcomes]
+        parked = await self._parked(missing)
+        for each in triggers:
+            consumer, position = each.follower.consumer, each.event.position
+            if each.key not in outcomes:
+                waits: State = "waiting" if each.follower.outside else "pending"
+                state: State = "parked" if (consumer, position) in parked else waits
+                self.reactions.append(Reaction(consumer, position, state))
+                continue
+            self.reactions.append(Reaction(consumer, position, "done"))
+            first, last = outcomes[each.key]
+            if first:
+                await self.take(first, last, cause=position, by=consumer)
+
+    async def _concerned(self, triggers: Sequence[_Trigger]) -> list[_Trigger]:
+        """Without those that were recorded before their consumer was registered: they are not its concern."""
+        unknown = {each.follower.consumer for each in triggers} - self._registered.keys()
+        if unknown:
+            rows = await (await self._connection.execute(_REGISTERED, [list(unknown)])).fetchall()
+            self._registered |= {str(name): int(position) for name, position in rows}
+        return [
+            each
+            for each in triggers
+            if each.follower.consumer in self._registered
+            and self._registered[each.follower.consumer] < each.event.position
+        ]
+
+    async def _parked(self, triggers: Sequence[_Trigger]) -> set[tuple[str, int]]:
+        if not triggers:
+            return set()
+        given = [
+            [each.follower.consumer for each in triggers],
+            [each.event.partition_key for each in triggers],
+            [each.event.position for each in triggers],
+        ]
+        rows = await (await self._connection.execute(_PARKED, given)).fetchall()
+        return {(str(consumer), int(position)) for consumer, position in rows}
+
+
+async def _epochs(connection: Connection) -> list[Epoch]:
+    rows = await (await connection.execute(_EPOCHS)).fetchall()
+    return [Epoch(epoch=epoch, first_position=first) for epoch, first in rows]
+
+
+def _epoch_at(epochs: Iterable[Epoch], position: int) -> int:
+    return max(each.epoch for each in epochs if each.first_position <= position)
