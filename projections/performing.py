@@ -108,12 +108,12 @@ class Performer:
         """The transaction is through."""
 
     def _note(self, plan: Plan) -> None:
-        scope, queued = plan.build.scope, dict(plan.queued)
+        scope = plan.build.scope
         if plan.unparked is not None:
             parking.unpark(self._conn, scope, plan.unparked)
         for key, poison in plan.parked.items():
-            parking.park(self._conn, scope, _failure(key, poison, queued.pop(key, Waiting())))
-        parking.queue(self._conn, scope, queued)
+            parking.park(self._conn, scope, _failure(key, poison, plan.queued.get(key, Waiting())))
+        parking.queue(self._conn, scope, plan.queued)  # not again for keys parked just now: they know how far
         if plan.stopped != plan.following.stopped:
             builds.set_stopped(self._conn, plan.build, plan.stopped)
 

@@ -42,15 +42,19 @@ DAMAGES = {
         " insert into views.checkpoint (view, shape, build, generation, partition, position)"
         " select 'v', 1, 1, 1, 0, 9 from b"
     ),
+    "checkpoints of consumers": (
+        "with r as (insert into consumers.registration (consumer, registered_position) values ('c', 0) returning 1)"
+        " insert into consumers.checkpoint (consumer, position) select 'c', 9 from r"
+    ),
 }
 
 
-@pytest.mark.parametrize("check", DAMAGES)
-def test_damage_is_told(database_url, tmp_path, check):
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_is_told(database_url, tmp_path, damage):
     with psycopg.connect(database_url, autocommit=True) as admin:
-        admin.execute(sql.SQL(DAMAGES[check]))
+        admin.execute(sql.SQL(DAMAGES[damage]))
 
-    assert verdicts(tmp_path, database_url)[check] == "bad"
+    assert verdicts(tmp_path, database_url)[damage.split(" ", maxsplit=1)[0]] == "bad"
 
 
 def test_nothing_to_examine_is_no_failure(tmp_path):

@@ -46,7 +46,8 @@ class Owner(threading.Thread):
         parking.unpark(self._conn, BUILD, KEY)
         if self._parks_at is not None:
             park(self._conn, self._parks_at)
-        parking.close(self._conn, requests[0].request, outcome=self._outcome)
+        for request in requests:
+            parking.close(self._conn, request.request, outcome=self._outcome)
 
 
 def retried(tmp_path, database_url, conn, *, outcome, parks_at=None):
@@ -87,6 +88,21 @@ def test_a_retry_that_nobody_carries_out_exits_1_and_says_that_it_stays(
     assert 1 == result.exit_code
     assert "nobody acted within" in result.stderr
     assert 1 == len(parking.pending(projector, [VIEW.name]))
+
+
+def test_a_key_that_is_parked_in_builds_of_two_shapes_is_requested_for_each_of_them(
+    tmp_path, database_url, projector, monkeypatch
+):
+    monkeypatch.setattr(commands, "OUTCOME_WITHIN_S", 0.2)
+    newer = Scope(VIEW.name, VIEW.shape + 1, 2)
+    for build in (BUILD, Scope(VIEW.name, VIEW.shape, 3), newer):
+        parking.park(
+            projector, build, Failure(KEY, STANDS_AT, KEY, version=1, type="t", reason="no such row")
+        )
+    commanding.run(tmp_path, "parked", "retry", VIEW.name, KEY, database_url=database_url)
+
+    pending = parking.pending(projector, [VIEW.name])
+    assert [VIEW.shape, VIEW.shape + 1] == [request.shape for request in pending]
 
 
 @pytest.mark.parametrize(

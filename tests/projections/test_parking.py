@@ -10,8 +10,10 @@ from event_store.codec import UnknownEventVersion
 from event_store.consumers import parking
 from event_store.consumers.parking import NotParked
 from event_store.envelope import NewEvent
+from event_store.partitioning import PARTITIONS, partition_of
 from projections import rebuild, verifying
 from projections.errors import FoldFailed
+from projections.requests import REQUESTS_PER_LOOK
 from runtime import database
 from tests.appends import append_request
 from tests.examples import NOW
@@ -129,6 +131,24 @@ def test_a_retry_that_meets_the_next_poison_parks_there(url, conn, views, faults
     (parked,) = parking.listed(conn)
     assert (parked.position, parked.queued) == (3, 1)
     assert numbers(conn, keyed[0]) == {"a": (-1, 2)}
+
+
+def test_requests_about_keys_of_another_worker_hold_up_none_of_ours(url, conn, views, faults):
+    keyed = views[:1]
+    append(url, counts(("a", POISON), ("b", POISON)))
+    with feeding(url, keyed) as feeder:
+        feeder.catch_up()
+    ours, theirs = (partition_of(f"counter-{name}", PARTITIONS) for name in "ab")
+    assert ours != theirs
+    others = [request_retry(conn, "counters", "counter-b") for _ in range(REQUESTS_PER_LOOK + 1)]
+    request = request_retry(conn, "counters", "counter-a")
+    faults.numbers.clear()
+    with feeding(url, keyed, sources=[ours]) as feeder:
+        feeder.catch_up()
+
+    assert "went on" in (parking.outcome_of(conn, request) or "")
+    assert [None] * len(others) == [parking.outcome_of(conn, each) for each in others]
+    assert ["counter-b"] == [key.partition_key for key in parking.listed(conn)]
 
 
 def test_a_skip_that_is_in_the_log_lets_the_key_go_on_without_the_event(url, conn, views):

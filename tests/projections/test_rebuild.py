@@ -6,6 +6,8 @@ import pytest
 
 from counterfoil.contexts import CONTEXTS
 from event_store import reading
+from event_store.consumers import parking
+from event_store.consumers.parking import Failure
 from projections import builds, rebuild, replay, verifying
 from projections.errors import BuildRefused, DeclarationError, NoSuchBuild, NotCaughtUp
 from projections.storing import BuildId, Table
@@ -185,11 +187,14 @@ def test_a_dropped_build_leaves_nothing_and_the_worker_goes_on(shop_url, project
         feeder.catch_up()
         build = rebuilt(shop_url, ORDERS)
         feeder.catch_up()
+        for each in (build, builds.live(projector, ORDERS.name)):
+            parking.park(projector, each.scope, Failure("order-none", 1, "order-none", 1, "t", "a defect"))
         assert rebuild.drop(shop_url, ORDERS) == build
         append(shop_url, history(6))
         feeder.catch_up()
 
     assert projector.execute("select to_regclass('views.order_details_s1_b2')").fetchone() == (None,)
+    assert [1] == [key.build for key in parking.shown(projector, ORDERS.name, "order-none")]
     assert_views_hold_the_log(shop_url, CONTEXTS.views)
 
 

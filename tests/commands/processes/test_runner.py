@@ -167,6 +167,21 @@ def test_later_triggers_of_a_parked_key_wait_and_a_skip_lets_them_go(database_ur
     assert skipped == {skip.position}
 
 
+def test_a_retry_that_fails_at_the_next_trigger_says_so_and_the_key_stands_there(database_url):
+    append(database_url, [received("A", 10), _shipped("ghost", [("A", 3)])])
+    append(database_url, [_shipped("ghost", [("A", 5)], version=1), placed("o1", [("A", 3)])])
+
+    with running(database_url), _connected(database_url) as conn:
+        eventually(lambda: [1] == [key.queued for key in parking.listed(conn)])
+        eventually(lambda: counted(database_url).get("ordering.order_confirmed.v1") == 1)
+        outcome = _wait_for(conn, request_retry(conn, "fulfilment", "order-ghost"))
+        (key,) = parking.listed(conn)
+
+    assert outcome == "failed again: NotReserved: Of 'A', 5 were asked for and 0 are reserved."
+    assert (key.position, key.tries, key.queued, key.last_position) == (3, 1, 0, 3)
+    assert counted(database_url)["inventory.stock_shipped.v1"] == 1
+
+
 def test_parked_keys_survive_a_restart(database_url):
     append(database_url, [received("A", 10), _shipped("ghost", [("A", 3)])])
     with running(database_url), _connected(database_url) as conn:
