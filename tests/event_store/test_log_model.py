@@ -18,6 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from counterfoil.testing.memory import MemoryLog
 from event_store import reading
 from event_store.appending import wire
 from event_store.envelope import (
@@ -41,7 +42,6 @@ from event_store.envelope import (
     WrongVersion,
 )
 from event_store.leaf import leaf_of
-from event_store.memory import MemoryLog
 from runtime import database
 
 STREAMS = ("order-1", "order-2", "stock-A", "stock-B")

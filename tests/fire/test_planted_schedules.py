@@ -6,18 +6,13 @@ Those planted in the steps of process managers stand beside their simulation, th
 import pytest
 from msgspec import structs
 
+from counterfoil.testing.scheduling import FIXED_SEED, FOUND_WITHIN, first_problem
 from event_store import relay
 from tests.commands.processes import deciding
 from tests.fire import mutants
 from tests.fire.laboratory import PROJECT
 from tests.simulation import carrying
-from tests.simulation.exploring import (
-    FIXED_SEED,
-    FOUND_WITHIN,
-    first_problem,
-    keep_outcomes_outside_the_transaction,
-    silence,
-)
+from tests.simulation.exploring import keep_outcomes_outside_the_transaction, silence
 
 HARMLESS_SCHEDULES = 300
 STILL_OPEN = 0.2

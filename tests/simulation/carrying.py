@@ -6,16 +6,16 @@ world may crash the caller, or let another actor run first.
 
 import contextlib
 import hashlib
-import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import structs
 from prometheus_client import CollectorRegistry
 
+from counterfoil.testing.memory import MemoryLog
+from counterfoil.testing.scheduling import Crash, Scheduler
 from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent, RecordedEvent
 from event_store.following import Follower, FollowerMetrics
 from event_store.generations import Epochs, Frame, Published
-from event_store.memory import MemoryLog
 from event_store.partition_log import PartitionPage, as_record
 from event_store.partitioning import partition_of
 from event_store.relay import NotActive, Relay, RelayMetrics, RelayState
@@ -45,48 +45,17 @@ PAGE_ROWS = 3
 ROUND_ROWS = 4
 
 
-class Crash(BaseException):
-    """The process of the actor that was running is gone."""
-
-
-class World:
-    """Everything that survives a crash, and the dice."""
+class World(Scheduler):
+    """Everything that survives a crash."""
 
     def __init__(self, seed: int, *, crash_at: int | None = None) -> None:
-        self.chance = random.Random(seed)
-        self.crash_at = crash_at
-        self.border_calls = 0
+        super().__init__(seed, crash_at=crash_at)
         self.log = MemoryLog()
-        self.now = 0.0
-        self.calm = False
         self.topic: dict[Partition, list[Record]] = {source: [] for source in SOURCES}
         self.row = RelayState(GENERATION, 0, dict.fromkeys(SOURCES, 0))
         self.owner = ""
         self.checkpoints: dict[Partition, int] = dict.fromkeys(SOURCES, 0)
         self.applied: dict[Partition, list[int]] = {source: [] for source in SOURCES}
-        self.others: list[Callable[[], None]] = []
-        self._depth = 0
-
-    def border(self) -> None:
-        """A call leaves an actor: crash it, or let another one run meanwhile."""
-        if self.calm:
-            return
-        self.border_calls += 1
-        if self.crash_at is not None:
-            # Systematic: the one crash is at a given call, and nothing else interferes.
-            if self.border_calls == self.crash_at:
-                raise Crash
-            return
-        roll = self.chance.random()
-        if roll < 0.06:
-            raise Crash
-        if roll < 0.16 and self._depth < 2 and self.others:
-            self._depth += 1
-            self.chance.choice(self.others)()
-            self._depth -= 1
-
-    def roll(self, probability: float) -> bool:
-        return not self.calm and self.chance.random() < probability
 
     def append(self) -> None:
         stream = f"order-{self.chance.randrange(6)}"
@@ -293,7 +262,7 @@ class ConsumerActor:
             Subscription(self.world),
             log=LogOfPartitions(self.world),
             metrics=self.metrics,
-            clock=lambda: self.world.now,
+            clock=lambda: self.world.clock.at_s,
         )
 
 
@@ -307,11 +276,11 @@ def run(seed: int, *, crash_at: int | None = None) -> list[str]:
     consumer = ConsumerActor(world)
     world.others = [relays[0].act, relays[1].act, consumer.act, world.append]
     for _ in range(STEPS):
-        world.now += world.chance.choice((0.0, 0.1, 1.0))
+        world.clock.pass_s(world.chance.choice((0.0, 0.1, 1.0)))
         world.chance.choice(world.others)()
     world.calm = True
     for _ in range(CALM_ROUNDS_MAX):
-        world.now += 0.6
+        world.clock.pass_s(0.6)
         relays[0].act()
         consumer.act()
         if all(_complete(world, source) for source in SOURCES) and world.row.position == world.log.position:

@@ -17,9 +17,9 @@ from commands.log_reading import NOWHERE, LogUnreachable, Outcome, Placed, Stand
 from commands.ordering import Line, PlaceOrder
 from commands.states import States
 from commands.watching import Watch
+from counterfoil.testing.memory import MemoryLog, WrongEpoch
 from event_store import codec
 from event_store.appending.errors import EpochChanged, OutcomeUnknown, StoreUnavailable
-from event_store.memory import MemoryLog, WrongEpoch
 from event_store.reading import StreamEvent
 from runtime.problems import ProblemError
 

@@ -10,6 +10,7 @@ import contextlib
 import msgspec
 from prometheus_client import CollectorRegistry
 
+from counterfoil.testing.scheduling import Crash
 from event_store import codec
 from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent
 from event_store.partitioning import partition_of
@@ -32,7 +33,7 @@ from runtime import documents
 from runtime.breaker import Breaker
 from runtime.documents import DocumentsUnavailable
 from tests.projections.counting import Counted, Faults, counting_views
-from tests.simulation.carrying import PARTITIONS, STEPS, ConsumerActor, Crash, RelayActor, World
+from tests.simulation.carrying import PARTITIONS, STEPS, ConsumerActor, RelayActor, World
 
 COUNTERS, _ = counting_views(Faults())
 BUILD = BuildId(COUNTERS.name, COUNTERS.shape, 1)
@@ -90,7 +91,7 @@ class Shop(World):
         standing = Standing(epoch=1, generation=1, positions=positions)
         build = LiveBuild(BUILD, standing, moved_at=None, parked={}, parked_count=0)
         look = Look(
-            seen_at=self.now,
+            seen_at=self.clock.at_s,
             installation=HISTORY.installation,
             position=self.log.position,
             epoch=1,
@@ -185,7 +186,7 @@ class Projector(ConsumerActor):
             self.world.cache,
             metrics=METRICS,
             breaker=Breaker(failures_max=1, open_s=0.5),
-            clock=lambda: self.world.now,
+            clock=lambda: self.world.clock.at_s,
         )
 
     def _round(self):
@@ -257,7 +258,7 @@ class Reader:
 
     @property
     def settled(self):
-        old = [each for each in self.world.looks if each.seen_at <= self.world.now - SETTLED_AFTER_S]
+        old = [each for each in self.world.looks if each.seen_at <= self.world.clock.at_s - SETTLED_AFTER_S]
         return old[-1] if old else self.world.looks[0]
 
     async def get(self, keys):
@@ -328,12 +329,12 @@ def run(seed, *, crash_at=None):
         *appending,
     ]
     for _ in range(STEPS * 2):
-        world.now += world.chance.choice((0.0, 0.1, 0.5))
+        world.clock.pass_s(world.chance.choice((0.0, 0.1, 0.5)))
         with contextlib.suppress(Crash):
             world.chance.choice(world.others)()
     world.calm = True
     for _ in range(CALM_ROUNDS_MAX):
-        world.now += 0.6
+        world.clock.pass_s(0.6)
         relay.act()
         workers[0].act()
         world.look()

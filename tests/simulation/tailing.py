@@ -7,6 +7,7 @@ nothing: both may believe to hold it at any time, as an owner does that was paus
 
 from prometheus_client import CollectorRegistry
 
+from counterfoil.testing.scheduling import Crash
 from event_store import codec
 from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent
 from event_store.reading import Head
@@ -20,7 +21,7 @@ from projections.tailing import THE_LOG, Tail
 from projections.turn import Commit, Following, Load
 from projections.view import GLOBAL, Row, View
 from tests.projections.counting import Counted
-from tests.simulation.carrying import STEPS, Crash, World
+from tests.simulation.carrying import STEPS, World
 
 CALM_ROUNDS_MAX = 200
 PAGE_EVENTS = 3
@@ -150,7 +151,7 @@ class TailActor:
             lease=DoubtfulLease(self.world),
             views=[JOURNAL],
             metrics=METRICS,
-            clock=lambda: self.world.now,
+            clock=lambda: self.world.clock.at_s,
         )
         self.tail.feeding.performer = self
 
@@ -210,11 +211,11 @@ def run(seed, *, crash_at=None):
     tails = [TailActor(world), TailActor(world)]
     world.others = [*(tail.act for tail in tails), *(tail.act for tail in tails), world.append, world.rebuild]
     for _ in range(STEPS):
-        world.now += world.chance.choice((0.0, 0.1, 0.5))
+        world.clock.pass_s(world.chance.choice((0.0, 0.1, 0.5)))
         world.chance.choice(world.others)()
     world.calm = True
     for _ in range(CALM_ROUNDS_MAX):
-        world.now += 0.6
+        world.clock.pass_s(0.6)
         tails[0].act()
         if all(cursor.position == world.log.position for cursor in world.cursors.values()):
             break

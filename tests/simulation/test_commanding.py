@@ -7,14 +7,10 @@ import pytest
 
 from commands import execution, limits
 from commands.execution import Execution
+from counterfoil.testing.scheduling import FOUND_WITHIN, first_problem
 from event_store import reading
 from tests.simulation import commanding
-from tests.simulation.exploring import (
-    FOUND_WITHIN,
-    explore,
-    first_problem,
-    keep_outcomes_outside_the_transaction,
-)
+from tests.simulation.exploring import keep_outcomes_outside_the_transaction
 
 SCHEDULES = 300
 
@@ -34,10 +30,8 @@ def run():
 
 
 @pytest.mark.slow
-def test_every_command_has_one_outcome_and_every_refusal_was_right_while_its_caller_waited(
-    first_seed, run, capsys
-):
-    assert {} == explore(run, first_seed, schedules=SCHEDULES, capsys=capsys)
+def test_every_command_has_one_outcome_and_every_refusal_was_right_while_its_caller_waited(explored, run):
+    assert {} == explored(run, schedules=SCHEDULES)
 
 
 def test_a_refusal_from_the_cache_is_found(run, monkeypatch):

@@ -2,12 +2,13 @@
 
 import pytest
 
+from counterfoil.testing.scheduling import FIXED_SEED, FOUND_WITHIN, first_problem
 from event_store import following, paging, reading, relay
 from projections import mirroring, turn
 from projections.turn import Batch, Move
 from read_api.reading.documents import DocumentsByKey
 from tests.simulation import carrying, projecting
-from tests.simulation.exploring import FIXED_SEED, FOUND_WITHIN, explore, first_problem, silence
+from tests.simulation.exploring import silence
 
 SCHEDULES = 500
 BORDER_CALLS = 400
@@ -25,9 +26,9 @@ def _in_memory(monkeypatch):
 
 @pytest.mark.slow
 def test_rows_and_documents_are_the_fold_and_no_answer_is_older_than_it_says_whatever_happens(
-    first_seed, capsys
+    explored,
 ):
-    assert {} == explore(projecting.run, first_seed, schedules=SCHEDULES, capsys=capsys)
+    assert {} == explored(projecting.run, schedules=SCHEDULES)
 
 
 def test_a_crash_at_any_single_step_changes_nothing():

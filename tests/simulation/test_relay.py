@@ -2,9 +2,10 @@
 
 import pytest
 
+from counterfoil.testing.scheduling import FIXED_SEED, FOUND_WITHIN, first_problem
 from event_store import following, relay
 from tests.simulation import carrying
-from tests.simulation.exploring import FIXED_SEED, FOUND_WITHIN, explore, first_problem, silence
+from tests.simulation.exploring import silence
 
 SCHEDULES = 2_000
 STEPS = 230
@@ -17,9 +18,9 @@ def _silence(monkeypatch):
 
 @pytest.mark.slow
 def test_every_event_is_applied_once_and_in_order_whatever_crashes_repeats_overtakes_or_is_lost(
-    first_seed, capsys
+    explored,
 ):
-    assert {} == explore(carrying.run, first_seed, schedules=SCHEDULES, capsys=capsys)
+    assert {} == explored(carrying.run, schedules=SCHEDULES)
 
 
 def test_a_crash_at_any_single_step_changes_nothing():

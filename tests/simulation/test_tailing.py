@@ -2,12 +2,13 @@
 
 import pytest
 
+from counterfoil.testing.scheduling import FIXED_SEED, FOUND_WITHIN, first_problem
 from event_store import paging, reading
 from event_store.consumers import parking
 from projections import adopting, catching_up, tailing, turn
 from tests.simulation import projecting
 from tests.simulation import tailing as simulated
-from tests.simulation.exploring import FIXED_SEED, FOUND_WITHIN, explore, first_problem, silence
+from tests.simulation.exploring import silence
 from tests.simulation.test_projecting import batch_of_everything
 
 SCHEDULES = 500
@@ -29,8 +30,8 @@ def _in_memory(monkeypatch):
 
 
 @pytest.mark.slow
-def test_every_event_is_in_every_build_once_and_in_the_order_of_the_log_whatever_happens(first_seed, capsys):
-    assert {} == explore(simulated.run, first_seed, schedules=SCHEDULES, capsys=capsys)
+def test_every_event_is_in_every_build_once_and_in_the_order_of_the_log_whatever_happens(explored):
+    assert {} == explored(simulated.run, schedules=SCHEDULES)
 
 
 def test_a_crash_at_any_single_step_changes_nothing():

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from counterfoil.testing.memory import MemoryLog
 from domain.event import Event
 from domain.ids import OrderId
 from domain.inventory.events import (
@@ -24,7 +25,6 @@ from domain.ordering.events import (
     OrderShipped,
 )
 from event_store import codec
-from event_store.memory import MemoryLog
 
 Sums = dict[tuple[str, str, str], int]
 """Pieces by (what happened to them, order or note, code)."""
@@ -115,14 +115,6 @@ def _note_moved(event: Event, moved: Sums) -> None:
             _add(moved, "shipped", event.order_id, {event.sku: event.quantity})
         case StockReturned():
             _add(moved, "returned", event.credit_note_id, {event.sku: event.quantity})
-
-
-def outcomes(found: set[bytes], *, expected: set[bytes]) -> list[str]:
-    """Every trigger has one outcome under its key, and nothing else has one."""
-    problems = [f"{len(expected - found)} triggers have no outcome"] if expected - found else []
-    if found - expected:
-        problems.append(f"{len(found - expected)} outcomes belong to no trigger")
-    return problems
 
 
 def _per_sku(lines: Iterable[OrderLine | CreditLine]) -> dict[str, int]:

@@ -10,18 +10,18 @@ from commands.processes import deciding as product
 from commands.processes.deciding import Decider
 from commands.processes.process import Rejected
 from commands.processes.progress import Progress
+from counterfoil.testing.scheduling import FIXED_SEED, FOUND_WITHIN, first_problem
 from event_store.envelope import ANY, Expectation
 from tests.commands.processes import deciding
-from tests.simulation.exploring import FIXED_SEED, FOUND_WITHIN, explore, first_problem
 
 SCHEDULES = 700
 
 
 @pytest.mark.slow
 def test_every_trigger_has_one_outcome_and_nothing_is_oversold_whatever_crashes_repeats_or_conflicts(
-    first_seed, capsys
+    explored,
 ):
-    assert {} == explore(deciding.run, first_seed, schedules=SCHEDULES, capsys=capsys)
+    assert {} == explored(deciding.run, schedules=SCHEDULES)
 
 
 def test_refusing_from_the_cache_is_found(monkeypatch):

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from commands.decision import ABSENT, Folded, View
+from counterfoil.testing.spec import given_streams
 from domain.aggregate import Aggregate
 from domain.event import Event
 from domain.inventory.stock_item import STOCK
@@ -18,12 +19,11 @@ def after(
     *, order: Iterable[Event] = (), stock: Iterable[Event] = (), shipment: Iterable[Event] = ()
 ) -> View:
     """A view of the order, of the stock of its SKU, and of its shipment."""
-    held = {
-        ORDER.stream(ORDER_ID): folded(ORDER, ORDER_ID, order),
-        STOCK.stream(SKU): folded(STOCK, SKU, stock),
-        SHIPMENT.stream(ORDER_ID): folded(SHIPMENT, ORDER_ID, shipment),
-    }
-    return View(held.get)
+    return given_streams(
+        *((ORDER, ORDER_ID, event) for event in order),
+        *((STOCK, SKU, event) for event in stock),
+        *((SHIPMENT, ORDER_ID, event) for event in shipment),
+    ).view
 
 
 def folded(aggregate: Aggregate[Any], identifier: str, events: Iterable[Event]) -> Folded[Any]:

@@ -2,11 +2,11 @@ from datetime import timedelta, timezone
 
 import pytest
 
+from counterfoil.testing.spec import given
 from domain.catalogue import product
 from domain.catalogue.product import PriceWithoutCurrency, ProductUnknown, SkuTaken
 from domain.money import MalformedUnitPrice, UnknownCurrency
 from tests.examples import GBP, NOW, SKU, price_changed, product_created
-from tests.spec import given
 
 CREATE = {
     "sku": SKU,

@@ -4,6 +4,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
+from counterfoil.testing.spec import Decide, given
 from domain.inventory import stock_item
 from domain.inventory.stock_item import InsufficientStock, NotReserved, StockItem
 from domain.quantity import QUANTITY_MAX, QuantityOutOfRange
@@ -20,9 +21,8 @@ from tests.examples import (
     stock_returned,
     stock_shipped,
 )
-from tests.spec import Decision, given
 
-Move = tuple[Decision, dict[str, Any]]
+Move = tuple[Decide, dict[str, Any]]
 
 TEN = stock_received(quantity=10)
 
@@ -180,7 +180,7 @@ def test_whatever_is_decided_in_whatever_order_nothing_is_oversold(sequence):
             assert 0 <= item.reserved <= item.on_hand
 
 
-def would_oversell(item: StockItem, decision: Decision, inputs: dict[str, Any]) -> bool:
+def would_oversell(item: StockItem, decision: Decide, inputs: dict[str, Any]) -> bool:
     if decision is stock_item.adjust:
         return bool(-inputs["delta"] > item.available)
     if decision is stock_item.reserve:

@@ -3,6 +3,7 @@ from datetime import timedelta, timezone
 
 import pytest
 
+from counterfoil.testing.spec import given
 from domain.ordering import credit_note, order
 from domain.ordering.credit_note import (
     CreditedInAnotherCurrency,
@@ -30,7 +31,6 @@ from tests.examples import (
     placed,
     shipped,
 )
-from tests.spec import given
 
 ISSUE = {
     "credit_note_id": NOTE,

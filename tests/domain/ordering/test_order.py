@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from counterfoil.testing.spec import given
 from domain.money import AmountTooLarge, MalformedUnitPrice, UnitPrice, UnknownCurrency
 from domain.ordering import order
 from domain.ordering.events import Shortage
@@ -34,7 +35,6 @@ from tests.examples import (
     rejected,
     shipped,
 )
-from tests.spec import given
 
 PLACE = {
     "order_id": ORDER,

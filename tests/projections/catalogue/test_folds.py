@@ -1,10 +1,10 @@
 from datetime import timedelta
 
 from counterfoil.contexts import CONTEXTS
+from counterfoil.testing.spec import folded
 from domain.money import UnitPrice
 from projections.catalogue.views import ProductPage, product_page
 from tests.examples import GBP, NOW, SKU, price_changed, product_created
-from tests.spec import folded
 
 PAGE = ProductPage(
     sku=SKU,

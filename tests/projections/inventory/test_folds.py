@@ -1,5 +1,6 @@
 import pytest
 
+from counterfoil.testing.spec import folded
 from domain.inventory import stock_item
 from domain.inventory.stock_item import StockItem
 from projections.inventory.views import StockLevel, stock_level
@@ -13,7 +14,6 @@ from tests.examples import (
     stock_shipped,
 )
 from tests.histories import history
-from tests.spec import folded
 
 TEN = stock_received(quantity=10)
 

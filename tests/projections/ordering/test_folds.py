@@ -2,6 +2,7 @@ from datetime import timedelta
 
 import pytest
 
+from counterfoil.testing.spec import folded
 from domain.event import Event
 from domain.money import Minor
 from projections.ordering.views import OrderDetails, OrderSummary, order_details, order_summary
@@ -19,7 +20,6 @@ from tests.examples import (
     rejected,
     shipped,
 )
-from tests.spec import folded
 
 FATES = {
     "placed": (),

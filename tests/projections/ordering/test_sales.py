@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from counterfoil.testing.spec import folded
 from domain.money import Minor
 from domain.ordering.events import CreditNoteIssued, OrderCancelled, OrderConfirmed
 from projections.ordering.views import (
@@ -30,7 +31,6 @@ from tests.examples import (
     shipped,
 )
 from tests.histories import history
-from tests.spec import folded
 
 SUMS: tuple[View[Any], ...] = (customer_totals, sku_sales, sales_daily)
 DAY = date(2010, 12, 1)

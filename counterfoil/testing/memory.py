@@ -4,8 +4,9 @@ It is the model that the state-machine tests hold the SQL against, and the log o
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from msgspec import structs
 
@@ -45,6 +46,11 @@ class MemoryLog:
         self._tags: dict[str, list[RecordedEvent]] = defaultdict(list)
         self._tracked: dict[tuple[str, str], int] = {}
         self._outcomes: dict[bytes, tuple[bytes, Accepted]] = {}
+
+    @property
+    def outcomes(self) -> Mapping[bytes, tuple[bytes, Accepted]]:
+        """By key: the fingerprint of the request that was accepted, and its verdict."""
+        return MappingProxyType(self._outcomes)
 
     @property
     def position(self) -> int:

@@ -1,0 +1,191 @@
+"""Fixtures for pytest: `pytest_plugins = ["counterfoil.testing.plugin"]` in the outermost conftest.py.
+
+For simulations there are `first_seed` and `explored`. For tests on a log there are `database_url`, the address of a
+migrated and empty database of one test, and `new_database`, which makes several. They are in the Postgres that
+COUNTERFOIL_DATABASE_URL names, or in one that is started once for the run (extra `servers`) when a test first asks for
+it. A server that cannot be had fails the tests that need it.
+"""
+
+import itertools
+import os
+import random
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from counterfoil import migrating
+from counterfoil.servers import chosen
+from counterfoil.servers.external import ExternalServer
+from counterfoil.servers.postgres import PostgresServer
+from counterfoil.servers.version import ServerVersion
+from counterfoil.testing import scheduling
+from counterfoil.testing.scheduling import FIXED_SEED, Problems, Run
+from runtime.settings import Settings
+
+SEED_VARIABLE: Final = "SIMULATION_SEED"
+PREFIX: Final = "counterfoil-tests-"
+MEMORY: Final = Path("/dev/shm")  # noqa: S108 - directories in it have names of their own
+MEMORY_FREE_MIN: Final = 4 * 1024**3
+"""Bytes: three runs beside one another, each with a log of Postgres that grows to 1 GiB before it is cut."""
+
+THROW_AWAY: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+"""Only for databases that live for one test: what tests on them ask is never whether the disk was reached."""
+
+STARTED: Final = pytest.StashKey[list[ServerVersion]]()
+"""Servers that this run takes, for its summary."""
+
+RUN: Final = uuid.uuid4().hex[:8]  # two runs may share a server that was given by its address
+TEMPLATE: Final = f"counterfoil_template_{RUN}"
+
+Explored = Callable[..., Mapping[int, Problems]]
+
+_numbers = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Remember the servers that tests ask for."""
+    config.stash[STARTED] = []
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    """Name the servers that were taken, with versions."""
+    del exitstatus
+    if started := config.stash[STARTED]:
+        terminalreporter.section("servers")
+        for server in started:
+            terminalreporter.line(str(server))
+
+
+@pytest.fixture(params=["fixed", "fresh"])
+def first_seed(request: pytest.FixtureRequest) -> int:
+    """The first seed of a simulation's schedules: always the same, one of its own, or the one that is asked for."""
+    fixed = request.param == "fixed"
+    seed = FIXED_SEED if fixed else random.SystemRandom().randrange(2**32)
+    return int(os.environ.get(SEED_VARIABLE, seed))
+
+
+@pytest.fixture
+def explored(first_seed: int, capsys: pytest.CaptureFixture[str]) -> Explored:
+    """Runs as many schedules as a test asks for, and says which, whatever pytest captures; the problems by seed."""
+
+    def explore(run: Run, *, schedules: int) -> Mapping[int, Problems]:
+        with capsys.disabled():
+            return scheduling.explore(run, first_seed, schedules=schedules)
+
+    return explore
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    """Settings as the run was started with, whatever a test does to the environment."""
+    return Settings.load()
+
+
+@pytest.fixture(scope="session")
+def taken(pytestconfig: pytest.Config) -> list[ServerVersion]:
+    """Servers of this run so far; whoever starts another one adds it."""
+    return pytestconfig.stash[STARTED]
+
+
+@pytest.fixture(scope="session")
+def servers_directory() -> Iterator[Path]:
+    """Where this run's servers live: not below pytest's own directory, which is kept for some runs."""
+    _sweep()
+    directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=_memory()))
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(
+    settings: Settings, servers_directory: Path, taken: list[ServerVersion]
+) -> Iterator[PostgresServer | ExternalServer]:
+    """The Postgres of this run."""
+    directory = servers_directory / "postgres"
+    with chosen.postgres_for(settings, directory=directory, server_settings=THROW_AWAY) as server:
+        taken.append(server.report())
+        yield server
+
+
+@pytest.fixture(scope="session")
+def new_database(postgres: PostgresServer | ExternalServer) -> Iterator[Callable[[], str]]:
+    """Makes a database that is migrated and empty, cloned from one that was migrated once; returns its address."""
+    with psycopg.connect(postgres.url, autocommit=True) as admin:
+        _create(admin, TEMPLATE, template="template1")
+        migrating.migrate(_address(postgres.url, TEMPLATE))
+
+        def make() -> str:
+            name = f"counterfoil_test_{RUN}_{next(_numbers)}"
+            _create(admin, name, template=TEMPLATE)
+            url = _address(postgres.url, name)
+            _become_installation(url)
+            return url
+
+        yield make
+        _drop(admin, TEMPLATE)
+
+
+@pytest.fixture
+def database_url(new_database: Callable[[], str], postgres: PostgresServer | ExternalServer) -> Iterator[str]:
+    """Address of a migrated, empty database for one test."""
+    url = new_database()
+    yield url
+    with psycopg.connect(postgres.url, autocommit=True) as admin:
+        _drop(admin, str(psycopg.conninfo.conninfo_to_dict(url)["dbname"]))
+
+
+def _memory() -> Path | None:
+    """Where files stay in memory, if there is room; None: where temporary files usually are.
+
+    Each test makes and deletes the 300 files of a database; for that a disk takes longer than most tests.
+    """
+    if not MEMORY.is_dir() or not os.access(MEMORY, os.W_OK):
+        return None
+    return MEMORY if shutil.disk_usage(MEMORY).free >= MEMORY_FREE_MIN else None
+
+
+def _sweep() -> None:
+    """Take away what runs that were killed left in memory."""
+    for left in MEMORY.glob(f"{PREFIX}*"):
+        pid = left.name.removeprefix(PREFIX).partition("-")[0]
+        if pid.isdigit() and not _is_alive(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+def _create(admin: psycopg.Connection, name: str, *, template: str) -> None:
+    # Copying files is faster than logging every page while the template is small and nothing is flushed.
+    statement = sql.SQL("create database {} template {} strategy file_copy")
+    admin.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+
+
+def _become_installation(url: str) -> None:
+    """Copies of one database that live side by side must not meet on the servers that all tests share."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("update log.installation set id = gen_random_uuid()")
+
+
+def _drop(admin: psycopg.Connection, name: str) -> None:
+    admin.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+
+def _address(url: str, database: str) -> str:
+    return psycopg.conninfo.make_conninfo(url, dbname=database)

@@ -1,0 +1,378 @@
+"""Process managers under the scheduler: two workers on a log in memory, killed, late, repeating, fenced; from a seed.
+
+Decider, progress, states and the writer's batcher are the product's own. Both workers believe to be the active one, as
+a worker does that was paused. A test says which processes, what callers do meanwhile, and what no log may say:
+
+    def run(seed):
+        return processes.run(seed, processes=(RETURNS,), callers=lambda world: Library(world).call, check=over_lent)
+
+    def test_no_book_is_lent_twice(explored):
+        assert {} == explored(run, schedules=300)
+"""
+
+import contextlib
+import random
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter, itemgetter
+from typing import Any, Final, TypeVar, cast
+
+from commands.decision import ABSENT, Folded
+from commands.processes.deciding import Append, Decider, Done, Load, Loaded, Park
+from commands.processes.process import Process
+from commands.processes.progress import Mark
+from commands.processes.trigger import outcome_key
+from commands.recording import Unanswered
+from commands.states import States
+from counterfoil.testing.memory import MemoryLog
+from counterfoil.testing.scheduling import Problems, Scheduler
+from domain.aggregate import Aggregate
+from domain.event import Event, partition_key_of, tags_of
+from domain.rejection import Rejection
+from event_store import codec
+from event_store.appending.batching import Batcher, Queued
+from event_store.envelope import (
+    Accepted,
+    AppendRequest,
+    Expectation,
+    Metadata,
+    NewEvent,
+    RecordedEvent,
+    Verdict,
+    encode_metadata,
+    new_nonce,
+)
+from event_store.fingerprints import Fingerprints
+from event_store.partition_log import as_record
+from event_store.partitioning import partition_of
+from event_store.transport import Partition
+
+PARTITIONS: Final = 3
+SOURCES: Final[tuple[Partition, ...]] = tuple(range(PARTITIONS))
+STEPS: Final = 250
+STEP_S: Final = 0.01
+CALM_ROUNDS_MAX: Final = 3_000
+"""Rounds without any mishap within which everything has to be decided."""
+ACTS_PER_CALM_ROUND: Final = 8
+
+S = TypeVar("S")
+
+_position = attrgetter("position")
+_first = itemgetter(0)
+
+
+class World(Scheduler):
+    """What survives a crash: the log and the checkpoints; and callers, whose commands are never lost."""
+
+    def __init__(self, seed: int, *, processes: Sequence[Process]) -> None:
+        super().__init__(seed)
+        self.processes = processes
+        self.log = MemoryLog()
+        self.epochs: list[tuple[int, int]] = [(1, 1)]
+        self.checkpoints = {source: Mark(0) for source in SOURCES}
+        self.steps = 0
+        self.problems: Problems = []
+        self._callers_keys: set[bytes] = set()
+        self._partitions: dict[Partition, list[RecordedEvent]] = {source: [] for source in SOURCES}
+        self._cut = 0
+
+    def state(self, aggregate: Aggregate[S], identifier: str) -> S | None:
+        """The state of a stream now."""
+        state: S | None = None
+        for event in self.log.read_stream(aggregate.stream(identifier)):
+            state = aggregate.evolve(state, codec.decode(event.type, event.payload))
+        return state
+
+    def append(self, aggregate: Aggregate[Any], identifier: str, events: Iterable[Event]) -> None:
+        """Append what a caller decided."""
+        stream = aggregate.stream(identifier)
+        key = self.chance.randbytes(16)
+        cause = Metadata(actor="caller", command="test", correlation_id=key.hex(), nonce=new_nonce())
+        request = AppendRequest(
+            key,
+            bytes(32),
+            tuple(_new_event(stream, event, encode_metadata(cause)) for event in events),
+            (Expectation(stream, self.log.version(stream)),),
+        )
+        assert isinstance(self.log.append_batch([request], epoch=self.log.epoch)[0], Accepted)
+        self._callers_keys.add(key)
+
+    def pass_step(self) -> None:
+        """A moment passes."""
+        self.steps += 1
+        self.clock.pass_s(STEP_S)
+
+    def epoch_at(self, position: int) -> int:
+        """The epoch in which an event was recorded."""
+        return self.epochs[bisect_right(self.epochs, position, key=_first) - 1][1]
+
+    def partition(self, source: Partition) -> list[RecordedEvent]:
+        """The events of one partition, in order."""
+        for event in self.log.read_after(self._cut):
+            self._partitions[partition_of(event.key, PARTITIONS)].append(event)
+        self._cut = self.log.position
+        return self._partitions[source]
+
+    def has_ended(self) -> bool:
+        """Whether every checkpoint stands at the end of its partition."""
+        return all(
+            mark.position == (events[-1].position if (events := self.partition(source)) else 0)
+            for source, mark in self.checkpoints.items()
+        )
+
+    def fence(self) -> None:
+        """Begin another epoch, as after a restore that lost nothing."""
+        self.log.epoch += 1
+        self.epochs.append((self.log.position + 1, self.log.epoch))
+
+    def outcomes_amiss(self) -> Iterable[str]:
+        """Every trigger has one outcome under its key, and nothing else has one."""
+        expected = {
+            outcome_key(process.name, epoch=self.epoch_at(event.position), position=event.position)
+            for event in self.log.events
+            for process in self.processes
+            if event.type in process.reactions
+        }
+        found = set(self.log.outcomes) - self._callers_keys
+        if expected - found:
+            yield f"{len(expected - found)} triggers have no outcome"
+        if found - expected:
+            yield f"{len(found - expected)} outcomes belong to no trigger"
+
+
+Callers = Callable[[World], Callable[[], None]]
+"""Makes what one caller does, whenever it is called: it appends to the world, or is refused."""
+Check = Callable[[World], Iterable[str]]
+"""What a log says that it must not say."""
+Suspect = Callable[[AppendRequest, "Worker"], Iterable[str]]
+"""What is wrong with an append that a worker is about to send."""
+
+
+def _new_event(stream: str, event: Event, metadata: bytes) -> NewEvent:
+    return NewEvent(stream, *codec.encode(event), metadata, partition_key_of(event), tags_of(event))
+
+
+class Worker:
+    """One process: what it holds in memory is gone with a crash."""
+
+    def __init__(self, world: World, suspect: Suspect) -> None:
+        self.world = world
+        self._suspect = suspect
+        self.restart()
+
+    def restart(self) -> None:
+        """Die, and come back with nothing but the checkpoints."""
+        world = self.world
+        processes = world.processes
+        self.states = States(cast("Any", None))
+        self.decider = Decider(
+            processes,
+            {process.name: dict(world.checkpoints) for process in processes},
+            states=self.states,
+            fingerprints=Fingerprints(b"secret"),
+            jitter=random.Random(world.chance.random()),
+        )
+        self.batcher: Batcher[int] = Batcher()
+        self.epoch = world.log.epoch
+        self.must_look = False
+        self.standing = {source: world.checkpoints[source].position for source in SOURCES}
+        self.sent: list[Queued[int]] = []
+        self.resend = False
+        self.answers: list[tuple[int, Verdict | Unanswered]] = []
+        self.flight: list[Verdict | Unanswered | None] = []
+        self.load: Load | None = None
+        self.loading: Loading | None = None
+        self.delivered_at: dict[int, int] = {}
+        self.read_at: dict[str, int] = {}
+
+    def act(self) -> None:
+        """Do one of the things that a worker does, whichever."""
+        ACTIONS[int(self.world.chance.random() * len(ACTIONS))](self)
+
+    def poll(self) -> None:
+        """Some partition brings some records; now and then it begins further back."""
+        world = self.world
+        source = world.chance.choice(SOURCES)
+        if world.roll(0.1):
+            self.standing[source] = world.checkpoints[source].position
+        limit = world.chance.randint(1, 6)
+        events = world.partition(source)
+        first = bisect_right(events, self.standing[source], key=_position)
+        records = [
+            as_record(event, partition=source, prev=0, epoch=world.epoch_at(event.position))
+            for event in events[first : first + limit]
+        ]
+        for record in records:
+            self.delivered_at.setdefault(record.position, world.steps)
+            self.standing[source] = record.position
+        self.decider.deliver({source: records})
+
+    def step(self) -> None:
+        """Let the decider go on, and take its effects."""
+        for effect in self.decider.step(self.world.clock.now, at_s=self.world.clock.at_s):
+            match effect:
+                case Append():
+                    self._append(effect)
+                case Load():
+                    self.load, self.loading = effect, None
+                case Park():
+                    self.world.problems.append(f"parked {effect.trigger.causation}: {effect.failure}")
+                    self.decider.done(effect.trigger)
+                case Done():
+                    self.decider.done(effect.trigger)
+
+    def _append(self, append: Append) -> None:
+        self.flight = [None] * len(append.requests)
+        for ordinal, request in enumerate(append.requests):
+            self.world.problems += self._suspect(request, self)
+            self.batcher.offer(request, ordinal, epoch=append.epoch)
+
+    def write(self) -> None:
+        """A batch goes to the log; its answers come later, or are lost and asked for again, or never come."""
+        if self.sent:
+            if not self.resend:
+                return
+            batch = self.sent
+        else:
+            batch, refused = self.batcher.take()
+            self.answers.extend(refused)
+        self.sent, self.resend = batch, False
+        if not batch:
+            return
+        epochs = {queued.epoch for queued in batch}
+        if epochs != {self.world.log.epoch} or self.world.roll(0.05):
+            self._fail(batch)
+            return
+        verdicts = self.world.log.append_batch(
+            [queued.request for queued in batch], epoch=self.world.log.epoch
+        )
+        if self.world.roll(0.1):
+            self.resend = True
+        elif self.world.roll(0.05):
+            self._fail(batch)
+        else:
+            self.answers.extend(self.batcher.settle(batch, verdicts))
+            self.sent = []
+
+    def _fail(self, batch: list[Queued[int]]) -> None:
+        self.sent = []
+        self.answers.extend((ticket, Unanswered("")) for ticket in self.batcher.fail(batch))
+
+    def answer(self) -> None:
+        """Some verdicts arrive."""
+        for _ in range(min(len(self.answers), self.world.chance.randint(1, 5))):
+            ordinal, answer = self.answers.pop(0)
+            self.flight[ordinal] = answer
+            complete = [each for each in self.flight if each is not None]
+            if len(complete) == len(self.flight):
+                self.decider.answered(complete, at_s=self.world.clock.at_s)
+                self.must_look |= any(isinstance(each, Unanswered) for each in complete)
+
+    def look(self) -> None:
+        """After an append without a verdict: if the log left its epoch, no state is worth anything."""
+        if self.must_look and self.epoch != self.world.log.epoch:
+            self.epoch = self.world.log.epoch
+            self.states.drop_all()
+        self.must_look = False
+
+    def execute_load(self) -> None:
+        """States are read, later outcomes; what is found arrives later still."""
+        world = self.world
+        if self.load is None:
+            return
+        if self.loading is None:
+            self.loading = Loading(self, self.load.streams)
+            self.read_at.update(dict.fromkeys(self.load.streams, world.steps))
+        elif self.loading.outcomes is None:
+            keys = set(self.load.keys)
+            self.loading.outcomes = {
+                key: outcome[0] for key, outcome in world.log.outcomes.items() if key in keys
+            }
+
+    def finish_load(self) -> None:
+        """What was read arrives."""
+        load, loading = self.load, self.loading
+        if load is None or loading is None or loading.outcomes is None:
+            return
+        self.load = self.loading = None
+        if loading.life != self.states._life:  # all states were dropped meanwhile: they are loaded once more
+            loading = Loading(self, load.streams, epoch=loading.epoch, outcomes=loading.outcomes)
+        for stream, folded in loading.states.items():
+            self.states._keep(stream, load.streams[stream], folded)
+        self.decider.loaded(load.number, Loaded(loading.states, {}, loading.outcomes or {}, loading.epoch))
+
+    def save(self) -> None:
+        """Write the checkpoints."""
+        for source, mark in self.decider.progress.reached().items():
+            if mark.position > self.world.checkpoints[source].position:
+                self.world.checkpoints[source] = mark
+
+
+class Loading:
+    """What `States.load` does, cut where the world may go on: read behind what is kept, folded, kept later."""
+
+    def __init__(
+        self,
+        worker: Worker,
+        streams: Mapping[str, Aggregate[Any]],
+        *,
+        epoch: int | None = None,
+        outcomes: dict[bytes, bytes] | None = None,
+    ) -> None:
+        self.life = worker.states._life
+        self.epoch = worker.epoch if epoch is None else epoch
+        self.outcomes = outcomes
+        self.states: dict[str, Folded[Any]] = {}
+        for stream, aggregate in streams.items():
+            folded = worker.states._kept.get(stream, ABSENT)
+            for event in worker.world.log.read_stream(stream, after_version=folded.version):
+                state = aggregate.evolve(folded.state, codec.decode(event.type, event.payload))
+                folded = Folded(state=state, version=event.version, position=event.position, key=event.key)
+            self.states[stream] = folded
+
+
+ACTIONS: Final = (
+    *(Worker.poll,) * 3,
+    *(Worker.step,) * 4,
+    *(Worker.write,) * 3,
+    *(Worker.answer,) * 3,
+    *(Worker.execute_load,) * 3,
+    *(Worker.finish_load,) * 3,
+    Worker.look,
+    Worker.save,
+)
+
+
+def run(
+    seed: int,
+    *,
+    processes: Sequence[Process],
+    callers: Callers,
+    check: Check,
+    suspect: Suspect = lambda _request, _worker: (),
+) -> Problems:
+    """One schedule; what is wrong at its end: also a trigger that was parked, has no outcome, or has two."""
+    world = World(seed, processes=processes)
+    workers = [Worker(world, suspect), Worker(world, suspect)]
+    call = callers(world)
+    for _ in range(STEPS):
+        world.pass_step()
+        roll = world.chance.random()
+        if roll < 0.25:
+            with contextlib.suppress(Rejection):
+                call()
+        elif roll < 0.27:
+            world.chance.choice(workers).restart()
+        elif roll < 0.275:
+            world.fence()
+        else:
+            # The second worker is mostly asleep: a zombie that wakes up now and then.
+            workers[world.chance.random() < 0.2].act()
+    world.calm = True
+    for _ in range(CALM_ROUNDS_MAX):
+        world.pass_step()
+        for _ in range(ACTS_PER_CALM_ROUND):
+            workers[0].act()
+        if world.has_ended():
+            return [*world.problems, *check(world), *world.outcomes_amiss()]
+    return [*world.problems, *check(world), "the checkpoints do not reach the end of the log"]
