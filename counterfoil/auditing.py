@@ -10,7 +10,7 @@ from msgspec import Struct
 from counterfoil import progress, status
 from counterfoil.context import Contexts
 from event_store import integrity, reading
-from event_store.codec import CodecError
+from event_store.codec import CodecError, UnknownEventType, UnknownEventVersion
 from event_store.integrity import Finding, LogReport
 from event_store.reading import Connection
 from projections import builds, snapshots, verifying
@@ -34,14 +34,21 @@ class AuditReport(Struct, frozen=True):
     log: LogReport
     views: tuple[Verification, ...]
     findings: tuple[Finding, ...]
+    unexamined: tuple[str, ...]
+    """What could not be examined, and why."""
     parked: int
     snapshots: int
     """How many snapshots of long streams were folded again."""
 
     @property
+    def damaged(self) -> bool:
+        """Whether anything that was examined is not what it has to be; parked keys are no damage."""
+        return not self.log.ok or bool(self.findings) or not all(view.matches for view in self.views)
+
+    @property
     def ok(self) -> bool:
-        """Whether nothing is damaged; parked keys are no damage."""
-        return self.log.ok and not self.findings and all(view.matches for view in self.views)
+        """Whether everything was examined, and nothing is damaged."""
+        return not self.damaged and not self.unexamined
 
     def as_json(self) -> dict[str, Any]:
         """The object scripts rely on."""
@@ -62,6 +69,7 @@ class AuditReport(Struct, frozen=True):
             ],
             "findings": [msgspec.to_builtins(finding) for finding in self.findings],
             "findings_in_all": self.log.findings_in_all + sum(view.differing for view in self.views),
+            "unexamined": list(self.unexamined),
             "parked": self.parked,
             "snapshots": self.snapshots,
         }
@@ -77,9 +85,15 @@ class AuditReport(Struct, frozen=True):
         shown += [
             f"DAMAGE at {finding.position}: {finding.kind}: {finding.message}" for finding in self.findings
         ]
+        shown += [f"NOT EXAMINED: {each}" for each in self.unexamined]
         if self.parked:
             shown.append(f"{self.parked} keys are parked: `counterfoil parked list`")
-        return [*shown, "everything is in order" if self.ok else "the log or its views are damaged"]
+        return [*shown, self._verdict()]
+
+    def _verdict(self) -> str:
+        if self.damaged:
+            return "the log or its views are damaged"
+        return "everything is in order" if self.ok else "what was examined is in order, and not all of it was"
 
 
 def verify(database_url: str, *, contexts: Contexts, full: bool = False) -> AuditReport:
@@ -98,33 +112,47 @@ def verify(database_url: str, *, contexts: Contexts, full: bool = False) -> Audi
         with progress.step("verifying the log", total=standing.log.position, unit="events") as step:
             log = integrity.verify_log(connection, on_progress=step.move_to)
         with progress.step("folding every view again", total=standing.log.position, unit="positions") as step:
-            views, failures = _verified(connection, step, contexts)
+            seen = _verified(connection, step, contexts)
         with progress.step("folding snapshots again", total=None, unit="snapshots") as step:
             limit = SNAPSHOTS_MAX if full else SNAPSHOTS_SAMPLED
             refolded = _refolded(connection, step, contexts, limit=limit)
-        damage = [_explained(connection, finding, views) for finding in log.findings]
+        damage = [_explained(connection, finding, seen.views) for finding in log.findings]
     parked = sum(view.parked for view in standing.views) + sum(
         process.parked for process in standing.process_managers
     )
-    findings = [*damage, *failures, *_of_views(views), *_of_snapshots(refolded)]
+    findings = [*damage, *seen.failures, *_of_views(seen.views), *_of_snapshots(refolded)]
     findings.sort(key=lambda finding: finding.position)
-    return AuditReport(log, tuple(views), tuple(findings), parked, snapshots=len(refolded))
+    return AuditReport(
+        log, tuple(seen.views), tuple(findings), tuple(seen.unexamined), parked, snapshots=len(refolded)
+    )
 
 
-def _verified(
-    connection: Connection, step: progress.Step, contexts: Contexts
-) -> tuple[list[Verification], list[Finding]]:
+class _Seen(Struct):
+    """What came of folding every live view again."""
+
+    views: list[Verification] = []
+    failures: list[Finding] = []
+    unexamined: list[str] = []
+
+
+def _verified(connection: Connection, step: progress.Step, contexts: Contexts) -> _Seen:
     """All live views in one pass; where an event stops the pass, each view in one of its own."""
-    live = {build.id.view for build in builds.listed(connection) if build.live}
-    views = [view for view in contexts.views if view.name in live]
+    live = [build.id for build in builds.listed(connection) if build.live]
+    known = {build: contexts.view(build.view, shape=build.shape) for build in live}
+    views = [view for view in known.values() if view is not None]
+    seen = _Seen(
+        unexamined=[
+            f"view {build.view} s{build.shape} b{build.build} is live and declared by no context, so nobody feeds it"
+            for build, view in known.items()
+            if view is None
+        ]
+    )
     try:
-        return verifying.verify(connection, views, on_progress=lambda done, _: step.move_to(done)), []
+        seen.views = verifying.verify(connection, views, on_progress=lambda done, _: step.move_to(done))
     except (ProjectionError, CodecError):
-        found: list[Verification] = []
-        failures: list[Finding] = []
         for view in views:
-            _verify_alone(connection, view, found=found, failures=failures)
-        return found, failures
+            _verify_alone(connection, view, seen)
+    return seen
 
 
 def _refolded(
@@ -137,17 +165,15 @@ def _refolded(
     return found
 
 
-def _verify_alone(
-    connection: Connection, view: View[Any], *, found: list[Verification], failures: list[Finding]
-) -> None:
+def _verify_alone(connection: Connection, view: View[Any], seen: _Seen) -> None:
     try:
-        found.extend(verifying.verify(connection, [view]))
-    except BuildRefused as error:
-        failures.append(Finding(0, "view-not-ready", f"view {view.name}: {error}"))
+        seen.views.extend(verifying.verify(connection, [view]))
+    except (BuildRefused, UnknownEventVersion, UnknownEventType) as error:
+        seen.unexamined.append(f"view {view.name}: {error}")
     except FoldFailed as error:
-        failures.append(Finding(error.position, "fold-failed", str(error)))
+        seen.failures.append(Finding(error.position, "fold-failed", str(error)))
     except (ProjectionError, CodecError) as error:
-        failures.append(Finding(0, "fold-failed", f"view {view.name}: {error}"))
+        seen.failures.append(Finding(0, "fold-failed", f"view {view.name}: {error}"))
 
 
 def _explained(connection: Connection, finding: Finding, views: Sequence[Verification]) -> Finding:

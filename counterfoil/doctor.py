@@ -7,7 +7,8 @@ from typing import Final, Literal
 import psycopg
 from msgspec import Struct
 
-from counterfoil import addresses, migrating, runfile, standalone, status
+from counterfoil import addresses, declared, migrating, runfile, standalone, status
+from counterfoil.context import Contexts
 from counterfoil.servers import kafka, postgres, programs, redis, unprivileged
 from counterfoil.servers.programs import Candidate, Program
 from read_api.status import Status
@@ -54,6 +55,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         return
     try:
         yield from _database(url)
+        yield from _undeclared(url, declared.contexts(settings))
     except psycopg.Error as error:
         yield Check("postgres", "bad", f"the log cannot be read: {str(error).strip()}")
         return
@@ -169,6 +171,16 @@ def _standing(standing: Status) -> Iterator[Check]:
     }
     told = ", ".join(f"{name} {lag:,}" for name, lag in behind.items())
     yield Check("lag", "note" if behind else "ok", f"events behind the head: {told}" if behind else "none")
+
+
+def _undeclared(url: str, contexts: Contexts) -> Iterator[Check]:
+    for view in status.read(url).views:
+        if contexts.view(view.name, shape=view.shape) is None:
+            yield Check(
+                f"view {view.name}",
+                "bad",
+                f"live in shape {view.shape}, which no context declares: nobody feeds it",
+            )
 
 
 def _processes(settings: Settings) -> Iterator[Check]:

@@ -43,7 +43,10 @@ PARTS: Final = (
         ("counterfoil_reader", "counterfoil_projector", "counterfoil_writer"),
     ),
 )
-WITHOUT_A_ROLE: Final = ("config show", "roles", "import online-retail", "simulate carrier")
+WITHOUT_A_ROLE: Final = (
+    *("config show", "context new", "roles"),
+    *("import online-retail", "simulate carrier"),
+)
 """Commands that never speak to Postgres."""
 OF_ITS_OWN: Final = ("up", "demo")
 """Commands that play every part at once, on a Postgres of their own unless they are given one."""

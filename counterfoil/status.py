@@ -1,14 +1,17 @@
 """`counterfoil status`: where everybody stands, which servers answer, and the addresses of both APIs."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import psycopg
 
 from counterfoil import addresses, runfile
+from counterfoil.context import Contexts
 from read_api.status import READ_STATUS, Status, decode_status
 from runtime import database
 from runtime.settings import Settings, masked_address
+
+UNDECLARED: Final = "DECLARED BY NO CONTEXT: nobody feeds it"
 
 
 def read(database_url: str) -> Status:
@@ -23,7 +26,7 @@ def read(database_url: str) -> Status:
     return decode_status(str(row[0]))
 
 
-def as_json(settings: Settings) -> dict[str, Any]:
+def as_json(settings: Settings, *, contexts: Contexts) -> dict[str, Any]:
     """The object that `status --json` prints.
 
     Raises:
@@ -32,8 +35,11 @@ def as_json(settings: Settings) -> dict[str, Any]:
     standing = read(addresses.database_url(settings))
     found = addresses.resolve(settings)
     running = runfile.read(settings.home)
+    shown = msgspec.to_builtins(standing)
+    for view in shown["views"]:
+        view["declared"] = contexts.view(view["name"], shape=view["shape"]) is not None
     return {
-        **msgspec.to_builtins(standing),
+        **shown,
         "servers": {
             "postgres": _server("postgres", found.database_url, running, settings),
             "redis": _server("redis", found.redis_url, running, settings),
@@ -58,7 +64,8 @@ def lines(status: dict[str, Any]) -> list[str]:
     )
     for view in status["views"]:
         label = f"{view['name']} s{view['shape']} b{view['build']}"
-        shown.append(f"view     {label:<28} {position_of(view)}{_parked(view)}")
+        unknown = "" if view["declared"] else f"  {UNDECLARED}"
+        shown.append(f"view     {label:<28} {position_of(view)}{_parked(view)}{unknown}")
     shown += [
         f"process  {process['name']:<28} {position_of(process)}{_parked(process)}"
         for process in status["process_managers"]

@@ -18,6 +18,7 @@ def told(error: BaseException) -> str | None:
     from counterfoil.replaying import BadMoment, NoSuchStream
     from counterfoil.runfile import AlreadyRunning
     from counterfoil.servers.errors import ServerError
+    from counterfoil.skeletons import NotGenerated
     from counterfoil.standalone import UpFailed
     from event_store.codec import CodecError
     from event_store.consumers.parking import NotParked
@@ -50,6 +51,7 @@ def told(error: BaseException) -> str | None:
             SettingsError()
             | NoAddress()
             | AlreadyRunning()
+            | NotGenerated()
             | UpFailed()
             | ServerError()
             | MigrationError()
@@ -69,4 +71,27 @@ def told(error: BaseException) -> str | None:
             | ProblemError()
         ):
             return str(error)
+    return None
+
+
+def code_of_audit(error: BaseException) -> int | None:
+    """With which code an audit ends that this error ended; None: it is no business of the table of codes."""
+    from counterfoil.addresses import NoAddress
+    from counterfoil.cli import answering
+    from counterfoil.replaying import BadMoment, NoSuchStream
+    from counterfoil.viewing import NotDeclared
+    from event_store.codec import MalformedEvent, UnknownEventType, UnknownEventVersion
+    from projections.errors import BuildRefused, FoldFailed, NoSuchBuild
+    from runtime.database import RoleMissing, RoleNotGranted
+    from runtime.migrations import MigrationError
+
+    match error:
+        case MalformedEvent() | FoldFailed():
+            return answering.EXIT_FAILED
+        case psycopg.Error() | NoAddress() | RoleMissing() | RoleNotGranted() | MigrationError():
+            return answering.EXIT_NOT_EXAMINED
+        case UnknownEventType() | UnknownEventVersion() | BuildRefused() | NotDeclared():
+            return answering.EXIT_INCOMPLETE
+        case BadMoment() | NoSuchStream() | NoSuchBuild():
+            return answering.EXIT_USAGE
     return None

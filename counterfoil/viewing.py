@@ -16,6 +16,10 @@ from runtime.documents import RedisDocuments
 from runtime.settings import Settings
 
 
+class NotDeclared(Exception):
+    """A build has a shape of its view that no context declares, so nobody knows its folds."""
+
+
 def listed(database_url: str, *, contexts: Contexts) -> list[dict[str, Any]]:
     """Every build of every view, the live ones with their lag."""
     lags = {view.name: view for view in status.read(database_url).views}
@@ -47,7 +51,7 @@ def lines(found: list[dict[str, Any]]) -> list[str]:
     for build in found:
         label = f"{build['name']} s{build['shape']} b{build['build']}"
         parked = f", {build['parked']} parked" if build["parked"] else ""
-        unknown = "" if build["declared"] else ", declared by no context: nobody feeds it"
+        unknown = "" if build["declared"] else f"  {status.UNDECLARED}"
         shown.append(f"{label:<28} {'live' if build['live'] else '    '}  {_stands(build)}{parked}{unknown}")
     return shown
 
@@ -84,7 +88,7 @@ def rebuild(database_url: str, name: str, *, contexts: Contexts) -> dict[str, An
 
 def verify(database_url: str, name: str, *, contexts: Contexts) -> dict[str, Any]:
     """Compare every build of a view with a fold of the log, and the one beside the live one with that."""
-    view = named(name, contexts)
+    named(name, contexts)
     with database.connect(database_url, role="counterfoil_reader", name="verify") as connection:
         own = [
             build
@@ -93,7 +97,7 @@ def verify(database_url: str, name: str, *, contexts: Contexts) -> dict[str, Any
         ]
         if not own:
             raise NoSuchBuild(f"no build of {name} follows the log yet")
-        found = [_verified(connection, view, build.id) for build in own]
+        found = [_verified(connection, _in_shape(build.id, contexts), build.id) for build in own]
     return {
         "ok": all(one.matches for one in found),
         "view": name,
@@ -157,7 +161,7 @@ def drop(settings: Settings, name: str, *, contexts: Contexts) -> dict[str, Any]
 
 
 def named(name: str, contexts: Contexts) -> View[Any]:
-    """The view of this name.
+    """The view of this name, in its newest shape.
 
     Raises:
         NoSuchBuild: there is none; the text lists those there are.
@@ -166,6 +170,15 @@ def named(name: str, contexts: Contexts) -> View[Any]:
     if view is None:
         known = ", ".join(sorted(view.name for view in contexts.views))
         raise NoSuchBuild(f"there is no view {name}; there are {known}")
+    return view
+
+
+def _in_shape(build: BuildId, contexts: Contexts) -> View[Any]:
+    view = contexts.view(build.view, shape=build.shape)
+    if view is None:
+        raise NotDeclared(
+            f"{build} cannot be examined: no context declares {build.view} in shape {build.shape}"
+        )
     return view
 
 

@@ -59,10 +59,10 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def redis_server(
-    settings: Settings, servers_directory: Path, taken: list[ServerVersion]
+    settings: Settings, servers_directory: Path, servers_taken: list[ServerVersion]
 ) -> Iterator[RedisServer | ExternalServer]:
     with chosen.redis_for(settings, directory=servers_directory / "redis") as server:
-        taken.append(server.report())
+        servers_taken.append(server.report())
         yield server
 
 
@@ -79,10 +79,10 @@ def redis_url(redis_server: RedisServer | ExternalServer) -> str:
 
 @pytest.fixture(scope="session")
 def kafka_server(
-    settings: Settings, servers_directory: Path, taken: list[ServerVersion]
+    settings: Settings, servers_directory: Path, servers_taken: list[ServerVersion]
 ) -> Iterator[KafkaServer | ExternalServer]:
     with chosen.kafka_for(settings, directory=servers_directory / "kafka") as server:
-        taken.append(server.report())
+        servers_taken.append(server.report())
         yield server
         if isinstance(server, KafkaServer):
             server.kill()  # an orderly stop takes seconds, and its topics are thrown away

@@ -1,9 +1,14 @@
 """What all subcommands answer with: exit codes, one JSON object or lines for people."""
 
+import contextlib
 import json
+import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+from typer._click.exceptions import UsageError  # typer exports only some of its kinds
+from typer.core import TyperGroup
 
 from counterfoil import terminal
 
@@ -13,14 +18,71 @@ if TYPE_CHECKING:
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
+"""What was asked for did not come about; of an audit: damage, or manipulation."""
 EXIT_PARKED: Final = 2
+"""All that was examined is in order, and keys are parked."""
 EXIT_INCOMPLETE: Final = 3
+"""A part could not be done; of an audit: a part was not examined."""
 EXIT_NOT_MIGRATED: Final = 4
+EXIT_NOT_EXAMINED: Final = 4
+"""An audit could not look at all: no connection, no permission, a database that is not migrated."""
+EXIT_USAGE: Final = 64
+"""The command line says what no command understands (EX_USAGE of sysexits.h)."""
 EXIT_CONFIG: Final = 78
 """A setting is missing or cannot be (EX_CONFIG of sysexits.h): starting again changes nothing."""
 
 
+GRAVEST_FIRST: Final = (EXIT_FAILED, EXIT_NOT_EXAMINED, EXIT_INCOMPLETE, EXIT_PARKED, EXIT_OK)
+"""Of several codes of an audit the one that holds."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, last on standard output.")]
+
+
+class Front(TyperGroup):
+    """The command line, whose wrong usage has a code that no command ends with otherwise."""
+
+    def make_context(self, *given: Any, **options: Any) -> Any:
+        """Read the options before the subcommand."""
+        with _usage():
+            return super().make_context(*given, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read the subcommand, and run it."""
+        with _usage():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _usage() -> Iterator[None]:
+    try:
+        yield
+    except UsageError as error:
+        error.exit_code = EXIT_USAGE
+        raise
+
+
+@contextlib.contextmanager
+def auditing() -> Iterator[None]:
+    """Around what an audit does: what keeps it from looking, or from reading what it found, is told with its code.
+
+    Raises:
+        typer.Exit: with the code of the table in docs/operations.md.
+    """
+    try:
+        yield
+    except Exception as error:
+        from counterfoil import telling
+
+        message, code = telling.told(error), telling.code_of_audit(error)
+        if message is None or code is None:
+            raise
+        print(f"counterfoil: {message}", file=sys.stderr)
+        raise typer.Exit(code) from error
+
+
+def gravest(*codes: int) -> int:
+    """The code that holds where several do."""
+    return min(codes, key=GRAVEST_FIRST.index, default=EXIT_OK)
 
 
 def settings() -> "Settings":

@@ -3,10 +3,9 @@
 
 Nothing heavy is imported at the top: each subcommand imports what it runs, so roles start fast and stay small.
 
-Exit codes: 0 done; 1 failed, refused or damaged, with one line that says what to do; 2 wrong usage, or, for
-`audit verify`, keys are parked and everything else is in order; 3 an import went to its end, and lines of the file
-were refused or orders not shipped; 4 this version cannot run before the database is migrated; 78 a setting is missing
-or cannot be.
+Exit codes: 0 done; 1 failed, refused or damaged, with one line that says what to do; 3 an import went to its end, and
+lines of the file were refused or orders not shipped; 4 this version cannot run before the database is migrated; 64
+wrong usage; 78 a setting is missing or cannot be. Audits have a table of their own in docs/operations.md.
 """
 
 import sys
@@ -21,7 +20,11 @@ from counterfoil.cli.answering import AsJson
 from counterfoil.importing.formats import Format
 
 app = typer.Typer(
-    name="counterfoil", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    name="counterfoil",
+    cls=answering.Front,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
 
 
@@ -36,6 +39,7 @@ app.add_typer(views.app, name="views")
 app.add_typer(parked.app, name="parked")
 app.add_typer(simulate.app, name="simulate")
 audit_app = _group("audit", "Prove what happened.")
+context_app = _group("context", "Contexts of your own.")
 log_app = _group("log", "The log itself.")
 import_app = _group("import", "Bring data in through the command API.")
 
@@ -188,7 +192,7 @@ def status(as_json: AsJson = False) -> None:
     """Where log, relay, views and process managers stand."""
     from counterfoil import status as status_
 
-    found = status_.as_json(answering.settings())
+    found = status_.as_json(answering.settings(), contexts=answering.contexts())
     if as_json:
         answering.print_json(found)
     else:
@@ -214,6 +218,18 @@ def doctor(as_json: AsJson = False) -> None:
     raise typer.Exit(answering.EXIT_FAILED if bad else answering.EXIT_OK)
 
 
+@context_app.command("new")
+def context_new(
+    name: Annotated[
+        str, typer.Argument(help="Of the context and its package: lower-case words joined by '_'.")
+    ],
+) -> None:
+    """Write a package with a context that works and tests that pass, in a folder of this name."""
+    from counterfoil import skeletons
+
+    print("\n".join(map(str, skeletons.generate(name, into=Path()))))
+
+
 @config_app.command("show")
 def config_show(as_json: AsJson = False) -> None:
     """Every setting with its value; passwords are masked."""
@@ -236,12 +252,13 @@ def replay(
     """Print the history of a stream and its state after each event."""
     from counterfoil import addresses, replaying
 
-    url = addresses.database_url(answering.settings())
-    for step in replaying.history(url, stream, contexts=answering.contexts(), as_of=as_of):
-        if as_json:
-            answering.print_json(step.as_json())
-        else:
-            print(terminal.shown("\n".join(step.lines())))
+    with answering.auditing():
+        url = addresses.database_url(answering.settings())
+        for step in replaying.history(url, stream, contexts=answering.contexts(), as_of=as_of):
+            if as_json:
+                answering.print_json(step.as_json())
+            else:
+                print(terminal.shown("\n".join(step.lines())))
 
 
 @audit_app.command("verify")
@@ -252,14 +269,20 @@ def audit_verify(
     """Check positions, versions, leaves and epochs of the log, and every live view against a fold of it."""
     from counterfoil import addresses, auditing
 
-    url = addresses.database_url(answering.settings())
-    report = auditing.verify(url, contexts=answering.contexts(), full=full)
+    with answering.auditing():
+        url = addresses.database_url(answering.settings())
+        report = auditing.verify(url, contexts=answering.contexts(), full=full)
     if as_json:
         answering.print_json(report.as_json())
     else:
         print(terminal.shown("\n".join(report.lines())))
-    in_order = answering.EXIT_PARKED if report.parked else answering.EXIT_OK
-    raise typer.Exit(in_order if report.ok else answering.EXIT_FAILED)
+    raise typer.Exit(
+        answering.gravest(
+            answering.EXIT_FAILED if report.damaged else answering.EXIT_OK,
+            answering.EXIT_INCOMPLETE if report.unexamined else answering.EXIT_OK,
+            answering.EXIT_PARKED if report.parked else answering.EXIT_OK,
+        )
+    )
 
 
 @log_app.command("fence")

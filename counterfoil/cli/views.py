@@ -44,8 +44,9 @@ def views_verify(
     """Compare the view's builds with a fold of the log; exit code 1 when they differ."""
     from counterfoil import addresses, viewing
 
-    url = addresses.database_url(answering.settings())
-    found = viewing.verify(url, view, contexts=answering.contexts())
+    with answering.auditing():
+        url = addresses.database_url(answering.settings())
+        found = viewing.verify(url, view, contexts=answering.contexts())
     if as_json:
         answering.print_json(found)
     else:

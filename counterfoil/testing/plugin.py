@@ -91,7 +91,7 @@ def settings() -> Settings:
 
 
 @pytest.fixture(scope="session")
-def taken(pytestconfig: pytest.Config) -> list[ServerVersion]:
+def servers_taken(pytestconfig: pytest.Config) -> list[ServerVersion]:
     """Servers of this run so far; whoever starts another one adds it."""
     return pytestconfig.stash[STARTED]
 
@@ -107,12 +107,12 @@ def servers_directory() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def postgres(
-    settings: Settings, servers_directory: Path, taken: list[ServerVersion]
+    settings: Settings, servers_directory: Path, servers_taken: list[ServerVersion]
 ) -> Iterator[PostgresServer | ExternalServer]:
     """The Postgres of this run."""
     directory = servers_directory / "postgres"
     with chosen.postgres_for(settings, directory=directory, server_settings=THROW_AWAY) as server:
-        taken.append(server.report())
+        servers_taken.append(server.report())
         yield server
 
 

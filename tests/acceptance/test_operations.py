@@ -76,7 +76,7 @@ def test_a_history_is_replayed_up_to_a_position_or_a_time(shop):
 def test_a_replay_of_nothing_says_so(shop, arguments, words):
     told = shop.run("replay", *arguments)
 
-    assert told.returncode == 1
+    assert told.returncode == 64
     assert words in told.stderr
 
 

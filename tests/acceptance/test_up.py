@@ -137,7 +137,7 @@ def test_a_mistyped_setting_is_told_in_one_line(tmp_path):
 def test_without_a_shop_a_command_says_what_to_do(tmp_path):
     told = run(tmp_path / "nowhere", "audit", "verify")
 
-    assert told.returncode == 1
+    assert told.returncode == 4
     assert "start `counterfoil up` there, or set COUNTERFOIL_DATABASE_URL" in told.stderr
 
 

@@ -12,10 +12,11 @@ from hypothesis import HealthCheck
 from hypothesis import strategies as st
 
 from commands import limits, requests
+from counterfoil.testing.http import Answered, new_key
 from runtime.http.exchange import Exchange
 from runtime.problems import ProblemError
 from tests.commands.conftest import opened
-from tests.commands.http_spec import Answered, Shop, new_key
+from tests.commands.http_spec import Shop
 from tests.examples import confirmed, placed, product_created, stock_received
 
 pytestmark = pytest.mark.anyio

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from commands import limits
+from counterfoil.testing.http import Answered
 from event_store import generations, position_token
 from event_store.appending import limits as append_limits
 from event_store.appending import writer
@@ -19,7 +20,7 @@ from event_store.envelope import NEW, Accepted
 from runtime import database
 from tests.appends import append_request
 from tests.commands.conftest import opened
-from tests.commands.http_spec import Answered, Shop
+from tests.commands.http_spec import Shop
 from tests.commands.serving import serving
 from tests.examples import price_changed, product_created
 from tests.proxy import LossyProxy, lossy_proxy

@@ -7,9 +7,9 @@ import hmac
 import pytest
 from psycopg import errors
 
+from counterfoil.testing.http import new_key
 from runtime import database
 from tests.commands.conftest import opened
-from tests.commands.http_spec import new_key
 from tests.examples import cancelled, placed, product_created, stock_received
 
 pytestmark = pytest.mark.anyio

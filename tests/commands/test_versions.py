@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from counterfoil.testing.http import new_key
 from event_store import position_token
 from event_store.partitioning import partition_of
-from tests.commands.http_spec import new_key
 from tests.examples import placed, price_changed, product_created, stock_received
 
 pytestmark = pytest.mark.anyio

@@ -113,7 +113,7 @@ def ending_of(role, monkeypatch):
 def test_a_role_that_ended_is_logged_with_its_exit_code(role, monkeypatch):
     role.start()
 
-    assert 2 == ending_of(role, monkeypatch)["exit_code"]
+    assert 64 == ending_of(role, monkeypatch)["exit_code"]
 
 
 def test_a_role_that_was_killed_is_logged_with_the_signal(role, monkeypatch):

@@ -44,7 +44,7 @@ def test_a_stopped_view_is_never_said_to_be_nothing_behind(changed, words):
         ({}, "live  at 5,000"),
         ({"parked": 2}, "live  at 5,000, 2 parked"),
         ({"live": False}, "following"),
-        ({"declared": False}, "live  at 5,000, declared by no context: nobody feeds it"),
+        ({"declared": False}, "live  at 5,000  DECLARED BY NO CONTEXT: nobody feeds it"),
         ({"live": False, "state": "folding", "folded_to": 3, "fold_to": 9}, "folding, 3 of 9"),
         ({"live": False, "stopped": "it forked"}, "STOPPED: it forked"),
     ],
