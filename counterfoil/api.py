@@ -11,6 +11,7 @@ shadowing.refuse()  # before the first import by a name that others use too
 from commands.decision import Appended, Decision, Stated, Tagged, events_of
 from commands.decision import View as DecisionView
 from commands.documentation import Caller
+from commands.gateways.gateway import Effect, Gateway, GatewayError, NoAnswer, Port, Refused, Unaskable
 from commands.payloads import (
     SECRET,
     Country,
@@ -38,6 +39,7 @@ from projections.view import GLOBAL, KEYED, Key, Kind, Row, View
 from read_api.reading.resource import Resource, RowDict, only_row
 from read_api.routing import ById, Documented, Queries
 from runtime.http.principal import Public
+from runtime.settings import Settings
 
 __all__ = [
     "GLOBAL",
@@ -59,28 +61,36 @@ __all__ = [
     "DecisionView",
     "Delta",
     "Documented",
+    "Effect",
     "Event",
+    "Gateway",
+    "GatewayError",
     "Id",
     "Key",
     "Kind",
     "Moment",
+    "NoAnswer",
     "Note",
     "Payload",
     "Place",
+    "Port",
     "Process",
     "Public",
     "Quantity",
     "Queries",
     "Reference",
+    "Refused",
     "Rejected",
     "Rejection",
     "Resource",
     "Row",
     "RowDict",
+    "Settings",
     "Stated",
     "Tagged",
     "Title",
     "Unacceptable",
+    "Unaskable",
     "UnitPrice",
     "Unknown",
     "View",

@@ -146,7 +146,9 @@ class CommandApi:
         """Post a batch."""
         content = json.dumps({"commands": list(commands)}).encode()
         return Answered(
-            await self.client.post("/v1/commands", content=content, headers={"content-type": "application/json"})
+            await self.client.post(
+                "/v1/commands", content=content, headers={"content-type": "application/json"}
+            )
         )
 
     def events(self, stream: str) -> list[Event]:

@@ -46,7 +46,7 @@ IMPURE_MODULES: Final = frozenset(
 """Parts of the standard library that know the time, chance, the environment or the outside."""
 
 _GATEWAYS_HOSTED_IN: Final = frozenset(
-    {"counterfoil/context.py", "counterfoil/contexts.py", "counterfoil/roles.py"}
+    {"counterfoil/api.py", "counterfoil/context.py", "counterfoil/contexts.py", "counterfoil/roles.py"}
 )
 
 _HTTP_CLIENTS: Final = frozenset(
@@ -76,6 +76,7 @@ _CLIENTS_OF_OURS: Final = (
     "counterfoil/importing/",  # the command API and the query API
     "counterfoil/servers/",  # servers that `up` starts or is given
     "counterfoil/standalone.py",  # /readyz of the roles that it started
+    "counterfoil/testing/http.py",  # an application in the process of a test
     "event_store/kafka_clients.py",  # Kafka
 )
 

@@ -18,6 +18,7 @@ INTERNAL = {
     "DecisionView.rely_on": "execution names what a decision relied on",
     "Queries.install": "the query API serves it",
     "View.folds": "workers fold with it",
+    "View.on_recorded": "timers fold with it",
     "View.on": "what it answers is a decorator",
     "View.on_each": "what it answers is a decorator",
 }

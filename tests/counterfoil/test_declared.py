@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from counterfoil import declared
+from counterfoil.contexts import SHOP_CONTEXTS
 from counterfoil.declared import ContextsError
 from runtime.settings import Settings
 from tests.architecture.source import ROOT
 
 LENDING = "tests.counterfoil.lending:LENDING"
-SHOP = ["ordering", "inventory", "catalogue", "totals"]
+SHOP = [context.name for context in SHOP_CONTEXTS]
 
 
 def names(setting: str | None) -> list[str]:
