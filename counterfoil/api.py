@@ -38,6 +38,7 @@ from event_store.envelope import Condition
 from projections.view import GLOBAL, KEYED, Key, Kind, Row, View
 from read_api.reading.resource import Resource, RowDict, only_row
 from read_api.routing import ById, Documented, Queries
+from runtime.http.deprecation import Deprecation, deprecated
 from runtime.http.principal import Public
 from runtime.settings import Settings
 
@@ -60,6 +61,7 @@ __all__ = [
     "Decision",
     "DecisionView",
     "Delta",
+    "Deprecation",
     "Documented",
     "Effect",
     "Event",
@@ -97,6 +99,7 @@ __all__ = [
     "command",
     "command_router",
     "composite",
+    "deprecated",
     "event_type",
     "events_of",
     "foreign_event_type",

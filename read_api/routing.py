@@ -12,6 +12,7 @@ from read_api.keyed import KeyedEndpoint
 from read_api.reading.resource import Resource
 from read_api.reads import Reads
 from runtime.http import contract, versions
+from runtime.http.deprecation import Deprecation, deprecated
 from runtime.http.principal import Requirement
 from runtime.http.routes import ExchangeRoute
 
@@ -36,6 +37,7 @@ class ById(msgspec.Struct, frozen=True):
     requires: Requirement
     resource: Resource
     documented: Documented
+    deprecation: Deprecation | None = None
 
     @property
     def has_past(self) -> bool:
@@ -73,6 +75,8 @@ def _serve_by_id(app: FastAPI, served: ById, *, tag: str, reads: Reads, past: Pa
     endpoint = KeyedEndpoint(
         reads.keyed(resource), watch=reads.watch, parameter=parameter, past=past, requires=served.requires
     )
+    if served.deprecation is not None:
+        endpoint = deprecated(served.deprecation)(endpoint)
     app.router.add_api_route(
         versions.PREFIX + served.path,
         endpoint,

@@ -11,6 +11,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from runtime.http.deprecation import SUNSET, deprecation_of
 from runtime.problem_types import CATALOGUE, ProblemType
 from runtime.problems import MEDIA_TYPE
 
@@ -84,6 +85,15 @@ _PARAMETERS: Final[Components] = {
 }
 
 
+_OF_DEPRECATED: Final[Components] = {
+    "Deprecation": {
+        "description": "Since when this operation is not to be used any more: `@` and seconds (RFC 9745).",
+        "schema": _TEXT,
+    },
+    "Sunset": {"description": "When this operation goes (RFC 8594).", "schema": _TEXT},
+}
+
+
 def refer(kind: str, *names: str) -> list[Document]:
     """References to components of one kind: `parameters`, say."""
     return [{"$ref": f"#/components/{kind}/{name}"} for name in names]
@@ -139,6 +149,7 @@ def complete(
         components["schemas"].pop(name, None)
     document["security"] = [{}]  # nobody has to say who he is, until callers have identities
     _restore(document, app)
+    _deprecate(document, app)
     for operation in operations(document):
         _complete(operation)
 
@@ -172,15 +183,36 @@ def _schema_of(response: Document) -> object:
     return response.get("content", {}).get("application/json", {}).get("schema")
 
 
+def _deprecate(document: Document, app: FastAPI) -> None:
+    """Say of operations that will go that they do."""
+    for route in _documented(app):
+        deprecation = deprecation_of(route.endpoint)
+        if deprecation is None:
+            continue
+        names = ["Deprecation"] if deprecation.sunset is None else [*_OF_DEPRECATED]
+        document["components"]["headers"] |= {name: _OF_DEPRECATED[name] for name in names}
+        for method in route.methods or ():
+            operation = document["paths"][route.path][method.lower()]
+            operation["deprecated"] = True
+            if deprecation.sunset is not None:
+                operation[SUNSET] = deprecation.sunset.isoformat()
+            for response in operation["responses"].values():
+                response["headers"] = {**response.get("headers", {}), **headers(*names)}
+
+
+def _documented(app: FastAPI) -> Iterator[APIRoute]:
+    for route in app.routes:
+        if isinstance(route, APIRoute) and route.include_in_schema:
+            yield route
+
+
 def _restore(document: Document, app: FastAPI) -> None:
     """Show answers as their routes declared them: FastAPI leaves out the nulls of examples.
 
     Shapes that a route declares among the `$defs` of a schema become components.
     """
     shapes = document["components"]["schemas"]
-    for route in app.routes:
-        if not isinstance(route, APIRoute) or not route.include_in_schema:
-            continue
+    for route in _documented(app):
         for method in route.methods or ():
             answers = document["paths"][route.path][method.lower()]["responses"]
             for status, declared in route.responses.items():

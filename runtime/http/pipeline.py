@@ -127,6 +127,8 @@ class Pipeline:
             response.raw_headers = with_standard(  # 10: headers
                 response.raw_headers, exchange.correlation_id, secure=exchange.scope["scheme"] == "https"
             )
+            if exchange.route is not None and exchange.route.headers:
+                response.raw_headers.extend(exchange.route.headers)
             status = response.status_code
             await deliver(response)
         except Exception:

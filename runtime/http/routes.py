@@ -10,7 +10,9 @@ from msgspec import Struct
 from starlette.routing import BaseRoute
 
 from runtime.http import versions
+from runtime.http.deprecation import deprecation_of
 from runtime.http.exchange import Exchange
+from runtime.http.headers import Header
 from runtime.http.principal import Public, Requirement
 from runtime.problems import ProblemError
 
@@ -26,13 +28,14 @@ class UndeclaredRoute(Exception):
 class Route(Struct, frozen=True, eq=False):
     """One method of one address: what it requires, and what answers it.
 
-    `whole`: it takes its body and gives its answer in one piece.
+    `whole`: it takes its body and gives its answer in one piece. `headers` are those of all its answers.
     """
 
     path: str
     requires: Requirement
     handle: Handler
     whole: bool
+    headers: tuple[Header, ...] = ()
 
 
 class ExchangeRoute(APIRoute):
@@ -128,9 +131,11 @@ def _declared(route: BaseRoute, app: FastAPI) -> Route:
             f"{'/'.join(_methods(route))} {route.path} is documented without a version: its path begins with"
             f" {versions.PREFIX}, which the routers of both APIs see to"
         )
-    if isinstance(route, ExchangeRoute):
-        return Route(route.path, requirement, route.answer, whole=True)
-    return Route(route.path, requirement, _by_framework(route, app), whole=False)
+    whole = isinstance(route, ExchangeRoute)
+    handle = route.answer if isinstance(route, ExchangeRoute) else _by_framework(route, app)
+    deprecation = deprecation_of(route.endpoint)
+    headers = () if deprecation is None else deprecation.headers
+    return Route(route.path, requirement, handle, whole=whole, headers=headers)
 
 
 def _methods(route: APIRoute) -> list[str]:

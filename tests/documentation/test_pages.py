@@ -45,6 +45,8 @@ NO_PROBLEMS: Final = {
     "content-type",
     "python-venv",
     "idempotent-replayed",
+    "successor-version",
+    "x-sunset",
     "online-retail",
     "credit-notes",
     *Format,
