@@ -21,6 +21,8 @@ from commands.settling import Settling
 from commands.states import States
 from commands.watching import Watch
 from event_store import fingerprints
+from event_store.consumers import checkpoints as whole_log
+from event_store.consumers.consumer import LogConsumer
 from event_store.consumers.settling import Followers
 from event_store.fingerprints import Fingerprints
 from runtime import database, problem_pages, problems, telemetry
@@ -45,6 +47,7 @@ def create_app(
     *,
     routers: Sequence[APIRouter],
     processes: Sequence[Process],
+    consumers: Sequence[LogConsumer],
     followers: Followers,
     locations: Mapping[str, str],
     declared: Sequence[ProblemType],
@@ -52,8 +55,8 @@ def create_app(
 ) -> PipelineApp:
     """The application, not yet connected: that happens when the server starts it.
 
-    `routers` are the commands of each context, those most sent first; `processes` the process managers that wait for
-    what these record, registered before the first route answers; `followers` are the consumers whose outcomes tell what
+    `routers` are the commands of each context, those most sent first; `processes` and `consumers` wait for what these
+    record and are registered before the first route answers; `followers` are the consumers whose outcomes tell what
     came of a command; `locations` say under which address the query API
     shows the streams of a category; `declared` are the problems that contexts declare. Its `state.readiness` answers
     /readyz; whoever stops the server calls `drain()` on it first.
@@ -78,6 +81,7 @@ def create_app(
         lifespan=_lifespan(
             settings,
             processes=processes,
+            consumers=consumers,
             followers=followers,
             locations=locations,
             clock=clock,
@@ -124,6 +128,7 @@ def _lifespan(
     settings: Settings,
     *,
     processes: Sequence[Process],
+    consumers: Sequence[LogConsumer],
     followers: Followers,
     locations: Mapping[str, str],
     clock: Clock,
@@ -134,7 +139,7 @@ def _lifespan(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        made_by = await asyncio.to_thread(_prepared, url, processes)
+        made_by = await asyncio.to_thread(_prepared, url, processes, consumers)
         readers = database.pool(
             url, role="counterfoil_reader", name="command-api reader", size=settings.database_pool_size
         )
@@ -172,10 +177,12 @@ def _lifespan(
     return lifespan
 
 
-def _prepared(url: str, processes: Sequence[Process]) -> Fingerprints:
-    """Register the process managers, and read what makes the fingerprints of this installation."""
+def _prepared(url: str, processes: Sequence[Process], consumers: Sequence[LogConsumer]) -> Fingerprints:
+    """Register who waits for what routes record, and read what makes the fingerprints of this installation."""
     with database.connect(url, role="counterfoil_writer", name="command-api start") as connection:
         checkpoints.register(connection, processes)
+        for consumer in consumers:
+            whole_log.register(connection, consumer.name, start=consumer.start)
         return fingerprints.read(connection)
 
 

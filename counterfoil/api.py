@@ -34,7 +34,9 @@ from domain.aggregate import Aggregate
 from domain.event import Event, event_type, foreign_event_type, upcasts
 from domain.ids import composite, validate_id
 from domain.rejection import Conflict, Place, Rejection, Unacceptable, Unknown
-from event_store.envelope import Condition
+from event_store.consumers.consumer import LogConsumer
+from event_store.envelope import Condition, RecordedEvent
+from event_store.reading import Connection
 from projections.view import GLOBAL, KEYED, Key, Kind, Row, View
 from read_api.reading.resource import Resource, RowDict, only_row
 from read_api.routing import ById, Documented, Queries
@@ -55,6 +57,7 @@ __all__ = [
     "Caller",
     "Condition",
     "Conflict",
+    "Connection",
     "Context",
     "Country",
     "Currency",
@@ -70,6 +73,7 @@ __all__ = [
     "Id",
     "Key",
     "Kind",
+    "LogConsumer",
     "Moment",
     "NoAnswer",
     "Note",
@@ -80,6 +84,7 @@ __all__ = [
     "Public",
     "Quantity",
     "Queries",
+    "RecordedEvent",
     "Reference",
     "Refused",
     "Rejected",

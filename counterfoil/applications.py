@@ -22,6 +22,7 @@ def command_app(
         settings,
         routers=served.commands,
         processes=served.processes_of(settings),
+        consumers=served.consumers,
         followers=served.followers_of(settings),
         locations=served.locations,
         declared=served.problems,

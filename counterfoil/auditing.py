@@ -29,7 +29,7 @@ UNDECIDED: Final = "payload, metadata or leaf was changed"
 
 
 class AuditReport(Struct, frozen=True):
-    """What an audit came to. `parked` counts parked keys of views and process managers."""
+    """What an audit came to. `parked` counts the parked keys of every consumer."""
 
     log: LogReport
     views: tuple[Verification, ...]
@@ -117,9 +117,7 @@ def verify(database_url: str, *, contexts: Contexts, full: bool = False) -> Audi
             limit = SNAPSHOTS_MAX if full else SNAPSHOTS_SAMPLED
             refolded = _refolded(connection, step, contexts, limit=limit)
         damage = [_explained(connection, finding, seen.views) for finding in log.findings]
-    parked = sum(view.parked for view in standing.views) + sum(
-        process.parked for process in standing.process_managers
-    )
+    parked = sum(each.parked for each in standing.standings)
     findings = [*damage, *seen.failures, *_of_views(seen.views), *_of_snapshots(refolded)]
     findings.sort(key=lambda finding: finding.position)
     return AuditReport(

@@ -14,6 +14,7 @@ from commands.processes.process import Process
 from domain.aggregate import Aggregate, category_of
 from domain.event import Event
 from domain.rejection import Rejection
+from event_store.consumers.consumer import LogConsumer
 from event_store.consumers.settling import Followers
 from projections.view import View
 from read_api.routing import Queries
@@ -39,6 +40,7 @@ class Context(Struct, frozen=True, kw_only=True, eq=False):
     commands: APIRouter | None = None
     processes: tuple[Process, ...] = ()
     gateways: tuple[Gateway, ...] = ()
+    consumers: tuple[LogConsumer, ...] = ()
     views: tuple[View[Any], ...] = ()
     queries: Queries | None = None
     problems: tuple[type[Rejection], ...] = ()
@@ -57,8 +59,8 @@ class Contexts:
         """Take contexts together.
 
         Raises:
-            DeclarationError: two of them use one name for different things, a view has no folds, or a process needs a
-                gateway that there is not.
+            DeclarationError: two of them use one name for different things, a view has no folds, a consumer no handler,
+                or a process needs a gateway that there is not.
         """
         self._declared = declared
         self.timers = tuple(timer.view_of(process) for process in self.processes if process.timers)
@@ -68,9 +70,17 @@ class Contexts:
                 raise DeclarationError(f"the view {view.name!r} has no folds: declare it by their module")
         _require_single("context", (context.name for context in declared))
         _require_single("stream category", (aggregate.category for aggregate in self.aggregates))
-        # Views and processes are both consumers: what an operator skips for one stands in `skips-<name>`.
+        for consumer in self.consumers:
+            if not consumer.handles:
+                raise DeclarationError(f"the consumer {consumer.name!r} handles no event")
+        # All of them are consumers: what an operator skips for one stands in `skips-<name>`.
         _require_single(
-            "view or process", (*self._view_names(), *(process.name for process in self.processes))
+            "view, process or consumer",
+            (
+                *self._view_names(),
+                *(process.name for process in self.processes),
+                *(consumer.name for consumer in self.consumers),
+            ),
         )
         _require_single("view", (f"{view.name} in shape {view.shape}" for view in self.views))
         _require_single("gateway", (gateway.name for gateway in self.gateways))
@@ -121,6 +131,11 @@ class Contexts:
     def followers_of(self, settings: Settings) -> Followers:
         """The consumers that answer events in the log, by the type of the event."""
         return following.followers(self.processes_of(settings))
+
+    @property
+    def consumers(self) -> tuple[LogConsumer, ...]:
+        """Every declared consumer of the log."""
+        return tuple(consumer for context in self._declared for consumer in context.consumers)
 
     @property
     def views(self) -> tuple[View[Any], ...]:

@@ -165,10 +165,11 @@ def _standing(standing: Status) -> Iterator[Check]:
                 "bad",
                 f"{process.parked} parked keys: `counterfoil parked list`",
             )
-    behind = {view.name: view.lag_events for view in standing.views if view.lag_events}
-    behind |= {
-        process.name: process.lag_events for process in standing.process_managers if process.lag_events
-    }
+    for consumer in standing.consumers:
+        if consumer.parked:
+            parked = f"{consumer.parked} parked keys: `counterfoil parked list`"
+            yield Check(f"consumer {consumer.name}", "bad", parked)
+    behind = {each.name: each.lag_events for each in standing.standings if each.lag_events}
     told = ", ".join(f"{name} {lag:,}" for name, lag in behind.items())
     yield Check("lag", "note" if behind else "ok", f"events behind the head: {told}" if behind else "none")
 

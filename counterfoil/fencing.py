@@ -7,6 +7,7 @@ from msgspec import Struct
 from commands.processes import checkpoints
 from counterfoil import addresses
 from event_store import cutting, generations, reading
+from event_store.consumers import checkpoints as whole_log
 from event_store.generations import Fenced
 from runtime import database
 from runtime.documents import DocumentsUnavailable, RedisDocuments, installation_prefix
@@ -33,6 +34,7 @@ class Intent(Struct, frozen=True):
     head: int
     outcomes: int
     processes: tuple[str, ...]
+    consumers: tuple[str, ...]
 
     def lines(self) -> list[str]:
         """For the person who decides."""
@@ -43,7 +45,7 @@ class Intent(Struct, frozen=True):
             f"a fence begins {begins}:",
             "  whatever once stood behind the head is gone for good",
             f"  {self._documents()}",
-            f"  {_removed(self.outcomes, self.processes)}",
+            f"  {_removed(self.outcomes, self.processes, self.consumers)}",
         ]
 
     def _documents(self) -> str:
@@ -77,6 +79,7 @@ def intent(settings: Settings, *, new_installation: bool = False) -> Intent:
             head=head.position,
             outcomes=outcomes,
             processes=tuple(checkpoints.to_set_back(connection, outcomes_lost=outcomes > 0)),
+            consumers=tuple(whole_log.to_set_back(connection)),
         )
 
 
@@ -86,7 +89,7 @@ def fence(settings: Settings, *, reason: str, new_installation: bool = False) ->
     The cache goes first: were it to stay behind a fence that holds, a lost history might be believed. Only keys of
     this installation go, since others may use the same Redis; a copy that becomes one has none yet. Outcomes whose
     events are gone and checkpoints of process managers go in the fence's own transaction: one that met its own outcome
-    would never decide again.
+    would never decide again. Consumers of the log whose checkpoint is gone begin again.
 
     Raises:
         addresses.NoAddress, psycopg.Error: the log cannot be reached.
@@ -109,28 +112,35 @@ def fence(settings: Settings, *, reason: str, new_installation: bool = False) ->
         )
         processes = checkpoints.to_set_back(connection, outcomes_lost=fenced.outcomes_removed > 0)
         checkpoints.set_back(connection, processes)
+        consumers = whole_log.to_set_back(connection)
+        whole_log.set_back(connection, consumers)
     if new_installation:
         cache = f"this copy is installation {fenced.generation.installation} from now on"
     elif found.redis_url is None:
         cache = "no Redis is named, so no cache was emptied"
     else:
         cache = "cache emptied"
-    return _told(fenced, processes, cache=cache)
+    return _told(fenced, processes, consumers, cache=cache)
 
 
-def _told(fenced: Fenced, processes: Sequence[str], *, cache: str) -> str:
+def _told(fenced: Fenced, processes: Sequence[str], consumers: Sequence[str], *, cache: str) -> str:
     generation = fenced.generation
     return (
         f"epoch {fenced.epoch} and generation {generation.generation} begin at position"
-        f" {generation.start_position:,}; {cache}; {_removed(fenced.outcomes_removed, processes)};"
+        f" {generation.start_position:,}; {cache}; {_removed(fenced.outcomes_removed, processes, consumers)};"
         " processes that run go on in them by themselves"
     )
 
 
-def _removed(outcomes: int, processes: Sequence[str]) -> str:
-    back = f"{len(processes)} process managers set back to where they were registered"
-    names = f" ({', '.join(processes)})" if processes else ""
-    return f"{outcomes:,} outcomes of lost events removed, {back}{names}"
+def _removed(outcomes: int, processes: Sequence[str], consumers: Sequence[str]) -> str:
+    back = f"{len(processes)} process managers set back to where they were registered{_named(processes)}"
+    if consumers:
+        back += f", {len(consumers)} consumers too{_named(consumers)}"
+    return f"{outcomes:,} outcomes of lost events removed, {back}"
+
+
+def _named(names: Sequence[str]) -> str:
+    return f" ({', '.join(names)})" if names else ""
 
 
 def _empty(redis_url: str | None, installation: str) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import psycopg
@@ -117,29 +118,41 @@ def projections(settings: Settings) -> None:
 
 
 def processes(settings: Settings) -> None:
-    """Run the process managers until SIGTERM."""
+    """Run the process managers and the declared consumers of the log until SIGTERM."""
     from commands.processes.measures import ProcessHealth
     from commands.processes.runner import run_processes
+    from event_store.consumers import driver, tailing
+    from event_store.consumers.health import Health
 
     telemetry.configure_logging(settings.log_level, process="processes")
     contexts = declared.contexts(settings)
-    health = ProcessHealth()
+    managers, consumers = contexts.processes_of(settings), [*map(tailing.consumer, contexts.consumers)]
+    health, consumer_health = ProcessHealth(), Health()
     registry = telemetry.new_registry()
+
+    def is_ready() -> bool:
+        return (not managers or health.ready) and (not consumers or consumer_health.ready)
+
     with (
         _stop_on_signals() as stop,
-        telemetry.serve_health(
-            settings.processes_health_port, registry, lambda: health.ready, host=settings.health_host
-        ),
+        telemetry.serve_health(settings.processes_health_port, registry, is_ready, host=settings.health_host),
     ):
         _wait_until_migrated(settings, stop)
-        run_processes(
-            addresses.database_url(settings),
-            processes=contexts.processes_of(settings),
-            transport=_transport(settings, role="counterfoil_writer", registry=registry),
-            stop=stop,
-            registry=registry,
-            health=health,
-        )
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            url = addresses.database_url(settings)
+            tailing_log = beside.submit(
+                driver.run, consumers, database_url=url, stop=stop, registry=registry, health=consumer_health
+            )
+            if managers:
+                run_processes(
+                    url,
+                    processes=managers,
+                    transport=_transport(settings, role="counterfoil_writer", registry=registry),
+                    stop=stop,
+                    registry=registry,
+                    health=health,
+                )
+            tailing_log.result()
 
 
 def _compare_migrations(settings: Settings) -> None:

@@ -70,6 +70,10 @@ def lines(status: dict[str, Any]) -> list[str]:
         f"process  {process['name']:<28} {position_of(process)}{_parked(process)}"
         for process in status["process_managers"]
     ]
+    shown += [
+        f"consumer {consumer['name']:<28} {position_of(consumer)}{_parked(consumer)}"
+        for consumer in status["consumers"]
+    ]
     for name, server in status["servers"].items():
         shown.append(f"server   {name:<10} {server['address'] or 'none'}  {server['version'] or ''}".rstrip())
     shown += [f"url      {name:<10} {url}" for name, url in status["urls"].items()]

@@ -1,8 +1,8 @@
-"""Where everybody stands: the log's head, the relay, every live view and every process manager, in one statement.
+"""Where everybody stands: the log's head, relay, live views, process managers and consumers, in one statement.
 
 A consumer's position is the highest P with every event up to P applied, skipped or parked. A partition that stands at
-the relay's last position for it has nothing before the relay's own position, so it counts as that. A global view stands
-where its checkpoint of the log does.
+the relay's last position for it has nothing before the relay's own position, so it counts as that. Global views and
+consumers of the log stand where their checkpoint of the log does.
 """
 
 from typing import Final
@@ -45,6 +45,10 @@ consumer as (
     from consumers.registration g
     left join reached r on r.kind = 'process' and r.name = g.consumer
     where not exists (select from consumers.checkpoint c where c.consumer = g.consumer and c.generation = 0)
+    union all
+    select 'consumer', c.consumer, null, null, c.position, null,
+        (select count(*) from consumers.parked k where k.consumer = c.consumer)
+    from consumers.checkpoint c where c.generation = 0
 ),
 standing as (
     select c.*, head.position - c.position as lag_events,
@@ -78,6 +82,11 @@ select json_build_object(
         select coalesce(json_agg(json_build_object(
             'name', name, 'position', position, 'lag_events', lag_events, 'lag_seconds', lag_seconds, 'parked', parked
         ) order by name), '[]') from standing where kind = 'process'
+    ),
+    'consumers', (
+        select coalesce(json_agg(json_build_object(
+            'name', name, 'position', position, 'lag_events', lag_events, 'lag_seconds', lag_seconds, 'parked', parked
+        ) order by name), '[]') from standing where kind = 'consumer'
     )
 )::text
 """
@@ -124,6 +133,16 @@ class ProcessStanding(Struct, frozen=True):
     parked: int
 
 
+class ConsumerStanding(Struct, frozen=True):
+    """One consumer of the whole log; `parked` counts keys."""
+
+    name: str
+    position: int
+    lag_events: int
+    lag_seconds: float
+    parked: int
+
+
 class Status(Struct, frozen=True):
     """Everybody, in one snapshot."""
 
@@ -131,6 +150,12 @@ class Status(Struct, frozen=True):
     relay: RelayStanding
     views: tuple[ViewStanding, ...]
     process_managers: tuple[ProcessStanding, ...]
+    consumers: tuple[ConsumerStanding, ...]
+
+    @property
+    def standings(self) -> tuple[ViewStanding | ProcessStanding | ConsumerStanding, ...]:
+        """Everybody who follows the log."""
+        return (*self.views, *self.process_managers, *self.consumers)
 
 
 decode_status = msgspec.json.Decoder(Status).decode

@@ -1,4 +1,4 @@
-"""GET /v1/status and GET /v1/views: where the log's head, the relay, every live view and every process manager stand.
+"""GET /v1/status and GET /v1/views: where log, relay, views, process managers and consumers stand.
 
 Each answer is one snapshot of all it shows.
 """
@@ -40,13 +40,16 @@ EXAMPLE: Final = {
     "process_managers": [
         {"name": "fulfilment", "position": 1205, "lag_events": 0, "lag_seconds": 0.0, "parked": 0}
     ],
+    "consumers": [
+        {"name": "event-counts", "position": 1205, "lag_events": 0, "lag_seconds": 0.0, "parked": 0}
+    ],
 }
 
 
 @router.get(
     "/status",
     operation_id="get_status",
-    summary="Where log, relay, views and process managers stand",
+    summary="Where log, relay, views, process managers and consumers stand",
     response_class=Response,
     responses=responses(
         Status, example=EXAMPLE, headers=(), problems=("invalid-parameter", "too-busy", "view-unavailable")

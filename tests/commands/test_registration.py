@@ -5,7 +5,12 @@ import asyncio
 import psycopg
 
 from commands.processes import checkpoints
+from counterfoil.applications import command_app
+from counterfoil.context import Context, Contexts
+from counterfoil.testing.consumers import consume
+from event_store.consumers.consumer import HEAD
 from runtime import database
+from runtime.settings import Settings
 from tests.commands.conftest import opened
 from tests.commands.processes.running import (
     SHOP,
@@ -17,6 +22,8 @@ from tests.commands.processes.running import (
     received,
     running,
 )
+from tests.event_store.consumers.tailing import seeing
+from tests.projections.counting import Faults
 
 REGISTERED = "select consumer, registered_position from consumers.registration order by consumer"
 
@@ -28,6 +35,19 @@ async def test_processes_are_registered_at_the_head_before_a_route_answers(datab
         found = registered(database_url)
 
     assert [("fulfilment", 2), ("restock", 2)] == found
+
+
+async def test_a_declared_consumer_is_registered_at_the_head_before_a_route_answers(database_url):
+    await recorded(database_url, received("A", 10))
+    context = Context(name="other", consumers=(seeing(Faults(), start=HEAD),))
+
+    app = command_app(Settings(database_url=database_url), contexts=Contexts(context))
+    async with app.router.lifespan_context(app):
+        assert [("seen", 1)] == registered(database_url)
+
+    await recorded(database_url, received("B", 10))
+    await asyncio.to_thread(consume, database_url, seeing(Faults(), start=HEAD))
+    assert [("seen", 1)] == registered(database_url)
 
 
 async def test_an_api_that_starts_later_changes_no_registration(database_url):

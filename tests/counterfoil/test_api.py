@@ -17,6 +17,7 @@ from tests.architecture.source import PACKAGES, ROOT, Source
 INTERNAL = {
     "DecisionView.rely_on": "execution names what a decision relied on",
     "Queries.install": "the query API serves it",
+    "LogConsumer.dispatch": "its worker handles events with it",
     "View.folds": "workers fold with it",
     "View.on_recorded": "timers fold with it",
     "View.on": "what it answers is a decorator",

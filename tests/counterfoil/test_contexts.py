@@ -13,10 +13,18 @@ from domain.money import UnknownCurrency
 from domain.ordering.events import CreditNoteIssued
 from domain.ordering.order import ORDER
 from domain.rejection import Unknown
+from event_store.consumers.consumer import LogConsumer
 from projections.catalogue.views import ProductPage
 from projections.view import View
 
 NAMESAKE = Process("product_page", writes=(ORDER,), start=HEAD)
+
+
+def handling(name):
+    """A consumer that does nothing about every event."""
+    consumer = LogConsumer(name, start=HEAD)
+    consumer.on_all(lambda _conn, _event: None)
+    return consumer
 
 
 def test_an_aggregate_that_is_shown_by_id_has_the_address_of_its_resource():
@@ -46,14 +54,27 @@ def test_a_view_without_folds_is_refused():
         Contexts(Context(name="other", views=(bare,)))
 
 
+def test_a_consumer_that_handles_nothing_is_refused():
+    with pytest.raises(DeclarationError, match="the consumer 'idle' handles no event"):
+        Contexts(Context(name="other", consumers=(LogConsumer("idle", start=HEAD),)))
+
+
+@pytest.mark.parametrize("name", ["Counts", "event counts", "event--counts", "a" * 65, "counts:1", ""])
+def test_a_name_that_could_not_name_a_stream_of_skips_is_refused(name: str):
+    with pytest.raises(ValueError, match="is no name of a consumer"):
+        LogConsumer(name, start=HEAD)
+
+
 @pytest.mark.parametrize(
     ("other", "complaint"),
     [
         (replace(CATALOGUE, views=(), queries=None, aggregates=()), "the context 'catalogue'"),
         (Context(name="other", aggregates=(Aggregate("product", PRODUCT.evolve),)), "the stream category 'product'"),
-        (Context(name="other", views=CATALOGUE.views), "the view or process 'product_page'"),
-        (Context(name="other", processes=ORDERING.processes[:1]), "the view or process 'fulfilment'"),
-        (Context(name="other", processes=(NAMESAKE,)), "the view or process 'product_page'"),
+        (Context(name="other", views=CATALOGUE.views), "the view, process or consumer 'product_page'"),
+        (Context(name="other", processes=ORDERING.processes[1:]), "the view, process or consumer 'restock'"),
+        (Context(name="other", processes=(NAMESAKE,)), "the view, process or consumer 'product_page'"),
+        (Context(name="other", consumers=(handling("fulfilment"),)), "the view, process or consumer 'fulfilment'"),
+        (Context(name="other", consumers=(handling("a"), handling("a"))), "the view, process or consumer 'a'"),
         (Context(name="other", gateways=(CARRIER, CARRIER)), "the gateway 'carrier'"),
         (Context(name="other", gateways=(CARRIER, replace(CARRIER, name="dhl"))), "the intent 'LabelRequested'"),
     ],

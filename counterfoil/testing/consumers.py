@@ -1,0 +1,100 @@
+"""Tests of consumers, on a real log: record events, then let a consumer handle them.
+
+`record(database_url, (BOOK, "dune", BookLent("dune", "ada")))`, `consume(database_url, COUNTS)`, and what it wrote:
+`rows(database_url, "event_counts")`.
+"""
+
+import asyncio
+import os
+import threading
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from psycopg import sql
+
+from commands.calls import Call
+from commands.decision import Appended, View
+from commands.execution import Caller, Execution
+from commands.log_reading import LogReader
+from commands.states import States
+from commands.watching import Watch
+from domain.event import Event
+from event_store.consumers import tailing
+from event_store.consumers.consumer import LogConsumer
+from event_store.consumers.driver import Hosted, Session
+from event_store.consumers.health import ConsumerHealth
+from event_store.consumers.lease import Lease, new_owner
+from event_store.consumers.measures import ConsumerMetrics
+from runtime import database
+
+
+def record(database_url: str, *appended: Appended) -> None:
+    """Append events as commands do, each by itself: (aggregate, id, event), in order."""
+    asyncio.run(_record(database_url, appended))
+
+
+def consume(database_url: str, consumer: LogConsumer, *, registry: CollectorRegistry | None = None) -> None:
+    """Let a consumer handle all there is, as its process would; what fails for another reason than its event is raised.
+
+    `registry` gets its metrics.
+    """
+    hosted = tailing.consumer(consumer)
+    with database.connect(
+        database_url, role=hosted.role, name=hosted.name, settings=dict(hosted.settings)
+    ) as conn:
+        news = threading.Event()
+        session = Session(
+            conn=conn,
+            lease=Lease(conn, name=consumer.lease, owner=new_owner()),
+            stop=threading.Event(),
+            news=news,
+            announce=news.set,
+            metrics=ConsumerMetrics(registry or CollectorRegistry()),
+            database_url=database_url,
+        )
+        working = Hosted(hosted, session, health=ConsumerHealth())
+        try:
+            while (turned := working.turn()) != "idle":
+                assert turned != "standby", f"another process has the lease {consumer.lease!r}"
+        finally:
+            working.close()
+
+
+def rows(database_url: str, table: str) -> list[tuple[Any, ...]]:
+    """All rows of a table in schema `consumer_tables`, in the order of their columns."""
+    question = sql.SQL("select * from {} as t order by t").format(sql.Identifier("consumer_tables", table))
+    with database.connect(database_url, role="counterfoil_writer", name="test") as conn:
+        return conn.execute(question).fetchall()
+
+
+async def _record(database_url: str, appended: tuple[Appended, ...]) -> None:
+    readers = database.pool(database_url, role="counterfoil_reader", name="test reader", size=2)
+    async with readers:
+        reader = LogReader(readers)
+        states = States(reader)
+        watch = Watch(reader, standing=await reader.standing(), on_new_epoch=states.drop_all)
+        writing = Execution.open(database_url, name="test writer", reader=reader, states=states, watch=watch)
+        async with writing as execution:
+            for aggregate, identifier, event in appended:
+                (slot,) = execution.reserve(1)
+                caller = Caller(execution, call=_call(), slot=slot, now=datetime.now(UTC))
+                await caller.execute(aggregate, identifier, _deciding(event))
+
+
+def _deciding(event: Event) -> Callable[[Any, View], list[Event]]:
+    """The decision that this has happened, whatever the state."""
+    return lambda _state, _view: [event]
+
+
+def _call() -> Call:
+    key = os.urandom(16)
+    return Call(
+        command="record",
+        key=key,
+        fingerprint=bytes(32),
+        correlation_id=uuid.UUID(bytes=key).hex,
+        actor="test",
+    )
