@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from commands import skipping
-from counterfoil.context import Contexts
+from commands.processes import checkpoints
 from domain.operations.events import EventSkipped
 from event_store.consumers import parking, skips
 from event_store.consumers.parking import Connection, Kind, ParkedKey
@@ -64,9 +64,7 @@ def retry(database_url: str, consumer: str, key: str) -> str:
         return _requested(connection, "retry", parking.shown(connection, consumer, key))
 
 
-def skip(
-    database_url: str, consumer: str, key: str, *, position: int, reason: str, contexts: Contexts
-) -> str:
+def skip(database_url: str, consumer: str, key: str, *, position: int, reason: str) -> str:
     """Record that the consumer goes on without one event, and wait until it does.
 
     Raises:
@@ -81,7 +79,7 @@ def skip(
                 f"{consumer} {key} stands at position {stands[0].position}, not {position}: nothing was skipped"
             )
         # What every later fold, or decision, must know is in the log before anybody acts on it.
-        by_process = any(process.name == consumer for process in contexts.processes)
+        by_process = checkpoints.is_process(connection, consumer)
         for each in {each.shape: each for each in skipped}.values():
             asyncio.run(skipping.record(database_url, _event(each, reason), by_process=by_process))
             if position not in skips.read(connection, consumer, shape=each.shape or None):

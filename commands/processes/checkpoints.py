@@ -67,6 +67,9 @@ where not exists (select from consumers.checkpoint c where c.consumer = r.consum
     )
 order by r.consumer
 """
+_IN_A_GENERATION: Final = """
+select exists (select from consumers.checkpoint where consumer = %(name)s and generation <> %(whole_log)s)
+"""
 _FORGET_CHECKPOINTS: Final = "delete from consumers.checkpoint where consumer = any(%(names)s)"
 _REGISTER_BACK: Final = """
 update consumers.registration set registered_position = %(head)s
@@ -163,6 +166,11 @@ def enter_next(conn: Connection, before: Checkpoints, *, next_generation: Genera
             given = {"name": name, "generation": before.generation.generation}
             if conn.execute(_HOLD, given).rowcount:
                 _enter(conn, name, next_generation, next_generation.start_position - 1)
+
+
+def is_process(conn: Connection, consumer: str) -> bool:
+    """Whether a consumer that has begun is a process manager, also where it is not declared."""
+    return conn.execute(_IN_A_GENERATION, {"name": consumer, **_WHOLE_LOG}).fetchone() == (True,)
 
 
 def to_set_back(conn: Connection, *, outcomes_lost: bool) -> list[str]:

@@ -16,7 +16,7 @@ app = typer.Typer(
 
 @app.command("list")
 def parked_list(as_json: AsJson = False) -> None:
-    """Every parked key of views and process managers."""
+    """Every parked key of every consumer."""
     from counterfoil import addresses, parking
 
     found = parking.listed(addresses.database_url(answering.settings()))
@@ -28,7 +28,7 @@ def parked_list(as_json: AsJson = False) -> None:
 
 @app.command("show")
 def parked_show(
-    consumer: Annotated[str, typer.Argument(help="View or process manager.")],
+    consumer: Annotated[str, typer.Argument(help="View, process manager or another consumer.")],
     key: Annotated[str, typer.Argument(help="Partition key, e.g. order-536365.")],
 ) -> None:
     """One parked key, with its event and the reason."""
@@ -40,7 +40,7 @@ def parked_show(
 
 @app.command("retry")
 def parked_retry(
-    consumer: Annotated[str, typer.Argument(help="View or process manager.")],
+    consumer: Annotated[str, typer.Argument(help="View, process manager or another consumer.")],
     key: Annotated[str, typer.Argument(help="Partition key.")],
 ) -> None:
     """Ask the owner of the key to apply its events again."""
@@ -52,7 +52,7 @@ def parked_retry(
 
 @app.command("skip")
 def parked_skip(
-    consumer: Annotated[str, typer.Argument(help="View or process manager.")],
+    consumer: Annotated[str, typer.Argument(help="View, process manager or another consumer.")],
     key: Annotated[str, typer.Argument(help="Partition key.")],
     position: Annotated[
         int, typer.Argument(help="Position of the event to skip, as `parked show` names it.")
@@ -63,4 +63,4 @@ def parked_skip(
     from counterfoil import addresses, parking
 
     url = addresses.database_url(answering.settings())
-    print(parking.skip(url, consumer, key, position=position, reason=reason, contexts=answering.contexts()))
+    print(parking.skip(url, consumer, key, position=position, reason=reason))

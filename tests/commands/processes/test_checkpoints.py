@@ -78,6 +78,17 @@ def test_a_process_begins_in_every_partition_of_its_generation(conn):
     assert {0} == positions(stands, "fulfilment")
 
 
+def test_a_process_is_told_from_consumers_of_the_whole_log_by_where_it_has_begun(conn):
+    checkpoints.register(conn, [Process("undeclared", writes=(ORDER,), start=ORIGIN)])
+    checkpoints.entered(conn, names=["undeclared"])
+    conn.execute("insert into consumers.registration (consumer, registered_position) values ('counts', 0)")
+    conn.execute("insert into consumers.checkpoint (consumer, position) values ('counts', 0)")
+
+    assert [True, False, False] == [
+        checkpoints.is_process(conn, name) for name in ("undeclared", "counts", "order_details")
+    ]
+
+
 def test_a_checkpoint_moves_up_and_never_back(database_url, conn):
     held_lease(conn)
     stands = checkpoints.entered(conn, names=NAMES)
