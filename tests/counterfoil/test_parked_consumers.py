@@ -1,12 +1,10 @@
 """`counterfoil parked` on consumers of each kind at work: the same requests and answers, the same event of a skip."""
 
 import contextlib
-import threading
 from collections.abc import Iterator
 
 import msgspec
 import pytest
-from prometheus_client import CollectorRegistry
 
 from commands.decision import Decision, View
 from commands.processes.fulfilment import FULFILMENT
@@ -18,11 +16,11 @@ from event_store.codec import decode
 from event_store.consumers import driver, parking, tailing
 from event_store.consumers.consumer import ORIGIN, LogConsumer
 from event_store.local_transport import LocalTransport
-from projections.worker import run_projections
 from runtime import database
 from tests.commands.processes.running import append, eventually, placed, received, register, relaying, running
 from tests.counterfoil import commanding
 from tests.counterfoil.commanding import last_json
+from tests.projections.test_running import projections
 
 PLACED = "ordering.order_placed.v1"
 KEY = "order-bad"
@@ -59,24 +57,9 @@ class ViewAtWork:
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
-        stop, transport = threading.Event(), LocalTransport(self._url)
-        worker = threading.Thread(
-            target=run_projections,
-            args=(self._url,),
-            kwargs={
-                "views": [ORDER_DETAILS],
-                "transport": transport,
-                "stop": stop,
-                "registry": CollectorRegistry(),
-            },
-        )
-        with relaying(self._url, transport):
-            worker.start()
-            try:
-                yield
-            finally:
-                stop.set()
-                worker.join(15)
+        transport = LocalTransport(self._url)
+        with relaying(self._url, transport), projections(self._url, views=[ORDER_DETAILS]):
+            yield
 
     def handled(self, conn, order_id):
         """Whether the order was handled, once."""
