@@ -29,7 +29,8 @@ class Call(Struct, frozen=True, kw_only=True):
     """What identifies one command, whether it came alone or in a batch.
 
     `key` is what the log remembers, `fingerprint` what was asked under it; `if_match` is what the caller saw of the
-    stream: its version, a place in the log, `ANY_VERSION`, or None when it does not care.
+    stream: its version, a place in the log, `ANY_VERSION`, or None when it does not care. `causation` is the event that
+    asked for it, where one did.
     """
 
     command: str
@@ -38,6 +39,7 @@ class Call(Struct, frozen=True, kw_only=True):
     correlation_id: str
     if_match: int | SeenAt | None = None
     actor: str
+    causation: str | None = None
 
     def metadata(self, *, occurred_at: datetime | None) -> Metadata:
         """What the events that this call causes have in common; each gets a nonce of its own."""
@@ -47,6 +49,7 @@ class Call(Struct, frozen=True, kw_only=True):
             correlation_id=self.correlation_id,
             nonce=b"",
             idempotency=self.key.hex(),
+            causation=self.causation,
             occurred_at=occurred_at,
         )
 

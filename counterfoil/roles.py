@@ -49,7 +49,9 @@ def query_api(settings: Settings) -> None:
 
 
 def processes(settings: Settings) -> None:
-    """Run the process managers and the declared consumers of the log until SIGTERM."""
+    """Run the process managers, the senders and the declared consumers of the log until SIGTERM."""
+    from commands.gateways import sending
+    from commands.gateways.measures import GatewayMetrics
     from commands.processes.measures import ProcessHealth
     from commands.processes.runner import run_processes
     from event_store.consumers import driver, tailing
@@ -60,6 +62,9 @@ def processes(settings: Settings) -> None:
     managers, consumers = contexts.processes_of(settings), [*map(tailing.consumer, contexts.consumers)]
     health, consumer_health = ProcessHealth(), Health()
     registry = telemetry.new_registry()
+    if gateways := contexts.gateways_of(settings):
+        metrics = GatewayMetrics(registry)
+        consumers += [sending.consumer(gateway, settings, metrics=metrics) for gateway in gateways]
 
     def is_ready() -> bool:
         return (not managers or health.ready) and (not consumers or consumer_health.ready)

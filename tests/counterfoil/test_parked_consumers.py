@@ -1,10 +1,12 @@
 """`counterfoil parked` on consumers of each kind at work: the same requests and answers, the same event of a skip."""
 
 import contextlib
+import threading
 from collections.abc import Iterator
 
 import msgspec
 import pytest
+from prometheus_client import CollectorRegistry
 
 from commands.decision import Decision, View
 from commands.processes.fulfilment import FULFILMENT
