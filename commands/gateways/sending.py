@@ -35,10 +35,10 @@ from event_store import fingerprints, generations, paging, reading
 from event_store.codec import MalformedEvent, UnknownEventVersion
 from event_store.consumers import checkpoints, parking, skips
 from event_store.consumers.checkpoints import Mark
-from event_store.consumers.consumer import ORIGIN
 from event_store.consumers.driver import Consumer, Session
 from event_store.consumers.errors import OpenAgain
 from event_store.consumers.parking import Active, Failure, Request, Scope, Waiting
+from event_store.consumers.starting import ORIGIN
 from event_store.consumers.tailing import Outdated
 from event_store.decoding import Decoder
 from event_store.envelope import RecordedEvent, decode_metadata

@@ -16,7 +16,8 @@ from domain.ordering.events import OrderPlaced
 from event_store import reading
 from event_store.codec import decode
 from event_store.consumers import driver, parking, tailing
-from event_store.consumers.consumer import ORIGIN, LogConsumer
+from event_store.consumers.consumer import LogConsumer
+from event_store.consumers.starting import ORIGIN
 from event_store.local_transport import LocalTransport
 from runtime import database
 from tests.commands.processes.running import append, eventually, placed, received, register, relaying, running

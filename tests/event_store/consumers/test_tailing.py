@@ -14,9 +14,10 @@ from counterfoil.testing.consumers import consume
 from domain.operations.events import EventSkipped
 from event_store import reading
 from event_store.consumers import parking, tailing
-from event_store.consumers.consumer import HEAD, ORIGIN, LogConsumer
+from event_store.consumers.consumer import LogConsumer
 from event_store.consumers.errors import FinalError, OpenAgain
 from event_store.consumers.parking import NotParked, Scope
+from event_store.consumers.starting import HEAD, ORIGIN
 from event_store.consumers.tailing import Outdated, Tailing
 from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent
 from event_store.transport import Fork
