@@ -130,9 +130,12 @@ class Caller:
         decide: Decide[S],
         *,
         creates: bool = False,
+        fresh: bool = False,
         occurred_at: datetime | None = None,
     ) -> Answer:
         """Decide on the state of a stream and append what was decided; `decide` may be called several times.
+
+        `fresh`: also the first time on a state that is loaded for it.
 
         Raises:
             ProblemError: the command is refused, or cannot be answered at the moment.
@@ -147,6 +150,7 @@ class Caller:
                 decide=decide,
                 creates=creates,
                 generated=self._generated,
+                fresh=fresh,
                 occurred_at=occurred_at,
             )
         )

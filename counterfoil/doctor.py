@@ -1,17 +1,16 @@
 """`counterfoil doctor`: which servers were found or would be taken, migrations, processes, quick invariants."""
 
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Final, Literal
 
 import psycopg
 from msgspec import Struct
 
-from counterfoil import addresses, declared, migrating, runfile, standalone, status
+from counterfoil import addresses, declared, migrating, runfile, standalone, status, timers
 from counterfoil.context import Contexts
 from counterfoil.servers import kafka, postgres, programs, redis, unprivileged
 from counterfoil.servers.programs import Candidate, Program
-from event_store.consumers.parking import Scope
 from read_api.status import Status
 from runtime import database, migrations
 from runtime.migrations import Comparison
@@ -55,8 +54,10 @@ def examine(settings: Settings) -> Iterator[Check]:
         yield Check("shop", "note", f"nothing to examine further: {error}")
         return
     try:
+        contexts = declared.contexts(settings)
         yield from _database(url)
-        yield from _undeclared(url, declared.contexts(settings))
+        yield from _undeclared(url, contexts)
+        yield from _timers(url, settings, contexts)
     except psycopg.Error as error:
         yield Check("postgres", "bad", f"the log cannot be read: {str(error).strip()}")
         return
@@ -118,7 +119,7 @@ def _database(url: str) -> Iterator[Check]:
     standing = status.read(url)
     yield Check("installation", "ok", standing.log.installation)
     yield from _invariants(url)
-    yield from _standing(standing, status.parked(url, standing))
+    yield from _standing(standing)
 
 
 def _migrations(comparison: Comparison) -> Check:
@@ -153,15 +154,23 @@ def _invariants(url: str) -> Iterator[Check]:
         )
 
 
-def _standing(standing: Status, parked: Mapping[Scope, int]) -> Iterator[Check]:
-    stopped = {view.name: view.stopped for view in standing.views if view.stopped}
-    for name, reason in stopped.items():
-        yield Check(f"view {name}", "bad", f"stopped: {reason}")
-    processes = {process.name for process in standing.process_managers}
-    for scope, keys in parked.items():
-        if scope.consumer not in stopped:
-            kind = "view" if scope.build else "process" if scope.consumer in processes else "consumer"
-            yield Check(f"{kind} {scope.consumer}", "bad", f"{keys} parked keys: `counterfoil parked list`")
+def _standing(standing: Status) -> Iterator[Check]:
+    for view in standing.views:
+        if view.stopped:
+            yield Check(f"view {view.name}", "bad", f"stopped: {view.stopped}")
+        elif view.parked:
+            yield Check(f"view {view.name}", "bad", f"{view.parked} parked keys: `counterfoil parked list`")
+    for process in standing.process_managers:
+        if process.parked:
+            yield Check(
+                f"process {process.name}",
+                "bad",
+                f"{process.parked} parked keys: `counterfoil parked list`",
+            )
+    for consumer in standing.consumers:
+        if consumer.parked:
+            parked = f"{consumer.parked} parked keys: `counterfoil parked list`"
+            yield Check(f"consumer {consumer.name}", "bad", parked)
     behind = {each.name: each.lag_events for each in standing.standings if each.lag_events}
     told = ", ".join(f"{name} {lag:,}" for name, lag in behind.items())
     yield Check("lag", "note" if behind else "ok", f"events behind the head: {told}" if behind else "none")
@@ -175,6 +184,18 @@ def _undeclared(url: str, contexts: Contexts) -> Iterator[Check]:
                 "bad",
                 f"live in shape {view.shape}, which no context declares: nobody feeds it",
             )
+
+
+def _timers(url: str, settings: Settings, contexts: Contexts) -> Iterator[Check]:
+    """Timers that nobody fires although they are due: they wait for their process, or for a person."""
+    with database.connect(url, role="counterfoil_reader", name="doctor") as connection:
+        found = timers.standing(connection, settings, contexts)
+    for each in found:
+        name = f"timer {each.process}.{each.timer}"
+        if each.parked:
+            yield Check(name, "bad", f"{each.parked} parked timers: `counterfoil parked list`")
+        if each.overdue:
+            yield Check(name, "bad", f"{each.overdue} are overdue: `counterfoil timers list`")
 
 
 def _processes(settings: Settings) -> Iterator[Check]:

@@ -30,7 +30,7 @@ PARTS: Final = (
         "auditor",
         (
             *("audit verify", "replay", "status", "doctor"),
-            *("views list", "views verify", "parked list", "parked show"),
+            *("views list", "views verify", "parked list", "parked show", "timers list"),
         ),
         ("counterfoil_reader",),
     ),

@@ -5,10 +5,8 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
-from counterfoil import addresses, runfile
+from counterfoil import addresses, runfile, timers
 from counterfoil.context import Contexts
-from event_store.consumers import parking
-from event_store.consumers.parking import Scope
 from read_api.status import READ_STATUS, Status, decode_status
 from runtime import database
 from runtime.settings import Settings, masked_address
@@ -28,21 +26,16 @@ def read(database_url: str) -> Status:
     return decode_status(str(row[0]))
 
 
-def parked(database_url: str, standing: Status) -> dict[Scope, int]:
-    """How many keys are parked: of every consumer, whether it has a standing or not, and of live builds of views."""
-    with database.connect(database_url, role="counterfoil_reader", name="status") as connection:
-        found = parking.counts(connection)
-    live = {Scope(view.name, view.shape, view.build) for view in standing.views}
-    return {scope: keys for scope, keys in sorted(found.items()) if not scope.build or scope in live}
-
-
 def as_json(settings: Settings, *, contexts: Contexts) -> dict[str, Any]:
     """The object that `status --json` prints.
 
     Raises:
         addresses.NoAddress, psycopg.Error: the log cannot be read.
     """
-    standing = read(addresses.database_url(settings))
+    url = addresses.database_url(settings)
+    standing = read(url)
+    with database.connect(url, role="counterfoil_reader", name="status") as connection:
+        waiting = timers.standing(connection, settings, contexts)
     found = addresses.resolve(settings)
     running = runfile.read(settings.home)
     shown = msgspec.to_builtins(standing)
@@ -50,6 +43,7 @@ def as_json(settings: Settings, *, contexts: Contexts) -> dict[str, Any]:
         view["declared"] = contexts.view(view["name"], shape=view["shape"]) is not None
     return {
         **shown,
+        "timers": msgspec.to_builtins(waiting),
         "servers": {
             "postgres": _server("postgres", found.database_url, running, settings),
             "redis": _server("redis", found.redis_url, running, settings),
@@ -83,6 +77,10 @@ def lines(status: dict[str, Any]) -> list[str]:
     shown += [
         f"consumer {consumer['name']:<28} {position_of(consumer)}{_parked(consumer)}"
         for consumer in status["consumers"]
+    ]
+    shown += [
+        f"timer    {'.'.join((timer['process'], timer['timer'])):<28} {timer['overdue']:,} overdue{_parked(timer)}"
+        for timer in status["timers"]
     ]
     for name, server in status["servers"].items():
         shown.append(f"server   {name:<10} {server['address'] or 'none'}  {server['version'] or ''}".rstrip())

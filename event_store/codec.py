@@ -8,7 +8,6 @@ import msgspec
 from domain import event as domain_event
 from domain.event import Event
 from event_store import foreign
-from event_store.consumers.errors import FinalError
 
 _encoder = msgspec.json.Encoder()
 
@@ -33,7 +32,7 @@ class UnknownEventType(CodecError):
         self.type_name = type_name
 
 
-class UnknownEventVersion(CodecError, FinalError):
+class UnknownEventVersion(CodecError):
     """The event is declared, this version of it is not: the log is ahead of this program, which has to stop."""
 
     def __init__(self, type_name: str, *, position: int) -> None:

@@ -18,7 +18,7 @@ recorded.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from commands import decision
@@ -26,6 +26,7 @@ from commands.processes.process import Process
 from domain.aggregate import Aggregate, category_of
 from domain.event import Event
 from projections.view import KEYED, Key, Recorded, Row, View, Worklist
+from runtime.settings import Settings
 
 S = TypeVar("S")
 E = TypeVar("E", bound=Event)
@@ -61,6 +62,20 @@ class Timer(Generic[S]):
         self.sets: dict[type[Event], DueAt[Any]] = {}
         self.clears: set[type[Event]] = set()
         process.timers[name] = self
+
+    @property
+    def consumer(self) -> str:
+        """The name under which it is parked when it cannot be decided, for that stream alone."""
+        return f"{self.process.name}-{self.name}"
+
+    @property
+    def view_name(self) -> str:
+        """The view in which those that are set are kept."""
+        return f"timers_{self.process.name.replace('-', '_')}"
+
+    def delay(self, settings: Settings) -> timedelta:
+        """What the settings add to when it is due."""
+        return timedelta() if self.after is None else timedelta(seconds=getattr(settings, self.after))
 
     def __repr__(self) -> str:
         return f"Timer({self.process.name}.{self.name})"
@@ -120,7 +135,7 @@ def view_of(process: Process) -> View[SetTimer]:
         for event in (*timer.sets, *timer.clears):
             by_event.setdefault(event, []).append(timer)
     view = Worklist(
-        name=f"timers_{process.name.replace('-', '_')}",
+        name=next(iter(process.timers.values())).view_name,
         row=SetTimer,
         key=("process", "name", "stream"),
         shape=process.timers_shape,

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import typer
 
 from counterfoil import shadowing, terminal
-from counterfoil.cli import answering, parked, simulate, views
+from counterfoil.cli import answering, parked, simulate, timers, views
 from counterfoil.cli.answering import AsJson
 from counterfoil.importing.formats import Format
 
@@ -37,6 +37,7 @@ def _group(name: str, purpose: str) -> typer.Typer:
 config_app = _group("config", "Settings.")
 app.add_typer(views.app, name="views")
 app.add_typer(parked.app, name="parked")
+app.add_typer(timers.app, name="timers")
 app.add_typer(simulate.app, name="simulate")
 audit_app = _group("audit", "Prove what happened.")
 context_app = _group("context", "Contexts of your own.")
@@ -154,17 +155,17 @@ def query_api() -> None:
 @app.command()
 def relay() -> None:
     """Carry the log to its consumers; a second one stands by."""
-    from counterfoil import hosting
+    from counterfoil import roles
 
-    hosting.relay(answering.settings())
+    roles.relay(answering.settings())
 
 
 @app.command()
 def projections() -> None:
     """Keep the views; more processes share the partitions."""
-    from counterfoil import hosting
+    from counterfoil import roles
 
-    hosting.projections(answering.settings())
+    roles.projections(answering.settings())
 
 
 @app.command()

@@ -11,15 +11,9 @@ from counterfoil.cli import front
 RUNNER = CliRunner()
 
 
-def run(
-    home: Any,
-    *arguments: object,
-    database_url: str | None = None,
-    given: str | None = None,
-    **settings: str,
-) -> Result:
+def run(home: Any, *arguments: object, database_url: str | None = None, given: str | None = None) -> Result:
     """One command to its end, `given` on its standard input; what `main` would tell a person is in `stderr`."""
-    environment = {"COUNTERFOIL_HOME": str(home), "COUNTERFOIL_DATABASE_URL": database_url, **settings}
+    environment = {"COUNTERFOIL_HOME": str(home), "COUNTERFOIL_DATABASE_URL": database_url}
     result = RUNNER.invoke(front.app, [str(each) for each in arguments], env=environment, input=given)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         message = telling.told(result.exception)

@@ -49,8 +49,6 @@ NO_PROBLEMS: Final = {
     "x-sunset",
     "online-retail",
     "credit-notes",
-    "keyed-views",
-    "global-views",
     *Format,
 }
 PLACEHOLDERS: Final = re.compile(r"<[^>]*>|…")

@@ -1,0 +1,29 @@
+# ruff: noqa: FBT002 - an option of the command line is a boolean with a default
+"""`counterfoil timers`: what process managers wait for."""
+
+import typer
+
+from counterfoil import terminal
+from counterfoil.cli import answering
+from counterfoil.cli.answering import AsJson
+
+app = typer.Typer(no_args_is_help=True, help="What process managers wait for.")
+
+
+@app.callback()
+def timers() -> None:
+    """What process managers wait for."""
+
+
+@app.command("list")
+def timers_list(as_json: AsJson = False) -> None:
+    """Every timer that is set: whose, for which stream, by which event, and when it is due."""
+    from counterfoil import addresses
+    from counterfoil import timers as timers_
+
+    settings = answering.settings()
+    found = timers_.listed(addresses.database_url(settings), settings, answering.contexts())
+    if as_json:
+        answering.print_json(found)
+    else:
+        print(terminal.shown("\n".join(timers_.lines(found))) or "no timer is set")
