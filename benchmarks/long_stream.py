@@ -95,6 +95,7 @@ def _fill(url: str, events: int) -> None:
         connection.execute("checkpoint")
     with database.connect(url, role="counterfoil_projector", name="benchmark") as connection:
         lease = Lease(connection, name=snapshots.LEASE_NAME, owner="benchmark")
+        assert lease.hold()
         taker = SnapshotTaker(connection, lease=lease, aggregates=[STOCK])
         while taker.round():
             pass

@@ -14,11 +14,13 @@ from counterfoil.contexts import CONTEXTS
 from event_store import generations
 from event_store import relay as relaying
 from event_store.consumers import driver
+from event_store.following import FollowerMetrics
 from event_store.kafka_transport import KafkaTransport
 from event_store.local_transport import LocalTransport
 from event_store.partitioning import PARTITIONS
 from event_store.transport import Carrier, Transport
-from projections.worker import run_projections
+from projections import consumers
+from projections.metrics import ProjectionMetrics
 from runtime import collecting, database, telemetry
 from runtime.documents import RedisDocuments
 from runtime.settings import Settings
@@ -111,10 +113,12 @@ def _run_projections(
     stop: "threading.Event", url: str, views: tuple[str, ...], redis_url: str | None
 ) -> None:
     _as_the_command("projections")
-    run_projections(
-        url,
+    registry = CollectorRegistry()
+    shown = consumers.consumers(
+        [view for view in CONTEXTS.views if view.name in views],
         transport=LocalTransport(url),
-        stop=stop,
+        metrics=ProjectionMetrics(registry),
+        followed=FollowerMetrics(registry),
         documents=None if redis_url is None else RedisDocuments(redis_url),
-        views=[view for view in CONTEXTS.views if view.name in views],
     )
+    driver.run(shown, database_url=url, stop=stop, registry=registry)

@@ -75,6 +75,7 @@ def create_app(
         problem_of=problems.problem_of,
         metrics=HttpMetrics(registry),
         access_log=AccessLog(settings.access_log),
+        origins=settings.allowed_origins,
         complete=batch_documentation.complete,
         title="Counterfoil commands",
         description=DESCRIPTION,

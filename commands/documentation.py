@@ -8,7 +8,7 @@ from fastapi import Depends
 from commands import execution, limits, refusals
 from domain.ids import ID_PATTERN
 from domain.rejection import Rejection
-from runtime.http import contract
+from runtime.http import compression, contract
 from runtime.http.contract import Components, Document
 from runtime.problem_types import CATALOGUE
 
@@ -49,6 +49,11 @@ OF_A_BATCH: Final = (
 """Problems of a batch as a whole; those of its commands stand in their results."""
 
 _TEXT: Final = {"type": "string"}
+_ENTITY_TAG: Final = (
+    r'^(\*|"(0|[1-9][0-9]{0,17}|[1-9][0-9]{0,9}\.s[0-9]+_b[0-9]+\.[1-9][0-9]{0,17})'
+    rf'({compression.TAG_ENDING})?")$'
+)
+"""A version, or what a read has as its ETag, also of an answer that came compressed."""
 
 ANSWER_HEADERS: Final[Components] = {
     "ETag": {"description": "The stream's version, for If-Match.", "schema": _TEXT},
@@ -83,8 +88,8 @@ REQUEST_HEADERS: Final[Components] = {
     "If-Match": {
         "name": "If-Match",
         "in": "header",
-        "description": "Act only if the stream is at this version; `*`: only if it exists.",
-        "schema": {"type": "string", "pattern": r'^(\*|"(0|[1-9][0-9]{0,17})")$'},
+        "description": "Act only if the stream is at this version, or as a read by id showed it. `*`: if it exists.",
+        "schema": {"type": "string", "pattern": _ENTITY_TAG},
         "example": '"3"',
     },
     "Prefer": {

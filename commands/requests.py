@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 
 from commands import limits
 from commands.calls import ANY_VERSION, SeenAt
+from runtime.http import compression
 from runtime.http.exchange import Exchange
 from runtime.http.preferences import Preferences, preferences
 from runtime.problems import Fault, ProblemError
@@ -134,13 +135,14 @@ def _sent_twice(slug: str, header: str) -> ProblemError:
     return ProblemError(slug, f"{fault.detail}.", errors=(fault,))
 
 
-def _version(tag: bytes) -> int | SeenAt:
-    if tag.strip() == b"*":
+def _version(value: bytes) -> int | SeenAt:
+    tag = compression.plain_tag(value.strip())
+    if tag == b"*":
         return ANY_VERSION
-    seen = _is_view_tag(tag.strip())
+    seen = _is_view_tag(tag)
     if seen is not None:
         return SeenAt(int(seen[1]), int(seen[2]))
-    found = _is_entity_tag(tag.strip())
+    found = _is_entity_tag(tag)
     if found is None:
         detail = 'An entity tag is what an answer had as its ETag, in quotes: a version, such as "3", or that of a read'
         fault = Fault(detail=detail, header="If-Match")

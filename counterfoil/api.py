@@ -26,7 +26,7 @@ from commands.payloads import (
     Title,
     UnitPrice,
 )
-from commands.processes.process import HEAD, ORIGIN, Process, Rejected
+from commands.processes.process import Process, Rejected
 from commands.recording import Answer
 from commands.routing import command, command_router
 from counterfoil.context import Context
@@ -35,6 +35,7 @@ from domain.event import Event, event_type, foreign_event_type, upcasts
 from domain.ids import composite, validate_id
 from domain.rejection import Conflict, Place, Rejection, Unacceptable, Unknown
 from event_store.consumers.consumer import LogConsumer
+from event_store.consumers.starting import HEAD, ORIGIN
 from event_store.envelope import Condition, RecordedEvent
 from event_store.reading import Connection
 from projections.view import GLOBAL, KEYED, Key, Kind, Row, View

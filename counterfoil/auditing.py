@@ -117,7 +117,7 @@ def verify(database_url: str, *, contexts: Contexts, full: bool = False) -> Audi
             limit = SNAPSHOTS_MAX if full else SNAPSHOTS_SAMPLED
             refolded = _refolded(connection, step, contexts, limit=limit)
         damage = [_explained(connection, finding, seen.views) for finding in log.findings]
-    parked = sum(each.parked for each in standing.standings)
+    parked = sum(status.parked(database_url, standing).values())
     findings = [*damage, *seen.failures, *_of_views(seen.views), *_of_snapshots(refolded)]
     findings.sort(key=lambda finding: finding.position)
     return AuditReport(

@@ -73,6 +73,7 @@ class Contexts:
         for consumer in self.consumers:
             if not consumer.handles:
                 raise DeclarationError(f"the consumer {consumer.name!r} handles no event")
+        _require_single("gateway", (gateway.name for gateway in self.gateways))
         # All of them are consumers: what an operator skips for one stands in `skips-<name>`.
         _require_single(
             "view, process or consumer",
@@ -80,11 +81,11 @@ class Contexts:
                 *self._view_names(),
                 *(process.name for process in self.processes),
                 *(consumer.name for consumer in self.consumers),
+                *(gateway.sender for gateway in self.gateways),
                 *(timer.consumer for process in self.processes for timer in process.timers.values()),
             ),
         )
         _require_single("view", (f"{view.name} in shape {view.shape}" for view in self.views))
-        _require_single("gateway", (gateway.name for gateway in self.gateways))
         _require_single(
             "intent", (effect.intent.__name__ for gateway in self.gateways for effect in gateway.effects)
         )

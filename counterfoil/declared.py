@@ -1,7 +1,8 @@
 """Which contexts an installation has: those of the shop, or those that a setting names, wherever they are declared.
 
 A context from outside is an object in a module that Python finds: on its path, or in the directory in which the command
-was started. A distribution may also announce it as an entry point, which gives it a name.
+was started. A distribution may also announce it as an entry point, which gives it a name. A command that is given no
+setting takes that of the `up` that runs in its home directory, as it takes its addresses.
 """
 
 import importlib
@@ -11,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from counterfoil import shadowing
+from counterfoil import runfile, shadowing
 from counterfoil.context import Context, Contexts, DeclarationError
 from runtime.settings import PREFIX, Settings, SettingsError
 
@@ -27,7 +28,7 @@ class ContextsError(SettingsError):
 
 
 def contexts(settings: Settings) -> Contexts:
-    """All contexts of this installation: what the setting names, otherwise the shop and every entry point.
+    """All contexts of this installation: what the setting names, its own or that of `up`, or the shop and entry points.
 
     What operators record is always among them.
 
@@ -36,25 +37,29 @@ def contexts(settings: Settings) -> Contexts:
     """
     from counterfoil.operations import OPERATIONS
 
+    named, started_in = settings.contexts, Path.cwd()
+    if named is None and (running := runfile.read(settings.home)) is not None:
+        named, started_in = running.contexts, Path(running.contexts_in or started_in)
     try:
-        return Contexts(*_chosen(settings), OPERATIONS)
+        return Contexts(*_chosen(named, started_in), OPERATIONS)
     except DeclarationError as error:
         raise ContextsError(f"the contexts do not fit together: {error}") from error
 
 
-def _chosen(settings: Settings) -> Iterator[Context]:
+def _chosen(named: str | None, started_in: Path) -> Iterator[Context]:
     announced = {point.name: point for point in metadata.entry_points(group=GROUP)}
-    if settings.contexts is None:
+    if named is None:
         yield from _of_the_shop()
-        yield from map(_announced, announced.values())
+        for point in announced.values():
+            yield _announced(point, started_in)
         return
-    for name in filter(None, map(str.strip, settings.contexts.split(","))):
+    for name in filter(None, map(str.strip, named.split(","))):
         if name == SHOP:
             yield from _of_the_shop()
         elif ":" in name:
-            yield _imported(name, said_by=VARIABLE)
+            yield _imported(name, started_in, said_by=VARIABLE)
         elif name in announced:
-            yield _announced(announced[name])
+            yield _announced(announced[name], started_in)
         else:
             known = ", ".join([SHOP, *announced])
             raise ContextsError(f"{VARIABLE}: {name!r} is neither package.module:NAME nor one of {known}")
@@ -66,16 +71,15 @@ def _of_the_shop() -> tuple[Context, ...]:
     return SHOP_CONTEXTS
 
 
-def _announced(point: metadata.EntryPoint) -> Context:
-    return _imported(point.value, said_by=f"the entry point {point.name!r}")
+def _announced(point: metadata.EntryPoint, started_in: Path) -> Context:
+    return _imported(point.value, started_in, said_by=f"the entry point {point.name!r}")
 
 
-def _imported(place: str, *, said_by: str) -> Context:
+def _imported(place: str, started_in: Path, *, said_by: str) -> Context:
     """The context at `package.module:NAME`."""
     module, _, name = place.partition(":")
-    started_in = str(Path.cwd())
-    if started_in not in sys.path:
-        sys.path.append(started_in)  # last, so that nothing in it takes the place of what is installed
+    if str(started_in) not in sys.path:
+        sys.path.append(str(started_in))  # last, so that nothing in it takes the place of what is installed
     try:
         found = getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:

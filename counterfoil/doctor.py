@@ -1,7 +1,7 @@
 """`counterfoil doctor`: which servers were found or would be taken, migrations, processes, quick invariants."""
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Literal
 
 import psycopg
@@ -11,6 +11,7 @@ from counterfoil import addresses, declared, migrating, runfile, standalone, sta
 from counterfoil.context import Contexts
 from counterfoil.servers import kafka, postgres, programs, redis, unprivileged
 from counterfoil.servers.programs import Candidate, Program
+from event_store.consumers.parking import Scope
 from read_api.status import Status
 from runtime import database, migrations
 from runtime.migrations import Comparison
@@ -119,7 +120,7 @@ def _database(url: str) -> Iterator[Check]:
     standing = status.read(url)
     yield Check("installation", "ok", standing.log.installation)
     yield from _invariants(url)
-    yield from _standing(standing)
+    yield from _standing(standing, status.parked(url, standing))
 
 
 def _migrations(comparison: Comparison) -> Check:
@@ -154,23 +155,15 @@ def _invariants(url: str) -> Iterator[Check]:
         )
 
 
-def _standing(standing: Status) -> Iterator[Check]:
-    for view in standing.views:
-        if view.stopped:
-            yield Check(f"view {view.name}", "bad", f"stopped: {view.stopped}")
-        elif view.parked:
-            yield Check(f"view {view.name}", "bad", f"{view.parked} parked keys: `counterfoil parked list`")
-    for process in standing.process_managers:
-        if process.parked:
-            yield Check(
-                f"process {process.name}",
-                "bad",
-                f"{process.parked} parked keys: `counterfoil parked list`",
-            )
-    for consumer in standing.consumers:
-        if consumer.parked:
-            parked = f"{consumer.parked} parked keys: `counterfoil parked list`"
-            yield Check(f"consumer {consumer.name}", "bad", parked)
+def _standing(standing: Status, parked: Mapping[Scope, int]) -> Iterator[Check]:
+    stopped = {view.name: view.stopped for view in standing.views if view.stopped}
+    for name, reason in stopped.items():
+        yield Check(f"view {name}", "bad", f"stopped: {reason}")
+    processes = {process.name for process in standing.process_managers}
+    for scope, keys in parked.items():
+        if scope.consumer not in stopped:
+            kind = "view" if scope.build else "process" if scope.consumer in processes else "consumer"
+            yield Check(f"{kind} {scope.consumer}", "bad", f"{keys} parked keys: `counterfoil parked list`")
     behind = {each.name: each.lag_events for each in standing.standings if each.lag_events}
     told = ", ".join(f"{name} {lag:,}" for name, lag in behind.items())
     yield Check("lag", "note" if behind else "ok", f"events behind the head: {told}" if behind else "none")

@@ -3,28 +3,15 @@
 A role imports only what it runs, so that each process starts fast and stays small.
 """
 
-import contextlib
-import signal
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
 
 import psycopg
 import structlog
-from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from counterfoil import addresses, declared, migrating
-from event_store.transport import Transport
+from counterfoil import addresses, declared, hosting, migrating
 from runtime import telemetry
-from runtime.database import Role
 from runtime.settings import Settings
-
-UNREACHED_POLL_S: Final = 1.0
-"""How often a worker that starts looks whether its database can be reached."""
-
-KAFKA_VARIABLE: Final = "COUNTERFOIL_KAFKA_BOOTSTRAP"
 
 log = structlog.get_logger()
 
@@ -61,64 +48,10 @@ def query_api(settings: Settings) -> None:
     )
 
 
-def relay(settings: Settings) -> None:
-    """Carry the log to the transport until SIGTERM."""
-    from event_store import relay as relaying
-    from event_store.consumers import driver
-    from event_store.consumers.health import Health
-
-    telemetry.configure_logging(settings.log_level, process="relay")
-    health = Health()
-    registry = telemetry.new_registry()
-    with (
-        _stop_on_signals() as stop,
-        telemetry.serve_health(
-            settings.relay_health_port, registry, lambda: health.ready, host=settings.health_host
-        ),
-    ):
-        _wait_until_migrated(settings, stop)
-        transport = _transport(settings, role="counterfoil_relay", registry=registry)
-        driver.run(
-            [relaying.consumer(transport, registry=registry)],
-            database_url=addresses.database_url(settings),
-            stop=stop,
-            registry=registry,
-            health=health,
-        )
-
-
-def projections(settings: Settings) -> None:
-    """Keep the views until SIGTERM; more processes share the partitions."""
-    from projections.snapshots import SnapshotThread
-    from projections.worker import ProjectionHealth, run_projections
-    from runtime.documents import RedisDocuments
-
-    telemetry.configure_logging(settings.log_level, process="projections")
-    contexts = declared.contexts(settings)
-    health = ProjectionHealth()
-    registry = telemetry.new_registry()
-    redis_url = addresses.resolve(settings).redis_url
-    with (
-        _stop_on_signals() as stop,
-        telemetry.serve_health(
-            settings.projections_health_port, registry, lambda: health.ready, host=settings.health_host
-        ),
-        SnapshotThread(addresses.database_url(settings), aggregates=contexts.aggregates),
-    ):
-        _wait_until_migrated(settings, stop)
-        run_projections(
-            addresses.database_url(settings),
-            views=contexts.views,
-            transport=_transport(settings, role="counterfoil_projector", registry=registry),
-            stop=stop,
-            registry=registry,
-            health=health,
-            documents=None if redis_url is None else RedisDocuments(redis_url),
-        )
-
-
 def processes(settings: Settings) -> None:
-    """Run the process managers, their timers and the declared consumers of the log until SIGTERM."""
+    """Run the process managers, their timers, the senders and the declared consumers of the log until SIGTERM."""
+    from commands.gateways import sending
+    from commands.gateways.measures import GatewayMetrics
     from commands.processes import timers
     from commands.processes.measures import ProcessHealth
     from commands.processes.runner import run_processes
@@ -134,15 +67,18 @@ def processes(settings: Settings) -> None:
         timers.consumer(managers, delays=delays(settings, contexts), registry=registry),
     ]
     health, consumer_health = ProcessHealth(), Health()
+    if gateways := contexts.gateways_of(settings):
+        metrics = GatewayMetrics(registry)
+        consumers += [sending.consumer(gateway, settings, metrics=metrics) for gateway in gateways]
 
     def is_ready() -> bool:
         return (not managers or health.ready) and (not consumers or consumer_health.ready)
 
     with (
-        _stop_on_signals() as stop,
+        hosting.stop_on_signals() as stop,
         telemetry.serve_health(settings.processes_health_port, registry, is_ready, host=settings.health_host),
     ):
-        _wait_until_migrated(settings, stop)
+        hosting.wait_until_migrated(settings, stop)
         with ThreadPoolExecutor(max_workers=1) as beside:
             url = addresses.database_url(settings)
             tailing_log = beside.submit(
@@ -152,7 +88,7 @@ def processes(settings: Settings) -> None:
                 run_processes(
                     url,
                     processes=managers,
-                    transport=_transport(settings, role="counterfoil_writer", registry=registry),
+                    transport=hosting.Host(settings, registry=registry).transport("counterfoil_writer"),
                     stop=stop,
                     registry=registry,
                     health=health,
@@ -172,49 +108,6 @@ def _compare_migrations(settings: Settings) -> None:
         migrating.require(addresses.database_url(settings))
     except psycopg.OperationalError as error:
         log.warning("migrations_not_compared", reason=str(error).strip())
-
-
-def _wait_until_migrated(settings: Settings, stop: threading.Event) -> None:
-    """The same for a worker, which can do nothing without its database: it waits until there is one.
-
-    Raises:
-        migrations.NotMigrated, migrations.ChangedMigration: see `migrating.require`.
-    """
-    while not stop.is_set():
-        try:
-            migrating.require(addresses.database_url(settings))
-        except psycopg.OperationalError as error:
-            log.warning("database_not_reached", reason=str(error).strip())
-            stop.wait(UNREACHED_POLL_S)
-        else:
-            return
-
-
-@contextlib.contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set; workers look at it between two batches."""
-    stop = threading.Event()
-    handled = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in handled}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _transport(settings: Settings, *, role: Role, registry: CollectorRegistry) -> Transport:
-    if settings.transport == "kafka":
-        from event_store.kafka_transport import KafkaTransport
-
-        bootstrap = addresses.resolve(settings).kafka_bootstrap
-        if bootstrap is None:
-            raise addresses.NoAddress("Kafka", variable=KAFKA_VARIABLE, home=settings.home)
-        security = addresses.kafka_security(settings)
-        return KafkaTransport(bootstrap, registry=registry, security=security)
-    from event_store.local_transport import LocalTransport
-
-    return LocalTransport(addresses.database_url(settings), role=role)
 
 
 def _with_addresses(settings: Settings) -> Settings:

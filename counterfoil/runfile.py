@@ -48,6 +48,8 @@ class Running(Struct, frozen=True):
     addresses: Addresses
     processes: dict[str, int]  # pid by name, servers included
     servers: dict[str, str]  # version and origin by name
+    contexts: str | None = None  # the setting, for commands that are given none
+    contexts_in: str | None = None  # the directory in which it was started
 
 
 def run_folder(home: Path) -> Path:

@@ -228,6 +228,8 @@ class _Shop:
             ),
             processes=processes,
             servers={name: f"{report.version} ({report.origin})" for name, report in reports.items()},
+            contexts=self._settings.contexts,
+            contexts_in=str(Path.cwd()),
         )
 
     def write_state(self) -> None:

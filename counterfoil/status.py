@@ -7,6 +7,8 @@ import psycopg
 
 from counterfoil import addresses, runfile, timers
 from counterfoil.context import Contexts
+from event_store.consumers import parking
+from event_store.consumers.parking import Scope
 from read_api.status import READ_STATUS, Status, decode_status
 from runtime import database
 from runtime.settings import Settings, masked_address
@@ -24,6 +26,14 @@ def read(database_url: str) -> Status:
         row = connection.execute(READ_STATUS).fetchone()
     assert row is not None, "an expression answers one row"
     return decode_status(str(row[0]))
+
+
+def parked(database_url: str, standing: Status) -> dict[Scope, int]:
+    """How many keys are parked: of every consumer, whether it has a standing or not, and of live builds of views."""
+    with database.connect(database_url, role="counterfoil_reader", name="status") as connection:
+        found = parking.counts(connection)
+    live = {Scope(view.name, view.shape, view.build) for view in standing.views}
+    return {scope: keys for scope, keys in sorted(found.items()) if not scope.build or scope in live}
 
 
 def as_json(settings: Settings, *, contexts: Contexts) -> dict[str, Any]:

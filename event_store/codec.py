@@ -8,6 +8,7 @@ import msgspec
 from domain import event as domain_event
 from domain.event import Event
 from event_store import foreign
+from event_store.consumers.errors import FinalError
 
 _encoder = msgspec.json.Encoder()
 
@@ -32,7 +33,7 @@ class UnknownEventType(CodecError):
         self.type_name = type_name
 
 
-class UnknownEventVersion(CodecError):
+class UnknownEventVersion(CodecError, FinalError):
     """The event is declared, this version of it is not: the log is ahead of this program, which has to stop."""
 
     def __init__(self, type_name: str, *, position: int) -> None:

@@ -15,6 +15,8 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
+from event_store.consumers.errors import OpenAgain
+
 Partition = int
 """Number, from 0, of one ordered sequence of records."""
 
@@ -40,7 +42,7 @@ class MalformedRecord(TransportError):
     """A carried message is not a record of the relay."""
 
 
-class GenerationEnded(TransportError):
+class GenerationEnded(OpenAgain, TransportError):
     """A newer generation exists: bring the old one to its end from the log, then enter the new one."""
 
 

@@ -4,10 +4,11 @@ A turn folds and commits; documents and metrics follow the commit; between two t
 operators ask for retries and skips.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from event_store import reading
+from event_store.consumers.measures import ConsumerMetrics
 from event_store.transport import Numbering, Partition
 from projections import adopting, catching_up
 from projections.checkpoints import Cursor
@@ -31,9 +32,13 @@ class Feeding:
         *,
         numbering: Numbering,
         metrics: ProjectionMetrics,
+        shared: ConsumerMetrics,
         mirror: Mirror | None,
     ) -> None:
-        """`numbering` is a generation of the transport, or the whole log. Nothing is fed before `adopt`."""
+        """`numbering` is a generation of the transport, or the whole log; `shared` are the metrics of all consumers.
+
+        Nothing is fed before `adopt`.
+        """
         self.followings: list[Following] = []
         self.decoder = decoder_of(views)
         self.performer = Performer(conn, generation=numbering.generation)
@@ -41,6 +46,7 @@ class Feeding:
         self._views = views
         self._numbering = numbering
         self._metrics = metrics
+        self._shared = shared
         self._mirror = mirror
         self._requests = Requests(conn, numbering=numbering, decoder=self.decoder, mirror=mirror)
 
@@ -100,6 +106,24 @@ class Feeding:
     def mirror_step(self) -> bool:
         """Write some documents again, if any are to be; whether there may be more."""
         return self._mirror is not None and self._mirror.step(self._conn)
+
+    def show(self, reached: Callable[[Following], int], *, head: int) -> None:
+        """Show where each build stands: the lowest position of what is fed here of it, and what of it is parked."""
+        for following in self.followings:
+            build = following.build
+            self._metrics.shown(build, stopped=following.stopped is not None)
+            self._shared.stands(
+                build.view,
+                build=build.label,
+                lag_events=max(0, head - reached(following)),
+                parked_keys=len(following.parked),
+            )
+
+    def close(self) -> None:
+        """Show nothing of the builds any more."""
+        for following in self.followings:
+            self._metrics.left(following.build)
+            self._shared.left(following.build.view, build=following.build.label)
 
     def _follow_commit(self, committed: Sequence[Plan]) -> None:
         self._metrics.committed(committed)

@@ -24,20 +24,8 @@ class ProjectionMetrics:
         self._rows = Counter(
             "counterfoil_projection_written_rows", "Rows written to a build.", labels, registry=registry
         )
-        self._parked = Gauge(
-            "counterfoil_projection_parked_keys",
-            "Parked keys of a build in this worker's partitions.",
-            labels,
-            registry=registry,
-        )
         self._stopped = Gauge(
             "counterfoil_projection_stopped", "1 while a build is not fed.", labels, registry=registry
-        )
-        self._lag = Gauge(
-            "counterfoil_projection_lag_events",
-            "Log head minus the lowest checkpoint of what this worker feeds of a build.",
-            labels,
-            registry=registry,
         )
         self._rewritten = Counter(
             "counterfoil_projection_rewritten_documents",
@@ -60,11 +48,6 @@ class ProjectionMetrics:
             "Events read from the log: all of global views, and those of builds that stood behind.",
             registry=registry,
         )
-        self.tailing = Gauge(
-            "counterfoil_projection_tailing",
-            "1 while this process holds the lease of the global views and feeds them.",
-            registry=registry,
-        )
         self.batch_seconds = Histogram(
             "counterfoil_projection_batch_seconds",
             "Time from records in hand to their commit.",
@@ -78,25 +61,19 @@ class ProjectionMetrics:
             labels = _labels(plan.build)
             self._applied.labels(*labels).inc(plan.applied)
             self._rows.labels(*labels).inc(len(plan.rows))
-            self._parked.labels(*labels).set(len(plan.following.parked))
             self._stopped.labels(*labels).set(plan.following.stopped is not None)
 
     def rewritten(self, build: BuildId, documents: int) -> None:
         """Count documents written again."""
         self._rewritten.labels(*_labels(build)).inc(documents)
 
-    def stands(self, build: BuildId, *, lag_events: int, parked: int, stopped: bool) -> None:
-        """Show where a build stands."""
-        labels = _labels(build)
-        self._lag.labels(*labels).set(lag_events)
-        self._parked.labels(*labels).set(parked)
-        self._stopped.labels(*labels).set(stopped)
+    def shown(self, build: BuildId, *, stopped: bool) -> None:
+        """Show whether a build is fed."""
+        self._stopped.labels(*_labels(build)).set(stopped)
 
-    def left(self, builds: Sequence[BuildId]) -> None:
-        """Show no longer where builds stand that another process feeds now."""
-        for build in builds:
-            for gauge in (self._lag, self._parked, self._stopped):
-                gauge.remove(*_labels(build))
+    def left(self, build: BuildId) -> None:
+        """Show no longer whether a build is fed: another process feeds it now."""
+        self._stopped.remove(*_labels(build))
 
 
 def _labels(build: BuildId) -> tuple[str, str]:

@@ -6,10 +6,8 @@ the program declares the state as it was declared then; else the stream is folde
 
 import functools
 import hashlib
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import msgspec
 import psycopg
@@ -18,12 +16,11 @@ from msgspec import Struct
 
 from domain.aggregate import Aggregate, category_of
 from event_store import codec, reading
-from event_store.consumers.lease import Lease, new_owner
+from event_store.consumers.driver import Consumer, Session, Waits
+from event_store.consumers.lease import Lease
 from event_store.envelope import RecordedEvent
 from event_store.reading import AsyncConnection, Connection
-from projections import sessions
 from projections.performing import SESSION
-from runtime import database
 
 LEASE_NAME: Final = "projections:snapshots"
 POSITIONS_PER_ROUND: Final = 5_000
@@ -113,7 +110,7 @@ def refold(
 
 
 class SnapshotTaker:
-    """One session: a connection and a lease. One thread."""
+    """Goes through the log while the lease is held. One thread."""
 
     def __init__(self, connection: Connection, *, lease: Lease, aggregates: Sequence[Aggregate[Any]]) -> None:
         self._connection = connection
@@ -122,9 +119,7 @@ class SnapshotTaker:
         self._kinds = {each.category: each for each in aggregates}
 
     def round(self) -> bool:
-        """Look through one stretch of the log, if the lease is ours; whether there may be more at once."""
-        if not self._lease.hold():
-            return False
+        """Read one stretch of the log; whether there may be more at once."""
         after = self._position()
         upto = min(after + POSITIONS_PER_ROUND, reading.head(self._connection).position)
         if upto <= after:
@@ -141,6 +136,9 @@ class SnapshotTaker:
                 return False
         self._connection.execute(_MOVE, [upto, reading.leaf_at(self._connection, upto)])
         return True
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     def _position(self) -> int:
         """Where to go on; the beginning if the log is another one than was looked through."""
@@ -161,49 +159,22 @@ class SnapshotTaker:
         self._connection.execute(_TAKE, [*given, declaration(aggregate), msgspec.json.encode(state).decode()])
 
 
-class SnapshotThread:
-    """Sessions of a taker in a thread, for as long as a block runs."""
+def consumer(aggregates: Sequence[Aggregate[Any]]) -> Consumer:
+    """What takes snapshots of those aggregates that want any, by the driver of all consumers."""
+    wanting = [each for each in aggregates if each.snapshot_every]
 
-    def __init__(self, database_url: str, *, aggregates: Sequence[Aggregate[Any]]) -> None:
-        """Take snapshots of those that want any; without one, nothing runs."""
-        self.worked = False
-        self._database_url = database_url
-        self._aggregates = [each for each in aggregates if each.snapshot_every]
-        self._stop = threading.Event()
-        self._owner = new_owner()
-        self._thread = threading.Thread(target=self._run, name="snapshots", daemon=True)
+    def begin(session: Session) -> SnapshotTaker:
+        assert session.lease is not None, "snapshots are taken under a lease"
+        return SnapshotTaker(session.conn, lease=session.lease, aggregates=wanting)
 
-    def __enter__(self) -> Self:
-        """Start, if there is anything to take."""
-        if self._aggregates:
-            self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop behind the stream that was begun."""
-        self._stop.set()
-        if self._aggregates:
-            self._thread.join()
-
-    def run(self) -> None:
-        """One session; returns when told to stop."""
-        self.worked = False
-        with database.connect(
-            self._database_url, role="counterfoil_projector", name="snapshots", settings=SESSION
-        ) as connection:
-            lease = Lease(connection, name=LEASE_NAME, owner=self._owner)
-            taker = SnapshotTaker(connection, lease=lease, aggregates=self._aggregates)
-            while not self._stop.is_set():
-                busy = taker.round()
-                self.worked = True
-                if not busy:
-                    self._stop.wait(IDLE_WAIT_S)
-            lease.give_back()
-
-    def _run(self) -> None:
-        sessions.repeat(self, stop=self._stop)
+    return Consumer(
+        name="snapshots",
+        role="counterfoil_projector",
+        open=begin,
+        lease=LEASE_NAME,
+        waits=Waits(IDLE_WAIT_S, IDLE_WAIT_S),
+        settings=SESSION,
+    )
 
 
 @functools.lru_cache(maxsize=256)

@@ -1,35 +1,31 @@
-"""The projection worker: follows the transport and feeds every build of every view, one transaction a batch.
+"""The projection worker: follows the transport and feeds every build of every keyed view, one transaction a batch.
 
-`run_projections` is the driver: it connects, subscribes and runs rounds until told to stop. A round polls once,
-performs one turn (see `turn`), helps builds that stand behind with one page of the log, executes what operators
-asked for, and writes documents behind the commit. A failure of Postgres or of the transport starts the session
-anew, from the checkpoints; a fold's failure parks a key; an unknown event version ends the worker. Global views are
-fed from the log, in a thread of their own (see `tailing`).
+A round polls once, performs one turn (see `turn`), helps builds that stand behind with one page of the log, executes
+what operators asked for, and writes documents behind the commit. A fold's failure parks a key; any other failure
+begins anew, from the checkpoints; an unknown event version ends the process. Global views are fed from the log (see
+`tailing`).
 """
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import structlog
-from prometheus_client import CollectorRegistry
 
 from event_store import generations, reading
+from event_store.consumers.driver import NO_WAITS, Consumer, Session
+from event_store.consumers.errors import OpenAgain
 from event_store.following import Follower, FollowerMetrics
 from event_store.partition_log import PartitionLog
 from event_store.transport import Generation, Partition, Transport
-from projections import adopting, builds, catching_up, sessions
+from projections import adopting, builds, catching_up
 from projections.errors import CheckpointConflict
 from projections.feeding import Feeding
 from projections.metrics import ProjectionMetrics
 from projections.mirroring import Mirror
 from projections.performing import SESSION
-from projections.storing import Connection
-from projections.tailing import TailThread
 from projections.turn import Following
-from projections.view import GLOBAL, KEYED, View
-from runtime import database
+from projections.view import View
 from runtime.documents import Documents
 
 GROUP: Final = "projections"
@@ -41,23 +37,8 @@ LOOK_EVERY_S: Final = 0.5
 """How often builds, requests and lag are looked at."""
 HINT_EVERY_S: Final = 5.0
 """How often the broker is told where the checkpoints are."""
-SETTLE_POLL_S: Final = 0.2
-"""How often a worker that started before the relay looks whether the generation is settled."""
 
 log = structlog.get_logger()
-
-
-class ProjectionHealth:
-    """Whether keyed views follow the transport, and whether global views are fed here or by another process."""
-
-    def __init__(self) -> None:
-        self.following = False
-        self.tailing = False
-
-    @property
-    def ready(self) -> bool:
-        """Both."""
-        return self.following and self.tailing
 
 
 class Worker:
@@ -65,7 +46,7 @@ class Worker:
 
     def __init__(
         self,
-        conn: Connection,
+        session: Session,
         *,
         generation: Generation,
         follower: Follower,
@@ -75,8 +56,16 @@ class Worker:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`mirror` None: no documents are kept. Nothing is fed before the transport assigns partitions."""
-        self.feeding = Feeding(conn, views, numbering=generation, metrics=metrics, mirror=mirror)
-        self._conn = conn
+        self.feeding = Feeding(
+            session.conn,
+            views,
+            numbering=generation,
+            metrics=metrics,
+            shared=session.metrics,
+            mirror=mirror,
+        )
+        self._announce = session.announce
+        self._conn = session.conn
         self._generation = generation
         self._follower = follower
         self._metrics = metrics
@@ -94,7 +83,7 @@ class Worker:
         """Poll, fold and commit once; whether records were applied. A batch that met another worker is read again.
 
         Raises:
-            GenerationEnded: a newer generation exists; enter it with a new session.
+            GenerationEnded: a newer generation exists, to be entered by another worker.
             UnknownEventVersion: an event is newer than this program: nobody can go on.
             Fork: the transport carries what the log does not hold.
             psycopg.Error, TransportUnavailable: start a new session.
@@ -107,6 +96,11 @@ class Worker:
             self._adopt()
             return False
 
+    def close(self) -> None:
+        """Leave the group."""
+        self.feeding.close()
+        self._follower.close()
+
     def _round(self, timeout_s: float) -> bool:
         followed = self._follower.poll(0 if self._busy else timeout_s, max_records=RECORDS_PER_BATCH_MAX)
         if followed.assigned or followed.revoked:
@@ -118,6 +112,7 @@ class Worker:
             began = self._clock()
             self.feeding.feed(catching_up.from_records(followed.records, decoder=self.feeding.decoder))
             self._metrics.batch_seconds.observe(self._clock() - began)
+            self._announce()
         # A build behind what was delivered reads the log; so does the worker.
         self._busy = self.feeding.catch_up(self._follower.positions)
         self._look_around()
@@ -152,136 +147,61 @@ class Worker:
     def _show_lag(self) -> None:
         published = generations.published(self._conn, generation=self._generation.generation)
         head = reading.head(self._conn).position
-        for following in self.followings:
-            reached = [
+
+        def reached(following: Following) -> int:
+            positions = [
                 max(cursor.position, published.position)
                 if cursor.position >= published.partitions.get(source, cursor.position + 1)
                 else cursor.position
                 for source, cursor in following.cursors.items()
             ]
-            self._metrics.stands(
-                following.build,
-                lag_events=head - min(reached, default=head),
-                parked=len(following.parked),
-                stopped=following.stopped is not None,
-            )
+            return min(positions, default=head)
+
+        self.feeding.show(reached, head=head)
 
 
-def run_projections(
-    database_url: str,
-    *,
+def consumer(
     views: Sequence[View[Any]],
+    *,
     transport: Transport,
-    stop: threading.Event,
-    registry: CollectorRegistry | None = None,
-    health: ProjectionHealth | None = None,
+    metrics: ProjectionMetrics,
+    followed: FollowerMetrics,
     documents: Documents | None = None,
     group: str = GROUP,
-) -> None:
-    """Feed views until told to stop; a batch that was begun is finished.
+) -> Consumer:
+    """What feeds these keyed views, by the driver of all consumers.
 
     Args:
-        database_url: a login that may take the role counterfoil_projector.
         views: what to feed.
-        transport: where events of keyed views come from; those of global views come from the log.
-        stop: set it to end.
-        registry: where metrics are counted.
-        health: told whether the worker follows.
+        transport: where events come from.
+        metrics: where folds are counted.
+        followed: where faults of the transport are counted.
         documents: where document views are mirrored, None for nowhere.
         group: whom partitions are shared with: workers of the same views.
-
-    Raises:
-        UnknownEventVersion: an event is newer than this program: deploy readers first.
-        Fork: the transport carries what the log does not hold: run `counterfoil log fence`.
     """
-    kept_registry = registry or CollectorRegistry()
-    metrics, follower_metrics = ProjectionMetrics(kept_registry), FollowerMetrics(kept_registry)
-    with TailThread(
-        database_url, views=[view for view in views if view.kind is GLOBAL], metrics=metrics
-    ) as tail:
-        session = _Session(
-            database_url,
-            follow=lambda conn, generation: Follower(
-                transport.subscribe(group, generation=generation),
-                log=PartitionLog(conn, generation=generation),
-                metrics=follower_metrics,
-            ),
-            stop=stop,
-            health=health or ProjectionHealth(),
-            views=[view for view in views if view.kind is KEYED],
-            metrics=metrics,
-            mirror=None if documents is None else Mirror(documents, metrics=metrics),
-            tail=tail,
+    mirror = None if documents is None else Mirror(documents, metrics=metrics)
+
+    def begin(session: Session) -> Worker:
+        generation = generations.current_generation(session.conn)
+        if generation.carrier is None:
+            raise OpenAgain("no relay has said yet what carries the log")
+        builds.ensure_builds(session.conn, views)
+        adopting.say_what_is_not_built(session.conn, views)
+        adopting.enter_generation(session.conn, views, generation=generation, stop=session.stop)
+        follower = Follower(
+            transport.subscribe(group, generation=generation),
+            log=PartitionLog(session.conn, generation=generation),
+            metrics=followed,
         )
-        sessions.repeat(session, stop=stop)
+        return Worker(
+            session,
+            generation=generation,
+            follower=follower,
+            views=views,
+            metrics=metrics,
+            mirror=mirror,
+        )
 
-
-class _Session:
-    """Connect, subscribe and run rounds, until something ends it."""
-
-    def __init__(
-        self,
-        database_url: str,
-        *,
-        follow: Callable[[Connection, Generation], Follower],
-        stop: threading.Event,
-        health: ProjectionHealth,
-        views: Sequence[View[Any]],
-        metrics: ProjectionMetrics,
-        mirror: Mirror | None,
-        tail: TailThread,
-    ) -> None:
-        self.worked = False
-        self._database_url = database_url
-        self._follow = follow
-        self._stop = stop
-        self._health = health
-        self._views = views
-        self._metrics = metrics
-        self._mirror = mirror
-        self._tail = tail
-
-    def run(self) -> None:
-        """One session; returns when told to stop."""
-        self.worked = False
-        with database.connect(
-            self._database_url, role="counterfoil_projector", name="projections", settings=SESSION
-        ) as conn:
-            generation = self._settled(conn)
-            if generation is None:
-                return
-            builds.ensure_builds(conn, self._views)
-            adopting.say_what_is_not_built(conn, self._views)
-            adopting.enter_generation(conn, self._views, generation=generation, stop=self._stop)
-            follower = self._follow(conn, generation)
-            worker = Worker(
-                conn,
-                generation=generation,
-                follower=follower,
-                views=self._views,
-                metrics=self._metrics,
-                mirror=self._mirror,
-            )
-            try:
-                self._rounds(worker)
-            finally:
-                self._health.following = False
-                follower.close()
-
-    def _rounds(self, worker: Worker) -> None:
-        while not self._stop.is_set():
-            if worker.round():
-                self._tail.news.set()
-            self.worked = self._health.following = True
-            self._health.tailing = self._tail.worked
-            self._tail.raise_failure()
-
-    def _settled(self, conn: Connection) -> Generation | None:
-        """The current generation, once the relay has said what it carries; None when told to stop."""
-        while not self._stop.is_set():
-            self._tail.raise_failure()
-            generation = generations.current_generation(conn)
-            if generation.carrier is not None:
-                return generation
-            self._stop.wait(SETTLE_POLL_S)
-        return None
+    return Consumer(
+        name="keyed-views", role="counterfoil_projector", open=begin, waits=NO_WAITS, settings=SESSION
+    )

@@ -47,6 +47,7 @@ def create_app(
         problem_of=_problem_of,
         metrics=HttpMetrics(registry),
         access_log=AccessLog(settings.access_log),
+        origins=settings.allowed_origins,
         complete=documentation.complete,
         title="Counterfoil queries",
         description=DESCRIPTION,

@@ -19,6 +19,7 @@ from read_api.reading.keyed import KeyedReader
 from read_api.reading.resource import Found
 from read_api.standing import applied_text
 from read_api.watching import Watch
+from runtime.http.compression import plain_tag
 from runtime.http.exchange import Exchange
 from runtime.http.principal import Requirement
 from runtime.problems import ProblemError
@@ -172,5 +173,5 @@ def _matches(if_none_match: bytes, etag: bytes) -> bool:
     """Weak comparison with any of the listed tags (RFC 9110, 13.1.2)."""
     return any(
         tag in (b"*", etag)
-        for tag in (each.strip().removeprefix(b"W/") for each in if_none_match.split(b","))
+        for tag in (plain_tag(each.strip().removeprefix(b"W/")) for each in if_none_match.split(b","))
     )

@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX: Final = "COUNTERFOIL_"
+_ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?", re.ASCII)
 _MASK: Final = "***"
 _USER_INFO: Final = re.compile(r"(?<=://)([^/@:]*):.*@")
 # What Kubernetes injects into every container, for each service of the namespace that has an address.
@@ -68,6 +69,11 @@ class Settings(BaseSettings):
         default=None,
         pattern=r"^https?://[^/?#]+(?:/[^?#]*)?$",
         description="Where clients reach the query API, for Location; its host and port unless set.",
+    )
+
+    cors_origins: str | None = Field(
+        default=None,
+        description="Origins whose web pages may call both APIs, joined by commas; no page if not set.",
     )
 
     database_url: SecretStr | None = Field(
@@ -195,6 +201,22 @@ class Settings(BaseSettings):
     def _absolute(cls, path: Path) -> Path:
         """Relative to where the process was started, so that a later change of directory changes nothing."""
         return path.expanduser().absolute()
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, joined: str | None) -> str | None:
+        """Compared as browsers send them, so an origin with a path or in capitals would never match."""
+        for origin in (joined or "").split(","):
+            if joined is not None and _ORIGIN.fullmatch(origin.strip()) is None:
+                raise ValueError(
+                    f"{origin.strip()!r} is no origin: a scheme, a host in lower case and perhaps a port"
+                )
+        return joined
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        """Whose web pages may call both APIs."""
+        return tuple(origin.strip() for origin in self.cors_origins.split(",")) if self.cors_origins else ()
 
     @property
     def public_query_api_url(self) -> str:

@@ -9,7 +9,7 @@ import logging
 import platform
 import sys
 import threading
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextvars import ContextVar
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -193,14 +193,21 @@ def health_router(registry: CollectorRegistry, ready: Callable[[], bool]) -> API
 
 @contextlib.contextmanager
 def serve_health(
-    port: int, registry: CollectorRegistry, ready: Callable[[], bool], *, host: str = "127.0.0.1"
+    port: int,
+    registry: CollectorRegistry,
+    ready: Callable[[], bool],
+    *,
+    host: str = "127.0.0.1",
+    lines: Callable[[], Sequence[str]] = tuple,
 ) -> Iterator[int]:
     """Serve /livez, /readyz and /metrics of a worker from a thread; yields its port (0: a free one).
+
+    `lines` say in the body of /readyz why it is so.
 
     Raises:
         OSError: the port is taken.
     """
-    server = ThreadingHTTPServer((host, port), _health_handler(registry, ready))
+    server = ThreadingHTTPServer((host, port), _health_handler(registry, ready, lines))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
     thread.start()
@@ -212,7 +219,9 @@ def serve_health(
         thread.join()
 
 
-def _health_handler(registry: CollectorRegistry, ready: Callable[[], bool]) -> type[BaseHTTPRequestHandler]:
+def _health_handler(
+    registry: CollectorRegistry, ready: Callable[[], bool], lines: Callable[[], Sequence[str]]
+) -> type[BaseHTTPRequestHandler]:
     class HealthHandler(BaseHTTPRequestHandler):
         timeout = HEALTH_REQUEST_TIMEOUT_S
 
@@ -221,9 +230,9 @@ def _health_handler(registry: CollectorRegistry, ready: Callable[[], bool]) -> t
                 case "/livez":
                     self._answer(HTTPStatus.OK, b"ok\n")
                 case "/readyz" if ready():
-                    self._answer(HTTPStatus.OK, b"ready\n")
+                    self._answer(HTTPStatus.OK, _body("ready", lines()))
                 case "/readyz":
-                    self._answer(HTTPStatus.SERVICE_UNAVAILABLE, b"not ready\n")
+                    self._answer(HTTPStatus.SERVICE_UNAVAILABLE, _body("not ready", lines()))
                 case "/metrics":
                     self._answer(HTTPStatus.OK, generate_latest(registry), CONTENT_TYPE_LATEST)
                 case _:
@@ -244,3 +253,7 @@ def _health_handler(registry: CollectorRegistry, ready: Callable[[], bool]) -> t
             """Probes come every few seconds: they are not worth a line."""
 
     return HealthHandler
+
+
+def _body(first: str, lines: Sequence[str]) -> bytes:
+    return "".join(f"{line}\n" for line in (first, *lines)).encode()

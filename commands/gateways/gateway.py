@@ -87,6 +87,11 @@ class Gateway(Struct, frozen=True, eq=False, kw_only=True):
     effects: tuple[Effect, ...]
     opened: Callable[[Settings], AbstractAsyncContextManager[Port] | None]
 
+    @property
+    def sender(self) -> str:
+        """The name of its sender among all consumers of the log."""
+        return f"sender-{self.name}"
+
     def is_configured(self, settings: Settings) -> bool:
         """Whether settings say where it leads."""
         return self.opened(settings) is not None

@@ -10,10 +10,10 @@ from typing import Final, cast
 import psycopg
 from msgspec import Struct
 
-from commands.processes.process import HEAD, ORIGIN, Process
+from commands.processes.process import Process
 from commands.processes.progress import Mark
 from event_store import generations, reading
-from event_store.consumers import parking
+from event_store.consumers import parking, starting
 from event_store.consumers.parking import Active, Scope
 from event_store.transport import WHOLE_LOG, Generation, Partition
 
@@ -137,8 +137,8 @@ def register(conn: Connection, processes: Iterable[Process]) -> None:
     route can be recorded before the process that waits for it is registered.
     """
     for process in processes:
-        position = {HEAD: None, ORIGIN: 0}[process.start] if isinstance(process.start, str) else process.start
-        conn.execute(_REGISTER, {"name": process.name, "position": position})
+        given = {"name": process.name, "position": starting.position_of(process.start)}
+        conn.execute(_REGISTER, given)
 
 
 def entered(conn: Connection, *, names: Sequence[str]) -> Checkpoints:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from commands.decision import Appended, Decision, View, events_of
-from commands.processes.process import HEAD, Process, Rejected, Streams
+from commands.processes.process import Process, Rejected, Streams
 from commands.processes.timer import Timer
 from domain.event import Event
 from domain.inventory import stock_item
@@ -24,6 +24,7 @@ from domain.ordering.events import (
     SkuTotal,
 )
 from domain.ordering.order import ORDER, Order, Status
+from event_store.consumers.starting import HEAD
 
 FULFILMENT: Final = Process("fulfilment", writes=(ORDER, STOCK), start=HEAD)
 

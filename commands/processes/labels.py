@@ -4,12 +4,13 @@ from datetime import datetime
 from typing import Final
 
 from commands.decision import Decision, View, events_of
-from commands.processes.process import HEAD, Process, Streams
+from commands.processes.process import Process, Streams
 from commands.shipping import contents_of
 from domain.ordering.events import OrderShipped
 from domain.ordering.order import ORDER
 from domain.shipping import shipment as shipments
 from domain.shipping.shipment import SHIPMENT
+from event_store.consumers.starting import HEAD
 
 LABELS: Final = Process("labels", writes=(SHIPMENT,), start=HEAD, gateway="carrier")
 

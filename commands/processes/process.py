@@ -6,7 +6,7 @@ at once and carry the exact version of every one of them in the append.
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
 
@@ -14,21 +14,13 @@ from commands.decision import Decision, View
 from domain import event as domain_event
 from domain.aggregate import Aggregate
 from domain.event import Event
+from event_store.consumers.starting import Start
 
 if TYPE_CHECKING:
     from commands.processes.timer import Timer
 
 E = TypeVar("E", bound=Event)
 D = TypeVar("D", bound=Callable[..., Decision])
-
-HEAD: Final = "head"
-"""The process reacts to what is recorded after it was registered."""
-
-ORIGIN: Final = "origin"
-"""The process reacts to every event of the log, also to those recorded before it existed."""
-
-Start = Literal["head", "origin"] | int
-"""Where a process begins; a number is the position of the last event that is not its concern."""
 
 Streams = Iterable[tuple[Aggregate[Any], str]]
 """Streams by aggregate and id."""

@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Final
 
 from commands.decision import Appended, Decision, View, events_of
-from commands.processes.process import HEAD, Process, Streams
+from commands.processes.process import Process, Streams
 from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK
 from domain.ordering.events import CreditNoteIssued
+from event_store.consumers.starting import HEAD
 
 RESTOCK: Final = Process("restock", writes=(STOCK,), start=HEAD)
 

@@ -155,17 +155,17 @@ def query_api() -> None:
 @app.command()
 def relay() -> None:
     """Carry the log to its consumers; a second one stands by."""
-    from counterfoil import roles
+    from counterfoil import hosting
 
-    roles.relay(answering.settings())
+    hosting.relay(answering.settings())
 
 
 @app.command()
 def projections() -> None:
     """Keep the views; more processes share the partitions."""
-    from counterfoil import roles
+    from counterfoil import hosting
 
-    roles.projections(answering.settings())
+    hosting.projections(answering.settings())
 
 
 @app.command()

@@ -4,6 +4,7 @@ import hmac
 import http.server
 import json
 import random
+import sys
 import threading
 import time
 import urllib.parse
@@ -140,6 +141,11 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self, carrier: Carrier, *, port: int) -> None:
         self.carrier = carrier
         super().__init__((HOST, port), _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever asked may be gone, which is no defect."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:

@@ -14,20 +14,20 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import psycopg
 import pytest
 from psycopg import sql
 
-from counterfoil import migrating
-from counterfoil.servers import chosen
-from counterfoil.servers.external import ExternalServer
-from counterfoil.servers.postgres import PostgresServer
 from counterfoil.servers.version import ServerVersion
 from counterfoil.testing import scheduling
 from counterfoil.testing.scheduling import FIXED_SEED, Problems, Run
 from runtime.settings import Settings
+
+if TYPE_CHECKING:  # servers are imported when a test asks for one: what they import takes time, and warns
+    from counterfoil.servers.external import ExternalServer
+    from counterfoil.servers.postgres import PostgresServer
 
 SEED_VARIABLE: Final = "SIMULATION_SEED"
 PREFIX: Final = "counterfoil-tests-"
@@ -108,8 +108,10 @@ def servers_directory() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def postgres(
     settings: Settings, servers_directory: Path, servers_taken: list[ServerVersion]
-) -> Iterator[PostgresServer | ExternalServer]:
+) -> Iterator["PostgresServer | ExternalServer"]:
     """The Postgres of this run."""
+    from counterfoil.servers import chosen
+
     directory = servers_directory / "postgres"
     with chosen.postgres_for(settings, directory=directory, server_settings=THROW_AWAY) as server:
         servers_taken.append(server.report())
@@ -117,8 +119,10 @@ def postgres(
 
 
 @pytest.fixture(scope="session")
-def new_database(postgres: PostgresServer | ExternalServer) -> Iterator[Callable[[], str]]:
+def new_database(postgres: "PostgresServer | ExternalServer") -> Iterator[Callable[[], str]]:
     """Makes a database that is migrated and empty, cloned from one that was migrated once; returns its address."""
+    from counterfoil import migrating
+
     with psycopg.connect(postgres.url, autocommit=True) as admin:
         _create(admin, TEMPLATE, template="template1")
         migrating.migrate(_address(postgres.url, TEMPLATE))
@@ -135,7 +139,9 @@ def new_database(postgres: PostgresServer | ExternalServer) -> Iterator[Callable
 
 
 @pytest.fixture
-def database_url(new_database: Callable[[], str], postgres: PostgresServer | ExternalServer) -> Iterator[str]:
+def database_url(
+    new_database: Callable[[], str], postgres: "PostgresServer | ExternalServer"
+) -> Iterator[str]:
     """Address of a migrated, empty database for one test."""
     url = new_database()
     yield url

@@ -9,10 +9,10 @@ from typing import Final, cast
 
 from msgspec import Struct
 
-from event_store.consumers import parking
-from event_store.consumers.consumer import HEAD, ORIGIN, Start
+from event_store.consumers import parking, starting
 from event_store.consumers.errors import OpenAgain
 from event_store.consumers.parking import Active, Scope
+from event_store.consumers.starting import Start
 from event_store.reading import Connection
 from event_store.transport import Fork
 
@@ -84,8 +84,7 @@ def register(conn: Connection, consumer: str, *, start: Start) -> None:
 
     A position that the log has not reached counts as its head.
     """
-    position = {HEAD: None, ORIGIN: 0}[start] if isinstance(start, str) else start
-    conn.execute(_REGISTER, {"consumer": consumer, "start": position})
+    conn.execute(_REGISTER, {"consumer": consumer, "start": starting.position_of(start)})
 
 
 def enter(conn: Connection, consumer: str, *, start: Start) -> Entered:

@@ -6,25 +6,17 @@ together with the checkpoint, so each event takes effect once, in the order of t
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 from domain import event as domain_event
 from domain.event import Event
 from event_store.codec import MalformedEvent
+from event_store.consumers.starting import Start
 from event_store.decoding import Decoder
 from event_store.envelope import RecordedEvent
 from event_store.reading import Connection
 
 E = TypeVar("E", bound=Event)
-
-HEAD: Final = "head"
-"""The consumer handles what is recorded after it was registered."""
-
-ORIGIN: Final = "origin"
-"""The consumer handles every event of the log, also those recorded before it existed."""
-
-Start = Literal["head", "origin"] | int
-"""Where a consumer begins; a number is the position of the last event that is not its concern."""
 
 NAME_LENGTH_MAX: Final = 64
 

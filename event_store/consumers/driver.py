@@ -180,6 +180,8 @@ class Hosted:
         self._consumer = consumer
         self._session = session
         self._health = health
+        self._term = 0
+        """The term of the lease in which the step was opened."""
         self._active = session.metrics.active.labels(consumer.name)
         self._active.set(0)
 
@@ -189,18 +191,14 @@ class Hosted:
         Raises:
             Exception: what the consumer or the database raised; close and begin a new session.
         """
-        lease = self._session.lease
-        if lease is not None and not lease.hold():
+        if not self._hold():
             self._close_step()
             self._show_standby()
             return "standby"
         try:
-            if self.step is None:
-                self.step = self._consumer.open(self._session)
-                self._active.set(1)
-                log.info("consumer_opened", consumer=self._consumer.name, owner=lease and lease.owner)
+            step = self.step or self._open_step()
             self._session.news.clear()
-            busy = self.step.round()
+            busy = step.round()
         except OpenAgain as again:
             self._open_again(str(again))
             return "again"
@@ -215,6 +213,23 @@ class Hosted:
             if (lease := self._session.lease) is not None:
                 with contextlib.suppress(psycopg.Error):  # it then runs out by itself
                     lease.give_back()
+
+    def _hold(self) -> bool:
+        """Whether the work is ours; a step of an earlier term of the lease is closed."""
+        lease = self._session.lease
+        if lease is None:
+            return True
+        held = lease.hold()
+        if lease.terms != self._term:
+            self._close_step()
+            self._term = lease.terms
+        return held
+
+    def _open_step(self) -> Step:
+        self.step = step = self._consumer.open(self._session)
+        self._active.set(1)
+        log.info("consumer_opened", consumer=self._consumer.name)
+        return step
 
     def _open_again(self, reason: str) -> None:
         log.info("consumer_opens_again", consumer=self._consumer.name, reason=reason)

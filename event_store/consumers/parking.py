@@ -99,7 +99,7 @@ class NotParked(LookupError):
         self.partition_key = partition_key
 
 
-class Scope(Struct, frozen=True):
+class Scope(Struct, frozen=True, order=True):
     """Whose keys: those of a consumer; for a view, those of one build in one shape."""
 
     consumer: str

@@ -47,7 +47,6 @@ SESSION: Final = {
 """Server settings of a consumer's session."""
 
 _NOT_THE_EVENTS_FAULT: Final = (
-    UnknownEventVersion,
     errors.OperationalError,
     OSError,
     # Tables and rights that are missing: parking all keys of the log would not bring them.
@@ -57,6 +56,10 @@ _NOT_THE_EVENTS_FAULT: Final = (
 )
 
 log = structlog.get_logger()
+
+
+class Outdated(Exception):
+    """An event of this consumer is newer than this program: it waits for another one, and holds up nobody else."""
 
 
 class HandlerFailed(Exception):
@@ -76,7 +79,7 @@ def consumer(declared: LogConsumer) -> Consumer:
         open=lambda session: Tailing(session, declared),
         lease=declared.lease,
         settings=SESSION,
-        outages=(UnknownEventVersion,),
+        outages=(Outdated,),
     )
 
 
@@ -117,7 +120,7 @@ class Tailing:
 
         Raises:
             OpenAgain: another process was here.
-            UnknownEventVersion: an event is newer than this program: it waits for another one.
+            Outdated: an event is newer than this program.
             psycopg.Error: start a new session.
         """
         head = reading.head(self._conn).position
@@ -193,6 +196,8 @@ class Tailing:
             return
         try:
             self._dispatch.handle(self._conn, event)
+        except UnknownEventVersion as error:
+            raise Outdated(str(error)) from error
         except Exception as error:
             if self._conn.broken or _is_not_the_events_fault(error):
                 raise
@@ -205,7 +210,7 @@ class Tailing:
     def _park(self, failed: HandlerFailed) -> None:
         event = failed.event
         with self._moving(Mark(event.position, event.leaf)):
-            parking.park(self._conn, self._scope, _failure(failed, tries=TRIES_MAX))
+            parking.park(self._conn, self._scope, _failure(failed))
         self._queued[event.key] = 0
         log.error(
             "event_parked",
@@ -248,11 +253,14 @@ class Tailing:
     def _resume(self, request: Request, parked: ParkedKey) -> str:
         """Handle the event at which a key stands and those behind it, up to the first that fails."""
         failed: HandlerFailed | None = None
+        tries: Counter[int] = Counter()
         while True:
             try:
                 return self._resume_before(failed, request, parked)
-            except HandlerFailed as again:  # at an earlier event than the last time
-                failed = again
+            except HandlerFailed as again:
+                tries[again.event.position] += 1
+                if tries[again.event.position] >= TRIES_MAX:
+                    failed = again  # next time those before it only, of which none failed so often
 
     def _resume_before(self, failed: HandlerFailed | None, request: Request, parked: ParkedKey) -> str:
         key = parked.partition_key
@@ -265,7 +273,7 @@ class Tailing:
             if failed is None:
                 parking.unpark(self._conn, self._scope, key)
             else:
-                parking.park(self._conn, self._scope, _failure(failed, tries=1, queued=queued))
+                parking.park(self._conn, self._scope, _failure(failed, queued=queued))
             parking.close(self._conn, request.request, outcome=outcome)
         self._queued.pop(key)
         if failed is not None:
@@ -282,7 +290,7 @@ class Tailing:
             after = page[-1].position
 
 
-def _failure(failed: HandlerFailed, *, tries: int, queued: int = 0) -> Failure:
+def _failure(failed: HandlerFailed, *, queued: int = 0) -> Failure:
     event = failed.event
     return Failure(
         partition_key=event.key,
@@ -291,7 +299,7 @@ def _failure(failed: HandlerFailed, *, tries: int, queued: int = 0) -> Failure:
         version=event.version,
         type=event.type,
         reason=failed.reason,
-        tries=tries,
+        tries=TRIES_MAX,
         queued=queued,
     )
 

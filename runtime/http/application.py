@@ -1,6 +1,6 @@
 """An application whose every request passes the pipeline: FastAPI declares its routes and documents them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from runtime.http import contract
 from runtime.http.access_log import AccessLog
+from runtime.http.cors import Cors
 from runtime.http.exchange import Exchange
 from runtime.http.pipeline import Pipeline, Steps
 from runtime.http.principal import Public, requires
@@ -31,9 +32,13 @@ class PipelineApp(FastAPI):
         metrics: HttpMetrics,
         access_log: AccessLog,
         complete: Callable[[contract.Document, FastAPI], None] = contract.complete,
+        origins: Sequence[str] = (),
         **options: Any,
     ) -> None:
-        """`complete` adds to FastAPI's document what routes cannot say; `options` are FastAPI's."""
+        """`complete` adds to FastAPI's document what routes cannot say; pages of `origins` may call.
+
+        `options` are FastAPI's.
+        """
         super().__init__(
             openapi_url=None,
             docs_url=None,
@@ -43,7 +48,12 @@ class PipelineApp(FastAPI):
             **options,
         )
         self._pipelined = partial(
-            Pipeline, steps=steps, problem_of=problem_of, metrics=metrics, access_log=access_log
+            Pipeline,
+            steps=steps,
+            problem_of=problem_of,
+            metrics=metrics,
+            access_log=access_log,
+            cors=Cors(origins) if origins else None,
         )
         self._complete = complete
         self.add_api_route("/openapi.json", self._document, methods=["GET"], include_in_schema=False)

@@ -1,7 +1,8 @@
 """The one way from a request to its answer, for every route of both APIs and for every command of a batch.
 
 correlation → shed → match → limit by address → authenticate → authorise → limit by principal → handle → problems →
-headers → metrics → access log. Adapters bring requests in and deliver answers; they know no routes and no rules.
+headers → metrics → access log. Headers say, too, which pages may read an answer, and how it is encoded. Adapters
+bring requests in and deliver answers; they know no routes and no rules.
 """
 
 import time
@@ -15,11 +16,13 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from runtime.http import compression
 from runtime.http.access_log import AccessLog
+from runtime.http.cors import Cors
 from runtime.http.exchange import Exchange, Headers, nothing_more
 from runtime.http.headers import Header, correlation_of, with_standard
 from runtime.http.principal import Principal, may_use
-from runtime.http.routes import NOWHERE, RouteTable
+from runtime.http.routes import NOWHERE, Route, RouteTable
 from runtime.problems import ProblemError, respond
 from runtime.telemetry import HttpMetrics, correlation_id
 
@@ -100,10 +103,11 @@ class Pipeline:
         problem_of: Callable[[Exception], ProblemError | None],
         metrics: HttpMetrics,
         access_log: AccessLog,
+        cors: Cors | None = None,
     ) -> None:
         """`app` is where handlers find what it opened; `problem_of` says which problem an error means to a caller.
 
-        None: nobody foresaw it.
+        None: nobody foresaw it. Without `cors` no page of another origin may call.
         """
         self.app = app
         self.table = table
@@ -111,6 +115,7 @@ class Pipeline:
         self._problem_of = problem_of
         self._metrics = metrics
         self._access_log = access_log
+        self._cors = cors
 
     async def serve(self, exchange: Exchange, deliver: Deliver) -> None:
         """Answer one request and deliver the answer.
@@ -124,11 +129,8 @@ class Pipeline:
         status = 0
         try:
             response = await self._answer(exchange, malformed)
-            response.raw_headers = with_standard(  # 10: headers
-                response.raw_headers, exchange.correlation_id, secure=exchange.scope["scheme"] == "https"
-            )
-            if exchange.route is not None and exchange.route.headers:
-                response.raw_headers.extend(exchange.route.headers)
+            response = await compression.compressed(response, exchange.headers)
+            self._add_headers(exchange, response)  # 10: headers
             status = response.status_code
             await deliver(response)
         except Exception:
@@ -158,12 +160,25 @@ class Pipeline:
             raise refusal.problem
         if malformed is not None:
             raise malformed
-        exchange.route, exchange.parameters = self.table.match(method, path)  # 3: match
+        exchange.route, exchange.parameters = self._match(exchange, method, path)  # 3: match
         await self._steps.limit_by_address(exchange)  # 4: limit by address
         exchange.principal = await self._steps.authenticate(exchange)  # 5: authenticate
         self._authorise(exchange)  # 6: authorise
         await self._steps.limit_by_principal(exchange)  # 7: limit by principal
         return await exchange.route.handle(exchange)  # 8: handle
+
+    def _match(self, exchange: Exchange, method: str, path: str) -> tuple[Route, dict[str, str]]:
+        if self._cors is not None and self._cors.is_preflight(exchange):
+            return self._cors.route(exchange, self.table), {}
+        return self.table.match(method, path)
+
+    def _add_headers(self, exchange: Exchange, response: Response) -> None:
+        secure = exchange.scope["scheme"] == "https"
+        response.raw_headers = with_standard(response.raw_headers, exchange.correlation_id, secure=secure)
+        if exchange.route is not None and exchange.route.headers:
+            response.raw_headers.extend(exchange.route.headers)
+        if self._cors is not None:
+            response.raw_headers.extend(self._cors.headers_for(exchange.headers))
 
     async def entry(self, entry: Exchange, handle: Callable[[Exchange], Awaitable[object]]) -> object:
         """Carry out one command of a batch: limited, authorised and handled as if it came alone.
@@ -199,6 +214,8 @@ class Pipeline:
             self._note(exchange, refusal.problem.status)
         finally:
             correlation_id.reset(bound)
+        if self._cors is not None:
+            also += lines(self._cors.headers_for(headers))
         return refusal.answer(exchange.correlation_id, also=also)
 
     def _problem(self, error: Exception, exchange: Exchange) -> ProblemError:

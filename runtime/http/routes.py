@@ -18,6 +18,7 @@ from runtime.problems import ProblemError
 
 Handler = Callable[[Exchange], Awaitable[Response]]
 
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _NO_ADDRESS: Final = Public("nothing is there")
 
 
@@ -105,6 +106,10 @@ class RouteTable:
             if parameters is not None:
                 return pattern.methods.get(method) or _refusing_method(pattern.methods), parameters
         return NOWHERE, {}
+
+    def methods(self, path: str) -> list[str]:
+        """The methods that an address knows."""
+        return [method for method in _METHODS if self.match(method, path)[0].requires is not _NO_ADDRESS]
 
     def _methods_of(self, declared: APIRoute) -> dict[str, Route]:
         if not declared.param_convertors:

@@ -52,15 +52,16 @@ def last_json(finished):
 class Up:
     """A `counterfoil up` that is ready."""
 
-    def __init__(self, home, *, distributed=False, **settings):
+    def __init__(self, home, *, distributed=False, program=None, cwd=PROJECT, **settings):
+        """Start it; `program` is another command than that of this checkout."""
         self.home = home
         self.output = home.parent / f"{home.name}.up.log"
         arguments = ["up", *(["--distributed"] if distributed else [])]
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
-                command(*arguments),
+                command(*arguments) if program is None else [str(program), *arguments],
                 env=environment(home, **settings),
-                cwd=PROJECT,
+                cwd=cwd,
                 stdout=output,
                 stderr=output,
             )

@@ -46,7 +46,13 @@ IMPURE_MODULES: Final = frozenset(
 """Parts of the standard library that know the time, chance, the environment or the outside."""
 
 _GATEWAYS_HOSTED_IN: Final = frozenset(
-    {"counterfoil/api.py", "counterfoil/context.py", "counterfoil/contexts.py", "counterfoil/roles.py"}
+    [
+        "counterfoil/api.py",
+        "counterfoil/context.py",
+        "counterfoil/contexts.py",
+        "counterfoil/hosting.py",
+        "counterfoil/roles.py",
+    ]
 )
 
 _HTTP_CLIENTS: Final = frozenset(

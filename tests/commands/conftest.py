@@ -3,13 +3,11 @@
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-import httpx
 import pytest
-from pydantic import SecretStr
 
-from counterfoil.applications import command_app
+from counterfoil.contexts import SHOP_CONTEXTS
+from counterfoil.testing import http
 from domain.event import Event
-from runtime.settings import Settings
 from tests.commands.http_spec import Shop
 from tests.examples import NOW
 
@@ -18,15 +16,9 @@ Given = Callable[..., Awaitable[Shop]]
 
 @contextlib.asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Shop]:
-    """One process of the command API on a log; tests may open several."""
-    app = command_app(Settings(database_url=SecretStr(url), database_pool_size=4), clock=lambda: NOW)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(
-            transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://shop"
-        ) as client,
-    ):
-        yield Shop(app, client, url)
+    """One process of the command API of the shop on a log; tests may open several."""
+    async with http.opened(url, *SHOP_CONTEXTS, clock=lambda: NOW) as api:
+        yield Shop(api.app, api.client, api.url)
 
 
 @pytest.fixture

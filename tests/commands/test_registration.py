@@ -8,7 +8,7 @@ from commands.processes import checkpoints
 from counterfoil.applications import command_app
 from counterfoil.context import Context, Contexts
 from counterfoil.testing.consumers import consume
-from event_store.consumers.consumer import HEAD
+from event_store.consumers.starting import HEAD
 from runtime import database
 from runtime.settings import Settings
 from tests.commands.conftest import opened

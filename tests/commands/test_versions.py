@@ -14,10 +14,11 @@ pytestmark = pytest.mark.anyio
 PRICE = {"unit_price": "9.99", "currency": "GBP"}
 
 
-async def test_the_version_that_was_seen_is_acted_on(given):
+@pytest.mark.parametrize("tag", ['"1"', '"1-gzip"'])
+async def test_the_version_that_was_seen_is_acted_on(given, tag):
     shop = await given(product_created())
 
-    answer = await shop.post("/v1/products/85123A/price", PRICE, if_match='"1"')
+    answer = await shop.post("/v1/products/85123A/price", PRICE, if_match=tag)
 
     answer.then_accepted(stream="product-85123A", version=2)
 
@@ -45,11 +46,11 @@ async def test_a_version_that_is_yet_to_come_is_refused(given):
     answer.then_refused(412, "precondition-failed", expected=7, actual=1, events_since=[])
 
 
-@pytest.mark.parametrize("seen_at", [2, 7])
-async def test_the_tag_of_a_read_is_acted_on_while_nothing_happened_since(given, seen_at):
+@pytest.mark.parametrize(("seen_at", "coding"), [(2, ""), (7, ""), (2, "-gzip")])
+async def test_the_tag_of_a_read_is_acted_on_while_nothing_happened_since(given, seen_at, coding):
     shop = await given(product_created(), price_changed())
 
-    answer = await shop.post("/v1/products/85123A/price", PRICE, if_match=f'"1.s1_b1.{seen_at}"')
+    answer = await shop.post("/v1/products/85123A/price", PRICE, if_match=f'"1.s1_b1.{seen_at}{coding}"')
 
     answer.then_accepted(stream="product-85123A", version=3)
 
@@ -138,7 +139,7 @@ async def test_any_version_matches_what_exists(given):
 
 
 @pytest.mark.parametrize(
-    "if_match", ["1", 'W/"1"', '"1", "2"', '"01"', '"-1"', '""', '"one"', '"9999999999999999999"']
+    "if_match", ["1", 'W/"1"', '"1", "2"', '"01"', '"-1"', '"1-br"', '""', '"one"', '"9999999999999999999"']
 )
 async def test_if_match_is_one_strong_entity_tag(given, if_match):
     shop = await given(product_created())

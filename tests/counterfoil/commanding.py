@@ -11,9 +11,15 @@ from counterfoil.cli import front
 RUNNER = CliRunner()
 
 
-def run(home: Any, *arguments: object, database_url: str | None = None, given: str | None = None) -> Result:
+def run(
+    home: Any,
+    *arguments: object,
+    database_url: str | None = None,
+    given: str | None = None,
+    **settings: str,
+) -> Result:
     """One command to its end, `given` on its standard input; what `main` would tell a person is in `stderr`."""
-    environment = {"COUNTERFOIL_HOME": str(home), "COUNTERFOIL_DATABASE_URL": database_url}
+    environment = {"COUNTERFOIL_HOME": str(home), "COUNTERFOIL_DATABASE_URL": database_url, **settings}
     result = RUNNER.invoke(front.app, [str(each) for each in arguments], env=environment, input=given)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         message = telling.told(result.exception)

@@ -1,6 +1,7 @@
 """Every audit command ends with a code of one table, the gravest that holds; nothing live is passed over in silence."""
 
 import itertools
+import re
 import secrets
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from counterfoil.cli.answering import (
 )
 from counterfoil.contexts import CONTEXTS
 from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent
+from tests.architecture.source import ROOT
 from tests.counterfoil import commanding
 from tests.counterfoil.lending import BOOK, LENDING, BookLent
 from tests.projections.feeding import append, append_requests, feeding, publish, settle
@@ -133,3 +135,11 @@ def test_parked_keys_are_no_damage(library, database_url):
 
     assert EXIT_PARKED == library("audit", "verify").exit_code
     assert EXIT_INCOMPLETE == library("audit", "verify", contexts="shop").exit_code
+
+
+def test_the_table_of_the_pages_holds_every_code():
+    page = (ROOT / "docs" / "operations.md").read_text()
+    table = page.partition("### Exit codes of audits")[2].partition("\n## ")[0]
+
+    codes = [int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)]
+    assert [EXIT_OK, EXIT_FAILED, EXIT_PARKED, EXIT_INCOMPLETE, EXIT_NOT_EXAMINED, EXIT_USAGE] == codes

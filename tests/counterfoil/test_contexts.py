@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from commands.gateways.labels import CARRIER
-from commands.processes.process import HEAD, Process
+from commands.processes.process import Process
 from counterfoil.context import Context, Contexts, DeclarationError
 from counterfoil.contexts import CATALOGUE, CONTEXTS, INVENTORY, ORDERING, SHIPPING
 from domain.aggregate import Aggregate
@@ -14,6 +14,7 @@ from domain.ordering.events import CreditNoteIssued
 from domain.ordering.order import ORDER
 from domain.rejection import Unknown
 from event_store.consumers.consumer import LogConsumer
+from event_store.consumers.starting import HEAD
 from projections.catalogue.views import ProductPage
 from projections.view import View
 

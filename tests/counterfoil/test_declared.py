@@ -1,6 +1,5 @@
 """Contexts that a setting or an entry point names, and packages that have the names of ours."""
 
-import importlib.metadata
 import os
 import subprocess
 import sys
@@ -8,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from counterfoil import declared
+from counterfoil import declared, runfile
 from counterfoil.contexts import SHOP_CONTEXTS
 from counterfoil.declared import ContextsError
+from counterfoil.runfile import Addresses, Running
 from runtime.settings import Settings
 from tests.architecture.source import ROOT
 
@@ -38,14 +38,38 @@ def test_a_setting_names_contexts_instead_of_the_shops_and_operations_are_always
     assert expected == names(setting)
 
 
-def test_an_entry_point_is_a_context_that_is_there_by_itself_or_named(monkeypatch: pytest.MonkeyPatch):
-    point = importlib.metadata.EntryPoint("library", LENDING, declared.GROUP)
-    monkeypatch.setattr(
-        importlib.metadata, "entry_points", lambda *, group: [point] if group == declared.GROUP else []
-    )
+def test_an_entry_point_is_a_context_that_is_there_by_itself_or_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    installed = tmp_path / "lending_library-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: lending-library\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text(f"[{declared.GROUP}]\nlibrary = {LENDING}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
 
     assert [*SHOP, "lending", "operations"] == names(None)
     assert ["lending", "operations"] == names("library")
+    assert [*SHOP, "operations"] == names("shop")
+
+
+def test_a_command_without_a_setting_takes_that_of_what_runs_in_its_home(tmp_path: Path):
+    running = Running(
+        pid=1,
+        mode="standalone",
+        started_at="",
+        addresses=Addresses(),
+        processes={},
+        servers={},
+        contexts=LENDING,
+    )
+    with runfile.locked(tmp_path):
+        runfile.write(tmp_path, running)
+        found = [
+            [context.name for context in declared.contexts(Settings(home=tmp_path, contexts=setting))]
+            for setting in (None, "shop")
+        ]
+
+    assert [["lending", "operations"], [*SHOP, "operations"]] == found
 
 
 @pytest.mark.parametrize(

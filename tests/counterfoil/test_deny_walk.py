@@ -23,6 +23,8 @@ from runtime.problems import ProblemError
 from runtime.settings import Settings
 
 ANSWERED_WITHIN_S = 10.0
+PAGES = "https://shop.example"
+"""An origin whose preflights are answered, unless a step refuses them."""
 HEAD = re.compile(rb"HTTP/1\.1 (\d{3})[^\r]*\r\n(.*?)\r\n\r\n", re.DOTALL)
 
 
@@ -57,8 +59,9 @@ def running(app, **steps):
 
 
 def request(method, address, *, body=b"", correlation="walk"):
+    asking = f"Origin: {PAGES}\r\nAccess-Control-Request-Method: POST\r\n" if method == "OPTIONS" else ""
     return (
-        f"{method} {address} HTTP/1.1\r\nHost: x\r\nCorrelation-Id: {correlation}\r\nIdempotency-Key: k\r\n"
+        f"{method} {address} HTTP/1.1\r\nHost: x\r\nCorrelation-Id: {correlation}\r\nIdempotency-Key: k\r\n{asking}"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode() + body
 
@@ -91,7 +94,7 @@ def addresses_of(app):
 
 @pytest.fixture(params=["commands", "queries"])
 def app(request, database_url):
-    settings = Settings(database_url=database_url)
+    settings = Settings(database_url=database_url, cors_origins=PAGES)
     make = applications.command_app if request.param == "commands" else applications.query_app
     return make(settings)
 

@@ -10,23 +10,20 @@ from kafka import KafkaConsumer
 from prometheus_client import CollectorRegistry
 from psycopg import sql
 
-from commands.processes.runner import run_processes
 from counterfoil import fencing
 from counterfoil.contexts import CONTEXTS
 from event_store import generations, reading, relay
 from event_store.kafka_topics import Topic
 from event_store.kafka_transport import KafkaTransport
 from projections import verifying
-from projections.worker import run_projections
 from read_api.status import READ_STATUS, decode_status
 from runtime import database
-from runtime.documents import RedisDocuments
 from runtime.settings import Settings
 from tests.commands.conftest import opened
-from tests.commands.processes.running import SHOP
+from tests.commands.processes.running import SHOP, running
 from tests.consuming import hosting
 from tests.event_store.carrying import wait_until
-from tests.projections.test_running import running
+from tests.projections.test_running import projections
 from tests.read_api import conftest as querying
 
 pytestmark = pytest.mark.anyio
@@ -51,21 +48,12 @@ class Installation:
             return KafkaTransport(self.kafka, registry=registry())
 
         carrier = relay.consumer(transport(), registry=registry())
+        showing = projections(self.url, self.redis_url, transport=transport())
+        deciding = running(self.url, transport(), processes=SHOP)
 
-        def show(stop):
-            documents = RedisDocuments(self.redis_url)
-            run_projections(
-                self.url, views=CONTEXTS.views, transport=transport(), stop=stop, documents=documents
-            )
-            documents.close()
-
-        def decide(stop):
-            run_processes(self.url, transport=transport(), stop=stop, registry=registry(), processes=SHOP)
-
-        with hosting(self.url, [carrier]), running(show) as failures, running(decide) as more:
+        with hosting(self.url, [carrier]), showing, deciding:
             yield
             self.wait_until_everybody_stands_at_the_head()
-        assert [] == failures + more
 
     def wait_until_everybody_stands_at_the_head(self):
         def stands():

@@ -4,11 +4,15 @@ import threading
 
 import pytest
 
+from commands.processes import checkpoints
+from counterfoil import auditing, doctor
 from counterfoil import parking as commands
 from counterfoil.contexts import CONTEXTS
 from event_store.consumers import parking
 from event_store.consumers.parking import Failure, Scope
+from projections import builds
 from runtime import database
+from runtime.settings import Settings
 from tests.counterfoil import commanding
 
 VIEW = next(view for view in CONTEXTS.views if view.name == "order_details")
@@ -103,6 +107,21 @@ def test_a_key_that_is_parked_in_builds_of_two_shapes_is_requested_for_each_of_t
 
     pending = parking.pending(projector, [VIEW.name])
     assert [VIEW.shape, VIEW.shape + 1] == [request.shape for request in pending]
+
+
+def test_doctor_and_audit_count_keys_of_every_consumer_and_of_live_builds(tmp_path, database_url, projector):
+    failure = Failure("order-9", 1, "order-9", version=1, type="t", reason="a defect")
+    for consumer in ("nobody-knows", "fulfilment"):
+        parking.park(projector, Scope(consumer), failure)
+    builds.ensure_builds(projector, [view for view in CONTEXTS.views if view is not VIEW])
+    parking.park(projector, builds.live(projector, "product_page").scope, failure)
+    with database.connect(database_url, role="counterfoil_writer", name="test") as conn:
+        checkpoints.register(conn, CONTEXTS.processes)
+    settings = Settings(home=tmp_path, database_url=database_url, redis_url=None)
+    told = {check.name for check in doctor.examine(settings) if "parked keys" in check.message}
+
+    assert {"consumer nobody-knows", "process fulfilment", "view product_page"} == told
+    assert 3 == auditing.verify(database_url, contexts=CONTEXTS).parked
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,15 @@ from domain.operations.events import EventSkipped
 from domain.ordering.events import OrderPlaced
 from event_store import reading
 from event_store.codec import decode
-from event_store.consumers import parking
+from event_store.consumers import driver, parking, tailing
+from event_store.consumers.consumer import LogConsumer
+from event_store.consumers.starting import ORIGIN
 from event_store.local_transport import LocalTransport
-from projections.worker import run_projections
 from runtime import database
 from tests.commands.processes.running import append, eventually, placed, received, register, relaying, running
 from tests.counterfoil import commanding
 from tests.counterfoil.commanding import last_json
+from tests.projections.test_running import projections
 
 PLACED = "ordering.order_placed.v1"
 KEY = "order-bad"
@@ -58,24 +60,9 @@ class ViewAtWork:
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
-        stop, transport = threading.Event(), LocalTransport(self._url)
-        worker = threading.Thread(
-            target=run_projections,
-            args=(self._url,),
-            kwargs={
-                "views": [ORDER_DETAILS],
-                "transport": transport,
-                "stop": stop,
-                "registry": CollectorRegistry(),
-            },
-        )
-        with relaying(self._url, transport):
-            worker.start()
-            try:
-                yield
-            finally:
-                stop.set()
-                worker.join(15)
+        transport = LocalTransport(self._url)
+        with relaying(self._url, transport), projections(self._url, views=[ORDER_DETAILS]):
+            yield
 
     def handled(self, conn, order_id):
         """Whether the order was handled, once."""
@@ -113,12 +100,54 @@ class ProcessAtWork:
         ]
 
 
+class DeclaredAtWork:
+    """A consumer that a context declares, and that notes orders."""
+
+    name = "orders-noted"
+    shape = None
+
+    def __init__(self, url, _monkeypatch, defect):
+        self._url = url
+        self._consumer = LogConsumer(self.name, start=ORIGIN)
+
+        @self._consumer.begin
+        def tables(conn):
+            conn.execute("drop table if exists consumer_tables.noted")
+            conn.execute("create table consumer_tables.noted (order_id text)")
+            conn.execute("grant select on consumer_tables.noted to counterfoil_reader")
+
+        @self._consumer.on(OrderPlaced)
+        def note(conn, event: OrderPlaced):
+            conn.execute("insert into consumer_tables.noted values (%s)", [event.order_id])
+            defect.check(event)
+
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        stop, registry = threading.Event(), CollectorRegistry()
+        worker = threading.Thread(
+            target=driver.run,
+            args=([tailing.consumer(self._consumer)],),
+            kwargs={"database_url": self._url, "stop": stop, "registry": registry},
+        )
+        worker.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            worker.join(15)
+
+    def handled(self, conn, order_id):
+        """Whether the order was handled, once."""
+        found = conn.execute("select count(*) from consumer_tables.noted where order_id = %s", [order_id])
+        return found.fetchone() == (1,)
+
+
 @pytest.fixture
 def defect():
     return Defect()
 
 
-@pytest.fixture(params=[ViewAtWork, ProcessAtWork])
+@pytest.fixture(params=[ViewAtWork, ProcessAtWork, DeclaredAtWork])
 def consumer(request, database_url, monkeypatch, defect):
     found = request.param(database_url, monkeypatch, defect)
     append(database_url, [received("A", 10), placed("bad", [("A", 1)]), placed("good", [("A", 1)])])

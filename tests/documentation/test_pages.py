@@ -49,6 +49,8 @@ NO_PROBLEMS: Final = {
     "x-sunset",
     "online-retail",
     "credit-notes",
+    "keyed-views",
+    "global-views",
     *Format,
 }
 PLACEHOLDERS: Final = re.compile(r"<[^>]*>|…")

@@ -2,15 +2,20 @@
 
 import contextlib
 import secrets
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from domain.event import Event
 from event_store import codec, generations, partition_log, reading
 from event_store.appending import wire
+from event_store.consumers.driver import Hosted, Session
+from event_store.consumers.health import ConsumerHealth
 from event_store.consumers.lease import Lease, new_owner
+from event_store.consumers.measures import ConsumerMetrics
 from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent
 from event_store.following import Follower, FollowerMetrics
 from event_store.partition_log import PartitionLog
@@ -198,6 +203,16 @@ class Feeder:
         self.carrier = Carrier(url, mischief)
         self.carrier.assign(list(range(generation.partitions)) if sources is None else sources)
         metrics = ProjectionMetrics(self.registry)
+        self.lease = Lease(self.conn, name=tailing.LEASE_NAME, owner=new_owner(), clock=self.clock)
+        self.session = Session(
+            conn=self.conn,
+            lease=self.lease,
+            stop=threading.Event(),
+            news=threading.Event(),
+            announce=lambda: None,
+            metrics=ConsumerMetrics(self.registry),
+            database_url=url,
+        )
         self.mirror = None if documents is None else Mirror(documents, metrics=metrics, clock=self.clock)
         self.follower = Follower(
             self.carrier,
@@ -206,7 +221,7 @@ class Feeder:
             clock=self.clock,
         )
         self.worker = Worker(
-            self.conn,
+            self.session,
             generation=generation,
             follower=self.follower,
             views=[view for view in views if view.kind is KEYED],
@@ -214,9 +229,12 @@ class Feeder:
             mirror=self.mirror,
             clock=self.clock,
         )
-        self.lease = Lease(self.conn, name=tailing.LEASE_NAME, owner=new_owner(), clock=self.clock)
         global_views = [view for view in views if view.kind is GLOBAL]
-        self.tail = Tail(self.conn, lease=self.lease, views=global_views, metrics=metrics, clock=self.clock)
+        tail = replace(
+            tailing.consumer(global_views, metrics=metrics),
+            open=lambda session: Tail(session, views=global_views, metrics=metrics, clock=self.clock),
+        )
+        self.tail = Hosted(tail, self.session, health=ConsumerHealth())
         self.busy = False
 
     def clock(self) -> float:
@@ -226,8 +244,7 @@ class Feeder:
     def round(self, *, seconds: float = 1.0) -> None:
         self.now += seconds
         self.worker.round(0.0)
-        tail_busy = self.tail.round()
-        self.busy = self.worker._busy or tail_busy
+        self.busy = (self.tail.turn() == "busy") or self.worker._busy
 
     def catch_up(self) -> None:
         """Rounds until some in a row, longer than any patience, bring nothing and nobody stands behind."""
@@ -249,7 +266,8 @@ class Feeder:
 
     @property
     def followings(self) -> list[Following]:
-        return [*self.worker.followings, *self.tail.feeding.followings]
+        tail = self.tail.step
+        return [*self.worker.followings, *(tail.feeding.followings if isinstance(tail, Tail) else ())]
 
     def stopped(self) -> dict[str, str | None]:
         return {each.view.name: each.stopped for each in self.followings}

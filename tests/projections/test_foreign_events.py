@@ -24,17 +24,15 @@ from domain.event import Event, event_type, fact_of, foreign_event_type, type_na
 from event_store import reading
 from event_store.codec import MalformedEvent
 from event_store.consumers import parking
-from event_store.local_transport import LocalTransport
 from projections import replay, verifying
 from projections.folding import decoder_of
 from projections.replay import Target
 from projections.storing import BuildId
 from projections.view import Row, View
-from projections.worker import ProjectionHealth, run_projections
 from runtime import database
 from tests.event_store.carrying import wait_until
 from tests.projections.feeding import settle
-from tests.projections.test_running import running
+from tests.projections.test_running import projections
 
 PAYEE = UUID("0b9f6b0e-5f2a-4f0c-9a51-0a2d3c4b5e6f")
 DUE = datetime(2024, 2, 29, tzinfo=UTC)
@@ -254,32 +252,23 @@ def test_a_worker_folds_what_is_declared_passes_by_the_rest_and_parks_what_it_ca
     factory.close()
     settle(database_url)
 
-    def run(stop, health):
-        run_projections(
-            database_url,
-            transport=LocalTransport(database_url),
-            stop=stop,
-            health=health,
-            views=[accounts],
-            group="bank",
-        )
-
     build = BuildId("accounts", 1, 1)
-    health = ProjectionHealth()
     with (
-        running(run, health=health) as failures,
+        projections(database_url, views=[accounts], group="bank") as hosted,
         database.connect(database_url, role="counterfoil_reader", name="test") as connection,
     ):
         wait_until(
-            lambda: bool(failures or parking.of_scope(connection, build.scope)), what="a parked account"
+            lambda: bool(hosted.failures or parking.of_scope(connection, build.scope)),
+            what="a parked account",
         )
         wait_until(
             lambda: (
-                failures or connection.execute("select balance from views.accounts").fetchall() == [(10,)]
+                hosted.failures
+                or connection.execute("select balance from views.accounts").fetchall() == [(10,)]
             ),
             what="the other one's balance",
         )
-        assert [] == failures
+        assert [] == hosted.failures
 
         assert [(str(one), "a", 10)] == connection.execute(
             "select account, owner, balance from views.accounts"

@@ -1,8 +1,5 @@
 """The driver as a role runs it: real transport, relay and cache, from an empty shop, restarted at will."""
 
-import contextlib
-import threading
-
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -10,37 +7,17 @@ from counterfoil.contexts import CONTEXTS
 from event_store import reading, relay
 from event_store.codec import UnknownEventVersion
 from event_store.envelope import NewEvent
+from event_store.following import FollowerMetrics
 from event_store.kafka_transport import KafkaTransport
 from event_store.local_transport import LocalTransport
-from projections import verifying
-from projections.worker import ProjectionHealth, run_projections
+from projections import consumers, verifying
+from projections.metrics import ProjectionMetrics
 from runtime import database
 from runtime.documents import RedisDocuments, document_key, parse_document, prefix
 from tests.appends import append_request
 from tests.consuming import hosting
 from tests.event_store.carrying import wait_until
 from tests.projections.feeding import append, append_requests, assert_views_hold_the_log, history
-
-
-@contextlib.contextmanager
-def running(target, **options):
-    """A role in a thread, as the command runs it; what it raised, if it did."""
-    stop, failures = threading.Event(), []
-
-    def run():
-        try:
-            target(stop=stop, **options)
-        except Exception as error:  # noqa: BLE001 - told to the test
-            failures.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield failures
-    finally:
-        stop.set()
-        thread.join(30)
-        assert not thread.is_alive()
 
 
 @pytest.fixture
@@ -52,18 +29,18 @@ def relaying(database_url):
         yield
 
 
-def projections(url, redis_url=None, *, views=CONTEXTS.views):
-    def run(stop, health=None):
-        run_projections(
-            url,
-            views=views,
-            transport=LocalTransport(url),
-            stop=stop,
-            health=health,
-            documents=None if redis_url is None else RedisDocuments(redis_url),
-        )
-
-    return run
+def projections(url, redis_url=None, *, views=CONTEXTS.views, transport=None, fails=False, **options):
+    """The consumers of views at work."""
+    registry = CollectorRegistry()
+    hosted = consumers.consumers(
+        views,
+        transport=transport or LocalTransport(url),
+        metrics=ProjectionMetrics(registry),
+        followed=FollowerMetrics(registry),
+        documents=None if redis_url is None else RedisDocuments(redis_url),
+        **options,
+    )
+    return hosting(url, hosted, registry=registry, fails=fails)
 
 
 def caught_up(url):
@@ -80,11 +57,10 @@ def caught_up(url):
 
 def test_a_role_that_is_started_and_restarted_keeps_all_views(database_url, redis_url, relaying):
     events = history(30)
-    health = ProjectionHealth()
     for part in (events[:150], events[150:]):
         append(database_url, part)
-        with running(projections(database_url, redis_url), health=health):
-            wait_until(lambda: health.ready, what="a ready worker")
+        with projections(database_url, redis_url) as hosted:
+            wait_until(lambda: hosted.health.ready, what="a ready worker")
             wait_until(lambda: caught_up(database_url), what="views that are caught up")
 
     assert_views_hold_the_log(database_url, CONTEXTS.views)
@@ -106,8 +82,8 @@ def test_a_role_that_is_started_and_restarted_keeps_all_views(database_url, redi
 def test_of_two_roles_one_takes_over_when_the_other_stops(database_url, relaying):
     events = history(31)
     append(database_url, events[:150])
-    with running(projections(database_url)):
-        with running(projections(database_url)):
+    with projections(database_url):
+        with projections(database_url):
             wait_until(lambda: caught_up(database_url), what="views that are caught up")
         append(database_url, events[150:])
         wait_until(lambda: caught_up(database_url), what="the other one took over")
@@ -118,17 +94,21 @@ def test_of_two_roles_one_takes_over_when_the_other_stops(database_url, relaying
 def test_a_role_goes_on_when_the_server_cuts_it_off(database_url, relaying):
     events = history(32)
     append(database_url, events[:150])
-    with running(projections(database_url)) as failures:
+    with projections(database_url) as hosted:
         wait_until(lambda: caught_up(database_url), what="views that are caught up")
         with database.connect(database_url, role=None, name="test") as admin:
             admin.execute(
                 "select pg_terminate_backend(pid) from pg_stat_activity"
-                " where datname = current_database() and application_name like '%projections'"
+                " where datname = current_database() and application_name like '%-views'"
             )
         append(database_url, events[150:])
         wait_until(lambda: caught_up(database_url), what="views that are caught up again")
+        failed = [
+            hosted.count("counterfoil_consumer_failures_total", consumer=name, error="AdminShutdown")
+            for name in ("keyed-views", "global-views")
+        ]
 
-    assert failures == []
+    assert failed == [1, 1]
     assert_views_hold_the_log(database_url, CONTEXTS.views)
 
 
@@ -137,38 +117,32 @@ def test_workers_share_the_partitions_of_kafka_and_take_over_from_each_other(dat
         KafkaTransport(kafka, registry=CollectorRegistry()), registry=CollectorRegistry()
     )
 
-    def run_worker(stop):
-        run_projections(
-            database_url,
-            views=CONTEXTS.views,
-            transport=KafkaTransport(kafka, registry=CollectorRegistry()),
-            stop=stop,
-            documents=RedisDocuments(redis_url),
-        )
+    def working():
+        transport = KafkaTransport(kafka, registry=CollectorRegistry())
+        return projections(database_url, redis_url, transport=transport)
 
     def done():
         return caught_up(database_url)
 
     events = history(33)
-    with hosting(database_url, [carrier]), running(run_worker) as failures:
+    with hosting(database_url, [carrier]), working():
         append(database_url, events[:100])
         wait_until(done, what="the first worker is caught up")
-        with running(run_worker) as more_failures:
+        with working():
             for first in range(100, 200, 20):
                 append(database_url, events[first : first + 20])
                 wait_until(done, what="both together are caught up")
         append(database_url, events[200:])
         wait_until(done, what="the first one has all partitions again")
 
-    assert failures == more_failures == []
     assert_views_hold_the_log(database_url, CONTEXTS.views)
 
 
 def test_an_event_of_a_newer_version_ends_the_role(database_url, relaying):
     newer = NewEvent("order-1", "ordering.order_placed.v9", b"{}", b"{}")
     append_requests(database_url, [append_request("order-1", events=(newer,))])
-    with running(projections(database_url)) as failures:
-        wait_until(lambda: bool(failures), what="the role's end")
+    with projections(database_url, fails=True) as hosted:
+        wait_until(lambda: bool(hosted.failures), what="the role's end")
 
-    (failure,) = failures
+    (failure,) = hosted.failures
     assert isinstance(failure, UnknownEventVersion)

@@ -20,8 +20,9 @@ from event_store.appending.writer import Writer
 from event_store.consumers.lease import Lease
 from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent
 from projections import snapshots
-from projections.snapshots import SnapshotTaker, SnapshotThread
+from projections.snapshots import SnapshotTaker
 from runtime import database
+from tests.consuming import hosting
 from tests.examples import stock_adjusted, stock_received
 
 SOME = Aggregate("stock", stock_item.evolve, snapshot_every=10)
@@ -61,7 +62,7 @@ def taken(projector):
     def take(aggregate=SOME, owner="test"):
         lease = Lease(projector, name=snapshots.LEASE_NAME, owner=owner)
         taker = SnapshotTaker(projector, lease=lease, aggregates=[aggregate])
-        while taker.round():
+        while lease.hold() and taker.round():
             pass
         lease.give_back()
 
@@ -167,8 +168,8 @@ def test_one_owner_takes_them(database_url, projector, taken):
     assert [] == stored(projector)
 
 
-def test_a_thread_takes_them_while_events_come(database_url, projector):
-    with SnapshotThread(database_url, aggregates=[SOME]):
+def test_a_consumer_takes_them_while_events_come(database_url, projector):
+    with hosting(database_url, [snapshots.consumer([SOME])]):
         received(database_url, 10)
         deadline = time.monotonic() + 30
         while not stored(projector):

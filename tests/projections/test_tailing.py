@@ -10,6 +10,8 @@ from counterfoil.contexts import CONTEXTS
 from domain.ordering.events import OrderConfirmed
 from event_store import generations, paging, reading, relay
 from event_store.codec import UnknownEventVersion
+from event_store.consumers import driver
+from event_store.consumers.driver import Waits
 from event_store.envelope import NewEvent
 from event_store.local_transport import LocalTransport
 from event_store.transport import WHOLE_LOG
@@ -17,7 +19,6 @@ from projections import adopting, catching_up, checkpoints, rebuild, tailing, ve
 from projections.errors import DeclarationError
 from projections.storing import BuildId
 from projections.view import GLOBAL, Row, View
-from projections.worker import ProjectionHealth, run_projections
 from read_api.status import READ_STATUS, decode_status
 from runtime import database
 from tests.appends import append_request
@@ -32,11 +33,11 @@ from tests.projections.feeding import (
     history,
     stored,
 )
-from tests.projections.test_running import projections, running
+from tests.projections.test_running import projections
 
 VIEWS = CONTEXTS.views
 SUMS = [view for view in VIEWS if view.kind is GLOBAL]
-LAG = "counterfoil_projection_lag_events"
+LAG = "counterfoil_consumer_lag_events"
 
 
 class Countries(Row, frozen=True):
@@ -87,11 +88,11 @@ def test_a_global_view_deployed_over_existing_events_under_a_running_older_relay
     view = new_view()
     with older_relay(database_url):
         append(database_url, events[:100])
-        with running(projections(database_url)):
+        with projections(database_url):
             append(database_url, events[100:150])
             wait_until(lambda: stands_at_the_head(database_url, "sales_daily"), what="the release before")
         append(database_url, events[150:180])
-        with running(projections(database_url, views=[*VIEWS, view])):
+        with projections(database_url, views=[*VIEWS, view]):
             append(database_url, events[180:])
             wait_until(
                 lambda: _stand_at_the_head(database_url, [*SUMS, view]), what="the release with the view"
@@ -106,7 +107,7 @@ def _stand_at_the_head(url, views):
 
 def test_global_views_need_no_relay_at_all(database_url):
     append(database_url, history(41))
-    with running(projections(database_url)):
+    with projections(database_url):
         wait_until(lambda: _stand_at_the_head(database_url, SUMS), what="sums without a relay")
 
     assert_views_hold_the_log(database_url, SUMS)
@@ -146,14 +147,14 @@ def test_an_owner_that_lost_its_lease_without_knowing_writes_nothing_more(databa
     views = counting_views(Faults())[1:]
     with feeding(database_url, views) as zombie, feeding(database_url, views) as successor:
         append(database_url, counts(("a", 1), ("b", 2)))
-        zombie.tail.round()
+        zombie.tail.turn()
         for _ in range(7):  # the counter stands still for longer than a standby's patience
             successor.round()
         append(database_url, counts(("a", 3)))
         successor.round()
         append(database_url, counts(("b", 4)))
-        assert zombie.tail.active, "its clock stood still too"
-        zombie.tail.round()
+        assert zombie.lease.held, "its clock stood still too"
+        zombie.tail.turn()
         with database.connect(database_url, role="counterfoil_projector", name="test") as conn:
             after_the_zombie = stored(conn, views[0])
         successor.round()
@@ -161,7 +162,7 @@ def test_an_owner_that_lost_its_lease_without_knowing_writes_nothing_more(databa
 
         assert [each.row.total for each in after_the_zombie.values()] == [6], "nothing came of the last event"
         assert zombie.count("counterfoil_projection_conflicts_total") == 1
-        assert not zombie.tail.active
+        assert not zombie.lease.held
         assert_views_hold_the_log(database_url, views)
 
 
@@ -172,16 +173,17 @@ def test_only_who_feeds_a_global_view_shows_where_it_stands(database_url):
         one.round()
         other.round()
         before = [
-            each.registry.get_sample_value(LAG, {"view": "totals", "build": "s1_b1"}) for each in (one, other)
+            each.registry.get_sample_value(LAG, {"consumer": "totals", "build": "s1_b1"})
+            for each in (one, other)
         ]
         for _ in range(7):
             other.round()
         one.round()
         after = [
-            each.registry.get_sample_value(LAG, {"view": "totals", "build": "s1_b1"}) for each in (one, other)
+            each.registry.get_sample_value(LAG, {"consumer": "totals", "build": "s1_b1"})
+            for each in (one, other)
         ]
-
-        tails = [each.count("counterfoil_projection_tailing") for each in (one, other)]
+        tails = [each.count("counterfoil_consumer_active", consumer="global-views") for each in (one, other)]
 
     assert before == [0, None]
     assert after == [None, 0]
@@ -236,38 +238,17 @@ def test_an_event_of_a_newer_version_ends_the_role(database_url, event):
     append_requests(
         database_url, [append_request("order-1", events=(NewEvent("order-1", event, b"{}", b"{}"),))]
     )
-    with running(projections(database_url, views=SUMS)) as failures:
-        wait_until(lambda: bool(failures), what="the role's end")
+    with projections(database_url, views=SUMS, fails=True) as hosted:
+        wait_until(lambda: bool(hosted.failures), what="the role's end")
 
-    assert [type(failure) for failure in failures] == [UnknownEventVersion]
-
-
-def test_looks_at_the_log_grow_seldom_while_nothing_comes(shop_url, monkeypatch):
-    waits = []
-    true_wait = tailing.TailThread._wait
-
-    def wait(self, wait_s, *, active):
-        waits.append(wait_s)
-        true_wait(self, 0.001, active=active)
-
-    monkeypatch.setattr(tailing.TailThread, "_wait", wait)
-    with running(projections(shop_url)):
-        wait_until(lambda: waits[-1:] == [tailing.IDLE_WAIT_S], what="the longest wait")
-        append(shop_url, history(46, steps=5))
-        seen = len(waits)
-        wait_until(
-            lambda: len(waits) > seen and min(waits[seen:]) < 0.01, what="a short wait behind an event"
-        )
-
-    assert waits[:5] == sorted(waits[:5])
+    assert [type(failure) for failure in hosted.failures] == [UnknownEventVersion]
 
 
 def test_a_worker_that_saw_records_wakes_the_tail(database_url, monkeypatch):
-    monkeypatch.setattr(tailing, "BUSY_WAIT_S", 3_600.0)
-    monkeypatch.setattr(tailing, "IDLE_WAIT_S", 3_600.0)
-    health = ProjectionHealth()
-    with older_relay(database_url), running(projections(database_url), health=health):
-        wait_until(lambda: health.ready, what="a role that follows")
+    monkeypatch.setattr(tailing, "WAITS", Waits(first_s=0.005, longest_s=3_600.0))
+    monkeypatch.setattr(driver, "IDLE_WAIT_GROWTH", 1e6)
+    with older_relay(database_url), projections(database_url) as hosted:
+        wait_until(lambda: hosted.health.ready, what="a role that follows")
         append(database_url, history(47, steps=20))
         wait_until(
             lambda: stands_at_the_head(database_url, "sales_daily"), what="sums without a look of their own"
@@ -275,11 +256,11 @@ def test_a_worker_that_saw_records_wakes_the_tail(database_url, monkeypatch):
 
 
 def test_a_role_is_ready_when_its_global_views_are_fed_here_or_elsewhere(database_url):
-    health, other = ProjectionHealth(), ProjectionHealth()
-    with older_relay(database_url), running(projections(database_url), health=health):
-        wait_until(lambda: health.ready, what="the owner")
-        with running(projections(database_url), health=other):
-            wait_until(lambda: other.tailing, what="the standby")
+    with older_relay(database_url), projections(database_url) as hosted:
+        wait_until(lambda: hosted.health.ready, what="the owner")
+        with projections(database_url) as other:
+            wait_until(lambda: other["global-views"].condition == "standby", what="the standby")
+            wait_until(lambda: other.health.ready, what="a ready standby")
 
 
 def test_a_global_view_cannot_be_a_document_view():
@@ -287,25 +268,9 @@ def test_a_global_view_cannot_be_a_document_view():
         View(name="x", row=Countries, key=("country",), shape=1, kind=GLOBAL, document="a:b")
 
 
-def test_without_global_views_no_tail_runs(database_url):
-    health = ProjectionHealth()
-    keyed = counting_views(Faults())[:1]
-    stop = threading.Event()
-    with older_relay(database_url):
-        thread = threading.Thread(
-            target=run_projections,
-            args=(database_url,),
-            kwargs={
-                "transport": LocalTransport(database_url),
-                "stop": stop,
-                "health": health,
-                "views": keyed,
-            },
-        )
-        thread.start()
-        wait_until(lambda: health.ready, what="a role that follows")
-        names = {each.name for each in threading.enumerate()}
-        stop.set()
-        thread.join()
+def test_kinds_of_views_that_are_not_declared_have_no_consumer(database_url):
+    keyed, totals = counting_views(Faults())[:1], counting_views(Faults())[1:]
+    with projections(database_url, views=keyed) as one, projections(database_url, views=totals) as other:
+        names = [list(each.health.consumers) for each in (one, other)]
 
-    assert "tail" not in names
+    assert [["keyed-views"], ["global-views"]] == names

@@ -80,11 +80,15 @@ async def test_an_unchanged_row_is_not_sent_again(stage, open_api):
         again = await client.get(
             "/v1/orders/536365", headers={"If-None-Match": f'"other", W/{first.headers["etag"]}'}
         )
+        compressed = await client.get(
+            "/v1/orders/536365", headers={"If-None-Match": first.headers["etag"][:-1] + '-gzip"'}
+        )
         stage.write(order_details, [order(status="confirmed")], position=10)
         changed = await client.get("/v1/orders/536365", headers={"If-None-Match": first.headers["etag"]})
 
     assert again.status_code == 304
     assert again.content == b""
+    assert compressed.status_code == 304
     assert changed.status_code == 200
     assert changed.json()["status"] == "confirmed"
 

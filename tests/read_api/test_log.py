@@ -68,6 +68,7 @@ async def test_the_log_is_one_json_text_per_line_in_order(log, open_api):
         answer = await client.get("/v1/events")
 
     assert answer.headers["content-type"] == "application/x-ndjson"
+    assert answer.headers["content-encoding"] == "gzip"  # which the client undoes
     assert [line["position"] for line in _lines(answer)] == list(range(1, 51))
 
 

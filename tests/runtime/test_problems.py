@@ -28,19 +28,19 @@ class Thing(BaseModel):
 def app() -> PipelineApp:
     app = pipelined(declared=[DECLARED])
 
-    @app.get("/refused")
+    @app.get("/refused", include_in_schema=False)
     @requires(ANYBODY)
     async def refused() -> None:
         raise ProblemError(
             "validation-failed", "Bad.", errors=[Fault(detail="Odd", pointer="/lines/3/sku")], limit=7
         )
 
-    @app.get("/things/{number}")
+    @app.get("/things/{number}", include_in_schema=False)
     @requires(ANYBODY)
     async def things(number: int) -> int:
         return number
 
-    @app.post("/things")
+    @app.post("/things", include_in_schema=False)
     @requires(ANYBODY)
     async def create(thing: Thing) -> str:
         return thing.name

@@ -100,10 +100,10 @@ def test_a_worker_serves_its_health_and_metrics():
 
 def test_a_draining_process_lives_but_is_not_ready():
     readiness = Readiness()
-    with serve_health(0, new_registry(), readiness) as port:
+    with serve_health(0, new_registry(), readiness, lines=lambda: ["relay standby"]) as port:
         readiness.drain()
 
-        assert (503, "not ready\n") == _get(port, "/readyz")
+        assert (503, "not ready\nrelay standby\n") == _get(port, "/readyz")
         assert (200, "ok\n") == _get(port, "/livez")
 
 

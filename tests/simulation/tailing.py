@@ -5,13 +5,19 @@ every call across that border the world may crash the caller or let another acto
 nothing: both may believe to hold it at any time, as an owner does that was paused.
 """
 
+import threading
+
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from counterfoil.testing.scheduling import Crash
 from event_store import codec
+from event_store.consumers.driver import Hosted, Session
+from event_store.consumers.health import ConsumerHealth
+from event_store.consumers.measures import ConsumerMetrics
 from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent
 from event_store.reading import Head
-from projections import builds
+from projections import builds, tailing
 from projections.checkpoints import Cursor
 from projections.errors import CheckpointConflict
 from projections.folding import Versioned
@@ -36,7 +42,7 @@ class Journal(Row, frozen=True):
 
 JOURNAL = View(name="journal", row=Journal, key=("name",), shape=1, kind=GLOBAL)
 LIVE, BESIDE = (BuildId(JOURNAL.name, JOURNAL.shape, number) for number in (1, 2))
-METRICS = ProjectionMetrics(CollectorRegistry())
+METRICS, SHARED = ProjectionMetrics(CollectorRegistry()), ConsumerMetrics(CollectorRegistry())
 
 
 @JOURNAL.on(Counted, keys=lambda _: [ALL])
@@ -139,21 +145,30 @@ class TailActor:
             return
         self.running = True
         try:
-            self.tail.round()
+            self.hosted.turn()
         except Crash:
             self._be_born()
         finally:
             self.running = False
 
     def _be_born(self):
-        self.tail = Tail(
-            self.world,
+        self.kept = None
+        session = Session(
+            conn=self.world,
             lease=DoubtfulLease(self.world),
-            views=[JOURNAL],
-            metrics=METRICS,
-            clock=lambda: self.world.clock.at_s,
+            stop=threading.Event(),
+            news=threading.Event(),
+            announce=lambda: None,
+            metrics=SHARED,
+            database_url="",
         )
-        self.tail.feeding.performer = self
+        consumer = replace(tailing.consumer([JOURNAL], metrics=METRICS), open=self._open)
+        self.hosted = Hosted(consumer, session, health=ConsumerHealth())
+
+    def _open(self, session):
+        tail = Tail(session, views=[JOURNAL], metrics=METRICS, clock=lambda: self.world.clock.at_s)
+        tail.feeding.performer = self
+        return tail
 
     def run(self, work):
         """What a performer does, in memory."""

@@ -8,11 +8,12 @@ from datetime import datetime
 from msgspec import Struct
 
 from commands.decision import Decision, View
-from commands.processes.process import HEAD, Process, Rejected
+from commands.processes.process import Process, Rejected
 from domain.aggregate import Aggregate
 from domain.event import Event, event_type
 from domain.ids import OrderId
 from domain.ordering.events import OrderCancelled, OrderConfirmed, OrderPlaced
+from event_store.consumers.starting import HEAD
 
 
 def _order(event: "PackingStep") -> str:

@@ -15,7 +15,7 @@ from commands.processes.measures import ProcessHealth
 from commands.processes.process import Process
 from commands.processes.runner import run_processes
 from counterfoil.contexts import CONTEXTS
-from domain.event import Event
+from domain.event import Event, partition_key_of, tags_of
 from domain.ids import OrderId, Sku
 from domain.inventory import stock_item
 from domain.money import Currency, UnitPrice
@@ -90,7 +90,10 @@ def request_for(stream: str, version: int, facts: Sequence[Event]) -> AppendRequ
     metadata = encode_metadata(
         Metadata(actor="tester", command="test", correlation_id=stream, nonce=new_nonce())
     )
-    events = tuple(NewEvent(stream, *codec.encode(fact), metadata) for fact in facts)
+    events = tuple(
+        NewEvent(stream, *codec.encode(fact), metadata, partition_key_of(fact), tags_of(fact))
+        for fact in facts
+    )
     return AppendRequest(key[:16], key, events, (Expectation(stream, version),))
 
 

@@ -3,11 +3,12 @@
 import pytest
 
 from commands.decision import Decision
-from commands.processes.process import HEAD, Process, lease_groups
+from commands.processes.process import Process, lease_groups
 from domain.aggregate import Aggregate
 from domain.inventory.stock_item import STOCK
 from domain.ordering.events import OrderPlaced
 from domain.ordering.order import ORDER
+from event_store.consumers.starting import HEAD
 from tests.commands.processes.packing import PACKING
 from tests.commands.processes.running import SHOP
 

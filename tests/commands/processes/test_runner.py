@@ -8,7 +8,7 @@ import psycopg
 from commands import skipping
 from commands.decision import Decision, View
 from commands.processes import checkpoints
-from commands.processes.process import HEAD, Process
+from commands.processes.process import Process
 from domain.event import Event
 from domain.ids import OrderId, Sku
 from domain.inventory.stock_item import STOCK
@@ -17,6 +17,7 @@ from domain.ordering.events import OrderPlaced, OrderShipped, ShippedSku
 from event_store import generations, reading
 from event_store.codec import decode
 from event_store.consumers import parking, skips
+from event_store.consumers.starting import HEAD
 from event_store.envelope import Accepted, AppendRequest, Expectation, NewEvent, decode_metadata
 from event_store.local_transport import LocalTransport
 from runtime import database

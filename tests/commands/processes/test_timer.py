@@ -8,12 +8,13 @@ from psycopg import errors
 
 from commands.processes import timer
 from commands.processes.fulfilment import UNDECIDED
-from commands.processes.process import HEAD, Process
+from commands.processes.process import Process
 from commands.processes.timer import SetTimer, Timer
 from counterfoil.contexts import CONTEXTS
 from domain.ordering.events import OrderConfirmed, OrderPlaced
 from domain.ordering.order import ORDER
 from event_store import reading, record_format
+from event_store.consumers.starting import HEAD
 from event_store.partition_log import as_record
 from projections import catching_up, rebuild, verifying
 from projections.folding import BatchFold, Fact, decoder_of

@@ -198,6 +198,24 @@ def test_a_consumer_whose_lease_was_taken_over_closes_and_stands_by_until_it_is_
     assert work.sessions[0] is work.sessions[1], "a lost lease is no failure"
 
 
+def test_a_step_that_lost_the_lease_and_won_it_again_within_a_round_is_opened_anew(database_url):
+    class Losing(Work):
+        """Finds its lease free again after another had it for a moment."""
+
+        def round(self):
+            session = self.sessions[-1]
+            if super().round() is False and len(self.rounds) == 2:
+                session.lease.give_back()
+                assert session.lease.hold()
+            return False
+
+    work = Losing()
+    with hosting(database_url, [work.consumer()]):
+        wait_until(lambda: len(work.rounds) > 4, what="work of both terms")
+
+    assert 2 == len(work.sessions) == work.closed
+
+
 def test_idle_waits_grow_and_news_of_another_consumer_ends_them(database_url):
     reader, writer = Work(), Work()
     consumers = [

@@ -13,12 +13,12 @@ from counterfoil import fencing
 from counterfoil.testing.consumers import consume
 from domain.operations.events import EventSkipped
 from event_store import reading
-from event_store.codec import UnknownEventVersion
 from event_store.consumers import parking, tailing
-from event_store.consumers.consumer import HEAD, ORIGIN, LogConsumer
-from event_store.consumers.errors import OpenAgain
+from event_store.consumers.consumer import LogConsumer
+from event_store.consumers.errors import FinalError, OpenAgain
 from event_store.consumers.parking import NotParked, Scope
-from event_store.consumers.tailing import Tailing
+from event_store.consumers.starting import HEAD, ORIGIN
+from event_store.consumers.tailing import Outdated, Tailing
 from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent
 from event_store.transport import Fork
 from runtime import database
@@ -135,11 +135,11 @@ def test_a_retry_goes_on_in_order_or_says_that_it_failed_again(database_url):
     consume(database_url, consumer)
 
     assert "failed again" in requested(database_url, consumer, "retry", "counter-a")
-    assert (1, 4, 4) == _stands(parked(database_url)["counter-a"])
+    assert (1, 4, 6) == _stands(parked(database_url)["counter-a"])
 
     faults.numbers = {2}
     assert "position 3" in requested(database_url, consumer, "retry", "counter-a")
-    assert (3, 2, 1) == _stands(parked(database_url)["counter-a"])
+    assert (3, 2, 3) == _stands(parked(database_url)["counter-a"])
     assert {"a": [POISON, 1], "b": [1]} == seen(database_url)
 
     faults.numbers = set()
@@ -226,16 +226,17 @@ def test_a_handler_that_breaks_its_transaction_in_silence_is_parked(statement, d
     assert {1, 3} <= set(handled)
 
 
-def test_a_payload_of_another_shape_is_parked_and_a_version_from_the_future_stops_the_consumer(database_url):
+def test_a_payload_of_another_shape_is_parked_and_a_version_from_the_future_is_waited_at(database_url):
     consumer = seeing(Faults())
     raw(database_url, "counter-a", "counting.counted.v1", b'{"counter": 7}')
     append(database_url, counts(("b", 1)))
     raw(database_url, "counter-b", "counting.counted.v9", b"{}")
     append(database_url, counts(("b", 2)))
 
-    with pytest.raises(UnknownEventVersion, match=r"position 3 is a counting\.counted\.v9"):
+    with pytest.raises(Outdated, match=r"position 3 is a counting\.counted\.v9"):
         consume(database_url, consumer)
 
+    assert not issubclass(Outdated, FinalError)  # which would end the other consumers of the process too
     assert "MalformedEvent" in parked(database_url)["counter-a"].reason
     assert [(1,)] == ask(database_url, "select position from consumers.checkpoint")
 

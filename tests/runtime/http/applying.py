@@ -1,22 +1,29 @@
 """Small applications on the pipeline."""
 
-from collections.abc import Sequence
+import contextlib
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import uvicorn
 from fastapi import Response
 from fastapi.routing import APIRoute
 
+from counterfoil.servers import child
 from runtime import problem_pages, problems
 from runtime.http.access_log import AccessLog, Mode
 from runtime.http.application import PipelineApp
 from runtime.http.exchange import Exchange
 from runtime.http.pipeline import Steps
 from runtime.http.principal import ANONYMOUS, Principal, Public
+from runtime.http.protocol import PipelineProtocol
 from runtime.http.routes import ExchangeRoute
 from runtime.problem_types import ProblemType
 from runtime.telemetry import HttpMetrics, new_registry
 
 ANYBODY = Public("a test")
+ANSWERED_WITHIN_S = 10
 
 
 async def anonymous(_exchange: Exchange) -> Principal:
@@ -24,7 +31,12 @@ async def anonymous(_exchange: Exchange) -> Principal:
 
 
 def pipelined(
-    *, access_log: Mode = "off", registry: Any = None, declared: Sequence[ProblemType] = (), **steps: Any
+    *,
+    access_log: Mode = "off",
+    registry: Any = None,
+    declared: Sequence[ProblemType] = (),
+    origins: Sequence[str] = (),
+    **steps: Any,
 ) -> PipelineApp:
     """An application without routes of its own."""
     app = PipelineApp(
@@ -32,6 +44,7 @@ def pipelined(
         problem_of=problems.problem_of,
         metrics=HttpMetrics(registry or new_registry()),
         access_log=AccessLog(access_log),
+        origins=origins,
     )
     problem_pages.install(app, declared)
     return app
@@ -64,3 +77,31 @@ def serve(
     route = app.router.routes[-1]
     assert isinstance(route, APIRoute)
     return route
+
+
+@contextlib.contextmanager
+def listening(app: PipelineApp) -> Iterator[uvicorn.Server]:
+    """A server of an application on a port of its own, in a thread."""
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=child.free_port(),
+        http=PipelineProtocol,
+        ws="none",
+        log_config=None,
+        proxy_headers=False,
+        timeout_graceful_shutdown=ANSWERED_WITHIN_S,
+        timeout_keep_alive=2 * ANSWERED_WITHIN_S,  # what closes sooner was closed for another reason
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        give_up = time.monotonic() + ANSWERED_WITHIN_S
+        while not server.started:
+            assert time.monotonic() < give_up
+            time.sleep(0.01)
+        yield server
+    finally:
+        server.should_exit = True
+        thread.join()

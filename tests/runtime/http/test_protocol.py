@@ -10,16 +10,12 @@ import time
 
 import psutil
 import pytest
-import uvicorn
 from fastapi import Response
 
 from commands import refusals
-from counterfoil.servers import child
 from runtime.http.pipeline import Refusal
-from runtime.http.protocol import PipelineProtocol
-from tests.runtime.http.applying import pipelined, serve
+from tests.runtime.http.applying import ANSWERED_WITHIN_S, listening, pipelined, serve
 
-ANSWERED_WITHIN_S = 10
 UNREAD_BYTES = 32 << 20
 """More than the buffers of both ends hold."""
 GROWTH_BYTES_MAX = 24 << 20
@@ -76,27 +72,8 @@ def app():
 
 @pytest.fixture
 def server(app):
-    config = uvicorn.Config(
-        app,
-        host="127.0.0.1",
-        port=child.free_port(),
-        http=PipelineProtocol,
-        ws="none",
-        log_config=None,
-        proxy_headers=False,
-        timeout_graceful_shutdown=ANSWERED_WITHIN_S,
-        timeout_keep_alive=2 * ANSWERED_WITHIN_S,  # what closes sooner was closed for another reason
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    give_up = time.monotonic() + ANSWERED_WITHIN_S
-    while not server.started:
-        assert time.monotonic() < give_up
-        time.sleep(0.01)
-    yield server
-    server.should_exit = True
-    thread.join()
+    with listening(app) as server:
+        yield server
 
 
 @pytest.fixture

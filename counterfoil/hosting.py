@@ -1,0 +1,152 @@
+"""Processes that host consumers: each reads its settings, opens what its consumers need and runs them until SIGTERM.
+
+A part is what one command hosts. Each imports only what it runs, so that a process starts fast and stays small.
+"""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Final
+
+import psycopg
+import structlog
+from prometheus_client import CollectorRegistry
+
+from counterfoil import addresses, migrating
+from event_store.consumers import driver
+from event_store.consumers.driver import Consumer
+from event_store.consumers.health import Health
+from event_store.following import FollowerMetrics
+from event_store.transport import Transport
+from runtime import telemetry
+from runtime.database import Role
+from runtime.settings import Settings
+
+UNREACHED_POLL_S: Final = 1.0
+"""How often a process that starts looks whether its database can be reached."""
+
+KAFKA_VARIABLE: Final = "COUNTERFOIL_KAFKA_BOOTSTRAP"
+
+log = structlog.get_logger()
+
+
+class Host:
+    """What the parts of one process share: settings, metrics, and one client of Kafka."""
+
+    def __init__(self, settings: Settings, *, registry: CollectorRegistry) -> None:
+        """Nothing is opened yet."""
+        self.settings = settings
+        self.registry = registry
+
+    @cached_property
+    def followed(self) -> FollowerMetrics:
+        """Where faults of the transport are counted."""
+        return FollowerMetrics(self.registry)
+
+    def transport(self, role: Role) -> Transport:
+        """What carries events, for a part whose sessions take this role."""
+        if self.settings.transport == "kafka":
+            return self._kafka
+        from event_store.local_transport import LocalTransport
+
+        return LocalTransport(addresses.database_url(self.settings), role=role)
+
+    @cached_property
+    def _kafka(self) -> Transport:
+        from event_store.kafka_transport import KafkaTransport
+
+        bootstrap = addresses.resolve(self.settings).kafka_bootstrap
+        if bootstrap is None:
+            raise addresses.NoAddress("Kafka", variable=KAFKA_VARIABLE, home=self.settings.home)
+        security = addresses.kafka_security(self.settings)
+        return KafkaTransport(bootstrap, registry=self.registry, security=security)
+
+
+Part = Callable[[Host], Sequence[Consumer]]
+
+
+def relay(settings: Settings) -> None:
+    """Carry the log to the transport until SIGTERM."""
+    _host(settings, "relay", port=settings.relay_health_port, parts=[_relay])
+
+
+def projections(settings: Settings) -> None:
+    """Keep the views until SIGTERM; more processes share the partitions."""
+    _host(settings, "projections", port=settings.projections_health_port, parts=[_projections])
+
+
+def _relay(host: Host) -> list[Consumer]:
+    from event_store import relay
+
+    return [relay.consumer(host.transport("counterfoil_relay"), registry=host.registry)]
+
+
+def _projections(host: Host) -> list[Consumer]:
+    from counterfoil import declared
+    from projections import consumers
+    from projections.metrics import ProjectionMetrics
+    from runtime.documents import RedisDocuments
+
+    contexts = declared.contexts(host.settings)
+    redis_url = addresses.resolve(host.settings).redis_url
+    return consumers.consumers(
+        contexts.views,
+        transport=host.transport("counterfoil_projector"),
+        metrics=ProjectionMetrics(host.registry),
+        followed=host.followed,
+        documents=None if redis_url is None else RedisDocuments(redis_url),
+        aggregates=contexts.aggregates,
+    )
+
+
+def _host(settings: Settings, process: str, *, port: int, parts: Sequence[Part]) -> None:
+    """Run the consumers of these parts until SIGTERM, with one port for probes and metrics."""
+    telemetry.configure_logging(settings.log_level, process=process)
+    health, registry = Health(), telemetry.new_registry()
+    host = Host(settings, registry=registry)
+    consumers = [consumer for part in parts for consumer in part(host)]
+    with (
+        stop_on_signals() as stop,
+        telemetry.serve_health(
+            port, registry, lambda: health.ready, host=settings.health_host, lines=health.lines
+        ),
+    ):
+        wait_until_migrated(settings, stop)
+        driver.run(
+            consumers,
+            database_url=addresses.database_url(settings),
+            stop=stop,
+            registry=registry,
+            health=health,
+        )
+
+
+def wait_until_migrated(settings: Settings, stop: threading.Event) -> None:
+    """Wait until there is a database, and refuse to start on one that lacks what this version needs.
+
+    Raises:
+        migrations.NotMigrated, migrations.ChangedMigration: see `migrating.require`.
+    """
+    while not stop.is_set():
+        try:
+            migrating.require(addresses.database_url(settings))
+        except psycopg.OperationalError as error:
+            log.warning("database_not_reached", reason=str(error).strip())
+            stop.wait(UNREACHED_POLL_S)
+        else:
+            return
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set; consumers look at it between two rounds."""
+    stop = threading.Event()
+    handled = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in handled}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,55 @@
+"""The consumers of views: one for what is keyed, one for what is global, one for snapshots of long streams."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from domain.aggregate import Aggregate
+from event_store.consumers.driver import Consumer
+from event_store.following import FollowerMetrics
+from event_store.transport import Transport
+from projections import snapshots, tailing, worker
+from projections.metrics import ProjectionMetrics
+from projections.view import GLOBAL, KEYED, View
+from runtime.documents import Documents
+
+
+def consumers(
+    views: Sequence[View[Any]],
+    *,
+    transport: Transport,
+    metrics: ProjectionMetrics,
+    followed: FollowerMetrics,
+    documents: Documents | None = None,
+    group: str = worker.GROUP,
+    aggregates: Sequence[Aggregate[Any]] = (),
+) -> list[Consumer]:
+    """What keeps views, by the driver of all consumers; nothing for kinds of which there is none.
+
+    Args:
+        views: what to feed.
+        transport: where events of keyed views come from; those of global views come from the log.
+        metrics: where folds are counted.
+        followed: where faults of the transport are counted.
+        documents: where document views are mirrored, None for nowhere.
+        group: whom partitions are shared with: workers of the same views.
+        aggregates: kinds of streams; those that want snapshots get them.
+    """
+    keyed = [view for view in views if view.kind is KEYED]
+    global_views = [view for view in views if view.kind is GLOBAL]
+    hosted = []
+    if keyed:
+        hosted.append(
+            worker.consumer(
+                keyed,
+                transport=transport,
+                metrics=metrics,
+                followed=followed,
+                documents=documents,
+                group=group,
+            )
+        )
+    if global_views:
+        hosted.append(tailing.consumer(global_views, metrics=metrics))
+    if any(aggregate.snapshot_every for aggregate in aggregates):
+        hosted.append(snapshots.consumer(aggregates))
+    return hosted

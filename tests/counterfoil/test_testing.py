@@ -1,0 +1,104 @@
+"""What is shipped for tests: a sentence that is not true fails, and a scheduler does what its seed says."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from commands.decision import Decision, View
+from commands.processes.process import HEAD, Process
+from counterfoil.testing import scheduling
+from counterfoil.testing.scheduling import Crash, Scheduler, VirtualClock
+from counterfoil.testing.spec import folded, given, given_streams, state_of
+from domain.inventory.stock_item import STOCK
+from domain.ordering import order
+from domain.ordering.events import CreditNoteIssued
+from domain.ordering.order import ORDER, AlreadyShipped, NotConfirmed, OrderUnknown
+from tests.counterfoil.lending import Book, BookLent, books
+from tests.examples import NOW, SKU, cancelled, confirmed, credit_note_issued, placed, shipped, stock_received
+
+CANCEL: Any = {"order_id": "536365", "reason": "customer", "now": NOW}
+CURIOUS = Process("curious", writes=(STOCK,), start=HEAD)
+
+
+@CURIOUS.when(CreditNoteIssued, reads=lambda _: [(STOCK, SKU)])
+def look_elsewhere(_event: CreditNoteIssued, view: View, _now: datetime) -> Decision:
+    view.current(STOCK, SKU)
+    view.current(ORDER, "536365")
+    return Decision(((STOCK, SKU, stock_received()),))
+
+
+def test_a_sentence_about_a_decision_that_is_not_true_fails():
+    given(placed(), confirmed()).when(order.cancel, **CANCEL).then(cancelled())
+    given(placed(), confirmed(), shipped()).when(order.cancel, **CANCEL).then_refused(AlreadyShipped)
+
+    for wrong in (
+        lambda: given(placed(), confirmed()).when(order.cancel, **CANCEL).then(),
+        lambda: given(placed(), confirmed()).when(order.cancel, **CANCEL).then_refused(AlreadyShipped),
+        lambda: given().when(order.cancel, **CANCEL).then(cancelled()),
+        lambda: given().when(order.cancel, **CANCEL).then_refused(NotConfirmed),
+        lambda: given().when(order.cancel, **CANCEL).then_refused(OrderUnknown, order_id="other"),
+    ):
+        with pytest.raises(AssertionError):
+            wrong()
+
+
+def test_a_process_that_looks_at_a_stream_which_its_reads_does_not_name_is_found():
+    with pytest.raises(AssertionError, match="look_elsewhere looks at order-536365"):
+        given_streams().when(CURIOUS, credit_note_issued(), now=NOW)
+
+
+def test_states_and_rows_are_what_events_come_to():
+    item = state_of(STOCK, stock_received(quantity=3), stock_received(quantity=4))
+
+    assert 7 == item.on_hand
+    assert {("dune",): Book("dune", "ada")} == folded(books, BookLent("dune", "ada"), placed())
+
+
+def test_a_scheduler_kills_at_the_call_of_the_number_and_nowhere_else():
+    world = Scheduler(17, crash_at=3)
+    world.border()
+    world.border()
+
+    with pytest.raises(Crash):
+        world.border()
+    for _ in range(100):
+        world.border()
+
+
+def test_the_same_seed_crashes_and_overtakes_alike_and_calm_ends_it():
+    def story(seed: int) -> list[str]:
+        world, told = Scheduler(seed), []
+        world.others = [lambda: told.append("another")]
+        for _ in range(200):
+            try:
+                world.border()
+            except Crash:
+                told.append("crash")
+        return told
+
+    told = story(17)
+
+    assert told == story(17) != story(18)
+    assert {"another", "crash"} == set(told)
+    world = Scheduler(17)
+    world.calm = True
+    assert not any(world.roll(1.0) or world.border() for _ in range(200))
+
+
+def test_time_passes_only_when_it_is_told_to():
+    clock = VirtualClock(NOW)
+    clock.pass_s(1.5)
+
+    assert (1.5, 1.5) == (clock.at_s, (clock.now - NOW).total_seconds())
+
+
+def test_what_goes_wrong_is_told_by_its_seed():
+    said: list[str] = []
+
+    found = scheduling.explore(lambda seed: ["odd"] if seed % 2 else [], 10, schedules=4, say=said.append)
+
+    assert {11: ["odd"], 13: ["odd"]} == found
+    assert "seeds 10 to 13" in said[0]
+    assert scheduling.FOUND_WITHIN == scheduling.first_problem(lambda _: [])
+    assert 0 == scheduling.first_problem(lambda seed: ["odd"] if seed == scheduling.FIXED_SEED else [])

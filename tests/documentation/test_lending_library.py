@@ -1,0 +1,119 @@
+"""The how-to page does what it says, block by block, with an installed wheel outside of the checkout."""
+
+import json
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.running import Up
+from tests.architecture.source import PACKAGES
+from tests.documentation.pages import ROOT, Page
+from tests.documentation.terminal import Terminal
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+PAGE = Page(ROOT / "docs/how-to/lending-library.md", (ROOT / "docs/how-to/lending-library.md").read_text())
+UP = "counterfoil up"
+READS = ("curl -s localhost:8081", "counterfoil replay", "counterfoil parked list")
+"""How blocks begin that only read: what they show needs a moment."""
+
+BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
+WHERE = "import counterfoil.api, domain, commands; print(counterfoil.__file__, domain.__file__, commands.__file__)"
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Programs of an environment outside of the checkout that has our wheel, and finds everything else in ours."""
+    directory = tmp_path_factory.mktemp("installed")
+    source, wheels = directory / "source", directory / "wheels"
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    wheels.mkdir()
+    subprocess.run([sys.executable, "-c", BUILD, str(wheels)], cwd=source, check=True, capture_output=True)
+    environment = directory / "environment"
+    venv.create(environment, symlinks=True)
+    [site] = environment.glob("lib/python3*/site-packages")
+    # What a line of a .pth file names is on the path, behind this folder; .pth files in there are not read, so that
+    # the checkout, which is installed there as editable, is not.
+    (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    [wheel] = wheels.glob("*.whl")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--python", str(environment), "install", "--no-index"]
+    subprocess.run([*pip, "--no-deps", "--no-compile", "--force-reinstall", str(wheel)], check=True)
+    return environment / "bin"
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    """A directory with the Python files of the page."""
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "__init__.py").touch()
+    for language, text in PAGE.blocks:
+        if language == "python":
+            (tmp_path / text.partition("\n")[0].removeprefix("# ")).write_text(text)
+    return tmp_path
+
+
+@pytest.fixture
+def up(programs: Path, library: Path) -> Iterator[Up]:
+    """What the page starts in another terminal."""
+    [block] = [text for language, text in PAGE.blocks if language == "sh" and UP in text]
+    (setting,) = block.split(UP, maxsplit=1)[0].split()
+    name, _, value = setting.partition("=")
+    up = Up(
+        library / ".counterfoil",
+        program=programs / "counterfoil",
+        cwd=library,
+        PYTHONPATH="",
+        **{name: value},
+    )
+    try:
+        yield up
+    finally:
+        up.stop()
+
+
+@pytest.fixture
+def terminal(programs: Path, library: Path, up: Up) -> Iterator[Terminal]:
+    terminal = Terminal(library, {"no_proxy": "localhost,127.0.0.1"}, programs=programs)
+    try:
+        yield terminal
+    finally:
+        terminal.close()
+
+
+def test_a_library_is_built_run_killed_parked_audited_and_upgraded_with_the_installed_wheel(
+    programs: Path, terminal: Terminal, up: Up
+):
+    addresses = up.state["addresses"]
+    ports = {
+        "localhost:8080": addresses["command_api"].removeprefix("http://"),
+        "localhost:8081": addresses["query_api"].removeprefix("http://"),
+    }
+    installed = str(programs.parent.resolve())
+
+    assert [True] * 3 == [
+        place.startswith(installed) for place in terminal.types(f"python -c '{WHERE}'").split()
+    ]
+    for (language, text), (following, expected) in zip(
+        PAGE.blocks, [*PAGE.blocks[1:], ("", "")], strict=True
+    ):
+        if language == "sh" and UP not in text:
+            block = text
+            for written, real in ports.items():
+                block = block.replace(written, real)
+            shown = expected if following == "text" else ""
+            terminal.shows(block, shown, reads=text.startswith(READS))
+
+    assert up.process.poll() is None
+    assert set(json.loads((up.home / "run/state.json").read_text())["processes"]) >= {
+        "command-api",
+        "query-api",
+    }

@@ -1,0 +1,29 @@
+"""`counterfoil processes` with shorter waits, and with a planted fault if one is named.
+
+`python -m tests.effects.process [FAULT]`; settings come from the environment, as always.
+"""
+
+import sys
+
+from commands.gateways import carrier, sending
+from commands.gateways.sending import Sender
+from counterfoil import roles
+from event_store.consumers import lease
+from runtime.settings import Settings
+from tests.effects import planting
+
+TAKEOVER_S = 0.6
+ANSWER_S = 0.8
+
+
+def main() -> None:
+    lease.TAKEOVER_AFTER_S, lease.RENEW_EVERY_S = TAKEOVER_S, TAKEOVER_S / 5
+    carrier.ANSWER_TIMEOUT_S = ANSWER_S
+    sending.RETRY_MAX_S = 1.0
+    for fault in sys.argv[1:]:
+        planting.FAULTS[fault](Sender)
+    roles.processes(Settings.load())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""One label for each shipment, whatever the carrier, the senders and the log go through."""
+
+import asyncio
+
+import pytest
+
+from commands.gateways.labels import CARRIER
+from projections.rebuild import rebuild
+from projections.shipping.views import shipment_details
+from runtime.settings import Settings
+from tests.commands.processes.running import append
+from tests.counterfoil.commanding import run
+from tests.effects import checker
+from tests.effects.campaign import Campaign, carrier, seed_of
+from tests.effects.checker import BOUGHT, REFUSED, REQUESTED, Fact
+from tests.examples import label_bought, label_requested
+
+
+@pytest.mark.faults
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_one_label_per_shipment_through_faults_kills_and_restores(tmp_path, database_url, postgres):
+    seed = seed_of()
+    print(f"EFFECTS_SEED={seed}")
+    campaign = Campaign(tmp_path, postgres.url, database_url, seed, orders=10, kills=1)
+
+    assert [] == campaign.run()
+
+    faults = {entry.get("fault") for entry in checker.ledger_of(campaign.carrier.ledger)}
+    assert {"lose", "garble", "error"} <= faults, "the carrier did what it was asked too often"
+
+
+def test_replaying_verifying_and_rebuilding_ask_nobody_for_anything(tmp_path, database_url):
+    intents = [(f"shipment-{number}", 0, [label_requested(order_id=str(number))]) for number in range(3)]
+    append(database_url, [*intents, ("shipment-0", 1, [label_bought(order_id="0")])])
+    with carrier(tmp_path / "ledger") as sold_by:
+        environment = {"COUNTERFOIL_CARRIER_URL": sold_by.url}
+        for command in (("replay", "shipment-0", "--json"), ("audit", "verify", "--json")):
+            done = run(tmp_path, *command, database_url=database_url, **environment)
+            assert 0 == done.exit_code, done.output
+        assert 4 == list(rebuild(database_url, shipment_details))[-1].applied
+        assert [] == checker.ledger_of(sold_by.ledger)
+
+        asyncio.run(bought_one(sold_by.url))
+        assert ["unknown", "sold"] == [entry["did"] for entry in checker.ledger_of(sold_by.ledger)]
+
+
+async def bought_one(url):
+    """So that the ledger is known to count."""
+    intent = label_requested()
+    async with CARRIER.opened(Settings(carrier_url=url)) as port:
+        assert await port.find("a key", intent) is None
+        await port.ask("a key", intent)
+
+
+INSTALLATION = "i"
+KEY = "i:carrier:shipment-1:label:1"
+ANSWER = {"key": KEY, "shipment": "1", "label": "L", "tracking": "T"}
+FOUND = {"call": "find", "did": "unknown", "key": KEY}
+SOLD = {"call": "buy", "did": "sold", "key": KEY, "shipment": "1", "answer": ANSWER}
+LOG = [
+    Fact(1, "shipment-1", REQUESTED, {"attempt": 1}),
+    Fact(2, "shipment-1", BOUGHT, {"attempt": 1, "label_id": "L", "tracking": "T"}),
+]
+OTHER = {**SOLD, "key": "i:carrier:shipment-1:label:2"}
+
+
+def test_what_is_as_it_should_be_is_no_violation():
+    repeated = {**SOLD, "did": "repeated"}
+
+    assert [] == checker.violations([FOUND, SOLD, FOUND, repeated], INSTALLATION, LOG)
+
+
+@pytest.mark.parametrize(
+    ("law", "ledger", "log"),
+    [
+        ("E1", [FOUND, SOLD, FOUND, SOLD], LOG),
+        ("E2", [FOUND, SOLD, {**FOUND, "key": OTHER["key"]}, OTHER], LOG),
+        ("E3", [FOUND, SOLD, {**FOUND, "key": OTHER["key"]}, OTHER], LOG),
+        ("E4", [FOUND, SOLD], LOG[:1]),
+        ("E4", [FOUND, SOLD], [*LOG, LOG[1]]),
+        ("E4", [FOUND], LOG),
+        ("E4", [FOUND, {**SOLD, "answer": {**ANSWER, "label": "M"}}], LOG),
+        ("E4", [FOUND, SOLD], [LOG[0], Fact(2, "shipment-1", REFUSED, {"attempt": 1, "reason": "no"})]),
+        ("E5", [SOLD], LOG),
+        ("E5", [FOUND, SOLD, {**SOLD, "did": "repeated"}], LOG),
+    ],
+)
+def test_a_violation_is_found(law, ledger, log):
+    assert law in {each.law for each in checker.violations(ledger, INSTALLATION, log)}
