@@ -17,6 +17,9 @@ from domain.ordering.events import Shortage
 from domain.ordering.lines import LineRequest
 from domain.ordering.order import Order, Status
 from domain.rejection import Rejection
+from domain.shipping import shipment
+from domain.shipping.events import Content
+from domain.shipping.shipment import Shipment
 from tests.examples import LONG_AGO, NOW
 
 CODES = tuple(Sku(code) for code in ("10002", "22423", "71053", "84029E", "85123A", "85123a"))
@@ -126,6 +129,35 @@ class Shop:
         for code in current.skus:
             if code.stocked:
                 self._move(stock_item.ship, sku=code.sku, quantity=code.units, order_id=current.order_id)
+        self._label(current)
+
+    def _label(self, current: Order) -> None:
+        """A label is requested for the parcel; the carrier refuses some at first, and never answers about others."""
+        contents = [Content(sku=code.sku, quantity=code.units) for code in current.skus if code.stocked]
+        if not contents:
+            return
+        parcel = {
+            "order_id": current.order_id,
+            "country": current.country,
+            "contents": contents,
+            "now": NOW,
+        }
+        answers = (
+            ((shipment.record_label, {"label_id": "L", "tracking": "T"}),),
+            (
+                (shipment.record_refusal, {"reason": "too heavy"}),
+                (shipment.request_label, None),
+                (shipment.record_label, {"label_id": "L", "tracking": "T"}),
+            ),
+            (),
+        )[current.units % 3]
+        state: Shipment | None = None
+        for step, (decide, answer) in enumerate(((shipment.request_label, None), *answers)):
+            inputs = parcel if answer is None else {**answer, "attempt": 1 + step // 2, "now": NOW}
+            decided = decide(state, **inputs)
+            for event in decided:
+                state = shipment.evolve(state, event)
+            self._record(shipment.SHIPMENT.stream(current.order_id), decided)
 
     def _credit(self) -> None:
         self.notes += 1

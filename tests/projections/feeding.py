@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
-from domain.event import Event
+from domain.event import Event, partition_key_of
 from event_store import codec, generations, partition_log, reading
 from event_store.appending import wire
 from event_store.consumers.driver import Hosted, Session
@@ -61,7 +61,7 @@ def append(url: str, events: Iterable[tuple[str, Event]], *, epoch: int = 1) -> 
             AppendRequest(
                 key=secrets.token_bytes(16),
                 fingerprint=bytes(32),
-                events=(NewEvent(stream, name, payload, b"{}"),),
+                events=(NewEvent(stream, name, payload, b"{}", partition_key_of(event)),),
                 expectations=(Expectation(stream, ANY),),
             )
         )

@@ -10,11 +10,17 @@ from projections.catalogue.views import product_page
 from projections.inventory.views import stock_level
 from projections.mirroring import body_of
 from projections.ordering.views import order_details
+from projections.shipping.views import shipment_details
 from tests.projections.feeding import append, feeding, fold_plainly, history, publish, settle
 
 pytestmark = pytest.mark.anyio
 
-KEYED = ((product_page, "/v1/products/"), (stock_level, "/v1/stock/"), (order_details, "/v1/orders/"))
+KEYED = (
+    (product_page, "/v1/products/"),
+    (stock_level, "/v1/stock/"),
+    (order_details, "/v1/orders/"),
+    (shipment_details, "/v1/shipments/"),
+)
 
 
 @pytest.fixture

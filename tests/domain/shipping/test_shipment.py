@@ -1,11 +1,11 @@
 import pytest
 
+from counterfoil.testing.spec import given
 from domain.event import partition_key_of
 from domain.ordering.order import ORDER as ORDERS
 from domain.shipping import shipment
 from domain.shipping.shipment import NothingToSend
 from tests.examples import COUNTRY, NOW, ORDER, label_bought, label_refused, label_requested
-from tests.spec import given
 
 CONTENTS = label_requested().contents
 REQUEST = {"order_id": ORDER, "country": COUNTRY, "contents": CONTENTS, "now": NOW}

@@ -1,6 +1,6 @@
+from counterfoil.testing.spec import folded
 from projections.shipping.views import ShipmentDetails, shipment_details
 from tests.examples import COUNTRY, NOW, ORDER, label_bought, label_refused, label_requested
-from tests.spec import folded
 
 REQUESTED = ShipmentDetails(
     order_id=ORDER, status="requested", attempt=1, country=COUNTRY, units=3, requested_at=NOW
