@@ -23,14 +23,13 @@ from commands.execution import Caller, Execution
 from commands.log_reading import LogReader
 from commands.states import States
 from commands.watching import Watch
+from counterfoil.testing.consumers import work_off
 from domain.aggregate import Aggregate
 from domain.ids import Sku
 from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK, StockItem
 from event_store import codec
-from event_store.consumers.lease import Lease
 from projections import snapshots
-from projections.snapshots import SnapshotTaker
 from runtime import database
 
 NAME: Final = "long-stream"
@@ -93,12 +92,7 @@ def _fill(url: str, events: int) -> None:
         connection.execute(_FILL_HEAD, given)
         connection.execute("vacuum analyze log.event")
         connection.execute("checkpoint")
-    with database.connect(url, role="counterfoil_projector", name="benchmark") as connection:
-        lease = Lease(connection, name=snapshots.LEASE_NAME, owner="benchmark")
-        assert lease.hold()
-        taker = SnapshotTaker(connection, lease=lease, aggregates=[STOCK])
-        while taker.round():
-            pass
+    work_off(url, snapshots.consumer([STOCK]))
 
 
 async def _answered(url: str, aggregate: Aggregate[StockItem], stretches: list[float]) -> float:

@@ -16,6 +16,7 @@ from domain.event import Event
 from domain.rejection import Rejection
 from event_store.consumers.consumer import LogConsumer
 from event_store.consumers.settling import Followers
+from projections import snapshots
 from projections.view import View
 from read_api.routing import Queries
 from runtime.problem_types import CATALOGUE, ProblemType
@@ -83,6 +84,7 @@ class Contexts:
                 *(consumer.name for consumer in self.consumers),
                 *(gateway.sender for gateway in self.gateways),
                 *(timer.consumer for process in self.processes for timer in process.timers.values()),
+                snapshots.NAME,
             ),
         )
         _require_single("view", (f"{view.name} in shape {view.shape}" for view in self.views))

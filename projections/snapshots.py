@@ -16,12 +16,17 @@ from msgspec import Struct
 
 from domain.aggregate import Aggregate, category_of
 from event_store import codec, reading
+from event_store.consumers import checkpoints
+from event_store.consumers.checkpoints import Mark
 from event_store.consumers.driver import Consumer, Session, Waits
-from event_store.consumers.lease import Lease
+from event_store.consumers.parking import Active
+from event_store.consumers.starting import ORIGIN
 from event_store.envelope import RecordedEvent
 from event_store.reading import AsyncConnection, Connection
 from projections.performing import SESSION
 
+NAME: Final = "snapshots"
+"""Its name among all consumers of the log."""
 LEASE_NAME: Final = "projections:snapshots"
 POSITIONS_PER_ROUND: Final = 5_000
 """Positions of the log that one round looks through for streams that are due."""
@@ -38,8 +43,6 @@ _DUE: Final = (
     " join unnest(%s::text[], %s::bigint[]) as a (category, every) on a.category = split_part(e.stream, '-', 1)"
     " where e.position > %s and e.position <= %s and e.version %% a.every = 0 group by e.stream"
 )
-_PROGRESS: Final = "select position, leaf from views.snapshot_progress"
-_MOVE: Final = "update views.snapshot_progress set position = %s, leaf = %s"
 _TAKE: Final = """
 insert into views.snapshot (stream, version, position, partition_key, leaf, declaration, state)
 values (%s, %s, %s, %s, %s, %s, %s)
@@ -112,19 +115,34 @@ def refold(
 class SnapshotTaker:
     """Goes through the log while the lease is held. One thread."""
 
-    def __init__(self, connection: Connection, *, lease: Lease, aggregates: Sequence[Aggregate[Any]]) -> None:
-        self._connection = connection
-        self._lease = lease
+    def __init__(self, session: Session, *, aggregates: Sequence[Aggregate[Any]]) -> None:
+        """Go on from the checkpoint, at the log's first event if there is none.
+
+        Raises:
+            Fork: the log does not hold the event at the checkpoint.
+        """
+        assert session.lease is not None, "one process at a time takes snapshots"
+        self._connection: Connection = session.conn
+        self._lease = session.lease
+        self._metrics = session.metrics
+        self._active = Active(session.lease.name, session.lease.owner)
+        with self._connection.transaction():
+            self._mark = checkpoints.enter(self._connection, NAME, start=ORIGIN).mark
         self._every = {each.category: each.snapshot_every for each in aggregates if each.snapshot_every}
         self._kinds = {each.category: each for each in aggregates}
 
     def round(self) -> bool:
-        """Read one stretch of the log; whether there may be more at once."""
-        after = self._position()
-        upto = min(after + POSITIONS_PER_ROUND, reading.head(self._connection).position)
-        if upto <= after:
+        """Read one stretch of the log; whether there may be more at once.
+
+        Raises:
+            OpenAgain: another process was here.
+        """
+        head = reading.head(self._connection).position
+        self._metrics.stands(NAME, lag_events=max(0, head - self._mark.position))
+        upto = min(self._mark.position + POSITIONS_PER_ROUND, head)
+        if upto <= self._mark.position:
             return False
-        given = [list(self._every), list(self._every.values()), after, upto]
+        given = [list(self._every), list(self._every.values()), self._mark.position, upto]
         for stream, version in self._connection.execute(_DUE, given).fetchall():
             try:
                 self._take(stream, upto=version)
@@ -134,19 +152,16 @@ class SnapshotTaker:
                 log.exception("snapshot_failed", stream=stream)
             if not self._lease.hold():
                 return False
-        self._connection.execute(_MOVE, [upto, reading.leaf_at(self._connection, upto)])
+        reached = Mark(upto, reading.leaf_at(self._connection, upto))
+        with self._connection.transaction():
+            checkpoints.hold(self._connection, NAME, self._mark, active=self._active)
+            checkpoints.move(self._connection, NAME, reached)
+        self._mark = reached
         return True
 
     def close(self) -> None:
-        """Nothing is open."""
-
-    def _position(self) -> int:
-        """Where to go on; the beginning if the log is another one than was looked through."""
-        row = self._connection.execute(_PROGRESS).fetchone()
-        assert row is not None, "the migration makes its one row"
-        position, leaf = int(row[0]), row[1]
-        same = leaf is not None and reading.leaf_at(self._connection, position) == bytes(leaf)
-        return position if same else 0
+        """Show nothing any more."""
+        self._metrics.left(NAME)
 
     def _take(self, stream: str, *, upto: int) -> None:
         aggregate = self._kinds[category_of(stream)]
@@ -163,14 +178,10 @@ def consumer(aggregates: Sequence[Aggregate[Any]]) -> Consumer:
     """What takes snapshots of those aggregates that want any, by the driver of all consumers."""
     wanting = [each for each in aggregates if each.snapshot_every]
 
-    def begin(session: Session) -> SnapshotTaker:
-        assert session.lease is not None, "snapshots are taken under a lease"
-        return SnapshotTaker(session.conn, lease=session.lease, aggregates=wanting)
-
     return Consumer(
-        name="snapshots",
+        name=NAME,
         role="counterfoil_projector",
-        open=begin,
+        open=lambda session: SnapshotTaker(session, aggregates=wanting),
         lease=LEASE_NAME,
         waits=Waits(IDLE_WAIT_S, IDLE_WAIT_S),
         settings=SESSION,

@@ -24,7 +24,7 @@ from commands.watching import Watch
 from domain.event import Event
 from event_store.consumers import tailing
 from event_store.consumers.consumer import LogConsumer
-from event_store.consumers.driver import Hosted, Session
+from event_store.consumers.driver import Consumer, Hosted, Session
 from event_store.consumers.health import ConsumerHealth
 from event_store.consumers.lease import Lease, new_owner
 from event_store.consumers.measures import ConsumerMetrics
@@ -41,14 +41,18 @@ def consume(database_url: str, consumer: LogConsumer, *, registry: CollectorRegi
 
     `registry` gets its metrics.
     """
-    hosted = tailing.consumer(consumer)
+    work_off(database_url, tailing.consumer(consumer), registry=registry)
+
+
+def work_off(database_url: str, hosted: Consumer, *, registry: CollectorRegistry | None = None) -> None:
+    """Let what the driver runs work until it is idle."""
     with database.connect(
         database_url, role=hosted.role, name=hosted.name, settings=dict(hosted.settings)
     ) as conn:
         news = threading.Event()
         session = Session(
             conn=conn,
-            lease=Lease(conn, name=consumer.lease, owner=new_owner()),
+            lease=None if hosted.lease is None else Lease(conn, name=hosted.lease, owner=new_owner()),
             stop=threading.Event(),
             news=news,
             announce=news.set,
@@ -58,7 +62,7 @@ def consume(database_url: str, consumer: LogConsumer, *, registry: CollectorRegi
         working = Hosted(hosted, session, health=ConsumerHealth())
         try:
             while (turned := working.turn()) != "idle":
-                assert turned != "standby", f"another process has the lease {consumer.lease!r}"
+                assert turned != "standby", f"another process has the lease {hosted.lease!r}"
         finally:
             working.close()
 

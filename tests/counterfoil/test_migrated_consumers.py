@@ -14,7 +14,7 @@ from runtime import database, migrations
 from runtime.migrations import Component
 
 NAME = "counterfoil_test_of_before"
-NEW = {"0003_parked_keys.sql", "0002_consumers.sql"}
+NEW = {"0003_parked_keys.sql", "0004_snapshots_checkpoint.sql", "0002_consumers.sql"}
 BEFORE = """
 insert into views.build (view, shape, build, state) values ('order_details', 1, 2, 'following');
 insert into views.parked (view, shape, build, partition_key, position, stream, version, type, reason, tries, queued)
@@ -30,6 +30,7 @@ insert into process.parked (name, partition_key, partition, position, stream, ve
 values ('fulfilment', 'order-2', 1, 6, 'order-2', 1, 't.v1', 'NotReserved', 2, 1, 8);
 insert into process.request (kind, name, partition_key, position, actor, note) values
     ('retry', 'fulfilment', 'order-2', 6, 'jo', 'stock is there now');
+update views.snapshot_progress set position = 3, leaf = '\\x02';
 """
 
 
@@ -61,7 +62,11 @@ def before(postgres, tmp_path):
 def test_what_was_parked_requested_and_reached_is_carried_over(before):
     applied = migrating.migrate(before)
 
-    assert ["projections/0003_parked_keys.sql", "commands/0002_consumers.sql"] == applied
+    assert [
+        "projections/0003_parked_keys.sql",
+        "projections/0004_snapshots_checkpoint.sql",
+        "commands/0002_consumers.sql",
+    ] == applied
     with database.connect(before, role="counterfoil_reader", name="test") as conn:
         assert [
             (Scope("fulfilment"), "order-2", 6, 2, 1, 8),
@@ -77,11 +82,11 @@ def test_what_was_parked_requested_and_reached_is_carried_over(before):
         assert [("parked again",)] == conn.execute(
             "select outcome from consumers.request where executed_at is not null"
         ).fetchall()
-        assert [("fulfilment", 4), ("restock", 5)] == conn.execute(
+        assert [("fulfilment", 4), ("restock", 5), ("snapshots", 0)] == conn.execute(
             "select consumer, registered_position from consumers.registration order by consumer"
         ).fetchall()
-        assert [(1, 0, 9, b"\x01"), (1, 1, 8, None)] == conn.execute(
-            "select generation, partition, position, leaf from consumers.checkpoint order by partition"
+        assert [(0, 0, 3, b"\x02"), (1, 0, 9, b"\x01"), (1, 1, 8, None)] == conn.execute(
+            "select generation, partition, position, leaf from consumers.checkpoint order by generation, partition"
         ).fetchall()
         assert [(None, None, None)] == conn.execute(
             "select to_regclass('views.parked'), to_regclass('views.request'), to_regnamespace('process')"

@@ -10,8 +10,9 @@ import pytest
 
 from commands.log_reading import LogReader
 from commands.states import States
-from counterfoil import auditing
+from counterfoil import auditing, fencing
 from counterfoil.contexts import CONTEXTS
+from counterfoil.testing.consumers import work_off
 from domain.aggregate import Aggregate
 from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK
@@ -19,9 +20,10 @@ from event_store import codec, reading
 from event_store.appending.writer import Writer
 from event_store.consumers.lease import Lease
 from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent
+from event_store.transport import Fork
 from projections import snapshots
-from projections.snapshots import SnapshotTaker
 from runtime import database
+from runtime.settings import Settings
 from tests.consuming import hosting
 from tests.examples import stock_adjusted, stock_received
 
@@ -56,15 +58,11 @@ def projector(database_url):
 
 
 @pytest.fixture
-def taken(projector):
+def taken(database_url):
     """Have all snapshots taken that are due."""
 
-    def take(aggregate=SOME, owner="test"):
-        lease = Lease(projector, name=snapshots.LEASE_NAME, owner=owner)
-        taker = SnapshotTaker(projector, lease=lease, aggregates=[aggregate])
-        while lease.hold() and taker.round():
-            pass
-        lease.give_back()
+    def take(aggregate=SOME):
+        work_off(database_url, snapshots.consumer([aggregate]))
 
     return take
 
@@ -113,8 +111,8 @@ def test_a_snapshot_is_void_where_the_log_has_another_event_at_its_version(datab
     assert {} == valid(projector)
 
 
-def test_a_log_that_was_cut_and_has_grown_again_is_looked_through_from_its_beginning(
-    database_url, projector, taken
+def test_a_log_that_was_cut_and_has_grown_again_is_read_from_its_beginning_once_it_is_fenced(
+    database_url, projector, taken, tmp_path
 ):
     received(database_url, 12)
     taken()
@@ -124,7 +122,10 @@ def test_a_log_that_was_cut_and_has_grown_again_is_looked_through_from_its_begin
         owner.execute("update log.head set position = 5")
     appended(database_url, *(stock_received(quantity=2) for _ in range(9)))
     assert {} == valid(projector)
+    with pytest.raises(Fork, match="counterfoil log fence"):
+        taken()
 
+    fencing.fence(Settings(home=tmp_path, database_url=database_url, redis_url=None), reason="cut")
     taken()
 
     assert {STREAM: (10, 15)} == valid(projector)
@@ -163,7 +164,8 @@ def test_one_owner_takes_them(database_url, projector, taken):
     with database.connect(database_url, role="counterfoil_projector", name="other") as connection:
         assert Lease(connection, name=snapshots.LEASE_NAME, owner="other").hold()
 
-        taken()
+        with pytest.raises(AssertionError, match="another process has the lease"):
+            taken()
 
     assert [] == stored(projector)
 
