@@ -39,6 +39,16 @@ from event_store.consumers.starting import HEAD, ORIGIN
 from event_store.envelope import Condition, RecordedEvent
 from event_store.reading import Connection
 from projections.view import GLOBAL, KEYED, Key, Kind, Row, View
+from read_api.lists.declaring import (
+    Comparison,
+    Filter,
+    Listed,
+    ListOf,
+    Sort,
+    by_day,
+    by_number,
+    by_value,
+)
 from read_api.reading.resource import Resource, RowDict, only_row
 from read_api.routing import ById, Documented, Queries
 from runtime.http.deprecation import Deprecation, deprecated
@@ -56,6 +66,7 @@ __all__ = [
     "Appended",
     "ById",
     "Caller",
+    "Comparison",
     "Condition",
     "Conflict",
     "Connection",
@@ -69,11 +80,14 @@ __all__ = [
     "Documented",
     "Effect",
     "Event",
+    "Filter",
     "Gateway",
     "GatewayError",
     "Id",
     "Key",
     "Kind",
+    "ListOf",
+    "Listed",
     "LogConsumer",
     "Moment",
     "NoAnswer",
@@ -94,6 +108,7 @@ __all__ = [
     "Row",
     "RowDict",
     "Settings",
+    "Sort",
     "Stated",
     "Tagged",
     "Title",
@@ -102,6 +117,9 @@ __all__ = [
     "UnitPrice",
     "Unknown",
     "View",
+    "by_day",
+    "by_number",
+    "by_value",
     "command",
     "command_router",
     "composite",

@@ -35,6 +35,14 @@ _OF_TYPES: Final = (
 )
 _AT: Final = _SELECT + "where position = any(%(positions)s)" + _BOUNDS
 
+_FOUND: Final = """
+select e.position from log.event e
+where e.position > %(after)s and e.position <= %(upto)s
+    and (%(types)s::text[] is null or e.type = any(%(types)s))
+    and (%(categories)s::text[] is null or split_part(e.stream, '-', 1) = any(%(categories)s))
+order by e.position limit %(limit)s
+"""
+
 _Row = tuple[int, str, int, str, str, str, datetime, bytes, str | None]
 
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -70,6 +78,38 @@ async def page_after_async(
     """Read the next events in order; none only if there are none up to `upto`."""
     parameters = {"after": position, "upto": upto, "rows_max": rows_max, "bytes_max": bytes_max}
     return _recorded(await (await conn.execute(_AFTER, parameters, binary=True)).fetchall())
+
+
+async def page_at_async(
+    conn: AsyncConnection, positions: Sequence[int], *, bytes_max: int = PAGE_BYTES_MAX
+) -> list[RecordedEvent]:
+    """Read the events at these positions in order, as many as fit: at least the first."""
+    parameters = {"positions": list(positions), "rows_max": len(positions), "bytes_max": bytes_max}
+    return _recorded(await (await conn.execute(_AT, parameters, binary=True)).fetchall())
+
+
+async def find_async(
+    conn: AsyncConnection,
+    *,
+    after: int,
+    upto: int,
+    types: Sequence[str] | None,
+    categories: Sequence[str] | None,
+    limit: int,
+) -> list[int]:
+    """The first positions in a range whose events are of these types, in streams of these categories (None: of any).
+
+    All of the range is looked through if need be: no index knows types, or categories.
+    """
+    given = {
+        "after": after,
+        "upto": upto,
+        "types": None if types is None else list(types),
+        "categories": None if categories is None else list(categories),
+        "limit": limit,
+    }
+    rows = await (await conn.execute(_FOUND, given, binary=True)).fetchall()
+    return [cast("int", position) for (position,) in rows]
 
 
 def reached_by(

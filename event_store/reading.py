@@ -8,6 +8,7 @@ import functools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any, Final, LiteralString, NamedTuple
 
 import psycopg
@@ -27,6 +28,9 @@ POSITIONS_PER_SEGMENT: Final = 2_000
 
 STREAMS_PER_READ_MAX: Final = 500
 """Streams that one query loads; more are asked for in several."""
+
+KEYS_PER_READ_MAX: Final = 50
+"""Partition keys whose events one query reads: each may have as many as are asked for altogether."""
 
 EVENTS_PER_STREAM_MAX: Final = 1_000
 """Events of one stream that one query loads: some milliseconds of an event loop that has other things to do."""
@@ -78,6 +82,19 @@ _KEY: Final = (
     f" union all select {_COLUMNS} from log.event e where e.partition_key = %(key)s"
     " and e.position > %(after)s and e.position <= %(upto)s"
     " order by position limit %(limit)s"
+)
+_CHANGED: Final = (
+    "select distinct coalesce(e.partition_key, e.stream) from log.event e"
+    " where e.position > %s and e.position <= %s and e.type = any(%s)"
+)
+# Each half is limited by itself: one key may have as many events as all may have together.
+_KEYS: Final = (
+    f"select {_COLUMNS} from unnest(%(keys)s::text[]) as k (key) cross join lateral ("
+    "(select * from log.event x where x.stream = k.key and x.partition_key is null and x.position <= %(upto)s"
+    " and x.type = any(%(types)s) order by x.version limit %(limit)s)"
+    " union all (select * from log.event x where x.partition_key = k.key and x.position <= %(upto)s"
+    " and x.type = any(%(types)s) order by x.position limit %(limit)s)"
+    ") e order by e.position limit %(limit)s"
 )
 _LEAF: Final = "select leaf from log.event where position = %s"
 _LEAVES: Final = "select position, leaf from log.event where position = any(%s)"
@@ -263,6 +280,29 @@ def read_key(
     end = _NO_END if upto is None else upto
     given = {"key": key, "after": after, "upto": end, "limit": limit}
     return [_event(row) for row in _rows(connection, _KEY, given)]
+
+
+def keys_changed(connection: Connection, *, after: int, upto: int, types: Sequence[str]) -> list[str]:
+    """The partition keys of the events of these types between two positions: cheap as long as those are near."""
+    return [key for (key,) in _rows(connection, _CHANGED, [after, upto, list(types)])]
+
+
+def read_keys(
+    connection: Connection, keys: Sequence[str], *, upto: int, types: Sequence[str], limit: int
+) -> list[RecordedEvent]:
+    """The first events of these types of some partition keys up to a position, in position order."""
+    found: list[RecordedEvent] = []
+    for start in range(0, len(keys), KEYS_PER_READ_MAX):
+        given = {
+            "keys": list(keys[start : start + KEYS_PER_READ_MAX]),
+            "upto": upto,
+            "types": list(types),
+            "limit": limit - len(found),
+        }
+        found += [_event(row) for row in _rows(connection, _KEYS, given)]
+        if len(found) >= limit:
+            break
+    return sorted(found, key=attrgetter("position"))
 
 
 def events_per_stream(streams: int) -> int:

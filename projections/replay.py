@@ -40,6 +40,10 @@ class TooManyRows(Exception):
     """More rows than memory may hold: fold a smaller bucket."""
 
 
+class TooManyEvents(Exception):
+    """More events would have to be folded than was allowed."""
+
+
 class Target(msgspec.Struct, frozen=True):
     """Which events of the log belong into a view: per partition up to a position, per parked key before one.
 
@@ -87,6 +91,26 @@ def fold_prefix(
         after = page[-1].position
     folded = folding.rows.get(key)
     return None if folded is None else folded.row  # type: ignore[return-value]
+
+
+def fold_keys(
+    conn: Connection, view: View[R], partition_keys: Sequence[str], *, upto: int, events_max: int
+) -> dict[Key, R]:
+    """The rows of some partition keys as they were at a position of the log; those that were not there are absent.
+
+    A key that stands still at an event has the rows from before it, as in the table.
+
+    Raises:
+        TooManyEvents: more than `events_max` would have to be folded.
+    """
+    decoder = decoder_of([view])
+    events = reading.read_keys(conn, partition_keys, upto=upto, types=decoder.types, limit=events_max + 1)
+    if len(events) > events_max:
+        raise TooManyEvents(events_max)
+    fold = BatchFold(view, skips=skips.read(conn, view.name, shape=view.shape), parked=frozenset())
+    fold.gather(_facts(events, decoder))
+    folded = fold.fold({})
+    return {key: each.row for key, each in folded.rows.items() if each.row is not None}  # type: ignore[misc]
 
 
 def fold_all(

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from read_api import audit, documentation, parameters, status_route
+from read_api import documentation, parameters, status_route
+from read_api.audit import events
+from read_api.audit.past import Past
 from read_api.documentation import DESCRIPTION
 from read_api.errors import ReadError, TooManyReads
 from read_api.reads import Reads
@@ -35,7 +37,7 @@ def create_app(
     """
     registry = telemetry.new_registry()
     reads = Reads(settings, registry=registry)
-    past = audit.Past(reads.url, watch=reads.watch)
+    past = Past(reads.url, watch=reads.watch)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -55,6 +57,7 @@ def create_app(
         openapi_tags=[{"name": name} for name in (*sorted(queries), "audit", "operation")],
     )
     app.state.reads = reads
+    app.state.past = past
     app.state.readiness = reads.readiness
     for context, each in queries.items():
         each.install(app, tag=context, reads=reads, past=past)
@@ -66,7 +69,7 @@ def create_app(
 def _add_routes(app: FastAPI, registry: CollectorRegistry) -> None:
     """Routes of no context."""
     health = telemetry.health_router(registry, app.state.readiness)
-    for router in (audit.router, status_route.router, health):
+    for router in (events.router, status_route.router, health):
         app.router.routes.extend(router.routes)
 
 

@@ -3,6 +3,7 @@
 from typing import Final
 
 from projections.catalogue.views import ProductPage, product_page
+from read_api.lists.declaring import Listed, ListOf, Sort, by_day, by_value
 from read_api.reading.resource import Resource, only_row
 from read_api.routing import ById, Documented, Queries
 
@@ -18,6 +19,29 @@ _EXAMPLE: Final = {
     "price_changed_at": None,
 }
 
+PRODUCTS: Final = ListOf(
+    path="/products",
+    requires="catalogue:read",
+    view=product_page,
+    filters=(
+        by_value(
+            "stocked", "stocked", description="Only those that are kept in stock, or are not.", example=True
+        ),
+        *by_day("created_at", said="Created"),
+    ),
+    sorts=(
+        Sort("sku", ("sku",), filters=("stocked",)),
+        Sort("created_at", ("created_at", "sku"), filters=("stocked", "from", "to"), falling=True),
+    ),
+    documented=Listed(
+        "list_products",
+        "ProductsPage",
+        "Products, by SKU or by when they were created",
+        "Products that are created while paging never shift a page.",
+        _EXAMPLE,
+        example_ids=("85123A", "71053"),
+    ),
+)
 
 QUERIES: Final = Queries(
     by_id=(
@@ -28,4 +52,5 @@ QUERIES: Final = Queries(
             Documented("get_product", "Product", ProductPage, _EXAMPLE, "85123A"),
         ),
     ),
+    lists=(PRODUCTS,),
 )

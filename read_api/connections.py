@@ -5,10 +5,11 @@ Cancelling it would wait for the very server that does not answer.
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -26,6 +27,9 @@ READ_TIMEOUT_S: Final = 3.0
 CONNECTION_WAIT_S: Final = 1.0
 """How long a read may wait for others to give a connection back, or for a lost one to be replaced."""
 
+HELD_WAIT_S: Final = 5.0
+"""How long it may take to get a connection to hold, which may have to be made first."""
+
 STATEMENT_TIMEOUT: Final = "2500ms"
 """The server's own limit for one statement, within the read's."""
 
@@ -39,12 +43,18 @@ class Connections:
     """A pool of read-only connections behind a breaker. Use it as an async context manager."""
 
     def __init__(
-        self, url: str, *, size: int, breaker: Breaker, clock: Callable[[], float] = time.monotonic
+        self,
+        url: str,
+        *,
+        size: int,
+        breaker: Breaker,
+        idle: int = database.POOL_IDLE,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare up to `size` connections to `url`; none is opened yet."""
+        """Prepare up to `size` connections to `url`, of which `idle` stay open; none is opened yet."""
         settings = {"statement_timeout": STATEMENT_TIMEOUT, "default_transaction_read_only": "on"}
         self._pool = database.pool(
-            url, role="counterfoil_reader", name="query-api", size=size, settings=settings
+            url, role="counterfoil_reader", name="query-api", size=size, idle=idle, settings=settings
         )
         self._breaker = breaker
         self._clock = clock
@@ -71,9 +81,41 @@ class Connections:
             BuildGone: a table is not there any longer.
             TooManyReads: all connections are in use.
         """
+        return await self._in_time(self._read(read))
+
+    @contextlib.asynccontextmanager
+    async def held(self) -> AsyncIterator["Held"]:
+        """A connection for several reads of one transaction, each with a deadline; it is rolled back at the end.
+
+        Raises:
+            ViewUnavailable: the server cannot be reached.
+            TooManyReads: all connections are in use.
+        """
+        with self._translated():
+            connection = await self._pool.getconn(timeout=HELD_WAIT_S)
+        try:
+            yield Held(self, connection)
+        finally:
+            # What is not rolled back in time was hung up on; the pool replaces it.
+            with contextlib.suppress(ViewUnavailable):
+                await self.on(connection, AsyncConnection.rollback)
+            await self._pool.putconn(connection)
+
+    async def on(
+        self, connection: AsyncConnection, read: Callable[[AsyncConnection], Awaitable[Answer]]
+    ) -> Answer:
+        """What `read` answers, given a connection that is held.
+
+        Raises:
+            ViewUnavailable, BuildGone: as `run` does.
+        """
+        return await self._in_time(self._translating(connection, read))
+
+    async def _in_time(self, read: Coroutine[Any, Any, Answer]) -> Answer:
         if not self._breaker.allows(self._clock()):
+            read.close()
             raise ViewUnavailable("the database did not answer a moment ago")
-        task = asyncio.create_task(self._read(read))
+        task = asyncio.create_task(read)
         self._reads[task] = None
         task.add_done_callback(self._forget)
         await asyncio.wait({task}, timeout=READ_TIMEOUT_S)
@@ -97,12 +139,24 @@ class Connections:
         return answer
 
     async def _read(self, read: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
-        task = asyncio.current_task()
-        assert task is not None, "run starts a task for it"
-        try:
+        with self._translated():
             async with self._pool.connection(timeout=CONNECTION_WAIT_S) as connection:
-                self._reads[task] = connection
-                return await read(connection)
+                return await self._translating(connection, read)
+
+    async def _translating(
+        self, connection: AsyncConnection, read: Callable[[AsyncConnection], Awaitable[Answer]]
+    ) -> Answer:
+        task = asyncio.current_task()
+        assert task is not None, "a read runs in a task of its own"
+        self._reads[task] = connection
+        with self._translated():
+            return await read(connection)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """What the driver raises, as an error of ours."""
+        try:
+            yield
         except errors.UndefinedTable as error:
             raise BuildGone("a build's table is gone") from error
         except errors.QueryCanceled as error:
@@ -126,6 +180,23 @@ class Connections:
         self._reads.pop(task, None)
         if not task.cancelled():
             task.exception()
+
+
+class Held:
+    """A connection that is held; every read over it has a deadline."""
+
+    def __init__(self, connections: Connections, connection: AsyncConnection) -> None:
+        self._connections = connections
+        self._connection = connection
+
+    async def run(self, read: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
+        """What `read` answers.
+
+        Raises:
+            ViewUnavailable: the server does not answer, or not in time.
+            BuildGone: a table is not there any longer.
+        """
+        return await self._connections.on(self._connection, read)
 
 
 def _hang_up(connection: AsyncConnection) -> None:

@@ -41,6 +41,15 @@ _HEADERS: Final[Components] = {
         "schema": {"type": "integer"},
     },
     "Link": {"description": "The next page, `rel=next`.", "schema": _TEXT},
+    "Next-After": {
+        "description": "Up to where the log was looked through: go on with `after` set to it.",
+        "schema": {"type": "integer"},
+    },
+    "Pinned-Position": {
+        "description": "The position that all pages of this pinned list are of; reads by id take it as `as_of`.",
+        "schema": {"type": "integer"},
+    },
+    "Vary": {"description": "The answer depends on these headers of the request.", "schema": _TEXT},
     "Parked-Keys": {
         "description": "How many keys of the view stand still until an operator looks at them.",
         "schema": {"type": "integer"},
@@ -72,6 +81,30 @@ _PARAMETERS: Final[Components] = {
         "in": "header",
         "description": "An earlier ETag.",
         "schema": _TEXT,
+    },
+    "limit": {
+        "name": "limit",
+        "in": "query",
+        "description": "Entries on one page.",
+        "schema": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": parameters.LIMIT_MAX,
+            "default": parameters.LIMIT_DEFAULT,
+        },
+        "example": parameters.LIMIT_DEFAULT,
+    },
+    "cursor": {
+        "name": "cursor",
+        "in": "query",
+        "description": "From `next_cursor` or the link to the next page; opaque.",
+        "schema": _TEXT,
+    },
+    "pinned": {
+        "name": "pinned",
+        "in": "query",
+        "description": "`true`: all pages show the list as of one position, that of the first page.",
+        "schema": {"type": "boolean", "default": False},
     },
     "as_of": {
         "name": "as_of",
@@ -134,8 +167,9 @@ def _schema_of(shape: Any) -> Document:
     (found,), shapes = msgspec.json.schema_components([shape], ref_template=contract.SCHEMA)
     for struct in _structs(shape):
         described = shapes[struct.__name__]
-        described["required"] = list(described["properties"])
-        for field in msgspec.structs.fields(struct):
+        fields = msgspec.structs.fields(struct)
+        described["required"] = [each.encode_name for each in fields if each.default is not msgspec.UNSET]
+        for field in fields:
             member = described["properties"][field.encode_name]
             member.pop("default", None)
             if datetime in {field.type, *get_args(field.type)}:

@@ -61,6 +61,11 @@ def wish(min_position: str | None, prefer: str | None) -> Wish:
     return Wish(token=token, wait_s=wait_s, lenient=lenient, applied=", ".join(applied))
 
 
+def wait_of(prefer: str) -> int:
+    """For how many seconds a caller would wait, whatever for."""
+    return _preferences(prefer.split(","))[0]
+
+
 def _preferences(given: Iterable[str]) -> tuple[int, bool, list[str]]:
     """Seconds to wait, whether an older answer will do, and what was applied; the first of each counts (RFC 7240)."""
     wait_s: int | None = None
@@ -90,11 +95,11 @@ async def admit(wished: Wish, watch: Watch, *, views: Sequence[str]) -> None:
     if token is None:
         return
     look = watch.latest
-    _refuse_lost(token, look)
+    refuse_lost(look, epoch=token.epoch, position=token.highest)
     if _beyond(token, look):
         # A look may be older than the caller's write: only one that leaves now can say that it lies in the future.
         look = await watch.next_look()
-        _refuse_lost(token, look)
+        refuse_lost(look, epoch=token.epoch, position=token.highest)
         if _beyond(token, look):
             raise ProblemError(
                 "position-beyond-head",
@@ -141,15 +146,17 @@ def require(
     raise ProblemError("stale-read", detail, headers=headers)
 
 
-def _refuse_lost(token: PositionToken, look: Look) -> None:
-    """What an older epoch wrote from the first position of a later one on is gone."""
-    cut_at = min(
-        (first for epoch, first in look.first_positions.items() if epoch > token.epoch), default=None
-    )
-    if cut_at is not None and token.highest >= cut_at:
+def refuse_lost(look: Look, *, epoch: int, position: int) -> None:
+    """Refuse a position of an epoch that is gone: what an older epoch wrote from the first position of a later one on.
+
+    Raises:
+        ProblemError: `position-lost`.
+    """
+    cut_at = min((first for each, first in look.first_positions.items() if each > epoch), default=None)
+    if cut_at is not None and position >= cut_at:
         raise ProblemError(
             "position-lost",
-            f"The log of epoch {token.epoch} was cut off before position {cut_at}.",
+            f"The log of epoch {epoch} was cut off before position {cut_at}.",
             cut_at=cut_at,
             epoch=look.epoch,
         )

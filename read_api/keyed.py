@@ -4,7 +4,6 @@ These are the hot routes, so they read the request as it came instead of having 
 hand the view's bytes through. What they accept is described once, for the OpenAPI document, in `documentation`.
 """
 
-import re
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -13,7 +12,7 @@ from starlette.responses import Response
 
 from event_store.partitioning import partition_of
 from read_api import freshness, parameters
-from read_api.audit import Past
+from read_api.audit.past import Past
 from read_api.freshness import ANYTHING, Wish
 from read_api.reading.keyed import KeyedReader
 from read_api.reading.resource import Found
@@ -25,8 +24,6 @@ from runtime.http.principal import Requirement
 from runtime.problems import ProblemError
 
 AS_OF: Final = "as_of"
-
-_is_id = re.compile(parameters.ID_PATTERN[1:-1]).fullmatch
 
 
 class RawResponse(Response):
@@ -99,7 +96,7 @@ class KeyedEndpoint:
         """Answer one request."""
         scope = exchange.scope
         key = exchange.parameters[self._parameter]
-        if not _is_id(key):
+        if not parameters.is_id(key):
             raise ProblemError("not-found", f"No {self._resource.noun} can have this id.")
         if scope["query_string"]:
             as_of = self._as_of(scope["query_string"])

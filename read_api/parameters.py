@@ -1,24 +1,31 @@
 """What may stand in an address: ids, limits, cursors. Nothing else: a misspelt filter would filter nothing."""
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
-from datetime import date
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
-from pydantic import BeforeValidator
 
-from runtime import problems, rfc3339
+from runtime import problems
 from runtime.http import versions
 from runtime.problems import ERRORS_MAX, Fault, ProblemError
 
 ID_PATTERN: Final = r"^[A-Za-z0-9](?:[A-Za-z0-9_. -]{0,62}[A-Za-z0-9])?$"
 """An id as clients may choose it: ASCII letters, digits, `_`, `.`, `-`, space; first and last a letter or digit."""
 
-COUNTRY_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]{1,100}$"
-"""Country names are the callers' own text, without control characters."""
+TEXT_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]{1,100}$"
+"""Text of the callers' own, without control characters."""
+
+LIMIT: Final = "limit"
+CURSOR: Final = "cursor"
+SORT: Final = "sort"
+IDS: Final = "ids"
+PINNED: Final = "pinned"
+OF_LISTS: Final = (LIMIT, CURSOR, SORT, IDS, PINNED)
+"""Parameters that every list may have; no filter is called so."""
 
 LIMIT_MAX: Final = 100
 LIMIT_DEFAULT: Final = 20
@@ -26,13 +33,12 @@ NAME_LENGTH_MAX: Final = 64
 """Characters of a parameter's name that an answer repeats."""
 POSITION_MAX: Final = 2**63 - 1
 
+is_id = re.compile(ID_PATTERN[1:-1]).fullmatch
+"""Whether a text can be an id."""
+
 Limit = Annotated[
     int, Query(ge=1, le=LIMIT_MAX, description="Entries on one page.", examples=[LIMIT_DEFAULT])
 ]
-Day = Annotated[date, BeforeValidator(rfc3339.day)]
-"""YYYY-MM-DD; the framework alone would take a number of seconds for a date."""
-
-Cursor = Annotated[str | None, Query(description="From `next_cursor` or the link to the next page; opaque.")]
 
 
 def refuse_unknown(given: Iterable[tuple[str, str]], *, known: Sequence[str]) -> None:

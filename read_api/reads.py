@@ -13,6 +13,7 @@ from event_store.consumers import parking
 from read_api import standing
 from read_api.connections import AsyncConnection, Connections
 from read_api.errors import BuildGone, ViewUnavailable
+from read_api.exports import EXPORTS_MAX, Exports
 from read_api.metrics import ReadMetrics, observe_servers
 from read_api.reading import documents
 from read_api.reading.documents import DocumentCache
@@ -44,6 +45,9 @@ class Reads:
         self.connections = Connections(url, size=settings.database_pool_size, breaker=Breaker())
         # A connection of its own: lists that take all others must not make every view look old.
         self._lookout = Connections(url, size=1, breaker=Breaker())
+        # Nor must exports, which take as long as their readers like.
+        self._exporting = Connections(url, size=EXPORTS_MAX, idle=0, breaker=Breaker())
+        self.exports = Exports(self._exporting)
         self.readiness = Readiness(self._ready)
         self.watch = Watch(self._lookout, draining=lambda: self.readiness.draining)
         self.documents = (
@@ -75,7 +79,7 @@ class Reads:
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Open everything, and close it at the end. Neither server need be there at the beginning."""
-        async with self.connections, self._lookout, self.watch:
+        async with self.connections, self._lookout, self._exporting, self.watch:
             try:
                 yield
             finally:

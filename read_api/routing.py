@@ -7,8 +7,11 @@ import msgspec
 from fastapi import APIRouter, FastAPI, Response
 
 from read_api import documentation
-from read_api.audit import Past
+from read_api.audit.past import Past
 from read_api.keyed import KeyedEndpoint
+from read_api.lists import documenting
+from read_api.lists.declaring import ListOf
+from read_api.lists.serving import ListEndpoint, ListRoute
 from read_api.reading.resource import Resource
 from read_api.reads import Reads
 from runtime.http import contract, versions
@@ -46,9 +49,10 @@ class ById(msgspec.Struct, frozen=True):
 
 
 class Queries(msgspec.Struct, frozen=True, kw_only=True):
-    """What one context can be asked: resources by id, the most wanted first, and routes of its own."""
+    """What one context can be asked: resources by id, the most wanted first, lists, and routes of its own."""
 
     by_id: tuple[ById, ...] = ()
+    lists: tuple[ListOf, ...] = ()
     router: APIRouter | None = None
 
     def locations(self) -> Iterator[tuple[str, str]]:
@@ -62,6 +66,8 @@ class Queries(msgspec.Struct, frozen=True, kw_only=True):
         """Serve all of it; `tag` groups it in the OpenAPI document."""
         for each in self.by_id:
             _serve_by_id(app, each, tag=tag, reads=reads, past=past if each.has_past else None)
+        for listed in self.lists:
+            _serve_list(app, listed, tag=tag, reads=reads, past=past)
         if self.router is not None:
             app.router.routes.extend(self.router.routes)
 
@@ -105,4 +111,21 @@ def _serve_by_id(app: FastAPI, served: ById, *, tag: str, reads: Reads, past: Pa
                 parameter, example=documented.example_id, as_of=past is not None
             )
         },
+    )
+
+
+def _serve_list(app: FastAPI, listed: ListOf, *, tag: str, reads: Reads, past: Past) -> None:
+    app.router.add_api_route(
+        versions.PREFIX + listed.path,
+        ListEndpoint(listed, reads=reads, past=past),
+        methods=["GET"],
+        tags=[tag],
+        route_class_override=ListRoute,
+        name=listed.view.name,
+        operation_id=listed.documented.operation_id,
+        summary=listed.documented.summary,
+        description=listed.documented.description,
+        response_class=Response,
+        responses=documenting.responses(listed),
+        openapi_extra=documenting.asked(listed),
     )

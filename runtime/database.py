@@ -29,6 +29,9 @@ KEEPALIVE_IDLE_S: Final = 10
 USER_TIMEOUT_MS: Final = 15_000
 """How long sent bytes may stay unacknowledged before the kernel gives a connection up."""
 
+POOL_IDLE: Final = 2
+"""Connections that a pool keeps open while nobody asks."""
+
 POOL_WAIT_S: Final = 5.0
 POOL_RECONNECT_S: Final = 60.0
 
@@ -115,13 +118,19 @@ async def connect_async(
 
 
 def pool(
-    url: str, *, role: Role | None, name: str, size: int, settings: dict[str, str] | None = None
+    url: str,
+    *,
+    role: Role | None,
+    name: str,
+    size: int,
+    idle: int = POOL_IDLE,
+    settings: dict[str, str] | None = None,
 ) -> AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]:
     """A pool of up to `size` async connections in autocommit mode, not yet open: use it as an async context manager."""
     return AsyncConnectionPool(
         address(url, role=role, name=name, settings=settings),
         kwargs={"autocommit": True, "prepare_threshold": 2},
-        min_size=min(2, size),
+        min_size=min(idle, size),
         max_size=size,
         timeout=POOL_WAIT_S,
         reconnect_timeout=POOL_RECONNECT_S,

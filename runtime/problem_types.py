@@ -236,6 +236,22 @@ _READS = (
         "Follow the link to the next page as it was given, or begin again without a cursor.",
     ),
     ProblemType(
+        "pin-expired",
+        410,
+        "The list was pinned too long ago",
+        "The pages of a pinned list are all of one position of the log, and what has changed since cannot be taken back"
+        " any more: too much has happened, or the list is one of sums.",
+        "Begin again without a cursor. What has to be of one position as a whole is best exported: ask for NDJSON or"
+        " CSV.",
+    ),
+    ProblemType(
+        "not-acceptable",
+        406,
+        "No media type of this answer is accepted",
+        "The header Accept names none of the media types in which this can be answered.",
+        "Accept one of those that the detail names, or leave the header out.",
+    ),
+    ProblemType(
         "view-unavailable",
         503,
         "The view cannot be read",

@@ -1,8 +1,4 @@
-"""Rows by key from SQL: many keys in one statement, together with how far the build stood in that same snapshot.
-
-Tables are read as they are, by the columns in the catalogue, so a build of another shape (a release not yet made, or
-being rolled back) answers as well as the one this program was released with.
-"""
+"""Rows by key from SQL: many keys in one statement, together with how far the build stood in that same snapshot."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -14,25 +10,17 @@ from psycopg import sql
 from projections.storing import BuildId
 from read_api.connections import AsyncConnection, Connections
 from read_api.errors import BuildGone, ViewUnavailable
+from read_api.reading import tables
 from read_api.reading.coalescing import Coalescer
 from read_api.reading.resource import Found, Resource, RowDict
+from read_api.reading.tables import TABLES_KEPT_MAX, Table
 from read_api.standing import Checkpoint, Standing, standing_of
 from read_api.watching import Watch
 
 FLIGHTS_MAX: Final = 2
 """Statements of one view under way at once: while the server works on one, the answers of the other are sent."""
 
-TABLES_KEPT_MAX: Final = 4
-"""Statements kept per view: the live build's and those of builds that were live a moment ago."""
-
 _encode = msgspec.json.Encoder().encode
-
-_COLUMNS: Final = """
-select attribute.attname, attribute.atttypid = 'json'::regtype
-from pg_catalog.pg_attribute attribute
-where attribute.attrelid = pg_catalog.to_regclass(%s) and attribute.attnum > 0 and not attribute.attisdropped
-order by attribute.attnum
-"""
 
 # One row at least, since the standing is joined to nothing: so a key without a row is known to have none, as of then.
 _BY_KEY: Final = sql.SQL("""
@@ -55,8 +43,6 @@ from (
 left join {table} t on t.{key} = any(%(keys)s)
 """)
 
-_NOT_SHOWN: Final = frozenset({"position", "deleted"})
-
 
 class _Stood(Struct, frozen=True):
     epoch: int
@@ -64,10 +50,11 @@ class _Stood(Struct, frozen=True):
     parked: dict[str, int]
 
 
-class _Table(Struct, frozen=True):
+class _Asked(Struct, frozen=True):
+    """A table, and the statement that asks for its rows by key."""
+
+    table: Table
     statement: bytes
-    columns: tuple[str, ...]
-    nested: tuple[int, ...]
 
 
 _decode_stood = msgspec.json.Decoder(_Stood).decode
@@ -81,7 +68,7 @@ class RowsByKey:
         self._resource = resource
         self._connections = connections
         self._watch = watch
-        self._tables: dict[BuildId, _Table] = {}
+        self._asked: dict[BuildId, _Asked] = {}
         self._coalescer: Coalescer[str, Found] = Coalescer(self._fetch, flights_max=FLIGHTS_MAX)
 
     async def read(self, key: str) -> Found:
@@ -114,11 +101,11 @@ class RowsByKey:
         partition_keys = [self._resource.partition_key(key) for key in keys]
         given = {"keys": list(keys), "partition_keys": [key for key in partition_keys if key is not None]}
 
-        async def read(connection: AsyncConnection) -> tuple[_Table, list[tuple[Any, ...]]]:
-            table = self._tables.get(build) or await self._describe(connection, build)
+        async def read(connection: AsyncConnection) -> tuple[Table, list[tuple[Any, ...]]]:
+            asked = self._asked.get(build) or await self._ask(connection, build)
             async with connection.cursor(binary=True) as cursor:
-                await cursor.execute(table.statement, given)
-                return table, await cursor.fetchall()
+                await cursor.execute(asked.statement, given)
+                return asked.table, await cursor.fetchall()
 
         table, rows = await self._connections.run(read)
         stood = _decode_stood(rows[0][0])
@@ -131,17 +118,13 @@ class RowsByKey:
         }
 
     def _grouped(
-        self, table: _Table, rows: list[tuple[Any, ...]]
+        self, table: Table, rows: list[tuple[Any, ...]]
     ) -> dict[str, list[tuple[int, bool, RowDict]]]:
         grouped: dict[str, list[tuple[int, bool, RowDict]]] = {}
         first_key = self._resource.view.key[0]
-        for _, position, deleted, *values in rows:
-            if position is None:
-                continue  # the one row that says that there is none
-            for index in table.nested:
-                if values[index] is not None:
-                    values[index] = msgspec.Raw(values[index].encode())
-            row = dict(zip(table.columns, values, strict=True))
+        found = [row for row in rows if row[1] is not None]  # without the one that says that there is none
+        shown = table.shown(row[3:] for row in found)
+        for (_, position, deleted, *_), row in zip(found, shown, strict=True):
             grouped.setdefault(row[first_key], []).append((position, deleted, row))
         return grouped
 
@@ -163,26 +146,20 @@ class RowsByKey:
             parked_at=stood.parked.get(self._resource.partition_key(key) or ""),
         )
 
-    async def _describe(self, connection: AsyncConnection, build: BuildId) -> _Table:
-        cursor = await connection.execute(_COLUMNS, [f"views.{build.table}"])
-        described = [(str(name), bool(nested)) for name, nested in await cursor.fetchall()]
-        shown = [(name, nested) for name, nested in described if name not in _NOT_SHOWN]
-        if not shown:
-            raise BuildGone(f"{build} has no table")
-        if len(self._tables) >= TABLES_KEPT_MAX:
-            self._tables.clear()
-        statement = _by_key(build, shown, key=self._resource.view.key[0]).as_bytes(connection)
-        self._tables[build] = table = _Table(
-            statement=statement,
-            columns=tuple(name for name, _ in shown),
-            nested=tuple(index for index, (_, nested) in enumerate(shown) if nested),
-        )
-        return table
+    async def _ask(self, connection: AsyncConnection, build: BuildId) -> _Asked:
+        table = await tables.describe(connection, build)
+        if len(self._asked) >= TABLES_KEPT_MAX:
+            self._asked.clear()
+        statement = _by_key(table, key=self._resource.view.key[0]).as_bytes(connection)
+        self._asked[build] = asked = _Asked(table=table, statement=statement)
+        return asked
 
 
-def _by_key(build: BuildId, columns: Sequence[tuple[str, bool]], *, key: str) -> sql.Composed:
+def _by_key(table: Table, *, key: str) -> sql.Composed:
+    build = table.build
     selected = [
-        sql.SQL("{}::text" if nested else "{}").format(sql.Identifier("t", name)) for name, nested in columns
+        sql.SQL("{}::text" if nested else "{}").format(sql.Identifier("t", name))
+        for name, nested in zip(table.columns, table.nested, strict=True)
     ]
     return _BY_KEY.format(
         columns=sql.SQL(", ").join(selected),

@@ -42,8 +42,11 @@ class Route(Struct, frozen=True, eq=False):
 class ExchangeRoute(APIRoute):
     """A route that answers the exchange itself: solving the framework's dependencies would cost more than the rest.
 
-    Unless a subclass does, its endpoint answers, by a method of the same name.
+    Unless a subclass does, its endpoint answers, by a method of the same name. `whole`: it takes its body and gives its
+    answer in one piece.
     """
+
+    whole = True
 
     async def answer(self, exchange: Exchange) -> Response:
         """Answer one request."""
@@ -136,7 +139,7 @@ def _declared(route: BaseRoute, app: FastAPI) -> Route:
             f"{'/'.join(_methods(route))} {route.path} is documented without a version: its path begins with"
             f" {versions.PREFIX}, which the routers of both APIs see to"
         )
-    whole = isinstance(route, ExchangeRoute)
+    whole = isinstance(route, ExchangeRoute) and route.whole
     handle = route.answer if isinstance(route, ExchangeRoute) else _by_framework(route, app)
     deprecation = deprecation_of(route.endpoint)
     headers = () if deprecation is None else deprecation.headers

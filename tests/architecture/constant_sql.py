@@ -132,8 +132,8 @@ class _Reader:
         if name in _COMPOSERS or name in self._answers_sql:
             return True  # the argument of sql.SQL is asked about where it stands
         match call.func:
-            case ast.Attribute(attr=method, value=ast.Name(id=name)) if method in _KEEPS_COMPOSED:
-                return name not in self._plain_text and self.is_fixed(call.func.value, scope)
+            case ast.Attribute(attr=method, value=ast.Name(id=text)) if method in _KEEPS_COMPOSED:
+                return text not in self._plain_text and self.is_fixed(call.func.value, scope)
             case ast.Attribute(attr=method, value=ast.Call() as base) if method in _KEEPS_COMPOSED:
                 return self.is_fixed(base, scope)
             case ast.Attribute(value=ast.Name(id=module)):
@@ -167,7 +167,17 @@ class _Reader:
         return bool(origins) and all(self.is_fixed(value, scope) for value, scope in origins)
 
 
-_ANSWERS_SQL_ELSEWHERE: Final = frozenset({"bare_view", "index_statements"})
+_ANSWERS_SQL_ELSEWHERE: Final = frozenset(
+    {
+        "bare_view",
+        "index_statements",
+        "select_by_ids",
+        "select_folded_back",
+        "select_moved",
+        "select_page",
+        "select_whole",
+    }
+)
 """Functions of other modules, annotated as answering SQL; `test_sql` compares this list with their annotations."""
 
 

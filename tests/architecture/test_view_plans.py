@@ -1,78 +1,77 @@
-"""The query API's hot reads stay on their indexes: their plans on builds of 20,000 rows, after `analyze`."""
+"""The query API's hot reads stay on their indexes: their plans on builds of 20,000 rows, after `analyze`.
 
+Every combination of filters, sort, direction and page that any declared list offers is composed and planned, so a list
+that is declared is a list that is tested.
+"""
+
+import itertools
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import psycopg
 import pytest
+from msgspec import Struct
+from msgspec.structs import replace
 from psycopg import sql
 
 from counterfoil.contexts import CONTEXTS
 from projections import builds
+from projections.columns import Column
 from projections.storing import BuildId
-from projections.view import Row, View
-from read_api import ordering
-from read_api.reading import rows
+from projections.view import View
+from read_api.lists import statements
+from read_api.lists.declaring import Comparison, Filter, ListOf, Sort
+from read_api.ordering import ORDERS
+from read_api.reading import rows, tables
 from runtime import database
 from tests.architecture.test_plans import plan
 
 ROWS: Final = 20_000
-LONG_AGO: Final = datetime(2020, 1, 1, 1, tzinfo=UTC)
+LISTS: Final = [each for queries in CONTEXTS.queries.values() for each in queries.lists]
 
-FILL_ORDERS: Final = """
-insert into views.order_summary_s1_b1
-    (order_id, customer_id, status, placed_at, country, currency, total, lines, position)
-select 'order-' || n, 'customer-' || n %% 20, case n %% 4 when 0 then 'placed' else 'shipped' end,
-    '2020-01-01'::timestamptz + n * interval '1 minute', 'Italy', 'GBP', n, 1, n
-from generate_series(1, %(rows)s) n
-"""
-FILL_STOCK: Final = """
-insert into views.stock_level_s1_b1
-    (sku, on_hand, reserved, available, received, adjusted, adjustments, shipped, returned, position)
-select 'code-' || n, 1, 0, 1, 1, 0, 0, 0, 0, n from generate_series(1, %(rows)s) n
-"""
-FILL_DAYS: Final = """
-insert into views.sales_daily_s1_b1
-    (day, country, currency, orders, lines, units, revenue, credit_notes, credit_lines, credited, position)
-select '2020-01-01'::date + n / 20, 'country ' || n %% 20, 'GBP', 1, 1, 1, 1, 0, 0, 0, n
-from generate_series(1, %(rows)s) n
-"""
-
-CUSTOMER: Final = {"customer": "customer-7", "limit": 21}
-STATUS: Final = {"status": "shipped", "limit": 21}
-PLACE: Final = {"placed_at": datetime(2020, 1, 8, tzinfo=UTC), "order_id": "order-10080"}
-DAY: Final = {
-    "after_day": date(2021, 1, 1),
-    "after_country": "country 3",
-    "after_currency": "GBP",
-    "limit": 21,
+MODULI: Final = (5, 7, 11, 13)
+"""How many values the text columns of a table have, in turn; so that all combinations of values occur."""
+LOW: Final = {"bigint": 1_234, "date": date(2020, 6, 1), "timestamptz": datetime(2020, 1, 3, tzinfo=UTC)}
+HIGH: Final = {"bigint": 18_765, "date": date(2022, 6, 1), "timestamptz": datetime(2020, 1, 12, tzinfo=UTC)}
+BETWEEN: Final = {
+    "text": "value 3",
+    "bigint": 9_876,
+    "boolean": True,
+    "date": date(2021, 1, 1),
+    "timestamptz": datetime(2020, 1, 8, tzinfo=UTC),
+}
+GIVEN: Final = {Comparison.EQUAL: BETWEEN, Comparison.AT_LEAST: LOW, Comparison.AT_MOST: HIGH}
+FILLED: Final = {
+    "bigint": "n",
+    "boolean": "n % 3 = 0",
+    "date": "'2020-01-01'::date + n / 20",
+    "timestamptz": "'2020-01-01'::timestamptz + n * interval '1 minute'",
+    "json": "'[]'::json",
 }
 
-LISTS: Final = {
-    "orders of a customer": (ordering._ORDERS, [ordering._OF_CUSTOMER], CUSTOMER, "order_summary"),
-    "the next page of them": (
-        ordering._ORDERS,
-        [ordering._OF_CUSTOMER, ordering._OLDER],
-        CUSTOMER | PLACE,
-        "order_summary",
-    ),
-    "orders with a status": (ordering._ORDERS, [ordering._WITH_STATUS], STATUS, "order_summary"),
-    "the next page of those": (
-        ordering._ORDERS,
-        [ordering._WITH_STATUS, ordering._OLDER],
-        STATUS | PLACE,
-        "order_summary",
-    ),
-    "days": (ordering._DAYS, [], {"limit": 21}, "sales_daily"),
-    "the next page of days": (ordering._DAYS, [ordering._LATER], DAY, "sales_daily"),
-    "days from one on": (
-        ordering._DAYS,
-        [ordering._FROM],
-        {"from": date(2022, 1, 1), "limit": 21},
-        "sales_daily",
-    ),
-}
+
+class Combination(Struct, frozen=True):
+    """One thing that can be asked of a list."""
+
+    listed: ListOf
+    sort: Sort
+    filters: tuple[Filter, ...]
+    falling: bool
+    after: bool
+
+    def __str__(self) -> str:
+        names = ", ".join(each.name for each in self.filters) or "everything"
+        return f"{self.listed.path}: {names} by {'-' * self.falling}{self.sort.name}, after: {self.after}"
+
+
+def combinations(listed: ListOf) -> Iterator[Combination]:
+    for sort in listed.sorts:
+        offered = [listed.by_name[name] for name in sort.filters]
+        for count in range(len(offered) + 1):
+            for filters in itertools.combinations(offered, count):
+                for falling, after in itertools.product((False, True), repeat=2):
+                    yield Combination(listed, sort, filters, falling, after)
 
 
 @pytest.fixture(scope="module")
@@ -80,51 +79,147 @@ def filled(new_database: Callable[[], str]) -> Iterator[psycopg.Connection]:
     url = new_database()
     with database.connect(url, role="counterfoil_projector", name="test") as connection:
         builds.ensure_builds(connection, CONTEXTS.views)
-        for statement in (FILL_ORDERS, FILL_STOCK, FILL_DAYS):
-            connection.execute(statement, {"rows": ROWS})
-        for name in ("order_summary", "stock_level", "sales_daily"):
-            connection.execute(f"analyze views.{name}_s1_b1")
+        for view in {each.view.name: each.view for each in LISTS}.values():
+            fill(connection, view)
         yield connection
 
 
-@pytest.mark.parametrize("question", LISTS)
-def test_a_page_of_a_list_reads_its_index_in_order(question: str, filled: psycopg.Connection):
-    text, filters, given, view = LISTS[question]
-    table = sql.Identifier("views", f"{view}_s1_b1")
-    statement = text.format(table=table, filters=sql.SQL("").join(filters))
+def fill(connection: psycopg.Connection, view: View[Any]) -> None:
+    moduli = itertools.cycle(MODULI)
+    values = [filling(view, each, modulus=next(moduli)) for each in view.columns]
+    connection.execute(
+        sql.SQL("insert into {} ({}, position) select {}, n from generate_series(1, {}) n").format(
+            table_of(view),
+            sql.SQL(", ").join(sql.Identifier(each.name) for each in view.columns),
+            sql.SQL(", ").join(sql.SQL(each) for each in values),
+            ROWS,
+        )
+    )
+    connection.execute(sql.SQL("analyze {}").format(table_of(view)))
 
-    used, scanned = plan(filled, statement.as_string(filled), given)
 
-    assert 1 == len(used)
-    assert set() == scanned
-    assert not sorts(filled, statement, given)
+def filling(view: View[Any], column: Column, *, modulus: int) -> Any:
+    """What a column holds in row n; the columns of a key tell the rows apart."""
+    if view.key == (column.name,):
+        return "'key ' || n"
+    if column.sql_type == "text":
+        return f"'value ' || n % {20 if column.name in view.key else modulus}"
+    return FILLED[column.sql_type]
+
+
+def table_of(view: View[Any]) -> sql.Identifier:
+    return sql.Identifier("views", BuildId(view.name, view.shape, 1).table)
+
+
+def described(connection: psycopg.Connection, view: View[Any]) -> tables.Table:
+    build = BuildId(view.name, view.shape, 1)
+    return tables.described(build, connection.execute(tables.COLUMNS, [tables.name_of(build)]))
+
+
+def page(asked: Combination, table: tables.Table) -> sql.Composed:
+    return statements.select_page(table, asked.filters, asked.sort, falling=asked.falling, after=asked.after)
+
+
+def values(asked: Combination) -> dict[str, Any]:
+    columns = {each.name: each.sql_type for each in asked.listed.view.columns}
+    place = [BETWEEN[columns[name]] for name in asked.sort.columns]
+    return {
+        **{each.name: GIVEN[each.comparison][columns[each.column]] for each in asked.filters},
+        **statements.place(statements.AFTER, asked.sort, place),
+        "limit": 21,
+    }
+
+
+def nodes(node: dict[str, Any], parent: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    yield parent, node
+    for child in node.get("Plans", ()):
+        yield from nodes(child, node["Node Type"])
+
+
+def plan_of(
+    connection: psycopg.Connection, statement: sql.Composed, given: dict[str, Any]
+) -> list[tuple[str, dict[str, Any]]]:
+    (found,) = connection.execute(sql.SQL("explain (format json) ") + statement, given).fetchone() or ()
+    return list(nodes(found[0]["Plan"]))
+
+
+def faults(connection: psycopg.Connection, asked: Combination, table: tables.Table) -> Iterator[str]:
+    """What keeps a page from being read from one index in order, or from the few rows that one value has."""
+    few = {each.column for each in asked.filters if each.few}
+    found = [node for _, node in plan_of(connection, page(asked, table), values(asked))]
+    kinds = {node["Node Type"] for node in found}
+    if "Seq Scan" in kinds or ("Sort" in kinds and not few):
+        yield f"{asked}: {kinds}"
+    equal = few or {each.column for each in asked.filters if each.comparison is Comparison.EQUAL}
+    wanted = [(columns[: len(equal)], columns[len(equal) :]) for columns in indexes(connection, table)]
+    if not any(set(first) == equal and rest == rest_of(asked.sort, equal) for first, rest in wanted):
+        yield f"{asked}: no index of {sorted(equal)} in this order"
+
+
+def rest_of(sort: Sort, equal: set[str]) -> tuple[str, ...]:
+    return tuple(name for name in sort.columns if name not in equal)
+
+
+def indexes(connection: psycopg.Connection, table: tables.Table) -> list[tuple[str, ...]]:
+    """The columns of each index of a table."""
+    found = connection.execute(
+        "select array_agg(a.attname::text order by k.n) from pg_index i"
+        " cross join unnest(i.indkey) with ordinality k (attnum, n)"
+        " join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum"
+        " where i.indrelid = %s::regclass group by i.indexrelid",
+        [table.name],
+    )
+    return [tuple(columns) for (columns,) in found]
+
+
+@pytest.mark.parametrize("listed", LISTS, ids=lambda each: each.path)
+def test_a_page_reads_one_index_in_order_whatever_is_asked(listed: ListOf, filled: psycopg.Connection):
+    table = described(filled, listed.view)
+
+    found = [fault for asked in combinations(listed) for fault in faults(filled, asked, table)]
+
+    assert [] == found
+
+
+@pytest.mark.parametrize(
+    ("planted", "reason"),
+    [
+        ({"sorts": (replace(ORDERS.sorts[0], columns=("total", "order_id")),)}, "Sort"),
+        ({"filters": tuple(replace(each, few=False) for each in ORDERS.filters)}, "no index"),
+    ],
+)
+def test_what_no_index_holds_is_noticed(planted: Any, reason: str, filled: psycopg.Connection):
+    listed = replace(ORDERS, **planted)
+    table = described(filled, listed.view)
+
+    found = [fault for asked in combinations(listed) for fault in faults(filled, asked, table)]
+
+    assert any(reason in fault for fault in found)
+
+
+@pytest.mark.parametrize("listed", [each for each in LISTS if each.folds_back], ids=lambda each: each.path)
+def test_a_page_with_rows_folded_back_reads_its_index_in_order_too(
+    listed: ListOf, filled: psycopg.Connection
+):
+    table = described(filled, listed.view)
+    for asked in combinations(listed):
+        statement = statements.select_folded_back(
+            table, asked.filters, asked.sort, key=listed.view.key[0], falling=asked.falling, after=asked.after
+        )
+        given = {**values(asked), "changed": ["key 7"], "rows": "[]"}
+
+        found = plan_of(filled, statement, given)
+
+        parents = {parent for parent, node in found if node.get("Relation Name") == table.build.table}
+        assert parents == {"Limit"} or any(each.few for each in asked.filters), f"{asked}: {parents}"
+        assert "Seq Scan" not in {node["Node Type"] for _, node in found}, str(asked)
 
 
 def test_reading_by_key_uses_the_key(filled: psycopg.Connection):
     (view,) = [view for view in CONTEXTS.views if view.name == "stock_level"]
-    statement = by_key(view, filled)
+    statement: Any = rows._by_key(described(filled, view), key=view.key[0]).as_string(filled)
 
-    used, scanned = plan(
-        filled, statement, {"keys": ["code-7", "code-8"], "partition_keys": ["stock-code-7"]}
-    )
+    used, scanned = plan(filled, statement, {"keys": ["key 7", "key 8"], "partition_keys": ["stock-key 7"]})
 
     assert "stock_level_s1_b1_pkey" in used
     assert "stock_level_s1_b1" not in scanned
-
-
-def test_a_list_without_its_index_is_noticed(filled: psycopg.Connection):
-    statement = sql.SQL("select order_id from views.order_summary_s1_b1 order by total limit 20")
-
-    assert sorts(filled, statement, {})
-
-
-def by_key(view: View[Row], connection: psycopg.Connection) -> str:
-    columns = [(column.name, column.is_json) for column in view.columns]
-    composed = rows._by_key(BuildId(view.name, view.shape, 1), columns, key=view.key[0])
-    return composed.as_string(connection)
-
-
-def sorts(connection: psycopg.Connection, statement: sql.Composable, given: Any) -> bool:
-    """Whether the plan gathers rows and sorts them, instead of reading them in order."""
-    lines = connection.execute(sql.SQL("explain ") + statement, given).fetchall()
-    return any("Sort" in line for (line,) in lines)

@@ -12,6 +12,7 @@ from tests.openapi.conftest import ADDED
 
 TODAY = dt.date(2026, 7, 1)
 ORDERS = ("paths", "/v1/orders", "get")
+HISTORY = ("paths", "/v1/streams/{stream}/events", "get")
 PLACE = ("paths", "/v1/orders", "post")
 SCHEMAS = ("components", "schemas")
 ORDER = (*SCHEMAS, "OrderDetails")
@@ -72,9 +73,9 @@ BREAKING = {
     "a parameter takes fewer values": (
         "queries", (*ORDERS, "parameters", 1, "schema", "enum"), ["placed"], "values are gone: ['cancelled'",
     ),
-    "a limit is lowered": ("queries", (*ORDERS, "parameters", 2, "schema", "maximum"), 50, "maximum is 50 instead"),
+    "a limit is lowered": ("queries", (*HISTORY, "parameters", 2, "schema", "maximum"), 50, "maximum is 50 instead"),
     "a limit appears": ("queries", (*ORDERS, "parameters", 0, "schema", "maxLength"), 9, "maxLength is 9 instead"),
-    "a default is another": ("queries", (*ORDERS, "parameters", 2, "schema", "default"), 50, "the default is 50"),
+    "a default is another": ("queries", (*HISTORY, "parameters", 2, "schema", "default"), 50, "the default is 50"),
     "a pattern is another": ("commands", (*LINE, "properties", "sku", "pattern"), "^a$", "the pattern is ^a$"),
     "a member of a body is removed": ("commands", (*LINE, "properties", "unit_price"), GONE, "the member is gone"),
     "a member of a body becomes required": (
@@ -123,7 +124,7 @@ ADDITIONS = {
     "a member of a body that may be absent": ("commands", (*LINE, "properties", "colour"), {"type": "string"}),
     "a member of an answer": ("queries", (*ORDER, "properties", "colour"), {"type": "string"}),
     "a value that is taken": ("queries", (*ORDERS, "parameters", 1, "schema", "enum", 0), "lost"),
-    "a higher limit": ("queries", (*ORDERS, "parameters", 2, "schema", "maximum"), 500),
+    "a higher limit": ("queries", (*HISTORY, "parameters", 2, "schema", "maximum"), 500),
     "a header of an answer": ("queries", (*ORDERS, "responses", "200", "headers", "Colour"), {"schema": {}}),
     "a problem": (
         "queries", (*ORDERS, "responses", "400", "content", "application/problem+json", "examples", "new"), {},

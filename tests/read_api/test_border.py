@@ -24,13 +24,18 @@ ADDRESSES = (
     "/v1/skus/{}/sales",
     "/v1/streams/{}/events",
     "/v1/orders",
+    "/v1/products",
+    "/v1/stock",
     "/v1/sales/daily",
     "/v1/totals",
     "/v1/events",
     "/v1/views",
     "/v1/status",
 )
-NAMES = ("as_of", "after", "limit", "cursor", "customer", "status", "from", "to", "country", "x", "limit ")
+NAMES = (
+    *("as_of", "after", "limit", "limit ", "cursor", "customer", "status", "from", "to", "country", "x"),
+    *("sort", "ids", "pinned", "available_max", "type", "category", "since", "until"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +109,7 @@ def _headers():
             | text,
             "If-None-Match": text,
             "Correlation-Id": text,
+            "Accept": st.sampled_from(["text/csv", "application/x-ndjson", "image/png"]) | text,
         },
     )
 
@@ -167,6 +173,9 @@ def test_every_address_is_documented_with_an_example_and_a_problem(client):
         "/v1/skus/{sku}/sales",
         "/v1/streams/{stream}/events",
         "/v1/orders",
+        "/v1/products",
+        "/v1/stock",
+        "/v1/shipments/{order_id}",
         "/v1/sales/daily",
         "/v1/totals",
         "/v1/events",

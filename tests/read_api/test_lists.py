@@ -1,12 +1,17 @@
 """Lists: pages that never shift, filters that mean what they say, sums of one moment."""
 
+import itertools
+import threading
 from datetime import date, timedelta
 
+import psycopg
 import pytest
 from msgspec.structs import replace
 
 from counterfoil.contexts import CONTEXTS
 from event_store import position_token
+from projections.catalogue.views import ProductPage, product_page
+from projections.folding import Versioned
 from projections.inventory.views import StockLevel, stock_level
 from projections.ordering.views import (
     CustomerTotals,
@@ -18,8 +23,7 @@ from projections.ordering.views import (
     sales_daily,
     sku_sales,
 )
-from read_api import ordering
-from read_api.reads import live, look_at
+from projections.storing import Table
 from read_api.totals import Figures
 from tests.projections.feeding import append, feeding, history, publish, settle
 from tests.read_api.stage import summary, token
@@ -111,7 +115,15 @@ async def test_customer_and_status_together_mean_both(stage, open_api):
 @pytest.mark.parametrize(
     ("query", "parameter"),
     [
-        ("", "customer"),
+        ("?sort=total", "sort"),
+        ("?sort=--placed_at", "sort"),
+        ("?from=2026-01-31T00:00:00Z", "from"),
+        ("?country=%0a", "country"),
+        ("?pinned=yes", "pinned"),
+        ("?ids=", "ids"),
+        ("?ids=1,,2", "ids"),
+        ("?ids=1,2&status=placed", "status"),
+        ("?ids=" + ",".join(map(str, range(101))), "ids"),
         ("?status=lost", "status"),
         ("?status=placed&limit=0", "limit"),
         ("?status=placed&limit=101", "limit"),
@@ -320,54 +332,113 @@ async def test_a_workers_views_add_up(stage, open_api):
     assert {view["lag_events"] for view in views} == {0}
 
 
-@pytest.mark.parametrize(
-    ("statement", "filters", "given", "index"),
-    [
-        ("_ORDERS", ["_OF_CUSTOMER"], {"customer": "17850"}, "customer_id_placed_at_order_id"),
-        ("_ORDERS", ["_WITH_STATUS"], {"status": "placed"}, "status_placed_at_order_id"),
-        (
-            "_ORDERS",
-            ["_WITH_STATUS", "_OLDER"],
-            {"status": "placed", "placed_at": summary(500).placed_at, "order_id": "7"},
-            "status_placed_at_order_id",
-        ),
-        ("_DAYS", ["_FROM"], {"from": date(2026, 1, 9)}, "sales_daily_s1_b1_pkey"),
-        (
-            "_DAYS",
-            ["_LATER"],
-            {"after_day": date(2026, 1, 9), "after_country": "EIRE", "after_currency": "GBP"},
-            "sales_daily_s1_b1_pkey",
-        ),
-    ],
-)
-async def test_pages_are_read_from_an_index_in_order(stage, open_api, statement, filters, given, index):
+async def test_every_filter_and_sort_of_a_list_means_what_it_says(stage, open_api):
+    rows = [
+        replace(
+            summary(n, customer=f"{n % 3}", status=("placed", "shipped")[n % 2]),
+            country=("France", "EIRE")[n % 5 == 0],
+            placed_at=summary(0).placed_at + timedelta(hours=6 * n),
+        )
+        for n in range(40)
+    ]
+    stage.write(order_summary, rows, position=7)
+    stage.everybody_stands(9)
+    filters = {
+        "customer": ("1", lambda row: row.customer_id == "1"),
+        "status": ("shipped", lambda row: row.status == "shipped"),
+        "country": ("EIRE", lambda row: row.country == "EIRE"),
+        "from": ("2026-02-01", lambda row: row.placed_at.date() >= date(2026, 2, 1)),
+        "to": ("2026-02-07", lambda row: row.placed_at.date() <= date(2026, 2, 7)),
+    }
+
+    async with open_api() as client:
+        for count in range(len(filters) + 1):
+            for names in itertools.combinations(filters, count):
+                query = {name: filters[name][0] for name in names}
+                wanted = [row.order_id for row in rows if all(filters[name][1](row) for name in names)]
+                rising = await _items(client, "/v1/orders", sort="placed_at", limit=7, **query)
+                falling = await _items(client, "/v1/orders", limit=100, **query)
+
+                assert [item["order_id"] for item in rising] == wanted, names
+                assert [item["order_id"] for item in falling] == wanted[::-1], names
+
+
+async def test_products_and_stock_are_lists_too(stage, open_api):
+    created = summary(0).placed_at
     stage.write(
-        order_summary, [summary(n, customer=f"{n % 50}", status="placed") for n in range(3_000)], position=7
-    )
-    stage.write(
-        sales_daily,
+        product_page,
         [
-            SalesDay(day=date(2020, 1, 1) + timedelta(days=n), country="EIRE", currency="GBP")
-            for n in range(3_000)
+            ProductPage(f"p{n}", f"Product {n}", n != 2, None, None, created + timedelta(days=n), None)
+            for n in range(5)
         ],
         position=7,
     )
-    stage.conn.execute("analyze")
-    view = order_summary.name if statement == "_ORDERS" else sales_daily.name
+    stage.write(stock_level, [StockLevel(sku=f"p{n}", available=(7 * n) % 5) for n in range(5)], position=7)
+    stage.everybody_stands(9)
 
     async with open_api() as client:
 
-        async def explain(connection):
-            look = await look_at(connection)
-            text = getattr(ordering, statement)
-            parts = ordering.sql.SQL("").join(getattr(ordering, name) for name in filters)
-            table = ordering.sql.Identifier("views", live(look, view).id.table)
-            composed = ordering.sql.SQL("explain ") + text.format(table=table, filters=parts)
-            cursor = await connection.execute(composed, {"limit": 21, **given})
-            return "\n".join(line for (line,) in await cursor.fetchall())
+        async def skus(path, **query):
+            return [item["sku"] for item in await _items(client, path, limit=2, **query)]
 
-        plan = await client.app.state.reads.connections.run(explain)
+        assert await skus("/v1/products") == ["p0", "p1", "p2", "p3", "p4"]
+        assert await skus("/v1/products", stocked="true", sort="-sku") == ["p4", "p3", "p1", "p0"]
+        assert await skus("/v1/products", **{"from": "2026-02-02", "to": "2026-02-03"}) == ["p3", "p2"]
+        assert await skus("/v1/stock", sort="available") == ["p0", "p3", "p1", "p4", "p2"]
+        assert await skus("/v1/stock", available_max=2, available_min=1) == ["p3", "p1"]
+        refused = await client.get("/v1/products?sort=sku&from=2026-01-01")
 
-    assert "Sort" not in plan, plan
-    assert "Seq Scan" not in plan, plan
-    assert index in plan, plan
+    assert refused.json()["errors"] == [
+        {"detail": "The sort sku cannot be combined with from", "parameter": "from"}
+    ]
+
+
+async def test_ids_are_answered_in_one_snapshot_in_their_order_and_missing_ones_are_named(stage, open_api):
+    stage.write(order_summary, [summary(n) for n in range(3)], position=7)
+    stage.bury(order_summary, ("536366",), position=8)
+    stage.everybody_stands(9)
+
+    async with open_api() as client:
+        commas = await client.get("/v1/orders?ids=536367,536366,x,536365,x")
+        repeated = await client.get(
+            "/v1/orders",
+            params={"ids": ["536367", "536366", "x", "536365"]},
+            headers={"Min-Position": token({3: 9})},
+        )
+
+    assert commas.json() == repeated.json()
+    assert [item["order_id"] for item in commas.json()["items"]] == ["536367", "536365"]
+    assert commas.json()["missing"] == ["536366", "x"]
+    assert "applied-position" in commas.headers
+
+
+async def test_pages_show_every_unchanged_row_once_while_others_are_written(stage, open_api):
+    """Half of the orders change their status, country and customer all the time, the others never."""
+    still = [summary(n) for n in range(0, 400, 2)]
+    stage.write(order_summary, [*still, *(summary(n) for n in range(1, 400, 2))], position=7)
+    stage.everybody_stands(9)
+    stop = threading.Event()
+
+    def write():
+        with psycopg.connect(stage.database_url, autocommit=True) as conn:
+            table = Table(order_summary, stage.live(order_summary))
+            for turn in itertools.count(1):
+                for n in range(1, 400, 14):
+                    row = summary(n, status=("confirmed", "shipped")[turn % 2])
+                    moved = replace(row, placed_at=row.placed_at + timedelta(minutes=turn % 300))
+                    table.write(conn, {(row.order_id,): Versioned(moved, 9 + turn)})
+                if stop.is_set():
+                    return
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        async with open_api() as client:
+            seen = [
+                item["order_id"] for item in await _items(client, "/v1/orders", status="confirmed", limit=3)
+            ]
+    finally:
+        stop.set()
+        writer.join()
+
+    assert [each for each in seen if int(each) % 2 == 536365 % 2] == [row.order_id for row in reversed(still)]

@@ -1,12 +1,14 @@
 """Reading the log itself over HTTP."""
 
+import asyncio
 import json
 import secrets
+from datetime import timedelta
 
 import pytest
 
-from read_api import audit
-from tests.read_api.stage import token
+from read_api.audit import finding
+from tests.read_api.stage import PLACED_AT, token
 
 pytestmark = pytest.mark.anyio
 
@@ -73,7 +75,7 @@ async def test_the_log_is_one_json_text_per_line_in_order(log, open_api):
 
 
 async def test_reading_on_after_the_last_line_gives_every_event_once(log, open_api, monkeypatch):
-    monkeypatch.setattr(audit, "PAGE_EVENTS_MAX", 16)
+    monkeypatch.setattr(finding, "PAGE_EVENTS_MAX", 16)
 
     async with open_api() as client:
         for limit in (1, 15, 16, 17, 33, 100):
@@ -100,14 +102,14 @@ async def test_line_breaks_in_stored_json_do_not_break_lines(stage, open_api):
 
 async def test_large_events_make_smaller_pages(stage, open_api, monkeypatch):
     sizes = []
-    read = audit.paging.page_after_async
+    read = finding.paging.page_after_async
 
     async def noted(connection, position, **options):
         page = await read(connection, position, **options)
         sizes.append(len(page))
         return page
 
-    monkeypatch.setattr(audit.paging, "page_after_async", noted)
+    monkeypatch.setattr(finding.paging, "page_after_async", noted)
     for position in range(1, 40):
         text = secrets.token_hex(300_000) if position > 20 else "small"
         stage.append("order-1", version=position, position=position, payload={"text": text})
@@ -130,9 +132,98 @@ async def test_a_position_is_checked_on_the_log_too(log, open_api):
 
 
 @pytest.mark.parametrize(
-    "query", ["after=-1", "after=x", "limit=0", "limit=100001", "from=3", "after=9223372036854775808"]
+    "query",
+    [
+        *("after=-1", "after=x", "after=9223372036854775808", "limit=0", "limit=100001", "from=3"),
+        *("type=", "type=a,,b", "type=a,b,", "category=%00", f"category={'a,' * 20}a"),
+        *("since=2026-01-31", "since=0", "until=yesterday", "since=2199-01-01T00:00:00Z"),
+    ],
 )
 async def test_what_the_log_does_not_know_is_refused(api, query):
     answer = await api.get(f"/v1/events?{query}")
 
     assert answer.status_code == 400
+
+
+async def _positions(client, **query):
+    """Every position that a question answers, read on by `Next-After` to the end."""
+    found, after = [], 0
+    while True:
+        answer = await client.get("/v1/events", params={**query, "after": after})
+        assert answer.status_code == 200, answer.text
+        found += [line["position"] for line in _lines(answer)]
+        after = int(answer.headers["next-after"])
+        if "next" not in answer.links:
+            return found
+        assert f"after={after}" in answer.links["next"]["url"]
+
+
+async def test_only_events_of_a_type_a_category_and_a_time_are_answered(stage, open_api, monkeypatch):
+    """However little one statement, one page or one answer looks through."""
+    types = ("a.b.v1", "a.c.v1", "x.y.v1")
+    for position in range(1, 61):
+        stream = ("order-1", "stock-a-b", "orders-1")[position % 3 if position > 20 else 0]
+        stage.append(stream, version=position, position=position, payload={}, type_=types[position % 7 % 3])
+    log = [
+        (
+            p,
+            types[p % 7 % 3],
+            ("order", "stock", "orders")[p % 3 if p > 20 else 0],
+            PLACED_AT + timedelta(seconds=p),
+        )
+        for p in range(1, 61)
+    ]
+    early, late = PLACED_AT + timedelta(seconds=17), PLACED_AT + timedelta(seconds=42)
+    filters = {
+        "type": ("a.c.v1,x.y.v1", lambda event: event[1] in {"a.c.v1", "x.y.v1"}),
+        "category": ("order,stock", lambda event: event[2] in {"order", "stock"}),
+        "since": (early.isoformat(), lambda event: event[3] >= early),
+        "until": (late.isoformat(), lambda event: event[3] < late),
+    }
+
+    async with open_api() as client:
+        for step, page, patience_s in ((7, 3, 0), (20_000, 500, 1)):
+            monkeypatch.setattr(finding, "POSITIONS_PER_STEP", step)
+            monkeypatch.setattr(finding, "PAGE_EVENTS_MAX", page)
+            monkeypatch.setattr(finding, "LOOK_THROUGH_S", patience_s)
+            for names in (
+                *[[name] for name in filters],
+                ["type", "until"],
+                list(filters),
+                ["since", "until"],
+            ):
+                wanted = [event[0] for event in log if all(filters[name][1](event) for name in names)]
+                query = {name: filters[name][0] for name in names}
+                for limit in (4, 1_000):
+                    assert await _positions(client, limit=limit, **query) == wanted, (names, limit, step)
+
+
+async def test_a_question_without_an_answer_waits_for_one(log, open_api):
+    async with open_api() as client, asyncio.timeout(30):
+        query = {"after": 50, "category": "order", "limit": 10}
+        waiting = asyncio.create_task(client.get("/v1/events", params=query, headers={"Prefer": "wait=10"}))
+        log.append("stock-85123A", version=26, position=51, payload={})
+        other = await client.get("/v1/events?after=50", headers={"Prefer": "wait=10"})
+        assert not waiting.done()
+        log.append("order-1", version=26, position=52, payload={})
+        answer = await waiting
+        nothing = await client.get("/v1/events?after=52", headers={"Prefer": "wait=1"})
+
+    assert [line["position"] for line in _lines(other)] == [51]
+    assert [line["position"] for line in _lines(answer)] == [52]
+    assert answer.headers["next-after"] == "52"
+    assert answer.headers["preference-applied"] == "wait=10"
+    assert (nothing.status_code, nothing.text, nothing.headers["next-after"]) == (200, "", "52")
+
+
+async def test_a_window_that_has_ended_is_not_waited_for(log, open_api):
+    until = (PLACED_AT + timedelta(seconds=40)).isoformat()
+
+    async with open_api() as client, asyncio.timeout(5):
+        answer = await client.get(
+            "/v1/events", params={"after": 39, "until": until}, headers={"Prefer": "wait=10"}
+        )
+        open_end = await client.get("/v1/events?after=40&until=2199-01-01T00:00:00Z")
+
+    assert (answer.text, answer.headers["next-after"]) == ("", "39")
+    assert [line["position"] for line in _lines(open_end)] == list(range(41, 51))

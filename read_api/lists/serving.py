@@ -1,0 +1,222 @@
+"""GET of a list: one page, the rows of some ids, or the whole of it in another media type."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from psycopg import sql
+from starlette.responses import Response
+
+from projections.storing import BuildId
+from read_api import answers, freshness, keyed, parameters
+from read_api.audit.past import Past
+from read_api.connections import AsyncConnection
+from read_api.freshness import MIN_POSITION, Wish
+from read_api.lists import asking, exporting, pinning, statements
+from read_api.lists.asking import Asked, ByIds, Page, Pin, Whole
+from read_api.lists.declaring import ListOf
+from read_api.lists.exporting import CSV, NDJSON, Export
+from read_api.parameters import CURSOR
+from read_api.reading import tables
+from read_api.reading.resource import RowDict
+from read_api.reading.tables import TABLES_KEPT_MAX, Table
+from read_api.reads import Reads, live, look_at
+from read_api.standing import Look, Standing
+from runtime.http import accept, versions
+from runtime.http.exchange import Exchange
+from runtime.http.routes import ExchangeRoute
+from runtime.pagination import next_link
+from runtime.problems import Fault, ProblemError
+
+JSON: Final = "application/json"
+MEDIA_TYPES: Final = (JSON, NDJSON, CSV)
+PINNED_POSITION: Final = "Pinned-Position"
+
+_encode = msgspec.json.Encoder().encode
+
+
+class ListRoute(ExchangeRoute):
+    """An exchange whose answer may come in pieces."""
+
+    whole = False
+
+
+class ListEndpoint:
+    """Answers for one list."""
+
+    def __init__(self, listed: ListOf, *, reads: Reads, past: Past) -> None:
+        """Serve `listed`; what has to be folded back is, by `past`."""
+        self._listed = listed
+        self._views = (listed.view.name,)
+        self._reads = reads
+        self._past = past
+        self._tables: dict[BuildId, Table] = {}
+        self.requires = listed.requires
+
+    async def __call__(self) -> Response:
+        """Only declares that it can be called; requests come to `answer`."""
+        raise AssertionError("the pipeline calls `answer`")
+
+    async def answer(self, exchange: Exchange) -> Response:
+        """Answer one request."""
+        media_type = accept.preferred(exchange.headers, MEDIA_TYPES)
+        if media_type is None:
+            raise ProblemError("not-acceptable", f"This list is answered as {', '.join(MEDIA_TYPES)}.")
+        asked = asking.read(self._listed, exchange.scope["query_string"], whole=media_type != JSON)
+        wish = keyed.asked(exchange.headers).wish
+        if isinstance(asked, Page) and asked.pin is not None and wish.token is not None:
+            detail = f"A pinned list stays where it is: {MIN_POSITION} belongs to its first page"
+            raise parameters.invalid([Fault(detail=detail, header=MIN_POSITION)])
+        await freshness.admit(wish, self._reads.watch, views=self._views)
+        response = await self._answer(exchange, asked, wish, media_type)
+        response.headers["Vary"] = "Accept"
+        return response
+
+    async def _answer(self, exchange: Exchange, asked: Asked, wish: Wish, media_type: str) -> Response:
+        match asked:
+            case ByIds():
+                return await self._by_ids(asked, wish)
+            case Whole():
+                exchange.closing = AsyncExitStack()
+                return await self._export(exchange.closing, asked, wish, media_type)
+            case Page():
+                return await self._page(exchange, asked, wish)
+
+    async def _by_ids(self, asked: ByIds, wish: Wish) -> Response:
+        (key,) = self._listed.view.key
+
+        async def read(connection: AsyncConnection, look: Look) -> list[RowDict]:
+            table = await self._table(connection, look)
+            return await _rows(
+                connection, table, statements.select_by_ids(table, key), {"ids": list(asked.ids)}
+            )
+
+        look, rows = await self._reads.snapshot(read)
+        found = {row[key]: row for row in rows}
+        body = {
+            "items": [found[each] for each in asked.ids if each in found],
+            "next_cursor": None,
+            "missing": [each for each in asked.ids if each not in found],
+        }
+        return _json(body, answers.fresh_headers(look, views=self._views, wish=wish))
+
+    async def _page(self, exchange: Exchange, asked: Page, wish: Wish) -> Response:
+        if not asked.pinned:
+            look, rows = await self._reads.snapshot(partial(self._read_page, asked=asked))
+            return self._shown(exchange, asked, rows, pin=None, headers=self._fresh(look, wish))
+        if self._listed.folds_back:
+            pinned = await self._past.read(partial(pinning.folded_back, listed=self._listed, asked=asked))
+        else:
+            _, pinned = await self._reads.snapshot(partial(self._read_unmoved, asked=asked))
+        standing = pinning.standing_of(pinned)
+        headers = self._fresh(pinned.look, wish, standing)
+        headers[PINNED_POSITION] = str(pinned.pin.position)
+        return self._shown(exchange, asked, pinned.rows, pin=pinned.pin, headers=headers)
+
+    async def _read_page(self, connection: AsyncConnection, look: Look, *, asked: Page) -> list[RowDict]:
+        table = await self._table(connection, look)
+        question = asked.question
+        statement = statements.select_page(
+            table,
+            [self._listed.by_name[name] for name in question.given],
+            question.sort,
+            falling=question.falling,
+            after=asked.after is not None,
+        )
+        return await _rows(connection, table, statement, _given(asked))
+
+    async def _read_unmoved(self, connection: AsyncConnection, look: Look, *, asked: Page) -> pinning.Pinned:
+        """A page of rows that cannot be folded back, if none of them has changed."""
+        pin = pinning.pin_of(asked, live(look, self._listed.view.name), look)
+        rows = await self._read_page(connection, look, asked=asked)
+        if asked.pin is not None:
+            await self._refuse_moved(connection, look, asked, rows, pin)
+        return pinning.Pinned(look, pin, rows)
+
+    async def _refuse_moved(
+        self, connection: AsyncConnection, look: Look, asked: Page, rows: Sequence[RowDict], pin: Pin
+    ) -> None:
+        sort = asked.question.sort
+        ends = len(rows) > asked.limit
+        statement = statements.select_moved(
+            await self._table(connection, look),
+            [self._listed.by_name[name] for name in asked.question.given],
+            sort,
+            falling=asked.question.falling,
+            after=asked.after is not None,
+            upto=ends,
+        )
+        # What comes behind the last row shown is the next page's to judge.
+        last_shown = asking.place_of(rows[asked.limit - 1], sort) if ends else ()
+        last = statements.place(statements.LAST, sort, last_shown) if ends else {}
+        given = {**_given(asked), **last, "pin": pin.position}
+        row = await (await connection.execute(statement, given)).fetchone()
+        if row is not None and row[0]:
+            detail = f"Rows of this page have changed since position {pin.position}, and sums cannot be taken back."
+            raise ProblemError("pin-expired", detail, pinned=pin.position)
+
+    async def _export(self, closing: AsyncExitStack, asked: Whole, wish: Wish, media_type: str) -> Response:
+        held = await closing.enter_async_context(self._reads.exports.snapshot())
+        look = await held.run(look_at)
+        table = await held.run(partial(self._table, look=look))
+        question = asked.question
+        filters = [self._listed.by_name[name] for name in question.given]
+        statement = statements.select_whole(table, filters, question.sort, falling=question.falling)
+        headers = self._fresh(look, wish)
+        rows = await exporting.read(held, table, statement, question.given)
+        return Export(rows, table, media_type=media_type, headers=headers, name=self._listed.name)
+
+    def _fresh(self, look: Look, wish: Wish, pinned: Standing | None = None) -> dict[str, str]:
+        build = live(look, self._listed.view.name)
+        standing = build.standing if pinned is None else pinned
+        return answers.headers_of([standing], look, wish=wish, parked=build.parked_count)
+
+    def _shown(
+        self,
+        exchange: Exchange,
+        asked: Page,
+        rows: Sequence[RowDict],
+        *,
+        pin: Pin | None,
+        headers: dict[str, str],
+    ) -> Response:
+        cursor = None
+        if len(rows) > asked.limit:
+            rows = rows[: asked.limit]
+            cursor = asked.cursor(rows[-1], pin)
+            query = asking.pairs(exchange.scope["query_string"])
+            headers["Link"] = next_link(
+                versions.PREFIX + self._listed.path, query, cursor=cursor, parameter=CURSOR
+            )
+        return _json({"items": rows, "next_cursor": cursor}, headers)
+
+    async def _table(self, connection: AsyncConnection, look: Look) -> Table:
+        build = live(look, self._listed.view.name).id
+        table = self._tables.get(build)
+        if table is None:
+            table = await tables.describe(connection, build)
+            if len(self._tables) >= TABLES_KEPT_MAX:
+                self._tables.clear()
+            self._tables[build] = table
+        return table
+
+
+def _given(asked: Page) -> dict[str, object]:
+    """The parameters of a page's statement."""
+    place = statements.place(statements.AFTER, asked.question.sort, asked.after) if asked.after else {}
+    return {**asked.question.given, **place, "limit": asked.limit + 1}
+
+
+async def _rows(
+    connection: AsyncConnection, table: Table, statement: sql.Composed, given: Mapping[str, object]
+) -> list[RowDict]:
+    # Never prepared: a plan that is kept knows no values, and would look for the few rows of a rare one among all.
+    async with connection.cursor(binary=True) as cursor:
+        await cursor.execute(statement, given, prepare=False)
+        return list(table.shown(await cursor.fetchall()))
+
+
+def _json(body: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
+    return Response(_encode(body), media_type=JSON, headers=headers)

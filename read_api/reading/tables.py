@@ -1,0 +1,79 @@
+"""Tables of builds as the catalogue describes them.
+
+So a build of another shape (of a release not yet made, or of one being rolled back) is read as well as the one that
+this program was released with.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from projections.storing import BuildId
+from read_api.connections import AsyncConnection
+from read_api.errors import BuildGone
+from read_api.reading.resource import RowDict
+
+TABLES_KEPT_MAX: Final = 4
+"""Descriptions kept per view: the live build's and those of builds that were live a moment ago."""
+
+COLUMNS: Final = """
+select attribute.attname, attribute.atttypid = 'json'::regtype
+from pg_catalog.pg_attribute attribute
+where attribute.attrelid = pg_catalog.to_regclass(%s) and attribute.attnum > 0 and not attribute.attisdropped
+order by attribute.attnum
+"""
+
+_NOT_SHOWN: Final = frozenset({"position", "deleted"})
+
+
+class Table(Struct, frozen=True):
+    """The table of a build: the columns that are shown, and which of them hold nested values as JSON."""
+
+    build: BuildId
+    columns: tuple[str, ...]
+    nested: tuple[bool, ...]
+
+    @property
+    def name(self) -> str:
+        """As `to_regclass` takes it."""
+        return name_of(self.build)
+
+    def shown(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[RowDict]:
+        """Rows that hold just these columns, nested values as the JSON that they are."""
+        nested = [index for index, is_nested in enumerate(self.nested) if is_nested]
+        for row in rows:
+            values = list(row)
+            for index in nested:
+                if values[index] is not None:
+                    values[index] = msgspec.Raw(values[index].encode())
+            yield dict(zip(self.columns, values, strict=True))
+
+
+def name_of(build: BuildId) -> str:
+    """The name of a build's table as `to_regclass` takes it."""
+    return f"views.{build.table}"
+
+
+def described(build: BuildId, columns: Iterable[tuple[Any, ...]]) -> Table:
+    """The table of a build from what `COLUMNS` answers.
+
+    Raises:
+        BuildGone: there is no such table any longer.
+    """
+    shown = [(str(name), bool(nested)) for name, nested in columns if name not in _NOT_SHOWN]
+    if not shown:
+        raise BuildGone(f"{build} has no table")
+    names, nested = zip(*shown, strict=True)
+    return Table(build, names, nested)
+
+
+async def describe(connection: AsyncConnection, build: BuildId) -> Table:
+    """Ask for the table of a build.
+
+    Raises:
+        BuildGone: there is no such table any longer.
+    """
+    cursor = await connection.execute(COLUMNS, [name_of(build)])
+    return described(build, await cursor.fetchall())
