@@ -7,7 +7,7 @@ import pytest
 
 from commands.processes import due, timers
 from commands.processes.fulfilment import UNDECIDED
-from commands.processes.process import HEAD, Process
+from commands.processes.process import Process
 from commands.processes.timer import Timer, view_of
 from counterfoil import parking as operators
 from counterfoil.contexts import CONTEXTS
@@ -18,6 +18,7 @@ from domain.ordering.order import ORDER
 from event_store import codec
 from event_store.consumers import parking
 from event_store.consumers.parking import Failure, Scope
+from event_store.consumers.starting import HEAD
 from event_store.envelope import decode_metadata
 from projections import builds
 from projections.storing import Table
