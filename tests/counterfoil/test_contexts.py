@@ -8,6 +8,7 @@ from commands.processes.process import Process
 from counterfoil.context import Context, Contexts, DeclarationError
 from counterfoil.contexts import CATALOGUE, CONTEXTS, INVENTORY, ORDERING, SHIPPING
 from domain.aggregate import Aggregate
+from domain.catalogue.events import ProductCreated
 from domain.catalogue.product import PRODUCT
 from domain.money import UnknownCurrency
 from domain.ordering.events import CreditNoteIssued
@@ -89,6 +90,19 @@ def test_no_two_contexts_use_one_name(other: Context, complaint: str):
 def test_a_process_that_needs_a_gateway_that_is_not_declared_is_refused():
     with pytest.raises(DeclarationError, match="'labels' needs an unknown gateway 'carrier'"):
         Contexts(replace(SHIPPING, gateways=()))
+
+
+def test_one_context_may_declare_several_shapes_of_a_view_and_each_once():
+    old, new = (View(name="page", row=ProductPage, key=("sku",), shape=shape) for shape in (1, 2))
+    for view in (old, new):
+        view.on(ProductCreated)(lambda _page, _event: None)
+    both = Contexts(Context(name="other", views=(new, old)))
+
+    assert (new, old, None) == (both.view("page"), both.view("page", shape=1), both.view("page", shape=3))
+    with pytest.raises(DeclarationError, match="the view 'page in shape 1' is declared twice"):
+        Contexts(Context(name="other", views=(old, old)))
+    with pytest.raises(DeclarationError, match="consumer 'page' is declared twice"):
+        Contexts(Context(name="other", views=(old,)), Context(name="another", views=(new,)))
 
 
 def test_two_addresses_for_one_kind_of_stream_are_refused():

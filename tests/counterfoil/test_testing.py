@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from commands.decision import Decision, View
-from commands.processes.process import HEAD, Process
+from commands.processes.process import Process
+from counterfoil.api import HEAD
 from counterfoil.testing import scheduling
 from counterfoil.testing.scheduling import Crash, Scheduler, VirtualClock
 from counterfoil.testing.spec import folded, given, given_streams, state_of
