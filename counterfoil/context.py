@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from msgspec import Struct
 
 from commands import refusals
+from commands.gateways import following as gateways_following
 from commands.gateways.gateway import Gateway
 from commands.processes import following, timer
 from commands.processes.process import Process
@@ -134,7 +135,9 @@ class Contexts:
 
     def followers_of(self, settings: Settings) -> Followers:
         """The consumers that answer events in the log, by the type of the event."""
-        return following.followers(self.processes_of(settings))
+        deciding = following.followers(self.processes_of(settings))
+        sending = gateways_following.followers(self.gateways_of(settings))
+        return {name: (*deciding.get(name, ()), *sending.get(name, ())) for name in {**deciding, **sending}}
 
     @property
     def consumers(self) -> tuple[LogConsumer, ...]:

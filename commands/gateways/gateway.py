@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from commands.calls import key_digest
 from domain.aggregate import Aggregate
 from domain.event import Event
 from runtime.settings import Settings
@@ -91,6 +92,15 @@ class Gateway(Struct, frozen=True, eq=False, kw_only=True):
     def sender(self) -> str:
         """The name of its sender among all consumers of the log."""
         return f"sender-{self.name}"
+
+    def key(self, effect: Effect, intent: Event, *, installation: str) -> str:
+        """The key under which the other side is asked: of what the intent says, never of where it stands."""
+        identifier, attempt = effect.concerns(intent)
+        return f"{installation}:{self.name}:{effect.aggregate.stream(identifier)}:{effect.step}:{attempt}"
+
+    def outcome_key(self, key: str) -> bytes:
+        """The key of the log under which the answer to a key is recorded."""
+        return key_digest(self.sender, key)
 
     def is_configured(self, settings: Settings) -> bool:
         """Whether settings say where it leads."""

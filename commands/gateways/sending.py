@@ -21,7 +21,7 @@ from typing import Any, Final, cast
 import structlog
 from msgspec import Struct
 
-from commands.calls import Call, key_digest
+from commands.calls import Call
 from commands.decision import View
 from commands.execution import Caller, Execution
 from commands.gateways.gateway import Effect, Gateway, NoAnswer, Port
@@ -276,12 +276,11 @@ class Sender:
         if isinstance(intent, MalformedEvent):
             raise intent
         effect = self._effects[domain_event.type_name(intent)]
-        identifier, attempt = effect.concerns(intent)
-        stream = effect.aggregate.stream(identifier)
-        key = f"{self._installation}:{self._gateway.name}:{stream}:{effect.step}:{attempt}"
+        identifier, _ = effect.concerns(intent)
+        key = self._gateway.key(effect, intent, installation=self._installation)
         call = Call(
             command=f"{self._name}.{effect.step}",
-            key=key_digest(self._name, key),
+            key=self._gateway.outcome_key(key),
             fingerprint=self._fingerprints.of("effect", key.encode()),
             correlation_id=decode_metadata(event.metadata).correlation_id,
             actor=self._name,

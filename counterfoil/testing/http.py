@@ -180,11 +180,11 @@ class CommandApi:
 
 @contextlib.asynccontextmanager
 async def opened(
-    database_url: str, *contexts: Context, clock: Clock = command_api.utc_now
+    database_url: str, *contexts: Context, clock: Clock = command_api.utc_now, **settings: str
 ) -> AsyncIterator[CommandApi]:
-    """A command API that serves these contexts on a log; a test may open several on one."""
-    settings = Settings(database_url=SecretStr(database_url), database_pool_size=CONNECTIONS)
-    app = applications.command_app(settings, contexts=Contexts(*contexts, OPERATIONS), clock=clock)
+    """A command API that serves these contexts on a log, with further settings; a test may open several on one."""
+    with_log = Settings(database_url=SecretStr(database_url), database_pool_size=CONNECTIONS, **settings)  # type: ignore[arg-type]  # texts, as the environment has them
+    app = applications.command_app(with_log, contexts=Contexts(*contexts, OPERATIONS), clock=clock)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(

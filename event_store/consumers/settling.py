@@ -38,7 +38,9 @@ from unnest(%s::text[], %s::text[], %s::bigint[]) as a (consumer, partition_key,
 join consumers.parked p on p.consumer = a.consumer and p.partition_key = a.partition_key
     and a.position between p.position and p.last_position
 """
-_EPOCHS: Final = "select epoch, first_position from log.epoch order by epoch"
+_HISTORY: Final = """
+select i.id::text, e.epoch, e.first_position from log.installation i cross join log.epoch e order by e.epoch
+"""
 
 
 class Caused(Struct, frozen=True):
@@ -62,14 +64,25 @@ class Reaction(Struct, frozen=True):
     state: State
 
 
+class Followed(Struct, frozen=True):
+    """One event, as far as an outcome's key may follow from it."""
+
+    installation: str
+    epoch: int
+    position: int
+    type: str
+    payload: bytes
+
+
 class Follower(Struct, frozen=True, eq=False):
     """A consumer that answers each event of a type under a key of its own.
 
-    `key` takes epoch, position and payload. `outside`: it asks the outside world, so nobody knows how long it takes.
+    `shown` is how the header Settled calls it. `outside`: it asks the outside world, so nobody knows how long it takes.
     """
 
     consumer: str
-    key: Callable[[int, int, bytes], bytes]
+    key: Callable[[Followed], bytes]
+    shown: str
     outside: bool = False
 
 
@@ -121,11 +134,18 @@ async def effects_of(connection: Connection, first: int, last: int, *, followers
         last: position of its last event.
         followers: the consumers that are to react, by event type.
     """
-    rounds = _Rounds(connection, followers, await _epochs(connection))
+    rounds = _Rounds(connection, followers, await _history(connection))
     await rounds.take(first, last, cause=None, by=None)
     while rounds.open:
         await rounds.follow()
     return Effects(tuple(rounds.events), tuple(rounds.reactions))
+
+
+class _History(Struct, frozen=True):
+    """Whose log it is, and its lives."""
+
+    installation: str
+    epochs: tuple[Epoch, ...]
 
 
 class _Trigger(Struct, frozen=True):
@@ -137,13 +157,13 @@ class _Trigger(Struct, frozen=True):
 class _Rounds:
     """What was found so far; one round follows all events that the round before brought."""
 
-    def __init__(self, connection: Connection, followers: Followers, epochs: Sequence[Epoch]) -> None:
+    def __init__(self, connection: Connection, followers: Followers, history: _History) -> None:
         self.events: list[Caused] = []
         self.reactions: list[Reaction] = []
         self.open: list[_Trigger] = []
         self._connection = connection
         self._followers = followers
-        self._epochs = epochs
+        self._history = history
         self._registered: dict[str, int] = {}
 
     async def take(self, first: int, last: int, *, cause: int | None, by: str | None) -> None:
@@ -157,9 +177,10 @@ class _Rounds:
         for position, stream, version, type_name, key, payload in rows:
             event = Caused(position, stream, version, type_name, key, cause, by)
             self.events.append(event)
+            epoch = _epoch_at(self._history.epochs, position)
+            followed = Followed(self._history.installation, epoch, position, type_name, payload.encode())
             for follower in self._followers.get(type_name, ()):
-                epoch = _epoch_at(self._epochs, position)
-                self.open.append(_Trigger(event, follower, follower.key(epoch, position, payload.encode())))
+                self.open.append(_Trigger(event, follower, follower.key(followed)))
 
     async def follow(self) -> None:
         """Look for the outcomes of all that is open."""
@@ -174,9 +195,9 @@ class _Rounds:
             if each.key not in outcomes:
                 waits: State = "waiting" if each.follower.outside else "pending"
                 state: State = "parked" if (consumer, position) in parked else waits
-                self.reactions.append(Reaction(consumer, position, state))
+                self.reactions.append(Reaction(each.follower.shown, position, state))
                 continue
-            self.reactions.append(Reaction(consumer, position, "done"))
+            self.reactions.append(Reaction(each.follower.shown, position, "done"))
             first, last = outcomes[each.key]
             if first:
                 await self.take(first, last, cause=position, by=consumer)
@@ -190,8 +211,8 @@ class _Rounds:
         return [
             each
             for each in triggers
-            if each.follower.consumer in self._registered
-            and self._registered[each.follower.consumer] < each.event.position
+            if each.follower.outside  # an intent is never too old
+            or self._registered.get(each.follower.consumer, each.event.position) < each.event.position
         ]
 
     async def _parked(self, triggers: Sequence[_Trigger]) -> set[tuple[str, int]]:
@@ -206,9 +227,9 @@ class _Rounds:
         return {(str(consumer), int(position)) for consumer, position in rows}
 
 
-async def _epochs(connection: Connection) -> list[Epoch]:
-    rows = await (await connection.execute(_EPOCHS)).fetchall()
-    return [Epoch(epoch=epoch, first_position=first) for epoch, first in rows]
+async def _history(connection: Connection) -> _History:
+    rows = await (await connection.execute(_HISTORY)).fetchall()
+    return _History(rows[0][0], tuple(Epoch(epoch=epoch, first_position=first) for _, epoch, first in rows))
 
 
 def _epoch_at(epochs: Iterable[Epoch], position: int) -> int:

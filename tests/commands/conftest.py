@@ -15,9 +15,9 @@ Given = Callable[..., Awaitable[Shop]]
 
 
 @contextlib.asynccontextmanager
-async def opened(url: str) -> AsyncIterator[Shop]:
+async def opened(url: str, **settings: str) -> AsyncIterator[Shop]:
     """One process of the command API of the shop on a log; tests may open several."""
-    async with http.opened(url, *SHOP_CONTEXTS, clock=lambda: NOW) as api:
+    async with http.opened(url, *SHOP_CONTEXTS, clock=lambda: NOW, **settings) as api:
         yield Shop(api.app, api.client, api.url)
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from event_store import position_token
 from event_store.consumers import settling
+from tests.commands.conftest import opened
 from tests.commands.processes.running import running
-from tests.examples import ORDER, SKU, product_created, stock_received
+from tests.examples import ORDER, SKU, confirmed, placed, product_created, shipped, stock_received
 
 pytestmark = pytest.mark.anyio
 
@@ -82,6 +83,18 @@ async def test_a_parked_trigger_is_waited_for_no_longer(given):
         )
 
     assert "yes; parked=fulfilment" == answer.headers["settled"]
+
+
+async def test_nobody_waits_for_the_outside_world(database_url):
+    async with opened(database_url, carrier_url="http://127.0.0.1:1") as shop, asyncio.timeout(PATIENT_S):
+        await shop.given(placed(), confirmed(), shipped())
+
+        answer = await shop.post(f"/v1/orders/{ORDER}/shipment/label", headers=SETTLED)
+        found = (await shop.client.get(f"/v1/commands/{answer.body['position']}/effects")).json()
+
+    answer.then_accepted(stream=f"shipment-{ORDER}", version=1)
+    assert "no; waiting=carrier" == answer.headers["settled"]
+    assert [("carrier", "waiting")] == [(each["consumer"], each["state"]) for each in found["reactions"]]
 
 
 async def test_a_command_that_concerns_nobody_is_settled_at_once(given):
