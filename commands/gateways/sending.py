@@ -52,6 +52,9 @@ IN_FLIGHT_MAX: Final = 16
 OPEN_MAX: Final = 1_000
 """Intents without an answer that are kept; while so many wait no more are read."""
 
+PARKED_MAX: Final = 100
+"""Parked keys, behind which no more intents are read: more likely the gateway is wrong than so many intents."""
+
 INTENTS_PER_PAGE: Final = 100
 POSITIONS_PER_PAGE: Final = 50_000
 """Intents, and positions, that one reading of the log looks through at most."""
@@ -241,7 +244,7 @@ class Sender:
     def _read(self, head: int) -> bool:
         """Take the next intents; whether there may be more."""
         upto = min(head, self._read_upto + POSITIONS_PER_PAGE)
-        if upto <= self._read_upto or len(self._open) >= OPEN_MAX:
+        if upto <= self._read_upto or len(self._open) >= OPEN_MAX or len(self._parked) >= PARKED_MAX:
             return False
         page = paging.page_after(
             self._conn, self._read_upto, upto=upto, types=self._decoder.types, rows_max=INTENTS_PER_PAGE
@@ -321,6 +324,8 @@ class Sender:
         self._parked.add(event.key)
         if (request := self._retried.pop(event.key, None)) is not None:
             parking.close(self._conn, request, outcome=f"failed again: {reason}")
+        if len(self._parked) >= PARKED_MAX:
+            log.error("sender_full", gateway=self._gateway.name, parked_keys=len(self._parked))
         log.error("intent_parked", gateway=self._gateway.name, position=event.position, reason=reason)
 
     def _save(self) -> None:

@@ -37,7 +37,11 @@ def main() -> int:
                 found = [_finds(postgres.url, directory, fault, given.first) for fault in FAULTS]
                 return 0 if all(found) else 1
             seeds = range(given.first, given.first + given.seeds)
-            runs = [_run(postgres.url, directory, seed) for seed in seeds]
+            runs = [
+                _run(postgres.url, directory, seed, pauses=pauses)
+                for seed in seeds
+                for pauses in (False, True)
+            ]
             return 1 if any(runs) else 0
 
 
@@ -45,9 +49,9 @@ def _finds(admin_url: str, directory: Path, fault: str, first: int) -> bool:
     return any(_run(admin_url, directory, seed, fault) for seed in range(first, first + TRIES))
 
 
-def _run(admin_url: str, directory: Path, seed: int, *planted: str) -> list[str]:
+def _run(admin_url: str, directory: Path, seed: int, *planted: str, pauses: bool = False) -> list[str]:
     """What was found, in words."""
-    name = f"effects_{seed}_{planted[0] if planted else 'clean'}"
+    name = f"effects_{seed}_{planted[0] if planted else 'paused' if pauses else 'killed'}"
     home = directory / name
     home.mkdir()
     url = psycopg.conninfo.make_conninfo(admin_url, dbname=name)
@@ -55,13 +59,13 @@ def _run(admin_url: str, directory: Path, seed: int, *planted: str) -> list[str]
         admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
     migrating.migrate(url)
     began_s = time.monotonic()
-    campaign = Campaign(home, admin_url, url, seed, planted=planted)
+    campaign = Campaign(home, admin_url, url, seed, planted=planted, pauses=pauses)
     try:
         found = [f"{each.law} {each.what}" for each in campaign.run()]
     except Unanswered as error:
         found = [f"E4 {error}"]
     laws = sorted({each.partition(" ")[0] for each in found})
-    print(f"EFFECTS_SEED={seed} {' '.join(planted) or 'nothing planted'}:", end=" ")
+    print(f"{name}:", end=" ")
     print(f"{len(found)} violations {' '.join(laws)} in {time.monotonic() - began_s:.0f} s", flush=True)
     for each in found[:5]:
         print(f"  {each}")

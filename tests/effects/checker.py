@@ -55,8 +55,10 @@ def log_of(url: str) -> tuple[str, list[Fact]]:
     ]
 
 
-def violations(ledger: list[dict], installation: str, log: list[Fact]) -> list[Violation]:
-    """Every law that does not hold."""
+def violations(
+    ledger: list[dict], installation: str, log: list[Fact], *, zombies: bool = False
+) -> list[Violation]:
+    """Every law that does not hold. With `zombies`, senders may have woken up between question and purchase: no E5."""
     intents = {
         f"{installation}:carrier:{fact.stream}:label:{fact.body['attempt']}": fact
         for fact in log
@@ -67,7 +69,7 @@ def violations(ledger: list[dict], installation: str, log: list[Fact]) -> list[V
         *_one_label_per_shipment(ledger),
         *_asked_for(ledger, intents),
         *_answered(ledger, intents, log),
-        *_asked_about_first(ledger),
+        *([] if zombies else _asked_about_first(ledger)),
     ]
 
 

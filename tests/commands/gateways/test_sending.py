@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from commands import skipping
+from commands.gateways import sending as product
 from commands.gateways.gateway import Unaskable
 from domain.operations.events import EventSkipped
 from domain.shipping.events import LabelBought, LabelRefused
@@ -153,6 +154,24 @@ def test_what_can_never_be_done_parks_its_key_alone_and_is_tried_again_on_reques
     assert ["find", "ask"] == port.calls_about("fine"), "what had its answer was passed over"
     with pytest.raises(parking.NotParked):
         key_of(database_url, "odd")
+
+
+def test_while_too_many_keys_are_parked_no_more_intents_are_sent(database_url, monkeypatch):
+    monkeypatch.setattr(product, "PARKED_MAX", 1)
+    monkeypatch.setattr(product, "INTENTS_PER_PAGE", 1)
+    monkeypatch.setattr(product, "OPEN_MAX", 1)
+    port = Scripted()
+    port.says["odd"] = [None, Unaskable("no such country")]
+    record(database_url, requested("odd"), requested("next"))
+    with sender(database_url, port):
+        eventually(lambda: reached(database_url) == 1, wait_s=WAIT_S)
+        parked = key_of(database_url, "odd")
+        assert [] == port.calls_about("next")
+
+        assert "done" == asked(database_url, "retry", parked)
+        eventually(lambda: settled(database_url), wait_s=WAIT_S)
+
+    assert ["find", "ask"] == port.calls_about("next")
 
 
 def test_an_intent_that_cannot_be_read_parks_its_key_until_an_operator_skips_it(database_url):
