@@ -25,7 +25,7 @@ from event_store.consumers import checkpoints as whole_log
 from event_store.consumers.consumer import LogConsumer
 from event_store.consumers.settling import Followers
 from event_store.fingerprints import Fingerprints
-from runtime import database, problem_pages, problems, telemetry
+from runtime import api_pages, database, problem_pages, problems, telemetry
 from runtime.http.access_log import AccessLog
 from runtime.http.application import PipelineApp
 from runtime.http.identity import authenticator
@@ -95,6 +95,8 @@ def create_app(
     app.state.intake = None
     app.state.settling = None
     problem_pages.install(app, declared)
+    if settings.shows_api_pages:
+        api_pages.install(app)
     _add_routes(app, routers, registry)
     return app
 

@@ -90,7 +90,6 @@ REQUEST_HEADERS: Final[Components] = {
         "in": "header",
         "description": "Act only if the stream is at this version, or as a read by id showed it. `*`: if it exists.",
         "schema": {"type": "string", "pattern": _ENTITY_TAG},
-        "example": '"3"',
     },
     "Prefer": {
         "name": "Prefer",

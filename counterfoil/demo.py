@@ -195,6 +195,6 @@ Try:
   curl '{queries}/sales/daily?country=France&limit=3'
   curl -X POST {commands}/orders -H 'Idempotency-Key: my-first' -H 'Content-Type: application/json' -d '{order}'
 
-Command API {command_api} (its document: {command_api}/openapi.json)
-Query API   {query_api} (its document: {query_api}/openapi.json)
+Command API {command_api} (to try it: {command_api}/docs)
+Query API   {query_api} (to try it: {query_api}/docs)
 Ctrl-C stops everything."""

@@ -13,7 +13,7 @@ from read_api.documentation import DESCRIPTION
 from read_api.errors import ReadError, TooManyReads
 from read_api.reads import Reads
 from read_api.routing import Queries
-from runtime import problem_pages, telemetry
+from runtime import api_pages, problem_pages, telemetry
 from runtime.http.access_log import AccessLog
 from runtime.http.application import PipelineApp
 from runtime.http.identity import authenticator
@@ -63,6 +63,8 @@ def create_app(
         each.install(app, tag=context, reads=reads, past=past)
     _add_routes(app, registry)
     problem_pages.install(app, declared)
+    if settings.shows_api_pages:
+        api_pages.install(app)
     return app
 
 

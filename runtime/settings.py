@@ -71,6 +71,10 @@ class Settings(BaseSettings):
         description="Where clients reach the query API, for Location; its host and port unless set.",
     )
 
+    api_pages: bool | None = Field(
+        default=None,
+        description="Whether both APIs show their document at /docs; unless set, the production profile does not.",
+    )
     cors_origins: str | None = Field(
         default=None,
         description="Origins whose web pages may call both APIs, joined by commas; no page if not set.",
@@ -212,6 +216,11 @@ class Settings(BaseSettings):
                     f"{origin.strip()!r} is no origin: a scheme, a host in lower case and perhaps a port"
                 )
         return joined
+
+    @property
+    def shows_api_pages(self) -> bool:
+        """Whether both APIs show their document to people."""
+        return self.profile == "development" if self.api_pages is None else self.api_pages
 
     @property
     def allowed_origins(self) -> tuple[str, ...]:

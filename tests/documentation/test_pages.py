@@ -47,6 +47,8 @@ NO_PROBLEMS: Final = {
     "idempotent-replayed",
     "successor-version",
     "x-sunset",
+    "fastapi-offline",
+    "swagger-ui-bundle",
     "online-retail",
     "credit-notes",
     "keyed-views",

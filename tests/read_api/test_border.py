@@ -152,7 +152,8 @@ def test_nothing_but_get_is_known(client, method):
 
 
 @pytest.mark.parametrize(
-    "address", ["/", "/order/1", "/v1/orders/", "/.git/config", "/docs", "/v1/orders/1/lines", "/problems/x"]
+    "address",
+    ["/", "/order/1", "/v1/orders/", "/.git/config", "/docs/x", "/v1/orders/1/lines", "/problems/x"],
 )
 def test_an_address_that_is_not_there_is_a_problem_too(client, address):
     answer = client.get(address)
@@ -170,6 +171,7 @@ def test_every_address_is_documented_with_an_example_and_a_problem(client):
         "/v1/products/{sku}",
         "/v1/stock/{sku}",
         "/v1/customers/{customer_id}/totals",
+        "/v1/shipments/{order_id}",
         "/v1/skus/{sku}/sales",
         "/v1/streams/{stream}/events",
         "/v1/orders",
