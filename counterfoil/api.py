@@ -27,6 +27,7 @@ from commands.payloads import (
     UnitPrice,
 )
 from commands.processes.process import Process, Rejected
+from commands.processes.timer import Timer
 from commands.recording import Answer
 from commands.routing import command, command_router
 from counterfoil.context import Context
@@ -111,6 +112,7 @@ __all__ = [
     "Sort",
     "Stated",
     "Tagged",
+    "Timer",
     "Title",
     "Unacceptable",
     "Unaskable",

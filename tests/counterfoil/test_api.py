@@ -19,6 +19,7 @@ INTERNAL = {
     "Queries.install": "the query API serves it",
     "LogConsumer.dispatch": "its worker handles events with it",
     "View.folds": "workers fold with it",
+    "Timer.part": "the view of timers folds with it",
     "View.on_recorded": "timers fold with it",
     "View.on": "what it answers is a decorator",
     "View.on_each": "what it answers is a decorator",
