@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from prometheus_client import CollectorRegistry
 
-from commands.processes import checkpoints
-from commands.processes.runner import run_processes
+from commands.processes import checkpoints, runner
+from commands.processes.measures import ProcessMetrics
 from counterfoil.contexts import CONTEXTS
 from event_store import generations
 from event_store import relay as relaying
@@ -91,14 +91,14 @@ def _as_the_command(process: str) -> None:
 
 def _run_processes(stop: "threading.Event", url: str) -> None:
     _as_the_command("processes")
-    transport = LocalTransport(url, role="counterfoil_writer")
-    run_processes(
-        url,
-        processes=CONTEXTS.processes_of(Settings()),
-        transport=transport,
-        stop=stop,
-        registry=CollectorRegistry(),
+    registry = CollectorRegistry()
+    deciding = runner.consumers(
+        CONTEXTS.processes_of(Settings()),
+        transport=LocalTransport(url, role="counterfoil_writer"),
+        metrics=ProcessMetrics(registry),
+        followed=FollowerMetrics(registry),
     )
+    driver.run(deciding, database_url=url, stop=stop, registry=registry)
 
 
 def _run_relay(stop: "threading.Event", url: str, bootstrap: str) -> None:

@@ -23,6 +23,9 @@ from read_api.routing import Queries
 from runtime.problem_types import CATALOGUE, ProblemType
 from runtime.settings import Settings
 
+OF_THE_PRODUCT: Final = ("relay", "keyed-views", "global-views", "timers")
+"""Consumers that every installation has: metrics, health and leases know all by their names."""
+
 _NOTHING: Final[Mapping[Any, str]] = MappingProxyType({})
 
 
@@ -80,6 +83,7 @@ class Contexts:
         _require_single(
             "view, process or consumer",
             (
+                *OF_THE_PRODUCT,
                 *self._view_names(),
                 *(process.name for process in self.processes),
                 *(consumer.name for consumer in self.consumers),

@@ -77,6 +77,17 @@ def projections(settings: Settings) -> None:
     _host(settings, "projections", port=settings.projections_health_port, parts=[_projections])
 
 
+def processes(settings: Settings) -> None:
+    """Run the process managers, their timers, the senders and the declared consumers of the log until SIGTERM."""
+    _host(settings, "processes", port=settings.processes_health_port, parts=[_processes])
+
+
+def consumers(settings: Settings) -> None:
+    """Run everything that reads the log in one process, until SIGTERM."""
+    parts = [_relay, _projections, _processes]
+    _host(settings, "consumers", port=settings.consumers_health_port, parts=parts)
+
+
 def _relay(host: Host) -> list[Consumer]:
     from event_store import relay
 
@@ -85,13 +96,13 @@ def _relay(host: Host) -> list[Consumer]:
 
 def _projections(host: Host) -> list[Consumer]:
     from counterfoil import declared
-    from projections import consumers
+    from projections import consumers as views
     from projections.metrics import ProjectionMetrics
     from runtime.documents import RedisDocuments
 
     contexts = declared.contexts(host.settings)
     redis_url = addresses.resolve(host.settings).redis_url
-    return consumers.consumers(
+    return views.consumers(
         contexts.views,
         transport=host.transport("counterfoil_projector"),
         metrics=ProjectionMetrics(host.registry),
@@ -101,12 +112,37 @@ def _projections(host: Host) -> list[Consumer]:
     )
 
 
+def _processes(host: Host) -> list[Consumer]:
+    from commands.gateways import sending
+    from commands.gateways.measures import GatewayMetrics
+    from commands.processes import runner, timers
+    from commands.processes.measures import ProcessMetrics
+    from counterfoil import declared
+    from counterfoil.timers import delays
+    from event_store.consumers import tailing
+
+    settings, contexts = host.settings, declared.contexts(host.settings)
+    managers = contexts.processes_of(settings)
+    hosted = runner.consumers(
+        managers,
+        transport=host.transport("counterfoil_writer"),
+        metrics=ProcessMetrics(host.registry),
+        followed=host.followed,
+    )
+    hosted += map(tailing.consumer, contexts.consumers)
+    hosted.append(timers.consumer(managers, delays=delays(settings, contexts), registry=host.registry))
+    if gateways := contexts.gateways_of(settings):
+        metrics = GatewayMetrics(host.registry)
+        hosted += [sending.consumer(gateway, settings, metrics=metrics) for gateway in gateways]
+    return hosted
+
+
 def _host(settings: Settings, process: str, *, port: int, parts: Sequence[Part]) -> None:
     """Run the consumers of these parts until SIGTERM, with one port for probes and metrics."""
     telemetry.configure_logging(settings.log_level, process=process)
     health, registry = Health(), telemetry.new_registry()
     host = Host(settings, registry=registry)
-    consumers = [consumer for part in parts for consumer in part(host)]
+    hosted = [consumer for part in parts for consumer in part(host)]
     with (
         stop_on_signals() as stop,
         telemetry.serve_health(
@@ -115,7 +151,7 @@ def _host(settings: Settings, process: str, *, port: int, parts: Sequence[Part])
     ):
         wait_until_migrated(settings, stop)
         driver.run(
-            consumers,
+            hosted,
             database_url=addresses.database_url(settings),
             stop=stop,
             registry=registry,

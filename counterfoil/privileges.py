@@ -26,6 +26,7 @@ PARTS: Final = (
     Part("relay", ("relay",), ("counterfoil_relay",)),
     Part("projections", ("projections",), ("counterfoil_projector",)),
     Part("processes", ("processes",), ("counterfoil_writer",)),
+    Part("consumers", ("consumers",), ("counterfoil_relay", "counterfoil_projector", "counterfoil_writer")),
     Part(
         "auditor",
         (

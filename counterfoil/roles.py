@@ -3,13 +3,11 @@
 A role imports only what it runs, so that each process starts fast and stays small.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-
 import psycopg
 import structlog
 from pydantic import SecretStr
 
-from counterfoil import addresses, declared, hosting, migrating
+from counterfoil import addresses, migrating
 from runtime import telemetry
 from runtime.settings import Settings
 
@@ -46,54 +44,6 @@ def query_api(settings: Settings) -> None:
         drain_s=settings.drain_s,
         on_drain=app.state.readiness.drain,
     )
-
-
-def processes(settings: Settings) -> None:
-    """Run the process managers, their timers, the senders and the declared consumers of the log until SIGTERM."""
-    from commands.gateways import sending
-    from commands.gateways.measures import GatewayMetrics
-    from commands.processes import timers
-    from commands.processes.measures import ProcessHealth
-    from commands.processes.runner import run_processes
-    from counterfoil.timers import delays
-    from event_store.consumers import driver, tailing
-    from event_store.consumers.health import Health
-
-    telemetry.configure_logging(settings.log_level, process="processes")
-    contexts = declared.contexts(settings)
-    managers, registry = contexts.processes_of(settings), telemetry.new_registry()
-    consumers = [
-        *map(tailing.consumer, contexts.consumers),
-        timers.consumer(managers, delays=delays(settings, contexts), registry=registry),
-    ]
-    health, consumer_health = ProcessHealth(), Health()
-    if gateways := contexts.gateways_of(settings):
-        metrics = GatewayMetrics(registry)
-        consumers += [sending.consumer(gateway, settings, metrics=metrics) for gateway in gateways]
-
-    def is_ready() -> bool:
-        return (not managers or health.ready) and (not consumers or consumer_health.ready)
-
-    with (
-        hosting.stop_on_signals() as stop,
-        telemetry.serve_health(settings.processes_health_port, registry, is_ready, host=settings.health_host),
-    ):
-        hosting.wait_until_migrated(settings, stop)
-        with ThreadPoolExecutor(max_workers=1) as beside:
-            url = addresses.database_url(settings)
-            tailing_log = beside.submit(
-                driver.run, consumers, database_url=url, stop=stop, registry=registry, health=consumer_health
-            )
-            if managers:
-                run_processes(
-                    url,
-                    processes=managers,
-                    transport=hosting.Host(settings, registry=registry).transport("counterfoil_writer"),
-                    stop=stop,
-                    registry=registry,
-                    health=health,
-                )
-            tailing_log.result()
 
 
 def _compare_migrations(settings: Settings) -> None:

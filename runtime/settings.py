@@ -137,6 +137,9 @@ class Settings(BaseSettings):
     processes_health_port: int = Field(
         default=8084, ge=0, le=65_535, description="TCP port; 0 takes a free one."
     )
+    consumers_health_port: int = Field(
+        default=8085, ge=0, le=65_535, description="TCP port; 0 takes a free one."
+    )
 
     carrier_url: str | None = Field(
         default=None,

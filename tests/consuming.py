@@ -55,7 +55,7 @@ def hosting(
     hosted = Hosting(url, consumers, registry or CollectorRegistry())
     hosted.thread.start()
     try:
-        while hosted.thread.is_alive() and not hosted.health.consumers:
+        while hosted.thread.is_alive() and not hosted.health.hosted:
             time.sleep(0.001)
         yield hosted
     finally:

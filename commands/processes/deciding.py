@@ -261,6 +261,10 @@ class Decider:
         """Whether some trigger is delivered that nobody is done with."""
         return bool(self.waiting or self._flight or self.progress.open)
 
+    def parked_keys(self, process: str) -> int:
+        """The partition keys of a process that are parked."""
+        return sum(name == process for name, _ in self._parked)
+
     @property
     def full(self) -> set[str]:
         """The processes that take no more triggers."""

@@ -1,7 +1,7 @@
-"""The driver of process managers: a worker for each lease group, which decides while it holds the group's lease.
+"""The consumers of process managers: one for each lease group, which decides while it holds the group's lease.
 
-While it holds the lease a worker runs one term on an event loop. A term ends when the worker is to stop, the lease is
-lost, a generation is through, or something failed; the next term begins from the checkpoints. Everything a term did is
+A step of a consumer is one term on an event loop, which runs from round to round. A term ends when the step is closed,
+a generation is through, or something failed; the next term begins from the checkpoints. Everything a term did is
 idempotent, so nothing of it need be undone.
 """
 
@@ -14,10 +14,8 @@ from datetime import UTC, datetime
 from threading import Event
 from typing import Any, Final, assert_never
 
-import psycopg
 import structlog
 from msgspec import Struct
-from prometheus_client import CollectorRegistry
 
 from commands.execution import Execution
 from commands.log_reading import LogReader, LogUnreachable
@@ -35,7 +33,7 @@ from commands.processes.deciding import (
     full_processes,
 )
 from commands.processes.feed import Brought, Feed
-from commands.processes.measures import GroupHealth, ProcessHealth, ProcessMetrics
+from commands.processes.measures import ProcessMetrics
 from commands.processes.parking import Key, Parking
 from commands.processes.process import LeaseGroup, Process, lease_groups
 from commands.processes.progress import Mark
@@ -44,10 +42,11 @@ from commands.states import States
 from commands.watching import Watch
 from event_store import fingerprints, generations, reading
 from event_store.codec import CodecError
-from event_store.consumers.lease import RENEW_EVERY_S, Lease, new_owner
+from event_store.consumers.driver import NO_WAITS, Consumer, Session
+from event_store.consumers.errors import OpenAgain
 from event_store.consumers.parking import Active
-from event_store.generations import NoGeneration
-from event_store.transport import Fork, Partition, Transport, TransportError
+from event_store.following import FollowerMetrics
+from event_store.transport import Partition, Transport
 from runtime import database
 
 READERS: Final = 2
@@ -62,141 +61,126 @@ CHECKPOINT_S: Final = 0.25
 LOOK_S: Final = 0.5
 """How often operators' requests are read and the lag is measured."""
 
-IDLE_S: Final = 0.1
-"""Longest wait without seeing whether to stop."""
+ROUND_S: Final = 0.1
+"""How long the event loop runs before the driver looks at the lease."""
 
-STANDBY_WAIT_S: Final = 0.5
+IDLE_S: Final = 0.25
+"""Longest wait without looking whether a checkpoint is to be written."""
+
 DRAIN_S: Final = 5.0
 """How long appends in flight may take before a stopping worker leaves them to the next one."""
 
-BACKOFF_FIRST_S: Final = 0.2
-BACKOFF_MAX_S: Final = 5.0
-GOOD_TERM_S: Final = 10.0
-"""A term that lasted longer than this was no failed try: the next pause is the first again."""
-
-OUTAGES: Final = (psycopg.Error, TransportError, LogUnreachable, CodecError, NoGeneration)
+OUTAGES: Final = (LogUnreachable, CodecError)
 """What ends a term without being a defect of ours: it needs no trace."""
 
 log = structlog.get_logger()
 
 
-def run_processes(
-    database_url: str,
-    *,
-    processes: Sequence[Process],
-    transport: Transport,
-    stop: Event,
-    registry: CollectorRegistry,
-    health: ProcessHealth | None = None,
-) -> None:
-    """Decide what the processes' triggers ask for until `stop` is set, then drain. Outages are retried with backoff.
+def consumers(
+    processes: Sequence[Process], *, transport: Transport, metrics: ProcessMetrics, followed: FollowerMetrics
+) -> list[Consumer]:
+    """What decides for these processes, by the driver of all consumers.
 
     Args:
-        database_url: the log's database; sessions take role counterfoil_writer.
-        processes: those that write a category in common share a worker, others run beside each other.
+        processes: those that write a category in common share a consumer, others run beside each other.
         transport: where triggers come from.
-        stop: set to drain and return.
-        registry: where metrics go.
-        health: what readiness shows.
+        metrics: where decisions are counted.
+        followed: where faults of the transport are counted.
     """
-    metrics, owner = ProcessMetrics(registry), new_owner()
-    health = health or ProcessHealth()
-    groups = lease_groups(processes)
-    with ThreadPoolExecutor(max_workers=len(groups), thread_name_prefix="processes") as threads:
-        for group in groups:
-            shown = health.groups[group.name] = GroupHealth()
-            at = _At(database_url, group, Active(group.lease, owner), transport, stop, metrics, shown)
-            threads.submit(_Worker(at).run)
+    return [
+        _consumer(group, transport=transport, metrics=metrics, followed=followed)
+        for group in lease_groups(processes)
+    ]
+
+
+def _consumer(
+    group: LeaseGroup, *, transport: Transport, metrics: ProcessMetrics, followed: FollowerMetrics
+) -> Consumer:
+    return Consumer(
+        name=group.lease,
+        role="counterfoil_writer",
+        open=lambda session: Deciding(_At(session, group, transport, metrics, followed)),
+        lease=group.lease,
+        waits=NO_WAITS,
+        outages=OUTAGES,
+    )
 
 
 class _At(Struct, frozen=True):
     """What a worker is given for good."""
 
-    database_url: str
+    session: Session
     group: LeaseGroup
-    active: Active
     transport: Transport
-    stop: Event
     metrics: ProcessMetrics
-    health: GroupHealth
+    followed: FollowerMetrics
+
+    @property
+    def active(self) -> Active:
+        """The lease and its owner."""
+        assert self.session.lease is not None, "one process at a time decides for a group"
+        return Active(self.session.lease.name, self.session.lease.owner)
 
 
-class _Worker:
-    """The loop around terms: lease, standing by, generations, backoff, and what health shows."""
+class Deciding:
+    """The processes of a group at work, from taking the lease on: one term, driven from round to round."""
 
     def __init__(self, at: _At) -> None:
-        self._at = at
-        self._backoff_s = BACKOFF_FIRST_S
-
-    def run(self) -> None:
-        """Work until stopped."""
-        at = self._at
-        while not at.stop.is_set():
-            try:
-                with database.connect(
-                    at.database_url, role="counterfoil_writer", name="processes lease"
-                ) as conn:
-                    self._serve(conn, Lease(conn, name=at.active.lease, owner=at.active.owner))
-            except TooManyParked as error:  # the next term goes on without that process
-                log.warning("process_full", group=at.group.name, reason=str(error))
-            except Exception as error:  # noqa: BLE001 - the outer loop: it says what is wrong, counts it and goes on
-                self._note_failure(error)
-        at.health.condition = "stopped"
-
-    def _serve(self, conn: reading.Connection, lease: Lease) -> None:
-        """Work while the lease is ours, stand by while it is not."""
-        active = self._at.metrics.active.labels(self._at.group.name)
-        try:
-            while not self._at.stop.is_set():
-                if lease.hold():
-                    active.set(1)
-                    self._serve_term(conn, lease)
-                else:
-                    active.set(0)
-                    self._at.health.condition = "standby"
-                    self._at.stop.wait(STANDBY_WAIT_S)
-        finally:
-            active.set(0)
-            with contextlib.suppress(psycopg.Error):  # it then runs out by itself
-                lease.give_back()
-
-    def _serve_term(self, conn: reading.Connection, lease: Lease) -> None:
-        at = self._at
+        """Register the processes and begin at their checkpoints."""
+        conn, names = at.session.conn, [process.name for process in at.group.processes]
         checkpoints.register(conn, at.group.processes)
-        names = [process.name for process in at.group.processes]
         counts = parking.waiting(conn, names)
         full = full_processes(counts)
         taking = [name for name in names if name not in full]
-        begins = checkpoints.entered(conn, names=taking or names)
-        log.info("processes_active", group=at.group.name, owner=lease.owner, processes=taking)
-        at.health.condition = "active"
-        at.health.detail = f"too many parked: {', '.join(sorted(full))}" if full else ""
+        self._at = at
+        self._begins = checkpoints.entered(conn, names=taking or names)
         for name in names:
             at.metrics.full.labels(name).set(name in full)
-        began_s = time.monotonic()
-        try:
-            through = asyncio.run(_Term(at, begins, counts).run(lease))
-        finally:
-            if time.monotonic() - began_s > GOOD_TERM_S:
-                self._backoff_s = BACKOFF_FIRST_S
-        if through:
-            number = begins.generation.generation + 1
-            following = generations.generation_numbered(conn, generation=number)
-            checkpoints.enter_next(conn, begins, next_generation=following)
-            log.info("processes_entered_generation", group=at.group.name, generation=number)
+        log.info("processes_active", group=at.group.name, processes=taking)
+        self._loop = asyncio.Runner()
+        self._term = _Term(at, self._begins, counts)
+        self._working = self._loop.get_loop().create_task(self._term.run())
 
-    def _note_failure(self, error: Exception) -> None:
-        """Say plainly what is wrong, count it and wait; a fork is tried again, it may have been fenced."""
-        at, fork = self._at, isinstance(error, Fork)
-        at.metrics.failures.labels(at.group.name, type(error).__name__).inc()
-        at.health.condition, at.health.detail = "fork" if fork else "retrying", str(error)
-        wait_s = BACKOFF_MAX_S if fork else self._backoff_s
-        event = "processes_refuse_fork" if fork else "processes_retry"
-        defect = None if isinstance(error, OUTAGES) else error
-        facts = {"error": type(error).__name__, "reason": str(error), "wait_s": wait_s}
-        log.error(event, group=at.group.name, exc_info=defect, **facts)
-        self._backoff_s = min(self._backoff_s * 2, BACKOFF_MAX_S)
-        at.stop.wait(wait_s)
+    def round(self) -> bool:
+        """Run the event loop for a while.
+
+        Raises:
+            OpenAgain: the generation is through, or a process takes triggers again, or no more of them.
+            Exception: what ended the term; what was in flight is left to the next one.
+        """
+        self._loop.run(self._run(ROUND_S))
+        if not self._working.done():
+            return True
+        try:
+            through = self._working.result()
+        except TooManyParked as error:
+            log.warning("process_full", group=self._at.group.name, reason=str(error))
+            raise OpenAgain(str(error)) from error
+        if through:
+            self._enter_next()
+            raise OpenAgain("the generation is through")
+        raise OpenAgain("a process takes triggers again")
+
+    def close(self) -> None:
+        """Wait for what is in flight, unless the term has failed."""
+        try:
+            if not self._working.done():
+                self._term.leave()
+                self._loop.run(self._run(None))
+                self._working.result()
+        finally:
+            self._loop.close()
+            for process in self._at.group.processes:
+                self._at.session.metrics.left(process.name)
+
+    async def _run(self, timeout_s: float | None) -> None:
+        await asyncio.wait({self._working}, timeout=timeout_s)
+
+    def _enter_next(self) -> None:
+        conn, number = self._at.session.conn, self._begins.generation.generation + 1
+        following = generations.generation_numbered(conn, generation=number)
+        checkpoints.enter_next(conn, self._begins, next_generation=following)
+        log.info("processes_entered_generation", group=self._at.group.name, generation=number)
 
 
 class _Connections(Struct):
@@ -221,13 +205,18 @@ class _Term:
         self._wake = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
-        self._polling = self._ended = False
+        self._leaving = self._polling = self._ended = False
         self._saved: Mapping[Partition, Mark] = {}
         self._saved_at_s = time.monotonic()
         self._looked_at_s = float("-inf")
         self._conflicts = 0
 
-    async def run(self, lease: Lease) -> bool:
+    def leave(self) -> None:
+        """End behind what is in flight; nothing new is decided."""
+        self._leaving = True
+        self._wake.set()
+
+    async def run(self) -> bool:
         """Work; True when the generation is through and the next one can be entered.
 
         Raises:
@@ -237,9 +226,8 @@ class _Term:
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="processes feed") as self._thread:
             async with self._connected() as self._on:
                 self._feed = self._fed(stopped)
-                renewing = self._spawn(_renew(lease))
                 try:
-                    through = await self._work(renewing)
+                    through = await self._work()
                     await self._drain()
                     await self._save()
                     return through
@@ -253,7 +241,7 @@ class _Term:
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[_Connections]:
-        at, url = self._at, self._at.database_url
+        at, url = self._at, self._at.session.database_url
         readers = database.pool(url, role="counterfoil_writer", name="processes reader", size=READERS)
         with database.connect(url, role="counterfoil_writer", name="processes rows") as rows:
             async with readers:
@@ -276,19 +264,19 @@ class _Term:
 
     def _fed(self, stop: Event) -> Generator[Brought]:
         return Feed(
-            self._at.database_url,
+            self._at.session.database_url,
             transport=self._at.transport,
             group=f"processes-{self._at.group.name}",
             generation=self._begins.generation,
             starts=self._decider.progress.reached(),
             hints=lambda: self._saved,
-            metrics=self._at.metrics.transport,
+            metrics=self._at.followed,
             stop=stop,
         ).brought()
 
-    async def _work(self, renewing: asyncio.Task[None]) -> bool:
+    async def _work(self) -> bool:
         """Poll, step, carry out, until there is a reason to end."""
-        while not self._at.stop.is_set() and not renewing.done():
+        while not self._leaving:
             if self._failure is not None:
                 raise self._failure
             if not self._polling and not self._ended and self._decider.waiting < WAITING_TRIGGERS_MAX:
@@ -302,8 +290,6 @@ class _Term:
             if time.monotonic() - self._looked_at_s >= LOOK_S and await self._look():
                 return False
             await self._pause(busy=busy)
-        if not self._at.stop.is_set():
-            log.warning("processes_lease_lost", lease=self._at.active.lease)
         return False
 
     async def _step(self) -> bool:
@@ -373,8 +359,8 @@ class _Term:
         group, metrics = self._at.group, self._at.metrics
         names = [process.name for process in group.processes]
         for position in await asyncio.to_thread(checkpoints.positions, self._on.rows, names=names):
-            metrics.lag.labels(position.name).set(position.lag_events)
-            metrics.parked.labels(position.name).set(position.parked)
+            keys = self._decider.parked_keys(position.name)
+            self._at.session.metrics.stands(position.name, lag_events=position.lag_events, parked_keys=keys)
         metrics.in_flight.labels(group.name).set(self._decider.in_flight)
         metrics.waiting.labels(group.name).set(self._decider.waiting)
         return bool(self._left_out - self._decider.full) and not self._parking.retrying
@@ -409,9 +395,3 @@ class _Term:
         if not task.cancelled() and self._failure is None:
             self._failure = task.exception()
         self._wake.set()
-
-
-async def _renew(lease: Lease) -> None:
-    """Keep the lease; return when it is lost."""
-    while await asyncio.to_thread(lease.hold):  # noqa: ASYNC110 - the row changes elsewhere
-        await asyncio.sleep(RENEW_EVERY_S / 2)

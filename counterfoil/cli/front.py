@@ -171,9 +171,17 @@ def projections() -> None:
 @app.command()
 def processes() -> None:
     """Run the process managers; a second one stands by."""
-    from counterfoil import roles
+    from counterfoil import hosting
 
-    roles.processes(answering.settings())
+    hosting.processes(answering.settings())
+
+
+@app.command()
+def consumers() -> None:
+    """Run relay, projections and processes in one process; a second one stands by for each."""
+    from counterfoil import hosting
+
+    hosting.consumers(answering.settings())
 
 
 @app.command()

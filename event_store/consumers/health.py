@@ -29,15 +29,18 @@ class Health:
 
     def __init__(self) -> None:
         self.consumers: dict[str, ConsumerHealth] = {}
+        self.hosted = False
+        """Whether it is known which consumers there are; there may be none."""
 
     def host(self, names: Iterable[str]) -> None:
         """Note which consumers this process runs."""
         self.consumers = {name: ConsumerHealth() for name in names}
+        self.hosted = True
 
     @property
     def ready(self) -> bool:
         """Whether every consumer is."""
-        return bool(self.consumers) and all(each.ready for each in self.consumers.values())
+        return self.hosted and all(each.ready for each in self.consumers.values())
 
     def lines(self) -> list[str]:
         """One line for each consumer: name, condition, reason."""

@@ -22,7 +22,9 @@ def environment(home, **settings):
         if shared in os.environ:
             kept[shared] = os.environ[shared]
     ports = {f"COUNTERFOIL_{name}_PORT": "0" for name in ("COMMAND_API", "QUERY_API")}
-    health = {f"COUNTERFOIL_{name}_HEALTH_PORT": "0" for name in ("RELAY", "PROJECTIONS", "PROCESSES")}
+    health = {
+        f"COUNTERFOIL_{name}_HEALTH_PORT": "0" for name in ("RELAY", "PROJECTIONS", "PROCESSES", "CONSUMERS")
+    }
     return {**kept, **ports, **health, "COUNTERFOIL_HOME": str(home), **settings}
 
 

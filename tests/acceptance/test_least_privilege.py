@@ -19,7 +19,7 @@ from tests.counterfoil import commanding
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
-PROCESSES = ("command-api", "query-api", "relay", "projections", "processes")
+PROCESSES = ("command-api", "query-api", "relay", "projections", "processes", "consumers")
 PASSWORD = "for-tests"
 VIEW = "order_summary"
 WORKERS_WITHIN_S = 20.0

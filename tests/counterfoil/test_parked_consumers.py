@@ -1,12 +1,10 @@
 """`counterfoil parked` on consumers of each kind at work: the same requests and answers, the same event of a skip."""
 
 import contextlib
-import threading
 from collections.abc import Iterator
 
 import msgspec
 import pytest
-from prometheus_client import CollectorRegistry
 
 from commands.decision import Decision, View
 from commands.processes.fulfilment import FULFILMENT
@@ -15,12 +13,13 @@ from domain.operations.events import EventSkipped
 from domain.ordering.events import OrderPlaced
 from event_store import reading
 from event_store.codec import decode
-from event_store.consumers import driver, parking, tailing
+from event_store.consumers import parking, tailing
 from event_store.consumers.consumer import LogConsumer
 from event_store.consumers.starting import ORIGIN
 from event_store.local_transport import LocalTransport
 from runtime import database
 from tests.commands.processes.running import append, eventually, placed, received, register, relaying, running
+from tests.consuming import hosting
 from tests.counterfoil import commanding
 from tests.counterfoil.commanding import last_json
 from tests.projections.test_running import projections
@@ -123,18 +122,8 @@ class DeclaredAtWork:
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
-        stop, registry = threading.Event(), CollectorRegistry()
-        worker = threading.Thread(
-            target=driver.run,
-            args=([tailing.consumer(self._consumer)],),
-            kwargs={"database_url": self._url, "stop": stop, "registry": registry},
-        )
-        worker.start()
-        try:
+        with hosting(self._url, [tailing.consumer(self._consumer)]):
             yield
-        finally:
-            stop.set()
-            worker.join(15)
 
     def handled(self, conn, order_id):
         """Whether the order was handled, once."""

@@ -16,7 +16,7 @@ from tests.acceptance import running
 
 @pytest.fixture
 def lacking(database_url):
-    """A database that lacks the last migration of process managers, which is one of before deployment."""
+    """A database that lacks the migrations of process managers, of which some are of before deployment."""
     with database.connect(database_url, role="counterfoil_owner", name="test") as owner:
         owner.execute("delete from counterfoil.migration where component = 'commands'")
     return database_url
@@ -38,7 +38,8 @@ def test_no_role_starts_on_a_database_that_lacks_what_it_needs(lacking, tmp_path
         role: process.returncode for role, process in started.items()
     }
     for role in ROLES:
-        assert "the database lacks commands/0001_processes.sql: run `counterfoil migrate --pre`" in said[role]
+        assert "the database lacks commands/0001_processes.sql, commands/" in said[role]
+        assert "run `counterfoil migrate --pre`" in said[role]
 
 
 def test_what_may_come_after_deployment_is_logged_and_no_reason_not_to_start(

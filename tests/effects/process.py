@@ -7,7 +7,7 @@ import sys
 
 from commands.gateways import carrier, sending
 from commands.gateways.sending import Sender
-from counterfoil import roles
+from counterfoil import hosting
 from event_store.consumers import lease
 from runtime.settings import Settings
 from tests.effects import planting
@@ -22,7 +22,7 @@ def main() -> None:
     sending.RETRY_MAX_S = 1.0
     for fault in sys.argv[1:]:
         planting.FAULTS[fault](Sender)
-    roles.processes(Settings.load())
+    hosting.processes(Settings.load())
 
 
 if __name__ == "__main__":

@@ -6,7 +6,10 @@ import threading
 
 from prometheus_client import CollectorRegistry
 
-from commands.processes.runner import run_processes
+from commands.processes import runner
+from commands.processes.measures import ProcessMetrics
+from event_store.consumers import driver
+from event_store.following import FollowerMetrics
 from event_store.local_transport import LocalTransport
 from tests.commands.processes.running import SHOP
 
@@ -15,13 +18,14 @@ def main() -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     url = sys.argv[1]
-    run_processes(
-        url,
-        processes=SHOP,
+    registry = CollectorRegistry()
+    deciding = runner.consumers(
+        SHOP,
         transport=LocalTransport(url),
-        stop=stop,
-        registry=CollectorRegistry(),
+        metrics=ProcessMetrics(registry),
+        followed=FollowerMetrics(registry),
     )
+    driver.run(deciding, database_url=url, stop=stop, registry=registry)
 
 
 if __name__ == "__main__":

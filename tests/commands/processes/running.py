@@ -3,17 +3,15 @@
 import asyncio
 import contextlib
 import hashlib
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry
 
-from commands.processes import checkpoints
-from commands.processes.measures import ProcessHealth
+from commands.processes import checkpoints, runner
+from commands.processes.measures import ProcessMetrics
 from commands.processes.process import Process
-from commands.processes.runner import run_processes
 from counterfoil.contexts import CONTEXTS
 from domain.event import Event, partition_key_of, tags_of
 from domain.ids import OrderId, Sku
@@ -33,11 +31,12 @@ from event_store.envelope import (
     encode_metadata,
     new_nonce,
 )
+from event_store.following import FollowerMetrics
 from event_store.local_transport import LocalTransport
 from event_store.transport import Transport
 from runtime import database
 from runtime.settings import Settings
-from tests.consuming import hosting
+from tests.consuming import Hosting, hosting
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 GBP = Currency("GBP")
@@ -112,33 +111,6 @@ def register(url: str, processes: Sequence[Process] = SHOP) -> None:
         checkpoints.register(conn, processes)
 
 
-class Running:
-    """The workers, in a thread."""
-
-    def __init__(self, url: str, transport: Transport, processes: Sequence[Process]) -> None:
-        self.url = url
-        self.processes = processes
-        self.transport = transport
-        self.registry = CollectorRegistry()
-        self.health = ProcessHealth()
-        self.stop = threading.Event()
-        self.thread = threading.Thread(target=self._run)
-
-    def _run(self) -> None:
-        run_processes(
-            self.url,
-            processes=self.processes,
-            transport=self.transport,
-            stop=self.stop,
-            registry=self.registry,
-            health=self.health,
-        )
-
-    def count(self, name: str, **labels: str) -> float:
-        """The value of a metric; 0 when it was never counted."""
-        return self.registry.get_sample_value(name, labels) or 0.0
-
-
 @contextlib.contextmanager
 def relaying(url: str, transport: Transport) -> Iterator[None]:
     """A relay at work while the block runs."""
@@ -150,16 +122,17 @@ def relaying(url: str, transport: Transport) -> Iterator[None]:
 @contextlib.contextmanager
 def running(
     url: str, transport: Transport | None = None, *, processes: Sequence[Process] = SHOP
-) -> Iterator[Running]:
+) -> Iterator[Hosting]:
     """Process managers at work while the block runs, over the local transport or another; then they drain."""
-    work = Running(url, transport or LocalTransport(url), processes)
-    work.thread.start()
-    try:
+    registry = CollectorRegistry()
+    hosted = runner.consumers(
+        processes,
+        transport=transport or LocalTransport(url),
+        metrics=ProcessMetrics(registry),
+        followed=FollowerMetrics(registry),
+    )
+    with hosting(url, hosted, registry=registry) as work:
         yield work
-    finally:
-        work.stop.set()
-        work.thread.join(15)
-        assert not work.thread.is_alive(), "the worker did not drain"
 
 
 def eventually(holds: Callable[[], bool], *, wait_s: float = WAIT_S) -> None:
