@@ -81,15 +81,16 @@ def _imported(place: str, started_in: Path, *, said_by: str) -> Context:
     if str(started_in) not in sys.path:
         sys.path.append(str(started_in))  # last, so that nothing in it takes the place of what is installed
     try:
-        found = getattr(importlib.import_module(module), name)
+        imported = importlib.import_module(module)
     except ModuleNotFoundError as error:
         missing = error.name or module
         reason = (
             shadowing.hidden(missing) or f"there is no module {missing!r} on Python's path or in {started_in}"
         )
         raise ContextsError(f"{said_by}: {place}: {reason}") from error
-    except AttributeError as error:
-        raise ContextsError(f"{said_by}: {place}: {error}") from error
+    found = getattr(imported, name, None)
+    if found is None:
+        raise ContextsError(f"{said_by}: {place}: module {module!r} has no {name!r}")
     if not isinstance(found, Context):
         raise ContextsError(f"{said_by}: {place} is a {type(found).__name__}, not a Context")
     return found

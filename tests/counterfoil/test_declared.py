@@ -79,7 +79,7 @@ def test_a_command_without_a_setting_takes_that_of_what_runs_in_its_home(tmp_pat
         ("no_such_place.context:IT", "there is no module 'no_such_place' on Python's path or in "),
         (
             "tests.counterfoil.lending:NOTHING",
-            "module 'tests.counterfoil.lending' has no attribute 'NOTHING'",
+            "module 'tests.counterfoil.lending' has no 'NOTHING'",
         ),
         ("tests.counterfoil.lending:BOOK", "is a Aggregate, not a Context"),
         (f"{LENDING},{LENDING}", "the context 'lending' is declared twice"),
