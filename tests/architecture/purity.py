@@ -51,7 +51,6 @@ _GATEWAYS_HOSTED_IN: Final = frozenset(
         "counterfoil/context.py",
         "counterfoil/contexts.py",
         "counterfoil/hosting.py",
-        "counterfoil/roles.py",
     ]
 )
 

@@ -146,7 +146,13 @@ ANSWERS: dict[str, tuple[int, bytes, str, type[Exception]]] = {
         "buy",
         NoAnswer,
     ),
-    "too much": (201, b" " * (gateway.ANSWER_BYTES_MAX + 1), "buy", NoAnswer),
+    "an answer without an end": (
+        201,
+        b'{"key": "KEY", "shipment": "an order", "label": "L", "tracking": "T"}'
+        + b" " * gateway.ANSWER_BYTES_MAX,
+        "buy",
+        NoAnswer,
+    ),
     "a redirection": (302, b"", "buy", NoAnswer),
     "busy": (429, b"", "buy", NoAnswer),
     "another request had this key": (409, b"{}", "buy", Unaskable),

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from commands import skipping
 from commands.gateways import sending as product
 from commands.gateways.gateway import Unaskable
+from counterfoil import status
 from domain.operations.events import EventSkipped
 from domain.shipping.events import LabelBought, LabelRefused
 from event_store import codec, reading
@@ -59,6 +60,9 @@ def test_an_intent_is_asked_about_then_carried_out_and_its_answer_recorded(datab
         eventually(lambda: settled(database_url), wait_s=WAIT_S)
         eventually(lambda: work.health.ready, wait_s=WAIT_S)
 
+    assert [(NAME, 2, 0)] == [
+        (each.name, each.position, each.parked) for each in status.read(database_url).consumers
+    ]
     key = f"{installation(database_url)}:carrier:shipment-1:label:1"
     intent, outcome = recorded(database_url, "1")
     assert [("find", key), ("ask", key)] == port.calls
