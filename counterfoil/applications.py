@@ -37,4 +37,9 @@ def query_app(settings: Settings, *, contexts: Contexts | None = None) -> Pipeli
         SettingsError: there is no database to read from, or a context cannot be had.
     """
     served = contexts or declared.contexts(settings)
-    return read_api.app.create_app(settings, queries=served.queries, declared=served.problems)
+    return read_api.app.create_app(
+        settings,
+        queries=served.queries,
+        followers=served.followers_of(settings),
+        declared=served.problems,
+    )

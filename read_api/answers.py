@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Header
 
 from read_api import freshness
-from read_api.freshness import APPLIED_POSITION, PREFERENCE_APPLIED, Wish
+from read_api.freshness import APPLIED_POSITION, PREFERENCE_APPLIED, SETTLED, Wish
 from read_api.standing import Look, Standing, applied_by_all
 
 PARKED_KEYS: Final = "Parked-Keys"
@@ -45,6 +45,8 @@ def headers_of(standings: list[Standing], look: Look, *, wish: Wish, parked: int
     headers = {APPLIED_POSITION: applied}
     if wish.applied:
         headers[PREFERENCE_APPLIED] = wish.applied
+    if wish.settled:
+        headers[SETTLED] = wish.settled
     if parked:
         headers[PARKED_KEYS] = str(parked)
     return headers

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from event_store.consumers.settling import Followers
 from read_api import documentation, parameters, status_route
 from read_api.audit import events
 from read_api.audit.past import Past
@@ -25,18 +26,23 @@ from runtime.telemetry import HttpMetrics
 
 
 def create_app(
-    settings: Settings, *, queries: Mapping[str, Queries], declared: Sequence[ProblemType]
+    settings: Settings,
+    *,
+    queries: Mapping[str, Queries],
+    followers: Followers,
+    declared: Sequence[ProblemType],
 ) -> PipelineApp:
     """The application, not yet connected: that happens when the server starts it.
 
-    `queries` are what can be asked, by the name of the context, the most wanted first; `declared` are the problems that
-    contexts declare. Its `state.readiness` answers /readyz; whoever stops the server calls `drain()` on it first.
+    `queries` are what can be asked, by the name of the context, the most wanted first; `followers` are the consumers
+    whose outcomes tell what came of a command; `declared` are the problems that contexts declare. Its `state.readiness`
+    answers /readyz; whoever stops the server calls `drain()` on it first.
 
     Raises:
         SettingsError: there is no database to read from, or nobody said who callers are.
     """
     registry = telemetry.new_registry()
-    reads = Reads(settings, registry=registry)
+    reads = Reads(settings, followers=followers, registry=registry)
     past = Past(reads.url, watch=reads.watch)
 
     @contextlib.asynccontextmanager

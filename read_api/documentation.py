@@ -35,6 +35,10 @@ _TEXT: Final = {"type": "string"}
 _HEADERS: Final[Components] = {
     "Applied-Position": {"description": "How far this answer goes; opaque.", "schema": _TEXT},
     "Preference-Applied": {"description": "What of Prefer was applied.", "schema": _TEXT},
+    "Settled": {
+        "description": "With `Prefer: until=settled`: `yes` if it has all that came of the command, or `no` and why.",
+        "schema": _TEXT,
+    },
     "ETag": {"description": "Changes with the row; for If-None-Match.", "schema": _TEXT},
     "Parked-Position": {
         "description": "The event at which this key stands still until an operator looks at it.",
@@ -55,7 +59,7 @@ _HEADERS: Final[Components] = {
         "schema": {"type": "integer"},
     },
 }
-ANSWER_HEADERS: Final = ("Applied-Position", "Preference-Applied")
+ANSWER_HEADERS: Final = ("Applied-Position", "Preference-Applied", "Settled")
 KEYED_HEADERS: Final = (*ANSWER_HEADERS, "ETag", "Parked-Position")
 PAGE_HEADERS: Final = (*ANSWER_HEADERS, "Link")
 SUM_HEADERS: Final = (*ANSWER_HEADERS, "Parked-Keys")
@@ -72,7 +76,8 @@ _PARAMETERS: Final[Components] = {
         "name": "Prefer",
         "in": "header",
         "description": "`wait=N`: wait up to N seconds (at most 10) for Min-Position. `handling=lenient`: then take"
-        " what there is.",
+        " what there is. `until=settled`: first wait for what process managers do about the commands that Min-Position"
+        " names, and show that, too.",
         "schema": _TEXT,
         "example": "wait=2",
     },

@@ -4,7 +4,6 @@
 for how many seconds the caller would wait for it, `Prefer: handling=lenient` that an older answer will do after that.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -14,19 +13,14 @@ from event_store import position_token
 from event_store.position_token import MalformedToken, PositionToken
 from read_api.standing import Look, Standing, reached
 from read_api.watching import Watch
+from runtime.http.preferences import preferences
 from runtime.problems import Fault, ProblemError
-
-WAIT_MAX_S: Final = 10
-"""Longest wait; a longer one is cut to it, and `Preference-Applied` says so."""
 
 MIN_POSITION: Final = "Min-Position"
 APPLIED_POSITION: Final = "Applied-Position"
 PREFERENCE_APPLIED: Final = "Preference-Applied"
 PARKED_POSITION: Final = "Parked-Position"
-
-_wait = re.compile(r"\s*wait\s*=\s*\"?(\d{1,9})\"?\s*", re.IGNORECASE).fullmatch
-_lenient = re.compile(r"\s*handling\s*=\s*\"?lenient\"?\s*", re.IGNORECASE).fullmatch
-_strict = re.compile(r"\s*handling\s*=\s*\"?strict\"?\s*", re.IGNORECASE).fullmatch
+SETTLED: Final = "Settled"
 
 
 class Wish(Struct, frozen=True):
@@ -37,6 +31,10 @@ class Wish(Struct, frozen=True):
     lenient: bool = False
     applied: str = ""
     """The value of Preference-Applied; empty when nothing of Prefer was applied."""
+    until_settled: bool = False
+    """Whether the token is to grow by what came of the commands that it names."""
+    settled: str = ""
+    """The value of the header Settled; empty unless that was done."""
 
 
 ANYTHING: Final = Wish()
@@ -57,43 +55,23 @@ def wish(min_position: str | None, prefer: str | None) -> Wish:
         raise ProblemError(
             "malformed-token", detail, errors=[Fault(detail=detail, header=MIN_POSITION)]
         ) from error
-    wait_s, lenient, applied = _preferences((prefer or "").split(","))
-    return Wish(token=token, wait_s=wait_s, lenient=lenient, applied=", ".join(applied))
+    preferred = preferences([prefer or ""])
+    return Wish(
+        token=token,
+        wait_s=preferred.wait_s or 0,
+        lenient=preferred.handling == "lenient",
+        applied=preferred.applied("wait", "handling", "until"),
+        until_settled=preferred.until is not None,
+    )
 
 
-def wait_of(prefer: str) -> int:
-    """For how many seconds a caller would wait, whatever for."""
-    return _preferences(prefer.split(","))[0]
-
-
-def _preferences(given: Iterable[str]) -> tuple[int, bool, list[str]]:
-    """Seconds to wait, whether an older answer will do, and what was applied; the first of each counts (RFC 7240)."""
-    wait_s: int | None = None
-    handling: str | None = None
-    for preference in given:
-        if wait_s is None and (found := _wait(preference)):
-            wait_s = min(int(found[1]), WAIT_MAX_S)
-        elif handling is None and _lenient(preference):
-            handling = "lenient"
-        elif handling is None and _strict(preference):
-            handling = "strict"
-    applied = [] if wait_s is None else [f"wait={wait_s}"]
-    applied += [] if handling is None else [f"handling={handling}"]
-    return wait_s or 0, handling == "lenient", applied
-
-
-async def admit(wished: Wish, watch: Watch, *, views: Sequence[str]) -> None:
-    """Refuse a token that no waiting can reach, and wait for the rest as long as the caller allows.
-
-    Returning does not mean that the token is reached: the snapshot that is read decides (`require`).
+async def refuse_impossible(token: PositionToken, watch: Watch) -> None:
+    """Refuse a token that no waiting can reach.
 
     Raises:
         ProblemError: `position-lost`, `position-beyond-head`, `malformed-token`.
         ViewUnavailable: the token cannot be judged because the database does not answer.
     """
-    token = wished.token
-    if token is None:
-        return
     look = watch.latest
     refuse_lost(look, epoch=token.epoch, position=token.highest)
     if _beyond(token, look):
@@ -107,9 +85,14 @@ async def admit(wished: Wish, watch: Watch, *, views: Sequence[str]) -> None:
                 head=look.position,
                 epoch=look.epoch,
             )
-    if not wished.wait_s or _all_reached(token, look, views):
+
+
+async def wait(wished: Wish, watch: Watch, *, views: Sequence[str], timeout_s: float) -> None:
+    """Wait until these views have what the token names, so many seconds at most."""
+    token = wished.token
+    if token is None or _all_reached(token, watch.latest, views):
         return
-    await watch.wait_for(lambda seen: _all_reached(token, seen, views), timeout_s=wished.wait_s)
+    await watch.wait_for(lambda seen: _all_reached(token, seen, views), timeout_s=timeout_s)
 
 
 def require(

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from event_store.partitioning import partition_of
 from read_api import freshness, parameters
+from read_api.admission import Admission
 from read_api.audit.past import Past
 from read_api.freshness import ANYTHING, Wish
 from read_api.reading.keyed import KeyedReader
@@ -76,6 +77,7 @@ class KeyedEndpoint:
         reader: KeyedReader,
         *,
         watch: Watch,
+        admission: Admission,
         parameter: str,
         past: Past | None,
         requires: Requirement,
@@ -84,6 +86,7 @@ class KeyedEndpoint:
         self._reader = reader
         self._resource = reader.resource
         self._watch = watch
+        self._admission = admission
         self._parameter = parameter
         self._past = past
         self.requires = requires
@@ -103,10 +106,11 @@ class KeyedEndpoint:
             if as_of is not None and self._past is not None:
                 return await self._answer_past(key, as_of, self._past)
         wanted = asked(scope["headers"])
-        if wanted.wish.token is not None:
-            await freshness.admit(wanted.wish, self._watch, views=(self._resource.view.name,))
-        found = await self._reader.read(key, token=wanted.wish.token)
-        return self._answer(key, found, wanted)
+        wish = wanted.wish
+        if wish.token is not None:
+            wish = await self._admission.admit(wish, views=(self._resource.view.name,))
+        found = await self._reader.read(key, token=wish.token)
+        return self._answer(key, found, wish, wanted.if_none_match)
 
     def _as_of(self, query: bytes) -> str | None:
         known = () if self._past is None else (AS_OF,)
@@ -122,22 +126,23 @@ class KeyedEndpoint:
             raise ProblemError("not-found", detail, headers=_text(headers), as_of=seen.as_of)
         return _json(200, seen.body, headers)
 
-    def _answer(self, key: str, found: Found, wanted: Asked) -> Response:
+    def _answer(self, key: str, found: Found, wish: Wish, if_none_match: bytes | None) -> Response:
         look = self._watch.latest
         parked = self._parked(key, found)
         applied = applied_text(found.standing, look, parked=parked)
-        wish = wanted.wish
         freshness.require(wish, (found.standing,), look, parked_at=found.parked_at, applied=applied)
         headers = [(b"applied-position", applied.encode("ascii"))]
         if found.parked_at is not None:
             headers.append((b"parked-position", b"%d" % found.parked_at))
         if wish.applied:
             headers.append((b"preference-applied", wish.applied.encode("ascii")))
+        if wish.settled:
+            headers.append((b"settled", wish.settled.encode("ascii")))
         if found.body is None:
             raise self._not_found(key, found, headers)
         etag = b'"%d.%s.%d"' % (found.standing.epoch, found.build.label.encode("ascii"), found.position)
         headers.append((b"etag", etag))
-        if wanted.if_none_match is not None and _matches(wanted.if_none_match, etag):
+        if if_none_match is not None and _matches(if_none_match, etag):
             return RawResponse(304, headers, b"")
         return _json(200, found.body, headers)
 

@@ -10,7 +10,9 @@ from prometheus_client import CollectorRegistry
 from psycopg import IsolationLevel
 
 from event_store.consumers import parking
+from event_store.consumers.settling import Followers
 from read_api import standing
+from read_api.admission import Admission
 from read_api.connections import AsyncConnection, Connections
 from read_api.errors import BuildGone, ViewUnavailable
 from read_api.exports import EXPORTS_MAX, Exports
@@ -33,8 +35,10 @@ Read = Callable[[AsyncConnection, Look], Awaitable[Answer]]
 class Reads:
     """Everything that is opened once per process. Use `opened` around the time in which requests are answered."""
 
-    def __init__(self, settings: Settings, *, registry: CollectorRegistry) -> None:
+    def __init__(self, settings: Settings, *, followers: Followers, registry: CollectorRegistry) -> None:
         """Prepare connections; nothing is opened yet. Figures go to `registry`.
+
+        `followers` are the consumers whose outcomes tell what came of a command.
 
         Raises:
             SettingsError: the settings name none.
@@ -50,6 +54,7 @@ class Reads:
         self.exports = Exports(self._exporting)
         self.readiness = Readiness(self._ready)
         self.watch = Watch(self._lookout, draining=lambda: self.readiness.draining)
+        self.admission = Admission(self.watch, self.connections, followers=followers)
         self.documents = (
             None
             if settings.redis_url is None

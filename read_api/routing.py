@@ -79,7 +79,12 @@ def _serve_by_id(app: FastAPI, served: ById, *, tag: str, reads: Reads, past: Pa
     )
     parameter = served.path.partition("{")[2].partition("}")[0]
     endpoint = KeyedEndpoint(
-        reads.keyed(resource), watch=reads.watch, parameter=parameter, past=past, requires=served.requires
+        reads.keyed(resource),
+        watch=reads.watch,
+        admission=reads.admission,
+        parameter=parameter,
+        past=past,
+        requires=served.requires,
     )
     if served.deprecation is not None:
         endpoint = deprecated(served.deprecation)(endpoint)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from projections.inventory.views import stock_level
 from projections.ordering.views import customer_totals, sales_daily, sku_sales
-from read_api import answers, freshness, parameters
+from read_api import answers, parameters
 from read_api.answers import Wished
 from read_api.connections import AsyncConnection
 from read_api.documentation import ALWAYS, FRESHNESS, SUM_HEADERS, responses
@@ -103,7 +103,7 @@ _TOTALS_EXAMPLE: Final = {
 @requires("sales:read")
 async def totals(*, reads: OpenReads, wish: Wished) -> Response:
     """`days`, `customers` and `codes_sold` count those with an order; money is in minor units."""
-    await freshness.admit(wish, reads.watch, views=_VIEWS)
+    wish = await reads.admission.admit(wish, views=_VIEWS)
     look, body = await reads.snapshot(_read_totals)
     headers = answers.fresh_headers(look, views=_VIEWS, wish=wish)
     return Response(_encode(body), media_type="application/json", headers=headers)

@@ -74,6 +74,11 @@ class Watch:
         self._refuse(self._asked, reason=ENDING)
 
     @property
+    def draining(self) -> bool:
+        """Whether nobody is to wait any more."""
+        return self._draining() or self._ended
+
+    @property
     def latest(self) -> Look:
         """The newest look, however old.
 
@@ -123,7 +128,7 @@ class Watch:
         """Look until `holds` does; answer False after `timeout_s` seconds, or when the process is to end."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while not (self._draining() or self._ended):
+                while not self.draining:
                     if await self._holds_next(holds):
                         return True
         return False

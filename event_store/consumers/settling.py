@@ -24,9 +24,10 @@ select e.position, e.stream, e.version, e.type, coalesce(e.partition_key, e.stre
 from log.event e where e.position between %s and %s order by e.position limit %s
 """
 _REQUEST_OF: Final = """
-select o.first_position, o.last_position
-from log.event e join log.outcome o on o.key = decode(e.metadata ->> 'idempotency', 'hex')
-where e.position = %s and e.position between o.first_position and o.last_position
+select coalesce(o.first_position, e.position), coalesce(o.last_position, e.position)
+from log.event e left join log.outcome o on o.key = decode(e.metadata ->> 'idempotency', 'hex')
+    and e.position between o.first_position and o.last_position
+where e.position = %s
 """
 _OUTCOMES: Final = "select key, first_position, last_position from log.outcome where key = any(%s)"
 _REGISTERED: Final = (
@@ -117,6 +118,15 @@ class Effects(Struct, frozen=True):
         for state in ("waiting", "pending", "parked"):
             parts += [f"{state}={name}" for name in self.consumers(state)]
         return "; ".join(parts)
+
+
+def together(found: Iterable[Effects]) -> Effects:
+    """What came of several commands."""
+    each = list(found)
+    return Effects(
+        tuple(event for effects in each for event in effects.events),
+        tuple(reaction for effects in each for reaction in effects.reactions),
+    )
 
 
 async def request_of(connection: Connection, position: int) -> tuple[int, int] | None:

@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from event_store import reading
 from event_store.envelope import RecordedEvent
 from event_store.position_token import PositionToken
-from read_api import freshness, parameters
+from read_api import parameters
 from read_api.answers import Wished
 from read_api.audit import finding
 from read_api.audit.finding import NAMES_PATTERN, Found, Question
@@ -26,6 +26,7 @@ from read_api.parameters import Limit
 from read_api.reads import OpenReads, Reads
 from read_api.standing import Look
 from runtime import rfc3339
+from runtime.http.preferences import preferences
 from runtime.http.principal import requires
 from runtime.pagination import next_link
 from runtime.problems import ProblemError
@@ -85,7 +86,7 @@ OpenPast = Annotated[Past, Depends(_past)]
 
 
 def _wait(prefer: Annotated[list[str] | None, Header(include_in_schema=False)] = None) -> int:
-    return freshness.wait_of(",".join(prefer or ()))
+    return preferences(prefer or ()).wait_s or 0
 
 
 Waiting = Annotated[int, Depends(_wait)]
@@ -167,7 +168,7 @@ async def stream_events(
     """Read on with `after` set to the last version that was read. Streams of applications may begin with version 0."""
     if len(stream) > STREAM_NAME_LENGTH_MAX or "\x00" in stream:
         raise ProblemError("not-found", "No stream can have this name.")
-    await freshness.admit(wish, reads.watch, views=())
+    wish = await reads.admission.admit(wish, views=())
 
     async def read(connection: AsyncConnection, _look: Look) -> list[RecordedEvent]:
         page = await reading.read_stream_async(connection, stream, after_version=after, limit=limit + 1)
@@ -250,7 +251,7 @@ async def events(
     An answer with filters looks through the log as far as its time allows, so it may have few lines, or none, although
     there are more: `Next-After` says how far it came. With `Prefer: wait=N` an answer without a line waits for one.
     """
-    await freshness.admit(wish, reads.watch, views=())
+    wish = await reads.admission.admit(wish, views=())
     found = await finding.find(reads, question, after=after, limit=limit, wait_s=wait_s)
     headers = _log_headers(found.look, wish, waited=wait_s) | {NEXT_AFTER: str(found.upto)}
     if found.has_more:

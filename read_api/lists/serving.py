@@ -10,7 +10,7 @@ from psycopg import sql
 from starlette.responses import Response
 
 from projections.storing import BuildId
-from read_api import answers, freshness, keyed, parameters
+from read_api import answers, keyed, parameters
 from read_api.audit.past import Past
 from read_api.connections import AsyncConnection
 from read_api.freshness import MIN_POSITION, Wish
@@ -69,7 +69,7 @@ class ListEndpoint:
         if isinstance(asked, Page) and asked.pin is not None and wish.token is not None:
             detail = f"A pinned list stays where it is: {MIN_POSITION} belongs to its first page"
             raise parameters.invalid([Fault(detail=detail, header=MIN_POSITION)])
-        await freshness.admit(wish, self._reads.watch, views=self._views)
+        wish = await self._reads.admission.admit(wish, views=self._views)
         response = await self._answer(exchange, asked, wish, media_type)
         response.headers["Vary"] = "Accept"
         return response

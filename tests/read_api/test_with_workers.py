@@ -9,6 +9,7 @@ from projections.catalogue.views import product_page
 from projections.inventory.views import stock_level
 from projections.ordering.views import order_details
 from runtime.documents import RedisDocuments
+from tests.examples import placed
 from tests.projections.feeding import append, feeding, fold_plainly, history, publish, settle
 from tests.read_api.stage import token
 
@@ -77,3 +78,21 @@ async def test_every_row_is_the_fold_of_the_log(stage, traded, open_api):
             for key, versioned in fold_plainly(view, log).items():
                 answer = await client.get(f"{address}{key[0]}")
                 assert answer.headers["etag"] == f'"1.s1_b1.{versioned.position}"'
+
+
+async def test_a_read_says_who_has_not_decided_yet(stage, traded, open_api):
+    carry, _ = traded
+    stage.conn.execute(
+        "insert into consumers.registration (consumer, registered_position) values ('fulfilment', 0)"
+    )
+    head = carry([("order-open", placed(order_id="open"))])
+    asked = {"Min-Position": token({partition_of("order-open", PARTITIONS): head}), "Prefer": "until=settled"}
+
+    async with open_api() as client:
+        answers = [
+            await client.get(path, headers=asked) for path in ("/v1/orders/open", "/v1/orders", "/v1/totals")
+        ]
+
+    assert 3 * [(200, "no; pending=fulfilment", "until=settled")] == [
+        (each.status_code, each.headers["settled"], each.headers["preference-applied"]) for each in answers
+    ]
