@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from psycopg import sql
 
 from commands.processes import due, timers
 from commands.processes.fulfilment import UNDECIDED
@@ -230,6 +231,28 @@ def test_rows_that_cannot_go_keep_nobody_from_firing(url, monkeypatch):
     assert 0 < rejected(url) == 20 - waiting
 
 
+def test_a_page_of_what_is_due_is_read_from_an_index_in_order(url):
+    catch_up(url)
+    with database.connect(url, role=None, name="test") as owner:
+        owner.execute(
+            "insert into log.event (position, version, recorded_at, stream, type, leaf, metadata, payload)"
+            " select p, 1, now(), 'order-' || p, 't', '', '{}', '{}' from generate_series(1, 5000) p"
+        )
+        owner.execute(
+            "insert into views.timers_fulfilment_s1_b1 (process, name, stream, set_at, due_at, position)"
+            " select 'fulfilment', 'undecided', 'order-' || p, p, now() + (p - 500) * interval '1 minute', p"
+            " from generate_series(1, 5000) p"
+        )
+        owner.execute("analyze log.event, views.timers_fulfilment_s1_b1")
+        statement = due._DUE.format(table=sql.Identifier("views", "timers_fulfilment_s1_b1"), open=due._OPEN)
+        given = {"name": "undecided", "after": timedelta(), "due_at": "-infinity", "stream": "", "limit": 100}
+        plan = "\n".join(line for (line,) in owner.execute(sql.SQL("explain ") + statement, given).fetchall())
+
+    assert "Index Scan using timers_fulfilment_s1_b1_name_due_at_stream_idx" in plan
+    assert "Index Scan using event_pkey" in plan
+    assert "Sort" not in plan
+
+
 class Reminding:
     """A process with a timer of its own, whose decision fails for some orders as long as `broken` says so."""
 
@@ -280,6 +303,7 @@ def test_a_parked_timer_that_an_operator_skips_has_an_outcome_without_events(url
 
     with firing(url, [reminding.process]) as work:
         work.one_pass()
+        without_the_skip = requested(url, "skip", work)
         with ThreadPoolExecutor(1) as operator:
             skipping = operator.submit(
                 operators.skip,
@@ -294,6 +318,7 @@ def test_a_parked_timer_that_an_operator_skips_has_an_outcome_without_events(url
         work.one_pass()
         assert (1, 0) == tuple(work.count(name, reminding.timer) for name in ("skipped", "fired"))
 
+    assert "refused: no skip of position 1 is in the log" == without_the_skip
     assert "done" == skipping.result()
     assert [] == parked_keys(url)
     assert {"ordering.order_placed.v1": 1, "operations.event_skipped.v1": 1} == counted(url)

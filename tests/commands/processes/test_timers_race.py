@@ -1,0 +1,194 @@
+"""Timers beside real process managers: both may decide one order, at the same moment or one behind the other."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import timedelta
+
+import pytest
+
+from counterfoil.contexts import CONTEXTS
+from domain.ordering.events import OrderConfirmed, OrderPlaced, OrderRejected
+from event_store import codec, reading
+from event_store.consumers import parking
+from event_store.consumers.parking import Failure, Scope
+from event_store.local_transport import LocalTransport
+from event_store.transport import TransportUnavailable
+from runtime import database
+from tests.commands.processes.running import (
+    append,
+    counted,
+    eventually,
+    outcomes,
+    placed,
+    received,
+    running,
+    stock_of,
+)
+from tests.commands.processes.timing import AT_ONCE, firing, running_timers
+from tests.projections.feeding import feeding, settle
+
+(TIMERS,) = CONTEXTS.timers
+OFF_AFTER = timedelta(seconds=2.5)
+OUTAGE_S = 3.0
+
+
+@pytest.fixture
+def url(database_url):
+    settle(database_url)
+    append(database_url, [received("A", 1_000)])
+    return database_url
+
+
+def place(url, *names):
+    append(url, [placed(name, [("A", 1)]) for name in names])
+
+
+def decisions(url):
+    """What was decided about each order, in order."""
+    found = {}
+    with database.connect(url, role="counterfoil_reader", name="test") as conn:
+        for event in reading.copy_log(conn):
+            match codec.decode(event.type, event.payload):
+                case OrderPlaced():
+                    found[event.stream] = []
+                case OrderConfirmed():
+                    found[event.stream].append("confirmed")
+                case OrderRejected(reason=reason):
+                    found[event.stream].append(reason)
+    return found
+
+
+def test_process_and_timer_race_for_every_order_and_each_is_decided_once(url):
+    with feeding(url, [TIMERS]) as feeder, firing(url, off_after=AT_ONCE) as work:
+        place(url, *(f"before{number}" for number in range(20)))
+        feeder.catch_up()
+        with running(url):
+            for burst in range(6):
+                place(url, *(f"o{burst}-{number}" for number in range(20)))
+                feeder.catch_up()
+                work.one_pass()
+            eventually(lambda: all(decisions(url).values()))
+        feeder.catch_up()
+        work.one_pass()
+
+    found = decisions(url)
+    stock = stock_of(url, "A")
+    assert {1} == {len(decided) for decided in found.values()}
+    assert {"confirmed", "undecided"} >= {decided[0] for decided in found.values()}
+    assert stock is not None
+    assert stock.reserved == sum(decided == ["confirmed"] for decided in found.values())
+    assert [] == running_timers(url, TIMERS)
+
+
+def test_who_comes_second_finds_the_order_decided(url):
+    def rejected_triggers(process):
+        return process.count("counterfoil_process_triggers_total", process="fulfilment", outcome="rejected")
+
+    place(url, "timer-first")
+    with feeding(url, [TIMERS]) as feeder, firing(url, off_after=AT_ONCE) as work:
+        feeder.catch_up()
+        work.one_pass()
+        assert {"order-timer-first": ["undecided"]} == decisions(url)
+        place(url, "process-first")
+        feeder.catch_up()
+        with running(url) as process:
+            eventually(lambda: rejected_triggers(process) == 1)
+            eventually(lambda: decisions(url)["order-process-first"] == ["confirmed"])
+        work.one_pass()
+        assert (1, 1) == (work.count("fired"), work.count("stale"))
+
+    stock = stock_of(url, "A")
+    assert {"order-timer-first": ["undecided"], "order-process-first": ["confirmed"]} == decisions(url)
+    assert stock is not None
+    assert 1 == stock.reserved
+
+
+class Interrupted:
+    """A transport that is away for a while."""
+
+    def __init__(self, transport):
+        self._transport = transport
+        self.away = True
+
+    def subscribe(self, group, *, generation):
+        if self.away:
+            raise TransportUnavailable("away")
+        return self._transport.subscribe(group, generation=generation)
+
+
+def test_while_the_transport_is_away_no_order_is_rejected_however_long_it_takes(url):
+    """In small: what is due at once waits longer than a process may leave its lease unrenewed."""
+    transport = Interrupted(LocalTransport(url, role="counterfoil_writer"))
+    place(url, "1", "2")
+    with feeding(url, [TIMERS]) as feeder, firing(url, off_after=OFF_AFTER) as work:
+        feeder.catch_up()
+        with running(url, transport):
+            over_s = time.monotonic() + OUTAGE_S
+            while time.monotonic() < over_s:
+                work.one_pass()
+            waited = work.shown("waiting")
+            transport.away = False
+            eventually(lambda: counted(url).get("ordering.order_confirmed.v1") == 2)
+            feeder.catch_up()
+            work.one_pass()
+
+    assert 2 == waited
+    assert {"order-1": ["confirmed"], "order-2": ["confirmed"]} == decisions(url)
+
+
+@pytest.mark.slow
+def test_a_role_that_is_killed_between_the_append_and_the_end_of_the_row_rejects_once(url, tmp_path):
+    place(url, "1")
+    with feeding(url, [TIMERS]) as feeder:
+        feeder.catch_up()
+    with database.connect(url, role="counterfoil_writer", name="test") as conn:
+        failure = Failure("order-1", 2, "order-1", 1, "ordering.order_placed.v1", "cannot be decided")
+        parking.park(conn, Scope("fulfilment"), failure)
+
+    with role(url, tmp_path) as dying:
+        eventually(lambda: decisions(url) == {"order-1": ["undecided"]})
+        dying.send_signal(signal.SIGKILL)
+    before = outcomes(url)
+    assert ["order-1"] == running_timers(url, TIMERS)
+    with database.connect(url, role=None, name="test") as owner:
+        owner.execute("update runtime.lease set owner = null where name = 'timers'")
+        (counter,) = owner.execute("select counter from runtime.lease where name = 'timers'").fetchone()
+        with role(url, tmp_path):
+            eventually(lambda: _renewals(owner) >= counter + 3)
+
+    assert {"order-1": ["undecided"]} == decisions(url)
+    assert before == outcomes(url)
+
+
+def _renewals(conn):
+    (counter,) = conn.execute("select counter from runtime.lease where name = 'timers'").fetchone()
+    return counter
+
+
+def role(url, home):
+    """The processes as their command runs them, with orders that may wait for nothing."""
+    environment = {
+        **os.environ,
+        "COUNTERFOIL_HOME": str(home),
+        "COUNTERFOIL_DATABASE_URL": url,
+        "COUNTERFOIL_PROCESSES_HEALTH_PORT": "0",
+        "COUNTERFOIL_UNDECIDED_AFTER_S": "0.001",
+    }
+    return Ended(subprocess.Popen([sys.executable, "-m", "counterfoil", "processes"], env=environment))
+
+
+class Ended:
+    """A process that does not outlive its block."""
+
+    def __init__(self, process):
+        self._process = process
+
+    def __enter__(self):
+        return self._process
+
+    def __exit__(self, *_):
+        self._process.kill()
+        self._process.wait(10)
