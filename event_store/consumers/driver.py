@@ -182,6 +182,8 @@ class Hosted:
         self._health = health
         self._term = 0
         """The term of the lease in which the step was opened."""
+        self._reason = ""
+        """Why it is opened again, until it was opened."""
         self._active = session.metrics.active.labels(consumer.name)
         self._active.set(0)
 
@@ -227,12 +229,15 @@ class Hosted:
 
     def _open_step(self) -> Step:
         self.step = step = self._consumer.open(self._session)
+        self._reason = ""
         self._active.set(1)
         log.info("consumer_opened", consumer=self._consumer.name)
         return step
 
     def _open_again(self, reason: str) -> None:
-        log.info("consumer_opens_again", consumer=self._consumer.name, reason=reason)
+        if reason != self._reason:  # what is not there yet is met again and again
+            log.info("consumer_opens_again", consumer=self._consumer.name, reason=reason)
+        self._reason = reason
         if self._health.condition != "active":
             self._health.show("starting", reason)
         self._close_step()

@@ -339,16 +339,6 @@ def test_a_relay_that_lost_its_lease_without_knowing_settles_nothing(conn):
     assert (1, 2) == (before.generation, after.generation)
 
 
-def test_a_stopped_relay_gives_its_lease_back_at_once(database_url):
-    transport = LocalTransport(database_url)
-    with carrying.relaying(database_url, transport):
-        pass
-    with carrying.owner(database_url) as conn:
-        row = conn.execute("select owner from runtime.lease where name = 'relay'").fetchone()
-
-    assert (None,) == row
-
-
 def test_a_relay_survives_its_database_connection(database_url):
     with carrying.relaying(database_url, LocalTransport(database_url)) as health:
         with psycopg.connect(database_url, autocommit=True) as admin:

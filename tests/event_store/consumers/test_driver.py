@@ -165,6 +165,29 @@ def test_a_step_that_is_at_its_end_is_opened_again_on_the_same_connection_withou
     assert work.sessions[0] is work.sessions[1]
 
 
+def test_what_a_consumer_waits_for_is_shown_and_logged_once(database_url, monkeypatch):
+    class Waiting(Work):
+        """Cannot be opened before something is there."""
+
+        missing = 5
+
+        def open(self, session):
+            self.missing -= 1
+            if self.missing >= 0:
+                raise OpenAgain("no relay yet")
+            return super().open(session)
+
+    monkeypatch.setattr(driver, "OPEN_AGAIN_WAIT_S", 0.05)
+    work = Waiting()
+    with structlog.testing.capture_logs() as logs, hosting(database_url, [work.consumer()]) as hosted:
+        wait_until(lambda: hosted["job"].detail == "no relay yet", what="the reason")
+        shown = hosted["job"].condition
+        wait_until(lambda: hosted.health.ready, what="work")
+
+    assert "starting" == shown
+    assert ["no relay yet"] == [each["reason"] for each in logs if each["event"] == "consumer_opens_again"]
+
+
 def test_of_two_drivers_of_one_consumer_one_works_and_the_other_takes_over_when_it_stops(database_url):
     one, other = Work(), Work()
     with hosting(database_url, [one.consumer()]) as first:
