@@ -170,7 +170,7 @@ def projections() -> None:
 
 @app.command()
 def processes() -> None:
-    """Run the process managers; a second one stands by."""
+    """Run process managers, timers, senders and consumers of the log; a second one stands by."""
     from counterfoil import hosting
 
     hosting.processes(answering.settings())
@@ -198,7 +198,7 @@ def up(
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Where log, relay, views and process managers stand."""
+    """Where log, relay, views, process managers and consumers stand."""
     from counterfoil import status as status_
 
     found = status_.as_json(answering.settings(), contexts=answering.contexts())

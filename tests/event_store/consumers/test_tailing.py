@@ -14,6 +14,7 @@ from counterfoil.testing.consumers import consume
 from domain.operations.events import EventSkipped
 from event_store import reading
 from event_store.consumers import parking, tailing
+from event_store.consumers.checkpoints import NameTaken
 from event_store.consumers.consumer import LogConsumer
 from event_store.consumers.errors import FinalError, OpenAgain
 from event_store.consumers.parking import NotParked, Scope
@@ -125,8 +126,9 @@ def test_an_event_that_fails_parks_its_key_behind_what_came_before_and_nothing_e
 
 
 def test_a_retry_goes_on_in_order_or_says_that_it_failed_again(database_url):
-    faults = Faults()
+    faults, tried = Faults(), []
     consumer = seeing(faults)
+    faults.check, check = lambda number: (tried.append(number), check(number)), faults.check
     append(database_url, counts(("a", POISON), ("a", 1), ("a", 2), ("a", 3), ("b", 1)))
     raw(
         database_url, "counter-a", "counting.closed.v1", b"{}"
@@ -136,6 +138,7 @@ def test_a_retry_goes_on_in_order_or_says_that_it_failed_again(database_url):
 
     assert "failed again" in requested(database_url, consumer, "retry", "counter-a")
     assert (1, 4, 6) == _stands(parked(database_url)["counter-a"])
+    assert 6 == tried.count(POISON)
 
     faults.numbers = {2}
     assert "position 3" in requested(database_url, consumer, "retry", "counter-a")
@@ -298,6 +301,14 @@ def cut_off(url, position):
     ask_owner(url, "delete from log.outcome")
     ask_owner(url, f"delete from log.event where position > {position}")
     ask_owner(url, f"update log.head set position = {position}")
+
+
+def test_a_name_under_which_a_process_manager_was_registered_is_refused(database_url):
+    with database.connect(database_url, role="counterfoil_writer", name="test") as conn:
+        conn.execute("insert into consumers.registration (consumer, registered_position) values ('seen', 0)")
+
+    with pytest.raises(NameTaken, match="give the consumer another name"):
+        consume(database_url, seeing(Faults()))
 
 
 def test_a_consumer_with_too_much_parked_takes_no_more_until_something_is_done_about_it(
