@@ -17,7 +17,7 @@ from domain.ordering import order as ordering
 from domain.ordering.events import OrderPlaced, OrderRejected
 from domain.ordering.order import ORDER
 from event_store import codec
-from event_store.consumers import parking
+from event_store.consumers import backoff, parking
 from event_store.consumers.parking import Failure, Scope
 from event_store.consumers.starting import HEAD
 from event_store.envelope import decode_metadata
@@ -133,6 +133,10 @@ def test_a_process_is_off_when_its_lease_stood_still_while_somebody_looked(url):
         work.one_pass()
 
     assert 1 == rejected(url)
+
+
+def test_a_process_that_only_waits_for_another_try_is_never_called_off():
+    assert timers.OFF_AFTER.total_seconds() >= 10 * backoff.LONGEST_S
 
 
 def test_an_order_whose_trigger_is_parked_is_rejected_and_those_behind_another_one_wait(url):
