@@ -159,6 +159,8 @@ class Connections:
             yield
         except errors.UndefinedTable as error:
             raise BuildGone("a build's table is gone") from error
+        except errors.UndefinedColumn as error:
+            raise ViewUnavailable("the build that answers now has no such column") from error
         except errors.QueryCanceled as error:
             raise TooSlow("the database took too long for this read") from error
         except psycopg_pool.PoolTimeout as error:

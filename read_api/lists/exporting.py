@@ -61,7 +61,7 @@ async def read(held: Held, table: Table, statement: sql.Composed, given: Mapping
 
 async def _rows(held: Held, table: Table, chunk: list[tuple[Any, ...]]) -> Rows:
     while chunk:
-        yield list(table.shown(chunk))
+        yield [table.row(list(values)) for values in chunk]
         chunk = await held.run(_fetch) if len(chunk) == ROWS_PER_CHUNK else []
 
 

@@ -85,7 +85,8 @@ def _rows(
         "limit": asked.limit + 1,
     }
     with connection.cursor(binary=True) as cursor:
-        return list(table.shown(cursor.execute(statement, given, prepare=False)))
+        found = cursor.execute(statement, given, prepare=False)
+        return [table.row(list(values)) for values in found]
 
 
 def pin_of(asked: Page, build: LiveBuild, look: Look) -> Pin:

@@ -215,7 +215,7 @@ async def _rows(
     # Never prepared: a plan that is kept knows no values, and would look for the few rows of a rare one among all.
     async with connection.cursor(binary=True) as cursor:
         await cursor.execute(statement, given, prepare=False)
-        return list(table.shown(await cursor.fetchall()))
+        return [table.row(list(values)) for values in await cursor.fetchall()]
 
 
 def _json(body: Mapping[str, Any], headers: Mapping[str, str]) -> Response:

@@ -83,8 +83,8 @@ def place(prefix: str, sort: Sort, values: Sequence[object]) -> dict[str, object
 def _parts(table: Table, narrowed: Iterable[sql.Composable]) -> dict[str, sql.Composable]:
     return {
         "columns": _commas(
-            sql.SQL("t.{0}::text as {0}" if nested else "t.{0}").format(sql.Identifier(name))
-            for name, nested in zip(table.columns, table.nested, strict=True)
+            sql.SQL("t.{0}::text as {0}" if index in table.nested else "t.{0}").format(sql.Identifier(name))
+            for index, name in enumerate(table.columns)
         ),
         "table": sql.Identifier("views", table.build.table),
         "narrowed": sql.SQL("").join(narrowed),

@@ -122,9 +122,10 @@ class RowsByKey:
     ) -> dict[str, list[tuple[int, bool, RowDict]]]:
         grouped: dict[str, list[tuple[int, bool, RowDict]]] = {}
         first_key = self._resource.view.key[0]
-        found = [row for row in rows if row[1] is not None]  # without the one that says that there is none
-        shown = table.shown(row[3:] for row in found)
-        for (_, position, deleted, *_), row in zip(found, shown, strict=True):
+        for _, position, deleted, *values in rows:
+            if position is None:
+                continue  # the one row that says that there is none
+            row = table.row(values)
             grouped.setdefault(row[first_key], []).append((position, deleted, row))
         return grouped
 
@@ -158,8 +159,8 @@ class RowsByKey:
 def _by_key(table: Table, *, key: str) -> sql.Composed:
     build = table.build
     selected = [
-        sql.SQL("{}::text" if nested else "{}").format(sql.Identifier("t", name))
-        for name, nested in zip(table.columns, table.nested, strict=True)
+        sql.SQL("{}::text" if index in table.nested else "{}").format(sql.Identifier("t", name))
+        for index, name in enumerate(table.columns)
     ]
     return _BY_KEY.format(
         columns=sql.SQL(", ").join(selected),

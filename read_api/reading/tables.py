@@ -4,7 +4,7 @@ So a build of another shape (of a release not yet made, or of one being rolled b
 this program was released with.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -29,26 +29,23 @@ _NOT_SHOWN: Final = frozenset({"position", "deleted"})
 
 
 class Table(Struct, frozen=True):
-    """The table of a build: the columns that are shown, and which of them hold nested values as JSON."""
+    """The table of a build: the columns that are shown, and the places of those that hold nested values as JSON."""
 
     build: BuildId
     columns: tuple[str, ...]
-    nested: tuple[bool, ...]
+    nested: tuple[int, ...]
 
     @property
     def name(self) -> str:
         """As `to_regclass` takes it."""
         return name_of(self.build)
 
-    def shown(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[RowDict]:
-        """Rows that hold just these columns, nested values as the JSON that they are."""
-        nested = [index for index, is_nested in enumerate(self.nested) if is_nested]
-        for row in rows:
-            values = list(row)
-            for index in nested:
-                if values[index] is not None:
-                    values[index] = msgspec.Raw(values[index].encode())
-            yield dict(zip(self.columns, values, strict=True))
+    def row(self, values: list[Any]) -> RowDict:
+        """A row that holds just these columns, nested values as the JSON that they are."""
+        for index in self.nested:
+            if values[index] is not None:
+                values[index] = msgspec.Raw(values[index].encode())
+        return dict(zip(self.columns, values, strict=True))
 
 
 def name_of(build: BuildId) -> str:
@@ -65,8 +62,11 @@ def described(build: BuildId, columns: Iterable[tuple[Any, ...]]) -> Table:
     shown = [(str(name), bool(nested)) for name, nested in columns if name not in _NOT_SHOWN]
     if not shown:
         raise BuildGone(f"{build} has no table")
-    names, nested = zip(*shown, strict=True)
-    return Table(build, names, nested)
+    return Table(
+        build,
+        columns=tuple(name for name, _ in shown),
+        nested=tuple(index for index, (_, nested) in enumerate(shown) if nested),
+    )
 
 
 async def describe(connection: AsyncConnection, build: BuildId) -> Table:

@@ -69,6 +69,21 @@ HOT: Final[Mapping[str, tuple[LiteralString, Any, set[str]]]] = {
     "events of a tag": (reading._TAGGED, {**TAGGED, "others": []}, BY_TAG),
     "events of four tags": (reading._TAGGED, {**TAGGED, "others": ["a", "b", "c"]}, BY_TAG),
     "one partition key": (reading._KEY, KEY, {*BY_STREAM, "event_partition_key"}),
+    "several partition keys": (
+        reading._KEYS,
+        {"keys": ["order-7", "customer-5"], "upto": EVENTS, "types": ["shop.common.v1"], "limit": 100},
+        {*BY_STREAM, "event_partition_key"},
+    ),
+    "partition keys that changed": (
+        reading._CHANGED,
+        [EVENTS - 1_000, EVENTS, ["shop.common.v1"]],
+        BY_POSITION,
+    ),
+    "events of a type and a category": (
+        paging._FOUND,
+        {"after": 100, "upto": 2_000, "types": ["shop.rare.v1"], "categories": ["order"], "limit": 100},
+        BY_POSITION,
+    ),
     "one leaf": (reading._LEAF, [77], BY_POSITION),
     "leaves of a batch": (reading._LEAVES, [[1, 77]], BY_POSITION),
     "partition keys of a range": (

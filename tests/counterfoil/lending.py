@@ -15,10 +15,13 @@ from counterfoil.api import (
     Documented,
     Event,
     Id,
+    Listed,
+    ListOf,
     Payload,
     Queries,
     Resource,
     Row,
+    Sort,
     View,
     command,
     command_router,
@@ -108,7 +111,23 @@ LENDING: Final = Context(
                 BOOKS,
                 Documented("get_book", "Book", Book, {"book_id": "dune", "reader_id": "ada"}, "dune"),
             ),
-        )
+        ),
+        lists=(
+            ListOf(
+                path="/books",
+                requires="books:read",
+                view=books,
+                sorts=(Sort("book_id", ("book_id",)),),
+                documented=Listed(
+                    "list_books",
+                    "BooksPage",
+                    "Books",
+                    "By their ids.",
+                    {"book_id": "dune", "reader_id": "ada"},
+                    example_ids=("dune",),
+                ),
+            ),
+        ),
     ),
     problems=(BookLentAlready,),
 )

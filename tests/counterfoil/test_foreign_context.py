@@ -64,9 +64,15 @@ async def test_a_context_from_elsewhere_is_commanded_shown_replayed_and_explaine
         shown = await queries.get(lent.headers["location"])
         before = await queries.get(f"{lent.headers['location']}?as_of=0")
         page = await queries.get(refused.json()["type"])
+        listed = await queries.get("/v1/books?pinned=true")
+        named = await queries.get("/v1/books?ids=dune,emma")
+        exported = await queries.get("/v1/books", headers={"Accept": "text/csv"})
 
     assert {"book_id": "dune", "reader_id": "ada"} == shown.json()
     assert (404, 200) == (before.status_code, page.status_code)
+    assert {"items": [shown.json()], "next_cursor": None} == listed.json()
+    assert (["emma"], [shown.json()]) == (named.json()["missing"], named.json()["items"])
+    assert "book_id,reader_id\r\ndune,ada\r\n" == exported.text
 
     (step,) = replaying.history(database_url, "book-dune", contexts=BOTH)
     assert ("lending.book_lent.v1", "ada") == (step.type, step.state)
