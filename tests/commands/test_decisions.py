@@ -122,7 +122,7 @@ async def test_the_token_names_the_partitions_that_the_events_went_to(given):
 
     answer = await caller(shop, "both").execute(TICKET, "1A", both)
 
-    token = position_token.decode(shop.app.state.intake.execution.position_token([answer]))
+    token = position_token.decode(shop.app.state.intake.execution.position_token(answer.touched))
     assert {partition_of("stock-85123A", 12): 5, partition_of("order-7", 12): 4} == token.partitions
 
 
