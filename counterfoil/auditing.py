@@ -18,7 +18,7 @@ from projections.errors import BuildRefused, FoldFailed, ProjectionError
 from projections.snapshots import Refolded
 from projections.verifying import Verification
 from projections.view import View
-from runtime import database, priority
+from runtime import database
 
 SNAPSHOTS_SAMPLED: Final = 100
 """Snapshots that are folded again when not all are asked for, others each time."""
@@ -97,7 +97,7 @@ class AuditReport(Struct, frozen=True):
 
 
 def verify(database_url: str, *, contexts: Contexts, full: bool = False) -> AuditReport:
-    """Check everything; of the snapshots of long streams a sample, or all. Works while the shop runs, and gives way.
+    """Check everything; of the snapshots of long streams a sample, or all. Works while the shop runs.
 
     No snapshot of the database is held for longer than a part takes to read.
 
@@ -105,10 +105,7 @@ def verify(database_url: str, *, contexts: Contexts, full: bool = False) -> Audi
         psycopg.Error: the database cannot be read to the end.
     """
     standing = status.read(database_url)
-    with (
-        priority.background(),
-        database.connect(database_url, role="counterfoil_reader", name="audit") as connection,
-    ):
+    with database.connect(database_url, role="counterfoil_reader", name="audit") as connection:
         with progress.step("verifying the log", total=standing.log.position, unit="events") as step:
             log = integrity.verify_log(connection, on_progress=step.move_to)
         with progress.step("folding every view again", total=standing.log.position, unit="positions") as step:

@@ -1,4 +1,4 @@
-"""Reading a whole table in the order in which it is stored, some hundred kilobytes a statement.
+"""Reading a whole table in the order in which it is stored, some ten kilobytes a statement.
 
 No statement, and so no snapshot, takes longer than its part. Of a table whose rows are only ever inserted, every row
 that was committed when the first statement began is met: new ones stand behind or between, none moves.
@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 import psycopg
 from psycopg import sql
 
-BLOCKS_PER_STATEMENT: Final = 32
+BLOCKS_PER_STATEMENT: Final = 4
 """Of 8 KiB each, unless Postgres was built otherwise."""
 
 Connection = psycopg.Connection[tuple[Any, ...]]

@@ -24,8 +24,8 @@ from event_store.reading import Epoch
 FINDINGS_MAX: Final = 1_000
 """Findings that one report lists; of the others only their number is known."""
 
-POSITIONS_PER_SEGMENT: Final = 1_000
-"""Events held at a time; so few that a statement is over before an append that runs with it waits noticeably."""
+POSITIONS_PER_SEGMENT: Final = reading.POSITIONS_PER_SHORT_SEGMENT
+"""Events held at a time."""
 STREAMS_KEPT_MAX: Final = 100_000
 """Streams whose last version is remembered; of others the event before is looked up."""
 

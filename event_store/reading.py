@@ -23,8 +23,11 @@ AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
 EVENTS_PER_READ_MAX: Final = 5_000
 """Events that one read returns at most; callers go on from the last position."""
 
-POSITIONS_PER_SEGMENT: Final = 2_000
-"""Positions copied in one transaction by who reads the whole log: some milliseconds, that no append waits for long."""
+POSITIONS_PER_SEGMENT: Final = 20_000
+"""Positions copied in one transaction by who reads the whole log: some tenths of a second."""
+
+POSITIONS_PER_SHORT_SEGMENT: Final = 200
+"""The same for who gives way to appends: below a millisecond, so an append that waits for it waits no longer."""
 
 STREAMS_PER_READ_MAX: Final = 500
 """Streams that one query loads; more are asked for in several."""
@@ -380,14 +383,19 @@ def copy_log(
 
 
 def copy_segments(
-    connection: Connection, *, after: int = 0, upto: int, types: Sequence[str] | None = None
+    connection: Connection,
+    *,
+    after: int = 0,
+    upto: int,
+    types: Sequence[str] | None = None,
+    positions: int = POSITIONS_PER_SEGMENT,
 ) -> Iterator[RecordedEvent]:
-    """As `copy_log`, a segment of positions in each transaction: what stands at or below the head never changes.
+    """As `copy_log`, so many positions in each transaction: what stands at or below the head never changes.
 
     A snapshot of the whole log would keep the vacuum from cleaning up behind every append while it is read.
     """
-    for start in range(after, upto, POSITIONS_PER_SEGMENT):
-        end = min(upto, start + POSITIONS_PER_SEGMENT)
+    for start in range(after, upto, positions):
+        end = min(upto, start + positions)
         yield from copy_log(connection, after=start, upto=end, types=types)
 
 

@@ -138,7 +138,9 @@ def fold_all(
     """
     foldings = [Folding(target, bucket) for target in targets]
     decoder = decoder_of([target.view for target in targets])
-    for facts in _batches(_facts(reading.copy_segments(conn, upto=upto, types=decoder.types), decoder)):
+    short = reading.POSITIONS_PER_SHORT_SEGMENT  # verification goes on beside appends
+    events = reading.copy_segments(conn, upto=upto, types=decoder.types, positions=short)
+    for facts in _batches(_facts(events, decoder)):
         for folding in foldings:
             folding.take(facts)
         if rows_max is not None and sum(len(folding.rows) for folding in foldings) > rows_max:

@@ -18,6 +18,7 @@ from counterfoil import shadowing, terminal
 from counterfoil.cli import answering, parked, simulate, timers, views
 from counterfoil.cli.answering import AsJson
 from counterfoil.importing.formats import Format
+from runtime import priority
 
 app = typer.Typer(
     name="counterfoil",
@@ -276,9 +277,9 @@ def audit_verify(
     full: Annotated[bool, typer.Option("--full", help="Fold all snapshots again, not a sample.")] = False,
 ) -> None:
     """Check positions, versions, leaves and epochs of the log, and every live view against a fold of it."""
-    from counterfoil import addresses, auditing
+    with priority.background(), answering.auditing():
+        from counterfoil import addresses, auditing
 
-    with answering.auditing():
         url = addresses.database_url(answering.settings())
         report = auditing.verify(url, contexts=answering.contexts(), full=full)
     if as_json:

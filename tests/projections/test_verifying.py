@@ -64,7 +64,7 @@ def shop(shop_url):
 def small_passes(monkeypatch):
     monkeypatch.setattr(verifying, "ROWS_PER_PASS_MAX", 12)
     monkeypatch.setattr(verifying, "FOLDED_ROWS_MAX", 30)
-    monkeypatch.setattr(reading, "POSITIONS_PER_SEGMENT", 11)
+    monkeypatch.setattr(reading, "POSITIONS_PER_SHORT_SEGMENT", 11)
     monkeypatch.setattr(replay, "FACTS_PER_BATCH", 3)
 
 
