@@ -90,13 +90,14 @@ def test_an_order_without_stocked_lines_is_just_confirmed(database_url):
 
 def test_another_writer_on_the_hottest_code_costs_conflicts_but_changes_no_sum(database_url):
     append(database_url, [received("A", 100)])
-    append(database_url, [placed(f"o{number}", [("A", 1)]) for number in range(1_000)])
-    others = 60
+    orders, others = 3_000, 60
+    append(database_url, [placed(f"o{number}", [("A", 1)]) for number in range(orders)])
 
     with running(database_url) as work:
+        eventually(lambda: outcomes(database_url) > 1 + orders)  # decisions are in flight from now on
         for _ in range(others):
             _deliver_somehow(database_url, "A", 10)
-        eventually(lambda: outcomes(database_url) == 1 + 2 * 1_000 + others)
+        eventually(lambda: outcomes(database_url) == 1 + 2 * orders + others)
         conflicts = work.count("counterfoil_process_conflicts_total")
 
     found = counted(database_url)
@@ -104,7 +105,7 @@ def test_another_writer_on_the_hottest_code_costs_conflicts_but_changes_no_sum(d
     assert item is not None
     assert item.on_hand == 100 + 10 * others
     assert item.reserved == found["ordering.order_confirmed.v1"]
-    assert found["ordering.order_confirmed.v1"] + found["ordering.order_rejected.v2"] == 1_000
+    assert found["ordering.order_confirmed.v1"] + found["ordering.order_rejected.v2"] == orders
     assert conflicts > 0
 
 
