@@ -3,8 +3,6 @@
 What the outside world is asked for is not waited for: nobody knows how long it takes.
 """
 
-import asyncio
-import contextlib
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -15,11 +13,6 @@ from commands.log_reading import LogReader, LogUnreachable, Outcome
 from event_store.consumers import settling
 from event_store.consumers.settling import Effects, Followers
 from runtime.http.preferences import Preferences
-
-LOOK_FIRST_S: Final = 0.005
-LOOK_MAX_S: Final = 0.1
-LOOK_GROWTH: Final = 1.5
-"""Pauses between two looks: most commands are settled within some milliseconds."""
 
 NOTHING: Final = Effects((), ())
 """The effects of a command that appended nothing."""
@@ -82,21 +75,15 @@ class Settling(Struct):
             return Settled(None, applied)
 
     async def _followed(self, outcome: Outcome, *, wait_s: float) -> Effects:
-        found = await self._effects(outcome)
         if self.waiting >= limits.SETTLING_CALLERS_MAX:
-            return found
-        pause_s = LOOK_FIRST_S
+            wait_s = 0
         self.waiting += 1
         try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    while not (found.wait_is_over or self.draining()):
-                        await asyncio.sleep(pause_s)
-                        pause_s = min(LOOK_MAX_S, pause_s * LOOK_GROWTH)
-                        found = await self._effects(outcome)
+            return await settling.settled(
+                lambda: self._effects(outcome), wait_s=wait_s, leaving=self.draining
+            )
         finally:
             self.waiting -= 1
-        return found
 
     async def _effects(self, outcome: Outcome) -> Effects:
         first, last = outcome.first, outcome.last

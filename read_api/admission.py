@@ -3,10 +3,8 @@
 Where the caller prefers `until=settled`, the token grows first: by everything that came of the commands it names.
 """
 
-import asyncio
 import time
 from collections.abc import Sequence
-from typing import Final
 
 from msgspec import structs
 
@@ -18,11 +16,6 @@ from read_api import freshness
 from read_api.connections import AsyncConnection, Connections
 from read_api.freshness import Wish
 from read_api.watching import Watch
-
-LOOK_FIRST_S: Final = 0.01
-LOOK_MAX_S: Final = 0.1
-LOOK_GROWTH: Final = 1.5
-"""Pauses between two looks at what came of a command."""
 
 
 class Admission:
@@ -56,27 +49,19 @@ class Admission:
         return wished
 
     async def _settled(self, wished: Wish, token: PositionToken, *, give_up_s: float) -> Wish:
-        pause_s = LOOK_FIRST_S
-        while True:
-            found = await self._connections.run(lambda connection: self._effects(connection, token))
-            left_s = give_up_s - time.monotonic()
-            if found.wait_is_over or left_s <= 0 or self._watch.draining:
-                break
-            await asyncio.sleep(min(pause_s, left_s))
-            pause_s = min(LOOK_MAX_S, pause_s * LOOK_GROWTH)
+        requests = await self._connections.run(lambda connection: _requests(connection, token))
+        found = await settling.settled(
+            lambda: self._connections.run(lambda connection: self._effects(connection, requests)),
+            wait_s=give_up_s - time.monotonic(),
+            leaving=lambda: self._watch.draining,
+        )
         return structs.replace(wished, token=self._extended(token, found), settled=found.header)
 
-    async def _effects(self, connection: AsyncConnection, token: PositionToken) -> Effects:
-        """What came of the commands that recorded the events at the token's positions."""
-        requests = {
-            request
-            for position in sorted(set(token.partitions.values()))
-            if (request := await settling.request_of(connection, position)) is not None
-        }
+    async def _effects(self, connection: AsyncConnection, requests: Sequence[tuple[int, int]]) -> Effects:
         return settling.together(
             [
                 await settling.effects_of(connection, first, last, followers=self._followers)
-                for first, last in sorted(requests)
+                for first, last in requests
             ]
         )
 
@@ -86,3 +71,9 @@ class Admission:
             partition = partition_of(event.partition_key, count)
             partitions[partition] = max(event.position, partitions.get(partition, 0))
         return structs.replace(token, partitions=partitions)
+
+
+async def _requests(connection: AsyncConnection, token: PositionToken) -> Sequence[tuple[int, int]]:
+    """First and last position of the appends that the events at the token's positions came with."""
+    found = [await settling.request_of(connection, position) for position in set(token.partitions.values())]
+    return sorted({request for request in found if request is not None})

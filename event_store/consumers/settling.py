@@ -4,7 +4,9 @@ Everything stands in the log: a process manager answers each trigger under a key
 sender each intent. So nothing is tracked, and any process can tell at any time, also years later.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import psycopg
@@ -14,6 +16,11 @@ from event_store.reading import Epoch
 
 EFFECTS_MAX: Final = 1_000
 """Events that are followed from one command on; what lies behind them counts as not settled."""
+
+LOOK_FIRST_S: Final = 0.005
+LOOK_MAX_S: Final = 0.1
+LOOK_GROWTH: Final = 1.5
+"""Pauses between two looks: most commands are settled within some milliseconds."""
 
 State = Literal["done", "pending", "parked", "waiting", "too-many"]
 
@@ -127,6 +134,20 @@ def together(found: Iterable[Effects]) -> Effects:
         tuple(event for effects in each for event in effects.events),
         tuple(reaction for effects in each for reaction in effects.reactions),
     )
+
+
+async def settled(
+    look: Callable[[], Awaitable[Effects]], *, wait_s: float, leaving: Callable[[], bool]
+) -> Effects:
+    """What `look` finds once waiting longer is in vain, the time is over, or the process is leaving."""
+    give_up_s, pause_s = time.monotonic() + wait_s, LOOK_FIRST_S
+    while not ((found := await look()).wait_is_over or leaving()):
+        left_s = give_up_s - time.monotonic()
+        if left_s <= 0:
+            break
+        await asyncio.sleep(min(pause_s, left_s))
+        pause_s = min(LOOK_MAX_S, pause_s * LOOK_GROWTH)
+    return found
 
 
 async def request_of(connection: Connection, position: int) -> tuple[int, int] | None:
