@@ -20,9 +20,7 @@ from benchmarks.measuring import in_turns
 from benchmarks.table import Goal, Row
 from commands.calls import Call
 from commands.execution import Caller, Execution
-from commands.log_reading import LogReader
-from commands.states import States
-from commands.watching import Watch
+from commands.opening import opened
 from counterfoil.testing.consumers import work_off
 from domain.aggregate import Aggregate
 from domain.ids import Sku
@@ -97,19 +95,13 @@ def _fill(url: str, events: int) -> None:
 
 async def _answered(url: str, aggregate: Aggregate[StockItem], stretches: list[float]) -> float:
     """Seconds from the command to its answer, in a process that has just connected."""
-    async with database.pool(url, role="counterfoil_reader", name="benchmark", size=2) as pool:
-        reader = LogReader(pool)
-        states = States(reader)
-        watch = Watch(reader, standing=await reader.standing(), on_new_epoch=states.drop_all)
-        async with Execution.open(
-            url, name="benchmark", reader=reader, states=states, watch=watch
-        ) as execution:
-            looking = asyncio.create_task(_look(stretches))
-            await asyncio.sleep(0.1)
-            began = time.perf_counter()
-            await _receive(execution, aggregate)
-            took = time.perf_counter() - began
-            looking.cancel()
+    async with opened(url, role="counterfoil_reader", name="benchmark", readers=2) as on:
+        looking = asyncio.create_task(_look(stretches))
+        await asyncio.sleep(0.1)
+        began = time.perf_counter()
+        await _receive(on.execution, aggregate)
+        took = time.perf_counter() - began
+        looking.cancel()
     return took
 
 

@@ -14,12 +14,11 @@ from commands.answers import Locations
 from commands.documentation import DESCRIPTION
 from commands.execution import Execution
 from commands.intake import Clock, Intake
-from commands.log_reading import LogReader
+from commands.opening import opened
 from commands.processes import checkpoints
 from commands.processes.process import Process
 from commands.settling import Settling
 from commands.states import States
-from commands.watching import Watch
 from event_store import fingerprints
 from event_store.consumers import checkpoints as whole_log
 from event_store.consumers.consumer import LogConsumer
@@ -143,39 +142,31 @@ def _lifespan(
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         made_by = await asyncio.to_thread(_prepared, url, processes, consumers)
-        readers = database.pool(
-            url, role="counterfoil_reader", name="command-api reader", size=settings.database_pool_size
+        opening = opened(
+            url,
+            role="counterfoil_reader",
+            name="command-api",
+            readers=settings.database_pool_size,
+            registry=registry,
         )
-        async with readers:
-            reader = LogReader(readers)
-            states = States(reader)
-            watch = Watch(reader, standing=await reader.standing(), on_new_epoch=states.drop_all)
-            writing = Execution.open(
-                url,
-                name="command-api writer",
-                reader=reader,
-                states=states,
-                watch=watch,
+        async with opening as on:
+            _observe(registry, on.execution, on.states)
+            app.state.settling = Settling(on.reader, followers, lambda: app.state.readiness.draining)
+            app.state.intake = Intake(
+                on.execution,
+                fingerprints=made_by,
+                settling=app.state.settling,
+                locations=Locations(settings.public_query_api_url, locations),
+                clock=clock,
                 registry=registry,
             )
-            async with writing as execution:
-                _observe(registry, execution, states)
-                app.state.settling = Settling(reader, followers, lambda: app.state.readiness.draining)
-                app.state.intake = Intake(
-                    execution,
-                    fingerprints=made_by,
-                    settling=app.state.settling,
-                    locations=Locations(settings.public_query_api_url, locations),
-                    clock=clock,
-                    registry=registry,
-                )
-                app.state.watch = watch
-                watching = asyncio.create_task(watch.run(), name="command-api: watch")
-                try:
-                    yield
-                finally:
-                    app.state.readiness.drain()
-                    watching.cancel()
+            app.state.watch = on.watch
+            watching = asyncio.create_task(on.watch.run(), name="command-api: watch")
+            try:
+                yield
+            finally:
+                app.state.readiness.drain()
+                watching.cancel()
 
     return lifespan
 

@@ -86,3 +86,8 @@ def store_unavailable() -> ProblemError:
 def shutting_down() -> ProblemError:
     """The process is draining; nothing was begun."""
     return ProblemError("shutting-down", "This process is ending. Nothing was done.")
+
+
+def may_pass(problem: ProblemError) -> bool:
+    """Whether the same command may go well another time, as it is: nothing is wrong with what it asks."""
+    return problem.status >= 500 or problem.type.slug == "contended"

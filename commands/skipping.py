@@ -5,11 +5,9 @@ from typing import Final
 
 from commands.calls import Call, fingerprint, key_digest
 from commands.decision import View
-from commands.execution import Caller, Execution
-from commands.log_reading import LogReader
+from commands.execution import Caller
+from commands.opening import opened
 from commands.processes.trigger import outcome_fingerprint, outcome_key
-from commands.states import States
-from commands.watching import Watch
 from domain.event import Event
 from domain.operations.events import EventSkipped
 from domain.operations.skips import SKIPS, Skipped
@@ -37,18 +35,11 @@ async def record(database_url: str, skip: EventSkipped, *, by_process: bool) -> 
     with database.connect(database_url, role="counterfoil_writer", name="operator secret") as conn:
         made_by = fingerprints.read(conn)
         key, asked = _of_trigger(conn, skip, made_by) if by_process else _of_command(skip, made_by)
-    readers = database.pool(database_url, role="counterfoil_reader", name="operator reader", size=2)
-    async with readers:
-        reader = LogReader(readers)
-        states = States(reader)
-        watch = Watch(reader, standing=await reader.standing(), on_new_epoch=states.drop_all)
-        async with Execution.open(
-            database_url, name="operator writer", reader=reader, states=states, watch=watch
-        ) as execution:
-            (slot,) = execution.reserve(1)
-            call = _call(skip, key=key, asked=asked)
-            caller = Caller(execution, call=call, slot=slot, now=skip.skipped_at)
-            await caller.execute(SKIPS, skip.consumer, decide, occurred_at=skip.skipped_at)
+    async with opened(database_url, role="counterfoil_reader", name="operator", readers=2) as on:
+        (slot,) = on.execution.reserve(1)
+        call = _call(skip, key=key, asked=asked)
+        caller = Caller(on.execution, call=call, slot=slot, now=skip.skipped_at)
+        await caller.execute(SKIPS, skip.consumer, decide, occurred_at=skip.skipped_at)
 
 
 def _of_command(skip: EventSkipped, made_by: Fingerprints) -> tuple[bytes, bytes]:

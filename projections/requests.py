@@ -53,7 +53,7 @@ class Requests:
                 return
             executed += 1
             if request.kind == "skip" and not self._learn_skip(request, followings):
-                outcome = f"refused: no skip of position {request.position} is in the log"
+                outcome = parking.not_skipped(request)
                 parking.close(self._conn, request.request, outcome=outcome)
                 continue
             outcomes = []

@@ -21,14 +21,14 @@ from typing import Any, Final, cast
 import structlog
 from msgspec import Struct
 
+from commands import refusals
 from commands.calls import Call
 from commands.decision import View
-from commands.execution import Caller, Execution
+from commands.execution import Caller
 from commands.gateways.gateway import Effect, Gateway, NoAnswer, Port
 from commands.gateways.measures import GatewayMetrics
-from commands.log_reading import LogReader, LogUnreachable
-from commands.states import States
-from commands.watching import Watch
+from commands.log_reading import LogUnreachable
+from commands.opening import opened
 from domain import event as domain_event
 from domain.event import Event
 from event_store import fingerprints, generations, paging, reading
@@ -42,7 +42,6 @@ from event_store.consumers.starting import ORIGIN
 from event_store.consumers.tailing import Outdated
 from event_store.decoding import Decoder
 from event_store.envelope import RecordedEvent, decode_metadata
-from runtime import database
 from runtime.problems import ProblemError
 from runtime.settings import Settings
 
@@ -174,15 +173,14 @@ class Sender:
     # The event loop's side.
 
     async def _connect(self, settings: Settings) -> None:
-        url, opened = self._session.database_url, self._gateway.opened(settings)
-        assert opened is not None, f"{self._gateway.name} is not configured"
-        self._port: Port = await self._closing.enter_async_context(opened)
-        readers = database.pool(url, role="counterfoil_writer", name=f"{self._name} reader", size=READERS)
-        reader = LogReader(await self._closing.enter_async_context(readers))
-        states = States(reader)
-        self._watch = Watch(reader, standing=await reader.standing(), on_new_epoch=states.drop_all)
-        writing = Execution.open(url, name=self._name, reader=reader, states=states, watch=self._watch)
-        self._execution: Execution = await self._closing.enter_async_context(writing)
+        port = self._gateway.opened(settings)
+        assert port is not None, f"{self._gateway.name} is not configured"
+        self._port: Port = await self._closing.enter_async_context(port)
+        opening = opened(
+            self._session.database_url, role="counterfoil_writer", name=self._name, readers=READERS
+        )
+        on = await self._closing.enter_async_context(opening)
+        self._execution, self._watch = on.execution, on.watch
 
     async def _disconnect(self) -> None:
         for task in self._running:
@@ -365,14 +363,8 @@ class Sender:
         key = request.partition_key
         if key in self._retried:
             return
-        if request.kind == "skip":
-            self._skipped = skips.read(self._conn, self._name, shape=None)
         parked = parking.of_scope(self._conn, self._scope).get(key)
-        outcome = ""
-        if parked is None or parked.position != request.position:
-            outcome = f"void: the key stands {f'at {parked.position}' if parked else 'nowhere'}"
-        elif request.kind == "skip" and request.position not in self._skipped:
-            outcome = f"refused: no skip of position {request.position} is in the log"
+        outcome = parking.objection(request, parked, skipped=self._learned_skips)
         if parked is None or outcome:
             parking.close(self._conn, request.request, outcome=outcome)
             return
@@ -380,6 +372,10 @@ class Sender:
         waiting = reading.read_key(self._conn, key, after=parked.position - 1, upto=parked.last_position)
         self._take([event for event in waiting if self._wants(event)])
         self._unpark_if_done(key)
+
+    def _learned_skips(self) -> frozenset[int]:
+        self._skipped = skips.read(self._conn, self._name, shape=None)
+        return self._skipped
 
     def _unpark_if_done(self, key: str) -> None:
         if key in self._retried and not any(each.recorded.key == key for each in self._open.values()):
@@ -394,5 +390,5 @@ class Sender:
 def _may_pass(error: BaseException) -> bool:
     """Whether the same may go well another time: nothing is wrong with the intent."""
     if isinstance(error, ProblemError):
-        return error.status >= 500 or error.type.slug == "contended"
+        return refusals.may_pass(error)
     return isinstance(error, NoAnswer | LogUnreachable)

@@ -11,9 +11,9 @@ import psycopg
 from msgspec import Struct
 
 from commands.processes.process import Process
-from commands.processes.progress import Mark
 from event_store import generations, reading
 from event_store.consumers import parking, starting
+from event_store.consumers.checkpoints import Mark
 from event_store.consumers.parking import Active, Scope
 from event_store.transport import WHOLE_LOG, Generation, Partition
 

@@ -26,12 +26,13 @@ from msgspec import Struct
 
 from commands.decision import Decision, Folded, View
 from commands.processes.process import Process, Rejected
-from commands.processes.progress import Mark, Progress
+from commands.processes.progress import Progress
 from commands.processes.trigger import Trigger, Undecidable
 from commands.recording import Unanswered, Unfit, append_request, evolved
 from commands.states import States
 from domain.aggregate import Aggregate
 from event_store.consumers import parking
+from event_store.consumers.checkpoints import Mark
 from event_store.envelope import (
     Accepted,
     AppendRequest,

@@ -11,8 +11,8 @@ from typing import Final
 import structlog
 from msgspec import Struct
 
-from commands.processes.progress import Mark
 from event_store import generations, partition_log
+from event_store.consumers.checkpoints import Mark
 from event_store.following import Follower, FollowerMetrics
 from event_store.generations import Connection
 from event_store.partition_log import PartitionLog

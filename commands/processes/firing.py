@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from commands import refusals
 from commands.calls import Call
 from commands.decision import Decision, Missing, View, events_of
 from commands.execution import Caller, Execution, Slot
@@ -112,7 +113,7 @@ def _decision(timer: Timer[Any], state: Any, view: View, due: Due, now: datetime
 
 async def _not_fired(due: Due, error: Exception, reader: LogReader) -> Fired:
     """Whether it failed for good; not if it has an outcome: an earlier worker did what fails now."""
-    if isinstance(error, ProblemError) and (error.status >= 500 or error.type.slug == "contended"):
+    if isinstance(error, ProblemError) and refusals.may_pass(error):
         return Fired(due, POSTPONED, str(error))
     _, outcome = await reader.outcome(due.key)
     if outcome is not None:

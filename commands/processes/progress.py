@@ -3,19 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
+from event_store.consumers.checkpoints import Mark
 from event_store.transport import Partition, Record
 
 if TYPE_CHECKING:
     from commands.processes.trigger import Trigger
-
-
-class Mark(Struct, frozen=True):
-    """A position of the log and the leaf that stands there; None before the first event."""
-
-    position: int
-    leaf: bytes | None = None
 
 
 class Progress:

@@ -17,8 +17,8 @@ from typing import Any, Final, assert_never
 import structlog
 from msgspec import Struct
 
-from commands.execution import Execution
-from commands.log_reading import LogReader, LogUnreachable
+from commands.log_reading import LogUnreachable
+from commands.opening import Opened, opened
 from commands.processes import checkpoints, parking
 from commands.processes.checkpoints import Checkpoints
 from commands.processes.deciding import (
@@ -36,12 +36,10 @@ from commands.processes.feed import Brought, Feed
 from commands.processes.measures import ProcessMetrics
 from commands.processes.parking import Key, Parking
 from commands.processes.process import LeaseGroup, Process, lease_groups
-from commands.processes.progress import Mark
 from commands.recording import Unanswered
-from commands.states import States
-from commands.watching import Watch
-from event_store import fingerprints, generations, reading
+from event_store import fingerprints, generations
 from event_store.codec import CodecError
+from event_store.consumers.checkpoints import Mark
 from event_store.consumers.driver import NO_WAITS, Consumer, Session
 from event_store.consumers.errors import OpenAgain
 from event_store.consumers.parking import Active
@@ -183,16 +181,6 @@ class Deciding:
         log.info("processes_entered_generation", group=self._at.group.name, generation=number)
 
 
-class _Connections(Struct):
-    """What a term talks to; `rows` is a session of its own, used by one thread at a time: it never waits for a load."""
-
-    execution: Execution
-    reader: LogReader
-    states: States
-    watch: Watch
-    rows: reading.Connection
-
-
 class _Term:
     """One term: from the checkpoints on, until told to stop or something failed."""
 
@@ -240,27 +228,21 @@ class _Term:
                     self._thread.submit(self._feed.close)
 
     @contextlib.asynccontextmanager
-    async def _connected(self) -> AsyncIterator[_Connections]:
+    async def _connected(self) -> AsyncIterator[Opened]:
+        """Connect; the rows' session is one of its own, used by one thread at a time: it never waits for a load."""
         at, url = self._at, self._at.session.database_url
-        readers = database.pool(url, role="counterfoil_writer", name="processes reader", size=READERS)
-        with database.connect(url, role="counterfoil_writer", name="processes rows") as rows:
-            async with readers:
-                reader = LogReader(readers)
-                states = States(reader)
-                watch = Watch(reader, standing=await reader.standing(), on_new_epoch=states.drop_all)
-                self._parking = Parking(rows, active=at.active, processes=at.group.processes)
+        opening = opened(url, role="counterfoil_writer", name="processes", readers=READERS)
+        with database.connect(url, role="counterfoil_writer", name="processes rows") as self._rows:
+            async with opening as on:
+                self._parking = Parking(self._rows, active=at.active, processes=at.group.processes)
                 self._decider = Decider(
                     [process for process in at.group.processes if process.name not in self._left_out],
                     self._begins.marks,
-                    states=states,
-                    fingerprints=fingerprints.read(rows),
+                    states=on.states,
+                    fingerprints=fingerprints.read(self._rows),
                     parked=self._counts,
                 )
-                writing = Execution.open(
-                    url, name="processes writer", reader=reader, states=states, watch=watch
-                )
-                async with writing as execution:
-                    yield _Connections(execution, reader, states, watch, rows)
+                yield on
 
     def _fed(self, stop: Event) -> Generator[Brought]:
         return Feed(
@@ -349,7 +331,7 @@ class _Term:
         moved = {source: mark for source, mark in reached.items() if mark != self._saved.get(source)}
         if moved and self._taking:
             active = self._at.active
-            await asyncio.to_thread(checkpoints.move, self._on.rows, self._begins, moved, active=active)
+            await asyncio.to_thread(checkpoints.move, self._rows, self._begins, moved, active=active)
         self._saved, self._saved_at_s = reached, time.monotonic()
 
     async def _look(self) -> bool:
@@ -358,7 +340,7 @@ class _Term:
         await self._parking.carry_out_requests(self._decider)
         group, metrics = self._at.group, self._at.metrics
         names = [process.name for process in group.processes]
-        for position in await asyncio.to_thread(checkpoints.positions, self._on.rows, names=names):
+        for position in await asyncio.to_thread(checkpoints.positions, self._rows, names=names):
             keys = self._decider.parked_keys(position.name)
             self._at.session.metrics.stands(position.name, lag_events=position.lag_events, parked_keys=keys)
         metrics.in_flight.labels(group.name).set(self._decider.in_flight)

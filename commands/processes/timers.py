@@ -19,8 +19,8 @@ import structlog
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from commands.execution import Execution
-from commands.log_reading import LogReader, LogUnreachable
+from commands.log_reading import LogUnreachable
+from commands.opening import opened
 from commands.processes import due as due_rows
 from commands.processes.deciding import full_processes
 from commands.processes.due import DUE_PER_PAGE, Due, Standing
@@ -28,13 +28,10 @@ from commands.processes.firing import FAILED, POSTPONED, Fired, fire
 from commands.processes.parking import waiting as waiting_triggers
 from commands.processes.process import Process, lease_groups
 from commands.processes.timer import Timer
-from commands.states import States
-from commands.watching import Watch
 from event_store import fingerprints
 from event_store.consumers import parking, skips
 from event_store.consumers.driver import Consumer, Session, Waits
 from event_store.consumers.parking import Active, Failure, Request, Scope
-from runtime import database
 
 LEASE: Final = "timers"
 
@@ -228,31 +225,23 @@ class Timers:
 
     async def _fired(self, timer: Timer[Any], page: Sequence[Due], *, skipped: bool) -> list[Fired]:
         """All of a page at once, so that they share loads and appends. Nothing is open between two pages."""
-        readers = database.pool(self._url, role="counterfoil_writer", name="timers reader", size=READERS)
-        async with readers:
-            reader = LogReader(readers)
-            states = States(reader)
-            watch = Watch(reader, standing=await reader.standing(), on_new_epoch=states.drop_all)
-            writing = Execution.open(
-                self._url, name="timers writer", reader=reader, states=states, watch=watch
-            )
-            async with writing as execution:
-                slots, now = execution.reserve(len(page)), datetime.now(UTC)
-                return await asyncio.gather(
-                    *(
-                        fire(
-                            execution,
-                            timer,
-                            due,
-                            slot=slot,
-                            reader=reader,
-                            fingerprints=self._fingerprints,
-                            now=now,
-                            skipped=skipped,
-                        )
-                        for due, slot in zip(page, slots, strict=True)
+        async with opened(self._url, role="counterfoil_writer", name="timers", readers=READERS) as on:
+            slots, now = on.execution.reserve(len(page)), datetime.now(UTC)
+            return await asyncio.gather(
+                *(
+                    fire(
+                        on.execution,
+                        timer,
+                        due,
+                        slot=slot,
+                        reader=on.reader,
+                        fingerprints=self._fingerprints,
+                        now=now,
+                        skipped=skipped,
                     )
+                    for due, slot in zip(page, slots, strict=True)
                 )
+            )
 
     def _park(self, timer: Timer[Any], fired: Fired) -> None:
         due = fired.due
@@ -280,7 +269,7 @@ class Timers:
             return "void: the timer was set again or cleared meanwhile"
         skipped = request.kind == "skip"
         if skipped and request.position not in skips.read(self._conn, request.consumer, shape=None):
-            return f"refused: no skip of position {request.position} is in the log"
+            return parking.not_skipped(request)
         found = due_rows.one(self._conn, timer, stream=key, set_at=request.position)
         if found is not None:
             (fired,) = self._fire(timer, [found], skipped=skipped)

@@ -17,10 +17,8 @@ from psycopg import sql
 
 from commands.calls import Call
 from commands.decision import Appended, View
-from commands.execution import Caller, Execution
-from commands.log_reading import LogReader
-from commands.states import States
-from commands.watching import Watch
+from commands.execution import Caller
+from commands.opening import opened
 from domain.event import Event
 from event_store.consumers import tailing
 from event_store.consumers.consumer import LogConsumer
@@ -75,17 +73,11 @@ def rows(database_url: str, table: str) -> list[tuple[Any, ...]]:
 
 
 async def _record(database_url: str, appended: tuple[Appended, ...]) -> None:
-    readers = database.pool(database_url, role="counterfoil_reader", name="test reader", size=2)
-    async with readers:
-        reader = LogReader(readers)
-        states = States(reader)
-        watch = Watch(reader, standing=await reader.standing(), on_new_epoch=states.drop_all)
-        writing = Execution.open(database_url, name="test writer", reader=reader, states=states, watch=watch)
-        async with writing as execution:
-            for aggregate, identifier, event in appended:
-                (slot,) = execution.reserve(1)
-                caller = Caller(execution, call=_call(), slot=slot, now=datetime.now(UTC))
-                await caller.execute(aggregate, identifier, _deciding(event))
+    async with opened(database_url, role="counterfoil_reader", name="test", readers=2) as on:
+        for aggregate, identifier, event in appended:
+            (slot,) = on.execution.reserve(1)
+            caller = Caller(on.execution, call=_call(), slot=slot, now=datetime.now(UTC))
+            await caller.execute(aggregate, identifier, _deciding(event))
 
 
 def _deciding(event: Event) -> Callable[[Any, View], list[Event]]:

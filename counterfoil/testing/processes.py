@@ -20,7 +20,6 @@ from typing import Any, Final, TypeVar, cast
 from commands.decision import ABSENT, Folded
 from commands.processes.deciding import Append, Decider, Done, Load, Loaded, Park
 from commands.processes.process import Process
-from commands.processes.progress import Mark
 from commands.processes.trigger import outcome_key
 from commands.recording import Unanswered
 from commands.states import States
@@ -31,6 +30,7 @@ from domain.event import Event, partition_key_of, tags_of
 from domain.rejection import Rejection
 from event_store import codec
 from event_store.appending.batching import Batcher, Queued
+from event_store.consumers.checkpoints import Mark
 from event_store.envelope import (
     Accepted,
     AppendRequest,

@@ -69,7 +69,7 @@ class Mark(Struct, frozen=True):
     """A position of the log and the leaf that stands there; None before the first event."""
 
     position: int
-    leaf: bytes | None
+    leaf: bytes | None = None
 
 
 class Entered(Struct, frozen=True):

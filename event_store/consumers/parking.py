@@ -5,7 +5,7 @@ up to where; its owner reads them from the log again, in order. What operators r
 between two batches.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Final, Literal, cast
 
@@ -292,6 +292,20 @@ def pending(conn: Connection, consumers: Collection[str], *, limit: int = REQUES
     """Requests about keys of these consumers that nobody has carried out, oldest first."""
     with conn.cursor(row_factory=class_row(Request)) as cursor:
         return cursor.execute(_PENDING, {"consumers": list(consumers), "limit": limit}).fetchall()
+
+
+def objection(request: Request, parked: ParkedKey | None, *, skipped: Callable[[], Collection[int]]) -> str:
+    """Why a request about a key that stands so is not carried out; empty: it is. `skipped` reads what the log skips."""
+    if parked is None or parked.position != request.position:
+        return f"void: the key stands {f'at {parked.position}' if parked else 'nowhere'}"
+    if request.kind == "skip" and request.position not in skipped():
+        return not_skipped(request)
+    return ""
+
+
+def not_skipped(request: Request) -> str:
+    """What is said to a skip that the log does not hold."""
+    return f"refused: no skip of position {request.position} is in the log"
 
 
 def close(conn: Connection, request: int, *, outcome: str) -> None:

@@ -237,18 +237,15 @@ class Tailing:
     def _carry_out(self, request: Request) -> str:
         """Do what an operator requested; what came of it, which the request says from then on."""
         parked = parking.of_scope(self._conn, self._scope).get(request.partition_key)
-        if parked is None or parked.position != request.position:
-            outcome = f"void: the key stands {f'at {parked.position}' if parked else 'nowhere'}"
-        elif request.kind == "skip" and not self._learn_skip(request):
-            outcome = f"refused: no skip of position {request.position} is in the log"
-        else:
-            return self._resume(request, parked)
-        parking.close(self._conn, request.request, outcome=outcome)
-        return outcome
+        outcome = parking.objection(request, parked, skipped=self._learned_skips)
+        if parked is None or outcome:
+            parking.close(self._conn, request.request, outcome=outcome)
+            return outcome
+        return self._resume(request, parked)
 
-    def _learn_skip(self, request: Request) -> bool:
+    def _learned_skips(self) -> frozenset[int]:
         self._skipped = skips.read(self._conn, self._name, shape=None)
-        return request.position in self._skipped
+        return self._skipped
 
     def _resume(self, request: Request, parked: ParkedKey) -> str:
         """Handle the event at which a key stands and those behind it, up to the first that fails."""

@@ -8,9 +8,9 @@ import pytest
 from commands.processes import checkpoints
 from commands.processes.checkpoints import Checkpoints
 from commands.processes.process import Process
-from commands.processes.progress import Mark
 from domain.ordering.order import ORDER
 from event_store import generations
+from event_store.consumers.checkpoints import Mark
 from event_store.consumers.lease import Lease
 from event_store.consumers.parking import Active
 from event_store.consumers.starting import HEAD, ORIGIN

@@ -21,7 +21,6 @@ from commands.processes.deciding import (
 )
 from commands.processes.fulfilment import FULFILMENT
 from commands.processes.process import Process
-from commands.processes.progress import Mark
 from commands.processes.trigger import Trigger
 from commands.recording import Unfit
 from commands.states import States
@@ -34,6 +33,7 @@ from domain.ordering.order import ORDER
 from event_store import codec
 from event_store.appending.batching import validated_size
 from event_store.consumers import parking
+from event_store.consumers.checkpoints import Mark
 from event_store.consumers.starting import HEAD
 from event_store.envelope import Accepted, AppendRequest, ChainBroken, Expectation, Replayed, WrongVersion
 from event_store.fingerprints import Fingerprints

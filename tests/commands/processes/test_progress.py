@@ -4,8 +4,9 @@ import pytest
 
 from commands.processes.fulfilment import FULFILMENT
 from commands.processes.process import Process
-from commands.processes.progress import Mark, Progress
+from commands.processes.progress import Progress
 from commands.processes.trigger import Trigger
+from event_store.consumers.checkpoints import Mark
 from event_store.transport import Record
 from tests.commands.processes.packing import PACKING
 from tests.examples import NOW
