@@ -48,9 +48,9 @@ format: $(DEV_STAMP) ## Rewrite the code in the project's format
 bench: $(BENCH_STAMP) ## Measure ours, the limits and the peers; writes docs/benchmarks.md (ARGS="--only append --json", "--quick")
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-.PHONY: fire
-fire: $(DEV_STAMP) ## Burn the distributed product for longer than the tests do (ARGS="--minutes 30", ARGS="--mutants")
-	@$(BIN)/python -m tests.fire $(ARGS)
+.PHONY: chaos
+chaos: $(DEV_STAMP) ## Inject faults into the distributed product for longer than the tests do (ARGS="--minutes 30", ARGS="--mutants")
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 .PHONY: doctor
 doctor: $(RUN_STAMP) ## Show which servers would be used, with versions

@@ -1,4 +1,4 @@
-"""`make test`: first what burns, alone, because it measures; then everything else in three lanes beside one another.
+"""`make test`: fault injection first, alone, because it measures; then everything else in three lanes.
 
 Most tests wait for processes and servers, so three at a time keep two processors busy. Arguments go to one pytest.
 """
@@ -15,7 +15,7 @@ from typing import Final
 TESTS: Final = Path(__file__).resolve().parent
 PYTEST: Final = (sys.executable, "-m", "pytest")
 
-ALONE: Final = ("fire",)
+ALONE: Final = ("chaos",)
 SHOPS: Final = (("acceptance",), ("counterfoil",))
 """Whole shops. Those that acceptance tests share are gone, and take no more time, when the next run begins."""
 BROKER: Final = (

@@ -1,11 +1,11 @@
 """One command API under five times what it can do: P15 at the size of the gate.
 
-Other tests run beside this one, so less is asked of rates and times here than `make fire` asks; of answers everything.
+Other tests run beside this one, so less is asked of rates and times here than `make chaos` asks; of answers everything.
 """
 
 import pytest
 
-from tests.fire.overload import Bounds, overload
+from tests.chaos.overload import Bounds, overload
 
 PEAK_S = 3.0
 LIGHT_S = 2.0

@@ -24,7 +24,7 @@ from counterfoil.servers import child, kafka_jars
 from counterfoil.servers.kafka import KafkaServer
 from counterfoil.servers.postgres import start_postgres
 from counterfoil.servers.redis import start_redis
-from tests.fire.network import Network
+from tests.chaos.network import Network
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 ROLES = {

@@ -1,4 +1,4 @@
-"""Clients that trade while everything burns, and remember what they asked, when, and what they were told.
+"""Clients that trade while faults are injected, and remember what they asked, when, and what they were told.
 
 Each is a thread with dice of its own and orders that nobody else touches. A command is sent until its outcome is
 known, always under the same key, sometimes several times at once; now and then what was written is read back.

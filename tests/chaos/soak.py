@@ -10,8 +10,8 @@ from collections import Counter
 from pathlib import Path
 
 from runtime.settings import Settings
-from tests.fire import campaign, faults, mutants, overload, poisoning, restoring
-from tests.fire.laboratory import PROJECT, Laboratory, export
+from tests.chaos import campaign, faults, mutants, overload, poisoning, restoring
+from tests.chaos.laboratory import PROJECT, Laboratory, export
 
 COMMANDS = 3_000
 FAULTS = 30
@@ -25,7 +25,7 @@ def main():
 
     Without a choice of faults or promises: campaigns, behind each a restore, and at the end overload and poison.
     """
-    parser = argparse.ArgumentParser(prog="make fire ARGS=...", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make chaos ARGS=...", description=__doc__)
     parser.add_argument("--minutes", type=float, default=0.0, help="go on with further rounds for so long")
     parser.add_argument(
         "--seeds", type=int, nargs="*", default=[], help="seeds to run again; fresh ones otherwise"
@@ -34,7 +34,7 @@ def main():
     parser.add_argument("--faults", type=int, default=FAULTS, help="faults of a round")
     parser.add_argument("--only", nargs="*", choices=sorted(faults.FAULTS), help="only these faults")
     parser.add_argument("--rate", type=float, default=campaign.RATE, help="commands a second")
-    parser.add_argument("--tree", type=Path, default=PROJECT, help="folder of the product to burn")
+    parser.add_argument("--tree", type=Path, default=PROJECT, help="folder of the product under test")
     parser.add_argument(
         "--mutants", nargs="*", help="plant defects (all, or those whose name has a word) and find each"
     )
@@ -43,7 +43,7 @@ def main():
     if chosen.mutants is not None:
         sys.exit(0 if mutants.hunt_all(seeds=chosen.seeds, chosen=chosen.mutants) else 1)
     seeds = chosen.seeds or [random.SystemRandom().randrange(2**32) for _ in range(SEEDS)]
-    violations = [violation for seed in seeds for violation in _burnt(seed, chosen, share=len(seeds))]
+    violations = [violation for seed in seeds for violation in _violations(seed, chosen, share=len(seeds))]
     wanted = _promises(chosen)
     for name, keep in (("overload", flood), ("poison", poison)):
         violations += keep(chosen) if name in wanted else []
@@ -58,35 +58,35 @@ def _promises(chosen):
     return () if chosen.only else PROMISES
 
 
-def _burnt(seed, chosen, *, share):
+def _violations(seed, chosen, *, share):
     found = []
     if chosen.promises is None:
-        found += burn(seed, chosen, minutes=chosen.minutes / share).violations
+        found += inject(seed, chosen, minutes=chosen.minutes / share).violations
     if "restored" in _promises(chosen):
         found += restore(seed, chosen).violations
     return found
 
 
-def burn(seed, chosen, *, minutes):
+def inject(seed, chosen, *, minutes):
     """One laboratory: rounds of trading and faults until the time is up, judged once at the end."""
     begun = time.monotonic()
-    directory = Path(tempfile.mkdtemp(prefix="counterfoil-fire-"))
+    directory = Path(tempfile.mkdtemp(prefix="counterfoil-chaos-"))
     print(f"seed {seed}, servers and logs in {directory}", flush=True)
     with Laboratory(
         directory, settings=Settings.load(), seed=seed, tree=chosen.tree, small_disk=True
     ) as laboratory:
         for name, reason in faults.not_possible(laboratory).items():
             print(f"not run: {name}: {reason}", flush=True)
-        burning = campaign.Campaign(laboratory)
+        trading = campaign.Campaign(laboratory)
         rounds = 0
         while not rounds or time.monotonic() - begun < minutes * 60:
             own = seed + rounds
-            burning.trade(
+            trading.trade(
                 seed=own, commands=chosen.commands, strikes=chosen.faults, names=chosen.only, rate=chosen.rate
             )
             rounds += 1
-            print(f"round {rounds} (seed {own}): {burning.history.commands} commands", flush=True)
-        outcome = burning.judged(seed=seed)
+            print(f"round {rounds} (seed {own}): {trading.history.commands} commands", flush=True)
+        outcome = trading.judged(seed=seed)
     outcome.seconds = time.monotonic() - begun
     report(outcome)
     return outcome

@@ -8,9 +8,9 @@ from msgspec import structs
 
 from counterfoil.testing.scheduling import FIXED_SEED, FOUND_WITHIN, first_problem
 from event_store import relay
+from tests.chaos import mutants
+from tests.chaos.laboratory import PROJECT
 from tests.commands.processes import deciding
-from tests.fire import mutants
-from tests.fire.laboratory import PROJECT
 from tests.simulation import carrying
 from tests.simulation.exploring import keep_outcomes_outside_the_transaction, silence
 

@@ -17,7 +17,7 @@ import psycopg
 import redis
 from kafka.errors import KafkaError
 
-from tests.fire import checker, dumping
+from tests.chaos import checker, dumping
 
 LEASE_S = 5.0
 GROUP_SESSION_S = 10.0

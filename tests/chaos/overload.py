@@ -17,8 +17,8 @@ import psycopg
 
 from counterfoil.servers import child
 from counterfoil.servers.postgres import start_postgres
-from tests.fire.laboratory import PROJECT, Process, wait_until
-from tests.fire.pouring import WINDOW_S
+from tests.chaos.laboratory import PROJECT, Process, wait_until
+from tests.chaos.pouring import WINDOW_S
 
 LINES = 200
 BATCH = 500
@@ -92,7 +92,7 @@ def overload(directory, *, settings, peak_s, light_s, flood_s, tree=PROJECT):
             [
                 sys.executable,
                 "-m",
-                "tests.fire.pouring",
+                "tests.chaos.pouring",
                 *options,
                 "--processors",
                 *map(str, others),

@@ -10,8 +10,8 @@ from collections import defaultdict
 import psycopg
 from kafka import KafkaConsumer, TopicPartition
 
-from tests.fire import arithmetic, checker
-from tests.fire.laboratory import wait_until
+from tests.chaos import arithmetic, checker
+from tests.chaos.laboratory import wait_until
 
 SETTLED_WITHIN_S = 90.0
 STANDS_STILL_S = 1.5

@@ -42,7 +42,7 @@ class Connection(asyncio.Protocol):
     def ask(self, name, body, *, due):
         self.request = (name, due)
         self._transport.write(
-            b"POST /v1/orders HTTP/1.1\r\nHost: fire\r\nContent-Type: application/json\r\n"
+            b"POST /v1/orders HTTP/1.1\r\nHost: chaos\r\nContent-Type: application/json\r\n"
             b"Idempotency-Key: %b\r\nCorrelation-Id: %b\r\nContent-Length: %d\r\n\r\n%b"
             % (name.encode(), name.encode(), len(body), body)
         )

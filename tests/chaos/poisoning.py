@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass, field
 
 from runtime import database
-from tests.fire.clients import Connection
-from tests.fire.laboratory import wait_until
+from tests.chaos.clients import Connection
+from tests.chaos.laboratory import wait_until
 from tests.parked import request_retry
 
 STREAMS = 20

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fire.laboratory import Laboratory
+from tests.chaos.laboratory import Laboratory
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +17,7 @@ def fresh_seed():
 
 @pytest.fixture(scope="module")
 def laboratory(settings, fresh_seed):
-    directory = Path(tempfile.mkdtemp(prefix="counterfoil-fire-"))
+    directory = Path(tempfile.mkdtemp(prefix="counterfoil-chaos-"))
     with Laboratory(directory, settings=settings, seed=fresh_seed) as made:
         yield made
     shutil.rmtree(directory, ignore_errors=True)

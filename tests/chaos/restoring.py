@@ -13,11 +13,11 @@ import subprocess
 import time
 from dataclasses import dataclass
 
-from tests.fire import dumping
-from tests.fire.campaign import Campaign
-from tests.fire.checker import Violation
-from tests.fire.clients import Connection
-from tests.fire.laboratory import wait_until
+from tests.chaos import dumping
+from tests.chaos.campaign import Campaign
+from tests.chaos.checker import Violation
+from tests.chaos.clients import Connection
+from tests.chaos.laboratory import wait_until
 
 COMMANDS = 250
 STRIKES = 3

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.settings import Settings
-from tests.fire import campaign
-from tests.fire.laboratory import Laboratory, export
+from tests.chaos import campaign
+from tests.chaos.laboratory import Laboratory, export
 
 COMMANDS = 300
 STRIKES = 5
@@ -224,7 +224,7 @@ def plant(mutant, directory):
 
 
 def hunt(mutant, *, seed):
-    """Burn the defective product; the outcome of the campaign."""
+    """Inject faults into the defective product; the outcome of the campaign."""
     directory = Path(tempfile.mkdtemp(prefix="counterfoil-mutant-"))
     tree = plant(mutant, directory / "tree")
     with Laboratory(directory, settings=Settings.load(), seed=seed, tree=tree) as laboratory:

@@ -23,7 +23,7 @@ import struct
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-from tests.fire import arithmetic
+from tests.chaos import arithmetic
 
 PARTITIONS = 12
 TRIGGERS = {
@@ -364,7 +364,7 @@ def leaves_are_recomputed(evidence):
 
 
 def tailing_skips_nothing(evidence):
-    """A reader that went on from the last position it saw, while everything burned, saw every event once."""
+    """A reader that went on from the last position it saw, under all these faults, saw every event once."""
     tailed = evidence.tailed
     if tailed is not None and tailed != [event["position"] for event in evidence.log]:
         missed = {event["position"] for event in evidence.log}.difference(tailed)

@@ -1,4 +1,4 @@
-"""The distributed product burns for two minutes and keeps its promises; docs/fire.md says which, and what else does."""
+"""The distributed product keeps its promises under injected faults; docs/chaos.md says which, and what else does."""
 
 import contextlib
 import json
@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-from tests.fire import dumping, faults
-from tests.fire.balancing import Balancer
-from tests.fire.campaign import Campaign
-from tests.fire.clients import DELIVERIES_PER_REQUEST, Connection, deliver
-from tests.fire.laboratory import wait_until
+from tests.chaos import dumping, faults
+from tests.chaos.balancing import Balancer
+from tests.chaos.campaign import Campaign
+from tests.chaos.clients import DELIVERIES_PER_REQUEST, Connection, deliver
+from tests.chaos.laboratory import wait_until
 
 FIXED_SEED = 20_101_201
 COMMANDS = 3_000

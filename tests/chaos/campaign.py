@@ -5,8 +5,8 @@ import random
 import time
 from dataclasses import dataclass, field
 
-from tests.fire import checker, dumping, faults
-from tests.fire.clients import Client, Crowd, History, stock_up
+from tests.chaos import checker, dumping, faults
+from tests.chaos.clients import Client, Crowd, History, stock_up
 
 CLIENTS = 8
 RATE = 45.0

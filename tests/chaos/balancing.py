@@ -5,7 +5,7 @@ import json
 import threading
 import time
 
-from tests.fire.clients import Connection
+from tests.chaos.clients import Connection
 
 CALLERS = 4
 PAUSE_S = 0.01

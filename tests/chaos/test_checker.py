@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from event_store import partitioning
-from tests.fire import arithmetic, checker
+from tests.chaos import arithmetic, checker
 
 AT = "2010-12-01T08:26:00Z"
 LINE = {"line_id": 1, "sku": "A", "quantity": 3, "unit_price": "2.50", "total": 750, "stocked": True}
@@ -373,4 +373,4 @@ def test_the_checker_shares_no_code_with_the_product():
     }
     imported |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
 
-    assert {"collections", "dataclasses", "datetime", "hashlib", "struct", "tests.fire"} == imported
+    assert {"collections", "dataclasses", "datetime", "hashlib", "struct", "tests.chaos"} == imported
