@@ -1,7 +1,7 @@
 """`counterfoil audit verify`: the log against itself, and every live view against a fold of the log."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -9,9 +9,10 @@ from msgspec import Struct
 
 from counterfoil import progress, status
 from counterfoil.context import Contexts
-from event_store import integrity, reading
+from event_store import integrity, pacing, reading
 from event_store.codec import CodecError, UnknownEventType, UnknownEventVersion
 from event_store.integrity import Finding, LogReport
+from event_store.pacing import Pace
 from event_store.reading import Connection
 from projections import builds, snapshots, verifying
 from projections.errors import BuildRefused, FoldFailed, ProjectionError
@@ -99,17 +100,22 @@ class AuditReport(Struct, frozen=True):
 def verify(database_url: str, *, contexts: Contexts, full: bool = False) -> AuditReport:
     """Check everything; of the snapshots of long streams a sample, or all. Works while the shop runs.
 
-    No snapshot of the database is held for longer than a part takes to read.
+    No snapshot of the database is held for longer than a part takes to read, and while others append, the audit pauses
+    after each part.
 
     Raises:
         psycopg.Error: the database cannot be read to the end.
     """
     standing = status.read(database_url)
-    with database.connect(database_url, role="counterfoil_reader", name="audit") as connection:
+    with (
+        database.connect(database_url, role="counterfoil_reader", name="audit") as connection,
+        database.connect(database_url, role="counterfoil_reader", name="audit-pace") as beside,
+    ):
+        pace = pacing.of_log(beside)
         with progress.step("verifying the log", total=standing.log.position, unit="events") as step:
-            log = integrity.verify_log(connection, on_progress=step.move_to)
+            log = integrity.verify_log(connection, on_progress=_giving_way(step, pace))
         with progress.step("folding every view again", total=standing.log.position, unit="positions") as step:
-            seen = _verified(connection, step, contexts)
+            seen = _verified(connection, _giving_way(step, pace), contexts)
         with progress.step("folding snapshots again", total=None, unit="snapshots") as step:
             limit = SNAPSHOTS_MAX if full else SNAPSHOTS_SAMPLED
             refolded = _refolded(connection, step, contexts, limit=limit)
@@ -130,7 +136,15 @@ class _Seen(Struct):
     unexamined: list[str] = []
 
 
-def _verified(connection: Connection, step: progress.Step, contexts: Contexts) -> _Seen:
+def _giving_way(step: progress.Step, pace: Pace) -> Callable[[int], None]:
+    def reached(done: int) -> None:
+        step.move_to(done)
+        pace.give_way()
+
+    return reached
+
+
+def _verified(connection: Connection, on_progress: Callable[[int], None], contexts: Contexts) -> _Seen:
     """All live views in one pass; where an event stops the pass, each view in one of its own."""
     live = [build.id for build in builds.listed(connection) if build.live]
     known = {build: contexts.view(build.view, shape=build.shape) for build in live}
@@ -143,10 +157,10 @@ def _verified(connection: Connection, step: progress.Step, contexts: Contexts) -
         ]
     )
     try:
-        seen.views = verifying.verify(connection, views, on_progress=lambda done, _: step.move_to(done))
+        seen.views = verifying.verify(connection, views, on_progress=lambda done, _: on_progress(done))
     except (ProjectionError, CodecError):
         for view in views:
-            _verify_alone(connection, view, seen)
+            _verify_alone(connection, view, on_progress, seen)
     return seen
 
 
@@ -160,9 +174,11 @@ def _refolded(
     return found
 
 
-def _verify_alone(connection: Connection, view: View[Any], seen: _Seen) -> None:
+def _verify_alone(
+    connection: Connection, view: View[Any], on_progress: Callable[[int], None], seen: _Seen
+) -> None:
     try:
-        seen.views.extend(verifying.verify(connection, [view]))
+        seen.views.extend(verifying.verify(connection, [view], on_progress=lambda done, _: on_progress(done)))
     except (BuildRefused, UnknownEventVersion, UnknownEventType) as error:
         seen.unexamined.append(f"view {view.name}: {error}")
     except FoldFailed as error:
