@@ -27,10 +27,11 @@ class Admission:
         self._connections = connections
         self._followers = followers
 
-    async def admit(self, wished: Wish, *, views: Sequence[str]) -> Wish:
+    async def admit(self, wished: Wish, *, views: Sequence[str], at_one_position: bool = False) -> Wish:
         """Wait for what is wished as long as the caller allows; the wish that the answer has to fulfil.
 
-        Returning does not mean that its token is reached: the snapshot that is read decides (`freshness.require`).
+        Returning does not mean that its token is reached: the snapshot that is read decides (`freshness.require`). An
+        answer `at_one_position` of the log has what the token names only when every partition is that far.
 
         Raises:
             ProblemError: `position-lost`, `position-beyond-head`, `malformed-token`.
@@ -42,6 +43,8 @@ class Admission:
         await freshness.refuse_impossible(wished.token, self._watch)
         if wished.until_settled:
             wished = await self._settled(wished, wished.token, give_up_s=give_up_s)
+        if at_one_position and wished.token is not None:
+            wished = structs.replace(wished, token=self._of_all_partitions(wished.token))
         if wished.wait_s:
             await freshness.wait(
                 wished, self._watch, views=views, timeout_s=max(0.0, give_up_s - time.monotonic())
@@ -71,6 +74,10 @@ class Admission:
             partition = partition_of(event.partition_key, count)
             partitions[partition] = max(event.position, partitions.get(partition, 0))
         return structs.replace(token, partitions=partitions)
+
+    def _of_all_partitions(self, token: PositionToken) -> PositionToken:
+        partitions = range(self._watch.latest.partitions[token.generation])
+        return structs.replace(token, partitions=dict.fromkeys(partitions, token.highest))
 
 
 async def _requests(connection: AsyncConnection, token: PositionToken) -> Sequence[tuple[int, int]]:

@@ -69,7 +69,8 @@ class ListEndpoint:
         if isinstance(asked, Page) and asked.pin is not None and wish.token is not None:
             detail = f"A pinned list stays where it is: {MIN_POSITION} belongs to its first page"
             raise parameters.invalid([Fault(detail=detail, header=MIN_POSITION)])
-        wish = await self._reads.admission.admit(wish, views=self._views)
+        pinned = isinstance(asked, Page) and asked.pinned
+        wish = await self._reads.admission.admit(wish, views=self._views, at_one_position=pinned)
         response = await self._answer(exchange, asked, wish, media_type)
         response.headers["Vary"] = "Accept"
         return response

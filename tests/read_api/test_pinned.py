@@ -1,5 +1,6 @@
 """Pinned lists: all pages of one position, whatever is written in between, or a plain word that it cannot be had."""
 
+import asyncio
 import json
 import random
 from datetime import date
@@ -188,6 +189,26 @@ async def test_a_pinned_list_stays_where_it_is(stage, open_api):
     assert first.status_code == 200
     assert later.json()["errors"][0]["header"] == "Min-Position"
     assert unpinned.json()["code"] == "malformed-cursor"
+
+
+async def test_a_first_page_waits_until_the_whole_view_is_behind_the_token(stage, open_api):
+    """One position of the list can contain what the token names only if every other partition came that far."""
+    stage.write(order_summary, [summary(n) for n in range(3)], position=7)
+    stage.everybody_stands(9)
+    stage.head(12)
+    stage.publish(12)
+    stage.stand(order_summary, 12, partitions=[3])
+    wish = {"Min-Position": token({3: 12}), "Prefer": "wait=5"}
+
+    async with open_api() as client:
+        asking = asyncio.create_task(client.get("/v1/orders?pinned=true&limit=1", headers=wish))
+        await asyncio.sleep(0.3)
+        stage.stand(order_summary, 12)
+        first = await asking
+        unpinned = await client.get("/v1/orders?limit=1", headers=wish)
+
+    assert (200, "12") == (first.status_code, first.headers.get("pinned-position")), first.text
+    assert 200 == unpinned.status_code
 
 
 def day(number):
