@@ -20,6 +20,7 @@ from commands.requests import read_body, read_headers, require_json
 from commands.routing import CommandRoute, intake_of
 from runtime import problems
 from runtime.http import versions
+from runtime.http.deprecation import deprecation_of
 from runtime.http.exchange import Exchange
 from runtime.http.principal import Public
 from runtime.http.routes import ExchangeRoute
@@ -64,6 +65,11 @@ class SendCommands:
 
     def __init__(self, routes: Iterable[CommandRoute]) -> None:
         self._routes = {route.command.name: route for route in routes}
+        self._deprecated = {
+            name: deprecation.members
+            for name, route in self._routes.items()
+            if (deprecation := deprecation_of(route.endpoint)) is not None
+        }
 
     async def __call__(self) -> Response:
         """Only declares that it can be called; requests come to `answer`."""
@@ -86,7 +92,9 @@ class SendCommands:
             )
         )
         results = (
-            _result(entry.key, outcome, exchange.correlation_id)
+            _result(
+                entry.key, outcome, exchange.correlation_id, deprecation=self._deprecated.get(entry.command)
+            )
             for (entry, _), outcome in zip(entries, outcomes, strict=True)
         )
         token = intake.execution.position_token(
@@ -173,8 +181,12 @@ def _without_target(command: Command) -> ProblemError:
     return problems.invalid([fault])
 
 
-def _result(key: str, outcome: Answer | ProblemError, correlation_id: str) -> dict[str, Any]:
+def _result(
+    key: str, outcome: Answer | ProblemError, correlation_id: str, *, deprecation: dict[str, str] | None
+) -> dict[str, Any]:
+    # In the result and not in headers, which would say that the address of batches will go.
+    announced = {} if deprecation is None else {"deprecation": deprecation}
     if isinstance(outcome, ProblemError):
-        return {"key": key, **outcome.document(correlation_id)}
-    result = {"key": key, "status": 201, **answers.members(outcome)}
+        return {"key": key, **outcome.document(correlation_id), **announced}
+    result = {"key": key, "status": 201, **answers.members(outcome), **announced}
     return {**result, "replayed": True} if outcome.replayed else result

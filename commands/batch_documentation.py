@@ -17,6 +17,7 @@ from commands.documentation import (
 from commands.routing import CommandRoute
 from runtime.http import contract
 from runtime.http.contract import Components, Document
+from runtime.http.deprecation import deprecation_of
 
 _EXAMPLE: Final[Document] = {
     "commands": [
@@ -105,11 +106,13 @@ def _type_name(command: str) -> str:
 
 def _entry(route: CommandRoute, *, schema: Document, schemas: Components) -> Document:
     command = route.command
+    deprecated = {} if deprecation_of(route.endpoint) is None else {"deprecated": True}
     needed = ["target"] * (command.target is not None) + ["body"] * _needs_body(schema, schemas)
     target = {"target": {**TARGET, "description": f"The {command.target} in the address of its own route."}}
     return {
         "type": "object",
         "description": f"The command {command.name}, with a key of its own.",
+        **deprecated,
         "additionalProperties": False,
         "required": ["key", "command", *needed],
         "properties": {
@@ -155,6 +158,7 @@ def _one_of(commands: Iterable[str]) -> Document:
 def _results(accepted: Document) -> Components:
     """What its own route would have answered, with `key` and `status`."""
     key = {"type": "string", "description": "The command's idempotency key."}
+    also = {"key": key, "deprecation": contract.schema("BatchedDeprecation")}
     return {
         "Results": {
             "type": "object",
@@ -168,7 +172,7 @@ def _results(accepted: Document) -> Components:
             "description": "A command of a batch was accepted.",
             "required": ["key", "status", *accepted["required"]],
             "properties": {
-                "key": key,
+                **also,
                 "status": {"type": "integer", "const": 201},
                 **accepted["properties"],
                 "replayed": {"type": "boolean", "description": "The key was known."},
@@ -178,6 +182,24 @@ def _results(accepted: Document) -> Components:
             **contract.PROBLEM,
             "description": "A command of a batch was refused, or could not be answered.",
             "required": ["key", *contract.PROBLEM["required"]],
-            "properties": {"key": key, **contract.PROBLEM["properties"]},
+            "properties": {**also, **contract.PROBLEM["properties"]},
+        },
+        "BatchedDeprecation": {
+            "type": "object",
+            "description": "The command will go: what the headers of its own route would say.",
+            "required": ["since"],
+            "properties": {
+                "since": _day("Since when it is not to be used any more."),
+                "sunset": _day("When it goes."),
+                "successor": {
+                    "type": "string",
+                    "format": "uri-reference",
+                    "description": "What takes its place.",
+                },
+            },
         },
     }
+
+
+def _day(description: str) -> Document:
+    return {"type": "string", "format": "date", "description": description}

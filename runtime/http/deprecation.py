@@ -35,6 +35,16 @@ class Deprecation(Struct, frozen=True, kw_only=True):
             found.append((b"link", f'<{self.successor}>; rel="successor-version"'.encode("ascii")))
         return tuple(found)
 
+    @property
+    def members(self) -> dict[str, str]:
+        """The same as members of an object, where one answer is about several routes."""
+        found = {"since": self.since.isoformat()}
+        if self.sunset is not None:
+            found["sunset"] = self.sunset.isoformat()
+        if self.successor is not None:
+            found["successor"] = self.successor
+        return found
+
 
 def deprecated(deprecation: Deprecation) -> Callable[[F], F]:
     """Declare that the route of an endpoint will go."""

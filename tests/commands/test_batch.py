@@ -2,12 +2,18 @@
 
 import itertools
 import json
+from datetime import date
 
+import msgspec
 import pytest
 
 from commands import limits
+from counterfoil.api import Answer, Caller, Deprecation, command, command_router, deprecated
+from counterfoil.testing import http
 from event_store import position_token
 from tests.commands.conftest import opened
+from tests.counterfoil import lending
+from tests.counterfoil.lending import LENDING, BookLentAlready, LendBook
 from tests.examples import confirmed, placed, product_created, stock_received
 
 pytestmark = pytest.mark.anyio
@@ -226,6 +232,39 @@ async def test_a_member_that_stands_twice_in_one_commands_body_refuses_that_comm
     answer = await shop.post("/v1/commands", b'{"commands":[%b,%b]}' % (twice, good), key=None)
 
     assert [400, 201] == [result["status"] for result in answer.body["results"]]
+
+
+async def test_a_command_that_will_go_says_so_in_its_result_and_the_batch_does_not(database_url):
+    router = command_router("lending")
+
+    @command(router, "/books/{book_id}/loan", requires="books:lend", refusals=(BookLentAlready,))
+    @deprecated(Deprecation(since=date(2026, 1, 31), sunset=date(2027, 1, 31), successor="/v2/loans"))
+    async def lend_book(book_id: str, body: LendBook, caller: Caller) -> Answer:
+        return await lending.lend_book(book_id, body, caller)
+
+    @command(router, "/books/{book_id}/fetching", requires="books:lend", refusals=(BookLentAlready,))
+    async def fetch_book(book_id: str, body: LendBook, caller: Caller) -> Answer:
+        return await lending.lend_book(book_id, body, caller)
+
+    said = {"since": "2026-01-31", "sunset": "2027-01-31", "successor": "/v2/loans"}
+
+    async with http.opened(database_url, msgspec.structs.replace(LENDING, commands=router)) as library:
+        batch = await library.batch(
+            entry("lend_book", "dune", {"reader_id": "ada"}, key="1"),
+            entry("lend_book", "dune", {"reader_id": "bob"}, key="2"),
+            entry("lend_book", "dune", {}, key="3"),
+            entry("fetch_book", "emma", {"reader_id": "ada"}, key="4"),
+        )
+        alone = await library.post("/v1/books/dune/loan", {"reader_id": "eve"})
+        schemas = library.app.openapi()["components"]["schemas"]
+
+    results = batch.body["results"]
+    assert [201, 409, 422, 201] == [result["status"] for result in results]
+    assert [said, said, said, None] == [result.get("deprecation") for result in results]
+    assert "deprecation" not in batch.headers
+    assert "@1769817600" == alone.headers["deprecation"]
+    assert schemas["BatchedLendBook"]["deprecated"] is True
+    assert "deprecated" not in schemas["BatchedFetchBook"]
 
 
 async def test_a_batch_that_finds_no_room_is_refused_before_any_of_it_is_done(given):
