@@ -23,7 +23,7 @@ from domain.ids import CustomerId, OrderId, Sku
 from domain.inventory import stock_item
 from domain.money import Currency, Minor, UnitPrice
 from domain.ordering.events import OrderLine, OrderPlaced
-from event_store import codec
+from event_store.log import codec
 
 MOVEMENTS = 1_000
 LINES = 5

@@ -19,8 +19,8 @@ from benchmarks.laboratory import Laboratory
 from benchmarks.measuring import in_turns, percentile
 from benchmarks.slow_disk import NoCompiler
 from benchmarks.table import OWN_DISK, SLOW_DISK, Goal, Row
-from event_store.appending.writer import Writer
-from event_store.envelope import Accepted, AppendRequest
+from event_store.log.appending.writer import Writer
+from event_store.log.envelope import Accepted, AppendRequest
 
 NAME: Final = "append"
 PREPARED_PER_S: Final = 40_000

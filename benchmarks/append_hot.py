@@ -19,7 +19,7 @@ from domain.ids import OrderId, Sku
 from domain.money import UnitPrice
 from domain.ordering import order as orders
 from domain.ordering.lines import LineRequest
-from event_store import reading
+from event_store.log import reading
 from runtime import database
 
 NAME: Final = "append-hot"

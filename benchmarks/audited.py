@@ -18,8 +18,8 @@ from benchmarks import growth, http_client, shop_events
 from benchmarks.laboratory import Laboratory
 from benchmarks.measuring import in_turns, percentile
 from benchmarks.table import Goal, Row
-from event_store.appending.writer import Writer
-from event_store.envelope import Accepted
+from event_store.log.appending.writer import Writer
+from event_store.log.envelope import Accepted
 
 NAME: Final = "audit"
 EVENTS: Final = 300_000

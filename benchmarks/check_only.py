@@ -14,7 +14,7 @@ from benchmarks.append import PREPARED_PER_S, appended
 from benchmarks.laboratory import Laboratory
 from benchmarks.measuring import in_turns
 from benchmarks.table import Goal, Row
-from event_store.envelope import AppendRequest, Expectation
+from event_store.log.envelope import AppendRequest, Expectation
 
 NAME: Final = "check-only"
 CALLERS: Final = 64

@@ -17,10 +17,10 @@ from counterfoil import migrating
 from counterfoil.servers import chosen
 from domain.ids import OrderId, Sku
 from domain.inventory.events import StockReserved
-from event_store import codec
-from event_store.appending import wire
-from event_store.appending.writer import Writer
-from event_store.envelope import (
+from event_store.log import codec
+from event_store.log.appending import wire
+from event_store.log.appending.writer import Writer
+from event_store.log.envelope import (
     NEW,
     AppendRequest,
     Expectation,

@@ -26,7 +26,7 @@ from domain.aggregate import Aggregate
 from domain.ids import Sku
 from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK, StockItem
-from event_store import codec
+from event_store.log import codec
 from projections import snapshots
 from runtime import database
 

@@ -7,7 +7,7 @@ from typing import Final
 import redis
 
 from counterfoil.contexts import CONTEXTS
-from event_store import reading
+from event_store.log import reading
 from projections import builds
 from runtime import database, documents
 

@@ -14,7 +14,8 @@ from benchmarks import library, shop_events, workers
 from benchmarks.laboratory import Laboratory
 from benchmarks.measuring import in_turns
 from benchmarks.table import Goal, Row
-from event_store import generations, reading
+from event_store.log import reading
+from event_store.transport import generations
 from projections import adopting, builds, rebuild
 from projections.inventory.views import stock_level
 from projections.metrics import ProjectionMetrics

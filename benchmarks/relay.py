@@ -14,8 +14,9 @@ from benchmarks import shop_events, workers
 from benchmarks.laboratory import Laboratory
 from benchmarks.measuring import in_turns
 from benchmarks.table import Goal, Row
-from event_store import generations, reading, relay
-from event_store.kafka_transport import KafkaTransport
+from event_store.log import reading
+from event_store.transport import generations, relay
+from event_store.transport.kafka_transport import KafkaTransport
 from runtime import database
 
 NAME: Final = "relay"

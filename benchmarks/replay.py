@@ -15,7 +15,7 @@ from benchmarks import library, shop_events
 from benchmarks.laboratory import Laboratory
 from benchmarks.measuring import in_turns
 from benchmarks.table import Goal, Row
-from event_store import codec, reading
+from event_store.log import codec, reading
 from runtime import database
 
 NAME: Final = "replay"

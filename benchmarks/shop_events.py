@@ -17,9 +17,9 @@ from domain.inventory.events import StockReserved
 from domain.money import Currency, UnitPrice
 from domain.ordering import order as orders
 from domain.ordering.lines import LineRequest
-from event_store import codec
-from event_store.appending.writer import Writer
-from event_store.envelope import (
+from event_store.log import codec
+from event_store.log.appending.writer import Writer
+from event_store.log.envelope import (
     ANY,
     NEW,
     Accepted,

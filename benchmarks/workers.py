@@ -11,14 +11,14 @@ from prometheus_client import CollectorRegistry
 from commands.processes import checkpoints, runner
 from commands.processes.measures import ProcessMetrics
 from counterfoil.contexts import CONTEXTS
-from event_store import generations
-from event_store import relay as relaying
 from event_store.consumers import driver
-from event_store.following import FollowerMetrics
-from event_store.kafka_transport import KafkaTransport
-from event_store.local_transport import LocalTransport
-from event_store.partitioning import PARTITIONS
-from event_store.transport import Carrier, Transport
+from event_store.transport import generations
+from event_store.transport import relay as relaying
+from event_store.transport.following import FollowerMetrics
+from event_store.transport.kafka_transport import KafkaTransport
+from event_store.transport.local_transport import LocalTransport
+from event_store.transport.partitioning import PARTITIONS
+from event_store.transport.transport import Carrier, Transport
 from projections import consumers
 from projections.metrics import ProjectionMetrics
 from runtime import collecting, database, telemetry

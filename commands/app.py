@@ -19,11 +19,11 @@ from commands.processes import checkpoints
 from commands.processes.process import Process
 from commands.settling import Settling
 from commands.states import States
-from event_store import fingerprints
 from event_store.consumers import checkpoints as whole_log
 from event_store.consumers.consumer import LogConsumer
 from event_store.consumers.settling import Followers
-from event_store.fingerprints import Fingerprints
+from event_store.log import fingerprints
+from event_store.log.fingerprints import Fingerprints
 from runtime import api_pages, database, problem_pages, problems, telemetry
 from runtime.http.access_log import AccessLog
 from runtime.http.application import PipelineApp

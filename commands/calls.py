@@ -8,8 +8,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from event_store.envelope import EXISTS, KEY_BYTES, Metadata
-from event_store.fingerprints import Fingerprints, framed
+from event_store.log.envelope import EXISTS, KEY_BYTES, Metadata
+from event_store.log.fingerprints import Fingerprints, framed
 
 ANY_VERSION: Final = EXISTS
 """If-Match: * asks for a stream that exists, at whatever version."""

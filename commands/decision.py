@@ -15,7 +15,7 @@ from domain import event as domain_event
 from domain.aggregate import Aggregate
 from domain.event import Event
 from domain.rejection import Rejection
-from event_store.envelope import TAGS_PER_CONDITION_MAX, Condition
+from event_store.log.envelope import TAGS_PER_CONDITION_MAX, Condition
 
 S = TypeVar("S")
 T = TypeVar("T")

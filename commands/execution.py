@@ -27,9 +27,9 @@ from commands.watching import Watch
 from domain.aggregate import Aggregate, category_of
 from domain.event import Event
 from domain.rejection import Rejection
-from event_store.appending import errors
-from event_store.appending.writer import Writer
-from event_store.envelope import (
+from event_store.log.appending import errors
+from event_store.log.appending.writer import Writer
+from event_store.log.envelope import (
     Accepted,
     AppendRequest,
     ConditionFailed,
@@ -38,8 +38,8 @@ from event_store.envelope import (
     Verdict,
     WrongVersion,
 )
-from event_store.partitioning import partition_of
-from event_store.position_token import PositionToken
+from event_store.transport.partitioning import partition_of
+from event_store.transport.position_token import PositionToken
 from runtime.problems import ProblemError
 
 S = TypeVar("S")

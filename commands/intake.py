@@ -18,7 +18,7 @@ from commands.recording import Answer
 from commands.requests import valid_key
 from commands.settling import Settled, Settling
 from domain.ids import MalformedId, validate_id
-from event_store.fingerprints import Fingerprints
+from event_store.log.fingerprints import Fingerprints
 from runtime import problems
 from runtime.http.preferences import Preferences
 from runtime.http.principal import Principal

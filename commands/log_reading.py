@@ -9,7 +9,7 @@ from msgspec import Struct
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from commands import limits
-from event_store import reading
+from event_store.log import reading
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ from commands.log_reading import Placed
 from domain import event as domain_event
 from domain.aggregate import Aggregate
 from domain.event import Event
-from event_store import codec
-from event_store.envelope import (
+from event_store.log import codec
+from event_store.log.envelope import (
     AppendRequest,
     Expectation,
     Metadata,

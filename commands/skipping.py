@@ -11,9 +11,10 @@ from commands.processes.trigger import outcome_fingerprint, outcome_key
 from domain.event import Event
 from domain.operations.events import EventSkipped
 from domain.operations.skips import SKIPS, Skipped
-from event_store import codec, fingerprints, generations, reading
-from event_store.fingerprints import Fingerprints
-from event_store.reading import Connection
+from event_store.log import codec, fingerprints, reading
+from event_store.log.fingerprints import Fingerprints
+from event_store.log.reading import Connection
+from event_store.transport import generations
 from runtime import database
 
 COMMAND: Final = "skip_event"

@@ -11,8 +11,8 @@ from commands import limits, recording, refusals
 from commands.decision import ABSENT, Decision, Folded, Question, Selection, View
 from commands.log_reading import LogReader
 from domain.aggregate import Aggregate
-from event_store import codec, reading
-from event_store.reading import StreamEvent
+from event_store.log import codec, reading
+from event_store.log.reading import StreamEvent
 from projections import snapshots
 
 Cursor = tuple[str, int]

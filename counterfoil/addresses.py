@@ -4,7 +4,7 @@ from pydantic import SecretStr
 
 from counterfoil import runfile
 from counterfoil.runfile import Addresses
-from event_store.kafka_security import Security
+from event_store.transport.kafka_security import Security
 from runtime.settings import Settings
 
 

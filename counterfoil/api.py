@@ -37,8 +37,8 @@ from domain.ids import composite, validate_id
 from domain.rejection import Conflict, Place, Rejection, Unacceptable, Unknown
 from event_store.consumers.consumer import LogConsumer
 from event_store.consumers.starting import HEAD, ORIGIN
-from event_store.envelope import Condition, RecordedEvent
-from event_store.reading import Connection
+from event_store.log.envelope import Condition, RecordedEvent
+from event_store.log.reading import Connection
 from projections.view import GLOBAL, KEYED, Key, Kind, Row, View
 from read_api.lists.declaring import (
     Comparison,

@@ -9,11 +9,11 @@ from msgspec import Struct
 
 from counterfoil import progress, status
 from counterfoil.context import Contexts
-from event_store import integrity, pacing, reading
-from event_store.codec import CodecError, UnknownEventType, UnknownEventVersion
-from event_store.integrity import Finding, LogReport
-from event_store.pacing import Pace
-from event_store.reading import Connection
+from event_store.log import integrity, pacing, reading
+from event_store.log.codec import CodecError, UnknownEventType, UnknownEventVersion
+from event_store.log.integrity import Finding, LogReport
+from event_store.log.pacing import Pace
+from event_store.log.reading import Connection
 from projections import builds, snapshots, verifying
 from projections.errors import BuildRefused, FoldFailed, ProjectionError
 from projections.snapshots import Refolded

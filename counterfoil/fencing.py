@@ -6,9 +6,10 @@ from msgspec import Struct
 
 from commands.processes import checkpoints
 from counterfoil import addresses
-from event_store import cutting, generations, reading
 from event_store.consumers import checkpoints as whole_log
-from event_store.generations import Fenced
+from event_store.log import cutting, reading
+from event_store.transport import generations
+from event_store.transport.generations import Fenced
 from runtime import database
 from runtime.documents import DocumentsUnavailable, RedisDocuments, installation_prefix
 from runtime.settings import Settings, masked_address

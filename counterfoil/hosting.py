@@ -18,8 +18,8 @@ from counterfoil import addresses, migrating
 from event_store.consumers import driver
 from event_store.consumers.driver import Consumer
 from event_store.consumers.health import Health
-from event_store.following import FollowerMetrics
-from event_store.transport import Transport
+from event_store.transport.following import FollowerMetrics
+from event_store.transport.transport import Transport
 from runtime import telemetry
 from runtime.database import Role
 from runtime.settings import Settings
@@ -49,13 +49,13 @@ class Host:
         """What carries events, for a part whose sessions take this role."""
         if self.settings.transport == "kafka":
             return self._kafka
-        from event_store.local_transport import LocalTransport
+        from event_store.transport.local_transport import LocalTransport
 
         return LocalTransport(addresses.database_url(self.settings), role=role)
 
     @cached_property
     def _kafka(self) -> Transport:
-        from event_store.kafka_transport import KafkaTransport
+        from event_store.transport.kafka_transport import KafkaTransport
 
         bootstrap = addresses.resolve(self.settings).kafka_bootstrap
         if bootstrap is None:
@@ -89,7 +89,7 @@ def consumers(settings: Settings) -> None:
 
 
 def _relay(host: Host) -> list[Consumer]:
-    from event_store import relay
+    from event_store.transport import relay
 
     return [relay.consumer(host.transport("counterfoil_relay"), registry=host.registry)]
 

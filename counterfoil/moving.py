@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 if TYPE_CHECKING:
-    from event_store.door.moving import Outcome, Translated
+    from event_store.eventsourcing.moving import Outcome, Translated
 
 READERS_MAX: Final = 2
 """Connections for reading the log; one is used at a time."""
@@ -41,8 +41,8 @@ def move(
     try:
         from eventsourcing.persistence import PersistenceError
 
-        from event_store.door import moving, sources
-        from event_store.door.datastore import Datastore
+        from event_store.eventsourcing import moving, sources
+        from event_store.eventsourcing.datastore import Datastore
     except ModuleNotFoundError as error:
         raise MoveFailed(f"{error}: install the eventsourcing library beside Counterfoil") from error
     datastore = Datastore(database_url, application=(*applications, *followers)[0], readers_max=READERS_MAX)

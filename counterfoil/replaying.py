@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Struct
 
 from counterfoil.context import Contexts
-from event_store import codec, envelope, reading
-from event_store.envelope import Metadata, RecordedEvent
+from event_store.log import codec, envelope, reading
+from event_store.log.envelope import Metadata, RecordedEvent
 from runtime import database, rfc3339
 
 EVENTS_PER_PAGE: Final = 1_000

@@ -20,10 +20,10 @@ def told(error: BaseException) -> str | None:
     from counterfoil.servers.errors import ServerError
     from counterfoil.skeletons import NotGenerated
     from counterfoil.standalone import UpFailed
-    from event_store.codec import CodecError
     from event_store.consumers.parking import NotParked
-    from event_store.cutting import NotOneMoment
-    from event_store.transport import TransportError
+    from event_store.log.codec import CodecError
+    from event_store.log.cutting import NotOneMoment
+    from event_store.transport.transport import TransportError
     from projections.errors import ProjectionError
     from runtime.database import RoleMissing, RoleNotGranted
     from runtime.documents import DocumentsUnavailable
@@ -80,7 +80,7 @@ def code_of_audit(error: BaseException) -> int | None:
     from counterfoil.cli import answering
     from counterfoil.replaying import BadMoment, NoSuchStream
     from counterfoil.viewing import NotDeclared
-    from event_store.codec import MalformedEvent, UnknownEventType, UnknownEventVersion
+    from event_store.log.codec import MalformedEvent, UnknownEventType, UnknownEventVersion
     from projections.errors import BuildRefused, FoldFailed, NoSuchBuild
     from runtime.database import RoleMissing, RoleNotGranted
     from runtime.migrations import MigrationError

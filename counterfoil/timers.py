@@ -11,7 +11,7 @@ from commands.processes.timer import Timer
 from counterfoil.context import Contexts
 from event_store.consumers import parking
 from event_store.consumers.parking import Scope
-from event_store.reading import Connection
+from event_store.log.reading import Connection
 from runtime import database
 from runtime.settings import Settings
 

@@ -36,17 +36,17 @@ from eventsourcing.persistence import (
 from eventsourcing.utils import Environment, EnvType, resolve_topic
 from psycopg import conninfo
 
-from event_store.door import streams
-from event_store.door.boundaries import LogDCBRecorder
-from event_store.door.datastore import Datastore
-from event_store.door.recorders import (
+from event_store.eventsourcing import streams
+from event_store.eventsourcing.boundaries import LogDCBRecorder
+from event_store.eventsourcing.datastore import Datastore
+from event_store.eventsourcing.recorders import (
     LogAggregateRecorder,
     LogApplicationRecorder,
     LogProcessRecorder,
     LogTrackingRecorder,
     SnapshotRecorder,
 )
-from event_store.door.streams import Namespace, OriginatorIdType
+from event_store.eventsourcing.streams import Namespace, OriginatorIdType
 
 DATABASE_URL: Final = "COUNTERFOIL_DATABASE_URL"
 DATABASE_POOL_SIZE: Final = "COUNTERFOIL_DATABASE_POOL_SIZE"

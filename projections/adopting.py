@@ -6,9 +6,10 @@ from typing import Any, Final
 
 import structlog
 
-from event_store import generations, reading
 from event_store.consumers import parking, skips
-from event_store.transport import Generation, Partition
+from event_store.log import reading
+from event_store.transport import generations
+from event_store.transport.transport import Generation, Partition
 from projections import builds, catching_up, checkpoints
 from projections.builds import Build
 from projections.checkpoints import Cursor

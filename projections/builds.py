@@ -11,10 +11,10 @@ import msgspec
 import psycopg
 from psycopg import sql
 
-from event_store import reading
 from event_store.consumers import parking
-from event_store.generations import current_generation
-from event_store.transport import WHOLE_LOG, Generation, Numbering
+from event_store.log import reading
+from event_store.transport.generations import current_generation
+from event_store.transport.transport import WHOLE_LOG, Generation, Numbering
 from projections import checkpoints
 from projections.errors import BuildRefused, DeclarationError, NoSuchBuild
 from projections.storing import SCHEMA, BuildId, Table, bare_view

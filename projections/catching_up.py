@@ -6,11 +6,11 @@ One page of the log serves every build and partition that is behind, so a dozen 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from event_store import paging, reading
-from event_store.decoding import Decoder
-from event_store.envelope import RecordedEvent
-from event_store.partitioning import partition_of
-from event_store.transport import Partition, Record
+from event_store.log import paging, reading
+from event_store.log.decoding import Decoder
+from event_store.log.envelope import RecordedEvent
+from event_store.transport.partitioning import partition_of
+from event_store.transport.transport import Partition, Record
 from projections.folding import Fact
 from projections.storing import Connection
 from projections.turn import Feed, Following, Reach

@@ -10,7 +10,7 @@ from typing import Final, cast
 import msgspec
 import psycopg
 
-from event_store.transport import Numbering, Partition
+from event_store.transport.transport import Numbering, Partition
 from projections.errors import CheckpointConflict
 from projections.storing import BuildId
 

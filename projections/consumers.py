@@ -5,8 +5,8 @@ from typing import Any
 
 from domain.aggregate import Aggregate
 from event_store.consumers.driver import Consumer
-from event_store.following import FollowerMetrics
-from event_store.transport import Transport
+from event_store.transport.following import FollowerMetrics
+from event_store.transport.transport import Transport
 from projections import snapshots, tailing, worker
 from projections.metrics import ProjectionMetrics
 from projections.view import GLOBAL, KEYED, View

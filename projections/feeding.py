@@ -7,9 +7,9 @@ operators ask for retries and skips.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from event_store import reading
 from event_store.consumers.measures import ConsumerMetrics
-from event_store.transport import Numbering, Partition
+from event_store.log import reading
+from event_store.transport.transport import Numbering, Partition
 from projections import adopting, catching_up
 from projections.checkpoints import Cursor
 from projections.folding import decoder_of

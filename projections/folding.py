@@ -13,9 +13,9 @@ from typing import Any, Final
 import msgspec
 
 from domain.event import Event
-from event_store.codec import MalformedEvent
 from event_store.consumers.parking import TEXT_CHARACTERS_MAX, Waiting
-from event_store.decoding import Decoder
+from event_store.log.codec import MalformedEvent
+from event_store.log.decoding import Decoder
 from projections.view import GLOBAL, Fold, Key, Row, View
 
 TRIES_MAX: Final = 3

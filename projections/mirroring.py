@@ -14,9 +14,9 @@ from typing import Final
 import msgspec
 import structlog
 
-from event_store import reading
-from event_store.reading import History
-from event_store.transport import Partition
+from event_store.log import reading
+from event_store.log.reading import History
+from event_store.transport.transport import Partition
 from projections.checkpoints import Cursor
 from projections.folding import Versioned
 from projections.metrics import ProjectionMetrics

@@ -12,8 +12,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from event_store import reading
 from event_store.consumers import parking, skips
+from event_store.log import reading
 from projections import builds, catching_up, checkpoints, verifying
 from projections.errors import BuildRefused, FoldFailed, NoSuchBuild, NotCaughtUp
 from projections.folding import Fact, Poison, decoder_of

@@ -10,12 +10,12 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from event_store import reading
 from event_store.consumers import skips
-from event_store.decoding import Decoder
-from event_store.envelope import RecordedEvent
-from event_store.partitioning import partition_of
-from event_store.transport import Partition
+from event_store.log import reading
+from event_store.log.decoding import Decoder
+from event_store.log.envelope import RecordedEvent
+from event_store.transport.partitioning import partition_of
+from event_store.transport.transport import Partition
 from projections import catching_up
 from projections.buckets import Bucket
 from projections.errors import FoldFailed

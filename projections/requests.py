@@ -5,12 +5,12 @@ from typing import Final
 
 import structlog
 
-from event_store import reading
 from event_store.consumers import parking, skips
 from event_store.consumers.parking import Request
-from event_store.decoding import Decoder
-from event_store.partitioning import partition_of
-from event_store.transport import Numbering, Partition
+from event_store.log import reading
+from event_store.log.decoding import Decoder
+from event_store.transport.partitioning import partition_of
+from event_store.transport.transport import Numbering, Partition
 from projections import catching_up, checkpoints
 from projections.checkpoints import Move
 from projections.folding import Fact

@@ -15,14 +15,14 @@ import structlog
 from msgspec import Struct
 
 from domain.aggregate import Aggregate, category_of
-from event_store import codec, reading
 from event_store.consumers import checkpoints
 from event_store.consumers.checkpoints import Mark
 from event_store.consumers.driver import Consumer, Session, Waits
 from event_store.consumers.parking import Active
 from event_store.consumers.starting import ORIGIN
-from event_store.envelope import RecordedEvent
-from event_store.reading import AsyncConnection, Connection
+from event_store.log import codec, reading
+from event_store.log.envelope import RecordedEvent
+from event_store.log.reading import AsyncConnection, Connection
 from projections.performing import SESSION
 
 NAME: Final = "snapshots"

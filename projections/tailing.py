@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import structlog
 
-from event_store import reading
 from event_store.consumers.driver import Consumer, Session, Waits
 from event_store.consumers.errors import OpenAgain
-from event_store.transport import WHOLE_LOG, Partition
+from event_store.log import reading
+from event_store.transport.transport import WHOLE_LOG, Partition
 from projections import adopting, builds
 from projections.errors import CheckpointConflict
 from projections.feeding import Feeding

@@ -13,7 +13,7 @@ import msgspec
 
 from event_store.consumers import parking
 from event_store.consumers.parking import Waiting
-from event_store.transport import Partition
+from event_store.transport.transport import Partition
 from projections.checkpoints import Cursor, Move
 from projections.errors import ProjectionError
 from projections.folding import BatchFold, Fact, Folded, Poison, Versioned

@@ -10,8 +10,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from event_store import generations
 from event_store.consumers import parking, skips
+from event_store.transport import generations
 from projections import builds, checkpoints
 from projections.buckets import Bucket
 from projections.errors import BuildRefused

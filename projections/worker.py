@@ -12,12 +12,13 @@ from typing import Any, Final
 
 import structlog
 
-from event_store import generations, reading
 from event_store.consumers.driver import NO_WAITS, Consumer, Session
 from event_store.consumers.errors import OpenAgain
-from event_store.following import Follower, FollowerMetrics
-from event_store.partition_log import PartitionLog
-from event_store.transport import Generation, Partition, Transport
+from event_store.log import reading
+from event_store.transport import generations
+from event_store.transport.following import Follower, FollowerMetrics
+from event_store.transport.partition_log import PartitionLog
+from event_store.transport.transport import Generation, Partition, Transport
 from projections import adopting, builds, catching_up
 from projections.errors import CheckpointConflict
 from projections.feeding import Feeding

@@ -10,8 +10,8 @@ from msgspec import structs
 
 from event_store.consumers import settling
 from event_store.consumers.settling import Effects, Followers
-from event_store.partitioning import partition_of
-from event_store.position_token import PositionToken
+from event_store.transport.partitioning import partition_of
+from event_store.transport.position_token import PositionToken
 from read_api import freshness
 from read_api.connections import AsyncConnection, Connections
 from read_api.freshness import Wish

@@ -9,8 +9,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from event_store import position_token
-from event_store.position_token import MalformedToken, PositionToken
+from event_store.transport import position_token
+from event_store.transport.position_token import MalformedToken, PositionToken
 from read_api.standing import Look, Standing, reached
 from read_api.watching import Watch
 from runtime.http.preferences import preferences

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from msgspec import Struct
 from starlette.responses import Response
 
-from event_store.partitioning import partition_of
+from event_store.transport.partitioning import partition_of
 from read_api import freshness, parameters
 from read_api.admission import Admission
 from read_api.audit.past import Past

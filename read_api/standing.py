@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from event_store.position_token import PositionToken
-from event_store.transport import WHOLE_LOG
+from event_store.transport.position_token import PositionToken
+from event_store.transport.transport import WHOLE_LOG
 from projections.storing import BuildId
 
 TEXTS_KEPT_MAX: Final = 4_096

@@ -27,9 +27,9 @@ BROKER: Final = (
         "commands/processes/test_over_kafka.py",
         "commands/processes/test_deciding_simulation.py",
         "event_store/eventsourcing/test_how_to.py",
-        "event_store/test_kafka_faults.py",
-        "event_store/test_kafka_publisher.py",
-        "event_store/test_transport_conformance.py",
+        "event_store/transport/test_kafka_faults.py",
+        "event_store/transport/test_kafka_publisher.py",
+        "event_store/transport/test_transport_conformance.py",
         "projections/test_running.py",
     ),
 )

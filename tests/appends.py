@@ -3,7 +3,7 @@
 import itertools
 import os
 
-from event_store.envelope import ANY, AppendRequest, Condition, Expectation, NewEvent
+from event_store.log.envelope import ANY, AppendRequest, Condition, Expectation, NewEvent
 
 _numbers = itertools.count(1)
 

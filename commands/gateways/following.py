@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from commands.gateways.gateway import Effect, Gateway
 from domain import event as domain_event
-from event_store import codec
 from event_store.consumers.settling import Followed, Follower, Followers
+from event_store.log import codec
 
 
 def followers(gateways: Iterable[Gateway]) -> Followers:

@@ -31,8 +31,6 @@ from commands.log_reading import LogUnreachable
 from commands.opening import opened
 from domain import event as domain_event
 from domain.event import Event
-from event_store import fingerprints, generations, paging, reading
-from event_store.codec import MalformedEvent, UnknownEventVersion
 from event_store.consumers import checkpoints, parking, skips
 from event_store.consumers.checkpoints import Mark
 from event_store.consumers.driver import Consumer, Session
@@ -40,8 +38,11 @@ from event_store.consumers.errors import OpenAgain
 from event_store.consumers.parking import Active, Failure, Request, Scope, Waiting
 from event_store.consumers.starting import ORIGIN
 from event_store.consumers.tailing import Outdated
-from event_store.decoding import Decoder
-from event_store.envelope import RecordedEvent, decode_metadata
+from event_store.log import fingerprints, paging, reading
+from event_store.log.codec import MalformedEvent, UnknownEventVersion
+from event_store.log.decoding import Decoder
+from event_store.log.envelope import RecordedEvent, decode_metadata
+from event_store.transport import generations
 from runtime.problems import ProblemError
 from runtime.settings import Settings
 

@@ -11,11 +11,12 @@ import psycopg
 from msgspec import Struct
 
 from commands.processes.process import Process
-from event_store import generations, reading
 from event_store.consumers import parking, starting
 from event_store.consumers.checkpoints import Mark
 from event_store.consumers.parking import Active, Scope
-from event_store.transport import WHOLE_LOG, Generation, Partition
+from event_store.log import reading
+from event_store.transport import generations
+from event_store.transport.transport import WHOLE_LOG, Generation, Partition
 
 Connection = psycopg.Connection[tuple[object, ...]]
 

@@ -33,7 +33,7 @@ from commands.states import States
 from domain.aggregate import Aggregate
 from event_store.consumers import parking
 from event_store.consumers.checkpoints import Mark
-from event_store.envelope import (
+from event_store.log.envelope import (
     Accepted,
     AppendRequest,
     ChainBroken,
@@ -44,8 +44,8 @@ from event_store.envelope import (
     Verdict,
     WrongVersion,
 )
-from event_store.fingerprints import Fingerprints
-from event_store.transport import Partition, Record
+from event_store.log.fingerprints import Fingerprints
+from event_store.transport.transport import Partition, Record
 
 BATCH_MAX: Final = 256
 """Triggers decided and appended together; halved by every conflict, so that little is decided in vain."""

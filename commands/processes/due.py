@@ -13,9 +13,9 @@ from msgspec import Struct
 from psycopg import sql
 
 from commands.processes.timer import Timer
-from event_store.envelope import KEY_BYTES, decode_metadata
-from event_store.partitioning import partition_of
-from event_store.reading import Connection
+from event_store.log.envelope import KEY_BYTES, decode_metadata
+from event_store.log.reading import Connection
+from event_store.transport.partitioning import partition_of
 from projections import builds
 from projections.errors import NoSuchBuild
 from projections.storing import SCHEMA

@@ -11,12 +11,12 @@ from typing import Final
 import structlog
 from msgspec import Struct
 
-from event_store import generations, partition_log
 from event_store.consumers.checkpoints import Mark
-from event_store.following import Follower, FollowerMetrics
-from event_store.generations import Connection
-from event_store.partition_log import PartitionLog
-from event_store.transport import Generation, GenerationEnded, Partition, Record, Transport
+from event_store.transport import generations, partition_log
+from event_store.transport.following import Follower, FollowerMetrics
+from event_store.transport.generations import Connection
+from event_store.transport.partition_log import PartitionLog
+from event_store.transport.transport import Generation, GenerationEnded, Partition, Record, Transport
 from runtime import database
 
 POLL_S: Final = 0.2

@@ -13,9 +13,10 @@ from msgspec import Struct
 from commands.processes.deciding import Decider
 from commands.processes.process import Process
 from commands.processes.trigger import Trigger
-from event_store import generations, partition_log, reading
 from event_store.consumers import parking
 from event_store.consumers.parking import Active, Connection, Failure, ParkedKey, Request, Scope, Waiting
+from event_store.log import reading
+from event_store.transport import generations, partition_log
 
 log = structlog.get_logger()
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from event_store.consumers.checkpoints import Mark
-from event_store.transport import Partition, Record
+from event_store.transport.transport import Partition, Record
 
 if TYPE_CHECKING:
     from commands.processes.trigger import Trigger

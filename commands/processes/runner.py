@@ -37,14 +37,15 @@ from commands.processes.measures import ProcessMetrics
 from commands.processes.parking import Key, Parking
 from commands.processes.process import LeaseGroup, Process, lease_groups
 from commands.recording import Unanswered
-from event_store import fingerprints, generations
-from event_store.codec import CodecError
 from event_store.consumers.checkpoints import Mark
 from event_store.consumers.driver import NO_WAITS, Consumer, Session
 from event_store.consumers.errors import OpenAgain
 from event_store.consumers.parking import Active
-from event_store.following import FollowerMetrics
-from event_store.transport import Partition, Transport
+from event_store.log import fingerprints
+from event_store.log.codec import CodecError
+from event_store.transport import generations
+from event_store.transport.following import FollowerMetrics
+from event_store.transport.transport import Partition, Transport
 from runtime import database
 
 READERS: Final = 2

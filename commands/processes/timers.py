@@ -28,10 +28,10 @@ from commands.processes.firing import FAILED, POSTPONED, Fired, fire
 from commands.processes.parking import waiting as waiting_triggers
 from commands.processes.process import Process, lease_groups
 from commands.processes.timer import Timer
-from event_store import fingerprints
 from event_store.consumers import parking, skips
 from event_store.consumers.driver import Consumer, Session, Waits
 from event_store.consumers.parking import Active, Failure, Request, Scope
+from event_store.log import fingerprints
 
 LEASE: Final = "timers"
 

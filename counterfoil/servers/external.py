@@ -13,8 +13,8 @@ from redis.retry import Retry
 
 from counterfoil.servers.errors import ServerUnreachable
 from counterfoil.servers.version import ServerVersion
-from event_store.kafka_security import PLAIN, Security
-from event_store.transport import TransportError
+from event_store.transport.kafka_security import PLAIN, Security
+from event_store.transport.transport import TransportError
 from runtime.settings import masked_address
 
 TIMEOUT_S: Final = 10

@@ -30,9 +30,9 @@ from counterfoil import applications
 from counterfoil.context import Context, Contexts
 from counterfoil.operations import OPERATIONS
 from domain.event import Event, partition_key_of, tags_of
-from event_store import codec, reading
-from event_store.appending.writer import Writer
-from event_store.envelope import (
+from event_store.log import codec, reading
+from event_store.log.appending.writer import Writer
+from event_store.log.envelope import (
     ANY,
     Accepted,
     AppendRequest,

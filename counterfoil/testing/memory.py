@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from msgspec import structs
 
-from event_store.envelope import (
+from event_store.log.envelope import (
     ANY,
     EXISTS,
     NEW_FROM_ZERO,
@@ -26,7 +26,7 @@ from event_store.envelope import (
     Verdict,
     WrongVersion,
 )
-from event_store.leaf import leaf_of
+from event_store.log.leaf import leaf_of
 
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

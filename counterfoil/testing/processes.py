@@ -28,10 +28,10 @@ from counterfoil.testing.scheduling import Problems, Scheduler
 from domain.aggregate import Aggregate
 from domain.event import Event, partition_key_of, tags_of
 from domain.rejection import Rejection
-from event_store import codec
-from event_store.appending.batching import Batcher, Queued
 from event_store.consumers.checkpoints import Mark
-from event_store.envelope import (
+from event_store.log import codec
+from event_store.log.appending.batching import Batcher, Queued
+from event_store.log.envelope import (
     Accepted,
     AppendRequest,
     Expectation,
@@ -42,10 +42,10 @@ from event_store.envelope import (
     encode_metadata,
     new_nonce,
 )
-from event_store.fingerprints import Fingerprints
-from event_store.partition_log import as_record
-from event_store.partitioning import partition_of
-from event_store.transport import Partition
+from event_store.log.fingerprints import Fingerprints
+from event_store.transport.partition_log import as_record
+from event_store.transport.partitioning import partition_of
+from event_store.transport.transport import Partition
 
 PARTITIONS: Final = 3
 SOURCES: Final[tuple[Partition, ...]] = tuple(range(PARTITIONS))

@@ -13,8 +13,8 @@ from event_store.consumers import parking, starting
 from event_store.consumers.errors import OpenAgain
 from event_store.consumers.parking import Active, Scope
 from event_store.consumers.starting import Start
-from event_store.reading import Connection
-from event_store.transport import Fork
+from event_store.log.reading import Connection
+from event_store.transport.transport import Fork
 
 _REGISTER: Final = """
 with registered as (

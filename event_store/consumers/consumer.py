@@ -10,11 +10,11 @@ from typing import Any, Final, TypeVar
 
 from domain import event as domain_event
 from domain.event import Event
-from event_store.codec import MalformedEvent
 from event_store.consumers.starting import Start
-from event_store.decoding import Decoder
-from event_store.envelope import RecordedEvent
-from event_store.reading import Connection
+from event_store.log.codec import MalformedEvent
+from event_store.log.decoding import Decoder
+from event_store.log.envelope import RecordedEvent
+from event_store.log.reading import Connection
 
 E = TypeVar("E", bound=Event)
 

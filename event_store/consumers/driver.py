@@ -21,8 +21,8 @@ from event_store.consumers.errors import FinalError, OpenAgain
 from event_store.consumers.health import ConsumerHealth, Health
 from event_store.consumers.lease import Lease, new_owner
 from event_store.consumers.measures import ConsumerMetrics
-from event_store.generations import Connection, NoGeneration
-from event_store.transport import Fork, TransportError
+from event_store.transport.generations import Connection, NoGeneration
+from event_store.transport.transport import Fork, TransportError
 from runtime import database
 from runtime.database import Role
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 import psycopg
 from msgspec import Struct
 
-from event_store.reading import Epoch
+from event_store.log.reading import Epoch
 
 EFFECTS_MAX: Final = 1_000
 """Events that are followed from one command on; what lies behind them counts as not settled."""

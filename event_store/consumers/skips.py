@@ -1,8 +1,8 @@
 """Events that an operator let a consumer go on without: facts in the log, read before anything is folded."""
 
 from domain.operations.skips import SKIPS, Skipped
-from event_store import codec, reading
-from event_store.reading import Connection
+from event_store.log import codec, reading
+from event_store.log.reading import Connection
 
 
 def read(conn: Connection, consumer: str, *, shape: int | None) -> frozenset[int]:

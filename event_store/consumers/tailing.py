@@ -14,14 +14,14 @@ import structlog
 from psycopg import errors
 from psycopg.pq import TransactionStatus
 
-from event_store import paging, reading
-from event_store.codec import UnknownEventVersion
 from event_store.consumers import checkpoints, parking, skips
 from event_store.consumers.checkpoints import Mark
 from event_store.consumers.consumer import LogConsumer
 from event_store.consumers.driver import Consumer, Session
 from event_store.consumers.parking import Active, Failure, ParkedKey, Request, Scope, Waiting
-from event_store.envelope import RecordedEvent
+from event_store.log import paging, reading
+from event_store.log.codec import UnknownEventVersion
+from event_store.log.envelope import RecordedEvent
 
 EVENTS_PER_PAGE: Final = 1_000
 """Events that one transaction handles at most."""

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from event_store import reading
+from event_store.log import reading
 from projections import replay
 from projections.folding import decoder_of
 from projections.view import Row, View

@@ -11,9 +11,9 @@ from msgspec import Meta, Raw, Struct
 from pydantic import BeforeValidator
 from starlette.responses import Response, StreamingResponse
 
-from event_store import reading
-from event_store.envelope import RecordedEvent
-from event_store.position_token import PositionToken
+from event_store.log import reading
+from event_store.log.envelope import RecordedEvent
+from event_store.transport.position_token import PositionToken
 from read_api import parameters
 from read_api.answers import Wished
 from read_api.audit import finding

@@ -14,8 +14,8 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from event_store import paging, reading
-from event_store.envelope import RecordedEvent
+from event_store.log import paging, reading
+from event_store.log.envelope import RecordedEvent
 from read_api.audit.past import Past
 from read_api.connections import AsyncConnection
 from read_api.parameters import invalid_parameter

@@ -14,9 +14,9 @@ from msgspec import Struct
 from psycopg import errors
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from event_store import reading
-from event_store.partitioning import partition_of
-from event_store.position_token import PositionToken
+from event_store.log import reading
+from event_store.transport.partitioning import partition_of
+from event_store.transport.position_token import PositionToken
 from projections import replay
 from projections.errors import FoldFailed
 from read_api.errors import BuildGone, TooManyReads, ViewUnavailable
@@ -94,7 +94,7 @@ class Past:
         """The last position recorded at or before a time, 0 if none.
 
         Raises:
-            event_store.reading.TimeAhead: more may still be recorded until then.
+            event_store.log.reading.TimeAhead: more may still be recorded until then.
             TooManyReads: too many others wait.
             ViewUnavailable: the log cannot be read.
         """

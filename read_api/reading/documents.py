@@ -14,8 +14,8 @@ from typing import Final
 
 import structlog
 
-from event_store.partitioning import partition_of
-from event_store.position_token import PositionToken
+from event_store.transport.partitioning import partition_of
+from event_store.transport.position_token import PositionToken
 from read_api.errors import DocumentsUnavailable
 from read_api.reading.coalescing import Coalescer
 from read_api.reading.resource import Found, Resource

@@ -1,6 +1,6 @@
 """Reading by id: the document cache first, SQL whenever the cache is not to be believed."""
 
-from event_store.position_token import PositionToken
+from event_store.transport.position_token import PositionToken
 from read_api.connections import Connections
 from read_api.metrics import ReadMetrics
 from read_api.reading.documents import DocumentCache, DocumentsByKey

@@ -10,7 +10,7 @@ from counterfoil.contexts import CONTEXTS
 from counterfoil.servers import child
 from tests.acceptance.running import PROJECT, command, environment, wait_until
 from tests.commands.processes.running import append, counted, placed, received
-from tests.event_store.carrying import head, published
+from tests.event_store.transport.carrying import head, published
 from tests.projections.feeding import assert_views_hold_the_log
 from tests.projections.test_running import caught_up
 

@@ -82,7 +82,7 @@ _CLIENTS_OF_OURS: Final = (
     "counterfoil/servers/",  # servers that `up` starts or is given
     "counterfoil/standalone.py",  # /readyz of the roles that it started
     "counterfoil/testing/http.py",  # an application in the process of a test
-    "event_store/kafka_clients.py",  # Kafka
+    "event_store/transport/kafka_clients.py",  # Kafka
 )
 
 _CLOCK_READINGS: Final = frozenset({"now", "utcnow", "today"})

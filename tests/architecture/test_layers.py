@@ -9,10 +9,10 @@ import pytest
 from tests.architecture.source import PACKAGES, ROOT
 
 BREACHES = {
-    "the domain imports the event store": ("domain/money.py", "import event_store.envelope"),
+    "the domain imports the event store": ("domain/money.py", "import event_store.log.envelope"),
     "the domain imports the runtime": ("domain/money.py", "import runtime.settings"),
     "the runtime imports the domain": ("runtime/settings.py", "import domain.money"),
-    "the event store imports a view": ("event_store/leaf.py", "import projections.view"),
+    "the event store imports a view": ("event_store/log/leaf.py", "import projections.view"),
     "the projections import the query API": ("projections/view.py", "import read_api.errors"),
     "the query API imports commands": ("read_api/errors.py", "import commands.limits"),
     "the commands import the query API": ("commands/limits.py", "import read_api.errors"),
@@ -30,17 +30,21 @@ BREACHES = {
     "a reader of views folds": ("read_api/catalogue.py", "import projections.replay"),
     "the query API imports the domain": ("read_api/errors.py", "import domain.event"),
     "the query API imports a fold": ("read_api/errors.py", "import projections.ordering.folds"),
-    "a reader of views reads the log": ("read_api/errors.py", "import event_store.reading"),
+    "a reader of views reads the log": ("read_api/errors.py", "import event_store.log.reading"),
     "a route appends past the write path": (
         "commands/catalogue.py",
-        "import event_store.appending.writer",
+        "import event_store.log.appending.writer",
     ),
     "a route calls the outside": ("commands/shipping.py", "import commands.gateways.carrier"),
     "a process calls the outside": ("commands/processes/labels.py", "import commands.gateways.labels"),
     "a fold calls the outside": ("projections/view.py", "import httpx"),
-    "the library leaves its adapter": ("event_store/reading.py", "import eventsourcing"),
+    "the log needs its carrier": ("event_store/log/reading.py", "import event_store.transport.relay"),
+    "the library leaves its adapter": ("event_store/log/reading.py", "import eventsourcing"),
     "the front door needs the library": ("counterfoil/status.py", "import eventsourcing"),
-    "the log needs the library's adapter": ("event_store/reading.py", "import event_store.door.datastore"),
+    "the log needs the library's adapter": (
+        "event_store/log/reading.py",
+        "import event_store.eventsourcing.datastore",
+    ),
 }
 
 

@@ -8,7 +8,8 @@ import pytest
 from psycopg import sql
 
 from commands import log_reading
-from event_store import paging, partition_log, reading
+from event_store.log import paging, reading
+from event_store.transport import partition_log
 from projections import snapshots
 from runtime import database
 

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
-from event_store.appending import wire
-from event_store.envelope import NEW, AppendRequest, Expectation, NewEvent
+from event_store.log.appending import wire
+from event_store.log.envelope import NEW, AppendRequest, Expectation, NewEvent
 from runtime import database
 from runtime.database import Role
 

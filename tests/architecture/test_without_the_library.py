@@ -11,13 +11,13 @@ from tests.architecture import hiding
 from tests.architecture.source import PACKAGES, ROOT
 
 ADAPTER = {"event_store.eventsourcing_module"}
-ADAPTER_PACKAGE = "event_store.door"
+ADAPTER_PACKAGE = "event_store.eventsourcing"
 
 IMPORT_ALL = """
 import importlib, sys
 for name in sys.argv[1:]:
     importlib.import_module(name)
-assert not any(name.startswith("event_store.door") for name in sys.modules)
+assert not any(name.startswith("event_store.eventsourcing") for name in sys.modules)
 """
 
 

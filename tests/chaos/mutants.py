@@ -38,7 +38,7 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "a reader over numbers given before the commit",
-        "event_store/relay.py",
+        "event_store/transport/relay.py",
         (
             (
                 "        return paging.page_after(self._conn, position, rows_max=limit)\n",
@@ -70,7 +70,7 @@ MUTANTS = (
     ),
     Mutant(
         "prev ignored",
-        "event_store/link.py",
+        "event_store/transport/link.py",
         (
             (
                 "        elif record.prev <= last:\n",
@@ -81,7 +81,7 @@ MUTANTS = (
     ),
     Mutant(
         "repeats applied",
-        "event_store/link.py",
+        "event_store/transport/link.py",
         (("        if record.position <= last:\n", "        if record.position <= 0:\n"),),
         ("kill_relay", "two_relays_at_once", "kill_all_workers", "rebalance"),
         (  # a build takes from a feed only what lies behind its checkpoint: that guard goes too
@@ -181,7 +181,7 @@ MUTANTS = (
     ),
     Mutant(
         "remembered before it was acknowledged",
-        "event_store/relay.py",
+        "event_store/transport/relay.py",
         (
             (
                 "        self._publisher.publish(carried.records)\n        self._ledger.save(carried.state)\n",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from event_store import partitioning
+from event_store.transport import partitioning
 from tests.chaos import arithmetic, checker
 
 AT = "2010-12-01T08:26:00Z"

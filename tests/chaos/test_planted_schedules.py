@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from counterfoil.testing.scheduling import FIXED_SEED, FOUND_WITHIN, first_problem
-from event_store import relay
+from event_store.transport import relay
 from tests.chaos import mutants
 from tests.chaos.laboratory import PROJECT
 from tests.commands.processes import deciding

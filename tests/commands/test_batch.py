@@ -10,7 +10,7 @@ import pytest
 from commands import limits
 from counterfoil.api import Answer, Caller, Deprecation, command, command_router, deprecated
 from counterfoil.testing import http
-from event_store import position_token
+from event_store.transport import position_token
 from tests.commands.conftest import opened
 from tests.counterfoil import lending
 from tests.counterfoil.lending import LENDING, BookLentAlready, LendBook

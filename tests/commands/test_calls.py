@@ -14,7 +14,7 @@ from pydantic import Field, StringConstraints
 from commands.calls import fingerprint, key_digest, uuid7
 from commands.ordering import PlaceOrder
 from commands.payloads import SECRET, Payload, canonical, read
-from event_store.fingerprints import Fingerprints
+from event_store.log.fingerprints import Fingerprints
 from runtime.problems import ProblemError
 
 FINGERPRINTS = Fingerprints(b"the secret of an installation..")

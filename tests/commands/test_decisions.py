@@ -14,9 +14,10 @@ from domain.catalogue.product import PRODUCT
 from domain.event import Event, event_type
 from domain.inventory.stock_item import STOCK
 from domain.rejection import Conflict
-from event_store import position_token, reading
-from event_store.envelope import Condition, decode_metadata
-from event_store.partitioning import partition_of
+from event_store.log import reading
+from event_store.log.envelope import Condition, decode_metadata
+from event_store.transport import position_token
+from event_store.transport.partitioning import partition_of
 from runtime import database
 from runtime.problems import ProblemError
 from tests.commands.conftest import opened

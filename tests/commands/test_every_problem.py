@@ -11,10 +11,10 @@ from commands.intake import Intake
 from commands.routing import CommandRoute
 from counterfoil.contexts import CONTEXTS
 from counterfoil.testing.http import Answered, documented
-from event_store import reading
-from event_store.appending import limits as append_limits
-from event_store.appending.errors import OutcomeUnknown, WriterClosed
-from event_store.appending.writer import Writer
+from event_store.log import reading
+from event_store.log.appending import limits as append_limits
+from event_store.log.appending.errors import OutcomeUnknown, WriterClosed
+from event_store.log.appending.writer import Writer
 from runtime.http import pipeline
 from tests.commands.http_spec import Shop
 from tests.examples import LINES, confirmed, placed, product_created, rejected, shipped, stock_received

@@ -11,12 +11,12 @@ import pytest
 
 from commands import limits
 from counterfoil.testing.http import Answered
-from event_store import generations, position_token
-from event_store.appending import limits as append_limits
-from event_store.appending import writer
-from event_store.appending.errors import EpochChanged, OutcomeUnknown
-from event_store.appending.writer import Writer
-from event_store.envelope import NEW, Accepted
+from event_store.log.appending import limits as append_limits
+from event_store.log.appending import writer
+from event_store.log.appending.errors import EpochChanged, OutcomeUnknown
+from event_store.log.appending.writer import Writer
+from event_store.log.envelope import NEW, Accepted
+from event_store.transport import generations, position_token
 from runtime import database
 from tests.appends import append_request
 from tests.commands.conftest import opened

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from domain.ordering.events import OrderPlaced
-from event_store import envelope
+from event_store.log import envelope
 from tests.commands.conftest import opened
 from tests.examples import (
     LONG_AGO,

@@ -6,8 +6,8 @@ import contextlib
 import psycopg
 import pytest
 
-from event_store import position_token
 from event_store.consumers import settling
+from event_store.transport import position_token
 from tests.commands.conftest import opened
 from tests.commands.processes.running import running
 from tests.examples import ORDER, SKU, confirmed, placed, product_created, shipped, stock_received

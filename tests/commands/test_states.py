@@ -13,8 +13,8 @@ from commands.turns import Turns
 from domain.catalogue.product import PRODUCT
 from domain.inventory.stock_item import STOCK, StockItem
 from domain.ordering.order import ORDER
-from event_store import reading
-from event_store.reading import StreamEvent
+from event_store.log import reading
+from event_store.log.reading import StreamEvent
 from runtime import database
 from tests.examples import placed, price_changed, product_created, stock_received
 

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from counterfoil.testing.http import new_key
-from event_store import position_token
-from event_store.partitioning import partition_of
+from event_store.transport import position_token
+from event_store.transport.partitioning import partition_of
 from tests.examples import placed, price_changed, product_created, stock_received
 
 pytestmark = pytest.mark.anyio

@@ -19,7 +19,7 @@ from counterfoil.cli.answering import (
     gravest,
 )
 from counterfoil.contexts import CONTEXTS
-from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent
+from event_store.log.envelope import ANY, AppendRequest, Expectation, NewEvent
 from tests.architecture.source import ROOT
 from tests.counterfoil import commanding
 from tests.counterfoil.lending import BOOK, LENDING, BookLent

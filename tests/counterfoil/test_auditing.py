@@ -5,7 +5,7 @@ import pytest
 from counterfoil import auditing, progress
 from counterfoil.contexts import CONTEXTS
 from domain.inventory.events import StockReceived
-from event_store.pacing import Pace
+from event_store.log.pacing import Pace
 from projections import builds
 from runtime import database
 from tests.examples import NOW

@@ -2,7 +2,7 @@
 
 import pytest
 
-from event_store import reading
+from event_store.log import reading
 from runtime import database
 from tests.counterfoil import commanding
 

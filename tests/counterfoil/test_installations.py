@@ -12,9 +12,10 @@ from psycopg import sql
 
 from counterfoil import fencing
 from counterfoil.contexts import CONTEXTS
-from event_store import generations, reading, relay
-from event_store.kafka_topics import Topic
-from event_store.kafka_transport import KafkaTransport
+from event_store.log import reading
+from event_store.transport import generations, relay
+from event_store.transport.kafka_topics import Topic
+from event_store.transport.kafka_transport import KafkaTransport
 from projections import verifying
 from read_api.status import READ_STATUS, decode_status
 from runtime import database
@@ -22,7 +23,7 @@ from runtime.settings import Settings
 from tests.commands.conftest import opened
 from tests.commands.processes.running import SHOP, running
 from tests.consuming import hosting
-from tests.event_store.carrying import wait_until
+from tests.event_store.transport.carrying import wait_until
 from tests.projections.test_running import projections
 from tests.read_api import conftest as querying
 

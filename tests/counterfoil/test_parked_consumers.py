@@ -11,12 +11,12 @@ from commands.processes.fulfilment import FULFILMENT
 from counterfoil.contexts import CONTEXTS
 from domain.operations.events import EventSkipped
 from domain.ordering.events import OrderPlaced
-from event_store import reading
-from event_store.codec import decode
 from event_store.consumers import parking, tailing
 from event_store.consumers.consumer import LogConsumer
 from event_store.consumers.starting import ORIGIN
-from event_store.local_transport import LocalTransport
+from event_store.log import reading
+from event_store.log.codec import decode
+from event_store.transport.local_transport import LocalTransport
 from runtime import database
 from tests.commands.processes.running import append, eventually, placed, received, register, relaying, running
 from tests.consuming import hosting

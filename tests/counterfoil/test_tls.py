@@ -14,16 +14,16 @@ from prometheus_client import CollectorRegistry
 
 from counterfoil.servers import external
 from counterfoil.servers.errors import ServerUnreachable
-from event_store import kafka_clients
-from event_store.appending.writer import Writer
-from event_store.kafka_security import Security
-from event_store.kafka_transport import KafkaTransport
-from event_store.transport import Generation, TransportUnavailable
+from event_store.log.appending.writer import Writer
+from event_store.transport import kafka_clients
+from event_store.transport.kafka_security import Security
+from event_store.transport.kafka_transport import KafkaTransport
+from event_store.transport.transport import Generation, TransportUnavailable
 from runtime import database
 from runtime.documents import AsyncRedisDocuments, DocumentsUnavailable, RedisDocuments
 from tests.certificates import Authority
 from tests.counterfoil import secured
-from tests.event_store.test_kafka_publisher import record
+from tests.event_store.transport.test_kafka_publisher import record
 
 # kafka-python leaves the sockets of refused connections to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(

@@ -6,8 +6,8 @@ import pytest
 
 from counterfoil import replaying, status, viewing
 from counterfoil.contexts import CONTEXTS
-from event_store.appending import wire
-from event_store.envelope import (
+from event_store.log.appending import wire
+from event_store.log.envelope import (
     NEW,
     AppendRequest,
     Expectation,

@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from domain.event import EVENT_TYPES
-from event_store import codec
+from event_store.log import codec
 from tests.domain.event_shapes import SHAPES, published, shape_of
 from tests.examples import ONE_OF_EACH
 

@@ -10,17 +10,18 @@ from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from domain.event import Event, partition_key_of
-from event_store import codec, generations, partition_log, reading
-from event_store.appending import wire
 from event_store.consumers.driver import Hosted, Session
 from event_store.consumers.health import ConsumerHealth
 from event_store.consumers.lease import Lease, new_owner
 from event_store.consumers.measures import ConsumerMetrics
-from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent
-from event_store.following import Follower, FollowerMetrics
-from event_store.partition_log import PartitionLog
-from event_store.partitioning import PARTITIONS, partition_of
-from event_store.transport import Batch, Partition, Record
+from event_store.log import codec, reading
+from event_store.log.appending import wire
+from event_store.log.envelope import ANY, AppendRequest, Expectation, NewEvent
+from event_store.transport import generations, partition_log
+from event_store.transport.following import Follower, FollowerMetrics
+from event_store.transport.partition_log import PartitionLog
+from event_store.transport.partitioning import PARTITIONS, partition_of
+from event_store.transport.transport import Batch, Partition, Record
 from projections import builds, catching_up, tailing
 from projections.folding import Versioned, decoder_of
 from projections.metrics import ProjectionMetrics

@@ -6,8 +6,9 @@ import psycopg
 import pytest
 
 from counterfoil.contexts import CONTEXTS
-from event_store import generations, reading
 from event_store.consumers import parking
+from event_store.log import reading
+from event_store.transport import generations
 from projections import adopting, builds, checkpoints, rebuild, verifying
 from projections.performing import SESSION, Performer
 from projections.storing import BuildId

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterfoil.contexts import CONTEXTS
-from event_store import codec
-from event_store.partitioning import partition_of
+from event_store.log import codec
+from event_store.transport.partitioning import partition_of
 from projections import replay, worker
 from projections.folding import BatchFold, Fact, Versioned
 from projections.view import KEYED, Key

@@ -21,16 +21,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.event import Event, event_type, fact_of, foreign_event_type, type_name
-from event_store import reading
-from event_store.codec import MalformedEvent
 from event_store.consumers import parking
+from event_store.log import reading
+from event_store.log.codec import MalformedEvent
 from projections import replay, verifying
 from projections.folding import decoder_of
 from projections.replay import Target
 from projections.storing import BuildId
 from projections.view import Row, View
 from runtime import database
-from tests.event_store.carrying import wait_until
+from tests.event_store.transport.carrying import wait_until
 from tests.projections.feeding import settle
 from tests.projections.test_running import projections
 

@@ -6,8 +6,8 @@ import time
 import pytest
 import redis
 
-from event_store import reading
 from event_store.consumers import parking
+from event_store.log import reading
 from projections.mirroring import body_of, id_of
 from runtime import database
 from runtime.documents import (

@@ -6,11 +6,11 @@ import pytest
 
 from domain.operations.events import EventSkipped
 from domain.operations.skips import SKIPS
-from event_store.codec import UnknownEventVersion
 from event_store.consumers import parking
 from event_store.consumers.parking import NotParked
-from event_store.envelope import NewEvent
-from event_store.partitioning import PARTITIONS, partition_of
+from event_store.log.codec import UnknownEventVersion
+from event_store.log.envelope import NewEvent
+from event_store.transport.partitioning import PARTITIONS, partition_of
 from projections import rebuild, verifying
 from projections.errors import FoldFailed
 from projections.requests import REQUESTS_PER_LOOK

@@ -5,9 +5,9 @@ import threading
 import pytest
 
 from counterfoil.contexts import CONTEXTS
-from event_store import reading
 from event_store.consumers import parking
 from event_store.consumers.parking import Failure
+from event_store.log import reading
 from projections import builds, rebuild, replay, verifying
 from projections.errors import BuildRefused, DeclarationError, NoSuchBuild, NotCaughtUp
 from projections.storing import BuildId, Table

@@ -4,19 +4,20 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from counterfoil.contexts import CONTEXTS
-from event_store import reading, relay
-from event_store.codec import UnknownEventVersion
-from event_store.envelope import NewEvent
-from event_store.following import FollowerMetrics
-from event_store.kafka_transport import KafkaTransport
-from event_store.local_transport import LocalTransport
+from event_store.log import reading
+from event_store.log.codec import UnknownEventVersion
+from event_store.log.envelope import NewEvent
+from event_store.transport import relay
+from event_store.transport.following import FollowerMetrics
+from event_store.transport.kafka_transport import KafkaTransport
+from event_store.transport.local_transport import LocalTransport
 from projections import consumers, verifying
 from projections.metrics import ProjectionMetrics
 from runtime import database
 from runtime.documents import RedisDocuments, document_key, parse_document, prefix
 from tests.appends import append_request
 from tests.consuming import hosting
-from tests.event_store.carrying import wait_until
+from tests.event_store.transport.carrying import wait_until
 from tests.projections.feeding import append, append_requests, assert_views_hold_the_log, history
 
 

@@ -16,11 +16,11 @@ from counterfoil.testing.consumers import work_off
 from domain.aggregate import Aggregate
 from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK
-from event_store import codec, reading
-from event_store.appending.writer import Writer
 from event_store.consumers.lease import Lease
-from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent
-from event_store.transport import Fork
+from event_store.log import codec, reading
+from event_store.log.appending.writer import Writer
+from event_store.log.envelope import ANY, AppendRequest, Expectation, NewEvent
+from event_store.transport.transport import Fork
 from projections import snapshots
 from runtime import database
 from runtime.settings import Settings

@@ -8,13 +8,14 @@ from prometheus_client import CollectorRegistry
 
 from counterfoil.contexts import CONTEXTS
 from domain.ordering.events import OrderConfirmed
-from event_store import generations, paging, reading, relay
-from event_store.codec import UnknownEventVersion
 from event_store.consumers import driver
 from event_store.consumers.driver import Waits
-from event_store.envelope import NewEvent
-from event_store.local_transport import LocalTransport
-from event_store.transport import WHOLE_LOG
+from event_store.log import paging, reading
+from event_store.log.codec import UnknownEventVersion
+from event_store.log.envelope import NewEvent
+from event_store.transport import generations, relay
+from event_store.transport.local_transport import LocalTransport
+from event_store.transport.transport import WHOLE_LOG
 from projections import adopting, catching_up, checkpoints, rebuild, tailing, verifying
 from projections.errors import DeclarationError
 from projections.storing import BuildId
@@ -23,7 +24,7 @@ from read_api.status import READ_STATUS, decode_status
 from runtime import database
 from tests.appends import append_request
 from tests.consuming import hosting
-from tests.event_store.carrying import wait_until
+from tests.event_store.transport.carrying import wait_until
 from tests.projections.counting import Faults, counting_views, counts
 from tests.projections.feeding import (
     append,

@@ -8,7 +8,7 @@ import pytest
 from psycopg import sql
 
 from counterfoil.contexts import CONTEXTS
-from event_store import reading
+from event_store.log import reading
 from projections import buckets, replay, verifying
 from projections.buckets import Bucket
 from projections.columns import Column

@@ -9,9 +9,9 @@ import psycopg
 from psycopg.types.json import Json
 
 from counterfoil.contexts import CONTEXTS
-from event_store import reading
-from event_store.partitioning import PARTITIONS, partition_of
-from event_store.position_token import PositionToken
+from event_store.log import reading
+from event_store.transport.partitioning import PARTITIONS, partition_of
+from event_store.transport.position_token import PositionToken
 from projections import builds
 from projections.folding import Versioned
 from projections.mirroring import body_of, id_of

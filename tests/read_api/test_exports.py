@@ -11,8 +11,9 @@ import httpx
 import pytest
 
 from counterfoil.contexts import CONTEXTS
-from event_store import position_token, reading
-from event_store.partitioning import PARTITIONS, partition_of
+from event_store.log import reading
+from event_store.transport import position_token
+from event_store.transport.partitioning import PARTITIONS, partition_of
 from projections.mirroring import body_of
 from projections.ordering.views import order_summary
 from read_api.lists import exporting

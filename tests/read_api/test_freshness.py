@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from event_store import position_token
+from event_store.transport import position_token
 from projections.ordering.views import SkuSales, order_details, sku_sales
 from tests.read_api.stage import order, partition_of_order, token
 

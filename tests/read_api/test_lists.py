@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from counterfoil.contexts import CONTEXTS
-from event_store import position_token
+from event_store.transport import position_token
 from projections.catalogue.views import ProductPage, product_page
 from projections.folding import Versioned
 from projections.inventory.views import StockLevel, stock_level

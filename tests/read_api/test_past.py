@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from counterfoil.contexts import CONTEXTS
-from event_store import position_token, reading
+from event_store.log import reading
+from event_store.transport import position_token
 from projections.catalogue.views import product_page
 from projections.inventory.views import stock_level
 from projections.mirroring import body_of

@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from counterfoil.contexts import CONTEXTS
-from event_store import reading
+from event_store.log import reading
 from projections.catalogue.views import product_page
 from projections.inventory.views import stock_level
 from projections.mirroring import body_of

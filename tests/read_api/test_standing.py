@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from event_store.position_token import PositionToken
-from event_store.transport import WHOLE_LOG
+from event_store.transport.position_token import PositionToken
+from event_store.transport.transport import WHOLE_LOG
 from read_api.standing import (
     Checkpoint,
     Look,

@@ -3,8 +3,8 @@
 import pytest
 
 from counterfoil.contexts import CONTEXTS
-from event_store import reading
-from event_store.partitioning import PARTITIONS, partition_of
+from event_store.log import reading
+from event_store.transport.partitioning import PARTITIONS, partition_of
 from projections.catalogue.views import product_page
 from projections.inventory.views import stock_level
 from projections.ordering.views import order_details

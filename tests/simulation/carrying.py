@@ -13,13 +13,13 @@ from prometheus_client import CollectorRegistry
 
 from counterfoil.testing.memory import MemoryLog
 from counterfoil.testing.scheduling import Crash, Scheduler
-from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent, RecordedEvent
-from event_store.following import Follower, FollowerMetrics
-from event_store.generations import Epochs, Frame, Published
-from event_store.partition_log import PartitionPage, as_record
-from event_store.partitioning import partition_of
-from event_store.relay import NotActive, Relay, RelayMetrics, RelayState
-from event_store.transport import (
+from event_store.log.envelope import ANY, AppendRequest, Expectation, NewEvent, RecordedEvent
+from event_store.transport.following import Follower, FollowerMetrics
+from event_store.transport.generations import Epochs, Frame, Published
+from event_store.transport.partition_log import PartitionPage, as_record
+from event_store.transport.partitioning import partition_of
+from event_store.transport.relay import NotActive, Relay, RelayMetrics, RelayState
+from event_store.transport.transport import (
     Batch,
     Fork,
     Generation,
@@ -303,7 +303,7 @@ def _problem(world: World, source: Partition) -> str:
 
 def broken_link_that_ignores_prev(last: int, *, records: Sequence[Record]) -> object:
     """A planted defect: what every consumer does that trusts its broker."""
-    from event_store.link import Linked
+    from event_store.transport.link import Linked
 
     fresh = [record for record in records if record.position > last]
     return Linked(apply=fresh, missing=None, rest=[], duplicates=len(records) - len(fresh))
@@ -311,7 +311,7 @@ def broken_link_that_ignores_prev(last: int, *, records: Sequence[Record]) -> ob
 
 def broken_link_that_applies_repeats(last: int, *, records: Sequence[Record]) -> object:
     """A planted defect: order is kept, repeats are not noticed."""
-    from event_store.link import link
+    from event_store.transport.link import link
 
     linked = link(last, records=records)
     repeats = [record for record in records if record.position == last]

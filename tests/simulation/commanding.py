@@ -18,9 +18,9 @@ from commands.ordering import Line, PlaceOrder
 from commands.states import States
 from commands.watching import Watch
 from counterfoil.testing.memory import MemoryLog, WrongEpoch
-from event_store import codec
-from event_store.appending.errors import EpochChanged, OutcomeUnknown, StoreUnavailable
-from event_store.reading import StreamEvent
+from event_store.log import codec
+from event_store.log.appending.errors import EpochChanged, OutcomeUnknown, StoreUnavailable
+from event_store.log.reading import StreamEvent
 from runtime.problems import ProblemError
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -7,7 +7,7 @@ import structlog
 
 from counterfoil.testing.memory import MemoryLog
 from counterfoil.testing.scheduling import FIXED_SEED
-from event_store.envelope import Accepted
+from event_store.log.envelope import Accepted
 
 OUTCOMES_LOST = 0.05
 

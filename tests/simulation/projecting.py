@@ -11,12 +11,12 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from counterfoil.testing.scheduling import Crash
-from event_store import codec
-from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent
-from event_store.partitioning import partition_of
-from event_store.position_token import PositionToken
-from event_store.reading import History
-from event_store.transport import TransportError
+from event_store.log import codec
+from event_store.log.envelope import ANY, AppendRequest, Expectation, NewEvent
+from event_store.log.reading import History
+from event_store.transport.partitioning import partition_of
+from event_store.transport.position_token import PositionToken
+from event_store.transport.transport import TransportError
 from projections import catching_up
 from projections.checkpoints import Cursor
 from projections.errors import CheckpointConflict

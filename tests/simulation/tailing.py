@@ -11,12 +11,12 @@ from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from counterfoil.testing.scheduling import Crash
-from event_store import codec
 from event_store.consumers.driver import Hosted, Session
 from event_store.consumers.health import ConsumerHealth
 from event_store.consumers.measures import ConsumerMetrics
-from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent
-from event_store.reading import Head
+from event_store.log import codec
+from event_store.log.envelope import ANY, AppendRequest, Expectation, NewEvent
+from event_store.log.reading import Head
 from projections import builds, tailing
 from projections.checkpoints import Cursor
 from projections.errors import CheckpointConflict

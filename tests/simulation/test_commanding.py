@@ -8,7 +8,7 @@ import pytest
 from commands import execution, limits
 from commands.execution import Execution
 from counterfoil.testing.scheduling import FOUND_WITHIN, first_problem
-from event_store import reading
+from event_store.log import reading
 from tests.simulation import commanding
 from tests.simulation.exploring import keep_outcomes_outside_the_transaction
 

@@ -3,7 +3,8 @@
 import pytest
 
 from counterfoil.testing.scheduling import FIXED_SEED, FOUND_WITHIN, first_problem
-from event_store import following, paging, reading, relay
+from event_store.log import paging, reading
+from event_store.transport import following, relay
 from projections import mirroring, turn
 from projections.turn import Batch, Move
 from read_api.reading.documents import DocumentsByKey

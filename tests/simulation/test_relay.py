@@ -3,7 +3,7 @@
 import pytest
 
 from counterfoil.testing.scheduling import FIXED_SEED, FOUND_WITHIN, first_problem
-from event_store import following, relay
+from event_store.transport import following, relay
 from tests.simulation import carrying
 from tests.simulation.exploring import silence
 

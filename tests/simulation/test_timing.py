@@ -11,8 +11,8 @@ from commands.processes import due, firing, timers
 from commands.processes.fulfilment import UNDECIDED
 from counterfoil.testing.scheduling import FOUND_WITHIN, first_problem
 from domain.ordering.events import OrderPlaced
-from event_store import reading
-from event_store.envelope import ANY, Expectation
+from event_store.log import reading
+from event_store.log.envelope import ANY, Expectation
 from tests.simulation import commanding, timing
 
 SCHEDULES = 80

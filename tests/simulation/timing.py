@@ -23,9 +23,16 @@ from domain.money import Currency, UnitPrice
 from domain.ordering import order
 from domain.ordering.events import OrderConfirmed, OrderPlaced, OrderRejected
 from domain.ordering.lines import LineRequest
-from event_store import codec
-from event_store.envelope import AppendRequest, Expectation, Metadata, NewEvent, encode_metadata, new_nonce
-from event_store.fingerprints import Fingerprints
+from event_store.log import codec
+from event_store.log.envelope import (
+    AppendRequest,
+    Expectation,
+    Metadata,
+    NewEvent,
+    encode_metadata,
+    new_nonce,
+)
+from event_store.log.fingerprints import Fingerprints
 from projections.catching_up import decoded
 from projections.folding import BatchFold, decoder_of
 from runtime.problems import ProblemError

@@ -24,7 +24,7 @@ from domain.ordering.events import (
     OrderRejected,
     OrderShipped,
 )
-from event_store import codec
+from event_store.log import codec
 
 Sums = dict[tuple[str, str, str], int]
 """Pieces by (what happened to them, order or note, code)."""

@@ -17,7 +17,7 @@ from domain.ordering import credit_note, order
 from domain.ordering.credit_note import CREDIT_NOTE
 from domain.ordering.lines import LineRequest
 from domain.ordering.order import ORDER
-from event_store.envelope import AppendRequest, decode_metadata
+from event_store.log.envelope import AppendRequest, decode_metadata
 from tests.commands.processes import checking
 from tests.commands.processes.packing import PACKING
 

@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry
 from commands.processes import runner
 from commands.processes.measures import ProcessMetrics
 from event_store.consumers import driver
-from event_store.following import FollowerMetrics
-from event_store.local_transport import LocalTransport
+from event_store.transport.following import FollowerMetrics
+from event_store.transport.local_transport import LocalTransport
 from tests.commands.processes.running import SHOP
 
 

@@ -19,9 +19,9 @@ from domain.inventory import stock_item
 from domain.money import Currency, UnitPrice
 from domain.ordering import order
 from domain.ordering.lines import LineRequest
-from event_store import codec, relay
-from event_store.appending.writer import Writer
-from event_store.envelope import (
+from event_store.log import codec
+from event_store.log.appending.writer import Writer
+from event_store.log.envelope import (
     Accepted,
     AppendRequest,
     Expectation,
@@ -31,9 +31,10 @@ from event_store.envelope import (
     encode_metadata,
     new_nonce,
 )
-from event_store.following import FollowerMetrics
-from event_store.local_transport import LocalTransport
-from event_store.transport import Transport
+from event_store.transport import relay
+from event_store.transport.following import FollowerMetrics
+from event_store.transport.local_transport import LocalTransport
+from event_store.transport.transport import Transport
 from runtime import database
 from runtime.settings import Settings
 from tests.consuming import Hosting, hosting

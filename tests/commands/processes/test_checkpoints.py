@@ -9,12 +9,12 @@ from commands.processes import checkpoints
 from commands.processes.checkpoints import Checkpoints
 from commands.processes.process import Process
 from domain.ordering.order import ORDER
-from event_store import generations
 from event_store.consumers.checkpoints import Mark
 from event_store.consumers.lease import Lease
 from event_store.consumers.parking import Active
 from event_store.consumers.starting import HEAD, ORIGIN
-from event_store.transport import Partition
+from event_store.transport import generations
+from event_store.transport.transport import Partition
 from runtime import database
 from tests.commands.processes.running import append, placed, received
 

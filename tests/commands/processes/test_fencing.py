@@ -5,8 +5,8 @@ import pytest
 
 from commands.processes import checkpoints
 from counterfoil import fencing
-from event_store import reading
 from event_store.consumers import parking
+from event_store.log import reading
 from runtime import database
 from runtime.settings import Settings
 from tests.commands.processes.running import append, counted, eventually, placed, received, running, stock_of

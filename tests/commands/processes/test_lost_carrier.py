@@ -1,7 +1,7 @@
 """A carrier that is gone: its subscription never comes back, and the process managers go on over a new one."""
 
-from event_store.local_transport import LocalTransport
-from event_store.transport import TransportUnavailable
+from event_store.transport.local_transport import LocalTransport
+from event_store.transport.transport import TransportUnavailable
 from tests.commands.processes.running import append, counted, eventually, placed, received, running
 
 SUBSCRIPTIONS_THAT_DIE = 2

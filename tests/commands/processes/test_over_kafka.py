@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry
 
 from commands.processes import checkpoints
-from event_store.kafka_transport import KafkaTransport
+from event_store.transport.kafka_transport import KafkaTransport
 from runtime import database
 from tests.commands.processes.running import (
     append,

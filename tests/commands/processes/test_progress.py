@@ -7,7 +7,7 @@ from commands.processes.process import Process
 from commands.processes.progress import Progress
 from commands.processes.trigger import Trigger
 from event_store.consumers.checkpoints import Mark
-from event_store.transport import Record
+from event_store.transport.transport import Record
 from tests.commands.processes.packing import PACKING
 from tests.examples import NOW
 

@@ -6,10 +6,10 @@ import pytest
 
 from commands import skipping
 from commands.processes.trigger import outcome_key
-from event_store import reading
-from event_store.codec import decode
 from event_store.consumers import skips
-from event_store.envelope import decode_metadata
+from event_store.log import reading
+from event_store.log.codec import decode
+from event_store.log.envelope import decode_metadata
 from runtime import database
 from tests.commands.processes.running import append, eventually, outcomes, placed, received, running
 from tests.examples import event_skipped

@@ -13,9 +13,10 @@ from commands.processes.timer import SetTimer, Timer
 from counterfoil.contexts import CONTEXTS
 from domain.ordering.events import OrderConfirmed, OrderPlaced
 from domain.ordering.order import ORDER
-from event_store import reading, record_format
 from event_store.consumers.starting import HEAD
-from event_store.partition_log import as_record
+from event_store.log import reading
+from event_store.transport import record_format
+from event_store.transport.partition_log import as_record
 from projections import catching_up, rebuild, verifying
 from projections.folding import BatchFold, Fact, decoder_of
 from projections.view import Row

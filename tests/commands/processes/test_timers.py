@@ -16,11 +16,11 @@ from domain.ids import OrderId
 from domain.ordering import order as ordering
 from domain.ordering.events import OrderPlaced, OrderRejected
 from domain.ordering.order import ORDER
-from event_store import codec
 from event_store.consumers import backoff, parking
 from event_store.consumers.parking import Failure, Scope
 from event_store.consumers.starting import HEAD
-from event_store.envelope import decode_metadata
+from event_store.log import codec
+from event_store.log.envelope import decode_metadata
 from projections import builds
 from projections.storing import Table
 from runtime import database

@@ -11,11 +11,11 @@ import pytest
 
 from counterfoil.contexts import CONTEXTS
 from domain.ordering.events import OrderConfirmed, OrderPlaced, OrderRejected
-from event_store import codec, reading
 from event_store.consumers import parking
 from event_store.consumers.parking import Failure, Scope
-from event_store.local_transport import LocalTransport
-from event_store.transport import TransportUnavailable
+from event_store.log import codec, reading
+from event_store.transport.local_transport import LocalTransport
+from event_store.transport.transport import TransportUnavailable
 from runtime import database
 from tests.commands.processes.running import (
     append,

@@ -10,10 +10,10 @@ from commands.processes import checkpoints, timers
 from commands.processes.fulfilment import FULFILMENT, UNDECIDED
 from commands.processes.process import lease_groups
 from counterfoil.contexts import CONTEXTS
-from event_store import reading
 from event_store.consumers.driver import Session
 from event_store.consumers.lease import Lease, new_owner
 from event_store.consumers.measures import ConsumerMetrics
+from event_store.log import reading
 from projections import builds
 from runtime import database
 

@@ -12,7 +12,7 @@ from event_store.consumers.driver import Session
 from event_store.consumers.lease import Lease, new_owner
 from event_store.consumers.measures import ConsumerMetrics
 from event_store.consumers.tailing import SESSION, Tailing
-from event_store.reading import Connection
+from event_store.log.reading import Connection
 from runtime import database
 from tests.projections.counting import Counted, Faults
 

@@ -18,10 +18,10 @@ from event_store.consumers.backoff import FIRST_S, LONGEST_S, Backoff
 from event_store.consumers.driver import Consumer, Waits
 from event_store.consumers.errors import FinalError, OpenAgain
 from event_store.consumers.lease import TAKEOVER_AFTER_S
-from event_store.transport import Fork, TransportUnavailable
+from event_store.transport.transport import Fork, TransportUnavailable
 from runtime import database
 from tests.consuming import hosting
-from tests.event_store.carrying import wait_until
+from tests.event_store.transport.carrying import wait_until
 
 LEASE = "the job"
 

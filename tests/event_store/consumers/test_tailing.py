@@ -12,7 +12,6 @@ from commands import skipping
 from counterfoil import fencing
 from counterfoil.testing.consumers import consume
 from domain.operations.events import EventSkipped
-from event_store import reading
 from event_store.consumers import parking, tailing
 from event_store.consumers.checkpoints import NameTaken
 from event_store.consumers.consumer import LogConsumer
@@ -20,8 +19,9 @@ from event_store.consumers.errors import FinalError, OpenAgain
 from event_store.consumers.parking import NotParked, Scope
 from event_store.consumers.starting import HEAD, ORIGIN
 from event_store.consumers.tailing import Outdated, Tailing
-from event_store.envelope import ANY, AppendRequest, Expectation, NewEvent
-from event_store.transport import Fork
+from event_store.log import reading
+from event_store.log.envelope import ANY, AppendRequest, Expectation, NewEvent
+from event_store.transport.transport import Fork
 from runtime import database
 from runtime.settings import Settings
 from tests.event_store.consumers.tailing import ask, seeing, seen, session, work_off

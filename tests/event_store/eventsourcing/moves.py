@@ -5,7 +5,7 @@ from typing import Any
 import psycopg
 
 from counterfoil import moving as command
-from event_store.door.moving import Outcome
+from event_store.eventsourcing.moving import Outcome
 
 
 def move(url: str, *applications: str, address: str | None = None, **options: Any) -> Outcome:

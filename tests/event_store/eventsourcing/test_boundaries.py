@@ -13,10 +13,10 @@ from eventsourcing.utils import Environment
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from event_store import integrity
-from event_store.appending.threaded import ThreadedWriter
-from event_store.door import boundaries
+from event_store.eventsourcing import boundaries
 from event_store.eventsourcing_module import DCBFactory
+from event_store.log import integrity
+from event_store.log.appending.threaded import ThreadedWriter
 from runtime import database
 from tests.appends import append_request
 from tests.event_store.eventsourcing.conftest import MODULE

@@ -17,10 +17,10 @@ from eventsourcing.popo import POPOTrackingRecorder
 from eventsourcing.utils import Environment
 from psycopg import conninfo, sql
 
-from event_store import patient_connection
-from event_store.appending import limits
-from event_store.door import datastore
+from event_store.eventsourcing import datastore
 from event_store.eventsourcing_module import Factory
+from event_store.log import patient_connection
+from event_store.log.appending import limits
 from runtime.settings import Settings
 from tests.architecture.source import ROOT
 
@@ -226,7 +226,7 @@ def test_a_conflict_says_where_the_stream_ends(
 TROUBLE = """
 import uuid
 from eventsourcing.persistence import PersistenceError, StoredEvent
-from event_store.appending import limits
+from event_store.log.appending import limits
 from event_store.eventsourcing_module import Factory
 limits.RESEND_WINDOW_S = 0.1
 recorder = Factory({"COUNTERFOIL_DATABASE_URL": "postgresql://x@127.0.0.1:1/x"}).application_recorder()

@@ -14,12 +14,12 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
-from event_store.door import moving, sources
-from event_store.door.datastore import Datastore
-from event_store.door.recorders import SnapshotRecorder
-from tests.event_store.carrying import head, wait_until
+from event_store.eventsourcing import moving, sources
+from event_store.eventsourcing.datastore import Datastore
+from event_store.eventsourcing.recorders import SnapshotRecorder
 from tests.event_store.eventsourcing.moved_applications import counting, following, on_the_log
 from tests.event_store.eventsourcing.moves import everything, move
+from tests.event_store.transport.carrying import head, wait_until
 
 SCANS = 600
 MORE_HISTORY: LiteralString = """

@@ -22,7 +22,7 @@ from eventsourcing.tests import persistence as persistence_cases
 from eventsourcing.tests import projection as projection_cases
 from eventsourcing.utils import Environment
 
-from event_store.door.recorders import (
+from event_store.eventsourcing.recorders import (
     LogAggregateRecorder,
     LogApplicationRecorder,
     LogProcessRecorder,

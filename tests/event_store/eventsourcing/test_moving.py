@@ -14,15 +14,15 @@ from eventsourcing.utils import Environment
 
 from counterfoil import moving as command
 from counterfoil.moving import MoveFailed
-from event_store import integrity
-from event_store.door import moving, sources
-from event_store.door.datastore import Datastore
-from event_store.door.moving import HOLE_MAX
+from event_store.eventsourcing import moving, sources
+from event_store.eventsourcing.datastore import Datastore
+from event_store.eventsourcing.moving import HOLE_MAX
 from event_store.eventsourcing_module import Factory
+from event_store.log import integrity
 from runtime import database
-from tests.event_store.carrying import wait_until
 from tests.event_store.eventsourcing.moved_applications import Parcel, counting, following, on_the_log
 from tests.event_store.eventsourcing.moves import everything, move
+from tests.event_store.transport.carrying import wait_until
 
 NewFactory = Callable[..., Factory]
 STATE = b'{"amount": 7}'

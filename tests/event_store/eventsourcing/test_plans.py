@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from event_store.door import boundaries, notifications, recorders
+from event_store.eventsourcing import boundaries, notifications, recorders
 from runtime import database
 
 EVENTS: Final = 40_000

@@ -7,10 +7,10 @@ import psycopg
 import pytest
 from eventsourcing.persistence import DataError, IntegrityError, StoredEvent, Tracking
 
-from event_store import integrity
-from event_store.appending import limits
-from event_store.appending.threaded import ThreadedWriter
 from event_store.eventsourcing_module import Factory
+from event_store.log import integrity
+from event_store.log.appending import limits
+from event_store.log.appending.threaded import ThreadedWriter
 from runtime import database
 from tests.appends import append_request
 

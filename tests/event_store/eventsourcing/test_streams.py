@@ -6,9 +6,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from counterfoil.contexts import CONTEXTS
-from event_store.appending import limits
-from event_store.door import streams
-from event_store.door.streams import Namespace
+from event_store.eventsourcing import streams
+from event_store.eventsourcing.streams import Namespace
+from event_store.log.appending import limits
 
 NAMES = st.text(st.characters(codec="utf-8"), max_size=150)
 ID = UUID("a3e2c2f0-4c5e-4f0e-9d6b-3c1f0a8b7d11")

@@ -22,12 +22,12 @@ from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory
 from eventsourcing.utils import Environment
 from psycopg import conninfo, sql
 
-from event_store.appending.threaded import ThreadedWriter
-from event_store.door import hints
-from event_store.door.notifications import ApplicationLog, LogSubscription
+from event_store.eventsourcing import hints
+from event_store.eventsourcing.notifications import ApplicationLog, LogSubscription
 from event_store.eventsourcing_module import Factory
+from event_store.log.appending.threaded import ThreadedWriter
 from tests.appends import append_request
-from tests.event_store.carrying import wait_until
+from tests.event_store.transport.carrying import wait_until
 
 NewFactory = Callable[..., Factory]
 

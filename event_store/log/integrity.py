@@ -1,0 +1,368 @@
+"""Proves a log from its own bytes: positions, versions, times, epochs, outcomes, and every leaf computed again.
+
+Nothing is trusted that the database derives: rows are read once, in position order, and the leaf of each is computed
+here from the stored values. The log is read up to the head of the moment in which it began, a segment at a time: what
+stands there never changes, so no snapshot is held for longer, and memory holds a segment. What cannot be seen from the
+log alone is a cut at its very end together with a head that was set back; whoever keeps a position outside the log
+(views, Kafka) sees that.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, Final, LiteralString
+
+from msgspec import Struct
+from psycopg import sql
+
+from event_store.log import diagnosis, envelope, heap, reading
+from event_store.log.diagnosis import Clues
+from event_store.log.envelope import RecordedEvent
+from event_store.log.leaf import leaf_of
+from event_store.log.reading import Epoch
+
+FINDINGS_MAX: Final = 1_000
+"""Findings that one report lists; of the others only their number is known."""
+
+POSITIONS_PER_SEGMENT: Final = reading.POSITIONS_PER_SHORT_SEGMENT
+"""Events held at a time."""
+STREAMS_KEPT_MAX: Final = 100_000
+"""Streams whose last version is remembered; of others the event before is looked up."""
+
+_OUTSIDE: Final = """
+select count(*), min(e.position) from log.head h join log.event e on e.position > h.position or e.position < 1
+"""
+_HEAD_AND_OUTCOMES: Final = """
+select h.position, (select max(o.last_position) from log.outcome o) from log.head h
+"""
+_OUTCOMES: Final = sql.SQL(
+    "select o.first_position, o.last_position, o.key from log.outcome o where o.first_position > 0 and {part}"
+)
+_TAGS: Final = sql.SQL("""
+select t.position, t.tag, t.type, e.type
+from log.tag t left join log.event e on e.position = t.position
+where e.type is distinct from t.type and {part}
+""")
+_BEFORE: Final = """
+select a.stream, e.version
+from unnest(%s::text[], %s::bigint[], %s::bigint[]) as a (stream, version, position)
+cross join lateral (
+    select x.version from log.event x
+    where x.stream = a.stream and x.version < a.version and x.position < a.position
+    order by x.version desc limit 1
+) e
+"""
+_TYPES: Final = "select type from log.event where position between %s and %s group by type"
+_NEIGHBOURHOOD_EVENTS: Final = 500
+"""How far around a damaged row its neighbours are asked for types and times."""
+
+OnProgress = Callable[[int], None]
+
+
+class Finding(Struct, frozen=True):
+    """One thing that is wrong, where it stands, and what it most likely is."""
+
+    position: int
+    kind: str
+    message: str
+
+
+class LogReport(Struct, frozen=True):
+    """What a verification saw: the head, the number of events read, and what is wrong, by position."""
+
+    head: int
+    epoch: int
+    events: int
+    findings: tuple[Finding, ...]
+    findings_in_all: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.findings_in_all == 0
+
+
+def verify_log(connection: reading.Connection, *, on_progress: OnProgress | None = None) -> LogReport:
+    """Read the whole log once and check everything that it says about itself.
+
+    Args:
+        connection: in autocommit mode, with a role that may read schema log.
+        on_progress: called with the position reached, after each segment.
+    """
+    head, epochs = _begun(connection)
+    scan = _Scan(epochs, _Outcomes(connection, head=head.position))
+    for start in range(0, head.position, POSITIONS_PER_SEGMENT):
+        end = min(head.position, start + POSITIONS_PER_SEGMENT)
+        segment = list(reading.copy_log(connection, after=start, upto=end))
+        scan.remember(_versions_before(connection, scan.unknown(segment)))
+        for event in segment:
+            scan.see(event)
+        if on_progress is not None:
+            on_progress(end)
+    scan.end(head.position)
+    findings = scan.findings
+    findings.extend(_epochs_and_head(connection, head, epochs))
+    findings.extend(scan.outcomes.findings(FINDINGS_MAX))
+    findings.extend(_outcomes_behind(connection))
+    findings.extend(_tags(connection))
+    for event, version_before in scan.broken:
+        clues = _clues(connection, event, version_before=version_before, scan=scan)
+        findings.append(Finding(event.position, "leaf-mismatch", diagnosis.diagnose(event, clues)))
+    findings.sort(key=lambda finding: (finding.position, finding.kind))
+    in_all = len(findings) + scan.unlisted
+    return LogReport(head.position, head.epoch, scan.events, tuple(findings[:FINDINGS_MAX]), in_all)
+
+
+def _begun(connection: reading.Connection) -> tuple[reading.Head, list[Epoch]]:
+    """Head and epochs of one moment: what this verification is about."""
+    with connection.transaction():
+        connection.execute("set transaction isolation level repeatable read, read only")
+        return reading.head(connection), reading.epochs(connection)
+
+
+def _versions_before(
+    connection: reading.Connection, events: Sequence[RecordedEvent]
+) -> Sequence[tuple[str, int]]:
+    """The version that the stream of each of these events had before it; streams that had none are absent."""
+    if not events:
+        return []
+    given = [
+        [event.stream for event in events],
+        [event.version for event in events],
+        [event.position for event in events],
+    ]
+    return connection.execute(_BEFORE, given).fetchall()
+
+
+class _Outcomes:
+    """Outcomes of requests with events, matched with the log while both are read.
+
+    Every event came with exactly one request, so the outcomes' ranges are the log, end to end. They are stored about in
+    the order of their positions: only what is read ahead of the log waits in memory.
+    """
+
+    def __init__(self, connection: reading.Connection, *, head: int) -> None:
+        self._parts = heap.rows(connection, _OUTCOMES, table="log.outcome", alias="o")
+        self._head = head
+        self._ahead: dict[int, tuple[int, bytes]] = {}
+        self._rest: list[int] | None = None
+        self._twice: list[tuple[int, int]] = []
+        self._first = self._last = 0
+        self._key = b""
+        self._findings: list[Finding] = []
+
+    def key_of(self, position: int) -> bytes:
+        """Key, in hex, of the request that brought this event; empty if none says so. Positions must rise."""
+        while self._last < position and (first := self._next(position)) is not None:
+            last, key = self._ahead.pop(first)
+            if first != self._last + 1 or last < first:
+                self._does_not_follow(first, last)
+            self._first, self._last, self._key = first, max(last, first), key.hex().encode()
+        return self._key if self._first <= position <= self._last else b""
+
+    def findings(self, limit: int) -> list[Finding]:
+        """What is wrong with the outcomes, once the log was read; at most so many."""
+        self.key_of(self._head)
+        left = [(first, last) for first, (last, _) in self._ahead.items()]
+        for first, last in sorted([*left, *self._twice]):
+            self._does_not_follow(first, last)
+        if self._last < self._head:
+            message = f"the outcomes end at {self._last}, the log at {self._head}"
+            self._findings.append(Finding(self._last + 1, "outcome-mismatch", message))
+        return self._findings[:limit]
+
+    def _next(self, position: int) -> int | None:
+        """Where the outcome begins that follows the one at hand, or else the next there is, up to a position."""
+        first = self._last + 1
+        while first not in self._ahead and (part := next(self._parts, None)) is not None:
+            self._take(part)
+        if first in self._ahead:
+            return first
+        if self._rest is None:  # every outcome was read, so those that are left are few, unless some are lost
+            self._rest = sorted(self._ahead, reverse=True)
+        while self._rest and self._rest[-1] <= self._last:
+            self._rest.pop()
+        return self._rest[-1] if self._rest and self._rest[-1] <= position else None
+
+    def _take(self, part: Sequence[tuple[int, int, bytes]]) -> None:
+        for first, last, key in part:
+            if first > self._head:
+                continue  # appended after the verification began
+            if first in self._ahead:
+                self._twice.append((first, last))
+            else:
+                self._ahead[first] = last, bytes(key)
+
+    def _does_not_follow(self, first: int, last: int) -> None:
+        if len(self._findings) < FINDINGS_MAX:
+            message = f"the outcome of {first} to {last} does not follow the one that ends at {self._last}"
+            self._findings.append(Finding(first, "outcome-mismatch", message))
+
+
+class _Scan:
+    """State of one pass over the events in position order."""
+
+    def __init__(self, epochs: Sequence[Epoch], outcomes: _Outcomes) -> None:
+        self.epochs = epochs
+        self.outcomes = outcomes
+        self.events = 0
+        self.findings: list[Finding] = []
+        self.broken: list[tuple[RecordedEvent, int]] = []  # with the version that its stream had before it
+        self.gaps: list[tuple[str, int]] = []  # streams that miss a version
+        self.unlisted = 0
+        self._position = 0
+        self._recorded_at: datetime | None = None
+        self._versions: dict[str, int] = {}
+        self._epoch = epochs[0].epoch if epochs else 0
+        self._later_epochs = list(epochs[1:])
+
+    def unknown(self, segment: Sequence[RecordedEvent]) -> list[RecordedEvent]:
+        """The first event of each stream of a segment that goes on from events that are no longer remembered."""
+        if len(self._versions) > STREAMS_KEPT_MAX:
+            self._versions.clear()
+        firsts: dict[str, RecordedEvent] = {}
+        for event in segment:
+            if event.stream not in self._versions:
+                firsts.setdefault(event.stream, event)
+        return [event for event in firsts.values() if event.version > 1]
+
+    def remember(self, versions: Iterable[tuple[str, int]]) -> None:
+        """Take versions that streams had before the segment that comes."""
+        self._versions.update(versions)
+
+    def see(self, event: RecordedEvent) -> None:
+        """Check one row against all before it."""
+        position, stream, version = event.position, event.stream, event.version
+        self.events += 1
+        if position != self._position + 1:
+            self._hole(self._position + 1, position - 1)
+        self._position = position
+        while self._later_epochs and position >= self._later_epochs[0].first_position:
+            self._epoch = self._later_epochs.pop(0).epoch
+
+        before = self._versions.get(stream, 0)
+        if version != before + 1 and not (version == 0 and stream not in self._versions):
+            self._version_gap(event, before)
+        self._versions[stream] = version
+
+        if self._recorded_at is not None and event.recorded_at < self._recorded_at:
+            self._add(
+                position, "time-backwards", f"recorded_at is earlier than that of position {position - 1}"
+            )
+        self._recorded_at = event.recorded_at
+
+        if leaf_of(event, epoch=self._epoch) != event.leaf:
+            self._leaf(event, before)
+        if self.outcomes.key_of(position) not in event.metadata and b'"idempotency":"' in event.metadata:
+            message = (
+                "the row carries the key of another request: rows changed places, or metadata was changed"
+            )
+            self._add(position, "request-mismatch", message)
+        if event.partition_key is not None or b'"partition_key":' in event.metadata:
+            self._partition_key(event)
+
+    def end(self, head: int) -> None:
+        """What only shows when the last row was read."""
+        if self._position < head:
+            self._hole(self._position + 1, head)
+
+    def epoch_at(self, position: int) -> int:
+        """The epoch that a position lies in."""
+        return max((one.epoch for one in self.epochs if one.first_position <= position), default=self._epoch)
+
+    def _hole(self, first: int, last: int) -> None:
+        events = f"the event at {first} is" if first == last else f"the events {first} to {last} are"
+        self._add(first, "position-missing", f"{events} missing: a row was deleted or its position changed")
+
+    def _version_gap(self, event: RecordedEvent, before: int) -> None:
+        self.gaps.append((event.stream, before + 1))
+        self._add(
+            event.position,
+            "version-gap",
+            f"stream {event.stream} goes from version {before} to {event.version}:"
+            " version or stream of a row was changed, or a row deleted",
+        )
+
+    def _leaf(self, event: RecordedEvent, before: int) -> None:
+        if len(self.broken) < FINDINGS_MAX:
+            self.broken.append((event, before))
+        else:
+            self.unlisted += 1
+
+    def _partition_key(self, event: RecordedEvent) -> None:
+        try:
+            declared = envelope.decode_metadata(event.metadata).partition_key
+        except ValueError:  # metadata that cannot be read is the leaf's finding
+            return
+        if declared is not None and declared != event.partition_key:
+            self._add(
+                event.position, "partition-key-changed", f"partition_key was changed: it was {declared}"
+            )
+
+    def _add(self, position: int, kind: str, message: str) -> None:
+        if len(self.findings) < FINDINGS_MAX:
+            self.findings.append(Finding(position, kind, message))
+        else:
+            self.unlisted += 1
+
+
+def _epochs_and_head(
+    connection: reading.Connection, head: reading.Head, epochs: Sequence[Epoch]
+) -> Iterator[Finding]:
+    count, first = _row(connection, _OUTSIDE, [])
+    if count:
+        message = (
+            f"{count} events do not stand between 1 and the head: it was set back, or positions were changed"
+        )
+        yield Finding(first, "beyond-head", message)
+    if not epochs or epochs[0].first_position != 1:
+        yield Finding(1, "epoch-missing", "the log's first epoch does not begin at position 1")
+    for earlier, later in itertools.pairwise(epochs):
+        if later.first_position < earlier.first_position:
+            message = f"epoch {later.epoch} begins before epoch {earlier.epoch}"
+            yield Finding(later.first_position, "epoch-order", message)
+    if epochs and epochs[-1].epoch != head.epoch:
+        message = f"the head is in epoch {head.epoch}, the newest epoch is {epochs[-1].epoch}"
+        yield Finding(head.position, "epoch-of-head", message)
+
+
+def _outcomes_behind(connection: reading.Connection) -> Iterator[Finding]:
+    """Outcomes of events behind the head of now: one statement sees both, whatever was appended meanwhile."""
+    head, last = _row(connection, _HEAD_AND_OUTCOMES, [])
+    if last is not None and last > head:
+        message = f"the outcomes end at {last}, the log at {head}"
+        yield Finding(head + 1, "outcome-mismatch", message)
+
+
+def _tags(connection: reading.Connection) -> Iterator[Finding]:
+    wrong = itertools.chain.from_iterable(heap.rows(connection, _TAGS, table="log.tag", alias="t"))
+    for position, tag, tagged, stored in itertools.islice(wrong, FINDINGS_MAX):
+        found = stored or "no event"
+        message = f"tag {tag} says {tagged}, the log has {found}"
+        yield Finding(int(position), "tag-mismatch", message)
+
+
+def _clues(
+    connection: reading.Connection, event: RecordedEvent, *, version_before: int, scan: _Scan
+) -> Clues:
+    around = (event.position - _NEIGHBOURHOOD_EVENTS, event.position + _NEIGHBOURHOOD_EVENTS)
+    types = [str(type_name) for (type_name,) in connection.execute(_TYPES, around).fetchall()]
+    neighbours = reading.read_after(connection, event.position - 2, limit=3)
+    missing = [version for stream, version in scan.gaps if stream == event.stream]
+    epoch = scan.epoch_at(event.position)
+    return Clues(
+        epoch=epoch,
+        epochs=[one.epoch for one in scan.epochs if one.epoch != epoch],
+        types=[type_name for type_name in types if type_name != event.type],
+        times=[one.recorded_at for one in neighbours if one.recorded_at != event.recorded_at],
+        versions=[version for version in {version_before + 1, *missing} if version != event.version],
+        streams=[stream for stream, _ in scan.gaps if stream != event.stream],
+    )
+
+
+def _row(
+    connection: reading.Connection, statement: LiteralString, given: Sequence[object]
+) -> tuple[Any, ...]:
+    row = connection.execute(statement, given).fetchone()
+    assert row is not None, "an aggregate answers one row"
+    return row

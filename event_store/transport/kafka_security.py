@@ -1,0 +1,54 @@
+"""Encryption and login at Kafka, apart from its clients: whoever only passes them on need not load those."""
+
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from event_store.transport.transport import TransportUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """How clients speak to the brokers, and as whom.
+
+    `authorities` is a PEM file of the certificate authorities that are trusted, the machine's own when None; the
+    brokers' host names are always checked. A `user` logs in with SASL.
+    """
+
+    encrypted: bool = False
+    authorities: Path | None = None
+    mechanism: str | None = None
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    def settings(self) -> dict[str, Any]:
+        """The same as settings of kafka-python's clients.
+
+        Raises:
+            TransportUnavailable: the file of authorities cannot be read or holds none.
+        """
+        wire = "SSL" if self.encrypted else "PLAINTEXT"
+        if self.user is None:
+            found: dict[str, Any] = {"security_protocol": wire}
+        else:
+            found = {
+                "security_protocol": f"SASL_{wire}",
+                "sasl_mechanism": self.mechanism,
+                "sasl_plain_username": self.user,
+                "sasl_plain_password": self.password,
+            }
+        if self.encrypted:
+            found["ssl_context"] = self._trusting()
+        return found
+
+    def _trusting(self) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cafile=self.authorities)
+        except OSError as error:  # ssl.SSLError is one
+            raise TransportUnavailable(
+                f"no certificate authority can be read from {self.authorities}: {error}"
+            ) from error
+
+
+PLAIN: Final = Security()

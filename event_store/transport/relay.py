@@ -1,0 +1,357 @@
+"""The relay: carries the log, in position order, to the partitions of its generation.
+
+`carry` is the pure step; `Relay` one round of read, publish, remember; `consumer` what the driver runs
+under a lease. What was acknowledged is remembered only afterwards, so a crash repeats records and never skips one.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
+
+import msgspec
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from event_store.consumers.driver import Consumer, Session, Waits
+from event_store.consumers.errors import OpenAgain
+from event_store.log import paging, reading
+from event_store.log.envelope import RecordedEvent
+from event_store.transport import generations, partition_log
+from event_store.transport.generations import Connection, Frame
+from event_store.transport.partitioning import PARTITIONS, partition_of
+from event_store.transport.transport import (
+    Carrier,
+    Generation,
+    Partition,
+    Publisher,
+    Record,
+    Transport,
+    TransportError,
+)
+
+LEASE_NAME: Final = "relay"
+ROWS_PER_ROUND: Final = 5_000
+"""Events of one flush: one batch is in flight per partition, so its size decides the rate."""
+BACKLOG_ROWS: Final = 500
+"""A round that carried so many is followed by the next without waiting."""
+GATHER_S: Final = 0.003
+"""The wait behind a smaller round, in which more events gather."""
+IDLE_WAIT_S: Final = 0.020
+FRAME_EVERY_ROUNDS: Final = 50
+"""Idle rounds after which the relay looks whether its generation ended (about a second)."""
+LAG_EVERY_S: Final = 1.0
+"""How often the lag is measured."""
+
+log = structlog.get_logger()
+
+
+class NotActive(OpenAgain, TransportError):
+    """The relay's row belongs to another relay by now, or its generation ended."""
+
+
+class BrokenLog(TransportError):
+    """The log has a hole; nothing behind it is carried."""
+
+
+class RelayState(msgspec.Struct, frozen=True):
+    """What the relay's rows hold: every event up to `position` is acknowledged, `partitions` the last of each."""
+
+    generation: Generation
+    position: int
+    partitions: Mapping[Partition, int]
+
+
+class Carried(msgspec.Struct, frozen=True):
+    """What one round publishes, and the state to remember once all of it is acknowledged."""
+
+    records: list[Record]
+    state: RelayState
+
+
+def carry(state: RelayState, *, rows: Sequence[RecordedEvent], frame: Frame) -> Carried:
+    """Turn rows that continue `state` into linked records, up to the end of the generation.
+
+    Raises:
+        BrokenLog: the rows leave out a position.
+    """
+    generation = state.generation
+    last = dict(state.partitions)
+    position = state.position
+    records = []
+    for event in rows:
+        if frame.end is not None and event.position >= frame.end:
+            break
+        if event.position != position + 1:
+            raise BrokenLog(
+                f"the log has no event at position {position + 1}: run `counterfoil audit verify`"
+            )
+        position = event.position
+        epoch = frame.epochs.at(position)
+        partition = partition_of(event.key, generation.partitions)
+        prev, last[partition] = last[partition], position
+        records.append(partition_log.as_record(event, partition=partition, prev=prev, epoch=epoch))
+    return Carried(records=records, state=RelayState(generation, position, last))
+
+
+class Ledger(Protocol):
+    """What a relay needs of the database; `PostgresLedger` is the real one."""
+
+    def load(self) -> RelayState:
+        """Take over the rows of the current generation."""
+
+    def rows_after(self, position: int, *, limit: int) -> Sequence[RecordedEvent]:
+        """Read events of the log in order."""
+
+    def frame(self, generation: Generation) -> Frame:
+        """Read epochs and end of a generation; after the rows they are asked about."""
+
+    def save(self, state: RelayState) -> None:
+        """Remember what was acknowledged; raise NotActive when the rows are no longer ours to write."""
+
+    def verify(self, carried: Mapping[int, bytes]) -> None:
+        """Raise Fork unless the log holds each leaf at its position."""
+
+
+class RelayMetrics:
+    """What the relay did."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.records = Counter("counterfoil_relay_records", "Records acknowledged", registry=registry)
+        self.position = Gauge("counterfoil_relay_position", "Position acknowledged", registry=registry)
+        self.rebuilds = Counter(
+            "counterfoil_relay_rebuilds", "Producers built from the relay's rows", registry=registry
+        )
+        self.lost_tails = Counter(
+            "counterfoil_relay_lost_tails", "Partitions found shorter than published", registry=registry
+        )
+
+
+class Relay:
+    """Rounds of read, publish, remember. One thread.
+
+    After any failure the publisher is thrown away and everything is built from the rows again: a producer
+    that failed once may have left a hole in a partition.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        open_publisher: Callable[[Generation], Publisher],
+        metrics: RelayMetrics,
+        rows_per_round: int = ROWS_PER_ROUND,
+    ) -> None:
+        self._ledger = ledger
+        self._open_publisher = open_publisher
+        self._metrics = metrics
+        self._rows_per_round = rows_per_round
+        self._state: RelayState | None = None
+        self._publisher: Publisher | None = None
+        self._idle_rounds = 0
+
+    def round(self) -> int:
+        """Carry what the log gained, one bounded page; return the number of events carried.
+
+        Raises:
+            Fork: the carrier holds what the log does not; nothing was published.
+            TransportError: nothing of this round was remembered; call again.
+        """
+        try:
+            return self._round()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Throw the publisher away; the next round builds everything from the rows."""
+        publisher, self._publisher, self._state = self._publisher, None, None
+        if publisher is not None:
+            publisher.close()
+
+    @property
+    def position(self) -> int | None:
+        """Up to where everything is acknowledged; None until the next round builds the relay from its rows."""
+        return None if self._state is None else self._state.position
+
+    def _round(self) -> int:
+        if self._state is None or self._publisher is None:
+            self._state, self._publisher = self._rebuild()
+        state = self._state
+        rows = self._ledger.rows_after(state.position, limit=self._rows_per_round)
+        self._idle_rounds = 0 if rows else self._idle_rounds + 1
+        if not rows and self._idle_rounds % FRAME_EVERY_ROUNDS:
+            return 0
+        frame = self._ledger.frame(state.generation)
+        carried = carry(state, rows=rows, frame=frame)
+        if not carried.records:
+            if frame.end is not None:
+                self.close()
+            return 0
+        self._publisher.publish(carried.records)
+        self._ledger.save(carried.state)
+        self._state = carried.state
+        self._count(carried)
+        return carried.state.position - state.position
+
+    def _rebuild(self) -> tuple[RelayState, Publisher]:
+        state = self._ledger.load()
+        publisher = self._open_publisher(state.generation)
+        try:
+            last = publisher.last_records()
+            self._ledger.verify({record.position: record.leaf for record in last.values()})
+        except BaseException:
+            publisher.close()
+            raise
+        self._metrics.rebuilds.inc()
+        for partition, published in state.partitions.items():
+            first = state.generation.start_position
+            if published >= first and (partition not in last or last[partition].position < published):
+                self._metrics.lost_tails.inc()
+                log.warning("relay_found_lost_tail", partition=partition, published=published)
+        log.info("relay_built_from_rows", generation=state.generation.generation, position=state.position)
+        return state, publisher
+
+    def _count(self, carried: Carried) -> None:
+        self._metrics.records.inc(len(carried.records))
+        self._metrics.position.set(carried.state.position)
+
+
+_TAKE: Final = """
+update transport.relay set owner = %(owner)s where generation = %(generation)s returning position
+"""
+_PARTITIONS: Final = """
+select partition, position from transport.relay_partition where generation = %(generation)s
+"""
+_SAVE: Final = """
+with moved as (
+    update transport.relay set position = %(position)s, published_at = clock_timestamp()
+    where generation = %(generation)s and owner = %(owner)s and position <= %(position)s
+        and not exists (select from transport.generation newer where newer.generation > %(generation)s)
+    returning generation
+), moved_partitions as (
+    update transport.relay_partition part set position = given.position
+    from unnest(%(partitions)s::integer[], %(positions)s::bigint[])
+        as given (partition, position), moved
+    where part.generation = moved.generation and part.partition = given.partition
+    returning part.partition
+)
+select (select count(*) from moved), (select count(*) from moved_partitions)
+"""
+
+
+_HOLDS: Final = "select true from runtime.lease where name = %(name)s and owner = %(owner)s for share"
+
+
+class PostgresLedger:
+    """The relay's rows and the log. Every write says `where owner = me`."""
+
+    def __init__(self, conn: Connection, *, owner: str) -> None:
+        self._conn = conn
+        self._owner = owner
+
+    def settle(self, *, carrier: Carrier, partitions: int) -> None:
+        """Make the current generation one with these settings, beginning a new one when it has others.
+
+        Only the active relay may say so: a standby with other settings would end the generation that is carried.
+
+        Raises:
+            NotActive: the lease is another's by now.
+        """
+        with self._conn.transaction():
+            mine = self._conn.execute(_HOLDS, {"name": LEASE_NAME, "owner": self._owner}).fetchone()
+            if mine is None:
+                raise NotActive("the relay's lease was taken over before its settings were settled")
+            generations.settle(self._conn, carrier=carrier, partitions=partitions)
+
+    def load(self) -> RelayState:
+        """Take over the rows of the current generation, so that an earlier owner's writes fail."""
+        with self._conn.transaction():
+            generation = generations.current_generation(self._conn)
+            parameters = {"owner": self._owner, "generation": generation.generation}
+            row = self._conn.execute(_TAKE, parameters).fetchone()
+            assert row is not None, "a generation begins with its relay row"
+            partitions = self._conn.execute(_PARTITIONS, parameters).fetchall()
+        return RelayState(generation, row[0], dict(partitions))  # type: ignore[arg-type]
+
+    def rows_after(self, position: int, *, limit: int) -> list[RecordedEvent]:
+        """Read events of the log in order; position order is commit order, so none appears behind."""
+        return paging.page_after(self._conn, position, rows_max=limit)
+
+    def frame(self, generation: Generation) -> Frame:
+        """Read epochs and end of a generation."""
+        return generations.frame(self._conn, generation=generation.generation)
+
+    def save(self, state: RelayState) -> None:
+        """Move position and partitions in one statement, if the rows are still ours and the generation current."""
+        parameters = {
+            "owner": self._owner,
+            "generation": state.generation.generation,
+            "position": state.position,
+            "partitions": list(state.partitions),
+            "positions": list(state.partitions.values()),
+        }
+        row = self._conn.execute(_SAVE, parameters).fetchone()
+        if row != (1, len(state.partitions)):
+            raise NotActive(f"the relay's rows of generation {state.generation.generation} were taken over")
+
+    def verify(self, carried: Mapping[int, bytes]) -> None:
+        """Raise Fork unless the log holds each leaf at its position."""
+        partition_log.verify_leaves(self._conn, carried)
+
+
+def consumer(transport: Transport, *, registry: CollectorRegistry, partitions: int = PARTITIONS) -> Consumer:
+    """What carries the log to a transport, by the driver of all consumers.
+
+    Args:
+        transport: where to carry to; a change of carrier begins a new generation.
+        registry: where metrics go.
+        partitions: how many; a change begins a new generation.
+    """
+    metrics = RelayMetrics(registry)
+
+    def begin(session: Session) -> "_Carrying":
+        assert session.lease is not None, "the relay has a lease"
+        ledger = PostgresLedger(session.conn, owner=session.lease.owner)
+        ledger.settle(carrier=transport.carrier, partitions=partitions)
+        return _Carrying(session, Relay(ledger, open_publisher=transport.publisher, metrics=metrics))
+
+    return Consumer(
+        name=LEASE_NAME,
+        role="counterfoil_relay",
+        open=begin,
+        lease=LEASE_NAME,
+        waits=Waits(GATHER_S, IDLE_WAIT_S),
+        # Losing the newest write means an older row: records are published again, none is skipped.
+        settings={"synchronous_commit": "off"},
+    )
+
+
+class _Carrying:
+    """The relay while it holds the lease: one round after another."""
+
+    def __init__(self, session: Session, relay: Relay) -> None:
+        self._session = session
+        self._relay = relay
+        self._measured_at_s = float("-inf")
+
+    def round(self) -> bool:
+        """Carry one page; behind a small one, wait a moment in which more gather."""
+        carried = self._relay.round()
+        if carried:
+            self._session.announce()
+        if 0 < carried < BACKLOG_ROWS:
+            self._session.stop.wait(GATHER_S)
+        if time.monotonic() - self._measured_at_s > LAG_EVERY_S:
+            self._measure()
+        return carried > 0
+
+    def close(self) -> None:
+        """Throw the publisher away; the next owner builds its own from the rows."""
+        self._session.metrics.left(LEASE_NAME)
+        self._relay.close()
+
+    def _measure(self) -> None:
+        self._measured_at_s = time.monotonic()
+        if (position := self._relay.position) is not None:
+            head = reading.head(self._session.conn).position
+            self._session.metrics.stands(LEASE_NAME, lag_events=max(0, head - position))

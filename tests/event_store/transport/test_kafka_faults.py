@@ -1,0 +1,410 @@
+"""Faults of a real broker and of real relay processes: detected, repaired from the log, counted."""
+
+import contextlib
+import gc
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from prometheus_client import CollectorRegistry
+
+from counterfoil.servers import chosen
+from event_store.transport import generations, kafka_subscription
+from event_store.transport.following import Follower, FollowerMetrics
+from event_store.transport.kafka_topics import prefix
+from event_store.transport.kafka_transport import KafkaTransport
+from event_store.transport.partition_log import PartitionLog
+from event_store.transport.partitioning import PARTITIONS, partition_of
+from event_store.transport.relay import PostgresLedger, carry
+from event_store.transport.transport import Partition
+from runtime import database
+from tests.event_store.transport import carrying
+
+RELAY_PROGRAM = """
+import sys, threading
+from prometheus_client import CollectorRegistry
+from event_store import relay
+from event_store.consumers import driver
+from event_store.transport.kafka_transport import KafkaTransport
+url, bootstrap = sys.argv[1:]
+carrier = relay.consumer(
+    KafkaTransport(bootstrap, registry=CollectorRegistry()), registry=CollectorRegistry()
+)
+driver.run([carrier], database_url=url, stop=threading.Event(), registry=CollectorRegistry())
+"""
+RELAY_KILLS = 4
+BUSY = partition_of("order-0", PARTITIONS)
+"""Where all events are when there is one stream."""
+
+
+# kafka-python leaves the sockets of refused and timed out connections to the garbage collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+)
+
+
+@pytest.fixture(autouse=True)
+def _sockets_left_behind():
+    yield
+    gc.collect()
+
+
+class Reader:
+    """A consumer that applies in memory and keeps its checkpoints there."""
+
+    def __init__(self, url, transport, *, registry=None):
+        self.registry = registry or CollectorRegistry()
+        self.generation = carrying.current(url)
+        self.conn = database.connect(url, role="counterfoil_projector", name="test")
+        self.applied = {}
+        self.follower = Follower(
+            transport.subscribe("readers", generation=self.generation),
+            log=PartitionLog(self.conn, generation=self.generation),
+            metrics=FollowerMetrics(self.registry),
+        )
+
+    def poll(self):
+        followed = self.follower.poll(0.1)
+        for source in followed.assigned:
+            applied = self.applied.get(source)
+            leaf, position = (applied[-1].leaf, applied[-1].position) if applied else (None, 0)
+            self.follower.start(source, position=position, leaf=leaf)
+        for source, records in followed.records.items():
+            self.applied.setdefault(source, []).extend(records)
+            self.follower.commit(source, position=records[-1].position)
+
+    def read_until(self, count):
+        def done():
+            self.poll()
+            return sum(map(len, self.applied.values())) >= count
+
+        carrying.wait_until(done, what=f"{count} records", timeout_s=60)
+
+    def counted(self, name):
+        return self.registry.get_sample_value(f"counterfoil_transport_{name}_total") or 0
+
+    def close(self):
+        self.follower.close()
+        self.conn.close()
+
+
+def topics_of(admin, url):
+    """The topics of one installation that are there."""
+    beginning = prefix(carrying.current(url))
+    return [name for name in admin.list_topics() if name.startswith(f"{beginning}.")]
+
+
+@pytest.fixture
+def transport_registry():
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def transport(kafka, transport_registry):
+    return KafkaTransport(kafka, registry=transport_registry)
+
+
+@pytest.fixture
+def reader(transport, database_url):
+    with contextlib.ExitStack() as stack:
+
+        def make(transport=transport):
+            made = Reader(database_url, transport)
+            stack.callback(made.close)
+            return made
+
+        yield make
+
+
+@pytest.fixture
+def admin(kafka):
+    with contextlib.closing(KafkaAdminClient(bootstrap_servers=kafka)) as admin:
+        yield admin
+
+
+def expected(url):
+    partitions: dict[Partition, list[int]] = {}
+    for event in carrying.logged(url):
+        partitions.setdefault(partition_of(event.key, PARTITIONS), []).append(event.position)
+    return partitions
+
+
+def applied(reader):
+    return {source: carrying.positions(records) for source, records in reader.applied.items()}
+
+
+def records_of(url):
+    """The whole log as the relay would carry it."""
+    with database.connect(url, role="counterfoil_relay", name="test") as conn:
+        generations.settle(conn, carrier="kafka", partitions=PARTITIONS)
+        ledger = PostgresLedger(conn, owner="test")
+        state = ledger.load()
+        rows = ledger.rows_after(0, limit=5_000)
+        carried = carry(state, rows=rows, frame=ledger.frame(state.generation))
+        ledger.save(carried.state)
+        return state.generation, carried.records
+
+
+@pytest.mark.faults
+@pytest.mark.slow
+def test_a_relay_killed_again_and_again_repeats_and_never_skips(transport, database_url, kafka, reader):
+    with carrying.relaying(database_url, transport):
+        carrying.append(database_url, 10)
+    for _ in range(RELAY_KILLS):
+        # No standby: the next one has to wait until the lease's counter stood still, so take it from the dead.
+        with carrying.owner(database_url) as conn:
+            conn.execute("update runtime.lease set owner = null")
+        before = carrying.published(database_url).position
+        process = subprocess.Popen([sys.executable, "-c", RELAY_PROGRAM, database_url, kafka])
+        carrying.append(database_url, 2_500)
+        carrying.wait_until(
+            lambda: carrying.published(database_url).position > before,  # noqa: B023  # called at once
+            what="progress",
+        )
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    with carrying.owner(database_url) as conn:
+        conn.execute("update runtime.lease set owner = null")
+    with carrying.relaying(database_url, transport):
+        carrying.wait_published(database_url)
+    consumer = reader()
+    truth = expected(database_url)
+    consumer.read_until(sum(map(len, truth.values())))
+
+    assert truth == applied(consumer)
+    assert (0, 0, 0) == (
+        consumer.counted("gaps"),
+        consumer.counted("stale"),
+        consumer.counted("repaired_records"),
+    )
+
+
+@pytest.mark.faults
+def test_records_swapped_lost_and_repeated_on_the_topic_are_each_counted_once(
+    transport, database_url, reader
+):
+    carrying.append(database_url, 40, streams=1)
+    generation, records = records_of(database_url)
+    source = partition_of("order-0", PARTITIONS)
+    swapped = [*records[:5], records[6], records[5], *records[7:20]]
+    with contextlib.closing(transport.publisher(generation)) as publisher:
+        publisher.publish([*swapped, records[19], *records[21:]])
+    consumer = reader()
+    consumer.read_until(40)
+    consumer.poll()
+
+    assert list(range(1, 41)) == applied(consumer)[source]
+    assert (2, 2) == (consumer.counted("gaps"), consumer.counted("repaired_records"))
+    assert 2 == consumer.counted("duplicates")
+
+
+@pytest.mark.faults
+def test_newest_records_that_the_broker_lost_are_read_from_the_log(
+    transport, transport_registry, database_url, reader, admin
+):
+    with carrying.relaying(database_url, transport):
+        carrying.append(database_url, 30)
+        carrying.wait_published(database_url)
+    topics = topics_of(admin, database_url)
+    admin.delete_records(
+        {TopicPartition(name, number): -1 for name in topics for number in range(PARTITIONS)}
+    )
+    consumer = reader()
+    truth = expected(database_url)
+    consumer.read_until(sum(map(len, truth.values())))
+
+    assert truth == applied(consumer)
+    assert len(truth) == consumer.counted("stale")
+
+
+@pytest.mark.faults
+@pytest.mark.slow
+def test_a_topic_deleted_under_our_feet_is_made_again_and_what_it_held_comes_from_the_log(
+    transport, transport_registry, database_url, reader, admin
+):
+    with carrying.relaying(database_url, transport):
+        carrying.append(database_url, 20)
+        consumer = reader()
+        consumer.read_until(20)
+        created = transport_registry.get_sample_value("counterfoil_transport_topics_created_total")
+        admin.delete_topics(topics_of(admin, database_url))
+        carrying.append(database_url, 20)
+        carrying.wait_until(
+            lambda: carrying.published(database_url).position == 40, what="publishing to go on", timeout_s=60
+        )
+        truth = expected(database_url)
+        consumer.read_until(sum(map(len, truth.values())))
+        carrying.append(database_url, 20)
+        truth = expected(database_url)
+        consumer.read_until(sum(map(len, truth.values())))
+
+    assert truth == applied(consumer)
+    assert 1 == created
+    assert 2 == transport_registry.get_sample_value("counterfoil_transport_topics_created_total")
+
+
+@pytest.mark.faults
+def test_a_relay_refuses_a_topic_of_another_history_and_publishes_nothing(transport, database_url, reader):
+    with carrying.relaying(database_url, transport):
+        carrying.append(database_url, 12)
+        carrying.wait_published(database_url)
+    with carrying.owner(
+        database_url
+    ) as conn:  # a restored backup: the log is shorter, then goes on differently
+        conn.execute("delete from log.event where position > 6")
+        conn.execute("update log.head set position = 6")
+        conn.execute("update transport.relay set position = 6")
+    carrying.append(database_url, 12)
+    began = time.monotonic()
+    with carrying.relaying(database_url, transport, settled=False) as health:
+        carrying.wait_until(lambda: health.condition == "fork", what="the fork to be seen")
+        took_s = time.monotonic() - began
+        with carrying.owner(database_url) as conn:
+            position = carrying.published(database_url).position
+            generations.fence(conn, reason="restored", empty_documents=lambda: None)
+        carrying.append(database_url, 5, epoch=2)
+        carrying.wait_until(
+            lambda: carrying.published(database_url).position == 23, what="the new generation"
+        )
+
+    assert (6, False) == (position, took_s > 5.0)
+    assert 2 == carrying.current(database_url).generation
+
+
+@pytest.mark.faults
+def test_a_message_that_no_relay_wrote_is_dropped_and_counted(
+    transport, transport_registry, database_url, reader, kafka
+):
+    with carrying.relaying(database_url, transport):
+        carrying.append(database_url, 6)
+        carrying.wait_published(database_url)
+        with contextlib.closing(KafkaProducer(bootstrap_servers=kafka)) as producer:
+            producer.send(
+                f"{prefix(carrying.current(database_url))}.events.g1", value=b"hello", partition=0
+            ).get(timeout=10)
+        carrying.append(database_url, 6)
+        carrying.wait_published(database_url)
+    consumer = reader()
+    truth = expected(database_url)
+    consumer.read_until(sum(map(len, truth.values())))
+
+    assert truth == applied(consumer)
+    assert 1 == transport_registry.get_sample_value("counterfoil_transport_malformed_total")
+
+
+def test_a_new_member_starts_from_the_hint_of_the_one_before(transport, database_url, reader):
+    with carrying.relaying(database_url, transport):
+        carrying.append(database_url, 30)
+        carrying.wait_published(database_url)
+    truth = expected(database_url)
+    first = reader()
+    first.read_until(sum(map(len, truth.values())))
+    deadline = time.monotonic() + 3.0
+    while time.monotonic() < deadline:  # commits leave once a second, with the polls
+        first.poll()
+    first.close()
+    second = reader()
+    second.applied = {source: list(records) for source, records in first.applied.items()}
+    deadline = time.monotonic() + 3.0
+    while time.monotonic() < deadline:
+        second.poll()
+
+    assert truth == applied(second)
+    assert 0 == second.counted("duplicates")
+
+
+def test_a_hint_that_lies_behind_the_checkpoint_wanted_is_not_followed(transport, database_url):
+    with carrying.relaying(database_url, transport):
+        carrying.append(database_url, 30, streams=1)
+        carrying.wait_published(database_url)
+    generation = carrying.current(database_url)
+    brought: carrying.Brought = {}
+    for _ in range(2):
+        with contextlib.closing(transport.subscribe("readers", generation=generation)) as member:
+            carrying.wait_assigned(member, count=PARTITIONS)
+            member.start_at(BUSY, position=0)
+            brought = carrying.bring(member, until=lambda brought: carrying.total(brought) == 30)
+            member.commit(BUSY, position=30)
+            time.sleep(1.5)  # commits leave once a second
+
+    assert 30 == carrying.total(brought)
+
+
+def test_what_was_fetched_before_a_partition_was_started_again_is_not_brought(transport, database_url):
+    with carrying.relaying(database_url, transport):
+        carrying.append(database_url, 30, streams=1)
+        carrying.wait_published(database_url)
+    with contextlib.closing(
+        transport.subscribe("readers", generation=carrying.current(database_url))
+    ) as member:
+        carrying.wait_assigned(member, count=PARTITIONS)
+        member.start_at(BUSY, position=0)
+        time.sleep(1.0)  # fetched and waiting to be handed over
+        member.start_at(BUSY, position=0)
+        brought = []
+        deadline = time.monotonic() + 2.0
+        while time.monotonic() < deadline:
+            brought += member.poll(0.1, max_records=4).records.get(BUSY, [])
+
+    assert sorted(set(carrying.positions(brought))) == carrying.positions(brought)
+    assert 30 == len(brought)
+
+
+def test_a_member_that_is_busy_for_long_keeps_its_partitions_and_misses_nothing(
+    transport, database_url, reader, monkeypatch
+):
+    monkeypatch.setattr(kafka_subscription, "KEEPALIVE_S", 0.2)
+    monkeypatch.setattr(kafka_subscription, "HANDOVER_RECORDS", 1)
+    monkeypatch.setattr(kafka_subscription, "POLL_RECORDS_MAX", 50)
+    with carrying.relaying(database_url, transport):
+        carrying.append(database_url, 2_000)
+        carrying.wait_published(database_url)
+    consumer = reader()
+    consumer.read_until(100)
+    time.sleep(2.0)
+    truth = expected(database_url)
+    consumer.read_until(sum(map(len, truth.values())))
+
+    assert truth == applied(consumer)
+    assert (0, 0, 0) == tuple(consumer.counted(name) for name in ("gaps", "duplicates", "stale"))
+
+
+@pytest.fixture
+def own_kafka(settings, tmp_path):
+    with chosen.kafka_for(settings, directory=tmp_path / "kafka") as server:
+        yield server
+
+
+@pytest.mark.faults
+@pytest.mark.slow
+def test_a_broker_that_is_killed_stops_nothing_for_good(own_kafka, database_url, reader):
+    transport = KafkaTransport(own_kafka.url, registry=CollectorRegistry())
+    with carrying.relaying(database_url, transport) as health:
+        carrying.append(database_url, 20)
+        consumer = reader(transport)
+        consumer.read_until(20)
+        own_kafka.kill()
+        carrying.append(database_url, 200)
+        carrying.wait_until(lambda: not health.ready, what="the outage to show in readiness")
+        own_kafka.start()
+        carrying.wait_until(lambda: health.ready, what="the relay to carry again", timeout_s=60)
+        truth = expected(database_url)
+        consumer.read_until(sum(map(len, truth.values())))
+
+    assert truth == applied(consumer)
+
+
+def test_a_member_whose_polls_are_shorter_than_a_join_gets_its_partitions_all_the_same(
+    transport, database_url, monkeypatch
+):
+    monkeypatch.setattr(kafka_subscription, "POLL_TIMEOUT_MS", 2)
+    generation, _ = records_of(database_url)
+    owned = []
+    for number in range(5):
+        with contextlib.closing(transport.subscribe(f"group-{number}", generation=generation)) as member:
+            owned.append(len(carrying.wait_assigned(member, count=PARTITIONS)))
+
+    assert [PARTITIONS] * 5 == owned

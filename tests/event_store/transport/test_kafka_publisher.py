@@ -1,0 +1,137 @@
+"""The Kafka publisher against a real broker: only what is acknowledged counts."""
+
+import contextlib
+import gc
+import secrets
+import socket
+import threading
+
+import pytest
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType
+from prometheus_client import CollectorRegistry
+
+from event_store.transport import kafka_clients, kafka_transport
+from event_store.transport.kafka_topics import MESSAGE_BYTES_MAX, RETENTION_MS
+from event_store.transport.kafka_transport import KafkaTransport
+from event_store.transport.transport import Generation, PublishFailed, Record, TransportUnavailable
+from tests.examples import NOW
+
+
+@pytest.fixture
+def generation(topic):
+    """A generation of an installation of its own."""
+    return Generation(
+        installation=topic,
+        generation=3,
+        partitions=4,
+        start_position=1,
+        carrier="kafka",
+    )
+
+
+# kafka-python leaves the sockets of refused and timed out connections to the garbage collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+)
+
+
+@pytest.fixture(autouse=True)
+def _sockets_left_behind():
+    yield
+    gc.collect()
+
+
+@pytest.fixture
+def transport(kafka):
+    return KafkaTransport(kafka, registry=CollectorRegistry())
+
+
+@pytest.fixture
+def admin(kafka):
+    with contextlib.closing(KafkaAdminClient(bootstrap_servers=kafka)) as admin:
+        yield admin
+
+
+def record(position, *, partition=0, payload=b"{}"):
+    return Record(
+        partition, position - 1, position, "k", "s-1", 1, "a.b.v1", payload, b"{}", NOW, bytes(32), 1
+    )
+
+
+def test_a_topic_is_made_with_the_partitions_of_the_generation_and_bounded_retention(
+    transport, admin, topic, generation
+):
+    for _ in range(2):
+        transport.publisher(generation).close()
+    (described,) = admin.describe_topics([f"counterfoil.{topic}.events.g3"])
+    resource = ConfigResource(ConfigResourceType.TOPIC, f"counterfoil.{topic}.events.g3")
+    configs = admin.describe_configs([resource])["topic"][f"counterfoil.{topic}.events.g3"]
+
+    assert 4 == len(described["partitions"])
+    assert [f"counterfoil.{topic}.events.g3"] == [name for name in admin.list_topics() if topic in name]
+    assert str(RETENTION_MS) == configs["retention.ms"]["value"]
+    assert str(MESSAGE_BYTES_MAX) == configs["max.message.bytes"]["value"]
+
+
+def test_a_topic_with_another_number_of_partitions_is_refused(transport, admin, topic, generation):
+    admin.create_topics({f"counterfoil.{topic}.events.g3": {"num_partitions": 5}}, wait_for_metadata=True)
+
+    with pytest.raises(TransportUnavailable, match="5 partitions, not 4"):
+        transport.publisher(generation)
+
+
+def test_the_newest_record_of_every_partition_that_holds_one_is_found(transport, generation):
+    newest = [record(7), record(9, partition=2)]
+    with contextlib.closing(transport.publisher(generation)) as publisher:
+        empty = publisher.last_records()
+        publisher.publish([record(3), record(5, partition=2), *newest])
+    with contextlib.closing(transport.publisher(generation)) as publisher:
+        found = publisher.last_records()
+
+    assert {} == empty
+    assert {each.partition: each for each in newest} == found
+
+
+def test_records_that_the_broker_does_not_acknowledge_are_not_published(
+    transport, admin, topic, monkeypatch, generation
+):
+    monkeypatch.setattr(kafka_transport, "DELIVERY_TIMEOUT_MS", 2_500)
+    monkeypatch.setattr(kafka_transport, "REQUEST_TIMEOUT_MS", 1_000)
+    with contextlib.closing(transport.publisher(generation)) as publisher:
+        publisher.publish([record(1)])
+        admin.delete_topics([f"counterfoil.{topic}.events.g3"])
+
+        with pytest.raises(PublishFailed):
+            publisher.publish([record(2), record(2, partition=1)])
+
+
+def test_a_record_that_the_broker_refuses_makes_the_whole_batch_fail(transport, admin, topic, generation):
+    narrow = {"num_partitions": 4, "configs": {"max.message.bytes": "2000"}}
+    admin.create_topics({f"counterfoil.{topic}.events.g3": narrow}, wait_for_metadata=True)
+    with contextlib.closing(transport.publisher(generation)) as publisher:
+        with pytest.raises(PublishFailed, match="1 of 2 records"):
+            publisher.publish([record(1), record(2, partition=1, payload=secrets.token_bytes(4_000))])
+
+        assert {0} == publisher.last_records().keys()
+
+
+def test_a_broker_that_is_not_there_is_said_so_soon(generation):
+    transport = KafkaTransport("127.0.0.1:1", registry=CollectorRegistry())
+
+    with pytest.raises(TransportUnavailable):
+        transport.publisher(generation)
+    with pytest.raises(TransportUnavailable):
+        transport.subscribe("readers", generation=generation)
+
+
+def test_waiting_for_a_broker_that_is_silent_gathers_no_threads(monkeypatch):
+    monkeypatch.setattr(kafka_clients, "BOOTSTRAP_TIMEOUT_MS", 500)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        before = threading.active_count()
+        for make in (KafkaAdminClient, KafkaConsumer, KafkaProducer):
+            with pytest.raises(TransportUnavailable):
+                kafka_clients.connect(make, bootstrap_servers=[address])
+
+        assert before == threading.active_count()

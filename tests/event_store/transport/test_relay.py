@@ -1,0 +1,355 @@
+"""The relay over a real database, with a publisher that the test makes fail; `carry` as a pure function."""
+
+import contextlib
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+from prometheus_client import CollectorRegistry
+
+from event_store.log.envelope import RecordedEvent
+from event_store.transport import generations
+from event_store.transport.generations import Epochs, Frame
+from event_store.transport.local_transport import LocalTransport
+from event_store.transport.partitioning import PARTITIONS, partition_of
+from event_store.transport.relay import (
+    BrokenLog,
+    NotActive,
+    PostgresLedger,
+    Relay,
+    RelayMetrics,
+    RelayState,
+    carry,
+)
+from event_store.transport.transport import Fork, Generation, Partition, PublishFailed, TransportUnavailable
+from runtime import database
+from tests.event_store.transport import carrying
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+GENERATION = Generation(
+    installation="test",
+    generation=1,
+    partitions=3,
+    start_position=1,
+    carrier="kafka",
+)
+EPOCHS = Epochs(first_positions=(1, 3), epochs=(1, 2))
+
+
+class Broker:
+    """Holds what was acknowledged; fails when the test says so."""
+
+    def __init__(self):
+        self.records = []
+        self.opened = 0
+        self.closed = 0
+        self.fail_after = None
+        self.down = False
+
+    def open(self, _generation):
+        if self.down:
+            raise TransportUnavailable("no broker")
+        self.opened += 1
+        return self
+
+    def publish(self, records):
+        if self.fail_after is not None:
+            kept, self.fail_after = self.fail_after, None
+            self.records += records[:kept]
+            raise PublishFailed("a future failed")
+        self.records += records
+
+    def last_records(self):
+        return {record.partition: record for record in self.records}
+
+    def close(self):
+        self.closed += 1
+
+    @property
+    def events(self):
+        return [record.position for record in self.records]
+
+
+@pytest.fixture
+def broker():
+    return Broker()
+
+
+@pytest.fixture
+def registry():
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def conn(database_url):
+    with database.connect(database_url, role="counterfoil_relay", name="test") as conn:
+        generations.settle(conn, carrier="kafka", partitions=PARTITIONS)
+        yield conn
+
+
+@pytest.fixture
+def new_relay(conn, broker, registry):
+    metrics = RelayMetrics(registry)
+
+    def make(owner="me"):
+        return Relay(
+            PostgresLedger(conn, owner=owner), open_publisher=broker.open, metrics=metrics, rows_per_round=10
+        )
+
+    return make
+
+
+def event(position, *, stream="order-1", kind="a.v1"):
+    return RecordedEvent(position, stream, position, kind, b"{}", b"{}", NOW, b"leaf")
+
+
+def state(position=0):
+    return RelayState(GENERATION, position, dict.fromkeys(range(GENERATION.partitions), 0))
+
+
+def test_carried_records_are_linked_per_partition_and_the_state_holds_the_last_of_each():
+    rows = [event(1), event(2, stream="order-2"), event(3), event(4, stream="order-2")]
+    carried = carry(state(), rows=rows, frame=Frame(epochs=EPOCHS))
+    one, two = (partition_of(name, 3) for name in ("order-1", "order-2"))
+
+    assert [(0, 1), (0, 2), (1, 3), (2, 4)] == [(record.prev, record.position) for record in carried.records]
+    assert [1, 1, 2, 2] == [record.epoch for record in carried.records]
+    assert (4, 3, 4) == (carried.state.position, carried.state.partitions[one], carried.state.partitions[two])
+    assert one != two
+
+
+def test_every_event_is_one_record_whatever_its_type():
+    rows = [event(1, kind="b.v1"), event(2), event(3, kind="b.v1")]
+    carried = carry(state(), rows=rows, frame=Frame(epochs=EPOCHS))
+
+    assert [1, 2, 3] == [record.position for record in carried.records]
+
+
+def test_nothing_behind_the_end_of_a_generation_is_carried():
+    carried = carry(state(), rows=[event(1), event(2), event(3)], frame=Frame(epochs=EPOCHS, end=3))
+
+    assert [1, 2] == [record.position for record in carried.records]
+    assert 2 == carried.state.position
+
+
+def test_nothing_behind_a_hole_in_the_log_is_carried():
+    with pytest.raises(BrokenLog, match="position 2"):
+        carry(state(), rows=[event(1), event(3)], frame=Frame(epochs=EPOCHS))
+
+
+def test_rounds_carry_the_log_in_bounded_pages_and_remember(new_relay, broker, database_url):
+    carrying.append(database_url, 25)
+    carrier = new_relay()
+
+    assert [10, 10, 5, 0] == [carrier.round() for _ in range(4)]
+    assert list(range(1, 26)) == broker.events
+    assert 25 == carrying.published(database_url).position
+
+
+def test_a_new_relay_goes_on_from_the_rows_with_the_same_links(new_relay, broker, database_url):
+    carrying.append(database_url, 15)
+    new_relay().round()
+    new_relay("successor").round()
+
+    last: dict[Partition, int] = {}
+    for record in broker.records:
+        assert last.get(record.partition, 0) == record.prev
+        last[record.partition] = record.position
+    assert list(range(1, 16)) == broker.events
+
+
+def test_after_a_failed_future_the_producer_is_thrown_away_and_records_repeat(
+    new_relay, broker, database_url
+):
+    carrying.append(database_url, 8)
+    carrier = new_relay()
+    broker.fail_after = 3
+    with pytest.raises(PublishFailed):
+        carrier.round()
+    after_failure = (carrying.published(database_url).position, broker.closed)
+    carrier.round()
+
+    assert (0, 1) == after_failure
+    assert 2 == broker.opened
+    assert set(range(1, 9)) == set(broker.events)
+    assert 8 == carrying.published(database_url).position
+
+
+def test_a_relay_whose_rows_were_taken_over_remembers_nothing(new_relay, broker, database_url):
+    carrying.append(database_url, 12)
+    first, second = new_relay("first"), new_relay("second")
+    first.round()
+    second.round()
+    carrying.append(database_url, 3)
+    with pytest.raises(NotActive):
+        first.round()
+
+    assert 12 == carrying.published(database_url).position
+    assert 3 == second.round()
+
+
+def test_two_relays_at_once_publish_only_true_rows(new_relay, broker, database_url):
+    relays = [new_relay("first"), new_relay("second")]
+    for turn in range(30):
+        carrying.append(database_url, 2)
+        try:
+            relays[turn % 2].round()
+        except NotActive:
+            relays[turn % 2].round()
+    truth: dict[int, tuple[int, bytes]] = {}
+    last: dict[Partition, int] = {}
+    for each in carrying.logged(database_url):
+        source = partition_of(each.key, PARTITIONS)
+        truth[each.position] = (last.get(source, 0), each.leaf)
+        last[source] = each.position
+
+    assert set(range(1, 61)) == set(broker.events)
+    assert all(truth[record.position] == (record.prev, record.leaf) for record in broker.records)
+
+
+def test_a_relay_refuses_a_broker_that_holds_another_history(new_relay, broker, database_url):
+    carrying.append(database_url, 5)
+    new_relay().round()
+    before = list(broker.records)
+    with carrying.owner(database_url) as conn:
+        conn.execute("delete from log.tag")
+        conn.execute("delete from log.event where position > 3")
+        conn.execute("update log.head set position = 3")
+        conn.execute("update transport.relay set position = 3")
+    carrying.append(database_url, 9)
+
+    with pytest.raises(Fork):
+        new_relay("restarted").round()
+    assert before == broker.records
+
+
+def test_a_generation_that_ended_is_left_for_the_next_one(new_relay, broker, conn, database_url):
+    carrier = new_relay()
+    carrying.append(database_url, 4)
+    carrier.round()
+    generations.settle(conn, carrier="local", partitions=PARTITIONS)
+    carrying.append(database_url, 3)
+    rounds = [carrier.round() for _ in range(3)]
+
+    assert [0, 3, 0] == rounds
+    assert 2 == broker.opened
+    assert {4} == {record.prev for record in broker.records if record.position > 4}
+
+
+def test_rows_of_an_ended_generation_are_not_moved(conn, database_url):
+    carrying.append(database_url, 4)
+    ledger = PostgresLedger(conn, owner="me")
+    before = ledger.load()
+    carried = carry(before, rows=ledger.rows_after(0, limit=10), frame=ledger.frame(before.generation))
+    generations.settle(conn, carrier="local", partitions=PARTITIONS)
+
+    with pytest.raises(NotActive):
+        ledger.save(carried.state)
+
+
+def test_a_tail_that_the_broker_lost_is_counted(new_relay, broker, registry, database_url):
+    carrying.append(database_url, 9)
+    new_relay().round()
+    broker.records.clear()
+    new_relay("restarted").round()
+
+    assert (registry.get_sample_value("counterfoil_relay_lost_tails_total") or 0) > 0
+
+
+class Unreachable(LocalTransport):
+    """A transport whose broker is away until the test says otherwise."""
+
+    away = True
+
+    def publisher(self, generation):
+        if self.away:
+            raise TransportUnavailable("no broker")
+        return super().publisher(generation)
+
+
+def test_a_broker_that_is_away_shows_in_readiness_and_is_waited_for(database_url):
+    transport = Unreachable(database_url)
+    with carrying.relaying(database_url, transport, settled=False) as health:
+        carrying.wait_until(lambda: health.condition == "retrying", what="the outage to show")
+        shown = (health.ready, health.detail)
+        transport.away = False
+        carrying.wait_until(lambda: health.condition == "active", what="an active relay")
+
+    assert (False, "no broker") == shown
+
+
+def test_a_second_relay_stands_by_and_takes_over_when_the_first_leaves(database_url):
+    transport = LocalTransport(database_url)
+    with carrying.relaying(database_url, transport, settled=False) as second:
+        carrying.wait_until(lambda: second.condition == "active", what="an active relay")
+        with carrying.relaying(database_url, transport, settled=False) as standby:
+            carrying.wait_until(lambda: standby.condition == "standby", what="a standby")
+            assert standby.ready
+    carrying.append(database_url, 5)
+    with carrying.relaying(database_url, transport):
+        carrying.wait_published(database_url)
+
+    assert "stopped" == second.condition
+
+
+class OtherCarrier(LocalTransport):
+    """What a generation carried by Kafka would be to relays."""
+
+    carrier = "kafka"
+
+
+@pytest.mark.parametrize(
+    ("other", "wanted"), [(LocalTransport, {"partitions": 5}), (OtherCarrier, {"partitions": PARTITIONS})]
+)
+def test_a_standby_with_other_settings_begins_no_generation_before_it_is_active(database_url, other, wanted):
+    with contextlib.ExitStack() as stack:
+        with carrying.relaying(database_url, LocalTransport(database_url)):
+            carrying.append(database_url, 4)
+            standby = stack.enter_context(
+                carrying.relaying(database_url, other(database_url), settled=False, **wanted)
+            )
+            carrying.wait_until(lambda: standby.condition == "standby", what="a standby")
+            carrying.append(database_url, 3)
+            carrying.wait_published(database_url)
+            beside_the_active_one = carrying.current(database_url)
+        carrying.wait_until(lambda: standby.condition == "active", what="the standby takes over")
+        carrying.append(database_url, 2)
+        carrying.wait_published(database_url)
+        afterwards = carrying.current(database_url)
+
+    assert (1, "local", PARTITIONS) == (
+        beside_the_active_one.generation,
+        beside_the_active_one.carrier,
+        beside_the_active_one.partitions,
+    )
+    assert (2, other.carrier, wanted["partitions"], 8) == (
+        afterwards.generation,
+        afterwards.carrier,
+        afterwards.partitions,
+        afterwards.start_position,
+    )
+
+
+def test_a_relay_that_lost_its_lease_without_knowing_settles_nothing(conn):
+    conn.execute("insert into runtime.lease (name, owner) values ('relay', 'successor')")
+    with pytest.raises(NotActive):
+        PostgresLedger(conn, owner="sleeper").settle(carrier="local", partitions=5)
+    before = generations.current_generation(conn)
+    PostgresLedger(conn, owner="successor").settle(carrier="local", partitions=5)
+    after = generations.current_generation(conn)
+
+    assert (1, 2) == (before.generation, after.generation)
+
+
+def test_a_relay_survives_its_database_connection(database_url):
+    with carrying.relaying(database_url, LocalTransport(database_url)) as health:
+        with psycopg.connect(database_url, autocommit=True) as admin:
+            admin.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where application_name = 'counterfoil relay' and datname = current_database()"
+            )
+        carrying.wait_until(lambda: health.condition == "retrying", what="the outage to show")
+        carrying.append(database_url, 5)
+        carrying.wait_published(database_url)
+
+    assert 5 == carrying.published(database_url).position
