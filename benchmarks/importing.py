@@ -54,7 +54,7 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
     runs: list[Run] = []
 
     def seconds() -> float:
-        with laboratory.distributed_shop() as running:
+        with laboratory.shop(distributed=True) as running:
             runs.append(_imported(laboratory, running, file))
         return runs[-1].seconds
 

@@ -116,7 +116,7 @@ class Laboratory:
     def kafka(self) -> str:
         """Bootstrap address of a Kafka; use topics of your own. At tiny size it is the shop's."""
         if self.size.tiny:
-            with self.distributed_shop() as running:
+            with self.shop(distributed=True) as running:
                 assert running.addresses.kafka_bootstrap is not None
                 return running.addresses.kafka_bootstrap
         if self._kafka is None:
@@ -131,18 +131,18 @@ class Laboratory:
         return self._kafka.bootstrap
 
     @contextlib.contextmanager
-    def distributed_shop(self) -> Iterator[Running]:
-        """A whole empty shop, as `counterfoil up --distributed` runs it. At tiny size all who ask share one."""
-        if not self.size.tiny:
-            with self._new_shop() as running:
+    def shop(self, *, distributed: bool) -> Iterator[Running]:
+        """A whole empty shop, as `counterfoil up` runs it. At tiny size all who ask for a distributed one share it."""
+        if not (self.size.tiny and distributed):
+            with self._new_shop(distributed=distributed) as running:
                 yield running
             return
         if self._shop is None:
-            self._shop = self._stack.enter_context(self._new_shop())
+            self._shop = self._stack.enter_context(self._new_shop(distributed=True))
         yield self._shop
 
     @contextlib.contextmanager
-    def _new_shop(self) -> Iterator[Running]:
+    def _new_shop(self, *, distributed: bool) -> Iterator[Running]:
         home = self.directory / f"shop-{next(_numbers)}"
         settings = self.settings.model_copy(
             update={
@@ -157,7 +157,7 @@ class Laboratory:
         with contextlib.ExitStack() as stack:
             # Its progress is for people who wait for it.
             with contextlib.redirect_stderr(io.StringIO()):
-                shop = standalone.shop(settings, distributed=True, stop=standalone.Stop())
+                shop = standalone.shop(settings, distributed=distributed, stop=standalone.Stop())
                 running = stack.enter_context(shop)
             self.versions |= {_named(kind, told): told for kind, told in running.servers.items()}
             yield running

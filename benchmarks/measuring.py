@@ -48,6 +48,11 @@ def in_turns(contestants: Mapping[str, Callable[[], float]], *, rounds: int) -> 
     return {name: statistics.median(figures) for name, figures in found.items()}
 
 
+def median_of(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The median of each figure over rounds that all have the same figures."""
+    return {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
+
+
 def percentile(ordered: Sequence[float], share: float) -> float:
     """The value below which that share of the ordered values lies; 0 when there is none."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0

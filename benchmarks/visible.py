@@ -1,121 +1,223 @@
-"""How long does it take from POST until the query API shows it, through a real Kafka, at 200 and 1,000 orders a second?
+"""What does it take from POST until the query API shows an order, and what does the shop use of the processor for it?
 
-A whole shop in distributed mode. Orders are placed at a fixed rate, whether or not earlier ones are answered; of some
-of them the query API is asked again and again until it shows the order. The time is from sending the POST to the
-arrival of the answer that shows it.
+A whole shop, standalone and distributed, at rest and at several rates. Orders are placed at a fixed rate, whether or
+not earlier ones are answered. Each is then read once, with the position of its answer: `Min-Position`, and
+`Prefer: wait`, so that waiting is no load. The time is from sending the POST to the arrival of the answer that shows
+the order. Processor time is that of all processes of the shop, Postgres and Redis included, Kafka's virtual machine
+apart.
 """
 
 import asyncio
 import random
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 import uvloop
+from msgspec import Struct
 
-from benchmarks import http_client, http_load, shop_events
+from benchmarks import cores, http_client, http_load, shop_events
+from benchmarks.cores import Spent
 from benchmarks.http_client import Connection
 from benchmarks.laboratory import Laboratory
-from benchmarks.measuring import in_turns, percentile
+from benchmarks.measuring import median_of, percentile
 from benchmarks.table import Goal, Row
+from counterfoil.runfile import Running
+from runtime import database
 
 NAME: Final = "visible"
-RATES: Final = (200, 1_000)
-WATCHED_PER_S: Final = 20
-"""Orders a second whose appearance is waited for: enough for a percentile, few enough not to be the load."""
-POLL_S: Final = 0.002
-APPEARS_S_MAX: Final = 20.0
+RATES: Final = (10, 50, 200, 1_000)
+TINY_RATE: Final = 50
+WAIT_S: Final = 10
+"""How long a read waits for its order. One that is not shown by then counts as if it had been."""
 CODES: Final = 200
 CONNECTIONS: Final = 128
 SECONDS: Final = 20.0
+IDLE_SECONDS: Final = 10.0
 WARM_S: Final = 3.0
 STOCK: Final = 10_000_000
 PRODUCTS_PER_BATCH: Final = 100
 CREATED: Final = 201
 OK: Final = 200
-GOALS: Final = {
-    ("p50", 200): (Goal("ours", at_most=15),),
-    ("p99", 200): (Goal("ours", at_most=60),),
+
+GOALS: Final[dict[tuple[str, int, str], float]] = {
+    ("standalone", 0, "cores"): 0.10,
+    ("standalone", 50, "cores"): 0.7,
+    ("standalone", 200, "cores"): 1.3,
+    ("standalone", 200, "answered p99"): 25,
+    ("standalone", 200, "visible p50"): 30,
+    ("standalone", 200, "visible p99"): 100,
+    ("distributed", 0, "cores"): 0.10,
+    ("distributed", 50, "cores"): 0.9,
+    ("distributed", 200, "answered p99"): 25,
+    ("distributed", 200, "visible p50"): 60,
 }
+"""The most that a figure may be, by kind of shop, orders a second and figure."""
+GROWTH_GOAL: Final = 1.5
+"""A backlog that grows delays the last orders of a load by more than so many times the first."""
+
+_STATEMENTS: Final = (
+    "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()"
+)
+
+
+class Placed(Struct):
+    """What a load found: seconds in the order of the orders, and processor time at its begin and its end."""
+
+    answered_s: list[float]
+    visible_s: list[float]
+    spent: list[Spent]
+
+    def used(self) -> dict[str, float]:
+        """Cores used by each process."""
+        before, after = self.spent
+        return after.since(before)
+
+    def figures(self) -> dict[str, float]:
+        """What is shown of it."""
+        quarter = max(1, len(self.visible_s) // 4)
+        return {
+            "cores": cores.without_jvm(self.used()),
+            "answered p50": percentile(sorted(self.answered_s), 0.5) * 1000,
+            "answered p99": percentile(sorted(self.answered_s), 0.99) * 1000,
+            "visible p50": percentile(sorted(self.visible_s), 0.5) * 1000,
+            "visible p99": percentile(sorted(self.visible_s), 0.99) * 1000,
+            "first": percentile(sorted(self.visible_s[:quarter]), 0.5) * 1000,
+            "last": percentile(sorted(self.visible_s[-quarter:]), 0.5) * 1000,
+        }
 
 
 def rows(laboratory: Laboratory) -> Iterator[Row]:
-    """Half and 99 of 100 for each rate."""
-    with laboratory.distributed_shop() as running:
-        command_port, query_port = (
-            int(str(address).rpartition(":")[2])
-            for address in (running.addresses.command_api, running.addresses.query_api)
-        )
-        uvloop.run(_stock(command_port))
-        size = laboratory.size
-        for rate in RATES[:1] if size.tiny else RATES:
-            found = _measured(command_port, query_port, rate=rate, tiny=size.tiny, rounds=size.rounds)
-            for share, took_ms in found.items():
-                yield Row(
-                    name=NAME,
-                    case=f"POST to visible, {rate} orders/s, {share}",
-                    unit="ms",
-                    ours=took_ms,
-                    goals=GOALS.get((share, rate), ()),
-                )
+    """What each kind of shop uses at rest, then for each rate what it uses and how long orders take."""
+    tiny = laboratory.size.tiny
+    for kind in ("standalone", "distributed"):
+        with laboratory.shop(distributed=kind == "distributed") as running:
+            uvloop.run(_stock(_port(running.addresses.command_api)))
+            yield from _at_rest(kind, running, tiny=tiny)
+            for rate in (TINY_RATE,) if tiny else RATES:
+                yield from _at(kind, running, rate, tiny=tiny, rounds=laboratory.size.rounds)
 
 
-def _measured(command_port: int, query_port: int, *, rate: int, tiny: bool, rounds: int) -> dict[str, float]:
-    seconds = 1.0 if tiny else SECONDS
+def _at_rest(kind: str, running: Running, *, tiny: bool) -> Iterator[Row]:
+    seconds = 1.0 if tiny else IDLE_SECONDS
     if not tiny:
-        uvloop.run(_placed(command_port, query_port, rate=rate, seconds=WARM_S))
-    last: list[Sequence[float]] = []
+        time.sleep(WARM_S)  # what was stocked is still on its way
+    statements = _statements(running)
+    before = cores.spent(running.processes)
+    time.sleep(seconds)
+    after = cores.spent(running.processes)
+    per_s = (_statements(running) - statements) / seconds
+    used = after.since(before)
+    yield Row(
+        name=NAME,
+        case=f"{kind}, at rest",
+        unit="cores",
+        ours=cores.without_jvm(used),
+        goals=_goals(kind, 0, "cores"),
+        note=f"{per_s:.0f} statements/s; {cores.listed(used)}",
+    )
 
-    def half() -> float:
-        last.append(uvloop.run(_placed(command_port, query_port, rate=rate, seconds=seconds)))
-        return percentile(last[-1], 0.5) * 1000
 
-    return in_turns({"p50": half, "p99": lambda: percentile(last[-1], 0.99) * 1000}, rounds=rounds)
+def _at(kind: str, running: Running, rate: int, *, tiny: bool, rounds: int) -> Iterator[Row]:
+    if not tiny:
+        uvloop.run(_placed(running, rate=rate, seconds=WARM_S))
+    runs = [uvloop.run(_placed(running, rate=rate, seconds=1.0 if tiny else SECONDS)) for _ in range(rounds)]
+    found = median_of([run.figures() for run in runs])
+    case = f"{kind}, {rate} orders/s"
+    yield Row(
+        name=NAME,
+        case=case,
+        unit="cores",
+        ours=found["cores"],
+        goals=_goals(kind, rate, "cores"),
+        note=cores.listed(median_of([run.used() for run in runs])),
+    )
+    for figure in ("answered p50", "answered p99", "visible p50", "visible p99"):
+        yield Row(
+            name=NAME,
+            case=f"{case}, {figure}",
+            unit="ms",
+            ours=found[figure],
+            goals=_goals(kind, rate, figure),
+        )
+    if rate == max(RATES):
+        yield Row(
+            name=NAME,
+            case=f"{case}, visible p50 of the last quarter",
+            unit="ms",
+            ours=found["last"],
+            limit=found["first"],
+            limit_name="of the first quarter",
+            goals=(Goal("ratio_to_limit", at_most=GROWTH_GOAL),),
+        )
 
 
-async def _placed(command_port: int, query_port: int, *, rate: int, seconds: float) -> Sequence[float]:
-    """Place orders at a rate; the seconds until the watched ones were shown, in order."""
-    idle: asyncio.Queue[Connection] = asyncio.Queue()
-    for _ in range(CONNECTIONS):
-        idle.put_nowait(await Connection.open("127.0.0.1", command_port))
-    asking: asyncio.Queue[Connection] = asyncio.Queue()
-    for _ in range(CONNECTIONS):
-        asking.put_nowait(await Connection.open("127.0.0.1", query_port))
-    run, chance, took = secrets.token_hex(6), random.Random(shop_events.SEED), list[float]()
-    every = max(1, rate // WATCHED_PER_S)
+def _goals(kind: str, rate: int, figure: str) -> tuple[Goal, ...]:
+    most = GOALS.get((kind, rate, figure))
+    return () if most is None else (Goal("ours", at_most=most),)
+
+
+async def _placed(running: Running, *, rate: int, seconds: float) -> Placed:
+    """Place orders at a rate, and read each once it is to be seen."""
+    commands = await _connections(_port(running.addresses.command_api))
+    queries = await _connections(_port(running.addresses.query_api))
+    run, chance = secrets.token_hex(6), random.Random(shop_events.SEED)
+    count = int(rate * seconds)
+    found = Placed([0.0] * count, [0.0] * count, [cores.spent(running.processes)])
 
     async def place(number: int) -> None:
         name = f"{run}-{number}"
         body = http_load.order_body(name, chance, codes=CODES)
         started = time.perf_counter()
-        connection = await idle.get()
-        answer = await connection.ask(http_client.post("/v1/orders", body, key=name))
-        idle.put_nowait(connection)
+        answer = await _asked(commands, http_client.post("/v1/orders", body, key=name))
         assert answer.status == CREATED, answer
-        if number % every == 0:
-            connection = await asking.get()
-            await _until_shown(connection, name, give_up=started + APPEARS_S_MAX)
-            asking.put_nowait(connection)
-            took.append(time.perf_counter() - started)
+        assert answer.position is not None, answer
+        found.answered_s[number] = time.perf_counter() - started
+        headers = (f"Min-Position: {answer.position.decode()}", f"Prefer: wait={WAIT_S}")
+        await _asked(queries, http_client.get(f"/v1/orders/{name}", *headers))
+        found.visible_s[number] = time.perf_counter() - started
+
+    async def end() -> None:
+        await asyncio.sleep(seconds)
+        found.spent.append(cores.spent(running.processes))
 
     try:
-        await http_client.open_loop(rate, seconds=seconds, do=place)
+        await asyncio.gather(http_client.open_loop(rate, seconds=seconds, do=place), end())
     finally:
-        for queue in (idle, asking):
+        for queue in (commands, queries):
             while not queue.empty():
                 queue.get_nowait().close()
-    return sorted(took)
+    return found
 
 
-async def _until_shown(connection: Connection, name: str, *, give_up: float) -> None:
-    """Ask until the order is shown. One that is not counts as if it had been at the end of the patience."""
-    request = http_client.get(f"/v1/orders/{name}")
-    while (await connection.ask(request)).status != OK:
-        if time.perf_counter() > give_up:
-            return
-        await asyncio.sleep(POLL_S)
+async def _connections(port: int) -> "asyncio.Queue[Connection]":
+    opened: asyncio.Queue[Connection] = asyncio.Queue()
+    for _ in range(CONNECTIONS):
+        opened.put_nowait(await Connection.open("127.0.0.1", port))
+    return opened
+
+
+async def _asked(idle: "asyncio.Queue[Connection]", request: bytes) -> http_client.Answer:
+    connection = await idle.get()
+    try:
+        return await connection.ask(request)
+    finally:
+        idle.put_nowait(connection)
+
+
+def _port(address: str | None) -> int:
+    return int(str(address).rpartition(":")[2])
+
+
+def _statements(running: Running) -> int:
+    """Transactions of the shop's database so far; nearly all statements of consumers that wait are one each."""
+    assert running.addresses.database_url is not None
+    with database.connect(running.addresses.database_url, role=None, name="benchmark") as connection:
+        row = connection.execute(_STATEMENTS).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 async def _stock(command_port: int) -> None:
