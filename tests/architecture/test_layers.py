@@ -39,7 +39,7 @@ BREACHES = {
     "a process calls the outside": ("commands/processes/labels.py", "import commands.gateways.labels"),
     "a fold calls the outside": ("projections/view.py", "import httpx"),
     "the log needs its carrier": ("event_store/log/reading.py", "import event_store.transport.relay"),
-    "a signed note needs the log": ("event_store/proofs/note.py", "import event_store.reading"),
+    "a signed note needs the log": ("event_store/proofs/note.py", "import event_store.log.reading"),
     "a tree needs settings": ("event_store/proofs/merkle.py", "import runtime.settings"),
     "the library leaves its adapter": ("event_store/log/reading.py", "import eventsourcing"),
     "the front door needs the library": ("counterfoil/status.py", "import eventsourcing"),
