@@ -11,6 +11,7 @@ ROOMS: Final = {
         "log",
         "transport",
         "consumers",
+        "proofs",
         "eventsourcing",
         "sql",
         "eventsourcing_module.py",  # the name that applications give as their PERSISTENCE_MODULE
