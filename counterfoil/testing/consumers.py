@@ -5,10 +5,11 @@
 """
 
 import asyncio
+import contextlib
 import os
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,6 +45,16 @@ def consume(database_url: str, consumer: LogConsumer, *, registry: CollectorRegi
 
 def work_off(database_url: str, hosted: Consumer, *, registry: CollectorRegistry | None = None) -> None:
     """Let what the driver runs work until it is idle."""
+    with hosting(database_url, hosted, registry=registry) as working:
+        while (turned := working.turn()) != "idle":
+            assert turned != "standby", f"another process has the lease {hosted.lease!r}"
+
+
+@contextlib.contextmanager
+def hosting(
+    database_url: str, hosted: Consumer, *, registry: CollectorRegistry | None = None
+) -> Iterator[Hosted]:
+    """What the driver runs, on a connection of its own, for a test that gives it its turns."""
     with database.connect(
         database_url, role=hosted.role, name=hosted.name, settings=dict(hosted.settings)
     ) as conn:
@@ -59,8 +70,7 @@ def work_off(database_url: str, hosted: Consumer, *, registry: CollectorRegistry
         )
         working = Hosted(hosted, session, health=ConsumerHealth())
         try:
-            while (turned := working.turn()) != "idle":
-                assert turned != "standby", f"another process has the lease {hosted.lease!r}"
+            yield working
         finally:
             working.close()
 

@@ -48,6 +48,8 @@ from runtime.settings import Settings
 CONNECTIONS: Final = 4
 """Connections to the database for one command API of a test."""
 
+Client = httpx.AsyncClient
+
 _keys = itertools.count(1)
 
 
@@ -88,11 +90,24 @@ class Answered:
         assert ("true" if replayed else None) == self.headers.get("idempotent-replayed")
         return self
 
+    def then_shown(self, body: Mapping[str, object]) -> "Answered":
+        """The query was answered with exactly this object."""
+        assert self.status == 200, self.bytes
+        assert body == self.body
+        return self
+
+    def then_listed(self, *items: Mapping[str, object], more: bool = False) -> "Answered":
+        """The list was answered with exactly these rows in this order; whether there are `more` on the next page."""
+        assert self.status == 200, self.bytes
+        assert list(items) == self.body["items"]
+        assert more is (self.body["next_cursor"] is not None)
+        return self
+
     def then_refused(
         self, status: int, code: str, /, *, at: Iterable[str] | None = None, **facts: object
     ) -> "Answered":
         """It was refused with this problem; `at` are the pointers, parameters or headers that are named."""
-        assert (status, code) == (self.status, self.body["code"]), self.bytes
+        assert (status, code) == (self.status, self.body.get("code")), self.bytes
         assert self.headers["content-type"] == "application/problem+json"
         assert status == self.body["status"]
         assert f"/problems/{code}" == self.body["type"]
@@ -110,7 +125,7 @@ class Answered:
 class CommandApi:
     """One command API on a log of its own."""
 
-    def __init__(self, app: FastAPI, client: httpx.AsyncClient, url: str) -> None:
+    def __init__(self, app: FastAPI, client: Client, url: str) -> None:
         self.app = app
         self.client = client
         self.url = url
@@ -185,13 +200,16 @@ async def opened(
     """A command API that serves these contexts on a log, with further settings; a test may open several on one."""
     with_log = Settings(database_url=SecretStr(database_url), database_pool_size=CONNECTIONS, **settings)  # type: ignore[arg-type]  # texts, as the environment has them
     app = applications.command_app(with_log, contexts=Contexts(*contexts, OPERATIONS), clock=clock)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(
-            transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://commands"
-        ) as client,
-    ):
+    async with serving(app) as client:
         yield CommandApi(app, client, database_url)
+
+
+@contextlib.asynccontextmanager
+async def serving(app: FastAPI) -> AsyncIterator[Client]:
+    """An application that has started, and a client of it, in the test's process."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with app.router.lifespan_context(app), Client(transport=transport, base_url="http://api") as client:
+        yield client
 
 
 def _recording(stream: str, event: Event) -> AppendRequest:

@@ -1,78 +1,48 @@
 """A context from elsewhere, declared beside those of the shop, has all that they have."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
-import httpx
 import pytest
-from fastapi import FastAPI
-from pydantic import SecretStr
 
 from counterfoil import replaying
-from counterfoil.applications import command_app, query_app
 from counterfoil.context import Contexts
-from counterfoil.contexts import CONTEXTS
-from runtime.settings import Settings
+from counterfoil.contexts import SHOP_CONTEXTS
+from counterfoil.operations import OPERATIONS
+from counterfoil.testing import http, queries
 from tests.counterfoil.lending import LENDING
-from tests.projections.feeding import assert_views_hold_the_log, feeding, publish, settle
+from tests.projections.feeding import assert_views_hold_the_log
 
 pytestmark = pytest.mark.anyio
 
-BOTH = Contexts(*CONTEXTS, LENDING)
-
-
-@asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://library") as client,
-    ):
-        yield client
+BOTH = (*SHOP_CONTEXTS, LENDING)
 
 
 async def test_a_context_from_elsewhere_is_commanded_shown_replayed_and_explained(database_url: str):
-    settings = Settings(database_url=SecretStr(database_url), database_pool_size=2)
-    settle(database_url)
+    contexts = Contexts(*BOTH, OPERATIONS)
+    async with http.opened(database_url, *BOTH) as library:
+        lent = await library.post("/v1/books/dune/loan", {"reader_id": "ada"})
+        refused = await library.post("/v1/books/dune/loan", {"reader_id": "bob"})
+        explained = await library.client.get(refused.body["type"])
+        documented = (await library.client.get("/openapi.json")).json()
 
-    async with serving(command_app(settings, contexts=BOTH)) as commands:
-        lent = await commands.post(
-            "/v1/books/dune/loan", json={"reader_id": "ada"}, headers={"Idempotency-Key": "1"}
-        )
-        refused = await commands.post(
-            "/v1/books/dune/loan", json={"reader_id": "bob"}, headers={"Idempotency-Key": "2"}
-        )
-        explained = await commands.get(refused.json()["type"])
-        documented = (await commands.get("/openapi.json")).json()
-
-    assert (201, "http://127.0.0.1:8081/v1/books/dune") == (lent.status_code, lent.headers["location"])
-    assert (409, "book-lent-already", {"book_id": "dune"}) == (
-        refused.status_code,
-        refused.json()["code"],
-        refused.json()["facts"],
-    )
+    lent.then_accepted(stream="book-dune", version=1)
+    location = lent.headers["location"]
+    assert "http://127.0.0.1:8081/v1/books/dune" == location
+    refused.then_refused(409, "book-lent-already", book_id="dune")
     assert "Reserve it." in explained.text
     assert {"name": "lending"} in documented["tags"]
 
-    with feeding(database_url, BOTH.views) as feeder:
-        publish(database_url)
-        feeder.catch_up()
-    assert_views_hold_the_log(database_url, BOTH.views)
+    async with queries.opened(database_url, *BOTH) as shown:
+        await shown.carried()
+        dune = {"book_id": "dune", "reader_id": "ada"}
+        (await shown.get(location)).then_shown(dune)
+        (await shown.get(location, params={"as_of": 0})).then_refused(404, "not-found")
+        (await shown.get("/v1/books", params={"pinned": "true"})).then_listed(dune)
+        named = (await shown.get("/v1/books", params={"ids": "dune,emma"})).then_listed(dune)
+        exported = await shown.get("/v1/books", headers={"Accept": "text/csv"})
+        page = await shown.get(refused.body["type"])
 
-    app = query_app(settings, contexts=BOTH)
-    async with serving(app) as queries:
-        await app.state.reads.watch.next_look()
-        shown = await queries.get(lent.headers["location"])
-        before = await queries.get(f"{lent.headers['location']}?as_of=0")
-        page = await queries.get(refused.json()["type"])
-        listed = await queries.get("/v1/books?pinned=true")
-        named = await queries.get("/v1/books?ids=dune,emma")
-        exported = await queries.get("/v1/books", headers={"Accept": "text/csv"})
+    assert (["emma"], 200) == (named.body["missing"], page.status)
+    assert b"book_id,reader_id\r\ndune,ada\r\n" == exported.bytes
+    assert_views_hold_the_log(database_url, contexts.views)
 
-    assert {"book_id": "dune", "reader_id": "ada"} == shown.json()
-    assert (404, 200) == (before.status_code, page.status_code)
-    assert {"items": [shown.json()], "next_cursor": None} == listed.json()
-    assert (["emma"], [shown.json()]) == (named.json()["missing"], named.json()["items"])
-    assert "book_id,reader_id\r\ndune,ada\r\n" == exported.text
-
-    (step,) = replaying.history(database_url, "book-dune", contexts=BOTH)
+    (step,) = replaying.history(database_url, "book-dune", contexts=contexts)
     assert ("lending.book_lent.v1", "ada") == (step.type, step.state)

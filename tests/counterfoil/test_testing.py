@@ -5,17 +5,18 @@ from typing import Any
 
 import pytest
 
-from commands.decision import Decision, View
+from commands.decision import Decision
+from commands.decision import View as DecisionView
 from commands.processes.process import Process
-from counterfoil.api import HEAD
-from counterfoil.testing import scheduling
+from counterfoil.api import GLOBAL, HEAD, KEYED, Context, Kind, View
+from counterfoil.testing import queries, scheduling
 from counterfoil.testing.scheduling import Crash, Scheduler, VirtualClock
 from counterfoil.testing.spec import folded, given, given_streams, state_of
 from domain.inventory.stock_item import STOCK
 from domain.ordering import order
 from domain.ordering.events import CreditNoteIssued
 from domain.ordering.order import ORDER, AlreadyShipped, NotConfirmed, OrderUnknown
-from tests.counterfoil.lending import Book, BookLent, books
+from tests.counterfoil.lending import BOOK, LENDING, Book, BookLent, books
 from tests.examples import NOW, SKU, cancelled, confirmed, credit_note_issued, placed, shipped, stock_received
 
 CANCEL: Any = {"order_id": "536365", "reason": "customer", "now": NOW}
@@ -23,7 +24,7 @@ CURIOUS = Process("curious", writes=(STOCK,), start=HEAD)
 
 
 @CURIOUS.when(CreditNoteIssued, reads=lambda _: [(STOCK, SKU)])
-def look_elsewhere(_event: CreditNoteIssued, view: View, _now: datetime) -> Decision:
+def look_elsewhere(_event: CreditNoteIssued, view: DecisionView, _now: datetime) -> Decision:
     view.current(STOCK, SKU)
     view.current(ORDER, "536365")
     return Decision(((STOCK, SKU, stock_received()),))
@@ -103,3 +104,43 @@ def test_what_goes_wrong_is_told_by_its_seed():
     assert "seeds 10 to 13" in said[0]
     assert scheduling.FOUND_WITHIN == scheduling.first_problem(lambda _: [])
     assert 0 == scheduling.first_problem(lambda seed: ["odd"] if seed == scheduling.FIXED_SEED else [])
+
+
+@pytest.mark.anyio
+async def test_views_have_what_was_recorded_and_sentences_about_them_that_are_not_true_fail(
+    database_url: str,
+):
+    dune = {"book_id": "dune", "reader_id": "ada"}
+    async with queries.opened(database_url, LENDING) as library:
+        (await library.get("/v1/books")).then_refused(503, "view-unavailable")
+        await library.record((BOOK, "dune", BookLent("dune", "ada")))
+        await library.carried()
+        answer, listed = await library.get("/v1/books/dune"), await library.get("/v1/books")
+
+    answer.then_shown(dune)
+    listed.then_listed(dune)
+    for wrong in (
+        lambda: answer.then_shown({**dune, "reader_id": "bob"}),
+        lambda: answer.then_refused(404, "not-found"),
+        listed.then_listed,
+        lambda: listed.then_listed(dune, more=True),
+    ):
+        with pytest.raises(AssertionError):
+            wrong()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("kind", "said"), [(KEYED, "fragile failed on"), (GLOBAL, "fragile stopped")])
+async def test_a_fold_that_fails_is_named(kind: Kind, said: str, database_url: str):
+    fragile = View(name="fragile", row=Book, key=("book_id",), shape=1, kind=kind, category=BOOK.category)
+
+    @fragile.on(BookLent, keys=lambda event: [(event.book_id,)])
+    def lent(_book: Book | None, _event: BookLent) -> Book:
+        raise ValueError("nobody may have it")
+
+    declared = Context(name="fragile", aggregates=(BOOK,), views=(fragile,))
+    async with queries.opened(database_url, declared) as library:
+        await library.record((BOOK, "dune", BookLent("dune", "ada")))
+
+        with pytest.raises(AssertionError, match=f"{said}.*nobody may have it"):
+            await library.carried()

@@ -1,20 +1,17 @@
 """The query API in this process, over a real Postgres and a real Valkey."""
 
-import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
-from counterfoil.applications import query_app
+from counterfoil.contexts import SHOP_CONTEXTS
 from counterfoil.servers.external import ExternalServer
 from counterfoil.servers.redis import RedisServer
+from counterfoil.testing import queries
 from projections.ordering.views import order_details, order_summary
-from read_api.errors import ViewUnavailable
 from read_api.reading import documents
-from runtime.settings import Settings
 from tests.read_api.stage import Stage, order, summary
 
 Open = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
@@ -73,17 +70,6 @@ async def api(small_shop: Stage) -> AsyncIterator[httpx.AsyncClient]:
 @asynccontextmanager
 async def running(database_url: str, redis_url: str | None) -> AsyncIterator[httpx.AsyncClient]:
     """A query API that has looked at its database, if there is one; `client.app` is the application."""
-    settings = Settings.model_construct(
-        database_url=SecretStr(database_url),
-        redis_url=None if redis_url is None else SecretStr(redis_url),
-        database_pool_size=4,
-    )
-    app = query_app(settings)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://query") as client,
-    ):
-        client.app = app  # type: ignore[attr-defined]
-        with contextlib.suppress(ViewUnavailable):
-            await app.state.reads.watch.next_look()
-        yield client
+    async with queries.opened(database_url, *SHOP_CONTEXTS, redis_url=redis_url) as api:
+        api.client.app = api.app  # type: ignore[attr-defined]
+        yield api.client
