@@ -11,7 +11,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-annotate --no-header
 
 # Stamps carry the lock's digest in their name, so an install is repeated exactly when the lock or the project changed.
-digest = $(shell cat requirements/build.txt requirements/$(1).txt pyproject.toml Makefile 2>/dev/null | cksum | cut -d' ' -f1)
+digest = $(shell cat requirements/build.txt requirements/$(1).txt pyproject.toml devservers/pyproject.toml Makefile 2>/dev/null | cksum | cut -d' ' -f1)
 RUN_STAMP := $(VENV)/installed-servers-$(call digest,servers)
 DEV_STAMP := $(VENV)/installed-dev-$(call digest,dev)
 BENCH_STAMP := $(VENV)/installed-bench-$(call digest,bench)
@@ -59,6 +59,11 @@ doctor: $(RUN_STAMP) ## Show which servers would be used, with versions
 .PHONY: install
 install: $(DEV_STAMP) ## Only install: virtual environment with everything the tests need
 
+.PHONY: wheels
+wheels: $(DEV_STAMP) ## Build both wheels into dist: the product, and the servers and examples that production leaves out
+	@$(PIP) wheel --quiet --no-deps --no-index --no-build-isolation --wheel-dir dist . ./devservers
+	@rm -rf build devservers/build
+
 .PHONY: lock
 lock: $(DEV_STAMP) ## Write requirements/*.txt anew from pyproject.toml (ARGS="--upgrade" takes newer indirect versions)
 	@$(LOCK) requirements/build.in -o requirements/build.txt $(ARGS)
@@ -69,17 +74,17 @@ lock: $(DEV_STAMP) ## Write requirements/*.txt anew from pyproject.toml (ARGS="-
 
 .PHONY: clean
 clean: ## Remove the virtual environment and caches; shops below .counterfoil stay
-	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist devservers/build *.egg-info devservers/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Counterfoil needs Python 3.11 or newer on PATH (or make PYTHON=...)." >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "The venv module of $(PYTHON) does not work; on Debian and Ubuntu it is the package python3-venv." >&2; \
 		rm -rf $(VENV); exit 1; }
 
-# The project itself comes last, from this directory, with the locked build backend and nothing from the network.
+# The project itself and what production leaves out of it come last, from this directory, with the locked build backend and nothing from the network.
 install_locked = echo "Installing requirements/$(1).txt into $(VENV) ..." && \
 	$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/build.txt -r requirements/$(1).txt && \
-	$(PIP) install --quiet --no-deps --no-index --no-build-isolation --editable . && \
+	$(PIP) install --quiet --no-deps --no-index --no-build-isolation --editable . --editable devservers && \
 	rm -f $(VENV)/installed-$(1)-* && touch $@
 
 # What the demo needs is part of what the tests need, so after `make test` it installs nothing.

@@ -17,7 +17,7 @@ from benchmarks.laboratory import Laboratory
 from benchmarks.measuring import in_turns
 from benchmarks.slow_disk import NoCompiler
 from benchmarks.table import OWN_DISK, SLOW_DISK, Goal, Row
-from counterfoil.servers import child
+from devservers import child
 from domain.catalogue import product
 from domain.ids import Sku
 from domain.money import UnitPrice

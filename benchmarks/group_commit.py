@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from counterfoil import migrating
-from counterfoil.servers import chosen
+from devservers import chosen
 from domain.ids import OrderId, Sku
 from domain.inventory.events import StockReserved
 from event_store.log import codec

@@ -15,7 +15,7 @@ from benchmarks.command import load
 from benchmarks.laboratory import Laboratory
 from benchmarks.measuring import in_turns, percentile
 from benchmarks.table import Goal, Row
-from counterfoil.servers import child
+from devservers import child
 from projections import builds, rebuild
 from projections.ordering.views import order_details
 from runtime import database

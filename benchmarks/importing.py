@@ -18,9 +18,10 @@ from msgspec import Struct
 from benchmarks.laboratory import Laboratory
 from benchmarks.measuring import in_turns
 from benchmarks.table import Goal, Row
-from counterfoil import generating, supervisor
 from counterfoil.cli.answering import EXIT_INCOMPLETE, EXIT_OK
 from counterfoil.runfile import Running
+from devservers import supervisor
+from examples.online_retail import generating
 
 NAME: Final = "import"
 ORDERS: Final = 65_000

@@ -19,13 +19,13 @@ from psycopg import sql
 from benchmarks import slow_disk
 from benchmarks.measuring import Size
 from benchmarks.table import OWN_DISK, SLOW_DISK
-from counterfoil import migrating, standalone, supervisor
+from counterfoil import migrating, probing
 from counterfoil.runfile import Running
-from counterfoil.servers import child, kafka, postgres, redis
-from counterfoil.servers.child import Child
-from counterfoil.servers.kafka import KafkaServer
-from counterfoil.servers.postgres import PostgresServer
-from counterfoil.servers.redis import DATABASES, RedisServer
+from devservers import child, kafka, postgres, redis, standalone, supervisor
+from devservers.child import Child
+from devservers.kafka import KafkaServer
+from devservers.postgres import PostgresServer
+from devservers.redis import DATABASES, RedisServer
 from runtime.settings import Settings
 
 READY_S_MAX: Final = 60.0
@@ -189,7 +189,7 @@ class Laboratory:
         )
         try:
             process.wait_until(
-                lambda: standalone.answers_ok(f"http://127.0.0.1:{port}/readyz"), timeout_s=READY_S_MAX
+                lambda: probing.answers_ok(f"http://127.0.0.1:{port}/readyz"), timeout_s=READY_S_MAX
             )
             yield f"http://127.0.0.1:{port}", process
         finally:

@@ -13,7 +13,7 @@ from benchmarks.laboratory import Laboratory
 from benchmarks.measuring import in_turns
 from benchmarks.reaching import wait_for_documents, wait_for_orders
 from benchmarks.table import Goal, Row
-from counterfoil.servers import child
+from devservers import child
 
 NAME: Final = "read"
 EVENTS: Final = 130_000

@@ -23,8 +23,8 @@ import psutil
 import uvloop
 
 from counterfoil import migrating
-from counterfoil.servers.postgres import start_postgres
-from counterfoil.servers.redis import start_redis
+from devservers.postgres import start_postgres
+from devservers.redis import start_redis
 from projections.ordering.views import OrderDetails, order_details
 from tests.read_api.stage import Stage, order
 

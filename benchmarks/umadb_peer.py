@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from benchmarks.laboratory import Laboratory
 from benchmarks.shop_events import Shape
-from counterfoil.servers import child
+from devservers import child
 
 READY_S_MAX: Final = 20.0
 READY_POLL_S: Final = 0.05

@@ -1,16 +1,13 @@
 """`counterfoil doctor`: which servers were found or would be taken, migrations, processes, quick invariants."""
 
-import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, Literal
 
 import psycopg
 from msgspec import Struct
 
-from counterfoil import addresses, declared, migrating, runfile, standalone, status, timers
+from counterfoil import addresses, declared, migrating, optional, probing, runfile, status, timers
 from counterfoil.context import Contexts
-from counterfoil.servers import kafka, postgres, programs, redis, unprivileged
-from counterfoil.servers.programs import Candidate, Program
 from event_store.consumers.parking import Scope
 from read_api.status import Status
 from runtime import database, migrations
@@ -76,37 +73,27 @@ def _servers(settings: Settings) -> Iterator[Check]:
         "redis": settings.redis_url,
         "kafka": settings.kafka_bootstrap,
     }
-    would_take: dict[str, Callable[[], Check]] = {
-        "postgres": lambda: _program("postgres", postgres.candidates(), _inspect_postgres, required=True),
-        "redis": lambda: _program("redis", redis.candidates(), _inspect("--version"), required=False),
-        "kafka": lambda: _program("kafka", kafka.java_candidates(), _inspect("-version"), required=False),
-    }
     for name, address in by_address.items():
         if address is not None:
             yield Check(name, "ok", f"address from COUNTERFOIL_{_VARIABLES[name]}")
         else:
-            yield would_take[name]()
+            yield _would_start(name)
 
 
-def _program(
-    name: str, candidates: list[Candidate], inspect: Callable[[Candidate], Program], *, required: bool
-) -> Check:
+def _would_start(name: str) -> Check:
+    """Which program `up` would start, since no address is set."""
+    missing: Verdict = "bad" if name == "postgres" else "note"
+    try:
+        optional.require("devservers", what=f"starting a {name}")
+    except optional.NotInstalled:
+        return Check(name, missing, f"no address: set COUNTERFOIL_{_VARIABLES[name]}")
+    from devservers import available
+
     what = "java for kafka" if name == "kafka" else name
-    for candidate in candidates:
-        try:
-            program = inspect(candidate)
-        except (OSError, ValueError, subprocess.SubprocessError):
-            continue
-        return Check(name, "ok", f"would start {what} {program.version} from {program.origin}")
-    return Check(name, "bad" if required else "note", f"no {what} found; install the extra `servers`")
-
-
-def _inspect_postgres(candidate: Candidate) -> Program:
-    return unprivileged.runnable(candidate, user=unprivileged.user_for_postgres())
-
-
-def _inspect(flag: str) -> Callable[[Candidate], Program]:
-    return lambda candidate: programs.inspected(candidate, version_flag=flag)
+    program = available.would_start(name)
+    if program is None:
+        return Check(name, missing, f"no {what} found; install the extra `servers`")
+    return Check(name, "ok", f"would start {what} {program.version} from {program.origin}")
 
 
 def _database(url: str) -> Iterator[Check]:
@@ -200,5 +187,5 @@ def _processes(settings: Settings) -> Iterator[Check]:
         ("command-api", running.addresses.command_api),
         ("query-api", running.addresses.query_api),
     ):
-        ready = standalone.answers_ok(f"{url}/readyz")
+        ready = probing.answers_ok(f"{url}/readyz")
         yield Check(name, "ok" if ready else "bad", f"{url} is {'ready' if ready else 'not ready'}")

@@ -5,6 +5,10 @@ import errno
 import psycopg
 
 
+class UserError(Exception):
+    """An error whose text is for the user, and names what to do; for parts that are not always installed."""
+
+
 def told(error: BaseException) -> str | None:
     """What to print for this error, or None if it is a defect of ours.
 
@@ -12,14 +16,12 @@ def told(error: BaseException) -> str | None:
     """
     from counterfoil.addresses import NoAddress
     from counterfoil.fencing import CacheNotEmptied, NotConfirmed
-    from counterfoil.importing.errors import ImportFailed
     from counterfoil.moving import MoveFailed
     from counterfoil.parking import NotDone
     from counterfoil.replaying import BadMoment, NoSuchStream
     from counterfoil.runfile import AlreadyRunning
     from counterfoil.servers.errors import ServerError
     from counterfoil.skeletons import NotGenerated
-    from counterfoil.standalone import UpFailed
     from event_store.consumers.parking import NotParked
     from event_store.log.codec import CodecError
     from event_store.log.cutting import NotOneMoment
@@ -48,11 +50,11 @@ def told(error: BaseException) -> str | None:
         case OSError() if error.errno == errno.EADDRINUSE:
             return f"a port is in use: {error}"
         case (
-            SettingsError()
+            UserError()
+            | SettingsError()
             | NoAddress()
             | AlreadyRunning()
             | NotGenerated()
-            | UpFailed()
             | ServerError()
             | MigrationError()
             | TransportError()
@@ -64,7 +66,6 @@ def told(error: BaseException) -> str | None:
             | NotOneMoment()
             | BadMoment()
             | NoSuchStream()
-            | ImportFailed()
             | MoveFailed()
             | CodecError()
             | DocumentsUnavailable()

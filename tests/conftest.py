@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 import redis
 
-from counterfoil.servers import chosen, kafka_jars
 from counterfoil.servers.errors import ServerError
 from counterfoil.servers.external import ExternalServer
-from counterfoil.servers.kafka import KafkaServer
-from counterfoil.servers.redis import DATABASES, RedisServer
 from counterfoil.servers.version import ServerVersion
+from devservers import chosen, kafka_jars
+from devservers.kafka import KafkaServer
+from devservers.redis import DATABASES, RedisServer
 from runtime.settings import Settings
 
 pytest_plugins = ["counterfoil.testing.plugin"]

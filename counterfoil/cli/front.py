@@ -17,8 +17,10 @@ import typer
 from counterfoil import shadowing, terminal
 from counterfoil.cli import answering, parked, simulate, timers, views
 from counterfoil.cli.answering import AsJson
-from counterfoil.importing.formats import Format
 from runtime import priority
+
+RetailFormat = Literal["csv", "csv-month-first", "workbook", "retail-ii-csv", "retail-ii-workbook"]
+"""Each `Format` of the retail importer, which is not always installed."""
 
 app = typer.Typer(
     name="counterfoil",
@@ -192,7 +194,10 @@ def up(
     ] = False,
 ) -> None:
     """Run everything in one process group until Ctrl-C: servers of its own and a process per role."""
-    from counterfoil import standalone
+    from counterfoil import optional
+
+    optional.require("devservers", what="`counterfoil up`, which starts servers,")
+    from devservers import standalone
 
     standalone.up(answering.settings(), distributed=distributed)
 
@@ -328,7 +333,7 @@ def log_fence(
 @import_app.command("online-retail")
 def import_online_retail(
     file: Annotated[Path, typer.Argument(help="CSV, plain or gzip, or an .xlsx workbook.")],
-    form: Annotated[Format, typer.Option("--format", help="What the file is.")] = Format.CSV,
+    form: Annotated[RetailFormat, typer.Option("--format", help="What the file is.")] = "csv",
     sheet: Annotated[
         str | None, typer.Option("--sheet", help="Sheet of a workbook that has several.")
     ] = None,
@@ -339,10 +344,14 @@ def import_online_retail(
     as_json: AsJson = False,
 ) -> None:
     """Import an online-retail file; killed at any point, it can be run again without doubling anything."""
-    from counterfoil.importing import front
+    from counterfoil import optional
+
+    optional.require("examples.online_retail", what="`counterfoil import online-retail`, an example,")
+    from examples.online_retail import front
+    from examples.online_retail.formats import Format
 
     outcome = front.run(
-        answering.settings(), file, form=form, sheet=sheet, command_url=url, query_url=query_url
+        answering.settings(), file, form=Format(form), sheet=sheet, command_url=url, query_url=query_url
     )
     if as_json:
         answering.print_json(outcome.as_json())
@@ -401,7 +410,10 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """A seeded shop of its own: sell, ship, rebuild a view, promote it, verify everything."""
-    from counterfoil import demo as demo_
+    from counterfoil import optional
+
+    optional.require("devservers", what="`counterfoil demo`")
+    from devservers import demo as demo_
 
     told = demo_.run(answering.settings(), stay=not exit_)
     if as_json:

@@ -2,8 +2,8 @@
 
 For simulations there are `first_seed` and `explored`. For tests on a log there are `database_url`, the address of a
 migrated and empty database of one test, and `new_database`, which makes several. They are in the Postgres that
-COUNTERFOIL_DATABASE_URL names, or in one that is started once for the run (extra `servers`) when a test first asks for
-it. A server that cannot be had fails the tests that need it.
+COUNTERFOIL_DATABASE_URL names, or in one that is started once for the run (the distribution counterfoil-devservers, and
+the extra `servers`) when a test first asks for it. A server that cannot be had fails the tests that need it.
 """
 
 import itertools
@@ -27,7 +27,7 @@ from runtime.settings import Settings
 
 if TYPE_CHECKING:  # servers are imported when a test asks for one: what they import takes time, and warns
     from counterfoil.servers.external import ExternalServer
-    from counterfoil.servers.postgres import PostgresServer
+    from devservers.postgres import PostgresServer
 
 SEED_VARIABLE: Final = "SIMULATION_SEED"
 PREFIX: Final = "counterfoil-tests-"
@@ -110,12 +110,22 @@ def postgres(
     settings: Settings, servers_directory: Path, servers_taken: list[ServerVersion]
 ) -> Iterator["PostgresServer | ExternalServer"]:
     """The Postgres of this run."""
-    from counterfoil.servers import chosen
-
-    directory = servers_directory / "postgres"
-    with chosen.postgres_for(settings, directory=directory, server_settings=THROW_AWAY) as server:
+    with _postgres(settings, servers_directory / "postgres") as server:
         servers_taken.append(server.report())
         yield server
+
+
+def _postgres(settings: Settings, directory: Path) -> "PostgresServer | ExternalServer":
+    if settings.database_url is not None:
+        from counterfoil.servers import external
+
+        return external.postgres_at(settings.database_url.get_secret_value())
+    from counterfoil import optional
+
+    optional.require("devservers", what="a Postgres for tests (or COUNTERFOIL_DATABASE_URL)")
+    from devservers import postgres
+
+    return postgres.start_postgres(directory, programs_folder=settings.postgres_bin, settings=THROW_AWAY)
 
 
 @pytest.fixture(scope="session")

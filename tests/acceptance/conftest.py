@@ -4,8 +4,8 @@ import contextlib
 
 import pytest
 
-from counterfoil import generating
 from counterfoil.cli.answering import EXIT_INCOMPLETE
+from examples.online_retail import generating
 from tests.acceptance.running import Up, last_json
 
 

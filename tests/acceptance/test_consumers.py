@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from counterfoil.contexts import CONTEXTS
-from counterfoil.servers import child
+from devservers import child
 from tests.acceptance.running import PROJECT, command, environment, wait_until
 from tests.commands.processes.running import append, counted, placed, received
 from tests.event_store.transport.carrying import head, published

@@ -5,8 +5,8 @@ import subprocess
 import psycopg
 import pytest
 
-from counterfoil import generating
 from counterfoil.cli.answering import EXIT_INCOMPLETE
+from examples.online_retail import generating
 from tests.acceptance import reference
 from tests.acceptance.running import PROJECT, command, environment, last_json, wait_until
 

@@ -12,8 +12,8 @@ from eventsourcing.domain import Aggregate
 from psycopg import sql
 
 from counterfoil import privileges
-from counterfoil.servers import child
-from counterfoil.servers.postgres import start_postgres
+from devservers import child
+from devservers.postgres import start_postgres
 from tests.acceptance.running import PROJECT, command, environment, run, wait_until
 from tests.counterfoil import commanding
 

@@ -78,9 +78,10 @@ _DIALS: Final = frozenset(
 )
 
 _CLIENTS_OF_OURS: Final = (
-    "counterfoil/importing/",  # the command API and the query API
-    "counterfoil/servers/",  # servers that `up` starts or is given
-    "counterfoil/standalone.py",  # /readyz of the roles that it started
+    "examples/online_retail/",  # the command API and the query API
+    "counterfoil/servers/",  # servers whose address is given
+    "devservers/",  # servers that `up` starts, and /readyz of the roles that it started
+    "counterfoil/probing.py",  # /readyz of the APIs
     "counterfoil/testing/http.py",  # an application in the process of a test
     "event_store/transport/kafka_clients.py",  # Kafka
 )

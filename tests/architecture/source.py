@@ -20,6 +20,10 @@ PACKAGES: Final = (
     "read_api",
     "runtime",
 )
+"""What production installs."""
+
+LEFT_OUT: Final = ("devservers", "examples")
+"""What it leaves out: a distribution of its own, held to the same rules."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def sources(*folders: str) -> tuple[Source, ...]:
 
 def product() -> tuple[Source, ...]:
     """Every Python file of the product's packages."""
-    return sources(*PACKAGES)
+    return sources(*PACKAGES, *LEFT_OUT)
 
 
 def surroundings() -> tuple[Source, ...]:

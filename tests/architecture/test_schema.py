@@ -12,7 +12,7 @@ from psycopg import sql
 
 from counterfoil import migrating
 from counterfoil.servers.external import ExternalServer
-from counterfoil.servers.postgres import PostgresServer
+from devservers.postgres import PostgresServer
 from runtime import database, migrations
 
 SQL: Final = Path(str(resources.files("event_store"))) / "sql"

@@ -20,10 +20,10 @@ import psycopg
 import redis
 from kafka import KafkaAdminClient
 
-from counterfoil.servers import child, kafka_jars
-from counterfoil.servers.kafka import KafkaServer
-from counterfoil.servers.postgres import start_postgres
-from counterfoil.servers.redis import start_redis
+from devservers import child, kafka_jars
+from devservers.kafka import KafkaServer
+from devservers.postgres import start_postgres
+from devservers.redis import start_redis
 from tests.chaos.network import Network
 
 PROJECT = Path(__file__).resolve().parent.parent.parent

@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from counterfoil.servers import child
-from counterfoil.servers.postgres import start_postgres
+from devservers import child
+from devservers.postgres import start_postgres
 from tests.chaos.laboratory import PROJECT, Process, wait_until
 from tests.chaos.pouring import WINDOW_S
 

@@ -10,8 +10,8 @@ import psycopg
 from kafka import KafkaAdminClient
 from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 
-from counterfoil.servers import child, kafka_jars
-from counterfoil.servers.kafka import KafkaServer
+from devservers import child, kafka_jars
+from devservers.kafka import KafkaServer
 from runtime.settings import Settings
 from tests.certificates import Authority
 from tests.tls_proxy import tls_proxy

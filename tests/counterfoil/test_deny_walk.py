@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from commands import batch
 from counterfoil import applications
-from counterfoil.servers import child
+from devservers import child
 from runtime.http.protocol import PipelineProtocol
 from runtime.problems import ProblemError
 from runtime.settings import Settings

@@ -8,9 +8,10 @@ import time
 import psycopg
 import pytest
 
-from counterfoil import addresses, generating, progress, runfile, telling
-from counterfoil.importing.errors import BadFile
+from counterfoil import addresses, progress, runfile, telling
 from counterfoil.runfile import Addresses, AlreadyRunning, Running
+from examples.online_retail import generating
+from examples.online_retail.errors import BadFile
 from runtime.settings import Settings
 
 HOLDER = """

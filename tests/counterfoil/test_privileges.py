@@ -7,7 +7,7 @@ from psycopg import sql
 
 from counterfoil import migrating, privileges, telling
 from counterfoil.cli import front
-from counterfoil.servers.postgres import start_postgres
+from devservers.postgres import start_postgres
 from runtime import database
 from runtime.migrations import NotAllowed
 from tests.counterfoil import commanding

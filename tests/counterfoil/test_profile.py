@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from counterfoil.servers import child
+from devservers import child
 
 CONFIGURATION = 78
 

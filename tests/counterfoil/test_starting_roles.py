@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from counterfoil import doctor, migrating
 from counterfoil.cli.answering import EXIT_NOT_MIGRATED
-from counterfoil.standalone import ROLES
+from devservers.standalone import ROLES
 from runtime import database
 from runtime.migrations import ChangedMigration, Component, NotMigrated
 from runtime.settings import Settings

@@ -8,11 +8,12 @@ import sysconfig
 import venv
 from collections.abc import Iterator
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
 from tests.acceptance.running import Up
-from tests.architecture.source import PACKAGES
+from tests.architecture.source import LEFT_OUT, PACKAGES
 from tests.documentation.pages import ROOT, Page
 from tests.documentation.terminal import Terminal
 
@@ -29,24 +30,33 @@ WHERE = "import counterfoil.api, domain, commands; print(counterfoil.__file__, d
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Programs of an environment outside of the checkout that has our wheel, and finds everything else in ours."""
+    """Programs of an environment outside of the checkout that has our wheels, and finds everything else in ours."""
     directory = tmp_path_factory.mktemp("installed")
     source, wheels = directory / "source", directory / "wheels"
-    for package in PACKAGES:
-        shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for package in (*PACKAGES, *LEFT_OUT):
+        shutil.copytree(
+            ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__", "build")
+        )
     for name in ("pyproject.toml", "LICENSE"):
         shutil.copy(ROOT / name, source)
     wheels.mkdir()
-    subprocess.run([sys.executable, "-c", BUILD, str(wheels)], cwd=source, check=True, capture_output=True)
+    for project in (source, source / "devservers"):
+        subprocess.run(
+            [sys.executable, "-c", BUILD, str(wheels)], cwd=project, check=True, capture_output=True
+        )
     environment = directory / "environment"
     venv.create(environment, symlinks=True)
     [site] = environment.glob("lib/python3*/site-packages")
     # What a line of a .pth file names is on the path, behind this folder; .pth files in there are not read, so that
     # the checkout, which is installed there as editable, is not.
     (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    [wheel] = wheels.glob("*.whl")
+    [product] = wheels.glob("counterfoil-*.whl")
+    [left_out] = wheels.glob("counterfoil_devservers-*.whl")
+    assert not [name for name in ZipFile(product).namelist() if name.startswith(LEFT_OUT)]
     pip = [sys.executable, "-m", "pip", "--quiet", "--python", str(environment), "install", "--no-index"]
-    subprocess.run([*pip, "--no-deps", "--no-compile", "--force-reinstall", str(wheel)], check=True)
+    subprocess.run(
+        [*pip, "--no-deps", "--no-compile", "--force-reinstall", str(product), str(left_out)], check=True
+    )
     return environment / "bin"
 
 

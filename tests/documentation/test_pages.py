@@ -14,8 +14,8 @@ from commands.documentation import ALWAYS
 from counterfoil.applications import command_app, query_app
 from counterfoil.cli import front
 from counterfoil.contexts import CONTEXTS
-from counterfoil.importing.formats import Format
 from domain.rejection import Conflict, Unacceptable, Unknown
+from examples.online_retail.formats import Format
 from runtime.http.contract import EVERY_ROUTE
 from runtime.problem_types import CATALOGUE
 from runtime.settings import PREFIX, Settings
@@ -48,6 +48,7 @@ NO_PROBLEMS: Final = {
     "successor-version",
     "x-sunset",
     "fastapi-offline",
+    "counterfoil-devservers",
     "swagger-ui-bundle",
     "online-retail",
     "credit-notes",

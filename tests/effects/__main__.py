@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from counterfoil import migrating
-from counterfoil.servers import chosen
+from devservers import chosen
 from runtime.settings import Settings
 from tests.effects.campaign import Campaign, Unanswered
 from tests.effects.planting import FAULTS

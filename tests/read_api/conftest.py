@@ -8,8 +8,8 @@ import pytest
 
 from counterfoil.contexts import SHOP_CONTEXTS
 from counterfoil.servers.external import ExternalServer
-from counterfoil.servers.redis import RedisServer
 from counterfoil.testing import queries
+from devservers.redis import RedisServer
 from projections.ordering.views import order_details, order_summary
 from read_api.reading import documents
 from tests.read_api.stage import Stage, order, summary

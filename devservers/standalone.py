@@ -1,0 +1,327 @@
+"""A whole shop in one process group: servers of its own, a process per role, kept alive until it is told to stop."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final, Literal
+
+import structlog
+
+from counterfoil import declared, migrating, progress, runfile
+from counterfoil.probing import answers_ok
+from counterfoil.runfile import Addresses, Running
+from counterfoil.servers.external import ExternalServer
+from counterfoil.servers.version import ServerVersion
+from counterfoil.telling import UserError
+from devservers import child, chosen, supervisor
+from devservers.supervisor import Role, ServerKeeper
+from runtime import telemetry
+from runtime.settings import Settings
+
+READY_WITHIN_S: Final = 90.0
+READY_POLL_S: Final = 0.05
+ROLES: Final = ("command-api", "query-api", "relay", "projections", "processes")
+_HEALTH_PORTS: Final = {
+    "relay": "relay_health_port",
+    "projections": "projections_health_port",
+    "processes": "processes_health_port",
+}
+
+_PORTS: Final = {"command-api": "command_api_port", "query-api": "query_api_port", **_HEALTH_PORTS}
+"""The setting that names each role's port."""
+
+Mode = Literal["standalone", "distributed"]
+
+log = structlog.get_logger()
+
+
+class UpFailed(UserError):
+    """The shop did not come up; the text says which part and where its log is."""
+
+
+class Stopped(BaseException):
+    """SIGTERM or SIGINT while the shop was still starting."""
+
+
+def up(settings: Settings, *, distributed: bool) -> None:
+    """Run a shop in `settings.home` until SIGTERM or Ctrl-C, then drain all of it.
+
+    Raises:
+        runfile.AlreadyRunning: another `up` has this directory.
+        UpFailed, ServerError, MigrationError: it did not come up; what was started is stopped again.
+    """
+    telemetry.configure_logging(settings.log_level, process="up")
+    with (
+        stop_on_signals() as stop,
+        contextlib.suppress(Stopped),
+        shop(settings, distributed=distributed, stop=stop),
+    ):
+        progress.say("running until Ctrl-C or SIGTERM")
+        stop.wait()
+        progress.say("stopping")
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator["Stop"]:
+    """An event that SIGTERM, SIGINT and SIGHUP set; while it is not armed they raise Stopped instead."""
+    stop = Stop()
+    handled = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, stop.on_signal) for number in handled}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Stop(threading.Event):
+    """Says that the shop should stop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.interrupts = (
+            True  # while starting: servers take seconds, nobody waits for them once it is to stop
+        )
+
+    def on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        """The handler: the first signal counts, later ones while stopping change nothing."""
+        was_set = self.is_set()
+        self.set()
+        if self.interrupts and not was_set:
+            raise Stopped
+
+
+@contextlib.contextmanager
+def shop(settings: Settings, *, distributed: bool, stop: Stop) -> Iterator[Running]:
+    """Everything up and ready inside; everything stopped afterwards.
+
+    Raises:
+        as `up`.
+    """
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with runfile.locked(settings.home), contextlib.ExitStack() as stack:
+        stop.interrupts = True
+        mode: Mode = "distributed" if distributed or settings.transport == "kafka" else "standalone"
+        _given_ports(settings)  # before servers are started, which takes seconds and may be in vain
+        declared.contexts(settings)  # likewise
+        running = _Shop(settings, mode=mode)
+        runfile.remove(settings.home)  # of one that was killed
+        stack.callback(runfile.remove, settings.home)
+        stack.callback(running.stop_servers)
+        running.start_servers()
+        for name in migrating.migrate(running.database_url):
+            progress.say(f"migrated {name}")
+        stack.callback(running.stop_roles)
+        running.start_roles()
+        stop.interrupts = False
+        if stop.is_set():
+            raise Stopped
+        yield running.state()
+
+
+class _Shop:
+    """What runs, and how it is stopped."""
+
+    def __init__(self, settings: Settings, *, mode: Mode) -> None:
+        self._settings = settings
+        self._mode = mode
+        self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._servers: dict[str, Any] = {}
+        self._keepers: list[ServerKeeper] = []
+        self._roles: list[Role] = []
+        self._ports: dict[str, int] = {}
+        self._stop_watching = threading.Event()
+        self._watchers: list[threading.Thread] = []
+        self._writing = threading.Lock()
+
+    @property
+    def database_url(self) -> str:
+        """Address of the log's database."""
+        return str(self._servers["postgres"].url)
+
+    def start_servers(self) -> None:
+        """Take servers from the environment, or start them below home; all at once, since Kafka takes seconds."""
+        settings, home = self._settings, self._settings.home
+        wanted: dict[str, Callable[[], Any]] = {
+            "postgres": lambda: chosen.postgres_for(settings, directory=home / "postgres"),
+            "redis": lambda: chosen.redis_for(settings, directory=home / "redis"),
+        }
+        if self._mode == "distributed":
+            wanted["kafka"] = lambda: chosen.kafka_for(settings, directory=home / "kafka", progress=_tell_jar)
+        with ThreadPoolExecutor(len(wanted)) as pool:
+            starting = {name: pool.submit(start) for name, start in wanted.items()}
+        for name, future in starting.items():
+            if future.exception() is None:
+                self._servers[name] = future.result()
+        for name, future in starting.items():
+            if (error := future.exception()) is None:
+                continue
+            if name != "redis" or self._mode == "distributed":
+                raise error
+            progress.say(f"without Redis: every read is answered from Postgres ({error})")
+        for name, server in self._servers.items():
+            progress.say(str(server.report()))
+            if not isinstance(server, ExternalServer):
+                self._keepers.append(ServerKeeper(name, server, on_restart=self.write_state))
+
+    def start_roles(self) -> None:
+        """Start a process per role and wait until each says it is ready."""
+        self._ports = _ports(self._settings)
+        contexts_in = None if self._settings.contexts is None else Path.cwd()
+        environment = supervisor.role_environment(self._role_settings(), contexts_in=contexts_in)
+        logs = self._settings.home / "logs"
+        logs.mkdir(exist_ok=True)
+        for name in ROLES:
+            role = Role(name, environment=environment, log_file=logs / f"{name}.log")
+            self._roles.append(role)
+            role.start()
+        self._watch("keep-roles", self._keep_roles)
+        self._watch("rotate-logs", self._rotate_logs)
+        self._wait_until_ready()
+        self.write_state()
+        addresses = self.state().addresses
+        progress.say(f"command API {addresses.command_api}, query API {addresses.query_api}, logs in {logs}")
+
+    def stop_roles(self) -> None:
+        """Drain every role process; kill what does not end in time."""
+        self._stop_watching.set()
+        for watcher in self._watchers:
+            watcher.join()
+        for name in supervisor.stop_roles(self._roles):
+            log.error("role_killed", role=name, within_s=supervisor.STOP_ROLES_WITHIN_S)
+
+    def stop_servers(self) -> None:
+        """Stop the servers that were started here, all at once."""
+        kept = {keeper.name for keeper in self._keepers}
+        stops = [keeper.stop for keeper in self._keepers]
+        stops += [server.stop for name, server in self._servers.items() if name not in kept]
+        if stops:
+            with ThreadPoolExecutor(len(stops)) as pool:
+                list(pool.map(lambda stop: stop(), stops))
+
+    def state(self) -> Running:
+        """What the state file says."""
+        servers = {
+            name: server for name, server in self._servers.items() if not isinstance(server, ExternalServer)
+        }
+        processes = {name: int(server.pid) for name, server in servers.items()}
+        processes |= {role.name: role.pid for role in self._roles if role.pid is not None}
+        reports: dict[str, ServerVersion] = {name: server.report() for name, server in self._servers.items()}
+        return Running(
+            pid=os.getpid(),
+            mode=self._mode,
+            started_at=self._started_at,
+            addresses=Addresses(
+                database_url=self.database_url,
+                redis_url=self._url_of("redis"),
+                kafka_bootstrap=self._url_of("kafka"),
+                command_api=f"http://{self._settings.command_api_host}:{self._ports['command-api']}",
+                query_api=f"http://{self._settings.query_api_host}:{self._ports['query-api']}",
+            ),
+            processes=processes,
+            servers={name: f"{report.version} ({report.origin})" for name, report in reports.items()},
+            contexts=self._settings.contexts,
+            contexts_in=str(Path.cwd()),
+        )
+
+    def write_state(self) -> None:
+        """Tell other commands; called again whenever a process id changed."""
+        with self._writing:
+            if self._ports and not self._stop_watching.is_set():
+                runfile.write(self._settings.home, self.state())
+
+    def _watch(self, name: str, work: Callable[[], None]) -> None:
+        watcher = threading.Thread(target=work, name=name, daemon=True)
+        self._watchers.append(watcher)
+        watcher.start()
+
+    def _keep_roles(self) -> None:
+        supervisor.keep_alive(self._roles, stop=self._stop_watching, on_change=self.write_state)
+
+    def _rotate_logs(self) -> None:
+        logs = [role.log_file for role in self._roles] + [keeper.server.log for keeper in self._keepers]
+        supervisor.keep_logs_short(logs, stop=self._stop_watching)
+
+    def _wait_until_ready(self) -> None:
+        give_up = time.monotonic() + READY_WITHIN_S
+        for role in self._roles:
+            url = f"http://{_host_of(self._settings, role.name)}:{self._ports[role.name]}/readyz"
+            while not answers_ok(url):
+                if time.monotonic() > give_up:
+                    raise UpFailed(
+                        f"{role.name} was not ready after {READY_WITHIN_S:.0f} s; see {role.log_file}"
+                    )
+                time.sleep(READY_POLL_S)
+
+    def _url_of(self, name: str) -> str | None:
+        server = self._servers.get(name)
+        return None if server is None else str(server.url)
+
+    def _role_settings(self) -> dict[str, str]:
+        settings = {
+            "COUNTERFOIL_HOME": str(self._settings.home),
+            "COUNTERFOIL_CONTEXTS": self._settings.contexts or "",
+            "COUNTERFOIL_DATABASE_URL": self.database_url,
+            "COUNTERFOIL_REDIS_URL": self._url_of("redis") or "",
+            "COUNTERFOIL_KAFKA_BOOTSTRAP": self._url_of("kafka") or "",
+            "COUNTERFOIL_TRANSPORT": "kafka" if self._mode == "distributed" else "local",
+            "COUNTERFOIL_COMMAND_API_PORT": str(self._ports["command-api"]),
+            "COUNTERFOIL_QUERY_API_PORT": str(self._ports["query-api"]),
+        }
+        return settings | {
+            f"COUNTERFOIL_{setting.upper()}": str(self._ports[role])
+            for role, setting in _HEALTH_PORTS.items()
+        }
+
+
+def _given_ports(settings: Settings) -> dict[str, int]:
+    """The ports that were set, by role.
+
+    Raises:
+        UpFailed: one is in use, or two roles were given the same.
+    """
+    given: dict[str, int] = {}
+    for role, setting in _PORTS.items():
+        port = int(getattr(settings, setting))
+        if port == 0 or setting not in settings.model_fields_set:
+            continue
+        variable = f"COUNTERFOIL_{setting.upper()}"
+        for other, taken in given.items():
+            if taken == port:
+                raise UpFailed(f"port {port} of {role} ({variable}) is that of {other} too")
+        if not child.is_free(port, host=_host_of(settings, role)):
+            raise UpFailed(f"port {port} of {role} ({variable}) is in use")
+        given[role] = port
+    return given
+
+
+def _ports(settings: Settings) -> dict[str, int]:
+    """A port per role: the one that was set, or the default if it is free, else any free one."""
+    ports = _given_ports(settings)
+    for role, setting in _PORTS.items():
+        if role in ports:
+            continue
+        port = int(getattr(settings, setting))
+        free = port != 0 and port not in ports.values() and child.is_free(port, host=_host_of(settings, role))
+        ports[role] = port if free else _free_port_besides(ports)
+    return ports
+
+
+def _host_of(settings: Settings, role: str) -> str:
+    hosts = {"command-api": settings.command_api_host, "query-api": settings.query_api_host}
+    return hosts.get(role, settings.health_host)
+
+
+def _free_port_besides(taken: dict[str, int]) -> int:
+    return next(port for port in iter(child.free_port, None) if port not in taken.values())
+
+
+def _tell_jar(done: int, total: int) -> None:
+    progress.say(f"fetched {done} of {total} jars of Kafka")

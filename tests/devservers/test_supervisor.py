@@ -1,0 +1,162 @@
+"""Roles and servers that die are started again, with a growing pause, and not once they are to stop."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from devservers import child, supervisor
+from devservers.redis import start_redis
+from devservers.supervisor import Role, ServerKeeper
+
+
+@pytest.fixture
+def role(tmp_path):
+    """A role process that ends at once: there is no such command."""
+    role = Role("no-such-role", environment=supervisor.role_environment({}), log_file=tmp_path / "role.log")
+    yield role
+    role.wait_stopped(deadline=time.monotonic())
+
+
+def wait_until(holds, *, within_s=20.0):
+    give_up = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+
+
+def test_a_role_that_ends_is_started_again_after_a_growing_pause(role):
+    role.start()
+    pauses: list[float] = []
+    ended_at = 0.0
+    while len(pauses) < 3:
+        if role.pid is None and not ended_at:
+            ended_at = time.monotonic()
+        if role.keep_alive(time.monotonic()):
+            pauses.append(time.monotonic() - ended_at)
+            ended_at = 0.0
+        time.sleep(0.005)
+
+    assert role.starts == 4
+    assert [pause >= least for pause, least in zip(pauses, (0.35, 0.75, 1.55), strict=True)] == [True] * 3
+    assert "No such command" in role.log_file.read_text()
+
+
+def test_a_role_that_runs_is_left_alone(role):
+    role.start()
+    alive = role.pid
+
+    assert alive is not None
+    assert not role.keep_alive(time.monotonic())
+    assert role.starts == 1
+
+
+def test_roles_are_watched_until_told_to_stop(role):
+    stop, changes = threading.Event(), []
+    role.start()
+    watcher = threading.Thread(
+        target=supervisor.keep_alive,
+        args=([role],),
+        kwargs={"stop": stop, "on_change": lambda: changes.append(role.starts)},
+    )
+    watcher.start()
+    wait_until(lambda: len(changes) >= 2)
+    stop.set()
+    watcher.join()
+    starts = role.starts
+    time.sleep(0.3)
+
+    assert changes == list(range(2, len(changes) + 2))
+    assert role.starts == starts
+
+
+def test_a_role_that_does_not_end_in_time_is_killed_and_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(supervisor, "STOP_ROLES_WITHIN_S", 0.0)
+    role = Role("no-such-role", environment=supervisor.role_environment({}), log_file=tmp_path / "role.log")
+    role.start()
+
+    assert supervisor.stop_roles([role]) == ["no-such-role"]
+    assert role.pid is None
+
+
+def test_a_server_that_is_killed_comes_back_on_its_port_and_stays_away_when_stopped(tmp_path):
+    restarts = []
+    server = start_redis(tmp_path / "redis")
+    url, first = server.url, server.pid
+    keeper = ServerKeeper("redis", server, on_restart=lambda: restarts.append(server.pid))
+    server.kill()
+    wait_until(lambda: restarts)
+    second = server.pid
+    keeper.stop()
+    time.sleep(0.3)
+
+    assert (server.url, first != second) == (url, True)
+    assert not server.is_running()
+
+
+def ending_of(role, monkeypatch):
+    """What is logged when the role has ended."""
+    said = []
+    monkeypatch.setattr(
+        supervisor, "log", SimpleNamespace(warning=lambda event, **members: said.append({event: members}))
+    )
+    wait_until(lambda: role.pid is None)
+    role.keep_alive(time.monotonic())
+    return said[0]["role_ended"]
+
+
+def test_a_role_that_ended_is_logged_with_its_exit_code(role, monkeypatch):
+    role.start()
+
+    assert 64 == ending_of(role, monkeypatch)["exit_code"]
+
+
+def test_a_role_that_was_killed_is_logged_with_the_signal(role, monkeypatch):
+    role.start()
+    os.kill(role.pid, signal.SIGKILL)
+
+    assert "SIGKILL" == ending_of(role, monkeypatch)["signal"]
+
+
+WRITER = """
+import sys, time
+for number in range(3_000):
+    print(f"{number:04} {'x' * 1_000}", flush=True)
+    time.sleep(0.0005)
+"""
+
+
+def test_a_log_that_grows_too_long_is_put_aside_while_its_process_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr(child, "LOG_BYTES_MAX", 200_000)
+    monkeypatch.setattr(supervisor, "ROTATE_EVERY_S", 0.005)
+    log, stop = tmp_path / "writer.log", threading.Event()
+    writer = child.launch(
+        [sys.executable, "-c", WRITER], name="writer", log=log, stop_signal=signal.SIGTERM, cwd=tmp_path
+    )
+    keeper = threading.Thread(target=supervisor.keep_logs_short, args=([log],), kwargs={"stop": stop})
+    keeper.start()
+    sizes = []
+    while writer.is_running():
+        sizes.append(log.stat().st_size)
+        time.sleep(0.001)
+    stop.set()
+    keeper.join()
+    kept = (log.with_name("writer.log.1").read_text() + log.read_text()).splitlines()
+
+    assert max(sizes) < 1_000_000  # of the 3 MB that were written
+    assert "2999" == kept[-1][:4]
+    assert sorted(kept) == kept
+    assert {1_005} == {len(line) for line in kept}
+
+
+def test_a_short_log_is_left_alone(tmp_path):
+    log = tmp_path / "short.log"
+    log.write_text("a line\n")
+
+    assert not child.rotate(log)
+    assert not child.rotate(tmp_path / "no-such.log")
+    assert ["short.log"] == [path.name for path in tmp_path.iterdir()]
