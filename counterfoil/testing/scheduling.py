@@ -1,9 +1,10 @@
 """Simulation from a seed: actors in one thread, and a world that kills them or lets another go first at every call.
 
-An actor calls `border` wherever its process talks to another one. The same seed runs the same schedule, so what goes
-wrong can be run again; `explore` runs many.
+An actor calls `border` wherever its process talks to another one; one that is a coroutine awaits `call`. The same seed
+runs the same schedule, so what goes wrong can be run again; `explore` runs many.
 """
 
+import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -20,6 +21,9 @@ CRASHES: Final = 0.06
 OVERTAKEN: Final = 0.1
 """Share of the calls before which another actor acts."""
 OVERTAKING_DEPTH_MAX: Final = 2
+MOMENTS_MAX: Final = 3
+"""How often other coroutines go on while one calls across the border."""
+MOMENT_S: Final = 0.001
 
 _BEGINNING: Final = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -88,6 +92,17 @@ class Scheduler:
             self._depth += 1
             self.chance.choice(self.others)()
             self._depth -= 1
+
+    async def call(self) -> None:
+        """A call leaves an actor that is a coroutine: others of its loop go on meanwhile, and time passes.
+
+        Raises:
+            Crash: the actor dies here.
+        """
+        self.border()
+        for _ in range(self.chance.randint(0, MOMENTS_MAX)):
+            self.clock.pass_s(MOMENT_S)
+            await asyncio.sleep(0)
 
     def roll(self, probability: float) -> bool:
         """Whether something that happens now and then happens now; never while it is calm."""

@@ -1,12 +1,11 @@
 """Two command APIs on one log in memory, and callers who repeat, compete and insist on versions, driven by a seed.
 
-Execution, states, turns and the endpoints are the product's own. At every call to the log a caller of the other
-process may be first, the answer may be lost, the log may be out of reach, and a process may die with all it keeps.
+Execution, states, turns and the endpoints are the product's own. At every call to the log its process may die with all
+it keeps, callers of the other one may be first, the answer may be lost, and the log may be out of reach.
 """
 
 import asyncio
-import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from commands import catalogue, ordering
@@ -18,6 +17,7 @@ from commands.ordering import Line, PlaceOrder
 from commands.states import States
 from commands.watching import Watch
 from counterfoil.testing.memory import MemoryLog, WrongEpoch
+from counterfoil.testing.scheduling import MOMENT_S, Crash, Scheduler
 from event_store.log import codec
 from event_store.log.appending.errors import EpochChanged, OutcomeUnknown, StoreUnavailable
 from event_store.log.reading import StreamEvent
@@ -28,7 +28,6 @@ SKUS = ("A", "B")
 CURRENCIES = ("GBP", "USD")
 CALLERS = 3
 COMMANDS_EACH = 12
-HOPS_MAX = 3
 NOT_FINAL = {"outcome-unknown", "store-unavailable", "contended", "shutting-down"}
 
 
@@ -37,49 +36,46 @@ class Attempt:
     """One request: what was asked, and what came of it between two moments."""
 
     key: bytes
-    invoke: int
+    invoke_s: float
     sku: str
     if_match: int | None
     currency: str | None
     answer: object = None
     code: str | None = None
-    returned: int = 0
+    returned_s: float = 0.0
 
 
 @dataclass
 class Price:
     """What a product was from a moment on."""
 
-    since: int
+    since_s: float
     version: int
     currency: str | None
 
 
-@dataclass
-class World:
-    """What survives a crash, a clock that counts steps, and the dice."""
+class World(Scheduler):
+    """What survives a crash."""
 
-    chance: random.Random
-    log: MemoryLog = field(default_factory=MemoryLog)
-    clock: int = 0
-    calm: bool = False
-    attempts: list[Attempt] = field(default_factory=list)
-    prices: dict[str, list[Price]] = field(default_factory=dict)
+    def __init__(self, seed):
+        super().__init__(seed)
+        self.log = MemoryLog(now=self.clock.now)
+        self.attempts = []
+        self.prices = {}
 
-    def roll(self, probability):
-        return not self.calm and self.chance.random() < probability
-
-    async def hop(self):
-        """A call leaves a process: others go on meanwhile."""
-        for _ in range(self.chance.randint(0, HOPS_MAX)):
-            self.clock += 1
-            await asyncio.sleep(0)
+    async def call_of(self, process):
+        """A process calls the log, or dies of it with everything under way, whichever of its tasks it was."""
+        try:
+            await self.call()
+        except Crash:
+            process.die()
+            raise asyncio.CancelledError from None
 
     def note_prices(self, after):
         for event in self.log.read_after(after):
             if event.stream.startswith("product-"):
                 fact = codec.decode(event.type, event.payload)
-                price = Price(self.clock, event.version, fact.currency)
+                price = Price(self.clock.at_s, event.version, fact.currency)
                 self.prices.setdefault(fact.sku, []).append(price)
 
 
@@ -88,11 +84,11 @@ class Writer:
 
     waiting = 0
 
-    def __init__(self, world):
-        self.world = world
+    def __init__(self, process):
+        self.process, self.world = process, process.world
 
     async def append(self, request, *, epoch):
-        await self.world.hop()
+        await self.world.call_of(self.process)
         if self.world.roll(0.05):
             raise StoreUnavailable("out of reach")
         before = self.world.log.position
@@ -101,7 +97,7 @@ class Writer:
         except WrongEpoch as error:
             raise EpochChanged(epoch) from error
         self.world.note_prices(before)
-        await self.world.hop()
+        await self.world.call_of(self.process)
         if self.world.roll(0.1):
             raise OutcomeUnknown("the answer was lost")
         return verdict
@@ -113,18 +109,18 @@ class Writer:
 class Reader:
     """The log as the command API reads it."""
 
-    def __init__(self, world):
-        self.world = world
+    def __init__(self, process):
+        self.process, self.world = process, process.world
 
     async def _ask(self):
-        await self.world.hop()
+        await self.world.call_of(self.process)
         if self.world.roll(0.03):
             raise LogUnreachable("out of reach")
 
     async def read(self, ask):
         await self._ask()
         found = await ask(self)
-        await self.world.hop()
+        await self.world.call_of(self.process)
         return found
 
     async def standing(self):
@@ -138,7 +134,7 @@ class Reader:
             return self.world.log.epoch, None
         fingerprint, accepted = kept
         found = Outcome(fingerprint, accepted.first, accepted.last, accepted.versions)
-        await self.world.hop()
+        await self.world.call_of(self.process)
         return self.world.log.epoch, found
 
     async def placed(self, first, last):
@@ -182,16 +178,23 @@ class Process:
         self._be_born()
 
     def die(self):
-        for task in self.tasks:
+        for task in list(self.tasks):
             task.cancel()
         self._be_born()
 
+    def begin(self, work):
+        """Work that ends with the process."""
+        task = asyncio.ensure_future(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
     def _be_born(self):
-        reader = Reader(self.world)
+        reader = Reader(self)
         states = States(reader)
         standing = Standing(epoch=self.world.log.epoch, generation=1, partitions=3)
         watch = Watch(reader, standing=standing, on_new_epoch=states.drop_all)
-        self.execution = Execution(Writer(self.world), reader=reader, states=states, watch=watch)
+        self.execution = Execution(Writer(self), reader=reader, states=states, watch=watch)
 
     async def ask(self, attempt, fingerprint, command):
         """Carry one request out; an end of the process leaves its outcome unknown."""
@@ -203,13 +206,11 @@ class Process:
             correlation_id="",
             if_match=attempt.if_match,
         )
-        caller = Caller(self.execution, call=call, slot=Slot(Writer(self.world)), now=NOW)
-        task = asyncio.ensure_future(command(caller))
-        self.tasks.add(task)
+        caller = Caller(self.execution, call=call, slot=Slot(Writer(self)), now=NOW)
+        task = self.begin(command(caller))
         await asyncio.wait({task})
-        self.tasks.discard(task)
-        self.world.clock += 1
-        attempt.returned = self.world.clock
+        self.world.clock.pass_s(MOMENT_S)
+        attempt.returned_s = self.world.clock.at_s
         if task.cancelled():
             attempt.code = "outcome-unknown"
         elif isinstance(problem := task.exception(), ProblemError):
@@ -259,8 +260,8 @@ class Client:
     async def _send(self, key, command, *, sku, if_match=None, currency=None):
         while True:
             copies = self.processes if self.world.roll(0.2) else [self.world.chance.choice(self.processes)]
-            self.world.clock += 1
-            made = [Attempt(key, self.world.clock, sku, if_match, currency) for _ in copies]
+            self.world.clock.pass_s(MOMENT_S)
+            made = [Attempt(key, self.world.clock.at_s, sku, if_match, currency) for _ in copies]
             self.world.attempts += made
             await asyncio.gather(
                 *(process.ask(each, key * 2, command) for process, each in zip(copies, made, strict=True))
@@ -285,8 +286,6 @@ async def _run(world):
     trading = [asyncio.ensure_future(Client(world, number, processes).trade()) for number in range(CALLERS)]
     while not all(task.done() for task in trading):
         await asyncio.sleep(0)
-        if world.roll(0.003):
-            world.chance.choice(processes).die()
         if world.roll(0.001):
             world.log.epoch += 1
     for task in trading:
@@ -295,7 +294,7 @@ async def _run(world):
 
 def run(seed, *, loop):
     """One schedule; what is wrong in the end, if anything."""
-    world = World(random.Random(seed))
+    world = World(seed)
     loop.run_until_complete(_run(world))
     return list(_problems(world))
 
@@ -324,7 +323,7 @@ def _unreasonable(world, attempt):
     during = [
         price
         for price, after in zip(history, [*history[1:], None], strict=True)
-        if price.since <= attempt.returned and (after is None or after.since >= attempt.invoke)
+        if price.since_s <= attempt.returned_s and (after is None or after.since_s >= attempt.invoke_s)
     ]
     right = {
         "precondition-failed": any(price.version != attempt.if_match for price in during),

@@ -6,8 +6,6 @@ the log somebody else may be first, an answer may be lost, and who fires may die
 
 import asyncio
 import hashlib
-import random
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from commands.calls import Call
@@ -17,7 +15,6 @@ from commands.processes.due import Due, Standing
 from commands.processes.firing import fire
 from commands.processes.fulfilment import UNDECIDED
 from counterfoil.contexts import CONTEXTS
-from counterfoil.testing.memory import MemoryLog
 from domain.ids import OrderId, Sku
 from domain.money import Currency, UnitPrice
 from domain.ordering import order
@@ -47,26 +44,29 @@ CALM_ROUNDS_MAX = 400
 SECRET = Fingerprints(b"secret")
 
 
-@dataclass
 class Shop(commanding.World):
     """What survives a crash: the log, the view, how far fulfilment is, and whether somebody runs it."""
 
-    log: MemoryLog = field(default_factory=lambda: MemoryLog(now=START))
-    passed: int = 0
-    parked: dict[str, int] = field(default_factory=dict)
-    stalled: bool = False
-    off: bool = False
-    renewed_at: datetime = START
-    rows: dict = field(default_factory=dict)
-    folded: int = 0
-    excused: set[int] = field(default_factory=set)
-    """Positions of orders about which nothing was to be expected of fulfilment, at some moment."""
-    own_keys: set[bytes] = field(default_factory=set)
-    problems: list[str] = field(default_factory=list)
+    def __init__(self, seed):
+        super().__init__(seed)
+        self.passed = 0
+        self.parked = {}
+        self.stalled = self.off = False
+        self.renewed_at = self.log.now
+        self.rows = {}
+        self.folded = 0
+        self.own_keys = set()
+        self.problems = []
+        self.excused = set()
+        """Positions of orders about which nothing was to be expected of fulfilment, at some moment."""
+
+    def pass_time(self, delta):
+        self.clock.pass_s(delta.total_seconds())
+        self.log.now = self.clock.now
 
     def let_time_pass(self):
         """Minutes mostly, a day now and then: an outage lasts longer than an order may wait."""
-        self.log.now += timedelta(minutes=self.chance.choice((1, 1, 10, 60, 60 * 8, 60 * 26)))
+        self.pass_time(timedelta(minutes=self.chance.choice((1, 1, 10, 60, 60 * 8, 60 * 26))))
         if not self.off:
             self.renewed_at = self.log.now
         self.note_excuses()
@@ -169,7 +169,7 @@ class Fulfilment(commanding.Process):
             )
 
         call = Call(command="reserve", actor="policy", key=key, fingerprint=key * 2, correlation_id="")
-        caller = Caller(self.execution, call=call, slot=Slot(commanding.Writer(self.world)), now=START)
+        caller = Caller(self.execution, call=call, slot=Slot(commanding.Writer(self)), now=START)
         try:
             await caller.execute(order.ORDER, event.stream.partition("-")[2], confirm)
         except ProblemError:
@@ -195,10 +195,10 @@ class Firing(commanding.Process):
         outcomes = set(log.outcomes)  # what a page saw of them is old before it fires
         page = [_due(log, row) for row in sorted(due, key=lambda row: (row.due_at, row.stream))]
         going = [each_due for each_due in page if each_due.key not in outcomes and each.goes(each_due)]
-        await shop.hop()
-        reader = commanding.Reader(shop)
+        await shop.call_of(self)
+        reader = commanding.Reader(self)
         for each_due in going:
-            slot = Slot(commanding.Writer(shop))
+            slot = Slot(commanding.Writer(self))
             await fire(
                 self.execution,
                 UNDECIDED,
@@ -241,7 +241,7 @@ async def _run(shop):
         await _at_once(shop, fulfilment, firing)
     shop.calm, shop.off, shop.stalled = True, False, False
     for _ in range(CALM_ROUNDS_MAX):
-        shop.log.now += timedelta(hours=1)
+        shop.pass_time(timedelta(hours=1))
         shop.renewed_at = shop.log.now
         await fulfilment.work()
         shop.fold(everything=True)
@@ -265,16 +265,14 @@ def _change(shop):
 
 
 async def _at_once(shop, fulfilment, firing):
-    """All work at the same moment; who fires may die in the middle of it."""
-    working = [fulfilment.work, shop.chance.choice(firing).one_pass]
+    """All work at the same moment; each may die in the middle of it."""
+    other = shop.chance.choice(firing)
+    working = [(fulfilment, fulfilment.work), (other, other.one_pass)]
     if shop.roll(0.2):
-        working.append(firing[0].one_pass)
+        working.append((firing[0], firing[0].one_pass))
     if shop.roll(0.1):
-        working.append(fulfilment.retry)
-    tasks = [asyncio.ensure_future(_attempted(work)) for work in working]
-    if shop.roll(0.1):
-        await shop.hop()
-        tasks[1].cancel()
+        working.append((fulfilment, fulfilment.retry))
+    tasks = [process.begin(_attempted(work)) for process, work in working]
     for outcome in await asyncio.gather(*tasks, return_exceptions=True):
         if isinstance(outcome, Exception):
             raise outcome
@@ -282,7 +280,7 @@ async def _at_once(shop, fulfilment, firing):
 
 def run(seed, *, loop):
     """One schedule; what is wrong in the end, if anything."""
-    shop = Shop(random.Random(seed))
+    shop = Shop(seed)
     loop.run_until_complete(_run(shop))
     return [*shop.problems, *_problems(shop)]
 
