@@ -25,7 +25,7 @@ PAGES: Final = pages()
 ADR_PARTS: Final = ("Context", "Decision", "Consequences", "Alternatives", "What enforces it")
 
 _FILE: Final = re.compile(
-    r"(?:commands|counterfoil|domain|event_store|projections|read_api|runtime|tests|benchmarks|docs|deploy)/[\w/.-]*"
+    r"(?:commands|counterfoil|domain|event_store|projections|read_api|runtime|tests|benchmarks|docs|deploy|devservers|examples)/[\w/.-]*"
 )
 _SETTING: Final = re.compile(rf"{PREFIX}[A-Z_]+[A-Z]")
 _METRIC: Final = re.compile(r"\bcounterfoil_[a-z_]+[a-z]\b")
