@@ -281,6 +281,7 @@ def is_name(text: str) -> bool:
 
 
 def to_base64(value: bytes) -> str:
+    """Bytes as notes spell them."""
     return base64.b64encode(value).decode()
 
 
