@@ -61,7 +61,8 @@ class Host:
         if bootstrap is None:
             raise addresses.NoAddress("Kafka", variable=KAFKA_VARIABLE, home=self.settings.home)
         security = addresses.kafka_security(self.settings)
-        return KafkaTransport(bootstrap, registry=self.registry, security=security)
+        client = self.settings.kafka_client
+        return KafkaTransport(bootstrap, registry=self.registry, client=client, security=security)
 
 
 Part = Callable[[Host], Sequence[Consumer]]

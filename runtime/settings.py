@@ -103,6 +103,10 @@ class Settings(BaseSettings):
     kafka_sasl: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = Field(
         default="SCRAM-SHA-512", description="How that login is proved."
     )
+    kafka_client: Literal["kafka-python", "confluent-kafka"] = Field(
+        default="kafka-python",
+        description="Library that speaks to Kafka: kafka-python, or confluent-kafka, whose work is done in C.",
+    )
     transport: Literal["local", "kafka"] = Field(
         default="local", description="What carries events to workers: the log itself (local) or Kafka."
     )

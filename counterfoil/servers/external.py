@@ -13,6 +13,7 @@ from redis.retry import Retry
 
 from counterfoil.servers.errors import ServerUnreachable
 from counterfoil.servers.version import ServerVersion
+from event_store.transport.kafka_python_client import security_settings
 from event_store.transport.kafka_security import PLAIN, Security
 from event_store.transport.transport import TransportError
 from runtime.settings import masked_address
@@ -97,7 +98,7 @@ def kafka_at(
         client = KafkaAdminClient(
             bootstrap_servers=bootstrap.split(","),
             bootstrap_timeout_ms=timeout_s * 1000,
-            **security.settings(),
+            **security_settings(security),
         )
         try:
             (broker, *_) = client.describe_cluster()["brokers"]

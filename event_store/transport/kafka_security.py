@@ -3,7 +3,7 @@
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from event_store.transport.transport import TransportUnavailable
 
@@ -22,27 +22,18 @@ class Security:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
 
-    def settings(self) -> dict[str, Any]:
-        """The same as settings of kafka-python's clients.
+    @property
+    def protocol(self) -> str:
+        """What Kafka calls the security protocol."""
+        wire = "SSL" if self.encrypted else "PLAINTEXT"
+        return wire if self.user is None else f"SASL_{wire}"
+
+    def trusted(self) -> ssl.SSLContext:
+        """Who is trusted.
 
         Raises:
             TransportUnavailable: the file of authorities cannot be read or holds none.
         """
-        wire = "SSL" if self.encrypted else "PLAINTEXT"
-        if self.user is None:
-            found: dict[str, Any] = {"security_protocol": wire}
-        else:
-            found = {
-                "security_protocol": f"SASL_{wire}",
-                "sasl_mechanism": self.mechanism,
-                "sasl_plain_username": self.user,
-                "sasl_plain_password": self.password,
-            }
-        if self.encrypted:
-            found["ssl_context"] = self._trusting()
-        return found
-
-    def _trusting(self) -> ssl.SSLContext:
         try:
             return ssl.create_default_context(cafile=self.authorities)
         except OSError as error:  # ssl.SSLError is one

@@ -256,6 +256,7 @@ class Laboratory:
             ),
             "COUNTERFOIL_REDIS_URL": _through(self.redis.url, self.redis.port, links["redis"].port),
             "COUNTERFOIL_KAFKA_BOOTSTRAP": f"127.0.0.1:{links['kafka'].port}",
+            "COUNTERFOIL_KAFKA_CLIENT": self._settings.kafka_client,
             "COUNTERFOIL_TRANSPORT": "kafka",
         }
         self.run("migrate", COUNTERFOIL_DATABASE_URL=self.postgres.url)

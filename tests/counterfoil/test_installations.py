@@ -6,7 +6,7 @@ import struct
 import psycopg
 import pytest
 import redis
-from kafka import KafkaConsumer
+from kafka import KafkaConsumer, TopicPartition
 from prometheus_client import CollectorRegistry
 from psycopg import sql
 
@@ -99,7 +99,7 @@ class Installation:
         """Leaf by position of what the topic holds, and the sources that its records name."""
         with self.reader() as conn:
             topic = Topic(generations.generation_numbered(conn, generation=generation))
-        places = [topic.topic_partition(number) for number in range(topic.generation.partitions)]
+        places = [TopicPartition(topic.name, number) for number in range(topic.generation.partitions)]
         found, sources = {}, set()
         with contextlib.closing(KafkaConsumer(bootstrap_servers=self.kafka)) as consumer:
             consumer.assign(places)

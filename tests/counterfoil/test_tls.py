@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from counterfoil.servers import external
 from counterfoil.servers.errors import ServerUnreachable
 from event_store.log.appending.writer import Writer
-from event_store.transport import kafka_clients
+from event_store.transport import kafka_client
 from event_store.transport.kafka_security import Security
 from event_store.transport.kafka_transport import KafkaTransport
 from event_store.transport.transport import Generation, TransportUnavailable
@@ -129,14 +129,26 @@ def listener(request, secured_kafka, authority):
     return secured_kafka.sasl, known
 
 
+@pytest.fixture(params=["kafka-python", "confluent-kafka"])
+def carry_through(request):
+    """Makes a transport that speaks through one of the two libraries."""
+
+    def make(bootstrap, security):
+        return KafkaTransport(
+            bootstrap, registry=CollectorRegistry(), client=request.param, security=security
+        )
+
+    return make
+
+
 @pytest.fixture
 def generation(topic):
     return Generation(installation=topic, generation=1, partitions=2, start_position=1, carrier="kafka")
 
 
-def test_records_travel_through_a_kafka_that_is_verified(listener, generation):
+def test_records_travel_through_a_kafka_that_is_verified(listener, generation, carry_through):
     bootstrap, security = listener
-    transport = KafkaTransport(bootstrap, registry=CollectorRegistry(), security=security)
+    transport = carry_through(bootstrap, security)
     with contextlib.closing(transport.publisher(generation)) as publisher:
         publisher.publish([record(1)])
         assert [1] == [each.position for each in publisher.last_records().values()]
@@ -145,22 +157,23 @@ def test_records_travel_through_a_kafka_that_is_verified(listener, generation):
     assert external.kafka_at(bootstrap, security=security).version
 
 
-def test_a_kafka_of_another_authority_or_name_is_refused(listener, generation, stranger, monkeypatch):
-    monkeypatch.setattr(kafka_clients, "BOOTSTRAP_TIMEOUT_MS", 500)  # until then it tries again
+def test_a_kafka_of_another_authority_or_name_is_refused(
+    listener, generation, stranger, monkeypatch, carry_through
+):
+    monkeypatch.setattr(kafka_client, "BOOTSTRAP_TIMEOUT_MS", 500)  # until then it tries again
     bootstrap, security = listener
     for address, distrusting in (
         (bootstrap, replace(security, authorities=stranger.file)),
         (bootstrap.replace(secured.HOST, "127.0.0.1"), security),
     ):
-        transport = KafkaTransport(address, registry=CollectorRegistry(), security=distrusting)
         with pytest.raises(TransportUnavailable):
-            transport.publisher(generation)
+            carry_through(address, distrusting).publisher(generation)
         with pytest.raises(ServerUnreachable):
             external.kafka_at(address, security=distrusting, timeout_s=1)
 
 
-def test_a_wrong_password_is_refused(secured_kafka, authority, generation, monkeypatch):
-    monkeypatch.setattr(kafka_clients, "BOOTSTRAP_TIMEOUT_MS", 500)
+def test_a_wrong_password_is_refused(secured_kafka, authority, generation, monkeypatch, carry_through):
+    monkeypatch.setattr(kafka_client, "BOOTSTRAP_TIMEOUT_MS", 500)
     wrong = Security(
         encrypted=True,
         authorities=authority.file,
@@ -168,22 +181,17 @@ def test_a_wrong_password_is_refused(secured_kafka, authority, generation, monke
         user=secured.USER,
         password="another",
     )
-    transport = KafkaTransport(secured_kafka.sasl, registry=CollectorRegistry(), security=wrong)
 
     with pytest.raises(TransportUnavailable):
-        transport.publisher(generation)
+        carry_through(secured_kafka.sasl, wrong).publisher(generation)
 
 
-def test_a_file_without_an_authority_is_said(tmp_path, secured_kafka):
+def test_a_file_without_an_authority_is_said(tmp_path, secured_kafka, carry_through):
     empty = tmp_path / "empty.pem"
     empty.touch()
     for file in (empty, tmp_path / "absent.pem"):
         with pytest.raises(TransportUnavailable, match=f"no certificate authority .* {file}"):
-            KafkaTransport(
-                secured_kafka.ssl,
-                registry=CollectorRegistry(),
-                security=Security(encrypted=True, authorities=file),
-            )
+            carry_through(secured_kafka.ssl, Security(encrypted=True, authorities=file))
 
 
 def test_a_password_is_never_shown():

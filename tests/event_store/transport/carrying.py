@@ -111,12 +111,12 @@ def wait_published(url: str) -> None:
 Brought = dict[Partition, list[Record]]
 
 
-def wait_assigned(subscription: Subscription, *, count: int) -> set[Partition]:
+def wait_assigned(subscription: Subscription, *, count: int, timeout_s: float = 0.1) -> set[Partition]:
     """Poll until this member owns so many partitions."""
     owned: set[Partition] = set()
 
     def poll() -> bool:
-        batch = subscription.poll(0.1)
+        batch = subscription.poll(timeout_s)
         owned.difference_update(batch.revoked)
         owned.update(batch.assigned)
         return len(owned) == count

@@ -12,7 +12,7 @@ from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from prometheus_client import CollectorRegistry
 
 from devservers import chosen
-from event_store.transport import generations, kafka_subscription
+from event_store.transport import generations, kafka_client
 from event_store.transport.following import Follower, FollowerMetrics
 from event_store.transport.kafka_topics import prefix
 from event_store.transport.kafka_transport import KafkaTransport
@@ -26,13 +26,12 @@ from tests.event_store.transport import carrying
 RELAY_PROGRAM = """
 import sys, threading
 from prometheus_client import CollectorRegistry
-from event_store import relay
+from event_store.transport import relay
 from event_store.consumers import driver
 from event_store.transport.kafka_transport import KafkaTransport
-url, bootstrap = sys.argv[1:]
-carrier = relay.consumer(
-    KafkaTransport(bootstrap, registry=CollectorRegistry()), registry=CollectorRegistry()
-)
+url, bootstrap, client = sys.argv[1:]
+transport = KafkaTransport(bootstrap, registry=CollectorRegistry(), client=client)
+carrier = relay.consumer(transport, registry=CollectorRegistry())
 driver.run([carrier], database_url=url, stop=threading.Event(), registry=CollectorRegistry())
 """
 RELAY_KILLS = 4
@@ -102,9 +101,15 @@ def transport_registry():
     return CollectorRegistry()
 
 
+@pytest.fixture(params=["kafka-python", "confluent-kafka"])
+def client(request):
+    """The library that the transport speaks through."""
+    return request.param
+
+
 @pytest.fixture
-def transport(kafka, transport_registry):
-    return KafkaTransport(kafka, registry=transport_registry)
+def transport(kafka, transport_registry, client):
+    return KafkaTransport(kafka, registry=transport_registry, client=client)
 
 
 @pytest.fixture
@@ -150,7 +155,9 @@ def records_of(url):
 
 @pytest.mark.faults
 @pytest.mark.slow
-def test_a_relay_killed_again_and_again_repeats_and_never_skips(transport, database_url, kafka, reader):
+def test_a_relay_killed_again_and_again_repeats_and_never_skips(
+    transport, database_url, kafka, reader, client
+):
     with carrying.relaying(database_url, transport):
         carrying.append(database_url, 10)
     for _ in range(RELAY_KILLS):
@@ -158,7 +165,7 @@ def test_a_relay_killed_again_and_again_repeats_and_never_skips(transport, datab
         with carrying.owner(database_url) as conn:
             conn.execute("update runtime.lease set owner = null")
         before = carrying.published(database_url).position
-        process = subprocess.Popen([sys.executable, "-c", RELAY_PROGRAM, database_url, kafka])
+        process = subprocess.Popen([sys.executable, "-c", RELAY_PROGRAM, database_url, kafka, client])
         carrying.append(database_url, 2_500)
         carrying.wait_until(
             lambda: carrying.published(database_url).position > before,  # noqa: B023  # called at once
@@ -356,15 +363,13 @@ def test_what_was_fetched_before_a_partition_was_started_again_is_not_brought(tr
 def test_a_member_that_is_busy_for_long_keeps_its_partitions_and_misses_nothing(
     transport, database_url, reader, monkeypatch
 ):
-    monkeypatch.setattr(kafka_subscription, "KEEPALIVE_S", 0.2)
-    monkeypatch.setattr(kafka_subscription, "HANDOVER_RECORDS", 1)
-    monkeypatch.setattr(kafka_subscription, "POLL_RECORDS_MAX", 50)
+    monkeypatch.setattr(kafka_client, "SESSION_TIMEOUT_MS", 6_000)  # the shortest that a broker allows
     with carrying.relaying(database_url, transport):
         carrying.append(database_url, 2_000)
         carrying.wait_published(database_url)
     consumer = reader()
     consumer.read_until(100)
-    time.sleep(2.0)
+    time.sleep(7.0)
     truth = expected(database_url)
     consumer.read_until(sum(map(len, truth.values())))
 
@@ -380,8 +385,8 @@ def own_kafka(settings, tmp_path):
 
 @pytest.mark.faults
 @pytest.mark.slow
-def test_a_broker_that_is_killed_stops_nothing_for_good(own_kafka, database_url, reader):
-    transport = KafkaTransport(own_kafka.url, registry=CollectorRegistry())
+def test_a_broker_that_is_killed_stops_nothing_for_good(own_kafka, database_url, reader, client):
+    transport = KafkaTransport(own_kafka.url, registry=CollectorRegistry(), client=client)
     with carrying.relaying(database_url, transport) as health:
         carrying.append(database_url, 20)
         consumer = reader(transport)
@@ -398,13 +403,12 @@ def test_a_broker_that_is_killed_stops_nothing_for_good(own_kafka, database_url,
 
 
 def test_a_member_whose_polls_are_shorter_than_a_join_gets_its_partitions_all_the_same(
-    transport, database_url, monkeypatch
+    transport, database_url
 ):
-    monkeypatch.setattr(kafka_subscription, "POLL_TIMEOUT_MS", 2)
     generation, _ = records_of(database_url)
     owned = []
     for number in range(5):
         with contextlib.closing(transport.subscribe(f"group-{number}", generation=generation)) as member:
-            owned.append(len(carrying.wait_assigned(member, count=PARTITIONS)))
+            owned.append(len(carrying.wait_assigned(member, count=PARTITIONS, timeout_s=0.002)))
 
     assert [PARTITIONS] * 5 == owned

@@ -6,13 +6,15 @@ import secrets
 import socket
 import threading
 
+import psutil
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
 from prometheus_client import CollectorRegistry
 
-from event_store.transport import kafka_clients, kafka_transport
-from event_store.transport.kafka_topics import MESSAGE_BYTES_MAX, RETENTION_MS
+from event_store.transport import kafka_client, kafka_python_client, kafka_transport
+from event_store.transport.kafka_client import MESSAGE_BYTES_MAX
+from event_store.transport.kafka_topics import RETENTION_MS
 from event_store.transport.kafka_transport import KafkaTransport
 from event_store.transport.transport import Generation, PublishFailed, Record, TransportUnavailable
 from tests.examples import NOW
@@ -42,9 +44,15 @@ def _sockets_left_behind():
     gc.collect()
 
 
+@pytest.fixture(params=["kafka-python", "confluent-kafka"])
+def client(request):
+    """The library that the transport speaks through."""
+    return request.param
+
+
 @pytest.fixture
-def transport(kafka):
-    return KafkaTransport(kafka, registry=CollectorRegistry())
+def transport(kafka, client):
+    return KafkaTransport(kafka, registry=CollectorRegistry(), client=client)
 
 
 @pytest.fixture
@@ -96,8 +104,8 @@ def test_the_newest_record_of_every_partition_that_holds_one_is_found(transport,
 def test_records_that_the_broker_does_not_acknowledge_are_not_published(
     transport, admin, topic, monkeypatch, generation
 ):
-    monkeypatch.setattr(kafka_transport, "DELIVERY_TIMEOUT_MS", 2_500)
-    monkeypatch.setattr(kafka_transport, "REQUEST_TIMEOUT_MS", 1_000)
+    monkeypatch.setattr(kafka_client, "DELIVERY_TIMEOUT_MS", 2_500)
+    monkeypatch.setattr(kafka_client, "REQUEST_TIMEOUT_MS", 1_000)
     with contextlib.closing(transport.publisher(generation)) as publisher:
         publisher.publish([record(1)])
         admin.delete_topics([f"counterfoil.{topic}.events.g3"])
@@ -116,8 +124,8 @@ def test_a_record_that_the_broker_refuses_makes_the_whole_batch_fail(transport, 
         assert {0} == publisher.last_records().keys()
 
 
-def test_a_broker_that_is_not_there_is_said_so_soon(generation):
-    transport = KafkaTransport("127.0.0.1:1", registry=CollectorRegistry())
+def test_a_broker_that_is_not_there_is_said_so_soon(generation, client):
+    transport = KafkaTransport("127.0.0.1:1", registry=CollectorRegistry(), client=client)
 
     with pytest.raises(TransportUnavailable):
         transport.publisher(generation)
@@ -126,12 +134,30 @@ def test_a_broker_that_is_not_there_is_said_so_soon(generation):
 
 
 def test_waiting_for_a_broker_that_is_silent_gathers_no_threads(monkeypatch):
-    monkeypatch.setattr(kafka_clients, "BOOTSTRAP_TIMEOUT_MS", 500)
+    monkeypatch.setattr(kafka_client, "BOOTSTRAP_TIMEOUT_MS", 500)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         before = threading.active_count()
         for make in (KafkaAdminClient, KafkaConsumer, KafkaProducer):
             with pytest.raises(TransportUnavailable):
-                kafka_clients.connect(make, bootstrap_servers=[address])
+                kafka_python_client.connect(make, bootstrap_servers=[address])
 
         assert before == threading.active_count()
+
+
+def test_waiting_for_a_broker_that_is_silent_gathers_no_threads_of_librdkafka(monkeypatch):
+    monkeypatch.setattr(kafka_client, "BOOTSTRAP_TIMEOUT_MS", 300)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = kafka_transport.client_of("confluent-kafka", f"127.0.0.1:{silent.getsockname()[1]}")
+        before = psutil.Process().num_threads()
+        for attempt in (
+            client.producer,
+            lambda: client.newest("t", partitions=1),
+            lambda: client.join("t", group="g", instance_id=None),
+            lambda: client.ensure_topic("t", partitions=1, configs={}),
+        ):
+            with pytest.raises(TransportUnavailable):
+                attempt()
+        gc.collect()
+
+        assert before == psutil.Process().num_threads()

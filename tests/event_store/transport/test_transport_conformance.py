@@ -1,4 +1,4 @@
-"""What every transport promises, asked of Kafka and of the local tail with the same tests."""
+"""What every transport promises, asked of Kafka through each client and of the local tail with the same tests."""
 
 import secrets
 
@@ -20,11 +20,13 @@ BUSY = partition_of("order-0", 12)
 LARGE_BYTES = 3_900_000
 
 
-@pytest.fixture(params=["local", "kafka"])
+@pytest.fixture(params=["local", "kafka-python", "confluent-kafka"])
 def transport(request, database_url):
     if request.param == "local":
         return LocalTransport(database_url)
-    return KafkaTransport(request.getfixturevalue("kafka"), registry=CollectorRegistry())
+    return KafkaTransport(
+        request.getfixturevalue("kafka"), registry=CollectorRegistry(), client=request.param
+    )
 
 
 @pytest.fixture
