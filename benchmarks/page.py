@@ -14,7 +14,8 @@ from benchmarks.table import Row
 BEGIN: Final = "<!-- measured: written by make bench -->"
 END: Final = "<!-- end of measured -->"
 LIBRARIES: Final = (
-    "psycopg", "uvloop", "uvicorn", "fastapi", "msgspec", "pydantic", "kafka-python", "redis", "eventsourcing",
+    "psycopg", "uvloop", "uvicorn", "fastapi", "msgspec", "pydantic", "kafka-python", "confluent-kafka",
+    "redis", "eventsourcing",
 )  # fmt: skip
 
 

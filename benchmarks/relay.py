@@ -1,12 +1,13 @@
 """How many events a second does the relay carry from the log to a real Kafka, acknowledged?
 
-The limit is kafka-python's producer alone: the same records, ready in memory, sent by the same code of ours.
+Through each client. The limit is the client's producer alone: the same records, ready in memory, sent by the same code.
 """
 
 import secrets
 import time
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry
 
@@ -16,10 +17,12 @@ from benchmarks.measuring import in_turns
 from benchmarks.table import Goal, Row
 from event_store.log import reading
 from event_store.transport import generations, relay
+from event_store.transport.kafka_client import ClientName
 from event_store.transport.kafka_transport import KafkaTransport
 from runtime import database
 
 NAME: Final = "relay"
+CLIENTS: Final[tuple[ClientName, ...]] = get_args(ClientName)
 EVENTS: Final = 200_000
 POLL_S: Final = 0.005
 WAIT_S_MAX: Final = 300.0
@@ -29,37 +32,36 @@ _POSITION: Final = "select position from transport.relay"
 
 
 def rows(laboratory: Laboratory) -> Iterator[Row]:
-    """One row."""
+    """One row a client."""
     bootstrap = laboratory.kafka()
     with laboratory.database() as url:
         events = shop_events.fill(url, shop_events.history(laboratory.size.count(EVENTS, tiny=6_000)))
         workers.settle(url, carrier="kafka")
-        found = in_turns(
-            {
-                "ours": lambda: _carried(url, bootstrap, events=events),
-                "limit": lambda: _produced(url, bootstrap),
-            },
-            rounds=laboratory.size.rounds,
+        contestants: dict[str, Callable[[], float]] = {}
+        for client in CLIENTS:
+            contestants[f"{client} ours"] = partial(_carried, url, bootstrap, client=client, events=events)
+            contestants[f"{client} limit"] = partial(_produced, url, bootstrap, client=client)
+        found = in_turns(contestants, rounds=laboratory.size.rounds)
+    for client in CLIENTS:
+        yield Row(
+            name=NAME,
+            case=f"shop events, 12 partitions, {client}",
+            unit="events/s",
+            ours=found[f"{client} ours"],
+            limit=found[f"{client} limit"],
+            limit_name=f"{client}'s producer, same records from memory",
+            goals=GOALS,
         )
-    yield Row(
-        name=NAME,
-        case="shop events, 12 partitions",
-        unit="events/s",
-        ours=found["ours"],
-        limit=found["limit"],
-        limit_name="kafka-python's producer, same records from memory",
-        goals=GOALS,
-    )
 
 
-def _carried(url: str, bootstrap: str, *, events: int) -> float:
+def _carried(url: str, bootstrap: str, *, client: ClientName, events: int) -> float:
     """From the first batch that was acknowledged to the last event."""
     with database.connect(url, role=None, name="benchmark") as connection:
         connection.execute("update transport.relay set position = 0, owner = null")
         connection.execute("update transport.relay_partition set position = 0")
         connection.execute("delete from runtime.lease")
         _become_installation(connection)
-        with workers.relay(url, bootstrap=bootstrap):
+        with workers.relay(url, bootstrap=bootstrap, client=client):
             began, first = time.perf_counter(), 0
             while True:
                 row = connection.execute(_POSITION).fetchone()
@@ -74,8 +76,8 @@ def _carried(url: str, bootstrap: str, *, events: int) -> float:
             return (events - first) / (time.perf_counter() - began) if events > first else events / POLL_S
 
 
-def _produced(url: str, bootstrap: str) -> float:
-    transport = KafkaTransport(bootstrap, registry=CollectorRegistry())
+def _produced(url: str, bootstrap: str, *, client: ClientName) -> float:
+    transport = KafkaTransport(bootstrap, registry=CollectorRegistry(), client=client)
     with database.connect(url, role="counterfoil_relay", name="benchmark") as connection:
         with database.connect(url, role=None, name="benchmark installation") as owner:
             _become_installation(owner)

@@ -15,6 +15,7 @@ from event_store.consumers import driver
 from event_store.transport import generations
 from event_store.transport import relay as relaying
 from event_store.transport.following import FollowerMetrics
+from event_store.transport.kafka_client import ClientName
 from event_store.transport.kafka_transport import KafkaTransport
 from event_store.transport.local_transport import LocalTransport
 from event_store.transport.partitioning import PARTITIONS
@@ -42,9 +43,9 @@ def processes(url: str) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def relay(url: str, *, bootstrap: str) -> Iterator[int]:
-    """The relay to Kafka; the process id."""
-    with _running(_run_relay, url, bootstrap) as pid:
+def relay(url: str, *, bootstrap: str, client: ClientName = "kafka-python") -> Iterator[int]:
+    """The relay to Kafka through a client; the process id."""
+    with _running(_run_relay, url, bootstrap, client) as pid:
         yield pid
 
 
@@ -101,10 +102,10 @@ def _run_processes(stop: "threading.Event", url: str) -> None:
     driver.run(deciding, database_url=url, stop=stop, registry=registry)
 
 
-def _run_relay(stop: "threading.Event", url: str, bootstrap: str) -> None:
+def _run_relay(stop: "threading.Event", url: str, bootstrap: str, client: ClientName) -> None:
     _as_the_command("relay")
     registry = CollectorRegistry()
-    transport = cast("Transport", KafkaTransport(bootstrap, registry=registry))
+    transport = cast("Transport", KafkaTransport(bootstrap, registry=registry, client=client))
     carrier = relaying.consumer(transport, registry=registry)
     driver.run([carrier], database_url=url, stop=stop, registry=registry)
 
