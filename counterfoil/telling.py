@@ -25,6 +25,8 @@ def told(error: BaseException) -> str | None:
     from event_store.consumers.parking import NotParked
     from event_store.log.codec import CodecError
     from event_store.log.cutting import NotOneMoment
+    from event_store.proofs.note import NoteError
+    from event_store.proofs.witness import WitnessError
     from event_store.transport.transport import TransportError
     from projections.errors import ProjectionError
     from runtime.database import RoleMissing, RoleNotGranted
@@ -70,6 +72,8 @@ def told(error: BaseException) -> str | None:
             | CodecError()
             | DocumentsUnavailable()
             | ProblemError()
+            | NoteError()
+            | WitnessError()
         ):
             return str(error)
     return None

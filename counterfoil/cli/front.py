@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import typer
 
 from counterfoil import shadowing, terminal
-from counterfoil.cli import answering, parked, simulate, timers, views
+from counterfoil.cli import answering, parked, simulate, timers, views, witness
 from counterfoil.cli.answering import AsJson
 from runtime import priority
 
@@ -42,6 +42,7 @@ app.add_typer(views.app, name="views")
 app.add_typer(parked.app, name="parked")
 app.add_typer(timers.app, name="timers")
 app.add_typer(simulate.app, name="simulate")
+app.add_typer(witness.app, name="witness")
 audit_app = _group("audit", "Prove what happened.")
 context_app = _group("context", "Contexts of your own.")
 log_app = _group("log", "The log itself.")

@@ -173,7 +173,7 @@ def verify_consistency(*, old: int, old_root: bytes, size: int, root: bytes, pro
     if old in {0, size}:
         if proof:
             raise ProofInvalid("the proof is too long")
-        if old_root != (EMPTY_ROOT if old == 0 else root):
+        if old_root != (root if old == size else EMPTY_ROOT):
             raise ProofInvalid(f"there are two trees of {old} leaves")
         return
     if not old & (old - 1):  # a complete subtree of the new tree: its root is not repeated

@@ -64,7 +64,7 @@ class Signature(Struct, frozen=True):
     @property
     def line(self) -> str:
         """As it stands in the note, with its line feed."""
-        return f"{_DASH}{self.name} {_encoded(self.key_id + self.signature)}\n"
+        return f"{_DASH}{self.name} {to_base64(self.key_id + self.signature)}\n"
 
 
 class Note(Struct, frozen=True):
@@ -97,7 +97,7 @@ class VerifierKey(Struct, frozen=True):
 
     def __str__(self) -> str:
         """The key in one line: name, id and public key, joined by plus signs."""
-        return f"{self.name}+{self.key_id.hex()}+{_encoded(bytes([self.algorithm]) + self.public)}"
+        return f"{self.name}+{self.key_id.hex()}+{to_base64(bytes([self.algorithm]) + self.public)}"
 
     @classmethod
     def parse(cls, text: str) -> "VerifierKey":
@@ -155,7 +155,7 @@ class SignerKey(Struct, frozen=True):
 
     def secret(self) -> str:
         """The key in one line, for its file and for nothing else."""
-        encoded = _encoded(bytes([self.algorithm]) + self.seed)
+        encoded = to_base64(bytes([self.algorithm]) + self.seed)
         return f"{_PRIVATE}{self.name}+{self.verifier.key_id.hex()}+{encoded}"
 
     @classmethod
@@ -261,7 +261,7 @@ def _signature(line: str) -> Signature:
     name, space, encoded = line.removeprefix(_DASH).partition(" ")
     if not line.startswith(_DASH) or not space or not _NAME.fullmatch(name):
         raise MalformedNote("a line below the text is no signature")
-    decoded = _decoded(encoded, what="signature")
+    decoded = from_base64(encoded, what="signature")
     if len(decoded) <= _KEY_ID_BYTES:
         raise MalformedNote(f"the signature of {name} is too short")
     return Signature(name, decoded[:_KEY_ID_BYTES], decoded[_KEY_ID_BYTES:])
@@ -272,19 +272,25 @@ def _split_key(text: str, *, what: str) -> tuple[str, str, bytes]:
     key_id, second, encoded = rest.partition("+")
     if not (first and second) or not _NAME.fullmatch(name):
         raise MalformedNote(f"this is no {what}: a name, an id and a key, joined by plus signs")
-    return name, key_id, _decoded(encoded, what=what)
+    return name, key_id, from_base64(encoded, what=what)
 
 
-def _encoded(value: bytes) -> str:
+def is_name(text: str) -> bool:
+    """Whether a key may be called that: no space, no plus sign."""
+    return _NAME.fullmatch(text) is not None
+
+
+def to_base64(value: bytes) -> str:
+    """Bytes as notes spell them."""
     return base64.b64encode(value).decode()
 
 
-def _decoded(text: str, *, what: str) -> bytes:
+def from_base64(text: str, *, what: str) -> bytes:
     """The bytes of a text in base64 that has no other spelling: what is signed or compared has only one."""
     try:
         decoded = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise MalformedNote(f"the {what} is not base64") from error
-    if _encoded(decoded) != text:
+    if to_base64(decoded) != text:
         raise MalformedNote(f"the {what} is not base64 as everybody writes it")
     return decoded

@@ -83,6 +83,7 @@ _CLIENTS_OF_OURS: Final = (
     "devservers/",  # servers that `up` starts, and /readyz of the roles that it started
     "counterfoil/probing.py",  # /readyz of the APIs
     "counterfoil/testing/http.py",  # an application in the process of a test
+    "event_store/proofs/submitting.py",  # witnesses
     "event_store/transport/kafka_client.py",  # Kafka
 )
 

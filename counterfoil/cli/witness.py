@@ -1,0 +1,59 @@
+"""`counterfoil witness`: somebody else's program that lets no log take anything back."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from counterfoil.cli import answering
+
+app = typer.Typer(no_args_is_help=True, help="Cosign checkpoints of logs that only grow.")
+
+Directory = Annotated[
+    Path, typer.Argument(help="Where the witness keeps its key and what it cosigned last of each log.")
+]
+
+
+@app.callback()
+def witness() -> None:
+    """Run a witness: on another machine and under another owner than the logs whose checkpoints it cosigns."""
+
+
+@app.command("create")
+def create(
+    directory: Directory,
+    name: Annotated[str, typer.Option(help="Its name in signatures: a URL without the scheme.")],
+) -> None:
+    """Make a new witness; prints its verifier key, which those who trust it need."""
+    from event_store.proofs import witness as witness_
+
+    print(witness_.create(directory, name=name))
+
+
+@app.command("trust")
+def trust(
+    directory: Directory,
+    key: Annotated[str, typer.Argument(help="Verifier key of a log, as `counterfoil` prints it.")],
+) -> None:
+    """Let a witness know a log; it takes effect when the witness starts."""
+    from event_store.proofs import note
+    from event_store.proofs import witness as witness_
+
+    witness_.trust(directory, note.VerifierKey.parse(key))
+
+
+@app.command("serve")
+def serve(
+    directory: Directory,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="TCP port; 0 takes a free one.")] = 0,
+) -> None:
+    """Cosign until it is ended; prints its address and its verifier key as JSON."""
+    from event_store.proofs import witness as witness_
+    from event_store.proofs.witness_server import Server
+
+    with witness_.opened(directory) as storage:
+        serving = witness_.Witness(storage)
+        with Server(serving, host=host, port=port) as server:
+            answering.print_json({"url": server.url, "key": str(serving.verifier)})
+            server.serve_forever()
