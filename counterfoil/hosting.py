@@ -18,6 +18,8 @@ from counterfoil import addresses, migrating
 from event_store.consumers import driver
 from event_store.consumers.driver import Consumer
 from event_store.consumers.health import Health
+from event_store.consumers.hearing import hearing
+from event_store.consumers.news import News
 from event_store.transport.following import FollowerMetrics
 from event_store.transport.transport import Transport
 from runtime import telemetry
@@ -39,6 +41,7 @@ class Host:
         """Nothing is opened yet."""
         self.settings = settings
         self.registry = registry
+        self.news = News()
 
     @cached_property
     def followed(self) -> FollowerMetrics:
@@ -51,7 +54,7 @@ class Host:
             return self._kafka
         from event_store.transport.local_transport import LocalTransport
 
-        return LocalTransport(addresses.database_url(self.settings), role=role)
+        return LocalTransport(addresses.database_url(self.settings), role=role, news=self.news)
 
     @cached_property
     def _kafka(self) -> Transport:
@@ -151,13 +154,9 @@ def _host(settings: Settings, process: str, *, port: int, parts: Sequence[Part])
         ),
     ):
         wait_until_migrated(settings, stop)
-        driver.run(
-            hosted,
-            database_url=addresses.database_url(settings),
-            stop=stop,
-            registry=registry,
-            health=health,
-        )
+        url = addresses.database_url(settings)
+        with hearing(url, host.news):
+            driver.run(hosted, database_url=url, stop=stop, registry=registry, health=health, news=host.news)
 
 
 def wait_until_migrated(settings: Settings, stop: threading.Event) -> None:

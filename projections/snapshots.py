@@ -30,7 +30,8 @@ NAME: Final = "snapshots"
 LEASE_NAME: Final = "projections:snapshots"
 POSITIONS_PER_ROUND: Final = 5_000
 """Positions of the log that one round looks through for streams that are due."""
-IDLE_WAIT_S: Final = 0.5
+WAITS: Final = Waits(first_s=0.5, longest_s=0.5, unhinted_s=0.5, pace_s=1.0, backlog=POSITIONS_PER_ROUND)
+"""A stream is long before a snapshot of it is due: it may be a second longer."""
 
 _VALID: Final = (
     "select s.stream, s.version, s.position, s.partition_key, s.state::text"
@@ -131,8 +132,8 @@ class SnapshotTaker:
         self._every = {each.category: each.snapshot_every for each in aggregates if each.snapshot_every}
         self._kinds = {each.category: each for each in aggregates}
 
-    def round(self) -> bool:
-        """Read one stretch of the log; whether there may be more at once.
+    def round(self) -> int:
+        """Read one stretch of the log; how many positions it held.
 
         Raises:
             OpenAgain: another process was here.
@@ -141,7 +142,7 @@ class SnapshotTaker:
         self._metrics.stands(NAME, lag_events=max(0, head - self._mark.position))
         upto = min(self._mark.position + POSITIONS_PER_ROUND, head)
         if upto <= self._mark.position:
-            return False
+            return 0
         given = [list(self._every), list(self._every.values()), self._mark.position, upto]
         for stream, version in self._connection.execute(_DUE, given).fetchall():
             try:
@@ -151,13 +152,13 @@ class SnapshotTaker:
             except Exception:  # one stream that cannot be folded keeps no other from its snapshot
                 log.exception("snapshot_failed", stream=stream)
             if not self._lease.hold():
-                return False
+                return 0
         reached = Mark(upto, reading.leaf_at(self._connection, upto))
         with self._connection.transaction():
             checkpoints.hold(self._connection, NAME, self._mark, active=self._active)
             checkpoints.move(self._connection, NAME, reached)
-        self._mark = reached
-        return True
+        read, self._mark = upto - self._mark.position, reached
+        return read
 
     def close(self) -> None:
         """Show nothing any more."""
@@ -183,7 +184,7 @@ def consumer(aggregates: Sequence[Aggregate[Any]]) -> Consumer:
         role="counterfoil_projector",
         open=lambda session: SnapshotTaker(session, aggregates=wanting),
         lease=LEASE_NAME,
-        waits=Waits(IDLE_WAIT_S, IDLE_WAIT_S),
+        waits=WAITS,
         settings=SESSION,
     )
 

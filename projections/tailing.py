@@ -23,8 +23,8 @@ from projections.performing import SESSION
 from projections.view import View
 
 LEASE_NAME: Final = "projections:global"
-WAITS: Final = Waits(first_s=0.005, longest_s=0.25)
-"""Between two rounds: short behind an event, growing while there is none."""
+WAITS: Final = Waits(pace_s=0.05, backlog=1_000)
+"""Sums over all keys are written again in every round, so there are fewer of them than of keyed views."""
 LOOK_EVERY_S: Final = 0.5
 """How often builds, requests and lag are looked at."""
 
@@ -55,8 +55,8 @@ class Tail:
         self._looked_at = float("-inf")
         self._adopt()
 
-    def round(self) -> bool:
-        """Fold and commit one page of the log; whether there may be more to do at once.
+    def round(self) -> int:
+        """Fold and commit one page of the log; how far the builds were behind it, 0 when there was nothing to fold.
 
         Raises:
             OpenAgain: another worker wrote a build.
@@ -64,13 +64,15 @@ class Tail:
             psycopg.Error: start a new session.
         """
         head = reading.head(self._conn).position
+        fed = [each.cursors[THE_LOG].position for each in self.feeding.followings if each.stopped is None]
+        behind = head - min(fed, default=head)
         try:
             busy = self.feeding.catch_up({THE_LOG: head})
             self._look_around(head)
         except CheckpointConflict as conflict:
             self._metrics.conflicts.inc()
             raise OpenAgain(str(conflict)) from conflict
-        return busy
+        return max(1, behind) if busy else 0
 
     def close(self) -> None:
         """Another feeds the builds, and shows where they stand."""

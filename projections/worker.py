@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import structlog
+from msgspec import structs
 
 from event_store.consumers.driver import NO_WAITS, Consumer, Session
 from event_store.consumers.errors import OpenAgain
@@ -32,6 +33,8 @@ from runtime.documents import Documents
 GROUP: Final = "projections"
 RECORDS_PER_BATCH_MAX: Final = 5_000
 """Records that one turn folds at most."""
+WAITS: Final = structs.replace(NO_WAITS, pace_s=0.025)
+"""Rounds that find nothing wait for records themselves."""
 POLL_S: Final = 0.25
 """How long an idle worker waits for records before it looks around."""
 LOOK_EVERY_S: Final = 0.5
@@ -65,7 +68,7 @@ class Worker:
             shared=session.metrics,
             mirror=mirror,
         )
-        self._announce = session.announce
+        self._news = session.news
         self._conn = session.conn
         self._generation = generation
         self._follower = follower
@@ -80,8 +83,10 @@ class Worker:
         """The builds that are fed."""
         return self.feeding.followings
 
-    def round(self, timeout_s: float = POLL_S) -> bool:
-        """Poll, fold and commit once; whether records were applied. A batch that met another worker is read again.
+    def round(self, timeout_s: float = POLL_S) -> int:
+        """Poll, fold and commit once; how many records were applied, many where there is more to do at once.
+
+        A batch that met another worker is read again.
 
         Raises:
             GenerationEnded: a newer generation exists, to be entered by another worker.
@@ -95,30 +100,30 @@ class Worker:
             log.warning("projections_conflict", reason=str(conflict))
             self._metrics.conflicts.inc()
             self._adopt()
-            return False
+            return 0
 
     def close(self) -> None:
         """Leave the group."""
         self.feeding.close()
         self._follower.close()
 
-    def _round(self, timeout_s: float) -> bool:
+    def _round(self, timeout_s: float) -> int:
         followed = self._follower.poll(0 if self._busy else timeout_s, max_records=RECORDS_PER_BATCH_MAX)
         if followed.assigned or followed.revoked:
             self._sources = (self._sources - followed.revoked) | followed.assigned
             log.info("projections_assigned", partitions=len(self._sources))
             self._adopt()
-            return False
+            return 0
         if followed.records:
             began = self._clock()
             self.feeding.feed(catching_up.from_records(followed.records, decoder=self.feeding.decoder))
             self._metrics.batch_seconds.observe(self._clock() - began)
-            self._announce()
+            self._news.announce()
         # A build behind what was delivered reads the log; so does the worker.
         self._busy = self.feeding.catch_up(self._follower.positions)
         self._look_around()
         self._busy = self.feeding.mirror_step() or self._busy
-        return bool(followed.records)
+        return WAITS.backlog if self._busy else sum(map(len, followed.records.values()))
 
     def _look_around(self) -> None:
         """Now and then: new or dropped builds, requests of operators, lag, hints."""
@@ -193,6 +198,7 @@ def consumer(
             transport.subscribe(group, generation=generation),
             log=PartitionLog(session.conn, generation=generation),
             metrics=followed,
+            compares=generation.carrier != "local",
         )
         return Worker(
             session,
@@ -204,5 +210,5 @@ def consumer(
         )
 
     return Consumer(
-        name="keyed-views", role="counterfoil_projector", open=begin, waits=NO_WAITS, settings=SESSION
+        name="keyed-views", role="counterfoil_projector", open=begin, waits=WAITS, settings=SESSION
     )

@@ -63,7 +63,8 @@ class Feed(Struct, frozen=True):
 
     def _followed(self, partitions: PartitionLog, reached: dict[Partition, int]) -> Iterator[Brought]:
         subscription = self.transport.subscribe(self.group, generation=self.generation)
-        follower = Follower(subscription, log=partitions, metrics=self.metrics)
+        compares = self.generation.carrier != "local"
+        follower = Follower(subscription, log=partitions, metrics=self.metrics, compares=compares)
         try:
             while not self.stop.is_set():
                 # A carrier that is gone ends the term: its subscription may never come back, a new one will.

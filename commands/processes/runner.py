@@ -38,7 +38,7 @@ from commands.processes.parking import Key, Parking
 from commands.processes.process import LeaseGroup, Process, lease_groups
 from commands.recording import Unanswered
 from event_store.consumers.checkpoints import Mark
-from event_store.consumers.driver import NO_WAITS, Consumer, Session
+from event_store.consumers.driver import NO_WAITS, Consumer, Session, Waits
 from event_store.consumers.errors import OpenAgain
 from event_store.consumers.parking import Active
 from event_store.log import fingerprints
@@ -59,6 +59,9 @@ CHECKPOINT_S: Final = 0.25
 
 LOOK_S: Final = 0.5
 """How often operators' requests are read and the lag is measured."""
+
+PACE: Final = Waits()
+"""The least time between two deliveries of records, unless there is a backlog."""
 
 ROUND_S: Final = 0.1
 """How long the event loop runs before the driver looks at the lease."""
@@ -199,6 +202,7 @@ class _Term:
         self._saved_at_s = time.monotonic()
         self._looked_at_s = float("-inf")
         self._conflicts = 0
+        self._poll_at_s = float("-inf")
 
     def leave(self) -> None:
         """End behind what is in flight; nothing new is decided."""
@@ -302,11 +306,14 @@ class _Term:
                 assert_never(effect)
 
     async def _poll(self) -> None:
+        await asyncio.sleep(max(0.0, self._poll_at_s - time.monotonic()))
         brought = await asyncio.get_running_loop().run_in_executor(self._thread, next, self._feed, None)
         self._polling = False
         if brought is None:
             self._ended = True
         else:
+            count = sum(map(len, brought.records.values()))
+            self._poll_at_s = time.monotonic() + (PACE.pause_s(count, took_s=0.0) if count else 0.0)
             self._decider.deliver(brought.records, passed_over=brought.passed_over)
 
     async def _load(self, load: Load) -> None:

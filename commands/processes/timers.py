@@ -86,7 +86,7 @@ def consumer(
         role="counterfoil_writer",
         open=lambda session: Timers(session, processes, delays=delays, metrics=metrics, off_after=off_after),
         lease=LEASE,
-        waits=Waits(longest_s=EVERY_S),
+        waits=Waits(first_s=EVERY_S, longest_s=EVERY_S, unhinted_s=EVERY_S, pace_s=0.0),
         outages=(LogUnreachable,),
     )
 

@@ -27,6 +27,7 @@ from event_store.consumers.driver import Consumer, Hosted, Session
 from event_store.consumers.health import ConsumerHealth
 from event_store.consumers.lease import Lease, new_owner
 from event_store.consumers.measures import ConsumerMetrics
+from event_store.consumers.news import News
 from runtime import database
 
 
@@ -58,13 +59,11 @@ def hosting(
     with database.connect(
         database_url, role=hosted.role, name=hosted.name, settings=dict(hosted.settings)
     ) as conn:
-        news = threading.Event()
         session = Session(
             conn=conn,
             lease=None if hosted.lease is None else Lease(conn, name=hosted.lease, owner=new_owner()),
             stop=threading.Event(),
-            news=news,
-            announce=news.set,
+            news=News(),
             metrics=ConsumerMetrics(registry or CollectorRegistry()),
             database_url=database_url,
         )

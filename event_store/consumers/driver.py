@@ -21,13 +21,15 @@ from event_store.consumers.errors import FinalError, OpenAgain
 from event_store.consumers.health import ConsumerHealth, Health
 from event_store.consumers.lease import Lease, new_owner
 from event_store.consumers.measures import ConsumerMetrics
+from event_store.consumers.news import News
+from event_store.log.hints import HINT_PAUSE_S
 from event_store.transport.generations import Connection, NoGeneration
 from event_store.transport.transport import Fork, TransportError
 from runtime import database
 from runtime.database import Role
 
 IDLE_WAIT_GROWTH: Final = 1.25
-"""Each idle round is followed by a longer wait than the one before, up to the consumer's longest."""
+"""Where hints are not heard, each idle round is followed by a longer wait than the one before."""
 STANDBY_WAIT_S: Final = 0.5
 """How often a standby reads the lease."""
 OPEN_AGAIN_WAIT_S: Final = 0.1
@@ -50,10 +52,8 @@ class Session(Struct):
     """Held whenever a step is opened or makes a round; None for a consumer without one."""
     stop: threading.Event
     """Set when the process is to end: rounds that wait look at it."""
-    news: threading.Event
-    """Set when the process saw a new event of the log: ends the wait behind an idle round."""
-    announce: Callable[[], None]
-    """Sets `news` of every consumer in this process."""
+    news: News
+    """Shared by the consumers of this process: to be announced by one that saw new events of the log."""
     metrics: ConsumerMetrics
     database_url: str
     """For further connections."""
@@ -62,8 +62,8 @@ class Session(Struct):
 class Step(Protocol):
     """The work of a consumer from taking the lease to losing it, or for one session if there is no lease."""
 
-    def round(self) -> bool:
-        """Do one bounded piece of work; True when there may be more at once.
+    def round(self) -> int:
+        """Do one bounded piece of work; how many events or other things it did, 0 when there was nothing to do.
 
         Raises:
             OpenAgain: the step is at its end and another one is to be opened.
@@ -76,13 +76,36 @@ class Step(Protocol):
 
 
 class Waits(Struct, frozen=True):
-    """The waits behind idle rounds: the first, growing up to the longest. News ends a wait that is past the first."""
+    """The waits between rounds, in seconds.
 
-    first_s: float = 0.005
+    Behind an idle round: the first, and the longest once nothing was found for as long as a hint may be held back;
+    where hints are not heard, growing from the first. News ends a wait that is past the first.
+
+    Behind any other: what is left of the pace, since each round has a price however little it finds. The pace is kept
+    by small rounds only: it shrinks with what a round did, and at a backlog there is none.
+    """
+
+    first_s: float = 0.025
     longest_s: float = 0.25
+    unhinted_s: float = 0.25
+    """The longest where processes that append are not heard."""
+    pace_s: float = 0.025
+    """From the begin of a round to the begin of the next."""
+    backlog: int = 100
+    """A round that did so much is followed by the next at once."""
+
+    def pause_s(self, done: int, *, took_s: float) -> float:
+        """How long to wait behind a round that did something."""
+        return max(0.0, self.pace_s * (1 - done / self.backlog) - took_s)
+
+    def idle_s(self, before_s: float | None, *, quiet_s: float, hinted: bool) -> float:
+        """How long to wait behind an idle round; `before_s` is the wait behind the idle round before it, if any."""
+        if hinted:
+            return self.first_s if quiet_s < HINT_PAUSE_S else self.longest_s
+        return self.first_s if before_s is None else min(before_s * IDLE_WAIT_GROWTH, self.unhinted_s)
 
 
-NO_WAITS: Final = Waits(0.0, 0.0)
+NO_WAITS: Final = Waits(first_s=0.0, longest_s=0.0, unhinted_s=0.0, pace_s=0.0)
 """For a step whose rounds wait themselves."""
 
 
@@ -110,6 +133,7 @@ def run(
     stop: threading.Event,
     registry: CollectorRegistry,
     health: Health | None = None,
+    news: News | None = None,
 ) -> None:
     """Run consumers, each in a thread of its own, until `stop` is set; each then finishes the round it is in.
 
@@ -119,6 +143,7 @@ def run(
         stop: set it to end; set here too when a consumer failed for good.
         registry: where the metrics of `measures` go.
         health: what readiness shows.
+        news: what ends the waits of idle consumers.
 
     Raises:
         FinalError: the first that a consumer raised; all others were stopped.
@@ -127,16 +152,11 @@ def run(
     assert len(set(names)) == len(names), "the names of consumers differ"
     health = health or Health()
     health.host(names)
-    metrics, news = ConsumerMetrics(registry), {name: threading.Event() for name in names}
-
-    def announce() -> None:
-        for each in news.values():
-            each.set()
-
+    metrics, news = ConsumerMetrics(registry), news or News()
     failures: list[BaseException] = []
 
     def host(consumer: Consumer) -> None:
-        around = _Surroundings(database_url, stop, news[consumer.name], announce, metrics)
+        around = _Surroundings(database_url, stop, news, metrics)
         try:
             _Driver(consumer, around, health.consumers[consumer.name]).run()
         except BaseException as failure:  # noqa: BLE001 - raised again by the thread that called `run`
@@ -150,7 +170,7 @@ def run(
     for thread in threads:
         thread.start()
     stop.wait()
-    announce()
+    news.announce()
     for thread in threads:
         thread.join()
     if failures:
@@ -162,8 +182,7 @@ class _Surroundings(Struct, frozen=True):
 
     database_url: str
     stop: threading.Event
-    news: threading.Event
-    announce: Callable[[], None]
+    news: News
     metrics: ConsumerMetrics
 
 
@@ -177,6 +196,10 @@ class Hosted:
         """Nothing is read before the first turn."""
         self.step: Step | None = None
         """What is open."""
+        self.done = 0
+        """What the last round did."""
+        self.seen = session.news.count
+        """How much news there was when the last round began."""
         self._consumer = consumer
         self._session = session
         self._health = health
@@ -199,13 +222,13 @@ class Hosted:
             return "standby"
         try:
             step = self.step or self._open_step()
-            self._session.news.clear()
-            busy = step.round()
+            self.seen = self._session.news.count
+            self.done = step.round()
         except OpenAgain as again:
             self._open_again(str(again))
             return "again"
         self._health.show("active")
-        return "busy" if busy else "idle"
+        return "busy" if self.done else "idle"
 
     def close(self) -> None:
         """Close the step and let a standby take over at once."""
@@ -296,7 +319,6 @@ class _Driver:
                 lease=lease,
                 stop=around.stop,
                 news=around.news,
-                announce=around.announce,
                 metrics=around.metrics,
                 database_url=around.database_url,
             )
@@ -304,18 +326,23 @@ class _Driver:
     def _take_turns(self, session: Session) -> None:
         hosted = Hosted(self._consumer, session, health=self._health)
         waits, began_s = self._consumer.waits, time.monotonic()
-        idle_s = waits.first_s
+        idle_s, busy_s = None, began_s
         try:
             while not session.stop.is_set():
+                turn_s = time.monotonic()
                 turned = hosted.turn()
-                if time.monotonic() - began_s > STEADY_AFTER_S:
+                now_s = time.monotonic()
+                if now_s - began_s > STEADY_AFTER_S:
                     self._backoff.reset()
                 match turned:
                     case "busy":
-                        idle_s = waits.first_s
+                        idle_s, busy_s = None, now_s
+                        session.stop.wait(waits.pause_s(hosted.done, took_s=now_s - turn_s))
                     case "idle":
-                        news = self._idle(idle_s)
-                        idle_s = waits.first_s if news else min(idle_s * IDLE_WAIT_GROWTH, waits.longest_s)
+                        hinted = self._around.news.hinted
+                        idle_s = waits.idle_s(idle_s, quiet_s=now_s - busy_s, hinted=hinted)
+                        if self._idle(idle_s, seen=hosted.seen):
+                            idle_s = None
                     case "standby":
                         session.stop.wait(STANDBY_WAIT_S)
                     case "again":
@@ -323,11 +350,11 @@ class _Driver:
         finally:
             hosted.close()
 
-    def _idle(self, wait_s: float) -> bool:
-        """Wait behind an idle round; True when news ended the wait."""
+    def _idle(self, wait_s: float, *, seen: int) -> bool:
+        """Wait behind an idle round; True when news that it may not have seen ended the wait."""
         first_s = min(wait_s, self._consumer.waits.first_s)
         self._around.stop.wait(first_s)
-        return self._around.news.wait(wait_s - first_s)
+        return self._around.news.wait_beyond(seen, timeout_s=wait_s - first_s)
 
     def _wait_behind(self, error: Exception) -> None:
         """Say plainly what is wrong, count it and wait; a fork is tried again, it may have been fenced."""

@@ -115,24 +115,24 @@ class Tailing:
         self._queued = {key: each.queued for key, each in parked.items()}
         """How many events wait behind each parked key."""
 
-    def round(self) -> bool:
-        """Handle and commit one page of the log; whether there may be more at once.
+    def round(self) -> int:
+        """Handle and commit one page of the log; how many positions it led on, 0 when there was nothing to handle.
 
         Raises:
             OpenAgain: another process was here.
             Outdated: an event is newer than this program.
             psycopg.Error: start a new session.
         """
-        head = reading.head(self._conn).position
+        head, before = reading.head(self._conn).position, self._mark.position
         self._look(head)
         upto = min(head, self._mark.position + POSITIONS_PER_PAGE)
         if upto <= self._mark.position or self._is_full():
-            return False
+            return 0
         events = paging.page_after(
             self._conn, self._mark.position, upto=upto, types=self._dispatch.types, rows_max=EVENTS_PER_PAGE
         )
         self._advance(events, self._end_of(events, upto))
-        return True
+        return max(1, head - before)
 
     def close(self) -> None:
         """Show nothing any more."""

@@ -24,7 +24,6 @@ from eventsourcing.persistence import DataError, ProgrammingError
 
 from event_store.eventsourcing import requests, states
 from event_store.eventsourcing.datastore import Datastore, rows
-from event_store.eventsourcing.hints import HintListener
 from event_store.eventsourcing.tailing import Tail
 from event_store.log import envelope
 from event_store.log.appending import limits
@@ -38,6 +37,7 @@ from event_store.log.envelope import (
     Metadata,
     NewEvent,
 )
+from event_store.log.hints import HintListener
 
 COMMAND: Final = "append"
 """What the metadata name as the command of every event of this recorder."""

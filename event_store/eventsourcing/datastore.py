@@ -25,9 +25,7 @@ from typing import Any, Final, LiteralString, TypeVar
 import psycopg
 from eventsourcing import persistence
 
-from event_store.eventsourcing import hints
-from event_store.eventsourcing.hints import HintListener, HintSender
-from event_store.log import patient_connection
+from event_store.log import hints, patient_connection
 from event_store.log.appending import errors, limits
 from event_store.log.appending.threaded import ThreadedWriter
 from event_store.log.envelope import (
@@ -38,6 +36,7 @@ from event_store.log.envelope import (
     TrackedAlready,
     WrongVersion,
 )
+from event_store.log.hints import HintListener, HintSender
 from event_store.log.patient_connection import PatientConnection
 
 READ_TIMEOUT_S: Final = 30.0
@@ -45,6 +44,9 @@ READ_TIMEOUT_S: Final = 30.0
 
 CONNECTION_WAIT_S: Final = 30.0
 """How long a reader waits for another to give its connection back."""
+
+HINT_PAUSE_S: Final = 0.005
+"""Shortest time between two hints: subscriptions of an application wait for nothing else."""
 
 RETRY_WINDOW_S: Final = limits.RESEND_WINDOW_S
 """How long a read is tried again when the server is lost."""
@@ -85,7 +87,7 @@ class Datastore:
         name, channel = f"application {application}", hints.channel_of(application)
         self._readers = readers = _Readers(url, name=name, size=readers_max)
         self._writer = ThreadedWriter(url, name=name)
-        self._hints = HintSender(lambda: _send_hint(readers, channel))
+        self._hints = HintSender(lambda: _send_hint(readers, channel), pause_s=HINT_PAUSE_S)
         self._finalizer = weakref.finalize(self, _close, readers, self._writer, self._hints)
         self._new_listener = partial(HintListener, url, name=name, channel=channel)
 
@@ -182,8 +184,8 @@ def _explained(error: psycopg.Error) -> str:
 
 
 def _send_hint(readers: "_Readers", channel: str) -> None:
-    with readers.connection() as connection:
-        hints.send(connection, channel)
+    with contextlib.suppress(persistence.PersistenceError), readers.connection() as connection:
+        hints.send(connection, channel, hints.LOG)
 
 
 def _close(readers: "_Readers", writer: ThreadedWriter, sender: HintSender) -> None:

@@ -13,9 +13,9 @@ from eventsourcing.persistence import ApplicationRecorder, Notification, Subscri
 
 from event_store.eventsourcing import states
 from event_store.eventsourcing.datastore import Datastore, rows
-from event_store.eventsourcing.hints import HintListener
 from event_store.eventsourcing.streams import Namespace
 from event_store.eventsourcing.tailing import Tail
+from event_store.log.hints import HintListener
 
 NOTIFICATIONS_PER_READ: Final = 500
 """Events that a subscription reads at a time."""

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from event_store.eventsourcing.hints import HintListener
+from event_store.log.hints import HintListener
 
 T = TypeVar("T")
 

@@ -46,12 +46,12 @@ class PatientConnection(psycopg.Connection[tuple[Any, ...]]):
 def connect(
     url: str,
     *,
-    role: database.Role,
+    role: database.Role | None,
     name: str,
     answer_timeout_s: float,
     settings: dict[str, str] | None = None,
 ) -> PatientConnection:
-    """A connection in autocommit mode whose statements are all prepared.
+    """A connection in autocommit mode whose statements are all prepared; `role` None: with the login's own rights.
 
     The role is taken by a statement, not at login: a refusal then has an SQLSTATE that tells it from a lost server.
 
@@ -65,7 +65,8 @@ def connect(
     connection.answer_timeout_s = answer_timeout_s
     with contextlib.ExitStack() as until_usable:
         until_usable.callback(connection.close)
-        _take_role(connection, role)
+        if role is not None:
+            _take_role(connection, role)
         until_usable.pop_all()
     return connection
 

@@ -5,6 +5,7 @@ lease. The relay runs here too, with nothing to publish: its rows tell readers h
 with Kafka.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -12,8 +13,10 @@ from typing import Final
 import psycopg
 
 from event_store.consumers.lease import Lease, new_owner
+from event_store.consumers.news import News
 from event_store.log import paging
 from event_store.log.envelope import RecordedEvent
+from event_store.log.hints import HINT_PAUSE_S
 from event_store.transport import generations, partition_log
 from event_store.transport.generations import Connection, Frame
 from event_store.transport.partitioning import partition_of
@@ -31,6 +34,9 @@ from runtime import database
 BUSY_WAIT_S: Final = 0.003
 IDLE_WAIT_S: Final = 0.020
 IDLE_WAIT_GROWTH: Final = 1.25
+"""The waits between two readings that found nothing, growing up to the longest."""
+HINTED_WAIT_S: Final = 0.025
+"""The same while a hint may be held back; behind that, hints end the wait."""
 ROWS_PER_READ: Final = 2_000
 
 
@@ -39,9 +45,17 @@ class LocalTransport:
 
     carrier: Carrier = "local"
 
-    def __init__(self, database_url: str, *, role: database.Role = "counterfoil_projector") -> None:
+    def __init__(
+        self,
+        database_url: str,
+        *,
+        role: database.Role = "counterfoil_projector",
+        news: News | None = None,
+    ) -> None:
+        """`news` ends the waits of its subscriptions."""
         self._database_url = database_url
         self._role: database.Role = role
+        self._news = news or News()
 
     def publisher(self, generation: Generation) -> "LocalPublisher":  # noqa: ARG002  # the seam's
         """Open a publisher: the log has every record already."""
@@ -54,7 +68,7 @@ class LocalTransport:
         except psycopg.OperationalError as error:
             raise TransportUnavailable(f"the log cannot be reached: {error}") from error
         lease = Lease(conn, name=f"local:{group}", owner=new_owner())
-        return LocalSubscription(conn, lease=lease, generation=generation)
+        return LocalSubscription(conn, lease=lease, generation=generation, news=self._news)
 
 
 class LocalPublisher:
@@ -80,18 +94,19 @@ class LocalSubscription:
         *,
         lease: Lease,
         generation: Generation,
-        sleep: Callable[[float], None] = time.sleep,
+        news: News,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._conn = conn
         self._lease = lease
         self._generation = generation
-        self._sleep = sleep
+        self._news = news
         self._clock = clock
         self._sources = frozenset(range(generation.partitions))
         self._assigned = False
         self._last: dict[Partition, int] = {}
         self._position: int | None = None
+        self._found_s = float("-inf")
 
     def poll(self, timeout_s: float, *, max_records: int = POLL_RECORDS_MAX) -> Batch:
         """Wait up to `timeout_s` for records of the partitions that were started."""
@@ -122,14 +137,25 @@ class LocalSubscription:
 
     def _poll(self, timeout_s: float, max_records: int) -> Batch:
         deadline = self._clock() + timeout_s
-        wait_s = BUSY_WAIT_S
+        wait_s: float | None = None
         while True:
+            seen = self._news.count
             batch = self._assignment() or self._read(max_records)
-            remaining_s = deadline - self._clock()
-            if batch.records or batch.assigned or batch.revoked or remaining_s <= 0:
+            now_s = self._clock()
+            if batch.records:
+                self._found_s = now_s
+            if batch.records or batch.assigned or batch.revoked or now_s >= deadline:
                 return batch
-            self._sleep(min(wait_s, remaining_s))
-            wait_s = min(IDLE_WAIT_S, wait_s * IDLE_WAIT_GROWTH)
+            wait_s = self._wait_s(wait_s, now_s)
+            heard = self._news.wait_beyond(seen, timeout_s=min(wait_s, deadline - now_s))
+            if not heard and now_s + wait_s >= deadline:
+                return batch  # the next poll reads
+
+    def _wait_s(self, before_s: float | None, now_s: float) -> float:
+        """How long to wait behind a reading that found nothing; `before_s` is the wait before, if there was one."""
+        if self._news.hinted:
+            return HINTED_WAIT_S if now_s - self._found_s < HINT_PAUSE_S else math.inf
+        return BUSY_WAIT_S if before_s is None else min(IDLE_WAIT_S, before_s * IDLE_WAIT_GROWTH)
 
     def _assignment(self) -> Batch | None:
         """Follow the lease; all partitions come and go with it."""

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 import msgspec
 import structlog
+from msgspec import structs
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from event_store.consumers.driver import Consumer, Session, Waits
@@ -32,13 +33,11 @@ from event_store.transport.transport import (
 LEASE_NAME: Final = "relay"
 ROWS_PER_ROUND: Final = 5_000
 """Events of one flush: one batch is in flight per partition, so its size decides the rate."""
-BACKLOG_ROWS: Final = 500
-"""A round that carried so many is followed by the next without waiting."""
-GATHER_S: Final = 0.003
-"""The wait behind a smaller round, in which more events gather."""
-IDLE_WAIT_S: Final = 0.020
-FRAME_EVERY_ROUNDS: Final = 50
-"""Idle rounds after which the relay looks whether its generation ended (about a second)."""
+WAITS: Final = Waits(first_s=0.005, longest_s=0.25, unhinted_s=0.020, pace_s=0.010)
+LOCAL_PACE_S: Final = 0.050
+"""Nobody waits for a relay that publishes nothing: its rows only tell where everybody stands."""
+FRAME_EVERY_S: Final = 1.0
+"""How often an idle relay reads whether its generation ended."""
 LAG_EVERY_S: Final = 1.0
 """How often the lag is measured."""
 
@@ -140,6 +139,7 @@ class Relay:
         open_publisher: Callable[[Generation], Publisher],
         metrics: RelayMetrics,
         rows_per_round: int = ROWS_PER_ROUND,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger = ledger
         self._open_publisher = open_publisher
@@ -147,7 +147,8 @@ class Relay:
         self._rows_per_round = rows_per_round
         self._state: RelayState | None = None
         self._publisher: Publisher | None = None
-        self._idle_rounds = 0
+        self._clock = clock
+        self._framed_at_s = float("-inf")
 
     def round(self) -> int:
         """Carry what the log gained, one bounded page; return the number of events carried.
@@ -178,9 +179,10 @@ class Relay:
             self._state, self._publisher = self._rebuild()
         state = self._state
         rows = self._ledger.rows_after(state.position, limit=self._rows_per_round)
-        self._idle_rounds = 0 if rows else self._idle_rounds + 1
-        if not rows and self._idle_rounds % FRAME_EVERY_ROUNDS:
+        now_s = self._clock()
+        if not rows and now_s - self._framed_at_s < FRAME_EVERY_S:
             return 0
+        self._framed_at_s = now_s
         frame = self._ledger.frame(state.generation)
         carried = carry(state, rows=rows, frame=frame)
         if not carried.records:
@@ -233,9 +235,9 @@ with moved as (
     from unnest(%(partitions)s::integer[], %(positions)s::bigint[])
         as given (partition, position), moved
     where part.generation = moved.generation and part.partition = given.partition
-    returning part.partition
+        and part.position < given.position
 )
-select (select count(*) from moved), (select count(*) from moved_partitions)
+select count(*) from moved
 """
 
 
@@ -291,7 +293,7 @@ class PostgresLedger:
             "positions": list(state.partitions.values()),
         }
         row = self._conn.execute(_SAVE, parameters).fetchone()
-        if row != (1, len(state.partitions)):
+        if row != (1,):
             raise NotActive(f"the relay's rows of generation {state.generation.generation} were taken over")
 
     def verify(self, carried: Mapping[int, bytes]) -> None:
@@ -320,7 +322,7 @@ def consumer(transport: Transport, *, registry: CollectorRegistry, partitions: i
         role="counterfoil_relay",
         open=begin,
         lease=LEASE_NAME,
-        waits=Waits(GATHER_S, IDLE_WAIT_S),
+        waits=WAITS if transport.carrier == "kafka" else structs.replace(WAITS, pace_s=LOCAL_PACE_S),
         # Losing the newest write means an older row: records are published again, none is skipped.
         settings={"synchronous_commit": "off"},
     )
@@ -334,16 +336,14 @@ class _Carrying:
         self._relay = relay
         self._measured_at_s = float("-inf")
 
-    def round(self) -> bool:
-        """Carry one page; behind a small one, wait a moment in which more gather."""
+    def round(self) -> int:
+        """Carry one page; how many events it held."""
         carried = self._relay.round()
         if carried:
-            self._session.announce()
-        if 0 < carried < BACKLOG_ROWS:
-            self._session.stop.wait(GATHER_S)
+            self._session.news.announce()
         if time.monotonic() - self._measured_at_s > LAG_EVERY_S:
             self._measure()
-        return carried > 0
+        return carried
 
     def close(self) -> None:
         """Throw the publisher away; the next owner builds its own from the rows."""

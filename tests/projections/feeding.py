@@ -14,6 +14,7 @@ from event_store.consumers.driver import Hosted, Session
 from event_store.consumers.health import ConsumerHealth
 from event_store.consumers.lease import Lease, new_owner
 from event_store.consumers.measures import ConsumerMetrics
+from event_store.consumers.news import News
 from event_store.log import codec, reading
 from event_store.log.appending import wire
 from event_store.log.envelope import ANY, AppendRequest, Expectation, NewEvent
@@ -209,8 +210,7 @@ class Feeder:
             conn=self.conn,
             lease=self.lease,
             stop=threading.Event(),
-            news=threading.Event(),
-            announce=lambda: None,
+            news=News(),
             metrics=ConsumerMetrics(self.registry),
             database_url=url,
         )

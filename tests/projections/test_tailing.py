@@ -246,7 +246,7 @@ def test_an_event_of_a_newer_version_ends_the_role(database_url, event):
 
 
 def test_a_worker_that_saw_records_wakes_the_tail(database_url, monkeypatch):
-    monkeypatch.setattr(tailing, "WAITS", Waits(first_s=0.005, longest_s=3_600.0))
+    monkeypatch.setattr(tailing, "WAITS", Waits(first_s=0.005, unhinted_s=3_600.0))
     monkeypatch.setattr(driver, "IDLE_WAIT_GROWTH", 1e6)
     with older_relay(database_url), projections(database_url) as hosted:
         wait_until(lambda: hosted.health.ready, what="a role that follows")

@@ -14,6 +14,7 @@ from counterfoil.testing.scheduling import Crash
 from event_store.consumers.driver import Hosted, Session
 from event_store.consumers.health import ConsumerHealth
 from event_store.consumers.measures import ConsumerMetrics
+from event_store.consumers.news import News
 from event_store.log import codec
 from event_store.log.envelope import ANY, AppendRequest, Expectation, NewEvent
 from event_store.log.reading import Head
@@ -157,8 +158,7 @@ class TailActor:
             conn=self.world,
             lease=DoubtfulLease(self.world),
             stop=threading.Event(),
-            news=threading.Event(),
-            announce=lambda: None,
+            news=News(),
             metrics=SHARED,
             database_url="",
         )

@@ -29,7 +29,8 @@ from event_store.log.appending.errors import (
     WriterClosed,
 )
 from event_store.log.appending.pipelined import AnswerLost, PipelinedConnection, Rows
-from event_store.log.envelope import AppendRequest, Verdict
+from event_store.log.envelope import Accepted, AppendRequest, Verdict
+from event_store.log.hints import LogHints
 from runtime import database
 
 log = structlog.get_logger()
@@ -95,6 +96,7 @@ class Writer:
         self._troubled = 0
         self._turn_since = 0.0
         self._last_turn_s = 0.0
+        self._hints = LogHints(url, name=name)
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -209,6 +211,7 @@ class Writer:
         for queued in self._batcher.queue:
             _tell(queued.ticket, WriterClosed("this process drained before the request was sent"))
         await self._disconnect()
+        await asyncio.to_thread(self._hints.close)
 
     async def _run(self) -> None:
         while True:
@@ -285,6 +288,8 @@ class Writer:
         else:
             for ticket, verdict in self._batcher.settle(batch, verdicts):
                 _tell(ticket, verdict)
+            if any(isinstance(verdict, Accepted) and verdict.first for verdict in verdicts):
+                self._hints.request()
 
     @contextlib.contextmanager
     def _trouble(self) -> Iterator[None]:

@@ -13,6 +13,7 @@ from counterfoil.contexts import CONTEXTS
 from event_store.consumers.driver import Session
 from event_store.consumers.lease import Lease, new_owner
 from event_store.consumers.measures import ConsumerMetrics
+from event_store.consumers.news import News
 from event_store.log import reading
 from projections import builds
 from runtime import database
@@ -37,8 +38,7 @@ class Firing:
             conn=self._conn,
             lease=lease,
             stop=threading.Event(),
-            news=threading.Event(),
-            announce=lambda: None,
+            news=News(),
             metrics=ConsumerMetrics(CollectorRegistry()),
             database_url=url,
         )

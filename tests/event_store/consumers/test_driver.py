@@ -18,6 +18,7 @@ from event_store.consumers.backoff import FIRST_S, LONGEST_S, Backoff
 from event_store.consumers.driver import Consumer, Waits
 from event_store.consumers.errors import FinalError, OpenAgain
 from event_store.consumers.lease import TAKEOVER_AFTER_S
+from event_store.log.hints import HINT_PAUSE_S
 from event_store.transport.transport import Fork, TransportUnavailable
 from runtime import database
 from tests.consuming import hosting
@@ -242,7 +243,7 @@ def test_a_step_that_lost_the_lease_and_won_it_again_within_a_round_is_opened_an
 def test_idle_waits_grow_and_news_of_another_consumer_ends_them(database_url, monkeypatch):
     reader, writer = Work(), Work()
     consumers = [
-        reader.consumer(waits=Waits(0.005, 600.0)),
+        reader.consumer(waits=Waits(first_s=0.005, unhinted_s=600.0)),
         writer.consumer("writer", lease=None),
     ]
     with hosting(database_url, consumers):
@@ -251,7 +252,7 @@ def test_idle_waits_grow_and_news_of_another_consumer_ends_them(database_url, mo
         monkeypatch.setattr(driver, "IDLE_WAIT_GROWTH", 1e6)
         wait_until(lambda: time.monotonic() - reader.rounds[-1] > 0.3, what="the longest wait")
         rounds = len(reader.rounds)
-        writer.sessions[0].announce()
+        writer.sessions[0].news.announce()
         wait_until(lambda: len(reader.rounds) > rounds, what="a round because of the news", timeout_s=5)
 
     assert pauses[-1] > 4 * pauses[0]
@@ -259,7 +260,7 @@ def test_idle_waits_grow_and_news_of_another_consumer_ends_them(database_url, mo
 
 def test_a_busy_consumer_makes_one_round_after_another(database_url):
     work = Work(busy=True)
-    with hosting(database_url, [work.consumer(waits=Waits(600.0, 600.0))]):
+    with hosting(database_url, [work.consumer(waits=Waits(600.0, 600.0, pace_s=0.0))]):
         wait_until(lambda: len(work.rounds) > 50, what="rounds without a wait")
 
 
@@ -315,3 +316,44 @@ def test_a_process_that_was_paused_past_the_takeover_stands_by_when_it_wakes_up(
     assert rounds < 10, "it looks at its lease before the next rounds"
     assert mine is not None
     assert str(os.getpid()) in mine
+
+
+def test_small_rounds_keep_the_pace_and_a_backlog_leaves_none_of_it():
+    waits = Waits(pace_s=0.025, backlog=100)
+    pauses = [waits.pause_s(done, took_s=0.0) for done in (1, 20, 99, 100, 5_000)]
+
+    assert pytest.approx([0.02475, 0.020, 0.00025, 0.0, 0.0]) == pauses
+
+
+def test_a_round_that_took_longer_than_the_pace_is_followed_by_the_next_at_once():
+    waits = Waits(pace_s=0.025, backlog=100)
+
+    assert (pytest.approx(0.010), 0.0) == (waits.pause_s(0, took_s=0.015), waits.pause_s(1, took_s=0.030))
+
+
+def test_without_hints_waits_grow_from_the_first():
+    waits, idle_s, found = Waits(first_s=0.01, unhinted_s=0.02), None, []
+    for _ in range(5):
+        idle_s = waits.idle_s(idle_s, quiet_s=0.0, hinted=False)
+        found.append(idle_s)
+
+    assert pytest.approx([0.01, 0.0125, 0.015625, 0.01953125, 0.02]) == found
+
+
+def test_with_hints_waits_are_long_once_no_hint_can_be_held_back():
+    waits = Waits(first_s=0.01, longest_s=0.25)
+    found = [
+        waits.idle_s(0.01, quiet_s=quiet_s, hinted=True)
+        for quiet_s in (0.0, HINT_PAUSE_S - 0.001, HINT_PAUSE_S)
+    ]
+
+    assert [0.01, 0.01, 0.25] == found
+
+
+def test_small_busy_rounds_are_paced(database_url):
+    work = Work(busy=True)
+    with hosting(database_url, [work.consumer(waits=Waits(pace_s=0.1))]):
+        wait_until(lambda: len(work.rounds) >= 5, what="some rounds")
+        pauses = [after - before for before, after in itertools.pairwise(work.rounds)]
+
+    assert min(pauses[1:]) > 0.08, "the first is behind a turn that opened the step"

@@ -22,9 +22,9 @@ from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory
 from eventsourcing.utils import Environment
 from psycopg import conninfo, sql
 
-from event_store.eventsourcing import hints
 from event_store.eventsourcing.notifications import ApplicationLog, LogSubscription
 from event_store.eventsourcing_module import Factory
+from event_store.log import hints
 from event_store.log.appending.threaded import ThreadedWriter
 from tests.appends import append_request
 from tests.event_store.transport.carrying import wait_until

@@ -1,9 +1,9 @@
-"""Hints that an application has recorded events, so that its idle subscriptions need not poll.
+"""Hints that events were appended, so that those who wait for some need not poll.
 
 A NOTIFY inside the append's transaction would hold a lock of the whole cluster until the flush is done and cost half of
 the append rate. So a thread of the writing process sends it in a transaction of its own, after the events are durable
-and at most once in `HINT_PAUSE_S`. A hint can be lost, with the process or with a connection; subscriptions therefore
-also read again every `POLL_S`.
+and at most once in `HINT_PAUSE_S`. A hint can be lost, with the process or with a connection; whoever waits for
+one therefore also reads again every now and then.
 """
 
 import contextlib
@@ -17,26 +17,35 @@ from collections.abc import Callable
 from typing import Final
 
 import psycopg
-from eventsourcing import persistence
 from psycopg import sql
 
 from event_store.log import patient_connection
 from event_store.log.patient_connection import PatientConnection
+from runtime.database import Role
 
-HINT_PAUSE_S: Final = 0.005
-"""Shortest time between two hints of one process; what is recorded meanwhile is covered by the next one."""
+LOG: Final = "counterfoil:log"
+"""The channel of hints that something was appended, by whomever."""
+
+HINT_PAUSE_S: Final = 0.05
+"""Shortest time between two hints of one process; what is recorded meanwhile is covered by the next one.
+
+Who heard a hint reads again for about as long, so that a steady flow of appends is not one of hints.
+"""
 
 POLL_S: Final = 1.0
-"""How long an idle subscription waits for a hint before it reads the log all the same."""
+"""How long a listener waits for a hint before the log is to be read all the same."""
 
-LISTEN_TIMEOUT_S: Final = 5.0
-"""How long a subscription waits for the server to let it listen."""
+ANSWER_TIMEOUT_S: Final = 5.0
+"""How long to wait for a server that lets us listen, or takes a hint."""
 
 DRAIN_TIMEOUT_S: Final = 5.0
 """How long closing waits for a last hint."""
 
 # A hint need not be durable: without this each would wait for a flush of its own.
-_NOTIFY: Final = "select set_config('synchronous_commit', 'off', true), pg_notify(%s, '')"
+_NOTIFY: Final = (
+    "select set_config('synchronous_commit', 'off', true), pg_notify(channel, '')"
+    " from unnest(%s::text[]) as channels (channel)"
+)
 _DIGEST_CHARACTERS: Final = 16
 
 
@@ -46,24 +55,27 @@ def channel_of(category: str) -> str:
     return f"counterfoil_application_{digest}"
 
 
-def send(connection: PatientConnection, channel: str) -> None:
-    """Send one hint, in a transaction of its own."""
-    connection.execute(_NOTIFY, [channel])
+def send(connection: PatientConnection, *channels: str) -> None:
+    """Send one hint on each of these channels, in a transaction of its own."""
+    connection.execute(_NOTIFY, [list(channels)])
 
 
 class HintSender:
     """Sends hints from a thread of its own, one for what many threads have recorded. Never fails."""
 
-    def __init__(self, send_hint: Callable[[], None]) -> None:
-        """No thread is started before the first hint."""
+    def __init__(self, send_hint: Callable[[], None], *, pause_s: float = HINT_PAUSE_S) -> None:
+        """No thread is started before the first hint. `send_hint` may raise what psycopg does."""
         self._send_hint = send_hint
+        self._pause_s = pause_s
         self._threads: dict[int, _SendingThread] = {}  # by process: a thread does not survive a fork
 
     def request(self) -> None:
         """Have a hint sent soon."""
         thread = self._threads.get(os.getpid())
         if thread is None:
-            thread = self._threads.setdefault(os.getpid(), _SendingThread(self._send_hint))
+            thread = self._threads.setdefault(
+                os.getpid(), _SendingThread(self._send_hint, pause_s=self._pause_s)
+            )
         thread.request()
 
     def close(self) -> None:
@@ -74,8 +86,9 @@ class HintSender:
 
 
 class _SendingThread:
-    def __init__(self, send_hint: Callable[[], None]) -> None:
+    def __init__(self, send_hint: Callable[[], None], *, pause_s: float) -> None:
         self._send_hint = send_hint
+        self._pause_s = pause_s
         self._due = threading.Event()
         self._closing = threading.Event()
         self._start = threading.Lock()
@@ -97,32 +110,76 @@ class _SendingThread:
         while True:
             self._due.wait()
             self._due.clear()
-            with contextlib.suppress(psycopg.Error, persistence.PersistenceError):
+            with contextlib.suppress(psycopg.Error):
                 self._send_hint()
-            if self._closing.wait(HINT_PAUSE_S):
+            if self._closing.wait(self._pause_s):
                 return
 
 
-class HintListener:
-    """One subscription's connection for hints. One thread waits; any may wake it for good.
+class LogHints:
+    """Hints of a process that appends, over a connection of its own: it waits for nothing that is appended."""
 
-    Without a connection it only waits: the subscription polls then, and tries to listen again each time.
-    """
-
-    def __init__(self, url: str, *, name: str, channel: str) -> None:
-        """Nothing is connected yet."""
+    def __init__(self, url: str, *, name: str) -> None:
+        """Nothing is connected before the first hint."""
         self._url = url
         self._name = name
+        self._connection: PatientConnection | None = None
+        self._sender = HintSender(self._send)
+
+    def request(self) -> None:
+        """Have a hint sent soon."""
+        self._sender.request()
+
+    def close(self) -> None:
+        """Let the last hint be sent, and disconnect."""
+        self._sender.close()
+        self._disconnect()
+
+    def _send(self) -> None:
+        if self._connection is None:
+            self._connection = patient_connection.connect(
+                self._url, role=None, name=f"{self._name} hints", answer_timeout_s=ANSWER_TIMEOUT_S
+            )
+        try:
+            send(self._connection, LOG)
+        except psycopg.Error:
+            self._disconnect()
+            raise
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(psycopg.Error):
+                connection.close()
+
+
+class HintListener:
+    """A connection for hints. One thread waits; any may wake it for good.
+
+    Without a connection it only waits: who waits polls then, and tries to listen again each time.
+    """
+
+    def __init__(
+        self, url: str, *, name: str, channel: str, role: Role | None = "counterfoil_writer"
+    ) -> None:
+        """Nothing is connected yet. To listen takes no right: `role` None is the login's own."""
+        self._url = url
+        self._name = name
+        self._role: Role | None = role
         self._channel = channel
         self._ends = _Ends()
         self._finalizer = weakref.finalize(self, self._ends.close)
 
-    def listen(self) -> None:
-        """Listen, if need be anew, and forget the hints that came: what is read after this is newer than they are."""
+    def listen(self) -> bool:
+        """Listen, if need be anew, and forget the hints that came: what is read after this is newer than they are.
+
+        Whether there is a connection.
+        """
         if self._ends.connection is None:
             with contextlib.suppress(psycopg.Error):
                 self._ends.connection = self._connected()
         self._forget()
+        return self._ends.connection is not None
 
     def wait(self) -> None:
         """Sleep until there is a hint, until it is time to poll, or for ever awake once `wake` was called."""
@@ -142,7 +199,7 @@ class HintListener:
 
     def _connected(self) -> PatientConnection:
         connection = patient_connection.connect(
-            self._url, role="counterfoil_writer", name=self._name, answer_timeout_s=LISTEN_TIMEOUT_S
+            self._url, role=self._role, name=self._name, answer_timeout_s=ANSWER_TIMEOUT_S
         )
         with contextlib.ExitStack() as until_usable:
             until_usable.callback(connection.close)
