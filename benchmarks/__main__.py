@@ -1,6 +1,7 @@
 """`python -m benchmarks`: ours, the limit and the peer in the same run, as one table and as docs/benchmarks.md.
 
-`--only NAME` asks one question, `--json` prints an object a row, `--quick` shows in a minute that everything runs.
+`--only NAME` asks one question, `--json` prints an object a row, `--quick` shows in a minute that everything runs,
+`--compare FILE` fails on ratios that are worse than in an earlier output of `--json`.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from benchmarks import (
     boundary,
     check_only,
     command,
+    comparing,
     condition,
     growth,
     importing,
@@ -73,7 +75,13 @@ def main() -> int:
     given.add_argument(
         "--file", type=Path, help="the online-retail file to import; one is generated without it"
     )
+    given.add_argument("--compare", type=Path, metavar="FILE", help="an earlier output of --json")
+    given.add_argument("--any-machine", action="store_true", help="compare with another machine's output too")
     arguments = given.parse_args()
+    try:
+        baseline = _baseline(arguments)
+    except comparing.UnfitBaseline as error:
+        given.error(str(error))
     size = TINY if arguments.quick else Size(seconds=arguments.seconds, growth_events=arguments.events)
     telemetry.configure_logging("error", process="benchmarks")
     collecting.collect_seldom()  # as every process of the command does
@@ -87,7 +95,7 @@ def main() -> int:
                 for row in QUESTIONS[name](laboratory):
                     rows.append(row)
                     if arguments.json:
-                        print(table.as_json(row), flush=True)
+                        print(table.as_json(row, machine=page.machine()), flush=True)
             except Exception:  # noqa: BLE001 - one question that fails takes no other with it
                 failed.append(name)
                 traceback.print_exc()
@@ -100,7 +108,23 @@ def main() -> int:
         print(f"written: {PAGE.name}", file=sys.stderr)
     if failed:
         print(f"not measured: {', '.join(failed)}", file=sys.stderr)
-    return 1 if failed else 0
+    worse = comparing.worse(rows, baseline, asked=chosen)
+    for finding in worse:
+        print(f"worse: {finding}", file=sys.stderr)
+    return 1 if failed or worse else 0
+
+
+def _baseline(arguments: argparse.Namespace) -> list[comparing.Stored]:
+    """What to compare with, before anything is measured.
+
+    Raises:
+        UnfitBaseline: it cannot be compared with.
+    """
+    if arguments.compare is None:
+        return []
+    if arguments.quick:
+        raise comparing.UnfitBaseline("figures of --quick mean nothing: there is nothing to compare")
+    return comparing.read(arguments.compare, machine=page.machine(), any_machine=arguments.any_machine)
 
 
 if __name__ == "__main__":

@@ -34,10 +34,15 @@ def measured(rows: Sequence[Row], versions: Mapping[str, str]) -> str:
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     servers = ", ".join(f"{name} {what}" for name, what in sorted(versions.items()))
     return (
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({_processor()}),"
+        f"{datetime.now(UTC):%Y-%m-%d}, {machine()},"
         f" {platform.system()} {platform.release()}, Python {platform.python_version()}.\n"
         f"Servers: {servers}. Libraries: {libraries}.\n\n{table.as_markdown(rows)}"
     )
+
+
+def machine() -> str:
+    """What makes ratios of two runs comparable."""
+    return f"{os.cpu_count()} cores ({_processor()})"
 
 
 def _processor() -> str:

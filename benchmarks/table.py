@@ -73,8 +73,8 @@ class Row(Struct, frozen=True, kw_only=True):
         return all(goal.holds(self) for goal in self.goals) if self.goals else None
 
 
-def as_json(row: Row) -> str:
-    """One row as one JSON object on one line."""
+def as_json(row: Row, *, machine: str) -> str:
+    """One row as one JSON object on one line, with the machine on which it was measured."""
     return msgspec.json.encode(
         {
             "name": row.name,
@@ -91,6 +91,7 @@ def as_json(row: Row) -> str:
             "wanted": [str(goal) for goal in row.goals],
             "reached": row.reached,
             "note": row.note,
+            "machine": machine,
         }
     ).decode()
 
