@@ -1,0 +1,158 @@
+"""The parts of docs/architecture.md that follow from the declarations: `python -m tests.documentation.generated`."""
+
+import re
+from collections.abc import Iterable, Iterator
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from pydantic import SecretStr
+
+from commands.processes.process import Process
+from counterfoil.applications import command_app, query_app
+from counterfoil.contexts import CONTEXTS
+from domain import event as domain_event
+from domain.event import Event
+from runtime.http import versions
+from runtime.settings import Settings
+from tests.documentation.pages import ROOT
+
+PAGE: Final = ROOT / "docs" / "architecture.md"
+NOWHERE: Final = Settings(database_url=SecretStr("postgresql://nobody@127.0.0.1:1/none"))
+_BLOCK: Final = "<!-- generated: {name} -->\n{text}\n<!-- end of {name} -->"
+
+
+def picture() -> str:
+    """The components of every context, and what flows between them, as a diagram."""
+    return "\n".join(["```mermaid", "flowchart LR", *_nodes(), *sorted(set(_flows())), "```"])
+
+
+def operations() -> str:
+    """Every route, and what follows from the events that it records; every timer."""
+    rows = [
+        *(
+            _row(f"`{method} {path}`", "synchronous", _what_follows(endpoint))
+            for method, path, endpoint in _routes()
+        ),
+        *(
+            _row(f"timer `{timer.name}`", f"scheduled, by `{process.name}`", "")
+            for process in CONTEXTS.processes
+            for timer in process.timers.values()
+        ),
+        *(
+            _row(f"`{effect.intent.__name__}`", f"asynchronous, by the sender of `{gateway.name}`", "")
+            for gateway in CONTEXTS.gateways
+            for effect in gateway.effects
+        ),
+    ]
+    return "\n".join(["| operation | answered | what follows, asynchronously |", "|---|---|---|", *rows])
+
+
+def with_generated_parts(text: str) -> str:
+    """The page with its generated parts as they follow from the declarations now."""
+    for name, part in (("components", picture()), ("operations", operations())):
+        block = _BLOCK.format(name=name, text=part)
+        pattern = re.escape(_BLOCK.format(name=name, text="\0")).replace(re.escape("\0"), ".*?")
+        text = re.sub(pattern, lambda _found, block=block: block, text, flags=re.DOTALL)
+    return text
+
+
+def _nodes() -> Iterator[str]:
+    for context in CONTEXTS:
+        parts = [
+            *(f"    {aggregate.category}[({aggregate.category})]" for aggregate in context.aggregates),
+            *(f"    {_process(process)}{{{{{process.name}}}}}" for process in context.processes),
+            *(f"    view_{view.name}[/{view.name}/]" for view in context.views),
+            *(f"    gateway_{gateway.name}([{gateway.name}])" for gateway in context.gateways),
+        ]
+        if parts:
+            yield from (f"  subgraph {context.name}", *parts, "  end")
+
+
+def _flows() -> Iterator[str]:
+    recorded_in = {
+        event: aggregate.category for aggregate in CONTEXTS.aggregates for event in aggregate.events
+    }
+    for context in CONTEXTS:
+        for view in context.views:
+            for event in view.folds:
+                yield f"  {recorded_in[event]} --> view_{view.name}"
+        for process in context.processes:
+            for event, category in recorded_in.items():
+                if process.reactions.keys() & set(domain_event.type_names_of(event)):
+                    yield f"  {category} --> {_process(process)}"
+            yield from (f"  {_process(process)} --> {category}" for category in process.categories)
+        for gateway in context.gateways:
+            for effect in gateway.effects:
+                yield f"  {recorded_in[effect.intent]} <--> gateway_{gateway.name}"
+
+
+def _process(process: Process) -> str:
+    return f"process_{process.name}"
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _routes() -> Iterator[tuple[str, str, Any]]:
+    for app in (command_app(NOWHERE, contexts=CONTEXTS), query_app(NOWHERE, contexts=CONTEXTS)):
+        yield from _routes_of(app)
+
+
+def _routes_of(app: FastAPI) -> Iterator[tuple[str, str, Any]]:
+    for route in app.routes:
+        if isinstance(route, APIRoute) and route.path.startswith(versions.PREFIX):
+            for method in sorted(route.methods):
+                yield method, route.path, route.endpoint
+
+
+def _what_follows(endpoint: Any) -> str:
+    """The process managers that react to what an endpoint may record, each with the events."""
+    recorded = {name: event for event in _recorded_by(endpoint) for name in domain_event.type_names_of(event)}
+    triggers = {
+        process.name: sorted({recorded[name].__name__ for name in process.reactions.keys() & recorded.keys()})
+        for process in CONTEXTS.processes
+    }
+    return "; ".join(
+        f"`{process}` ({', '.join(f'`{event}`' for event in events)})"
+        for process, events in triggers.items()
+        if events
+    )
+
+
+def _recorded_by(endpoint: Any) -> Iterable[type[Event]]:
+    """The events that a function names, or a function of the domain that it calls: what it may record."""
+    declared = set(domain_event.EVENT_TYPES.values())
+    found: dict[type[Event], None] = {}
+    seen: set[FunctionType] = set()
+    todo = [endpoint]
+    while todo:
+        function = todo.pop()
+        if not isinstance(function, FunctionType) or function in seen:
+            continue
+        seen.add(function)
+        for value in _named(function.__code__, function.__globals__):
+            if isinstance(value, type) and value in declared:
+                found[value] = None
+            elif isinstance(value, FunctionType) and value.__module__.startswith(
+                ("domain.", endpoint.__module__)
+            ):
+                todo.append(value)
+    return found
+
+
+def _named(code: CodeType, names: dict[str, Any]) -> Iterator[Any]:
+    for name in code.co_names:
+        value = names.get(name)
+        yield value
+        if isinstance(value, ModuleType):
+            yield from (getattr(value, member, None) for member in code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _named(constant, names)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_generated_parts(PAGE.read_text()))
