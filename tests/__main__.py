@@ -1,6 +1,6 @@
-"""`make test`: fault injection first, alone, because it measures; then everything else in three lanes.
+"""`make test`: every test, in runs of pytest of which some go beside one another; what a run prints follows its end.
 
-Most tests wait for processes and servers, so three at a time keep two processors busy. Arguments go to one pytest.
+Most tests wait for processes and servers, so four at a time keep two processors busy. Arguments go to one pytest.
 """
 
 import os
@@ -8,18 +8,23 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 TESTS: Final = Path(__file__).resolve().parent
 PYTEST: Final = (sys.executable, "-m", "pytest")
 
-ALONE: Final = ("chaos",)
-SHOPS: Final = (("acceptance",), ("counterfoil",))
-"""Whole shops. Those that acceptance tests share are gone, and take no more time, when the next run begins."""
-BROKER: Final = (
-    (
+LANES: Final = 4
+"""Runs beside one another."""
+
+RUNS: Final = (
+    ("chaos",),
+    ("acceptance",),
+    (  # what needs a broker, so that no other run but those of whole shops starts one, and some more
         "benchmarks",
         "documentation",
         "openapi",
@@ -32,68 +37,93 @@ BROKER: Final = (
         "event_store/transport/test_transport_conformance.py",
         "projections/test_running.py",
     ),
+    (),
+    ("counterfoil",),
 )
-"""What needs a broker, so that the lane of all others starts none, and some more, so that all take about as long."""
+"""Longest first, so that the last ones end at about the same time. The one without names is everything else."""
 
 
-class Lane:
-    """Runs of pytest, one after another, beside whatever else is done; what they print is kept until all have ended."""
+@dataclass(frozen=True)
+class Ended:
+    """A run of pytest that has ended; processor seconds are those of all its processes."""
 
-    def __init__(self, runs: Sequence[Sequence[str]]) -> None:
-        self.code = 0
-        self._runs = runs
-        self._stopped = False
-        self._process: subprocess.Popen[bytes] | None = None
-        self._told = tempfile.TemporaryFile()  # noqa: SIM115 - `wait` closes it
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
+    what: str
+    code: int
+    wall_s: float
+    processor_s: float
+
+    def __str__(self) -> str:
+        verdict = "passed" if self.code == 0 else f"FAILED with code {self.code}"
+        return f"{self.what}: {verdict}, {self.wall_s:.0f} s, {self.processor_s:.0f} s of processor time"
+
+
+class Lanes:
+    """Runs of pytest at work; each prints all it has to say once it has ended."""
+
+    def __init__(self) -> None:
+        self._started: list[subprocess.Popen[bytes]] = []
+        self._printing = threading.Lock()
+
+    def run(self, names: Sequence[str]) -> Ended:
+        """One run to its end."""
+        begun = time.monotonic()
+        with tempfile.TemporaryFile() as output:
+            command = [*PYTEST, "-p", "no:cacheprovider", *_arguments(names)]
+            process = subprocess.Popen(command, stdout=output, stderr=output)
+            self._started.append(process)
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            ended = Ended(
+                names[0] if names else "everything else",
+                process.returncode,
+                time.monotonic() - begun,
+                used.ru_utime + used.ru_stime,
+            )
+            with self._printing:
+                _copy(output)
+                print(ended, flush=True)
+        return ended
 
     def stop(self) -> None:
-        """End it before its time."""
-        self._stopped = True
-        if self._process is not None:
-            self._process.terminate()
-
-    def wait(self) -> int:
-        """Wait for all of it, print what it told; 0 when every test passed."""
-        self._thread.join()
-        sys.stdout.flush()
-        with self._told as told:
-            told.seek(0)
-            left = memoryview(told.read())
-        while left:  # an output that is not buffered may take a part only
-            left = left[os.write(sys.stdout.fileno(), left) :]
-        return self.code
-
-    def _run(self) -> None:
-        for names in self._runs:
-            if self._stopped:
-                return
-            command = [*PYTEST, "-p", "no:cacheprovider", *_paths(names)]
-            self._process = subprocess.Popen(command, stdout=self._told, stderr=self._told)
-            self.code = self._process.wait() or self.code
+        """End all of them before their time."""
+        for process in self._started:
+            if process.returncode is None:
+                process.terminate()
 
 
 def main() -> int:
     """Run what is asked for; 0 when every test passed."""
+    # Hundreds of processes are started from these sources: without a cache each would compile them once more.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if sys.argv[1:]:
         return subprocess.call([*PYTEST, *sys.argv[1:]])
-    alone = subprocess.call([*PYTEST, *_paths(ALONE)])
-    elsewhere = [*ALONE, *(name for run in (*SHOPS, *BROKER) for name in run)]
-    lanes = [Lane(SHOPS), Lane(BROKER)]
-    try:
-        rest = subprocess.call([*PYTEST, *(f"--ignore={path}" for path in _paths(elsewhere))])
-    except BaseException:
-        for lane in lanes:
-            lane.stop()
-        raise
-    finally:
-        codes = [lane.wait() for lane in lanes]
-    return alone or rest or max(codes, key=abs)
+    lanes = Lanes()
+    with ThreadPoolExecutor(LANES) as pool:
+        running = [pool.submit(lanes.run, names) for names in RUNS]
+        try:
+            ended = [run.result() for run in running]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            lanes.stop()
+            raise
+    print(*ended, sep="\n")
+    return max((each.code for each in ended), key=abs)
 
 
-def _paths(names: Sequence[str]) -> list[str]:
-    return [str(TESTS / name) for name in names]
+def _arguments(names: Sequence[str]) -> list[str]:
+    """What pytest is told to run; without names everything that no other run has."""
+    if names:
+        return [str(TESTS / name) for name in names]
+    return [f"--ignore={TESTS / name}" for run in RUNS for name in run]
+
+
+def _copy(output: "tempfile._TemporaryFileWrapper[bytes]") -> None:
+    """Everything to standard output, which may take a part only where it is not buffered."""
+    sys.stdout.flush()
+    output.seek(0)
+    left = memoryview(output.read())
+    while left:
+        left = left[os.write(sys.stdout.fileno(), left) :]
 
 
 if __name__ == "__main__":
