@@ -10,6 +10,8 @@ from pathlib import Path
 
 import httpx
 
+from tests.acceptance import forking
+
 PROJECT = Path(__file__).resolve().parent.parent.parent
 STARTED_WITHIN_S = 90.0
 STOPPED_WITHIN_S = 10.0
@@ -86,8 +88,14 @@ class Up:
     def has(self, path):
         return httpx.get(self.url("query_api", path), timeout=10, trust_env=False).status_code == 200
 
-    def run(self, *arguments, **options):
-        return run(self.home, *arguments, **options)
+    def run(self, *arguments, timeout_s=110.0, **settings):
+        """One command to its end, beside the shop: exit code, standard output, standard error."""
+        return forking.run(
+            [str(each) for each in arguments],
+            environment=environment(self.home, **settings),
+            directory=PROJECT,
+            timeout_s=timeout_s,
+        )
 
     def kill(self, name):
         """SIGKILL to a role or server; returns its pid."""
