@@ -1,5 +1,6 @@
 """What the pages say exists: links, commands, settings, metrics, problems, routes, files."""
 
+import functools
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -206,17 +207,18 @@ def test_routes_that_are_named_exist(page: Page):
     ]
 
 
-def routes() -> set[tuple[str, str]]:
+@functools.cache
+def routes() -> frozenset[tuple[str, str]]:
     """Every documented route of both APIs; HEAD goes with GET."""
     settings = Settings(database_url=SecretStr("postgresql://nobody@localhost/nothing"))
     both: list[FastAPI] = [command_app(settings), query_app(settings)]
-    return {
+    return frozenset(
         (method.upper(), path)
         for api in both
         for path, operations in api.openapi()["paths"].items()
         for method in operations
         if method != "head"
-    }
+    )
 
 
 def test_every_format_of_the_import_is_documented_and_the_header_it_needs():
