@@ -52,6 +52,10 @@ bench: $(BENCH_STAMP) ## Measure ours, the limits and the peers; writes docs/ben
 chaos: $(DEV_STAMP) ## Inject faults into the distributed product for longer than the tests do (ARGS="--minutes 30", ARGS="--mutants")
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
+.PHONY: soak
+soak: $(DEV_STAMP) ## Run everything that has a full size at that size, for hours (ARGS="--only simulation requests" narrows it)
+	@$(BIN)/python -m tests.soak $(ARGS)
+
 .PHONY: doctor
 doctor: $(RUN_STAMP) ## Show which servers would be used, with versions
 	@$(BIN)/counterfoil doctor $(ARGS)

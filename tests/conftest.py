@@ -21,12 +21,29 @@ from devservers import chosen, kafka_jars
 from devservers.kafka import KafkaServer
 from devservers.redis import DATABASES, RedisServer
 from runtime.settings import Settings
+from tests import sizes
 
 pytest_plugins = ["counterfoil.testing.plugin"]
 
 EXTERNAL_REDIS_DATABASES = 16
 
 _numbers = itertools.count(1)
+
+
+def pytest_configure() -> None:
+    """At the full size every property is tried with more examples."""
+    if sizes.FULL:
+        import hypothesis
+
+        hypothesis.settings.register_profile("full", max_examples=sizes.PROPERTIES.full, deadline=None)
+        hypothesis.settings.load_profile("full")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """How long a test may take is said for the size of the gate."""
+    if sizes.FULL:
+        for item in items:
+            item.add_marker(pytest.mark.timeout(0), append=False)
 
 
 def pytest_report_header() -> list[str]:

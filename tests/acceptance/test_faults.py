@@ -9,6 +9,7 @@ from counterfoil.cli.answering import EXIT_INCOMPLETE
 from examples.online_retail import generating
 from tests.acceptance import reference
 from tests.acceptance.running import PROJECT, command, environment, last_json, wait_until
+from tests.sizes import IMPORTED_UNDER_KILLS
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(420)]
 
@@ -68,7 +69,7 @@ def checked(shop, file, printed):
 
 def test_every_process_and_server_is_killed_in_an_import_and_the_figures_are_exact(shops, tmp_path):
     shop = shops(distributed=True)
-    file = generated(tmp_path / "retail.csv", orders=3_000)
+    file = generated(tmp_path / "retail.csv", orders=IMPORTED_UNDER_KILLS.chosen)
     process = importing(shop, file)
     killed = {}
     try:

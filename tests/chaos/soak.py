@@ -12,10 +12,8 @@ from pathlib import Path
 from runtime.settings import Settings
 from tests.chaos import campaign, faults, mutants, overload, poisoning, restoring
 from tests.chaos.laboratory import PROJECT, Laboratory, export
+from tests.sizes import CHAOS_COMMANDS, CHAOS_FAULTS, CHAOS_SEEDS, FLOOD_S
 
-COMMANDS = 3_000
-FAULTS = 30
-SEEDS = 3
 SHOWN = 20
 PROMISES = ("restored", "overload", "poison")
 
@@ -30,8 +28,8 @@ def main():
     parser.add_argument(
         "--seeds", type=int, nargs="*", default=[], help="seeds to run again; fresh ones otherwise"
     )
-    parser.add_argument("--commands", type=int, default=COMMANDS, help="commands of a round")
-    parser.add_argument("--faults", type=int, default=FAULTS, help="faults of a round")
+    parser.add_argument("--commands", type=int, default=CHAOS_COMMANDS.full, help="commands of a round")
+    parser.add_argument("--faults", type=int, default=CHAOS_FAULTS.full, help="faults of a round")
     parser.add_argument("--only", nargs="*", choices=sorted(faults.FAULTS), help="only these faults")
     parser.add_argument("--rate", type=float, default=campaign.RATE, help="commands a second")
     parser.add_argument("--tree", type=Path, default=PROJECT, help="folder of the product under test")
@@ -42,7 +40,7 @@ def main():
     chosen = parser.parse_args()
     if chosen.mutants is not None:
         sys.exit(0 if mutants.hunt_all(seeds=chosen.seeds, chosen=chosen.mutants) else 1)
-    seeds = chosen.seeds or [random.SystemRandom().randrange(2**32) for _ in range(SEEDS)]
+    seeds = chosen.seeds or [random.SystemRandom().randrange(2**32) for _ in range(CHAOS_SEEDS.full)]
     violations = [violation for seed in seeds for violation in _violations(seed, chosen, share=len(seeds))]
     wanted = _promises(chosen)
     for name, keep in (("overload", flood), ("poison", poison)):
@@ -106,7 +104,12 @@ def flood(chosen):
     """Five times what one command API can do; what P15 forbids and happened."""
     directory = Path(tempfile.mkdtemp(prefix="counterfoil-overload-"))
     found = overload.overload(
-        directory, settings=Settings.load(), peak_s=8.0, light_s=6.0, flood_s=30.0, tree=chosen.tree
+        directory,
+        settings=Settings.load(),
+        peak_s=8.0,
+        light_s=6.0,
+        flood_s=float(FLOOD_S.full),
+        tree=chosen.tree,
     )
     return _told("overload", found)
 

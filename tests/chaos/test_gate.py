@@ -13,22 +13,24 @@ from tests.chaos.balancing import Balancer
 from tests.chaos.campaign import Campaign
 from tests.chaos.clients import DELIVERIES_PER_REQUEST, Connection, deliver
 from tests.chaos.laboratory import wait_until
+from tests.sizes import CHAOS_COMMANDS, CHAOS_FAULTS, REBUILT_EVENTS
 
 FIXED_SEED = 20_101_201
-COMMANDS = 3_000
-FAULTS = 20
+COMMANDS = CHAOS_COMMANDS.gate  # `make chaos` has rounds of the full size
+FAULTS = CHAOS_FAULTS.gate
 FLUSHES_THAT_FAIL = 3
+WITH_TESTS_OF_THEIR_OWN = {"fail_a_flush", "keep_kafka_away"}
 BROKER_AWAY_S = 20.0
 BASELINE_S = 6.0
 COMMANDS_PER_SECOND = 100.0
 BACKLOG_GONE_WITHIN_S = 60.0
 NOISE_S = 0.05
 RESTARTS = 4
-REBUILT_EVENTS = 50_000
+REBUILT = REBUILT_EVENTS.chosen
 READ_EVERY_S = 0.01
 SLOWEST_READ_S = 2.0
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -44,17 +46,21 @@ def told(capsys, *lines):
         print("", *lines, sep="\n")
 
 
-def test_twenty_faults_under_three_thousand_commands_leave_every_law_standing(trading, fresh_seed, capsys):
+def test_twenty_faults_under_three_thousand_commands_leave_every_law_standing(
+    laboratory, trading, fresh_seed, capsys
+):
     begun, struck_before = time.monotonic(), len(trading.struck)
+    names = faults.FAULTS.keys() - faults.not_possible(laboratory).keys() - WITH_TESTS_OF_THEIR_OWN
     for seed in (FIXED_SEED, fresh_seed):
-        trading.trade(seed=seed, commands=COMMANDS // 2, strikes=FAULTS // 2)
+        trading.trade(seed=seed, commands=COMMANDS // 2, strikes=FAULTS // 2, names=names)
+        names -= {name for name, _, _ in trading.struck}
     outcome = trading.judged(seed=fresh_seed)
     outcome.seconds = time.monotonic() - begun
     told(capsys, f"seeds {FIXED_SEED} and {fresh_seed}", outcome, *outcome.notes[:5], *outcome.violations[:5])
 
     assert [] == outcome.violations
     assert outcome.commands >= COMMANDS
-    assert len(outcome.faults) - struck_before == FAULTS
+    assert FAULTS == len({name for name, _, _ in outcome.faults[struck_before:]})
     assert outcome.reads > 0
 
 
@@ -63,35 +69,45 @@ def slowest_of_hundred(attempts):
     return statistics.quantiles([each["return"] - each["invoke"] for each in attempts], n=100)[98]
 
 
-def during(history, begun, ended):
-    return [each for each in history.attempts if begun <= each["invoke"] and each["return"] <= ended]
+def during(attempts, begun, ended):
+    return [each for each in attempts if begun <= each["invoke"] and each["return"] <= ended]
 
 
 def test_without_its_broker_the_shop_goes_on_taking_commands(laboratory, trading, capsys):
-    with trading.crowd(seed=14, rate=COMMANDS_PER_SECOND):
+    with (
+        trading.crowd(seed=14, rate=COMMANDS_PER_SECOND),
+        Readers(laboratory, "/v1/products/P1") as control,  # no read needs the broker
+    ):
         begun = time.monotonic()
         time.sleep(BASELINE_S)
         stopped = time.monotonic()
         laboratory.kafka.kill()
         time.sleep(BROKER_AWAY_S)
         back = time.monotonic()
-        before = during(trading.history, begun, stopped)
-        without = during(trading.history, stopped, back)
+        before, without = (
+            during(trading.history.attempts, *times) for times in ((begun, stopped), (stopped, back))
+        )
+        reads_before, reads_without = (
+            during(control.attempts, *times) for times in ((begun, stopped), (stopped, back))
+        )
         laboratory.kafka.start()
     returned = time.monotonic()
     unsettled = dumping.settle(laboratory, within_s=BACKLOG_GONE_WITHIN_S)
     took_s = time.monotonic() - returned
     succeeded = sum(each["final"] for each in without) / len(without)
     usual_s, slow_s = slowest_of_hundred(before), slowest_of_hundred(without)
+    # Other tests run beside this one, now more of them and now fewer: reads show how much slower everything is.
+    load = max(1.0, slowest_of_hundred(reads_without) / slowest_of_hundred(reads_before))
     with capsys.disabled():
         print(
             f"\n{len(without)} requests without broker, {succeeded:.2%} answered; p99 {usual_s * 1e3:.0f} ms before,"
-            f" {slow_s * 1e3:.0f} ms without; backlog gone {took_s:.0f} s after its return"
+            f" {slow_s * 1e3:.0f} ms without, reads {load:.1f} times as slow;"
+            f" backlog gone {took_s:.0f} s after its return"
         )
 
     assert unsettled is None
     assert succeeded >= 0.999
-    assert slow_s <= max(2 * usual_s, NOISE_S)
+    assert slow_s <= max(2 * usual_s * load, NOISE_S)
 
 
 def test_rolling_restarts_break_no_connection_and_no_request(laboratory, trading, capsys):
@@ -115,12 +131,11 @@ def test_rolling_restarts_break_no_connection_and_no_request(laboratory, trading
 
 
 class Readers:
-    """Somebody who asks for one thing all the time; what was answered, and how long the slowest answer took."""
+    """Somebody who asks for one thing all the time; what was answered, and when."""
 
     def __init__(self, laboratory, path):
         self.statuses = set()
-        self.reads = 0
-        self.slowest_s = 0.0
+        self.attempts = []
         self._connection = Connection(laboratory.of("query-api")[0].port)
         self._path = path
         self._stop = threading.Event()
@@ -135,13 +150,16 @@ class Readers:
         self._thread.join()
         self._connection.close()
 
+    @property
+    def slowest_s(self):
+        return max(each["return"] - each["invoke"] for each in self.attempts)
+
     def _read(self):
         while not self._stop.wait(READ_EVERY_S):
             asked_at = time.monotonic()
             status, _, _ = self._connection.ask("GET", self._path)
             self.statuses.add(status)
-            self.reads += 1
-            self.slowest_s = max(self.slowest_s, time.monotonic() - asked_at)
+            self.attempts.append({"invoke": asked_at, "return": time.monotonic()})
 
 
 def fill(laboratory, trading, *, events):
@@ -152,10 +170,8 @@ def fill(laboratory, trading, *, events):
             deliver(connection, history=trading.history, number=number)
 
 
-def test_a_view_of_fifty_thousand_events_is_rebuilt_under_load_and_no_reader_notices(
-    laboratory, trading, capsys
-):
-    fill(laboratory, trading, events=REBUILT_EVENTS)
+def test_a_view_is_rebuilt_under_load_and_no_reader_notices(laboratory, trading, capsys):
+    fill(laboratory, trading, events=REBUILT)
     assert dumping.settle(laboratory) is None
     with trading.crowd(seed=9, rate=20.0), Readers(laboratory, "/v1/stock/P1") as readers:
         begun = time.monotonic()
@@ -167,7 +183,7 @@ def test_a_view_of_fifty_thousand_events_is_rebuilt_under_load_and_no_reader_not
         laboratory.run("views", "drop", "stock_level")
     told(
         capsys,
-        f"{REBUILT_EVENTS} events rebuilt in {rebuilt_s:.1f} s, {readers.reads} reads meanwhile, "
+        f"{REBUILT} events rebuilt in {rebuilt_s:.1f} s, {len(readers.attempts)} reads meanwhile, "
         f"the slowest {readers.slowest_s * 1e3:.0f} ms",
     )
 

@@ -6,10 +6,10 @@ Other tests run beside this one, so less is asked of rates and times here than `
 import pytest
 
 from tests.chaos.overload import Bounds, overload
+from tests.sizes import FLOOD_S
 
 PEAK_S = 3.0
 LIGHT_S = 2.0
-FLOOD_S = 6.0
 BESIDE_OTHERS = Bounds(goodput_share=0.2, offered_share=0.3, accepted_p99_s=15.0, normal_within_s=15.0)
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(180)]
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(180)]
 def test_five_times_what_an_api_can_do_costs_little_of_what_it_does_and_the_rest_is_told_to_come_again(
     settings, tmp_path, capsys
 ):
-    found = overload(tmp_path, settings=settings, peak_s=PEAK_S, light_s=LIGHT_S, flood_s=FLOOD_S)
+    found = overload(tmp_path, settings=settings, peak_s=PEAK_S, light_s=LIGHT_S, flood_s=float(FLOOD_S.gate))
     with capsys.disabled():
         print(f"\n{found}")
 

@@ -18,6 +18,7 @@ from devservers import chosen
 from runtime.settings import Settings
 from tests.effects.campaign import Campaign, Unanswered
 from tests.effects.planting import FAULTS
+from tests.sizes import EFFECTS_SEEDS
 
 TRIES = 3
 """Campaigns in which a planted fault may stay hidden before that counts."""
@@ -26,7 +27,7 @@ TRIES = 3
 def main() -> int:
     """The exit code: 0 when everything was as it should be."""
     parser = argparse.ArgumentParser(prog="python -m tests.effects")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=EFFECTS_SEEDS.full)
     parser.add_argument("--first", type=int, default=random.SystemRandom().randrange(2**32))
     parser.add_argument("--planted", action="store_true")
     given = parser.parse_args()

@@ -33,6 +33,7 @@ from runtime.settings import Settings
 from tests.acceptance import running
 from tests.commands.processes.running import NOW, append, placed, received, register
 from tests.effects import checker
+from tests.sizes import EFFECTS_KILLS, EFFECTS_ORDERS
 
 PIECES = 3
 ANSWERED_WITHIN_S = 60.0
@@ -84,8 +85,8 @@ class Campaign:
     admin_url: str
     url: str
     seed: int
-    orders: int = 24
-    kills: int = 3
+    orders: int = EFFECTS_ORDERS.full
+    kills: int = EFFECTS_KILLS.full
     planted: tuple[str, ...] = ()
     pauses: bool = False
     answered_within_s: float = ANSWERED_WITHIN_S

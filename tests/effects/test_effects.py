@@ -14,6 +14,7 @@ from tests.effects import checker
 from tests.effects.campaign import Campaign, carrier, seed_of
 from tests.effects.checker import BOUGHT, REFUSED, REQUESTED, Fact
 from tests.examples import label_bought, label_requested
+from tests.sizes import EFFECTS_KILLS, EFFECTS_ORDERS
 
 
 @pytest.mark.faults
@@ -22,7 +23,9 @@ from tests.examples import label_bought, label_requested
 def test_one_label_per_shipment_through_faults_kills_and_restores(tmp_path, database_url, postgres):
     seed = seed_of()
     print(f"EFFECTS_SEED={seed}")
-    campaign = Campaign(tmp_path, postgres.url, database_url, seed, orders=10, kills=1)
+    campaign = Campaign(
+        tmp_path, postgres.url, database_url, seed, orders=EFFECTS_ORDERS.chosen, kills=EFFECTS_KILLS.chosen
+    )
 
     assert [] == campaign.run()
 

@@ -1,11 +1,10 @@
 """Requests made from both OpenAPI documents, well and badly formed: every answer is one that its document declares.
 
-OPENAPI_EXAMPLES says how many an operation gets, half of them well formed: 20 in every run, thousands in a soak. The
+Half of those that an operation gets are well formed. The
 seed of each operation is printed at the end of the run and hangs on that of pytest-randomly alone.
 """
 
 import copy
-import os
 import random
 
 import pytest
@@ -20,10 +19,11 @@ from counterfoil.contexts import CONTEXTS
 from tests.commands.serving import serving
 from tests.openapi.conftest import SEEDS
 from tests.projections.feeding import append, feeding, history, publish, settle
+from tests.sizes import REQUESTS
 
 pytestmark = pytest.mark.timeout(600)
 
-EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "20"))
+EXAMPLES = REQUESTS.chosen
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 ROLES = {"commands": "command-api", "queries": "query-api"}
 

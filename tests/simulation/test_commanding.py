@@ -11,8 +11,9 @@ from counterfoil.testing.scheduling import FOUND_WITHIN, first_problem
 from event_store.log import reading
 from tests.simulation import commanding
 from tests.simulation.exploring import keep_outcomes_outside_the_transaction
+from tests.sizes import COMMANDING
 
-SCHEDULES = 300
+SCHEDULES = COMMANDING.chosen
 
 
 @pytest.fixture(autouse=True)

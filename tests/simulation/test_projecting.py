@@ -10,8 +10,9 @@ from projections.turn import Batch, Move
 from read_api.reading.documents import DocumentsByKey
 from tests.simulation import carrying, projecting
 from tests.simulation.exploring import silence
+from tests.sizes import PROJECTING
 
-SCHEDULES = 500
+SCHEDULES = PROJECTING.chosen
 BORDER_CALLS = 400
 
 

@@ -6,8 +6,9 @@ from counterfoil.testing.scheduling import FIXED_SEED, FOUND_WITHIN, first_probl
 from event_store.transport import following, relay
 from tests.simulation import carrying
 from tests.simulation.exploring import silence
+from tests.sizes import RELAYING
 
-SCHEDULES = 2_000
+SCHEDULES = RELAYING.chosen
 STEPS = 230
 
 

@@ -10,8 +10,9 @@ from tests.simulation import projecting
 from tests.simulation import tailing as simulated
 from tests.simulation.exploring import silence
 from tests.simulation.test_projecting import batch_of_everything
+from tests.sizes import TAILING
 
-SCHEDULES = 500
+SCHEDULES = TAILING.chosen
 BORDER_CALLS = 300
 
 

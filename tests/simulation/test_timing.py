@@ -14,8 +14,9 @@ from domain.ordering.events import OrderPlaced
 from event_store.log import reading
 from event_store.log.envelope import ANY, Expectation
 from tests.simulation import commanding, timing
+from tests.sizes import TIMING
 
-SCHEDULES = 80
+SCHEDULES = TIMING.chosen
 
 
 @pytest.fixture(autouse=True)

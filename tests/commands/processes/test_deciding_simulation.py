@@ -13,8 +13,9 @@ from commands.processes.progress import Progress
 from counterfoil.testing.scheduling import FIXED_SEED, FOUND_WITHIN, first_problem
 from event_store.log.envelope import ANY, Expectation
 from tests.commands.processes import deciding
+from tests.sizes import DECIDING
 
-SCHEDULES = 700
+SCHEDULES = DECIDING.chosen
 
 
 @pytest.mark.slow

@@ -1,0 +1,56 @@
+"""How much the tests do that could go on for ever: a size for `make test`, and one for `make soak`.
+
+docs/testing.md has the same table; a test compares both. TEST_SIZES=full chooses the second size for any run of pytest.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import Final
+
+VARIABLE: Final = "TEST_SIZES"
+FULL: Final = os.environ.get(VARIABLE) == "full"
+
+
+@dataclass(frozen=True)
+class Size:
+    """What is counted, how much of it the gate does and how much the soak, and the file that asks for it."""
+
+    what: str
+    gate: int
+    full: int
+    where: str
+
+    @property
+    def chosen(self) -> int:
+        """The one of this run."""
+        return self.full if FULL else self.gate
+
+
+CHAOS_COMMANDS: Final = Size("commands of a round of faults", 3_000, 3_000, "tests/chaos/test_gate.py")
+CHAOS_FAULTS: Final = Size("faults of a round", 20, 30, "tests/chaos/test_gate.py")
+CHAOS_MINUTES: Final = Size("minutes of further rounds", 0, 30, "tests/soak.py")
+CHAOS_SEEDS: Final = Size("seeds of rounds", 2, 3, "tests/chaos/soak.py")
+REBUILT_EVENTS: Final = Size(
+    "events of a view rebuilt under load", 15_000, 50_000, "tests/chaos/test_gate.py"
+)
+FLOOD_S: Final = Size("seconds of overload", 6, 30, "tests/chaos/test_overload.py")
+EFFECTS_ORDERS: Final = Size(
+    "shipped orders of a campaign of effects", 10, 24, "tests/effects/test_effects.py"
+)
+EFFECTS_KILLS: Final = Size("senders killed in it", 1, 3, "tests/effects/test_effects.py")
+EFFECTS_SEEDS: Final = Size("seeds of campaigns of effects", 1, 3, "tests/soak.py")
+IMPORTED_UNDER_KILLS: Final = Size(
+    "orders imported while each process is killed", 2_000, 6_000, "tests/acceptance/test_faults.py"
+)
+REQUESTS: Final = Size("requests made for an operation", 20, 1_000, "tests/openapi/test_requests.py")
+RELAYING: Final = Size("schedules of relays", 2_000, 80_000, "tests/simulation/test_relay.py")
+PROJECTING: Final = Size("schedules of projections", 500, 20_000, "tests/simulation/test_projecting.py")
+COMMANDING: Final = Size("schedules of commands", 300, 20_000, "tests/simulation/test_commanding.py")
+TAILING: Final = Size("schedules of global views", 500, 20_000, "tests/simulation/test_tailing.py")
+TIMING: Final = Size("schedules of timers", 80, 3_000, "tests/simulation/test_timing.py")
+DECIDING: Final = Size(
+    "schedules of process managers", 350, 8_000, "tests/commands/processes/test_deciding_simulation.py"
+)
+PROPERTIES: Final = Size("examples of a property", 100, 2_000, "tests/conftest.py")
+
+SIZES: Final = tuple(each for each in dict(globals()).values() if isinstance(each, Size))
