@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from event_store.consumers import driver
 from event_store.consumers.driver import Consumer
 from event_store.consumers.health import ConsumerHealth, Health
+from event_store.consumers.news import News
 
 STOP_S = 30.0
 
@@ -17,10 +18,13 @@ STOP_S = 30.0
 class Hosting:
     """Consumers at work, until the block ends."""
 
-    def __init__(self, url: str, consumers: Sequence[Consumer], registry: CollectorRegistry) -> None:
+    def __init__(
+        self, url: str, consumers: Sequence[Consumer], registry: CollectorRegistry, news: News
+    ) -> None:
         self.failures: list[BaseException] = []
         self.health = Health()
         self.registry = registry
+        self.news = news
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._run, args=(url, consumers))
 
@@ -41,7 +45,12 @@ class Hosting:
     def _run(self, url: str, consumers: Sequence[Consumer]) -> None:
         try:
             driver.run(
-                consumers, database_url=url, stop=self.stop, registry=self.registry, health=self.health
+                consumers,
+                database_url=url,
+                stop=self.stop,
+                registry=self.registry,
+                health=self.health,
+                news=self.news,
             )
         except BaseException as error:  # noqa: BLE001 - the test looks at it
             self.failures.append(error)
@@ -49,10 +58,15 @@ class Hosting:
 
 @contextlib.contextmanager
 def hosting(
-    url: str, consumers: Sequence[Consumer], *, registry: CollectorRegistry | None = None, fails: bool = False
+    url: str,
+    consumers: Sequence[Consumer],
+    *,
+    registry: CollectorRegistry | None = None,
+    news: News | None = None,
+    fails: bool = False,
 ) -> Iterator[Hosting]:
     """Host consumers for the length of a block; none of them may fail for good unless the test says that it does."""
-    hosted = Hosting(url, consumers, registry or CollectorRegistry())
+    hosted = Hosting(url, consumers, registry or CollectorRegistry(), news or News())
     hosted.thread.start()
     try:
         while hosted.thread.is_alive() and not hosted.health.hosted:

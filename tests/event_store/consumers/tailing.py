@@ -11,6 +11,7 @@ from event_store.consumers.consumer import LogConsumer, Start
 from event_store.consumers.driver import Session
 from event_store.consumers.lease import Lease, new_owner
 from event_store.consumers.measures import ConsumerMetrics
+from event_store.consumers.news import News
 from event_store.consumers.tailing import SESSION, Tailing
 from event_store.log.reading import Connection
 from runtime import database
@@ -51,11 +52,10 @@ def session(
     """What the driver would give it; the lease is held."""
     with database.connect(url, role="counterfoil_writer", name="test", settings=SESSION) as conn:
         lease = Lease(conn, name=consumer.lease, owner=new_owner())
-        news = threading.Event()
         metrics = ConsumerMetrics(registry or CollectorRegistry())
         assert lease.hold()
         try:
-            yield Session(conn, lease, threading.Event(), news, news.set, metrics, url)
+            yield Session(conn, lease, threading.Event(), News(), metrics, url)
         finally:
             lease.give_back()
 

@@ -6,6 +6,7 @@ import time
 
 import psycopg
 import pytest
+from prometheus_client import CollectorRegistry
 
 from event_store.consumers.hearing import hearing
 from event_store.consumers.news import News
@@ -13,9 +14,16 @@ from event_store.log import hints
 from event_store.log.appending.threaded import ThreadedWriter
 from event_store.log.appending.writer import Writer
 from event_store.log.envelope import NEW
-from event_store.log.hints import LogHints
+from event_store.log.hints import HINT_PAUSE_S, LogHints
+from event_store.transport import relay
+from event_store.transport.local_transport import LocalTransport
+from runtime import database
 from tests.appends import append_request
+from tests.consuming import hosting
 from tests.event_store.transport.carrying import wait_until
+
+PATIENCE_S = 2.0
+"""What a busy machine may take for a round."""
 
 SESSIONS = "select pid from pg_stat_activity where datname = current_database() and application_name = %s"
 
@@ -141,3 +149,27 @@ def test_the_other_writer_hints_nothing_by_itself(database_url, news):
     writer.close()
 
     assert not news.wait_beyond(seen, timeout_s=3 * hints.HINT_PAUSE_S)
+
+
+def test_a_lost_hint_costs_no_more_than_the_longest_wait(database_url):
+    """Who believes to be hinted and is not reads the log all the same."""
+    news = News()
+    news.hinted = True
+    carrier = relay.consumer(LocalTransport(database_url, news=news), registry=CollectorRegistry())
+    with hosting(database_url, [carrier], news=news):
+        wait_until(lambda: position(database_url) == 0, what="a relay that waits")
+        time.sleep(2 * HINT_PAUSE_S)
+        writer = ThreadedWriter(database_url)
+        writer.append(append_request("order-1"))
+        writer.close()
+        wait_until(
+            lambda: position(database_url) == 1,
+            what="the event",
+            timeout_s=relay.WAITS.longest_s + PATIENCE_S,
+        )
+
+
+def position(url):
+    """Where the relay stands."""
+    with database.connect(url, role="counterfoil_reader", name="test") as conn:
+        return conn.execute("select position from transport.relay").fetchone()[0]
