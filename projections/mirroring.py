@@ -30,6 +30,9 @@ from runtime.documents import Document, Documents, DocumentsUnavailable, MirrorP
 ROWS_PER_STEP: Final = 1_000
 """Rows that one step of writing again looks at, so that batches do not wait long."""
 
+REFRESH_INTERVAL_S: Final = 60.0
+"""How often checkpoints that no batch moves are compared and kept alive, so that an emptied cache is noticed."""
+
 MARK_BYTES: Final = 8
 
 _NOTHING: Final = MirrorPoint(0, None)
@@ -131,7 +134,26 @@ class Mirror:
                 return False
             self._breaker.succeeded()
             return True
+        self._refresh()
         return False
+
+    def _refresh(self) -> None:
+        """Keep checkpoints alive that no batch moved for a while; one that is not as it was left is written anew."""
+        due = [
+            mirrored
+            for mirrored in self._builds
+            if mirrored.in_step
+            and mirrored.known
+            and self._clock() - mirrored.written_at >= REFRESH_INTERVAL_S
+        ]
+        if not due or not self._breaker.allows(self._clock()):
+            return
+        try:
+            self._take([_keeping(mirrored) for mirrored in due])
+        except DocumentsUnavailable as error:
+            self._unavailable(due, error)
+        else:
+            self._breaker.succeeded()
 
     def _catch_up(self, mirrored: "_Mirrored", conn: Connection) -> None:
         if not mirrored.looked:
@@ -188,6 +210,7 @@ class Mirror:
         if self._documents.move_checkpoints(moves, documents=some) is None:
             for step in steps:
                 step.mirrored.known.update({source: move.value for source, move in step.moves.items()})
+                step.mirrored.written_at = self._clock()
         elif len(steps) > 1:
             for step in steps:
                 self._take([step])
@@ -239,6 +262,7 @@ class _Mirrored:
         self.known: dict[Partition, bytes | None] = {}
         self.looked = False
         self.rewriting: _Rewriting | None = None
+        self.written_at = float("-inf")
         self.prefix = documents_.prefix(
             following.view.document,
             installation=history.installation,
@@ -297,6 +321,16 @@ def _moving(mirrored: _Mirrored, cursors: Mapping[Partition, Cursor], some: list
         if cursor.position > _position(mirrored.known.get(source))
     }
     return _Step(mirrored, moves, some)
+
+
+def _keeping(mirrored: _Mirrored) -> _Step:
+    """Leave the checkpoints where they are."""
+    moves = {
+        source: documents_.Move(mirrored.checkpoint_key(source), value, value)
+        for source, value in mirrored.known.items()
+        if value is not None
+    }
+    return _Step(mirrored, moves, [])
 
 
 def _new_mark() -> bytes:

@@ -17,7 +17,7 @@ from read_api.routing import Queries
 from runtime import api_pages, problem_pages, telemetry
 from runtime.http.access_log import AccessLog
 from runtime.http.application import PipelineApp
-from runtime.http.identity import authenticator
+from runtime.http.identity import authenticator, recogniser
 from runtime.http.pipeline import Steps
 from runtime.problem_types import ProblemType
 from runtime.problems import ProblemError
@@ -51,7 +51,7 @@ def create_app(
             yield
 
     app = PipelineApp(
-        steps=Steps(authenticate=authenticator(settings)),
+        steps=Steps(authenticate=authenticator(settings), recognise=recogniser(settings)),
         problem_of=_problem_of,
         metrics=HttpMetrics(registry),
         access_log=AccessLog(settings.access_log),

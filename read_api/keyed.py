@@ -19,12 +19,19 @@ from read_api.reading.keyed import KeyedReader
 from read_api.reading.resource import Found
 from read_api.standing import applied_text
 from read_api.watching import Watch
-from runtime.http.compression import plain_tag
+from runtime.http.compression import COMPRESSED_BYTES_MIN, plain_tag
 from runtime.http.exchange import Exchange
+from runtime.http.headers import REVALIDATED, STANDARD
+from runtime.http.pipeline import lines
 from runtime.http.principal import Requirement
+from runtime.http.routes import Prepared
 from runtime.problems import ProblemError
 
 AS_OF: Final = "as_of"
+
+_CONDITIONS: Final = frozenset({b"min-position", b"if-none-match"})
+_JSON: Final = (b"content-type", b"application/json")
+_LINES_OF_ALL: Final = lines([_JSON, *STANDARD, REVALIDATED])
 
 
 class RawResponse(Response):
@@ -112,6 +119,31 @@ class KeyedEndpoint:
         found = await self._reader.read(key, token=wish.token)
         return self._answer(key, found, wish, wanted.if_none_match)
 
+    def immediate(self, exchange: Exchange) -> Prepared | None:
+        """The answer to a GET without conditions, if the client-side cache has it."""
+        for name, _ in exchange.headers:
+            if name in _CONDITIONS:
+                return None
+        key = exchange.parameters[self._parameter]
+        if exchange.scope["method"] != "GET" or not parameters.is_id(key):
+            return None
+        found = self._reader.cached(key)
+        if found is None or found.body is None or len(found.body) >= COMPRESSED_BYTES_MIN:
+            return None
+        applied = applied_text(found.standing, self._watch.latest)
+        return Prepared(
+            b'applied-position: %b\r\netag: "%d.%b.%d"\r\ncontent-length: %d\r\n%b'
+            % (
+                applied.encode("ascii"),
+                found.standing.epoch,
+                found.build.label.encode("ascii"),
+                found.position,
+                len(found.body),
+                _LINES_OF_ALL,
+            ),
+            found.body,
+        )
+
     def _as_of(self, query: bytes) -> str | None:
         known = () if self._past is None else (AS_OF,)
         given = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
@@ -162,7 +194,7 @@ class KeyedEndpoint:
 
 
 def _json(status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> RawResponse:
-    headers.append((b"content-type", b"application/json"))
+    headers.append(_JSON)
     headers.append((b"content-length", b"%d" % len(body)))
     return RawResponse(status, headers, body)
 

@@ -1,8 +1,17 @@
 """Figures of the query API: who answers reads by id, and whether its servers are there."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
+
+
+class Sources(NamedTuple):
+    """How many reads were answered from the client-side cache of this process, from Redis, and from SQL."""
+
+    client_cache: Counter
+    cache: Counter
+    sql: Counter
 
 
 class ReadMetrics:
@@ -14,9 +23,15 @@ class ReadMetrics:
             "counterfoil_reads", "Reads by id, by who answered them.", ["view", "source"], registry=registry
         )
 
-    def of(self, view: str) -> tuple[Counter, Counter]:
-        """Counters of the reads of one view that the cache answered, and that SQL did."""
-        return self._reads.labels(view, "cache"), self._reads.labels(view, "sql")
+    def of(self, view: str) -> Sources:
+        """Counters of the reads of one view."""
+        return Sources(*(self._reads.labels(view, source) for source in ("client_cache", "cache", "sql")))
+
+
+def observe_client_cache(registry: CollectorRegistry, *, size_bytes: Callable[[], int]) -> None:
+    """Show what the client-side cache holds."""
+    gauge = Gauge("counterfoil_client_cache_bytes", "Bytes in the client-side cache.", registry=registry)
+    gauge.set_function(lambda: float(size_bytes()))
 
 
 def observe_servers(

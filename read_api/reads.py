@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Annotated, TypeVar
+from typing import Annotated, Final, TypeVar
 
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
@@ -16,17 +16,18 @@ from read_api.admission import Admission
 from read_api.connections import AsyncConnection, Connections
 from read_api.errors import BuildGone, ViewUnavailable
 from read_api.exports import EXPORTS_MAX, Exports
-from read_api.metrics import ReadMetrics, observe_servers
-from read_api.reading import documents
+from read_api.metrics import ReadMetrics, observe_client_cache, observe_servers
 from read_api.reading.documents import DocumentCache
 from read_api.reading.keyed import KeyedReader
 from read_api.reading.resource import Resource
 from read_api.standing import LiveBuild, Look
 from read_api.watching import Watch
 from runtime.breaker import Breaker
-from runtime.documents import AsyncRedisDocuments
 from runtime.settings import Settings, SettingsError
 from runtime.telemetry import Readiness
+from runtime.tracked_documents import TrackedDocuments
+
+MEGABYTE: Final = 1024 * 1024
 
 Answer = TypeVar("Answer")
 Read = Callable[[AsyncConnection, Look], Awaitable[Answer]]
@@ -58,11 +59,19 @@ class Reads:
         self.documents = (
             None
             if settings.redis_url is None
-            else DocumentCache(_redis(settings.redis_url.get_secret_value()), breaker=Breaker())
+            else DocumentCache(
+                TrackedDocuments(
+                    settings.redis_url.get_secret_value(),
+                    cache_bytes_max=settings.redis_client_cache_mb * MEGABYTE,
+                ),
+                breaker=Breaker(),
+            )
         )
         self._readers: list[KeyedReader] = []
         self._metrics = ReadMetrics(registry)
         cache = self.documents
+        if cache is not None:
+            observe_client_cache(registry, size_bytes=lambda: cache.cached_bytes)
         observe_servers(
             registry,
             postgres=lambda: self.watch.sees,
@@ -121,10 +130,6 @@ class Reads:
         except BuildGone:
             # Dropped between the pointer's snapshot and the first use of the table: the pointer has moved since.
             return await self.connections.run(both)
-
-
-def _redis(url: str) -> AsyncRedisDocuments:
-    return AsyncRedisDocuments(url, timeout_s=documents.ANSWER_TIMEOUT_S)
 
 
 async def look_at(connection: AsyncConnection) -> Look:

@@ -12,11 +12,11 @@ Errors:
     DocumentsUnavailable   the cache cannot be reached now, or does not answer in time
 """
 
+import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol, cast
 
 import redis
-import redis.asyncio
 import redis.exceptions
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -30,11 +30,15 @@ FORGET_KEYS_PER_CALL: Final = 1_000
 """Keys that one step of forgetting looks at and removes."""
 WRITE_TIMEOUT_S: Final = 0.5
 """How long a worker waits for the cache."""
-READ_TIMEOUT_S: Final = 0.03
-"""How long a reader waits for the cache before it asks Postgres."""
+TTL_S: Final = 7 * 86_400
+"""How long a key stays that nobody writes: documents that nobody reads go, and so do those of a build that is gone.
+
+A reader that misses a document puts it back; the worker of a partition keeps its checkpoint alive.
+"""
 
 _WRITE: Final = """
 local moves = tonumber(ARGV[1])
+local ttl = ARGV[#ARGV]
 local found = {}
 local same = true
 for i = 1, moves do
@@ -46,14 +50,21 @@ local shift = 1 + moves
 for i = moves + 1, #KEYS do
     local value = ARGV[shift + i]
     if redis.call('GETRANGE', KEYS[i], 0, 19) < string.sub(value, 1, 20) then
-        redis.call('SET', KEYS[i], value)
+        redis.call('SET', KEYS[i], value, 'EX', ttl)
     end
 end
 for i = 1, moves do
-    if ARGV[2 * i + 1] ~= ARGV[2 * i] then redis.call('SET', KEYS[i], ARGV[2 * i + 1]) end
+    if ARGV[2 * i + 1] == ARGV[2 * i] then
+        redis.call('EXPIRE', KEYS[i], ttl)
+    else
+        redis.call('SET', KEYS[i], ARGV[2 * i + 1], 'EX', ttl)
+    end
 end
 return 'written'
 """
+
+_TOUCHED: Final = b"~"
+"""Stands in a checkpoint before what tells it apart from before, where documents beyond it were written."""
 
 _Unavailable = (redis.exceptions.RedisError, OSError)
 
@@ -107,7 +118,7 @@ class Documents(Protocol):
         """Write documents as `put_if_newer`, then move the checkpoints, if all are as expected.
 
         Answers None when it did. Otherwise what was found under each checkpoint's key; then no checkpoint was
-        moved, and documents at most in part.
+        moved, and documents at most in part. A move to the same value keeps a checkpoint alive.
         """
 
     def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
@@ -117,19 +128,6 @@ class Documents(Protocol):
         """Remove every key that begins so; how many there were."""
 
     def close(self) -> None:
-        """Let go of connections."""
-
-
-class AsyncDocuments(Protocol):
-    """The part of the seam that readers use, for async callers."""
-
-    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
-        """The stored values, in the order of the keys."""
-
-    async def put_if_newer(self, documents: Sequence[Document]) -> None:
-        """Fill the cache, never over something newer."""
-
-    async def close(self) -> None:
         """Let go of connections."""
 
 
@@ -169,7 +167,8 @@ def parse_checkpoint(value: bytes) -> MirrorPoint:
     Raises:
         ValueError: nobody of ours wrote this.
     """
-    return MirrorPoint(_position(value), bytes.fromhex(value[POSITION_DIGITS:].decode("ascii")) or None)
+    leaf, _, _ = value[POSITION_DIGITS:].partition(_TOUCHED)
+    return MirrorPoint(_position(value), bytes.fromhex(leaf.decode("ascii")) or None)
 
 
 class RedisDocuments:
@@ -192,13 +191,17 @@ class RedisDocuments:
     def move_checkpoints(
         self, moves: Sequence[Move], *, documents: Sequence[Document] = ()
     ) -> Mapping[str, bytes | None] | None:
-        """See Documents. Documents beyond one call are written before the checkpoints move."""
+        """See Documents. Documents beyond one call are written first; each call changes the checkpoints' values."""
         *early, last = list(_chunks(documents)) or [[]]
-        keep = [Move(move.key, move.expected, move.expected or b"") for move in moves]
         try:
             for chunk in early:
-                if (found := _found(moves, self._write(*_arguments(keep, chunk)))) is not None:
+                touching = [_touching(move) for move in moves]
+                if (found := _found(moves, self._write(*_arguments(touching, chunk)))) is not None:
                     return found
+                moves = [
+                    Move(each.key, each.value or None, move.value)
+                    for each, move in zip(touching, moves, strict=True)
+                ]
             return _found(moves, self._write(*_arguments(moves, last)))
         except _Unavailable as error:
             raise DocumentsUnavailable(f"the document cache does not answer: {error}") from error
@@ -229,42 +232,6 @@ class RedisDocuments:
     def close(self) -> None:
         """See Documents."""
         self._client.close()
-
-
-class AsyncRedisDocuments:
-    """Documents in Redis or Valkey, for readers."""
-
-    def __init__(self, url: str, *, timeout_s: float = READ_TIMEOUT_S, connections_max: int = 8) -> None:
-        """Connect when first used."""
-        self._client = redis.asyncio.Redis.from_url(
-            url,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            max_connections=connections_max,
-            retry=redis.asyncio.retry.Retry(NoBackoff(), 0),
-        )
-        self._write = self._client.register_script(_WRITE)
-
-    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
-        """See AsyncDocuments."""
-        if not keys:
-            return []
-        try:
-            return cast("list[bytes | None]", await self._client.mget(keys))
-        except _Unavailable as error:
-            raise DocumentsUnavailable(f"the document cache does not answer: {error}") from error
-
-    async def put_if_newer(self, documents: Sequence[Document]) -> None:
-        """See AsyncDocuments."""
-        try:
-            for chunk in _chunks(documents):
-                await self._write(*_arguments((), chunk))
-        except _Unavailable as error:
-            raise DocumentsUnavailable(f"the document cache does not answer: {error}") from error
-
-    async def close(self) -> None:
-        """See AsyncDocuments."""
-        await self._client.aclose()
 
 
 class MemoryDocuments:
@@ -313,6 +280,14 @@ def _position(value: bytes) -> int:
     return int(digits)
 
 
+def _touching(move: Move) -> Move:
+    """The same checkpoint, told apart from before: documents beyond it were written."""
+    if move.expected is None:
+        return Move(move.key, None, b"")
+    before, _, _ = move.expected.partition(_TOUCHED)
+    return Move(move.key, move.expected, before + _TOUCHED + secrets.token_hex(4).encode())
+
+
 def _arguments(moves: Sequence[Move], documents: Sequence[Document]) -> tuple[list[str], list[Any]]:
     """Keys and arguments of the script: the checkpoints first, each with expected and next value."""
     keys = [move.key for move in moves] + [document.key for document in documents]
@@ -320,6 +295,7 @@ def _arguments(moves: Sequence[Move], documents: Sequence[Document]) -> tuple[li
     for move in moves:
         values += (move.expected or b"", move.value)
     values += [document.value for document in documents]
+    values.append(TTL_S)
     return keys, values
 
 

@@ -154,6 +154,12 @@ class Settings(BaseSettings):
         default=None, description="Token that the carrier gets with every call; none if not set."
     )
 
+    redis_client_cache_mb: int = Field(
+        default=64,
+        ge=0,
+        le=65_536,
+        description="Megabytes of documents that one query API process holds in its memory; 0 reads all from Redis.",
+    )
     database_pool_size: int = Field(
         default=8,
         ge=1,

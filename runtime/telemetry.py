@@ -4,7 +4,9 @@ Log events are short stable names with key-values. The correlation id of what is
 the edge and appears on every line. Nothing personal is logged.
 """
 
+import bisect
 import contextlib
+import itertools
 import logging
 import platform
 import sys
@@ -17,8 +19,9 @@ from typing import Any, Final, TextIO
 
 import structlog
 from fastapi import APIRouter, Response
-from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge, GCCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
 
 from runtime.http.principal import Public, requires
 from runtime.version import version
@@ -108,37 +111,59 @@ def new_registry() -> CollectorRegistry:
 
 
 class HttpMetrics:
-    """How many requests each route answered, with which status, in which time."""
+    """How many requests each route answered, with which status, in which time.
+
+    Counted in plain numbers by the one thread that answers, and put into families when they are asked for: counters of
+    the library take locks, which cost an answer that is at hand as much as reading it did.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._requests = Counter(
-            "counterfoil_http_requests",
-            "Requests answered.",
-            ["method", "route", "status"],
-            registry=registry,
-        )
-        self._seconds = Histogram(
-            "counterfoil_http_request_seconds",
-            "Time from the request's head to the end of the answer.",
-            ["method", "route"],
-            buckets=_DURATION_BUCKETS_S,
-            registry=registry,
-        )
-        self._counters: dict[tuple[str, str, int], Counter] = {}
-        self._histograms: dict[tuple[str, str], Histogram] = {}
+        self._requests: dict[tuple[str, str, int], int] = {}
+        self._seconds: dict[tuple[str, str], _Durations] = {}
+        registry.register(self)
 
     def answered(self, method: str, route: str, *, status: int, seconds: float) -> None:
         """Count one answer. `route` is the template of the route, never the address that was asked for."""
-        counter = self._counters.get((method, route, status))
-        if counter is None:
-            counter = self._counters[method, route, status] = self._requests.labels(
-                method, route, str(status)
-            )
-        counter.inc()
-        histogram = self._histograms.get((method, route))
-        if histogram is None:
-            histogram = self._histograms[method, route] = self._seconds.labels(method, route)
-        histogram.observe(seconds)
+        counted = (method, route, status)
+        self._requests[counted] = self._requests.get(counted, 0) + 1
+        durations = self._seconds.get((method, route))
+        if durations is None:
+            durations = self._seconds[method, route] = _Durations()
+        durations.add(seconds)
+
+    def collect(self) -> Iterator[Metric]:
+        """The families, for the registry."""
+        requests = CounterMetricFamily(
+            "counterfoil_http_requests", "Requests answered.", labels=["method", "route", "status"]
+        )
+        for (method, route, status), count in sorted(self._requests.items()):
+            requests.add_metric([method, route, str(status)], count)
+        yield requests
+        seconds = HistogramMetricFamily(
+            "counterfoil_http_request_seconds",
+            "Time from the request's head to the end of the answer.",
+            labels=["method", "route"],
+        )
+        for (method, route), durations in sorted(self._seconds.items()):
+            seconds.add_metric([method, route], durations.buckets(), durations.sum_s)
+        yield seconds
+
+
+class _Durations:
+    """Durations in seconds by bucket."""
+
+    def __init__(self) -> None:
+        self.sum_s = 0.0
+        self._counts = [0] * (len(_DURATION_BUCKETS_S) + 1)
+
+    def add(self, seconds: float) -> None:
+        self.sum_s += seconds
+        self._counts[bisect.bisect_left(_DURATION_BUCKETS_S, seconds)] += 1
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Upper bound, and how many were no longer."""
+        bounds = [*map(str, _DURATION_BUCKETS_S), "+Inf"]
+        return list(zip(bounds, itertools.accumulate(self._counts), strict=True))
 
 
 class Readiness:

@@ -1,29 +1,27 @@
-"""Documents by key from the cache, and the rule by which one is believed.
+"""Documents by key: from this process, where the client-side cache has them, else from Redis or Valkey in one MGET.
 
-A document is believed as far as its partition's mirror checkpoint, fetched with it in the same MGET, and only while
-that checkpoint is not behind what SQL had a second ago. A cache that was down, flushed, lost its tail or came back
-with old content therefore answers nothing until its worker has mirrored anew. A missing document is no answer either:
-only SQL says that something does not exist.
+`mirror` has the rule by which they are trusted. A missing document is no answer: only SQL says that something does
+not exist.
 """
 
 import asyncio
-import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
+from msgspec import Struct
 
-from event_store.transport.partitioning import partition_of
 from event_store.transport.position_token import PositionToken
 from read_api.errors import DocumentsUnavailable
 from read_api.reading.coalescing import Coalescer
+from read_api.reading.mirror import Mirror
 from read_api.reading.resource import Found, Resource
-from read_api.standing import LiveBuild, Look, Standing
 from read_api.watching import Watch
 from runtime import documents as cache
 from runtime.breaker import Breaker, BreakerState
-from runtime.documents import AsyncDocuments
+from runtime.documents import Document
+from runtime.tracked_documents import TrackedDocuments
 
 ANSWER_TIMEOUT_S: Final = 0.02
 """What a cache that does not answer may cost a read."""
@@ -34,9 +32,6 @@ FLIGHTS_MAX: Final = 2
 KEYS_PER_READ_MAX: Final = 16
 """Keys that one read may ask for; a token that names more partitions is answered by SQL."""
 
-KEYS_KEPT_MAX: Final = 1_024
-"""Names of checkpoints kept; there are a few dozen at a time."""
-
 log = structlog.get_logger()
 
 Values = tuple[bytes | None, ...]
@@ -46,7 +41,7 @@ class DocumentCache:
     """The cache as all resources of a process share it: coalesced, with a deadline, behind a breaker."""
 
     def __init__(
-        self, documents: AsyncDocuments, *, breaker: Breaker, clock: Callable[[], float] = time.monotonic
+        self, documents: TrackedDocuments, *, breaker: Breaker, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Ask `documents`; `clock` gives seconds."""
         self._documents = documents
@@ -60,6 +55,15 @@ class DocumentCache:
         """Whether the cache answered when it was last asked."""
         return self._breaker.state is BreakerState.CLOSED
 
+    @property
+    def cached_bytes(self) -> int:
+        """Bytes in the client-side cache."""
+        return self._documents.cached_bytes
+
+    def cached(self, key: str) -> bytes | None:
+        """The value of a key if this process has it; what is asked for in one go is of one moment."""
+        return self._documents.cached(key)
+
     async def get(self, keys: tuple[str, ...]) -> Values | None:
         """The values of these keys as of one moment; None when the cache cannot be asked now."""
         if not self._breaker.allows(self._clock()):
@@ -69,8 +73,13 @@ class DocumentCache:
         except DocumentsUnavailable:
             return None
 
+    def fill(self, document: Document, *, checkpoint_key: str, checkpoint: bytes) -> None:
+        """Put back a document that was missed beside this checkpoint, unless the cache is left alone now."""
+        if self.answers:
+            self._documents.fill(document, checkpoint_key=checkpoint_key, checkpoint=checkpoint)
+
     async def close(self) -> None:
-        """Cancel those who wait and let go of connections."""
+        """Cancel those who wait and hang up."""
         await self._coalescer.close()
         await self._documents.close()
 
@@ -98,6 +107,25 @@ class DocumentCache:
         self._lost = not self.answers
 
 
+class Missing(Struct, frozen=True):
+    """A document that the cache did not have beside this checkpoint of its partition."""
+
+    id: str
+    partition: int
+    checkpoint: bytes
+    mirror: Mirror
+
+
+class _Asked(Struct, frozen=True):
+    """A read of one id: the keys of its document and of the checkpoints of `partitions`, its own first."""
+
+    id: str
+    keys: tuple[str, ...]
+    partitions: tuple[int, ...]
+    token: PositionToken | None
+    mirror: Mirror
+
+
 class DocumentsByKey:
     """Documents of one resource."""
 
@@ -108,90 +136,79 @@ class DocumentsByKey:
         self._name: str = resource.view.document
         self._documents = documents
         self._watch = watch
+        self._mirror: Mirror | None = None
 
-    async def read(self, key: str, token: PositionToken | None) -> Found | None:
-        """The document of an id, or its tombstone; None when SQL has to answer.
+    def cached(self, key: str) -> Found | None:
+        """The document of an id, or its tombstone, if the client-side cache has it and it is trusted."""
+        mirror, own = self._placed(key)
+        if mirror is None or own is None:
+            return None
+        document = self._documents.cached(mirror.prefix + key)
+        checkpoint = self._documents.cached(mirror.checkpoint_keys[own])
+        if document is None or checkpoint is None:
+            return None
+        return mirror.found(document, mirror.trusted(own, checkpoint))
+
+    async def read(self, key: str, token: PositionToken | None) -> "Found | Missing | None":
+        """The document of an id, or its tombstone; otherwise SQL has to answer, also for what is `Missing`.
 
         A token asks for a document that has everything in its partitions.
         """
-        look = self._watch.latest
-        build = look.builds.get(self._resource.view.name)
-        partition_key = self._resource.partition_key(key)
-        # What is parked is known as far as the latest look goes, so that is how far an answer from here may go.
-        if build is None or partition_key is None or build.may_be_parked(partition_key):
-            return None
-        count = look.partitions.get(build.standing.generation, 0)
-        if not count or not _known_to_have(token, build.standing):
-            return None
-        own = partition_of(partition_key, count)
-        if own not in build.standing.positions:
+        mirror, own = self._placed(key)
+        if mirror is None or own is None or not mirror.may_have(token):
             return None
         partitions = (own, *(p for p in (token.partitions if token else ()) if p != own))
         if len(partitions) >= KEYS_PER_READ_MAX:
             return None
-        values = await self._documents.get(self._keys(key, partitions, look, build))
-        return None if values is None else self._believed(values, partitions, token, look, build)
+        keys = (mirror.prefix + key, *[mirror.checkpoint_keys[p] for p in partitions])
+        asked = _Asked(key, keys, partitions, token, mirror)
+        cached = self._cached(keys)
+        found = None if cached is None else _found(cached, asked)
+        if found is None:
+            # Also what is in this process and does not suffice: the server may be ahead of its announcements.
+            values = await self._documents.get(keys)
+            found = None if values is None else _found(values, asked)
+        return found
 
-    def _keys(self, key: str, partitions: Sequence[int], look: Look, build: LiveBuild) -> tuple[str, ...]:
-        prefix = _prefix(self._name, look.installation, look.epoch, build.id.label)
-        return (cache.document_key(prefix, key), *[_checkpoint_key(prefix, p) for p in partitions])
-
-    def _believed(
-        self,
-        values: Values,
-        partitions: Sequence[int],
-        token: PositionToken | None,
-        look: Look,
-        build: LiveBuild,
-    ) -> Found | None:
-        document, *points = values
-        if document is None or None in points:
-            return None
-        try:
-            position, body = cache.parse_document(document)
-            mirrored = {
-                p: cache.parse_checkpoint(point).position
-                for p, point in zip(partitions, points, strict=True)
-                if point is not None
-            }
-        except ValueError:
-            return None  # not written by a worker of ours
-        own = partitions[0]
-        if mirrored[own] < self._bound(own, build):
-            return None
-        if token is not None and any(mirrored[p] < at for p, at in token.partitions.items()):
-            return None
-        stood = build.standing
-        positions = {p: min(at, stood.positions[p]) for p, at in mirrored.items()}
-        return Found(
-            build=build.id,
-            body=body,
-            position=position,
-            standing=Standing(look.epoch, stood.generation, positions),
+    def fill(self, missing: "Missing", found: Found) -> None:
+        """Put back the document that SQL had after it was found missing."""
+        mirror, stood = missing.mirror, found.standing
+        if not found.position or found.parked_at is not None:
+            return
+        if (found.build, stood.epoch, stood.generation) != mirror.names:
+            return
+        if not mirror.is_within(missing.checkpoint, stood.positions[missing.partition]):
+            return
+        document = Document(mirror.prefix + missing.id, found.position, found.body)
+        self._documents.fill(
+            document,
+            checkpoint_key=mirror.checkpoint_keys[missing.partition],
+            checkpoint=missing.checkpoint,
         )
 
-    def _bound(self, partition: int, build: LiveBuild) -> int:
-        """What the mirror must have: what SQL had a second ago, or has now if partitions were counted anew since."""
-        before = self._watch.settled.builds.get(build.id.view, build)
-        if before.standing.generation != build.standing.generation:
-            before = build
-        return before.standing.positions[partition]
+    def _cached(self, keys: Sequence[str]) -> Values | None:
+        values = tuple([self._documents.cached(key) for key in keys])
+        return None if None in values else values
+
+    def _placed(self, key: str) -> tuple[Mirror | None, int | None]:
+        """The documents of the build that is live now, and the partition of an id; None where only SQL answers."""
+        latest, settled = self._watch.latest, self._watch.settled
+        mirror = self._mirror
+        if mirror is None or mirror.latest is not latest or mirror.settled is not settled:
+            mirror = Mirror.of(self._resource.view.name, self._name, latest=latest, settled=settled)
+            self._mirror = mirror
+        partition_key = self._resource.partition_key(key)
+        if mirror is None or partition_key is None:
+            return None, None
+        return mirror, mirror.partition(partition_key)
 
 
-@functools.lru_cache(maxsize=KEYS_KEPT_MAX)
-def _prefix(name: str, installation: str, epoch: int, label: str) -> str:
-    return cache.prefix(name, installation=installation, epoch=epoch, build=label)
-
-
-@functools.lru_cache(maxsize=KEYS_KEPT_MAX)
-def _checkpoint_key(prefix: str, partition: int) -> str:
-    return cache.checkpoint_key(prefix, partition=partition)
-
-
-def _known_to_have(token: PositionToken | None, standing: Standing) -> bool:
-    """Whether the latest look saw the token reached, partition by partition."""
-    if token is None:
-        return True
-    return token.generation == standing.generation and all(
-        standing.positions.get(p, -1) >= at for p, at in token.partitions.items()
-    )
+def _found(values: Values, asked: _Asked) -> Found | Missing | None:
+    document, *found = values
+    checkpoints = {p: value for p, value in zip(asked.partitions, found, strict=True) if value is not None}
+    if len(checkpoints) < len(asked.partitions):
+        return None
+    own = asked.partitions[0]
+    if document is None:
+        return Missing(asked.id, own, checkpoints[own], asked.mirror)
+    return asked.mirror.found(document, asked.mirror.trusted_with(asked.token, own, checkpoints))

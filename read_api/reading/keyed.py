@@ -23,13 +23,22 @@ class KeyedReader:
     ) -> None:
         """Read from `documents`, unless there are none, and from the database behind `connections`."""
         self.resource = resource
-        self._by_cache, self._by_sql = metrics.of(resource.view.name)
+        self._reads = metrics.of(resource.view.name)
         self._rows = RowsByKey(resource, connections=connections, watch=watch)
         self._documents = (
             DocumentsByKey(resource, documents=documents, watch=watch)
             if documents is not None and resource.view.document is not None
             else None
         )
+
+    def cached(self, key: str) -> Found | None:
+        """What the live build has for an id, if the client-side cache has it."""
+        if self._documents is None:
+            return None
+        found = self._documents.cached(key)
+        if found is not None:
+            self._reads.client_cache.inc()
+        return found
 
     async def read(self, key: str, *, token: PositionToken | None = None) -> Found:
         """What the live build has for an id.
@@ -41,13 +50,23 @@ class KeyedReader:
             ViewUnavailable: neither the cache nor the database can answer.
             TooManyReads: too many others wait.
         """
-        if self._documents is not None:
-            found = await self._documents.read(key, token)
-            if found is not None:
-                self._by_cache.inc()
-                return found
+        if self._documents is None:
+            return await self._read_rows(key)
+        found = self.cached(key) if token is None else None
+        if found is not None:
+            return found
+        cached = await self._documents.read(key, token)
+        if isinstance(cached, Found):
+            self._reads.cache.inc()
+            return cached
+        found = await self._read_rows(key)
+        if cached is not None:
+            self._documents.fill(cached, found)
+        return found
+
+    async def _read_rows(self, key: str) -> Found:
         found = await self._rows.read(key)
-        self._by_sql.inc()
+        self._reads.sql.inc()
         return found
 
     async def close(self) -> None:

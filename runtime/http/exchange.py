@@ -27,6 +27,7 @@ class Exchange:
         "closing",
         "code",
         "correlation_id",
+        "match",
         "parameters",
         "pipeline",
         "principal",
@@ -47,6 +48,8 @@ class Exchange:
         self.started_at = time.perf_counter()
         self.correlation_id = ""
         self.code: str | None = None
+        self.match: tuple[Route, dict[str, str]] | None = None
+        """The route and its parameters, where the adapter had to find them already."""
         self.route = None
         self.parameters: dict[str, str] = {}
         self.principal: Principal = NOBODY

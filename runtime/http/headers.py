@@ -15,7 +15,7 @@ CORRELATION_ID_LENGTH_MAX: Final = 128
 _is_correlation_id = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
 _trace_id = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?").fullmatch
 
-_STANDARD: Final = (
+STANDARD: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
@@ -23,7 +23,7 @@ _STANDARD: Final = (
 """Set on every answer, unless the answer brings its own."""
 
 _OVER_TLS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
-_REVALIDATED: Final = (b"cache-control", b"private, no-cache")
+REVALIDATED: Final = (b"cache-control", b"private, no-cache")
 _NEVER_STORED: Final = (b"cache-control", b"no-store")
 
 
@@ -62,9 +62,9 @@ def with_standard(headers: Iterable[Header], correlation_id: str, *, secure: boo
     """
     own = list(headers)
     names = {name for name, _ in own}
-    own.extend(header for header in _STANDARD if header[0] not in names)
+    own.extend(header for header in STANDARD if header[0] not in names)
     if b"cache-control" not in names:
-        own.append(_REVALIDATED if b"etag" in names else _NEVER_STORED)
+        own.append(REVALIDATED if b"etag" in names else _NEVER_STORED)
     if secure:
         own.append(_OVER_TLS)
     own.append((b"correlation-id", correlation_id.encode("ascii")))

@@ -22,7 +22,7 @@ from runtime.http.cors import Cors
 from runtime.http.exchange import Exchange, Headers, nothing_more
 from runtime.http.headers import Header, correlation_of, with_standard
 from runtime.http.principal import Principal, may_use
-from runtime.http.routes import NOWHERE, Route, RouteTable
+from runtime.http.routes import NOWHERE, Prepared, Route, RouteTable
 from runtime.problems import ProblemError, respond
 from runtime.telemetry import HttpMetrics, correlation_id
 
@@ -68,6 +68,11 @@ async def unlimited(_exchange: Exchange) -> None:
     """Let every request pass."""
 
 
+def unrecognised(_exchange: Exchange) -> Principal | None:
+    """Recognise nobody."""
+    return None
+
+
 def unshed(_method: str, _path: str) -> Refusal | None:
     """Shed nothing."""
     return None
@@ -82,13 +87,15 @@ class Steps(Struct, frozen=True):
     """The steps that depend on the application. Each refuses by raising ProblemError, `shed` by its answer.
 
     `shed` gets method and path, before anything else is known: it must cost next to nothing. `limit_by_address` runs
-    before the caller is known, `limit_by_principal` after.
+    before the caller is known, `limit_by_principal` after. `recognise` is all three for an answer that is there without
+    waiting: the principal of a request, or None where one of them would have to wait, or refuse.
     """
 
     authenticate: Callable[[Exchange], Awaitable[Principal]]
     shed: Callable[[str, str], Refusal | None] = unshed
     limit_by_address: Callable[[Exchange], Awaitable[None]] = unlimited
     limit_by_principal: Callable[[Exchange], Awaitable[None]] = unlimited
+    recognise: Callable[[Exchange], Principal | None] = unrecognised
 
 
 class Pipeline:
@@ -168,6 +175,8 @@ class Pipeline:
         return await exchange.route.handle(exchange)  # 8: handle
 
     def _match(self, exchange: Exchange, method: str, path: str) -> tuple[Route, dict[str, str]]:
+        if exchange.match is not None:
+            return exchange.match
         if self._cors is not None and self._cors.is_preflight(exchange):
             return self._cors.route(exchange, self.table), {}
         return self.table.match(method, path)
@@ -217,6 +226,47 @@ class Pipeline:
         if self._cors is not None:
             also += lines(self._cors.headers_for(headers))
         return refusal.answer(exchange.correlation_id, also=also)
+
+    def immediate(self, exchange: Exchange, *, also: bytes) -> bytes | None:
+        """All steps of a whole request whose route has its answer without waiting: the bytes of the answer.
+
+        None: it has to be served. `also` are lines of every answer.
+        """
+        assert exchange.match is not None, "the adapter matched it, to see whether its route takes it whole"
+        route, exchange.parameters = exchange.match
+        if route.immediate is None:
+            return None
+        exchange.correlation_id, malformed = correlation_of(exchange.headers)
+        principal = self._steps.recognise(exchange) if malformed is None else None
+        if principal is None or not may_use(principal, route.requires):
+            return None
+        try:
+            prepared = route.immediate(exchange)
+        except Exception:  # noqa: BLE001 - serving it meets the same error, and reports it
+            return None
+        if prepared is None:
+            return None
+        exchange.route, exchange.principal = route, principal
+        bound = correlation_id.set(exchange.correlation_id)
+        try:
+            self._note(exchange, 200)
+        finally:
+            correlation_id.reset(bound)
+        return self._written(prepared, exchange, also=also)
+
+    def _written(self, prepared: Prepared, exchange: Exchange, *, also: bytes) -> bytes:
+        assert exchange.route is not None, "matched before"
+        headers = exchange.route.headers
+        if self._cors is not None:
+            headers += self._cors.headers_for(exchange.headers)
+        return b"%b%b%b%bcorrelation-id: %b\r\n\r\n%b" % (
+            STATUS_LINE[200],
+            also,
+            prepared.lines,
+            lines(headers) if headers else b"",
+            exchange.correlation_id.encode("ascii"),
+            prepared.body,
+        )
 
     def _problem(self, error: Exception, exchange: Exchange) -> ProblemError:
         problem = self._problem_of(error)

@@ -1,13 +1,15 @@
-"""Two short ways from the socket into the pipeline, for plain requests: shed at the head, or served in one piece.
+"""Three short ways from the socket into the pipeline, for plain requests: shed, answered at once, or served whole.
 
 Under overload most requests are refused, and what refusing costs is taken from those that are carried out: a refusal is
-written as soon as the headers are read, without a task or a body. And a route that takes its body and gives its answer
-in one piece gets the request as a whole and writes once; cycles, messages and headers that are read once more took half
-as long as deciding a command. All else goes uvicorn's way, into the same pipeline.
+written as soon as the headers are read, without a task or a body. A route whose answer needs no waiting gives it
+without a task, too. And a route that takes its body and gives its answer in one piece gets the request as a whole and
+writes once; cycles, messages and headers that are read once more took half as long as deciding a command. All else goes
+uvicorn's way, into the same pipeline.
 """
 
 import asyncio
 from typing import Any, Final, cast
+from urllib.parse import unquote
 
 from starlette.responses import Response
 from starlette.types import Scope
@@ -16,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from runtime.http.application import PipelineApp
 from runtime.http.exchange import Exchange, nothing_more
 from runtime.http.pipeline import head_of, lines
+from runtime.http.routes import Route
 
 PARSED_BYTES: Final = 64 * 1024
 """Read at a time: what a caller sends ahead of its answers waits as bytes, which are smaller than requests."""
@@ -35,7 +38,7 @@ class _UnderWay:
 
 
 class PipelineProtocol(HttpToolsProtocol):
-    """Uvicorn's protocol with the two short ways; a caller that does not read its answers gets neither."""
+    """Uvicorn's protocol with the three short ways; a caller that does not read its answers gets none of them."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
@@ -46,6 +49,7 @@ class PipelineProtocol(HttpToolsProtocol):
         self._leaving = False
         self._shedding = False
         self._kept: list[bytes] | None = None
+        self._match: tuple[Route, dict[str, str]] | None = None
         self._unparsed = b""
 
     def data_received(self, data: bytes) -> None:
@@ -87,11 +91,14 @@ class PipelineProtocol(HttpToolsProtocol):
                 self._shedding = True
                 self.transport.write(refusal)
                 return
-            if "?" not in path and "%" not in path and self._pipeline.table.match(method, path)[0].whole:
-                self.scope["method"], self.scope["path"] = method, path
-                self.scope["raw_path"], self.scope["query_string"] = self.url, b""
-                self._kept = []
-                return
+            if "?" not in path:
+                path = unquote(path) if "%" in path else path
+                match = self._pipeline.table.match(method, path)
+                if match[0].whole:
+                    self.scope["method"], self.scope["path"] = method, path
+                    self.scope["raw_path"], self.scope["query_string"] = self.url, b""
+                    self._match, self._kept = match, []
+                    return
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -102,11 +109,16 @@ class PipelineProtocol(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Serve a whole request; after a refused one go on with the next of the connection."""
+        """Answer a whole request; after a refused one go on with the next of the connection."""
         if self._kept is not None:
-            self.cycle = under_way = _UnderWay()  # type: ignore[assignment]  # uvicorn asks no more of it than this
             exchange = Exchange(cast("Scope", self.scope), nothing_more, whole=b"".join(self._kept))
-            self._kept = None
+            exchange.match, self._kept = self._match, None
+            immediate = self._pipeline.immediate(exchange, also=self._lines_of_all)
+            if immediate is not None:
+                self.transport.write(immediate)
+                self.on_response_complete()
+                return
+            self.cycle = under_way = _UnderWay()  # type: ignore[assignment]  # uvicorn asks no more of it than this
             task = self.loop.create_task(self._serve(exchange, under_way))
             self.tasks.add(task)  # the loop itself holds its tasks weakly
             task.add_done_callback(self.tasks.discard)

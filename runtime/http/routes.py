@@ -18,6 +18,9 @@ from runtime.problems import ProblemError
 
 Handler = Callable[[Exchange], Awaitable[Response]]
 
+Immediate = Callable[[Exchange], "Prepared | None"]
+"""The answer to a request if it is there without waiting; None: the handler has to be called."""
+
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _NO_ADDRESS: Final = Public("nothing is there")
 
@@ -29,7 +32,8 @@ class UndeclaredRoute(Exception):
 class Route(Struct, frozen=True, eq=False):
     """One method of one address: what it requires, and what answers it.
 
-    `whole`: it takes its body and gives its answer in one piece. `headers` are those of all its answers.
+    `whole`: it takes its body and gives its answer in one piece. `headers` are those of all its answers. `immediate`
+    answers without waiting where it can.
     """
 
     path: str
@@ -37,6 +41,14 @@ class Route(Struct, frozen=True, eq=False):
     handle: Handler
     whole: bool
     headers: tuple[Header, ...] = ()
+    immediate: Immediate | None = None
+
+
+class Prepared(Struct, frozen=True):
+    """A 200 whose headers are lines already, with the standard ones; only what depends on the request is missing."""
+
+    lines: bytes
+    body: bytes
 
 
 class ExchangeRoute(APIRoute):
@@ -143,7 +155,8 @@ def _declared(route: BaseRoute, app: FastAPI) -> Route:
     handle = route.answer if isinstance(route, ExchangeRoute) else _by_framework(route, app)
     deprecation = deprecation_of(route.endpoint)
     headers = () if deprecation is None else deprecation.headers
-    return Route(route.path, requirement, handle, whole=whole, headers=headers)
+    immediate = getattr(route.endpoint, "immediate", None) if whole else None
+    return Route(route.path, requirement, handle, whole=whole, headers=headers, immediate=immediate)
 
 
 def _methods(route: APIRoute) -> list[str]:

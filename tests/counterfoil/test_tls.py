@@ -20,7 +20,8 @@ from event_store.transport.kafka_security import Security
 from event_store.transport.kafka_transport import KafkaTransport
 from event_store.transport.transport import Generation, TransportUnavailable
 from runtime import database
-from runtime.documents import AsyncRedisDocuments, DocumentsUnavailable, RedisDocuments
+from runtime.documents import DocumentsUnavailable, RedisDocuments
+from runtime.tracked_documents import TrackedDocuments
 from tests.certificates import Authority
 from tests.counterfoil import secured
 from tests.event_store.transport.test_kafka_publisher import record
@@ -97,7 +98,7 @@ def test_a_postgres_of_another_authority_or_name_is_refused(postgres_url, strang
 async def test_documents_are_kept_in_a_redis_that_is_verified(redis_tls_url):
     with contextlib.closing(RedisDocuments(redis_tls_url)) as documents:
         documents.forget("nothing:")
-    asynchronous = AsyncRedisDocuments(redis_tls_url, timeout_s=2.0)
+    asynchronous = TrackedDocuments(redis_tls_url, cache_bytes_max=0)
 
     assert [None] == await asynchronous.get_many(["absent"])
     await asynchronous.close()
@@ -111,7 +112,7 @@ async def test_a_redis_of_another_authority_or_name_is_refused(redis_tls_url, au
     ):
         with contextlib.closing(RedisDocuments(url)) as documents, pytest.raises(DocumentsUnavailable):
             documents.forget("nothing:")
-        asynchronous = AsyncRedisDocuments(url, timeout_s=2.0)
+        asynchronous = TrackedDocuments(url, cache_bytes_max=0)
         with pytest.raises(DocumentsUnavailable, match="certificate"):
             await asynchronous.get_many(["absent"])
         await asynchronous.close()

@@ -8,7 +8,7 @@ import redis
 
 from event_store.consumers import parking
 from event_store.log import reading
-from projections.mirroring import body_of, id_of
+from projections.mirroring import REFRESH_INTERVAL_S, body_of, id_of
 from runtime import database
 from runtime.documents import (
     WRITE_TIMEOUT_S,
@@ -143,6 +143,19 @@ def test_a_flushed_cache_is_written_again(url, conn, views, documents):
         feeder.catch_up()
         documents.forget("")
         append(url, counts(("a", 3)))
+        feeder.catch_up()
+
+    assert_documents_hold_the_rows(documents, conn, views[0])
+
+
+def test_a_flushed_cache_of_a_quiet_log_is_written_again_within_a_minute(url, conn, views, documents):
+    with feeding(url, views, documents=documents) as feeder:
+        append(url, counts(("a", 1), ("b", 2)))
+        feeder.catch_up()
+        feeder.now += REFRESH_INTERVAL_S
+        feeder.round()
+        documents.forget("")
+        feeder.now += REFRESH_INTERVAL_S
         feeder.catch_up()
 
     assert_documents_hold_the_rows(documents, conn, views[0])

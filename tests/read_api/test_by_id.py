@@ -1,16 +1,22 @@
 """Reading one thing by its id."""
 
 import asyncio
+import http.client
+import time
 
 import msgspec
 import psycopg
 import pytest
+from pydantic import SecretStr
 
+from counterfoil.applications import query_app
 from projections import builds
 from projections.inventory.views import StockLevel, stock_level
 from projections.ordering.views import CustomerTotals, SkuSales, customer_totals, order_details, sku_sales
 from projections.storing import BuildId
+from runtime.settings import Settings
 from tests.read_api.stage import order
+from tests.runtime.http.applying import listening
 
 pytestmark = pytest.mark.anyio
 
@@ -39,6 +45,37 @@ async def test_cache_and_sql_give_the_same_bytes(stage, open_api):
 
     assert from_sql.content == from_cache.content
     assert from_sql.headers["etag"] == from_cache.headers["etag"]
+
+
+def test_an_order_in_the_client_cache_is_answered_with_the_same_bytes(stage):
+    stage.write(order_details, [order("order 7")], position=7)
+    stage.everybody_stands(9)
+    stage.mirror(order_details, [order("order 7")], position=7, upto=9)
+
+    settings = Settings.model_construct(
+        database_url=SecretStr(stage.database_url), redis_url=SecretStr(stage.redis_url)
+    )
+    with listening(query_app(settings)) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.config.port)
+        while _asked(connection, "/readyz")[0] != 200:
+            time.sleep(0.01)
+        answers = [_asked(connection, "/v1/orders/order%207") for _ in range(2)]
+        kept = _asked(connection, "/v1/orders/order%207", {"If-None-Match": answers[1][1]["etag"]})
+        metrics = _asked(connection, "/metrics")[2].decode()
+        connection.close()
+
+    assert answers[0] == answers[1]
+    assert (200, 304) == (answers[0][0], kept[0])
+    for source, count in (("cache", 1.0), ("client_cache", 2.0), ("sql", 0.0)):
+        assert f'counterfoil_reads_total{{source="{source}",view="order_details"}} {count}' in metrics
+
+
+def _asked(connection, path, headers=None):
+    """Status, headers but those of the moment, and body."""
+    connection.request("GET", path, headers=headers or {})
+    answer = connection.getresponse()
+    of_the_moment = {"date", "correlation-id"}
+    return answer.status, {k: v for k, v in answer.getheaders() if k not in of_the_moment}, answer.read()
 
 
 async def test_what_was_never_there_is_not_found(api):

@@ -12,9 +12,11 @@ import pytest
 import redis
 
 from counterfoil.contexts import CONTEXTS
+from projections.mirroring import body_of
 from projections.ordering.views import order_details
 from read_api import watching
 from runtime.breaker import FAILURES_MAX, OPEN_S
+from runtime.documents import TTL_S, parse_document
 from tests.read_api.slow_proxy import slow_proxy
 from tests.read_api.stage import order, partition_of_order, token
 
@@ -23,6 +25,7 @@ pytestmark = pytest.mark.anyio
 OWN = partition_of_order("536365")
 CACHED, STORED = 1, 1530
 AT_MOST_SLOWER_S = 0.05
+PATIENCE_S = 5.0
 
 
 @pytest.fixture
@@ -44,6 +47,14 @@ async def _total(client, **headers):
     answer = await client.get("/v1/orders/536365", headers=headers)
     assert answer.status_code == 200, answer.text
     return answer.json()["total"]
+
+
+async def _announced(client):
+    """Wait until the client-side cache was told that the server was emptied."""
+    deadline = time.monotonic() + PATIENCE_S
+    while client.app.state.reads.documents.cached_bytes:
+        assert time.monotonic() < deadline, "nothing was announced"
+        await asyncio.sleep(0.005)
 
 
 async def _timed(client):
@@ -148,9 +159,73 @@ async def test_a_cache_that_comes_back_with_old_content_is_not_believed(mirrored
         before = await _total(client)
         client_of_redis.flushdb()
         client_of_redis.mset(old)
+        await _announced(client)
         after = await _total(client)
 
     assert (before, after) == (CACHED + 1, STORED + 1)
+
+
+async def test_what_expired_is_answered_by_sql_and_put_back(mirrored, open_api, client_of_redis):
+    key = mirrored.prefix(order_details) + "536365"
+    async with open_api() as client:
+        client_of_redis.delete(key)  # what the server does at the end of its time
+        missed = await _total(client)
+        again = await _total(client)
+
+    assert (missed, again) == (STORED, STORED)
+    assert parse_document(client_of_redis.get(key)) == (7, body_of(order(total=STORED)))
+    assert pytest.approx(client_of_redis.ttl(key), abs=5) == TTL_S
+
+
+async def test_nothing_is_put_back_below_a_checkpoint_beyond_it(mirrored, open_api, client_of_redis):
+    """SQL lost what the checkpoint has, or it is not ours."""
+    key = mirrored.prefix(order_details) + "536365"
+    mirrored.mirror_points(order_details, 12)
+    client_of_redis.delete(key)
+
+    async with open_api() as client:
+        assert await _total(client) == STORED
+        assert await _total(client) == STORED
+
+    assert client_of_redis.get(key) is None
+
+
+async def test_an_expired_checkpoint_makes_sql_answer(mirrored, open_api, client_of_redis):
+    async with open_api() as client:
+        before = await _total(client)
+        client_of_redis.delete(f"{mirrored.prefix(order_details)}@{OWN}")
+        await asyncio.sleep(0.1)
+        after = await _total(client)
+
+    assert (before, after) == (CACHED, STORED)
+
+
+async def test_a_document_read_before_is_answered_without_asking_the_cache(mirrored, open_api, monkeypatch):
+    async with open_api() as client:
+        first = await _total(client)
+        asked = []
+        monkeypatch.setattr(client.app.state.reads.documents._documents, "get_many", asked.append)
+        second = await _total(client)
+        metrics = (await client.get("/metrics")).text
+
+    assert (first, second, asked) == (CACHED, CACHED, [])
+    assert 'counterfoil_reads_total{source="client_cache",view="order_details"} 1.0' in metrics
+
+
+async def test_what_the_client_cache_holds_is_not_trusted_behind_sql(mirrored, open_api, monkeypatch):
+    """Its server may be cut off and announce nothing."""
+    async with open_api() as client:
+        before = await _total(client)
+        monkeypatch.setattr(client.app.state.reads.documents, "get", _nothing)
+        mirrored.stand(order_details, 10)
+        await asyncio.sleep(1.6)
+        after = await _total(client)
+
+    assert (before, after) == (CACHED, STORED)
+
+
+async def _nothing(_keys):
+    return None
 
 
 async def test_documents_of_another_installation_are_not_read(mirrored, open_api):

@@ -9,7 +9,7 @@ import redis
 from runtime.documents import (
     CALL_BYTES_MAX,
     DOCUMENTS_PER_CALL_MAX,
-    AsyncRedisDocuments,
+    TTL_S,
     Document,
     Documents,
     DocumentsUnavailable,
@@ -113,6 +113,29 @@ def test_more_documents_than_one_call_carries_are_all_written_before_the_checkpo
     assert documents.get_many(["at"]) == [b"1"]
 
 
+def test_a_checkpoint_shows_that_documents_beyond_it_were_written(redis_url, monkeypatch):
+    """Else a reader could put an older document back, after a newer one was written and evicted."""
+    documents = RedisDocuments(redis_url)
+    before = MirrorPoint(3, b"leaf").value
+    documents.move_checkpoints([Move("at", None, before)])
+    write, seen = documents._write, []
+
+    def write_and_look(*given):
+        answer = write(*given)
+        seen.extend(documents.get_many(["at"]))
+        return answer
+
+    monkeypatch.setattr(documents, "_write", write_and_look)
+    many = [Document(f"k{n}", n, b"x") for n in range(2 * DOCUMENTS_PER_CALL_MAX + 1)]
+    after = MirrorPoint(9, b"leaf").value
+    assert documents.move_checkpoints([Move("at", before, after)], documents=many) is None
+    documents.close()
+
+    assert len({before, *seen}) == 4
+    assert [parse_checkpoint(before)] * 2 == [parse_checkpoint(value) for value in seen[:2]]
+    assert seen[2] == after
+
+
 def test_large_documents_take_several_calls(documents):
     many = [Document(f"k{n}", n, b"x" * (CALL_BYTES_MAX // 2)) for n in range(3)]
     documents.put_if_newer(many)
@@ -184,17 +207,25 @@ def test_a_cache_that_does_not_answer_is_given_up_in_time(redis_url):
         client.client_unpause()
 
 
-async def test_readers_see_what_workers_wrote_and_fill_only_what_is_older(redis_url):
-    worker = RedisDocuments(redis_url)
-    worker.put_if_newer([Document("a", 5, b"five")])
-    reader = AsyncRedisDocuments(redis_url, timeout_s=1.0)
+def test_every_key_has_a_time_to_live(redis_url):
+    documents = RedisDocuments(redis_url)
+    documents.move_checkpoints(
+        [Move("at", None, b"1")], documents=[Document("a", 1, b"one"), Document("gone", 1, None)]
+    )
+    with redis.Redis.from_url(redis_url) as client:
+        lives_s = [client.ttl(key) for key in ("at", "a", "gone")]
+    documents.close()
 
-    await reader.put_if_newer([Document("a", 4, b"four"), Document("b", 4, b"four")])
+    assert [TTL_S] * 3 == pytest.approx(lives_s, abs=5)
 
-    assert await reader.get_many(["a", "b", "c"]) == [
-        Document("a", 5, b"five").value,
-        Document("b", 4, b"four").value,
-        None,
-    ]
-    await reader.close()
-    worker.close()
+
+def test_a_checkpoint_that_stays_is_kept_alive(redis_url):
+    documents = RedisDocuments(redis_url)
+    documents.move_checkpoints([Move("at", None, b"1")])
+    with redis.Redis.from_url(redis_url) as client:
+        client.expire("at", 10)
+        documents.move_checkpoints([Move("at", b"1", b"1")])
+        lives_s = client.ttl("at")
+    documents.close()
+
+    assert pytest.approx(lives_s, abs=5) == TTL_S

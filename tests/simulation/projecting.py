@@ -22,11 +22,11 @@ from projections.checkpoints import Cursor
 from projections.errors import CheckpointConflict
 from projections.folding import decoder_of
 from projections.metrics import ProjectionMetrics
-from projections.mirroring import Mirror
+from projections.mirroring import Mirror, body_of
 from projections.storing import BuildId
 from projections.turn import Commit, Following, Load, turn
-from read_api.reading.documents import DocumentsByKey
-from read_api.reading.resource import Resource, only_row
+from read_api.reading.documents import DocumentsByKey, Missing
+from read_api.reading.resource import Found, Resource, only_row
 from read_api.standing import LiveBuild, Look, Standing
 from read_api.watching import SETTLED_AFTER_S
 from runtime import documents
@@ -46,6 +46,8 @@ METRICS = ProjectionMetrics(CollectorRegistry())
 SOURCES = tuple(number for number in range(PARTITIONS))
 NAMES = tuple("abcdef")
 CALM_ROUNDS_MAX = 400
+EVERYTHING = object()
+"""Announced when all keys changed, or the connection was lost."""
 
 
 class Shop(World):
@@ -124,6 +126,8 @@ class Cache:
         self.values = {}
         self.kept = {}
         self.away = False
+        self.announced = []
+        self.evicted = set()
 
     def put_if_newer(self, some):
         self.move_checkpoints((), documents=some)
@@ -134,9 +138,10 @@ class Cache:
         if any(found[move.key] != move.expected for move in moves):
             return found
         for document in documents:
-            if self.values.get(document.key, b"")[:20] < document.value[:20]:
-                self.values[document.key] = document.value
-        self.values |= {move.key: move.value for move in moves}
+            self._put_if_newer(document)
+        for move in moves:
+            self.values[move.key] = move.value
+            self.announced.append(move.key)
         if self.world.roll(0.05):
             raise DocumentsUnavailable("the answer was lost")
         return None
@@ -150,22 +155,44 @@ class Cache:
         gone = [key for key in self.values if key.startswith(prefix)]
         for key in gone:
             del self.values[key]
+        self.announced += gone
         return len(gone)
+
+    def fill(self, document, *, checkpoint_key, checkpoint):
+        """What the script does that puts a document back."""
+        if not self.away and self.may_fill(checkpoint_key, checkpoint):
+            self._put_if_newer(document)
+
+    def may_fill(self, checkpoint_key, checkpoint):
+        return self.values.get(checkpoint_key) == checkpoint
+
+    def _put_if_newer(self, document):
+        if self.values.get(document.key, b"")[:20] < document.value[:20]:
+            self.values[document.key] = document.value
+            self.announced.append(document.key)
 
     def close(self):
         pass
 
     def suffer(self):
-        """A restart without contents, or with older ones, or an outage that begins or ends."""
-        match self.world.chance.randrange(5):
+        """A restart without contents, or with older ones, an outage that begins or ends, or an eviction."""
+        match self.world.chance.randrange(8):
             case 0:
                 self.values = {}
+                self.announced.append(EVERYTHING)
             case 1 | 2:
                 self.kept = dict(self.values)
             case 3:
                 self.values = dict(self.kept)
+                self.announced.append(EVERYTHING)
             case 4:
                 self.away = not self.away
+            case _:
+                documents_ = sorted(key for key in self.values if "@" not in key)
+                for key in documents_[: self.world.chance.randrange(3)]:
+                    del self.values[key]
+                    self.announced.append(key)
+                    self.evicted.add(key)
 
     def _reach(self):
         self.world.border()
@@ -243,11 +270,20 @@ class Projector(ConsumerActor):
 
 
 class Reader:
-    """A query API: looks at the tables now and then, and answers from the cache what it believes."""
+    """A query API: looks at the tables now and then, and answers from the cache what it trusts.
+
+    It holds what it read. Announcements come late, but before the reply to whatever is asked after them. What it had
+    to read from the tables it puts back, some time later.
+    """
 
     def __init__(self, world):
         self.world = world
         self.answered = 0
+        self.from_memory = 0
+        self.filled = 0
+        self.held = {}
+        self.heard = 0
+        self.missed = []
         resource = Resource("counter", COUNTERS, only_row)
         self._documents = DocumentsByKey(resource, documents=self, watch=self)
         world.look()
@@ -261,10 +297,35 @@ class Reader:
         old = [each for each in self.world.looks if each.seen_at <= self.world.clock.at_s - SETTLED_AFTER_S]
         return old[-1] if old else self.world.looks[0]
 
+    def cached(self, key):
+        return self.held.get(key)
+
     async def get(self, keys):
-        return tuple(self.world.cache.values.get(key) for key in keys)
+        self.hear_before_reply()
+        values = tuple(self.world.cache.values.get(key) for key in keys)
+        self.held |= {key: value for key, value in zip(keys, values, strict=True) if value is not None}
+        return values
+
+    def hear_before_reply(self):
+        self.hear(len(self.world.cache.announced))
+
+    def hear(self, upto):
+        for key in self.world.cache.announced[self.heard : upto]:
+            if key is EVERYTHING:
+                self.held.clear()
+            else:
+                self.held.pop(key, None)
+        self.heard = max(self.heard, upto)
+
+    def fill(self, document, *, checkpoint_key, checkpoint):
+        before = dict(self.world.cache.values)
+        self.world.cache.fill(document, checkpoint_key=checkpoint_key, checkpoint=checkpoint)
+        self.filled += before != self.world.cache.values
 
     def act(self):
+        self.hear(self.world.chance.randint(self.heard, len(self.world.cache.announced)))
+        if self.missed and self.world.chance.random() < 0.3:
+            self._documents.fill(*self.missed.pop(0))
         if self.world.chance.random() < 0.4:
             self.world.look()
         name = self.world.chance.choice(NAMES)
@@ -274,10 +335,21 @@ class Reader:
         if written and self.world.chance.random() < 0.5:
             token = PositionToken(1, 1, {own: written[-1]})
         least = max(self.settled.builds[COUNTERS.name].standing.positions[own], token.highest if token else 0)
-        found = driven(self._documents.read(name, token))
-        if found is not None:
+        found = self._documents.cached(name) if token is None else None
+        self.from_memory += found is not None
+        found = found or driven(self._documents.read(name, token))
+        if isinstance(found, Missing):
+            self._read_rows(found, name)
+        elif found is not None:
             self.answered += 1
             self._judge(name, found, least=max(least, found.standing.positions[own]))
+
+    def _read_rows(self, missing, name):
+        versioned = self.world.rows.get((name,))
+        if versioned is not None:
+            stood = {number: cursor.position for number, cursor in self.world.cursors.items()}
+            standing = Standing(epoch=1, generation=1, positions=stood)
+            self.missed.append((missing, Found(BUILD, body_of(versioned.row), versioned.position, standing)))
 
     def _judge(self, name, found, *, least):
         has = msgspec.json.decode(found.body)["numbers"] if found.body else []
@@ -365,6 +437,8 @@ def _problems(world):
         if has != expected:
             yield f"{name}: the log has {expected}, the row {has}"
         key = documents.document_key(PREFIX, name)
+        if key in world.cache.evicted and key not in world.cache.values:
+            continue
         kept = documents.parse_document(world.cache.values.get(key, b"%020d" % 0))[1]
         if (msgspec.json.decode(kept)["numbers"] if kept else []) != expected:
             yield f"{name}: the log has {expected}, the document {kept}"

@@ -7,7 +7,7 @@ from event_store.log import paging, reading
 from event_store.transport import following, relay
 from projections import mirroring, turn
 from projections.turn import Batch, Move
-from read_api.reading.documents import DocumentsByKey
+from read_api.reading.mirror import Mirror
 from tests.simulation import carrying, projecting
 from tests.simulation.exploring import silence
 from tests.sizes import PROJECTING
@@ -52,10 +52,25 @@ def test_readers_do_get_answers_from_the_cache(monkeypatch):
         projecting.run(FIXED_SEED + seed)
 
     assert sum(reader.answered for reader in readers) > len(readers)
+    assert sum(reader.from_memory for reader in readers) > len(readers) / 2
+    assert sum(reader.filled for reader in readers) > len(readers) / 10
 
 
 def test_believing_a_cache_that_was_restarted_is_found(monkeypatch):
-    monkeypatch.setattr(DocumentsByKey, "_bound", lambda *_: -1)
+    monkeypatch.setattr(Mirror, "required", lambda *_: -1)
+
+    assert first_problem(projecting.run) < FOUND_WITHIN
+
+
+def test_a_document_put_back_whatever_the_checkpoint_says_is_found(monkeypatch):
+    monkeypatch.setattr(projecting.Cache, "may_fill", lambda *_: True)
+
+    assert first_problem(projecting.run) < FOUND_WITHIN
+
+
+def test_announcements_behind_the_replies_are_found(monkeypatch):
+    """As in broadcasting mode, or over two connections."""
+    monkeypatch.setattr(projecting.Reader, "hear_before_reply", lambda _: None)
 
     assert first_problem(projecting.run) < FOUND_WITHIN
 
