@@ -1,0 +1,183 @@
+"""A database of every released version, under this one: migrated, in order, and answering as it did."""
+
+import asyncio
+import gzip
+import itertools
+import json
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from counterfoil import auditing, migrating, parking, timers, viewing
+from counterfoil.context import Contexts
+from counterfoil.contexts import SHOP_CONTEXTS
+from counterfoil.operations import OPERATIONS
+from counterfoil.testing import http, queries
+from domain.event import type_name
+from event_store.log import codec, reading
+from projections import rebuild
+from runtime.settings import Settings
+from runtime.version import version as version_of_this
+from tests.projections.feeding import feeding
+from tests.upgrade import history
+from tests.upgrade.dumping import DUMPS
+from tests.upgrade.notes import NOTES
+
+VERSIONS = sorted(
+    (path.name.removesuffix(".sql.gz") for path in DUMPS.glob("*.sql.gz")),
+    key=lambda version: [int(part) for part in version.split(".")],
+)
+SERVED = (*SHOP_CONTEXTS, NOTES)
+CONTEXTS = Contexts(*SERVED, OPERATIONS)
+EVENTS = {event for aggregate in CONTEXTS.aggregates for event in aggregate.events}
+
+_numbers = itertools.count(1)
+
+
+def unpacked(name):
+    return gzip.decompress(Path(DUMPS / name).read_bytes()).decode()
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def version(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def kept(version):
+    """What was answered and shown when the dump was made."""
+    return json.loads(unpacked(f"{version}.json.gz"))
+
+
+@pytest.fixture(scope="module")
+def load(version, postgres, new_database):
+    """Loads the dump into a database and migrates it; returns its address."""
+    new_database()  # makes the roles, which belong to the server and are in no dump
+    text, made = unpacked(f"{version}.sql.gz"), []
+
+    def loaded():
+        name = f"upgrade_{next(_numbers)}"
+        url = psycopg.conninfo.make_conninfo(postgres.url, dbname=name)
+        with psycopg.connect(postgres.url, autocommit=True) as admin:
+            admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        made.append(name)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(text)
+            connection.execute("delete from runtime.lease")  # those who held them ended long ago
+        migrating.migrate(url)
+        return url
+
+    yield loaded
+    with psycopg.connect(postgres.url, autocommit=True) as admin:
+        for name in made:
+            admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="module")
+def upgraded(load):
+    """A database that no test writes new events to."""
+    return load()
+
+
+def test_there_is_a_dump_of_this_version():
+    assert version_of_this() == VERSIONS[-1]
+
+
+def test_nothing_is_left_to_migrate_and_all_is_in_order(upgraded):
+    report = auditing.verify(upgraded, contexts=CONTEXTS, full=True)
+
+    assert [] == migrating.due(upgraded)
+    assert report.ok, report.as_json()
+    assert 1 == report.parked
+    assert report.snapshots > 0
+
+
+def test_every_event_is_read_in_its_newest_shape(upgraded):
+    with psycopg.connect(upgraded) as connection:
+        recorded = list(reading.copy_log(connection))
+
+    assert recorded
+    assert {type(codec.decode(each.type, each.payload)) for each in recorded} <= EVENTS
+
+
+def test_the_newest_dump_has_an_event_of_every_type():
+    text = unpacked(f"{VERSIONS[-1]}.sql.gz")
+    declared = {type_name(event) for event in EVENTS}
+
+    assert declared == {name for name in declared if f"'{name}'" in text}
+
+
+@pytest.mark.anyio
+async def test_the_same_key_is_answered_as_it_was(upgraded, kept):
+    singles = [each for each in kept["exchanges"] if each["key"] is not None]
+    [batch] = [each for each in kept["exchanges"] if each["key"] is None]
+    async with http.opened(upgraded, *SERVED, query_api_url="http://queries.example") as api:
+        before = api.position
+        for each in singles:
+            answer = await api.post(each["path"], each["body"], key=each["key"])
+            assert each["status"] == answer.status, each["key"]
+            if answer.status == 201:
+                assert each["answer"].encode() == answer.bytes
+                assert each["headers"] == {name: answer.headers[name] for name in each["headers"]}
+                assert "true" == answer.headers["idempotent-replayed"]
+            else:
+                assert json.loads(each["answer"])["code"] == answer.body["code"]
+        results = (await api.batch(*batch["body"]["commands"])).body["results"]
+        reused = await api.post(
+            singles[0]["path"], {**singles[0]["body"], "title": "Other"}, key=singles[0]["key"]
+        )
+        after = api.position
+
+    assert "idempotency-key-reused" == reused.body["code"]
+    for then, now in zip(json.loads(batch["answer"])["results"], results, strict=True):
+        assert now.pop("replayed", None) is (True if now["status"] == 201 else None)
+        assert {**then, "correlation_id": ""} == {**now, "correlation_id": ""}
+    assert before == after
+
+
+@pytest.mark.anyio
+async def test_views_show_what_they_showed(upgraded, kept):
+    await require_shown(upgraded, kept)
+
+
+def test_views_are_rebuilt_and_show_the_same(load, kept):
+    database_url = load()
+    with feeding(database_url, CONTEXTS.views) as feeder:
+        builds = {view.name: list(rebuild.rebuild(database_url, view))[-1].build for view in CONTEXTS.views}
+        feeder.catch_up()
+    for name, build in builds.items():
+        rebuild.promote(database_url, viewing.named(name, CONTEXTS), build)
+
+    asyncio.run(require_shown(database_url, kept))
+    assert auditing.verify(database_url, contexts=CONTEXTS).ok
+
+
+def test_what_waited_waits_still_and_trade_goes_on(load):
+    database_url = load()
+    settings = Settings.model_construct(undecided_after_s=86_400)
+    [waiting] = timers.listed(database_url, settings, CONTEXTS)
+    [parked] = parking.listed(database_url)
+
+    assert f"order-{history.WAITING_ORDER}" == waiting["stream"]
+    assert ("notes", f"note-{history.PARKED_NOTE}", 1) == (
+        parked["consumer"],
+        parked["partition_key"],
+        parked["queued"],
+    )
+    asyncio.run(trade_on(database_url))
+
+
+async def trade_on(database_url):
+    async with http.opened(database_url, *SERVED) as api:
+        cancelled = await api.post(f"/v1/orders/{history.WAITING_ORDER}/cancellation", {"reason": "customer"})
+        cancelled.then_accepted(stream=f"order-{history.WAITING_ORDER}", version=2)
+        shipped = await api.post("/v1/orders/order-1/shipment")
+        assert "true" != shipped.headers.get("idempotent-replayed")
+
+
+async def require_shown(database_url, kept):
+    async with queries.opened(database_url, *SERVED) as api:
+        for path, body in kept["shown"].items():
+            assert body == (await api.get(path)).body, path
