@@ -41,6 +41,9 @@ READER_GROUP: Final = "counterfoil.newest"
 REPEATED_LOG_S: Final = 10.0
 """How long the same line of librdkafka's log is kept back: a refused connection is tried again every 50 ms."""
 
+LINES_KEPT: Final = 256
+"""Different lines whose time is remembered."""
+
 _NUMBERS: Final = re.compile(r"\d+")
 _REFUSED: Final = frozenset({
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -78,9 +81,6 @@ class _Log:
             self._said_at.clear()
         self._said_at[line] = now
         self._logger.log(level, template, facility, client, text)
-
-
-LINES_KEPT: Final = 256
 
 
 class ConfluentClient:

@@ -17,6 +17,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import KafkaConfigurationError, KafkaError, TopicAlreadyExistsError
 from kafka.net.compat import KafkaNetClient
 from kafka.structs import MemberState
+from kafka.util import Timer
 
 from event_store.transport import kafka_client
 from event_store.transport.kafka_client import Change, Ensured, Fetched, Hint, Member, Polled, Producer
@@ -26,6 +27,10 @@ from event_store.transport.transport import Partition, PublishFailed, TransportU
 
 PRODUCER_CLOSE_TIMEOUT_S: Final = 1.0
 COMMITTED_TIMEOUT_MS: Final = 5_000
+EMPTY_ROUND_S: Final = 0.005
+"""A round of the consumer that brought nothing in less than this did not wait for anything."""
+SPIN_PAUSE_FIRST_S: Final = 0.001
+SPIN_PAUSE_MAX_S: Final = 0.050
 
 Client = TypeVar("Client")
 
@@ -250,12 +255,13 @@ class _Member:
         self._consumer = consumer
         self._topic = topic
         self._changes: deque[Change] = deque()
+        self._pause_s = SPIN_PAUSE_FIRST_S
         consumer.subscribe([topic], listener=_Listener(self._changes))
 
     def poll(self, timeout_s: float, *, max_messages: int) -> Polled:
         """Wait up to `timeout_s` for messages."""
         try:
-            polled = self._consumer.poll(timeout_ms=timeout_s * 1000, max_records=max_messages)
+            polled = self._poll(Timer(timeout_s * 1000), max_messages)
         except KafkaError as error:
             raise TransportUnavailable(f"polling ended: {error!r}") from error
         self._finish_joining()
@@ -302,6 +308,24 @@ class _Member:
     def close(self) -> None:
         """Leave the group."""
         self._consumer.close(autocommit=False, timeout_ms=kafka_client.CLOSE_TIMEOUT_S * 1000)
+
+    def _poll(self, timer: Timer, max_messages: int) -> Mapping[TopicPartition, Sequence[Fetched]]:
+        """`KafkaConsumer.poll` with a growing pause behind rounds that did not wait.
+
+        While a connection is made again, every round of kafka-python 3.0.12 fails at once, and its `poll` tries for as
+        long as it has time: a worker whose broker is away would use half a core.
+        """
+        while True:
+            began_s = time.monotonic()
+            polled = self._consumer._poll_once(timer, max_messages)  # noqa: SLF001  # `poll` is the spinning loop
+            waited_s = time.monotonic() - began_s
+            if polled or waited_s >= EMPTY_ROUND_S:
+                self._pause_s = SPIN_PAUSE_FIRST_S
+            elif not timer.expired:
+                time.sleep(min(self._pause_s, timer.timeout_ms / 1000))
+                self._pause_s = min(self._pause_s * 2, SPIN_PAUSE_MAX_S)
+            if polled or timer.expired:
+                return polled  # type: ignore[no-any-return]
 
     def _finish_joining(self) -> None:
         """Keep a join that the last poll had no time for from being forgotten.
