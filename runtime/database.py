@@ -22,6 +22,7 @@ Role = Literal[
     "counterfoil_reader",
     "counterfoil_relay",
     "counterfoil_projector",
+    "counterfoil_sealer",
 ]
 
 CONNECT_TIMEOUT_S: Final = 5

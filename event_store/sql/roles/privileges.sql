@@ -1,8 +1,10 @@
 -- The writer runs one function and reads; the others read. Nobody but the owner may change a row.
 revoke all on schema log from public;
 revoke all on function log.append_batch, log.first_tagged, log.types_tagged from public;
-grant usage on schema log to counterfoil_writer, counterfoil_reader, counterfoil_relay, counterfoil_projector;
-grant select on all tables in schema log to counterfoil_writer, counterfoil_reader, counterfoil_relay, counterfoil_projector;
+grant usage on schema log
+    to counterfoil_writer, counterfoil_reader, counterfoil_relay, counterfoil_projector, counterfoil_sealer;
+grant select on all tables in schema log
+    to counterfoil_writer, counterfoil_reader, counterfoil_relay, counterfoil_projector, counterfoil_sealer;
 grant execute on function log.append_batch, log.types_tagged to counterfoil_writer;
 
 revoke all on schema secret from public;

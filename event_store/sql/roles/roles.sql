@@ -6,7 +6,8 @@ declare
     _role text;
 begin
     foreach _role in array array[
-        'counterfoil_owner', 'counterfoil_writer', 'counterfoil_reader', 'counterfoil_relay', 'counterfoil_projector'
+        'counterfoil_owner', 'counterfoil_writer', 'counterfoil_reader', 'counterfoil_relay', 'counterfoil_projector',
+        'counterfoil_sealer'
     ] loop
         continue when to_regrole(_role) is not null;
         begin

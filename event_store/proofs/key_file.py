@@ -1,0 +1,86 @@
+"""The file with the key that seals, and, while a new key takes over, the one before it.
+
+One line for each key, as Go's sumdb/note writes private keys; the first one seals. Only its owner may read it.
+
+Errors:
+    KeyFileError   the file cannot be used; the message never shows what is in it
+"""
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from event_store.proofs.note import MalformedNote, SignerKey
+
+FILE_BYTES_MAX: Final = 64 * 1024
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+class KeyFileError(Exception):
+    """The file with the key that seals is missing, readable by others, or holds no key."""
+
+
+def read(path: Path) -> list[SignerKey]:
+    """The keys in a file, the one that seals first.
+
+    Raises:
+        KeyFileError: the file cannot be used.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            content = file.read(FILE_BYTES_MAX)
+    except OSError as error:
+        raise KeyFileError(f"the key that seals cannot be read: {path}: {error.strerror}") from error
+    if mode & _OTHERS:
+        raise KeyFileError(f"{path} may be read by others than its owner: chmod 600 {path}")
+    try:
+        keys = [SignerKey.parse(line) for line in content.decode().splitlines() if line.strip()]
+    except (MalformedNote, UnicodeDecodeError):
+        raise KeyFileError(f"{path} holds something else than keys that seal") from None
+    if not keys:
+        raise KeyFileError(f"{path} holds no key: run `counterfoil seal-key generate`")
+    if len({key.name for key in keys}) > 1:
+        raise KeyFileError(f"the keys in {path} are of several logs")
+    return keys
+
+
+def create(path: Path, keys: list[SignerKey]) -> None:
+    """Write a file that was not there.
+
+    Raises:
+        KeyFileError: there is one, or none can be made.
+    """
+    try:
+        _write(path, keys)
+    except FileExistsError as error:
+        raise KeyFileError(
+            f"{path} exists: a key that sealed is never thrown away; `seal-key rotate` adds one"
+        ) from error
+    except OSError as error:
+        raise KeyFileError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def replace(path: Path, keys: list[SignerKey]) -> None:
+    """Write a file in the place of the one that is there, as a whole.
+
+    Raises:
+        KeyFileError: it cannot be written; the one that was there still is.
+    """
+    beside = path.with_name(f"{path.name}.new")
+    try:
+        beside.unlink(missing_ok=True)
+        _write(beside, keys)
+        beside.replace(path)
+    except OSError as error:
+        raise KeyFileError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _write(path: Path, keys: list[SignerKey]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode=0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write("".join(f"{key.secret()}\n" for key in keys))
+        file.flush()
+        os.fsync(file.fileno())

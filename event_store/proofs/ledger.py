@@ -1,0 +1,141 @@
+"""The rows of schema `seal`: what was signed last, which keys sealed, and why nothing is sealed any more."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from msgspec import Struct
+
+from event_store.consumers.errors import OpenAgain
+from event_store.log.reading import Connection
+from event_store.proofs import merkle
+from event_store.proofs.policy import KeyRange, Policy
+
+LEASE: Final = "sealer"
+
+_LATEST: Final = """
+select origin, size, root, checkpoint, sealed_at, refusal from seal.tree order by sealed_at desc limit 1
+"""
+_OF_ORIGIN: Final = (
+    "select origin, size, root, checkpoint, sealed_at, refusal from seal.tree where origin = %s"
+)
+_KEYS: Final = """
+select key, first_size, last_size, handover from seal.key where origin = %s order by first_size, last_size nulls last
+"""
+_HELD: Final = "exists (select from runtime.lease l where l.name = 'sealer' and l.owner = %(owner)s)"
+_BEGIN: Final = f"""
+with begun as (
+    insert into seal.tree (origin, size, root, checkpoint)
+    select %(origin)s, 0, %(root)s, %(checkpoint)s where {_HELD}
+    on conflict (origin) do nothing returning origin
+)
+insert into seal.key (origin, key, first_size) select origin, %(key)s, 0 from begun
+"""
+_MOVE: Final = f"""
+update seal.tree
+set size = %(size)s, root = %(root)s, checkpoint = %(checkpoint)s, sealed_at = clock_timestamp(), refusal = null
+where origin = %(origin)s and size = %(before_size)s and root = %(before_root)s and {_HELD}
+returning origin, size, root, checkpoint, sealed_at, refusal
+"""
+_RETIRE: Final = """
+update seal.key set last_size = %(size)s where origin = %(origin)s and key = %(before)s and last_size is null
+"""
+_ENTER: Final = """
+insert into seal.key (origin, key, first_size, handover) values (%(origin)s, %(key)s, %(size)s, %(handover)s)
+"""
+_REFUSE: Final = """
+update seal.tree set refusal = %(refusal)s where origin = %(origin)s and refusal is distinct from %(refusal)s::text
+"""
+_INSTALLATION: Final = "select id::text from log.installation"
+
+
+class Sealed(Struct, frozen=True):
+    """What was signed last of one tree."""
+
+    origin: str
+    size: int
+    root: bytes
+    checkpoint: str
+    """The signed note."""
+    sealed_at: datetime
+    refusal: str | None
+    """Why the sealer signs nothing any more."""
+
+
+class Ledger:
+    """The rows of one tree, for the sealer that holds the lease."""
+
+    def __init__(self, conn: Connection, *, owner: str) -> None:
+        """Nothing is read yet; `conn` is in autocommit mode."""
+        self._conn = conn
+        self._owner = owner
+
+    def of(self, origin: str) -> Sealed | None:
+        """What was signed last; None if nothing ever was."""
+        row = self._conn.execute(_OF_ORIGIN, [origin]).fetchone()
+        return None if row is None else _sealed(row)
+
+    def keys(self, origin: str) -> list[KeyRange]:
+        """The keys that sealed, the first to the last."""
+        return keys(self._conn, origin)
+
+    def installation(self) -> str:
+        """The id of the installation whose log this is."""
+        row = self._conn.execute(_INSTALLATION).fetchone()
+        assert row is not None, "an installation has its row"
+        return str(row[0])
+
+    def begin(self, origin: str, *, checkpoint: str, key: str) -> None:
+        """Note the checkpoint of the empty tree, and the key that begins."""
+        given = {"origin": origin, "root": merkle.EMPTY_ROOT, "checkpoint": checkpoint, "key": key}
+        self._conn.execute(_BEGIN, {**given, "owner": self._owner})
+
+    def move(self, before: Sealed, *, size: int, root: bytes, checkpoint: str) -> Sealed:
+        """Note what was signed, if the last is still what this sealer went on from and the lease is its own.
+
+        Raises:
+            OpenAgain: another sealer was here.
+        """
+        given = {"origin": before.origin, "size": size, "root": root, "checkpoint": checkpoint}
+        before_given = {"before_size": before.size, "before_root": before.root, "owner": self._owner}
+        row = self._conn.execute(_MOVE, {**given, **before_given}).fetchone()
+        if row is None:
+            raise OpenAgain("another sealer holds the lease, or sealed in between")
+        return _sealed(row)
+
+    def hand_over(self, before: Sealed, *, retired: str, key: str, checkpoint: str) -> Sealed:
+        """Note the checkpoint that two keys signed: one of them sealed up to there, the other seals from there on.
+
+        Raises:
+            OpenAgain: another sealer was here.
+        """
+        given = {"origin": before.origin, "size": before.size, "before": retired, "key": key}
+        with self._conn.transaction():
+            moved = self.move(before, size=before.size, root=before.root, checkpoint=checkpoint)
+            self._conn.execute(_RETIRE, given)
+            self._conn.execute(_ENTER, {**given, "handover": checkpoint})
+        return moved
+
+    def refuse(self, origin: str, refusal: str | None) -> None:
+        """Note why nothing is signed, for status and doctor; None: it is."""
+        self._conn.execute(_REFUSE, {"origin": origin, "refusal": refusal})
+
+
+def latest(conn: Connection) -> Sealed | None:
+    """What was signed last of the tree that was sealed last; None if nothing ever was."""
+    row = conn.execute(_LATEST).fetchone()
+    return None if row is None else _sealed(row)
+
+
+def keys(conn: Connection, origin: str) -> list[KeyRange]:
+    """The keys that sealed a tree, the first to the last."""
+    return [KeyRange(*row) for row in conn.execute(_KEYS, [origin])]
+
+
+def policy(conn: Connection, origin: str) -> Policy:
+    """The keys of a tree as they are published."""
+    return Policy(origin, tuple(keys(conn, origin)))
+
+
+def _sealed(row: tuple[Any, ...]) -> Sealed:
+    origin, size, root, checkpoint, sealed_at, refusal = row
+    return Sealed(origin, size, bytes(root), checkpoint, sealed_at, refusal)

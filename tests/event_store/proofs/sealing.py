@@ -1,0 +1,95 @@
+"""What tests of the sealer share: one whose turns the test takes, on a real log, and damage done behind its back."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+import psycopg
+from prometheus_client import CollectorRegistry
+from psycopg import sql
+
+from event_store.consumers.driver import Hosted, Session
+from event_store.consumers.health import ConsumerHealth
+from event_store.consumers.lease import Lease, new_owner
+from event_store.consumers.measures import ConsumerMetrics
+from event_store.log import reading
+from event_store.proofs import checkpoint, ledger, note, policy, sealer
+from event_store.proofs.checkpoint import Checkpoint
+from event_store.proofs.ledger import Sealed
+from event_store.proofs.note import SignerKey
+from event_store.proofs.tiles import Store
+from runtime import database
+
+ORIGIN = "counterfoil.test/log"
+KEY, NEXT, STRANGER = (SignerKey(ORIGIN, bytes([number] * 32)) for number in (1, 2, 3))
+
+
+class Clock:
+    def __init__(self):
+        self.now_s = 0.0
+
+    def __call__(self):
+        return self.now_s
+
+
+@contextlib.contextmanager
+def sealing(
+    url: str, store: Store, *keys: SignerKey, clock: Clock | None = None, owner: str | None = None
+) -> Iterator[Hosted]:
+    """A sealer that makes a turn when the test says so."""
+    registry = CollectorRegistry()
+    consumer = sealer.consumer(keys or [KEY], store, registry=registry, clock=clock or Clock())
+    with database.connect(url, role=consumer.role, name="sealer", settings=dict(consumer.settings)) as conn:
+        session = Session(
+            conn=conn,
+            lease=Lease(conn, name=ledger.LEASE, owner=owner or new_owner()),
+            stop=threading.Event(),
+            news=threading.Event(),
+            announce=lambda: None,
+            metrics=ConsumerMetrics(registry),
+            database_url=url,
+        )
+        hosted = Hosted(consumer, session, health=ConsumerHealth())
+        try:
+            yield hosted
+        finally:
+            hosted.close()
+
+
+def seal(url: str, store: Store, *keys: SignerKey) -> Sealed:
+    """Seal all that there is, by a sealer that begins and ends here."""
+    with sealing(url, store, *keys) as hosted:
+        while hosted.turn() not in {"idle", "standby"}:
+            pass
+    return sealed(url)
+
+
+def sealed(url: str) -> Sealed:
+    with database.connect(url, role="counterfoil_reader", name="test") as conn:
+        found = ledger.latest(conn)
+    assert found is not None, "something was sealed"
+    return found
+
+
+def leaves(url: str) -> list[bytes]:
+    with database.connect(url, role="counterfoil_reader", name="test") as conn:
+        return [event.leaf for event in reading.copy_log(conn)]
+
+
+def published(store: Store, *keys: SignerKey) -> Checkpoint:
+    """The checkpoint beside the tiles, verified by whoever trusts these keys."""
+    content, listed = store.read("checkpoint"), store.read(policy.FILE)
+    assert content is not None
+    assert listed is not None
+    ranges = policy.trusted(policy.parse(listed), [key.verifier for key in keys or (KEY,)])
+    return policy.verified(note.parse(content), ranges)
+
+
+def remembered(url: str) -> Checkpoint:
+    return checkpoint.parse(note.parse(sealed(url).checkpoint).text)
+
+
+def damage(url: str, statement: str, *given: object) -> None:
+    """A superuser's SQL."""
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(sql.SQL(statement), given or None)
