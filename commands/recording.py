@@ -77,8 +77,14 @@ def append_request(
         fingerprint=fingerprint,
         events=tuple(
             [
-                _new_event(aggregate.stream(identifier), event, view, cause)
-                for aggregate, identifier, event in decision.events
+                _new_event(
+                    aggregate.stream(identifier),
+                    event,
+                    view,
+                    cause,
+                    fingerprint=None if number else fingerprint,
+                )
+                for number, (aggregate, identifier, event) in enumerate(decision.events)
             ]
         ),
         expectations=tuple(
@@ -118,11 +124,15 @@ def partition_key(stream: str, event: Event) -> str:
     return stream if declared is None else declared
 
 
-def _new_event(stream: str, event: Event, view: View, cause: Metadata) -> NewEvent:
+def _new_event(
+    stream: str, event: Event, view: View, cause: Metadata, *, fingerprint: bytes | None
+) -> NewEvent:
     declared, tags = domain_event.partition_key_of(event), domain_event.tags_of(event)
     base = view.relied_on[stream]
     assert base.version == 0 or base.key == (declared or stream), f"{stream} would lie in two partitions"
-    metadata = msgspec.structs.replace(cause, nonce=new_nonce(), tags=tags, partition_key=declared)
+    metadata = msgspec.structs.replace(
+        cause, nonce=new_nonce(), tags=tags, partition_key=declared, fingerprint=fingerprint
+    )
     return NewEvent(stream, *codec.encode(event), encode_metadata(metadata), declared, tags)
 
 

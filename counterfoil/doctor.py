@@ -6,7 +6,7 @@ from typing import Final, Literal
 import psycopg
 from msgspec import Struct
 
-from counterfoil import addresses, declared, migrating, optional, probing, runfile, status, timers
+from counterfoil import addresses, declared, migrating, optional, probing, runfile, sealing, status, timers
 from counterfoil.context import Contexts
 from event_store.consumers.parking import Scope
 from read_api.status import Status
@@ -56,6 +56,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         yield from _database(url)
         yield from _undeclared(url, contexts)
         yield from _timers(url, settings, contexts)
+        yield from _seal(url, settings)
     except psycopg.Error as error:
         yield Check("postgres", "bad", f"the log cannot be read: {str(error).strip()}")
         return
@@ -176,6 +177,20 @@ def _timers(url: str, settings: Settings, contexts: Contexts) -> Iterator[Check]
             yield Check(name, "bad", f"{each.parked} parked timers: `counterfoil parked list`")
         if each.overdue:
             yield Check(name, "bad", f"{each.overdue} are overdue: `counterfoil timers list`")
+
+
+def _seal(url: str, settings: Settings) -> Iterator[Check]:
+    """Whether the log is sealed, where that is wanted or was begun."""
+    with database.connect(url, role="counterfoil_reader", name="doctor") as connection:
+        found = sealing.standing(connection)
+    if found is None:
+        if settings.seal_key is not None:
+            yield Check(
+                "seal", "note", "a key is set, and nothing was sealed yet: does `counterfoil sealer` run?"
+            )
+        return
+    verdict: Verdict = "bad" if found["stopped"] else "note" if found["lag_events"] else "ok"
+    yield Check("seal", verdict, f"{found['origin']} {status.position_of(found)}")
 
 
 def _processes(settings: Settings) -> Iterator[Check]:

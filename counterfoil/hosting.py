@@ -24,7 +24,7 @@ from event_store.transport.following import FollowerMetrics
 from event_store.transport.transport import Transport
 from runtime import telemetry
 from runtime.database import Role
-from runtime.settings import Settings
+from runtime.settings import PREFIX, Settings, SettingsError
 
 UNREACHED_POLL_S: Final = 1.0
 """How often a process that starts looks whether its database can be reached."""
@@ -86,9 +86,23 @@ def processes(settings: Settings) -> None:
     _host(settings, "processes", port=settings.processes_health_port, parts=[_processes])
 
 
+def sealer(settings: Settings) -> None:
+    """Seal the log until SIGTERM.
+
+    Raises:
+        SettingsError: no key is set.
+        KeyFileError: the key cannot be used.
+    """
+    if settings.seal_key is None:
+        raise SettingsError(
+            f"{PREFIX}SEAL_KEY: set it to the file of the key that seals; `counterfoil seal-key generate` makes one"
+        )
+    _host(settings, "sealer", port=settings.sealer_health_port, parts=[_sealer])
+
+
 def consumers(settings: Settings) -> None:
     """Run everything that reads the log in one process, until SIGTERM."""
-    parts = [_relay, _projections, _processes]
+    parts = [_relay, _projections, _processes, _sealer]
     _host(settings, "consumers", port=settings.consumers_health_port, parts=parts)
 
 
@@ -139,6 +153,16 @@ def _processes(host: Host) -> list[Consumer]:
         metrics = GatewayMetrics(host.registry)
         hosted += [sending.consumer(gateway, settings, metrics=metrics) for gateway in gateways]
     return hosted
+
+
+def _sealer(host: Host) -> list[Consumer]:
+    if host.settings.seal_key is None:
+        return []
+    from event_store.proofs import key_file, sealer
+    from event_store.proofs.tiles import Directory
+
+    keys = key_file.read(host.settings.seal_key)
+    return [sealer.consumer(keys, Directory(host.settings.tiles), registry=host.registry)]
 
 
 def _host(settings: Settings, process: str, *, port: int, parts: Sequence[Part]) -> None:

@@ -26,11 +26,24 @@ PARTS: Final = (
     Part("relay", ("relay",), ("counterfoil_relay",)),
     Part("projections", ("projections",), ("counterfoil_projector",)),
     Part("processes", ("processes",), ("counterfoil_writer",)),
-    Part("consumers", ("consumers",), ("counterfoil_relay", "counterfoil_projector", "counterfoil_writer")),
+    Part("sealer", ("sealer", "seal-key generate"), ("counterfoil_sealer",)),
+    Part(
+        "consumers",
+        ("consumers",),
+        ("counterfoil_relay", "counterfoil_projector", "counterfoil_writer", "counterfoil_sealer"),
+    ),
     Part(
         "auditor",
         (
-            *("audit verify", "replay", "status", "doctor"),
+            *(
+                "audit verify",
+                "audit checkpoint",
+                "audit prove",
+                "audit export",
+                "replay",
+                "status",
+                "doctor",
+            ),
             *("views list", "views verify", "parked list", "parked show", "timers list"),
         ),
         ("counterfoil_reader",),
@@ -45,7 +58,15 @@ PARTS: Final = (
     ),
 )
 WITHOUT_A_ROLE: Final = (
-    *("config show", "context new", "roles"),
+    *(
+        "config show",
+        "context new",
+        "roles",
+        "seal-key rotate",
+        "seal-key show",
+        "audit receipt",
+        "audit check",
+    ),
     *("import online-retail", "simulate carrier"),
 )
 """Commands that never speak to Postgres."""

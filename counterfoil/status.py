@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
-from counterfoil import addresses, runfile, timers
+from counterfoil import addresses, runfile, sealing, timers
 from counterfoil.context import Contexts
 from event_store.consumers import parking
 from event_store.consumers.parking import Scope
@@ -46,6 +46,7 @@ def as_json(settings: Settings, *, contexts: Contexts) -> dict[str, Any]:
     standing = read(url)
     with database.connect(url, role="counterfoil_reader", name="status") as connection:
         waiting = timers.standing(connection, settings, contexts)
+        sealed = sealing.standing(connection)
     found = addresses.resolve(settings)
     running = runfile.read(settings.home)
     shown = msgspec.to_builtins(standing)
@@ -54,6 +55,7 @@ def as_json(settings: Settings, *, contexts: Contexts) -> dict[str, Any]:
     return {
         **shown,
         "timers": msgspec.to_builtins(waiting),
+        "seal": sealed,
         "servers": {
             "postgres": _server("postgres", found.database_url, running, settings),
             "redis": _server("redis", found.redis_url, running, settings),
@@ -92,6 +94,8 @@ def lines(status: dict[str, Any]) -> list[str]:
         f"timer    {'.'.join((timer['process'], timer['timer'])):<28} {timer['overdue']:,} overdue{_parked(timer)}"
         for timer in status["timers"]
     ]
+    if (sealed := status["seal"]) is not None:
+        shown.append(f"seal     {sealed['origin']:<28} {position_of(sealed)}")
     for name, server in status["servers"].items():
         shown.append(f"server   {name:<10} {server['address'] or 'none'}  {server['version'] or ''}".rstrip())
     shown += [f"url      {name:<10} {url}" for name, url in status["urls"].items()]

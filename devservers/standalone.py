@@ -28,10 +28,13 @@ from runtime.settings import Settings
 READY_WITHIN_S: Final = 90.0
 READY_POLL_S: Final = 0.05
 ROLES: Final = ("command-api", "query-api", "relay", "projections", "processes")
+SEALER: Final = "sealer"
+"""The role that runs where a key that seals is set."""
 _HEALTH_PORTS: Final = {
     "relay": "relay_health_port",
     "projections": "projections_health_port",
     "processes": "processes_health_port",
+    SEALER: "sealer_health_port",
 }
 
 _PORTS: Final = {"command-api": "command_api_port", "query-api": "query_api_port", **_HEALTH_PORTS}
@@ -178,7 +181,7 @@ class _Shop:
         environment = supervisor.role_environment(self._role_settings(), contexts_in=contexts_in)
         logs = self._settings.home / "logs"
         logs.mkdir(exist_ok=True)
-        for name in ROLES:
+        for name in roles_of(self._settings):
             role = Role(name, environment=environment, log_file=logs / f"{name}.log")
             self._roles.append(role)
             role.start()
@@ -275,10 +278,17 @@ class _Shop:
             "COUNTERFOIL_COMMAND_API_PORT": str(self._ports["command-api"]),
             "COUNTERFOIL_QUERY_API_PORT": str(self._ports["query-api"]),
         }
+        paths = {"SEAL_KEY": self._settings.seal_key, "SEAL_TILES": self._settings.seal_tiles}
+        settings |= {f"COUNTERFOIL_{name}": str(path) for name, path in paths.items() if path is not None}
         return settings | {
             f"COUNTERFOIL_{setting.upper()}": str(self._ports[role])
             for role, setting in _HEALTH_PORTS.items()
         }
+
+
+def roles_of(settings: Settings) -> tuple[str, ...]:
+    """The roles of a shop with these settings."""
+    return ROLES if settings.seal_key is None else (*ROLES, SEALER)
 
 
 def _given_ports(settings: Settings) -> dict[str, int]:

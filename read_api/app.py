@@ -7,9 +7,11 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from event_store.consumers.settling import Followers
+from event_store.proofs.tiles import Directory
 from read_api import documentation, parameters, status_route
-from read_api.audit import events
+from read_api.audit import events, proofs
 from read_api.audit.past import Past
+from read_api.audit.proofs import Proofs
 from read_api.documentation import DESCRIPTION
 from read_api.errors import ReadError, TooManyReads
 from read_api.reads import Reads
@@ -64,6 +66,7 @@ def create_app(
     )
     app.state.reads = reads
     app.state.past = past
+    app.state.proofs = Proofs(Directory(settings.tiles), past=past)
     app.state.readiness = reads.readiness
     for context, each in queries.items():
         each.install(app, tag=context, reads=reads, past=past)
@@ -77,7 +80,7 @@ def create_app(
 def _add_routes(app: FastAPI, registry: CollectorRegistry) -> None:
     """Routes of no context."""
     health = telemetry.health_router(registry, app.state.readiness)
-    for router in (events.router, status_route.router, health):
+    for router in (events.router, proofs.router, status_route.router, health):
         app.router.routes.extend(router.routes)
 
 

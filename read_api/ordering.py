@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from types import GenericAlias
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from fastapi import Path, Query
 from msgspec import Struct
+from starlette.responses import Response
 
 from projections.ordering.views import (
     CustomerTotals,
@@ -19,9 +21,12 @@ from projections.ordering.views import (
 )
 from projections.view import Row
 from read_api import parameters
+from read_api.audit.proofs import RECEIPT_EXAMPLE, RECEIPT_PROBLEMS, OpenProofs, of_stream
+from read_api.documentation import responses
 from read_api.lists.declaring import Listed, ListOf, Sort, by_day, by_value
 from read_api.reading.resource import Resource, RowDict, only_row
 from read_api.routing import ById, Documented, Queries
+from runtime.http.principal import requires
 
 
 def _shape_by_currency(row: type[Row], name: str, *, owner: str, member: str) -> type[Struct]:
@@ -157,6 +162,38 @@ DAILY_SALES: Final = ListOf(
     ),
 )
 
+router = parameters.query_router("ordering")
+
+
+@router.get(
+    "/orders/{order_id}/receipt",
+    operation_id="get_order_receipt",
+    summary="A receipt for an order",
+    response_class=Response,
+    responses=responses(
+        str,
+        example=RECEIPT_EXAMPLE,
+        headers=(),
+        problems=RECEIPT_PROBLEMS,
+        description="The event, its place in the log's tree and a signed checkpoint (c2sp.org/tlog-proof).",
+        media_type="text/plain",
+    ),
+)
+@requires("orders:read")
+async def receipt(
+    proofs: OpenProofs,
+    order_id: Annotated[str, Path(pattern=parameters.ID_PATTERN, examples=["536365"])],
+    version: Annotated[
+        int,
+        Query(
+            ge=1, le=parameters.POSITION_MAX, description="Which event of the order; 1: that it was placed."
+        ),
+    ] = 1,
+) -> Response:
+    """It proves to whoever has the log's public key that this was recorded, also when this server is gone."""
+    return await proofs.receipt(of_stream(f"{order_details.category}-{order_id}", version=version))
+
+
 QUERIES: Final = Queries(
     by_id=(
         ById(
@@ -191,4 +228,5 @@ QUERIES: Final = Queries(
         ),
     ),
     lists=(ORDERS, DAILY_SALES),
+    router=router,
 )

@@ -252,6 +252,27 @@ _READS = (
         "Accept one of those that the detail names, or leave the header out.",
     ),
     ProblemType(
+        "not-sealed",
+        404,
+        "The log is not sealed",
+        "No sealer runs for this log, or this process does not reach its tiles.",
+        "Ask whoever runs the shop whether it is sealed, and where the tiles are.",
+    ),
+    ProblemType(
+        "not-sealed-yet",
+        503,
+        "The event is not sealed yet",
+        "The event is recorded; the next checkpoint, about a second away, will cover it.",
+        "Ask again after Retry-After.",
+    ),
+    ProblemType(
+        "proof-unavailable",
+        503,
+        "The proof cannot be made",
+        "The tiles of the tree cannot be read, or do not lead to the root that was signed.",
+        "Tell who runs the shop: the sealer builds missing tiles again, `counterfoil audit verify` examines the rest.",
+    ),
+    ProblemType(
         "view-unavailable",
         503,
         "The view cannot be read",

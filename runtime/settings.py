@@ -145,6 +145,19 @@ class Settings(BaseSettings):
         default=8085, ge=0, le=65_535, description="TCP port; 0 takes a free one."
     )
 
+    sealer_health_port: int = Field(
+        default=8086, ge=0, le=65_535, description="TCP port; 0 takes a free one."
+    )
+
+    seal_key: Path | None = Field(
+        default=None,
+        description="File of the key that seals the log (`counterfoil seal-key generate`); not sealed if not set.",
+    )
+    seal_tiles: Path | None = Field(
+        default=None,
+        description="Folder of the sealed tree, for sealer and proofs; `seal` in the home directory if not set.",
+    )
+
     carrier_url: str | None = Field(
         default=None,
         pattern=r"^https?://[^/?#]+(?:/[^?#]*)?$",
@@ -213,11 +226,11 @@ class Settings(BaseSettings):
             raise ValueError(f"{PREFIX}CARRIER_TOKEN is for the carrier at {PREFIX}CARRIER_URL: set that too")
         return self
 
-    @field_validator("home", "cache", mode="after")
+    @field_validator("home", "cache", "seal_key", "seal_tiles", mode="after")
     @classmethod
-    def _absolute(cls, path: Path) -> Path:
+    def _absolute(cls, path: Path | None) -> Path | None:
         """Relative to where the process was started, so that a later change of directory changes nothing."""
-        return path.expanduser().absolute()
+        return None if path is None else path.expanduser().absolute()
 
     @field_validator("cors_origins")
     @classmethod
@@ -229,6 +242,11 @@ class Settings(BaseSettings):
                     f"{origin.strip()!r} is no origin: a scheme, a host in lower case and perhaps a port"
                 )
         return joined
+
+    @property
+    def tiles(self) -> Path:
+        """Folder of the sealed tree."""
+        return self.home / "seal" if self.seal_tiles is None else self.seal_tiles
 
     @property
     def shows_api_pages(self) -> bool:

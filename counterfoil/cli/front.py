@@ -15,9 +15,8 @@ from typing import Annotated, Literal
 import typer
 
 from counterfoil import shadowing, terminal
-from counterfoil.cli import answering, parked, simulate, timers, views, witness
+from counterfoil.cli import answering, audit, parked, seal_key, simulate, timers, views, witness
 from counterfoil.cli.answering import AsJson
-from runtime import priority
 
 RetailFormat = Literal["csv", "csv-month-first", "workbook", "retail-ii-csv", "retail-ii-workbook"]
 """Each `Format` of the retail importer, which is not always installed."""
@@ -43,7 +42,8 @@ app.add_typer(parked.app, name="parked")
 app.add_typer(timers.app, name="timers")
 app.add_typer(simulate.app, name="simulate")
 app.add_typer(witness.app, name="witness")
-audit_app = _group("audit", "Prove what happened.")
+app.add_typer(audit.app, name="audit")
+app.add_typer(seal_key.app, name="seal-key")
 context_app = _group("context", "Contexts of your own.")
 log_app = _group("log", "The log itself.")
 import_app = _group("import", "Bring data in through the command API.")
@@ -181,8 +181,16 @@ def processes() -> None:
 
 
 @app.command()
+def sealer() -> None:
+    """Seal the log with signed checkpoints; a second one stands by."""
+    from counterfoil import hosting
+
+    hosting.sealer(answering.settings())
+
+
+@app.command()
 def consumers() -> None:
-    """Run relay, projections and processes in one process; a second one stands by for each."""
+    """Run relay, projections, processes and sealer in one process; a second one stands by for each."""
     from counterfoil import hosting
 
     hosting.consumers(answering.settings())
@@ -275,30 +283,6 @@ def replay(
                 answering.print_json(step.as_json())
             else:
                 print(terminal.shown("\n".join(step.lines())))
-
-
-@audit_app.command("verify")
-def audit_verify(
-    as_json: AsJson = False,
-    full: Annotated[bool, typer.Option("--full", help="Fold all snapshots again, not a sample.")] = False,
-) -> None:
-    """Check positions, versions, leaves and epochs of the log, and every live view against a fold of it."""
-    with priority.background(), answering.auditing():
-        from counterfoil import addresses, auditing
-
-        url = addresses.database_url(answering.settings())
-        report = auditing.verify(url, contexts=answering.contexts(), full=full)
-    if as_json:
-        answering.print_json(report.as_json())
-    else:
-        print(terminal.shown("\n".join(report.lines())))
-    raise typer.Exit(
-        answering.gravest(
-            answering.EXIT_FAILED if report.damaged else answering.EXIT_OK,
-            answering.EXIT_INCOMPLETE if report.unexamined else answering.EXIT_OK,
-            answering.EXIT_PARKED if report.parked else answering.EXIT_OK,
-        )
-    )
 
 
 @log_app.command("fence")

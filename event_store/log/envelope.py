@@ -49,7 +49,8 @@ class Metadata(Struct, frozen=True, omit_defaults=True):
     `occurred_at` is what the caller claims (an import of 2010 has dates of 2010), `nonce` is 16 random bytes that keep
     a short payload from being guessed from its hash. Ids here are pseudonymous: never a name, never an address.
     `payload_encoding` is "base64" where the payload is a JSON text that stands for bytes which are no JSON themselves.
-    `source_position` is the number that an event had in the store from which it was moved here.
+    `source_position` is the number that an event had in the store from which it was moved here. `fingerprint` is that
+    of the request, on the first of its events, so that the leaf commits to the request's outcome too (ADR 60).
     """
 
     actor: str
@@ -64,6 +65,7 @@ class Metadata(Struct, frozen=True, omit_defaults=True):
     shape: int = 1
     payload_encoding: str | None = None
     source_position: int | None = None
+    fingerprint: bytes | None = None
 
 
 _encoder = msgspec.json.Encoder()

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from event_store.proofs import note
 from event_store.proofs.merkle import HASH_BYTES
-from event_store.proofs.note import MalformedNote, Note, SignerKey, UnverifiedNote, VerifierKey
+from event_store.proofs.note import MalformedNote, Note, SignerKey, UnknownSigner, VerifierKey
 
 SIZE_MAX: Final = 2**63 - 1
 
@@ -66,11 +66,12 @@ def verified(signed: Note, keys: Sequence[VerifierKey]) -> Checkpoint:
 
     Raises:
         MalformedNote: the text is no checkpoint.
-        UnverifiedNote: no trusted key of this log signed it.
+        UnverifiedNote: a trusted key is claimed falsely.
+        UnknownSigner: no trusted key of this log signed it.
     """
     found = parse(signed.text)
     own = [key for key in keys if key.name == found.origin and key.algorithm == note.ED25519]
     if not own:
-        raise UnverifiedNote(f"no key of the log {found.origin} is known here")
+        raise UnknownSigner(f"no key of the log {found.origin} is known here")
     note.verify(signed, own)
     return found

@@ -61,6 +61,11 @@ class Frontier:
         """Go on from a tree that is kept elsewhere."""
         return cls(size, [subtrees.subtree(*each) for each in _complete(0, size)])
 
+    @property
+    def peaks(self) -> tuple[bytes, ...]:
+        """The roots of the complete subtrees, the largest first: all that it takes to go on."""
+        return tuple(self._peaks)
+
     def append(self, leaf: bytes) -> None:
         """Add a leaf by its hash."""
         level, size, peaks = 0, self.size, self._peaks

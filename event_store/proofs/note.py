@@ -7,7 +7,8 @@ alone.
 Errors:
     NoteError
     ├── MalformedNote    not a note, or not a key
-    └── UnverifiedNote   no known key signed it, or a known key's signature is wrong
+    └── UnverifiedNote   a signature is not that of the known key whose name and id it carries
+        └── UnknownSigner    no key that is known signed it
 """
 
 import base64
@@ -51,7 +52,11 @@ class MalformedNote(NoteError):
 
 
 class UnverifiedNote(NoteError):
-    """No known key signed the note, or a signature that a known key should have made is not its own."""
+    """A signature that a known key should have made is not its own: the note was forged or changed."""
+
+
+class UnknownSigner(UnverifiedNote):
+    """No key that is known here signed the note, so nothing is known of it."""
 
 
 class Signature(Struct, frozen=True):
@@ -139,7 +144,7 @@ class SignerKey(Struct, frozen=True):
     algorithm: Algorithm = ED25519
 
     def __post_init__(self) -> None:
-        assert _NAME.fullmatch(self.name), "a name of a key has no space and no plus sign"
+        assert is_name(self.name), "a name of a key has no space and no plus sign"
         assert len(self.seed) == _PUBLIC_BYTES, "the seed of an Ed25519 key has 32 bytes"
 
     def __repr__(self) -> str:
@@ -222,7 +227,8 @@ def verify(signed: Note, keys: Sequence[VerifierKey]) -> list[VerifierKey]:
     """Which of these keys signed a note: at least one did, and none is claimed falsely. Unknown signatures are ignored.
 
     Raises:
-        UnverifiedNote: otherwise; then nothing in the text is to be believed.
+        UnverifiedNote: a claim is false; then nothing in the text is to be believed.
+        UnknownSigner: none did.
     """
     known = {(key.name, key.key_id): key for key in keys}
     found: dict[tuple[str, bytes], VerifierKey] = {}
@@ -235,7 +241,7 @@ def verify(signed: Note, keys: Sequence[VerifierKey]) -> list[VerifierKey]:
         found[identity] = key
     if not found:
         named = ", ".join(sorted({f"{each.name} ({each.key_id.hex()})" for each in signed.signatures}))
-        raise UnverifiedNote(f"no key that is known here signed this; it says that these did: {named}")
+        raise UnknownSigner(f"no key that is known here signed this; it says that these did: {named}")
     return list(found.values())
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from event_store.proofs import checkpoint, note
 from event_store.proofs.checkpoint import Checkpoint
-from event_store.proofs.note import MalformedNote, Note, NoteError, UnverifiedNote, VerifierKey
+from event_store.proofs.note import MalformedNote, Note, NoteError, UnknownSigner, VerifierKey
 
 FORMAT: Final = "counterfoil.keys.v1"
 KEYS_MAX: Final = 1_000
@@ -83,7 +83,7 @@ def trusted(policy: Policy, known: Iterable[VerifierKey]) -> list[KeyRange]:
     """The keys that can be reached from those that are known, over checkpoints that both sides of a handover signed.
 
     Raises:
-        UnverifiedNote: no key of the log is known.
+        UnknownSigner: no key of the log is known.
     """
     believed = {str(key) for key in known}
     keys, steps = policy.keys, range(1, len(policy.keys))
@@ -93,7 +93,7 @@ def trusted(policy: Policy, known: Iterable[VerifierKey]) -> list[KeyRange]:
             believed |= {before.key, after.key}
     found = [each for each in keys if each.key in believed]
     if not found:
-        raise UnverifiedNote(f"none of the keys that are trusted here is one of the log {policy.origin}")
+        raise UnknownSigner(f"none of the keys that are trusted here is one of the log {policy.origin}")
     return found
 
 

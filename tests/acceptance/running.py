@@ -25,7 +25,8 @@ def environment(home, **settings):
             kept[shared] = os.environ[shared]
     ports = {f"COUNTERFOIL_{name}_PORT": "0" for name in ("COMMAND_API", "QUERY_API")}
     health = {
-        f"COUNTERFOIL_{name}_HEALTH_PORT": "0" for name in ("RELAY", "PROJECTIONS", "PROCESSES", "CONSUMERS")
+        f"COUNTERFOIL_{name}_HEALTH_PORT": "0"
+        for name in ("RELAY", "PROJECTIONS", "PROCESSES", "CONSUMERS", "SEALER")
     }
     return {**kept, **ports, **health, "COUNTERFOIL_HOME": str(home), **settings}
 

@@ -60,7 +60,7 @@ def a_login_that_may_create_roles_can_run_everything_afterwards(foreign):
     url = foreign.address("made", "maker")
     migrating.migrate(url)
 
-    for role in ("owner", "writer", "reader", "relay", "projector"):
+    for role in ("owner", "writer", "reader", "relay", "projector", "sealer"):
         with database.connect(url, role=f"counterfoil_{role}", name="test") as connection:
             assert (f"counterfoil_{role}",) == connection.execute("select current_user").fetchone()
     assert [] == migrating.migrate(url)

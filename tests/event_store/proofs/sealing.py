@@ -93,3 +93,15 @@ def damage(url: str, statement: str, *given: object) -> None:
     """A superuser's SQL."""
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute(sql.SQL(statement), given or None)
+
+
+RELEAF = """
+update log.event e set leaf = sha256(
+    '\\x0001'::bytea
+    || int8send((select max(x.epoch) from log.epoch x where x.first_position <= e.position))
+    || int4send(octet_length(stream)) || convert_to(stream, 'UTF8') || int8send(version)
+    || int4send(octet_length(type)) || convert_to(type, 'UTF8')
+    || int8send((extract(epoch from recorded_at) * 1000000)::bigint)
+    || sha256(convert_to(metadata::text, 'UTF8')) || sha256(convert_to(payload::text, 'UTF8')))
+"""
+"""What somebody who knows the format does after changing rows: then the log agrees with itself."""

@@ -16,6 +16,7 @@ from tests.event_store.proofs.sealing import (
     KEY,
     NEXT,
     ORIGIN,
+    RELEAF,
     STRANGER,
     Clock,
     damage,
@@ -375,18 +376,8 @@ def test_only_the_sealer_writes_what_was_sealed(database_url: str, store: Direct
 
 def forge(url: str, *, position: int) -> None:
     """Change a payload together with its leaf, as somebody who knows the format would."""
-    damage(
-        url,
-        """
-        update log.event e set payload = '{"forged": true}', leaf = sha256(
-            '\\x0001'::bytea || int8send(1) || int4send(octet_length(stream)) || convert_to(stream, 'UTF8')
-            || int8send(version) || int4send(octet_length(type)) || convert_to(type, 'UTF8')
-            || int8send((extract(epoch from recorded_at) * 1000000)::bigint)
-            || sha256(convert_to(metadata::text, 'UTF8')) || sha256(convert_to('{"forged": true}', 'UTF8')))
-        where position = %s
-        """,
-        position,
-    )
+    damage(url, "update log.event set payload = '{\"forged\": true}' where position = %s", position)
+    damage(url, RELEAF)
 
 
 def cut(url: str, *, upto: int) -> None:

@@ -1,0 +1,322 @@
+"""Keys that seal, what was sealed, and the log held against what somebody kept."""
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import psycopg
+from msgspec import Struct
+
+from counterfoil import addresses, progress
+from event_store.log import pacing, reading
+from event_store.log.integrity import Finding
+from event_store.proofs import (
+    against,
+    bundle,
+    checkpoint,
+    exporting,
+    key_file,
+    ledger,
+    note,
+    opening,
+    policy,
+    proving,
+    receipt,
+)
+from event_store.proofs.bundle import Checked
+from event_store.proofs.checkpoint import Checkpoint
+from event_store.proofs.key_file import KeyFileError
+from event_store.proofs.ledger import Sealed
+from event_store.proofs.note import MalformedNote, SignerKey, VerifierKey
+from event_store.proofs.policy import KeyRange, Policy
+from event_store.proofs.receipt import Receipt
+from event_store.proofs.tiles import Directory
+from runtime import database
+from runtime.settings import Settings
+
+SEED_BYTES: Final = 32
+TEXT_BYTES_MAX: Final = 64 * 1024
+
+
+class NotSealed(Exception):
+    """Nothing is sealed that could be shown."""
+
+
+def generate(settings: Settings, path: Path | None, *, origin: str | None) -> tuple[Path, SignerKey]:
+    """Make the key of an installation's log, in a file that only its owner may read.
+
+    Args:
+        settings: where the log is, and where the key is looked for.
+        path: the file; where the settings look for it if None.
+        origin: the name of the log; that of the installation if None.
+
+    Raises:
+        KeyFileError: there is a file already, or none can be made.
+        psycopg.Error, NoAddress: the log was not asked for its installation.
+    """
+    file = path or settings.seal_key or settings.home / "seal.key"
+    if origin is None:
+        url = addresses.database_url(settings)
+        with database.connect(url, role="counterfoil_sealer", name="seal-key") as connection:
+            origin = opening.origin_of(reading.history(connection).installation)
+    if not (note.is_name(origin) and origin.isprintable()):
+        raise KeyFileError(f"{origin!r} is no name of a log: it has neither spaces nor plus signs")
+    key = SignerKey(origin, secrets.token_bytes(SEED_BYTES))
+    key_file.create(file, [key])
+    return file, key
+
+
+def rotate(path: Path) -> SignerKey:
+    """Add a key to a file that takes over from the one that seals.
+
+    Raises:
+        KeyFileError: the file cannot be used.
+    """
+    keys = key_file.read(path)
+    key = SignerKey(keys[0].name, secrets.token_bytes(SEED_BYTES))
+    key_file.replace(path, [key, keys[0]])
+    return key
+
+
+def file_of(settings: Settings, path: Path | None) -> Path:
+    """The key file that a command is about.
+
+    Raises:
+        KeyFileError: none is named.
+    """
+    if (file := path or settings.seal_key) is None:
+        raise KeyFileError("no file is named: give one, or set COUNTERFOIL_SEAL_KEY")
+    return file
+
+
+def latest(settings: Settings) -> Sealed:
+    """What was signed last.
+
+    Raises:
+        NotSealed: nothing ever was.
+    """
+    with _reader(settings) as connection:
+        found = ledger.latest(connection)
+    if found is None:
+        raise NotSealed("nothing was ever sealed here: docs/audit.md says how to begin")
+    return found
+
+
+def standing(connection: reading.Connection) -> dict[str, Any] | None:
+    """Where sealing stands, for status; None if nothing was ever sealed."""
+    found = ledger.latest(connection)
+    if found is None:
+        return None
+    return {
+        "origin": found.origin,
+        "position": found.size,
+        "lag_events": max(0, reading.head(connection).position - found.size),
+        "sealed_at": found.sealed_at.isoformat(),
+        "stopped": found.refusal,
+    }
+
+
+class Compared(Struct, frozen=True):
+    """A checkpoint that somebody kept, and what is no longer as it says."""
+
+    kept: Checkpoint
+    findings: Sequence[Finding]
+    vouched: bool
+    """Whether a key was given; otherwise the signature was checked with the keys that the database names."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The object scripts rely on."""
+        return {
+            "origin": self.kept.origin,
+            "size": self.kept.size,
+            "root": self.kept.root.hex(),
+            "holds": not self.findings,
+            "vouched": self.vouched,
+        }
+
+    def lines(self) -> list[str]:
+        """The same for people."""
+        word = "DIFFERS" if self.findings else "holds"
+        shown = [f"sealed {self.kept.size:,} events, root {self.kept.root.hex()[:16]}  {word}"]
+        shown += [f"DAMAGE at {each.position}: {each.kind}: {each.message}" for each in self.findings]
+        if not self.vouched:
+            shown.append(
+                "the checkpoint's key is one that this database names; --key names one that you trust"
+            )
+        return shown
+
+
+def compare(settings: Settings, kept: str, *, keys: Sequence[VerifierKey]) -> Compared:
+    """Hold the log against a checkpoint.
+
+    Args:
+        settings: where log and tiles are.
+        kept: the checkpoint's text, as it was printed or published.
+        keys: the keys that are trusted; without any, those that the database names.
+
+    Raises:
+        NoteError: it is no checkpoint, or no key that is known signed it.
+        psycopg.Error: the log cannot be read.
+    """
+    signed = note.parse(kept)
+    origin = checkpoint.parse(signed.text).origin
+    with _reader(settings) as connection, _reader(settings) as watching:
+        known = ledger.policy(connection, origin)
+        found = policy.verified(signed, _trusted(known, keys))
+        pace = pacing.of_log(watching)
+        with progress.step("comparing with the checkpoint", total=found.size, unit="events") as step:
+            findings = against.findings(
+                connection,
+                found,
+                store=Directory(settings.tiles),
+                on_progress=step.move_to,
+                give_way=pace.give_way,
+            )
+    return Compared(found, findings, vouched=bool(keys))
+
+
+def prove(settings: Settings, position: int) -> Receipt:
+    """A receipt for the event at a position.
+
+    Raises:
+        NoProof: there is none.
+    """
+    tree = proving.published(Directory(settings.tiles))
+    with _reader(settings) as connection:
+        event = proving.event_at(connection, position)
+        return tree.receipt(event, epoch=proving.epoch_at(connection, position))
+
+
+def prove_consistency(settings: Settings, old: int) -> dict[str, Any]:
+    """What shows that the first `old` events are the beginning of what is sealed.
+
+    Raises:
+        NoProof: nothing does.
+    """
+    tree = proving.published(Directory(settings.tiles))
+    old_root, proof = tree.consistency(old)
+    return {
+        "old_size": old,
+        "old_root": old_root.hex(),
+        "proof": [each.hex() for each in proof],
+        "checkpoint": tree.signed.encode(),
+    }
+
+
+def check_receipt(content: str, *, keys: Sequence[VerifierKey]) -> tuple[Receipt, Checkpoint]:
+    """Verify a receipt, with nothing but what is given.
+
+    Raises:
+        NoteError, ProofInvalid: it proves nothing.
+    """
+    found = receipt.parse(content)
+    return found, found.verified([KeyRange(str(key), 0) for key in keys])
+
+
+def export(settings: Settings, file: Path, *, first: int | None, last: int | None, stream: str | None) -> int:
+    """Write a bundle: of one stream, or of a range of positions; the number of its events.
+
+    Raises:
+        NoProof: what is asked for is not sealed.
+        NotSealed: the file cannot be written.
+    """
+    tree = proving.published(Directory(settings.tiles))
+    unfinished = file.with_name(f"{file.name}.unfinished")
+    written = 0
+    try:
+        with _reader(settings) as connection, file.open("xb"), unfinished.open("wb") as output:
+            if stream is not None:
+                lines = exporting.of_stream(connection, tree, stream=stream)
+            else:
+                lines = exporting.of_range(connection, tree, first=first or 1, last=last or 0)
+            with progress.step("exporting", total=None, unit="events") as step:
+                for line in lines:
+                    output.write(line)
+                    written += 1
+                    step.move_to(max(0, written - 2))
+        unfinished.replace(file)
+    except FileExistsError as error:
+        raise NotSealed(f"{file} exists") from error
+    except OSError as error:
+        raise NotSealed(f"{file} cannot be written: {error.strerror}") from error
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return written - 2  # the first and the last line are no events
+
+
+def check(file: Path, *, keys: Sequence[VerifierKey]) -> Checked:
+    """Check a bundle, offline.
+
+    Raises:
+        MalformedNote: it is none.
+        UnknownSigner: no trusted key signed it.
+    """
+    with file.open("rb") as lines, progress.step("checking", total=None, unit="events") as step:
+        return bundle.check(lines, keys=keys, on_progress=step.move_to)
+
+
+def checked_as_json(checked: Checked) -> dict[str, Any]:
+    """The object scripts rely on."""
+    sealed = checked.checkpoint
+    return {
+        "ok": not checked.damaged and checked.complete,
+        "origin": checked.origin,
+        "size": None if sealed is None else sealed.size,
+        "root": None if sealed is None else sealed.root.hex(),
+        "events": checked.events,
+        "vouched": checked.vouched,
+        "findings": [msgspec.to_builtins(each) for each in checked.findings],
+        "findings_in_all": checked.findings_in_all,
+    }
+
+
+def checked_lines(checked: Checked) -> list[str]:
+    """The same for people."""
+    sealed = checked.checkpoint
+    under = (
+        "nothing"
+        if sealed is None
+        else f"a checkpoint of {sealed.size:,} events, root {sealed.root.hex()[:16]}"
+    )
+    shown = [f"{checked.events:,} events of {checked.origin}, held against {under}"]
+    shown += [
+        f"{each.severity.upper()} at {each.position}: {each.kind}: {each.message}"
+        for each in checked.findings
+    ]
+    if checked.damaged:
+        return [*shown, "this is not what was sealed"]
+    return [
+        *shown,
+        "everything is as it was sealed" if checked.complete else "not all of it could be checked",
+    ]
+
+
+def keys_in(given: str) -> list[VerifierKey]:
+    """The keys that an option names: one as text, or a file with one in each line.
+
+    Raises:
+        MalformedNote: it is neither.
+    """
+    path = Path(given)
+    try:
+        text = path.read_text() if path.is_file() and path.stat().st_size < TEXT_BYTES_MAX else given
+    except (OSError, UnicodeDecodeError) as error:
+        raise MalformedNote(f"{given} cannot be read: {error}") from error
+    return [VerifierKey.parse(line) for line in text.splitlines() if line.strip()]
+
+
+def _trusted(known: Policy, keys: Sequence[VerifierKey]) -> list[KeyRange]:
+    if not keys:
+        return list(known.keys)
+    if known.keys:
+        return policy.trusted(known, keys)
+    return [KeyRange(str(key), 0) for key in keys]
+
+
+def _reader(settings: Settings) -> psycopg.Connection[Any]:
+    return database.connect(addresses.database_url(settings), role="counterfoil_reader", name="audit")

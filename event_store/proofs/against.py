@@ -1,0 +1,99 @@
+"""The log held against a checkpoint that somebody kept: whether its first events are still those that were sealed."""
+
+from collections.abc import Callable
+from typing import Final
+
+from event_store.log import reading
+from event_store.log.integrity import FINDINGS_MAX, Finding
+from event_store.log.leaf import leaf_of
+from event_store.log.reading import Connection
+from event_store.proofs import merkle
+from event_store.proofs.checkpoint import Checkpoint
+from event_store.proofs.merkle import Frontier
+from event_store.proofs.tiles import Store, Tiles, TilesDamaged
+
+_NOTHING: Final = b"\x00" * merkle.HASH_BYTES
+"""Stands for a leaf that is missing: no event has it."""
+
+
+def findings(
+    connection: Connection,
+    kept: Checkpoint,
+    *,
+    store: Store,
+    on_progress: Callable[[int], None] = lambda _: None,
+    give_way: Callable[[], None] = lambda: None,
+) -> list[Finding]:
+    """What is no longer as it was sealed; nothing if the log's first events have the root of the checkpoint.
+
+    Which event was changed, a root does not tell. The tiles do, if they still lead to the root that was kept.
+
+    Args:
+        connection: in autocommit mode, in a role that may read schema log.
+        kept: a checkpoint whose signature was verified.
+        store: where tiles may be.
+        on_progress: called with the position reached.
+        give_way: called after each piece of work.
+    """
+    head = reading.head(connection).position
+    if head < kept.size:
+        message = f"the log ends at {head:,}, and {kept.size:,} events were sealed: its end was cut off"
+        return [Finding(head + 1, "log-cut", message)]
+    tiles = _leading_to(kept, store)
+    frontier, differing = Frontier(), _Differing(tiles)
+    for start in range(0, kept.size, reading.POSITIONS_PER_SHORT_SEGMENT):
+        end = min(kept.size, start + reading.POSITIONS_PER_SHORT_SEGMENT)
+        for position, leaf in enumerate(_leaves(connection, after=start, upto=end), start=start + 1):
+            differing.see(position, leaf)
+            frontier.append(leaf)
+        on_progress(end)
+        give_way()
+    if frontier.root() == kept.root:
+        return []
+    unknown = (
+        f"the first {kept.size:,} events are not those that were sealed; without tiles nobody can say which"
+    )
+    return differing.found or [Finding(0, "root-mismatch", unknown)]
+
+
+class _Differing:
+    """Leaves that are not those of the tiles."""
+
+    def __init__(self, tiles: Tiles | None) -> None:
+        self.found: list[Finding] = []
+        self._tiles = tiles
+
+    def see(self, position: int, leaf: bytes) -> None:
+        if self._tiles is None or len(self.found) == FINDINGS_MAX:
+            return
+        try:
+            sealed = self._tiles.leaf(position - 1)
+        except TilesDamaged:
+            return
+        if leaf == sealed:
+            return
+        message = (
+            "the row is missing, and was sealed"
+            if leaf == _NOTHING
+            else "the row was changed after it was sealed: stream, version, type, time, metadata or payload"
+        )
+        self.found.append(Finding(position, "seal-broken", message))
+
+
+def _leading_to(kept: Checkpoint, store: Store) -> Tiles | None:
+    """Tiles that hold the tree of the checkpoint; None if there are none."""
+    tiles = Tiles(store, kept.size)
+    try:
+        return tiles if merkle.root(kept.size, tiles) == kept.root else None
+    except (TilesDamaged, OSError):
+        return None
+
+
+def _leaves(connection: Connection, *, after: int, upto: int) -> list[bytes]:
+    """The leaves of the rows at these positions as they are now; of those that are missing, nothing."""
+    found = [_NOTHING] * (upto - after)
+    epochs = reading.epochs(connection)
+    for event in reading.copy_log(connection, after=after, upto=upto):
+        epoch = max((one.epoch for one in epochs if one.first_position <= event.position), default=0)
+        found[event.position - after - 1] = leaf_of(event, epoch=epoch)
+    return found

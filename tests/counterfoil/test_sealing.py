@@ -1,0 +1,202 @@
+"""Sealing from the command line: a key, a checkpoint that somebody keeps, and proofs that need nothing of ours."""
+
+import json
+import stat
+
+import pytest
+
+from counterfoil import doctor
+from event_store.proofs import key_file, note
+from event_store.proofs.note import SignerKey, VerifierKey
+from event_store.proofs.tiles import Directory
+from runtime.settings import Settings
+from tests.commands.processes.running import append, placed, received
+from tests.counterfoil import commanding
+from tests.event_store.proofs.sealing import damage, seal
+from tests.event_store.proofs.test_sealer import cut, forge
+
+STRANGER = SignerKey("counterfoil.test/stranger", bytes(32))
+
+
+def order(order_id):
+    return placed(order_id, [("85123A", 1)])
+
+
+class Shop:
+    def __init__(self, url, home):
+        self.url, self.home = url, home
+        self.key_file = home / "seal.key"
+        append(url, [received("85123A", 10), order("1001"), order("1002")])
+
+    def run(self, *arguments, **settings):
+        return commanding.run(self.home, *arguments, database_url=self.url, **settings)
+
+    def seal(self):
+        return seal(self.url, Directory(self.home / "seal"), *key_file.read(self.key_file))
+
+    @property
+    def public(self):
+        return key_file.read(self.key_file)[0].verifier
+
+
+@pytest.fixture
+def shop(database_url, tmp_path):
+    shop = Shop(database_url, tmp_path)
+    generated = shop.run("seal-key", "generate")
+    assert 0 == generated.exit_code, generated.stderr
+    shop.seal()
+    return shop
+
+
+@pytest.fixture
+def kept(shop, tmp_path):
+    kept = tmp_path / "kept.checkpoint"
+    kept.write_text(shop.run("audit", "checkpoint").stdout)
+    return kept
+
+
+def test_a_key_is_named_like_the_installation_and_is_for_its_owner_only(shop):
+    shown = shop.run("seal-key", "show", str(shop.key_file)).stdout.strip()
+    again = shop.run("seal-key", "generate")
+
+    assert VerifierKey.parse(shown).name.startswith("counterfoil/")
+    assert 0o600 == stat.S_IMODE(shop.key_file.stat().st_mode)
+    assert "exists" in again.stderr
+    assert shop.public == VerifierKey.parse(shown)
+
+
+def test_no_command_prints_the_secret(shop):
+    secret = shop.key_file.read_text().split("+")[-1].strip()
+    for arguments in (
+        ("seal-key", "show", shop.key_file),
+        ("audit", "checkpoint"),
+        ("config", "show"),
+        ("status",),
+    ):
+        result = shop.run(*arguments, COUNTERFOIL_SEAL_KEY=str(shop.key_file))
+        assert 0 == result.exit_code, result.stderr
+        assert secret not in result.stdout + result.stderr
+
+
+def test_a_log_that_nobody_touched_holds_against_a_checkpoint_that_was_kept(shop, kept):
+    append(shop.url, [order("1003")])
+    result = shop.run("audit", "verify", "--against", kept, "--key", shop.public, "--json")
+    shown = commanding.last_json(result)
+
+    assert {"size": 3, "holds": True, "vouched": True}.items() <= shown["checkpoint"].items()
+    assert [] == shown["findings"]
+
+
+def test_a_row_that_was_changed_together_with_its_leaf_is_named(shop, kept):
+    forge(shop.url, position=2)
+    result = shop.run("audit", "verify", "--against", kept, "--json")
+    shown = commanding.last_json(result)
+
+    assert 1 == result.exit_code
+    assert (2, "seal-broken") in {(each["position"], each["kind"]) for each in shown["findings"]}
+    assert not shown["ok"]
+
+
+def test_without_tiles_it_is_known_that_something_was_changed_and_not_what(shop, kept):
+    forge(shop.url, position=2)
+    result = shop.run("audit", "verify", "--against", kept, COUNTERFOIL_SEAL_TILES=str(shop.home / "nowhere"))
+
+    assert 1 == result.exit_code
+    assert "root-mismatch" in result.stdout
+
+
+def test_an_end_that_was_cut_off_is_found(shop, kept):
+    damage(shop.url, "delete from log.outcome where last_position = 3")
+    cut(shop.url, upto=2)
+    result = shop.run("audit", "verify", "--against", kept)
+
+    assert 1 == result.exit_code
+    assert "DAMAGE at 3: log-cut: the log ends at 2, and 3 events were sealed" in result.stdout
+
+
+def test_a_checkpoint_of_somebody_else_proves_nothing(shop, kept):
+    forged = kept.with_name("forged")
+    forged.write_text(kept.read_text().replace("\n3\n", "\n2\n"))
+    unknown = shop.run("audit", "verify", "--against", kept, "--key", STRANGER.verifier)
+    changed = shop.run("audit", "verify", "--against", forged)
+    kept.write_text("no checkpoint")
+    none = shop.run("audit", "verify", "--against", kept)
+
+    assert [4, 1, 64] == [unknown.exit_code, changed.exit_code, none.exit_code]
+    assert "is not of this text" in changed.stderr
+
+
+def test_a_receipt_proves_its_event_to_whoever_trusts_the_key(shop, tmp_path):
+    receipt = tmp_path / "order.tlog-proof"
+    receipt.write_text(shop.run("audit", "prove", "--position", 2).stdout)
+    append(shop.url, [order("1003")])
+    good = commanding.run(tmp_path, "audit", "receipt", receipt, "--key", shop.public, "--json")
+    stranger = commanding.run(tmp_path, "audit", "receipt", receipt, "--key", STRANGER.verifier)
+    receipt.write_text(receipt.read_text().replace("index 1\n", "index 0\n"))
+    changed = commanding.run(tmp_path, "audit", "receipt", receipt, "--key", shop.public)
+
+    assert {"position": 2, "stream": "order-1001", "size": 3}.items() <= commanding.last_json(good).items()
+    assert [0, 4, 64] == [good.exit_code, stranger.exit_code, changed.exit_code]
+
+
+def test_a_receipt_of_a_changed_event_is_refused(shop, tmp_path):
+    forge(shop.url, position=2)
+    refused = shop.run("audit", "prove", "--position", 2)
+
+    assert 1 == refused.exit_code
+    assert "position 2" in refused.stderr
+
+
+def test_what_is_not_sealed_yet_has_no_proof(shop):
+    append(shop.url, [order("1003")])
+    later = shop.run("audit", "prove", "--position", 4)
+    never = shop.run("audit", "prove", "--position", 5)
+    nowhere = shop.run("audit", "prove", "--position", 1, COUNTERFOIL_SEAL_TILES=str(shop.home / "nowhere"))
+
+    assert [4, 4, 4] == [later.exit_code, never.exit_code, nowhere.exit_code]
+    assert "3 events are sealed" in later.stderr
+    assert "no event at position 5" in never.stderr
+
+
+def test_an_earlier_tree_is_shown_to_be_the_beginning(shop):
+    shown = commanding.last_json(shop.run("audit", "prove", "--since", 1))
+
+    assert {"old_size", "old_root", "proof", "checkpoint"} == set(shown)
+    assert 3 == int(note.parse(shown["checkpoint"]).text.split("\n")[1])
+    assert 2 == len(shown["proof"])
+
+
+def test_status_and_doctor_say_how_far_the_log_is_sealed_and_why_it_is_not(shop):
+    append(shop.url, [order("1003")])
+    behind = json.loads(shop.run("status", "--json").stdout)["seal"]
+    forge(shop.url, position=2)
+    damage(shop.url, "update seal.tree set refusal = 'the log was changed below its seal'")
+    lines = shop.run("status").stdout
+    checks = {check.name: check for check in doctor.examine(Settings(home=shop.home, database_url=shop.url))}
+
+    assert {"position": 3, "lag_events": 1, "stopped": None}.items() <= behind.items()
+    assert "STOPPED at 3, 1 events behind: the log was changed below its seal" in lines
+    assert "bad" == checks["seal"].verdict
+
+
+def test_where_nothing_is_sealed_nothing_is_said(database_url, tmp_path):
+    status = commanding.run(tmp_path, "status", "--json", database_url=database_url)
+    none = commanding.run(tmp_path, "audit", "checkpoint", database_url=database_url)
+    unset = commanding.run(tmp_path, "sealer", database_url=database_url)
+
+    assert commanding.last_json(status)["seal"] is None
+    assert (4, "nothing was ever sealed here") == (none.exit_code, none.stderr.split(": ")[1])
+    assert "COUNTERFOIL_SEAL_KEY" in unset.stderr
+
+
+def test_a_new_key_takes_over_and_a_checkpoint_of_the_old_one_still_counts(shop, kept):
+    old = shop.public
+    rotated = VerifierKey.parse(shop.run("seal-key", "rotate", shop.key_file).stdout.strip())
+    shop.seal()
+    append(shop.url, [order("1003")])
+    shop.seal()
+    for key in (old, rotated):
+        result = shop.run("audit", "verify", "--against", kept, "--key", key)
+        assert "holds" in result.stdout, result.stderr
+
+    assert rotated == shop.public != old

