@@ -30,6 +30,7 @@ from benchmarks import (
     rebuild,
     relay,
     replay,
+    sealing,
     table,
     visible,
 )
@@ -52,6 +53,7 @@ QUESTIONS: Final[Mapping[str, Callable[[Laboratory], Iterator[Row]]]] = {
         kafka_clients,
         rebuild,
         replay,
+        sealing,
         read,
         visible,
         importing,

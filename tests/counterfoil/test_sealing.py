@@ -200,3 +200,54 @@ def test_a_new_key_takes_over_and_a_checkpoint_of_the_old_one_still_counts(shop,
         assert "holds" in result.stdout, result.stderr
 
     assert rotated == shop.public != old
+
+
+def test_a_bundle_is_checked_where_nothing_else_of_the_log_is(shop, tmp_path):
+    whole, case = tmp_path / "whole.bundle", tmp_path / "case.bundle"
+    assert 0 == shop.run("audit", "export", whole, "--from", 1, "--to", 3).exit_code
+    assert 0 == shop.run("audit", "export", case, "--stream", "order-1002").exit_code
+    public = tmp_path / "public.keys"
+    public.write_text(f"{shop.public}\n")
+    checked = [
+        commanding.run(tmp_path, "audit", "check", each, "--key", public, "--json") for each in (whole, case)
+    ]
+
+    assert [(0, 3), (0, 1)] == [(each.exit_code, commanding.last_json(each)["events"]) for each in checked]
+    assert "exists" in shop.run("audit", "export", whole, "--from", 1, "--to", 3).stderr
+
+
+def test_a_check_ends_with_the_codes_of_the_table(shop, tmp_path):
+    bundle = tmp_path / "a.bundle"
+    shop.run("audit", "export", bundle, "--from", 1, "--to", 3)
+
+    def code(*arguments):
+        return commanding.run(tmp_path, "audit", "check", bundle, *arguments).exit_code
+
+    unvouched, stranger = code(), code("--key", STRANGER.verifier)
+    lines = bundle.read_text().splitlines(keepends=True)
+    bundle.write_text("".join(lines[:-1]))
+    cut_off = code("--key", shop.public)
+    bundle.write_text("".join([lines[0], lines[1].replace("85123A", "85123B"), *lines[2:]]))
+    damaged = code("--key", shop.public)
+    bundle.write_text("no bundle")
+
+    assert [3, 4, 3, 1, 64] == [unvouched, stranger, cut_off, damaged, code("--key", shop.public)]
+    assert 64 == shop.run("audit", "export", bundle, "--from", 1).exit_code
+
+
+def test_a_bundle_of_a_changed_log_names_what_was_changed(shop, tmp_path):
+    forge(shop.url, position=2)
+    bundle = tmp_path / "a.bundle"
+    shop.run("audit", "export", bundle, "--from", 1, "--to", 3)
+    checked = commanding.run(tmp_path, "audit", "check", bundle, "--key", shop.public)
+
+    assert 1 == checked.exit_code
+    assert "DAMAGE at 2: event-changed: the event was changed after it was sealed" in checked.stdout
+    assert checked.stdout.endswith("this is not what was sealed\n")
+
+
+def test_what_is_not_sealed_yet_is_not_exported(shop, tmp_path):
+    refused = shop.run("audit", "export", tmp_path / "a.bundle", "--from", 1, "--to", 9)
+
+    assert 4 == refused.exit_code
+    assert [] == list(tmp_path.glob("a.bundle*"))
