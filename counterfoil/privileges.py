@@ -68,6 +68,7 @@ WITHOUT_A_ROLE: Final = (
         "audit check",
     ),
     *("import online-retail", "simulate carrier"),
+    *("witness create", "witness trust", "witness serve"),
 )
 """Commands that never speak to Postgres."""
 OF_ITS_OWN: Final = ("up", "demo")

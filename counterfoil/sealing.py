@@ -27,6 +27,7 @@ from event_store.proofs import (
 )
 from event_store.proofs.bundle import Checked
 from event_store.proofs.checkpoint import Checkpoint
+from event_store.proofs.errors import ProofsError
 from event_store.proofs.key_file import KeyFileError
 from event_store.proofs.ledger import Sealed
 from event_store.proofs.note import MalformedNote, SignerKey, VerifierKey
@@ -40,8 +41,8 @@ SEED_BYTES: Final = 32
 TEXT_BYTES_MAX: Final = 64 * 1024
 
 
-class NotSealed(Exception):
-    """Nothing is sealed that could be shown."""
+class NotWritten(ProofsError):
+    """A bundle cannot be written where it is to go."""
 
 
 def generate(settings: Settings, path: Path | None, *, origin: str | None) -> tuple[Path, SignerKey]:
@@ -100,7 +101,7 @@ def latest(settings: Settings) -> Sealed:
     with _reader(settings) as connection:
         found = ledger.latest(connection)
     if found is None:
-        raise NotSealed("nothing was ever sealed here: docs/audit.md says how to begin")
+        raise proving.NotSealed("nothing was ever sealed here: docs/audit.md says how to begin")
     return found
 
 
@@ -220,7 +221,7 @@ def export(settings: Settings, file: Path, *, first: int | None, last: int | Non
 
     Raises:
         NoProof: what is asked for is not sealed.
-        NotSealed: the file cannot be written.
+        NotWritten: the file exists or cannot be written.
     """
     tree = proving.published(Directory(settings.tiles))
     unfinished = file.with_name(f"{file.name}.unfinished")
@@ -238,9 +239,9 @@ def export(settings: Settings, file: Path, *, first: int | None, last: int | Non
                     step.move_to(max(0, written - 2))
         unfinished.replace(file)
     except FileExistsError as error:
-        raise NotSealed(f"{file} exists") from error
+        raise NotWritten(f"{file} exists") from error
     except OSError as error:
-        raise NotSealed(f"{file} cannot be written: {error.strerror}") from error
+        raise NotWritten(f"{file} cannot be written: {error.strerror}") from error
     except BaseException:
         file.unlink(missing_ok=True)
         raise

@@ -20,16 +20,14 @@ def told(error: BaseException) -> str | None:
     from counterfoil.parking import NotDone
     from counterfoil.replaying import BadMoment, NoSuchStream
     from counterfoil.runfile import AlreadyRunning
-    from counterfoil.sealing import NotSealed
     from counterfoil.servers.errors import ServerError
     from counterfoil.skeletons import NotGenerated
     from event_store.consumers.parking import NotParked
     from event_store.log.codec import CodecError
     from event_store.log.cutting import NotOneMoment
-    from event_store.proofs.key_file import KeyFileError
+    from event_store.proofs.errors import ProofsError
     from event_store.proofs.merkle import ProofInvalid
     from event_store.proofs.note import NoteError
-    from event_store.proofs.proving import NoProof
     from event_store.proofs.witness import WitnessError
     from event_store.transport.transport import TransportError
     from projections.errors import ProjectionError
@@ -70,11 +68,9 @@ def told(error: BaseException) -> str | None:
             | CacheNotEmptied()
             | NotConfirmed()
             | NotOneMoment()
-            | KeyFileError()
             | NoteError()
-            | NoProof()
             | ProofInvalid()
-            | NotSealed()
+            | ProofsError()
             | BadMoment()
             | NoSuchStream()
             | MoveFailed()
@@ -92,12 +88,12 @@ def code_of_audit(error: BaseException) -> int | None:
     from counterfoil.addresses import NoAddress
     from counterfoil.cli import answering
     from counterfoil.replaying import BadMoment, NoSuchStream
-    from counterfoil.sealing import NotSealed
     from counterfoil.viewing import NotDeclared
     from event_store.log.codec import MalformedEvent, UnknownEventType, UnknownEventVersion
+    from event_store.proofs.errors import ProofsError
     from event_store.proofs.merkle import ProofInvalid
     from event_store.proofs.note import MalformedNote, UnknownSigner, UnverifiedNote
-    from event_store.proofs.proving import NoProof, TreeDamaged
+    from event_store.proofs.proving import TreeDamaged
     from projections.errors import BuildRefused, FoldFailed, NoSuchBuild
     from runtime.database import RoleMissing, RoleNotGranted
     from runtime.migrations import MigrationError
@@ -113,8 +109,7 @@ def code_of_audit(error: BaseException) -> int | None:
             | RoleMissing()
             | RoleNotGranted()
             | MigrationError()
-            | NotSealed()
-            | NoProof()
+            | ProofsError()
         ):
             return answering.EXIT_NOT_EXAMINED
         case UnknownEventType() | UnknownEventVersion() | BuildRefused() | NotDeclared():

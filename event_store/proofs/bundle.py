@@ -28,6 +28,26 @@ FINDINGS_MAX: Final = 1_000
 """Findings that are listed; of others only the number is known."""
 
 
+Severity = Literal["damage", "incomplete"]
+Kind = Literal[
+    "checkpoint-forged",
+    "cut-off",
+    "event-changed",
+    "event-missing",
+    "events-missing",
+    "line-unreadable",
+    "nobody-vouches",
+    "outcome-added",
+    "outcome-changed",
+    "outcome-missing",
+    "position-missing",
+    "root-mismatch",
+    "tags-changed",
+    "version-missing",
+]
+"""What can be wrong; docs/audit.md says what each means."""
+
+
 class Outcome(Struct, frozen=True, gc=False):
     """What the log says became of a request: hex digests, the positions of its events, and the versions reached."""
 
@@ -85,8 +105,8 @@ class Finding(Struct, frozen=True):
     """What is wrong, and at which position of the log; 0: with the bundle as a whole."""
 
     position: int
-    kind: str
-    severity: Literal["damage", "incomplete"]
+    kind: Kind
+    severity: Severity
     message: str
 
 
@@ -182,14 +202,7 @@ class _Findings:
         self.listed: list[Finding] = []
         self.in_all = 0
 
-    def add(
-        self,
-        position: int,
-        kind: str,
-        message: str,
-        *,
-        severity: Literal["damage", "incomplete"] = "damage",
-    ) -> None:
+    def add(self, position: int, kind: Kind, message: str, *, severity: Severity = "damage") -> None:
         self.in_all += 1
         if len(self.listed) < FINDINGS_MAX:
             self.listed.append(Finding(position, kind, severity, message))

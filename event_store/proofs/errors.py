@@ -1,11 +1,22 @@
-"""What keeps the sealer from signing.
+"""What keeps a log from being sealed, or a proof from being made.
 
 Errors:
-    Refused   what was signed and what is there do not agree
+    ProofsError
+    ├── Refused             what was signed and what is there do not agree: nothing is sealed
+    ├── KeyFileError        the file with the key that seals cannot be used (key_file.py)
+    └── NoProof             there is no proof of that (proving.py)
+        ├── NoSuchEvent
+        ├── NotSealed
+        ├── NotSealedYet
+        └── TreeDamaged
 """
 
 
-class Refused(Exception):
+class ProofsError(Exception):
+    """Something cannot be sealed or proven; the text says what a person can do."""
+
+
+class Refused(ProofsError):
     """What was signed and what is there do not agree: nothing more is signed until a person has looked."""
 
     def __init__(self, reason: str, *, read_all: bool = False) -> None:

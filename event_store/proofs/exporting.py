@@ -1,7 +1,7 @@
 """Writing bundles: what the log holds now, beside what was sealed, for people who do not trust it."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 from event_store.log import paging, reading
 from event_store.log.envelope import RecordedEvent
@@ -171,7 +171,7 @@ def _pages(connection: Connection, positions: Sequence[int]) -> Iterator[Recorde
         left = left[len(page) :]
 
 
-def _tags(connection: Connection, statement: str, given: list[Any]) -> dict[int, list[str]]:
+def _tags(connection: Connection, statement: LiteralString, given: list[Any]) -> dict[int, list[str]]:
     found: dict[int, list[str]] = {}
     for position, tag in connection.execute(statement, given):
         found.setdefault(position, []).append(tag)

@@ -2,8 +2,7 @@
 
 One line for each key, as Go's sumdb/note writes private keys; the first one seals. Only its owner may read it.
 
-Errors:
-    KeyFileError   the file cannot be used; the message never shows what is in it
+An error never shows what is in the file.
 """
 
 import os
@@ -11,13 +10,14 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from event_store.proofs.errors import ProofsError
 from event_store.proofs.note import MalformedNote, SignerKey
 
 FILE_BYTES_MAX: Final = 64 * 1024
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
-class KeyFileError(Exception):
+class KeyFileError(ProofsError):
     """The file with the key that seals is missing, readable by others, or holds no key."""
 
 

@@ -3,11 +3,12 @@
 Whatever leaves here was verified here first: a damaged tile makes no wrong proof, it makes none.
 
 Errors:
-    NoProof
-    ├── NoSuchEvent    the log has no such event
-    ├── NotSealed      there is no sealed tree
-    ├── NotSealedYet   the tree does not reach that far; it will in a moment
-    └── TreeDamaged    the tiles do not lead to the root that was signed
+    errors.ProofsError
+    └── NoProof
+        ├── NoSuchEvent    the log has no such event
+        ├── NotSealed      there is no sealed tree
+        ├── NotSealedYet   the tree does not reach that far; it will in a moment
+        └── TreeDamaged    the tiles do not lead to the root that was signed
 """
 
 from msgspec import Struct
@@ -17,6 +18,7 @@ from event_store.log.envelope import RecordedEvent
 from event_store.log.reading import Connection
 from event_store.proofs import checkpoint, evidence, merkle, note
 from event_store.proofs.checkpoint import Checkpoint
+from event_store.proofs.errors import ProofsError
 from event_store.proofs.merkle import ProofInvalid
 from event_store.proofs.note import Note
 from event_store.proofs.opening import CHECKPOINT_FILE
@@ -24,7 +26,7 @@ from event_store.proofs.receipt import Receipt
 from event_store.proofs.tiles import Store, Tiles, TilesDamaged
 
 
-class NoProof(Exception):
+class NoProof(ProofsError):
     """There is no proof of that."""
 
 

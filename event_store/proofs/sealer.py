@@ -27,6 +27,8 @@ from event_store.proofs.tiles import Store, TilesDamaged
 
 SEAL_EVERY_S: Final = 1.0
 """How often a checkpoint is signed while the log grows slowly."""
+LOOK_EVERY_S: Final = 0.25
+"""How often the head is read while the log grows."""
 SEAL_EVENTS: Final = 1_000
 """So many new events are sealed at once."""
 REFUSED_WAIT_S: Final = 60.0
@@ -77,7 +79,7 @@ def consumer(
         role="counterfoil_sealer",
         open=begin,
         lease=LEASE,
-        waits=Waits(0.25, SEAL_EVERY_S),
+        waits=Waits(first_s=LOOK_EVERY_S, longest_s=SEAL_EVERY_S, unhinted_s=SEAL_EVERY_S, pace_s=0.0),
         settings=SESSION,
         outages=(Refused, OSError),
     )
@@ -111,8 +113,8 @@ class Sealer:
         self._signed_at_s = float("-inf")
         self._show(head=sealed.size)
 
-    def round(self) -> bool:
-        """Seal what the log gained, if it is time to; whether there may be more at once.
+    def round(self) -> int:
+        """Seal what the log gained, if it is time to; how many events that were.
 
         Raises:
             Refused: the log is not what was signed, or the tree does not come to one root.
@@ -122,10 +124,11 @@ class Sealer:
         grown = head - self._sealed.size
         if 0 <= grown < SEAL_EVENTS and (not grown or self._clock() - self._signed_at_s < SEAL_EVERY_S):
             self._show(head)
-            return False
+            return 0
+        before = self._sealed.size
         with self._refusals.noted(self._rows, self._sealed.origin, self._metrics):
             self._seal(min(head, self._sealed.size + growing.EVENTS_PER_PASS_MAX), head=head)
-        return self._sealed.size + SEAL_EVENTS <= head
+        return self._sealed.size - before
 
     def close(self) -> None:
         """Nothing is held beside the session."""

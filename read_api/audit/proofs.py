@@ -46,6 +46,8 @@ gSKyXoYZUgZ6jduWYrkDOARinOMGJveXjgMkBTcdPlQ=
 
 {CHECKPOINT_EXAMPLE}"""
 
+POSITION_DIGITS_MAX: Final = len(str(parameters.POSITION_MAX))
+
 router = parameters.query_router("audit")
 
 _encode = msgspec.json.Encoder().encode
@@ -230,7 +232,15 @@ async def consistency(
 @requires("audit:read")
 async def receipt(
     proofs: OpenProofs,
-    position: Annotated[int, Path(ge=1, le=parameters.POSITION_MAX, examples=[1205])],
+    position: Annotated[
+        int,
+        Path(
+            ge=1,
+            le=parameters.POSITION_MAX,
+            examples=[1205],
+            json_schema_extra={"maxLength": POSITION_DIGITS_MAX},
+        ),
+    ],
 ) -> Response:
     """It proves itself to whoever has the log's public key: `counterfoil audit receipt` checks it offline."""
     return await proofs.receipt(at_position(position))

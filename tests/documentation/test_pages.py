@@ -3,7 +3,7 @@
 import functools
 import re
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import pytest
 import typer
@@ -16,6 +16,7 @@ from counterfoil.applications import command_app, query_app
 from counterfoil.cli import front
 from counterfoil.contexts import CONTEXTS
 from domain.rejection import Conflict, Unacceptable, Unknown
+from event_store.proofs import bundle
 from examples.online_retail.formats import Format
 from runtime.http.contract import EVERY_ROUTE
 from runtime.problem_types import CATALOGUE
@@ -36,9 +37,11 @@ _CODE: Final = re.compile(r"`([a-z-]+)`")
 _ROUTE: Final = re.compile(r"\b(GET|POST) (/[\w/{}-]*)")
 
 ROLES: Final = {
-    f"counterfoil_{name}" for name in ("owner", "writer", "reader", "relay", "projector", "migration")
+    f"counterfoil_{name}"
+    for name in ("owner", "writer", "reader", "relay", "projector", "sealer", "migration")
 }
 NO_PROBLEMS: Final = {
+    "add-checkpoint",
     "command-api",
     "query-api",
     "kafka-python",
@@ -157,7 +160,7 @@ def test_files_that_are_named_exist(page: Page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_problems_that_are_named_exist(page: Page):
-    named = {text for text in page.code if _KEBAB.fullmatch(text)} - NO_PROBLEMS
+    named = {text for text in page.code if _KEBAB.fullmatch(text)} - NO_PROBLEMS - {*get_args(bundle.Kind)}
     refusals = {each.code for family in (Unknown, Conflict, Unacceptable) for each in family.__subclasses__()}
 
     assert set() == named - {*CATALOGUE, *refusals}

@@ -12,6 +12,7 @@ from event_store.consumers.driver import Hosted, Session
 from event_store.consumers.health import ConsumerHealth
 from event_store.consumers.lease import Lease, new_owner
 from event_store.consumers.measures import ConsumerMetrics
+from event_store.consumers.news import News
 from event_store.log import reading
 from event_store.proofs import checkpoint, ledger, note, policy, sealer
 from event_store.proofs.checkpoint import Checkpoint
@@ -44,8 +45,7 @@ def sealing(
             conn=conn,
             lease=Lease(conn, name=ledger.LEASE, owner=owner or new_owner()),
             stop=threading.Event(),
-            news=threading.Event(),
-            announce=lambda: None,
+            news=News(),
             metrics=ConsumerMetrics(registry),
             database_url=url,
         )

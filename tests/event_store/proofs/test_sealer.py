@@ -106,7 +106,7 @@ def test_a_damaged_tile_is_built_again_while_the_sealer_runs(harm: str, database
         tile.unlink() if spoilt is None else tile.write_bytes(spoilt)
         append(database_url, 1_000)
 
-        assert ["again", "idle"] == [hosted.turn(), hosted.turn()]
+        assert ["again", "busy"] == [hosted.turn(), hosted.turn()]
     assert Checkpoint(ORIGIN, 1_300, merkle.root_of(leaves(database_url))) == published(store)
 
 
