@@ -27,9 +27,10 @@ from event_store.proofs import (
 )
 from event_store.proofs.bundle import Checked
 from event_store.proofs.checkpoint import Checkpoint
-from event_store.proofs.errors import ProofsError
+from event_store.proofs.errors import FalseProof, ProofsError
 from event_store.proofs.key_file import KeyFileError
 from event_store.proofs.ledger import Sealed
+from event_store.proofs.merkle import ProofInvalid
 from event_store.proofs.note import MalformedNote, SignerKey, VerifierKey
 from event_store.proofs.policy import KeyRange, Policy
 from event_store.proofs.receipt import Receipt
@@ -210,10 +211,14 @@ def check_receipt(content: str, *, keys: Sequence[VerifierKey]) -> tuple[Receipt
     """Verify a receipt, with nothing but what is given.
 
     Raises:
-        NoteError, ProofInvalid: it proves nothing.
+        FalseProof: its event does not stand where it says.
+        NoteError: it is no receipt, or nobody who is trusted signed it.
     """
     found = receipt.parse(content)
-    return found, found.verified([KeyRange(str(key), 0) for key in keys])
+    try:
+        return found, found.verified([KeyRange(str(key), 0) for key in keys])
+    except ProofInvalid as error:
+        raise FalseProof(str(error)) from error
 
 
 def export(settings: Settings, file: Path, *, first: int | None, last: int | None, stream: str | None) -> int:

@@ -26,7 +26,6 @@ def told(error: BaseException) -> str | None:
     from event_store.log.codec import CodecError
     from event_store.log.cutting import NotOneMoment
     from event_store.proofs.errors import ProofsError
-    from event_store.proofs.merkle import ProofInvalid
     from event_store.proofs.note import NoteError
     from event_store.proofs.witness import WitnessError
     from event_store.transport.transport import TransportError
@@ -69,7 +68,6 @@ def told(error: BaseException) -> str | None:
             | NotConfirmed()
             | NotOneMoment()
             | NoteError()
-            | ProofInvalid()
             | ProofsError()
             | BadMoment()
             | NoSuchStream()
@@ -90,8 +88,7 @@ def code_of_audit(error: BaseException) -> int | None:
     from counterfoil.replaying import BadMoment, NoSuchStream
     from counterfoil.viewing import NotDeclared
     from event_store.log.codec import MalformedEvent, UnknownEventType, UnknownEventVersion
-    from event_store.proofs.errors import ProofsError
-    from event_store.proofs.merkle import ProofInvalid
+    from event_store.proofs.errors import FalseProof, ProofsError
     from event_store.proofs.note import MalformedNote, UnknownSigner, UnverifiedNote
     from event_store.proofs.proving import TreeDamaged
     from projections.errors import BuildRefused, FoldFailed, NoSuchBuild
@@ -101,7 +98,7 @@ def code_of_audit(error: BaseException) -> int | None:
     match error:
         case UnknownSigner():
             return answering.EXIT_NOT_EXAMINED
-        case MalformedEvent() | FoldFailed() | TreeDamaged() | ProofInvalid() | UnverifiedNote():
+        case MalformedEvent() | FoldFailed() | TreeDamaged() | FalseProof() | UnverifiedNote():
             return answering.EXIT_FAILED
         case (
             psycopg.Error()

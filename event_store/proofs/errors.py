@@ -3,6 +3,7 @@
 Errors:
     ProofsError
     ├── Refused             what was signed and what is there do not agree: nothing is sealed
+    ├── FalseProof          a proof does not prove what it claims
     ├── KeyFileError        the file with the key that seals cannot be used (key_file.py)
     └── NoProof             there is no proof of that (proving.py)
         ├── NoSuchEvent
@@ -14,6 +15,10 @@ Errors:
 
 class ProofsError(Exception):
     """Something cannot be sealed or proven; the text says what a person can do."""
+
+
+class FalseProof(ProofsError):
+    """A proof does not prove what it claims: it was forged, or is for something else."""
 
 
 class Refused(ProofsError):

@@ -3,10 +3,11 @@
 import json
 import stat
 
+import msgspec
 import pytest
 
 from counterfoil import doctor
-from event_store.proofs import key_file, note
+from event_store.proofs import key_file, note, receipt
 from event_store.proofs.note import SignerKey, VerifierKey
 from event_store.proofs.tiles import Directory
 from runtime.settings import Settings
@@ -127,13 +128,13 @@ def test_a_checkpoint_of_somebody_else_proves_nothing(shop, kept):
 
 
 def test_a_receipt_proves_its_event_to_whoever_trusts_the_key(shop, tmp_path):
-    receipt = tmp_path / "order.tlog-proof"
-    receipt.write_text(shop.run("audit", "prove", "--position", 2).stdout)
+    path = tmp_path / "order.tlog-proof"
+    path.write_text(shop.run("audit", "prove", "--position", 2).stdout)
     append(shop.url, [order("1003")])
-    good = commanding.run(tmp_path, "audit", "receipt", receipt, "--key", shop.public, "--json")
-    stranger = commanding.run(tmp_path, "audit", "receipt", receipt, "--key", STRANGER.verifier)
-    receipt.write_text(receipt.read_text().replace("index 1\n", "index 0\n"))
-    changed = commanding.run(tmp_path, "audit", "receipt", receipt, "--key", shop.public)
+    good = commanding.run(tmp_path, "audit", "receipt", path, "--key", shop.public, "--json")
+    stranger = commanding.run(tmp_path, "audit", "receipt", path, "--key", STRANGER.verifier)
+    path.write_text(path.read_text().replace("index 1\n", "index 0\n"))
+    changed = commanding.run(tmp_path, "audit", "receipt", path, "--key", shop.public)
 
     assert {"position": 2, "stream": "order-1001", "size": 3}.items() <= commanding.last_json(good).items()
     assert [0, 4, 64] == [good.exit_code, stranger.exit_code, changed.exit_code]
@@ -251,3 +252,17 @@ def test_what_is_not_sealed_yet_is_not_exported(shop, tmp_path):
 
     assert 4 == refused.exit_code
     assert [] == list(tmp_path.glob("a.bundle*"))
+
+
+def test_a_receipt_whose_event_was_changed_proves_nothing(shop, tmp_path):
+    path = tmp_path / "order.tlog-proof"
+    path.write_text(shop.run("audit", "prove", "--position", 2).stdout)
+    found = receipt.parse(path.read_text())
+    forged = msgspec.structs.replace(found.event, payload=found.event.payload.replace("1001", "1009"))
+    path.write_text(msgspec.structs.replace(found, event=forged).encode())
+    checked = commanding.run(tmp_path, "audit", "receipt", path, "--key", shop.public)
+
+    assert (1, "counterfoil: leaf 1 is not in the tree of 3 leaves with this root\n") == (
+        checked.exit_code,
+        checked.stderr,
+    )
