@@ -25,6 +25,7 @@ from event_store.consumers.settling import Followers
 from event_store.log import fingerprints
 from event_store.log.fingerprints import Fingerprints
 from runtime import api_pages, database, problem_pages, problems, telemetry
+from runtime.http import probes
 from runtime.http.access_log import AccessLog
 from runtime.http.application import PipelineApp
 from runtime.http.identity import authenticator
@@ -117,7 +118,7 @@ def _tags(routers: Sequence[APIRouter]) -> list[str]:
 def _add_routes(app: FastAPI, routers: Sequence[APIRouter], registry: CollectorRegistry) -> None:
     # Taken over one by one: an included router would keep them to itself.
     routes = [route for router in routers for route in router.routes]
-    health = telemetry.health_router(registry, app.state.readiness)
+    health = probes.router(registry, app.state.readiness)
     app.router.routes[:0] = [
         *routes,
         *batch.batch_router(routes).routes,

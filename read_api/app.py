@@ -17,6 +17,7 @@ from read_api.errors import ReadError, TooManyReads
 from read_api.reads import Reads
 from read_api.routing import Queries
 from runtime import api_pages, problem_pages, telemetry
+from runtime.http import probes
 from runtime.http.access_log import AccessLog
 from runtime.http.application import PipelineApp
 from runtime.http.identity import authenticator, recogniser
@@ -79,7 +80,7 @@ def create_app(
 
 def _add_routes(app: FastAPI, registry: CollectorRegistry) -> None:
     """Routes of no context."""
-    health = telemetry.health_router(registry, app.state.readiness)
+    health = probes.router(registry, app.state.readiness)
     for router in (events.router, proofs.router, status_route.router, health):
         app.router.routes.extend(router.routes)
 

@@ -18,12 +18,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, TextIO
 
 import structlog
-from fastapi import APIRouter, Response
 from prometheus_client import CollectorRegistry, Gauge, GCCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
 
-from runtime.http.principal import Public, requires
 from runtime.version import version
 
 correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
@@ -184,36 +182,6 @@ class Readiness:
 
     def __call__(self) -> bool:
         return not self._draining and self._ready()
-
-
-_PROBE: Final = Public("probes and metrics, for whoever can reach the port")
-
-
-def health_router(registry: CollectorRegistry, ready: Callable[[], bool]) -> APIRouter:
-    """Routes /livez, /readyz and /metrics for an HTTP process.
-
-    Live means that the loop answers; it never asks a server. Ready means that new work is wanted.
-    """
-    router = APIRouter(include_in_schema=False)
-
-    @router.get("/livez")
-    @requires(_PROBE)
-    async def livez() -> Response:
-        return Response("ok\n", media_type="text/plain")
-
-    @router.get("/readyz")
-    @requires(_PROBE)
-    async def readyz() -> Response:
-        if ready():
-            return Response("ready\n", media_type="text/plain")
-        return Response("not ready\n", status_code=HTTPStatus.SERVICE_UNAVAILABLE, media_type="text/plain")
-
-    @router.get("/metrics")
-    @requires(_PROBE)
-    async def metrics() -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
-
-    return router
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from psycopg import sql
 from counterfoil import privileges
 from devservers import child
 from devservers.postgres import start_postgres
-from tests.acceptance.running import PROJECT, command, environment, run, wait_until
+from tests.acceptance.running import PROJECT, STARTED_WITHIN_S, command, environment, run, wait_until
 from tests.counterfoil import commanding
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -128,13 +128,15 @@ def answers(url, **members):
 
 def sell(apis):
     """An order that every process had its part in: accepted, carried, confirmed and shown."""
-    wait_until(lambda: ready(apis["COMMAND_API"]), within_s=60, what="the command API is ready")
+    wait_until(lambda: ready(apis["COMMAND_API"]), within_s=STARTED_WITHIN_S, what="the command API is ready")
     line = {"sku": "postage", "quantity": 1, "unit_price": "1.00"}
     order = {"order_id": "o1", "country": "Italy", "currency": "GBP", "lines": [line]}
     post(f"{apis['COMMAND_API']}/v1/products", {"sku": "postage", "title": "POSTAGE", "stocked": False})
     post(f"{apis['COMMAND_API']}/v1/orders", order)
     shown = f"{apis['QUERY_API']}/v1/orders/o1"
-    wait_until(lambda: answers(shown, status="confirmed"), within_s=60, what="the order is confirmed")
+    wait_until(
+        lambda: answers(shown, status="confirmed"), within_s=STARTED_WITHIN_S, what="the order is confirmed"
+    )
 
 
 def post(url, body):

@@ -1,6 +1,7 @@
 """Every role compares the database's migrations with its own before it begins."""
 
 import subprocess
+import sys
 
 import pytest
 from structlog.testing import capture_logs
@@ -40,6 +41,13 @@ def test_no_role_starts_on_a_database_that_lacks_what_it_needs(lacking, tmp_path
     for role in ROLES:
         assert "the database lacks commands/0001_processes.sql, commands/" in said[role]
         assert "run `counterfoil migrate --pre`" in said[role]
+
+
+def test_a_process_that_only_carries_events_imports_no_web_framework():
+    loaded = "import sys, counterfoil.hosting, event_store.transport.relay; print('fastapi' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+
+    assert "False" == done.stdout.strip()
 
 
 def test_what_may_come_after_deployment_is_logged_and_no_reason_not_to_start(
