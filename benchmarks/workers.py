@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from prometheus_client import CollectorRegistry
 
-from commands.processes import checkpoints, runner
+from commands.processes import runner
 from commands.processes.measures import ProcessMetrics
 from counterfoil.contexts import CONTEXTS
-from event_store.consumers import driver
+from event_store.consumers import checkpoints, driver
 from event_store.transport import generations
 from event_store.transport import relay as relaying
 from event_store.transport.following import FollowerMetrics
@@ -37,7 +37,7 @@ _spawn = multiprocessing.get_context("spawn")
 
 @contextlib.contextmanager
 def processes(url: str) -> Iterator[int]:
-    """The process managers over the local transport; the operating system's process id."""
+    """The process managers; the operating system's process id."""
     with _running(_run_processes, url) as pid:
         yield pid
 
@@ -59,7 +59,8 @@ def projections(url: str, *, views: Sequence[str], redis_url: str | None = None)
 def register(url: str) -> None:
     """Note where the process managers begin, as the command API does when it starts."""
     with database.connect(url, role="counterfoil_writer", name="benchmark register") as connection:
-        checkpoints.register(connection, CONTEXTS.processes_of(Settings()))
+        for process in CONTEXTS.processes_of(Settings()):
+            checkpoints.register(connection, process.name, start=process.start, kind="process")
 
 
 def settle(url: str, *, carrier: Carrier = "local") -> None:
@@ -93,12 +94,7 @@ def _as_the_command(process: str) -> None:
 def _run_processes(stop: "threading.Event", url: str) -> None:
     _as_the_command("processes")
     registry = CollectorRegistry()
-    deciding = runner.consumers(
-        CONTEXTS.processes_of(Settings()),
-        transport=LocalTransport(url, role="counterfoil_writer"),
-        metrics=ProcessMetrics(registry),
-        followed=FollowerMetrics(registry),
-    )
+    deciding = runner.consumers(CONTEXTS.processes_of(Settings()), metrics=ProcessMetrics(registry))
     driver.run(deciding, database_url=url, stop=stop, registry=registry)
 
 

@@ -15,11 +15,11 @@ from commands.documentation import DESCRIPTION
 from commands.execution import Execution
 from commands.intake import Clock, Intake
 from commands.opening import opened
-from commands.processes import checkpoints
 from commands.processes.process import Process
 from commands.settling import Settling
 from commands.states import States
-from event_store.consumers import checkpoints as whole_log
+from event_store import fingerprints
+from event_store.consumers import checkpoints
 from event_store.consumers.consumer import LogConsumer
 from event_store.consumers.settling import Followers
 from event_store.log import fingerprints
@@ -175,9 +175,10 @@ def _lifespan(
 def _prepared(url: str, processes: Sequence[Process], consumers: Sequence[LogConsumer]) -> Fingerprints:
     """Register who waits for what routes record, and read what makes the fingerprints of this installation."""
     with database.connect(url, role="counterfoil_writer", name="command-api start") as connection:
-        checkpoints.register(connection, processes)
+        for process in processes:
+            checkpoints.register(connection, process.name, start=process.start, kind="process")
         for consumer in consumers:
-            whole_log.register(connection, consumer.name, start=consumer.start)
+            checkpoints.register(connection, consumer.name, start=consumer.start)
         return fingerprints.read(connection)
 
 

@@ -1,7 +1,9 @@
 """What decides and appends on one log, opened together: a reader, the states it keeps, the watch, a writer."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, TypeVar
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
@@ -12,6 +14,8 @@ from commands.states import States
 from commands.watching import Watch
 from runtime import database
 from runtime.database import Role
+
+T = TypeVar("T")
 
 
 class Opened(Struct, frozen=True):
@@ -48,3 +52,54 @@ async def opened(
         )
         async with writing as execution:
             yield Opened(reader, states, watch, execution)
+
+
+class Aside:
+    """An event loop beside a consumer's thread: it runs only while the thread waits for it, from round to round."""
+
+    def __init__(self) -> None:
+        """Nothing is opened yet."""
+        self.running: set[asyncio.Task[Any]] = set()
+        """What was begun and is not seen to have ended."""
+        self._runner = asyncio.Runner()
+        self._opened = contextlib.AsyncExitStack()
+
+    def open(self, opening: contextlib.AbstractAsyncContextManager[T]) -> T:
+        """Enter a block that ends when this is closed; closes everything if that fails."""
+        try:
+            return self.run(self._opened.enter_async_context(opening))
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run the loop until `work` is done; what was begun goes on meanwhile."""
+        return self._runner.run(work)
+
+    def begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Begin something, from within the loop."""
+        task = asyncio.get_running_loop().create_task(work)
+        self.running.add(task)
+        return task
+
+    async def ended(self, *, within_s: float) -> set[asyncio.Task[Any]]:
+        """What of that has ended: waits for the first."""
+        if not self.running:
+            return set()
+        ended, self.running = await asyncio.wait(
+            self.running, timeout=within_s, return_when=asyncio.FIRST_COMPLETED
+        )
+        return ended
+
+    def close(self) -> None:
+        """Leave what is running, then the blocks."""
+        try:
+            self.run(self._closed())
+        finally:
+            self._runner.close()
+
+    async def _closed(self) -> None:
+        for task in self.running:
+            task.cancel()
+        await asyncio.gather(*self.running, return_exceptions=True)
+        await self._opened.aclose()

@@ -4,12 +4,10 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from commands.processes import checkpoints
 from counterfoil import addresses
-from event_store.consumers import checkpoints as whole_log
-from event_store.log import cutting, reading
-from event_store.transport import generations
-from event_store.transport.generations import Fenced
+from event_store import cutting, generations, reading
+from event_store.consumers import checkpoints
+from event_store.generations import Fenced
 from runtime import database
 from runtime.documents import DocumentsUnavailable, RedisDocuments, installation_prefix
 from runtime.settings import Settings, masked_address
@@ -79,8 +77,8 @@ def intent(settings: Settings, *, new_installation: bool = False) -> Intent:
             generation=generation.generation,
             head=head.position,
             outcomes=outcomes,
-            processes=tuple(checkpoints.to_set_back(connection, outcomes_lost=outcomes > 0)),
-            consumers=tuple(whole_log.to_set_back(connection)),
+            processes=tuple(checkpoints.to_set_back(connection, "process", outcomes_lost=outcomes > 0)),
+            consumers=tuple(checkpoints.to_set_back(connection)),
         )
 
 
@@ -111,10 +109,10 @@ def fence(settings: Settings, *, reason: str, new_installation: bool = False) ->
             empty_documents=lambda: _empty(found.redis_url, installation),
             new_installation=new_installation,
         )
-        processes = checkpoints.to_set_back(connection, outcomes_lost=fenced.outcomes_removed > 0)
-        checkpoints.set_back(connection, processes)
-        consumers = whole_log.to_set_back(connection)
-        whole_log.set_back(connection, consumers)
+        lost = fenced.outcomes_removed > 0
+        processes = checkpoints.to_set_back(connection, "process", outcomes_lost=lost)
+        consumers = checkpoints.to_set_back(connection)
+        checkpoints.set_back(connection, [*processes, *consumers])
     if new_installation:
         cache = f"this copy is installation {fenced.generation.installation} from now on"
     elif found.redis_url is None:

@@ -141,12 +141,7 @@ def _processes(host: Host) -> list[Consumer]:
 
     settings, contexts = host.settings, declared.contexts(host.settings)
     managers = contexts.processes_of(settings)
-    hosted = runner.consumers(
-        managers,
-        transport=host.transport("counterfoil_writer"),
-        metrics=ProcessMetrics(host.registry),
-        followed=host.followed,
-    )
+    hosted = runner.consumers(managers, metrics=ProcessMetrics(host.registry))
     hosted += map(tailing.consumer, contexts.consumers)
     hosted.append(timers.consumer(managers, delays=delays(settings, contexts), registry=host.registry))
     if gateways := contexts.gateways_of(settings):

@@ -10,9 +10,8 @@ from typing import Any, Final
 import msgspec
 
 from commands import skipping
-from commands.processes import checkpoints
 from domain.operations.events import EventSkipped
-from event_store.consumers import parking, skips
+from event_store.consumers import checkpoints, parking, skips
 from event_store.consumers.parking import Connection, Kind, ParkedKey
 from runtime import database
 

@@ -1,8 +1,8 @@
 """Where everybody stands: the log's head, relay, live views, process managers and consumers, in one statement.
 
 A consumer's position is the highest P with every event up to P applied, skipped or parked. A partition that stands at
-the relay's last position for it has nothing before the relay's own position, so it counts as that. Global views and
-consumers of the log stand where their checkpoint of the log does.
+the relay's last position for it has nothing before the relay's own position, so it counts as that. Global views,
+process managers and consumers of the log stand where their checkpoint of the log does.
 """
 
 from typing import Final
@@ -12,24 +12,21 @@ from msgspec import Struct
 
 READ_STATUS: Final = """
 with point as (
-    select 'view' as kind, c.view as name, c.generation, c.partition, c.position
+    select c.view as name, c.generation, c.partition, c.position
     from views.live l join views.checkpoint c on c.view = l.view and c.shape = l.shape and c.build = l.build
-    union all
-    select 'process', c.consumer, c.generation, c.partition, c.position from consumers.checkpoint c
-    where c.generation > 0
 ),
 newest as (
-    select kind, name, max(generation) as generation from point group by kind, name
+    select name, max(generation) as generation from point group by name
 ),
 reached as (
-    select p.kind, p.name,
+    select p.name,
         min(case when p.position >= last.position then relay.position else p.position end) as position
     from newest n
-    join point p on p.kind = n.kind and p.name = n.name and p.generation = n.generation
+    join point p on p.name = n.name and p.generation = n.generation
     left join transport.relay relay on relay.generation = p.generation
     left join transport.relay_partition last
         on last.generation = p.generation and last.partition = p.partition
-    group by p.kind, p.name
+    group by p.name
 ),
 consumer as (
     select 'view' as kind, l.view as name, l.shape, l.build, coalesce(r.position, 0) as position,
@@ -38,17 +35,12 @@ consumer as (
             where k.consumer = l.view and k.shape = l.shape and k.build = l.build) as parked
     from views.live l
     join views.build b on b.view = l.view and b.shape = l.shape and b.build = l.build
-    left join reached r on r.kind = 'view' and r.name = l.view
+    left join reached r on r.name = l.view
     union all
-    select 'process', g.consumer, null, null, coalesce(r.position, g.registered_position), null,
-        (select count(*) from consumers.parked k where k.consumer = g.consumer)
-    from consumers.registration g
-    left join reached r on r.kind = 'process' and r.name = g.consumer
-    where not exists (select from consumers.checkpoint c where c.consumer = g.consumer and c.generation = 0)
-    union all
-    select 'consumer', c.consumer, null, null, c.position, null,
+    select g.kind, c.consumer, null, null, c.position, null,
         (select count(*) from consumers.parked k where k.consumer = c.consumer)
-    from consumers.checkpoint c where c.generation = 0
+    from consumers.registration g
+    join consumers.checkpoint c on c.consumer = g.consumer and c.generation = 0
 ),
 standing as (
     select c.*, head.position - c.position as lag_events,

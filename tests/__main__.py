@@ -29,7 +29,6 @@ RUNS: Final = (
         "documentation",
         "openapi",
         "simulation",
-        "commands/processes/test_over_kafka.py",
         "commands/processes/test_deciding_simulation.py",
         "event_store/eventsourcing/test_how_to.py",
         "event_store/transport/test_kafka_faults.py",

@@ -26,7 +26,7 @@ class Hosting:
         self.registry = registry
         self.news = news
         self.stop = threading.Event()
-        self.thread = threading.Thread(target=self._run, args=(url, consumers))
+        self.thread = threading.Thread(target=self._run, args=(url, consumers), daemon=True)
 
     def __getitem__(self, name: str) -> ConsumerHealth:
         """How a consumer is."""

@@ -11,10 +11,8 @@ Whatever happens, the outside does at most one thing for each key, and nothing f
 """
 
 import asyncio
-import contextlib
-import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
@@ -28,21 +26,17 @@ from commands.execution import Caller
 from commands.gateways.gateway import Effect, Gateway, NoAnswer, Port
 from commands.gateways.measures import GatewayMetrics
 from commands.log_reading import LogUnreachable
-from commands.opening import opened
+from commands.opening import Aside, opened
 from domain import event as domain_event
 from domain.event import Event
-from event_store.consumers import checkpoints, parking, skips
-from event_store.consumers.checkpoints import Mark
+from event_store import codec, fingerprints, generations, reading
+from event_store.consumers.backlog import Backlog
+from event_store.consumers.backoff import Backoff
 from event_store.consumers.driver import Consumer, Session
 from event_store.consumers.errors import OpenAgain
-from event_store.consumers.parking import Active, Failure, Request, Scope, Waiting
 from event_store.consumers.starting import ORIGIN
 from event_store.consumers.tailing import Outdated
-from event_store.log import fingerprints, paging, reading
-from event_store.log.codec import MalformedEvent, UnknownEventVersion
-from event_store.log.decoding import Decoder
-from event_store.log.envelope import RecordedEvent, decode_metadata
-from event_store.transport import generations
+from event_store.envelope import RecordedEvent, decode_metadata
 from runtime.problems import ProblemError
 from runtime.settings import Settings
 
@@ -55,21 +49,15 @@ OPEN_MAX: Final = 1_000
 PARKED_MAX: Final = 100
 """Parked keys, behind which no more intents are read: more likely the gateway is wrong than so many intents."""
 
-INTENTS_PER_PAGE: Final = 100
-POSITIONS_PER_PAGE: Final = 50_000
-"""Intents, and positions, that one reading of the log looks through at most."""
-
 RETRY_FIRST_S: Final = 0.2
 RETRY_MAX_S: Final = 60.0
-DOUBLINGS_MAX: Final = 16
-"""First and longest pause after a call without an answer; doubled each time, with jitter."""
+"""First and longest pause after a call without an answer."""
 
 WAIT_S: Final = 0.1
 """How long a round waits for an answer, so that the lease is kept and a stop is seen meanwhile."""
 
-CHECKPOINT_S: Final = 0.25
 LOOK_EVERY_S: Final = 0.5
-"""How often the checkpoint is written; how often requests of operators are read and the log's standing is looked at."""
+"""How often the log's standing is looked at."""
 
 READERS: Final = 2
 """Connections of its pool for loading states."""
@@ -88,6 +76,7 @@ class _Sending(Struct):
     identifier: str
     key: str
     call: Call
+    pauses: Backoff
     answer: object | None = None
     """What the outside said, until it is recorded."""
     tries: int = 0
@@ -101,7 +90,7 @@ def consumer(gateway: Gateway, settings: Settings, *, metrics: GatewayMetrics) -
         role="counterfoil_writer",
         open=lambda session: Sender(session, gateway, settings, metrics=metrics),
         lease=f"sender:{gateway.name}",
-        outages=(LogUnreachable,),
+        outages=(LogUnreachable, Outdated),
     )
 
 
@@ -116,80 +105,56 @@ class Sender:
         Raises:
             Fork: the log does not hold the event at the checkpoint.
         """
-        assert session.lease is not None, "one process at a time sends for a gateway"
         self._session, self._conn, self._gateway, self._metrics = session, session.conn, gateway, metrics
         self._name = gateway.sender
-        self._active = Active(session.lease.name, session.lease.owner)
-        self._scope = Scope(self._name)
         self._effects = {domain_event.type_name(effect.intent): effect for effect in gateway.effects}
-        self._decoder = Decoder(self._effects)
-        with self._conn.transaction():
-            self._saved = checkpoints.enter(self._conn, self._name, start=ORIGIN).mark
-        self._read_upto = self._saved.position
         self._epoch = reading.head(self._conn).epoch
         self._installation = reading.history(self._conn).installation
         self._epochs = generations.epochs(self._conn)
         self._fingerprints = fingerprints.read(self._conn)
-        self._skipped = skips.read(self._conn, self._name, shape=None)
-        self._parked = set(parking.of_scope(self._conn, self._scope))
-        self._retried: dict[str, int] = {}
-        """Parked keys that are carried out again, with the request to do so."""
+        self._backlog = Backlog(session, self._name, types=self._effects, start=ORIGIN, keys_max=PARKED_MAX)
         self._open: dict[int, _Sending] = {}
         self._running: dict[asyncio.Task[None], _Sending] = {}
-        self._saved_at_s = self._looked_at_s = float("-inf")
-        self._chance = random.Random()
-        self._runner = asyncio.Runner()
-        self._closing = contextlib.AsyncExitStack()
-        try:
-            self._runner.run(self._connect(settings))
-        except BaseException:
-            self.close()
-            raise
+        self._looked_at_s = float("-inf")
+        port = gateway.opened(settings)
+        assert port is not None, f"{gateway.name} is not configured"
+        self._aside = Aside()
+        self._port: Port = self._aside.open(port)
+        self._on = self._aside.open(
+            opened(session.database_url, role="counterfoil_writer", name=self._name, readers=READERS)
+        )
 
     def round(self) -> bool:
         """Read intents, have some carried out, note what came of them; whether there may be more to do at once.
 
         Raises:
-            OpenAgain: another process was here.
+            OpenAgain: the log is in another epoch, or another process was here.
             Outdated: an intent is newer than this program.
             psycopg.Error, LogUnreachable: start a new session.
         """
-        head = reading.head(self._conn).position
-        self._look(head)
-        read = self._read(head)
-        self._runner.run(self._progress())
-        for task in [task for task in self._running if task.done()]:
+        head = reading.head(self._conn)
+        if head.epoch != self._epoch:
+            raise OpenAgain("the log was fenced: it is another one")
+        self._take(self._backlog.look(head.position))
+        if len(self._open) < OPEN_MAX:
+            self._take(self._backlog.read(head.position))
+        for task in self._aside.run(self._progress()):
             self._settle(self._running.pop(task), task.exception())
-        self._save()
-        return read or bool(self._running)
+        self._backlog.save()
+        self._show()
+        return bool(self._running) or (self._backlog.progress.read < head.position and not self._backlog.full)
 
     def close(self) -> None:
         """Leave what is in flight: whoever takes over asks what came of it."""
         try:
-            self._runner.run(self._disconnect())
+            self._aside.close()
         finally:
-            self._runner.close()
             self._metrics.left(self._gateway.name)
+            self._session.metrics.left(self._name)
 
     # The event loop's side.
 
-    async def _connect(self, settings: Settings) -> None:
-        port = self._gateway.opened(settings)
-        assert port is not None, f"{self._gateway.name} is not configured"
-        self._port: Port = await self._closing.enter_async_context(port)
-        opening = opened(
-            self._session.database_url, role="counterfoil_writer", name=self._name, readers=READERS
-        )
-        on = await self._closing.enter_async_context(opening)
-        self._execution, self._watch = on.execution, on.watch
-
-    async def _disconnect(self) -> None:
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
-        await self._closing.aclose()
-
-    async def _progress(self) -> None:
+    async def _progress(self) -> Iterable[asyncio.Task[None]]:
         """Begin what is due, and wait a little for something to end."""
         now_s = time.monotonic()
         in_flight = {each.recorded.position for each in self._running.values()}
@@ -197,10 +162,11 @@ class Sender:
             if len(self._running) >= IN_FLIGHT_MAX:
                 break
             if sending.not_before_s <= now_s and position not in in_flight:
-                self._running[asyncio.create_task(self._carry_out(sending))] = sending
-        self._metrics.in_flight.labels(self._gateway.name).set(len(self._running))
-        if self._running:
-            await asyncio.wait(self._running, timeout=WAIT_S, return_when=asyncio.FIRST_COMPLETED)
+                self._running[self._aside.begin(self._carry_out(sending))] = sending
+        if now_s - self._looked_at_s >= LOOK_EVERY_S:
+            await self._on.watch.look()  # it says whether the log answers
+            self._looked_at_s = now_s
+        return await self._aside.ended(within_s=WAIT_S)
 
     async def _carry_out(self, sending: _Sending) -> None:
         """The story of an intent, once through.
@@ -221,9 +187,9 @@ class Sender:
         def decide(state: Any, _view: View) -> list[Event]:
             return [*sending.effect.record(state, sending.intent, answer, now)]
 
-        (slot,) = self._execution.reserve(1)
+        (slot,) = self._on.execution.reserve(1)
         try:
-            caller = Caller(self._execution, call=sending.call, slot=slot, now=now)
+            caller = Caller(self._on.execution, call=sending.call, slot=slot, now=now)
             await caller.execute(sending.effect.aggregate, sending.identifier, decide)
         finally:
             slot.free()
@@ -240,43 +206,27 @@ class Sender:
 
     # The thread's side.
 
-    def _read(self, head: int) -> bool:
-        """Take the next intents; whether there may be more."""
-        upto = min(head, self._read_upto + POSITIONS_PER_PAGE)
-        if upto <= self._read_upto or len(self._open) >= OPEN_MAX or len(self._parked) >= PARKED_MAX:
-            return False
-        page = paging.page_after(
-            self._conn, self._read_upto, upto=upto, types=self._decoder.types, rows_max=INTENTS_PER_PAGE
-        )
-        self._take([event for event in page if self._wants(event)])
-        self._read_upto = paging.reached_by(page, upto=upto, rows_max=INTENTS_PER_PAGE)
-        return self._read_upto < head
-
-    def _take(self, page: list[RecordedEvent]) -> None:
-        """Have these intents carried out, except those that have an answer, or wait behind one that is parked."""
+    def _take(self, page: Sequence[RecordedEvent]) -> None:
+        """Have these intents carried out, except those that have an answer."""
         found: list[_Sending] = []
         for event in page:
-            if event.key in self._parked and event.key not in self._retried:
-                waiting = {event.key: Waiting(1, event.position)}
-                parking.queue(self._conn, self._scope, waiting, active=self._active)
-                continue
+            if event.position not in self._backlog.progress.open:
+                continue  # it waits behind one that was parked just now
             try:
                 found.append(self._sending(event))
-            except UnknownEventVersion as error:
-                raise Outdated(str(error)) from error
             except Exception as error:  # noqa: BLE001 - whatever the failure: it parks this intent's key, nothing else
                 self._park(event, error)
         keys = [sending.call.key for sending in found]
-        answered = {key for (key,) in self._conn.execute(_ANSWERED, [keys]).fetchall()}
+        answered = {key for (key,) in self._conn.execute(_ANSWERED, [keys]).fetchall()} if keys else set()
         for sending in found:
-            if sending.call.key not in answered:
+            if sending.call.key in answered:
+                self._backlog.done(sending.recorded)
+            else:
                 self._open[sending.recorded.position] = sending
 
     def _sending(self, event: RecordedEvent) -> _Sending:
         """What an intent asks for, and the two keys that follow from what it says, never from where it stands."""
-        intent = self._decoder.decode(event.type, event.payload, position=event.position, stream=event.stream)
-        if isinstance(intent, MalformedEvent):
-            raise intent
+        intent = codec.decode(event.type, event.payload)
         effect = self._effects[domain_event.type_name(intent)]
         identifier, _ = effect.concerns(intent)
         key = self._gateway.key(effect, intent, installation=self._installation)
@@ -288,23 +238,28 @@ class Sender:
             actor=self._name,
             causation=f"{self._epochs.at(event.position)}.{event.position}",
         )
-        return _Sending(effect, event, intent, identifier, key, call)
+        return _Sending(
+            effect,
+            event,
+            intent,
+            identifier,
+            key,
+            call,
+            Backoff(first_s=RETRY_FIRST_S, longest_s=RETRY_MAX_S),
+        )
 
     def _settle(self, sending: _Sending, error: BaseException | None) -> None:
         """Note what came of an attempt."""
         if error is not None and _may_pass(error):
             self._postpone(sending, error)
-            return
-        del self._open[sending.recorded.position]
-        if error is not None:
+        elif error is not None:
             self._park(sending.recorded, error)
-        elif sending.recorded.key in self._retried:
-            self._unpark_if_done(sending.recorded.key)
+        else:
+            self._open.pop(sending.recorded.position, None)
+            self._backlog.done(sending.recorded)
 
     def _postpone(self, sending: _Sending, error: BaseException) -> None:
-        doubled_s = RETRY_FIRST_S * 2 ** min(sending.tries, DOUBLINGS_MAX)
-        pause_s = min(doubled_s, RETRY_MAX_S) * self._chance.uniform(0.5, 1.0)
-        wait_s = max(pause_s, error.wait_s if isinstance(error, NoAnswer) else 0.0)
+        wait_s = max(sending.pauses.after_failure(), error.wait_s if isinstance(error, NoAnswer) else 0.0)
         sending.tries += 1
         sending.not_before_s = time.monotonic() + wait_s
         log.warning(
@@ -317,75 +272,15 @@ class Sender:
         )
 
     def _park(self, event: RecordedEvent, error: BaseException) -> None:
-        reason = f"{type(error).__name__}: {error}"
-        failure = Failure(event.key, event.position, event.stream, event.version, event.type, reason)
-        parking.park(self._conn, self._scope, failure, active=self._active)
-        self._parked.add(event.key)
-        if (request := self._retried.pop(event.key, None)) is not None:
-            parking.close(self._conn, request, outcome=f"failed again: {reason}")
-        if len(self._parked) >= PARKED_MAX:
-            log.error("sender_full", gateway=self._gateway.name, parked_keys=len(self._parked))
-        log.error("intent_parked", gateway=self._gateway.name, position=event.position, reason=reason)
+        """Park the key of an intent. What is in flight behind it ends, and is found to have its answer later."""
+        self._backlog.park(event, f"{type(error).__name__}: {error}")
+        self._open = {at: each for at, each in self._open.items() if at in self._backlog.progress.open}
 
-    def _save(self) -> None:
-        """Move the checkpoint up to just before the first intent without an answer."""
-        reached = min(self._open, default=self._read_upto + 1) - 1
-        now_s = time.monotonic()
-        if reached == self._saved.position or now_s - self._saved_at_s < CHECKPOINT_S:
-            return
-        self._move(reached)
-        self._saved_at_s = now_s
-
-    def _move(self, position: int) -> None:
-        mark = Mark(position, reading.leaf_at(self._conn, position) if position else None)
-        with self._conn.transaction():
-            checkpoints.hold(self._conn, self._name, self._saved, active=self._active)
-            checkpoints.move(self._conn, self._name, mark)
-        self._saved = mark
-
-    def _look(self, head: int) -> None:
-        """Now and then: requests of operators, the log's standing, what is shown."""
-        if time.monotonic() - self._looked_at_s < LOOK_EVERY_S:
-            return
-        for request in parking.pending(self._conn, [self._name]):
-            self._carry_out_request(request)
-        if self._runner.run(self._watch.look()).epoch != self._epoch:
-            raise OpenAgain("the log was fenced: it is another one")
+    def _show(self) -> None:
         oldest = min((each.recorded.recorded_at for each in self._open.values()), default=None)
         waited_s = 0.0 if oldest is None else (datetime.now(UTC) - oldest).total_seconds()
         self._metrics.oldest.labels(self._gateway.name).set(waited_s)
-        self._session.metrics.stands(
-            self._name, lag_events=max(0, head - self._saved.position), parked_keys=len(self._parked)
-        )
-        self._looked_at_s = time.monotonic()
-
-    def _carry_out_request(self, request: Request) -> None:
-        """Have the intents of a parked key carried out again; the row stays until all of them have their answer."""
-        key = request.partition_key
-        if key in self._retried:
-            return
-        parked = parking.of_scope(self._conn, self._scope).get(key)
-        outcome = parking.objection(request, parked, skipped=self._learned_skips)
-        if parked is None or outcome:
-            parking.close(self._conn, request.request, outcome=outcome)
-            return
-        self._retried[key] = request.request
-        waiting = reading.read_key(self._conn, key, after=parked.position - 1, upto=parked.last_position)
-        self._take([event for event in waiting if self._wants(event)])
-        self._unpark_if_done(key)
-
-    def _learned_skips(self) -> frozenset[int]:
-        self._skipped = skips.read(self._conn, self._name, shape=None)
-        return self._skipped
-
-    def _unpark_if_done(self, key: str) -> None:
-        if key in self._retried and not any(each.recorded.key == key for each in self._open.values()):
-            parking.unpark(self._conn, self._scope, key)
-            parking.close(self._conn, self._retried.pop(key), outcome="done")
-            self._parked.discard(key)
-
-    def _wants(self, event: RecordedEvent) -> bool:
-        return self._decoder.wants(event.type) and event.position not in self._skipped
+        self._metrics.in_flight.labels(self._gateway.name).set(len(self._running))
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -10,30 +10,24 @@ No I/O happens here. Records, loaded states and verdicts come in; what is to be 
 
 A rejection or a failure counts only in a batch whose states were loaded anew, with nothing in flight, and only where
 no earlier decision of the batch wrote what it was reached on. Anywhere else its trigger begins such a batch.
-
-Errors:
-    TooManyParked   so many triggers of a process are parked that going on would hide it
 """
 
 import random
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from operator import attrgetter
 from typing import Any, Final, assert_never
 
 from msgspec import Struct
 
 from commands.decision import Decision, Folded, View
-from commands.processes.process import Process, Rejected
-from commands.processes.progress import Progress
+from commands.processes.process import Rejected
 from commands.processes.trigger import Trigger, Undecidable
 from commands.recording import Unanswered, Unfit, append_request, evolved
 from commands.states import States
 from domain.aggregate import Aggregate
-from event_store.consumers import parking
-from event_store.consumers.checkpoints import Mark
-from event_store.log.envelope import (
+from event_store.consumers.backoff import Backoff
+from event_store.envelope import (
     Accepted,
     AppendRequest,
     ChainBroken,
@@ -44,8 +38,7 @@ from event_store.log.envelope import (
     Verdict,
     WrongVersion,
 )
-from event_store.log.fingerprints import Fingerprints
-from event_store.transport.transport import Partition, Record
+from event_store.fingerprints import Fingerprints
 
 BATCH_MAX: Final = 256
 """Triggers decided and appended together; halved by every conflict, so that little is decided in vain."""
@@ -58,18 +51,11 @@ CONFLICTS_MAX: Final = 1_000
 
 CONFLICT_BACKOFF_S: Final = 0.001
 CONFLICT_BACKOFF_MAX_S: Final = 0.25
-DEPENDENCY_BACKOFF_S: Final = 0.05
-DEPENDENCY_BACKOFF_MAX_S: Final = 5.0
+OUTAGE_BACKOFF_S: Final = 0.05
+OUTAGE_BACKOFF_MAX_S: Final = 5.0
 """First and longest pause after a setback; doubled each time in a row, with jitter."""
 
 Answer = Verdict | Unanswered | Unfit
-
-
-class TooManyParked(Exception):
-    """So many triggers of a process are parked that going on would hide it."""
-
-    def __init__(self, process: str) -> None:
-        super().__init__(f"process {process} takes no more triggers until parked ones are retried or skipped")
 
 
 class Load(Struct, frozen=True):
@@ -100,17 +86,14 @@ class Append(Struct, frozen=True):
 
 
 class Park(Struct, frozen=True):
-    """Note the trigger as parked, durably; tell by `done`. Without a failure it waits behind another of its key."""
+    """The trigger can never be decided. What was delivered of its parking key is dropped, and waits behind it."""
 
     trigger: Trigger
-    failure: str | None
+    failure: str
 
 
 class Done(Struct, frozen=True):
-    """The trigger has its outcome in the log; tell by `done`.
-
-    The outcome is decided, rejected, empty, or replayed: an earlier append, or an operator's skip, had it.
-    """
+    """The trigger has its outcome in the log: decided, rejected, empty, or replayed, where an earlier append had it."""
 
     trigger: Trigger
     outcome: str
@@ -146,63 +129,31 @@ class Decider:
     """The triggers of one lease group, their states, the batch in flight and the one that is to follow it."""
 
     def __init__(
-        self,
-        processes: Iterable[Process],
-        marks: Mapping[str, Mapping[Partition, Mark]],
-        *,
-        states: States,
-        fingerprints: Fingerprints,
-        parked: Mapping[tuple[str, str], int] | None = None,
-        jitter: random.Random | None = None,
+        self, *, states: States, fingerprints: Fingerprints, jitter: random.Random | None = None
     ) -> None:
-        """`processes` take triggers from their `marks` on; `parked` counts triggers by (process, partition key)."""
-        self.progress = Progress(_earliest(marks.values()))
-        self.conflicts = 0
-        self._marks = marks
-        self._processes = tuple(process for process in processes if process.name in marks)
+        """`states` are those that the worker keeps; `jitter` is drawn from for pauses."""
         self._states = states
         self._fingerprints = fingerprints
-        self._parked: Counter[tuple[str, str]] = Counter(parked or {})
-        self._parked_of = _by_process(self._parked)
-        self._jitter = jitter or random.Random()
         self._queue: deque[Trigger] = deque()
         self._next: _Batch | None = None
         self._flight: _Batch | None = None
         self._fresh = False
-        self._deciding = True
         self._number = 0
         self._size = BATCH_MAX
-        self._setbacks = 0
+        self._conflict_pauses = Backoff(jitter, first_s=CONFLICT_BACKOFF_S, longest_s=CONFLICT_BACKOFF_MAX_S)
+        self._outage_pauses = Backoff(jitter, first_s=OUTAGE_BACKOFF_S, longest_s=OUTAGE_BACKOFF_MAX_S)
         self._not_before_s = 0.0
         self._effects: list[Effect] = []
 
     # What the driver tells.
 
-    def deliver(
-        self,
-        brought: Mapping[Partition, Sequence[Record]],
-        *,
-        passed_over: Mapping[Partition, int] | None = None,
-    ) -> None:
-        """Take records of partitions in their order; what was delivered before is dropped.
-
-        `passed_over` says up to which position a partition holds nothing more.
-        """
-        triggers: list[Trigger] = []
-        for records in brought.values():
-            for record in records:
-                found = self._triggers(record)
-                if self.progress.deliver(record, found):
-                    triggers.extend(found)
-        for partition, position in (passed_over or {}).items():
-            self.progress.pass_over(partition, position)
-        self._queue.extend(sorted(triggers, key=_position))
+    def deliver(self, triggers: Iterable[Trigger]) -> None:
+        """Take triggers in the order of the log."""
+        self._queue.extend(triggers)
 
     def retry(self, triggers: Sequence[Trigger]) -> None:
-        """Decide all parked triggers of a key again, oldest first and before anything else."""
+        """Decide triggers that were parked, oldest first and before anything else."""
         self._take_back()
-        for trigger in triggers:
-            self._parked_of[trigger.process.name] -= self._parked.pop(trigger.parking_key, 0)
         self._queue.extendleft(reversed(triggers))
 
     def loaded(self, number: int, loaded: Loaded) -> None:
@@ -217,6 +168,7 @@ class Decider:
         assert self._flight is not None, "nothing is in flight"
         batch, self._flight = self._flight, None
         again: list[Trigger] = []
+        setback: Backoff | None = None
         for decided, answer in zip(batch.decided, answers, strict=True):
             match answer:
                 case Accepted():
@@ -225,25 +177,17 @@ class Decider:
                 case Replayed():
                     self._effects.append(Done(decided.trigger, "replayed"))
                 case _:
-                    self._note_refusal(decided.trigger, answer, at_s)
                     again.append(decided.trigger)
+                    setback = self._refused(decided.trigger, answer) or setback
         if all(isinstance(answer, Accepted) for answer in answers):
             self._size = min(self._size * 2, BATCH_MAX)
-            self._setbacks = 0
+            self._conflict_pauses.reset()
+            self._outage_pauses.reset()
         else:
+            self._not_before_s = at_s + (0.0 if setback is None else setback.after_failure())
             self._take_back()
             self._queue.extendleft(reversed(again))
             self._fresh = True
-
-    def done(self, trigger: Trigger) -> None:
-        """Note that what a trigger came to is durable."""
-        if not trigger.unparked:
-            self.progress.done(trigger)
-
-    def stop_deciding(self) -> None:
-        """Only take answers from now on: the worker drains."""
-        self._deciding = False
-        self._take_back()
 
     # What the driver asks.
 
@@ -257,32 +201,15 @@ class Decider:
         """Appends whose verdict is not known."""
         return 0 if self._flight is None else len(self._flight.decided)
 
-    @property
-    def busy(self) -> bool:
-        """Whether some trigger is delivered that nobody is done with."""
-        return bool(self.waiting or self._flight or self.progress.open)
-
-    def parked_keys(self, process: str) -> int:
-        """The partition keys of a process that are parked."""
-        return sum(name == process for name, _ in self._parked)
-
-    @property
-    def full(self) -> set[str]:
-        """The processes that take no more triggers."""
-        return full_processes(self._parked)
-
     def pause_s(self, at_s: float) -> float:
         """How long nothing will be done because of a setback, in seconds."""
         return max(0.0, self._not_before_s - at_s)
 
     def step(self, now: datetime, *, at_s: float) -> list[Effect]:
-        """Do what can be done now; `at_s` is a monotonic clock, in seconds.
-
-        Raises:
-            TooManyParked: the worker must go on without that process.
-        """
-        if self._next is not None and self._next.loaded is not None and not self._next.decided:
-            self._decide(self._next, self._next.loaded, now)
+        """Do what can be done now; `at_s` is a monotonic clock, in seconds."""
+        batch = self._next
+        if batch is not None and batch.loaded is not None and not batch.decided:
+            self._decide(batch, batch.loaded, now)
         if self._next is not None and self._next.decided and self._flight is None:
             self._send(self._next)
         if self._may_begin(at_s):
@@ -292,18 +219,9 @@ class Decider:
 
     # Private steps, in the order of a trigger's life.
 
-    def _triggers(self, record: Record) -> list[Trigger]:
-        """What a record is to the processes, except to those that were registered or came further than it."""
-        return [
-            Trigger(process, process.reactions[record.type], record)
-            for process in self._processes
-            if record.type in process.reactions
-            and record.position > self._marks[process.name][record.partition].position
-        ]
-
     def _may_begin(self, at_s: float) -> bool:
         free = self._next is None and (self._flight is None or not self._fresh)
-        return free and bool(self._queue) and self._deciding and at_s >= self._not_before_s
+        return free and bool(self._queue) and at_s >= self._not_before_s
 
     def _begin(self) -> None:
         """Take the next batch from the queue, and ask for the states that are not at hand."""
@@ -334,94 +252,90 @@ class Decider:
         return self._states.kept(stream)
 
     def _decide(self, batch: _Batch, loaded: Loaded, now: datetime) -> None:
+        """Decide one trigger after another, up to the first whose states have to be loaded anew before it counts."""
+        parked: set[tuple[str, str]] = set()
         for ordinal, trigger in enumerate(batch.triggers):
+            if trigger.parking_key in parked:
+                continue
             if loaded.outcomes.get(trigger.key) == trigger.fingerprint(self._fingerprints):
                 self._effects.append(Done(trigger, "replayed"))
-            elif not self._decide_next(trigger, batch, loaded, now):
+                continue
+            found = self._decided(trigger, batch, loaded.failures, now)
+            if not self._counts(found, trigger, batch):
                 self._queue.extendleft(reversed(batch.triggers[ordinal:]))
                 self._fresh = True
                 break
+            if isinstance(found, _Decided):
+                batch.decided.append(found)
+                batch.written.update(found.reached)
+                batch.states.update(found.reached)
+            else:
+                parked.add(trigger.parking_key)
+                self._effects.append(Park(trigger, found))
+        if parked:
+            self._queue = deque(each for each in self._queue if each.parking_key not in parked)
         batch.triggers = [decided.trigger for decided in batch.decided]
         # What is scarce now is scarce for the next as well: they would only be found out to need loaded states.
         self._fresh |= any(each.outcome == "rejected" for each in batch.decided)
         if not batch.decided:
             self._next = None
 
-    def _decide_next(self, trigger: Trigger, batch: _Batch, loaded: Loaded, now: datetime) -> bool:
-        """Decide or park the trigger; False where its states have to be loaded anew first."""
-        if trigger.parking_key in self._parked:
-            self._park(trigger, None)
-            return True
+    def _decided(
+        self, trigger: Trigger, batch: _Batch, failures: Mapping[str, str], now: datetime
+    ) -> _Decided | str:
+        """What is decided, or why nothing can be."""
+        if unfolded := [failures[stream] for stream in trigger.reads if stream in failures]:
+            return unfolded[0]
+        view = View(batch.states.get)
         try:
-            failures = [loaded.failures[stream] for stream in trigger.reads if stream in loaded.failures]
-            decided = self._decided(trigger, batch, failures, now)
+            for stream, aggregate in trigger.reads.items():
+                view.rely_on(aggregate, stream)
+            decision = trigger.decide(view, now)
+            request = append_request(
+                decision,
+                view,
+                key=trigger.key,
+                fingerprint=trigger.fingerprint(self._fingerprints),
+                cause=trigger.cause(now),
+                chain=batch.number,
+            )
+            reached = {stream: folded for stream, (_, folded) in evolved(decision, view).items()}
+        except Undecidable as error:
+            return str(error)
         except Exception as error:  # noqa: BLE001 - whatever the failure: it parks this trigger's key, nothing else
-            failure = str(error) if isinstance(error, Undecidable) else f"{type(error).__name__}: {error}"
-            return self._fail(trigger, batch, failure)
-        if decided.outcome == "rejected" and not self._is_settled(trigger, batch):
-            return False
-        batch.decided.append(decided)
-        batch.written.update(decided.reached)
-        batch.states.update(decided.reached)
-        return True
+            return f"{type(error).__name__}: {error}"
+        return _Decided(trigger, decision, view, request, reached, _outcome_of(decision))
+
+    def _counts(self, found: _Decided | str, trigger: Trigger, batch: _Batch) -> bool:
+        """Whether it is final.
+
+        A failure also waits for the answers of what was decided before it, which must not be parked behind it. By then
+        it is certain that no earlier worker did what now fails: outcomes are loaded after states.
+        """
+        if isinstance(found, str):
+            return not batch.decided and self._is_settled(trigger, batch)
+        return found.outcome != "rejected" or self._is_settled(trigger, batch)
+
+    def _is_settled(self, trigger: Trigger, batch: _Batch) -> bool:
+        """Whether its states were loaded after it arrived, with nothing in flight, and not written since."""
+        return batch.fresh and batch.written.isdisjoint(trigger.reads)
 
     def _send(self, batch: _Batch) -> None:
         assert batch.loaded is not None, "decided on states that were never loaded"
         self._flight, self._next = batch, None
         self._effects.append(Append([each.request for each in batch.decided], batch.loaded.epoch))
 
-    def _is_settled(self, trigger: Trigger, batch: _Batch) -> bool:
-        """Whether its states were loaded after it arrived, with nothing in flight, and not written since."""
-        return batch.fresh and batch.written.isdisjoint(trigger.reads)
-
-    def _fail(self, trigger: Trigger, batch: _Batch, failure: str) -> bool:
-        """Park the trigger, once it is certain that no earlier worker did already what now fails.
-
-        Its outcome was looked for after its states were loaded. And what was decided before it must be answered first:
-        those of its key must not be parked behind it.
-        """
-        if batch.decided or not self._is_settled(trigger, batch):
-            return False
-        self._park(trigger, failure)
-        return True
-
-    def _decided(self, trigger: Trigger, batch: _Batch, failures: Sequence[str], now: datetime) -> _Decided:
-        if failures:
-            raise Undecidable(failures[0])
-        view = View(batch.states.get)
-        for stream, aggregate in trigger.reads.items():
-            view.rely_on(aggregate, stream)
-        decision = trigger.decide(view, now)
-        request = append_request(
-            decision,
-            view,
-            key=trigger.key,
-            fingerprint=trigger.fingerprint(self._fingerprints),
-            cause=trigger.cause(now),
-            chain=batch.number,
-        )
-        reached = {stream: folded for stream, (_, folded) in evolved(decision, view).items()}
-        return _Decided(trigger, decision, view, request, reached, _outcome_of(decision))
-
-    def _park(self, trigger: Trigger, failure: str | None) -> None:
-        name, key = trigger.process.name, trigger.parking_key
-        if self._parked[key] >= parking.WAITING_PER_KEY_MAX or self._parked_of[name] >= parking.WAITING_MAX:
-            raise TooManyParked(name)
-        self._parked[key] += 1
-        self._parked_of[name] += 1
-        self._effects.append(Park(trigger, failure))
-
-    def _note_refusal(self, trigger: Trigger, answer: Answer, at_s: float) -> None:
+    def _refused(self, trigger: Trigger, answer: Answer) -> Backoff | None:
+        """Note why an append was not accepted, and what to wait for because of it."""
         match answer:
             case WrongVersion() | ConditionFailed():
-                self.conflicts += 1
                 trigger.conflicts += 1
                 if trigger.conflicts > CONFLICTS_MAX:
                     trigger.failure = f"other writers were faster {trigger.conflicts:,} times"
                 self._size = max(1, self._size // 2)
-                self._back_off(at_s, CONFLICT_BACKOFF_S, CONFLICT_BACKOFF_MAX_S)
+                return self._conflict_pauses
             case Unanswered():  # whether it is stored is found out by the next look for its outcome
-                self._back_off(at_s, DEPENDENCY_BACKOFF_S, DEPENDENCY_BACKOFF_MAX_S)
+                return self._outage_pauses
             case Unfit():
                 trigger.failure = answer.reason
             case FingerprintMismatch():
@@ -432,6 +346,7 @@ class Decider:
                 raise AssertionError(f"{answer!r} refuses nothing")
             case _:
                 assert_never(answer)
+        return None
 
     def _take_back(self) -> None:
         """Put the batch that is not in flight yet back into the queue: something comes before it."""
@@ -439,39 +354,8 @@ class Decider:
             self._queue.extendleft(reversed(self._next.triggers))
             self._next = None
 
-    def _back_off(self, at_s: float, first_s: float, longest_s: float) -> None:
-        self._setbacks += 1
-        pause_s = min(longest_s, first_s * 2 ** min(self._setbacks - 1, 30))
-        self._not_before_s = max(self._not_before_s, at_s + pause_s * self._jitter.uniform(0.5, 1.0))
-
-
-_position = attrgetter("record.position")
-
-
-def full_processes(parked: Mapping[tuple[str, str], int]) -> set[str]:
-    """Those of which no more triggers may be parked, by the number of parked ones by (process, partition key)."""
-    by_key = {name for (name, _), count in parked.items() if count >= parking.WAITING_PER_KEY_MAX}
-    return by_key | {name for name, count in _by_process(parked).items() if count >= parking.WAITING_MAX}
-
-
-def _by_process(parked: Mapping[tuple[str, str], int]) -> Counter[str]:
-    total: Counter[str] = Counter()
-    for (name, _), count in parked.items():
-        total[name] += count
-    return total
-
 
 def _outcome_of(decision: Decision) -> str:
     if isinstance(decision, Rejected):
         return "rejected"
     return "decided" if decision.events else "empty"
-
-
-def _earliest(marks: Iterable[Mapping[Partition, Mark]]) -> dict[Partition, Mark]:
-    """Where to begin to read each partition: at the process that is furthest behind."""
-    starts: dict[Partition, Mark] = {}
-    for each in marks:
-        for source, mark in each.items():
-            if source not in starts or mark.position < starts[source].position:
-                starts[source] = mark
-    return starts

@@ -5,7 +5,7 @@ due no longer, whether or not its row is gone already: the log says so, by the k
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
@@ -13,9 +13,10 @@ from msgspec import Struct
 from psycopg import sql
 
 from commands.processes.timer import Timer
-from event_store.log.envelope import KEY_BYTES, decode_metadata
-from event_store.log.reading import Connection
-from event_store.transport.partitioning import partition_of
+from event_store.consumers import parking
+from event_store.consumers.parking import Scope
+from event_store.envelope import KEY_BYTES, decode_metadata
+from event_store.reading import Connection
 from projections import builds
 from projections.errors import NoSuchBuild
 from projections.storing import SCHEMA
@@ -31,20 +32,20 @@ _OPEN: Final = sql.SQL("""not exists (
         'timer:' || t.process || ':' || t.name || ':' || t.stream || ':' || t.set_at, 'UTF8'
     )) for 16)
 )""")
-_DUE: Final = sql.SQL("""
+_ROWS: Final = """
 select t.process, t.name, t.stream, t.set_at, t.due_at, e.version, e.type, e.metadata::text,
     (select max(p.epoch) from log.epoch p where p.first_position <= t.set_at)
 from {table} t join log.event e on e.position = t.set_at
-where t.name = %(name)s and t.due_at <= clock_timestamp() - %(after)s
-    and (t.due_at, t.stream) > (%(due_at)s, %(stream)s) and {open}
+where t.name = %(name)s and {open}
+"""
+_DUE: Final = sql.SQL(
+    _ROWS
+    + """
+    and t.due_at <= clock_timestamp() - %(after)s and (t.due_at, t.stream) > (%(due_at)s, %(stream)s)
 order by t.due_at, t.stream limit %(limit)s
-""")
-_ONE: Final = sql.SQL("""
-select t.process, t.name, t.stream, t.set_at, t.due_at, e.version, e.type, e.metadata::text,
-    (select max(p.epoch) from log.epoch p where p.first_position <= t.set_at)
-from {table} t join log.event e on e.position = t.set_at
-where t.name = %(name)s and t.stream = %(stream)s and t.set_at = %(set_at)s and {open}
-""")
+"""
+)
+_OF_STREAMS: Final = sql.SQL(_ROWS + "    and t.stream = any(%(streams)s)")
 _SET: Final = sql.SQL("""
 select t.process, t.name, t.stream, t.set_at, t.due_at + %(after)s, t.due_at + %(after)s <= clock_timestamp()
 from {table} t where t.name = %(name)s and {open} order by t.due_at, t.stream limit %(limit)s
@@ -53,21 +54,12 @@ _OVERDUE: Final = sql.SQL("""
 select count(*) from {table} t
 where t.name = %(name)s and t.due_at <= clock_timestamp() - %(after)s and {open}
 """)
-_STILL_SET: Final = sql.SQL(
-    "select t.stream, t.set_at from {table} t where t.name = %s and t.stream = any(%s)"
-)
 _NOW: Final = "select clock_timestamp()"
 _STANDING: Final = """
-select greatest(l.renewed_at, %(since)s) >= clock_timestamp() - %(off_after)s, r.registered_position,
-    g.start_position, g.partitions,
-    (select json_object_agg(c.partition, c.position) from consumers.checkpoint c
-        where c.consumer = r.consumer and c.generation = g.generation)
-from consumers.registration r
+select greatest(l.renewed_at, %(since)s) >= clock_timestamp() - %(off_after)s, coalesce(c.position, 0)
+from (select) process
 left join runtime.lease l on l.name = %(lease)s
-left join transport.generation g on g.generation = (
-    select max(c.generation) from consumers.checkpoint c where c.consumer = r.consumer
-)
-where r.consumer = %(process)s
+left join consumers.checkpoint c on c.consumer = %(process)s and c.generation = 0
 """
 
 
@@ -117,21 +109,14 @@ class Running(Struct, frozen=True):
 
 
 class Standing(Struct, frozen=True):
-    """Whether a process runs, and what it is through with: marks of the partitions of its newest generation."""
+    """Whether a process runs and takes triggers, and up to where it is through with the log."""
 
     runs: bool
-    registered: int
-    start: int
-    partitions: int
-    marks: Mapping[int, int]
+    through: int
 
-    def is_through_with(self, stream: str, position: int) -> bool:
-        """Whether the process has decided, or parked, an event of this partition key, or never will."""
-        if position <= self.registered:
-            return True
-        if not self.marks:
-            return False
-        return position < self.start or position <= self.marks.get(partition_of(stream, self.partitions), 0)
+    def is_behind(self, due: Due) -> bool:
+        """Whether the process will still find out itself about the event that set a timer."""
+        return self.runs and due.set_at > self.through
 
 
 def outcome_key(process: str, name: str, *, stream: str, set_at: int) -> bytes:
@@ -146,63 +131,29 @@ def now(conn: Connection) -> datetime:
     return cast("datetime", row[0])
 
 
-def page(
-    conn: Connection, timer: Timer[Any], *, after: timedelta, behind: Due | None, limit: int
-) -> list[Due]:
-    """The next timers that are due and have no outcome, in the order of their times, behind one of them."""
-    table = _table(conn, timer)
-    if table is None:
-        return []
-    given = {
-        "name": timer.name,
-        "after": after,
-        "due_at": "-infinity" if behind is None else behind.due_at,
-        "stream": "" if behind is None else behind.stream,
-        "limit": limit,
-    }
-    rows = conn.execute(_DUE.format(table=table, open=_OPEN), given).fetchall()
-    return [Due(*row) for row in rows]
+def pages(conn: Connection, timer: Timer[Any], *, after: timedelta) -> Iterator[list[Due]]:
+    """All timers that are due and have no outcome, in the order of their times, a page at a time."""
+    place: dict[str, object] = {"due_at": "-infinity", "stream": ""}
+    while page := [Due(*row) for row in _read(conn, timer, _DUE, after=after, limit=DUE_PER_PAGE, **place)]:
+        yield page
+        place = {"due_at": page[-1].due_at, "stream": page[-1].stream}
 
 
-def one(conn: Connection, timer: Timer[Any], *, stream: str, set_at: int) -> Due | None:
-    """The timer of a stream that was set by an event, if it runs still and has no outcome."""
-    table = _table(conn, timer)
-    if table is None:
-        return None
-    given = {"name": timer.name, "stream": stream, "set_at": set_at}
-    row = conn.execute(_ONE.format(table=table, open=_OPEN), given).fetchone()
-    return None if row is None else Due(*row)
+def of_streams(conn: Connection, timer: Timer[Any], streams: Iterable[str]) -> dict[str, Due]:
+    """The timers of these streams that are set and have no outcome."""
+    return {row[2]: Due(*row) for row in _read(conn, timer, _OF_STREAMS, streams=list(streams))}
 
 
 def listed(
     conn: Connection, timer: Timer[Any], *, after: timedelta, limit: int = LISTED_MAX
 ) -> list[Running]:
     """The timers of a kind that are set and have no outcome, in the order of their times."""
-    table = _table(conn, timer)
-    if table is None:
-        return []
-    given = {"name": timer.name, "after": after, "limit": limit}
-    rows = conn.execute(_SET.format(table=table, open=_OPEN), given).fetchall()
-    return [Running(*row) for row in rows]
+    return [Running(*row) for row in _read(conn, timer, _SET, after=after, limit=limit)]
 
 
 def overdue(conn: Connection, timer: Timer[Any], *, after: timedelta) -> int:
     """How many timers of a kind are due for longer than `after` and have no outcome."""
-    table = _table(conn, timer)
-    if table is None:
-        return 0
-    given = {"name": timer.name, "after": after}
-    row = conn.execute(_OVERDUE.format(table=table, open=_OPEN), given).fetchone()
-    assert row is not None, "an aggregate answers one row"
-    return cast("int", row[0])
-
-
-def still_set(conn: Connection, timer: Timer[Any], streams: Iterable[str]) -> set[tuple[str, int]]:
-    """Which of these streams have such a timer, with the position of the event that set it."""
-    table = _table(conn, timer)
-    if table is None:
-        return set()
-    return set(conn.execute(_STILL_SET.format(table=table), [timer.name, list(streams)]).fetchall())
+    return sum(count for (count,) in _read(conn, timer, _OVERDUE, after=after))
 
 
 def standing(
@@ -211,16 +162,16 @@ def standing(
     """Where a process stands. It runs unless its lease was not renewed for `off_after` by who looks on `since` then."""
     given = {"process": process, "lease": lease, "since": since, "off_after": off_after}
     row = conn.execute(_STANDING, given).fetchone()
-    if row is None:  # nobody ever ran it
-        return Standing(since >= now(conn) - off_after, registered=0, start=0, partitions=0, marks={})
-    runs, registered, start, partitions, marks = row
-    found = {int(partition): position for partition, position in (marks or {}).items()}
-    return Standing(runs, registered, start or 0, partitions or 0, found)
+    assert row is not None, "joined to one row"
+    renewed, through = cast("tuple[bool, int]", row)
+    queued = {key: each.queued for key, each in parking.of_scope(conn, Scope(process)).items()}
+    return Standing(renewed and not parking.takes_no_more(queued), through)
 
 
-def _table(conn: Connection, timer: Timer[Any]) -> sql.Identifier | None:
-    """The table of the live build; None before the projections made one."""
+def _read(conn: Connection, timer: Timer[Any], statement: sql.SQL, **given: object) -> list[Any]:
+    """The rows of the live build; none before the projections made one."""
     try:
-        return sql.Identifier(SCHEMA, builds.live(conn, timer.view_name).table)
+        table = sql.Identifier(SCHEMA, builds.live(conn, timer.view_name).table)
     except NoSuchBuild:
-        return None
+        return []
+    return conn.execute(statement.format(table=table, open=_OPEN), {"name": timer.name, **given}).fetchall()

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from commands import refusals
 from commands.calls import Call
-from commands.decision import Decision, Missing, View, events_of
+from commands.decision import Decision, View, events_of
 from commands.execution import Caller, Execution, Slot
 from commands.log_reading import LogReader
 from commands.processes.due import Due
@@ -37,10 +37,6 @@ class Fired(Struct, frozen=True):
     due: Due
     outcome: str
     reason: str = ""
-
-
-class Undecidable(Exception):
-    """A timer that cannot be decided, whatever is tried again."""
 
 
 async def fire(
@@ -93,21 +89,16 @@ def _decision(timer: Timer[Any], state: Any, view: View, due: Due, now: datetime
     """What the process decides.
 
     Raises:
-        Missing: a stream has to be loaded first.
-        Undecidable: it fails, or appends to what the process does not write.
+        ValueError: it appends to what the process does not write.
+        Exception: whatever the process's own code raises; Missing: a stream has to be loaded first.
     """
     assert timer.decide is not None, f"{timer!r} decides nothing"
-    try:
-        decided = timer.decide(state, view, now)
-    except Missing:
-        raise
-    except Exception as error:
-        raise Undecidable(f"{type(error).__name__}: {error}") from error
+    decided = timer.decide(state, view, now)
     if not isinstance(decided, Decision):
         decided = Decision(events_of(timer.aggregate, due.identifier, decided))
     for aggregate, identifier, _ in decided.events:
         if aggregate.category not in timer.process.categories:
-            raise Undecidable(f"{timer!r} appends to {aggregate.stream(identifier)} without declaring it")
+            raise ValueError(f"{timer!r} appends to {aggregate.stream(identifier)} without declaring it")
     return decided
 
 
@@ -118,9 +109,7 @@ async def _not_fired(due: Due, error: Exception, reader: LogReader) -> Fired:
     _, outcome = await reader.outcome(due.key)
     if outcome is not None:
         return Fired(due, STALE)
-    return Fired(
-        due, FAILED, str(error) if isinstance(error, Undecidable) else f"{type(error).__name__}: {error}"
-    )
+    return Fired(due, FAILED, f"{type(error).__name__}: {error}")
 
 
 def _call(timer: Timer[Any], due: Due, fingerprints: Fingerprints) -> Call:

@@ -2,7 +2,7 @@
 
 A timer waits for its process. While the process runs and is not through with the event that set the timer, it is merely
 behind, and will clear the timer or leave it; nothing is known that it does not find out. A timer fires once its process
-is through with that event, has it parked, takes no more, or is off: its lease was not renewed for `OFF_AFTER`, by the
+is through with that event or has it parked, takes no more, or is off: its lease was not renewed for `OFF_AFTER`, by the
 database's clock, while this consumer was there to see it.
 
 Rows are read in pages, in the order of their times, from the first to the last and then again: one that cannot go is
@@ -10,28 +10,23 @@ passed, and keeps nobody. One that fails is parked by itself.
 """
 
 import asyncio
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import structlog
-from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from commands.log_reading import LogUnreachable
 from commands.opening import opened
 from commands.processes import due as due_rows
-from commands.processes.deciding import full_processes
-from commands.processes.due import DUE_PER_PAGE, Due, Standing
+from commands.processes.due import Due
 from commands.processes.firing import FAILED, POSTPONED, Fired, fire
-from commands.processes.parking import waiting as waiting_triggers
 from commands.processes.process import Process, lease_groups
 from commands.processes.timer import Timer
 from event_store.consumers import parking, skips
 from event_store.consumers.driver import Consumer, Session, Waits
-from event_store.consumers.parking import Active, Failure, Request, Scope
-from event_store.log import fingerprints
+from event_store.consumers.parking import Active, Failure, ParkedKey, Request, Scope
 
 LEASE: Final = "timers"
 
@@ -91,37 +86,6 @@ def consumer(
     )
 
 
-class _Pass(Struct):
-    """One kind of timer in a pass: what of it was read, and what was counted."""
-
-    timer: Timer[Any]
-    standing: Standing
-    stuck: Mapping[str, int] | None
-    """Positions at which triggers are parked, by key; None: the process takes no more."""
-    parked: dict[str, int]
-    """Positions of the events whose timers are parked, by key."""
-    behind: Due | None = None
-    due: int = 0
-    waiting: int = 0
-
-    def goes(self, due: Due) -> bool:
-        """Whether the timer fires now."""
-        if self.parked.get(due.stream) == due.set_at:
-            return False
-        self.due += 1
-        if self.may_fire(due):
-            return True
-        self.waiting += 1
-        return False
-
-    def may_fire(self, due: Due) -> bool:
-        """Whether nothing is to be expected of the process any more about the event that set it."""
-        standing = self.standing
-        if not standing.runs or standing.is_through_with(due.stream, due.set_at) or self.stuck is None:
-            return True
-        return self.stuck.get(due.stream, due.set_at + 1) <= due.set_at
-
-
 class Timers:
     """Firing at work, from taking the lease on. One thread."""
 
@@ -146,82 +110,72 @@ class Timers:
         self._off_after = off_after
         self._since = due_rows.now(self._conn)
         self._fingerprints = fingerprints.read(self._conn)
-        self._passes: list[_Pass] = []
-        self._next_at_s = float("-inf")
+        self._pages = self._passes()
 
     def round(self) -> bool:
         """Read one page of what is due and fire what may; whether there may be more in this pass."""
-        if not self._passes:
-            if time.monotonic() < self._next_at_s:
-                return False
-            self._carry_out_requests()
-            self._passes = [self._begun(timer) for timer in self._timers.values()]
-        if self._passes:
-            self._page(self._passes[0])
-        if not self._passes:
-            self._next_at_s = time.monotonic() + EVERY_S
-        return bool(self._passes)
+        return next(self._pages)
 
     def close(self) -> None:
         """Show nothing any more: another process fires now."""
         for timer in self._timers.values():
-            for gauge in (self._metrics.due, self._metrics.waiting):
-                gauge.labels(timer.process.name, timer.name).set(0)
+            self._show(timer, due=0, waiting=0)
 
-    def _begun(self, timer: Timer[Any]) -> _Pass:
-        name = timer.process.name
+    def _passes(self) -> Iterator[bool]:
+        """Pass after pass over all that is due: True behind each page, False behind a pass."""
+        while True:
+            for request in parking.pending(self._conn, self._timers):
+                self._carry_out(request)
+            for timer in self._timers.values():
+                yield from self._pass(timer)
+            yield False
+
+    def _pass(self, timer: Timer[Any]) -> Iterator[bool]:
+        """All of one kind that are due and not parked, page by page."""
+        name, parked = timer.process.name, self._parked(timer)
         standing = due_rows.standing(
             self._conn, name, lease=self._leases[name], since=self._since, off_after=self._off_after
         )
-        is_full = bool(full_processes(waiting_triggers(self._conn, [name])))
-        triggers = parking.of_scope(self._conn, Scope(name))
-        stuck = None if is_full else {key: each.position for key, each in triggers.items()}
-        return _Pass(timer, standing, stuck, self._parked(timer))
+        due = waiting = 0
+        for page in due_rows.pages(self._conn, timer, after=self._delays.get(timer, timedelta())):
+            concerned = [each for each in page if each.stream not in parked]
+            going = [each for each in concerned if not standing.is_behind(each)]
+            self._fire(timer, going)
+            due += len(concerned)
+            waiting += len(concerned) - len(going)
+            yield True
+        self._show(timer, due=due, waiting=waiting)
 
-    def _parked(self, timer: Timer[Any]) -> dict[str, int]:
+    def _show(self, timer: Timer[Any], *, due: int, waiting: int) -> None:
+        self._metrics.due.labels(timer.process.name, timer.name).set(due)
+        self._metrics.waiting.labels(timer.process.name, timer.name).set(waiting)
+
+    def _parked(self, timer: Timer[Any]) -> dict[str, ParkedKey]:
         """The timers of a kind that are parked. One that was set again or cleared meanwhile is none any longer."""
         scope = Scope(timer.consumer)
-        found = parking.of_scope(self._conn, scope)
-        if not found:
-            return {}
-        present = due_rows.still_set(self._conn, timer, found)
-        for key, each in found.items():
-            if (key, each.position) not in present:
+        parked = parking.of_scope(self._conn, scope)
+        present = due_rows.of_streams(self._conn, timer, parked)
+        for key in list(parked):
+            if key not in present or present[key].set_at != parked[key].position:
+                del parked[key]
                 parking.unpark(self._conn, scope, key)
-                log.info("timer_unparked", consumer=scope.consumer, partition_key=key, reason="set no longer")
-        return {key: each.position for key, each in found.items() if (key, each.position) in present}
+                log.info("key_unparked", consumer=scope.consumer, partition_key=key)
+        return parked
 
-    def _page(self, each: _Pass) -> None:
-        """The next page of one kind; behind the last one the next kind comes."""
-        timer = each.timer
-        page = due_rows.page(
-            self._conn, timer, after=self._delay(timer), behind=each.behind, limit=DUE_PER_PAGE
-        )
-        if going := [due for due in page if each.goes(due)]:
-            self._fire(timer, going)
-        if page:
-            each.behind = page[-1]
-        if len(page) < DUE_PER_PAGE:
-            del self._passes[0]
-            labels = (timer.process.name, timer.name)
-            self._metrics.due.labels(*labels).set(each.due)
-            self._metrics.waiting.labels(*labels).set(each.waiting)
-
-    def _delay(self, timer: Timer[Any]) -> timedelta:
-        return self._delays.get(timer, timedelta())
-
-    def _fire(self, timer: Timer[Any], page: Sequence[Due], *, skipped: bool = False) -> list[Fired]:
-        """Fire these timers, note what came of each, and park those that failed."""
-        fired = asyncio.run(self._fired(timer, page, skipped=skipped))
-        for each in fired:
+    def _fire(self, timer: Timer[Any], page: Sequence[Due], *, skipped: bool = False) -> str:
+        """Fire these timers and park those that failed; why the last of these did not fire, empty if all did."""
+        why = ""
+        for each in asyncio.run(self._fired(timer, page, skipped=skipped)) if page else ():
+            due, reason = each.due, each.reason
             self._metrics.fired.labels(timer.process.name, timer.name, each.outcome).inc()
             if each.outcome == FAILED:
-                self._park(timer, each)
+                failure = Failure(due.stream, due.set_at, due.stream, due.version, due.type, reason)
+                parking.park(self._conn, Scope(timer.consumer), failure, active=self._active)
+                log.error("timer_parked", timer=timer.consumer, stream=due.stream, reason=reason)
             elif each.outcome == POSTPONED:
-                log.warning(
-                    "timer_postponed", timer=timer.consumer, stream=each.due.stream, reason=each.reason
-                )
-        return fired
+                log.warning("timer_postponed", timer=timer.consumer, stream=due.stream, reason=reason)
+            why = reason or why
+        return why
 
     async def _fired(self, timer: Timer[Any], page: Sequence[Due], *, skipped: bool) -> list[Fired]:
         """All of a page at once, so that they share loads and appends. Nothing is open between two pages."""
@@ -243,37 +197,19 @@ class Timers:
                 )
             )
 
-    def _park(self, timer: Timer[Any], fired: Fired) -> None:
-        due = fired.due
-        failure = Failure(due.stream, due.set_at, due.stream, due.version, due.type, fired.reason)
-        parking.park(self._conn, Scope(timer.consumer), failure, active=self._active)
-        log.error(
-            "timer_parked", timer=timer.consumer, stream=due.stream, set_at=due.set_at, reason=fired.reason
-        )
-
-    def _carry_out_requests(self) -> None:
-        """Do what operators requested about parked timers: fire again, or go on without."""
-        for request in parking.pending(self._conn, self._timers):
-            outcome = self._carried_out(request)
-            parking.close(self._conn, request.request, outcome=outcome)
-            log.info(
-                "timer_request_carried_out",
-                timer=request.consumer,
-                stream=request.partition_key,
-                outcome=outcome,
-            )
-
-    def _carried_out(self, request: Request) -> str:
+    def _carry_out(self, request: Request) -> None:
+        """Do what an operator requested about a parked timer: fire it again, or go on without."""
         timer, key = self._timers[request.consumer], request.partition_key
-        if self._parked(timer).get(key) != request.position:
-            return "void: the timer was set again or cleared meanwhile"
-        skipped = request.kind == "skip"
-        if skipped and request.position not in skips.read(self._conn, request.consumer, shape=None):
-            return parking.not_skipped(request)
-        found = due_rows.one(self._conn, timer, stream=key, set_at=request.position)
-        if found is not None:
-            (fired,) = self._fire(timer, [found], skipped=skipped)
-            if fired.outcome in {FAILED, POSTPONED}:
-                return f"failed again: {fired.reason}"
-        parking.unpark(self._conn, Scope(timer.consumer), key)
-        return "done"
+        outcome = parking.objection(
+            request,
+            self._parked(timer).get(key),
+            skipped=lambda: skips.read(self._conn, request.consumer, shape=None),
+        )
+        if not outcome:
+            due = list(due_rows.of_streams(self._conn, timer, [key]).values())
+            why = self._fire(timer, due, skipped=request.kind == "skip")
+            outcome = f"failed again: {why}" if why else "done"
+        if outcome == "done":
+            parking.unpark(self._conn, Scope(timer.consumer), key)
+        parking.close(self._conn, request.request, outcome=outcome)
+        log.info("parked_key_request", consumer=request.consumer, kind=request.kind, outcome=outcome)

@@ -15,10 +15,9 @@ from commands.decision import Decision, Folded, View
 from commands.processes.process import Process, Reaction
 from domain.aggregate import Aggregate
 from domain.event import Event
-from event_store.log import codec
-from event_store.log.envelope import KEY_BYTES, Metadata, decode_metadata
-from event_store.log.fingerprints import Fingerprints
-from event_store.transport.transport import Record
+from event_store import codec
+from event_store.envelope import KEY_BYTES, Metadata, RecordedEvent, decode_metadata
+from event_store.fingerprints import Fingerprints
 
 
 class Undecidable(Exception):
@@ -26,45 +25,42 @@ class Undecidable(Exception):
 
 
 class Trigger(Struct):
-    """One event that one process reacts to, and what became of it so far.
-
-    `unparked`: it was parked and is tried again. `failure`: why it can never be decided.
-    """
+    """One event that one process reacts to, and what became of it so far; `failure`: why it can never be decided."""
 
     process: Process
     reaction: Reaction
-    record: Record
+    recorded: RecordedEvent
+    epoch: int
     event: Event | None = None
     reads: dict[str, Aggregate[Any]] = {}
     failure: str | None = None
     conflicts: int = 0
-    unparked: bool = False
 
     @property
     def causation(self) -> str:
         """The trigger's own id: `<epoch>.<position>`."""
-        return f"{self.record.epoch}.{self.record.position}"
+        return f"{self.epoch}.{self.recorded.position}"
 
     @property
     def key(self) -> bytes:
         """The 16-byte key of its one outcome."""
-        return outcome_key(self.process.name, epoch=self.record.epoch, position=self.record.position)
+        return outcome_key(self.process.name, epoch=self.epoch, position=self.recorded.position)
 
     def fingerprint(self, made_by: Fingerprints) -> bytes:
         """What is asked under the key: the trigger, never what is decided about it."""
-        return outcome_fingerprint(made_by, self.process.name, leaf=self.record.leaf)
+        return outcome_fingerprint(made_by, self.process.name, leaf=self.recorded.leaf)
 
     @property
     def parking_key(self) -> tuple[str, str]:
         """Triggers of one process with the same partition key are decided in order, or wait behind one another."""
-        return self.process.name, self.record.key
+        return self.process.name, self.recorded.key
 
     def prepare(self) -> None:
         """Decode the event and name the streams that its decision reads; a failure is kept for the decision."""
         if self.event is not None or self.failure is not None:
             return
         try:
-            self.event = codec.decode(self.record.type, self.record.payload)
+            self.event = codec.decode(self.recorded.type, self.recorded.payload)
             self.reads = {
                 each.stream(identifier): each for each, identifier in self.reaction.reads(self.event)
             }
@@ -75,13 +71,14 @@ class Trigger(Struct):
 
     def first_state(self, stream: str) -> Folded[Any] | None:
         """The state of the trigger's own stream, if it is its first event: most are decided before the next one."""
-        if self.event is None or self.record.version != 1 or stream != self.record.stream:
+        recorded = self.recorded
+        if self.event is None or recorded.version != 1 or stream != recorded.stream:
             return None
         try:
             state = self.reads[stream].evolve(None, self.event)
         except Exception:  # noqa: BLE001 - found again, and told, when the stream is loaded
             return None
-        return Folded(state=state, version=1, position=self.record.position, key=self.record.key)
+        return Folded(state=state, version=1, position=recorded.position, key=recorded.key)
 
     def decide(self, view: View, now: datetime) -> Decision:
         """What is to be appended.
@@ -115,7 +112,7 @@ class Trigger(Struct):
     def _correlation_id(self) -> str:
         """The conversation the trigger belongs to; without readable metadata it starts one of its own."""
         try:
-            return decode_metadata(self.record.metadata).correlation_id
+            return decode_metadata(self.recorded.metadata).correlation_id
         except msgspec.MsgspecError:
             return self.causation
 

@@ -1,7 +1,7 @@
 """Process managers under the scheduler: two workers on a log in memory, killed, late, repeating, fenced; from a seed.
 
-Decider, progress, states and the writer's batcher are the product's own. Both workers believe to be the active one, as
-a worker does that was paused. A test says which processes, what callers do meanwhile, and what no log may say:
+Decider, progress, states and the writer's batcher are the product's own. Each worker acts as the active one, as one
+does that was paused. A test says which processes, what callers do meanwhile, and what no log may say:
 
     def run(seed):
         return processes.run(seed, processes=(RETURNS,), callers=lambda world: Library(world).call, check=over_lent)
@@ -13,14 +13,14 @@ a worker does that was paused. A test says which processes, what callers do mean
 import contextlib
 import random
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import attrgetter, itemgetter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final, TypeVar, cast
 
 from commands.decision import ABSENT, Folded
 from commands.processes.deciding import Append, Decider, Done, Load, Loaded, Park
 from commands.processes.process import Process
-from commands.processes.trigger import outcome_key
+from commands.processes.trigger import Trigger, outcome_key
 from commands.recording import Unanswered
 from commands.states import States
 from counterfoil.testing.memory import MemoryLog
@@ -28,36 +28,30 @@ from counterfoil.testing.scheduling import Problems, Scheduler
 from domain.aggregate import Aggregate
 from domain.event import Event, partition_key_of, tags_of
 from domain.rejection import Rejection
-from event_store.consumers.checkpoints import Mark
-from event_store.log import codec
-from event_store.log.appending.batching import Batcher, Queued
-from event_store.log.envelope import (
+from event_store import codec
+from event_store.appending.batching import Batcher, Queued
+from event_store.consumers.backlog import Progress
+from event_store.envelope import (
     Accepted,
     AppendRequest,
     Expectation,
     Metadata,
     NewEvent,
-    RecordedEvent,
     Verdict,
     encode_metadata,
     new_nonce,
 )
-from event_store.log.fingerprints import Fingerprints
-from event_store.transport.partition_log import as_record
-from event_store.transport.partitioning import partition_of
-from event_store.transport.transport import Partition
+from event_store.fingerprints import Fingerprints
 
-PARTITIONS: Final = 3
-SOURCES: Final[tuple[Partition, ...]] = tuple(range(PARTITIONS))
 STEPS: Final = 250
 STEP_S: Final = 0.01
 CALM_ROUNDS_MAX: Final = 3_000
 """Rounds without any mishap within which everything has to be decided."""
+ACTS_PER_STEP: Final = 4
 ACTS_PER_CALM_ROUND: Final = 8
 
 S = TypeVar("S")
 
-_position = attrgetter("position")
 _first = itemgetter(0)
 
 
@@ -69,12 +63,10 @@ class World(Scheduler):
         self.processes = processes
         self.log = MemoryLog()
         self.epochs: list[tuple[int, int]] = [(1, 1)]
-        self.checkpoints = {source: Mark(0) for source in SOURCES}
+        self.checkpoints = {process.name: 0 for process in processes}
         self.steps = 0
         self.problems: Problems = []
         self._callers_keys: set[bytes] = set()
-        self._partitions: dict[Partition, list[RecordedEvent]] = {source: [] for source in SOURCES}
-        self._cut = 0
 
     def state(self, aggregate: Aggregate[S], identifier: str) -> S | None:
         """The state of a stream now."""
@@ -106,19 +98,9 @@ class World(Scheduler):
         """The epoch in which an event was recorded."""
         return self.epochs[bisect_right(self.epochs, position, key=_first) - 1][1]
 
-    def partition(self, source: Partition) -> list[RecordedEvent]:
-        """The events of one partition, in order."""
-        for event in self.log.read_after(self._cut):
-            self._partitions[partition_of(event.key, PARTITIONS)].append(event)
-        self._cut = self.log.position
-        return self._partitions[source]
-
     def has_ended(self) -> bool:
-        """Whether every checkpoint stands at the end of its partition."""
-        return all(
-            mark.position == (events[-1].position if (events := self.partition(source)) else 0)
-            for source, mark in self.checkpoints.items()
-        )
+        """Whether every checkpoint stands at the end of the log."""
+        return set(self.checkpoints.values()) == {self.log.position}
 
     def fence(self) -> None:
         """Begin another epoch, as after a restore that lost nothing."""
@@ -163,11 +145,9 @@ class Worker:
     def restart(self) -> None:
         """Die, and come back with nothing but the checkpoints."""
         world = self.world
-        processes = world.processes
         self.states = States(cast("Any", None))
+        self.progress = {name: Progress(position) for name, position in world.checkpoints.items()}
         self.decider = Decider(
-            processes,
-            {process.name: dict(world.checkpoints) for process in processes},
             states=self.states,
             fingerprints=Fingerprints(b"secret"),
             jitter=random.Random(world.chance.random()),
@@ -175,7 +155,6 @@ class Worker:
         self.batcher: Batcher[int] = Batcher()
         self.epoch = world.log.epoch
         self.must_look = False
-        self.standing = {source: world.checkpoints[source].position for source in SOURCES}
         self.sent: list[Queued[int]] = []
         self.resend = False
         self.answers: list[tuple[int, Verdict | Unanswered]] = []
@@ -189,23 +168,19 @@ class Worker:
         """Do one of the things that a worker does, whichever."""
         ACTIONS[int(self.world.chance.random() * len(ACTIONS))](self)
 
-    def poll(self) -> None:
-        """Some partition brings some records; now and then it begins further back."""
-        world = self.world
-        source = world.chance.choice(SOURCES)
-        if world.roll(0.1):
-            self.standing[source] = world.checkpoints[source].position
-        limit = world.chance.randint(1, 6)
-        events = world.partition(source)
-        first = bisect_right(events, self.standing[source], key=_position)
-        records = [
-            as_record(event, partition=source, prev=0, epoch=world.epoch_at(event.position))
-            for event in events[first : first + limit]
-        ]
-        for record in records:
-            self.delivered_at.setdefault(record.position, world.steps)
-            self.standing[source] = record.position
-        self.decider.deliver({source: records})
+    def read(self) -> None:
+        """Each process takes some events of the log."""
+        for process in self.world.processes:
+            self.decider.deliver(self._taken(process))
+
+    def _taken(self, process: Process) -> Iterator[Trigger]:
+        world, progress = self.world, self.progress[process.name]
+        for event in world.log.read_after(progress.read, limit=world.chance.randint(1, 6)):
+            progress.read = event.position
+            if event.type in process.reactions:
+                self.delivered_at.setdefault(event.position, world.steps)
+                progress.open[event.position] = event
+                yield Trigger(process, process.reactions[event.type], event, world.epoch_at(event.position))
 
     def step(self) -> None:
         """Let the decider go on, and take its effects."""
@@ -215,11 +190,14 @@ class Worker:
                     self._append(effect)
                 case Load():
                     self.load, self.loading = effect, None
-                case Park():
-                    self.world.problems.append(f"parked {effect.trigger.causation}: {effect.failure}")
-                    self.decider.done(effect.trigger)
-                case Done():
-                    self.decider.done(effect.trigger)
+                case Park(trigger, failure):
+                    self.world.problems.append(f"parked {trigger.causation}: {failure}")
+                    self._done(trigger)
+                case Done(trigger):
+                    self._done(trigger)
+
+    def _done(self, trigger: Trigger) -> None:
+        self.progress[trigger.process.name].open.pop(trigger.recorded.position, None)
 
     def _append(self, append: Append) -> None:
         self.flight = [None] * len(append.requests)
@@ -302,10 +280,12 @@ class Worker:
         self.decider.loaded(load.number, Loaded(loading.states, {}, loading.outcomes or {}, loading.epoch))
 
     def save(self) -> None:
-        """Write the checkpoints."""
-        for source, mark in self.decider.progress.reached().items():
-            if mark.position > self.world.checkpoints[source].position:
-                self.world.checkpoints[source] = mark
+        """Write the checkpoints: seldom, so that much is read again after a crash."""
+        if self.world.roll(0.8):
+            return
+        for name, progress in self.progress.items():
+            self.world.checkpoints[name] = max(progress.reached, self.world.checkpoints[name])
+            progress.saved = progress.reached
 
 
 class Loading:
@@ -332,7 +312,7 @@ class Loading:
 
 
 ACTIONS: Final = (
-    *(Worker.poll,) * 3,
+    *(Worker.read,) * 3,
     *(Worker.step,) * 4,
     *(Worker.write,) * 3,
     *(Worker.answer,) * 3,
@@ -361,13 +341,15 @@ def run(
         if roll < 0.25:
             with contextlib.suppress(Rejection):
                 call()
-        elif roll < 0.27:
+        elif roll < 0.29:
             world.chance.choice(workers).restart()
-        elif roll < 0.275:
+        elif roll < 0.295:
             world.fence()
         else:
             # The second worker is mostly asleep: a zombie that wakes up now and then.
-            workers[world.chance.random() < 0.2].act()
+            awake = workers[world.chance.random() < 0.2]
+            for _ in range(ACTS_PER_STEP):
+                awake.act()
     world.calm = True
     for _ in range(CALM_ROUNDS_MAX):
         world.pass_step()

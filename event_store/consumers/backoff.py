@@ -10,18 +10,21 @@ JITTER: Final = 0.5
 
 
 class Backoff:
-    """The waits of one consumer. One thread."""
+    """The waits behind one thing that fails again and again. One thread."""
 
-    def __init__(self, chance: random.Random | None = None) -> None:
+    def __init__(
+        self, chance: random.Random | None = None, *, first_s: float = FIRST_S, longest_s: float = LONGEST_S
+    ) -> None:
         """`chance` draws the jitter."""
         self._chance = chance or random.Random()
-        self._next_s = FIRST_S
+        self._first_s = self._next_s = first_s
+        self._longest_s = longest_s
 
     def after_failure(self) -> float:
         """The seconds to wait now; the next failure waits twice as long."""
-        wait_s, self._next_s = self._next_s, min(self._next_s * 2, LONGEST_S)
+        wait_s, self._next_s = self._next_s, min(self._next_s * 2, self._longest_s)
         return wait_s * self._chance.uniform(1 - JITTER, 1)
 
     def reset(self) -> None:
         """Begin at the first wait again: what failed has worked for a while."""
-        self._next_s = FIRST_S
+        self._next_s = self._first_s

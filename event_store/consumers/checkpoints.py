@@ -1,11 +1,11 @@
 """Checkpoints of consumers that tail the log itself: where each was registered, and how far it came.
 
-The checkpoint's row is locked and moved in the transaction that writes what the consumer does, from where the consumer
-left it, and only while the lease is still held: so each event takes effect once.
+The checkpoint's row is locked and moved in one transaction, from where the consumer left it, and only while the lease
+is still held. What a consumer writes in that same transaction takes effect once.
 """
 
 from collections.abc import Sequence
-from typing import Final, cast
+from typing import Final, Literal, cast
 
 from msgspec import Struct
 
@@ -18,8 +18,8 @@ from event_store.transport.transport import Fork
 
 _REGISTER: Final = """
 with registered as (
-    insert into consumers.registration (consumer, registered_position)
-    select %(consumer)s, least(%(start)s::bigint, h.position) from log.head h
+    insert into consumers.registration (consumer, kind, registered_position)
+    select %(consumer)s, %(kind)s, least(%(start)s::bigint, h.position) from log.head h
     on conflict (consumer) do nothing returning registered_position
 )
 insert into consumers.checkpoint (consumer, position, leaf)
@@ -31,7 +31,7 @@ select c.position, c.leaf, e.leaf, c.position = r.registered_position
 from consumers.checkpoint c
 join consumers.registration r on r.consumer = c.consumer
 left join log.event e on e.position = c.position
-where c.consumer = %(consumer)s and c.generation = 0
+where c.consumer = %(consumer)s and c.generation = 0 and r.kind = %(kind)s
 for update of c
 """
 _HOLD: Final = """
@@ -41,10 +41,20 @@ where consumer = %(consumer)s and generation = 0 and position = %(position)s
 for update
 """
 _CONTRADICTED: Final = """
-select c.consumer from consumers.checkpoint c left join log.event e on e.position = c.position
-where c.generation = 0 and c.position > 0 and c.leaf is distinct from e.leaf
-order by c.consumer
+select r.consumer
+from consumers.registration r
+join consumers.checkpoint c on c.consumer = r.consumer and c.generation = 0
+cross join log.head h
+left join log.event e on e.position = c.position
+where r.kind = %(kind)s and (
+    %(all)s
+    or r.registered_position > h.position
+    or (c.position > 0 and c.leaf is distinct from e.leaf)
+    or exists (select from consumers.parked k where k.consumer = r.consumer and k.last_position > h.position)
+)
+order by r.consumer
 """
+_KIND: Final = "select kind from consumers.registration where consumer = %(consumer)s"
 _SET_BACK: Final = """
 with back as (
     update consumers.registration r set registered_position = least(r.registered_position, h.position)
@@ -61,8 +71,12 @@ where consumer = %(consumer)s and generation = 0
 """
 
 
+Kind = Literal["consumer", "process"]
+"""Process managers answer each event that concerns them with an outcome in the log, and are shown apart."""
+
+
 class NameTaken(Exception):
-    """What is registered under a consumer's name is no consumer of the whole log."""
+    """What is registered under a consumer's name is of another kind."""
 
 
 class Mark(Struct, frozen=True):
@@ -79,25 +93,27 @@ class Entered(Struct, frozen=True):
     begins: bool
 
 
-def register(conn: Connection, consumer: str, *, start: Start) -> None:
+def register(conn: Connection, consumer: str, *, start: Start, kind: Kind = "consumer") -> None:
     """Note where a consumer begins, unless it is noted already: that never changes, except by a fence.
 
-    A position that the log has not reached counts as its head.
+    Whoever is first does it: the worker, or the command API before its routes answer, so that no route records an event
+    which a consumer that waits for it would miss. A position that the log has not reached counts as its head.
     """
-    conn.execute(_REGISTER, {"consumer": consumer, "start": starting.position_of(start)})
+    given = {"consumer": consumer, "kind": kind, "start": starting.position_of(start)}
+    conn.execute(_REGISTER, given)
 
 
-def enter(conn: Connection, consumer: str, *, start: Start) -> Entered:
+def enter(conn: Connection, consumer: str, *, start: Start, kind: Kind = "consumer") -> Entered:
     """Where a consumer goes on, its checkpoint locked until the caller's transaction ends; registered if it is new.
 
     Raises:
         Fork: the log does not hold the event at the checkpoint.
-        NameTaken: a process manager was registered under the name.
+        NameTaken: a consumer of another kind was registered under the name.
     """
-    register(conn, consumer, start=start)
-    row = conn.execute(_ENTER, {"consumer": consumer}).fetchone()
+    register(conn, consumer, start=start, kind=kind)
+    row = conn.execute(_ENTER, {"consumer": consumer, "kind": kind}).fetchone()
     if row is None:
-        raise NameTaken(f"a process manager was registered as {consumer}: give the consumer another name")
+        raise NameTaken(f"another kind of consumer was registered as {consumer}: give it another name")
     position, leaf, logged, begins = cast("tuple[int, bytes | None, bytes | None, bool]", row)
     if position and (leaf is None or leaf != logged):
         raise Fork(position=position, carried=leaf or b"", logged=logged)
@@ -122,9 +138,18 @@ def move(conn: Connection, consumer: str, to: Mark) -> None:
     conn.execute(_MOVE, {"consumer": consumer, "position": to.position, "leaf": to.leaf})
 
 
-def to_set_back(conn: Connection) -> list[str]:
-    """The consumers at whose checkpoint the log does not hold the event that they handled last."""
-    return [cast("str", consumer) for (consumer,) in conn.execute(_CONTRADICTED).fetchall()]
+def is_process(conn: Connection, consumer: str) -> bool:
+    """Whether a process manager was registered under this name, also where none is declared."""
+    return conn.execute(_KIND, {"consumer": consumer}).fetchone() == ("process",)
+
+
+def to_set_back(conn: Connection, kind: Kind = "consumer", *, outcomes_lost: bool = False) -> list[str]:
+    """The consumers of a kind whose registration, checkpoint or parked keys the log does not lead to.
+
+    Whose outcomes were lost cannot be seen from their keys, so with `outcomes_lost` these are all.
+    """
+    rows = conn.execute(_CONTRADICTED, {"kind": kind, "all": outcomes_lost}).fetchall()
+    return [cast("str", consumer) for (consumer,) in rows]
 
 
 def set_back(conn: Connection, consumers: Sequence[str]) -> None:

@@ -323,6 +323,12 @@ def overflow(queued: Mapping[str, int]) -> str | None:
     return None
 
 
+def takes_no_more(queued: Mapping[str, int], *, keys_max: int | None = None) -> bool:
+    """Whether so much is parked that no more is read: more likely the consumer is wrong than so many events."""
+    too_many_keys = keys_max is not None and len(queued) >= keys_max
+    return too_many_keys or overflow(queued) is not None or len(queued) + sum(queued.values()) >= WAITING_MAX
+
+
 def _named(scope: Scope, active: Active | None = None) -> dict[str, str | int | None]:
     return {
         "consumer": scope.consumer,

@@ -135,11 +135,11 @@ MUTANTS = (
         "commands/processes/deciding.py",
         (
             (
-                "            key=trigger.key,\n",
+                "                key=trigger.key,\n",
                 (
-                    "            key=trigger.key\n"
-                    "            if decision.events and not isinstance(decision, Rejected)\n"
-                    "            else bytes(reversed(trigger.key)),\n"
+                    "                key=trigger.key\n"
+                    "                if decision.events and not isinstance(decision, Rejected)\n"
+                    "                else bytes(reversed(trigger.key)),\n"
                 ),
             ),
         ),
@@ -149,14 +149,14 @@ MUTANTS = (
         "the chain ignored and any version accepted",
         "commands/processes/deciding.py",
         (
-            ("            chain=batch.number,\n", "            chain=None,\n"),
+            ("                chain=batch.number,\n", "                chain=None,\n"),
             (
-                "        reached = {stream: folded for",
+                "            reached = {stream: folded for",
                 (
-                    "        from msgspec import structs\n\n"
-                    "        anything = tuple(structs.replace(each, version=-2) for each in request.expectations)\n"
-                    "        request = structs.replace(request, expectations=anything)\n"
-                    "        reached = {stream: folded for"
+                    "            from msgspec import structs\n\n"
+                    "            anything = tuple(structs.replace(each, version=-2) for each in request.expectations)\n"
+                    "            request = structs.replace(request, expectations=anything)\n"
+                    "            reached = {stream: folded for"
                 ),
             ),
         ),

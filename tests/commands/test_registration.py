@@ -4,22 +4,20 @@ import asyncio
 
 import psycopg
 
-from commands.processes import checkpoints
 from counterfoil.applications import command_app
 from counterfoil.context import Context, Contexts
 from counterfoil.testing.consumers import consume
 from event_store.consumers.starting import HEAD
-from runtime import database
 from runtime.settings import Settings
 from tests.commands.conftest import opened
 from tests.commands.processes.running import (
-    SHOP,
     Append,
     append,
     counted,
     eventually,
     placed,
     received,
+    register,
     running,
 )
 from tests.event_store.consumers.tailing import seeing
@@ -51,8 +49,7 @@ async def test_a_declared_consumer_is_registered_at_the_head_before_a_route_answ
 
 
 async def test_an_api_that_starts_later_changes_no_registration(database_url):
-    with database.connect(database_url, role="counterfoil_writer", name="test") as conn:
-        checkpoints.register(conn, SHOP)
+    register(database_url)
     await recorded(database_url, received("A", 10))
 
     async with opened(database_url):

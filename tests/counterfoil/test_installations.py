@@ -50,7 +50,7 @@ class Installation:
 
         carrier = relay.consumer(transport(), registry=registry())
         showing = projections(self.url, self.redis_url, transport=transport())
-        deciding = running(self.url, transport(), processes=SHOP)
+        deciding = running(self.url, processes=SHOP)
 
         with hosting(self.url, [carrier]), showing, deciding:
             yield

@@ -14,7 +14,14 @@ from runtime import database, migrations
 from runtime.migrations import Component
 
 NAME = "counterfoil_test_of_before"
-NEW = {"0003_parked_keys.sql", "0004_snapshots_checkpoint.sql", "0002_consumers.sql"}
+NEW = {
+    "0003_parked_keys.sql",
+    "0004_snapshots_checkpoint.sql",
+    "0002_consumers.sql",
+    "0005_kinds_of_consumers.sql",
+    "0003_processes_tail_the_log.sql",
+    "0004_processes_forget_partitions.sql",
+}
 BEFORE = """
 insert into views.build (view, shape, build, state) values ('order_details', 1, 2, 'following');
 insert into views.parked (view, shape, build, partition_key, position, stream, version, type, reason, tries, queued)
@@ -63,9 +70,12 @@ def test_what_was_parked_requested_and_reached_is_carried_over(before):
     applied = migrating.migrate(before)
 
     assert [
+        "event_store/0005_kinds_of_consumers.sql",
         "projections/0003_parked_keys.sql",
         "projections/0004_snapshots_checkpoint.sql",
         "commands/0002_consumers.sql",
+        "commands/0003_processes_tail_the_log.sql",
+        "commands/0004_processes_forget_partitions.sql",
     ] == applied
     with database.connect(before, role="counterfoil_reader", name="test") as conn:
         assert [
@@ -82,11 +92,20 @@ def test_what_was_parked_requested_and_reached_is_carried_over(before):
         assert [("parked again",)] == conn.execute(
             "select outcome from consumers.request where executed_at is not null"
         ).fetchall()
-        assert [("fulfilment", 4), ("restock", 5), ("snapshots", 0)] == conn.execute(
-            "select consumer, registered_position from consumers.registration order by consumer"
+        assert [
+            ("fulfilment", "process", 4),
+            ("restock", "process", 5),
+            ("snapshots", "consumer", 0),
+        ] == conn.execute(
+            "select consumer, kind, registered_position from consumers.registration order by consumer"
         ).fetchall()
-        assert [(0, 0, 3, b"\x02"), (1, 0, 9, b"\x01"), (1, 1, 8, None)] == conn.execute(
-            "select generation, partition, position, leaf from consumers.checkpoint order by generation, partition"
+        # Partition 0 stands at the relay's last position for it, so it counts as the relay's; nothing is passed over.
+        assert [
+            ("fulfilment", 0, 8, None),
+            ("restock", 0, 5, None),
+            ("snapshots", 0, 3, b"\x02"),
+        ] == conn.execute(
+            "select consumer, generation, position, leaf from consumers.checkpoint order by consumer, generation"
         ).fetchall()
         assert [(None, None, None)] == conn.execute(
             "select to_regclass('views.parked'), to_regclass('views.request'), to_regnamespace('process')"

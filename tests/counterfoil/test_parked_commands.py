@@ -4,7 +4,6 @@ import threading
 
 import pytest
 
-from commands.processes import checkpoints
 from counterfoil import auditing, doctor
 from counterfoil import parking as commands
 from counterfoil.contexts import CONTEXTS
@@ -13,6 +12,7 @@ from event_store.consumers.parking import Failure, Scope
 from projections import builds
 from runtime import database
 from runtime.settings import Settings
+from tests.commands.processes.running import register
 from tests.counterfoil import commanding
 
 VIEW = next(view for view in CONTEXTS.views if view.name == "order_details")
@@ -115,8 +115,7 @@ def test_doctor_and_audit_count_keys_of_every_consumer_and_of_live_builds(tmp_pa
         parking.park(projector, Scope(consumer), failure)
     builds.ensure_builds(projector, [view for view in CONTEXTS.views if view is not VIEW])
     parking.park(projector, builds.live(projector, "product_page").scope, failure)
-    with database.connect(database_url, role="counterfoil_writer", name="test") as conn:
-        checkpoints.register(conn, CONTEXTS.processes)
+    register(database_url)
     settings = Settings(home=tmp_path, database_url=database_url, redis_url=None)
     told = {check.name for check in doctor.examine(settings) if "parked keys" in check.message}
 

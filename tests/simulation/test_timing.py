@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from commands import limits, recording
-from commands.processes import due, firing, timers
+from commands.processes import due, firing
 from commands.processes.fulfilment import UNDECIDED
 from counterfoil.testing.scheduling import FOUND_WITHIN, first_problem
 from domain.ordering.events import OrderPlaced
@@ -39,7 +39,7 @@ def test_every_order_is_decided_once_and_none_is_rejected_early_or_while_its_pro
 
 
 def test_not_waiting_for_the_process_is_found(run, monkeypatch):
-    monkeypatch.setattr(timers._Pass, "may_fire", lambda _self, _due: True)
+    monkeypatch.setattr(due.Standing, "is_behind", lambda _self, _due: False)
 
     assert first_problem(run) < FOUND_WITHIN
 

@@ -183,18 +183,13 @@ class Firing(commanding.Process):
     async def one_pass(self):
         shop = self.world
         now, log = shop.log.now, shop.log
-        standing = Standing(
-            runs=now - shop.renewed_at <= timers.OFF_AFTER,
-            registered=0,
-            start=1,
-            partitions=1,
-            marks={0: shop.passed},
-        )
-        each = timers._Pass(UNDECIDED, standing, dict(shop.parked), {})
+        standing = Standing(runs=now - shop.renewed_at <= timers.OFF_AFTER, through=shop.passed)
         due = [row.row for row in shop.rows.values() if row.row.due_at + DAY <= now]
         outcomes = set(log.outcomes)  # what a page saw of them is old before it fires
         page = [_due(log, row) for row in sorted(due, key=lambda row: (row.due_at, row.stream))]
-        going = [each_due for each_due in page if each_due.key not in outcomes and each.goes(each_due)]
+        going = [
+            each_due for each_due in page if each_due.key not in outcomes and not standing.is_behind(each_due)
+        ]
         await shop.call_of(self)
         reader = commanding.Reader(self)
         for each_due in going:

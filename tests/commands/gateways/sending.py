@@ -83,6 +83,7 @@ class Running:
                 "registry": self.registry,
                 "health": self.health,
             },
+            daemon=True,
         )
 
     def value(self, name, **labels):

@@ -11,10 +11,10 @@ from commands.gateways.gateway import Unaskable
 from counterfoil import status
 from domain.operations.events import EventSkipped
 from domain.shipping.events import LabelBought, LabelRefused
-from event_store.consumers import parking
-from event_store.log import codec, reading
-from event_store.log.appending.writer import Writer
-from event_store.log.envelope import decode_metadata
+from event_store import codec, reading
+from event_store.appending.writer import Writer
+from event_store.consumers import backlog, parking
+from event_store.envelope import decode_metadata
 from runtime import database
 from tests.commands.gateways.sending import NAME, Scripted, head, reached, sender, silent
 from tests.commands.processes.running import eventually, request_for
@@ -162,7 +162,7 @@ def test_what_can_never_be_done_parks_its_key_alone_and_is_tried_again_on_reques
 
 def test_while_too_many_keys_are_parked_no_more_intents_are_sent(database_url, monkeypatch):
     monkeypatch.setattr(product, "PARKED_MAX", 1)
-    monkeypatch.setattr(product, "INTENTS_PER_PAGE", 1)
+    monkeypatch.setattr(backlog, "EVENTS_PER_PAGE", 1)
     monkeypatch.setattr(product, "OPEN_MAX", 1)
     port = Scripted()
     port.says["odd"] = [None, Unaskable("no such country")]

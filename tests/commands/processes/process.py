@@ -9,8 +9,6 @@ from prometheus_client import CollectorRegistry
 from commands.processes import runner
 from commands.processes.measures import ProcessMetrics
 from event_store.consumers import driver
-from event_store.transport.following import FollowerMetrics
-from event_store.transport.local_transport import LocalTransport
 from tests.commands.processes.running import SHOP
 
 
@@ -19,12 +17,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     url = sys.argv[1]
     registry = CollectorRegistry()
-    deciding = runner.consumers(
-        SHOP,
-        transport=LocalTransport(url),
-        metrics=ProcessMetrics(registry),
-        followed=FollowerMetrics(registry),
-    )
+    deciding = runner.consumers(SHOP, metrics=ProcessMetrics(registry))
     driver.run(deciding, database_url=url, stop=stop, registry=registry)
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry
 
-from commands.processes import checkpoints, runner
+from commands.processes import runner
 from commands.processes.measures import ProcessMetrics
 from commands.processes.process import Process
 from counterfoil.contexts import CONTEXTS
@@ -19,9 +19,10 @@ from domain.inventory import stock_item
 from domain.money import Currency, UnitPrice
 from domain.ordering import order
 from domain.ordering.lines import LineRequest
-from event_store.log import codec
-from event_store.log.appending.writer import Writer
-from event_store.log.envelope import (
+from event_store import codec, relay
+from event_store.appending.writer import Writer
+from event_store.consumers import checkpoints
+from event_store.envelope import (
     Accepted,
     AppendRequest,
     Expectation,
@@ -31,10 +32,7 @@ from event_store.log.envelope import (
     encode_metadata,
     new_nonce,
 )
-from event_store.transport import relay
-from event_store.transport.following import FollowerMetrics
-from event_store.transport.local_transport import LocalTransport
-from event_store.transport.transport import Transport
+from event_store.transport import Transport
 from runtime import database
 from runtime.settings import Settings
 from tests.consuming import Hosting, hosting
@@ -109,7 +107,8 @@ async def _append(url: str, requests: Sequence[AppendRequest]) -> list[Verdict]:
 def register(url: str, processes: Sequence[Process] = SHOP) -> None:
     """Note where processes begin, as the command API does when it starts."""
     with database.connect(url, role="counterfoil_writer", name="test") as conn:
-        checkpoints.register(conn, processes)
+        for process in processes:
+            checkpoints.register(conn, process.name, start=process.start, kind="process")
 
 
 @contextlib.contextmanager
@@ -121,17 +120,10 @@ def relaying(url: str, transport: Transport) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def running(
-    url: str, transport: Transport | None = None, *, processes: Sequence[Process] = SHOP
-) -> Iterator[Hosting]:
-    """Process managers at work while the block runs, over the local transport or another; then they drain."""
+def running(url: str, *, processes: Sequence[Process] = SHOP) -> Iterator[Hosting]:
+    """Process managers at work while the block runs."""
     registry = CollectorRegistry()
-    hosted = runner.consumers(
-        processes,
-        transport=transport or LocalTransport(url),
-        metrics=ProcessMetrics(registry),
-        followed=FollowerMetrics(registry),
-    )
+    hosted = runner.consumers(processes, metrics=ProcessMetrics(registry))
     with hosting(url, hosted, registry=registry) as work:
         yield work
 

@@ -16,8 +16,6 @@ from commands.processes.deciding import (
     Load,
     Loaded,
     Park,
-    TooManyParked,
-    full_processes,
 )
 from commands.processes.fulfilment import FULFILMENT
 from commands.processes.process import Process
@@ -30,32 +28,36 @@ from domain.inventory.events import StockReceived
 from domain.inventory.stock_item import STOCK
 from domain.ordering.events import OrderPlaced, OrderShipped, ShippedSku
 from domain.ordering.order import ORDER
-from event_store.consumers import parking
-from event_store.consumers.checkpoints import Mark
+from event_store import codec
+from event_store.appending.batching import validated_size
 from event_store.consumers.starting import HEAD
-from event_store.log import codec
-from event_store.log.appending.batching import validated_size
-from event_store.log.envelope import Accepted, AppendRequest, ChainBroken, Expectation, Replayed, WrongVersion
-from event_store.log.fingerprints import Fingerprints
-from event_store.transport.transport import Record
+from event_store.envelope import (
+    Accepted,
+    AppendRequest,
+    ChainBroken,
+    Expectation,
+    RecordedEvent,
+    Replayed,
+    WrongVersion,
+)
+from event_store.fingerprints import Fingerprints
 from tests.commands.processes.running import placed, received
 from tests.commands.processes.viewing import folded
 from tests.examples import NOW
 
-PARTITION = 0
 EPOCH = 1
 FINGERPRINTS = Fingerprints(b"secret")
 
 States_ = Mapping[str, Folded[Any]]
 
 
-def order(order_id: str, demand: list[tuple[str, int]], *, position: int = 100) -> Record:
-    """An order placed, as its record brings it."""
+def order(order_id: str, demand: list[tuple[str, int]], *, position: int = 100) -> RecordedEvent:
+    """An order placed, as it is recorded."""
     stream, _, events = placed(order_id, demand)
     return _carried(stream, events[0], position)
 
 
-def shipped(order_id: str, sku: str, quantity: int, *, position: int = 100) -> Record:
+def shipped(order_id: str, sku: str, quantity: int, *, position: int = 100) -> RecordedEvent:
     """An order shipped: its stock was reserved before, or it cannot be decided."""
     event = OrderShipped(
         order_id=OrderId(order_id), skus=(ShippedSku(sku=Sku(sku), quantity=quantity),), shipped_at=NOW
@@ -63,10 +65,10 @@ def shipped(order_id: str, sku: str, quantity: int, *, position: int = 100) -> R
     return _carried(f"order-{order_id}", event, position)
 
 
-def _carried(stream: str, event: Event, position: int) -> Record:
+def _carried(stream: str, event: Event, position: int) -> RecordedEvent:
     name, payload = codec.encode(event)
     leaf = position.to_bytes(32)
-    return Record(PARTITION, 0, position, stream, stream, 1, name, payload, b"{}", NOW, leaf, EPOCH)
+    return RecordedEvent(position, stream, 1, name, payload, b"{}", NOW, leaf)
 
 
 def stocked(sku: str, quantity: int, *more: Event) -> States_:
@@ -81,24 +83,23 @@ def known_order(order_id: str, demand: list[tuple[str, int]]) -> States_:
     return {ORDER.stream(order_id): folded(ORDER, order_id, events)}
 
 
+def trigger(event: RecordedEvent, process: Process = FULFILMENT) -> Trigger:
+    """What an event is to a process."""
+    return Trigger(process, process.reactions[event.type], event, EPOCH)
+
+
 class Driving:
     """A decider and what it asks for."""
 
-    def __init__(
-        self,
-        *records: Record,
-        processes: Iterable[Process] = (FULFILMENT,),
-        parked: Mapping[tuple[str, str], int] | None = None,
-    ) -> None:
-        processes = tuple(processes)
-        marks = {process.name: {PARTITION: Mark(0)} for process in processes}
+    def __init__(self, *events: RecordedEvent, processes: Iterable[Process] = (FULFILMENT,)) -> None:
+        self.processes = tuple(processes)
         states = States(None)  # type: ignore[arg-type]  # loads are answered here
-        self.decider = Decider(processes, marks, states=states, fingerprints=FINGERPRINTS, parked=parked)
+        self.decider = Decider(states=states, fingerprints=FINGERPRINTS)
         self.at_s = 0.0
-        self.deliver(*records)
+        self.deliver(*events)
 
-    def deliver(self, *records: Record) -> None:
-        self.decider.deliver({PARTITION: records})
+    def deliver(self, *events: RecordedEvent) -> None:
+        self.decider.deliver([trigger(event, each) for event in events for each in self.processes])
 
     def step(self) -> list[Effect]:
         self.at_s += 10.0
@@ -245,14 +246,14 @@ def test_one_load_serves_all_that_wait_for_the_same_scarce_sku():
 
 
 def test_an_outcome_that_is_known_is_not_decided_again():
-    known = Trigger(FULFILMENT, next(iter(FULFILMENT.reactions.values())), order("o1", [("A", 1)]))
+    known = trigger(order("o1", [("A", 1)]))
     driving = Driving(order("o1", [("A", 1)]), order("o2", [("A", 1)], position=101))
     driving.take(driving.load(), stocked("A", 5), outcomes={known.key: known.fingerprint(FINGERPRINTS)})
 
     effects = driving.step()
 
     assert [("replayed", 100)] == [
-        (effect.outcome, effect.trigger.record.position) for effect in effects if isinstance(effect, Done)
+        (effect.outcome, effect.trigger.recorded.position) for effect in effects if isinstance(effect, Done)
     ]
     assert [1] == [len(effect.requests) for effect in effects if isinstance(effect, Append)]
 
@@ -269,22 +270,12 @@ def test_a_repeat_that_only_the_log_knows_is_done_and_what_follows_it_is_decided
     assert [{"stock-A", "order-o2"}] == [set(each.streams) for each in effects if isinstance(each, Load)]
 
 
-def test_what_is_delivered_twice_is_decided_once():
-    driving = Driving(order("o1", [("A", 1)]))
-    driving.deliver(order("o1", [("A", 1)]))
-    driving.take(driving.load(), stocked("A", 5))
-
-    assert 1 == len(driving.appended())
-    assert [] == driving.step()
-
-
 def test_what_another_worker_has_done_and_cannot_be_done_twice_is_a_repeat_and_no_failure():
     driving = Driving(shipped("o1", "A", 3))
     driving.take(driving.load(), stocked("A", 5))
     checking = driving.load()
     (key,) = checking.keys
-    reaction = FULFILMENT.reactions["ordering.order_shipped.v1"]
-    fingerprint = Trigger(FULFILMENT, reaction, shipped("o1", "A", 3)).fingerprint(FINGERPRINTS)
+    fingerprint = trigger(shipped("o1", "A", 3)).fingerprint(FINGERPRINTS)
 
     driving.take(checking, stocked("A", 2), outcomes={key: fingerprint})
 
@@ -368,7 +359,7 @@ def test_a_stream_that_cannot_be_folded_parks_only_what_reads_it():
     effects = driving.step()
 
     assert [("order-o1", "stock-A cannot be folded")] == [
-        (effect.trigger.record.key, effect.failure) for effect in effects if isinstance(effect, Park)
+        (effect.trigger.recorded.key, effect.failure) for effect in effects if isinstance(effect, Park)
     ]
     (append,) = [effect for effect in effects if isinstance(effect, Append)]
     assert ["order-o2"] == [request.events[-1].stream for request in append.requests]
@@ -390,28 +381,27 @@ def test_an_event_that_its_own_fold_refuses_parks_its_trigger():
     assert park.failure.startswith("AssertionError: OrderShipped is no fact of a stock item")
 
 
-def test_what_waits_behind_a_parked_key_waits_and_others_go_on():
+def test_what_was_delivered_behind_a_key_that_is_parked_is_dropped_and_others_go_on():
     driving = Driving(
-        order("o1", [("A", 1)]),
-        order("o2", [("A", 1)], position=101),
-        parked={("fulfilment", "order-o1"): 1},
+        shipped("o1", "A", 3), order("o1", [("A", 1)], position=101), order("o2", [("A", 1)], position=102)
     )
     driving.take(driving.load(), stocked("A", 5))
+    checking = driving.load()
+    driving.deliver(order("o1", [("A", 1)], position=103))
+    driving.take(checking, known_order("o1", [("A", 1)]), known_order("o2", [("A", 1)]), stocked("A", 5))
 
     effects = driving.step()
 
-    assert [("order-o1", None)] == [
-        (effect.trigger.record.key, effect.failure) for effect in effects if isinstance(effect, Park)
-    ]
+    assert ["order-o1"] == [effect.trigger.recorded.key for effect in effects if isinstance(effect, Park)]
     (append,) = [effect for effect in effects if isinstance(effect, Append)]
     assert ["order-o2"] == [request.events[-1].stream for request in append.requests]
+    assert 0 == driving.decider.waiting
 
 
 def test_a_retried_key_comes_before_what_was_about_to_be_decided():
-    parked = order("o1", [("A", 1)])
-    driving = Driving(order("o2", [("A", 2)], position=101), parked={("fulfilment", "order-o1"): 1})
+    driving = Driving(order("o2", [("A", 2)], position=101))
     ahead = driving.load()
-    retried = Trigger(FULFILMENT, FULFILMENT.reactions[parked.type], parked, unparked=True)
+    retried = trigger(order("o1", [("A", 1)]))
     driving.decider.retry([retried])
     driving.take(ahead, stocked("A", 5))
     driving.take(driving.load(), stocked("A", 5))
@@ -420,21 +410,3 @@ def test_a_retried_key_comes_before_what_was_about_to_be_decided():
 
     assert retried.key == first.key
     assert Expectation("stock-A", 2) in second.expectations
-
-
-def test_too_many_parked_triggers_stop_their_process():
-    parked = {("fulfilment", "order-o1"): parking.WAITING_PER_KEY_MAX}
-    driving = Driving(order("o1", [("A", 1)]), parked=parked)
-    driving.take(driving.load(), stocked("A", 5))
-
-    with pytest.raises(TooManyParked, match="fulfilment"):
-        driving.step()
-    assert {"fulfilment"} == full_processes(parked) == driving.decider.full
-
-
-def test_a_worker_that_drains_decides_nothing_more():
-    driving = Driving(order("o1", [("A", 1)]))
-    driving.take(driving.load(), stocked("A", 5))
-    driving.decider.stop_deciding()
-
-    assert [] == driving.step()

@@ -9,9 +9,9 @@ from commands import limits, recording
 from commands.processes import deciding as product
 from commands.processes.deciding import Decider
 from commands.processes.process import Rejected
-from commands.processes.progress import Progress
 from counterfoil.testing.scheduling import FIXED_SEED, FOUND_WITHIN, first_problem
-from event_store.log.envelope import ANY, Expectation
+from event_store.consumers.backlog import Progress
+from event_store.envelope import ANY, Expectation
 from tests.commands.processes import deciding
 from tests.sizes import DECIDING
 
@@ -88,10 +88,7 @@ def test_keeping_speculative_states_of_a_broken_chain_is_found(monkeypatch):
 
 
 def test_a_checkpoint_before_the_outcome_is_found(monkeypatch):
-    def reached(self):
-        return dict(self._delivered)
-
-    monkeypatch.setattr(Progress, "reached", reached)
+    monkeypatch.setattr(Progress, "reached", property(lambda self: self.read))
 
     assert first_problem(deciding.run) < FOUND_WITHIN
 
@@ -110,4 +107,4 @@ def test_parking_without_looking_for_an_outcome_is_found(monkeypatch):
 def test_a_table_of_states_far_too_small_only_costs_readings(monkeypatch):
     monkeypatch.setattr(limits, "STATES_MAX", 2)
 
-    assert first_problem(deciding.run, within=100) == 100
+    assert first_problem(deciding.run, within=60) == 60

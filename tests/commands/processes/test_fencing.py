@@ -3,10 +3,9 @@
 import psycopg
 import pytest
 
-from commands.processes import checkpoints
 from counterfoil import fencing
-from event_store.consumers import parking
-from event_store.log import reading
+from event_store import reading
+from event_store.consumers import checkpoints, parking
 from runtime import database
 from runtime.settings import Settings
 from tests.commands.processes.running import append, counted, eventually, placed, received, running, stock_of
@@ -106,9 +105,9 @@ def test_a_fence_of_a_log_that_lost_nothing_sets_nobody_back(database_url, shop,
 
 
 CONTRADICTIONS = {
-    "beyond the head": "update consumers.checkpoint set position = 1000 where consumer = 'restock' and partition = 0",
+    "beyond the head": "update consumers.checkpoint set position = 1000 where consumer = 'restock'",
     "at another leaf": (
-        "update consumers.checkpoint set position = 1, leaf = '\\x00' where consumer = 'restock' and partition = 0"
+        "update consumers.checkpoint set position = 1, leaf = '\\x00' where consumer = 'restock'"
     ),
     "registered beyond the head": (
         "update consumers.registration set registered_position = 1000 where consumer = 'restock'"
@@ -124,8 +123,8 @@ def test_a_process_that_stands_where_the_log_does_not_lead_is_set_back_alone(
     owner.execute(statement)
     head = reading.head(owner).position
 
-    assert ["restock"] == checkpoints.to_set_back(owner, outcomes_lost=False)
+    assert ["restock"] == checkpoints.to_set_back(owner, "process")
     fencing.fence(shop, reason="restored")
-    assert [] == checkpoints.to_set_back(owner, outcomes_lost=False)
+    assert [] == checkpoints.to_set_back(owner, "process")
     (registered,) = owner.execute("select max(registered_position) from consumers.registration").fetchone()
     assert registered <= head

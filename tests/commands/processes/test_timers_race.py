@@ -4,18 +4,18 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import timedelta
 
 import pytest
 
+from commands.log_reading import LogUnreachable
+from commands.processes.runner import Deciding
 from counterfoil.contexts import CONTEXTS
 from domain.ordering.events import OrderConfirmed, OrderPlaced, OrderRejected
 from event_store.consumers import parking
 from event_store.consumers.parking import Failure, Scope
-from event_store.log import codec, reading
-from event_store.transport.local_transport import LocalTransport
-from event_store.transport.transport import TransportUnavailable
 from runtime import database
 from tests.commands.processes.running import (
     append,
@@ -106,37 +106,55 @@ def test_who_comes_second_finds_the_order_decided(url):
     assert 1 == stock.reserved
 
 
-class Interrupted:
-    """A transport that is away for a while."""
-
-    def __init__(self, transport):
-        self._transport = transport
-        self.away = True
-
-    def subscribe(self, group, *, generation):
-        if self.away:
-            raise TransportUnavailable("away")
-        return self._transport.subscribe(group, generation=generation)
-
-
-def test_while_the_transport_is_away_no_order_is_rejected_however_long_it_takes(url):
+def test_while_a_process_fails_and_tries_again_no_order_is_rejected_however_long_it_takes(url, monkeypatch):
     """In small: what is due at once waits longer than a process may leave its lease unrenewed."""
-    transport = Interrupted(LocalTransport(url, role="counterfoil_writer"))
+    away = threading.Event()
+    away.set()
+    read = Deciding._read
+
+    def unreachable(self, head):
+        if away.is_set():
+            raise LogUnreachable("away")
+        read(self, head)
+
+    monkeypatch.setattr(Deciding, "_read", unreachable)
     place(url, "1", "2")
     with feeding(url, [TIMERS]) as feeder, firing(url, off_after=OFF_AFTER) as work:
         feeder.catch_up()
-        with running(url, transport):
-            over_s = time.monotonic() + OUTAGE_S
-            while time.monotonic() < over_s:
-                work.one_pass()
+        with running(url):
+            fire_for(work, OUTAGE_S)
             waited = work.shown("waiting")
-            transport.away = False
+            away.clear()
             eventually(lambda: counted(url).get("ordering.order_confirmed.v1") == 2)
             feeder.catch_up()
             work.one_pass()
 
     assert 2 == waited
     assert {"order-1": ["confirmed"], "order-2": ["confirmed"]} == decisions(url)
+
+
+def test_while_nothing_carries_the_log_orders_are_decided_and_none_is_rejected_by_its_timer(url):
+    """Timers are as the views had them before Kafka stopped: due, whatever has been decided since."""
+    place(url, *(f"before{number}" for number in range(5)))
+    with feeding(url, [TIMERS]) as feeder, firing(url, off_after=OFF_AFTER) as work:
+        feeder.catch_up()
+        work.one_pass()
+        with running(url):
+            for number in range(5):
+                place(url, f"meanwhile{number}")
+                fire_for(work, OUTAGE_S / 5)
+            eventually(lambda: counted(url).get("ordering.order_confirmed.v1") == 10)
+        feeder.catch_up()
+        work.one_pass()
+
+    assert [["confirmed"]] * 10 == list(decisions(url).values())
+
+
+def fire_for(work, seconds):
+    """Pass after pass."""
+    over_s = time.monotonic() + seconds
+    while time.monotonic() < over_s:
+        work.one_pass()
 
 
 @pytest.mark.slow

@@ -6,10 +6,12 @@ from datetime import timedelta
 
 from prometheus_client import CollectorRegistry
 
-from commands.processes import checkpoints, timers
+from commands.processes import timers
 from commands.processes.fulfilment import FULFILMENT, UNDECIDED
 from commands.processes.process import lease_groups
 from counterfoil.contexts import CONTEXTS
+from event_store import reading
+from event_store.consumers import checkpoints
 from event_store.consumers.driver import Session
 from event_store.consumers.lease import Lease, new_owner
 from event_store.consumers.measures import ConsumerMetrics
@@ -47,7 +49,6 @@ class Firing:
 
     def one_pass(self):
         """All that is due, once."""
-        self.step._next_at_s = float("-inf")
         for _ in range(PASS_ROUNDS_MAX):
             if not self.step.round():
                 return
@@ -79,8 +80,8 @@ def firing(url, processes=CONTEXTS.processes, *, delays=None, off_after=timers.O
 def stands(url, *, through, runs=True, processes=(FULFILMENT,), lease=LEASE):
     """Say that processes are through with the log up to a position, and run, or do so no longer."""
     with database.connect(url, role=None, name="test") as owner:
-        checkpoints.register(owner, processes)
-        checkpoints.entered(owner, names=[process.name for process in processes])
+        for process in processes:
+            checkpoints.register(owner, process.name, start=process.start, kind="process")
         owner.execute("update consumers.checkpoint set position = %s", [through])
         owner.execute(
             "insert into runtime.lease (name, owner, renewed_at) values (%s, 'somebody', clock_timestamp() - %s)"

@@ -305,9 +305,11 @@ def cut_off(url, position):
 
 def test_a_name_under_which_a_process_manager_was_registered_is_refused(database_url):
     with database.connect(database_url, role="counterfoil_writer", name="test") as conn:
-        conn.execute("insert into consumers.registration (consumer, registered_position) values ('seen', 0)")
+        conn.execute(
+            "insert into consumers.registration (consumer, kind, registered_position) values ('seen', 'process', 0)"
+        )
 
-    with pytest.raises(NameTaken, match="give the consumer another name"):
+    with pytest.raises(NameTaken, match="give it another name"):
         consume(database_url, seeing(Faults()))
 
 

@@ -1,0 +1,215 @@
+"""What a consumer has read of the log and not answered yet: read in order, answered in whatever order it comes.
+
+The checkpoint stands just before the first event without an answer. An event that can never be answered parks its
+partition key: later events of the key wait in the log behind it until an operator has them tried again, or has the one
+that failed skipped. So a consumer only says of each event that it is answered, or why it never will be.
+"""
+
+import time
+from collections.abc import Iterable
+from typing import Final
+
+import structlog
+
+from domain.event import EVENT_TYPES
+from event_store import paging, reading
+from event_store.codec import UnknownEventVersion
+from event_store.consumers import checkpoints, parking, skips
+from event_store.consumers.checkpoints import Kind, Mark
+from event_store.consumers.driver import Session
+from event_store.consumers.parking import Active, Failure, Request, Scope, Waiting
+from event_store.consumers.starting import Start
+from event_store.consumers.tailing import Outdated
+from event_store.decoding import Decoder
+from event_store.envelope import RecordedEvent
+
+EVENTS_PER_PAGE: Final = 1_000
+POSITIONS_PER_PAGE: Final = 50_000
+"""Events, and positions, that one reading of the log looks through at most."""
+
+CHECKPOINT_S: Final = 0.25
+"""How often a checkpoint is written: what is repeated after a crash is cheap, not free."""
+
+LOOK_EVERY_S: Final = 0.5
+"""How often operators' requests are read and the lag is shown."""
+
+log = structlog.get_logger()
+
+
+class Progress:
+    """How far a consumer came: `saved` is its checkpoint, `read` up to where it read, `open` what has no answer yet."""
+
+    def __init__(self, saved: int) -> None:
+        self.saved = self.read = saved
+        self.open: dict[int, RecordedEvent] = {}
+
+    @property
+    def reached(self) -> int:
+        """Just before the first open event. Those at or below the checkpoint are parked, and tried again."""
+        return min((each for each in self.open if each > self.saved), default=self.read + 1) - 1
+
+
+class Backlog:
+    """The events of one consumer that are read and not answered, and its parked keys. One thread."""
+
+    def __init__(
+        self,
+        session: Session,
+        name: str,
+        *,
+        types: Iterable[str],
+        start: Start,
+        kind: Kind = "consumer",
+        keys_max: int | None = None,
+    ) -> None:
+        """Go on from the checkpoint of a consumer that answers events of some types; one that is new is registered.
+
+        While `keys_max` keys are parked, or too many events wait behind them, no more are read.
+
+        Raises:
+            Fork: the log does not hold the event at the checkpoint.
+        """
+        assert session.lease is not None, "one process at a time answers for a consumer"
+        self._name, self._conn, self._metrics = name, session.conn, session.metrics
+        self._active = Active(session.lease.name, session.lease.owner)
+        self._scope = Scope(name)
+        self._decoder = Decoder(types)
+        self._keys_max = keys_max
+        with self._conn.transaction():
+            self._saved = checkpoints.enter(self._conn, name, start=start, kind=kind).mark
+        self.progress = Progress(self._saved.position)
+        self._skipped = skips.read(self._conn, name, shape=None)
+        self._queued = {key: each.queued for key, each in parking.of_scope(self._conn, self._scope).items()}
+        """How many events wait behind each parked key."""
+        self._retried: dict[str, int] = {}
+        """Parked keys whose events are open again, with the request to try them."""
+        self._saved_at_s = self._looked_at_s = float("-inf")
+
+    @property
+    def full(self) -> bool:
+        """Whether so much is parked that no more is read."""
+        return parking.takes_no_more(self._queued, keys_max=self._keys_max)
+
+    def read(self, head: int) -> list[RecordedEvent]:
+        """The next events to be answered, in order, of one page of the log."""
+        progress = self.progress
+        upto = min(head, progress.read + POSITIONS_PER_PAGE)
+        if upto <= progress.read or self.full:
+            return []
+        page = paging.page_after(
+            self._conn, progress.read, upto=upto, types=self._decoder.types, rows_max=EVENTS_PER_PAGE
+        )
+        taken = self._taken(page)
+        progress.read = paging.reached_by(page, upto=upto, rows_max=EVENTS_PER_PAGE)
+        return taken
+
+    def done(self, event: RecordedEvent) -> None:
+        """Note that an event has its answer."""
+        if self.progress.open.pop(event.position, None) is not None:
+            self._unpark_if_done(event.key)
+
+    def park(self, event: RecordedEvent, reason: str) -> None:
+        """Note an event that can never be answered; whatever is open behind it in its key waits in the log now."""
+        progress = self.progress
+        behind = [
+            each for each in progress.open if each > event.position and progress.open[each].key == event.key
+        ]
+        failure = Failure(
+            event.key,
+            position=event.position,
+            stream=event.stream,
+            version=event.version,
+            type=event.type,
+            reason=reason,
+            queued=len(behind),
+            last_position=max(behind, default=0),
+        )
+        parking.park(self._conn, self._scope, failure, active=self._active)
+        for position in (event.position, *behind):
+            progress.open.pop(position, None)
+        self._queued[event.key] = len(behind)
+        if (request := self._retried.pop(event.key, None)) is not None:
+            parking.close(self._conn, request, outcome=f"failed again: {reason}")
+        log.error(
+            "event_parked",
+            consumer=self._name,
+            partition_key=event.key,
+            position=event.position,
+            reason=reason,
+            full=self.full,
+        )
+
+    def look(self, head: int) -> list[RecordedEvent]:
+        """Now and then show how far it is, and carry out requests: parked events that are to be answered now."""
+        if time.monotonic() - self._looked_at_s < LOOK_EVERY_S:
+            return []
+        requests = parking.pending(self._conn, [self._name])
+        again = [event for request in requests for event in self._tried_again(request)]
+        lag = max(0, head - self.progress.saved)
+        self._metrics.stands(self._name, lag_events=lag, parked_keys=len(self._queued))
+        self._looked_at_s = time.monotonic()
+        return again
+
+    def save(self) -> None:
+        """Now and then move the checkpoint.
+
+        Raises:
+            OpenAgain: another process was here.
+        """
+        reached = self.progress.reached
+        if reached == self.progress.saved or time.monotonic() - self._saved_at_s < CHECKPOINT_S:
+            return
+        mark = Mark(reached, reading.leaf_at(self._conn, reached))
+        with self._conn.transaction():
+            checkpoints.hold(self._conn, self._name, self._saved, active=self._active)
+            checkpoints.move(self._conn, self._name, mark)
+        self._saved, self.progress.saved = mark, reached
+        self._saved_at_s = time.monotonic()
+
+    def _taken(self, page: Iterable[RecordedEvent]) -> list[RecordedEvent]:
+        """What of a page is to be answered now: nothing that is skipped, or waits behind a parked key."""
+        taken: list[RecordedEvent] = []
+        waiting: dict[str, Waiting] = {}
+        for event in page:
+            if event.type not in EVENT_TYPES:
+                raise Outdated(str(UnknownEventVersion(event.type, position=event.position)))
+            if event.position in self._skipped:
+                continue
+            if event.key in self._queued and event.key not in self._retried:
+                waiting[event.key] = waiting.get(event.key, Waiting()).with_one_at(event.position)
+                self._queued[event.key] += 1
+            else:
+                taken.append(event)
+        parking.queue(self._conn, self._scope, waiting, active=self._active)
+        self.progress.open |= {event.position: event for event in taken}
+        return taken
+
+    def _tried_again(self, request: Request) -> list[RecordedEvent]:
+        """Open the events of a parked key; its row stays until all of them have their answer."""
+        key = request.partition_key
+        if key in self._retried:
+            return []
+        parked = parking.of_scope(self._conn, self._scope).get(key)
+        outcome = parking.objection(request, parked, skipped=self._learned_skips)
+        if parked is None or outcome:
+            parking.close(self._conn, request.request, outcome=outcome)
+            return []
+        self._retried[key] = request.request
+        again: list[RecordedEvent] = []
+        after = parked.position - 1
+        while page := reading.read_key(self._conn, key, after=after, upto=parked.last_position):
+            again += self._taken(event for event in page if self._decoder.wants(event.type))
+            after = page[-1].position
+        self._unpark_if_done(key)
+        return again
+
+    def _learned_skips(self) -> frozenset[int]:
+        self._skipped = skips.read(self._conn, self._name, shape=None)
+        return self._skipped
+
+    def _unpark_if_done(self, key: str) -> None:
+        if key in self._retried and not any(each.key == key for each in self.progress.open.values()):
+            parking.unpark(self._conn, self._scope, key)
+            parking.close(self._conn, self._retried.pop(key), outcome="done")
+            del self._queued[key]
+            log.info("key_unparked", consumer=self._name, partition_key=key)
