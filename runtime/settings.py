@@ -166,6 +166,13 @@ class Settings(BaseSettings):
     carrier_token: SecretStr | None = Field(
         default=None, description="Token that the carrier gets with every call; none if not set."
     )
+    gateways_of: str | None = Field(
+        default=None,
+        description=(
+            "Id of the installation that may use these gateways. One that began as a copy of another sends nothing"
+            " unless this names it."
+        ),
+    )
 
     redis_client_cache_mb: int = Field(
         default=64,

@@ -38,7 +38,7 @@ from event_store.consumers.starting import ORIGIN
 from event_store.consumers.tailing import Outdated
 from event_store.envelope import RecordedEvent, decode_metadata
 from runtime.problems import ProblemError
-from runtime.settings import Settings
+from runtime.settings import PREFIX, Settings
 
 IN_FLIGHT_MAX: Final = 16
 """Calls at a time."""
@@ -102,7 +102,11 @@ class Sender:
     ) -> None:
         """Go on from the checkpoint, at the log's first event if it is new: an intent is never too old.
 
+        An installation that began as a copy of another sends only where the settings say that the gateways are its own:
+        settings that were copied with it lead to what the original uses, and its keys are unknown there.
+
         Raises:
+            OpenAgain: it sends nothing.
             Fork: the log does not hold the event at the checkpoint.
         """
         self._session, self._conn, self._gateway, self._metrics = session, session.conn, gateway, metrics
@@ -110,6 +114,11 @@ class Sender:
         self._effects = {domain_event.type_name(effect.intent): effect for effect in gateway.effects}
         self._epoch = reading.head(self._conn).epoch
         self._installation = reading.history(self._conn).installation
+        if reading.is_copy(self._conn) and settings.gateways_of != self._installation:
+            raise OpenAgain(
+                f"this installation is a copy: set {PREFIX}GATEWAYS_OF={self._installation}"
+                f" once {gateway.name} is not what the original uses"
+            )
         self._epochs = generations.epochs(self._conn)
         self._fingerprints = fingerprints.read(self._conn)
         self._backlog = Backlog(session, self._name, types=self._effects, start=ORIGIN, keys_max=PARKED_MAX)

@@ -16,7 +16,7 @@ import random
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, assert_never
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -34,7 +34,6 @@ from event_store.envelope import (
     ConditionFailed,
     FingerprintMismatch,
     Replayed,
-    TrackedAlready,
     Verdict,
     WrongVersion,
 )
@@ -67,22 +66,17 @@ class Load(Struct, frozen=True):
 
 
 class Loaded(Struct, frozen=True):
-    """What a load found: states, why others cannot be folded, and the fingerprints of keys that have an outcome.
-
-    `epoch` is the one in which the states were read.
-    """
+    """What a load found: states, why others cannot be folded, and the fingerprints of keys that have an outcome."""
 
     states: Mapping[str, Folded[Any]]
     failures: Mapping[str, str]
     outcomes: Mapping[bytes, bytes]
-    epoch: int
 
 
 class Append(Struct, frozen=True):
-    """Append these requests, in order, if the log is in this epoch still; tell by `answered`."""
+    """Append these requests, in order, if the log is in the epoch of all loads still; tell by `answered`."""
 
     requests: Sequence[AppendRequest]
-    epoch: int
 
 
 class Park(Struct, frozen=True):
@@ -321,9 +315,8 @@ class Decider:
         return batch.fresh and batch.written.isdisjoint(trigger.reads)
 
     def _send(self, batch: _Batch) -> None:
-        assert batch.loaded is not None, "decided on states that were never loaded"
         self._flight, self._next = batch, None
-        self._effects.append(Append([each.request for each in batch.decided], batch.loaded.epoch))
+        self._effects.append(Append([each.request for each in batch.decided]))
 
     def _refused(self, trigger: Trigger, answer: Answer) -> Backoff | None:
         """Note why an append was not accepted, and what to wait for because of it."""
@@ -336,16 +329,12 @@ class Decider:
                 return self._conflict_pauses
             case Unanswered():  # whether it is stored is found out by the next look for its outcome
                 return self._outage_pauses
-            case Unfit():
-                trigger.failure = answer.reason
+            case Unfit(reason):
+                trigger.failure = reason
             case FingerprintMismatch():
                 trigger.failure = "its outcome key was used for another trigger"
-            case ChainBroken():
-                pass
-            case Accepted() | Replayed() | TrackedAlready():
-                raise AssertionError(f"{answer!r} refuses nothing")
             case _:
-                assert_never(answer)
+                assert isinstance(answer, ChainBroken), f"{answer!r} refuses nothing"
         return None
 
     def _take_back(self) -> None:

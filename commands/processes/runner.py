@@ -167,10 +167,10 @@ class Deciding:
         states = await self._on.states.load(load.streams, failures=failures)
         # Outcomes last: whatever of an outcome the states show, its key is known by now.
         outcomes = await self._on.reader.fingerprints(load.keys)
-        self._decider.loaded(load.number, Loaded(states, failures, outcomes, self._epoch))
+        self._decider.loaded(load.number, Loaded(states, failures, outcomes))
 
     async def _append(self, append: Append) -> None:
-        answers = await self._on.execution.append_chain(append.requests, epoch=append.epoch)
+        answers = await self._on.execution.append_chain(append.requests, epoch=self._epoch)
         self._metrics.conflicts.inc(
             sum(isinstance(answer, WrongVersion | ConditionFailed) for answer in answers)
         )

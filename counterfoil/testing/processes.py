@@ -154,7 +154,6 @@ class Worker:
         )
         self.batcher: Batcher[int] = Batcher()
         self.epoch = world.log.epoch
-        self.must_look = False
         self.sent: list[Queued[int]] = []
         self.resend = False
         self.answers: list[tuple[int, Verdict | Unanswered]] = []
@@ -203,7 +202,7 @@ class Worker:
         self.flight = [None] * len(append.requests)
         for ordinal, request in enumerate(append.requests):
             self.world.problems += self._suspect(request, self)
-            self.batcher.offer(request, ordinal, epoch=append.epoch)
+            self.batcher.offer(request, ordinal, epoch=self.epoch)
 
     def write(self) -> None:
         """A batch goes to the log; its answers come later, or are lost and asked for again, or never come."""
@@ -244,14 +243,11 @@ class Worker:
             complete = [each for each in self.flight if each is not None]
             if len(complete) == len(self.flight):
                 self.decider.answered(complete, at_s=self.world.clock.at_s)
-                self.must_look |= any(isinstance(each, Unanswered) for each in complete)
 
     def look(self) -> None:
-        """After an append without a verdict: if the log left its epoch, no state is worth anything."""
-        if self.must_look and self.epoch != self.world.log.epoch:
-            self.epoch = self.world.log.epoch
-            self.states.drop_all()
-        self.must_look = False
+        """In another epoch nothing that is in memory is worth anything."""
+        if self.epoch != self.world.log.epoch:
+            self.restart()
 
     def execute_load(self) -> None:
         """States are read, later outcomes; what is found arrives later still."""
@@ -273,11 +269,9 @@ class Worker:
         if load is None or loading is None or loading.outcomes is None:
             return
         self.load = self.loading = None
-        if loading.life != self.states._life:  # all states were dropped meanwhile: they are loaded once more
-            loading = Loading(self, load.streams, epoch=loading.epoch, outcomes=loading.outcomes)
         for stream, folded in loading.states.items():
             self.states._keep(stream, load.streams[stream], folded)
-        self.decider.loaded(load.number, Loaded(loading.states, {}, loading.outcomes or {}, loading.epoch))
+        self.decider.loaded(load.number, Loaded(loading.states, {}, loading.outcomes))
 
     def save(self) -> None:
         """Write the checkpoints: seldom, so that much is read again after a crash."""
@@ -291,17 +285,8 @@ class Worker:
 class Loading:
     """What `States.load` does, cut where the world may go on: read behind what is kept, folded, kept later."""
 
-    def __init__(
-        self,
-        worker: Worker,
-        streams: Mapping[str, Aggregate[Any]],
-        *,
-        epoch: int | None = None,
-        outcomes: dict[bytes, bytes] | None = None,
-    ) -> None:
-        self.life = worker.states._life
-        self.epoch = worker.epoch if epoch is None else epoch
-        self.outcomes = outcomes
+    def __init__(self, worker: Worker, streams: Mapping[str, Aggregate[Any]]) -> None:
+        self.outcomes: dict[bytes, bytes] | None = None
         self.states: dict[str, Folded[Any]] = {}
         for stream, aggregate in streams.items():
             folded = worker.states._kept.get(stream, ABSENT)

@@ -47,6 +47,7 @@ _COLUMNS: LiteralString = (
 )
 _HEAD: Final = "select position, epoch, recorded_at from log.head"
 _HISTORY: Final = "select i.id::text, h.epoch from log.installation i, log.head h"
+_COPIED: Final = "select copied from log.installation"
 _EPOCHS: Final = "select epoch, first_position from log.epoch order by epoch"
 _AFTER: Final = (
     f"select {_COLUMNS} from log.event e where e.position > %s and e.position <= %s"
@@ -174,6 +175,11 @@ def history(connection: Connection) -> History:
     row = connection.execute(_HISTORY).fetchone()
     assert row is not None, "both tables always have their one row"
     return History(*row)
+
+
+def is_copy(connection: Connection) -> bool:
+    """Whether this installation began as a copy of another one."""
+    return connection.execute(_COPIED).fetchone() == (True,)
 
 
 def epochs(connection: Connection) -> list[Epoch]:

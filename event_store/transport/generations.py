@@ -35,7 +35,9 @@ _NOTE_EPOCH: Final = """
 insert into log.epoch (epoch, first_position, started_at, reason)
 values (%(epoch)s, %(first_position)s, clock_timestamp(), %(reason)s)
 """
-_NEW_INSTALLATION: Final = "update log.installation set id = gen_random_uuid(), began_at = clock_timestamp()"
+_NEW_INSTALLATION: Final = """
+update log.installation set id = gen_random_uuid(), began_at = clock_timestamp(), copied = true
+"""
 _EPOCHS: Final = "select first_position, epoch from log.epoch order by epoch"
 _FRAME: Final = """
 select (select min(start_position) from transport.generation where generation > %(generation)s),

@@ -19,6 +19,7 @@ NEW = {
     "0004_snapshots_checkpoint.sql",
     "0002_consumers.sql",
     "0005_kinds_of_consumers.sql",
+    "0006_copied_installations.sql",
     "0003_processes_tail_the_log.sql",
     "0004_processes_forget_partitions.sql",
 }
@@ -71,6 +72,7 @@ def test_what_was_parked_requested_and_reached_is_carried_over(before):
 
     assert [
         "event_store/0005_kinds_of_consumers.sql",
+        "event_store/0006_copied_installations.sql",
         "projections/0003_parked_keys.sql",
         "projections/0004_snapshots_checkpoint.sql",
         "commands/0002_consumers.sql",

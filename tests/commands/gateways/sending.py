@@ -63,7 +63,7 @@ def silent(times=1):
 class Running:
     """The sender, in a thread."""
 
-    def __init__(self, url, port):
+    def __init__(self, url, port, settings):
         @contextlib.asynccontextmanager
         async def opened():
             yield port
@@ -73,7 +73,7 @@ class Running:
         self.health = Health()
         self.stop = threading.Event()
         gateway = replace(CARRIER, opened=lambda _settings: opened())
-        consumers = [sending.consumer(gateway, Settings(), metrics=GatewayMetrics(self.registry))]
+        consumers = [sending.consumer(gateway, settings, metrics=GatewayMetrics(self.registry))]
         self.thread = threading.Thread(
             target=driver.run,
             args=(consumers,),
@@ -91,9 +91,9 @@ class Running:
 
 
 @contextlib.contextmanager
-def sender(url, port):
+def sender(url, port, settings=None):
     """A sender at work while the block runs."""
-    work = Running(url, port)
+    work = Running(url, port, settings or Settings())
     work.thread.start()
     try:
         yield work

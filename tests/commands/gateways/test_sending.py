@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from commands import skipping
 from commands.gateways import sending as product
 from commands.gateways.gateway import Unaskable
-from counterfoil import status
+from counterfoil import fencing, status
 from domain.operations.events import EventSkipped
 from domain.shipping.events import LabelBought, LabelRefused
 from event_store import codec, reading
@@ -16,6 +16,7 @@ from event_store.appending.writer import Writer
 from event_store.consumers import backlog, parking
 from event_store.envelope import decode_metadata
 from runtime import database
+from runtime.settings import Settings
 from tests.commands.gateways.sending import NAME, Scripted, head, reached, sender, silent
 from tests.commands.processes.running import eventually, request_for
 from tests.examples import NOW, label_requested
@@ -204,6 +205,27 @@ def test_an_intent_that_cannot_be_read_parks_its_key_until_an_operator_skips_it(
     assert [] == port.calls_about("odd")
     with pytest.raises(parking.NotParked):
         key_of(database_url, "odd")
+
+
+def test_a_copy_sends_nothing_until_its_settings_name_it(database_url, tmp_path):
+    record(database_url, requested("1"))
+    original = installation(database_url)
+    fencing.fence(Settings(home=tmp_path, database_url=database_url), reason="a trial", new_installation=True)
+    copy = installation(database_url)
+    port = Scripted()
+    for given in (None, original):
+        with sender(database_url, port, Settings(gateways_of=given)) as work:
+            eventually(
+                lambda found=work: f"GATEWAYS_OF={copy}" in "".join(found.health.lines()), wait_s=WAIT_S
+            )
+            assert not work.health.ready
+    before = list(port.calls)
+
+    with sender(database_url, port, Settings(gateways_of=copy)):
+        eventually(lambda: settled(database_url), wait_s=WAIT_S)
+
+    assert [] == before
+    assert ["find", "ask"] == port.calls_about("1")
 
 
 def key_of(url, order_id):

@@ -118,7 +118,7 @@ class Driving:
         outcomes: Mapping[bytes, bytes] | None = None,
     ) -> None:
         found = {stream: each for some in states for stream, each in some.items()}
-        self.decider.loaded(load.number, Loaded(found, failures or {}, outcomes or {}, EPOCH))
+        self.decider.loaded(load.number, Loaded(found, failures or {}, outcomes or {}))
 
     def appended(self) -> list[AppendRequest]:
         """What the next step appends."""
