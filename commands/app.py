@@ -18,7 +18,6 @@ from commands.opening import opened
 from commands.processes.process import Process
 from commands.settling import Settling
 from commands.states import States
-from event_store import fingerprints
 from event_store.consumers import checkpoints
 from event_store.consumers.consumer import LogConsumer
 from event_store.consumers.settling import Followers

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from counterfoil import addresses
-from event_store import cutting, generations, reading
 from event_store.consumers import checkpoints
-from event_store.generations import Fenced
+from event_store.log import cutting, reading
+from event_store.transport import generations
+from event_store.transport.generations import Fenced
 from runtime import database
 from runtime.documents import DocumentsUnavailable, RedisDocuments, installation_prefix
 from runtime.settings import Settings, masked_address

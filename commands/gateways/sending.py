@@ -29,14 +29,15 @@ from commands.log_reading import LogUnreachable
 from commands.opening import Aside, opened
 from domain import event as domain_event
 from domain.event import Event
-from event_store import codec, fingerprints, generations, reading
 from event_store.consumers.backlog import Backlog
 from event_store.consumers.backoff import Backoff
 from event_store.consumers.driver import Consumer, Session
 from event_store.consumers.errors import OpenAgain
 from event_store.consumers.starting import ORIGIN
 from event_store.consumers.tailing import Outdated
-from event_store.envelope import RecordedEvent, decode_metadata
+from event_store.log import codec, fingerprints, reading
+from event_store.log.envelope import RecordedEvent, decode_metadata
+from event_store.transport import generations
 from runtime.problems import ProblemError
 from runtime.settings import PREFIX, Settings
 

@@ -27,7 +27,7 @@ from commands.recording import Unanswered, Unfit, append_request, evolved
 from commands.states import States
 from domain.aggregate import Aggregate
 from event_store.consumers.backoff import Backoff
-from event_store.envelope import (
+from event_store.log.envelope import (
     Accepted,
     AppendRequest,
     ChainBroken,
@@ -37,7 +37,7 @@ from event_store.envelope import (
     Verdict,
     WrongVersion,
 )
-from event_store.fingerprints import Fingerprints
+from event_store.log.fingerprints import Fingerprints
 
 BATCH_MAX: Final = 256
 """Triggers decided and appended together; halved by every conflict, so that little is decided in vain."""

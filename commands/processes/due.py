@@ -15,8 +15,8 @@ from psycopg import sql
 from commands.processes.timer import Timer
 from event_store.consumers import parking
 from event_store.consumers.parking import Scope
-from event_store.envelope import KEY_BYTES, decode_metadata
-from event_store.reading import Connection
+from event_store.log.envelope import KEY_BYTES, decode_metadata
+from event_store.log.reading import Connection
 from projections import builds
 from projections.errors import NoSuchBuild
 from projections.storing import SCHEMA

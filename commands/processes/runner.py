@@ -17,13 +17,14 @@ from commands.processes.deciding import Append, Decider, Done, Effect, Load, Loa
 from commands.processes.measures import ProcessMetrics
 from commands.processes.process import LeaseGroup, Process, lease_groups
 from commands.processes.trigger import Trigger
-from event_store import fingerprints, generations, reading
-from event_store.codec import CodecError
 from event_store.consumers.backlog import Backlog
 from event_store.consumers.driver import Consumer, Session, Waits
 from event_store.consumers.errors import OpenAgain
 from event_store.consumers.tailing import Outdated
-from event_store.envelope import ConditionFailed, RecordedEvent, WrongVersion
+from event_store.log import fingerprints, reading
+from event_store.log.codec import CodecError
+from event_store.log.envelope import ConditionFailed, RecordedEvent, WrongVersion
+from event_store.transport import generations
 
 READERS: Final = 2
 """Connections of a worker's pool for states and outcomes."""

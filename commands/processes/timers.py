@@ -27,6 +27,7 @@ from commands.processes.timer import Timer
 from event_store.consumers import parking, skips
 from event_store.consumers.driver import Consumer, Session, Waits
 from event_store.consumers.parking import Active, Failure, ParkedKey, Request, Scope
+from event_store.log import fingerprints
 
 LEASE: Final = "timers"
 

@@ -15,9 +15,9 @@ from commands.decision import Decision, Folded, View
 from commands.processes.process import Process, Reaction
 from domain.aggregate import Aggregate
 from domain.event import Event
-from event_store import codec
-from event_store.envelope import KEY_BYTES, Metadata, RecordedEvent, decode_metadata
-from event_store.fingerprints import Fingerprints
+from event_store.log import codec
+from event_store.log.envelope import KEY_BYTES, Metadata, RecordedEvent, decode_metadata
+from event_store.log.fingerprints import Fingerprints
 
 
 class Undecidable(Exception):

@@ -28,10 +28,10 @@ from counterfoil.testing.scheduling import Problems, Scheduler
 from domain.aggregate import Aggregate
 from domain.event import Event, partition_key_of, tags_of
 from domain.rejection import Rejection
-from event_store import codec
-from event_store.appending.batching import Batcher, Queued
 from event_store.consumers.backlog import Progress
-from event_store.envelope import (
+from event_store.log import codec
+from event_store.log.appending.batching import Batcher, Queued
+from event_store.log.envelope import (
     Accepted,
     AppendRequest,
     Expectation,
@@ -41,7 +41,7 @@ from event_store.envelope import (
     encode_metadata,
     new_nonce,
 )
-from event_store.fingerprints import Fingerprints
+from event_store.log.fingerprints import Fingerprints
 
 STEPS: Final = 250
 STEP_S: Final = 0.01

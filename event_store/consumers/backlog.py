@@ -12,16 +12,16 @@ from typing import Final
 import structlog
 
 from domain.event import EVENT_TYPES
-from event_store import paging, reading
-from event_store.codec import UnknownEventVersion
 from event_store.consumers import checkpoints, parking, skips
 from event_store.consumers.checkpoints import Kind, Mark
 from event_store.consumers.driver import Session
 from event_store.consumers.parking import Active, Failure, Request, Scope, Waiting
 from event_store.consumers.starting import Start
 from event_store.consumers.tailing import Outdated
-from event_store.decoding import Decoder
-from event_store.envelope import RecordedEvent
+from event_store.log import paging, reading
+from event_store.log.codec import UnknownEventVersion
+from event_store.log.decoding import Decoder
+from event_store.log.envelope import RecordedEvent
 
 EVENTS_PER_PAGE: Final = 1_000
 POSITIONS_PER_PAGE: Final = 50_000

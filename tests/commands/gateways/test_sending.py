@@ -11,10 +11,10 @@ from commands.gateways.gateway import Unaskable
 from counterfoil import fencing, status
 from domain.operations.events import EventSkipped
 from domain.shipping.events import LabelBought, LabelRefused
-from event_store import codec, reading
-from event_store.appending.writer import Writer
 from event_store.consumers import backlog, parking
-from event_store.envelope import decode_metadata
+from event_store.log import codec, reading
+from event_store.log.appending.writer import Writer
+from event_store.log.envelope import decode_metadata
 from runtime import database
 from runtime.settings import Settings
 from tests.commands.gateways.sending import NAME, Scripted, head, reached, sender, silent

@@ -19,10 +19,10 @@ from domain.inventory import stock_item
 from domain.money import Currency, UnitPrice
 from domain.ordering import order
 from domain.ordering.lines import LineRequest
-from event_store import codec, relay
-from event_store.appending.writer import Writer
 from event_store.consumers import checkpoints
-from event_store.envelope import (
+from event_store.log import codec
+from event_store.log.appending.writer import Writer
+from event_store.log.envelope import (
     Accepted,
     AppendRequest,
     Expectation,
@@ -32,7 +32,8 @@ from event_store.envelope import (
     encode_metadata,
     new_nonce,
 )
-from event_store.transport import Transport
+from event_store.transport import relay
+from event_store.transport.transport import Transport
 from runtime import database
 from runtime.settings import Settings
 from tests.consuming import Hosting, hosting

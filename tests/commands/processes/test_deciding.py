@@ -28,10 +28,10 @@ from domain.inventory.events import StockReceived
 from domain.inventory.stock_item import STOCK
 from domain.ordering.events import OrderPlaced, OrderShipped, ShippedSku
 from domain.ordering.order import ORDER
-from event_store import codec
-from event_store.appending.batching import validated_size
 from event_store.consumers.starting import HEAD
-from event_store.envelope import (
+from event_store.log import codec
+from event_store.log.appending.batching import validated_size
+from event_store.log.envelope import (
     Accepted,
     AppendRequest,
     ChainBroken,
@@ -40,7 +40,7 @@ from event_store.envelope import (
     Replayed,
     WrongVersion,
 )
-from event_store.fingerprints import Fingerprints
+from event_store.log.fingerprints import Fingerprints
 from tests.commands.processes.running import placed, received
 from tests.commands.processes.viewing import folded
 from tests.examples import NOW

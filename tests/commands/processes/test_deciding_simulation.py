@@ -11,7 +11,7 @@ from commands.processes.deciding import Decider
 from commands.processes.process import Rejected
 from counterfoil.testing.scheduling import FIXED_SEED, FOUND_WITHIN, first_problem
 from event_store.consumers.backlog import Progress
-from event_store.envelope import ANY, Expectation
+from event_store.log.envelope import ANY, Expectation
 from tests.commands.processes import deciding
 from tests.sizes import DECIDING
 

@@ -4,8 +4,8 @@ import psycopg
 import pytest
 
 from counterfoil import fencing
-from event_store import reading
 from event_store.consumers import checkpoints, parking
+from event_store.log import reading
 from runtime import database
 from runtime.settings import Settings
 from tests.commands.processes.running import append, counted, eventually, placed, received, running, stock_of

@@ -14,11 +14,12 @@ from domain.ids import OrderId, Sku
 from domain.inventory.stock_item import STOCK
 from domain.operations.events import EventSkipped
 from domain.ordering.events import OrderPlaced, OrderShipped, ShippedSku
-from event_store import generations, reading
-from event_store.codec import decode
 from event_store.consumers import backlog, parking, skips
 from event_store.consumers.starting import HEAD
-from event_store.envelope import Accepted, AppendRequest, Expectation, NewEvent, decode_metadata
+from event_store.log import reading
+from event_store.log.codec import decode
+from event_store.log.envelope import Accepted, AppendRequest, Expectation, NewEvent, decode_metadata
+from event_store.transport import generations
 from runtime import database
 from tests.commands.processes.packing import PACKING
 from tests.commands.processes.running import (

@@ -16,6 +16,7 @@ from counterfoil.contexts import CONTEXTS
 from domain.ordering.events import OrderConfirmed, OrderPlaced, OrderRejected
 from event_store.consumers import parking
 from event_store.consumers.parking import Failure, Scope
+from event_store.log import codec, reading
 from runtime import database
 from tests.commands.processes.running import (
     append,

@@ -10,7 +10,6 @@ from commands.processes import timers
 from commands.processes.fulfilment import FULFILMENT, UNDECIDED
 from commands.processes.process import lease_groups
 from counterfoil.contexts import CONTEXTS
-from event_store import reading
 from event_store.consumers import checkpoints
 from event_store.consumers.driver import Session
 from event_store.consumers.lease import Lease, new_owner

@@ -4,7 +4,6 @@ import contextlib
 
 import pytest
 
-from event_store import reading
 from event_store.consumers import backlog as product
 from event_store.consumers import checkpoints, parking, skips
 from event_store.consumers.backlog import Backlog
@@ -13,6 +12,7 @@ from event_store.consumers.errors import OpenAgain
 from event_store.consumers.parking import Scope
 from event_store.consumers.starting import HEAD, ORIGIN
 from event_store.consumers.tailing import Outdated
+from event_store.log import reading
 from runtime import database
 from tests.event_store.consumers.tailing import ask, seeing, session
 from tests.projections.counting import Faults, counts
