@@ -134,8 +134,8 @@ class Sender:
             opened(session.database_url, role="counterfoil_writer", name=self._name, readers=READERS)
         )
 
-    def round(self) -> bool:
-        """Read intents, have some carried out, note what came of them; whether there may be more to do at once.
+    def round(self) -> int:
+        """Read intents, have some carried out, note what came of them; 0 when nothing is on its way or to be read.
 
         Raises:
             OpenAgain: the log is in another epoch, or another process was here.

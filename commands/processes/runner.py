@@ -35,7 +35,7 @@ READ_BELOW: Final = 512
 ROUND_S: Final = 0.1
 """How long decisions may take before the thread looks at the lease, at requests and at checkpoints."""
 
-WAITS: Final = Waits(longest_s=0.02)
+WAITS: Final = Waits(unhinted_s=0.02)
 """Somebody may wait for what is decided."""
 
 
@@ -81,8 +81,8 @@ class Deciding:
         )
         self._decider = Decider(states=self._on.states, fingerprints=made_by)
 
-    def round(self) -> bool:
-        """Read triggers, decide for a while, save how far that came; whether there may be more to do at once.
+    def round(self) -> int:
+        """Read triggers, decide for a while, save how far that came; how many triggers there were, or are left.
 
         Raises:
             OpenAgain: the log is in another epoch, or another process was here.
@@ -91,12 +91,13 @@ class Deciding:
         head = reading.head(self._conn)
         if head.epoch != self._epoch:
             raise OpenAgain("the log was fenced: it is another one")
-        self._read(head.position)
+        taken = self._read(head.position)
         self._aside.run(self._decide())
         for backlog in self._backlogs.values():
             backlog.save()
         self._show()
-        return bool(self._aside.running or self._decider.waiting or self._is_behind(head.position))
+        is_busy = self._aside.running or self._decider.waiting or self._is_behind(head.position)
+        return WAITS.backlog if is_busy else taken
 
     def close(self) -> None:
         """Finish what is at the log; whether it was noted or not, it has its outcomes."""
@@ -109,7 +110,7 @@ class Deciding:
     def _is_behind(self, head: int) -> bool:
         return any(each.progress.read < head and not each.full for each in self._backlogs.values())
 
-    def _read(self, head: int) -> None:
+    def _read(self, head: int) -> int:
         """Take what operators want tried again, and the next triggers of all processes, in the order of the log."""
         taken: list[Trigger] = []
         for process in self._group.processes:
@@ -119,6 +120,7 @@ class Deciding:
             if self._decider.waiting < READ_BELOW:
                 taken += [self._trigger(process, event) for event in backlog.read(head)]
         self._decider.deliver(sorted(taken, key=lambda trigger: trigger.recorded.position))
+        return len(taken)
 
     def _trigger(self, process: Process, event: RecordedEvent) -> Trigger:
         return Trigger(process, process.reactions[event.type], event, self._epochs.at(event.position))

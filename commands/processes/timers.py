@@ -113,7 +113,7 @@ class Timers:
         self._fingerprints = fingerprints.read(self._conn)
         self._pages = self._passes()
 
-    def round(self) -> bool:
+    def round(self) -> int:
         """Read one page of what is due and fire what may; whether there may be more in this pass."""
         return next(self._pages)
 
