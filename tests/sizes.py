@@ -49,7 +49,7 @@ COMMANDING: Final = Size("schedules of commands", 300, 20_000, "tests/simulation
 TAILING: Final = Size("schedules of global views", 500, 20_000, "tests/simulation/test_tailing.py")
 TIMING: Final = Size("schedules of timers", 80, 3_000, "tests/simulation/test_timing.py")
 DECIDING: Final = Size(
-    "schedules of process managers", 350, 8_000, "tests/commands/processes/test_deciding_simulation.py"
+    "schedules of process managers", 200, 4_000, "tests/commands/processes/test_deciding_simulation.py"
 )
 PROPERTIES: Final = Size("examples of a property", 100, 2_000, "tests/conftest.py")
 

@@ -18,8 +18,8 @@ NEW = {
     "0003_parked_keys.sql",
     "0004_snapshots_checkpoint.sql",
     "0002_consumers.sql",
-    "0005_kinds_of_consumers.sql",
-    "0006_copied_installations.sql",
+    "0006_kinds_of_consumers.sql",
+    "0007_copied_installations.sql",
     "0003_processes_tail_the_log.sql",
     "0004_processes_forget_partitions.sql",
 }
@@ -71,8 +71,8 @@ def test_what_was_parked_requested_and_reached_is_carried_over(before):
     applied = migrating.migrate(before)
 
     assert [
-        "event_store/0005_kinds_of_consumers.sql",
-        "event_store/0006_copied_installations.sql",
+        "event_store/0006_kinds_of_consumers.sql",
+        "event_store/0007_copied_installations.sql",
         "projections/0003_parked_keys.sql",
         "projections/0004_snapshots_checkpoint.sql",
         "commands/0002_consumers.sql",
