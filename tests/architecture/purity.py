@@ -79,12 +79,12 @@ _DIALS: Final = frozenset(
 
 _CLIENTS_OF_OURS: Final = (
     "examples/online_retail/",  # the command API and the query API
-    "counterfoil/servers/",  # servers whose address is given
     "devservers/",  # servers that `up` starts, and /readyz of the roles that it started
     "counterfoil/probing.py",  # /readyz of the APIs
     "counterfoil/testing/http.py",  # an application in the process of a test
     "event_store/proofs/submitting.py",  # witnesses
     "event_store/transport/kafka_client.py",  # Kafka
+    "runtime/tracked_documents.py",  # Redis
 )
 
 _CLOCK_READINGS: Final = frozenset({"now", "utcnow", "today"})
