@@ -7,9 +7,10 @@ from event_store.log import reading
 from event_store.log.integrity import FINDINGS_MAX, Finding
 from event_store.log.leaf import leaf_of
 from event_store.log.reading import Connection
-from event_store.proofs import merkle
+from event_store.proofs import merkle, tiles
 from event_store.proofs.checkpoint import Checkpoint
 from event_store.proofs.merkle import Frontier
+from event_store.proofs.opening import CHECKPOINT_FILE
 from event_store.proofs.tiles import Store, Tiles, TilesDamaged
 
 _NOTHING: Final = b"\x00" * merkle.HASH_BYTES
@@ -39,8 +40,7 @@ def findings(
     if head < kept.size:
         message = f"the log ends at {head:,}, and {kept.size:,} events were sealed: its end was cut off"
         return [Finding(head + 1, "log-cut", message)]
-    tiles = _leading_to(kept, store)
-    frontier, differing = Frontier(), _Differing(tiles)
+    frontier, differing = Frontier(), _Differing(_leading_to(kept, store))
     for start in range(0, kept.size, reading.POSITIONS_PER_SHORT_SEGMENT):
         end = min(kept.size, start + reading.POSITIONS_PER_SHORT_SEGMENT)
         for position, leaf in enumerate(_leaves(connection, after=start, upto=end), start=start + 1):
@@ -49,19 +49,31 @@ def findings(
         on_progress(end)
         give_way()
     if frontier.root() == kept.root:
-        return []
+        return _of_tiles(store, kept, differing.found)
     unknown = (
         f"the first {kept.size:,} events are not those that were sealed; without tiles nobody can say which"
     )
     return differing.found or [Finding(0, "root-mismatch", unknown)]
 
 
+def _of_tiles(store: Store, kept: Checkpoint, differing: list[Finding]) -> list[Finding]:
+    """The log is as it was sealed: what differs then is a tile, which the sealer can build again."""
+    if store.read(CHECKPOINT_FILE) is None:
+        return []  # the tiles are somewhere else
+    found = [
+        f"the leaf of position {each.position} in its tile is not that of the event" for each in differing
+    ]
+    found += tiles.damaged(store, kept.size)
+    remedy = "stop the sealer, remove the folder and start it: it builds the tree again"
+    return [Finding(0, "tile-damaged", f"{each}: {remedy}") for each in found[:FINDINGS_MAX]]
+
+
 class _Differing:
     """Leaves that are not those of the tiles."""
 
-    def __init__(self, tiles: Tiles | None) -> None:
+    def __init__(self, sealed: Tiles | None) -> None:
         self.found: list[Finding] = []
-        self._tiles = tiles
+        self._tiles = sealed
 
     def see(self, position: int, leaf: bytes) -> None:
         if self._tiles is None or len(self.found) == FINDINGS_MAX:
@@ -82,9 +94,9 @@ class _Differing:
 
 def _leading_to(kept: Checkpoint, store: Store) -> Tiles | None:
     """Tiles that hold the tree of the checkpoint; None if there are none."""
-    tiles = Tiles(store, kept.size)
+    held = Tiles(store, kept.size)
     try:
-        return tiles if merkle.root(kept.size, tiles) == kept.root else None
+        return held if merkle.root(kept.size, held) == kept.root else None
     except (TilesDamaged, OSError):
         return None
 

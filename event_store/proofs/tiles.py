@@ -169,6 +169,29 @@ def extend(store: Store, size: int, leaves: Sequence[bytes]) -> list[str]:
     return replaced
 
 
+def damaged(store: Store, size: int) -> Iterator[str]:
+    """What is wrong with the tiles above the leaves: those that are missing, cut, or do not follow from those below.
+
+    Whether the leaves are those of the log, only the log can tell.
+    """
+    row, count, expected = 0, size, b""
+    while count:
+        above: list[bytes] = []
+        for number in range((count + WIDTH - 1) // WIDTH):
+            width = min(WIDTH, count - number * WIDTH)
+            content = expected[number * WIDTH * HASH_BYTES :][: width * HASH_BYTES]
+            try:
+                found = _content(store, row, number, width)
+            except TilesDamaged as error:
+                found = content
+                yield str(error)
+            if row and found != content:
+                yield f"{name_of(row, number, width)} does not follow from the tiles below it"
+            if width == WIDTH:
+                above.append(merkle.root_of(_hashes(content if row else found)))
+        row, count, expected = row + 1, len(above), b"".join(above)
+
+
 def name_of(row: int, number: int, width: int = WIDTH) -> str:
     """The name of a tile: `tile/<level>/<number>`, with its width where it is not full."""
     groups = [f"{number % 1000:03}"]

@@ -266,3 +266,16 @@ def test_a_receipt_whose_event_was_changed_proves_nothing(shop, tmp_path):
         checked.exit_code,
         checked.stderr,
     )
+
+
+def test_a_bit_that_flipped_in_a_tile_is_found_though_the_log_holds(shop, kept):
+    append(shop.url, [order(str(number)) for number in range(2000, 2300)])
+    shop.seal()
+    whole = shop.home / "seal" / "tile/0/000"
+    content = whole.read_bytes()
+    whole.write_bytes(content[:40] + bytes([content[40] ^ 1]) + content[41:])
+    kept.write_text(shop.run("audit", "checkpoint").stdout)
+    result = shop.run("audit", "verify", "--against", kept)
+
+    assert 1 == result.exit_code
+    assert "tile-damaged: the leaf of position 2 in its tile" in result.stdout

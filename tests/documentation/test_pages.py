@@ -42,6 +42,7 @@ ROLES: Final = {
 }
 NO_PROBLEMS: Final = {
     "add-checkpoint",
+    "tile-damaged",
     "command-api",
     "query-api",
     "kafka-python",

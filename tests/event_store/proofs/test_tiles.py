@@ -1,6 +1,7 @@
 """Tiles: named and cut as C2SP says, whole or not there, and every tree that they hold has its root."""
 
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,27 @@ def test_what_a_crash_left_unfinished_is_swept_away(tmp_path: Path):
     Directory(tmp_path).write("tile/0/000", b"whole")
 
     assert [tmp_path / "tile/0/000"] == [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_every_bit_that_flips_in_a_tile_above_the_leaves_is_found_and_no_tile_is_blamed_that_is_whole():
+    store = Memory()
+    tiles.extend(store, 0, LEAVES)
+    assert [] == list(tiles.damaged(store, len(LEAVES)))
+    chance = random.Random(3)
+    names = [name for name in store.files if not name.startswith("tile/0/")]
+    for _ in range(40):
+        name = chance.choice(names)
+        whole = store.files[name]
+        at, bit = chance.randrange(len(whole)), 1 << chance.randrange(8)
+        store.files[name] = whole[:at] + bytes([whole[at] ^ bit]) + whole[at + 1 :]
+        assert [f"{name} does not follow from the tiles below it"] == list(tiles.damaged(store, len(LEAVES)))
+        store.files[name] = whole
+
+
+def test_tiles_that_are_missing_or_cut_are_named_once():
+    store = Memory()
+    tiles.extend(store, 0, LEAVES[:600])
+    store.files["tile/1/000.p/2"] = b"cut"
+    del store.files["tile/0/002.p/88"]
+
+    assert ["tile/0/002.p/88 is missing", "tile/1/000.p/2 has 3 bytes"] == list(tiles.damaged(store, 600))
