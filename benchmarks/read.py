@@ -1,28 +1,36 @@
 """How many orders of five lines a second does one query API process answer by key, freshness headers included?
 
-The limit is the constant answer of the same process (`/livez`): what the HTTP stack gives when nothing is read.
+The limit is the constant answer of the same process (`/livez`). From Redis and from SQL in turns: with Postgres at
+leisure, with Postgres busy with appends for 80 % of the time, and with a Postgres that is a millisecond away. Redis has
+to earn its place: where it does not answer half as many reads again as SQL, its documents are not worth keeping.
 """
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
 
 from benchmarks import shop_events, workers
 from benchmarks.command import load
 from benchmarks.http_load import CONNECTIONS, Found
 from benchmarks.laboratory import Laboratory
 from benchmarks.measuring import in_turns
-from benchmarks.reaching import wait_for_documents, wait_for_orders
+from benchmarks.reaching import eventually, wait_for_documents, wait_for_orders
 from benchmarks.table import Goal, Row
 from devservers import child
 
 NAME: Final = "read"
 EVENTS: Final = 130_000
 VIEW: Final = "order_details"
+BUSY_SHARE: Final = 0.8
 GOALS: Final = {"Redis": (Goal("ours", at_least=5_000),), "SQL": (Goal("ours", at_least=4_000),)}
+EARNS_ITS_PLACE: Final = (Goal("ratio_to_peer", at_least=1.5),)
 
 
 def rows(laboratory: Laboratory) -> Iterator[Row]:
-    """One row from Redis, one from SQL."""
+    """One row from Redis, one from SQL, and both beside each other where Postgres is busy or far away."""
     redis_url = laboratory.redis_url()
     with laboratory.database() as url:
         events = laboratory.size.count(EVENTS, tiny=2_000)
@@ -34,26 +42,110 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
             wait_for_documents(url, redis_url, VIEW)
             for source, cache in (("Redis", redis_url), ("SQL", "")):
                 yield _measured(laboratory, url, cache, source=source, orders=orders)
+            with _far_away(laboratory, url) as far, _far_away(laboratory, redis_url) as far_redis:
+                yield _beside_sql(laboratory, far, redis_url, "Postgres 1 ms away", orders=orders)
+                yield _beside_sql(
+                    laboratory, far, far_redis, "Postgres and Redis 1 ms away", orders=orders, goals=()
+                )
+                yield _beside_sql(
+                    laboratory,
+                    far,
+                    redis_url,
+                    "Postgres 1 ms away, no client-side cache",
+                    orders=orders,
+                    goals=(),
+                    more={"COUNTERFOIL_REDIS_CLIENT_CACHE_MB": "0"},
+                )
+            with laboratory.python("benchmarks.busy", "--url", url, "--share", str(BUSY_SHARE)):
+                yield _beside_sql(
+                    laboratory, url, redis_url, f"Postgres {BUSY_SHARE:.0%} busy with appends", orders=orders
+                )
 
 
-def _measured(laboratory: Laboratory, url: str, redis_url: str, *, source: str, orders: int) -> Row:
+@contextlib.contextmanager
+def _far_away(laboratory: Laboratory, url: str) -> Iterator[str]:
+    """The address of the same server, a millisecond away."""
+    port = child.free_port()
+    if url.startswith("redis"):
+        at = urlsplit(url)
+        host, to = at.hostname or "", at.port or 0
+        login = at.netloc.rpartition("@")[0]
+        far = urlunsplit(at._replace(netloc=f"{login}@127.0.0.1:{port}" if login else f"127.0.0.1:{port}"))
+    else:
+        known = psycopg.conninfo.conninfo_to_dict(url)
+        host, to = str(known["host"]), int(str(known["port"]))
+        far = psycopg.conninfo.make_conninfo(url, host="127.0.0.1", port=port)
+    with laboratory.python(
+        "benchmarks.distance", "--port", str(port), "--to-host", host, "--to-port", str(to)
+    ):
+        eventually(lambda: not child.is_free(port), "the distant server is there")
+        yield far
+
+
+@contextlib.contextmanager
+def _query_api(laboratory: Laboratory, url: str, redis_url: str, more: Mapping[str, str]) -> Iterator[int]:
+    """The port of a query API."""
     port = child.free_port()
     environment = {
         "COUNTERFOIL_DATABASE_URL": url,
         "COUNTERFOIL_REDIS_URL": redis_url,
         "COUNTERFOIL_QUERY_API_PORT": str(port),
         "COUNTERFOIL_HOME": str(laboratory.directory / "nowhere"),
+        **more,
     }
+    with laboratory.http(["counterfoil", "query-api"], port=port, environment=environment):
+        yield port
+
+
+def _beside_sql(
+    laboratory: Laboratory,
+    url: str,
+    redis_url: str,
+    where: str,
+    *,
+    orders: int,
+    goals: tuple[Goal, ...] = EARNS_ITS_PLACE,
+    more: Mapping[str, str] | None = None,
+) -> Row:
+    loads: dict[str, list[Found]] = {"ours": [], "peer": []}
+
+    def measured(name: str, port: int) -> float:
+        loads[name].append(load(laboratory, "order", port=port, orders=orders))
+        return loads[name][-1].rate
+
+    with (
+        _query_api(laboratory, url, redis_url, more or {}) as cached,
+        _query_api(laboratory, url, "", {}) as by_sql,
+    ):
+        found = in_turns(
+            {"ours": lambda: measured("ours", cached), "peer": lambda: measured("peer", by_sql)},
+            rounds=laboratory.size.rounds,
+        )
+    took = {name: loads[name][-1] for name in loads}
+    return Row(
+        name=NAME,
+        case=f"from Redis, {where}",
+        unit="reads/s",
+        ours=found["ours"],
+        peer=found["peer"],
+        peer_name="from SQL",
+        goals=goals,
+        note=f"p50 {took['ours'].p50_ms:.1f} ms, p99 {took['ours'].p99_ms:.1f} ms; from SQL"
+        f" {took['peer'].p50_ms:.1f} and {took['peer'].p99_ms:.1f} ms",
+    )
+
+
+def _measured(laboratory: Laboratory, url: str, redis_url: str, *, source: str, orders: int) -> Row:
     loads: list[Found] = []
 
-    def ours() -> float:
+    def ours(port: int) -> float:
         loads.append(load(laboratory, "order", port=port, orders=orders))
         return loads[-1].rate
 
-    with laboratory.http(["counterfoil", "query-api"], port=port, environment=environment):
+    with _query_api(laboratory, url, redis_url, {}) as port:
         found = in_turns(
             {
-                "ours": ours,
+                "ours": lambda: ours(port),
                 "limit": lambda: load(laboratory, "order", port=port, path="/livez").rate,
             },
             rounds=laboratory.size.rounds,

@@ -146,6 +146,11 @@ def document_key(prefix: str, id_: str) -> str:
     return f"{prefix}{id_}"
 
 
+def is_checkpoint(key: str) -> bool:
+    """Whether a key is that of a checkpoint: no id begins with an `@`."""
+    return ":@" in key
+
+
 def checkpoint_key(prefix: str, *, partition: int) -> str:
     """The key of the checkpoint of one partition of a build."""
     return f"{prefix}@{partition}"

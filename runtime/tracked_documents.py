@@ -24,7 +24,7 @@ from redis.asyncio.connection import Connection as Address
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection, parse_url
 
 from runtime.client_cache import ClientCache
-from runtime.documents import TTL_S, Document, DocumentsUnavailable
+from runtime.documents import TTL_S, Document, DocumentsUnavailable, is_checkpoint
 
 CONNECT_TIMEOUT_S: Final = 1.0
 """For connecting, TLS and login together."""
@@ -36,6 +36,9 @@ CHECK_INTERVAL_S: Final = 0.5
 """Between two checks of a connection; a PING tells whether it lives if no other command is in flight."""
 
 CLIENT_NAME: Final = "counterfoil-query-api"
+
+CHECKPOINTS_MAX: Final = 4_096
+"""Checkpoints held; there are a few dozen at a time."""
 
 IN_FLIGHT_MAX: Final = 1_024
 """Commands in flight up to which documents are put back."""
@@ -54,6 +57,34 @@ log = structlog.get_logger()
 Reply = object
 
 
+class ReadCache:
+    """What one connection has read: documents, dropped when they change, and checkpoints with when they were asked for.
+
+    A checkpoint stays when it moves on: it says less than the newest one, and no less truth.
+    """
+
+    def __init__(self, bytes_max: int) -> None:
+        """Hold documents of up to `bytes_max` bytes; of checkpoints there are some dozens."""
+        self.documents = ClientCache(bytes_max)
+        self.checkpoints: dict[str, tuple[bytes, float]] = {}
+
+    def take(self, keys: Sequence[str], values: Sequence[bytes | None], *, asked_at: float) -> None:
+        """Hold what a reply says."""
+        for key, value in zip(keys, values, strict=True):
+            if not is_checkpoint(key):
+                if value is not None:
+                    self.documents.put(key, value)
+            elif value is None:
+                self.checkpoints.pop(key, None)
+            elif key in self.checkpoints or len(self.checkpoints) < CHECKPOINTS_MAX:
+                self.checkpoints[key] = value, asked_at
+
+    def clear(self) -> None:
+        """Forget all of it."""
+        self.documents.clear()
+        self.checkpoints.clear()
+
+
 class _Command(Struct, eq=False):
     """A command in flight: the future of its reply, the keys that it reads, and when it was sent."""
 
@@ -70,7 +101,7 @@ class TrackedDocuments:
     ) -> None:
         """Read from the server at `url`; hold up to `cache_bytes_max` bytes here. `clock` gives seconds."""
         self._address = _address(url)
-        self._cache = ClientCache(cache_bytes_max)
+        self._cache = ReadCache(cache_bytes_max)
         self._tracks = cache_bytes_max > 0
         self._clock = clock
         self._connection: _Connection | None = None
@@ -79,11 +110,19 @@ class TrackedDocuments:
     @property
     def cached_bytes(self) -> int:
         """Bytes in the client-side cache."""
-        return self._cache.size_bytes
+        return self._cache.documents.size_bytes
 
     def cached(self, key: str) -> bytes | None:
-        """The stored value of a key if it is in the client-side cache; all such values are of one moment."""
-        return self._cache.get(key)
+        """The stored value of a document if it is in the client-side cache; all such values are of one moment."""
+        return self._cache.documents.get(key)
+
+    def cached_checkpoint(self, key: str, *, asked_since: float) -> bytes | None:
+        """A checkpoint that was asked for after a time of the clock. It may have moved on since then.
+
+        What `cached` answers goes at least as far: its announcements would have arrived before this checkpoint.
+        """
+        value, asked_at = self._cache.checkpoints.get(key, (None, 0.0))
+        return value if asked_at > asked_since else None
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         """The stored values as of one moment, in the order of the keys.
@@ -169,7 +208,7 @@ class _Connection(asyncio.Protocol):
     """One connection: commands leave at once, replies come in their order, announcements between them."""
 
     def __init__(
-        self, cache: ClientCache, *, lost: Callable[["_Connection"], None], clock: Callable[[], float]
+        self, cache: ReadCache, *, lost: Callable[["_Connection"], None], clock: Callable[[], float]
     ) -> None:
         self.fills_cache = False
         self._cache = cache
@@ -242,7 +281,7 @@ class _Connection(asyncio.Protocol):
             self._cache.clear()  # the server was emptied
             return
         for key in cast("Sequence[bytes]", keys):
-            self._cache.drop(key.decode())
+            self._cache.documents.drop(key.decode())
 
     def _take_reply(self, message: Reply) -> None:
         if not self._in_flight:
@@ -253,9 +292,8 @@ class _Connection(asyncio.Protocol):
             return
         # Also where the caller's time was up: the server announces changes of these keys from now on.
         if self.fills_cache and command.keys:
-            for key, value in zip(command.keys, cast("Sequence[bytes | None]", message), strict=True):
-                if value is not None:
-                    self._cache.put(key, value)
+            values = cast("Sequence[bytes | None]", message)
+            self._cache.take(command.keys, values, asked_at=command.sent_at)
         if not command.reply.done():
             command.reply.set_result(message)
 
@@ -263,7 +301,7 @@ class _Connection(asyncio.Protocol):
         if self._in_flight and self._clock() - self._in_flight[0].sent_at > UNANSWERED_S_MAX:
             self.abort(f"no reply within {UNANSWERED_S_MAX} s")
             return
-        if not self._in_flight and self._cache.size_bytes:
+        if not self._in_flight and self._cache.documents.size_bytes:
             self.ask("PING").add_done_callback(_heard)
         self._check = asyncio.get_running_loop().call_later(CHECK_INTERVAL_S, self._check_on)
 

@@ -61,8 +61,12 @@ class DocumentCache:
         return self._documents.cached_bytes
 
     def cached(self, key: str) -> bytes | None:
-        """The value of a key if this process has it; what is asked for in one go is of one moment."""
+        """The value of a document if this process has it."""
         return self._documents.cached(key)
+
+    def cached_checkpoint(self, key: str, *, asked_since: float) -> bytes | None:
+        """A checkpoint that this process asked for after a time of its clock."""
+        return self._documents.cached_checkpoint(key, asked_since=asked_since)
 
     async def get(self, keys: tuple[str, ...]) -> Values | None:
         """The values of these keys as of one moment; None when the cache cannot be asked now."""
@@ -129,13 +133,21 @@ class _Asked(Struct, frozen=True):
 class DocumentsByKey:
     """Documents of one resource."""
 
-    def __init__(self, resource: Resource, *, documents: DocumentCache, watch: Watch) -> None:
-        """Read documents of the build that `watch` says is live."""
+    def __init__(
+        self,
+        resource: Resource,
+        *,
+        documents: DocumentCache,
+        watch: Watch,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Read documents of the build that `watch` says is live; `clock` is that of `documents`."""
         assert resource.view.document is not None, "only views with a document are kept in the cache"
         self._resource = resource
         self._name: str = resource.view.document
         self._documents = documents
         self._watch = watch
+        self._clock = clock
         self._mirror: Mirror | None = None
 
     def cached(self, key: str) -> Found | None:
@@ -144,7 +156,7 @@ class DocumentsByKey:
         if mirror is None or own is None:
             return None
         document = self._documents.cached(mirror.prefix + key)
-        checkpoint = self._documents.cached(mirror.checkpoint_keys[own])
+        checkpoint = self._documents.cached_checkpoint(mirror.checkpoint_keys[own], asked_since=mirror.since)
         if document is None or checkpoint is None:
             return None
         return mirror.found(document, mirror.trusted(own, checkpoint))
@@ -162,13 +174,8 @@ class DocumentsByKey:
             return None
         keys = (mirror.prefix + key, *[mirror.checkpoint_keys[p] for p in partitions])
         asked = _Asked(key, keys, partitions, token, mirror)
-        cached = self._cached(keys)
-        found = None if cached is None else _found(cached, asked)
-        if found is None:
-            # Also what is in this process and does not suffice: the server may be ahead of its announcements.
-            values = await self._documents.get(keys)
-            found = None if values is None else _found(values, asked)
-        return found
+        values = await self._documents.get(keys)
+        return None if values is None else _found(values, asked)
 
     def fill(self, missing: "Missing", found: Found) -> None:
         """Put back the document that SQL had after it was found missing."""
@@ -186,16 +193,16 @@ class DocumentsByKey:
             checkpoint=missing.checkpoint,
         )
 
-    def _cached(self, keys: Sequence[str]) -> Values | None:
-        values = tuple([self._documents.cached(key) for key in keys])
-        return None if None in values else values
-
     def _placed(self, key: str) -> tuple[Mirror | None, int | None]:
         """The documents of the build that is live now, and the partition of an id; None where only SQL answers."""
         latest, settled = self._watch.latest, self._watch.settled
         mirror = self._mirror
         if mirror is None or mirror.latest is not latest or mirror.settled is not settled:
-            mirror = Mirror.of(self._resource.view.name, self._name, latest=latest, settled=settled)
+            same = mirror is not None and mirror.latest is latest
+            since = mirror.since if mirror is not None and same else self._clock()
+            mirror = Mirror.of(
+                self._resource.view.name, self._name, latest=latest, settled=settled, since=since
+            )
             self._mirror = mirror
         partition_key = self._resource.partition_key(key)
         if mirror is None or partition_key is None:

@@ -19,8 +19,13 @@ from runtime import documents
 class Mirror:
     """The documents of a live build; replaced as soon as either snapshot is another."""
 
-    def __init__(self, document: str, build: LiveBuild, *, latest: Look, settled: Look) -> None:
-        """`latest` is the newest snapshot; what SQL had in `settled`, the mirror must have. `document` names them."""
+    def __init__(self, document: str, build: LiveBuild, *, latest: Look, settled: Look, since: float) -> None:
+        """`latest` is the newest snapshot; what SQL had in `settled`, the mirror must have. `document` names them.
+
+        At the time `since` the newest snapshot was there. Checkpoints asked for from then on may be used with it: one
+        that was taken back before a parked key was retried is not used with a snapshot in which that key is whole.
+        """
+        self.since = since
         self.latest = latest
         self.settled = settled
         self.build = build
@@ -38,10 +43,10 @@ class Mirror:
         self._trusted: dict[int, tuple[bytes, Standing | None]] = {}
 
     @classmethod
-    def of(cls, view: str, document: str, *, latest: Look, settled: Look) -> Self | None:
+    def of(cls, view: str, document: str, *, latest: Look, settled: Look, since: float) -> Self | None:
         """The mirror of the build that is live for a view; None: none is."""
         build = latest.builds.get(view)
-        return None if build is None else cls(document, build, latest=latest, settled=settled)
+        return None if build is None else cls(document, build, latest=latest, settled=settled, since=since)
 
     @property
     def names(self) -> tuple[BuildId, int, int]:

@@ -98,7 +98,7 @@ async def test_a_new_checkpoint_never_meets_an_older_document(redis_url, monkeyp
     def take_and_compare(self, message):
         nonlocal pairs
         take(self, message)
-        document, checkpoint = self._cache.get("a"), self._cache.get("@0")
+        document, checkpoint = self._cache.documents.get("a"), self._cache.documents.get("@0")
         if document is not None and checkpoint is not None:
             pairs += 1
             assert document[:20] >= checkpoint[:20]

@@ -46,6 +46,7 @@ METRICS = ProjectionMetrics(CollectorRegistry())
 SOURCES = tuple(number for number in range(PARTITIONS))
 NAMES = tuple("abcdef")
 CALM_ROUNDS_MAX = 400
+READS_PER_ACT = 3
 EVERYTHING = object()
 """Announced when all keys changed, or the connection was lost."""
 
@@ -282,10 +283,12 @@ class Reader:
         self.from_memory = 0
         self.filled = 0
         self.held = {}
+        self.checkpoints = {}
+        self.asked = 0
         self.heard = 0
         self.missed = []
         resource = Resource("counter", COUNTERS, only_row)
-        self._documents = DocumentsByKey(resource, documents=self, watch=self)
+        self._documents = DocumentsByKey(resource, documents=self, watch=self, clock=lambda: self.asked)
         world.look()
 
     @property
@@ -300,10 +303,20 @@ class Reader:
     def cached(self, key):
         return self.held.get(key)
 
+    def cached_checkpoint(self, key, *, asked_since):
+        value, asked = self.checkpoints.get(key, (None, 0))
+        return value if asked > asked_since else None
+
     async def get(self, keys):
         self.hear_before_reply()
         values = tuple(self.world.cache.values.get(key) for key in keys)
-        self.held |= {key: value for key, value in zip(keys, values, strict=True) if value is not None}
+        self.asked += 1
+        for key, value in zip(keys, values, strict=True):
+            held = self.checkpoints if documents.is_checkpoint(key) else self.held
+            if value is not None:
+                held[key] = value if held is self.held else (value, self.asked)
+            else:
+                held.pop(key, None)
         return values
 
     def hear_before_reply(self):
@@ -313,6 +326,7 @@ class Reader:
         for key in self.world.cache.announced[self.heard : upto]:
             if key is EVERYTHING:
                 self.held.clear()
+                self.checkpoints.clear()
             else:
                 self.held.pop(key, None)
         self.heard = max(self.heard, upto)
@@ -323,11 +337,15 @@ class Reader:
         self.filled += before != self.world.cache.values
 
     def act(self):
-        self.hear(self.world.chance.randint(self.heard, len(self.world.cache.announced)))
         if self.missed and self.world.chance.random() < 0.3:
             self._documents.fill(*self.missed.pop(0))
         if self.world.chance.random() < 0.4:
             self.world.look()
+        for _ in range(READS_PER_ACT):
+            self._read()
+
+    def _read(self):
+        self.hear(self.world.chance.randint(self.heard, len(self.world.cache.announced)))
         name = self.world.chance.choice(NAMES)
         own = partition_of(f"counter-{name}", PARTITIONS)
         written = self.world.counted(name, upto=self.world.log.position)
