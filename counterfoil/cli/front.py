@@ -212,15 +212,39 @@ def up(
 
 
 @app.command()
-def status(as_json: AsJson = False) -> None:
-    """Where log, relay, views, process managers and consumers stand."""
+def status(
+    as_json: AsJson = False,
+    size: Annotated[
+        bool, typer.Option("--size", help="Show what takes which room in Postgres, and its growth.")
+    ] = False,
+    capacity: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Gigabytes of the disk: with --size, tell when it is full."),
+    ] = None,
+) -> None:
+    """Where log, relay, views, process managers and consumers stand; with --size, how large everything is."""
     from counterfoil import status as status_
 
+    if size:
+        _show_sizes(capacity, as_json=as_json)
+        return
     found = status_.as_json(answering.settings(), contexts=answering.contexts())
     if as_json:
         answering.print_json(found)
     else:
         print("\n".join(status_.lines(found)))
+
+
+def _show_sizes(capacity_gb: float | None, *, as_json: bool) -> None:
+    import msgspec
+
+    from counterfoil import addresses, sizing
+
+    sizes = sizing.read(addresses.database_url(answering.settings()), capacity_gb=capacity_gb)
+    if as_json:
+        answering.print_json(msgspec.to_builtins(sizes))
+    else:
+        print("\n".join(sizing.lines(sizes)))
 
 
 @app.command()

@@ -1,0 +1,73 @@
+"""`counterfoil status --size` tells what takes which room, and when a disk will be full."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import shop_events
+from counterfoil import sizing
+from runtime import database
+
+ORDERS_EVENTS = 600
+
+
+@pytest.fixture
+def url(database_url):
+    shop_events.fill(database_url, shop_events.history(ORDERS_EVENTS))
+    return database_url
+
+
+def test_all_of_the_log_is_shared_out_among_types_and_categories(url):
+    sizes = sizing.read(url)
+
+    assert sizes.sampled_events == sizes.position > 0
+    for shares in (sizes.types, sizes.categories):
+        assert sizes.position == pytest.approx(sum(each.events for each in shares), abs=len(shares))
+        assert sizes.events == pytest.approx(sum(each.bytes for each in shares), abs=len(shares))
+    assert {"order", "stock"} <= {each.name for each in sizes.categories}
+
+
+def test_a_large_log_is_sampled(url, monkeypatch):
+    monkeypatch.setattr(sizing, "SAMPLES", 4)
+    monkeypatch.setattr(sizing, "EVENTS_PER_SAMPLE", 25)
+    sizes = sizing.read(url)
+
+    assert sizes.sampled_events == 100 < sizes.position
+    assert sizes.position == pytest.approx(sum(each.events for each in sizes.types), abs=len(sizes.types))
+
+
+def test_growth_and_capacity_say_when_a_disk_is_full(url):
+    with database.connect(url, role=None, name="test") as connection:
+        connection.execute("alter table log.event disable trigger all")
+        connection.execute(
+            "update log.event set recorded_at = recorded_at - interval '1 day' * (%s - position) / 100",
+            [sizing.read(url).position],
+        )
+    sizes = sizing.read(url, capacity_gb=1)
+
+    assert sizes.growth is not None
+    assert sizes.growth.events_a_day == pytest.approx(100, rel=0.1)
+    expected = (sizing.GIGABYTE - sizes.database) / sizes.growth.bytes_a_day
+    assert sizes.days_until_full == pytest.approx(expected)
+    assert sizing.lines(sizes)[-1].startswith("full     1.00 GB in ")
+
+
+def test_an_empty_log_has_no_growth(database_url):
+    sizes = sizing.read(database_url, capacity_gb=1)
+
+    assert (None, None) == (sizes.growth, sizes.days_until_full)
+    assert sizing.lines(sizes)
+
+
+def test_the_command_prints_sizes_for_people_and_for_programs(url):
+    environment = {**os.environ, "COUNTERFOIL_DATABASE_URL": url}
+
+    def told(*options):
+        command = [sys.executable, "-m", "counterfoil", "status", "--size", "--capacity", "10", *options]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert "types and categories are estimated from" in told()
+    assert json.loads(told("--json"))["capacity"] == 10 * sizing.GIGABYTE
