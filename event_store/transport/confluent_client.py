@@ -52,6 +52,12 @@ _REFUSED: Final = frozenset({
     KafkaError.FENCED_INSTANCE_ID,
 })  # fmt: skip
 """Errors that no waiting cures."""
+_PASSING: Final = frozenset({
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+})  # fmt: skip
+"""What a broker says of a partition that was just made, or that is moving."""
 
 log = structlog.get_logger()
 
@@ -236,16 +242,16 @@ def _with_leaders(admin: AdminClient, name: str) -> int:
 
 
 def _newest(consumer: Consumer, partitions: Sequence[TopicPartition]) -> dict[Partition, Fetched]:
+    deadline = time.monotonic() + kafka_client.NEWEST_TIMEOUT_S
     wanted = []
     for each in partitions:
-        first, end = consumer.get_watermark_offsets(each, timeout=kafka_client.NEWEST_TIMEOUT_S)
+        first, end = _ends(consumer, each, deadline=deadline)
         if end > first:
             wanted.append(TopicPartition(each.topic, each.partition, end - 1))
     if not wanted:
         return {}
     consumer.assign(wanted)
     found: dict[Partition, Fetched] = {}
-    deadline = time.monotonic() + kafka_client.NEWEST_TIMEOUT_S
     while len(found) < len(wanted):
         message = consumer.poll(0.2)
         if message is not None and message.error() is None:
@@ -255,6 +261,17 @@ def _newest(consumer: Consumer, partitions: Sequence[TopicPartition]) -> dict[Pa
             missing = {each.partition for each in wanted} - found.keys()
             raise TransportUnavailable(f"the newest record of {sorted(missing)} did not come")
     return found
+
+
+def _ends(consumer: Consumer, partition: TopicPartition, *, deadline: float) -> tuple[int, int]:
+    """The oldest offset of a partition, and the one behind its newest message."""
+    while True:
+        try:
+            return consumer.get_watermark_offsets(partition, timeout=kafka_client.NEWEST_TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
+                raise
+            time.sleep(TOPIC_WAIT_S)
 
 
 def _fetched(message: RawMessage) -> tuple[Partition, _Record]:
