@@ -27,7 +27,7 @@ BATCH_BYTES: Final = 512 * 1024
 MESSAGE_BYTES_MAX: Final = 8 * 1024 * 1024
 """Largest batch of records; an event is at most the 4 MiB of its request, and a little more in transit."""
 NEWEST_TIMEOUT_S: Final = 10.0
-FETCH_WAIT_MS: Final = 100
+FETCH_WAIT_MS: Final = 500
 """How long the broker keeps a fetch that finds nothing; what arrives meanwhile is answered at once."""
 METADATA_AGE_MS: Final = 5_000
 """How long a deleted and recreated topic may go unnoticed."""
