@@ -17,6 +17,7 @@ from runtime.http.principal import Public, requires
 from runtime.http.routes import RouteTable, UndeclaredRoute
 from runtime.problems import ProblemError
 from runtime.telemetry import HttpMetrics
+from runtime.version import version
 
 _DOCUMENT: Final = Public("the description of the API")
 
@@ -44,6 +45,7 @@ class PipelineApp(FastAPI):
             docs_url=None,
             redoc_url=None,
             redirect_slashes=False,
+            version=version(),
             telemetry={"tracing": False, "metrics": False, "logs": False},
             **options,
         )

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from runtime.version import version
 from tests.openapi import frozen
 from tests.openapi.comparing import compare
 from tests.openapi.conftest import ADDED
@@ -33,6 +34,11 @@ def test_nothing_that_clients_rely_on_has_changed_since_the_contract_was_publish
     )
     if published["info"]["version"] != documents[api]["info"]["version"]:
         assert not additions, f"a release publishes what was added: {frozen.COMMAND}"
+
+
+@pytest.mark.parametrize("api", frozen.APIS)
+def test_a_document_says_which_version_serves_it(api, documents):
+    assert version() == documents[api]["info"]["version"]
 
 
 @pytest.mark.parametrize("api", frozen.APIS)
