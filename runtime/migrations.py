@@ -6,9 +6,12 @@ The first line of a file says when it is applied, and how:
     -- post-deployment                             once no process of the release before runs any more
     -- …-deployment, outside a transaction         one statement that Postgres takes no other way
 
+A line `-- include: ../functions/name.sql` stands for that file, seen from the folder of the migrations: a function is
+in its own file and nowhere else (docs/adr/0058-migrations-include-functions.md).
+
 A file is applied in one transaction. One outside of a transaction holds one statement that may be repeated (`create
 index concurrently if not exists …`), since nothing takes back what was done before a crash. A file that has been
-applied must not change: its digest is kept and compared.
+applied must not change, nor what it includes: the digest of its whole text is kept and compared.
 """
 
 import hashlib
@@ -57,6 +60,7 @@ join pg_class c on c.oid = i.indexrelid join pg_namespace n on n.oid = c.relname
 where not i.indisvalid and c.relowner = 'counterfoil_owner'::regrole
 """
 """What a `create index concurrently` that was interrupted leaves behind; `if not exists` would take it for done."""
+_INCLUDE: Final = re.compile(r"^-- include: (\.\./functions/\w+\.sql)\n", re.MULTILINE)
 _FIRST_LINE: Final = re.compile(r"-- (pre|post)-deployment(, outside a transaction)?")
 _EXISTS: Final = "select to_regclass('counterfoil.migration') is not null"
 
@@ -283,7 +287,7 @@ def _prepare(connection: psycopg.Connection[tuple[Any, ...]], roles: str) -> Non
 
 
 def _read(component: Component, entry: Traversable) -> Migration:
-    text = entry.read_text()
+    text = _INCLUDE.sub(lambda line: component.folder.joinpath(line[1]).read_text(), entry.read_text())
     first, _, _ = text.partition("\n")
     said = _FIRST_LINE.fullmatch(first)
     if said is None:

@@ -103,6 +103,17 @@ def test_a_difference_is_noticed(change: str, database_url: str):
     assert before != catalogue(database_url)
 
 
+def test_what_a_function_says_stands_once():
+    files = {path.read_text() for path in (SQL / "functions").glob("*.sql")}
+
+    assert files
+    assert [] == [
+        path.name
+        for path in (SQL / "migrations").glob("*.sql")
+        if any(text in path.read_text() for text in files)
+    ]
+
+
 def test_object_files_are_where_they_are_compared():
     folders = {path.parent.name for path in SQL.rglob("*.sql")}
 

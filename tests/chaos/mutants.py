@@ -164,7 +164,7 @@ MUTANTS = (
     ),
     Mutant(
         "an outcome outside the transaction of its events",
-        "event_store/sql/migrations/0001_log.sql",
+        "event_store/sql/functions/append_batch.sql",
         (
             (
                 (

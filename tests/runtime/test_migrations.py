@@ -99,6 +99,23 @@ def test_a_file_whose_first_line_does_not_say_when_is_refused(shop):
         shop.migrate()
 
 
+def test_a_file_that_is_included_is_part_of_the_text_and_of_the_digest(tmp_path):
+    (tmp_path / "functions").mkdir()
+    (tmp_path / "migrations").mkdir()
+    function = tmp_path / "functions" / "one.sql"
+    function.write_text("select 1;\n")
+    (tmp_path / "migrations" / "0001_one.sql").write_text(
+        "-- pre-deployment\n-- include: ../functions/one.sql\nselect 2;\n"
+    )
+
+    [before] = migrations.files([Component("shop", tmp_path / "migrations")])
+    function.write_text("select 3;\n")
+    [after] = migrations.files([Component("shop", tmp_path / "migrations")])
+
+    assert "-- pre-deployment\nselect 1;\nselect 2;\n" == before.text
+    assert before.digest != after.digest
+
+
 def test_every_migration_of_ours_says_when_it_is_applied():
     assert {"pre"} == {each.phase for each in migrations.files(migrating.components())}
 
