@@ -117,7 +117,7 @@ def test_a_file_that_is_included_is_part_of_the_text_and_of_the_digest(tmp_path)
 
 
 def test_every_migration_of_ours_says_when_it_is_applied():
-    assert {"pre"} == {each.phase for each in migrations.files(migrating.components())}
+    assert set(migrations.PHASES) >= {each.phase for each in migrations.files(migrating.components())}
 
 
 def test_an_index_is_made_concurrently_and_again_after_an_attempt_that_was_interrupted(shop):

@@ -4,7 +4,8 @@
 create table log.installation (
     only_row boolean primary key default true check (only_row),
     id uuid not null,
-    began_at timestamptz not null
+    began_at timestamptz not null,
+    copied boolean not null default false
 );
 
 insert into log.installation (id, began_at) values (gen_random_uuid(), clock_timestamp());
