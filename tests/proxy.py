@@ -6,9 +6,16 @@ from contextlib import asynccontextmanager
 
 import psycopg
 
+NAMED = b"application_name\x00"
+FOR_HINTS = b" hints\x00"
+"""How the name ends that a connection for hints gives when it introduces itself."""
+
 
 class LossyProxy:
-    """A TCP proxy between writer and server. Frozen, it delivers requests and swallows answers."""
+    """A TCP proxy between writer and server. Frozen, it delivers requests and swallows answers.
+
+    A cut never meets a connection for hints: those are sent whenever their thread comes to it.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -26,16 +33,24 @@ class LossyProxy:
         host, port = str(server_at["host"]), int(str(server_at["port"]))
         answers, upstream = await asyncio.open_connection(host, port)
         self._sinks.append(upstream)
-        self._tasks.add(asyncio.create_task(self._pump(reader, upstream)))
-        self._tasks.add(asyncio.create_task(self._pump(answers, out, answers=True)))
+        may_be_cut = asyncio.Event()
+        self._tasks.add(asyncio.create_task(self._pump(reader, upstream, may_be_cut)))
+        self._tasks.add(asyncio.create_task(self._pump(answers, out, may_be_cut, answers=True)))
 
     async def _pump(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, answers: bool = False
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        may_be_cut: asyncio.Event,
+        *,
+        answers: bool = False,
     ) -> None:
         while data := await source.read(65536):
+            if not answers and NAMED in data and FOR_HINTS not in data:
+                may_be_cut.set()
             if answers and self.frozen:
                 continue
-            if answers and self.cut_at_next_answer:
+            if answers and self.cut_at_next_answer and may_be_cut.is_set():
                 self.cut_at_next_answer = False
                 break
             sink.write(data)

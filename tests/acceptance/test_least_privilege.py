@@ -19,8 +19,9 @@ from tests.counterfoil import commanding
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
-PROCESSES = ("command-api", "query-api", "relay", "projections", "processes", "consumers")
+PROCESSES = ("command-api", "query-api", "relay", "projections", "processes", "sealer", "consumers")
 PASSWORD = "for-tests"
+KEY_FILE = "seal.key"
 VIEW = "order_summary"
 WORKERS_WITHIN_S = 20.0
 NOTHING_PARKED = ("parked show", "parked retry", "parked skip")
@@ -35,6 +36,7 @@ ARGUMENTS = {
     "parked retry": ("fulfilment", "order-o1"),
     "parked skip": (VIEW, "order-o1", "1", "--reason", "none"),
     "log fence": ("--reason", "a drill", "--yes"),
+    "audit prove": ("--position", "1"),
 }
 
 
@@ -55,7 +57,9 @@ class Foreign:
         self.home = home
         self.home.mkdir()
         self._arguments = ARGUMENTS | {
-            "import eventsourcing": ("Application", "--from", library_database(home))
+            "import eventsourcing": ("Application", "--from", library_database(home)),
+            "seal-key generate": (home / "another.key",),
+            "audit export": (home / "bundle", "--from", "1", "--to", "1"),
         }
         self._url = url
         self.execute("create database shop")
@@ -76,9 +80,9 @@ class Foreign:
     def url(self, part):
         return psycopg.conninfo.make_conninfo(self._url, user=self.login(part), password=PASSWORD)
 
-    def run(self, part, name):
+    def run(self, part, name, *given):
         """One command; a roll back may have to wait until the workers have moved both builds to one place."""
-        arguments = (*name.split(), *self._arguments.get(name, ()))
+        arguments = (*name.split(), *(given or self._arguments.get(name, ())))
         give_up = time.monotonic() + WORKERS_WITHIN_S
         while True:
             result = commanding.run(self.home, *arguments, database_url=self.url(part))
@@ -98,6 +102,7 @@ def processes(foreign):
     """Every process with the login of its own part; yields the addresses of both APIs."""
     ports = {name: child.free_port() for name in ("COMMAND_API", "QUERY_API")}
     settings = {f"COUNTERFOIL_{name}_PORT": str(port) for name, port in ports.items()}
+    settings["COUNTERFOIL_SEAL_KEY"] = str(foreign.home / KEY_FILE)
     started = []
     try:
         for part in privileges.PARTS:
@@ -163,8 +168,14 @@ def test_every_process_and_command_runs_with_the_roles_of_its_part_and_not_with_
     commands = [name for name in part_of if name not in (*PROCESSES, "migrate", "log fence")]
 
     assert went_well(foreign.run(part_of["migrate"], "migrate"), "migrate")
+    assert went_well(foreign.run(part_of["sealer"], "seal-key generate", foreign.home / KEY_FILE), "seal-key")
     with processes(foreign) as apis:
         sell(apis)
+        wait_until(
+            lambda: foreign.run(part_of["audit prove"], "audit prove").exit_code == 0,
+            within_s=STARTED_WITHIN_S,
+            what="the first event is sealed",
+        )
         results = {name: foreign.run(part_of[name], name) for name in commands}
 
         assert [] == [

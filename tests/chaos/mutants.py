@@ -113,9 +113,9 @@ MUTANTS = (
     ),
     Mutant(
         "the cache believed after its restart",
-        "read_api/reading/documents.py",
+        "read_api/reading/mirror.py",
         (
-            ("        if mirrored[own] < self._bound(own, build):\n            return None\n", ""),
+            ("        if mirrored[own] < self.required(own):\n            return None\n", ""),
             (
                 (
                     "        if token is not None and any(mirrored[p] < at for p, at in token.partitions.items()):\n"

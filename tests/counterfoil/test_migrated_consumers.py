@@ -47,9 +47,11 @@ def before(postgres, tmp_path):
     """Address of a database that the release before migrated and wrote to."""
     components = []
     for component in migrating.components():
-        folder = tmp_path / component.name
-        folder.mkdir()
+        folder = tmp_path / component.name / "migrations"
+        folder.mkdir(parents=True)
         with resources.as_file(component.folder) as files:
+            if (functions := files.parent / "functions").exists():  # migrations include them
+                shutil.copytree(functions, folder.parent / "functions")
             for file in files.glob("*.sql"):
                 if file.name not in NEW:
                     shutil.copy(file, folder)

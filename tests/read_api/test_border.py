@@ -168,6 +168,10 @@ def test_every_address_is_documented_with_an_example_and_a_problem(client):
     assert document["openapi"].startswith("3.1")
     assert set(document["paths"]) == {
         "/v1/orders/{order_id}",
+        "/v1/orders/{order_id}/receipt",
+        "/v1/events/{position}/receipt",
+        "/v1/log/checkpoint",
+        "/v1/log/consistency",
         "/v1/products/{sku}",
         "/v1/stock/{sku}",
         "/v1/customers/{customer_id}/totals",
