@@ -24,7 +24,7 @@ GIGABYTE: Final = 1_000_000_000
 _RELATIONS: Final = """
 select n.nspname, c.relname, pg_catalog.pg_total_relation_size(c.oid), pg_catalog.pg_indexes_size(c.oid)
 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-where n.nspname in ('log', 'views', 'consumers', 'transport', 'processes') and c.relkind in ('r', 'p')
+where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and c.relkind in ('r', 'p')
 order by 3 desc
 """
 _HEAD: Final = """

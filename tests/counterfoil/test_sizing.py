@@ -30,6 +30,18 @@ def test_all_of_the_log_is_shared_out_among_types_and_categories(url):
     assert {"order", "stock"} <= {each.name for each in sizes.categories}
 
 
+def test_every_table_of_the_installation_is_told(url):
+    sizes = sizing.read(url)
+    with database.connect(url, role=None, name="test") as connection:
+        tables = connection.execute(
+            "select schemaname || '.' || tablename from pg_tables"
+            " where schemaname not in ('pg_catalog', 'information_schema')"
+        ).fetchall()
+    log = {"log.event", "log.outcome", "log.tag"}
+
+    assert {name for (name,) in tables} - log == {each.name for each in sizes.others}
+
+
 def test_a_large_log_is_sampled(url, monkeypatch):
     monkeypatch.setattr(sizing, "SAMPLES", 4)
     monkeypatch.setattr(sizing, "EVENTS_PER_SAMPLE", 25)
