@@ -268,7 +268,7 @@ class _Scan:
 
     def epoch_at(self, position: int) -> int:
         """The epoch that a position lies in."""
-        return max((one.epoch for one in self.epochs if one.first_position <= position), default=self._epoch)
+        return reading.epoch_of(self.epochs, position, otherwise=self._epoch)
 
     def _hole(self, first: int, last: int) -> None:
         events = f"the event at {first} is" if first == last else f"the events {first} to {last} are"

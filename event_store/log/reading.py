@@ -187,6 +187,11 @@ def epochs(connection: Connection) -> list[Epoch]:
     return [Epoch(*row) for row in _rows(connection, _EPOCHS, [])]
 
 
+def epoch_of(known: Sequence[Epoch], position: int, *, otherwise: int = 0) -> int:
+    """The epoch that a position lies in, of those that are known; `otherwise` where none begins at or before it."""
+    return max((one.epoch for one in known if one.first_position <= position), default=otherwise)
+
+
 def leaf_at(connection: Connection, position: int) -> bytes | None:
     """The leaf at a position, None beyond the head."""
     row = connection.execute(_LEAF, [position]).fetchone()

@@ -1,12 +1,12 @@
 """The log held against a checkpoint that somebody kept: whether its first events are still those that were sealed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from event_store.log import reading
 from event_store.log.integrity import FINDINGS_MAX, Finding
 from event_store.log.leaf import leaf_of
-from event_store.log.reading import Connection
+from event_store.log.reading import Connection, Epoch
 from event_store.proofs import merkle, tiles
 from event_store.proofs.checkpoint import Checkpoint
 from event_store.proofs.merkle import Frontier
@@ -40,10 +40,12 @@ def findings(
     if head < kept.size:
         message = f"the log ends at {head:,}, and {kept.size:,} events were sealed: its end was cut off"
         return [Finding(head + 1, "log-cut", message)]
+    epochs = reading.epochs(connection)  # read behind the head, so every epoch up to it is there
     frontier, differing = Frontier(), _Differing(_leading_to(kept, store))
     for start in range(0, kept.size, reading.POSITIONS_PER_SHORT_SEGMENT):
         end = min(kept.size, start + reading.POSITIONS_PER_SHORT_SEGMENT)
-        for position, leaf in enumerate(_leaves(connection, after=start, upto=end), start=start + 1):
+        leaves = _leaves(connection, after=start, upto=end, epochs=epochs)
+        for position, leaf in enumerate(leaves, start=start + 1):
             differing.see(position, leaf)
             frontier.append(leaf)
         on_progress(end)
@@ -101,11 +103,10 @@ def _leading_to(kept: Checkpoint, store: Store) -> Tiles | None:
         return None
 
 
-def _leaves(connection: Connection, *, after: int, upto: int) -> list[bytes]:
+def _leaves(connection: Connection, *, after: int, upto: int, epochs: Sequence[Epoch]) -> list[bytes]:
     """The leaves of the rows at these positions as they are now; of those that are missing, nothing."""
     found = [_NOTHING] * (upto - after)
-    epochs = reading.epochs(connection)
     for event in reading.copy_log(connection, after=after, upto=upto):
-        epoch = max((one.epoch for one in epochs if one.first_position <= event.position), default=0)
+        epoch = reading.epoch_of(epochs, event.position)
         found[event.position - after - 1] = leaf_of(event, epoch=epoch)
     return found

@@ -192,8 +192,7 @@ def _outcome(key: str, fingerprint: str, first: int, last: int, versions: Sequen
 def _shown(event: RecordedEvent | None, epochs: Sequence[Epoch]) -> evidence.Evidence | None:
     if event is None:
         return None
-    epoch = max((one.epoch for one in epochs if one.first_position <= event.position), default=0)
-    return evidence.of(event, epoch=epoch)
+    return evidence.of(event, epoch=reading.epoch_of(epochs, event.position))
 
 
 def _line(content: bundle.Line) -> bytes:

@@ -132,5 +132,4 @@ def event_at(connection: Connection, position: int) -> RecordedEvent:
 
 def epoch_at(connection: Connection, position: int) -> int:
     """The epoch that a position of the log lies in."""
-    known = reading.epochs(connection)
-    return max((each.epoch for each in known if each.first_position <= position), default=0)
+    return reading.epoch_of(reading.epochs(connection), position)
