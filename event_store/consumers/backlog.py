@@ -156,8 +156,10 @@ class Backlog:
         Raises:
             OpenAgain: another process was here.
         """
+        if time.monotonic() - self._saved_at_s < CHECKPOINT_S:
+            return
         reached = self.progress.reached
-        if reached == self.progress.saved or time.monotonic() - self._saved_at_s < CHECKPOINT_S:
+        if reached == self.progress.saved:
             return
         mark = Mark(reached, reading.leaf_at(self._conn, reached))
         with self._conn.transaction():
