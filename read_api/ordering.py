@@ -21,8 +21,7 @@ from projections.ordering.views import (
 )
 from projections.view import Row
 from read_api import parameters
-from read_api.audit.proofs import RECEIPT_EXAMPLE, RECEIPT_PROBLEMS, OpenProofs, of_stream
-from read_api.documentation import responses
+from read_api.audit.proofs import OpenProofs, of_stream, receipt_responses
 from read_api.lists.declaring import Listed, ListOf, Sort, by_day, by_value
 from read_api.reading.resource import Resource, RowDict, only_row
 from read_api.routing import ById, Documented, Queries
@@ -170,13 +169,8 @@ router = parameters.query_router("ordering")
     operation_id="get_order_receipt",
     summary="A receipt for an order",
     response_class=Response,
-    responses=responses(
-        str,
-        example=RECEIPT_EXAMPLE,
-        headers=(),
-        problems=RECEIPT_PROBLEMS,
-        description="The event, its place in the log's tree and a signed checkpoint (c2sp.org/tlog-proof).",
-        media_type="text/plain",
+    responses=receipt_responses(
+        "The event, its place in the log's tree and a signed checkpoint (c2sp.org/tlog-proof)."
     ),
 )
 @requires("orders:read")

@@ -18,10 +18,11 @@ from event_store.proofs.tiles import Directory
 from read_api import parameters
 from read_api.audit.past import Connection, Past
 from read_api.documentation import responses
+from runtime.http.contract import Document
 from runtime.http.principal import requires
 from runtime.problems import ProblemError
 
-RECEIPT_PROBLEMS: Final = (
+_RECEIPT_PROBLEMS: Final = (
     "invalid-parameter",
     "not-found",
     "not-sealed",
@@ -38,7 +39,7 @@ CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
 \u2014 counterfoil/5f0c7d62-8f0f-4c0e-9c0a-0a4f3c9d2b11 Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/\
 Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=
 """
-RECEIPT_EXAMPLE: Final = f"""\
+_RECEIPT_EXAMPLE: Final = f"""\
 c2sp.org/tlog-proof@v1
 extra eyJwb3NpdGlvbiI6MTIwNX0=
 index 1204
@@ -51,6 +52,18 @@ POSITION_DIGITS_MAX: Final = len(str(parameters.POSITION_MAX))
 router = parameters.query_router("audit")
 
 _encode = msgspec.json.Encoder().encode
+
+
+def receipt_responses(description: str) -> dict[int | str, Document]:
+    """What a route that answers a receipt may answer."""
+    return responses(
+        str,
+        example=_RECEIPT_EXAMPLE,
+        headers=(),
+        problems=_RECEIPT_PROBLEMS,
+        description=description,
+        media_type="text/plain",
+    )
 
 
 class Consistency(Struct, frozen=True):
@@ -220,13 +233,8 @@ async def consistency(
     operation_id="get_event_receipt",
     summary="A receipt for one event",
     response_class=Response,
-    responses=responses(
-        str,
-        example=RECEIPT_EXAMPLE,
-        headers=(),
-        problems=RECEIPT_PROBLEMS,
-        description="The event, its place in the tree and the newest checkpoint (c2sp.org/tlog-proof).",
-        media_type="text/plain",
+    responses=receipt_responses(
+        "The event, its place in the tree and the newest checkpoint (c2sp.org/tlog-proof)."
     ),
 )
 @requires("audit:read")
