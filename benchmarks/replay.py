@@ -39,7 +39,7 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
         events = shop_events.fill(url, shop_events.history(count))
         library.fill_stock(peer_url, events=peer_count)
         contestants = {
-            "ours": lambda: _replayed(url, events=events),
+            "ours": lambda: replayed(url, events=events),
             "peer": lambda: library.replay_rate(peer_url),
         }
         if psql is not None:
@@ -59,7 +59,8 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
     )
 
 
-def _replayed(url: str, *, events: int) -> float:
+def replayed(url: str, *, events: int) -> float:
+    """Events a second that one process reads in order and decodes."""
     with database.connect(url, role="counterfoil_reader", name="benchmark") as connection:
         began, seen = time.perf_counter(), 0
         for event in reading.copy_log(connection):

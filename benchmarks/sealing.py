@@ -16,8 +16,8 @@ from typing import Final
 from benchmarks import shop_events
 from benchmarks.laboratory import Laboratory
 from benchmarks.measuring import in_turns, percentile
+from benchmarks.replay import replayed
 from benchmarks.table import Goal, Row
-from event_store.log import codec, reading
 from event_store.proofs import bundle, exporting, merkle, proving
 from event_store.proofs.note import SignerKey
 from event_store.proofs.tiles import Directory
@@ -40,7 +40,7 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
         found = in_turns(
             {
                 "seal": lambda: _sealed(url, tiles, events=events),
-                "read": lambda: _read(url, events=events),
+                "read": lambda: replayed(url, events=events),
             },
             rounds=laboratory.size.rounds,
         )
@@ -83,16 +83,6 @@ def _sealed(url: str, tiles: Path, *, events: int) -> float:
     began = time.perf_counter()
     assert sealing.seal(url, Directory(tiles), key).size == events
     return events / (time.perf_counter() - began)
-
-
-def _read(url: str, *, events: int) -> float:
-    with database.connect(url, role="counterfoil_reader", name="benchmark") as connection:
-        began, seen = time.perf_counter(), 0
-        for event in reading.copy_log(connection):
-            codec.decode(event.type, event.payload)
-            seen += 1
-        assert seen == events
-        return seen / (time.perf_counter() - began)
 
 
 def _checked(file: Path, *, events: int) -> float:
