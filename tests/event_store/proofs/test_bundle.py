@@ -21,14 +21,6 @@ def filled(new_database, tmp_path_factory):
     return url, store
 
 
-@pytest.fixture
-def log(database_url, tmp_path):
-    store = Directory(tmp_path / "tiles")
-    fill(database_url)
-    seal(database_url, store)
-    return database_url, store
-
-
 def check(lines, *keys):
     return bundle.check(lines, keys=[key.verifier for key in keys or (KEY,)])
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from event_store.proofs import bundle, proving
-from event_store.proofs.tiles import Directory
 from runtime import database
-from tests.event_store.proofs.bundling import DAMAGE, changed, exported, fill, harm
+from tests.event_store.proofs.bundling import DAMAGE, changed, exported, harm
 from tests.event_store.proofs.sealing import KEY, NEXT, STRANGER, seal
 from tests.event_store.proofs.vectors import CONSISTENCY, ENTRIES, INCLUSION, ROOTS
 
@@ -33,14 +32,6 @@ def node(*arguments):
     )
     assert not ran.stderr, ran.stderr
     return ran.returncode, ran.stdout.strip()
-
-
-@pytest.fixture
-def log(database_url, tmp_path):
-    store = Directory(tmp_path / "tiles")
-    fill(database_url)
-    seal(database_url, store)
-    return database_url, store
 
 
 @pytest.fixture
