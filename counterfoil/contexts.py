@@ -16,6 +16,8 @@ from domain.catalogue import product
 from domain.catalogue.product import PRODUCT
 from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK
+from domain.mail import events as mail_events
+from domain.mail.mail import MAIL as MAILS
 from domain.money import AmountTooLarge
 from domain.ordering import credit_note, lines, order
 from domain.ordering.credit_note import CREDIT_NOTE
@@ -97,7 +99,20 @@ SHIPPING: Final = Context(
     ),
 )
 
-SHOP_CONTEXTS: Final = (ORDERING, INVENTORY, CATALOGUE, TOTALS, SHIPPING)
+MAIL: Final = Context(
+    name="mail",
+    aggregates=(MAILS,),
+    unshown={
+        MAILS: "operators read it with `counterfoil replay`",
+        mail_events.MailRequested: "what became of a mail is in its stream",
+        mail_events.MailAccepted: "as MailRequested",
+        mail_events.MailFailed: "as MailRequested",
+        mail_events.MailSuppressed: "as MailRequested",
+        mail_events.MailUnconfirmed: "as MailRequested",
+    },
+)
+
+SHOP_CONTEXTS: Final = (ORDERING, INVENTORY, CATALOGUE, TOTALS, SHIPPING, MAIL)
 """Routes are tried one after another, so what is asked most often stands first."""
 
 CONTEXTS: Final = Contexts(*SHOP_CONTEXTS, OPERATIONS)

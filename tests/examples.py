@@ -19,6 +19,14 @@ from domain.inventory.events import (
     StockReturned,
     StockShipped,
 )
+from domain.mail.events import (
+    MailAccepted,
+    MailFailed,
+    MailId,
+    MailRequested,
+    MailSuppressed,
+    MailUnconfirmed,
+)
 from domain.money import Currency, Minor, UnitPrice
 from domain.operations.events import EventSkipped
 from domain.ordering.events import (
@@ -245,6 +253,42 @@ def label_refused(**changes: Any) -> LabelRefused:
     )
 
 
+def mail_requested(**changes: Any) -> MailRequested:
+    example = MailRequested(
+        mail_id=MailId("m-1"),
+        template="password-changed",
+        template_version=1,
+        recipient_ref="a-7",
+        parameters={"at": "2010-12-01 08:26 UTC"},
+        requested_at=NOW,
+    )
+    return changed(example, changes)
+
+
+def mail_accepted(**changes: Any) -> MailAccepted:
+    example = MailAccepted(
+        mail_id=MailId("m-1"), message_id="<3f2a@shop.example>", handovers=1, accepted_at=NOW
+    )
+    return changed(example, changes)
+
+
+def mail_failed(**changes: Any) -> MailFailed:
+    example = MailFailed(mail_id=MailId("m-1"), permanent=True, reason="550 5.1.1", failed_at=NOW)
+    return changed(example, changes)
+
+
+def mail_suppressed(**changes: Any) -> MailSuppressed:
+    example = MailSuppressed(mail_id=MailId("m-1"), reason="expired", suppressed_at=NOW)
+    return changed(example, changes)
+
+
+def mail_unconfirmed(**changes: Any) -> MailUnconfirmed:
+    example = MailUnconfirmed(
+        mail_id=MailId("m-1"), message_id="<3f2a@shop.example>", handovers=2, unconfirmed_at=NOW
+    )
+    return changed(example, changes)
+
+
 ONE_OF_EACH: tuple[Event, ...] = (
     product_created(),
     price_changed(),
@@ -263,5 +307,10 @@ ONE_OF_EACH: tuple[Event, ...] = (
     label_requested(),
     label_refused(),
     label_bought(),
+    mail_requested(),
+    mail_accepted(),
+    mail_failed(),
+    mail_suppressed(),
+    mail_unconfirmed(),
     event_skipped(),
 )

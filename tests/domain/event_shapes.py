@@ -53,6 +53,8 @@ def _described(kind: inspect.Type) -> Any:
         return [_described(each) for each in kind.types]
     if isinstance(kind, inspect.VarTupleType):
         return {"many": _described(kind.item_type)}
+    if isinstance(kind, inspect.DictType):
+        return {"by name": _described(kind.value_type)}
     if isinstance(kind, inspect.StructType):
         return shape_of(kind.cls)
     if isinstance(kind, inspect.LiteralType):

@@ -1,0 +1,46 @@
+"""The templates of mails: their names, newest versions, and what fills them. Their texts are files beside the gateway.
+
+A version that was published stays as it is, since a mail that was requested with it is sent with it.
+"""
+
+from typing import Final
+
+from msgspec import Struct
+
+
+class Template(Struct, frozen=True, kw_only=True):
+    """A kind of mail. `parameters` come with the request, `secrets` are looked up when it is sent."""
+
+    name: str
+    version: int = 1
+    parameters: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+
+
+VERIFY_ADDRESS: Final = Template(name="verify-address", secrets=("token",))
+"""Whoever reads this mail may show, by its link, that the address is theirs."""
+
+RESET_PASSWORD: Final = Template(name="reset-password", secrets=("token",))
+"""Whoever reads this mail may choose a new password, by its link."""
+
+ADDRESS_IN_USE: Final = Template(name="address-in-use")
+"""Somebody wanted to register an address that has an account."""
+
+PASSWORD_CHANGED: Final = Template(name="password-changed", parameters=("at",))
+"""The password is another one since `at`."""
+
+SESSIONS_REVOKED: Final = Template(name="sessions-revoked", parameters=("at",))
+"""A refresh token was used a second time, so its sessions were ended."""
+
+IDENTITY_LINKED: Final = Template(name="identity-linked", parameters=("at", "provider"))
+"""The account can be signed in to by an account at `provider`."""
+
+TEMPLATES: Final = (
+    VERIFY_ADDRESS,
+    RESET_PASSWORD,
+    ADDRESS_IN_USE,
+    PASSWORD_CHANGED,
+    SESSIONS_REVOKED,
+    IDENTITY_LINKED,
+)
+"""All of them."""
