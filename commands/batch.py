@@ -22,7 +22,7 @@ from runtime import problems
 from runtime.http import versions
 from runtime.http.deprecation import deprecation_of
 from runtime.http.exchange import Exchange
-from runtime.http.principal import Public
+from runtime.http.principal import Known
 from runtime.http.routes import ExchangeRoute
 from runtime.problems import Fault, ProblemError
 
@@ -61,7 +61,7 @@ _slices = msgspec.json.Decoder(_RawBatch)
 class SendCommands:
     """Answers batches of the commands that these routes serve."""
 
-    requires: Final = Public("each command of a batch requires what it requires alone")
+    requires: Final = Known("each command of a batch requires what it requires alone")
 
     def __init__(self, routes: Iterable[CommandRoute]) -> None:
         self._routes = {route.command.name: route for route in routes}

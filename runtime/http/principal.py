@@ -1,28 +1,42 @@
 """Who a request comes from, and what a route requires of them."""
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from msgspec import Struct
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+Kind = Literal["anonymous", "guest", "account", "service", "operator", "process", "timer", "system"]
+"""What acts: a person without or with an account, a program, somebody at a terminal, or a part of Counterfoil."""
+
 
 class Principal(Struct, frozen=True):
     """Who acts: the actor of the events that follow, and the scope of the idempotency keys that they choose.
 
-    `actor` is a pseudonymous id. `permissions` None: they may do everything.
+    `id` is pseudonymous: never an e-mail, never a name. `permissions` None: they may do everything. `credential` is the
+    session or the key that they proved themselves by, None where none was needed. `on_behalf_of` is the actor for whom
+    another one acts.
     """
 
-    actor: str
-    permissions: frozenset[str] | None
+    kind: Kind
+    id: str = ""
+    permissions: frozenset[str] | None = frozenset()
+    roles: frozenset[str] = frozenset()
+    credential: str | None = None
+    on_behalf_of: str | None = None
+
+    @property
+    def actor(self) -> str:
+        """The principal as one text: `account:018f…`, or only the kind where there is no id."""
+        return f"{self.kind}:{self.id}" if self.id else self.kind
 
 
 ANONYMOUS: Final = Principal("anonymous", permissions=None)
 """Every caller where no identities are configured; it may do everything."""
 
-NOBODY: Final = Principal("", permissions=frozenset())
-"""The principal of a request that was not authenticated (yet)."""
+NOBODY: Final = Principal("anonymous")
+"""A caller who did not say who they are where callers have identities: public routes are all they may use."""
 
 
 class Public(Struct, frozen=True):
@@ -31,7 +45,13 @@ class Public(Struct, frozen=True):
     reason: str
 
 
-Requirement = str | Public
+class Known(Struct, frozen=True):
+    """What a route requires that everybody may use who is known, and why."""
+
+    reason: str
+
+
+Requirement = str | Public | Known
 """The permission that a route requires, or that it requires none."""
 
 
@@ -47,6 +67,8 @@ def requires(requirement: Requirement) -> Callable[[F], F]:
 
 def may_use(principal: Principal, requirement: Requirement) -> bool:
     """Whether a principal has what is required."""
-    if isinstance(requirement, Public) or principal.permissions is None:
+    if principal.permissions is None or isinstance(requirement, Public):
         return True
+    if isinstance(requirement, Known):
+        return principal.id != ""
     return requirement in principal.permissions

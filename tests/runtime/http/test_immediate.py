@@ -90,7 +90,7 @@ def test_an_id_in_percent_encoding_is_the_same_id(thing, registry):
     assert body == b"at once order 1"
 
 
-@pytest.mark.parametrize("recognised", [None, NOBODY, Principal("clerk", frozenset({"other"}))])
+@pytest.mark.parametrize("recognised", [None, NOBODY, Principal("account", "clerk", frozenset({"other"}))])
 def test_a_caller_who_is_not_known_or_may_not_is_not_answered_at_once(thing, registry, recognised):
     async def forbidden(_exchange):
         return NOBODY

@@ -16,7 +16,7 @@ from tests.runtime.http.applying import ANYBODY, pipelined, serve
 
 pytestmark = pytest.mark.anyio
 
-CLERK = Principal("clerk-7", frozenset({"orders:place"}))
+CLERK = Principal("account", "clerk-7", frozenset({"orders:place"}))
 TOO_BUSY = Refusal(ProblemError("too-busy", "Later."))
 
 
@@ -85,7 +85,7 @@ async def test_what_is_shed_is_not_even_matched():
 
 @pytest.mark.parametrize(
     ("principal", "status"),
-    [(ANONYMOUS, 200), (CLERK, 200), (Principal("guest", frozenset({"orders:read"})), 403)],
+    [(ANONYMOUS, 200), (CLERK, 200), (Principal("guest", "g-1", frozenset({"orders:read"})), 403)],
 )
 async def test_only_who_has_the_permission_of_a_route_is_served(principal, status):
     app = pipelined(authenticate=noting([], "authenticate", principal))
