@@ -11,7 +11,8 @@ from counterfoil import progress, status
 from counterfoil.context import Contexts
 from event_store.log import integrity, pacing, reading
 from event_store.log.codec import CodecError, UnknownEventType, UnknownEventVersion
-from event_store.log.integrity import Finding, LogReport
+from event_store.log.findings import Finding
+from event_store.log.integrity import LogReport
 from event_store.log.pacing import Pace
 from event_store.log.reading import Connection
 from projections import builds, snapshots, verifying

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from counterfoil import addresses, progress
 from event_store.log import pacing, reading
-from event_store.log.integrity import Finding
+from event_store.log.findings import Finding
 from event_store.proofs import (
     against,
     bundle,

@@ -13,16 +13,14 @@ from datetime import datetime
 from typing import Any, Final, LiteralString
 
 from msgspec import Struct
-from psycopg import sql
 
-from event_store.log import diagnosis, envelope, heap, reading
+from event_store.log import diagnosis, envelope, reading, tags
 from event_store.log.diagnosis import Clues
 from event_store.log.envelope import RecordedEvent
+from event_store.log.findings import FINDINGS_MAX, Finding, Findings
 from event_store.log.leaf import leaf_of
+from event_store.log.outcomes import Outcomes, Requests
 from event_store.log.reading import Epoch
-
-FINDINGS_MAX: Final = 1_000
-"""Findings that one report lists; of the others only their number is known."""
 
 POSITIONS_PER_SEGMENT: Final = reading.POSITIONS_PER_SHORT_SEGMENT
 """Events held at a time."""
@@ -35,14 +33,6 @@ select count(*), min(e.position) from log.head h join log.event e on e.position 
 _HEAD_AND_OUTCOMES: Final = """
 select h.position, (select max(o.last_position) from log.outcome o) from log.head h
 """
-_OUTCOMES: Final = sql.SQL(
-    "select o.first_position, o.last_position, o.key from log.outcome o where o.first_position > 0 and {part}"
-)
-_TAGS: Final = sql.SQL("""
-select t.position, t.tag, t.type, e.type
-from log.tag t left join log.event e on e.position = t.position
-where e.type is distinct from t.type and {part}
-""")
 _BEFORE: Final = """
 select a.stream, e.version
 from unnest(%s::text[], %s::bigint[], %s::bigint[]) as a (stream, version, position)
@@ -57,14 +47,6 @@ _NEIGHBOURHOOD_EVENTS: Final = 500
 """How far around a damaged row its neighbours are asked for types and times."""
 
 OnProgress = Callable[[int], None]
-
-
-class Finding(Struct, frozen=True):
-    """One thing that is wrong, where it stands, and what it most likely is."""
-
-    position: int
-    kind: str
-    message: str
 
 
 class LogReport(Struct, frozen=True):
@@ -90,27 +72,28 @@ def verify_log(connection: reading.Connection, *, on_progress: OnProgress | None
         on_progress: called with the position reached, after each segment.
     """
     head, epochs = _begun(connection)
-    scan = _Scan(epochs, _Outcomes(connection, head=head.position))
+    findings = Findings()
+    scan = _Scan(epochs, Outcomes(connection, head=head.position, findings=findings), findings)
     for start in range(0, head.position, POSITIONS_PER_SEGMENT):
         end = min(head.position, start + POSITIONS_PER_SEGMENT)
         segment = list(reading.copy_log(connection, after=start, upto=end))
         scan.remember(_versions_before(connection, scan.unknown(segment)))
+        tags.find_missing(connection, segment, findings)
         for event in segment:
             scan.see(event)
         if on_progress is not None:
             on_progress(end)
     scan.end(head.position)
-    findings = scan.findings
-    findings.extend(_epochs_and_head(connection, head, epochs))
-    findings.extend(scan.outcomes.findings(FINDINGS_MAX))
-    findings.extend(_outcomes_behind(connection))
-    findings.extend(_tags(connection))
+    found = findings.listed
+    found.extend(_epochs_and_head(connection, head, epochs))
+    found.extend(_outcomes_behind(connection))
+    found.extend(tags.wrong(connection))
     for event, version_before in scan.broken:
         clues = _clues(connection, event, version_before=version_before, scan=scan)
-        findings.append(Finding(event.position, "leaf-mismatch", diagnosis.diagnose(event, clues)))
-    findings.sort(key=lambda finding: (finding.position, finding.kind))
-    in_all = len(findings) + scan.unlisted
-    return LogReport(head.position, head.epoch, scan.events, tuple(findings[:FINDINGS_MAX]), in_all)
+        found.append(Finding(event.position, "leaf-mismatch", diagnosis.diagnose(event, clues)))
+    found.sort(key=lambda finding: (finding.position, finding.kind))
+    in_all = len(found) + findings.unlisted + scan.unlisted
+    return LogReport(head.position, head.epoch, scan.events, tuple(found[:FINDINGS_MAX]), in_all)
 
 
 def _begun(connection: reading.Connection) -> tuple[reading.Head, list[Epoch]]:
@@ -134,79 +117,15 @@ def _versions_before(
     return connection.execute(_BEFORE, given).fetchall()
 
 
-class _Outcomes:
-    """Outcomes of requests with events, matched with the log while both are read.
-
-    Every event came with exactly one request, so the outcomes' ranges are the log, end to end. They are stored about in
-    the order of their positions: only what is read ahead of the log waits in memory.
-    """
-
-    def __init__(self, connection: reading.Connection, *, head: int) -> None:
-        self._parts = heap.rows(connection, _OUTCOMES, table="log.outcome", alias="o")
-        self._head = head
-        self._ahead: dict[int, tuple[int, bytes]] = {}
-        self._rest: list[int] | None = None
-        self._twice: list[tuple[int, int]] = []
-        self._first = self._last = 0
-        self._key = b""
-        self._findings: list[Finding] = []
-
-    def key_of(self, position: int) -> bytes:
-        """Key, in hex, of the request that brought this event; empty if none says so. Positions must rise."""
-        while self._last < position and (first := self._next(position)) is not None:
-            last, key = self._ahead.pop(first)
-            if first != self._last + 1 or last < first:
-                self._does_not_follow(first, last)
-            self._first, self._last, self._key = first, max(last, first), key.hex().encode()
-        return self._key if self._first <= position <= self._last else b""
-
-    def findings(self, limit: int) -> list[Finding]:
-        """What is wrong with the outcomes, once the log was read; at most so many."""
-        self.key_of(self._head)
-        left = [(first, last) for first, (last, _) in self._ahead.items()]
-        for first, last in sorted([*left, *self._twice]):
-            self._does_not_follow(first, last)
-        if self._last < self._head:
-            message = f"the outcomes end at {self._last}, the log at {self._head}"
-            self._findings.append(Finding(self._last + 1, "outcome-mismatch", message))
-        return self._findings[:limit]
-
-    def _next(self, position: int) -> int | None:
-        """Where the outcome begins that follows the one at hand, or else the next there is, up to a position."""
-        first = self._last + 1
-        while first not in self._ahead and (part := next(self._parts, None)) is not None:
-            self._take(part)
-        if first in self._ahead:
-            return first
-        if self._rest is None:  # every outcome was read, so those that are left are few, unless some are lost
-            self._rest = sorted(self._ahead, reverse=True)
-        while self._rest and self._rest[-1] <= self._last:
-            self._rest.pop()
-        return self._rest[-1] if self._rest and self._rest[-1] <= position else None
-
-    def _take(self, part: Sequence[tuple[int, int, bytes]]) -> None:
-        for first, last, key in part:
-            if first > self._head:
-                continue  # appended after the verification began
-            if first in self._ahead:
-                self._twice.append((first, last))
-            else:
-                self._ahead[first] = last, bytes(key)
-
-    def _does_not_follow(self, first: int, last: int) -> None:
-        if len(self._findings) < FINDINGS_MAX:
-            message = f"the outcome of {first} to {last} does not follow the one that ends at {self._last}"
-            self._findings.append(Finding(first, "outcome-mismatch", message))
-
-
 class _Scan:
     """State of one pass over the events in position order."""
 
-    def __init__(self, epochs: Sequence[Epoch], outcomes: _Outcomes) -> None:
+    def __init__(self, epochs: Sequence[Epoch], outcomes: Outcomes, findings: Findings) -> None:
         self.epochs = epochs
-        self.outcomes = outcomes
         self.events = 0
-        self.findings: list[Finding] = []
+        self._findings = findings
+        self._outcomes = outcomes
+        self._requests = Requests(findings)
         self.broken: list[tuple[RecordedEvent, int]] = []  # with the version that its stream had before it
         self.gaps: list[tuple[str, int]] = []  # streams that miss a version
         self.unlisted = 0
@@ -253,11 +172,7 @@ class _Scan:
 
         if leaf_of(event, epoch=self._epoch) != event.leaf:
             self._leaf(event, before)
-        if self.outcomes.key_of(position) not in event.metadata and b'"idempotency":"' in event.metadata:
-            message = (
-                "the row carries the key of another request: rows changed places, or metadata was changed"
-            )
-            self._add(position, "request-mismatch", message)
+        self._requests.see(event, self._outcomes.of(position))
         if event.partition_key is not None or b'"partition_key":' in event.metadata:
             self._partition_key(event)
 
@@ -265,6 +180,7 @@ class _Scan:
         """What only shows when the last row was read."""
         if self._position < head:
             self._hole(self._position + 1, head)
+        self._outcomes.end()
 
     def epoch_at(self, position: int) -> int:
         """The epoch that a position lies in."""
@@ -300,10 +216,7 @@ class _Scan:
             )
 
     def _add(self, position: int, kind: str, message: str) -> None:
-        if len(self.findings) < FINDINGS_MAX:
-            self.findings.append(Finding(position, kind, message))
-        else:
-            self.unlisted += 1
+        self._findings.add(position, kind, message)
 
 
 def _epochs_and_head(
@@ -317,10 +230,17 @@ def _epochs_and_head(
         yield Finding(first, "beyond-head", message)
     if not epochs or epochs[0].first_position != 1:
         yield Finding(1, "epoch-missing", "the log's first epoch does not begin at position 1")
+    for number, epoch in enumerate(epochs, start=1):
+        if epoch.epoch != number:
+            message = f"epoch {epoch.epoch} is number {number}: an epoch's row was changed, added or deleted"
+            yield Finding(epoch.first_position, "epoch-number", message)
     for earlier, later in itertools.pairwise(epochs):
         if later.first_position < earlier.first_position:
             message = f"epoch {later.epoch} begins before epoch {earlier.epoch}"
             yield Finding(later.first_position, "epoch-order", message)
+    if epochs and epochs[-1].first_position > head.position + 1:
+        message = f"epoch {epochs[-1].epoch} begins behind the log's end"
+        yield Finding(epochs[-1].first_position, "epoch-order", message)
     if epochs and epochs[-1].epoch != head.epoch:
         message = f"the head is in epoch {head.epoch}, the newest epoch is {epochs[-1].epoch}"
         yield Finding(head.position, "epoch-of-head", message)
@@ -332,14 +252,6 @@ def _outcomes_behind(connection: reading.Connection) -> Iterator[Finding]:
     if last is not None and last > head:
         message = f"the outcomes end at {last}, the log at {head}"
         yield Finding(head + 1, "outcome-mismatch", message)
-
-
-def _tags(connection: reading.Connection) -> Iterator[Finding]:
-    wrong = itertools.chain.from_iterable(heap.rows(connection, _TAGS, table="log.tag", alias="t"))
-    for position, tag, tagged, stored in itertools.islice(wrong, FINDINGS_MAX):
-        found = stored or "no event"
-        message = f"tag {tag} says {tagged}, the log has {found}"
-        yield Finding(int(position), "tag-mismatch", message)
 
 
 def _clues(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from event_store.log import reading
-from event_store.log.integrity import FINDINGS_MAX, Finding
+from event_store.log.findings import FINDINGS_MAX, Finding
 from event_store.log.leaf import leaf_of
 from event_store.log.reading import Connection, Epoch
 from event_store.proofs import merkle, tiles

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from domain.inventory.events import StockReceived
-from event_store.log import codec, heap, integrity, reading
+from event_store.log import codec, envelope, heap, integrity, reading
 from event_store.log.appending.writer import Writer
 from event_store.log.envelope import (
     ANY,
@@ -21,6 +21,7 @@ from event_store.log.envelope import (
 )
 from event_store.log.leaf import leaf_of
 from runtime import database
+from tests.event_store.proofs import bundling, sealing
 from tests.examples import NOW
 
 EVENTS = 12
@@ -198,6 +199,7 @@ def test_outcomes_that_overlap_or_have_lost_their_neighbours_are_all_named(log):
     assert [
         (5, "outcome-mismatch"),
         (8, "outcome-mismatch"),
+        (10, "outcome-changed"),
         (10, "outcome-mismatch"),
         (10, "request-mismatch"),
     ] == found(verify(log))
@@ -309,6 +311,59 @@ def test_a_tag_on_an_event_that_is_not_there_is_found(log):
     damage(log, "insert into log.tag (tag, type, position) values ('cart:1', 'ordering.order_placed.v1', 5)")
 
     assert found(verify(log)) == [(5, "tag-mismatch")]
+
+
+@pytest.fixture
+def tagged(database_url):
+    """Requests of one and of three events, with tags and fingerprints, of which some write two streams."""
+    bundling.fill(database_url)
+    assert verify(database_url).ok
+    return database_url
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("tag changed", [(7, "tag-mismatch"), (7, "tag-missing")]),
+        ("tag deleted", [(7, "tag-missing")]),
+        ("tag added", [(7, "tag-mismatch")]),
+        ("outcome's fingerprint", [(1, "outcome-changed")]),
+        ("outcome's versions", [(3, "outcome-changed")]),
+        ("outcome's key", [(1, "request-mismatch"), (2, "request-mismatch"), (3, "request-mismatch")]),
+        ("epoch", [(1, "epoch-number")]),
+    ],
+)
+def test_what_metadata_says_of_tags_and_outcomes_is_held_against_them(kind, expected, tagged):
+    damage(tagged, bundling.DAMAGE[kind][0].replace("%%", "%"), sealing.RELEAF)
+
+    assert expected == found(verify(tagged))
+
+
+def test_a_tag_that_is_written_elsewhere_in_the_metadata_is_false_all_the_same(tagged):
+    damage(tagged, "insert into log.tag (tag, type, position) values ('tester', 'shop.happened.v1', 7)")
+
+    assert [(7, "tag-mismatch")] == found(verify(tagged))
+
+
+def test_tags_of_any_text_are_compared(database_url):
+    odd = ('a"b', "back\\slash", "[x]", "tab\t", "ü", '","', "x\\")
+
+    async def fill():
+        async with Writer.open(database_url) as writer:
+            plain = request(0)
+            metadata = msgspec.structs.replace(
+                envelope.decode_metadata(plain.events[0].metadata), tags=odd, partition_key='b"'
+            )
+            event = msgspec.structs.replace(
+                plain.events[0], metadata=encode_metadata(metadata), tags=odd, partition_key='b"'
+            )
+            await writer.append(msgspec.structs.replace(plain, events=(event,)))
+
+    asyncio.run(fill())
+    assert verify(database_url).ok
+
+    damage(database_url, """update log.tag set tag = 'b"' where tag = 'ü'""")
+    assert [(1, "tag-mismatch"), (1, "tag-missing")] == found(verify(database_url))
 
 
 def test_a_partition_key_other_than_declared_is_found(log):

@@ -1,0 +1,32 @@
+"""What an audit finds: one thing that is wrong each, and lists of them that do not grow without end."""
+
+from typing import Final
+
+from msgspec import Struct
+
+FINDINGS_MAX: Final = 1_000
+"""Findings that one report lists; of the others only their number is known."""
+
+
+class Finding(Struct, frozen=True):
+    """One thing that is wrong, at which position, and what it most likely is."""
+
+    position: int
+    kind: str
+    message: str
+
+
+class Findings:
+    """Findings in the order in which they were made; `unlisted` counts those for which there was no room."""
+
+    def __init__(self) -> None:
+        """Nothing was found yet."""
+        self.listed: list[Finding] = []
+        self.unlisted = 0
+
+    def add(self, position: int, kind: str, message: str) -> None:
+        """Note one more."""
+        if len(self.listed) < FINDINGS_MAX:
+            self.listed.append(Finding(position, kind, message))
+        else:
+            self.unlisted += 1
