@@ -15,6 +15,7 @@ from commands.documentation import ALWAYS
 from counterfoil.applications import command_app, query_app
 from counterfoil.cli import front
 from counterfoil.contexts import CONTEXTS
+from domain.mail.templates import TEMPLATES
 from domain.rejection import Conflict, Unacceptable, Unknown
 from event_store.proofs import bundle
 from examples.online_retail.formats import Format
@@ -164,7 +165,7 @@ def test_problems_that_are_named_exist(page: Page):
     named = {text for text in page.code if _KEBAB.fullmatch(text)} - NO_PROBLEMS - {*get_args(bundle.Kind)}
     refusals = {each.code for family in (Unknown, Conflict, Unacceptable) for each in family.__subclasses__()}
 
-    assert set() == named - {*CATALOGUE, *refusals}
+    assert set() == named - {*CATALOGUE, *refusals, *(template.name for template in TEMPLATES)}
 
 
 def test_the_page_of_the_apis_names_every_route_and_no_other():

@@ -60,7 +60,7 @@ RECORD = {
 }
 
 
-@pytest.mark.parametrize(("answer", "event"), zip(RECORD, ANSWERS, strict=True))
+@pytest.mark.parametrize(("answer", "event"), list(zip(RECORD, ANSWERS, strict=True)))
 def test_an_answer_is_recorded_once(answer, event):
     decide, said = RECORD[answer]
 
@@ -70,7 +70,7 @@ def test_an_answer_is_recorded_once(answer, event):
         given(mail_requested(), earlier).when(decide, **said, now=NOW).then()
 
 
-@pytest.mark.parametrize(("status", "event"), zip(RECORD, ANSWERS, strict=True))
+@pytest.mark.parametrize(("status", "event"), list(zip(RECORD, ANSWERS, strict=True)))
 def test_a_mail_says_what_became_of_it(status, event):
     requested = mail.evolve(None, mail_requested())
 
