@@ -1,7 +1,6 @@
 """`counterfoil parked`: parked keys of every consumer, and what an operator may request."""
 
 import asyncio
-import getpass
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from commands import skipping
+from counterfoil import operators
 from domain.operations.events import EventSkipped
 from event_store.consumers import checkpoints, parking, skips
 from event_store.consumers.parking import Connection, Kind, ParkedKey
@@ -52,25 +52,29 @@ def shown(database_url: str, consumer: str, key: str) -> dict[str, Any]:
         return found
 
 
-def retry(database_url: str, consumer: str, key: str) -> str:
-    """Request another try and wait for what comes of it.
+def retry(database_url: str, consumer: str, key: str, *, name: str | None = None) -> str:
+    """Request another try and wait for what comes of it; `name` is that of the operator.
 
     Raises:
         NotDone: the key stands where it stood; the text says why.
         parking.NotParked: there was nothing to retry.
     """
     with database.connect(database_url, role="counterfoil_writer", name="parked") as connection:
-        return _requested(connection, "retry", parking.shown(connection, consumer, key))
+        actor = operators.operator(name, login=connection.info.user)
+        return _requested(connection, "retry", parking.shown(connection, consumer, key), actor=actor)
 
 
-def skip(database_url: str, consumer: str, key: str, *, position: int, reason: str) -> str:
-    """Record that the consumer goes on without one event, and wait until it does.
+def skip(
+    database_url: str, consumer: str, key: str, *, position: int, reason: str, name: str | None = None
+) -> str:
+    """Record that the consumer goes on without one event, and wait until it does; `name` is that of the operator.
 
     Raises:
         NotDone: the key stands where it stood, or at another position than the one named; the text says why.
         parking.NotParked: there was nothing to skip.
     """
     with database.connect(database_url, role="counterfoil_writer", name="parked") as connection:
+        actor = operators.operator(name, login=connection.info.user)
         stands = parking.shown(connection, consumer, key)
         skipped = [each for each in stands if each.position == position]
         if not skipped:
@@ -80,30 +84,34 @@ def skip(database_url: str, consumer: str, key: str, *, position: int, reason: s
         # What every later fold, or decision, must know is in the log before anybody acts on it.
         by_process = checkpoints.is_process(connection, consumer)
         for each in {each.shape: each for each in skipped}.values():
-            asyncio.run(skipping.record(database_url, _event(each, reason), by_process=by_process))
+            asyncio.run(
+                skipping.record(database_url, _event(each, reason, actor=actor), by_process=by_process)
+            )
             if position not in skips.read(connection, consumer, shape=each.shape or None):
                 raise NotDone(
                     f"{consumer} has decided about position {position} meanwhile: nothing was skipped"
                 )
-        return _requested(connection, "skip", skipped, note=reason)
+        return _requested(connection, "skip", skipped, actor=actor, note=reason)
 
 
-def _event(key: ParkedKey, reason: str) -> EventSkipped:
+def _event(key: ParkedKey, reason: str, *, actor: str) -> EventSkipped:
     return EventSkipped(
         consumer=key.consumer,
         shape=key.shape or None,
         partition_key=key.partition_key,
         position=key.position,
-        actor=_actor(),
+        actor=actor,
         reason=reason,
         skipped_at=datetime.now(UTC),
     )
 
 
-def _requested(connection: Connection, kind: Kind, keys: Sequence[ParkedKey], *, note: str = "") -> str:
+def _requested(
+    connection: Connection, kind: Kind, keys: Sequence[ParkedKey], *, actor: str, note: str = ""
+) -> str:
     """Request it for each shape in which the key is parked; what came of that, once the key really went on."""
     of_shape = {key.shape: key for key in keys}
-    requests = [parking.ask(connection, kind, key, actor=_actor(), note=note) for key in of_shape.values()]
+    requests = [parking.ask(connection, kind, key, actor=actor, note=note) for key in of_shape.values()]
     outcome = "; ".join([_outcome(connection, request) for request in requests])
     stood = {(key.scope, key.position) for key in keys}
     found = parking.of_key(connection, keys[0].consumer, keys[0].partition_key)
@@ -123,10 +131,3 @@ def _outcome(connection: Connection, request: int) -> str:
             )
         time.sleep(OUTCOME_POLL_S)
     return found
-
-
-def _actor() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "operator"

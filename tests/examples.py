@@ -222,7 +222,7 @@ def event_skipped(**changes: Any) -> EventSkipped:
         shape=1,
         partition_key="order-1",
         position=17,
-        actor="operator",
+        actor="operator:jo",
         reason="a line of it was written by hand",
         skipped_at=NOW,
     )

@@ -36,6 +36,7 @@ from event_store.consumers.errors import OpenAgain
 from event_store.consumers.starting import ORIGIN
 from event_store.consumers.tailing import Outdated
 from event_store.log import codec, fingerprints, reading
+from event_store.log.actors import actor
 from event_store.log.envelope import RecordedEvent, decode_metadata
 from event_store.transport import generations
 from runtime.problems import ProblemError
@@ -245,7 +246,7 @@ class Sender:
             key=self._gateway.outcome_key(key),
             fingerprint=self._fingerprints.of("effect", key.encode()),
             correlation_id=decode_metadata(event.metadata).correlation_id,
-            actor=self._name,
+            actor=actor("sender", self._gateway.name),
             causation=f"{self._epochs.at(event.position)}.{event.position}",
         )
         return _Sending(

@@ -17,6 +17,7 @@ from commands.execution import Caller, Execution, Slot
 from commands.log_reading import LogReader
 from commands.processes.due import Due
 from commands.processes.timer import Timer
+from event_store.log.actors import actor
 from event_store.log.codec import UnknownEventType
 from event_store.log.fingerprints import Fingerprints
 from runtime.problems import ProblemError
@@ -119,7 +120,7 @@ def _call(timer: Timer[Any], due: Due, fingerprints: Fingerprints) -> Call:
         key=due.key,
         fingerprint=fingerprints.of("timer", *_named(timer, due)),
         correlation_id=due.correlation_id,
-        actor=f"timer:{timer.process.name}",
+        actor=actor("timer", timer.process.name),
         causation=due.causation,
     )
 

@@ -16,6 +16,7 @@ from commands.processes.process import Process, Reaction
 from domain.aggregate import Aggregate
 from domain.event import Event
 from event_store.log import codec
+from event_store.log.actors import actor
 from event_store.log.envelope import KEY_BYTES, Metadata, RecordedEvent, decode_metadata
 from event_store.log.fingerprints import Fingerprints
 
@@ -99,7 +100,7 @@ class Trigger(Struct):
     def cause(self, now: datetime) -> Metadata:
         """The metadata of the events that it causes, but for what each has of its own."""
         return Metadata(
-            actor=f"policy:{self.process.name}",
+            actor=actor("process", self.process.name),
             command=f"{self.process.name}.{self.reaction.name}",
             correlation_id=self._correlation_id,
             nonce=b"",

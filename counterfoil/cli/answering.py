@@ -35,6 +35,10 @@ EXIT_CONFIG: Final = 78
 GRAVEST_FIRST: Final = (EXIT_FAILED, EXIT_NOT_EXAMINED, EXIT_INCOMPLETE, EXIT_PARKED, EXIT_OK)
 """Of several codes of an audit the one that holds."""
 
+As = Annotated[
+    str | None,
+    typer.Option("--as", help="Who acts, for the log; default: the database login and the system's user."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, last on standard output.")]
 
 

@@ -7,7 +7,7 @@ import typer
 
 from counterfoil import terminal
 from counterfoil.cli import answering
-from counterfoil.cli.answering import AsJson
+from counterfoil.cli.answering import As, AsJson
 
 app = typer.Typer(
     no_args_is_help=True, help="Keys whose events could not be applied, and what to do with them."
@@ -42,12 +42,13 @@ def parked_show(
 def parked_retry(
     consumer: Annotated[str, typer.Argument(help="View, process manager or another consumer.")],
     key: Annotated[str, typer.Argument(help="Partition key.")],
+    name: As = None,
 ) -> None:
     """Ask the owner of the key to apply its events again."""
     from counterfoil import addresses, parking
 
     url = addresses.database_url(answering.settings())
-    print(parking.retry(url, consumer, key))
+    print(parking.retry(url, consumer, key, name=name))
 
 
 @app.command("skip")
@@ -58,9 +59,10 @@ def parked_skip(
         int, typer.Argument(help="Position of the event to skip, as `parked show` names it.")
     ],
     reason: Annotated[str, typer.Option("--reason", help="Why; it is kept.")],
+    name: As = None,
 ) -> None:
     """Ask the owner of the key to go on without the event at this position."""
     from counterfoil import addresses, parking
 
     url = addresses.database_url(answering.settings())
-    print(parking.skip(url, consumer, key, position=position, reason=reason))
+    print(parking.skip(url, consumer, key, position=position, reason=reason, name=name))

@@ -26,6 +26,7 @@ from event_store.eventsourcing import requests, states
 from event_store.eventsourcing.datastore import Datastore, rows
 from event_store.eventsourcing.tailing import Tail
 from event_store.log import envelope
+from event_store.log.actors import actor
 from event_store.log.appending import limits
 from event_store.log.envelope import (
     ANY,
@@ -265,7 +266,7 @@ class _Boundary:
         payload, encoding = states.payload_of(event.data)
         of_log = (*(self._prefix + tag for tag in tags), self._category)
         metadata = Metadata(
-            actor=f"application:{self._category}",
+            actor=actor("application", self._category),
             command=COMMAND,
             correlation_id=key,
             nonce=envelope.new_nonce(),

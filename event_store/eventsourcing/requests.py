@@ -11,6 +11,7 @@ from msgspec import Struct
 from event_store.eventsourcing import states
 from event_store.eventsourcing.streams import Namespace
 from event_store.log import envelope
+from event_store.log.actors import actor
 from event_store.log.envelope import (
     KEY_BYTES,
     NEW_FROM_ZERO,
@@ -50,7 +51,7 @@ def moved(wanted: Sequence[Wanted], *, namespace: Namespace) -> AppendRequest:
         first_versions.setdefault(each.stream, each.version)
         payload, encoding = states.payload_of(each.state)
         metadata = Metadata(
-            actor=f"application:{namespace.category}",
+            actor=actor("application", namespace.category),
             command=MOVED_BY,
             correlation_id=key.hex(),
             nonce=envelope.new_nonce(),
@@ -84,7 +85,7 @@ def request_of(
             raise IntegrityError(f"the next event of {stream} is not version {version}")
         next_versions[stream] = version + 1
         nonce = nonces[number * NONCE_BYTES : (number + 1) * NONCE_BYTES]
-        events.append(_event_of(stored, stream, key=key.hex(), nonce=nonce, actor=namespace.category))
+        events.append(_event_of(stored, stream, key=key.hex(), nonce=nonce, category=namespace.category))
     return _request(key, events, first_versions, tracking)
 
 
@@ -106,10 +107,10 @@ def _request(
     )
 
 
-def _event_of(stored: StoredEvent, stream: str, *, key: str, nonce: bytes, actor: str) -> NewEvent:
+def _event_of(stored: StoredEvent, stream: str, *, key: str, nonce: bytes, category: str) -> NewEvent:
     payload, encoding = states.payload_of(stored.state)
     metadata = Metadata(
-        actor=f"application:{actor}",
+        actor=actor("application", category),
         command=COMMAND,
         correlation_id=key,
         nonce=nonce,

@@ -46,7 +46,7 @@ def recorded():
             "correlation_id": "c3" if caused else f"c{position}",
             "causation": CAUSED.get(position),
             "idempotency": "p" if caused else f"k{position}",
-            "actor": "policy:fulfilment" if caused else "caller",
+            "actor": "process:fulfilment" if caused else "caller",
             "epoch": 1,
             "entry": (1_000_000 * position, b"{}", b"{}"),
             "payload": copy.deepcopy(payload),

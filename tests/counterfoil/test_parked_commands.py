@@ -94,6 +94,27 @@ def test_a_retry_that_nobody_carries_out_exits_1_and_says_that_it_stays(
     assert 1 == len(parking.pending(projector, [VIEW.name]))
 
 
+@pytest.mark.parametrize(
+    ("named", "actor"), [(("--as", "jo"), "operator:jo"), ((), "operator:{login}@system-user")]
+)
+def test_a_request_names_its_operator(tmp_path, database_url, projector, monkeypatch, named, actor):
+    monkeypatch.setattr(commands, "OUTCOME_WITHIN_S", 0.0)
+    monkeypatch.setenv("LOGNAME", "system-user")
+    commanding.run(tmp_path, "parked", "retry", VIEW.name, KEY, *named, database_url=database_url)
+
+    (request,) = parking.pending(projector, [VIEW.name])
+    assert actor.format(login=projector.info.user) == request.actor
+
+
+def test_a_name_that_a_log_is_no_place_for_is_refused(tmp_path, database_url, projector):
+    result = commanding.run(
+        tmp_path, "parked", "retry", VIEW.name, KEY, "--as", "Jo Smith", database_url=database_url
+    )
+
+    assert (1, True) == (result.exit_code, "'Jo Smith' is no name of an operator" in result.stderr)
+    assert [] == parking.pending(projector, [VIEW.name])
+
+
 def test_a_key_that_is_parked_in_builds_of_two_shapes_is_requested_for_each_of_them(
     tmp_path, database_url, projector, monkeypatch
 ):

@@ -185,6 +185,7 @@ def test_a_skip_is_one_event_by_the_operator_and_the_key_goes_on_behind_it(
     consumer, conn, parked, monkeypatch
 ):
     monkeypatch.setenv("LOGNAME", "jo")
+    login = conn.info.user
     with consumer.at_work():
         eventually(lambda: bool(parking.listed(conn)))
         wrong = parked("skip", consumer.name, KEY, STANDS_AT + 1, "--reason", "entered twice")
@@ -198,7 +199,7 @@ def test_a_skip_is_one_event_by_the_operator_and_the_key_goes_on_behind_it(
     (recorded,) = reading.read_stream(conn, f"skips-{consumer.name}")
     skip = decode(recorded.type, recorded.payload)
     assert isinstance(skip, EventSkipped)
-    assert (consumer.name, consumer.shape, KEY, STANDS_AT, "jo", "entered twice") == (
+    assert (consumer.name, consumer.shape, KEY, STANDS_AT, f"operator:{login}@jo", "entered twice") == (
         *(skip.consumer, skip.shape, skip.partition_key),
         *(skip.position, skip.actor, skip.reason),
     )

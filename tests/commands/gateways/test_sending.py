@@ -69,7 +69,7 @@ def test_an_intent_is_asked_about_then_carried_out_and_its_answer_recorded(datab
     assert [("find", key), ("ask", key)] == port.calls
     assert "L-1-1" == codec.decode(outcome.type, outcome.payload).label_id
     metadata = decode_metadata(outcome.metadata)
-    assert (NAME, "1.1") == (metadata.actor, metadata.causation)
+    assert ("sender:carrier", "1.1") == (metadata.actor, metadata.causation)
     assert decode_metadata(intent.metadata).correlation_id == metadata.correlation_id
     assert 1 == work.value("counterfoil_gateway_calls_total", gateway="carrier", call="ask", result="Label")
 

@@ -71,7 +71,7 @@ def test_an_order_of_1500_lines_is_confirmed_in_one_append(database_url):
         causes = [decode_metadata(event.metadata) for event in (confirmed, last_reserved)]
     assert counted(database_url)["inventory.stock_reserved.v1"] == 1_500
     assert abs(confirmed.position - last_reserved.position) <= 1_500
-    assert {("policy:fulfilment", "fulfilment.reserve", "1.1501", "order-big")} == {
+    assert {("process:fulfilment", "fulfilment.reserve", "1.1501", "order-big")} == {
         (cause.actor, cause.command, cause.causation, cause.correlation_id) for cause in causes
     }
 
@@ -298,7 +298,7 @@ def test_a_process_with_steps_keeps_its_state_in_a_stream_of_its_own(database_ur
 
     assert ["test_packing.awaited.v1", "test_packing.packed.v1"] == [event.type for event in steps]
     assert {"order-o1"} == {event.key for event in steps}
-    assert ["policy:packing"] * 2 == [decode_metadata(event.metadata).actor for event in steps]
+    assert ["process:packing"] * 2 == [decode_metadata(event.metadata).actor for event in steps]
 
 
 def test_processes_that_share_no_stream_work_while_others_only_stand_by(database_url):

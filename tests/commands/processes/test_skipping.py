@@ -36,7 +36,7 @@ def test_a_skip_that_is_repeated_is_one_event_of_the_operator(database_url, conn
 
     (recorded,) = reading.read_stream(conn, f"skips-{consumer}")
     assert skip == decode(recorded.type, recorded.payload)
-    assert ("operator", "skip_event") == (
+    assert ("operator:jo", "skip_event") == (
         decode_metadata(recorded.metadata).actor,
         decode_metadata(recorded.metadata).command,
     )

@@ -1,0 +1,40 @@
+"""Who operates the command line: the actor of the events and requests that its commands cause."""
+
+import getpass
+import re
+from typing import Final
+
+from counterfoil.telling import UserError
+from event_store.log.actors import actor
+
+UNKNOWN: Final = "unknown"
+"""The system user of a process whose number has no entry in the system's list."""
+
+_is_name = re.compile(r"[!-~]{1,64}").fullmatch
+
+
+class BadName(UserError):
+    """What `--as` says cannot name an operator."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name!r} is no name of an operator: write 1 to 64 visible ASCII characters")
+
+
+def operator(name: str | None, *, login: str) -> str:
+    """The actor `operator:<name>`; where no name is given, that of the database login and of the system's user.
+
+    Raises:
+        BadName: a log is no place for it.
+    """
+    if name is None:
+        return actor("operator", f"{login}@{_system_user()}")
+    if _is_name(name) is None:
+        raise BadName(name)
+    return actor("operator", name)
+
+
+def _system_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return UNKNOWN

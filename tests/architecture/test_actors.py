@@ -1,0 +1,36 @@
+"""Everything that appends names who does, in one format."""
+
+import ast
+
+from tests.architecture.source import broken, planted
+
+APPENDS = ("Call", "Metadata")
+"""What carries the actor to the log."""
+
+
+def unnamed(source):
+    """What is built without an actor, or with one spelled on the spot."""
+    for node in source.nodes:
+        if not isinstance(node, ast.Call) or ast.unparse(node.func).rpartition(".")[2] not in APPENDS:
+            continue
+        (given,) = [each.value for each in node.keywords if each.arg == "actor"] or [None]
+        if given is None or not _is_named(given):
+            yield source.at(node, f"{ast.unparse(node.func)} without an actor of `event_store.log.actors`")
+
+
+def _is_named(given):
+    """Whether it is made by `actor`, or handed on."""
+    if isinstance(given, ast.Call):
+        return ast.unparse(given.func) == "actor"
+    return isinstance(given, ast.Attribute) and given.attr == "actor"
+
+
+def test_every_append_names_its_actor_in_one_format():
+    assert "" == broken(unnamed)
+
+
+def test_an_actor_that_is_missing_or_spelled_on_the_spot_is_found():
+    assert planted(unnamed, "Metadata(command='x')")
+    assert planted(unnamed, "calls.Call(actor=f'policy:{name}')")
+    assert not planted(unnamed, "Metadata(actor=actor('process', name))")
+    assert not planted(unnamed, "Call(actor=sent.principal.actor)")
