@@ -1,7 +1,7 @@
 """`counterfoil doctor`: which servers were found or would be taken, migrations, processes, quick invariants."""
 
 from collections.abc import Iterator, Mapping
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import psycopg
 from msgspec import Struct
@@ -191,6 +191,22 @@ def _seal(url: str, settings: Settings) -> Iterator[Check]:
         return
     verdict: Verdict = "bad" if found["stopped"] else "note" if found["lag_events"] else "ok"
     yield Check("seal", verdict, f"{found['origin']} {status.position_of(found)}")
+    yield from _witnesses(found, settings)
+
+
+def _witnesses(sealed: dict[str, Any], settings: Settings) -> Iterator[Check]:
+    """Whether those who cosign do; and whether what is published waits for them."""
+    for witness in sealed["witnesses"]:
+        name, words = f"witness {witness['name']}", sealing.witnessed_in_words(witness)
+        if witness["refusal"]:
+            yield Check(name, "bad", words)
+        else:
+            yield Check(name, "note" if witness["failure"] else "ok", words)
+    waiting = sealed["position"] - sealed["published"]
+    if settings.require_witness and waiting and any(each["failure"] for each in sealed["witnesses"]):
+        yield Check(
+            "published", "bad", f"{waiting:,} sealed events wait for cosignatures: no receipts for them"
+        )
 
 
 def _processes(settings: Settings) -> Iterator[Check]:

@@ -153,11 +153,17 @@ def _processes(host: Host) -> list[Consumer]:
 def _sealer(host: Host) -> list[Consumer]:
     if host.settings.seal_key is None:
         return []
+    from counterfoil import sealing
     from event_store.proofs import key_file, sealer
     from event_store.proofs.tiles import Directory
 
-    keys = key_file.read(host.settings.seal_key)
-    return [sealer.consumer(keys, Directory(host.settings.tiles), registry=host.registry)]
+    how = sealer.Sealing(
+        key_file.Followed(host.settings.seal_key),
+        Directory(host.settings.tiles),
+        witnesses=sealing.witnesses_of(host.settings),
+        required=host.settings.require_witness,
+    )
+    return [sealer.consumer(how, registry=host.registry)]
 
 
 def _host(settings: Settings, process: str, *, port: int, parts: Sequence[Part]) -> None:

@@ -24,19 +24,21 @@ from event_store.proofs import (
     policy,
     proving,
     receipt,
+    witness_list,
 )
 from event_store.proofs.bundle import Checked
 from event_store.proofs.checkpoint import Checkpoint
 from event_store.proofs.errors import FalseProof, ProofsError
 from event_store.proofs.key_file import KeyFileError
-from event_store.proofs.ledger import Sealed
+from event_store.proofs.ledger import Witnessed
 from event_store.proofs.merkle import ProofInvalid
 from event_store.proofs.note import MalformedNote, SignerKey, VerifierKey
 from event_store.proofs.policy import KeyRange, Policy
 from event_store.proofs.receipt import Receipt
 from event_store.proofs.tiles import Directory
+from event_store.proofs.witness_list import Witness
 from runtime import database
-from runtime.settings import Settings
+from runtime.settings import PREFIX, Settings, SettingsError
 
 SEED_BYTES: Final = 32
 TEXT_BYTES_MAX: Final = 64 * 1024
@@ -70,14 +72,23 @@ def generate(settings: Settings, path: Path | None, *, origin: str | None) -> tu
     return file, key
 
 
-def rotate(path: Path) -> SignerKey:
+def rotate(path: Path, *, successor: Path | None = None) -> SignerKey:
     """Add a key to a file that takes over from the one that seals.
 
+    Args:
+        path: the file.
+        successor: a file with the key that takes over; a new one is made if None.
+
     Raises:
-        KeyFileError: the file cannot be used.
+        KeyFileError: a file cannot be used, or the key that is to take over is that of another log.
     """
     keys = key_file.read(path)
-    key = SignerKey(keys[0].name, secrets.token_bytes(SEED_BYTES))
+    made = SignerKey(keys[0].name, secrets.token_bytes(SEED_BYTES))
+    key = made if successor is None else key_file.read(successor)[0]
+    if key.name != keys[0].name:
+        raise KeyFileError(f"{successor} holds a key of {key.name}, and {path} seals {keys[0].name}")
+    if key in keys:
+        raise KeyFileError(f"the key in {successor} is in {path} already")
     key_file.replace(path, [key, keys[0]])
     return key
 
@@ -93,17 +104,35 @@ def file_of(settings: Settings, path: Path | None) -> Path:
     return file
 
 
-def latest(settings: Settings) -> Sealed:
-    """What was signed last.
+def witnesses_of(settings: Settings) -> list[Witness]:
+    """Who is to cosign what is sealed.
 
     Raises:
-        NotSealed: nothing ever was.
+        SettingsError: a key in the list is no key of a witness.
+    """
+    if settings.witnesses is None:
+        return []
+    try:
+        return witness_list.parse(settings.witnesses)
+    except MalformedNote as error:
+        raise SettingsError(f"{PREFIX}WITNESSES: {error}") from error
+
+
+def published(settings: Settings) -> str:
+    """The newest published checkpoint, with its cosignatures.
+
+    Raises:
+        NotSealed: nothing ever was sealed, or what was waits for its cosignatures.
     """
     with _reader(settings) as connection:
         found = ledger.latest(connection)
     if found is None:
         raise proving.NotSealed("nothing was ever sealed here: docs/audit.md says how to begin")
-    return found
+    if found.published is None:
+        raise proving.NotSealed(
+            f"{found.size:,} events were sealed, and no checkpoint is cosigned by the witnesses that are required"
+        )
+    return found.published
 
 
 def standing(connection: reading.Connection) -> dict[str, Any] | None:
@@ -111,13 +140,38 @@ def standing(connection: reading.Connection) -> dict[str, Any] | None:
     found = ledger.latest(connection)
     if found is None:
         return None
+    signed = None if found.published is None else note.parse(found.published)
     return {
         "origin": found.origin,
         "position": found.size,
         "lag_events": max(0, reading.head(connection).position - found.size),
         "sealed_at": found.sealed_at.isoformat(),
+        "published": 0 if signed is None else checkpoint.parse(signed.text).size,
         "stopped": found.refusal,
+        "witnesses": [_witnessed(each) for each in ledger.witnesses(connection, found.origin)],
     }
+
+
+def _witnessed(found: Witnessed) -> dict[str, Any]:
+    """What one witness said last."""
+    return {
+        "name": found.name,
+        "position": found.size,
+        "cosigned_at": None if found.cosigned_at is None else found.cosigned_at.isoformat(),
+        "age_seconds": found.age_s,
+        "failure": found.failure,
+        "refusal": found.refusal,
+    }
+
+
+def witnessed_in_words(witness: dict[str, Any]) -> str:
+    """How a witness stands, for people: what is wrong comes first."""
+    said = "nothing cosigned yet"
+    if witness["position"] is not None:
+        said = f"cosigned {witness['position']:,}, {witness['age_seconds']:,.0f} s ago"
+    if witness["refusal"]:
+        return f"REFUSES: {witness['refusal']} ({said})"
+    return f"FAILS: {witness['failure']} ({said})" if witness["failure"] else said
 
 
 class Compared(Struct, frozen=True):

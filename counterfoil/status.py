@@ -96,6 +96,10 @@ def lines(status: dict[str, Any]) -> list[str]:
     ]
     if (sealed := status["seal"]) is not None:
         shown.append(f"seal     {sealed['origin']:<28} {position_of(sealed)}")
+        shown += [
+            f"witness  {witness['name']:<28} {sealing.witnessed_in_words(witness)}"
+            for witness in sealed["witnesses"]
+        ]
     for name, server in status["servers"].items():
         shown.append(f"server   {name:<10} {server['address'] or 'none'}  {server['version'] or ''}".rstrip())
     shown += [f"url      {name:<10} {url}" for name, url in status["urls"].items()]

@@ -278,8 +278,15 @@ class _Shop:
             "COUNTERFOIL_COMMAND_API_PORT": str(self._ports["command-api"]),
             "COUNTERFOIL_QUERY_API_PORT": str(self._ports["query-api"]),
         }
-        paths = {"SEAL_KEY": self._settings.seal_key, "SEAL_TILES": self._settings.seal_tiles}
-        settings |= {f"COUNTERFOIL_{name}": str(path) for name, path in paths.items() if path is not None}
+        sealing = {
+            "SEAL_KEY": self._settings.seal_key,
+            "SEAL_TILES": self._settings.seal_tiles,
+            "WITNESSES": self._settings.witnesses,
+            "REQUIRE_WITNESS": self._settings.require_witness,
+        }
+        settings |= {
+            f"COUNTERFOIL_{name}": str(value) for name, value in sealing.items() if value is not None
+        }
         return settings | {
             f"COUNTERFOIL_{setting.upper()}": str(self._ports[role])
             for role, setting in _HEALTH_PORTS.items()

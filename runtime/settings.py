@@ -158,6 +158,18 @@ class Settings(BaseSettings):
         description="Folder of the sealed tree, for sealer and proofs; `seal` in the home directory if not set.",
     )
 
+    witnesses: str | None = Field(
+        default=None,
+        pattern=r"^\s*[^\s,]+ +https?://[^\s,]+\s*(?:,\s*[^\s,]+ +https?://[^\s,]+\s*){0,15}$",
+        description="Who cosigns what is sealed: `<verifier key> <URL>`, joined by commas; nobody if not set.",
+    )
+    require_witness: int = Field(
+        default=0,
+        ge=0,
+        le=16,
+        description="Witnesses that must have cosigned a checkpoint before it is published; 0 waits for none.",
+    )
+
     carrier_url: str | None = Field(
         default=None,
         pattern=r"^https?://[^/?#]+(?:/[^?#]*)?$",
@@ -224,6 +236,15 @@ class Settings(BaseSettings):
         if (self.kafka_tls or self.kafka_user is not None) and self.kafka_bootstrap is None:
             raise ValueError(
                 f"{PREFIX}KAFKA_TLS and {PREFIX}KAFKA_USER are for the Kafka at {PREFIX}KAFKA_BOOTSTRAP: set that too"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _required_witnesses_are_listed(self) -> Self:
+        listed = len(self.witnesses.split(",")) if self.witnesses else 0
+        if self.require_witness > listed:
+            raise ValueError(
+                f"{PREFIX}REQUIRE_WITNESS is {self.require_witness}, and {PREFIX}WITNESSES lists {listed} witnesses"
             )
         return self
 

@@ -72,11 +72,11 @@ def verify(
 
 @app.command("checkpoint")
 def checkpoint() -> None:
-    """Print the newest signed checkpoint: keep it where the operator of this log cannot reach it."""
+    """Print the newest published checkpoint: keep it where the operator of this log cannot reach it."""
     with answering.auditing():
         from counterfoil import sealing
 
-        sys.stdout.write(sealing.latest(answering.settings()).checkpoint)
+        sys.stdout.write(sealing.published(answering.settings()))
 
 
 @app.command("prove")

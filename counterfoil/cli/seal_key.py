@@ -31,11 +31,19 @@ def generate(
 
 
 @app.command("rotate")
-def rotate(file: File = None) -> None:
-    """Add a key that takes over: the sealer, started again, signs one checkpoint with both."""
+def rotate(
+    file: File = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to", help="File with the key that takes over, made by `generate`; default: a new one."
+        ),
+    ] = None,
+) -> None:
+    """Add a key that takes over: the sealer signs one checkpoint with both, and goes on with the new one alone."""
     from counterfoil import sealing
 
-    print(sealing.rotate(sealing.file_of(answering.settings(), file)).verifier)
+    print(sealing.rotate(sealing.file_of(answering.settings(), file), successor=to).verifier)
 
 
 @app.command("show")

@@ -7,14 +7,19 @@ An error never shows what is in the file.
 
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
+
+import structlog
 
 from event_store.proofs.errors import ProofsError
 from event_store.proofs.note import MalformedNote, SignerKey
 
 FILE_BYTES_MAX: Final = 64 * 1024
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+log = structlog.get_logger()
 
 
 class KeyFileError(ProofsError):
@@ -46,6 +51,30 @@ def read(path: Path) -> list[SignerKey]:
     return keys
 
 
+class Followed:
+    """The keys in a file, read again whenever it was changed: a key takes over without a restart of who seals."""
+
+    def __init__(self, path: Path) -> None:
+        """Read it.
+
+        Raises:
+            KeyFileError: it cannot be used.
+        """
+        self._path = path
+        self._seen = _identity(path)
+        self._keys = read(path)
+
+    def __call__(self) -> Sequence[SignerKey]:
+        """The keys now. While the file cannot be used, those that it held: a slip of the hand ends no sealing."""
+        if (found := _identity(self._path)) != self._seen:
+            self._seen = found
+            try:
+                self._keys = read(self._path)
+            except KeyFileError as error:
+                log.error("seal_key_not_read", reason=str(error))  # noqa: TRY400 - the text says it all
+        return self._keys
+
+
 def create(path: Path, keys: list[SignerKey]) -> None:
     """Write a file that was not there.
 
@@ -75,6 +104,15 @@ def replace(path: Path, keys: list[SignerKey]) -> None:
         beside.replace(path)
     except OSError as error:
         raise KeyFileError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _identity(path: Path) -> tuple[int, ...] | None:
+    """What differs once a file was changed or replaced; None while there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_mode
 
 
 def _write(path: Path, keys: list[SignerKey]) -> None:

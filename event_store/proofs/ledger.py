@@ -1,7 +1,8 @@
-"""The rows of schema `seal`: what was signed last, which keys sealed, and why nothing is sealed any more."""
+"""The rows of schema `seal`: what was signed, by which keys, what witnesses said, and why nothing is sealed."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 from msgspec import Struct
 
@@ -13,11 +14,12 @@ from event_store.proofs.policy import KeyRange, Policy
 LEASE: Final = "sealer"
 
 _LATEST: Final = """
-select origin, size, root, checkpoint, sealed_at, refusal from seal.tree order by sealed_at desc limit 1
+select origin, size, root, checkpoint, published, sealed_at, refusal
+from seal.tree order by sealed_at desc limit 1
 """
-_OF_ORIGIN: Final = (
-    "select origin, size, root, checkpoint, sealed_at, refusal from seal.tree where origin = %s"
-)
+_OF_ORIGIN: Final = """
+select origin, size, root, checkpoint, published, sealed_at, refusal from seal.tree where origin = %s
+"""
 _KEYS: Final = """
 select key, first_size, last_size, handover from seal.key where origin = %s order by first_size, last_size nulls last
 """
@@ -32,9 +34,13 @@ insert into seal.key (origin, key, first_size) select origin, %(key)s, 0 from be
 """
 _MOVE: Final = f"""
 update seal.tree
-set size = %(size)s, root = %(root)s, checkpoint = %(checkpoint)s, sealed_at = clock_timestamp(), refusal = null
+set size = %(size)s, root = %(root)s, checkpoint = %(checkpoint)s, sealed_at = clock_timestamp(), refusal = null,
+    published = coalesce(%(published)s::text, published)
 where origin = %(origin)s and size = %(before_size)s and root = %(before_root)s and {_HELD}
-returning origin, size, root, checkpoint, sealed_at, refusal
+returning origin, size, root, checkpoint, published, sealed_at, refusal
+"""
+_PUBLISH: Final = f"""
+update seal.tree set published = %(published)s where origin = %(origin)s and {_HELD}
 """
 _RETIRE: Final = """
 update seal.key set last_size = %(size)s where origin = %(origin)s and key = %(before)s and last_size is null
@@ -44,6 +50,27 @@ insert into seal.key (origin, key, first_size, handover) values (%(origin)s, %(k
 """
 _REFUSE: Final = """
 update seal.tree set refusal = %(refusal)s where origin = %(origin)s and refusal is distinct from %(refusal)s::text
+"""
+_WITNESSES: Final = """
+select key, size, cosigned_at, failure, refusal, extract(epoch from clock_timestamp() - cosigned_at)::float8
+from seal.witness where origin = %s order by key
+"""
+_FORGET: Final = f"delete from seal.witness where origin = %(origin)s and key <> all(%(keys)s) and {_HELD}"
+_ENLIST: Final = f"""
+insert into seal.witness (origin, key)
+select %(origin)s, given.key from unnest(%(keys)s::text[]) as given (key) where {_HELD}
+on conflict (origin, key) do nothing
+"""
+_COSIGNED: Final = f"""
+update seal.witness set size = %(size)s, cosigned_at = clock_timestamp(), failure = null, refusal = null
+where origin = %(origin)s and key = %(key)s and {_HELD}
+"""
+_FAILED: Final = f"""
+update seal.witness set failure = %(failure)s where origin = %(origin)s and key = %(key)s and {_HELD}
+"""
+_REFUSED: Final = f"""
+update seal.witness set refusal = %(refusal)s, failure = null
+where origin = %(origin)s and key = %(key)s and {_HELD}
 """
 _INSTALLATION: Final = "select id::text from log.installation"
 
@@ -56,9 +83,31 @@ class Sealed(Struct, frozen=True):
     root: bytes
     checkpoint: str
     """The signed note."""
+    published: str | None
+    """The newest note that was published, with its cosignatures; None before the first."""
     sealed_at: datetime
     refusal: str | None
     """Why the sealer signs nothing any more."""
+
+
+class Witnessed(Struct, frozen=True):
+    """What one witness said of a tree."""
+
+    key: str
+    size: int | None
+    """Of the newest checkpoint that it cosigned; None before the first."""
+    cosigned_at: datetime | None
+    failure: str | None
+    """Why the last submission brought no cosignature."""
+    refusal: str | None
+    """Why it cosigns no history of this log any more."""
+    age_s: float | None
+    """Seconds since its last cosignature; None before the first."""
+
+    @property
+    def name(self) -> str:
+        """The witness's, as in its cosignatures."""
+        return self.key.partition("+")[0]
 
 
 class Ledger:
@@ -89,14 +138,24 @@ class Ledger:
         given = {"origin": origin, "root": merkle.EMPTY_ROOT, "checkpoint": checkpoint, "key": key}
         self._conn.execute(_BEGIN, {**given, "owner": self._owner})
 
-    def move(self, before: Sealed, *, size: int, root: bytes, checkpoint: str) -> Sealed:
+    def move(
+        self, before: Sealed, *, size: int, root: bytes, checkpoint: str, published: str | None = None
+    ) -> Sealed:
         """Note what was signed, if the last is still what this sealer went on from and the lease is its own.
+
+        Args:
+            before: what this sealer went on from.
+            size: events of the tree.
+            root: of the tree.
+            checkpoint: the signed note.
+            published: the note that is published from now on; the one before if None.
 
         Raises:
             OpenAgain: another sealer was here.
         """
         given = {"origin": before.origin, "size": size, "root": root, "checkpoint": checkpoint}
         before_given = {"before_size": before.size, "before_root": before.root, "owner": self._owner}
+        before_given["published"] = published
         row = self._conn.execute(_MOVE, {**given, **before_given}).fetchone()
         if row is None:
             raise OpenAgain("another sealer holds the lease, or sealed in between")
@@ -114,6 +173,52 @@ class Ledger:
             self._conn.execute(_RETIRE, given)
             self._conn.execute(_ENTER, {**given, "handover": checkpoint})
         return moved
+
+    def publish(self, origin: str, published: str) -> None:
+        """Note the newest checkpoint that is published.
+
+        Raises:
+            OpenAgain: another sealer holds the lease.
+        """
+        self._write(_PUBLISH, origin=origin, published=published)
+
+    def witnesses(self, origin: str) -> list[Witnessed]:
+        """What each witness said of a tree."""
+        return witnesses(self._conn, origin)
+
+    def enlist(self, origin: str, keys: Sequence[str]) -> None:
+        """Have a row for each of these witnesses, and forget what others said."""
+        given = {"origin": origin, "keys": list(keys), "owner": self._owner}
+        self._conn.execute(_FORGET, given)
+        self._conn.execute(_ENLIST, given)
+
+    def cosigned(self, origin: str, key: str, *, size: int) -> None:
+        """Note that a witness cosigned a checkpoint of that size.
+
+        Raises:
+            OpenAgain: another sealer holds the lease.
+        """
+        self._write(_COSIGNED, origin=origin, key=key, size=size)
+
+    def not_cosigned(self, origin: str, key: str, failure: str) -> None:
+        """Note why a submission brought no cosignature.
+
+        Raises:
+            OpenAgain: another sealer holds the lease.
+        """
+        self._write(_FAILED, origin=origin, key=key, failure=failure)
+
+    def refused_by(self, origin: str, key: str, refusal: str) -> None:
+        """Note why a witness cosigns no history of this log any more.
+
+        Raises:
+            OpenAgain: another sealer holds the lease; what the witness knows may then be its work.
+        """
+        self._write(_REFUSED, origin=origin, key=key, refusal=refusal)
+
+    def _write(self, statement: LiteralString, **given: object) -> None:
+        if self._conn.execute(statement, {**given, "owner": self._owner}).rowcount == 0:
+            raise OpenAgain("another sealer holds the lease")
 
     def refuse(self, origin: str, refusal: str | None) -> None:
         """Note why nothing is signed, for status and doctor; None: it is."""
@@ -136,6 +241,11 @@ def policy(conn: Connection, origin: str) -> Policy:
     return Policy(origin, tuple(keys(conn, origin)))
 
 
+def witnesses(conn: Connection, origin: str) -> list[Witnessed]:
+    """What each witness said of a tree."""
+    return [Witnessed(*row) for row in conn.execute(_WITNESSES, [origin])]
+
+
 def _sealed(row: tuple[Any, ...]) -> Sealed:
-    origin, size, root, checkpoint, sealed_at, refusal = row
-    return Sealed(origin, size, bytes(root), checkpoint, sealed_at, refusal)
+    origin, size, root, checkpoint, published, sealed_at, refusal = row
+    return Sealed(origin, size, bytes(root), checkpoint, published, sealed_at, refusal)

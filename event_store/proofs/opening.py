@@ -19,7 +19,9 @@ from event_store.proofs.policy import KeyRange, Policy
 from event_store.proofs.tiles import Store, Tiles
 
 CHECKPOINT_FILE: Final = "checkpoint"
-"""Beside the tiles: the newest checkpoint, as C2SP names it."""
+"""Beside the tiles: the newest checkpoint that is published, as C2SP names it."""
+SIGNED_FILE: Final = ".signed"
+"""Beside it, where cosignatures are required: the newest that was signed, for the sealer alone."""
 
 ORIGIN_OF_INSTALLATIONS: Final = "counterfoil/"
 """How origins begin that name an installation: such a key seals no other one."""
@@ -46,20 +48,20 @@ def opened(conn: Connection, rows: Ledger, store: Store, keys: Sequence[SignerKe
     """
     sealed = _last(rows, keys[0])
     ranges = rows.keys(sealed.origin)
-    beside = _beside(
-        store, sealed.origin, [*(each.verifier for each in ranges), *(key.verifier for key in keys)]
-    )
+    known = [*(each.verifier for each in ranges), *(key.verifier for key in keys)]
+    memories = [store.read(CHECKPOINT_FILE), store.read(SIGNED_FILE), (sealed.published or "").encode()]
+    others = [_other(content, sealed.origin, known) for content in memories if content]
+    others.sort(key=lambda other: other[0].size, reverse=True)
     head = reading.head(conn).position
-    reached = max(sealed.size, beside[0].size if beside else 0)
+    reached = max(sealed.size, *(other.size for other, _ in others), 0)
     if head < reached:
         raise Refused(shorter(head, reached))
     if not growing.holds(store, size=sealed.size, root=sealed.root):
         _build_again(conn, store, sealed)
-    if beside is not None:
-        sealed = _agreed(conn, rows, store, sealed, *beside)
+    for other, signed in others:
+        sealed = _agreed(conn, rows, store, sealed, other, signed)
     if (active := _active(ranges)) != str(keys[0].verifier):
         sealed = _handed_over(rows, sealed, keys, ranges, active=active)
-    store.write(CHECKPOINT_FILE, sealed.checkpoint.encode())
     store.write(policy.FILE, Policy(sealed.origin, tuple(rows.keys(sealed.origin))).encode())
     return sealed
 
@@ -93,11 +95,8 @@ def _last(rows: Ledger, key: SignerKey) -> Sealed:
     return sealed
 
 
-def _beside(store: Store, origin: str, known: Sequence[VerifierKey]) -> tuple[Checkpoint, str] | None:
-    """The checkpoint that stands beside the tiles, and its text."""
-    content = store.read(CHECKPOINT_FILE)
-    if content is None:
-        return None
+def _other(content: bytes, origin: str, known: Sequence[VerifierKey]) -> tuple[Checkpoint, str]:
+    """The checkpoint that another memory holds, beside the tiles or as published, and its text."""
     signed = note.parse(content)
     named = checkpoint.parse(signed.text).origin
     if named != origin:
@@ -108,7 +107,7 @@ def _beside(store: Store, origin: str, known: Sequence[VerifierKey]) -> tuple[Ch
         return checkpoint.verified(signed, known), content.decode()
     except UnverifiedNote as error:
         raise Refused(
-            f"the checkpoint beside the tiles is signed by none of this log's keys: {error}"
+            f"a checkpoint beside the tiles, or published, is signed by none of this log's keys: {error}"
         ) from error
 
 
@@ -134,8 +133,8 @@ def _agreed(
         root = merkle.root(beside.size, Tiles(store, sealed.size))
     if root != beside.root:
         raise Refused(
-            f"the checkpoint of {beside.size:,} events beside the tiles is of another history than this log's:"
-            f" {beside.root.hex()[:16]}, not {root.hex()[:16]}",
+            f"the checkpoint of {beside.size:,} events beside the tiles or published is of another history than this"
+            f" log's: {beside.root.hex()[:16]}, not {root.hex()[:16]}",
             read_all=beside.size > sealed.size,
         )
     if beside.size > sealed.size:

@@ -2,15 +2,17 @@
 
 Each round it computes the leaves of new rows from their stored bytes, extends the tiles, reads the rows a second time
 and the tiles back, and signs a checkpoint if all come to the same root. Postgres remembers it first, the file beside
-the tiles second. It never signs what its last checkpoint is not the beginning of: where it finds something changed it
-refuses, says why where status and doctor see it, and tries again, since a person may have put it right.
+the tiles second; then witnesses are asked to cosign it, and not waited for. It never signs what its last checkpoint is
+not the beginning of: where it finds something changed it refuses, says why where status and doctor see it, and tries
+again, since a person may have put it right.
 """
 
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from event_store.consumers.driver import Consumer, Session, Waits
@@ -19,11 +21,16 @@ from event_store.log import reading
 from event_store.proofs import growing, opening
 from event_store.proofs.checkpoint import Checkpoint
 from event_store.proofs.errors import Refused
-from event_store.proofs.ledger import LEASE, Ledger, Sealed
+from event_store.proofs.ledger import LEASE, Ledger
 from event_store.proofs.note import NoteError, SignerKey
-from event_store.proofs.opening import CHECKPOINT_FILE
+from event_store.proofs.publishing import Publication
 from event_store.proofs.rereading import LeafDiffers
 from event_store.proofs.tiles import Store, TilesDamaged
+from event_store.proofs.witness_list import Witness
+from event_store.proofs.witnessing import Witnessing, WitnessMetrics
+
+if TYPE_CHECKING:
+    from event_store.proofs.submitting import Submissions
 
 SEAL_EVERY_S: Final = 1.0
 """How often a checkpoint is signed while the log grows slowly."""
@@ -45,39 +52,38 @@ class SealMetrics:
         self.size = Gauge(
             "counterfoil_seal_size", "Events that the last checkpoint covers", registry=registry
         )
+        self.published = Gauge(
+            "counterfoil_seal_published_size",
+            "Events that the newest published checkpoint covers",
+            registry=registry,
+        )
+        self.witnesses = WitnessMetrics(registry)
         self.checkpoints = Counter("counterfoil_seal_checkpoints", "Checkpoints signed", registry=registry)
         self.refusing = Gauge("counterfoil_seal_refusing", "1 while nothing is signed", registry=registry)
 
 
-def consumer(
-    keys: Sequence[SignerKey],
-    store: Store,
-    *,
-    registry: CollectorRegistry,
-    clock: Callable[[], float] = time.monotonic,
-) -> Consumer:
-    """What seals the log, by the driver of all consumers.
+class Sealing(Struct, frozen=True):
+    """How a log is to be sealed."""
 
-    Args:
-        keys: the key that seals, and behind it those that may hand over to it.
-        store: where the tiles go.
-        registry: where metrics go.
-        clock: seconds that never go back.
-    """
-    metrics, refusals = SealMetrics(registry), _Refusals(clock)
+    keys: Callable[[], Sequence[SignerKey]]
+    """Answers the key that seals, and behind it those that may hand over to it; asked in each round."""
+    store: Store
+    """Where the tiles go."""
+    witnesses: Sequence[Witness] = ()
+    """Who is to cosign each checkpoint."""
+    required: int = 0
+    """How many of them must have before a checkpoint is published."""
+    clock: Callable[[], float] = time.monotonic
+    """Seconds that never go back."""
 
-    def begin(session: Session) -> Sealer:
-        assert session.lease is not None, "one process at a time seals"
-        rows = Ledger(session.conn, owner=session.lease.owner)
-        with refusals.noted(rows, keys[0].name, metrics):
-            sealed = opening.opened(session.conn, rows, store, keys)
-            rows.refuse(sealed.origin, None)
-        return Sealer(session, rows, store, keys[0], sealed, metrics=metrics, refusals=refusals, clock=clock)
 
+def consumer(sealing: Sealing, *, registry: CollectorRegistry) -> Consumer:
+    """What seals the log, by the driver of all consumers; its metrics go to the registry."""
+    metrics, refusals = SealMetrics(registry), _Refusals(sealing.clock)
     return Consumer(
         name=LEASE,
         role="counterfoil_sealer",
-        open=begin,
+        open=lambda session: Sealer(session, sealing, metrics=metrics, refusals=refusals),
         lease=LEASE,
         waits=Waits(first_s=LOOK_EVERY_S, longest_s=SEAL_EVERY_S, unhinted_s=SEAL_EVERY_S, pace_s=0.0),
         settings=SESSION,
@@ -89,27 +95,38 @@ class Sealer:
     """The sealer while it holds the lease: one checkpoint after another."""
 
     def __init__(
-        self,
-        session: Session,
-        rows: Ledger,
-        store: Store,
-        key: SignerKey,
-        sealed: Sealed,
-        *,
-        metrics: SealMetrics,
-        refusals: "_Refusals",
-        clock: Callable[[], float],
+        self, session: Session, sealing: Sealing, *, metrics: SealMetrics, refusals: "_Refusals"
     ) -> None:
-        """Go on from what was signed last, which the tiles hold."""
+        """Go on from what was signed last, which the log and the tiles hold and no witness refuses."""
+        assert session.lease is not None, "one process at a time seals"
         self._session = session
         self._conn = session.conn
-        self._rows = rows
-        self._store = store
-        self._key = key
-        self._sealed = sealed
+        self._sealing = sealing
+        self._store = sealing.store
+        self._clock = sealing.clock
         self._metrics = metrics
         self._refusals = refusals
-        self._clock = clock
+        self._rows = rows = Ledger(session.conn, owner=session.lease.owner)
+        self._keys = keys = sealing.keys()
+        with refusals.noted(rows, keys[0].name, metrics):
+            self._sealed = sealed = opening.opened(session.conn, rows, sealing.store, keys)
+            self._publication = Publication(
+                rows,
+                sealing.store,
+                sealed,
+                witnesses=[each.key for each in sealing.witnesses],
+                required=sealing.required,
+            )
+            self._witnessing = Witnessing(
+                rows,
+                self._publication,
+                sealed,
+                submissions=self._submissions(),
+                witnesses=sealing.witnesses,
+                metrics=metrics.witnesses,
+                clock=sealing.clock,
+            )
+            rows.refuse(sealed.origin, None)
         self._signed_at_s = float("-inf")
         self._show(head=sealed.size)
 
@@ -117,9 +134,13 @@ class Sealer:
         """Seal what the log gained, if it is time to; how many events that were.
 
         Raises:
-            Refused: the log is not what was signed, or the tree does not come to one root.
-            OpenAgain: another sealer was here.
+            Refused: the log is not what was signed, the tree does not come to one root, or a witness knows another.
+            OpenAgain: another sealer was here, or another key is to take over.
         """
+        if self._sealing.keys() != self._keys:
+            raise OpenAgain("the keys that seal were changed")
+        with self._refusals.noted(self._rows, self._sealed.origin, self._metrics):
+            self._witnessing.collect()
         head = reading.head(self._conn).position
         grown = head - self._sealed.size
         if 0 <= grown < SEAL_EVENTS and (not grown or self._clock() - self._signed_at_s < SEAL_EVERY_S):
@@ -131,7 +152,8 @@ class Sealer:
         return self._sealed.size - before
 
     def close(self) -> None:
-        """Nothing is held beside the session."""
+        """Let go of the witnesses; nothing else is held beside the session."""
+        self._witnessing.close()
         self._session.metrics.left(LEASE)
 
     def _seal(self, upto: int, *, head: int) -> None:
@@ -139,17 +161,33 @@ class Sealer:
         if head < before.size:
             raise Refused(opening.shorter(head, before.size))
         grown = growing.grown(self._conn, self._store, before, upto=upto)
-        signed = Checkpoint(before.origin, upto, grown.root).signed(self._key).encode()
-        self._sealed = self._rows.move(before, size=upto, root=grown.root, checkpoint=signed)
-        self._store.write(CHECKPOINT_FILE, signed.encode())
+        signed = Checkpoint(before.origin, upto, grown.root).signed(self._keys[0])
+        text, at_once = signed.encode(), self._publication.at_once
+        self._sealed = self._rows.move(
+            before, size=upto, root=grown.root, checkpoint=text, published=text if at_once else None
+        )
+        self._publication.signed(signed)
+        self._witnessing.offer(signed)
         self._signed_at_s = self._clock()
         self._metrics.checkpoints.inc()
         for name in grown.replaced:
             self._store.discard(name)
         self._show(head)
 
+    def _submissions(self) -> "Submissions | None":
+        """The threads that submit to witnesses, if there are any."""
+        if not self._sealing.witnesses:
+            return None
+        from event_store.proofs import submitting  # HTTP is loaded where there is a witness
+
+        announce = self._session.news.announce
+        return submitting.Submissions(
+            self._sealing.witnesses, self._store, announce=announce, clock=self._clock
+        )
+
     def _show(self, head: int) -> None:
         self._metrics.size.set(self._sealed.size)
+        self._metrics.published.set(self._publication.size)
         self._metrics.refusing.set(0)
         self._session.metrics.stands(LEASE, lag_events=max(0, head - self._sealed.size))
 

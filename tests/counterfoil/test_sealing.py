@@ -180,6 +180,37 @@ def test_status_and_doctor_say_how_far_the_log_is_sealed_and_why_it_is_not(shop)
     assert "bad" == checks["seal"].verdict
 
 
+def test_status_and_doctor_say_what_witnesses_do(shop):
+    origin = shop.public.name
+    damage(
+        shop.url,
+        "insert into seal.witness (origin, key, size, cosigned_at, failure, refusal) values"
+        f" ('{origin}', 'w1+00+AA', 3, now() - interval '5 s', null, null),"
+        f" ('{origin}', 'w2+00+AA', null, null, 'it does not answer', null),"
+        f" ('{origin}', 'w3+00+AA', 2, now(), null, 'w3 refuses this history')",
+    )
+    damage(shop.url, "update seal.tree set published = null")
+    lines = shop.run("status").stdout
+    shown = json.loads(shop.run("status", "--json").stdout)["seal"]
+    listed = ",".join(f"w{number} http://127.0.0.1" for number in (1, 2))
+    told = Settings(home=shop.home, database_url=shop.url, witnesses=listed, require_witness=2)
+    checks = {check.name: check for check in doctor.examine(told)}
+    waiting = shop.run("audit", "checkpoint")
+
+    assert (0, ["w1", "w2", "w3"]) == (shown["published"], [each["name"] for each in shown["witnesses"]])
+    assert 5 <= shown["witnesses"][0]["age_seconds"] < 60
+    for line in (
+        "cosigned 3, ",
+        "FAILS: it does not answer (nothing cosigned yet)",
+        "REFUSES: w3 refuses this",
+    ):
+        assert line in lines
+    assert ["ok", "note", "bad", "bad"] == [
+        checks[name].verdict for name in ("witness w1", "witness w2", "witness w3", "published")
+    ]
+    assert (4, True) == (waiting.exit_code, "no checkpoint is cosigned" in waiting.stderr)
+
+
 def test_where_nothing_is_sealed_nothing_is_said(database_url, tmp_path):
     status = commanding.run(tmp_path, "status", "--json", database_url=database_url)
     none = commanding.run(tmp_path, "audit", "checkpoint", database_url=database_url)
@@ -201,6 +232,20 @@ def test_a_new_key_takes_over_and_a_checkpoint_of_the_old_one_still_counts(shop,
         assert "holds" in result.stdout, result.stderr
 
     assert rotated == shop.public != old
+
+
+def test_a_key_that_was_made_before_takes_over_if_it_is_one_of_this_log(shop, tmp_path):
+    old, made = shop.public, tmp_path / "next.key"
+    shop.run("seal-key", "generate", made)
+    rotated = shop.run("seal-key", "rotate", shop.key_file, "--to", made)
+    again = shop.run("seal-key", "rotate", shop.key_file, "--to", made)
+    shop.run("seal-key", "generate", tmp_path / "other.key", "--origin", "other.test/log")
+    other = shop.run("seal-key", "rotate", shop.key_file, "--to", tmp_path / "other.key")
+    shop.seal()
+
+    assert str(shop.public) == rotated.stdout.strip() == str(key_file.read(made)[0].verifier) != str(old)
+    assert "is in" in again.stderr
+    assert "holds a key of other.test/log" in other.stderr
 
 
 def test_a_bundle_is_checked_where_nothing_else_of_the_log_is(shop, tmp_path):

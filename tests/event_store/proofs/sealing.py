@@ -35,11 +35,18 @@ class Clock:
 
 @contextlib.contextmanager
 def sealing(
-    url: str, store: Store, *keys: SignerKey, clock: Clock | None = None, owner: str | None = None
+    url: str,
+    store: Store,
+    *keys: SignerKey,
+    clock: Clock | None = None,
+    owner: str | None = None,
+    registry: CollectorRegistry | None = None,
+    **how: object,
 ) -> Iterator[Hosted]:
     """A sealer that makes a turn when the test says so."""
-    registry = CollectorRegistry()
-    consumer = sealer.consumer(keys or [KEY], store, registry=registry, clock=clock or Clock())
+    registry = registry or CollectorRegistry()
+    told = {"keys": lambda: list(keys or [KEY]), "clock": clock or Clock(), **how}
+    consumer = sealer.consumer(sealer.Sealing(store=store, **told), registry=registry)
     with database.connect(url, role=consumer.role, name="sealer", settings=dict(consumer.settings)) as conn:
         session = Session(
             conn=conn,
