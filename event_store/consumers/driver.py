@@ -24,7 +24,7 @@ from event_store.consumers.measures import ConsumerMetrics
 from event_store.consumers.news import News
 from event_store.log.hints import HINT_PAUSE_S
 from event_store.transport.generations import Connection, NoGeneration
-from event_store.transport.transport import Fork, TransportError
+from event_store.transport.transport import Fork, RefusedByWitness, TransportError
 from runtime import database
 from runtime.database import Role
 
@@ -358,7 +358,7 @@ class _Driver:
 
     def _wait_behind(self, error: Exception) -> None:
         """Say plainly what is wrong, count it and wait; a fork is tried again, it may have been fenced."""
-        name, fork = self._consumer.name, isinstance(error, Fork)
+        name, fork = self._consumer.name, isinstance(error, Fork | RefusedByWitness)
         self._around.metrics.failures.labels(name, type(error).__name__).inc()
         self._health.show("fork" if fork else "retrying", str(error))
         wait_s = LONGEST_S if fork else self._backoff.after_failure()

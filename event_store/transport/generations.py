@@ -41,7 +41,9 @@ update log.installation set id = gen_random_uuid(), began_at = clock_timestamp()
 _EPOCHS: Final = "select first_position, epoch from log.epoch order by epoch"
 _FRAME: Final = """
 select (select min(start_position) from transport.generation where generation > %(generation)s),
-    array_agg(first_position order by epoch), array_agg(epoch order by epoch)
+    array_agg(first_position order by epoch), array_agg(epoch order by epoch),
+    (select refusal from seal.witness where refusal is not null
+        and origin = (select origin from seal.tree order by sealed_at desc limit 1) limit 1)
 from log.epoch
 """
 _PUBLISHED: Final = """
@@ -87,11 +89,13 @@ class Frame(msgspec.Struct, frozen=True):
     """What bounds and labels a generation's events; to be read after the rows it is asked about.
 
     Read later, it knows every epoch and every end that those rows could belong to. `end` is the start of the
-    next generation, None while there is none.
+    next generation, None while there is none. `refusal` is why a witness cosigns this log no more, None while none
+    refuses.
     """
 
     epochs: Epochs
     end: int | None = None
+    refusal: str | None = None
 
 
 def current_generation(conn: Connection) -> Generation:
@@ -184,8 +188,8 @@ def frame(conn: Connection, *, generation: int) -> Frame:
     """Read epochs and end of a generation in one snapshot."""
     row = conn.execute(_FRAME, {"generation": generation}).fetchone()
     assert row is not None, "an aggregate without group by gives one row"
-    end, first_positions, numbers = cast("tuple[int | None, list[int], list[int]]", row)
-    return Frame(epochs=Epochs(tuple(first_positions), tuple(numbers)), end=end)
+    end, first_positions, numbers, refusal = cast("tuple[int | None, list[int], list[int], str | None]", row)
+    return Frame(epochs=Epochs(tuple(first_positions), tuple(numbers)), end=end, refusal=refusal)
 
 
 def epochs(conn: Connection) -> Epochs:

@@ -27,6 +27,7 @@ from event_store.transport.transport import (
     Generation,
     Partition,
     Record,
+    RefusedByWitness,
     TransportUnavailable,
 )
 from runtime import database
@@ -175,6 +176,8 @@ class LocalSubscription:
         events = paging.page_after(self._conn, self._position, rows_max=min(ROWS_PER_READ, max_records))
         batch.drained = not events
         frame = generations.frame(self._conn, generation=self._generation.generation) if events else None
+        if frame is not None and frame.refusal is not None:
+            raise RefusedByWitness(frame.refusal)
         for event in events:
             assert frame is not None, "read behind the events"
             if frame.end is not None and event.position >= frame.end:

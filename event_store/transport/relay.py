@@ -26,6 +26,7 @@ from event_store.transport.transport import (
     Partition,
     Publisher,
     Record,
+    RefusedByWitness,
     Transport,
     TransportError,
 )
@@ -36,8 +37,8 @@ ROWS_PER_ROUND: Final = 5_000
 WAITS: Final = Waits(first_s=0.005, longest_s=0.25, unhinted_s=0.020, pace_s=0.010)
 LOCAL_PACE_S: Final = 0.050
 """Nobody waits for a relay that publishes nothing: its rows only tell where everybody stands."""
-FRAME_EVERY_S: Final = 1.0
-"""How often an idle relay reads whether its generation ended."""
+FRAME_EVERY_S: Final = 0.5
+"""How often an idle relay reads whether its generation ended, or a witness refuses the log."""
 LAG_EVERY_S: Final = 1.0
 """How often the lag is measured."""
 
@@ -72,7 +73,10 @@ def carry(state: RelayState, *, rows: Sequence[RecordedEvent], frame: Frame) -> 
 
     Raises:
         BrokenLog: the rows leave out a position.
+        RefusedByWitness: a witness knows another history.
     """
+    if frame.refusal is not None:
+        raise RefusedByWitness(frame.refusal)
     generation = state.generation
     last = dict(state.partitions)
     position = state.position
@@ -155,6 +159,7 @@ class Relay:
 
         Raises:
             Fork: the carrier holds what the log does not; nothing was published.
+            RefusedByWitness: a witness knows another history of this log; nothing was published.
             TransportError: nothing of this round was remembered; call again.
         """
         try:

@@ -6,7 +6,8 @@ Errors:
     ├── TransportUnavailable   the carrier cannot be reached now; try again with backoff
     ├── MalformedRecord        bytes that no relay of ours wrote
     ├── GenerationEnded        a newer generation exists; subscribe to it
-    └── Fork                   what was carried is not what the log holds at that position; a person must look
+    ├── Fork                   what was carried is not what the log holds at that position; a person must look
+    └── RefusedByWitness       a witness knows another history of this log; a person must look
 """
 
 from collections.abc import Sequence
@@ -59,6 +60,14 @@ class Fork(TransportError):
         self.position = position
         self.carried = carried
         self.logged = logged
+
+
+class RefusedByWitness(TransportError):
+    """A witness has cosigned another history of this log: it was set back or forked, and is carried no further."""
+
+    def __init__(self, refusal: str) -> None:
+        """The refusal names the witness, what it knows, and the remedy."""
+        super().__init__(f"nothing is carried: {refusal}")
 
 
 class Numbering(msgspec.Struct, frozen=True):

@@ -1,6 +1,7 @@
 """The relay over a real database, with a publisher that the test makes fail; `carry` as a pure function."""
 
 import contextlib
+import time
 from datetime import UTC, datetime
 
 import psycopg
@@ -21,7 +22,14 @@ from event_store.transport.relay import (
     RelayState,
     carry,
 )
-from event_store.transport.transport import Fork, Generation, Partition, PublishFailed, TransportUnavailable
+from event_store.transport.transport import (
+    Fork,
+    Generation,
+    Partition,
+    PublishFailed,
+    RefusedByWitness,
+    TransportUnavailable,
+)
 from runtime import database
 from tests.event_store.transport import carrying
 
@@ -33,6 +41,7 @@ GENERATION = Generation(
     start_position=1,
     carrier="kafka",
 )
+REFUSAL = "w1 has cosigned 9 events of this log, which has 4 now"
 EPOCHS = Epochs(first_positions=(1, 3), epochs=(1, 2))
 
 
@@ -254,6 +263,54 @@ def test_a_tail_that_the_broker_lost_is_counted(new_relay, broker, registry, dat
     new_relay("restarted").round()
 
     assert (registry.get_sample_value("counterfoil_relay_lost_tails_total") or 0) > 0
+
+
+def refuse(url):
+    """As a sealer notes what a witness said."""
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(
+            "insert into seal.tree (origin, size, root, checkpoint) values ('o', 4, sha256(''), 'a note')"
+        )
+        admin.execute("insert into seal.witness (origin, key, refusal) values ('o', 'w1', %s)", [REFUSAL])
+
+
+def test_nothing_more_is_carried_of_a_log_that_a_witness_refuses(new_relay, broker, database_url):
+    carrier = new_relay()
+    carrying.append(database_url, 4)
+    carrier.round()
+    refuse(database_url)
+    carrying.append(database_url, 3)
+
+    for _ in range(2):
+        with pytest.raises(RefusedByWitness, match=f"nothing is carried: {REFUSAL}"):
+            carrier.round()
+    assert [1, 2, 3, 4] == sorted(broker.events)
+
+
+def test_a_relay_that_has_nothing_to_carry_stops_within_a_second_of_a_refusal(database_url):
+    with carrying.relaying(database_url, LocalTransport(database_url)) as health:
+        carrying.append(database_url, 5)
+        carrying.wait_published(database_url)
+        refuse(database_url)
+        began_s = time.monotonic()
+        carrying.wait_until(lambda: health.condition == "fork", what="the relay to stop")
+        took_s = time.monotonic() - began_s
+        shown = (health.ready, health.detail)
+
+    assert (False, f"nothing is carried: {REFUSAL}") == shown
+    assert took_s < 1
+
+
+def test_a_local_subscription_brings_nothing_more_of_a_log_that_a_witness_refuses(database_url):
+    generation = carrying.current(database_url)
+    subscription = LocalTransport(database_url).subscribe("group", generation=generation)
+    with contextlib.closing(subscription):
+        for source in carrying.wait_assigned(subscription, count=generation.partitions):
+            subscription.start_at(source, position=0)
+        refuse(database_url)
+        carrying.append(database_url, 3)
+        with pytest.raises(RefusedByWitness):
+            subscription.poll(1.0)
 
 
 class Unreachable(LocalTransport):
