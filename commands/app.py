@@ -13,6 +13,8 @@ from commands import batch, batch_documentation, effects, refusals
 from commands.answers import Locations
 from commands.documentation import DESCRIPTION
 from commands.execution import Execution
+from commands.identity import opening as identity_opening
+from commands.identity import routes as identity_routes
 from commands.intake import Clock, Intake
 from commands.opening import opened
 from commands.processes.process import Process
@@ -27,7 +29,7 @@ from runtime import api_pages, database, problem_pages, problems, telemetry
 from runtime.http import probes
 from runtime.http.access_log import AccessLog
 from runtime.http.application import PipelineApp
-from runtime.http.identity import authenticator
+from runtime.http.identity import Identity, identity
 from runtime.http.pipeline import Refusal, Steps
 from runtime.problem_types import ProblemType
 from runtime.settings import Settings, SettingsError
@@ -66,9 +68,11 @@ def create_app(
     if settings.database_url is None:
         raise SettingsError("COUNTERFOIL_DATABASE_URL: the command API needs a database")
     registry = telemetry.new_registry()
+    callers = identity(settings, name="command-api")
     app = PipelineApp(
         steps=Steps(
-            authenticate=authenticator(settings),
+            authenticate=callers.authenticate,
+            authorise=callers.authorise,
             shed=lambda method, path: _shed(app.state.intake, method, path),
         ),
         problem_of=problems.problem_of,
@@ -86,6 +90,7 @@ def create_app(
             locations=locations,
             clock=clock,
             registry=registry,
+            callers=callers,
         ),
         openapi_tags=[{"name": name} for name in _tags(routers)],
     )
@@ -93,6 +98,7 @@ def create_app(
     app.state.readiness = Readiness(lambda: app.state.watch is not None and app.state.watch.answers)
     app.state.intake = None
     app.state.settling = None
+    app.state.identity = None
     problem_pages.install(app, declared)
     if settings.shows_api_pages:
         api_pages.install(app)
@@ -111,7 +117,7 @@ def _shed(intake: Intake | None, method: str, path: str) -> Refusal | None:
 
 
 def _tags(routers: Sequence[APIRouter]) -> list[str]:
-    return [*sorted(str(tag) for router in routers for tag in router.tags), "batch", "effects"]
+    return [*sorted(str(tag) for router in routers for tag in router.tags), "batch", "effects", "identity"]
 
 
 def _add_routes(app: FastAPI, routers: Sequence[APIRouter], registry: CollectorRegistry) -> None:
@@ -122,6 +128,7 @@ def _add_routes(app: FastAPI, routers: Sequence[APIRouter], registry: CollectorR
         *routes,
         *batch.batch_router(routes).routes,
         *effects.router.routes,
+        *identity_routes.ROUTES.routes,
         *health.routes,
     ]
 
@@ -135,6 +142,7 @@ def _lifespan(
     locations: Mapping[str, str],
     clock: Clock,
     registry: CollectorRegistry,
+    callers: Identity,
 ) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
     assert settings.database_url is not None
     url = settings.database_url.get_secret_value()
@@ -149,7 +157,7 @@ def _lifespan(
             readers=settings.database_pool_size,
             registry=registry,
         )
-        async with opening as on:
+        async with callers.opened(), opening as on, contextlib.AsyncExitStack() as accounts:
             _observe(registry, on.execution, on.states)
             app.state.settling = Settling(on.reader, followers, lambda: app.state.readiness.draining)
             app.state.intake = Intake(
@@ -161,6 +169,9 @@ def _lifespan(
                 registry=registry,
             )
             app.state.watch = on.watch
+            app.state.identity = await accounts.enter_async_context(
+                identity_opening.served(settings, on, callers=callers, fingerprints=made_by, clock=clock)
+            )
             watching = asyncio.create_task(on.watch.run(), name="command-api: watch")
             try:
                 yield

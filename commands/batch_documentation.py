@@ -14,6 +14,7 @@ from commands.documentation import (
     TARGET,
     problem_responses,
 )
+from commands.identity import routes as identity_routes
 from commands.routing import CommandRoute
 from runtime.http import contract
 from runtime.http.contract import Components, Document
@@ -74,6 +75,7 @@ def complete(document: Document, app: FastAPI) -> None:
         document,
         app,
         schemas={
+            **identity_routes.SCHEMAS,
             **entries,
             "Batch": _batch(),
             "BatchEntry": _one_of(route.command.name for route in routes),

@@ -14,6 +14,15 @@ from counterfoil.context import Context, Contexts
 from counterfoil.operations import OPERATIONS
 from domain.catalogue import product
 from domain.catalogue.product import PRODUCT
+from domain.identity.account import ACCOUNT, GRANTS
+from domain.identity.events import (
+    AccountRegistered,
+    RefreshReuseDetected,
+    RoleGranted,
+    SessionOpened,
+    SessionRevoked,
+)
+from domain.identity.session import SESSION
 from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK
 from domain.mail import events as mail_events
@@ -112,7 +121,22 @@ MAIL: Final = Context(
     },
 )
 
-SHOP_CONTEXTS: Final = (ORDERING, INVENTORY, CATALOGUE, TOTALS, SHIPPING, MAIL)
+IDENTITY: Final = Context(
+    name="identity",
+    aggregates=(ACCOUNT, GRANTS, SESSION),
+    unshown={
+        ACCOUNT: "its events are read by auditors; a view of accounts is still to come",
+        GRANTS: "roles are read where they are needed: on the stream itself, at each login and refresh",
+        SESSION: "its events are read by auditors; what is valid now is in the vault",
+        AccountRegistered: "no view shows accounts yet",
+        RoleGranted: "no view shows accounts yet",
+        SessionOpened: "no view shows accounts yet",
+        SessionRevoked: "no view shows accounts yet",
+        RefreshReuseDetected: "no view shows accounts yet",
+    },
+)
+
+SHOP_CONTEXTS: Final = (ORDERING, INVENTORY, CATALOGUE, TOTALS, SHIPPING, MAIL, IDENTITY)
 """Routes are tried one after another, so what is asked most often stands first."""
 
 CONTEXTS: Final = Contexts(*SHOP_CONTEXTS, OPERATIONS)

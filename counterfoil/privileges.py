@@ -21,7 +21,11 @@ class Part(Struct, frozen=True):
 
 PARTS: Final = (
     Part("migrate", ("migrate", "log fence"), ("counterfoil_owner",)),
-    Part("command_api", ("command-api",), ("counterfoil_writer", "counterfoil_reader")),
+    Part(
+        "command_api",
+        ("command-api", "account create-owner"),
+        ("counterfoil_writer", "counterfoil_reader", "counterfoil_vault"),
+    ),
     Part("query_api", ("query-api",), ("counterfoil_reader",)),
     Part("relay", ("relay",), ("counterfoil_relay",)),
     Part("projections", ("projections",), ("counterfoil_projector",)),

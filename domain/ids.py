@@ -23,6 +23,8 @@ Sku = NewType("Sku", str)
 OrderId = NewType("OrderId", str)
 CustomerId = NewType("CustomerId", str)
 CreditNoteId = NewType("CreditNoteId", str)
+AccountId = NewType("AccountId", str)
+SessionId = NewType("SessionId", str)
 
 _valid = re.compile(ID_PATTERN[1:-1]).fullmatch
 

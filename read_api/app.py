@@ -20,7 +20,7 @@ from runtime import api_pages, problem_pages, telemetry
 from runtime.http import probes
 from runtime.http.access_log import AccessLog
 from runtime.http.application import PipelineApp
-from runtime.http.identity import authenticator, recogniser
+from runtime.http.identity import identity
 from runtime.http.pipeline import Steps
 from runtime.problem_types import ProblemType
 from runtime.problems import ProblemError
@@ -45,16 +45,19 @@ def create_app(
         SettingsError: there is no database to read from, or nobody said who callers are.
     """
     registry = telemetry.new_registry()
+    callers = identity(settings, name="query-api")
     reads = Reads(settings, followers=followers, registry=registry)
     past = Past(reads.url, watch=reads.watch)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with reads.opened(), past.opened():
+        async with reads.opened(), past.opened(), callers.opened():
             yield
 
     app = PipelineApp(
-        steps=Steps(authenticate=authenticator(settings), recognise=recogniser(settings)),
+        steps=Steps(
+            authenticate=callers.authenticate, authorise=callers.authorise, recognise=callers.recognise
+        ),
         problem_of=_problem_of,
         metrics=HttpMetrics(registry),
         access_log=AccessLog(settings.access_log),

@@ -23,6 +23,7 @@ Role = Literal[
     "counterfoil_relay",
     "counterfoil_projector",
     "counterfoil_sealer",
+    "counterfoil_vault",
 ]
 
 CONNECT_TIMEOUT_S: Final = 5

@@ -93,6 +93,29 @@ _REQUESTS = (
         "Send one of that form, or leave the header out. The answer names the id that was made up instead.",
     ),
     ProblemType(
+        "unauthenticated",
+        401,
+        "The caller is not known",
+        "The request needs an access token in the header Authorization, and carries none, or one that is not accepted:"
+        " expired, revoked, or not of this installation.",
+        "Log in, or refresh the session, and send `Authorization: Bearer <access token>`.",
+    ),
+    ProblemType(
+        "bad-credentials",
+        401,
+        "Address and password do not belong together",
+        "There is no account with this address, or its password is another one: which of the two is not told.",
+        "Correct what was typed, or have the password reset.",
+    ),
+    ProblemType(
+        "token-refused",
+        400,
+        "The token request is refused",
+        "POST /oauth/token was asked for something that it does not give: `error` says which, in the words of RFC"
+        " 6749. An `invalid_grant` is a refresh token that is over, was used before, or belongs to another client.",
+        "Log in again.",
+    ),
+    ProblemType(
         "forbidden",
         403,
         "The caller may not do this",
@@ -165,6 +188,13 @@ _OPERATION = (
         "It is not known whether the request was done",
         "The connection to the log was lost between asking and answering.",
         "Send the request again with the same key: it is done once, and the answer is the one that was lost.",
+    ),
+    ProblemType(
+        "identity-unavailable",
+        503,
+        "Who callers are cannot be told",
+        "The database that says which tokens were revoked does not answer. What must be certain is refused meanwhile.",
+        "Wait as long as Retry-After says, then send the request again.",
     ),
     ProblemType(
         "shutting-down",

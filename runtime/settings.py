@@ -57,9 +57,25 @@ class Settings(BaseSettings):
         default="development",
         description="What is refused at start: production needs what development does without.",
     )
-    identity: Literal["anonymous"] | None = Field(
+    identity: Literal["anonymous", "accounts"] | None = Field(
         default=None,
-        description="Who callers are; anonymous: every caller may do everything, which development assumes anyway.",
+        description=(
+            "Who callers are: accounts that log in, or anonymous, where every caller may do everything, which"
+            " development assumes anyway."
+        ),
+    )
+    identity_secrets: Path | None = Field(
+        default=None,
+        description=(
+            "File of the secrets behind tokens and addresses, for the command API and `counterfoil account`;"
+            " `identity.key` in the home directory if not set."
+        ),
+    )
+    password_memory_mb: int = Field(
+        default=46,
+        ge=19,
+        le=1024,
+        description="Megabytes that hashing one password takes; two passes below 46, one from there on.",
     )
     access_log: Literal["off", "sampled", "on"] = Field(
         default="sampled",
@@ -254,7 +270,7 @@ class Settings(BaseSettings):
             raise ValueError(f"{PREFIX}CARRIER_TOKEN is for the carrier at {PREFIX}CARRIER_URL: set that too")
         return self
 
-    @field_validator("home", "cache", "seal_key", "seal_tiles", mode="after")
+    @field_validator("home", "cache", "identity_secrets", "seal_key", "seal_tiles", mode="after")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         """Relative to where the process was started, so that a later change of directory changes nothing."""
@@ -275,6 +291,11 @@ class Settings(BaseSettings):
     def tiles(self) -> Path:
         """Folder of the sealed tree."""
         return self.home / "seal" if self.seal_tiles is None else self.seal_tiles
+
+    @property
+    def secrets_file(self) -> Path:
+        """File of the secrets behind tokens and addresses."""
+        return self.identity_secrets or self.home / "identity.key"
 
     @property
     def shows_api_pages(self) -> bool:

@@ -10,7 +10,14 @@ from msgspec.structs import replace
 
 from domain.catalogue.events import PriceChanged, ProductCreated
 from domain.event import Event
-from domain.ids import CreditNoteId, CustomerId, OrderId, Sku
+from domain.identity.events import (
+    AccountRegistered,
+    RefreshReuseDetected,
+    RoleGranted,
+    SessionOpened,
+    SessionRevoked,
+)
+from domain.ids import AccountId, CreditNoteId, CustomerId, OrderId, SessionId, Sku
 from domain.inventory.events import (
     StockAdjusted,
     StockReceived,
@@ -289,6 +296,43 @@ def mail_unconfirmed(**changes: Any) -> MailUnconfirmed:
     return changed(example, changes)
 
 
+def account_registered(**changes: Any) -> AccountRegistered:
+    example = AccountRegistered(
+        account_id=AccountId("a-1"), email_digest="5f" * 16, credential_id="c-1", registered_at=NOW
+    )
+    return changed(example, changes)
+
+
+def role_granted(**changes: Any) -> RoleGranted:
+    return changed(RoleGranted(account_id=AccountId("a-1"), role="owner", granted_at=NOW), changes)
+
+
+def session_opened(**changes: Any) -> SessionOpened:
+    example = SessionOpened(
+        session_id=SessionId("s-1"),
+        account_id=AccountId("a-1"),
+        credential_id="c-1",
+        client_id="shop",
+        opened_at=NOW,
+        expires_at=NOW,
+    )
+    return changed(example, changes)
+
+
+def refresh_reuse_detected(**changes: Any) -> RefreshReuseDetected:
+    example = RefreshReuseDetected(
+        session_id=SessionId("s-1"), account_id=AccountId("a-1"), sequence=3, detected_at=NOW
+    )
+    return changed(example, changes)
+
+
+def session_revoked(**changes: Any) -> SessionRevoked:
+    example = SessionRevoked(
+        session_id=SessionId("s-1"), account_id=AccountId("a-1"), cause="reuse", revoked_at=NOW
+    )
+    return changed(example, changes)
+
+
 ONE_OF_EACH: tuple[Event, ...] = (
     product_created(),
     price_changed(),
@@ -312,5 +356,10 @@ ONE_OF_EACH: tuple[Event, ...] = (
     mail_failed(),
     mail_suppressed(),
     mail_unconfirmed(),
+    account_registered(),
+    role_granted(),
+    session_opened(),
+    refresh_reuse_detected(),
+    session_revoked(),
     event_skipped(),
 )

@@ -51,6 +51,10 @@ TIMING: Final = Size("schedules of timers", 80, 3_000, "tests/simulation/test_ti
 DECIDING: Final = Size(
     "schedules of process managers", 200, 4_000, "tests/commands/processes/test_deciding_simulation.py"
 )
+LOGINS_TIMED: Final = Size(
+    "failed logins timed for each of two addresses", 100, 2_000, "tests/identity/test_sessions.py"
+)
+REFRESH_ROUNDS: Final = Size("rounds of 20 refreshes at once", 50, 500, "tests/identity/test_sessions.py")
 PROPERTIES: Final = Size("examples of a property", 100, 2_000, "tests/conftest.py")
 
 SIZES: Final = tuple(each for each in dict(globals()).values() if isinstance(each, Size))

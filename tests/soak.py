@@ -25,6 +25,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
     "effects-planted": (*_PYTHON, "tests.effects", "--planted"),
     "simulation": (*_PYTEST, "tests/simulation", "tests/commands/processes/test_deciding_simulation.py"),
     "requests": (*_PYTEST, "tests/openapi/test_requests.py"),
+    "identity": (*_PYTEST, "tests/identity"),
     "killed-import": (*_PYTEST, "tests/acceptance/test_faults.py"),
     "properties": (
         *_PYTEST,

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import typer
 
 from counterfoil import shadowing, terminal
-from counterfoil.cli import answering, audit, parked, seal_key, simulate, timers, views, witness
+from counterfoil.cli import account, answering, audit, parked, seal_key, simulate, timers, views, witness
 from counterfoil.cli.answering import AsJson
 
 RetailFormat = Literal["csv", "csv-month-first", "workbook", "retail-ii-csv", "retail-ii-workbook"]
@@ -37,6 +37,7 @@ def _group(name: str, purpose: str) -> typer.Typer:
 
 
 config_app = _group("config", "Settings.")
+app.add_typer(account.app, name="account")
 app.add_typer(views.app, name="views")
 app.add_typer(parked.app, name="parked")
 app.add_typer(timers.app, name="timers")

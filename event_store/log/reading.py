@@ -177,6 +177,13 @@ def history(connection: Connection) -> History:
     return History(*row)
 
 
+async def history_async(connection: AsyncConnection) -> History:
+    """The same for async callers."""
+    row = await (await connection.execute(_HISTORY)).fetchone()
+    assert row is not None, "both tables always have their one row"
+    return History(*row)
+
+
 def is_copy(connection: Connection) -> bool:
     """Whether this installation began as a copy of another one."""
     return connection.execute(_COPIED).fetchone() == (True,)

@@ -23,7 +23,13 @@ Components = Mapping[str, Document]
 SCHEMA: Final = "#/components/schemas/{name}"
 """A reference to a schema."""
 
-EVERY_ROUTE: Final = ("correlation-id-malformed", "forbidden", "internal-error")
+EVERY_ROUTE: Final = (
+    "correlation-id-malformed",
+    "unauthenticated",
+    "forbidden",
+    "identity-unavailable",
+    "internal-error",
+)
 """Problems that the pipeline answers, whatever the route."""
 
 _TEXT: Final = {"type": "string"}
@@ -84,6 +90,15 @@ _PARAMETERS: Final[Components] = {
     },
 }
 
+
+_SECURITY: Final[Components] = {
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "An access token of POST /v1/sessions, where the installation has accounts.",
+    },
+}
 
 _OF_DEPRECATED: Final[Components] = {
     "Deprecation": {
@@ -147,7 +162,8 @@ def complete(
     components["parameters"] = {**_PARAMETERS, **parameters}
     for name in _OF_FASTAPI:
         components["schemas"].pop(name, None)
-    document["security"] = [{}]  # nobody has to say who he is, until callers have identities
+    components["securitySchemes"] = _SECURITY
+    document["security"] = [{}, {"token": []}]  # none where everybody is anonymous
     _restore(document, app)
     _deprecate(document, app)
     for operation in operations(document):

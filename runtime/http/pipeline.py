@@ -73,6 +73,16 @@ def unrecognised(_exchange: Exchange) -> Principal | None:
     return None
 
 
+def permit(exchange: Exchange, route: Route) -> None:
+    """Refuse a route to a principal that lacks what it requires.
+
+    Raises:
+        ProblemError: `forbidden`.
+    """
+    if not may_use(exchange.principal, route.requires):
+        raise ProblemError("forbidden", f"This needs the permission {route.requires}.")
+
+
 def unshed(_method: str, _path: str) -> Refusal | None:
     """Shed nothing."""
     return None
@@ -94,6 +104,7 @@ class Steps(Struct, frozen=True):
     authenticate: Callable[[Exchange], Awaitable[Principal]]
     shed: Callable[[str, str], Refusal | None] = unshed
     limit_by_address: Callable[[Exchange], Awaitable[None]] = unlimited
+    authorise: Callable[[Exchange, Route], None] = permit
     limit_by_principal: Callable[[Exchange], Awaitable[None]] = unlimited
     recognise: Callable[[Exchange], Principal | None] = unrecognised
 
@@ -207,8 +218,7 @@ class Pipeline:
 
     def _authorise(self, exchange: Exchange) -> None:
         assert exchange.route is not None, "matched before"
-        if not may_use(exchange.principal, exchange.route.requires):
-            raise ProblemError("forbidden", f"This needs the permission {exchange.route.requires}.")
+        self._steps.authorise(exchange, exchange.route)
 
     def shed_early(self, method: str, path: str, headers: Headers, *, also: bytes) -> bytes | None:
         """Steps 1, 2 and 9 to 12 of a request of which only the head has come: the bytes of its refusal, or None."""
@@ -238,15 +248,17 @@ class Pipeline:
             return None
         exchange.correlation_id, malformed = correlation_of(exchange.headers)
         principal = self._steps.recognise(exchange) if malformed is None else None
-        if principal is None or not may_use(principal, route.requires):
+        if principal is None:
             return None
+        exchange.principal = principal
         try:
+            self._steps.authorise(exchange, route)
             prepared = route.immediate(exchange)
         except Exception:  # noqa: BLE001 - serving it meets the same error, and reports it
             return None
         if prepared is None:
             return None
-        exchange.route, exchange.principal = route, principal
+        exchange.route = route
         bound = correlation_id.set(exchange.correlation_id)
         try:
             self._note(exchange, 200)

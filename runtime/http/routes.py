@@ -146,7 +146,7 @@ def _declared(route: BaseRoute, app: FastAPI) -> Route:
             f"{'/'.join(_methods(route))} {route.path} does not say what it requires: decorate its endpoint"
             " with @requires(…)"
         )
-    if route.include_in_schema and not route.path.startswith(f"{versions.PREFIX}/"):
+    if route.include_in_schema and not route.path.startswith((f"{versions.PREFIX}/", *versions.BY_STANDARD)):
         raise UndeclaredRoute(
             f"{'/'.join(_methods(route))} {route.path} is documented without a version: its path begins with"
             f" {versions.PREFIX}, which the routers of both APIs see to"

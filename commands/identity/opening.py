@@ -1,0 +1,121 @@
+"""Opening what serves accounts: the file of secrets, the vault, its keys, and the chores of an hour."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from commands.identity import secrets as secrets_file
+from commands.identity.accounts import Accounts
+from commands.identity.errors import OtherSecrets, SecretsFileError
+from commands.identity.passwords import Passwords
+from commands.identity.recording import Recorder
+from commands.identity.routes import Serving
+from commands.identity.secrets import Secrets
+from commands.identity.sessions import Sessions, Signing, new_key
+from commands.identity.vault import Vault
+from commands.opening import Opened
+from event_store.log import reading
+from event_store.log.fingerprints import Fingerprints
+from runtime import database
+from runtime.http.identity import Accounts as KnownByTokens
+from runtime.http.identity import Identity
+from runtime.identity import tokens
+from runtime.problems import ProblemError
+from runtime.settings import Settings
+
+CONNECTIONS: Final = 4
+CHORES_EVERY_S: Final = 10.0
+_HAS_BEGUN: Final = "select exists (select from vault.secret)"
+
+log = structlog.get_logger()
+
+
+@contextlib.asynccontextmanager
+async def served(
+    settings: Settings,
+    on: Opened,
+    *,
+    callers: Identity,
+    fingerprints: Fingerprints,
+    clock: Callable[[], datetime],
+) -> AsyncIterator[Serving | None]:
+    """What the routes of identity need; None where the installation has no accounts.
+
+    Raises:
+        IdentityError: the file of secrets cannot be used, or is another one than the vault was begun with.
+    """
+    if not isinstance(callers, KnownByTokens):
+        yield None
+        return
+    assert settings.database_url is not None, "the command API needs one"
+    url = settings.database_url.get_secret_value()
+    secrets = await asyncio.to_thread(secrets_of, url, settings.secrets_file)
+    recorder = Recorder(on.execution, fingerprints, clock)
+    async with sessions_of(url, settings, on, secrets=secrets, recorder=recorder) as sessions:
+        chores = asyncio.create_task(_chores(sessions), name="command-api: identity")
+        try:
+            yield Serving(sessions, callers.trust)
+        finally:
+            chores.cancel()
+            await asyncio.gather(chores, return_exceptions=True)
+
+
+def secrets_of(url: str, file: Path) -> Secrets:
+    """The secrets of an installation, made now if it has none yet.
+
+    Raises:
+        SecretsFileError: it has some, and they are not in this file.
+    """
+    if not file.exists():
+        with database.connect(url, role="counterfoil_vault", name="identity start") as connection:
+            row = connection.execute(_HAS_BEGUN).fetchone()
+        if row == (True,):
+            raise SecretsFileError(
+                f"{file} is missing, and this installation has one: take it from a backup or another machine of it"
+            )
+        secrets_file.create(file)
+    return secrets_file.read(file)
+
+
+@contextlib.asynccontextmanager
+async def sessions_of(
+    url: str, settings: Settings, on: Opened, *, secrets: Secrets, recorder: Recorder
+) -> AsyncIterator[Sessions]:
+    """Accounts and sessions on one log and its vault.
+
+    Raises:
+        OtherSecrets: the vault was begun with another file.
+    """
+    async with database.pool(url, role="counterfoil_vault", name="vault", size=CONNECTIONS, idle=1) as pool:
+        vault = Vault(pool)
+        if not await vault.begin(secrets.digest):
+            raise OtherSecrets(
+                f"{settings.secrets_file} is not the file of secrets that this installation was begun with:"
+                " take that one, from a backup or another machine of it"
+            )
+        await vault.require_keys([new_key(secrets), new_key(secrets)])
+        issuer = tokens.issuer_of((await on.reader.read(reading.history_async)).installation)
+        accounts = Accounts(
+            vault, secrets, Passwords(memory_mb=settings.password_memory_mb), on.states, recorder
+        )
+        yield Sessions(accounts, Signing(vault, secrets), issuer)
+
+
+async def _chores(sessions: Sessions) -> None:
+    """Finish what processes that died left undone, and forget what is over."""
+    while True:
+        await asyncio.sleep(CHORES_EVERY_S)
+        try:
+            await sessions.catch_up()
+            await sessions.accounts.sweep()
+            await sessions.accounts.vault.forget()
+        except ProblemError as problem:
+            log.warning("identity_chores_put_off", problem=problem.type.slug)
+        except Exception:
+            # The outer loop of this task: were it to end, nothing would be swept until the process is started again.
+            log.exception("identity_chores_failed")

@@ -1,0 +1,90 @@
+"""Passwords: Argon2id with parameters of ours, two at a time, and the same work whether or not there is an account."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from argon2 import PasswordHasher, Type
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from commands import refusals
+from commands.identity.errors import WeakPassword
+
+HASHES_AT_ONCE: Final = 2
+"""Each takes a core and its megabytes; other routes need the rest."""
+
+WAITING_MAX: Final = 64
+"""Callers that wait for a hash; more are asked to come again."""
+
+CHARACTERS_MIN: Final = 8
+CHARACTERS_MAX: Final = 256
+ONE_PASS_FROM_MB: Final = 46
+"""From here on one pass over the memory is enough (OWASP's choices of equal strength)."""
+
+_NOBODYS: Final = "the password of nobody"
+
+
+class Passwords:
+    """Hashes and verifies passwords, no more than a few at once."""
+
+    def __init__(self, *, memory_mb: int) -> None:
+        self._hasher = PasswordHasher(
+            time_cost=1 if memory_mb >= ONE_PASS_FROM_MB else 2,
+            memory_cost=memory_mb * 1024,
+            parallelism=1,
+            hash_len=32,
+            salt_len=16,
+            type=Type.ID,
+        )
+        self._nobodys = self._hasher.hash(_NOBODYS)
+        self._room = asyncio.Semaphore(HASHES_AT_ONCE)
+        self._waiting = 0
+
+    async def hash(self, password: str) -> str:
+        """The hash to keep.
+
+        Raises:
+            ProblemError: too many wait.
+        """
+        return str(await self._in_turn(self._hasher.hash, password))
+
+    async def verify(self, hashed: str | None, password: str) -> bool:
+        """Whether it is the password behind a hash; None takes the same time and is False.
+
+        Raises:
+            ProblemError: too many wait.
+        """
+        return bool(await self._in_turn(self._verified, hashed, password))
+
+    def needs_rehash(self, hashed: str) -> bool:
+        """Whether a hash has other parameters than those of now."""
+        return self._hasher.check_needs_rehash(hashed)
+
+    def _verified(self, hashed: str | None, password: str) -> bool:
+        try:
+            self._hasher.verify(hashed or self._nobodys, password)
+        except (VerificationError, InvalidHashError):
+            return False
+        return hashed is not None
+
+    async def _in_turn(self, work: Callable[..., object], *given: object) -> object:
+        if self._waiting >= WAITING_MAX:
+            raise refusals.too_busy()
+        self._waiting += 1
+        try:
+            async with self._room:
+                return await asyncio.to_thread(
+                    work, *given
+                )  # the library lets go of the interpreter meanwhile
+        finally:
+            self._waiting -= 1
+
+
+def require_strong(password: str) -> None:
+    """Refuse a password that is too short or too long.
+
+    Raises:
+        WeakPassword: it is.
+    """
+    if not CHARACTERS_MIN <= len(password) <= CHARACTERS_MAX:
+        raise WeakPassword(f"a password has {CHARACTERS_MIN} to {CHARACTERS_MAX} characters")

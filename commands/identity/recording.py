@@ -1,0 +1,63 @@
+"""Events of identity that no idempotency key of a caller stands behind: each has a key of its own and comes once."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+from msgspec import Struct
+
+from commands.calls import Call, key_digest
+from commands.decision import Decision, View
+from commands.execution import Caller, Execution
+from domain.aggregate import Aggregate
+from domain.event import Event
+from event_store.log.fingerprints import Fingerprints
+
+S = TypeVar("S")
+
+SCOPE = "system:identity"
+
+
+class By(Struct, frozen=True):
+    """Who caused something, and in which request."""
+
+    actor: str
+    correlation_id: str
+
+
+class Recorder(Struct, frozen=True):
+    """Appends what was decided about accounts and sessions."""
+
+    execution: Execution
+    fingerprints: Fingerprints
+    clock: Callable[[], datetime]
+
+    async def record(
+        self,
+        aggregate: Aggregate[S],
+        identifier: str,
+        decide: "Callable[[S | None, View], Decision | list[Event] | Any]",
+        *,
+        command: str,
+        by: By,
+        creates: bool = False,
+    ) -> None:
+        """Append a decision once for each command and id.
+
+        Raises:
+            ProblemError: it is refused, or the log cannot be reached.
+        """
+        key = f"{command} {identifier}"
+        call = Call(
+            command=command,
+            key=key_digest(SCOPE, key),
+            fingerprint=self.fingerprints.of("identity", key.encode()),
+            correlation_id=by.correlation_id,
+            actor=by.actor,
+        )
+        [slot] = self.execution.reserve(1)
+        try:
+            caller = Caller(self.execution, call=call, slot=slot, now=self.clock())
+            await caller.execute(aggregate, identifier, decide, creates=creates)
+        finally:
+            slot.free()

@@ -1,0 +1,108 @@
+"""The secrets of an installation: one file of 32 random bytes, from which a key for each purpose is derived.
+
+Whoever has a copy of the database alone can neither sign a token, nor make a refresh token, nor find an account by its
+address. The vault remembers a digest of the file, so that a process with another one does not start.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+import stat
+import unicodedata
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from commands.identity.errors import OtherSecrets, SecretsFileError
+
+MASTER_BYTES: Final = 32
+NONCE_BYTES: Final = 12
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+class Secrets:
+    """The keys that are derived from one file."""
+
+    def __init__(self, master: bytes) -> None:
+        self._email = _derived(master, "email")
+        self._refresh = _derived(master, "refresh")
+        self._wrapping = AESGCM(_derived(master, "signing keys"))
+        self.digest = hashlib.sha256(_derived(master, "digest")).digest()
+        """What the vault keeps to recognise the file by."""
+
+    def email_digest(self, address: str) -> str:
+        """What stands for an address in the log; two spellings of one address have the same."""
+        return hmac.digest(self._email, normalised(address).encode(), "sha256")[:16].hex()
+
+    def refresh_mac(self, session_id: str, sequence: int) -> bytes:
+        """What makes a refresh token: it can be made again, and is kept nowhere."""
+        return hmac.digest(self._refresh, f"{session_id}.{sequence}".encode(), "sha256")
+
+    def wrap(self, seed: bytes, *, kid: str) -> bytes:
+        """The secret half of a signing key as the vault keeps it."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + self._wrapping.encrypt(nonce, seed, kid.encode())
+
+    def unwrap(self, wrapped: bytes, *, kid: str) -> bytes:
+        """The secret half of a signing key.
+
+        Raises:
+            OtherSecrets: it was encrypted by another file, or belongs to another key.
+        """
+        try:
+            return self._wrapping.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], kid.encode())
+        except InvalidTag as error:
+            raise OtherSecrets(f"the signing key {kid} was encrypted with other secrets") from error
+
+
+def normalised(address: str) -> str:
+    """One spelling of an address. Capitals before the @ matter to no provider that anybody uses."""
+    return unicodedata.normalize("NFKC", address.strip()).casefold()
+
+
+def read(path: Path) -> Secrets:
+    """The secrets in a file.
+
+    Raises:
+        SecretsFileError: it cannot be used.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            content = file.read(MASTER_BYTES + 1)
+    except OSError as error:
+        raise SecretsFileError(f"the file of secrets cannot be read: {path}: {error.strerror}") from error
+    if mode & _OTHERS:
+        raise SecretsFileError(f"{path} may be read by others than its owner: chmod 600 {path}")
+    if len(content) != MASTER_BYTES:
+        raise SecretsFileError(f"{path} does not hold {MASTER_BYTES} bytes")
+    return Secrets(content)
+
+
+def create(path: Path) -> None:
+    """Write a file for its owner alone; one that another process made meanwhile stays.
+
+    Raises:
+        SecretsFileError: none can be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode=0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(MASTER_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise SecretsFileError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _derived(master: bytes, purpose: str) -> bytes:
+    info = f"counterfoil identity: {purpose}".encode()
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(master)

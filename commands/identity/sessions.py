@@ -1,0 +1,259 @@
+"""Sessions: opened by a password, refreshed by rotation, ended by logout or by a token that came twice.
+
+A refresh token is a session's id and the number of its rotation, with a keyed hash of both. The vault has the number
+that is valid now and moves it by comparison, so of many requests with one token at once one moves it. The others, for
+30 seconds, are answered the same next token, which is made again and not stored; after that the token is in two hands,
+and the session ends.
+"""
+
+import hmac
+import time
+import uuid
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from joserfc.jwk import OKPKey
+from msgspec import Struct
+
+from commands.calls import uuid7
+from commands.decision import View
+from commands.identity.accounts import Accounts
+from commands.identity.recording import By
+from commands.identity.secrets import Secrets
+from commands.identity.vault import NewKey, Row, Vault
+from domain.event import Event
+from domain.identity import session as sessions
+from domain.identity.account import ACCOUNT
+from domain.identity.events import Cause
+from domain.identity.session import SESSION, Session
+from domain.ids import AccountId, SessionId
+from runtime.http.principal import Principal
+from runtime.identity import tokens
+from runtime.identity.tokens import LIFETIME_S, Claims
+from runtime.problems import ProblemError
+
+GRACE: Final = timedelta(seconds=30)
+"""How long a refresh token may come again: by a second tab, or after an answer that was lost."""
+
+KEY_KEPT_S: Final = 1.0
+_PREFIX: Final = "cfr_"
+_SYSTEM: Final = Principal("system", "identity")
+
+log = structlog.get_logger()
+
+
+class Tokens(Struct, frozen=True):
+    """What a login or a refresh is answered."""
+
+    session_id: str
+    account_id: str
+    access_token: str
+    refresh_token: str
+    expires_in: int
+
+
+class NotRefreshed(Exception):
+    """A refresh token is not accepted; why is for our logs only."""
+
+
+class Signing:
+    """The key that signs, as the vault has it, read again after a second."""
+
+    def __init__(self, vault: Vault, secrets: Secrets) -> None:
+        self._vault = vault
+        self._secrets = secrets
+        self._key: OKPKey | None = None
+        self._read_at = 0.0
+
+    async def key(self) -> OKPKey:
+        """The key that signs now."""
+        if self._key is None or time.monotonic() - self._read_at > KEY_KEPT_S:
+            read_at, row = time.monotonic(), await self._vault.signing_key()
+            if self._key is None or self._key.kid != row.kid:
+                seed = self._secrets.unwrap(row.encrypted, kid=row.kid)
+                self._key = private_key(row.kid, seed)
+            self._read_at = read_at
+        return self._key
+
+
+def private_key(kid: str, seed: bytes) -> OKPKey:
+    """The key that signs, from its 32 secret bytes."""
+    public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    return OKPKey.import_key(
+        {
+            "kty": "OKP",
+            "crv": "Ed25519",
+            "kid": kid,
+            "d": tokens.base64url(seed),
+            "x": tokens.base64url(public),
+        }
+    )
+
+
+def new_key(secrets: Secrets) -> NewKey:
+    """A signing key that was not there before."""
+    key, kid = Ed25519PrivateKey.generate(), uuid.uuid4().hex
+    wrapped = secrets.wrap(key.private_bytes_raw(), kid=kid)
+    return NewKey(kid, key.public_key().public_bytes_raw(), wrapped)
+
+
+class Sessions(Struct, frozen=True):
+    """Opens, refreshes and ends sessions."""
+
+    accounts: Accounts
+    signing: Signing
+    issuer: str
+
+    async def log_in(self, email: str, password: str, *, client_id: str, correlation_id: str) -> Tokens:
+        """Open a session for whoever knows the password.
+
+        Raises:
+            ProblemError: `bad-credentials`, whatever of the two is wrong, after the same work.
+        """
+        vault, recorder = self.accounts.vault, self.accounts.recorder
+        found = await self.accounts.by_email(email)
+        credential_id = "nobody" if found is None else found.account.credential_id
+        hashed = await vault.hash_of(credential_id)
+        if not await self.accounts.passwords.verify(hashed, password) or found is None:
+            raise ProblemError("bad-credentials", "Address and password do not belong together.")
+        assert hashed is not None, "verified"
+        await self.accounts.renew_hash(credential_id, hashed, password)
+        account_id = found.account.account_id
+        session_id = SessionId(uuid7(recorder.clock()))
+        opened_at, expires_at = await vault.open_session(
+            session_id, account_id=account_id, credential_id=credential_id, client_id=client_id
+        )
+
+        def decide(session: Session | None, view: View) -> list[Event]:
+            current = view.current(ACCOUNT, account_id)  # a password that was changed meanwhile opens nothing
+            if current is None or current.credential_id != credential_id:
+                raise ProblemError("bad-credentials", "Address and password do not belong together.")
+            return list(
+                sessions.open_session(
+                    session,
+                    session_id=session_id,
+                    account_id=account_id,
+                    credential_id=credential_id,
+                    client_id=client_id,
+                    expires_at=expires_at,
+                    now=opened_at,
+                )
+            )
+
+        await recorder.record(
+            SESSION,
+            session_id,
+            decide,
+            command="open_session",
+            by=By(Principal("account", account_id).actor, correlation_id),
+            creates=True,
+        )
+        await vault.opened(session_id)
+        row = await vault.session(session_id)
+        assert row is not None, "opened just now"
+        return await self._tokens(row, found.roles)
+
+    async def refresh(self, refresh_token: str, *, client_id: str, correlation_id: str) -> Tokens:
+        """The next tokens of a session.
+
+        Raises:
+            NotRefreshed: the token is none, is over, or came twice, which ends the session.
+        """
+        vault, by = self.accounts.vault, By(_SYSTEM.actor, correlation_id)
+        session_id, sequence = self._read(refresh_token)
+        row = await vault.rotate(session_id, sequence=sequence, client_id=client_id)
+        if row is None:
+            row = await self._again(session_id, sequence, client_id=client_id, by=by)
+        found = await self.accounts.by_id(row.account_id)
+        if found is None or found.account.credential_id != row.credential_id:
+            await self.end(session_id, cause="password", by=by)
+            raise NotRefreshed("the password was changed")
+        return await self._tokens(row, found.roles)
+
+    async def end(self, session_id: str, *, cause: Cause, by: By, reused: int | None = None) -> None:
+        """End a session; its tokens are refused by then. The log is told after the vault, and again by `catch_up`."""
+        await self.accounts.vault.revoke([session_id], cause=cause)
+        await self._record_end(session_id, cause=cause, by=by, reused=reused)
+
+    async def rotate_key(self) -> None:
+        """Have the announced key sign from now on; the one before verifies until its last token is over."""
+        await self.accounts.vault.rotate_key(new_key(self.accounts.secrets))
+
+    async def catch_up(self) -> None:
+        """Tell the log of sessions that ended when a process died before it could."""
+        for session_id, cause in await self.accounts.vault.not_recorded():
+            await self._record_end(
+                session_id,
+                cause=cause,  # type: ignore[arg-type]  # written by `end`
+                by=By(_SYSTEM.actor, SESSION.stream(session_id)),
+                reused=None,
+            )
+
+    def refresh_token(self, session_id: str, sequence: int) -> str:
+        """The refresh token of a rotation: the same whenever it is made."""
+        mac = self.accounts.secrets.refresh_mac(session_id, sequence)
+        return f"{_PREFIX}{session_id}.{sequence}.{tokens.base64url(mac)}"
+
+    async def account_of(self, session_id: str) -> AccountId | None:
+        """Whose session it is; None: there is none."""
+        row = await self.accounts.vault.session(session_id)
+        return None if row is None else AccountId(row.account_id)
+
+    async def _again(self, session_id: str, sequence: int, *, client_id: str, by: By) -> Row:
+        """What a token is answered that is not the valid one: its successor again, for a while."""
+        row = await self.accounts.vault.session(session_id)
+        if row is None or row.revoked_at is not None or row.expires_at <= row.now:
+            raise NotRefreshed("the session is over")
+        if sequence == row.sequence - 1 and row.client_id == client_id and row.now - row.rotated_at <= GRACE:
+            return row
+        log.warning("refresh_token_reused", session=session_id, sequence=sequence)
+        await self.end(session_id, cause="reuse", by=by, reused=sequence)
+        raise NotRefreshed("the token was used before")
+
+    async def _record_end(self, session_id: str, *, cause: Cause, by: By, reused: int | None) -> None:
+        recorder = self.accounts.recorder
+        await recorder.record(
+            SESSION,
+            session_id,
+            lambda session, _: list(
+                sessions.revoke(session, cause=cause, reused=reused, now=recorder.clock())
+            ),
+            command="revoke_session",
+            by=by,
+        )
+        await self.accounts.vault.recorded(session_id)
+
+    async def _tokens(self, row: Row, roles: frozenset[str]) -> Tokens:
+        # Everything follows from the row: who refreshes twice within the grace gets the same tokens, not two of each.
+        issued_at = int(row.rotated_at.timestamp())
+        claims = Claims(
+            iss=self.issuer,
+            sub=row.account_id,
+            sid=row.session_id,
+            jti=f"{row.session_id}.{row.sequence}",
+            client_id=row.client_id,
+            kind="account",
+            roles=tuple(sorted(roles)),
+            iat=issued_at,
+            exp=issued_at + LIFETIME_S,
+        )
+        return Tokens(
+            session_id=row.session_id,
+            account_id=row.account_id,
+            access_token=tokens.sign(claims, await self.signing.key()),
+            refresh_token=self.refresh_token(row.session_id, row.sequence),
+            expires_in=max(0, issued_at + LIFETIME_S - int(row.now.timestamp())),
+        )
+
+    def _read(self, token: str) -> tuple[str, int]:
+        """Session and number of a refresh token that is ours."""
+        session_id, _, rest = token.removeprefix(_PREFIX).partition(".")
+        number, _, _mac = rest.partition(".")
+        if not token.startswith(_PREFIX) or not number.isascii() or not number.isdigit() or len(number) > 9:
+            raise NotRefreshed("it is no refresh token")
+        expected = self.refresh_token(session_id, int(number))
+        if not hmac.compare_digest(expected.encode(), token.encode()):
+            raise NotRefreshed("it is no refresh token")
+        return session_id, int(number)

@@ -1,0 +1,249 @@
+"""The vault: rows that prove who somebody is, moved by comparison. Every time here is the database's."""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, LiteralString
+
+import psycopg
+from msgspec import Struct
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from commands import refusals
+from runtime.identity.tokens import LEEWAY_S, LIFETIME_S
+
+Pool = AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]
+
+SESSION_LIFETIME: Final = timedelta(days=30)
+"""How long a session can be refreshed, whatever happens."""
+
+DENIED_FOR: Final = timedelta(seconds=LIFETIME_S + 2 * LEEWAY_S)
+"""As long as a token that was signed just now could be believed."""
+
+_MUTEX: Final = "select from vault.denials for update"
+_BEGIN: Final = "insert into vault.secret (digest) values (%s) on conflict do nothing"
+_DIGEST: Final = "select digest from vault.secret"
+_KEYS: Final = "select count(*) from vault.signing_key where verifies_until is null"
+_ADD_KEY: Final = """
+insert into vault.signing_key (kid, public, encrypted, signs_from)
+values (%s, %s, %s, case when %s then clock_timestamp() else 'infinity' end)
+"""
+_SIGNING: Final = """
+select kid, encrypted from vault.signing_key
+where signs_from <= clock_timestamp() and verifies_until is null order by signs_from desc limit 1
+"""
+_RETIRE: Final = """
+update vault.signing_key set verifies_until = clock_timestamp() + %s
+where signs_from <= clock_timestamp() and verifies_until is null
+"""
+_TAKE_OVER: Final = (
+    "update vault.signing_key set signs_from = clock_timestamp() where signs_from = 'infinity'"
+)
+_ADD_VERIFIER: Final = """
+insert into vault.verifier (credential_id, account_id, hash, email) values (%s, %s, %s, %s)
+"""
+_NAME_VERIFIER: Final = "update vault.verifier set named = true where credential_id = %s"
+_NOT_NAMED: Final = """
+select credential_id, account_id from vault.verifier
+where not named and made_at < clock_timestamp() - %s::interval order by made_at limit 100
+"""
+_DROP_VERIFIER: Final = "delete from vault.verifier where credential_id = %s and not named"
+_HASH: Final = "select hash from vault.verifier where credential_id = %s"
+_REHASH: Final = "update vault.verifier set hash = %s where credential_id = %s and hash = %s"
+_OPEN: Final = """
+insert into vault.session (session_id, account_id, credential_id, client_id, expires_at)
+values (%s, %s, %s, %s, clock_timestamp() + %s) returning rotated_at, expires_at
+"""
+_OPENED: Final = "update vault.session set opening_recorded = true where session_id = %s"
+_ROTATE: Final = """
+update vault.session set sequence = sequence + 1, rotated_at = clock_timestamp()
+where session_id = %s and sequence = %s and client_id = %s and revoked_at is null and opening_recorded
+    and expires_at > clock_timestamp()
+returning session_id, account_id, credential_id, client_id, sequence, rotated_at, expires_at, revoked_at,
+    clock_timestamp()
+"""
+_SESSION: Final = """
+select session_id, account_id, credential_id, client_id, sequence, rotated_at, expires_at, revoked_at, clock_timestamp()
+from vault.session where session_id = %s
+"""
+_REVOKE: Final = """
+update vault.session set revoked_at = clock_timestamp(), cause = %s
+where session_id = any(%s) and revoked_at is null returning session_id
+"""
+_DENY: Final = "select vault.deny(%s::text[], %s)"
+_RECORDED: Final = "update vault.session set revocation_recorded = true where session_id = %s"
+_NOT_RECORDED: Final = """
+select session_id, cause from vault.session
+where revoked_at < clock_timestamp() - interval '10 s' and not revocation_recorded and opening_recorded
+order by revoked_at limit 100
+"""
+_FORGET: Final = """
+delete from vault.session where expires_at < clock_timestamp() - interval '1 day'
+    or (not opening_recorded and opened_at < clock_timestamp() - interval '1 day')
+"""
+_FORGET_DENIALS: Final = "delete from vault.denial where expires_at < clock_timestamp()"
+
+
+class Row(Struct, frozen=True):
+    """One session as the vault has it, and the time there."""
+
+    session_id: str
+    account_id: str
+    credential_id: str
+    client_id: str
+    sequence: int
+    rotated_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+    now: datetime
+
+
+class SigningKey(Struct, frozen=True):
+    """A key that signs, its secret half encrypted."""
+
+    kid: str
+    encrypted: bytes
+
+
+class NewKey(Struct, frozen=True):
+    """A key to be kept."""
+
+    kid: str
+    public: bytes
+    encrypted: bytes
+
+
+class Vault:
+    """Reads and writes the vault through a pool of the role that may."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def begin(self, digest: bytes) -> bool:
+        """Remember the file of secrets the first time; whether this is the one."""
+        async with self._connection() as connection:
+            await connection.execute(_BEGIN, [digest])
+            row = await (await connection.execute(_DIGEST)).fetchone()
+        assert row is not None, "just made, unless it was there"
+        return bytes(row[0]) == digest
+
+    async def require_keys(self, keys: Sequence[NewKey]) -> None:
+        """Keep two keys if there are none: the first one signs, the second one is announced."""
+        async with self._connection() as connection, connection.transaction():
+            await connection.execute(_MUTEX)
+            row = await (await connection.execute(_KEYS)).fetchone()
+            if row == (0,):
+                for number, key in enumerate(keys):
+                    await connection.execute(_ADD_KEY, [key.kid, key.public, key.encrypted, number == 0])
+
+    async def rotate_key(self, announced: NewKey) -> None:
+        """Have the announced key sign from now on, and announce another one."""
+        async with self._connection() as connection, connection.transaction():
+            await connection.execute(_MUTEX)
+            await connection.execute(_RETIRE, [DENIED_FOR])
+            await connection.execute(_TAKE_OVER)
+            await connection.execute(_ADD_KEY, [announced.kid, announced.public, announced.encrypted, False])
+
+    async def signing_key(self) -> SigningKey:
+        """The key that signs now."""
+        async with self._connection() as connection:
+            row = await (await connection.execute(_SIGNING)).fetchone()
+        assert row is not None, "made at the start of the process"
+        return SigningKey(str(row[0]), bytes(row[1]))
+
+    async def add_verifier(self, credential_id: str, *, account_id: str, hashed: str, email: str) -> None:
+        """Keep a password under a new credential, before any event names it."""
+        async with self._connection() as connection:
+            await connection.execute(_ADD_VERIFIER, [credential_id, account_id, hashed, email])
+
+    async def name_verifier(self, credential_id: str) -> None:
+        """Note that an event names the credential: it is not swept."""
+        async with self._connection() as connection:
+            await connection.execute(_NAME_VERIFIER, [credential_id])
+
+    async def not_named(self, *, older_than: timedelta) -> list[tuple[str, str]]:
+        """Credentials with their accounts that nobody noted to be named by an event."""
+        async with self._connection() as connection:
+            rows = await (await connection.execute(_NOT_NAMED, [older_than])).fetchall()
+        return [(str(credential), str(account)) for credential, account in rows]
+
+    async def drop_verifier(self, credential_id: str) -> None:
+        """Throw a password away that no event came to name."""
+        async with self._connection() as connection:
+            await connection.execute(_DROP_VERIFIER, [credential_id])
+
+    async def hash_of(self, credential_id: str) -> str | None:
+        """The hash of a password; None: there is no such credential."""
+        async with self._connection() as connection:
+            row = await (await connection.execute(_HASH, [credential_id])).fetchone()
+        return None if row is None else str(row[0])
+
+    async def rehash(self, credential_id: str, *, old: str, new: str) -> None:
+        """Keep a hash with other parameters in the place of one."""
+        async with self._connection() as connection:
+            await connection.execute(_REHASH, [new, credential_id, old])
+
+    async def open_session(
+        self, session_id: str, *, account_id: str, credential_id: str, client_id: str
+    ) -> tuple[datetime, datetime]:
+        """Keep a new session, which cannot be refreshed yet; when it was opened, and when it expires."""
+        given = [session_id, account_id, credential_id, client_id, SESSION_LIFETIME]
+        async with self._connection() as connection:
+            row = await (await connection.execute(_OPEN, given)).fetchone()
+        assert row is not None, "inserted"
+        return row[0], row[1]
+
+    async def opened(self, session_id: str) -> None:
+        """Note that the log has the opening: from now on the session can be refreshed."""
+        async with self._connection() as connection:
+            await connection.execute(_OPENED, [session_id])
+
+    async def rotate(self, session_id: str, *, sequence: int, client_id: str) -> Row | None:
+        """Move a session to the next refresh token; None: this one is not the valid one, or the session is over."""
+        return await self._session(_ROTATE, [session_id, sequence, client_id])
+
+    async def session(self, session_id: str) -> Row | None:
+        """One session; None: there is none."""
+        return await self._session(_SESSION, [session_id])
+
+    async def revoke(self, session_ids: Sequence[str], *, cause: str) -> None:
+        """End sessions, and have their access tokens refused by every process within a second."""
+        async with self._connection() as connection, connection.transaction():
+            rows = await (await connection.execute(_REVOKE, [cause, list(session_ids)])).fetchall()
+            if rows:
+                await connection.execute(_DENY, [[row[0] for row in rows], DENIED_FOR])
+
+    async def recorded(self, session_id: str) -> None:
+        """Note that the log has the revocation."""
+        async with self._connection() as connection:
+            await connection.execute(_RECORDED, [session_id])
+
+    async def not_recorded(self) -> list[tuple[str, str]]:
+        """Sessions whose revocation the log lacks, with its cause: a process died between the two."""
+        async with self._connection() as connection:
+            rows = await (await connection.execute(_NOT_RECORDED)).fetchall()
+        return [(str(session), str(cause)) for session, cause in rows]
+
+    async def forget(self) -> None:
+        """Delete what nothing can be done with any more."""
+        async with self._connection() as connection:
+            await connection.execute(_FORGET)
+            await connection.execute(_FORGET_DENIALS)
+
+    async def _session(self, statement: LiteralString, given: Sequence[object]) -> Row | None:
+        async with self._connection() as connection:
+            row = await (await connection.execute(statement, given)).fetchone()
+        return None if row is None else Row(*row)
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[tuple[Any, ...]]]:
+        """One connection; that the database does not answer is a problem of the caller.
+
+        Raises:
+            ProblemError: `store-unavailable`.
+        """
+        try:
+            async with self._pool.connection() as connection:
+                yield connection
+        except (psycopg.OperationalError, PoolTimeout) as error:
+            raise refusals.store_unavailable() from error

@@ -1,0 +1,70 @@
+"""Accounts from the terminal: the first owner, who appoints everybody else, and the keys that sign tokens."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from commands.calls import uuid7
+from commands.identity import opening as identity_opening
+from commands.identity.errors import IdentityError
+from commands.identity.recording import By, Recorder
+from commands.identity.sessions import Sessions
+from commands.opening import opened
+from counterfoil import addresses, operators
+from counterfoil.telling import UserError
+from event_store.log import fingerprints
+from runtime import database
+from runtime.settings import Settings
+
+PASSWORD_FILE_BYTES_MAX: Final = 4096
+
+
+class NotCreated(UserError):
+    """No account was created; the text says why."""
+
+
+def create_owner(settings: Settings, *, email: str, password: str, by: str | None = None) -> str:
+    """Register the first owner of this installation; the id of the account.
+
+    `by` names the operator. The file of secrets is made where the installation has none yet.
+
+    Raises:
+        BadName: `by` cannot name an operator.
+        NotCreated: the password is refused, or the file of secrets cannot be used.
+        ProblemError: there is an owner already, or the log cannot be reached.
+    """
+    try:
+        return asyncio.run(_create_owner(settings, email=email, password=password, by=by))
+    except IdentityError as error:
+        raise NotCreated(str(error)) from error
+
+
+def password_from(file: Path) -> str:
+    """The password in a file, without the line break at its end."""
+    with file.open(encoding="utf-8") as opened_file:
+        return opened_file.read(PASSWORD_FILE_BYTES_MAX).removesuffix("\n")
+
+
+async def _create_owner(settings: Settings, *, email: str, password: str, by: str | None) -> str:
+    correlation_id = uuid7(datetime.now(UTC))
+    with database.connect(addresses.database_url(settings), role=None, name="account start") as connection:
+        actor = operators.operator(by, login=connection.info.user)
+    async with _sessions(settings) as sessions:
+        return await sessions.accounts.create_owner(email, password, by=By(actor, correlation_id))
+
+
+@contextlib.asynccontextmanager
+async def _sessions(settings: Settings) -> AsyncIterator[Sessions]:
+    url = addresses.database_url(settings)
+    secrets = identity_opening.secrets_of(url, settings.secrets_file)
+    with database.connect(url, role="counterfoil_writer", name="account start") as connection:
+        made_by = fingerprints.read(connection)
+    async with opened(url, role="counterfoil_reader", name="account", readers=1) as on:
+        recorder = Recorder(on.execution, made_by, lambda: datetime.now(UTC))
+        async with identity_opening.sessions_of(
+            url, settings, on, secrets=secrets, recorder=recorder
+        ) as sessions:
+            yield sessions

@@ -1,0 +1,83 @@
+"""The events of identity: the only part of it that other packages may rely on.
+
+All events of one account belong to its partition. What proves who somebody is stays in the vault: events name it by the
+id of a credential. An address is only ever a keyed hash here, which finds the account and tells nobody the address.
+"""
+
+from typing import Literal
+
+from domain.event import Event, event_type
+from domain.ids import AccountId, SessionId
+from domain.moment import Moment
+
+Cause = Literal["logout", "reuse", "administrator", "password"]
+"""Why a session ended before its time."""
+
+
+def email_tag(digest: str) -> str:
+    """The tag of an address, by its keyed hash."""
+    return f"email:{digest}"
+
+
+def role_tag(role: str) -> str:
+    """The tag of a role."""
+    return f"role:{role}"
+
+
+def _account(
+    event: "AccountRegistered | RoleGranted | SessionOpened | SessionRevoked | RefreshReuseDetected",
+) -> str:
+    return f"account-{event.account_id}"
+
+
+@event_type(
+    "identity.account_registered.v1", partition=_account, tags=lambda event: (email_tag(event.email_digest),)
+)
+class AccountRegistered(Event, frozen=True, kw_only=True):
+    """Somebody can log in: with the address whose digest this is, and the password behind this credential."""
+
+    account_id: AccountId
+    email_digest: str
+    credential_id: str
+    registered_at: Moment
+
+
+@event_type("identity.role_granted.v1", partition=_account, tags=lambda event: (role_tag(event.role),))
+class RoleGranted(Event, frozen=True, kw_only=True):
+    """The account has this role from now on."""
+
+    account_id: AccountId
+    role: str
+    granted_at: Moment
+
+
+@event_type("identity.session_opened.v1", partition=_account)
+class SessionOpened(Event, frozen=True, kw_only=True):
+    """Somebody logged in; the session can be refreshed until it expires."""
+
+    session_id: SessionId
+    account_id: AccountId
+    credential_id: str
+    client_id: str
+    opened_at: Moment
+    expires_at: Moment
+
+
+@event_type("identity.session_revoked.v1", partition=_account)
+class SessionRevoked(Event, frozen=True, kw_only=True):
+    """The session ended before its time."""
+
+    session_id: SessionId
+    account_id: AccountId
+    cause: Cause
+    revoked_at: Moment
+
+
+@event_type("identity.refresh_reuse_detected.v1", partition=_account)
+class RefreshReuseDetected(Event, frozen=True, kw_only=True):
+    """A refresh token came that was used before: it is in two hands, so the session ends. `sequence` is its number."""
+
+    session_id: SessionId
+    account_id: AccountId
+    sequence: int
+    detected_at: Moment

@@ -1,0 +1,148 @@
+"""What tests of identity do with a shop."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final
+
+import httpx
+import psycopg
+from fastapi import FastAPI
+
+from commands.identity.sessions import Sessions
+from counterfoil.testing.http import new_key
+from domain.event import Event
+from event_store.log import codec, reading
+from event_store.log.envelope import Metadata, RecordedEvent, decode_metadata
+from runtime import database
+from runtime.identity.trust import Trust
+from runtime.settings import Settings
+
+EMAIL: Final = "owner@example.org"
+PASSWORD: Final = "correct horse battery"
+PRODUCT: Final = {"sku": "1", "title": "One", "stocked": True, "unit_price": "2.55", "currency": "GBP"}
+ORDER: Final = {
+    "order_id": "1001",
+    "country": "Italy",
+    "currency": "GBP",
+    "lines": [{"sku": "1", "quantity": 1}],
+}
+
+
+class Shop:
+    """Both APIs of one installation."""
+
+    def __init__(
+        self,
+        command_app: FastAPI,
+        query_app: FastAPI,
+        commands: httpx.AsyncClient,
+        queries: httpx.AsyncClient,
+        settings: Settings,
+    ) -> None:
+        self.command_app = command_app
+        self.query_app = query_app
+        self.commands = commands
+        self.queries = queries
+        self.settings = settings
+        assert settings.database_url is not None
+        self.url = settings.database_url.get_secret_value()
+
+    @property
+    def sessions(self) -> Sessions:
+        """What answers logins and refreshes."""
+        found: Sessions = self.command_app.state.identity.sessions
+        return found
+
+    @property
+    def trust(self) -> Trust:
+        """What the command API knows of keys and revocations."""
+        found: Trust = self.command_app.state.identity.trust
+        return found
+
+    async def log_in(
+        self, *, email: str = EMAIL, password: str = PASSWORD, client_id: str = "shop"
+    ) -> httpx.Response:
+        """Ask for a session."""
+        body = {"email": email, "password": password, "client_id": client_id}
+        return await self.commands.post("/v1/sessions", json=body)
+
+    async def session(self, **given: str) -> dict[str, Any]:
+        """The tokens of a new session."""
+        answer = await self.log_in(**given)
+        assert answer.status_code == 201, answer.text
+        tokens: dict[str, Any] = answer.json()
+        return tokens
+
+    async def refresh(self, refresh_token: str, *, client_id: str = "shop") -> httpx.Response:
+        """Ask for the next tokens."""
+        form = {"grant_type": "refresh_token", "refresh_token": refresh_token, "client_id": client_id}
+        return await self.commands.post("/oauth/token", data=form)
+
+    async def post(
+        self, path: str, body: object, token: str | None = None, *, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        """Send a command, with a token if there is one."""
+        sent = {
+            "content-type": "application/json",
+            "idempotency-key": new_key(),
+            **bearer(token),
+            **(headers or {}),
+        }
+        return await self.commands.post(path, content=json.dumps(body).encode(), headers=sent)
+
+    async def get(self, path: str, token: str | None = None) -> httpx.Response:
+        """Ask the query API, with a token if there is one."""
+        return await self.queries.get(path, headers=bearer(token))
+
+    async def refused_everywhere(self, token: str) -> float:
+        """Seconds until both APIs refuse a token; fails after 5."""
+        began = time.monotonic()
+        while True:
+            answers = (await self.post("/v1/products", {}, token), await self.get("/v1/events", token))
+            if {401} == {answer.status_code for answer in answers}:
+                return time.monotonic() - began
+            assert time.monotonic() - began < 5
+            await asyncio.sleep(0.02)
+
+    def events(self, stream: str) -> list[Event]:
+        """The events of a stream."""
+        return [codec.decode(each.type, each.payload) for each in self.recorded(stream)]
+
+    def recorded(self, stream: str) -> list[RecordedEvent]:
+        """The events of a stream with all that was recorded."""
+        with self.reader() as connection:
+            return reading.read_stream(connection, stream)
+
+    def metadata(self, stream: str) -> list[Metadata]:
+        """Who caused the events of a stream, and why."""
+        return [decode_metadata(each.metadata) for each in self.recorded(stream)]
+
+    def types(self) -> Counter[str]:
+        """How many events of each type the log has."""
+        with self.reader() as connection:
+            return Counter(str(row[0]) for row in connection.execute("select type from log.event"))
+
+    def everything(self) -> str:
+        """All that the log says."""
+        with self.reader() as connection:
+            rows = connection.execute(
+                "select stream, payload::text, metadata::text from log.event"
+            ).fetchall()
+            tags = connection.execute("select tag from log.tag").fetchall()
+        return repr((rows, tags))
+
+    def reader(self) -> psycopg.Connection[tuple[object, ...]]:
+        """A connection that may read the log."""
+        return database.connect(self.url, role="counterfoil_reader", name="test")
+
+    def vault(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """A connection that may read and write the vault."""
+        return database.connect(self.url, role="counterfoil_vault", name="test")
+
+
+def bearer(token: str | None) -> dict[str, str]:
+    """The header that carries a token."""
+    return {} if token is None else {"authorization": f"Bearer {token}"}

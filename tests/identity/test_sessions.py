@@ -1,0 +1,180 @@
+"""Rows R1 to R3, T5 and A2 to A4 of the security checks, on a real vault."""
+
+import asyncio
+import statistics
+import time
+
+import psycopg
+import pytest
+
+from domain.event import type_name
+from runtime.database import connect
+from tests import sizes
+from tests.identity.shop import EMAIL, PASSWORD, bearer
+
+pytestmark = pytest.mark.anyio
+
+TABS = 20
+"""Refreshes with one token at once, in each round of R1."""
+
+DIFFERENCE_S_MAX = 0.005 if sizes.FULL else 0.015
+"""Between the medians of A2: fewer samples are less exact."""
+
+_AGE = "update vault.session set rotated_at = rotated_at - %s::interval where session_id = %s"
+_EXPIRE = "update vault.session set expires_at = clock_timestamp() where session_id = %s"
+
+
+async def test_r1_many_refreshes_of_one_token_have_one_successor(shop):
+    tokens = await shop.session()
+
+    for _ in range(sizes.REFRESH_ROUNDS.chosen):
+        answers = await asyncio.gather(*(shop.refresh(tokens["refresh_token"]) for _ in range(TABS)))
+
+        assert {200} == {answer.status_code for answer in answers}
+        given = {(body["refresh_token"], body["access_token"]) for body in (a.json() for a in answers)}
+        assert 1 == len(given)
+        tokens = answers[0].json()
+
+    assert 1 + sizes.REFRESH_ROUNDS.chosen == int(tokens["refresh_token"].split(".")[1])
+    assert ["identity.session_opened.v1"] == [
+        type_name(each) for each in shop.events(f"session-{tokens['session_id']}")
+    ]
+
+
+@pytest.mark.parametrize("how", ["after the window", "from another client", "one that is older"])
+async def test_r2_a_token_in_two_hands_ends_the_session(shop, how):
+    tokens = await shop.session()
+    first, client = tokens["refresh_token"], "shop"
+    latest = (await shop.refresh(first)).json()
+    match how:
+        case "after the window":
+            with shop.vault() as vault:
+                vault.execute(_AGE, ["31 s", tokens["session_id"]])
+        case "from another client":
+            client = "elsewhere"
+        case "one that is older":
+            latest = (await shop.refresh(latest["refresh_token"])).json()
+
+    again = await shop.refresh(first, client_id=client)
+
+    assert (400, "invalid_grant") == (again.status_code, again.json()["error"])
+    assert 400 == (await shop.refresh(latest["refresh_token"])).status_code
+    assert await shop.refused_everywhere(latest["access_token"]) < 1.0
+    events = shop.events(f"session-{tokens['session_id']}")
+    assert ["session_opened", "refresh_reuse_detected", "session_revoked"] == [
+        type_name(each).split(".")[1] for each in events
+    ]
+    assert "reuse" == events[-1].cause
+
+
+async def test_r2_the_valid_token_from_another_client_ends_the_session_too(shop):
+    tokens = await shop.session(client_id="phone")
+
+    assert 400 == (await shop.refresh(tokens["refresh_token"], client_id="elsewhere")).status_code
+    assert 400 == (await shop.refresh(tokens["refresh_token"], client_id="phone")).status_code
+
+
+async def test_r3_a_session_is_not_refreshed_after_its_lifetime(shop):
+    tokens = await shop.session()
+    with shop.vault() as vault:
+        vault.execute(_EXPIRE, [tokens["session_id"]])
+
+    assert 400 == (await shop.refresh(tokens["refresh_token"])).status_code
+
+
+@pytest.mark.parametrize(
+    "token", ["", "cfr_", "cfr_x.1.AAAA", "cfr_x.-1.AAAA", "cfr_x.99999999999.A", "ä.1.a"]
+)
+async def test_r3_what_is_no_refresh_token_is_refused(shop, token):
+    assert 400 == (await shop.refresh(token)).status_code
+
+
+async def test_a_refresh_token_of_another_rotation_cannot_be_made_up(shop):
+    tokens = await shop.session()
+    session_id, number, mac = tokens["refresh_token"].split(".")
+
+    assert 400 == (await shop.refresh(f"{session_id}.{int(number) + 1}.{mac}")).status_code
+    assert 200 == (await shop.refresh(tokens["refresh_token"])).status_code
+
+
+async def test_t5_what_cannot_be_undone_waits_for_the_list_of_denials(shop, monkeypatch):
+    token = (await shop.session())["access_token"]
+    note = {"country": "Italy", "currency": "GBP", "lines": [{"sku": "1", "quantity": 1, "unit_price": "1"}]}
+    assert 422 == (await shop.post("/v1/credit-notes", note, token)).status_code  # an unknown SKU
+
+    async def unreadable(_pool):
+        raise psycopg.OperationalError("cut off")
+
+    monkeypatch.setattr(shop.trust, "poll", unreadable)
+    await asyncio.sleep(1.3)
+
+    refused = await shop.post("/v1/credit-notes", note, token)
+    batch = await shop.commands.post(
+        "/v1/commands",
+        json={"commands": [{"key": "k", "command": "issue_credit_note", "body": note}]},
+        headers=bearer(token),
+    )
+    assert (503, "identity-unavailable") == (refused.status_code, refused.json()["code"])
+    assert "identity-unavailable" == batch.json()["results"][0]["code"]
+    assert "retry-after" in refused.headers
+    assert 404 == (await shop.post("/v1/orders/nothing/shipment", {}, token)).status_code
+
+
+async def test_a2_whether_there_is_an_account_takes_the_same_time(shop):
+    wrong: dict[str, list[float]] = {EMAIL: [], "nobody@example.org": []}
+    for number in range(2 * sizes.LOGINS_TIMED.chosen):
+        email = list(wrong)[number % 2]
+        began = time.perf_counter()
+        answer = await shop.log_in(email=email, password="not the password")
+        wrong[email].append(time.perf_counter() - began)
+        assert (401, "bad-credentials") == (answer.status_code, answer.json()["code"])
+
+    known, unknown = map(statistics.median, wrong.values())
+    assert abs(known - unknown) < DIFFERENCE_S_MAX
+
+
+async def test_a4_a_hash_has_no_weaker_parameters_than_the_row_allows(shop):
+    with shop.vault() as vault:
+        (hashed,) = vault.execute("select hash from vault.verifier").fetchone()
+
+    assert hashed.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+async def test_a4_a_hash_of_other_parameters_is_made_anew_at_the_next_login(shop):
+    stronger = shop.settings.model_copy(update={"password_memory_mb": 46})
+    from tests.identity.conftest import opened
+
+    async with opened(stronger) as another:
+        await another.session()
+
+    with shop.vault() as vault:
+        (hashed,) = vault.execute("select hash from vault.verifier").fetchone()
+    assert hashed.startswith("$argon2id$v=19$m=47104,t=1,p=1$")
+    await shop.session()
+
+
+async def test_c2_no_secret_is_in_the_log_or_in_an_answer(shop, capfd):
+    secrets = [PASSWORD, "a canary of a password"]
+    tokens = await shop.session()
+    secrets += [tokens["refresh_token"], tokens["access_token"]]
+    answers = [
+        await shop.log_in(password=secrets[1]),
+        await shop.commands.post("/v1/sessions", json={"email": EMAIL, "password": [secrets[1]]}),
+        await shop.commands.post("/v1/sessions", content=f'{{"password": "{secrets[1]}'.encode()),
+        await shop.refresh(tokens["refresh_token"] + "x"),
+        await shop.get("/metrics"),
+        await shop.commands.get("/metrics"),
+    ]
+
+    written = "".join(capfd.readouterr()) + shop.everything() + "".join(a.text for a in answers)
+    assert [] == [secret for secret in secrets if secret in written]
+
+
+async def test_no_role_but_that_of_the_vault_reads_it(shop):
+    for role in ("counterfoil_reader", "counterfoil_writer", "counterfoil_relay", "counterfoil_projector"):
+        with connect(shop.url, role=role, name="test") as connection:
+            for table in ("verifier", "session", "secret"):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(f"select * from vault.{table}")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute("select encrypted from vault.signing_key")
