@@ -35,7 +35,7 @@ EVENTS: Final = 1_000_000
 SKU: Final = Sku("85123A")
 WITHOUT: Final = msgspec.structs.replace(STOCK, snapshot_every=None)
 NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
-LOOK_EVERY_S: Final = 0.001
+CHECK_EVERY_S: Final = 0.001
 
 _FILL: Final = """
 insert into log.event (position, version, recorded_at, stream, type, leaf, metadata, payload)
@@ -126,5 +126,5 @@ async def _look(stretches: list[float]) -> None:
     """How long the event loop computes between two short sleeps."""
     while True:
         before = time.thread_time()
-        await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(CHECK_EVERY_S)
         stretches.append(time.thread_time() - before)

@@ -106,7 +106,7 @@ def process(*arguments: str, port: int, environment: dict[str, str]) -> Iterator
                 break
             assert time.monotonic() < deadline, "the server did not start"
             time.sleep(0.1)
-        time.sleep(2.0)  # the first look at the views, and a second for the cache to be believed
+        time.sleep(2.0)  # the first look at the views, and a second for the cache to be trusted
         yield psutil.Process(running.pid)
     finally:
         running.terminate()

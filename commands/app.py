@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from commands import batch, batch_documentation, effects, refusals
 from commands.answers import Locations
+from commands.dispatcher import Clock, Dispatcher
 from commands.documentation import DESCRIPTION
 from commands.execution import Execution
 from commands.identity import opening as identity_opening
@@ -94,9 +95,9 @@ def create_app(
         ),
         openapi_tags=[{"name": name} for name in _tags(routers)],
     )
-    app.state.watch = None  # until the log has been reached
-    app.state.readiness = Readiness(lambda: app.state.watch is not None and app.state.watch.answers)
-    app.state.intake = None
+    app.state.poller = None  # until the log has been reached
+    app.state.readiness = Readiness(lambda: app.state.poller is not None and app.state.poller.answers)
+    app.state.dispatcher = None
     app.state.settling = None
     app.state.identity = None
     problem_pages.install(app, declared)
@@ -106,12 +107,12 @@ def create_app(
     return app
 
 
-def _shed(intake: Intake | None, method: str, path: str) -> Refusal | None:
+def _shed(dispatcher: Dispatcher | None, method: str, path: str) -> Refusal | None:
     """Refuse commands while the queue is full: under overload most are, and must cost little.
 
     A batch is not refused so: it may wait longer than a command that comes alone.
     """
-    if method != "POST" or intake is None or intake.execution.has_room() or path == batch.PATH:
+    if method != "POST" or dispatcher is None or dispatcher.execution.has_room() or path == batch.PATH:
         return None
     return _TOO_BUSY
 
@@ -160,7 +161,7 @@ def _lifespan(
         async with callers.opened(), opening as on, contextlib.AsyncExitStack() as accounts:
             _observe(registry, on.execution, on.states)
             app.state.settling = Settling(on.reader, followers, lambda: app.state.readiness.draining)
-            app.state.intake = Intake(
+            app.state.dispatcher = Dispatcher(
                 on.execution,
                 fingerprints=made_by,
                 settling=app.state.settling,
@@ -177,7 +178,7 @@ def _lifespan(
                 yield
             finally:
                 app.state.readiness.drain()
-                watching.cancel()
+                polling.cancel()
 
     return lifespan
 

@@ -12,12 +12,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from commands import answers, batch_documentation, limits, payloads
+from commands.dispatcher import Command, Dispatcher, Sent
 from commands.execution import Slot
-from commands.intake import Command, Intake, Sent
 from commands.payloads import Payload
 from commands.recording import Answer
 from commands.requests import read_body, read_headers, require_json
-from commands.routing import CommandRoute, intake_of
+from commands.routing import CommandRoute, dispatcher_of
 from runtime import problems
 from runtime.http import versions
 from runtime.http.deprecation import deprecation_of
@@ -77,17 +77,17 @@ class SendCommands:
 
     async def answer(self, exchange: Exchange) -> Response:
         """Carry out the commands of one batch."""
-        intake = intake_of(exchange)
+        dispatcher = dispatcher_of(exchange)
         headers = read_headers(exchange.headers)
         require_json(headers)
         body = await read_body(exchange, declared=headers.length, limit=limits.BATCH_BYTES_MAX)
         entries = read_entries(body)
-        slots = intake.execution.reserve(len(entries))
+        slots = dispatcher.execution.reserve(len(entries))
         # Tasks start in this order and each comes to its stream's turn before it waits for anything: so commands on
         # one stream are carried out in the order given.
         outcomes = await asyncio.gather(
             *(
-                self._outcome(entry, raw, exchange=exchange, intake=intake, slot=slot)
+                self._outcome(entry, raw, exchange=exchange, dispatcher=dispatcher, slot=slot)
                 for (entry, raw), slot in zip(entries, slots, strict=True)
             )
         )
@@ -97,13 +97,13 @@ class SendCommands:
             )
             for (entry, _), outcome in zip(entries, outcomes, strict=True)
         )
-        token = intake.execution.position_token(
+        token = dispatcher.execution.position_token(
             touched for each in outcomes if isinstance(each, Answer) for touched in each.touched
         )
         return answers.batch(results, position_token=token)
 
     async def _outcome(
-        self, entry: Entry, raw: bytes, *, exchange: Exchange, intake: Intake, slot: Slot
+        self, entry: Entry, raw: bytes, *, exchange: Exchange, dispatcher: Dispatcher, slot: Slot
     ) -> Answer | ProblemError:
         """What became of one command: whatever it is, the others are not touched by it."""
         try:
@@ -119,7 +119,9 @@ class SendCommands:
                 principal=exchange.principal,
             )
             one = exchange.entry(exchange.pipeline.table.route_of(route))
-            answer = await exchange.pipeline.entry(one, lambda _: intake.take(route.command, sent, slot=slot))
+            answer = await exchange.pipeline.entry(
+                one, lambda _: dispatcher.take(route.command, sent, slot=slot)
+            )
         except ProblemError as problem:
             return problem
         finally:
@@ -169,10 +171,10 @@ def read_entries(body: bytes) -> list[tuple[Entry, bytes]]:
     except msgspec.MsgspecError as error:  # NaN and the like, in a command's body
         raise problems.unreadable(str(error)) from None
     # A member that a command's own body names twice is refused there, and leaves the other commands alone.
-    beside = sum(map(payloads.members_in, raw)) - sum(
+    members_before = sum(map(payloads.members_in, raw)) - sum(
         payloads.members_of(each.body) for each in batch.commands
     )
-    payloads.require_single(batch, body, beside=beside)
+    payloads.require_single(batch, body, already_read=members_before)
     return list(zip(batch.commands, raw, strict=True))
 
 

@@ -19,11 +19,11 @@ from prometheus_client import CollectorRegistry, Counter
 from commands import limits, recording, refusals, versions
 from commands.calls import Call, SeenAt, uuid7
 from commands.decision import ABSENT, Decision, Folded, Missing, Question, Selection, View, events_of
+from commands.log_polling import LogPoller
 from commands.log_reading import NOWHERE, LogReader, LogUnreachable, Outcome, Placed
 from commands.recording import Answer, Unanswered, Unfit, answer_of
 from commands.states import States
-from commands.turns import Turns
-from commands.watching import Watch
+from commands.stream_locks import StreamLocks
 from domain.aggregate import Aggregate, category_of
 from domain.event import Event
 from domain.rejection import Rejection
@@ -73,7 +73,7 @@ class _Work(Struct, Generic[S], kw_only=True):
     """The one that the command addresses."""
     decide: Decide[S]
     creates: bool
-    """The stream is assumed to be new: the common case needs no look at it."""
+    """The stream is assumed to be new: the common case needs no load."""
     generated: bool
     """The id was made up for this attempt, so a replay has to find out which one the first attempt got."""
     occurred_at: datetime | None
@@ -81,7 +81,7 @@ class _Work(Struct, Generic[S], kw_only=True):
     """The next attempt decides on loaded states only."""
     streams: dict[str, Aggregate[Any]] = {}
     questions: dict[Question, None] = {}
-    turns: list[str] = []
+    locks: list[str] = []
     """Those it has besides that on its stream."""
 
 
@@ -165,7 +165,7 @@ class Execution:
         *,
         reader: LogReader,
         states: States,
-        watch: Watch,
+        poller: LogPoller,
         registry: CollectorRegistry | None = None,
     ) -> None:
         self._conflicts = Counter(
@@ -176,8 +176,8 @@ class Execution:
         self._writer = writer
         self._reader = reader
         self._states = states
-        self._watch = watch
-        self._turns = Turns()
+        self._poller = poller
+        self._locks = StreamLocks()
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -188,12 +188,12 @@ class Execution:
         name: str,
         reader: LogReader,
         states: States,
-        watch: Watch,
+        poller: LogPoller,
         registry: CollectorRegistry | None = None,
     ) -> AsyncIterator["Execution"]:
         """Executes commands on the log at `url` with a writer of its own; at the end what was taken is finished."""
         async with Writer.open(url, name=name) as writer:
-            yield cls(writer, reader=reader, states=states, watch=watch, registry=registry)
+            yield cls(writer, reader=reader, states=states, poller=poller, registry=registry)
 
     @property
     def waiting(self) -> int:
@@ -223,12 +223,12 @@ class Execution:
 
     def position_token(self, touched: Iterable[tuple[str, int]]) -> str:
         """The token of these partition keys, each up to a position."""
-        standing = self._watch.standing
+        log_state = self._poller.log_state
         partitions: dict[int, int] = {}
         for key, position in touched:
-            partition = partition_of(key, standing.partitions)
+            partition = partition_of(key, log_state.partitions)
             partitions[partition] = max(position, partitions.get(partition, 0))
-        return PositionToken(standing.epoch, standing.generation, partitions).encode()
+        return PositionToken(log_state.epoch, log_state.generation, partitions).encode()
 
     async def execute(self, work: _Work[S]) -> Answer:
         """Decide a command and have the log record what was decided.
@@ -236,9 +236,9 @@ class Execution:
         Raises:
             ProblemError: the command is refused, or cannot be answered at the moment.
         """
-        await self._turns.take(work.stream)
+        await self._locks.take(work.stream)
         try:
-            self._require_log()  # whoever waited long for a turn must not wait for a silent log again
+            self._require_log()  # a command that waited long for a lock must not wait for a silent log again
             return await self._attempts(work)
         except (LogUnreachable, errors.StoreUnavailable) as error:
             raise refusals.store_unavailable() from error
@@ -249,9 +249,9 @@ class Execution:
         except errors.WriterClosed as error:
             raise refusals.shutting_down() from error
         finally:
-            self._turns.give(work.stream)
-            for turn in work.turns:
-                self._turns.give(turn)
+            self._locks.give(work.stream)
+            for lock in work.locks:
+                self._locks.give(lock)
 
     async def append_chain(
         self, requests: Iterable[AppendRequest], *, epoch: int
@@ -261,7 +261,7 @@ class Execution:
         return [each if isinstance(each, Verdict) else _without_verdict(each) for each in answers]
 
     def _require_log(self) -> None:
-        if not self._watch.answers:
+        if not self._poller.answers:
             raise refusals.store_unavailable()
 
     async def _attempts(self, work: _Work[S]) -> Answer:
@@ -272,24 +272,24 @@ class Execution:
             if answer is not None:
                 return answer
             if not work.fresh and work.questions:
-                await self._take_turns_on_tags(work)
+                await self._lock_tags(work)
             work.fresh = True
         problem = refusals.contended(work.stream)
-        answer = await self._refused(work, problem, epoch=self._watch.standing.epoch)
+        answer = await self._refused(work, problem, epoch=self._poller.log_state.epoch)
         if answer is None:
             raise problem
         return answer
 
-    async def _take_turns_on_tags(self, work: _Work[Any]) -> None:
+    async def _lock_tags(self, work: _Work[Any]) -> None:
         """Those who have met on a tag go one after another from then on."""
-        for turn in sorted({_turn_of(tag) for _, tags in work.questions for tag in tags}):
-            await self._turns.take(turn)
-            work.turns.append(turn)
+        for lock in sorted({_lock_of(tag) for _, tags in work.questions for tag in tags}):
+            await self._locks.take(lock)
+            work.locks.append(lock)
 
     async def _attempt(self, work: _Work[S]) -> Answer | None:
         """The story of a command, once through; None when it has to be told again, on newer states."""
         # The epoch is taken before the states: should the log move to another one behind them, it will not match.
-        attempt = _Attempt(epoch=self._watch.standing.epoch)
+        attempt = _Attempt(epoch=self._poller.log_state.epoch)
 
         # 1. Load, and 2. decide: what the decision looks at and is not there is loaded, and it is made again.
         try:
@@ -306,7 +306,7 @@ class Execution:
             work.slot.free()
             verdict = await self._writer.append(decided.request, epoch=attempt.epoch)
         except errors.EpochChanged:
-            await self._watch.look()
+            await self._poller.poll()
             return None
 
         match verdict:
@@ -395,7 +395,7 @@ class Execution:
         work.questions = {**work.questions, **dict.fromkeys(questions)}
 
     def _settle(self, decided: _Decided, accepted: Accepted, *, epoch: int) -> None:
-        if epoch == self._watch.standing.epoch:  # else all states were dropped, and these are old too
+        if epoch == self._poller.log_state.epoch:  # else all states were dropped, and these are old too
             self._states.settle(decided.decision, decided.view, first=accepted.first)
 
     async def _excluded(
@@ -414,7 +414,7 @@ class Execution:
         """
         current, outcome = await self._reader.outcome(work.call.key)
         if current != epoch:
-            await self._watch.look()
+            await self._poller.poll()
             return None
         if outcome is None:
             await self._explain(work, problem)
@@ -449,8 +449,8 @@ class Execution:
             problem.facts["events_since"] = await self._reader.types_since(work.stream, seen)
 
 
-def _turn_of(tag: str) -> str:
-    """The name of a tag's turn; no stream is called so."""
+def _lock_of(tag: str) -> str:
+    """The name of a tag's lock; no stream has it."""
     return f"tag {tag}"
 
 

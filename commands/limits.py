@@ -44,10 +44,10 @@ LOAD_ATTEMPTS_MAX: Final = 3
 READ_TIMEOUT_S: Final = 5.0
 """Time in which the log must have answered a question; a connection that did not is given up."""
 
-WATCH_PERIOD_S: Final = 1.0
-"""How often epoch and topic generation are looked at."""
+POLL_PERIOD_S: Final = 1.0
+"""How often epoch and topic generation are polled."""
 
-WATCH_SILENCE_MAX_S: Final = 5.0
+POLL_SILENCE_MAX_S: Final = 5.0
 """Without an answer from the log for this long, a process is not ready."""
 
 EVENT_TYPES_SINCE_MAX: Final = 20

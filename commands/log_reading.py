@@ -30,7 +30,7 @@ _PLACED_AT: Final = (
 _VERSION_AT: Final = (
     "select version from log.event where stream = %s and position <= %s order by version desc limit 1"
 )
-_STANDING: Final = (
+_LOG_STATE: Final = (
     "select h.epoch, g.generation, g.partitions from log.head h"
     " cross join lateral (select * from transport.generation order by generation desc limit 1) g"
 )
@@ -61,7 +61,7 @@ NOWHERE: Final = Placed(stream="", position=0, key="")
 """Where the last event of a stream without any lies."""
 
 
-class Standing(Struct, frozen=True):
+class LogState(Struct, frozen=True):
     """The epoch of the log, and number and partition count of the newest topic generation."""
 
     epoch: int
@@ -136,12 +136,12 @@ class LogReader:
         )
         return [event.type for event in events]
 
-    async def standing(self) -> Standing:
+    async def log_state(self) -> LogState:
         """Where the log and its transport stand now."""
-        row = await self._row(_STANDING)
+        row = await self._row(_LOG_STATE)
         assert row is not None, "migrations begin the first generation"
         epoch, generation, partitions = row
-        return Standing(epoch=_number(epoch), generation=_number(generation), partitions=_number(partitions))
+        return LogState(epoch=_number(epoch), generation=_number(generation), partitions=_number(partitions))
 
     async def _row(self, statement: LiteralString, *given: object) -> tuple[object, ...] | None:
         rows = await self._rows(statement, *given)

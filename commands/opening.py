@@ -1,4 +1,4 @@
-"""What decides and appends on one log, opened together: a reader, the states it keeps, the watch, a writer."""
+"""What decides and appends on one log, opened together: a reader, the states it keeps, the poller, a writer."""
 
 import asyncio
 import contextlib
@@ -9,9 +9,9 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from commands.execution import Execution
+from commands.log_polling import LogPoller
 from commands.log_reading import LogReader
 from commands.states import States
-from commands.watching import Watch
 from runtime import database
 from runtime.database import Role
 
@@ -23,7 +23,7 @@ class Opened(Struct, frozen=True):
 
     reader: LogReader
     states: States
-    watch: Watch
+    poller: LogPoller
     execution: Execution
 
 
@@ -46,12 +46,12 @@ async def opened(
     async with database.pool(url, role=role, name=f"{name} reader", size=readers) as pool:
         reader = LogReader(pool)
         states = States(reader)
-        watch = Watch(reader, standing=await reader.standing(), on_new_epoch=states.drop_all)
+        poller = LogPoller(reader, log_state=await reader.log_state(), on_new_epoch=states.drop_all)
         writing = Execution.open(
-            url, name=f"{name} writer", reader=reader, states=states, watch=watch, registry=registry
+            url, name=f"{name} writer", reader=reader, states=states, poller=poller, registry=registry
         )
         async with writing as execution:
-            yield Opened(reader, states, watch, execution)
+            yield Opened(reader, states, poller, execution)
 
 
 class Aside:

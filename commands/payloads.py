@@ -1,6 +1,6 @@
 """Payloads: what a body may hold, read strictly and straight from its bytes.
 
-Nothing is converted (no "1" for 1, no 1.0 for 1), no member may be unknown, and none may stand twice.
+Nothing is converted (no "1" for 1, no 1.0 for 1), no member may be unknown, and none may be a duplicate.
 """
 
 import json
@@ -111,7 +111,7 @@ def read_canonical(model: type[P], body: bytes) -> tuple[P, bytes]:
     """
     payload = validated(model, body)
     spelled = canonical(payload)
-    # Each member has a colon, and whatever is spelled stood in the body: with no colon more, no member stands twice.
+    # Each member has a colon, and whatever is spelled stood in the body: with no colon more, no member is a duplicate.
     # Only an escape can be spelled with a colon that the body does not show.
     if body.count(b":") != spelled.count(b":") or b"\\" in body:
         require_single(payload, body)
@@ -119,7 +119,7 @@ def read_canonical(model: type[P], body: bytes) -> tuple[P, bytes]:
 
 
 def validated(model: type[P], body: bytes) -> P:
-    """The payload in a body; members that stand twice are not found out.
+    """The payload in a body; duplicate members are not found.
 
     Raises:
         ProblemError: the body is not JSON, or not this payload.
@@ -132,18 +132,18 @@ def validated(model: type[P], body: bytes) -> P:
     return payload
 
 
-def require_single(payload: Payload, body: bytes, *, beside: int = 0) -> None:
-    """Refuse a body in which a member stands twice: readers disagree on which of the two counts.
+def require_single(payload: Payload, body: bytes, *, already_read: int = 0) -> None:
+    """Refuse a body with a duplicate member: readers disagree on which of the two counts.
 
-    As no unknown member is let in, the body has as many members as the payload took, and `beside` that the payload
+    As no unknown member is let in, the body has as many members as the payload took, and `already_read` that it
     kept as they were.
 
     Raises:
-        ProblemError: a member stands twice.
+        ProblemError: there is a duplicate member.
     """
-    members = members_of(payload) + beside
+    members = members_of(payload) + already_read
     # Each member has a colon, and there are at least as many members as the payload took: with no colon more, none
-    # stands twice. Colons inside of strings need the longer look.
+    # is a duplicate. Colons inside of strings need the longer check.
     if body.count(b":") != members and members_in(body) != members:
         raise _twice(body)
 
@@ -183,12 +183,12 @@ def members_of(value: object) -> int:
 def _twice(body: bytes) -> ProblemError:
     document = json.loads(body, object_pairs_hook=_Pairs)
     pointer = next(_duplicates(document, ""), "")
-    fault = Fault(detail="The member stands twice", pointer=pointer)
-    return ProblemError("malformed-json", f"The member {pointer} stands twice.", errors=(fault,))
+    fault = Fault(detail="The member is a duplicate", pointer=pointer)
+    return ProblemError("malformed-json", f"The member {pointer} is a duplicate.", errors=(fault,))
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """The members of one object, in order, those that stand twice included."""
+    """The members of one object, in order, duplicates included."""
 
 
 def _duplicates(value: Any, path: str) -> Iterator[str]:

@@ -29,10 +29,9 @@ def problem_of(refusal: Rejection | ProblemError) -> ProblemError:
 
 def version_moved(stream: str, *, expected: int | str, actual: int) -> ProblemError:
     """If-Match names a version that is not the stream's."""
-    at = f"at version {actual}" if actual else "still without any event"
     return ProblemError(
         "precondition-failed",
-        f"{stream} is {at}, not at {expected}.",
+        f"{stream} is at version {actual}, not at {expected}." if actual else f"{stream} does not exist.",
         stream=stream,
         expected=expected,
         actual=actual,

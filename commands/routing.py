@@ -11,8 +11,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from commands import answers, limits
+from commands.dispatcher import Command, Dispatcher, Endpoint, Sent
 from commands.documentation import ALWAYS, ANSWER_HEADERS, REQUEST_HEADERS, problem_responses
-from commands.intake import Command, Endpoint, Intake, Sent
 from commands.requests import read_body, read_headers, require_json, valid_key
 from domain.rejection import Rejection
 from runtime.http import contract, principal, versions
@@ -31,8 +31,8 @@ class CommandRoute(ExchangeRoute):
         self.command = Command.of(endpoint)
 
     async def answer(self, exchange: Exchange) -> Response:
-        """Take one command in; see `commands.intake`."""
-        command, intake = self.command, intake_of(exchange)
+        """Take one command in; see `commands.dispatcher`."""
+        command, dispatcher = self.command, dispatcher_of(exchange)
         headers = read_headers(exchange.headers)
         key = valid_key(headers.key)
         body = await read_body(exchange, declared=headers.length, limit=limits.BODY_BYTES_MAX)
@@ -46,25 +46,25 @@ class CommandRoute(ExchangeRoute):
             correlation_id=exchange.correlation_id,
             principal=exchange.principal,
         )
-        [slot] = intake.execution.reserve(1)
-        answer = await intake.take(command, sent, slot=slot)
+        [slot] = dispatcher.execution.reserve(1)
+        answer = await dispatcher.take(command, sent, slot=slot)
         settled = None
         if headers.preferences is not None and headers.preferences.until is not None:
-            settled = await intake.settled(sent, headers.preferences)
+            settled = await dispatcher.settled(sent, headers.preferences)
         touched = answer.touched if settled is None else (*answer.touched, *settled.touched)
         return answers.accepted(
             answer,
-            position_token=intake.execution.position_token(touched),
-            location=intake.locations.of(answer),
+            position_token=dispatcher.execution.position_token(touched),
+            location=dispatcher.locations.of(answer),
             settled=settled,
         )
 
 
-def intake_of(exchange: Exchange) -> Intake:
-    """The intake that the application opened at its start."""
-    intake = exchange.pipeline.app.state.intake
-    assert isinstance(intake, Intake)
-    return intake
+def dispatcher_of(exchange: Exchange) -> Dispatcher:
+    """The dispatcher that the application opened at its start."""
+    dispatcher = exchange.pipeline.app.state.dispatcher
+    assert isinstance(dispatcher, Dispatcher)
+    return dispatcher
 
 
 def command_router(tag: str) -> APIRouter:

@@ -223,7 +223,7 @@ class StreamLoader:
             except Exception as error:  # noqa: BLE001 - whoever waits is told, and the next read is tried
                 _fail(loads, error)
             else:
-                _tell(loads, found, limit)
+                _resolve(loads, found, limit)
 
     def _take(self) -> list[_Load]:
         taken: list[_Load] = []
@@ -242,7 +242,7 @@ class StreamLoader:
         )
 
 
-def _tell(loads: Iterable[_Load], found: Mapping[Cursor, list[StreamEvent]], limit: int) -> None:
+def _resolve(loads: Iterable[_Load], found: Mapping[Cursor, list[StreamEvent]], limit: int) -> None:
     for load in loads:
         if not load.found.done():
             pages = [found.get(cursor, ()) for cursor in load.after]

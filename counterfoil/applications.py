@@ -2,7 +2,7 @@
 
 import commands.app
 import read_api.app
-from commands.intake import Clock
+from commands.dispatcher import Clock
 from counterfoil import declared
 from counterfoil.context import Contexts
 from runtime.http.application import PipelineApp

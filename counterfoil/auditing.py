@@ -107,21 +107,21 @@ def verify(database_url: str, *, contexts: Contexts, full: bool = False) -> Audi
     Raises:
         psycopg.Error: the database cannot be read to the end.
     """
-    standing = status.read(database_url)
+    found = status.read(database_url)
     with (
         database.connect(database_url, role="counterfoil_reader", name="audit") as connection,
-        database.connect(database_url, role="counterfoil_reader", name="audit-pace") as beside,
+        database.connect(database_url, role="counterfoil_reader", name="audit-pace") as pacing_connection,
     ):
-        pace = pacing.of_log(beside)
-        with progress.step("verifying the log", total=standing.log.position, unit="events") as step:
+        pace = pacing.of_log(pacing_connection)
+        with progress.step("verifying the log", total=found.log.position, unit="events") as step:
             log = integrity.verify_log(connection, on_progress=_giving_way(step, pace))
-        with progress.step("folding every view again", total=standing.log.position, unit="positions") as step:
+        with progress.step("folding every view again", total=found.log.position, unit="positions") as step:
             seen = _verified(connection, _giving_way(step, pace), contexts)
         with progress.step("folding snapshots again", total=None, unit="snapshots") as step:
             limit = SNAPSHOTS_MAX if full else SNAPSHOTS_SAMPLED
             refolded = _refolded(connection, step, contexts, limit=limit)
         damage = [_explained(connection, finding, seen.views) for finding in log.findings]
-    parked = sum(status.parked(database_url, standing).values())
+    parked = sum(status.parked(database_url, found).values())
     findings = [*damage, *seen.failures, *_of_views(seen.views), *_of_snapshots(refolded)]
     findings.sort(key=lambda finding: finding.position)
     return AuditReport(

@@ -105,10 +105,10 @@ def _database(url: str) -> Iterator[Check]:
         yield Check("migrations", "bad", str(error))
         return
     yield _migrations(comparison)
-    standing = status.read(url)
-    yield Check("installation", "ok", standing.log.installation)
+    found = status.read(url)
+    yield Check("installation", "ok", found.log.installation)
     yield from _invariants(url)
-    yield from _standing(standing, status.parked(url, standing))
+    yield from _consumers(found, status.parked(url, found))
 
 
 def _migrations(comparison: Comparison) -> Check:
@@ -143,18 +143,18 @@ def _invariants(url: str) -> Iterator[Check]:
         )
 
 
-def _standing(standing: Status, parked: Mapping[Scope, int]) -> Iterator[Check]:
-    stopped = {view.name: view.stopped for view in standing.views if view.stopped}
+def _consumers(found: Status, parked: Mapping[Scope, int]) -> Iterator[Check]:
+    stopped = {view.name: view.stopped for view in found.views if view.stopped}
     for name, reason in stopped.items():
         yield Check(f"view {name}", "bad", f"stopped: {reason}")
-    processes = {process.name for process in standing.process_managers}
+    processes = {process.name for process in found.process_managers}
     for scope, keys in parked.items():
         if scope.consumer not in stopped:
             kind = "view" if scope.build else "process" if scope.consumer in processes else "consumer"
             yield Check(f"{kind} {scope.consumer}", "bad", f"{keys} parked keys: `counterfoil parked list`")
-    behind = {each.name: each.lag_events for each in standing.standings if each.lag_events}
-    told = ", ".join(f"{name} {lag:,}" for name, lag in behind.items())
-    yield Check("lag", "note" if behind else "ok", f"events behind the head: {told}" if behind else "none")
+    behind = {each.name: each.lag_events for each in found.all_consumers if each.lag_events}
+    lags = ", ".join(f"{name} {lag:,}" for name, lag in behind.items())
+    yield Check("lag", "note" if behind else "ok", f"events behind the head: {lags}" if behind else "none")
 
 
 def _undeclared(url: str, contexts: Contexts) -> Iterator[Check]:
@@ -168,9 +168,9 @@ def _undeclared(url: str, contexts: Contexts) -> Iterator[Check]:
 
 
 def _timers(url: str, settings: Settings, contexts: Contexts) -> Iterator[Check]:
-    """Timers that nobody fires although they are due: they wait for their process, or for a person."""
+    """Timers that nobody fires although they are due: they wait for their process, or for an operator."""
     with database.connect(url, role="counterfoil_reader", name="doctor") as connection:
-        found = timers.standing(connection, settings, contexts)
+        found = timers.overdue(connection, settings, contexts)
     for each in found:
         name = f"timer {each.process}.{each.timer}"
         if each.parked:
@@ -182,7 +182,7 @@ def _timers(url: str, settings: Settings, contexts: Contexts) -> Iterator[Check]
 def _seal(url: str, settings: Settings) -> Iterator[Check]:
     """Whether the log is sealed, where that is wanted or was begun."""
     with database.connect(url, role="counterfoil_reader", name="doctor") as connection:
-        found = sealing.standing(connection)
+        found = sealing.summary(connection)
     if found is None:
         if settings.seal_key is not None:
             yield Check(

@@ -86,7 +86,7 @@ def intent(settings: Settings, *, new_installation: bool = False) -> Intent:
 def fence(settings: Settings, *, reason: str, new_installation: bool = False) -> str:
     """Raise the epoch, begin a generation of topics, empty the document cache; one line that says so.
 
-    The cache goes first: were it to stay behind a fence that holds, a lost history might be believed. Only keys of
+    The cache goes first: were it to stay behind a fence that holds, a lost history might be trusted. Only keys of
     this installation go, since others may use the same Redis; a copy that becomes one has none yet. Outcomes whose
     events are gone and checkpoints of process managers go in the fence's own transaction: one that met its own outcome
     would never decide again. Consumers of the log whose checkpoint is gone begin again.
@@ -120,10 +120,10 @@ def fence(settings: Settings, *, reason: str, new_installation: bool = False) ->
         cache = "no Redis is named, so no cache was emptied"
     else:
         cache = "cache emptied"
-    return _told(fenced, processes, consumers, cache=cache)
+    return _summary(fenced, processes, consumers, cache=cache)
 
 
-def _told(fenced: Fenced, processes: Sequence[str], consumers: Sequence[str], *, cache: str) -> str:
+def _summary(fenced: Fenced, processes: Sequence[str], consumers: Sequence[str], *, cache: str) -> str:
     generation = fenced.generation
     return (
         f"epoch {fenced.epoch} and generation {generation.generation} begin at position"

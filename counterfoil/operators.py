@@ -4,7 +4,7 @@ import getpass
 import re
 from typing import Final
 
-from counterfoil.telling import UserError
+from counterfoil.user_messages import UserError
 from event_store.log.actors import actor
 
 UNKNOWN: Final = "unknown"

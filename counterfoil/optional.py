@@ -6,7 +6,7 @@ They are a distribution of their own (docs/adr/0057-what-production-leaves-out.m
 import importlib
 from typing import Final
 
-from counterfoil.telling import UserError
+from counterfoil.user_messages import UserError
 
 DISTRIBUTION: Final = "counterfoil-devservers"
 

@@ -25,7 +25,7 @@ def step(name: str, *, total: int | None, unit: str) -> Iterator[Step]:
     """Show one piece of work from its start to its end.
 
     Args:
-        name: what is being done, as a person would say it.
+        name: what is being done, as a user would say it.
         total: how many units there are, if that is known.
         unit: plural noun of what is counted.
     """
@@ -39,7 +39,7 @@ def step(name: str, *, total: int | None, unit: str) -> Iterator[Step]:
 
 
 def say(text: str) -> None:
-    """One plain line for a person; never mixed into what a script reads from standard output."""
+    """One plain line for a user; never mixed into what a script reads from standard output."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -135,7 +135,7 @@ def published(settings: Settings) -> str:
     return found.published
 
 
-def standing(connection: reading.Connection) -> dict[str, Any] | None:
+def summary(connection: reading.Connection) -> dict[str, Any] | None:
     """Where sealing stands, for status; None if nothing was ever sealed."""
     found = ledger.latest(connection)
     if found is None:
@@ -218,10 +218,10 @@ def compare(settings: Settings, kept: str, *, keys: Sequence[VerifierKey]) -> Co
     """
     signed = note.parse(kept)
     origin = checkpoint.parse(signed.text).origin
-    with _reader(settings) as connection, _reader(settings) as watching:
+    with _reader(settings) as connection, _reader(settings) as pacing_connection:
         known = ledger.policy(connection, origin)
         found = policy.verified(signed, _trusted(known, keys))
-        pace = pacing.of_log(watching)
+        pace = pacing.of_log(pacing_connection)
         with progress.step("comparing with the checkpoint", total=found.size, unit="events") as step:
             findings = against.findings(
                 connection,

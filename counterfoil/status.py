@@ -17,7 +17,7 @@ UNDECLARED: Final = "DECLARED BY NO CONTEXT: nobody feeds it"
 
 
 def read(database_url: str) -> Status:
-    """Everybody's standing, in one snapshot.
+    """Every consumer's position, in one snapshot.
 
     Raises:
         psycopg.Error: the database cannot be reached, or was never migrated.
@@ -28,11 +28,11 @@ def read(database_url: str) -> Status:
     return decode_status(str(row[0]))
 
 
-def parked(database_url: str, standing: Status) -> dict[Scope, int]:
-    """How many keys are parked: of every consumer, whether it has a standing or not, and of live builds of views."""
+def parked(database_url: str, status: Status) -> dict[Scope, int]:
+    """How many keys are parked: of every consumer, whether it has a checkpoint or not, and of live builds of views."""
     with database.connect(database_url, role="counterfoil_reader", name="status") as connection:
         found = parking.counts(connection)
-    live = {Scope(view.name, view.shape, view.build) for view in standing.views}
+    live = {Scope(view.name, view.shape, view.build) for view in status.views}
     return {scope: keys for scope, keys in sorted(found.items()) if not scope.build or scope in live}
 
 
@@ -43,13 +43,13 @@ def as_json(settings: Settings, *, contexts: Contexts) -> dict[str, Any]:
         addresses.NoAddress, psycopg.Error: the log cannot be read.
     """
     url = addresses.database_url(settings)
-    standing = read(url)
+    read_status = read(url)
     with database.connect(url, role="counterfoil_reader", name="status") as connection:
-        waiting = timers.standing(connection, settings, contexts)
-        sealed = sealing.standing(connection)
+        waiting = timers.overdue(connection, settings, contexts)
+        sealed = sealing.summary(connection)
     found = addresses.resolve(settings)
     running = runfile.read(settings.home)
-    shown = msgspec.to_builtins(standing)
+    shown = msgspec.to_builtins(read_status)
     for view in shown["views"]:
         view["declared"] = contexts.view(view["name"], shape=view["shape"]) is not None
     return {
@@ -134,14 +134,14 @@ def _answers(name: str, address: str, settings: Settings) -> bool:
     return True
 
 
-def position_of(standing: dict[str, Any]) -> str:
+def position_of(consumer: dict[str, Any]) -> str:
     """Where a consumer stands, in words: that it was stopped comes first, before how far it is behind."""
-    position = f"at {standing['position']:,}"
-    if standing["lag_events"]:
-        seconds = f", {standing['lag_seconds']:.1f} s" if standing.get("lag_seconds") else ""
-        position += f", {standing['lag_events']:,} events{seconds} behind"
-    return f"STOPPED {position}: {standing['stopped']}" if standing.get("stopped") else position
+    position = f"at {consumer['position']:,}"
+    if consumer["lag_events"]:
+        seconds = f", {consumer['lag_seconds']:.1f} s" if consumer.get("lag_seconds") else ""
+        position += f", {consumer['lag_events']:,} events{seconds} behind"
+    return f"STOPPED {position}: {consumer['stopped']}" if consumer.get("stopped") else position
 
 
-def _parked(standing: dict[str, Any]) -> str:
-    return f"  PARKED {standing['parked']}" if standing["parked"] else ""
+def _parked(consumer: dict[str, Any]) -> str:
+    return f"  PARKED {consumer['parked']}" if consumer["parked"] else ""

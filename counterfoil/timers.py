@@ -19,7 +19,7 @@ OVERDUE_AFTER: Final = timedelta(minutes=1)
 """How long a timer may be due before it is called overdue: it waits for its process, is parked, or nobody fires."""
 
 
-class Standing(Struct, frozen=True):
+class Overdue(Struct, frozen=True):
     """How many timers of a kind are overdue, and how many of these are parked."""
 
     process: str
@@ -58,10 +58,10 @@ def lines(found: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def standing(connection: Connection, settings: Settings, contexts: Contexts) -> list[Standing]:
-    """How the timers of each kind stand."""
+def overdue(connection: Connection, settings: Settings, contexts: Contexts) -> list[Overdue]:
+    """How many timers of each kind are overdue."""
     return [
-        Standing(
+        Overdue(
             timer.process.name,
             timer.name,
             overdue=due.overdue(connection, timer, after=delay + OVERDUE_AFTER),

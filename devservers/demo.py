@@ -44,7 +44,7 @@ class Step(Struct, frozen=True):
     seconds: float
 
 
-class Told(Struct):
+class Story(Struct):
     """The whole story."""
 
     directory: str
@@ -73,13 +73,13 @@ class FellShort(Exception):
     """A step ended, but not with what it promises."""
 
 
-def run(settings: Settings, *, stay: bool) -> Told:
+def run(settings: Settings, *, stay: bool) -> Story:
     """Tell the story in an empty shop below home; with `stay`, keep it open until Ctrl-C.
 
     A step that falls short is said, counted and ends the story; it is never an exception.
     """
     home = _empty_directory(settings.home)
-    told = Told(directory=str(home))
+    story = Story(directory=str(home))
     progress.say(f"the demo's shop lives in {home}")
     own = settings.model_copy(
         update={
@@ -95,23 +95,23 @@ def run(settings: Settings, *, stay: bool) -> Told:
     with standalone.stop_on_signals() as stop:
         try:
             with suppress(FellShort):  # said and noted where it happened
-                _tell(own, told, stop=stop, stay=stay)
+                _perform(own, story, stop=stop, stay=stay)
         except standalone.Stopped:
             progress.say("stopped")
-    return told
+    return story
 
 
-def _tell(settings: Settings, told: Told, *, stop: standalone.Stop, stay: bool) -> None:
+def _perform(settings: Settings, story: Story, *, stop: standalone.Stop, stay: bool) -> None:
     started = time.monotonic()
     shop = standalone.shop(settings, distributed=False, stop=stop)
-    with _step(told, "start"):
+    with _step(story, "start"):
         running = shop.__enter__()
     try:
         stop.interrupts = True  # Ctrl-C in the middle of the story ends it there
-        _story(settings, running, told)
+        _story(settings, running, story)
         stop.interrupts = False
         progress.say(
-            f"{told.orders:,} orders, {told.events:,} events, {time.monotonic() - started:.1f} s in all"
+            f"{story.orders:,} orders, {story.events:,} events, {time.monotonic() - started:.1f} s in all"
         )
         if stay and not stop.is_set():
             progress.say(_invitation(running))
@@ -120,47 +120,47 @@ def _tell(settings: Settings, told: Told, *, stop: standalone.Stop, stay: bool) 
         shop.__exit__(None, None, None)
 
 
-def _story(settings: Settings, running: Running, told: Told) -> None:
+def _story(settings: Settings, running: Running, story: Story) -> None:
     addresses = running.addresses
     assert addresses.database_url is not None
     assert addresses.command_api is not None
     assert addresses.query_api is not None
     contexts = declared.contexts(settings)
     file = settings.home / "online-retail.csv"
-    with _step(told, "generate"):
+    with _step(story, "generate"):
         generating.write_retail_file(file)
-    with _step(told, "sell and ship"), Shop(addresses.command_api, addresses.query_api) as shop:
+    with _step(story, "sell and ship"), Shop(addresses.command_api, addresses.query_api) as shop:
         outcome = importing.run(file, shop=shop, kept_in=settings.home / "imports")
-        told.orders, told.events = outcome.figures["orders"], outcome.events
+        story.orders, story.events = outcome.figures["orders"], outcome.events
         _require(
             outcome.figures["orders"] == generating.ORDERS, f"{outcome.figures['orders']} orders came out"
         )
         _require(outcome.refused == REFUSED_LINES, f"{outcome.refused} lines were refused")
         _require(outcome.not_shipped == 0, f"{outcome.not_shipped} orders were not shipped")
-    with _step(told, "rebuild a view beside the live one"):
+    with _step(story, "rebuild a view beside the live one"):
         viewing.rebuild(addresses.database_url, VIEW, contexts=contexts)
-    with _step(told, "verify both builds and promote the new one"):
+    with _step(story, "verify both builds and promote the new one"):
         builds = viewing.verify(addresses.database_url, VIEW, contexts=contexts)
         _require(bool(builds["ok"]), "the builds differ from the log")
         viewing.promote(addresses.database_url, VIEW, contexts=contexts)
-    with _step(told, "verify log and views"):
+    with _step(story, "verify log and views"):
         report = auditing.verify(addresses.database_url, contexts=contexts)
         _require(report.ok and not report.parked, "; ".join(report.lines()))
-    told.events = status.read(addresses.database_url).log.position
+    story.events = status.read(addresses.database_url).log.position
 
 
 @contextmanager
-def _step(told: Told, name: str) -> Iterator[None]:
+def _step(story: Story, name: str) -> Iterator[None]:
     """Say how a step went; one that falls short ends the story."""
     progress.say(f"== {name}")
     started = time.monotonic()
     try:
         yield
     except (*_Expected, FellShort) as error:
-        told.steps.append(Step(name, ok=False, seconds=time.monotonic() - started))
+        story.steps.append(Step(name, ok=False, seconds=time.monotonic() - started))
         progress.say(f"fell short: {error}")
         raise FellShort(name) from error
-    told.steps.append(Step(name, ok=True, seconds=time.monotonic() - started))
+    story.steps.append(Step(name, ok=True, seconds=time.monotonic() - started))
 
 
 def _require(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - an assertion with words

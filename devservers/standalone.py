@@ -19,7 +19,7 @@ from counterfoil.probing import answers_ok
 from counterfoil.runfile import Addresses, Running
 from counterfoil.servers.external import ExternalServer
 from counterfoil.servers.version import ServerVersion
-from counterfoil.telling import UserError
+from counterfoil.user_messages import UserError
 from devservers import child, chosen, supervisor
 from devservers.supervisor import Role, ServerKeeper
 from runtime import telemetry
@@ -140,8 +140,8 @@ class _Shop:
         self._keepers: list[ServerKeeper] = []
         self._roles: list[Role] = []
         self._ports: dict[str, int] = {}
-        self._stop_watching = threading.Event()
-        self._watchers: list[threading.Thread] = []
+        self._stop_supervising = threading.Event()
+        self._threads: list[threading.Thread] = []
         self._writing = threading.Lock()
 
     @property
@@ -157,7 +157,7 @@ class _Shop:
             "redis": lambda: chosen.redis_for(settings, directory=home / "redis"),
         }
         if self._mode == "distributed":
-            wanted["kafka"] = lambda: chosen.kafka_for(settings, directory=home / "kafka", progress=_tell_jar)
+            wanted["kafka"] = lambda: chosen.kafka_for(settings, directory=home / "kafka", progress=_show_jar)
         with ThreadPoolExecutor(len(wanted)) as pool:
             starting = {name: pool.submit(start) for name, start in wanted.items()}
         for name, future in starting.items():
@@ -185,8 +185,8 @@ class _Shop:
             role = Role(name, environment=environment, log_file=logs / f"{name}.log")
             self._roles.append(role)
             role.start()
-        self._watch("keep-roles", self._keep_roles)
-        self._watch("rotate-logs", self._rotate_logs)
+        self._keep("keep-roles", self._keep_roles)
+        self._keep("rotate-logs", self._rotate_logs)
         self._wait_until_ready()
         self.write_state()
         addresses = self.state().addresses
@@ -194,9 +194,9 @@ class _Shop:
 
     def stop_roles(self) -> None:
         """Drain every role process; kill what does not end in time."""
-        self._stop_watching.set()
-        for watcher in self._watchers:
-            watcher.join()
+        self._stop_supervising.set()
+        for thread in self._threads:
+            thread.join()
         for name in supervisor.stop_roles(self._roles):
             log.error("role_killed", role=name, within_s=supervisor.STOP_ROLES_WITHIN_S)
 
@@ -237,20 +237,20 @@ class _Shop:
     def write_state(self) -> None:
         """Tell other commands; called again whenever a process id changed."""
         with self._writing:
-            if self._ports and not self._stop_watching.is_set():
+            if self._ports and not self._stop_supervising.is_set():
                 runfile.write(self._settings.home, self.state())
 
-    def _watch(self, name: str, work: Callable[[], None]) -> None:
-        watcher = threading.Thread(target=work, name=name, daemon=True)
-        self._watchers.append(watcher)
-        watcher.start()
+    def _keep(self, name: str, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _keep_roles(self) -> None:
-        supervisor.keep_alive(self._roles, stop=self._stop_watching, on_change=self.write_state)
+        supervisor.keep_alive(self._roles, stop=self._stop_supervising, on_change=self.write_state)
 
     def _rotate_logs(self) -> None:
         logs = [role.log_file for role in self._roles] + [keeper.server.log for keeper in self._keepers]
-        supervisor.keep_logs_short(logs, stop=self._stop_watching)
+        supervisor.keep_logs_short(logs, stop=self._stop_supervising)
 
     def _wait_until_ready(self) -> None:
         give_up = time.monotonic() + READY_WITHIN_S
@@ -340,5 +340,5 @@ def _free_port_besides(taken: dict[str, int]) -> int:
     return next(port for port in iter(child.free_port, None) if port not in taken.values())
 
 
-def _tell_jar(done: int, total: int) -> None:
+def _show_jar(done: int, total: int) -> None:
     progress.say(f"fetched {done} of {total} jars of Kafka")

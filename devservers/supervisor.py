@@ -19,7 +19,7 @@ import counterfoil
 from counterfoil.servers.errors import ServerError
 from devservers.child import LOG_BYTES_MAX, Child, launch, rotate
 
-WATCH_EVERY_S: Final = 0.1
+CHECK_EVERY_S: Final = 0.1
 ROTATE_EVERY_S: Final = 2.0
 BACKOFF_MIN_S: Final = 0.2
 BACKOFF_MAX_S: Final = 5.0
@@ -128,7 +128,7 @@ class ServerKeeper:
         self.server = server
         self._on_restart = on_restart
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name=f"keep-{name}", daemon=True)
+        self._thread = threading.Thread(target=self._check, name=f"keep-{name}", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -138,9 +138,9 @@ class ServerKeeper:
         self._thread.join(timeout=1.0)
         self.server.stop()  # in case the thread was just starting it
 
-    def _watch(self) -> None:
+    def _check(self) -> None:
         backoff_s = BACKOFF_MIN_S
-        while not self._stopping.wait(WATCH_EVERY_S):
+        while not self._stopping.wait(CHECK_EVERY_S):
             if self.server.is_running():
                 continue
             log.warning("server_ended", server=self.name, log=str(self.server.log))
@@ -158,7 +158,7 @@ class ServerKeeper:
 
 def keep_alive(roles: Sequence[Role], *, stop: threading.Event, on_change: Callable[[], None]) -> None:
     """Start roles again when they die, until `stop`; `on_change` is called whenever a pid changed."""
-    while not stop.wait(WATCH_EVERY_S):
+    while not stop.wait(CHECK_EVERY_S):
         now = time.monotonic()
         started = [role for role in roles if role.keep_alive(now)]  # a list: every role is looked at
         if started:

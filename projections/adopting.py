@@ -15,8 +15,8 @@ from projections.builds import Build
 from projections.checkpoints import Cursor
 from projections.folding import decoder_of
 from projections.performing import Performer
+from projections.step import Following, step
 from projections.storing import BuildId, Connection, Table
-from projections.turn import Following, turn
 from projections.view import KEYED, View
 
 _ENTER_LOCK: Final = "select pg_advisory_lock(hashtextextended('counterfoil.views.generation', 0))"
@@ -138,7 +138,7 @@ def _finish(conn: Connection, following: Following, *, old: int, end: int, stop:
     ends = dict.fromkeys(following.cursors, end)
     while (behind := catching_up.targets_behind([following], ends)) and not stop.is_set():
         feed, _ = catching_up.page(conn, behind, ends, partitions=partitions, decoder=decoder)
-        performer.run(turn([following], feed))
+        performer.run(step([following], feed))
 
 
 def _create(conn: Connection, build: BuildId, *, generation: Generation) -> None:

@@ -12,8 +12,8 @@ from event_store.log.envelope import RecordedEvent
 from event_store.transport.partitioning import partition_of
 from event_store.transport.transport import Partition, Record
 from projections.folding import Fact
+from projections.step import Feed, Following, Reach
 from projections.storing import Connection
-from projections.turn import Feed, Following, Reach
 
 EVENTS_PER_PAGE: Final = 5_000
 """Events that one page holds at most; large ones make it shorter."""

@@ -1,6 +1,6 @@
 """The builds that one session feeds, and what is the same whether a transport or the log feeds them.
 
-A turn folds and commits; documents and metrics follow the commit; between two turns builds may come and go, and
+A step folds and commits; documents and metrics follow the commit; between two steps builds may come and go, and
 operators ask for retries and skips.
 """
 
@@ -17,8 +17,8 @@ from projections.metrics import ProjectionMetrics
 from projections.mirroring import Mirror
 from projections.performing import Performer
 from projections.requests import Requests
+from projections.step import Feed, Following, Plan, step
 from projections.storing import Connection
-from projections.turn import Feed, Following, Plan, turn
 from projections.view import View
 
 
@@ -67,12 +67,12 @@ class Feeding:
         return adopting.starts(self.followings)
 
     def feed(self, feed: Feed) -> None:
-        """Fold and commit one turn.
+        """Fold and commit one step.
 
         Raises:
             CheckpointConflict: another worker was here: adopt anew.
         """
-        self._follow_commit(self.performer.run(turn(self.followings, feed)))
+        self._follow_commit(self.performer.run(step(self.followings, feed)))
 
     def catch_up(self, ends: Mapping[Partition, int]) -> bool:
         """Feed one page of the log to builds that stand before these positions; whether there was any.

@@ -90,7 +90,7 @@ class BatchFold:
         self._folds = view.folds
         self._types = frozenset(view.event_types)
         self._skips = skips
-        self._standing = parked
+        self._parked_before = parked
         self._refused = refused
         self._concerns = concerns
         self._work: list[tuple[Fact, Fold, list[tuple[Key, Any]]]] = []
@@ -129,7 +129,7 @@ class BatchFold:
         changed: dict[Key, Versioned] = {}
         applied = 0
         for fact, fold, pairs in self._work:
-            if (self._parked or self._standing) and self._waits(fact):
+            if (self._parked or self._parked_before) and self._waits(fact):
                 continue
             fresh = self._try(fact, fold, pairs, rows, changed)
             if fresh is None:
@@ -168,7 +168,7 @@ class BatchFold:
     def _waits(self, fact: Fact) -> bool:
         """Whether the fact's key stands still at an earlier event; it is counted then."""
         key = fact.partition_key
-        if key in self._standing:
+        if key in self._parked_before:
             self._queue(fact)
             return True
         poison = self._parked.get(key)

@@ -20,8 +20,8 @@ from event_store.transport.transport import Partition
 from projections.checkpoints import Cursor
 from projections.folding import Versioned
 from projections.metrics import ProjectionMetrics
+from projections.step import Following, Plan
 from projections.storing import Connection
-from projections.turn import Following, Plan
 from projections.view import ID_SEPARATOR, Key, Row
 from runtime import documents as documents_
 from runtime.breaker import Breaker
@@ -78,7 +78,7 @@ class Mirror:
         for mirrored in self._builds:
             if mirrored.following.cursors and self._breaker.allows(self._clock()):
                 try:
-                    self._look(mirrored, conn)
+                    self._check(mirrored, conn)
                 except DocumentsUnavailable as error:
                     self._unavailable([mirrored], error)
                 else:
@@ -90,7 +90,7 @@ class Mirror:
         steps = []
         for plan in plans:
             mirrored = by_build.get(plan.build)
-            if mirrored is not None and mirrored.looked and self._breaker.allows(self._clock()):
+            if mirrored is not None and mirrored.checked and self._breaker.allows(self._clock()):
                 steps.append(_behind(mirrored, plan))
             elif mirrored is not None:
                 mirrored.lose_track()
@@ -156,12 +156,12 @@ class Mirror:
             self._breaker.succeeded()
 
     def _catch_up(self, mirrored: "_Mirrored", conn: Connection) -> None:
-        if not mirrored.looked:
-            self._look(mirrored, conn)
+        if not mirrored.checked:
+            self._check(mirrored, conn)
         else:
             self._write_page(mirrored, conn)
 
-    def _look(self, mirrored: "_Mirrored", conn: Connection) -> None:
+    def _check(self, mirrored: "_Mirrored", conn: Connection) -> None:
         """Find out how far the documents go that are there."""
         sources = list(mirrored.following.cursors)
         values = self._documents.get_many([mirrored.checkpoint_key(source) for source in sources])
@@ -180,7 +180,7 @@ class Mirror:
             if point is None or point.position < mirrored.following.cursors[source].position
         }
         mirrored.known = found
-        mirrored.looked = True
+        mirrored.checked = True
         mirrored.rewriting = None
         if behind:
             mirrored.rewriting = _Rewriting(frozenset(behind), after=None, above=min(behind.values()))
@@ -260,7 +260,7 @@ class _Mirrored:
         assert following.view.document is not None, "only document views are mirrored"
         self.following = following
         self.known: dict[Partition, bytes | None] = {}
-        self.looked = False
+        self.checked = False
         self.rewriting: _Rewriting | None = None
         self.written_at = float("-inf")
         self.prefix = documents_.prefix(
@@ -273,11 +273,11 @@ class _Mirrored:
     @property
     def in_step(self) -> bool:
         """The documents go as far as the build, and its checkpoints are as this worker left them."""
-        return self.looked and self.rewriting is None
+        return self.checked and self.rewriting is None
 
     def lose_track(self) -> None:
         """Look again before writing."""
-        self.looked, self.rewriting, self.known = False, None, {}
+        self.checked, self.rewriting, self.known = False, None, {}
 
     def checkpoint_key(self, source: Partition) -> str:
         return documents_.checkpoint_key(self.prefix, partition=source)

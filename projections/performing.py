@@ -1,4 +1,4 @@
-"""Performing the effects of a turn against Postgres: load, commit, probe."""
+"""Performing the effects of a step against Postgres: load, commit, probe."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -10,8 +10,8 @@ from event_store.consumers.parking import Failure, Waiting
 from projections import builds, checkpoints
 from projections.errors import CheckpointConflict
 from projections.folding import TRIES_MAX, Poison, Versioned, reason_of
+from projections.step import Commit, Effect, Load, Plan, Probe, ProjectionStep, RowsRefused
 from projections.storing import Connection, Table
-from projections.turn import Commit, Effect, Load, Plan, Probe, RowsRefused, Turn
 from projections.view import Key
 
 SESSION: Final = {
@@ -43,8 +43,8 @@ class Performer:
         self._conn = conn
         self._generation = generation
 
-    def run(self, turn: Turn) -> list[Plan]:
-        """Drive a turn to its end; what was committed.
+    def run(self, step: ProjectionStep) -> list[Plan]:
+        """Drive a step to its end; what was committed.
 
         Raises:
             CheckpointConflict: somebody else wrote a build; nothing was committed.
@@ -54,7 +54,7 @@ class Performer:
         refused: RowsRefused | None = None
         while True:
             try:
-                effect = turn.send(answer) if refused is None else turn.throw(refused)
+                effect = step.send(answer) if refused is None else step.throw(refused)
             except StopIteration as done:
                 committed: list[Plan] = done.value
                 return committed

@@ -18,8 +18,8 @@ from projections import builds, catching_up, checkpoints, verifying
 from projections.errors import BuildRefused, FoldFailed, NoSuchBuild, NotCaughtUp
 from projections.folding import Fact, Poison, decoder_of
 from projections.performing import SESSION, Performer
+from projections.step import Batch, Following, Plan, commit, plans_of
 from projections.storing import BuildId, Connection, Table
-from projections.turn import Batch, Following, Plan, commit, plans_of
 from projections.view import GLOBAL, View
 from runtime import database
 from runtime.documents import Documents, prefix
@@ -98,7 +98,7 @@ def catch_up(
     with database.connect(database_url, role="counterfoil_projector", name="rebuild wait") as conn:
         moved_at, last = time.monotonic(), -1
         while True:
-            lowest, target = _standing(conn, view, build)
+            lowest, target = _positions(conn, view, build)
             yield Progress(build, "catching up", lowest, max(lowest, target), 0)
             if lowest >= target:
                 return
@@ -285,7 +285,7 @@ def _batches(log: Connection, view: View[Any], *, after: int, upto: int) -> Iter
         yield batch, upto
 
 
-def _standing(conn: Connection, view: View[Any], build: BuildId) -> tuple[int, int]:
+def _positions(conn: Connection, view: View[Any], build: BuildId) -> tuple[int, int]:
     """Lowest position of a build and of the live one, by one snapshot of their checkpoints."""
     stands = builds.found(conn, build)
     if stands.stopped is not None:
@@ -307,7 +307,7 @@ def _standing(conn: Connection, view: View[Any], build: BuildId) -> tuple[int, i
 def _check_ready(conn: Connection, view: View[Any], stands: builds.Build) -> None:
     if stands.state != "following":
         raise BuildRefused(f"{stands.id} is still being folded: run its rebuild to the end first")
-    lowest, target = _standing(conn, view, stands.id)
+    lowest, target = _positions(conn, view, stands.id)
     if lowest < target:
         raise BuildRefused(
             f"{stands.id} stands at {lowest}, the live build at {target}: wait for the workers"

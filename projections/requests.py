@@ -16,11 +16,11 @@ from projections.checkpoints import Move
 from projections.folding import Fact
 from projections.mirroring import Mirror
 from projections.performing import Performer
+from projections.step import Batch, Following, Plan, ProjectionStep, commit, plans_of
 from projections.storing import BuildId, Connection
-from projections.turn import Batch, Following, Plan, Turn, commit, plans_of
 from projections.view import GLOBAL
 
-REQUESTS_PER_LOOK: Final = 20
+REQUESTS_PER_CHECK: Final = 20
 """Requests executed between two batches."""
 
 log = structlog.get_logger()
@@ -49,7 +49,7 @@ class Requests:
             if not concerned:
                 self._close_if_idle(request, followings)
                 continue
-            if executed == REQUESTS_PER_LOOK:
+            if executed == REQUESTS_PER_CHECK:
                 return
             executed += 1
             if request.kind == "skip" and not self._learn_skip(request, followings):
@@ -108,7 +108,7 @@ class Requests:
             return True
         return self._mirror.withdraw(following, self._source(request))
 
-    def _go_on(self, following: Following, request: Request) -> Turn:
+    def _go_on(self, following: Following, request: Request) -> ProjectionStep:
         source = self._source(request)
         cursor = following.cursors[source]
         stay = Move(following.build, source, cursor, cursor.position, cursor.leaf)
@@ -134,7 +134,7 @@ class Requests:
         return facts
 
 
-def _resume(following: Following, stay: Move, request: Request) -> Turn:
+def _resume(following: Following, stay: Move, request: Request) -> ProjectionStep:
     """A global view goes on where it halted: what waits comes from the log with the next pages."""
     plan = Plan(
         following=following,

@@ -25,7 +25,7 @@ from projections.view import View
 LEASE_NAME: Final = "projections:global"
 WAITS: Final = Waits(pace_s=0.05, backlog=1_000)
 """Sums over all keys are written again in every round, so there are fewer of them than of keyed views."""
-LOOK_EVERY_S: Final = 0.5
+CHECK_EVERY_S: Final = 0.5
 """How often builds, requests and lag are looked at."""
 
 THE_LOG: Final[Partition] = 0
@@ -52,7 +52,7 @@ class Tail:
         self._conn = session.conn
         self._metrics = metrics
         self._clock = clock
-        self._looked_at = float("-inf")
+        self._checked_at = float("-inf")
         self._adopt()
 
     def round(self) -> int:
@@ -68,7 +68,7 @@ class Tail:
         behind = head - min(fed, default=head)
         try:
             busy = self.feeding.catch_up({THE_LOG: head})
-            self._look_around(head)
+            self._check_requests(head)
         except CheckpointConflict as conflict:
             self._metrics.conflicts.inc()
             raise OpenAgain(str(conflict)) from conflict
@@ -78,12 +78,12 @@ class Tail:
         """Another feeds the builds, and shows where they stand."""
         self.feeding.close()
 
-    def _look_around(self, head: int) -> None:
+    def _check_requests(self, head: int) -> None:
         """Now and then: new or dropped builds, requests of operators, lag."""
         now = self._clock()
-        if now - self._looked_at < LOOK_EVERY_S:
+        if now - self._checked_at < CHECK_EVERY_S:
             return
-        self._looked_at = now
+        self._checked_at = now
         if self.feeding.builds_changed():
             self._adopt()
         self.feeding.execute_requests()

@@ -117,7 +117,7 @@ def _in_passes(
         )
         for each, folding, rows in zip(found, foldings, stored, strict=True):
             each.compare(rows, folding)
-    return [each.told(conn, table.build) for each, table in zip(found, tables, strict=True)]
+    return [each.verification(conn, table.build) for each, table in zip(found, tables, strict=True)]
 
 
 def _snapshot(
@@ -168,7 +168,7 @@ def compare(conn: Connection, view: View[Any], *, left: BuildId, right: BuildId)
         for page in theirs.pages(conn):
             found.note_missing(page, ours.load(conn, [key for key, _ in page]))
         found.reached(stands)
-        return found.told(conn, left)
+        return found.verification(conn, left)
 
 
 class _Found:
@@ -243,7 +243,7 @@ class _Found:
     def unexpected(self, key: Key, position: int) -> None:
         self._add(key, position, "row-unexpected", "a row is stored that the log does not make")
 
-    def told(self, conn: Connection, build: BuildId) -> Verification:
+    def verification(self, conn: Connection, build: BuildId) -> Verification:
         stands = builds.found(conn, build)
         return Verification(
             name=self._view.name,

@@ -156,7 +156,7 @@ class View(Generic[R]):
         _check_names(name, document=document, shape=shape)
         if kind is GLOBAL and document is not None:
             raise DeclarationError(
-                f"view {name}: a document is believed by its key's partition, and rows of a global view have none"
+                f"view {name}: a document is trusted by its key's partition, and rows of a global view have none"
             )
         if document is not None and self.is_worklist:
             raise DeclarationError(f"view {name}: a document that is gone leaves a tombstone")
@@ -294,7 +294,7 @@ def _key_columns(key: Sequence[str], of_row: Sequence[Column], *, view: str) -> 
     if not key:
         raise DeclarationError(f"view {view}: the key needs at least one column")
     if len(set(key)) != len(key):
-        raise DeclarationError(f"view {view}: a column stands twice in the key {tuple(key)}")
+        raise DeclarationError(f"view {view}: duplicate column in the key {tuple(key)}")
     for name in key:
         if name not in by_name:
             raise DeclarationError(f"view {view}: key column {name!r} is not a field of the row")

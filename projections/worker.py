@@ -1,6 +1,6 @@
 """The projection worker: follows the transport and feeds every build of every keyed view, one transaction a batch.
 
-A round polls once, performs one turn (see `turn`), helps builds that stand behind with one page of the log, executes
+A round polls once, performs one step (see `step`), helps builds that stand behind with one page of the log, executes
 what operators asked for, and writes documents behind the commit. A fold's failure parks a key; any other failure
 begins anew, from the checkpoints; an unknown event version ends the process. Global views are fed from the log (see
 `tailing`).
@@ -26,18 +26,18 @@ from projections.feeding import Feeding
 from projections.metrics import ProjectionMetrics
 from projections.mirroring import Mirror
 from projections.performing import SESSION
-from projections.turn import Following
+from projections.step import Following
 from projections.view import View
 from runtime.documents import Documents
 
 GROUP: Final = "projections"
 RECORDS_PER_BATCH_MAX: Final = 5_000
-"""Records that one turn folds at most."""
+"""Records that one step folds at most."""
 WAITS: Final = structs.replace(NO_WAITS, pace_s=0.025)
 """Rounds that find nothing wait for records themselves."""
 POLL_S: Final = 0.25
 """How long an idle worker waits for records before it looks around."""
-LOOK_EVERY_S: Final = 0.5
+CHECK_EVERY_S: Final = 0.5
 """How often builds, requests and lag are looked at."""
 HINT_EVERY_S: Final = 5.0
 """How often the broker is told where the checkpoints are."""
@@ -75,7 +75,7 @@ class Worker:
         self._metrics = metrics
         self._clock = clock
         self._sources: set[Partition] = set()
-        self._looked_at = self._hinted_at = float("-inf")
+        self._checked_at = self._hinted_at = float("-inf")
         self._busy = False
 
     @property
@@ -121,16 +121,16 @@ class Worker:
             self._news.announce()
         # A build behind what was delivered reads the log; so does the worker.
         self._busy = self.feeding.catch_up(self._follower.positions)
-        self._look_around()
+        self._check_requests()
         self._busy = self.feeding.mirror_step() or self._busy
         return WAITS.backlog if self._busy else sum(map(len, followed.records.values()))
 
-    def _look_around(self) -> None:
+    def _check_requests(self) -> None:
         """Now and then: new or dropped builds, requests of operators, lag, hints."""
         now = self._clock()
-        if now - self._looked_at < LOOK_EVERY_S:
+        if now - self._checked_at < CHECK_EVERY_S:
             return
-        self._looked_at = now
+        self._checked_at = now
         if self.feeding.builds_changed():
             self._adopt()
         self.feeding.execute_requests()

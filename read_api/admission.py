@@ -15,15 +15,15 @@ from event_store.transport.position_token import PositionToken
 from read_api import freshness
 from read_api.connections import AsyncConnection, Connections
 from read_api.freshness import Wish
-from read_api.watching import Watch
+from read_api.polling import CheckpointPoller
 
 
 class Admission:
     """Admits reads of one process."""
 
-    def __init__(self, watch: Watch, connections: Connections, *, followers: Followers) -> None:
+    def __init__(self, poller: CheckpointPoller, connections: Connections, *, followers: Followers) -> None:
         """`followers` are the consumers whose outcomes tell what came of a command."""
-        self._watch = watch
+        self._poller = poller
         self._connections = connections
         self._followers = followers
 
@@ -40,14 +40,14 @@ class Admission:
         if wished.token is None:
             return wished
         give_up_s = time.monotonic() + wished.wait_s
-        await freshness.refuse_impossible(wished.token, self._watch)
+        await freshness.refuse_impossible(wished.token, self._poller)
         if wished.until_settled:
             wished = await self._settled(wished, wished.token, give_up_s=give_up_s)
         if at_one_position and wished.token is not None:
             wished = structs.replace(wished, token=self._of_all_partitions(wished.token))
         if wished.wait_s:
             await freshness.wait(
-                wished, self._watch, views=views, timeout_s=max(0.0, give_up_s - time.monotonic())
+                wished, self._poller, views=views, timeout_s=max(0.0, give_up_s - time.monotonic())
             )
         return wished
 
@@ -56,7 +56,7 @@ class Admission:
         found = await settling.settled(
             lambda: self._connections.run(lambda connection: self._effects(connection, requests)),
             wait_s=give_up_s - time.monotonic(),
-            leaving=lambda: self._watch.draining,
+            leaving=lambda: self._poller.draining,
         )
         return structs.replace(wished, token=self._extended(token, found), settled=found.header)
 
@@ -69,14 +69,14 @@ class Admission:
         )
 
     def _extended(self, token: PositionToken, found: Effects) -> PositionToken:
-        partitions, count = dict(token.partitions), self._watch.latest.partitions[token.generation]
+        partitions, count = dict(token.partitions), self._poller.latest.partitions[token.generation]
         for event in found.events:
             partition = partition_of(event.partition_key, count)
             partitions[partition] = max(event.position, partitions.get(partition, 0))
         return structs.replace(token, partitions=partitions)
 
     def _of_all_partitions(self, token: PositionToken) -> PositionToken:
-        partitions = range(self._watch.latest.partitions[token.generation])
+        partitions = range(self._poller.latest.partitions[token.generation])
         return structs.replace(token, partitions=dict.fromkeys(partitions, token.highest))
 
 

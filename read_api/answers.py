@@ -6,8 +6,8 @@ from typing import Annotated, Final
 from fastapi import Depends, Header
 
 from read_api import freshness
+from read_api.checkpoints import Checkpoints, CheckpointSnapshot, applied_by_all
 from read_api.freshness import APPLIED_POSITION, PREFERENCE_APPLIED, SETTLED, Wish
-from read_api.standing import Look, Standing, applied_by_all
 
 PARKED_KEYS: Final = "Parked-Keys"
 
@@ -23,25 +23,27 @@ Wished = Annotated[Wish, Depends(_wish)]
 """How a route asks for the caller's wish."""
 
 
-def fresh_headers(look: Look, *, views: Sequence[str], wish: Wish) -> dict[str, str]:
+def fresh_headers(snapshot: CheckpointSnapshot, *, views: Sequence[str], wish: Wish) -> dict[str, str]:
     """The headers that say how fresh an answer from these views is, after checking that it is fresh enough.
 
     Raises:
         ProblemError: `stale-read`.
     """
-    builds = [look.builds[view] for view in views]
+    builds = [snapshot.builds[view] for view in views]
     parked = sum(build.parked_count for build in builds)
-    return headers_of([build.standing for build in builds], look, wish=wish, parked=parked)
+    return headers_of([build.checkpoints for build in builds], snapshot, wish=wish, parked=parked)
 
 
-def headers_of(standings: list[Standing], look: Look, *, wish: Wish, parked: int) -> dict[str, str]:
+def headers_of(
+    all_checkpoints: list[Checkpoints], snapshot: CheckpointSnapshot, *, wish: Wish, parked: int
+) -> dict[str, str]:
     """The same for an answer from rows that stand so, of views with so many parked keys.
 
     Raises:
         ProblemError: `stale-read`.
     """
-    applied = applied_by_all(standings, look).encode()
-    freshness.require(wish, standings, look, applied=applied)
+    applied = applied_by_all(all_checkpoints, snapshot).encode()
+    freshness.require(wish, all_checkpoints, snapshot, applied=applied)
     headers = {APPLIED_POSITION: applied}
     if wish.applied:
         headers[PREFERENCE_APPLIED] = wish.applied

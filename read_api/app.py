@@ -47,7 +47,7 @@ def create_app(
     registry = telemetry.new_registry()
     callers = identity(settings, name="query-api")
     reads = Reads(settings, followers=followers, registry=registry)
-    past = Past(reads.url, watch=reads.watch)
+    past = Past(reads.url, poller=reads.poller)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

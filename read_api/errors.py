@@ -4,7 +4,7 @@ Errors:
     ReadError
     ├── DocumentsUnavailable   the document cache does not answer, or not in time; ask SQL
     ├── ViewUnavailable        the database does not answer, or the view has no live build
-    │   ├── BuildGone          the build was dropped between two looks; look again
+    │   ├── BuildGone          the build was dropped between two snapshots; read again
     │   └── TooSlow            the database ended a statement that took too long
     └── TooManyReads           more reads are waiting than can be answered soon
 """

@@ -1,4 +1,4 @@
-"""Read your own write: what a caller asks of an answer's freshness, and whether a standing gives it.
+"""Read your own write: what a caller asks of an answer's freshness, and whether checkpoints give it.
 
 `Min-Position` names what the answer must contain (a token of a Position or Applied-Position header), `Prefer: wait=N`
 for how many seconds the caller would wait for it, `Prefer: handling=lenient` that an older answer will do after that.
@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from event_store.transport import position_token
 from event_store.transport.position_token import MalformedToken, PositionToken
-from read_api.standing import Look, Standing, reached
-from read_api.watching import Watch
+from read_api.checkpoints import Checkpoints, CheckpointSnapshot, reached
+from read_api.polling import CheckpointPoller
 from runtime.http.preferences import preferences
 from runtime.problems import Fault, ProblemError
 
@@ -65,45 +65,50 @@ def wish(min_position: str | None, prefer: str | None) -> Wish:
     )
 
 
-async def refuse_impossible(token: PositionToken, watch: Watch) -> None:
+async def refuse_impossible(token: PositionToken, poller: CheckpointPoller) -> None:
     """Refuse a token that no waiting can reach.
 
     Raises:
         ProblemError: `position-lost`, `position-beyond-head`, `malformed-token`.
         ViewUnavailable: the token cannot be judged because the database does not answer.
     """
-    look = watch.latest
-    refuse_lost(look, epoch=token.epoch, position=token.highest)
-    if _beyond(token, look):
-        # A look may be older than the caller's write: only one that leaves now can say that it lies in the future.
-        look = await watch.next_look()
-        refuse_lost(look, epoch=token.epoch, position=token.highest)
-        if _beyond(token, look):
+    snapshot = poller.latest
+    refuse_lost(snapshot, epoch=token.epoch, position=token.highest)
+    if _beyond(token, snapshot):
+        # A snapshot may be older than the caller's write: only one that leaves now can say that it lies in the future.
+        snapshot = await poller.next_snapshot()
+        refuse_lost(snapshot, epoch=token.epoch, position=token.highest)
+        if _beyond(token, snapshot):
             raise ProblemError(
                 "position-beyond-head",
                 f"Position {token.highest} of epoch {token.epoch} is not in the log.",
-                head=look.position,
-                epoch=look.epoch,
+                head=snapshot.position,
+                epoch=snapshot.epoch,
             )
 
 
-async def wait(wished: Wish, watch: Watch, *, views: Sequence[str], timeout_s: float) -> None:
+async def wait(wished: Wish, poller: CheckpointPoller, *, views: Sequence[str], timeout_s: float) -> None:
     """Wait until these views have what the token names, so many seconds at most."""
     token = wished.token
-    if token is None or _all_reached(token, watch.latest, views):
+    if token is None or _all_reached(token, poller.latest, views):
         return
-    await watch.wait_for(lambda seen: _all_reached(token, seen, views), timeout_s=timeout_s)
+    await poller.wait_for(lambda seen: _all_reached(token, seen, views), timeout_s=timeout_s)
 
 
 def require(
-    wished: Wish, standings: Iterable[Standing], look: Look, *, parked_at: int | None = None, applied: str
+    wished: Wish,
+    all_checkpoints: Iterable[Checkpoints],
+    snapshot: CheckpointSnapshot,
+    *,
+    parked_at: int | None = None,
+    applied: str,
 ) -> bool:
-    """Whether an answer from these standings is as fresh as was wished; False: it is not, and that was allowed.
+    """Whether an answer from these checkpoints is as fresh as was wished; False: it is not, and that was allowed.
 
     Args:
         wished: what the caller asked.
-        standings: of every build the answer was made from, from the snapshot in which it was read.
-        look: for how far the relay came.
+        all_checkpoints: of every build the answer was made from, from the snapshot in which it was read.
+        snapshot: for how far the relay came.
         parked_at: position of the parked event when the key that was read is parked.
         applied: the Applied-Position of the answer, for the refusal.
 
@@ -113,7 +118,7 @@ def require(
     token = wished.token
     if token is None:
         return True
-    fresh = all(reached(token, each, look.published.get(each.generation)) for each in standings)
+    fresh = all(reached(token, each, snapshot.published.get(each.generation)) for each in all_checkpoints)
     held_back = parked_at is not None and parked_at <= token.highest
     if fresh and not held_back:
         return True
@@ -129,31 +134,32 @@ def require(
     raise ProblemError("stale-read", detail, headers=headers)
 
 
-def refuse_lost(look: Look, *, epoch: int, position: int) -> None:
+def refuse_lost(snapshot: CheckpointSnapshot, *, epoch: int, position: int) -> None:
     """Refuse a position of an epoch that is gone: what an older epoch wrote from the first position of a later one on.
 
     Raises:
         ProblemError: `position-lost`.
     """
-    cut_at = min((first for each, first in look.first_positions.items() if each > epoch), default=None)
+    cut_at = min((first for each, first in snapshot.first_positions.items() if each > epoch), default=None)
     if cut_at is not None and position >= cut_at:
         raise ProblemError(
             "position-lost",
             f"The log of epoch {epoch} was cut off before position {cut_at}.",
             cut_at=cut_at,
-            epoch=look.epoch,
+            epoch=snapshot.epoch,
         )
 
 
-def _beyond(token: PositionToken, look: Look) -> bool:
-    partitions = look.partitions.get(token.generation)
+def _beyond(token: PositionToken, snapshot: CheckpointSnapshot) -> bool:
+    partitions = snapshot.partitions.get(token.generation)
     unknown = partitions is None or any(p >= partitions for p in token.partitions)
-    return unknown or token.epoch > look.epoch or token.highest > look.position
+    return unknown or token.epoch > snapshot.epoch or token.highest > snapshot.position
 
 
-def _all_reached(token: PositionToken, look: Look, views: Sequence[str]) -> bool:
-    builds = [look.builds.get(view) for view in views]
+def _all_reached(token: PositionToken, snapshot: CheckpointSnapshot, views: Sequence[str]) -> bool:
+    builds = [snapshot.builds.get(view) for view in views]
     return all(
-        build is not None and reached(token, build.standing, look.published.get(build.standing.generation))
+        build is not None
+        and reached(token, build.checkpoints, snapshot.published.get(build.checkpoints.generation))
         for build in builds
     )

@@ -14,11 +14,11 @@ from event_store.transport.partitioning import partition_of
 from read_api import freshness, parameters
 from read_api.admission import Admission
 from read_api.audit.past import Past
+from read_api.checkpoints import applied_text
 from read_api.freshness import ANYTHING, Wish
+from read_api.polling import CheckpointPoller
 from read_api.reading.keyed import KeyedReader
 from read_api.reading.resource import Found
-from read_api.standing import applied_text
-from read_api.watching import Watch
 from runtime.http.compression import COMPRESSED_BYTES_MIN, plain_tag
 from runtime.http.exchange import Exchange
 from runtime.http.headers import REVALIDATED, STANDARD
@@ -83,7 +83,7 @@ class KeyedEndpoint:
         self,
         reader: KeyedReader,
         *,
-        watch: Watch,
+        poller: CheckpointPoller,
         admission: Admission,
         parameter: str,
         past: Past | None,
@@ -92,7 +92,7 @@ class KeyedEndpoint:
         """Serve what `reader` reads for the id in path parameter `parameter`; with `past`, also as it was."""
         self._reader = reader
         self._resource = reader.resource
-        self._watch = watch
+        self._poller = poller
         self._admission = admission
         self._parameter = parameter
         self._past = past
@@ -130,12 +130,12 @@ class KeyedEndpoint:
         found = self._reader.cached(key)
         if found is None or found.body is None or len(found.body) >= COMPRESSED_BYTES_MIN:
             return None
-        applied = applied_text(found.standing, self._watch.latest)
+        applied = applied_text(found.checkpoints, self._poller.latest)
         return Prepared(
             b'applied-position: %b\r\netag: "%d.%b.%d"\r\ncontent-length: %d\r\n%b'
             % (
                 applied.encode("ascii"),
-                found.standing.epoch,
+                found.checkpoints.epoch,
                 found.build.label.encode("ascii"),
                 found.position,
                 len(found.body),
@@ -159,10 +159,10 @@ class KeyedEndpoint:
         return _json(200, seen.body, headers)
 
     def _answer(self, key: str, found: Found, wish: Wish, if_none_match: bytes | None) -> Response:
-        look = self._watch.latest
+        snapshot = self._poller.latest
         parked = self._parked(key, found)
-        applied = applied_text(found.standing, look, parked=parked)
-        freshness.require(wish, (found.standing,), look, parked_at=found.parked_at, applied=applied)
+        applied = applied_text(found.checkpoints, snapshot, parked=parked)
+        freshness.require(wish, (found.checkpoints,), snapshot, parked_at=found.parked_at, applied=applied)
         headers = [(b"applied-position", applied.encode("ascii"))]
         if found.parked_at is not None:
             headers.append((b"parked-position", b"%d" % found.parked_at))
@@ -172,7 +172,7 @@ class KeyedEndpoint:
             headers.append((b"settled", wish.settled.encode("ascii")))
         if found.body is None:
             raise self._not_found(key, found, headers)
-        etag = b'"%d.%s.%d"' % (found.standing.epoch, found.build.label.encode("ascii"), found.position)
+        etag = b'"%d.%s.%d"' % (found.checkpoints.epoch, found.build.label.encode("ascii"), found.position)
         headers.append((b"etag", etag))
         if if_none_match is not None and _matches(if_none_match, etag):
             return RawResponse(304, headers, b"")
@@ -183,7 +183,7 @@ class KeyedEndpoint:
         partition_key = self._resource.partition_key(key)
         if found.parked_at is None or partition_key is None:
             return None
-        return partition_of(partition_key, len(found.standing.positions)), found.parked_at
+        return partition_of(partition_key, len(found.checkpoints.positions)), found.parked_at
 
     def _not_found(self, key: str, found: Found, headers: list[tuple[bytes, bytes]]) -> ProblemError:
         noun = self._resource.noun

@@ -53,7 +53,7 @@ def refuse_unknown(given: Iterable[tuple[str, str]], *, known: Sequence[str]) ->
         if name not in known:
             faults.append(Fault(detail=_unknown(name, known), parameter=name[:NAME_LENGTH_MAX]))
         elif name in seen:
-            faults.append(Fault(detail=f"The parameter {name} stands twice", parameter=name))
+            faults.append(Fault(detail=f"The parameter {name} is a duplicate", parameter=name))
         seen.add(name)
     if faults:
         raise invalid(faults[:ERRORS_MAX])

@@ -1,4 +1,4 @@
-"""What every route reads through: connections, the watch over live views, and the document cache."""
+"""What every route reads through: connections, the poller over live views, and the document cache."""
 
 import contextlib
 import time
@@ -11,17 +11,17 @@ from psycopg import IsolationLevel
 
 from event_store.consumers import parking
 from event_store.consumers.settling import Followers
-from read_api import standing
+from read_api import checkpoints
 from read_api.admission import Admission
+from read_api.checkpoints import CheckpointSnapshot, LiveBuild
 from read_api.connections import AsyncConnection, Connections
 from read_api.errors import BuildGone, ViewUnavailable
 from read_api.exports import EXPORTS_MAX, Exports
 from read_api.metrics import ReadMetrics, observe_client_cache, observe_servers
+from read_api.polling import CheckpointPoller
 from read_api.reading.documents import DocumentCache
 from read_api.reading.keyed import KeyedReader
 from read_api.reading.resource import Resource
-from read_api.standing import LiveBuild, Look
-from read_api.watching import Watch
 from runtime.breaker import Breaker
 from runtime.settings import Settings, SettingsError
 from runtime.telemetry import Readiness
@@ -30,7 +30,7 @@ from runtime.tracked_documents import TrackedDocuments
 MEGABYTE: Final = 1024 * 1024
 
 Answer = TypeVar("Answer")
-Read = Callable[[AsyncConnection, Look], Awaitable[Answer]]
+Read = Callable[[AsyncConnection, CheckpointSnapshot], Awaitable[Answer]]
 
 
 class Reads:
@@ -48,14 +48,14 @@ class Reads:
             raise SettingsError("COUNTERFOIL_DATABASE_URL: the query API needs a database")
         self.url = url = settings.database_url.get_secret_value()
         self.connections = Connections(url, size=settings.database_pool_size, breaker=Breaker())
-        # A connection of its own: lists that take all others must not make every view look old.
-        self._lookout = Connections(url, size=1, breaker=Breaker())
+        # A connection of its own: lists that take all others must not make the checkpoints of every view old.
+        self._polling = Connections(url, size=1, breaker=Breaker())
         # Nor must exports, which take as long as their readers like.
         self._exporting = Connections(url, size=EXPORTS_MAX, idle=0, breaker=Breaker())
         self.exports = Exports(self._exporting)
         self.readiness = Readiness(self._ready)
-        self.watch = Watch(self._lookout, draining=lambda: self.readiness.draining)
-        self.admission = Admission(self.watch, self.connections, followers=followers)
+        self.poller = CheckpointPoller(self._polling, draining=lambda: self.readiness.draining)
+        self.admission = Admission(self.poller, self.connections, followers=followers)
         self.documents = (
             None
             if settings.redis_url is None
@@ -74,7 +74,7 @@ class Reads:
             observe_client_cache(registry, size_bytes=lambda: cache.cached_bytes)
         observe_servers(
             registry,
-            postgres=lambda: self.watch.sees,
+            postgres=lambda: self.poller.sees,
             redis=None if cache is None else lambda: cache.answers,
         )
 
@@ -83,7 +83,7 @@ class Reads:
         reader = KeyedReader(
             resource,
             connections=self.connections,
-            watch=self.watch,
+            poller=self.poller,
             documents=self.documents,
             metrics=self._metrics,
         )
@@ -93,7 +93,7 @@ class Reads:
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Open everything, and close it at the end. Neither server need be there at the beginning."""
-        async with self.connections, self._lookout, self._exporting, self.watch:
+        async with self.connections, self._polling, self._exporting, self.poller:
             try:
                 yield
             finally:
@@ -109,21 +109,21 @@ class Reads:
         views were seen.
         """
         cached = self.documents is not None and self.documents.answers
-        return self.watch.sees or (self.watch.has_seen and cached)
+        return self.poller.sees or (self.poller.has_seen and cached)
 
-    async def snapshot(self, read: Read[Answer]) -> tuple[Look, Answer]:
-        """A look and what `read` answers, both of one snapshot.
+    async def snapshot(self, read: Read[Answer]) -> tuple[CheckpointSnapshot, Answer]:
+        """The checkpoints and what `read` answers, in one snapshot.
 
         Raises:
             ViewUnavailable: the database does not answer.
         """
 
-        async def both(connection: AsyncConnection) -> tuple[Look, Answer]:
+        async def both(connection: AsyncConnection) -> tuple[CheckpointSnapshot, Answer]:
             if connection.isolation_level is not IsolationLevel.REPEATABLE_READ:
                 await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
             async with connection.transaction():
-                look = await look_at(connection)
-                return look, await read(connection, look)
+                snapshot = await snapshot_on(connection)
+                return snapshot, await read(connection, snapshot)
 
         try:
             return await self.connections.run(both)
@@ -132,21 +132,21 @@ class Reads:
             return await self.connections.run(both)
 
 
-async def look_at(connection: AsyncConnection) -> Look:
-    """A look in whatever snapshot the connection is in."""
-    cursor = await connection.execute(standing.LOOK, {"parked_max": parking.KEYS_SHOWN_MAX})
+async def snapshot_on(connection: AsyncConnection) -> CheckpointSnapshot:
+    """The checkpoints in the snapshot that the connection is in."""
+    cursor = await connection.execute(checkpoints.SNAPSHOT, {"parked_max": parking.KEYS_SHOWN_MAX})
     row = await cursor.fetchone()
     assert row is not None, "log.head always has its one row"
-    return standing.read_look(str(row[0]), seen_at=time.monotonic())
+    return checkpoints.read_snapshot(str(row[0]), seen_at=time.monotonic())
 
 
-def live(look: Look, view: str) -> LiveBuild:
+def live(snapshot: CheckpointSnapshot, view: str) -> LiveBuild:
     """The live build of a view.
 
     Raises:
         ViewUnavailable: none is live yet.
     """
-    build = look.builds.get(view)
+    build = snapshot.builds.get(view)
     if build is None:
         raise ViewUnavailable(f"no build of {view} is live yet")
     return build

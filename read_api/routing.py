@@ -80,7 +80,7 @@ def _serve_by_id(app: FastAPI, served: ById, *, tag: str, reads: Reads, past: Pa
     parameter = served.path.partition("{")[2].partition("}")[0]
     endpoint = KeyedEndpoint(
         reads.keyed(resource),
-        watch=reads.watch,
+        poller=reads.poller,
         admission=reads.admission,
         parameter=parameter,
         past=past,

@@ -42,7 +42,7 @@ consumer as (
     from consumers.registration g
     join consumers.checkpoint c on c.consumer = g.consumer and c.generation = 0
 ),
-standing as (
+checkpoints as (
     select c.*, head.position - c.position as lag_events,
         coalesce(extract(epoch from clock_timestamp() - next.recorded_at)::float8, 0) as lag_seconds
     from log.head head
@@ -68,17 +68,17 @@ select json_build_object(
         select coalesce(json_agg(json_build_object(
             'name', name, 'shape', shape, 'build', build, 'position', position, 'lag_events', lag_events,
             'lag_seconds', lag_seconds, 'parked', parked, 'stopped', stopped
-        ) order by name), '[]') from standing where kind = 'view'
+        ) order by name), '[]') from checkpoints where kind = 'view'
     ),
     'process_managers', (
         select coalesce(json_agg(json_build_object(
             'name', name, 'position', position, 'lag_events', lag_events, 'lag_seconds', lag_seconds, 'parked', parked
-        ) order by name), '[]') from standing where kind = 'process'
+        ) order by name), '[]') from checkpoints where kind = 'process'
     ),
     'consumers', (
         select coalesce(json_agg(json_build_object(
             'name', name, 'position', position, 'lag_events', lag_events, 'lag_seconds', lag_seconds, 'parked', parked
-        ) order by name), '[]') from standing where kind = 'consumer'
+        ) order by name), '[]') from checkpoints where kind = 'consumer'
     )
 )::text
 """
@@ -145,7 +145,7 @@ class Status(Struct, frozen=True):
     consumers: tuple[ConsumerStanding, ...]
 
     @property
-    def standings(self) -> tuple[ViewStanding | ProcessStanding | ConsumerStanding, ...]:
+    def all_consumers(self) -> tuple[ViewStanding | ProcessStanding | ConsumerStanding, ...]:
         """Everybody who follows the log."""
         return (*self.views, *self.process_managers, *self.consumers)
 

@@ -9,11 +9,11 @@ import msgspec
 from starlette.responses import Response
 
 from read_api import parameters
+from read_api.checkpoints import applied_by_all
 from read_api.connections import AsyncConnection
 from read_api.documentation import responses
 from read_api.freshness import APPLIED_POSITION
 from read_api.reads import OpenReads
-from read_api.standing import applied_by_all
 from read_api.status import READ_STATUS, Status, ViewStanding, decode_status
 from runtime.http.principal import requires
 
@@ -76,9 +76,11 @@ async def get_status(reads: OpenReads) -> Response:
 @requires("operation:read")
 async def views(*, reads: OpenReads) -> Response:
     """`position`: every event up to there is in the rows. `parked` counts keys that wait for an operator."""
-    look, status = await reads.snapshot(lambda connection, _look: _read(connection))
-    standings = [build.standing for build in look.builds.values()]
-    headers = {APPLIED_POSITION: applied_by_all(standings, look).encode()} if standings else {}
+    snapshot, status = await reads.snapshot(lambda connection, _snapshot: _read(connection))
+    all_checkpoints = [build.checkpoints for build in snapshot.builds.values()]
+    headers = (
+        {APPLIED_POSITION: applied_by_all(all_checkpoints, snapshot).encode()} if all_checkpoints else {}
+    )
     return Response(_encode(decode_status(status).views), media_type="application/json", headers=headers)
 
 

@@ -12,11 +12,11 @@ from projections.inventory.views import stock_level
 from projections.ordering.views import customer_totals, sales_daily, sku_sales
 from read_api import answers, parameters
 from read_api.answers import Wished
+from read_api.checkpoints import CheckpointSnapshot
 from read_api.connections import AsyncConnection
 from read_api.documentation import ALWAYS, FRESHNESS, SUM_HEADERS, responses
 from read_api.reads import OpenReads, live
 from read_api.routing import Queries
-from read_api.standing import Look
 from runtime.http.principal import requires
 
 router = parameters.query_router("totals")
@@ -104,27 +104,29 @@ _TOTALS_EXAMPLE: Final = {
 async def totals(*, reads: OpenReads, wish: Wished) -> Response:
     """`days`, `customers` and `codes_sold` count those with an order; money is in minor units."""
     wish = await reads.admission.admit(wish, views=_VIEWS)
-    look, body = await reads.snapshot(_read_totals)
-    headers = answers.fresh_headers(look, views=_VIEWS, wish=wish)
+    snapshot, body = await reads.snapshot(_read_totals)
+    headers = answers.fresh_headers(snapshot, views=_VIEWS, wish=wish)
     return Response(_encode(body), media_type="application/json", headers=headers)
 
 
-async def _read_totals(connection: AsyncConnection, look: Look) -> dict[str, Any]:
+async def _read_totals(connection: AsyncConnection, snapshot: CheckpointSnapshot) -> dict[str, Any]:
     totals: dict[str, dict[str, int]] = {}
     for text, view in (
         (_DAYS, sales_daily.name),
         (_CUSTOMERS, customer_totals.name),
         (_CODES, sku_sales.name),
     ):
-        for row in await _rows(connection, look, text, view=view):
+        for row in await _rows(connection, snapshot, text, view=view):
             totals.setdefault(row.pop("currency"), {}).update(row)
-    [stock] = await _rows(connection, look, _STOCK, view=stock_level.name)
+    [stock] = await _rows(connection, snapshot, _STOCK, view=stock_level.name)
     empty = dict.fromkeys(Figures.__struct_fields__, 0)
     return {"totals": {currency: empty | totals[currency] for currency in sorted(totals)}, **stock}
 
 
-async def _rows(connection: AsyncConnection, look: Look, text: sql.SQL, *, view: str) -> list[dict[str, Any]]:
-    statement = text.format(table=sql.Identifier("views", live(look, view).id.table))
+async def _rows(
+    connection: AsyncConnection, snapshot: CheckpointSnapshot, text: sql.SQL, *, view: str
+) -> list[dict[str, Any]]:
+    statement = text.format(table=sql.Identifier("views", live(snapshot, view).id.table))
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(statement)
         return await cursor.fetchall()

@@ -35,7 +35,7 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    """All settings with their defaults; immutable. Use `load` where a person reads the error."""
+    """All settings with their defaults; immutable. Use `load` where a user reads the error."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True, extra="forbid")
 

@@ -6,7 +6,7 @@ Errors of a call:
 
 GatewayError
 ├── NoAnswer     whether it was done is not known: it is asked for again under the same key
-└── Unaskable    the other side can never take it as it stands: a person has to look
+└── Unaskable    the other side can never take it as it stands: an operator has to act
 """
 
 from collections.abc import Callable, Sequence

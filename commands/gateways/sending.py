@@ -58,8 +58,8 @@ RETRY_MAX_S: Final = 60.0
 WAIT_S: Final = 0.1
 """How long a round waits for an answer, so that the lease is kept and a stop is seen meanwhile."""
 
-LOOK_EVERY_S: Final = 0.5
-"""How often the log's standing is looked at."""
+CHECK_EVERY_S: Final = 0.5
+"""How often the log's state is read."""
 
 READERS: Final = 2
 """Connections of its pool for loading states."""
@@ -126,7 +126,7 @@ class Sender:
         self._backlog = Backlog(session, self._name, types=self._effects, start=ORIGIN, keys_max=PARKED_MAX)
         self._open: dict[int, _Sending] = {}
         self._running: dict[asyncio.Task[None], _Sending] = {}
-        self._looked_at_s = float("-inf")
+        self._checked_at_s = float("-inf")
         port = gateway.opened(settings)
         assert port is not None, f"{gateway.name} is not configured"
         self._aside = Aside()
@@ -146,7 +146,7 @@ class Sender:
         head = reading.head(self._conn)
         if head.epoch != self._epoch:
             raise OpenAgain("the log was fenced: it is another one")
-        self._take(self._backlog.look(head.position))
+        self._take(self._backlog.take_retries(head.position))
         if len(self._open) < OPEN_MAX:
             self._take(self._backlog.read(head.position))
         for task in self._aside.run(self._progress()):
@@ -174,9 +174,9 @@ class Sender:
                 break
             if sending.not_before_s <= now_s and position not in in_flight:
                 self._running[self._aside.begin(self._carry_out(sending))] = sending
-        if now_s - self._looked_at_s >= LOOK_EVERY_S:
-            await self._on.watch.look()  # it says whether the log answers
-            self._looked_at_s = now_s
+        if now_s - self._checked_at_s >= CHECK_EVERY_S:
+            await self._on.poller.poll()  # it says whether the log answers
+            self._checked_at_s = now_s
         return await self._aside.ended(within_s=WAIT_S)
 
     async def _carry_out(self, sending: _Sending) -> None:

@@ -327,7 +327,7 @@ class Decider:
                     trigger.failure = f"other writers were faster {trigger.conflicts:,} times"
                 self._size = max(1, self._size // 2)
                 return self._conflict_pauses
-            case Unanswered():  # whether it is stored is found out by the next look for its outcome
+            case Unanswered():  # whether it is stored is found out when its outcome is loaded next
                 return self._outage_pauses
             case Unfit(reason):
                 trigger.failure = reason

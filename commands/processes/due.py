@@ -55,7 +55,7 @@ select count(*) from {table} t
 where t.name = %(name)s and t.due_at <= clock_timestamp() - %(after)s and {open}
 """)
 _NOW: Final = "select clock_timestamp()"
-_STANDING: Final = """
+_PROGRESS: Final = """
 select greatest(l.renewed_at, %(since)s) >= clock_timestamp() - %(off_after)s, coalesce(c.position, 0)
 from (select) process
 left join runtime.lease l on l.name = %(lease)s
@@ -108,7 +108,7 @@ class Running(Struct, frozen=True):
     is_due: bool
 
 
-class Standing(Struct, frozen=True):
+class ProcessProgress(Struct, frozen=True):
     """Whether a process runs and takes triggers, and up to where it is through with the log."""
 
     runs: bool
@@ -156,16 +156,16 @@ def overdue(conn: Connection, timer: Timer[Any], *, after: timedelta) -> int:
     return sum(count for (count,) in _read(conn, timer, _OVERDUE, after=after))
 
 
-def standing(
+def progress(
     conn: Connection, process: str, *, lease: str, since: datetime, off_after: timedelta
-) -> Standing:
-    """Where a process stands. It runs unless its lease was not renewed for `off_after` by who looks on `since` then."""
+) -> ProcessProgress:
+    """How far a process is. It runs unless its lease was not renewed for `off_after`, seen from `since` on."""
     given = {"process": process, "lease": lease, "since": since, "off_after": off_after}
-    row = conn.execute(_STANDING, given).fetchone()
+    row = conn.execute(_PROGRESS, given).fetchone()
     assert row is not None, "joined to one row"
     renewed, through = cast("tuple[bool, int]", row)
     queued = {key: each.queued for key, each in parking.of_scope(conn, Scope(process)).items()}
-    return Standing(renewed and not parking.takes_no_more(queued), through)
+    return ProcessProgress(renewed and not parking.takes_no_more(queued), through)
 
 
 def _read(conn: Connection, timer: Timer[Any], statement: sql.SQL, **given: object) -> list[Any]:

@@ -115,7 +115,7 @@ class Deciding:
         taken: list[Trigger] = []
         for process in self._group.processes:
             backlog = self._backlogs[process.name]
-            if again := backlog.look(head):
+            if again := backlog.take_retries(head):
                 self._decider.retry([self._trigger(process, event) for event in again])
             if self._decider.waiting < READ_BELOW:
                 taken += [self._trigger(process, event) for event in backlog.read(head)]

@@ -134,13 +134,13 @@ class Timers:
     def _pass(self, timer: Timer[Any]) -> Iterator[bool]:
         """All of one kind that are due and not parked, page by page."""
         name, parked = timer.process.name, self._parked(timer)
-        standing = due_rows.standing(
+        progress = due_rows.progress(
             self._conn, name, lease=self._leases[name], since=self._since, off_after=self._off_after
         )
         due = waiting = 0
         for page in due_rows.pages(self._conn, timer, after=self._delays.get(timer, timedelta())):
             concerned = [each for each in page if each.stream not in parked]
-            going = [each for each in concerned if not standing.is_behind(each)]
+            going = [each for each in concerned if not progress.is_behind(each)]
             self._fire(timer, going)
             due += len(concerned)
             waiting += len(concerned) - len(going)

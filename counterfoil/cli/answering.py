@@ -42,7 +42,7 @@ As = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, last on standard output.")]
 
 
-class Front(TyperGroup):
+class CommandLine(TyperGroup):
     """The command line, whose wrong usage has a code that no command ends with otherwise."""
 
     def make_context(self, *given: Any, **options: Any) -> Any:
@@ -75,9 +75,9 @@ def auditing() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        from counterfoil import telling
+        from counterfoil import user_messages
 
-        message, code = telling.told(error), telling.code_of_audit(error)
+        message, code = user_messages.user_message(error), user_messages.code_of_audit(error)
         if message is None or code is None:
             raise
         print(f"counterfoil: {message}", file=sys.stderr)

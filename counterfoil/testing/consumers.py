@@ -47,7 +47,7 @@ def consume(database_url: str, consumer: LogConsumer, *, registry: CollectorRegi
 def work_off(database_url: str, hosted: Consumer, *, registry: CollectorRegistry | None = None) -> None:
     """Let what the driver runs work until it is idle."""
     with hosting(database_url, hosted, registry=registry) as working:
-        while (turned := working.turn()) != "idle":
+        while (turned := working.round()) != "idle":
             assert turned != "standby", f"another process has the lease {hosted.lease!r}"
 
 

@@ -24,7 +24,7 @@ from pydantic import SecretStr
 
 from commands import app as command_api
 from commands.decision import Appended
-from commands.intake import Clock
+from commands.dispatcher import Clock
 from commands.routing import CommandRoute
 from counterfoil import applications
 from counterfoil.context import Context, Contexts

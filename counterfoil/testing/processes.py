@@ -244,7 +244,7 @@ class Worker:
             if len(complete) == len(self.flight):
                 self.decider.answered(complete, at_s=self.world.clock.at_s)
 
-    def look(self) -> None:
+    def check_epoch(self) -> None:
         """In another epoch nothing that is in memory is worth anything."""
         if self.epoch != self.world.log.epoch:
             self.restart()
@@ -303,7 +303,7 @@ ACTIONS: Final = (
     *(Worker.answer,) * 3,
     *(Worker.execute_load,) * 3,
     *(Worker.finish_load,) * 3,
-    Worker.look,
+    Worker.check_epoch,
     Worker.save,
 )
 

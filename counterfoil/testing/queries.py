@@ -34,9 +34,9 @@ from projections import consumers as projecting
 from projections.metrics import ProjectionMetrics
 from projections.storing import Connection
 from projections.view import View
-from read_api import standing
+from read_api import checkpoints
+from read_api.checkpoints import covered
 from read_api.errors import ViewUnavailable
-from read_api.standing import covered
 from runtime import database
 from runtime.settings import Settings
 
@@ -70,11 +70,11 @@ class QueryApi:
             AssertionError: a fold failed; the text says on which event, and why.
         """
         await asyncio.to_thread(carry, self.url, self._views)
-        await self.look()
+        await self.refresh()
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Have the API learn at once where the views stand; it looks four times a second by itself."""
-        await self.app.state.reads.watch.next_look()
+        await self.app.state.reads.poller.next_snapshot()
 
     async def get(
         self,
@@ -103,7 +103,7 @@ async def opened(database_url: str, *contexts: Context, **settings: str | None) 
     async with http.serving(app) as client:
         api = QueryApi(app, client, database_url, views=served.views)
         with contextlib.suppress(ViewUnavailable):
-            await api.look()
+            await api.refresh()
         yield api
 
 
@@ -132,18 +132,19 @@ def carry(database_url: str, views: Sequence[View[Any]]) -> None:
         while not _is_carried(conn, views):
             assert time.monotonic() < give_up_s, f"the views did not get there in {CARRIED_WITHIN_S} s"
             for each in working:
-                each.turn()
+                each.round()
 
 
 def _is_carried(conn: Connection, views: Sequence[View[Any]]) -> bool:
     """Whether all views have all of the log, without an event that a fold failed on."""
     failures = conn.execute(_FAILURES).fetchall()
     assert not failures, "; ".join(str(text) for (text,) in failures)
-    found = conn.execute(standing.LOOK, {"parked_max": parking.KEYS_SHOWN_MAX}).fetchone()
+    found = conn.execute(checkpoints.SNAPSHOT, {"parked_max": parking.KEYS_SHOWN_MAX}).fetchone()
     assert found is not None, "log.head always has its one row"
-    look = standing.read_look(str(found[0]), seen_at=0.0)
+    snapshot = checkpoints.read_snapshot(str(found[0]), seen_at=0.0)
     return all(
-        (build := look.builds.get(view.name)) is not None
-        and look.position <= covered(build.standing, look.published.get(build.standing.generation))
+        (build := snapshot.builds.get(view.name)) is not None
+        and snapshot.position
+        <= covered(build.checkpoints, snapshot.published.get(build.checkpoints.generation))
         for view in views
     )

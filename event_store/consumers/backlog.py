@@ -30,7 +30,7 @@ POSITIONS_PER_PAGE: Final = 50_000
 CHECKPOINT_S: Final = 0.25
 """How often a checkpoint is written: what is repeated after a crash is cheap, not free."""
 
-LOOK_EVERY_S: Final = 0.5
+CHECK_EVERY_S: Final = 0.5
 """How often operators' requests are read and the lag is shown."""
 
 log = structlog.get_logger()
@@ -83,7 +83,7 @@ class Backlog:
         """How many events wait behind each parked key."""
         self._retried: dict[str, int] = {}
         """Parked keys whose events are open again, with the request to try them."""
-        self._saved_at_s = self._looked_at_s = float("-inf")
+        self._saved_at_s = self._checked_at_s = float("-inf")
 
     @property
     def full(self) -> bool:
@@ -139,15 +139,15 @@ class Backlog:
             full=self.full,
         )
 
-    def look(self, head: int) -> list[RecordedEvent]:
+    def take_retries(self, head: int) -> list[RecordedEvent]:
         """Now and then show how far it is, and carry out requests: parked events that are to be answered now."""
-        if time.monotonic() - self._looked_at_s < LOOK_EVERY_S:
+        if time.monotonic() - self._checked_at_s < CHECK_EVERY_S:
             return []
         requests = parking.pending(self._conn, [self._name])
         again = [event for request in requests for event in self._tried_again(request)]
         lag = max(0, head - self.progress.saved)
         self._metrics.stands(self._name, lag_events=lag, parked_keys=len(self._queued))
-        self._looked_at_s = time.monotonic()
+        self._checked_at_s = time.monotonic()
         return again
 
     def save(self) -> None:

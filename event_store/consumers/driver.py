@@ -190,10 +190,10 @@ Turned = Literal["busy", "idle", "standby", "again"]
 
 
 class Hosted:
-    """One consumer on one connection: stands by or works, turn by turn. The caller waits between two turns."""
+    """One consumer on one connection: stands by or works, round by round. The caller waits between two rounds."""
 
     def __init__(self, consumer: Consumer, session: Session, *, health: ConsumerHealth) -> None:
-        """Nothing is read before the first turn."""
+        """Nothing is read before the first round."""
         self.step: Step | None = None
         """What is open."""
         self.done = 0
@@ -210,7 +210,7 @@ class Hosted:
         self._active = session.metrics.active.labels(consumer.name)
         self._active.set(0)
 
-    def turn(self) -> Turned:
+    def round(self) -> Turned:
         """Hold the lease, open the step if none is open, and run one round.
 
         Raises:
@@ -280,7 +280,7 @@ class Hosted:
 
 
 class _Driver:
-    """The loop around sessions of one consumer: connect, take turns, wait; wait longer behind a failure."""
+    """The loop around sessions of one consumer: connect, run rounds, wait; wait longer behind a failure."""
 
     def __init__(self, consumer: Consumer, around: _Surroundings, health: ConsumerHealth) -> None:
         self._consumer = consumer
@@ -298,7 +298,7 @@ class _Driver:
         while not self._around.stop.is_set():
             try:
                 with self._connected() as session:
-                    self._take_turns(session)
+                    self._run_rounds(session)
             except FinalError as error:
                 self._health.show("stopped", str(error))
                 log.exception("consumer_failed_for_good", consumer=self._consumer.name)
@@ -323,21 +323,21 @@ class _Driver:
                 database_url=around.database_url,
             )
 
-    def _take_turns(self, session: Session) -> None:
+    def _run_rounds(self, session: Session) -> None:
         hosted = Hosted(self._consumer, session, health=self._health)
         waits, began_s = self._consumer.waits, time.monotonic()
         idle_s, busy_s = None, began_s
         try:
             while not session.stop.is_set():
-                turn_s = time.monotonic()
-                turned = hosted.turn()
+                round_s = time.monotonic()
+                turned = hosted.round()
                 now_s = time.monotonic()
                 if now_s - began_s > STEADY_AFTER_S:
                     self._backoff.reset()
                 match turned:
                     case "busy":
                         idle_s, busy_s = None, now_s
-                        session.stop.wait(waits.pause_s(hosted.done, took_s=now_s - turn_s))
+                        session.stop.wait(waits.pause_s(hosted.done, took_s=now_s - round_s))
                     case "idle":
                         hinted = self._around.news.hinted
                         idle_s = waits.idle_s(idle_s, quiet_s=now_s - busy_s, hinted=hinted)

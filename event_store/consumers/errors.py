@@ -11,4 +11,4 @@ class OpenAgain(Exception):
 
 
 class FinalError(Exception):
-    """Only a person, or another version of the program, can change what this error is about."""
+    """Only an operator, or another version of the program, can change what this error is about."""

@@ -17,10 +17,10 @@ from event_store.log.reading import Epoch
 EFFECTS_MAX: Final = 1_000
 """Events that are followed from one command on; what lies behind them counts as not settled."""
 
-LOOK_FIRST_S: Final = 0.005
-LOOK_MAX_S: Final = 0.1
-LOOK_GROWTH: Final = 1.5
-"""Pauses between two looks: most commands are settled within some milliseconds."""
+PAUSE_FIRST_S: Final = 0.005
+PAUSE_MAX_S: Final = 0.1
+PAUSE_GROWTH: Final = 1.5
+"""Pauses between two reads: most commands are settled within some milliseconds."""
 
 State = Literal["done", "pending", "parked", "waiting", "too-many"]
 
@@ -137,16 +137,16 @@ def together(found: Iterable[Effects]) -> Effects:
 
 
 async def settled(
-    look: Callable[[], Awaitable[Effects]], *, wait_s: float, leaving: Callable[[], bool]
+    read: Callable[[], Awaitable[Effects]], *, wait_s: float, leaving: Callable[[], bool]
 ) -> Effects:
     """What `look` finds once waiting longer is in vain, the time is over, or the process is leaving."""
-    give_up_s, pause_s = time.monotonic() + wait_s, LOOK_FIRST_S
-    while not ((found := await look()).wait_is_over or leaving()):
+    give_up_s, pause_s = time.monotonic() + wait_s, PAUSE_FIRST_S
+    while not ((found := await read()).wait_is_over or leaving()):
         left_s = give_up_s - time.monotonic()
         if left_s <= 0:
             break
         await asyncio.sleep(min(pause_s, left_s))
-        pause_s = min(LOOK_MAX_S, pause_s * LOOK_GROWTH)
+        pause_s = min(PAUSE_MAX_S, pause_s * PAUSE_GROWTH)
     return found
 
 

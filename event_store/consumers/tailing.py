@@ -29,9 +29,9 @@ POSITIONS_PER_PAGE: Final = 50_000
 """Positions that one page looks through at most, however few of them are of the wanted types."""
 TRIES_MAX: Final = 3
 """How often an event is tried before its key is parked."""
-LOOK_EVERY_S: Final = 0.5
+CHECK_EVERY_S: Final = 0.5
 """How often requests of operators are read and the lag is shown."""
-REQUESTS_PER_LOOK: Final = 20
+REQUESTS_PER_CHECK: Final = 20
 WAITING_PER_READ: Final = 100
 """Events of a parked key that memory holds at a time."""
 
@@ -103,7 +103,7 @@ class Tailing:
         self._dispatch = declared.dispatch()
         self._full = False
         self._clock = clock
-        self._looked_at_s = float("-inf")
+        self._checked_at_s = float("-inf")
         self._tries: Counter[int] = Counter()
         with self._conn.transaction():
             entered = checkpoints.enter(self._conn, declared.name, start=declared.start)
@@ -124,7 +124,7 @@ class Tailing:
             psycopg.Error: start a new session.
         """
         head, before = reading.head(self._conn).position, self._mark.position
-        self._look(head)
+        self._check(head)
         upto = min(head, self._mark.position + POSITIONS_PER_PAGE)
         if upto <= self._mark.position or self._is_full():
             return 0
@@ -221,13 +221,13 @@ class Tailing:
             exc_info=failed.__cause__,
         )
 
-    def _look(self, head: int) -> None:
+    def _check(self, head: int) -> None:
         """Now and then: carry out requests of operators, show the lag."""
         now = self._clock()
-        if now - self._looked_at_s < LOOK_EVERY_S:
+        if now - self._checked_at_s < CHECK_EVERY_S:
             return
-        self._looked_at_s = now
-        for request in parking.pending(self._conn, [self._name], limit=REQUESTS_PER_LOOK):
+        self._checked_at_s = now
+        for request in parking.pending(self._conn, [self._name], limit=REQUESTS_PER_CHECK):
             outcome = self._carry_out(request)
             log.info("parked_key_request", consumer=self._name, kind=request.kind, outcome=outcome)
         self._metrics.stands(

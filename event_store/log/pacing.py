@@ -9,7 +9,7 @@ from typing import Final
 
 from event_store.log import reading
 
-LOOK_EVERY_S: Final = 0.25
+CHECK_EVERY_S: Final = 0.25
 """How old the answer to the question whether anybody appends may be."""
 PAUSES_PER_WORK: Final = 3.0
 """Length of a pause, as a multiple of the work before it: a quarter of the time is worked."""
@@ -29,7 +29,7 @@ class Pace:
         """Begin to work now.
 
         Args:
-            head: the log's last position; asked at most every `LOOK_EVERY_S`.
+            head: the log's last position; asked at most every `CHECK_EVERY_S`.
             clock: seconds that never go back.
             sleep: waits so many seconds.
         """
@@ -38,15 +38,15 @@ class Pace:
         self._sleep = sleep
         self._position = head()
         self._moving = False
-        self._looked = self._resumed = clock()
+        self._checked = self._resumed = clock()
 
     def give_way(self) -> None:
         """A piece of work has ended: pause if the head has moved lately."""
         now = self._clock()
-        if now - self._looked >= LOOK_EVERY_S:
+        if now - self._checked >= CHECK_EVERY_S:
             before, self._position = self._position, self._head()
             self._moving = self._position != before
-            self._looked = now
+            self._checked = now
         if self._moving:
             self._sleep(min(PAUSE_S_MAX, PAUSES_PER_WORK * (now - self._resumed)))
         self._resumed = self._clock()

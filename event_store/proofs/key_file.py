@@ -97,11 +97,11 @@ def replace(path: Path, keys: list[SignerKey]) -> None:
     Raises:
         KeyFileError: it cannot be written; the one that was there still is.
     """
-    beside = path.with_name(f"{path.name}.new")
+    replacement = path.with_name(f"{path.name}.new")
     try:
-        beside.unlink(missing_ok=True)
-        _write(beside, keys)
-        beside.replace(path)
+        replacement.unlink(missing_ok=True)
+        _write(replacement, keys)
+        replacement.replace(path)
     except OSError as error:
         raise KeyFileError(f"{path} cannot be written: {error.strerror}") from error
 

@@ -227,7 +227,7 @@ def verify(signed: Note, keys: Sequence[VerifierKey]) -> list[VerifierKey]:
     """Which of these keys signed a note: at least one did, and none is claimed falsely. Unknown signatures are ignored.
 
     Raises:
-        UnverifiedNote: a claim is false; then nothing in the text is to be believed.
+        UnverifiedNote: a claim is false; then nothing in the text is to be trusted.
         UnknownSigner: none did.
     """
     known = {(key.name, key.key_id): key for key in keys}

@@ -1,4 +1,4 @@
-"""What a sealer goes on from: the last checkpoint, held against the log, the tiles and the file beside them.
+"""What a sealer goes on from: the last checkpoint, held against the log, the tiles and the file next to them.
 
 Postgres and the folder of the tiles each remember what was signed last, so losing one of them is no loss, and restoring
 one of them to an older state does not make the sealer sign another history.
@@ -96,7 +96,7 @@ def _last(rows: Ledger, key: SignerKey) -> Sealed:
 
 
 def _other(content: bytes, origin: str, known: Sequence[VerifierKey]) -> tuple[Checkpoint, str]:
-    """The checkpoint that another memory holds, beside the tiles or as published, and its text."""
+    """The checkpoint that another memory holds, next to the tiles or as published, and its text."""
     signed = note.parse(content)
     named = checkpoint.parse(signed.text).origin
     if named != origin:
@@ -107,7 +107,7 @@ def _other(content: bytes, origin: str, known: Sequence[VerifierKey]) -> tuple[C
         return checkpoint.verified(signed, known), content.decode()
     except UnverifiedNote as error:
         raise Refused(
-            f"a checkpoint beside the tiles, or published, is signed by none of this log's keys: {error}"
+            f"a checkpoint next to the tiles, or published, is signed by none of this log's keys: {error}"
         ) from error
 
 
@@ -122,23 +122,23 @@ def _build_again(conn: Connection, store: Store, sealed: Sealed) -> None:
 
 
 def _agreed(
-    conn: Connection, rows: Ledger, store: Store, sealed: Sealed, beside: Checkpoint, signed: str
+    conn: Connection, rows: Ledger, store: Store, sealed: Sealed, remembered: Checkpoint, signed: str
 ) -> Sealed:
     """The newer of two checkpoints of which the older is the beginning."""
     if (
-        beside.size > sealed.size
+        remembered.size > sealed.size
     ):  # the database was set back, and its log has grown again, or to another place
-        root = growing.grown(conn, store, sealed, upto=beside.size).root
+        root = growing.grown(conn, store, sealed, upto=remembered.size).root
     else:
-        root = merkle.root(beside.size, Tiles(store, sealed.size))
-    if root != beside.root:
+        root = merkle.root(remembered.size, Tiles(store, sealed.size))
+    if root != remembered.root:
         raise Refused(
-            f"the checkpoint of {beside.size:,} events beside the tiles or published is of another history than this"
-            f" log's: {beside.root.hex()[:16]}, not {root.hex()[:16]}",
-            read_all=beside.size > sealed.size,
+            f"the checkpoint of {remembered.size:,} events next to the tiles or published is of another history than"
+            f" this log's: {remembered.root.hex()[:16]}, not {root.hex()[:16]}",
+            read_all=remembered.size > sealed.size,
         )
-    if beside.size > sealed.size:
-        return rows.move(sealed, size=beside.size, root=beside.root, checkpoint=signed)
+    if remembered.size > sealed.size:
+        return rows.move(sealed, size=remembered.size, root=remembered.root, checkpoint=signed)
     return sealed
 
 

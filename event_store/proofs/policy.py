@@ -85,13 +85,13 @@ def trusted(policy: Policy, known: Iterable[VerifierKey]) -> list[KeyRange]:
     Raises:
         UnknownSigner: no key of the log is known.
     """
-    believed = {str(key) for key in known}
+    trusted = {str(key) for key in known}
     keys, steps = policy.keys, range(1, len(policy.keys))
     for number in (*steps, *reversed(steps)):  # on to newer keys, and back to older ones
         before, after = keys[number - 1], keys[number]
-        if (before.key in believed) != (after.key in believed) and _handed_over(before, after):
-            believed |= {before.key, after.key}
-    found = [each for each in keys if each.key in believed]
+        if (before.key in trusted) != (after.key in trusted) and _handed_over(before, after):
+            trusted |= {before.key, after.key}
+    found = [each for each in keys if each.key in trusted]
     if not found:
         raise UnknownSigner(f"none of the keys that are trusted here is one of the log {policy.origin}")
     return found

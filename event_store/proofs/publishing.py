@@ -97,9 +97,9 @@ class Publication:
         self._store.write(name, signed.encode().encode())
 
 
-def _newest(sealed: Sealed, beside: bytes | None) -> Note | None:
+def _newest(sealed: Sealed, stored: bytes | None) -> Note | None:
     """The newest checkpoint that either memory holds as published; both were verified when the tree was opened."""
-    found = [note.parse(each) for each in (sealed.published, beside) if each is not None]
+    found = [note.parse(each) for each in (sealed.published, stored) if each is not None]
     found.sort(key=_size)
     if len(found) > 1 and found[0].text == found[1].text:
         return _merged(*found)

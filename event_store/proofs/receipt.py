@@ -1,6 +1,6 @@
 """Receipts: one event, its place in the tree and a signed checkpoint, in one text that proves itself.
 
-The format is https://c2sp.org/tlog-proof. The `extra` line holds the event as JSON; it is believed for nothing but what
+The format is https://c2sp.org/tlog-proof. The `extra` line holds the event as JSON; it is trusted for nothing but what
 its leaf confirms.
 """
 

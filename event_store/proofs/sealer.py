@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 SEAL_EVERY_S: Final = 1.0
 """How often a checkpoint is signed while the log grows slowly."""
-LOOK_EVERY_S: Final = 0.25
+CHECK_EVERY_S: Final = 0.25
 """How often the head is read while the log grows."""
 SEAL_EVENTS: Final = 1_000
 """So many new events are sealed at once."""
@@ -85,7 +85,7 @@ def consumer(sealing: Sealing, *, registry: CollectorRegistry) -> Consumer:
         role="counterfoil_sealer",
         open=lambda session: Sealer(session, sealing, metrics=metrics, refusals=refusals),
         lease=LEASE,
-        waits=Waits(first_s=LOOK_EVERY_S, longest_s=SEAL_EVERY_S, unhinted_s=SEAL_EVERY_S, pace_s=0.0),
+        waits=Waits(first_s=CHECK_EVERY_S, longest_s=SEAL_EVERY_S, unhinted_s=SEAL_EVERY_S, pace_s=0.0),
         settings=SESSION,
         outages=(Refused, OSError),
     )

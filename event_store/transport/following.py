@@ -70,7 +70,7 @@ class FollowerMetrics:
         )
         self.stale = Counter(
             "counterfoil_transport_stale",
-            "Losses found by standing behind the relay",
+            "Losses found by staying behind the relay",
             registry=registry,
         )
         self.repaired = Counter(
@@ -80,7 +80,7 @@ class FollowerMetrics:
         )
 
 
-class _Standing(msgspec.Struct):
+class _Cursor(msgspec.Struct):
     """Where one partition stands: last delivered position, and what must come from the log first.
 
     `behind_since` is when the transport was first seen to have nothing more although the relay published
@@ -111,14 +111,14 @@ class Follower:
         self._metrics = metrics
         self._compares = compares
         self._clock = clock
-        self._standing: dict[Partition, _Standing] = {}
+        self._cursors: dict[Partition, _Cursor] = {}
         self._published: Published | None = None
-        self._looked_at = float("-inf")
+        self._checked_at = float("-inf")
 
     @property
     def positions(self) -> dict[Partition, int]:
         """The last delivered position of every partition that was started."""
-        return {source: standing.last for source, standing in self._standing.items()}
+        return {source: cursor.last for source, cursor in self._cursors.items()}
 
     def start(self, source: Partition, *, position: int, leaf: bytes | None) -> None:
         """Follow an assigned partition from a checkpoint; `leaf` is None where no event was applied yet.
@@ -131,7 +131,7 @@ class Follower:
         if leaf is not None:
             self._log.verify({position: leaf})
         self._subscription.start_at(source, position=position)
-        self._standing[source] = _Standing(last=position)
+        self._cursors[source] = _Cursor(last=position)
 
     def poll(self, timeout_s: float, *, max_records: int = POLL_RECORDS_MAX) -> Followed:
         """Wait for records up to `timeout_s`.
@@ -141,24 +141,24 @@ class Follower:
             GenerationEnded: a newer generation exists; read the rest of this one from the log and enter that.
             TransportUnavailable: the carrier is gone; try again.
         """
-        published = self._look_at_relay()
+        published = self._check_relay()
         batch = self._bring(timeout_s, max_records=max_records)
         for source in batch.revoked:
-            self._standing.pop(source, None)
-        brought = {source: records for source, records in batch.records.items() if source in self._standing}
+            self._cursors.pop(source, None)
+        brought = {source: records for source, records in batch.records.items() if source in self._cursors}
         if self._compares:
             self._compare(brought)
         # On copies: were reading the log to fail half-way, everything of this round would count as not
         # delivered, and the link rule would find it missing in the next.
-        standing = {source: copy.copy(before) for source, before in self._standing.items()}
+        cursor = {source: copy.copy(before) for source, before in self._cursors.items()}
         delivered: dict[Partition, list[Record]] = {}
         for source, records in brought.items():
-            self._link(source, standing[source], records, into=delivered)
-        for source, each in standing.items():
+            self._link(source, cursor[source], records, into=delivered)
+        for source, each in cursor.items():
             if each.missing is not None:
                 self._repair(source, each, into=delivered)
-        self._notice_silence(standing, set(delivered), published, drained=batch.drained)
-        self._standing = standing
+        self._notice_silence(cursor, set(delivered), published, drained=batch.drained)
+        self._cursors = cursor
         return Followed(records=delivered, assigned=batch.assigned, revoked=batch.revoked)
 
     def commit(self, source: Partition, *, position: int) -> None:
@@ -171,9 +171,9 @@ class Follower:
 
     def _bring(self, timeout_s: float, *, max_records: int) -> Batch:
         """Poll the transport, without waiting while the log has something for us, bounded by what may wait."""
-        if any(standing.missing for standing in self._standing.values()):
+        if any(cursor.missing for cursor in self._cursors.values()):
             timeout_s = 0.0
-        if sum(len(standing.waiting) for standing in self._standing.values()) >= WAITING_RECORDS_MAX:
+        if sum(len(cursor.waiting) for cursor in self._cursors.values()) >= WAITING_RECORDS_MAX:
             return Batch(records={}, assigned=set(), revoked=set(), drained=False)
         return self._subscription.poll(timeout_s, max_records=max_records)
 
@@ -183,40 +183,40 @@ class Follower:
         self._log.verify({record.position: record.leaf for record in ends})
 
     def _link(
-        self, source: Partition, standing: _Standing, records: Sequence[Record], *, into: _Delivered
+        self, source: Partition, cursor: _Cursor, records: Sequence[Record], *, into: _Delivered
     ) -> None:
-        if standing.missing is not None:
-            standing.waiting = (*standing.waiting, *records)
+        if cursor.missing is not None:
+            cursor.waiting = (*cursor.waiting, *records)
             return
-        linked = link(standing.last, records=records)
+        linked = link(cursor.last, records=records)
         if linked.duplicates:
             self._metrics.duplicates.inc(linked.duplicates)
         if linked.apply:
             into.setdefault(source, []).extend(linked.apply)
-            standing.last = linked.apply[-1].position
+            cursor.last = linked.apply[-1].position
         if linked.missing is not None:
             self._metrics.gaps.inc()
-            standing.missing, standing.waiting = linked.missing, tuple(linked.rest)
+            cursor.missing, cursor.waiting = linked.missing, tuple(linked.rest)
 
-    def _repair(self, source: Partition, standing: _Standing, *, into: _Delivered) -> None:
+    def _repair(self, source: Partition, cursor: _Cursor, *, into: _Delivered) -> None:
         """Read one page of what is missing; link what waited once it is complete."""
-        assert standing.missing is not None, "called for partitions that miss something"
-        upto = standing.missing.upto
-        page = self._log.page(source, after=standing.missing.after, upto=upto)
+        assert cursor.missing is not None, "called for partitions that miss something"
+        upto = cursor.missing.upto
+        page = self._log.page(source, after=cursor.missing.after, upto=upto)
         if page.records:
             self._metrics.repaired.inc(len(page.records))
             into.setdefault(source, []).extend(page.records)
-            standing.last = page.records[-1].position
+            cursor.last = page.records[-1].position
         if page.reached < upto:
-            standing.missing = Missing(after=page.reached, upto=upto)
+            cursor.missing = Missing(after=page.reached, upto=upto)
             return
-        waited, standing.missing, standing.waiting = standing.waiting, None, ()
-        self._link(source, standing, waited, into=into)
+        waited, cursor.missing, cursor.waiting = cursor.waiting, None, ()
+        self._link(source, cursor, waited, into=into)
 
-    def _look_at_relay(self) -> Published:
+    def _check_relay(self) -> Published:
         now = self._clock()
-        if self._published is None or now - self._looked_at >= PUBLISHED_EVERY_S:
-            self._published, self._looked_at = self._log.published(), now
+        if self._published is None or now - self._checked_at >= PUBLISHED_EVERY_S:
+            self._published, self._checked_at = self._log.published(), now
         published = self._published
         if published.newest > published.generation:
             raise GenerationEnded(f"generation {published.generation} ended, {published.newest} began")
@@ -224,7 +224,7 @@ class Follower:
 
     def _notice_silence(
         self,
-        standing: Mapping[Partition, _Standing],
+        cursor: Mapping[Partition, _Cursor],
         moved: set[Partition],
         published: Published,
         *,
@@ -235,10 +235,8 @@ class Follower:
         A transport that has more to bring may hold their records behind others; that is no silence.
         """
         now = self._clock()
-        behind = stale_partitions(
-            published, positions={source: each.last for source, each in standing.items()}
-        )
-        for source, each in standing.items():
+        behind = stale_partitions(published, positions={source: each.last for source, each in cursor.items()})
+        for source, each in cursor.items():
             if not drained or each.missing is not None or source not in behind:
                 each.behind_since = None
             elif source in moved or each.behind_since is None:

@@ -150,7 +150,7 @@ def fence(
     Mandatory after a restore or a promotion, with writers stopped or not: a writer of the old epoch is
     refused, a relay of the old generation publishes nothing more. The connection belongs to the owner of the
     schemas. `empty_documents` runs first: were it to fail after the fence, a cache of the lost history might
-    be believed. What else must hold together with the fence belongs into a transaction around it.
+    be trusted. What else must hold together with the fence belongs into a transaction around it.
 
     `new_installation` is for a copy of a log whose original lives on: the topics, groups and documents under the
     id that both had are the original's, so none of them is emptied.

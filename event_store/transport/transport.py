@@ -6,8 +6,8 @@ Errors:
     ├── TransportUnavailable   the carrier cannot be reached now; try again with backoff
     ├── MalformedRecord        bytes that no relay of ours wrote
     ├── GenerationEnded        a newer generation exists; subscribe to it
-    ├── Fork                   what was carried is not what the log holds at that position; a person must look
-    └── RefusedByWitness       a witness knows another history of this log; a person must look
+    ├── Fork                   what was carried is not what the log holds at that position; an operator must act
+    └── RefusedByWitness       a witness knows another history of this log; an operator must act
 """
 
 from collections.abc import Sequence

@@ -8,7 +8,7 @@ ImportFailed
 └── NeverCaughtUp        everything was sent, but relay, process managers or views did not reach the log's head
 """
 
-from counterfoil.telling import UserError
+from counterfoil.user_messages import UserError
 
 
 class ImportFailed(UserError):

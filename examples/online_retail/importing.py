@@ -13,11 +13,11 @@ from examples.online_retail import before as before_
 from examples.online_retail import mapping, retail_file
 from examples.online_retail.errors import UnexpectedAnswer
 from examples.online_retail.formats import Format
+from examples.online_retail.lagging import lags, settled_heads, wait_until_caught_up
 from examples.online_retail.mapping import Plan
 from examples.online_retail.retail_line import Refusal, RetailLine
 from examples.online_retail.sending import Commands, send_all
 from examples.online_retail.shop import Command, Shop, Verdict
-from examples.online_retail.standing import standing, wait_until_caught_up, watch
 
 PAGE_ORDERS_MAX = 100
 REASON_MAX_CHARACTERS = 500
@@ -116,7 +116,7 @@ def _counted(entries: Iterable[RetailLine | Refusal]) -> Iterator[RetailLine | R
 
 
 def _before(path: Path, digest: str, plan: Plan, *, shop: Shop, kept: Path) -> before_.Before:
-    found = before_.load(kept, head=standing(shop).log.position)
+    found = before_.load(kept, head=lags(shop).log.position)
     if found is not None:
         progress.say("going on with an import of this file that was not finished")
         return found
@@ -231,7 +231,7 @@ class _Import:
                     raise UnexpectedAnswer(f"shipping {command.target}: {verdict.reason}")
                 failed += not verdict.accepted
 
-            for settled_head in watch(self._shop):
+            for settled_head in settled_heads(self._shop):
                 found = self._to_ship(shipped)
                 first = next(found, None)
                 if first is not None:

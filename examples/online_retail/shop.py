@@ -204,7 +204,7 @@ class _Patience:
         self._faults = 0
 
     def pause_after(self, status: int, reason: str, *, after_s: float | None = None) -> None:
-        """Wait before asking again; a fault of the shop's own is believed only so often."""
+        """Wait before asking again; a fault of the shop's own is trusted only so often."""
         self._faults += status == 500
         if self._faults > SERVER_FAULTS_MAX:
             raise UnexpectedAnswer(f"{SERVER_FAULTS_MAX} answers 500 without any progress: {reason}")

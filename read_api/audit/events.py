@@ -19,12 +19,12 @@ from read_api.answers import Wished
 from read_api.audit import finding
 from read_api.audit.finding import NAMES_PATTERN, Found, Question
 from read_api.audit.past import Past
+from read_api.checkpoints import CheckpointSnapshot
 from read_api.connections import AsyncConnection
 from read_api.documentation import ALWAYS, FRESHNESS, PAGE_HEADERS, responses
 from read_api.freshness import APPLIED_POSITION, PREFERENCE_APPLIED, Wish
 from read_api.parameters import Limit
 from read_api.reads import OpenReads, Reads
-from read_api.standing import Look
 from runtime import rfc3339
 from runtime.http.preferences import preferences
 from runtime.http.principal import requires
@@ -170,7 +170,7 @@ async def stream_events(
         raise ProblemError("not-found", "No stream can have this name.")
     wish = await reads.admission.admit(wish, views=())
 
-    async def read(connection: AsyncConnection, _look: Look) -> list[RecordedEvent]:
+    async def read(connection: AsyncConnection, _snapshot: CheckpointSnapshot) -> list[RecordedEvent]:
         page = await reading.read_stream_async(connection, stream, after_version=after, limit=limit + 1)
         if page or after < 0:
             return page
@@ -179,14 +179,14 @@ async def stream_events(
             raise _no_stream(stream)
         return []
 
-    look, events = await reads.snapshot(read)
+    snapshot, events = await reads.snapshot(read)
     if not events and after < 0:
         raise _no_stream(stream)
     more = len(events) > limit
     page = events[:limit]
     following = page[-1].version if more else None
     body = StreamPage(stream, [shown(event) for event in page], following)
-    headers = _log_headers(look, wish)
+    headers = _log_headers(snapshot, wish)
     if following is not None:
         query = request.query_params.multi_items()
         headers["Link"] = next_link(request.url.path, query, cursor=str(following), parameter="after")
@@ -253,7 +253,7 @@ async def events(
     """
     wish = await reads.admission.admit(wish, views=())
     found = await finding.find(reads, question, after=after, limit=limit, wait_s=wait_s)
-    headers = _log_headers(found.look, wish, waited=wait_s) | {NEXT_AFTER: str(found.upto)}
+    headers = _log_headers(found.snapshot, wish, waited=wait_s) | {NEXT_AFTER: str(found.upto)}
     if found.has_more:
         query = request.query_params.multi_items()
         headers["Link"] = next_link(request.url.path, query, cursor=str(found.upto), parameter="after")
@@ -276,11 +276,11 @@ def _no_stream(stream: str) -> ProblemError:
     return ProblemError("not-found", f"There is no stream {stream!r}.")
 
 
-def _log_headers(look: Look, wish: Wish, *, waited: int | None = None) -> dict[str, str]:
+def _log_headers(snapshot: CheckpointSnapshot, wish: Wish, *, waited: int | None = None) -> dict[str, str]:
     """The log has everything up to its head; `waited`: how long the caller would have waited for a line."""
-    generation = max(look.partitions)
-    at_head = dict.fromkeys(range(look.partitions[generation]), look.position)
-    headers = {APPLIED_POSITION: PositionToken(look.epoch, generation, at_head).encode()}
+    generation = max(snapshot.partitions)
+    at_head = dict.fromkeys(range(snapshot.partitions[generation]), snapshot.position)
+    headers = {APPLIED_POSITION: PositionToken(snapshot.epoch, generation, at_head).encode()}
     applied = wish.applied or (f"wait={waited}" if waited else "")
     if applied:
         headers[PREFERENCE_APPLIED] = applied

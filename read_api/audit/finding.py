@@ -17,10 +17,10 @@ from msgspec.structs import replace
 from event_store.log import paging, reading
 from event_store.log.envelope import RecordedEvent
 from read_api.audit.past import Past
+from read_api.checkpoints import CheckpointSnapshot
 from read_api.connections import AsyncConnection
 from read_api.parameters import invalid_parameter
 from read_api.reads import Reads
-from read_api.standing import Look
 
 NAMES_MAX: Final = 20
 """Types, or categories, in one request."""
@@ -36,7 +36,7 @@ PAGE_BYTES_MAX: Final = 1024 * 1024
 POSITIONS_PER_STEP: Final = 20_000
 """Positions that one statement looks through."""
 
-LOOK_THROUGH_S: Final = 1.0
+SEARCH_S: Final = 1.0
 """How long one answer looks for events."""
 
 _SMALLEST: Final = timedelta(microseconds=1)
@@ -62,7 +62,7 @@ class Found(Struct, frozen=True):
     All that were asked for are known up to `upto`; `end` is where the log ends, or what is asked of it.
     """
 
-    look: Look
+    snapshot: CheckpointSnapshot
     after: int
     upto: int
     end: int
@@ -130,36 +130,36 @@ async def find(reads: Reads, question: Question, *, after: int, limit: int, wait
     deadline = clock() + wait_s
     start = max(after, question.after)
     while True:
-        look, found = await reads.snapshot(
-            partial(_look_through, question=question, start=start, limit=limit, clock=clock)
+        snapshot, found = await reads.snapshot(
+            partial(_search, question=question, start=start, limit=limit, clock=clock)
         )
         left_s = deadline - clock()
         ended = question.upto is not None and found.upto >= question.upto
         if not found.is_empty or left_s <= 0 or ended:
             return found
         start = max(start, found.upto)
-        if found.upto >= look.position and not await reads.watch.wait_for(
-            partial(_has_more, position=look.position), timeout_s=left_s
+        if found.upto >= snapshot.position and not await reads.poller.wait_for(
+            partial(_has_more, position=snapshot.position), timeout_s=left_s
         ):
             return found
 
 
-def _has_more(look: Look, *, position: int) -> bool:
-    return look.position > position
+def _has_more(snapshot: CheckpointSnapshot, *, position: int) -> bool:
+    return snapshot.position > position
 
 
-async def _look_through(
+async def _search(
     connection: AsyncConnection,
-    look: Look,
+    snapshot: CheckpointSnapshot,
     *,
     question: Question,
     start: int,
     limit: int,
     clock: Callable[[], float],
 ) -> Found:
-    end = look.position if question.upto is None else min(look.position, question.upto)
+    end = snapshot.position if question.upto is None else min(snapshot.position, question.upto)
     if not question.is_narrow:
-        return Found(look, start, max(start, min(end, start + limit)), end)
+        return Found(snapshot, start, max(start, min(end, start + limit)), end)
     positions: list[int] = []
     began, reached = clock(), start
     while reached < end and len(positions) < limit:
@@ -173,9 +173,9 @@ async def _look_through(
             limit=limit - len(positions),
         )
         reached = positions[-1] if len(positions) == limit else upto
-        if clock() - began >= LOOK_THROUGH_S:
+        if clock() - began >= SEARCH_S:
             break
-    return Found(look, start, reached, end, positions)
+    return Found(snapshot, start, reached, end, positions)
 
 
 async def read(reads: Reads, found: Found) -> list[RecordedEvent]:

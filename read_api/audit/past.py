@@ -21,8 +21,8 @@ from projections import replay
 from projections.errors import FoldFailed
 from read_api.errors import BuildGone, TooManyReads, ViewUnavailable
 from read_api.parameters import invalid_parameter
+from read_api.polling import CheckpointPoller
 from read_api.reading.resource import Resource
-from read_api.watching import Watch
 from runtime import database, rfc3339
 from runtime.problems import ProblemError
 
@@ -55,9 +55,9 @@ class AsItWas(Struct, frozen=True):
 class Past:
     """Reads what takes folding, in threads: folding is work for a processor, not for the event loop."""
 
-    def __init__(self, url: str, *, watch: Watch) -> None:
+    def __init__(self, url: str, *, poller: CheckpointPoller) -> None:
         """Prepare connections to `url`; none is opened yet."""
-        self._watch = watch
+        self._poller = poller
         self._pool = ConnectionPool(
             database.address(url, role="counterfoil_reader", name="query-api past", settings=_SETTINGS),
             kwargs={"autocommit": True},
@@ -66,7 +66,7 @@ class Past:
             timeout=PAST_TIMEOUT_S,
             open=False,
         )
-        self._turns = asyncio.Semaphore(PAST_READS_MAX)
+        self._slots = asyncio.Semaphore(PAST_READS_MAX)
         self._waiting = 0
 
     @contextlib.asynccontextmanager
@@ -112,7 +112,7 @@ class Past:
             raise TooManyReads("too many reads of the past are waiting")
         self._waiting += 1
         try:
-            async with self._turns:
+            async with self._slots:
                 return await asyncio.to_thread(self._run, read)
         finally:
             self._waiting -= 1
@@ -127,10 +127,10 @@ class Past:
             raise ViewUnavailable(f"the log cannot be read: {type(error).__name__}") from error
 
     def _applied(self, resource: Resource, key: str, position: int) -> str:
-        look = self._watch.latest
-        generation = max(look.partitions)
-        partition = partition_of(resource.partition_key(key) or "", look.partitions[generation])
-        return PositionToken(look.epoch, generation, {partition: position}).encode()
+        snapshot = self._poller.latest
+        generation = max(snapshot.partitions)
+        partition = partition_of(resource.partition_key(key) or "", snapshot.partitions[generation])
+        return PositionToken(snapshot.epoch, generation, {partition: position}).encode()
 
 
 def _folded(

@@ -221,7 +221,7 @@ def place_type(listed: ListOf, sort: Sort) -> GenericAlias:
 def _check(listed: ListOf) -> None:
     names = [each.name for each in listed.filters]
     if len({*names, *parameters.OF_LISTS}) < len(names) + len(parameters.OF_LISTS):
-        raise DeclarationError(f"the list {listed.path}: a parameter stands twice")
+        raise DeclarationError(f"the list {listed.path}: duplicate parameter")
     for each in listed.filters:
         _require_plain(listed, each.column)
         _reader(each, listed.view)

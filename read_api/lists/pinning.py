@@ -15,8 +15,9 @@ import psycopg
 from msgspec import Struct
 
 from event_store.consumers import parking
-from read_api import freshness, standing
+from read_api import checkpoints, freshness
 from read_api.audit import changed
+from read_api.checkpoints import Checkpoints, CheckpointSnapshot, LiveBuild, covered
 from read_api.lists import statements
 from read_api.lists.asking import Page, Pin
 from read_api.lists.declaring import ListOf
@@ -24,7 +25,6 @@ from read_api.reading import tables
 from read_api.reading.resource import RowDict
 from read_api.reading.tables import Table
 from read_api.reads import live
-from read_api.standing import LiveBuild, Look, Standing, covered
 from runtime.problems import ProblemError
 
 _SNAPSHOT: Final = "set transaction isolation level repeatable read, read only"
@@ -37,7 +37,7 @@ Connection = psycopg.Connection[Any]
 class Pinned(Struct, frozen=True):
     """The rows of one page, one more if there is another page, and what they are of."""
 
-    look: Look
+    snapshot: CheckpointSnapshot
     pin: Pin
     rows: list[RowDict]
 
@@ -51,18 +51,18 @@ def folded_back(connection: Connection, listed: ListOf, asked: Page) -> Pinned:
     """
     with connection.transaction():
         connection.execute(_SNAPSHOT)
-        row = connection.execute(standing.LOOK, {"parked_max": parking.KEYS_SHOWN_MAX}).fetchone()
+        row = connection.execute(checkpoints.SNAPSHOT, {"parked_max": parking.KEYS_SHOWN_MAX}).fetchone()
         assert row is not None, "log.head always has its one row"
-        look = standing.read_look(str(row[0]), seen_at=0.0)
-        build = live(look, listed.view.name)
-        pin = pin_of(asked, build, look)
+        snapshot = checkpoints.read_snapshot(str(row[0]), seen_at=0.0)
+        build = live(snapshot, listed.view.name)
+        pin = pin_of(asked, build, snapshot)
         if build.id.shape != listed.view.shape:
             raise ProblemError(
                 "pin-expired", "The rows have another shape now, in which nothing is folded here."
             )
-        before = changed.since(connection, listed.view, pin.position, head=look.position)
+        before = changed.since(connection, listed.view, pin.position, head=snapshot.position)
         table = tables.described(build.id, connection.execute(tables.COLUMNS, [tables.name_of(build.id)]))
-        return Pinned(look, pin, _rows(connection, table, listed, asked, before))
+        return Pinned(snapshot, pin, _rows(connection, table, listed, asked, before))
 
 
 def _rows(
@@ -89,24 +89,24 @@ def _rows(
         return [table.row(list(values)) for values in found]
 
 
-def pin_of(asked: Page, build: LiveBuild, look: Look) -> Pin:
+def pin_of(asked: Page, build: LiveBuild, snapshot: CheckpointSnapshot) -> Pin:
     """The pin of the pages before, or a new one at the highest position of which the view has everything.
 
     Raises:
         ProblemError: `position-lost`, or `stale-read`: another build answers now, which is not that far yet.
     """
-    reached = covered(build.standing, look.published.get(build.standing.generation))
+    reached = covered(build.checkpoints, snapshot.published.get(build.checkpoints.generation))
     pin = asked.pin
     if pin is None:
-        return Pin(look.epoch, reached)
-    freshness.refuse_lost(look, epoch=pin.epoch, position=pin.position)
+        return Pin(snapshot.epoch, reached)
+    freshness.refuse_lost(snapshot, epoch=pin.epoch, position=pin.position)
     if reached < pin.position:
         raise ProblemError("stale-read", f"Position {pin.position} is not in the view yet.")
     return pin
 
 
-def standing_of(pinned: Pinned) -> Standing:
+def checkpoints_of(pinned: Pinned) -> Checkpoints:
     """How far the rows stand: everything up to the pin, and nothing of what came later."""
-    generation = max(pinned.look.partitions)
-    at_pin = dict.fromkeys(range(pinned.look.partitions[generation]), pinned.pin.position)
-    return Standing(pinned.look.epoch, generation, at_pin)
+    generation = max(pinned.snapshot.partitions)
+    at_pin = dict.fromkeys(range(pinned.snapshot.partitions[generation]), pinned.pin.position)
+    return Checkpoints(pinned.snapshot.epoch, generation, at_pin)

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from projections.storing import BuildId
 from read_api import answers, keyed, parameters
 from read_api.audit.past import Past
+from read_api.checkpoints import Checkpoints, CheckpointSnapshot
 from read_api.connections import AsyncConnection
 from read_api.freshness import MIN_POSITION, Wish
 from read_api.lists import asking, exporting, pinning, statements
@@ -22,8 +23,7 @@ from read_api.parameters import CURSOR
 from read_api.reading import tables
 from read_api.reading.resource import RowDict
 from read_api.reading.tables import TABLES_KEPT_MAX, Table
-from read_api.reads import Reads, live, look_at
-from read_api.standing import Look, Standing
+from read_api.reads import Reads, live, snapshot_on
 from runtime.http import accept, versions
 from runtime.http.exchange import Exchange
 from runtime.http.routes import ExchangeRoute
@@ -88,36 +88,38 @@ class ListEndpoint:
     async def _by_ids(self, asked: ByIds, wish: Wish) -> Response:
         (key,) = self._listed.view.key
 
-        async def read(connection: AsyncConnection, look: Look) -> list[RowDict]:
-            table = await self._table(connection, look)
+        async def read(connection: AsyncConnection, snapshot: CheckpointSnapshot) -> list[RowDict]:
+            table = await self._table(connection, snapshot)
             return await _rows(
                 connection, table, statements.select_by_ids(table, key), {"ids": list(asked.ids)}
             )
 
-        look, rows = await self._reads.snapshot(read)
+        snapshot, rows = await self._reads.snapshot(read)
         found = {row[key]: row for row in rows}
         body = {
             "items": [found[each] for each in asked.ids if each in found],
             "next_cursor": None,
             "missing": [each for each in asked.ids if each not in found],
         }
-        return _json(body, answers.fresh_headers(look, views=self._views, wish=wish))
+        return _json(body, answers.fresh_headers(snapshot, views=self._views, wish=wish))
 
     async def _page(self, exchange: Exchange, asked: Page, wish: Wish) -> Response:
         if not asked.pinned:
-            look, rows = await self._reads.snapshot(partial(self._read_page, asked=asked))
-            return self._shown(exchange, asked, rows, pin=None, headers=self._fresh(look, wish))
+            snapshot, rows = await self._reads.snapshot(partial(self._read_page, asked=asked))
+            return self._shown(exchange, asked, rows, pin=None, headers=self._fresh(snapshot, wish))
         if self._listed.folds_back:
             pinned = await self._past.read(partial(pinning.folded_back, listed=self._listed, asked=asked))
         else:
             _, pinned = await self._reads.snapshot(partial(self._read_unmoved, asked=asked))
-        standing = pinning.standing_of(pinned)
-        headers = self._fresh(pinned.look, wish, standing)
+        checkpoints = pinning.checkpoints_of(pinned)
+        headers = self._fresh(pinned.snapshot, wish, checkpoints)
         headers[PINNED_POSITION] = str(pinned.pin.position)
         return self._shown(exchange, asked, pinned.rows, pin=pinned.pin, headers=headers)
 
-    async def _read_page(self, connection: AsyncConnection, look: Look, *, asked: Page) -> list[RowDict]:
-        table = await self._table(connection, look)
+    async def _read_page(
+        self, connection: AsyncConnection, snapshot: CheckpointSnapshot, *, asked: Page
+    ) -> list[RowDict]:
+        table = await self._table(connection, snapshot)
         question = asked.question
         statement = statements.select_page(
             table,
@@ -128,21 +130,28 @@ class ListEndpoint:
         )
         return await _rows(connection, table, statement, _given(asked))
 
-    async def _read_unmoved(self, connection: AsyncConnection, look: Look, *, asked: Page) -> pinning.Pinned:
+    async def _read_unmoved(
+        self, connection: AsyncConnection, snapshot: CheckpointSnapshot, *, asked: Page
+    ) -> pinning.Pinned:
         """A page of rows that cannot be folded back, if none of them has changed."""
-        pin = pinning.pin_of(asked, live(look, self._listed.view.name), look)
-        rows = await self._read_page(connection, look, asked=asked)
+        pin = pinning.pin_of(asked, live(snapshot, self._listed.view.name), snapshot)
+        rows = await self._read_page(connection, snapshot, asked=asked)
         if asked.pin is not None:
-            await self._refuse_moved(connection, look, asked, rows, pin)
-        return pinning.Pinned(look, pin, rows)
+            await self._refuse_moved(connection, snapshot, asked, rows, pin)
+        return pinning.Pinned(snapshot, pin, rows)
 
     async def _refuse_moved(
-        self, connection: AsyncConnection, look: Look, asked: Page, rows: Sequence[RowDict], pin: Pin
+        self,
+        connection: AsyncConnection,
+        snapshot: CheckpointSnapshot,
+        asked: Page,
+        rows: Sequence[RowDict],
+        pin: Pin,
     ) -> None:
         sort = asked.question.sort
         ends = len(rows) > asked.limit
         statement = statements.select_moved(
-            await self._table(connection, look),
+            await self._table(connection, snapshot),
             [self._listed.by_name[name] for name in asked.question.given],
             sort,
             falling=asked.question.falling,
@@ -160,19 +169,21 @@ class ListEndpoint:
 
     async def _export(self, closing: AsyncExitStack, asked: Whole, wish: Wish, media_type: str) -> Response:
         held = await closing.enter_async_context(self._reads.exports.snapshot())
-        look = await held.run(look_at)
-        table = await held.run(partial(self._table, look=look))
+        snapshot = await held.run(snapshot_on)
+        table = await held.run(partial(self._table, snapshot=snapshot))
         question = asked.question
         filters = [self._listed.by_name[name] for name in question.given]
         statement = statements.select_whole(table, filters, question.sort, falling=question.falling)
-        headers = self._fresh(look, wish)
+        headers = self._fresh(snapshot, wish)
         rows = await exporting.read(held, table, statement, question.given)
         return Export(rows, table, media_type=media_type, headers=headers, name=self._listed.name)
 
-    def _fresh(self, look: Look, wish: Wish, pinned: Standing | None = None) -> dict[str, str]:
-        build = live(look, self._listed.view.name)
-        standing = build.standing if pinned is None else pinned
-        return answers.headers_of([standing], look, wish=wish, parked=build.parked_count)
+    def _fresh(
+        self, snapshot: CheckpointSnapshot, wish: Wish, pinned: Checkpoints | None = None
+    ) -> dict[str, str]:
+        build = live(snapshot, self._listed.view.name)
+        checkpoints = build.checkpoints if pinned is None else pinned
+        return answers.headers_of([checkpoints], snapshot, wish=wish, parked=build.parked_count)
 
     def _shown(
         self,
@@ -193,8 +204,8 @@ class ListEndpoint:
             )
         return _json({"items": rows, "next_cursor": cursor}, headers)
 
-    async def _table(self, connection: AsyncConnection, look: Look) -> Table:
-        build = live(look, self._listed.view.name).id
+    async def _table(self, connection: AsyncConnection, snapshot: CheckpointSnapshot) -> Table:
+        build = live(snapshot, self._listed.view.name).id
         table = self._tables.get(build)
         if table is None:
             table = await tables.describe(connection, build)

@@ -14,10 +14,10 @@ from msgspec import Struct
 
 from event_store.transport.position_token import PositionToken
 from read_api.errors import DocumentsUnavailable
+from read_api.polling import CheckpointPoller
 from read_api.reading.coalescing import Coalescer
 from read_api.reading.mirror import Mirror
 from read_api.reading.resource import Found, Resource
-from read_api.watching import Watch
 from runtime import documents as cache
 from runtime.breaker import Breaker, BreakerState
 from runtime.documents import Document
@@ -138,15 +138,15 @@ class DocumentsByKey:
         resource: Resource,
         *,
         documents: DocumentCache,
-        watch: Watch,
+        poller: CheckpointPoller,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Read documents of the build that `watch` says is live; `clock` is that of `documents`."""
+        """Read documents of the build that `poller` says is live; `clock` is that of `documents`."""
         assert resource.view.document is not None, "only views with a document are kept in the cache"
         self._resource = resource
         self._name: str = resource.view.document
         self._documents = documents
-        self._watch = watch
+        self._poller = poller
         self._clock = clock
         self._mirror: Mirror | None = None
 
@@ -179,7 +179,7 @@ class DocumentsByKey:
 
     def fill(self, missing: "Missing", found: Found) -> None:
         """Put back the document that SQL had after it was found missing."""
-        mirror, stood = missing.mirror, found.standing
+        mirror, stood = missing.mirror, found.checkpoints
         if not found.position or found.parked_at is not None:
             return
         if (found.build, stood.epoch, stood.generation) != mirror.names:
@@ -195,7 +195,7 @@ class DocumentsByKey:
 
     def _placed(self, key: str) -> tuple[Mirror | None, int | None]:
         """The documents of the build that is live now, and the partition of an id; None where only SQL answers."""
-        latest, settled = self._watch.latest, self._watch.settled
+        latest, settled = self._poller.latest, self._poller.settled
         mirror = self._mirror
         if mirror is None or mirror.latest is not latest or mirror.settled is not settled:
             same = mirror is not None and mirror.latest is latest

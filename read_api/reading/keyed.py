@@ -1,12 +1,12 @@
-"""Reading by id: the document cache first, SQL whenever the cache is not to be believed."""
+"""Reading by id: the document cache first, SQL whenever the cache is not to be trusted."""
 
 from event_store.transport.position_token import PositionToken
 from read_api.connections import Connections
 from read_api.metrics import ReadMetrics
+from read_api.polling import CheckpointPoller
 from read_api.reading.documents import DocumentCache, DocumentsByKey
 from read_api.reading.resource import Found, Resource
 from read_api.reading.rows import RowsByKey
-from read_api.watching import Watch
 
 
 class KeyedReader:
@@ -17,16 +17,16 @@ class KeyedReader:
         resource: Resource,
         *,
         connections: Connections,
-        watch: Watch,
+        poller: CheckpointPoller,
         documents: DocumentCache | None,
         metrics: ReadMetrics,
     ) -> None:
         """Read from `documents`, unless there are none, and from the database behind `connections`."""
         self.resource = resource
         self._reads = metrics.of(resource.view.name)
-        self._rows = RowsByKey(resource, connections=connections, watch=watch)
+        self._rows = RowsByKey(resource, connections=connections, poller=poller)
         self._documents = (
-            DocumentsByKey(resource, documents=documents, watch=watch)
+            DocumentsByKey(resource, documents=documents, poller=poller)
             if documents is not None and resource.view.document is not None
             else None
         )
@@ -44,7 +44,7 @@ class KeyedReader:
         """What the live build has for an id.
 
         With a token the answer comes from where the token is reached, if that can be had; the caller still has to
-        check the answer's standing.
+        check the answer's checkpoints.
 
         Raises:
             ViewUnavailable: neither the cache nor the database can answer.

@@ -11,15 +11,23 @@ from typing import Self
 from event_store.transport.partitioning import partition_of
 from event_store.transport.position_token import PositionToken
 from projections.storing import BuildId
+from read_api.checkpoints import Checkpoints, CheckpointSnapshot, LiveBuild
 from read_api.reading.resource import Found
-from read_api.standing import LiveBuild, Look, Standing
 from runtime import documents
 
 
 class Mirror:
     """The documents of a live build; replaced as soon as either snapshot is another."""
 
-    def __init__(self, document: str, build: LiveBuild, *, latest: Look, settled: Look, since: float) -> None:
+    def __init__(
+        self,
+        document: str,
+        build: LiveBuild,
+        *,
+        latest: CheckpointSnapshot,
+        settled: CheckpointSnapshot,
+        since: float,
+    ) -> None:
         """`latest` is the newest snapshot; what SQL had in `settled`, the mirror must have. `document` names them.
 
         At the time `since` the newest snapshot was there. Checkpoints asked for from then on may be used with it: one
@@ -34,16 +42,24 @@ class Mirror:
         )
         self.checkpoint_keys = {
             partition: documents.checkpoint_key(self.prefix, partition=partition)
-            for partition in build.standing.positions
+            for partition in build.checkpoints.positions
         }
-        self._partitions = latest.partitions.get(build.standing.generation, 0)
-        self._before = settled.builds.get(build.id.view, build).standing
-        if self._before.generation != build.standing.generation:
-            self._before = build.standing  # partitions were counted anew since
-        self._trusted: dict[int, tuple[bytes, Standing | None]] = {}
+        self._partitions = latest.partitions.get(build.checkpoints.generation, 0)
+        self._before = settled.builds.get(build.id.view, build).checkpoints
+        if self._before.generation != build.checkpoints.generation:
+            self._before = build.checkpoints  # partitions were counted anew since
+        self._trusted: dict[int, tuple[bytes, Checkpoints | None]] = {}
 
     @classmethod
-    def of(cls, view: str, document: str, *, latest: Look, settled: Look, since: float) -> Self | None:
+    def of(
+        cls,
+        view: str,
+        document: str,
+        *,
+        latest: CheckpointSnapshot,
+        settled: CheckpointSnapshot,
+        since: float,
+    ) -> Self | None:
         """The mirror of the build that is live for a view; None: none is."""
         build = latest.builds.get(view)
         return None if build is None else cls(document, build, latest=latest, settled=settled, since=since)
@@ -51,7 +67,7 @@ class Mirror:
     @property
     def names(self) -> tuple[BuildId, int, int]:
         """Build, epoch and generation, which must be those of whatever is compared with it."""
-        return self.build.id, self.latest.epoch, self.build.standing.generation
+        return self.build.id, self.latest.epoch, self.build.checkpoints.generation
 
     def partition(self, partition_key: str) -> int | None:
         """The partition of a key; None where only SQL can answer for it."""
@@ -65,8 +81,8 @@ class Mirror:
         """Whether the latest snapshot saw the token reached, partition by partition."""
         if token is None:
             return True
-        positions = self.build.standing.positions
-        return token.generation == self.build.standing.generation and all(
+        positions = self.build.checkpoints.positions
+        return token.generation == self.build.checkpoints.generation and all(
             positions.get(p, -1) >= at for p, at in token.partitions.items()
         )
 
@@ -74,7 +90,7 @@ class Mirror:
         """The position that a partition's checkpoint must have reached."""
         return self._before.positions[partition]
 
-    def trusted(self, own: int, checkpoint: bytes) -> Standing | None:
+    def trusted(self, own: int, checkpoint: bytes) -> Checkpoints | None:
         """How far a document of partition `own` goes, given that partition's checkpoint; None: it is not trusted."""
         known = self._trusted.get(own)
         if known is None or known[0] is not checkpoint:
@@ -83,7 +99,7 @@ class Mirror:
 
     def trusted_with(
         self, token: PositionToken | None, own: int, checkpoints: Mapping[int, bytes]
-    ) -> Standing | None:
+    ) -> Checkpoints | None:
         """The same for a reader who also asks for a token, given the checkpoints of its partitions, too."""
         try:
             mirrored = {p: documents.parse_checkpoint(value).position for p, value in checkpoints.items()}
@@ -93,9 +109,9 @@ class Mirror:
             return None
         if token is not None and any(mirrored[p] < at for p, at in token.partitions.items()):
             return None
-        stood = self.build.standing
+        stood = self.build.checkpoints
         positions = {p: min(at, stood.positions[p]) for p, at in mirrored.items()}
-        return Standing(self.latest.epoch, stood.generation, positions)
+        return Checkpoints(self.latest.epoch, stood.generation, positions)
 
     def is_within(self, checkpoint: bytes, position: int) -> bool:
         """Whether a checkpoint is one of ours and not beyond a position."""
@@ -104,12 +120,12 @@ class Mirror:
         except ValueError:
             return False
 
-    def found(self, document: bytes, standing: Standing | None) -> Found | None:
+    def found(self, document: bytes, checkpoints: Checkpoints | None) -> Found | None:
         """What a document says; None where it is not trusted."""
-        if standing is None:
+        if checkpoints is None:
             return None
         try:
             position, body = documents.parse_document(document)
         except ValueError:
             return None  # not written by a worker of ours
-        return Found(build=self.build.id, body=body, position=position, standing=standing)
+        return Found(build=self.build.id, body=body, position=position, checkpoints=checkpoints)

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from projections.storing import BuildId
 from projections.view import View
-from read_api.standing import Standing
+from read_api.checkpoints import Checkpoints
 
 RowDict = dict[str, Any]
 """A row as it is shown: column name to value, nested values as raw JSON."""
@@ -17,7 +17,7 @@ Render = Callable[[str, Sequence[RowDict]], object]
 
 
 class Resource(Struct, frozen=True):
-    """A view that is asked by id, what a person calls one of its things, and how rows are shown.
+    """A view that is asked by id, what a user calls one of its things, and how rows are shown.
 
     A view with a document has one row per id, and its document is what is shown.
     """
@@ -41,7 +41,7 @@ class Found(Struct, frozen=True):
     build: BuildId
     body: bytes | None
     position: int
-    standing: Standing
+    checkpoints: Checkpoints
     parked_at: int | None = None
 
 

@@ -8,21 +8,21 @@ from msgspec import Struct
 from psycopg import sql
 
 from projections.storing import BuildId
+from read_api.checkpoints import Checkpoint, Checkpoints, checkpoints_of
 from read_api.connections import AsyncConnection, Connections
 from read_api.errors import BuildGone, ViewUnavailable
+from read_api.polling import CheckpointPoller
 from read_api.reading import tables
 from read_api.reading.coalescing import Coalescer
 from read_api.reading.resource import Found, Resource, RowDict
 from read_api.reading.tables import TABLES_KEPT_MAX, Table
-from read_api.standing import Checkpoint, Standing, standing_of
-from read_api.watching import Watch
 
 FLIGHTS_MAX: Final = 2
 """Statements of one view under way at once: while the server works on one, the answers of the other are sent."""
 
 _encode = msgspec.json.Encoder().encode
 
-# One row at least, since the standing is joined to nothing: so a key without a row is known to have none, as of then.
+# One row at least, since the checkpoints are joined to nothing: a key without a row is known to have none then.
 _BY_KEY: Final = sql.SQL("""
 select stood.said, t.position, t.deleted, {columns}
 from (
@@ -63,11 +63,11 @@ _decode_stood = msgspec.json.Decoder(_Stood).decode
 class RowsByKey:
     """Answers for single keys of one resource, asked in batches."""
 
-    def __init__(self, resource: Resource, *, connections: Connections, watch: Watch) -> None:
-        """Read the build that `watch` says is live."""
+    def __init__(self, resource: Resource, *, connections: Connections, poller: CheckpointPoller) -> None:
+        """Read the build that `poller` says is live."""
         self._resource = resource
         self._connections = connections
-        self._watch = watch
+        self._poller = poller
         self._asked: dict[BuildId, _Asked] = {}
         self._coalescer: Coalescer[str, Found] = Coalescer(self._fetch, flights_max=FLIGHTS_MAX)
 
@@ -88,11 +88,11 @@ class RowsByKey:
         try:
             return await self._read_build(self._live(), keys)
         except BuildGone:
-            await self._watch.next_look()
+            await self._poller.next_snapshot()
             return await self._read_build(self._live(), keys)
 
     def _live(self) -> BuildId:
-        build = self._watch.latest.builds.get(self._resource.view.name)
+        build = self._poller.latest.builds.get(self._resource.view.name)
         if build is None:
             raise ViewUnavailable(f"no build of {self._resource.view.name} is live yet")
         return build.id
@@ -109,12 +109,13 @@ class RowsByKey:
 
         table, rows = await self._connections.run(read)
         stood = _decode_stood(rows[0][0])
-        standing = standing_of(stood.checkpoints, epoch=stood.epoch)
-        if standing is None:
+        checkpoints = checkpoints_of(stood.checkpoints, epoch=stood.epoch)
+        if checkpoints is None:
             raise BuildGone(f"{build} has no checkpoints")
         by_key = self._grouped(table, rows)
         return {
-            key: self._found(build, key, by_key.get(key, ()), stood=stood, standing=standing) for key in keys
+            key: self._found(build, key, by_key.get(key, ()), stood=stood, checkpoints=checkpoints)
+            for key in keys
         }
 
     def _grouped(
@@ -136,14 +137,14 @@ class RowsByKey:
         rows: Sequence[tuple[int, bool, RowDict]],
         *,
         stood: _Stood,
-        standing: Standing,
+        checkpoints: Checkpoints,
     ) -> Found:
         shown = [row for _, deleted, row in rows if not deleted]
         return Found(
             build=build,
             body=_encode(self._resource.render(key, shown)) if shown else None,
             position=max((position for position, _, _ in rows), default=0),
-            standing=standing,
+            checkpoints=checkpoints,
             parked_at=stood.parked.get(self._resource.partition_key(key) or ""),
         )
 

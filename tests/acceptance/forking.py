@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from counterfoil.cli import front
+from counterfoil.cli import main
 
 _FORKING = multiprocessing.get_context("forkserver")
 _FORKING.set_forkserver_preload([
@@ -19,7 +19,7 @@ _FORKING.set_forkserver_preload([
     __name__,
     "counterfoil.contexts",
     "counterfoil.viewing",
-    "examples.online_retail.front",
+    "examples.online_retail.cli",
     "examples.online_retail.importing",
 ])  # fmt: skip
 
@@ -56,4 +56,4 @@ def _become(arguments, environment, directory, output, errors):
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["counterfoil", *arguments]
-    front.main()
+    main.main()

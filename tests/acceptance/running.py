@@ -1,4 +1,4 @@
-"""The product as a person runs it: the `counterfoil` command in processes of its own, below a directory of its own."""
+"""The product as a user runs it: the `counterfoil` command in processes of its own, below a directory of its own."""
 
 import json
 import os

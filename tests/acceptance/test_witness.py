@@ -70,7 +70,7 @@ def back_up(url):
 
 def state(url):
     with database.connect(url, role="counterfoil_reader", name="test") as conn:
-        return sealing.standing(conn)
+        return sealing.summary(conn)
 
 
 def probe(port):
@@ -97,7 +97,7 @@ def test_a_log_restored_under_a_running_witness_is_carried_no_further(database_u
                 database_url, Directory(tiles), key, witnesses=[Witness(cosigning, address)]
             ) as hosted:
                 wait_until(
-                    lambda: hosted.turn() and state(database_url)["witnesses"][0]["position"] == size,
+                    lambda: hosted.round() and state(database_url)["witnesses"][0]["position"] == size,
                     what="a cosignature",
                 )
 

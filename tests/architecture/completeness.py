@@ -20,8 +20,8 @@ import commands.gateways
 import commands.processes
 import domain
 import projections
+from commands.dispatcher import Command
 from commands.gateways.gateway import Gateway
-from commands.intake import Command
 from commands.processes.process import Process
 from counterfoil.context import Context, Contexts
 from counterfoil.contexts import CONTEXTS

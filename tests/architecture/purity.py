@@ -115,7 +115,7 @@ def hidden_input(source: Source) -> Iterator[str]:
 
 
 def foreign_gateways(source: Source) -> Iterator[str]:
-    """Only senders import gateways; the front door declares them and hosts the senders."""
+    """Only senders import gateways; counterfoil declares them and hosts the senders."""
     if source.path.startswith("commands/gateways/") or source.path in _GATEWAYS_HOSTED_IN:
         return
     for node, name in imports(source):

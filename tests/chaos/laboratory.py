@@ -1,6 +1,6 @@
 """The distributed product as real processes with servers of its own, and a proxy in front of every server.
 
-Roles are started as a person would start them, two of each that may have two, with their settings in the
+Roles are started as a user would start them, two of each that may have two, with their settings in the
 environment. `tree` is the folder of the product: a copy with a planted defect is run like the product itself.
 """
 

@@ -86,12 +86,12 @@ MUTANTS = (
         ("kill_relay", "two_relays_at_once", "kill_all_workers", "rebalance"),
         (  # a build takes from a feed only what lies behind its checkpoint: that guard goes too
             (
-                "projections/turn.py",
+                "projections/step.py",
                 "        if reach is None or not reach.after <= cursor.position < reach.position:\n",
                 "        if reach is None:\n",
             ),
             (
-                "projections/turn.py",
+                "projections/step.py",
                 (
                     "            reach.facts\n            if cursor.position == reach.after\n"
                     "            else [fact for fact in reach.facts if fact.position > cursor.position]\n"
@@ -112,7 +112,7 @@ MUTANTS = (
         ("flush_redis",),
     ),
     Mutant(
-        "the cache believed after its restart",
+        "the cache trusted after its restart",
         "read_api/reading/mirror.py",
         (
             ("        if mirrored[own] < self.required(own):\n            return None\n", ""),

@@ -269,7 +269,7 @@ async def test_a_command_that_will_go_says_so_in_its_result_and_the_batch_does_n
 
 async def test_a_batch_that_finds_no_room_is_refused_before_any_of_it_is_done(given):
     shop = await given(*FACTS)
-    execution = shop.app.state.intake.execution
+    execution = shop.app.state.dispatcher.execution
     held = execution.reserve(4_096 - 10)
     try:
         answer = await shop.batch(

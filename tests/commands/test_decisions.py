@@ -53,7 +53,7 @@ PRICE = {"unit_price": "2.95", "currency": "GBP"}
 
 
 def caller(shop, key, *, if_match=None, epoch=b"f"):
-    execution = shop.app.state.intake.execution
+    execution = shop.app.state.dispatcher.execution
     call = Call(
         command="test",
         key=key.encode().ljust(16),
@@ -123,7 +123,7 @@ async def test_the_token_names_the_partitions_that_the_events_went_to(given):
 
     answer = await caller(shop, "both").execute(TICKET, "1A", both)
 
-    token = position_token.decode(shop.app.state.intake.execution.position_token(answer.touched))
+    token = position_token.decode(shop.app.state.dispatcher.execution.position_token(answer.touched))
     assert {partition_of("stock-85123A", 12): 5, partition_of("order-7", 12): 4} == token.partitions
 
 
@@ -252,7 +252,7 @@ async def test_many_streams_are_loaded_in_one_round_trip(given, monkeypatch):
 async def test_the_version_that_a_caller_saw_is_that_of_the_addressed_stream(given):
     shop = await given(product_created(), stock_received())
 
-    with pytest.raises(ProblemError, match="not at 1") as refused:
+    with pytest.raises(ProblemError, match="does not exist") as refused:
         await caller(shop, "late", if_match=1).execute(TICKET, "1A", both)
 
     assert "precondition-failed" == refused.value.type.slug

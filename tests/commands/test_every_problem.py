@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from commands import limits
-from commands.intake import Intake
+from commands.dispatcher import Dispatcher
 from commands.routing import CommandRoute
 from counterfoil.contexts import CONTEXTS
 from counterfoil.testing.http import Answered, documented
@@ -137,7 +137,7 @@ async def reuse_a_key(shop: Shop, _patch: pytest.MonkeyPatch, path: str, body: A
 
 
 async def fill_the_queue(shop: Shop, _patch: pytest.MonkeyPatch, path: str, body: Any) -> Answered:
-    held = shop.app.state.intake.execution.reserve(append_limits.QUEUE_REQUESTS_MAX)
+    held = shop.app.state.dispatcher.execution.reserve(append_limits.QUEUE_REQUESTS_MAX)
     try:
         return await shop.post(path, body)
     finally:
@@ -172,9 +172,9 @@ BROUGHT_ABOUT: dict[str, Bring] = {
     "contended": after((limits, "ATTEMPTS_MAX", 0)),
     "outcome-unknown": after((Writer, "append", raising(OutcomeUnknown("lost")))),
     "shutting-down": after((Writer, "append", raising(WriterClosed("closed")))),
-    "store-unavailable": after((limits, "WATCH_SILENCE_MAX_S", 0.0)),
+    "store-unavailable": after((limits, "POLL_SILENCE_MAX_S", 0.0)),
     "forbidden": after((pipeline, "may_use", lambda _principal, _requirement: False)),
-    "internal-error": after((Intake, "take", raising(RuntimeError("a fault of ours")))),
+    "internal-error": after((Dispatcher, "take", raising(RuntimeError("a fault of ours")))),
 }
 """How every command meets what any command may meet."""
 

@@ -51,7 +51,7 @@ async def shop_behind_proxy(proxy: LossyProxy) -> AsyncIterator[Shop]:
 
 async def test_a_full_queue_refuses_before_any_work(given):
     shop = await given(product_created())
-    execution = shop.app.state.intake.execution
+    execution = shop.app.state.dispatcher.execution
     held = execution.reserve(append_limits.QUEUE_REQUESTS_MAX)
 
     answer = await shop.post("/v1/products/85123A/price", PRICE, key="later")
@@ -74,7 +74,7 @@ async def test_no_place_in_the_queue_is_lost_whatever_becomes_of_a_request(given
     await shop.post("/v1/products/85123A/price", PRICE, if_match='"1"')
     await shop.batch({"key": "a", "command": "none"}, {"key": "b b", "command": "ship_order", "target": "x"})
 
-    held = shop.app.state.intake.execution.reserve(append_limits.QUEUE_REQUESTS_MAX)
+    held = shop.app.state.dispatcher.execution.reserve(append_limits.QUEUE_REQUESTS_MAX)
 
     assert append_limits.QUEUE_REQUESTS_MAX == len(held)
 
@@ -135,7 +135,7 @@ async def test_a_connection_cut_before_the_answer_is_noticed_by_nobody(proxy, sh
 async def test_a_log_that_has_been_silent_for_a_while_is_refused_at_once_and_not_ready(given, monkeypatch):
     shop = await given(product_created())
     assert 200 == (await shop.client.get("/readyz")).status_code
-    monkeypatch.setattr(limits, "WATCH_SILENCE_MAX_S", 0.0)
+    monkeypatch.setattr(limits, "POLL_SILENCE_MAX_S", 0.0)
 
     answer = await shop.post("/v1/products/85123A/price", PRICE)
 
@@ -219,7 +219,7 @@ async def test_tokens_name_the_new_epoch_and_generation_after_a_fence(given, dat
 async def test_nothing_decided_on_lost_history_is_appended_through_a_new_connection(
     new_database, monkeypatch
 ):
-    monkeypatch.setattr(limits, "WATCH_PERIOD_S", 3_600)  # nobody else tells this process of the new epoch
+    monkeypatch.setattr(limits, "POLL_PERIOD_S", 3_600)  # nobody else tells this process of the new epoch
     url = new_database()
     async with opened(url) as shop:
         await shop.given(product_created())

@@ -1,4 +1,4 @@
-"""Kept states, shared loads and turns: the parts that make the write path fast, and what they must not do."""
+"""Kept states, shared loads and locks: the parts that make the write path fast, and what they must not do."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from commands import limits
 from commands.log_reading import LogReader
 from commands.states import States, StreamLoader
-from commands.turns import Turns
+from commands.stream_locks import StreamLocks
 from domain.catalogue.product import PRODUCT
 from domain.inventory.stock_item import STOCK, StockItem
 from domain.ordering.order import ORDER
@@ -178,14 +178,14 @@ def _refuse(*_: object) -> StockItem:
 
 
 async def test_turns_come_in_the_order_they_were_asked_for():
-    turns = Turns()
+    locks = StreamLocks()
     order: list[int] = []
 
     async def act(number: int) -> None:
-        await turns.take("stock-A")
+        await locks.take("stock-A")
         order.append(number)
         await asyncio.sleep(0)
-        turns.give("stock-A")
+        locks.give("stock-A")
 
     await asyncio.gather(*(act(number) for number in range(50)))
 
@@ -193,24 +193,24 @@ async def test_turns_come_in_the_order_they_were_asked_for():
 
 
 async def test_turns_on_different_streams_do_not_wait_for_each_other():
-    turns = Turns()
-    await turns.take("stock-A")
+    locks = StreamLocks()
+    await locks.take("stock-A")
 
-    await asyncio.wait_for(turns.take("stock-B"), timeout=1)
+    await asyncio.wait_for(locks.take("stock-B"), timeout=1)
 
 
 @pytest.mark.parametrize("turn_came", [False, True])
 async def test_a_turn_that_is_given_up_goes_to_the_next(turn_came):
-    turns = Turns()
-    await turns.take("stock-A")
-    second = asyncio.create_task(turns.take("stock-A"))
-    third = asyncio.create_task(turns.take("stock-A"))
+    locks = StreamLocks()
+    await locks.take("stock-A")
+    second = asyncio.create_task(locks.take("stock-A"))
+    third = asyncio.create_task(locks.take("stock-A"))
     await asyncio.sleep(0)
     if turn_came:
-        turns.give("stock-A")
+        locks.give("stock-A")
     second.cancel()
     await asyncio.wait({second})
     if not turn_came:
-        turns.give("stock-A")
+        locks.give("stock-A")
 
     await asyncio.wait_for(third, timeout=1)

@@ -5,8 +5,8 @@ from typing import Any
 
 from typer.testing import CliRunner, Result
 
-from counterfoil import telling
-from counterfoil.cli import front
+from counterfoil import user_messages
+from counterfoil.cli import main
 
 RUNNER = CliRunner()
 
@@ -18,11 +18,11 @@ def run(
     given: str | None = None,
     **settings: str,
 ) -> Result:
-    """One command to its end, `given` on its standard input; what `main` would tell a person is in `stderr`."""
+    """One command to its end, `given` on its standard input; what `main` would tell a user is in `stderr`."""
     environment = {"COUNTERFOIL_HOME": str(home), "COUNTERFOIL_DATABASE_URL": database_url, **settings}
-    result = RUNNER.invoke(front.app, [str(each) for each in arguments], env=environment, input=given)
+    result = RUNNER.invoke(main.app, [str(each) for each in arguments], env=environment, input=given)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
-        message = telling.told(result.exception)
+        message = user_messages.user_message(result.exception)
         if message is None:
             raise result.exception
         result.stderr_bytes = (result.stderr_bytes or b"") + f"counterfoil: {message}\n".encode()

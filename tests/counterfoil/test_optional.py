@@ -6,7 +6,7 @@ import typing
 
 import pytest
 
-from counterfoil.cli import front
+from counterfoil.cli import main
 from devservers import available
 from examples.online_retail.formats import Format
 from tests.architecture.source import LEFT_OUT, ROOT
@@ -15,7 +15,7 @@ WITHOUT = """
 import sys
 for package in {packages!r}:
     sys.modules[package] = None
-from counterfoil.cli.front import main
+from counterfoil.cli.main import main
 sys.argv = ["counterfoil", *{arguments!r}]
 main()
 """
@@ -64,7 +64,7 @@ def test_doctor_names_the_program_that_would_be_started():
 
 
 def test_the_command_line_knows_every_form_of_a_retail_file():
-    assert tuple(Format) == typing.get_args(front.RetailFormat)
+    assert tuple(Format) == typing.get_args(main.RetailFormat)
 
 
 def test_the_image_holds_nothing_that_production_leaves_out():

@@ -5,8 +5,8 @@ import pytest
 import typer
 from psycopg import sql
 
-from counterfoil import migrating, privileges, telling
-from counterfoil.cli import front
+from counterfoil import migrating, privileges, user_messages
+from counterfoil.cli import main
 from devservers.postgres import start_postgres
 from runtime import database
 from runtime.migrations import NotAllowed
@@ -84,7 +84,9 @@ def a_database_beside_a_migrated_one_is_said_to_be_not_migrated(foreign, tmp_pat
 
 
 def test_a_right_that_was_taken_away_is_told_without_a_trace():
-    told = telling.told(psycopg.errors.InsufficientPrivilege("permission denied for table event"))
+    told = user_messages.user_message(
+        psycopg.errors.InsufficientPrivilege("permission denied for table event")
+    )
 
     assert told is not None
     assert "Postgres refuses: permission denied for table event" in told
@@ -102,7 +104,7 @@ def test_every_command_says_which_roles_it_takes():
     named = [command for part in privileges.PARTS for command in part.commands]
     known = sorted([*named, *privileges.WITHOUT_A_ROLE, *privileges.OF_ITS_OWN])
 
-    assert sorted(commands_of(typer.main.get_command(front.app))) == known
+    assert sorted(commands_of(typer.main.get_command(main.app))) == known
 
 
 def test_the_page_has_the_same_table():

@@ -1,4 +1,4 @@
-"""What commands say to a person: where views stand, what a verification found, who caused an event."""
+"""What commands say to a user: where views stand, what a verification found, who caused an event."""
 
 import secrets
 

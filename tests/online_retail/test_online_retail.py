@@ -125,7 +125,7 @@ FIGURES = (
 
 @pytest.fixture(autouse=True)
 def standing_is_asked_often(monkeypatch):
-    monkeypatch.setattr("examples.online_retail.standing.POLL_EVERY_S", 0.01)
+    monkeypatch.setattr("examples.online_retail.lagging.POLL_EVERY_S", 0.01)
 
 
 @pytest.fixture

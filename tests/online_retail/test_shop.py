@@ -8,9 +8,9 @@ import pytest
 from devservers.child import free_port
 from examples.online_retail import shop as shop_module
 from examples.online_retail.errors import NeverCaughtUp, ShopUnreachable, UnexpectedAnswer
+from examples.online_retail.lagging import lags, wait_until_caught_up
 from examples.online_retail.sending import BATCH_LINES_MAX, batched, send_all
 from examples.online_retail.shop import Command, Shop
-from examples.online_retail.standing import standing, wait_until_caught_up
 from tests.online_retail.answering import LOST, Server
 
 
@@ -122,7 +122,7 @@ def test_a_shop_that_never_answered_is_asked_for_a_moment_only(monkeypatch):
     url = f"http://127.0.0.1:{free_port()}"
     started = time.monotonic()
     with Shop(url, url) as shop, pytest.raises(ShopUnreachable):
-        standing(shop)
+        lags(shop)
 
     assert time.monotonic() - started < 5
 
@@ -220,6 +220,6 @@ def test_a_shop_whose_views_were_never_built_has_not_caught_up(serve):
 
 
 def test_a_shop_that_stands_still_behind_its_head_is_named(serve, monkeypatch):
-    monkeypatch.setattr("examples.online_retail.standing.STANDSTILL_MAX_S", 0.5)
+    monkeypatch.setattr("examples.online_retail.lagging.STANDSTILL_MAX_S", 0.5)
     with client(serve(status(9, view=4))) as shop, pytest.raises(NeverCaughtUp, match="order_details 4"):
         wait_until_caught_up(shop)

@@ -150,7 +150,7 @@ def test_without_the_extra_a_workbook_is_refused_with_the_remedy(book, monkeypat
 def test_nothing_but_a_workbook_needs_the_extra():
     program = """
 import sys
-from examples.online_retail import front
+from examples.online_retail import cli
 print("openpyxl" in sys.modules)
 """
     printed = subprocess.run(

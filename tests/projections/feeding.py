@@ -28,9 +28,9 @@ from projections.folding import Versioned, decoder_of
 from projections.metrics import ProjectionMetrics
 from projections.mirroring import Mirror
 from projections.performing import SESSION
+from projections.step import Following
 from projections.storing import BuildId, Connection, Table
 from projections.tailing import Tail
-from projections.turn import Following
 from projections.view import GLOBAL, KEYED, Key, View
 from projections.worker import Worker
 from runtime import database
@@ -245,7 +245,7 @@ class Feeder:
     def round(self, *, seconds: float = 1.0) -> None:
         self.now += seconds
         self.worker.round(0.0)
-        self.busy = (self.tail.turn() == "busy") or self.worker._busy
+        self.busy = (self.tail.round() == "busy") or self.worker._busy
 
     def catch_up(self) -> None:
         """Rounds until some in a row, longer than any patience, bring nothing and nobody stands behind."""

@@ -37,13 +37,13 @@ def facts_of(seed, *, steps=150):
 def folded(view, facts, *, sizes):
     """The rows of a view folded in batches of these sizes, again and again."""
     rows: dict[Key, Versioned] = {}
-    first, turn = 0, 0
+    first, step = 0, 0
     while first < len(facts):
-        batch = facts[first : first + sizes[turn % len(sizes)]]
+        batch = facts[first : first + sizes[step % len(sizes)]]
         fold = BatchFold(view, skips=frozenset(), parked=frozenset())
         fold.gather(batch)
         rows.update(fold.fold(rows).rows)
-        first, turn = first + len(batch), turn + 1
+        first, step = first + len(batch), step + 1
     return {key: row for key, row in rows.items() if row.row is not None}
 
 
@@ -104,7 +104,7 @@ def test_the_hash_seed_of_the_process_changes_nothing():
 @pytest.mark.parametrize("records", [1, 7, 64])
 def test_workers_with_small_batches_keep_the_same_rows(shop_url, monkeypatch, records):
     monkeypatch.setattr(worker, "RECORDS_PER_BATCH_MAX", records)
-    monkeypatch.setattr("projections.turn.ROWS_CACHED_MAX", random.Random(records).randint(0, 5))
+    monkeypatch.setattr("projections.step.ROWS_CACHED_MAX", random.Random(records).randint(0, 5))
     monkeypatch.setattr("tests.projections.feeding.ROUNDS_MAX", 5_000)
     append(shop_url, history(34, steps=60))
     with feeding(shop_url, CONTEXTS.views) as feeder:

@@ -68,7 +68,7 @@ def prefix_in(conn, *, epoch=1):
     return prefix(DOCUMENT, installation=installation, epoch=epoch, build="s1_b1")
 
 
-def believed(documents, conn, view, *, epoch=1):
+def trusted(documents, conn, view, *, epoch=1):
     """The documents that a reader would believe: those whose partition's checkpoint has reached the build's."""
     cursors = dict(
         conn.execute("select partition, position from views.checkpoint where view = 'counters' and build = 1")
@@ -88,7 +88,7 @@ def assert_documents_hold_the_rows(documents, conn, view):
     assert {key: (row.position, body_of(row.row)) for key, row in rows.items() if row.row} == {
         key: parse_document(value) for key, value in zip(rows, values, strict=True) if value is not None
     }
-    assert believed(documents, conn, view)
+    assert trusted(documents, conn, view)
 
 
 class Weather:
@@ -170,7 +170,7 @@ def test_a_cache_that_came_back_with_old_contents_is_brought_up_to_date(url, con
         append(url, counts(("a", 3), ("b", 4), ("c", 5)))
         feeder.catch_up()
         documents._values = dump
-        assert not believed(documents, conn, views[0])
+        assert not trusted(documents, conn, views[0])
         append(url, counts(("b", 6)))
         feeder.catch_up()
 
@@ -219,7 +219,7 @@ def test_an_outage_never_stops_the_rows_and_is_made_good_afterwards(url, conn, v
             feeder.round()
         positions = set(feeder.positions().values())
         assert max(positions) == reading.head(conn).position
-        assert not believed(documents, conn, views[0])
+        assert not trusted(documents, conn, views[0])
         weather.away = False
         feeder.now += 60
         feeder.catch_up()
@@ -287,7 +287,7 @@ def test_a_retried_key_is_not_believed_from_documents_until_it_is_written(
             feeder.round()
             feeder.round()
         assert parking.listed(conn) == []
-        assert not believed(documents, conn, views[0])
+        assert not trusted(documents, conn, views[0])
     with feeding(url, views, documents=weather) as feeder:
         feeder.catch_up()
 

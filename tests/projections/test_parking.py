@@ -13,7 +13,7 @@ from event_store.log.envelope import NewEvent
 from event_store.transport.partitioning import PARTITIONS, partition_of
 from projections import rebuild, verifying
 from projections.errors import FoldFailed
-from projections.requests import REQUESTS_PER_LOOK
+from projections.requests import REQUESTS_PER_CHECK
 from runtime import database
 from tests.appends import append_request
 from tests.examples import NOW
@@ -140,7 +140,7 @@ def test_requests_about_keys_of_another_worker_hold_up_none_of_ours(url, conn, v
         feeder.catch_up()
     ours, theirs = (partition_of(f"counter-{name}", PARTITIONS) for name in "ab")
     assert ours != theirs
-    others = [request_retry(conn, "counters", "counter-b") for _ in range(REQUESTS_PER_LOOK + 1)]
+    others = [request_retry(conn, "counters", "counter-b") for _ in range(REQUESTS_PER_CHECK + 1)]
     request = request_retry(conn, "counters", "counter-a")
     faults.numbers.clear()
     with feeding(url, keyed, sources=[ours]) as feeder:

@@ -148,14 +148,14 @@ def test_an_owner_that_lost_its_lease_without_knowing_writes_nothing_more(databa
     views = counting_views(Faults())[1:]
     with feeding(database_url, views) as zombie, feeding(database_url, views) as successor:
         append(database_url, counts(("a", 1), ("b", 2)))
-        zombie.tail.turn()
+        zombie.tail.round()
         for _ in range(7):  # the counter stands still for longer than a standby's patience
             successor.round()
         append(database_url, counts(("a", 3)))
         successor.round()
         append(database_url, counts(("b", 4)))
         assert zombie.lease.held, "its clock stood still too"
-        zombie.tail.turn()
+        zombie.tail.round()
         with database.connect(database_url, role="counterfoil_projector", name="test") as conn:
             after_the_zombie = stored(conn, views[0])
         successor.round()

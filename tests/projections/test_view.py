@@ -138,7 +138,7 @@ class WithTwoTypes(Row, frozen=True):
         ({"key": ("nothing",)}, "'nothing'"),
         ({"key": ("broken",)}, "'broken'"),
         ({"key": ("details",)}, "'details'"),
-        ({"key": ("thing", "thing")}, "twice"),
+        ({"key": ("thing", "thing")}, "duplicate column"),
         ({"name": "Things"}, "'Things'"),
         ({"name": "t" * 41}, "40 characters"),
         ({"shape": 0}, "shape"),

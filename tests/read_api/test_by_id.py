@@ -14,7 +14,7 @@ from projections import builds
 from projections.inventory.views import StockLevel, stock_level
 from projections.ordering.views import CustomerTotals, SkuSales, customer_totals, order_details, sku_sales
 from projections.storing import BuildId
-from read_api import watching
+from read_api import polling
 from runtime.settings import Settings
 from tests.read_api.stage import order
 from tests.runtime.http.applying import listening
@@ -49,7 +49,7 @@ async def test_cache_and_sql_give_the_same_bytes(stage, open_api):
 
 
 def test_an_order_in_the_client_cache_is_answered_with_the_same_bytes(stage, monkeypatch):
-    monkeypatch.setattr(watching, "LOOK_INTERVAL_S", 60.0)
+    monkeypatch.setattr(polling, "POLL_INTERVAL_S", 60.0)
     stage.write(order_details, [order("order 7")], position=7)
     stage.everybody_stands(9)
     stage.mirror(order_details, [order("order 7")], position=7, upto=9)

@@ -1,4 +1,4 @@
-"""The cache is believed only while it is as new as SQL was a second ago; otherwise SQL answers, and soon.
+"""The cache is trusted only while it is as new as SQL was a second ago; otherwise SQL answers, and soon.
 
 Rows in the cache and in SQL differ here in their total, which tells who answered.
 """
@@ -14,7 +14,7 @@ import redis
 from counterfoil.contexts import CONTEXTS
 from projections.mirroring import body_of
 from projections.ordering.views import order_details
-from read_api import watching
+from read_api import polling
 from runtime.breaker import FAILURES_MAX, OPEN_S
 from runtime.documents import TTL_S, parse_document
 from tests.read_api.slow_proxy import slow_proxy
@@ -105,15 +105,15 @@ async def test_a_lagging_cache_never_answers_for_a_position_it_has_not_reached(m
         await asyncio.sleep(1.1)
         mirrored.head(10)
         mirrored.stand(order_details, 10)
-        await client.app.state.reads.watch.next_look()
+        await client.app.state.reads.poller.next_snapshot()
 
         assert await _total(client) == CACHED
         assert await _total(client, **{"Min-Position": token({OWN: 10})}) == STORED
 
 
 async def test_a_cache_ahead_of_the_latest_look_leaves_a_token_to_sql(mirrored, open_api, monkeypatch):
-    """The look does not know yet what was parked up to there."""
-    monkeypatch.setattr(watching, "LOOK_INTERVAL_S", 60.0)
+    """The snapshot does not know yet what was parked up to there."""
+    monkeypatch.setattr(polling, "POLL_INTERVAL_S", 60.0)
     mirrored.head(12)
 
     async with open_api() as client:
@@ -194,14 +194,14 @@ async def test_an_expired_checkpoint_makes_sql_answer(mirrored, open_api, client
     async with open_api() as client:
         before = await _total(client)
         client_of_redis.delete(f"{mirrored.prefix(order_details)}@{OWN}")
-        await asyncio.sleep(2 * watching.LOOK_INTERVAL_S)
+        await asyncio.sleep(2 * polling.POLL_INTERVAL_S)
         after = await _total(client)
 
     assert (before, after) == (CACHED, STORED)
 
 
 async def test_a_document_read_before_is_answered_without_asking_the_cache(mirrored, open_api, monkeypatch):
-    monkeypatch.setattr(watching, "LOOK_INTERVAL_S", 60.0)
+    monkeypatch.setattr(polling, "POLL_INTERVAL_S", 60.0)
     async with open_api() as client:
         first = await _total(client)
         asked = []
@@ -230,7 +230,7 @@ async def test_a_checkpoint_taken_back_is_not_used_with_a_newer_snapshot(mirrore
     async with open_api() as client:
         before = await _total(client)
         mirrored.mirror_points(order_details, 0)
-        await client.app.state.reads.watch.next_look()
+        await client.app.state.reads.poller.next_snapshot()
         after = await _total(client)
 
     assert (before, after) == (CACHED, STORED)

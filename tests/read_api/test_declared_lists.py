@@ -21,7 +21,7 @@ from read_api.ordering import DAILY_SALES, ORDERS
         ({"filters": (*ORDERS.filters, *by_number("total", said="pence", example=1))}, "no sort takes"),
         (
             {"filters": (*ORDERS.filters, by_value("limit", "total", description="", example=1))},
-            "stands twice",
+            "duplicate parameter",
         ),
     ],
 )

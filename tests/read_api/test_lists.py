@@ -278,11 +278,11 @@ async def test_rows_and_how_fresh_they_are_come_from_one_snapshot(stage, open_ap
     stage.write(order_summary, [summary(1)], position=7)
     stage.everybody_stands(9)
 
-    async def read(connection, look):
+    async def read(connection, snapshot):
         stage.write(order_summary, [summary(1, status="shipped")], position=12)
         stage.stand(order_summary, 12)
         rows = await (await connection.execute("select status from views.order_summary")).fetchall()
-        return look.builds["order_summary"].standing.positions[0], rows
+        return snapshot.builds["order_summary"].checkpoints.positions[0], rows
 
     async with open_api() as client:
         _, seen = await client.app.state.reads.snapshot(read)

@@ -185,7 +185,7 @@ async def test_only_events_of_a_type_a_category_and_a_time_are_answered(stage, o
         for step, page, patience_s in ((7, 3, 0), (20_000, 500, 1)):
             monkeypatch.setattr(finding, "POSITIONS_PER_STEP", step)
             monkeypatch.setattr(finding, "PAGE_EVENTS_MAX", page)
-            monkeypatch.setattr(finding, "LOOK_THROUGH_S", patience_s)
+            monkeypatch.setattr(finding, "SEARCH_S", patience_s)
             for names in (
                 *[[name] for name in filters],
                 ["type", "until"],

@@ -10,8 +10,8 @@ def test_the_command_has_the_collector_look_seldom_but_look():
         "import atexit, gc, sys\n"
         "atexit.register(lambda: print(gc.isenabled(), gc.get_threshold()[0]))\n"
         "sys.argv = ['counterfoil', '--help']\n"
-        "from counterfoil.cli import front\n"
-        "front.main()\n"
+        "from counterfoil.cli import main\n"
+        "main.main()\n"
     )
 
     ran = subprocess.run(

@@ -12,10 +12,10 @@ from commands import catalogue, ordering
 from commands.calls import Call
 from commands.catalogue import ChangePrice, CreateProduct
 from commands.execution import Caller, Execution, Slot
-from commands.log_reading import NOWHERE, LogUnreachable, Outcome, Placed, Standing
+from commands.log_polling import LogPoller
+from commands.log_reading import NOWHERE, LogState, LogUnreachable, Outcome, Placed
 from commands.ordering import Line, PlaceOrder
 from commands.states import States
-from commands.watching import Watch
 from counterfoil.testing.memory import MemoryLog, WrongEpoch
 from counterfoil.testing.scheduling import MOMENT_S, Crash, Scheduler
 from event_store.log import codec
@@ -123,9 +123,9 @@ class Reader:
         await self.world.call_of(self.process)
         return found
 
-    async def standing(self):
+    async def log_state(self):
         await self._ask()
-        return Standing(epoch=self.world.log.epoch, generation=1, partitions=3)
+        return LogState(epoch=self.world.log.epoch, generation=1, partitions=3)
 
     async def outcome(self, key):
         await self._ask()
@@ -192,9 +192,9 @@ class Process:
     def _be_born(self):
         reader = Reader(self)
         states = States(reader)
-        standing = Standing(epoch=self.world.log.epoch, generation=1, partitions=3)
-        watch = Watch(reader, standing=standing, on_new_epoch=states.drop_all)
-        self.execution = Execution(Writer(self), reader=reader, states=states, watch=watch)
+        log_state = LogState(epoch=self.world.log.epoch, generation=1, partitions=3)
+        poller = LogPoller(reader, log_state=log_state, on_new_epoch=states.drop_all)
+        self.execution = Execution(Writer(self), reader=reader, states=states, poller=poller)
 
     async def ask(self, attempt, fingerprint, command):
         """Carry one request out; an end of the process leaves its outcome unknown."""

@@ -1,6 +1,6 @@
 """Two projection workers, their document cache and its readers in one thread, driven by a seed.
 
-Relay, follower, link rule, turn, mirror and the rule by which a document is believed are the product's own; log,
+Relay, follower, link rule, step, mirror and the rule by which a document is trusted are the product's own; log,
 topic, tables and cache are in memory. At every call across that border the world may crash the caller or let another
 actor run first: both workers believe to own every partition, and the cache may be emptied, go away or come back old.
 """
@@ -23,12 +23,12 @@ from projections.errors import CheckpointConflict
 from projections.folding import decoder_of
 from projections.metrics import ProjectionMetrics
 from projections.mirroring import Mirror, body_of
+from projections.step import Commit, Following, Load, step
 from projections.storing import BuildId
-from projections.turn import Commit, Following, Load, turn
+from read_api.checkpoints import Checkpoints, CheckpointSnapshot, LiveBuild
+from read_api.polling import SETTLED_AFTER_S
 from read_api.reading.documents import DocumentsByKey, Missing
 from read_api.reading.resource import Found, Resource, only_row
-from read_api.standing import LiveBuild, Look, Standing
-from read_api.watching import SETTLED_AFTER_S
 from runtime import documents
 from runtime.breaker import Breaker
 from runtime.documents import DocumentsUnavailable
@@ -88,12 +88,12 @@ class Shop(World):
         """What a counter's row must hold once everything up to a position is in it."""
         return [event.position for event in self.log.read_stream(f"counter-{name}") if event.position <= upto]
 
-    def look(self):
+    def snapshot(self):
         """What a query API sees of the tables."""
         positions = {number: cursor.position for number, cursor in self.cursors.items()}
-        standing = Standing(epoch=1, generation=1, positions=positions)
-        build = LiveBuild(BUILD, standing, moved_at=None, parked={}, parked_count=0)
-        look = Look(
+        checkpoints = Checkpoints(epoch=1, generation=1, positions=positions)
+        build = LiveBuild(BUILD, checkpoints, moved_at=None, parked={}, parked_count=0)
+        snapshot = CheckpointSnapshot(
             seen_at=self.clock.at_s,
             installation=HISTORY.installation,
             position=self.log.position,
@@ -104,7 +104,7 @@ class Shop(World):
             published={},
             builds={COUNTERS.name: build},
         )
-        self.looks.append(look)
+        self.looks.append(snapshot)
 
 
 class Table:
@@ -236,7 +236,7 @@ class Projector(ConsumerActor):
 
     def _feed(self, feed):
         try:
-            committed = self._run(turn([self.following], feed))
+            committed = self._run(step([self.following], feed))
         except CheckpointConflict:
             self._adopt()
         else:
@@ -288,8 +288,8 @@ class Reader:
         self.heard = 0
         self.missed = []
         resource = Resource("counter", COUNTERS, only_row)
-        self._documents = DocumentsByKey(resource, documents=self, watch=self, clock=lambda: self.asked)
-        world.look()
+        self._documents = DocumentsByKey(resource, documents=self, poller=self, clock=lambda: self.asked)
+        world.snapshot()
 
     @property
     def latest(self):
@@ -340,7 +340,7 @@ class Reader:
         if self.missed and self.world.chance.random() < 0.3:
             self._documents.fill(*self.missed.pop(0))
         if self.world.chance.random() < 0.4:
-            self.world.look()
+            self.world.snapshot()
         for _ in range(READS_PER_ACT):
             self._read()
 
@@ -352,7 +352,9 @@ class Reader:
         token = None
         if written and self.world.chance.random() < 0.5:
             token = PositionToken(1, 1, {own: written[-1]})
-        least = max(self.settled.builds[COUNTERS.name].standing.positions[own], token.highest if token else 0)
+        least = max(
+            self.settled.builds[COUNTERS.name].checkpoints.positions[own], token.highest if token else 0
+        )
         found = self._documents.cached(name) if token is None else None
         self.from_memory += found is not None
         found = found or driven(self._documents.read(name, token))
@@ -360,14 +362,16 @@ class Reader:
             self._read_rows(found, name)
         elif found is not None:
             self.answered += 1
-            self._judge(name, found, least=max(least, found.standing.positions[own]))
+            self._judge(name, found, least=max(least, found.checkpoints.positions[own]))
 
     def _read_rows(self, missing, name):
         versioned = self.world.rows.get((name,))
         if versioned is not None:
             stood = {number: cursor.position for number, cursor in self.world.cursors.items()}
-            standing = Standing(epoch=1, generation=1, positions=stood)
-            self.missed.append((missing, Found(BUILD, body_of(versioned.row), versioned.position, standing)))
+            checkpoints = Checkpoints(epoch=1, generation=1, positions=stood)
+            self.missed.append(
+                (missing, Found(BUILD, body_of(versioned.row), versioned.position, checkpoints))
+            )
 
     def _judge(self, name, found, *, least):
         has = msgspec.json.decode(found.body)["numbers"] if found.body else []
@@ -427,7 +431,7 @@ def run(seed, *, crash_at=None):
         world.clock.pass_s(0.6)
         relay.act()
         workers[0].act()
-        world.look()
+        world.snapshot()
         reader.act()
         if _complete(world):
             break

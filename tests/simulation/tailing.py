@@ -23,9 +23,9 @@ from projections.checkpoints import Cursor
 from projections.errors import CheckpointConflict
 from projections.folding import Versioned
 from projections.metrics import ProjectionMetrics
+from projections.step import Commit, Following, Load
 from projections.storing import BuildId
 from projections.tailing import THE_LOG, Tail
-from projections.turn import Commit, Following, Load
 from projections.view import GLOBAL, Row, View
 from tests.projections.counting import Counted
 from tests.simulation.carrying import STEPS, World
@@ -146,7 +146,7 @@ class TailActor:
             return
         self.running = True
         try:
-            self.hosted.turn()
+            self.hosted.round()
         except Crash:
             self._be_born()
         finally:

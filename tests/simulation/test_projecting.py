@@ -5,8 +5,9 @@ import pytest
 from counterfoil.testing.scheduling import FIXED_SEED, FOUND_WITHIN, first_problem
 from event_store.log import paging, reading
 from event_store.transport import following, relay
-from projections import mirroring, turn
-from projections.turn import Batch, Move
+from projections import mirroring
+from projections import step as turn
+from projections.step import Batch, Move
 from read_api.reading.mirror import Mirror
 from tests.simulation import carrying, projecting
 from tests.simulation.exploring import silence

@@ -5,7 +5,8 @@ import pytest
 from counterfoil.testing.scheduling import FIXED_SEED, FOUND_WITHIN, first_problem
 from event_store.consumers import driver, parking
 from event_store.log import paging, reading
-from projections import adopting, catching_up, tailing, turn
+from projections import adopting, catching_up, tailing
+from projections import step as turn
 from tests.simulation import projecting
 from tests.simulation import tailing as simulated
 from tests.simulation.exploring import silence

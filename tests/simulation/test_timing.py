@@ -39,7 +39,7 @@ def test_every_order_is_decided_once_and_none_is_rejected_early_or_while_its_pro
 
 
 def test_not_waiting_for_the_process_is_found(run, monkeypatch):
-    monkeypatch.setattr(due.Standing, "is_behind", lambda _self, _due: False)
+    monkeypatch.setattr(due.ProcessProgress, "is_behind", lambda _self, _due: False)
 
     assert first_problem(run) < FOUND_WITHIN
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from commands.calls import Call
 from commands.execution import Caller, Slot
 from commands.processes import timers
-from commands.processes.due import Due, Standing
+from commands.processes.due import Due, ProcessProgress
 from commands.processes.firing import fire
 from commands.processes.fulfilment import UNDECIDED
 from counterfoil.contexts import CONTEXTS
@@ -183,12 +183,12 @@ class Firing(commanding.Process):
     async def one_pass(self):
         shop = self.world
         now, log = shop.log.now, shop.log
-        standing = Standing(runs=now - shop.renewed_at <= timers.OFF_AFTER, through=shop.passed)
+        progress = ProcessProgress(runs=now - shop.renewed_at <= timers.OFF_AFTER, through=shop.passed)
         due = [row.row for row in shop.rows.values() if row.row.due_at + DAY <= now]
         outcomes = set(log.outcomes)  # what a page saw of them is old before it fires
         page = [_due(log, row) for row in sorted(due, key=lambda row: (row.due_at, row.stream))]
         going = [
-            each_due for each_due in page if each_due.key not in outcomes and not standing.is_behind(each_due)
+            each_due for each_due in page if each_due.key not in outcomes and not progress.is_behind(each_due)
         ]
         await shop.call_of(self)
         reader = commanding.Reader(self)

@@ -99,7 +99,7 @@ class Batcher(Generic[T]):
         self.queue.append(Queued(request, ticket, size, epoch))
 
     def take(
-        self, *, beside: Sequence[Queued[T]] | None = None
+        self, *, in_flight: Sequence[Queued[T]] | None = None
     ) -> tuple[list[Queued[T]], list[tuple[T, Verdict]]]:
         """The next batch, and the verdicts of queued requests whose chain is broken. Both are empty when none waits.
 
@@ -109,8 +109,8 @@ class Batcher(Generic[T]):
         """
         batch: list[Queued[T]] = []
         refused: list[tuple[T, Verdict]] = []
-        size, share = 0, self._share(beside)
-        chains_out = {queued.request.chain for queued in beside or ()} - {None}
+        size, share = 0, self._share(in_flight)
+        chains_out = {queued.request.chain for queued in in_flight or ()} - {None}
         chains: set[int | None] = set()
         while self.queue and len(batch) < limits.BATCH_REQUESTS_MAX:
             queued = self.queue[0]
@@ -133,24 +133,24 @@ class Batcher(Generic[T]):
             self.batch_room = max(1, min(fitting, limits.BATCH_REQUESTS_MAX))
         return batch, refused
 
-    def ready(self, beside: Sequence[Queued[T]]) -> bool:
-        """Whether enough waits for a batch beside that one; whether chains let it go, `take` finds out."""
-        return self._share(beside) > 0
+    def ready(self, in_flight: Sequence[Queued[T]]) -> bool:
+        """Whether enough waits for a batch that overlaps that one; whether chains let it go, `take` finds out."""
+        return self._share(in_flight) > 0
 
     def _require_place(self) -> None:
         if self.room < 1:
             raise QueueFull(f"{limits.QUEUE_REQUESTS_MAX} requests wait already")
 
-    def _share(self, beside: Sequence[Queued[T]] | None) -> int:
+    def _share(self, in_flight: Sequence[Queued[T]] | None) -> int:
         """How many requests the next batch should hold, if they belong to no chain of it."""
         waiting = len(self.queue)
-        if beside is None:
+        if in_flight is None:
             return waiting
-        if not beside:
+        if not in_flight:
             return waiting if waiting < 2 * limits.BATCH_HALF_MIN else (waiting + 1) // 2
-        if waiting < max(len(beside), limits.BATCH_HALF_MIN):
+        if waiting < max(len(in_flight), limits.BATCH_HALF_MIN):
             return 0
-        return (waiting + len(beside) + 1) // 2
+        return (waiting + len(in_flight) + 1) // 2
 
     def settle(self, batch: Sequence[Queued[T]], verdicts: Sequence[Verdict]) -> list[tuple[T, Verdict]]:
         """Note what the log decided; the pairs to tell."""

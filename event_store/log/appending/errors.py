@@ -30,7 +30,7 @@ class StoreUnavailable(AppendError):
 class LogUnusable(AppendError):
     """The server answers, but holds no log of this version or refuses the login its role; nothing was stored.
 
-    Sending it again changes nothing: a person has to migrate the database or grant the role.
+    Sending it again changes nothing: an operator has to migrate the database or grant the role.
     """
 
 

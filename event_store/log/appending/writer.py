@@ -38,7 +38,7 @@ log = structlog.get_logger()
 ANSWER_TIMEOUT_S: Final = limits.STATEMENT_TIMEOUT_MS / 1000 + 3.0
 """A server that has not answered by then is frozen or cut off: the connection is given up."""
 
-TURNS_MAX: Final = 2
+IN_FLIGHT_MAX: Final = 2
 """Batches at the server: one is executed, the other one is there when it is done. A third would only wait."""
 
 DRAIN_TIMEOUT_S: Final = 8.0
@@ -65,7 +65,7 @@ class _Ticket:
 _Queued = Queued[_Ticket]
 
 
-class _Turn:
+class _InFlight:
     """A batch from when it is sent until everybody is told."""
 
     __slots__ = ("answer", "batch", "began", "task")
@@ -92,10 +92,10 @@ class Writer:
         self._closing = False
         self._connection: PipelinedConnection | None = None
         self._epoch = 0
-        self._turns: deque[_Turn] = deque()
+        self._in_flight: deque[_InFlight] = deque()
         self._troubled = 0
-        self._turn_since = 0.0
-        self._last_turn_s = 0.0
+        self._busy_since = 0.0
+        self._last_batch_s = 0.0
         self._hints = LogHints(url, name=name)
 
     @classmethod
@@ -150,12 +150,12 @@ class Writer:
             raise WriterClosed("this process is draining")
         loop = asyncio.get_running_loop()
         ticket = _Ticket(loop.create_future())
-        if not (self._turns or self._batcher.queue):
-            self._turn_since = loop.time()
+        if not (self._in_flight or self._batcher.queue):
+            self._busy_since = loop.time()
         self._batcher.offer(request, ticket, epoch=epoch)
         ticket.packed = wire.pack(request)
-        beside = self._beside()
-        if beside is not None and self._batcher.ready(beside):
+        in_flight = self._overlapping()
+        if in_flight is not None and self._batcher.ready(in_flight):
             self._wake.set()
         return ticket.verdict
 
@@ -183,7 +183,7 @@ class Writer:
         Raises:
             QueueFull: there is no room for all of them, or they would wait too long.
         """
-        self._batcher.reserve(count, batch_s=self._turn_s())
+        self._batcher.reserve(count, batch_s=self._batch_s())
 
     def require_room(self) -> None:
         """Refuse as `reserve` would.
@@ -191,7 +191,7 @@ class Writer:
         Raises:
             QueueFull: there is no room for one request more, or it would wait too long.
         """
-        self._batcher.require(1, batch_s=self._turn_s())
+        self._batcher.require(1, batch_s=self._batch_s())
 
     def release(self, count: int) -> None:
         """Give reserved room back, one place just before each request it was held for."""
@@ -203,74 +203,74 @@ class Writer:
         done, _ = await asyncio.wait({task}, timeout=DRAIN_TIMEOUT_S)
         if not done:
             task.cancel()
-        for turn in tuple(self._turns):
-            turn.task.cancel()
-            if turn.answer is not None:
-                turn.answer.cancel()
-            self._fail(turn.batch, OutcomeUnknown("this process drained before the answer came"))
+        for sent in tuple(self._in_flight):
+            sent.task.cancel()
+            if sent.answer is not None:
+                sent.answer.cancel()
+            self._fail(sent.batch, OutcomeUnknown("this process drained before the answer came"))
         for queued in self._batcher.queue:
-            _tell(queued.ticket, WriterClosed("this process drained before the request was sent"))
+            _resolve(queued.ticket, WriterClosed("this process drained before the request was sent"))
         await self._disconnect()
         await asyncio.to_thread(self._hints.close)
 
     async def _run(self) -> None:
         while True:
-            beside = self._beside()
-            batch, refused = ([], []) if beside is None else self._batcher.take(beside=beside)
+            in_flight = self._overlapping()
+            batch, refused = ([], []) if in_flight is None else self._batcher.take(in_flight=in_flight)
             for ticket, verdict in refused:
-                _tell(ticket, verdict)
+                _resolve(ticket, verdict)
             if batch:
-                self._begin_turn(batch)
-            elif self._closing and not (self._turns or self._batcher.queue):
+                self._send(batch)
+            elif self._closing and not (self._in_flight or self._batcher.queue):
                 return
             elif not refused:
                 self._wake.clear()
                 await self._wake.wait()
 
-    def _beside(self) -> Sequence[_Queued] | None:
-        """The batch at the server beside which another one may be sent now, an empty one for none; None if none may."""
-        if not self._turns:
+    def _overlapping(self) -> Sequence[_Queued] | None:
+        """The batch in flight that another one may overlap, an empty one for none; None if none may."""
+        if not self._in_flight:
             return ()
-        if len(self._turns) < TURNS_MAX and not self._troubled and self._sound():
-            return self._turns[0].batch
+        if len(self._in_flight) < IN_FLIGHT_MAX and not self._troubled and self._sound():
+            return self._in_flight[0].batch
         return None
 
     def _sound(self) -> bool:
         """Whether the connection is good for another batch, in the log's epoch as far as is known."""
         return self._connection is not None and self._connection.usable and self._epoch != 0
 
-    def _turn_s(self) -> float:
+    def _batch_s(self) -> float:
         """What one batch takes: as long as the last one, or the one that is under way if that takes longer.
 
         A busy event loop counts too: while it does other work, no batch is sent.
         """
-        if not (self._turns or self._batcher.queue):
-            return self._last_turn_s
-        return max(self._last_turn_s, asyncio.get_running_loop().time() - self._turn_since)
+        if not (self._in_flight or self._batcher.queue):
+            return self._last_batch_s
+        return max(self._last_batch_s, asyncio.get_running_loop().time() - self._busy_since)
 
-    def _begin_turn(self, batch: list[_Queued]) -> None:
+    def _send(self, batch: list[_Queued]) -> None:
         now = asyncio.get_running_loop().time()
-        if not self._turns:
-            self._turn_since = now
-        before = self._turns[-1] if self._turns else None
-        turn = _Turn(batch, began=now)
-        self._turns.append(turn)
-        turn.task = asyncio.create_task(self._take_turn(turn, before), name=f"{self._name}: batch")
+        if not self._in_flight:
+            self._busy_since = now
+        before = self._in_flight[-1] if self._in_flight else None
+        sent = _InFlight(batch, began=now)
+        self._in_flight.append(sent)
+        sent.task = asyncio.create_task(self._carry(sent, before), name=f"{self._name}: batch")
 
-    async def _take_turn(self, turn: _Turn, before: _Turn | None) -> None:
+    async def _carry(self, sent: _InFlight, before: _InFlight | None) -> None:
         try:
-            await self._append(turn, before)
+            await self._append(sent, before)
         finally:
             now = asyncio.get_running_loop().time()
-            self._turns.remove(turn)
-            self._last_turn_s, self._turn_since = now - max(turn.began, self._turn_since), now
+            self._in_flight.remove(sent)
+            self._last_batch_s, self._busy_since = now - max(sent.began, self._busy_since), now
             self._wake.set()
 
-    async def _append(self, turn: _Turn, before: _Turn | None) -> None:
+    async def _append(self, sent: _InFlight, before: _InFlight | None) -> None:
         """Send a batch and tell everybody; never raises, so that one bad batch does not end the writer."""
-        batch = turn.batch
+        batch = sent.batch
         try:
-            verdicts = await self._verdicts(turn, before)
+            verdicts = await self._verdicts(sent, before)
         except InvalidRequest as error:
             if len(batch) == 1:
                 self._fail(batch, error)
@@ -278,7 +278,7 @@ class Writer:
             log.warning("batch_refused_by_server", requests=len(batch), reason=str(error))
             with self._trouble():
                 for queued in batch:
-                    await self._append(_Turn([queued], began=turn.began), None)
+                    await self._append(_InFlight([queued], began=sent.began), None)
         except AppendError as error:
             self._fail(batch, error)
         except Exception as error:  # the outer loop of this worker: it logs, tells and goes on
@@ -287,13 +287,13 @@ class Writer:
             self._fail(batch, OutcomeUnknown(f"the writer failed: {error!r}"))
         else:
             for ticket, verdict in self._batcher.settle(batch, verdicts):
-                _tell(ticket, verdict)
+                _resolve(ticket, verdict)
             if any(isinstance(verdict, Accepted) and verdict.first for verdict in verdicts):
                 self._hints.request()
 
     @contextlib.contextmanager
     def _trouble(self) -> Iterator[None]:
-        """Nothing is sent beside what is sent meanwhile."""
+        """Nothing overlaps what is sent meanwhile."""
         self._troubled += 1
         try:
             yield
@@ -302,30 +302,30 @@ class Writer:
 
     def _fail(self, batch: list[_Queued], error: AppendError) -> None:
         for ticket in self._batcher.fail(batch):
-            _tell(ticket, error)
+            _resolve(ticket, error)
 
-    async def _verdicts(self, turn: _Turn, before: _Turn | None) -> list[Verdict]:
+    async def _verdicts(self, sent: _InFlight, before: _InFlight | None) -> list[Verdict]:
         """The server's verdicts, sending again while the answer is lost and time is left."""
         try:
-            return await self._attempt(turn, before, lost=False)
+            return await self._attempt(sent, before, lost=False)
         except AnswerLost as error:
             reason: Exception = error
         except StoreUnavailable as error:
-            if turn in self._turns and turn is not self._turns[-1]:
+            if sent in self._in_flight and sent is not self._in_flight[-1]:
                 raise  # a later batch is at the server: this one must not come behind it
             reason = error
         with self._trouble():
             if before is not None:
                 await asyncio.wait({before.task})  # it is sent again first
-            return await self._verdicts_at_last(turn, reason)
+            return await self._verdicts_at_last(sent, reason)
 
-    async def _verdicts_at_last(self, turn: _Turn, reason: Exception) -> list[Verdict]:
+    async def _verdicts_at_last(self, sent: _InFlight, reason: Exception) -> list[Verdict]:
         """The same after a first try that failed: nothing else is at the server."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + limits.RESEND_WINDOW_S
         pause, lost = limits.RESEND_PAUSE_S, False
         while True:
-            log.warning("append_without_answer", requests=len(turn.batch), reason=str(reason))
+            log.warning("append_without_answer", requests=len(sent.batch), reason=str(reason))
             lost = lost or isinstance(reason, AnswerLost)
             if loop.time() + pause >= deadline or self._closing:
                 if lost:
@@ -334,12 +334,12 @@ class Writer:
             await asyncio.sleep(pause)
             pause = min(pause * 2, limits.RESEND_PAUSE_MAX_S)
             try:
-                return await self._attempt(turn, None, lost=lost)
+                return await self._attempt(sent, None, lost=lost)
             except (StoreUnavailable, AnswerLost) as error:
                 reason = error
 
-    async def _attempt(self, turn: _Turn, before: _Turn | None, *, lost: bool) -> list[Verdict]:
-        decided_in = {queued.epoch for queued in turn.batch if queued.epoch is not None}
+    async def _attempt(self, sent: _InFlight, before: _InFlight | None, *, lost: bool) -> list[Verdict]:
+        decided_in = {queued.epoch for queued in sent.batch if queued.epoch is not None}
         if not self._sound() or max(decided_in, default=0) > self._epoch:
             if before is not None:
                 await asyncio.wait({before.task})  # it needs the connection as it is
@@ -348,21 +348,21 @@ class Writer:
             if lost:
                 raise OutcomeUnknown(f"the log left epoch {epoch} before it answered")
             raise EpochChanged(epoch)
-        return await self._call(turn, before)
+        return await self._call(sent, before)
 
-    async def _call(self, turn: _Turn, before: _Turn | None) -> list[Verdict]:
+    async def _call(self, sent: _InFlight, before: _InFlight | None) -> list[Verdict]:
         assert self._connection is not None
         connection, epoch = self._connection, self._epoch
-        packed = [queued.ticket.packed for queued in turn.batch]
-        turn.answer = connection.send(wire.joined(packed, epoch=epoch))
+        packed = [queued.ticket.packed for queued in sent.batch]
+        sent.answer = connection.send(wire.joined(packed, epoch=epoch))
         if before is not None and before.answer is not None:
             # The server looks at this batch when it is done with that one, and its time begins only then.
             await asyncio.wait({before.answer})
-        done, _ = await asyncio.wait({turn.answer}, timeout=ANSWER_TIMEOUT_S)
+        done, _ = await asyncio.wait({sent.answer}, timeout=ANSWER_TIMEOUT_S)
         if not done:
             connection.abandon()
         try:
-            return wire.verdicts([each.request for each in packed], await turn.answer)
+            return wire.verdicts([each.request for each in packed], await sent.answer)
         except psycopg.Error as error:
             raise self._translated(error, epoch) from error
 
@@ -402,7 +402,7 @@ class Writer:
             await connection.close()
 
 
-def _tell(ticket: _Ticket, outcome: Verdict | AppendError) -> None:
+def _resolve(ticket: _Ticket, outcome: Verdict | AppendError) -> None:
     if ticket.verdict.done():
         return
     if isinstance(outcome, AppendError):

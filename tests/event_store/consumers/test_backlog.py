@@ -25,7 +25,7 @@ TYPES = ("counting.counted.v1",)
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch):
     monkeypatch.setattr(product, "CHECKPOINT_S", 0.0)
-    monkeypatch.setattr(product, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(product, "CHECK_EVERY_S", 0.0)
 
 
 @contextlib.contextmanager
@@ -135,7 +135,7 @@ def test_a_key_that_is_tried_again_stays_parked_until_all_of_it_has_its_answer(d
         backlog.park(read(database_url, backlog)[0], "no such row")
         backlog.save()
         request = requested(database_url)
-        first, second = backlog.look(2)
+        first, second = backlog.take_retries(2)
         backlog.done(first)
         backlog.save()
         between = parked(database_url), outcome(database_url, request), saved(database_url)
@@ -150,7 +150,7 @@ def test_a_key_that_fails_again_further_on_stands_there(database_url):
     with working(database_url) as backlog:
         backlog.park(read(database_url, backlog)[0], "no such row")
         request = requested(database_url)
-        first, second, _ = backlog.look(3)
+        first, second, _ = backlog.take_retries(3)
         backlog.done(first)
         backlog.park(second, "nor such a one")
 
@@ -165,7 +165,7 @@ def test_a_skip_that_the_log_does_not_hold_is_refused(database_url):
         backlog.park(read(database_url, backlog)[0], "no such row")
         request = requested(database_url, "skip")
 
-        assert [] == backlog.look(1)
+        assert [] == backlog.take_retries(1)
 
     assert "refused: no skip of position 1 is in the log" == outcome(database_url, request)
 
@@ -177,7 +177,7 @@ def test_an_event_that_is_skipped_lets_the_next_one_of_its_key_go(database_url, 
         requested(database_url, "skip")
         monkeypatch.setattr(skips, "read", lambda *_, **__: frozenset({1}))
 
-        assert [2] == positions(backlog.look(2))
+        assert [2] == positions(backlog.take_retries(2))
 
 
 @pytest.mark.parametrize(

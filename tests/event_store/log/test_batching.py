@@ -166,9 +166,9 @@ def test_a_request_that_postgres_could_not_store_is_never_queued(request_: Appen
 def test_callers_are_parted_into_two_batches_that_alternate():
     batcher = queued(*(append_request() for _ in range(64)))
 
-    first, _ = batcher.take(beside=())
-    second, _ = batcher.take(beside=first)
-    third, _ = batcher.take(beside=second)
+    first, _ = batcher.take(in_flight=())
+    second, _ = batcher.take(in_flight=first)
+    third, _ = batcher.take(in_flight=second)
 
     assert (32, 32, 0) == (len(first), len(second), len(third))
 
@@ -176,7 +176,7 @@ def test_callers_are_parted_into_two_batches_that_alternate():
 def test_few_requests_are_not_parted():
     batcher = queued(*(append_request() for _ in range(2 * limits.BATCH_HALF_MIN - 1)))
 
-    batch, _ = batcher.take(beside=())
+    batch, _ = batcher.take(in_flight=())
 
     assert 2 * limits.BATCH_HALF_MIN - 1 == len(batch)
 
@@ -187,9 +187,9 @@ def test_a_batch_grows_until_it_is_as_large_as_the_one_at_the_server():
     for ticket in range(99):
         batcher.offer(append_request(), ticket)
 
-    assert ([], []) == batcher.take(beside=first)
+    assert ([], []) == batcher.take(in_flight=first)
     batcher.offer(append_request(), 99)
-    assert 100 == len(batcher.take(beside=first)[0])
+    assert 100 == len(batcher.take(in_flight=first)[0])
 
 
 def test_two_batches_of_unequal_size_become_more_equal():
@@ -198,17 +198,17 @@ def test_two_batches_of_unequal_size_become_more_equal():
     for ticket in range(60):
         batcher.offer(append_request(), ticket)
 
-    assert 40 == len(batcher.take(beside=first)[0])
+    assert 40 == len(batcher.take(in_flight=first)[0])
 
 
 def test_a_chain_is_not_parted_nor_sent_beside_its_own_beginning():
     batcher = queued(*(append_request(chain=7) for _ in range(64)))
 
-    first, _ = batcher.take(beside=())
+    first, _ = batcher.take(in_flight=())
     for ticket in range(64):
         batcher.offer(append_request(chain=7 if ticket == 40 else None), ticket)
-    second, _ = batcher.take(beside=first)
-    third, _ = batcher.take(beside=first)
+    second, _ = batcher.take(in_flight=first)
+    third, _ = batcher.take(in_flight=first)
 
     assert 64 == len(first)
     assert list(range(40)) == [queued.ticket for queued in second]
@@ -236,7 +236,7 @@ def test_whatever_happens_each_request_is_told_once_and_chains_stay_in_order(ste
                 for _ in range(limits.BATCH_HALF_MIN):
                     batcher.offer(append_request(), next(tickets))
             case "take" if len(out) < 2:
-                batch, refused = batcher.take(beside=out[0] if out else ())
+                batch, refused = batcher.take(in_flight=out[0] if out else ())
                 told += refused
                 out += [batch] if batch else []
             case "accept" if out:

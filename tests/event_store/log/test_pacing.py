@@ -43,7 +43,7 @@ def pace(machine):
 
 def test_three_quarters_of_the_time_are_the_appenders(machine, pace):
     machine.work(pace, pieces=400, seconds=0.01)
-    unaware = pacing.LOOK_EVERY_S  # before it asks for the first time
+    unaware = pacing.CHECK_EVERY_S  # before it asks for the first time
     assert machine.paused == pytest.approx((4 - unaware) * pacing.PAUSES_PER_WORK, abs=0.1)
 
 
@@ -56,7 +56,7 @@ def test_a_log_at_rest_is_read_without_a_pause(machine, pace):
 def test_the_pauses_end_with_the_appends(machine, pace):
     machine.work(pace, pieces=100, seconds=0.01)
     machine.appending = False
-    machine.work(pace, pieces=100, seconds=pacing.LOOK_EVERY_S)
+    machine.work(pace, pieces=100, seconds=pacing.CHECK_EVERY_S)
     paused = machine.paused
     machine.work(pace, pieces=100, seconds=0.01)
     assert machine.paused == paused
@@ -65,7 +65,7 @@ def test_the_pauses_end_with_the_appends(machine, pace):
 def test_the_head_is_asked_for_four_times_a_second(machine, pace):
     machine.appending = False
     machine.work(pace, pieces=1_000, seconds=0.001)
-    assert machine.asked <= 1 + 1 / pacing.LOOK_EVERY_S
+    assert machine.asked <= 1 + 1 / pacing.CHECK_EVERY_S
 
 
 def test_no_pause_is_longer_than_half_a_second(machine, pace):

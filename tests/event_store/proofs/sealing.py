@@ -66,7 +66,7 @@ def sealing(
 def seal(url: str, store: Store, *keys: SignerKey) -> Sealed:
     """Seal all that there is, by a sealer that begins and ends here."""
     with sealing(url, store, *keys) as hosted:
-        while hosted.turn() not in {"idle", "standby"}:
+        while hosted.round() not in {"idle", "standby"}:
             pass
     return sealed(url)
 

@@ -59,7 +59,7 @@ def test_a_checkpoint_is_signed_each_second_or_for_a_thousand_events_and_only_wh
         for step_s, events in [(0, 3), (0, 5), (0.9, 2), (0.1, 0), (5, 0), (0, 1_200), (0, 1), (1, 0)]:
             clock.now_s += step_s
             append(database_url, events)
-            hosted.turn()
+            hosted.round()
             sizes.append(remembered(database_url).size)
 
     assert [3, 3, 3, 10, 10, 1210, 1210, 1211] == sizes
@@ -97,7 +97,7 @@ def test_lost_tiles_are_built_again_from_the_log_and_come_to_the_same_root(datab
 def test_a_damaged_tile_is_built_again_while_the_sealer_runs(harm: str, database_url: str, store: Directory):
     append(database_url, 300)
     with sealing(database_url, store, clock=Clock()) as hosted:
-        hosted.turn()
+        hosted.round()
         tile = store.root / "tile/1/000.p/1"
         content = tile.read_bytes()
         spoilt = {"missing": None, "cut": content[:-1], "flipped": bytes([content[0] ^ 1]) + content[1:]}[
@@ -106,7 +106,7 @@ def test_a_damaged_tile_is_built_again_while_the_sealer_runs(harm: str, database
         tile.unlink() if spoilt is None else tile.write_bytes(spoilt)
         append(database_url, 1_000)
 
-        assert ["again", "busy"] == [hosted.turn(), hosted.turn()]
+        assert ["again", "busy"] == [hosted.round(), hosted.round()]
     assert Checkpoint(ORIGIN, 1_300, merkle.root_of(leaves(database_url))) == published(store)
 
 
@@ -134,7 +134,7 @@ def test_a_refusal_that_took_the_whole_log_is_repeated_without_reading_it(
         for wait_s in (0, 5, 5, 60):
             clock.now_s += wait_s
             with pytest.raises(Refused):
-                hosted.turn()
+                hosted.round()
 
     assert 2 == len(read)
 
@@ -236,7 +236,7 @@ def test_a_database_that_forgot_the_last_checkpoint_takes_it_from_beside_the_til
     set_back(database_url, upto=0)
     append(database_url, 5)
     with sealing(database_url, store) as hosted:
-        hosted.turn()
+        hosted.round()
 
     assert (15, 15) == (published(store).size, remembered(database_url).size)
 
@@ -294,7 +294,7 @@ def test_a_key_hands_over_with_a_checkpoint_that_both_sign(database_url: str, st
     append(database_url, 10)
     seal(database_url, store)
     with sealing(database_url, store, NEXT, KEY) as hosted:
-        hosted.turn()
+        hosted.round()
         overlap = note.parse(store.read("checkpoint") or b"")
     append(database_url, 5)
     seal(database_url, store, NEXT)
@@ -328,7 +328,7 @@ def test_a_key_that_handed_over_seals_no_more(database_url: str, store: Director
 def test_a_sealer_that_was_paused_while_another_sealed_signs_nothing(database_url: str, store: Directory):
     append(database_url, 10)
     with sealing(database_url, store, clock=Clock(), owner="paused") as paused:
-        paused.turn()
+        paused.round()
         damage(database_url, "update runtime.lease set owner = null where name = 'sealer'")
         append(database_url, 1_000)
         seal(database_url, store)

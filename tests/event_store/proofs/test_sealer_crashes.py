@@ -132,7 +132,7 @@ def test_killed_between_tiles_and_checkpoint_a_log_that_then_lost_its_end_is_sea
     append(database_url, 300)
     fuse.light(4, after=False)  # behind the three tiles
     with pytest.raises(Killed), sealing(database_url, store) as hosted:
-        hosted.turn()
+        hosted.round()
     fuse.light(None, after=False)
     damage(database_url, "delete from log.event where position > 200; update log.head set position = 200")
     append(database_url, 50)

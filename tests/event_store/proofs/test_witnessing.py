@@ -58,7 +58,7 @@ def refusal_seen_by_relay(url):
 
 def turns_until(hosted, holds, *, what):
     def turned():
-        hosted.turn()
+        hosted.round()
         return holds()
 
     wait_until(turned, what=what)
@@ -125,7 +125,7 @@ def test_witnesses_that_are_away_delay_nothing_and_are_named(database_url, store
                 append(database_url, 10)
                 clock.now_s += 1
                 began_s = time.monotonic()
-                hosted.turn()
+                hosted.round()
                 longest_s = max(longest_s, time.monotonic() - began_s)
             turns_until(hosted, lambda: witnessed(database_url)["witness.test/w1"].failure, what="a failure")
             age = registry.get_sample_value(
@@ -145,13 +145,13 @@ def test_a_witness_that_comes_back_cosigns_what_is_newest_then(database_url, sto
     clock = Clock()
     append(database_url, 10)
     with sealing(database_url, store, clock=clock, witnesses=[cosigner.listed]) as hosted:
-        hosted.turn()
+        hosted.round()
         wait_until(
-            lambda: hosted.turn() and witnessed(database_url)["witness.test/w1"].failure, what="failure"
+            lambda: hosted.round() and witnessed(database_url)["witness.test/w1"].failure, what="failure"
         )
         append(database_url, 10)
         clock.now_s += 20
-        hosted.turn()
+        hosted.round()
         with cosigner.serving():
             clock.now_s += 20
             append(database_url, 1)
@@ -165,7 +165,7 @@ def test_where_cosignatures_are_required_nothing_else_is_published(database_url,
     clock = Clock()
     append(database_url, 10)
     with sealing(database_url, store, clock=clock, witnesses=[cosigner.listed], required=1) as hosted:
-        hosted.turn()
+        hosted.round()
         with pytest.raises(NotSealed):
             proving.published(store)
         clock.now_s += 20
@@ -173,7 +173,7 @@ def test_where_cosignatures_are_required_nothing_else_is_published(database_url,
             turns_until(hosted, lambda: published_size(store) == 10, what="a cosignature")
         append(database_url, 10)
         clock.now_s += 20
-        hosted.turn()
+        hosted.round()
         tree = proving.published(store)
         with database.connect(database_url, role="counterfoil_reader", name="test") as conn:
             event: RecordedEvent = proving.event_at(conn, 20)
@@ -187,7 +187,7 @@ def test_where_cosignatures_are_required_nothing_else_is_published(database_url,
 def test_what_waits_for_cosignatures_is_remembered_beside_the_tiles_too(database_url, store):
     append(database_url, 10)
     with sealing(database_url, store, witnesses=[AWAY], required=1) as hosted:
-        hosted.turn()
+        hosted.round()
     damage(database_url, "delete from seal.witness; delete from seal.key; delete from seal.tree")
     cut(database_url, upto=8)
 
@@ -268,7 +268,7 @@ def test_a_restored_log_is_refused_before_anything_else_is_signed(database_url, 
 
     with sealing(database_url, store, witnesses=listed) as hosted:
         with pytest.raises(Refused, match="has cosigned 20 events of this log, which has 10 now"):
-            hosted.turn()
+            hosted.round()
         assert 10 == sealed(database_url).size
     assert "restored from an older backup, or forked" in refusal_seen_by_relay(database_url)
     assert "has cosigned 20" in sealed(database_url).refusal
@@ -287,7 +287,7 @@ def test_a_fork_that_was_sealed_while_the_witness_was_away_is_refused_once_it_is
     restored(database_url, store, tmp_path / "backup", upto=10)
     append(database_url, 30, padding="fork")
     with sealing(database_url, store, clock=clock, witnesses=listed) as hosted:
-        hosted.turn()
+        hosted.round()
         assert 40 == sealed(database_url).size
         clock.now_s += 20
         with cosigner.serving(), pytest.raises(Refused, match="refuses this history"):
@@ -296,7 +296,7 @@ def test_a_fork_that_was_sealed_while_the_witness_was_away_is_refused_once_it_is
         sealing(database_url, store, clock=clock, witnesses=listed) as hosted,
         pytest.raises(Refused, match="refuses this history"),
     ):  # the witness is away again, and what it said still holds
-        hosted.turn()
+        hosted.round()
 
     assert refusal_seen_by_relay(database_url)
 
@@ -313,7 +313,7 @@ def test_two_roots_of_one_size_are_a_fork(database_url, store, cosigner):
         sealing(database_url, store, witnesses=[cosigner.listed]) as hosted,
         pytest.raises(Refused, match="there are two trees of 10 leaves"),
     ):
-        hosted.turn()
+        hosted.round()
 
 
 def test_a_refusal_ends_when_the_witness_cosigns_again_or_is_listed_no_more(database_url, store, serving):
@@ -323,7 +323,7 @@ def test_a_refusal_ends_when_the_witness_cosigns_again_or_is_listed_no_more(data
     said = "update seal.witness set refusal = 'it was mistaken'"
     damage(database_url, said)
     with sealing(database_url, store, witnesses=[serving.listed]) as hosted:
-        hosted.turn()
+        hosted.round()
     assert refusal_seen_by_relay(database_url) is None
 
     damage(database_url, said)
@@ -349,7 +349,7 @@ def test_a_sealer_that_lost_its_lease_notes_no_refusal(database_url, store, cosi
     append(database_url, 10)
     seal(database_url, store)
     with sealing(database_url, store, witnesses=[cosigner.listed]) as hosted:
-        hosted.turn()
+        hosted.round()
         damage(database_url, "update runtime.lease set owner = 'another' where name = 'sealer'")
         with pytest.raises(OpenAgain):
             hosted.step._rows.refused_by(ORIGIN, str(cosigner.key), "has cosigned 20 events")
@@ -380,15 +380,15 @@ def test_a_key_takes_over_while_the_sealer_runs(database_url, store, tmp_path):
     key_file.create(path, [KEY])
     append(database_url, 10)
     with sealing(database_url, store, keys=key_file.Followed(path), clock=clock) as hosted:
-        hosted.turn()
+        hosted.round()
         path.write_text("half a file")
         append(database_url, 10)
         clock.now_s += 1
-        assert "busy" == hosted.turn()
+        assert "busy" == hosted.round()
 
         key_file.replace(path, [NEXT, KEY])
         append(database_url, 10)
-        assert ["again", "busy"] == [hosted.turn(), hosted.turn()]
+        assert ["again", "busy"] == [hosted.round(), hosted.round()]
     listed = policy.parse(store.read(policy.FILE) or b"")
 
     assert [(str(KEY.verifier), 0, 20), (str(NEXT.verifier), 20, None)] == [

@@ -1,7 +1,7 @@
-"""How far live views have come: one look at the log, the relay and every live build, and what follows from it.
+"""How far live views have come: one snapshot of the log, the relay and every live build, and what follows from it.
 
-A look is one statement, so one snapshot. A build's standing comes from a look, or from the snapshot in which rows
-were read. Looks may be old, so what is concluded from one must stay true: checkpoints only grow, and an event that
+They are read by one statement. A build's checkpoints come from there, or from the snapshot in which rows were read.
+They may be old, so what is concluded from one must stay true: checkpoints only grow, and an event that
 a relay published stays published.
 """
 
@@ -18,9 +18,9 @@ from event_store.transport.transport import WHOLE_LOG
 from projections.storing import BuildId
 
 TEXTS_KEPT_MAX: Final = 4_096
-"""Texts of tokens kept: many reads are answered from the same few standings."""
+"""Texts of tokens kept: many reads are answered from the same few positions."""
 
-LOOK: Final = """
+SNAPSHOT: Final = """
 select json_build_object(
     'installation', (select id from log.installation),
     'position', head.position,
@@ -80,7 +80,7 @@ class Checkpoint(Struct, frozen=True, array_like=True):
     updated_at: datetime | None = None
 
 
-class Standing(Struct, frozen=True):
+class Checkpoints(Struct, frozen=True):
     """How far a build stood in one snapshot: per partition, everything up to there is in its rows.
 
     In its rows, skipped by an operator, or parked: a parked key's rows stand before its parked event. A global view
@@ -100,21 +100,21 @@ class Published(Struct, frozen=True):
 
 
 class LiveBuild(Struct, frozen=True):
-    """The build that answers for a view: its standing, when its checkpoints last moved, and its parked keys."""
+    """The build that answers for a view: its checkpoints, when they last moved, and its parked keys."""
 
     id: BuildId
-    standing: Standing
+    checkpoints: Checkpoints
     moved_at: datetime | None
     parked: dict[str, int]
     parked_count: int
 
     def may_be_parked(self, partition_key: str) -> bool:
-        """Whether the key was parked when this was looked at; with more keys than a look lists, every key may be."""
+        """Whether the key was parked in this snapshot; with more keys than it lists, every key may be."""
         return partition_key in self.parked or self.parked_count > len(self.parked)
 
 
-class Look(Struct, frozen=True):
-    """What one look saw, and when it left (`seen_at`, seconds of the process's monotonic clock).
+class CheckpointSnapshot(Struct, frozen=True):
+    """One reading of all checkpoints, and when it left (`seen_at`, seconds of the process's monotonic clock).
 
     `first_positions` by epoch, `partitions` (how many) and `published` by generation, `builds` by view.
     """
@@ -130,37 +130,39 @@ class Look(Struct, frozen=True):
     builds: dict[str, LiveBuild]
 
 
-def covered(standing: Standing, published: Published | None) -> int:
+def covered(checkpoints: Checkpoints, published: Published | None) -> int:
     """The highest position such that every event up to it is in the build's rows."""
-    return min(_effective(standing, published).values(), default=0)
+    return min(_effective(checkpoints, published).values(), default=0)
 
 
-def reached(token: PositionToken, standing: Standing, published: Published | None) -> bool:
+def reached(token: PositionToken, checkpoints: Checkpoints, published: Published | None) -> bool:
     """Whether a build has everything that a token names.
 
     Only a build that stands in the token's generation is compared partition by partition; any other, so also that of a
     global view, must have everything up to the token's highest position.
     """
-    if token.generation != standing.generation:
-        return token.highest <= covered(standing, published)
-    behind = {p: at for p, at in token.partitions.items() if standing.positions.get(p, -1) < at}
+    if token.generation != checkpoints.generation:
+        return token.highest <= covered(checkpoints, published)
+    behind = {p: at for p, at in token.partitions.items() if checkpoints.positions.get(p, -1) < at}
     if not behind:
         return True
     # A partition that stands at the last event published to it has everything that the relay has passed.
-    effective = _effective(standing, published)
+    effective = _effective(checkpoints, published)
     return all(at <= effective.get(p, -1) for p, at in behind.items())
 
 
-def applied(standing: Standing, look: Look) -> PositionToken:
-    """A standing as the token that an answer carries; sent back as Min-Position, it asks for at least as much."""
-    if standing.generation == WHOLE_LOG.generation:
-        return applied_by_all([standing], look)
-    return PositionToken(standing.epoch, standing.generation, standing.positions)
+def applied(checkpoints: Checkpoints, snapshot: CheckpointSnapshot) -> PositionToken:
+    """These checkpoints as an answer's token; sent back as Min-Position, it asks for at least as much."""
+    if checkpoints.generation == WHOLE_LOG.generation:
+        return applied_by_all([checkpoints], snapshot)
+    return PositionToken(checkpoints.epoch, checkpoints.generation, checkpoints.positions)
 
 
-def applied_text(standing: Standing, look: Look, *, parked: tuple[int, int] | None = None) -> str:
+def applied_text(
+    checkpoints: Checkpoints, snapshot: CheckpointSnapshot, *, parked: tuple[int, int] | None = None
+) -> str:
     """The same as header text; `parked` is (partition, position) of the event at which the key that was read stands."""
-    token = applied(standing, look)
+    token = applied(checkpoints, snapshot)
     if parked is not None and parked[0] in token.partitions:
         partition, position = parked
         lowered = {**token.partitions, partition: min(token.partitions[partition], position - 1)}
@@ -173,47 +175,49 @@ def _text(epoch: int, generation: int, partitions: tuple[tuple[int, int], ...]) 
     return PositionToken(epoch, generation, dict(partitions)).encode()
 
 
-def applied_by_all(standings: list[Standing], look: Look) -> PositionToken:
+def applied_by_all(all_checkpoints: list[Checkpoints], snapshot: CheckpointSnapshot) -> PositionToken:
     """The token of an answer made of several builds: what every one of them has."""
     # Callers know generations of the transport only: a position of the whole log is told as one of all partitions.
-    generation = max(standing.generation for standing in standings) or max(look.partitions, default=0)
-    count = look.partitions.get(generation, 0)
+    generation = max(checkpoints.generation for checkpoints in all_checkpoints) or max(
+        snapshot.partitions, default=0
+    )
+    count = snapshot.partitions.get(generation, 0)
     common: dict[int, int] = {}
-    for standing in standings:
-        published = look.published.get(standing.generation)
-        if standing.generation == generation:
-            has = _effective(standing, published)
+    for checkpoints in all_checkpoints:
+        published = snapshot.published.get(checkpoints.generation)
+        if checkpoints.generation == generation:
+            has = _effective(checkpoints, published)
         else:
-            has = dict.fromkeys(range(count), covered(standing, published))
+            has = dict.fromkeys(range(count), covered(checkpoints, published))
         common = {p: min(at, has.get(p, 0)) for p, at in (common or has).items()}
-    return PositionToken(standings[0].epoch, generation, common)
+    return PositionToken(all_checkpoints[0].epoch, generation, common)
 
 
-def standing_of(rows: list[Checkpoint], *, epoch: int) -> Standing | None:
-    """A build's standing from its checkpoint rows; None when it has none.
+def checkpoints_of(rows: list[Checkpoint], *, epoch: int) -> Checkpoints | None:
+    """A build's checkpoints from its checkpoint rows; None when it has none.
 
     Rows of older generations stay behind as history: the newest generation's are created together, all at once.
     """
     if not rows:
         return None
     newest = max(row.generation for row in rows)
-    return Standing(
+    return Checkpoints(
         epoch=epoch,
         generation=newest,
         positions={row.partition: row.position for row in rows if row.generation == newest},
     )
 
 
-def _effective(standing: Standing, published: Published | None) -> Mapping[int, int]:
+def _effective(checkpoints: Checkpoints, published: Published | None) -> Mapping[int, int]:
     """Positions per partition, those at the end of what was published lifted to how far the relay came.
 
-    `published` may be older than the standing: up to its position nothing more will ever come.
+    `published` may be older than the checkpoints: up to its position nothing more will ever come.
     """
     if published is None:
-        return standing.positions
+        return checkpoints.positions
     return {
         p: max(at, published.position) if at >= published.last.get(p, at + 1) else at
-        for p, at in standing.positions.items()
+        for p, at in checkpoints.positions.items()
     }
 
 
@@ -240,11 +244,11 @@ class _Seen(Struct, frozen=True):
 _decode = msgspec.json.Decoder(_Seen).decode
 
 
-def read_look(answer: str, *, seen_at: float) -> Look:
-    """A look from the JSON text that `LOOK` answers."""
+def read_snapshot(answer: str, *, seen_at: float) -> CheckpointSnapshot:
+    """A snapshot from the JSON text that `SNAPSHOT` answers."""
     seen = _decode(answer)
     builds = (_live_build(build, epoch=seen.epoch) for build in seen.builds)
-    return Look(
+    return CheckpointSnapshot(
         seen_at=seen_at,
         installation=seen.installation,
         position=seen.position,
@@ -258,13 +262,13 @@ def read_look(answer: str, *, seen_at: float) -> Look:
 
 
 def _live_build(seen: _SeenBuild, *, epoch: int) -> LiveBuild | None:
-    standing = standing_of(seen.checkpoints, epoch=epoch)
-    if standing is None:
+    checkpoints = checkpoints_of(seen.checkpoints, epoch=epoch)
+    if checkpoints is None:
         return None
     moved = [row.updated_at for row in seen.checkpoints if row.updated_at is not None]
     return LiveBuild(
         id=BuildId(seen.view, seen.shape, seen.build),
-        standing=standing,
+        checkpoints=checkpoints,
         moved_at=max(moved, default=None),
         parked=seen.parked,
         parked_count=seen.parked_count,

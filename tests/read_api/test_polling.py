@@ -6,11 +6,11 @@ import time
 import pytest
 
 from projections.ordering.views import order_details
-from read_api import watching
+from read_api import polling
+from read_api.checkpoints import SNAPSHOT
 from read_api.connections import Connections
 from read_api.errors import ViewUnavailable
-from read_api.standing import LOOK
-from read_api.watching import Watch
+from read_api.polling import CheckpointPoller
 from runtime.breaker import Breaker
 from tests.proxy import lossy_proxy
 
@@ -20,85 +20,87 @@ pytestmark = pytest.mark.anyio
 async def test_a_look_sees_what_was_committed_before_it_was_asked_for(stage):
     async with (
         Connections(stage.database_url, size=1, breaker=Breaker()) as connections,
-        Watch(connections) as watch,
+        CheckpointPoller(connections) as poller,
     ):
         for position in range(1, 20):
             stage.stand(order_details, position)
-            look = await watch.next_look()
+            snapshot = await poller.next_snapshot()
 
-            assert look.builds["order_details"].standing.positions == dict.fromkeys(range(12), position)
+            assert snapshot.builds["order_details"].checkpoints.positions == dict.fromkeys(
+                range(12), position
+            )
 
 
 async def test_many_who_wait_share_looks(stage):
     async with (
         Connections(stage.database_url, size=1, breaker=Breaker()) as connections,
-        Watch(connections) as watch,
+        CheckpointPoller(connections) as poller,
     ):
-        await watch.next_look()
-        looks = await asyncio.gather(*(watch.next_look() for _ in range(100)))
+        await poller.next_snapshot()
+        snapshots = await asyncio.gather(*(poller.next_snapshot() for _ in range(100)))
 
-    assert len({look.seen_at for look in looks}) <= 2
+    assert len({snapshot.seen_at for snapshot in snapshots}) <= 2
 
 
 async def test_the_settled_look_is_a_second_old_or_the_oldest(stage):
     async with (
         Connections(stage.database_url, size=1, breaker=Breaker()) as connections,
-        Watch(connections) as watch,
+        CheckpointPoller(connections) as poller,
     ):
-        first = await watch.next_look()
-        assert watch.settled is first
+        first = await poller.next_snapshot()
+        assert poller.settled is first
         await asyncio.sleep(1.6)
 
-        assert watch.settled.seen_at > first.seen_at
-        assert time.monotonic() - watch.settled.seen_at >= watching.SETTLED_AFTER_S
+        assert poller.settled.seen_at > first.seen_at
+        assert time.monotonic() - poller.settled.seen_at >= polling.SETTLED_AFTER_S
 
 
 async def test_looking_goes_on_after_the_database_was_away(stage):
     async with (
         lossy_proxy(stage.database_url) as proxy,
         Connections(proxy.address, size=1, breaker=Breaker()) as connections,
-        Watch(connections) as watch,
+        CheckpointPoller(connections) as poller,
     ):
-        await watch.next_look()
+        await poller.next_snapshot()
         proxy.cut_at_next_answer = True
         with pytest.raises(ViewUnavailable):
-            await watch.next_look()
+            await poller.next_snapshot()
 
-        assert await watch.wait_for(lambda look: look.position == 0, timeout_s=10)
+        assert await poller.wait_for(lambda snapshot: snapshot.position == 0, timeout_s=10)
 
 
 async def test_looking_goes_on_after_a_fault_of_ours(stage, monkeypatch):
     async with (
         Connections(stage.database_url, size=1, breaker=Breaker()) as connections,
-        Watch(connections) as watch,
+        CheckpointPoller(connections) as poller,
     ):
-        await watch.next_look()
-        monkeypatch.setattr(watching.standing, "LOOK", "select nonsense")
+        await poller.next_snapshot()
+        monkeypatch.setattr(polling.checkpoints, "SNAPSHOT", "select nonsense")
         with pytest.raises(ViewUnavailable):
-            await watch.next_look()
-        monkeypatch.setattr(watching.standing, "LOOK", LOOK)
+            await poller.next_snapshot()
+        monkeypatch.setattr(polling.checkpoints, "SNAPSHOT", SNAPSHOT)
 
-        assert (await watch.next_look()).position == 0
+        assert (await poller.next_snapshot()).position == 0
 
 
 async def test_before_the_first_look_nothing_is_known(stage):
     async with Connections(stage.database_url, size=1, breaker=Breaker()) as connections:
-        watch = Watch(connections)
+        poller = CheckpointPoller(connections)
 
-        assert not watch.sees
+        assert not poller.sees
         with pytest.raises(ViewUnavailable):
-            _ = watch.latest
+            _ = poller.latest
 
 
 async def test_leaving_ends_every_wait(stage):
     async with Connections(stage.database_url, size=1, breaker=Breaker()) as connections:
-        async with Watch(connections) as watch:
-            waiting = [asyncio.create_task(watch.wait_for(lambda _: False, timeout_s=60)) for _ in range(10)]
-            looking = asyncio.create_task(watch.next_look())
+        async with CheckpointPoller(connections) as poller:
+            waiting = [asyncio.create_task(poller.wait_for(lambda _: False, timeout_s=60)) for _ in range(10)]
+            looking = asyncio.create_task(poller.next_snapshot())
             await asyncio.sleep(0)
         done, _ = await asyncio.wait({*waiting, looking}, timeout=5)
         with pytest.raises(ViewUnavailable):
-            await watch.next_look()
+            await poller.next_snapshot()
 
     assert done == {*waiting, looking}
     assert [task.result() for task in waiting] == [False] * 10

@@ -1,4 +1,4 @@
-"""Which errors a person can act on, and the text that tells them; everything else is a defect and keeps its trace."""
+"""Which errors a user can act on, and the text of each message; everything else is a defect and keeps its trace."""
 
 import errno
 
@@ -9,7 +9,7 @@ class UserError(Exception):
     """An error whose text is for the user, and names what to do; for parts that are not always installed."""
 
 
-def told(error: BaseException) -> str | None:
+def user_message(error: BaseException) -> str | None:
     """What to print for this error, or None if it is a defect of ours.
 
     The families are imported here, when something went wrong, and not at start-up.

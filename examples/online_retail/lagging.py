@@ -1,4 +1,4 @@
-"""Where relay, process managers and views stand in the log, as the query API tells it; waits until nothing moves."""
+"""How far relay, process managers and views are behind the log, from the query API; waits until nothing moves."""
 
 import time
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ class _Lag(msgspec.Struct):
     name: str = "relay"
 
 
-class Standing(msgspec.Struct):
+class Lags(msgspec.Struct):
     """Answer of GET /v1/status: the head of the log and how far behind it everybody is."""
 
     log: _Head
@@ -35,12 +35,12 @@ class Standing(msgspec.Struct):
         return {one.name: one.lag_events for one in everybody if one.lag_events}
 
 
-def standing(shop: Shop) -> Standing:
-    """Ask once where everybody stands."""
-    return shop.ask("/status", Standing)
+def lags(shop: Shop) -> Lags:
+    """How far behind everybody is now."""
+    return shop.ask("/status", Lags)
 
 
-def watch(shop: Shop) -> Iterator[int | None]:
+def settled_heads(shop: Shop) -> Iterator[int | None]:
     """Yield over and over the head at which everybody stood twice in a row, or None while something moves.
 
     Two equal answers are one full pass at an unchanged head: whatever a process manager still appended between reading
@@ -49,10 +49,10 @@ def watch(shop: Shop) -> Iterator[int | None]:
     Raises:
         NeverCaughtUp: nothing moved for longer than `STANDSTILL_MAX_S` although somebody is behind.
     """
-    previous = standing(shop)
+    previous = lags(shop)
     moved_at = time.monotonic()
     while True:
-        current = standing(shop)
+        current = lags(shop)
         settled = current == previous and current.views and not current.behind()
         if settled or current != previous:
             moved_at = time.monotonic()
@@ -66,10 +66,10 @@ def watch(shop: Shop) -> Iterator[int | None]:
 
 def wait_until_caught_up(shop: Shop) -> int:
     """Return the head of the log once everybody stands there."""
-    return next(head for head in watch(shop) if head is not None)
+    return next(head for head in settled_heads(shop) if head is not None)
 
 
-def _standstill(current: Standing) -> str:
+def _standstill(current: Lags) -> str:
     behind = ", ".join(f"{name} {lag:,}" for name, lag in current.behind().items())
     return (
         f"nothing moved for {STANDSTILL_MAX_S:.0f} s and these are still behind the log's head "

@@ -1,6 +1,6 @@
-"""One turn of a projection worker, as a step function: what arrived in, effects out, state moved when they held.
+"""One step of a projection worker, as a step function: what arrived in, effects out, state moved when they held.
 
-`turn` folds a feed into every build that stands where the feed begins, and asks for three effects: load rows,
+`step` folds a feed into every build that stands where the feed begins, and asks for three effects: load rows,
 commit, and, when the database refuses a row, probe which one. It does no I/O itself: the driver in `worker`
 performs effects and sends the results back, and a test can stop it between any two of them.
 """
@@ -79,7 +79,7 @@ class Probe(msgspec.Struct):
 
 
 Effect = Load | Commit | Probe
-Turn = Generator[Effect, Any, list[Plan]]
+ProjectionStep = Generator[Effect, Any, list[Plan]]
 
 
 class RowsRefused(ProjectionError):
@@ -146,7 +146,7 @@ class Following:
             del cached[key]
 
 
-def turn(followings: Sequence[Following], feed: Feed) -> Turn:
+def step(followings: Sequence[Following], feed: Feed) -> ProjectionStep:
     """Fold a feed into every build that stands within it, all in one transaction.
 
     Returns what was committed, for those who go on with it (documents, metrics).
@@ -165,7 +165,7 @@ def plans_of(batches: Sequence["Batch"]) -> Generator[Effect, Any, list[Plan]]:
     return [batch.fold(rows) for batch, rows in zip(batches, found, strict=True)]
 
 
-def commit(batches: Sequence["Batch"], plans: list[Plan]) -> Turn:
+def commit(batches: Sequence["Batch"], plans: list[Plan]) -> ProjectionStep:
     """Commit plans; when rows are refused, find their events, fold again without them, and commit that."""
     for _ in range(ISOLATION_ROUNDS_MAX):
         if not plans:
@@ -252,8 +252,8 @@ class Batch:
 
     def _new_fold(self, refused: Mapping[int, str]) -> BatchFold:
         parks = self.following.view.kind is not GLOBAL
-        standing = self.following.parked.keys() - {self._unparking} if parks else frozenset()
-        return BatchFold(self.following.view, skips=self.following.skips, parked=standing, refused=refused)
+        waiting = self.following.parked.keys() - {self._unparking} if parks else frozenset()
+        return BatchFold(self.following.view, skips=self.following.skips, parked=waiting, refused=refused)
 
     def _planned(self, folded: Folded) -> Plan:
         moves, stopped = self.moves, None

@@ -1,4 +1,4 @@
-"""One task per process that looks where every live view stands, four times a second and faster while somebody waits."""
+"""One task per process that reads every checkpoint, four times a second and faster while somebody waits."""
 
 import asyncio
 import contextlib
@@ -11,33 +11,33 @@ from typing import Final, Self
 import structlog
 
 from event_store.consumers import parking
-from read_api import standing
+from read_api import checkpoints
+from read_api.checkpoints import CheckpointSnapshot
 from read_api.connections import AsyncConnection, Connections
 from read_api.errors import ViewUnavailable
-from read_api.standing import Look
 
-LOOK_INTERVAL_S: Final = 0.25
-"""Between two looks while nobody waits."""
+POLL_INTERVAL_S: Final = 0.25
+"""Between two snapshots while nobody waits."""
 
-LOOK_GAP_S: Final = 0.01
-"""Between two looks while somebody waits."""
+POLL_GAP_S: Final = 0.01
+"""Between two snapshots while somebody waits."""
 
 SETTLED_AFTER_S: Final = 1.0
-"""Age from which a look binds the document cache: what SQL had then, the cache must have now."""
+"""Age from which a snapshot binds the document cache: what SQL had then, the cache must have now."""
 
-LOOKS_KEPT_MAX: Final = 256
-"""Looks kept until they are settled: those of `SETTLED_AFTER_S` with the gap between them, with room to spare."""
+SNAPSHOTS_KEPT_MAX: Final = 256
+"""Snapshots kept until they are settled: those of `SETTLED_AFTER_S` with the gap between them, with room to spare."""
 
-STALE_LOOK_S: Final = 5.0
-"""Without a look for this long the process says that it cannot see the database."""
+STALE_SNAPSHOT_S: Final = 5.0
+"""Without a snapshot for this long the process says that it cannot see the database."""
 
 ENDING: Final = "the process is ending"
 
 log = structlog.get_logger()
 
 
-class Watch:
-    """The latest look, and an older one that binds the cache. Use it as an async context manager."""
+class CheckpointPoller:
+    """The latest snapshot, and an older one that binds the cache. Use it as an async context manager."""
 
     def __init__(
         self,
@@ -46,27 +46,27 @@ class Watch:
         draining: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Look over `connections`. Once the process is `draining` nobody waits any more. `clock` gives seconds."""
+        """Poll over `connections`. Once the process is `draining` nobody waits any more. `clock` gives seconds."""
         self._connections = connections
         self._draining = draining
         self._clock = clock
-        self._latest: Look | None = None
-        self._kept: deque[Look] = deque(maxlen=LOOKS_KEPT_MAX)
-        self._asked: list[asyncio.Future[Look]] = []
+        self._latest: CheckpointSnapshot | None = None
+        self._kept: deque[CheckpointSnapshot] = deque(maxlen=SNAPSHOTS_KEPT_MAX)
+        self._asked: list[asyncio.Future[CheckpointSnapshot]] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failing = False
         self._ended = False
 
     async def __aenter__(self) -> Self:
-        """Start looking."""
+        """Start to poll."""
         self._task = asyncio.create_task(self._run())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop looking; nobody is left waiting for a look."""
+        """Stop polling; nobody is left waiting for a snapshot."""
         assert self._task is not None, "left without having been entered"
         self._ended = True
         self._task.cancel()
@@ -79,8 +79,8 @@ class Watch:
         return self._draining() or self._ended
 
     @property
-    def latest(self) -> Look:
-        """The newest look, however old.
+    def latest(self) -> CheckpointSnapshot:
+        """The newest snapshot, however old.
 
         Raises:
             ViewUnavailable: the database was never seen since this process started.
@@ -90,8 +90,8 @@ class Watch:
         return self._latest
 
     @property
-    def settled(self) -> Look:
-        """The newest look that left at least `SETTLED_AFTER_S` ago, or the oldest one, which asks for more.
+    def settled(self) -> CheckpointSnapshot:
+        """The newest snapshot that left at least `SETTLED_AFTER_S` ago, or the oldest one, which asks for more.
 
         Raises:
             ViewUnavailable: the database was never seen since this process started.
@@ -109,23 +109,23 @@ class Watch:
     @property
     def sees(self) -> bool:
         """Whether the database answered lately."""
-        return self._latest is not None and self._clock() - self._latest.seen_at < STALE_LOOK_S
+        return self._latest is not None and self._clock() - self._latest.seen_at < STALE_SNAPSHOT_S
 
-    async def next_look(self) -> Look:
-        """A look that leaves after this call.
+    async def next_snapshot(self) -> CheckpointSnapshot:
+        """A snapshot that leaves after this call.
 
         Raises:
             ViewUnavailable: the database does not answer.
         """
         if self._ended:
             raise ViewUnavailable(ENDING)
-        future: asyncio.Future[Look] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[CheckpointSnapshot] = asyncio.get_running_loop().create_future()
         self._asked.append(future)
         self._wake.set()
         return await future
 
-    async def wait_for(self, holds: Callable[[Look], bool], *, timeout_s: float) -> bool:
-        """Look until `holds` does; answer False after `timeout_s` seconds, or when the process is to end."""
+    async def wait_for(self, holds: Callable[[CheckpointSnapshot], bool], *, timeout_s: float) -> bool:
+        """Poll until `holds` does; answer False after `timeout_s` seconds, or when the process is to end."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 while not self.draining:
@@ -133,29 +133,29 @@ class Watch:
                         return True
         return False
 
-    async def _holds_next(self, holds: Callable[[Look], bool]) -> bool:
+    async def _holds_next(self, holds: Callable[[CheckpointSnapshot], bool]) -> bool:
         try:
-            return holds(await self.next_look())
+            return holds(await self.next_snapshot())
         except ViewUnavailable:
-            await asyncio.sleep(LOOK_INTERVAL_S)  # the database may come back while there is time
+            await asyncio.sleep(POLL_INTERVAL_S)  # the database may come back while there is time
             return False
 
     async def _run(self) -> None:
         while True:
-            await self._look_once()
-            await asyncio.sleep(LOOK_GAP_S)
+            await self._poll_once()
+            await asyncio.sleep(POLL_GAP_S)
             try:
-                async with asyncio.timeout(LOOK_INTERVAL_S - LOOK_GAP_S):
+                async with asyncio.timeout(POLL_INTERVAL_S - POLL_GAP_S):
                     await self._wake.wait()
             except TimeoutError:
                 continue
 
-    async def _look_once(self) -> None:
+    async def _poll_once(self) -> None:
         asked, self._asked = self._asked, []
         self._wake.clear()
         seen_at = self._clock()
         try:
-            look = standing.read_look(await self._connections.run(_ask), seen_at=seen_at)
+            snapshot = checkpoints.read_snapshot(await self._connections.run(_ask), seen_at=seen_at)
         except asyncio.CancelledError:
             self._refuse(asked, reason=ENDING)
             raise
@@ -166,17 +166,17 @@ class Watch:
             self._give_up(asked, reason=f"{type(error).__name__}: {error}")
             return
         self._note(failing=False)
-        self._latest = look
-        self._kept.append(look)
+        self._latest = snapshot
+        self._kept.append(snapshot)
         for future in asked:
             if not future.done():
-                future.set_result(look)
+                future.set_result(snapshot)
 
-    def _give_up(self, asked: list[asyncio.Future[Look]], *, reason: str) -> None:
+    def _give_up(self, asked: list[asyncio.Future[CheckpointSnapshot]], *, reason: str) -> None:
         self._note(failing=True, reason=reason)
         self._refuse(asked, reason=reason)
 
-    def _refuse(self, asked: list[asyncio.Future[Look]], *, reason: str) -> None:
+    def _refuse(self, asked: list[asyncio.Future[CheckpointSnapshot]], *, reason: str) -> None:
         for future in asked:
             if not future.done():
                 future.set_exception(ViewUnavailable(reason))
@@ -191,7 +191,7 @@ class Watch:
 
 
 async def _ask(connection: AsyncConnection) -> str:
-    cursor = await connection.execute(standing.LOOK, {"parked_max": parking.KEYS_SHOWN_MAX})
+    cursor = await connection.execute(checkpoints.SNAPSHOT, {"parked_max": parking.KEYS_SHOWN_MAX})
     row = await cursor.fetchone()
     assert row is not None, "log.head always has its one row"
     return str(row[0])

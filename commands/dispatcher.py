@@ -1,4 +1,4 @@
-"""The intake: whether a command comes alone or in a batch, here it becomes a call with key and fingerprint."""
+"""The command dispatcher: a command, alone or in a batch, becomes a call with key and fingerprint."""
 
 import inspect
 from collections.abc import Awaitable, Callable
@@ -59,7 +59,7 @@ class Sent(Struct, frozen=True):
     principal: Principal
 
 
-class Intake:
+class Dispatcher:
     """Takes commands in and counts what became of them.
 
     `locations` say where the query API shows what a command was about.

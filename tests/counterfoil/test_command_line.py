@@ -1,4 +1,4 @@
-"""Small parts of the front door: the state file and its lock, plain progress, what is told to a person."""
+"""Small parts of counterfoil: the state file and its lock, plain progress, what is told to a user."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ import time
 import psycopg
 import pytest
 
-from counterfoil import addresses, progress, runfile, telling
+from counterfoil import addresses, progress, runfile, user_messages
 from counterfoil.runfile import Addresses, AlreadyRunning, Running
 from examples.online_retail import generating
 from examples.online_retail.errors import BadFile
@@ -129,12 +129,12 @@ def test_progress_is_told_every_few_seconds_and_at_the_end_on_standard_error(cap
 
 
 def test_what_a_person_can_act_on_is_told_and_a_defect_is_not():
-    assert telling.told(BadFile("x.csv", row=3, reason="why")) == "x.csv: row 3: why"
+    assert user_messages.user_message(BadFile("x.csv", row=3, reason="why")) == "x.csv: row 3: why"
     assert (
-        telling.told(psycopg.errors.UndefinedTable())
+        user_messages.user_message(psycopg.errors.UndefinedTable())
         == "the database is not migrated: run `counterfoil migrate`"
     )
-    assert telling.told(ZeroDivisionError()) is None
+    assert user_messages.user_message(ZeroDivisionError()) is None
 
 
 def test_the_same_seed_makes_the_same_file(tmp_path):
@@ -150,7 +150,7 @@ def test_the_command_line_itself_imports_nothing_heavy():
     """Roles start fast and stay small because each imports what it runs and nothing else."""
     heavy = "fastapi", "psycopg", "kafka", "pydantic", "redis", "commands", "projections", "read_api"
     listed = subprocess.run(
-        [sys.executable, "-c", "import sys, counterfoil.cli.front; print(*sys.modules)"],
+        [sys.executable, "-c", "import sys, counterfoil.cli.main; print(*sys.modules)"],
         capture_output=True,
         text=True,
         check=True,

@@ -23,7 +23,7 @@ RetailFormat = Literal["csv", "csv-month-first", "workbook", "retail-ii-csv", "r
 
 app = typer.Typer(
     name="counterfoil",
-    cls=answering.Front,
+    cls=answering.CommandLine,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -59,7 +59,7 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with 
 
 
 @app.callback()
-def front(
+def root(
     version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
@@ -69,7 +69,7 @@ def front(
 
 
 def main() -> None:
-    """Run the command; errors that a person can act on are one line and exit code 1."""
+    """Run the command; errors that a user can act on are one line and exit code 1."""
     try:
         shadowing.refuse()
     except shadowing.Shadowed as error:
@@ -81,12 +81,12 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        # The last edge before a person: what is known how to be told is told, everything else is a defect.
-        from counterfoil.telling import told
+        # What a user can act on is printed; everything else is a defect, and keeps its trace.
+        from counterfoil.user_messages import user_message
         from runtime.migrations import NotMigrated
         from runtime.settings import SettingsError
 
-        message = told(error)
+        message = user_message(error)
         if message is None:
             raise
         print(f"counterfoil: {message}", file=sys.stderr)
@@ -357,17 +357,17 @@ def import_online_retail(
     from counterfoil import optional
 
     optional.require("examples.online_retail", what="`counterfoil import online-retail`, an example,")
-    from examples.online_retail import front
+    from examples.online_retail import cli
     from examples.online_retail.formats import Format
 
-    outcome = front.run(
+    outcome = cli.run(
         answering.settings(), file, form=Format(form), sheet=sheet, command_url=url, query_url=query_url
     )
     if as_json:
         answering.print_json(outcome.as_json())
     else:
-        print("\n".join(front.lines(outcome)), flush=True)
-    front.finish(outcome)
+        print("\n".join(cli.lines(outcome)), flush=True)
+    cli.finish(outcome)
     raise typer.Exit(answering.EXIT_OK if outcome.complete else answering.EXIT_INCOMPLETE)
 
 
@@ -416,7 +416,7 @@ def import_eventsourcing(
 
 @app.command()
 def demo(
-    exit_: Annotated[bool, typer.Option("--exit", help="Stop when the story is told.")] = False,
+    exit_: Annotated[bool, typer.Option("--exit", help="Stop at the end of the story.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """A seeded shop of its own: sell, ship, rebuild a view, promote it, verify everything."""
@@ -425,10 +425,10 @@ def demo(
     optional.require("devservers", what="`counterfoil demo`")
     from devservers import demo as demo_
 
-    told = demo_.run(answering.settings(), stay=not exit_)
+    story = demo_.run(answering.settings(), stay=not exit_)
     if as_json:
-        answering.print_json(told.as_json())
-    raise typer.Exit(answering.EXIT_OK if told.ok else answering.EXIT_FAILED)
+        answering.print_json(story.as_json())
+    raise typer.Exit(answering.EXIT_OK if story.ok else answering.EXIT_FAILED)
 
 
 def _has_a_person() -> bool:

@@ -7,16 +7,16 @@ from hypothesis import strategies as st
 
 from event_store.transport.position_token import PositionToken
 from event_store.transport.transport import WHOLE_LOG
-from read_api.standing import (
+from read_api.checkpoints import (
     Checkpoint,
-    Look,
+    Checkpoints,
+    CheckpointSnapshot,
     Published,
-    Standing,
     applied,
     applied_by_all,
+    checkpoints_of,
     covered,
     reached,
-    standing_of,
 )
 
 PARTITIONS = 3
@@ -35,16 +35,16 @@ def moments(draw):
     ]
     last = {p: max((at for at in by_partition[p] if at <= relay), default=0) for p in range(PARTITIONS)}
     positions = {p: draw(st.sampled_from([0, *by_partition[p]])) for p in range(PARTITIONS)}
-    return log, Published(relay, last), Standing(1, 1, positions)
+    return log, Published(relay, last), Checkpoints(1, 1, positions)
 
 
-def _applied(log, standing, upto):
+def _applied(log, checkpoints, upto):
     """Whether every event up to a position is in the rows."""
-    return all(position <= standing.positions[p] for position, p in enumerate(log, 1) if position <= upto)
+    return all(position <= checkpoints.positions[p] for position, p in enumerate(log, 1) if position <= upto)
 
 
-def _look(log, published):
-    return Look(
+def _snapshot(log, published):
+    return CheckpointSnapshot(
         seen_at=0.0,
         installation="test",
         position=len(log),
@@ -59,75 +59,75 @@ def _look(log, published):
 
 @given(moments())
 def test_everything_up_to_the_covered_position_is_in_the_rows(moment):
-    log, published, standing = moment
+    log, published, checkpoints = moment
 
-    assert _applied(log, standing, covered(standing, published))
+    assert _applied(log, checkpoints, covered(checkpoints, published))
 
 
 @given(moments())
 def test_a_build_that_has_everything_the_relay_published_covers_the_relays_position(moment):
     log, published, _ = moment
-    caught_up = Standing(1, 1, {p: published.last[p] for p in range(PARTITIONS)})
+    caught_up = Checkpoints(1, 1, {p: published.last[p] for p in range(PARTITIONS)})
 
     assert covered(caught_up, published) == (published.position if log else 0)
 
 
 @given(moments(), st.dictionaries(st.integers(0, PARTITIONS - 1), st.integers(0, 30), max_size=PARTITIONS))
 def test_a_reached_token_means_that_its_events_are_in_the_rows(moment, partitions):
-    log, published, standing = moment
+    log, published, checkpoints = moment
     token = PositionToken(1, 1, {p: min(at, len(log)) for p, at in partitions.items()})
 
-    if reached(token, standing, published):
+    if reached(token, checkpoints, published):
         for position, p in enumerate(log, 1):
-            assert position > token.partitions.get(p, 0) or position <= standing.positions[p]
+            assert position > token.partitions.get(p, 0) or position <= checkpoints.positions[p]
 
 
 @given(moments())
 def test_a_token_of_real_events_is_reached_as_soon_as_they_are_in_the_rows(moment):
-    _log, published, standing = moment
-    token = PositionToken(1, 1, {p: at for p, at in standing.positions.items() if at})
+    _log, published, checkpoints = moment
+    token = PositionToken(1, 1, {p: at for p, at in checkpoints.positions.items() if at})
 
-    assert reached(token, standing, published)
+    assert reached(token, checkpoints, published)
 
 
 @given(moments(), st.integers(0, 30))
 def test_a_token_of_another_generation_is_reached_when_everything_up_to_it_is_in_the_rows(moment, at):
-    log, published, standing = moment
+    log, published, checkpoints = moment
     token = PositionToken(1, 2, {0: min(at, len(log))})
 
-    if reached(token, standing, published):
-        assert _applied(log, standing, token.highest)
+    if reached(token, checkpoints, published):
+        assert _applied(log, checkpoints, token.highest)
 
 
 @given(moments(), st.integers(0, 30))
 def test_what_an_answer_says_it_has_it_has(moment, summed_to):
     """The token of an answer is reached by the builds it was made from, and says nothing that is not in them."""
-    log, published, standing = moment
-    look = _look(log, published)
-    summed = Standing(1, WHOLE_LOG.generation, {0: summed_to})
+    log, published, checkpoints = moment
+    snapshot = _snapshot(log, published)
+    summed = Checkpoints(1, WHOLE_LOG.generation, {0: summed_to})
 
-    for standings in ([standing], [summed], [standing, summed]):
-        token = applied_by_all(standings, look)
+    for all_checkpoints in ([checkpoints], [summed], [checkpoints, summed]):
+        token = applied_by_all(all_checkpoints, snapshot)
         assert token.generation == 1
-        assert all(reached(token, each, published) for each in standings)
-    assert reached(applied(standing, look), standing, published)
+        assert all(reached(token, each, published) for each in all_checkpoints)
+    assert reached(applied(checkpoints, snapshot), checkpoints, published)
 
 
 @given(moments(), st.integers(0, 30))
 def test_a_global_view_has_what_a_token_names_when_it_stands_at_the_highest_position(moment, summed_to):
-    log, published, standing = moment
-    token = PositionToken(1, 1, standing.positions)
-    summed = Standing(1, WHOLE_LOG.generation, {0: summed_to})
+    log, published, checkpoints = moment
+    token = PositionToken(1, 1, checkpoints.positions)
+    summed = Checkpoints(1, WHOLE_LOG.generation, {0: summed_to})
 
     assert reached(token, summed, None) == (token.highest <= summed_to)
-    assert set(applied(summed, _look(log, published)).partitions.values()) == {summed_to}
+    assert set(applied(summed, _snapshot(log, published)).partitions.values()) == {summed_to}
 
 
 def test_only_the_newest_generation_counts():
     rows = [Checkpoint(generation, p, 10 * generation) for generation in (2, 1, 3) for p in range(2)]
 
-    assert standing_of(rows, epoch=4) == Standing(4, 3, {0: 30, 1: 30})
+    assert checkpoints_of(rows, epoch=4) == Checkpoints(4, 3, {0: 30, 1: 30})
 
 
 def test_without_checkpoints_there_is_no_standing():
-    assert standing_of([], epoch=1) is None
+    assert checkpoints_of([], epoch=1) is None
