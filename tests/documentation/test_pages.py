@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from commands.documentation import ALWAYS
 from counterfoil.applications import command_app, query_app
-from counterfoil.cli import front
+from counterfoil.cli import main
 from counterfoil.contexts import CONTEXTS
 from domain.mail.templates import TEMPLATES
 from domain.rejection import Conflict, Unacceptable, Unknown
@@ -117,7 +117,7 @@ def test_a_command_that_does_not_exist_is_noticed(shown: str):
 
 def fault_of(shown: str) -> str | None:
     """What is wrong with a command line, as far as names go: subcommands and options; arguments are free."""
-    command: Any = typer.main.get_command(front.app)
+    command: Any = typer.main.get_command(main.app)
     words = re.sub(r'"[^"]*"', "TEXT", shown.partition("  ")[0].partition("#")[0]).split()[1:]
     while hasattr(command, "commands"):  # a group
         if not words or words[0] not in command.commands:
