@@ -1,0 +1,56 @@
+"""One word for one thing, and the field's: see `wording`."""
+
+import re
+
+import pytest
+
+from tests.architecture import wording
+from tests.architecture.source import ROOT, broken, kept_files, planted, product
+from tests.documentation.pages import Page, pages
+
+HISTORY = {"CHANGELOG.md"}
+METRICS = re.compile(r"\"(counterfoil_[a-z_]+)\"")
+
+
+def test_identifiers_use_the_words_of_the_field():
+    assert not broken(wording.identifiers)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "class Standing: pass",
+        "def next_look(): pass",
+        "def f(*, beside): pass",
+        "LOOK_EVERY_S = 1",
+        "self.watch = 1",
+    ],
+)
+def test_an_identifier_of_another_dialect_is_found(text: str):
+    assert planted(wording.identifiers, text)
+
+
+def test_file_names_use_the_words_of_the_field():
+    named = {path.relative_to(ROOT): word for path in kept_files() if (word := wording.file_name(path))}
+
+    assert {} == named
+    assert wording.file_name(ROOT / "tests" / "fire" / "test_gate.py")
+
+
+def test_metrics_use_the_words_of_the_field():
+    declared = {name for source in product() for name in METRICS.findall(source.text)}
+
+    assert declared
+    assert set() == {name for name in declared if wording.metric(name)}
+    assert wording.metric("counterfoil_watch_looks")
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in pages() if page.name not in HISTORY], ids=lambda page: page.name
+)
+def test_pages_use_the_words_of_the_field(page: Page):
+    assert [] == list(wording.prose(page.prose))
+
+
+def test_a_page_in_another_dialect_is_found():
+    assert ["1: beside", "2: a person"] == list(wording.prose("beside it\nuntil a person comes"))
