@@ -16,7 +16,6 @@ from commands.documentation import DESCRIPTION
 from commands.execution import Execution
 from commands.identity import opening as identity_opening
 from commands.identity import routes as identity_routes
-from commands.intake import Clock, Intake
 from commands.opening import opened
 from commands.processes.process import Process
 from commands.settling import Settling
@@ -74,7 +73,7 @@ def create_app(
         steps=Steps(
             authenticate=callers.authenticate,
             authorise=callers.authorise,
-            shed=lambda method, path: _shed(app.state.intake, method, path),
+            shed=lambda method, path: _shed(app.state.dispatcher, method, path),
         ),
         problem_of=problems.problem_of,
         metrics=HttpMetrics(registry),
@@ -169,11 +168,11 @@ def _lifespan(
                 clock=clock,
                 registry=registry,
             )
-            app.state.watch = on.watch
+            app.state.poller = on.poller
             app.state.identity = await accounts.enter_async_context(
                 identity_opening.served(settings, on, callers=callers, fingerprints=made_by, clock=clock)
             )
-            watching = asyncio.create_task(on.watch.run(), name="command-api: watch")
+            polling = asyncio.create_task(on.poller.run(), name="command-api: poller")
             try:
                 yield
             finally:

@@ -14,7 +14,7 @@ from commands.identity.recording import By, Recorder
 from commands.identity.sessions import Sessions
 from commands.opening import opened
 from counterfoil import addresses, operators
-from counterfoil.telling import UserError
+from counterfoil.user_messages import UserError
 from event_store.log import fingerprints
 from runtime import database
 from runtime.settings import Settings

@@ -46,7 +46,7 @@ class Passwords:
         Raises:
             ProblemError: too many wait.
         """
-        return str(await self._in_turn(self._hasher.hash, password))
+        return str(await self._one_at_a_time(self._hasher.hash, password))
 
     async def verify(self, hashed: str | None, password: str) -> bool:
         """Whether it is the password behind a hash; None takes the same time and is False.
@@ -54,7 +54,7 @@ class Passwords:
         Raises:
             ProblemError: too many wait.
         """
-        return bool(await self._in_turn(self._verified, hashed, password))
+        return bool(await self._one_at_a_time(self._verified, hashed, password))
 
     def needs_rehash(self, hashed: str) -> bool:
         """Whether a hash has other parameters than those of now."""
@@ -67,7 +67,7 @@ class Passwords:
             return False
         return hashed is not None
 
-    async def _in_turn(self, work: Callable[..., object], *given: object) -> object:
+    async def _one_at_a_time(self, work: Callable[..., object], *given: object) -> object:
         if self._waiting >= WAITING_MAX:
             raise refusals.too_busy()
         self._waiting += 1

@@ -18,7 +18,7 @@ SESSION_LIFETIME: Final = timedelta(days=30)
 """How long a session can be refreshed, whatever happens."""
 
 DENIED_FOR: Final = timedelta(seconds=LIFETIME_S + 2 * LEEWAY_S)
-"""As long as a token that was signed just now could be believed."""
+"""As long as a token that was signed just now could be trusted."""
 
 _MUTEX: Final = "select from vault.denials for update"
 _BEGIN: Final = "insert into vault.secret (digest) values (%s) on conflict do nothing"

@@ -102,7 +102,7 @@ class Accounts:
         if not self.trust.is_known:
             raise _unavailable()
         try:
-            return self.trust.believed(token)
+            return self.trust.trusted(token)
         except BadToken:
             # Which of the many reasons it is would only help who tries.
             raise _unauthenticated("The token is not accepted.", _INVALID) from None
@@ -113,7 +113,7 @@ class Accounts:
         if token is None or not self.trust.remembers(token):
             return None
         try:
-            return self.trust.believed(token)
+            return self.trust.trusted(token)
         except BadToken:
             return None
 

@@ -1,4 +1,4 @@
-"""Access tokens (RFC 9068): what they say, how they are signed, and which are believed.
+"""Access tokens (RFC 9068): what they say, how they are signed, and which are trusted.
 
 JWS in its compact form, signed with Ed25519 (RFC 8037, named as RFC 9864 has it). One algorithm is accepted, and a
 header of exactly three members: a token that refers to keys elsewhere, or to extensions, is refused unread.
@@ -33,7 +33,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class BadToken(Exception):
-    """A token is not believed. The text is for our logs, never for the caller."""
+    """A token is not trusted. The text is for our logs, never for the caller."""
 
 
 class Claims(Struct, frozen=True, kw_only=True):
@@ -71,7 +71,7 @@ def sign(claims: Claims, key: OKPKey) -> str:
 
 
 def read(token: bytes, keys: Mapping[str, OKPKey], *, issuer: str, now: int) -> Claims:
-    """What a token says, once it is believed.
+    """What a token says, once it is trusted.
 
     Raises:
         BadToken: it is none of ours, or not good now.

@@ -1,7 +1,7 @@
 """Whom a process believes: the keys that sign, and what was revoked, read from the vault four times a second.
 
 Tokens are verified once and remembered; whether one was revoked meanwhile is a look into a set. Where the vault was not
-read for `STALE_AFTER_S`, tokens are still believed until they expire, since they do so soon, but nothing is permitted
+read for `STALE_AFTER_S`, tokens are still trusted until they expire, since they do so soon, but nothing is permitted
 that cannot be undone (`access.FAIL_CLOSED`).
 """
 
@@ -57,7 +57,7 @@ class Trust:
     """The keys and revocations that this process knows of."""
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
-        """Nothing is known yet, so nobody is believed. `clock` gives seconds since 1970."""
+        """Nothing is known yet, so nobody is trusted. `clock` gives seconds since 1970."""
         self._clock = clock
         self._keys: dict[str, OKPKey] = {}
         self._denied: dict[str, float] = {}
@@ -82,11 +82,11 @@ class Trust:
         """Whether what was revoked a second ago is known."""
         return self.age_s < STALE_AFTER_S
 
-    def believed(self, token: bytes) -> Principal:
+    def trusted(self, token: bytes) -> Principal:
         """Who a token stands for.
 
         Raises:
-            BadToken: it is not believed, or not any more.
+            BadToken: it is not trusted, or not any more.
         """
         now = self._clock()
         verified = self._remembered.get(token)
@@ -95,7 +95,7 @@ class Trust:
         if verified.expires_at + tokens.LEEWAY_S <= now:
             raise BadToken("it is over")
         if verified.kid not in self._keys:
-            raise BadToken("its key is not believed any more")
+            raise BadToken("its key is not trusted any more")
         for subject in verified.subjects:
             if subject in self._denied:
                 raise BadToken("it was revoked")
