@@ -1,20 +1,28 @@
-"""`counterfoil audit verify`: the log against itself, and every live view against a fold of the log."""
+"""`counterfoil audit verify`: the log against itself, what follows it against the log, live views against a fold.
 
+Nothing here needs a key. So where the log and what was made of it differ, nothing here can tell which of them was
+changed: no finding says so, and a view is not judged by a log that contradicts itself or its seal.
+"""
+
+import itertools
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from counterfoil import progress, status
+from counterfoil import bookkeeping, progress, status
 from counterfoil.context import Contexts
+from counterfoil.sealing import Compared
+from event_store.consumers.answering import Triggers
 from event_store.log import integrity, pacing, reading
 from event_store.log.codec import CodecError, UnknownEventType, UnknownEventVersion
-from event_store.log.findings import Finding
+from event_store.log.findings import FINDINGS_MAX, Finding
 from event_store.log.integrity import LogReport
 from event_store.log.pacing import Pace
 from event_store.log.reading import Connection
+from event_store.proofs import against
 from projections import builds, snapshots, verifying
 from projections.errors import BuildRefused, FoldFailed, ProjectionError
 from projections.snapshots import Refolded
@@ -25,6 +33,9 @@ from runtime import database
 SNAPSHOTS_SAMPLED: Final = 100
 """Snapshots that are folded again when not all are asked for, others each time."""
 SNAPSHOTS_MAX: Final = 2**31 - 1
+
+KEYS_NAMED_MAX: Final = 5
+"""Keys of a view that is not judged that are named."""
 
 UNDECIDED: Final = "payload, metadata or leaf was changed"
 """How the log's own diagnosis begins where only the views can tell more."""
@@ -38,6 +49,8 @@ class AuditReport(Struct, frozen=True):
     findings: tuple[Finding, ...]
     unexamined: tuple[str, ...]
     """What could not be examined, and why."""
+    sealed: Compared | None
+    """What came of holding the log against a checkpoint, if one was given."""
     parked: int
     snapshots: int
     """How many snapshots of long streams were folded again."""
@@ -45,17 +58,29 @@ class AuditReport(Struct, frozen=True):
     @property
     def damaged(self) -> bool:
         """Whether anything that was examined is not what it has to be; parked keys are no damage."""
-        return not self.log.ok or bool(self.findings) or not all(view.matches for view in self.views)
+        differs = not all(view.matches for view in self.views)
+        return not self.log.ok or bool(self.findings) or differs or bool(self.sealed and self.sealed.findings)
 
     @property
     def ok(self) -> bool:
         """Whether everything was examined, and nothing is damaged."""
         return not self.damaged and not self.unexamined
 
+    @property
+    def contradicted(self) -> bool:
+        """Whether the log is not what its own rows, or the checkpoint, say of its events: no view is judged by it."""
+        return _contradicted(self.log, self.sealed)
+
     def as_json(self) -> dict[str, Any]:
         """The object scripts rely on."""
+        sealed = () if self.sealed is None else self.sealed.findings
+        shown = {} if self.sealed is None else {"checkpoint": self.sealed.as_json()}
+        judged = () if self.contradicted else self.views
+        unlisted = self.log.findings_in_all - len(self.log.findings)
+        unlisted += sum(view.differing - len(view.differences) for view in judged)
         return {
             "ok": self.ok,
+            **shown,
             "events": self.log.events,
             "head": self.log.head,
             "views": [
@@ -69,8 +94,8 @@ class AuditReport(Struct, frozen=True):
                 }
                 for view in self.views
             ],
-            "findings": [msgspec.to_builtins(finding) for finding in self.findings],
-            "findings_in_all": self.log.findings_in_all + sum(view.differing for view in self.views),
+            "findings": [msgspec.to_builtins(finding) for finding in (*self.findings, *sealed)],
+            "findings_in_all": len(self.findings) + len(sealed) + unlisted,
             "unexamined": list(self.unexamined),
             "parked": self.parked,
             "snapshots": self.snapshots,
@@ -78,9 +103,11 @@ class AuditReport(Struct, frozen=True):
 
     def lines(self) -> list[str]:
         """The same for people."""
-        shown = [f"log    {self.log.events:,} events, head {self.log.head:,}, epoch {self.log.epoch}"]
+        shown = [] if self.sealed is None else self.sealed.lines()
+        shown.append(f"log    {self.log.events:,} events, head {self.log.head:,}, epoch {self.log.epoch}")
         for view in self.views:
-            word = "matches" if view.matches else f"DIFFERS in {view.differing:,} keys"
+            judged = "not judged, differs" if self.contradicted else "DIFFERS"
+            word = "matches" if view.matches else f"{judged} in {view.differing:,} keys"
             shown.append(f"view   {view.name:<18} {view.keys:>9,} keys  {view.digest[:16]}  {word}")
         if self.snapshots:
             shown.append(f"states {self.snapshots:,} snapshots folded again")
@@ -90,7 +117,20 @@ class AuditReport(Struct, frozen=True):
         shown += [f"NOT EXAMINED: {each}" for each in self.unexamined]
         if self.parked:
             shown.append(f"{self.parked} keys are parked: `counterfoil parked list`")
-        return [*shown, self._verdict()]
+        return [*shown, *self._advice(), self._verdict()]
+
+    def _advice(self) -> list[str]:
+        """What to do first about views that differ: a rebuild would make them of whatever the log says now."""
+        if self.contradicted or all(view.matches for view in self.views):
+            return []
+        if self.sealed is not None:
+            size = self.sealed.kept.size
+            return [
+                f"the first {size:,} events are as they were sealed: rows made of them alone may be rebuilt"
+            ]
+        return [
+            "log and views differ: hold the log against a checkpoint (--against) before anything is rebuilt from it"
+        ]
 
     def _verdict(self) -> str:
         if self.damaged:
@@ -98,11 +138,19 @@ class AuditReport(Struct, frozen=True):
         return "everything is in order" if self.ok else "what was examined is in order, and not all of it was"
 
 
-def verify(database_url: str, *, contexts: Contexts, full: bool = False) -> AuditReport:
+def verify(
+    database_url: str, *, contexts: Contexts, full: bool = False, sealed: Compared | None = None
+) -> AuditReport:
     """Check everything; of the snapshots of long streams a sample, or all. Works while the shop runs.
 
     No snapshot of the database is held for longer than a part takes to read, and while others append, the audit pauses
     after each part.
+
+    Args:
+        database_url: the log.
+        contexts: what declares views, process managers and gateways.
+        full: fold all snapshots again.
+        sealed: what came of holding the log against a checkpoint.
 
     Raises:
         psycopg.Error: the database cannot be read to the end.
@@ -115,6 +163,13 @@ def verify(database_url: str, *, contexts: Contexts, full: bool = False) -> Audi
         pace = pacing.of_log(pacing_connection)
         with progress.step("verifying the log", total=found.log.position, unit="events") as step:
             log = integrity.verify_log(connection, on_progress=_giving_way(step, pace))
+        followed = list(bookkeeping.checkpoints(connection))
+        with progress.step("looking for outcomes", total=found.log.position, unit="positions") as step:
+            triggers = Triggers(connection, contexts.followers)
+            followed += itertools.islice(
+                triggers.unanswered(on_progress=_giving_way(step, pace)), FINDINGS_MAX
+            )
+        unregistered, unbuilt = bookkeeping.unregistered(connection, contexts)
         with progress.step("folding every view again", total=found.log.position, unit="positions") as step:
             seen = _verified(connection, _giving_way(step, pace), contexts)
         with progress.step("folding snapshots again", total=None, unit="snapshots") as step:
@@ -122,11 +177,27 @@ def verify(database_url: str, *, contexts: Contexts, full: bool = False) -> Audi
             refolded = _refolded(connection, step, contexts, limit=limit)
         damage = [_explained(connection, finding, seen.views) for finding in log.findings]
     parked = sum(status.parked(database_url, found).values())
-    findings = [*damage, *seen.failures, *_of_views(seen.views), *_of_snapshots(refolded)]
+    findings = [*damage, *followed, *unregistered, *seen.failures]
+    unexamined = [*seen.unexamined, *unbuilt]
+    if _contradicted(log, sealed):
+        unexamined += _unjudged(seen.views, refolded)
+    else:
+        findings += [*_of_views(seen.views), *_of_snapshots(refolded)]
     findings.sort(key=lambda finding: finding.position)
     return AuditReport(
-        log, tuple(seen.views), tuple(findings), tuple(seen.unexamined), parked, snapshots=len(refolded)
+        log,
+        tuple(seen.views),
+        tuple(findings),
+        tuple(unexamined),
+        sealed,
+        parked,
+        snapshots=len(refolded),
     )
+
+
+def _contradicted(log: LogReport, sealed: Compared | None) -> bool:
+    broken = sealed is not None and any(each.kind in against.OF_THE_LOG for each in sealed.findings)
+    return broken or any(each.kind not in integrity.BESIDE_EVENTS for each in log.findings)
 
 
 class _Seen(Struct):
@@ -197,7 +268,7 @@ def _explained(connection: Connection, finding: Finding, views: Sequence[Verific
         for view in views:
             for difference in view.differences:
                 if difference.key == name:
-                    message = f"payload was changed: {difference.message}, as the log would make it now"
+                    message = f"payload was changed since a view was made of it: {difference.message}"
                     return msgspec.structs.replace(finding, message=message)
     return finding
 
@@ -207,11 +278,24 @@ def _of_snapshots(refolded: Sequence[Refolded]) -> list[Finding]:
         Finding(
             each.position,
             "snapshot-differs",
-            f"the snapshot of {each.stream} is not what its events fold to: delete its row in views.snapshot",
+            f"the snapshot of {each.stream} is not what its events fold to",
         )
         for each in refolded
         if not each.matches
     ]
+
+
+def _unjudged(views: Sequence[Verification], refolded: Sequence[Refolded]) -> Iterator[str]:
+    """Differences from a log that is contradicted itself: which side was changed is not known."""
+    for view in views:
+        if not view.matches:
+            keys = ", ".join(each.key for each in view.differences[:KEYS_NAMED_MAX])
+            yield (
+                f"view {view.name} differs from the log in {view.differing:,} keys ({keys}), and is not judged by a"
+                " log that is damaged itself: it may be what still says what happened"
+            )
+    if differing := sum(not each.matches for each in refolded):
+        yield f"{differing:,} snapshots differ from the log, and are not judged by a log that is damaged itself"
 
 
 def _of_views(views: Sequence[Verification]) -> list[Finding]:

@@ -139,9 +139,12 @@ class Contexts:
 
     def followers_of(self, settings: Settings) -> Followers:
         """The consumers that answer events in the log, by the type of the event."""
-        deciding = following.followers(self.processes_of(settings))
-        sending = gateways_following.followers(self.gateways_of(settings))
-        return {name: (*deciding.get(name, ()), *sending.get(name, ())) for name in {**deciding, **sending}}
+        return _followers(self.processes_of(settings), self.gateways_of(settings))
+
+    @property
+    def followers(self) -> Followers:
+        """The same of all that are declared, whether or not they run here."""
+        return _followers(self.processes, self.gateways)
 
     @property
     def consumers(self) -> tuple[LogConsumer, ...]:
@@ -186,6 +189,11 @@ class Contexts:
         for context in self._declared:
             yield from dict.fromkeys(view.name for view in context.views)
         yield from (view.name for view in self.timers)
+
+
+def _followers(processes: Iterable[Process], gateways: Iterable[Gateway]) -> Followers:
+    deciding, sending = following.followers(processes), gateways_following.followers(gateways)
+    return {name: (*deciding.get(name, ()), *sending.get(name, ())) for name in {**deciding, **sending}}
 
 
 def _require_single(what: str, names: Iterable[str]) -> None:

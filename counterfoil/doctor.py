@@ -1,14 +1,26 @@
 """`counterfoil doctor`: which servers were found or would be taken, migrations, processes, quick invariants."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import psycopg
 from msgspec import Struct
 
-from counterfoil import addresses, declared, migrating, optional, probing, runfile, sealing, status, timers
+from counterfoil import (
+    addresses,
+    bookkeeping,
+    declared,
+    migrating,
+    optional,
+    probing,
+    runfile,
+    sealing,
+    status,
+    timers,
+)
 from counterfoil.context import Contexts
 from event_store.consumers.parking import Scope
+from event_store.log.findings import Finding
 from read_api.status import Status
 from runtime import database, migrations
 from runtime.migrations import Comparison
@@ -23,12 +35,6 @@ select count(*) from (
     select from log.event group by stream having count(*) <> max(version) - min(version) + 1 or min(version) > 1
 ) broken
 """
-_AHEAD: Final = """
-select count(*) from log.head h cross join (
-    select position from views.checkpoint union all select position from consumers.checkpoint
-) c where c.position > h.position
-"""
-
 _VARIABLES: Final = {"postgres": "DATABASE_URL", "redis": "REDIS_URL", "kafka": "KAFKA_BOOTSTRAP"}
 
 Verdict = Literal["ok", "note", "bad"]
@@ -134,13 +140,16 @@ def _invariants(url: str) -> Iterator[Check]:
         yield Check("positions", "ok" if whole else "bad", message)
         (thin,) = connection.execute(_THIN_STREAMS).fetchone() or (0,)
         yield Check("versions", "bad" if thin else "ok", f"{thin} streams with a hole in their versions")
-        (ahead,) = connection.execute(_AHEAD).fetchone() or (0,)
-        yield Check(
-            "checkpoints",
-            "bad" if ahead else "ok",
-            f"{ahead} checkpoints beyond the head"
-            + ("; was the log restored? run `counterfoil log fence`" if ahead else ""),
-        )
+        ahead = list(bookkeeping.checkpoints(connection))
+        yield Check("checkpoints", "bad" if ahead else "ok", _of_checkpoints(ahead))
+
+
+def _of_checkpoints(ahead: Sequence[Finding]) -> str:
+    """What contradicts the log. A fence would bless a log that was cut off, so that comes second."""
+    if not ahead:
+        return "none that the log contradicts"
+    remedy = "hold the log against a checkpoint that was kept (`audit verify --against`)"
+    return f"{len(ahead)}: {ahead[0].message}; {remedy}; was it restored, run `counterfoil log fence`"
 
 
 def _consumers(found: Status, parked: Mapping[Scope, int]) -> Iterator[Check]:

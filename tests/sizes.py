@@ -55,6 +55,12 @@ LOGINS_TIMED: Final = Size(
     "failed logins timed for each of two addresses", 100, 2_000, "tests/identity/test_sessions.py"
 )
 REFRESH_ROUNDS: Final = Size("rounds of 20 refreshes at once", 50, 500, "tests/identity/test_sessions.py")
+TAMPERINGS: Final = Size(
+    "copies of a shop for each manipulation of it", 2, 50, "tests/tampering/test_tampering.py"
+)
+CLEAN_EXPORTS: Final = Size(
+    "exports of a shop that nobody touched", 2, 100, "tests/tampering/test_tampering.py"
+)
 PROPERTIES: Final = Size("examples of a property", 100, 2_000, "tests/conftest.py")
 
 SIZES: Final = tuple(each for each in dict(globals()).values() if isinstance(each, Size))

@@ -26,6 +26,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
     "simulation": (*_PYTEST, "tests/simulation", "tests/commands/processes/test_deciding_simulation.py"),
     "requests": (*_PYTEST, "tests/openapi/test_requests.py"),
     "identity": (*_PYTEST, "tests/identity"),
+    "tampering": (*_PYTEST, "tests/tampering"),
     "killed-import": (*_PYTEST, "tests/acceptance/test_faults.py"),
     "properties": (
         *_PYTEST,

@@ -45,25 +45,16 @@ def verify(
             compared = sealing.compare(
                 settings, against.read_text(), keys=sealing.keys_in(key) if key else []
             )
-        report = auditing.verify(addresses.database_url(settings), contexts=answering.contexts(), full=full)
-    damaged = report.damaged or (compared is not None and bool(compared.findings))
+        report = auditing.verify(
+            addresses.database_url(settings), contexts=answering.contexts(), full=full, sealed=compared
+        )
     if as_json:
-        shown = report.as_json()
-        if compared is not None:
-            found = [
-                {"position": f.position, "kind": f.kind, "message": f.message} for f in compared.findings
-            ]
-            shown["checkpoint"] = compared.as_json()
-            shown["findings"] += found
-            shown["findings_in_all"] += len(found)
-            shown["ok"] = report.ok and not damaged
-        answering.print_json(shown)
+        answering.print_json(report.as_json())
     else:
-        lines = [*([] if compared is None else compared.lines()), *report.lines()]
-        print(terminal.shown("\n".join(lines)))
+        print(terminal.shown("\n".join(report.lines())))
     raise typer.Exit(
         answering.gravest(
-            answering.EXIT_FAILED if damaged else answering.EXIT_OK,
+            answering.EXIT_FAILED if report.damaged else answering.EXIT_OK,
             answering.EXIT_INCOMPLETE if report.unexamined else answering.EXIT_OK,
             answering.EXIT_PARKED if report.parked else answering.EXIT_OK,
         )

@@ -77,6 +77,7 @@ class Backlog:
         self._keys_max = keys_max
         with self._conn.transaction():
             self._saved = checkpoints.enter(self._conn, name, start=start, kind=kind).mark
+            checkpoints.note_answers(self._conn, name, self._decoder.types, since=self._saved.position)
         self.progress = Progress(self._saved.position)
         self._skipped = skips.read(self._conn, name, shape=None)
         self._queued = {key: each.queued for key, each in parking.of_scope(self._conn, self._scope).items()}

@@ -4,7 +4,7 @@ The checkpoint's row is locked and moved in one transaction, from where the cons
 is still held. What a consumer writes in that same transaction takes effect once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal, cast
 
 from msgspec import Struct
@@ -34,6 +34,11 @@ left join log.event e on e.position = c.position
 where c.consumer = %(consumer)s and c.generation = 0 and r.kind = %(kind)s
 for update of c
 """
+_ANSWERS: Final = """
+insert into consumers.answered_type (consumer, type, since_position)
+select %(consumer)s, t.type, %(since)s from unnest(%(types)s::text[]) as t (type)
+on conflict do nothing
+"""
 _HOLD: Final = """
 select from consumers.checkpoint
 where consumer = %(consumer)s and generation = 0 and position = %(position)s
@@ -60,6 +65,9 @@ with back as (
     update consumers.registration r set registered_position = least(r.registered_position, h.position)
     from log.head h where r.consumer = any(%(consumers)s)
     returning r.consumer, r.registered_position
+), again as (
+    update consumers.answered_type t set since_position = b.registered_position
+    from back b where t.consumer = b.consumer
 )
 update consumers.checkpoint c set position = b.registered_position, moved_at = clock_timestamp(),
     leaf = (select e.leaf from log.event e where e.position = b.registered_position)
@@ -118,6 +126,11 @@ def enter(conn: Connection, consumer: str, *, start: Start, kind: Kind = "consum
     if position and (leaf is None or leaf != logged):
         raise Fork(position=position, carried=leaf or b"", logged=logged)
     return Entered(Mark(position, leaf), begins=begins)
+
+
+def note_answers(conn: Connection, consumer: str, types: Iterable[str], *, since: int) -> None:
+    """Note that a consumer answers events of these types behind a position, unless that is noted already."""
+    conn.execute(_ANSWERS, {"consumer": consumer, "types": list(types), "since": since})
 
 
 def hold(conn: Connection, consumer: str, at: Mark, *, active: Active) -> None:

@@ -22,6 +22,9 @@ from event_store.log.leaf import leaf_of
 from event_store.log.outcomes import Outcomes, Requests
 from event_store.log.reading import Epoch
 
+BESIDE_EVENTS: Final = frozenset({"outcome-changed", "tag-mismatch", "tag-missing"})
+"""Kinds of findings that leave in no doubt what the events are: something beside them was changed."""
+
 POSITIONS_PER_SEGMENT: Final = reading.POSITIONS_PER_SHORT_SEGMENT
 """Events held at a time."""
 STREAMS_KEPT_MAX: Final = 100_000

@@ -13,6 +13,9 @@ from event_store.proofs.merkle import Frontier
 from event_store.proofs.opening import CHECKPOINT_FILE
 from event_store.proofs.tiles import Store, Tiles, TilesDamaged
 
+OF_THE_LOG: Final = frozenset({"log-cut", "root-mismatch", "seal-broken"})
+"""Kinds of findings that say that the log is not what was sealed; others are about tiles."""
+
 _NOTHING: Final = b"\x00" * merkle.HASH_BYTES
 """Stands for a leaf that is missing: no event has it."""
 
