@@ -3,6 +3,8 @@
 Which of both finds it is a table in docs/audit.md, and holds in both directions.
 """
 
+import re
+
 import pytest
 
 from counterfoil import auditing
@@ -11,6 +13,7 @@ from event_store.proofs import against, bundle, checkpoint, exporting, note, pro
 from event_store.proofs.tiles import Directory
 from runtime import database
 from tests import sizes
+from tests.architecture.source import ROOT
 from tests.tampering.manipulations import ALL, FURTHER, KINDS
 from tests.tampering.shop import KEY, Shop
 from tests.tampering.tampering import Manipulation, tamper
@@ -52,3 +55,12 @@ def test_it_is_found_that(manipulation: Manipulation, copied):
         tamper(shop, manipulation, seed=seed)
         found = keyless(shop), sealed(shop)
         assert (manipulation.keyless, manipulation.sealed) == tuple(map(bool, found)), (seed, found)
+
+
+def test_the_page_has_the_same_table():
+    text = (ROOT / "docs" / "audit.md").read_text()
+    rows = re.findall(r"^\| (.+) \| (yes|no) \| (yes|no) \|$", text, re.MULTILINE)
+
+    assert [(each.name, each.keyless, each.sealed) for each in ALL] == [
+        (name, keyless == "yes", sealed == "yes") for name, keyless, sealed in rows
+    ]
