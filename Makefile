@@ -15,6 +15,7 @@ digest = $(shell cat requirements/build.txt requirements/$(1).txt pyproject.toml
 RUN_STAMP := $(VENV)/installed-servers-$(call digest,servers)
 DEV_STAMP := $(VENV)/installed-dev-$(call digest,dev)
 BENCH_STAMP := $(VENV)/installed-bench-$(call digest,bench)
+INTEROP_STAMP := $(VENV)/installed-interop-$(call digest,interop)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -56,6 +57,10 @@ chaos: $(DEV_STAMP) ## Inject faults into the distributed product for longer tha
 soak: $(DEV_STAMP) ## Run everything that has a full size at that size, for hours (ARGS="--only simulation requests" narrows it)
 	@$(BIN)/python -m tests.soak $(ARGS)
 
+.PHONY: interop
+interop: $(INTEROP_STAMP) ## Have implementations of others, in Go, verify what is sealed: checkpoints, cosignatures, tiles and proofs
+	@$(BIN)/python -m pytest -q tests/event_store/proofs/interop/verified_by_others.py $(ARGS)
+
 .PHONY: doctor
 doctor: $(RUN_STAMP) ## Show which servers would be used, with versions
 	@$(BIN)/counterfoil doctor $(ARGS)
@@ -75,6 +80,7 @@ lock: $(DEV_STAMP) ## Write requirements/*.txt anew from pyproject.toml (ARGS="-
 	@$(LOCK) pyproject.toml --extra servers -c requirements/dev.txt -o requirements/servers.txt $(ARGS)
 	@$(LOCK) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt $(ARGS)
 	@$(LOCK) requirements/bench.in -c requirements/dev.txt -o requirements/bench.txt $(ARGS)
+	@$(LOCK) requirements/interop.in -c requirements/dev.txt -o requirements/interop.txt $(ARGS)
 
 .PHONY: clean
 clean: ## Remove the virtual environment and caches; shops below .counterfoil stay
@@ -103,3 +109,9 @@ $(BENCH_STAMP): | $(DEV_STAMP)
 	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/bench.txt || \
 		echo "The peers of requirements/bench.txt cannot be had here: their columns stay empty." >&2
 	@rm -f $(VENV)/installed-bench-* && touch $@
+
+# Toolchains of the implementations that ours are held against.
+$(INTEROP_STAMP): | $(DEV_STAMP)
+	@echo "Installing requirements/interop.txt into $(VENV) ..."
+	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/interop.txt
+	@rm -f $(VENV)/installed-interop-* && touch $@
