@@ -16,7 +16,11 @@ app = typer.Typer(no_args_is_help=True, help="Prove what happened.")
 
 Keys = Annotated[
     str | None,
-    typer.Option("--key", help="The log's public key that you trust, or a file with one in each line."),
+    typer.Option(
+        "--key",
+        help="The log's public key that you trust, or a file with one in each line; of witnesses too, if they must have"
+        " cosigned.",
+    ),
 ]
 
 

@@ -58,20 +58,23 @@ def parse(text: str) -> Checkpoint:
 
 
 def verified(signed: Note, keys: Sequence[VerifierKey]) -> Checkpoint:
-    """The checkpoint in a note that the log's own key signed.
+    """The checkpoint in a note that the log's own key signed, and every trusted witness cosigned.
 
     Args:
         signed: the note.
-        keys: the keys that are trusted; only those named like the checkpoint's origin may say what that log holds.
+        keys: the keys that are trusted; only those named like the checkpoint's origin may say what that log holds, and
+            those of witnesses say that nobody was told otherwise.
 
     Raises:
         MalformedNote: the text is no checkpoint.
         UnverifiedNote: a trusted key is claimed falsely.
-        UnknownSigner: no trusted key of this log signed it.
+        UnknownSigner: no trusted key of this log signed it, or a trusted witness did not cosign it.
     """
     found = parse(signed.text)
     own = [key for key in keys if key.name == found.origin and key.algorithm == note.ED25519]
     if not own:
         raise UnknownSigner(f"no key of the log {found.origin} is known here")
     note.verify(signed, own)
+    for witness in (key for key in keys if key.algorithm == note.COSIGNATURE):
+        note.verify(signed, [witness])
     return found

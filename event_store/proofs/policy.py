@@ -82,10 +82,13 @@ def parse(content: bytes) -> Policy:
 def trusted(policy: Policy, known: Iterable[VerifierKey]) -> list[KeyRange]:
     """The keys that can be reached from those that are known, over checkpoints that both sides of a handover signed.
 
+    Keys of witnesses are among them if they are known: they cover every size.
+
     Raises:
         UnknownSigner: no key of the log is known.
     """
-    trusted = {str(key) for key in known}
+    given = list(known)
+    trusted = {str(key) for key in given}
     keys, steps = policy.keys, range(1, len(policy.keys))
     for number in (*steps, *reversed(steps)):  # on to newer keys, and back to older ones
         before, after = keys[number - 1], keys[number]
@@ -94,11 +97,11 @@ def trusted(policy: Policy, known: Iterable[VerifierKey]) -> list[KeyRange]:
     found = [each for each in keys if each.key in trusted]
     if not found:
         raise UnknownSigner(f"none of the keys that are trusted here is one of the log {policy.origin}")
-    return found
+    return [*found, *(KeyRange(str(key), 0) for key in given if key.algorithm == note.COSIGNATURE)]
 
 
 def verified(signed: Note, keys: Sequence[KeyRange]) -> Checkpoint:
-    """The checkpoint in a note, signed by a key that covers its size.
+    """The checkpoint in a note, signed by a key that covers its size, and cosigned by every witness among the keys.
 
     Raises:
         MalformedNote: the text is no checkpoint.

@@ -15,7 +15,8 @@ from event_store.proofs import key_file, ledger, note, policy, proving, witness,
 from event_store.proofs.checkpoint import Checkpoint
 from event_store.proofs.errors import Refused
 from event_store.proofs.merkle import leaf_hash
-from event_store.proofs.note import COSIGNATURE, MalformedNote, SignerKey
+from event_store.proofs.note import COSIGNATURE, MalformedNote, SignerKey, UnknownSigner
+from event_store.proofs.policy import KeyRange
 from event_store.proofs.proving import NotSealed, NotSealedYet
 from event_store.proofs.submitting import Submissions
 from event_store.proofs.tiles import Directory
@@ -56,8 +57,12 @@ def refusal_seen_by_relay(url):
         return generations.frame(conn, generation=1).refusal
 
 
-def turns_until(hosted, holds, *, what):
+def turns_until(hosted, holds, *, what, clock=None):
+    """Turns of the sealer; a clock that is given goes on with them, so that waits behind failures come to an end."""
+
     def turned():
+        if clock is not None:
+            clock.now_s += 1
         hosted.round()
         return holds()
 
@@ -110,7 +115,27 @@ def test_a_receipt_carries_the_cosignatures(database_url, store, serving):
     with database.connect(database_url, role="counterfoil_reader", name="test") as conn:
         receipt = proving.published(store).receipt(proving.event_at(conn, 3), epoch=1)
 
-    assert [KEY.verifier, serving.key] == note.verify(receipt.checkpoint, [KEY.verifier, serving.key])
+    both, other = [KEY.verifier, serving.key], AWAY.key
+    assert both == note.verify(receipt.checkpoint, both)
+    assert 5 == receipt.verified([KeyRange(str(key), 0) for key in both]).size
+    for missing in ([*both, other], [serving.key]):
+        with pytest.raises(UnknownSigner):
+            receipt.verified([KeyRange(str(key), 0) for key in missing])
+
+
+def test_who_trusts_a_witness_takes_nothing_that_it_did_not_cosign(database_url, store, serving):
+    append(database_url, 5)
+    with sealing(database_url, store, witnesses=[serving.listed], required=1) as hosted:
+        turns_until(hosted, lambda: published_size(store) == 5, what="a cosignature")
+    seal(database_url, store, NEXT, KEY)
+    listed = policy.parse(store.read(policy.FILE) or b"")
+    signed = published(store)
+    bare = Checkpoint(ORIGIN, 5, proving.published(store).checkpoint.root).signed(KEY)
+    trusted = policy.trusted(listed, [NEXT.verifier, serving.key])
+
+    assert 5 == policy.verified(signed, trusted).size
+    with pytest.raises(UnknownSigner):
+        policy.verified(bare, trusted)
 
 
 def test_witnesses_that_are_away_delay_nothing_and_are_named(database_url, store, cosigner, monkeypatch):
@@ -150,12 +175,13 @@ def test_a_witness_that_comes_back_cosigns_what_is_newest_then(database_url, sto
             lambda: hosted.round() and witnessed(database_url)["witness.test/w1"].failure, what="failure"
         )
         append(database_url, 10)
-        clock.now_s += 20
+        clock.now_s += 1
         hosted.round()
         with cosigner.serving():
-            clock.now_s += 20
             append(database_url, 1)
-            turns_until(hosted, lambda: cosigned_by(store), what="a cosignature")
+            turns_until(
+                hosted, lambda: published_size(store) == 21 and cosigned_by(store), what="it", clock=clock
+            )
     (row,) = witnessed(database_url).values()
 
     assert (21, 21, None) == (published_size(store), row.size, row.failure)
@@ -168,9 +194,8 @@ def test_where_cosignatures_are_required_nothing_else_is_published(database_url,
         hosted.round()
         with pytest.raises(NotSealed):
             proving.published(store)
-        clock.now_s += 20
         with cosigner.serving():
-            turns_until(hosted, lambda: published_size(store) == 10, what="a cosignature")
+            turns_until(hosted, lambda: published_size(store) == 10, what="a cosignature", clock=clock)
         append(database_url, 10)
         clock.now_s += 20
         hosted.round()
@@ -289,9 +314,8 @@ def test_a_fork_that_was_sealed_while_the_witness_was_away_is_refused_once_it_is
     with sealing(database_url, store, clock=clock, witnesses=listed) as hosted:
         hosted.round()
         assert 40 == sealed(database_url).size
-        clock.now_s += 20
         with cosigner.serving(), pytest.raises(Refused, match="refuses this history"):
-            turns_until(hosted, lambda: False, what="a refusal")
+            turns_until(hosted, lambda: False, what="a refusal", clock=clock)
     with (
         sealing(database_url, store, clock=clock, witnesses=listed) as hosted,
         pytest.raises(Refused, match="refuses this history"),

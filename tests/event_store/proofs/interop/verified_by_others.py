@@ -1,7 +1,7 @@
 """`make interop`: what is sealed here is verified by Go's `sumdb/note` and `tlog`, and by transparency-dev's formats.
 
-Not part of `make test`: the first run compiles Go's libraries, which takes half a minute of processor time. Modules come
-by the hashes in `go.sum` from wherever the machine's `go` gets modules.
+Not part of `make test`: the first run compiles the libraries of Go, half a minute of processor time. Modules come by
+the hashes in `go.sum`, from wherever the `go` of the machine gets modules.
 """
 
 import json
