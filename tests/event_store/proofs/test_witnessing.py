@@ -57,16 +57,16 @@ def refusal_seen_by_relay(url):
         return generations.frame(conn, generation=1).refusal
 
 
-def turns_until(hosted, holds, *, what, clock=None):
-    """Turns of the sealer; a clock that is given goes on with them, so that waits behind failures come to an end."""
+def rounds_until(hosted, holds, *, what, clock=None):
+    """Rounds of the sealer; a clock that is given goes on with them, so that waits behind failures come to an end."""
 
-    def turned():
+    def holding():
         if clock is not None:
             clock.now_s += 1
         hosted.round()
         return holds()
 
-    wait_until(turned, what=what)
+    wait_until(holding, what=what)
 
 
 def restored(url, store, backup, *, upto):
@@ -94,7 +94,7 @@ def restored(url, store, backup, *, upto):
 def test_what_is_sealed_is_cosigned_and_published_with_its_cosignature(database_url, store, serving):
     append(database_url, 300)
     with sealing(database_url, store, witnesses=[serving.listed]) as hosted:
-        turns_until(
+        rounds_until(
             hosted,
             lambda: (300, ["witness.test/w1"]) == (published_size(store), cosigned_by(store)),
             what="a cosignature",
@@ -111,7 +111,7 @@ def test_what_is_sealed_is_cosigned_and_published_with_its_cosignature(database_
 def test_a_receipt_carries_the_cosignatures(database_url, store, serving):
     append(database_url, 5)
     with sealing(database_url, store, witnesses=[serving.listed], required=1) as hosted:
-        turns_until(hosted, lambda: published_size(store) == 5, what="a cosignature")
+        rounds_until(hosted, lambda: published_size(store) == 5, what="a cosignature")
     with database.connect(database_url, role="counterfoil_reader", name="test") as conn:
         receipt = proving.published(store).receipt(proving.event_at(conn, 3), epoch=1)
 
@@ -126,7 +126,7 @@ def test_a_receipt_carries_the_cosignatures(database_url, store, serving):
 def test_who_trusts_a_witness_takes_nothing_that_it_did_not_cosign(database_url, store, serving):
     append(database_url, 5)
     with sealing(database_url, store, witnesses=[serving.listed], required=1) as hosted:
-        turns_until(hosted, lambda: published_size(store) == 5, what="a cosignature")
+        rounds_until(hosted, lambda: published_size(store) == 5, what="a cosignature")
     seal(database_url, store, NEXT, KEY)
     listed = policy.parse(store.read(policy.FILE) or b"")
     signed = published(store)
@@ -152,7 +152,7 @@ def test_witnesses_that_are_away_delay_nothing_and_are_named(database_url, store
                 began_s = time.monotonic()
                 hosted.round()
                 longest_s = max(longest_s, time.monotonic() - began_s)
-            turns_until(hosted, lambda: witnessed(database_url)["witness.test/w1"].failure, what="a failure")
+            rounds_until(hosted, lambda: witnessed(database_url)["witness.test/w1"].failure, what="a failure")
             age = registry.get_sample_value(
                 "counterfoil_witness_cosignature_age_seconds", {"witness": "mute.test"}
             )
@@ -179,7 +179,7 @@ def test_a_witness_that_comes_back_cosigns_what_is_newest_then(database_url, sto
         hosted.round()
         with cosigner.serving():
             append(database_url, 1)
-            turns_until(
+            rounds_until(
                 hosted, lambda: published_size(store) == 21 and cosigned_by(store), what="it", clock=clock
             )
     (row,) = witnessed(database_url).values()
@@ -195,7 +195,7 @@ def test_where_cosignatures_are_required_nothing_else_is_published(database_url,
         with pytest.raises(NotSealed):
             proving.published(store)
         with cosigner.serving():
-            turns_until(hosted, lambda: published_size(store) == 10, what="a cosignature", clock=clock)
+            rounds_until(hosted, lambda: published_size(store) == 10, what="a cosignature", clock=clock)
         append(database_url, 10)
         clock.now_s += 20
         hosted.round()
@@ -230,7 +230,7 @@ def test_two_that_are_required_cosign_the_same_checkpoint(database_url, store, s
         for size in range(100, 1_100, 100):
             append(database_url, 100)
             clock.now_s += 1
-            turns_until(hosted, lambda size=size: published_size(store) == size, what="two cosignatures")
+            rounds_until(hosted, lambda size=size: published_size(store) == size, what="two cosignatures")
 
     assert ["witness.test/w1", "witness.test/w2"] == sorted(cosigned_by(store))
 
@@ -283,11 +283,11 @@ def test_a_restored_log_is_refused_before_anything_else_is_signed(database_url, 
     listed = [serving.listed]
     append(database_url, 10)
     with sealing(database_url, store, witnesses=listed) as hosted:
-        turns_until(hosted, lambda: cosigned_by(store), what="a cosignature")
+        rounds_until(hosted, lambda: cosigned_by(store), what="a cosignature")
     shutil.copytree(store.root, tmp_path / "backup")
     append(database_url, 10)
     with sealing(database_url, store, witnesses=listed) as hosted:
-        turns_until(hosted, lambda: witnessed(database_url)["witness.test/w1"].size == 20, what="20")
+        rounds_until(hosted, lambda: witnessed(database_url)["witness.test/w1"].size == 20, what="20")
     restored(database_url, store, tmp_path / "backup", upto=10)
     append(database_url, 30)
 
@@ -308,14 +308,14 @@ def test_a_fork_that_was_sealed_while_the_witness_was_away_is_refused_once_it_is
     shutil.copytree(store.root, tmp_path / "backup")
     append(database_url, 10)
     with cosigner.serving(), sealing(database_url, store, witnesses=listed) as hosted:
-        turns_until(hosted, lambda: witnessed(database_url)["witness.test/w1"].size == 20, what="20")
+        rounds_until(hosted, lambda: witnessed(database_url)["witness.test/w1"].size == 20, what="20")
     restored(database_url, store, tmp_path / "backup", upto=10)
     append(database_url, 30, padding="fork")
     with sealing(database_url, store, clock=clock, witnesses=listed) as hosted:
         hosted.round()
         assert 40 == sealed(database_url).size
         with cosigner.serving(), pytest.raises(Refused, match="refuses this history"):
-            turns_until(hosted, lambda: False, what="a refusal", clock=clock)
+            rounds_until(hosted, lambda: False, what="a refusal", clock=clock)
     with (
         sealing(database_url, store, clock=clock, witnesses=listed) as hosted,
         pytest.raises(Refused, match="refuses this history"),
@@ -343,7 +343,7 @@ def test_two_roots_of_one_size_are_a_fork(database_url, store, cosigner):
 def test_a_refusal_ends_when_the_witness_cosigns_again_or_is_listed_no_more(database_url, store, serving):
     append(database_url, 10)
     with sealing(database_url, store, witnesses=[serving.listed]) as hosted:
-        turns_until(hosted, lambda: cosigned_by(store), what="a cosignature")
+        rounds_until(hosted, lambda: cosigned_by(store), what="a cosignature")
     said = "update seal.witness set refusal = 'it was mistaken'"
     damage(database_url, said)
     with sealing(database_url, store, witnesses=[serving.listed]) as hosted:
@@ -383,7 +383,7 @@ def test_a_sealer_that_lost_its_lease_notes_no_refusal(database_url, store, cosi
 def test_a_damaged_tile_is_no_fork(database_url, store, serving):
     append(database_url, 100)
     with sealing(database_url, store, witnesses=[serving.listed]) as hosted:
-        turns_until(hosted, lambda: cosigned_by(store), what="a cosignature")
+        rounds_until(hosted, lambda: cosigned_by(store), what="a cosignature")
     append(database_url, 200)
     seal(database_url, store)
     tile = store.root / "tile/0/000"

@@ -63,7 +63,7 @@ def cosigned(log, cosigner):
     append(url, 1_100)
     seal(url, store)
     with sealing(url, store, witnesses=[cosigner.listed], required=1) as hosted:
-        wait_until(lambda: hosted.turn() and cosigned_by(store), what="a cosignature")
+        wait_until(lambda: hosted.round() and cosigned_by(store), what="a cosignature")
     return url, store
 
 
