@@ -18,7 +18,7 @@ from benchmarks.laboratory import Laboratory
 from benchmarks.measuring import in_turns, percentile
 from benchmarks.replay import replayed
 from benchmarks.table import Goal, Row
-from event_store.proofs import bundle, exporting, merkle, proving
+from event_store.proofs import checking, exporting, merkle, proving
 from event_store.proofs.note import SignerKey
 from event_store.proofs.tiles import Directory
 from runtime import database
@@ -88,7 +88,7 @@ def _sealed(url: str, tiles: Path, *, events: int) -> float:
 def _checked(file: Path, *, events: int) -> float:
     began = time.process_time()
     with file.open("rb") as lines:
-        checked = bundle.check(lines, keys=[])
+        checked = checking.check(lines, keys=[])
     assert (checked.events, checked.damaged) == (events, False)
     return events / (time.process_time() - began)
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import psycopg
 from msgspec import Struct
 
@@ -14,9 +13,7 @@ from event_store.log import pacing, reading
 from event_store.log.findings import Finding
 from event_store.proofs import (
     against,
-    bundle,
     checkpoint,
-    exporting,
     key_file,
     ledger,
     note,
@@ -26,9 +23,8 @@ from event_store.proofs import (
     receipt,
     witness_list,
 )
-from event_store.proofs.bundle import Checked
 from event_store.proofs.checkpoint import Checkpoint
-from event_store.proofs.errors import FalseProof, ProofsError
+from event_store.proofs.errors import FalseProof
 from event_store.proofs.key_file import KeyFileError
 from event_store.proofs.ledger import Witnessed
 from event_store.proofs.merkle import ProofInvalid
@@ -42,10 +38,6 @@ from runtime.settings import PREFIX, Settings, SettingsError
 
 SEED_BYTES: Final = 32
 TEXT_BYTES_MAX: Final = 64 * 1024
-
-
-class NotWritten(ProofsError):
-    """A bundle cannot be written where it is to go."""
 
 
 def generate(settings: Settings, path: Path | None, *, origin: str | None) -> tuple[Path, SignerKey]:
@@ -124,7 +116,7 @@ def published(settings: Settings) -> str:
     Raises:
         NotSealed: nothing ever was sealed, or what was waits for its cosignatures.
     """
-    with _reader(settings) as connection:
+    with reader(settings) as connection:
         found = ledger.latest(connection)
     if found is None:
         raise proving.NotSealed("nothing was ever sealed here: docs/audit.md says how to begin")
@@ -218,7 +210,7 @@ def compare(settings: Settings, kept: str, *, keys: Sequence[VerifierKey]) -> Co
     """
     signed = note.parse(kept)
     origin = checkpoint.parse(signed.text).origin
-    with _reader(settings) as connection, _reader(settings) as pacing_connection:
+    with reader(settings) as connection, reader(settings) as pacing_connection:
         known = ledger.policy(connection, origin)
         found = policy.verified(signed, _trusted(known, keys))
         pace = pacing.of_log(pacing_connection)
@@ -240,7 +232,7 @@ def prove(settings: Settings, position: int) -> Receipt:
         NoProof: there is none.
     """
     tree = proving.published(Directory(settings.tiles))
-    with _reader(settings) as connection:
+    with reader(settings) as connection:
         event = proving.event_at(connection, position)
         return tree.receipt(event, epoch=proving.epoch_at(connection, position))
 
@@ -275,87 +267,6 @@ def check_receipt(content: str, *, keys: Sequence[VerifierKey]) -> tuple[Receipt
         raise FalseProof(str(error)) from error
 
 
-def export(settings: Settings, file: Path, *, first: int | None, last: int | None, stream: str | None) -> int:
-    """Write a bundle: of one stream, or of a range of positions; the number of its events.
-
-    Raises:
-        NoProof: what is asked for is not sealed.
-        NotWritten: the file exists or cannot be written.
-    """
-    tree = proving.published(Directory(settings.tiles))
-    unfinished = file.with_name(f"{file.name}.unfinished")
-    written = 0
-    try:
-        with _reader(settings) as connection, file.open("xb"), unfinished.open("wb") as output:
-            if stream is not None:
-                lines = exporting.of_stream(connection, tree, stream=stream)
-            else:
-                lines = exporting.of_range(connection, tree, first=first or 1, last=last or 0)
-            with progress.step("exporting", total=None, unit="events") as step:
-                for line in lines:
-                    output.write(line)
-                    written += 1
-                    step.move_to(max(0, written - 2))
-        unfinished.replace(file)
-    except FileExistsError as error:
-        raise NotWritten(f"{file} exists") from error
-    except OSError as error:
-        raise NotWritten(f"{file} cannot be written: {error.strerror}") from error
-    except BaseException:
-        file.unlink(missing_ok=True)
-        raise
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return written - 2  # the first and the last line are no events
-
-
-def check(file: Path, *, keys: Sequence[VerifierKey]) -> Checked:
-    """Check a bundle, offline.
-
-    Raises:
-        MalformedNote: it is none.
-        UnknownSigner: no trusted key signed it.
-    """
-    with file.open("rb") as lines, progress.step("checking", total=None, unit="events") as step:
-        return bundle.check(lines, keys=keys, on_progress=step.move_to)
-
-
-def checked_as_json(checked: Checked) -> dict[str, Any]:
-    """The object scripts rely on."""
-    sealed = checked.checkpoint
-    return {
-        "ok": not checked.damaged and checked.complete,
-        "origin": checked.origin,
-        "size": None if sealed is None else sealed.size,
-        "root": None if sealed is None else sealed.root.hex(),
-        "events": checked.events,
-        "vouched": checked.vouched,
-        "findings": [msgspec.to_builtins(each) for each in checked.findings],
-        "findings_in_all": checked.findings_in_all,
-    }
-
-
-def checked_lines(checked: Checked) -> list[str]:
-    """The same for people."""
-    sealed = checked.checkpoint
-    under = (
-        "nothing"
-        if sealed is None
-        else f"a checkpoint of {sealed.size:,} events, root {sealed.root.hex()[:16]}"
-    )
-    shown = [f"{checked.events:,} events of {checked.origin}, held against {under}"]
-    shown += [
-        f"{each.severity.upper()} at {each.position}: {each.kind}: {each.message}"
-        for each in checked.findings
-    ]
-    if checked.damaged:
-        return [*shown, "this is not what was sealed"]
-    return [
-        *shown,
-        "everything is as it was sealed" if checked.complete else "not all of it could be checked",
-    ]
-
-
 def keys_in(given: str) -> list[VerifierKey]:
     """The keys that an option names: one as text, or a file with one in each line.
 
@@ -378,5 +289,6 @@ def _trusted(known: Policy, keys: Sequence[VerifierKey]) -> list[KeyRange]:
     return [KeyRange(str(key), 0) for key in keys]
 
 
-def _reader(settings: Settings) -> psycopg.Connection[Any]:
+def reader(settings: Settings) -> psycopg.Connection[Any]:
+    """A connection of somebody who audits."""
     return database.connect(addresses.database_url(settings), role="counterfoil_reader", name="audit")

@@ -91,14 +91,16 @@ def code_of_audit(error: BaseException) -> int | None:
     from event_store.proofs.errors import FalseProof, ProofsError
     from event_store.proofs.note import MalformedNote, UnknownSigner, UnverifiedNote
     from event_store.proofs.proving import TreeDamaged
-    from projections.errors import BuildRefused, FoldFailed, NoSuchBuild
+    from projections.errors import BuildRefused, FoldFailed, NoSuchBuild, ViewDiffers
     from runtime.database import RoleMissing, RoleNotGranted
     from runtime.migrations import MigrationError
 
     match error:
         case UnknownSigner():
             return answering.EXIT_NOT_EXAMINED
-        case MalformedEvent() | FoldFailed() | TreeDamaged() | FalseProof() | UnverifiedNote():
+        case (
+            MalformedEvent() | FoldFailed() | ViewDiffers() | TreeDamaged() | FalseProof() | UnverifiedNote()
+        ):
             return answering.EXIT_FAILED
         case (
             psycopg.Error()

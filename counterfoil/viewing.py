@@ -97,7 +97,7 @@ def verify(database_url: str, name: str, *, contexts: Contexts) -> dict[str, Any
         ]
         if not own:
             raise NoSuchBuild(f"no build of {name} follows the log yet")
-        found = [_verified(connection, _in_shape(build.id, contexts), build.id) for build in own]
+        found = [_verified(connection, in_shape(build.id, contexts), build.id) for build in own]
     return {
         "ok": all(one.matches for one in found),
         "view": name,
@@ -173,7 +173,12 @@ def named(name: str, contexts: Contexts) -> View[Any]:
     return view
 
 
-def _in_shape(build: BuildId, contexts: Contexts) -> View[Any]:
+def in_shape(build: BuildId, contexts: Contexts) -> View[Any]:
+    """The view of a build, in the shape of the build.
+
+    Raises:
+        NotDeclared: no context declares it.
+    """
     view = contexts.view(build.view, shape=build.shape)
     if view is None:
         raise NotDeclared(

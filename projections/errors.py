@@ -8,6 +8,7 @@ Errors:
     ├── BuildContradicted      the log does not hold the event at a build's checkpoint: rebuild it
     ├── NoSuchBuild            no such view, shape or build
     ├── BuildRefused           the build is not in a state that allows what was asked
+    ├── ViewDiffers            the stored rows are not what the log makes of them
     └── NotCaughtUp            a build did not reach the position waited for in time
 """
 
@@ -48,6 +49,10 @@ class NoSuchBuild(ProjectionError):
 
 class BuildRefused(ProjectionError):
     """The build is not in a state that allows what was asked."""
+
+
+class ViewDiffers(ProjectionError):
+    """The stored rows of a build are not what the log makes of them."""
 
 
 class NotCaughtUp(ProjectionError):

@@ -136,17 +136,31 @@ def fold_all(
         FoldFailed: an event that should be in the rows cannot be folded.
         TooManyRows: there are more than `rows_max`.
     """
+    types = decoder_of([target.view for target in targets]).types
+    short = reading.POSITIONS_PER_SHORT_SEGMENT  # verification goes on beside appends
+    events = reading.copy_segments(conn, upto=upto, types=types, positions=short)
+    foldings = fold_events(events, targets, bucket=bucket, rows_max=rows_max, on_progress=on_progress)
+    on_progress(upto)
+    return foldings
+
+
+def fold_events(
+    events: Iterable[RecordedEvent],
+    targets: Sequence[Target],
+    *,
+    bucket: Bucket = WHOLE,
+    rows_max: int | None = None,
+    on_progress: Callable[[int], None] = lambda _position: None,
+) -> "list[Folding]":
+    """Fold several views from events in the order of the log; see `fold_all`."""
     foldings = [Folding(target, bucket) for target in targets]
     decoder = decoder_of([target.view for target in targets])
-    short = reading.POSITIONS_PER_SHORT_SEGMENT  # verification goes on beside appends
-    events = reading.copy_segments(conn, upto=upto, types=decoder.types, positions=short)
     for facts in _batches(_facts(events, decoder)):
         for folding in foldings:
             folding.take(facts)
         if rows_max is not None and sum(len(folding.rows) for folding in foldings) > rows_max:
             raise TooManyRows(rows_max)
         on_progress(facts[-1].position)
-    on_progress(upto)
     return foldings
 
 

@@ -173,6 +173,7 @@ class View(Generic[R]):
         self._only_key = attrgetter(self.key[0]) if len(self.key) == 1 else None
         self._keys: Callable[[Row], Key] = attrgetter(*self.key)
         self._folds: dict[type[Event], Fold] = {}
+        self._modules = {row.__module__}
 
     def __repr__(self) -> str:
         return f"View({self.name}, shape {self.shape})"
@@ -186,6 +187,11 @@ class View(Generic[R]):
     def event_types(self) -> tuple[str, ...]:
         """Type names of the events that this view folds, sorted."""
         return tuple(sorted(domain_event.type_name(event) for event in self._folds))
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Names of the modules in which row type and folds stand, sorted."""
+        return tuple(sorted(self._modules))
 
     def key_of(self, row: Row) -> Key:
         """The key of a row."""
@@ -218,6 +224,7 @@ class View(Generic[R]):
 
         def attach(fold: Callable[[Any, Any], Row | None]) -> Callable[[Any, Any], Row | None]:
             self._attach(Fold(event=event, spread=spread, apply=lambda row, fact, _part: fold(row, fact)))
+            self._stand_in(fold, keys)
             return fold
 
         return cast("Attach[R, E]", attach)
@@ -235,6 +242,7 @@ class View(Generic[R]):
         def attach(fold: Callable[[Any, Any, Any], Row | None]) -> Callable[[Any, Any, Any], Row | None]:
             spread = cast("Callable[[Event], Iterable[tuple[Key, Any]]]", parts)
             self._attach(Fold(event=event, spread=spread, apply=fold))
+            self._stand_in(fold, parts)
             return fold
 
         return cast("AttachEach[R, E, P]", attach)
@@ -248,6 +256,7 @@ class View(Generic[R]):
             DeclarationError: the event has no type name, or a fold already.
         """
         self._attach(Fold(event=event, spread=parts, apply=lambda _row, _fact, after: after, of_record=True))
+        self._stand_in(parts)
 
     def _check_event(self, event: type[Event]) -> None:
         if not issubclass(event, Event):
@@ -260,6 +269,10 @@ class View(Generic[R]):
             ) from None
         if event in self._folds:
             raise DeclarationError(f"view {self.name} has a fold for {event.__name__} already")
+
+    def _stand_in(self, *functions: Callable[..., Any] | None) -> None:
+        """Note in which modules these stand."""
+        self._modules |= {each.__module__ for each in functions if each is not None}
 
     def _attach(self, fold: Fold) -> None:
         self._check_event(fold.event)

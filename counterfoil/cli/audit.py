@@ -3,7 +3,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import typer
 
@@ -20,6 +20,13 @@ Keys = Annotated[
         "--key",
         help="The log's public key that you trust, or a file with one in each line; of witnesses too, if they must have"
         " cosigned.",
+    ),
+]
+
+Certificate = Annotated[
+    Path | None,
+    typer.Option(
+        "--certificate", exists=True, dir_okay=False, help="The certificate, if it is not in the bundle."
     ),
 ]
 
@@ -74,6 +81,47 @@ def checkpoint() -> None:
         sys.stdout.write(sealing.published(answering.settings()))
 
 
+@app.command("certify")
+def certify(
+    view: Annotated[str, typer.Option("--view", help="Name of the view.")],
+) -> None:
+    """Fold the live build of a view again, and print a signed certificate of its rows; needs the key that seals."""
+    with priority.background(), answering.auditing():
+        from counterfoil import certifying
+
+        certified = certifying.certify(answering.settings(), view, contexts=answering.contexts())
+    sys.stdout.write(certified.signed.encode())
+    raise typer.Exit(answering.EXIT_PARKED if certified.certificate.parked else answering.EXIT_OK)
+
+
+@app.command("recompute")
+def recompute(
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="A bundle from the first event on.")
+    ],
+    view: Annotated[str, typer.Option("--view", help="Name of the view.")],
+    certificate: Certificate = None,
+    key: Keys = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fold a bundle offline, and hold the rows that it makes against the view's certificate."""
+    with answering.auditing():
+        from counterfoil import recomputing, sealing
+
+        found = recomputing.recompute(
+            file,
+            view,
+            contexts=answering.contexts(),
+            keys=sealing.keys_in(key) if key else [],
+            given=None if certificate is None else certificate.read_text(),
+        )
+    if as_json:
+        answering.print_json(found.as_json())
+    else:
+        print(terminal.shown("\n".join(found.lines())))
+    raise typer.Exit(_code(found, parked=bool(found.certificate.parked)))
+
+
 @app.command("prove")
 def prove(
     position: Annotated[
@@ -83,18 +131,46 @@ def prove(
         int | None,
         typer.Option("--since", min=0, help="Prove that the first so many events are the beginning."),
     ] = None,
+    row: Annotated[
+        str | None,
+        typer.Option("--row", help="Prove that the row of this key is in a view; parts are joined by ~."),
+    ] = None,
+    view: Annotated[str | None, typer.Option("--view", help="With --row: name of the view.")] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            "--bundle", exists=True, dir_okay=False, help="With --row: a bundle from the first event on."
+        ),
+    ] = None,
+    certificate: Certificate = None,
+    key: Keys = None,
 ) -> None:
-    """Print a proof: a receipt for one event, or that an earlier tree is the beginning of the sealed one (JSON)."""
-    if (position is None) == (since is None):
-        raise typer.BadParameter("give one of --position and --since")
+    """Print a proof: of an event (a receipt), of a row of a view, or that an earlier tree is the beginning (JSON)."""
+    if [position, since, row].count(None) != 2:
+        raise typer.BadParameter("give one of --position, --since and --row")
+    if row is not None and (view is None or bundle is None):
+        raise typer.BadParameter("with --row give --view and --bundle")
     with answering.auditing():
-        from counterfoil import sealing
+        from counterfoil import recomputing, sealing
 
-        settings = answering.settings()
         if position is not None:
-            sys.stdout.write(sealing.prove(settings, position).encode())
+            sys.stdout.write(sealing.prove(answering.settings(), position).encode())
         elif since is not None:
-            answering.print_json(sealing.prove_consistency(settings, since))
+            answering.print_json(sealing.prove_consistency(answering.settings(), since))
+        elif row is not None and view is not None and bundle is not None:
+            found, proof = recomputing.prove(
+                bundle,
+                view,
+                row,
+                contexts=answering.contexts(),
+                keys=sealing.keys_in(key) if key else [],
+                given=None if certificate is None else certificate.read_text(),
+            )
+            if proof is None:
+                print(terminal.shown("\n".join(found.lines())), file=sys.stderr)
+            else:
+                sys.stdout.write(proof.encode().decode())
+            raise typer.Exit(_code(found, parked=False))
 
 
 @app.command("receipt")
@@ -132,35 +208,65 @@ def export(
     stream: Annotated[
         str | None, typer.Option("--stream", help="Instead: all events of one stream, e.g. order-536365.")
     ] = None,
+    certificates: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--certificate", exists=True, dir_okay=False, help="Of a view: goes into the bundle; repeatable."
+        ),
+    ] = None,
 ) -> None:
     """Write a bundle for people who do not trust this log: sealed events, with tags, outcomes and proofs."""
-    if (stream is None) == (first is None) or (first is None) != (last is None):
+    if stream is not None and (first or last or certificates):
         raise typer.BadParameter("give --from and --to, or --stream")
+    if stream is None and not certificates and (first is None or last is None):
+        raise typer.BadParameter("give --from and --to, or --stream, or --certificate")
     with priority.background(), answering.auditing():
-        from counterfoil import sealing
+        from counterfoil import bundling
 
-        written = sealing.export(answering.settings(), file, first=first, last=last, stream=stream)
+        written = bundling.export(
+            answering.settings(),
+            file,
+            first=first,
+            last=last,
+            stream=stream,
+            certificates=[each.read_text() for each in certificates or ()],
+        )
     print(f"wrote {written:,} events to {file}")
 
 
 @app.command("check")
 def check(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The bundle.")],
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="The bundle, or the proof of a row.")
+    ],
     key: Keys = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a bundle offline: needs no database and no network, only the public key that you trust."""
+    """Check a bundle, or the proof of a row, offline: needs only the public key that you trust."""
     with answering.auditing():
-        from counterfoil import sealing
+        from counterfoil import bundling, sealing
 
-        checked = sealing.check(file, keys=sealing.keys_in(key) if key else [])
+        checked = bundling.check(file, keys=sealing.keys_in(key) if key else [])
     if as_json:
-        answering.print_json(sealing.checked_as_json(checked))
+        answering.print_json(bundling.as_json(checked))
     else:
-        print(terminal.shown("\n".join(sealing.checked_lines(checked))))
-    raise typer.Exit(
-        answering.gravest(
-            answering.EXIT_FAILED if checked.damaged else answering.EXIT_OK,
-            answering.EXIT_OK if checked.complete else answering.EXIT_INCOMPLETE,
-        )
+        print(terminal.shown("\n".join(bundling.lines_of(checked))))
+    raise typer.Exit(_code(checked, parked=False))
+
+
+class _Result(Protocol):
+    """What a check came to."""
+
+    @property
+    def damaged(self) -> bool: ...
+
+    @property
+    def complete(self) -> bool: ...
+
+
+def _code(found: _Result, *, parked: bool) -> int:
+    return answering.gravest(
+        answering.EXIT_FAILED if found.damaged else answering.EXIT_OK,
+        answering.EXIT_OK if found.complete else answering.EXIT_INCOMPLETE,
+        answering.EXIT_PARKED if parked else answering.EXIT_OK,
     )

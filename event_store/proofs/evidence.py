@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from event_store.log.envelope import RecordedEvent
+from event_store.log.envelope import RecordedEvent, decode_metadata
 from event_store.log.leaf import leaf_of
 from event_store.proofs.note import MalformedNote
 
@@ -34,19 +34,30 @@ class Evidence(Struct, frozen=True, gc=False):
             MalformedNote: no event can have these values.
         """
         try:
-            event = RecordedEvent(
-                position=self.position,
-                stream=self.stream,
-                version=self.version,
-                type=self.type,
-                payload=self.payload.encode(),
-                metadata=self.metadata.encode(),
-                recorded_at=_UNIX_EPOCH + self.recorded_at * _MICROSECOND,
-                leaf=b"",
-            )
-            return leaf_of(event, epoch=self.epoch)
+            return leaf_of(self._recorded(), epoch=self.epoch)
         except (OverflowError, UnicodeEncodeError) as error:
             raise MalformedNote(f"no event can have these values: {error}") from error
+
+    def recorded(self) -> RecordedEvent:
+        """The event as a reader of the log gets it, the partition key as its metadata says; without a leaf."""
+        try:
+            partition_key = decode_metadata(self.metadata.encode()).partition_key
+        except msgspec.DecodeError:
+            partition_key = None
+        return self._recorded(partition_key)
+
+    def _recorded(self, partition_key: str | None = None) -> RecordedEvent:
+        return RecordedEvent(
+            position=self.position,
+            stream=self.stream,
+            version=self.version,
+            type=self.type,
+            payload=self.payload.encode(),
+            metadata=self.metadata.encode(),
+            recorded_at=_UNIX_EPOCH + self.recorded_at * _MICROSECOND,
+            leaf=b"",
+            partition_key=partition_key,
+        )
 
 
 def of(event: RecordedEvent, *, epoch: int) -> Evidence:

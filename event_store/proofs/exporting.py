@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, LiteralString
 
+from msgspec import structs
+
 from event_store.log import paging, reading
 from event_store.log.envelope import RecordedEvent
 from event_store.log.reading import Connection, Epoch
@@ -35,7 +37,9 @@ _POSITIONS: Final = (
 )
 
 
-def of_range(connection: Connection, tree: Tree, *, first: int, last: int) -> Iterator[bytes]:
+def of_range(
+    connection: Connection, tree: Tree, *, first: int, last: int, certificates: Sequence[str] = ()
+) -> Iterator[bytes]:
     """The lines of a bundle of every event from one position to another.
 
     Args:
@@ -43,6 +47,7 @@ def of_range(connection: Connection, tree: Tree, *, first: int, last: int) -> It
         tree: the sealed tree.
         first: position of the first event.
         last: that of the last.
+        certificates: of views, to be held against it.
 
     Raises:
         NotSealedYet: the range is empty or is not sealed as a whole.
@@ -54,7 +59,8 @@ def of_range(connection: Connection, tree: Tree, *, first: int, last: int) -> It
     try:
         before = Frontier.at(first - 1, tiles).peaks
         after = tree.consistency(last)[1]
-        yield _line(_header(connection, tree, first=first, last=last, before=before, after=after))
+        header = _header(connection, tree, first=first, last=last, before=before, after=after)
+        yield _line(structs.replace(header, certificates=tuple(certificates)))
         with connection.cursor(name="outcomes", withhold=True) as cursor:
             cursor.itersize = OUTCOMES_PER_FETCH
             outcomes = _Ahead(iter(cursor.execute(_OUTCOMES, [first, last, first])), first=first)

@@ -201,14 +201,14 @@ class SignerKey(Struct, frozen=True):
         return Ed25519PrivateKey.from_private_bytes(self.seed)
 
 
-def parse(encoded: str | bytes) -> Note:
-    """Read a note; who signed it is not verified yet.
+def parse(encoded: str | bytes, *, bytes_max: int = NOTE_BYTES_MAX) -> Note:
+    """Read a note of up to `bytes_max` bytes; who signed it is not verified yet.
 
     Raises:
         MalformedNote: it is none.
     """
-    if len(encoded) > NOTE_BYTES_MAX:
-        raise MalformedNote(f"the note has more than {NOTE_BYTES_MAX} bytes")
+    if len(encoded) > bytes_max:
+        raise MalformedNote(f"the note has more than {bytes_max} bytes")
     try:
         content = encoded if isinstance(encoded, str) else encoded.decode()
         content.encode()

@@ -17,7 +17,7 @@ from counterfoil.cli import main
 from counterfoil.contexts import CONTEXTS
 from domain.mail.templates import TEMPLATES
 from domain.rejection import Conflict, Unacceptable, Unknown
-from event_store.proofs import bundle
+from event_store.proofs import examining
 from examples.online_retail.formats import Format
 from runtime.http.contract import EVERY_ROUTE
 from runtime.problem_types import CATALOGUE
@@ -162,7 +162,7 @@ def test_files_that_are_named_exist(page: Page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_problems_that_are_named_exist(page: Page):
-    named = {text for text in page.code if _KEBAB.fullmatch(text)} - NO_PROBLEMS - {*get_args(bundle.Kind)}
+    named = {text for text in page.code if _KEBAB.fullmatch(text)} - NO_PROBLEMS - {*get_args(examining.Kind)}
     refusals = {each.code for family in (Unknown, Conflict, Unacceptable) for each in family.__subclasses__()}
 
     assert set() == named - {*CATALOGUE, *refusals, *(template.name for template in TEMPLATES)}

@@ -9,7 +9,7 @@ import pytest
 
 from counterfoil import auditing
 from counterfoil.contexts import CONTEXTS
-from event_store.proofs import against, bundle, checkpoint, exporting, note, proving
+from event_store.proofs import against, checking, checkpoint, exporting, note, proving
 from event_store.proofs.tiles import Directory
 from runtime import database
 from tests import sizes
@@ -30,7 +30,7 @@ def sealed(shop):
     with database.connect(shop.url, role="counterfoil_reader", name="test") as connection:
         found = [each.kind for each in against.findings(connection, kept, store=store)]
         lines = exporting.of_range(connection, proving.published(store), first=1, last=kept.size)
-        return found + [each.kind for each in bundle.check(lines, keys=[KEY.verifier]).findings]
+        return found + [each.kind for each in checking.check(lines, keys=[KEY.verifier]).findings]
 
 
 def test_a_shop_that_nobody_touched_is_in_order(original):

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from event_store.proofs import bundle, proving
+from event_store.proofs import checking, proving
 from event_store.proofs.note import MalformedNote, SignerKey, UnknownSigner
 from event_store.proofs.tiles import Directory
 from tests.event_store.proofs.bundling import DAMAGE, changed, exported, fill, harm
@@ -22,7 +22,7 @@ def filled(new_database, tmp_path_factory):
 
 
 def check(lines, *keys):
-    return bundle.check(lines, keys=[key.verifier for key in keys or (KEY,)])
+    return checking.check(lines, keys=[key.verifier for key in keys or (KEY,)])
 
 
 def found(log, **what):
@@ -138,7 +138,7 @@ def test_a_bundle_that_no_trusted_key_signed_proves_nothing(lines):
 
 
 def test_without_a_key_a_bundle_is_not_complete(lines):
-    checked = bundle.check(lines, keys=[])
+    checked = checking.check(lines, keys=[])
 
     assert (False, False, False) == (checked.complete, checked.damaged, checked.vouched)
 

@@ -5,12 +5,18 @@ import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
-from event_store.proofs import bundle, proving
+from event_store.proofs import checking, merkle, proving, row_proof
+from event_store.proofs.bundle import Header
+from event_store.proofs.certificate import Certificate
+from event_store.proofs.merkle import Leaves
+from event_store.proofs.row_proof import RowProof
 from runtime import database
 from tests.event_store.proofs.bundling import DAMAGE, changed, exported, harm
-from tests.event_store.proofs.sealing import KEY, NEXT, STRANGER, seal
+from tests.event_store.proofs.sealing import KEY, NEXT, ORIGIN, STRANGER, seal
 from tests.event_store.proofs.vectors import CONSISTENCY, ENTRIES, INCLUSION, ROOTS
 
 PROGRAM = Path(__file__).with_name("verify.mjs")
@@ -47,7 +53,7 @@ def written(tmp_path):
 def agree(path, *keys):
     """Both verifiers, on one file."""
     with path.open("rb") as lines:
-        ours = bundle.check(lines, keys=[key.verifier for key in keys])
+        ours = checking.check(lines, keys=[key.verifier for key in keys])
     code, printed = node("bundle", path, *(key.verifier for key in keys))
     theirs = {(position, kind) for position, kind in json.loads(printed)}
     assert ({(each.position, each.kind) for each in ours.findings}, int(ours.damaged)) == (theirs, code)
@@ -93,6 +99,56 @@ def test_it_finds_the_same_when(kind, log, written):
     harm(log, kind)
 
     assert agree(written(exported(log)), KEY)
+
+
+def certificate_of(lines, *, root, log_root=None):
+    """A certificate of the view of nobody, over the events of a bundle of a whole log."""
+    leaves = [bytes.fromhex(json.loads(line)["leaf"]) for line in lines[1:-1]]
+    return Certificate(
+        origin=ORIGIN,
+        view="nothing",
+        shape=1,
+        build=1,
+        fold="00" * 32,
+        size=len(leaves),
+        log_root=log_root or merkle.root_of(leaves).hex(),
+        positions=(len(leaves),),
+        skips=(),
+        parked=(),
+        stopped=None,
+        rows=5,
+        root=root.hex(),
+    )
+
+
+def test_it_takes_certificates_and_rows_that_are_in_order_and_no_others(log, written):
+    lines = exported(log)
+    entries = [b'{"key":["%d"],"position":%d,"row":{"name":"Z\xc3\xbcrich"}}' % (n, n) for n in range(5)]
+    rows = Leaves([merkle.leaf_hash(entry) for entry in entries])
+    good = certificate_of(lines, root=merkle.root(5, rows))
+    other = certificate_of(lines, root=merkle.root(5, rows), log_root="00" * 32)
+
+    def with_certificate(signed):
+        return written([changed(lines[0], certificates=[signed.encode()]), *lines[1:]])
+
+    assert set() == agree(with_certificate(good.signed(KEY)), KEY)
+    assert {(good.size, "certificate-mismatch")} == agree(with_certificate(other.signed(KEY)), KEY)
+    assert {(0, "certificate-forged")} == agree(with_certificate(good.signed(STRANGER)), KEY)
+    proof = RowProof(
+        format="counterfoil.row.v1",
+        certificate=good.signed(KEY).encode(),
+        keys=msgspec.json.decode(lines[0], type=Header).keys,
+        entry=entries[3].decode(),
+        index=3,
+        proof=tuple(each.hex() for each in merkle.inclusion_proof(3, 5, rows)),
+    )
+    for given, code in ((proof, 0), (replace(proof, index=2), 1), (replace(proof, entry="{}"), 1)):
+        path = written([given.encode()])
+        assert (code, code) == (
+            int(row_proof.check(given, keys=[KEY.verifier]).damaged),
+            node("row", path, KEY.verifier)[0],
+        )
+    assert 4 == node("row", path, STRANGER.verifier)[0]
 
 
 def test_it_ends_with_the_same_codes(log, written):

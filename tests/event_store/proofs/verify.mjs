@@ -1,5 +1,5 @@
 // A second verifier of bundles and receipts, written after docs/audit.md with nothing but Node's own modules.
-// node verify.mjs (bundle|receipt) FILE VKEY...   exit codes: 0 in order, 1 not, 3 incomplete, 4 no trusted key, 64 usage
+// node verify.mjs (bundle|receipt|row) FILE VKEY...   exit codes: 0 in order, 1 not, 3 incomplete, 4 no trusted key, 64 usage
 // node verify.mjs vectors FILE                    prints roots and proofs for entries in hex, as JSON
 import { createHash, createPublicKey, verify as verifySignature } from "node:crypto";
 import { createReadStream, readFileSync } from "node:fs";
@@ -132,14 +132,26 @@ function trusted(listed, known) {
   return keys.filter((key) => believed.has(key.vkey));
 }
 
+function signed(note, { origin, size }, ranges) {
+  const covering = ranges.filter(
+    (key) => key.name === origin && BigInt(key.first_size) <= size && (key.last_size === null || size <= BigInt(key.last_size)),
+  );
+  if (signers(note, covering).length === 0) throw new Untrusted("no trusted key signed the checkpoint");
+}
+
 function signedCheckpoint(content, ranges) {
   const note = readNote(content);
   const found = readCheckpoint(note);
-  const covering = ranges.filter(
-    (key) =>
-      key.name === found.origin && BigInt(key.first_size) <= found.size && (key.last_size === null || found.size <= BigInt(key.last_size)),
-  );
-  if (signers(note, covering).length === 0) throw new Untrusted("no trusted key signed the checkpoint");
+  signed(note, found, ranges);
+  return found;
+}
+
+function signedCertificate(content, ranges) {
+  const note = readNote(content);
+  const [format, text, rest] = note.text.split("\n");
+  if (format !== "counterfoil.certificate.v1" || rest !== "") throw new Malformed("this is no certificate");
+  const found = JSON.parse(text);
+  signed(note, { origin: found.origin, size: BigInt(found.size) }, ranges);
   return found;
 }
 
@@ -198,19 +210,34 @@ function examineOutcome(line, state, findings, alone) {
   if ([...state.versions.values()].some((version) => !versions.includes(version))) findings.push([position, "outcome-changed"]);
 }
 
+function certified({ origin, certificates = [] }, ranges, findings) {
+  return certificates.flatMap((content) => {
+    try {
+      const found = signedCertificate(content, ranges);
+      if (found.origin === origin) return [found];
+    } catch {
+      // whatever is wrong with it, it certifies nothing
+    }
+    findings.push([0, "certificate-forged"]);
+    return [];
+  });
+}
+
 async function checkBundle(file, known) {
   const lines = createInterface({ input: createReadStream(file), crlfDelay: Infinity });
   const findings = [];
   const state = { current: null, early: true, whole: false, versions: new Map() };
   let header = null;
-  let sealed, tree, version;
+  let sealed, tree, version, certificates;
   let [events, end, expected] = [0, null, 0];
   for await (const text of lines) {
     const line = JSON.parse(text);
     if (header === null) {
       if (line.line !== "bundle" || line.format !== "counterfoil.bundle.v1") throw new Malformed("this is no bundle");
       header = line;
-      sealed = signedCheckpoint(header.checkpoint, trusted(header.keys, known));
+      const ranges = trusted(header.keys, known);
+      sealed = signedCheckpoint(header.checkpoint, ranges);
+      certificates = certified(header, ranges, findings);
       if (sealed.origin !== header.origin) findings.push([0, "checkpoint-forged"]);
       if (header.kind === "range") tree = new Frontier(BigInt(header.first - 1), header.before.map(hex));
       expected = header.first;
@@ -222,6 +249,8 @@ async function checkBundle(file, known) {
         state.early = line.position === header.first;
         examineOutcome(line, state, findings, false);
         tree.append(hex(line.leaf));
+        for (const { size, log_root } of certificates)
+          if (BigInt(size) === tree.size && log_root !== tree.root().toString("hex")) findings.push([size, "certificate-mismatch"]);
       } else {
         if (line.position < expected) findings.push([line.position, "position-missing"]);
         examineOutcome(line, state, findings, true);
@@ -247,6 +276,14 @@ async function checkBundle(file, known) {
   if (findings.length > 0) return findings;
   if (end === null) throw new Incomplete("the bundle ends before its last line");
   return findings;
+}
+
+function checkRow(file, known) {
+  const row = JSON.parse(readFileSync(file, "utf8"));
+  if (row.line !== "row" || row.format !== "counterfoil.row.v1") throw new Malformed("this is no proof of a row");
+  const found = signedCertificate(row.certificate, trusted(row.keys, known));
+  const leaf = leafHash(Buffer.from(row.entry));
+  return includes(leaf, BigInt(row.index), BigInt(found.rows), row.proof.map(hex), hex(found.root)) ? [] : [[0, "row-changed"]];
 }
 
 function checkReceipt(file, known) {
@@ -286,7 +323,8 @@ const [what, file, ...known] = process.argv.slice(2);
 try {
   if (what === "vectors") console.log(JSON.stringify(vectors(file)));
   else {
-    const findings = what === "receipt" ? checkReceipt(file, known) : await checkBundle(file, known);
+    const check = { receipt: checkReceipt, row: checkRow }[what] ?? checkBundle;
+    const findings = await check(file, known);
     console.log(JSON.stringify(findings));
     process.exitCode = findings.length > 0 ? 1 : 0;
   }

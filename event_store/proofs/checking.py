@@ -1,0 +1,171 @@
+"""Checking bundles line by line, in memory that does not grow with them: no network, no database and no secret.
+
+Nothing is trusted but the signature of a key that the auditor trusts: that key signed the root, the root fixes the
+sealed leaves, and each event, its tags and its outcome are held against them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from event_store.proofs import bundle, certificate, note, policy
+from event_store.proofs.bundle import EventLine, Header, Line
+from event_store.proofs.certificate import Certificate
+from event_store.proofs.checkpoint import Checkpoint
+from event_store.proofs.evidence import Evidence
+from event_store.proofs.examining import NOBODY_VOUCHES, Case, Finding, Findings, Range
+from event_store.proofs.note import MalformedNote, NoteError, UnknownSigner, VerifierKey
+from event_store.proofs.policy import KeyRange
+
+PROGRESS_EVERY: Final = 10_000
+"""Events between two reports of progress."""
+
+
+class Checked(Struct, frozen=True):
+    """What a check came to."""
+
+    origin: str
+    checkpoint: Checkpoint | None
+    """What the events are proven under; None: nothing is."""
+    events: int
+    vouched: bool
+    """Whether a key that the auditor trusts signed; otherwise one did that only the bundle names."""
+    findings: tuple[Finding, ...]
+    findings_in_all: int
+
+    @property
+    def damaged(self) -> bool:
+        """Whether anything is not as it was sealed."""
+        return any(each.severity == "damage" for each in self.findings)
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that the bundle says of itself was there and could be checked."""
+        return not any(each.severity == "incomplete" for each in self.findings)
+
+
+class Check:
+    """A bundle whose first line was read: what it says of itself, and then its events."""
+
+    def __init__(
+        self, lines: Iterable[bytes], *, keys: Sequence[VerifierKey], certificates: Sequence[str] = ()
+    ) -> None:
+        """Read the first line, and verify what is signed.
+
+        Args:
+            lines: of the file, in order.
+            keys: of the log, that the auditor trusts; without any, those that the bundle names, which proves less.
+            certificates: of views, besides those in the bundle.
+
+        Raises:
+            MalformedNote: this is no bundle.
+            UnknownSigner: no trusted key signed its checkpoint.
+        """
+        self._lines = bundle.read(lines)
+        header = next(self._lines, None)
+        if not isinstance(header, Header) or header.format != bundle.FORMAT:
+            raise MalformedNote(f"this is no bundle: its first line is not one of the format {bundle.FORMAT}")
+        self.header = header
+        self._keys = keys
+        self._findings = Findings()
+        self.trusted: Sequence[KeyRange] = policy.trusted(header.keys, keys) if keys else header.keys.keys
+        """The keys whose signatures count."""
+        self._sealed = self._signed()
+        found = map(self._certified, (*header.certificates, *certificates))
+        self.certificates = tuple(each for each in found if each is not None)
+        """Those that a trusted key signed."""
+        self._ended = False
+        self._reader: Range | Case
+        if header.kind == "range":
+            self._reader = Range(header, self._sealed, self._findings, certificates=self.certificates)
+        else:
+            self._reader = Case(header, self._sealed, self._findings)
+
+    def events(self, *, on_progress: Callable[[int], None] = lambda _: None) -> Iterator[Evidence]:
+        """Each event that is there, checked line by line; `result` knows the rest once all were read.
+
+        Args:
+            on_progress: called with the number of events read, now and then.
+        """
+        findings, reader = self._findings, self._reader
+        try:
+            for line in self._lines:
+                if (event := self._take(line)) is not None:
+                    yield event
+                if reader.events % PROGRESS_EVERY == 0:
+                    on_progress(reader.events)
+        except MalformedNote as error:
+            self._ended = False
+            findings.add(reader.position, "line-unreadable", f"behind position {reader.position}: {error}")
+        if not self._ended:
+            message = "the bundle ends before its last line"
+            findings.add(reader.position, "cut-off", message, severity="incomplete")
+        reader.end()
+
+    def result(self) -> Checked:
+        """What the check came to, once all events were read."""
+        found = self._findings
+        return Checked(
+            self.header.origin,
+            self._sealed,
+            self._reader.events,
+            bool(self._keys),
+            tuple(found.listed),
+            found.in_all,
+        )
+
+    def _take(self, line: Line) -> Evidence | None:
+        """Examine a line; the event in it, if there is one."""
+        if self._ended or isinstance(line, Header):
+            raise MalformedNote("a line stands where none of its kind can be")
+        if isinstance(line, EventLine):
+            self._reader.see(line)
+            return line.event
+        self._ended = True
+        if line.events != self._reader.events:
+            message = f"{line.events} events were exported, {self._reader.events} are here"
+            self._findings.add(0, "events-missing", message)
+        return None
+
+    def _signed(self) -> Checkpoint | None:
+        header, findings = self.header, self._findings
+        try:
+            found = policy.verified(note.parse(header.checkpoint), self.trusted)
+        except UnknownSigner:
+            raise
+        except NoteError as error:
+            findings.add(0, "checkpoint-forged", str(error))
+            return None
+        if found.origin != header.origin:
+            message = f"the checkpoint is that of {found.origin}, not of {header.origin}"
+            findings.add(0, "checkpoint-forged", message)
+            return None
+        if not self._keys:
+            findings.add(0, "nobody-vouches", NOBODY_VOUCHES, severity="incomplete")
+        return found
+
+    def _certified(self, encoded: str) -> Certificate | None:
+        try:
+            found = certificate.verified(encoded, self.trusted)
+        except NoteError as error:
+            self._findings.add(0, "certificate-forged", str(error))
+            return None
+        if found.origin != self.header.origin:
+            message = f"the certificate is one of {found.origin}, not of {self.header.origin}"
+            self._findings.add(0, "certificate-forged", message)
+            return None
+        return found
+
+
+def check(
+    lines: Iterable[bytes],
+    *,
+    keys: Sequence[VerifierKey],
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> Checked:
+    """Check a bundle from its first line to its last; see `Check`."""
+    checking = Check(lines, keys=keys)
+    for _ in checking.events(on_progress=on_progress):
+        pass
+    return checking.result()
