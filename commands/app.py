@@ -14,6 +14,7 @@ from commands.answers import Locations
 from commands.dispatcher import Clock, Dispatcher
 from commands.documentation import DESCRIPTION
 from commands.execution import Execution
+from commands.identity import client_routes
 from commands.identity import opening as identity_opening
 from commands.identity import routes as identity_routes
 from commands.opening import opened
@@ -129,6 +130,7 @@ def _add_routes(app: FastAPI, routers: Sequence[APIRouter], registry: CollectorR
         *batch.batch_router(routes).routes,
         *effects.router.routes,
         *identity_routes.ROUTES.routes,
+        *client_routes.ROUTES.routes,
         *health.routes,
     ]
 

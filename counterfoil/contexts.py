@@ -14,9 +14,14 @@ from counterfoil.context import Context, Contexts
 from counterfoil.operations import OPERATIONS
 from domain.catalogue import product
 from domain.catalogue.product import PRODUCT
+from domain.identity import client
 from domain.identity.account import ACCOUNT, GRANTS
+from domain.identity.client import CLIENT
 from domain.identity.events import (
     AccountRegistered,
+    ClientRegistered,
+    KeyIssued,
+    KeyRevoked,
     RefreshReuseDetected,
     RoleGranted,
     SessionOpened,
@@ -123,11 +128,21 @@ MAIL: Final = Context(
 
 IDENTITY: Final = Context(
     name="identity",
-    aggregates=(ACCOUNT, GRANTS, SESSION),
+    aggregates=(ACCOUNT, GRANTS, SESSION, CLIENT),
+    problems=(
+        client.ClientIdTaken,
+        client.ClientUnknown,
+        client.KeyUnknown,
+        client.TooManyKeys,
+    ),
     unshown={
         ACCOUNT: "its events are read by auditors; a view of accounts is still to come",
         GRANTS: "roles are read where they are needed: on the stream itself, at each login and refresh",
         SESSION: "its events are read by auditors; what is valid now is in the vault",
+        CLIENT: "its events are read by auditors; a view of clients is still to come",
+        ClientRegistered: "no view shows clients yet",
+        KeyIssued: "no view shows clients yet",
+        KeyRevoked: "no view shows clients yet",
         AccountRegistered: "no view shows accounts yet",
         RoleGranted: "no view shows accounts yet",
         SessionOpened: "no view shows accounts yet",

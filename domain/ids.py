@@ -25,6 +25,7 @@ CustomerId = NewType("CustomerId", str)
 CreditNoteId = NewType("CreditNoteId", str)
 AccountId = NewType("AccountId", str)
 SessionId = NewType("SessionId", str)
+ClientId = NewType("ClientId", str)
 
 _valid = re.compile(ID_PATTERN[1:-1]).fullmatch
 

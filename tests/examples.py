@@ -12,12 +12,15 @@ from domain.catalogue.events import PriceChanged, ProductCreated
 from domain.event import Event
 from domain.identity.events import (
     AccountRegistered,
+    ClientRegistered,
+    KeyIssued,
+    KeyRevoked,
     RefreshReuseDetected,
     RoleGranted,
     SessionOpened,
     SessionRevoked,
 )
-from domain.ids import AccountId, CreditNoteId, CustomerId, OrderId, SessionId, Sku
+from domain.ids import AccountId, ClientId, CreditNoteId, CustomerId, OrderId, SessionId, Sku
 from domain.inventory.events import (
     StockAdjusted,
     StockReceived,
@@ -333,6 +336,22 @@ def session_revoked(**changes: Any) -> SessionRevoked:
     return changed(example, changes)
 
 
+def client_registered(**changes: Any) -> ClientRegistered:
+    example = ClientRegistered(
+        client_id=ClientId("till-1"), name="Till 1", scopes=("orders:place",), registered_at=NOW
+    )
+    return changed(example, changes)
+
+
+def key_issued(**changes: Any) -> KeyIssued:
+    example = KeyIssued(client_id=ClientId("till-1"), credential_id="k-1", issued_at=NOW, expires_at=None)
+    return changed(example, changes)
+
+
+def key_revoked(**changes: Any) -> KeyRevoked:
+    return changed(KeyRevoked(client_id=ClientId("till-1"), credential_id="k-1", revoked_at=NOW), changes)
+
+
 ONE_OF_EACH: tuple[Event, ...] = (
     product_created(),
     price_changed(),
@@ -356,6 +375,9 @@ ONE_OF_EACH: tuple[Event, ...] = (
     mail_failed(),
     mail_suppressed(),
     mail_unconfirmed(),
+    client_registered(),
+    key_issued(),
+    key_revoked(),
     account_registered(),
     role_granted(),
     session_opened(),

@@ -11,6 +11,7 @@ import structlog
 
 from commands.identity import secrets as secrets_file
 from commands.identity.accounts import Accounts
+from commands.identity.clients import Clients
 from commands.identity.errors import OtherSecrets, SecretsFileError
 from commands.identity.passwords import Passwords
 from commands.identity.recording import Recorder
@@ -57,9 +58,13 @@ async def served(
     secrets = await asyncio.to_thread(secrets_of, url, settings.secrets_file)
     recorder = Recorder(on.execution, fingerprints, clock)
     async with sessions_of(url, settings, on, secrets=secrets, recorder=recorder) as sessions:
-        chores = asyncio.create_task(_chores(sessions), name="command-api: identity")
+        accounts = sessions.accounts
+        clients = Clients(
+            accounts.vault, accounts.states, on.reader, recorder, sessions.signing, sessions.issuer
+        )
+        chores = asyncio.create_task(_chores(sessions, clients), name="command-api: identity")
         try:
-            yield Serving(sessions, callers.trust)
+            yield Serving(sessions, clients, callers.trust)
         finally:
             chores.cancel()
             await asyncio.gather(chores, return_exceptions=True)
@@ -106,13 +111,14 @@ async def sessions_of(
         yield Sessions(accounts, Signing(vault, secrets), issuer)
 
 
-async def _chores(sessions: Sessions) -> None:
+async def _chores(sessions: Sessions, clients: Clients) -> None:
     """Finish what processes that died left undone, and forget what is over."""
     while True:
         await asyncio.sleep(CHORES_EVERY_S)
         try:
             await sessions.catch_up()
             await sessions.accounts.sweep()
+            await clients.sweep()
             await sessions.accounts.vault.forget()
         except ProblemError as problem:
             log.warning("identity_chores_put_off", problem=problem.type.slug)

@@ -1,6 +1,7 @@
 """Events of identity that no idempotency key of a caller stands behind: each has a key of its own and comes once."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -59,5 +60,18 @@ class Recorder(Struct, frozen=True):
         try:
             caller = Caller(self.execution, call=call, slot=slot, now=self.clock())
             await caller.execute(aggregate, identifier, decide, creates=creates)
+        finally:
+            slot.free()
+
+    @contextlib.contextmanager
+    def caller(self, call: Call) -> Iterator[Caller]:
+        """Carries out one command that came with a key of its caller's.
+
+        Raises:
+            ProblemError: too many wait.
+        """
+        [slot] = self.execution.reserve(1)
+        try:
+            yield Caller(self.execution, call=call, slot=slot, now=self.clock())
         finally:
             slot.free()

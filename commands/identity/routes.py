@@ -3,8 +3,10 @@
 Where the installation has no accounts they answer 404.
 """
 
+import base64
+from collections.abc import Callable
 from typing import Annotated, Any, Final, get_type_hints
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
 from fastapi import APIRouter, Depends, Path
@@ -13,6 +15,7 @@ from starlette.responses import Response
 
 from commands import payloads
 from commands.documentation import problem_responses
+from commands.identity.clients import Clients, NotGranted
 from commands.identity.passwords import CHARACTERS_MAX
 from commands.identity.recording import By
 from commands.identity.sessions import NotRefreshed, Sessions, Tokens
@@ -23,6 +26,7 @@ from runtime.http import contract, versions
 from runtime.http.exchange import Exchange
 from runtime.http.principal import Known, Principal, Public, requires
 from runtime.http.routes import ExchangeRoute
+from runtime.identity.tokens import LIFETIME_S, BadToken
 from runtime.identity.trust import Trust
 from runtime.problem_types import CATALOGUE
 from runtime.problems import MEDIA_TYPE, ProblemError
@@ -51,8 +55,38 @@ class LogIn(Payload):
     )
 
 
+class Introspection(BaseModel):
+    """What a token stands for; of one that is not good, only that."""
+
+    active: bool
+    token_type: str | None = None
+    iss: str | None = None
+    sub: str | None = None
+    sid: str | None = None
+    jti: str | None = None
+    client_id: str | None = None
+    kind: str | None = None
+    roles: list[str] = []
+    scope: str | None = None
+    iat: int | None = None
+    exp: int | None = None
+    aud: str | None = None
+
+
+class AccessToken(BaseModel):
+    """An access token; `refresh_token` and ids where it is one of a session, `scope` where it is one of a program."""
+
+    access_token: str = Field(description="For the header Authorization of both APIs: `Bearer …`.")
+    token_type: str
+    expires_in: int
+    refresh_token: str | None = None
+    session_id: str | None = None
+    account_id: str | None = None
+    scope: str | None = None
+
+
 class SessionTokens(BaseModel):
-    """What opens doors for as long as the session lasts."""
+    """The tokens of a session."""
 
     session_id: str
     account_id: str
@@ -66,13 +100,21 @@ SCHEMAS: Final[contract.Components] = {
     "TokenRequest": {
         "type": "object",
         "description": "A grant of RFC 6749.",
-        "required": ["grant_type", "refresh_token"],
+        "required": ["grant_type"],
         "properties": {
-            "grant_type": {"type": "string", "const": "refresh_token"},
+            "grant_type": {"type": "string", "enum": ["refresh_token", "client_credentials"]},
             "refresh_token": {"type": "string"},
             "client_id": {"type": "string", "pattern": ID_PATTERN},
+            "client_secret": {"type": "string", "writeOnly": True},
+            "scope": {"type": "string"},
         },
-    }
+    },
+    "TokenOf": {
+        "type": "object",
+        "description": "A token, and perhaps what it is taken for; RFC 7009 and 7662.",
+        "required": ["token"],
+        "properties": {"token": {"type": "string"}, "token_type_hint": {"type": "string"}},
+    },
 }
 """What the document of the command API says of forms."""
 
@@ -80,19 +122,22 @@ SCHEMAS: Final[contract.Components] = {
 class Serving:
     """What the routes need, once the application is open; `sessions` None: the installation has no accounts."""
 
-    def __init__(self, sessions: Sessions | None, trust: Trust | None) -> None:
+    def __init__(self, sessions: Sessions | None, clients: Clients | None, trust: Trust | None) -> None:
         self.sessions = sessions
+        self.clients = clients
         self.trust = trust
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """Who asks, and for which session; `form` are the parameters of an OAuth request."""
+    """Who asks; `form` are the parameters of an OAuth request, `basic` name and secret of the client that sent it."""
 
     sessions: Sessions
+    clients: Clients
+    trust: Trust
     principal: Principal
     correlation_id: str
-    session_id: str = ""
     form: dict[str, str] = {}
+    basic: tuple[str, str] | None = None
 
 
 def _carried() -> Asked:
@@ -119,25 +164,41 @@ def serving_of(exchange: Exchange) -> Serving:
 class SecretRoute(ExchangeRoute):
     """A POST whose body is JSON, or none."""
 
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        self.payload: type[Payload] | None = get_type_hints(endpoint).get("body")
+
     async def answer(self, exchange: Exchange) -> Response:
         """Read the body, and have the endpoint answer."""
-        asked = self._asked(exchange)
-        given: dict[str, Any] = {}
-        headers = read_headers(exchange.headers)
-        payload = get_type_hints(self.endpoint).get("body")
-        if payload is not None:
+        asked = self.asked(exchange)
+        given: dict[str, Any] = dict(exchange.parameters)
+        if self.payload is not None:
+            headers = read_headers(exchange.headers)
             body = await read_body(exchange, declared=headers.length, limit=BODY_BYTES_MAX)
             require_json(headers)
-            given["body"] = payloads.read(payload, body)
-        if "session_id" in exchange.parameters:
-            given["session_id"] = exchange.parameters["session_id"]
+            given["body"] = payloads.read(self.payload, body)
         response: Response = await self.endpoint(**given, asked=asked)
         return response
 
-    def _asked(self, exchange: Exchange, form: dict[str, str] | None = None) -> Asked:
-        sessions = serving_of(exchange).sessions
-        assert sessions is not None, "looked at before"
-        return Asked(sessions, exchange.principal, exchange.correlation_id, form=form or {})
+    def asked(self, exchange: Exchange, form: dict[str, str] | None = None) -> Asked:
+        """What the endpoint is told of the request.
+
+        Raises:
+            ProblemError: the installation has no accounts.
+        """
+        serving = serving_of(exchange)
+        assert serving.sessions is not None, "looked at before"
+        assert serving.clients is not None, "as sessions"
+        assert serving.trust is not None, "as sessions"
+        return Asked(
+            serving.sessions,
+            serving.clients,
+            serving.trust,
+            exchange.principal,
+            exchange.correlation_id,
+            form=form or {},
+            basic=_basic(exchange),
+        )
 
 
 class FormRoute(SecretRoute):
@@ -148,7 +209,7 @@ class FormRoute(SecretRoute):
         headers = read_headers(exchange.headers)
         body = await read_body(exchange, declared=headers.length, limit=BODY_BYTES_MAX)
         try:
-            asked = self._asked(exchange, _form(body))
+            asked = self.asked(exchange, _form(body))
             response: Response = await self.endpoint(asked=asked)
         except OAuthError as error:
             exchange.code = REFUSED.slug
@@ -163,6 +224,12 @@ class OAuthError(Exception):
         super().__init__(code)
         self.code = code
         self.description = description
+
+
+def _form_of(schema: str) -> contract.Document:
+    """A body that is a form."""
+    content = {"application/x-www-form-urlencoded": {"schema": contract.schema(schema)}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 ROUTES: Final = APIRouter(tags=["identity"], route_class=SecretRoute)
@@ -200,7 +267,7 @@ async def open_session(body: LogIn, asked: Identified) -> Response:
     opened = await asked.sessions.log_in(
         body.email, body.password, client_id=body.client_id, correlation_id=asked.correlation_id
     )
-    return _json(_tokens(opened), status=201)
+    return json_answer(_tokens(opened), status=201)
 
 
 @ROUTES.post(
@@ -225,6 +292,18 @@ async def end_session(
     return Response(status_code=204)
 
 
+def _basic(exchange: Exchange) -> tuple[str, str] | None:
+    """Name and secret of the header Authorization, as OAuth has it (RFC 6749, 2.3.1); None: there is none."""
+    found = [value for name, value in exchange.headers if name == b"authorization"]
+    if len(found) != 1 or found[0][:6].lower() != b"basic ":
+        return None
+    try:
+        name, _, secret = base64.b64decode(found[0][6:], validate=True).decode().partition(":")
+    except ValueError:
+        return None
+    return unquote_plus(name), unquote_plus(secret)
+
+
 async def _owner(sessions: Sessions, session_id: str) -> AccountId | None:
     try:
         return await sessions.account_of(validate_id(session_id))
@@ -234,21 +313,45 @@ async def _owner(sessions: Sessions, session_id: str) -> AccountId | None:
 
 @requires(Public(_CREDENTIALS))
 async def token(asked: Identified) -> Response:
-    """Exchange a refresh token for the next tokens of its session (RFC 6749, 6). Each is good once."""
-    form = asked.form
-    if form.get("grant_type") != "refresh_token":
-        raise OAuthError("unsupported_grant_type", "The grant is refresh_token.")
-    if "refresh_token" not in form:
+    """Exchange a refresh token for the next tokens of its session, each good once, or a key for an access token."""
+    match asked.form.get("grant_type"):
+        case "refresh_token":
+            return await _refreshed(asked)
+        case "client_credentials":
+            return await _of_client(asked)
+    raise OAuthError("unsupported_grant_type", "The grants are refresh_token and client_credentials.")
+
+
+async def _refreshed(asked: Asked) -> Response:
+    if "refresh_token" not in asked.form:
         raise OAuthError("invalid_request", "There is no refresh_token.")
     try:
         refreshed = await asked.sessions.refresh(
-            form["refresh_token"],
-            client_id=form.get("client_id", "shop"),
+            asked.form["refresh_token"],
+            client_id=asked.form.get("client_id", "shop"),
             correlation_id=asked.correlation_id,
         )
     except NotRefreshed:
         raise OAuthError("invalid_grant", "The refresh token is not accepted.") from None
-    return _json(_tokens(refreshed))
+    return json_answer(_tokens(refreshed))
+
+
+async def _of_client(asked: Asked) -> Response:
+    form = asked.form
+    client_id, secret = asked.basic or (form.get("client_id", ""), form.get("client_secret", ""))
+    scopes = form["scope"].split() if form.get("scope") else None
+    try:
+        granted = await asked.clients.token(client_id, secret, scopes=scopes)
+    except NotGranted as error:
+        raise OAuthError(error.code, "The client is not given this token.") from None
+    return json_answer(
+        {
+            "access_token": granted.access_token,
+            "token_type": "Bearer",
+            "expires_in": LIFETIME_S,
+            "scope": " ".join(granted.scopes),
+        }
+    )
 
 
 ROUTES.add_api_route(
@@ -256,18 +359,72 @@ ROUTES.add_api_route(
     token,
     methods=["POST"],
     route_class_override=FormRoute,
-    response_model=SessionTokens,
+    response_model=AccessToken,
     operation_id="exchange_token",
-    summary="Refresh a session",
+    summary="Refresh a session, or get a token for a program",
     responses=problem_responses(
         ("token-refused", "not-found", "body-too-large", "body-too-slow", "store-unavailable")
     ),
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/x-www-form-urlencoded": {"schema": contract.schema("TokenRequest")}},
-        }
-    },
+    openapi_extra=_form_of("TokenRequest"),
+)
+
+
+@requires(Public("who has a token may have it revoked"))
+async def revoke(asked: Identified) -> Response:
+    """Have a token refused (RFC 7009): of a session, all of it ends. A text that is no token is revoked already."""
+    if "token" not in asked.form:
+        raise OAuthError("invalid_request", "There is no token.")
+    given = asked.form["token"]
+    session_id = asked.sessions.session_of(given)
+    if session_id is None:
+        try:
+            claims = asked.trust.claims(given.encode())
+        except BadToken:
+            return Response(status_code=200)
+        if claims.kind == "service":
+            await asked.sessions.accounts.vault.deny([claims.jti])
+            return Response(status_code=200)
+        session_id = claims.sid
+    by = By(Principal("system", "identity").actor, asked.correlation_id)
+    await asked.sessions.end(session_id, cause="logout", by=by)
+    return Response(status_code=200)
+
+
+@requires("tokens:introspect")
+async def introspect(asked: Identified) -> Response:
+    """Say what a token stands for, to a program that was shown it (RFC 7662)."""
+    if "token" not in asked.form:
+        raise OAuthError("invalid_request", "There is no token.")
+    try:
+        claims = asked.trust.claims(asked.form["token"].encode())
+    except BadToken:
+        return json_answer({"active": False})
+    return json_answer({"active": True, "token_type": "Bearer", **msgspec.to_builtins(claims)})
+
+
+ROUTES.add_api_route(
+    "/oauth/revoke",
+    revoke,
+    methods=["POST"],
+    route_class_override=FormRoute,
+    response_class=Response,
+    operation_id="end_token",
+    summary="Revoke a token",
+    responses=problem_responses(
+        ("token-refused", "not-found", "body-too-large", "body-too-slow", "store-unavailable", "too-busy")
+    ),
+    openapi_extra=_form_of("TokenOf"),
+)
+ROUTES.add_api_route(
+    "/oauth/introspect",
+    introspect,
+    methods=["POST"],
+    route_class_override=FormRoute,
+    response_model=Introspection,
+    operation_id="get_token",
+    summary="What a token stands for",
+    responses=problem_responses(("token-refused", "not-found", "body-too-large", "body-too-slow")),
+    openapi_extra=_form_of("TokenOf"),
 )
 
 
@@ -284,7 +441,7 @@ class KeySet:
         """Answer the key that signs, the one that is announced, and those that signed lately."""
         trust = serving_of(exchange).trust
         assert trust is not None, "an installation with accounts has it"
-        response = _json({"keys": trust.key_set()})
+        response = json_answer({"keys": trust.key_set()})
         response.headers["cache-control"] = "public, max-age=60"
         return response
 
@@ -316,7 +473,8 @@ def _refusal(error: OAuthError, correlation_id: str) -> Response:
     return Response(_encode(body), status_code=REFUSED.status, media_type=MEDIA_TYPE)
 
 
-def _json(body: dict[str, Any], *, status: int = 200) -> Response:
+def json_answer(body: dict[str, Any], *, status: int = 200) -> Response:
+    """An answer in JSON."""
     return Response(_encode(body), status_code=status, media_type="application/json")
 
 

@@ -196,6 +196,13 @@ class Sessions(Struct, frozen=True):
         mac = self.accounts.secrets.refresh_mac(session_id, sequence)
         return f"{_PREFIX}{session_id}.{sequence}.{tokens.base64url(mac)}"
 
+    def session_of(self, refresh_token: str) -> str | None:
+        """The session of a refresh token, whichever of them it is; None: it is none of ours."""
+        try:
+            return self._read(refresh_token)[0]
+        except NotRefreshed:
+            return None
+
     async def account_of(self, session_id: str) -> AccountId | None:
         """Whose session it is; None: there is none."""
         row = await self.accounts.vault.session(session_id)

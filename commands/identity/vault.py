@@ -77,6 +77,22 @@ select session_id, cause from vault.session
 where revoked_at < clock_timestamp() - interval '10 s' and not revocation_recorded and opening_recorded
 order by revoked_at limit 100
 """
+_ADD_KEY_OF: Final = """
+insert into vault.key (credential_id, client_id, digest, scopes, expires_at) values (%s, %s, %s, %s, %s)
+"""
+_KEY: Final = """
+select client_id, digest, scopes, expires_at, clock_timestamp() from vault.key
+where credential_id = %s and named and revoked_at is null and coalesce(expires_at > clock_timestamp(), true)
+"""
+_NAME_KEY: Final = "update vault.key set named = true where credential_id = %s"
+_REVOKE_KEY: Final = """
+update vault.key set revoked_at = clock_timestamp() where credential_id = %s and client_id = %s and revoked_at is null
+"""
+_KEYS_NOT_NAMED: Final = """
+select credential_id, client_id from vault.key
+where not named and made_at < clock_timestamp() - %s::interval order by made_at limit 100
+"""
+_DROP_KEY: Final = "delete from vault.key where credential_id = %s and not named"
 _FORGET: Final = """
 delete from vault.session where expires_at < clock_timestamp() - interval '1 day'
     or (not opening_recorded and opened_at < clock_timestamp() - interval '1 day')
@@ -95,6 +111,16 @@ class Row(Struct, frozen=True):
     rotated_at: datetime
     expires_at: datetime
     revoked_at: datetime | None
+    now: datetime
+
+
+class KeptKey(Struct, frozen=True):
+    """A key that is accepted now, and the time in the vault."""
+
+    client_id: str
+    digest: bytes
+    scopes: tuple[str, ...]
+    expires_at: datetime | None
     now: datetime
 
 
@@ -213,6 +239,11 @@ class Vault:
             if rows:
                 await connection.execute(_DENY, [[row[0] for row in rows], DENIED_FOR])
 
+    async def deny(self, subjects: Sequence[str]) -> None:
+        """Have tokens refused by every process within a second, until they would be over anyway."""
+        async with self._connection() as connection:
+            await connection.execute(_DENY, [list(subjects), DENIED_FOR])
+
     async def recorded(self, session_id: str) -> None:
         """Note that the log has the revocation."""
         async with self._connection() as connection:
@@ -223,6 +254,52 @@ class Vault:
         async with self._connection() as connection:
             rows = await (await connection.execute(_NOT_RECORDED)).fetchall()
         return [(str(session), str(cause)) for session, cause in rows]
+
+    async def add_key(
+        self,
+        credential_id: str,
+        *,
+        client_id: str,
+        digest: bytes,
+        scopes: Sequence[str],
+        expires_at: datetime | None,
+    ) -> None:
+        """Keep the digest of a key, before any event names it; until then it is not accepted."""
+        given = [credential_id, client_id, digest, list(scopes), expires_at]
+        async with self._connection() as connection:
+            await connection.execute(_ADD_KEY_OF, given)
+
+    async def key(self, credential_id: str) -> KeptKey | None:
+        """A key that is named, not revoked and not over; None: there is none."""
+        async with self._connection() as connection:
+            row = await (await connection.execute(_KEY, [credential_id])).fetchone()
+        if row is None:
+            return None
+        client_id, digest, scopes, expires_at, now = row
+        return KeptKey(client_id, bytes(digest), tuple(scopes), expires_at, now)
+
+    async def name_key(self, credential_id: str) -> None:
+        """Note that an event names the key: it is accepted from now on."""
+        async with self._connection() as connection:
+            await connection.execute(_NAME_KEY, [credential_id])
+
+    async def revoke_key(self, credential_id: str, *, client_id: str) -> None:
+        """Have a key, and the tokens that were got with it, refused by every process within a second."""
+        async with self._connection() as connection, connection.transaction():
+            revoked = await connection.execute(_REVOKE_KEY, [credential_id, client_id])
+            if revoked.rowcount:  # else it is another client's, or refused already
+                await connection.execute(_DENY, [[credential_id], DENIED_FOR])
+
+    async def keys_not_named(self, *, older_than: timedelta) -> list[tuple[str, str]]:
+        """Keys with their clients that nobody noted to be named by an event."""
+        async with self._connection() as connection:
+            rows = await (await connection.execute(_KEYS_NOT_NAMED, [older_than])).fetchall()
+        return [(str(credential), str(client)) for credential, client in rows]
+
+    async def drop_key(self, credential_id: str) -> None:
+        """Throw a key away that no event came to name."""
+        async with self._connection() as connection:
+            await connection.execute(_DROP_KEY, [credential_id])
 
     async def forget(self) -> None:
         """Delete what nothing can be done with any more."""

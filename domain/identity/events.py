@@ -7,7 +7,7 @@ id of a credential. An address is only ever a keyed hash here, which finds the a
 from typing import Literal
 
 from domain.event import Event, event_type
-from domain.ids import AccountId, SessionId
+from domain.ids import AccountId, ClientId, SessionId
 from domain.moment import Moment
 
 Cause = Literal["logout", "reuse", "administrator", "password"]
@@ -81,3 +81,36 @@ class RefreshReuseDetected(Event, frozen=True, kw_only=True):
     account_id: AccountId
     sequence: int
     detected_at: Moment
+
+
+def _client(event: "ClientRegistered | KeyIssued | KeyRevoked") -> str:
+    return f"client-{event.client_id}"
+
+
+@event_type("identity.client_registered.v1", partition=_client)
+class ClientRegistered(Event, frozen=True, kw_only=True):
+    """A program may call, within these scopes; it has no key yet."""
+
+    client_id: ClientId
+    name: str
+    scopes: tuple[str, ...]
+    registered_at: Moment
+
+
+@event_type("identity.key_issued.v1", partition=_client)
+class KeyIssued(Event, frozen=True, kw_only=True):
+    """The program has a key from now on, until it expires or is revoked; several overlap while one is replaced."""
+
+    client_id: ClientId
+    credential_id: str
+    issued_at: Moment
+    expires_at: Moment | None
+
+
+@event_type("identity.key_revoked.v1", partition=_client)
+class KeyRevoked(Event, frozen=True, kw_only=True):
+    """The key is refused from now on."""
+
+    client_id: ClientId
+    credential_id: str
+    revoked_at: Moment

@@ -22,89 +22,39 @@ Role = Literal[
     "service",
 ]
 
-_SHOPPER: Final = ("catalogue:read", "inventory:read", "orders:place")
+
+def _may(*permissions: str) -> frozenset[str]:
+    """The permissions in these texts."""
+    return frozenset(" ".join(permissions).split())
+
+
+_SHOPS: Final = "catalogue:read inventory:read orders:place"
+_SELLS: Final = "catalogue:read catalogue:write inventory:read"
+_STORES: Final = "catalogue:read inventory:read inventory:receive inventory:adjust"
+_SHIPS: Final = "orders:read orders:ship shipments:read shipments:label"
+_SUPPORTS: Final = "orders:read orders:cancel shipments:read credit-notes:issue"
 
 PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
     {
-        "guest": frozenset(_SHOPPER),
-        "customer": frozenset(_SHOPPER),
-        "support": frozenset(
-            (
-                *_SHOPPER,
-                "orders:read",
-                "orders:cancel",
-                "shipments:read",
-                "credit-notes:issue",
-                "accounts:read",
-                "effects:read",
-            )
+        "guest": _may(_SHOPS),
+        "customer": _may(_SHOPS),
+        "support": _may(_SHOPS, _SUPPORTS, "accounts:read effects:read"),
+        "merchandiser": _may(_SELLS, "sales:read effects:read"),
+        "warehouse": _may(_STORES, _SHIPS, "effects:read"),
+        "finance": _may("catalogue:read orders:read sales:read credit-notes:issue effects:read"),
+        "auditor": _may(
+            "catalogue:read inventory:read orders:read shipments:read sales:read accounts:read",
+            "audit:read effects:read operation:read",
         ),
-        "merchandiser": frozenset(
-            ("catalogue:read", "catalogue:write", "inventory:read", "sales:read", "effects:read")
+        "operator": _may("operate operation:read audit:read effects:read"),
+        "owner": _may(
+            *(_SHOPS, _SELLS, _STORES, _SHIPS, _SUPPORTS, "sales:read"),
+            "accounts:read accounts:write keys:write tokens:introspect",
+            "operate operation:read audit:read effects:read",
         ),
-        "warehouse": frozenset(
-            (
-                *("catalogue:read", "inventory:read", "inventory:receive", "inventory:adjust"),
-                *("orders:read", "orders:ship", "shipments:read", "shipments:label", "effects:read"),
-            )
-        ),
-        "finance": frozenset(
-            ("catalogue:read", "orders:read", "sales:read", "credit-notes:issue", "effects:read")
-        ),
-        "auditor": frozenset(
-            (
-                *(
-                    "catalogue:read",
-                    "inventory:read",
-                    "orders:read",
-                    "shipments:read",
-                    "sales:read",
-                    "accounts:read",
-                ),
-                *("audit:read", "effects:read", "operation:read"),
-            )
-        ),
-        "operator": frozenset(("operate", "operation:read", "audit:read", "effects:read")),
-        "owner": frozenset(
-            (
-                *(
-                    "catalogue:read",
-                    "catalogue:write",
-                    "inventory:read",
-                    "inventory:receive",
-                    "inventory:adjust",
-                ),
-                *(
-                    "orders:place",
-                    "orders:read",
-                    "orders:cancel",
-                    "orders:ship",
-                    "shipments:read",
-                    "shipments:label",
-                ),
-                *("credit-notes:issue", "sales:read", "accounts:read", "accounts:write", "keys:write"),
-                *("audit:read", "effects:read", "operation:read", "operate"),
-            )
-        ),
-        "service": frozenset(
-            (
-                *(
-                    "catalogue:read",
-                    "catalogue:write",
-                    "inventory:read",
-                    "inventory:receive",
-                    "inventory:adjust",
-                ),
-                *(
-                    "orders:place",
-                    "orders:read",
-                    "orders:cancel",
-                    "orders:ship",
-                    "shipments:read",
-                    "shipments:label",
-                ),
-                *("credit-notes:issue", "sales:read", "effects:read"),
-            )
+        "service": _may(
+            *(_SHOPS, _SELLS, _STORES, _SHIPS, _SUPPORTS, "sales:read"),
+            "effects:read tokens:introspect",
         ),
     }
 )

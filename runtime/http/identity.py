@@ -17,7 +17,7 @@ from runtime.http.principal import ANONYMOUS, NOBODY, Principal, Public
 from runtime.http.routes import Route
 from runtime.identity import tokens
 from runtime.identity.tokens import BadToken
-from runtime.identity.trust import UNREADABLE, Trust
+from runtime.identity.trust import UNREADABLE, Pool, Trust
 from runtime.problems import ProblemError
 from runtime.settings import Settings, SettingsError
 
@@ -85,6 +85,7 @@ class Accounts:
     def __init__(self, url: str, *, name: str) -> None:
         self._url = url
         self._name = name
+        self._pool: Pool | None = None
         self.trust = Trust()
 
     async def authenticate(self, exchange: Exchange) -> Principal:
@@ -101,8 +102,11 @@ class Accounts:
             raise _unauthenticated("The request carries no token.", _CHALLENGE)
         if not self.trust.is_known:
             raise _unavailable()
+        assert self._pool is not None, "requests come when the application is open"
         try:
-            return self.trust.trusted(token)
+            return await self.trust.shown(token, self._pool)
+        except UNREADABLE:
+            raise _unavailable() from None
         except BadToken:
             # Which of the many reasons it is would only help who tries.
             raise _unauthenticated("The token is not accepted.", _INVALID) from None
@@ -130,8 +134,11 @@ class Accounts:
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Read the vault for the length of a block."""
-        reading = database.pool(self._url, role="counterfoil_reader", name=f"{self._name} identity", size=1)
+        reading = database.pool(
+            self._url, role="counterfoil_reader", name=f"{self._name} identity", size=2, idle=1
+        )
         async with reading as pool:
+            self._pool = pool
             with contextlib.suppress(*UNREADABLE):
                 await self.trust.poll(pool)  # so that the first request finds what is known
             polling = asyncio.create_task(self.trust.run(pool), name=f"{self._name}: identity")

@@ -7,7 +7,7 @@ that cannot be undone (`access.FAIL_CLOSED`).
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 import psycopg
@@ -16,10 +16,10 @@ from joserfc.jwk import OKPKey
 from msgspec import Struct
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from runtime.http.access import permissions_of
+from runtime.http.access import PERMISSIONS, permissions_of
 from runtime.http.principal import Kind, Principal
-from runtime.identity import tokens
-from runtime.identity.tokens import BadToken
+from runtime.identity import keys, tokens
+from runtime.identity.tokens import BadToken, Claims
 
 Pool = AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]
 
@@ -41,6 +41,13 @@ from vault.denials d
 UNREADABLE: Final = (psycopg.Error, PoolTimeout, TimeoutError)
 """What polling raises while the vault cannot be read."""
 
+_KEY: Final = """
+select client_id, digest, scopes, coalesce(extract(epoch from expires_at), 'infinity')
+from vault.key where credential_id = %s and named and revoked_at is null
+"""
+KEY_KEPT_S: Final = 60.0
+"""After this long a key is looked up again, so that a revocation which a process slept through counts at last."""
+
 log = structlog.get_logger()
 
 
@@ -49,8 +56,9 @@ class Verified(Struct, frozen=True):
 
     principal: Principal
     subjects: tuple[str, ...]
-    kid: str
-    expires_at: int
+    kid: str | None
+    """The key that signed it; None for an API key."""
+    expires_at: float
 
 
 class Trust:
@@ -88,18 +96,57 @@ class Trust:
         Raises:
             BadToken: it is not trusted, or not any more.
         """
-        now = self._clock()
         verified = self._remembered.get(token)
         if verified is None:
-            verified = self._verify(token, int(now))
-        if verified.expires_at + tokens.LEEWAY_S <= now:
+            verified = self._verify(token, int(self._clock()))
+        return self._accepted(verified)
+
+    async def shown(self, token: bytes, pool: Pool) -> Principal:
+        """Who a token or an API key stands for; a key is looked up in the vault once a minute.
+
+        Raises:
+            BadToken: as `trusted`.
+            psycopg.OperationalError, PoolTimeout, TimeoutError: the key has to be looked up, and cannot be now.
+        """
+        if not token.startswith(keys.PREFIX.encode()):
+            return self.trusted(token)
+        verified = self._remembered.get(token)
+        if verified is None or verified.expires_at <= self._clock():
+            verified = self._remember(token, await self._find_key(token, pool))
+        return self._accepted(verified)
+
+    async def _find_key(self, token: bytes, pool: Pool) -> Verified:
+        key = keys.parse(token)
+        if key is None:
+            raise BadToken("it is no key")
+        async with asyncio.timeout(POLL_TIMEOUT_S), pool.connection() as connection:
+            row = await (await connection.execute(_KEY, [key.credential_id])).fetchone()
+        if row is None or not key.is_behind(bytes(row[1])):
+            raise BadToken("it is no key of ours, or was revoked")
+        client_id, _, scopes, expires_at = row
+        principal = service(str(client_id), scopes, credential=key.credential_id)
+        until = min(float(expires_at), self._clock() + KEY_KEPT_S)
+        return Verified(principal, (key.credential_id,), None, until)
+
+    def _accepted(self, verified: Verified) -> Principal:
+        leeway_s = 0 if verified.kid is None else tokens.LEEWAY_S
+        if verified.expires_at + leeway_s <= self._clock():
             raise BadToken("it is over")
-        if verified.kid not in self._keys:
+        if verified.kid is not None and verified.kid not in self._keys:
             raise BadToken("its key is not trusted any more")
         for subject in verified.subjects:
             if subject in self._denied:
                 raise BadToken("it was revoked")
         return verified.principal
+
+    def claims(self, token: bytes) -> Claims:
+        """What a token says that is trusted now.
+
+        Raises:
+            BadToken: as `trusted`.
+        """
+        self.trusted(token)
+        return tokens.read(token, self._keys, issuer=self.issuer, now=int(self._clock()))
 
     def key_set(self) -> list[dict[str, Any]]:
         """The public keys, as a JWK set has them."""
@@ -152,18 +199,35 @@ class Trust:
         claims = tokens.read(token, self._keys, issuer=self.issuer, now=now)
         if claims.kind not in {"account", "service", "guest"}:
             raise BadToken(f"it stands for {claims.kind}")
-        principal = Principal(
-            cast("Kind", claims.kind),
-            claims.sub,
-            permissions=permissions_of(claims.roles),
-            roles=frozenset(claims.roles),
-            credential=claims.sid,
-        )
+        if claims.kind == "service":
+            principal = service(claims.sub, claims.scope.split(), credential=claims.sid)
+        else:
+            principal = Principal(
+                cast("Kind", claims.kind),
+                claims.sub,
+                permissions=permissions_of(claims.roles),
+                roles=frozenset(claims.roles),
+                credential=claims.sid,
+            )
         verified = Verified(principal, (claims.sid, claims.jti), tokens.kid_of(token), claims.exp)
+        return self._remember(token, verified)
+
+    def _remember(self, token: bytes, verified: Verified) -> Verified:
         if len(self._remembered) >= REMEMBERED_MAX:
             del self._remembered[next(iter(self._remembered))]
         self._remembered[token] = verified
         return verified
+
+
+def service(client_id: str, scopes: Iterable[str], *, credential: str) -> Principal:
+    """A program within its scopes; what services may not do at all, none of them may."""
+    return Principal(
+        "service",
+        client_id,
+        permissions=PERMISSIONS["service"] & frozenset(scopes),
+        roles=frozenset(("service",)),
+        credential=credential,
+    )
 
 
 def public_key(kid: str, public: bytes) -> OKPKey:

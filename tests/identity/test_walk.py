@@ -19,6 +19,7 @@ PUBLIC: Final = {
     "/problems/{slug}": "the meaning of problems",
     "/v1/sessions": "credentials are what the request is about",
     "/oauth/token": "credentials are what the request is about",
+    "/oauth/revoke": "who has a token may have it revoked",
     "/.well-known/jwks.json": "keys that verify are for everybody",
 }
 

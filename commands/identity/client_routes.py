@@ -1,0 +1,204 @@
+"""Routes of programs and their keys: with an idempotency key, and a secret that is answered once.
+
+The same request again is answered with `secret: null, secret_shown: true`: nothing here keeps what it could show.
+"""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Path
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+from starlette.responses import Response
+
+from commands import documentation, payloads
+from commands.calls import Call, fingerprint, key_digest
+from commands.documentation import REQUEST_HEADERS, problem_responses
+from commands.identity.clients import Issued
+from commands.identity.routes import BODY_BYTES_MAX, Asked, Identified, SecretRoute, json_answer
+from commands.payloads import Id, Moment, Payload, Title
+from commands.requests import read_body, read_headers, require_json, valid_key
+from domain.identity.client import ClientIdTaken, ClientUnknown, KeyUnknown, TooManyKeys
+from domain.ids import ID_PATTERN, MalformedId, validate_id
+from runtime.http import contract, versions
+from runtime.http.access import PERMISSIONS
+from runtime.http.exchange import Exchange
+from runtime.http.principal import requires
+from runtime.problems import ProblemError
+
+SCOPES_MAX: Final = 32
+_PATH: Final = f"{versions.PREFIX}/clients"
+_OF_COMMANDS: Final = tuple(
+    slug for slug in documentation.ALWAYS if not slug.startswith(("if-match", "precondition"))
+)
+_ClientId = Annotated[str, Path(pattern=ID_PATTERN)]
+
+
+def _scope(given: str) -> str:
+    if given not in PERMISSIONS["service"]:
+        raise PydanticCustomError("scope", "No service may have this scope")
+    return given
+
+
+Scope = Annotated[str, StringConstraints(pattern=r"^[a-z-]+:[a-z]+$"), AfterValidator(_scope)]
+
+
+class RegisterClient(Payload):
+    """A program, and what it may do."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"client_id": "till-1", "name": "Till 1", "scopes": ["orders:place"]}}
+    )
+
+    client_id: Id | None = Field(default=None, description="A UUID is made up when absent.")
+    name: Title = Field(description="What it is, for people; no name of a person.")
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=SCOPES_MAX)]
+    expires_at: Moment | None = Field(
+        default=None, description="When its first key expires; never if absent."
+    )
+
+
+class IssueKey(Payload):
+    """Another key of a program: the old one stays good until it is revoked."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"expires_at": "2030-01-01T00:00:00Z"}})
+
+    expires_at: Moment | None = Field(default=None, description="When it expires; never if absent.")
+
+
+class RevokeKey(Payload):
+    """Nothing needs to be said."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {}})
+
+
+class IssuedKey(BaseModel):
+    """A key that was issued."""
+
+    client_id: str
+    credential_id: str
+    secret: str | None = Field(
+        description="The key, for `Authorization: Bearer …`; null when it was shown before."
+    )
+    secret_shown: bool = Field(
+        description="Whether this request was answered before, and the key shown then."
+    )
+
+
+def _carried() -> Call:
+    raise AssertionError("routes hand it over themselves")
+
+
+Called = Annotated[Call, Depends(_carried)]
+
+
+class KeyedRoute(SecretRoute):
+    """A POST with an idempotency key."""
+
+    async def answer(self, exchange: Exchange) -> Response:
+        """Read key and body, and have the endpoint answer."""
+        asked = self.asked(exchange)
+        headers = read_headers(exchange.headers)
+        key = valid_key(headers.key)
+        body = await read_body(exchange, declared=headers.length, limit=BODY_BYTES_MAX)
+        if body:
+            require_json(headers)
+        assert self.payload is not None, "every one of them takes a body"
+        payload, spelled = payloads.read_canonical(self.payload, body or b"{}")
+        target = "/".join(exchange.parameters.values()) or None
+        call = Call(
+            command=self.endpoint.__name__,
+            key=key_digest(asked.principal.actor, key),
+            fingerprint=fingerprint(
+                asked.sessions.accounts.recorder.fingerprints,
+                key,
+                command=self.endpoint.__name__,
+                target=target,
+                canonical=spelled,
+            ),
+            correlation_id=asked.correlation_id,
+            actor=asked.principal.actor,
+        )
+        response: Response = await self.endpoint(body=payload, call=call, asked=asked, **exchange.parameters)
+        return response
+
+
+ROUTES: Final = APIRouter(tags=["identity"], route_class=KeyedRoute)
+
+_EXTRA: Final = {
+    "parameters": contract.refer("parameters", *[n for n in REQUEST_HEADERS if n == "Idempotency-Key"])
+}
+
+
+@ROUTES.post(
+    _PATH,
+    status_code=201,
+    response_model=IssuedKey,
+    operation_id="create_client",
+    summary="Register a program",
+    responses=problem_responses((*_OF_COMMANDS, "not-found"), (ClientIdTaken,)),
+    openapi_extra=_EXTRA,
+)
+@requires("keys:write")
+async def create_client(body: RegisterClient, call: Called, asked: Identified) -> Response:
+    """Let a program call within these scopes, and give it its first key."""
+    issued = await asked.clients.register(
+        body.client_id, name=body.name, scopes=body.scopes, expires_at=body.expires_at, call=call
+    )
+    return _shown(issued, asked)
+
+
+@ROUTES.post(
+    _PATH + "/{client_id}/keys",
+    status_code=201,
+    response_model=IssuedKey,
+    operation_id="issue_key",
+    summary="Issue another key",
+    responses=problem_responses((*_OF_COMMANDS, "not-found"), (ClientUnknown, TooManyKeys)),
+    openapi_extra=_EXTRA,
+)
+@requires("keys:write")
+async def issue_key(client_id: _ClientId, body: IssueKey, call: Called, asked: Identified) -> Response:
+    """Give a program another key; to replace one, issue the next, have the program use it, and revoke the old one."""
+    issued = await asked.clients.issue_key(_id(client_id), expires_at=body.expires_at, call=call)
+    return _shown(issued, asked)
+
+
+@ROUTES.post(
+    _PATH + "/{client_id}/keys/{credential_id}/revocation",
+    status_code=204,
+    response_class=Response,
+    operation_id="end_key",
+    summary="Revoke a key",
+    responses=problem_responses((*_OF_COMMANDS, "not-found"), (ClientUnknown, KeyUnknown)),
+    openapi_extra=_EXTRA,
+)
+@requires("keys:write")
+async def end_key(
+    client_id: _ClientId, credential_id: _ClientId, body: RevokeKey, call: Called, asked: Identified
+) -> Response:
+    """Have a key, and every token that was got with it, refused by both APIs within a second."""
+    del body  # it has nothing to say
+    await asked.clients.revoke_key(_id(client_id), _id(credential_id), call=call)
+    return Response(status_code=204)
+
+
+def _id(given: str) -> str:
+    try:
+        return validate_id(given)
+    except MalformedId as refusal:
+        raise ProblemError("not-found", "Nothing can have this id.") from refusal
+
+
+def _shown(issued: Issued, asked: Asked) -> Response:
+    execution = asked.clients.recorder.execution
+    response = json_answer(
+        {
+            "client_id": issued.client_id,
+            "credential_id": issued.credential_id,
+            "secret": issued.secret,
+            "secret_shown": issued.secret is None,
+        },
+        status=201,
+    )
+    response.headers["position"] = execution.position_token(issued.answer.touched)
+    return response
