@@ -91,14 +91,16 @@ class Aside:
         )
         return ended
 
-    def close(self) -> None:
-        """Leave what is running, then the blocks."""
+    def close(self, *, grace_s: float = 0.0) -> None:
+        """Let what is running end within a time, leave the rest, then the blocks."""
         try:
-            self.run(self._closed())
+            self.run(self._closed(grace_s))
         finally:
             self._runner.close()
 
-    async def _closed(self) -> None:
+    async def _closed(self, grace_s: float) -> None:
+        if self.running and grace_s:
+            _, self.running = await asyncio.wait(self.running, timeout=grace_s)
         for task in self.running:
             task.cancel()
         await asyncio.gather(*self.running, return_exceptions=True)

@@ -3,13 +3,15 @@
 Who requests mails implements `Recipients`, beside the rows in which addresses and tokens are kept.
 """
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType
 from typing import Final, Protocol
 
 from msgspec import Struct
 
 from domain.mail.events import MailRequested
+from runtime.settings import Settings
 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -44,3 +46,17 @@ class Recipients(Protocol):
             RecipientsUnreachable: it cannot be looked up now.
         """
         ...
+
+
+class _Nobody:
+    """Recipients of an installation in which no context requests mails."""
+
+    async def find(self, mail: MailRequested) -> Recipient | Unwanted:
+        """See `Recipients`."""
+        raise RecipientsUnreachable(f"no context knows recipients of {mail.template}")
+
+
+@contextlib.asynccontextmanager
+async def nobody(_settings: Settings) -> AsyncIterator[Recipients]:
+    """Open the recipients of nobody."""
+    yield _Nobody()

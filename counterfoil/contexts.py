@@ -5,8 +5,10 @@ from typing import Final
 from commands import catalogue as catalogue_commands
 from commands import inventory as inventory_commands
 from commands import ordering as ordering_commands
+from commands import recipients
 from commands import shipping as shipping_commands
 from commands.gateways.labels import CARRIER
+from commands.gateways.mail import mails as mail_gateway
 from commands.processes.fulfilment import FULFILMENT
 from commands.processes.labels import LABELS
 from commands.processes.restock import RESTOCK
@@ -116,6 +118,7 @@ SHIPPING: Final = Context(
 MAIL: Final = Context(
     name="mail",
     aggregates=(MAILS,),
+    gateways=(mail_gateway.gateway(recipients.nobody),),
     unshown={
         MAILS: "operators read it with `counterfoil replay`",
         mail_events.MailRequested: "what became of a mail is in its stream",

@@ -63,6 +63,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         yield from _undeclared(url, contexts)
         yield from _timers(url, settings, contexts)
         yield from _seal(url, settings)
+        yield from _gateways(settings, contexts)
     except psycopg.Error as error:
         yield Check("postgres", "bad", f"the log cannot be read: {str(error).strip()}")
         return
@@ -216,6 +217,13 @@ def _witnesses(sealed: dict[str, Any], settings: Settings) -> Iterator[Check]:
         yield Check(
             "published", "bad", f"{waiting:,} sealed events wait for cosignatures: no receipts for them"
         )
+
+
+def _gateways(settings: Settings, contexts: Contexts) -> Iterator[Check]:
+    """Whether the outside can be spoken to, where that is known without asking for anything."""
+    for gateway in contexts.gateways_of(settings):
+        if (found := gateway.checked(settings)) is not None:
+            yield Check(f"gateway {gateway.name}", "ok" if found[0] else "bad", found[1])
 
 
 def _processes(settings: Settings) -> Iterator[Check]:

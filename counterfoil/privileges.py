@@ -73,7 +73,7 @@ WITHOUT_A_ROLE: Final = (
         "audit check",
         "audit recompute",
     ),
-    *("import online-retail", "simulate carrier"),
+    *("import online-retail", "simulate carrier", "mail preview"),
     *("witness create", "witness trust", "witness serve"),
 )
 """Commands that never speak to Postgres."""

@@ -194,6 +194,36 @@ class Settings(BaseSettings):
     carrier_token: SecretStr | None = Field(
         default=None, description="Token that the carrier gets with every call; none if not set."
     )
+    mail_host: str | None = Field(
+        default=None,
+        description="Mail server to which mails are handed (docs/mail.md); none are sent unless set.",
+    )
+    mail_port: int = Field(default=587, ge=1, le=65_535, description="Its TCP port.")
+    mail_tls: Literal["starttls", "implicit", "none"] = Field(
+        default="starttls",
+        description="How it is encrypted: starttls (required), implicit from the first byte on (port 465), or none.",
+    )
+    mail_ca: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities trusted for the mail server; the machine's own if not set.",
+    )
+    mail_user: str | None = Field(default=None, description="Login at the mail server; none if not set.")
+    mail_password: SecretStr | None = Field(default=None, description="Password of that login.")
+    mail_from: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*$",
+        description="Address that mails are from.",
+    )
+    mail_name: str | None = Field(
+        default=None,
+        pattern=r"^[^\x00-\x1f\x7f]{1,100}$",
+        description="Name of the shop in mails; the domain of that address if not set.",
+    )
+    mail_links: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/?#]+(?:/[^?#]*)?$",
+        description="Address of the pages to which links in mails lead, such as https://shop.example/account.",
+    )
     gateways_of: str | None = Field(
         default=None,
         description=(
@@ -270,7 +300,28 @@ class Settings(BaseSettings):
             raise ValueError(f"{PREFIX}CARRIER_TOKEN is for the carrier at {PREFIX}CARRIER_URL: set that too")
         return self
 
-    @field_validator("home", "cache", "identity_secrets", "seal_key", "seal_tiles", mode="after")
+    @model_validator(mode="after")
+    def _mail_is_whole(self) -> Self:
+        given = [
+            name
+            for name in type(self).model_fields
+            if name.startswith("mail_") and name in self.model_fields_set
+        ]
+        if self.mail_host is None and given:
+            raise ValueError(
+                f"{PREFIX}{given[0].upper()} is for the mail server at {PREFIX}MAIL_HOST: set that too"
+            )
+        if self.mail_host is not None and (self.mail_from is None or self.mail_links is None):
+            raise ValueError(
+                f"{PREFIX}MAIL_HOST needs {PREFIX}MAIL_FROM and {PREFIX}MAIL_LINKS: set them too"
+            )
+        if (self.mail_user is None) != (self.mail_password is None):
+            raise ValueError(f"{PREFIX}MAIL_USER and {PREFIX}MAIL_PASSWORD belong together: set both or none")
+        if self.mail_user is not None and self.mail_tls == "none":
+            raise ValueError(f"{PREFIX}MAIL_PASSWORD is not sent unencrypted: set {PREFIX}MAIL_TLS otherwise")
+        return self
+
+    @field_validator("home", "cache", "identity_secrets", "seal_key", "seal_tiles", "mail_ca", mode="after")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         """Relative to where the process was started, so that a later change of directory changes nothing."""

@@ -9,7 +9,8 @@ GatewayError
 └── Unaskable    the other side can never take it as it stands: an operator has to act
 """
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol
@@ -81,12 +82,15 @@ class Effect(Struct, frozen=True, eq=False, kw_only=True):
 class Gateway(Struct, frozen=True, eq=False, kw_only=True):
     """A way to the outside. Its name is for ever, since it is part of every key.
 
-    `opened` gives the port for as long as a block runs; None: no setting says where it leads.
+    `opened` gives the port for as long as a block runs; None: no setting says where it leads. A sender's settings name
+    the log's database. `check` connects to where it leads, asks for nothing, and says what it found, or raises a
+    GatewayError; None: nothing can be said without asking for something.
     """
 
     name: str
     effects: tuple[Effect, ...]
     opened: Callable[[Settings], AbstractAsyncContextManager[Port] | None]
+    check: Callable[[Settings], Coroutine[Any, Any, str]] | None = None
 
     @property
     def sender(self) -> str:
@@ -105,3 +109,12 @@ class Gateway(Struct, frozen=True, eq=False, kw_only=True):
     def is_configured(self, settings: Settings) -> bool:
         """Whether settings say where it leads."""
         return self.opened(settings) is not None
+
+    def checked(self, settings: Settings) -> tuple[bool, str] | None:
+        """Whether it can be used now, and what was found; None: it is not known how to find that out."""
+        if self.check is None:
+            return None
+        try:
+            return True, asyncio.run(self.check(settings))
+        except GatewayError as error:
+            return False, str(error)

@@ -18,6 +18,7 @@ from typing import Any, Final, cast
 
 import structlog
 from msgspec import Struct
+from pydantic import SecretStr
 
 from commands import refusals
 from commands.calls import Call
@@ -57,6 +58,9 @@ RETRY_MAX_S: Final = 60.0
 
 WAIT_S: Final = 0.1
 """How long a round waits for an answer, so that the lease is kept and a stop is seen meanwhile."""
+
+CLOSING_S: Final = 1.0
+"""How long calls in flight may take when the sender ends."""
 
 CHECK_EVERY_S: Final = 0.5
 """How often the log's state is read."""
@@ -127,7 +131,7 @@ class Sender:
         self._open: dict[int, _Sending] = {}
         self._running: dict[asyncio.Task[None], _Sending] = {}
         self._checked_at_s = float("-inf")
-        port = gateway.opened(settings)
+        port = gateway.opened(settings.model_copy(update={"database_url": SecretStr(session.database_url)}))
         assert port is not None, f"{gateway.name} is not configured"
         self._aside = Aside()
         self._port: Port = self._aside.open(port)
@@ -156,9 +160,12 @@ class Sender:
         return bool(self._running) or (self._backlog.progress.read < head.position and not self._backlog.full)
 
     def close(self) -> None:
-        """Leave what is in flight: whoever takes over asks what came of it."""
+        """Wait a moment for what is in flight, and leave the rest: who takes over asks what came of it.
+
+        Not every gateway can be asked: what ends now is not in doubt later.
+        """
         try:
-            self._aside.close()
+            self._aside.close(grace_s=CLOSING_S)
         finally:
             self._metrics.left(self._gateway.name)
             self._session.metrics.left(self._name)

@@ -15,7 +15,18 @@ from typing import Annotated, Literal
 import typer
 
 from counterfoil import shadowing, terminal
-from counterfoil.cli import account, answering, audit, parked, seal_key, simulate, timers, views, witness
+from counterfoil.cli import (
+    account,
+    answering,
+    audit,
+    mail,
+    parked,
+    seal_key,
+    simulate,
+    timers,
+    views,
+    witness,
+)
 from counterfoil.cli.answering import AsJson
 
 RetailFormat = Literal["csv", "csv-month-first", "workbook", "retail-ii-csv", "retail-ii-workbook"]
@@ -41,6 +52,7 @@ app.add_typer(account.app, name="account")
 app.add_typer(views.app, name="views")
 app.add_typer(parked.app, name="parked")
 app.add_typer(timers.app, name="timers")
+app.add_typer(mail.app, name="mail")
 app.add_typer(simulate.app, name="simulate")
 app.add_typer(witness.app, name="witness")
 app.add_typer(audit.app, name="audit")

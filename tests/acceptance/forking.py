@@ -13,8 +13,8 @@ from pathlib import Path
 
 from counterfoil.cli import main
 
-_FORKING = multiprocessing.get_context("forkserver")
-_FORKING.set_forkserver_preload([
+FORKING = multiprocessing.get_context("forkserver")
+FORKING.set_forkserver_preload([
     "pytest",  # the main module of who asks, which every child imports
     __name__,
     "counterfoil.contexts",
@@ -32,7 +32,7 @@ def run(arguments, *, environment, directory, timeout_s):
     """
     with tempfile.TemporaryDirectory(prefix="counterfoil-command-") as written:
         output, errors = Path(written) / "output", Path(written) / "errors"
-        process = _FORKING.Process(
+        process = FORKING.Process(
             target=_become, args=(arguments, environment, directory, output, errors), name=arguments[0]
         )
         process.start()

@@ -57,6 +57,7 @@ _GATEWAYS_HOSTED_IN: Final = frozenset(
 _HTTP_CLIENTS: Final = frozenset(
     [
         "aiohttp",
+        "aiosmtplib",
         "ftplib",
         "http.client",
         "httpx",

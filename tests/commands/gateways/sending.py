@@ -63,16 +63,11 @@ def silent(times=1):
 class Running:
     """The sender, in a thread."""
 
-    def __init__(self, url, port, settings):
-        @contextlib.asynccontextmanager
-        async def opened():
-            yield port
-
+    def __init__(self, url, gateway, settings):
         self.url = url
         self.registry = CollectorRegistry()
         self.health = Health()
         self.stop = threading.Event()
-        gateway = replace(CARRIER, opened=lambda _settings: opened())
         consumers = [sending.consumer(gateway, settings, metrics=GatewayMetrics(self.registry))]
         self.thread = threading.Thread(
             target=driver.run,
@@ -92,8 +87,21 @@ class Running:
 
 @contextlib.contextmanager
 def sender(url, port, settings=None):
-    """A sender at work while the block runs."""
-    work = Running(url, port, settings or Settings())
+    """The sender of labels at work while the block runs, with this port for a carrier."""
+
+    @contextlib.asynccontextmanager
+    async def opened():
+        yield port
+
+    gateway = replace(CARRIER, opened=lambda _settings: opened())
+    with sender_of(gateway, url, settings or Settings()) as work:
+        yield work
+
+
+@contextlib.contextmanager
+def sender_of(gateway, url, settings):
+    """The sender of a gateway at work while the block runs."""
+    work = Running(url, gateway, settings)
     work.thread.start()
     try:
         yield work
