@@ -5,7 +5,7 @@ from typing import Final
 
 from commands.mail import rendering
 from commands.mail.rendering import Letterhead
-from counterfoil.telling import UserError
+from counterfoil.user_messages import UserError
 from domain.mail.templates import TEMPLATES, Template
 from runtime.settings import Settings
 

@@ -61,12 +61,12 @@ class Session(SMTP):
         async def run(argument):
             self._greeted += command == "EHLO"
             step = "EHLO again" if command == "EHLO" and self._greeted > 1 else command
-            if not await self._told(step):
+            if not await self._scripted_at(step):
                 await method(argument)
 
         return run
 
-    async def _told(self, step):
+    async def _scripted_at(self, step):
         """Whether the script says what happens at a step."""
         if self._entry.get("at") != step:
             return False
@@ -79,7 +79,7 @@ class Session(SMTP):
     async def _handle_client(self):
         self._entry = self._book.next_entry()
         self._book.write(at="connected")
-        if not await self._told("CONNECT"):
+        if not await self._scripted_at("CONNECT"):
             await super()._handle_client()
 
     async def take(self, session, envelope):

@@ -107,12 +107,12 @@ class SmtpServer:
             session = await self._connected()
             client = session.client
             try:
-                with _telling("sender"):
+                with _translated("sender"):
                     await client.mail(sender, timeout=REPLY_TIMEOUT_S)
-                with _telling("recipient", final=SMTPRecipientRefused):
+                with _translated("recipient", final=SMTPRecipientRefused):
                     await client.rcpt(recipient, timeout=REPLY_TIMEOUT_S)
                 await handing_over()
-                with _telling("mail", final=SMTPDataError, handed_over=True):
+                with _translated("mail", final=SMTPDataError, handed_over=True):
                     await client.data(mail, timeout=TAKEN_TIMEOUT_S)
             except BaseException:
                 session.cut()
@@ -136,7 +136,7 @@ class SmtpServer:
     async def _connected(self) -> "_Session":
         """A session that is encrypted and logged in as the settings say."""
         place = self._place
-        with _telling("connection"):
+        with _translated("connection"):
             client = SMTP(
                 hostname=place.host,
                 port=place.port,
@@ -150,11 +150,11 @@ class SmtpServer:
         session = _Session(client)
         try:
             if place.tls == "starttls":
-                with _telling("encryption"):
+                with _translated("encryption"):
                     await client.starttls(timeout=CONNECT_TIMEOUT_S)
                 session = _Session(client)
             if place.user is not None:
-                with _telling("login"):
+                with _translated("login"):
                     await client.login(place.user, place.password or "", timeout=REPLY_TIMEOUT_S)
         except BaseException:
             session.cut()
@@ -204,7 +204,7 @@ def _trusting(authorities: Path | None) -> ssl.SSLContext:
 
 
 @contextlib.contextmanager
-def _telling(
+def _translated(
     step: str, *, final: type[SMTPResponseException] | None = None, handed_over: bool = False
 ) -> Iterator[None]:
     """Say in our words what went wrong at a step. A reply of 5xx of the type `final` is about this mail, for good.
