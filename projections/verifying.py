@@ -17,7 +17,7 @@ from projections.buckets import Bucket
 from projections.errors import BuildRefused
 from projections.folding import Versioned
 from projections.replay import Digest, Folding, Target, TooManyRows, canonical, fold_all
-from projections.storing import BuildId, Connection, Table
+from projections.storing import ROWS_PER_PAGE, BuildId, Connection, Table
 from projections.view import ID_SEPARATOR, Key, View
 
 DIFFERENCES_MAX: Final = 100
@@ -104,33 +104,55 @@ def _in_passes(
     conn: Connection, tables: Sequence[Table], *, passes: int, on_progress: Callable[[int, int], None]
 ) -> list[Verification]:
     found = [_Found(table.view) for table in tables]
+    upto = 0
     for number in range(passes):
-        bucket = Bucket(number, passes)
-        targets, stored = _snapshot(conn, tables, bucket)
-        upto = max((max(each.reach.values(), default=0) for each in targets if each.reach), default=0)
-
-        def progress(done: int, *, before: int = number * upto, upto: int = upto) -> None:
-            on_progress(before + done, passes * upto)
-
-        foldings = fold_all(
-            conn, targets, upto=upto, bucket=bucket, rows_max=FOLDED_ROWS_MAX, on_progress=progress
-        )
-        for each, folding, rows in zip(found, foldings, stored, strict=True):
-            each.compare(rows, folding)
+        upto = _pass(conn, tables, found, Bucket(number, passes), upto, on_progress)
     return [each.verification(conn, table.build) for each, table in zip(found, tables, strict=True)]
 
 
+def _pass(
+    conn: Connection,
+    tables: Sequence[Table],
+    found: "Sequence[_Found]",
+    bucket: Bucket,
+    before: int,
+    on_progress: Callable[[int, int], None],
+) -> int:
+    """Compare one part of the rows; `before` is up to where the pass before folded. How far this one did."""
+
+    def on_page() -> None:
+        on_progress(bucket.number * before, bucket.of * before)
+
+    targets, stored = _snapshot(conn, tables, bucket, on_page=on_page)
+    upto = max((max(each.reach.values(), default=0) for each in targets if each.reach), default=0)
+    foldings = fold_all(
+        conn,
+        targets,
+        upto=upto,
+        bucket=bucket,
+        rows_max=FOLDED_ROWS_MAX,
+        on_progress=lambda done: on_progress(bucket.number * upto + done, bucket.of * upto),
+    )
+    for each, folding, rows in zip(found, foldings, stored, strict=True):
+        each.compare(rows, folding)
+    return upto
+
+
 def _snapshot(
-    conn: Connection, tables: Sequence[Table], bucket: Bucket
+    conn: Connection, tables: Sequence[Table], bucket: Bucket, *, on_page: Callable[[], None]
 ) -> tuple[list[Target], list[dict[Key, tuple[bytes, int]]]]:
     """What is in a part of the rows of builds, and these rows with their positions, at one moment."""
+    stored: list[dict[Key, tuple[bytes, int]]] = []
     with conn.transaction():
         conn.execute("set transaction isolation level repeatable read")
         targets = [target(conn, table.view, table.build) for table in tables]
-        return targets, [
-            {key: (canonical(row.row), row.position) for key, row in table.bucket(conn, bucket)}
-            for table in tables
-        ]
+        for table in tables:
+            stored.append(rows := {})
+            for number, (key, row) in enumerate(table.bucket(conn, bucket), start=1):
+                rows[key] = canonical(row.row), row.position
+                if number % ROWS_PER_PAGE == 0:
+                    on_page()
+    return targets, stored
 
 
 def target(conn: Connection, view: View[Any], build: BuildId) -> Target:
