@@ -6,7 +6,7 @@ other streams or conditions belong to it. Whatever it read in the view is named 
 decision that was reached on what is no longer so.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from msgspec import Struct
@@ -107,14 +107,13 @@ class View:
         self.conditions: dict[Condition, None] = {}
         """What the append states about readings by tag."""
         self._served: dict[str, Folded[Any]] = {}
-        self._streams: dict[str, Aggregate[Any]] = {}
+        self._prefetched: list[tuple[Aggregate[Any], Sequence[str]]] = []
         self._questions: dict[Question, None] = {}
 
-    def prefetch(self, aggregate: Aggregate[Any], identifiers: Iterable[str]) -> None:
+    def prefetch(self, aggregate: Aggregate[Any], identifiers: Sequence[str]) -> None:
         """Have these streams loaded with the first that is missing; looking at them says which are relied on."""
-        for stream in map(aggregate.stream, identifiers):
-            if stream not in self._served and not self._serve(stream):
-                self._streams[stream] = aggregate
+        # Most often none is missing: then nothing is done here.
+        self._prefetched.append((aggregate, identifiers))
 
     def prefetch_tagged(self, select: Tagged[Any], *tags: str) -> None:
         """Have this reading by tag done with the first that is missing."""
@@ -149,7 +148,7 @@ class View:
         question = (select, tags)
         found = self._answered(question)
         if found is None:
-            raise Missing(self._streams, {**self._questions, question: None})
+            raise Missing(self._missing_streams(), {**self._questions, question: None})
         self.conditions[Condition(tags, select.type_names, found.upto)] = None
         value: T = found.value
         return value
@@ -163,4 +162,12 @@ class View:
         return True
 
     def _missing(self, aggregate: Aggregate[Any], stream: str) -> Missing:
-        return Missing({**self._streams, stream: aggregate}, self._questions)
+        return Missing({**self._missing_streams(), stream: aggregate}, self._questions)
+
+    def _missing_streams(self) -> dict[str, Aggregate[Any]]:
+        return {
+            stream: aggregate
+            for aggregate, identifiers in self._prefetched
+            for stream in map(aggregate.stream, identifiers)
+            if stream not in self._served and not self._serve(stream)
+        }

@@ -11,6 +11,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
@@ -337,7 +338,7 @@ class Execution:
         """
         if work.fresh:
             await self._load(work, attempt, work.streams, work.questions)
-        held = self._holding(work, attempt)
+        held = partial(self._held, work, attempt)
         for _ in range(limits.READ_ROUNDS_MAX):
             view = View(held, attempt.selections.get)
             try:
@@ -361,21 +362,17 @@ class Execution:
             f"{work.call.command} still looks at new streams after {limits.READ_ROUNDS_MAX} rounds"
         )
 
-    def _holding(self, work: _Work[Any], attempt: _Attempt) -> Callable[[str], Folded[Any] | None]:
-        """The states of this attempt: loaded for it, or kept from before unless only loaded ones will do."""
-        states, kept = attempt.states, self._states.kept
-        if work.fresh:
-            return states.get
-
-        def held(stream: str) -> Folded[Any] | None:
-            found = states.get(stream) or kept(stream)
-            if found is None and work.creates and stream == work.stream:
-                found = ABSENT
-            if found is not None:
-                states[stream] = found
+    def _held(self, work: _Work[Any], attempt: _Attempt, stream: str) -> Folded[Any] | None:
+        """The state of a stream in this attempt: loaded for it, or kept from before unless only loaded ones will do."""
+        found = attempt.states.get(stream)
+        if found is not None or work.fresh:
             return found
-
-        return held
+        found = self._states.kept(stream)
+        if found is None and work.creates and stream == work.stream:
+            found = ABSENT
+        if found is not None:
+            attempt.states[stream] = found
+        return found
 
     async def _load(
         self,
