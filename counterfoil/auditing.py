@@ -12,9 +12,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from counterfoil import bookkeeping, progress, status
+from counterfoil import progress, registered, status
 from counterfoil.context import Contexts
 from counterfoil.sealing import Compared
+from event_store.consumers import noted
 from event_store.consumers.answering import Triggers
 from event_store.log import integrity, pacing, reading
 from event_store.log.codec import CodecError, UnknownEventType, UnknownEventVersion
@@ -163,13 +164,13 @@ def verify(
         pace = pacing.of_log(pacing_connection)
         with progress.step("verifying the log", total=found.log.position, unit="events") as step:
             log = integrity.verify_log(connection, on_progress=_giving_way(step, pace))
-        followed = list(bookkeeping.checkpoints(connection))
+        followed = list(noted.checkpoints(connection))
         with progress.step("looking for outcomes", total=found.log.position, unit="positions") as step:
             triggers = Triggers(connection, contexts.followers)
             followed += itertools.islice(
                 triggers.unanswered(on_progress=_giving_way(step, pace)), FINDINGS_MAX
             )
-        unregistered, unbuilt = bookkeeping.unregistered(connection, contexts)
+        unregistered, unbuilt = registered.unregistered(connection, contexts)
         with progress.step("folding every view again", total=found.log.position, unit="positions") as step:
             seen = _verified(connection, _giving_way(step, pace), contexts)
         with progress.step("folding snapshots again", total=None, unit="snapshots") as step:

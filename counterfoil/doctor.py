@@ -8,7 +8,6 @@ from msgspec import Struct
 
 from counterfoil import (
     addresses,
-    bookkeeping,
     declared,
     migrating,
     optional,
@@ -19,6 +18,7 @@ from counterfoil import (
     timers,
 )
 from counterfoil.context import Contexts
+from event_store.consumers import noted
 from event_store.consumers.parking import Scope
 from event_store.log.findings import Finding
 from read_api.status import Status
@@ -35,6 +35,9 @@ select count(*) from (
     select from log.event group by stream having count(*) <> max(version) - min(version) + 1 or min(version) > 1
 ) broken
 """
+AUDIT_AGE_S_MAX: Final = 600.0
+"""Seconds after which new events should have been examined."""
+
 _VARIABLES: Final = {"postgres": "DATABASE_URL", "redis": "REDIS_URL", "kafka": "KAFKA_BOOTSTRAP"}
 
 Verdict = Literal["ok", "note", "bad"]
@@ -141,7 +144,7 @@ def _invariants(url: str) -> Iterator[Check]:
         yield Check("positions", "ok" if whole else "bad", message)
         (thin,) = connection.execute(_THIN_STREAMS).fetchone() or (0,)
         yield Check("versions", "bad" if thin else "ok", f"{thin} streams with a hole in their versions")
-        ahead = list(bookkeeping.checkpoints(connection))
+        ahead = list(noted.checkpoints(connection))
         yield Check("checkpoints", "bad" if ahead else "ok", _of_checkpoints(ahead))
 
 
@@ -201,7 +204,17 @@ def _seal(url: str, settings: Settings) -> Iterator[Check]:
         return
     verdict: Verdict = "bad" if found["stopped"] else "note" if found["lag_events"] else "ok"
     yield Check("seal", verdict, f"{found['origin']} {status.position_of(found)}")
+    yield _audits(found["audits"])
     yield from _witnesses(found, settings)
+
+
+def _audits(audits: dict[str, Any]) -> Check:
+    """Whether the audit next to the sealer goes on, and finds all in order."""
+    new = audits.get("new", {"age_seconds": None})["age_seconds"]
+    verdict: Verdict = "note" if new is None or new > AUDIT_AGE_S_MAX else "ok"
+    if any(each["findings"] for each in audits.values()):
+        verdict = "bad"
+    return Check("audit", verdict, sealing.audits_in_words(audits))
 
 
 def _witnesses(sealed: dict[str, Any], settings: Settings) -> Iterator[Check]:

@@ -154,16 +154,20 @@ def _sealer(host: Host) -> list[Consumer]:
     if host.settings.seal_key is None:
         return []
     from counterfoil import sealing
-    from event_store.proofs import key_file, sealer
+    from event_store.proofs import auditor, key_file, sealer
     from event_store.proofs.tiles import Directory
 
+    tiles = Directory(host.settings.tiles)
     how = sealer.Sealing(
         key_file.Followed(host.settings.seal_key),
-        Directory(host.settings.tiles),
+        tiles,
         witnesses=sealing.witnesses_of(host.settings),
         required=host.settings.require_witness,
     )
-    return [sealer.consumer(how, registry=host.registry)]
+    return [
+        sealer.consumer(how, registry=host.registry),
+        auditor.consumer(tiles, registry=host.registry),
+    ]
 
 
 def _host(settings: Settings, process: str, *, port: int, parts: Sequence[Part]) -> None:

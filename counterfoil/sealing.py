@@ -1,5 +1,6 @@
 """Keys that seal, what was sealed, and the log held against what somebody kept."""
 
+import math
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from event_store.log import pacing, reading
 from event_store.log.findings import Finding
 from event_store.proofs import (
     against,
+    auditor,
     checkpoint,
     key_file,
     ledger,
@@ -23,6 +25,7 @@ from event_store.proofs import (
     receipt,
     witness_list,
 )
+from event_store.proofs.auditor import Audited
 from event_store.proofs.checkpoint import Checkpoint
 from event_store.proofs.errors import FalseProof
 from event_store.proofs.key_file import KeyFileError
@@ -141,7 +144,29 @@ def summary(connection: reading.Connection) -> dict[str, Any] | None:
         "published": 0 if signed is None else checkpoint.parse(signed.text).size,
         "stopped": found.refusal,
         "witnesses": [_witnessed(each) for each in ledger.witnesses(connection, found.origin)],
+        "audits": {part: _audited(each) for part, each in auditor.audited(connection).items()},
     }
+
+
+def _audited(found: Audited) -> dict[str, Any]:
+    """What the audit next to the sealer came to; `age_seconds` is None if none ever ended in order."""
+    return {
+        "position": found.position,
+        "age_seconds": found.age_s if math.isfinite(found.age_s) else None,
+        "findings": found.findings,
+        "finding": found.finding,
+    }
+
+
+def audits_in_words(audits: dict[str, Any]) -> str:
+    """How far the audit came and how long ago that was, for people: what is wrong comes first."""
+    if wrong := [each for each in audits.values() if each["findings"]]:
+        return f"DAMAGE: {wrong[0]['finding']}"
+    said = []
+    for part, words in (("new", "all that was sealed"), ("whole", "the whole log")):
+        if (found := audits.get(part)) is not None and found["age_seconds"] is not None:
+            said.append(f"{words} up to {found['position']:,}, {found['age_seconds']:,.0f} s ago")
+    return "; ".join(said) or "nothing yet"
 
 
 def _witnessed(found: Witnessed) -> dict[str, Any]:

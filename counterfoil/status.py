@@ -96,6 +96,7 @@ def lines(status: dict[str, Any]) -> list[str]:
     ]
     if (sealed := status["seal"]) is not None:
         shown.append(f"seal     {sealed['origin']:<28} {position_of(sealed)}")
+        shown.append(f"audit    {'next to the sealer':<28} {sealing.audits_in_words(sealed['audits'])}")
         shown += [
             f"witness  {witness['name']:<28} {sealing.witnessed_in_words(witness)}"
             for witness in sealed["witnesses"]

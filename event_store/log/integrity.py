@@ -8,7 +8,7 @@ log alone is a cut at its very end together with a head that was set back; whoev
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final, LiteralString
 
@@ -19,7 +19,7 @@ from event_store.log.diagnosis import Clues
 from event_store.log.envelope import RecordedEvent
 from event_store.log.findings import FINDINGS_MAX, Finding, Findings
 from event_store.log.leaf import leaf_of
-from event_store.log.outcomes import Outcomes, Requests
+from event_store.log.outcomes import Outcomes, OutcomesByKey, Requests
 from event_store.log.reading import Epoch
 
 BESIDE_EVENTS: Final = frozenset({"outcome-changed", "tag-mismatch", "tag-missing"})
@@ -50,6 +50,8 @@ _NEIGHBOURHOOD_EVENTS: Final = 500
 """How far around a damaged row its neighbours are asked for types and times."""
 
 OnProgress = Callable[[int], None]
+SeeLeaf = Callable[[int, bytes], None]
+"""Takes the position of an event and the leaf that was computed over its row."""
 
 
 class LogReport(Struct, frozen=True):
@@ -74,23 +76,77 @@ def verify_log(connection: reading.Connection, *, on_progress: OnProgress | None
         connection: in autocommit mode, with a role that may read schema log.
         on_progress: called with the position reached, after each segment.
     """
+    checking = verifying(connection)
+    while True:
+        try:
+            position = next(checking)
+        except StopIteration as ended:
+            report: LogReport = ended.value
+            return report
+        if on_progress is not None:
+            on_progress(position)
+
+
+def verifying(
+    connection: reading.Connection, *, see_leaf: SeeLeaf = lambda _position, _leaf: None
+) -> Generator[int, None, LogReport]:
+    """The same piece by piece: gives the position reached after each segment, and returns the report.
+
+    Args:
+        connection: as above; nothing else may use it for longer than a piece takes.
+        see_leaf: called with each leaf as it was computed.
+    """
     head, epochs = _begun(connection)
     findings = Findings()
-    scan = _Scan(epochs, Outcomes(connection, head=head.position, findings=findings), findings)
-    for start in range(0, head.position, POSITIONS_PER_SEGMENT):
-        end = min(head.position, start + POSITIONS_PER_SEGMENT)
+    scan = _Scan(epochs, Outcomes(connection, head=head.position, findings=findings), findings, see_leaf)
+    yield from _scanned(connection, scan, findings, after=0, upto=head.position)
+    scan.end(head.position)
+    findings.listed.extend(_outcomes_behind(connection))
+    for found in tags.wrong(connection):
+        findings.listed.extend(found)
+        yield head.position
+    return _reported(connection, scan, findings, head=head)
+
+
+def verifying_new(
+    connection: reading.Connection,
+    *,
+    after: int,
+    upto: int,
+    see_leaf: SeeLeaf = lambda _position, _leaf: None,
+) -> Generator[int, None, LogReport]:
+    """Events between two positions, as `verifying`; outcomes are found by the keys that the events name.
+
+    What was added beside the events without belonging to any takes reading all of it, and is not looked for.
+    """
+    head, epochs = _begun(connection)
+    findings = Findings()
+    outcomes = OutcomesByKey(connection, findings=findings)
+    scan = _Scan(epochs, outcomes, findings, see_leaf, after=after)
+    yield from _scanned(connection, scan, findings, after=after, upto=upto)
+    scan.end(upto)
+    return _reported(connection, scan, findings, head=head)
+
+
+def _scanned(
+    connection: reading.Connection, scan: "_Scan", findings: Findings, *, after: int, upto: int
+) -> Iterator[int]:
+    for start in range(after, upto, POSITIONS_PER_SEGMENT):
+        end = min(upto, start + POSITIONS_PER_SEGMENT)
         segment = list(reading.copy_log(connection, after=start, upto=end))
         scan.remember(_versions_before(connection, scan.unknown(segment)))
+        scan.outcomes.load(segment)
         tags.find_missing(connection, segment, findings)
         for event in segment:
             scan.see(event)
-        if on_progress is not None:
-            on_progress(end)
-    scan.end(head.position)
+        yield end
+
+
+def _reported(
+    connection: reading.Connection, scan: "_Scan", findings: Findings, *, head: reading.Head
+) -> LogReport:
     found = findings.listed
-    found.extend(_epochs_and_head(connection, head, epochs))
-    found.extend(_outcomes_behind(connection))
-    found.extend(tags.wrong(connection))
+    found.extend(_epochs_and_head(connection, head, scan.epochs))
     for event, version_before in scan.broken:
         clues = _clues(connection, event, version_before=version_before, scan=scan)
         found.append(Finding(event.position, "leaf-mismatch", diagnosis.diagnose(event, clues)))
@@ -123,16 +179,25 @@ def _versions_before(
 class _Scan:
     """State of one pass over the events in position order."""
 
-    def __init__(self, epochs: Sequence[Epoch], outcomes: Outcomes, findings: Findings) -> None:
+    def __init__(
+        self,
+        epochs: Sequence[Epoch],
+        outcomes: Outcomes | OutcomesByKey,
+        findings: Findings,
+        see_leaf: SeeLeaf,
+        *,
+        after: int = 0,
+    ) -> None:
         self.epochs = epochs
+        self.outcomes = outcomes
         self.events = 0
         self._findings = findings
-        self._outcomes = outcomes
+        self._see_leaf = see_leaf
         self._requests = Requests(findings)
         self.broken: list[tuple[RecordedEvent, int]] = []  # with the version that its stream had before it
         self.gaps: list[tuple[str, int]] = []  # streams that miss a version
         self.unlisted = 0
-        self._position = 0
+        self._position = after
         self._recorded_at: datetime | None = None
         self._versions: dict[str, int] = {}
         self._epoch = epochs[0].epoch if epochs else 0
@@ -173,9 +238,11 @@ class _Scan:
             )
         self._recorded_at = event.recorded_at
 
-        if leaf_of(event, epoch=self._epoch) != event.leaf:
+        leaf = leaf_of(event, epoch=self._epoch)
+        if leaf != event.leaf:
             self._leaf(event, before)
-        self._requests.see(event, self._outcomes.of(position))
+        self._see_leaf(position, leaf)
+        self._requests.see(event, self.outcomes.of(position))
         if event.partition_key is not None or b'"partition_key":' in event.metadata:
             self._partition_key(event)
 
@@ -183,7 +250,7 @@ class _Scan:
         """What only shows when the last row was read."""
         if self._position < head:
             self._hole(self._position + 1, head)
-        self._outcomes.end()
+        self.outcomes.end()
 
     def epoch_at(self, position: int) -> int:
         """The epoch that a position lies in."""

@@ -6,6 +6,7 @@ reached (ADR 60).
 """
 
 import binascii
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
@@ -19,6 +20,12 @@ _OUTCOMES: Final = sql.SQL(
     "select o.first_position, o.last_position, o.key, o.fingerprint, o.versions"
     " from log.outcome o where o.first_position > 0 and {part}"
 )
+
+
+_BY_KEY: Final = """
+select o.first_position, o.last_position, o.key, o.fingerprint, o.versions from log.outcome o where o.key = any(%s)
+"""
+_NAMED: Final = re.compile(rb'"idempotency":"([0-9a-f]{32})"')
 
 
 class Outcome(NamedTuple):
@@ -47,6 +54,9 @@ class Outcomes:
         self._twice: list[tuple[int, int]] = []
         self._current: Outcome | None = None
         self._last = 0
+
+    def load(self, segment: Sequence[RecordedEvent]) -> None:
+        """Nothing: they are read as positions rise."""
 
     def of(self, position: int) -> Outcome | None:
         """That of the request that brought this event, None if none says so; positions must rise."""
@@ -95,6 +105,39 @@ class Outcomes:
         self._findings.add(first, "outcome-mismatch", message)
 
 
+class OutcomesByKey:
+    """Outcomes of some of the events, looked up by the keys of the requests that these name."""
+
+    def __init__(self, connection: reading.Connection, *, findings: Findings) -> None:
+        """Nothing is read yet."""
+        self._connection = connection
+        self._findings = findings
+        self._found: dict[int, Outcome] = {}
+
+    def load(self, segment: Sequence[RecordedEvent]) -> None:
+        """Look up those of the events that come next."""
+        named = {event.position: key for event in segment if (key := _key_of(event)) is not None}
+        rows = self._connection.execute(_BY_KEY, [list({*named.values()})]).fetchall() if named else []
+        by_key = {
+            bytes(key): Outcome(first, last, bytes(key), bytes(f), v) for first, last, key, f, v in rows
+        }
+        self._found = {}
+        for position, key in named.items():
+            outcome = by_key.get(key)
+            if outcome is None or not outcome.first <= position <= outcome.last:
+                message = "no outcome under the key of the event's request claims this position"
+                self._findings.add(position, "outcome-mismatch", message)
+            else:
+                self._found[position] = outcome
+
+    def of(self, position: int) -> Outcome | None:
+        """That of the request that brought this event, None if it names none or there is none."""
+        return self._found.get(position)
+
+    def end(self) -> None:
+        """Nothing is left."""
+
+
 class Requests:
     """Events in position order, each held against the outcome of its request."""
 
@@ -125,7 +168,7 @@ class Requests:
             self._see_one_of_several(event, outcome)
 
     def _see_one_of_several(self, event: RecordedEvent, outcome: Outcome) -> None:
-        if outcome is not self._outcome:
+        if outcome != self._outcome:
             self._outcome, self._reached = outcome, {}
             self._whole = event.position == outcome.first
         self._reached[event.stream] = event.version
@@ -146,6 +189,11 @@ class Requests:
                 f"the outcome says that versions {list(outcome.versions)} were reached, the events {missing}"
             )
             self._findings.add(outcome.last, "outcome-changed", message)
+
+
+def _key_of(event: RecordedEvent) -> bytes | None:
+    found = _NAMED.search(event.metadata)
+    return None if found is None else binascii.unhexlify(found[1])
 
 
 def _base64(content: bytes) -> bytes:

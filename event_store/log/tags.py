@@ -1,6 +1,5 @@
 """Rows of `log.tag` held against the tags in the metadata of events, which the leaf covers: both ways."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -29,15 +28,13 @@ where not exists (
 """
 
 
-def wrong(connection: reading.Connection) -> Iterator[Finding]:
-    """Rows whose event is not there, is of another type or was recorded without the tag."""
-    rows = itertools.chain.from_iterable(heap.rows(connection, _WRONG, table="log.tag", alias="t"))
-    for position, tag, tagged, stored in itertools.islice(rows, FINDINGS_MAX):
-        if tagged == stored:
-            message = f"tag {tag} was added or changed: the event was not recorded with it"
-        else:
-            message = f"tag {tag} says {tagged}, the log has {stored or 'no event'}"
-        yield Finding(int(position), "tag-mismatch", message)
+def wrong(connection: reading.Connection) -> Iterator[list[Finding]]:
+    """Rows whose event is not there, is of another type or was recorded without the tag; by parts of the table."""
+    room = FINDINGS_MAX
+    for rows in heap.rows(connection, _WRONG, table="log.tag", alias="t"):
+        found = [_finding(*row) for row in rows[:room]]
+        room -= len(found)
+        yield found
 
 
 def find_missing(
@@ -56,6 +53,14 @@ def find_missing(
     for position, tag in connection.execute(_MISSING, [positions, types, tags]).fetchall():
         message = f"tag {tag} was deleted or changed: the event was recorded with it"
         findings.add(int(position), "tag-missing", message)
+
+
+def _finding(position: int, tag: str, tagged: str, stored: str | None) -> Finding:
+    if tagged == stored:
+        message = f"tag {tag} was added or changed: the event was not recorded with it"
+    else:
+        message = f"tag {tag} says {tagged}, the log has {stored or 'no event'}"
+    return Finding(position, "tag-mismatch", message)
 
 
 def _tags_of(event: RecordedEvent) -> Sequence[str]:

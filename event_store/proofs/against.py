@@ -30,8 +30,6 @@ def findings(
 ) -> list[Finding]:
     """What is no longer as it was sealed; nothing if the log's first events have the root of the checkpoint.
 
-    Which event was changed, a root does not tell. The tiles do, if they still lead to the root that was kept.
-
     Args:
         connection: in autocommit mode, in a role that may read schema log.
         kept: a checkpoint whose signature was verified.
@@ -44,31 +42,57 @@ def findings(
         message = f"the log ends at {head:,}, and {kept.size:,} events were sealed: its end was cut off"
         return [Finding(head + 1, "log-cut", message)]
     epochs = reading.epochs(connection)  # read behind the head, so every epoch up to it is there
-    frontier, differing = Frontier(), _Differing(_leading_to(kept, store))
+    held = Held(store, size=kept.size, root=kept.root, sealed=_leading_to(kept, store))
     for start in range(0, kept.size, reading.POSITIONS_PER_SHORT_SEGMENT):
         end = min(kept.size, start + reading.POSITIONS_PER_SHORT_SEGMENT)
         leaves = _leaves(connection, after=start, upto=end, epochs=epochs)
         for position, leaf in enumerate(leaves, start=start + 1):
-            differing.see(position, leaf)
-            frontier.append(leaf)
+            held.see(position, leaf)
         on_progress(end)
         give_way()
-    if frontier.root() == kept.root:
-        return _of_tiles(store, kept, differing.found)
-    unknown = (
-        f"the first {kept.size:,} events are not those that were sealed; without tiles nobody can say which"
-    )
-    return differing.found or [Finding(0, "root-mismatch", unknown)]
+    return held.findings()
 
 
-def _of_tiles(store: Store, kept: Checkpoint, differing: list[Finding]) -> list[Finding]:
+class Held:
+    """Leaves in the order of their positions, held against a root that was signed and the leaves of the tiles.
+
+    Which event was changed, a root does not tell. The tiles do, if they still lead to that root.
+    """
+
+    def __init__(self, store: Store, *, size: int, root: bytes, sealed: Tiles | None, after: int = 0) -> None:
+        """Begin behind a position, up to which the tiles are trusted.
+
+        Raises:
+            TilesDamaged: the tiles up to there cannot be read.
+        """
+        self._store = store
+        self._size = size
+        self._root = root
+        self._differing = _Differing(sealed)
+        self._frontier = Frontier() if sealed is None or not after else Frontier.at(after, sealed)
+
+    def see(self, position: int, leaf: bytes) -> None:
+        """Take the next leaf."""
+        if position <= self._size:
+            self._differing.see(position, leaf)
+            self._frontier.append(leaf)
+
+    def findings(self) -> list[Finding]:
+        """What is no longer as it was sealed, once every leaf up to the size was seen."""
+        if self._frontier.root() == self._root:
+            return _of_tiles(self._store, self._size, self._differing.found)
+        unknown = f"the first {self._size:,} events are not those that were sealed; without tiles nobody can say which"
+        return self._differing.found or [Finding(0, "root-mismatch", unknown)]
+
+
+def _of_tiles(store: Store, size: int, differing: list[Finding]) -> list[Finding]:
     """The log is as it was sealed: what differs then is a tile, which the sealer can build again."""
     if store.read(CHECKPOINT_FILE) is None:
         return []  # the tiles are somewhere else
     found = [
         f"the leaf of position {each.position} in its tile is not that of the event" for each in differing
     ]
-    found += tiles.damaged(store, kept.size)
+    found += tiles.damaged(store, size)
     remedy = "stop the sealer, remove the folder and start it: it builds the tree again"
     return [Finding(0, "tile-damaged", f"{each}: {remedy}") for each in found[:FINDINGS_MAX]]
 

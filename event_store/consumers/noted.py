@@ -1,12 +1,10 @@
-"""What is noted about those that follow the log, held against the log: their checkpoints, and which views are live."""
+"""Checkpoints held against the log, wherever they are noted: none is beyond its end, or of another event."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
-from counterfoil.context import Contexts
 from event_store.log.findings import FINDINGS_MAX, Finding
 from event_store.log.reading import Connection
-from projections.storing import SCHEMA
 
 # One statement sees checkpoints and head as they were at one moment, whatever is appended meanwhile. Of generations and
 # trees only the newest count: an older one may name positions that a restore took away.
@@ -56,15 +54,6 @@ where n.leaf <> e.leaf
 order by n.position, n.noted_by
 limit %s
 """
-_LIVE: Final = "select view from views.live"
-_TRACES: Final = """
-select view from views.build
-union select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
-where n.nspname = %s and c.relkind = 'v'
-union select substring(c.relname from '^(.*)_s[0-9]+_b[0-9]+$') from pg_class c
-join pg_namespace n on n.oid = c.relnamespace where n.nspname = %s and c.relkind in ('r', 'p')
-"""
-_CONCERNED: Final = "select exists (select from log.event where type = any(%s))"
 
 
 def checkpoints(connection: Connection) -> Iterator[Finding]:
@@ -82,35 +71,3 @@ def checkpoints(connection: Connection) -> Iterator[Finding]:
             " or the checkpoint was"
         )
         yield Finding(int(position), "checkpoint-contradicted", message)
-
-
-def unregistered(connection: Connection, contexts: Contexts) -> tuple[list[Finding], list[str]]:
-    """Declared views without a live build: those that had one, and those of which nothing says that they ever had.
-
-    Args:
-        connection: as above.
-        contexts: what declares views.
-    """
-    live = {view for (view,) in connection.execute(_LIVE)}
-    traces = {view for (view,) in connection.execute(_TRACES, [SCHEMA, SCHEMA])}
-    missing = sorted({view.name for view in contexts.views} - live)
-    gone = [
-        Finding(
-            0,
-            "view-unregistered",
-            f"view {name} has no live build any more: nothing answers from it, and nothing of it was verified",
-        )
-        for name in missing
-        if name in traces
-    ]
-    never = [name for name in missing if name not in traces]
-    if not live | traces and not _concern(connection, contexts):
-        return gone, []  # an application of another kind wrote all of this log
-    return gone, [f"view {name} was never built here: start the projections" for name in never]
-
-
-def _concern(connection: Connection, contexts: Contexts) -> bool:
-    """Whether there is an event that any view folds."""
-    types: Sequence[str] = sorted({name for view in contexts.views for name in view.event_types})
-    row = connection.execute(_CONCERNED, [types]).fetchone()
-    return row == (True,)
