@@ -92,4 +92,6 @@ class Locations(Struct, frozen=True):
         resource = self.resources.get(category_of(answer.stream))
         if resource is None:
             return f"{self.query_api_url}{versions.PREFIX}/streams/{quote(answer.stream, safe='')}/events"
-        return f"{self.query_api_url}{resource}{quote(answer.identifier, safe='')}"
+        before, by_position, _ = resource.partition("{position}")
+        place = str(answer.position) if by_position else quote(answer.identifier, safe="")
+        return f"{self.query_api_url}{before}{place}"

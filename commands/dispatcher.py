@@ -134,7 +134,9 @@ class Dispatcher:
             if_match=sent.if_match,
             actor=sent.principal.actor,
         )
-        caller = Caller(self.execution, call=call, slot=slot, now=self._clock())
+        caller = Caller(
+            self.execution, call=call, slot=slot, now=self._clock(), fingerprints=self._fingerprints
+        )
         return await command.endpoint(**arguments, body=body, caller=caller)
 
     def _count(self, command: str, answer: str) -> None:

@@ -39,6 +39,7 @@ from event_store.log.envelope import (
     Verdict,
     WrongVersion,
 )
+from event_store.log.fingerprints import Fingerprints
 from event_store.transport.partitioning import partition_of
 from event_store.transport.position_token import PositionToken
 from runtime.problems import ProblemError
@@ -112,12 +113,25 @@ class _Decided(Struct, frozen=True):
 class Caller:
     """One command of one caller: what a route needs to decide and to answer."""
 
-    def __init__(self, execution: "Execution", *, call: Call, slot: Slot, now: datetime) -> None:
-        self._execution = execution
-        self._call = call
+    def __init__(
+        self,
+        execution: "Execution",
+        *,
+        call: Call,
+        slot: Slot,
+        now: datetime,
+        fingerprints: Fingerprints | None = None,
+    ) -> None:
+        """`fingerprints` are for a command that is remembered under a key of its own."""
+        self.execution, self.call, self.fingerprints = execution, call, fingerprints
         self._slot = slot
         self._generated = False
         self.now = now
+
+    @property
+    def actor(self) -> str:
+        """Who the events that follow name as their actor."""
+        return self.call.actor
 
     def new_id(self) -> str:
         """An id for something that the caller did not name."""
@@ -141,9 +155,9 @@ class Caller:
         Raises:
             ProblemError: the command is refused, or cannot be answered at the moment.
         """
-        return await self._execution.execute(
+        return await self.execution.execute(
             _Work(
-                call=self._call,
+                call=self.call,
                 slot=self._slot,
                 aggregate=aggregate,
                 identifier=identifier,
@@ -175,7 +189,7 @@ class Execution:
             registry=registry,
         )
         self._writer = writer
-        self._reader = reader
+        self.reader = reader
         self._states = states
         self._poller = poller
         self._locks = StreamLocks()
@@ -409,7 +423,7 @@ class Execution:
 
         None when the log turns out to be another one than the states came from: all has to be decided again.
         """
-        current, outcome = await self._reader.outcome(work.call.key)
+        current, outcome = await self.reader.outcome(work.call.key)
         if current != epoch:
             await self._poller.poll()
             return None
@@ -422,7 +436,7 @@ class Execution:
 
     async def _replayed(self, work: _Work[Any], outcome: Outcome) -> Answer:
         """The first answer again: the same function of the same stream, versions and positions."""
-        placed = await self._reader.placed(outcome.first, outcome.last) if outcome.last else []
+        placed = await self.reader.placed(outcome.first, outcome.last) if outcome.last else []
         stream = work.stream
         if work.generated:
             category = work.aggregate.category
@@ -431,7 +445,7 @@ class Execution:
         base = (
             NOWHERE
             if any(each.stream == stream for each in placed)
-            else await self._reader.placed_at(stream, version)
+            else await self.reader.placed_at(stream, version)
         )
         return answer_of(stream, version, placed, base=base, replayed=True)
 
@@ -441,9 +455,9 @@ class Execution:
         if problem.type.slug != "precondition-failed" or seen is None:
             return
         if isinstance(seen, SeenAt):
-            seen = await self._reader.version_at(work.stream, seen.position)
+            seen = await self.reader.version_at(work.stream, seen.position)
         if seen >= 0:
-            problem.facts["events_since"] = await self._reader.types_since(work.stream, seen)
+            problem.facts["events_since"] = await self.reader.types_since(work.stream, seen)
 
 
 def _lock_of(tag: str) -> str:

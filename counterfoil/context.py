@@ -17,13 +17,13 @@ from domain.event import Event
 from domain.rejection import Rejection
 from event_store.consumers.consumer import LogConsumer
 from event_store.consumers.settling import Followers
-from projections import snapshots
+from projections import acts, snapshots
 from projections.view import View
 from read_api.routing import Queries
 from runtime.problem_types import CATALOGUE, ProblemType
 from runtime.settings import Settings
 
-OF_THE_PRODUCT: Final = ("relay", "keyed-views", "global-views", "timers")
+OF_THE_PRODUCT: Final = ("relay", "keyed-views", "global-views", "timers", acts.NAME)
 """Consumers that every installation has: metrics, health and leases know all by their names."""
 
 _NOTHING: Final[Mapping[Any, str]] = MappingProxyType({})

@@ -114,20 +114,23 @@ def _relay(host: Host) -> list[Consumer]:
 
 def _projections(host: Host) -> list[Consumer]:
     from counterfoil import declared
+    from projections import acts
     from projections import consumers as views
     from projections.metrics import ProjectionMetrics
     from runtime.documents import RedisDocuments
 
     contexts = declared.contexts(host.settings)
     redis_url = addresses.resolve(host.settings).redis_url
-    return views.consumers(
+    documents = None if redis_url is None else RedisDocuments(redis_url)
+    kept = views.consumers(
         contexts.views,
         transport=host.transport("counterfoil_projector"),
         metrics=ProjectionMetrics(host.registry),
         followed=host.followed,
-        documents=None if redis_url is None else RedisDocuments(redis_url),
+        documents=documents,
         aggregates=contexts.aggregates,
     )
+    return [*kept, acts.consumer(contexts.views, documents=documents)]
 
 
 def _processes(host: Host) -> list[Consumer]:

@@ -1,4 +1,4 @@
-"""Who operates the command line: the actor of the events and requests that its commands cause."""
+"""Who operates the command line: the actor of the events that its commands cause."""
 
 import getpass
 import re
@@ -26,11 +26,20 @@ def operator(name: str | None, *, login: str) -> str:
     Raises:
         BadName: a log is no place for it.
     """
-    if name is None:
-        return actor("operator", f"{login}@{_system_user()}")
-    if _is_name(name) is None:
-        raise BadName(name)
-    return actor("operator", name)
+    return actor("operator", name_of(name, login=login))
+
+
+def name_of(given: str | None, *, login: str | None) -> str:
+    """The name of an operator: the one given, or the database login (where it is known) and the system's user.
+
+    Raises:
+        BadName: a log is no place for it.
+    """
+    if given is None:
+        return f"{login}@{_system_user()}" if login else _system_user()
+    if _is_name(given) is None:
+        raise BadName(given)
+    return given
 
 
 def _system_user() -> str:

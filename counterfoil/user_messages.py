@@ -17,7 +17,6 @@ def user_message(error: BaseException) -> str | None:
     from counterfoil.addresses import NoAddress
     from counterfoil.fencing import CacheNotEmptied, NotConfirmed
     from counterfoil.moving import MoveFailed
-    from counterfoil.parking import NotDone
     from counterfoil.replaying import BadMoment, NoSuchStream
     from counterfoil.runfile import AlreadyRunning
     from counterfoil.servers.errors import ServerError
@@ -63,7 +62,6 @@ def user_message(error: BaseException) -> str | None:
             | TransportError()
             | ProjectionError()
             | NotParked()
-            | NotDone()
             | CacheNotEmptied()
             | NotConfirmed()
             | NotOneMoment()

@@ -2,18 +2,18 @@
 
 from typing import Any
 
-from counterfoil import addresses, progress, status
+from counterfoil import progress, status
+from counterfoil.acts import asking
+from counterfoil.acts.asking import Asked
 from counterfoil.context import Contexts
 from event_store.consumers import parking
 from projections import builds, verifying
-from projections import rebuild as rebuilding
 from projections.errors import NoSuchBuild
 from projections.storing import BuildId, Connection
 from projections.verifying import Verification
 from projections.view import View
+from read_api.operations import Act
 from runtime import database
-from runtime.documents import RedisDocuments
-from runtime.settings import Settings
 
 
 class NotDeclared(Exception):
@@ -66,24 +66,22 @@ def _stands(build: dict[str, Any]) -> str:
     return str(build["state"])
 
 
-def rebuild(database_url: str, name: str, *, contexts: Contexts) -> dict[str, Any]:
-    """Fold a new build, or go on with an interrupted one, and wait until the workers have taken it over.
+def rebuild(asked: Asked, name: str, *, reason: str = "") -> dict[str, Any]:
+    """Have a new build folded, or go on with an interrupted one, and wait until the workers have taken it over.
 
     Raises:
-        ProjectionError: which, says why and what to do.
+        Refused: there is no such view, or it has two builds.
+        NotDone: it failed, or stands still; the text says why and what to do.
     """
-    view = named(name, contexts)
-    build: BuildId | None = None
-    applied = 0
-    with progress.step(f"folding {name}", total=_head(database_url), unit="positions") as step:
-        for folded in rebuilding.rebuild(database_url, view):
-            build, applied = folded.build, folded.applied
-            step.move_to(folded.done)
-    assert build is not None, "a rebuild tells at least that it ended"
-    with progress.step(f"catching up {build.label}", total=None, unit="positions") as step:
-        for caught in rebuilding.catch_up(database_url, view, build):
-            step.move_to(caught.done)
-    return {"view": name, "shape": build.shape, "build": build.build, "applied": applied}
+    with progress.step(f"rebuilding {name}", total=None, unit="positions") as step:
+        act = asking.act(
+            asked,
+            "rebuild_view",
+            name,
+            reason=reason,
+            on_progress=lambda act: step.move_to(act.folded_to or 0),
+        )
+    return {"view": name, "shape": act.shape, "build": act.build}
 
 
 def verify(database_url: str, name: str, *, contexts: Contexts) -> dict[str, Any]:
@@ -136,28 +134,23 @@ def verified_lines(found: dict[str, Any]) -> list[str]:
     return shown
 
 
-def promote(database_url: str, name: str, *, contexts: Contexts) -> dict[str, Any]:
+def promote(asked: Asked, name: str, *, reason: str = "") -> dict[str, Any]:
     """Let the build beside the live one answer."""
-    return _moved(name, rebuilding.promote(database_url, named(name, contexts)))
+    return {"view": name, "live": _build(asking.act(asked, "promote_build", name, reason=reason))}
 
 
-def rollback(database_url: str, name: str, *, contexts: Contexts) -> dict[str, Any]:
+def rollback(asked: Asked, name: str, *, reason: str = "") -> dict[str, Any]:
     """Let the build before answer again."""
-    return _moved(name, rebuilding.rollback(database_url, named(name, contexts)))
+    return {"view": name, "live": _build(asking.act(asked, "roll_back_view", name, reason=reason))}
 
 
-def drop(settings: Settings, name: str, *, contexts: Contexts) -> dict[str, Any]:
+def drop(asked: Asked, name: str, *, reason: str = "") -> dict[str, Any]:
     """Remove the build that does not answer, with its documents."""
-    redis_url = addresses.resolve(settings).redis_url
-    documents = None if redis_url is None else RedisDocuments(redis_url)
-    try:
-        dropped = rebuilding.drop(
-            addresses.database_url(settings), named(name, contexts), documents=documents
-        )
-    finally:
-        if documents is not None:
-            documents.close()
-    return {"view": name, "dropped": f"s{dropped.shape} b{dropped.build}"}
+    return {"view": name, "dropped": _build(asking.act(asked, "drop_build", name, reason=reason))}
+
+
+def _build(act: Act) -> str:
+    return f"s{act.shape} b{act.build}"
 
 
 def named(name: str, contexts: Contexts) -> View[Any]:
@@ -193,11 +186,3 @@ def _verified(connection: Connection, view: View[Any], build: BuildId) -> Verifi
             connection, [view], build_ids=[build], on_progress=lambda done, _total: step.move_to(done)
         )
     return found
-
-
-def _moved(name: str, live: BuildId) -> dict[str, Any]:
-    return {"view": name, "live": f"s{live.shape} b{live.build}"}
-
-
-def _head(database_url: str) -> int:
-    return status.read(database_url).log.position

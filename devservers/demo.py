@@ -10,8 +10,10 @@ from typing import Any, Final
 from msgspec import Struct
 
 from counterfoil import auditing, declared, progress, runfile, status, viewing
+from counterfoil.acts.over_http import OverHttp
 from counterfoil.runfile import Running
 from counterfoil.servers.errors import ServerError
+from counterfoil.user_messages import UserError
 from devservers import standalone
 from devservers.standalone import UpFailed
 from examples.online_retail import generating, importing
@@ -33,7 +35,7 @@ REFUSED_LINES: Final = 3
 STEPS: Final = 6
 """Steps of the whole story; an interrupted one has fewer, and is not ok."""
 
-_Expected = (ImportFailed, ServerError, UpFailed, MigrationError, ProjectionError)
+_Expected = (ImportFailed, ServerError, UpFailed, MigrationError, ProjectionError, UserError)
 
 
 class Step(Struct, frozen=True):
@@ -137,12 +139,13 @@ def _story(settings: Settings, running: Running, story: Story) -> None:
         )
         _require(outcome.refused == REFUSED_LINES, f"{outcome.refused} lines were refused")
         _require(outcome.not_shipped == 0, f"{outcome.not_shipped} orders were not shipped")
+    operator = OverHttp(addresses.command_api, addresses.query_api, operator="demo")
     with _step(story, "rebuild a view beside the live one"):
-        viewing.rebuild(addresses.database_url, VIEW, contexts=contexts)
+        viewing.rebuild(operator, VIEW, reason="the demo")
     with _step(story, "verify both builds and promote the new one"):
         builds = viewing.verify(addresses.database_url, VIEW, contexts=contexts)
         _require(bool(builds["ok"]), "the builds differ from the log")
-        viewing.promote(addresses.database_url, VIEW, contexts=contexts)
+        viewing.promote(operator, VIEW, reason="the demo")
     with _step(story, "verify log and views"):
         report = auditing.verify(addresses.database_url, contexts=contexts)
         _require(report.ok and not report.parked, "; ".join(report.lines()))

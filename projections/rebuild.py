@@ -61,6 +61,20 @@ def rebuild(
 
     Raises:
         BuildRefused: the view has two builds already, or another rebuild of it runs.
+        FoldFailed, UnknownEventVersion: see `fold`.
+    """
+    with database.connect(database_url, role="counterfoil_projector", name="rebuild") as conn:
+        build = begun(conn, view)
+    yield from fold(database_url, view, build, stop=stop)
+
+
+def fold(
+    database_url: str, view: View[Any], build: BuildId, *, stop: threading.Event | None = None
+) -> Generator[Progress, None, None]:
+    """Fold the log into a build that was begun, from where that was left; yields progress batch by batch.
+
+    Raises:
+        BuildRefused: another rebuild of it runs, or it was dropped.
         FoldFailed: a global view cannot fold an event; fixed, run it again.
         UnknownEventVersion: an event is newer than this program.
     """
@@ -70,7 +84,6 @@ def rebuild(
         ) as conn,
         database.connect(database_url, role="counterfoil_projector", name="rebuild read") as log,
     ):
-        build = begun(conn, view)
         yield from _folded(conn, log, view, build, stop=stop or threading.Event())
 
 
@@ -98,7 +111,7 @@ def catch_up(
     with database.connect(database_url, role="counterfoil_projector", name="rebuild wait") as conn:
         moved_at, last = time.monotonic(), -1
         while True:
-            lowest, target = _positions(conn, view, build)
+            lowest, target = reached(conn, view, build)
             yield Progress(build, "catching up", lowest, max(lowest, target), 0)
             if lowest >= target:
                 return
@@ -110,6 +123,30 @@ def catch_up(
                     " is a projection worker running?"
                 )
             time.sleep(CATCH_UP_POLL_S)
+
+
+def reached(conn: Connection, view: View[Any], build: BuildId) -> tuple[int, int]:
+    """Lowest position of a build, and where the live one is, by one snapshot of their checkpoints.
+
+    Raises:
+        NoSuchBuild: it was dropped.
+        BuildRefused: it is stopped, or still being folded.
+    """
+    stands = builds.found(conn, build)
+    if stands.stopped is not None:
+        raise BuildRefused(f"build {build} is stopped: {stands.stopped}")
+    live = builds.live(conn, view.name)
+    known = checkpoints.generations(conn, build)
+    if not known:
+        raise BuildRefused(f"build {build} is still being folded")
+    read = checkpoints.read(conn, [build, live], generation=known[-1])
+    behind = [
+        cursor.position
+        for source, cursor in read[build].items()
+        if source in read[live] and cursor.position < read[live][source].position
+    ]
+    lowest = min((cursor.position for cursor in read[build].values()), default=0)
+    return (min(behind), max(each.position for each in read[live].values())) if behind else (lowest, lowest)
 
 
 def compare_with_live(database_url: str, view: View[Any], build: BuildId) -> verifying.Verification:
@@ -141,14 +178,19 @@ def promote(database_url: str, view: View[Any], build: BuildId | None = None) ->
         database.connect(database_url, role="counterfoil_projector", name="promote") as conn,
         conn.transaction(),
     ):
-        builds.lock(conn, view.name)
-        chosen = build or _other(conn, view)
-        stands = builds.found(conn, chosen)
-        if stands.live:
-            raise BuildRefused(f"{chosen} is live already")
-        _check_ready(conn, view, stands)
-        builds.point(conn, view, chosen)
-        return chosen
+        return let_answer(conn, view, build)
+
+
+def let_answer(conn: Connection, view: View[Any], build: BuildId | None = None) -> BuildId:
+    """The same inside a transaction."""
+    builds.lock(conn, view.name)
+    chosen = build or _other(conn, view)
+    stands = builds.found(conn, chosen)
+    if stands.live:
+        raise BuildRefused(f"{chosen} is live already")
+    _check_ready(conn, view, stands)
+    builds.point(conn, view, chosen)
+    return chosen
 
 
 def rollback(database_url: str, view: View[Any]) -> BuildId:
@@ -177,22 +219,33 @@ def drop(
     """
     with database.connect(database_url, role="counterfoil_projector", name="drop") as conn:
         with conn.transaction():
-            builds.lock(conn, view.name)
-            chosen = build or _other(conn, view)
-            if builds.found(conn, chosen).live:
-                raise BuildRefused(f"{chosen} is live: promote another build first")
-            builds.remove(conn, view, chosen)
-        history = reading.history(conn)
-    if documents is not None and view.document is not None:
-        documents.forget(
-            prefix(
-                view.document,
-                installation=history.installation,
-                epoch=history.epoch,
-                build=chosen.label,
-            )
-        )
+            chosen = remove(conn, view, build)
+        forget(conn, view, chosen, documents)
     return chosen
+
+
+def remove(conn: Connection, view: View[Any], build: BuildId | None = None) -> BuildId:
+    """The same inside a transaction, without documents."""
+    builds.lock(conn, view.name)
+    chosen = build or _other(conn, view)
+    if builds.found(conn, chosen).live:
+        raise BuildRefused(f"{chosen} is live: promote another build first")
+    builds.remove(conn, view, chosen)
+    return chosen
+
+
+def forget(conn: Connection, view: View[Any], build: BuildId, documents: Documents | None) -> None:
+    """Remove the documents of a build that is gone.
+
+    Raises:
+        DocumentsUnavailable: they live on for days; nobody reads them any longer.
+    """
+    if documents is None or view.document is None:
+        return
+    history = reading.history(conn)
+    documents.forget(
+        prefix(view.document, installation=history.installation, epoch=history.epoch, build=build.label)
+    )
 
 
 def _folded(
@@ -285,29 +338,10 @@ def _batches(log: Connection, view: View[Any], *, after: int, upto: int) -> Iter
         yield batch, upto
 
 
-def _positions(conn: Connection, view: View[Any], build: BuildId) -> tuple[int, int]:
-    """Lowest position of a build and of the live one, by one snapshot of their checkpoints."""
-    stands = builds.found(conn, build)
-    if stands.stopped is not None:
-        raise BuildRefused(f"build {build} is stopped: {stands.stopped}")
-    live = builds.live(conn, view.name)
-    known = checkpoints.generations(conn, build)
-    if not known:
-        raise BuildRefused(f"build {build} is still being folded")
-    read = checkpoints.read(conn, [build, live], generation=known[-1])
-    behind = [
-        cursor.position
-        for source, cursor in read[build].items()
-        if source in read[live] and cursor.position < read[live][source].position
-    ]
-    lowest = min((cursor.position for cursor in read[build].values()), default=0)
-    return (min(behind), max(each.position for each in read[live].values())) if behind else (lowest, lowest)
-
-
 def _check_ready(conn: Connection, view: View[Any], stands: builds.Build) -> None:
     if stands.state != "following":
         raise BuildRefused(f"{stands.id} is still being folded: run its rebuild to the end first")
-    lowest, target = _positions(conn, view, stands.id)
+    lowest, target = reached(conn, view, stands.id)
     if lowest < target:
         raise BuildRefused(
             f"{stands.id} stands at {lowest}, the live build at {target}: wait for the workers"

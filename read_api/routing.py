@@ -1,6 +1,7 @@
 """What a context can be asked; routes by id take the request as it came, while FastAPI still documents them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -49,14 +50,24 @@ class ById(msgspec.Struct, frozen=True):
 
 
 class Queries(msgspec.Struct, frozen=True, kw_only=True):
-    """What one context can be asked: resources by id, the most wanted first, lists, and routes of its own."""
+    """What one context can be asked: resources by id, the most wanted first, lists, and routes of its own.
+
+    `by_position` says under which path of those, with a `{position}`, a command is shown that appended to a stream of a
+    category: where each event is a resource.
+    """
 
     by_id: tuple[ById, ...] = ()
     lists: tuple[ListOf, ...] = ()
     router: APIRouter | None = None
+    by_position: Mapping[str, str] = MappingProxyType({})
 
     def locations(self) -> Iterator[tuple[str, str]]:
-        """Stream categories whose aggregates have an address, each with the part of it before the id."""
+        """Stream categories whose aggregates have an address, each with the part of it before the id.
+
+        An address by position has its `{position}`.
+        """
+        for category, path in self.by_position.items():
+            yield category, versions.PREFIX + path
         for each in self.by_id:
             prefix, _, after = each.path.partition("{")
             if each.resource.view.category is not None and after.endswith("}"):

@@ -81,6 +81,15 @@ class Settings(BaseSettings):
         default="sampled",
         description="Answers that get a line in the log: none, rejected ones up to a number a second, or all.",
     )
+    command_api_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/?#]+(?:/[^?#]*)?$",
+        description="Where operators' commands reach the command API; that of the `up` in their home unless set.",
+    )
+    token: SecretStr | None = Field(
+        default=None,
+        description="Access token that operators' commands send to the APIs; none where callers are anonymous.",
+    )
     query_api_url: str | None = Field(
         default=None,
         pattern=r"^https?://[^/?#]+(?:/[^?#]*)?$",

@@ -38,7 +38,14 @@ from domain.mail.events import (
     MailUnconfirmed,
 )
 from domain.money import Currency, Minor, UnitPrice
-from domain.operations.events import EventSkipped
+from domain.operations.events import (
+    DropRequested,
+    EventSkipped,
+    PromotionRequested,
+    RebuildRequested,
+    RetryRequested,
+    RollbackRequested,
+)
 from domain.ordering.events import (
     CreditLine,
     CreditNoteIssued,
@@ -239,6 +246,46 @@ def event_skipped(**changes: Any) -> EventSkipped:
     return changed(example, changes)
 
 
+def retry_requested(**changes: Any) -> RetryRequested:
+    example = RetryRequested(
+        consumer="order_details",
+        partition_key="order-1",
+        position=17,
+        actor="operator:jo",
+        reason="the fold is repaired",
+        requested_at=NOW,
+    )
+    return changed(example, changes)
+
+
+def rebuild_requested(**changes: Any) -> RebuildRequested:
+    example = RebuildRequested(
+        view="order_details", actor="operator:jo", reason="a fold was repaired", requested_at=NOW
+    )
+    return changed(example, changes)
+
+
+def promotion_requested(**changes: Any) -> PromotionRequested:
+    example = PromotionRequested(
+        view="order_details", shape=1, build=2, actor="operator:jo", reason="verified", requested_at=NOW
+    )
+    return changed(example, changes)
+
+
+def rollback_requested(**changes: Any) -> RollbackRequested:
+    example = RollbackRequested(
+        view="order_details", shape=1, build=1, actor="operator:jo", reason="wrong totals", requested_at=NOW
+    )
+    return changed(example, changes)
+
+
+def drop_requested(**changes: Any) -> DropRequested:
+    example = DropRequested(
+        view="order_details", shape=1, build=1, actor="operator:jo", reason="", requested_at=NOW
+    )
+    return changed(example, changes)
+
+
 def label_requested(**changes: Any) -> LabelRequested:
     example = LabelRequested(
         order_id=ORDER,
@@ -384,4 +431,9 @@ ONE_OF_EACH: tuple[Event, ...] = (
     refresh_reuse_detected(),
     session_revoked(),
     event_skipped(),
+    retry_requested(),
+    rebuild_requested(),
+    promotion_requested(),
+    rollback_requested(),
+    drop_requested(),
 )

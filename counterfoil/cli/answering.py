@@ -13,6 +13,8 @@ from typer.core import TyperGroup
 from counterfoil import terminal
 
 if TYPE_CHECKING:
+    from counterfoil.acts.on_the_log import OnTheLog
+    from counterfoil.acts.over_http import OverHttp
     from counterfoil.context import Contexts
     from runtime.settings import Settings
 
@@ -39,6 +41,7 @@ As = Annotated[
     str | None,
     typer.Option("--as", help="Who acts, for the log; default: the database login and the system's user."),
 ]
+Why = Annotated[str, typer.Option("--reason", help="Why, for whoever asks later; it is kept.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, last on standard output.")]
 
 
@@ -101,6 +104,13 @@ def contexts() -> "Contexts":
     from counterfoil import declared
 
     return declared.contexts(settings())
+
+
+def operator(name: str | None) -> "OverHttp | OnTheLog":
+    """How an operator of this name acts: through the APIs of what runs, or else on the log."""
+    from counterfoil.acts import asking
+
+    return asking.asking(settings(), contexts, name=name)
 
 
 def print_json(value: object) -> None:

@@ -7,7 +7,7 @@ import typer
 
 from counterfoil import terminal
 from counterfoil.cli import answering
-from counterfoil.cli.answering import As, AsJson
+from counterfoil.cli.answering import As, AsJson, Why
 
 app = typer.Typer(
     no_args_is_help=True, help="Keys whose events could not be applied, and what to do with them."
@@ -42,13 +42,14 @@ def parked_show(
 def parked_retry(
     consumer: Annotated[str, typer.Argument(help="View, process manager or another consumer.")],
     key: Annotated[str, typer.Argument(help="Partition key.")],
+    reason: Why = "",
     name: As = None,
 ) -> None:
     """Ask the owner of the key to apply its events again."""
-    from counterfoil import addresses, parking
+    from counterfoil import parking
 
-    url = addresses.database_url(answering.settings())
-    print(parking.retry(url, consumer, key, name=name))
+    with answering.operator(name) as asked:
+        print(parking.retry(asked, consumer, key, reason=reason))
 
 
 @app.command("skip")
@@ -62,7 +63,7 @@ def parked_skip(
     name: As = None,
 ) -> None:
     """Ask the owner of the key to go on without the event at this position."""
-    from counterfoil import addresses, parking
+    from counterfoil import parking
 
-    url = addresses.database_url(answering.settings())
-    print(parking.skip(url, consumer, key, position=position, reason=reason, name=name))
+    with answering.operator(name) as asked:
+        print(parking.skip(asked, consumer, key, position=position, reason=reason))

@@ -7,7 +7,7 @@ import typer
 
 from counterfoil import terminal
 from counterfoil.cli import answering
-from counterfoil.cli.answering import AsJson
+from counterfoil.cli.answering import As, AsJson, Why
 
 app = typer.Typer(
     no_args_is_help=True, help="Views: list, rebuild beside the live one, verify, promote, roll back."
@@ -28,13 +28,16 @@ def views_list(as_json: AsJson = False) -> None:
 
 @app.command("rebuild")
 def views_rebuild(
-    view: Annotated[str, typer.Argument(help="Name of the view.")], as_json: AsJson = False
+    view: Annotated[str, typer.Argument(help="Name of the view.")],
+    reason: Why = "",
+    name: As = None,
+    as_json: AsJson = False,
 ) -> None:
     """Fold the log into a new build beside the live one; interrupted, run it again."""
-    from counterfoil import addresses, viewing
+    from counterfoil import viewing
 
-    url = addresses.database_url(answering.settings())
-    answering.answer(viewing.rebuild(url, view, contexts=answering.contexts()), as_json=as_json)
+    with answering.operator(name) as asked:
+        answering.answer(viewing.rebuild(asked, view, reason=reason), as_json=as_json)
 
 
 @app.command("verify")
@@ -56,31 +59,41 @@ def views_verify(
 
 @app.command("promote")
 def views_promote(
-    view: Annotated[str, typer.Argument(help="Name of the view.")], as_json: AsJson = False
+    view: Annotated[str, typer.Argument(help="Name of the view.")],
+    reason: Why = "",
+    name: As = None,
+    as_json: AsJson = False,
 ) -> None:
     """Let the new build answer; the old one stays until it is dropped."""
-    from counterfoil import addresses, viewing
+    from counterfoil import viewing
 
-    url = addresses.database_url(answering.settings())
-    answering.answer(viewing.promote(url, view, contexts=answering.contexts()), as_json=as_json)
+    with answering.operator(name) as asked:
+        answering.answer(viewing.promote(asked, view, reason=reason), as_json=as_json)
 
 
 @app.command("rollback")
 def views_rollback(
-    view: Annotated[str, typer.Argument(help="Name of the view.")], as_json: AsJson = False
+    view: Annotated[str, typer.Argument(help="Name of the view.")],
+    reason: Why = "",
+    name: As = None,
+    as_json: AsJson = False,
 ) -> None:
     """Let the build before answer again."""
-    from counterfoil import addresses, viewing
+    from counterfoil import viewing
 
-    url = addresses.database_url(answering.settings())
-    answering.answer(viewing.rollback(url, view, contexts=answering.contexts()), as_json=as_json)
+    with answering.operator(name) as asked:
+        answering.answer(viewing.rollback(asked, view, reason=reason), as_json=as_json)
 
 
 @app.command("drop")
 def views_drop(
-    view: Annotated[str, typer.Argument(help="Name of the view.")], as_json: AsJson = False
+    view: Annotated[str, typer.Argument(help="Name of the view.")],
+    reason: Why = "",
+    name: As = None,
+    as_json: AsJson = False,
 ) -> None:
     """Drop the build that does not answer."""
     from counterfoil import viewing
 
-    answering.answer(viewing.drop(answering.settings(), view, contexts=answering.contexts()), as_json=as_json)
+    with answering.operator(name) as asked:
+        answering.answer(viewing.drop(asked, view, reason=reason), as_json=as_json)

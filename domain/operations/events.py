@@ -1,4 +1,4 @@
-"""Facts about running the shop that change what it shows or does, and therefore belong in the log."""
+"""Acts of operators: what they had a running shop do differently, who, when and why."""
 
 from domain.event import Event, event_type
 from domain.moment import Moment
@@ -20,3 +20,61 @@ class EventSkipped(Event, frozen=True, kw_only=True):
     actor: str
     reason: str
     skipped_at: Moment
+
+
+@event_type("operations.retry_requested.v1")
+class RetryRequested(Event, frozen=True, kw_only=True):
+    """An operator wants the events of a parked key tried again, from the one at `position` on."""
+
+    consumer: str
+    partition_key: str
+    position: int
+    actor: str
+    reason: str
+    requested_at: Moment
+
+
+@event_type("operations.rebuild_requested.v1")
+class RebuildRequested(Event, frozen=True, kw_only=True):
+    """An operator wants a new build of a view, folded from the log beside the live one."""
+
+    view: str
+    actor: str
+    reason: str
+    requested_at: Moment
+
+
+@event_type("operations.promotion_requested.v1")
+class PromotionRequested(Event, frozen=True, kw_only=True):
+    """An operator wants this build of a view to answer queries."""
+
+    view: str
+    shape: int
+    build: int
+    actor: str
+    reason: str
+    requested_at: Moment
+
+
+@event_type("operations.rollback_requested.v1")
+class RollbackRequested(Event, frozen=True, kw_only=True):
+    """An operator wants this build of a view, which answered before, to answer queries again."""
+
+    view: str
+    shape: int
+    build: int
+    actor: str
+    reason: str
+    requested_at: Moment
+
+
+@event_type("operations.drop_requested.v1")
+class DropRequested(Event, frozen=True, kw_only=True):
+    """An operator wants this build of a view, which does not answer queries, removed."""
+
+    view: str
+    shape: int
+    build: int
+    actor: str
+    reason: str
+    requested_at: Moment

@@ -74,8 +74,8 @@ _FORGET: Final = """
 delete from consumers.parked where consumer = %(consumer)s and shape = %(shape)s and build = %(build)s
 """
 _ASK: Final = """
-insert into consumers.request (kind, consumer, shape, partition_key, position, actor, note)
-values (%(kind)s, %(consumer)s, %(shape)s, %(partition_key)s, %(position)s, %(actor)s, %(note)s)
+insert into consumers.request (kind, consumer, shape, partition_key, position, actor, note, act)
+values (%(kind)s, %(consumer)s, %(shape)s, %(partition_key)s, %(position)s, %(actor)s, %(note)s, %(act)s)
 returning request
 """
 _OUTCOME: Final = (
@@ -205,8 +205,12 @@ def shown(conn: Connection, consumer: str, partition_key: str) -> list[ParkedKey
     return found
 
 
-def ask(conn: Connection, kind: Kind, key: ParkedKey, *, actor: str, note: str = "") -> int:
+def ask(
+    conn: Connection, kind: Kind, key: ParkedKey, *, actor: str, note: str = "", act: int | None = None
+) -> int:
     """Request that a key is tried again where it stands, or that it goes on behind that event; the request's number.
+
+    `act` is the position of the act of an operator that it belongs to.
 
     A skip is an event in the log (`operations.event_skipped.v1` in the stream `skips-<consumer>`) which must have been
     appended before: the owner of the key passes over what the log says is skipped, and nothing else.
@@ -219,6 +223,7 @@ def ask(conn: Connection, kind: Kind, key: ParkedKey, *, actor: str, note: str =
         "position": key.position,
         "actor": actor,
         "note": _kept(note),
+        "act": act,
     }
     row = conn.execute(_ASK, given).fetchone()
     assert row is not None, "an insert that returns gives its row"

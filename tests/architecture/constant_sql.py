@@ -16,7 +16,7 @@ _SQL_TYPES: Final = ("LiteralString", "sql.SQL", "sql.Composed", "sql.Composable
 _COMPOSERS: Final = frozenset({"sql.SQL", "sql.Composed", "sql.Identifier", "sql.Literal", "sql.Placeholder"})
 _KEEPS_COMPOSED: Final = frozenset({"format", "join", "as_bytes", "as_string"})
 
-_NOT_DATABASES: Final = frozenset({"caller", "self._execution", "self._requests"})
+_NOT_DATABASES: Final = frozenset({"caller", "self.execution", "self._execution", "self._requests"})
 """Receivers of `execute` that execute commands and requests."""
 
 _OWN_TEXT: Final = frozenset(

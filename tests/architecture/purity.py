@@ -80,6 +80,7 @@ _DIALS: Final = frozenset(
 
 _CLIENTS_OF_OURS: Final = (
     "examples/online_retail/",  # the command API and the query API
+    "counterfoil/acts/over_http.py",  # both APIs of the installation
     "counterfoil/servers/",  # servers whose address is given
     "devservers/",  # servers that `up` starts, and /readyz of the roles that it started
     "counterfoil/probing.py",  # /readyz of the APIs

@@ -4,20 +4,32 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import psycopg
 import pytest
 
 from commands import limits
 from commands.dispatcher import Dispatcher
+from commands.processes.trigger import outcome_fingerprint, outcome_key
 from commands.routing import CommandRoute
 from counterfoil.contexts import CONTEXTS
 from counterfoil.testing.http import Answered, documented
-from event_store.log import reading
+from domain.operations.skips import SKIPS
+from event_store.log import fingerprints, reading
 from event_store.log.appending import limits as append_limits
 from event_store.log.appending.errors import OutcomeUnknown, WriterClosed
 from event_store.log.appending.writer import Writer
 from runtime.http import pipeline
 from tests.commands.http_spec import Shop
-from tests.examples import LINES, confirmed, placed, product_created, rejected, shipped, stock_received
+from tests.examples import (
+    LINES,
+    confirmed,
+    event_skipped,
+    placed,
+    product_created,
+    rejected,
+    shipped,
+    stock_received,
+)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
@@ -27,6 +39,10 @@ NOTE = {"country": "x", "currency": "GBP", "lines": [{"sku": "85123A", "quantity
 PRICE = {"unit_price": "9.99", "currency": "GBP"}
 PRODUCT = {"sku": "new", "title": "New", "stocked": True}
 DAMAGE = {"delta": -1, "reason": "damage"}
+
+SKIP = {"partition_key": "order-placed", "position": 4, "reason": "entered twice"}
+PARKED_ELSEWHERE = {**SKIP, "position": 5}
+DECIDED = {**SKIP, "partition_key": "order-confirmed", "position": 5}
 
 VALID: dict[str, tuple[str, Any]] = {
     "create_product": ("/v1/products", PRODUCT),
@@ -38,6 +54,12 @@ VALID: dict[str, tuple[str, Any]] = {
     "ship_order": ("/v1/orders/confirmed/shipment", {}),
     "issue_credit_note": ("/v1/credit-notes", NOTE),
     "request_label": ("/v1/orders/shipped/shipment/label", {}),
+    "retry_key": ("/v1/operations/consumers/order_details/retries", {"partition_key": "order-placed"}),
+    "skip_event": ("/v1/operations/consumers/order_details/skips", SKIP),
+    "rebuild_view": ("/v1/operations/views/one_build/rebuilds", {}),
+    "promote_build": ("/v1/operations/views/two_builds/promotions", {}),
+    "roll_back_view": ("/v1/operations/views/two_builds/rollbacks", {}),
+    "drop_build": ("/v1/operations/views/two_builds/drops", {}),
 }
 """A request of each command that is accepted after `FACTS`."""
 
@@ -79,6 +101,23 @@ REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
     ("request_label", "order-unknown"): ("/v1/orders/none/shipment/label", {}),
     ("request_label", "not-shipped"): ("/v1/orders/confirmed/shipment/label", {}),
     ("request_label", "nothing-to-send"): ("/v1/orders/postage/shipment/label", {}),
+    ("retry_key", "key-not-parked"): (
+        "/v1/operations/consumers/order_details/retries",
+        {"partition_key": "order-none"},
+    ),
+    ("skip_event", "key-not-parked"): ("/v1/operations/consumers/nobody/skips", SKIP),
+    ("skip_event", "parked-elsewhere"): ("/v1/operations/consumers/order_details/skips", PARKED_ELSEWHERE),
+    ("skip_event", "already-skipped"): ("/v1/operations/consumers/skipping/skips", SKIP),
+    ("skip_event", "already-decided"): ("/v1/operations/consumers/fulfilment/skips", DECIDED),
+    ("rebuild_view", "view-unknown"): ("/v1/operations/views/none/rebuilds", {}),
+    ("rebuild_view", "too-many-builds"): ("/v1/operations/views/two_builds/rebuilds", {}),
+    ("promote_build", "view-unknown"): ("/v1/operations/views/none/promotions", {}),
+    ("promote_build", "no-other-build"): ("/v1/operations/views/one_build/promotions", {}),
+    ("promote_build", "still-folding"): ("/v1/operations/views/folding/promotions", {}),
+    ("roll_back_view", "view-unknown"): ("/v1/operations/views/none/rollbacks", {}),
+    ("roll_back_view", "no-other-build"): ("/v1/operations/views/one_build/rollbacks", {}),
+    ("drop_build", "view-unknown"): ("/v1/operations/views/none/drops", {}),
+    ("drop_build", "no-other-build"): ("/v1/operations/views/one_build/drops", {}),
     ("issue_credit_note", "credit-note-id-taken"): ("/v1/credit-notes", {**NOTE, "credit_note_id": "taken"}),
     ("issue_credit_note", "order-unknown"): ("/v1/credit-notes", {**NOTE, "order_id": "none"}),
     ("issue_credit_note", "credited-in-another-currency"): (
@@ -96,6 +135,41 @@ REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
     ("issue_credit_note", "amount-too-large"): ("/v1/credit-notes", {**NOTE, "lines": [MAXIMUM]}),
 }
 """What the business refuses, after `FACTS`."""
+
+STANDING_STILL = """
+insert into consumers.parked (consumer, shape, build, partition_key, position, stream, version, type, reason,
+    last_position)
+values ('order_details', 1, 1, 'order-placed', 4, 'order-placed', 1, 't', 'r', 4),
+    ('skipping', 0, 0, 'order-placed', 4, 'order-placed', 1, 't', 'r', 4)
+"""
+DECIDED_ALREADY = """
+insert into log.outcome (key, fingerprint, first_position, last_position, versions)
+select %s, %s, 0, 0, '{}'
+"""
+BUILDS = """
+insert into views.build (view, shape, build, state)
+values ('one_build', 1, 1, 'following'), ('two_builds', 1, 1, 'following'), ('two_builds', 1, 2, 'following'),
+    ('folding', 1, 1, 'following'), ('folding', 1, 2, 'folding')
+"""
+LIVE = """
+insert into views.live (view, shape, build, previous_shape, previous_build)
+values ('one_build', 1, 1, null, null), ('two_builds', 1, 2, 1, 1), ('folding', 1, 1, null, null)
+"""
+
+
+async def installed(shop: Shop) -> None:
+    """What operators act on: keys that stand still, a trigger that was decided, views with one build and with two."""
+    skip = event_skipped(consumer="skipping", shape=None, partition_key="order-placed", position=4)
+    await shop.record((SKIPS, "skipping", skip))
+    with psycopg.connect(shop.url, autocommit=True) as admin:
+        for statement in (STANDING_STILL, BUILDS, LIVE):
+            admin.execute(statement)
+        made_by = fingerprints.read(admin)
+        leaf = reading.leaf_at(admin, DECIDED["position"])
+        assert leaf is not None
+        key = outcome_key("fulfilment", epoch=1, position=DECIDED["position"])
+        admin.execute(DECIDED_ALREADY, [key, outcome_fingerprint(made_by, "fulfilment", leaf=leaf)])
+
 
 Bring = Callable[[Shop, pytest.MonkeyPatch, str, Any], Awaitable[Answered]]
 
@@ -198,6 +272,7 @@ COMMANDS = [
 @pytest.mark.parametrize("route", COMMANDS, ids=lambda route: route.command.name)
 async def test_every_problem_that_a_command_documents_is_answered(given, route, monkeypatch):
     shop = await given(*FACTS)
+    await installed(shop)
     name = route.command.name
     path, body = VALID[name]
     await shop.post("/v1/credit-notes", {**NOTE, "credit_note_id": "taken"})

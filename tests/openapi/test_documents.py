@@ -10,6 +10,7 @@ VERBS = {
     "cancel",
     "change",
     "create",
+    "drop",
     "end",
     "exchange",
     "get",
@@ -18,10 +19,15 @@ VERBS = {
     "list",
     "open",
     "place",
+    "promote",
+    "rebuild",
     "receive",
     "request",
+    "retry",
+    "roll",
     "send",
     "ship",
+    "skip",
 }
 OBJECT = {"type": "object", "properties": {"placed_at": {"type": "string"}}}
 

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from commands import skipping
 from commands.gateways import sending as product
 from commands.gateways.gateway import Unaskable
 from counterfoil import fencing, status
@@ -20,6 +19,7 @@ from runtime.settings import Settings
 from tests.commands.gateways.sending import NAME, Scripted, head, reached, sender, silent
 from tests.commands.processes.running import eventually, request_for
 from tests.examples import NOW, label_requested
+from tests.parked import record_skip
 
 WAIT_S = 20.0
 
@@ -198,7 +198,7 @@ def test_an_intent_that_cannot_be_read_parks_its_key_until_an_operator_skips_it(
             skipped_at=NOW,
         )
         assert "refused" in asked(database_url, "skip", parked)
-        asyncio.run(skipping.record(database_url, skip, by_process=False))
+        record_skip(database_url, skip)
         assert "done" == asked(database_url, "skip", parked)
         eventually(lambda: settled(database_url), wait_s=WAIT_S)
 

@@ -1,11 +1,9 @@
 """Process managers on a real log."""
 
-import asyncio
 from datetime import datetime
 
 import psycopg
 
-from commands import skipping
 from commands.decision import Decision, View
 from commands.processes.process import Process
 from counterfoil import status
@@ -39,7 +37,7 @@ from tests.commands.processes.running import (
 )
 from tests.consuming import Hosting
 from tests.examples import event_skipped
-from tests.parked import request_retry, request_skip
+from tests.parked import record_skip, request_retry, request_skip
 
 
 def test_of_ten_thousand_units_demanded_exactly_the_thousand_there_are_are_promised(database_url):
@@ -148,7 +146,7 @@ def test_later_triggers_of_a_parked_key_wait_and_a_skip_lets_them_go(database_ur
             actor="op",
             reason="made by hand",
         )
-        asyncio.run(skipping.record(database_url, skip, by_process=True))
+        record_skip(database_url, skip, by_process=True)
         outcome = _wait_for(conn, request_skip(conn, "fulfilment", "order-bad", position=key.position))
         skipped = skips.read(conn, "fulfilment", shape=None)
         skip = decode("operations.event_skipped.v1", reading.read_stream(conn, "skips-fulfilment")[0].payload)

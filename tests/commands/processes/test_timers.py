@@ -11,6 +11,7 @@ from commands.processes.fulfilment import UNDECIDED
 from commands.processes.process import Process
 from commands.processes.timer import Timer, view_of
 from counterfoil import parking as operators
+from counterfoil.acts.on_the_log import OnTheLog
 from counterfoil.contexts import CONTEXTS
 from domain.ids import OrderId
 from domain.ordering import order as ordering
@@ -302,10 +303,13 @@ def test_a_parked_timer_that_an_operator_skips_has_an_outcome_without_events(url
     with firing(url, [reminding.process]) as work:
         work.one_pass()
         without_the_skip = requested(url, "skip", work)
-        with ThreadPoolExecutor(1) as operator:
+        with (
+            ThreadPoolExecutor(1) as operator,
+            OnTheLog(url, CONTEXTS, redis_url=None, operator="jo") as asked,
+        ):
             skipping = operator.submit(
                 operators.skip,
-                url,
+                asked,
                 "reminding-reminder",
                 "order-1",
                 position=1,

@@ -1,6 +1,5 @@
 """Declared consumers on a real log: each event takes effect once, in order, and one that fails harms its key alone."""
 
-import asyncio
 import contextlib
 from datetime import UTC, datetime
 
@@ -8,7 +7,6 @@ import psycopg
 import pytest
 from prometheus_client import CollectorRegistry
 
-from commands import skipping
 from counterfoil import fencing
 from counterfoil.testing.consumers import consume
 from domain.operations.events import EventSkipped
@@ -25,6 +23,7 @@ from event_store.transport.transport import Fork
 from runtime import database
 from runtime.settings import Settings
 from tests.event_store.consumers.tailing import ask, seeing, seen, session, work_off
+from tests.parked import record_skip
 from tests.projections.counting import POISON, Faults, counts
 from tests.projections.feeding import append, append_requests
 
@@ -173,7 +172,7 @@ def test_a_skip_is_an_event_that_whoever_begins_again_passes_over(database_url):
         reason="counted by hand",
         skipped_at=datetime.now(UTC),
     )
-    asyncio.run(skipping.record(database_url, skip, by_process=False))
+    record_skip(database_url, skip)
     assert "done" == requested(database_url, consumer, "skip", "counter-a")
     assert {"a": [1]} == seen(database_url)
     with pytest.raises(NotParked):
