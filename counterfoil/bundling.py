@@ -1,48 +1,54 @@
 """Bundles and proofs of rows: written from the log for people who do not trust it, and checked without it."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from counterfoil import progress, sealing
+from event_store.log.reading import Connection
 from event_store.proofs import bundle, certificate, checking, exporting, proving, row_proof
-from event_store.proofs.checking import Checked
+from event_store.proofs.checking import Check, Checked
 from event_store.proofs.errors import ProofsError
 from event_store.proofs.examining import Finding
 from event_store.proofs.note import VerifierKey
+from event_store.proofs.proving import Tree
 from event_store.proofs.row_proof import CheckedRow
 from event_store.proofs.tiles import Directory
 from runtime.settings import Settings
+
+CUSTOMER: Final = "customer_id"
+"""The member of payloads that names a customer."""
+_EVENT: Final = b'{"line":"event"'
 
 
 class NotWritten(ProofsError):
     """A bundle cannot be written where it is to go."""
 
 
-def export(
-    settings: Settings,
-    file: Path,
-    *,
-    first: int | None,
-    last: int | None,
-    stream: str | None,
-    certificates: Sequence[str] = (),
-) -> int:
-    """Write a bundle: of one stream, or of a range of positions; the number of its events.
+class Wanted(Struct, frozen=True, kw_only=True):
+    """What a bundle is to hold: a range of positions, or the events of one stream, customer or actor.
 
-    Args:
-        settings: where log and tiles are.
-        file: must not exist.
-        first: position of the first event of a range; with certificates, by default, that of the log.
-        last: that of the last; with certificates, by default, the last that they are of.
-        stream: instead of a range.
-        certificates: of views, which go into a range.
+    Of a range `first` and `last` may be left out where there are `certificates` of views to go into it: then it is all
+    that they are of.
+    """
+
+    first: int | None = None
+    last: int | None = None
+    certificates: Sequence[str] = ()
+    stream: str | None = None
+    customer: str | None = None
+    actor: str | None = None
+
+
+def export(settings: Settings, file: Path, wanted: Wanted) -> int:
+    """Write a bundle to a file that does not exist; the number of its events.
 
     Raises:
-        MalformedNote: one is no certificate.
+        MalformedNote: a certificate is none.
         NoProof: what is asked for is not sealed.
         NotWritten: the file exists or cannot be written.
     """
@@ -50,19 +56,16 @@ def export(
     unfinished = file.with_name(f"{file.name}.unfinished")
     written = 0
     try:
-        with sealing.reader(settings) as connection, file.open("xb"), unfinished.open("wb") as output:
-            if stream is not None:
-                lines = exporting.of_stream(connection, tree, stream=stream)
-            else:
-                end = last or max((certificate.parse(each)[1].size for each in certificates), default=0)
-                lines = exporting.of_range(
-                    connection, tree, first=first or 1, last=end, certificates=certificates
-                )
-            with progress.step("exporting", total=None, unit="events") as step:
-                for line in lines:
-                    output.write(line)
-                    written += 1
-                    step.move_to(max(0, written - 2))
+        with (
+            sealing.reader(settings) as connection,
+            file.open("xb"),
+            unfinished.open("wb") as output,
+            progress.step("exporting", total=None, unit="events") as step,
+        ):
+            for line in _lines(connection, tree, wanted):
+                output.write(line)
+                written += line.startswith(_EVENT)
+                step.move_to(written)
         unfinished.replace(file)
     except FileExistsError as error:
         raise NotWritten(f"{file} exists") from error
@@ -74,7 +77,35 @@ def export(
         raise
     finally:
         unfinished.unlink(missing_ok=True)
-    return written - 2  # the first and the last line are no events
+    return written
+
+
+def _lines(connection: Connection, tree: Tree, wanted: Wanted) -> Iterator[bytes]:
+    if wanted.stream is not None:
+        return exporting.of_stream(connection, tree, stream=wanted.stream)
+    if wanted.actor is not None:
+        return exporting.of_actor(connection, tree, actor=wanted.actor)
+    if wanted.customer is not None:
+        return exporting.of_customer(connection, tree, customer=wanted.customer, member=CUSTOMER)
+    certified = [certificate.parse(each)[1].size for each in wanted.certificates]
+    last = max(certified, default=0) if wanted.last is None else wanted.last
+    return exporting.of_range(
+        connection, tree, first=wanted.first or 1, last=last, certificates=wanted.certificates
+    )
+
+
+def page(file: Path, *, keys: Sequence[VerifierKey]) -> tuple[str | None, Checked]:
+    """The page of a case, made of the events in it, and what checking them came to; None for a range.
+
+    Raises:
+        MalformedNote, UnknownSigner: see `check`.
+    """
+    with file.open("rb") as lines:
+        checking_case = Check(lines, keys=keys)
+        for _ in checking_case.events():
+            pass
+        shown = checking_case.page
+        return None if shown is None else shown.text(), checking_case.result()
 
 
 def check(file: Path, *, keys: Sequence[VerifierKey]) -> Checked | CheckedRow:

@@ -72,6 +72,7 @@ WITHOUT_A_ROLE: Final = (
         "audit receipt",
         "audit check",
         "audit recompute",
+        "audit page",
     ),
     *("import online-retail", "simulate carrier", "mail preview"),
     *("witness create", "witness trust", "witness serve"),

@@ -206,7 +206,14 @@ def export(
     first: Annotated[int | None, typer.Option("--from", min=1, help="Position of the first event.")] = None,
     last: Annotated[int | None, typer.Option("--to", min=1, help="Position of the last event.")] = None,
     stream: Annotated[
-        str | None, typer.Option("--stream", help="Instead: all events of one stream, e.g. order-536365.")
+        str | None, typer.Option("--stream", help="A case: all events of one stream, e.g. order-536365.")
+    ] = None,
+    customer: Annotated[
+        str | None,
+        typer.Option("--customer", help="A case: the orders of one customer, with all that belongs to them."),
+    ] = None,
+    actor: Annotated[
+        str | None, typer.Option("--actor", help="A case: what one actor caused, e.g. operator:anna.")
     ] = None,
     certificates: Annotated[
         list[Path] | None,
@@ -216,21 +223,25 @@ def export(
     ] = None,
 ) -> None:
     """Write a bundle for people who do not trust this log: sealed events, with tags, outcomes and proofs."""
-    if stream is not None and (first or last or certificates):
-        raise typer.BadParameter("give --from and --to, or --stream")
-    if stream is None and not certificates and (first is None or last is None):
-        raise typer.BadParameter("give --from and --to, or --stream, or --certificate")
+    whole = bool(certificates) and first is None and last is None
+    is_range = whole or (first is not None and last is not None)
+    if [stream, customer, actor].count(None) != (3 if is_range else 2) or (not is_range and (first or last)):
+        raise typer.BadParameter(
+            "give --from and --to, or one of --stream, --customer and --actor, or --certificate"
+        )
     with priority.background(), answering.auditing():
         from counterfoil import bundling
 
-        written = bundling.export(
-            answering.settings(),
-            file,
+        wanted = bundling.Wanted(
             first=first,
             last=last,
-            stream=stream,
             certificates=[each.read_text() for each in certificates or ()],
+            stream=stream,
+            customer=customer,
+            actor=actor,
         )
+        answering.contexts()  # which declare the shapes of events
+        written = bundling.export(answering.settings(), file, wanted)
     print(f"wrote {written:,} events to {file}")
 
 
@@ -251,6 +262,25 @@ def check(
         answering.print_json(bundling.as_json(checked))
     else:
         print(terminal.shown("\n".join(bundling.lines_of(checked))))
+    raise typer.Exit(_code(checked, parked=False))
+
+
+@app.command("page")
+def page(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The bundle of a case.")],
+    key: Keys = None,
+) -> None:
+    """Check a case, and print its page as HTML, made of what was checked; nothing is printed of one that is damaged."""
+    with answering.auditing():
+        from counterfoil import bundling, sealing
+
+        shown, checked = bundling.page(file, keys=sealing.keys_in(key) if key else [])
+    if shown is None:
+        raise typer.BadParameter("this is no case: ranges have no page")
+    if checked.damaged or not checked.complete:
+        print(terminal.shown("\n".join(bundling.lines_of(checked))), file=sys.stderr)
+    if not checked.damaged:
+        sys.stdout.write(shown)
     raise typer.Exit(_code(checked, parked=False))
 
 

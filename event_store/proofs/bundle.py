@@ -1,6 +1,7 @@
 """Bundles: a part of the log that proves itself without it, one JSON text per line; docs/audit.md specifies them."""
 
 from collections.abc import Iterable, Iterator
+from hashlib import sha256
 from typing import Final, Literal
 
 import msgspec
@@ -14,6 +15,10 @@ from event_store.proofs.policy import Policy
 FORMAT: Final = "counterfoil.bundle.v1"
 LINE_BYTES_MAX: Final = 64 * 1024 * 1024
 """Above what the largest event takes."""
+
+
+BundleKind = Literal["range", "case", "customer", "actor"]
+"""Every event of a range of positions; the events of one stream, of one customer, by one actor."""
 
 
 class Outcome(Struct, frozen=True, gc=False):
@@ -30,13 +35,13 @@ class Header(Struct, frozen=True, kw_only=True, tag_field="line", tag="bundle"):
     """The first line: which part of which log, and what its proofs lead to.
 
     A range holds every event from `first` to `last`; `before` are the roots of the complete subtrees over what precedes
-    it, `after` the consistency proof from its end to the checkpoint. A case holds the events of one stream; then each
-    line has a proof of its own, and these are empty. `certificates` are those of views that a range is to be held
-    against (`certificate`).
+    it, `after` the consistency proof from its end to the checkpoint. `certificates` are those of views that a range is
+    to be held against (`certificate`). A case holds the events of one `stream`, or those that concern one `subject`;
+    then each line has a proof of its own, and there is nothing in these.
     """
 
     format: str
-    kind: Literal["range", "case"]
+    kind: BundleKind
     origin: str
     first: int
     last: int
@@ -46,6 +51,7 @@ class Header(Struct, frozen=True, kw_only=True, tag_field="line", tag="bundle"):
     before: tuple[str, ...]
     after: tuple[str, ...]
     certificates: tuple[str, ...] = ()
+    subject: str | None = None
 
 
 class EventLine(Struct, frozen=True, kw_only=True, tag_field="line", tag="event", gc=False):
@@ -62,13 +68,45 @@ class EventLine(Struct, frozen=True, kw_only=True, tag_field="line", tag="event"
     proof: tuple[str, ...] = ()
 
 
+class Shape(Struct, frozen=True, kw_only=True, tag_field="line", tag="shape"):
+    """What payloads of a type look like, ahead of the first event of it: a JSON Schema, as text. It is not sealed."""
+
+    type: str
+    schema: str
+
+
+class PageLine(Struct, frozen=True, kw_only=True, tag_field="line", tag="page"):
+    """The case as a page of HTML (`page`), behind its events."""
+
+    html: str
+
+
 class End(Struct, frozen=True, kw_only=True, tag_field="line", tag="end"):
-    """The last line: how many events there are, so that a bundle that was cut off shows."""
+    """The last line: how many events there are, so that a bundle that was cut off shows, and a digest of the shapes."""
 
     events: int
+    shapes: str | None = None
 
 
-Line = Header | EventLine | End
+Line = Header | Shape | EventLine | PageLine | End
+
+
+class Shapes:
+    """The shapes of a bundle, one after the other, and their digest."""
+
+    def __init__(self) -> None:
+        self.types: set[str] = set()
+        self._digest = sha256()
+
+    def add(self, shape: Shape) -> None:
+        """Take the next one."""
+        self.types.add(shape.type)
+        self._digest.update(f"{shape.type}\n{shape.schema}\n".encode())
+
+    @property
+    def digest(self) -> str | None:
+        """64 hex digits; None without shapes."""
+        return self._digest.hexdigest() if self.types else None
 
 
 encode = msgspec.json.Encoder().encode

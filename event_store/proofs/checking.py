@@ -9,13 +9,14 @@ from typing import Final
 
 from msgspec import Struct
 
-from event_store.proofs import bundle, certificate, note, policy
-from event_store.proofs.bundle import EventLine, Header, Line
+from event_store.proofs import bundle, certificate, note, page, policy
+from event_store.proofs.bundle import EventLine, Header, Line, PageLine, Shape, Shapes
 from event_store.proofs.certificate import Certificate
 from event_store.proofs.checkpoint import Checkpoint
 from event_store.proofs.evidence import Evidence
-from event_store.proofs.examining import NOBODY_VOUCHES, Case, Finding, Findings, Range
+from event_store.proofs.examining import NOBODY_VOUCHES, Case, Finding, Findings, Range, Severity
 from event_store.proofs.note import MalformedNote, NoteError, UnknownSigner, VerifierKey
+from event_store.proofs.page import Page
 from event_store.proofs.policy import KeyRange
 
 PROGRESS_EVERY: Final = 10_000
@@ -75,6 +76,10 @@ class Check:
         found = map(self._certified, (*header.certificates, *certificates))
         self.certificates = tuple(each for each in found if each is not None)
         """Those that a trusted key signed."""
+        self.page = None if header.kind == "range" else Page(header)
+        """What a case says, for people; whole once all events were read."""
+        self._shapes = Shapes()
+        self._seen_types: set[str] = set()
         self._ended = False
         self._reader: Range | Case
         if header.kind == "range":
@@ -121,12 +126,41 @@ class Check:
             raise MalformedNote("a line stands where none of its kind can be")
         if isinstance(line, EventLine):
             self._reader.see(line)
+            if self.page is not None:
+                self.page.add(line)
+            if line.event is not None:
+                self._seen_types.add(line.event.type)
             return line.event
+        if isinstance(line, Shape):
+            if line.type in self._shapes.types | self._seen_types:
+                message = f"the shape of {line.type} stands behind its first event, or is there twice"
+                self._findings.add(0, "shapes-changed", message)
+            self._shapes.add(line)
+            return None
+        if isinstance(line, PageLine):
+            self._hold_page(line)
+            return None
         self._ended = True
+        if line.shapes != self._shapes.digest:
+            self._findings.add(0, "shapes-changed", "the shapes of events are not those that were exported")
         if line.events != self._reader.events:
             message = f"{line.events} events were exported, {self._reader.events} are here"
             self._findings.add(0, "events-missing", message)
         return None
+
+    def _hold_page(self, line: PageLine) -> None:
+        if self.page is None:
+            raise MalformedNote("a page stands in a bundle that has none")
+        if line.html == self.page.text():
+            return
+        known = line.html.startswith(page.BEGINNING)
+        message = (
+            "the page does not say what the events say: do not read it"
+            if known
+            else f"the page is of another version than {page.VERSION}, and nothing is known of it"
+        )
+        severity: Severity = "damage" if known else "incomplete"
+        self._findings.add(0, "page-changed", message, severity=severity)
 
     def _signed(self) -> Checkpoint | None:
         header, findings = self.header, self._findings

@@ -11,6 +11,7 @@ from event_store.proofs import bundle, merkle
 from event_store.proofs.bundle import EventLine, Header, Outcome
 from event_store.proofs.certificate import Certificate
 from event_store.proofs.checkpoint import Checkpoint
+from event_store.proofs.evidence import Evidence
 from event_store.proofs.merkle import Frontier, ProofInvalid
 
 FINDINGS_MAX: Final = 1_000
@@ -31,9 +32,11 @@ Kind = Literal[
     "outcome-added",
     "outcome-changed",
     "outcome-missing",
+    "page-changed",
     "position-missing",
     "root-mismatch",
     "row-changed",
+    "shapes-changed",
     "skips-changed",
     "tags-changed",
     "version-missing",
@@ -250,11 +253,11 @@ class Range(_Reader):
 
 
 class Case(_Reader):
-    """The events of one stream, each with a proof of its own."""
+    """The events of one stream, customer or actor, each with a proof of its own."""
 
     def __init__(self, header: Header, sealed: Checkpoint | None, findings: Findings) -> None:
         super().__init__(header, sealed, findings)
-        self._version: int | None = None
+        self._versions: dict[str, int] = {}
 
     def see(self, line: EventLine) -> None:
         """Take the next line."""
@@ -284,16 +287,29 @@ class Case(_Reader):
         """Whether the stream went on later, no bundle of it can prove."""
 
     def _in_its_stream(self, line: EventLine) -> None:
+        """Whether the event belongs to the case, and follows the one before it where whole streams are in it."""
         if (event := line.event) is None:
             return
-        if event.stream != self.header.stream:
+        if self.header.kind == "actor":
+            if _actor(event) != self.header.subject:
+                self.findings.add(line.position, "event-changed", "the event was caused by another actor")
+            return
+        before = self._versions.get(event.stream)
+        if self.header.kind == "case" and event.stream != self.header.stream:
             self.findings.add(line.position, "event-changed", f"the event is one of {event.stream}")
-        elif self._version is None:
+        elif before is None:
             if event.version > 1:
                 self.findings.add(
                     line.position, "version-missing", f"the stream begins with version {event.version}"
                 )
-        elif event.version != self._version + 1:
-            message = f"version {event.version} follows {self._version}"
+        elif event.version != before + 1:
+            message = f"version {event.version} follows {before}"
             self.findings.add(line.position, "version-missing", message)
-        self._version = event.version
+        self._versions[event.stream] = event.version
+
+
+def _actor(event: Evidence) -> str | None:
+    try:
+        return decode_metadata(event.metadata.encode()).actor
+    except msgspec.DecodeError:
+        return None

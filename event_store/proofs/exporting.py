@@ -8,15 +8,17 @@ from msgspec import structs
 from event_store.log import paging, reading
 from event_store.log.envelope import RecordedEvent
 from event_store.log.reading import Connection, Epoch
+from event_store.log.shapes import schema_of
 from event_store.proofs import bundle, evidence, ledger, merkle
-from event_store.proofs.bundle import End, EventLine, Header, Outcome
+from event_store.proofs.bundle import BundleKind, End, EventLine, Header, Outcome, PageLine, Shape, Shapes
 from event_store.proofs.merkle import Frontier
+from event_store.proofs.page import Page
 from event_store.proofs.proving import NotSealedYet, Tree, TreeDamaged
 from event_store.proofs.tiles import TilesDamaged
 
 EVENTS_PER_PAGE: Final = 1_000
-STREAM_EVENTS_MAX: Final = 100_000
-"""Events of one stream in one bundle."""
+CASE_EVENTS_MAX: Final = 100_000
+"""Events of one case."""
 OUTCOMES_PER_FETCH: Final = 1_000
 
 # No index knows positions of outcomes, so the table is read once. `with hold` lets the snapshot go at once.
@@ -32,9 +34,22 @@ order by p.position, o.key
 """
 _TAGS: Final = "select position, tag from log.tag where position between %s and %s order by position, tag"
 _TAGS_OF: Final = "select position, tag from log.tag where position = any(%s) order by position, tag"
-_POSITIONS: Final = (
+_OF_STREAM: Final = (
     "select position from log.event where stream = %s and position <= %s order by position limit %s"
 )
+_BY_ACTOR: Final = (
+    "select position from log.event where position > %s and position <= %s and metadata->>'actor' = %s"
+    " order by position limit %s"
+)
+_NAMING: Final = """
+select distinct coalesce(partition_key, stream) from log.event
+where position > %s and position <= %s and payload->>%s = %s limit %s
+"""
+_OF_KEYS: Final = """
+select position from log.event where stream = any(%(keys)s) and partition_key is null and position <= %(upto)s
+union all select position from log.event where partition_key = any(%(keys)s) and position <= %(upto)s
+order by position limit %(limit)s
+"""
 
 
 def of_range(
@@ -63,6 +78,7 @@ def of_range(
         yield _line(structs.replace(header, certificates=tuple(certificates)))
         with connection.cursor(name="outcomes", withhold=True) as cursor:
             cursor.itersize = OUTCOMES_PER_FETCH
+            shapes = _ShapesAhead()
             outcomes = _Ahead(iter(cursor.execute(_OUTCOMES, [first, last, first])), first=first)
             for start in range(first - 1, last, EVENTS_PER_PAGE):
                 end = min(last, start + EVENTS_PER_PAGE)
@@ -72,6 +88,7 @@ def of_range(
                 )
                 epochs = reading.epochs(connection)
                 for position in range(start + 1, end + 1):
+                    yield from shapes.before(rows.get(position))
                     yield _line(
                         EventLine(
                             position=position,
@@ -83,26 +100,79 @@ def of_range(
                     )
     except TilesDamaged as error:
         raise TreeDamaged(str(error)) from error
-    yield _line(End(events=last - first + 1))
+    yield _line(End(events=last - first + 1, shapes=shapes.digest))
 
 
 def of_stream(connection: Connection, tree: Tree, *, stream: str) -> Iterator[bytes]:
-    """The lines of a bundle of the events of one stream that are sealed.
+    """The lines of a case: the events of one stream that are sealed.
 
     Raises:
         NotSealedYet: it has none, or too many for a bundle.
         TreeDamaged: the tiles do not lead to the root that was signed.
     """
+    given = [stream, tree.checkpoint.size, CASE_EVENTS_MAX + 1]
+    positions = [position for (position,) in connection.execute(_OF_STREAM, given)]
+    return _case(connection, tree, positions, kind="case", stream=stream)
+
+
+def of_actor(connection: Connection, tree: Tree, *, actor: str) -> Iterator[bytes]:
+    """The lines of a case: the sealed events that one actor caused. The whole log is looked through, in segments.
+
+    Raises:
+        NotSealedYet, TreeDamaged: see `of_stream`.
+    """
+    positions: list[int] = []
+    for after, upto in _segments(tree.checkpoint.size):
+        given = [after, upto, actor, CASE_EVENTS_MAX + 1 - len(positions)]
+        positions += [position for (position,) in connection.execute(_BY_ACTOR, given)]
+    return _case(connection, tree, positions, kind="actor", subject=actor)
+
+
+def of_customer(connection: Connection, tree: Tree, *, customer: str, member: str) -> Iterator[bytes]:
+    """The lines of a case: the sealed events of all that one customer is named in. The whole log is looked through.
+
+    An event that names the customer in a member of its payload brings all events of its partition key: the order, with
+    its payments and shipments.
+
+    Raises:
+        NotSealedYet, TreeDamaged: see `of_stream`.
+    """
+    size, keys = tree.checkpoint.size, set[str]()
+    for after, upto in _segments(size):
+        given = [after, upto, member, customer, CASE_EVENTS_MAX + 1 - len(keys)]
+        keys |= {key for (key,) in connection.execute(_NAMING, given)}
+    wanted = {"keys": sorted(keys), "upto": size, "limit": CASE_EVENTS_MAX + 1}
+    positions = [position for (position,) in connection.execute(_OF_KEYS, wanted)]
+    return _case(connection, tree, positions, kind="customer", subject=customer)
+
+
+def _segments(size: int) -> Iterator[tuple[int, int]]:
+    for after in range(0, size, reading.POSITIONS_PER_SEGMENT):
+        yield after, min(size, after + reading.POSITIONS_PER_SEGMENT)
+
+
+def _case(
+    connection: Connection,
+    tree: Tree,
+    positions: Sequence[int],
+    *,
+    kind: BundleKind,
+    stream: str | None = None,
+    subject: str | None = None,
+) -> Iterator[bytes]:
     sealed, tiles = tree.checkpoint, tree.tiles
-    found = connection.execute(_POSITIONS, [stream, sealed.size, STREAM_EVENTS_MAX + 1]).fetchall()
-    positions = [position for (position,) in found]
-    if not positions or len(positions) > STREAM_EVENTS_MAX:
+    if not positions or len(positions) > CASE_EVENTS_MAX:
         raise NotSealedYet(
-            f"{stream!r} has {len(positions):,} sealed events: a bundle takes 1 to {STREAM_EVENTS_MAX:,}"
+            f"{stream or subject!r} has {len(positions):,} sealed events: a case takes 1 to {CASE_EVENTS_MAX:,}"
         )
-    yield _line(_header(connection, tree, first=positions[0], last=positions[-1], stream=stream))
+    header = structs.replace(
+        _header(connection, tree, first=positions[0], last=positions[-1], stream=stream),
+        kind=kind,
+        subject=subject,
+    )
+    yield _line(header)
     tags, outcomes = _tags(connection, _TAGS_OF, [positions]), _outcomes_of(connection, positions)
-    epochs = reading.epochs(connection)
+    epochs, shapes, shown = reading.epochs(connection), _ShapesAhead(), Page(header)
     for start in range(0, len(positions), EVENTS_PER_PAGE):
         for event in _pages(connection, positions[start : start + EVENTS_PER_PAGE]):
             index = event.position - 1
@@ -110,17 +180,42 @@ def of_stream(connection: Connection, tree: Tree, *, stream: str) -> Iterator[by
                 leaf, proof = tiles.leaf(index), merkle.inclusion_proof(index, sealed.size, tiles)
             except TilesDamaged as error:
                 raise TreeDamaged(str(error)) from error
-            yield _line(
-                EventLine(
-                    position=event.position,
-                    leaf=leaf.hex(),
-                    event=_shown(event, epochs),
-                    tags=tuple(tags.get(event.position, ())),
-                    outcomes=tuple(outcomes.get(event.position, ())),
-                    proof=tuple(each.hex() for each in proof),
-                )
+            yield from shapes.before(event)
+            line = EventLine(
+                position=event.position,
+                leaf=leaf.hex(),
+                event=_shown(event, epochs),
+                tags=tuple(tags.get(event.position, ())),
+                outcomes=tuple(outcomes.get(event.position, ())),
+                proof=tuple(each.hex() for each in proof),
             )
-    yield _line(End(events=len(positions)))
+            shown.add(line)
+            yield _line(line)
+    yield _line(PageLine(html=shown.text()))
+    yield _line(End(events=len(positions), shapes=shapes.digest))
+
+
+class _ShapesAhead:
+    """The shape of each type, ahead of its first event."""
+
+    def __init__(self) -> None:
+        self._shapes = Shapes()
+        self._seen: set[str] = set()
+
+    def before(self, event: RecordedEvent | None) -> Iterator[bytes]:
+        """What has to be written before an event."""
+        if event is None or event.type in self._seen:
+            return
+        self._seen.add(event.type)
+        if (schema := schema_of(event.type)) is not None:
+            shape = Shape(type=event.type, schema=schema)
+            self._shapes.add(shape)
+            yield _line(shape)
+
+    @property
+    def digest(self) -> str | None:
+        """What the last line says of them."""
+        return self._shapes.digest
 
 
 class _Ahead:

@@ -1,85 +1,24 @@
 """Certificates of views from the command line: signed from the log, reached again from a bundle, row by row."""
 
 import json
-import secrets
 
 import psycopg
 import pytest
 
 from counterfoil.contexts import CONTEXTS
-from domain.event import partition_key_of
 from domain.operations.events import EventSkipped
-from event_store.log import codec
-from event_store.log.envelope import ANY, AppendRequest, Expectation, Metadata, NewEvent, encode_metadata
-from event_store.proofs import certificate, key_file
+from event_store.proofs import certificate
 from event_store.proofs.note import SignerKey
-from event_store.proofs.tiles import Directory
 from projections import verifying
 from tests.counterfoil import commanding
+from tests.counterfoil.sealed_shop import Shop, recorded
 from tests.event_store.proofs.bundling import changed
-from tests.event_store.proofs.sealing import damage, seal
+from tests.event_store.proofs.sealing import damage
 from tests.examples import NOW
-from tests.projections.feeding import append_requests, feeding, history, settle
+from tests.projections.feeding import history
 
 VIEWS = ("order_details", "stock_level", "sales_daily", "timers_fulfilment")
 STRANGER = SignerKey("counterfoil.test/stranger", bytes(32))
-
-
-class Shop:
-    """A shop with some history, sealed, all of it in the views."""
-
-    def __init__(self, url, home):
-        self.url, self.home = url, home
-        settle(url)
-        generated = self.run("seal-key", "generate", str(home / "seal.key"))
-        assert 0 == generated.exit_code, generated.stderr
-        self.key = key_file.read(home / "seal.key")[0].verifier
-
-    def run(self, *arguments):
-        settings = {"COUNTERFOIL_SEAL_KEY": str(self.home / "seal.key")}
-        return commanding.run(self.home, *arguments, database_url=self.url, **settings)
-
-    def record(self, events):
-        append_requests(self.url, [request(stream, *each) for stream, *each in events])
-
-    def settle(self):
-        with feeding(self.url, CONTEXTS.views) as feeder:
-            feeder.catch_up()
-        seal(self.url, Directory(self.home / "seal"), *key_file.read(self.home / "seal.key"))
-
-    def certify(self, view):
-        path = self.home / f"{view}.certificate"
-        certified = self.run("audit", "certify", "--view", view)
-        assert certified.exit_code in {0, 2}, certified.stderr
-        path.write_text(certified.stdout)
-        return path
-
-    def export(self, *certificates, name="all.bundle"):
-        path = self.home / name
-        given = [part for each in certificates for part in ("--certificate", each)]
-        exported = self.run("audit", "export", path, *given)
-        assert 0 == exported.exit_code, exported.stderr
-        return path
-
-
-def request(stream, name, payload, partition_key=None):
-    metadata = Metadata(
-        actor="tester",
-        command="test",
-        correlation_id="c",
-        nonce=secrets.token_bytes(16),
-        partition_key=partition_key,
-    )
-    return AppendRequest(
-        key=secrets.token_bytes(16),
-        fingerprint=bytes(32),
-        events=(NewEvent(stream, name, payload, encode_metadata(metadata), partition_key),),
-        expectations=(Expectation(stream, ANY),),
-    )
-
-
-def recorded(events):
-    return [(stream, *codec.encode(event), partition_key_of(event)) for stream, event in events]
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +79,8 @@ def certified_in(bundle):
 
 def harmed(lines):
     """Copies of a bundle in which one event was dropped, doubled or swapped with the next, and is numbered anew."""
-    start = next(at for at, line in enumerate(lines) if b"ordering.order_placed" in line)
+    events = [at for at, line in enumerate(lines) if line.startswith(b'{"line":"event"')]
+    start = next(at for at in events if b"ordering.order_placed" in lines[at] and at + 1 in events)
     dropped = [*lines[:start], *lines[start + 1 :]]
     doubled = [*lines[: start + 1], *lines[start:]]
     swapped = [*lines[:start], lines[start + 1], lines[start], *lines[start + 2 :]]

@@ -273,7 +273,7 @@ def test_a_check_ends_with_the_codes_of_the_table(shop, tmp_path):
     lines = bundle.read_text().splitlines(keepends=True)
     bundle.write_text("".join(lines[:-1]))
     cut_off = code("--key", shop.public)
-    bundle.write_text("".join([lines[0], lines[1].replace("85123A", "85123B"), *lines[2:]]))
+    bundle.write_text("".join(lines).replace("85123A", "85123B"))
     damaged = code("--key", shop.public)
     bundle.write_text("no bundle")
 

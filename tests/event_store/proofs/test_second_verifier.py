@@ -15,9 +15,11 @@ from event_store.proofs.certificate import Certificate
 from event_store.proofs.merkle import Leaves
 from event_store.proofs.row_proof import RowProof
 from runtime import database
+from tests.counterfoil.sealed_shop import Shop, recorded
 from tests.event_store.proofs.bundling import DAMAGE, changed, exported, harm
 from tests.event_store.proofs.sealing import KEY, NEXT, ORIGIN, STRANGER, seal
 from tests.event_store.proofs.vectors import CONSISTENCY, ENTRIES, INCLUSION, ROOTS
+from tests.projections.feeding import history
 
 PROGRAM = Path(__file__).with_name("verify.mjs")
 NODE_S_MAX = 30
@@ -149,6 +151,27 @@ def test_it_takes_certificates_and_rows_that_are_in_order_and_no_others(log, wri
             node("row", path, KEY.verifier)[0],
         )
     assert 4 == node("row", path, STRANGER.verifier)[0]
+
+
+@pytest.fixture
+def declared(database_url, tmp_path):
+    """A shop whose events have shapes."""
+    shop = Shop(database_url, tmp_path)
+    shop.record(recorded(history(5, steps=20)))
+    shop.seal()
+    return shop
+
+
+def test_it_takes_shapes_and_cases_that_are_in_order_and_no_others(declared, tmp_path):
+    path = tmp_path / "a.case"
+    for what in (("--actor", "tester"), ("--from", 2, "--to", 20)):
+        assert 0 == declared.run("audit", "export", path, *what).exit_code
+        lines = path.read_bytes().splitlines(keepends=True)
+        assert (0, "[]") == node("bundle", path, declared.key)
+        at = next(number for number, line in enumerate(lines) if line.startswith(b'{"line":"shape"'))
+        path.write_bytes(b"".join([*lines[:at], changed(lines[at], schema="{}"), *lines[at + 1 :]]))
+        assert (1, '[[0,"shapes-changed"]]') == node("bundle", path, declared.key)
+        path.unlink()
 
 
 def test_it_ends_with_the_same_codes(log, written):
