@@ -7,6 +7,8 @@ memory. It and the proofs are measured in processor time: they wait for nobody.
 
 import secrets
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -18,40 +20,61 @@ from benchmarks.laboratory import Laboratory
 from benchmarks.measuring import in_turns, percentile
 from benchmarks.replay import replayed
 from benchmarks.table import Goal, Row
-from event_store.proofs import checking, exporting, merkle, proving
+from counterfoil.cli.answering import EXIT_INCOMPLETE
+from event_store.proofs import checking, exporting, merkle, proving, tiles
 from event_store.proofs.note import SignerKey
-from event_store.proofs.tiles import Directory
+from event_store.proofs.tiles import Directory, Tiles
 from runtime import database
 from tests.event_store.proofs import sealing
 
 NAME: Final = "seal"
 EVENTS: Final = 300_000
 PROOFS: Final = 1_000
+LEAVES: Final = 1_000_000
+"""Of the tree in which proofs are found: how the log came to it plays no part."""
+LEAVES_PER_WRITE: Final = 20_480
+PART: Final = 10
+"""The check of a bundle is compared with that of this part of it."""
+CHECK_S_MAX: Final = 600.0
+CHECK_AND_SAY_MEMORY: Final = """
+import pathlib, re, runpy, sys
+try:
+    runpy.run_module("counterfoil", run_name="__main__")
+finally:
+    print(re.search(r"VmHWM:\\s+(\\d+)", pathlib.Path("/proc/self/status").read_text())[1], file=sys.stderr)
+"""
+"""The kernel's own figure of the process, in KiB: what a parent is told of its children includes its own memory."""
 CHECK_GOALS: Final = (Goal("ours", at_least=50_000),)
+MEMORY_GOALS: Final = (Goal("ratio_to_limit", at_most=1.1),)
 PROOF_GOALS: Final = (Goal("ours", at_most=5.0),)
 
 
 def rows(laboratory: Laboratory) -> Iterator[Row]:
-    """Three rows."""
+    """Four rows."""
     count = laboratory.size.count(EVENTS, tiny=1_000)
     with laboratory.database() as url, tempfile.TemporaryDirectory() as folder:
         events = shop_events.fill(url, shop_events.history(count))
-        tiles, file = Path(folder) / "tiles", Path(folder) / "a.bundle"
+        folder_of_tiles, file = Path(folder) / "tiles", Path(folder) / "a.bundle"
         found = in_turns(
             {
-                "seal": lambda: _sealed(url, tiles, events=events),
+                "seal": lambda: _sealed(url, folder_of_tiles, events=events),
                 "read": lambda: replayed(url, events=events),
             },
             rounds=laboratory.size.rounds,
         )
-        tree = proving.published(Directory(tiles))
+        tree = proving.published(Directory(folder_of_tiles))
         with (
             database.connect(url, role="counterfoil_reader", name="benchmark") as connection,
             file.open("wb") as output,
         ):
             output.writelines(exporting.of_range(connection, tree, first=1, last=events))
+            output.flush()
+            part = Path(folder) / "a-part.bundle"
+            part.write_bytes(b"".join(exporting.of_range(connection, tree, first=1, last=events // PART)))
         checked = in_turns({"ours": lambda: _checked(file, events=events)}, rounds=laboratory.size.rounds)
-        proofs = _proofs(tree, count=min(PROOFS, events))
+        memory, memory_of_part = _memory_mb(file), _memory_mb(part)
+        leaves = laboratory.size.count(LEAVES, tiny=10_000)
+        proofs = _proofs(Path(folder) / "large", leaves=leaves)
     yield Row(
         name=NAME,
         case="sealing a log that is there, one process",
@@ -69,7 +92,16 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
     )
     yield Row(
         name=NAME,
-        case=f"p99 of an inclusion proof in {events:,} events, from tiles on disk",
+        case=f"memory of `audit check`, {events:,} events",
+        unit="MB",
+        ours=memory,
+        limit=memory_of_part,
+        limit_name=f"of {events // PART:,} events",
+        goals=MEMORY_GOALS,
+    )
+    yield Row(
+        name=NAME,
+        case=f"p99 of an inclusion proof in {leaves:,} events, from tiles on disk",
         unit="ms",
         ours=percentile(proofs, 0.99) * 1000,
         goals=PROOF_GOALS,
@@ -93,11 +125,23 @@ def _checked(file: Path, *, events: int) -> float:
     return events / (time.process_time() - began)
 
 
-def _proofs(tree: proving.Tree, *, count: int) -> Sequence[float]:
-    """What each of so many proofs took, of leaves all over the tree, with no tile read yet."""
-    took, size = [], tree.checkpoint.size
+def _memory_mb(file: Path) -> float:
+    """The largest memory of a process that checks a bundle."""
+    command = [sys.executable, "-c", CHECK_AND_SAY_MEMORY, "audit", "check", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=CHECK_S_MAX, check=False)
+    assert done.returncode == EXIT_INCOMPLETE, "everything is in order, and no key was given"
+    return int(done.stderr.split()[-1]) / 1024
+
+
+def _proofs(folder: Path, *, leaves: int) -> Sequence[float]:
+    """What each of so many proofs took, of leaves all over a tree, with no tile read yet."""
+    store, took, count = Directory(folder), [], min(PROOFS, leaves)
+    for start in range(0, leaves, LEAVES_PER_WRITE):
+        some = range(start, min(leaves, start + LEAVES_PER_WRITE))
+        for name in tiles.extend(store, start, [merkle.leaf_hash(b"%d" % number) for number in some]):
+            store.discard(name)
     for number in range(count):
         began = time.process_time()
-        merkle.inclusion_proof(number * size // count, size, tree.tiles)
+        merkle.inclusion_proof(number * leaves // count, leaves, Tiles(store, leaves))
         took.append(time.process_time() - began)
     return sorted(took)

@@ -1,5 +1,6 @@
 """The tutorial of the README and the examples of the pages do what they say, on a shop of their own."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from tests.documentation.pages import ROOT, Page
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 BLOCK_S_MAX = 120
+CHANGED_ROW = ROOT / "docs" / "how-to" / "changed-row.md"
 
 
 class Reader:
@@ -61,6 +63,22 @@ class Reader:
             check=False,
         )
         return done.returncode, done.stdout
+
+    @contextlib.contextmanager
+    def going_on(self, block: str) -> Iterator[None]:
+        """What the block starts runs meanwhile."""
+        typed = block.replace(". .venv/bin/activate\n", "").replace("\ncounterfoil", "\nexec counterfoil")
+        with subprocess.Popen(
+            ["sh", "-c", typed],
+            cwd=self._directory,
+            env=self._environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as started:
+            try:
+                yield
+            finally:
+                started.terminate()
 
 
 @pytest.fixture
@@ -108,6 +126,32 @@ def test_the_tutorial_breaks_a_view_and_repairs_it_by_replay(reader: Reader):
     assert "everything is in order" in repaired
 
     assert '"available":100' in reader.types(past)[1]
+
+    find_a_row_that_was_changed_with_its_leaf(reader)
+
+
+def find_a_row_that_was_changed_with_its_leaf(reader: Reader) -> None:
+    """The page that goes on in the shop of the tutorial."""
+    page = Page(CHANGED_ROW, CHANGED_ROW.read_text())
+    key, seal, keep, change, against, case = [text for language, text in page.blocks if language == "sh"]
+    shown = [text for language, text in page.blocks if language == "text"]
+
+    assert 0 == reader.types(key)[0]
+    with reader.going_on(seal):
+        sealed = "sed -n 2p kept.checkpoint | grep -qx '[1-9][0-9]*'"
+        code, printed = reader.types(f"until {keep.strip()} && {sealed}; do sleep 0.3; done")
+        assert 0 == code, printed
+
+        code, verified = reader.types(change)
+        assert (0, True) == (code, "account:mallory" in verified)
+        assert "everything is in order" in verified
+
+    for commands, expected in zip((against, case), shown, strict=True):
+        code, printed = reader.types(commands)
+        assert 1 == code, printed
+        position = re.search(r"DAMAGE at (\d+)", printed)
+        assert position, printed
+        assert expected.splitlines()[-1].replace("at 3", f"at {position[1]}") in printed
 
 
 def test_the_examples_of_the_pages_are_accepted(reader: Reader):
