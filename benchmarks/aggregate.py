@@ -1,5 +1,5 @@
 # ruff: noqa: ARG002 - the library takes an event's attributes from the parameters of its method
-"""What would a domain of library aggregates cost? The same facts through `eventsourcing`'s Aggregate and through folds.
+"""What would a domain of library aggregates cost? The same events through `eventsourcing`'s Aggregate and folds.
 
 Rebuilding a stock item of 1,000 movements, and an OrderPlaced of five lines to JSON and back. No database: only what
 the processor does. Ratios taken in one run hold; absolute figures belong to the machine that printed them.
@@ -54,7 +54,7 @@ class LibraryOrder(Aggregate):
     """An order whose first event carries its lines."""
 
     @event("Placed")
-    def __init__(  # the facts of OrderPlaced
+    def __init__(  # the events of OrderPlaced
         self,
         order_id: str,
         customer_id: str,
@@ -88,14 +88,14 @@ def library_movements() -> list[object]:
 
 
 def our_movements() -> list[Event]:
-    sku, item, facts = Sku("85123A"), None, list[Event]()
+    sku, item, events = Sku("85123A"), None, list[Event]()
     for number in range(MOVEMENTS // 2):
         decided = stock_item.receive(item, sku=sku, quantity=2, reference=f"delivery {number}", now=NOW)
         item = stock_item.evolve(item, decided[0])
         decided += stock_item.reserve(item, sku=sku, order_id=OrderId(f"order {number}"), quantity=1, now=NOW)
         item = stock_item.evolve(item, decided[1])
-        facts += decided
-    return facts
+        events += decided
+    return events
 
 
 def rebuilt_by_library(events: list[object]) -> object:
@@ -105,10 +105,10 @@ def rebuilt_by_library(events: list[object]) -> object:
     return stock
 
 
-def folded(facts: list[Event]) -> object:
+def folded(events: list[Event]) -> object:
     item = None
-    for fact in facts:
-        item = stock_item.evolve(item, fact)
+    for each in events:
+        item = stock_item.evolve(item, each)
     return item
 
 
@@ -163,7 +163,7 @@ def main() -> None:
     mapper: Mapper[UUID] = Application[UUID]().mapper
     theirs, ours = library_movements(), our_movements()
     stored_theirs = [mapper.to_stored_event(each) for each in theirs]  # type: ignore[arg-type]
-    stored_ours = [codec.encode(fact) for fact in ours]
+    stored_ours = [codec.encode(event) for event in ours]
     order = order_of_ours()
     placed = order_of_library(order)
     stored_placed = mapper.to_stored_event(placed)  # type: ignore[arg-type]

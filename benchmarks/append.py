@@ -16,7 +16,7 @@ import uvloop
 
 from benchmarks import library, pgbench, shop_events, umadb_peer
 from benchmarks.laboratory import Laboratory
-from benchmarks.measuring import in_turns, percentile
+from benchmarks.measuring import alternating, percentile
 from benchmarks.slow_disk import NoCompiler
 from benchmarks.table import OWN_DISK, SLOW_DISK, Goal, Row
 from event_store.log.appending.writer import Writer
@@ -59,7 +59,7 @@ def _measured(laboratory: Laboratory, *, disk: str, callers: int) -> Iterator[Ro
             contestants[umadb_peer.NAME] = lambda: umadb_peer.append_rate(
                 address, callers=callers, seconds=laboratory.size.seconds, shape=shape
             )
-        found = in_turns(contestants, rounds=laboratory.size.rounds)
+        found = alternating(contestants, rounds=laboratory.size.rounds)
     spread = [percentile(each, share) * 1000 for each in latencies[-1:] for share in (0.5, 0.99)]
     for peer in (library.NAME, umadb_peer.NAME):
         yield Row(

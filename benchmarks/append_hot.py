@@ -12,7 +12,7 @@ import uvloop
 from benchmarks import shop_events, workers
 from benchmarks.append import PREPARED_PER_S, appended
 from benchmarks.laboratory import Laboratory
-from benchmarks.measuring import in_turns
+from benchmarks.measuring import alternating
 from benchmarks.shop_events import Fact
 from benchmarks.table import Goal, Row
 from domain.ids import OrderId, Sku
@@ -39,7 +39,7 @@ select (select count(*) from log.outcome) - %(before)s
 
 def rows(laboratory: Laboratory) -> Iterator[Row]:
     """One row for callers that append themselves, one for the process manager."""
-    found = in_turns(
+    found = alternating(
         {
             "hot": lambda: _appended(laboratory, stream="stock-hot"),
             "cold": lambda: _appended(laboratory, stream=None),
@@ -55,7 +55,7 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
         limit_name="each on a stream of its own",
         goals=GOALS,
     )
-    found = in_turns(
+    found = alternating(
         {
             "hot": lambda: _decided(laboratory, codes=HOT_CODES),
             "cold": lambda: _decided(laboratory, codes=laboratory.size.count(COLD_CODES, tiny=100)),

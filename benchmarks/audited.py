@@ -16,7 +16,7 @@ import uvloop
 
 from benchmarks import growth, http_client, shop_events
 from benchmarks.laboratory import Laboratory
-from benchmarks.measuring import in_turns, percentile
+from benchmarks.measuring import alternating, percentile
 from benchmarks.table import Goal, Row
 from event_store.log.appending.writer import Writer
 from event_store.log.envelope import Accepted
@@ -44,7 +44,7 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
             audits.append(count)
             return percentile(took, 0.99) * 1000
 
-        found = in_turns(
+        found = alternating(
             {
                 "limit": lambda: percentile(uvloop.run(_appended(url, seconds=seconds)), 0.99) * 1000,
                 "ours": with_audits,

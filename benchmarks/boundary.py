@@ -16,7 +16,7 @@ from eventsourcing.utils import Environment
 
 from benchmarks import library
 from benchmarks.laboratory import Laboratory
-from benchmarks.measuring import in_turns
+from benchmarks.measuring import alternating
 from benchmarks.table import OWN_DISK, Row
 
 NAME: Final = "boundary"
@@ -31,7 +31,7 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
             "ours": lambda callers=callers: _rate(laboratory, callers=callers, ours=True),  # type: ignore[misc]
             "peer": lambda callers=callers: _rate(laboratory, callers=callers, ours=False),  # type: ignore[misc]
         }
-        found = in_turns(contestants, rounds=laboratory.size.rounds)
+        found = alternating(contestants, rounds=laboratory.size.rounds)
         yield Row(
             name=NAME,
             case=f"claim of a tag, {callers} callers",

@@ -27,8 +27,8 @@ def main() -> None:
     given = argparse.ArgumentParser(description=__doc__)
     given.add_argument("--url", required=True)
     given.add_argument("--share", type=float, required=True)
-    told = given.parse_args()
-    uvloop.run(append(told.url, share=told.share))
+    arguments = given.parse_args()
+    uvloop.run(append(arguments.url, share=arguments.share))
 
 
 if __name__ == "__main__":

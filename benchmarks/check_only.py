@@ -12,7 +12,7 @@ import uvloop
 from benchmarks import shop_events
 from benchmarks.append import PREPARED_PER_S, appended
 from benchmarks.laboratory import Laboratory
-from benchmarks.measuring import in_turns
+from benchmarks.measuring import alternating
 from benchmarks.table import Goal, Row
 from event_store.log.envelope import AppendRequest, Expectation
 
@@ -24,7 +24,7 @@ GOALS: Final = (Goal("ratio_to_limit", at_least=0.9),)
 
 def rows(laboratory: Laboratory) -> Iterator[Row]:
     """One row: appends that name it, against the same that do not."""
-    found = in_turns(
+    found = alternating(
         {
             "limit": lambda: _rate(laboratory, names_it=False),
             "ours": lambda: _rate(laboratory, names_it=True),

@@ -14,7 +14,7 @@ import msgspec
 from benchmarks import library, pgbench, shop_events
 from benchmarks.http_load import CONNECTIONS, Found
 from benchmarks.laboratory import Laboratory
-from benchmarks.measuring import in_turns
+from benchmarks.measuring import alternating
 from benchmarks.slow_disk import NoCompiler
 from benchmarks.table import OWN_DISK, SLOW_DISK, Goal, Row
 from devservers import child
@@ -48,7 +48,7 @@ def _measured(laboratory: Laboratory, *, disk: str) -> Row:
         loads.append(_ours(laboratory, disk=disk))
         return loads[-1].rate
 
-    found = in_turns(
+    found = alternating(
         {
             "ours": ours,
             "limit": lambda: pgbench.rate(laboratory, disk=disk, shape=shape) or 0.0,

@@ -39,8 +39,10 @@ def main() -> None:
     given.add_argument("--to-host", required=True)
     given.add_argument("--to-port", type=int, required=True)
     given.add_argument("--milliseconds", type=float, default=1.0)
-    told = given.parse_args()
-    uvloop.run(between(told.port, (told.to_host, told.to_port), delay_s=told.milliseconds / 1000))
+    arguments = given.parse_args()
+    uvloop.run(
+        between(arguments.port, (arguments.to_host, arguments.to_port), delay_s=arguments.milliseconds / 1000)
+    )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from benchmarks import shop_events, workers
 from benchmarks.append import appended
 from benchmarks.command import load
 from benchmarks.laboratory import Laboratory
-from benchmarks.measuring import in_turns, percentile
+from benchmarks.measuring import alternating, percentile
 from benchmarks.table import Goal, Row
 from devservers import child
 from projections import builds, rebuild
@@ -34,14 +34,14 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
     counts = size.count(SMALL_EVENTS, tiny=1_000), size.growth_events
     with laboratory.database() as small, laboratory.database() as large:
         orders = [filled(url, events) for url, events in zip((small, large), counts, strict=True)]
-        appends = in_turns(
+        appends = alternating(
             {
                 "limit": lambda: _append_p99(laboratory, small),
                 "ours": lambda: _append_p99(laboratory, large),
             },
             rounds=size.rounds,
         )
-        reads = in_turns(
+        reads = alternating(
             {
                 "limit": lambda: _read_p99(laboratory, small, orders=orders[0]),
                 "ours": lambda: _read_p99(laboratory, large, orders=orders[1]),

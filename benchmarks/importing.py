@@ -16,7 +16,7 @@ import psutil
 from msgspec import Struct
 
 from benchmarks.laboratory import Laboratory
-from benchmarks.measuring import in_turns
+from benchmarks.measuring import alternating
 from benchmarks.table import Goal, Row
 from counterfoil.cli.answering import EXIT_INCOMPLETE, EXIT_OK
 from counterfoil.runfile import Running
@@ -59,7 +59,7 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
             runs.append(_imported(laboratory, running, file))
         return runs[-1].seconds
 
-    found = in_turns(
+    found = alternating(
         {
             "seconds": seconds,
             "peak": lambda: max(runs[-1].peak.values()),
@@ -131,7 +131,7 @@ class _Sampling:
         self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}
         self._seen: dict[str, list[float]] = {name: [] for name in pids}
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="memory")
+        self._thread = threading.Thread(target=self._sample, name="memory")
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -153,7 +153,7 @@ class _Sampling:
             if seen
         }
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         while not self._stop.wait(SAMPLE_S):
             for name, process in self._processes.items():
                 try:

@@ -159,15 +159,15 @@ class Laboratory:
             with contextlib.redirect_stderr(io.StringIO()):
                 shop = standalone.shop(settings, distributed=distributed, stop=standalone.Stop())
                 running = stack.enter_context(shop)
-            self.versions |= {_named(kind, told): told for kind, told in running.servers.items()}
+            self.versions |= {_named(kind, version): version for kind, version in running.servers.items()}
             yield running
         shutil.rmtree(home, ignore_errors=True)
 
     def program(self, name: str) -> Path | None:
         """A client program that came with the Postgres in use, or one of this machine's."""
-        beside = self.postgres().program.with_name(name)
-        if beside.exists():
-            return beside
+        bundled = self.postgres().program.with_name(name)
+        if bundled.exists():
+            return bundled
         installed = shutil.which(name)
         found = [Path(installed)] if installed else []
         found += sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)
@@ -225,9 +225,9 @@ class Laboratory:
                 process.kill()
 
 
-def _named(kind: str, told: str) -> str:
+def _named(kind: str, version: str) -> str:
     """Who a server of a shop is, and not what it is there for: its Redis may be a Valkey."""
-    return "Valkey" if kind == "redis" and "valkey" in told.lower() else kind.title()
+    return "Valkey" if kind == "redis" and "valkey" in version.lower() else kind.title()
 
 
 _PORTS: Final = (

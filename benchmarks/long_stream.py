@@ -16,7 +16,7 @@ import msgspec
 import uvloop
 
 from benchmarks.laboratory import Laboratory
-from benchmarks.measuring import in_turns
+from benchmarks.measuring import alternating
 from benchmarks.table import Goal, Row
 from commands.calls import Call
 from commands.execution import Caller, Execution
@@ -51,7 +51,7 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
     with laboratory.database() as url:
         _fill(url, events)
         stretches: list[float] = []
-        found = in_turns(
+        found = alternating(
             {
                 "ours": lambda: uvloop.run(_answered(url, STOCK, stretches)),
                 "limit": lambda: uvloop.run(_answered(url, WITHOUT, stretches)),
@@ -96,7 +96,7 @@ def _fill(url: str, events: int) -> None:
 async def _answered(url: str, aggregate: Aggregate[StockItem], stretches: list[float]) -> float:
     """Seconds from the command to its answer, in a process that has just connected."""
     async with opened(url, role="counterfoil_reader", name="benchmark", readers=2) as on:
-        looking = asyncio.create_task(_look(stretches))
+        looking = asyncio.create_task(_measure(stretches))
         await asyncio.sleep(0.1)
         began = time.perf_counter()
         await _receive(on.execution, aggregate)
@@ -122,7 +122,7 @@ async def _receive(execution: Execution, aggregate: Aggregate[StockItem]) -> Non
     )
 
 
-async def _look(stretches: list[float]) -> None:
+async def _measure(stretches: list[float]) -> None:
     """How long the event loop computes between two short sleeps."""
     while True:
         before = time.thread_time()

@@ -39,7 +39,7 @@ class Size(Struct, frozen=True):
 TINY: Final = Size(tiny=True, seconds=0.2, growth_events=4_000)
 
 
-def in_turns(contestants: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[str, float]:
+def alternating(contestants: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[str, float]:
     """Each contestant's median over the rounds; in every round each is asked once, one after another."""
     found: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):

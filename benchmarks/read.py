@@ -16,7 +16,7 @@ from benchmarks import shop_events, workers
 from benchmarks.command import load
 from benchmarks.http_load import CONNECTIONS, Found
 from benchmarks.laboratory import Laboratory
-from benchmarks.measuring import in_turns
+from benchmarks.measuring import alternating
 from benchmarks.reaching import eventually, wait_for_documents, wait_for_orders
 from benchmarks.table import Goal, Row
 from devservers import child
@@ -43,11 +43,11 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
             for source, cache in (("Redis", redis_url), ("SQL", "")):
                 yield _measured(laboratory, url, cache, source=source, orders=orders)
             with _far_away(laboratory, url) as far, _far_away(laboratory, redis_url) as far_redis:
-                yield _beside_sql(laboratory, far, redis_url, "Postgres 1 ms away", orders=orders)
-                yield _beside_sql(
+                yield _next_to_sql(laboratory, far, redis_url, "Postgres 1 ms away", orders=orders)
+                yield _next_to_sql(
                     laboratory, far, far_redis, "Postgres and Redis 1 ms away", orders=orders, goals=()
                 )
-                yield _beside_sql(
+                yield _next_to_sql(
                     laboratory,
                     far,
                     redis_url,
@@ -57,7 +57,7 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
                     more={"COUNTERFOIL_REDIS_CLIENT_CACHE_MB": "0"},
                 )
             with laboratory.python("benchmarks.busy", "--url", url, "--share", str(BUSY_SHARE)):
-                yield _beside_sql(
+                yield _next_to_sql(
                     laboratory, url, redis_url, f"Postgres {BUSY_SHARE:.0%} busy with appends", orders=orders
                 )
 
@@ -97,7 +97,7 @@ def _query_api(laboratory: Laboratory, url: str, redis_url: str, more: Mapping[s
         yield port
 
 
-def _beside_sql(
+def _next_to_sql(
     laboratory: Laboratory,
     url: str,
     redis_url: str,
@@ -117,7 +117,7 @@ def _beside_sql(
         _query_api(laboratory, url, redis_url, more or {}) as cached,
         _query_api(laboratory, url, "", {}) as by_sql,
     ):
-        found = in_turns(
+        found = alternating(
             {"ours": lambda: measured("ours", cached), "peer": lambda: measured("peer", by_sql)},
             rounds=laboratory.size.rounds,
         )
@@ -143,7 +143,7 @@ def _measured(laboratory: Laboratory, url: str, redis_url: str, *, source: str, 
         return loads[-1].rate
 
     with _query_api(laboratory, url, redis_url, {}) as port:
-        found = in_turns(
+        found = alternating(
             {
                 "ours": lambda: ours(port),
                 "limit": lambda: load(laboratory, "order", port=port, path="/livez").rate,

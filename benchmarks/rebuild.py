@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from benchmarks import library, shop_events, workers
 from benchmarks.laboratory import Laboratory
-from benchmarks.measuring import in_turns
+from benchmarks.measuring import alternating
 from benchmarks.table import Goal, Row
 from event_store.log import reading
 from event_store.transport import generations
@@ -48,7 +48,7 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
 def _measured(
     laboratory: Laboratory, url: str, view: View[Any], *, orders: bool, peer_events: int
 ) -> Iterator[Row]:
-    found = in_turns(
+    found = alternating(
         {
             "sql": lambda: _rebuilt(laboratory, url, view, mirrored=False),
             "peer": lambda: _of_library(laboratory, orders=orders, events=peer_events),

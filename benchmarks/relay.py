@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from benchmarks import shop_events, workers
 from benchmarks.laboratory import Laboratory
-from benchmarks.measuring import in_turns
+from benchmarks.measuring import alternating
 from benchmarks.table import Goal, Row
 from event_store.log import reading
 from event_store.transport import generations, relay
@@ -41,7 +41,7 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
         for client in CLIENTS:
             contestants[f"{client} ours"] = partial(_carried, url, bootstrap, client=client, events=events)
             contestants[f"{client} limit"] = partial(_produced, url, bootstrap, client=client)
-        found = in_turns(contestants, rounds=laboratory.size.rounds)
+        found = alternating(contestants, rounds=laboratory.size.rounds)
     for client in CLIENTS:
         yield Row(
             name=NAME,
@@ -81,7 +81,7 @@ def _produced(url: str, bootstrap: str, *, client: ClientName) -> float:
     with database.connect(url, role="counterfoil_relay", name="benchmark") as connection:
         with database.connect(url, role=None, name="benchmark installation") as owner:
             _become_installation(owner)
-        ledger = relay.PostgresLedger(connection, owner=secrets.token_hex(8))
+        ledger = relay.PostgresRelayRows(connection, owner=secrets.token_hex(8))
         generation = generations.current_generation(connection)
         state = relay.RelayState(generation, 0, dict.fromkeys(ledger.load().partitions, 0))
         frame = ledger.frame(generation)

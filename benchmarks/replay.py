@@ -13,7 +13,7 @@ from psycopg import conninfo
 
 from benchmarks import library, shop_events
 from benchmarks.laboratory import Laboratory
-from benchmarks.measuring import in_turns
+from benchmarks.measuring import alternating
 from benchmarks.table import Goal, Row
 from event_store.log import codec, reading
 from runtime import database
@@ -45,7 +45,7 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
         if psql is not None:
             program = psql
             contestants["limit"] = lambda: _copied(program, url, events=events)
-        found = in_turns(contestants, rounds=laboratory.size.rounds)
+        found = alternating(contestants, rounds=laboratory.size.rounds)
     yield Row(
         name=NAME,
         case="whole log, ordered, decoded, one process",

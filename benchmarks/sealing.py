@@ -17,7 +17,7 @@ from typing import Final
 
 from benchmarks import shop_events
 from benchmarks.laboratory import Laboratory
-from benchmarks.measuring import in_turns, percentile
+from benchmarks.measuring import alternating, percentile
 from benchmarks.replay import replayed
 from benchmarks.table import Goal, Row
 from counterfoil.cli.answering import EXIT_INCOMPLETE

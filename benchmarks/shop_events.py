@@ -1,4 +1,4 @@
-"""What is appended and replayed: the facts of a shop, made by its own decisions, the same for every contestant."""
+"""What is appended and replayed: the events of a shop, made by its own decisions, the same for every contestant."""
 
 import asyncio
 import random
@@ -42,7 +42,7 @@ NOW: Final = datetime(2026, 1, 31, 12, tzinfo=UTC)
 GBP: Final = Currency("GBP")
 PIECES: Final = 1_000_000_000
 
-Fact = tuple[str, Event]
+Happened = tuple[str, Event]
 """A stream and what happened on it."""
 
 
@@ -85,7 +85,7 @@ def code(number: int) -> str:
     return f"{20_000 + number}A"
 
 
-def deliveries(codes: int = CODES) -> Iterator[Fact]:
+def deliveries(codes: int = CODES) -> Iterator[Happened]:
     """Every code comes into stock, in more pieces than can be sold."""
     for number in range(codes):
         sku = Sku(code(number))
@@ -95,8 +95,8 @@ def deliveries(codes: int = CODES) -> Iterator[Fact]:
         )
 
 
-def order_life(number: int, chance: random.Random, *, codes: int = CODES) -> list[Fact]:
-    """All that happens to one order of five lines: placed, reserved, confirmed, shipped. Thirteen facts."""
+def order_life(number: int, chance: random.Random, *, codes: int = CODES) -> list[Happened]:
+    """All that happens to one order of five lines: placed, reserved, confirmed, shipped. Thirteen events."""
     order_id = OrderId(f"order {number}")
     skus = [Sku(code(each)) for each in chance.sample(range(codes), LINES)]
     lines = [LineRequest(sku=sku, quantity=3, unit_price=UnitPrice("2.55"), stocked=True) for sku in skus]
@@ -120,18 +120,18 @@ def order_life(number: int, chance: random.Random, *, codes: int = CODES) -> lis
     left = [stock_item.ship(_full(sku), sku=sku, order_id=order_id, quantity=3, now=NOW) for sku in skus]
     return [
         (stream, placed),
-        *((f"stock-{sku}", fact) for sku, (fact,) in zip(skus, reserved, strict=True)),
+        *((f"stock-{sku}", event) for sku, (event,) in zip(skus, reserved, strict=True)),
         (stream, confirmed),
         (stream, shipped),
-        *((f"stock-{sku}", fact) for sku, (fact,) in zip(skus, left, strict=True)),
+        *((f"stock-{sku}", event) for sku, (event,) in zip(skus, left, strict=True)),
     ]
 
 
 FACTS_PER_ORDER: Final = 3 + 2 * LINES
 
 
-def history(events: int, *, codes: int = CODES) -> Iterator[Fact]:
-    """About so many facts of a shop: deliveries, then the lives of orders."""
+def history(events: int, *, codes: int = CODES) -> Iterator[Happened]:
+    """About so many events of a shop: deliveries, then the lives of orders."""
     codes = min(codes, max(LINES, events // 10))
     yield from deliveries(codes)
     chance = random.Random(SEED)
@@ -144,16 +144,16 @@ def orders_in(events: int, *, codes: int = CODES) -> int:
     return max(1, (events - min(codes, max(LINES, events // 10))) // FACTS_PER_ORDER)
 
 
-def fill(url: str, facts: Iterable[Fact]) -> int:
-    """Append facts in large requests; how many there were."""
-    return uvloop.run(_filled(url, facts))
+def fill(url: str, events: Iterable[Happened]) -> int:
+    """Append events in large requests; how many there were."""
+    return uvloop.run(_filled(url, events))
 
 
-async def _filled(url: str, facts: Iterable[Fact]) -> int:
+async def _filled(url: str, events: Iterable[Happened]) -> int:
     total = 0
     async with Writer.open(url, name="filling") as writer:
         waiting: set[asyncio.Future[object]] = set()
-        for some in _chunks(facts):
+        for some in _chunks(events):
             total += len(some)
             waiting.add(asyncio.ensure_future(_accepted(writer, large(some))))
             if len(waiting) >= IN_FLIGHT:
@@ -169,23 +169,23 @@ async def _accepted(writer: Writer, request: AppendRequest) -> None:
     assert isinstance(verdict, Accepted), verdict
 
 
-def large(facts: Sequence[Fact]) -> AppendRequest:
-    """One request for many facts on streams at any version."""
-    told = metadata("fill")
+def large(events: Sequence[Happened]) -> AppendRequest:
+    """One request for many events on streams at any version."""
+    cause = metadata("fill")
     return AppendRequest(
         key=secrets.token_bytes(16),
         fingerprint=secrets.token_bytes(32),
-        events=tuple(NewEvent(stream, *codec.encode(fact), told) for stream, fact in facts),
+        events=tuple(NewEvent(stream, *codec.encode(event), cause) for stream, event in events),
         expectations=tuple(
-            Expectation(stream, ANY) for stream in dict.fromkeys(stream for stream, _ in facts)
+            Expectation(stream, ANY) for stream in dict.fromkeys(stream for stream, _ in events)
         ),
     )
 
 
-def _chunks(facts: Iterable[Fact]) -> Iterator[list[Fact]]:
-    some: list[Fact] = []
-    for fact in facts:
-        some.append(fact)
+def _chunks(events: Iterable[Happened]) -> Iterator[list[Happened]]:
+    some: list[Happened] = []
+    for event in events:
+        some.append(event)
         if len(some) == EVENTS_PER_REQUEST:
             yield some
             some = []

@@ -238,8 +238,8 @@ async def _stock(command_port: int) -> None:
 
 def _about_product(command: str, number: int, run: str) -> dict[str, object]:
     sku = shop_events.code(number)
-    told: dict[str, object] = {"key": f"{command}-{sku}-{run}", "command": command}
+    fields: dict[str, object] = {"key": f"{command}-{sku}-{run}", "command": command}
     if command == "create_product":
         body = {"sku": sku, "title": sku, "stocked": True, "unit_price": "2.55", "currency": "GBP"}
-        return told | {"body": body}
-    return told | {"target": sku, "body": {"quantity": STOCK}}
+        return fields | {"body": body}
+    return fields | {"target": sku, "body": {"quantity": STOCK}}

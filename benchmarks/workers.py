@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from prometheus_client import CollectorRegistry
 
 from commands.processes import runner
-from commands.processes.measures import ProcessMetrics
+from commands.processes.metrics import ProcessMetrics
 from counterfoil.contexts import CONTEXTS
 from event_store.consumers import checkpoints, driver
 from event_store.transport import generations

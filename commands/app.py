@@ -23,7 +23,7 @@ from commands.settling import Settling
 from commands.states import States
 from event_store.consumers import checkpoints
 from event_store.consumers.consumer import LogConsumer
-from event_store.consumers.settling import Followers
+from event_store.consumers.settling import ReactingConsumers
 from event_store.log import fingerprints
 from event_store.log.fingerprints import Fingerprints
 from runtime import api_pages, database, problem_pages, problems, telemetry
@@ -50,7 +50,7 @@ def create_app(
     routers: Sequence[APIRouter],
     processes: Sequence[Process],
     consumers: Sequence[LogConsumer],
-    followers: Followers,
+    followers: ReactingConsumers,
     locations: Mapping[str, str],
     declared: Sequence[ProblemType],
     clock: Clock = utc_now,
@@ -140,7 +140,7 @@ def _lifespan(
     *,
     processes: Sequence[Process],
     consumers: Sequence[LogConsumer],
-    followers: Followers,
+    followers: ReactingConsumers,
     locations: Mapping[str, str],
     clock: Clock,
     registry: CollectorRegistry,

@@ -16,10 +16,10 @@ from commands.dispatcher import Command, Dispatcher, Sent
 from commands.execution import Slot
 from commands.payloads import Payload
 from commands.recording import Answer
-from commands.requests import read_body, read_headers, require_json
+from commands.request_parts import read_body, read_headers, require_json
 from commands.routing import CommandRoute, dispatcher_of
 from runtime import problems
-from runtime.http import versions
+from runtime.http import api_version as versions
 from runtime.http.deprecation import deprecation_of
 from runtime.http.exchange import Exchange
 from runtime.http.principal import Known

@@ -1,7 +1,7 @@
 """What is decided, and what a decision may look at.
 
-A decision is a pure function of the state of the stream it addresses and of a `View` of everything else: it may be
-called several times for one command. It answers with events of its own stream, or with a `Decision` where events of
+A decision is a pure function of the state of the stream it addresses and of a `DecisionView` of everything else. It may
+be called several times for one command. It answers with events of its own stream, or with a `Decision` where events of
 other streams or conditions belong to it. Whatever it read in the view is named in the append, so the log refuses a
 decision that was reached on what is no longer so.
 """
@@ -24,7 +24,7 @@ Appended = tuple[Aggregate[Any], str, Event]
 """An event with the stream that it is appended to: the aggregate and the id."""
 
 
-class Folded(Struct, Generic[S], frozen=True):
+class StreamState(Struct, Generic[S], frozen=True):
     """The state of a stream at a version, position and partition key of its last event. Version 0: there is none."""
 
     state: S | None
@@ -33,7 +33,7 @@ class Folded(Struct, Generic[S], frozen=True):
     key: str
 
 
-ABSENT: Final[Folded[Any]] = Folded(state=None, version=0, position=0, key="")
+ABSENT: Final[StreamState[Any]] = StreamState(state=None, version=0, position=0, key="")
 
 
 class Stated(Struct, frozen=True):
@@ -68,7 +68,7 @@ class Tagged(Struct, Generic[T], frozen=True, eq=False):
         return tuple(name for each in self.types for name in domain_event.type_names_of(each))
 
 
-Question = tuple[Tagged[Any], tuple[str, ...]]
+TagQuery = tuple[Tagged[Any], tuple[str, ...]]
 """A reading by tag: the fold, and the tags that an event must carry, all of them."""
 
 
@@ -79,36 +79,36 @@ class Selection(Struct, frozen=True):
     upto: int
 
 
-class Missing(Exception):
+class NotLoaded(Exception):
     """A decision looked at what the view does not hold; it is to be loaded, and decided again."""
 
-    def __init__(self, streams: Mapping[str, Aggregate[Any]], questions: Iterable[Question]) -> None:
+    def __init__(self, streams: Mapping[str, Aggregate[Any]], questions: Iterable[TagQuery]) -> None:
         self.streams = streams
         self.questions = tuple(questions)
         super().__init__(*streams, *(tag for _, tags in self.questions for tag in tags))
 
 
-class View:
+class DecisionView:
     """The states that a decision may look at, and a note of those it did.
 
-    Looking at what is not there raises `Missing`, which is no business of the decision. What was named before by
+    Looking at what is not there raises `NotLoaded`, which is no business of the decision. What was named before by
     `prefetch` and `prefetch_tagged` is then loaded too, all in one round trip.
     """
 
     def __init__(
         self,
-        held: Callable[[str], Folded[Any] | None],
-        answered: Callable[[Question], Selection | None] = lambda _: None,
+        held: Callable[[str], StreamState[Any] | None],
+        answered: Callable[[TagQuery], Selection | None] = lambda _: None,
     ) -> None:
         self._held = held
         self._answered = answered
-        self.relied_on: dict[str, Folded[Any]] = {}
+        self.relied_on: dict[str, StreamState[Any]] = {}
         """Those whose version the append names, in the order in which they were read."""
         self.conditions: dict[Condition, None] = {}
         """What the append states about readings by tag."""
-        self._served: dict[str, Folded[Any]] = {}
+        self._served: dict[str, StreamState[Any]] = {}
         self._prefetched: list[tuple[Aggregate[Any], Sequence[str]]] = []
-        self._questions: dict[Question, None] = {}
+        self._questions: dict[TagQuery, None] = {}
 
     def prefetch(self, aggregate: Aggregate[Any], identifiers: Sequence[str]) -> None:
         """Have these streams loaded with the first that is missing; looking at them says which are relied on."""
@@ -132,7 +132,7 @@ class View:
         """The newest state: the append fails if the stream has another version then."""
         return self.rely_on(aggregate, aggregate.stream(identifier)).state
 
-    def rely_on(self, aggregate: Aggregate[S], stream: str) -> Folded[S]:
+    def rely_on(self, aggregate: Aggregate[S], stream: str) -> StreamState[S]:
         """The newest state with its version, by the stream's name."""
         if stream not in self._served and not self._serve(stream):
             raise self._missing(aggregate, stream)
@@ -148,7 +148,7 @@ class View:
         question = (select, tags)
         found = self._answered(question)
         if found is None:
-            raise Missing(self._missing_streams(), {**self._questions, question: None})
+            raise NotLoaded(self._missing_streams(), {**self._questions, question: None})
         self.conditions[Condition(tags, select.type_names, found.upto)] = None
         value: T = found.value
         return value
@@ -161,8 +161,8 @@ class View:
         self._served[stream] = folded
         return True
 
-    def _missing(self, aggregate: Aggregate[Any], stream: str) -> Missing:
-        return Missing({**self._missing_streams(), stream: aggregate}, self._questions)
+    def _missing(self, aggregate: Aggregate[Any], stream: str) -> NotLoaded:
+        return NotLoaded({**self._missing_streams(), stream: aggregate}, self._questions)
 
     def _missing_streams(self) -> dict[str, Aggregate[Any]]:
         return {

@@ -15,7 +15,7 @@ from commands.calls import Call, SeenAt, fingerprint, key_digest
 from commands.execution import Caller, Execution, Slot
 from commands.payloads import Payload
 from commands.recording import Answer
-from commands.requests import valid_key
+from commands.request_parts import valid_key
 from commands.settling import Settled, Settling
 from domain.ids import MalformedId, validate_id
 from event_store.log.fingerprints import Fingerprints

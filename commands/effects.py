@@ -9,7 +9,8 @@ from commands import refusals
 from commands.log_reading import LogUnreachable
 from commands.settling import Settling
 from event_store.consumers.settling import EFFECTS_MAX, Effects, State
-from runtime.http import contract, versions
+from runtime.http import api_version as versions
+from runtime.http import contract
 from runtime.http.principal import requires
 from runtime.problem_types import CATALOGUE
 from runtime.problems import ProblemError

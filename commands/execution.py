@@ -17,9 +17,19 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter
 
-from commands import limits, recording, refusals, versions
+from commands import limits, recording, refusals
+from commands import preconditions as versions
 from commands.calls import Call, SeenAt, uuid7
-from commands.decision import ABSENT, Decision, Folded, Missing, Question, Selection, View, events_of
+from commands.decision import (
+    ABSENT,
+    Decision,
+    DecisionView,
+    NotLoaded,
+    Selection,
+    StreamState,
+    TagQuery,
+    events_of,
+)
 from commands.log_polling import LogPoller
 from commands.log_reading import NOWHERE, LogReader, LogUnreachable, Outcome, Placed
 from commands.recording import Answer, Unanswered, Unfit, answer_of
@@ -46,7 +56,7 @@ from runtime.problems import ProblemError
 
 S = TypeVar("S")
 
-Decide = Callable[[S | None, View], Decision | Sequence[Event]]
+Decide = Callable[[S | None, DecisionView], Decision | Sequence[Event]]
 """A decision: the state of the stream that the command addresses, and a view of everything else."""
 
 
@@ -82,7 +92,7 @@ class _Work(Struct, Generic[S], kw_only=True):
     fresh: bool = False
     """The next attempt decides on loaded states only."""
     streams: dict[str, Aggregate[Any]] = {}
-    questions: dict[Question, None] = {}
+    questions: dict[TagQuery, None] = {}
     locks: list[str] = []
     """Those it has besides that on its stream."""
 
@@ -91,9 +101,9 @@ class _Attempt(Struct):
     """What one attempt holds for its decision: it stays the same however often the decision is called."""
 
     epoch: int
-    states: dict[str, Folded[Any]] = {}
+    states: dict[str, StreamState[Any]] = {}
     loaded: set[str] = set()
-    selections: dict[Question, Selection] = {}
+    selections: dict[TagQuery, Selection] = {}
 
     @property
     def fresh(self) -> bool:
@@ -105,8 +115,8 @@ class _Decided(Struct, frozen=True):
     """A decision with the view that it was reached on, and the append that it becomes."""
 
     decision: Decision
-    view: View
-    base: Folded[Any]
+    view: DecisionView
+    base: StreamState[Any]
     request: AppendRequest
 
 
@@ -354,7 +364,7 @@ class Execution:
             await self._load(work, attempt, work.streams, work.questions)
         held = partial(self._held, work, attempt)
         for _ in range(limits.READ_ROUNDS_MAX):
-            view = View(held, attempt.selections.get)
+            view = DecisionView(held, attempt.selections.get)
             try:
                 base = view.rely_on(work.aggregate, work.stream)
                 versions.require_seen(work.call.if_match, work.stream, base, epoch=attempt.epoch)
@@ -368,7 +378,7 @@ class Execution:
                     fingerprint=work.call.fingerprint,
                     cause=work.call.metadata(occurred_at=work.occurred_at),
                 )
-            except Missing as missing:
+            except NotLoaded as missing:
                 await self._load(work, attempt, missing.streams, missing.questions)
             else:
                 return _Decided(decided, view, base, request)
@@ -376,7 +386,7 @@ class Execution:
             f"{work.call.command} still looks at new streams after {limits.READ_ROUNDS_MAX} rounds"
         )
 
-    def _held(self, work: _Work[Any], attempt: _Attempt, stream: str) -> Folded[Any] | None:
+    def _held(self, work: _Work[Any], attempt: _Attempt, stream: str) -> StreamState[Any] | None:
         """The state of a stream in this attempt: loaded for it, or kept from before unless only loaded ones will do."""
         found = attempt.states.get(stream)
         if found is not None or work.fresh:
@@ -393,7 +403,7 @@ class Execution:
         work: _Work[Any],
         attempt: _Attempt,
         streams: Mapping[str, Aggregate[Any]],
-        questions: Collection[Question],
+        questions: Collection[TagQuery],
     ) -> None:
         """Load what a decision looks at, for this attempt, and note it for a later one."""
         loaded, *selections = await asyncio.gather(

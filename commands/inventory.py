@@ -2,7 +2,7 @@
 
 from pydantic import ConfigDict, Field
 
-from commands.decision import View
+from commands.decision import DecisionView
 from commands.documentation import Caller
 from commands.payloads import Delta, Note, Payload, Quantity, Reference
 from commands.recording import Answer
@@ -46,7 +46,7 @@ class AdjustStock(Payload):
 async def receive_stock(sku: Sku, body: ReceiveStock, caller: Caller) -> Answer:
     """Take a delivery in."""
 
-    def receive(item: StockItem | None, view: View) -> list[Event]:
+    def receive(item: StockItem | None, view: DecisionView) -> list[Event]:
         _require_stocked(sku, view)
         return stock_item.receive(
             item, sku=sku, quantity=body.quantity, reference=body.reference, now=caller.now
@@ -61,7 +61,7 @@ async def receive_stock(sku: Sku, body: ReceiveStock, caller: Caller) -> Answer:
 async def adjust_stock(sku: Sku, body: AdjustStock, caller: Caller) -> Answer:
     """Correct the books, by what was counted, broken or lost."""
 
-    def adjust(item: StockItem | None, view: View) -> list[Event]:
+    def adjust(item: StockItem | None, view: DecisionView) -> list[Event]:
         _require_stocked(sku, view)
         return stock_item.adjust(
             item, sku=sku, delta=body.delta, reason=body.reason, note=body.note, now=caller.now
@@ -70,7 +70,7 @@ async def adjust_stock(sku: Sku, body: AdjustStock, caller: Caller) -> Answer:
     return await caller.execute(STOCK, sku, adjust)
 
 
-def _require_stocked(sku: Sku, view: View) -> None:
+def _require_stocked(sku: Sku, view: DecisionView) -> None:
     product = view.known(PRODUCT, sku)
     if product is None:
         raise ProductUnknown(sku=sku)

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
-from commands.decision import Tagged, View
+from commands.decision import DecisionView, Tagged
 from commands.documentation import Caller
 from commands.payloads import Country, Currency, Id, Moment, Payload, Quantity, UnitPrice
 from commands.recording import Answer
@@ -136,7 +136,7 @@ async def place_order(body: PlaceOrder, caller: Caller) -> Answer:
     """Place an order. Whether stock suffices is decided afterwards: it is confirmed or rejected."""
     order_id = OrderId(body.order_id or caller.new_id())
 
-    def place(order: Order | None, view: View) -> list[Event]:
+    def place(order: Order | None, view: DecisionView) -> list[Event]:
         return orders.place(
             order,
             order_id=order_id,
@@ -191,7 +191,7 @@ async def issue_credit_note(body: IssueCreditNote, caller: Caller) -> Answer:
     """Give money back; stocked pieces return to stock afterwards. Without an order it is compared with nothing."""
     credit_note_id = CreditNoteId(body.credit_note_id or caller.new_id())
 
-    def issue(note: CreditNote | None, view: View) -> list[Event]:
+    def issue(note: CreditNote | None, view: DecisionView) -> list[Event]:
         return credit_notes.issue(
             note,
             credit_note_id=credit_note_id,
@@ -206,14 +206,16 @@ async def issue_credit_note(body: IssueCreditNote, caller: Caller) -> Answer:
     return await caller.execute(CREDIT_NOTE, credit_note_id, issue, creates=True, occurred_at=body.issued_at)
 
 
-def _named(order_id: OrderId, view: View) -> NamedOrder:
+def _named(order_id: OrderId, view: DecisionView) -> NamedOrder:
     """The order of a credit note, and what was credited on it: exactly as they are when the note is recorded."""
     view.prefetch(ORDER, (order_id,))
     view.prefetch_tagged(CREDITED, order_tag(order_id))
     return NamedOrder(order_id, view.current(ORDER, order_id), view.tagged(CREDITED, order_tag(order_id)))
 
 
-def _priced(lines: Sequence[Line | CreditedLine], currency: money.Currency, view: View) -> list[LineRequest]:
+def _priced(
+    lines: Sequence[Line | CreditedLine], currency: money.Currency, view: DecisionView
+) -> list[LineRequest]:
     """The lines with what the catalogue knows of their codes.
 
     Raises:

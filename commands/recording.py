@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from commands.decision import Decision, Folded, View
+from commands.decision import Decision, DecisionView, StreamState
 from commands.log_reading import Placed
 from domain import event as domain_event
 from domain.aggregate import Aggregate
@@ -55,7 +55,7 @@ class Unfit(Struct, frozen=True):
 
 def append_request(
     decision: Decision,
-    view: View,
+    view: DecisionView,
     *,
     key: bytes,
     fingerprint: bytes,
@@ -96,19 +96,23 @@ def append_request(
 
 
 def evolved(
-    decision: Decision, view: View, *, first: int = 0, of: Callable[[Aggregate[Any]], bool] = lambda _: True
-) -> dict[str, tuple[Aggregate[Any], Folded[Any]]]:
+    decision: Decision,
+    view: DecisionView,
+    *,
+    first: int = 0,
+    of: Callable[[Aggregate[Any]], bool] = lambda _: True,
+) -> dict[str, tuple[Aggregate[Any], StreamState[Any]]]:
     """The states that a decision leads to, of the streams it appends to, if its first event is at position `first`.
 
     `of` says of which aggregates they are wanted: folding what nobody keeps is work for nothing.
     """
-    reached: dict[str, tuple[Aggregate[Any], Folded[Any]]] = {}
+    reached: dict[str, tuple[Aggregate[Any], StreamState[Any]]] = {}
     for position, (aggregate, identifier, event) in enumerate(decision.events, start=first):
         if not of(aggregate):
             continue
         stream = aggregate.stream(identifier)
         base = reached[stream][1] if stream in reached else view.relied_on[stream]
-        folded = Folded(
+        folded = StreamState(
             state=aggregate.evolve(base.state, event),
             version=base.version + 1,
             position=position,
@@ -125,7 +129,7 @@ def partition_key(stream: str, event: Event) -> str:
 
 
 def _new_event(
-    stream: str, event: Event, view: View, cause: Metadata, *, fingerprint: bytes | None
+    stream: str, event: Event, view: DecisionView, cause: Metadata, *, fingerprint: bytes | None
 ) -> NewEvent:
     declared, tags = domain_event.partition_key_of(event), domain_event.tags_of(event)
     base = view.relied_on[stream]

@@ -13,9 +13,10 @@ from starlette.responses import Response
 from commands import answers, limits
 from commands.dispatcher import Command, Dispatcher, Endpoint, Sent
 from commands.documentation import ALWAYS, ANSWER_HEADERS, REQUEST_HEADERS, problem_responses
-from commands.requests import read_body, read_headers, require_json, valid_key
+from commands.request_parts import read_body, read_headers, require_json, valid_key
 from domain.rejection import Rejection
-from runtime.http import contract, principal, versions
+from runtime.http import api_version as versions
+from runtime.http import contract, principal
 from runtime.http.exchange import Exchange
 from runtime.http.principal import Requirement
 from runtime.http.routes import ExchangeRoute

@@ -11,7 +11,7 @@ from msgspec import Struct
 from commands import limits
 from commands.log_reading import LogReader, LogUnreachable, Outcome
 from event_store.consumers import settling
-from event_store.consumers.settling import Effects, Followers
+from event_store.consumers.settling import Effects, ReactingConsumers
 from runtime.http.preferences import Preferences
 
 NOTHING: Final = Effects((), ())
@@ -43,7 +43,7 @@ class Settling(Struct):
     """Follows commands to their effects, for a bounded number of callers at a time."""
 
     reader: LogReader
-    followers: Followers
+    followers: ReactingConsumers
     draining: Callable[[], bool]
     waiting: int = 0
 

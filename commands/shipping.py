@@ -2,7 +2,7 @@
 
 from pydantic import ConfigDict
 
-from commands.decision import View
+from commands.decision import DecisionView
 from commands.documentation import Caller
 from commands.payloads import Payload
 from commands.recording import Answer
@@ -33,7 +33,7 @@ class RequestLabel(Payload):
 async def request_label(order_id: OrderId, body: RequestLabel, caller: Caller) -> Answer:  # noqa: ARG001 - an empty body
     """Have the carrier asked for a label: the first one, or another one after it refused."""
 
-    def request(shipment: Shipment | None, view: View) -> list[Event]:
+    def request(shipment: Shipment | None, view: DecisionView) -> list[Event]:
         order = view.current(ORDER, order_id)
         if order is None:
             raise OrderUnknown(order_id=order_id)

@@ -1,4 +1,4 @@
-"""Folded states: loaded together, kept in this process, and never older than what they are used for.
+"""StreamState states: loaded together, kept in this process, and never older than what they are used for.
 
 A kept state may be behind the log; whoever decides on one names its version, and the log refuses what is out of date.
 """
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from commands import limits, recording, refusals
-from commands.decision import ABSENT, Decision, Folded, Question, Selection, View
+from commands.decision import ABSENT, Decision, DecisionView, Selection, StreamState, TagQuery
 from commands.log_reading import LogReader
 from domain.aggregate import Aggregate
 from event_store.log import codec, reading
@@ -31,7 +31,7 @@ class States:
     def __init__(self, reader: LogReader) -> None:
         self._reader = reader
         self._loader = StreamLoader(reader)
-        self._kept: dict[str, Folded[Any]] = {}
+        self._kept: dict[str, StreamState[Any]] = {}
         self._life = 0
 
     def __len__(self) -> int:
@@ -46,7 +46,7 @@ class States:
         """Whether states of such streams are kept."""
         return aggregate.cached
 
-    def kept(self, stream: str) -> Folded[Any] | None:
+    def kept(self, stream: str) -> StreamState[Any] | None:
         """The state as this process last saw it, None if it did not keep it."""
         found = self._kept.pop(stream, None)
         if found is not None:
@@ -55,7 +55,7 @@ class States:
 
     async def load(
         self, wanted: Mapping[str, Aggregate[Any]], *, failures: dict[str, str] | None = None
-    ) -> dict[str, Folded[Any]]:
+    ) -> dict[str, StreamState[Any]]:
         """The states of these streams, at least as new as this call. A long stream comes page by page.
 
         A stream that cannot be folded raises what its fold did; where `failures` are taken, it is left out of the
@@ -91,20 +91,20 @@ class States:
         return states
 
     async def _from_snapshots(
-        self, wanted: Mapping[str, Aggregate[Any]], states: Mapping[str, Folded[Any]]
-    ) -> dict[str, Folded[Any]]:
+        self, wanted: Mapping[str, Aggregate[Any]], states: Mapping[str, StreamState[Any]]
+    ) -> dict[str, StreamState[Any]]:
         """The states in snapshots of long streams, where they are further than these."""
         taken = {stream: aggregate for stream, aggregate in wanted.items() if aggregate.snapshot_every}
         if not taken:
             return {}
         found = await self._reader.read(lambda connection: snapshots.load_async(connection, taken))
         return {
-            stream: Folded(snapshot.state, snapshot.version, snapshot.position, snapshot.key)
+            stream: StreamState(snapshot.state, snapshot.version, snapshot.position, snapshot.key)
             for stream, snapshot in found.items()
             if snapshot.version > states[stream].version
         }
 
-    async def select(self, question: Question) -> Selection:
+    async def select(self, question: TagQuery) -> Selection:
         """The fold over the events that carry given tags, as of a position no older than this call.
 
         Raises:
@@ -127,7 +127,7 @@ class States:
                 raise refusals.too_many_tagged(tags)
 
     async def _page(
-        self, question: Question, *, after: int = 0, upto: int | None = None
+        self, question: TagQuery, *, after: int = 0, upto: int | None = None
     ) -> tuple[int, list[StreamEvent]]:
         select, tags = question
         return await self._reader.read(
@@ -141,13 +141,13 @@ class States:
             )
         )
 
-    def settle(self, decision: Decision, view: View, *, first: int) -> None:
+    def settle(self, decision: Decision, view: DecisionView, *, first: int) -> None:
         """Keep the states that an accepted decision led to; its first event is at position `first`."""
         reached = recording.evolved(decision, view, first=first, of=self.keeps)
         for stream, (aggregate, folded) in reached.items():
             self._keep(stream, aggregate, folded)
 
-    def _keep(self, stream: str, aggregate: Aggregate[Any], folded: Folded[Any]) -> None:
+    def _keep(self, stream: str, aggregate: Aggregate[Any], folded: StreamState[Any]) -> None:
         if folded.version == 0 or not self.keeps(aggregate):
             return
         present = self._kept.pop(stream, folded)
@@ -157,8 +157,8 @@ class States:
 
 
 async def _folded(
-    aggregate: Aggregate[Any], folded: Folded[Any], events: Sequence[StreamEvent]
-) -> Folded[Any]:
+    aggregate: Aggregate[Any], folded: StreamState[Any], events: Sequence[StreamEvent]
+) -> StreamState[Any]:
     """The state after these events. Other tasks have their turn between two slices of a long history."""
     state = folded.state
     for number, event in enumerate(events, start=1):
@@ -168,7 +168,7 @@ async def _folded(
     if not events:
         return folded
     last = events[-1]
-    return Folded(state=state, version=last.version, position=last.position, key=last.key)
+    return StreamState(state=state, version=last.version, position=last.position, key=last.key)
 
 
 class Page(NamedTuple):

@@ -8,8 +8,7 @@ from counterfoil import shadowing
 
 shadowing.refuse()  # before the first import by a name that others use too
 
-from commands.decision import Appended, Decision, Stated, Tagged, events_of
-from commands.decision import View as DecisionView
+from commands.decision import Appended, Decision, DecisionView, Stated, Tagged, events_of
 from commands.documentation import Caller
 from commands.gateways.gateway import Effect, Gateway, GatewayError, NoAnswer, Port, Refused, Unaskable
 from commands.payloads import (

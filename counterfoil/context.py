@@ -8,9 +8,9 @@ from fastapi import APIRouter
 from msgspec import Struct
 
 from commands import refusals
-from commands.gateways import following as gateways_following
+from commands.gateways import reacting as gateways_reacting
 from commands.gateways.gateway import Gateway
-from commands.processes import following, timer
+from commands.processes import reacting, timer
 from commands.processes.process import Process
 from domain.aggregate import Aggregate, category_of
 from domain.event import Event
@@ -29,7 +29,7 @@ OF_THE_PRODUCT: Final = ("relay", "keyed-views", "global-views", "timers", acts.
 _NOTHING: Final[Mapping[Any, str]] = MappingProxyType({})
 
 
-class DeclarationError(Exception):
+class ContextError(Exception):
     """Contexts do not fit together; the text says which declaration has to change."""
 
 
@@ -64,7 +64,7 @@ class Contexts:
         """Take contexts together.
 
         Raises:
-            DeclarationError: two of them use one name for different things, a view has no folds, a consumer no handler,
+            ContextError: two of them use one name for different things, a view has no folds, a consumer no handler,
                 or a process needs a gateway that there is not.
         """
         self._declared = declared
@@ -72,12 +72,12 @@ class Contexts:
         """A view for each process that has timers, of those that are set."""
         for view in self.views:
             if not view.folds:
-                raise DeclarationError(f"the view {view.name!r} has no folds: declare it by their module")
+                raise ContextError(f"the view {view.name!r} has no folds: declare it by their module")
         _require_single("context", (context.name for context in declared))
         _require_single("stream category", (aggregate.category for aggregate in self.aggregates))
         for consumer in self.consumers:
             if not consumer.handles:
-                raise DeclarationError(f"the consumer {consumer.name!r} handles no event")
+                raise ContextError(f"the consumer {consumer.name!r} handles no event")
         _require_single("gateway", (gateway.name for gateway in self.gateways))
         # All of them are consumers: what an operator skips for one stands in `skips-<name>`.
         _require_single(
@@ -98,7 +98,7 @@ class Contexts:
         )
         for process in self.processes:
             if process.gateway not in {None, *(gateway.name for gateway in self.gateways)}:
-                raise DeclarationError(
+                raise ContextError(
                     f"the process {process.name!r} needs an unknown gateway {process.gateway!r}"
                 )
         _require_single("problem", (*CATALOGUE, *(problem.slug for problem in self.problems)))
@@ -137,12 +137,12 @@ class Contexts:
         there = {None, *(gateway.name for gateway in self.gateways_of(settings))}
         return tuple(process for process in self.processes if process.gateway in there)
 
-    def followers_of(self, settings: Settings) -> Followers:
+    def followers_of(self, settings: Settings) -> ReactingConsumers:
         """The consumers that answer events in the log, by the type of the event."""
         return _followers(self.processes_of(settings), self.gateways_of(settings))
 
     @property
-    def followers(self) -> Followers:
+    def followers(self) -> ReactingConsumers:
         """The same of all that are declared, whether or not they run here."""
         return _followers(self.processes, self.gateways)
 
@@ -191,8 +191,8 @@ class Contexts:
         yield from (view.name for view in self.timers)
 
 
-def _followers(processes: Iterable[Process], gateways: Iterable[Gateway]) -> Followers:
-    deciding, sending = following.followers(processes), gateways_following.followers(gateways)
+def _followers(processes: Iterable[Process], gateways: Iterable[Gateway]) -> ReactingConsumers:
+    deciding, sending = reacting.followers(processes), gateways_reacting.followers(gateways)
     return {name: (*deciding.get(name, ()), *sending.get(name, ())) for name in {**deciding, **sending}}
 
 
@@ -200,5 +200,5 @@ def _require_single(what: str, names: Iterable[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise DeclarationError(f"the {what} {name!r} is declared twice")
+            raise ContextError(f"the {what} {name!r} is declared twice")
         seen.add(name)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from counterfoil import runfile, shadowing
-from counterfoil.context import Context, Contexts, DeclarationError
+from counterfoil.context import Context, ContextError, Contexts
 from runtime.settings import PREFIX, Settings, SettingsError
 
 GROUP: Final = "counterfoil.contexts"
@@ -42,7 +42,7 @@ def contexts(settings: Settings) -> Contexts:
         named, started_in = running.contexts, Path(running.contexts_in or started_in)
     try:
         return Contexts(*_chosen(named, started_in), OPERATIONS)
-    except DeclarationError as error:
+    except ContextError as error:
         raise ContextsError(f"the contexts do not fit together: {error}") from error
 
 

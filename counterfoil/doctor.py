@@ -23,7 +23,7 @@ from event_store.consumers.parking import Scope
 from event_store.log.findings import Finding
 from read_api.status import Status
 from runtime import database, migrations
-from runtime.migrations import Comparison
+from runtime.migrations import Differences
 from runtime.settings import Settings
 
 _COUNT: Final = """
@@ -121,7 +121,7 @@ def _database(url: str) -> Iterator[Check]:
     yield from _consumers(found, status.parked(url, found))
 
 
-def _migrations(comparison: Comparison) -> Check:
+def _migrations(comparison: Differences) -> Check:
     """What is left to do about a database on which this version runs."""
     if comparison.unknown:
         return Check("migrations", "note", f"the database is ahead: {', '.join(comparison.unknown)}")

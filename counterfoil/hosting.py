@@ -135,9 +135,9 @@ def _projections(host: Host) -> list[Consumer]:
 
 def _processes(host: Host) -> list[Consumer]:
     from commands.gateways import sending
-    from commands.gateways.measures import GatewayMetrics
+    from commands.gateways.metrics import GatewayMetrics
     from commands.processes import runner, timers
-    from commands.processes.measures import ProcessMetrics
+    from commands.processes.metrics import ProcessMetrics
     from counterfoil import declared
     from counterfoil.timers import delays
     from event_store.consumers import tailing

@@ -6,7 +6,7 @@ from importlib import resources
 import structlog
 
 from runtime import database, migrations
-from runtime.migrations import PHASES, Comparison, Component, Migration, Phase
+from runtime.migrations import PHASES, Component, Differences, Migration, Phase
 
 log = structlog.get_logger()
 
@@ -36,7 +36,7 @@ def due(database_url: str, *, phases: Sequence[Phase] = PHASES) -> list[Migratio
     return migrations.due(compare(database_url), phases)
 
 
-def compare(database_url: str) -> Comparison:
+def compare(database_url: str) -> Differences:
     """Compare the database with this version, as any login may."""
     with database.connect(database_url, role=None, name="migrate") as connection:
         return migrations.compare(connection, components())

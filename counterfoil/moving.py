@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 if TYPE_CHECKING:
-    from event_store.eventsourcing.moving import Outcome, Translated
+    from event_store.eventsourcing.moving import MoveSummary, Translated
 
 READERS_MAX: Final = 2
 """Connections for reading the log; one is used at a time."""
@@ -28,7 +28,7 @@ def move(
     schema: str,
     followers: Sequence[str],
     ids: Literal["uuid", "text"] | None,
-) -> "Outcome":
+) -> "MoveSummary":
     """Move applications from the database at an address into the log; steps are told on standard error.
 
     Raises:
@@ -64,13 +64,13 @@ def move(
         datastore.close()
 
 
-def as_json(outcome: "Outcome") -> dict[str, Any]:
+def as_json(outcome: "MoveSummary") -> dict[str, Any]:
     """The outcome as one object."""
     found: dict[str, Any] = msgspec.to_builtins(outcome)
     return found
 
 
-def lines(outcome: "Outcome") -> list[str]:
+def lines(outcome: "MoveSummary") -> list[str]:
     """The outcome for people."""
     said: list[str] = []
     for name, moved in outcome.applications.items():

@@ -25,7 +25,7 @@ class NoSuchStream(Exception):
     """The stream has no event, or none up to that moment."""
 
 
-class Step(Struct, frozen=True):
+class ReplayedEvent(Struct, frozen=True):
     """One event, who caused it and why, and the state it leaves; None for streams whose states nobody declares.
 
     `metadata` is None where the stored one cannot be read: `counterfoil audit verify` says what became of it.
@@ -75,7 +75,7 @@ class Step(Struct, frozen=True):
 
 def history(
     database_url: str, stream: str, *, contexts: Contexts, as_of: str | None = None
-) -> Iterator[Step]:
+) -> Iterator[ReplayedEvent]:
     """Every event of a stream in order, each with the state after it.
 
     Args:
@@ -105,12 +105,12 @@ def history(
         raise NoSuchStream(f"stream {stream} has no event{moment}")
 
 
-def _step(event: RecordedEvent, state: object) -> Step:
+def _step(event: RecordedEvent, state: object) -> ReplayedEvent:
     try:
         metadata = envelope.decode_metadata(event.metadata)
     except msgspec.ValidationError:
         metadata = None
-    return Step(
+    return ReplayedEvent(
         event.position,
         event.version,
         event.type,

@@ -21,7 +21,7 @@ from examples.online_retail.errors import ImportFailed
 from examples.online_retail.shop import Shop
 from projections.errors import ProjectionError
 from runtime import telemetry
-from runtime.http import versions
+from runtime.http import api_version as versions
 from runtime.migrations import MigrationError
 from runtime.settings import Settings
 
@@ -38,7 +38,7 @@ STEPS: Final = 6
 _Expected = (ImportFailed, ServerError, UpFailed, MigrationError, ProjectionError, UserError)
 
 
-class Step(Struct, frozen=True):
+class StoryStep(Struct, frozen=True):
     """One part of the story and whether it came out."""
 
     name: str
@@ -50,7 +50,7 @@ class Story(Struct):
     """The whole story."""
 
     directory: str
-    steps: list[Step] = []
+    steps: list[StoryStep] = []
     orders: int = 0
     events: int = 0
 
@@ -160,10 +160,10 @@ def _step(story: Story, name: str) -> Iterator[None]:
     try:
         yield
     except (*_Expected, FellShort) as error:
-        story.steps.append(Step(name, ok=False, seconds=time.monotonic() - started))
+        story.steps.append(StoryStep(name, ok=False, seconds=time.monotonic() - started))
         progress.say(f"fell short: {error}")
         raise FellShort(name) from error
-    story.steps.append(Step(name, ok=True, seconds=time.monotonic() - started))
+    story.steps.append(StoryStep(name, ok=True, seconds=time.monotonic() - started))
 
 
 def _require(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - an assertion with words

@@ -1,7 +1,7 @@
-"""What every fact has in common: a frozen shape and a type name that carries its version.
+"""What every event has in common: a frozen shape and a type name that carries its version.
 
-A type name reads `<context>.<fact>.v<version>` and is for ever: a shape is changed by declaring the next version and an
-upcaster from the one before it, never by editing.
+A type name reads `<context>.<event>.v<version>` and is for ever: a shape is changed by declaring the next version and
+an upcaster from the one before it, never by editing.
 """
 
 import re
@@ -24,9 +24,9 @@ E = TypeVar("E", bound="Event")
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """A fact that has happened. Its payload is the JSON of its fields, in the order they are declared.
+    """An event that has happened. Its payload is the JSON of its fields, in the order they are declared.
 
-    Facts are frozen and hold values only, so none can be part of a cycle: the collector need not look at the
+    Events are frozen and hold values only, so none can be part of a cycle: the collector need not look at the
     thousands that a rebuild holds at once, which was a third of its time.
     """
 
@@ -48,10 +48,10 @@ def event_type(
     are stored with the event, so tags declared later do not find what was recorded before.
 
     Raises:
-        ValueError: the name is not `<context>.<fact>.v<version>`, or another class has it already.
+        ValueError: the name is not `<context>.<event>.v<version>`, or another class has it already.
     """
     if not _TYPE_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is not an event type: write '<context>.<fact>.v<version>' in lower case")
+        raise ValueError(f"{name!r} is not an event type: write '<context>.<event>.v<version>' in lower case")
     _refuse_declared(name)
 
     def declare(cls: type[E]) -> type[E]:
@@ -83,8 +83,8 @@ def tags_of(event: Event) -> tuple[str, ...]:
 
 def type_names_of(event: type[Event]) -> tuple[str, ...]:
     """The names of all versions of an event: what was recorded in an older shape is the same event."""
-    fact = fact_of(_names[event])
-    return tuple(name for name in _types if fact_of(name) == fact)
+    unversioned_name = unversioned(_names[event])
+    return tuple(name for name in _types if unversioned(name) == unversioned_name)
 
 
 def foreign_event_type(name: str, *, id_field: str) -> Callable[[type[E]], type[E]]:
@@ -122,8 +122,8 @@ def _declared(name: str, cls: type[E]) -> type[E]:
     return cls
 
 
-def fact_of(type_name: str) -> str:
-    """The type name without its version. A foreign one has none that we could tell: all of it is the fact."""
+def unversioned(type_name: str) -> str:
+    """The type name without its version. A foreign one has none that we could tell: all of it is the event."""
     return type_name.rpartition(".")[0] if _TYPE_NAME.fullmatch(type_name) else type_name
 
 

@@ -1,4 +1,4 @@
-"""Moments: every time in a fact names its offset, and is written in UTC."""
+"""Moments: every time in an event names its offset, and is written in UTC."""
 
 from datetime import UTC, datetime
 from typing import Annotated

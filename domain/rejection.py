@@ -43,7 +43,7 @@ class Rejection(Exception):
     """Stable kebab-case name of the refusal, taken from the class name; renaming a class breaks clients."""
 
     title: ClassVar[str]
-    """What is refused, in a few words, the same whatever the facts."""
+    """What is refused, in a few words, the same whatever the events."""
     meaning: ClassVar[str]
     """What the world looks like when it is refused."""
     remedy: ClassVar[str]
@@ -65,7 +65,7 @@ class Rejection(Exception):
         return self.code.replace("-", " ").capitalize() + "."
 
     def facts(self) -> dict[str, object]:
-        """Return the facts by attribute name, in order of declaration."""
+        """Return the events by attribute name, in order of declaration."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def places(self) -> Iterable[Place]:

@@ -1,4 +1,4 @@
-"""The door for applications of the `eventsourcing` library: PERSISTENCE_MODULE names this module.
+"""The adapter for applications of the `eventsourcing` library: PERSISTENCE_MODULE names this module.
 
 What such an application records stands in Counterfoil's log and is carried to Kafka, projected and audited like every
 other event. The log gives each event its place in one order, so a reader of notifications never skips one, and saves of
@@ -14,7 +14,7 @@ Environment, each variable also with the application's name and `_` before it, a
     APPLICATION_RECORDER_TOPIC, TRACKING_RECORDER_TOPIC, PROCESS_RECORDER_TOPIC
                                       subclasses of the recorders to use instead
 
-Applications of `eventsourcing.dcb` are served as well, by the same variables (`door.boundaries`).
+Applications of `eventsourcing.dcb` are served as well, by the same variables (`eventsourcing.boundaries`).
 
 Tables are not created here: `counterfoil migrate` does that.
 """

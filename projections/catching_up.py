@@ -11,7 +11,7 @@ from event_store.log.decoding import Decoder
 from event_store.log.envelope import RecordedEvent
 from event_store.transport.partitioning import partition_of
 from event_store.transport.transport import Partition, Record
-from projections.folding import Fact
+from projections.folding import DecodedEvent
 from projections.step import Feed, Following, Reach
 from projections.storing import Connection
 
@@ -32,8 +32,8 @@ def from_records(records: Mapping[Partition, Sequence[Record]], *, decoder: Deco
             after=some[0].prev,
             position=some[-1].position,
             leaf=some[-1].leaf,
-            facts=[
-                Fact(
+            decoded_events=[
+                DecodedEvent(
                     record.position,
                     record.key,
                     record.stream,
@@ -91,19 +91,19 @@ def page(
     reached = paging.reached_by(events, upto=upto, rows_max=EVENTS_PER_PAGE)
     stops = {source: min(reached, ends[source]) for source in behind}
     leaves = reading.leaves_at(conn, set(stops.values()))
-    facts = _by_source(events, behind, partitions=partitions, decoder=decoder)
+    decoded_events = _by_source(events, behind, partitions=partitions, decoder=decoder)
     feed: dict[Partition, Reach] = {}
     for source, end in stops.items():
         if end in leaves:
-            here = [fact for fact in facts[source] if fact.position <= end]
-            feed[source] = Reach(after=after, position=end, leaf=leaves[end], facts=here)
+            here = [decoded for decoded in decoded_events[source] if decoded.position <= end]
+            feed[source] = Reach(after=after, position=end, leaf=leaves[end], decoded_events=here)
     return feed, len(events)
 
 
-def decoded(event: RecordedEvent, *, decoder: Decoder) -> Fact:
-    """A recorded event as a fact."""
+def decode(event: RecordedEvent, *, decoder: Decoder) -> DecodedEvent:
+    """Decode one recorded event."""
     payload = decoder.decode(event.type, event.payload, position=event.position, stream=event.stream)
-    return Fact(
+    return DecodedEvent(
         event.position,
         event.key,
         event.stream,
@@ -121,10 +121,10 @@ def _by_source(
     *,
     partitions: int,
     decoder: Decoder,
-) -> dict[Partition, list[Fact]]:
-    facts: dict[Partition, list[Fact]] = {source: [] for source in wanted}
+) -> dict[Partition, list[DecodedEvent]]:
+    decoded_events: dict[Partition, list[DecodedEvent]] = {source: [] for source in wanted}
     for event in events:
-        here = facts.get(partition_of(event.key, partitions))
+        here = decoded_events.get(partition_of(event.key, partitions))
         if here is not None:
-            here.append(decoded(event, decoder=decoder))
-    return facts
+            here.append(decode(event, decoder=decoder))
+    return decoded_events

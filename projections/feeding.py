@@ -7,7 +7,7 @@ operators ask for retries and skips.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from event_store.consumers.measures import ConsumerMetrics
+from event_store.consumers.metrics import ConsumerMetrics
 from event_store.log import reading
 from event_store.transport.transport import Numbering, Partition
 from projections import adopting, catching_up
@@ -16,7 +16,7 @@ from projections.folding import decoder_of
 from projections.metrics import ProjectionMetrics
 from projections.mirroring import Mirror
 from projections.performing import Performer
-from projections.requests import Requests
+from projections.retry_requests import RetryRequests
 from projections.step import Feed, Following, Plan, step
 from projections.storing import Connection
 from projections.view import View
@@ -48,7 +48,7 @@ class Feeding:
         self._metrics = metrics
         self._shared = shared
         self._mirror = mirror
-        self._requests = Requests(conn, numbering=numbering, decoder=self.decoder, mirror=mirror)
+        self._requests = RetryRequests(conn, numbering=numbering, decoder=self.decoder, mirror=mirror)
 
     def adopt(self, sources: Collection[Partition] | None) -> dict[Partition, Cursor]:
         """Take over what stands in the tables, dropping everything remembered; from where to feed each partition.

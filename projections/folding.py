@@ -29,7 +29,7 @@ class Versioned(msgspec.Struct, frozen=True, gc=False):
     position: int
 
 
-class Fact(msgspec.Struct, frozen=True, gc=False):
+class DecodedEvent(msgspec.Struct, frozen=True, gc=False):
     """A decoded event and where it stands. `event` is the error when its payload cannot be read."""
 
     position: int
@@ -45,11 +45,11 @@ class Fact(msgspec.Struct, frozen=True, gc=False):
 class Poison(msgspec.Struct, frozen=True):
     """The event at which a key, or a global view, stands still, and why."""
 
-    fact: Fact
+    decoded: DecodedEvent
     reason: str
 
 
-class Folded(msgspec.Struct):
+class FoldedBatch(msgspec.Struct):
     """What a batch does to a view.
 
     `rows` are to be written. `parked` are keys that failed in this batch, `queued` what of the batch waits behind each
@@ -93,52 +93,52 @@ class BatchFold:
         self._parked_before = parked
         self._refused = refused
         self._concerns = concerns
-        self._work: list[tuple[Fact, Fold, list[tuple[Key, Any]]]] = []
+        self._work: list[tuple[DecodedEvent, Fold, list[tuple[Key, Any]]]] = []
         self._parked: dict[str, Poison] = {}
         self._queued: dict[str, Waiting] = {}
         self._halted: Poison | None = None
 
-    def gather(self, facts: Iterable[Fact]) -> set[Key]:
-        """Take the facts that the view folds, in order; the keys of the rows they may change."""
+    def gather(self, decoded_events: Iterable[DecodedEvent]) -> set[Key]:
+        """Take the events that the view folds, in order; the keys of the rows they may change."""
         keys: set[Key] = set()
         folds = self._folds
-        for fact in facts:
-            fold = folds.get(type(fact.event))  # type: ignore[arg-type]
-            if fold is None and fact.type not in self._types:
+        for decoded in decoded_events:
+            fold = folds.get(type(decoded.event))  # type: ignore[arg-type]
+            if fold is None and decoded.type not in self._types:
                 continue
-            if fact.position in self._skips or self._waits(fact):
+            if decoded.position in self._skips or self._waits(decoded):
                 continue
             try:
-                pairs = list(_spread(fold, fact))
+                pairs = list(_spread(fold, decoded))
                 if self._concerns is not None:
                     pairs = [pair for pair in pairs if self._concerns(pair[0])]
                 keys.update([key for key, _ in pairs])
             except Exception as error:  # noqa: BLE001 - whatever a fold's author got wrong parks the key
-                self._fail(fact, reason_of(error))
+                self._fail(decoded, reason_of(error))
             else:
-                if fact.position in self._refused:
-                    self._fail(fact, self._refused[fact.position])
+                if decoded.position in self._refused:
+                    self._fail(decoded, self._refused[decoded.position])
                 elif fold is not None:
-                    self._work.append((fact, fold, pairs))
+                    self._work.append((decoded, fold, pairs))
             if self._halted:
                 break
         return keys
 
-    def fold(self, rows: Mapping[Key, Versioned]) -> Folded:
+    def fold(self, rows: Mapping[Key, Versioned]) -> FoldedBatch:
         """Apply what was gathered to `rows`, which hold every gathered key that is stored."""
         changed: dict[Key, Versioned] = {}
         applied = 0
-        for fact, fold, pairs in self._work:
-            if (self._parked or self._parked_before) and self._waits(fact):
+        for decoded, fold, pairs in self._work:
+            if (self._parked or self._parked_before) and self._waits(decoded):
                 continue
-            fresh = self._try(fact, fold, pairs, rows, changed)
+            fresh = self._try(decoded, fold, pairs, rows, changed)
             if fresh is None:
                 if self._view.kind is GLOBAL:
                     break
                 continue
             changed.update(fresh)
             applied += 1
-        return Folded(
+        return FoldedBatch(
             rows={key: after for key, after in changed.items() if _is_change(after, rows.get(key))},
             parked=self._parked,
             queued=self._queued,
@@ -148,7 +148,7 @@ class BatchFold:
 
     def _try(
         self,
-        fact: Fact,
+        decoded: DecodedEvent,
         fold: Fold,
         pairs: list[tuple[Key, Any]],
         rows: Mapping[Key, Versioned],
@@ -158,39 +158,39 @@ class BatchFold:
         failure: Exception | None = None
         for _ in range(TRIES_MAX):
             try:
-                return _apply(self._view, fact, fold, pairs, rows, changed)
+                return _apply(self._view, decoded, fold, pairs, rows, changed)
             except Exception as error:  # noqa: BLE001 - a fold's failure is parked, whatever it is
                 failure = error
         assert failure is not None
-        self._fail(fact, reason_of(failure))
+        self._fail(decoded, reason_of(failure))
         return None
 
-    def _waits(self, fact: Fact) -> bool:
-        """Whether the fact's key stands still at an earlier event; it is counted then."""
-        key = fact.partition_key
+    def _waits(self, decoded: DecodedEvent) -> bool:
+        """Whether the event's key stands still at an earlier event; it is counted then."""
+        key = decoded.partition_key
         if key in self._parked_before:
-            self._queue(fact)
+            self._queue(decoded)
             return True
         poison = self._parked.get(key)
-        if poison is None or poison.fact.position > fact.position:
+        if poison is None or poison.decoded.position > decoded.position:
             return False
-        self._queue(fact)
+        self._queue(decoded)
         return True
 
-    def _fail(self, fact: Fact, reason: str) -> None:
-        poison = Poison(fact=fact, reason=reason)
+    def _fail(self, decoded: DecodedEvent, reason: str) -> None:
+        poison = Poison(decoded=decoded, reason=reason)
         if self._view.kind is GLOBAL:
             self._halted = poison
             return
-        key = fact.partition_key
+        key = decoded.partition_key
         if key in self._parked:
             # Found in gather at a later event; this earlier one comes first, and that one waits with the rest.
-            self._queue(self._parked[key].fact)
+            self._queue(self._parked[key].decoded)
         self._parked[key] = poison
 
-    def _queue(self, fact: Fact) -> None:
-        key = fact.partition_key
-        self._queued[key] = self._queued.get(key, Waiting()).with_one_at(fact.position)
+    def _queue(self, decoded: DecodedEvent) -> None:
+        key = decoded.partition_key
+        self._queued[key] = self._queued.get(key, Waiting()).with_one_at(decoded.position)
 
 
 def reason_of(error: Exception) -> str:
@@ -198,23 +198,23 @@ def reason_of(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".replace("\x00", "")[:TEXT_CHARACTERS_MAX]
 
 
-def _spread(fold: Fold | None, fact: Fact) -> Iterable[tuple[Key, Any]]:
-    if isinstance(fact.event, MalformedEvent):
-        raise fact.event
+def _spread(fold: Fold | None, decoded: DecodedEvent) -> Iterable[tuple[Key, Any]]:
+    if isinstance(decoded.event, MalformedEvent):
+        raise decoded.event
     assert fold is not None, "events without a fold are not wanted"
-    return fold.spread(fact if fold.of_record else fact.event)
+    return fold.spread(decoded if fold.of_record else decoded.event)
 
 
 def _apply(
     view: View[Any],
-    fact: Fact,
+    decoded: DecodedEvent,
     fold: Fold,
     pairs: list[tuple[Key, Any]],
     rows: Mapping[Key, Versioned],
     changed: Mapping[Key, Versioned],
 ) -> dict[Key, Versioned]:
     fresh: dict[Key, Versioned] = {}
-    position, event, apply = fact.position, fact.event, fold.apply
+    position, event, apply = decoded.position, decoded.event, fold.apply
     for key, part in pairs:
         before = fresh.get(key) or changed.get(key) or rows.get(key)
         row = apply(None if before is None else before.row, event, part)  # type: ignore[arg-type]

@@ -127,13 +127,13 @@ class Performer:
 
 
 def _failure(partition_key: str, poison: Poison, waiting: Waiting) -> Failure:
-    fact = poison.fact
+    decoded = poison.decoded
     return Failure(
         partition_key,
-        position=fact.position,
-        stream=fact.stream,
-        version=fact.version,
-        type=fact.type,
+        position=decoded.position,
+        stream=decoded.stream,
+        version=decoded.version,
+        type=decoded.type,
         reason=poison.reason,
         tries=TRIES_MAX,
         queued=waiting.events,

@@ -16,9 +16,9 @@ from event_store.consumers import parking, skips
 from event_store.log import reading
 from projections import builds, catching_up, checkpoints, verifying
 from projections.errors import BuildRefused, FoldFailed, NoSuchBuild, NotCaughtUp
-from projections.folding import Fact, Poison, decoder_of
+from projections.folding import DecodedEvent, Poison, decoder_of
 from projections.performing import SESSION, Performer
-from projections.step import Batch, Following, Plan, commit, plans_of
+from projections.step import BuildBatch, Following, Plan, commit, plans_of
 from projections.storing import BuildId, Connection, Table
 from projections.view import GLOBAL, View
 from runtime import database
@@ -258,11 +258,11 @@ def _folded(
         Table(view, build), cursors={}, parked=parked, skips=skips.read(conn, view.name, shape=view.shape)
     )
     applied = 0
-    for facts, reached in _batches(log, view, after=stands.folded_to, upto=stands.fold_to):
+    for decoded_events, reached in _batches(log, view, after=stands.folded_to, upto=stands.fold_to):
         if stop.is_set():
             return
         performer.reached = reached
-        applied += _fold(performer, following, facts)
+        applied += _fold(performer, following, decoded_events)
         if following.stopped is not None:
             raise BuildRefused(f"build {build}: {following.stopped}")
         yield Progress(build, "folding", reached, stands.fold_to, applied)
@@ -272,12 +272,14 @@ def _folded(
     yield Progress(build, "folding", stands.fold_to, stands.fold_to, applied)
 
 
-def _fold(performer: "_Rebuilding", following: Following, facts: list[Fact]) -> int:
-    batch = Batch(following, moves=[], facts={0: facts})  # all partitions together, in the order of the log
+def _fold(performer: "_Rebuilding", following: Following, decoded_events: list[DecodedEvent]) -> int:
+    batch = BuildBatch(
+        following, moves=[], decoded_events={0: decoded_events}
+    )  # all partitions together, in the order of the log
     return _drive(performer, batch).applied
 
 
-def _drive(performer: "_Rebuilding", batch: Batch) -> Plan:
+def _drive(performer: "_Rebuilding", batch: BuildBatch) -> Plan:
     def work() -> Any:
         return (yield from commit([batch], (yield from plans_of([batch]))))
 
@@ -321,16 +323,18 @@ class _Rebuilding(Performer):
 
 def _failure(following: Following, key: str, poison: Poison) -> FoldFailed:
     return FoldFailed(
-        view=following.view.name, partition_key=key, position=poison.fact.position, reason=poison.reason
+        view=following.view.name, partition_key=key, position=poison.decoded.position, reason=poison.reason
     )
 
 
-def _batches(log: Connection, view: View[Any], *, after: int, upto: int) -> Iterator[tuple[list[Fact], int]]:
+def _batches(
+    log: Connection, view: View[Any], *, after: int, upto: int
+) -> Iterator[tuple[list[DecodedEvent], int]]:
     """Facts of a view in batches, each with the position up to which it holds all of them."""
     decoder = decoder_of([view])
-    batch: list[Fact] = []
+    batch: list[DecodedEvent] = []
     for event in reading.copy_segments(log, after=after, upto=upto, types=decoder.types):
-        batch.append(catching_up.decoded(event, decoder=decoder))
+        batch.append(catching_up.decode(event, decoder=decoder))
         if len(batch) == EVENTS_PER_BATCH:
             yield batch, event.position
             batch = []

@@ -19,7 +19,7 @@ from event_store.transport.transport import Partition
 from projections import catching_up
 from projections.buckets import Bucket
 from projections.errors import FoldFailed
-from projections.folding import BatchFold, Fact, Folded, Versioned, decoder_of
+from projections.folding import BatchFold, DecodedEvent, FoldedBatch, Versioned, decoder_of
 from projections.storing import Connection
 from projections.view import Key, Row, View
 
@@ -56,14 +56,14 @@ class Target(msgspec.Struct, frozen=True):
     parked: Mapping[str, int] = {}
     partitions: int = 1
 
-    def holds(self, fact: Fact) -> bool:
+    def holds(self, decoded: DecodedEvent) -> bool:
         """Whether the event is in the rows."""
-        parked = self.parked.get(fact.partition_key)
-        if parked is not None and fact.position >= parked:
+        parked = self.parked.get(decoded.partition_key)
+        if parked is not None and decoded.position >= parked:
             return False
         if self.reach is None:
             return True
-        return fact.position <= self.reach.get(partition_of(fact.partition_key, self.partitions), 0)
+        return decoded.position <= self.reach.get(partition_of(decoded.partition_key, self.partitions), 0)
 
 
 def fold_prefix(
@@ -87,7 +87,7 @@ def fold_prefix(
     decoder = decoder_of([view])
     after = 0
     while page := reading.read_key(conn, name, after=after, upto=upto):
-        folding.take(_facts(page, decoder))
+        folding.take(_decoded_events(page, decoder))
         after = page[-1].position
     folded = folding.rows.get(key)
     return None if folded is None else folded.row  # type: ignore[return-value]
@@ -108,7 +108,7 @@ def fold_keys(
     if len(events) > events_max:
         raise TooManyEvents(events_max)
     fold = BatchFold(view, skips=skips.read(conn, view.name, shape=view.shape), parked=frozenset())
-    fold.gather(_facts(events, decoder))
+    fold.gather(_decoded_events(events, decoder))
     folded = fold.fold({})
     return {key: each.row for key, each in folded.rows.items() if each.row is not None}  # type: ignore[misc]
 
@@ -155,12 +155,12 @@ def fold_events(
     """Fold several views from events in the order of the log; see `fold_all`."""
     foldings = [Folding(target, bucket) for target in targets]
     decoder = decoder_of([target.view for target in targets])
-    for facts in _batches(_facts(events, decoder)):
+    for decoded_events in _batches(_decoded_events(events, decoder)):
         for folding in foldings:
-            folding.take(facts)
+            folding.take(decoded_events)
         if rows_max is not None and sum(len(folding.rows) for folding in foldings) > rows_max:
             raise TooManyRows(rows_max)
-        on_progress(facts[-1].position)
+        on_progress(decoded_events[-1].position)
     return foldings
 
 
@@ -174,7 +174,7 @@ class Folding:
         self._types = frozenset(decoder_of([target.view]).types)
         self._whole_upto = -1 if target.parked else min((target.reach or {}).values(), default=0)
 
-    def take(self, facts: Iterable[Fact]) -> None:
+    def take(self, decoded_events: Iterable[DecodedEvent]) -> None:
         """Fold what belongs to the view.
 
         Raises:
@@ -182,23 +182,25 @@ class Folding:
         """
         target = self.target
         fold = BatchFold(target.view, skips=target.skips, parked=frozenset(), concerns=self._concerns)
-        fold.gather([fact for fact in facts if fact.type in self._types and self._holds(fact)])
+        fold.gather(
+            [decoded for decoded in decoded_events if decoded.type in self._types and self._holds(decoded)]
+        )
         folded = fold.fold(self.rows)
         self._refuse(folded)
         self.rows.update(folded.rows)
 
-    def _holds(self, fact: Fact) -> bool:
+    def _holds(self, decoded: DecodedEvent) -> bool:
         """Up to the lowest checkpoint everything is in the rows; only behind it the partition matters."""
-        return fact.position <= self._whole_upto or self.target.holds(fact)
+        return decoded.position <= self._whole_upto or self.target.holds(decoded)
 
-    def _refuse(self, folded: Folded) -> None:
+    def _refuse(self, folded: FoldedBatch) -> None:
         poisons = [*folded.parked.values(), *([folded.halted] if folded.halted else [])]
         if poisons:
-            first = min(poisons, key=lambda poison: poison.fact.position)
+            first = min(poisons, key=lambda poison: poison.decoded.position)
             raise FoldFailed(
                 view=self.target.view.name,
-                partition_key=first.fact.partition_key,
-                position=first.fact.position,
+                partition_key=first.decoded.partition_key,
+                position=first.decoded.position,
                 reason=first.reason,
             )
 
@@ -272,14 +274,14 @@ def canonical(row: object) -> bytes:
     return _encoder.encode(row)
 
 
-def _facts(events: Iterable[RecordedEvent], decoder: Decoder) -> Iterator[Fact]:
-    return (catching_up.decoded(event, decoder=decoder) for event in events if decoder.wants(event.type))
+def _decoded_events(events: Iterable[RecordedEvent], decoder: Decoder) -> Iterator[DecodedEvent]:
+    return (catching_up.decode(event, decoder=decoder) for event in events if decoder.wants(event.type))
 
 
-def _batches(facts: Iterable[Fact]) -> Iterator[list[Fact]]:
-    batch: list[Fact] = []
-    for fact in facts:
-        batch.append(fact)
+def _batches(decoded_events: Iterable[DecodedEvent]) -> Iterator[list[DecodedEvent]]:
+    batch: list[DecodedEvent] = []
+    for decoded in decoded_events:
+        batch.append(decoded)
         if len(batch) == FACTS_PER_BATCH:
             yield batch
             batch = []

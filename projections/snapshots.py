@@ -17,7 +17,7 @@ from msgspec import Struct
 from domain.aggregate import Aggregate, category_of
 from event_store.consumers import checkpoints
 from event_store.consumers.checkpoints import Mark
-from event_store.consumers.driver import Consumer, Session, Waits
+from event_store.consumers.driver import Consumer, ConsumerSession, Waits
 from event_store.consumers.parking import Active
 from event_store.consumers.starting import ORIGIN
 from event_store.log import codec, reading
@@ -116,7 +116,7 @@ def refold(
 class SnapshotTaker:
     """Goes through the log while the lease is held. One thread."""
 
-    def __init__(self, session: Session, *, aggregates: Sequence[Aggregate[Any]]) -> None:
+    def __init__(self, session: ConsumerSession, *, aggregates: Sequence[Aggregate[Any]]) -> None:
         """Go on from the checkpoint, at the log's first event if there is none.
 
         Raises:

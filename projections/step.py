@@ -16,7 +16,7 @@ from event_store.consumers.parking import Waiting
 from event_store.transport.transport import Partition
 from projections.checkpoints import Cursor, Move
 from projections.errors import ProjectionError
-from projections.folding import BatchFold, Fact, Folded, Poison, Versioned
+from projections.folding import BatchFold, DecodedEvent, FoldedBatch, Poison, Versioned
 from projections.storing import BuildId, Table
 from projections.view import GLOBAL, Key, View
 
@@ -32,7 +32,7 @@ class Reach(msgspec.Struct, frozen=True):
     after: int
     position: int
     leaf: bytes | None
-    facts: Sequence[Fact]
+    decoded_events: Sequence[DecodedEvent]
 
 
 Feed = Mapping[Partition, Reach]
@@ -155,7 +155,7 @@ def step(followings: Sequence[Following], feed: Feed) -> ProjectionStep:
     return (yield from commit(batches, (yield from plans_of(batches))))
 
 
-def plans_of(batches: Sequence["Batch"]) -> Generator[Effect, Any, list[Plan]]:
+def plans_of(batches: Sequence["BuildBatch"]) -> Generator[Effect, Any, list[Plan]]:
     """Load what is not in memory, for all batches at once, and fold."""
     missing = [batch.gather() for batch in batches]
     found: list[dict[Key, Versioned]] = [{} for _ in batches]
@@ -165,7 +165,7 @@ def plans_of(batches: Sequence["Batch"]) -> Generator[Effect, Any, list[Plan]]:
     return [batch.fold(rows) for batch, rows in zip(batches, found, strict=True)]
 
 
-def commit(batches: Sequence["Batch"], plans: list[Plan]) -> ProjectionStep:
+def commit(batches: Sequence["BuildBatch"], plans: list[Plan]) -> ProjectionStep:
     """Commit plans; when rows are refused, find their events, fold again without them, and commit that."""
     for _ in range(ISOLATION_ROUNDS_MAX):
         if not plans:
@@ -181,7 +181,7 @@ def commit(batches: Sequence["Batch"], plans: list[Plan]) -> ProjectionStep:
     raise RowsRefused(f"rows were refused {ISOLATION_ROUNDS_MAX} times, each time for another event")
 
 
-class Batch:
+class BuildBatch:
     """One build's part of a feed."""
 
     def __init__(
@@ -189,14 +189,14 @@ class Batch:
         following: Following,
         *,
         moves: list[Move],
-        facts: Mapping[Partition, Sequence[Fact]],
+        decoded_events: Mapping[Partition, Sequence[DecodedEvent]],
         unparking: str | None = None,
     ) -> None:
-        """`unparking` names a parked key whose facts these are, to be folded although it is parked."""
+        """`unparking` names a parked key whose events these are, to be folded although it is parked."""
         self.following = following
         self.moves = moves
         self.refused: dict[int, str] = {}
-        self._facts = facts
+        self._decoded_events = decoded_events
         self._unparking = unparking
         self._folding: BatchFold | None = None
         self._rows: dict[Key, Versioned] = {}
@@ -204,7 +204,9 @@ class Batch:
     def gather(self) -> set[Key]:
         """Begin to fold, leaving out what was refused; the keys of the rows that must be loaded for it."""
         self._folding = self._new_fold(self.refused)
-        keys = self._folding.gather([fact for facts in self._facts.values() for fact in facts])
+        keys = self._folding.gather(
+            [decoded for decoded_events in self._decoded_events.values() for decoded in decoded_events]
+        )
         self._rows = self.following.cached(keys)
         return keys - self._rows.keys()
 
@@ -232,22 +234,24 @@ class Batch:
         why = yield from self._probe_after(touching[:high], key)
         return touching[high - 1].position, why or reason
 
-    def _probe_after(self, facts: Sequence[Fact], key: Key) -> Generator[Effect, Any, str | None]:
+    def _probe_after(
+        self, decoded_events: Sequence[DecodedEvent], key: Key
+    ) -> Generator[Effect, Any, str | None]:
         fold = self._new_fold(self.refused)
-        fold.gather(facts)
+        fold.gather(decoded_events)
         row = fold.fold(self._rows).rows.get(key)
         if row is None:
             return None
         why: str | None = yield Probe(self.following.table, {key: row})
         return why
 
-    def _touching(self, key: Key) -> list[Fact]:
-        """The facts of the batch that change a row, in order."""
+    def _touching(self, key: Key) -> list[DecodedEvent]:
+        """The events of the batch that change a row, in order."""
         return [
-            fact
-            for facts in self._facts.values()
-            for fact in facts
-            if key in self._new_fold(self.refused).gather([fact])
+            decoded
+            for decoded_events in self._decoded_events.values()
+            for decoded in decoded_events
+            if key in self._new_fold(self.refused).gather([decoded])
         ]
 
     def _new_fold(self, refused: Mapping[int, str]) -> BatchFold:
@@ -255,13 +259,13 @@ class Batch:
         waiting = self.following.parked.keys() - {self._unparking} if parks else frozenset()
         return BatchFold(self.following.view, skips=self.following.skips, parked=waiting, refused=refused)
 
-    def _planned(self, folded: Folded) -> Plan:
+    def _planned(self, folded: FoldedBatch) -> Plan:
         moves, stopped = self.moves, None
         if folded.halted is not None:
             moves, stopped = self._moves_before(folded), folded.halted.reason
         parked = {**folded.parked}
         if folded.halted is not None:
-            parked[folded.halted.fact.partition_key] = folded.halted
+            parked[folded.halted.decoded.partition_key] = folded.halted
         return Plan(
             following=self.following,
             moves=moves,
@@ -273,7 +277,7 @@ class Batch:
             unparked=self._unparking if self._unparking not in parked else None,
         )
 
-    def _waiting(self, folded: Folded) -> dict[str, int]:
+    def _waiting(self, folded: FoldedBatch) -> dict[str, int]:
         """How many events would wait behind each parked key."""
         waiting = dict(self.following.parked)
         if self._unparking is not None:
@@ -282,13 +286,15 @@ class Batch:
             waiting[key] = waiting.get(key, 0) + more.events
         return waiting
 
-    def _moves_before(self, folded: Folded) -> list[Move]:
-        """Up to the fact before the one at which a global view halts: that one and the rest come again."""
+    def _moves_before(self, folded: FoldedBatch) -> list[Move]:
+        """Up to the event before the one at which a global view halts: that one and the rest come again."""
         assert folded.halted is not None
         moves = []
         for move in self.moves:
             before = [
-                fact for fact in self._facts[move.source] if fact.position < folded.halted.fact.position
+                decoded
+                for decoded in self._decoded_events[move.source]
+                if decoded.position < folded.halted.decoded.position
             ]
             position = before[-1].position if before else move.before.position
             leaf = before[-1].leaf if before else move.before.leaf
@@ -296,26 +302,26 @@ class Batch:
         return moves
 
 
-def _batch(following: Following, feed: Feed) -> Batch | None:
+def _batch(following: Following, feed: Feed) -> BuildBatch | None:
     """What a build takes from a feed: the partitions where it stands within, from there on."""
     if following.stopped is not None:
         return None
     moves = []
-    taken: dict[Partition, Sequence[Fact]] = {}
+    taken: dict[Partition, Sequence[DecodedEvent]] = {}
     for source, cursor in following.cursors.items():
         reach = feed.get(source)
         if reach is None or not reach.after <= cursor.position < reach.position:
             continue
         moves.append(Move(following.build, source, cursor, reach.position, reach.leaf))
         taken[source] = (
-            reach.facts
+            reach.decoded_events
             if cursor.position == reach.after
-            else [fact for fact in reach.facts if fact.position > cursor.position]
+            else [decoded for decoded in reach.decoded_events if decoded.position > cursor.position]
         )
-    return Batch(following, moves=moves, facts=taken) if moves else None
+    return BuildBatch(following, moves=moves, decoded_events=taken) if moves else None
 
 
-def _isolate(batches: Sequence[Batch], plans: Sequence[Plan]) -> Generator[Effect, Any, list[Plan]]:
+def _isolate(batches: Sequence[BuildBatch], plans: Sequence[Plan]) -> Generator[Effect, Any, list[Plan]]:
     """Find, view by view and then row by row, what is refused; plan again without those events."""
     planned: list[Plan] = []
     for batch, before in zip(batches, plans, strict=True):

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import structlog
 
-from event_store.consumers.driver import Consumer, Session, Waits
+from event_store.consumers.driver import Consumer, ConsumerSession, Waits
 from event_store.consumers.errors import OpenAgain
 from event_store.log import reading
 from event_store.transport.transport import WHOLE_LOG, Partition
@@ -39,7 +39,7 @@ class Tail:
 
     def __init__(
         self,
-        session: Session,
+        session: ConsumerSession,
         *,
         views: Sequence[View[Any]],
         metrics: ProjectionMetrics,
@@ -97,7 +97,7 @@ class Tail:
 def consumer(views: Sequence[View[Any]], *, metrics: ProjectionMetrics) -> Consumer:
     """What feeds these global views, by the driver of all consumers."""
 
-    def begin(session: Session) -> Tail:
+    def begin(session: ConsumerSession) -> Tail:
         builds.ensure_builds(session.conn, views)
         adopting.say_what_is_not_built(session.conn, views)
         return Tail(session, views=views, metrics=metrics)

@@ -223,7 +223,7 @@ class View(Generic[R]):
             spread = _spread_by_keys(cast("Callable[[Event], Iterable[Key]]", keys))
 
         def attach(fold: Callable[[Any, Any], Row | None]) -> Callable[[Any, Any], Row | None]:
-            self._attach(Fold(event=event, spread=spread, apply=lambda row, fact, _part: fold(row, fact)))
+            self._attach(Fold(event=event, spread=spread, apply=lambda row, given, _part: fold(row, given)))
             self._stand_in(fold, keys)
             return fold
 
@@ -255,7 +255,7 @@ class View(Generic[R]):
         Raises:
             DeclarationError: the event has no type name, or a fold already.
         """
-        self._attach(Fold(event=event, spread=parts, apply=lambda _row, _fact, after: after, of_record=True))
+        self._attach(Fold(event=event, spread=parts, apply=lambda _row, _event, after: after, of_record=True))
         self._stand_in(parts)
 
     def _check_event(self, event: type[Event]) -> None:
@@ -328,9 +328,9 @@ def _spread_by_fields(
         )
     if len(key) == 1:
         (only,) = key
-        return lambda fact: (((getattr(fact, only),), None),)
-    return lambda fact: ((tuple(getattr(fact, name) for name in key), None),)
+        return lambda event: (((getattr(event, only),), None),)
+    return lambda event: ((tuple(getattr(event, name) for name in key), None),)
 
 
 def _spread_by_keys(keys: Callable[[Event], Iterable[Key]]) -> Callable[[Event], Iterable[tuple[Key, Any]]]:
-    return lambda fact: [(key, None) for key in keys(fact)]
+    return lambda event: [(key, None) for key in keys(event)]

@@ -13,7 +13,7 @@ from typing import Any, Final
 import structlog
 from msgspec import structs
 
-from event_store.consumers.driver import NO_WAITS, Consumer, Session
+from event_store.consumers.driver import NO_WAITS, Consumer, ConsumerSession
 from event_store.consumers.errors import OpenAgain
 from event_store.log import reading
 from event_store.transport import generations
@@ -50,7 +50,7 @@ class Worker:
 
     def __init__(
         self,
-        session: Session,
+        session: ConsumerSession,
         *,
         generation: Generation,
         follower: Follower,
@@ -187,7 +187,7 @@ def consumer(
     """
     mirror = None if documents is None else Mirror(documents, metrics=metrics)
 
-    def begin(session: Session) -> Worker:
+    def begin(session: ConsumerSession) -> Worker:
         generation = generations.current_generation(session.conn)
         if generation.carrier is None:
             raise OpenAgain("no relay has said yet what carries the log")

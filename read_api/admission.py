@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from event_store.consumers import settling
-from event_store.consumers.settling import Effects, Followers
+from event_store.consumers.settling import Effects, ReactingConsumers
 from event_store.transport.partitioning import partition_of
 from event_store.transport.position_token import PositionToken
 from read_api import freshness
@@ -21,7 +21,9 @@ from read_api.polling import CheckpointPoller
 class Admission:
     """Admits reads of one process."""
 
-    def __init__(self, poller: CheckpointPoller, connections: Connections, *, followers: Followers) -> None:
+    def __init__(
+        self, poller: CheckpointPoller, connections: Connections, *, followers: ReactingConsumers
+    ) -> None:
         """`followers` are the consumers whose outcomes tell what came of a command."""
         self._poller = poller
         self._connections = connections

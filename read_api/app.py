@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from event_store.consumers.settling import Followers
+from event_store.consumers.settling import ReactingConsumers
 from event_store.proofs.tiles import Directory
 from read_api import documentation, parameters, status_route
 from read_api.audit import events, proofs
@@ -32,7 +32,7 @@ def create_app(
     settings: Settings,
     *,
     queries: Mapping[str, Queries],
-    followers: Followers,
+    followers: ReactingConsumers,
     declared: Sequence[ProblemType],
 ) -> PipelineApp:
     """The application, not yet connected: that happens when the server starts it.

@@ -71,7 +71,7 @@ from log.head
 """One snapshot of everything that answers depend on, as one JSON text."""
 
 
-class Checkpoint(Struct, frozen=True, array_like=True):
+class CheckpointRow(Struct, frozen=True, array_like=True):
     """One checkpoint row: every event of the partition up to `position` is applied, skipped or parked."""
 
     generation: int
@@ -193,7 +193,7 @@ def applied_by_all(all_checkpoints: list[Checkpoints], snapshot: CheckpointSnaps
     return PositionToken(all_checkpoints[0].epoch, generation, common)
 
 
-def checkpoints_of(rows: list[Checkpoint], *, epoch: int) -> Checkpoints | None:
+def checkpoints_of(rows: list[CheckpointRow], *, epoch: int) -> Checkpoints | None:
     """A build's checkpoints from its checkpoint rows; None when it has none.
 
     Rows of older generations stay behind as history: the newest generation's are created together, all at once.
@@ -225,7 +225,7 @@ class _SeenBuild(Struct, frozen=True):
     view: str
     shape: int
     build: int
-    checkpoints: list[Checkpoint]
+    checkpoints: list[CheckpointRow]
     parked: dict[str, int]
     parked_count: int
 

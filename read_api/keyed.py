@@ -45,17 +45,17 @@ class RawResponse(Response):
         self.raw_headers = headers
 
 
-class Asked(Struct, frozen=True):
+class ReadHeaders(Struct, frozen=True):
     """What the headers of a request ask for."""
 
     wish: Wish
     if_none_match: bytes | None
 
 
-NOTHING_ASKED: Final = Asked(ANYTHING, None)
+NOTHING_ASKED: Final = ReadHeaders(ANYTHING, None)
 
 
-def asked(headers: list[tuple[bytes, bytes]]) -> Asked:
+def asked(headers: list[tuple[bytes, bytes]]) -> ReadHeaders:
     """The headers that matter to a read.
 
     Raises:
@@ -73,7 +73,7 @@ def asked(headers: list[tuple[bytes, bytes]]) -> Asked:
             if_none_match = value
     if min_position is None and if_none_match is None:
         return NOTHING_ASKED
-    return Asked(freshness.wish(min_position, ",".join(preferences)), if_none_match)
+    return ReadHeaders(freshness.wish(min_position, ",".join(preferences)), if_none_match)
 
 
 class KeyedEndpoint:

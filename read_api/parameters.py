@@ -10,7 +10,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 
 from runtime import problems
-from runtime.http import versions
+from runtime.http import api_version as versions
 from runtime.problems import ERRORS_MAX, Fault, ProblemError
 
 ID_PATTERN: Final = r"^[A-Za-z0-9](?:[A-Za-z0-9_. -]{0,62}[A-Za-z0-9])?$"

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from psycopg import IsolationLevel
 
 from event_store.consumers import parking
-from event_store.consumers.settling import Followers
+from event_store.consumers.settling import ReactingConsumers
 from read_api import checkpoints
 from read_api.admission import Admission
 from read_api.checkpoints import CheckpointSnapshot, LiveBuild
@@ -36,7 +36,9 @@ Read = Callable[[AsyncConnection, CheckpointSnapshot], Awaitable[Answer]]
 class Reads:
     """Everything that is opened once per process. Use `opened` around the time in which requests are answered."""
 
-    def __init__(self, settings: Settings, *, followers: Followers, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, settings: Settings, *, followers: ReactingConsumers, registry: CollectorRegistry
+    ) -> None:
         """Prepare connections; nothing is opened yet. Figures go to `registry`.
 
         `followers` are the consumers whose outcomes tell what came of a command.

@@ -15,7 +15,8 @@ from read_api.lists.declaring import ListOf
 from read_api.lists.serving import ListEndpoint, ListRoute
 from read_api.reading.resource import Resource
 from read_api.reads import Reads
-from runtime.http import contract, versions
+from runtime.http import api_version as versions
+from runtime.http import contract
 from runtime.http.deprecation import Deprecation, deprecated
 from runtime.http.principal import Requirement
 from runtime.http.routes import ExchangeRoute

@@ -1,7 +1,7 @@
 """How often the garbage collector of a process looks for cycles among young objects.
 
 Nearly everything that a request or a batch makes is freed when its last reference goes. The default, a look after every
-700 objects, costs a process that holds thousands of facts or states at once a fifth of its time and finds nothing.
+700 objects, costs a process that holds thousands of events or states at once a fifth of its time and finds nothing.
 """
 
 import gc

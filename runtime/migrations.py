@@ -152,7 +152,7 @@ def files(components: Sequence[Component]) -> Iterator[Migration]:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Differences:
     """What a database lacks of this version's migrations, in order, and what it has that this version does not know."""
 
     pending: list[Migration]
@@ -163,7 +163,7 @@ class Comparison:
         return [migration for migration in self.pending if migration.phase == phase]
 
 
-def compare(connection: psycopg.Connection[tuple[Any, ...]], components: Sequence[Component]) -> Comparison:
+def compare(connection: psycopg.Connection[tuple[Any, ...]], components: Sequence[Component]) -> Differences:
     """Compare a database with this version's migrations.
 
     Raises:
@@ -179,10 +179,10 @@ def compare(connection: psycopg.Connection[tuple[Any, ...]], components: Sequenc
             raise ChangedMigration(
                 f"{migration.label} was applied with another text: restore it, add a new file"
             )
-    return Comparison(list(known.values()), unknown)
+    return Differences(list(known.values()), unknown)
 
 
-def due(comparison: Comparison, phases: Sequence[Phase] = PHASES) -> list[Migration]:
+def due(comparison: Differences, phases: Sequence[Phase] = PHASES) -> list[Migration]:
     """What is to be applied now, in order.
 
     Raises:
@@ -207,7 +207,7 @@ def due(comparison: Comparison, phases: Sequence[Phase] = PHASES) -> list[Migrat
     return chosen
 
 
-def require(comparison: Comparison) -> None:
+def require(comparison: Differences) -> None:
     """Refuse to run on a database that lacks what this version needs from its first moment on.
 
     Raises:

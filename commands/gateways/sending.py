@@ -22,17 +22,17 @@ from pydantic import SecretStr
 
 from commands import refusals
 from commands.calls import Call
-from commands.decision import View
+from commands.decision import DecisionView
 from commands.execution import Caller
 from commands.gateways.gateway import Effect, Gateway, NoAnswer, Port
-from commands.gateways.measures import GatewayMetrics
+from commands.gateways.metrics import GatewayMetrics
 from commands.log_reading import LogUnreachable
 from commands.opening import Aside, opened
 from domain import event as domain_event
 from domain.event import Event
 from event_store.consumers.backlog import Backlog
 from event_store.consumers.backoff import Backoff
-from event_store.consumers.driver import Consumer, Session
+from event_store.consumers.driver import Consumer, ConsumerSession
 from event_store.consumers.errors import OpenAgain
 from event_store.consumers.starting import ORIGIN
 from event_store.consumers.tailing import Outdated
@@ -104,7 +104,7 @@ class Sender:
     """The sender of a gateway at work, from taking the lease on. One thread, one event loop that runs in each round."""
 
     def __init__(
-        self, session: Session, gateway: Gateway, settings: Settings, *, metrics: GatewayMetrics
+        self, session: ConsumerSession, gateway: Gateway, settings: Settings, *, metrics: GatewayMetrics
     ) -> None:
         """Go on from the checkpoint, at the log's first event if it is new: an intent is never too old.
 
@@ -202,7 +202,7 @@ class Sender:
         # 3. Record the answer. A key that has an outcome already takes no other.
         answer, now = sending.answer, datetime.now(UTC)
 
-        def decide(state: Any, _view: View) -> list[Event]:
+        def decide(state: Any, _view: DecisionView) -> list[Event]:
             return [*sending.effect.record(state, sending.intent, answer, now)]
 
         (slot,) = self._on.execution.reserve(1)

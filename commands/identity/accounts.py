@@ -12,7 +12,7 @@ import structlog
 from msgspec import Struct
 
 from commands.calls import uuid7
-from commands.decision import Decision, Tagged, View, events_of
+from commands.decision import Decision, DecisionView, Tagged, events_of
 from commands.identity import passwords
 from commands.identity.passwords import Passwords
 from commands.identity.recording import By, Recorder
@@ -36,7 +36,7 @@ OWNERS: Final[Tagged[frozenset[AccountId]]] = Tagged((RoleGranted,), frozenset()
 log = structlog.get_logger()
 
 
-class Found(Struct, frozen=True):
+class AccountWithRoles(Struct, frozen=True):
     """An account with its roles, as of now."""
 
     account: Account
@@ -52,19 +52,23 @@ class Accounts(Struct, frozen=True):
     states: States
     recorder: Recorder
 
-    async def by_email(self, address: str) -> Found | None:
+    async def by_email(self, address: str) -> AccountWithRoles | None:
         """The account that an address belongs to. Whether there is one takes the same questions to the log."""
         question = (HOLDER, (email_tag(self.secrets.email_digest(address)),))
         account_id = (await self.states.select(question)).value
         return await self.by_id(account_id or "nobody")
 
-    async def by_id(self, account_id: str) -> Found | None:
+    async def by_id(self, account_id: str) -> AccountWithRoles | None:
         """An account by its id, as the log has it now."""
         stream, roles = ACCOUNT.stream(account_id), GRANTS.stream(account_id)
         states = await self.states.load({stream: ACCOUNT, roles: GRANTS})
         account: Account | None = states[stream].state
         grants: Grants | None = states[roles].state
-        return None if account is None else Found(account, frozenset() if grants is None else grants.roles)
+        return (
+            None
+            if account is None
+            else AccountWithRoles(account, frozenset() if grants is None else grants.roles)
+        )
 
     async def renew_hash(self, credential_id: str, hashed: str, password: str) -> None:
         """Keep a password that was just verified under the parameters of now, if its hash has others."""
@@ -86,7 +90,7 @@ class Accounts(Struct, frozen=True):
         hashed = await self.passwords.hash(password)
         await self.vault.add_verifier(credential_id, account_id=account_id, hashed=hashed, email=address)
 
-        def decide(account: Account | None, view: View) -> Decision:
+        def decide(account: Account | None, view: DecisionView) -> Decision:
             view.prefetch_tagged(OWNERS, role_tag("owner"))
             registered = accounts.register(
                 account,

@@ -16,10 +16,11 @@ from commands.documentation import REQUEST_HEADERS, problem_responses
 from commands.identity.clients import Issued
 from commands.identity.routes import BODY_BYTES_MAX, Asked, Identified, SecretRoute, json_answer
 from commands.payloads import Id, Moment, Payload, Title
-from commands.requests import read_body, read_headers, require_json, valid_key
+from commands.request_parts import read_body, read_headers, require_json, valid_key
 from domain.identity.client import ClientIdTaken, ClientUnknown, KeyUnknown, TooManyKeys
 from domain.ids import ID_PATTERN, MalformedId, validate_id
-from runtime.http import contract, versions
+from runtime.http import api_version as versions
+from runtime.http import contract
 from runtime.http.access import PERMISSIONS
 from runtime.http.exchange import Exchange
 from runtime.http.principal import requires

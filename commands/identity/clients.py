@@ -8,7 +8,7 @@ import structlog
 from msgspec import Struct
 
 from commands.calls import Call, uuid7
-from commands.decision import View
+from commands.decision import DecisionView
 from commands.identity.accounts import SWEPT_AFTER
 from commands.identity.recording import Recorder
 from commands.identity.sessions import Signing
@@ -80,7 +80,7 @@ class Clients(Struct, frozen=True):
             chosen = ClientId(client_id or caller.new_id())
             credential_id = uuid7(caller.now)
 
-            def decide(client: Client | None, _: View) -> list[Event]:
+            def decide(client: Client | None, _: DecisionView) -> list[Event]:
                 registered = clients.register(
                     client, client_id=chosen, name=name, scopes=scopes, now=caller.now
                 )
@@ -108,7 +108,7 @@ class Clients(Struct, frozen=True):
         with self.recorder.caller(call) as caller:
             credential_id = uuid7(caller.now)
 
-            def decide(client: Client | None, _: View) -> list[Event]:
+            def decide(client: Client | None, _: DecisionView) -> list[Event]:
                 return list(
                     clients.issue_key(
                         client,

@@ -23,8 +23,8 @@ from commands.opening import Opened
 from event_store.log import reading
 from event_store.log.fingerprints import Fingerprints
 from runtime import database
-from runtime.http.identity import Accounts as KnownByTokens
 from runtime.http.identity import Identity
+from runtime.http.identity import TokenCallers as KnownByTokens
 from runtime.identity import tokens
 from runtime.problems import ProblemError
 from runtime.settings import Settings

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from commands.calls import Call, key_digest
-from commands.decision import Decision, View
+from commands.decision import Decision, DecisionView
 from commands.execution import Caller, Execution
 from domain.aggregate import Aggregate
 from domain.event import Event
@@ -37,7 +37,7 @@ class Recorder(Struct, frozen=True):
         self,
         aggregate: Aggregate[S],
         identifier: str,
-        decide: "Callable[[S | None, View], Decision | list[Event] | Any]",
+        decide: "Callable[[S | None, DecisionView], Decision | list[Event] | Any]",
         *,
         command: str,
         by: By,

@@ -20,9 +20,10 @@ from commands.identity.passwords import CHARACTERS_MAX
 from commands.identity.recording import By
 from commands.identity.sessions import NotRefreshed, Sessions, Tokens
 from commands.payloads import SECRET, Id, Payload
-from commands.requests import read_body, read_headers, require_json
+from commands.request_parts import read_body, read_headers, require_json
 from domain.ids import ID_PATTERN, AccountId, MalformedId, SessionId, validate_id
-from runtime.http import contract, versions
+from runtime.http import api_version as versions
+from runtime.http import contract
 from runtime.http.exchange import Exchange
 from runtime.http.principal import Known, Principal, Public, requires
 from runtime.http.routes import ExchangeRoute

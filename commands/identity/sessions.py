@@ -18,11 +18,11 @@ from joserfc.jwk import OKPKey
 from msgspec import Struct
 
 from commands.calls import uuid7
-from commands.decision import View
+from commands.decision import DecisionView
 from commands.identity.accounts import Accounts
 from commands.identity.recording import By
 from commands.identity.secrets import Secrets
-from commands.identity.vault import NewKey, Row, Vault
+from commands.identity.vault import NewKey, Vault, VaultRow
 from domain.event import Event
 from domain.identity import session as sessions
 from domain.identity.account import ACCOUNT
@@ -126,7 +126,7 @@ class Sessions(Struct, frozen=True):
             session_id, account_id=account_id, credential_id=credential_id, client_id=client_id
         )
 
-        def decide(session: Session | None, view: View) -> list[Event]:
+        def decide(session: Session | None, view: DecisionView) -> list[Event]:
             current = view.current(ACCOUNT, account_id)  # a password that was changed meanwhile opens nothing
             if current is None or current.credential_id != credential_id:
                 raise ProblemError("bad-credentials", "Address and password do not belong together.")
@@ -208,7 +208,7 @@ class Sessions(Struct, frozen=True):
         row = await self.accounts.vault.session(session_id)
         return None if row is None else AccountId(row.account_id)
 
-    async def _again(self, session_id: str, sequence: int, *, client_id: str, by: By) -> Row:
+    async def _again(self, session_id: str, sequence: int, *, client_id: str, by: By) -> VaultRow:
         """What a token is answered that is not the valid one: its successor again, for a while."""
         row = await self.accounts.vault.session(session_id)
         if row is None or row.revoked_at is not None or row.expires_at <= row.now:
@@ -232,7 +232,7 @@ class Sessions(Struct, frozen=True):
         )
         await self.accounts.vault.recorded(session_id)
 
-    async def _tokens(self, row: Row, roles: frozenset[str]) -> Tokens:
+    async def _tokens(self, row: VaultRow, roles: frozenset[str]) -> Tokens:
         # Everything follows from the row: who refreshes twice within the grace gets the same tokens, not two of each.
         issued_at = int(row.rotated_at.timestamp())
         claims = Claims(

@@ -100,7 +100,7 @@ delete from vault.session where expires_at < clock_timestamp() - interval '1 day
 _FORGET_DENIALS: Final = "delete from vault.denial where expires_at < clock_timestamp()"
 
 
-class Row(Struct, frozen=True):
+class VaultRow(Struct, frozen=True):
     """One session as the vault has it, and the time there."""
 
     session_id: str
@@ -224,11 +224,11 @@ class Vault:
         async with self._connection() as connection:
             await connection.execute(_OPENED, [session_id])
 
-    async def rotate(self, session_id: str, *, sequence: int, client_id: str) -> Row | None:
+    async def rotate(self, session_id: str, *, sequence: int, client_id: str) -> VaultRow | None:
         """Move a session to the next refresh token; None: this one is not the valid one, or the session is over."""
         return await self._session(_ROTATE, [session_id, sequence, client_id])
 
-    async def session(self, session_id: str) -> Row | None:
+    async def session(self, session_id: str) -> VaultRow | None:
         """One session; None: there is none."""
         return await self._session(_SESSION, [session_id])
 
@@ -307,10 +307,10 @@ class Vault:
             await connection.execute(_FORGET)
             await connection.execute(_FORGET_DENIALS)
 
-    async def _session(self, statement: LiteralString, given: Sequence[object]) -> Row | None:
+    async def _session(self, statement: LiteralString, given: Sequence[object]) -> VaultRow | None:
         async with self._connection() as connection:
             row = await (await connection.execute(statement, given)).fetchone()
-        return None if row is None else Row(*row)
+        return None if row is None else VaultRow(*row)
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[tuple[Any, ...]]]:

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from commands.decision import Decision, Folded, View
+from commands.decision import Decision, DecisionView, StreamState
 from commands.processes.process import Rejected
 from commands.processes.trigger import Trigger, Undecidable
 from commands.recording import Unanswered, Unfit, append_request, evolved
@@ -68,7 +68,7 @@ class Load(Struct, frozen=True):
 class Loaded(Struct, frozen=True):
     """What a load found: states, why others cannot be folded, and the fingerprints of keys that have an outcome."""
 
-    states: Mapping[str, Folded[Any]]
+    states: Mapping[str, StreamState[Any]]
     failures: Mapping[str, str]
     outcomes: Mapping[bytes, bytes]
 
@@ -101,9 +101,9 @@ class _Decided(Struct, frozen=True):
 
     trigger: Trigger
     decision: Decision
-    view: View
+    view: DecisionView
     request: AppendRequest
-    reached: Mapping[str, Folded[Any]]
+    reached: Mapping[str, StreamState[Any]]
     outcome: str
 
 
@@ -113,7 +113,7 @@ class _Batch(Struct):
     number: int
     triggers: list[Trigger]
     fresh: bool
-    states: dict[str, Folded[Any]]
+    states: dict[str, StreamState[Any]]
     loaded: Loaded | None = None
     written: set[str] = set()
     decided: list[_Decided] = []
@@ -220,7 +220,7 @@ class Decider:
     def _begin(self) -> None:
         """Take the next batch from the queue, and ask for the states that are not at hand."""
         triggers: list[Trigger] = []
-        states: dict[str, Folded[Any]] = {}
+        states: dict[str, StreamState[Any]] = {}
         missing: dict[str, Aggregate[Any]] = {}
         while self._queue and len(triggers) < self._size and len(states) + len(missing) < BATCH_STREAMS_MAX:
             trigger = self._queue.popleft()
@@ -239,7 +239,7 @@ class Decider:
         self._fresh = False
         self._effects.append(Load(self._number, missing, [trigger.key for trigger in triggers]))
 
-    def _newest(self, stream: str) -> Folded[Any] | None:
+    def _newest(self, stream: str) -> StreamState[Any] | None:
         """The speculative state that the appends in flight lead to, else the one that is kept."""
         if self._flight is not None and stream in self._flight.written:
             return self._flight.states[stream]
@@ -280,7 +280,7 @@ class Decider:
         """What is decided, or why nothing can be."""
         if unfolded := [failures[stream] for stream in trigger.reads if stream in failures]:
             return unfolded[0]
-        view = View(batch.states.get)
+        view = DecisionView(batch.states.get)
         try:
             for stream, aggregate in trigger.reads.items():
                 view.rely_on(aggregate, stream)

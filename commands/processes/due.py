@@ -97,7 +97,7 @@ class Due(Struct, frozen=True):
         return decode_metadata(self.metadata.encode()).correlation_id
 
 
-class Running(Struct, frozen=True):
+class PendingTimer(Struct, frozen=True):
     """A timer that is set. `due_at` is what the setting makes of it, `is_due` what the database's clock says then."""
 
     process: str
@@ -146,9 +146,9 @@ def of_streams(conn: Connection, timer: Timer[Any], streams: Iterable[str]) -> d
 
 def listed(
     conn: Connection, timer: Timer[Any], *, after: timedelta, limit: int = LISTED_MAX
-) -> list[Running]:
+) -> list[PendingTimer]:
     """The timers of a kind that are set and have no outcome, in the order of their times."""
-    return [Running(*row) for row in _read(conn, timer, _SET, after=after, limit=limit)]
+    return [PendingTimer(*row) for row in _read(conn, timer, _SET, after=after, limit=limit)]
 
 
 def overdue(conn: Connection, timer: Timer[Any], *, after: timedelta) -> int:

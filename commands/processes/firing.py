@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from commands import refusals
 from commands.calls import Call
-from commands.decision import Decision, View, events_of
+from commands.decision import Decision, DecisionView, events_of
 from commands.execution import Caller, Execution, Slot
 from commands.log_reading import LogReader
 from commands.processes.due import Due
@@ -68,7 +68,7 @@ async def fire(
     """
     decided = 0
 
-    def decide(state: Any, view: View) -> Decision:
+    def decide(state: Any, view: DecisionView) -> Decision:
         nonlocal decided
         decision = Decision() if skipped else _decision(timer, state, view, due, now)
         decided = len(decision.events)
@@ -86,7 +86,7 @@ async def fire(
     return Fired(due, SKIPPED if skipped else FIRED if decided else STALE)
 
 
-def _decision(timer: Timer[Any], state: Any, view: View, due: Due, now: datetime) -> Decision:
+def _decision(timer: Timer[Any], state: Any, view: DecisionView, due: Due, now: datetime) -> Decision:
     """What the process decides.
 
     Raises:

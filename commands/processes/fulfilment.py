@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
-from commands.decision import Appended, Decision, View, events_of
+from commands.decision import Appended, Decision, DecisionView, events_of
 from commands.processes.process import Process, Rejected, Streams
 from commands.processes.timer import Timer
 from domain.event import Event
@@ -36,7 +36,7 @@ def order_and_stock(event: OrderPlaced) -> Streams:
 
 
 @FULFILMENT.when(OrderPlaced, reads=order_and_stock)
-def reserve(event: OrderPlaced, view: View, now: datetime) -> Decision:
+def reserve(event: OrderPlaced, view: DecisionView, now: datetime) -> Decision:
     """Reserve every stocked SKU, summed over its lines, and confirm; or reject with all that is missing."""
     order = view.current(ORDER, event.order_id)
     assert order is not None, "an order that was placed has no state"
@@ -73,7 +73,7 @@ def reserved_stock(event: OrderCancelled) -> Streams:
 
 
 @FULFILMENT.when(OrderCancelled, reads=reserved_stock)
-def release(event: OrderCancelled, view: View, now: datetime) -> Decision:
+def release(event: OrderCancelled, view: DecisionView, now: datetime) -> Decision:
     """Release what a confirmed order had reserved; an order that was not confirmed holds nothing."""
     if not event.was_confirmed:
         return Decision()
@@ -97,7 +97,7 @@ def shipped_stock(event: OrderShipped) -> Streams:
 
 
 @FULFILMENT.when(OrderShipped, reads=shipped_stock)
-def ship(event: OrderShipped, view: View, now: datetime) -> Decision:
+def ship(event: OrderShipped, view: DecisionView, now: datetime) -> Decision:
     """Turn the order's reservations into shipped stock."""
     left: list[Appended] = []
     for shipped in event.skus:
@@ -125,7 +125,7 @@ UNDECIDED.cleared_by(OrderConfirmed, OrderRejected, OrderCancelled)
 
 
 @UNDECIDED.fires
-def give_up(order: Order | None, _view: View, now: datetime) -> list[Event]:
+def give_up(order: Order | None, _view: DecisionView, now: datetime) -> list[Event]:
     """Reject the order, unless it was decided in the end."""
     assert order is not None, "an order that was placed has no state"
     return ordering.reject_undecided(order, order_id=order.order_id, now=now)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Final
 
-from commands.decision import Decision, View, events_of
+from commands.decision import Decision, DecisionView, events_of
 from commands.processes.process import Process, Streams
 from commands.shipping import contents_of
 from domain.ordering.events import OrderShipped
@@ -21,7 +21,7 @@ def order_and_shipment(event: OrderShipped) -> Streams:
 
 
 @LABELS.when(OrderShipped, reads=order_and_shipment)
-def request(event: OrderShipped, view: View, now: datetime) -> Decision:
+def request(event: OrderShipped, view: DecisionView, now: datetime) -> Decision:
     """Request a label for whatever is in the parcel; an order of services has none."""
     order = view.current(ORDER, event.order_id)
     assert order is not None, "an order that was shipped has no state"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
 
-from commands.decision import Decision, View
+from commands.decision import Decision, DecisionView
 from domain import event as domain_event
 from domain.aggregate import Aggregate
 from domain.event import Event
@@ -34,12 +34,12 @@ class Rejected(Decision, frozen=True):
     """
 
 
-class Reaction(Struct, frozen=True):
+class EventHandler(Struct, frozen=True):
     """What a process does about one type of event: the streams that it reads, and the decision."""
 
     name: str
     reads: Callable[[Any], Streams]
-    decide: Callable[[Any, View, datetime], Decision]
+    decide: Callable[[Any, DecisionView, datetime], Decision]
 
 
 class Process:
@@ -64,7 +64,7 @@ class Process:
         self.start = start
         self.gateway = gateway
         self.categories = frozenset(aggregate.category for aggregate in writes)
-        self.reactions: dict[str, Reaction] = {}
+        self.reactions: dict[str, EventHandler] = {}
         """By the name of the event's type, of all its versions."""
         self.timers: dict[str, Timer[Any]] = {}
         """By name; each is declared by `Timer`."""
@@ -74,7 +74,7 @@ class Process:
         """Declare what is decided when an event of this type was recorded: `decide(event, view, now)`."""
 
         def declare(decide: D) -> D:
-            reaction = Reaction(decide.__name__, reads, decide)
+            reaction = EventHandler(decide.__name__, reads, decide)
             for name in domain_event.type_names_of(trigger):
                 assert name not in self.reactions, f"{self.name} reacts to {name} already"
                 self.reactions[name] = reaction

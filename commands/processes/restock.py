@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Final
 
-from commands.decision import Appended, Decision, View, events_of
+from commands.decision import Appended, Decision, DecisionView, events_of
 from commands.processes.process import Process, Streams
 from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK
@@ -19,7 +19,7 @@ def credited_stock(event: CreditNoteIssued) -> Streams:
 
 
 @RESTOCK.when(CreditNoteIssued, reads=credited_stock)
-def put_back(event: CreditNoteIssued, view: View, now: datetime) -> Decision:
+def put_back(event: CreditNoteIssued, view: DecisionView, now: datetime) -> Decision:
     """Return every stocked SKU to stock, summed over its lines."""
     returned: list[Appended] = []
     for total in event.skus:

@@ -14,11 +14,11 @@ from typing import Final, assert_never
 from commands.log_reading import LogUnreachable
 from commands.opening import Aside, opened
 from commands.processes.deciding import Append, Decider, Done, Effect, Load, Loaded, Park
-from commands.processes.measures import ProcessMetrics
+from commands.processes.metrics import ProcessMetrics
 from commands.processes.process import LeaseGroup, Process, lease_groups
 from commands.processes.trigger import Trigger
 from event_store.consumers.backlog import Backlog
-from event_store.consumers.driver import Consumer, Session, Waits
+from event_store.consumers.driver import Consumer, ConsumerSession, Waits
 from event_store.consumers.errors import OpenAgain
 from event_store.consumers.tailing import Outdated
 from event_store.log import fingerprints, reading
@@ -61,7 +61,7 @@ def _consumer(group: LeaseGroup, metrics: ProcessMetrics) -> Consumer:
 class Deciding:
     """The processes of a group at work, from taking the lease on. One thread, one event loop beside it."""
 
-    def __init__(self, session: Session, group: LeaseGroup, *, metrics: ProcessMetrics) -> None:
+    def __init__(self, session: ConsumerSession, group: LeaseGroup, *, metrics: ProcessMetrics) -> None:
         """Go on from the checkpoints; a process that is new is registered.
 
         Raises:

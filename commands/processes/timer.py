@@ -34,7 +34,7 @@ E = TypeVar("E", bound=Event)
 DueAt = Callable[[E, datetime], datetime | None]
 """When a timer is due that an event sets, given when the event was recorded; None: this one sets none."""
 
-Fires = Callable[[S | None, decision.View, datetime], decision.Decision | Sequence[Event]]
+Fires = Callable[[S | None, decision.DecisionView, datetime], decision.Decision | Sequence[Event]]
 """What is decided when it is due: on the state of its stream, a view of everything else, and the time."""
 
 

@@ -25,7 +25,7 @@ from commands.processes.firing import FAILED, POSTPONED, Fired, fire
 from commands.processes.process import Process, lease_groups
 from commands.processes.timer import Timer
 from event_store.consumers import parking, skips
-from event_store.consumers.driver import Consumer, Session, Waits
+from event_store.consumers.driver import Consumer, ConsumerSession, Waits
 from event_store.consumers.parking import Active, Failure, ParkedKey, Request, Scope
 from event_store.log import fingerprints
 
@@ -92,7 +92,7 @@ class Timers:
 
     def __init__(
         self,
-        session: Session,
+        session: ConsumerSession,
         processes: Sequence[Process],
         *,
         delays: Mapping[Timer[Any], timedelta],

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from commands.decision import Decision, Folded, View
-from commands.processes.process import Process, Reaction
+from commands.decision import Decision, DecisionView, StreamState
+from commands.processes.process import EventHandler, Process
 from domain.aggregate import Aggregate
 from domain.event import Event
 from event_store.log import codec
@@ -29,7 +29,7 @@ class Trigger(Struct):
     """One event that one process reacts to, and what became of it so far; `failure`: why it can never be decided."""
 
     process: Process
-    reaction: Reaction
+    reaction: EventHandler
     recorded: RecordedEvent
     epoch: int
     event: Event | None = None
@@ -70,7 +70,7 @@ class Trigger(Struct):
         except Exception as error:  # noqa: BLE001 - whatever the failure: it parks this trigger's key, nothing else
             self.failure = f"{type(error).__name__}: {error}"
 
-    def first_state(self, stream: str) -> Folded[Any] | None:
+    def first_state(self, stream: str) -> StreamState[Any] | None:
         """The state of the trigger's own stream, if it is its first event: most are decided before the next one."""
         recorded = self.recorded
         if self.event is None or recorded.version != 1 or stream != recorded.stream:
@@ -79,9 +79,9 @@ class Trigger(Struct):
             state = self.reads[stream].evolve(None, self.event)
         except Exception:  # noqa: BLE001 - found again, and told, when the stream is loaded
             return None
-        return Folded(state=state, version=1, position=recorded.position, key=recorded.key)
+        return StreamState(state=state, version=1, position=recorded.position, key=recorded.key)
 
-    def decide(self, view: View, now: datetime) -> Decision:
+    def decide(self, view: DecisionView, now: datetime) -> Decision:
         """What is to be appended.
 
         Raises:

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from counterfoil.simulators.faults import Chance, Fault, Faults
-from counterfoil.simulators.ledger import Entry, Ledger
+from counterfoil.simulators.ledger import Ledger, LedgerEntry
 
 HOST: Final = "127.0.0.1"
 BODY_BYTES_MAX: Final = 64 * 1024
@@ -78,7 +78,7 @@ class Carrier:
             answer = {"key": key, "known": False} if known is None else known
             did = "unknown" if known is None else "found"
             self._ledger.write(
-                Entry(at=time.time(), call="find", key=key, did=did, answer=answer, fault=fault or "")
+                LedgerEntry(at=time.time(), call="find", key=key, did=did, answer=answer, fault=fault or "")
             )
         return (404 if known is None else 200), answer
 
@@ -93,7 +93,7 @@ class Carrier:
                 answer = {"key": key, "shipment": asked.shipment, "refused": "no service to that country"}
             else:
                 did, status, answer = "sold", 201, self._new_label(asked)
-            entry = Entry(
+            entry = LedgerEntry(
                 at=time.time(),
                 call="buy",
                 key=key,
@@ -111,7 +111,7 @@ class Carrier:
     def fail(self, call: str, key: str) -> None:
         """Note that a request was failed before anything was done."""
         with self._lock:
-            self._ledger.write(Entry(at=time.time(), call=call, key=key, did="failed", fault="error"))
+            self._ledger.write(LedgerEntry(at=time.time(), call=call, key=key, did="failed", fault="error"))
 
     def _new_label(self, asked: Purchase) -> Document:
         number = self._labels + 1
@@ -126,7 +126,7 @@ class Carrier:
         forget_s = self.chance.faults.forget_s
         return forget_s is not None and time.time() - self._sold_at.get(key, 0.0) > forget_s
 
-    def _remember(self, entry: Entry) -> None:
+    def _remember(self, entry: LedgerEntry) -> None:
         if entry.did in {"sold", "refused"}:
             self._answers.setdefault(entry.key, entry.answer)
             self._sold_at[entry.key] = entry.at

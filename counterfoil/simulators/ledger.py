@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 
-class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LedgerEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One request, and what was done about it; `answer` is what its answer said, whether or not it arrived.
 
     `call` is find or buy; `did` is sold, refused, repeated, found, unknown or failed.
@@ -41,12 +41,12 @@ class Ledger:
     ) -> None:
         self._file.close()
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[LedgerEntry]:
         """Everything written so far; a line that a crash cut off never counted."""
         lines = self._path.read_bytes().splitlines(keepends=True)
-        return [msgspec.json.decode(line, type=Entry) for line in lines if line.endswith(b"\n")]
+        return [msgspec.json.decode(line, type=LedgerEntry) for line in lines if line.endswith(b"\n")]
 
-    def write(self, entry: Entry) -> None:
+    def write(self, entry: LedgerEntry) -> None:
         """Add an entry; it is on the disk afterwards."""
         self._file.write(msgspec.json.encode(entry) + b"\n")
         self._file.flush()

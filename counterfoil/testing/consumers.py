@@ -17,16 +17,16 @@ from prometheus_client import CollectorRegistry
 from psycopg import sql
 
 from commands.calls import Call
-from commands.decision import Appended, View
+from commands.decision import Appended, DecisionView
 from commands.execution import Caller
 from commands.opening import opened
 from domain.event import Event
 from event_store.consumers import tailing
 from event_store.consumers.consumer import LogConsumer
-from event_store.consumers.driver import Consumer, Hosted, Session
+from event_store.consumers.driver import Consumer, ConsumerSession, Hosted
 from event_store.consumers.health import ConsumerHealth
 from event_store.consumers.lease import Lease, new_owner
-from event_store.consumers.measures import ConsumerMetrics
+from event_store.consumers.metrics import ConsumerMetrics
 from event_store.consumers.news import News
 from runtime import database
 
@@ -59,7 +59,7 @@ def hosting(
     with database.connect(
         database_url, role=hosted.role, name=hosted.name, settings=dict(hosted.settings)
     ) as conn:
-        session = Session(
+        session = ConsumerSession(
             conn=conn,
             lease=None if hosted.lease is None else Lease(conn, name=hosted.lease, owner=new_owner()),
             stop=threading.Event(),
@@ -89,7 +89,7 @@ async def _record(database_url: str, appended: tuple[Appended, ...]) -> None:
             await caller.execute(aggregate, identifier, _deciding(event))
 
 
-def _deciding(event: Event) -> Callable[[Any, View], list[Event]]:
+def _deciding(event: Event) -> Callable[[Any, DecisionView], list[Event]]:
     """The decision that this has happened, whatever the state."""
     return lambda _state, _view: [event]
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final, TypeVar, cast
 
-from commands.decision import ABSENT, Folded
+from commands.decision import ABSENT, StreamState
 from commands.processes.deciding import Append, Decider, Done, Load, Loaded, Park
 from commands.processes.process import Process
 from commands.processes.trigger import Trigger, outcome_key
@@ -287,12 +287,14 @@ class Loading:
 
     def __init__(self, worker: Worker, streams: Mapping[str, Aggregate[Any]]) -> None:
         self.outcomes: dict[bytes, bytes] | None = None
-        self.states: dict[str, Folded[Any]] = {}
+        self.states: dict[str, StreamState[Any]] = {}
         for stream, aggregate in streams.items():
             folded = worker.states._kept.get(stream, ABSENT)
             for event in worker.world.log.read_stream(stream, after_version=folded.version):
                 state = aggregate.evolve(folded.state, codec.decode(event.type, event.payload))
-                folded = Folded(state=state, version=event.version, position=event.position, key=event.key)
+                folded = StreamState(
+                    state=state, version=event.version, position=event.position, key=event.key
+                )
             self.states[stream] = folded
 
 

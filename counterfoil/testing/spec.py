@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from commands.decision import ABSENT, Appended, Decision, Folded, Question, Selection
-from commands.decision import View as DecisionView
+from commands.decision import ABSENT, Appended, Decision, DecisionView, Selection, StreamState, TagQuery
 from commands.processes.process import Process, Rejected
 from domain.aggregate import Aggregate
 from domain.event import Event, tags_of, type_name
@@ -32,7 +31,7 @@ class Given:
     def __init__(self, events: tuple[Event, ...]) -> None:
         self._events = events
 
-    def when(self, decision: Decide, **inputs: object) -> "Outcome":
+    def when(self, decision: Decide, **inputs: object) -> "DecisionResult":
         """Decide on the state that the events evolve to, by the `evolve` that stands beside the decision."""
         evolve = vars(sys.modules[decision.__module__]).get("evolve")
         assert evolve is not None, f"no function `evolve` stands beside {decision.__qualname__}"
@@ -42,13 +41,13 @@ class Given:
         try:
             decided = decision(state, **inputs)
         except Rejection as refusal:
-            return Outcome([], refusal)
+            return DecisionResult([], refusal)
         if isinstance(decided, Decision):
-            return Outcome([event for _, _, event in decided.events], None)
-        return Outcome(list(decided), None)
+            return DecisionResult([event for _, _, event in decided.events], None)
+        return DecisionResult(list(decided), None)
 
 
-class Outcome:
+class DecisionResult:
     """What came of a decision."""
 
     def __init__(self, decided: list[Event], refusal: Rejection | None) -> None:
@@ -72,12 +71,12 @@ class GivenStreams:
 
     def __init__(self, appended: tuple[Appended, ...]) -> None:
         self._appended = appended
-        self._states: dict[str, Folded[Any]] = {}
+        self._states: dict[str, StreamState[Any]] = {}
         for position, (aggregate, identifier, event) in enumerate(appended, start=1):
             stream = aggregate.stream(identifier)
             before = self._states.get(stream, ABSENT)
             state = aggregate.evolve(before.state, event)
-            self._states[stream] = Folded(state, before.version + 1, position, key=stream)
+            self._states[stream] = StreamState(state, before.version + 1, position, key=stream)
 
     @property
     def view(self) -> DecisionView:
@@ -94,7 +93,7 @@ class GivenStreams:
         assert not unnamed, f"{reaction.name} looks at {', '.join(unnamed)}, which its `reads` does not name"
         return Reacted(decision)
 
-    def _answered(self, question: Question) -> Selection:
+    def _answered(self, question: TagQuery) -> Selection:
         select, tags = question
         value = select.initial
         for _, _, event in self._appended:

@@ -1,4 +1,4 @@
-"""The facts of the catalogue: the only part of it that other packages may rely on."""
+"""The events of the catalogue: the only part of it that other packages may rely on."""
 
 from domain.event import Event, event_type
 from domain.ids import Sku

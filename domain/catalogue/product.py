@@ -83,7 +83,7 @@ def evolve(product: Product | None, event: Event) -> Product:
         case PriceChanged():
             assert product is not None, "a price before its product"
             return replace(product, unit_price=event.unit_price, currency=event.currency)
-    raise AssertionError(f"{type(event).__name__} is no fact of a product")
+    raise AssertionError(f"{type(event).__name__} is no event of a product")
 
 
 PRODUCT: Final[Aggregate[Product]] = Aggregate("product", evolve, (ProductCreated, PriceChanged))

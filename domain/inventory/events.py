@@ -1,4 +1,4 @@
-"""The facts of inventory: the only part of it that other packages may rely on.
+"""The events of inventory: the only part of it that other packages may rely on.
 
 Quantities are whole pieces, at least 1; `delta` alone has a sign.
 """

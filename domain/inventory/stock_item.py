@@ -107,7 +107,7 @@ def evolve(item: StockItem | None, event: Event) -> StockItem:
             return StockItem(event.sku, on_hand + event.delta, reserved)
         case StockReleased():
             return StockItem(event.sku, on_hand, reserved - event.quantity)
-    raise AssertionError(f"{type(event).__name__} is no fact of a stock item")
+    raise AssertionError(f"{type(event).__name__} is no event of a stock item")
 
 
 STOCK: Final[Aggregate[StockItem]] = Aggregate(

@@ -110,7 +110,7 @@ def evolve(_note: CreditNote | None, event: Event) -> CreditNote:
     match event:
         case CreditNoteIssued():
             return CreditNote(event.credit_note_id, event.currency, event.total)
-    raise AssertionError(f"{type(event).__name__} is no fact of a credit note")
+    raise AssertionError(f"{type(event).__name__} is no event of a credit note")
 
 
 CREDIT_NOTE: Final[Aggregate[CreditNote]] = Aggregate(

@@ -1,6 +1,6 @@
-"""The facts of ordering: the only part of it that other packages may rely on.
+"""The events of ordering: the only part of it that other packages may rely on.
 
-Whoever folds these sees one fact and one row, so the later facts of an order repeat what a fold needs of the
+Whoever folds these sees one event and one row, so the later events of an order repeat what a fold needs of the
 earlier ones. `units` are pieces, `total` is in minor units of `currency`; `skus` are sorted by sku, with one
 entry per SKU.
 """

@@ -53,7 +53,7 @@ class Status(StrEnum):
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """What decisions need and later facts repeat. `lines` counts lines, `units` pieces."""
+    """What decisions need and later events repeat. `lines` counts lines, `units` pieces."""
 
     order_id: OrderId
     status: Status
@@ -176,7 +176,7 @@ def evolve(order: Order | None, event: Event) -> Order:
     """Return the order as it is after `event`."""
     if isinstance(event, OrderPlaced):
         return _placed(event)
-    assert order is not None, "a fact about an order before it was placed"
+    assert order is not None, "an event about an order before it was placed"
     match event:
         case OrderConfirmed():
             return replace(order, status=Status.CONFIRMED)
@@ -186,7 +186,7 @@ def evolve(order: Order | None, event: Event) -> Order:
             return replace(order, status=Status.CANCELLED)
         case OrderRejected():
             return replace(order, status=Status.REJECTED)
-    raise AssertionError(f"{type(event).__name__} is no fact of an order")
+    raise AssertionError(f"{type(event).__name__} is no event of an order")
 
 
 ORDER: Final[Aggregate[Order]] = Aggregate(

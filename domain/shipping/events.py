@@ -1,4 +1,4 @@
-"""The facts of shipping: the only part of it that other packages may rely on.
+"""The events of shipping: the only part of it that other packages may rely on.
 
 They belong to the partition of their order, so that what is folded of both arrives in order.
 """

@@ -94,7 +94,7 @@ def evolve(shipment: Shipment | None, event: Event) -> Shipment:
             return replace(shipment, status=Status.LABELLED, label_id=event.label_id, tracking=event.tracking)
         case LabelRefused():
             return replace(shipment, status=Status.REFUSED)
-    raise AssertionError(f"{type(event).__name__} is no fact of a shipment")
+    raise AssertionError(f"{type(event).__name__} is no event of a shipment")
 
 
 SHIPMENT: Final[Aggregate[Shipment]] = Aggregate(

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from event_store.consumers import skips
-from event_store.consumers.settling import Followed, Follower, Followers
+from event_store.consumers.settling import CausingEvent, ReactingConsumer, ReactingConsumers
 from event_store.log import codec, reading
 from event_store.log.envelope import RecordedEvent
 from event_store.log.findings import Finding
@@ -38,7 +38,7 @@ class _Reach(Struct, frozen=True):
 class Triggers:
     """What consumers have to have answered, as of the moment in which this is made."""
 
-    def __init__(self, connection: Connection, followers: Followers) -> None:
+    def __init__(self, connection: Connection, followers: ReactingConsumers) -> None:
         """Read checkpoints and parked keys in one snapshot, and what is skipped behind it: it only grows."""
         self._connection = connection
         self._followers = followers
@@ -97,19 +97,19 @@ class Triggers:
                 )
                 yield Finding(event.position, "trigger-unanswered", message)
 
-    def _has_to_be_answered(self, event: RecordedEvent, follower: Follower) -> bool:
+    def _has_to_be_answered(self, event: RecordedEvent, follower: ReactingConsumer) -> bool:
         reach = self._reach.get((follower.consumer, event.type))
         if reach is None or not reach.since < event.position <= reach.upto:
             return False
         first, last = self._parked.get((follower.consumer, event.key), (0, -1))
         return not first <= event.position <= last and event.position not in self._skipped[follower.consumer]
 
-    def _key(self, event: RecordedEvent, follower: Follower) -> bytes | None:
+    def _key(self, event: RecordedEvent, follower: ReactingConsumer) -> bytes | None:
         """The key of the outcome; None where the event cannot be read, which others find."""
         epoch = reading.epoch_of(self._epochs, event.position)
         try:
             return follower.key(
-                Followed(self._installation, epoch, event.position, event.type, event.payload)
+                CausingEvent(self._installation, epoch, event.position, event.type, event.payload)
             )
         except (codec.CodecError, ValueError):
             return None

@@ -14,7 +14,7 @@ import structlog
 from domain.event import EVENT_TYPES
 from event_store.consumers import checkpoints, parking, skips
 from event_store.consumers.checkpoints import Kind, Mark
-from event_store.consumers.driver import Session
+from event_store.consumers.driver import ConsumerSession
 from event_store.consumers.parking import Active, Failure, Request, Scope, Waiting
 from event_store.consumers.starting import Start
 from event_store.consumers.tailing import Outdated
@@ -54,7 +54,7 @@ class Backlog:
 
     def __init__(
         self,
-        session: Session,
+        session: ConsumerSession,
         name: str,
         *,
         types: Iterable[str],

@@ -20,7 +20,7 @@ from event_store.consumers.backoff import LONGEST_S, Backoff
 from event_store.consumers.errors import FinalError, OpenAgain
 from event_store.consumers.health import ConsumerHealth, Health
 from event_store.consumers.lease import Lease, new_owner
-from event_store.consumers.measures import ConsumerMetrics
+from event_store.consumers.metrics import ConsumerMetrics
 from event_store.consumers.news import News
 from event_store.log.hints import HINT_PAUSE_S
 from event_store.transport.generations import Connection, NoGeneration
@@ -43,7 +43,7 @@ OUTAGES: Final = (psycopg.OperationalError, psycopg.InterfaceError, TransportErr
 log = structlog.get_logger()
 
 
-class Session(Struct):
+class ConsumerSession(Struct):
     """What a consumer works with, from one connection to its end."""
 
     conn: Connection
@@ -59,7 +59,7 @@ class Session(Struct):
     """For further connections."""
 
 
-class Step(Protocol):
+class ConsumerWork(Protocol):
     """The work of a consumer from taking the lease to losing it, or for one session if there is no lease."""
 
     def round(self) -> int:
@@ -115,8 +115,8 @@ class Consumer(Struct, frozen=True):
     name: str
     """In health, metrics, logs and the name of its sessions."""
     role: Role
-    open: Callable[[Session], Step]
-    """Begin to work; may raise what `Step.round` may."""
+    open: Callable[[ConsumerSession], ConsumerWork]
+    """Begin to work; may raise what `ConsumerWork.round` may."""
     lease: str | None = None
     """The row in runtime.lease that lets one process at a time work."""
     waits: Waits = Waits()
@@ -192,9 +192,9 @@ Turned = Literal["busy", "idle", "standby", "again"]
 class Hosted:
     """One consumer on one connection: stands by or works, round by round. The caller waits between two rounds."""
 
-    def __init__(self, consumer: Consumer, session: Session, *, health: ConsumerHealth) -> None:
+    def __init__(self, consumer: Consumer, session: ConsumerSession, *, health: ConsumerHealth) -> None:
         """Nothing is read before the first round."""
-        self.step: Step | None = None
+        self.step: ConsumerWork | None = None
         """What is open."""
         self.done = 0
         """What the last round did."""
@@ -250,7 +250,7 @@ class Hosted:
             self._term = lease.terms
         return held
 
-    def _open_step(self) -> Step:
+    def _open_step(self) -> ConsumerWork:
         self.step = step = self._consumer.open(self._session)
         self._reason = ""
         self._active.set(1)
@@ -308,13 +308,13 @@ class _Driver:
         self._health.show("stopped")
 
     @contextlib.contextmanager
-    def _connected(self) -> Iterator[Session]:
+    def _connected(self) -> Iterator[ConsumerSession]:
         consumer, around = self._consumer, self._around
         with database.connect(
             around.database_url, role=consumer.role, name=consumer.name, settings=dict(consumer.settings)
         ) as conn:
             lease = None if consumer.lease is None else Lease(conn, name=consumer.lease, owner=self._owner)
-            yield Session(
+            yield ConsumerSession(
                 conn=conn,
                 lease=lease,
                 stop=around.stop,
@@ -323,7 +323,7 @@ class _Driver:
                 database_url=around.database_url,
             )
 
-    def _run_rounds(self, session: Session) -> None:
+    def _run_rounds(self, session: ConsumerSession) -> None:
         hosted = Hosted(self._consumer, session, health=self._health)
         waits, began_s = self._consumer.waits, time.monotonic()
         idle_s, busy_s = None, began_s

@@ -72,7 +72,7 @@ class Reaction(Struct, frozen=True):
     state: State
 
 
-class Followed(Struct, frozen=True):
+class CausingEvent(Struct, frozen=True):
     """One event, as far as an outcome's key may follow from it."""
 
     installation: str
@@ -82,19 +82,19 @@ class Followed(Struct, frozen=True):
     payload: bytes
 
 
-class Follower(Struct, frozen=True, eq=False):
+class ReactingConsumer(Struct, frozen=True, eq=False):
     """A consumer that answers each event of a type under a key of its own.
 
     `shown` is how the header Settled calls it. `outside`: it asks the outside world, so nobody knows how long it takes.
     """
 
     consumer: str
-    key: Callable[[Followed], bytes]
+    key: Callable[[CausingEvent], bytes]
     shown: str
     outside: bool = False
 
 
-Followers = Mapping[str, Sequence[Follower]]
+ReactingConsumers = Mapping[str, Sequence[ReactingConsumer]]
 """By the name of the event's type."""
 
 
@@ -156,7 +156,9 @@ async def request_of(connection: Connection, position: int) -> tuple[int, int] |
     return None if row is None else (int(row[0]), int(row[1]))
 
 
-async def effects_of(connection: Connection, first: int, last: int, *, followers: Followers) -> Effects:
+async def effects_of(
+    connection: Connection, first: int, last: int, *, followers: ReactingConsumers
+) -> Effects:
     """Follow the events at these positions to everything that they caused.
 
     Args:
@@ -181,14 +183,14 @@ class _History(Struct, frozen=True):
 
 class _Trigger(Struct, frozen=True):
     event: Caused
-    follower: Follower
+    follower: ReactingConsumer
     key: bytes
 
 
 class _Rounds:
     """What was found so far; one round follows all events that the round before brought."""
 
-    def __init__(self, connection: Connection, followers: Followers, history: _History) -> None:
+    def __init__(self, connection: Connection, followers: ReactingConsumers, history: _History) -> None:
         self.events: list[Caused] = []
         self.reactions: list[Reaction] = []
         self.open: list[_Trigger] = []
@@ -209,7 +211,7 @@ class _Rounds:
             event = Caused(position, stream, version, type_name, key, cause, by)
             self.events.append(event)
             epoch = _epoch_at(self._history.epochs, position)
-            followed = Followed(self._history.installation, epoch, position, type_name, payload.encode())
+            followed = CausingEvent(self._history.installation, epoch, position, type_name, payload.encode())
             for follower in self._followers.get(type_name, ()):
                 self.open.append(_Trigger(event, follower, follower.key(followed)))
 

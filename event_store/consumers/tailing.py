@@ -17,7 +17,7 @@ from psycopg.pq import TransactionStatus
 from event_store.consumers import checkpoints, parking, skips
 from event_store.consumers.checkpoints import Mark
 from event_store.consumers.consumer import LogConsumer
-from event_store.consumers.driver import Consumer, Session
+from event_store.consumers.driver import Consumer, ConsumerSession
 from event_store.consumers.parking import Active, Failure, ParkedKey, Request, Scope, Waiting
 from event_store.log import paging, reading
 from event_store.log.codec import UnknownEventVersion
@@ -87,7 +87,7 @@ class Tailing:
     """A declared consumer at work, from taking the lease on. One thread."""
 
     def __init__(
-        self, session: Session, declared: LogConsumer, *, clock: Callable[[], float] = time.monotonic
+        self, session: ConsumerSession, declared: LogConsumer, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Go on from the checkpoint; a consumer that is new is registered, and prepares its tables.
 

@@ -22,7 +22,8 @@ from eventsourcing.dcb.api import (
 )
 from eventsourcing.persistence import DataError, ProgrammingError
 
-from event_store.eventsourcing import requests, states
+from event_store.eventsourcing import append_requests as requests
+from event_store.eventsourcing import state_encoding as states
 from event_store.eventsourcing.datastore import Datastore, rows
 from event_store.eventsourcing.tailing import Tail
 from event_store.log import envelope

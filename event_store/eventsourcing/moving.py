@@ -16,11 +16,13 @@ from eventsourcing import persistence
 from eventsourcing.persistence import DataError
 from msgspec import Struct
 
-from event_store.eventsourcing import notifications, requests, states, streams
+from event_store.eventsourcing import append_requests as requests
+from event_store.eventsourcing import notifications, streams
+from event_store.eventsourcing import state_encoding as states
+from event_store.eventsourcing.append_requests import Wanted
 from event_store.eventsourcing.datastore import Datastore
 from event_store.eventsourcing.notifications import Recorded
 from event_store.eventsourcing.recorders import LogTrackingRecorder, SnapshotRecorder
-from event_store.eventsourcing.requests import Wanted
 from event_store.eventsourcing.sources import Source, SourceEvent
 from event_store.eventsourcing.streams import Namespace, OriginatorIdType
 from event_store.log.appending import limits
@@ -76,7 +78,7 @@ class Moved(Struct, frozen=True):
     tracking: Translated
 
 
-class Outcome(Struct, frozen=True):
+class MoveSummary(Struct, frozen=True):
     """What a run has done, by application and by follower that stays where it is."""
 
     applications: dict[str, Moved]
@@ -91,7 +93,7 @@ def move(
     datastore: Datastore,
     ids: OriginatorIdType | None,
     progress: Callable[[str], None],
-) -> Outcome:
+) -> MoveSummary:
     """Move applications, and translate the tracking of followers that stay in this database.
 
     Args:
@@ -133,7 +135,7 @@ def move(
         each.track(translated[name])
     for name in followers:
         source.translate(name, {followed: position for followed, (_, position) in translated[name].items()})
-    return Outcome(
+    return MoveSummary(
         {name: Moved(counts[name], snapshots[name], translated[name]) for name in applications},
         {name: translated[name] for name in followers},
     )

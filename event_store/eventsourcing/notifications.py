@@ -11,7 +11,7 @@ from typing import Any, Final, LiteralString, NamedTuple
 
 from eventsourcing.persistence import ApplicationRecorder, Notification, Subscription
 
-from event_store.eventsourcing import states
+from event_store.eventsourcing import state_encoding as states
 from event_store.eventsourcing.datastore import Datastore, rows
 from event_store.eventsourcing.streams import Namespace
 from event_store.eventsourcing.tailing import Tail

@@ -15,7 +15,8 @@ from eventsourcing.persistence import (
     TrackingRecorder,
 )
 
-from event_store.eventsourcing import requests, states
+from event_store.eventsourcing import append_requests as requests
+from event_store.eventsourcing import state_encoding as states
 from event_store.eventsourcing.datastore import Datastore, rows
 from event_store.eventsourcing.notifications import ApplicationLog, LogSubscription
 from event_store.eventsourcing.streams import Namespace
@@ -191,7 +192,7 @@ class LogProcessRecorder(LogTrackingRecorder, LogApplicationRecorder, ProcessRec
 
 
 class SnapshotRecorder(AggregateRecorder):
-    """Keeps snapshots in a table of their own: they are no facts, and can be taken again."""
+    """Keeps snapshots in a table of their own: they are no events, and can be taken again."""
 
     def __init__(self, datastore: Datastore, *, namespace: Namespace, purpose: str) -> None:
         """Nothing is asked of the database yet."""

@@ -21,7 +21,7 @@ class Decoder:
         chosen = set(names)
         self.types: Final = _with_other_versions(chosen)
         """What a reader of the log may filter by without missing an event that `wants` answers."""
-        self._facts = {domain_event.fact_of(name) for name in chosen}
+        self._unversioned = {domain_event.unversioned(name) for name in chosen}
         self._wanted: dict[str, bool] = {}
         id_fields = {name: domain_event.id_field_of(domain_event.EVENT_TYPES[name]) for name in chosen}
         self._id_fields = {name: field for name, field in id_fields.items() if field is not None}
@@ -30,7 +30,7 @@ class Decoder:
         """Whether this is an event of the named types, in whatever version."""
         known = self._wanted.get(type_name)
         if known is None:
-            known = self._wanted[type_name] = domain_event.fact_of(type_name) in self._facts
+            known = self._wanted[type_name] = domain_event.unversioned(type_name) in self._unversioned
         return known
 
     def decode(self, type_name: str, payload: bytes, *, position: int, stream: str) -> Event | MalformedEvent:
@@ -56,16 +56,16 @@ def _with_other_versions(names: set[str]) -> list[str]:
     """The names with older and newer versions: the older are upcast, the newer refused."""
     found: set[str] = set()
     for name in names:
-        fact = domain_event.fact_of(name)
-        if fact == name:  # a foreign type has one form for ever
+        bare = domain_event.unversioned(name)
+        if bare == name:  # a foreign type has one form for ever
             found.add(name)
             continue
-        version = name.removeprefix(f"{fact}.v")
-        known = max(int(version), *(_version(each, fact) for each in domain_event.EVENT_TYPES))
-        found |= {f"{fact}.v{number}" for number in range(1, known + VERSIONS_AHEAD + 1)}
+        version = name.removeprefix(f"{bare}.v")
+        known = max(int(version), *(_version(each, bare) for each in domain_event.EVENT_TYPES))
+        found |= {f"{bare}.v{number}" for number in range(1, known + VERSIONS_AHEAD + 1)}
     return sorted(found)
 
 
-def _version(type_name: str, fact: str) -> int:
+def _version(type_name: str, bare: str) -> int:
     """The version of a type name if it is one of this event, else 0."""
-    return int(type_name.removeprefix(f"{fact}.v")) if domain_event.fact_of(type_name) == fact else 0
+    return int(type_name.removeprefix(f"{bare}.v")) if domain_event.unversioned(type_name) == bare else 0

@@ -22,7 +22,7 @@ from event_store.log.leaf import leaf_of
 from event_store.log.outcomes import Outcomes, OutcomesByKey, Requests
 from event_store.log.reading import Epoch
 
-BESIDE_EVENTS: Final = frozenset({"outcome-changed", "tag-mismatch", "tag-missing"})
+ABOUT_REQUESTS: Final = frozenset({"outcome-changed", "tag-mismatch", "tag-missing"})
 """Kinds of findings that leave in no doubt what the events are: something beside them was changed."""
 
 POSITIONS_PER_SEGMENT: Final = reading.POSITIONS_PER_SHORT_SEGMENT

@@ -51,7 +51,7 @@ def read(path: Path) -> list[SignerKey]:
     return keys
 
 
-class Followed:
+class RereadKeys:
     """The keys in a file, read again whenever it was changed: a key takes over without a restart of who seals."""
 
     def __init__(self, path: Path) -> None:

@@ -110,7 +110,7 @@ class Witnessed(Struct, frozen=True):
         return self.key.partition("+")[0]
 
 
-class Ledger:
+class SealRows:
     """The rows of one tree, for the sealer that holds the lease."""
 
     def __init__(self, conn: Connection, *, owner: str) -> None:

@@ -13,7 +13,7 @@ from event_store.log.reading import Connection
 from event_store.proofs import checkpoint, growing, merkle, note, policy
 from event_store.proofs.checkpoint import Checkpoint
 from event_store.proofs.errors import Refused
-from event_store.proofs.ledger import Ledger, Sealed
+from event_store.proofs.ledger import Sealed, SealRows
 from event_store.proofs.note import SignerKey, UnverifiedNote, VerifierKey
 from event_store.proofs.policy import KeyRange, Policy
 from event_store.proofs.tiles import Store, Tiles
@@ -32,7 +32,7 @@ def origin_of(installation: str) -> str:
     return f"{ORIGIN_OF_INSTALLATIONS}{installation}"
 
 
-def opened(conn: Connection, rows: Ledger, store: Store, keys: Sequence[SignerKey]) -> Sealed:
+def opened(conn: Connection, rows: SealRows, store: Store, keys: Sequence[SignerKey]) -> Sealed:
     """The last checkpoint, which the log and the tiles now hold; tiles that are lost are built again from the log.
 
     Args:
@@ -74,7 +74,7 @@ def shorter(head: int, size: int) -> str:
     )
 
 
-def _last(rows: Ledger, key: SignerKey) -> Sealed:
+def _last(rows: SealRows, key: SignerKey) -> Sealed:
     """What Postgres remembers, or the empty tree, signed now."""
     installation, origin = rows.installation(), key.name
     if origin.startswith(ORIGIN_OF_INSTALLATIONS) and origin != origin_of(installation):
@@ -122,7 +122,7 @@ def _build_again(conn: Connection, store: Store, sealed: Sealed) -> None:
 
 
 def _agreed(
-    conn: Connection, rows: Ledger, store: Store, sealed: Sealed, remembered: Checkpoint, signed: str
+    conn: Connection, rows: SealRows, store: Store, sealed: Sealed, remembered: Checkpoint, signed: str
 ) -> Sealed:
     """The newer of two checkpoints of which the older is the beginning."""
     if (
@@ -147,7 +147,7 @@ def _active(ranges: Sequence[KeyRange]) -> str:
 
 
 def _handed_over(
-    rows: Ledger, sealed: Sealed, keys: Sequence[SignerKey], ranges: Sequence[KeyRange], *, active: str
+    rows: SealRows, sealed: Sealed, keys: Sequence[SignerKey], ranges: Sequence[KeyRange], *, active: str
 ) -> Sealed:
     """The last checkpoint again, signed by the key that sealed so far and the one that takes over."""
     new = str(keys[0].verifier)

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Final
 
 from event_store.proofs import checkpoint, note
-from event_store.proofs.ledger import Ledger, Sealed
+from event_store.proofs.ledger import Sealed, SealRows
 from event_store.proofs.note import Note, Signature, VerifierKey
 from event_store.proofs.opening import CHECKPOINT_FILE, SIGNED_FILE
 from event_store.proofs.tiles import Store
@@ -21,7 +21,7 @@ class Publication:
 
     def __init__(
         self,
-        rows: Ledger,
+        rows: SealRows,
         store: Store,
         sealed: Sealed,
         *,

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from event_store.consumers.driver import Consumer, Session, Waits
+from event_store.consumers.driver import Consumer, ConsumerSession, Waits
 from event_store.consumers.errors import OpenAgain
 from event_store.log import reading
 from event_store.proofs import growing, opening
 from event_store.proofs.checkpoint import Checkpoint
 from event_store.proofs.errors import Refused
-from event_store.proofs.ledger import LEASE, Ledger
+from event_store.proofs.ledger import LEASE, SealRows
 from event_store.proofs.note import NoteError, SignerKey
 from event_store.proofs.publishing import Publication
 from event_store.proofs.rereading import LeafDiffers
@@ -95,7 +95,7 @@ class Sealer:
     """The sealer while it holds the lease: one checkpoint after another."""
 
     def __init__(
-        self, session: Session, sealing: Sealing, *, metrics: SealMetrics, refusals: "_Refusals"
+        self, session: ConsumerSession, sealing: Sealing, *, metrics: SealMetrics, refusals: "_Refusals"
     ) -> None:
         """Go on from what was signed last, which the log and the tiles hold and no witness refuses."""
         assert session.lease is not None, "one process at a time seals"
@@ -106,7 +106,7 @@ class Sealer:
         self._clock = sealing.clock
         self._metrics = metrics
         self._refusals = refusals
-        self._rows = rows = Ledger(session.conn, owner=session.lease.owner)
+        self._rows = rows = SealRows(session.conn, owner=session.lease.owner)
         self._keys = keys = sealing.keys()
         with refusals.noted(rows, keys[0].name, metrics):
             self._sealed = sealed = opening.opened(session.conn, rows, sealing.store, keys)
@@ -201,7 +201,7 @@ class _Refusals:
         self._reason = ""
 
     @contextlib.contextmanager
-    def noted(self, rows: Ledger, origin: str, metrics: SealMetrics) -> Iterator[None]:
+    def noted(self, rows: SealRows, origin: str, metrics: SealMetrics) -> Iterator[None]:
         """Around work that may refuse.
 
         Raises:

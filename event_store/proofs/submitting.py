@@ -153,7 +153,7 @@ class _Answer(Struct, frozen=True):
         return self.content_type != SIZE_CONTENT_TYPE or self.size() == size
 
 
-class Answer(Struct, frozen=True):
+class SubmissionAnswer(Struct, frozen=True):
     """What came of one submission: a cosignature of the checkpoint, or why there is none."""
 
     witness: Witness
@@ -219,7 +219,7 @@ class Submissions:
         self._changed = threading.Condition()
         self._newest: _Target | None = None
         self._target: _Target | None = None
-        self._answers: list[Answer] = []
+        self._answers: list[SubmissionAnswer] = []
         self._closed = False
         self._progress = {each.key: _Progress() for each in witnesses}
         self._threads = [
@@ -235,7 +235,7 @@ class Submissions:
             self._newest = _Target(signed, self._clock())
             self._changed.notify_all()
 
-    def answers(self) -> list[Answer]:
+    def answers(self) -> list[SubmissionAnswer]:
         """What was answered since they were taken last."""
         with self._changed:
             taken, self._answers = self._answers, []
@@ -271,7 +271,7 @@ class Submissions:
         finally:
             client.close()
 
-    def _note(self, progress: _Progress, target: _Target, answer: Answer) -> None:
+    def _note(self, progress: _Progress, target: _Target, answer: SubmissionAnswer) -> None:
         progress.answered, progress.failed = target, answer.signature is None
         if progress.failed:
             wait_s = progress.backoff.after_failure()
@@ -281,19 +281,19 @@ class Submissions:
         progress.due_s = self._clock() + wait_s
         self._answers.append(answer)
 
-    def _submitted(self, client: WitnessClient, witness: Witness, signed: Note) -> Answer:
+    def _submitted(self, client: WitnessClient, witness: Witness, signed: Note) -> SubmissionAnswer:
         """Submit, once. A proof is verified here before it leaves: a damaged tile is no fork."""
         tree = Tree(self._store, signed, checkpoint.parse(signed.text))
         try:
             signature = client.cosign(signed, lambda old, _: tree.consistency(old)[1])
         except HistoryRefused as error:
-            return Answer(witness, signed.text, refusal=str(error))
+            return SubmissionAnswer(witness, signed.text, refusal=str(error))
         except (WitnessUnavailable, TreeDamaged, OSError) as error:
-            return Answer(witness, signed.text, failure=str(error))
+            return SubmissionAnswer(witness, signed.text, failure=str(error))
         except Exception as error:  # the outer loop of a thread: it says what is wrong and tries again
             log.exception("witness_failed", witness=witness.key.name)
-            return Answer(witness, signed.text, failure=repr(error))
-        return Answer(witness, signed.text, signature=signature)
+            return SubmissionAnswer(witness, signed.text, failure=repr(error))
+        return SubmissionAnswer(witness, signed.text, signature=signature)
 
     def _next(self, progress: _Progress) -> _Target | None:
         """Wait for what is to be submitted next; None at the end."""

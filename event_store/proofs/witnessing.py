@@ -8,13 +8,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from event_store.proofs import note
 from event_store.proofs.errors import Refused
-from event_store.proofs.ledger import Ledger, Sealed, Witnessed
+from event_store.proofs.ledger import Sealed, SealRows, Witnessed
 from event_store.proofs.note import Note
 from event_store.proofs.publishing import Publication
 from event_store.proofs.witness_list import Witness
 
 if TYPE_CHECKING:
-    from event_store.proofs.submitting import Answer, Submissions
+    from event_store.proofs.submitting import SubmissionAnswer, Submissions
 
 ASK_FIRST_S: Final = 2.0
 """How long a sealer that begins waits for witnesses, before it signs anything that they may know otherwise."""
@@ -45,7 +45,7 @@ class Witnessing:
 
     def __init__(
         self,
-        rows: Ledger,
+        rows: SealRows,
         publication: Publication,
         sealed: Sealed,
         *,
@@ -131,7 +131,7 @@ class Witnessing:
         self.collect()
         _require_no_refusal(self._rows.witnesses(self._origin))
 
-    def _take(self, answer: "Answer") -> None:
+    def _take(self, answer: "SubmissionAnswer") -> None:
         key, name = str(answer.witness.key), answer.witness.key.name
         if answer.signature is None:
             self._metrics.failures.labels(name).inc()

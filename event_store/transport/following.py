@@ -14,7 +14,7 @@ import msgspec
 from prometheus_client import CollectorRegistry, Counter
 
 from event_store.transport.generations import Published
-from event_store.transport.link import Missing, link
+from event_store.transport.link import Gap, link
 from event_store.transport.partition_log import PartitionPage
 from event_store.transport.transport import (
     POLL_RECORDS_MAX,
@@ -88,7 +88,7 @@ class _Cursor(msgspec.Struct):
     """
 
     last: int
-    missing: Missing | None = None
+    missing: Gap | None = None
     waiting: tuple[Record, ...] = ()
     behind_since: float | None = None
 
@@ -208,7 +208,7 @@ class Follower:
             into.setdefault(source, []).extend(page.records)
             cursor.last = page.records[-1].position
         if page.reached < upto:
-            cursor.missing = Missing(after=page.reached, upto=upto)
+            cursor.missing = Gap(after=page.reached, upto=upto)
             return
         waited, cursor.missing, cursor.waiting = cursor.waiting, None, ()
         self._link(source, cursor, waited, into=into)
@@ -243,7 +243,7 @@ class Follower:
                 each.behind_since = now
             elif now - each.behind_since >= STALE_AFTER_S:
                 self._metrics.stale.inc()
-                each.missing = Missing(after=each.last, upto=published.partitions[source])
+                each.missing = Gap(after=each.last, upto=published.partitions[source])
                 each.behind_since = None
 
 

@@ -7,7 +7,7 @@ import msgspec
 from event_store.transport.transport import Record
 
 
-class Missing(msgspec.Struct, frozen=True):
+class Gap(msgspec.Struct, frozen=True):
     """Positions (after, upto] of one partition that must be read from the log before going on."""
 
     after: int
@@ -18,7 +18,7 @@ class Linked(msgspec.Struct):
     """Verdict over records of one partition: apply `apply`, then read `missing`, then link `rest` again."""
 
     apply: list[Record]
-    missing: Missing | None
+    missing: Gap | None
     rest: list[Record]
     duplicates: int
 
@@ -38,6 +38,6 @@ def link(last: int, *, records: Sequence[Record]) -> Linked:
             apply.append(record)
             last = record.position
         else:
-            missing = Missing(after=last, upto=record.prev)
+            missing = Gap(after=last, upto=record.prev)
             return Linked(apply=apply, missing=missing, rest=list(records[index:]), duplicates=duplicates)
     return Linked(apply=apply, missing=None, rest=[], duplicates=duplicates)

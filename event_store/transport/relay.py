@@ -13,7 +13,7 @@ import structlog
 from msgspec import structs
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from event_store.consumers.driver import Consumer, Session, Waits
+from event_store.consumers.driver import Consumer, ConsumerSession, Waits
 from event_store.consumers.errors import OpenAgain
 from event_store.log import paging, reading
 from event_store.log.envelope import RecordedEvent
@@ -96,8 +96,8 @@ def carry(state: RelayState, *, rows: Sequence[RecordedEvent], frame: Frame) -> 
     return Carried(records=records, state=RelayState(generation, position, last))
 
 
-class Ledger(Protocol):
-    """What a relay needs of the database; `PostgresLedger` is the real one."""
+class RelayRows(Protocol):
+    """What a relay needs of the database; `PostgresRelayRows` is the real one."""
 
     def load(self) -> RelayState:
         """Take over the rows of the current generation."""
@@ -138,7 +138,7 @@ class Relay:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: RelayRows,
         *,
         open_publisher: Callable[[Generation], Publisher],
         metrics: RelayMetrics,
@@ -249,7 +249,7 @@ select count(*) from moved
 _HOLDS: Final = "select true from runtime.lease where name = %(name)s and owner = %(owner)s for share"
 
 
-class PostgresLedger:
+class PostgresRelayRows:
     """The relay's rows and the log. Every write says `where owner = me`."""
 
     def __init__(self, conn: Connection, *, owner: str) -> None:
@@ -316,9 +316,9 @@ def consumer(transport: Transport, *, registry: CollectorRegistry, partitions: i
     """
     metrics = RelayMetrics(registry)
 
-    def begin(session: Session) -> "_Carrying":
+    def begin(session: ConsumerSession) -> "_Carrying":
         assert session.lease is not None, "the relay has a lease"
-        ledger = PostgresLedger(session.conn, owner=session.lease.owner)
+        ledger = PostgresRelayRows(session.conn, owner=session.lease.owner)
         ledger.settle(carrier=transport.carrier, partitions=partitions)
         return _Carrying(session, Relay(ledger, open_publisher=transport.publisher, metrics=metrics))
 
@@ -336,7 +336,7 @@ def consumer(transport: Transport, *, registry: CollectorRegistry, partitions: i
 class _Carrying:
     """The relay while it holds the lease: one round after another."""
 
-    def __init__(self, session: Session, relay: Relay) -> None:
+    def __init__(self, session: ConsumerSession, relay: Relay) -> None:
         self._session = session
         self._relay = relay
         self._measured_at_s = float("-inf")

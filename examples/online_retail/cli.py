@@ -7,7 +7,7 @@ from counterfoil import addresses
 from examples.online_retail import importing
 from examples.online_retail.before import FIGURES
 from examples.online_retail.formats import Format
-from examples.online_retail.importing import Outcome
+from examples.online_retail.importing import ImportSummary
 from examples.online_retail.shop import Shop
 from runtime.settings import Settings
 
@@ -22,7 +22,7 @@ def run(
     sheet: str | None,
     command_url: str | None,
     query_url: str | None,
-) -> Outcome:
+) -> ImportSummary:
     """Import a file into the shop at these addresses; what is missing comes from the `up` that runs in home.
 
     Raises:
@@ -36,12 +36,12 @@ def run(
         return importing.run(file, shop=shop, kept_in=settings.home / FOLDER, form=form, sheet=sheet)
 
 
-def finish(outcome: Outcome) -> None:
+def finish(outcome: ImportSummary) -> None:
     """To be called once the outcome was printed."""
     importing.finish(outcome)
 
 
-def lines(outcome: Outcome) -> list[str]:
+def lines(outcome: ImportSummary) -> list[str]:
     """The figures for people."""
     width = max(len(name) for name in FIGURES)
     shown = [f"{name:<{width}}  {outcome.figures[name]:>13,}" for name in FIGURES]

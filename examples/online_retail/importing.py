@@ -33,7 +33,7 @@ class _OrderPage(msgspec.Struct):
     next_cursor: str | None = None
 
 
-class Outcome(msgspec.Struct):
+class ImportSummary(msgspec.Struct):
     """What one run has to tell besides the figures."""
 
     figures: dict[str, int]
@@ -63,7 +63,7 @@ class Outcome(msgspec.Struct):
 
 def run(
     path: Path, *, shop: Shop, kept_in: Path, form: Format = Format.CSV, sheet: str | None = None
-) -> Outcome:
+) -> ImportSummary:
     """Import the file, or go on where a killed run stopped, and return what the shop shows of it.
 
     Args:
@@ -92,7 +92,7 @@ def run(
     progress.say("waiting until relay, process managers and views stand at the head of the log")
     head = wait_until_caught_up(shop)
     after = before_.read_figures(shop)
-    return Outcome(
+    return ImportSummary(
         figures={name: after[name] - before.figures[name] for name in before_.FIGURES},
         refused=len(refused),
         refused_file=str(refused.path),
@@ -103,7 +103,7 @@ def run(
     )
 
 
-def finish(outcome: Outcome) -> None:
+def finish(outcome: ImportSummary) -> None:
     """Forget the totals before; to be called once the outcome was told, since afterwards nobody can tell it again."""
     outcome.kept.unlink(missing_ok=True)
 

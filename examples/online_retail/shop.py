@@ -15,7 +15,7 @@ import msgspec
 
 from counterfoil import progress
 from examples.online_retail.errors import ShopUnreachable, UnexpectedAnswer
-from runtime.http import versions
+from runtime.http import api_version as versions
 
 BATCH_COMMANDS_MAX = 500  # what POST /v1/commands takes
 PATIENCE_S = 300.0  # without any progress; a restarted database or broker is back long before

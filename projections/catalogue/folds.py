@@ -1,4 +1,4 @@
-"""How the facts of the catalogue change what can be asked about it."""
+"""How the events of the catalogue change what can be asked about it."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""How the facts of ordering change the page and the list entry of one order.
+"""How the events of ordering change the page and the list entry of one order.
 
 What they change in sums over many orders stands in `sales`.
 """

@@ -20,14 +20,14 @@ EVENTS_FOLDED_MAX: Final = 20_000
 """Events that are folded for one page: some tenths of a second of a processor."""
 
 
-class Before(Struct, frozen=True):
+class EarlierRows(Struct, frozen=True):
     """Ids of the rows that may have changed, and the rows of those that were there."""
 
     ids: list[str]
     rows: list[Row]
 
 
-def since(connection: reading.Connection, view: View[Any], position: int, *, head: int) -> Before:
+def since(connection: reading.Connection, view: View[Any], position: int, *, head: int) -> EarlierRows:
     """What was at `position` where anything happened from there to `head`; the view's key is the id of a stream.
 
     Raises:
@@ -46,7 +46,7 @@ def since(connection: reading.Connection, view: View[Any], position: int, *, hea
         ) from error
     beginning = view.partition_key_of(("",))
     ids = [key.removeprefix(beginning) for key in keys if key.startswith(beginning)]
-    return Before(ids, list(rows.values()))
+    return EarlierRows(ids, list(rows.values()))
 
 
 def _expired(detail: str, position: int) -> ProblemError:

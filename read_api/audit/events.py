@@ -17,7 +17,7 @@ from event_store.transport.position_token import PositionToken
 from read_api import parameters
 from read_api.answers import Wished
 from read_api.audit import finding
-from read_api.audit.finding import NAMES_PATTERN, Found, Question
+from read_api.audit.finding import NAMES_PATTERN, EventQuery, FoundEvents
 from read_api.audit.past import Past
 from read_api.checkpoints import CheckpointSnapshot
 from read_api.connections import AsyncConnection
@@ -213,7 +213,7 @@ async def _question(
     ] = None,
     since: Annotated[Moment, Query(description="Only recorded at this time or later.")] = None,
     until: Annotated[Moment, Query(description="Only recorded before this time.")] = None,
-) -> Question:
+) -> EventQuery:
     return await finding.question(past, types=types, categories=categories, since=since, until=until)
 
 
@@ -240,7 +240,7 @@ async def events(
     reads: OpenReads,
     wish: Wished,
     wait_s: Waiting,
-    question: Annotated[Question, Depends(_question)],
+    question: Annotated[EventQuery, Depends(_question)],
     after: Annotated[
         int, Query(ge=0, le=parameters.POSITION_MAX, description="Only positions above this.")
     ] = 0,
@@ -261,7 +261,7 @@ async def events(
     return StreamingResponse(_lines(reads, found, first), media_type=NDJSON, headers=headers)
 
 
-async def _lines(reads: Reads, found: Found, page: list[RecordedEvent]) -> AsyncIterator[bytes]:
+async def _lines(reads: Reads, found: FoundEvents, page: list[RecordedEvent]) -> AsyncIterator[bytes]:
     """The first page, then the others; between pages no connection is held.
 
     A failure in between cuts the answer off in mid-air, which tells a caller that there is more.

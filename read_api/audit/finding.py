@@ -42,7 +42,7 @@ SEARCH_S: Final = 1.0
 _SMALLEST: Final = timedelta(microseconds=1)
 
 
-class Question(Struct, frozen=True):
+class EventQuery(Struct, frozen=True):
     """Which events: of these types, of these categories (None: any), behind one position and up to another."""
 
     types: Sequence[str] | None = None
@@ -56,7 +56,7 @@ class Question(Struct, frozen=True):
         return self.types is not None or self.categories is not None
 
 
-class Found(Struct, frozen=True):
+class FoundEvents(Struct, frozen=True):
     """The events of one answer: the positions of those that are narrowly asked for (None: all behind `after`).
 
     All that were asked for are known up to `upto`; `end` is where the log ends, or what is asked of it.
@@ -78,7 +78,7 @@ class Found(Struct, frozen=True):
         """Whether there is nothing to read."""
         return self.after >= self.upto if self.positions is None else not self.positions
 
-    def behind(self, position: int) -> "Found":
+    def behind(self, position: int) -> "FoundEvents":
         """What is left behind a position that was read."""
         if self.positions is None:
             return replace(self, after=position)
@@ -87,7 +87,7 @@ class Found(Struct, frozen=True):
 
 async def question(
     past: Past, *, types: str | None, categories: str | None, since: datetime | None, until: datetime | None
-) -> Question:
+) -> EventQuery:
     """The question in the parameters of a request.
 
     Raises:
@@ -104,7 +104,7 @@ async def question(
             upto = await _before(past, until)
         except reading.TimeAhead:
             upto = None  # all that there is by now was recorded before
-    return Question(_names(types), _names(categories), after, upto)
+    return EventQuery(_names(types), _names(categories), after, upto)
 
 
 async def _before(past: Past, time: datetime) -> int:
@@ -120,7 +120,7 @@ def _names(given: str | None) -> list[str] | None:
     return None if given is None else given.split(",")
 
 
-async def find(reads: Reads, question: Question, *, after: int, limit: int, wait_s: int) -> Found:
+async def find(reads: Reads, question: EventQuery, *, after: int, limit: int, wait_s: int) -> FoundEvents:
     """The next events, at most `limit`; without any, as soon as there is one, or after `wait_s` seconds.
 
     Raises:
@@ -152,14 +152,14 @@ async def _search(
     connection: AsyncConnection,
     snapshot: CheckpointSnapshot,
     *,
-    question: Question,
+    question: EventQuery,
     start: int,
     limit: int,
     clock: Callable[[], float],
-) -> Found:
+) -> FoundEvents:
     end = snapshot.position if question.upto is None else min(snapshot.position, question.upto)
     if not question.is_narrow:
-        return Found(snapshot, start, max(start, min(end, start + limit)), end)
+        return FoundEvents(snapshot, start, max(start, min(end, start + limit)), end)
     positions: list[int] = []
     began, reached = clock(), start
     while reached < end and len(positions) < limit:
@@ -175,10 +175,10 @@ async def _search(
         reached = positions[-1] if len(positions) == limit else upto
         if clock() - began >= SEARCH_S:
             break
-    return Found(snapshot, start, reached, end, positions)
+    return FoundEvents(snapshot, start, reached, end, positions)
 
 
-async def read(reads: Reads, found: Found) -> list[RecordedEvent]:
+async def read(reads: Reads, found: FoundEvents) -> list[RecordedEvent]:
     """The next page of what was found.
 
     Raises:
@@ -189,7 +189,7 @@ async def read(reads: Reads, found: Found) -> list[RecordedEvent]:
     return await reads.connections.run(partial(_page, found=found))
 
 
-async def _page(connection: AsyncConnection, *, found: Found) -> list[RecordedEvent]:
+async def _page(connection: AsyncConnection, *, found: FoundEvents) -> list[RecordedEvent]:
     if found.positions is None:
         return await paging.page_after_async(
             connection, found.after, rows_max=PAGE_EVENTS_MAX, upto=found.upto, bytes_max=PAGE_BYTES_MAX

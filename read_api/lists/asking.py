@@ -27,7 +27,7 @@ class Pin(Struct, frozen=True, array_like=True):
     position: int
 
 
-class Question(Struct, frozen=True):
+class ListQuery(Struct, frozen=True):
     """Which rows, in which order: values by the names of their filters, a sort and its direction."""
 
     given: Mapping[str, object]
@@ -38,7 +38,7 @@ class Question(Struct, frozen=True):
 class Page(Struct, frozen=True):
     """One page of a list, behind the place of the last row shown before; `pin` is that of the pages before."""
 
-    question: Question
+    question: ListQuery
     limit: int
     pinned: bool
     after: tuple[Any, ...] | None
@@ -59,7 +59,7 @@ class ByIds(Struct, frozen=True):
 class Whole(Struct, frozen=True):
     """All rows."""
 
-    question: Question
+    question: ListQuery
 
 
 Asked = Page | ByIds | Whole
@@ -108,10 +108,10 @@ def _by_ids(texts: Sequence[str], given: Mapping[str, str], *, whole: bool) -> B
     return ByIds(ids)
 
 
-def _question(listed: ListOf, given: Mapping[str, str]) -> Question:
+def _question(listed: ListOf, given: Mapping[str, str]) -> ListQuery:
     values = {name: _value(listed, name, text) for name, text in given.items() if name in listed.by_name}
     sort, falling = _sort(listed, given.get(SORT), list(values))
-    return Question(values, sort, falling)
+    return ListQuery(values, sort, falling)
 
 
 def _value(listed: ListOf, name: str, text: str) -> object:
@@ -144,7 +144,7 @@ def sorts_of(listed: ListOf) -> list[str]:
     return [text for each in listed.sorts for text in (each.name, f"{_FALLING}{each.name}")]
 
 
-def _page(listed: ListOf, question: Question, given: Mapping[str, str]) -> Page:
+def _page(listed: ListOf, question: ListQuery, given: Mapping[str, str]) -> Page:
     pinned = PINNED in given and _boolean(given[PINNED])
     scope = json.dumps(
         [listed.path, question.given, question.sort.name, question.falling, pinned],

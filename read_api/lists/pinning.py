@@ -66,7 +66,7 @@ def folded_back(connection: Connection, listed: ListOf, asked: Page) -> Pinned:
 
 
 def _rows(
-    connection: Connection, table: Table, listed: ListOf, asked: Page, before: changed.Before
+    connection: Connection, table: Table, listed: ListOf, asked: Page, before: changed.EarlierRows
 ) -> list[RowDict]:
     question = asked.question
     statement = statements.select_folded_back(

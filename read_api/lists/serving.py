@@ -24,7 +24,8 @@ from read_api.reading import tables
 from read_api.reading.resource import RowDict
 from read_api.reading.tables import TABLES_KEPT_MAX, Table
 from read_api.reads import Reads, live, snapshot_on
-from runtime.http import accept, versions
+from runtime.http import accept
+from runtime.http import api_version as versions
 from runtime.http.exchange import Exchange
 from runtime.http.routes import ExchangeRoute
 from runtime.pagination import next_link

@@ -16,7 +16,7 @@ from event_store.transport.position_token import PositionToken
 from read_api.errors import DocumentsUnavailable
 from read_api.polling import CheckpointPoller
 from read_api.reading.coalescing import Coalescer
-from read_api.reading.mirror import Mirror
+from read_api.reading.mirror import MirroredDocuments
 from read_api.reading.resource import Found, Resource
 from runtime import documents as cache
 from runtime.breaker import Breaker, BreakerState
@@ -111,13 +111,13 @@ class DocumentCache:
         self._lost = not self.answers
 
 
-class Missing(Struct, frozen=True):
+class MissedDocument(Struct, frozen=True):
     """A document that the cache did not have beside this checkpoint of its partition."""
 
     id: str
     partition: int
     checkpoint: bytes
-    mirror: Mirror
+    mirror: MirroredDocuments
 
 
 class _Asked(Struct, frozen=True):
@@ -127,7 +127,7 @@ class _Asked(Struct, frozen=True):
     keys: tuple[str, ...]
     partitions: tuple[int, ...]
     token: PositionToken | None
-    mirror: Mirror
+    mirror: MirroredDocuments
 
 
 class DocumentsByKey:
@@ -148,7 +148,7 @@ class DocumentsByKey:
         self._documents = documents
         self._poller = poller
         self._clock = clock
-        self._mirror: Mirror | None = None
+        self._mirror: MirroredDocuments | None = None
 
     def cached(self, key: str) -> Found | None:
         """The document of an id, or its tombstone, if the client-side cache has it and it is trusted."""
@@ -161,8 +161,8 @@ class DocumentsByKey:
             return None
         return mirror.found(document, mirror.trusted(own, checkpoint))
 
-    async def read(self, key: str, token: PositionToken | None) -> "Found | Missing | None":
-        """The document of an id, or its tombstone; otherwise SQL has to answer, also for what is `Missing`.
+    async def read(self, key: str, token: PositionToken | None) -> "Found | MissedDocument | None":
+        """The document of an id, or its tombstone; otherwise SQL has to answer, also for what is `MissedDocument`.
 
         A token asks for a document that has everything in its partitions.
         """
@@ -177,7 +177,7 @@ class DocumentsByKey:
         values = await self._documents.get(keys)
         return None if values is None else _found(values, asked)
 
-    def fill(self, missing: "Missing", found: Found) -> None:
+    def fill(self, missing: "MissedDocument", found: Found) -> None:
         """Put back the document that SQL had after it was found missing."""
         mirror, stood = missing.mirror, found.checkpoints
         if not found.position or found.parked_at is not None:
@@ -193,14 +193,14 @@ class DocumentsByKey:
             checkpoint=missing.checkpoint,
         )
 
-    def _placed(self, key: str) -> tuple[Mirror | None, int | None]:
+    def _placed(self, key: str) -> tuple[MirroredDocuments | None, int | None]:
         """The documents of the build that is live now, and the partition of an id; None where only SQL answers."""
         latest, settled = self._poller.latest, self._poller.settled
         mirror = self._mirror
         if mirror is None or mirror.latest is not latest or mirror.settled is not settled:
             same = mirror is not None and mirror.latest is latest
             since = mirror.since if mirror is not None and same else self._clock()
-            mirror = Mirror.of(
+            mirror = MirroredDocuments.of(
                 self._resource.view.name, self._name, latest=latest, settled=settled, since=since
             )
             self._mirror = mirror
@@ -210,12 +210,12 @@ class DocumentsByKey:
         return mirror, mirror.partition(partition_key)
 
 
-def _found(values: Values, asked: _Asked) -> Found | Missing | None:
+def _found(values: Values, asked: _Asked) -> Found | MissedDocument | None:
     document, *found = values
     checkpoints = {p: value for p, value in zip(asked.partitions, found, strict=True) if value is not None}
     if len(checkpoints) < len(asked.partitions):
         return None
     own = asked.partitions[0]
     if document is None:
-        return Missing(asked.id, own, checkpoints[own], asked.mirror)
+        return MissedDocument(asked.id, own, checkpoints[own], asked.mirror)
     return asked.mirror.found(document, asked.mirror.trusted_with(asked.token, own, checkpoints))

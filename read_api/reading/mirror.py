@@ -16,7 +16,7 @@ from read_api.reading.resource import Found
 from runtime import documents
 
 
-class Mirror:
+class MirroredDocuments:
     """The documents of a live build; replaced as soon as either snapshot is another."""
 
     def __init__(

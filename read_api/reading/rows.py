@@ -8,7 +8,7 @@ from msgspec import Struct
 from psycopg import sql
 
 from projections.storing import BuildId
-from read_api.checkpoints import Checkpoint, Checkpoints, checkpoints_of
+from read_api.checkpoints import CheckpointRow, Checkpoints, checkpoints_of
 from read_api.connections import AsyncConnection, Connections
 from read_api.errors import BuildGone, ViewUnavailable
 from read_api.polling import CheckpointPoller
@@ -46,7 +46,7 @@ left join {table} t on t.{key} = any(%(keys)s)
 
 class _Stood(Struct, frozen=True):
     epoch: int
-    checkpoints: list[Checkpoint]
+    checkpoints: list[CheckpointRow]
     parked: dict[str, int]
 
 

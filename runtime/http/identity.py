@@ -50,7 +50,7 @@ def identity(settings: Settings, *, name: str) -> Identity:
     """
     if settings.identity == "accounts":
         assert settings.database_url is not None, "both APIs need one"
-        return Accounts(settings.database_url.get_secret_value(), name=name)
+        return TokenCallers(settings.database_url.get_secret_value(), name=name)
     if settings.identity is None and settings.profile == "production":
         raise SettingsError(
             "COUNTERFOIL_IDENTITY: the production profile needs it; `accounts` authenticates callers, `anonymous` means"
@@ -79,7 +79,7 @@ class Anonymous:
         yield
 
 
-class Accounts:
+class TokenCallers:
     """Callers show tokens, which are verified with what the vault says."""
 
     def __init__(self, url: str, *, name: str) -> None:

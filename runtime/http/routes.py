@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from msgspec import Struct
 from starlette.routing import BaseRoute
 
-from runtime.http import versions
+from runtime.http import api_version as versions
 from runtime.http.deprecation import deprecation_of
 from runtime.http.exchange import Exchange
 from runtime.http.headers import Header

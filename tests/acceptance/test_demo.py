@@ -9,22 +9,22 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 def test_the_demo_tells_its_story_and_stops_by_itself(tmp_path):
     finished = run(tmp_path / "home", "demo", "--exit", "--json", timeout_s=150)
-    told = last_json(finished)
+    printed = last_json(finished)
 
     assert finished.returncode == 0, finished.stderr[-3000:]
-    assert (told["ok"], told["orders"]) == (True, 2_000)
-    assert told["events"] > 2_000
-    assert [(step["ok"], step["seconds"] >= 0) for step in told["steps"]] == [(True, True)] * 6
-    assert told["directory"] == str(tmp_path / "home" / "demo")
-    assert sum(step["seconds"] for step in told["steps"]) < 90
+    assert (printed["ok"], printed["orders"]) == (True, 2_000)
+    assert printed["events"] > 2_000
+    assert [(step["ok"], step["seconds"] >= 0) for step in printed["steps"]] == [(True, True)] * 6
+    assert printed["directory"] == str(tmp_path / "home" / "demo")
+    assert sum(step["seconds"] for step in printed["steps"]) < 90
 
 
 def test_a_demo_without_its_servers_fails_with_one_clear_step(tmp_path):
     finished = run(
         tmp_path / "home", "demo", "--exit", "--json", COUNTERFOIL_POSTGRES_BIN=str(tmp_path / "empty")
     )
-    told = last_json(finished)
+    printed = last_json(finished)
 
     assert finished.returncode == 1
-    assert (told["ok"], [step["ok"] for step in told["steps"]]) == (False, [False])
+    assert (printed["ok"], [step["ok"] for step in printed["steps"]]) == (False, [False])
     assert "Postgres was not found" in finished.stderr

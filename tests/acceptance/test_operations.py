@@ -23,7 +23,7 @@ def builds(shop):
     return {build["build"]: (build["live"], build["state"]) for build in listed if build["name"] == VIEW}
 
 
-def test_a_view_is_rebuilt_beside_the_live_one_compared_promoted_rolled_back_and_dropped(shop):
+def test_a_view_is_rebuilt_next_to_the_live_one_compared_promoted_rolled_back_and_dropped(shop):
     rebuilt = shop.run("views", "rebuild", VIEW, "--json")
 
     assert rebuilt.returncode == 0, rebuilt.stderr
@@ -47,11 +47,11 @@ def test_a_view_is_rebuilt_beside_the_live_one_compared_promoted_rolled_back_and
     assert builds(shop) == {1: (True, "following")}
 
 
-def test_a_view_that_does_not_exist_is_told_with_those_that_do(shop):
-    told = shop.run("views", "rebuild", "order_detials")
+def test_a_view_that_does_not_exist_names_those_that_do(shop):
+    finished = shop.run("views", "rebuild", "order_detials")
 
-    assert told.returncode == 1
-    assert "there is no view order_detials; there are customer_totals, order_details" in told.stderr
+    assert finished.returncode == 1
+    assert "there is no view order_detials; there are customer_totals, order_details" in finished.stderr
 
 
 def test_a_history_is_replayed_up_to_a_position_or_a_time(shop):
@@ -74,10 +74,10 @@ def test_a_history_is_replayed_up_to_a_position_or_a_time(shop):
     ],
 )
 def test_a_replay_of_nothing_says_so(shop, arguments, words):
-    told = shop.run("replay", *arguments)
+    finished = shop.run("replay", *arguments)
 
-    assert told.returncode == 64
-    assert words in told.stderr
+    assert finished.returncode == 64
+    assert words in finished.stderr
 
 
 def test_a_key_that_cannot_be_folded_is_parked_shown_and_skipped(shop):

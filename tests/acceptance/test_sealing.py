@@ -29,7 +29,7 @@ def test_a_sealer_that_is_killed_again_and_again_signs_one_history(database_url,
     key = note.VerifierKey.parse(generated.stdout.splitlines()[-1])
     published, seen = tmp_path / "seal" / "checkpoint", set()
 
-    def look():
+    def read_published():
         if published.exists():
             seen.add(checkpoint.verified(note.parse(published.read_bytes()), [key]))
         return len(seen)
@@ -44,17 +44,18 @@ def test_a_sealer_that_is_killed_again_and_again_signs_one_history(database_url,
             stderr=subprocess.DEVNULL,
         ) as sealer:
             try:
-                before = look()
+                before = read_published()
                 append(database_url, 700)
-                wait_until(lambda before=before: look() > before, what="a checkpoint")
+                wait_until(lambda before=before: read_published() > before, what="a checkpoint")
                 deadline = time.monotonic() + chance.uniform(0, 1.5)
                 while number < KILLS and time.monotonic() < deadline:
                     append(database_url, 400)
-                    look()
+                    read_published()
                 if number == KILLS:
                     head = len(leaves(database_url))
                     wait_until(
-                        lambda head=head: look() and max(one.size for one in seen) == head, what="the head"
+                        lambda head=head: read_published() and max(one.size for one in seen) == head,
+                        what="the head",
                     )
             finally:
                 sealer.kill()

@@ -91,7 +91,7 @@ def test_a_second_up_in_the_same_directory_is_refused(running):
     assert running.process.poll() is None
 
 
-def test_an_up_that_is_told_to_stop_while_it_starts_stops(tmp_path):
+def test_an_up_that_has_to_stop_while_it_starts_stops(tmp_path):
     process = subprocess.Popen(
         command("up"), env=environment(tmp_path / "home"), cwd=PROJECT, stderr=subprocess.DEVNULL
     )
@@ -125,20 +125,20 @@ def test_settings_are_shown_with_passwords_masked(tmp_path):
     assert "COUNTERFOIL_DATABASE_URL=postgresql://me:***@localhost/shop" in shown.stdout
 
 
-def test_a_mistyped_setting_is_told_in_one_line(tmp_path):
-    told = run(tmp_path, "status", COUNTERFOIL_DATABSE_URL="x")
+def test_a_mistyped_setting_is_reported_in_one_line(tmp_path):
+    finished = run(tmp_path, "status", COUNTERFOIL_DATABSE_URL="x")
 
-    assert told.returncode == 78
-    assert told.stderr.splitlines() == [
+    assert finished.returncode == 78
+    assert finished.stderr.splitlines() == [
         "counterfoil: COUNTERFOIL_DATABSE_URL is not a setting; the nearest one is COUNTERFOIL_DATABASE_URL"
     ]
 
 
 def test_without_a_shop_a_command_says_what_to_do(tmp_path):
-    told = run(tmp_path / "nowhere", "audit", "verify")
+    finished = run(tmp_path / "nowhere", "audit", "verify")
 
-    assert told.returncode == 4
-    assert "start `counterfoil up` there, or set COUNTERFOIL_DATABASE_URL" in told.stderr
+    assert finished.returncode == 4
+    assert "start `counterfoil up` there, or set COUNTERFOIL_DATABASE_URL" in finished.stderr
 
 
 @pytest.mark.parametrize("role", ["command-api", "query-api", "relay", "projections", "processes"])

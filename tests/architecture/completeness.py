@@ -27,7 +27,7 @@ from commands.processes.process import Process
 from counterfoil.context import Context, Contexts
 from counterfoil.contexts import CONTEXTS
 from domain.aggregate import Aggregate
-from domain.event import EVENT_TYPES, Event, fact_of, type_name
+from domain.event import EVENT_TYPES, Event, type_name, unversioned
 from projections.view import View
 from read_api.reading.resource import Resource
 from runtime.problem_types import CATALOGUE
@@ -286,9 +286,9 @@ def missing(project: Project) -> list[str]:
 
 def _newest_shapes() -> list[type[Event]]:
     """Every event, without the versions that are read as later ones."""
-    ours = [name for name in EVENT_TYPES if fact_of(name) != name]
+    ours = [name for name in EVENT_TYPES if unversioned(name) != name]
     ours.sort(key=lambda name: int(name.rpartition(".v")[2]))
-    return list({fact_of(name): EVENT_TYPES[name] for name in ours}.values())
+    return list({unversioned(name): EVENT_TYPES[name] for name in ours}.values())
 
 
 def _routes(project: Project) -> Iterator[APIRoute]:

@@ -18,7 +18,7 @@ BREACHES = {
     "the commands import the query API": ("commands/limits.py", "import read_api.errors"),
     "the commands import counterfoil": ("commands/limits.py", "import counterfoil.addresses"),
     "the product needs what production leaves out": ("counterfoil/status.py", "import devservers.child"),
-    "one context's facts import another's": (
+    "one context's events import another's": (
         "domain/catalogue/events.py",
         "import domain.ordering.events",
     ),

@@ -20,7 +20,7 @@ ROOMS: Final = {
 
 
 @pytest.mark.parametrize("package", ROOMS)
-def test_a_package_with_rooms_has_nothing_beside_them(package: str):
+def test_a_package_with_rooms_has_nothing_next_to_them(package: str):
     found = {path.name for path in (ROOT / package).iterdir() if not path.name.startswith("__")}
 
     assert ROOMS[package] == found

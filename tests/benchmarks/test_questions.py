@@ -63,7 +63,7 @@ def test_every_row_is_one_object_with_the_members_that_scripts_rely_on(rows: lis
 
 
 @pytest.mark.timeout(RUN_S_MAX)
-def test_limits_and_peers_are_measured_beside_ours(rows: list[dict[str, object]]):
+def test_limits_and_peers_are_measured_next_to_ours(rows: list[dict[str, object]]):
     absent = [
         (row["name"], row["case"], what)
         for row in rows

@@ -35,7 +35,7 @@ def test_a_goal_is_reached_at_its_bound_and_not_beyond(goal: Goal, *, reached: b
     assert reached == replace(ROW, goals=(goal,)).reached
 
 
-def test_contestants_take_turns_and_the_middle_round_counts():
+def test_contestants_alternate_and_the_middle_round_counts():
     asked: list[str] = []
     figures = {"ours": iter([3.0, 1.0, 2.0]), "limit": iter([9.0, 9.0, 8.0])}
 
@@ -43,7 +43,9 @@ def test_contestants_take_turns_and_the_middle_round_counts():
         asked.append(name)
         return next(figures[name])
 
-    found = measuring.in_turns({"ours": lambda: measure("ours"), "limit": lambda: measure("limit")}, rounds=3)
+    found = measuring.alternating(
+        {"ours": lambda: measure("ours"), "limit": lambda: measure("limit")}, rounds=3
+    )
 
     assert {"ours": 2.0, "limit": 9.0} == found
     assert ["ours", "limit"] * 3 == asked

@@ -32,16 +32,16 @@ def rows_of(events):
 
 def apply(views, event):
     """Change the rows by one event; returns the keys (view, key) of the keyed views that it touched."""
-    fact, _, _ = event["type"].partition(".v")
+    kind, _, _ = event["type"].partition(".v")
     body = event["payload"]
-    if fact.startswith("inventory."):
-        return _stock(views["stock_level"], fact, body)
-    if fact.startswith("catalogue."):
-        return _product(views["product_page"], fact, body)
-    if fact == "ordering.credit_note_issued":
+    if kind.startswith("inventory."):
+        return _stock(views["stock_level"], kind, body)
+    if kind.startswith("catalogue."):
+        return _product(views["product_page"], kind, body)
+    if kind == "ordering.credit_note_issued":
         _credit(views, body)
-    elif fact.startswith("ordering."):
-        return _order(views, fact, body)
+    elif kind.startswith("ordering."):
+        return _order(views, kind, body)
     return []
 
 
@@ -54,9 +54,9 @@ def _moment(text):
     return None if text is None else datetime.fromisoformat(text).astimezone(UTC)
 
 
-def _product(pages, fact, body):
+def _product(pages, kind, body):
     sku = body["sku"]
-    if fact == "catalogue.product_created":
+    if kind == "catalogue.product_created":
         names = ("sku", "title", "stocked", "unit_price", "currency", "created_at")
         pages[sku,] = {**{name: body[name] for name in names}, "price_changed_at": None}
     else:
@@ -65,7 +65,7 @@ def _product(pages, fact, body):
     return [("product_page", (sku,))]
 
 
-def _stock(levels, fact, body):
+def _stock(levels, kind, body):
     sku = body["sku"]
     level = levels.setdefault((sku,), {"sku": sku, **dict.fromkeys(STOCK, 0)})
     signs = {
@@ -75,16 +75,16 @@ def _stock(levels, fact, body):
         "inventory.stock_released": ("-reserved", "available"),
         "inventory.stock_shipped": ("-on_hand", "-reserved", "shipped"),
         "inventory.stock_adjusted": ("on_hand", "available", "adjusted"),
-    }[fact]
-    amount = body["delta"] if fact == "inventory.stock_adjusted" else body["quantity"]
+    }[kind]
+    amount = body["delta"] if kind == "inventory.stock_adjusted" else body["quantity"]
     for name in signs:
         level[name.lstrip("-")] += -amount if name.startswith("-") else amount
-    level["adjustments"] += fact == "inventory.stock_adjusted"
+    level["adjustments"] += kind == "inventory.stock_adjusted"
     return [("stock_level", (sku,))]
 
 
-def _order(views, fact, body):
-    key, status = (body["order_id"],), fact.removeprefix("ordering.order_")
+def _order(views, kind, body):
+    key, status = (body["order_id"],), kind.removeprefix("ordering.order_")
     details, summary = views["order_details"], views["order_summary"]
     if status == "placed":
         shared = ("order_id", "customer_id", "placed_at", "country", "currency", "total")

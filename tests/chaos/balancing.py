@@ -81,8 +81,8 @@ class Balancer:
     def _understand(self, attempt, instance, status, text):
         self.answers.append(status)
         if status == 201:
-            told = {"position": json.loads(text)["position"], "answer": text.decode()}
-            attempt.update(outcome="ok", final=True, **told)
+            answered = {"position": json.loads(text)["position"], "answer": text.decode()}
+            attempt.update(outcome="ok", final=True, **answered)
         elif status >= 500:
             self.broken.append(f"{instance.name}: {status} {text[:100]!r}")
         else:

@@ -22,7 +22,7 @@ class Outcome:
     commands: int = 0
     attempts: int = 0
     reads: int = 0
-    told_to_wait: int = 0
+    asked_to_wait: int = 0
     events: int = 0
     faults: list = field(default_factory=list)
     notes: list = field(default_factory=list)
@@ -32,7 +32,7 @@ class Outcome:
     def __str__(self):
         return (
             f"seed {self.seed}: {self.commands} commands in {self.attempts} attempts, {self.reads} fresh reads "
-            f"and {self.told_to_wait} told to wait, "
+            f"and {self.asked_to_wait} told to wait, "
             f"{self.events} events, {len(self.faults)} faults, {len(self.violations)} violations, "
             f"{self.seconds:.0f} s"
         )
@@ -108,7 +108,7 @@ class Campaign:
             commands=self.history.commands,
             attempts=len(self.history.attempts),
             reads=len(self.history.reads),
-            told_to_wait=self.history.told_to_wait,
+            asked_to_wait=self.history.asked_to_wait,
             events=len(evidence.log),
             faults=self.struck,
             notes=self.history.notes,

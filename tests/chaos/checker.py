@@ -236,13 +236,13 @@ def one_outcome_for_each_trigger(evidence):
     """Every placed order is confirmed, rejected or cancelled, once, and what one trigger caused was one append."""
     results, caused, placed = defaultdict(list), defaultdict(list), {}
     for event in evidence.log:
-        fact = event["type"]
-        if fact == "ordering.order_placed.v1":
+        kind = event["type"]
+        if kind == "ordering.order_placed.v1":
             placed[event["stream"]] = event["position"]
-        if fact in {"ordering.order_confirmed.v1", "ordering.order_rejected.v2"}:
-            results[event["stream"]].append(fact)
-        if fact == "ordering.order_cancelled.v1" and not event["payload"]["was_confirmed"]:
-            results[event["stream"]].append(fact)
+        if kind in {"ordering.order_confirmed.v1", "ordering.order_rejected.v2"}:
+            results[event["stream"]].append(kind)
+        if kind == "ordering.order_cancelled.v1" and not event["payload"]["was_confirmed"]:
+            results[event["stream"]].append(kind)
         if event["causation"] is not None:
             caused[event["causation"], event["actor"]].append(event)
     for stream in placed:
@@ -262,12 +262,12 @@ def timers_wait_for_what_is_undecided(evidence):
     """
     waiting = {}
     for event in evidence.log:
-        fact = event["type"]
-        if fact == "ordering.order_placed.v1":
+        kind = event["type"]
+        if kind == "ordering.order_placed.v1":
             waiting[event["stream"]] = event["position"]
-        elif event["stream"] in waiting and fact != "ordering.order_shipped.v1":
+        elif event["stream"] in waiting and kind != "ordering.order_shipped.v1":
             del waiting[event["stream"]]
-        if fact == "ordering.order_rejected.v2" and event["payload"]["reason"] != "stock":
+        if kind == "ordering.order_rejected.v2" and event["payload"]["reason"] != "stock":
             yield f"{event['stream']} was rejected as {event['payload']['reason']} at {event['position']}"
     found = {row["stream"]: row["set_at"] for row in evidence.views.get("timers_fulfilment", [])}
     for stream in sorted({*waiting, *found}):
@@ -314,10 +314,10 @@ def refusals_have_reasons(evidence):
             highest = max(highest, known[index][1])
             index += 1
         stream = attempt["stream"]
-        facts = [event["type"] for event in decided[stream]]
+        kinds = [event["type"] for event in decided[stream]]
         if attempt["code"] == "order-unknown" and begun.get(stream, highest + 1) <= highest:
             yield f"{attempt['command']}: {stream} was called unknown, it stands at {begun[stream]}"
-        if attempt["code"] == "not-confirmed" and facts == ["ordering.order_confirmed.v1"]:
+        if attempt["code"] == "not-confirmed" and kinds == ["ordering.order_confirmed.v1"]:
             at = decided[stream][0]["position"]
             if at <= highest:
                 yield f"{attempt['command']}: {stream} was called not confirmed, it is since {at}, {highest} was known"

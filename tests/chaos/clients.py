@@ -1,4 +1,4 @@
-"""Clients that trade while faults are injected, and remember what they asked, when, and what they were told.
+"""Clients that trade while faults are injected, and remember what they asked, when, and what was answered.
 
 Each is a thread with dice of its own and orders that nobody else touches. A command is sent until its outcome is
 known, always under the same key, sometimes several times at once; now and then what was written is read back.
@@ -34,7 +34,7 @@ class History:
         self.attempts = []
         self.reads = []
         self.notes = []
-        self.told_to_wait = 0
+        self.asked_to_wait = 0
         self._lock = threading.Lock()
         self._commands = set()
 
@@ -137,7 +137,7 @@ class Client:
             self._place()
 
     def send(self, path, body, *, if_match=None, port=None):
-        """One command until its outcome is known; the attempt that told it, or the last one.
+        """One command until its outcome is known; the attempt that brought it, or the last one.
 
         `if_match` is the version that its stream must be at, `port` where it is sent first, not at random.
         """
@@ -235,19 +235,28 @@ class Client:
         return attempt
 
     def _understand(self, attempt, status, answered, text):
-        told = json.loads(text)
+        decoded = json.loads(text)
         if status == 201:
-            attempt |= {"outcome": "ok", "position": told["position"], "answer": text.decode(), "final": True}
-            attempt |= {"stream": told["stream"], "version": told["version"], "token": answered["Position"]}
+            attempt |= {
+                "outcome": "ok",
+                "position": decoded["position"],
+                "answer": text.decode(),
+                "final": True,
+            }
+            attempt |= {
+                "stream": decoded["stream"],
+                "version": decoded["version"],
+                "token": answered["Position"],
+            }
             return
-        attempt["code"] = told.get("code")
+        attempt["code"] = decoded.get("code")
         attempt["told"] = f"{status} {attempt['code']}"
-        if told.get("code") in NOTHING_WAS_DONE:
+        if decoded.get("code") in NOTHING_WAS_DONE:
             attempt["outcome"] = "fail"
         elif status < UNKNOWN_STATUS:
             attempt |= {"outcome": "fail", "final": True}
-        elif told.get("code") != "outcome-unknown":
-            self.history.note(f"{attempt['command']}: {attempt['told']} {told.get('detail')}")
+        elif decoded.get("code") != "outcome-unknown":
+            self.history.note(f"{attempt['command']}: {attempt['told']} {decoded.get('detail')}")
 
     def _read_back(self, view, path, written):
         """Now and then ask for at least what was just written; an answer that is given must show it."""
@@ -262,7 +271,7 @@ class Client:
             key = path.rpartition("/")[2]
             self.history.read(view=view, key=key, position=written["position"], document=json.loads(text))
         elif status == 503:
-            self.history.told_to_wait += 1
+            self.history.asked_to_wait += 1
         else:
             self.history.note(f"a read of {path} was answered {status}: {text[:200]!r}")
 
@@ -300,16 +309,16 @@ def deliver(connection, *, history, number):
     )
     results = json.loads(text)["results"]
     accepted = [result["position"] for result in results if result["status"] == 201]
-    told = {"status": status, "accepted": len(accepted)}
+    decoded = {"status": status, "accepted": len(accepted)}
     history.remember({
         "command": name, "key": name, "invoke": invoked, "return": time.monotonic(),
         "outcome": "ok", "position": max(accepted), "answer": "", "final": True, "effects": len(accepted),
     })  # fmt: skip
-    return told
+    return decoded
 
 
 class Crowd:
-    """Clients at work until they are told to stop."""
+    """Clients at work until they have to stop."""
 
     def __init__(self, clients, *, history, rate):
         self._clients = clients

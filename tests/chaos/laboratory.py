@@ -57,8 +57,8 @@ class ProxiedKafka(KafkaServer):
     proxy_port = 0
 
     def _properties(self):
-        told = {"advertised.listeners": f"PLAINTEXT://{child.LOCALHOST}:{self.proxy_port}"}
-        return {**super()._properties(), **told}
+        options = {"advertised.listeners": f"PLAINTEXT://{child.LOCALHOST}:{self.proxy_port}"}
+        return {**super()._properties(), **options}
 
 
 class Process:

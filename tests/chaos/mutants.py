@@ -93,10 +93,11 @@ MUTANTS = (
             (
                 "projections/step.py",
                 (
-                    "            reach.facts\n            if cursor.position == reach.after\n"
-                    "            else [fact for fact in reach.facts if fact.position > cursor.position]\n"
+                    "            reach.decoded_events\n            if cursor.position == reach.after\n"
+                    "            else [decoded for decoded in reach.decoded_events"
+                    " if decoded.position > cursor.position]\n"
                 ),
-                "            reach.facts\n",
+                "            reach.decoded_events\n",
             ),
         ),
     ),

@@ -82,7 +82,7 @@ class Phase:
         self.unsent = 0
         self.seconds = 0.0
 
-    def told(self):
+    def summary(self):
         accepted = [(due, took) for _, due, took, status, _ in self.answers if status == CREATED]
         in_time = [took for due, took in accepted if due + took <= self.begun + self.seconds]
         shed = [each for each in self.answers if each[3] in SHED]
@@ -212,15 +212,15 @@ async def pour(given):
     pouring = Pouring(given.port, lines=given.lines)
     await pouring.closed(connections=PEAK_CONNECTIONS, seconds=WARM_S)
     peak = await pouring.closed(connections=PEAK_CONNECTIONS, seconds=given.peak_s)
-    phases = {"peak": peak.told()}
+    phases = {"peak": peak.summary()}
     rate = phases["peak"]["rate"]
     light = {"connections": PEAK_CONNECTIONS, "seconds": given.light_s}
-    phases["before"] = (await pouring.open(rate * LIGHT_SHARE, **light)).told()
+    phases["before"] = (await pouring.open(rate * LIGHT_SHARE, **light)).summary()
     flood = {"connections": given.connections, "seconds": given.flood_s}
-    phases["flood"] = (await pouring.open(rate * given.times, **flood)).told()
-    phases["after"] = (await pouring.open(rate * LIGHT_SHARE, **light)).told()
+    phases["flood"] = (await pouring.open(rate * given.times, **flood)).summary()
+    phases["after"] = (await pouring.open(rate * LIGHT_SHARE, **light)).summary()
     again = await pouring.closed(connections=PEAK_CONNECTIONS, seconds=given.peak_s)
-    phases["peak again"] = again.told()
+    phases["peak again"] = again.summary()
     return phases
 
 
@@ -237,10 +237,10 @@ def main():
     chosen = given.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, chosen.processors)
-    _tell(json.dumps(uvloop.run(pour(chosen))))
+    _write(json.dumps(uvloop.run(pour(chosen))))
 
 
-def _tell(answer):
+def _write(answer):
     """A megabyte for whoever reads the pipe: an output that is not buffered (PYTHONUNBUFFERED) may take a part only."""
     left = memoryview(answer.encode())
     while left:

@@ -1,6 +1,6 @@
 """An older copy of the database is put back under a running shop, appended to, and only then fenced (P12).
 
-Nobody is told: APIs, relays, projections and process managers run through all of it, and the copy was taken by copying
+No process is informed: APIs, relays, projections and process managers run through all of it. The copy consists of
 files of a stopped server. What was acknowledged behind the copy is gone; everything else must hold on the new log and
 in the new generation of topics.
 """
@@ -149,7 +149,7 @@ def _without_a_fence(laboratory, campaign, carried, *, refusals):
 
 
 def _lost_positions_are_refused(laboratory, lost, *, first):
-    """Who holds a position that is gone is told so; positions that were taken again cannot be told apart."""
+    """A position that is gone is answered as lost; positions that were taken again cannot be distinguished."""
     gone = [each for each in lost if each["position"] >= first]
     if not gone:
         yield "nothing was lost behind the fence: this shows nothing"
@@ -160,9 +160,9 @@ def _lost_positions_are_refused(laboratory, lost, *, first):
         )
         for each in chosen:
             status, _, text = connection.ask("GET", "/v1/stock/P1", headers={"Min-Position": each["token"]})
-            told = json.loads(text).get("code")
-            if (status, told) != (410, "position-lost"):
-                yield f"position {each['position']} is gone, and was answered {status} {told}"
+            found = json.loads(text).get("code")
+            if (status, found) != (410, "position-lost"):
+                yield f"position {each['position']} is gone, and was answered {status} {found}"
 
 
 def _answers(connection):
@@ -173,13 +173,13 @@ def _answers(connection):
 def _sent_again(campaign, *, rest):
     """The same commands before the restore and after it: what is gone is done again, once, as if for the first time."""
     client = campaign._client("again", number=1)
-    told = []
+    found = []
     for number in range(REPEATED):
         client._numbers = iter([number])
-        told.append(client.send(f"/v1/stock/P{number}/receipts", {"quantity": 2}))
+        found.append(client.send(f"/v1/stock/P{number}/receipts", {"quantity": 2}))
     client.close()
     return [
-        f"{rest}: {each['command']} was answered {each['told']}" for each in told if each["outcome"] != "ok"
+        f"{rest}: {each['command']} was answered {each['told']}" for each in found if each["outcome"] != "ok"
     ]
 
 

@@ -111,7 +111,7 @@ def flood(chosen):
         flood_s=float(FLOOD_S.full),
         tree=chosen.tree,
     )
-    return _told("overload", found)
+    return _described("overload", found)
 
 
 def poison(chosen):
@@ -121,10 +121,10 @@ def poison(chosen):
     settings = Settings.load()
     with Laboratory(directory, settings=settings, seed=0, tree=tree, roles=poisoning.ROLES) as laboratory:
         found = poisoning.poison(laboratory, sound=chosen.tree)
-    return _told("poison", found)
+    return _described("poison", found)
 
 
-def _told(name, found):
+def _described(name, found):
     violations = list(found.violations())
     print(f"{name}: {found}")
     for violation in violations:

@@ -10,17 +10,17 @@ from tests.sizes import FLOOD_S
 
 PEAK_S = 3.0
 LIGHT_S = 2.0
-BESIDE_OTHERS = Bounds(goodput_share=0.2, offered_share=0.3, accepted_p99_s=15.0, normal_within_s=15.0)
+WHILE_OTHERS_RUN = Bounds(goodput_share=0.2, offered_share=0.3, accepted_p99_s=15.0, normal_within_s=15.0)
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(180)]
 
 
-def test_five_times_what_an_api_can_do_costs_little_of_what_it_does_and_the_rest_is_told_to_come_again(
+def test_five_times_what_an_api_can_do_costs_little_of_what_it_does_and_the_rest_is_asked_to_come_again(
     settings, tmp_path, capsys
 ):
     found = overload(tmp_path, settings=settings, peak_s=PEAK_S, light_s=LIGHT_S, flood_s=float(FLOOD_S.gate))
     with capsys.disabled():
         print(f"\n{found}")
 
-    assert [] == list(found.violations(BESIDE_OTHERS))
+    assert [] == list(found.violations(WHILE_OTHERS_RUN))
     assert found.shed > 0

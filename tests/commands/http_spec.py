@@ -23,22 +23,22 @@ from domain.shipping.shipment import SHIPMENT
 class Shop(CommandApi):
     """One command API of the shop on a log of its own."""
 
-    async def given(self, *facts: Event) -> "Shop":
+    async def given(self, *events: Event) -> "Shop":
         """These events are in the log already."""
-        await self.record(*((*stream_of(fact), fact) for fact in facts))
+        await self.record(*((*stream_of(event), event) for event in events))
         return self
 
 
-def stream_of(fact: Event) -> tuple[Aggregate[Any], str]:
+def stream_of(event: Event) -> tuple[Aggregate[Any], str]:
     """The aggregate that an event belongs to, and its id."""
-    match fact:
+    match event:
         case ProductCreated() | PriceChanged():
-            return PRODUCT, fact.sku
+            return PRODUCT, event.sku
         case CreditNoteIssued():
-            return CREDIT_NOTE, fact.credit_note_id
+            return CREDIT_NOTE, event.credit_note_id
         case LabelRequested() | LabelBought() | LabelRefused():
-            return SHIPMENT, fact.order_id
-        case _ if type(fact).__module__ == "domain.inventory.events":
-            return STOCK, fact.sku  # type: ignore[attr-defined]
+            return SHIPMENT, event.order_id
+        case _ if type(event).__module__ == "domain.inventory.events":
+            return STOCK, event.sku  # type: ignore[attr-defined]
         case _:
-            return ORDER, fact.order_id  # type: ignore[attr-defined]
+            return ORDER, event.order_id  # type: ignore[attr-defined]

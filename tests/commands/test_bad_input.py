@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import strategies as st
 
-from commands import limits, requests
+from commands import limits
+from commands import request_parts as requests
 from counterfoil.testing.http import Answered, new_key
 from runtime.http.exchange import Exchange
 from runtime.problems import ProblemError

@@ -261,7 +261,7 @@ async def test_the_version_that_a_caller_saw_is_that_of_the_addressed_stream(giv
 
 @pytest.mark.parametrize("taking", [take, take_blindly])
 async def test_of_many_who_race_for_one_tag_one_gets_it(shop, database_url, taking):
-    async def told(shop, number):
+    async def answer_of(shop, number):
         try:
             await caller(shop, f"key {number}").execute(TICKET, f"{number}", taking("1A"))
         except ProblemError as problem:
@@ -269,7 +269,9 @@ async def test_of_many_who_race_for_one_tag_one_gets_it(shop, database_url, taki
         return "taken"
 
     async with opened(database_url) as other:
-        answers = await asyncio.gather(*(told((shop, other)[number % 2], number) for number in range(20)))
+        answers = await asyncio.gather(
+            *(answer_of((shop, other)[number % 2], number) for number in range(20))
+        )
 
     assert ["seat-is-taken"] * 19 + ["taken"] == sorted(answers)
     assert 1 == shop.position

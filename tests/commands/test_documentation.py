@@ -110,7 +110,7 @@ async def test_problem_pages_resolve_on_the_api_itself(shop):
         assert (200, True) == (page.status_code, escape(problem.title) in page.text)
 
 
-async def test_metrics_tell_commands_by_what_was_answered(given):
+async def test_metrics_count_commands_by_what_was_answered(given):
     shop = await given(product_created())
     await shop.post("/v1/products/85123A/price", {"unit_price": "3", "currency": "GBP"}, key="a")
     await shop.post("/v1/products/85123A/price", {"unit_price": "3", "currency": "GBP"}, key="a")

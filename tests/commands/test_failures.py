@@ -194,7 +194,7 @@ def fence(url: str) -> None:
         generations.fence(connection, reason="restored in a test", empty_documents=lambda: None)
 
 
-async def test_a_new_epoch_drops_what_this_process_believed(given, database_url):
+async def test_a_new_epoch_drops_what_this_process_kept(given, database_url):
     shop = await given(product_created())
     await shop.post("/v1/products/85123A/price", PRICE)
     lose_last_event(database_url)
@@ -237,7 +237,7 @@ async def test_nothing_decided_on_lost_history_is_appended_through_a_new_connect
         assert price_changed(unit_price="6", previous="5") == shop.events("product-85123A")[-1]
 
 
-async def test_a_refusal_is_not_believed_across_a_fence(given, database_url):
+async def test_a_refusal_is_not_trusted_across_a_fence(given, database_url):
     shop = await given(product_created())
     await shop.post("/v1/stock/85123A/receipts", {"quantity": 1})
     lose_last_event(database_url)

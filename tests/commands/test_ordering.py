@@ -115,7 +115,7 @@ async def test_unknown_codes_are_named_by_their_lines(given):
     assert 2 == shop.position
 
 
-async def test_a_code_that_was_unknown_a_moment_ago_is_looked_up_again(given):
+async def test_a_code_that_was_unknown_a_moment_ago_is_read_again(given):
     shop = await given()
     (await shop.post("/v1/orders", SALE)).then_refused(422, "unknown-sku")
     await given(*CATALOGUE)
@@ -157,7 +157,7 @@ async def test_an_order_of_1500_lines_is_one_event(given):
     assert (1_500, 1_500 * 255) == (len(order.lines), order.total)
 
 
-async def test_what_callers_claim_about_time_is_kept_beside_what_is_recorded(given):
+async def test_what_callers_claim_about_time_is_kept_next_to_what_is_recorded(given):
     shop = await given(*CATALOGUE)
     await shop.post("/v1/orders", SALE, key="claimed", headers={"correlation-id": "import-1"})
 
@@ -297,8 +297,8 @@ async def test_racing_credit_notes_never_credit_more_than_was_shipped(given, dat
             *((shop, other)[number % 2].post("/v1/credit-notes", note(number)) for number in range(64))
         )
 
-    told = Counter(answer.body.get("code", "accepted") for answer in answers)
-    assert {"accepted": 3, "more-credited-than-shipped": 61} == dict(told)
+    codes = Counter(answer.body.get("code", "accepted") for answer in answers)
+    assert {"accepted": 3, "more-credited-than-shipped": 61} == dict(codes)
 
 
 async def test_a_credit_note_names_only_known_codes_and_an_id_once(given):

@@ -122,13 +122,13 @@ async def test_a_load_never_gets_what_was_read_before_it_was_asked_for(given, re
     await given(product_created(), stock_received())
     states = States(reader)
 
-    async def receive_and_look() -> int:
+    async def receive_and_read() -> int:
         await given(stock_received())
         [folded] = (await states.load({"stock-85123A": STOCK})).values()
         return int(folded.version)
 
-    versions = [await receive_and_look() for _ in range(10)]
-    together = await asyncio.gather(*(receive_and_look() for _ in range(10)))
+    versions = [await receive_and_read() for _ in range(10)]
+    together = await asyncio.gather(*(receive_and_read() for _ in range(10)))
 
     assert list(range(2, 12)) == versions
     assert max(together) == 21
@@ -177,7 +177,7 @@ def _refuse(*_: object) -> StockItem:
     raise ZeroDivisionError("a defect")
 
 
-async def test_turns_come_in_the_order_they_were_asked_for():
+async def test_locks_come_in_the_order_they_were_asked_for():
     locks = StreamLocks()
     order: list[int] = []
 
@@ -192,25 +192,25 @@ async def test_turns_come_in_the_order_they_were_asked_for():
     assert list(range(50)) == order
 
 
-async def test_turns_on_different_streams_do_not_wait_for_each_other():
+async def test_locks_on_different_streams_do_not_wait_for_each_other():
     locks = StreamLocks()
     await locks.take("stock-A")
 
     await asyncio.wait_for(locks.take("stock-B"), timeout=1)
 
 
-@pytest.mark.parametrize("turn_came", [False, True])
-async def test_a_turn_that_is_given_up_goes_to_the_next(turn_came):
+@pytest.mark.parametrize("lock_came", [False, True])
+async def test_a_lock_that_is_given_up_goes_to_the_next(lock_came):
     locks = StreamLocks()
     await locks.take("stock-A")
     second = asyncio.create_task(locks.take("stock-A"))
     third = asyncio.create_task(locks.take("stock-A"))
     await asyncio.sleep(0)
-    if turn_came:
+    if lock_came:
         locks.give("stock-A")
     second.cancel()
     await asyncio.wait({second})
-    if not turn_came:
+    if not lock_came:
         locks.give("stock-A")
 
     await asyncio.wait_for(third, timeout=1)

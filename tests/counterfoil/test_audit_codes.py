@@ -83,7 +83,7 @@ def test_a_library_that_is_in_order_is_and_without_its_context_a_part_is_not_exa
     assert "bad" in library("doctor", contexts="shop").stdout.partition("view books")[0].splitlines()[-1]
 
 
-def test_a_changed_row_is_damage_also_beside_a_parked_key(library, database_url):
+def test_a_changed_row_is_damage_also_with_a_parked_key(library, database_url):
     unreadable(database_url)
     change(database_url, "update views.books_s1_b1 set reader_id = 'eve'")
 
@@ -97,7 +97,7 @@ def test_an_event_that_is_not_of_its_shape_is_damage_to_a_replay(library, databa
 
 
 @pytest.mark.parametrize("audit", AUDITS, ids=" ".join)
-def test_who_cannot_look_says_so(audit, tmp_path, library, postgres, database_url):
+def test_an_audit_that_cannot_read_says_so(audit, tmp_path, library, postgres, database_url):
     empty = psycopg.conninfo.make_conninfo(postgres.url, dbname="template1")
     nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
 

@@ -1,4 +1,4 @@
-"""Small parts of counterfoil: the state file and its lock, plain progress, what is told to a user."""
+"""Small parts of counterfoil: the state file and its lock, plain progress, messages to users."""
 
 import os
 import subprocess
@@ -68,7 +68,7 @@ def test_a_lock_ends_with_its_holder_however_that_ends(tmp_path):
     assert not runfile.is_locked(tmp_path)
 
 
-def test_the_state_is_only_believed_while_somebody_holds_the_lock(tmp_path):
+def test_the_state_is_only_trusted_while_somebody_holds_the_lock(tmp_path):
     runfile.run_folder(tmp_path)
     runfile.write(tmp_path, RUNNING)
     unlocked = runfile.read(tmp_path)
@@ -114,21 +114,21 @@ def test_nothing_done_yet_promises_no_time():
     assert progress.progress_line("orders", 0, 10, "x", elapsed_s=1.0) == "orders: 0 of 10 x (0%), 0/s"
 
 
-def test_progress_is_told_every_few_seconds_and_at_the_end_on_standard_error(capsys, monkeypatch):
+def test_progress_is_shown_every_few_seconds_and_at_the_end_on_standard_error(capsys, monkeypatch):
     monkeypatch.setattr(progress, "PLAIN_LINE_EVERY_S", 0.05)
     with progress.step("folding", total=4, unit="events") as step:
         step.advance()
         time.sleep(0.06)
         step.advance()
         step.move_to(4)
-    told = capsys.readouterr()
+    printed = capsys.readouterr()
 
-    assert told.out == ""
-    assert told.err.splitlines()[0].startswith("folding: 2 of 4 events (50%)")
-    assert told.err.splitlines()[-1].startswith("folding: 4 events in ")
+    assert printed.out == ""
+    assert printed.err.splitlines()[0].startswith("folding: 2 of 4 events (50%)")
+    assert printed.err.splitlines()[-1].startswith("folding: 4 events in ")
 
 
-def test_what_a_person_can_act_on_is_told_and_a_defect_is_not():
+def test_what_a_user_can_act_on_is_a_message_and_a_defect_is_not():
     assert user_messages.user_message(BadFile("x.csv", row=3, reason="why")) == "x.csv: row 3: why"
     assert (
         user_messages.user_message(psycopg.errors.UndefinedTable())

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from commands.gateways.labels import CARRIER
 from commands.processes.process import Process
-from counterfoil.context import Context, Contexts, DeclarationError
+from counterfoil.context import Context, ContextError, Contexts
 from counterfoil.contexts import CATALOGUE, CONTEXTS, INVENTORY, ORDERING, SHIPPING
 from domain.aggregate import Aggregate
 from domain.catalogue.events import ProductCreated
@@ -53,12 +53,12 @@ def test_the_events_of_a_context_are_those_of_its_aggregates():
 def test_a_view_without_folds_is_refused():
     bare = View(name="bare", row=ProductPage, key=("sku",), shape=1)
 
-    with pytest.raises(DeclarationError, match="the view 'bare' has no folds"):
+    with pytest.raises(ContextError, match="the view 'bare' has no folds"):
         Contexts(Context(name="other", views=(bare,)))
 
 
 def test_a_consumer_that_handles_nothing_is_refused():
-    with pytest.raises(DeclarationError, match="the consumer 'idle' handles no event"):
+    with pytest.raises(ContextError, match="the consumer 'idle' handles no event"):
         Contexts(Context(name="other", consumers=(LogConsumer("idle", start=HEAD),)))
 
 
@@ -85,12 +85,12 @@ def test_a_name_that_could_not_name_a_stream_of_skips_is_refused(name: str):
     ids=lambda given: given if isinstance(given, str) else "",
 )  # fmt: skip
 def test_no_two_contexts_use_one_name(other: Context, complaint: str):
-    with pytest.raises(DeclarationError, match=complaint):
+    with pytest.raises(ContextError, match=complaint):
         Contexts(ORDERING, INVENTORY, CATALOGUE, other)
 
 
 def test_a_process_that_needs_a_gateway_that_is_not_declared_is_refused():
-    with pytest.raises(DeclarationError, match="'labels' needs an unknown gateway 'carrier'"):
+    with pytest.raises(ContextError, match="'labels' needs an unknown gateway 'carrier'"):
         Contexts(replace(SHIPPING, gateways=()))
 
 
@@ -101,16 +101,16 @@ def test_one_context_may_declare_several_shapes_of_a_view_and_each_once():
     both = Contexts(Context(name="other", views=(new, old)))
 
     assert (new, old, None) == (both.view("page"), both.view("page", shape=1), both.view("page", shape=3))
-    with pytest.raises(DeclarationError, match="the view 'page in shape 1' is declared twice"):
+    with pytest.raises(ContextError, match="the view 'page in shape 1' is declared twice"):
         Contexts(Context(name="other", views=(old, old)))
-    with pytest.raises(DeclarationError, match="consumer 'page' is declared twice"):
+    with pytest.raises(ContextError, match="consumer 'page' is declared twice"):
         Contexts(Context(name="other", views=(old,)), Context(name="another", views=(new,)))
 
 
 def test_two_addresses_for_one_kind_of_stream_are_refused():
     again = Contexts(CATALOGUE, Context(name="other", queries=CATALOGUE.queries))
 
-    with pytest.raises(DeclarationError, match="the address for 'product'"):
+    with pytest.raises(ContextError, match="the address for 'product'"):
         again.locations  # noqa: B018 - reading it is what fails
 
 
@@ -126,5 +126,5 @@ def test_a_refusal_cannot_take_the_code_of_another_problem():
     class NotFound(Unknown):
         title = meaning = remedy = "another one"
 
-    with pytest.raises(DeclarationError, match="the problem 'not-found'"):
+    with pytest.raises(ContextError, match="the problem 'not-found'"):
         Contexts(Context(name="other", problems=(NotFound,)))

@@ -117,10 +117,10 @@ def test_a_callers_package_with_the_name_of_one_of_ours_is_refused_with_both_fil
     theirs.parent.mkdir()
     theirs.touch()
 
-    code, told = counterfoil(tmp_path, "-m", "counterfoil", "config", "show")
+    code, message = counterfoil(tmp_path, "-m", "counterfoil", "config", "show")
 
-    assert (78, 1) == (code, len(told.splitlines())), told
-    assert f"{theirs} would be imported in place of {ROOT / name / '__init__.py'}" in told
+    assert (78, 1) == (code, len(message.splitlines())), message
+    assert f"{theirs} would be imported in place of {ROOT / name / '__init__.py'}" in message
 
 
 def test_a_context_that_imports_a_package_of_the_callers_which_ours_hides_is_refused_with_both_files(
@@ -131,9 +131,9 @@ def test_a_context_that_imports_a_package_of_the_callers_which_ours_hides_is_ref
     theirs.touch()
     (tmp_path / "library.py").write_text("from domain.books import Book\n")
 
-    code, told = counterfoil(
+    code, message = counterfoil(
         tmp_path, "-P", "-m", "counterfoil", "up", COUNTERFOIL_CONTEXTS="library:LENDING"
     )
 
-    assert (78, 1) == (code, len(told.splitlines())), told
-    assert f"{theirs} is not imported, since {ROOT}/domain/__init__.py has the same name" in told
+    assert (78, 1) == (code, len(message.splitlines())), message
+    assert f"{theirs} is not imported, since {ROOT}/domain/__init__.py has the same name" in message

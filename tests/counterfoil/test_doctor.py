@@ -20,7 +20,7 @@ def test_an_empty_migrated_database_is_fine(database_url, tmp_path):
     assert "bad" not in found.values()
 
 
-def test_a_database_that_was_never_migrated_is_told(postgres, tmp_path):
+def test_a_database_that_was_never_migrated_is_reported(postgres, tmp_path):
     with psycopg.connect(postgres.url, autocommit=True) as admin:
         admin.execute("drop database if exists counterfoil_never_migrated")
         admin.execute("create database counterfoil_never_migrated")
@@ -50,7 +50,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damage_is_told(database_url, tmp_path, damage):
+def test_damage_is_reported(database_url, tmp_path, damage):
     with psycopg.connect(database_url, autocommit=True) as admin:
         admin.execute(sql.SQL(DAMAGES[damage]))
 

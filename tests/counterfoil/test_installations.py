@@ -194,7 +194,7 @@ def settings_of(installation):
     return Settings(database_url=installation.url, redis_url=installation.redis_url)
 
 
-async def test_a_copy_that_lives_beside_its_original_gets_an_id_of_its_own_and_leaves_the_originals_documents(
+async def test_a_copy_that_lives_next_to_its_original_gets_an_id_of_its_own_and_leaves_the_originals_documents(
     two,
 ):
     original, copy = two

@@ -138,9 +138,9 @@ def test_doctor_and_audit_count_keys_of_every_consumer_and_of_live_builds(tmp_pa
     parking.park(projector, builds.live(projector, "product_page").scope, failure)
     register(database_url)
     settings = Settings(home=tmp_path, database_url=database_url, redis_url=None)
-    told = {check.name for check in doctor.examine(settings) if "parked keys" in check.message}
+    named = {check.name for check in doctor.examine(settings) if "parked keys" in check.message}
 
-    assert {"consumer nobody-knows", "process fulfilment", "view product_page"} == told
+    assert {"consumer nobody-knows", "process fulfilment", "view product_page"} == named
     assert 3 == auditing.verify(database_url, contexts=CONTEXTS).parked
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from commands.decision import Decision, View
+from commands.decision import Decision, DecisionView
 from commands.processes.fulfilment import FULFILMENT
 from counterfoil.contexts import CONTEXTS
 from domain.operations.events import EventSkipped
@@ -79,7 +79,7 @@ class ProcessAtWork:
         self._url = url
         reaction = FULFILMENT.reactions[PLACED]
 
-        def defective(event, view: View, now) -> Decision:
+        def defective(event, view: DecisionView, now) -> Decision:
             defect.check(event)
             return reaction.decide(event, view, now)
 

@@ -38,12 +38,12 @@ class Foreign:
         return psycopg.conninfo.make_conninfo(self.url, dbname=name, **as_login)
 
 
-def test_roles_made_by_an_administrator_a_maker_and_nobody_in_turn(foreign, tmp_path):
+def test_roles_made_by_an_administrator_a_maker_and_nobody(foreign, tmp_path):
     """One story, since what a server has of roles it keeps."""
     nobody_made_them(foreign, tmp_path)
     a_login_that_may_create_roles_can_run_everything_afterwards(foreign)
-    a_login_without_any_right_is_told_what_to_have_done(foreign, tmp_path)
-    a_database_beside_a_migrated_one_is_said_to_be_not_migrated(foreign, tmp_path)
+    a_login_without_any_right_gets_what_to_have_done(foreign, tmp_path)
+    a_database_next_to_a_migrated_one_is_said_to_be_not_migrated(foreign, tmp_path)
 
 
 def nobody_made_them(foreign, tmp_path):
@@ -66,7 +66,7 @@ def a_login_that_may_create_roles_can_run_everything_afterwards(foreign):
     assert [] == migrating.migrate(url)
 
 
-def a_login_without_any_right_is_told_what_to_have_done(foreign, tmp_path):
+def a_login_without_any_right_gets_what_to_have_done(foreign, tmp_path):
     foreign.execute(f"create role guest login password '{PASSWORD}'")
     result = commanding.run(tmp_path, "status", database_url=foreign.address("made", "guest"))
     foreign.execute("create database fresh")
@@ -77,19 +77,19 @@ def a_login_without_any_right_is_told_what_to_have_done(foreign, tmp_path):
         migrating.migrate(foreign.address("fresh", "guest"))
 
 
-def a_database_beside_a_migrated_one_is_said_to_be_not_migrated(foreign, tmp_path):
+def a_database_next_to_a_migrated_one_is_said_to_be_not_migrated(foreign, tmp_path):
     result = commanding.run(tmp_path, "status", database_url=foreign.address("fresh"))
 
     assert "counterfoil: the database is not migrated: run `counterfoil migrate`\n" == result.stderr
 
 
-def test_a_right_that_was_taken_away_is_told_without_a_trace():
-    told = user_messages.user_message(
+def test_a_right_that_was_taken_away_is_reported_without_a_trace():
+    message = user_messages.user_message(
         psycopg.errors.InsufficientPrivilege("permission denied for table event")
     )
 
-    assert told is not None
-    assert "Postgres refuses: permission denied for table event" in told
+    assert message is not None
+    assert "Postgres refuses: permission denied for table event" in message
 
 
 def commands_of(group, before=""):

@@ -193,8 +193,8 @@ def test_status_and_doctor_say_what_witnesses_do(shop):
     lines = shop.run("status").stdout
     shown = json.loads(shop.run("status", "--json").stdout)["seal"]
     listed = ",".join(f"w{number} http://127.0.0.1" for number in (1, 2))
-    told = Settings(home=shop.home, database_url=shop.url, witnesses=listed, require_witness=2)
-    checks = {check.name: check for check in doctor.examine(told)}
+    settings = Settings(home=shop.home, database_url=shop.url, witnesses=listed, require_witness=2)
+    checks = {check.name: check for check in doctor.examine(settings)}
     waiting = shop.run("audit", "checkpoint")
 
     assert (0, ["w1", "w2", "w3"]) == (shown["published"], [each["name"] for each in shown["witnesses"]])

@@ -30,7 +30,7 @@ def test_all_of_the_log_is_shared_out_among_types_and_categories(url):
     assert {"order", "stock"} <= {each.name for each in sizes.categories}
 
 
-def test_every_table_of_the_installation_is_told(url):
+def test_every_table_of_the_installation_is_shown(url):
     sizes = sizing.read(url)
     with database.connect(url, role=None, name="test") as connection:
         tables = connection.execute(
@@ -77,9 +77,9 @@ def test_an_empty_log_has_no_growth(database_url):
 def test_the_command_prints_sizes_for_people_and_for_programs(url):
     environment = {**os.environ, "COUNTERFOIL_DATABASE_URL": url}
 
-    def told(*options):
+    def printed(*options):
         command = [sys.executable, "-m", "counterfoil", "status", "--size", "--capacity", "10", *options]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
-    assert "types and categories are estimated from" in told()
-    assert json.loads(told("--json"))["capacity"] == 10 * sizing.GIGABYTE
+    assert "types and categories are estimated from" in printed()
+    assert json.loads(printed("--json"))["capacity"] == 10 * sizing.GIGABYTE

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from commands.decision import Decision
-from commands.decision import View as DecisionView
+from commands.decision import Decision, DecisionView
 from commands.processes.process import Process
 from counterfoil.api import GLOBAL, HEAD, KEYED, Context, Kind, View
 from counterfoil.testing import queries, scheduling
@@ -24,7 +23,7 @@ CURIOUS = Process("curious", writes=(STOCK,), start=HEAD)
 
 
 @CURIOUS.when(CreditNoteIssued, reads=lambda _: [(STOCK, SKU)])
-def look_elsewhere(_event: CreditNoteIssued, view: DecisionView, _now: datetime) -> Decision:
+def read_elsewhere(_event: CreditNoteIssued, view: DecisionView, _now: datetime) -> Decision:
     view.current(STOCK, SKU)
     view.current(ORDER, "536365")
     return Decision(((STOCK, SKU, stock_received()),))
@@ -45,8 +44,8 @@ def test_a_sentence_about_a_decision_that_is_not_true_fails():
             wrong()
 
 
-def test_a_process_that_looks_at_a_stream_which_its_reads_does_not_name_is_found():
-    with pytest.raises(AssertionError, match="look_elsewhere looks at order-536365"):
+def test_a_process_that_reads_a_stream_which_its_reads_does_not_name_is_found():
+    with pytest.raises(AssertionError, match="read_elsewhere looks at order-536365"):
         given_streams().when(CURIOUS, credit_note_issued(), now=NOW)
 
 
@@ -70,32 +69,32 @@ def test_a_scheduler_kills_at_the_call_of_the_number_and_nowhere_else():
 
 def test_the_same_seed_crashes_and_overtakes_alike_and_calm_ends_it():
     def story(seed: int) -> list[str]:
-        world, told = Scheduler(seed), []
-        world.others = [lambda: told.append("another")]
+        world, events = Scheduler(seed), []
+        world.others = [lambda: events.append("another")]
         for _ in range(200):
             try:
                 world.border()
             except Crash:
-                told.append("crash")
-        return told
+                events.append("crash")
+        return events
 
-    told = story(17)
+    events = story(17)
 
-    assert told == story(17) != story(18)
-    assert {"another", "crash"} == set(told)
+    assert events == story(17) != story(18)
+    assert {"another", "crash"} == set(events)
     world = Scheduler(17)
     world.calm = True
     assert not any(world.roll(1.0) or world.border() for _ in range(200))
 
 
-def test_time_passes_only_when_it_is_told_to():
+def test_time_passes_only_when_it_is_advanced():
     clock = VirtualClock(NOW)
     clock.pass_s(1.5)
 
     assert (1.5, 1.5) == (clock.at_s, (clock.now - NOW).total_seconds())
 
 
-def test_what_goes_wrong_is_told_by_its_seed():
+def test_what_goes_wrong_names_its_seed():
     said: list[str] = []
 
     found = scheduling.explore(lambda seed: ["odd"] if seed % 2 else [], 10, schedules=4, say=said.append)

@@ -55,7 +55,7 @@ def test_every_timer_that_is_set_is_listed_in_the_order_in_which_they_are_due(ur
     assert "fulfilment   undecided    order-b                  set at 1, due 2" in shown
 
 
-def test_status_and_doctor_tell_what_is_overdue_and_what_is_parked(url, tmp_path, monkeypatch):
+def test_status_and_doctor_show_what_is_overdue_and_what_is_parked(url, tmp_path, monkeypatch):
     settings = Settings(home=tmp_path, database_url=url, undecided_after_s=0.001)
     calm = checks(Settings(home=tmp_path, database_url=url))
     monkeypatch.setattr(timers, "OVERDUE_AFTER", timedelta())

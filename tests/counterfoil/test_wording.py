@@ -59,7 +59,7 @@ def test_a_build_is_one_line(changed, words):
 VERIFIED = {"shape": 1, "build": 2, "keys": 1_234, "digest": "ab" * 32, "position": 5_000, "differing": 0}
 
 
-def test_a_verification_is_told_in_sentences():
+def test_a_verification_is_shown_in_sentences():
     matches = VERIFIED | {"matches": True, "differences": []}
     differs = VERIFIED | {
         "build": 3,

@@ -36,7 +36,7 @@ def test_two_roles_cannot_be_given_one_port(tmp_path):
         standalone._given_ports(settings)
 
 
-def test_a_port_is_looked_at_where_its_role_listens(tmp_path, taken):
+def test_a_port_is_checked_where_its_role_listens(tmp_path, taken):
     """Elsewhere it may be free: 127.0.0.2 is another address of this machine."""
     settings = Settings(home=tmp_path, command_api_host="127.0.0.2", command_api_port=taken)
 

@@ -292,9 +292,9 @@ def test_a_given_kafka_is_reported_with_what_it_speaks(kafka):
         (external.kafka_at, "127.0.0.1:9"),
     ],
 )
-def test_an_address_where_nobody_answers_names_its_variable_and_hides_the_password(look, address):
+def test_an_address_where_nobody_answers_names_its_variable_and_hides_the_password(probe, address):
     with pytest.raises(ServerUnreachable, match="from COUNTERFOIL_") as refused:
-        look(address, timeout_s=1)
+        probe(address, timeout_s=1)
 
     assert "s3cret" not in str(refused.value)
 
@@ -363,7 +363,7 @@ time.sleep(60)
 """
 
 
-def test_servers_are_still_cared_for_when_somebody_killed_the_watching_shell(tmp_path):
+def test_servers_are_still_cared_for_when_somebody_killed_the_supervising_shell(tmp_path):
     with python(BEREFT, tmp_path) as process:
         pids = pids_from(process)
         process.kill()

@@ -55,7 +55,7 @@ def test_a_role_that_runs_is_left_alone(role):
     assert role.starts == 1
 
 
-def test_roles_are_watched_until_told_to_stop(role):
+def test_roles_are_kept_until_a_stop(role):
     stop, changes = threading.Event(), []
     role.start()
     watcher = threading.Thread(

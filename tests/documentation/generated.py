@@ -14,7 +14,7 @@ from counterfoil.applications import command_app, query_app
 from counterfoil.contexts import CONTEXTS
 from domain import event as domain_event
 from domain.event import Event
-from runtime.http import versions
+from runtime.http import api_version as versions
 from runtime.settings import Settings
 from tests.documentation.pages import ROOT
 

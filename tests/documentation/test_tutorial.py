@@ -103,7 +103,7 @@ def tutorial() -> list[str]:
 
 
 def test_the_tutorial_breaks_a_view_and_repairs_it_by_replay(reader: Reader):
-    sell, again, look, break_it, verify, repair, past = tutorial()
+    sell, again, read_back, break_it, verify, repair, past = tutorial()
 
     _, sold = reader.types(sell)
     assert 3 == sold.count('"version":1')
@@ -111,10 +111,10 @@ def test_the_tutorial_breaks_a_view_and_repairs_it_by_replay(reader: Reader):
     _, repeated = reader.types(again)
     assert "idempotent-replayed: true" in repeated
 
-    looked = reader.types(f"sleep 2\n{look}")[1]
-    assert '"status":"confirmed"' in looked
-    assert '"available":98' in looked
-    assert "inventory.stock_reserved.v1" in looked
+    read = reader.types(f"sleep 2\n{read_back}")[1]
+    assert '"status":"confirmed"' in read
+    assert '"available":98' in read
+    assert "inventory.stock_reserved.v1" in read
 
     assert '"on_hand_total":1000000' in reader.types(break_it)[1]
 

@@ -1,4 +1,4 @@
-"""The page of each context names all there is: its facts, its refusals, its views and their fields."""
+"""The page of each context names all there is: its events, its refusals, its views and their fields."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from counterfoil.context import Context
 from counterfoil.contexts import CONTEXTS
-from domain.event import fact_of, type_name
+from domain.event import type_name, unversioned
 from tests.domain.event_shapes import published
 
 PAGES = Path(__file__).parents[2] / "docs" / "contexts"
@@ -18,9 +18,11 @@ def page(context: str) -> str:
 
 
 @pytest.mark.parametrize("name", sorted(published()))
-def test_every_fact_is_on_the_page_of_its_context_with_its_fields(name):
+def test_every_event_is_on_the_page_of_its_context_with_its_fields(name):
     (context,) = [
-        context for context in CONTEXTS if fact_of(name) in {fact_of(type_name(e)) for e in context.events}
+        context
+        for context in CONTEXTS
+        if unversioned(name) in {unversioned(type_name(e)) for e in context.events}
     ]
     (row,) = [line for line in page(context.name).splitlines() if line.startswith(f"| `{name}` |")]
     fields = published()[name].__struct_fields__

@@ -20,7 +20,7 @@ REFUSED = "shipping.label_refused.v1"
 
 
 @dataclass(frozen=True)
-class Fact:
+class LoggedEvent:
     """An event of a shipment, as the log has it."""
 
     position: int
@@ -42,7 +42,7 @@ def ledger_of(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
 
 
-def log_of(url: str) -> tuple[str, list[Fact]]:
+def log_of(url: str) -> tuple[str, list[LoggedEvent]]:
     """The installation, and everything that the log says of shipments, in order."""
     with psycopg.connect(url, autocommit=True) as conn:
         installation = conn.execute("select id::text from log.installation").fetchone()[0]
@@ -51,18 +51,18 @@ def log_of(url: str) -> tuple[str, list[Fact]]:
             " order by position"
         ).fetchall()
     return installation, [
-        Fact(position, stream, kind, json.loads(body)) for position, stream, kind, body in rows
+        LoggedEvent(position, stream, kind, json.loads(body)) for position, stream, kind, body in rows
     ]
 
 
 def violations(
-    ledger: list[dict], installation: str, log: list[Fact], *, zombies: bool = False
+    ledger: list[dict], installation: str, log: list[LoggedEvent], *, zombies: bool = False
 ) -> list[Violation]:
     """Every law that does not hold. With `zombies`, senders may have woken up between question and purchase: no E5."""
     intents = {
-        f"{installation}:carrier:{fact.stream}:label:{fact.body['attempt']}": fact
-        for fact in log
-        if fact.type == REQUESTED
+        f"{installation}:carrier:{event.stream}:label:{event.body['attempt']}": event
+        for event in log
+        if event.type == REQUESTED
     }
     return [
         *_decided_once(ledger),
@@ -103,9 +103,9 @@ def _asked_for(ledger, intents):
 def _answered(ledger, intents, log):
     decided = _decided(ledger)
     outcomes = defaultdict(list)
-    for fact in log:
-        if fact.type in {BOUGHT, REFUSED}:
-            outcomes[fact.stream, fact.body["attempt"]].append(fact)
+    for event in log:
+        if event.type in {BOUGHT, REFUSED}:
+            outcomes[event.stream, event.body["attempt"]].append(event)
     for key, intent in intents.items():
         found = outcomes.pop((intent.stream, intent.body["attempt"]), [])
         if len(found) != 1:
@@ -120,10 +120,10 @@ def _answered(ledger, intents, log):
         yield Violation("E4", f"{stream} has an outcome of attempt {attempt}, which nobody requested")
 
 
-def _says(fact, answer):
-    if fact.type == REFUSED:
-        return fact.body["reason"] == answer.get("refused")
-    return (fact.body["label_id"], fact.body["tracking"]) == (answer.get("label"), answer.get("tracking"))
+def _says(event, answer):
+    if event.type == REFUSED:
+        return event.body["reason"] == answer.get("refused")
+    return (event.body["label_id"], event.body["tracking"]) == (answer.get("label"), answer.get("tracking"))
 
 
 def _asked_about_first(ledger):

@@ -68,7 +68,7 @@ async def test_killed_at_each_step_an_account_has_one_password(with_accounts, st
 
 
 @pytest.mark.parametrize("name", ["revoke", "recorded"])
-async def test_a_session_that_ended_when_the_process_did_is_told_to_the_log(shop, name):
+async def test_a_session_that_ended_when_the_process_did_is_recorded_later(shop, name):
     from commands.identity.vault import Vault
 
     tokens = await shop.session()

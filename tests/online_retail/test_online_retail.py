@@ -44,9 +44,9 @@ class FakeShop:
         path = urlsplit(request)
         match path.path:
             case "/v1/status":
-                standing = [{"name": "x", "lag_events": 0}]
+                consumers = [{"name": "x", "lag_events": 0}]
                 body = {"log": {"position": self.position}, "relay": {"lag_events": 0}}
-                return 200, {}, {**body, "views": standing, "process_managers": standing}
+                return 200, {}, {**body, "views": consumers, "process_managers": consumers}
             case "/v1/totals":
                 figures = dict.fromkeys(FIGURES, 0) | {"orders": len(self.placed)}
                 return 200, {}, {"totals": {"GBP": figures}, "adjustments": 0, "on_hand_total": 0}
@@ -124,7 +124,7 @@ FIGURES = (
 
 
 @pytest.fixture(autouse=True)
-def standing_is_asked_often(monkeypatch):
+def status_is_asked_often(monkeypatch):
     monkeypatch.setattr("examples.online_retail.lagging.POLL_EVERY_S", 0.01)
 
 
@@ -211,12 +211,12 @@ def test_a_run_after_a_broken_one_reports_the_whole_file_and_a_repetition_nothin
     fake.broken_after = None
     with Shop(shop._command_url, shop._query_url) as again:
         resumed = importing.run(file, shop=again, kept_in=kept)
-        told_twice = importing.run(file, shop=again, kept_in=kept)
-        importing.finish(told_twice)
+        shown_twice = importing.run(file, shop=again, kept_in=kept)
+        importing.finish(shown_twice)
         repeated = importing.run(file, shop=again, kept_in=kept)
 
     assert 0 < begun < len(fake.placed) == resumed.figures["orders"]
-    assert told_twice.figures == resumed.figures
+    assert shown_twice.figures == resumed.figures
     assert resumed.events == fake.position
     assert (repeated.figures["orders"], repeated.events, repeated.refused) == (0, 0, 1)
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from commands import payloads, requests
+from commands import payloads
+from commands import request_parts as requests
 from commands.catalogue import CreateProduct
 from commands.inventory import AdjustStock, ReceiveStock
 from commands.ordering import IssueCreditNote, PlaceOrder

@@ -1,7 +1,8 @@
 import msgspec
 import pytest
 
-from commands import payloads, requests
+from commands import payloads
+from commands import request_parts as requests
 from commands.inventory import ReceiveStock
 from domain.ids import ID_LENGTH_MAX
 from domain.quantity import QUANTITY_MAX

@@ -102,7 +102,7 @@ def test_a_refusal_keeps_its_reason(serve):
     )
 
 
-def test_faults_of_the_shop_are_believed_only_so_often(serve, monkeypatch):
+def test_faults_of_the_shop_are_retried_only_so_often(serve, monkeypatch):
     monkeypatch.setattr(shop_module, "SERVER_FAULTS_MAX", 2)
     server = serve((500, {}, {"title": "broken"}))
     with client(server) as shop, pytest.raises(UnexpectedAnswer, match="broken"):
@@ -127,7 +127,7 @@ def test_a_shop_that_never_answered_is_asked_for_a_moment_only(monkeypatch):
     assert time.monotonic() - started < 5
 
 
-def test_a_long_wait_is_told(serve, monkeypatch, capsys):
+def test_a_long_wait_is_shown(serve, monkeypatch, capsys):
     monkeypatch.setattr(shop_module, "SAY_WAITING_EVERY_S", 0.2)
     server = serve(LOST, LOST, LOST, LOST, accept_all)
     with client(server) as shop:
@@ -200,7 +200,7 @@ def status(position, *, view=0, process=0, relay=0):
     )
 
 
-def test_a_shop_has_caught_up_when_nothing_moved_between_two_looks(serve):
+def test_a_shop_has_caught_up_when_nothing_moved_between_two_reads(serve):
     server = serve(
         status(5, view=1), status(5, process=2), status(5), status(7, relay=1), status(7), status(7)
     )
@@ -211,9 +211,9 @@ def test_a_shop_has_caught_up_when_nothing_moved_between_two_looks(serve):
 
 
 def test_a_shop_whose_views_were_never_built_has_not_caught_up(serve):
-    standing = {"log": {"position": 0}, "relay": {"lag_events": 0}, "views": [], "process_managers": []}
+    empty = {"log": {"position": 0}, "relay": {"lag_events": 0}, "views": [], "process_managers": []}
     headers: dict[str, str] = {}
-    never = (200, headers, standing)
+    never = (200, headers, empty)
     server = serve(never, never, status(3), status(3))
     with client(server) as shop:
         assert wait_until_caught_up(shop) == 3

@@ -13,7 +13,7 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from counterfoil.applications import command_app, query_app
-from runtime.http import versions
+from runtime.http import api_version as versions
 from runtime.settings import Settings
 from tests.openapi.comparing import Change, Node, compare
 

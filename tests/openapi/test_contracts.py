@@ -149,7 +149,7 @@ def test_what_would_break_a_client_is_found(api, path, value, said, documents):
 
 
 @pytest.mark.parametrize(("api", "path", "value"), ADDITIONS.values(), ids=ADDITIONS)
-def test_what_is_added_breaks_no_client_and_is_told(api, path, value, documents):
+def test_what_is_added_breaks_no_client_and_is_named(api, path, value, documents):
     changed = planted(documents[api], path, value)
 
     found = compare(documents[api], changed, today=TODAY)

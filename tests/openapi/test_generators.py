@@ -15,7 +15,7 @@ def directory(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_models_of_commands_tell_the_entries_of_a_batch_apart(documents, directory):
+def test_models_of_commands_keep_the_entries_of_a_batch_apart(documents, directory):
     models = generating.models(documents["commands"], directory, name="command_models")
 
     batch = models.Batch.model_validate(documents["commands"]["components"]["schemas"]["Batch"]["example"])

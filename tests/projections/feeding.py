@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from domain.event import Event, partition_key_of
-from event_store.consumers.driver import Hosted, Session
+from event_store.consumers.driver import ConsumerSession, Hosted
 from event_store.consumers.health import ConsumerHealth
 from event_store.consumers.lease import Lease, new_owner
-from event_store.consumers.measures import ConsumerMetrics
+from event_store.consumers.metrics import ConsumerMetrics
 from event_store.consumers.news import News
 from event_store.log import codec, reading
 from event_store.log.appending import wire
@@ -113,7 +113,7 @@ def fold_plainly(view: View[Any], recorded: Iterable[Any]) -> dict[Key, Versione
             continue
         event = codec.decode(each.type, each.payload)
         fold = view.folds[type(event)]
-        whole = catching_up.decoded(each, decoder=decoder) if fold.of_record else event
+        whole = catching_up.decode(each, decoder=decoder) if fold.of_record else event
         for key, part in fold.spread(whole):
             before = rows.get(key)
             rows[key] = Versioned(fold.apply(before and before.row, event, part), each.position)
@@ -206,7 +206,7 @@ class Feeder:
         self.carrier.assign(list(range(generation.partitions)) if sources is None else sources)
         metrics = ProjectionMetrics(self.registry)
         self.lease = Lease(self.conn, name=tailing.LEASE_NAME, owner=new_owner(), clock=self.clock)
-        self.session = Session(
+        self.session = ConsumerSession(
             conn=self.conn,
             lease=self.lease,
             stop=threading.Event(),

@@ -15,7 +15,7 @@ from counterfoil.contexts import CONTEXTS
 from event_store.log import codec
 from event_store.transport.partitioning import partition_of
 from projections import replay, worker
-from projections.folding import BatchFold, Fact, Versioned
+from projections.folding import BatchFold, DecodedEvent, Versioned
 from projections.view import KEYED, Key
 from tests.projections.feeding import append, assert_views_hold_the_log, feeding, history
 
@@ -27,19 +27,21 @@ print(digests(facts_of(7, steps=400), sizes=[500]))
 
 
 def facts_of(seed, *, steps=150):
-    facts = []
+    decoded_events = []
     for position, (stream, event) in enumerate(history(seed, steps=steps), start=1):
         name, payload = codec.encode(event)
-        facts.append(Fact(position, stream, stream, position, name, b"", codec.decode(name, payload), NOW))
-    return facts
+        decoded_events.append(
+            DecodedEvent(position, stream, stream, position, name, b"", codec.decode(name, payload), NOW)
+        )
+    return decoded_events
 
 
-def folded(view, facts, *, sizes):
+def folded(view, decoded_events, *, sizes):
     """The rows of a view folded in batches of these sizes, again and again."""
     rows: dict[Key, Versioned] = {}
     first, step = 0, 0
-    while first < len(facts):
-        batch = facts[first : first + sizes[step % len(sizes)]]
+    while first < len(decoded_events):
+        batch = decoded_events[first : first + sizes[step % len(sizes)]]
         fold = BatchFold(view, skips=frozenset(), parked=frozenset())
         fold.gather(batch)
         rows.update(fold.fold(rows).rows)
@@ -47,31 +49,31 @@ def folded(view, facts, *, sizes):
     return {key: row for key, row in rows.items() if row.row is not None}
 
 
-def digests(facts, *, sizes):
-    told = {}
+def digests(decoded_events, *, sizes):
+    outcomes = {}
     for view in CONTEXTS.views:
         digest = replay.Digest()
-        for key, row in folded(view, facts, sizes=sizes).items():
+        for key, row in folded(view, decoded_events, sizes=sizes).items():
             digest.add(key, replay.canonical(row.row))
-        told[view.name] = digest.text
-    return told
+        outcomes[view.name] = digest.text
+    return outcomes
 
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 50), sizes=st.lists(st.integers(1, 60), min_size=1, max_size=5))
 def test_the_size_of_batches_changes_nothing(seed, sizes):
-    facts = facts_of(seed)
+    decoded_events = facts_of(seed)
 
-    assert digests(facts, sizes=[1]) == digests(facts, sizes=sizes)
+    assert digests(decoded_events, sizes=[1]) == digests(decoded_events, sizes=sizes)
 
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 50), shuffle=st.randoms(use_true_random=False))
 def test_any_order_that_keeps_each_partition_in_order_gives_the_same_keyed_rows(seed, shuffle):
-    facts = facts_of(seed)
-    queues: dict[int, list[Fact]] = {}
-    for fact in facts:
-        queues.setdefault(partition_of(fact.partition_key, 12), []).append(fact)
+    decoded_events = facts_of(seed)
+    queues: dict[int, list[DecodedEvent]] = {}
+    for decoded in decoded_events:
+        queues.setdefault(partition_of(decoded.partition_key, 12), []).append(decoded)
     interleaved = []
     while queues:
         chosen = shuffle.choice(sorted(queues))
@@ -81,11 +83,13 @@ def test_any_order_that_keeps_each_partition_in_order_gives_the_same_keyed_rows(
 
     for view in CONTEXTS.views:
         if view.kind is KEYED:
-            assert folded(view, facts, sizes=[50]) == folded(view, interleaved, sizes=[50]), view.name
+            assert folded(view, decoded_events, sizes=[50]) == folded(view, interleaved, sizes=[50]), (
+                view.name
+            )
 
 
 def test_the_hash_seed_of_the_process_changes_nothing():
-    told = set()
+    outcomes = set()
     for seed in ("0", "1", "4242"):
         environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(Path.cwd())}
         ran = subprocess.run(
@@ -95,10 +99,10 @@ def test_the_hash_seed_of_the_process_changes_nothing():
             text=True,
             check=True,
         )
-        told.add(ran.stdout)
+        outcomes.add(ran.stdout)
 
-    assert len(told) == 1
-    assert "order_details" in told.pop()
+    assert len(outcomes) == 1
+    assert "order_details" in outcomes.pop()
 
 
 @pytest.mark.parametrize("records", [1, 7, 64])

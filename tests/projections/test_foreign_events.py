@@ -20,7 +20,7 @@ from eventsourcing.utils import Environment
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.event import Event, event_type, fact_of, foreign_event_type, type_name
+from domain.event import Event, event_type, foreign_event_type, type_name, unversioned
 from event_store.consumers import parking
 from event_store.log import reading
 from event_store.log.codec import MalformedEvent
@@ -74,7 +74,7 @@ def stored(account: UUID, version: int, topic: str, state: bytes) -> StoredEvent
     return StoredEvent(account, version, topic, state)
 
 
-def test_only_declared_types_are_wanted_not_those_that_look_like_other_versions():
+def test_only_declared_types_are_wanted_not_those_that_resemble_other_versions():
     decoder = decoder_of([accounts])
 
     assert decoder.wants(CREDITED)
@@ -229,7 +229,7 @@ def test_a_foreign_type_needs_a_field_for_the_id_and_a_name_that_is_not_ours():
         foreign_event_type(OPENED, id_field="account")
     with pytest.raises(ValueError, match="is not an event type"):
         event_type(OPENED)
-    assert type_name(Opened) == OPENED == fact_of(OPENED)
+    assert type_name(Opened) == OPENED == unversioned(OPENED)
 
 
 def test_a_worker_folds_what_is_declared_passes_by_the_rest_and_parks_what_it_cannot_read(database_url: str):

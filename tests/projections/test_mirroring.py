@@ -272,7 +272,7 @@ def test_documents_ahead_of_rows_that_a_crash_took_back_stay_and_are_met_again(u
     assert_documents_hold_the_rows(documents, conn, views[0])
 
 
-def test_a_retried_key_is_not_believed_from_documents_until_it_is_written(
+def test_a_retried_key_is_not_trusted_from_documents_until_it_is_written(
     url, conn, views, faults, monkeypatch
 ):
     documents = MemoryDocuments()

@@ -13,7 +13,7 @@ from event_store.log.envelope import NewEvent
 from event_store.transport.partitioning import PARTITIONS, partition_of
 from projections import rebuild, verifying
 from projections.errors import FoldFailed
-from projections.requests import REQUESTS_PER_CHECK
+from projections.retry_requests import REQUESTS_PER_CHECK
 from runtime import database
 from tests.appends import append_request
 from tests.examples import NOW
@@ -63,7 +63,7 @@ def raw(type_name, payload):
 
 
 def skip(url, view, position, key):
-    fact = EventSkipped(
+    decoded = EventSkipped(
         consumer=view.name,
         shape=view.shape,
         partition_key=key,
@@ -72,7 +72,7 @@ def skip(url, view, position, key):
         reason="test",
         skipped_at=NOW,
     )
-    append(url, [(SKIPS.stream(view.name), fact)])
+    append(url, [(SKIPS.stream(view.name), decoded)])
 
 
 def test_a_poison_event_parks_only_its_key_and_later_events_queue_in_order(url, conn, views):
@@ -350,7 +350,7 @@ def test_a_payload_of_another_shape_parks_its_key(url, conn, views):
     assert numbers(conn, views[0]) == {"b": (1,)}
 
 
-def test_an_unknown_version_of_a_known_fact_stops_the_worker(url, conn, views):
+def test_an_unknown_version_of_a_known_event_stops_the_worker(url, conn, views):
     append(url, counts(("b", 1)))
     append_requests(url, [raw("counting.counted.v2", b"{}")])
 

@@ -225,7 +225,7 @@ def test_a_verification_finds_every_view_equal_to_the_log(shop_url, projector):
     assert seen[-1][0] == seen[-1][1]
 
 
-def test_a_verification_looks_at_each_partition_up_to_its_checkpoint(shop_url, projector):
+def test_a_verification_reads_each_partition_up_to_its_checkpoint(shop_url, projector):
     append(shop_url, history(7))
     with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
@@ -300,7 +300,7 @@ def test_a_page_of_rows_includes_tombstones_and_goes_on_behind_the_last_key(shop
     assert len(keys) == len(set(keys)) >= len(stored(projector, SALES))
 
 
-def test_a_new_shape_is_rebuilt_beside_the_old_one_and_promoted(shop_url, projector):
+def test_a_new_shape_is_rebuilt_next_to_the_old_one_and_promoted(shop_url, projector):
     newer = View(
         name="sales_daily", row=SALES.row, key=SALES.key, shape=2, kind=SALES.kind, document=SALES.document
     )

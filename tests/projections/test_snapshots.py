@@ -31,8 +31,8 @@ SOME = Aggregate("stock", stock_item.evolve, snapshot_every=10)
 STREAM = "stock-85123A"
 
 
-def appended(url, *facts, stream=STREAM):
-    encoded = [codec.encode(fact) for fact in facts]
+def appended(url, *decoded_events, stream=STREAM):
+    encoded = [codec.encode(decoded) for decoded in decoded_events]
     request = AppendRequest(
         key=secrets.token_bytes(16),
         fingerprint=bytes(32),
@@ -208,8 +208,8 @@ async def test_loading_begins_at_the_snapshot_of_a_stream_longer_than_a_page(
     database_url, taken, monkeypatch
 ):
     monkeypatch.setattr(reading, "EVENTS_PER_STREAM_MAX", 10)
-    facts = [*(stock_received(quantity=1) for _ in range(49)), stock_adjusted(delta=-1)]
-    await asyncio.to_thread(appended, database_url, *facts)
+    decoded_events = [*(stock_received(quantity=1) for _ in range(49)), stock_adjusted(delta=-1)]
+    await asyncio.to_thread(appended, database_url, *decoded_events)
     taken()
     asked = []
     load = reading.load_streams_async

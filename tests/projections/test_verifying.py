@@ -153,11 +153,11 @@ def test_a_verification_is_exact_while_workers_write_and_holds_no_snapshot_for_l
 
 
 @pytest.mark.usefixtures("shop")
-def test_progress_is_told_after_each_page_of_rows_so_that_an_audit_can_pause_there(projector, monkeypatch):
+def test_progress_is_reported_after_each_page_of_rows_so_that_an_audit_can_pause_there(projector, monkeypatch):
     def calls():
-        told = []
-        found = verifying.verify(projector, [ORDERS], on_progress=lambda *reached: told.append(reached))
-        return len(told), found[0].keys
+        reported = []
+        found = verifying.verify(projector, [ORDERS], on_progress=lambda *reached: reported.append(reached))
+        return len(reported), found[0].keys
 
     in_one_page, keys = calls()
     monkeypatch.setattr(verifying, "ROWS_PER_PAGE", 1)

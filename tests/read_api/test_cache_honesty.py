@@ -68,12 +68,12 @@ async def _usual_s(client):
     return max([(await _timed(client))[1] for _ in range(20)])
 
 
-async def test_a_cache_that_is_up_to_date_is_believed(mirrored, open_api):
+async def test_a_cache_that_is_up_to_date_is_trusted(mirrored, open_api):
     async with open_api() as client:
         assert await _total(client) == CACHED
 
 
-async def test_a_cache_behind_sql_is_not_believed(mirrored, open_api):
+async def test_a_cache_behind_sql_is_not_trusted(mirrored, open_api):
     mirrored.stand(order_details, 10)
 
     async with open_api() as client:
@@ -111,7 +111,7 @@ async def test_a_lagging_cache_never_answers_for_a_position_it_has_not_reached(m
         assert await _total(client, **{"Min-Position": token({OWN: 10})}) == STORED
 
 
-async def test_a_cache_ahead_of_the_latest_look_leaves_a_token_to_sql(mirrored, open_api, monkeypatch):
+async def test_a_cache_ahead_of_the_latest_snapshot_leaves_a_token_to_sql(mirrored, open_api, monkeypatch):
     """The snapshot does not know yet what was parked up to there."""
     monkeypatch.setattr(polling, "POLL_INTERVAL_S", 60.0)
     mirrored.head(12)
@@ -123,7 +123,7 @@ async def test_a_cache_ahead_of_the_latest_look_leaves_a_token_to_sql(mirrored, 
         assert await _total(client, **{"Min-Position": token({OWN: 12})}) == STORED
 
 
-async def test_what_the_cache_has_beyond_the_latest_look_is_not_promised(mirrored, open_api):
+async def test_what_the_cache_has_beyond_the_latest_snapshot_is_not_promised(mirrored, open_api):
     """A key parked since then is not known yet, so the answer only says what SQL was seen to have."""
     async with open_api() as client:
         mirrored.mirror_points(order_details, 15)
@@ -149,7 +149,7 @@ async def test_a_missing_document_is_no_answer_even_with_good_checkpoints(
         assert await _total(client) == STORED
 
 
-async def test_a_cache_that_comes_back_with_old_content_is_not_believed(mirrored, open_api, client_of_redis):
+async def test_a_cache_that_comes_back_with_old_content_is_not_trusted(mirrored, open_api, client_of_redis):
     old = {key: client_of_redis.get(key) for key in client_of_redis.keys("*")}
     mirrored.write(order_details, [order(total=STORED + 1)], position=10)
     mirrored.stand(order_details, 10)
@@ -255,7 +255,7 @@ async def test_documents_of_another_epoch_are_not_read(mirrored, open_api):
 
 
 @pytest.mark.parametrize("garbage", [b"", b"{}", b"x" * 40, b"0000000000000000007"])
-async def test_what_no_worker_wrote_is_not_believed(mirrored, open_api, client_of_redis, garbage):
+async def test_what_no_worker_wrote_is_not_trusted(mirrored, open_api, client_of_redis, garbage):
     client_of_redis.set(mirrored.prefix(order_details) + "536365", garbage)
 
     async with open_api() as client:

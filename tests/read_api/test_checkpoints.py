@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from event_store.transport.position_token import PositionToken
 from event_store.transport.transport import WHOLE_LOG
 from read_api.checkpoints import (
-    Checkpoint,
+    CheckpointRow,
     Checkpoints,
     CheckpointSnapshot,
     Published,
@@ -124,10 +124,10 @@ def test_a_global_view_has_what_a_token_names_when_it_stands_at_the_highest_posi
 
 
 def test_only_the_newest_generation_counts():
-    rows = [Checkpoint(generation, p, 10 * generation) for generation in (2, 1, 3) for p in range(2)]
+    rows = [CheckpointRow(generation, p, 10 * generation) for generation in (2, 1, 3) for p in range(2)]
 
     assert checkpoints_of(rows, epoch=4) == Checkpoints(4, 3, {0: 30, 1: 30})
 
 
-def test_without_checkpoints_there_is_no_standing():
+def test_without_checkpoints_there_is_no_position():
     assert checkpoints_of([], epoch=1) is None

@@ -24,7 +24,7 @@ class Source:
         return {key: key * 2 for key in keys}
 
 
-async def test_keys_of_one_turn_of_the_loop_leave_in_one_question():
+async def test_keys_of_one_round_of_the_loop_leave_in_one_question():
     source = Source()
     source.gate.set()
     coalescer = Coalescer(source.fetch)

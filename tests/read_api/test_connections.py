@@ -85,7 +85,7 @@ async def test_a_slow_statement_is_ended_and_says_nothing_against_the_server(dat
         assert await reads.run(_one) == 1
 
 
-async def test_when_all_connections_are_in_use_readers_are_told_to_come_again(database_url, monkeypatch):
+async def test_when_all_connections_are_in_use_readers_are_asked_to_come_again(database_url, monkeypatch):
     monkeypatch.setattr(connections, "CONNECTION_WAIT_S", 0.1)
     breaker = Breaker(failures_max=1)
 
@@ -99,7 +99,7 @@ async def test_when_all_connections_are_in_use_readers_are_told_to_come_again(da
         assert breaker.allows(0.0), "a busy server is not a lost one"
 
 
-async def test_a_dropped_table_is_told_apart(database_url):
+async def test_a_dropped_table_is_an_error_of_its_own(database_url):
     async def read(connection):
         await connection.execute("select 1 from views.gone")
 

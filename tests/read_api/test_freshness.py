@@ -214,7 +214,7 @@ async def test_a_position_that_a_restore_cut_off_is_lost(stood, open_api):
     assert of_new_epoch.status_code == 200
 
 
-async def test_a_restore_that_was_not_seen_yet_is_looked_for_before_a_position_is_called_future(
+async def test_a_restore_that_was_not_seen_yet_is_searched_before_a_position_is_called_future(
     stood, open_api
 ):
     async with open_api() as client:

@@ -422,11 +422,11 @@ async def test_pages_show_every_unchanged_row_once_while_others_are_written(stag
     def write():
         with psycopg.connect(stage.database_url, autocommit=True) as conn:
             table = Table(order_summary, stage.live(order_summary))
-            for turn in itertools.count(1):
+            for number in itertools.count(1):
                 for n in range(1, 400, 14):
-                    row = summary(n, status=("confirmed", "shipped")[turn % 2])
-                    moved = replace(row, placed_at=row.placed_at + timedelta(minutes=turn % 300))
-                    table.write(conn, {(row.order_id,): Versioned(moved, 9 + turn)})
+                    row = summary(n, status=("confirmed", "shipped")[number % 2])
+                    moved = replace(row, placed_at=row.placed_at + timedelta(minutes=number % 300))
+                    table.write(conn, {(row.order_id,): Versioned(moved, 9 + number)})
                 if stop.is_set():
                     return
 

@@ -17,7 +17,7 @@ from tests.proxy import lossy_proxy
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_look_sees_what_was_committed_before_it_was_asked_for(stage):
+async def test_a_snapshot_sees_what_was_committed_before_it_was_asked_for(stage):
     async with (
         Connections(stage.database_url, size=1, breaker=Breaker()) as connections,
         CheckpointPoller(connections) as poller,
@@ -31,7 +31,7 @@ async def test_a_look_sees_what_was_committed_before_it_was_asked_for(stage):
             )
 
 
-async def test_many_who_wait_share_looks(stage):
+async def test_many_who_wait_share_snapshots(stage):
     async with (
         Connections(stage.database_url, size=1, breaker=Breaker()) as connections,
         CheckpointPoller(connections) as poller,
@@ -42,7 +42,7 @@ async def test_many_who_wait_share_looks(stage):
     assert len({snapshot.seen_at for snapshot in snapshots}) <= 2
 
 
-async def test_the_settled_look_is_a_second_old_or_the_oldest(stage):
+async def test_the_settled_snapshot_is_a_second_old_or_the_oldest(stage):
     async with (
         Connections(stage.database_url, size=1, breaker=Breaker()) as connections,
         CheckpointPoller(connections) as poller,
@@ -83,7 +83,7 @@ async def test_looking_goes_on_after_a_fault_of_ours(stage, monkeypatch):
         assert (await poller.next_snapshot()).position == 0
 
 
-async def test_before_the_first_look_nothing_is_known(stage):
+async def test_before_the_first_snapshot_nothing_is_known(stage):
     async with Connections(stage.database_url, size=1, breaker=Breaker()) as connections:
         poller = CheckpointPoller(connections)
 

@@ -37,7 +37,7 @@ def traded(stage):
     documents.close()
 
 
-async def test_documents_of_workers_are_believed_and_are_the_bytes_of_sql(stage, traded, open_api):
+async def test_documents_of_workers_are_trusted_and_are_the_bytes_of_sql(stage, traded, open_api):
     async with open_api() as cached, open_api(redis_url=None) as sql_only:
         for view, address in KEYED:
             ids = [row[0] for row in stage.conn.execute(f"select {view.key[0]} from views.{view.name}")]

@@ -5,7 +5,7 @@ from runtime.collecting import YOUNG_OBJECTS_MAX
 from tests.architecture.source import ROOT
 
 
-def test_the_command_has_the_collector_look_seldom_but_look():
+def test_the_command_has_the_collector_run_seldom_but_run():
     program = (
         "import atexit, gc, sys\n"
         "atexit.register(lambda: print(gc.isenabled(), gc.get_threshold()[0]))\n"
@@ -21,7 +21,7 @@ def test_the_command_has_the_collector_look_seldom_but_look():
     assert f"True {YOUNG_OBJECTS_MAX}" == ran.stdout.splitlines()[-1]
 
 
-def test_older_objects_are_looked_at_as_before():
+def test_older_objects_are_collected_as_before():
     program = (
         "import gc\n"
         "from runtime import collecting\n"

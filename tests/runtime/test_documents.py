@@ -120,12 +120,12 @@ def test_a_checkpoint_shows_that_documents_beyond_it_were_written(redis_url, mon
     documents.move_checkpoints([Move("at", None, before)])
     write, seen = documents._write, []
 
-    def write_and_look(*given):
+    def write_and_read(*given):
         answer = write(*given)
         seen.extend(documents.get_many(["at"]))
         return answer
 
-    monkeypatch.setattr(documents, "_write", write_and_look)
+    monkeypatch.setattr(documents, "_write", write_and_read)
     many = [Document(f"k{n}", n, b"x") for n in range(2 * DOCUMENTS_PER_CALL_MAX + 1)]
     after = MirrorPoint(9, b"leaf").value
     assert documents.move_checkpoints([Move("at", before, after)], documents=many) is None

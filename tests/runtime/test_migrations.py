@@ -188,7 +188,7 @@ def test_a_later_release_may_add_a_role(shop):
     assert (True,) == usage
 
 
-def test_a_login_that_may_not_add_the_roles_of_a_later_release_is_told_what_to_have_done(shop):
+def test_a_login_that_may_not_add_the_roles_of_a_later_release_gets_what_to_have_done(shop):
     login = f"migrator_{secrets.token_hex(4)}"
     with psycopg.connect(shop.url, autocommit=True) as admin:
         dbname = sql.Identifier(admin.info.dbname)

@@ -62,7 +62,7 @@ def test_no_service_whatever_its_name_sets_or_stops_anything(monkeypatch, name):
     assert before == Settings.load()
 
 
-def test_a_port_that_is_set_beside_a_service_counts(monkeypatch):
+def test_a_port_that_is_set_with_a_service_counts(monkeypatch):
     for variable, value in injected("counterfoil-query-api").items():
         monkeypatch.setenv(variable, value)
     monkeypatch.setenv("COUNTERFOIL_QUERY_API_PORT", "9999")
@@ -82,7 +82,7 @@ def test_a_port_that_is_set_beside_a_service_counts(monkeypatch):
         ("counterfoil_homes", "/srv"),
     ],
 )
-def test_a_typing_mistake_is_found_beside_services(monkeypatch, variable, value):
+def test_a_typing_mistake_is_found_with_services(monkeypatch, variable, value):
     for name, of_service in injected("counterfoil-command-api").items():
         monkeypatch.setenv(name, of_service)
     monkeypatch.setenv(variable, value)

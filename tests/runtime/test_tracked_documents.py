@@ -236,7 +236,7 @@ async def test_a_document_is_put_back_while_the_checkpoint_is_as_it_was(redis_ur
     assert pytest.approx(server.ttl("a"), abs=5) == TTL_S
 
 
-async def test_a_document_is_not_put_back_beside_another_checkpoint_or_none(redis_url, worker):
+async def test_a_document_is_not_put_back_with_another_checkpoint_or_none(redis_url, worker):
     worker.move_checkpoints([Move("@0", None, MirrorPoint(10, b"leaf").value)])
     async with reading(redis_url) as reader:
         await reader.get_many(["a", "b"])

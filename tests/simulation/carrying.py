@@ -146,12 +146,12 @@ class Subscription:
     def __init__(self, world: World) -> None:
         self.world = world
         self.offsets: dict[Partition, int] = {}
-        self.told = False
+        self.reported = False
 
     def poll(self, timeout_s: float, *, max_records: int = 5) -> Batch:  # noqa: ARG002  # the seam's
         self.world.border()
-        if not self.told:
-            self.told = True
+        if not self.reported:
+            self.reported = True
             return Batch(records={}, assigned=set(SOURCES), revoked=set())
         records = {}
         for source, offset in self.offsets.items():

@@ -74,9 +74,9 @@ class World(Scheduler):
     def note_prices(self, after):
         for event in self.log.read_after(after):
             if event.stream.startswith("product-"):
-                fact = codec.decode(event.type, event.payload)
-                price = Price(self.clock.at_s, event.version, fact.currency)
-                self.prices.setdefault(fact.sku, []).append(price)
+                decoded = codec.decode(event.type, event.payload)
+                price = Price(self.clock.at_s, event.version, decoded.currency)
+                self.prices.setdefault(decoded.sku, []).append(price)
 
 
 class Writer:
@@ -303,9 +303,9 @@ def _problems(world):
     answers = {}
     for attempt in world.attempts:
         if attempt.answer is not None:
-            told = (attempt.answer.stream, attempt.answer.version, attempt.answer.position)
-            if answers.setdefault(attempt.key, told) != told:
-                yield f"{attempt.key.hex()} was answered with {answers[attempt.key]} and {told}"
+            reply = (attempt.answer.stream, attempt.answer.version, attempt.answer.position)
+            if answers.setdefault(attempt.key, reply) != reply:
+                yield f"{attempt.key.hex()} was answered with {answers[attempt.key]} and {reply}"
         elif attempt.code not in NOT_FINAL:
             yield from _unreasonable(world, attempt)
     for key, (stream, version, position) in answers.items():
@@ -330,4 +330,4 @@ def _unreasonable(world, attempt):
         "no-list-price": any(price.currency != attempt.currency for price in during),
     }
     if not right.get(attempt.code):
-        yield f"{attempt.key.hex()} was told {attempt.code}, which was never so while it waited"
+        yield f"{attempt.key.hex()} was answered {attempt.code}, which was never so while it waited"

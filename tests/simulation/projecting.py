@@ -27,7 +27,7 @@ from projections.step import Commit, Following, Load, step
 from projections.storing import BuildId
 from read_api.checkpoints import Checkpoints, CheckpointSnapshot, LiveBuild
 from read_api.polling import SETTLED_AFTER_S
-from read_api.reading.documents import DocumentsByKey, Missing
+from read_api.reading.documents import DocumentsByKey, MissedDocument
 from read_api.reading.resource import Found, Resource, only_row
 from runtime import documents
 from runtime.breaker import Breaker
@@ -59,7 +59,7 @@ class Shop(World):
         self.rows = {}
         self.cursors = {source: Cursor(0, None, 0) for source in SOURCES}
         self.cache = Cache(self)
-        self.looks = []
+        self.snapshots = []
         self.problems = []
 
     def append(self):
@@ -104,7 +104,7 @@ class Shop(World):
             published={},
             builds={COUNTERS.name: build},
         )
-        self.looks.append(snapshot)
+        self.snapshots.append(snapshot)
 
 
 class Table:
@@ -271,7 +271,7 @@ class Projector(ConsumerActor):
 
 
 class Reader:
-    """A query API: looks at the tables now and then, and answers from the cache what it trusts.
+    """A query API: takes snapshots of the tables now and then, and answers from the cache what it trusts.
 
     It holds what it read. Announcements come late, but before the reply to whatever is asked after them. What it had
     to read from the tables it puts back, some time later.
@@ -293,12 +293,14 @@ class Reader:
 
     @property
     def latest(self):
-        return self.world.looks[-1]
+        return self.world.snapshots[-1]
 
     @property
     def settled(self):
-        old = [each for each in self.world.looks if each.seen_at <= self.world.clock.at_s - SETTLED_AFTER_S]
-        return old[-1] if old else self.world.looks[0]
+        old = [
+            each for each in self.world.snapshots if each.seen_at <= self.world.clock.at_s - SETTLED_AFTER_S
+        ]
+        return old[-1] if old else self.world.snapshots[0]
 
     def cached(self, key):
         return self.held.get(key)
@@ -358,7 +360,7 @@ class Reader:
         found = self._documents.cached(name) if token is None else None
         self.from_memory += found is not None
         found = found or driven(self._documents.read(name, token))
-        if isinstance(found, Missing):
+        if isinstance(found, MissedDocument):
             self._read_rows(found, name)
         elif found is not None:
             self.answered += 1

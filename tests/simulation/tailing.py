@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from counterfoil.testing.scheduling import Crash
-from event_store.consumers.driver import Hosted, Session
+from event_store.consumers.driver import ConsumerSession, Hosted
 from event_store.consumers.health import ConsumerHealth
-from event_store.consumers.measures import ConsumerMetrics
+from event_store.consumers.metrics import ConsumerMetrics
 from event_store.consumers.news import News
 from event_store.log import codec
 from event_store.log.envelope import ANY, AppendRequest, Expectation, NewEvent
@@ -42,7 +42,7 @@ class Journal(Row, frozen=True):
 
 
 JOURNAL = View(name="journal", row=Journal, key=("name",), shape=1, kind=GLOBAL)
-LIVE, BESIDE = (BuildId(JOURNAL.name, JOURNAL.shape, number) for number in (1, 2))
+LIVE, OTHER = (BuildId(JOURNAL.name, JOURNAL.shape, number) for number in (1, 2))
 METRICS, SHARED = ProjectionMetrics(CollectorRegistry()), ConsumerMetrics(CollectorRegistry())
 
 
@@ -73,11 +73,11 @@ class Books(World):
 
     def rebuild(self):
         """A second build, once: folded up to some position that the log holds."""
-        if BESIDE not in self.cursors and self.log.position:
+        if OTHER not in self.cursors and self.log.position:
             upto = self.chance.randint(1, self.log.position)
             numbers = self.counted(upto=upto)
-            self.rows[BESIDE] = {ALL: Versioned(Journal("all", numbers), numbers[-1])} if numbers else {}
-            self.cursors[BESIDE] = Cursor(upto, self.log.events[upto - 1].leaf, 0)
+            self.rows[OTHER] = {ALL: Versioned(Journal("all", numbers), numbers[-1])} if numbers else {}
+            self.cursors[OTHER] = Cursor(upto, self.log.events[upto - 1].leaf, 0)
 
     def counted(self, *, upto):
         """The positions that a row must hold once everything up to a position is in it."""
@@ -154,7 +154,7 @@ class TailActor:
 
     def _be_born(self):
         self.kept = None
-        session = Session(
+        session = ConsumerSession(
             conn=self.world,
             lease=DoubtfulLease(self.world),
             stop=threading.Event(),

@@ -7,8 +7,8 @@ from event_store.log import paging, reading
 from event_store.transport import following, relay
 from projections import mirroring
 from projections import step as turn
-from projections.step import Batch, Move
-from read_api.reading.mirror import Mirror
+from projections.step import BuildBatch, Move
+from read_api.reading.mirror import MirroredDocuments
 from tests.simulation import carrying, projecting
 from tests.simulation.exploring import silence
 from tests.sizes import PROJECTING
@@ -58,7 +58,7 @@ def test_readers_do_get_answers_from_the_cache(monkeypatch):
 
 
 def test_believing_a_cache_that_was_restarted_is_found(monkeypatch):
-    monkeypatch.setattr(Mirror, "required", lambda *_: -1)
+    monkeypatch.setattr(MirroredDocuments, "required", lambda *_: -1)
 
     assert first_problem(projecting.run) < FOUND_WITHIN
 
@@ -121,7 +121,11 @@ def batch_of_everything(following, feed):
         for source, cursor in following.cursors.items()
         if source in feed
     ]
-    return Batch(following, moves=moves, facts={move.source: feed[move.source].facts for move in moves})
+    return BuildBatch(
+        following,
+        moves=moves,
+        decoded_events={move.source: feed[move.source].decoded_events for move in moves},
+    )
 
 
 def test_taking_any_mark_for_ones_own_while_documents_are_written_again_is_found(monkeypatch):

@@ -30,7 +30,7 @@ from event_store.log.envelope import (
     new_nonce,
 )
 from event_store.log.fingerprints import Fingerprints
-from projections.catching_up import decoded
+from projections.catching_up import decode
 from projections.folding import BatchFold, decoder_of
 from runtime.problems import ProblemError
 from tests.simulation import commanding
@@ -128,7 +128,7 @@ class Shop(commanding.World):
 def _fold(rows, events):
     decoder = decoder_of([TIMERS])
     fold = BatchFold(TIMERS, skips=frozenset(), parked=frozenset())
-    fold.gather([decoded(event, decoder=decoder) for event in events if decoder.wants(event.type)])
+    fold.gather([decode(event, decoder=decoder) for event in events if decoder.wants(event.type)])
     for key, row in fold.fold(rows).rows.items():
         rows.pop(key, None)
         if row.row is not None:
@@ -284,14 +284,14 @@ def _problems(shop):
     placed, decided = {}, {}
     lawful = set(shop.own_keys)
     for event in shop.log.events:
-        fact = codec.decode(event.type, event.payload)
-        match fact:
+        decoded = codec.decode(event.type, event.payload)
+        match decoded:
             case OrderPlaced():
                 placed[event.stream] = event
                 lawful.add(_key(event))
             case OrderConfirmed() | OrderRejected():
-                decided.setdefault(event.stream, []).append(type(fact).__name__)
-        if isinstance(fact, OrderRejected):
+                decided.setdefault(event.stream, []).append(type(decoded).__name__)
+        if isinstance(decoded, OrderRejected):
             set_by = placed[event.stream]
             if event.recorded_at - set_by.recorded_at < DAY:
                 yield f"{event.stream} was rejected after {event.recorded_at - set_by.recorded_at}"

@@ -12,7 +12,7 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from commands.processes import runner
-from commands.processes.measures import ProcessMetrics
+from commands.processes.metrics import ProcessMetrics
 from counterfoil.contexts import CONTEXTS, SHOP_CONTEXTS
 from counterfoil.testing import http
 from event_store.consumers.news import News

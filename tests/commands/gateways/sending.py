@@ -12,7 +12,7 @@ from commands.gateways import sending
 from commands.gateways.carrier import Label
 from commands.gateways.gateway import NoAnswer, Refused, Unaskable
 from commands.gateways.labels import CARRIER
-from commands.gateways.measures import GatewayMetrics
+from commands.gateways.metrics import GatewayMetrics
 from event_store.consumers import driver
 from event_store.consumers.health import Health
 from runtime import database

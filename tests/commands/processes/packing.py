@@ -7,7 +7,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from commands.decision import Decision, View
+from commands.decision import Decision, DecisionView
 from commands.processes.process import Process, Rejected
 from domain.aggregate import Aggregate
 from domain.event import Event, event_type
@@ -61,18 +61,18 @@ def own_stream(event: OrderPlaced | OrderConfirmed | OrderCancelled) -> list[tup
 
 
 @PACKING.when(OrderPlaced, reads=own_stream)
-def wait(event: OrderPlaced, _view: View, _now: datetime) -> Decision:
+def wait(event: OrderPlaced, _view: DecisionView, _now: datetime) -> Decision:
     return Decision(((PACKED, event.order_id, Awaited(order_id=event.order_id)),))
 
 
 @PACKING.when(OrderConfirmed, reads=own_stream)
-def pack(event: OrderConfirmed, view: View, _now: datetime) -> Decision:
+def pack(event: OrderConfirmed, view: DecisionView, _now: datetime) -> Decision:
     assert view.current(PACKED, event.order_id) == State("Awaited"), "confirmed before it was placed"
     return Decision(((PACKED, event.order_id, Packed(order_id=event.order_id)),))
 
 
 @PACKING.when(OrderCancelled, reads=own_stream)
-def unpack(event: OrderCancelled, view: View, _now: datetime) -> Decision:
+def unpack(event: OrderCancelled, view: DecisionView, _now: datetime) -> Decision:
     if view.current(PACKED, event.order_id) != State("Packed"):
         return Rejected()
     return Decision(((PACKED, event.order_id, Unpacked(order_id=event.order_id)),))

@@ -7,7 +7,7 @@ import threading
 from prometheus_client import CollectorRegistry
 
 from commands.processes import runner
-from commands.processes.measures import ProcessMetrics
+from commands.processes.metrics import ProcessMetrics
 from event_store.consumers import driver
 from tests.commands.processes.running import SHOP
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from prometheus_client import CollectorRegistry
 
 from commands.processes import runner
-from commands.processes.measures import ProcessMetrics
+from commands.processes.metrics import ProcessMetrics
 from commands.processes.process import Process
 from counterfoil.contexts import CONTEXTS
 from domain.event import Event, partition_key_of, tags_of
@@ -54,7 +54,7 @@ def placed(order_id: str, demand: Iterable[tuple[str, int]], *, stocked: bool = 
         LineRequest(sku=Sku(sku), quantity=quantity, unit_price=UnitPrice("1.00"), stocked=stocked)
         for sku, quantity in demand
     ]
-    facts = order.place(
+    events = order.place(
         None,
         order_id=OrderId(order_id),
         customer_id=None,
@@ -63,13 +63,13 @@ def placed(order_id: str, demand: Iterable[tuple[str, int]], *, stocked: bool = 
         currency=GBP,
         lines=lines,
     )
-    return f"order-{order_id}", 0, facts
+    return f"order-{order_id}", 0, events
 
 
 def received(sku: str, quantity: int, *, version: int = 0) -> Append:
     """A delivery."""
-    facts = stock_item.receive(None, sku=Sku(sku), quantity=quantity, reference="", now=NOW)
-    return f"stock-{sku}", version, facts
+    events = stock_item.receive(None, sku=Sku(sku), quantity=quantity, reference="", now=NOW)
+    return f"stock-{sku}", version, events
 
 
 def append(url: str, appends: Sequence[Append]) -> None:
@@ -83,15 +83,15 @@ def append_requests(url: str, requests: Sequence[AppendRequest]) -> list[Verdict
     return asyncio.run(_append(url, requests))
 
 
-def request_for(stream: str, version: int, facts: Sequence[Event]) -> AppendRequest:
+def request_for(stream: str, version: int, events: Sequence[Event]) -> AppendRequest:
     """What a caller asks for; the same append has the same key."""
     key = hashlib.sha256(f"{stream} {version}".encode()).digest()
     metadata = encode_metadata(
         Metadata(actor="tester", command="test", correlation_id=stream, nonce=new_nonce())
     )
     events = tuple(
-        NewEvent(stream, *codec.encode(fact), metadata, partition_key_of(fact), tags_of(fact))
-        for fact in facts
+        NewEvent(stream, *codec.encode(event), metadata, partition_key_of(event), tags_of(event))
+        for event in events
     )
     return AppendRequest(key[:16], key, events, (Expectation(stream, version),))
 

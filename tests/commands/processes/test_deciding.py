@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from commands.decision import Decision, Folded
+from commands.decision import Decision, StreamState
 from commands.processes import deciding as limits
 from commands.processes.deciding import (
     Answer,
@@ -48,7 +48,7 @@ from tests.examples import NOW
 EPOCH = 1
 FINGERPRINTS = Fingerprints(b"secret")
 
-States_ = Mapping[str, Folded[Any]]
+States_ = Mapping[str, StreamState[Any]]
 
 
 def order(order_id: str, demand: list[tuple[str, int]], *, position: int = 100) -> RecordedEvent:
@@ -378,7 +378,7 @@ def test_an_event_that_its_own_fold_refuses_parks_its_trigger():
 
     assert isinstance(park, Park)
     assert park.failure is not None
-    assert park.failure.startswith("AssertionError: OrderShipped is no fact of a stock item")
+    assert park.failure.startswith("AssertionError: OrderShipped is no event of a stock item")
 
 
 def test_what_was_delivered_behind_a_key_that_is_parked_is_dropped_and_others_go_on():

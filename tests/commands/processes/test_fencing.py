@@ -50,12 +50,12 @@ def test_a_process_whose_outcome_was_cut_off_decides_again_after_the_fence(datab
     decided(database_url)
     head = cut_off_last_outcome(database_url)
     intent = fencing.intent(shop)
-    told = fencing.fence(shop, reason="restored")
+    message = fencing.fence(shop, reason="restored")
     with running(database_url):
         eventually(lambda: confirmed(database_url) == 3)
 
     assert (head, 1, tuple(BOTH)) == (intent.head, intent.outcomes, intent.processes)
-    assert "1 outcomes of lost events removed, 2 process managers set back" in told
+    assert "1 outcomes of lost events removed, 2 process managers set back" in message
     assert [(3,)] == owner.execute("select count(*) from log.event where type = %s", [CONFIRMED]).fetchall()
     item = stock_of(database_url, "A")
     assert item is not None
@@ -93,9 +93,9 @@ def test_a_fence_of_a_log_that_lost_nothing_sets_nobody_back(database_url, shop,
     before = owner.execute(
         "select consumer, partition, position from consumers.checkpoint order by 1, 2"
     ).fetchall()
-    told = fencing.fence(shop, reason="a drill")
+    message = fencing.fence(shop, reason="a drill")
 
-    assert "0 outcomes of lost events removed, 0 process managers set back" in told
+    assert "0 outcomes of lost events removed, 0 process managers set back" in message
     assert (
         before
         == owner.execute(

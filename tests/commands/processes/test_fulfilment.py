@@ -100,7 +100,7 @@ def test_an_order_cancelled_before_it_was_confirmed_releases_nothing():
     assert [] == list(reserved_stock(early))
 
 
-def test_a_shipped_order_turns_its_reservations_into_shipped_stock():
+def test_a_shipped_order_makes_its_reservations_shipped_stock():
     view = after(stock=(stock_received(), stock_reserved()))
 
     decision = ship(shipped(), view, NOW)

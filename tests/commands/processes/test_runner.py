@@ -257,12 +257,12 @@ def _shipped(
     order_id: str, codes: list[tuple[str, int]], *, version: int = 0
 ) -> tuple[str, int, list[Event]]:
     """A shipment that no reservation stands behind."""
-    fact = OrderShipped(
+    shipped = OrderShipped(
         order_id=OrderId(order_id),
         skus=tuple(ShippedSku(sku=Sku(sku), quantity=quantity) for sku, quantity in codes),
         shipped_at=NOW,
     )
-    return f"order-{order_id}", version, [fact]
+    return f"order-{order_id}", version, [shipped]
 
 
 def _append_unreadable(url: str, stream: str) -> None:
@@ -280,8 +280,8 @@ def _deliver_somehow(url: str, sku: str, quantity: int) -> None:
                 "select max(version) from log.event where stream = %s", [f"stock-{sku}"]
             ).fetchone()
         assert row is not None
-        stream, version, facts = received(sku, quantity, version=int(row[0]))
-        if isinstance(append_requests(url, [request_for(stream, version, facts)])[0], Accepted):
+        stream, version, events = received(sku, quantity, version=int(row[0]))
+        if isinstance(append_requests(url, [request_for(stream, version, events)])[0], Accepted):
             return
 
 
@@ -346,7 +346,7 @@ class _Broken:
         self.process = Process("broken", writes=(STOCK,), start=HEAD)
 
         @self.process.when(OrderPlaced, reads=lambda _: ())
-        def fail(_event: OrderPlaced, _view: View, _now: datetime) -> Decision:
+        def fail(_event: OrderPlaced, _view: DecisionView, _now: datetime) -> Decision:
             if not self.repaired:
                 raise ZeroDivisionError("a defect")
             return Decision()

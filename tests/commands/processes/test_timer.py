@@ -18,7 +18,7 @@ from event_store.log import reading
 from event_store.transport import record_format
 from event_store.transport.partition_log import as_record
 from projections import catching_up, rebuild, verifying
-from projections.folding import BatchFold, Fact, decoder_of
+from projections.folding import BatchFold, DecodedEvent, decoder_of
 from projections.view import Row
 from runtime import database
 from tests import examples
@@ -32,7 +32,7 @@ DAY = timedelta(days=1)
 def facts(*events, stream="order-1"):
     """What was recorded a minute apart, from position 1 on."""
     return [
-        Fact(number, stream, stream, number, "", b"", event, NOW + timedelta(minutes=number))
+        DecodedEvent(number, stream, stream, number, "", b"", event, NOW + timedelta(minutes=number))
         for number, event in enumerate(events, start=1)
     ]
 
@@ -141,7 +141,7 @@ def test_names_of_processes_become_names_of_views():
     assert issubclass(TIMERS.row, Row)
 
 
-def test_a_fold_is_told_the_same_time_by_kafka_and_by_the_log(database_url):
+def test_a_fold_gets_the_same_time_by_kafka_and_by_the_log(database_url):
     append(database_url, [("order-1", examples.placed())])
     with database.connect(database_url, role="counterfoil_reader", name="test") as conn:
         (read,) = reading.read_after(conn, 0)
@@ -155,7 +155,7 @@ def test_a_fold_is_told_the_same_time_by_kafka_and_by_the_log(database_url):
             message.headers, key=message.key, value=message.value, partition=1
         )
         feed = catching_up.from_records({1: [carried]}, decoder=decoder)
-        assert [catching_up.decoded(event, decoder=decoder)] == feed[1].facts
+        assert [catching_up.decode(event, decoder=decoder)] == feed[1].decoded_events
     assert read == copied
 
 

@@ -118,7 +118,7 @@ def test_while_its_process_is_merely_behind_a_timer_waits(url):
     assert 2 == rejected(url)
 
 
-def test_a_process_is_off_when_its_lease_stood_still_while_somebody_looked(url):
+def test_a_process_is_off_when_its_lease_stood_still_between_two_reads(url):
     place(url, "1")
     stands(url, through=0, runs=False)
     catch_up(url)

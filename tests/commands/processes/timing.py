@@ -11,9 +11,9 @@ from commands.processes.fulfilment import FULFILMENT, UNDECIDED
 from commands.processes.process import lease_groups
 from counterfoil.contexts import CONTEXTS
 from event_store.consumers import checkpoints
-from event_store.consumers.driver import Session
+from event_store.consumers.driver import ConsumerSession
 from event_store.consumers.lease import Lease, new_owner
-from event_store.consumers.measures import ConsumerMetrics
+from event_store.consumers.metrics import ConsumerMetrics
 from event_store.consumers.news import News
 from event_store.log import reading
 from projections import builds
@@ -35,7 +35,7 @@ class Firing:
         )
         self._conn = database.connect(url, role=self._consumer.role, name="timers")
         lease = Lease(self._conn, name=self._consumer.lease, owner=new_owner())
-        session = Session(
+        session = ConsumerSession(
             conn=self._conn,
             lease=lease,
             stop=threading.Event(),

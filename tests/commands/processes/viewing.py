@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from commands.decision import ABSENT, Folded, View
+from commands.decision import ABSENT, DecisionView, StreamState
 from counterfoil.testing.spec import given_streams
 from domain.aggregate import Aggregate
 from domain.event import Event
@@ -17,7 +17,7 @@ ORDER_ID = "536365"
 
 def after(
     *, order: Iterable[Event] = (), stock: Iterable[Event] = (), shipment: Iterable[Event] = ()
-) -> View:
+) -> DecisionView:
     """A view of the order, of the stock of its SKU, and of its shipment."""
     return given_streams(
         *((ORDER, ORDER_ID, event) for event in order),
@@ -26,9 +26,9 @@ def after(
     ).view
 
 
-def folded(aggregate: Aggregate[Any], identifier: str, events: Iterable[Event]) -> Folded[Any]:
+def folded(aggregate: Aggregate[Any], identifier: str, events: Iterable[Event]) -> StreamState[Any]:
     """The state of a stream after these events."""
     state, version = ABSENT.state, 0
     for version, event in enumerate(events, start=1):  # noqa: B007 - the last one counts
         state = aggregate.evolve(state, event)
-    return Folded(state=state, version=version, position=version, key=aggregate.stream(identifier))
+    return StreamState(state=state, version=version, position=version, key=aggregate.stream(identifier))

@@ -175,8 +175,8 @@ def test_whatever_is_decided_in_whatever_order_nothing_is_oversold(sequence):
             facts = decision(item, **inputs)
         except Rejection:
             continue
-        for fact in facts:
-            item = stock_item.evolve(item, fact)
+        for event in facts:
+            item = stock_item.evolve(item, event)
             assert 0 <= item.reserved <= item.on_hand
 
 
@@ -200,5 +200,5 @@ def test_a_decision_refuses_exactly_what_would_oversell(sequence):
         except (InsufficientStock, NotReserved):
             facts, refused = [], True
         assert expected == refused
-        for fact in facts:
-            item = stock_item.evolve(item, fact)
+        for event in facts:
+            item = stock_item.evolve(item, event)

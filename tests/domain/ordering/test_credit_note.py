@@ -58,20 +58,20 @@ def issued(against, quantities, *, currency=GBP):
 
 
 def test_a_credit_note_prices_its_lines_and_sums_its_codes():
-    (fact,) = given().when(credit_note.issue, **ISSUE | {"against": SHIPPED}).decided
+    (event,) = given().when(credit_note.issue, **ISSUE | {"against": SHIPPED}).decided
 
-    (line,) = fact.lines
-    assert ORDER == fact.order_id
+    (line,) = event.lines
+    assert ORDER == event.order_id
     assert ("2.550", 255, 1) == (line.unit_price, line.total, line.line_id)
-    assert credit_note_issued().skus == fact.skus
-    assert (255, 1) == (fact.total, fact.units)
+    assert credit_note_issued().skus == event.skus
+    assert (255, 1) == (event.total, event.units)
 
 
 def test_a_credit_note_needs_neither_an_order_nor_a_customer():
-    (fact,) = given().when(credit_note.issue, **ISSUE | {"customer_id": None}).decided
+    (event,) = given().when(credit_note.issue, **ISSUE | {"customer_id": None}).decided
 
-    assert (None, None) == (fact.order_id, fact.customer_id)
-    assert [SKU] == [code.sku for code in fact.skus]
+    assert (None, None) == (event.order_id, event.customer_id)
+    assert [SKU] == [code.sku for code in event.skus]
 
 
 def test_a_credit_note_is_issued_once():
@@ -87,16 +87,16 @@ def test_a_credit_note_has_a_line():
 def test_the_day_of_a_credit_note_is_its_day_in_utc():
     there = LONG_AGO.astimezone(timezone(timedelta(hours=14)))
 
-    (fact,) = given().when(credit_note.issue, **ISSUE | {"issued_at": there}).decided
+    (event,) = given().when(credit_note.issue, **ISSUE | {"issued_at": there}).decided
 
-    assert LONG_AGO == fact.issued_at
-    assert timedelta(0) == fact.issued_at.utcoffset()
+    assert LONG_AGO == event.issued_at
+    assert timedelta(0) == event.issued_at.utcoffset()
 
 
 def test_all_pieces_that_were_shipped_may_be_credited_also_of_what_is_not_stocked():
-    (fact,) = issued(SHIPPED, {SKU: 3, POSTAGE: 1}).decided
+    (event,) = issued(SHIPPED, {SKU: 3, POSTAGE: 1}).decided
 
-    assert 4 == fact.units
+    assert 4 == event.units
 
 
 def test_no_more_pieces_are_credited_than_were_shipped_less_what_was_credited():

@@ -72,9 +72,9 @@ def test_the_day_of_an_order_is_its_day_in_utc():
     there = LONG_AGO.astimezone(timezone(timedelta(hours=14)))
 
     given().when(order.place, **PLACE | {"placed_at": there}).then(placed())
-    (fact,) = given().when(order.place, **PLACE | {"placed_at": there}).decided
+    (event,) = given().when(order.place, **PLACE | {"placed_at": there}).decided
 
-    assert fact.placed_at.utcoffset() == timedelta(0)
+    assert event.placed_at.utcoffset() == timedelta(0)
 
 
 @pytest.mark.parametrize("count", [0, LINES_MAX + 1])
@@ -132,10 +132,10 @@ def test_a_shipment_takes_the_stocked_codes_along():
 
 def test_an_order_of_services_only_ships_no_code():
     postage = [line(sku=POSTAGE, stocked=False)]
-    (fact,) = given().when(order.place, **PLACE | {"lines": postage}).decided
-    (confirmation,) = given(fact).when(order.confirm, **CONFIRM).decided
+    (event,) = given().when(order.place, **PLACE | {"lines": postage}).decided
+    (confirmation,) = given(event).when(order.confirm, **CONFIRM).decided
 
-    given(fact, confirmation).when(order.ship, **SHIP).then(shipped(skus=()))
+    given(event, confirmation).when(order.ship, **SHIP).then(shipped(skus=()))
 
 
 @pytest.mark.parametrize(
@@ -188,9 +188,9 @@ def test_the_largest_order_is_cheap():
     lines = [line(sku=f"{number % 1500:05}A") for number in range(LINES_MAX)]
     began = time.perf_counter()
 
-    (fact,) = given().when(order.place, **PLACE | {"lines": lines}).decided
-    (confirmation,) = given(fact).when(order.confirm, **CONFIRM).decided
-    given(fact, confirmation).when(order.ship, **SHIP)
+    (event,) = given().when(order.place, **PLACE | {"lines": lines}).decided
+    (confirmation,) = given(event).when(order.confirm, **CONFIRM).decided
+    given(event, confirmation).when(order.ship, **SHIP)
 
     # About 10 ms; work that grows with the square of the lines takes seconds.
     assert time.perf_counter() - began < 0.5

@@ -8,9 +8,9 @@ import psycopg
 from prometheus_client import CollectorRegistry
 
 from event_store.consumers.consumer import LogConsumer, Start
-from event_store.consumers.driver import Session
+from event_store.consumers.driver import ConsumerSession
 from event_store.consumers.lease import Lease, new_owner
-from event_store.consumers.measures import ConsumerMetrics
+from event_store.consumers.metrics import ConsumerMetrics
 from event_store.consumers.news import News
 from event_store.consumers.tailing import SESSION, Tailing
 from event_store.log.reading import Connection
@@ -48,14 +48,14 @@ def seeing(faults: Faults, *, start: Start = "origin", name: str = "seen") -> Lo
 @contextmanager
 def session(
     url: str, consumer: LogConsumer, *, registry: CollectorRegistry | None = None
-) -> Iterator[Session]:
+) -> Iterator[ConsumerSession]:
     """What the driver would give it; the lease is held."""
     with database.connect(url, role="counterfoil_writer", name="test", settings=SESSION) as conn:
         lease = Lease(conn, name=consumer.lease, owner=new_owner())
         metrics = ConsumerMetrics(registry or CollectorRegistry())
         assert lease.hold()
         try:
-            yield Session(conn, lease, threading.Event(), News(), metrics, url)
+            yield ConsumerSession(conn, lease, threading.Event(), News(), metrics, url)
         finally:
             lease.give_back()
 

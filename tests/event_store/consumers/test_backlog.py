@@ -207,7 +207,7 @@ def test_a_worker_that_lost_its_lease_moves_no_checkpoint(database_url):
     assert [(0,)] == saved(database_url)
 
 
-def test_a_process_is_told_from_other_consumers_by_its_kind(database_url):
+def test_a_process_is_distinct_from_other_consumers_by_its_kind(database_url):
     with database.connect(database_url, role="counterfoil_writer", name="test") as conn:
         checkpoints.register(conn, "deciding", start=HEAD, kind="process")
         checkpoints.register(conn, "counting", start=HEAD)

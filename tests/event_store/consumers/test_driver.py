@@ -195,12 +195,12 @@ def test_of_two_drivers_of_one_consumer_one_works_and_the_other_takes_over_when_
         wait_until(lambda: first["job"].condition == "active", what="the first one")
         with hosting(database_url, [other.consumer()]) as second:
             wait_until(lambda: second["job"].condition == "standby", what="a standby")
-            standing_by = (second.health.ready, second.count("counterfoil_consumer_active", consumer="job"))
+            standby = (second.health.ready, second.count("counterfoil_consumer_active", consumer="job"))
             opened = len(other.sessions)
             first.end()
             wait_until(lambda: second["job"].condition == "active", what="the takeover")
 
-    assert (True, 0.0, 0) == (*standing_by, opened)
+    assert (True, 0.0, 0) == (*standby, opened)
     assert lease_owner(database_url) is None
 
 

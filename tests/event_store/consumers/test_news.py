@@ -99,12 +99,12 @@ async def test_a_refused_append_and_one_without_events_are_no_news(database_url,
 
 
 def test_many_appends_in_a_row_are_few_hints(database_url, news):
-    told = LogHints(database_url, name="test")
+    sender = LogHints(database_url, name="test")
     before, end = news.count, time.monotonic() + 0.5
     while time.monotonic() < end:
-        told.request()
+        sender.request()
         time.sleep(0.001)
-    told.close()
+    sender.close()
     wait_until(lambda: news.count > before, what="a hint")
 
     assert news.count - before <= 0.5 / hints.HINT_PAUSE_S + 2
@@ -118,27 +118,27 @@ def test_a_listener_that_lost_its_connection_says_so_and_listens_again(database_
     wait_until(lambda: news.count > seen, what="news of the loss: something may have been missed")
     wait_until(lambda: news.hinted, what="a connection for hints again")
     seen = news.count
-    told = LogHints(database_url, name="test")
-    told.request()
-    told.close()
+    sender = LogHints(database_url, name="test")
+    sender.request()
+    sender.close()
 
     assert news.wait_beyond(seen, timeout_s=5.0)
 
 
 def test_who_cannot_be_reached_is_hinted_nothing_and_fails_nobody(database_url):
-    told = LogHints("host=127.0.0.1 port=1", name="test")
-    told.request()
-    told.close()
+    sender = LogHints("host=127.0.0.1 port=1", name="test")
+    sender.request()
+    sender.close()
 
 
 def test_hints_go_on_over_a_new_connection(database_url, news):
-    told = LogHints(database_url, name="test")
-    told.request()
+    sender = LogHints(database_url, name="test")
+    sender.request()
     assert news.wait_beyond(0, timeout_s=5.0)
     wait_until(lambda: cut(database_url, "test hints") == 1, what="the connection of hints to be cut")
     seen = news.count
-    wait_until(lambda: told.request() or news.count > seen, what="a hint over a new connection")
-    told.close()
+    wait_until(lambda: sender.request() or news.count > seen, what="a hint over a new connection")
+    sender.close()
 
 
 def test_the_other_writer_hints_nothing_by_itself(database_url, news):

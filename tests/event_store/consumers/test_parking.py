@@ -118,7 +118,7 @@ def test_what_postgres_cannot_keep_of_a_text_is_left_out(conn):
         (dict.fromkeys(map(str, range(11)), parking.WAITING_PER_KEY_MAX), "behind parked keys"),
     ],
 )
-def test_limits_of_waiting_events_are_named_when_they_are_passed(queued, told):
+def test_limits_of_waiting_events_are_named_when_they_are_passed(queued, named):
     found = parking.overflow(queued)
 
-    assert found is None if told is None else told in str(found)
+    assert found is None if named is None else named in str(found)

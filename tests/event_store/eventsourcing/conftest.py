@@ -14,7 +14,7 @@ MODULE = "event_store.eventsourcing_module"
 
 
 @pytest.fixture
-def door(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+def log_address(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Address of the log that every application of this test finds in the environment."""
     monkeypatch.setenv("PERSISTENCE_MODULE", MODULE)
     monkeypatch.setenv("COUNTERFOIL_DATABASE_URL", database_url)
@@ -46,18 +46,18 @@ def half_followed(database_url: str) -> str:
         for number in range(9):
             parcels.send(number)
             parcels.stop(number, "Leeds")
-            burn_notification_ids(database_url, 3)
+            skip_notification_ids(database_url, 3)
         runner.wait(parcels.recorder.max_notification_id(), timeout=20)
     with Parcels(env=old) as parcels:  # while nobody follows
         for number in range(9, 19):
             parcels.send(number)
-            burn_notification_ids(database_url, 2)
+            skip_notification_ids(database_url, 2)
         for place in ("York", "Hull", "Bath"):
             parcels.stop(0, place)
     return database_url
 
 
-def burn_notification_ids(url: str, count: int) -> None:
+def skip_notification_ids(url: str, count: int) -> None:
     """What transactions that were rolled back leave behind."""
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute(

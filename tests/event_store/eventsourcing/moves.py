@@ -5,10 +5,10 @@ from typing import Any
 import psycopg
 
 from counterfoil import moving as command
-from event_store.eventsourcing.moving import Outcome
+from event_store.eventsourcing.moving import MoveSummary
 
 
-def move(url: str, *applications: str, address: str | None = None, **options: Any) -> Outcome:
+def move(url: str, *applications: str, address: str | None = None, **options: Any) -> MoveSummary:
     """Move applications, unless said otherwise from the database in which the log is."""
     given = {"address": address or url, "schema": "public", "followers": [], "ids": None, **options}
     return command.move(url, applications, **given)

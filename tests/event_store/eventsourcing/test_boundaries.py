@@ -197,7 +197,7 @@ def test_a_long_read_goes_page_by_page_up_to_where_the_log_ended_then(
         (query((("a b",), ())), "holds a space"),
     ],
 )
-def test_what_a_query_cannot_say_here_is_told(
+def test_what_a_query_cannot_say_here_is_refused(
     asked: DCBQuery, said: str, new_recorder: Callable[..., DCBRecorder]
 ):
     recorder = new_recorder()
@@ -220,7 +220,7 @@ def test_what_a_query_cannot_say_here_is_told(
         (event("X", "a" * 200), "200 characters"),
     ],
 )
-def test_what_an_event_cannot_hold_here_is_told(
+def test_what_an_event_cannot_hold_here_is_refused(
     refused: DCBEvent, said: str, new_recorder: Callable[..., DCBRecorder]
 ):
     with pytest.raises(DataError, match=said):
@@ -241,7 +241,7 @@ def test_events_are_proven_and_stand_in_the_stream_of_their_first_tag(
         ).fetchall()
 
 
-def test_the_course_example_never_overbooks_on_the_log(door: str):
+def test_the_course_example_never_overbooks_on_the_log(log_address: str):
     with School() as school:
         assert isinstance(school.factory, DCBFactory)
         students = [school.register(f"student {number}") for number in range(6)]

@@ -48,15 +48,15 @@ def sessions(url: str) -> list[tuple[int, str]]:
         ).fetchall()
 
 
-def test_the_address_is_one_setting_as_for_the_product(door: str):
-    assert door == Settings.load().model_dump()["database_url"].get_secret_value()
-    factory = construct(COUNTERFOIL_DATABASE_URL=door)
+def test_the_address_is_one_setting_as_for_the_product(log_address: str):
+    assert log_address == Settings.load().model_dump()["database_url"].get_secret_value()
+    factory = construct(COUNTERFOIL_DATABASE_URL=log_address)
     factory.application_recorder().insert_events([event()])
     factory.application_recorder().select_notifications(1, 1)
 
-    assert {"counterfoil application Bank"} == {name for _, name in sessions(door)}
+    assert {"counterfoil application Bank"} == {name for _, name in sessions(log_address)}
     factory.close()
-    assert [] == sessions(door)
+    assert [] == sessions(log_address)
 
 
 def test_an_applications_own_variable_wins(database_url: str):
@@ -137,7 +137,7 @@ def test_a_recorder_class_of_another_module_is_refused(new_factory: NewFactory):
         factory.tracking_recorder()
 
 
-def test_a_projection_with_rows_of_its_own_is_told_the_variable_that_names_its_module(
+def test_a_projection_with_rows_of_its_own_gets_the_variable_that_names_its_module(
     new_factory: NewFactory,
 ):
     with pytest.raises(persistence.InfrastructureFactoryError, match="TOTALS_PERSISTENCE_MODULE must name"):
@@ -306,7 +306,7 @@ print(application.save(Aggregate())[0].notification.id, flush=True)
 """
 
 
-def test_a_forked_process_works_over_connections_of_its_own(door: str):
+def test_a_forked_process_works_over_connections_of_its_own(log_address: str):
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", FORK],
         cwd=ROOT,

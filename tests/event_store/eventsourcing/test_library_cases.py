@@ -30,7 +30,7 @@ from event_store.eventsourcing.recorders import (
 )
 from event_store.eventsourcing_module import Factory
 
-pytestmark = pytest.mark.usefixtures("door")
+pytestmark = pytest.mark.usefixtures("log_address")
 
 
 class OnALog(TestCase):

@@ -202,7 +202,7 @@ def test_a_row_that_cannot_be_moved_is_named_with_a_remedy_before_anything_is_wr
     assert [] == everything(database_url)
 
 
-def test_all_such_rows_are_told_at_once_up_to_a_limit(old: Callable[..., str], database_url: str):
+def test_all_such_rows_are_named_at_once_up_to_a_limit(old: Callable[..., str], database_url: str):
     address = old(*[(number, f"account-{number}", 1, "bank:Credited", STATE) for number in range(1, 151)])
 
     with pytest.raises(MoveFailed) as failed:
@@ -314,7 +314,7 @@ def test_a_copy_of_another_moment_is_refused(old: Callable[..., str], database_u
         (("Bank",), {"schema": "old"}, "no table old.bank_events"),
     ],
 )
-def test_a_wrong_call_is_told(
+def test_a_wrong_call_is_refused(
     applications: tuple[str, ...], options: dict[str, Any], said: str, database_url: str, tmp_path: Path
 ):
     if options.get("address") == "sqlite:":

@@ -105,21 +105,21 @@ def test_an_application_shares_the_log_with_the_shop_and_sees_only_its_own(
 ):
     bank, account = new_factory("Bank").application_recorder(), uuid4()
     shop = ThreadedWriter(database_url)
-    told = []
+    received = []
     for version in range(1, 4):
         shop.append(append_request(f"order-{account}"))
-        told.append(bank.insert_events(events(account, version)))
+        received.append(bank.insert_events(events(account, version)))
     shop.append(append_request(f"order-{account}"))
     shop.close()
 
-    assert [[2], [4], [6]] == told
+    assert [[2], [4], [6]] == received
     assert [2, 4, 6] == [each.id for each in bank.select_notifications(None, 10)]
     assert [4, 6] == [each.id for each in bank.select_notifications(3, 10)]
     assert [4] == [each.id for each in bank.select_notifications(2, 1, inclusive_of_start=False)]
     assert bank.max_notification_id() == 6
 
 
-def test_an_audit_finds_nothing_wrong_with_what_came_through_the_door(
+def test_an_audit_finds_nothing_wrong_with_what_came_through_the_adapter(
     new_factory: NewFactory, database_url: str
 ):
     bank = new_factory().process_recorder()

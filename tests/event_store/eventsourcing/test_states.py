@@ -9,7 +9,7 @@ from eventsourcing.utils import Environment
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from event_store.eventsourcing import states
+from event_store.eventsourcing import state_encoding as states
 from event_store.eventsourcing_module import Factory
 from event_store.log import envelope, reading
 from runtime import database

@@ -68,9 +68,9 @@ def saved_while_read(saves: list[Save], read: Callable[[int], list[int]]) -> tup
     def follow() -> list[int]:
         seen: list[int] = []
         while True:
-            last_look = all_saved.is_set()
+            last_read = all_saved.is_set()
             seen += read(seen[-1] if seen else 0)
-            if last_look:
+            if last_read:
                 return seen
 
     with ThreadPoolExecutor(WRITERS + 1) as threads:
@@ -221,18 +221,18 @@ def test_this_test_finds_that_the_librarys_own_faster_mode_skips(
     assert saved - set(seen)
 
 
-def test_a_subscription_looks_only_once_at_events_of_other_topics(new_factory: NewFactory):
+def test_a_subscription_reads_only_once_events_of_other_topics(new_factory: NewFactory):
     factory = new_factory()
     recorder = factory.application_recorder()
     for topic in ("bank:Opened", "bank:Closed", "bank:Opened", "bank:Opened"):
         recorder.insert_events([event(topic)])
     events = ApplicationLog(factory.datastore, namespace=factory.namespace)
 
-    found, looked_up_to = events.tail(0, limit=10, topics=["bank:Closed"])
-    assert ([2], 4) == ([each.id for each in found], looked_up_to)
+    found, read_up_to = events.tail(0, limit=10, topics=["bank:Closed"])
+    assert ([2], 4) == ([each.id for each in found], read_up_to)
     assert ([], 4) == events.tail(4, limit=10, topics=["bank:Closed"])
-    found, looked_up_to = events.tail(0, limit=2, topics=["bank:Opened"])
-    assert ([1, 3], 3) == ([each.id for each in found], looked_up_to)
+    found, read_up_to = events.tail(0, limit=2, topics=["bank:Opened"])
+    assert ([1, 3], 3) == ([each.id for each in found], read_up_to)
 
 
 @contextmanager

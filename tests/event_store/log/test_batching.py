@@ -62,7 +62,7 @@ def test_who_would_wait_too_long_gets_no_room():
     assert 2 == batcher.reserved
 
 
-def test_one_slow_batch_turns_nobody_away_from_the_next():
+def test_one_slow_batch_refuses_nobody_from_the_next():
     batcher = queued(*(append_request() for _ in range(limits.BATCH_REQUESTS_MAX - 1)))
 
     batcher.reserve(1, batch_s=60.0)
@@ -201,7 +201,7 @@ def test_two_batches_of_unequal_size_become_more_equal():
     assert 40 == len(batcher.take(in_flight=first)[0])
 
 
-def test_a_chain_is_not_parted_nor_sent_beside_its_own_beginning():
+def test_a_chain_is_not_parted_nor_sent_while_its_own_beginning():
     batcher = queued(*(append_request(chain=7) for _ in range(64)))
 
     first, _ = batcher.take(in_flight=())
@@ -219,10 +219,10 @@ STEPS = ("offer", "offer many", "offer chain", "take", "accept", "refuse", "fail
 
 
 @given(st.lists(st.sampled_from(STEPS), max_size=60))
-def test_whatever_happens_each_request_is_told_once_and_chains_stay_in_order(steps: list[str]):
+def test_whatever_happens_each_request_is_answered_once_and_chains_stay_in_order(steps: list[str]):
     batcher: Batcher[int] = Batcher()
     tickets = itertools.count()
-    told: list[tuple[int, Any]] = []
+    answers: list[tuple[int, Any]] = []
     chained: set[int] = set()
     out: list[Any] = []
     for step in steps:
@@ -237,23 +237,23 @@ def test_whatever_happens_each_request_is_told_once_and_chains_stay_in_order(ste
                     batcher.offer(append_request(), next(tickets))
             case "take" if len(out) < 2:
                 batch, refused = batcher.take(in_flight=out[0] if out else ())
-                told += refused
+                answers += refused
                 out += [batch] if batch else []
             case "accept" if out:
                 batch = out.pop(0)
-                told += batcher.settle(batch, [ACCEPTED] * len(batch))
+                answers += batcher.settle(batch, [ACCEPTED] * len(batch))
             case "refuse" if out:
                 batch = out.pop(0)
-                told += batcher.settle(batch, [Replayed(1, 1, (1,))] * len(batch))
+                answers += batcher.settle(batch, [Replayed(1, 1, (1,))] * len(batch))
             case "fail" if out:
-                told += [(ticket, "failed") for ticket in batcher.fail(out.pop(0))]
+                answers += [(ticket, "failed") for ticket in batcher.fail(out.pop(0))]
             case _:
                 pass
-    accepted = [ticket for ticket, verdict in told if ticket in chained and verdict == ACCEPTED]
+    accepted = [ticket for ticket, verdict in answers if ticket in chained and verdict == ACCEPTED]
     refused_first = next(
-        (ticket for ticket, verdict in told if ticket in chained and verdict != ACCEPTED), None
+        (ticket for ticket, verdict in answers if ticket in chained and verdict != ACCEPTED), None
     )
 
-    assert len({ticket for ticket, _ in told}) == len(told)
+    assert len({ticket for ticket, _ in answers}) == len(answers)
     assert sorted(accepted) == accepted
     assert refused_first is None or all(ticket < refused_first for ticket in accepted)

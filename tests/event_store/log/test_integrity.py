@@ -255,13 +255,13 @@ def test_no_snapshot_is_held_for_longer_than_a_segment(log, monkeypatch):
         psycopg.connect(log, autocommit=True) as admin,
     ):
 
-        def look(_position):
+        def note_horizon(_position):
             row = admin.execute(
                 "select backend_xmin from pg_stat_activity where pid = %s", [connection.info.backend_pid]
             ).fetchone()
             held.add(row)
 
-        assert integrity.verify_log(connection, on_progress=look).ok
+        assert integrity.verify_log(connection, on_progress=note_horizon).ok
 
     assert {(None,)} == held
 

@@ -34,7 +34,7 @@ def test_an_event_larger_than_a_page_is_a_page_of_its_own(conn):
     assert [4] == [event.position for event in paging.page_at(conn, [9, 4, 7], bytes_max=1)]
 
 
-def test_a_page_of_some_types_ends_where_it_was_told_to(conn):
+def test_a_page_of_some_types_ends_at_its_limit(conn):
     page = paging.page_after(conn, 4, rows_max=100, upto=11, types=[carrying.COUNTED])
 
     assert [7, 10] == [event.position for event in page]

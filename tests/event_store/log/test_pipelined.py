@@ -26,7 +26,7 @@ def arguments(*requests: AppendRequest, epoch: int = 1) -> list[bytes]:
     return wire.arguments(requests, epoch=epoch)
 
 
-async def test_a_batch_is_at_the_server_before_the_one_in_front_of_it_is_answered(database_url: str):
+async def test_a_batch_is_at_the_server_before_the_one_ahead_of_it_is_answered(database_url: str):
     line = await opened(database_url)
     with database.connect(database_url, role="counterfoil_owner", name="test") as owner, owner.transaction():
         owner.execute("select from log.head for update")
@@ -98,7 +98,7 @@ async def test_a_connection_that_ends_while_nothing_is_asked_is_seen_to_be_of_no
     await line.close()
 
 
-async def test_who_gives_a_frozen_connection_up_is_told_at_once(database_url: str):
+async def test_who_gives_a_frozen_connection_up_learns_it_at_once(database_url: str):
     line = await opened(database_url)
     with database.connect(database_url, role="counterfoil_owner", name="test") as owner, owner.transaction():
         owner.execute("select from log.head for update")

@@ -145,11 +145,11 @@ def test_a_writer_survives_its_connections_being_killed_again_and_again(database
     stop = threading.Event()
 
     def append_until_stopped(log: ThreadedWriter) -> int:
-        told = 0
+        answered = 0
         while not stop.is_set():
             assert isinstance(log.append(append_request(version=NEW)), Accepted | Replayed)
-            told += 1
-        return told
+            answered += 1
+        return answered
 
     with closing(ThreadedWriter(database_url)) as log, ThreadPoolExecutor(THREADS) as threads:
         appending = [threads.submit(append_until_stopped, log) for _ in range(THREADS)]
@@ -157,11 +157,11 @@ def test_a_writer_survives_its_connections_being_killed_again_and_again(database
             time.sleep(0.03)
             terminate_writers(database_url)
         stop.set()
-        told = sum(each.result() for each in appending)
+        answered = sum(each.result() for each in appending)
     with owner(database_url) as connection:
         positions = [event.position for event in reading.copy_log(connection)]
 
-    assert list(range(1, told + 1)) == positions
+    assert list(range(1, answered + 1)) == positions
 
 
 def test_a_log_in_another_epoch_refuses_once_and_is_appended_to_afterwards(database_url: str):
@@ -309,7 +309,7 @@ def raised_in_main_thread(interruption: type[BaseException]) -> Iterator[Callabl
 
 @pytest.mark.parametrize("interruption", [Interrupted, KeyboardInterrupt])
 def test_an_interrupted_leader_leaves_nobody_asleep(interruption: type[BaseException], database_url: str):
-    def direct() -> list[Future[Verdict]]:
+    def steer() -> list[Future[Verdict]]:
         wait_until(lambda: waiting_for_the_lock(database_url) == 1)
         followers = [threads.submit(log.append, append_request()) for _ in range(2)]
         wait_until(lambda: queued(log) == 2)
@@ -322,16 +322,16 @@ def test_an_interrupted_leader_leaves_nobody_asleep(interruption: type[BaseExcep
         ThreadPoolExecutor(4) as threads,
     ):
         with head_lock_held(database_url):
-            directing = threads.submit(direct)
+            steering = threads.submit(steer)
             with pytest.raises(interruption):
                 log.append(append_request("order-1"))
-        followers = directing.result()
+        followers = steering.result()
 
         assert all(isinstance(each.result(timeout=10), Accepted) for each in followers)
         assert isinstance(log.append(append_request("order-2")), Accepted)
 
 
-def test_those_whom_an_interrupted_leader_sent_for_are_told_that_the_outcome_is_unknown(database_url: str):
+def test_those_whom_an_interrupted_leader_sent_for_learn_that_the_outcome_is_unknown(database_url: str):
     first, second, held = threading.Event(), threading.Event(), threading.Event()
 
     def hold_until(released: threading.Event) -> None:
@@ -341,7 +341,7 @@ def test_those_whom_an_interrupted_leader_sent_for_are_told_that_the_outcome_is_
             held.set()
             released.wait()
 
-    def direct() -> list[Future[Verdict]]:
+    def steer() -> list[Future[Verdict]]:
         wait_until(lambda: queued(log) == 1)
         followers = [threads.submit(log.append, append_request()) for _ in range(2)]
         wait_until(lambda: queued(log) == 3)
@@ -361,18 +361,18 @@ def test_those_whom_an_interrupted_leader_sent_for_are_told_that_the_outcome_is_
         wait_until(lambda: waiting_for_the_lock(database_url) == 1)
         threads.submit(hold_until, second)
         wait_until(lambda: waiting_for_the_lock(database_url) == 2)
-        directing = threads.submit(direct)
+        steering = threads.submit(steer)
         try:
             with pytest.raises(Interrupted):
                 log.append(append_request())
-            for follower in directing.result():
+            for follower in steering.result():
                 assert isinstance(follower.exception(timeout=10), OutcomeUnknown)
         finally:
             second.set()
 
 
 def test_an_interrupted_follower_takes_its_request_back(database_url: str):
-    def direct() -> None:
+    def steer() -> None:
         wait_until(lambda: queued(log) == 1)
         interrupt()
 
@@ -384,7 +384,7 @@ def test_an_interrupted_follower_takes_its_request_back(database_url: str):
         with head_lock_held(database_url):
             leader = threads.submit(log.append, append_request("order-1"))
             wait_until(lambda: waiting_for_the_lock(database_url) == 1)
-            threads.submit(direct)
+            threads.submit(steer)
             with pytest.raises(Interrupted):
                 log.append(append_request("order-2"))
             behind = threads.submit(log.append, append_request("order-3"))

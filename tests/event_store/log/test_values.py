@@ -53,7 +53,7 @@ def test_an_event_comes_back_from_its_payload():
     assert examples.placed() == codec.decode(name, payload)
 
 
-def test_an_unknown_version_is_told_from_a_malformed_payload():
+def test_an_unknown_version_differs_from_a_malformed_payload():
     with pytest.raises(codec.UnknownEventType) as unknown:
         codec.decode("ordering.order_placed.v999", b"{}")
     with pytest.raises(codec.MalformedEvent):

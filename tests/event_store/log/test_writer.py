@@ -130,16 +130,16 @@ async def test_a_writer_survives_its_connections_being_killed_again_and_again(da
                 await asyncio.to_thread(terminate_writers, database_url)
 
         killing = asyncio.create_task(kill())
-        told = 0
+        answered = 0
         while not killing.done():
             verdicts = await asyncio.gather(*(log.append(append_request(version=NEW)) for _ in range(20)))
             assert all(isinstance(verdict, Accepted | Replayed) for verdict in verdicts)
-            told += len(verdicts)
+            answered += len(verdicts)
         await killing
     with owner(database_url) as connection:
         positions = [event.position for event in reading.copy_log(connection)]
 
-    assert list(range(1, told + 1)) == positions
+    assert list(range(1, answered + 1)) == positions
 
 
 async def test_a_log_in_another_epoch_refuses_the_batch_and_the_next_one_is_sent_for_the_new_epoch(

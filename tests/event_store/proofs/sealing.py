@@ -8,10 +8,10 @@ import psycopg
 from prometheus_client import CollectorRegistry
 from psycopg import sql
 
-from event_store.consumers.driver import Hosted, Session
+from event_store.consumers.driver import ConsumerSession, Hosted
 from event_store.consumers.health import ConsumerHealth
 from event_store.consumers.lease import Lease, new_owner
-from event_store.consumers.measures import ConsumerMetrics
+from event_store.consumers.metrics import ConsumerMetrics
 from event_store.consumers.news import News
 from event_store.log import reading
 from event_store.proofs import checkpoint, ledger, note, policy, sealer
@@ -45,10 +45,10 @@ def sealing(
 ) -> Iterator[Hosted]:
     """A sealer that makes a turn when the test says so."""
     registry = registry or CollectorRegistry()
-    told = {"keys": lambda: list(keys or [KEY]), "clock": clock or Clock(), **how}
-    consumer = sealer.consumer(sealer.Sealing(store=store, **told), registry=registry)
+    options = {"keys": lambda: list(keys or [KEY]), "clock": clock or Clock(), **how}
+    consumer = sealer.consumer(sealer.Sealing(store=store, **options), registry=registry)
     with database.connect(url, role=consumer.role, name="sealer", settings=dict(consumer.settings)) as conn:
-        session = Session(
+        session = ConsumerSession(
             conn=conn,
             lease=Lease(conn, name=ledger.LEASE, owner=owner or new_owner()),
             stop=threading.Event(),

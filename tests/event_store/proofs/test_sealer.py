@@ -228,7 +228,7 @@ def test_a_log_that_lost_its_end_and_grew_again_is_refused(database_url: str, st
     assert 10 == published(store).size
 
 
-def test_a_database_that_forgot_the_last_checkpoint_takes_it_from_beside_the_tiles(
+def test_a_database_that_forgot_the_last_checkpoint_takes_it_from_the_store(
     database_url: str, store: Directory
 ):
     append(database_url, 10)
@@ -241,7 +241,7 @@ def test_a_database_that_forgot_the_last_checkpoint_takes_it_from_beside_the_til
     assert (15, 15) == (published(store).size, remembered(database_url).size)
 
 
-def test_a_checkpoint_beside_the_tiles_that_nobody_signed_is_refused(database_url: str, store: Directory):
+def test_a_checkpoint_in_the_store_that_nobody_signed_is_refused(database_url: str, store: Directory):
     append(database_url, 10)
     seal(database_url, store)
     forged = Checkpoint(ORIGIN, 9, merkle.leaf_hash(b"forged"))
@@ -251,7 +251,7 @@ def test_a_checkpoint_beside_the_tiles_that_nobody_signed_is_refused(database_ur
         seal(database_url, store)
 
 
-def test_an_older_checkpoint_beside_the_tiles_is_of_the_same_history_or_refused(
+def test_an_older_checkpoint_in_the_store_is_of_the_same_history_or_refused(
     database_url: str, store: Directory
 ):
     append(database_url, 10)

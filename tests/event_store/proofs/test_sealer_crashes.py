@@ -8,7 +8,7 @@ import pytest
 
 from event_store.proofs import checkpoint, merkle, note
 from event_store.proofs.checkpoint import Checkpoint
-from event_store.proofs.ledger import Ledger
+from event_store.proofs.ledger import SealRows
 from event_store.proofs.merkle import Leaves
 from event_store.proofs.tiles import Directory
 from tests.event_store.proofs.sealing import KEY, NEXT, damage, leaves, remembered, seal, sealing
@@ -30,7 +30,7 @@ class Fuse:
         self.after = False
         self.writes = 0
 
-    def burn(self, do, *, half=lambda: None):
+    def run(self, do, *, half=lambda: None):
         self.writes += 1
         if self.writes != self.at:
             return do()
@@ -56,10 +56,10 @@ class Fused(Directory):
             (self.root / ".unfinished").mkdir(parents=True, exist_ok=True)
             (self.root / ".unfinished" / "half").write_bytes(content[: len(content) // 2])
 
-        self._fuse.burn(lambda: super(Fused, self).write(name, content), half=half)
+        self._fuse.run(lambda: super(Fused, self).write(name, content), half=half)
 
     def discard(self, name: str) -> None:
-        self._fuse.burn(lambda: super(Fused, self).discard(name))
+        self._fuse.run(lambda: super(Fused, self).discard(name))
 
 
 @pytest.fixture
@@ -67,22 +67,22 @@ def fuse(monkeypatch: pytest.MonkeyPatch) -> Fuse:
     """Also at what is written to Postgres."""
     fuse = Fuse()
     for name in ("begin", "move", "hand_over"):
-        original = getattr(Ledger, name)
+        original = getattr(SealRows, name)
 
         def burning(self, *arguments, original=original, **options):
             done = []
-            fuse.burn(lambda: done.append(original(self, *arguments, **options)))
+            fuse.run(lambda: done.append(original(self, *arguments, **options)))
             return done[0]
 
-        monkeypatch.setattr(Ledger, name, burning)
+        monkeypatch.setattr(SealRows, name, burning)
     return fuse
 
 
 def seen(url: str, store: Directory) -> list[Checkpoint]:
     """What anybody may have got hold of by now."""
     content = store.read("checkpoint")
-    beside = [] if content is None else [checkpoint.parse(note.parse(content).text)]
-    return [*beside, remembered(url)]
+    stored = [] if content is None else [checkpoint.parse(note.parse(content).text)]
+    return [*stored, remembered(url)]
 
 
 def assert_one_history(checkpoints: list[Checkpoint], tree: Leaves) -> None:

@@ -295,14 +295,14 @@ def test_a_log_submits_and_a_monitor_reads(client, server):
     assert 404 == httpx.get(f"{server.url}/{witness.origin_hash('nobody')}/checkpoint").status_code
 
 
-def test_a_log_that_forgot_where_the_witness_stands_is_told(server, client):
+def test_a_log_that_forgot_where_the_witness_stands_learns_it(server, client):
     client.cosign(signed(8), proof_in(LEAVES))
     fresh = WitnessClient(server.url, server.witness.verifier)
     fresh.cosign(signed(12), proof_in(LEAVES))
     fresh.close()
 
 
-def test_a_log_that_was_cut_or_forked_is_told_that_it_must_not_go_on(client):
+def test_a_log_that_was_cut_or_forked_learns_that_it_must_not_go_on(client):
     client.cosign(signed(100), proof_in(LEAVES))
     with pytest.raises(HistoryRefused, match="has cosigned 100 events of this log, which has 60 now"):
         client.cosign(signed(60), proof_in(LEAVES))

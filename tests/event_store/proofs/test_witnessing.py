@@ -209,7 +209,7 @@ def test_where_cosignatures_are_required_nothing_else_is_published(database_url,
     assert (20, 10) == (sealed(database_url).size, published_size(store))
 
 
-def test_what_waits_for_cosignatures_is_remembered_beside_the_tiles_too(database_url, store):
+def test_what_waits_for_cosignatures_is_remembered_next_to_the_tiles_too(database_url, store):
     append(database_url, 10)
     with sealing(database_url, store, witnesses=[AWAY], required=1) as hosted:
         hosted.round()
@@ -403,7 +403,7 @@ def test_a_key_takes_over_while_the_sealer_runs(database_url, store, tmp_path):
     path, clock = tmp_path / "seal.key", Clock()
     key_file.create(path, [KEY])
     append(database_url, 10)
-    with sealing(database_url, store, keys=key_file.Followed(path), clock=clock) as hosted:
+    with sealing(database_url, store, keys=key_file.RereadKeys(path), clock=clock) as hosted:
         hosted.round()
         path.write_text("half a file")
         append(database_url, 10)

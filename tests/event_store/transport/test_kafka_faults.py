@@ -19,7 +19,7 @@ from event_store.transport.kafka_topics import prefix
 from event_store.transport.kafka_transport import KafkaTransport
 from event_store.transport.partition_log import PartitionLog
 from event_store.transport.partitioning import PARTITIONS, partition_of
-from event_store.transport.relay import PostgresLedger, carry
+from event_store.transport.relay import PostgresRelayRows, carry
 from event_store.transport.transport import Partition
 from runtime import database
 from tests.event_store.transport import carrying
@@ -156,7 +156,7 @@ def records_of(url):
     """The whole log as the relay would carry it."""
     with database.connect(url, role="counterfoil_relay", name="test") as conn:
         generations.settle(conn, carrier="kafka", partitions=PARTITIONS)
-        ledger = PostgresLedger(conn, owner="test")
+        ledger = PostgresRelayRows(conn, owner="test")
         state = ledger.load()
         rows = ledger.rows_after(0, limit=5_000)
         carried = carry(state, rows=rows, frame=ledger.frame(state.generation))

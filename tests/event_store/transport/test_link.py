@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from event_store.transport.link import Missing, link
+from event_store.transport.link import Gap, link
 from event_store.transport.transport import Record
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -48,7 +48,7 @@ def test_a_lost_record_is_missing_and_what_follows_waits():
     linked = link(0, records=[first, third, fourth])
 
     assert [1] == positions(linked.apply)
-    assert Missing(after=1, upto=2) == linked.missing
+    assert Gap(after=1, upto=2) == linked.missing
     assert [3, 4] == positions(linked.rest)
 
 
@@ -57,7 +57,7 @@ def test_swapped_records_are_found_as_missing_then_as_a_repeat():
     linked = link(0, records=[first, third, second])
     after_repair = link(2, records=linked.rest)
 
-    assert Missing(after=1, upto=2) == linked.missing
+    assert Gap(after=1, upto=2) == linked.missing
     assert ([3], 1) == (positions(after_repair.apply), after_repair.duplicates)
 
 

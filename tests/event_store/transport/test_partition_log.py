@@ -53,7 +53,7 @@ def test_pages_of_a_partition_hold_its_events_whatever_their_size(conn, log, gen
     assert expected(log, source) == carrying.positions(records)
 
 
-def test_a_page_looks_at_a_bounded_number_of_rows(conn, generation):
+def test_a_page_reads_a_bounded_number_of_rows(conn, generation):
     _, pages = read_all(conn, 0, generation=generation, rows_max=10)
 
     assert EVENT_COUNT // 10 <= pages
@@ -73,7 +73,7 @@ def test_pages_bounded_in_bytes_leave_nothing_out(conn, log, generation, source)
     assert expected(log, source) == positions
 
 
-def test_a_page_ends_where_it_was_told_to(conn, log, generation):
+def test_a_page_ends_at_its_limit(conn, log, generation):
     page = partition_log.read_partition(conn, 5, generation=generation, after=20, upto=60)
 
     assert [each for each in expected(log, 5) if 20 < each <= 60] == carrying.positions(page.records)

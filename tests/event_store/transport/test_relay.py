@@ -16,7 +16,7 @@ from event_store.transport.partitioning import PARTITIONS, partition_of
 from event_store.transport.relay import (
     BrokenLog,
     NotActive,
-    PostgresLedger,
+    PostgresRelayRows,
     Relay,
     RelayMetrics,
     RelayState,
@@ -102,7 +102,10 @@ def new_relay(conn, broker, registry):
 
     def make(owner="me"):
         return Relay(
-            PostgresLedger(conn, owner=owner), open_publisher=broker.open, metrics=metrics, rows_per_round=10
+            PostgresRelayRows(conn, owner=owner),
+            open_publisher=broker.open,
+            metrics=metrics,
+            rows_per_round=10,
         )
 
     return make
@@ -199,12 +202,12 @@ def test_a_relay_whose_rows_were_taken_over_remembers_nothing(new_relay, broker,
 
 def test_two_relays_at_once_publish_only_true_rows(new_relay, broker, database_url):
     relays = [new_relay("first"), new_relay("second")]
-    for turn in range(30):
+    for number in range(30):
         carrying.append(database_url, 2)
         try:
-            relays[turn % 2].round()
+            relays[number % 2].round()
         except NotActive:
-            relays[turn % 2].round()
+            relays[number % 2].round()
     truth: dict[int, tuple[int, bytes]] = {}
     last: dict[Partition, int] = {}
     for each in carrying.logged(database_url):
@@ -247,7 +250,7 @@ def test_a_generation_that_ended_is_left_for_the_next_one(new_relay, broker, con
 
 def test_rows_of_an_ended_generation_are_not_moved(conn, database_url):
     carrying.append(database_url, 4)
-    ledger = PostgresLedger(conn, owner="me")
+    ledger = PostgresRelayRows(conn, owner="me")
     before = ledger.load()
     carried = carry(before, rows=ledger.rows_after(0, limit=10), frame=ledger.frame(before.generation))
     generations.settle(conn, carrier="local", partitions=PARTITIONS)
@@ -368,16 +371,16 @@ def test_a_standby_with_other_settings_begins_no_generation_before_it_is_active(
             carrying.wait_until(lambda: standby.condition == "standby", what="a standby")
             carrying.append(database_url, 3)
             carrying.wait_published(database_url)
-            beside_the_active_one = carrying.current(database_url)
+            overlapping_the_active_one = carrying.current(database_url)
         carrying.wait_until(lambda: standby.condition == "active", what="the standby takes over")
         carrying.append(database_url, 2)
         carrying.wait_published(database_url)
         afterwards = carrying.current(database_url)
 
     assert (1, "local", PARTITIONS) == (
-        beside_the_active_one.generation,
-        beside_the_active_one.carrier,
-        beside_the_active_one.partitions,
+        overlapping_the_active_one.generation,
+        overlapping_the_active_one.carrier,
+        overlapping_the_active_one.partitions,
     )
     assert (2, other.carrier, wanted["partitions"], 8) == (
         afterwards.generation,
@@ -390,9 +393,9 @@ def test_a_standby_with_other_settings_begins_no_generation_before_it_is_active(
 def test_a_relay_that_lost_its_lease_without_knowing_settles_nothing(conn):
     conn.execute("insert into runtime.lease (name, owner) values ('relay', 'successor')")
     with pytest.raises(NotActive):
-        PostgresLedger(conn, owner="sleeper").settle(carrier="local", partitions=5)
+        PostgresRelayRows(conn, owner="sleeper").settle(carrier="local", partitions=5)
     before = generations.current_generation(conn)
-    PostgresLedger(conn, owner="successor").settle(carrier="local", partitions=5)
+    PostgresRelayRows(conn, owner="successor").settle(carrier="local", partitions=5)
     after = generations.current_generation(conn)
 
     assert (1, 2) == (before.generation, after.generation)

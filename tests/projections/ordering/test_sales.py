@@ -79,7 +79,7 @@ def test_a_credit_keeps_the_row_of_a_sale_that_was_cancelled(view):
     assert folded(view, credit) == folded(view, confirmed(), credit, cancelled())
 
 
-def test_a_credit_counts_beside_the_sale_and_takes_nothing_from_it():
+def test_a_credit_counts_next_to_the_sale_and_takes_nothing_from_it():
     credit = credit_note_issued()
     day = SalesDay(day=DAY, country=COUNTRY, currency=GBP, credit_notes=1, credit_lines=1, credited=255)
     customer = CustomerTotals(customer_id=CUSTOMER, currency=GBP, credit_notes=1, credited=255)

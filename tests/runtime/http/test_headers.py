@@ -66,7 +66,7 @@ async def test_every_answer_carries_the_security_headers_and_no_banner(app, path
     assert "server" not in headers
 
 
-async def test_browsers_are_told_to_stay_with_tls_over_tls_only(app):
+async def test_browsers_have_to_stay_with_tls_over_tls_only(app):
     assert "strict-transport-security" not in await headers_of(app)
     assert "max-age=31536000" in (await headers_of(app, scheme="https"))["strict-transport-security"]
 

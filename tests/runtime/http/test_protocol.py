@@ -183,7 +183,7 @@ def test_what_is_not_plain_is_the_applications(app, port, instead_of, given):
     assert received.endswith(b"application got {}")
 
 
-def test_a_server_that_ends_finishes_a_direct_answer_and_closes_its_connection(app, server, connection):
+def test_a_server_that_ends_finishes_an_answer_and_closes_its_connection(app, server, connection):
     app.state.full = False
     connection.request("POST", "/orders", body=b"slow")
     time.sleep(0.1)
@@ -197,7 +197,7 @@ def test_a_server_that_ends_finishes_a_direct_answer_and_closes_its_connection(a
 def test_an_answer_given_while_the_process_says_that_it_leaves_ends_the_connection(app, server, connection):
     app.state.full = False
     connection.request("POST", "/orders", body=b"slow")
-    beside = connection.sock.dup()
+    duplicate = connection.sock.dup()
     time.sleep(0.1)
     leaving = (b"connection", b"close")
     server.config.encoded_headers.append(leaving)
@@ -205,8 +205,8 @@ def test_an_answer_given_while_the_process_says_that_it_leaves_ends_the_connecti
     answer = connection.getresponse()
     answer.read()
 
-    with beside:
-        assert b"" == beside.recv(1), "the server closed it"
+    with duplicate:
+        assert b"" == duplicate.recv(1), "the server closed it"
     connection.request("POST", "/orders", body=b"{}")
     last = connection.getresponse()
 

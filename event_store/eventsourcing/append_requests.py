@@ -8,7 +8,7 @@ from typing import Final
 from eventsourcing.persistence import IntegrityError, StoredEvent
 from msgspec import Struct
 
-from event_store.eventsourcing import states
+from event_store.eventsourcing import state_encoding as states
 from event_store.eventsourcing.streams import Namespace
 from event_store.log import envelope
 from event_store.log.actors import actor
@@ -24,7 +24,7 @@ from event_store.log.envelope import (
 )
 
 COMMAND: Final = "insert_events"
-"""What the metadata name as the command of every event that comes through the door."""
+"""What the metadata name as the command of every event that comes through the adapter."""
 
 
 MOVED_BY: Final = "import_eventsourcing"

@@ -4,10 +4,10 @@ from typing import Any
 
 from commands import refusals
 from commands.calls import ANY_VERSION, SeenAt
-from commands.decision import Folded
+from commands.decision import StreamState
 
 
-def require_seen(seen: int | SeenAt | None, stream: str, base: Folded[Any], *, epoch: int) -> None:
+def require_seen(seen: int | SeenAt | None, stream: str, base: StreamState[Any], *, epoch: int) -> None:
     """Refuse a state of a stream, in an epoch of the log, that is not what the caller saw.
 
     Raises:

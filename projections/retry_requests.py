@@ -13,21 +13,21 @@ from event_store.transport.partitioning import partition_of
 from event_store.transport.transport import Numbering, Partition
 from projections import catching_up, checkpoints
 from projections.checkpoints import Move
-from projections.folding import Fact
+from projections.folding import DecodedEvent
 from projections.mirroring import Mirror
 from projections.performing import Performer
-from projections.step import Batch, Following, Plan, ProjectionStep, commit, plans_of
+from projections.step import BuildBatch, Following, Plan, ProjectionStep, commit, plans_of
 from projections.storing import BuildId, Connection
 from projections.view import GLOBAL
 
 REQUESTS_PER_CHECK: Final = 20
-"""Requests executed between two batches."""
+"""RetryRequests executed between two batches."""
 
 log = structlog.get_logger()
 
 
-class Requests:
-    """Requests of operators, for the partitions of one worker."""
+class RetryRequests:
+    """RetryRequests of operators, for the partitions of one worker."""
 
     def __init__(
         self, conn: Connection, *, numbering: Numbering, decoder: Decoder, mirror: Mirror | None
@@ -114,24 +114,26 @@ class Requests:
         stay = Move(following.build, source, cursor, cursor.position, cursor.leaf)
         if following.view.kind is GLOBAL:
             return (yield from _resume(following, stay, request))
-        facts = self._waiting(following, request, upto=cursor.position)
-        batch = Batch(following, moves=[stay], facts={source: facts}, unparking=request.partition_key)
+        decoded_events = self._waiting(following, request, upto=cursor.position)
+        batch = BuildBatch(
+            following, moves=[stay], decoded_events={source: decoded_events}, unparking=request.partition_key
+        )
         return (yield from commit([batch], (yield from plans_of([batch]))))
 
-    def _waiting(self, following: Following, request: Request, *, upto: int) -> list[Fact]:
+    def _waiting(self, following: Following, request: Request, *, upto: int) -> list[DecodedEvent]:
         """The event at which the key stands, and those that wait behind it, from the log."""
         stand = parking.of_key(self._conn, request.consumer, request.partition_key)
         (parked,) = [each for each in stand if each.scope == following.build.scope]
-        facts: list[Fact] = []
+        decoded_events: list[DecodedEvent] = []
         after = parked.position - 1
         while page := reading.read_key(self._conn, request.partition_key, after=after, upto=upto):
-            facts += [
-                catching_up.decoded(event, decoder=self._decoder)
+            decoded_events += [
+                catching_up.decode(event, decoder=self._decoder)
                 for event in page
                 if self._decoder.wants(event.type)
             ]
             after = page[-1].position
-        return facts
+        return decoded_events
 
 
 def _resume(following: Following, stay: Move, request: Request) -> ProjectionStep:

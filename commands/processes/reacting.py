@@ -4,20 +4,20 @@ from collections.abc import Iterable
 
 from commands.processes.process import Process
 from commands.processes.trigger import outcome_key
-from event_store.consumers.settling import Followed, Follower, Followers
+from event_store.consumers.settling import CausingEvent, ReactingConsumer, ReactingConsumers
 
 
-def followers(processes: Iterable[Process]) -> Followers:
+def followers(processes: Iterable[Process]) -> ReactingConsumers:
     """Process managers by the types they decide about, with the keys of their outcomes."""
-    found: dict[str, list[Follower]] = {}
+    found: dict[str, list[ReactingConsumer]] = {}
     for process in processes:
         for type_name in process.reactions:
             found.setdefault(type_name, []).append(_of(process))
     return found
 
 
-def _of(process: Process) -> Follower:
-    def key(event: Followed) -> bytes:
+def _of(process: Process) -> ReactingConsumer:
+    def key(event: CausingEvent) -> bytes:
         return outcome_key(process.name, epoch=event.epoch, position=event.position)
 
-    return Follower(process.name, key, shown=process.name)
+    return ReactingConsumer(process.name, key, shown=process.name)

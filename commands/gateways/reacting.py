@@ -4,13 +4,13 @@ from collections.abc import Iterable
 
 from commands.gateways.gateway import Effect, Gateway
 from domain import event as domain_event
-from event_store.consumers.settling import Followed, Follower, Followers
+from event_store.consumers.settling import CausingEvent, ReactingConsumer, ReactingConsumers
 from event_store.log import codec
 
 
-def followers(gateways: Iterable[Gateway]) -> Followers:
+def followers(gateways: Iterable[Gateway]) -> ReactingConsumers:
     """Gateways by the types of their intents, with the keys under which answers are recorded."""
-    found: dict[str, list[Follower]] = {}
+    found: dict[str, list[ReactingConsumer]] = {}
     for gateway in gateways:
         for effect in gateway.effects:
             for type_name in domain_event.type_names_of(effect.intent):
@@ -18,9 +18,9 @@ def followers(gateways: Iterable[Gateway]) -> Followers:
     return found
 
 
-def _of(gateway: Gateway, effect: Effect) -> Follower:
-    def key(event: Followed) -> bytes:
+def _of(gateway: Gateway, effect: Effect) -> ReactingConsumer:
+    def key(event: CausingEvent) -> bytes:
         intent = codec.decode(event.type, event.payload)
         return gateway.outcome_key(gateway.key(effect, intent, installation=event.installation))
 
-    return Follower(gateway.sender, key, shown=gateway.name, outside=True)
+    return ReactingConsumer(gateway.sender, key, shown=gateway.name, outside=True)

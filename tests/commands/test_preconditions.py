@@ -181,7 +181,7 @@ async def test_of_64_racers_for_one_code_one_wins(shop):
     assert 1 == shop.position
 
 
-async def test_racers_without_a_version_all_get_their_turn(given):
+async def test_racers_without_a_version_all_get_through(given):
     shop = await given(product_created())
 
     answers = await asyncio.gather(
