@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.architecture import wording
-from tests.architecture.source import ROOT, broken, kept_files, planted, product
+from tests.architecture.source import ROOT, Source, broken, kept_files, planted, product, surroundings
 from tests.documentation.pages import Page, pages
 
 HISTORY = {"CHANGELOG.md"}
@@ -14,6 +14,20 @@ METRICS = re.compile(r"\"(counterfoil_[a-z_]+)\"")
 
 def test_identifiers_use_the_words_of_the_field():
     assert not broken(wording.identifiers)
+    assert not broken(wording.identifiers, among=surroundings())
+
+
+def test_a_class_name_means_one_thing():
+    repeated = wording.repeated_classes(product())
+
+    assert set() == set(repeated) - set(wording.REPEATED), repeated
+    assert set() == set(wording.REPEATED) - set(repeated), "names that are used once need no reason"
+
+
+def test_a_class_name_that_means_two_things_is_found():
+    twice = [Source(f"{package}/planted.py", "class Ledger: pass") for package in ("commands", "projections")]
+
+    assert {"Ledger": ["commands/planted.py", "projections/planted.py"]} == wording.repeated_classes(twice)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +15,7 @@ INSTEAD: Final = {
     **dict.fromkeys(("standing", "standings"), "state, checkpoints, cursor, progress"),
     **dict.fromkeys(("turn", "turns"), "in-flight batch, projection step, stream lock"),
     **dict.fromkeys(("edge", "front", "shortcut", "direct", "dressed"), "pipeline, protocol, command line"),
+    "fact": "event",
     "door": "eventsourcing adapter",
     **dict.fromkeys(("burn", "burns"), "fault injection, chaos"),
     "beside": "overlapping, in flight",
@@ -32,6 +33,42 @@ IN_PROSE: Final = re.compile(
 
 PUBLISHED: Final = frozenset({"ViewStanding", "RelayStanding", "ProcessStanding", "ConsumerStanding"})
 """Schemas of the published contract of the query API (docs/openapi): a generated client has classes of these names."""
+
+REPEATED: Final = {
+    "Accepted": "an accepted command: its answer to callers, the log's verdict",
+    "Batch": "several at once: commands of one request, records of one fetch",
+    "Command": "a command as it is sent, by a caller and by the importer",
+    "CreditNote": "of the shop, and of a retailer's file",
+    "DocumentsUnavailable": "the document cache does not answer; a package has a family of errors of its own",
+    "Event": "as it is declared, and as an answer shows it",
+    "Finding": "of an audit that reads the log, and of one that reads a bundle without the product",
+    "Load": "the effect that asks for states, of two step functions",
+    "Move": "of a checkpoint, in SQL and in Redis",
+    "NotConfirmed": "asked, and not said yes to",
+    "Order": "of the shop, and of a retailer's file",
+    "Outcome": "what the log keeps under a key, for the reader, the audit and the bundle",
+    "Page": "of the log, and of a list",
+    "Plan": "what a step is going to write, and what an import is going to send",
+    "Product": "of the shop, and of a retailer's file",
+    "Progress": "how far a long run is",
+    "Published": "how far the relay of a generation published",
+    "RawResponse": "a response whose headers are written already",
+    "Reaction": "what a consumer made of an event, stored and shown",
+    "Reader": "reads one value from text",
+    "Record": "of a partition, and of a CSV file",
+    "Recorded": "an event as it stands in the log",
+    "Refusal": "what is refused, before it is a problem or a line of a report",
+    "Refused": "what is refused, in the family of errors of its package",
+    "Request": "what somebody asks for: an operator for a parked key, a log of a witness",
+    "RoleRefused": "the session cannot take its role; the log's connection has an error that is retried otherwise",
+    "Server": "a program that listens",
+    "Status": "of an aggregate, and of the installation",
+    "Table": "of a build: its writer, its reader",
+    "Tail": "reads on from a position",
+    "Witness": "as it signs, and as it is listed",
+    "Worker": "of projections, and of the simulation",
+}
+"""Class names of several modules, with what they mean in each of them. A name that needs two reasons is two names."""
 
 _WORD: Final = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 
@@ -52,6 +89,16 @@ def identifiers(source: Source) -> Iterator[str]:
                 continue
         if name not in PUBLISHED and (word := _unknown(name, INSTEAD)):
             yield source.at(node, f"{name}: {word} is {INSTEAD[word]}")
+
+
+def repeated_classes(sources: Sequence[Source]) -> dict[str, list[str]]:
+    """Class names that several modules declare for others to use, with the modules."""
+    found: dict[str, list[str]] = {}
+    for source in sources:
+        for node in source.nodes:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(source.path)
+    return {name: paths for name, paths in found.items() if len(paths) > 1}
 
 
 def file_name(path: Path) -> str | None:
