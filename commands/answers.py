@@ -12,7 +12,7 @@ from starlette.responses import Response
 from commands.recording import Answer
 from commands.settling import Settled
 from domain.aggregate import category_of
-from runtime.http import api_version as versions
+from runtime.http import api_version
 
 _encode = msgspec.json.Encoder().encode
 

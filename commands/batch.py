@@ -19,14 +19,14 @@ from commands.recording import Answer
 from commands.request_parts import read_body, read_headers, require_json
 from commands.routing import CommandRoute, dispatcher_of
 from runtime import problems
-from runtime.http import api_version as versions
+from runtime.http import api_version
 from runtime.http.deprecation import deprecation_of
 from runtime.http.exchange import Exchange
 from runtime.http.principal import Known
 from runtime.http.routes import ExchangeRoute
 from runtime.problems import Fault, ProblemError
 
-PATH: Final = f"{versions.PREFIX}/commands"
+PATH: Final = f"{api_version.PREFIX}/commands"
 
 log = structlog.get_logger()
 

@@ -9,15 +9,14 @@ from commands import refusals
 from commands.log_reading import LogUnreachable
 from commands.settling import Settling
 from event_store.consumers.settling import EFFECTS_MAX, Effects, State
-from runtime.http import api_version as versions
-from runtime.http import contract
+from runtime.http import api_version, contract
 from runtime.http.principal import requires
 from runtime.problem_types import CATALOGUE
 from runtime.problems import ProblemError
 
 POSITION_PATTERN: Final = r"^[1-9][0-9]{0,17}$"
 
-router = APIRouter(prefix=versions.PREFIX, tags=["effects"])
+router = APIRouter(prefix=api_version.PREFIX, tags=["effects"])
 
 
 class CausedEvent(BaseModel):

@@ -17,8 +17,7 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter
 
-from commands import limits, recording, refusals
-from commands import preconditions as versions
+from commands import limits, preconditions, recording, refusals
 from commands.calls import Call, SeenAt, uuid7
 from commands.decision import (
     ABSENT,
@@ -367,7 +366,7 @@ class Execution:
             view = DecisionView(held, attempt.selections.get)
             try:
                 base = view.rely_on(work.aggregate, work.stream)
-                versions.require_seen(work.call.if_match, work.stream, base, epoch=attempt.epoch)
+                preconditions.require_seen(work.call.if_match, work.stream, base, epoch=attempt.epoch)
                 decided = work.decide(base.state, view)
                 if not isinstance(decided, Decision):
                     decided = Decision(events_of(work.aggregate, work.identifier, decided))

@@ -15,8 +15,7 @@ from commands.dispatcher import Command, Dispatcher, Endpoint, Sent
 from commands.documentation import ALWAYS, ANSWER_HEADERS, REQUEST_HEADERS, problem_responses
 from commands.request_parts import read_body, read_headers, require_json, valid_key
 from domain.rejection import Rejection
-from runtime.http import api_version as versions
-from runtime.http import contract, principal
+from runtime.http import api_version, contract, principal
 from runtime.http.exchange import Exchange
 from runtime.http.principal import Requirement
 from runtime.http.routes import ExchangeRoute
@@ -70,7 +69,7 @@ def dispatcher_of(exchange: Exchange) -> Dispatcher:
 
 def command_router(tag: str) -> APIRouter:
     """A router for the commands of one context."""
-    return APIRouter(prefix=versions.PREFIX, route_class=CommandRoute, tags=[tag])
+    return APIRouter(prefix=api_version.PREFIX, route_class=CommandRoute, tags=[tag])
 
 
 def command(

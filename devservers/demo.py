@@ -21,7 +21,7 @@ from examples.online_retail.errors import ImportFailed
 from examples.online_retail.shop import Shop
 from projections.errors import ProjectionError
 from runtime import telemetry
-from runtime.http import api_version as versions
+from runtime.http import api_version
 from runtime.migrations import MigrationError
 from runtime.settings import Settings
 
@@ -184,7 +184,7 @@ def _empty_directory(home: Path) -> Path:
 
 def _invitation(running: Running) -> str:
     command_api, query_api = running.addresses.command_api, running.addresses.query_api
-    commands, queries = f"{command_api}{versions.PREFIX}", f"{query_api}{versions.PREFIX}"
+    commands, queries = f"{command_api}{api_version.PREFIX}", f"{query_api}{api_version.PREFIX}"
     order = (
         '{"order_id": "yours", "country": "Italy", "currency": "GBP",'
         ' "lines": [{"sku": "POST", "quantity": 1, "unit_price": "18.00"}]}'

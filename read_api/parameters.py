@@ -10,7 +10,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 
 from runtime import problems
-from runtime.http import api_version as versions
+from runtime.http import api_version
 from runtime.problems import ERRORS_MAX, Fault, ProblemError
 
 ID_PATTERN: Final = r"^[A-Za-z0-9](?:[A-Za-z0-9_. -]{0,62}[A-Za-z0-9])?$"
@@ -72,7 +72,7 @@ def invalid_parameter(name: str, detail: str) -> ProblemError:
 
 def query_router(tag: str) -> APIRouter:
     """A router for reads, below the API's version; parameters that they do not have are refused."""
-    return APIRouter(prefix=versions.PREFIX, tags=[tag], dependencies=[Depends(only_known_parameters)])
+    return APIRouter(prefix=api_version.PREFIX, tags=[tag], dependencies=[Depends(only_known_parameters)])
 
 
 async def only_known_parameters(request: Request) -> None:

@@ -15,8 +15,7 @@ from read_api.lists.declaring import ListOf
 from read_api.lists.serving import ListEndpoint, ListRoute
 from read_api.reading.resource import Resource
 from read_api.reads import Reads
-from runtime.http import api_version as versions
-from runtime.http import contract
+from runtime.http import api_version, contract
 from runtime.http.deprecation import Deprecation, deprecated
 from runtime.http.principal import Requirement
 from runtime.http.routes import ExchangeRoute
@@ -72,7 +71,7 @@ class Queries(msgspec.Struct, frozen=True, kw_only=True):
         for each in self.by_id:
             prefix, _, after = each.path.partition("{")
             if each.resource.view.category is not None and after.endswith("}"):
-                yield each.resource.view.category, versions.PREFIX + prefix
+                yield each.resource.view.category, api_version.PREFIX + prefix
 
     def install(self, app: FastAPI, *, tag: str, reads: Reads, past: Past) -> None:
         """Serve all of it; `tag` groups it in the OpenAPI document."""
@@ -101,7 +100,7 @@ def _serve_by_id(app: FastAPI, served: ById, *, tag: str, reads: Reads, past: Pa
     if served.deprecation is not None:
         endpoint = deprecated(served.deprecation)(endpoint)
     app.router.add_api_route(
-        versions.PREFIX + served.path,
+        api_version.PREFIX + served.path,
         endpoint,
         methods=["GET"],
         tags=[tag],
@@ -133,7 +132,7 @@ def _serve_by_id(app: FastAPI, served: ById, *, tag: str, reads: Reads, past: Pa
 
 def _serve_list(app: FastAPI, listed: ListOf, *, tag: str, reads: Reads, past: Past) -> None:
     app.router.add_api_route(
-        versions.PREFIX + listed.path,
+        api_version.PREFIX + listed.path,
         ListEndpoint(listed, reads=reads, past=past),
         methods=["GET"],
         tags=[tag],

@@ -19,15 +19,14 @@ from commands.payloads import Id, Moment, Payload, Title
 from commands.request_parts import read_body, read_headers, require_json, valid_key
 from domain.identity.client import ClientIdTaken, ClientUnknown, KeyUnknown, TooManyKeys
 from domain.ids import ID_PATTERN, MalformedId, validate_id
-from runtime.http import api_version as versions
-from runtime.http import contract
+from runtime.http import api_version, contract
 from runtime.http.access import PERMISSIONS
 from runtime.http.exchange import Exchange
 from runtime.http.principal import requires
 from runtime.problems import ProblemError
 
 SCOPES_MAX: Final = 32
-_PATH: Final = f"{versions.PREFIX}/clients"
+_PATH: Final = f"{api_version.PREFIX}/clients"
 _OF_COMMANDS: Final = tuple(
     slug for slug in documentation.ALWAYS if not slug.startswith(("if-match", "precondition"))
 )

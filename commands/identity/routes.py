@@ -22,8 +22,7 @@ from commands.identity.sessions import NotRefreshed, Sessions, Tokens
 from commands.payloads import SECRET, Id, Payload
 from commands.request_parts import read_body, read_headers, require_json
 from domain.ids import ID_PATTERN, AccountId, MalformedId, SessionId, validate_id
-from runtime.http import api_version as versions
-from runtime.http import contract
+from runtime.http import api_version, contract
 from runtime.http.exchange import Exchange
 from runtime.http.principal import Known, Principal, Public, requires
 from runtime.http.routes import ExchangeRoute
@@ -237,7 +236,7 @@ ROUTES: Final = APIRouter(tags=["identity"], route_class=SecretRoute)
 
 
 @ROUTES.post(
-    f"{versions.PREFIX}/sessions",
+    f"{api_version.PREFIX}/sessions",
     status_code=201,
     response_model=SessionTokens,
     operation_id="open_session",
@@ -272,7 +271,7 @@ async def open_session(body: LogIn, asked: Identified) -> Response:
 
 
 @ROUTES.post(
-    versions.PREFIX + "/sessions/{session_id}/revocation",
+    api_version.PREFIX + "/sessions/{session_id}/revocation",
     status_code=204,
     response_class=Response,
     operation_id="end_session",

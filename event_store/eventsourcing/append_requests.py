@@ -8,7 +8,7 @@ from typing import Final
 from eventsourcing.persistence import IntegrityError, StoredEvent
 from msgspec import Struct
 
-from event_store.eventsourcing import state_encoding as states
+from event_store.eventsourcing import state_encoding
 from event_store.eventsourcing.streams import Namespace
 from event_store.log import envelope
 from event_store.log.actors import actor
@@ -49,7 +49,7 @@ def moved(wanted: Sequence[Wanted], *, namespace: Namespace) -> AppendRequest:
     events: list[NewEvent] = []
     for each in wanted:
         first_versions.setdefault(each.stream, each.version)
-        payload, encoding = states.payload_of(each.state)
+        payload, encoding = state_encoding.payload_of(each.state)
         metadata = Metadata(
             actor=actor("application", namespace.category),
             command=MOVED_BY,
@@ -108,7 +108,7 @@ def _request(
 
 
 def _event_of(stored: StoredEvent, stream: str, *, key: str, nonce: bytes, category: str) -> NewEvent:
-    payload, encoding = states.payload_of(stored.state)
+    payload, encoding = state_encoding.payload_of(stored.state)
     metadata = Metadata(
         actor=actor("application", category),
         command=COMMAND,

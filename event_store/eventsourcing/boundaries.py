@@ -22,8 +22,7 @@ from eventsourcing.dcb.api import (
 )
 from eventsourcing.persistence import DataError, ProgrammingError
 
-from event_store.eventsourcing import append_requests as requests
-from event_store.eventsourcing import state_encoding as states
+from event_store.eventsourcing import append_requests, state_encoding
 from event_store.eventsourcing.datastore import Datastore, rows
 from event_store.eventsourcing.tailing import Tail
 from event_store.log import envelope
@@ -250,7 +249,7 @@ class _Boundary:
         after = 0 if condition is None else condition.after or 0
         return AppendRequest(
             key=key,
-            fingerprint=requests.fingerprint(written),
+            fingerprint=append_requests.fingerprint(written),
             events=written,
             expectations=tuple(
                 Expectation(stream, ANY) for stream in dict.fromkeys(event.stream for event in written)
@@ -264,7 +263,7 @@ class _Boundary:
             raise DataError(f"an event has at most {TAGS_MAX} tags here, not {len(tags)}")
         if " " in event.type:
             raise DataError(f"no event type here holds a space, as {event.type!r} does")
-        payload, encoding = states.payload_of(event.data)
+        payload, encoding = state_encoding.payload_of(event.data)
         of_log = (*(self._prefix + tag for tag in tags), self._category)
         metadata = Metadata(
             actor=actor("application", self._category),
@@ -282,5 +281,5 @@ class _Boundary:
         """An event as it was given, but for tags given twice."""
         tags = envelope.decode_metadata(metadata.encode()).tags
         own = [tag.removeprefix(self._prefix) for tag in tags if tag.startswith(self._prefix)]
-        event = DCBEvent(type=type_name, data=states.state_of(payload.encode()), tags=own)
+        event = DCBEvent(type=type_name, data=state_encoding.state_of(payload.encode()), tags=own)
         return DCBSequencedEvent(event=event, position=position)

@@ -16,9 +16,7 @@ from eventsourcing import persistence
 from eventsourcing.persistence import DataError
 from msgspec import Struct
 
-from event_store.eventsourcing import append_requests as requests
-from event_store.eventsourcing import notifications, streams
-from event_store.eventsourcing import state_encoding as states
+from event_store.eventsourcing import append_requests, notifications, state_encoding, streams
 from event_store.eventsourcing.append_requests import Wanted
 from event_store.eventsourcing.datastore import Datastore
 from event_store.eventsourcing.notifications import Recorded
@@ -234,7 +232,7 @@ class _Move:
             )
         size = len(row.state or b"") * 4 // 3 + METADATA_BYTES
         if size > limits.REQUEST_BYTES_MAX:
-            payload, _ = states.payload_of(row.state or b"")
+            payload, _ = state_encoding.payload_of(row.state or b"")
             if len(payload) + METADATA_BYTES > limits.REQUEST_BYTES_MAX:
                 return (
                     f"its state takes {len(payload)} bytes, an event at most"
@@ -284,7 +282,7 @@ class _Move:
             wanted.stream == found.stream
             and wanted.version == found.version
             and wanted.topic == found.type
-            and wanted.state == states.state_of(found.payload.encode())
+            and wanted.state == state_encoding.state_of(found.payload.encode())
         )
         if not same:
             reason = (
@@ -296,7 +294,7 @@ class _Move:
 
     def _append(self, pending: Sequence[Wanted]) -> int:
         if pending:
-            self._datastore.append(requests.moved(pending, namespace=self._namespace))
+            self._datastore.append(append_requests.moved(pending, namespace=self._namespace))
         return len(pending)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, LiteralString, NamedTuple
 
 from eventsourcing.persistence import ApplicationRecorder, Notification, Subscription
 
-from event_store.eventsourcing import state_encoding as states
+from event_store.eventsourcing import state_encoding
 from event_store.eventsourcing.datastore import Datastore, rows
 from event_store.eventsourcing.streams import Namespace
 from event_store.eventsourcing.tailing import Tail
@@ -154,7 +154,7 @@ class ApplicationLog:
             originator_id=self._namespace.originator_id_of(stream),
             originator_version=version,
             topic=topic,
-            state=states.state_of(payload.encode()),
+            state=state_encoding.state_of(payload.encode()),
         )
 
 

@@ -15,8 +15,7 @@ from eventsourcing.persistence import (
     TrackingRecorder,
 )
 
-from event_store.eventsourcing import append_requests as requests
-from event_store.eventsourcing import state_encoding as states
+from event_store.eventsourcing import append_requests, state_encoding
 from event_store.eventsourcing.datastore import Datastore, rows
 from event_store.eventsourcing.notifications import ApplicationLog, LogSubscription
 from event_store.eventsourcing.streams import Namespace
@@ -92,7 +91,7 @@ class LogAggregateRecorder(AggregateRecorder):
         given = {"stream": stream, **_bounds(gt, lte, limit)}
         found = self._datastore.read(lambda connection: rows(connection, statement, given))
         return [
-            StoredEvent(kept_id, version, topic, states.state_of(payload.encode()))
+            StoredEvent(kept_id, version, topic, state_encoding.state_of(payload.encode()))
             for version, topic, payload in found
         ]
 
@@ -102,7 +101,7 @@ class LogAggregateRecorder(AggregateRecorder):
         if not stored_events and tracking is None:
             return []
         return self._datastore.append(
-            requests.request_of(stored_events, namespace=self._namespace, tracking=tracking)
+            append_requests.request_of(stored_events, namespace=self._namespace, tracking=tracking)
         )
 
 
@@ -161,7 +160,9 @@ class LogTrackingRecorder(TrackingRecorder):
         Raises:
             IntegrityError: this position, or a later one, is remembered already.
         """
-        request = requests.request_of((), namespace=self._namespace, tracking=self._tracking_of(tracking))
+        request = append_requests.request_of(
+            (), namespace=self._namespace, tracking=self._tracking_of(tracking)
+        )
         self._datastore.append(request)
 
     def max_tracking_id(self, application_name: str) -> int | None:

@@ -15,7 +15,7 @@ import msgspec
 
 from counterfoil import progress
 from examples.online_retail.errors import ShopUnreachable, UnexpectedAnswer
-from runtime.http import api_version as versions
+from runtime.http import api_version
 
 BATCH_COMMANDS_MAX = 500  # what POST /v1/commands takes
 PATIENCE_S = 300.0  # without any progress; a restarted database or broker is back long before
@@ -153,7 +153,9 @@ class Shop:
         return response.status_code == 200
 
     def _get(self, path: str, **query: str | int) -> httpx.Response:
-        request = self._http.build_request("GET", f"{self._query_url}{versions.PREFIX}{path}", params=query)
+        request = self._http.build_request(
+            "GET", f"{self._query_url}{api_version.PREFIX}{path}", params=query
+        )
         patience_s = self._patience_s if self._has_answered else min(FIRST_ANSWER_WITHIN_S, self._patience_s)
         response = self._ask_until_answered(request, _Patience(patience_s, self._given_up))
         self._has_answered = True
@@ -163,7 +165,7 @@ class Shop:
         body = {"commands": [_entry(command) for command in commands]}
         request = self._http.build_request(
             "POST",
-            f"{self._command_url}{versions.PREFIX}/commands",
+            f"{self._command_url}{api_version.PREFIX}/commands",
             content=msgspec.json.encode(body),
             headers={"content-type": "application/json"},
         )

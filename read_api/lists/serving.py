@@ -24,8 +24,7 @@ from read_api.reading import tables
 from read_api.reading.resource import RowDict
 from read_api.reading.tables import TABLES_KEPT_MAX, Table
 from read_api.reads import Reads, live, snapshot_on
-from runtime.http import accept
-from runtime.http import api_version as versions
+from runtime.http import accept, api_version
 from runtime.http.exchange import Exchange
 from runtime.http.routes import ExchangeRoute
 from runtime.pagination import next_link
@@ -201,7 +200,7 @@ class ListEndpoint:
             cursor = asked.cursor(rows[-1], pin)
             query = asking.pairs(exchange.scope["query_string"])
             headers["Link"] = next_link(
-                versions.PREFIX + self._listed.path, query, cursor=cursor, parameter=CURSOR
+                api_version.PREFIX + self._listed.path, query, cursor=cursor, parameter=CURSOR
             )
         return _json({"items": rows, "next_cursor": cursor}, headers)
 

@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from msgspec import Struct
 from starlette.routing import BaseRoute
 
-from runtime.http import api_version as versions
+from runtime.http import api_version
 from runtime.http.deprecation import deprecation_of
 from runtime.http.exchange import Exchange
 from runtime.http.headers import Header
@@ -146,10 +146,12 @@ def _declared(route: BaseRoute, app: FastAPI) -> Route:
             f"{'/'.join(_methods(route))} {route.path} does not say what it requires: decorate its endpoint"
             " with @requires(…)"
         )
-    if route.include_in_schema and not route.path.startswith((f"{versions.PREFIX}/", *versions.BY_STANDARD)):
+    if route.include_in_schema and not route.path.startswith(
+        (f"{api_version.PREFIX}/", *api_version.BY_STANDARD)
+    ):
         raise UndeclaredRoute(
             f"{'/'.join(_methods(route))} {route.path} is documented without a version: its path begins with"
-            f" {versions.PREFIX}, which the routers of both APIs see to"
+            f" {api_version.PREFIX}, which the routers of both APIs see to"
         )
     whole = isinstance(route, ExchangeRoute) and route.whole
     handle = route.answer if isinstance(route, ExchangeRoute) else _by_framework(route, app)

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import strategies as st
 
-from commands import limits
-from commands import request_parts as requests
+from commands import limits, request_parts
 from counterfoil.testing.http import Answered, new_key
 from runtime.http.exchange import Exchange
 from runtime.problems import ProblemError
@@ -263,7 +262,7 @@ async def test_a_body_beyond_the_limit_is_not_read_to_its_end():
         return {"type": "http.request", "body": b"x" * 65_536, "more_body": True}
 
     with pytest.raises(ProblemError) as refused:
-        await requests.read_body(arriving(endless), declared=0, limit=limits.BODY_BYTES_MAX)
+        await request_parts.read_body(arriving(endless), declared=0, limit=limits.BODY_BYTES_MAX)
 
     assert "body-too-large" == refused.value.type.slug
     assert sent <= limits.BODY_BYTES_MAX + 65_536
@@ -274,7 +273,7 @@ async def test_a_body_that_announces_too_much_is_not_read_at_all():
         raise AssertionError("nothing is read")
 
     with pytest.raises(ProblemError) as refused:
-        await requests.read_body(
+        await request_parts.read_body(
             arriving(unread), declared=limits.BODY_BYTES_MAX + 1, limit=limits.BODY_BYTES_MAX
         )
 
@@ -289,7 +288,7 @@ async def test_a_body_that_drips_is_given_up_in_time(monkeypatch):
         return {"type": "http.request", "body": b" ", "more_body": True}
 
     with pytest.raises(ProblemError) as refused:
-        await requests.read_body(arriving(dripping), declared=0, limit=limits.BODY_BYTES_MAX)
+        await request_parts.read_body(arriving(dripping), declared=0, limit=limits.BODY_BYTES_MAX)
 
     assert ("body-too-slow", "close") == (refused.value.type.slug, refused.value.headers["connection"])
 

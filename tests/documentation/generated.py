@@ -14,7 +14,7 @@ from counterfoil.applications import command_app, query_app
 from counterfoil.contexts import CONTEXTS
 from domain import event as domain_event
 from domain.event import Event
-from runtime.http import api_version as versions
+from runtime.http import api_version
 from runtime.settings import Settings
 from tests.documentation.pages import ROOT
 
@@ -103,7 +103,7 @@ def _routes() -> Iterator[tuple[str, str, Any]]:
 
 def _routes_of(app: FastAPI) -> Iterator[tuple[str, str, Any]]:
     for route in app.routes:
-        if isinstance(route, APIRoute) and route.path.startswith(versions.PREFIX):
+        if isinstance(route, APIRoute) and route.path.startswith(api_version.PREFIX):
             for method in sorted(route.methods):
                 yield method, route.path, route.endpoint
 

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from commands import payloads
-from commands import request_parts as requests
+from commands import payloads, request_parts
 from commands.catalogue import CreateProduct
 from commands.inventory import AdjustStock, ReceiveStock
 from commands.ordering import IssueCreditNote, PlaceOrder
@@ -219,7 +218,7 @@ def test_whatever_the_reader_takes_the_shop_takes(rows):
         *map(make.issue_credit_note, plan.credit_notes),
     ]
     for command in commands:
-        requests.valid_key(command.key)
+        request_parts.valid_key(command.key)
         body = payloads.read(PAYLOADS[command.command], msgspec.json.encode(command.body))
         if isinstance(body, PlaceOrder | IssueCreditNote):
             grand_total(priced(requested(body.lines), line=OrderLine, currency=GBP), currency=GBP)

@@ -1,8 +1,7 @@
 import msgspec
 import pytest
 
-from commands import payloads
-from commands import request_parts as requests
+from commands import payloads, request_parts
 from commands.inventory import ReceiveStock
 from domain.ids import ID_LENGTH_MAX
 from domain.quantity import QUANTITY_MAX
@@ -106,7 +105,7 @@ def test_no_two_commands_share_a_key_and_each_is_one_that_the_api_takes():
     keys = [command.key for command in commands]
 
     assert len(keys) == len(set(keys))
-    assert keys == [requests.valid_key(key) for key in keys]
+    assert keys == [request_parts.valid_key(key) for key in keys]
 
 
 def test_an_order_carries_its_prices_and_time_and_no_customer_when_it_has_none():

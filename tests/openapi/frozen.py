@@ -13,7 +13,7 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from counterfoil.applications import command_app, query_app
-from runtime.http import api_version as versions
+from runtime.http import api_version
 from runtime.settings import Settings
 from tests.openapi.comparing import Change, Node, compare
 
@@ -35,7 +35,7 @@ def current(api: str) -> Node:
 
 def path_of(api: str) -> Path:
     """The file of an API's contract."""
-    return DIRECTORY / f"{api}.{versions.PREFIX.strip('/')}.json"
+    return DIRECTORY / f"{api}.{api_version.PREFIX.strip('/')}.json"
 
 
 def frozen(api: str) -> Node:

@@ -5,8 +5,7 @@ import pytest
 from counterfoil.testing.scheduling import FIXED_SEED, FOUND_WITHIN, first_problem
 from event_store.log import paging, reading
 from event_store.transport import following, relay
-from projections import mirroring
-from projections import step as turn
+from projections import mirroring, step
 from projections.step import BuildBatch, Move
 from read_api.reading.mirror import MirroredDocuments
 from tests.simulation import carrying, projecting
@@ -136,6 +135,6 @@ def test_taking_any_mark_for_ones_own_while_documents_are_written_again_is_found
 
 def test_folding_whatever_is_delivered_is_found(monkeypatch):
     monkeypatch.setattr(following, "link", carrying.broken_link_that_applies_repeats)
-    monkeypatch.setattr(turn, "_batch", batch_of_everything)
+    monkeypatch.setattr(step, "_batch", batch_of_everything)
 
     assert first_problem(projecting.run) < FOUND_WITHIN

@@ -5,8 +5,7 @@ import pytest
 from counterfoil.testing.scheduling import FIXED_SEED, FOUND_WITHIN, first_problem
 from event_store.consumers import driver, parking
 from event_store.log import paging, reading
-from projections import adopting, catching_up, tailing
-from projections import step as turn
+from projections import adopting, catching_up, step, tailing
 from tests.simulation import projecting
 from tests.simulation import tailing as simulated
 from tests.simulation.exploring import silence
@@ -60,7 +59,7 @@ def test_two_builds_are_fed_and_two_owners_meet(monkeypatch):
 
 
 def test_folding_whatever_the_page_holds_is_found(monkeypatch):
-    monkeypatch.setattr(turn, "_batch", batch_of_everything)
+    monkeypatch.setattr(step, "_batch", batch_of_everything)
 
     assert first_problem(simulated.run) < FOUND_WITHIN
 

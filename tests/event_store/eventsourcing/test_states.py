@@ -9,7 +9,7 @@ from eventsourcing.utils import Environment
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from event_store.eventsourcing import state_encoding as states
+from event_store.eventsourcing import state_encoding
 from event_store.eventsourcing_module import Factory
 from event_store.log import envelope, reading
 from runtime import database
@@ -40,7 +40,7 @@ def recorder(new_factory: Callable[..., Factory]) -> ApplicationRecorder:
     ],
 )
 def test_json_stays_as_it_is(state: bytes):
-    assert (state, None) == states.payload_of(state)
+    assert (state, None) == state_encoding.payload_of(state)
 
 
 @pytest.mark.parametrize(
@@ -60,16 +60,16 @@ def test_json_stays_as_it_is(state: bytes):
     ],
 )
 def test_anything_else_becomes_a_text_in_base64_and_comes_back(state: bytes):
-    payload, encoding = states.payload_of(state)
+    payload, encoding = state_encoding.payload_of(state)
 
-    assert states.BASE64 == encoding
+    assert state_encoding.BASE64 == encoding
     assert isinstance(json.loads(payload), str)
-    assert state == states.state_of(payload)
+    assert state == state_encoding.state_of(payload)
 
 
 def test_a_text_that_is_not_in_base64_is_not_taken_for_a_state():
     with pytest.raises(DataError):
-        states.state_of(b'"no base64!"')
+        state_encoding.state_of(b'"no base64!"')
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -103,6 +103,6 @@ def test_metadata_say_who_recorded_an_event_and_how_its_payload_is_encoded(
 
     assert {"application:Bank"} == {plain.actor, encrypted.actor}
     assert plain.payload_encoding is None
-    assert states.BASE64 == encrypted.payload_encoding
+    assert state_encoding.BASE64 == encrypted.payload_encoding
     assert plain.idempotency == encrypted.idempotency == plain.correlation_id
     assert plain.nonce != encrypted.nonce
