@@ -1,10 +1,4 @@
-"""The only write path: load, decide, append under the caller's key, and say what the log said.
-
-A command may be decided on a state that this process kept, or on the assumption that its stream is new: the
-append names the version it was decided on, so the log refuses what was wrong, also a decision that nothing is to
-be done. What such a state *refuses*, though, never reaches the log. Therefore a refusal counts only on a freshly
-loaded state, and only after the key was found to have no outcome yet.
-"""
+"""The only write path: load, decide, append under the caller's key, answer. `Execution._attempt` is the whole of it."""
 
 import asyncio
 import contextlib
@@ -74,7 +68,7 @@ class Slot:
 
 
 class _Work(Struct, Generic[S], kw_only=True):
-    """One command on its way: what to decide, on which stream, and what its earlier attempts looked at."""
+    """One command in progress: what to decide, on which stream, and what its earlier attempts read."""
 
     call: Call
     slot: Slot
@@ -106,7 +100,7 @@ class _Attempt(Struct):
 
     @property
     def fresh(self) -> bool:
-        """Whether every state that was looked at was loaded for this attempt."""
+        """Whether every state that was read was loaded for this attempt."""
         return self.states.keys() <= self.loaded
 
 
@@ -305,29 +299,32 @@ class Execution:
         return answer
 
     async def _lock_tags(self, work: _Work[Any]) -> None:
-        """Those who have met on a tag go one after another from then on."""
+        """Commands that conflicted on a tag go one after another from then on."""
+        # Sorted: two commands with the same tags take their locks in one order, so neither waits for the other.
         for lock in sorted({_lock_of(tag) for _, tags in work.questions for tag in tags}):
             await self._locks.take(lock)
             work.locks.append(lock)
 
     async def _attempt(self, work: _Work[S]) -> Answer | None:
-        """The story of a command, once through; None when it has to be told again, on newer states."""
+        """One attempt at a command; None when another one is needed, on newer states."""
         # The epoch is taken before the states: should the log move to another one behind them, it will not match.
         attempt = _Attempt(epoch=self._poller.log_state.epoch)
 
-        # 1. Load, and 2. decide: what the decision looks at and is not there is loaded, and it is made again.
+        # 1. Load, and 2. decide: a state that the decision reads and that is not there is loaded, and it is made again.
         try:
             decided = await self._decided(work, attempt)
         except (Rejection, ProblemError) as refusal:
-            # A kept state may be old. What it refuses is no refusal yet: the next attempt loads everything.
+            # A kept state may be old, and a refusal never reaches the log, which would refuse the version. So a
+            # refusal counts only on loaded states: the next attempt loads everything.
             if not attempt.fresh:
                 return None
             return await self._refused(work, refusals.problem_of(refusal), epoch=attempt.epoch)
 
-        # 3. Append, also where nothing was decided: the log says whether the versions are right on which nothing is
-        # to be done. It answers a known key from its outcome before it compares anything.
+        # 3. Append, also where nothing was decided: the request names the versions that were decided on, kept or
+        # assumed ones too, so the log refuses a decision on an old state. It answers a known key from its outcome
+        # before it compares anything.
         try:
-            work.slot.free()
+            work.slot.free()  # in the same step of the event loop as the append: nobody else gets the place
             verdict = await self._writer.append(decided.request, epoch=attempt.epoch)
         except errors.EpochChanged:
             await self._poller.poll()
@@ -354,7 +351,7 @@ class Execution:
         raise AssertionError(f"{verdict!r} to a request without chain and tracking")
 
     async def _decided(self, work: _Work[S], attempt: _Attempt) -> _Decided:
-        """The decision, made again as often as it looks at something that has to be loaded first.
+        """The decision, made again as often as it reads a state that has to be loaded first.
 
         Raises:
             Rejection, ProblemError: it refuses the command.
@@ -382,7 +379,7 @@ class Execution:
             else:
                 return _Decided(decided, view, base, request)
         raise AssertionError(
-            f"{work.call.command} still looks at new streams after {limits.READ_ROUNDS_MAX} rounds"
+            f"{work.call.command} still reads new streams after {limits.READ_ROUNDS_MAX} rounds"
         )
 
     def _held(self, work: _Work[Any], attempt: _Attempt, stream: str) -> StreamState[Any] | None:
@@ -404,7 +401,7 @@ class Execution:
         streams: Mapping[str, Aggregate[Any]],
         questions: Collection[TagQuery],
     ) -> None:
-        """Load what a decision looks at, for this attempt, and note it for a later one."""
+        """Load what a decision reads, for this attempt, and note it for a later one."""
         loaded, *selections = await asyncio.gather(
             self._states.load(streams), *(self._states.select(question) for question in questions)
         )
@@ -459,7 +456,7 @@ class Execution:
         return answer_of(stream, version, placed, base=base, replayed=True)
 
     async def _explain(self, work: _Work[Any], problem: ProblemError) -> None:
-        """Tell a caller whose version is out of date what has happened since."""
+        """Add to a problem about an old version the events since."""
         seen = work.call.if_match
         if problem.type.slug != "precondition-failed" or seen is None:
             return

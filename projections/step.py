@@ -173,9 +173,10 @@ def commit(batches: Sequence["BuildBatch"], plans: list[Plan]) -> ProjectionStep
         try:
             yield Commit(plans)
         except RowsRefused:
+            # Nothing was written, as all plans are one transaction, and memory is as before: folding may begin again.
             plans = yield from _isolate(batches, plans)
             continue
-        for plan in plans:
+        for plan in plans:  # after the commit only: what is in memory never is ahead of the database
             plan.following.accept(plan)
         return plans
     raise RowsRefused(f"rows were refused {ISOLATION_ROUNDS_MAX} times, each time for another event")
@@ -219,10 +220,8 @@ class BuildBatch:
     def first_refused(self, key: Key) -> Generator[Effect, Any, tuple[int, str]]:
         """The event that first brings a row into a state that is refused, and why: by halving."""
         touching = self._touching(key)
-        low, high = (
-            0,
-            len(touching),
-        )  # the row is stored as it stands after `low` events, refused after `high`
+        # The row is stored as it is after `low` events, refused as it is after `high`.
+        low, high = 0, len(touching)
         reason = "refused by the database"
         while high - low > 1:
             middle = (low + high) // 2

@@ -1,8 +1,7 @@
 """The seam to the document cache: JSON documents by key, each with the position it is as new as.
 
-A document is written only over an older one, and a checkpoint only from the value its writer last wrote, so a
-late writer, a replay or a cache that lost its tail never makes an answer older. Whoever reads believes a document
-only as far as its checkpoint reaches.
+A document is written only over an older one, and a checkpoint only from the value its writer last wrote. A reader
+trusts a document only as far as its checkpoint reaches.
 
 Keys: `<installation>:<service>:<resource>:e<epoch>:<build>:<id>` for documents, `…:@<partition>` for
 checkpoints (no id holds an `@`). A document's value is its position in 20 digits, then its JSON; nothing behind the
@@ -45,10 +44,12 @@ for i = 1, moves do
     found[i] = redis.call('GET', KEYS[i]) or ''
     if found[i] ~= ARGV[2 * i] then same = false end
 end
+-- Checkpoints first: another writer, or a cache that lost its tail, is found before any document is written.
 if not same then return found end
 local shift = 1 + moves
 for i = moves + 1, #KEYS do
     local value = ARGV[shift + i]
+    -- Only over an older document: a late writer or a replay makes no answer older.
     if redis.call('GETRANGE', KEYS[i], 0, 19) < string.sub(value, 1, 20) then
         redis.call('SET', KEYS[i], value, 'EX', ttl)
     end

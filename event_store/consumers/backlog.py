@@ -1,8 +1,7 @@
-"""What a consumer has read of the log and not answered yet: read in order, answered in whatever order it comes.
+"""The events that a consumer has read and not answered yet: read in order, answered in any order.
 
-The checkpoint stands just before the first event without an answer. An event that can never be answered parks its
-partition key: later events of the key wait in the log behind it until an operator has them tried again, or has the one
-that failed skipped. So a consumer only says of each event that it is answered, or why it never will be.
+A consumer says of each event that it is answered, or why it never will be. This module keeps the checkpoint, parks
+keys and carries out the requests of operators.
 """
 
 import time
@@ -25,7 +24,7 @@ from event_store.log.envelope import RecordedEvent
 
 EVENTS_PER_PAGE: Final = 1_000
 POSITIONS_PER_PAGE: Final = 50_000
-"""Events, and positions, that one reading of the log looks through at most."""
+"""Events, and positions, that one reading of the log covers at most."""
 
 CHECKPOINT_S: Final = 0.25
 """How often a checkpoint is written: what is repeated after a crash is cheap, not free."""
@@ -45,7 +44,8 @@ class Progress:
 
     @property
     def reached(self) -> int:
-        """Just before the first open event. Those at or below the checkpoint are parked, and tried again."""
+        """Just before the first open event: after a crash, all that had no answer is read again."""
+        # Open events at or below the checkpoint were parked and are tried again: their rows of parked keys keep them.
         return min((each for each in self.open if each > self.saved), default=self.read + 1) - 1
 
 
@@ -126,6 +126,7 @@ class Backlog:
             last_position=max(behind, default=0),
         )
         parking.park(self._conn, self._scope, failure, active=self._active)
+        # The row comes first: a crash from here on finds the key parked, and leaves what waits behind it in the log.
         for position in (event.position, *behind):
             progress.open.pop(position, None)
         self._queued[event.key] = len(behind)
@@ -164,6 +165,7 @@ class Backlog:
             return
         mark = Mark(reached, reading.leaf_at(self._conn, reached))
         with self._conn.transaction():
+            # Held first: where another process has moved the checkpoint meanwhile, nothing of this one is written.
             checkpoints.hold(self._conn, self._name, self._saved, active=self._active)
             checkpoints.move(self._conn, self._name, mark)
         self._saved, self.progress.saved = mark, reached
@@ -197,6 +199,7 @@ class Backlog:
         if parked is None or outcome:
             parking.close(self._conn, request.request, outcome=outcome)
             return []
+        # Noted before the events are read, so that `_taken` takes them although their key is parked.
         self._retried[key] = request.request
         again: list[RecordedEvent] = []
         after = parked.position - 1

@@ -1,10 +1,8 @@
 """The sealer: a consumer that commits to the log so that nobody can rewrite it unnoticed, not even its owner.
 
 Each round it computes the leaves of new rows from their stored bytes, extends the tiles, reads the rows a second time
-and the tiles back, and signs a checkpoint if all come to the same root. Postgres remembers it first, the file beside
-the tiles second; then witnesses are asked to cosign it, and not waited for. It never signs what its last checkpoint is
-not the beginning of: where it finds something changed it refuses, says why where status and doctor see it, and tries
-again, since a person may have put it right.
+and the tiles back, and signs a checkpoint if all come to the same root. It never signs a tree of which its last
+checkpoint is not the beginning.
 """
 
 import contextlib
@@ -152,7 +150,7 @@ class Sealer:
         return self._sealed.size - before
 
     def close(self) -> None:
-        """Let go of the witnesses; nothing else is held beside the session."""
+        """Stop submitting to witnesses; nothing else is held apart from the session."""
         self._witnessing.close()
         self._session.metrics.left(LEASE)
 
@@ -163,14 +161,17 @@ class Sealer:
         grown = growing.grown(self._conn, self._store, before, upto=upto)
         signed = Checkpoint(before.origin, upto, grown.root).signed(self._keys[0])
         text, at_once = signed.encode(), self._publication.at_once
+        # Postgres first: a checkpoint that was given to anybody is always one that the next sealer goes on from.
         self._sealed = self._rows.move(
             before, size=upto, root=grown.root, checkpoint=text, published=text if at_once else None
         )
         self._publication.signed(signed)
-        self._witnessing.offer(signed)
+        self._witnessing.offer(signed)  # it does not wait for their answers
         self._signed_at_s = self._clock()
         self._metrics.checkpoints.inc()
-        for name in grown.replaced:
+        for (
+            name
+        ) in grown.replaced:  # only now: the tiles of the tree before were good until this one was signed
             self._store.discard(name)
         self._show(head)
 
@@ -193,7 +194,7 @@ class Sealer:
 
 
 class _Refusals:
-    """Notes refusals where people see them, and repeats one that took reading the whole log."""
+    """Notes refusals where status and doctor show them, and repeats one that took reading the whole log."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -215,6 +216,7 @@ class _Refusals:
         except TilesDamaged as error:
             raise OpenAgain(str(error)) from error
         except (Refused, LeafDiffers, NoteError) as error:
+            # The consumer's driver tries again: an operator may have mended what was found.
             refused = error if isinstance(error, Refused) else Refused(str(error))
             metrics.refusing.set(1)
             rows.refuse(origin, str(refused))

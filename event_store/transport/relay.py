@@ -1,7 +1,6 @@
 """The relay: carries the log, in position order, to the partitions of its generation.
 
-`carry` is the pure step; `Relay` one round of read, publish, remember; `consumer` what the driver runs
-under a lease. What was acknowledged is remembered only afterwards, so a crash repeats records and never skips one.
+`carry` is the pure step; `Relay` one round of read, publish, save; `consumer` is the declaration for the driver.
 """
 
 import time
@@ -36,7 +35,7 @@ ROWS_PER_ROUND: Final = 5_000
 """Events of one flush: one batch is in flight per partition, so its size decides the rate."""
 WAITS: Final = Waits(first_s=0.005, longest_s=0.25, unhinted_s=0.020, pace_s=0.010)
 LOCAL_PACE_S: Final = 0.050
-"""Nobody waits for a relay that publishes nothing: its rows only tell where everybody stands."""
+"""A relay that publishes nothing may be slow: its rows only show how far it is."""
 FRAME_EVERY_S: Final = 0.5
 """How often an idle relay reads whether its generation ended, or a witness refuses the log."""
 LAG_EVERY_S: Final = 1.0
@@ -130,22 +129,18 @@ class RelayMetrics:
 
 
 class Relay:
-    """Rounds of read, publish, remember. One thread.
-
-    After any failure the publisher is thrown away and everything is built from the rows again: a producer
-    that failed once may have left a hole in a partition.
-    """
+    """Rounds of read, publish, save. One thread."""
 
     def __init__(
         self,
-        ledger: RelayRows,
+        rows: RelayRows,
         *,
         open_publisher: Callable[[Generation], Publisher],
         metrics: RelayMetrics,
         rows_per_round: int = ROWS_PER_ROUND,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._ledger = ledger
+        self._stored = rows
         self._open_publisher = open_publisher
         self._metrics = metrics
         self._rows_per_round = rows_per_round
@@ -165,6 +160,8 @@ class Relay:
         try:
             return self._round()
         except BaseException:
+            # A producer that failed once may have left a hole in a partition: the next round builds a new one from the
+            # rows, and sends again whatever is behind them.
             self.close()
             raise
 
@@ -183,29 +180,31 @@ class Relay:
         if self._state is None or self._publisher is None:
             self._state, self._publisher = self._rebuild()
         state = self._state
-        rows = self._ledger.rows_after(state.position, limit=self._rows_per_round)
+        rows = self._stored.rows_after(state.position, limit=self._rows_per_round)
         now_s = self._clock()
         if not rows and now_s - self._framed_at_s < FRAME_EVERY_S:
             return 0
         self._framed_at_s = now_s
-        frame = self._ledger.frame(state.generation)
+        # Read after the rows: a generation that ended in between ends before some of them, and a fence is seen.
+        frame = self._stored.frame(state.generation)
         carried = carry(state, rows=rows, frame=frame)
         if not carried.records:
             if frame.end is not None:
                 self.close()
             return 0
+        # Saved only once all is acknowledged: a crash between the two repeats records, and never skips one.
         self._publisher.publish(carried.records)
-        self._ledger.save(carried.state)
+        self._stored.save(carried.state)
         self._state = carried.state
         self._count(carried)
         return carried.state.position - state.position
 
     def _rebuild(self) -> tuple[RelayState, Publisher]:
-        state = self._ledger.load()
+        state = self._stored.load()
         publisher = self._open_publisher(state.generation)
         try:
             last = publisher.last_records()
-            self._ledger.verify({record.position: record.leaf for record in last.values()})
+            self._stored.verify({record.position: record.leaf for record in last.values()})
         except BaseException:
             publisher.close()
             raise
@@ -318,9 +317,9 @@ def consumer(transport: Transport, *, registry: CollectorRegistry, partitions: i
 
     def begin(session: ConsumerSession) -> "_Carrying":
         assert session.lease is not None, "the relay has a lease"
-        ledger = PostgresRelayRows(session.conn, owner=session.lease.owner)
-        ledger.settle(carrier=transport.carrier, partitions=partitions)
-        return _Carrying(session, Relay(ledger, open_publisher=transport.publisher, metrics=metrics))
+        rows = PostgresRelayRows(session.conn, owner=session.lease.owner)
+        rows.settle(carrier=transport.carrier, partitions=partitions)
+        return _Carrying(session, Relay(rows, open_publisher=transport.publisher, metrics=metrics))
 
     return Consumer(
         name=LEASE_NAME,

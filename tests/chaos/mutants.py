@@ -185,9 +185,9 @@ MUTANTS = (
         "event_store/transport/relay.py",
         (
             (
-                "        self._publisher.publish(carried.records)\n        self._ledger.save(carried.state)\n",
+                "        self._publisher.publish(carried.records)\n        self._stored.save(carried.state)\n",
                 (
-                    "        import time\n\n        self._ledger.save(carried.state)\n        time.sleep(0.1)\n"
+                    "        import time\n\n        self._stored.save(carried.state)\n        time.sleep(0.1)\n"
                     "        self._publisher.publish(carried.records)\n"
                 ),
             ),

@@ -285,7 +285,7 @@ def test_a_given_kafka_is_reported_with_what_it_speaks(kafka):
 
 
 @pytest.mark.parametrize(
-    ("look", "address"),
+    ("probe", "address"),
     [
         (external.postgres_at, "postgresql://shop:s3cret@127.0.0.1:9/shop"),
         (external.redis_at, "redis://:s3cret@127.0.0.1:9/0"),

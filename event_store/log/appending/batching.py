@@ -1,4 +1,4 @@
-"""Group commit as a step function: requests in, batches out, verdicts back to whoever asked.
+"""Group commit as a step function: requests in, batches out, verdicts back to their callers.
 
 While one batch is at the server the next one gathers; there is no timer, so a lone request waits for nothing. This
 module knows neither sockets nor tasks: `writer` drives it with asyncio, the simulation with a seeded scheduler.
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Queued(Generic[T]):
-    """A request, the ticket of whoever waits for its verdict, its size in bytes, and the epoch it was decided in.
+    """A request, the ticket of its caller, its size in bytes, and the epoch it was decided in.
 
     Without an epoch (None) the request is good in any.
     """

@@ -1,12 +1,4 @@
-"""The asyncio driver of group commit: one queue, one connection, up to two batches at the server.
-
-The server executes one batch while the answers to the one before it are handled and the next is made. As soon as
-anything goes wrong batches go one at a time again, in their order.
-
-A lost answer is not a failure. The batch is sent again under its keys, which tell whether it was stored: either all
-of it was or nothing, because a batch is one transaction. Only when that cannot be found out in time is the outcome
-unknown.
-"""
+"""The asyncio driver of group commit: one queue, one connection, up to two batches at the server."""
 
 import asyncio
 import contextlib
@@ -39,7 +31,10 @@ ANSWER_TIMEOUT_S: Final = limits.STATEMENT_TIMEOUT_MS / 1000 + 3.0
 """A server that has not answered by then is frozen or cut off: the connection is given up."""
 
 IN_FLIGHT_MAX: Final = 2
-"""Batches at the server: one is executed, the other one is there when it is done. A third would only wait."""
+"""Batches at the server: it executes one while this process handles the answers to the other and makes the next.
+
+A third would only wait.
+"""
 
 DRAIN_TIMEOUT_S: Final = 8.0
 """How long `close` waits for the queue to empty."""
@@ -52,7 +47,7 @@ _SESSION: Final = {
 
 
 class _Ticket:
-    """Who waits for a verdict, and the request as it will be sent: packed while the batch before is at the server."""
+    """The future of a verdict, and the request as it will be sent: packed while the batch before is at the server."""
 
     __slots__ = ("packed", "verdict")
 
@@ -66,7 +61,7 @@ _Queued = Queued[_Ticket]
 
 
 class _InFlight:
-    """A batch from when it is sent until everybody is told."""
+    """A batch from when it is sent until every caller has its answer."""
 
     __slots__ = ("answer", "batch", "began", "task")
 
@@ -231,6 +226,7 @@ class Writer:
         """The batch in flight that another one may overlap, an empty one for none; None if none may."""
         if not self._in_flight:
             return ()
+        # In trouble, batches go one at a time: one that is sent again must not come behind a later one.
         if len(self._in_flight) < IN_FLIGHT_MAX and not self._troubled and self._sound():
             return self._in_flight[0].batch
         return None
@@ -267,7 +263,7 @@ class Writer:
             self._wake.set()
 
     async def _append(self, sent: _InFlight, before: _InFlight | None) -> None:
-        """Send a batch and tell everybody; never raises, so that one bad batch does not end the writer."""
+        """Send a batch and resolve its tickets; never raises, so that one bad batch does not end the writer."""
         batch = sent.batch
         try:
             verdicts = await self._verdicts(sent, before)
@@ -281,7 +277,7 @@ class Writer:
                     await self._append(_InFlight([queued], began=sent.began), None)
         except AppendError as error:
             self._fail(batch, error)
-        except Exception as error:  # the outer loop of this worker: it logs, tells and goes on
+        except Exception as error:  # the outer loop of this worker: it logs, fails the batch and goes on
             log.exception("append_failed", requests=len(batch))
             await self._disconnect()
             self._fail(batch, OutcomeUnknown(f"the writer failed: {error!r}"))
@@ -309,6 +305,8 @@ class Writer:
         try:
             return await self._attempt(sent, before, lost=False)
         except AnswerLost as error:
+            # Not a failure. The batch is sent again under its keys, which say whether it was stored: all of it or
+            # nothing, since a batch is one transaction. Only without an answer in time is the outcome unknown.
             reason: Exception = error
         except StoreUnavailable as error:
             if sent in self._in_flight and sent is not self._in_flight[-1]:
@@ -356,7 +354,7 @@ class Writer:
         packed = [queued.ticket.packed for queued in sent.batch]
         sent.answer = connection.send(wire.joined(packed, epoch=epoch))
         if before is not None and before.answer is not None:
-            # The server looks at this batch when it is done with that one, and its time begins only then.
+            # The server begins with this batch when it is done with that one, and its time begins only then.
             await asyncio.wait({before.answer})
         done, _ = await asyncio.wait({sent.answer}, timeout=ANSWER_TIMEOUT_S)
         if not done:
@@ -367,7 +365,7 @@ class Writer:
             raise self._translated(error, epoch) from error
 
     def _translated(self, error: psycopg.Error, epoch: int) -> Exception:
-        """What a refusal means to those who wait. After one for the epoch the next batch connects anew."""
+        """The error for the callers of a batch. After a refusal for the epoch the next batch connects anew."""
         if error.sqlstate == wire.WRONG_EPOCH:
             self._epoch = 0
             return EpochChanged(epoch)

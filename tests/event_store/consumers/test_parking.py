@@ -110,7 +110,7 @@ def test_what_postgres_cannot_keep_of_a_text_is_left_out(conn):
 
 
 @pytest.mark.parametrize(
-    ("queued", "told"),
+    ("queued", "named"),
     [
         ({"order-1": parking.WAITING_PER_KEY_MAX}, None),
         ({"order-1": parking.WAITING_PER_KEY_MAX + 1}, "behind parked key order-1"),
