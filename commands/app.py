@@ -61,7 +61,7 @@ def create_app(
     record and are registered before the first route answers; `followers` are the consumers whose outcomes tell what
     came of a command; `locations` say under which address the query API
     shows the streams of a category; `declared` are the problems that contexts declare. Its `state.readiness` answers
-    /readyz; whoever stops the server calls `drain()` on it first.
+    /readyz; call `drain()` on it before the server is stopped.
 
     Raises:
         SettingsError: there is no database to talk to, or nobody said who callers are.

@@ -1,4 +1,4 @@
-"""What is decided, and what a decision may look at.
+"""What is decided, and what a decision may read.
 
 A decision is a pure function of the state of the stream it addresses and of a `DecisionView` of everything else. It may
 be called several times for one command. It answers with events of its own stream, or with a `Decision` where events of
@@ -56,7 +56,7 @@ def events_of(aggregate: Aggregate[Any], identifier: str, events: Iterable[Event
 
 
 class Tagged(Struct, Generic[T], frozen=True, eq=False):
-    """A fold over the events of some types that carry given tags, declared beside the decision that needs it."""
+    """A fold over the events of some types that carry given tags, declared next to the decision that needs it."""
 
     types: tuple[type[Event], ...]
     initial: T
@@ -80,7 +80,7 @@ class Selection(Struct, frozen=True):
 
 
 class NotLoaded(Exception):
-    """A decision looked at what the view does not hold; it is to be loaded, and decided again."""
+    """A decision read a state that the view does not hold; it is to be loaded, and decided again."""
 
     def __init__(self, streams: Mapping[str, Aggregate[Any]], questions: Iterable[TagQuery]) -> None:
         self.streams = streams
@@ -89,7 +89,7 @@ class NotLoaded(Exception):
 
 
 class DecisionView:
-    """The states that a decision may look at, and a note of those it did.
+    """The states that a decision may read, and a note of those it did.
 
     Looking at what is not there raises `NotLoaded`, which is no business of the decision. What was named before by
     `prefetch` and `prefetch_tagged` is then loaded too, all in one round trip.
@@ -154,7 +154,7 @@ class DecisionView:
         return value
 
     def _serve(self, stream: str) -> bool:
-        """Take a state that is held; whether there is one. It stays the same for as long as the view is looked at."""
+        """Take a state that is held; whether there is one. It stays the same for as long as the view is in use."""
         folded = self._held(stream)
         if folded is None:
             return False

@@ -98,7 +98,7 @@ class Dispatcher:
             answer = await self._carried_out(command, sent, slot)
         except ProblemError as problem:
             self._count(command.name, problem.type.slug)
-            if problem.status >= 500:  # a refusal is an answer; this is for whoever runs the shop
+            if problem.status >= 500:  # a refusal is an answer; this is for operators
                 log.warning("command_not_carried_out", command=command.name, problem=problem.type.slug)
             raise
         finally:

@@ -27,7 +27,7 @@ STATES_MAX: Final = 50_000
 """Folded states that one process keeps; each takes well below a kilobyte."""
 
 READ_ROUNDS_MAX: Final = 16
-"""How often one decision may look at something that is not loaded yet; one that names what it needs takes one."""
+"""How often one decision may read something that is not loaded yet; one that names what it needs takes one."""
 
 TAGGED_EVENTS_MAX: Final = 10_000
 """Events that one reading by tag folds."""
@@ -54,4 +54,4 @@ EVENT_TYPES_SINCE_MAX: Final = 20
 """Events that the answer to a failed If-Match names."""
 
 SETTLING_CALLERS_MAX: Final = 200
-"""Callers that wait for their commands to be settled at the same time; others are told what is known at once."""
+"""Callers that wait for their commands to be settled at the same time; others get what is known at once."""

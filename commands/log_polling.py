@@ -27,7 +27,7 @@ class LogPoller:
         return time.monotonic() - self._answered_at < limits.POLL_SILENCE_MAX_S
 
     async def poll(self) -> LogState:
-        """See where the log stands now; a new epoch is told to whoever keeps states.
+        """Read the log's state now; a new epoch drops the kept states.
 
         Raises:
             LogUnreachable: the database does not answer.

@@ -55,7 +55,7 @@ async def opened(
 
 
 class Aside:
-    """An event loop beside a consumer's thread: it runs only while the thread waits for it, from round to round."""
+    """The event loop of a consumer's thread: it runs only while the thread waits for it, from round to round."""
 
     def __init__(self) -> None:
         """Nothing is opened yet."""

@@ -1,6 +1,6 @@
 """Who gets a mail: looked up at the moment it is sent, so that no event holds an address or a secret.
 
-Who requests mails implements `Recipients`, beside the rows in which addresses and tokens are kept.
+Who requests mails implements `Recipients`, next to the rows in which addresses and tokens are kept.
 """
 
 import contextlib

@@ -64,7 +64,7 @@ def append_request(
 ) -> AppendRequest:
     """The one append of a decision: its events, and all that it relied on.
 
-    A stream that is appended to is relied on, also when the decision did not look at it. `cause` is the metadata of
+    A stream that is appended to is relied on, also when the decision did not read it. `cause` is the metadata of
     every event but for what each has of its own: nonce, tags and partition key.
 
     Raises:

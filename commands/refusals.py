@@ -18,7 +18,7 @@ def problem_type(refusal: type[Rejection]) -> ProblemType:
 
 
 def problem_of(refusal: Rejection | ProblemError) -> ProblemError:
-    """The problem that a refused caller is told."""
+    """The problem that a refused caller gets."""
     if isinstance(refusal, ProblemError):
         return refusal
     faults = [Fault(place.detail, json_pointer(place.path)) for place in refusal.places()]

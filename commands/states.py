@@ -1,6 +1,6 @@
 """StreamState states: loaded together, kept in this process, and never older than what they are used for.
 
-A kept state may be behind the log; whoever decides on one names its version, and the log refuses what is out of date.
+A kept state may be behind the log; a decision on one names its version, and the log refuses what is out of date.
 """
 
 import asyncio
@@ -220,7 +220,7 @@ class StreamLoader:
             limit = reading.events_per_stream(len(cursors))
             try:
                 found = await self._read(cursors, limit)
-            except Exception as error:  # noqa: BLE001 - whoever waits is told, and the next read is tried
+            except Exception as error:  # noqa: BLE001 - the readers get the error, and the next read is tried
                 _fail(loads, error)
             else:
                 _resolve(loads, found, limit)

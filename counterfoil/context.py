@@ -37,7 +37,7 @@ class Context(Struct, frozen=True, kw_only=True, eq=False):
     """One part of the business, by what it declares; `name` is that of its modules in every package.
 
     `unshown` holds aggregates without a resource of their own and events without a fold, each with the reason:
-    whoever forgot one finds it named by the test of completeness.
+    the test of completeness names one that is forgotten.
     """
 
     name: str

@@ -52,7 +52,7 @@ class Check(Struct, frozen=True):
 
 
 def examine(settings: Settings) -> Iterator[Check]:
-    """Look at everything, one check after the other."""
+    """Run every check, one after the other."""
     yield Check("home", "ok", str(settings.home))
     yield from _servers(settings)
     try:

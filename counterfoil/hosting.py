@@ -209,7 +209,7 @@ def wait_until_migrated(settings: Settings, stop: threading.Event) -> None:
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set; consumers look at it between two rounds."""
+    """An event that SIGTERM and SIGINT set; consumers check it between two rounds."""
     stop = threading.Event()
     handled = (signal.SIGTERM, signal.SIGINT)
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in handled}

@@ -29,7 +29,7 @@ def move(
     followers: Sequence[str],
     ids: Literal["uuid", "text"] | None,
 ) -> "MoveSummary":
-    """Move applications from the database at an address into the log; steps are told on standard error.
+    """Move applications from the database at an address into the log; steps are shown on standard error.
 
     Raises:
         MoveFailed: with every reason, one a line.
@@ -44,7 +44,7 @@ def move(
         from event_store.eventsourcing import moving, sources
         from event_store.eventsourcing.datastore import Datastore
     except ModuleNotFoundError as error:
-        raise MoveFailed(f"{error}: install the eventsourcing library beside Counterfoil") from error
+        raise MoveFailed(f"{error}: install the eventsourcing library next to Counterfoil") from error
     datastore = Datastore(database_url, application=(*applications, *followers)[0], readers_max=READERS_MAX)
     try:
         with sources.opened(address, schema=schema) as source:

@@ -80,7 +80,7 @@ class _Server(uvicorn.Server):
     def _drain(self, _number: int, _frame: FrameType | None) -> None:
         self._on_drain()
         if self._leaves_at is not None or not self.started:
-            self.should_exit = True  # told twice, or before anybody could have been told: at once
+            self.should_exit = True  # a second signal, or one before the start was over: at once
             return
         self._leaves_at = time.monotonic() + NOTICE_S
         self.config.encoded_headers.append(_LEAVING)

@@ -1,6 +1,6 @@
 """Whether the top-level packages of this product are its own, or those of somebody else under the same names.
 
-Python takes the first `domain` on its path, whoever wrote it. This module imports nothing of ours, so that it can say
+Python takes the first `domain` on its path, of any author. This module imports nothing of ours, so that it can say
 so before the first of them is imported.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 OURS: Final = ("commands", "domain", "event_store", "projections", "read_api", "runtime")
-"""The top-level packages beside this one."""
+"""The top-level packages next to this one."""
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -22,7 +22,7 @@ class Shadowed(ImportError):
 
 
 def refuse() -> None:
-    """Make sure that every package of ours would be imported from beside this one.
+    """Make sure that every package of ours would be imported from next to this one.
 
     Raises:
         Shadowed: one would come from elsewhere.

@@ -16,7 +16,7 @@ SAMPLES: Final = 20
 """Ranges of positions that are sampled, evenly spread over the log."""
 EVENTS_PER_SAMPLE: Final = 500
 GROWTH_DAYS: Final = 7
-"""Days before the newest event whose growth is told; less where the log is younger."""
+"""Days before the newest event whose growth is shown; less where the log is younger."""
 GROWTH_DAYS_MIN: Final = 1 / 24
 """Less than an hour says nothing about a day."""
 GIGABYTE: Final = 1_000_000_000

@@ -1,4 +1,4 @@
-"""`counterfoil views`: builds as they stand, and a new one beside the live one, from first fold to promotion."""
+"""`counterfoil views`: builds as they stand, and a new one next to the live one, from first fold to promotion."""
 
 from typing import Any
 
@@ -85,7 +85,7 @@ def rebuild(asked: Asked, name: str, *, reason: str = "") -> dict[str, Any]:
 
 
 def verify(database_url: str, name: str, *, contexts: Contexts) -> dict[str, Any]:
-    """Compare every build of a view with a fold of the log, and the one beside the live one with that."""
+    """Compare every build of a view with a fold of the log, and the one next to the live one with that."""
     named(name, contexts)
     with database.connect(database_url, role="counterfoil_reader", name="verify") as connection:
         own = [

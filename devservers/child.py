@@ -114,7 +114,7 @@ def launch(
     Args:
         command: program and arguments.
         name: what people call it, for messages.
-        log: file that takes its output; rotated first, and by whoever watches the process later.
+        log: file that takes its output; rotated first, and by the keeper of the process later.
         stop_signal: the signal that ends it orderly.
         cwd: its working directory.
         user: id of user and group to run as (only root may say this).

@@ -40,7 +40,7 @@ def redis_for(settings: Settings, *, directory: Path) -> RedisServer | ExternalS
 def kafka_for(
     settings: Settings, *, directory: Path, progress: kafka_jars.Progress | None = None
 ) -> KafkaServer | ExternalServer:
-    """The Kafka to use; `progress` is told of jars that had to be fetched.
+    """The Kafka to use; `progress` is called for jars that had to be fetched.
 
     Raises:
         ServerError: it cannot be had.

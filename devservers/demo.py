@@ -1,4 +1,4 @@
-"""`counterfoil demo`: a seeded shop of its own, sold out, shipped, rebuilt beside itself, verified, and left open."""
+"""`counterfoil demo`: a seeded shop of its own, sold out, shipped, rebuilt, verified, and left open."""
 
 import shutil
 import time
@@ -191,7 +191,7 @@ def _invitation(running: Running) -> str:
     )
     return f"""
 What happened: a file of a seeded shop became HTTP commands; process managers reserved stock and confirmed every order;
-the importer shipped them; a view was folded again from the log beside the live one and took over; then every leaf of
+the importer shipped them; a view was folded again from the log next to the live one and took over; then every leaf of
 the log and every row of every view was computed again and compared.
 
 Try:

@@ -19,7 +19,7 @@ class ServerNotFound(ServerError):
     """Neither an address nor a program is there."""
 
     def __init__(self, name: str, *, tried: Sequence[str], ways_out: Sequence[str]) -> None:
-        places = "".join(f"\n  looked at: {place}" for place in tried)
+        places = "".join(f"\n  tried: {place}" for place in tried)
         ways = "".join(f"\n  - {way}" for way in ways_out)
         super().__init__(f"{name} was not found.{places}\nWays out:{ways}")
         self.name = name

@@ -213,7 +213,7 @@ def start_kafka(
         cache: where its jars are kept between runs, or fetched to.
         java: the program to run; the extra `servers`, then the machine when None.
         repository: Maven repository; the client's own default when None.
-        progress: told after each jar that had to be fetched.
+        progress: called after each jar that had to be fetched.
 
     Raises:
         ServerNotFound: there is no Java, or a jar cannot be fetched.

@@ -81,7 +81,7 @@ def jars_in(
         cache: directory that may be shared by processes; a jar appears in it whole or not at all.
         jars: what is wanted; what is pinned when None.
         repository: Maven repository; the client's own default when None.
-        progress: told after each fetched jar.
+        progress: called after each fetched jar.
 
     Raises:
         JarMismatch: a fetched jar is not the pinned one. (One that spoiled in the cache is fetched again.)
@@ -117,7 +117,7 @@ def _fetch_all(
 
 
 def _fetch(jar: Jar, *, folder: Path, repository: str | None) -> None:
-    """Fetch one jar beside its place, compare its hash, move it there.
+    """Fetch one jar next to its place, compare its hash, move it there.
 
     The client runs as a process of its own: it prints, and knows no time limit.
     """

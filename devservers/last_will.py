@@ -1,6 +1,6 @@
 """Servers that must not outlive this process, whatever ends it.
 
-A process that is killed with SIGKILL runs no clean-up of its own. So a tiny shell is told which processes are in our
+A process that is killed with SIGKILL runs no clean-up of its own. So a tiny shell knows which processes are in our
 care, through a pipe: the pipe closes with us, however we end, and the shell then stops them. (Linux's parent-death
 signal would do without a shell, but it is sent when the *thread* that started the server ends, and exists on Linux
 only.)

@@ -91,7 +91,7 @@ class PostgresServer:
 
     @property
     def program(self) -> Path:
-        """The program that is run; its clients (psql, pgbench) lie beside it."""
+        """The program that is run; its clients (psql, pgbench) lie next to it."""
         return self._program.path
 
     @property
@@ -174,7 +174,7 @@ class PostgresServer:
         return True
 
     def _initialise(self) -> None:
-        """Make the data directory: beside its place first, so that a broken attempt is never taken for one."""
+        """Make the data directory: next to its place first, so that a broken attempt is never taken for one."""
         attempt = self.directory / "data.new"
         shutil.rmtree(attempt, ignore_errors=True)
         attempt.mkdir(mode=0o700)
@@ -214,7 +214,7 @@ def start_postgres(
     Args:
         directory: created if need be.
         programs_folder: folder of the programs to run; the extra `servers`, then the machine when None.
-        settings: server settings beside or instead of our own, e.g. `{"fsync": "off"}` for throw-away data.
+        settings: server settings that add to our own, or replace them, e.g. `{"fsync": "off"}` for throw-away data.
 
     Raises:
         ServerNotFound: there is no program.

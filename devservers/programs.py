@@ -66,13 +66,13 @@ def first_usable(
 
     Args:
         name: what people call the server.
-        candidates: places to look at, best first.
+        candidates: places to try, best first.
         inspect: runs a candidate for its version.
         refuse: why a program that runs does not fit, or None.
         ways_out: what the reader can do when there is none.
 
     Raises:
-        ServerNotFound: there is none; the text says what was looked at and why it was not taken.
+        ServerNotFound: there is none; the text says what was tried and why it was not taken.
     """
     tried = []
     for candidate in candidates:

@@ -1,4 +1,4 @@
-"""A whole shop in one process group: servers of its own, a process per role, kept alive until it is told to stop."""
+"""A whole shop in one process group: servers of its own, a process per role, kept alive until it is stopped."""
 
 import contextlib
 import os

@@ -160,7 +160,7 @@ def keep_alive(roles: Sequence[Role], *, stop: threading.Event, on_change: Calla
     """Start roles again when they die, until `stop`; `on_change` is called whenever a pid changed."""
     while not stop.wait(CHECK_EVERY_S):
         now = time.monotonic()
-        started = [role for role in roles if role.keep_alive(now)]  # a list: every role is looked at
+        started = [role for role in roles if role.keep_alive(now)]  # a list: every role is checked
         if started:
             on_change()
 

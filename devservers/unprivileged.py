@@ -66,7 +66,7 @@ def runnable(candidate: Candidate, *, user: int | None) -> Program:
 
 
 def _copy(candidate: Candidate, *, place: Path) -> Candidate:
-    """Copy `<package>/<install>` and the libraries beside the package, keeping their relative layout."""
+    """Copy `<package>/<install>` and the libraries next to the package, keeping their relative layout."""
     install = candidate.path.parent.parent
     package = install.parent
     target = place / f"counterfoil-{candidate.origin.removeprefix('wheel ').replace(' ', '-')}-{install.name}"

@@ -1,4 +1,4 @@
-"""An aggregate: a kind of stream, declared once, beside the fold that says how its state follows from its events."""
+"""An aggregate: a kind of stream, declared once, next to the fold that says how its state follows from its events."""
 
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, get_type_hints
@@ -19,7 +19,7 @@ class Aggregate(Struct, Generic[S], frozen=True, eq=False):
     `events` are those that its streams record, in their newest shapes. `cached` says whether a command process keeps
     folded states between commands: not where another process writes the same streams all the time, so that the next
     command would find them out of date. `snapshot_every` is for streams that grow so long that folding them from their
-    first event takes too long: so many events apart, a state is kept beside the log.
+    first event takes too long: so many events apart, a state is kept next to the log.
     """
 
     category: str

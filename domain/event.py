@@ -26,7 +26,7 @@ E = TypeVar("E", bound="Event")
 class Event(msgspec.Struct, frozen=True, gc=False):
     """An event that has happened. Its payload is the JSON of its fields, in the order they are declared.
 
-    Events are frozen and hold values only, so none can be part of a cycle: the collector need not look at the
+    Events are frozen and hold values only, so none can be part of a cycle: the collector need not traverse the
     thousands that a rebuild holds at once, which was a third of its time.
     """
 

@@ -1,6 +1,6 @@
 """Builds: the tables of rows a view has, which of them answers queries, and their life from first to last.
 
-A view has one build from the first start on, and at most two: a rebuild makes another beside it.
+A view has one build from the first start on, and at most two: a rebuild makes another next to it.
 """
 
 from collections.abc import Sequence

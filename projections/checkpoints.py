@@ -1,7 +1,7 @@
 """How far each build came, per partition: read it, and move it only from where this worker left it.
 
 Position and revision are compared and set in the transaction that writes the rows, so two workers that both
-believe to own a partition cannot both write: the second finds another revision and starts again.
+claim one partition cannot both write: the second finds another revision and starts again.
 """
 
 from collections.abc import Callable, Sequence

@@ -20,7 +20,7 @@ from msgspec import inspect
 from projections.errors import DeclarationError
 
 RESERVED: Final = frozenset({"position", "deleted"})
-"""Columns that every build's table has beside the row's own."""
+"""Columns that every build's table has in addition to the row's own."""
 
 COLUMNS_MAX: Final = 64
 """Fields of one row type."""

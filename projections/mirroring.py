@@ -1,6 +1,6 @@
 """Keeping the rows of document views as documents too, behind the commit, without ever holding Postgres up.
 
-Per build and partition a checkpoint beside the documents says how far they go. This worker moves it only from the
+Per build and partition a checkpoint next to the documents says how far they go. This worker moves it only from the
 value it wrote last; when it finds another one, or none, or could not write for a while, it looks what is there
 and writes again, page by page between batches, every row that may be missing. Until then the checkpoint stands
 behind, and readers ask Postgres.
@@ -28,7 +28,7 @@ from runtime.breaker import Breaker
 from runtime.documents import Document, Documents, DocumentsUnavailable, MirrorPoint
 
 ROWS_PER_STEP: Final = 1_000
-"""Rows that one step of writing again looks at, so that batches do not wait long."""
+"""Rows that one step of writing again reads, so that batches do not wait long."""
 
 REFRESH_INTERVAL_S: Final = 60.0
 """How often checkpoints that no batch moves are compared and kept alive, so that an emptied cache is noticed."""
@@ -71,7 +71,7 @@ class Mirror:
         self._builds: list[_Mirrored] = []
 
     def adopt(self, conn: Connection, followings: Sequence[Following], *, history: History) -> None:
-        """Mirror these builds from now on; what is there is looked at before anything is written."""
+        """Mirror these builds from now on; what is there is read before anything is written."""
         self._builds = [
             _Mirrored(following, history) for following in followings if following.view.document is not None
         ]
@@ -105,7 +105,7 @@ class Mirror:
     def withdraw(self, following: Following, source: Partition) -> bool:
         """Take a partition's checkpoint back to nothing, before rows are written at positions it has passed.
 
-        False when the cache cannot be reached: then those rows must wait, or a reader might believe older ones.
+        False when the cache cannot be reached: then those rows must wait, or a reader might trust older ones.
         """
         for mirrored in self._builds:
             if mirrored.following is not following:
@@ -276,7 +276,7 @@ class _Mirrored:
         return self.checked and self.rewriting is None
 
     def lose_track(self) -> None:
-        """Look again before writing."""
+        """Read again before writing."""
         self.checked, self.rewriting, self.known = False, None, {}
 
     def checkpoint_key(self, source: Partition) -> str:

@@ -84,7 +84,7 @@ class Performer:
         return [table.answered(cursors) for (table, _), cursors in zip(wanted, asked, strict=True)]
 
     def _commit(self, plans: Sequence[Plan]) -> None:
-        """All statements in one round trip, and the commit in another, once their answers were looked at."""
+        """All statements in one round trip, and the commit in another, once their answers were checked."""
         with self._conn.pipeline() as pipeline, self._conn.transaction():
             # Checkpoints first: a worker that lost its partition waits here, then finds that it did.
             check_moved = self.move(plans)

@@ -1,4 +1,4 @@
-"""A new build beside the live one: folded from the log, taken over by the workers, promoted, rolled back, dropped.
+"""A new build next to the live one: folded from the log, taken over by the workers, promoted, rolled back, dropped.
 
 `rebuild` folds up to the head of the moment it began, in transactions that each move the build's progress, so that
 a killed rebuild goes on where it was. Then the workers find the build, fold what came since, and move it along with
@@ -30,7 +30,7 @@ CATCH_UP_TIMEOUT_S: Final = 60.0
 """How long to wait for the workers to take a build over, without any progress."""
 CATCH_UP_POLL_S: Final = 0.1
 COMPARE_TRIES_MAX: Final = 50
-"""How often two builds are looked at until a snapshot finds them at the same positions."""
+"""How often two builds are read until a snapshot finds them at the same positions."""
 
 Phase = Literal["folding", "catching up"]
 
@@ -168,10 +168,10 @@ def compare_with_live(database_url: str, view: View[Any], build: BuildId) -> ver
 
 
 def promote(database_url: str, view: View[Any], build: BuildId | None = None) -> BuildId:
-    """Let a build answer queries (the one beside the live one if none is named); the old one stays.
+    """Let a build answer queries (the one next to the live one if none is named); the old one stays.
 
     Raises:
-        NoSuchBuild: there is no such build, or none beside the live one.
+        NoSuchBuild: there is no such build, or none next to the live one.
         BuildRefused: it is still folded, is stopped, or stands behind the live one.
     """
     with (
@@ -210,10 +210,10 @@ def rollback(database_url: str, view: View[Any]) -> BuildId:
 def drop(
     database_url: str, view: View[Any], build: BuildId | None = None, *, documents: Documents | None = None
 ) -> BuildId:
-    """Remove a build that is not live (the one beside it if none is named), its documents too.
+    """Remove a build that is not live (the one next to it if none is named), its documents too.
 
     Raises:
-        NoSuchBuild: there is no such build, or none beside the live one.
+        NoSuchBuild: there is no such build, or none next to the live one.
         BuildRefused: it is live.
         DocumentsUnavailable: the table is gone, its documents are not: nobody reads them any longer.
     """
@@ -355,5 +355,5 @@ def _check_ready(conn: Connection, view: View[Any], stands: builds.Build) -> Non
 def _other(conn: Connection, view: View[Any]) -> BuildId:
     others = [each.id for each in builds.listed(conn) if each.id.view == view.name and not each.live]
     if not others:
-        raise NoSuchBuild(f"view {view.name} has no build beside the live one")
+        raise NoSuchBuild(f"view {view.name} has no build next to the live one")
     return others[-1]

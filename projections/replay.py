@@ -137,7 +137,7 @@ def fold_all(
         TooManyRows: there are more than `rows_max`.
     """
     types = decoder_of([target.view for target in targets]).types
-    short = reading.POSITIONS_PER_SHORT_SEGMENT  # verification goes on beside appends
+    short = reading.POSITIONS_PER_SHORT_SEGMENT  # appends go on meanwhile
     events = reading.copy_segments(conn, upto=upto, types=types, positions=short)
     foldings = fold_events(events, targets, bucket=bucket, rows_max=rows_max, on_progress=on_progress)
     on_progress(upto)

@@ -1,4 +1,4 @@
-"""Snapshots of long streams: written by one owner that tails the log, read by whoever loads a stream to decide on it.
+"""Snapshots of long streams: written by one owner that tails the log, read for decisions on such streams.
 
 A snapshot is an aggregate's state at a version. It is trusted only while the log has the same leaf at that version and
 the program declares the state as it was declared then; else the stream is folded from its first event.
@@ -66,7 +66,7 @@ class Snapshot(Struct, frozen=True):
 
 
 class Refolded(Struct, frozen=True):
-    """A snapshot beside what the log says now."""
+    """A snapshot next to what the log says now."""
 
     stream: str
     position: int

@@ -267,7 +267,7 @@ def bare_view(view: View[Any], build: BuildId) -> sql.Composed:
 
 
 def index_statements(view: View[Any], build: BuildId) -> list[sql.Composed]:
-    """What the view's section of `views.sql`, beside the row type, says about this build's table."""
+    """What the view's section of `views.sql`, next to the row type, says about this build's table."""
     package = view.row.__module__.rpartition(".")[0]
     if not package:
         return []

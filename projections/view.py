@@ -12,7 +12,7 @@ not its business.
     def cancelled(order: OrderDetails, event: OrderCancelled) -> OrderDetails:
         return structs.replace(order, status="cancelled", cancelled_at=event.cancelled_at)
 
-Indexes beyond the key stand in `views.sql` beside the module of the row type, in sections headed
+Indexes beyond the key stand in `views.sql` next to the module of the row type, in sections headed
 `-- view: <name>`, with `{table}` where the table of the build goes:
 `create index on {table} (customer_id, placed_at, order_id);`.
 """
@@ -47,7 +47,7 @@ ID_SEPARATOR: Final = "~"
 class Row(msgspec.Struct, frozen=True, gc=False):
     """The shape of one row of a view. Its fields become columns, so they have plain types (see `columns`).
 
-    Frozen values of plain types form no cycles, so the garbage collector need not look at them.
+    Frozen values of plain types form no cycles, so the garbage collector need not traverse them.
     """
 
 

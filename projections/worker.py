@@ -38,9 +38,9 @@ WAITS: Final = structs.replace(NO_WAITS, pace_s=0.025)
 POLL_S: Final = 0.25
 """How long an idle worker waits for records before it looks around."""
 CHECK_EVERY_S: Final = 0.5
-"""How often builds, requests and lag are looked at."""
+"""How often builds, requests and lag are read."""
 HINT_EVERY_S: Final = 5.0
-"""How often the broker is told where the checkpoints are."""
+"""How often checkpoints are committed to the broker."""
 
 log = structlog.get_logger()
 

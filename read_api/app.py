@@ -39,7 +39,7 @@ def create_app(
 
     `queries` are what can be asked, by the name of the context, the most wanted first; `followers` are the consumers
     whose outcomes tell what came of a command; `declared` are the problems that contexts declare. Its `state.readiness`
-    answers /readyz; whoever stops the server calls `drain()` on it first.
+    answers /readyz; call `drain()` on it before the server is stopped.
 
     Raises:
         SettingsError: there is no database to read from, or nobody said who callers are.

@@ -177,7 +177,7 @@ def _text(epoch: int, generation: int, partitions: tuple[tuple[int, int], ...]) 
 
 def applied_by_all(all_checkpoints: list[Checkpoints], snapshot: CheckpointSnapshot) -> PositionToken:
     """The token of an answer made of several builds: what every one of them has."""
-    # Callers know generations of the transport only: a position of the whole log is told as one of all partitions.
+    # Callers know generations of the transport only: a position of the whole log is given as one of all partitions.
     generation = max(checkpoints.generation for checkpoints in all_checkpoints) or max(
         snapshot.partitions, default=0
     )

@@ -41,7 +41,7 @@ _HEADERS: Final[Components] = {
     },
     "ETag": {"description": "Changes with the row; for If-None-Match.", "schema": _TEXT},
     "Parked-Position": {
-        "description": "The event at which this key stands still until an operator looks at it.",
+        "description": "The event at which this key stands still until an operator acts.",
         "schema": {"type": "integer"},
     },
     "Link": {"description": "The next page, `rel=next`.", "schema": _TEXT},
@@ -55,7 +55,7 @@ _HEADERS: Final[Components] = {
     },
     "Vary": {"description": "The answer depends on these headers of the request.", "schema": _TEXT},
     "Parked-Keys": {
-        "description": "How many keys of the view stand still until an operator looks at them.",
+        "description": "How many keys of the view stand still until an operator acts.",
         "schema": {"type": "integer"},
     },
 }

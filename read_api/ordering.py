@@ -184,7 +184,7 @@ async def receipt(
         ),
     ] = 1,
 ) -> Response:
-    """It proves to whoever has the log's public key that this was recorded, also when this server is gone."""
+    """It proves to everybody with the log's public key that this was recorded, also when this server is gone."""
     return await proofs.receipt(of_stream(f"{order_details.category}-{order_id}", version=version))
 
 

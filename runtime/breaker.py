@@ -1,7 +1,7 @@
 """A circuit breaker without I/O: when to leave a dependency alone, and when to try it again.
 
-It is asked before a call and told afterwards; time is passed in. While it is open nobody calls; after a pause
-one probe is let through, and its outcome closes the breaker or opens it again for twice as long.
+It is asked before a call and gets the result afterwards; time is passed in. While it is open nobody calls; after a
+pause one probe is let through, and its outcome closes the breaker or opens it again for twice as long.
 """
 
 import enum

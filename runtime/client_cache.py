@@ -4,7 +4,7 @@ from collections import OrderedDict
 from typing import Final
 
 ENTRY_BYTES: Final = 200
-"""What an entry takes beside its key and value."""
+"""What an entry takes in addition to its key and value."""
 
 
 class ClientCache:

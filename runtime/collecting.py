@@ -12,6 +12,6 @@ YOUNG_OBJECTS_MAX: Final = 50_000
 
 
 def collect_seldom() -> None:
-    """Look less often from now on; older objects are looked at as rarely, in proportion, as before."""
+    """Run less often from now on; older objects are collected as rarely, in proportion, as before."""
     _, *older = gc.get_threshold()
     gc.set_threshold(YOUNG_OBJECTS_MAX, *older)

@@ -3,7 +3,7 @@
 The address is one login; what a session may do is decided by the group role it takes (`set role` at connection), so a
 process holds exactly the rights of its part.
 
-Errors, beside those of psycopg:
+Errors, in addition to those of psycopg:
     psycopg.OperationalError
     └── RoleRefused
         ├── RoleMissing      this server has no such role

@@ -26,7 +26,7 @@ DOCUMENTS_PER_CALL_MAX: Final = 1_000
 CALL_BYTES_MAX: Final = 4 * 1024 * 1024
 """Bytes of documents that one script call carries, if it carries more than one."""
 FORGET_KEYS_PER_CALL: Final = 1_000
-"""Keys that one step of forgetting looks at and removes."""
+"""Keys that one step of forgetting reads and removes."""
 WRITE_TIMEOUT_S: Final = 0.5
 """How long a worker waits for the cache."""
 TTL_S: Final = 7 * 86_400
@@ -65,7 +65,7 @@ return 'written'
 """
 
 _TOUCHED: Final = b"~"
-"""Stands in a checkpoint before what tells it apart from before, where documents beyond it were written."""
+"""Stands in a checkpoint before what makes it distinct from before, where documents beyond it were written."""
 
 _Unavailable = (redis.exceptions.RedisError, OSError)
 
@@ -129,7 +129,7 @@ class Documents(Protocol):
         """Remove every key that begins so; how many there were."""
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
 
 
 def installation_prefix(installation: str) -> str:
@@ -287,7 +287,7 @@ def _position(value: bytes) -> int:
 
 
 def _touching(move: Move) -> Move:
-    """The same checkpoint, told apart from before: documents beyond it were written."""
+    """The same checkpoint, distinct from before: documents beyond it were written."""
     if move.expected is None:
         return Move(move.key, None, b"")
     before, _, _ = move.expected.partition(_TOUCHED)

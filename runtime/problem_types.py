@@ -233,7 +233,7 @@ _READS = (
         503,
         "The view has not come that far yet",
         "The view had not reached the position asked for with Min-Position in the time that Prefer allowed; or, where"
-        " `parked_at` is given, this key stands still at an event that an operator has to look at.",
+        " `parked_at` is given, this key stands still at an event that an operator has to deal with.",
         "Ask again after Retry-After, allow more time with Prefer: wait=…, or accept an older answer with"
         " Prefer: handling=lenient.",
     ),
@@ -256,7 +256,7 @@ _READS = (
         410,
         "The position was lost in a restore",
         "The log was restored or failed over, and what stood at this position is gone.",
-        "Look at the current state and repeat what is missing from it.",
+        "Read the current state and repeat what is missing from it.",
     ),
     ProblemType(
         "malformed-cursor",
@@ -286,7 +286,7 @@ _READS = (
         404,
         "The log is not sealed",
         "No sealer runs for this log, or this process does not reach its tiles.",
-        "Ask whoever runs the shop whether it is sealed, and where the tiles are.",
+        "Ask the operators whether it is sealed, and where the tiles are.",
     ),
     ProblemType(
         "not-sealed-yet",

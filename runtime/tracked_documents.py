@@ -136,7 +136,7 @@ class TrackedDocuments:
         return cast("list[bytes | None]", await connection.ask("MGET", *keys, reads=keys))
 
     def fill(self, document: Document, *, checkpoint_key: str, checkpoint: bytes) -> None:
-        """Put a document back that SQL had after it was missed beside this checkpoint, if that is still the same.
+        """Put a document back that SQL had after it was missed, if this still is the checkpoint.
 
         Nobody waits for it, and nobody learns whether it was done; under load it is left out.
         """
@@ -307,7 +307,7 @@ class _Connection(asyncio.Protocol):
 
 
 def _heard(reply: asyncio.Future[Reply]) -> None:
-    """Retrieve an outcome that nobody waits for: a lost connection has told everybody else already."""
+    """Retrieve an outcome that nobody waits for: a lost connection has failed everybody else already."""
     if not reply.cancelled():
         reply.exception()
 

@@ -6,7 +6,7 @@ Whatever happens, the outside does at most one thing for each key, and nothing f
 - before it is asked to do something, the outside is asked what it has done under the key, also the first time: it may
   remember what this log does not;
 - silence, and whatever else is no answer, is asked about again, with growing pauses, and never recorded;
-- the answer is recorded under a key that follows from the same key: once, whoever records it;
+- the answer is recorded under a key that follows from the same key: once, by whichever sender;
 - the checkpoint passes an intent when its answer is recorded, or its partition key is parked.
 """
 
@@ -190,7 +190,7 @@ class Sender:
         """The story of an intent, once through.
 
         Raises:
-            NoAnswer, ProblemError, LogUnreachable: it is told again, from where it stopped.
+            NoAnswer, ProblemError, LogUnreachable: it is recorded later, from where it stopped.
             Exception: telling it again would change nothing.
         """
         # 1. Ask what came of it: an answer may have been lost, or the log that remembered it.

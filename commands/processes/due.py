@@ -78,7 +78,7 @@ class Due(Struct, frozen=True):
 
     @property
     def key(self) -> bytes:
-        """The 16-byte key of its one outcome: it follows from the row, so that whoever fires it again is answered."""
+        """The 16-byte key of its one outcome: it follows from the row, so that firing it again is answered."""
         return outcome_key(self.process, self.name, stream=self.stream, set_at=self.set_at)
 
     @property

@@ -1,6 +1,6 @@
 """What comes of a timer that is due: one decision on its stream as it is now, appended under the timer's own key.
 
-Whoever fires it again, after a crash or from a row that is out of date, is answered from the outcome that the key has:
+Firing it again, after a crash or from a row that is out of date, is answered from the outcome that the key has:
 nothing is decided twice. A stream in which nothing is left to decide gives an outcome without events.
 """
 

@@ -1,6 +1,6 @@
 """Order fulfilment: placed, an order reserves stock or is rejected; cancelled, it lets go; shipped, stock leaves.
 
-One that is still undecided a day after it was recorded is rejected: whoever ordered waits no longer.
+One that is still undecided a day after it was recorded is rejected: its customer waits no longer.
 """
 
 from collections.abc import Iterable

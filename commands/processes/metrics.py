@@ -1,4 +1,4 @@
-"""What process managers count, beside the metrics of all consumers."""
+"""What process managers count, in addition to the metrics of all consumers."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 

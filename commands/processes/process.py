@@ -100,7 +100,7 @@ class LeaseGroup(Struct, frozen=True):
 
 
 def lease_groups(processes: Sequence[Process]) -> list[LeaseGroup]:
-    """The processes by what they write; groups have no category in common, so they run beside each other."""
+    """The processes by what they write; groups have no category in common, so they run in parallel."""
     groups: list[tuple[Process, ...]] = []
     for process in processes:
         apart: list[tuple[Process, ...]] = []

@@ -1,6 +1,6 @@
 """The consumers of process managers: one for each lease group, which decides while it holds the group's lease.
 
-The thread reads triggers and writes checkpoints and parked keys; loads and appends run on an event loop beside it.
+The thread reads triggers and writes checkpoints and parked keys; loads and appends run on an event loop of its own.
 What fails ends the session, and the next one begins at the checkpoints: everything that was done is idempotent, so
 nothing of it need be undone.
 """
@@ -33,7 +33,7 @@ READ_BELOW: Final = 512
 """Triggers that wait before no more events are read: two batches."""
 
 ROUND_S: Final = 0.1
-"""How long decisions may take before the thread looks at the lease, at requests and at checkpoints."""
+"""How long decisions may take before the thread checks the lease, requests and checkpoints."""
 
 WAITS: Final = Waits(unhinted_s=0.02)
 """Somebody may wait for what is decided."""
@@ -42,7 +42,7 @@ WAITS: Final = Waits(unhinted_s=0.02)
 def consumers(processes: Sequence[Process], *, metrics: ProcessMetrics) -> list[Consumer]:
     """What decides for these processes, by the driver of all consumers.
 
-    Those that write a category in common share a consumer, others run beside each other.
+    Those that write a category in common share a consumer, others run in parallel.
     """
     return [_consumer(group, metrics) for group in lease_groups(processes)]
 
@@ -59,7 +59,7 @@ def _consumer(group: LeaseGroup, metrics: ProcessMetrics) -> Consumer:
 
 
 class Deciding:
-    """The processes of a group at work, from taking the lease on. One thread, one event loop beside it."""
+    """The processes of a group at work, from taking the lease on. One thread, one event loop for it."""
 
     def __init__(self, session: ConsumerSession, group: LeaseGroup, *, metrics: ProcessMetrics) -> None:
         """Go on from the checkpoints; a process that is new is registered.

@@ -77,7 +77,7 @@ class Trigger(Struct):
             return None
         try:
             state = self.reads[stream].evolve(None, self.event)
-        except Exception:  # noqa: BLE001 - found again, and told, when the stream is loaded
+        except Exception:  # noqa: BLE001 - found again when the stream is loaded, and reported
             return None
         return StreamState(state=state, version=1, position=recorded.position, key=recorded.key)
 

@@ -27,7 +27,7 @@ EXIT_INCOMPLETE: Final = 3
 """A part could not be done; of an audit: a part was not examined."""
 EXIT_NOT_MIGRATED: Final = 4
 EXIT_NOT_EXAMINED: Final = 4
-"""An audit could not look at all: no connection, no permission, a database that is not migrated."""
+"""An audit could not begin: no connection, no permission, a database that is not migrated."""
 EXIT_USAGE: Final = 64
 """The command line says what no command understands (EX_USAGE of sysexits.h)."""
 EXIT_CONFIG: Final = 78
@@ -70,7 +70,7 @@ def _usage() -> Iterator[None]:
 
 @contextlib.contextmanager
 def auditing() -> Iterator[None]:
-    """Around what an audit does: what keeps it from looking, or from reading what it found, is told with its code.
+    """Around what an audit does: an error that keeps it from reading is a message, with its code.
 
     Raises:
         typer.Exit: with the code of the table in docs/operations.md.

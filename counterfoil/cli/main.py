@@ -326,7 +326,7 @@ def replay(
 def log_fence(
     reason: Annotated[
         str | None,
-        typer.Option("--reason", help="Why, for whoever reads the epochs later; asked for if missing."),
+        typer.Option("--reason", help="Why, for later readers of the epochs; asked for if missing."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether to go on.")] = False,
     new_installation: Annotated[

@@ -10,7 +10,7 @@ from counterfoil.cli import answering
 from counterfoil.cli.answering import As, AsJson, Why
 
 app = typer.Typer(
-    no_args_is_help=True, help="Views: list, rebuild beside the live one, verify, promote, roll back."
+    no_args_is_help=True, help="Views: list, rebuild next to the live one, verify, promote, roll back."
 )
 
 

@@ -37,7 +37,7 @@ class ExternalServer:
         )
 
     def stop(self) -> None:
-        """Nothing: whoever started it stops it."""
+        """Nothing: it is stopped where it was started."""
 
     def __enter__(self) -> Self:
         return self

@@ -42,7 +42,7 @@ def serve(
     token: str | None,
     on_ready: Callable[[str, int], None],
 ) -> None:
-    """Sell labels until the process is ended. `on_ready` is told the address and the seed."""
+    """Sell labels until the process is ended. `on_ready` gets the address and the seed."""
     chosen = random.SystemRandom().randrange(2**32) if seed is None else seed
     with (
         Ledger(ledger) as book,
@@ -143,7 +143,7 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__((HOST, port), _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Whoever asked may be gone, which is no defect."""
+        """The caller may be gone, which is no defect."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -227,7 +227,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-        except OSError:  # whoever asked is gone
+        except OSError:  # the caller is gone
             self.close_connection = True
 
 

@@ -27,7 +27,7 @@ class LedgerEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Ledger:
-    """The book at a path; entries of an earlier process are read first. Whoever uses it from threads locks."""
+    """The book at a path; entries of an earlier process are read first. Threads that share it need a lock."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

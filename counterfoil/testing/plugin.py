@@ -33,7 +33,7 @@ SEED_VARIABLE: Final = "SIMULATION_SEED"
 PREFIX: Final = "counterfoil-tests-"
 MEMORY: Final = Path("/dev/shm")  # noqa: S108 - directories in it have names of their own
 MEMORY_FREE_MIN: Final = 4 * 1024**3
-"""Bytes: three runs beside one another, each with a log of Postgres that grows to 1 GiB before it is cut."""
+"""Bytes: three runs in parallel, each with a log of Postgres that grows to 1 GiB before it is cut."""
 
 THROW_AWAY: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 """Only for databases that live for one test: what tests on them ask is never whether the disk was reached."""
@@ -92,7 +92,7 @@ def settings() -> Settings:
 
 @pytest.fixture(scope="session")
 def servers_taken(pytestconfig: pytest.Config) -> list[ServerVersion]:
-    """Servers of this run so far; whoever starts another one adds it."""
+    """Servers of this run so far; a test that starts another one adds it."""
     return pytestconfig.stash[STARTED]
 
 

@@ -37,7 +37,7 @@ class Crash(BaseException):
 
 
 class VirtualClock:
-    """Time that passes only when it is told to."""
+    """Time that passes only when it is advanced."""
 
     def __init__(self, begins: datetime = _BEGINNING) -> None:
         self._begins = begins

@@ -5,7 +5,7 @@ given(shipped_order).when(order.cancel, …).then_refused(AlreadyShipped, order_
 given_streams((STOCK, "85123A", received())).when(RESTOCK, credited(), now=NOW).then((STOCK, "85123A", returned()))
 assert folded(sales_daily, confirmed(), cancelled()) == {}
 
-Nothing here needs a server, and nothing looks at a clock.
+Nothing here needs a server, and nothing reads a clock.
 """
 
 import sys
@@ -32,9 +32,9 @@ class Given:
         self._events = events
 
     def when(self, decision: Decide, **inputs: object) -> "DecisionResult":
-        """Decide on the state that the events evolve to, by the `evolve` that stands beside the decision."""
+        """Decide on the state that the events evolve to, by the `evolve` that stands next to the decision."""
         evolve = vars(sys.modules[decision.__module__]).get("evolve")
-        assert evolve is not None, f"no function `evolve` stands beside {decision.__qualname__}"
+        assert evolve is not None, f"no function `evolve` stands next to {decision.__qualname__}"
         state = None
         for event in self._events:
             state = evolve(state, event)
@@ -80,17 +80,17 @@ class GivenStreams:
 
     @property
     def view(self) -> DecisionView:
-        """What a decision may look at now: these streams, and no other has any event."""
+        """What a decision may read now: these streams, and no other has any event."""
         return DecisionView(lambda stream: self._states.get(stream, ABSENT), self._answered)
 
     def when(self, process: Process, trigger: Event, *, now: datetime) -> "Reacted":
-        """Let a process decide about a trigger, which looks at no stream that its `reads` does not name."""
+        """Let a process decide about a trigger, which reads no stream that its `reads` does not name."""
         reaction = process.reactions[type_name(trigger)]
         named = {aggregate.stream(identifier) for aggregate, identifier in reaction.reads(trigger)}
         view = self.view
         decision = reaction.decide(trigger, view, now)
         unnamed = sorted(set(view.relied_on) - named)
-        assert not unnamed, f"{reaction.name} looks at {', '.join(unnamed)}, which its `reads` does not name"
+        assert not unnamed, f"{reaction.name} reads {', '.join(unnamed)}, which its `reads` does not name"
         return Reacted(decision)
 
     def _answered(self, question: TagQuery) -> Selection:

@@ -1,4 +1,4 @@
-"""The templates of mails: their names, newest versions, and what fills them. Their texts are files beside the gateway.
+"""The templates of mails: their names, newest versions, and what fills them. Their texts are files next to the gateway.
 
 A version that was published stays as it is, since a mail that was requested with it is sent with it.
 """
@@ -18,10 +18,10 @@ class Template(Struct, frozen=True, kw_only=True):
 
 
 VERIFY_ADDRESS: Final = Template(name="verify-address", secrets=("token",))
-"""Whoever reads this mail may show, by its link, that the address is theirs."""
+"""The reader of this mail may show, by its link, that the address is theirs."""
 
 RESET_PASSWORD: Final = Template(name="reset-password", secrets=("token",))
-"""Whoever reads this mail may choose a new password, by its link."""
+"""The reader of this mail may choose a new password, by its link."""
 
 ADDRESS_IN_USE: Final = Template(name="address-in-use")
 """Somebody wanted to register an address that has an account."""

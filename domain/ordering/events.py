@@ -1,6 +1,6 @@
 """The events of ordering: the only part of it that other packages may rely on.
 
-Whoever folds these sees one event and one row, so the later events of an order repeat what a fold needs of the
+A fold of these sees one event and one row, so the later events of an order repeat what a fold needs of the
 earlier ones. `units` are pieces, `total` is in minor units of `currency`; `skus` are sorted by sku, with one
 entry per SKU.
 """

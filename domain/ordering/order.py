@@ -128,7 +128,7 @@ class AlreadyRejected(Conflict):
 
 @dataclass(kw_only=True, eq=False)
 class AlreadyCancelled(Conflict):
-    """It was called off before stock was looked at."""
+    """It was called off before stock was checked."""
 
     title = "The order is cancelled"
     meaning = "The order was called off before."

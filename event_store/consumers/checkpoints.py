@@ -104,8 +104,8 @@ class Entered(Struct, frozen=True):
 def register(conn: Connection, consumer: str, *, start: Start, kind: Kind = "consumer") -> None:
     """Note where a consumer begins, unless it is noted already: that never changes, except by a fence.
 
-    Whoever is first does it: the worker, or the command API before its routes answer, so that no route records an event
-    which a consumer that waits for it would miss. A position that the log has not reached counts as its head.
+    The first to start does it: the worker, or the command API before its routes answer, so that no route records an
+    event which a consumer that waits for it would miss. A position that the log has not reached counts as its head.
     """
     given = {"consumer": consumer, "kind": kind, "start": starting.position_of(start)}
     conn.execute(_REGISTER, given)
@@ -136,7 +136,7 @@ def note_answers(conn: Connection, consumer: str, types: Iterable[str], *, since
 def hold(conn: Connection, consumer: str, at: Mark, *, active: Active) -> None:
     """Lock a checkpoint, first of all in the transaction that writes what the consumer does.
 
-    Whoever lost the lease while it was paused waits here for its successor, and then writes nothing.
+    A process that lost the lease while it was paused waits here for its successor, and then writes nothing.
 
     Raises:
         OpenAgain: it does not stand where it was left, or the lease is lost.

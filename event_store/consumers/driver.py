@@ -51,7 +51,7 @@ class ConsumerSession(Struct):
     lease: Lease | None
     """Held whenever a step is opened or makes a round; None for a consumer without one."""
     stop: threading.Event
-    """Set when the process is to end: rounds that wait look at it."""
+    """Set when the process is to end: rounds that wait check it."""
     news: News
     """Shared by the consumers of this process: to be announced by one that saw new events of the log."""
     metrics: ConsumerMetrics
@@ -72,7 +72,7 @@ class ConsumerWork(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of what was opened; called once, also behind a round that failed."""
+        """Release what was opened; called once, also behind a round that failed."""
 
 
 class Waits(Struct, frozen=True):
@@ -123,7 +123,7 @@ class Consumer(Struct, frozen=True):
     settings: Mapping[str, str] = MappingProxyType({})
     """Server settings of the session."""
     outages: tuple[type[Exception], ...] = ()
-    """Errors of its own, beside OUTAGES, that are no defect."""
+    """Errors of its own, in addition to OUTAGES, that are no defect."""
 
 
 def run(
@@ -178,7 +178,7 @@ def run(
 
 
 class _Surroundings(Struct, frozen=True):
-    """What a consumer is given beside its connection and its lease."""
+    """What a consumer is given in addition to its connection and its lease."""
 
     database_url: str
     stop: threading.Event
@@ -290,7 +290,7 @@ class _Driver:
         self._backoff = Backoff()
 
     def run(self) -> None:
-        """Work until told to stop.
+        """Work until the process is to end.
 
         Raises:
             FinalError: the consumer cannot go on.

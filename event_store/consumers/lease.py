@@ -1,7 +1,7 @@
 """Leases: where only one may be active, a row names the owner and a counter that its owner keeps moving.
 
 A standby takes over when the counter has stood still for `TAKEOVER_AFTER_S` on the standby's own monotonic
-clock; no two clocks are ever compared. A lease alone fences nothing: whoever holds one also says `where owner
+clock; no two clocks are ever compared. A lease alone fences nothing: its holder also says `where owner
 = me` in every update that matters, because an owner may be paused and wake up after losing it.
 """
 

@@ -175,7 +175,7 @@ class LogDCBSubscription(DCBSubscription[LogDCBRecorder]):
         self, recorder: LogDCBRecorder, query: DCBQuery | None = None, after: int | None = None
     ) -> None:
         super().__init__(recorder=recorder, query=query, after=after)
-        recorder.tail(after or 0, query=query, limit=1)  # a query that cannot be expressed is told here
+        recorder.tail(after or 0, query=query, limit=1)  # a query that cannot be expressed is refused here
         self._tail = Tail(partial(recorder.tail, query=query), after=after or 0, listener=recorder.listener())
 
     def stop(self) -> None:

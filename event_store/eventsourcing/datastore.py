@@ -110,7 +110,7 @@ class Datastore:
             pause = min(pause * 2, limits.RESEND_PAUSE_MAX_S)
 
     def write(self, change: Callable[[PatientConnection], T]) -> T:
-        """What a change of tables beside the log answers, in one transaction, tried once."""
+        """What a change of tables next to the log answers, in one transaction, tried once."""
         with translated(), self._readers.connection() as connection, connection.transaction():
             return change(connection)
 

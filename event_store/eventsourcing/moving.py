@@ -100,7 +100,7 @@ def move(
         followers: names of projections, or of applications, that stay and follow one that has moved.
         datastore: of the log.
         ids: the type of the aggregates' ids; None: as the database says, or UUIDs.
-        progress: is told each step.
+        progress: is called with each step.
 
     Raises:
         Refused: some rows or numbers cannot be moved; found before anything is written.

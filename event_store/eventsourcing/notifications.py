@@ -32,7 +32,7 @@ RECORDED_PER_READ: Final = 1_000
 """Events that `recorded` reads at a time."""
 
 # Compared as pairs and ordered by both, the rows can only come from the index `event_application`, whatever the planner
-# believes about the application's share of the log: one by `position` alone would read everybody else's events.
+# knows about the application's share of the log: one by `position` alone would read everybody else's events.
 _CATEGORY: LiteralString = """split_part(e.stream, '-', 1) collate "C" """
 _RECORDED: LiteralString = f"""
 from log.event e

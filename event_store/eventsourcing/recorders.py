@@ -1,4 +1,4 @@
-"""The library's recorders on the log, and one for snapshots on a table beside it."""
+"""The library's recorders on the log, and one for snapshots on a table next to it."""
 
 from collections.abc import Sequence
 from typing import Any, Final, LiteralString

@@ -25,7 +25,7 @@ LOCK_TIMEOUT_S: Final = 5
 """How long a follower's table may be in use before the run gives up."""
 
 _BEFORE: Final = "{} before Counterfoil"
-"""The row beside a translated one that keeps the old number, so that nothing is translated twice."""
+"""The row next to a translated one that keeps the old number, so that nothing is translated twice."""
 _MIGRATION_ROW: Final = "__migration__"
 """What the library notes in its tracking tables about their layout."""
 
@@ -256,7 +256,7 @@ class _Postgres:
         identifier = sql.Identifier(self._schema, table)
         with self._writing.transaction():
             self._writing.execute(sql.SQL("set local lock_timeout = {}").format(f"{LOCK_TIMEOUT_S}s"))
-            # Readers, this run's snapshot among them, are let by; whoever tracks is waited for, or keeps us from it.
+            # Readers, this run's snapshot among them, are let by; one that tracks is waited for, or keeps us from it.
             self._writing.execute(sql.SQL("lock table {} in share row exclusive mode").format(identifier))
             before = self._tracked(self._writing, table)
             insert = sql.SQL("insert into {} (application_name, notification_id) values (%s, %s)").format(

@@ -1,4 +1,4 @@
-"""Fingerprints: what was asked under a key, so that a repetition is told from a mistake, and from nothing else.
+"""Fingerprints: what was asked under a key, which distinguishes a repetition from a mistake.
 
 A fingerprint is for ever, as the outcome is that it stands in. It is a keyed hash (HMAC-SHA-256): the secret is this
 installation's, made by the first migration and readable only by those who append. Without it nobody who reads the log

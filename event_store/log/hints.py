@@ -2,7 +2,7 @@
 
 A NOTIFY inside the append's transaction would hold a lock of the whole cluster until the flush is done and cost half of
 the append rate. So a thread of the writing process sends it in a transaction of its own, after the events are durable
-and at most once in `HINT_PAUSE_S`. A hint can be lost, with the process or with a connection; whoever waits for
+and at most once in `HINT_PAUSE_S`. A hint can be lost, with the process or with a connection; a consumer that waits for
 one therefore also reads again every now and then.
 """
 

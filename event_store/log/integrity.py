@@ -3,8 +3,8 @@
 Nothing is trusted that the database derives: rows are read once, in position order, and the leaf of each is computed
 here from the stored values. The log is read up to the head of the moment in which it began, a segment at a time: what
 stands there never changes, so no snapshot is held for longer, and memory holds a segment. What cannot be seen from the
-log alone is a cut at its very end together with a head that was set back; whoever keeps a position outside the log
-(views, Kafka) sees that.
+log alone is a cut at its very end together with a head that was set back; a reader that keeps a position outside the
+log (views, Kafka) sees that.
 """
 
 import itertools
@@ -23,7 +23,7 @@ from event_store.log.outcomes import Outcomes, OutcomesByKey, Requests
 from event_store.log.reading import Epoch
 
 ABOUT_REQUESTS: Final = frozenset({"outcome-changed", "tag-mismatch", "tag-missing"})
-"""Kinds of findings that leave in no doubt what the events are: something beside them was changed."""
+"""Kinds of findings that leave in no doubt what the events are: something next to them was changed."""
 
 POSITIONS_PER_SEGMENT: Final = reading.POSITIONS_PER_SHORT_SEGMENT
 """Events held at a time."""

@@ -20,7 +20,7 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def leaf_of(event: RecordedEvent, *, epoch: int) -> bytes:
-    """The 32 bytes that stand beside the event if nobody changed it; `epoch` is the one its position lies in."""
+    """The 32 bytes that stand next to the event if nobody changed it; `epoch` is the one its position lies in."""
     stream = event.stream.encode()
     return sha256(
         b"".join(

@@ -387,7 +387,7 @@ def copy_log(
 ) -> Iterator[RecordedEvent]:
     """The log in position order as a stream of rows, the fastest way to read much of it.
 
-    The rows come from one snapshot, and memory holds no more of them than a chunk. COPY is told to write CSV with
+    The rows come from one snapshot, and memory holds no more of them than a chunk. COPY writes CSV with
     control characters for delimiter and quote: JSON never holds them raw, so nearly every chunk is cut into fields
     without looking at quotes, and what is done with a column is done by one call for all its rows.
     """

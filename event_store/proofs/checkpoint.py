@@ -63,7 +63,7 @@ def verified(signed: Note, keys: Sequence[VerifierKey]) -> Checkpoint:
     Args:
         signed: the note.
         keys: the keys that are trusted; only those named like the checkpoint's origin may say what that log holds, and
-            those of witnesses say that nobody was told otherwise.
+            those of witnesses say that nobody was shown another history.
 
     Raises:
         MalformedNote: the text is no checkpoint.

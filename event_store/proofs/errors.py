@@ -14,7 +14,7 @@ Errors:
 
 
 class ProofsError(Exception):
-    """Something cannot be sealed or proven; the text says what a person can do."""
+    """Something cannot be sealed or proven; the text says what an operator can do."""
 
 
 class FalseProof(ProofsError):
@@ -22,7 +22,7 @@ class FalseProof(ProofsError):
 
 
 class Refused(ProofsError):
-    """What was signed and what is there do not agree: nothing more is signed until a person has looked."""
+    """What was signed and what is there do not agree: nothing more is signed until an operator has acted."""
 
     def __init__(self, reason: str, *, read_all: bool = False) -> None:
         """`read_all`: the whole log was read to come to this, so it is not tried again at once."""

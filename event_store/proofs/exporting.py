@@ -1,4 +1,4 @@
-"""Writing bundles: what the log holds now, beside what was sealed, for people who do not trust it."""
+"""Writing bundles: what the log holds now, next to what was sealed, for people who do not trust it."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, LiteralString

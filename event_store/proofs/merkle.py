@@ -1,6 +1,6 @@
 """Merkle trees as in RFC 6962 and RFC 9162, over SHA-256: roots, inclusion and consistency proofs, a tree that grows.
 
-This module imports nothing of ours: whoever verifies what we prove may use it alone. A tree of `size` leaves has leaf
+This module imports nothing of ours: a verifier of what we prove may use it alone. A tree of `size` leaves has leaf
 indexes from 0; a subtree (level, index) is the complete tree over the leaves `index << level` up to, and without,
 `(index + 1) << level`.
 

@@ -1,7 +1,7 @@
 """C2SP signed notes: text, an empty line, and signatures; Ed25519 keys that sign text, or cosign checkpoints.
 
 The format is https://c2sp.org/signed-note, keys are written as Go's sumdb/note writes them, and cosignatures are those
-of https://c2sp.org/tlog-cosignature. This module imports nothing of ours: whoever verifies what we sign may use it
+of https://c2sp.org/tlog-cosignature. This module imports nothing of ours: a verifier of what we sign may use it
 alone.
 
 Errors:
@@ -88,7 +88,7 @@ class Note(Struct, frozen=True):
 
 
 class VerifierKey(Struct, frozen=True):
-    """The public half of a key, by the name of whoever signs."""
+    """The public half of a key, by the name of its signer."""
 
     name: str
     public: bytes

@@ -19,9 +19,9 @@ from event_store.proofs.policy import KeyRange, Policy
 from event_store.proofs.tiles import Store, Tiles
 
 CHECKPOINT_FILE: Final = "checkpoint"
-"""Beside the tiles: the newest checkpoint that is published, as C2SP names it."""
+"""Next to the tiles: the newest checkpoint that is published, as C2SP names it."""
 SIGNED_FILE: Final = ".signed"
-"""Beside it, where cosignatures are required: the newest that was signed, for the sealer alone."""
+"""Next to it, where cosignatures are required: the newest that was signed, for the sealer alone."""
 
 ORIGIN_OF_INSTALLATIONS: Final = "counterfoil/"
 """How origins begin that name an installation: such a key seals no other one."""
@@ -37,7 +37,7 @@ def opened(conn: Connection, rows: SealRows, store: Store, keys: Sequence[Signer
 
     Args:
         conn: in autocommit mode, in the sealer's role.
-        rows: of the tree, for whoever holds the lease.
+        rows: of the tree, for the holder of the lease.
         store: where the tiles are.
         keys: the key that seals, and behind it those that may hand over to it.
 

@@ -1,7 +1,7 @@
-"""Which keys seal a log, and which sizes of its tree each of them covers: the file `keys.json` beside the tiles.
+"""Which keys seal a log, and which sizes of its tree each of them covers: the file `keys.json` next to the tiles.
 
-A key is replaced by handing over: both keys sign one checkpoint, and the file keeps it. So whoever trusts one key of a
-log can follow to the others. The file itself is not trusted: it says nothing that the signatures in it do not.
+A key is replaced by handing over: both keys sign one checkpoint, and the file keeps it. So a verifier that trusts one
+key of a log can follow to the others. The file itself is not trusted: it says nothing that the signatures in it do not.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Proofs from the published tree: the checkpoint beside the tiles, and what follows from it.
+"""Proofs from the published tree: the checkpoint next to the tiles, and what follows from it.
 
 Whatever leaves here was verified here first: a damaged tile makes no wrong proof, it makes none.
 
@@ -104,7 +104,7 @@ class Tree(Struct, frozen=True):
 
 
 def published(store: Store) -> Tree:
-    """The tree whose newest checkpoint stands beside the tiles.
+    """The tree whose newest checkpoint stands next to the tiles.
 
     Raises:
         NotSealed: there is none.
@@ -113,7 +113,7 @@ def published(store: Store) -> Tree:
     """
     content = store.read(CHECKPOINT_FILE)
     if content is None:
-        raise NotSealed("nothing is sealed here: no checkpoint stands beside the tiles")
+        raise NotSealed("nothing is sealed here: no checkpoint stands next to the tiles")
     signed = note.parse(content)
     return Tree(store, signed, checkpoint.parse(signed.text))
 

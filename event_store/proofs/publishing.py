@@ -1,6 +1,6 @@
 """What is published of a tree: the newest checkpoint that has enough cosignatures.
 
-Postgres notes it first, the file beside the tiles second; proofs are made from the file.
+Postgres notes it first, the file next to the tiles second; proofs are made from the file.
 """
 
 from collections.abc import Collection

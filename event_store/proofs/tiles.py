@@ -35,7 +35,7 @@ class TilesDamaged(Exception):
 
 
 class Store(Protocol):
-    """Where tiles and the files beside them are kept, by name."""
+    """Where tiles and the files next to them are kept, by name."""
 
     def read(self, name: str) -> bytes | None:
         """The content; None if there is no such file."""
@@ -68,7 +68,7 @@ class Directory:
             return None
 
     def write(self, name: str, content: bytes) -> None:
-        """Write beside the place, make it durable, then rename: whoever reads sees all of it, or what was there.
+        """Write next to the place, make it durable, then rename: whoever reads sees all of it, or what was there.
 
         Raises:
             OSError: the disk is full, or does not take it; what was there still is.

@@ -1,8 +1,8 @@
 """A witness: it cosigns checkpoints of logs that only grow, and nothing else.
 
 It remembers of each log the newest checkpoint that it cosigned, and cosigns another only if a consistency proof leads
-from the one to the other. So whoever trusts the witness knows that no two of its cosignatures contradict each other,
-also if the log was restored from a backup, forked, or its key stolen. The exchange is
+from the one to the other. So a verifier that trusts the witness knows that no two of its cosignatures contradict each
+other, also if the log was restored from a backup, forked, or its key stolen. The exchange is
 https://c2sp.org/tlog-witness (add-checkpoint).
 
 Errors:
@@ -58,7 +58,7 @@ class Refused(WitnessError):
 
 
 class Request(Struct, frozen=True):
-    """Body of add-checkpoint: the size the log believes we know, a proof from there, and the signed checkpoint."""
+    """Body of add-checkpoint: the size from which on a proof is given, the proof, and the signed checkpoint."""
 
     old: int
     proof: tuple[bytes, ...]
@@ -215,7 +215,7 @@ class Storage:
         """Replace what was cosigned last of a log; it is on the disk when this returns.
 
         Raises:
-            OSError: it may or may not be there; whoever asks next reads what is.
+            OSError: it may or may not be there; the next reader finds what is.
         """
         self._cached.pop(origin, None)
         _replace(self._directory / f"{origin_hash(origin)}.checkpoint", cosigned.encode(), mode=0o644)

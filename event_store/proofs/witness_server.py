@@ -1,4 +1,4 @@
-"""The HTTP side of a witness: POST /add-checkpoint, and GET /<SHA-256 of an origin>/checkpoint for whoever monitors.
+"""The HTTP side of a witness: POST /add-checkpoint, and GET /<SHA-256 of an origin>/checkpoint for monitors.
 
 Run it with `counterfoil witness serve`, on another machine and under another owner than the log.
 """

@@ -1,4 +1,4 @@
-"""The adapter of confluent-kafka: librdkafka, whose threads fetch, send and keep the group beside Python."""
+"""The adapter of confluent-kafka: librdkafka, whose threads fetch, send and keep the group outside the interpreter."""
 
 import logging
 import re
@@ -117,7 +117,7 @@ class ConfluentClient:
                     raise TransportUnavailable(f"topic {name} has partitions without a leader")
                 time.sleep(TOPIC_WAIT_S)
         except KafkaException as error:
-            raise TransportUnavailable(f"topic {name} cannot be looked at: {error}") from error
+            raise TransportUnavailable(f"topic {name} cannot be read: {error}") from error
         return Ensured(created, found)
 
     def producer(self) -> Producer:

@@ -109,7 +109,7 @@ class KafkaPythonClient:
             finally:
                 admin.close()
         except KafkaError as error:
-            raise TransportUnavailable(f"topic {name} cannot be looked at: {error!r}") from error
+            raise TransportUnavailable(f"topic {name} cannot be read: {error!r}") from error
         return Ensured(created, len(described["partitions"]))
 
     def producer(self) -> Producer:
@@ -203,7 +203,7 @@ class _Producer:
         self._producer = producer
 
     def send(self, topic: str, messages: Iterable[tuple[Partition, Message]]) -> None:
-        """Send all in one flush and look at every future."""
+        """Send all in one flush and check every future."""
         futures = []
         try:
             for partition, message in messages:

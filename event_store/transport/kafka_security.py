@@ -1,4 +1,4 @@
-"""Encryption and login at Kafka, apart from its clients: whoever only passes them on need not load those."""
+"""Encryption and login at Kafka, apart from its clients: code that only passes them on need not load those."""
 
 import ssl
 from dataclasses import dataclass, field

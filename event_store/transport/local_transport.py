@@ -83,7 +83,7 @@ class LocalPublisher:
         return {}
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """There is nothing to release."""
 
 
 class LocalSubscription:

@@ -19,7 +19,7 @@ from event_store.transport.transport import Fork, Generation, Partition, Record
 Connection = psycopg.Connection[tuple[object, ...]]
 
 ROWS_PER_PAGE: Final = 5_000
-"""Log rows that one page of a partition looks at; it holds as many records at most."""
+"""Log rows that one page of a partition covers; it holds as many records at most."""
 
 _KEYS: Final = """
 select position, coalesce(partition_key, stream) from log.event

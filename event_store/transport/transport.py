@@ -144,7 +144,7 @@ class Publisher(Protocol):
         """Return the newest record of every partition that holds one."""
 
     def close(self) -> None:
-        """Let go of connections; unacknowledged records are abandoned."""
+        """Close connections; unacknowledged records are abandoned."""
 
 
 class Subscription(Protocol):

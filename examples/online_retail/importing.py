@@ -104,7 +104,7 @@ def run(
 
 
 def finish(outcome: ImportSummary) -> None:
-    """Forget the totals before; to be called once the outcome was told, since afterwards nobody can tell it again."""
+    """Forget the totals before; to be called once the outcome was printed: it cannot be again afterwards."""
     outcome.kept.unlink(missing_ok=True)
 
 

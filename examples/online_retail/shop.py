@@ -70,7 +70,7 @@ class _Problem(msgspec.Struct):
 
 
 class _Result(msgspec.Struct):
-    """One entry of "results": a status beside either the route's own body or a problem."""
+    """One entry of "results": a status next to either the route's own body or a problem."""
 
     status: int
     type: str = ""

@@ -165,7 +165,7 @@ def sku_not_sold(sales: SkuSales, _event: OrderCancelled, part: SkuTotal) -> Sku
 
 @sku_sales.on_each(CreditNoteIssued, parts=_skus)
 def sku_credited(sales: SkuSales | None, event: CreditNoteIssued, part: SkuTotal) -> SkuSales:
-    """Credited pieces are counted beside what was sold, not taken from it."""
+    """Credited pieces are counted next to what was sold, not taken from it."""
     sales = sales or SkuSales(sku=part.sku, currency=event.currency)
     return replace(
         sales, credited_units=sales.credited_units + part.units, credited=sales.credited + part.total

@@ -168,7 +168,7 @@ OpenProofs = Annotated[Proofs, Depends(_proofs)]
 )
 @requires("audit:read")
 async def checkpoint(proofs: OpenProofs) -> Response:
-    """Keep it: whoever has one can tell later whether anything before it was changed."""
+    """Keep it: its holder can check later whether anything before it was changed."""
     return Response((await proofs.tree()).signed.encode(), media_type=MEDIA_TYPE)
 
 
@@ -250,7 +250,7 @@ async def receipt(
         ),
     ],
 ) -> Response:
-    """It proves itself to whoever has the log's public key: `counterfoil audit receipt` checks it offline."""
+    """It proves itself to everybody with the log's public key: `counterfoil audit receipt` checks it offline."""
     return await proofs.receipt(at_position(position))
 
 

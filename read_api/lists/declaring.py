@@ -8,7 +8,7 @@
     )
 
 A list is served in pages, by ids, and whole as NDJSON or CSV. What is offered has an index in the view's `views.sql`:
-`tests/architecture/test_view_plans.py` makes every combination of every declared list and looks at its plan.
+`tests/architecture/test_view_plans.py` makes every combination of every declared list and checks its plan.
 """
 
 import enum

@@ -118,8 +118,8 @@ def csv(rows: Iterable[RowDict]) -> bytes:
 def csv_line(values: Iterable[object]) -> bytes:
     """One record. Nothing stands for null, two quotes for an empty text, JSON for what is nested.
 
-    Text that a spreadsheet would take for a formula gets an apostrophe in front: a product called `=HYPERLINK(…)` must
-    not become one on the machine of whoever opens the file.
+    Text that a spreadsheet would take for a formula gets an apostrophe before it: a product called `=HYPERLINK(…)` must
+    not become one on the machine of the file's reader.
     """
     return (",".join(map(_cell, values)) + _LINE_END).encode()
 

@@ -74,8 +74,8 @@ class Coalescer(Generic[Key, Answer]):
             while self._waiting:
                 await self._ask_for(self._next_batch())
         finally:
-            # In the very step that found nothing waiting, not in a callback a turn later: whoever asked in between
-            # would rely on a flight that is over.
+            # In the very step that found nothing waiting, not in a callback one round of the loop later: a reader that
+            # came in between would rely on a flight that is over.
             self._flights.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _ask_for(self, batch: list[tuple[Key, asyncio.Future[Answer]]]) -> None:

@@ -78,7 +78,7 @@ class DocumentCache:
             return None
 
     def fill(self, document: Document, *, checkpoint_key: str, checkpoint: bytes) -> None:
-        """Put back a document that was missed beside this checkpoint, unless the cache is left alone now."""
+        """Put back a document that was missed while this was the checkpoint, unless the cache is left alone now."""
         if self.answers:
             self._documents.fill(document, checkpoint_key=checkpoint_key, checkpoint=checkpoint)
 
@@ -112,7 +112,7 @@ class DocumentCache:
 
 
 class MissedDocument(Struct, frozen=True):
-    """A document that the cache did not have beside this checkpoint of its partition."""
+    """A document that the cache did not have at this checkpoint of its partition."""
 
     id: str
     partition: int

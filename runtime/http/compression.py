@@ -18,7 +18,7 @@ COMPRESSED_BYTES_MIN: Final = 4 * 1024
 """Smaller answers fit into some packets anyway, and compressing them would take longer than deciding a command."""
 
 IN_THREAD_BYTES_MIN: Final = 64 * 1024
-"""What takes longer than a millisecond is compressed beside the event loop."""
+"""What takes longer than a millisecond is compressed outside the event loop."""
 
 LEVEL: Final = 3
 """Of zlib: a fifth less than level 1 for no more time; the higher ones take twice as long for a few per cent."""

@@ -54,7 +54,7 @@ def identity(settings: Settings, *, name: str) -> Identity:
     if settings.identity is None and settings.profile == "production":
         raise SettingsError(
             "COUNTERFOIL_IDENTITY: the production profile needs it; `accounts` authenticates callers, `anonymous` means"
-            " that every caller may do everything, so something in front of the APIs has to authenticate them"
+            " that every caller may do everything, so a gateway before the APIs has to authenticate them"
         )
     return Anonymous()
 

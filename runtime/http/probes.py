@@ -10,7 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from runtime.http.principal import Public, requires
 
-_PROBE: Final = Public("probes and metrics, for whoever can reach the port")
+_PROBE: Final = Public("probes and metrics, for everybody who can reach the port")
 
 
 def router(registry: CollectorRegistry, ready: Callable[[], bool]) -> APIRouter:

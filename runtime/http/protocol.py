@@ -145,7 +145,7 @@ class PipelineProtocol(HttpToolsProtocol):
             if self.flow.write_paused:
                 await self.flow.drain()
             under_way.response_complete = True
-            self._read_headers_of_all()  # the process may have been told to end meanwhile
+            self._read_headers_of_all()  # the process may be ending by now
             head = head_of(response, also=self._lines_of_all)
             ends = b"\r\n" + _CLOSE in head
             if not (ends or under_way.keep_alive):

@@ -10,9 +10,9 @@ from runtime.http.principal import Public
 pytestmark = pytest.mark.anyio
 
 PUBLIC: Final = {
-    "/livez": "probes and metrics, for whoever can reach the port",
-    "/readyz": "probes and metrics, for whoever can reach the port",
-    "/metrics": "probes and metrics, for whoever can reach the port",
+    "/livez": "probes and metrics, for everybody who can reach the port",
+    "/readyz": "probes and metrics, for everybody who can reach the port",
+    "/metrics": "probes and metrics, for everybody who can reach the port",
     "/openapi.json": "the description of the API",
     "/docs": "the description of the API",
     "/problems": "the meaning of problems",

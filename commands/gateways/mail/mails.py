@@ -1,7 +1,7 @@
 """Mails are sent through a mail server: what is asked for an intent, and what is recorded about the answer.
 
 A mail server cannot be asked what came of a mail, and takes one twice if it is sent twice. So each handover is counted
-beside the log before it happens (`handovers`), and a mail is handed over twice at most: the second time if the sender
+next to the log before it happens (`handovers`), and a mail is handed over twice at most: the second time if the sender
 died, or the connection broke, while the first was on its way. Both copies are the same, with the same Message-ID.
 """
 

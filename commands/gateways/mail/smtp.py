@@ -3,7 +3,7 @@
 The session is encrypted before the login and the mail, unless the settings say otherwise, and the server has to show a
 certificate of a trusted authority for its name. Replies are kept as codes only: their text may repeat the address.
 
-Errors, beside NoAnswer (nothing was taken; it may go well another time):
+Errors, in addition to NoAnswer (nothing was taken; it may go well another time):
 
 SmtpError
 ├── Rejected    the server will never take this mail

@@ -43,7 +43,7 @@ class Queued(Generic[T]):
 
 @dataclass(slots=True)
 class Batcher(Generic[T]):
-    """The queue in front of the log."""
+    """The queue before the log."""
 
     queue: deque[Queued[T]] = field(default_factory=deque)
     reserved: int = 0

@@ -51,7 +51,7 @@ RESEND_PAUSE_S: Final = 0.05
 RESEND_PAUSE_MAX_S: Final = 0.5
 
 RETRY_AFTER_S: Final = 1
-"""What a caller is told to wait after a refusal for want of room or of a server."""
+"""How long a refused caller has to wait before it sends again, after a refusal for want of room or of a server."""
 
 assert BATCH_REQUESTS_MAX <= QUEUE_REQUESTS_MAX
 assert BATCH_BYTES_MAX <= REQUEST_BYTES_MAX

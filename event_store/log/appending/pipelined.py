@@ -81,7 +81,7 @@ class PipelinedConnection:
         return answer
 
     async def close(self) -> None:
-        """End the connection; who still waits for an answer is told that it is lost."""
+        """End the connection; callers that wait for an answer get AnswerLost."""
         self._end("the connection was closed")
         with contextlib.suppress(psycopg.Error):
             await self._connection.close()

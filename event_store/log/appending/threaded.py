@@ -1,4 +1,4 @@
-"""The driver of group commit for plain threads: whoever finds nobody sending sends for all.
+"""The driver of group commit for plain threads: a thread that finds no other sending sends for all.
 
 There is no thread in the background and no timer. A thread that queues a request while none is at the server becomes
 the leader and sends it at once. Threads that come meanwhile queue theirs and sleep. When the verdicts are there, the
@@ -101,7 +101,7 @@ class ThreadedWriter:
 
 
 class _Ticket:
-    """What a thread sleeps on until it is told its outcome or made the leader."""
+    """What a thread sleeps on until it has its outcome or is made the leader."""
 
     __slots__ = ("_asleep", "outcome")
 
@@ -122,7 +122,7 @@ _Outcomes = list[tuple[_Ticket, Verdict | AppendError]]
 
 
 class _Line:
-    """The threads of one process in front of the log, and which of them leads."""
+    """The threads of one process that append, and which of them leads."""
 
     def __init__(self, sender: "_Sender") -> None:
         self._sender = sender
