@@ -13,11 +13,13 @@ from typing import Final
 
 import structlog
 
+from event_store.proofs import durable
 from event_store.proofs.errors import ProofsError
 from event_store.proofs.note import MalformedNote, SignerKey
 
 FILE_BYTES_MAX: Final = 64 * 1024
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_MODE: Final = stat.S_IRUSR | stat.S_IWUSR
 
 log = structlog.get_logger()
 
@@ -82,7 +84,8 @@ def create(path: Path, keys: list[SignerKey]) -> None:
         KeyFileError: there is one, or none can be made.
     """
     try:
-        _write(path, keys)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        durable.create(path, _content(keys), mode=_MODE)
     except FileExistsError as error:
         raise KeyFileError(
             f"{path} exists: a key that sealed is never thrown away; `seal-key rotate` adds one"
@@ -97,11 +100,8 @@ def replace(path: Path, keys: list[SignerKey]) -> None:
     Raises:
         KeyFileError: it cannot be written; the one that was there still is.
     """
-    replacement = path.with_name(f"{path.name}.new")
     try:
-        replacement.unlink(missing_ok=True)
-        _write(replacement, keys)
-        replacement.replace(path)
+        durable.replace(path, _content(keys), temporary=path.with_name(f"{path.name}.new"), mode=_MODE)
     except OSError as error:
         raise KeyFileError(f"{path} cannot be written: {error.strerror}") from error
 
@@ -115,10 +115,5 @@ def _identity(path: Path) -> tuple[int, ...] | None:
     return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_mode
 
 
-def _write(path: Path, keys: list[SignerKey]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode=0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write("".join(f"{key.secret()}\n" for key in keys))
-        file.flush()
-        os.fsync(file.fileno())
+def _content(keys: list[SignerKey]) -> bytes:
+    return "".join(f"{key.secret()}\n" for key in keys).encode()

@@ -8,15 +8,14 @@ Errors:
 """
 
 import contextlib
-import os
+import secrets
 import shutil
-import tempfile
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from event_store.proofs import merkle
+from event_store.proofs import durable, merkle
 from event_store.proofs.merkle import HASH_BYTES, Leaves
 
 LEVELS_PER_TILE: Final = 8
@@ -68,7 +67,7 @@ class Directory:
             return None
 
     def write(self, name: str, content: bytes) -> None:
-        """Write next to the place, make it durable, then rename: whoever reads sees all of it, or what was there.
+        """Put the content there as a whole; when this returns, it survives a crash of the machine.
 
         Raises:
             OSError: the disk is full, or does not take it; what was there still is.
@@ -79,19 +78,7 @@ class Directory:
             self._swept = True
         for folder in (self._unfinished, path.parent):
             folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=self._unfinished)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                Path(temporary).unlink()
-            raise
-        _make_durable(path.parent)
+        durable.replace(path, content, temporary=self._unfinished / secrets.token_hex(8), mode=0o644)
 
     def discard(self, name: str) -> None:
         """Remove a file or a folder; a name that is gone already is no failure."""
@@ -220,12 +207,3 @@ def _hashes(content: bytes) -> list[bytes]:
 def _cut(content: bytes) -> Iterator[bytes]:
     for start in range(0, len(content), HASH_BYTES):
         yield content[start : start + HASH_BYTES]
-
-
-def _make_durable(folder: Path) -> None:
-    """A rename is durable when its folder is."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -24,7 +24,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from event_store.proofs import checkpoint, merkle, note
+from event_store.proofs import checkpoint, durable, merkle, note
 from event_store.proofs.checkpoint import Checkpoint
 from event_store.proofs.merkle import HASH_BYTES, PROOF_HASHES_MAX
 from event_store.proofs.note import MalformedNote, Note, SignerKey, UnverifiedNote, VerifierKey
@@ -318,16 +318,4 @@ def origin_hash(origin: str) -> str:
 
 
 def _replace(path: Path, content: str, *, mode: int) -> None:
-    """Write a file so that after any crash there is the old or the new one, and on return the new one."""
-    temporary = path.with_name(f".{path.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - opened above, with its mode
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-    temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    durable.replace(path, content.encode(), temporary=path.with_name(f".{path.name}.new"), mode=mode)
