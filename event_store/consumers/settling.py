@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 import psycopg
 from msgspec import Struct
 
-from event_store.log.reading import Epoch
+from event_store.log.reading import Epoch, epoch_of
 
 EFFECTS_MAX: Final = 1_000
 """Events that are followed from one command on; what lies behind them counts as not settled."""
@@ -210,7 +210,7 @@ class _Rounds:
         for position, stream, version, type_name, key, payload in rows:
             event = Caused(position, stream, version, type_name, key, cause, by)
             self.events.append(event)
-            epoch = _epoch_at(self._history.epochs, position)
+            epoch = epoch_of(self._history.epochs, position)
             followed = CausingEvent(self._history.installation, epoch, position, type_name, payload.encode())
             for follower in self._followers.get(type_name, ()):
                 self.open.append(_Trigger(event, follower, follower.key(followed)))
@@ -263,7 +263,3 @@ class _Rounds:
 async def _history(connection: Connection) -> _History:
     rows = await (await connection.execute(_HISTORY)).fetchall()
     return _History(rows[0][0], tuple(Epoch(epoch=epoch, first_position=first) for _, epoch, first in rows))
-
-
-def _epoch_at(epochs: Iterable[Epoch], position: int) -> int:
-    return max(each.epoch for each in epochs if each.first_position <= position)

@@ -5,7 +5,6 @@ them, since the wheels' programs were built without TLS; Kafka does it by itself
 """
 
 import contextlib
-import gc
 from dataclasses import replace
 
 import psycopg
@@ -26,16 +25,12 @@ from tests.certificates import Authority
 from tests.counterfoil import secured
 from tests.event_store.transport.test_kafka_publisher import record
 
-# kafka-python leaves the sockets of refused connections to the garbage collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <(socket|ssl):pytest.PytestUnraisableExceptionWarning"
-)
-
-
-@pytest.fixture(autouse=True)
-def _sockets_left_behind():
-    yield
-    gc.collect()
+pytestmark = [
+    pytest.mark.usefixtures("sockets_left_behind"),
+    pytest.mark.filterwarnings(
+        "ignore:Exception ignored in. <(socket|ssl):pytest.PytestUnraisableExceptionWarning"
+    ),
+]
 
 
 @pytest.fixture(scope="module")

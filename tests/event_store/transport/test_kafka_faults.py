@@ -1,7 +1,6 @@
 """Faults of a real broker and of real relay processes: detected, repaired from the log, counted."""
 
 import contextlib
-import gc
 import os
 import signal
 import subprocess
@@ -42,16 +41,12 @@ BUSY = partition_of("order-0", PARTITIONS)
 """Where all events are when there is one stream."""
 
 
-# kafka-python leaves the sockets of refused and timed out connections to the garbage collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
-)
-
-
-@pytest.fixture(autouse=True)
-def _sockets_left_behind():
-    yield
-    gc.collect()
+pytestmark = [
+    pytest.mark.usefixtures("sockets_left_behind"),
+    pytest.mark.filterwarnings(
+        "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+    ),
+]
 
 
 class Reader:

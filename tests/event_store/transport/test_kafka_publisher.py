@@ -38,16 +38,12 @@ def generation(topic):
     )
 
 
-# kafka-python leaves the sockets of refused and timed out connections to the garbage collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
-)
-
-
-@pytest.fixture(autouse=True)
-def _sockets_left_behind():
-    yield
-    gc.collect()
+pytestmark = [
+    pytest.mark.usefixtures("sockets_left_behind"),
+    pytest.mark.filterwarnings(
+        "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+    ),
+]
 
 
 @pytest.fixture(params=["kafka-python", "confluent-kafka"])
