@@ -16,7 +16,7 @@ from event_store.log import codec
 from event_store.log.codec import CodecError
 from event_store.proofs import certificate, row_proof
 from event_store.proofs.certificate import Certificate
-from event_store.proofs.checking import Check, Checked
+from event_store.proofs.checking import BundleCheck, Checked
 from event_store.proofs.errors import ProofsError
 from event_store.proofs.evidence import Evidence
 from event_store.proofs.examining import Finding
@@ -185,7 +185,7 @@ class _Bundle:
         self._skipped: Skipped = frozenset()
         self._checked: Checked | None = None
         with file.open("rb") as lines:
-            check = Check(lines, keys=keys)
+            check = BundleCheck(lines, keys=keys)
             self.keys = check.header.keys
             self.encoded = _of_view(name, self._given or check.header.certificates)
             self.certificate = certificate.verified(self.encoded, check.trusted)
@@ -205,7 +205,7 @@ class _Bundle:
         """Each event, checked."""
         skipped: Skipped = frozenset()
         with self._file.open("rb") as lines:
-            check = Check(lines, keys=self._trusted, certificates=self._given)
+            check = BundleCheck(lines, keys=self._trusted, certificates=self._given)
             for event in check.events(on_progress=step.move_to):
                 if event.stream == self._stream and event.position <= self.certificate.size:
                     with contextlib.suppress(CodecError):  # then the skips differ

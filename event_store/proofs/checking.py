@@ -46,7 +46,7 @@ class Checked(Struct, frozen=True):
         return not any(each.severity == "incomplete" for each in self.findings)
 
 
-class Check:
+class BundleCheck:
     """A bundle whose first line was read: what it says of itself, and then its events."""
 
     def __init__(
@@ -198,8 +198,8 @@ def check(
     keys: Sequence[VerifierKey],
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Checked:
-    """Check a bundle from its first line to its last; see `Check`."""
-    checking = Check(lines, keys=keys)
+    """BundleCheck a bundle from its first line to its last; see `BundleCheck`."""
+    checking = BundleCheck(lines, keys=keys)
     for _ in checking.events(on_progress=on_progress):
         pass
     return checking.result()

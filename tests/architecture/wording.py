@@ -27,7 +27,8 @@ IN_FILE_NAMES: Final = {**INSTEAD, "fire": "chaos"}
 """A timer fires; a folder of fault injection is called chaos."""
 
 IN_PROSE: Final = re.compile(
-    r"(?<![`\w/-])(hoped?|believed|dressed|intake|beside|standings?|facts? in the log|front door|a person)(?![`\w/-])",
+    r"(?<![`\w/-])(hoped?|believe[ds]?|dressed|intake|beside|standings?|facts?|front door|told|telling|whoever"
+    r"|stands twice|a person)(?![`\w/-])",
     re.IGNORECASE,
 )
 
@@ -42,12 +43,14 @@ REPEATED: Final = {
     "DocumentsUnavailable": "the document cache does not answer; a package has a family of errors of its own",
     "Event": "as it is declared, and as an answer shows it",
     "Finding": "of an audit that reads the log, and of one that reads a bundle without the product",
+    "Findings": "of an audit, in order, with a limit: of the log, and of a bundle without the product",
     "Load": "the effect that asks for states, of two step functions",
     "Move": "of a checkpoint, in SQL and in Redis",
     "NotConfirmed": "asked, and not said yes to",
     "Order": "of the shop, and of a retailer's file",
     "Outcome": "what the log keeps under a key, for the reader, the audit and the bundle",
     "Page": "of the log, and of a list",
+    "ParkedKey": "a key that a consumer has parked: with its events, and as a certificate names it",
     "Plan": "what a step is going to write, and what an import is going to send",
     "Product": "of the shop, and of a retailer's file",
     "Progress": "how far a long run is",

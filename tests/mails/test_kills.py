@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from commands.gateways import sending
 from commands.gateways.gateway import Gateway
 from commands.gateways.mail import mails, smtp
-from commands.gateways.measures import GatewayMetrics
+from commands.gateways.metrics import GatewayMetrics
 from domain.mail.events import MailAccepted, MailUnconfirmed
 from event_store.consumers import driver, lease
 from event_store.consumers.health import Health

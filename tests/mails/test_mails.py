@@ -105,13 +105,13 @@ async def test_an_address_that_is_none_has_failed(mail_server, database_url, boo
     assert [] == mail_server.seen
 
 
-async def test_a_mail_that_cannot_be_made_is_for_a_person_to_look_at(mail_server, database_url, book):
+async def test_a_mail_that_cannot_be_made_is_for_an_operator(mail_server, database_url, book):
     async with opened(mail_server, database_url, book) as port:
         with pytest.raises(Unaskable, match="there is no template 'verify-address' in version 9"):
             await port.ask(KEY, requested(template_version=9))
 
 
-async def test_recipients_that_cannot_be_looked_up_are_later(mail_server, database_url, book):
+async def test_recipients_that_cannot_be_read_are_tried_later(mail_server, database_url, book):
     book.says["m-1"] = RecipientsUnreachable("the vault is away")
     async with opened(mail_server, database_url, book) as port:
         with pytest.raises(NoAnswer, match="the vault is away"):

@@ -6,7 +6,7 @@ import pytest
 
 from commands.gateways.gateway import NoAnswer
 from commands.gateways.mail import mails, smtp
-from commands.gateways.mail.smtp import Rejected, SmtpServer, Unanswered
+from commands.gateways.mail.smtp import RejectedMail, SmtpServer, UnansweredMail
 from tests.mails.mailing import parsed
 from tests.mails.server import PASSWORD, STEPS, USER
 
@@ -27,7 +27,7 @@ async def send(settings):
     async with SmtpServer.open(mails.place(settings)) as server:
         try:
             await server.send(MAIL, sender=SENDER, recipient=RECIPIENT, handing_over=handing_over)
-        except (NoAnswer, Rejected, Unanswered) as error:
+        except (NoAnswer, RejectedMail, UnansweredMail) as error:
             said = error
         else:
             said = None
@@ -94,7 +94,7 @@ async def test_a_wrong_password_says_nothing_of_the_mail(mail_server):
 async def test_a_server_that_is_not_there_says_nothing():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        place = smtp.Place(
+        place = smtp.MailServer(
             host="127.0.0.1",
             port=taken.getsockname()[1],
             tls="none",
@@ -114,14 +114,14 @@ REPLIES = {
     ("EHLO again", "550 not you"): (NoAnswer, False, None),
     ("MAIL", "550 5.7.1 not from you"): (NoAnswer, False, "the reply to the sender was 550 5.7.1"),
     ("RCPT", "450 4.2.1 try later"): (NoAnswer, False, "the reply to the recipient was 450 4.2.1"),
-    ("RCPT", f"550 5.1.1 <{RECIPIENT}>: no such user"): (Rejected, False, "550 5.1.1"),
+    ("RCPT", f"550 5.1.1 <{RECIPIENT}>: no such user"): (RejectedMail, False, "550 5.1.1"),
     ("RCPT", "530 5.7.0 log in first"): (NoAnswer, False, "the reply to the recipient was 530 5.7.0"),
     ("DATA", "451 4.3.0 no room"): (NoAnswer, True, "the reply to the mail was 451 4.3.0"),
     ("END", "452 4.2.2 box full"): (NoAnswer, True, "the reply to the mail was 452 4.2.2"),
-    ("END", f"554 5.6.0 <{RECIPIENT}> wants no such thing"): (Rejected, True, "554 5.6.0"),
-    ("END", "554"): (Rejected, True, "554"),
-    ("END", "hello?"): (Unanswered, True, "the reply to the mail was none: -1"),
-    ("END", "299 what"): (Unanswered, True, "the reply to the mail was none: 299"),
+    ("END", f"554 5.6.0 <{RECIPIENT}> wants no such thing"): (RejectedMail, True, "554 5.6.0"),
+    ("END", "554"): (RejectedMail, True, "554"),
+    ("END", "hello?"): (UnansweredMail, True, "the reply to the mail was none: -1"),
+    ("END", "299 what"): (UnansweredMail, True, "the reply to the mail was none: 299"),
 }
 
 
@@ -151,7 +151,7 @@ async def test_silence_leaves_open_only_what_was_handed_over(mail_server, step, 
     error, counted = await send(mail_server.settings())
 
     handed_over = step in {"DATA", "END"}
-    assert (Unanswered if handed_over else NoAnswer, handed_over) == (type(error), counted)
+    assert (UnansweredMail if handed_over else NoAnswer, handed_over) == (type(error), counted)
 
 
 async def test_what_is_not_to_be_handed_over_is_not(mail_server):

@@ -19,7 +19,7 @@ from msgspec import Struct
 from commands.calls import key_digest
 from commands.gateways.gateway import Effect, Gateway, NoAnswer, Unaskable
 from commands.gateways.mail.handovers import Handovers, Overtaken
-from commands.gateways.mail.smtp import Place, Rejected, SmtpServer, Unanswered
+from commands.gateways.mail.smtp import MailServer, RejectedMail, SmtpServer, UnansweredMail
 from commands.mail import rendering
 from commands.mail.rendering import Letterhead, MalformedAddress, RenderingError
 from commands.recipients import Recipient, Recipients, RecipientsUnreachable, Unwanted
@@ -121,9 +121,9 @@ class Mails:
             await self._server.send(
                 content, sender=self._letterhead.address, recipient=to, handing_over=count
             )
-        except Unanswered as error:
+        except UnansweredMail as error:
             raise NoAnswer(str(error)) from error
-        except Rejected as error:
+        except RejectedMail as error:
             if counted:
                 await self._handovers.take_back(_outcome_key(key), known=known)
             return self._unconfirmed(key, known) if known else Failed(permanent=True, reason=str(error))
@@ -252,11 +252,11 @@ async def _check(settings: Settings) -> str:
         raise NoAnswer(f"no answer within {CHECK_TIMEOUT_S:g} s") from None
 
 
-def place(settings: Settings) -> Place:
+def place(settings: Settings) -> MailServer:
     """Where settings that have a mail server say that it is."""
     assert settings.mail_host is not None, "no mail server is set"
     password = settings.mail_password
-    return Place(
+    return MailServer(
         host=settings.mail_host,
         port=settings.mail_port,
         tls=settings.mail_tls,

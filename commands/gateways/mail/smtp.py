@@ -6,8 +6,8 @@ certificate of a trusted authority for its name. Replies are kept as codes only:
 Errors, in addition to NoAnswer (nothing was taken; it may go well another time):
 
 SmtpError
-├── Rejected    the server will never take this mail
-└── Unanswered  the mail was handed over, and whether it was taken is not known
+├── RejectedMail    the server will never take this mail
+└── UnansweredMail  the mail was handed over, and whether it was taken is not known
 """
 
 import asyncio
@@ -51,15 +51,15 @@ class SmtpError(Exception):
     """A mail that was not taken, or not known to be. The text holds no address."""
 
 
-class Rejected(SmtpError):
+class RejectedMail(SmtpError):
     """The server will never take this mail."""
 
 
-class Unanswered(SmtpError):
+class UnansweredMail(SmtpError):
     """The mail was handed over, and whether it was taken is not known."""
 
 
-class Place(Struct, frozen=True, kw_only=True):
+class MailServer(Struct, frozen=True, kw_only=True):
     """Where the server is, and how it is spoken to. `authorities`: PEM file, the machine's own if None."""
 
     host: str
@@ -75,14 +75,14 @@ class Place(Struct, frozen=True, kw_only=True):
 class SmtpServer:
     """A client of one mail server. No connection is used twice."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: MailServer) -> None:
         self._place = place
         self._connections = asyncio.Semaphore(CONNECTIONS_MAX)
         self._leaving: set[asyncio.Task[None]] = set()
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, place: Place) -> AsyncIterator["SmtpServer"]:
+    async def open(cls, place: MailServer) -> AsyncIterator["SmtpServer"]:
         """A client while the block runs; nothing is connected yet."""
         server = cls(place)
         try:
@@ -100,8 +100,8 @@ class SmtpServer:
 
         Raises:
             NoAnswer: the mail was not taken; it may be another time.
-            Rejected: the mail was not taken, and never will be.
-            Unanswered: whether it was taken is not known.
+            RejectedMail: the mail was not taken, and never will be.
+            UnansweredMail: whether it was taken is not known.
         """
         async with self._connections:
             session = await self._connected()
@@ -210,7 +210,7 @@ def _translated(
     """Say in our words what went wrong at a step. A reply of 5xx of the type `final` is about this mail, for good.
 
     Raises:
-        NoAnswer, Rejected, Unanswered: see `SmtpServer.send`.
+        NoAnswer, RejectedMail, UnansweredMail: see `SmtpServer.send`.
     """
     try:
         yield
@@ -222,15 +222,15 @@ def _translated(
             and error.code // 100 == 5
             and error.code not in _OURS
         ):
-            raise Rejected(code) from None
+            raise RejectedMail(code) from None
         if handed_over and error.code // 100 not in {4, 5}:
-            raise Unanswered(f"the reply to the {step} was none: {code}") from None
+            raise UnansweredMail(f"the reply to the {step} was none: {code}") from None
         raise NoAnswer(f"the reply to the {step} was {code}", wait_s=BUSY_WAIT_S) from None
     except (SMTPException, OSError) as error:
         # Of these texts none repeats what we sent; those of the connection say what an operator has to know.
         reason = f"no reply to the {step}: {type(error).__name__}: {error}".rstrip(": ")
         if handed_over:
-            raise Unanswered(reason) from error
+            raise UnansweredMail(reason) from error
         raise NoAnswer(reason) from error
 
 
