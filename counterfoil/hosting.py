@@ -162,7 +162,7 @@ def _sealer(host: Host) -> list[Consumer]:
 
     tiles = Directory(host.settings.tiles)
     how = sealer.Sealing(
-        key_file.Followed(host.settings.seal_key),
+        key_file.RereadKeys(host.settings.seal_key),
         tiles,
         witnesses=sealing.witnesses_of(host.settings),
         required=host.settings.require_witness,

@@ -19,7 +19,7 @@ from event_store.log.diagnosis import Clues
 from event_store.log.envelope import RecordedEvent
 from event_store.log.findings import FINDINGS_MAX, Finding, Findings
 from event_store.log.leaf import leaf_of
-from event_store.log.outcomes import Outcomes, OutcomesByKey, Requests
+from event_store.log.outcomes import OutcomeMatching, Outcomes, OutcomesByKey
 from event_store.log.reading import Epoch
 
 ABOUT_REQUESTS: Final = frozenset({"outcome-changed", "tag-mismatch", "tag-missing"})
@@ -193,7 +193,7 @@ class _Scan:
         self.events = 0
         self._findings = findings
         self._see_leaf = see_leaf
-        self._requests = Requests(findings)
+        self._requests = OutcomeMatching(findings)
         self.broken: list[tuple[RecordedEvent, int]] = []  # with the version that its stream had before it
         self.gaps: list[tuple[str, int]] = []  # streams that miss a version
         self.unlisted = 0

@@ -138,7 +138,7 @@ class OutcomesByKey:
         """Nothing is left."""
 
 
-class Requests:
+class OutcomeMatching:
     """Events in position order, each held against the outcome of its request."""
 
     def __init__(self, findings: Findings) -> None:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry, Gauge
 
 from event_store.consumers import noted
-from event_store.consumers.driver import Consumer, Session, Waits
+from event_store.consumers.driver import Consumer, ConsumerSession, Waits
 from event_store.log import integrity, reading
 from event_store.log.findings import Finding
 from event_store.log.integrity import LogReport
@@ -144,7 +144,7 @@ class Auditor:
     """The auditor while it holds the lease: one audit after another, of which each round does a piece."""
 
     def __init__(
-        self, session: Session, store: Store, *, metrics: AuditMetrics, clock: Callable[[], float]
+        self, session: ConsumerSession, store: Store, *, metrics: AuditMetrics, clock: Callable[[], float]
     ) -> None:
         """Go on behind the last event that was examined, unless another one stands there now."""
         self._conn = session.conn

@@ -7,10 +7,10 @@ import threading
 import pytest
 from prometheus_client import CollectorRegistry
 
-from event_store.consumers.driver import Hosted, Session
+from event_store.consumers.driver import ConsumerSession, Hosted
 from event_store.consumers.health import ConsumerHealth
 from event_store.consumers.lease import Lease, new_owner
-from event_store.consumers.measures import ConsumerMetrics
+from event_store.consumers.metrics import ConsumerMetrics
 from event_store.consumers.news import News
 from event_store.log.appending.writer import Writer
 from event_store.proofs import auditor
@@ -42,7 +42,7 @@ def auditing(log):
     registry, clock = CollectorRegistry(), Clock()
     consumer = auditor.consumer(store, registry=registry, clock=clock)
     with database.connect(url, role=consumer.role, name="auditor", settings=dict(consumer.settings)) as conn:
-        session = Session(
+        session = ConsumerSession(
             conn=conn,
             lease=Lease(conn, name="auditor", owner=new_owner()),
             stop=threading.Event(),
