@@ -91,7 +91,7 @@ class Locations(Struct, frozen=True):
         """The address of the resource, or else of the stream."""
         resource = self.resources.get(category_of(answer.stream))
         if resource is None:
-            return f"{self.query_api_url}{versions.PREFIX}/streams/{quote(answer.stream, safe='')}/events"
+            return f"{self.query_api_url}{api_version.PREFIX}/streams/{quote(answer.stream, safe='')}/events"
         before, by_position, _ = resource.partition("{position}")
         place = str(answer.position) if by_position else quote(answer.identifier, safe="")
         return f"{self.query_api_url}{before}{place}"

@@ -16,7 +16,7 @@ from domain.aggregate import Aggregate, category_of
 from domain.event import Event
 from domain.rejection import Rejection
 from event_store.consumers.consumer import LogConsumer
-from event_store.consumers.settling import Followers
+from event_store.consumers.settling import ReactingConsumers
 from projections import acts, snapshots
 from projections.view import View
 from read_api.routing import Queries

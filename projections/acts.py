@@ -23,7 +23,7 @@ from domain.operations.events import (
 )
 from event_store.consumers import checkpoints, parking
 from event_store.consumers.checkpoints import Mark
-from event_store.consumers.driver import Consumer, Session, Waits
+from event_store.consumers.driver import Consumer, ConsumerSession, Waits
 from event_store.consumers.parking import Active
 from event_store.consumers.starting import ORIGIN
 from event_store.log import codec, paging, reading
@@ -128,7 +128,7 @@ class Acts:
 
     def __init__(
         self,
-        session: Session,
+        session: ConsumerSession,
         views: Sequence[View[Any]],
         *,
         documents: Documents | None,

@@ -67,7 +67,7 @@ class Queries(msgspec.Struct, frozen=True, kw_only=True):
         An address by position has its `{position}`.
         """
         for category, path in self.by_position.items():
-            yield category, versions.PREFIX + path
+            yield category, api_version.PREFIX + path
         for each in self.by_id:
             prefix, _, after = each.path.partition("{")
             if each.resource.view.category is not None and after.endswith("}"):

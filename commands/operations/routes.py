@@ -13,7 +13,7 @@ from msgspec import structs
 from pydantic import ConfigDict, Field, StringConstraints
 
 from commands import refusals
-from commands.decision import View
+from commands.decision import DecisionView
 from commands.documentation import Caller
 from commands.log_reading import LogUnreachable
 from commands.operations import installed
@@ -146,7 +146,7 @@ async def skip_event(consumer: str, body: SkipEvent, caller: Caller) -> Answer:
             partial(outcome_fingerprint, process=consumer, leaf=trigger.leaf),
         )
 
-    def skip(skipped: Skipped | None, _view: View) -> list[Event]:
+    def skip(skipped: Skipped | None, _view: DecisionView) -> list[Event]:
         return parked_keys.skip(
             skipped,
             stands,
@@ -203,7 +203,7 @@ async def _act(decide: builds.Decide, view: str, body: ActOnView, caller: Caller
 
     found, known = await _read(caller, ask)
 
-    def act(_acts: object, _view: View) -> list[Event]:
+    def act(_acts: object, _view: DecisionView) -> list[Event]:
         if not found:
             raise ViewUnknown(view=view, known=known)
         operator = _operator(body.operator, caller)

@@ -136,7 +136,7 @@ REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
 }
 """What the business refuses, after `FACTS`."""
 
-STANDING_STILL = """
+STOPPED = """
 insert into consumers.parked (consumer, shape, build, partition_key, position, stream, version, type, reason,
     last_position)
 values ('order_details', 1, 1, 'order-placed', 4, 'order-placed', 1, 't', 'r', 4),
@@ -162,7 +162,7 @@ async def installed(shop: Shop) -> None:
     skip = event_skipped(consumer="skipping", shape=None, partition_key="order-placed", position=4)
     await shop.record((SKIPS, "skipping", skip))
     with psycopg.connect(shop.url, autocommit=True) as admin:
-        for statement in (STANDING_STILL, BUILDS, LIVE):
+        for statement in (STOPPED, BUILDS, LIVE):
             admin.execute(statement)
         made_by = fingerprints.read(admin)
         leaf = reading.leaf_at(admin, DECIDED["position"])

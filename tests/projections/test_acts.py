@@ -8,9 +8,9 @@ from prometheus_client import CollectorRegistry
 
 from counterfoil.contexts import CONTEXTS
 from event_store.consumers import checkpoints, parking
-from event_store.consumers.driver import Session
+from event_store.consumers.driver import ConsumerSession
 from event_store.consumers.lease import Lease, new_owner
-from event_store.consumers.measures import ConsumerMetrics
+from event_store.consumers.metrics import ConsumerMetrics
 from event_store.consumers.news import News
 from event_store.consumers.parking import Failure, Scope
 from projections import acts, builds, rebuild
@@ -47,7 +47,7 @@ def at_work(url):
         lease = Lease(conn, name=acts.LEASE, owner=new_owner())
         assert lease.hold()
         metrics = ConsumerMetrics(CollectorRegistry())
-        session = Session(conn, lease, threading.Event(), News(), metrics, url)
+        session = ConsumerSession(conn, lease, threading.Event(), News(), metrics, url)
         step = Acts(session, CONTEXTS.views, documents=None)
         try:
             yield step

@@ -153,7 +153,9 @@ def test_a_verification_is_exact_while_workers_write_and_holds_no_snapshot_for_l
 
 
 @pytest.mark.usefixtures("shop")
-def test_progress_is_reported_after_each_page_of_rows_so_that_an_audit_can_pause_there(projector, monkeypatch):
+def test_progress_is_reported_after_each_page_of_rows_so_that_an_audit_can_pause_there(
+    projector, monkeypatch
+):
     def calls():
         reported = []
         found = verifying.verify(projector, [ORDERS], on_progress=lambda *reached: reported.append(reached))

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import psycopg
 
-from commands.decision import Decision, View
+from commands.decision import Decision, DecisionView
 from commands.processes.process import Process
 from counterfoil import status
 from domain.event import Event
