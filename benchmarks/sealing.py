@@ -55,7 +55,7 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
     with laboratory.database() as url, tempfile.TemporaryDirectory() as folder:
         events = shop_events.fill(url, shop_events.history(count))
         folder_of_tiles, file = Path(folder) / "tiles", Path(folder) / "a.bundle"
-        found = in_turns(
+        found = alternating(
             {
                 "seal": lambda: _sealed(url, folder_of_tiles, events=events),
                 "read": lambda: replayed(url, events=events),
@@ -71,7 +71,7 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
             output.flush()
             part = Path(folder) / "a-part.bundle"
             part.write_bytes(b"".join(exporting.of_range(connection, tree, first=1, last=events // PART)))
-        checked = in_turns({"ours": lambda: _checked(file, events=events)}, rounds=laboratory.size.rounds)
+        checked = alternating({"ours": lambda: _checked(file, events=events)}, rounds=laboratory.size.rounds)
         memory, memory_of_part = _memory_mb(file), _memory_mb(part)
         leaves = laboratory.size.count(LEAVES, tiny=10_000)
         proofs = _proofs(Path(folder) / "large", leaves=leaves)

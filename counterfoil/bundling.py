@@ -11,7 +11,7 @@ from msgspec import Struct
 from counterfoil import progress, sealing
 from event_store.log.reading import Connection
 from event_store.proofs import bundle, certificate, checking, exporting, proving, row_proof
-from event_store.proofs.checking import Check, Checked
+from event_store.proofs.checking import BundleCheck, Checked
 from event_store.proofs.errors import ProofsError
 from event_store.proofs.examining import Finding
 from event_store.proofs.note import VerifierKey
@@ -29,7 +29,7 @@ class NotWritten(ProofsError):
     """A bundle cannot be written where it is to go."""
 
 
-class Wanted(Struct, frozen=True, kw_only=True):
+class BundleScope(Struct, frozen=True, kw_only=True):
     """What a bundle is to hold: a range of positions, or the events of one stream, customer or actor.
 
     Of a range `first` and `last` may be left out where there are `certificates` of views to go into it: then it is all
@@ -44,7 +44,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     actor: str | None = None
 
 
-def export(settings: Settings, file: Path, wanted: Wanted) -> int:
+def export(settings: Settings, file: Path, wanted: BundleScope) -> int:
     """Write a bundle to a file that does not exist; the number of its events.
 
     Raises:
@@ -80,7 +80,7 @@ def export(settings: Settings, file: Path, wanted: Wanted) -> int:
     return written
 
 
-def _lines(connection: Connection, tree: Tree, wanted: Wanted) -> Iterator[bytes]:
+def _lines(connection: Connection, tree: Tree, wanted: BundleScope) -> Iterator[bytes]:
     if wanted.stream is not None:
         return exporting.of_stream(connection, tree, stream=wanted.stream)
     if wanted.actor is not None:
@@ -101,7 +101,7 @@ def page(file: Path, *, keys: Sequence[VerifierKey]) -> tuple[str | None, Checke
         MalformedNote, UnknownSigner: see `check`.
     """
     with file.open("rb") as lines:
-        checking_case = Check(lines, keys=keys)
+        checking_case = BundleCheck(lines, keys=keys)
         for _ in checking_case.events():
             pass
         shown = checking_case.page
@@ -109,7 +109,7 @@ def page(file: Path, *, keys: Sequence[VerifierKey]) -> tuple[str | None, Checke
 
 
 def check(file: Path, *, keys: Sequence[VerifierKey]) -> Checked | CheckedRow:
-    """Check a bundle or the proof of a row, offline.
+    """BundleCheck a bundle or the proof of a row, offline.
 
     Raises:
         MalformedNote: it is neither.

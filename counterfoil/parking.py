@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from counterfoil.acts import asking
-from counterfoil.acts.asking import Asked
+from counterfoil.acts.asking import ActsClient
 from event_store.consumers import parking
 from runtime import database
 
@@ -37,7 +37,7 @@ def shown(database_url: str, consumer: str, key: str) -> dict[str, Any]:
         return found
 
 
-def retry(asked: Asked, consumer: str, key: str, *, reason: str = "") -> str:
+def retry(asked: ActsClient, consumer: str, key: str, *, reason: str = "") -> str:
     """Have a key tried again and wait for what comes of it.
 
     Raises:
@@ -54,7 +54,7 @@ def retry(asked: Asked, consumer: str, key: str, *, reason: str = "") -> str:
     ).outcome
 
 
-def skip(asked: Asked, consumer: str, key: str, *, position: int, reason: str) -> str:
+def skip(asked: ActsClient, consumer: str, key: str, *, position: int, reason: str) -> str:
     """Record that the consumer goes on without one event, and wait until it does.
 
     Raises:

@@ -4,7 +4,7 @@ from typing import Any
 
 from counterfoil import progress, status
 from counterfoil.acts import asking
-from counterfoil.acts.asking import Asked
+from counterfoil.acts.asking import ActsClient
 from counterfoil.context import Contexts
 from event_store.consumers import parking
 from projections import builds, verifying
@@ -66,7 +66,7 @@ def _stands(build: dict[str, Any]) -> str:
     return str(build["state"])
 
 
-def rebuild(asked: Asked, name: str, *, reason: str = "") -> dict[str, Any]:
+def rebuild(asked: ActsClient, name: str, *, reason: str = "") -> dict[str, Any]:
     """Have a new build folded, or go on with an interrupted one, and wait until the workers have taken it over.
 
     Raises:
@@ -134,17 +134,17 @@ def verified_lines(found: dict[str, Any]) -> list[str]:
     return shown
 
 
-def promote(asked: Asked, name: str, *, reason: str = "") -> dict[str, Any]:
+def promote(asked: ActsClient, name: str, *, reason: str = "") -> dict[str, Any]:
     """Let the build beside the live one answer."""
     return {"view": name, "live": _build(asking.act(asked, "promote_build", name, reason=reason))}
 
 
-def rollback(asked: Asked, name: str, *, reason: str = "") -> dict[str, Any]:
+def rollback(asked: ActsClient, name: str, *, reason: str = "") -> dict[str, Any]:
     """Let the build before answer again."""
     return {"view": name, "live": _build(asking.act(asked, "roll_back_view", name, reason=reason))}
 
 
-def drop(asked: Asked, name: str, *, reason: str = "") -> dict[str, Any]:
+def drop(asked: ActsClient, name: str, *, reason: str = "") -> dict[str, Any]:
     """Remove the build that does not answer, with its documents."""
     return {"view": name, "dropped": _build(asking.act(asked, "drop_build", name, reason=reason))}
 

@@ -84,7 +84,7 @@ class Connections:
         return await self._in_time(self._read(read))
 
     @contextlib.asynccontextmanager
-    async def held(self) -> AsyncIterator["Held"]:
+    async def held(self) -> AsyncIterator["HeldConnection"]:
         """A connection for several reads of one transaction, each with a deadline; it is rolled back at the end.
 
         Raises:
@@ -94,7 +94,7 @@ class Connections:
         with self._translated():
             connection = await self._pool.getconn(timeout=HELD_WAIT_S)
         try:
-            yield Held(self, connection)
+            yield HeldConnection(self, connection)
         finally:
             # What is not rolled back in time was hung up on; the pool replaces it.
             with contextlib.suppress(ViewUnavailable):
@@ -184,7 +184,7 @@ class Connections:
             task.exception()
 
 
-class Held:
+class HeldConnection:
     """A connection that is held; every read over it has a deadline."""
 
     def __init__(self, connections: Connections, connection: AsyncConnection) -> None:

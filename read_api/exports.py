@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Final
 
-from read_api.connections import Connections, Held
+from read_api.connections import Connections, HeldConnection
 from read_api.errors import TooManyReads
 
 EXPORTS_MAX: Final = 2
@@ -22,7 +22,7 @@ class Exports:
         self._under_way = 0
 
     @contextlib.asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[Held]:
+    async def snapshot(self) -> AsyncIterator[HeldConnection]:
         """A connection inside a transaction that sees one snapshot.
 
         Raises:

@@ -39,7 +39,7 @@ select exists (
 """
 
 
-class Trigger(Struct, frozen=True):
+class OutcomeTrigger(Struct, frozen=True):
     """What the outcome of a process manager about an event is known by."""
 
     leaf: bytes
@@ -62,11 +62,11 @@ async def views(connection: AsyncConnection) -> list[str]:
     return [cast("str", name) for (name,) in rows]
 
 
-async def trigger(connection: AsyncConnection, *, consumer: str, position: int) -> Trigger | None:
+async def trigger(connection: AsyncConnection, *, consumer: str, position: int) -> OutcomeTrigger | None:
     """The event at a position as a trigger; None where the consumer is no process manager, or there is no event."""
     given = {"consumer": consumer, "position": position}
     row = await (await connection.execute(_TRIGGER, given)).fetchone()
-    return None if row is None else Trigger(cast("bytes", row[0]), cast("int", row[1]))
+    return None if row is None else OutcomeTrigger(cast("bytes", row[0]), cast("int", row[1]))
 
 
 async def is_skipped(connection: AsyncConnection, *, consumer: str, position: int) -> bool:

@@ -27,7 +27,7 @@ REQUEST_WITHIN_S: Final = 20.0
 """The same for the owner of a parked key."""
 
 
-class Asked(Protocol):
+class ActsClient(Protocol):
     """A way to ask for acts."""
 
     def ask(self, command: str, target: str, body: dict[str, Any]) -> int:
@@ -44,7 +44,7 @@ class Asked(Protocol):
 
 
 def act(
-    asked: Asked,
+    asked: ActsClient,
     command: str,
     target: str,
     *,

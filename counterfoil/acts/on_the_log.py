@@ -89,7 +89,7 @@ class OnTheLog:
         structlog.configure(**self._logging)
 
     def ask(self, command: str, target: str, body: dict[str, Any]) -> int:
-        """See Asked.
+        """See ActsClient.
 
         Raises:
             Refused: it was refused, or the log does not answer.
@@ -107,7 +107,7 @@ class OnTheLog:
         return position
 
     def came_of(self, position: int) -> Act:
-        """See Asked."""
+        """See ActsClient."""
         with database.connect(self._url, role="counterfoil_reader", name="operator") as connection:
             row = connection.execute(ONE, {"position": position}).fetchone()
         assert row is not None, "the act was appended"

@@ -42,7 +42,7 @@ class OverHttp:
         self._client.close()
 
     def ask(self, command: str, target: str, body: dict[str, Any]) -> int:
-        """See Asked.
+        """See ActsClient.
 
         Raises:
             Refused: it was refused, or the API does not answer.
@@ -56,7 +56,7 @@ class OverHttp:
         return position
 
     def came_of(self, position: int) -> Act:
-        """See Asked.
+        """See ActsClient.
 
         Raises:
             Refused: the API does not answer.

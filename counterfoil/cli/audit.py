@@ -232,7 +232,7 @@ def export(
     with priority.background(), answering.auditing():
         from counterfoil import bundling
 
-        wanted = bundling.Wanted(
+        wanted = bundling.BundleScope(
             first=first,
             last=last,
             certificates=[each.read_text() for each in certificates or ()],

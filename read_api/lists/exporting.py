@@ -15,7 +15,7 @@ from psycopg import sql
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Send
 
-from read_api.connections import AsyncConnection, Held
+from read_api.connections import AsyncConnection, HeldConnection
 from read_api.reading.resource import RowDict
 from read_api.reading.tables import Table
 
@@ -45,7 +45,9 @@ Write = Callable[[Iterable[RowDict]], bytes]
 """Rows as bytes of one media type."""
 
 
-async def read(held: Held, table: Table, statement: sql.Composed, given: Mapping[str, object]) -> Rows:
+async def read(
+    held: HeldConnection, table: Table, statement: sql.Composed, given: Mapping[str, object]
+) -> Rows:
     """The rows of a statement in chunks, the first of which has been read: what is wrong with it is known by now.
 
     Raises:
@@ -59,7 +61,7 @@ async def read(held: Held, table: Table, statement: sql.Composed, given: Mapping
     return _rows(held, table, await held.run(_fetch))
 
 
-async def _rows(held: Held, table: Table, chunk: list[tuple[Any, ...]]) -> Rows:
+async def _rows(held: HeldConnection, table: Table, chunk: list[tuple[Any, ...]]) -> Rows:
     while chunk:
         yield [table.row(list(values)) for values in chunk]
         chunk = await held.run(_fetch) if len(chunk) == ROWS_PER_CHUNK else []
