@@ -58,6 +58,7 @@ REFRESH_ROUNDS: Final = Size("rounds of 20 refreshes at once", 50, 500, "tests/i
 TAMPERINGS: Final = Size(
     "copies of a shop for each manipulation of it", 2, 50, "tests/tampering/test_tampering.py"
 )
+FLIPS: Final = Size("bits flipped in rows, tiles and views", 8, 200, "tests/tampering/test_bit_rot.py")
 CLEAN_EXPORTS: Final = Size(
     "exports of a shop that nobody touched", 2, 100, "tests/tampering/test_tampering.py"
 )

@@ -42,7 +42,7 @@ def findings(
         message = f"the log ends at {head:,}, and {kept.size:,} events were sealed: its end was cut off"
         return [Finding(head + 1, "log-cut", message)]
     epochs = reading.epochs(connection)  # read behind the head, so every epoch up to it is there
-    held = Held(store, size=kept.size, root=kept.root, sealed=_leading_to(kept, store))
+    held = Held(store, size=kept.size, root=kept.root)
     for start in range(0, kept.size, reading.POSITIONS_PER_SHORT_SEGMENT):
         end = min(kept.size, start + reading.POSITIONS_PER_SHORT_SEGMENT)
         leaves = _leaves(connection, after=start, upto=end, epochs=epochs)
@@ -59,7 +59,7 @@ class Held:
     Which event was changed, a root does not tell. The tiles do, if they still lead to that root.
     """
 
-    def __init__(self, store: Store, *, size: int, root: bytes, sealed: Tiles | None, after: int = 0) -> None:
+    def __init__(self, store: Store, *, size: int, root: bytes, after: int = 0) -> None:
         """Begin behind a position, up to which the tiles are trusted.
 
         Raises:
@@ -68,8 +68,9 @@ class Held:
         self._store = store
         self._size = size
         self._root = root
-        self._differing = _Differing(sealed)
-        self._frontier = Frontier() if sealed is None or not after else Frontier.at(after, sealed)
+        self._tiles = Tiles(store, size)
+        self._differing = _Differing(self._tiles)
+        self._frontier = Frontier.at(after, self._tiles) if after else Frontier()
 
     def see(self, position: int, leaf: bytes) -> None:
         """Take the next leaf."""
@@ -81,8 +82,16 @@ class Held:
         """What is no longer as it was sealed, once every leaf up to the size was seen."""
         if self._frontier.root() == self._root:
             return _of_tiles(self._store, self._size, self._differing.found)
+        if self._differing.found and self._tiles_lead_there():
+            return self._differing.found
         unknown = f"the first {self._size:,} events are not those that were sealed; without tiles nobody can say which"
-        return self._differing.found or [Finding(0, "root-mismatch", unknown)]
+        return [Finding(0, "root-mismatch", unknown)]
+
+    def _tiles_lead_there(self) -> bool:
+        try:
+            return merkle.root(self._size, self._tiles) == self._root
+        except (TilesDamaged, OSError):
+            return False
 
 
 def _of_tiles(store: Store, size: int, differing: list[Finding]) -> list[Finding]:
@@ -100,16 +109,16 @@ def _of_tiles(store: Store, size: int, differing: list[Finding]) -> list[Finding
 class _Differing:
     """Leaves that are not those of the tiles."""
 
-    def __init__(self, sealed: Tiles | None) -> None:
+    def __init__(self, sealed: Tiles) -> None:
         self.found: list[Finding] = []
         self._tiles = sealed
 
     def see(self, position: int, leaf: bytes) -> None:
-        if self._tiles is None or len(self.found) == FINDINGS_MAX:
+        if len(self.found) == FINDINGS_MAX:
             return
         try:
             sealed = self._tiles.leaf(position - 1)
-        except TilesDamaged:
+        except (TilesDamaged, OSError):
             return
         if leaf == sealed:
             return
@@ -119,15 +128,6 @@ class _Differing:
             else "the row was changed after it was sealed: stream, version, type, time, metadata or payload"
         )
         self.found.append(Finding(position, "seal-broken", message))
-
-
-def _leading_to(kept: Checkpoint, store: Store) -> Tiles | None:
-    """Tiles that hold the tree of the checkpoint; None if there are none."""
-    held = Tiles(store, kept.size)
-    try:
-        return held if merkle.root(kept.size, held) == kept.root else None
-    except (TilesDamaged, OSError):
-        return None
 
 
 def _leaves(connection: Connection, *, after: int, upto: int, epochs: Sequence[Epoch]) -> list[bytes]:

@@ -22,7 +22,7 @@ from event_store.log.integrity import LogReport
 from event_store.log.reading import Connection
 from event_store.proofs import against, ledger
 from event_store.proofs.ledger import Sealed
-from event_store.proofs.tiles import Store, Tiles, TilesDamaged
+from event_store.proofs.tiles import Store, TilesDamaged
 
 NAME: Final = "auditor"
 ROUND_EVERY_S: Final = 1.0
@@ -120,9 +120,8 @@ class _Audit:
 
     def __init__(self, conn: Connection, store: Store, sealed: Sealed, *, after: int | None = None) -> None:
         """Of the whole log, or of the events that were sealed behind a position."""
-        tiles = Tiles(store, sealed.size)
         self.upto = sealed.size
-        self._held = against.Held(store, size=sealed.size, root=sealed.root, sealed=tiles, after=after or 0)
+        self._held = against.Held(store, size=sealed.size, root=sealed.root, after=after or 0)
         self._pieces = (
             integrity.verifying(conn, see_leaf=self._held.see)
             if after is None
