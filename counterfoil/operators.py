@@ -4,8 +4,12 @@ import getpass
 import re
 from typing import Final
 
+from psycopg.conninfo import conninfo_to_dict
+
+from counterfoil import addresses
 from counterfoil.user_messages import UserError
 from event_store.log.actors import actor
+from runtime.settings import Settings
 
 UNKNOWN: Final = "unknown"
 """The system user of a process whose number has no entry in the system's list."""
@@ -40,6 +44,16 @@ def name_of(given: str | None, *, login: str | None) -> str:
     if _is_name(given) is None:
         raise BadName(given)
     return given
+
+
+def of_settings(settings: Settings, given: str | None) -> str:
+    """The name of an operator of the installation that these settings name.
+
+    Raises:
+        BadName: a log is no place for it.
+    """
+    login = conninfo_to_dict(addresses.resolve(settings).database_url or "").get("user")
+    return name_of(given, login=None if login is None else str(login))
 
 
 def _system_user() -> str:

@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from psycopg.conninfo import conninfo_to_dict
-
 from counterfoil import addresses, operators, runfile
 from counterfoil.acts.errors import NotDone
 from counterfoil.acts.on_the_log import OnTheLog
@@ -81,8 +79,7 @@ def asking(settings: Settings, contexts: Callable[[], Contexts], *, name: str | 
         operators.BadName: a log is no place for the name.
     """
     found = addresses.resolve(settings)
-    login = conninfo_to_dict(found.database_url or "").get("user")
-    operator = operators.name_of(name, login=None if login is None else str(login))
+    operator = operators.of_settings(settings, name)
     running = runfile.read(settings.home)
     command_api = settings.command_api_url or (running and running.addresses.command_api)
     if command_api:

@@ -336,9 +336,10 @@ def log_fence(
             help="This database is a copy and its original lives on: give the copy an id of its own.",
         ),
     ] = False,
+    name: answering.As = None,
 ) -> None:
     """Declare that the log may have lost its end (a restore, a promotion): new epoch, new topics, empty cache."""
-    from counterfoil import fencing
+    from counterfoil import fencing, operators
 
     settings = answering.settings()
     print("\n".join(fencing.intent(settings, new_installation=new_installation).lines()))
@@ -349,7 +350,8 @@ def log_fence(
     why = reason or typer.prompt("reason")
     if not yes and not typer.confirm("fence the log?"):
         raise fencing.NotConfirmed("nothing was fenced")
-    print(fencing.fence(settings, reason=why, new_installation=new_installation))
+    by = operators.of_settings(settings, name)
+    print(fencing.fence(settings, reason=f"{why} (operator:{by})", new_installation=new_installation))
 
 
 @import_app.command("online-retail")

@@ -146,8 +146,8 @@ def test_parked_keys_alone_make_the_audit_exit_with_2(shop):
     with psycopg.connect(shop.state["addresses"]["database_url"], autocommit=True) as admin:
         admin.execute(
             "insert into consumers.parked (consumer, shape, build, partition_key, position, stream,"
-            " version, type, reason, last_position) select view, shape, build, 'product-none', 1000000000,"
-            " 'product-none', 1, 't', 'r', 1000000000 from views.live where view = 'product_page'"
+            " version, type, reason, last_position) select l.view, l.shape, l.build, 'product-none', h.position,"
+            " 'product-none', 1, 't', 'r', h.position from views.live l, log.head h where l.view = 'product_page'"
         )
         finished = shop.run("audit", "verify", "--json")
         admin.execute("delete from consumers.parked where partition_key = 'product-none'")

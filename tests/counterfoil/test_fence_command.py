@@ -35,12 +35,14 @@ def test_without_a_terminal_reason_and_confirmation_are_needed(tmp_path, databas
 
 
 def test_with_both_it_fences_and_says_what_it_did(tmp_path, database_url, epoch):
-    result = fence(tmp_path, database_url, "--reason", "restored", "--yes")
+    result = fence(tmp_path, database_url, "--reason", "restored", "--yes", "--as", "jo")
 
     assert (0, 2) == (result.exit_code, epoch())
     assert "epoch 2 and generation 2 begin at position 1" in result.stdout
     with database.connect(database_url, role="counterfoil_reader", name="test") as conn:
-        assert ("restored",) == conn.execute("select reason from log.epoch where epoch = 2").fetchone()
+        assert ("restored (operator:jo)",) == conn.execute(
+            "select reason from log.epoch where epoch = 2"
+        ).fetchone()
 
 
 @pytest.mark.parametrize(("answers", "expected"), [("restored\ny\n", (0, 2)), ("restored\nn\n", (1, 1))])
