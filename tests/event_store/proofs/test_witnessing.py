@@ -223,14 +223,20 @@ def test_what_waits_for_cosignatures_is_remembered_next_to_the_tiles_too(databas
 def test_two_that_are_required_cosign_the_same_checkpoint(database_url, store, serving, tmp_path):
     other = Cosigner(tmp_path / "w2", KEY, name="witness.test/w2")
     both, clock = [serving.listed, other.listed], Clock()
-    with (
-        other.serving(),
-        sealing(database_url, store, clock=clock, witnesses=both, required=2) as hosted,
-    ):
-        for size in range(100, 1_100, 100):
-            append(database_url, 100)
-            clock.now_s += 1
-            rounds_until(hosted, lambda size=size: published_size(store) == size, what="two cosignatures")
+    with sealing(database_url, store, clock=clock, witnesses=both, required=2) as hosted:
+        append(database_url, 10)
+        hosted.round()
+        rounds_until(
+            hosted, lambda: witnessed(database_url)["witness.test/w1"].size == 10, what="one cosignature"
+        )
+        assert published(store) is None
+        with other.serving():
+            for size in range(100, 1_100, 100):
+                append(database_url, 100)
+                clock.now_s += 20
+                rounds_until(
+                    hosted, lambda size=size: published_size(store) == size + 10, what="two cosignatures"
+                )
 
     assert ["witness.test/w1", "witness.test/w2"] == sorted(cosigned_by(store))
 
