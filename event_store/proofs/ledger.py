@@ -186,11 +186,13 @@ class SealRows:
         """What each witness said of a tree."""
         return witnesses(self._conn, origin)
 
+    def forget_others(self, origin: str, keys: Sequence[str]) -> None:
+        """Keep nothing of what other witnesses than these said, refusals included."""
+        self._conn.execute(_FORGET, {"origin": origin, "keys": list(keys), "owner": self._owner})
+
     def enlist(self, origin: str, keys: Sequence[str]) -> None:
-        """Have a row for each of these witnesses, and forget what others said."""
-        given = {"origin": origin, "keys": list(keys), "owner": self._owner}
-        self._conn.execute(_FORGET, given)
-        self._conn.execute(_ENLIST, given)
+        """Have a row for each of these witnesses."""
+        self._conn.execute(_ENLIST, {"origin": origin, "keys": list(keys), "owner": self._owner})
 
     def cosigned(self, origin: str, key: str, *, size: int) -> None:
         """Note that a witness cosigned a checkpoint of that size.

@@ -107,6 +107,8 @@ class Sealer:
         self._rows = rows = SealRows(session.conn, owner=session.lease.owner)
         self._keys = keys = sealing.keys()
         with refusals.noted(rows, keys[0].name, metrics):
+            listed = [str(each.key) for each in sealing.witnesses]
+            rows.forget_others(keys[0].name, listed)  # first: who is listed no more must not refuse for ever
             self._sealed = sealed = opening.opened(session.conn, rows, sealing.store, keys)
             self._publication = Publication(
                 rows,

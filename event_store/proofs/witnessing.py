@@ -76,11 +76,11 @@ class Witnessing:
         self._submissions = submissions
         self._metrics = metrics
         self._clock = clock
-        rows.enlist(self._origin, [str(each.key) for each in witnesses])
         self._failing: dict[str, str | None] = {}
         self._cosigned_at_s: dict[str, float] = {}
         if submissions is None:
             return
+        rows.enlist(self._origin, [str(each.key) for each in witnesses])
         try:
             self._begin(note.parse(sealed.checkpoint), submissions)
         except BaseException:

@@ -363,6 +363,45 @@ def test_a_refusal_ends_when_the_witness_cosigns_again_or_is_listed_no_more(data
     assert {} == witnessed(database_url)
 
 
+def test_a_witness_that_is_listed_no_more_refuses_nothing_though_the_log_cannot_be_sealed(
+    database_url, store
+):
+    append(database_url, 10)
+    seal(database_url, store)
+    damage(
+        database_url,
+        f"insert into seal.witness (origin, key, refusal) values ('{ORIGIN}', 'w', 'another history')",
+    )
+    cut(database_url, upto=8)
+    with pytest.raises(Refused, match="the log ends at 8"):
+        seal(database_url, store)
+
+    assert refusal_seen_by_relay(database_url) is None
+
+
+def test_what_was_published_is_found_in_either_memory(database_url, store, serving):
+    append(database_url, 5)
+    how = {"witnesses": [serving.listed], "required": 1}
+    with sealing(database_url, store, **how) as hosted:
+        rounds_until(hosted, lambda: published_size(store) == 5, what="a cosignature")
+    five = store.read("checkpoint") or b""
+    append(database_url, 5)
+    with sealing(database_url, store, **how) as hosted:
+        rounds_until(hosted, lambda: published_size(store) == 10, what="another cosignature")
+    ten = sealed(database_url).published
+    away = {"witnesses": [Witness(serving.key, AWAY.url)], "required": 1}
+
+    store.write("checkpoint", five)  # killed between the two
+    with sealing(database_url, store, **away) as hosted:
+        hosted.round()
+    assert (10, ["witness.test/w1"]) == (published_size(store), cosigned_by(store))
+
+    damage(database_url, "update seal.tree set published = %s", five.decode())
+    with sealing(database_url, store, **away) as hosted:
+        hosted.round()
+    assert ten == sealed(database_url).published
+
+
 def test_a_refusal_of_an_older_tree_stops_nothing(database_url, store, tmp_path):
     seal(database_url, store)
     damage(
