@@ -2,7 +2,7 @@
 
 Sealing reads every row twice, writes tiles and signs a checkpoint for each 20,480 events; its limit is reading and
 decoding the same rows once (as `replay` does). The check is the one that auditors run; it holds nothing of the log in
-memory. It and the proofs are measured in processor time: they wait for nobody.
+memory. It and the proofs are measured in processor time: they wait for nobody. `sealing_live` asks about a log in use.
 """
 
 import secrets
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import shop_events
+from benchmarks import sealing_live, shop_events
 from benchmarks.laboratory import Laboratory
 from benchmarks.measuring import alternating, percentile
 from benchmarks.replay import replayed
@@ -50,7 +50,7 @@ PROOF_GOALS: Final = (Goal("ours", at_most=5.0),)
 
 
 def rows(laboratory: Laboratory) -> Iterator[Row]:
-    """Four rows."""
+    """Four rows, and two of a sealer at work."""
     count = laboratory.size.count(EVENTS, tiny=1_000)
     with laboratory.database() as url, tempfile.TemporaryDirectory() as folder:
         events = shop_events.fill(url, shop_events.history(count))
@@ -106,6 +106,7 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
         ours=percentile(proofs, 0.99) * 1000,
         goals=PROOF_GOALS,
     )
+    yield from sealing_live.rows(laboratory)
 
 
 def _sealed(url: str, tiles: Path, *, events: int) -> float:
