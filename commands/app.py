@@ -14,8 +14,9 @@ from commands.answers import Locations
 from commands.dispatcher import Clock, Dispatcher
 from commands.documentation import DESCRIPTION
 from commands.execution import Execution
-from commands.identity import client_routes
+from commands.identity import client_routes, provider_routes
 from commands.identity import opening as identity_opening
+from commands.identity import providers as identity_providers
 from commands.identity import routes as identity_routes
 from commands.opening import opened
 from commands.processes.process import Process
@@ -59,9 +60,9 @@ def create_app(
 
     `routers` are the commands of each context, those most sent first; `processes` and `consumers` wait for what these
     record and are registered before the first route answers; `followers` are the consumers whose outcomes tell what
-    came of a command; `locations` say under which address the query API
-    shows the streams of a category; `declared` are the problems that contexts declare. Its `state.readiness` answers
-    /readyz; call `drain()` on it before the server is stopped.
+    came of a command; `locations` say under which address the query API shows the streams of a category; `declared` are
+    the problems that contexts declare. Its `state.providers` opens those by which accounts log in: none, unless it is
+    set. Its `state.readiness` answers /readyz; call `drain()` on it before the server is stopped.
 
     Raises:
         SettingsError: there is no database to talk to, or nobody said who callers are.
@@ -100,6 +101,7 @@ def create_app(
     app.state.dispatcher = None
     app.state.settling = None
     app.state.identity = None
+    app.state.providers = identity_providers.none
     problem_pages.install(app, declared)
     if settings.shows_api_pages:
         api_pages.install(app)
@@ -131,6 +133,7 @@ def _add_routes(app: FastAPI, routers: Sequence[APIRouter], registry: CollectorR
         *effects.router.routes,
         *identity_routes.ROUTES.routes,
         *client_routes.ROUTES.routes,
+        *provider_routes.ROUTES.routes,
         *health.routes,
     ]
 
@@ -172,7 +175,14 @@ def _lifespan(
             )
             app.state.poller = on.poller
             app.state.identity = await accounts.enter_async_context(
-                identity_opening.served(settings, on, callers=callers, fingerprints=made_by, clock=clock)
+                identity_opening.served(
+                    settings,
+                    on,
+                    callers=callers,
+                    fingerprints=made_by,
+                    clock=clock,
+                    providers=app.state.providers,
+                )
             )
             polling = asyncio.create_task(on.poller.run(), name="command-api: poller")
             try:

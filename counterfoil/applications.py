@@ -3,6 +3,7 @@
 import commands.app
 import read_api.app
 from commands.dispatcher import Clock
+from commands.gateways.providers import opening as providers
 from counterfoil import declared
 from counterfoil.context import Contexts
 from runtime.http.application import PipelineApp
@@ -18,7 +19,7 @@ def command_app(
         SettingsError: there is no database to talk to, or a context cannot be had.
     """
     served = contexts or declared.contexts(settings)
-    return commands.app.create_app(
+    app = commands.app.create_app(
         settings,
         routers=served.commands,
         processes=served.processes_of(settings),
@@ -28,6 +29,8 @@ def command_app(
         declared=served.problems,
         clock=clock,
     )
+    app.state.providers = providers.opened
+    return app
 
 
 def query_app(settings: Settings, *, contexts: Contexts | None = None) -> PipelineApp:

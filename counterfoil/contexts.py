@@ -22,6 +22,7 @@ from domain.identity.client import CLIENT
 from domain.identity.events import (
     AccountRegistered,
     ClientRegistered,
+    ExternalIdentityLinked,
     KeyIssued,
     KeyRevoked,
     RefreshReuseDetected,
@@ -29,6 +30,7 @@ from domain.identity.events import (
     SessionOpened,
     SessionRevoked,
 )
+from domain.identity.external import EXTERNAL
 from domain.identity.session import SESSION
 from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK
@@ -131,7 +133,7 @@ MAIL: Final = Context(
 
 IDENTITY: Final = Context(
     name="identity",
-    aggregates=(ACCOUNT, GRANTS, SESSION, CLIENT),
+    aggregates=(ACCOUNT, GRANTS, SESSION, CLIENT, EXTERNAL),
     problems=(
         client.ClientIdTaken,
         client.ClientUnknown,
@@ -143,6 +145,8 @@ IDENTITY: Final = Context(
         GRANTS: "roles are read where they are needed: on the stream itself, at each login and refresh",
         SESSION: "its events are read by auditors; what is valid now is in the vault",
         CLIENT: "its events are read by auditors; a view of clients is still to come",
+        EXTERNAL: "its events are read by auditors; a view of accounts is still to come",
+        ExternalIdentityLinked: "no view shows accounts yet",
         ClientRegistered: "no view shows clients yet",
         KeyIssued: "no view shows clients yet",
         KeyRevoked: "no view shows clients yet",

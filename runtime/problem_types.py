@@ -108,6 +108,21 @@ _REQUESTS = (
         "Correct what was typed, or have the password reset.",
     ),
     ProblemType(
+        "login-refused",
+        400,
+        "The login at a provider is refused",
+        "What a browser brought back from a provider is no login: it was not sent there by this shop, the answer is to"
+        " another login, came twice or too late, is not of this provider, or makes no account: `detail` says which.",
+        "Begin again. Who has an account here logs in to it and links the provider.",
+    ),
+    ProblemType(
+        "provider-unreachable",
+        503,
+        "The provider does not answer",
+        "The provider by which the account logs in does not answer as it should. Nothing was done.",
+        "Try again later, or log in with a password.",
+    ),
+    ProblemType(
         "token-refused",
         400,
         "The token request is refused",

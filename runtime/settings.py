@@ -203,6 +203,28 @@ class Settings(BaseSettings):
     carrier_token: SecretStr | None = Field(
         default=None, description="Token that the carrier gets with every call; none if not set."
     )
+    login_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/?#]+(?:/[^?#]*)?$",
+        description="Where browsers come back from providers to, such as https://shop.example/v1/oidc.",
+    )
+    google_client_id: str | None = Field(
+        default=None, description="What Google knows this shop by; nobody logs in with Google if not set."
+    )
+    google_client_secret: SecretStr | None = Field(default=None, description="Secret of that client.")
+    oidc_issuer: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/?#]+(?:/[^?#]*)?$",
+        description="Issuer of another OpenID provider, exactly as its document names it.",
+    )
+    oidc_client_id: str | None = Field(
+        default=None, description="What that provider knows this shop by; nobody logs in with it if not set."
+    )
+    oidc_client_secret: SecretStr | None = Field(default=None, description="Secret of that client.")
+    facebook_client_id: str | None = Field(
+        default=None, description="What Facebook knows this shop by; nobody logs in with it if not set."
+    )
+    facebook_client_secret: SecretStr | None = Field(default=None, description="Secret of that client.")
     mail_host: str | None = Field(
         default=None,
         description="Mail server to which mails are handed (docs/mail.md); none are sent unless set.",
@@ -310,6 +332,20 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _providers_are_whole(self) -> Self:
+        given = {
+            "GOOGLE": (self.google_client_id, self.google_client_secret),
+            "OIDC": (self.oidc_client_id, self.oidc_client_secret, self.oidc_issuer),
+            "FACEBOOK": (self.facebook_client_id, self.facebook_client_secret),
+        }
+        for name, parts in given.items():
+            if len({part is None for part in parts}) > 1:
+                raise ValueError(f"{PREFIX}{name}_*: set all settings of the provider or none")
+            if parts[0] is not None and self.login_url is None:
+                raise ValueError(f"{PREFIX}{name}_CLIENT_ID needs {PREFIX}LOGIN_URL: set that too")
+        return self
+
+    @model_validator(mode="after")
     def _mail_is_whole(self) -> Self:
         given = [
             name
@@ -390,7 +426,9 @@ class Settings(BaseSettings):
     def masked(self) -> dict[str, str | int | float | None]:
         """Variable → value as it may be shown to anybody: passwords replaced."""
         return {
-            PREFIX + name.upper(): _shown(getattr(self, name), whole=name.endswith(("password", "token")))
+            PREFIX + name.upper(): _shown(
+                getattr(self, name), whole=name.endswith(("password", "token", "secret"))
+            )
             for name in type(self).model_fields
         }
 

@@ -13,6 +13,7 @@ from domain.event import Event
 from domain.identity.events import (
     AccountRegistered,
     ClientRegistered,
+    ExternalIdentityLinked,
     KeyIssued,
     KeyRevoked,
     RefreshReuseDetected,
@@ -376,6 +377,13 @@ def refresh_reuse_detected(**changes: Any) -> RefreshReuseDetected:
     return changed(example, changes)
 
 
+def external_identity_linked(**changes: Any) -> ExternalIdentityLinked:
+    example = ExternalIdentityLinked(
+        account_id=AccountId("a-1"), provider="google", identity_digest="9f86d081884c7d65", linked_at=NOW
+    )
+    return changed(example, changes)
+
+
 def session_revoked(**changes: Any) -> SessionRevoked:
     example = SessionRevoked(
         session_id=SessionId("s-1"), account_id=AccountId("a-1"), cause="reuse", revoked_at=NOW
@@ -430,6 +438,7 @@ ONE_OF_EACH: tuple[Event, ...] = (
     session_opened(),
     refresh_reuse_detected(),
     session_revoked(),
+    external_identity_linked(),
     event_skipped(),
     retry_requested(),
     rebuild_requested(),

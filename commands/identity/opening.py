@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from commands.identity import providers
 from commands.identity import secrets as secrets_file
 from commands.identity.accounts import Accounts
 from commands.identity.clients import Clients
@@ -44,6 +45,7 @@ async def served(
     callers: Identity,
     fingerprints: Fingerprints,
     clock: Callable[[], datetime],
+    providers: providers.Opening,
 ) -> AsyncIterator[Serving | None]:
     """What the routes of identity need; None where the installation has no accounts.
 
@@ -57,14 +59,18 @@ async def served(
     url = settings.database_url.get_secret_value()
     secrets = await asyncio.to_thread(secrets_of, url, settings.secrets_file)
     recorder = Recorder(on.execution, fingerprints, clock)
-    async with sessions_of(url, settings, on, secrets=secrets, recorder=recorder) as sessions:
+    async with (
+        providers(settings) as known,
+        sessions_of(url, settings, on, secrets=secrets, recorder=recorder) as sessions,
+    ):
         accounts = sessions.accounts
         clients = Clients(
             accounts.vault, accounts.states, on.reader, recorder, sessions.signing, sessions.issuer
         )
         chores = asyncio.create_task(_chores(sessions, clients), name="command-api: identity")
         try:
-            yield Serving(sessions, clients, callers.trust)
+            secure = settings.login_url is None or settings.login_url.startswith("https:")
+            yield Serving(sessions, clients, callers.trust, providers=known, cookies_secure=secure)
         finally:
             chores.cancel()
             await asyncio.gather(chores, return_exceptions=True)

@@ -5,6 +5,7 @@ Where the installation has no accounts they answer 404.
 
 import base64
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Annotated, Any, Final, get_type_hints
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -17,6 +18,7 @@ from commands import payloads
 from commands.documentation import problem_responses
 from commands.identity.clients import Clients, NotGranted
 from commands.identity.passwords import CHARACTERS_MAX
+from commands.identity.providers import Providers
 from commands.identity.recording import By
 from commands.identity.sessions import NotRefreshed, Sessions, Tokens
 from commands.payloads import SECRET, Id, Payload
@@ -119,13 +121,14 @@ SCHEMAS: Final[contract.Components] = {
 """What the document of the command API says of forms."""
 
 
-class Serving:
+class Serving(msgspec.Struct, frozen=True):
     """What the routes need, once the application is open; `sessions` None: the installation has no accounts."""
 
-    def __init__(self, sessions: Sessions | None, clients: Clients | None, trust: Trust | None) -> None:
-        self.sessions = sessions
-        self.clients = clients
-        self.trust = trust
+    sessions: Sessions | None
+    clients: Clients | None
+    trust: Trust | None
+    providers: Providers = MappingProxyType({})
+    cookies_secure: bool = True
 
 
 class Asked(msgspec.Struct, frozen=True):

@@ -31,6 +31,8 @@ class Secrets:
     def __init__(self, master: bytes) -> None:
         self._email = _derived(master, "email")
         self._refresh = _derived(master, "refresh")
+        self._external = _derived(master, "external identities")
+        self._logins = AESGCM(_derived(master, "logins at providers"))
         self._wrapping = AESGCM(_derived(master, "signing keys"))
         self.digest = hashlib.sha256(_derived(master, "digest")).digest()
         """What the vault keeps to recognise the file by."""
@@ -38,6 +40,22 @@ class Secrets:
     def email_digest(self, address: str) -> str:
         """What stands for an address in the log; two spellings of one address have the same."""
         return hmac.digest(self._email, normalised(address).encode(), "sha256")[:16].hex()
+
+    def identity_digest(self, issuer: str, subject: str) -> str:
+        """What stands for an account at a provider in the log."""
+        return hmac.digest(self._external, f"{len(issuer)}:{issuer}{subject}".encode(), "sha256")[:16].hex()
+
+    def seal_login(self, content: bytes) -> bytes:
+        """What a browser keeps for us while it is at a provider: it can neither read nor change it."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + self._logins.encrypt(nonce, content, b"")
+
+    def open_login(self, sealed: bytes) -> bytes | None:
+        """What was sealed; None: it was not, by these secrets."""
+        try:
+            return self._logins.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], b"")
+        except (InvalidTag, ValueError):
+            return None
 
     def refresh_mac(self, session_id: str, sequence: int) -> bytes:
         """What makes a refresh token: it can be made again, and is kept nowhere."""

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from commands.calls import uuid7
 from commands.decision import DecisionView
-from commands.identity.accounts import Accounts
+from commands.identity.accounts import Accounts, Found
 from commands.identity.recording import By
 from commands.identity.secrets import Secrets
 from commands.identity.vault import NewKey, Vault, VaultRow
@@ -120,8 +120,20 @@ class Sessions(Struct, frozen=True):
             raise ProblemError("bad-credentials", "Address and password do not belong together.")
         assert hashed is not None, "verified"
         await self.accounts.renew_hash(credential_id, hashed, password)
-        account_id = found.account.account_id
         session_id = SessionId(uuid7(recorder.clock()))
+        return await self.open(found, session_id, client_id=client_id, correlation_id=correlation_id)
+
+    async def open(
+        self, found: Found, session_id: SessionId, *, client_id: str, correlation_id: str
+    ) -> Tokens:
+        """Open a session of an account, for who proved that it is theirs.
+
+        Raises:
+            ProblemError: `bad-credentials`: its password was changed meanwhile.
+            psycopg.errors.UniqueViolation: a session of this id was opened before.
+        """
+        vault, recorder = self.accounts.vault, self.accounts.recorder
+        account_id, credential_id = found.account.account_id, found.account.credential_id
         opened_at, expires_at = await vault.open_session(
             session_id, account_id=account_id, credential_id=credential_id, client_id=client_id
         )

@@ -114,3 +114,17 @@ class KeyRevoked(Event, frozen=True, kw_only=True):
     client_id: ClientId
     credential_id: str
     revoked_at: Moment
+
+
+def _external(event: "ExternalIdentityLinked") -> str:
+    return f"account-{event.account_id}"
+
+
+@event_type("identity.external_identity_linked.v1", partition=_external)
+class ExternalIdentityLinked(Event, frozen=True, kw_only=True):
+    """Who has an account at a provider can log in to ours. `identity_digest` is a keyed hash of issuer and subject."""
+
+    account_id: AccountId
+    provider: str
+    identity_digest: str
+    linked_at: Moment

@@ -48,6 +48,7 @@ IMPURE_MODULES: Final = frozenset(
 _GATEWAYS_HOSTED_IN: Final = frozenset(
     [
         "counterfoil/api.py",
+        "counterfoil/applications.py",
         "counterfoil/context.py",
         "counterfoil/contexts.py",
         "counterfoil/hosting.py",

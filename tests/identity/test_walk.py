@@ -18,6 +18,8 @@ PUBLIC: Final = {
     "/problems": "the meaning of problems",
     "/problems/{slug}": "the meaning of problems",
     "/v1/sessions": "credentials are what the request is about",
+    "/v1/oidc/{provider}/start": "who logs in has no token yet",
+    "/v1/oidc/{provider}/callback": "who logs in has no token yet",
     "/oauth/token": "credentials are what the request is about",
     "/oauth/revoke": "who has a token may have it revoked",
     "/.well-known/jwks.json": "keys that verify are for everybody",

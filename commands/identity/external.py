@@ -1,0 +1,150 @@
+"""Logging in by an account at a provider: found by issuer and subject, never by an address.
+
+An identity that nobody knows yet makes an account of its own, under the address that the provider verified, if that is
+free. An address of somebody who is here already, verified or not, links nothing: who has the account logs in and links.
+"""
+
+import contextlib
+import secrets as chance
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from commands.calls import uuid7
+from commands.decision import Decision, DecisionView, events_of
+from commands.identity.accounts import HOLDER, Accounts, Found
+from commands.identity.providers import Asserted
+from commands.identity.recording import By
+from domain.identity import account as accounts
+from domain.identity import external as externals
+from domain.identity.account import ACCOUNT, GRANTS, Account, EmailTaken
+from domain.identity.events import RoleGranted, email_tag
+from domain.identity.external import EXTERNAL, External, IdentityTaken
+from domain.ids import AccountId
+from domain.moment import in_utc
+from runtime.http.principal import Principal
+from runtime.problems import ProblemError
+
+_SYSTEM = Principal("system", "identity")
+
+
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    """Say what is refused in the words of a login.
+
+    Raises:
+        ProblemError: `login-refused`, or what else went wrong.
+    """
+    try:
+        yield
+    except ProblemError as problem:
+        if problem.type.slug == EmailTaken.code:
+            raise ProblemError(
+                "login-refused", "An account here has your address: log in to it, and link the provider."
+            ) from None
+        if problem.type.slug == IdentityTaken.code:
+            raise ProblemError(
+                "login-refused", "With your account at the provider somebody logs in to another account here."
+            ) from None
+        raise
+
+
+class Externals(Struct, frozen=True):
+    """Finds, registers and links accounts by identities at providers."""
+
+    accounts: Accounts
+
+    async def found(self, provider: str, asserted: Asserted, *, correlation_id: str) -> Found:
+        """The account of an identity, registered now if there is none.
+
+        Raises:
+            ProblemError: `login-refused`: no account can be made of it, or its address has one.
+        """
+        digest = self.accounts.secrets.identity_digest(asserted.issuer, asserted.subject)
+        account_id = await self._account_of(digest)
+        if account_id is None:
+            with _refusing():
+                await self._register(provider, asserted, digest, correlation_id=correlation_id)
+            account_id = await self._account_of(digest)
+        found = await self.accounts.by_id(account_id or "nobody")
+        assert found is not None, "an identity belongs to an account"
+        return found
+
+    async def link(self, account_id: str, provider: str, asserted: Asserted, *, by: By) -> None:
+        """Have an identity log in to an account.
+
+        Raises:
+            ProblemError: `login-refused`: it logs in to another one.
+        """
+        digest = self.accounts.secrets.identity_digest(asserted.issuer, asserted.subject)
+        now = self.accounts.recorder.clock()
+        with _refusing():
+            await self.accounts.recorder.record(
+                EXTERNAL,
+                digest,
+                lambda external, _: list(
+                    externals.link(
+                        external,
+                        account_id=AccountId(account_id),
+                        provider=provider,
+                        identity_digest=digest,
+                        now=now,
+                    )
+                ),
+                command=f"link_identity to {account_id}",
+                by=by,
+            )
+
+    async def _account_of(self, digest: str) -> str | None:
+        stream = EXTERNAL.stream(digest)
+        external: External | None = (await self.accounts.states.load({stream: EXTERNAL}))[stream].state
+        return None if external is None else external.account_id
+
+    async def _register(self, provider: str, asserted: Asserted, digest: str, *, correlation_id: str) -> None:
+        """Register an account that is logged in to by an identity; its password is one that nobody knows."""
+        if asserted.email is None:
+            raise ProblemError(
+                "login-refused",
+                "The provider did not say that it verified your address, so no account is made.",
+            )
+        accounts_ = self.accounts
+        now, address = accounts_.recorder.clock(), asserted.email
+        account_id, credential_id = AccountId(uuid7(now)), uuid7(now)
+        email_digest = accounts_.secrets.email_digest(address)
+        hashed = await accounts_.passwords.hash(chance.token_urlsafe(32))
+        await accounts_.vault.add_verifier(credential_id, account_id=account_id, hashed=hashed, email=address)
+
+        def decide(account: Account | None, view: DecisionView) -> Decision:
+            registered = accounts.register(
+                account,
+                account_id=account_id,
+                email_digest=email_digest,
+                holder=view.tagged(HOLDER, email_tag(email_digest)),
+                credential_id=credential_id,
+                now=now,
+            )
+            linked = externals.link(
+                view.current(EXTERNAL, digest),
+                account_id=account_id,
+                provider=provider,
+                identity_digest=digest,
+                now=now,
+            )
+            customer = RoleGranted(account_id=account_id, role="customer", granted_at=in_utc(now))
+            return Decision(
+                (
+                    *events_of(ACCOUNT, account_id, registered),
+                    *events_of(EXTERNAL, digest, linked),
+                    *events_of(GRANTS, account_id, [customer]),
+                )
+            )
+
+        await accounts_.recorder.record(
+            ACCOUNT,
+            account_id,
+            decide,
+            command="register_external",
+            by=By(_SYSTEM.actor, correlation_id),
+            creates=True,
+        )
+        await accounts_.vault.name_verifier(credential_id)
