@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from commands.calls import uuid7
 from commands.decision import Decision, DecisionView, events_of
-from commands.identity.accounts import HOLDER, Accounts, Found
+from commands.identity.accounts import HOLDER, Accounts, AccountWithRoles
 from commands.identity.providers import Asserted
 from commands.identity.recording import By
 from domain.identity import account as accounts
@@ -54,7 +54,7 @@ class Externals(Struct, frozen=True):
 
     accounts: Accounts
 
-    async def found(self, provider: str, asserted: Asserted, *, correlation_id: str) -> Found:
+    async def found(self, provider: str, asserted: Asserted, *, correlation_id: str) -> AccountWithRoles:
         """The account of an identity, registered now if there is none.
 
         Raises:

@@ -25,7 +25,7 @@ from commands.identity.recording import By
 from commands.identity.routes import Serving, json_answer, serving_of
 from commands.identity.sessions import Tokens
 from domain.ids import ID_PATTERN, SessionId
-from runtime.http import versions
+from runtime.http import api_version
 from runtime.http.exchange import Exchange
 from runtime.http.principal import Known, Principal, Public
 from runtime.http.routes import ExchangeRoute
@@ -37,7 +37,7 @@ LOGIN_S: Final = 600
 
 QUERY_BYTES_MAX: Final = 8 * 1024
 PARAMETERS_MAX: Final = 16
-PATH: Final = f"{versions.PREFIX}/oidc"
+PATH: Final = f"{api_version.PREFIX}/oidc"
 _SECRET_BYTES: Final = 32
 
 _next = re.compile(r"/(?![/\\])[A-Za-z0-9/_.~!$&'()*+,;=:@%?-]{0,500}")

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from commands.calls import uuid7
 from commands.decision import DecisionView
-from commands.identity.accounts import Accounts, Found
+from commands.identity.accounts import Accounts, AccountWithRoles
 from commands.identity.recording import By
 from commands.identity.secrets import Secrets
 from commands.identity.vault import NewKey, Vault, VaultRow
@@ -124,7 +124,7 @@ class Sessions(Struct, frozen=True):
         return await self.open(found, session_id, client_id=client_id, correlation_id=correlation_id)
 
     async def open(
-        self, found: Found, session_id: SessionId, *, client_id: str, correlation_id: str
+        self, found: AccountWithRoles, session_id: SessionId, *, client_id: str, correlation_id: str
     ) -> Tokens:
         """Open a session of an account, for who proved that it is theirs.
 
