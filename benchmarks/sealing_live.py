@@ -139,7 +139,7 @@ class _Checkpoints:
         self._sizes: list[int] = []
         self._at_s: list[float] = []
         self._ended = threading.Event()
-        threading.Thread(target=self._look, daemon=True).start()
+        threading.Thread(target=self._sample, daemon=True).start()
 
     def wait_for(self, size: int) -> None:
         """Wait until so much is sealed."""
@@ -156,7 +156,7 @@ class _Checkpoints:
             for position, at_s in enumerate(recorded_at_s, start=1)
         ]
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         while not self._ended.wait(SEEN_EVERY_S):
             try:
                 size = checkpoint.parse(note.parse(self._path.read_bytes()).text).size
