@@ -14,10 +14,9 @@ from commands.answers import Locations
 from commands.dispatcher import Clock, Dispatcher
 from commands.documentation import DESCRIPTION
 from commands.execution import Execution
-from commands.identity import client_routes, provider_routes
+from commands.identity import account_routes, client_routes, oauth_routes, provider_routes, session_routes
 from commands.identity import opening as identity_opening
 from commands.identity import providers as identity_providers
-from commands.identity import routes as identity_routes
 from commands.opening import opened
 from commands.processes.process import Process
 from commands.settling import Settling
@@ -131,9 +130,11 @@ def _add_routes(app: FastAPI, routers: Sequence[APIRouter], registry: CollectorR
         *routes,
         *batch.batch_router(routes).routes,
         *effects.router.routes,
-        *identity_routes.ROUTES.routes,
+        *session_routes.ROUTES.routes,
+        *oauth_routes.ROUTES.routes,
         *client_routes.ROUTES.routes,
         *provider_routes.ROUTES.routes,
+        *account_routes.ROUTES.routes,
         *health.routes,
     ]
 

@@ -14,7 +14,7 @@ from commands.documentation import (
     TARGET,
     problem_responses,
 )
-from commands.identity import routes as identity_routes
+from commands.identity import oauth_routes
 from commands.routing import CommandRoute
 from runtime.http import contract
 from runtime.http.contract import Components, Document
@@ -75,7 +75,7 @@ def complete(document: Document, app: FastAPI) -> None:
         document,
         app,
         schemas={
-            **identity_routes.SCHEMAS,
+            **oauth_routes.SCHEMAS,
             **entries,
             "Batch": _batch(),
             "BatchEntry": _one_of(route.command.name for route in routes),

@@ -16,17 +16,21 @@ from counterfoil.context import Context, Contexts
 from counterfoil.operations import OPERATIONS
 from domain.catalogue import product
 from domain.catalogue.product import PRODUCT
-from domain.identity import client
+from domain.identity import account, client
 from domain.identity.account import ACCOUNT, GRANTS
 from domain.identity.client import CLIENT
 from domain.identity.events import (
+    AccountLocked,
     AccountRegistered,
+    AccountUnlocked,
     ClientRegistered,
     ExternalIdentityLinked,
     KeyIssued,
     KeyRevoked,
+    PasswordChanged,
     RefreshReuseDetected,
     RoleGranted,
+    RoleRevoked,
     SessionOpened,
     SessionRevoked,
 )
@@ -135,6 +139,10 @@ IDENTITY: Final = Context(
     name="identity",
     aggregates=(ACCOUNT, GRANTS, SESSION, CLIENT, EXTERNAL),
     problems=(
+        account.EmailTaken,
+        account.AccountIdTaken,
+        account.AccountUnknown,
+        account.LastOwner,
         client.ClientIdTaken,
         client.ClientUnknown,
         client.KeyUnknown,
@@ -152,6 +160,10 @@ IDENTITY: Final = Context(
         KeyRevoked: "no view shows clients yet",
         AccountRegistered: "no view shows accounts yet",
         RoleGranted: "no view shows accounts yet",
+        RoleRevoked: "no view shows accounts yet",
+        PasswordChanged: "no view shows accounts yet",
+        AccountLocked: "no view shows accounts yet",
+        AccountUnlocked: "no view shows accounts yet",
         SessionOpened: "no view shows accounts yet",
         SessionRevoked: "no view shows accounts yet",
         RefreshReuseDetected: "no view shows accounts yet",

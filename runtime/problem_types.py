@@ -123,6 +123,14 @@ _REQUESTS = (
         "Try again later, or log in with a password.",
     ),
     ProblemType(
+        "too-many-attempts",
+        429,
+        "Too many logins failed",
+        "Logins for this account, or from this address of the network, failed so often in the last minutes that no more"
+        " are tried. The password may be right.",
+        "Wait as long as Retry-After says.",
+    ),
+    ProblemType(
         "token-refused",
         400,
         "The token request is refused",

@@ -71,6 +71,15 @@ class Settings(BaseSettings):
             " `identity.key` in the home directory if not set."
         ),
     )
+    login_failures_per_address: int = Field(
+        default=30,
+        ge=0,
+        le=100_000,
+        description=(
+            "Failed logins of one network address in five minutes until more are refused; 0: not counted, for where a"
+            " proxy makes all addresses one and counts itself."
+        ),
+    )
     password_memory_mb: int = Field(
         default=46,
         ge=19,

@@ -11,13 +11,17 @@ from msgspec.structs import replace
 from domain.catalogue.events import PriceChanged, ProductCreated
 from domain.event import Event
 from domain.identity.events import (
+    AccountLocked,
     AccountRegistered,
+    AccountUnlocked,
     ClientRegistered,
     ExternalIdentityLinked,
     KeyIssued,
     KeyRevoked,
+    PasswordChanged,
     RefreshReuseDetected,
     RoleGranted,
+    RoleRevoked,
     SessionOpened,
     SessionRevoked,
 )
@@ -358,6 +362,22 @@ def role_granted(**changes: Any) -> RoleGranted:
     return changed(RoleGranted(account_id=AccountId("a-1"), role="owner", granted_at=NOW), changes)
 
 
+def role_revoked(**changes: Any) -> RoleRevoked:
+    return changed(RoleRevoked(account_id=AccountId("a-1"), role="owner", revoked_at=NOW), changes)
+
+
+def password_changed(**changes: Any) -> PasswordChanged:
+    return changed(PasswordChanged(account_id=AccountId("a-1"), credential_id="c-2", changed_at=NOW), changes)
+
+
+def account_locked(**changes: Any) -> AccountLocked:
+    return changed(AccountLocked(account_id=AccountId("a-1"), locked_at=NOW), changes)
+
+
+def account_unlocked(**changes: Any) -> AccountUnlocked:
+    return changed(AccountUnlocked(account_id=AccountId("a-1"), unlocked_at=NOW), changes)
+
+
 def session_opened(**changes: Any) -> SessionOpened:
     example = SessionOpened(
         session_id=SessionId("s-1"),
@@ -435,6 +455,10 @@ ONE_OF_EACH: tuple[Event, ...] = (
     key_revoked(),
     account_registered(),
     role_granted(),
+    role_revoked(),
+    password_changed(),
+    account_locked(),
+    account_unlocked(),
     session_opened(),
     refresh_reuse_detected(),
     session_revoked(),

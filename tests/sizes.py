@@ -51,6 +51,10 @@ TIMING: Final = Size("schedules of timers", 80, 3_000, "tests/simulation/test_ti
 DECIDING: Final = Size(
     "schedules of process managers", 200, 4_000, "tests/commands/processes/test_deciding_simulation.py"
 )
+LOGINS_FLOODED: Final = Size(
+    "logins on one account, and one password tried on as many", 100, 1_000, "tests/identity/test_attempts.py"
+)
+LOGINS_AT_ONCE: Final = Size("logins at once", 20, 200, "tests/identity/test_attempts.py")
 LOGINS_TIMED: Final = Size(
     "failed logins timed for each of two addresses", 100, 2_000, "tests/identity/test_sessions.py"
 )

@@ -21,7 +21,13 @@ from commands.identity.vault import Vault
 from commands.states import States
 from domain.identity import account as accounts
 from domain.identity.account import ACCOUNT, GRANTS, Account, Grants
-from domain.identity.events import AccountRegistered, RoleGranted, email_tag, role_tag
+from domain.identity.events import (
+    AccountRegistered,
+    RoleGranted,
+    RoleRevoked,
+    email_tag,
+    role_tag,
+)
 from domain.ids import AccountId
 
 SWEPT_AFTER: Final = timedelta(minutes=10)
@@ -30,7 +36,9 @@ SWEPT_AFTER: Final = timedelta(minutes=10)
 HOLDER: Final[Tagged[AccountId | None]] = Tagged((AccountRegistered,), None, accounts.registered)
 """The account that an address belongs to."""
 
-OWNERS: Final[Tagged[frozenset[AccountId]]] = Tagged((RoleGranted,), frozenset(), accounts.holding)
+OWNERS: Final[Tagged[frozenset[AccountId]]] = Tagged(
+    (RoleGranted, RoleRevoked), frozenset(), accounts.holding
+)
 """The accounts that have a role."""
 
 log = structlog.get_logger()

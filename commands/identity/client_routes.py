@@ -5,31 +5,32 @@ The same request again is answered with `secret: null, secret_shown: true`: noth
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
-from commands import documentation, payloads
-from commands.calls import Call, fingerprint, key_digest
-from commands.documentation import REQUEST_HEADERS, problem_responses
+from commands.documentation import problem_responses
 from commands.identity.clients import Issued
-from commands.identity.routes import BODY_BYTES_MAX, Asked, Identified, SecretRoute, json_answer
+from commands.identity.routing import (
+    OF_COMMANDS,
+    WITH_KEY,
+    Asked,
+    Called,
+    Identified,
+    KeyedRoute,
+    json_answer,
+    valid_id,
+)
 from commands.payloads import Id, Moment, Payload, Title
-from commands.request_parts import read_body, read_headers, require_json, valid_key
 from domain.identity.client import ClientIdTaken, ClientUnknown, KeyUnknown, TooManyKeys
-from domain.ids import ID_PATTERN, MalformedId, validate_id
-from runtime.http import api_version, contract
+from domain.ids import ID_PATTERN
+from runtime.http import api_version
 from runtime.http.access import PERMISSIONS
-from runtime.http.exchange import Exchange
 from runtime.http.principal import requires
-from runtime.problems import ProblemError
 
 SCOPES_MAX: Final = 32
 _PATH: Final = f"{api_version.PREFIX}/clients"
-_OF_COMMANDS: Final = tuple(
-    slug for slug in documentation.ALWAYS if not slug.startswith(("if-match", "precondition"))
-)
 _ClientId = Annotated[str, Path(pattern=ID_PATTERN)]
 
 
@@ -84,62 +85,20 @@ class IssuedKey(BaseModel):
     )
 
 
-def _carried() -> Call:
-    raise AssertionError("routes hand it over themselves")
-
-
-Called = Annotated[Call, Depends(_carried)]
-
-
-class KeyedRoute(SecretRoute):
-    """A POST with an idempotency key."""
-
-    async def answer(self, exchange: Exchange) -> Response:
-        """Read key and body, and have the endpoint answer."""
-        asked = self.asked(exchange)
-        headers = read_headers(exchange.headers)
-        key = valid_key(headers.key)
-        body = await read_body(exchange, declared=headers.length, limit=BODY_BYTES_MAX)
-        if body:
-            require_json(headers)
-        assert self.payload is not None, "every one of them takes a body"
-        payload, spelled = payloads.read_canonical(self.payload, body or b"{}")
-        target = "/".join(exchange.parameters.values()) or None
-        call = Call(
-            command=self.endpoint.__name__,
-            key=key_digest(asked.principal.actor, key),
-            fingerprint=fingerprint(
-                asked.sessions.accounts.recorder.fingerprints,
-                key,
-                command=self.endpoint.__name__,
-                target=target,
-                canonical=spelled,
-            ),
-            correlation_id=asked.correlation_id,
-            actor=asked.principal.actor,
-        )
-        response: Response = await self.endpoint(body=payload, call=call, asked=asked, **exchange.parameters)
-        return response
-
-
 ROUTES: Final = APIRouter(tags=["identity"], route_class=KeyedRoute)
-
-_EXTRA: Final = {
-    "parameters": contract.refer("parameters", *[n for n in REQUEST_HEADERS if n == "Idempotency-Key"])
-}
 
 
 @ROUTES.post(
     _PATH,
     status_code=201,
     response_model=IssuedKey,
-    operation_id="create_client",
+    operation_id="register_client",
     summary="Register a program",
-    responses=problem_responses((*_OF_COMMANDS, "not-found"), (ClientIdTaken,)),
-    openapi_extra=_EXTRA,
+    responses=problem_responses((*OF_COMMANDS, "not-found"), (ClientIdTaken,)),
+    openapi_extra=WITH_KEY,
 )
 @requires("keys:write")
-async def create_client(body: RegisterClient, call: Called, asked: Identified) -> Response:
+async def register_client(body: RegisterClient, call: Called, asked: Identified) -> Response:
     """Let a program call within these scopes, and give it its first key."""
     issued = await asked.clients.register(
         body.client_id, name=body.name, scopes=body.scopes, expires_at=body.expires_at, call=call
@@ -153,13 +112,13 @@ async def create_client(body: RegisterClient, call: Called, asked: Identified) -
     response_model=IssuedKey,
     operation_id="issue_key",
     summary="Issue another key",
-    responses=problem_responses((*_OF_COMMANDS, "not-found"), (ClientUnknown, TooManyKeys)),
-    openapi_extra=_EXTRA,
+    responses=problem_responses((*OF_COMMANDS, "not-found"), (ClientUnknown, TooManyKeys)),
+    openapi_extra=WITH_KEY,
 )
 @requires("keys:write")
 async def issue_key(client_id: _ClientId, body: IssueKey, call: Called, asked: Identified) -> Response:
     """Give a program another key; to replace one, issue the next, have the program use it, and revoke the old one."""
-    issued = await asked.clients.issue_key(_id(client_id), expires_at=body.expires_at, call=call)
+    issued = await asked.clients.issue_key(valid_id(client_id), expires_at=body.expires_at, call=call)
     return _shown(issued, asked)
 
 
@@ -167,26 +126,19 @@ async def issue_key(client_id: _ClientId, body: IssueKey, call: Called, asked: I
     _PATH + "/{client_id}/keys/{credential_id}/revocation",
     status_code=204,
     response_class=Response,
-    operation_id="end_key",
+    operation_id="revoke_key",
     summary="Revoke a key",
-    responses=problem_responses((*_OF_COMMANDS, "not-found"), (ClientUnknown, KeyUnknown)),
-    openapi_extra=_EXTRA,
+    responses=problem_responses((*OF_COMMANDS, "not-found"), (ClientUnknown, KeyUnknown)),
+    openapi_extra=WITH_KEY,
 )
 @requires("keys:write")
-async def end_key(
+async def revoke_key(
     client_id: _ClientId, credential_id: _ClientId, body: RevokeKey, call: Called, asked: Identified
 ) -> Response:
     """Have a key, and every token that was got with it, refused by both APIs within a second."""
     del body  # it has nothing to say
-    await asked.clients.revoke_key(_id(client_id), _id(credential_id), call=call)
+    await asked.clients.revoke_key(valid_id(client_id), valid_id(credential_id), call=call)
     return Response(status_code=204)
-
-
-def _id(given: str) -> str:
-    try:
-        return validate_id(given)
-    except MalformedId as refusal:
-        raise ProblemError("not-found", "Nothing can have this id.") from refusal
 
 
 def _shown(issued: Issued, asked: Asked) -> Response:

@@ -18,7 +18,7 @@ from commands.recording import Answer
 from commands.states import States
 from domain.event import Event
 from domain.identity import client as clients
-from domain.identity.client import CLIENT, Client
+from domain.identity.client import CLIENT, RegisteredClient
 from domain.identity.events import KeyIssued
 from domain.ids import ClientId
 from event_store.log import codec, reading
@@ -80,7 +80,7 @@ class Clients(Struct, frozen=True):
             chosen = ClientId(client_id or caller.new_id())
             credential_id = uuid7(caller.now)
 
-            def decide(client: Client | None, _: DecisionView) -> list[Event]:
+            def decide(client: RegisteredClient | None, _: DecisionView) -> list[Event]:
                 registered = clients.register(
                     client, client_id=chosen, name=name, scopes=scopes, now=caller.now
                 )
@@ -108,7 +108,7 @@ class Clients(Struct, frozen=True):
         with self.recorder.caller(call) as caller:
             credential_id = uuid7(caller.now)
 
-            def decide(client: Client | None, _: DecisionView) -> list[Event]:
+            def decide(client: RegisteredClient | None, _: DecisionView) -> list[Event]:
                 return list(
                     clients.issue_key(
                         client,
@@ -173,10 +173,10 @@ class Clients(Struct, frozen=True):
         )
         return Granted(sign(claims, await self.signing.key()), granted)
 
-    async def client(self, client_id: str) -> Client | None:
+    async def client(self, client_id: str) -> RegisteredClient | None:
         """A program as the log has it now; None: there is none."""
         stream = CLIENT.stream(client_id)
-        state: Client | None = (await self.states.load({stream: CLIENT}))[stream].state
+        state: RegisteredClient | None = (await self.states.load({stream: CLIENT}))[stream].state
         return state
 
     async def sweep(self) -> Sequence[str]:

@@ -12,11 +12,12 @@ import structlog
 from commands.identity import providers
 from commands.identity import secrets as secrets_file
 from commands.identity.accounts import Accounts
+from commands.identity.attempts import Attempts
 from commands.identity.clients import Clients
 from commands.identity.errors import OtherSecrets, SecretsFileError
 from commands.identity.passwords import Passwords
 from commands.identity.recording import Recorder
-from commands.identity.routes import Serving
+from commands.identity.routing import Serving
 from commands.identity.secrets import Secrets
 from commands.identity.sessions import Sessions, Signing, new_key
 from commands.identity.vault import Vault
@@ -114,7 +115,8 @@ async def sessions_of(
         accounts = Accounts(
             vault, secrets, Passwords(memory_mb=settings.password_memory_mb), on.states, recorder
         )
-        yield Sessions(accounts, Signing(vault, secrets), issuer)
+        attempts = Attempts(per_address_max=settings.login_failures_per_address)
+        yield Sessions(accounts, Signing(vault, secrets), issuer, attempts)
 
 
 async def _chores(sessions: Sessions, clients: Clients) -> None:

@@ -22,7 +22,7 @@ from commands.calls import uuid7
 from commands.identity.external import Externals
 from commands.identity.providers import Challenge, Provider, ProviderError, ProviderUnreachable
 from commands.identity.recording import By
-from commands.identity.routes import Serving, json_answer, serving_of
+from commands.identity.routing import Serving, json_answer, serving_of
 from commands.identity.sessions import Tokens
 from domain.ids import ID_PATTERN, SessionId
 from runtime.http import api_version

@@ -20,6 +20,7 @@ from msgspec import Struct
 from commands.calls import uuid7
 from commands.decision import DecisionView
 from commands.identity.accounts import Accounts, AccountWithRoles
+from commands.identity.attempts import Attempts
 from commands.identity.recording import By
 from commands.identity.secrets import Secrets
 from commands.identity.vault import NewKey, Vault, VaultRow
@@ -105,19 +106,29 @@ class Sessions(Struct, frozen=True):
     accounts: Accounts
     signing: Signing
     issuer: str
+    attempts: Attempts
 
-    async def log_in(self, email: str, password: str, *, client_id: str, correlation_id: str) -> Tokens:
+    async def log_in(
+        self, email: str, password: str, *, client_id: str, address: str, correlation_id: str
+    ) -> Tokens:
         """Open a session for whoever knows the password.
 
         Raises:
-            ProblemError: `bad-credentials`, whatever of the two is wrong, after the same work.
+            ProblemError: `too-many-attempts` before any work; `bad-credentials`, whatever of the two is wrong, after
+                the same work.
         """
         vault, recorder = self.accounts.vault, self.accounts.recorder
+        attempt = self.attempts.begin(account=self.accounts.secrets.email_digest(email), address=address)
         found = await self.accounts.by_email(email)
         credential_id = "nobody" if found is None else found.account.credential_id
         hashed = await vault.hash_of(credential_id)
-        if not await self.accounts.passwords.verify(hashed, password) or found is None:
+        if (
+            not await self.accounts.passwords.verify(hashed, password)
+            or found is None
+            or found.account.locked
+        ):
             raise ProblemError("bad-credentials", "Address and password do not belong together.")
+        self.attempts.succeeded(attempt)
         assert hashed is not None, "verified"
         await self.accounts.renew_hash(credential_id, hashed, password)
         session_id = SessionId(uuid7(recorder.clock()))
@@ -140,7 +151,7 @@ class Sessions(Struct, frozen=True):
 
         def decide(session: Session | None, view: DecisionView) -> list[Event]:
             current = view.current(ACCOUNT, account_id)  # a password that was changed meanwhile opens nothing
-            if current is None or current.credential_id != credential_id:
+            if current is None or current.locked or current.credential_id != credential_id:
                 raise ProblemError("bad-credentials", "Address and password do not belong together.")
             return list(
                 sessions.open_session(
@@ -179,15 +190,22 @@ class Sessions(Struct, frozen=True):
         if row is None:
             row = await self._again(session_id, sequence, client_id=client_id, by=by)
         found = await self.accounts.by_id(row.account_id)
-        if found is None or found.account.credential_id != row.credential_id:
+        if found is None or found.account.locked or found.account.credential_id != row.credential_id:
             await self.end(session_id, cause="password", by=by)
-            raise NotRefreshed("the password was changed")
+            raise NotRefreshed("the password was changed, or the account is locked")
         return await self._tokens(row, found.roles)
 
     async def end(self, session_id: str, *, cause: Cause, by: By, reused: int | None = None) -> None:
         """End a session; its tokens are refused by then. The log is told after the vault, and again by `catch_up`."""
         await self.accounts.vault.revoke([session_id], cause=cause)
         await self._record_end(session_id, cause=cause, by=by, reused=reused)
+
+    async def end_all(self, account_id: str, *, cause: Cause, by: By) -> None:
+        """End every session of an account."""
+        session_ids = await self.accounts.vault.sessions_of(account_id)
+        await self.accounts.vault.revoke(session_ids, cause=cause)
+        for session_id in session_ids:
+            await self._record_end(session_id, cause=cause, by=by, reused=None)
 
     async def rotate_key(self) -> None:
         """Have the announced key sign from now on; the one before verifies until its last token is over."""

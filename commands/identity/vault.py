@@ -71,6 +71,15 @@ update vault.session set revoked_at = clock_timestamp(), cause = %s
 where session_id = any(%s) and revoked_at is null returning session_id
 """
 _DENY: Final = "select vault.deny(%s::text[], %s)"
+_SESSIONS_OF: Final = """
+select session_id from vault.session
+where account_id = %s and revoked_at is null and expires_at > clock_timestamp()
+"""
+_DENY_TOKENS_OF: Final = """
+select vault.deny(array_agg(session_id || '.' || sequence), %s) from vault.session
+where account_id = %s and revoked_at is null and expires_at > clock_timestamp() having count(*) > 0
+"""
+_EMAIL: Final = "select email from vault.verifier where credential_id = %s"
 _RECORDED: Final = "update vault.session set revocation_recorded = true where session_id = %s"
 _NOT_RECORDED: Final = """
 select session_id, cause from vault.session
@@ -198,6 +207,13 @@ class Vault:
         async with self._connection() as connection:
             await connection.execute(_DROP_VERIFIER, [credential_id])
 
+    async def email_of(self, credential_id: str) -> str:
+        """The address that was kept with a password."""
+        async with self._connection() as connection:
+            row = await (await connection.execute(_EMAIL, [credential_id])).fetchone()
+        assert row is not None, "the password was verified just now"
+        return str(row[0])
+
     async def hash_of(self, credential_id: str) -> str | None:
         """The hash of a password; None: there is no such credential."""
         async with self._connection() as connection:
@@ -238,6 +254,17 @@ class Vault:
             rows = await (await connection.execute(_REVOKE, [cause, list(session_ids)])).fetchall()
             if rows:
                 await connection.execute(_DENY, [[row[0] for row in rows], DENIED_FOR])
+
+    async def sessions_of(self, account_id: str) -> list[str]:
+        """The sessions of an account that are not over."""
+        async with self._connection() as connection:
+            rows = await (await connection.execute(_SESSIONS_OF, [account_id])).fetchall()
+        return [str(row[0]) for row in rows]
+
+    async def deny_tokens_of(self, account_id: str) -> None:
+        """Have the access tokens of an account that are out refused; refreshing gives others."""
+        async with self._connection() as connection:
+            await connection.execute(_DENY_TOKENS_OF, [DENIED_FOR, account_id])
 
     async def deny(self, subjects: Sequence[str]) -> None:
         """Have tokens refused by every process within a second, until they would be over anyway."""

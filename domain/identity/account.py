@@ -1,8 +1,9 @@
 """An account: somebody who can log in. Its roles are a stream of their own.
 
-An address belongs to one account only. There is one first owner: further ones are appointed by an owner. Refusals:
+An address belongs to one account only. There is one first owner: further ones are appointed by an owner, and the last
+one stays. Asking again for what already holds decides nothing. Refusals:
 
-Conflict  EmailTaken, OwnerExists
+Conflict  EmailTaken, AccountIdTaken, OwnerExists, LastOwner
 Unknown   AccountUnknown
 """
 
@@ -16,10 +17,17 @@ from msgspec.structs import replace
 
 from domain.aggregate import Aggregate
 from domain.event import Event
-from domain.identity.events import AccountRegistered, RoleGranted
+from domain.identity.events import (
+    AccountLocked,
+    AccountRegistered,
+    AccountUnlocked,
+    PasswordChanged,
+    RoleGranted,
+    RoleRevoked,
+)
 from domain.ids import AccountId
 from domain.moment import in_utc
-from domain.rejection import Conflict
+from domain.rejection import Conflict, Unknown
 
 
 class Account(Struct, frozen=True, kw_only=True):
@@ -28,6 +36,7 @@ class Account(Struct, frozen=True, kw_only=True):
     account_id: AccountId
     email_digest: str
     credential_id: str
+    locked: bool = False
 
 
 class Grants(Struct, frozen=True, kw_only=True):
@@ -61,15 +70,64 @@ class OwnerExists(Conflict):
         return "The shop has an owner already."
 
 
-def evolve(_account: Account | None, event: Event) -> Account:
+@dataclass(kw_only=True, eq=False)
+class AccountIdTaken(Conflict):
+    """An account has this id."""
+
+    title = "The account exists"
+    meaning = "An account with this id is registered already."
+    remedy = "Choose another id, or leave it out."
+
+    account_id: AccountId
+
+    def __str__(self) -> str:
+        return f"Account {self.account_id!r} is registered already."
+
+
+@dataclass(kw_only=True, eq=False)
+class AccountUnknown(Unknown):
+    """There is no such account."""
+
+    title = "There is no such account"
+    meaning = "No account with this id was registered."
+    remedy = "Check the id: case matters."
+
+    account_id: AccountId
+
+    def __str__(self) -> str:
+        return f"There is no account {self.account_id!r}."
+
+
+@dataclass(kw_only=True, eq=False)
+class LastOwner(Conflict):
+    """The shop would have no owner left."""
+
+    title = "The shop would have no owner"
+    meaning = "The account is the only owner: without one nobody could grant roles."
+    remedy = "Make somebody else an owner first."
+
+    account_id: AccountId
+
+    def __str__(self) -> str:
+        return f"Account {self.account_id!r} is the only owner."
+
+
+def evolve(account: Account | None, event: Event) -> Account:
     """Return the account as it is after `event`."""
+    if isinstance(event, AccountRegistered):
+        return Account(
+            account_id=event.account_id,
+            email_digest=event.email_digest,
+            credential_id=event.credential_id,
+        )
+    assert account is not None, "a change of an account that was never registered"
     match event:
-        case AccountRegistered():
-            return Account(
-                account_id=event.account_id,
-                email_digest=event.email_digest,
-                credential_id=event.credential_id,
-            )
+        case PasswordChanged():
+            return replace(account, credential_id=event.credential_id)
+        case AccountLocked():
+            return replace(account, locked=True)
+        case AccountUnlocked():
+            return replace(account, locked=False)
     raise AssertionError(f"{type(event).__name__} is no event of an account")
 
 
@@ -79,11 +137,16 @@ def evolve_grants(grants: Grants | None, event: Event) -> Grants:
         case RoleGranted():
             held = grants or Grants(account_id=event.account_id)
             return replace(held, roles=held.roles | {event.role})
+        case RoleRevoked():
+            assert grants is not None, "a role that was never granted"
+            return replace(grants, roles=grants.roles - {event.role})
     raise AssertionError(f"{type(event).__name__} is no event of grants")
 
 
-ACCOUNT: Final = Aggregate("account", evolve, events=(AccountRegistered,))
-GRANTS: Final = Aggregate("grants", evolve_grants, events=(RoleGranted,))
+ACCOUNT: Final = Aggregate(
+    "account", evolve, events=(AccountRegistered, PasswordChanged, AccountLocked, AccountUnlocked)
+)
+GRANTS: Final = Aggregate("grants", evolve_grants, events=(RoleGranted, RoleRevoked))
 
 
 def registered(_holder: AccountId | None, event: AccountRegistered) -> AccountId:
@@ -91,8 +154,10 @@ def registered(_holder: AccountId | None, event: AccountRegistered) -> AccountId
     return event.account_id
 
 
-def holding(holders: frozenset[AccountId], event: RoleGranted) -> frozenset[AccountId]:
+def holding(holders: frozenset[AccountId], event: RoleGranted | RoleRevoked) -> frozenset[AccountId]:
     """The accounts that have a role: a fold over the events that carry its tag."""
+    if isinstance(event, RoleRevoked):
+        return holders - {event.account_id}
     return holders | {event.account_id}
 
 
@@ -116,9 +181,12 @@ def register(
         now: the time.
 
     Raises:
+        AccountIdTaken: the id is that of another account.
         EmailTaken: the address belongs to another account.
     """
-    if holder is not None or account is not None:
+    if account is not None:
+        raise AccountIdTaken(account_id=account_id)
+    if holder is not None:
         raise EmailTaken
     return [
         AccountRegistered(
@@ -141,3 +209,84 @@ def appoint_first_owner(
     if owners:
         raise OwnerExists
     return [RoleGranted(account_id=account_id, role="owner", granted_at=in_utc(now))]
+
+
+def grant_role(
+    grants: Grants | None, account: Account | None, *, account_id: AccountId, role: str, now: datetime
+) -> Sequence[Event]:
+    """Give an account a role.
+
+    Raises:
+        AccountUnknown: there is no such account.
+    """
+    if account is None:
+        raise AccountUnknown(account_id=account_id)
+    if grants is not None and role in grants.roles:
+        return []
+    return [RoleGranted(account_id=account_id, role=role, granted_at=in_utc(now))]
+
+
+def revoke_role(
+    grants: Grants | None,
+    account: Account | None,
+    *,
+    account_id: AccountId,
+    role: str,
+    owners: frozenset[AccountId],
+    now: datetime,
+) -> Sequence[Event]:
+    """Take a role from an account; `owners` are those of the shop.
+
+    Raises:
+        AccountUnknown, LastOwner: there is no such account, or it is the only owner.
+    """
+    if account is None:
+        raise AccountUnknown(account_id=account_id)
+    if grants is None or role not in grants.roles:
+        return []
+    if role == "owner" and owners <= {account_id}:
+        raise LastOwner(account_id=account_id)
+    return [RoleRevoked(account_id=account_id, role=role, revoked_at=in_utc(now))]
+
+
+def change_password(
+    account: Account | None, *, account_id: AccountId, old: str, new: str, now: datetime
+) -> Sequence[Event]:
+    """Put one credential in the place of another; nothing if the account has another one by now.
+
+    Raises:
+        AccountUnknown: there is no such account.
+    """
+    if account is None:
+        raise AccountUnknown(account_id=account_id)
+    if account.credential_id != old:
+        return []
+    return [PasswordChanged(account_id=account_id, credential_id=new, changed_at=in_utc(now))]
+
+
+def lock(
+    account: Account | None, *, account_id: AccountId, owners: frozenset[AccountId], now: datetime
+) -> Sequence[Event]:
+    """Let nobody log in to an account; `owners` are those of the shop.
+
+    Raises:
+        AccountUnknown, LastOwner: there is no such account, or it is the only owner.
+    """
+    if account is None:
+        raise AccountUnknown(account_id=account_id)
+    if account.locked:
+        return []
+    if owners <= {account_id} and account_id in owners:
+        raise LastOwner(account_id=account_id)
+    return [AccountLocked(account_id=account_id, locked_at=in_utc(now))]
+
+
+def unlock(account: Account | None, *, account_id: AccountId, now: datetime) -> Sequence[Event]:
+    """Let an account be logged in to again.
+
+    Raises:
+        AccountUnknown: there is no such account.
+    """
+    if account is None:
+        raise AccountUnknown(account_id=account_id)
+    return [AccountUnlocked(account_id=account_id, unlocked_at=in_utc(now))] if account.locked else []

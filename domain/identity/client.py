@@ -25,7 +25,7 @@ KEYS_MAX: Final = 8
 """Keys of one client that were issued and not revoked."""
 
 
-class Client(Struct, frozen=True, kw_only=True):
+class RegisteredClient(Struct, frozen=True, kw_only=True):
     """A program, what it may do, and its keys: credential → when it expires."""
 
     client_id: ClientId
@@ -45,7 +45,7 @@ class ClientIdTaken(Conflict):
     client_id: ClientId
 
     def __str__(self) -> str:
-        return f"Client {self.client_id!r} is registered already."
+        return f"RegisteredClient {self.client_id!r} is registered already."
 
 
 @dataclass(kw_only=True, eq=False)
@@ -74,7 +74,7 @@ class KeyUnknown(Unknown):
     credential_id: str
 
     def __str__(self) -> str:
-        return f"Client {self.client_id!r} has no key {self.credential_id!r}."
+        return f"RegisteredClient {self.client_id!r} has no key {self.credential_id!r}."
 
 
 @dataclass(kw_only=True, eq=False)
@@ -88,13 +88,13 @@ class TooManyKeys(Conflict):
     client_id: ClientId
 
     def __str__(self) -> str:
-        return f"Client {self.client_id!r} has {KEYS_MAX} keys already."
+        return f"RegisteredClient {self.client_id!r} has {KEYS_MAX} keys already."
 
 
-def evolve(client: Client | None, event: Event) -> Client:
+def evolve(client: RegisteredClient | None, event: Event) -> RegisteredClient:
     """Return the client as it is after `event`."""
     if isinstance(event, ClientRegistered):
-        return Client(client_id=event.client_id, name=event.name, scopes=event.scopes)
+        return RegisteredClient(client_id=event.client_id, name=event.name, scopes=event.scopes)
     assert client is not None, "a key of a client that was never registered"
     match event:
         case KeyIssued():
@@ -109,7 +109,7 @@ CLIENT: Final = Aggregate("client", evolve, events=(ClientRegistered, KeyIssued,
 
 
 def register(
-    client: Client | None, *, client_id: ClientId, name: str, scopes: Sequence[str], now: datetime
+    client: RegisteredClient | None, *, client_id: ClientId, name: str, scopes: Sequence[str], now: datetime
 ) -> Sequence[Event]:
     """Register a program.
 
@@ -123,7 +123,7 @@ def register(
 
 
 def issue_key(
-    client: Client | None,
+    client: RegisteredClient | None,
     *,
     client_id: ClientId,
     credential_id: str,
@@ -150,7 +150,7 @@ def issue_key(
 
 
 def revoke_key(
-    client: Client | None, *, client_id: ClientId, credential_id: str, now: datetime
+    client: RegisteredClient | None, *, client_id: ClientId, credential_id: str, now: datetime
 ) -> Sequence[Event]:
     """Have a key refused.
 

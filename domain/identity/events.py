@@ -4,7 +4,7 @@ All events of one account belong to its partition. What proves who somebody is s
 id of a credential. An address is only ever a keyed hash here, which finds the account and tells nobody the address.
 """
 
-from typing import Literal
+from typing import Literal, Protocol
 
 from domain.event import Event, event_type
 from domain.ids import AccountId, ClientId, SessionId
@@ -24,9 +24,12 @@ def role_tag(role: str) -> str:
     return f"role:{role}"
 
 
-def _account(
-    event: "AccountRegistered | RoleGranted | SessionOpened | SessionRevoked | RefreshReuseDetected",
-) -> str:
+class _OfAccount(Protocol):
+    @property
+    def account_id(self) -> AccountId: ...
+
+
+def _account(event: _OfAccount) -> str:
     return f"account-{event.account_id}"
 
 
@@ -49,6 +52,40 @@ class RoleGranted(Event, frozen=True, kw_only=True):
     account_id: AccountId
     role: str
     granted_at: Moment
+
+
+@event_type("identity.role_revoked.v1", partition=_account, tags=lambda event: (role_tag(event.role),))
+class RoleRevoked(Event, frozen=True, kw_only=True):
+    """The account does not have this role any more."""
+
+    account_id: AccountId
+    role: str
+    revoked_at: Moment
+
+
+@event_type("identity.password_changed.v1", partition=_account)
+class PasswordChanged(Event, frozen=True, kw_only=True):
+    """The password is the one behind this credential from now on; sessions of the one before end."""
+
+    account_id: AccountId
+    credential_id: str
+    changed_at: Moment
+
+
+@event_type("identity.account_locked.v1", partition=_account)
+class AccountLocked(Event, frozen=True, kw_only=True):
+    """Nobody logs in to the account until it is unlocked."""
+
+    account_id: AccountId
+    locked_at: Moment
+
+
+@event_type("identity.account_unlocked.v1", partition=_account)
+class AccountUnlocked(Event, frozen=True, kw_only=True):
+    """The account can be logged in to again."""
+
+    account_id: AccountId
+    unlocked_at: Moment
 
 
 @event_type("identity.session_opened.v1", partition=_account)

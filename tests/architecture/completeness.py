@@ -22,7 +22,7 @@ import domain
 import projections
 from commands.dispatcher import Command
 from commands.gateways.gateway import Gateway
-from commands.identity import client_routes
+from commands.identity import account_routes, client_routes
 from commands.processes.process import Process
 from counterfoil.context import Context, Contexts
 from counterfoil.contexts import CONTEXTS
@@ -164,7 +164,8 @@ def _slugs(route: APIRoute) -> Iterator[str]:
 
 def unanswered_refusals(project: Project) -> Iterator[str]:
     """Every refusal that a context declares is one that a route documents, so that HTTP can answer it."""
-    with_secrets = [route for route in client_routes.ROUTES.routes if isinstance(route, APIRoute)]
+    routers = (client_routes.ROUTES, account_routes.ROUTES)
+    with_secrets = [each for router in routers for each in router.routes if isinstance(each, APIRoute)]
     documented = {slug for route in (*_routes(project), *with_secrets) for slug in _slugs(route)}
     for context in project.contexts:
         for refusal in context.problems:

@@ -10,7 +10,7 @@ from runtime.http.access import FAIL_CLOSED, PERMISSIONS, permissions_of
 from runtime.http.principal import NOBODY, Known, Principal, Public, may_use
 from runtime.settings import Settings
 
-BEFORE_THEIR_ROUTES = {"accounts:read", "accounts:write"}
+BEFORE_THEIR_ROUTES = {"accounts:read"}
 """Permissions of the table whose routes are still to come."""
 
 

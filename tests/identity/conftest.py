@@ -25,6 +25,7 @@ def with_accounts(database_url: str, tmp_path: Path) -> Settings:
         home=tmp_path,
         identity="accounts",
         password_memory_mb=19,
+        login_failures_per_address=0,
     )
 
 

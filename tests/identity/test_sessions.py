@@ -7,6 +7,7 @@ import time
 import psycopg
 import pytest
 
+from commands.identity import attempts
 from domain.event import type_name
 from runtime.database import connect
 from tests import sizes
@@ -120,7 +121,8 @@ async def test_t5_what_cannot_be_undone_waits_for_the_list_of_denials(shop, monk
     assert 404 == (await shop.post("/v1/orders/nothing/shipment", {}, token)).status_code
 
 
-async def test_a2_whether_there_is_an_account_takes_the_same_time(shop):
+async def test_a2_whether_there_is_an_account_takes_the_same_time(shop, monkeypatch):
+    monkeypatch.setattr(attempts, "FAILURES_PER_ACCOUNT_MAX", 2 * sizes.LOGINS_TIMED.chosen)
     wrong: dict[str, list[float]] = {EMAIL: [], "nobody@example.org": []}
     for number in range(2 * sizes.LOGINS_TIMED.chosen):
         email = list(wrong)[number % 2]

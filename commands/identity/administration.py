@@ -1,0 +1,193 @@
+"""What is done to accounts: registered, given roles, locked, given another password; with a key of its caller's each.
+
+What takes something away is appended first and then taken from the tokens that are out: an event that nobody obeys for
+a moment is better than tokens that are refused for something that was never decided.
+"""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from commands.calls import Call, uuid7
+from commands.decision import Decision, DecisionView, events_of
+from commands.identity.accounts import HOLDER, OWNERS
+from commands.identity.passwords import require_strong
+from commands.identity.recording import By
+from commands.identity.sessions import Sessions
+from commands.recording import Answer
+from domain.event import Event
+from domain.identity import account as accounts
+from domain.identity.account import ACCOUNT, GRANTS, Account, Grants
+from domain.identity.events import email_tag, role_tag
+from domain.ids import AccountId
+from runtime.problems import ProblemError
+
+
+class Administration(Struct, frozen=True):
+    """Changes accounts and their roles."""
+
+    sessions: Sessions
+
+    async def register(
+        self, account_id: str | None, *, email: str, password: str, roles: Sequence[str], call: Call
+    ) -> Answer:
+        """Register an account with roles.
+
+        Raises:
+            WeakPassword: the password is refused.
+            ProblemError: the address or the id is taken, or the log cannot be reached.
+        """
+        require_strong(password)
+        of = self.sessions.accounts
+        digest, hashed = of.secrets.email_digest(email), await of.passwords.hash(password)
+        with of.recorder.caller(call) as caller:
+            chosen = AccountId(account_id or caller.new_id())
+            credential_id = uuid7(caller.now)
+
+            def decide(account: Account | None, view: DecisionView) -> Decision:
+                registered = accounts.register(
+                    account,
+                    account_id=chosen,
+                    email_digest=digest,
+                    holder=view.tagged(HOLDER, email_tag(digest)),
+                    credential_id=credential_id,
+                    now=caller.now,
+                )
+                granted: list[Event] = []
+                for role in sorted(set(roles)):
+                    granted += accounts.grant_role(
+                        None,
+                        ACCOUNT.evolve(None, registered[0]),
+                        account_id=chosen,
+                        role=role,
+                        now=caller.now,
+                    )
+                return Decision(
+                    (*events_of(ACCOUNT, chosen, registered), *events_of(GRANTS, chosen, granted))
+                )
+
+            await of.vault.add_verifier(credential_id, account_id=chosen, hashed=hashed, email=email)
+            answer = await caller.execute(ACCOUNT, chosen, decide, creates=True)
+        if not answer.replayed:
+            await of.vault.name_verifier(credential_id)
+        return answer
+
+    async def grant_role(self, account_id: str, role: str, *, call: Call) -> Answer:
+        """Give an account a role; its tokens that are out are refused, so that the next ones have it.
+
+        Raises:
+            ProblemError: there is no such account, or the log cannot be reached.
+        """
+        identifier = AccountId(account_id)
+
+        def decide(grants: Grants | None, view: DecisionView) -> list[Event]:
+            account = view.current(ACCOUNT, identifier)
+            return list(
+                accounts.grant_role(
+                    grants,
+                    account,
+                    account_id=identifier,
+                    role=role,
+                    now=self.sessions.accounts.recorder.clock(),
+                )
+            )
+
+        with self.sessions.accounts.recorder.caller(call) as caller:
+            answer = await caller.execute(GRANTS, account_id, decide)
+        await self.sessions.accounts.vault.deny_tokens_of(account_id)
+        return answer
+
+    async def revoke_role(self, account_id: str, role: str, *, call: Call) -> Answer:
+        """Take a role from an account, and from the tokens that are out within a second.
+
+        Raises:
+            ProblemError: there is no such account, it is the last owner, or the log cannot be reached.
+        """
+        identifier = AccountId(account_id)
+
+        def decide(grants: Grants | None, view: DecisionView) -> list[Event]:
+            return list(
+                accounts.revoke_role(
+                    grants,
+                    view.current(ACCOUNT, identifier),
+                    account_id=identifier,
+                    role=role,
+                    owners=view.tagged(OWNERS, role_tag("owner")),
+                    now=self.sessions.accounts.recorder.clock(),
+                )
+            )
+
+        with self.sessions.accounts.recorder.caller(call) as caller:
+            answer = await caller.execute(GRANTS, account_id, decide)
+        await self.sessions.accounts.vault.deny_tokens_of(account_id)
+        return answer
+
+    async def lock(self, account_id: str, *, call: Call) -> Answer:
+        """Let nobody log in to an account, and end its sessions.
+
+        Raises:
+            ProblemError: there is no such account, it is the last owner, or the log cannot be reached.
+        """
+        identifier = AccountId(account_id)
+
+        def decide(account: Account | None, view: DecisionView) -> list[Event]:
+            return list(
+                accounts.lock(
+                    account,
+                    account_id=identifier,
+                    owners=view.tagged(OWNERS, role_tag("owner")),
+                    now=self.sessions.accounts.recorder.clock(),
+                )
+            )
+
+        with self.sessions.accounts.recorder.caller(call) as caller:
+            answer = await caller.execute(ACCOUNT, account_id, decide)
+        by = By(call.actor, call.correlation_id)
+        await self.sessions.end_all(account_id, cause="administrator", by=by)
+        return answer
+
+    async def unlock(self, account_id: str, *, call: Call) -> Answer:
+        """Let an account be logged in to again.
+
+        Raises:
+            ProblemError: there is no such account, or the log cannot be reached.
+        """
+        with self.sessions.accounts.recorder.caller(call) as caller:
+            return await caller.execute(
+                ACCOUNT,
+                account_id,
+                lambda account, _: accounts.unlock(account, account_id=AccountId(account_id), now=caller.now),
+            )
+
+    async def change_password(self, account_id: str, *, current: str, new: str, call: Call) -> Answer:
+        """Put another password in the place of the one that is known, and end all sessions.
+
+        Raises:
+            WeakPassword: the new one is refused.
+            ProblemError: `bad-credentials`: the current one is another; or the log cannot be reached.
+        """
+        require_strong(new)
+        of = self.sessions.accounts
+        found = await of.by_id(account_id)
+        old = "nobody" if found is None else found.account.credential_id
+        attempt = self.sessions.attempts.begin(account=account_id, address=account_id)
+        if not await of.passwords.verify(await of.vault.hash_of(old), current):
+            raise ProblemError("bad-credentials", "The current password is another one.")
+        self.sessions.attempts.succeeded(attempt)
+        hashed = await of.passwords.hash(new)
+        with of.recorder.caller(call) as caller:
+            credential_id = uuid7(caller.now)
+            email = await of.vault.email_of(old)
+            await of.vault.add_verifier(credential_id, account_id=account_id, hashed=hashed, email=email)
+            answer = await caller.execute(
+                ACCOUNT,
+                account_id,
+                lambda account, _: accounts.change_password(
+                    account, account_id=AccountId(account_id), old=old, new=credential_id, now=caller.now
+                ),
+            )
+        if not answer.replayed:
+            await of.vault.name_verifier(credential_id)
+        by = By(call.actor, call.correlation_id)
+        await self.sessions.end_all(account_id, cause="password", by=by)
+        return answer
