@@ -95,12 +95,14 @@ def _audits(laboratory: Laboratory, url: str, *, seconds: float) -> int:
     }
     end, count = time.monotonic() + seconds, 0
     while time.monotonic() < end:
-        subprocess.run(
+        audited = subprocess.run(
             [sys.executable, "-m", "counterfoil", "audit", "verify"],
             env=environment,
-            check=True,
+            check=False,
             capture_output=True,
             timeout=AUDIT_S_MAX,
         )
+        # 3: all that there is is in order; the views of this log were never built.
+        assert audited.returncode in (0, 3), audited.stdout + audited.stderr
         count += 1
     return count

@@ -52,7 +52,7 @@ from read_api.lists.declaring import (
 from read_api.reading.resource import Resource, RowDict, only_row
 from read_api.routing import ById, Documented, Queries
 from runtime.http.deprecation import Deprecation, deprecated
-from runtime.http.principal import Public
+from runtime.http.principal import Known, Public
 from runtime.settings import Settings
 
 __all__ = [
@@ -86,6 +86,7 @@ __all__ = [
     "Id",
     "Key",
     "Kind",
+    "Known",
     "ListOf",
     "Listed",
     "LogConsumer",

@@ -130,7 +130,10 @@ def test_a_row_of_the_log_changed_behind_the_back_is_named_by_position_and_cause
 
     assert (finished.returncode, report["ok"]) == (1, False)
     assert (position, "leaf-mismatch") == (report["findings"][0]["position"], report["findings"][0]["kind"])
-    assert "payload was changed: view order_details" in report["findings"][0]["message"]
+    assert (
+        "payload was changed since a view was made of it: view order_details"
+        in report["findings"][0]["message"]
+    )
     assert shop.run("audit", "verify").returncode == 0
 
 

@@ -37,6 +37,7 @@ ARGUMENTS = {
     "parked skip": (VIEW, "order-o1", "1", "--reason", "none"),
     "log fence": ("--reason", "a drill", "--yes"),
     "audit prove": ("--position", "1"),
+    "audit certify": ("--view", VIEW),
 }
 
 
@@ -50,6 +51,14 @@ def library_database(home):
     return f"sqlite:{file}"
 
 
+def password_file(home):
+    """A file with a password, for its owner alone."""
+    file = home / "password"
+    file.touch(mode=0o600)
+    file.write_text("correct horse battery staple")
+    return file
+
+
 class Foreign:
     """A server with a database that an administrator prepared as `counterfoil roles --sql` says."""
 
@@ -60,6 +69,7 @@ class Foreign:
             "import eventsourcing": ("Application", "--from", library_database(home)),
             "seal-key generate": (home / "another.key",),
             "audit export": (home / "bundle", "--from", "1", "--to", "1"),
+            "account create-owner": ("--email", "owner@example.org", "--password-file", password_file(home)),
         }
         self._url = url
         self.execute("create database shop")
@@ -85,7 +95,12 @@ class Foreign:
         arguments = (*name.split(), *(given or self._arguments.get(name, ())))
         give_up = time.monotonic() + WORKERS_WITHIN_S
         while True:
-            result = commanding.run(self.home, *arguments, database_url=self.url(part))
+            result = commanding.run(
+                self.home,
+                *arguments,
+                database_url=self.url(part),
+                COUNTERFOIL_SEAL_KEY=str(self.home / KEY_FILE),
+            )
             if "wait for the workers" not in result.stderr or time.monotonic() > give_up:
                 return result
 
