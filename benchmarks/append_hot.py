@@ -13,7 +13,7 @@ from benchmarks import shop_events, workers
 from benchmarks.append import PREPARED_PER_S, appended
 from benchmarks.laboratory import Laboratory
 from benchmarks.measuring import alternating
-from benchmarks.shop_events import Fact
+from benchmarks.shop_events import Happened
 from benchmarks.table import Goal, Row
 from domain.ids import OrderId, Sku
 from domain.money import UnitPrice
@@ -109,7 +109,7 @@ def _done(connection: reading.Connection, before: int) -> int:
     return int(row[0])
 
 
-def _waiting_orders(count: int, *, codes: int) -> Iterator[Fact]:
+def _waiting_orders(count: int, *, codes: int) -> Iterator[Happened]:
     yield from shop_events.deliveries(codes)
     for number in range(count):
         order_id = OrderId(f"order {number}")

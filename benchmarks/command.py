@@ -102,7 +102,7 @@ def load(laboratory: Laboratory, what: str, *, port: int, **given: int | str) ->
     return found
 
 
-def _products() -> Iterator[shop_events.Fact]:
+def _products() -> Iterator[shop_events.Happened]:
     for number in range(CODES):
         sku = Sku(shop_events.code(number))
         (created,) = product.create(

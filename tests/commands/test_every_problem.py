@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from msgspec import structs
 
 from commands import limits
 from commands.dispatcher import Dispatcher
@@ -19,6 +20,7 @@ from event_store.log.appending import limits as append_limits
 from event_store.log.appending.errors import OutcomeUnknown, WriterClosed
 from event_store.log.appending.writer import Writer
 from runtime.http import pipeline
+from runtime.http.identity import Accounts
 from tests.commands.http_spec import Shop
 from tests.examples import (
     LINES,
@@ -230,7 +232,21 @@ async def drip(shop: Shop, patch: pytest.MonkeyPatch, path: str, _body: Any) -> 
     return Answered(await shop.client.post(path, content=never_whole(), headers=headers))
 
 
+def as_accounts(**headers: str) -> Bring:
+    """The valid request where callers have to say who they are, and the vault was never read."""
+
+    async def bring(shop: Shop, patch: pytest.MonkeyPatch, path: str, body: Any) -> Answered:
+        accounts = Accounts("", name="test")
+        steps = structs.replace(shop.app.pipeline._steps, authenticate=accounts.authenticate)
+        patch.setattr(shop.app.pipeline, "_steps", steps)
+        return await shop.post(path, body, headers=headers)
+
+    return bring
+
+
 BROUGHT_ABOUT: dict[str, Bring] = {
+    "unauthenticated": as_accounts(),
+    "identity-unavailable": as_accounts(authorization="Bearer token"),
     "idempotency-key-missing": sent(key=None),
     "idempotency-key-malformed": sent(key="a b"),
     "malformed-json": sent(body=b"{"),

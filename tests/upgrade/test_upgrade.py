@@ -102,11 +102,10 @@ def test_every_event_is_read_in_its_newest_shape(upgraded):
     assert {type(codec.decode(each.type, each.payload)) for each in recorded} <= EVENTS
 
 
-def test_the_newest_dump_has_an_event_of_every_type():
+def test_the_newest_dump_has_an_event_of_every_type_that_was_released():
     text = unpacked(f"{VERSIONS[-1]}.sql.gz")
-    declared = {type_name(event) for event in EVENTS}
 
-    assert declared == {name for name in declared if f"'{name}'" in text}
+    assert UNRELEASED == {name for name in map(type_name, EVENTS) if f"'{name}'" not in text}
 
 
 @pytest.mark.anyio
