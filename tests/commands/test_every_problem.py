@@ -20,7 +20,9 @@ from event_store.log.appending import limits as append_limits
 from event_store.log.appending.errors import OutcomeUnknown, WriterClosed
 from event_store.log.appending.writer import Writer
 from runtime.http import pipeline
-from runtime.http.identity import Accounts
+from runtime.http.exchange import Exchange
+from runtime.http.identity import TokenCallers
+from runtime.http.principal import NOBODY, Principal
 from tests.commands.http_spec import Shop
 from tests.examples import (
     LINES,
@@ -232,21 +234,33 @@ async def drip(shop: Shop, patch: pytest.MonkeyPatch, path: str, _body: Any) -> 
     return Answered(await shop.client.post(path, content=never_whole(), headers=headers))
 
 
-def as_accounts(**headers: str) -> Bring:
-    """The valid request where callers have to say who they are, and the vault was never read."""
+def with_steps(steps: Callable[[], dict[str, Any]], **headers: str) -> Bring:
+    """The valid request where other steps of the pipeline say who calls."""
 
     async def bring(shop: Shop, patch: pytest.MonkeyPatch, path: str, body: Any) -> Answered:
-        accounts = Accounts("", name="test")
-        steps = structs.replace(shop.app.pipeline._steps, authenticate=accounts.authenticate)
-        patch.setattr(shop.app.pipeline, "_steps", steps)
+        patch.setattr(shop.app.pipeline, "_steps", structs.replace(shop.app.pipeline._steps, **steps()))
         return await shop.post(path, body, headers=headers)
 
     return bring
 
 
+def callers_with_tokens() -> dict[str, Any]:
+    """Callers show tokens, and the vault was never read."""
+    return {"authenticate": TokenCallers("", name="test").authenticate}
+
+
+def nobody() -> dict[str, Any]:
+    """A caller who has no permission at all."""
+
+    async def authenticate(_exchange: Exchange) -> Principal:
+        return NOBODY
+
+    return {"authenticate": authenticate, "authorise": pipeline.permit}
+
+
 BROUGHT_ABOUT: dict[str, Bring] = {
-    "unauthenticated": as_accounts(),
-    "identity-unavailable": as_accounts(authorization="Bearer token"),
+    "unauthenticated": with_steps(callers_with_tokens),
+    "identity-unavailable": with_steps(callers_with_tokens, authorization="Bearer token"),
     "idempotency-key-missing": sent(key=None),
     "idempotency-key-malformed": sent(key="a b"),
     "malformed-json": sent(body=b"{"),
@@ -263,7 +277,7 @@ BROUGHT_ABOUT: dict[str, Bring] = {
     "outcome-unknown": after((Writer, "append", raising(OutcomeUnknown("lost")))),
     "shutting-down": after((Writer, "append", raising(WriterClosed("closed")))),
     "store-unavailable": after((limits, "POLL_SILENCE_MAX_S", 0.0)),
-    "forbidden": after((pipeline, "may_use", lambda _principal, _requirement: False)),
+    "forbidden": with_steps(nobody),
     "internal-error": after((Dispatcher, "take", raising(RuntimeError("a fault of ours")))),
 }
 """How every command meets what any command may meet."""
