@@ -18,7 +18,8 @@ FAMILIES = [(Unknown, 404), (Conflict, 409), (Unacceptable, 422)]
 PROBLEMS = {**CATALOGUE, **{problem.slug: problem for problem in CONTEXTS.problems}}
 UNDOCUMENTED = {
     *("/problems", "/problems/{slug}", "/livez", "/readyz", "/metrics", "/openapi.json"),
-    "/.well-known/jwks.json",
+    *("/.well-known/jwks.json", "/v1/oidc/{provider}/start", "/v1/oidc/{provider}/callback"),
+    "/v1/oidc/{provider}/link",
 }
 COMMANDS = {
     route.path for router in CONTEXTS.commands for route in router.routes if isinstance(route, CommandRoute)

@@ -33,6 +33,33 @@ SERVED = (*SHOP_CONTEXTS, NOTES)
 CONTEXTS = Contexts(*SERVED, OPERATIONS)
 EVENTS = {event for aggregate in CONTEXTS.aggregates for event in aggregate.events}
 
+UNRELEASED = {
+    "identity.account_locked.v1",
+    "identity.account_registered.v1",
+    "identity.account_unlocked.v1",
+    "identity.client_registered.v1",
+    "identity.external_identity_linked.v1",
+    "identity.key_issued.v1",
+    "identity.key_revoked.v1",
+    "identity.password_changed.v1",
+    "identity.refresh_reuse_detected.v1",
+    "identity.role_granted.v1",
+    "identity.role_revoked.v1",
+    "identity.session_opened.v1",
+    "identity.session_revoked.v1",
+    "mail.mail_accepted.v1",
+    "mail.mail_failed.v1",
+    "mail.mail_requested.v1",
+    "mail.mail_suppressed.v1",
+    "mail.mail_unconfirmed.v1",
+    "operations.drop_requested.v1",
+    "operations.promotion_requested.v1",
+    "operations.rebuild_requested.v1",
+    "operations.retry_requested.v1",
+    "operations.rollback_requested.v1",
+}
+"""Events of which no release has one: the dump of the next release has them, and this is empty then."""
+
 _numbers = itertools.count(1)
 
 
