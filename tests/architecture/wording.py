@@ -40,7 +40,6 @@ REPEATED: Final = {
     "Acts": "of operators: as the log counts them, and as a worker carries them out",
     "Batch": "several at once: commands of one request, records of one fetch",
     "Build": "of a view: as an operator's act names it, and as its row has it",
-    "Client": "of OAuth: a program that is registered here, and this shop at a provider",
     "Command": "a command as it is sent, by a caller and by the importer",
     "CreditNote": "of the shop, and of a retailer's file",
     "DocumentsUnavailable": "the document cache does not answer; a package has a family of errors of its own",
