@@ -103,7 +103,8 @@ def refused_does_not_exist(evidence):
     for command, attempts in _by_command(evidence).items():
         if {attempt["outcome"] for attempt in attempts} == {"fail"} and command in own:
             yield f"{command} was refused, the log has it at {own[command][0]['position']}"
-    unheard_of = own.keys() - _by_command(evidence).keys()
+    unheard_of = {command for command, events in own.items() if not all(map(_is_act, events))}
+    unheard_of -= _by_command(evidence).keys()
     yield from (f"{command} is in the log and nobody sent it" for command in sorted(unheard_of))
 
 
@@ -414,6 +415,11 @@ def _by_command(evidence):
     for attempt in evidence.attempts:
         found[attempt["command"]].append(attempt)
     return found
+
+
+def _is_act(event):
+    """Whether an operator asked for it, who belongs to no crowd."""
+    return event["type"].startswith("operations.")
 
 
 def _own_events(evidence):

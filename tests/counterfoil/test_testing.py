@@ -45,7 +45,7 @@ def test_a_sentence_about_a_decision_that_is_not_true_fails():
 
 
 def test_a_process_that_reads_a_stream_which_its_reads_does_not_name_is_found():
-    with pytest.raises(AssertionError, match="read_elsewhere looks at order-536365"):
+    with pytest.raises(AssertionError, match="read_elsewhere reads order-536365"):
         given_streams().when(CURIOUS, credit_note_issued(), now=NOW)
 
 
