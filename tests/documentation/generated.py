@@ -33,7 +33,7 @@ def operations() -> str:
     rows = [
         *(
             _row(f"`{method} {path}`", "synchronous", _what_follows(endpoint))
-            for method, path, endpoint in _routes()
+            for method, path, endpoint in routes()
         ),
         *(
             _row(f"timer `{timer.name}`", f"scheduled, by `{process.name}`", "")
@@ -96,7 +96,8 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _routes() -> Iterator[tuple[str, str, Any]]:
+def routes() -> Iterator[tuple[str, str, Any]]:
+    """Method, path and endpoint of every route of both APIs, also of those that browsers are sent to."""
     for app in (command_app(NOWHERE, contexts=CONTEXTS), query_app(NOWHERE, contexts=CONTEXTS)):
         yield from _routes_of(app)
 

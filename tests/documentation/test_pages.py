@@ -22,6 +22,7 @@ from examples.online_retail.formats import Format
 from runtime.http.contract import EVERY_ROUTE
 from runtime.problem_types import CATALOGUE
 from runtime.settings import PREFIX, Settings
+from tests.documentation import generated
 from tests.documentation.pages import ROOT, Page, pages
 
 PAGES: Final = pages()
@@ -201,7 +202,8 @@ def refusals() -> dict[str, set[str]]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_routes_that_are_named_exist(page: Page):
     known = [
-        (method, re.compile(re.sub(r"\{\w+\}", "[^/]+", path) + "/?").fullmatch) for method, path in routes()
+        (method, re.compile(re.sub(r"\{\w+\}", "[^/]+", path) + "/?").fullmatch)
+        for method, path in routes() | {(method, path) for method, path, _ in generated.routes()}
     ]
     named = _ROUTE.findall(page.text)
 
