@@ -136,7 +136,7 @@ def test_a_broken_off_initialisation_is_never_taken_for_a_database(tmp_path):
 
 
 def test_a_folder_without_postgres_is_refused_with_the_ways_out(tmp_path):
-    with pytest.raises(ServerNotFound, match=r"(?s)looked at: .*servers.*COUNTERFOIL_DATABASE_URL"):
+    with pytest.raises(ServerNotFound, match=r"(?s)tried: .*servers.*COUNTERFOIL_DATABASE_URL"):
         start_postgres(tmp_path, programs_folder=tmp_path)
 
 

@@ -81,6 +81,8 @@ def test_a_row_that_there_is_not_has_no_proof():
 
 def test_the_version_of_a_fold_changes_with_its_declaration_and_its_source(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
+    # Of two sources of one size within a second, the second one would be taken from the first one's bytecode.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     file = tmp_path / "planted_view.py"
 
     def version(source):

@@ -172,6 +172,8 @@ def test_every_address_is_documented_with_an_example_and_a_problem(client):
         "/v1/events/{position}/receipt",
         "/v1/log/checkpoint",
         "/v1/log/consistency",
+        "/v1/operations/acts",
+        "/v1/operations/acts/{position}",
         "/v1/products/{sku}",
         "/v1/stock/{sku}",
         "/v1/customers/{customer_id}/totals",
