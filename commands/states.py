@@ -1,4 +1,4 @@
-"""StreamState states: loaded together, kept in this process, and never older than what they are used for.
+"""Folded states: loaded together, kept in this process, and never older than what they are used for.
 
 A kept state may be behind the log; a decision on one names its version, and the log refuses what is out of date.
 """

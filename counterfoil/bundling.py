@@ -109,7 +109,7 @@ def page(file: Path, *, keys: Sequence[VerifierKey]) -> tuple[str | None, Checke
 
 
 def check(file: Path, *, keys: Sequence[VerifierKey]) -> Checked | CheckedRow:
-    """BundleCheck a bundle or the proof of a row, offline.
+    """Check a bundle or the proof of a row, offline.
 
     Raises:
         MalformedNote: it is neither.

@@ -21,13 +21,13 @@ from projections.storing import BuildId, Connection
 from projections.view import GLOBAL
 
 REQUESTS_PER_CHECK: Final = 20
-"""RetryRequests executed between two batches."""
+"""Requests executed between two batches."""
 
 log = structlog.get_logger()
 
 
 class RetryRequests:
-    """RetryRequests of operators, for the partitions of one worker."""
+    """Requests of operators, for the partitions of one worker."""
 
     def __init__(
         self, conn: Connection, *, numbering: Numbering, decoder: Decoder, mirror: Mirror | None

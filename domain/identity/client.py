@@ -45,7 +45,7 @@ class ClientIdTaken(Conflict):
     client_id: ClientId
 
     def __str__(self) -> str:
-        return f"RegisteredClient {self.client_id!r} is registered already."
+        return f"Client {self.client_id!r} is registered already."
 
 
 @dataclass(kw_only=True, eq=False)
@@ -74,7 +74,7 @@ class KeyUnknown(Unknown):
     credential_id: str
 
     def __str__(self) -> str:
-        return f"RegisteredClient {self.client_id!r} has no key {self.credential_id!r}."
+        return f"Client {self.client_id!r} has no key {self.credential_id!r}."
 
 
 @dataclass(kw_only=True, eq=False)
@@ -88,7 +88,7 @@ class TooManyKeys(Conflict):
     client_id: ClientId
 
     def __str__(self) -> str:
-        return f"RegisteredClient {self.client_id!r} has {KEYS_MAX} keys already."
+        return f"Client {self.client_id!r} has {KEYS_MAX} keys already."
 
 
 def evolve(client: RegisteredClient | None, event: Event) -> RegisteredClient:
