@@ -80,19 +80,20 @@ class Administration(Struct, frozen=True):
         """
         identifier = AccountId(account_id)
 
-        def decide(grants: Grants | None, view: DecisionView) -> list[Event]:
-            account = view.current(ACCOUNT, identifier)
-            return list(
-                accounts.grant_role(
-                    grants,
-                    account,
-                    account_id=identifier,
-                    role=role,
-                    now=self.sessions.accounts.recorder.clock(),
-                )
-            )
-
         with self.sessions.accounts.recorder.caller(call) as caller:
+
+            def decide(grants: Grants | None, view: DecisionView) -> list[Event]:
+                account = view.current(ACCOUNT, identifier)
+                return list(
+                    accounts.grant_role(
+                        grants,
+                        account,
+                        account_id=identifier,
+                        role=role,
+                        now=caller.now,
+                    )
+                )
+
             answer = await caller.execute(GRANTS, account_id, decide)
         await self.sessions.accounts.vault.deny_tokens_of(account_id)
         return answer
@@ -105,19 +106,20 @@ class Administration(Struct, frozen=True):
         """
         identifier = AccountId(account_id)
 
-        def decide(grants: Grants | None, view: DecisionView) -> list[Event]:
-            return list(
-                accounts.revoke_role(
-                    grants,
-                    view.current(ACCOUNT, identifier),
-                    account_id=identifier,
-                    role=role,
-                    owners=view.tagged(OWNERS, role_tag("owner")),
-                    now=self.sessions.accounts.recorder.clock(),
-                )
-            )
-
         with self.sessions.accounts.recorder.caller(call) as caller:
+
+            def decide(grants: Grants | None, view: DecisionView) -> list[Event]:
+                return list(
+                    accounts.revoke_role(
+                        grants,
+                        view.current(ACCOUNT, identifier),
+                        account_id=identifier,
+                        role=role,
+                        owners=view.tagged(OWNERS, role_tag("owner")),
+                        now=caller.now,
+                    )
+                )
+
             answer = await caller.execute(GRANTS, account_id, decide)
         await self.sessions.accounts.vault.deny_tokens_of(account_id)
         return answer
@@ -130,17 +132,18 @@ class Administration(Struct, frozen=True):
         """
         identifier = AccountId(account_id)
 
-        def decide(account: Account | None, view: DecisionView) -> list[Event]:
-            return list(
-                accounts.lock(
-                    account,
-                    account_id=identifier,
-                    owners=view.tagged(OWNERS, role_tag("owner")),
-                    now=self.sessions.accounts.recorder.clock(),
-                )
-            )
-
         with self.sessions.accounts.recorder.caller(call) as caller:
+
+            def decide(account: Account | None, view: DecisionView) -> list[Event]:
+                return list(
+                    accounts.lock(
+                        account,
+                        account_id=identifier,
+                        owners=view.tagged(OWNERS, role_tag("owner")),
+                        now=caller.now,
+                    )
+                )
+
             answer = await caller.execute(ACCOUNT, account_id, decide)
         by = By(call.actor, call.correlation_id)
         await self.sessions.end_all(account_id, cause="administrator", by=by)

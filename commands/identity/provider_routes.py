@@ -23,7 +23,7 @@ from commands.identity.external import Externals
 from commands.identity.providers import Challenge, Provider, ProviderError, ProviderUnreachable
 from commands.identity.recording import By
 from commands.identity.routing import Serving, json_answer, serving_of
-from commands.identity.sessions import Tokens
+from commands.identity.session_routes import shown
 from domain.ids import ID_PATTERN, SessionId
 from runtime.http import api_version
 from runtime.http.exchange import Exchange
@@ -138,7 +138,7 @@ class Callback:
                 )
             except psycopg.errors.UniqueViolation:
                 raise _refused("This login was completed before.") from None
-            response = json_answer({**_tokens(tokens), "next": login.next})
+            response = json_answer({**shown(tokens), "next": login.next})
         response.headers.update({"set-cookie": _cookie(exchange, "", lasting_s=0), **_NOT_STORED})
         return response
 
@@ -263,17 +263,6 @@ def _cookie(exchange: Exchange, content: str, *, lasting_s: int) -> str:
     """Sent to these routes only, by no script, with no request that another page makes but a link to here."""
     secure = "; Secure" if exchange.pipeline.app.state.identity.cookies_secure else ""
     return f"{COOKIE}={content}; Path={PATH}; Max-Age={lasting_s}; HttpOnly; SameSite=Lax{secure}"
-
-
-def _tokens(tokens: Tokens) -> dict[str, object]:
-    return {
-        "session_id": tokens.session_id,
-        "account_id": tokens.account_id,
-        "access_token": tokens.access_token,
-        "token_type": "Bearer",
-        "expires_in": tokens.expires_in,
-        "refresh_token": tokens.refresh_token,
-    }
 
 
 def _refused(detail: str) -> ProblemError:

@@ -56,16 +56,12 @@ class Recorder(Struct, frozen=True):
             correlation_id=by.correlation_id,
             actor=by.actor,
         )
-        [slot] = self.execution.reserve(1)
-        try:
-            caller = Caller(self.execution, call=call, slot=slot, now=self.clock())
+        with self.caller(call) as caller:
             await caller.execute(aggregate, identifier, decide, creates=creates)
-        finally:
-            slot.free()
 
     @contextlib.contextmanager
     def caller(self, call: Call) -> Iterator[Caller]:
-        """Carries out one command that came with a key of its caller's.
+        """Carries out one command.
 
         Raises:
             ProblemError: too many wait.
