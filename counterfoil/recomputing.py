@@ -14,7 +14,7 @@ from counterfoil.context import Contexts
 from domain.operations.skips import SKIPS, Skipped
 from event_store.log import codec
 from event_store.log.codec import CodecError
-from event_store.proofs import certificate, row_proof
+from event_store.proofs import certificate, examining, row_proof
 from event_store.proofs.certificate import Certificate
 from event_store.proofs.checking import BundleCheck, Checked
 from event_store.proofs.errors import ProofsError
@@ -51,12 +51,12 @@ class Recomputed(Struct, frozen=True):
     @property
     def damaged(self) -> bool:
         """Whether the events, or the rows that they make, are not those that were certified."""
-        return any(each.severity == "damage" for each in self.findings)
+        return examining.any_damage(self.findings)
 
     @property
     def complete(self) -> bool:
         """Whether all of it could be checked."""
-        return not any(each.severity == "incomplete" for each in self.findings)
+        return not examining.any_incomplete(self.findings)
 
     def as_json(self) -> dict[str, Any]:
         """The object scripts rely on."""

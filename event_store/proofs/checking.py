@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from event_store.proofs import bundle, certificate, note, page, policy
+from event_store.proofs import bundle, certificate, examining, note, page, policy
 from event_store.proofs.bundle import EventLine, Header, Line, PageLine, Shape, Shapes
 from event_store.proofs.certificate import Certificate
 from event_store.proofs.checkpoint import Checkpoint
@@ -38,12 +38,12 @@ class Checked(Struct, frozen=True):
     @property
     def damaged(self) -> bool:
         """Whether anything is not as it was sealed."""
-        return any(each.severity == "damage" for each in self.findings)
+        return examining.any_damage(self.findings)
 
     @property
     def complete(self) -> bool:
         """Whether everything that the bundle says of itself was there and could be checked."""
-        return not any(each.severity == "incomplete" for each in self.findings)
+        return not examining.any_incomplete(self.findings)
 
 
 class BundleCheck:
@@ -198,7 +198,7 @@ def check(
     keys: Sequence[VerifierKey],
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Checked:
-    """BundleCheck a bundle from its first line to its last; see `BundleCheck`."""
+    """Check a bundle from its first line to its last; see `BundleCheck`."""
     checking = BundleCheck(lines, keys=keys)
     for _ in checking.events(on_progress=on_progress):
         pass

@@ -56,6 +56,16 @@ class Finding(Struct, frozen=True):
     message: str
 
 
+def any_damage(findings: Sequence[Finding]) -> bool:
+    """Whether anything is not as it was sealed or certified."""
+    return any(each.severity == "damage" for each in findings)
+
+
+def any_incomplete(findings: Sequence[Finding]) -> bool:
+    """Whether anything could not be checked."""
+    return any(each.severity == "incomplete" for each in findings)
+
+
 class Findings:
     """Findings as they are made: the first ones, and how many there are."""
 

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from event_store.proofs import bundle, certificate, merkle, policy
+from event_store.proofs import bundle, certificate, examining, merkle, policy
 from event_store.proofs.certificate import Certificate
 from event_store.proofs.examining import NOBODY_VOUCHES, Finding, Findings
 from event_store.proofs.merkle import ProofInvalid
@@ -46,12 +46,12 @@ class CheckedRow(Struct, frozen=True):
     @property
     def damaged(self) -> bool:
         """Whether anything is not as it was certified."""
-        return any(each.severity == "damage" for each in self.findings)
+        return examining.any_damage(self.findings)
 
     @property
     def complete(self) -> bool:
         """Whether all of it could be checked."""
-        return not any(each.severity == "incomplete" for each in self.findings)
+        return not examining.any_incomplete(self.findings)
 
 
 def parsed(content: bytes) -> RowProof | None:
