@@ -8,7 +8,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from counterfoil import addresses
 from counterfoil.user_messages import UserError
-from event_store.log.actors import actor
+from runtime.actors import actor
 from runtime.settings import Settings
 
 UNKNOWN: Final = "unknown"

@@ -37,9 +37,9 @@ from event_store.consumers.errors import OpenAgain
 from event_store.consumers.starting import ORIGIN
 from event_store.consumers.tailing import Outdated
 from event_store.log import codec, fingerprints, reading
-from event_store.log.actors import actor
 from event_store.log.envelope import RecordedEvent, decode_metadata
 from event_store.transport import generations
+from runtime.actors import actor
 from runtime.problems import ProblemError
 from runtime.settings import PREFIX, Settings
 

@@ -34,9 +34,9 @@ from domain.operations.parked_keys import (
     ParkedElsewhere,
 )
 from domain.operations.skips import SKIPS, Skipped
-from event_store.log.actors import actor
 from event_store.log.fingerprints import Fingerprints
 from event_store.log.reading import AsyncConnection
+from runtime.actors import actor
 from runtime.http.principal import ANONYMOUS
 
 R = TypeVar("R")

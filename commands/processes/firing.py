@@ -17,9 +17,9 @@ from commands.execution import Caller, Execution, Slot
 from commands.log_reading import LogReader
 from commands.processes.due import Due
 from commands.processes.timer import Timer
-from event_store.log.actors import actor
 from event_store.log.codec import UnknownEventType
 from event_store.log.fingerprints import Fingerprints
+from runtime.actors import actor
 from runtime.problems import ProblemError
 
 FIRED: Final = "fired"

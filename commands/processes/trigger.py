@@ -16,9 +16,9 @@ from commands.processes.process import EventHandler, Process
 from domain.aggregate import Aggregate
 from domain.event import Event
 from event_store.log import codec
-from event_store.log.actors import actor
 from event_store.log.envelope import KEY_BYTES, Metadata, RecordedEvent, decode_metadata
 from event_store.log.fingerprints import Fingerprints
+from runtime.actors import actor
 
 
 class Undecidable(Exception):

@@ -28,10 +28,10 @@ from domain.ids import validate_id
 from domain.rejection import Rejection
 from event_store.consumers import driver
 from event_store.log import fingerprints
-from event_store.log.actors import actor
 from projections import acts
 from read_api.operations import ONE, Act
 from runtime import database
+from runtime.actors import actor
 from runtime.database import Role
 from runtime.documents import RedisDocuments
 from runtime.problems import ProblemError

@@ -11,7 +11,6 @@ from msgspec import Struct
 from event_store.eventsourcing import state_encoding
 from event_store.eventsourcing.streams import Namespace
 from event_store.log import envelope
-from event_store.log.actors import actor
 from event_store.log.envelope import (
     KEY_BYTES,
     NEW_FROM_ZERO,
@@ -22,6 +21,7 @@ from event_store.log.envelope import (
     NewEvent,
     Tracking,
 )
+from runtime.actors import actor
 
 COMMAND: Final = "insert_events"
 """What the metadata name as the command of every event that comes through the adapter."""

@@ -26,7 +26,6 @@ from event_store.eventsourcing import append_requests, state_encoding
 from event_store.eventsourcing.datastore import Datastore, rows
 from event_store.eventsourcing.tailing import Tail
 from event_store.log import envelope
-from event_store.log.actors import actor
 from event_store.log.appending import limits
 from event_store.log.envelope import (
     ANY,
@@ -39,6 +38,7 @@ from event_store.log.envelope import (
     NewEvent,
 )
 from event_store.log.hints import HintListener
+from runtime.actors import actor
 
 COMMAND: Final = "append"
 """What the metadata name as the command of every event of this recorder."""

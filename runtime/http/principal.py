@@ -1,14 +1,13 @@
 """Who a request comes from, and what a route requires of them."""
 
 from collections.abc import Callable
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
-F = TypeVar("F", bound=Callable[..., Any])
+from runtime.actors import Kind, actor
 
-Kind = Literal["anonymous", "guest", "account", "service", "operator", "process", "timer", "system"]
-"""What acts: a person without or with an account, a program, somebody at a terminal, or a part of Counterfoil."""
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Principal(Struct, frozen=True):
@@ -29,7 +28,7 @@ class Principal(Struct, frozen=True):
     @property
     def actor(self) -> str:
         """The principal as one text: `account:018f…`, or only the kind where there is no id."""
-        return f"{self.kind}:{self.id}" if self.id else self.kind
+        return actor(self.kind, self.id)
 
 
 ANONYMOUS: Final = Principal("anonymous", permissions=None)

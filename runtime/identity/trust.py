@@ -16,8 +16,9 @@ from joserfc.jwk import OKPKey
 from msgspec import Struct
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from runtime.actors import Kind
 from runtime.http.access import PERMISSIONS, permissions_of
-from runtime.http.principal import Kind, Principal
+from runtime.http.principal import Principal
 from runtime.identity import keys, tokens
 from runtime.identity.tokens import BadToken, Claims
 

@@ -15,7 +15,7 @@ def unnamed(source):
             continue
         (given,) = [each.value for each in node.keywords if each.arg == "actor"] or [None]
         if given is None or not _is_named(given):
-            yield source.at(node, f"{ast.unparse(node.func)} without an actor of `event_store.log.actors`")
+            yield source.at(node, f"{ast.unparse(node.func)} without an actor of `runtime.actors`")
 
 
 def _is_named(given):
