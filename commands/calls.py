@@ -30,7 +30,7 @@ class Call(Struct, frozen=True, kw_only=True):
 
     `key` is what the log remembers, `fingerprint` what was asked under it; `if_match` is what the caller saw of the
     stream: its version, a place in the log, `ANY_VERSION`, or None when it does not care. `causation` is the event that
-    asked for it, where one did.
+    asked for it, where one did, `on_behalf_of` the one for whom the actor does it.
     """
 
     command: str
@@ -40,6 +40,7 @@ class Call(Struct, frozen=True, kw_only=True):
     if_match: int | SeenAt | None = None
     actor: str
     causation: str | None = None
+    on_behalf_of: str | None = None
 
     def metadata(self, *, occurred_at: datetime | None) -> Metadata:
         """What the events that this call causes have in common; each gets a nonce of its own."""
@@ -51,6 +52,7 @@ class Call(Struct, frozen=True, kw_only=True):
             idempotency=self.key.hex(),
             causation=self.causation,
             occurred_at=occurred_at,
+            on_behalf_of=self.on_behalf_of,
         )
 
 

@@ -133,6 +133,7 @@ class Dispatcher:
             correlation_id=sent.correlation_id,
             if_match=sent.if_match,
             actor=sent.principal.actor,
+            on_behalf_of=sent.principal.on_behalf_of,
         )
         caller = Caller(
             self.execution, call=call, slot=slot, now=self._clock(), fingerprints=self._fingerprints

@@ -248,13 +248,15 @@ class Sender:
         effect = self._effects[domain_event.type_name(intent)]
         identifier, _ = effect.concerns(intent)
         key = self._gateway.key(effect, intent, installation=self._installation)
+        cause = decode_metadata(event.metadata)
         call = Call(
             command=f"{self._name}.{effect.step}",
             key=self._gateway.outcome_key(key),
             fingerprint=self._fingerprints.of("effect", key.encode()),
-            correlation_id=decode_metadata(event.metadata).correlation_id,
+            correlation_id=cause.correlation_id,
             actor=actor("sender", self._gateway.name),
             causation=f"{self._epochs.at(event.position)}.{event.position}",
+            on_behalf_of=cause.principal,
         )
         return _Sending(
             effect,

@@ -144,6 +144,7 @@ class KeyedRoute(SecretRoute):
             ),
             correlation_id=asked.correlation_id,
             actor=asked.principal.actor,
+            on_behalf_of=asked.principal.on_behalf_of,
         )
         response: Response = await self.endpoint(body=payload, call=call, asked=asked, **exchange.parameters)
         return response

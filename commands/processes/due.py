@@ -15,7 +15,7 @@ from psycopg import sql
 from commands.processes.timer import Timer
 from event_store.consumers import parking
 from event_store.consumers.parking import Scope
-from event_store.log.envelope import KEY_BYTES, decode_metadata
+from event_store.log.envelope import KEY_BYTES, Metadata, decode_metadata
 from event_store.log.reading import Connection
 from projections import builds
 from projections.errors import NoSuchBuild
@@ -92,9 +92,9 @@ class Due(Struct, frozen=True):
         return f"{self.epoch}.{self.set_at}"
 
     @property
-    def correlation_id(self) -> str:
-        """The conversation that the event belongs to."""
-        return decode_metadata(self.metadata.encode()).correlation_id
+    def cause(self) -> Metadata:
+        """The metadata of the event that set it."""
+        return decode_metadata(self.metadata.encode())
 
 
 class PendingTimer(Struct, frozen=True):

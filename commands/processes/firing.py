@@ -119,9 +119,10 @@ def _call(timer: Timer[Any], due: Due, fingerprints: Fingerprints) -> Call:
         command=f"{timer.process.name}.{timer.name}",
         key=due.key,
         fingerprint=fingerprints.of("timer", *_named(timer, due)),
-        correlation_id=due.correlation_id,
+        correlation_id=due.cause.correlation_id,
         actor=actor("timer", timer.process.name),
         causation=due.causation,
+        on_behalf_of=due.cause.principal,
     )
 
 

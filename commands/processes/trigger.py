@@ -99,23 +99,26 @@ class Trigger(Struct):
 
     def cause(self, now: datetime) -> Metadata:
         """The metadata of the events that it causes, but for what each has of its own."""
+        caused = self._cause
         return Metadata(
             actor=actor("process", self.process.name),
             command=f"{self.process.name}.{self.reaction.name}",
-            correlation_id=self._correlation_id,
+            # Without readable metadata the trigger starts a conversation of its own.
+            correlation_id=self.causation if caused is None else caused.correlation_id,
             nonce=b"",
             idempotency=self.key.hex(),
             causation=self.causation,
             occurred_at=now,
+            on_behalf_of=None if caused is None else caused.principal,
         )
 
     @property
-    def _correlation_id(self) -> str:
-        """The conversation the trigger belongs to; without readable metadata it starts one of its own."""
+    def _cause(self) -> Metadata | None:
+        """The metadata of the trigger; None: nobody can read it."""
         try:
-            return decode_metadata(self.recorded.metadata).correlation_id
+            return decode_metadata(self.recorded.metadata)
         except msgspec.MsgspecError:
-            return self.causation
+            return None
 
 
 def outcome_key(process: str, *, epoch: int, position: int) -> bytes:

@@ -45,6 +45,7 @@ class RecordedEvent(Struct, frozen=True, gc=False):
 class Metadata(Struct, frozen=True, omit_defaults=True):
     """Who caused an event and why. Readers ignore members they do not know.
 
+    `on_behalf_of` is who had the actor do it, at the beginning of all that follows from one another; None: nobody else.
     `idempotency` is the hex digest of the outcome key, `causation` is `<epoch>.<position>` of the causing event,
     `occurred_at` is what the caller claims (an import of 2010 has dates of 2010), `nonce` is 16 random bytes that keep
     a short payload from being guessed from its hash. Ids here are pseudonymous: never a name, never an address.
@@ -66,6 +67,12 @@ class Metadata(Struct, frozen=True, omit_defaults=True):
     payload_encoding: str | None = None
     source_position: int | None = None
     fingerprint: bytes | None = None
+    on_behalf_of: str | None = None
+
+    @property
+    def principal(self) -> str:
+        """On whose behalf what follows from the event is done."""
+        return self.on_behalf_of or self.actor
 
 
 _encoder = msgspec.json.Encoder()
