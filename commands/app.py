@@ -69,11 +69,13 @@ def create_app(
     if settings.database_url is None:
         raise SettingsError("COUNTERFOIL_DATABASE_URL: the command API needs a database")
     registry = telemetry.new_registry()
-    callers = identity(settings, name="command-api")
+    callers = identity(settings, name="command-api", registry=registry)
     app = PipelineApp(
         steps=Steps(
             authenticate=callers.authenticate,
             authorise=callers.authorise,
+            note=callers.note,
+            record=callers.record,
             shed=lambda method, path: _shed(app.state.dispatcher, method, path),
         ),
         problem_of=problems.problem_of,
@@ -100,6 +102,7 @@ def create_app(
     app.state.dispatcher = None
     app.state.settling = None
     app.state.identity = None
+    app.state.callers = callers
     app.state.providers = identity_providers.none
     problem_pages.install(app, declared)
     if settings.shows_api_pages:

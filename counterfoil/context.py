@@ -23,7 +23,7 @@ from read_api.routing import Queries
 from runtime.problem_types import CATALOGUE, ProblemType
 from runtime.settings import Settings
 
-OF_THE_PRODUCT: Final = ("relay", "keyed-views", "global-views", "timers", acts.NAME)
+OF_THE_PRODUCT: Final = ("relay", "keyed-views", "global-views", "timers", acts.NAME, "security")
 """Consumers that every installation has: metrics, health and leases know all by their names."""
 
 _NOTHING: Final[Mapping[Any, str]] = MappingProxyType({})

@@ -14,6 +14,7 @@ from commands.processes.labels import LABELS
 from commands.processes.restock import RESTOCK
 from counterfoil.context import Context, Contexts
 from counterfoil.operations import OPERATIONS
+from counterfoil.security import SECURITY
 from domain.catalogue import product
 from domain.catalogue.product import PRODUCT
 from domain.identity import account, client
@@ -173,5 +174,5 @@ IDENTITY: Final = Context(
 SHOP_CONTEXTS: Final = (ORDERING, INVENTORY, CATALOGUE, TOTALS, SHIPPING, MAIL, IDENTITY)
 """Routes are tried one after another, so what is asked most often stands first."""
 
-CONTEXTS: Final = Contexts(*SHOP_CONTEXTS, OPERATIONS)
+CONTEXTS: Final = Contexts(*SHOP_CONTEXTS, OPERATIONS, SECURITY)
 """What an installation has for which no others are named."""

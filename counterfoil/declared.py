@@ -30,18 +30,19 @@ class ContextsError(SettingsError):
 def contexts(settings: Settings) -> Contexts:
     """All contexts of this installation: what the setting names, its own or that of `up`, or the shop and entry points.
 
-    What operators record is always among them.
+    What operators record, and what is recorded of callers, is always among them.
 
     Raises:
         ContextsError: one cannot be imported, is none, or does not fit to another.
     """
     from counterfoil.operations import OPERATIONS
+    from counterfoil.security import SECURITY
 
     named, started_in = settings.contexts, Path.cwd()
     if named is None and (running := runfile.read(settings.home)) is not None:
         named, started_in = running.contexts, Path(running.contexts_in or started_in)
     try:
-        return Contexts(*_chosen(named, started_in), OPERATIONS)
+        return Contexts(*_chosen(named, started_in), OPERATIONS, SECURITY)
     except ContextError as error:
         raise ContextsError(f"the contexts do not fit together: {error}") from error
 

@@ -134,6 +134,7 @@ def _projections(host: Host) -> list[Consumer]:
 
 
 def _processes(host: Host) -> list[Consumer]:
+    from commands import security
     from commands.gateways import sending
     from commands.gateways.metrics import GatewayMetrics
     from commands.processes import runner, timers
@@ -147,6 +148,7 @@ def _processes(host: Host) -> list[Consumer]:
     hosted = runner.consumers(managers, metrics=ProcessMetrics(host.registry))
     hosted += map(tailing.consumer, contexts.consumers)
     hosted.append(timers.consumer(managers, delays=delays(settings, contexts), registry=host.registry))
+    hosted.append(security.consumer())
     if gateways := contexts.gateways_of(settings):
         metrics = GatewayMetrics(host.registry)
         hosted += [sending.consumer(gateway, settings, metrics=metrics) for gateway in gateways]

@@ -24,9 +24,9 @@ PARTS: Final = (
     Part(
         "command_api",
         ("command-api", "account create-owner"),
-        ("counterfoil_writer", "counterfoil_reader", "counterfoil_vault"),
+        ("counterfoil_writer", "counterfoil_reader", "counterfoil_vault", "counterfoil_recorder"),
     ),
-    Part("query_api", ("query-api",), ("counterfoil_reader",)),
+    Part("query_api", ("query-api",), ("counterfoil_reader", "counterfoil_recorder")),
     Part("relay", ("relay",), ("counterfoil_relay",)),
     Part("projections", ("projections",), ("counterfoil_projector",)),
     Part("processes", ("processes",), ("counterfoil_writer",)),

@@ -45,7 +45,7 @@ def create_app(
         SettingsError: there is no database to read from, or nobody said who callers are.
     """
     registry = telemetry.new_registry()
-    callers = identity(settings, name="query-api")
+    callers = identity(settings, name="query-api", registry=registry)
     reads = Reads(settings, followers=followers, registry=registry)
     past = Past(reads.url, poller=reads.poller)
 
@@ -56,7 +56,11 @@ def create_app(
 
     app = PipelineApp(
         steps=Steps(
-            authenticate=callers.authenticate, authorise=callers.authorise, recognise=callers.recognise
+            authenticate=callers.authenticate,
+            authorise=callers.authorise,
+            recognise=callers.recognise,
+            note=callers.note,
+            record=callers.record,
         ),
         problem_of=_problem_of,
         metrics=HttpMetrics(registry),
@@ -68,6 +72,7 @@ def create_app(
         lifespan=lifespan,
         openapi_tags=[{"name": name} for name in (*sorted(queries), "audit", "operation")],
     )
+    app.state.callers = callers
     app.state.reads = reads
     app.state.past = past
     app.state.proofs = Proofs(Directory(settings.tiles), past=past)

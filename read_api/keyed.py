@@ -111,6 +111,7 @@ class KeyedEndpoint:
         if scope["query_string"]:
             as_of = self._as_of(scope["query_string"])
             if as_of is not None and self._past is not None:
+                exchange.is_replay = True
                 return await self._answer_past(key, as_of, self._past)
         wanted = asked(scope["headers"])
         wish = wanted.wish

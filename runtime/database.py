@@ -24,6 +24,7 @@ Role = Literal[
     "counterfoil_projector",
     "counterfoil_sealer",
     "counterfoil_vault",
+    "counterfoil_recorder",
 ]
 
 CONNECT_TIMEOUT_S: Final = 5

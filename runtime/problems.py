@@ -43,7 +43,8 @@ class Fault(Struct, frozen=True, omit_defaults=True):
 class ProblemError(Exception):
     """A request is answered with a problem: one of the catalogue by its slug, or a type declared elsewhere.
 
-    `facts` stand under that name in the answer, so their values must be JSON: text, numbers, lists, objects.
+    `facts` stand under that name in the answer, so their values must be JSON: text, numbers, lists, objects. `about` is
+    the actor whose security stream it belongs to, where that is not the caller; it is never answered.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class ProblemError(Exception):
         *,
         errors: Sequence[Fault] = (),
         headers: Mapping[str, str] = _NO_HEADERS,
+        about: str | None = None,
         **facts: object,
     ) -> None:
         self.type = problem if isinstance(problem, ProblemType) else CATALOGUE[problem]
@@ -60,6 +62,7 @@ class ProblemError(Exception):
         self.detail = detail
         self.errors = errors
         self.headers = headers
+        self.about = about
         self.facts = facts
 
     @property

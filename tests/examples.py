@@ -66,6 +66,7 @@ from domain.ordering.events import (
 )
 from domain.ordering.lines import LineRequest
 from domain.shipping.events import Content, LabelBought, LabelRefused, LabelRequested
+from tests import security_examples
 
 E = TypeVar("E", bound=Event)
 
@@ -469,4 +470,5 @@ ONE_OF_EACH: tuple[Event, ...] = (
     promotion_requested(),
     rollback_requested(),
     drop_requested(),
+    *security_examples.ONE_OF_EACH,
 )

@@ -127,7 +127,11 @@ class Sessions(Struct, frozen=True):
             or found is None
             or found.account.locked
         ):
-            raise ProblemError("bad-credentials", "Address and password do not belong together.")
+            raise ProblemError(
+                "bad-credentials",
+                "Address and password do not belong together.",
+                about=None if found is None else Principal("account", found.account.account_id).actor,
+            )
         self.attempts.succeeded(attempt)
         assert hashed is not None, "verified"
         await self.accounts.renew_hash(credential_id, hashed, password)

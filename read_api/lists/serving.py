@@ -34,6 +34,9 @@ JSON: Final = "application/json"
 MEDIA_TYPES: Final = (JSON, NDJSON, CSV)
 PINNED_POSITION: Final = "Pinned-Position"
 
+QUERY_RECORDED_MAX: Final = 500
+"""Characters of a query that a security stream keeps."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -81,7 +84,10 @@ class ListEndpoint:
                 return await self._by_ids(asked, wish)
             case Whole():
                 exchange.closing = AsyncExitStack()
-                return await self._export(exchange.closing, asked, wish, media_type)
+                response = await self._export(exchange.closing, asked, wish, media_type)
+                query = exchange.scope["query_string"].decode("ascii", "replace")
+                await exchange.pipeline.record(exchange, query[:QUERY_RECORDED_MAX])
+                return response
             case Page():
                 return await self._page(exchange, asked, wish)
 

@@ -20,13 +20,16 @@ class Exchange:
     """A request and what the pipeline found out about it.
 
     `scope` and `receive` are those of ASGI; `whole` is the body where the adapter has all of it already. `code` is
-    that of the problem which is answered.
+    that of the problem which is answered, `about` whom it is about where that is not the caller. `is_replay`: what is
+    answered was folded from the log again, as of another time.
     """
 
     __slots__ = (
+        "about",
         "closing",
         "code",
         "correlation_id",
+        "is_replay",
         "match",
         "parameters",
         "pipeline",
@@ -48,6 +51,8 @@ class Exchange:
         self.started_at = time.perf_counter()
         self.correlation_id = ""
         self.code: str | None = None
+        self.about: str | None = None
+        self.is_replay = False
         self.match: tuple[Route, dict[str, str]] | None = None
         """The route and its parameters, where the adapter had to find them already."""
         self.route = None

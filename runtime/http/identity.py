@@ -6,8 +6,11 @@ in the header Authorization, and nowhere else; public routes do not ask for one.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from typing import Final, Protocol
+
+from prometheus_client import CollectorRegistry
 
 from runtime import database
 from runtime.http.access import FAIL_CLOSED
@@ -16,7 +19,9 @@ from runtime.http.pipeline import permit
 from runtime.http.principal import ANONYMOUS, NOBODY, Principal, Public
 from runtime.http.routes import Route
 from runtime.identity import tokens
+from runtime.identity.metrics import IdentityMetrics
 from runtime.identity.tokens import BadToken
+from runtime.identity.trail import AuditTrail, Kind, TrailRow
 from runtime.identity.trust import UNREADABLE, Pool, Trust
 from runtime.problems import ProblemError
 from runtime.settings import Settings, SettingsError
@@ -24,6 +29,14 @@ from runtime.settings import Settings, SettingsError
 _BEARER: Final = b"bearer "
 _CHALLENGE: Final = 'Bearer realm="counterfoil"'
 _INVALID: Final = f'{_CHALLENGE}, error="invalid_token"'
+
+DENIALS: Final = frozenset(
+    ("unauthenticated", "forbidden", "bad-credentials", "too-many-attempts", "token-refused", "login-refused")
+)
+"""Problems that are answered because of who the caller is, or is not."""
+
+REPLAYS: Final = frozenset(("audit:read",))
+"""Permissions to read the log itself."""
 
 
 class Identity(Protocol):
@@ -38,19 +51,26 @@ class Identity(Protocol):
     def authorise(self, exchange: Exchange, route: Route) -> None:
         """Refuse a route to a principal that may not use it."""
 
+    def note(self, exchange: Exchange, status: int) -> None:
+        """Count for security streams what a caller was refused, or read of the log."""
+
+    async def record(self, exchange: Exchange, detail: str) -> None:
+        """Have a security stream say what a caller is given, before it is."""
+
     def opened(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Keeps what is known of callers up to date for the length of a block."""
 
 
-def identity(settings: Settings, *, name: str) -> Identity:
-    """Who callers are; `name` is that of the process in Postgres.
+def identity(settings: Settings, *, name: str, registry: CollectorRegistry) -> Identity:
+    """Who callers are; `name` is that of the process in Postgres, and in security streams.
 
     Raises:
         SettingsError: a production installation has to say who its callers are.
     """
     if settings.identity == "accounts":
         assert settings.database_url is not None, "both APIs need one"
-        return TokenCallers(settings.database_url.get_secret_value(), name=name)
+        url = settings.database_url.get_secret_value()
+        return TokenCallers(url, name=name, metrics=IdentityMetrics(registry))
     if settings.identity is None and settings.profile == "production":
         raise SettingsError(
             "COUNTERFOIL_IDENTITY: the production profile needs it; `accounts` authenticates callers, `anonymous` means"
@@ -73,6 +93,12 @@ class Anonymous:
     def authorise(self, _exchange: Exchange, _route: Route) -> None:
         """Everybody may do everything."""
 
+    def note(self, _exchange: Exchange, _status: int) -> None:
+        """Whoever it was, nobody could say."""
+
+    async def record(self, _exchange: Exchange, _detail: str) -> None:
+        """Whoever it is, nobody could say."""
+
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """There is nothing to keep."""
@@ -82,11 +108,14 @@ class Anonymous:
 class TokenCallers:
     """Callers show tokens, which are verified with what the vault says."""
 
-    def __init__(self, url: str, *, name: str) -> None:
+    def __init__(self, url: str, *, name: str, metrics: IdentityMetrics) -> None:
         self._url = url
         self._name = name
         self._pool: Pool | None = None
+        self._metrics = metrics
         self.trust = Trust()
+        self.trail = AuditTrail(url, process=name)
+        metrics.show_age(lambda: self.trust.age_s)
 
     async def authenticate(self, exchange: Exchange) -> Principal:
         """The principal that the request's token stands for.
@@ -103,6 +132,7 @@ class TokenCallers:
         if not self.trust.is_known:
             raise _unavailable()
         assert self._pool is not None, "requests come when the application is open"
+        self._metrics.verifying(cached=self.trust.remembers(token))
         try:
             return await self.trust.shown(token, self._pool)
         except UNREADABLE:
@@ -117,9 +147,11 @@ class TokenCallers:
         if token is None or not self.trust.remembers(token):
             return None
         try:
-            return self.trust.trusted(token)
+            principal = self.trust.trusted(token)
         except BadToken:
             return None
+        self._metrics.verifying(cached=True)
+        return principal
 
     def authorise(self, exchange: Exchange, route: Route) -> None:
         """Refuse what the principal may not do, and what nobody may while revocations are not known.
@@ -131,13 +163,46 @@ class TokenCallers:
         if route.requires in FAIL_CLOSED and not self.trust.is_current:
             raise _unavailable()
 
+    def note(self, exchange: Exchange, status: int) -> None:
+        """Count a denial, a refused login, or a read of the log."""
+        code, route = exchange.code, exchange.route
+        if route is None:
+            return
+        if code is not None:
+            if code in DENIALS:
+                self._metrics.denied(route.path, code)
+                kind: Kind = "denied" if exchange.about is None else "login-refused"
+                who = exchange.about or exchange.principal.actor
+                self.trail.count(kind, actor=who, route=_named(exchange, route), code=code)
+        elif status < 400 and (exchange.is_replay or route.requires in REPLAYS):
+            self.trail.count("read", actor=exchange.principal.actor, route=_named(exchange, route))
+
+    async def record(self, exchange: Exchange, detail: str) -> None:
+        """Say that a caller is given a whole list.
+
+        Raises:
+            ProblemError: `identity-unavailable`.
+        """
+        assert exchange.route is not None, "matched before"
+        await self.trail.record(
+            TrailRow(
+                "exported",
+                exchange.principal.actor,
+                _named(exchange, exchange.route),
+                "",
+                time.time(),
+                detail,
+                exchange.correlation_id,
+            )
+        )
+
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Read the vault for the length of a block."""
+        """Read the vault, and write what is said to security streams, for the length of a block."""
         reading = database.pool(
             self._url, role="counterfoil_reader", name=f"{self._name} identity", size=2, idle=1
         )
-        async with reading as pool:
+        async with reading as pool, self.trail.opened():
             self._pool = pool
             with contextlib.suppress(*UNREADABLE):
                 await self.trust.poll(pool)  # so that the first request finds what is known
@@ -147,6 +212,11 @@ class TokenCallers:
             finally:
                 polling.cancel()
                 await asyncio.gather(polling, return_exceptions=True)
+
+
+def _named(exchange: Exchange, route: Route) -> str:
+    """A route as security streams name it."""
+    return f"{exchange.scope['method']} {route.path}"
 
 
 def _bearer(exchange: Exchange) -> bytes | None:

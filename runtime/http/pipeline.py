@@ -1,8 +1,8 @@
 """The one way from a request to its answer, for every route of both APIs and for every command of a batch.
 
 correlation → shed → match → limit by address → authenticate → authorise → limit by principal → handle → problems →
-headers → metrics → access log. Headers say, too, which pages may read an answer, and how it is encoded. Adapters
-bring requests in and deliver answers; they know no routes and no rules.
+headers → metrics → access log → security streams. Headers say, too, which pages may read an answer, and how it is
+encoded. Adapters bring requests in and deliver answers; they know no routes and no rules.
 """
 
 import time
@@ -83,6 +83,14 @@ def permit(exchange: Exchange, route: Route) -> None:
         raise ProblemError("forbidden", f"This needs the permission {route.requires}.")
 
 
+def unnoted(_exchange: Exchange, _status: int) -> None:
+    """Say nothing of it to security streams."""
+
+
+async def unrecorded(_exchange: Exchange, _detail: str) -> None:
+    """Say nothing of it to security streams, and wait for nothing."""
+
+
 def unshed(_method: str, _path: str) -> Refusal | None:
     """Shed nothing."""
     return None
@@ -98,7 +106,8 @@ class Steps(Struct, frozen=True):
 
     `shed` gets method and path, before anything else is known: it must cost next to nothing. `limit_by_address` runs
     before the caller is known, `limit_by_principal` after. `recognise` is all three for an answer that is there without
-    waiting: the principal of a request, or None where one of them would have to wait, or refuse.
+    waiting: the principal of a request, or None where one of them would have to wait, or refuse. `note` counts for
+    security streams what was answered; `record` has one say what a request is given, before it is.
     """
 
     authenticate: Callable[[Exchange], Awaitable[Principal]]
@@ -107,6 +116,8 @@ class Steps(Struct, frozen=True):
     authorise: Callable[[Exchange, Route], None] = permit
     limit_by_principal: Callable[[Exchange], Awaitable[None]] = unlimited
     recognise: Callable[[Exchange], Principal | None] = unrecognised
+    note: Callable[[Exchange, int], None] = unnoted
+    record: Callable[[Exchange, str], Awaitable[None]] = unrecorded
 
 
 class Pipeline:
@@ -213,8 +224,17 @@ class Pipeline:
             return await handle(entry)
         except Exception as error:
             problem = self._problem(error, entry)
+            self._steps.note(entry, problem.status)
             self._log_access(entry, problem.status, seconds=_seconds_since(entry))
             raise problem from error
+
+    async def record(self, exchange: Exchange, detail: str) -> None:
+        """Have a security stream say what a request is given, before it is; `detail` in the words of the request.
+
+        Raises:
+            ProblemError: `identity-unavailable`: that cannot be had now.
+        """
+        await self._steps.record(exchange, detail)
 
     def _authorise(self, exchange: Exchange) -> None:
         assert exchange.route is not None, "matched before"
@@ -287,13 +307,14 @@ class Pipeline:
             method, route = exchange.scope["method"], _route(exchange)
             log.error("request_failed", method=method, route=route, exc_info=error)
             problem = internal_error()
-        exchange.code = problem.type.slug
+        exchange.code, exchange.about = problem.type.slug, problem.about
         return problem
 
     def _note(self, exchange: Exchange, status: int) -> None:
         method, route, seconds = exchange.scope["method"], _route(exchange), _seconds_since(exchange)
         self._metrics.answered(method, route, status=status, seconds=seconds)  # 11: metrics
         self._log_access(exchange, status, seconds=seconds)  # 12: access log
+        self._steps.note(exchange, status)  # 13: security streams
 
     def _log_access(self, exchange: Exchange, status: int, *, seconds: float) -> None:
         self._access_log.wrote(

@@ -15,9 +15,11 @@ from runtime.database import Role
 
 LOG_TABLES: Final = ("log.head", "log.epoch", "log.event", "log.tag", "log.outcome", "log.tracking")
 PROCESS_ROLES: Final = tuple(
-    role for role in get_args(Role) if role not in {"counterfoil_owner", "counterfoil_vault"}
+    role
+    for role in get_args(Role)
+    if role not in {"counterfoil_owner", "counterfoil_vault", "counterfoil_recorder"}
 )
-"""The vault's role reads no log, so it has nothing to be refused there."""
+"""The roles of vault and recorder read no log, so they have nothing to be refused there."""
 
 REFUSED: Final = (
     "update log.event set payload = '{}' where position = 1",

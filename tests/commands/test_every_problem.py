@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 from msgspec import structs
+from prometheus_client import CollectorRegistry
 
 from commands import limits
 from commands.dispatcher import Dispatcher
@@ -23,6 +24,7 @@ from runtime.http import pipeline
 from runtime.http.exchange import Exchange
 from runtime.http.identity import TokenCallers
 from runtime.http.principal import NOBODY, Principal
+from runtime.identity.metrics import IdentityMetrics
 from tests.commands.http_spec import Shop
 from tests.examples import (
     LINES,
@@ -246,7 +248,11 @@ def with_steps(steps: Callable[[], dict[str, Any]], **headers: str) -> Bring:
 
 def callers_with_tokens() -> dict[str, Any]:
     """Callers show tokens, and the vault was never read."""
-    return {"authenticate": TokenCallers("", name="test").authenticate}
+    return {
+        "authenticate": TokenCallers(
+            "", name="test", metrics=IdentityMetrics(CollectorRegistry())
+        ).authenticate
+    }
 
 
 def nobody() -> dict[str, Any]:

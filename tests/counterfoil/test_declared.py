@@ -26,10 +26,10 @@ def names(setting: str | None) -> list[str]:
 @pytest.mark.parametrize(
     ("setting", "expected"),
     [
-        (None, [*SHOP, "operations"]),
-        (LENDING, ["lending", "operations"]),
-        (f"shop, {LENDING}", [*SHOP, "lending", "operations"]),
-        ("counterfoil.contexts:CATALOGUE", ["catalogue", "operations"]),
+        (None, [*SHOP, "operations", "security"]),
+        (LENDING, ["lending", "operations", "security"]),
+        (f"shop, {LENDING}", [*SHOP, "lending", "operations", "security"]),
+        ("counterfoil.contexts:CATALOGUE", ["catalogue", "operations", "security"]),
     ],
 )
 def test_a_setting_names_contexts_instead_of_the_shops_and_operations_are_always_there(
@@ -47,9 +47,9 @@ def test_an_entry_point_is_a_context_that_is_there_by_itself_or_named(
     (installed / "entry_points.txt").write_text(f"[{declared.GROUP}]\nlibrary = {LENDING}\n")
     monkeypatch.syspath_prepend(str(tmp_path))
 
-    assert [*SHOP, "lending", "operations"] == names(None)
-    assert ["lending", "operations"] == names("library")
-    assert [*SHOP, "operations"] == names("shop")
+    assert [*SHOP, "lending", "operations", "security"] == names(None)
+    assert ["lending", "operations", "security"] == names("library")
+    assert [*SHOP, "operations", "security"] == names("shop")
 
 
 def test_a_command_without_a_setting_takes_that_of_what_runs_in_its_home(tmp_path: Path):
@@ -69,7 +69,7 @@ def test_a_command_without_a_setting_takes_that_of_what_runs_in_its_home(tmp_pat
             for setting in (None, "shop")
         ]
 
-    assert [["lending", "operations"], [*SHOP, "operations"]] == found
+    assert [["lending", "operations", "security"], [*SHOP, "operations", "security"]] == found
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_its_context_is_complete(tmp_path, monkeypatch):
     skeletons.generate("tool_shed", into=tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path / "tool_shed"))
 
-    [context, _operations] = declared.contexts(Settings(contexts="tool_shed.context:TOOL_SHED"))
+    [context, *_of_every_installation] = declared.contexts(Settings(contexts="tool_shed.context:TOOL_SHED"))
 
     assert isinstance(context, Context)
     assert {event for view in context.views for event in view.folds} == set(context.events)

@@ -47,6 +47,7 @@ NO_PROBLEMS: Final = {
     "tile-damaged",
     "command-api",
     "query-api",
+    "security-anonymous",
     "kafka-python",
     "confluent-kafka",
     "content-type",

@@ -14,6 +14,7 @@ from counterfoil import auditing, migrating, parking, timers, viewing
 from counterfoil.context import Contexts
 from counterfoil.contexts import SHOP_CONTEXTS
 from counterfoil.operations import OPERATIONS
+from counterfoil.security import SECURITY
 from counterfoil.testing import http, queries
 from domain.event import type_name
 from event_store.log import codec, reading
@@ -30,7 +31,7 @@ VERSIONS = sorted(
     key=lambda version: [int(part) for part in version.split(".")],
 )
 SERVED = (*SHOP_CONTEXTS, NOTES)
-CONTEXTS = Contexts(*SERVED, OPERATIONS)
+CONTEXTS = Contexts(*SERVED, OPERATIONS, SECURITY)
 EVENTS = {event for aggregate in CONTEXTS.aggregates for event in aggregate.events}
 
 UNRELEASED = {
@@ -57,6 +58,10 @@ UNRELEASED = {
     "operations.rebuild_requested.v1",
     "operations.retry_requested.v1",
     "operations.rollback_requested.v1",
+    "security.history_read.v1",
+    "security.logins_refused.v1",
+    "security.requests_denied.v1",
+    "security.rows_exported.v1",
 }
 """Events of which no release has one: the dump of the next release has them, and this is empty then."""
 

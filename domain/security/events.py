@@ -1,0 +1,59 @@
+"""What callers were refused, and what they took away: sums by minute, and single events where a sum would not do."""
+
+from msgspec import Struct
+
+from domain.event import Event, event_type
+from domain.moment import Moment
+
+
+class RequestSum(Struct, frozen=True):
+    """How often a route was asked for in a minute; `code` is that of the problem which was answered, empty for none."""
+
+    route: str
+    code: str
+    count: int
+
+
+@event_type("security.requests_denied.v1")
+class RequestsDenied(Event, frozen=True, kw_only=True):
+    """Requests of a caller were refused because of who the caller is, or is not, in the minute from `since` on.
+
+    `caller` is an actor such as `account:…`, or `anonymous` for callers who did not prove who they are; `process` is
+    the API that refused.
+    """
+
+    caller: str
+    process: str
+    since: Moment
+    requests: tuple[RequestSum, ...]
+
+
+@event_type("security.logins_refused.v1")
+class LoginsRefused(Event, frozen=True, kw_only=True):
+    """Somebody tried to log in as this account and was refused; whoever it was did not prove to be the account."""
+
+    account: str
+    process: str
+    since: Moment
+    requests: tuple[RequestSum, ...]
+
+
+@event_type("security.history_read.v1")
+class HistoryRead(Event, frozen=True, kw_only=True):
+    """A caller read the log, or replayed what was, in the minute from `since` on."""
+
+    caller: str
+    process: str
+    since: Moment
+    requests: tuple[RequestSum, ...]
+
+
+@event_type("security.rows_exported.v1")
+class RowsExported(Event, frozen=True, kw_only=True):
+    """A caller was given a whole list. Recorded before the first row left; `query` is what was asked of the list."""
+
+    caller: str
+    process: str
+    route: str
+    query: str
+    asked_at: Moment
