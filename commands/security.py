@@ -27,7 +27,7 @@ from domain.security.events import HistoryRead, LoginsRefused, RequestsDenied, R
 from domain.security.trail import SECURITY, SecurityTrail
 from event_store.consumers.driver import Consumer, ConsumerSession, Waits
 from event_store.log import fingerprints
-from event_store.log.actors import actor
+from runtime.actors import actor
 from runtime.problems import ProblemError
 
 NAME: Final = "security"

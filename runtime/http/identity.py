@@ -21,7 +21,7 @@ from runtime.http.routes import Route
 from runtime.identity import tokens
 from runtime.identity.metrics import IdentityMetrics
 from runtime.identity.tokens import BadToken
-from runtime.identity.trail import AuditTrail, Kind, TrailRow
+from runtime.identity.trail import AuditTrail, TrailKind, TrailRow
 from runtime.identity.trust import UNREADABLE, Pool, Trust
 from runtime.problems import ProblemError
 from runtime.settings import Settings, SettingsError
@@ -171,7 +171,7 @@ class TokenCallers:
         if code is not None:
             if code in DENIALS:
                 self._metrics.denied(route.path, code)
-                kind: Kind = "denied" if exchange.about is None else "login-refused"
+                kind: TrailKind = "denied" if exchange.about is None else "login-refused"
                 who = exchange.about or exchange.principal.actor
                 self.trail.count(kind, actor=who, route=_named(exchange, route), code=code)
         elif status < 400 and (exchange.is_replay or route.requires in REPLAYS):

@@ -22,7 +22,7 @@ from runtime import database
 from runtime.http.principal import NOBODY
 from runtime.problems import ProblemError
 
-Kind = Literal["denied", "login-refused", "read", "exported"]
+TrailKind = Literal["denied", "login-refused", "read", "exported"]
 
 MINUTE_S: Final = 60
 ROWS_OF_ACTOR_MAX: Final = 100
@@ -60,7 +60,7 @@ Pool = AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]
 class TrailRow(Struct, frozen=True):
     """What is said of one actor; `since` is in seconds since 1970: the minute that is counted, or the moment."""
 
-    kind: Kind
+    kind: TrailKind
     actor: str
     route: str
     code: str
@@ -89,7 +89,7 @@ class AuditTrail:
         self._url = url
         self._pool: Pool | None = None
 
-    def count(self, kind: Kind, *, actor: str, route: str, code: str = "") -> None:
+    def count(self, kind: TrailKind, *, actor: str, route: str, code: str = "") -> None:
         """Add one to what is said of an actor in this minute."""
         since = self._clock() // MINUTE_S * MINUTE_S
         row = TrailRow(kind, actor, route, code, since)
