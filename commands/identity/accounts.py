@@ -4,21 +4,23 @@ A password is kept under a new credential first; then the event that names the c
 that is killed in between leaves a password that nothing names, never an account without one; the sweep removes it.
 """
 
-from collections.abc import Sequence
-from datetime import timedelta
-from typing import Final
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final, Protocol
 
 import structlog
 from msgspec import Struct
 
 from commands.calls import uuid7
-from commands.decision import Decision, DecisionView, Tagged, events_of
+from commands.decision import Appended, Decision, DecisionView, Tagged, events_of
 from commands.identity import passwords
 from commands.identity.passwords import Passwords
 from commands.identity.recording import By, Recorder
 from commands.identity.secrets import Secrets
 from commands.identity.vault import Vault
+from commands.recording import Answer
 from commands.states import States
+from domain.aggregate import Aggregate
 from domain.identity import account as accounts
 from domain.identity.account import ACCOUNT, GRANTS, Account, Grants
 from domain.identity.events import (
@@ -42,6 +44,45 @@ OWNERS: Final[Tagged[frozenset[AccountId]]] = Tagged(
 """The accounts that have a role."""
 
 log = structlog.get_logger()
+
+
+Appending = tuple[Appended, ...]
+"""Events of streams that are appended together."""
+
+
+class Execute(Protocol):
+    """Executes a decision that makes a stream."""
+
+    async def __call__(
+        self,
+        aggregate: Aggregate[Account],
+        identifier: str,
+        decide: Callable[[Account | None, DecisionView], Decision],
+        /,
+    ) -> Answer:
+        """Append what is decided.
+
+        Raises:
+            ProblemError: it is refused, or cannot be answered at the moment.
+        """
+        ...
+
+
+class NewAccount(Struct, frozen=True, kw_only=True):
+    """Somebody who can log in from now on. It never shows what it holds."""
+
+    account_id: str
+    email: str
+    password: str
+    roles: Sequence[str]
+    at: datetime
+
+    def __repr__(self) -> str:
+        return f"NewAccount(account_id={self.account_id!r}, email=***, password=***)"
+
+
+def _nothing(_: DecisionView) -> Appending:
+    return ()
 
 
 class AccountWithRoles(Struct, frozen=True):
@@ -84,6 +125,48 @@ class Accounts(Struct, frozen=True):
             renewed = await self.passwords.hash(password)
             await self.vault.rehash(credential_id, old=hashed, new=renewed)
 
+    async def register(
+        self, new: NewAccount, execute: Execute, *, besides: Callable[[DecisionView], Appending] = _nothing
+    ) -> Answer:
+        """Register an account: its password first, then the event that names it.
+
+        Args:
+            new: who can log in from then on.
+            execute: executes the decision as a command of somebody's.
+            besides: what is decided in the same append.
+
+        Raises:
+            ProblemError: the address or the id is taken, what is decided besides is refused, or too much waits.
+        """
+        hashed, digest = await self.passwords.hash(new.password), self.secrets.email_digest(new.email)
+        account_id, credential_id = AccountId(new.account_id), uuid7(new.at)
+
+        def decide(account: Account | None, view: DecisionView) -> Decision:
+            view.prefetch_tagged(HOLDER, email_tag(digest))
+            appended = besides(view)  # reads what is scarcer than an address first
+            registered = accounts.register(
+                account,
+                account_id=account_id,
+                email_digest=digest,
+                holder=view.tagged(HOLDER, email_tag(digest)),
+                credential_id=credential_id,
+                now=new.at,
+            )
+            granted = accounts.first_roles(new.roles, account_id=account_id, now=new.at)
+            return Decision(
+                (
+                    *events_of(ACCOUNT, account_id, registered),
+                    *events_of(GRANTS, account_id, granted),
+                    *appended,
+                )
+            )
+
+        await self.vault.add_verifier(credential_id, account_id=account_id, hashed=hashed, email=new.email)
+        answer = await execute(ACCOUNT, account_id, decide)
+        if not answer.replayed:
+            await self.vault.name_verifier(credential_id)
+        return answer
+
     async def create_owner(self, address: str, password: str, *, by: By) -> str:
         """Register the first owner; the id of the account.
 
@@ -93,37 +176,14 @@ class Accounts(Struct, frozen=True):
         """
         passwords.require_strong(password)
         now = self.recorder.clock()
-        account_id = AccountId(uuid7(now))
-        credential_id, digest = uuid7(now), self.secrets.email_digest(address)
-        hashed = await self.passwords.hash(password)
-        await self.vault.add_verifier(credential_id, account_id=account_id, hashed=hashed, email=address)
+        new = NewAccount(account_id=uuid7(now), email=address, password=password, roles=("owner",), at=now)
 
-        def decide(account: Account | None, view: DecisionView) -> Decision:
-            view.prefetch_tagged(OWNERS, role_tag("owner"))
-            registered = accounts.register(
-                account,
-                account_id=account_id,
-                email_digest=digest,
-                holder=view.tagged(HOLDER, email_tag(digest)),
-                credential_id=credential_id,
-                now=now,
-            )
-            owners = view.tagged(OWNERS, role_tag("owner"))
-            appointed = accounts.appoint_first_owner(owners, account_id=account_id, now=now)
-            return Decision(
-                (*events_of(ACCOUNT, account_id, registered), *events_of(GRANTS, account_id, appointed))
-            )
+        def require_none(view: DecisionView) -> Appending:
+            accounts.require_no_owner(view.tagged(OWNERS, role_tag("owner")))
+            return ()
 
-        await self.recorder.record(
-            ACCOUNT,
-            account_id,
-            decide,
-            command="create_owner",
-            by=by,
-            creates=True,
-        )
-        await self.vault.name_verifier(credential_id)
-        return account_id
+        await self.register(new, self.recorder.creating("create_owner", by=by), besides=require_none)
+        return new.account_id
 
     async def sweep(self, *, older_than: timedelta = SWEPT_AFTER) -> Sequence[str]:
         """Throw away passwords that no event came to name; their credentials."""

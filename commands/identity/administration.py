@@ -5,12 +5,13 @@ a moment is better than tokens that are refused for something that was never dec
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from msgspec import Struct
 
 from commands.calls import Call, uuid7
-from commands.decision import Decision, DecisionView, events_of
-from commands.identity.accounts import HOLDER, OWNERS
+from commands.decision import DecisionView
+from commands.identity.accounts import OWNERS, NewAccount
 from commands.identity.passwords import require_strong
 from commands.identity.recording import By
 from commands.identity.sessions import Sessions
@@ -18,7 +19,7 @@ from commands.recording import Answer
 from domain.event import Event
 from domain.identity import account as accounts
 from domain.identity.account import ACCOUNT, GRANTS, Account, Grants
-from domain.identity.events import email_tag, role_tag
+from domain.identity.events import role_tag
 from domain.ids import AccountId
 from runtime.problems import ProblemError
 
@@ -39,38 +40,10 @@ class Administration(Struct, frozen=True):
         """
         require_strong(password)
         of = self.sessions.accounts
-        digest, hashed = of.secrets.email_digest(email), await of.passwords.hash(password)
         with of.recorder.caller(call) as caller:
-            chosen = AccountId(account_id or caller.new_id())
-            credential_id = uuid7(caller.now)
-
-            def decide(account: Account | None, view: DecisionView) -> Decision:
-                registered = accounts.register(
-                    account,
-                    account_id=chosen,
-                    email_digest=digest,
-                    holder=view.tagged(HOLDER, email_tag(digest)),
-                    credential_id=credential_id,
-                    now=caller.now,
-                )
-                granted: list[Event] = []
-                for role in sorted(set(roles)):
-                    granted += accounts.grant_role(
-                        None,
-                        ACCOUNT.evolve(None, registered[0]),
-                        account_id=chosen,
-                        role=role,
-                        now=caller.now,
-                    )
-                return Decision(
-                    (*events_of(ACCOUNT, chosen, registered), *events_of(GRANTS, chosen, granted))
-                )
-
-            await of.vault.add_verifier(credential_id, account_id=chosen, hashed=hashed, email=email)
-            answer = await caller.execute(ACCOUNT, chosen, decide, creates=True)
-        if not answer.replayed:
-            await of.vault.name_verifier(credential_id)
-        return answer
+            chosen = account_id or caller.new_id()
+            new = NewAccount(account_id=chosen, email=email, password=password, roles=roles, at=caller.now)
+            return await of.register(new, partial(caller.execute, creates=True))
 
     async def grant_role(self, account_id: str, role: str, *, call: Call) -> Answer:
         """Give an account a role; its tokens that are out are refused, so that the next ones have it.

@@ -11,17 +11,14 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from commands.calls import uuid7
-from commands.decision import Decision, DecisionView, events_of
-from commands.identity.accounts import HOLDER, Accounts, AccountWithRoles
+from commands.decision import DecisionView, events_of
+from commands.identity.accounts import Accounts, AccountWithRoles, Appending, NewAccount
 from commands.identity.providers import Asserted
 from commands.identity.recording import By
-from domain.identity import account as accounts
 from domain.identity import external as externals
-from domain.identity.account import ACCOUNT, GRANTS, Account, EmailTaken
-from domain.identity.events import RoleGranted, email_tag
+from domain.identity.account import EmailTaken
 from domain.identity.external import EXTERNAL, External, IdentityTaken
 from domain.ids import AccountId
-from domain.moment import in_utc
 from runtime.http.principal import Principal
 from runtime.problems import ProblemError
 
@@ -107,44 +104,25 @@ class Externals(Struct, frozen=True):
                 "login-refused",
                 "The provider did not say that it verified your address, so no account is made.",
             )
-        accounts_ = self.accounts
-        now, address = accounts_.recorder.clock(), asserted.email
-        account_id, credential_id = AccountId(uuid7(now)), uuid7(now)
-        email_digest = accounts_.secrets.email_digest(address)
-        hashed = await accounts_.passwords.hash(chance.token_urlsafe(32))
-        await accounts_.vault.add_verifier(credential_id, account_id=account_id, hashed=hashed, email=address)
+        recorder = self.accounts.recorder
+        now = recorder.clock()
+        new = NewAccount(
+            account_id=uuid7(now),
+            email=asserted.email,
+            password=chance.token_urlsafe(32),
+            roles=("customer",),
+            at=now,
+        )
 
-        def decide(account: Account | None, view: DecisionView) -> Decision:
-            registered = accounts.register(
-                account,
-                account_id=account_id,
-                email_digest=email_digest,
-                holder=view.tagged(HOLDER, email_tag(email_digest)),
-                credential_id=credential_id,
-                now=now,
-            )
+        def link(view: DecisionView) -> Appending:
             linked = externals.link(
                 view.current(EXTERNAL, digest),
-                account_id=account_id,
+                account_id=AccountId(new.account_id),
                 provider=provider,
                 identity_digest=digest,
                 now=now,
             )
-            customer = RoleGranted(account_id=account_id, role="customer", granted_at=in_utc(now))
-            return Decision(
-                (
-                    *events_of(ACCOUNT, account_id, registered),
-                    *events_of(EXTERNAL, digest, linked),
-                    *events_of(GRANTS, account_id, [customer]),
-                )
-            )
+            return events_of(EXTERNAL, digest, linked)
 
-        await accounts_.recorder.record(
-            ACCOUNT,
-            account_id,
-            decide,
-            command="register_external",
-            by=By(_SYSTEM.actor, correlation_id),
-            creates=True,
-        )
-        await accounts_.vault.name_verifier(credential_id)
+        by = By(_SYSTEM.actor, correlation_id)
+        await self.accounts.register(new, recorder.creating("register_external", by=by), besides=link)

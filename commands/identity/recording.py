@@ -1,8 +1,9 @@
 """Events of identity that no idempotency key of a caller stands behind: each has a key of its own and comes once."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -10,6 +11,7 @@ from msgspec import Struct
 from commands.calls import Call, key_digest
 from commands.decision import Decision, DecisionView
 from commands.execution import Caller, Execution
+from commands.recording import Answer
 from domain.aggregate import Aggregate
 from domain.event import Event
 from event_store.log.fingerprints import Fingerprints
@@ -42,7 +44,7 @@ class Recorder(Struct, frozen=True):
         command: str,
         by: By,
         creates: bool = False,
-    ) -> None:
+    ) -> Answer:
         """Append a decision once for each command and id.
 
         Raises:
@@ -57,7 +59,11 @@ class Recorder(Struct, frozen=True):
             actor=by.actor,
         )
         with self.caller(call) as caller:
-            await caller.execute(aggregate, identifier, decide, creates=creates)
+            return await caller.execute(aggregate, identifier, decide, creates=creates)
+
+    def creating(self, command: str, *, by: By) -> "Callable[..., Coroutine[Any, Any, Answer]]":
+        """`record` of one command that makes a stream."""
+        return partial(self.record, command=command, by=by, creates=True)
 
     @contextlib.contextmanager
     def caller(self, call: Call) -> Iterator[Caller]:

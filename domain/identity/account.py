@@ -7,7 +7,7 @@ Conflict  EmailTaken, AccountIdTaken, OwnerExists, LastOwner
 Unknown   AccountUnknown
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -198,17 +198,21 @@ def register(
     ]
 
 
-def appoint_first_owner(
-    owners: frozenset[AccountId], *, account_id: AccountId, now: datetime
-) -> Sequence[Event]:
-    """Make an account the owner of a shop that has none.
+def first_roles(roles: Iterable[str], *, account_id: AccountId, now: datetime) -> Sequence[Event]:
+    """Give a new account its roles, each once."""
+    return [
+        RoleGranted(account_id=account_id, role=role, granted_at=in_utc(now)) for role in sorted(set(roles))
+    ]
+
+
+def require_no_owner(owners: frozenset[AccountId]) -> None:
+    """Refuse a first owner where there is one.
 
     Raises:
-        OwnerExists: it has one.
+        OwnerExists: there is.
     """
     if owners:
         raise OwnerExists
-    return [RoleGranted(account_id=account_id, role="owner", granted_at=in_utc(now))]
 
 
 def grant_role(
