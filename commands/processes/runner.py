@@ -35,8 +35,8 @@ READ_BELOW: Final = 512
 ROUND_S: Final = 0.1
 """How long decisions may take before the thread checks the lease, requests and checkpoints."""
 
-WAITS: Final = Waits(unhinted_s=0.02)
-"""Somebody may wait for what is decided."""
+WAITS: Final = Waits(unhinted_s=0.02, pace_s=0.04)
+"""Somebody may wait for what is decided; but its events cost every view another round."""
 
 
 def consumers(processes: Sequence[Process], *, metrics: ProcessMetrics) -> list[Consumer]:
