@@ -26,7 +26,7 @@ from tests.event_store.transport.carrying import append, head, published, wait_u
 
 pytestmark = pytest.mark.faults
 
-STOPS_WITHIN_S = 1.0
+STOPS_WITHIN_S = 3.0  # half a second by itself; other tests run meanwhile
 
 
 @contextlib.contextmanager

@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from typing import Final
 
 import httpx
+
+from devservers import child
 
 START_TIMEOUT_S: Final = 60.0
 EXIT_TIMEOUT_S: Final = 10.0
@@ -31,28 +32,22 @@ class Process:
 @contextlib.asynccontextmanager
 async def serving(database_url: str, *, role: str = "command-api") -> AsyncIterator[Process]:
     """Start one, or the query API, and wait until it is ready; whatever is left of it is killed at the end."""
-    port = _free_port()
+    port = child.free_port()
     settings = {
         "COUNTERFOIL_DATABASE_URL": database_url,
         f"COUNTERFOIL_{role.upper().replace('-', '_')}_PORT": str(port),
     }
-    child = await asyncio.create_subprocess_exec(
+    started = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "counterfoil", role, env={**os.environ, **settings}
     )
     try:
-        process = Process(port, child)
+        process = Process(port, started)
         await _ready(process)
         yield process
     finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        if started.returncode is None:
+            started.kill()
+            await started.wait()
 
 
 async def _ready(process: Process) -> None:

@@ -9,7 +9,7 @@ import pytest
 from commands.identity.recording import By
 from counterfoil import accounts as cli
 from tests.identity.conftest import opened
-from tests.identity.shop import EMAIL, PASSWORD
+from tests.identity.shop import EMAIL, PASSWORD, REFUSED_WITHIN_S
 
 pytestmark = pytest.mark.anyio
 
@@ -79,7 +79,7 @@ async def test_a_session_that_ended_when_the_process_did_is_recorded_later(shop,
     with shop.vault() as vault:
         vault.execute("update vault.session set revoked_at = revoked_at - interval '1 minute'")
 
-    assert await shop.refused_everywhere(tokens["access_token"]) < 1.0
+    assert await shop.refused_everywhere(tokens["access_token"]) < REFUSED_WITHIN_S
     await shop.sessions.catch_up()
     await shop.sessions.catch_up()
 

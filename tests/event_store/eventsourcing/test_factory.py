@@ -23,6 +23,7 @@ from event_store.log import patient_connection
 from event_store.log.appending import limits
 from runtime.settings import Settings
 from tests.architecture.source import ROOT
+from tests.event_store.transport.carrying import wait_until
 
 NewFactory = Callable[..., Factory]
 MODULE = "event_store.eventsourcing_module"
@@ -56,7 +57,7 @@ def test_the_address_is_one_setting_as_for_the_product(log_address: str):
 
     assert {"counterfoil application Bank"} == {name for _, name in sessions(log_address)}
     factory.close()
-    assert [] == sessions(log_address)
+    wait_until(lambda: not sessions(log_address), what="the end of its sessions")
 
 
 def test_an_applications_own_variable_wins(database_url: str):

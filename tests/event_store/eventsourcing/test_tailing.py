@@ -352,7 +352,7 @@ def test_a_subscription_that_is_stopped_or_forgotten_disconnects(new_factory: Ne
     stopped, forgotten = recorder.subscribe(), recorder.subscribe()
     next(stopped)
     next(forgotten)
-    assert len(listeners(database_url)) == 2
+    wait_until(lambda: len(listeners(database_url)) == 2, what="two subscriptions that listen")
 
     stopped.stop()
     del forgotten

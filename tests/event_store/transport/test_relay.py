@@ -290,7 +290,7 @@ def test_nothing_more_is_carried_of_a_log_that_a_witness_refuses(new_relay, brok
     assert [1, 2, 3, 4] == sorted(broker.events)
 
 
-def test_a_relay_that_has_nothing_to_carry_stops_within_a_second_of_a_refusal(database_url):
+def test_a_relay_that_has_nothing_to_carry_stops_soon_after_a_refusal(database_url):
     with carrying.relaying(database_url, LocalTransport(database_url)) as health:
         carrying.append(database_url, 5)
         carrying.wait_published(database_url)
@@ -301,7 +301,7 @@ def test_a_relay_that_has_nothing_to_carry_stops_within_a_second_of_a_refusal(da
         shown = (health.ready, health.detail)
 
     assert (False, f"nothing is carried: {REFUSAL}") == shown
-    assert took_s < 1
+    assert took_s < 3
 
 
 def test_a_local_subscription_brings_nothing_more_of_a_log_that_a_witness_refuses(database_url):

@@ -53,6 +53,7 @@ def app():
         if exchange.whole is None:
             return Response(b"application got " + await waited_for(exchange))
         if exchange.whole == b"slow":
+            made.state.slow.set()
             await asyncio.sleep(0.5)
         if exchange.whole == b"gone":
             raise asyncio.CancelledError
@@ -64,6 +65,7 @@ def app():
 
     made = pipelined(shed=shed)
     made.state.asked = []
+    made.state.slow = threading.Event()
     made.state.full = True
     serve(made, "/orders", place)
     serve(made, "/orders/{order_id}", place, method="GET")
@@ -88,15 +90,16 @@ def connection(port):
     made.close()
 
 
-def sent_over_one_connection(port, *parts, answers):
-    """What comes back when these bytes are sent one after another, with a pause between them."""
-    with socket.create_connection(("127.0.0.1", port), timeout=ANSWERED_WITHIN_S) as opened:
-        for number, part in enumerate(parts):
-            time.sleep(0.05 if number else 0)
-            opened.sendall(part)
-        received = b""
-        while received.count(b" got ") < answers or not received.endswith(b"}"):
-            received += opened.recv(65_536)
+def connected(port):
+    return socket.create_connection(("127.0.0.1", port), timeout=ANSWERED_WITHIN_S)
+
+
+def sent(opened, content, *, answers):
+    """What comes back when these bytes are sent at once."""
+    opened.sendall(content)
+    received = b""
+    while received.count(b" got ") < answers or not received.endswith(b"}"):
+        received += opened.recv(65_536)
     return received
 
 
@@ -150,7 +153,8 @@ def test_a_plain_request_is_answered_directly_and_whole(app, connection):
 def test_answers_to_requests_sent_at_once_come_in_their_order(app, port):
     app.state.full = False
     slow = ORDER.replace(b"Length: 2", b"Length: 4").replace(b"{}", b"slow")
-    received = sent_over_one_connection(port, slow + ORDER * 2, answers=3)
+    with connected(port) as opened:
+        received = sent(opened, slow + ORDER * 2, answers=3)
 
     assert [b"directly got slow", b"application got {}", b"application got {}"] == [
         part.partition(b"HTTP")[0] for part in received.split(b"\r\n\r\n")[1:]
@@ -159,11 +163,15 @@ def test_answers_to_requests_sent_at_once_come_in_their_order(app, port):
 
 def test_a_body_that_comes_in_pieces_is_waited_for_by_the_application(app, port):
     app.state.full = False
-    received = sent_over_one_connection(port, ORDER[:-1], ORDER[-1:], ORDER, answers=2)
+    with connected(port) as opened:
+        opened.sendall(ORDER[:-1])
+        while not app.state.asked:
+            time.sleep(0.01)
+        first = sent(opened, ORDER[-1:], answers=1)
+        second = sent(opened, ORDER, answers=1)
 
-    assert [b"application got {}", b"directly got {}"] == [
-        part.partition(b"HTTP")[0] for part in received.split(b"\r\n\r\n")[1:]
-    ]
+    assert first.endswith(b"application got {}")
+    assert second.endswith(b"directly got {}")
 
 
 @pytest.mark.parametrize(
@@ -178,7 +186,8 @@ def test_a_body_that_comes_in_pieces_is_waited_for_by_the_application(app, port)
 )
 def test_what_is_not_plain_is_the_applications(app, port, instead_of, given):
     app.state.full = False
-    received = sent_over_one_connection(port, ORDER.replace(instead_of, given), answers=1)
+    with connected(port) as opened:
+        received = sent(opened, ORDER.replace(instead_of, given), answers=1)
 
     assert received.endswith(b"application got {}")
 
@@ -186,7 +195,7 @@ def test_what_is_not_plain_is_the_applications(app, port, instead_of, given):
 def test_a_server_that_ends_finishes_an_answer_and_closes_its_connection(app, server, connection):
     app.state.full = False
     connection.request("POST", "/orders", body=b"slow")
-    time.sleep(0.1)
+    assert app.state.slow.wait(ANSWERED_WITHIN_S)
     server.should_exit = True
     answer = connection.getresponse()
 
@@ -198,7 +207,7 @@ def test_an_answer_given_while_the_process_says_that_it_leaves_ends_the_connecti
     app.state.full = False
     connection.request("POST", "/orders", body=b"slow")
     duplicate = connection.sock.dup()
-    time.sleep(0.1)
+    assert app.state.slow.wait(ANSWERED_WITHIN_S)
     leaving = (b"connection", b"close")
     server.config.encoded_headers.append(leaving)
     server.server_state.default_headers = [*server.server_state.default_headers, leaving]
@@ -217,9 +226,9 @@ def test_an_answer_given_while_the_process_says_that_it_leaves_ends_the_connecti
 
 def test_who_hangs_up_before_the_answer_disturbs_nobody(app, port, connection):
     app.state.full = False
-    with socket.create_connection(("127.0.0.1", port), timeout=ANSWERED_WITHIN_S) as opened:
+    with connected(port) as opened:
         opened.sendall(ORDER.replace(b"Length: 2", b"Length: 4").replace(b"{}", b"slow"))
-        time.sleep(0.1)
+        assert app.state.slow.wait(ANSWERED_WITHIN_S)
     time.sleep(0.6)
     connection.request("POST", "/orders", body=b"{}")
 
@@ -251,7 +260,7 @@ def test_a_caller_that_reads_no_answer_does_not_make_the_process_grow(app, port,
 
 def test_answers_are_read_at_last_by_a_caller_that_was_slow(app, port):
     many = 2_000
-    with socket.create_connection(("127.0.0.1", port), timeout=ANSWERED_WITHIN_S) as opened:
+    with connected(port) as opened:
         sending = threading.Thread(target=opened.sendall, args=(ORDER * many,))
         sending.start()
         time.sleep(0.3)
