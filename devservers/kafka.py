@@ -8,7 +8,6 @@ import base64
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import uuid
 from pathlib import Path
@@ -21,13 +20,15 @@ from counterfoil.servers.version import ServerVersion
 from devservers import child, kafka_jars, programs
 from devservers.errors import ServerStartFailed
 from devservers.programs import Candidate, Program
+from event_store.transport import kafka_python_client
+from event_store.transport.transport import TransportUnavailable
 
 JAVA_MAJOR_MIN: Final = 17
 _HEAP_MB: Final = 256
 _FORMAT_TIMEOUT_S: Final = 60.0
 _READY_TIMEOUT_S: Final = 90.0
 _STOP_TIMEOUT_S: Final = 20.0
-_ANSWER_TIMEOUT_S: Final = 5.0
+_ANSWER_TIMEOUT_MS: Final = 5_000
 _PORT_WAIT_S: Final = 5.0
 _RECORD_BYTES_MAX: Final = 8 * 1024 * 1024
 
@@ -186,15 +187,14 @@ class KafkaServer:
     def _answers(self) -> bool:
         """A broker that is not fenced: only then can topics be made and records be sent."""
         try:
-            socket.create_connection((child.LOCALHOST, self.port), timeout=_ANSWER_TIMEOUT_S).close()
-            client = KafkaAdminClient(
-                bootstrap_servers=self.bootstrap, bootstrap_timeout_ms=int(_ANSWER_TIMEOUT_S * 1000)
+            client = kafka_python_client.connect(
+                KafkaAdminClient, bootstrap_servers=[self.bootstrap], timeout_ms=_ANSWER_TIMEOUT_MS
             )
             try:
                 return any(not broker["is_fenced"] for broker in client.describe_cluster()["brokers"])
             finally:
                 client.close()
-        except (KafkaError, OSError):
+        except (KafkaError, TransportUnavailable):
             return False
 
 

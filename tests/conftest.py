@@ -115,16 +115,3 @@ def kafka(kafka_server: KafkaServer | ExternalServer) -> str:
 def topic() -> str:
     """A topic name, or id of an installation, that no other test has."""
     return f"counterfoil-test-{uuid.uuid4().hex[:12]}"
-
-
-@pytest.fixture(scope="module")
-def _sockets_of_the_module():
-    yield
-    gc.collect()  # what the fixtures of the module left
-
-
-@pytest.fixture
-def sockets_left_behind(_sockets_of_the_module):
-    """Collects the sockets of refused connections, which kafka-python leaves, in the test that made them."""
-    yield
-    gc.collect()

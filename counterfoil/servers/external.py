@@ -1,6 +1,5 @@
 """Servers that somebody else runs: their address came from the environment, we neither start nor stop them."""
 
-import socket
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -13,7 +12,7 @@ from redis.retry import Retry
 
 from counterfoil.servers.errors import ServerUnreachable
 from counterfoil.servers.version import ServerVersion
-from event_store.transport.kafka_python_client import security_settings
+from event_store.transport import kafka_python_client
 from event_store.transport.kafka_security import PLAIN, Security
 from event_store.transport.transport import TransportError
 from runtime.settings import masked_address
@@ -94,36 +93,21 @@ def kafka_at(
         ServerUnreachable: nobody answers there, its certificate is not trusted, or the login is refused.
     """
     try:
-        _somebody_listens(bootstrap, timeout_s=timeout_s)
-        client = KafkaAdminClient(
+        client = kafka_python_client.connect(
+            KafkaAdminClient,
             bootstrap_servers=bootstrap.split(","),
-            bootstrap_timeout_ms=timeout_s * 1000,
-            **security_settings(security),
+            timeout_ms=timeout_s * 1000,
+            **kafka_python_client.security_settings(security),
         )
         try:
             (broker, *_) = client.describe_cluster()["brokers"]
             spoken = client.get_broker_version_data(broker["broker_id"]).broker_version
         finally:
             client.close()
-    except (KafkaError, TransportError, OSError, ValueError) as error:
+    except (KafkaError, TransportError, ValueError) as error:
         raise _unreachable("kafka", variable, bootstrap, error) from error
     release = ".".join(str(part) for part in spoken)
     return ExternalServer(name="kafka", url=bootstrap, version=f"{release} or newer", origin=variable)
-
-
-def _somebody_listens(bootstrap: str, *, timeout_s: int) -> None:
-    """Find out at once that nobody does; the client would go on trying."""
-    problem: OSError | None = None
-    for address in bootstrap.split(","):
-        host, _, port = address.strip().rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s).close()
-        except OSError as error:
-            problem = error
-        else:
-            return
-    assert problem is not None
-    raise problem
 
 
 def _unreachable(name: str, variable: str, address: str, error: Exception) -> ServerUnreachable:

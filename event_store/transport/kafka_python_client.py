@@ -53,8 +53,14 @@ def security_settings(security: Security) -> dict[str, Any]:
     return found
 
 
-def connect(make: Callable[..., Client], *, bootstrap_servers: Sequence[str], **settings: Any) -> Client:
-    """Construct a client of kafka-python and wait until a broker answered.
+def connect(
+    make: Callable[..., Client],
+    *,
+    bootstrap_servers: Sequence[str],
+    timeout_ms: int | None = None,
+    **settings: Any,
+) -> Client:
+    """Construct a client of kafka-python and wait `timeout_ms` for a broker to answer, BOOTSTRAP_TIMEOUT_MS if None.
 
     When no broker answers, the constructor of kafka-python 3.0.12 raises and leaves its thread and sockets running;
     a relay that waits for its broker would gather them for as long as the outage lasts. So we knock before, and
@@ -75,7 +81,7 @@ def connect(make: Callable[..., Client], *, bootstrap_servers: Sequence[str], **
             **settings,
             bootstrap_servers=list(bootstrap_servers),
             kafka_client=remembered,
-            bootstrap_timeout_ms=kafka_client.BOOTSTRAP_TIMEOUT_MS,
+            bootstrap_timeout_ms=kafka_client.BOOTSTRAP_TIMEOUT_MS if timeout_ms is None else timeout_ms,
             reconnect_backoff_max_ms=kafka_client.RECONNECT_BACKOFF_MAX_MS,
         )
     except KafkaError as error:

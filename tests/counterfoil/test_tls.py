@@ -25,13 +25,6 @@ from tests.certificates import Authority
 from tests.counterfoil import secured
 from tests.event_store.transport.test_kafka_publisher import record
 
-pytestmark = [
-    pytest.mark.usefixtures("sockets_left_behind"),
-    pytest.mark.filterwarnings(
-        "ignore:Exception ignored in. <(socket|ssl):pytest.PytestUnraisableExceptionWarning"
-    ),
-]
-
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):

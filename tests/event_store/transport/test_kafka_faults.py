@@ -41,14 +41,6 @@ BUSY = partition_of("order-0", PARTITIONS)
 """Where all events are when there is one stream."""
 
 
-pytestmark = [
-    pytest.mark.usefixtures("sockets_left_behind"),
-    pytest.mark.filterwarnings(
-        "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
-    ),
-]
-
-
 class Reader:
     """A consumer that applies in memory and keeps its checkpoints there."""
 

@@ -38,14 +38,6 @@ def generation(topic):
     )
 
 
-pytestmark = [
-    pytest.mark.usefixtures("sockets_left_behind"),
-    pytest.mark.filterwarnings(
-        "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
-    ),
-]
-
-
 @pytest.fixture(params=["kafka-python", "confluent-kafka"])
 def client(request):
     """The library that the transport speaks through."""
