@@ -4,9 +4,10 @@ from typing import Final
 
 from commands.operations import routes
 from counterfoil.context import Context
-from domain.operations import builds, events, parked_keys
+from domain.operations import builds, events, parked_keys, pauses
 from domain.operations.builds import BUILDS
 from domain.operations.parked_keys import RETRIES
+from domain.operations.pauses import PAUSES
 from domain.operations.skips import SKIPS
 from read_api import operations as queries
 
@@ -14,7 +15,7 @@ _CARRIED_OUT: Final = "the consumer `acts` carries it out, and the row that says
 
 OPERATIONS: Final = Context(
     name="operations",
-    aggregates=(SKIPS, RETRIES, BUILDS),
+    aggregates=(SKIPS, RETRIES, BUILDS, PAUSES),
     commands=routes.router,
     queries=queries.QUERIES,
     problems=(
@@ -26,6 +27,8 @@ OPERATIONS: Final = Context(
         builds.NoOtherBuild,
         builds.StillFolding,
         builds.TooManyBuilds,
+        pauses.ConsumerUnknown,
+        pauses.NotPaused,
     ),
     unshown={
         events.EventSkipped: "it says what every fold leaves out, so every fold reads it before it starts; for a"
@@ -35,5 +38,7 @@ OPERATIONS: Final = Context(
         events.PromotionRequested: _CARRIED_OUT,
         events.RollbackRequested: _CARRIED_OUT,
         events.DropRequested: _CARRIED_OUT,
+        events.PauseRequested: _CARRIED_OUT,
+        events.ResumeRequested: _CARRIED_OUT,
     },
 )

@@ -57,7 +57,7 @@ PARTS: Final = (
         "operator",
         (
             *("views rebuild", "views promote", "views rollback", "views drop"),
-            *("parked retry", "parked skip", "import eventsourcing"),
+            *("parked retry", "parked skip", "pause", "resume", "import eventsourcing"),
         ),
         ("counterfoil_reader", "counterfoil_projector", "counterfoil_writer"),
     ),

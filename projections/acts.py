@@ -16,12 +16,14 @@ from domain.event import Event
 from domain.operations.events import (
     DropRequested,
     EventSkipped,
+    PauseRequested,
     PromotionRequested,
     RebuildRequested,
+    ResumeRequested,
     RetryRequested,
     RollbackRequested,
 )
-from event_store.consumers import checkpoints, parking
+from event_store.consumers import checkpoints, parking, pausing
 from event_store.consumers.checkpoints import Mark
 from event_store.consumers.driver import Consumer, ConsumerSession, Waits
 from event_store.consumers.parking import Active
@@ -58,7 +60,12 @@ KINDS: Final[Mapping[type[Event], str]] = {
     DropRequested: "drop",
     RetryRequested: "retry",
     EventSkipped: "skip",
+    PauseRequested: "pause",
+    ResumeRequested: "resume",
 }
+
+PAUSED: Final = "paused by an operator"
+"""Why nobody feeds the builds of a view that is paused."""
 
 State = Literal["running", "done", "failed"]
 
@@ -120,6 +127,7 @@ def consumer(
         lease=LEASE,
         waits=Waits(first_s=every_s, longest_s=every_s, unhinted_s=every_s, pace_s=0.0),
         settings=SESSION,
+        pausable=False,
     )
 
 
@@ -220,7 +228,22 @@ class Acts:
                 return self._drop(BuildId(act.view, act.shape, act.build))
             case EventSkipped() | RetryRequested():
                 return self._request(event, act)
+            case PauseRequested(consumer=name):
+                pausing.pause(self._conn, name, act=event.position)
+                self._stop_builds(name, PAUSED)
+                return Came("done", f"{name} is paused")
+            case ResumeRequested(consumer=name):
+                pausing.resume(self._conn, name)
+                self._stop_builds(name, None)
+                return Came("done", f"{name} goes on")
         raise AssertionError(f"{act!r} is no act")
+
+    def _stop_builds(self, view: str, reason: str | None) -> None:
+        """Have the workers of a view leave its builds alone, or go on with those that were left alone for this."""
+        before = PAUSED if reason is None else None
+        for each in builds.listed(self._conn):
+            if (each.id.view, each.stopped) == (view, before):
+                builds.set_stopped(self._conn, each.id, reason)
 
     def _drop(self, build: BuildId) -> Came:
         view = self._view(build.view, shape=build.shape)
@@ -243,7 +266,7 @@ class Acts:
         return Came("running") if keys else Came("done", "nothing to do: the key is not parked")
 
     def _note(self, event: RecordedEvent, act: Event, came: Came) -> None:
-        subject = act.consumer if isinstance(act, EventSkipped | RetryRequested) else act.view  # type: ignore[attr-defined]
+        subject = getattr(act, "view", None) or act.consumer  # type: ignore[attr-defined]
         self._conn.execute(
             _ADD,
             {

@@ -21,7 +21,7 @@ router = parameters.query_router("operations")
 POSITION_DIGITS_MAX: Final = 19
 """Of the largest position."""
 
-Kind = Literal["rebuild", "promotion", "rollback", "drop", "retry", "skip"]
+Kind = Literal["rebuild", "promotion", "rollback", "drop", "retry", "skip", "pause", "resume"]
 
 _COLUMNS: Final = """
 select json_build_object(
@@ -162,5 +162,5 @@ async def _texts(connection: AsyncConnection, statement: LiteralString, **given:
 
 QUERIES: Final = Queries(
     router=router,
-    by_position=dict.fromkeys(("builds", "retries", "skips"), "/operations/acts/{position}"),
+    by_position=dict.fromkeys(("builds", "retries", "skips", "pauses"), "/operations/acts/{position}"),
 )

@@ -46,8 +46,10 @@ from domain.money import Currency, Minor, UnitPrice
 from domain.operations.events import (
     DropRequested,
     EventSkipped,
+    PauseRequested,
     PromotionRequested,
     RebuildRequested,
+    ResumeRequested,
     RetryRequested,
     RollbackRequested,
 )
@@ -428,6 +430,16 @@ def key_revoked(**changes: Any) -> KeyRevoked:
     return changed(KeyRevoked(client_id=ClientId("till-1"), credential_id="k-1", revoked_at=NOW), changes)
 
 
+def pause_requested(**changes: Any) -> PauseRequested:
+    example = PauseRequested(consumer="timers", actor="operator:jo", reason="", requested_at=NOW)
+    return changed(example, changes)
+
+
+def resume_requested(**changes: Any) -> ResumeRequested:
+    example = ResumeRequested(consumer="timers", actor="operator:jo", reason="", requested_at=NOW)
+    return changed(example, changes)
+
+
 ONE_OF_EACH: tuple[Event, ...] = (
     product_created(),
     price_changed(),
@@ -470,5 +482,7 @@ ONE_OF_EACH: tuple[Event, ...] = (
     promotion_requested(),
     rollback_requested(),
     drop_requested(),
+    pause_requested(),
+    resume_requested(),
     *security_examples.ONE_OF_EACH,
 )

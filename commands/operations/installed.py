@@ -25,7 +25,14 @@ select b.shape, b.build, coalesce((l.shape, l.build) = (b.shape, b.build), false
 from views.build b left join views.live l on l.view = b.view
 where b.view = %(view)s order by b.shape, b.build
 """
+ACTS: Final = "acts"
+"""The consumer that would have to end its own pause."""
 _VIEWS: Final = "select distinct view from views.build order by view"
+_CONSUMERS: Final = "select consumer from consumers.registration union select view from views.build"
+OF_THE_PRODUCT: Final = (
+    *("relay", "keyed-views", "global-views", "snapshots", "timers", "security", "sealer", "auditor"),
+)
+"""Consumers that keep no registration."""
 _TRIGGER: Final = """
 select e.leaf, (select max(p.epoch) from log.epoch p where p.first_position <= e.position)
 from consumers.registration r join log.event e on e.position = %(position)s
@@ -60,6 +67,12 @@ async def views(connection: AsyncConnection) -> list[str]:
     """The names of all views that have a build."""
     rows = await (await connection.execute(_VIEWS)).fetchall()
     return [cast("str", name) for (name,) in rows]
+
+
+async def consumers(connection: AsyncConnection) -> frozenset[str]:
+    """The names of everything that may be paused: consumers, process managers, senders and views."""
+    rows = await (await connection.execute(_CONSUMERS)).fetchall()
+    return frozenset((*OF_THE_PRODUCT, *(cast("str", name) for (name,) in rows))) - {ACTS}
 
 
 async def trigger(connection: AsyncConnection, *, consumer: str, position: int) -> OutcomeTrigger | None:

@@ -23,7 +23,7 @@ from commands.recording import Answer
 from commands.routing import command, command_router
 from domain import text
 from domain.event import Event
-from domain.operations import builds, parked_keys
+from domain.operations import builds, parked_keys, pauses
 from domain.operations.builds import BUILDS, Build, NoOtherBuild, StillFolding, TooManyBuilds, ViewUnknown
 from domain.operations.parked_keys import (
     RETRIES,
@@ -33,6 +33,7 @@ from domain.operations.parked_keys import (
     Parked,
     ParkedElsewhere,
 )
+from domain.operations.pauses import PAUSES, ConsumerUnknown, DecidePause, NotPaused, Paused
 from domain.operations.skips import SKIPS, Skipped
 from event_store.log.fingerprints import Fingerprints
 from event_store.log.reading import AsyncConnection
@@ -105,6 +106,15 @@ class ActOnView(Payload):
     operator: Operator | None = _OPERATOR
 
 
+class ActOnConsumer(Payload):
+    """Why an operator pauses a consumer, or lets it go on."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"reason": "the carrier repairs its interface"}})
+
+    reason: Reason = _WHY
+    operator: Operator | None = _OPERATOR
+
+
 @command(router, "/operations/consumers/{consumer}/retries", requires=REQUIRES, refusals=(KeyNotParked,))
 async def retry_key(consumer: str, body: RetryKey, caller: Caller) -> Answer:
     """Have the owner of a parked key try its events again."""
@@ -164,6 +174,23 @@ async def skip_event(consumer: str, body: SkipEvent, caller: Caller) -> Answer:
     return answer
 
 
+@command(router, "/operations/consumers/{consumer}/pauses", requires=REQUIRES, refusals=(ConsumerUnknown,))
+async def pause_consumer(consumer: str, body: ActOnConsumer, caller: Caller) -> Answer:
+    """Have a consumer, a process manager, or the workers of a view do nothing until it is resumed."""
+    return await _pause(pauses.pause, consumer, body, caller)
+
+
+@command(
+    router,
+    "/operations/consumers/{consumer}/resumptions",
+    requires=REQUIRES,
+    refusals=(ConsumerUnknown, NotPaused),
+)
+async def resume_consumer(consumer: str, body: ActOnConsumer, caller: Caller) -> Answer:
+    """Let what was paused go on from where it was."""
+    return await _pause(pauses.resume, consumer, body, caller)
+
+
 @command(
     router, "/operations/views/{view}/rebuilds", requires=REQUIRES, refusals=(ViewUnknown, TooManyBuilds)
 )
@@ -210,6 +237,18 @@ async def _act(decide: builds.Decide, view: str, body: ActOnView, caller: Caller
         return decide(found, view=view, actor=operator, reason=body.reason, now=caller.now)
 
     return await caller.execute(BUILDS, view, act)
+
+
+async def _pause(decide: DecidePause, consumer: str, body: ActOnConsumer, caller: Caller) -> Answer:
+    known = await _read(caller, installed.consumers)
+
+    def act(paused: Paused | None, _view: DecisionView) -> list[Event]:
+        operator = _operator(body.operator, caller)
+        return decide(
+            paused, consumer=consumer, known=known, actor=operator, reason=body.reason, now=caller.now
+        )
+
+    return await caller.execute(PAUSES, consumer, act)
 
 
 async def _parked(caller: Caller, consumer: str, partition_key: str) -> list[Parked]:

@@ -55,6 +55,7 @@ def _consumer(group: LeaseGroup, metrics: ProcessMetrics) -> Consumer:
         lease=group.lease,
         waits=WAITS,
         outages=(LogUnreachable, CodecError, Outdated),
+        members=tuple(process.name for process in group.processes),
     )
 
 

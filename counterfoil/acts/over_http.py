@@ -13,6 +13,8 @@ from read_api.operations import Act
 PATHS: Final = {
     "retry_key": "/v1/operations/consumers/{target}/retries",
     "skip_event": "/v1/operations/consumers/{target}/skips",
+    "pause_consumer": "/v1/operations/consumers/{target}/pauses",
+    "resume_consumer": "/v1/operations/consumers/{target}/resumptions",
     "rebuild_view": "/v1/operations/views/{target}/rebuilds",
     "promote_build": "/v1/operations/views/{target}/promotions",
     "roll_back_view": "/v1/operations/views/{target}/rollbacks",

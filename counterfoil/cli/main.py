@@ -301,6 +301,32 @@ def config_show(as_json: AsJson = False) -> None:
         print("\n".join(f"{name}={'' if value is None else value}" for name, value in masked.items()))
 
 
+@app.command("pause")
+def pause(
+    consumer: Annotated[str, typer.Argument(help="Consumer, process manager or view.")],
+    reason: answering.Why = "",
+    name: answering.As = None,
+) -> None:
+    """Have a consumer, a process manager or the workers of a view do nothing until it is resumed."""
+    from counterfoil import pausing
+
+    with answering.operator(name) as asked:
+        print(pausing.pause(asked, consumer, reason=reason))
+
+
+@app.command("resume")
+def resume(
+    consumer: Annotated[str, typer.Argument(help="Consumer, process manager or view.")],
+    reason: answering.Why = "",
+    name: answering.As = None,
+) -> None:
+    """Let a consumer, a process manager or a view that was paused go on from where it was."""
+    from counterfoil import pausing
+
+    with answering.operator(name) as asked:
+        print(pausing.resume(asked, consumer, reason=reason))
+
+
 @app.command()
 def replay(
     stream: Annotated[str, typer.Argument(help="The stream, e.g. order-536365.")],

@@ -78,3 +78,23 @@ class DropRequested(Event, frozen=True, kw_only=True):
     actor: str
     reason: str
     requested_at: Moment
+
+
+@event_type("operations.pause_requested.v1")
+class PauseRequested(Event, frozen=True, kw_only=True):
+    """An operator wants a consumer, or the workers of a view, to do nothing until it is resumed."""
+
+    consumer: str
+    actor: str
+    reason: str
+    requested_at: Moment
+
+
+@event_type("operations.resume_requested.v1")
+class ResumeRequested(Event, frozen=True, kw_only=True):
+    """An operator wants a consumer, or a view, that was paused to go on."""
+
+    consumer: str
+    actor: str
+    reason: str
+    requested_at: Moment

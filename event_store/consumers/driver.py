@@ -22,6 +22,7 @@ from event_store.consumers.health import ConsumerHealth, Health
 from event_store.consumers.lease import Lease, new_owner
 from event_store.consumers.metrics import ConsumerMetrics
 from event_store.consumers.news import News
+from event_store.consumers.pausing import Pause
 from event_store.log.hints import HINT_PAUSE_S
 from event_store.transport.generations import Connection, NoGeneration
 from event_store.transport.transport import Fork, RefusedByWitness, TransportError
@@ -124,6 +125,10 @@ class Consumer(Struct, frozen=True):
     """Server settings of the session."""
     outages: tuple[type[Exception], ...] = ()
     """Errors of its own, in addition to OUTAGES, that are no defect."""
+    members: tuple[str, ...] = ()
+    """Names of parts of it: where one of them is paused, all of it is."""
+    pausable: bool = True
+    """False: it carries out what ends a pause."""
 
 
 def run(
@@ -207,6 +212,7 @@ class Hosted:
         """The term of the lease in which the step was opened."""
         self._reason = ""
         """Why it is opened again, until it was opened."""
+        self._pause = Pause(session.conn, (consumer.name, *consumer.members) if consumer.pausable else ())
         self._active = session.metrics.active.labels(consumer.name)
         self._active.set(0)
 
@@ -219,6 +225,11 @@ class Hosted:
         if not self._hold():
             self._close_step()
             self._show_standby()
+            return "standby"
+        if self._pause.holds():
+            # The lease stays: another holder would be paused, too, and what waits for this consumer goes on waiting.
+            self._close_step()
+            self._show_paused()
             return "standby"
         try:
             step = self.step or self._open_step()
@@ -271,6 +282,11 @@ class Hosted:
         if self._health.condition != "standby":
             self._health.show("standby")
             log.info("consumer_stands_by", consumer=self._consumer.name)
+
+    def _show_paused(self) -> None:
+        if self._health.condition != "paused":
+            self._health.show("paused", self._pause.reason)
+            log.info("consumer_paused", consumer=self._consumer.name, reason=self._pause.reason)
 
     def _close_step(self) -> None:
         step, self.step = self.step, None

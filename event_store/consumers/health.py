@@ -5,7 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-Condition = Literal["starting", "standby", "active", "retrying", "fork", "stopped"]
+Condition = Literal["starting", "standby", "active", "paused", "retrying", "fork", "stopped"]
 
 
 class ConsumerHealth(Struct):
@@ -16,8 +16,8 @@ class ConsumerHealth(Struct):
 
     @property
     def ready(self) -> bool:
-        """Whether it works, or stands by for another process that does."""
-        return self.condition in {"active", "standby"}
+        """Whether it works, stands by for another process that does, or does nothing because an operator wants so."""
+        return self.condition in {"active", "standby", "paused"}
 
     def show(self, condition: Condition, detail: str = "") -> None:
         """Say how it is now."""

@@ -13,6 +13,8 @@ from domain.catalogue.events import PriceChanged, ProductCreated
 from domain.catalogue.product import PRODUCT
 from domain.event import Event
 from domain.inventory.stock_item import STOCK
+from domain.operations.events import PauseRequested
+from domain.operations.pauses import PAUSES
 from domain.ordering.credit_note import CREDIT_NOTE
 from domain.ordering.events import CreditNoteIssued
 from domain.ordering.order import ORDER
@@ -34,6 +36,8 @@ def stream_of(event: Event) -> tuple[Aggregate[Any], str]:
     match event:
         case ProductCreated() | PriceChanged():
             return PRODUCT, event.sku
+        case PauseRequested():
+            return PAUSES, event.consumer
         case CreditNoteIssued():
             return CREDIT_NOTE, event.credit_note_id
         case LabelRequested() | LabelBought() | LabelRefused():

@@ -30,6 +30,7 @@ from tests.examples import (
     LINES,
     confirmed,
     event_skipped,
+    pause_requested,
     placed,
     product_created,
     rejected,
@@ -62,6 +63,8 @@ VALID: dict[str, tuple[str, Any]] = {
     "request_label": ("/v1/orders/shipped/shipment/label", {}),
     "retry_key": ("/v1/operations/consumers/order_details/retries", {"partition_key": "order-placed"}),
     "skip_event": ("/v1/operations/consumers/order_details/skips", SKIP),
+    "pause_consumer": ("/v1/operations/consumers/relay/pauses", {}),
+    "resume_consumer": ("/v1/operations/consumers/timers/resumptions", {}),
     "rebuild_view": ("/v1/operations/views/one_build/rebuilds", {}),
     "promote_build": ("/v1/operations/views/two_builds/promotions", {}),
     "roll_back_view": ("/v1/operations/views/two_builds/rollbacks", {}),
@@ -84,6 +87,7 @@ FACTS = (
     shipped(order_id="postage", skus=()),
     placed(order_id="rejected"),
     rejected(order_id="rejected"),
+    pause_requested(consumer="timers"),
 )
 
 REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
@@ -115,6 +119,9 @@ REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
     ("skip_event", "parked-elsewhere"): ("/v1/operations/consumers/order_details/skips", PARKED_ELSEWHERE),
     ("skip_event", "already-skipped"): ("/v1/operations/consumers/skipping/skips", SKIP),
     ("skip_event", "already-decided"): ("/v1/operations/consumers/fulfilment/skips", DECIDED),
+    ("pause_consumer", "consumer-unknown"): ("/v1/operations/consumers/acts/pauses", {}),
+    ("resume_consumer", "consumer-unknown"): ("/v1/operations/consumers/nobody/resumptions", {}),
+    ("resume_consumer", "not-paused"): ("/v1/operations/consumers/relay/resumptions", {}),
     ("rebuild_view", "view-unknown"): ("/v1/operations/views/none/rebuilds", {}),
     ("rebuild_view", "too-many-builds"): ("/v1/operations/views/two_builds/rebuilds", {}),
     ("promote_build", "view-unknown"): ("/v1/operations/views/none/promotions", {}),

@@ -7,13 +7,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from counterfoil.contexts import CONTEXTS
-from event_store.consumers import checkpoints, parking
+from event_store.consumers import checkpoints, parking, pausing
 from event_store.consumers.driver import ConsumerSession
 from event_store.consumers.lease import Lease, new_owner
 from event_store.consumers.metrics import ConsumerMetrics
 from event_store.consumers.news import News
 from event_store.consumers.parking import Failure, Scope
-from projections import acts, builds, rebuild
+from projections import acts, builds, rebuild, worker
 from projections.acts import Acts
 from projections.performing import SESSION
 from projections.storing import BuildId
@@ -21,9 +21,11 @@ from runtime import database
 from tests.examples import (
     drop_requested,
     event_skipped,
+    pause_requested,
     placed,
     promotion_requested,
     rebuild_requested,
+    resume_requested,
     retry_requested,
     rollback_requested,
 )
@@ -107,6 +109,46 @@ def test_a_view_is_rebuilt_promoted_rolled_back_and_its_other_build_dropped(shop
     assert [BuildId(ORDERS.name, 1, 1)] == [
         each.id for each in builds.listed(conn) if each.id.view == ORDERS.name
     ]
+
+
+def test_a_view_that_is_paused_is_fed_again_when_it_is_resumed(shop_url, conn, monkeypatch):
+    monkeypatch.setattr(worker, "CHECK_EVERY_S", 0.0)
+    append(shop_url, history(2))
+    with feeding(shop_url, CONTEXTS.views) as feeder:
+        feeder.catch_up()
+        paused = act(shop_url, pause_requested(consumer=ORDERS.name))
+        carry_out(shop_url)
+        (build,) = [each for each in builds.listed(conn) if each.id.view == ORDERS.name]
+        names = pausing.names(conn)
+        feeder.catch_up()
+        append(shop_url, [("order-late", placed(order_id="late"))])
+        publish(shop_url)
+        feeder.catch_up()
+        meanwhile = rows_of_late(conn)
+        resumed = act(shop_url, resume_requested(consumer=ORDERS.name))
+        carry_out(shop_url)
+        publish(shop_url)
+        feeder.catch_up()
+
+    assert ("done", "order_details is paused") == came(conn, paused)
+    assert (acts.PAUSED, {ORDERS.name}) == (build.stopped, names)
+    assert ("done", "order_details goes on") == came(conn, resumed)
+    assert (0, 1) == (meanwhile, rows_of_late(conn))
+    assert_views_hold_the_log(shop_url, [ORDERS])
+
+
+def rows_of_late(conn):
+    return len(conn.execute("select from views.order_details where order_id = 'late'").fetchall())
+
+
+def test_a_build_that_stopped_for_another_reason_is_not_let_go_on_by_the_end_of_a_pause(shop_url, conn):
+    builds.ensure_builds(conn, [ORDERS])
+    builds.set_stopped(conn, BuildId(ORDERS.name, 1, 1), "a contradiction")
+    for event in (pause_requested(consumer=ORDERS.name), resume_requested(consumer=ORDERS.name)):
+        act(shop_url, event)
+    carry_out(shop_url)
+
+    assert "a contradiction" == builds.found(conn, BuildId(ORDERS.name, 1, 1)).stopped
 
 
 def test_an_act_that_cannot_be_carried_out_says_why_and_holds_up_no_other(shop_url, conn):

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import structlog
 
-from event_store.consumers import driver
+from event_store.consumers import driver, pausing
 from event_store.consumers.backoff import FIRST_S, LONGEST_S, Backoff
 from event_store.consumers.driver import Consumer, Waits
 from event_store.consumers.errors import FinalError, OpenAgain
@@ -238,6 +238,47 @@ def test_a_step_that_lost_the_lease_and_won_it_again_within_a_round_is_opened_an
         wait_until(lambda: len(work.rounds) > 4, what="work of both terms")
 
     assert 2 == len(work.sessions) == work.closed
+
+
+@pytest.mark.parametrize("name", ["job", "a part of the job"])
+def test_a_consumer_that_is_paused_keeps_its_lease_and_does_nothing_until_it_is_resumed(
+    database_url, monkeypatch, name
+):
+    monkeypatch.setattr(pausing, "CHECK_EVERY_S", 0.0)
+    work = Work()
+    with (
+        hosting(database_url, [work.consumer(members=("a part of the job",))]) as hosted,
+        database.connect(database_url, role="counterfoil_projector", name="test") as operator,
+    ):
+        wait_until(lambda: hosted["job"].condition == "active", what="work")
+        pausing.pause(operator, name, act=7)
+        wait_until(lambda: hosted["job"].condition == "paused", what="the pause")
+        detail, ready, rounds, renewed = (
+            hosted["job"].detail,
+            hosted["job"].ready,
+            len(work.rounds),
+            renewals(operator),
+        )
+        wait_until(lambda: renewals(operator) > renewed, what="the lease is renewed")
+        rounds_later, closed = len(work.rounds), work.closed
+        pausing.resume(operator, name)
+        wait_until(lambda: hosted["job"].condition == "active", what="work again")
+
+    assert (f"{name}, by the act at position 7", True) == (detail, ready)
+    assert (rounds, 1) == (rounds_later, closed)
+
+
+def renewals(conn):
+    return conn.execute("select counter from runtime.lease where name = %s", [LEASE]).fetchone()[0]
+
+
+def test_what_carries_out_acts_cannot_be_paused(database_url, monkeypatch):
+    monkeypatch.setattr(pausing, "CHECK_EVERY_S", 0.0)
+    work = Work()
+    with database.connect(database_url, role="counterfoil_projector", name="test") as operator:
+        pausing.pause(operator, "job", act=7)
+    with hosting(database_url, [work.consumer(pausable=False)]):
+        wait_until(lambda: len(work.rounds) > 3, what="work")
 
 
 def test_idle_waits_grow_and_news_of_another_consumer_ends_them(database_url, monkeypatch):

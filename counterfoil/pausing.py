@@ -1,0 +1,23 @@
+"""`counterfoil pause` and `counterfoil resume`: a consumer or a view that does nothing for a while."""
+
+from counterfoil.acts import asking
+from counterfoil.acts.asking import ActsClient
+
+
+def pause(asked: ActsClient, consumer: str, *, reason: str = "") -> str:
+    """Have a consumer, or the workers of a view, do nothing until it is resumed.
+
+    Raises:
+        Refused: there is none of this name.
+        NotDone: nobody carried it out in time.
+    """
+    return asking.act(asked, "pause_consumer", consumer, reason=reason).outcome
+
+
+def resume(asked: ActsClient, consumer: str, *, reason: str = "") -> str:
+    """Let it go on.
+
+    Raises:
+        Refused, NotDone: see `pause`.
+    """
+    return asking.act(asked, "resume_consumer", consumer, reason=reason).outcome
