@@ -20,7 +20,7 @@ from benchmarks.measuring import alternating
 from benchmarks.table import Goal, Row
 from commands.calls import Call
 from commands.execution import Caller, Execution
-from commands.opening import opened
+from commands.log_access import opened
 from counterfoil.testing.consumers import work_off
 from domain.aggregate import Aggregate
 from domain.ids import Sku

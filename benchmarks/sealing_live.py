@@ -27,7 +27,7 @@ from event_store.log.appending.writer import Writer
 from event_store.log.envelope import Accepted
 from event_store.proofs import checkpoint, key_file, note
 from event_store.proofs.note import SignerKey
-from event_store.proofs.opening import CHECKPOINT_FILE
+from event_store.proofs.resuming import CHECKPOINT_FILE
 from runtime.settings import PREFIX
 from tests.acceptance.running import command, environment
 

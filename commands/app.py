@@ -15,9 +15,9 @@ from commands.dispatcher import Clock, Dispatcher
 from commands.documentation import DESCRIPTION
 from commands.execution import Execution
 from commands.identity import account_routes, client_routes, oauth_routes, provider_routes, session_routes
-from commands.identity import opening as identity_opening
 from commands.identity import providers as identity_providers
-from commands.opening import opened
+from commands.identity import startup as identity_opening
+from commands.log_access import opened
 from commands.processes.process import Process
 from commands.settling import Settling
 from commands.states import States

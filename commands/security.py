@@ -18,8 +18,8 @@ from commands import refusals
 from commands.calls import Call, key_digest
 from commands.decision import DecisionView
 from commands.execution import Caller
+from commands.log_access import Opened, opened
 from commands.log_reading import LogUnreachable
-from commands.opening import Opened, opened
 from domain.event import Event
 from domain.moment import in_utc
 from domain.security import trail

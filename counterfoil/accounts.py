@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from commands.calls import uuid7
-from commands.identity import opening as identity_opening
+from commands.identity import startup as identity_opening
 from commands.identity.errors import IdentityError
 from commands.identity.recording import By, Recorder
 from commands.identity.sessions import Sessions
-from commands.opening import opened
+from commands.log_access import opened
 from counterfoil import addresses, operators
 from counterfoil.user_messages import UserError
 from event_store.log import fingerprints

@@ -3,7 +3,7 @@
 import commands.app
 import read_api.app
 from commands.dispatcher import Clock
-from commands.gateways.providers import opening as providers
+from commands.gateways.providers import configured as providers
 from counterfoil import declared
 from counterfoil.context import Contexts
 from runtime.http.application import PipelineApp

@@ -16,7 +16,7 @@ from counterfoil import progress, registered, status
 from counterfoil.context import Contexts
 from counterfoil.sealing import Compared
 from event_store.consumers import noted
-from event_store.consumers.answering import Triggers
+from event_store.consumers.completeness import Triggers
 from event_store.log import integrity, pacing, reading
 from event_store.log.codec import CodecError, UnknownEventType, UnknownEventVersion
 from event_store.log.findings import FINDINGS_MAX, Finding

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from commands.operations import routes
+from commands.operations import operator_routes
 from counterfoil.context import Context
 from domain.operations import builds, events, parked_keys, pauses
 from domain.operations.builds import BUILDS
@@ -16,7 +16,7 @@ _CARRIED_OUT: Final = "the consumer `acts` carries it out, and the row that says
 OPERATIONS: Final = Context(
     name="operations",
     aggregates=(SKIPS, RETRIES, BUILDS, PAUSES),
-    commands=routes.router,
+    commands=operator_routes.router,
     queries=queries.QUERIES,
     problems=(
         parked_keys.KeyNotParked,

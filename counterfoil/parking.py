@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 
-from counterfoil.acts import asking
-from counterfoil.acts.asking import ActsClient
+from counterfoil.acts import requesting
+from counterfoil.acts.requesting import ActsClient
 from event_store.consumers import parking
 from runtime import database
 
@@ -44,11 +44,11 @@ def retry(asked: ActsClient, consumer: str, key: str, *, reason: str = "") -> st
         Refused: nothing of it is parked.
         NotDone: the key stands where it stood; the text says why.
     """
-    return asking.act(
+    return requesting.act(
         asked,
         "retry_key",
         consumer,
-        within_s=asking.REQUEST_WITHIN_S,
+        within_s=requesting.REQUEST_WITHIN_S,
         partition_key=key,
         reason=reason,
     ).outcome
@@ -61,11 +61,11 @@ def skip(asked: ActsClient, consumer: str, key: str, *, position: int, reason: s
         Refused: the key is not parked, or stands at another position.
         NotDone: the key stands where it stood; the text says why.
     """
-    return asking.act(
+    return requesting.act(
         asked,
         "skip_event",
         consumer,
-        within_s=asking.REQUEST_WITHIN_S,
+        within_s=requesting.REQUEST_WITHIN_S,
         partition_key=key,
         position=position,
         reason=reason,

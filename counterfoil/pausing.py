@@ -1,7 +1,7 @@
 """`counterfoil pause` and `counterfoil resume`: a consumer or a view that does nothing for a while."""
 
-from counterfoil.acts import asking
-from counterfoil.acts.asking import ActsClient
+from counterfoil.acts import requesting
+from counterfoil.acts.requesting import ActsClient
 
 
 def pause(asked: ActsClient, consumer: str, *, reason: str = "") -> str:
@@ -11,7 +11,7 @@ def pause(asked: ActsClient, consumer: str, *, reason: str = "") -> str:
         Refused: there is none of this name.
         NotDone: nobody carried it out in time.
     """
-    return asking.act(asked, "pause_consumer", consumer, reason=reason).outcome
+    return requesting.act(asked, "pause_consumer", consumer, reason=reason).outcome
 
 
 def resume(asked: ActsClient, consumer: str, *, reason: str = "") -> str:
@@ -20,4 +20,4 @@ def resume(asked: ActsClient, consumer: str, *, reason: str = "") -> str:
     Raises:
         Refused, NotDone: see `pause`.
     """
-    return asking.act(asked, "resume_consumer", consumer, reason=reason).outcome
+    return requesting.act(asked, "resume_consumer", consumer, reason=reason).outcome

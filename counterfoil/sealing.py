@@ -19,10 +19,10 @@ from event_store.proofs import (
     key_file,
     ledger,
     note,
-    opening,
     policy,
     proving,
     receipt,
+    resuming,
     witness_list,
 )
 from event_store.proofs.auditor import Audited
@@ -59,7 +59,7 @@ def generate(settings: Settings, path: Path | None, *, origin: str | None) -> tu
     if origin is None:
         url = addresses.database_url(settings)
         with database.connect(url, role="counterfoil_sealer", name="seal-key") as connection:
-            origin = opening.origin_of(reading.history(connection).installation)
+            origin = resuming.origin_of(reading.history(connection).installation)
     if not (note.is_name(origin) and origin.isprintable()):
         raise KeyFileError(f"{origin!r} is no name of a log: it has neither spaces nor plus signs")
     key = SignerKey(origin, secrets.token_bytes(SEED_BYTES))

@@ -119,17 +119,17 @@ def _server(
 
 
 def _answers(name: str, address: str, settings: Settings) -> bool:
-    from counterfoil.servers import external
+    from counterfoil.servers import unmanaged
     from counterfoil.servers.errors import ServerError
 
     try:
         match name:
             case "postgres":
-                external.postgres_at(address)
+                unmanaged.postgres_at(address)
             case "redis":
-                external.redis_at(address)
+                unmanaged.redis_at(address)
             case _:
-                external.kafka_at(address, security=addresses.kafka_security(settings))
+                unmanaged.kafka_at(address, security=addresses.kafka_security(settings))
     except (ServerError, psycopg.Error):
         return False
     return True

@@ -3,8 +3,8 @@
 from typing import Any
 
 from counterfoil import progress, status
-from counterfoil.acts import asking
-from counterfoil.acts.asking import ActsClient
+from counterfoil.acts import requesting
+from counterfoil.acts.requesting import ActsClient
 from counterfoil.context import Contexts
 from event_store.consumers import parking
 from projections import builds, verifying
@@ -74,7 +74,7 @@ def rebuild(asked: ActsClient, name: str, *, reason: str = "") -> dict[str, Any]
         NotDone: it failed, or stands still; the text says why and what to do.
     """
     with progress.step(f"rebuilding {name}", total=None, unit="positions") as step:
-        act = asking.act(
+        act = requesting.act(
             asked,
             "rebuild_view",
             name,
@@ -136,17 +136,17 @@ def verified_lines(found: dict[str, Any]) -> list[str]:
 
 def promote(asked: ActsClient, name: str, *, reason: str = "") -> dict[str, Any]:
     """Let the build beside the live one answer."""
-    return {"view": name, "live": _build(asking.act(asked, "promote_build", name, reason=reason))}
+    return {"view": name, "live": _build(requesting.act(asked, "promote_build", name, reason=reason))}
 
 
 def rollback(asked: ActsClient, name: str, *, reason: str = "") -> dict[str, Any]:
     """Let the build before answer again."""
-    return {"view": name, "live": _build(asking.act(asked, "roll_back_view", name, reason=reason))}
+    return {"view": name, "live": _build(requesting.act(asked, "roll_back_view", name, reason=reason))}
 
 
 def drop(asked: ActsClient, name: str, *, reason: str = "") -> dict[str, Any]:
     """Remove the build that does not answer, with its documents."""
-    return {"view": name, "dropped": _build(asking.act(asked, "drop_build", name, reason=reason))}
+    return {"view": name, "dropped": _build(requesting.act(asked, "drop_build", name, reason=reason))}
 
 
 def _build(act: Act) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from counterfoil import addresses
-from counterfoil.servers import external
-from counterfoil.servers.external import ExternalServer
+from counterfoil.servers import unmanaged
+from counterfoil.servers.unmanaged import ExternalServer
 from devservers import kafka, kafka_jars, postgres, redis
 from devservers.kafka import KafkaServer
 from devservers.postgres import PostgresServer
@@ -22,7 +22,7 @@ def postgres_for(
         ServerError: it cannot be had.
     """
     if settings.database_url is not None:
-        return external.postgres_at(settings.database_url.get_secret_value())
+        return unmanaged.postgres_at(settings.database_url.get_secret_value())
     return postgres.start_postgres(directory, programs_folder=settings.postgres_bin, settings=server_settings)
 
 
@@ -33,7 +33,7 @@ def redis_for(settings: Settings, *, directory: Path) -> RedisServer | ExternalS
         ServerError: it cannot be had.
     """
     if settings.redis_url is not None:
-        return external.redis_at(settings.redis_url.get_secret_value())
+        return unmanaged.redis_at(settings.redis_url.get_secret_value())
     return redis.start_redis(directory, program=settings.redis_server)
 
 
@@ -46,7 +46,7 @@ def kafka_for(
         ServerError: it cannot be had.
     """
     if settings.kafka_bootstrap is not None:
-        return external.kafka_at(settings.kafka_bootstrap, security=addresses.kafka_security(settings))
+        return unmanaged.kafka_at(settings.kafka_bootstrap, security=addresses.kafka_security(settings))
     return kafka.start_kafka(
         directory,
         cache=settings.cache,

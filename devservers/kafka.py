@@ -16,7 +16,7 @@ from typing import Final, Self
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from counterfoil.servers.version import ServerVersion
+from counterfoil.servers.server_version import ServerVersion
 from devservers import child, kafka_jars, programs
 from devservers.errors import ServerStartFailed
 from devservers.programs import Candidate, Program

@@ -16,7 +16,7 @@ from typing import Final, Self
 
 import psycopg
 
-from counterfoil.servers.version import ServerVersion
+from counterfoil.servers.server_version import ServerVersion
 from devservers import child, programs, unprivileged
 from devservers.errors import ServerStartFailed
 from devservers.programs import Candidate, Program

@@ -14,7 +14,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from counterfoil.servers.version import ServerVersion
+from counterfoil.servers.server_version import ServerVersion
 from devservers import child, programs
 from devservers.programs import Candidate, Program
 

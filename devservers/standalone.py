@@ -17,8 +17,8 @@ import structlog
 from counterfoil import declared, migrating, progress, runfile
 from counterfoil.probing import answers_ok
 from counterfoil.runfile import Addresses, Running
-from counterfoil.servers.external import ExternalServer
-from counterfoil.servers.version import ServerVersion
+from counterfoil.servers.server_version import ServerVersion
+from counterfoil.servers.unmanaged import ExternalServer
 from counterfoil.user_messages import UserError
 from devservers import child, chosen, supervisor
 from devservers.supervisor import Role, ServerKeeper

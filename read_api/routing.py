@@ -9,10 +9,10 @@ from fastapi import APIRouter, FastAPI, Response
 
 from read_api import documentation
 from read_api.audit.past import Past
-from read_api.keyed import KeyedEndpoint
+from read_api.by_id import KeyedEndpoint
 from read_api.lists import documenting
 from read_api.lists.declaring import ListOf
-from read_api.lists.serving import ListEndpoint, ListRoute
+from read_api.lists.endpoint import ListEndpoint, ListRoute
 from read_api.reading.resource import Resource
 from read_api.reads import Reads
 from runtime.http import api_version, contract

@@ -15,8 +15,8 @@ import pytest
 import redis
 
 from counterfoil.servers.errors import ServerError
-from counterfoil.servers.external import ExternalServer
-from counterfoil.servers.version import ServerVersion
+from counterfoil.servers.server_version import ServerVersion
+from counterfoil.servers.unmanaged import ExternalServer
 from devservers import chosen, kafka_jars
 from devservers.kafka import KafkaServer
 from devservers.redis import DATABASES, RedisServer

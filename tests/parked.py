@@ -4,7 +4,7 @@ import asyncio
 
 from commands.calls import Call, key_digest
 from commands.execution import Caller
-from commands.opening import opened
+from commands.log_access import opened
 from commands.processes.trigger import outcome_fingerprint, outcome_key
 from domain.operations.events import EventSkipped
 from domain.operations.skips import SKIPS

@@ -26,8 +26,8 @@ from commands.decision import DecisionView
 from commands.execution import Caller
 from commands.gateways.gateway import Effect, Gateway, NoAnswer, Port
 from commands.gateways.metrics import GatewayMetrics
+from commands.log_access import Aside, opened
 from commands.log_reading import LogUnreachable
-from commands.opening import Aside, opened
 from domain import event as domain_event
 from domain.event import Event
 from event_store.consumers.backlog import Backlog

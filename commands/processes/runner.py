@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final, assert_never
 
+from commands.log_access import Aside, opened
 from commands.log_reading import LogUnreachable
-from commands.opening import Aside, opened
 from commands.processes.deciding import Append, Decider, Done, Effect, Load, Loaded, Park
 from commands.processes.metrics import ProcessMetrics
 from commands.processes.process import LeaseGroup, Process, lease_groups

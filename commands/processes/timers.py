@@ -17,8 +17,8 @@ from typing import Any, Final
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from commands.log_access import opened
 from commands.log_reading import LogUnreachable
-from commands.opening import opened
 from commands.processes import due as due_rows
 from commands.processes.due import Due
 from commands.processes.firing import FAILED, POSTPONED, Fired, fire

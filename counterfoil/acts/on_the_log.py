@@ -16,9 +16,9 @@ from pydantic import ValidationError
 from commands.calls import Call, fingerprint, key_digest
 from commands.dispatcher import Command
 from commands.execution import Caller
+from commands.log_access import opened
 from commands.log_reading import LogUnreachable
-from commands.opening import opened
-from commands.operations import routes
+from commands.operations import operator_routes
 from commands.payloads import canonical
 from commands.recording import Answer
 from commands.routing import CommandRoute
@@ -46,7 +46,9 @@ READERS: Final = 2
 """Connections of the command's reader."""
 
 COMMANDS: Final = {
-    route.command.name: route.command for route in routes.router.routes if isinstance(route, CommandRoute)
+    route.command.name: route.command
+    for route in operator_routes.router.routes
+    if isinstance(route, CommandRoute)
 }
 
 

@@ -108,9 +108,9 @@ def contexts() -> "Contexts":
 
 def operator(name: str | None) -> "OverHttp | OnTheLog":
     """How an operator of this name acts: through the APIs of what runs, or else on the log."""
-    from counterfoil.acts import asking
+    from counterfoil.acts import requesting
 
-    return asking.asking(settings(), contexts, name=name)
+    return requesting.asking(settings(), contexts, name=name)
 
 
 def print_json(value: object) -> None:

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from counterfoil.simulators.faults import Chance, Fault, Faults
-from counterfoil.simulators.ledger import Ledger, LedgerEntry
+from counterfoil.simulators.journal import Ledger, LedgerEntry
 
 HOST: Final = "127.0.0.1"
 BODY_BYTES_MAX: Final = 64 * 1024

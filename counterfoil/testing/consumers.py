@@ -19,7 +19,7 @@ from psycopg import sql
 from commands.calls import Call
 from commands.decision import Appended, DecisionView
 from commands.execution import Caller
-from commands.opening import opened
+from commands.log_access import opened
 from domain.event import Event
 from event_store.consumers import tailing
 from event_store.consumers.consumer import LogConsumer

@@ -20,13 +20,13 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from counterfoil.servers.version import ServerVersion
+from counterfoil.servers.server_version import ServerVersion
 from counterfoil.testing import scheduling
 from counterfoil.testing.scheduling import FIXED_SEED, Problems, Run
 from runtime.settings import Settings
 
 if TYPE_CHECKING:  # servers are imported when a test asks for one: what they import takes time, and warns
-    from counterfoil.servers.external import ExternalServer
+    from counterfoil.servers.unmanaged import ExternalServer
     from devservers.postgres import PostgresServer
 
 SEED_VARIABLE: Final = "SIMULATION_SEED"
@@ -117,9 +117,9 @@ def postgres(
 
 def _postgres(settings: Settings, directory: Path) -> "PostgresServer | ExternalServer":
     if settings.database_url is not None:
-        from counterfoil.servers import external
+        from counterfoil.servers import unmanaged
 
-        return external.postgres_at(settings.database_url.get_secret_value())
+        return unmanaged.postgres_at(settings.database_url.get_secret_value())
     from counterfoil import optional
 
     optional.require("devservers", what="a Postgres for tests (or COUNTERFOIL_DATABASE_URL)")

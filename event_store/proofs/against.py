@@ -10,7 +10,7 @@ from event_store.log.reading import Connection, Epoch
 from event_store.proofs import merkle, tiles
 from event_store.proofs.checkpoint import Checkpoint
 from event_store.proofs.merkle import Frontier
-from event_store.proofs.opening import CHECKPOINT_FILE
+from event_store.proofs.resuming import CHECKPOINT_FILE
 from event_store.proofs.tiles import Store, Tiles, TilesDamaged
 
 OF_THE_LOG: Final = frozenset({"log-cut", "root-mismatch", "seal-broken"})

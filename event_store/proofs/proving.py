@@ -21,8 +21,8 @@ from event_store.proofs.checkpoint import Checkpoint
 from event_store.proofs.errors import ProofsError
 from event_store.proofs.merkle import ProofInvalid
 from event_store.proofs.note import Note
-from event_store.proofs.opening import CHECKPOINT_FILE
 from event_store.proofs.receipt import Receipt
+from event_store.proofs.resuming import CHECKPOINT_FILE
 from event_store.proofs.tiles import Store, Tiles, TilesDamaged
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from event_store.proofs import checkpoint, note
 from event_store.proofs.ledger import Sealed, SealRows
 from event_store.proofs.note import Note, Signature, VerifierKey
-from event_store.proofs.opening import CHECKPOINT_FILE, SIGNED_FILE
+from event_store.proofs.resuming import CHECKPOINT_FILE, SIGNED_FILE
 from event_store.proofs.tiles import Store
 
 PENDING_MAX: Final = 16

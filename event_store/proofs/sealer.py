@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from event_store.consumers.driver import Consumer, ConsumerSession, Waits
 from event_store.consumers.errors import OpenAgain
 from event_store.log import reading
-from event_store.proofs import growing, opening
+from event_store.proofs import growing, resuming
 from event_store.proofs.checkpoint import Checkpoint
 from event_store.proofs.errors import Refused
 from event_store.proofs.ledger import LEASE, SealRows
@@ -109,7 +109,7 @@ class Sealer:
         with refusals.noted(rows, keys[0].name, metrics):
             listed = [str(each.key) for each in sealing.witnesses]
             rows.forget_others(keys[0].name, listed)  # first: who is listed no more must not refuse for ever
-            self._sealed = sealed = opening.opened(session.conn, rows, sealing.store, keys)
+            self._sealed = sealed = resuming.opened(session.conn, rows, sealing.store, keys)
             self._publication = Publication(
                 rows,
                 sealing.store,
@@ -159,7 +159,7 @@ class Sealer:
     def _seal(self, upto: int, *, head: int) -> None:
         before = self._sealed
         if head < before.size:
-            raise Refused(opening.shorter(head, before.size))
+            raise Refused(resuming.shorter(head, before.size))
         grown = growing.grown(self._conn, self._store, before, upto=upto)
         signed = Checkpoint(before.origin, upto, grown.root).signed(self._keys[0])
         text, at_once = signed.encode(), self._publication.at_once

@@ -15,8 +15,8 @@ from examples.online_retail.errors import UnexpectedAnswer
 from examples.online_retail.formats import Format
 from examples.online_retail.lagging import lags, settled_heads, wait_until_caught_up
 from examples.online_retail.mapping import Plan
+from examples.online_retail.posting import Commands, send_all
 from examples.online_retail.retail_line import Refusal, RetailLine
-from examples.online_retail.sending import Commands, send_all
 from examples.online_retail.shop import Command, Shop, Verdict
 
 PAGE_ORDERS_MAX = 100

@@ -6,9 +6,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from read_api import documentation, parameters
-from read_api.lists.asking import IDS_MAX, sorts_of
 from read_api.lists.declaring import ListOf, usual_sort
-from read_api.lists.exporting import CSV, NDJSON, csv, csv_line, ndjson
+from read_api.lists.downloads import CSV, NDJSON, csv, csv_line, ndjson
+from read_api.lists.requests import IDS_MAX, sorts_of
 from runtime.http import contract
 from runtime.http.contract import Document
 

@@ -19,8 +19,8 @@ from read_api import checkpoints, freshness
 from read_api.audit import changed
 from read_api.checkpoints import Checkpoints, CheckpointSnapshot, LiveBuild, covered
 from read_api.lists import statements
-from read_api.lists.asking import Page, Pin
 from read_api.lists.declaring import ListOf
+from read_api.lists.requests import Page, Pin
 from read_api.reading import tables
 from read_api.reading.resource import RowDict
 from read_api.reading.tables import Table

@@ -16,7 +16,7 @@ from counterfoil import sealing
 from devservers import child
 from event_store.proofs import key_file, witness
 from event_store.proofs.note import SignerKey
-from event_store.proofs.opening import origin_of
+from event_store.proofs.resuming import origin_of
 from event_store.proofs.tiles import Directory
 from event_store.proofs.witness_list import Witness
 from runtime import database

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import PurePath
 from typing import Final
 
@@ -28,6 +28,45 @@ BANNED: Final = frozenset(
 )
 """Words that say nothing about what is inside."""
 
+CONTEXTS: Final = frozenset(
+    ["catalogue", "identity", "inventory", "mail", "operations", "ordering", "security", "shipping"]
+)
+"""A context has one name in every package (ADR 0025)."""
+
+REPEATED: Final = {
+    "accounts": "accounts of identity, and the command line's way to them",
+    "answers": "of two APIs",
+    "app": "of two APIs",
+    "builds": "of a view: the events about them, and their tables",
+    "carrier": "the gateway, and the simulator it calls",
+    "certifying": "the command line, and the proof it writes",
+    "checkpoints": "of builds: as workers move them, and as the query API reads them",
+    "consumers": "of views, and their tests for contexts from outside",
+    "documentation": "of two APIs in OpenAPI",
+    "documents": "the document cache, and reading through it",
+    "errors": "the family of each package",
+    "events": "of a context, and the routes that show events",
+    "external": "an external identity, and logging in with it",
+    "folds": "of a context's views",
+    "labels": "of shipments: the process that asks for them, and the intent of the gateway",
+    "limits": "of a package",
+    "metrics": "of a package",
+    "moving": "of an application's history: the command line, and what it runs",
+    "parking": "of keys: the command line, and what it runs",
+    "pausing": "of consumers: the command line, and what it asks for",
+    "reacting": "which consumers react to an event: process managers, gateways",
+    "recording": "of decisions: under a caller's key, and without one",
+    "routing": "how routes of an API are declared: commands, accounts, queries",
+    "settling": "of a command: what it means, and waiting for it",
+    "skips": "of events: the stream they are in, and its reader",
+    "status": "of the installation: on the command line, and in the query API",
+    "tailing": "of the log in order: by a consumer, a global view, an application",
+    "timers": "of process managers, and how many are overdue",
+    "trail": "of security: its events, and what an API process counts for it",
+    "views": "of a context",
+}
+"""Names of several modules of the product, with what they share. A name that needs two reasons is two names."""
+
 MODULE_LINES_MAX: Final = 500
 FUNCTION_LINES_MAX: Final = 70
 
@@ -52,6 +91,16 @@ def filled_packages(source: Source) -> Iterator[str]:
     """`__init__.py` is empty: nothing is exported a second time, nothing happens on import."""
     if source.path.endswith("__init__.py") and source.text:
         yield f"{source.path}: must be empty"
+
+
+def repeated_modules(sources: Iterable[Source]) -> dict[str, list[str]]:
+    """Names that several modules have, with the modules; a subcommand is named after what it commands."""
+    found: dict[str, list[str]] = {}
+    for source in sources:
+        path = PurePath(source.path)
+        if not path.stem.startswith("__") and path.stem not in CONTEXTS and path.parent.name != "cli":
+            found.setdefault(path.stem, []).append(source.path)
+    return {name: paths for name, paths in found.items() if len(paths) > 1}
 
 
 def long_code(source: Source) -> Iterator[str]:

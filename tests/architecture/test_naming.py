@@ -33,6 +33,19 @@ def test_a_longer_word_that_holds_a_banned_one_is_none():
     assert not planted(naming.banned_names, "class Metadata: ...", path="runtime/database.py")
 
 
+def test_a_module_has_a_name_of_its_own():
+    repeated = naming.repeated_modules(product())
+
+    assert {} == {name: paths for name, paths in repeated.items() if name not in naming.REPEATED}
+    assert set() == set(naming.REPEATED) - set(repeated), "names that are used once need no reason"
+
+
+def test_a_module_named_like_another_is_found():
+    twice = [Source(f"{package}/ledger.py", "") for package in ("commands", "projections")]
+
+    assert {"ledger": ["commands/ledger.py", "projections/ledger.py"]} == naming.repeated_modules(twice)
+
+
 def test_packages_are_empty():
     assert "" == broken(naming.filled_packages)
 

@@ -11,7 +11,7 @@ import pytest
 from psycopg import sql
 
 from counterfoil import migrating
-from counterfoil.servers.external import ExternalServer
+from counterfoil.servers.unmanaged import ExternalServer
 from devservers.postgres import PostgresServer
 from runtime import database, migrations
 

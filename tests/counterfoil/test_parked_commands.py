@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from counterfoil import auditing, doctor
-from counterfoil.acts import asking
+from counterfoil.acts import requesting
 from counterfoil.contexts import CONTEXTS
 from event_store.consumers import parking
 from event_store.consumers.parking import Failure, Scope
@@ -86,7 +86,7 @@ def test_a_retry_that_parked_the_key_at_the_same_event_exits_1_with_the_reason(
 def test_a_retry_that_nobody_carries_out_exits_1_and_says_that_it_stays(
     tmp_path, database_url, projector, monkeypatch
 ):
-    monkeypatch.setattr(asking, "REQUEST_WITHIN_S", 0.4)
+    monkeypatch.setattr(requesting, "REQUEST_WITHIN_S", 0.4)
     result = commanding.run(tmp_path, "parked", "retry", VIEW.name, KEY, database_url=database_url)
 
     assert 1 == result.exit_code
@@ -98,7 +98,7 @@ def test_a_retry_that_nobody_carries_out_exits_1_and_says_that_it_stays(
     ("named", "actor"), [(("--as", "jo"), "operator:jo"), ((), "operator:{login}@system-user")]
 )
 def test_a_request_names_its_operator(tmp_path, database_url, projector, monkeypatch, named, actor):
-    monkeypatch.setattr(asking, "REQUEST_WITHIN_S", 0.4)
+    monkeypatch.setattr(requesting, "REQUEST_WITHIN_S", 0.4)
     monkeypatch.setenv("LOGNAME", "system-user")
     commanding.run(tmp_path, "parked", "retry", VIEW.name, KEY, *named, database_url=database_url)
 
@@ -118,7 +118,7 @@ def test_a_name_that_a_log_is_no_place_for_is_refused(tmp_path, database_url, pr
 def test_a_key_that_is_parked_in_builds_of_two_shapes_is_requested_for_each_of_them(
     tmp_path, database_url, projector, monkeypatch
 ):
-    monkeypatch.setattr(asking, "REQUEST_WITHIN_S", 0.4)
+    monkeypatch.setattr(requesting, "REQUEST_WITHIN_S", 0.4)
     newer = Scope(VIEW.name, VIEW.shape + 1, 2)
     for build in (BUILD, Scope(VIEW.name, VIEW.shape, 3), newer):
         parking.park(

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from prometheus_client import CollectorRegistry
 
-from counterfoil.servers import external
+from counterfoil.servers import unmanaged
 from counterfoil.servers.errors import ServerUnreachable
 from event_store.log.appending.writer import Writer
 from event_store.transport import kafka_client
@@ -80,7 +80,7 @@ def test_a_postgres_of_another_authority_or_name_is_refused(postgres_url, strang
         with pytest.raises(psycopg.OperationalError, match="certificate"):
             database.connect(url, role="counterfoil_reader", name="t")
         with pytest.raises(ServerUnreachable, match="certificate"):
-            external.postgres_at(url)
+            unmanaged.postgres_at(url)
 
 
 async def test_documents_are_kept_in_a_redis_that_is_verified(redis_tls_url):
@@ -90,7 +90,7 @@ async def test_documents_are_kept_in_a_redis_that_is_verified(redis_tls_url):
 
     assert [None] == await asynchronous.get_many(["absent"])
     await asynchronous.close()
-    assert external.redis_at(redis_tls_url).version
+    assert unmanaged.redis_at(redis_tls_url).version
 
 
 async def test_a_redis_of_another_authority_or_name_is_refused(redis_tls_url, authority, stranger):
@@ -105,7 +105,7 @@ async def test_a_redis_of_another_authority_or_name_is_refused(redis_tls_url, au
             await asynchronous.get_many(["absent"])
         await asynchronous.close()
         with pytest.raises(ServerUnreachable, match="certificate"):
-            external.redis_at(url)
+            unmanaged.redis_at(url)
 
 
 @pytest.fixture(params=["ssl", "sasl"])
@@ -143,7 +143,7 @@ def test_records_travel_through_a_kafka_that_is_verified(listener, generation, c
         assert [1] == [each.position for each in publisher.last_records().values()]
     subscription = transport.subscribe("test", generation=generation)
     subscription.close()
-    assert external.kafka_at(bootstrap, security=security).version
+    assert unmanaged.kafka_at(bootstrap, security=security).version
 
 
 def test_a_kafka_of_another_authority_or_name_is_refused(
@@ -158,7 +158,7 @@ def test_a_kafka_of_another_authority_or_name_is_refused(
         with pytest.raises(TransportUnavailable):
             carry_through(address, distrusting).publisher(generation)
         with pytest.raises(ServerUnreachable):
-            external.kafka_at(address, security=distrusting, timeout_s=1)
+            unmanaged.kafka_at(address, security=distrusting, timeout_s=1)
 
 
 def test_a_wrong_password_is_refused(secured_kafka, authority, generation, monkeypatch, carry_through):

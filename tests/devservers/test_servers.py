@@ -21,7 +21,7 @@ from kafka.errors import KafkaError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from counterfoil.servers import external
+from counterfoil.servers import unmanaged
 from counterfoil.servers.errors import ServerUnreachable
 from devservers import child, postgres, unprivileged
 from devservers.errors import ServerNotFound, ServerStartFailed
@@ -265,7 +265,7 @@ def test_kafka_makes_no_topic_by_a_typing_mistake(kafka, topic):
 
 def test_a_given_postgres_is_reported_with_its_version_and_without_its_password(tmp_path):
     with start_postgres(tmp_path) as server:
-        given = external.postgres_at(server.url)
+        given = unmanaged.postgres_at(server.url)
 
         assert given.version == server.version
         assert f"postgres:***@127.0.0.1:{server.port}/postgres" in str(given.report())
@@ -273,7 +273,7 @@ def test_a_given_postgres_is_reported_with_its_version_and_without_its_password(
 
 def test_a_given_redis_is_reported_with_its_version_and_left_running(tmp_path):
     with start_redis(tmp_path) as server:
-        given = external.redis_at(server.url)
+        given = unmanaged.redis_at(server.url)
         given.stop()
 
         assert given.version == server.version
@@ -281,15 +281,15 @@ def test_a_given_redis_is_reported_with_its_version_and_left_running(tmp_path):
 
 
 def test_a_given_kafka_is_reported_with_what_it_speaks(kafka):
-    assert int(external.kafka_at(kafka).version.split(".")[0]) >= 4
+    assert int(unmanaged.kafka_at(kafka).version.split(".")[0]) >= 4
 
 
 @pytest.mark.parametrize(
     ("probe", "address"),
     [
-        (external.postgres_at, "postgresql://shop:s3cret@127.0.0.1:9/shop"),
-        (external.redis_at, "redis://:s3cret@127.0.0.1:9/0"),
-        (external.kafka_at, "127.0.0.1:9"),
+        (unmanaged.postgres_at, "postgresql://shop:s3cret@127.0.0.1:9/shop"),
+        (unmanaged.redis_at, "redis://:s3cret@127.0.0.1:9/0"),
+        (unmanaged.kafka_at, "127.0.0.1:9"),
     ],
 )
 def test_an_address_where_nobody_answers_names_its_variable_and_hides_the_password(probe, address):

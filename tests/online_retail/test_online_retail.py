@@ -202,7 +202,7 @@ def test_a_shipment_that_is_refused_is_counted(fake, shop, file, tmp_path):
 def test_a_run_after_a_broken_one_reports_the_whole_file_and_a_repetition_nothing(
     fake, shop, file, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("examples.online_retail.sending.BATCH_COMMANDS_MAX", 25)
+    monkeypatch.setattr("examples.online_retail.posting.BATCH_COMMANDS_MAX", 25)
     kept = tmp_path / "kept"
     fake.broken_after = PRODUCTS * 2 + 50  # somewhere among the orders
     with pytest.raises(ShopUnreachable):
@@ -335,8 +335,8 @@ def test_stock_is_received_for_nothing_that_was_refused(fake, imports):
 def test_a_broken_import_of_an_overlapping_file_doubles_nothing(
     fake, imports, tmp_path, monkeypatch, commands, home_is_lost
 ):
-    monkeypatch.setattr("examples.online_retail.sending.BATCH_COMMANDS_MAX", 1)
-    monkeypatch.setattr("examples.online_retail.sending.BATCHES_IN_FLIGHT_MAX", 1)
+    monkeypatch.setattr("examples.online_retail.posting.BATCH_COMMANDS_MAX", 1)
+    monkeypatch.setattr("examples.online_retail.posting.BATCHES_IN_FLIGHT_MAX", 1)
     imports(*FIRST)
     stock = fake.stock["10001"]
     fake.broken_after = fake.position + commands

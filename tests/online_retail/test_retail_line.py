@@ -15,8 +15,8 @@ from domain.ordering.lines import LineRequest, grand_total, priced
 from domain.quantity import QUANTITY_MAX
 from examples.online_retail import mapping
 from examples.online_retail.formats import Format
+from examples.online_retail.posting import Commands
 from examples.online_retail.retail_line import Reader, Refusal, RetailLine, WrongForm
-from examples.online_retail.sending import Commands
 from tests.examples import GBP
 
 VALUES = {

@@ -9,7 +9,7 @@ from devservers.child import free_port
 from examples.online_retail import shop as shop_module
 from examples.online_retail.errors import NeverCaughtUp, ShopUnreachable, UnexpectedAnswer
 from examples.online_retail.lagging import lags, wait_until_caught_up
-from examples.online_retail.sending import BATCH_LINES_MAX, batched, send_all
+from examples.online_retail.posting import BATCH_LINES_MAX, batched, send_all
 from examples.online_retail.shop import Command, Shop
 from tests.online_retail.answering import LOST, Server
 

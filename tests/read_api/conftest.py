@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from counterfoil.contexts import SHOP_CONTEXTS
-from counterfoil.servers.external import ExternalServer
+from counterfoil.servers.unmanaged import ExternalServer
 from counterfoil.testing import queries
 from devservers.redis import RedisServer
 from projections.ordering.views import order_details, order_summary

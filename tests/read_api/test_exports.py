@@ -16,7 +16,7 @@ from event_store.transport import position_token
 from event_store.transport.partitioning import PARTITIONS, partition_of
 from projections.mirroring import body_of
 from projections.ordering.views import order_summary
-from read_api.lists import exporting
+from read_api.lists import downloads
 from tests.commands.serving import serving
 from tests.projections.feeding import append, feeding, fold_plainly, history, publish, settle
 from tests.read_api.stage import summary, token
@@ -38,8 +38,8 @@ def shop(stage):
 async def test_an_export_while_everything_is_written_is_the_fold_of_one_position(
     stage, open_api, monkeypatch
 ):
-    monkeypatch.setattr(exporting, "_FETCH", "fetch forward 3 from export")
-    monkeypatch.setattr(exporting, "ROWS_PER_CHUNK", 3)
+    monkeypatch.setattr(downloads, "_FETCH", "fetch forward 3 from export")
+    monkeypatch.setattr(downloads, "ROWS_PER_CHUNK", 3)
     settle(stage.database_url)
     events = history(17, steps=160)
     append(stage.database_url, events[: len(events) // 2])
@@ -104,7 +104,7 @@ async def test_all_rows_are_exported_in_order_with_filters_as_lines_or_records(s
 def test_a_record_is_quoted_as_rfc_4180_says_and_is_no_formula():
     values = [None, "", 'say "a, b"', "a\r\nb", " x", -5, True, "=1+1", "-2", "@x", "\t=1", "\uff1d1", "1-2"]
 
-    line = exporting.csv_line(values)
+    line = downloads.csv_line(values)
 
     assert line == (
         b',"","say ""a, b""","a\r\nb"," x",-5,true,\'=1+1,\'-2,\'@x,\'\t=1,\'\xef\xbc\x9d1,1-2\r\n'
@@ -218,7 +218,7 @@ async def snapshots_at_rest(stage):
 
 
 async def test_an_export_that_nobody_reads_is_cut_off(monkeypatch):
-    monkeypatch.setattr(exporting, "READER_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(downloads, "READER_TIMEOUT_S", 0.01)
 
     async def rows():
         yield [{"order_id": "1"}]
@@ -226,7 +226,7 @@ async def test_an_export_that_nobody_reads_is_cut_off(monkeypatch):
     async def stuck(_message):
         await asyncio.Event().wait()
 
-    export = exporting.Export(rows(), None, media_type=exporting.NDJSON, headers={}, name="orders")
+    export = downloads.Export(rows(), None, media_type=downloads.NDJSON, headers={}, name="orders")
 
     with pytest.raises(TimeoutError):
         await export.stream_response(stuck)

@@ -11,7 +11,7 @@ from authlib.oauth2.client import OAuth2Client
 from authlib.oauth2.rfc6749.parameters import prepare_token_request
 from msgspec import Struct
 
-from commands.gateways.providers import client as calls
+from commands.gateways.providers import http_calls as calls
 from commands.identity.providers import Asserted, Challenge, ProviderRefused
 
 ISSUER: Final = "https://www.facebook.com"

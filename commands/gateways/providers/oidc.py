@@ -17,7 +17,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 from msgspec import Struct
 
-from commands.gateways.providers import client as calls
+from commands.gateways.providers import http_calls as calls
 from commands.identity.providers import Asserted, Challenge, ProviderRefused, ProviderUnreachable
 
 DISCOVERY: Final = "/.well-known/openid-configuration"

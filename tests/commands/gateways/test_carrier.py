@@ -12,7 +12,7 @@ from commands.gateways.carrier import HttpCarrier, Label, Parcel
 from commands.gateways.gateway import NoAnswer, Refused, Unaskable
 from counterfoil.simulators.carrier import Carrier, Server
 from counterfoil.simulators.faults import Chance, Faults, MalformedFaults
-from counterfoil.simulators.ledger import Ledger
+from counterfoil.simulators.journal import Ledger
 from domain.ids import OrderId, Sku
 from domain.shipping.events import Content
 

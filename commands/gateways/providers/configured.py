@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Final
 
-from commands.gateways.providers import client
+from commands.gateways.providers import http_calls
 from commands.gateways.providers.facebook import Facebook
 from commands.gateways.providers.oidc import Client, OpenIdProvider
 from commands.identity.providers import Provider, Providers
@@ -17,7 +17,7 @@ GOOGLE: Final = "https://accounts.google.com"
 async def opened(settings: Settings) -> AsyncIterator[Providers]:
     """Each provider by its name in our addresses; nobody is called yet."""
     found: dict[str, Provider] = {}
-    async with client.opened() as http:
+    async with http_calls.opened() as http:
         for name, issuer, client_id, secret in (
             ("google", GOOGLE, settings.google_client_id, settings.google_client_secret),
             ("oidc", settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret),

@@ -11,7 +11,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from counterfoil.servers.errors import ServerUnreachable
-from counterfoil.servers.version import ServerVersion
+from counterfoil.servers.server_version import ServerVersion
 from event_store.transport import kafka_python_client
 from event_store.transport.kafka_security import PLAIN, Security
 from event_store.transport.transport import TransportError

@@ -8,7 +8,7 @@ from domain.quantity import QUANTITY_MAX
 from examples.online_retail import before
 from examples.online_retail.before import Before
 from examples.online_retail.mapping import Adjustment, CreditNote, InvoiceLine, Order, Product
-from examples.online_retail.sending import Commands
+from examples.online_retail.posting import Commands
 
 NOON = "2011-01-01T12:00:00Z"
 LINES = (InvoiceLine(7, "85 A", 3, "2.55"), InvoiceLine(9, "POST", 1, "18"))

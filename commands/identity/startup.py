@@ -21,7 +21,7 @@ from commands.identity.routing import Serving
 from commands.identity.secrets import Secrets
 from commands.identity.sessions import Sessions, Signing, new_key
 from commands.identity.vault import Vault
-from commands.opening import Opened
+from commands.log_access import Opened
 from event_store.log import reading
 from event_store.log.fingerprints import Fingerprints
 from runtime import database

@@ -10,15 +10,15 @@ from psycopg import sql
 from starlette.responses import Response
 
 from projections.storing import BuildId
-from read_api import answers, keyed, parameters
+from read_api import answers, by_id, parameters
 from read_api.audit.past import Past
 from read_api.checkpoints import Checkpoints, CheckpointSnapshot
 from read_api.connections import AsyncConnection
 from read_api.freshness import MIN_POSITION, Wish
-from read_api.lists import asking, exporting, pinning, statements
-from read_api.lists.asking import Asked, ByIds, Page, Pin, Whole
+from read_api.lists import downloads, pinning, requests, statements
 from read_api.lists.declaring import ListOf
-from read_api.lists.exporting import CSV, NDJSON, Export
+from read_api.lists.downloads import CSV, NDJSON, Export
+from read_api.lists.requests import Asked, ByIds, Page, Pin, Whole
 from read_api.parameters import CURSOR
 from read_api.reading import tables
 from read_api.reading.resource import RowDict
@@ -67,8 +67,8 @@ class ListEndpoint:
         media_type = accept.preferred(exchange.headers, MEDIA_TYPES)
         if media_type is None:
             raise ProblemError("not-acceptable", f"This list is answered as {', '.join(MEDIA_TYPES)}.")
-        asked = asking.read(self._listed, exchange.scope["query_string"], whole=media_type != JSON)
-        wish = keyed.asked(exchange.headers).wish
+        asked = requests.read(self._listed, exchange.scope["query_string"], whole=media_type != JSON)
+        wish = by_id.asked(exchange.headers).wish
         if isinstance(asked, Page) and asked.pin is not None and wish.token is not None:
             detail = f"A pinned list stays where it is: {MIN_POSITION} belongs to its first page"
             raise parameters.invalid([Fault(detail=detail, header=MIN_POSITION)])
@@ -165,7 +165,7 @@ class ListEndpoint:
             upto=ends,
         )
         # What comes behind the last row shown is the next page's to judge.
-        last_shown = asking.place_of(rows[asked.limit - 1], sort) if ends else ()
+        last_shown = requests.place_of(rows[asked.limit - 1], sort) if ends else ()
         last = statements.place(statements.LAST, sort, last_shown) if ends else {}
         given = {**_given(asked), **last, "pin": pin.position}
         row = await (await connection.execute(statement, given)).fetchone()
@@ -181,7 +181,7 @@ class ListEndpoint:
         filters = [self._listed.by_name[name] for name in question.given]
         statement = statements.select_whole(table, filters, question.sort, falling=question.falling)
         headers = self._fresh(snapshot, wish)
-        rows = await exporting.read(held, table, statement, question.given)
+        rows = await downloads.read(held, table, statement, question.given)
         return Export(rows, table, media_type=media_type, headers=headers, name=self._listed.name)
 
     def _fresh(
@@ -204,7 +204,7 @@ class ListEndpoint:
         if len(rows) > asked.limit:
             rows = rows[: asked.limit]
             cursor = asked.cursor(rows[-1], pin)
-            query = asking.pairs(exchange.scope["query_string"])
+            query = requests.pairs(exchange.scope["query_string"])
             headers["Link"] = next_link(
                 api_version.PREFIX + self._listed.path, query, cursor=cursor, parameter=CURSOR
             )
