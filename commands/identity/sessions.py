@@ -111,7 +111,7 @@ class Sessions(Struct, frozen=True):
     async def log_in(
         self, email: str, password: str, *, client_id: str, address: str, correlation_id: str
     ) -> Tokens:
-        """Open a session for whoever knows the password.
+        """Open a session for a caller who knows the password.
 
         Raises:
             ProblemError: `too-many-attempts` before any work; `bad-credentials`, whatever of the two is wrong, after
@@ -200,7 +200,7 @@ class Sessions(Struct, frozen=True):
         return await self._tokens(row, found.roles)
 
     async def end(self, session_id: str, *, cause: Cause, by: By, reused: int | None = None) -> None:
-        """End a session; its tokens are refused by then. The log is told after the vault, and again by `catch_up`."""
+        """End a session; its tokens are refused by then. The log follows; `catch_up` repeats what it missed."""
         await self.accounts.vault.revoke([session_id], cause=cause)
         await self._record_end(session_id, cause=cause, by=by, reused=reused)
 
