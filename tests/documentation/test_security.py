@@ -14,7 +14,7 @@ _NAMED = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
 _ROW = re.compile(r"^\| ([0-9.]+(?:, [0-9.]+)*) \|(.*)$", re.MULTILINE)
 
 
-def tests_in(path: Path) -> set[str]:
+def _tests_of(path: Path) -> set[str]:
     """The tests of a file, by the names that their functions have."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
@@ -23,7 +23,7 @@ def tests_in(path: Path) -> set[str]:
 
 @pytest.mark.parametrize(("file", "name"), sorted(set(_NAMED.findall(PAGE))))
 def test_a_test_that_the_page_names_exists(file: str, name: str):
-    assert name in tests_in(ROOT / file)
+    assert name in _tests_of(ROOT / file)
 
 
 def test_every_row_of_the_table_names_a_test_or_says_that_there_is_none():
