@@ -1,7 +1,8 @@
 """Passwords: Argon2id with parameters of ours, two at a time, and the same work whether or not there is an account."""
 
 import asyncio
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from argon2 import PasswordHasher, Type
@@ -18,6 +19,9 @@ WAITING_MAX: Final = 64
 
 CHARACTERS_MIN: Final = 8
 CHARACTERS_MAX: Final = 256
+PART_CHARACTERS_MIN: Final = 3
+"""Shorter parts of an address stand in every second password."""
+
 ONE_PASS_FROM_MB: Final = 46
 """From here on one pass over the memory is enough (OWASP's choices of equal strength)."""
 
@@ -80,11 +84,39 @@ class Passwords:
             self._waiting -= 1
 
 
-def require_strong(password: str) -> None:
-    """Refuse a password that is too short or too long.
+def require_strong(password: str, *, own: Iterable[str] = ()) -> None:
+    """Refuse a password that is short, that many people have, or that is little more than what is known of its owner.
+
+    `own` are the address and the id of the account.
 
     Raises:
-        WeakPassword: it is.
+        WeakPassword: it is refused.
     """
     if not CHARACTERS_MIN <= len(password) <= CHARACTERS_MAX:
         raise WeakPassword(f"a password has {CHARACTERS_MIN} to {CHARACTERS_MAX} characters")
+    folded = password.casefold()
+    if folded in common_passwords():
+        raise WeakPassword("this password is one of those that everybody tries first")
+    rest = folded
+    for part in _parts(own):
+        rest = rest.replace(part, "")
+    if len(rest) < CHARACTERS_MIN and rest != folded:
+        raise WeakPassword(
+            f"without your address and name in it, a password has {CHARACTERS_MIN} characters or more"
+        )
+
+
+@functools.cache
+def common_passwords() -> frozenset[str]:
+    """Passwords that are long enough and that everybody tries first, in small letters."""
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS  # 14 MB, which only who takes passwords needs
+
+    return frozenset(each for each in FREQUENCY_LISTS["passwords"] if len(each) >= CHARACTERS_MIN)
+
+
+def _parts(own: Iterable[str]) -> list[str]:
+    """What is known of an owner, the longest first: the address, what stands before and behind its @, the id."""
+    known = {part for each in own for part in (each, *each.split("@"))}
+    return sorted(
+        (part.casefold() for part in known if len(part) >= PART_CHARACTERS_MIN), key=len, reverse=True
+    )
