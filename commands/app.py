@@ -14,7 +14,14 @@ from commands.answers import Locations
 from commands.dispatcher import Clock, Dispatcher
 from commands.documentation import DESCRIPTION
 from commands.execution import Execution
-from commands.identity import account_routes, client_routes, oauth_routes, provider_routes, session_routes
+from commands.identity import (
+    account_routes,
+    client_routes,
+    link_routes,
+    oauth_routes,
+    provider_routes,
+    session_routes,
+)
 from commands.identity import providers as identity_providers
 from commands.identity import startup as identity_opening
 from commands.log_access import opened
@@ -134,6 +141,7 @@ def _add_routes(app: FastAPI, routers: Sequence[APIRouter], registry: CollectorR
         *batch.batch_router(routes).routes,
         *effects.router.routes,
         *session_routes.ROUTES.routes,
+        *link_routes.ROUTES.routes,
         *oauth_routes.ROUTES.routes,
         *client_routes.ROUTES.routes,
         *provider_routes.ROUTES.routes,
@@ -186,7 +194,6 @@ def _lifespan(
                     fingerprints=made_by,
                     clock=clock,
                     providers=app.state.providers,
-                    registry=registry,
                 )
             )
             polling = asyncio.create_task(on.poller.run(), name="command-api: poller")

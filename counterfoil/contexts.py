@@ -5,13 +5,14 @@ from typing import Final
 from commands import catalogue as catalogue_commands
 from commands import inventory as inventory_commands
 from commands import ordering as ordering_commands
-from commands import recipients
 from commands import shipping as shipping_commands
 from commands.gateways.labels import CARRIER
 from commands.gateways.mail import mails as mail_gateway
+from commands.identity import address_book
 from commands.processes.fulfilment import FULFILMENT
 from commands.processes.labels import LABELS
 from commands.processes.restock import RESTOCK
+from commands.processes.security_notices import SECURITY_NOTICES
 from counterfoil.context import Context, Contexts
 from counterfoil.operations import OPERATIONS
 from counterfoil.security import SECURITY
@@ -24,21 +25,21 @@ from domain.identity.events import (
     AccountLocked,
     AccountRegistered,
     AccountUnlocked,
+    AddressVerified,
     ClientRegistered,
     ExternalIdentityLinked,
     KeyIssued,
     KeyRevoked,
     PasswordChanged,
+    PasswordReset,
     RefreshReuseDetected,
     RoleGranted,
     RoleRevoked,
     SessionOpened,
     SessionRevoked,
-    SigningKeyRotated,
 )
 from domain.identity.external import EXTERNAL
 from domain.identity.session import SESSION
-from domain.identity.signing_key import SIGNING_KEY
 from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK
 from domain.mail import events as mail_events
@@ -127,7 +128,7 @@ SHIPPING: Final = Context(
 MAIL: Final = Context(
     name="mail",
     aggregates=(MAILS,),
-    gateways=(mail_gateway.gateway(recipients.nobody),),
+    gateways=(mail_gateway.gateway(address_book.opened),),
     unshown={
         MAILS: "operators read it with `counterfoil replay`",
         mail_events.MailRequested: "what became of a mail is in its stream",
@@ -140,7 +141,8 @@ MAIL: Final = Context(
 
 IDENTITY: Final = Context(
     name="identity",
-    aggregates=(ACCOUNT, GRANTS, SESSION, CLIENT, EXTERNAL, SIGNING_KEY),
+    aggregates=(ACCOUNT, GRANTS, SESSION, CLIENT, EXTERNAL),
+    processes=(SECURITY_NOTICES,),
     problems=(
         account.EmailTaken,
         account.AccountIdTaken,
@@ -156,8 +158,6 @@ IDENTITY: Final = Context(
         GRANTS: "roles are read where they are needed: on the stream itself, at each login and refresh",
         SESSION: "its events are read by auditors; what is valid now is in the vault",
         CLIENT: "its events are read by auditors; a view of clients is still to come",
-        SIGNING_KEY: "auditors read its one event; which keys are trusted now is in the vault",
-        SigningKeyRotated: "as SIGNING_KEY",
         EXTERNAL: "its events are read by auditors; a view of accounts is still to come",
         ExternalIdentityLinked: "no view shows accounts yet",
         ClientRegistered: "no view shows clients yet",
@@ -167,6 +167,8 @@ IDENTITY: Final = Context(
         RoleGranted: "no view shows accounts yet",
         RoleRevoked: "no view shows accounts yet",
         PasswordChanged: "no view shows accounts yet",
+        PasswordReset: "no view shows accounts yet",
+        AddressVerified: "no view shows accounts yet",
         AccountLocked: "no view shows accounts yet",
         AccountUnlocked: "no view shows accounts yet",
         SessionOpened: "no view shows accounts yet",

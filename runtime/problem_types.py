@@ -104,7 +104,7 @@ _REQUESTS = (
         "bad-credentials",
         401,
         "Address and password do not belong together",
-        "There is no account with this address, or its password is another one: the answer does not say which.",
+        "There is no account with this address, or its password is another one: which of the two is not told.",
         "Correct what was typed, or have the password reset.",
     ),
     ProblemType(
@@ -116,6 +116,14 @@ _REQUESTS = (
         "Begin again. Who has an account here logs in to it and links the provider.",
     ),
     ProblemType(
+        "link-refused",
+        400,
+        "The link is not accepted",
+        "The token is none that was sent, or is over: it is good once and for a while, until another one is sent to the"
+        " address or the password is changed.",
+        "Ask for another link.",
+    ),
+    ProblemType(
         "provider-unreachable",
         503,
         "The provider does not answer",
@@ -125,9 +133,9 @@ _REQUESTS = (
     ProblemType(
         "too-many-attempts",
         429,
-        "Too many logins failed",
-        "Logins for this account, or from this address of the network, failed so often in the last minutes that no more"
-        " are tried. The password may be right.",
+        "Too many attempts",
+        "Logins or links for this account, or from this address of the network, were tried so often in the last minutes"
+        " that no more are. The password may be right.",
         "Wait as long as Retry-After says.",
     ),
     ProblemType(
@@ -215,7 +223,7 @@ _OPERATION = (
     ProblemType(
         "identity-unavailable",
         503,
-        "Callers cannot be identified",
+        "Who callers are cannot be told",
         "The database that says which tokens were revoked does not answer. What must be certain is refused meanwhile.",
         "Wait as long as Retry-After says, then send the request again.",
     ),

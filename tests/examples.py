@@ -68,7 +68,7 @@ from domain.ordering.events import (
 )
 from domain.ordering.lines import LineRequest
 from domain.shipping.events import Content, LabelBought, LabelRefused, LabelRequested
-from tests import security_examples
+from tests import identity_examples, security_examples
 
 E = TypeVar("E", bound=Event)
 
@@ -476,7 +476,7 @@ ONE_OF_EACH: tuple[Event, ...] = (
     refresh_reuse_detected(),
     session_revoked(),
     external_identity_linked(),
-    *security_examples.OF_KEYS,
+    *identity_examples.ONE_OF_EACH,
     event_skipped(),
     retry_requested(),
     rebuild_requested(),

@@ -58,6 +58,9 @@ LOGINS_AT_ONCE: Final = Size("logins at once", 20, 200, "tests/identity/test_att
 LOGINS_TIMED: Final = Size(
     "failed logins timed for each of two addresses", 100, 2_000, "tests/identity/test_sessions.py"
 )
+LINKS_TIMED: Final = Size(
+    "requests for links timed for each of two addresses", 100, 2_000, "tests/identity/test_links.py"
+)
 REFRESH_ROUNDS: Final = Size("rounds of 20 refreshes at once", 50, 500, "tests/identity/test_sessions.py")
 TAMPERINGS: Final = Size(
     "copies of a shop for each manipulation of it", 2, 50, "tests/tampering/test_tampering.py"

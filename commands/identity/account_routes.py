@@ -47,6 +47,9 @@ def _role(given: str) -> str:
     return given
 
 
+Email = Annotated[str, StringConstraints(min_length=3, max_length=254, pattern=r"^[^@\s]+@[^@\s]+$"), SECRET]
+"""An address as somebody typed it; the mail that is sent there says whether it is one."""
+
 Role = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,32}$"), AfterValidator(_role)]
 Password = Annotated[str, StringConstraints(min_length=1, max_length=CHARACTERS_MAX), SECRET]
 
@@ -66,9 +69,7 @@ class RegisterAccount(Payload):
     )
 
     account_id: Id | None = Field(default=None, description="Pseudonymous; a UUID is made up when absent.")
-    email: Annotated[
-        str, StringConstraints(min_length=3, max_length=254, pattern=r"^[^@\s]+@[^@\s]+$"), SECRET
-    ]
+    email: Email
     password: Password
     roles: Annotated[list[Role], Field(min_length=1, max_length=ROLES_MAX)]
 
@@ -126,7 +127,7 @@ async def register_account(body: RegisterAccount, call: Called, asked: Identifie
             body.account_id, email=body.email, password=body.password, roles=body.roles, call=call
         )
     except WeakPassword as error:
-        raise _weak(error, "/password") from None
+        raise weak(error, "/password") from None
     return _changed(answer, asked)
 
 
@@ -186,11 +187,12 @@ async def change_password(
             account_id, current=body.current, new=body.new, call=call
         )
     except WeakPassword as error:
-        raise _weak(error, "/new") from None
+        raise weak(error, "/new") from None
     return _changed(answer, asked)
 
 
-def _weak(error: WeakPassword, pointer: str) -> ProblemError:
+def weak(error: WeakPassword, pointer: str) -> ProblemError:
+    """The problem of a password that is refused."""
     return problems.invalid([Fault(detail=f"{error}"[:1].upper() + f"{error}"[1:], pointer=pointer)])
 
 

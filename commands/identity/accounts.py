@@ -75,6 +75,8 @@ class NewAccount(Struct, frozen=True, kw_only=True):
     email: str
     password: str
     roles: Sequence[str]
+    verified: bool = False
+    """Whether the address was shown to be theirs."""
     at: datetime
 
     def __repr__(self) -> str:
@@ -152,6 +154,11 @@ class Accounts(Struct, frozen=True):
                 credential_id=credential_id,
                 now=new.at,
             )
+            if new.verified:
+                registered = [
+                    *registered,
+                    *accounts.verify_address(ACCOUNT.evolve(None, registered[0]), now=new.at),
+                ]
             granted = accounts.first_roles(new.roles, account_id=account_id, now=new.at)
             return Decision(
                 (
@@ -174,7 +181,7 @@ class Accounts(Struct, frozen=True):
             WeakPassword: the password is refused.
             ProblemError: there is an owner, or the address is taken.
         """
-        passwords.require_strong(password)
+        passwords.require_strong(password, own=(address,))
         now = self.recorder.clock()
         new = NewAccount(account_id=uuid7(now), email=address, password=password, roles=("owner",), at=now)
 
@@ -190,9 +197,7 @@ class Accounts(Struct, frozen=True):
         swept: list[str] = []
         for credential_id, account_id in await self.vault.not_named(older_than=older_than):
             found = await self.by_id(account_id)
-            if found is not None and found.account.credential_id == credential_id:
-                await self.vault.name_verifier(credential_id)
-            else:
+            if found is None or found.account.credential_id != credential_id:
                 await self.vault.drop_verifier(credential_id)
                 swept.append(credential_id)
         if swept:

@@ -38,7 +38,7 @@ class Administration(Struct, frozen=True):
             WeakPassword: the password is refused.
             ProblemError: the address or the id is taken, or the log cannot be reached.
         """
-        require_strong(password)
+        require_strong(password, own=(email, account_id or ""))
         of = self.sessions.accounts
         with of.recorder.caller(call) as caller:
             chosen = account_id or caller.new_id()
@@ -142,8 +142,8 @@ class Administration(Struct, frozen=True):
             WeakPassword: the new one is refused.
             ProblemError: `bad-credentials`: the current one is another; or the log cannot be reached.
         """
-        require_strong(new)
         of = self.sessions.accounts
+        require_strong(new, own=(await of.vault.address_of(account_id) or "", account_id))
         found = await of.by_id(account_id)
         old = "nobody" if found is None else found.account.credential_id
         attempt = self.sessions.attempts.begin(account=account_id, address=account_id)
@@ -155,15 +155,19 @@ class Administration(Struct, frozen=True):
             credential_id = uuid7(caller.now)
             email = await of.vault.email_of(old)
             await of.vault.add_verifier(credential_id, account_id=account_id, hashed=hashed, email=email)
-            answer = await caller.execute(
-                ACCOUNT,
-                account_id,
-                lambda account, _: accounts.change_password(
-                    account, account_id=AccountId(account_id), old=old, new=credential_id, now=caller.now
-                ),
-            )
+
+            def decide(account: Account | None, _: DecisionView) -> list[Event]:
+                if account is not None and account.credential_id != old:
+                    raise ProblemError("bad-credentials", "The password was changed meanwhile.")
+                return list(
+                    accounts.change_password(
+                        account, account_id=AccountId(account_id), old=old, new=credential_id, now=caller.now
+                    )
+                )
+
+            answer = await caller.execute(ACCOUNT, account_id, decide)
         if not answer.replayed:
-            await of.vault.name_verifier(credential_id)
-        by = By(call.actor, call.correlation_id)
-        await self.sessions.end_all(account_id, cause="password", by=by)
+            by = By(call.actor, call.correlation_id)
+            await self.sessions.end_all(account_id, cause="password", by=by, but=credential_id)
+            await of.vault.replace_verifier(credential_id, old=old)
         return answer

@@ -74,6 +74,6 @@ class Attempts:
             wait_s = int(times[0] + WINDOW_S - now) + 1
             raise ProblemError(
                 "too-many-attempts",
-                "Too many logins failed lately, for this account or from this address.",
+                "Too many attempts lately, for this account or from this address of the network.",
                 headers={"retry-after": str(wait_s)},
             )

@@ -15,6 +15,7 @@ from commands.calls import Call, fingerprint, key_digest
 from commands.documentation import REQUEST_HEADERS
 from commands.identity.administration import Administration
 from commands.identity.clients import Clients
+from commands.identity.links import Links
 from commands.identity.providers import Providers
 from commands.identity.sessions import Sessions
 from commands.payloads import Payload
@@ -44,6 +45,7 @@ class Serving(msgspec.Struct, frozen=True):
     sessions: Sessions | None
     clients: Clients | None
     trust: Trust | None
+    links: Links | None = None
     providers: Providers = MappingProxyType({})
     cookies_secure: bool = True
 
@@ -54,6 +56,7 @@ class Asked(msgspec.Struct, frozen=True):
     sessions: Sessions
     clients: Clients
     administration: Administration
+    links: Links
     trust: Trust
     principal: Principal
     correlation_id: str
@@ -96,7 +99,7 @@ class SecretRoute(ExchangeRoute):
         return response
 
     def asked(self, exchange: Exchange, form: dict[str, str] | None = None) -> Asked:
-        """What the endpoint knows of the request.
+        """What the endpoint is told of the request.
 
         Raises:
             ProblemError: the installation has no accounts.
@@ -105,10 +108,12 @@ class SecretRoute(ExchangeRoute):
         assert serving.sessions is not None, "looked at before"
         assert serving.clients is not None, "as sessions"
         assert serving.trust is not None, "as sessions"
+        assert serving.links is not None, "as sessions"
         return Asked(
             serving.sessions,
             serving.clients,
             Administration(serving.sessions),
+            serving.links,
             serving.trust,
             exchange.principal,
             exchange.correlation_id,

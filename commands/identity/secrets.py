@@ -1,6 +1,6 @@
 """The secrets of an installation: one file of 32 random bytes, from which a key for each purpose is derived.
 
-A copy of the database alone suffices neither to sign a token, nor make a refresh token, nor find an account by its
+Whoever has a copy of the database alone can neither sign a token, nor make a refresh token, nor find an account by its
 address. The vault remembers a digest of the file, so that a process with another one does not start.
 """
 
@@ -31,6 +31,7 @@ class Secrets:
     def __init__(self, master: bytes) -> None:
         self._email = _derived(master, "email")
         self._refresh = _derived(master, "refresh")
+        self._link = _derived(master, "links in mails")
         self._external = _derived(master, "external identities")
         self._logins = AESGCM(_derived(master, "logins at providers"))
         self._wrapping = AESGCM(_derived(master, "signing keys"))
@@ -60,6 +61,10 @@ class Secrets:
     def refresh_mac(self, session_id: str, sequence: int) -> bytes:
         """What makes a refresh token: it can be made again, and is kept nowhere."""
         return hmac.digest(self._refresh, f"{session_id}.{sequence}".encode(), "sha256")
+
+    def link_mac(self, link_id: str) -> bytes:
+        """What makes the token of a link: it can be made again, and is kept nowhere."""
+        return hmac.digest(self._link, link_id.encode(), "sha256")
 
     def wrap(self, seed: bytes, *, kid: str) -> bytes:
         """The secret half of a signing key as the vault keeps it."""

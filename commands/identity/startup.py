@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from prometheus_client import CollectorRegistry
 
 from commands.identity import providers
 from commands.identity import secrets as secrets_file
@@ -16,7 +15,8 @@ from commands.identity.accounts import Accounts
 from commands.identity.attempts import Attempts
 from commands.identity.clients import Clients
 from commands.identity.errors import OtherSecrets, SecretsFileError
-from commands.identity.metrics import SessionMetrics
+from commands.identity.link_rows import LinkRows
+from commands.identity.links import Links
 from commands.identity.passwords import Passwords
 from commands.identity.recording import Recorder
 from commands.identity.routing import Serving
@@ -35,6 +35,9 @@ from runtime.settings import Settings
 
 CONNECTIONS: Final = 4
 CHORES_EVERY_S: Final = 10.0
+LINKS_PAUSE_S: Final = 2.0
+"""How long requests for links wait after one that could not be handled."""
+
 _HAS_BEGUN: Final = "select exists (select from vault.secret)"
 
 log = structlog.get_logger()
@@ -49,7 +52,6 @@ async def served(
     fingerprints: Fingerprints,
     clock: Callable[[], datetime],
     providers: providers.Opening,
-    registry: CollectorRegistry,
 ) -> AsyncIterator[Serving | None]:
     """What the routes of identity need; None where the installation has no accounts.
 
@@ -65,19 +67,29 @@ async def served(
     recorder = Recorder(on.execution, fingerprints, clock)
     async with (
         providers(settings) as known,
-        sessions_of(url, settings, on, secrets=secrets, recorder=recorder, registry=registry) as sessions,
+        sessions_of(url, settings, on, secrets=secrets, recorder=recorder) as sessions,
     ):
         accounts = sessions.accounts
         clients = Clients(
             accounts.vault, accounts.states, on.reader, recorder, sessions.signing, sessions.issuer
         )
-        chores = asyncio.create_task(_chores(sessions, clients), name="command-api: identity")
+        links = Links(
+            sessions,
+            LinkRows(accounts.vault.pool),
+            Attempts(per_address_max=settings.login_failures_per_address),
+            asyncio.Event(),
+        )
+        tasks = [
+            asyncio.create_task(_chores(sessions, clients, links), name="command-api: identity"),
+            asyncio.create_task(_handling(links), name="command-api: links"),
+        ]
         try:
             secure = settings.login_url is None or settings.login_url.startswith("https:")
-            yield Serving(sessions, clients, callers.trust, providers=known, cookies_secure=secure)
+            yield Serving(sessions, clients, callers.trust, links, providers=known, cookies_secure=secure)
         finally:
-            chores.cancel()
-            await asyncio.gather(chores, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def secrets_of(url: str, file: Path) -> Secrets:
@@ -99,13 +111,7 @@ def secrets_of(url: str, file: Path) -> Secrets:
 
 @contextlib.asynccontextmanager
 async def sessions_of(
-    url: str,
-    settings: Settings,
-    on: Opened,
-    *,
-    secrets: Secrets,
-    recorder: Recorder,
-    registry: CollectorRegistry | None = None,
+    url: str, settings: Settings, on: Opened, *, secrets: Secrets, recorder: Recorder
 ) -> AsyncIterator[Sessions]:
     """Accounts and sessions on one log and its vault.
 
@@ -125,21 +131,36 @@ async def sessions_of(
             vault, secrets, Passwords(memory_mb=settings.password_memory_mb), on.states, recorder
         )
         attempts = Attempts(per_address_max=settings.login_failures_per_address)
-        metrics = SessionMetrics(registry)
-        yield Sessions(accounts, Signing(vault, secrets), issuer, attempts, metrics)
+        yield Sessions(accounts, Signing(vault, secrets), issuer, attempts)
 
 
-async def _chores(sessions: Sessions, clients: Clients) -> None:
+async def _chores(sessions: Sessions, clients: Clients, links: Links) -> None:
     """Finish what processes that died left undone, and forget what is over."""
     while True:
         await asyncio.sleep(CHORES_EVERY_S)
         try:
             await sessions.catch_up()
+            await sessions.finish_passwords()
             await sessions.accounts.sweep()
             await clients.sweep()
             await sessions.accounts.vault.forget()
+            await links.rows.forget()
         except ProblemError as problem:
             log.warning("identity_chores_put_off", problem=problem.type.slug)
         except Exception:
             # The outer loop of this task: were it to end, nothing would be swept until the process is started again.
             log.exception("identity_chores_failed")
+
+
+async def _handling(links: Links) -> None:
+    """Request the mails of links that are asked for."""
+    while True:
+        try:
+            await links.handle_when_asked(at_least_every_s=CHORES_EVERY_S)
+        except ProblemError as problem:
+            log.warning("links_put_off", problem=problem.type.slug)
+            await asyncio.sleep(LINKS_PAUSE_S)
+        except Exception:
+            # The outer loop of this task, as above.
+            log.exception("links_failed")
+            await asyncio.sleep(LINKS_PAUSE_S)

@@ -12,8 +12,8 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from commands import refusals
 from runtime.identity.tokens import LEEWAY_S, LIFETIME_S
 
-VaultConnection = psycopg.AsyncConnection[tuple[Any, ...]]
-Pool = AsyncConnectionPool[VaultConnection]
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+Pool = AsyncConnectionPool[Connection]
 
 SESSION_LIFETIME: Final = timedelta(days=30)
 """How long a session can be refreshed, whatever happens."""
@@ -37,18 +37,17 @@ _RETIRE: Final = """
 update vault.signing_key set verifies_until = clock_timestamp() + %s
 where signs_from <= clock_timestamp() and verifies_until is null
 """
-_TAKE_OVER: Final = "update vault.signing_key set signs_from = clock_timestamp() where kid = %s"
-_ANNOUNCED: Final = """
-select kid from vault.signing_key where signs_from = 'infinity' and verifies_until is null order by made_at limit 1
-"""
-_DISTRUST: Final = """
-update vault.signing_key set verifies_until = clock_timestamp()
-where verifies_until is null or verifies_until > clock_timestamp()
-"""
+_TAKE_OVER: Final = (
+    "update vault.signing_key set signs_from = clock_timestamp() where signs_from = 'infinity'"
+)
 _ADD_VERIFIER: Final = """
 insert into vault.verifier (credential_id, account_id, hash, email) values (%s, %s, %s, %s)
 """
 _NAME_VERIFIER: Final = "update vault.verifier set named = true where credential_id = %s"
+_FORGET_VERIFIER: Final = "delete from vault.verifier where credential_id = %s"
+_ADDRESS_OF: Final = """
+select email from vault.verifier where account_id = %s order by named desc, made_at desc limit 1
+"""
 _NOT_NAMED: Final = """
 select credential_id, account_id from vault.verifier
 where not named and made_at < clock_timestamp() - %s::interval order by made_at limit 100
@@ -79,7 +78,7 @@ where session_id = any(%s) and revoked_at is null returning session_id
 _DENY: Final = "select vault.deny(%s::text[], %s)"
 _SESSIONS_OF: Final = """
 select session_id from vault.session
-where account_id = %s and revoked_at is null and expires_at > clock_timestamp()
+where account_id = %s and credential_id <> %s and revoked_at is null and expires_at > clock_timestamp()
 """
 _DENY_TOKENS_OF: Final = """
 select vault.deny(array_agg(session_id || '.' || sequence), %s) from vault.session
@@ -158,7 +157,13 @@ class Vault:
     """Reads and writes the vault through a pool of the role that may."""
 
     def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+        self.pool = pool
+
+    async def digest(self) -> bytes | None:
+        """What only the file of secrets gives that the vault was begun with; None: it was not begun."""
+        async with self._connection() as connection:
+            row = await (await connection.execute(_DIGEST)).fetchone()
+        return None if row is None else bytes(row[0])
 
     async def begin(self, digest: bytes) -> bool:
         """Remember the file of secrets the first time; whether this is the one."""
@@ -175,35 +180,15 @@ class Vault:
             row = await (await connection.execute(_KEYS)).fetchone()
             if row == (0,):
                 for number, key in enumerate(keys):
-                    await self._keep_key(connection, key, signs=number == 0)
+                    await connection.execute(_ADD_KEY, [key.kid, key.public, key.encrypted, number == 0])
 
-    async def announced_key(self) -> str:
-        """The key that signs next."""
-        async with self._connection() as connection:
-            row = await (await connection.execute(_ANNOUNCED)).fetchone()
-        assert row is not None, "made at the start of the process"
-        return str(row[0])
-
-    async def rotate_key(self, kid: str, *, announced: NewKey) -> None:
-        """Have the announced key of this name sign from now on, and announce another one; once."""
+    async def rotate_key(self, announced: NewKey) -> None:
+        """Have the announced key sign from now on, and announce another one."""
         async with self._connection() as connection, connection.transaction():
             await connection.execute(_MUTEX)
-            if await (await connection.execute(_ANNOUNCED)).fetchone() == (kid,):
-                await connection.execute(_RETIRE, [DENIED_FOR])
-                await connection.execute(_TAKE_OVER, [kid])
-                await self._keep_key(connection, announced, signs=False)
-
-    async def replace_keys(self, signing: NewKey, *, announced: NewKey) -> None:
-        """Trust none of the keys that there are any more, and go on with two others."""
-        async with self._connection() as connection, connection.transaction():
-            await connection.execute(_MUTEX)
-            await connection.execute(_DISTRUST)
-            await self._keep_key(connection, signing, signs=True)
-            await self._keep_key(connection, announced, signs=False)
-
-    @staticmethod
-    async def _keep_key(connection: VaultConnection, key: NewKey, *, signs: bool) -> None:
-        await connection.execute(_ADD_KEY, [key.kid, key.public, key.encrypted, signs])
+            await connection.execute(_RETIRE, [DENIED_FOR])
+            await connection.execute(_TAKE_OVER)
+            await connection.execute(_ADD_KEY, [announced.kid, announced.public, announced.encrypted, False])
 
     async def signing_key(self) -> SigningKey:
         """The key that signs now."""
@@ -221,6 +206,18 @@ class Vault:
         """Note that an event names the credential: it is not swept."""
         async with self._connection() as connection:
             await connection.execute(_NAME_VERIFIER, [credential_id])
+
+    async def replace_verifier(self, new: str, *, old: str) -> None:
+        """Note that an event put one credential in the place of another, whose hash is thrown away."""
+        async with self._connection() as connection, connection.transaction():
+            await connection.execute(_NAME_VERIFIER, [new])
+            await connection.execute(_FORGET_VERIFIER, [old])
+
+    async def address_of(self, account_id: str) -> str | None:
+        """The address of an account; None: there is none."""
+        async with self._connection() as connection:
+            row = await (await connection.execute(_ADDRESS_OF, [account_id])).fetchone()
+        return None if row is None else str(row[0])
 
     async def not_named(self, *, older_than: timedelta) -> list[tuple[str, str]]:
         """Credentials with their accounts that nobody noted to be named by an event."""
@@ -281,10 +278,10 @@ class Vault:
             if rows:
                 await connection.execute(_DENY, [[row[0] for row in rows], DENIED_FOR])
 
-    async def sessions_of(self, account_id: str) -> list[str]:
-        """The sessions of an account that are not over."""
+    async def sessions_of(self, account_id: str, *, but: str) -> list[str]:
+        """The sessions of an account that are not over, but for those that a credential opened."""
         async with self._connection() as connection:
-            rows = await (await connection.execute(_SESSIONS_OF, [account_id])).fetchall()
+            rows = await (await connection.execute(_SESSIONS_OF, [account_id, but])).fetchall()
         return [str(row[0]) for row in rows]
 
     async def deny_tokens_of(self, account_id: str) -> None:
@@ -365,15 +362,19 @@ class Vault:
             row = await (await connection.execute(statement, given)).fetchone()
         return None if row is None else VaultRow(*row)
 
-    @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[tuple[Any, ...]]]:
-        """One connection; that the database does not answer is a problem of the caller.
+    def _connection(self) -> contextlib.AbstractAsyncContextManager[Connection]:
+        return connected(self.pool)
 
-        Raises:
-            ProblemError: `store-unavailable`.
-        """
-        try:
-            async with self._pool.connection() as connection:
-                yield connection
-        except (psycopg.OperationalError, PoolTimeout) as error:
-            raise refusals.store_unavailable() from error
+
+@contextlib.asynccontextmanager
+async def connected(pool: Pool) -> AsyncIterator[Connection]:
+    """One connection; that the database does not answer is a problem of the caller.
+
+    Raises:
+        ProblemError: `store-unavailable`.
+    """
+    try:
+        async with pool.connection() as connection:
+            yield connection
+    except (psycopg.OperationalError, PoolTimeout) as error:
+        raise refusals.store_unavailable() from error

@@ -21,7 +21,9 @@ from domain.identity.events import (
     AccountLocked,
     AccountRegistered,
     AccountUnlocked,
+    AddressVerified,
     PasswordChanged,
+    PasswordReset,
     RoleGranted,
     RoleRevoked,
 )
@@ -37,6 +39,8 @@ class Account(Struct, frozen=True, kw_only=True):
     email_digest: str
     credential_id: str
     locked: bool = False
+    verified: bool = False
+    """Whether the address was shown to be theirs."""
 
 
 class Grants(Struct, frozen=True, kw_only=True):
@@ -122,12 +126,14 @@ def evolve(account: Account | None, event: Event) -> Account:
         )
     assert account is not None, "a change of an account that was never registered"
     match event:
-        case PasswordChanged():
+        case PasswordChanged() | PasswordReset():
             return replace(account, credential_id=event.credential_id)
         case AccountLocked():
             return replace(account, locked=True)
         case AccountUnlocked():
             return replace(account, locked=False)
+        case AddressVerified():
+            return replace(account, verified=True)
     raise AssertionError(f"{type(event).__name__} is no event of an account")
 
 
@@ -144,7 +150,16 @@ def evolve_grants(grants: Grants | None, event: Event) -> Grants:
 
 
 ACCOUNT: Final = Aggregate(
-    "account", evolve, events=(AccountRegistered, PasswordChanged, AccountLocked, AccountUnlocked)
+    "account",
+    evolve,
+    events=(
+        AccountRegistered,
+        AddressVerified,
+        PasswordChanged,
+        PasswordReset,
+        AccountLocked,
+        AccountUnlocked,
+    ),
 )
 GRANTS: Final = Aggregate("grants", evolve_grants, events=(RoleGranted, RoleRevoked))
 
@@ -266,6 +281,25 @@ def change_password(
     if account.credential_id != old:
         return []
     return [PasswordChanged(account_id=account_id, credential_id=new, changed_at=in_utc(now))]
+
+
+def verify_address(account: Account, *, now: datetime) -> Sequence[Event]:
+    """Note that the address is theirs; nothing if that is known."""
+    if account.verified:
+        return []
+    return [
+        AddressVerified(
+            account_id=account.account_id, email_digest=account.email_digest, verified_at=in_utc(now)
+        )
+    ]
+
+
+def reset_password(account: Account, *, new: str, link_id: str, now: datetime) -> Sequence[Event]:
+    """Put another credential in the place of one that was forgotten; a link that was followed verifies the address."""
+    reset = PasswordReset(
+        account_id=account.account_id, credential_id=new, link_id=link_id, reset_at=in_utc(now)
+    )
+    return [*verify_address(account, now=now), reset]
 
 
 def lock(

@@ -72,6 +72,25 @@ class PasswordChanged(Event, frozen=True, kw_only=True):
     changed_at: Moment
 
 
+@event_type("identity.password_reset.v1", partition=_account)
+class PasswordReset(Event, frozen=True, kw_only=True):
+    """Who reads the account's mail chose the password behind this credential; sessions of the one before end."""
+
+    account_id: AccountId
+    credential_id: str
+    link_id: str
+    reset_at: Moment
+
+
+@event_type("identity.address_verified.v1", partition=_account)
+class AddressVerified(Event, frozen=True, kw_only=True):
+    """Who has the account reads its address: a link that was sent there was followed, or a provider says so."""
+
+    account_id: AccountId
+    email_digest: str
+    verified_at: Moment
+
+
 @event_type("identity.account_locked.v1", partition=_account)
 class AccountLocked(Event, frozen=True, kw_only=True):
     """Nobody logs in to the account until it is unlocked."""
@@ -151,16 +170,6 @@ class KeyRevoked(Event, frozen=True, kw_only=True):
     client_id: ClientId
     credential_id: str
     revoked_at: Moment
-
-
-@event_type("identity.signing_key_rotated.v1")
-class SigningKeyRotated(Event, frozen=True, kw_only=True):
-    """This key signs access tokens from now on; `distrusted`: those before it are trusted for nothing any more."""
-
-    kid: str
-    distrusted: bool
-    reason: str
-    rotated_at: Moment
 
 
 def _external(event: "ExternalIdentityLinked") -> str:

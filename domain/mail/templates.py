@@ -35,6 +35,9 @@ SESSIONS_REVOKED: Final = Template(name="sessions-revoked", parameters=("at",))
 IDENTITY_LINKED: Final = Template(name="identity-linked", parameters=("at", "provider"))
 """The account can be signed in to by an account at `provider`."""
 
+ACCOUNT_LOCKED: Final = Template(name="account-locked", parameters=("at",))
+"""Nobody can sign in to the account since `at`."""
+
 TEMPLATES: Final = (
     VERIFY_ADDRESS,
     RESET_PASSWORD,
@@ -42,5 +45,6 @@ TEMPLATES: Final = (
     PASSWORD_CHANGED,
     SESSIONS_REVOKED,
     IDENTITY_LINKED,
+    ACCOUNT_LOCKED,
 )
 """All of them."""

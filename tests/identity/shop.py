@@ -11,9 +11,11 @@ import httpx
 import psycopg
 from fastapi import FastAPI
 
+from commands.identity.links import token_of
 from commands.identity.sessions import Sessions
 from counterfoil.testing.http import new_key
 from domain.event import Event
+from domain.mail.events import MailRequested
 from event_store.log import codec, reading
 from event_store.log.envelope import Metadata, RecordedEvent, decode_metadata
 from runtime import database
@@ -108,6 +110,31 @@ class Shop:
                 return time.monotonic() - began
             assert time.monotonic() - began < 5
             await asyncio.sleep(0.02)
+
+    async def asked(self, path: str, email: str) -> str:
+        """Ask for a link, and the token that it has once its mail is requested; fails where none is."""
+        began = time.monotonic()
+        answer = await self.commands.post(path, json={"email": email})
+        assert answer.status_code == 202, answer.text
+        while True:
+            with self.vault() as vault:
+                row = vault.execute(
+                    "select link_id, handled_at from vault.link order by requested_at desc limit 1"
+                ).fetchone()
+            assert row is not None
+            if row[1] is not None:
+                return token_of(row[0], self.sessions.accounts.secrets)
+            assert time.monotonic() - began < 20
+            await asyncio.sleep(0.02)
+
+    def mails(self) -> list[MailRequested]:
+        """The mails that were requested, in order."""
+        with self.reader() as connection:
+            rows = connection.execute(
+                "select type, payload::text from log.event where type = 'mail.mail_requested.v1' order by position"
+            ).fetchall()
+        found = [codec.decode(str(kind), str(payload).encode()) for kind, payload in rows]
+        return [each for each in found if isinstance(each, MailRequested)]
 
     def events(self, stream: str) -> list[Event]:
         """The events of a stream."""

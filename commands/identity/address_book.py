@@ -1,0 +1,70 @@
+"""Whom mails of identity go to: addresses and tokens of links, as the vault and the file of secrets have them now."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from commands.identity import secrets as secrets_file
+from commands.identity.errors import SecretsFileError
+from commands.identity.link_rows import LinkRows
+from commands.identity.links import token_of
+from commands.identity.secrets import Secrets
+from commands.identity.vault import Vault
+from commands.recipients import Recipient, Recipients, RecipientsUnreachable, Unwanted
+from domain.mail.events import MailRequested
+from domain.mail.templates import RESET_PASSWORD, VERIFY_ADDRESS
+from runtime import database
+from runtime.problems import ProblemError
+from runtime.settings import Settings
+
+_LINKS = frozenset((VERIFY_ADDRESS.name, RESET_PASSWORD.name))
+
+
+class AddressBook:
+    """Recipients by the ids that events of identity name."""
+
+    def __init__(self, vault: Vault, rows: LinkRows, *, file: Path) -> None:
+        self._vault = vault
+        self._rows = rows
+        self._file = file
+
+    async def find(self, mail: MailRequested) -> Recipient | Unwanted:
+        """See `Recipients`. A mail with a link has the link's id, and says of others whose account they are about."""
+        try:
+            return await (self._of_link(mail) if mail.template in _LINKS else self._of_account(mail))
+        except ProblemError as problem:
+            raise RecipientsUnreachable(problem.type.slug) from None
+
+    async def _of_link(self, mail: MailRequested) -> Recipient | Unwanted:
+        row = await self._rows.link(mail.mail_id)
+        over = "erased" if row is None else row.over
+        if row is None or over is not None:
+            return Unwanted(over or "erased")
+        secrets = await self._secrets()
+        return Recipient(address=row.email, secrets={"token": token_of(mail.mail_id, secrets)})
+
+    async def _of_account(self, mail: MailRequested) -> Recipient | Unwanted:
+        address = await self._vault.address_of(mail.recipient_ref)
+        return Unwanted("erased") if address is None else Recipient(address=address)
+
+    async def _secrets(self) -> Secrets:
+        """The file, read when it is needed: a sender starts without it, and mails wait for it."""
+        try:
+            secrets = await asyncio.to_thread(secrets_file.read, self._file)
+        except SecretsFileError as error:
+            raise RecipientsUnreachable(str(error)) from error
+        if secrets.digest != await self._vault.digest():
+            raise RecipientsUnreachable(
+                f"{self._file} is not the file of secrets that the vault was begun with"
+            )
+        return secrets
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Recipients]:
+    """Open the recipients of an installation."""
+    assert settings.database_url is not None, "a sender says where the log is"
+    url = settings.database_url.get_secret_value()
+    async with database.pool(url, role="counterfoil_vault", name="sender-mail recipients", size=1) as pool:
+        yield AddressBook(Vault(pool), LinkRows(pool), file=settings.secrets_file)

@@ -1,0 +1,102 @@
+"""Security notices: what happened to an account is written to its address. It runs only where a mail server is set."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final, TypeVar
+
+from commands.decision import Decision, DecisionView, events_of
+from commands.processes.process import Process, Streams
+from domain.event import Event
+from domain.identity.events import (
+    AccountLocked,
+    ExternalIdentityLinked,
+    PasswordChanged,
+    PasswordReset,
+    RefreshReuseDetected,
+)
+from domain.mail.events import MailId
+from domain.mail.mail import MAIL, request_mail
+from domain.mail.templates import (
+    ACCOUNT_LOCKED,
+    IDENTITY_LINKED,
+    PASSWORD_CHANGED,
+    SESSIONS_REVOKED,
+    Template,
+)
+from domain.moment import Moment
+from event_store.consumers.starting import HEAD
+
+SECURITY_NOTICES: Final = Process("security-notices", writes=(MAIL,), start=HEAD, gateway="mail")
+
+E = TypeVar("E", PasswordChanged, PasswordReset, RefreshReuseDetected, ExternalIdentityLinked, AccountLocked)
+
+_DIGEST_CHARACTERS: Final = 32
+
+
+def _mail_id(*about: str) -> MailId:
+    """The id of the one mail about something."""
+    digest = hashlib.sha256("\0".join(about).encode()).hexdigest()
+    return MailId(f"notice-{digest[:_DIGEST_CHARACTERS]}")
+
+
+def _written(at: Moment) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def _notice(
+    trigger: type[E],
+    template: Template,
+    about: Callable[[E], tuple[str, ...]],
+    parameters: Callable[[E], dict[str, str]],
+) -> None:
+    """Declare that an event is written about, in one mail."""
+
+    def mail(event: E) -> Streams:
+        return [(MAIL, _mail_id(template.name, *about(event)))]
+
+    def notify(event: E, view: DecisionView, now: datetime) -> Decision:
+        mail_id = _mail_id(template.name, *about(event))
+        requested: list[Event] = request_mail(
+            view.current(MAIL, mail_id),
+            template,
+            mail_id=mail_id,
+            recipient_ref=event.account_id,
+            now=now,
+            parameters=parameters(event),
+        )
+        return Decision(events_of(MAIL, mail_id, requested))
+
+    SECURITY_NOTICES.when(trigger, reads=mail)(notify)
+
+
+_notice(
+    PasswordChanged,
+    PASSWORD_CHANGED,
+    lambda event: (event.credential_id,),
+    lambda event: {"at": _written(event.changed_at)},
+)
+_notice(
+    PasswordReset,
+    PASSWORD_CHANGED,
+    lambda event: (event.credential_id,),
+    lambda event: {"at": _written(event.reset_at)},
+)
+_notice(
+    RefreshReuseDetected,
+    SESSIONS_REVOKED,
+    lambda event: (event.session_id,),
+    lambda event: {"at": _written(event.detected_at)},
+)
+_notice(
+    ExternalIdentityLinked,
+    IDENTITY_LINKED,
+    lambda event: (event.identity_digest,),
+    lambda event: {"at": _written(event.linked_at), "provider": event.provider},
+)
+_notice(
+    AccountLocked,
+    ACCOUNT_LOCKED,
+    lambda event: (event.account_id, event.locked_at.isoformat()),
+    lambda event: {"at": _written(event.locked_at)},
+)
