@@ -1,4 +1,4 @@
-"""How many appends a second does one writer make durable, one event a request, beside pgbench and two peers?
+"""How many appends a second does one writer make durable, one event a request, compared with pgbench and two peers?
 
 Ours stores what the product stores: the event with its leaf, and the request's outcome under its key. The limit
 inserts the same bytes into one table with two indexes. The peers are called by as many threads as we have callers,

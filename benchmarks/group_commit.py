@@ -1,4 +1,4 @@
-"""What does group commit give? Appends per second through one writer, beside one call of the same function per append.
+"""What does group commit give? Appends per second through one writer, against one call per append.
 
 A Postgres of its own with the product's settings (everything is flushed). Both ways store the same events with the same
 outcomes and leaves, one event per request on streams of their own. `json` and `jsonb` are compared on the same

@@ -196,7 +196,7 @@ class Laboratory:
             process.stop(timeout_s=STOP_S_MAX)
 
     def launched(self, command: Sequence[str | Path], *, name: str) -> Child:
-        """A server process; whoever asked for it stops it."""
+        """A server process; its caller stops it."""
         return child.launch(
             command,
             name=name,

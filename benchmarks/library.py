@@ -28,7 +28,7 @@ POLL_S: Final = 0.01
 
 
 def environment(url: str) -> dict[str, str]:
-    """What the library is told of a database."""
+    """The library's settings for a database."""
     given = conninfo.conninfo_to_dict(url)
     return {
         "PERSISTENCE_MODULE": "eventsourcing.postgres",

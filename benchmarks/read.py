@@ -30,7 +30,7 @@ EARNS_ITS_PLACE: Final = (Goal("ratio_to_peer", at_least=1.5),)
 
 
 def rows(laboratory: Laboratory) -> Iterator[Row]:
-    """One row from Redis, one from SQL, and both beside each other where Postgres is busy or far away."""
+    """One row from Redis, one from SQL, and both in one run where Postgres is busy or far away."""
     redis_url = laboratory.redis_url()
     with laboratory.database() as url:
         events = laboratory.size.count(EVENTS, tiny=2_000)

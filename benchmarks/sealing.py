@@ -43,7 +43,7 @@ try:
 finally:
     print(re.search(r"VmHWM:\\s+(\\d+)", pathlib.Path("/proc/self/status").read_text())[1], file=sys.stderr)
 """
-"""The kernel's own figure of the process, in KiB: what a parent is told of its children includes its own memory."""
+"""The kernel's own figure of the process, in KiB: what a parent reads of its children includes its own memory."""
 CHECK_GOALS: Final = (Goal("ours", at_least=50_000),)
 MEMORY_GOALS: Final = (Goal("ratio_to_limit", at_most=1.1),)
 PROOF_GOALS: Final = (Goal("ours", at_most=5.0),)

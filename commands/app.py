@@ -194,6 +194,7 @@ def _lifespan(
                     fingerprints=made_by,
                     clock=clock,
                     providers=app.state.providers,
+                    registry=registry,
                 )
             )
             polling = asyncio.create_task(on.poller.run(), name="command-api: poller")

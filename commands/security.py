@@ -128,11 +128,13 @@ class SecurityStreams:
         with self._conn.cursor(row_factory=class_row(PendingRow)) as cursor:
             given = {"kinds": list(KINDS), "batches": BATCHES_PER_ROUND}
             rows = cursor.execute(_READ, given).fetchall()
+        waiting = 0
         if rows:
             asyncio.run(self._record(list(_groups(rows))))
-        count = self._conn.execute(_COUNT).fetchone()
-        assert count is not None, "an aggregate answers one row"
-        self._metrics.stands(NAME, lag_events=int(str(count[0])), parked_keys=0)
+            count = self._conn.execute(_COUNT).fetchone()
+            assert count is not None, "an aggregate answers one row"
+            waiting = int(str(count[0]))
+        self._metrics.stands(NAME, lag_events=waiting, parked_keys=0)
         return len(rows)
 
     def close(self) -> None:

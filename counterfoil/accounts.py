@@ -42,6 +42,20 @@ def create_owner(settings: Settings, *, email: str, password: str, by: str | Non
         raise NotCreated(str(error)) from error
 
 
+def rotate_key(settings: Settings, *, distrust: bool = False, reason: str = "", by: str | None = None) -> str:
+    """Have another key sign access tokens from now on; its name. `distrust`: those before it are refused at once.
+
+    Raises:
+        BadName: `by` cannot name an operator.
+        NotCreated: the file of secrets cannot be used.
+        ProblemError: the log or the vault cannot be reached.
+    """
+    try:
+        return asyncio.run(_rotate_key(settings, distrust=distrust, reason=reason, by=by))
+    except IdentityError as error:
+        raise NotCreated(str(error)) from error
+
+
 def password_from(file: Path) -> str:
     """The password in a file, without the line break at its end."""
     with file.open(encoding="utf-8") as opened_file:
@@ -49,11 +63,21 @@ def password_from(file: Path) -> str:
 
 
 async def _create_owner(settings: Settings, *, email: str, password: str, by: str | None) -> str:
-    correlation_id = uuid7(datetime.now(UTC))
-    with database.connect(addresses.database_url(settings), role=None, name="account start") as connection:
-        actor = operators.operator(by, login=connection.info.user)
+    who = _operator(settings, by)
     async with _sessions(settings) as sessions:
-        return await sessions.accounts.create_owner(email, password, by=By(actor, correlation_id))
+        return await sessions.accounts.create_owner(email, password, by=who)
+
+
+async def _rotate_key(settings: Settings, *, distrust: bool, reason: str, by: str | None) -> str:
+    who = _operator(settings, by)
+    async with _sessions(settings) as sessions:
+        return await sessions.rotate_key(distrust=distrust, reason=reason, by=who)
+
+
+def _operator(settings: Settings, name: str | None) -> By:
+    """Who is at the terminal, in a request of its own."""
+    with database.connect(addresses.database_url(settings), role=None, name="account start") as connection:
+        return By(operators.operator(name, login=connection.info.user), uuid7(datetime.now(UTC)))
 
 
 @contextlib.asynccontextmanager

@@ -37,9 +37,11 @@ from domain.identity.events import (
     RoleRevoked,
     SessionOpened,
     SessionRevoked,
+    SigningKeyRotated,
 )
 from domain.identity.external import EXTERNAL
 from domain.identity.session import SESSION
+from domain.identity.signing_key import SIGNING_KEY
 from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK
 from domain.mail import events as mail_events
@@ -141,7 +143,7 @@ MAIL: Final = Context(
 
 IDENTITY: Final = Context(
     name="identity",
-    aggregates=(ACCOUNT, GRANTS, SESSION, CLIENT, EXTERNAL),
+    aggregates=(ACCOUNT, GRANTS, SESSION, CLIENT, EXTERNAL, SIGNING_KEY),
     processes=(SECURITY_NOTICES,),
     problems=(
         account.EmailTaken,
@@ -158,6 +160,8 @@ IDENTITY: Final = Context(
         GRANTS: "roles are read where they are needed: on the stream itself, at each login and refresh",
         SESSION: "its events are read by auditors; what is valid now is in the vault",
         CLIENT: "its events are read by auditors; a view of clients is still to come",
+        SIGNING_KEY: "auditors read its one event; which keys are trusted now is in the vault",
+        SigningKeyRotated: "as SIGNING_KEY",
         EXTERNAL: "its events are read by auditors; a view of accounts is still to come",
         ExternalIdentityLinked: "no view shows accounts yet",
         ClientRegistered: "no view shows clients yet",

@@ -23,7 +23,7 @@ PARTS: Final = (
     Part("migrate", ("migrate", "log fence"), ("counterfoil_owner",)),
     Part(
         "command_api",
-        ("command-api", "account create-owner"),
+        ("command-api", "account create-owner", "identity rotate-key"),
         ("counterfoil_writer", "counterfoil_reader", "counterfoil_vault", "counterfoil_recorder"),
     ),
     Part("query_api", ("query-api",), ("counterfoil_reader", "counterfoil_recorder")),

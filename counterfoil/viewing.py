@@ -135,7 +135,7 @@ def verified_lines(found: dict[str, Any]) -> list[str]:
 
 
 def promote(asked: ActsClient, name: str, *, reason: str = "") -> dict[str, Any]:
-    """Let the build beside the live one answer."""
+    """Let the build next to the live one answer."""
     return {"view": name, "live": _build(requesting.act(asked, "promote_build", name, reason=reason))}
 
 

@@ -140,7 +140,7 @@ def _story(settings: Settings, running: Running, story: Story) -> None:
         _require(outcome.refused == REFUSED_LINES, f"{outcome.refused} lines were refused")
         _require(outcome.not_shipped == 0, f"{outcome.not_shipped} orders were not shipped")
     operator = OverHttp(addresses.command_api, addresses.query_api, operator="demo")
-    with _step(story, "rebuild a view beside the live one"):
+    with _step(story, "rebuild a view next to the live one"):
         viewing.rebuild(operator, VIEW, reason="the demo")
     with _step(story, "verify both builds and promote the new one"):
         builds = viewing.verify(addresses.database_url, VIEW, contexts=contexts)

@@ -14,7 +14,7 @@ Kind = Literal[
     "application",
     "system",
 ]
-"""What acts: a person without or with an account, a program, somebody at a terminal, or a part of Counterfoil."""
+"""What acts: somebody without or with an account, a program, somebody at a terminal, or a part of Counterfoil."""
 
 
 def actor(kind: Kind, identifier: str = "") -> str:

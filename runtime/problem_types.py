@@ -104,7 +104,7 @@ _REQUESTS = (
         "bad-credentials",
         401,
         "Address and password do not belong together",
-        "There is no account with this address, or its password is another one: which of the two is not told.",
+        "There is no account with this address, or its password is another one: the answer does not say which.",
         "Correct what was typed, or have the password reset.",
     ),
     ProblemType(
@@ -223,7 +223,7 @@ _OPERATION = (
     ProblemType(
         "identity-unavailable",
         503,
-        "Who callers are cannot be told",
+        "Callers cannot be identified",
         "The database that says which tokens were revoked does not answer. What must be certain is refused meanwhile.",
         "Wait as long as Retry-After says, then send the request again.",
     ),

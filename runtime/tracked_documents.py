@@ -43,7 +43,7 @@ CHECKPOINTS_MAX: Final = 4_096
 IN_FLIGHT_MAX: Final = 1_024
 """Commands in flight up to which documents are put back."""
 
-# Whoever writes documents of a partition changes its checkpoint in the same call. So while the checkpoint is as it was
+# A writer of documents of a partition changes its checkpoint in the same call. So while the checkpoint is as it was
 # when the document was missed, nothing newer than what SQL had since then was written, and possibly evicted again.
 _FILL: Final = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end

@@ -1,4 +1,4 @@
-"""`make test`: every test, in runs of pytest of which some go beside one another; what a run prints follows its end.
+"""`make test`: every test, in runs of pytest some of them in parallel; what a run prints follows its end.
 
 Most tests wait for processes and servers, so four at a time keep two processors busy. Arguments go to one pytest.
 """
@@ -19,7 +19,7 @@ TESTS: Final = Path(__file__).resolve().parent
 PYTEST: Final = (sys.executable, "-m", "pytest")
 
 LANES: Final = 4
-"""Runs beside one another."""
+"""Runs in parallel."""
 
 RUNS: Final = (
     ("chaos",),
@@ -112,7 +112,7 @@ def main() -> int:
 
 
 def _arguments(names: Sequence[str]) -> list[str]:
-    """What pytest is told to run; without names everything that no other run has."""
+    """What pytest runs; without names everything that no other run has."""
     others = [name for run in RUNS if run != names for name in run]
     if not names:
         return [f"--ignore={TESTS / name}" for name in others]

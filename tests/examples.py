@@ -476,6 +476,7 @@ ONE_OF_EACH: tuple[Event, ...] = (
     refresh_reuse_detected(),
     session_revoked(),
     external_identity_linked(),
+    *security_examples.OF_KEYS,
     *identity_examples.ONE_OF_EACH,
     event_skipped(),
     retry_requested(),

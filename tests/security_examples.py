@@ -6,6 +6,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from domain.event import Event
+from domain.identity.events import SigningKeyRotated
 from domain.security.events import HistoryRead, LoginsRefused, RequestsDenied, RequestSum, RowsExported
 
 NOW: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -47,6 +48,15 @@ def rows_exported(**changes: Any) -> RowsExported:
     )
     return replace(example, **changes)
 
+
+def signing_key_rotated(**changes: Any) -> SigningKeyRotated:
+    example = SigningKeyRotated(
+        kid="0f8fad5bd9cb469fa16570867728950e", distrusted=False, reason="it is March", rotated_at=NOW
+    )
+    return replace(example, **changes)
+
+
+OF_KEYS: Final[tuple[Event, ...]] = (signing_key_rotated(),)
 
 ONE_OF_EACH: Final[tuple[Event, ...]] = (
     requests_denied(),

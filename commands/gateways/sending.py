@@ -191,7 +191,7 @@ class Sender:
 
         Raises:
             NoAnswer, ProblemError, LogUnreachable: it is recorded later, from where it stopped.
-            Exception: telling it again would change nothing.
+            Exception: sending it again would change nothing.
         """
         # 1. Ask what came of it: an answer may have been lost, or the log that remembered it.
         if sending.answer is None:

@@ -51,7 +51,7 @@ class RegisterClient(Payload):
     )
 
     client_id: Id | None = Field(default=None, description="A UUID is made up when absent.")
-    name: Title = Field(description="What it is, for people; no name of a person.")
+    name: Title = Field(description="What it is, for people; no personal name.")
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=SCOPES_MAX)]
     expires_at: Moment | None = Field(
         default=None, description="When its first key expires; never if absent."

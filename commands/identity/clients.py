@@ -145,7 +145,7 @@ class Clients(Struct, frozen=True):
             )
 
     async def token(self, client_id: str, secret: str, *, scopes: Sequence[str] | None) -> Granted:
-        """An access token for whoever has a key of a program: with its scopes, or fewer.
+        """An access token for a holder of a program's key: with its scopes, or fewer.
 
         Raises:
             NotGranted: the key is none of the program's, or it may not have these scopes.

@@ -85,7 +85,7 @@ _FOLLOWING: Final = problem_responses(
 @ROUTES.post(_REGISTRATIONS, summary="Ask for an account", **_asking("request_registration"))
 @requires(NO_ACCOUNT)
 async def request_registration(body: AskForLink, asked: Identified) -> Response:
-    """Have a link sent to an address by which an account is registered; one that has an account is told so by mail."""
+    """Have a link sent to an address by which an account is registered; one that has an account learns so by mail."""
     return await _asked("register", body, asked)
 
 

@@ -1,6 +1,6 @@
 """Links that are sent to an address: to register an account there, or to choose another password for it.
 
-Whoever asks for one is answered the same, after the same work: a row is written, and nothing is looked up. A task looks
+All who ask for one are answered the same, after the same work: a row is written, and nothing is looked up. A task looks
 up later whose address it is and requests a mail. A token is made of the link's id and the file of secrets, so it is
 stored nowhere. It is good once: the account that it made has the address, the password that it replaced is another one.
 """
@@ -54,7 +54,7 @@ class Links(Struct, frozen=True):
     """Set where there is something to handle."""
 
     async def ask(self, purpose: Purpose, email: str, *, address: str) -> None:
-        """Have a link sent to an address, if it is one that it can be sent to; nobody is told.
+        """Have a link sent to an address, if it is one that it can be sent to; the answer never says which.
 
         Raises:
             ProblemError: `too-many-attempts`, for this address or from this place; `too-busy`.

@@ -285,5 +285,5 @@ def _form(body: bytes) -> dict[str, str]:
     except ValueError:
         raise OAuthError("invalid_request", "The body is no form.") from None
     if len({name for name, _ in pairs}) != len(pairs):
-        raise OAuthError("invalid_request", "A parameter stands twice.")
+        raise OAuthError("invalid_request", "A parameter is given twice.")
     return dict(pairs)

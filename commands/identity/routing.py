@@ -99,7 +99,7 @@ class SecretRoute(ExchangeRoute):
         return response
 
     def asked(self, exchange: Exchange, form: dict[str, str] | None = None) -> Asked:
-        """What the endpoint is told of the request.
+        """What the endpoint knows of the request.
 
         Raises:
             ProblemError: the installation has no accounts.

@@ -1,6 +1,6 @@
 """The secrets of an installation: one file of 32 random bytes, from which a key for each purpose is derived.
 
-Whoever has a copy of the database alone can neither sign a token, nor make a refresh token, nor find an account by its
+A copy of the database alone suffices neither to sign a token, nor make a refresh token, nor find an account by its
 address. The vault remembers a digest of the file, so that a process with another one does not start.
 """
 

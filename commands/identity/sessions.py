@@ -19,16 +19,20 @@ from msgspec import Struct
 
 from commands.calls import uuid7
 from commands.decision import DecisionView
+from commands.identity import metrics
 from commands.identity.accounts import Accounts, AccountWithRoles
 from commands.identity.attempts import Attempts
+from commands.identity.metrics import SessionMetrics
 from commands.identity.recording import By
 from commands.identity.secrets import Secrets
 from commands.identity.vault import NewKey, Vault, VaultRow
 from domain.event import Event
 from domain.identity import session as sessions
+from domain.identity import signing_key
 from domain.identity.account import ACCOUNT
 from domain.identity.events import Cause
 from domain.identity.session import SESSION, Session
+from domain.identity.signing_key import SIGNING_KEY
 from domain.ids import AccountId, SessionId
 from runtime.http.principal import Principal
 from runtime.identity import tokens
@@ -60,6 +64,10 @@ class Tokens(Struct, frozen=True):
 
 class NotRefreshed(Exception):
     """A refresh token is not accepted; why is for our logs only."""
+
+    def __init__(self, reason: str, *, outcome: str = metrics.REFUSED) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
 
 
 class Signing:
@@ -110,18 +118,23 @@ class Sessions(Struct, frozen=True):
     signing: Signing
     issuer: str
     attempts: Attempts
+    metrics: SessionMetrics
 
     async def log_in(
         self, email: str, password: str, *, client_id: str, address: str, correlation_id: str
     ) -> Tokens:
-        """Open a session for whoever knows the password.
+        """Open a session for a caller who knows the password.
 
         Raises:
             ProblemError: `too-many-attempts` before any work; `bad-credentials`, whatever of the two is wrong, after
                 the same work.
         """
         vault, recorder = self.accounts.vault, self.accounts.recorder
-        attempt = self.attempts.begin(account=self.accounts.secrets.email_digest(email), address=address)
+        try:
+            attempt = self.attempts.begin(account=self.accounts.secrets.email_digest(email), address=address)
+        except ProblemError:
+            self.metrics.logins.labels(metrics.LIMITED).inc()
+            raise
         found = await self.accounts.by_email(email)
         credential_id = "nobody" if found is None else found.account.credential_id
         hashed = await vault.hash_of(credential_id)
@@ -130,6 +143,7 @@ class Sessions(Struct, frozen=True):
             or found is None
             or found.account.locked
         ):
+            self.metrics.logins.labels(metrics.REFUSED).inc()
             raise ProblemError(
                 "bad-credentials",
                 "Address and password do not belong together.",
@@ -181,6 +195,7 @@ class Sessions(Struct, frozen=True):
             creates=True,
         )
         await vault.opened(session_id)
+        self.metrics.logins.labels(metrics.OPENED).inc()
         row = await vault.session(session_id)
         assert row is not None, "opened just now"
         return await self._tokens(row, found.roles)
@@ -191,19 +206,33 @@ class Sessions(Struct, frozen=True):
         Raises:
             NotRefreshed: the token is none, is over, or came twice, which ends the session.
         """
-        vault, by = self.accounts.vault, By(_SYSTEM.actor, correlation_id)
+        try:
+            refreshed, outcome = await self._refreshed(
+                refresh_token, client_id=client_id, by=By(_SYSTEM.actor, correlation_id)
+            )
+        except NotRefreshed as refused:
+            self.metrics.refreshes.labels(refused.outcome).inc()
+            raise
+        self.metrics.refreshes.labels(outcome).inc()
+        return refreshed
+
+    async def _refreshed(self, refresh_token: str, *, client_id: str, by: By) -> tuple[Tokens, str]:
+        vault, outcome = self.accounts.vault, metrics.ROTATED
         session_id, sequence = self._read(refresh_token)
         row = await vault.rotate(session_id, sequence=sequence, client_id=client_id)
         if row is None:
-            row = await self._again(session_id, sequence, client_id=client_id, by=by)
+            row, outcome = (
+                await self._again(session_id, sequence, client_id=client_id, by=by),
+                metrics.REPEATED,
+            )
         found = await self.accounts.by_id(row.account_id)
         if found is None or found.account.locked or found.account.credential_id != row.credential_id:
             await self.end(session_id, cause="password", by=by)
             raise NotRefreshed("the password was changed, or the account is locked")
-        return await self._tokens(row, found.roles)
+        return await self._tokens(row, found.roles), outcome
 
     async def end(self, session_id: str, *, cause: Cause, by: By, reused: int | None = None) -> None:
-        """End a session; its tokens are refused by then. The log is told after the vault, and again by `catch_up`."""
+        """End a session; its tokens are refused by then. The log follows; `catch_up` repeats what it missed."""
         await self.accounts.vault.revoke([session_id], cause=cause)
         await self._record_end(session_id, cause=cause, by=by, reused=reused)
 
@@ -214,9 +243,33 @@ class Sessions(Struct, frozen=True):
         for session_id in session_ids:
             await self._record_end(session_id, cause=cause, by=by, reused=None)
 
-    async def rotate_key(self) -> None:
-        """Have the announced key sign from now on; the one before verifies until its last token is over."""
-        await self.accounts.vault.rotate_key(new_key(self.accounts.secrets))
+    async def rotate_key(self, *, distrust: bool = False, reason: str = "", by: By) -> str:
+        """Have the announced key sign from now on; the one before verifies until its last token is over.
+
+        `distrust`: trust neither of the two any more, and go on with two others. The event comes first: cut short, the
+        same rotation is done by the next try, and the log has it once. Returns the key that signs.
+
+        Raises:
+            ProblemError: the log or the vault cannot be reached.
+        """
+        vault, recorder = self.accounts.vault, self.accounts.recorder
+        following, announced = new_key(self.accounts.secrets), new_key(self.accounts.secrets)
+        kid = following.kid if distrust else await vault.announced_key()
+        await recorder.record(
+            SIGNING_KEY,
+            kid,
+            lambda key, _: list(
+                signing_key.rotate(key, kid=kid, distrusted=distrust, reason=reason, now=recorder.clock())
+            ),
+            command="rotate_signing_key",
+            by=by,
+            creates=True,
+        )
+        if distrust:
+            await vault.replace_keys(following, announced=announced)
+        else:
+            await vault.rotate_key(kid, announced=announced)
+        return kid
 
     async def catch_up(self) -> None:
         """Tell the log of sessions that ended when a process died before it could."""
@@ -264,7 +317,7 @@ class Sessions(Struct, frozen=True):
             return row
         log.warning("refresh_token_reused", session=session_id, sequence=sequence)
         await self.end(session_id, cause="reuse", by=by, reused=sequence)
-        raise NotRefreshed("the token was used before")
+        raise NotRefreshed("the token was used before", outcome=metrics.REUSED)
 
     async def _record_end(self, session_id: str, *, cause: Cause, by: By, reused: int | None) -> None:
         recorder = self.accounts.recorder

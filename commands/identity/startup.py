@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from commands.identity import providers
 from commands.identity import secrets as secrets_file
@@ -17,6 +18,7 @@ from commands.identity.clients import Clients
 from commands.identity.errors import OtherSecrets, SecretsFileError
 from commands.identity.link_rows import LinkRows
 from commands.identity.links import Links
+from commands.identity.metrics import SessionMetrics
 from commands.identity.passwords import Passwords
 from commands.identity.recording import Recorder
 from commands.identity.routing import Serving
@@ -52,6 +54,7 @@ async def served(
     fingerprints: Fingerprints,
     clock: Callable[[], datetime],
     providers: providers.Opening,
+    registry: CollectorRegistry,
 ) -> AsyncIterator[Serving | None]:
     """What the routes of identity need; None where the installation has no accounts.
 
@@ -67,7 +70,7 @@ async def served(
     recorder = Recorder(on.execution, fingerprints, clock)
     async with (
         providers(settings) as known,
-        sessions_of(url, settings, on, secrets=secrets, recorder=recorder) as sessions,
+        sessions_of(url, settings, on, secrets=secrets, recorder=recorder, registry=registry) as sessions,
     ):
         accounts = sessions.accounts
         clients = Clients(
@@ -111,7 +114,13 @@ def secrets_of(url: str, file: Path) -> Secrets:
 
 @contextlib.asynccontextmanager
 async def sessions_of(
-    url: str, settings: Settings, on: Opened, *, secrets: Secrets, recorder: Recorder
+    url: str,
+    settings: Settings,
+    on: Opened,
+    *,
+    secrets: Secrets,
+    recorder: Recorder,
+    registry: CollectorRegistry | None = None,
 ) -> AsyncIterator[Sessions]:
     """Accounts and sessions on one log and its vault.
 
@@ -131,7 +140,8 @@ async def sessions_of(
             vault, secrets, Passwords(memory_mb=settings.password_memory_mb), on.states, recorder
         )
         attempts = Attempts(per_address_max=settings.login_failures_per_address)
-        yield Sessions(accounts, Signing(vault, secrets), issuer, attempts)
+        metrics = SessionMetrics(registry)
+        yield Sessions(accounts, Signing(vault, secrets), issuer, attempts, metrics)
 
 
 async def _chores(sessions: Sessions, clients: Clients, links: Links) -> None:

@@ -12,8 +12,8 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from commands import refusals
 from runtime.identity.tokens import LEEWAY_S, LIFETIME_S
 
-Connection = psycopg.AsyncConnection[tuple[Any, ...]]
-Pool = AsyncConnectionPool[Connection]
+VaultConnection = psycopg.AsyncConnection[tuple[Any, ...]]
+Pool = AsyncConnectionPool[VaultConnection]
 
 SESSION_LIFETIME: Final = timedelta(days=30)
 """How long a session can be refreshed, whatever happens."""
@@ -37,9 +37,14 @@ _RETIRE: Final = """
 update vault.signing_key set verifies_until = clock_timestamp() + %s
 where signs_from <= clock_timestamp() and verifies_until is null
 """
-_TAKE_OVER: Final = (
-    "update vault.signing_key set signs_from = clock_timestamp() where signs_from = 'infinity'"
-)
+_TAKE_OVER: Final = "update vault.signing_key set signs_from = clock_timestamp() where kid = %s"
+_ANNOUNCED: Final = """
+select kid from vault.signing_key where signs_from = 'infinity' and verifies_until is null order by made_at limit 1
+"""
+_DISTRUST: Final = """
+update vault.signing_key set verifies_until = clock_timestamp()
+where verifies_until is null or verifies_until > clock_timestamp()
+"""
 _ADD_VERIFIER: Final = """
 insert into vault.verifier (credential_id, account_id, hash, email) values (%s, %s, %s, %s)
 """
@@ -180,15 +185,35 @@ class Vault:
             row = await (await connection.execute(_KEYS)).fetchone()
             if row == (0,):
                 for number, key in enumerate(keys):
-                    await connection.execute(_ADD_KEY, [key.kid, key.public, key.encrypted, number == 0])
+                    await self._keep_key(connection, key, signs=number == 0)
 
-    async def rotate_key(self, announced: NewKey) -> None:
-        """Have the announced key sign from now on, and announce another one."""
+    async def announced_key(self) -> str:
+        """The key that signs next."""
+        async with self._connection() as connection:
+            row = await (await connection.execute(_ANNOUNCED)).fetchone()
+        assert row is not None, "made at the start of the process"
+        return str(row[0])
+
+    async def rotate_key(self, kid: str, *, announced: NewKey) -> None:
+        """Have the announced key of this name sign from now on, and announce another one; once."""
         async with self._connection() as connection, connection.transaction():
             await connection.execute(_MUTEX)
-            await connection.execute(_RETIRE, [DENIED_FOR])
-            await connection.execute(_TAKE_OVER)
-            await connection.execute(_ADD_KEY, [announced.kid, announced.public, announced.encrypted, False])
+            if await (await connection.execute(_ANNOUNCED)).fetchone() == (kid,):
+                await connection.execute(_RETIRE, [DENIED_FOR])
+                await connection.execute(_TAKE_OVER, [kid])
+                await self._keep_key(connection, announced, signs=False)
+
+    async def replace_keys(self, signing: NewKey, *, announced: NewKey) -> None:
+        """Trust none of the keys that there are any more, and go on with two others."""
+        async with self._connection() as connection, connection.transaction():
+            await connection.execute(_MUTEX)
+            await connection.execute(_DISTRUST)
+            await self._keep_key(connection, signing, signs=True)
+            await self._keep_key(connection, announced, signs=False)
+
+    @staticmethod
+    async def _keep_key(connection: VaultConnection, key: NewKey, *, signs: bool) -> None:
+        await connection.execute(_ADD_KEY, [key.kid, key.public, key.encrypted, signs])
 
     async def signing_key(self) -> SigningKey:
         """The key that signs now."""
@@ -362,12 +387,12 @@ class Vault:
             row = await (await connection.execute(statement, given)).fetchone()
         return None if row is None else VaultRow(*row)
 
-    def _connection(self) -> contextlib.AbstractAsyncContextManager[Connection]:
+    def _connection(self) -> contextlib.AbstractAsyncContextManager[VaultConnection]:
         return connected(self.pool)
 
 
 @contextlib.asynccontextmanager
-async def connected(pool: Pool) -> AsyncIterator[Connection]:
+async def connected(pool: Pool) -> AsyncIterator[VaultConnection]:
     """One connection; that the database does not answer is a problem of the caller.
 
     Raises:

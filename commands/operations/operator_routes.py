@@ -1,8 +1,8 @@
 """Operators' acts: what they have a running shop do differently about its views, and about what stands still.
 
 Each is a request that is an event, with its actor and reason. The consumer `acts` carries it out, in the order of the
-log, and the query API shows what came of it. It is decided on how builds and parked keys are at that moment; whoever
-carries it out compares again.
+log, and the query API shows what came of it. It is decided on how builds and parked keys are at that moment; the
+consumer that carries it out compares again.
 """
 
 from collections.abc import Awaitable, Callable
@@ -62,7 +62,7 @@ NeededReason = Annotated[
 ]
 Operator = Annotated[str, StringConstraints(pattern=OPERATOR_PATTERN)]
 
-_WHY = Field(default="", description="Why, for whoever asks later. No personal data: it is kept for ever.")
+_WHY = Field(default="", description="Why, for later readers. No personal data: it is kept for ever.")
 _OPERATOR = Field(
     default=None,
     description="A pseudonym of who acts, kept as it is said, where callers are anonymous. Others are named by what"
@@ -195,7 +195,7 @@ async def resume_consumer(consumer: str, body: ActOnConsumer, caller: Caller) ->
     router, "/operations/views/{view}/rebuilds", requires=REQUIRES, refusals=(ViewUnknown, TooManyBuilds)
 )
 async def rebuild_view(view: str, body: ActOnView, caller: Caller) -> Answer:
-    """Have a new build of a view folded beside the live one, or one that was interrupted folded on."""
+    """Have a new build of a view folded next to the live one, or one that was interrupted folded on."""
     return await _act(builds.rebuild, view, body, caller)
 
 
@@ -206,7 +206,7 @@ async def rebuild_view(view: str, body: ActOnView, caller: Caller) -> Answer:
     refusals=(ViewUnknown, NoOtherBuild, StillFolding),
 )
 async def promote_build(view: str, body: ActOnView, caller: Caller) -> Answer:
-    """Have the build beside the live one answer queries."""
+    """Have the build next to the live one answer queries."""
     return await _act(builds.promote, view, body, caller)
 
 
@@ -265,7 +265,7 @@ async def _is_skipped(caller: Caller, consumer: str, position: int) -> bool:
 
 
 def _remember_under(caller: Caller, key: bytes, fingerprint: Callable[[Fingerprints], bytes]) -> None:
-    """Have the outcome kept under a key that follows from what is done: it is done once, whoever asks."""
+    """Have the outcome kept under a key that follows from what is done: it is done once, for all callers."""
     assert caller.fingerprints is not None, "a command of a route"
     caller.call = structs.replace(caller.call, key=key, fingerprint=fingerprint(caller.fingerprints))
 
@@ -283,5 +283,5 @@ async def _read(caller: Caller, ask: Callable[[AsyncConnection], Awaitable[R]]) 
 
 
 def _operator(claimed: str | None, caller: Caller) -> str:
-    """Who acts: the caller, or whoever an anonymous one says."""
+    """Who acts: the caller, or the name that an anonymous caller gives."""
     return actor("operator", claimed) if claimed and caller.actor == ANONYMOUS.actor else caller.actor

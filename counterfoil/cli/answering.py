@@ -41,7 +41,7 @@ As = Annotated[
     str | None,
     typer.Option("--as", help="Who acts, for the log; default: the database login and the system's user."),
 ]
-Why = Annotated[str, typer.Option("--reason", help="Why, for whoever asks later; it is kept.")]
+Why = Annotated[str, typer.Option("--reason", help="Why, for later readers; it is kept.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, last on standard output.")]
 
 

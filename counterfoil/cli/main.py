@@ -19,6 +19,7 @@ from counterfoil.cli import (
     account,
     answering,
     audit,
+    identity,
     mail,
     parked,
     seal_key,
@@ -49,6 +50,7 @@ def _group(name: str, purpose: str) -> typer.Typer:
 
 config_app = _group("config", "Settings.")
 app.add_typer(account.app, name="account")
+app.add_typer(identity.app, name="identity")
 app.add_typer(views.app, name="views")
 app.add_typer(parked.app, name="parked")
 app.add_typer(timers.app, name="timers")

@@ -33,7 +33,7 @@ def views_rebuild(
     name: As = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fold the log into a new build beside the live one; interrupted, run it again."""
+    """Fold the log into a new build next to the live one; interrupted, run it again."""
     from counterfoil import viewing
 
     with answering.operator(name) as asked:

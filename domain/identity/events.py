@@ -172,6 +172,16 @@ class KeyRevoked(Event, frozen=True, kw_only=True):
     revoked_at: Moment
 
 
+@event_type("identity.signing_key_rotated.v1")
+class SigningKeyRotated(Event, frozen=True, kw_only=True):
+    """This key signs access tokens from now on; `distrusted`: those before it are trusted for nothing any more."""
+
+    kid: str
+    distrusted: bool
+    reason: str
+    rotated_at: Moment
+
+
 def _external(event: "ExternalIdentityLinked") -> str:
     return f"account-{event.account_id}"
 

@@ -69,7 +69,7 @@ class NoOtherBuild(Conflict):
 
     title = "The view has no such build"
     meaning = (
-        "To promote or drop a build takes one beside the live one; to roll back, one that was live before."
+        "To promote or drop a build takes one next to the live one; to roll back, one that was live before."
     )
     remedy = "`counterfoil views list` shows all builds; `counterfoil views rebuild` makes one."
 
@@ -103,7 +103,7 @@ class TooManyBuilds(Conflict):
     """The view has as many builds as it may."""
 
     title = "The view has two builds already"
-    meaning = "A view has the live build and at most one beside it."
+    meaning = "A view has the live build and at most one next to it."
     remedy = "Drop the one that is not live first."
 
     view: str
@@ -133,7 +133,7 @@ def rebuild(builds: Sequence[Build], *, view: str, actor: str, reason: str, now:
 
 
 def promote(builds: Sequence[Build], *, view: str, actor: str, reason: str, now: datetime) -> list[Event]:
-    """Have the build beside the live one answer."""
+    """Have the build next to the live one answer."""
     build = _other_than_live(builds, view)
     if build.folding:
         raise StillFolding(view=view, shape=build.shape, build=build.build)
@@ -174,5 +174,5 @@ def drop(builds: Sequence[Build], *, view: str, actor: str, reason: str, now: da
 def _other_than_live(builds: Sequence[Build], view: str) -> Build:
     others = [build for build in builds if not build.live]
     if not others:
-        raise NoOtherBuild(view=view, wanted="beside the live one")
+        raise NoOtherBuild(view=view, wanted="next to the live one")
     return others[-1]

@@ -36,7 +36,7 @@ class RetryRequested(Event, frozen=True, kw_only=True):
 
 @event_type("operations.rebuild_requested.v1")
 class RebuildRequested(Event, frozen=True, kw_only=True):
-    """An operator wants a new build of a view, folded from the log beside the live one."""
+    """An operator wants a new build of a view, folded from the log next to the live one."""
 
     view: str
     actor: str

@@ -30,7 +30,7 @@ class RequestsDenied(Event, frozen=True, kw_only=True):
 
 @event_type("security.logins_refused.v1")
 class LoginsRefused(Event, frozen=True, kw_only=True):
-    """Somebody tried to log in as this account and was refused; whoever it was did not prove to be the account."""
+    """Somebody tried to log in as this account and was refused: they did not prove to be the account."""
 
     account: str
     process: str

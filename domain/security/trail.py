@@ -1,4 +1,4 @@
-"""The security stream of a caller: what a person would ask about a year later, one event for each caller and minute."""
+"""The security stream of a caller: what an investigation needs a year later, one event for each caller and minute."""
 
 from typing import Final
 

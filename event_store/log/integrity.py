@@ -117,7 +117,7 @@ def verifying_new(
 ) -> Generator[int, None, LogReport]:
     """Events between two positions, as `verifying`; outcomes are found by the keys that the events name.
 
-    What was added beside the events without belonging to any takes reading all of it, and is not looked for.
+    What was added next to the events without belonging to any takes reading all of it, and is not looked for.
     """
     head, epochs = _begun(connection)
     findings = Findings()

@@ -2,7 +2,7 @@
 
 New events are examined soon after they are sealed, from where the last audit ended. In between the whole log is read
 again, pass after pass, a little each second: bits flip, and rows are changed, where nobody looks. Each leaf is computed
-again and held against the sealed one in its tile. Whoever declares views and process managers is no business of the
+again and held against the sealed one in its tile. Who declares views and process managers is no business of the
 process that holds the key: views and outcomes of triggers are what `audit verify` adds.
 """
 

@@ -56,7 +56,7 @@ class Witnessing:
     ) -> None:
         """Submit what was signed last, and wait a moment for what is said of it.
 
-        A log that was set back is told so here, before it signs anything else; if no witness answers, sealing goes on.
+        A log that was set back finds out here, before it signs anything else; if no witness answers, sealing goes on.
 
         Args:
             rows: of the tree.

@@ -61,7 +61,7 @@ PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
 """Role → permissions. A service has those of its scopes, which are among these."""
 
 FAIL_CLOSED: Final = frozenset(("accounts:write", "keys:write", "operate", "credit-notes:issue"))
-"""Permissions that nobody is granted while it cannot be told whose tokens were revoked: what they do is not undone."""
+"""Permissions that nobody is granted while revoked tokens are not known: what they do is not undone."""
 
 
 def permissions_of(roles: Iterable[str]) -> frozenset[str]:

@@ -94,10 +94,10 @@ class Anonymous:
         """Everybody may do everything."""
 
     def note(self, _exchange: Exchange, _status: int) -> None:
-        """Whoever it was, nobody could say."""
+        """An anonymous caller leaves no trace."""
 
     async def record(self, _exchange: Exchange, _detail: str) -> None:
-        """Whoever it is, nobody could say."""
+        """An anonymous caller leaves no trace."""
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -237,4 +237,4 @@ def _unauthenticated(detail: str, challenge: str) -> ProblemError:
 
 
 def _unavailable() -> ProblemError:
-    return ProblemError("identity-unavailable", "Whose tokens were revoked cannot be told at the moment.")
+    return ProblemError("identity-unavailable", "Revoked tokens are not known at the moment.")

@@ -1,4 +1,4 @@
-"""API keys: `cfk_<credential>_<secret>`, kept nowhere but with whoever was given it.
+"""API keys: `cfk_<credential>_<secret>`, kept by its holder only.
 
 The secret has 256 random bits, so its SHA-256 cannot be guessed backwards, and a slow hash would only slow us.
 """

@@ -1,4 +1,4 @@
-"""Whom a process believes: the keys that sign, and what was revoked, read from the vault four times a second.
+"""What a process trusts: the keys that sign, and what was revoked, read from the vault four times a second.
 
 Tokens are verified once and remembered; whether one was revoked meanwhile is a look into a set. Where the vault was not
 read for `STALE_AFTER_S`, tokens are still trusted until they expire, since they do so soon, but nothing is permitted

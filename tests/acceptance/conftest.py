@@ -43,7 +43,7 @@ def shared_shops(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def sold(shared_shops, small_file):
-    """A standalone shop with a history; whoever damages it repairs it again. And what its import printed."""
+    """A standalone shop with a history; a test that damages it repairs it again. And what its import printed."""
     return imported_into(shared_shops(), small_file)
 
 

@@ -90,7 +90,7 @@ class Up:
         return httpx.get(self.url("query_api", path), timeout=10, trust_env=False).status_code == 200
 
     def run(self, *arguments, timeout_s=110.0, **settings):
-        """One command to its end, beside the shop: exit code, standard output, standard error."""
+        """One command to its end, while the shop runs: exit code, standard output, standard error."""
         return forking.run(
             [str(each) for each in arguments],
             environment=environment(self.home, **settings),

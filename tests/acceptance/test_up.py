@@ -145,7 +145,7 @@ def test_without_a_shop_a_command_says_what_to_do(tmp_path):
 def test_a_role_runs_alone_with_settings_from_the_environment_and_sigterm_ends_it_with_0(
     running, tmp_path, role
 ):
-    """As a process manager would run it, beside the shop's own: the workers among them stand by or share."""
+    """As a process manager would run it, while the shop's own run: the workers among them stand by or share."""
     known = running.state["addresses"]
     settings = {
         "COUNTERFOIL_DATABASE_URL": known["database_url"],

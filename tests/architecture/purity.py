@@ -156,7 +156,7 @@ def imports(source: Source) -> Iterator[tuple[ast.AST, str]]:
 
 
 def swallowed_errors(source: Source) -> Iterator[str]:
-    """No bare except, no empty handler, and whoever catches everything raises again or says on that line why not."""
+    """No bare except, no empty handler, and a handler of everything raises again or says on that line why not."""
     lines = source.text.splitlines()
     for node in source.nodes:
         match node:
@@ -190,6 +190,6 @@ def _raises(body: list[ast.stmt]) -> bool:
 
 
 def _reason(lines: list[str]) -> bool:
-    """A comment beside or right below, in words: `# noqa: BLE001 - a fold's failure is parked`."""
+    """A comment next to or right below, in words: `# noqa: BLE001 - a fold's failure is parked`."""
     comments = [line.partition("#")[2].replace("noqa: BLE001", "").strip(" -") for line in lines]
     return any(len(comment) > len("because") for comment in comments)

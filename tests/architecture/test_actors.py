@@ -36,3 +36,24 @@ def test_an_actor_that_is_missing_or_spelled_on_the_spot_is_found():
     assert planted(unnamed, "calls.Call(actor=f'policy:{name}')")
     assert not planted(unnamed, "Metadata(actor=actor('process', name))")
     assert not planted(unnamed, "Call(actor=sent.principal.actor)")
+
+
+def unattributed(source):
+    """What follows from another event and does not name on whose behalf."""
+    for node in source.nodes:
+        if not isinstance(node, ast.Call) or ast.unparse(node.func).rpartition(".")[2] not in APPENDS:
+            continue
+        names = {each.arg for each in node.keywords}
+        if "causation" in names and "on_behalf_of" not in names:
+            yield source.at(node, f"{ast.unparse(node.func)} with a cause and without `on_behalf_of`")
+
+
+def test_what_follows_from_an_event_names_on_whose_behalf():
+    among = [source for source in product() if not source.path.startswith("counterfoil/testing/")]
+
+    assert "" == broken(unattributed, among=among)
+
+
+def test_a_cause_without_its_principal_is_found():
+    assert planted(unattributed, "Call(actor=actor('timer', name), causation=cause.event)")
+    assert not planted(unattributed, "Call(causation=cause.event, on_behalf_of=cause.principal)")

@@ -1,4 +1,4 @@
-"""What stands in which folder: a package that has rooms keeps no module beside them."""
+"""What stands in which folder: a package that has rooms keeps no module next to them."""
 
 from typing import Final
 

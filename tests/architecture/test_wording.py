@@ -44,6 +44,26 @@ def test_an_identifier_of_another_dialect_is_found(text: str):
     assert planted(wording.identifiers, text)
 
 
+def test_docstrings_comments_and_messages_use_the_words_of_the_field():
+    rules = ("tests/architecture/wording.py", "tests/architecture/test_wording.py")
+
+    assert not broken(wording.comments)
+    assert not broken(wording.comments, among=[each for each in surroundings() if each.path not in rules])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"""Told of it.\n\nBy whoever asks.\n"""',
+        "x = 1  # beside it",
+        'raise Refused("stands twice")',
+        'log.info(f"{x} is believed")',
+    ],
+)
+def test_a_comment_or_message_in_another_dialect_is_found(text: str):
+    assert planted(wording.comments, text)
+
+
 def test_file_names_use_the_words_of_the_field():
     named = {path.relative_to(ROOT): word for path in kept_files() if (word := wording.file_name(path))}
 

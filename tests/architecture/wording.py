@@ -1,7 +1,9 @@
 """Words that the field does not use for what they are used for here; what to say instead stands beside each."""
 
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -31,6 +33,13 @@ IN_PROSE: Final = re.compile(
     r"|stands twice|a person)(?![`\w/-])",
     re.IGNORECASE,
 )
+
+IN_COMMENTS: Final = re.compile(
+    r"(?<![`\w/-])(hoped?|believe[ds]?|dressed|intake|beside|standings?|front door|told|telling|whoever"
+    r"|stands twice|a person)(?![`\w/-])",
+    re.IGNORECASE,
+)
+"""As in pages, but for facts: a refusal has facts as attributes."""
 
 PUBLISHED: Final = frozenset({"ViewStanding", "RelayStanding", "ProcessStanding", "ConsumerStanding"})
 """Schemas of the published contract of the query API (docs/openapi): a generated client has classes of these names."""
@@ -121,6 +130,16 @@ def prose(text: str) -> Iterator[str]:
     for number, line in enumerate(text.splitlines(), start=1):
         for found in IN_PROSE.finditer(line):
             yield f"{number}: {found.group()}"
+
+
+def comments(source: Source) -> Iterator[str]:
+    """Such words in docstrings, comments and messages."""
+    spoken = (tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING))
+    for token in tokenize.generate_tokens(io.StringIO(source.text).readline):
+        if token.type in spoken:
+            for found in IN_COMMENTS.finditer(token.string):
+                line = token.start[0] + token.string.count("\n", 0, found.start())
+                yield f"{source.path}:{line}: {found.group()}"
 
 
 def _unknown(name: str, words: dict[str, str]) -> str | None:

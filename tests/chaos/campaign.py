@@ -32,7 +32,7 @@ class Outcome:
     def __str__(self):
         return (
             f"seed {self.seed}: {self.commands} commands in {self.attempts} attempts, {self.reads} fresh reads "
-            f"and {self.asked_to_wait} told to wait, "
+            f"and {self.asked_to_wait} asked to wait, "
             f"{self.events} events, {len(self.faults)} faults, {len(self.violations)} violations, "
             f"{self.seconds:.0f} s"
         )

@@ -1,4 +1,4 @@
-"""The laws that a campaign of faults must leave standing, judged from plain values: nothing of the product is imported.
+"""The laws that a campaign of faults must not break, judged from plain values: nothing of the product is imported.
 
 Evidence is what clients remember and what was dumped when the dust had settled:
 
@@ -63,7 +63,7 @@ class Violation:
 
 
 def judge(evidence):
-    """Every violation, law by law; an empty list is the verdict hoped for."""
+    """Every violation, law by law; an empty list means that all laws hold."""
     laws = {
         "L1": accepted_exists_once,
         "L2": refused_does_not_exist,

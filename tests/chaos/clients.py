@@ -162,7 +162,7 @@ class Client:
             port = self.chance.choice(self._ports)
         self.history.settled(command)
         if not first["final"]:
-            self.history.note(f"{command}: no outcome within {KNOWN_WITHIN_S} s, last {first['told']}")
+            self.history.note(f"{command}: no outcome within {KNOWN_WITHIN_S} s, last {first['answered']}")
         return first
 
     def close(self):
@@ -214,7 +214,7 @@ class Client:
         }
         if if_match is not None:
             headers["If-Match"] = f'"{if_match}"'
-        attempt = {"command": command, "key": f"key-{command}", "invoke": time.monotonic(), "told": ""}
+        attempt = {"command": command, "key": f"key-{command}", "invoke": time.monotonic(), "answered": ""}
         attempt |= {
             "outcome": "unknown",
             "position": None,
@@ -227,7 +227,7 @@ class Client:
         try:
             status, answered, text = self._to(port).ask("POST", path, body=json.dumps(body), headers=headers)
         except (OSError, http.client.HTTPException) as error:
-            attempt["told"] = repr(error)
+            attempt["answered"] = repr(error)
         else:
             self._understand(attempt, status, answered, text)
         attempt["return"] = time.monotonic()
@@ -250,13 +250,13 @@ class Client:
             }
             return
         attempt["code"] = decoded.get("code")
-        attempt["told"] = f"{status} {attempt['code']}"
+        attempt["answered"] = f"{status} {attempt['code']}"
         if decoded.get("code") in NOTHING_WAS_DONE:
             attempt["outcome"] = "fail"
         elif status < UNKNOWN_STATUS:
             attempt |= {"outcome": "fail", "final": True}
         elif decoded.get("code") != "outcome-unknown":
-            self.history.note(f"{attempt['command']}: {attempt['told']} {decoded.get('detail')}")
+            self.history.note(f"{attempt['command']}: {attempt['answered']} {decoded.get('detail')}")
 
     def _read_back(self, view, path, written):
         """Now and then ask for at least what was just written; an answer that is given must show it."""

@@ -100,7 +100,7 @@ def settle(laboratory, *, within_s=SETTLED_WITHIN_S):
             behind = conn.execute(_VIEWS_BEHIND).fetchall()
             (undecided,) = conn.execute(_UNDECIDED).fetchone()
             relay, parked, stopped = conn.execute(_BEHIND).fetchone()
-        still["told"] = (
+        still["answered"] = (
             f"relay {relay} behind, {behind[:4]} behind, {undecided} orders undecided, {parked} parked, "
             f"{stopped} stopped"
         )
@@ -112,7 +112,7 @@ def settle(laboratory, *, within_s=SETTLED_WITHIN_S):
     try:
         wait_until(done, within_s=within_s, what="settled")
     except TimeoutError:
-        return f"not settled within {within_s:.0f} s: {still['told']}"
+        return f"not settled within {within_s:.0f} s: {still['answered']}"
     return None
 
 

@@ -53,7 +53,7 @@ def needs(tool):
 
 
 def not_possible(laboratory):
-    """Faults that cannot be done here, with the reason: they are told, never passed over in silence."""
+    """Faults that cannot be done here, with the reason: they are reported, never passed over in silence."""
     missing = {name: tool(laboratory) for name, tool in TOOLS.items()}
     return {name: reason for name, reason in missing.items() if reason is not None}
 
@@ -225,7 +225,7 @@ def _pause(laboratory, chance, role, seconds):
 
 @fault
 def pause_relay_beyond_its_lease(laboratory, chance):
-    """The standby takes over; then two believe for a moment to be the relay."""
+    """The standby takes over; then two act for a moment as the relay."""
     return _pause(laboratory, chance, "relay", LEASE_S + 1.5)
 
 

@@ -186,7 +186,7 @@ class Laboratory:
         return made
 
     def retire(self, name):
-        """End a process that was spawned beside the others."""
+        """End a process that was spawned in addition to the others."""
         return self.processes.pop(name).stop()
 
     def keep_alive(self):

@@ -241,7 +241,7 @@ def main():
 
 
 def _write(answer):
-    """A megabyte for whoever reads the pipe: an output that is not buffered (PYTHONUNBUFFERED) may take a part only."""
+    """A megabyte for the reader of the pipe: an output that is not buffered (PYTHONUNBUFFERED) may take a part only."""
     left = memoryview(answer.encode())
     while left:
         left = left[os.write(sys.stdout.fileno(), left) :]

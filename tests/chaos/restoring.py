@@ -179,7 +179,9 @@ def _sent_again(campaign, *, rest):
         found.append(client.send(f"/v1/stock/P{number}/receipts", {"quantity": 2}))
     client.close()
     return [
-        f"{rest}: {each['command']} was answered {each['told']}" for each in found if each["outcome"] != "ok"
+        f"{rest}: {each['command']} was answered {each['answered']}"
+        for each in found
+        if each["outcome"] != "ok"
     ]
 
 

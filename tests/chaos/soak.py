@@ -50,7 +50,7 @@ def main():
 
 
 def _promises(chosen):
-    """What is shown beside campaigns: everything, unless something else was asked for."""
+    """What is shown apart from campaigns: everything, unless something else was asked for."""
     if chosen.promises is not None:
         return chosen.promises or PROMISES
     return () if chosen.only else PROMISES

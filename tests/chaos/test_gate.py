@@ -96,7 +96,7 @@ def test_without_its_broker_the_shop_goes_on_taking_commands(laboratory, trading
     took_s = time.monotonic() - returned
     succeeded = sum(each["final"] for each in without) / len(without)
     usual_s, slow_s = slowest_of_hundred(before), slowest_of_hundred(without)
-    # Other tests run beside this one, now more of them and now fewer: reads show how much slower everything is.
+    # Other tests run at the same time, now more of them and now fewer: reads show how much slower everything is.
     load = max(1.0, slowest_of_hundred(reads_without) / slowest_of_hundred(reads_before))
     with capsys.disabled():
         print(

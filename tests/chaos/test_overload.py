@@ -1,6 +1,6 @@
 """One command API under five times what it can do: P15 at the size of the gate.
 
-Other tests run beside this one, so less is asked of rates and times here than `make chaos` asks; of answers everything.
+Other tests run at the same time, so less is asked of rates here than `make chaos` asks; of answers everything.
 """
 
 import pytest

@@ -1,6 +1,6 @@
 """Defects planted on purpose, each found by the seeded schedulers of relay, consumer and processes within a bound.
 
-Those planted in the steps of process managers stand beside their simulation, those in the link rule beside the relay's.
+Process managers and the link rule have theirs next to their own simulations.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""Full queues, lost answers, a log that is gone or was restored: what callers are told, and what is true then."""
+"""Full queues, lost answers, a log that is gone or was restored: what callers are answered, and what is true then."""
 
 import asyncio
 import contextlib
@@ -249,7 +249,7 @@ async def test_a_refusal_is_not_trusted_across_a_fence(given, database_url):
 
 
 async def test_processes_share_nothing_but_the_log_and_a_stopped_one_loses_nothing(database_url):
-    """Requests sent several times, to two processes of which one is told to end in the middle: one effect each."""
+    """Requests sent several times, to two processes of which one is made to end in the middle: one effect each."""
     async with (
         serving(database_url) as one,
         serving(database_url) as two,

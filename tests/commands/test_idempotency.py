@@ -213,7 +213,7 @@ async def test_each_of_many_commands_sent_several_times_at_once_has_one_effect(g
         )
 
     while again := [index for index, answer in enumerate(answers) if answer.status == 409]:
-        for index in again:  # the two processes kept colliding: told to send again with the same key
+        for index in again:  # the two processes kept colliding: asked to send again with the same key
             answers[index].then_refused(409, "contended")
             answers[index] = await shop.post("/v1/stock/85123A/receipts", {"quantity": 1}, key=sent[index][1])
     assert 100 == len(shop.events("stock-85123A"))

@@ -1,4 +1,4 @@
-"""ETag and If-Match: whoever saw a version acts on that version, or learns what happened since."""
+"""ETag and If-Match: a caller acts on the version it saw, or learns what happened since."""
 
 import asyncio
 

@@ -37,7 +37,7 @@ def test_of_two_codes_the_graver_one_holds(codes):
 
 @pytest.fixture
 def library(database_url, tmp_path, monkeypatch):
-    """Runs a command on a library that has lent a book beside the shop; each time with the contexts of the setting."""
+    """Runs a command on a library that has lent a book next to the shop; each time with the contexts of the setting."""
     settle(database_url)
     append(database_url, [(BOOK.stream("dune"), BookLent("dune", "ada"))])
     carry(database_url)

@@ -1,4 +1,4 @@
-"""An audit beside appends: it gives way to them."""
+"""An audit during appends: it gives way to them."""
 
 import pytest
 

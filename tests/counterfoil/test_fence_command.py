@@ -1,4 +1,4 @@
-"""`counterfoil log fence` says what it is about to do and acts only when it was told why and that."""
+"""`counterfoil log fence` says what it is about to do and acts only when it was given the reason and the consent."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A context from elsewhere, declared beside those of the shop, has all that they have."""
+"""A context from elsewhere, declared next to those of the shop, has all that they have."""
 
 import pytest
 

@@ -103,20 +103,3 @@ async def test_an_api_with_another_file_of_secrets_does_not_start(shop, tmp_path
     with pytest.raises(OtherSecrets, match="begun with"):
         async with opened(settings):
             pass
-
-
-async def test_two_keys_are_live_and_rotation_keeps_tokens_good(shop):
-    tokens = await shop.session()
-    keys = (await shop.commands.get("/.well-known/jwks.json")).json()["keys"]
-    assert 2 == len(keys)
-    assert {"kty", "crv", "x", "kid", "use", "alg"} == set(keys[0])
-
-    await shop.sessions.rotate_key()
-    async with asyncio.timeout(20):
-        while len((await shop.commands.get("/.well-known/jwks.json")).json()["keys"]) == 2:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-
-    assert 3 == len((await shop.commands.get("/.well-known/jwks.json")).json()["keys"])
-    assert 200 == (await shop.get("/v1/events", tokens["access_token"])).status_code
-    again = await shop.session()
-    assert 200 == (await shop.get("/v1/events", again["access_token"])).status_code

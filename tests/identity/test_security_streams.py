@@ -180,26 +180,20 @@ class QueryApi:
 async def test_G1_kill_9_takes_counts_of_a_minute_and_no_export(shop, tmp_path):  # noqa: N802
     give_builds(shop.url)
     owner = await shop.session()
-    token = bearer(owner["access_token"])
-    first = QueryApi(shop.settings, tmp_path / "first.log")
-    second = QueryApi(shop.settings, tmp_path / "second.log")
+    killed = QueryApi(shop.settings, tmp_path / "killed.log")
     try:
-        await asyncio.gather(first.ready(), second.ready())
-        assert 401 == (await first.get("/v1/orders")).status_code
-        assert 200 == (await first.get("/v1/orders", **token, **NDJSON)).status_code
-        first.process.kill()
-        assert 401 == (await second.get("/v1/sales/daily")).status_code
-        second.process.terminate()
-        codes = [await asyncio.to_thread(each.process.wait, 20) for each in (first, second)]
+        await killed.ready()
+        assert 401 == (await killed.get("/v1/orders")).status_code
+        exported = await killed.get("/v1/orders", **bearer(owner["access_token"]), **NDJSON)
     finally:
-        for each in (first, second):
-            each.process.kill()
+        killed.process.kill()
+        code = await asyncio.to_thread(killed.process.wait, 20)
     await recorded(shop)
 
-    assert [-9, 0] == codes
+    assert (200, -9) == (exported.status_code, code)
     stream = f"security-account~{owner['account_id']}"
     assert ["security.rows_exported.v1"] == [type_name(each) for each in shop.events(stream)]
-    lost = ("GET /v1/orders", "unauthenticated")
-    denied = requests(of(shop, "security-anonymous", RequestsDenied))
-    assert 1 == denied["GET /v1/sales/daily", "unauthenticated"]
-    assert {lost} >= denied.keys() - {("GET /v1/sales/daily", "unauthenticated")}
+    # The count of the minute is lost, unless the minute was over in between.
+    assert {("GET /v1/orders", "unauthenticated")} >= requests(
+        of(shop, "security-anonymous", RequestsDenied)
+    ).keys()

@@ -197,7 +197,7 @@ class _Comparison:
                 self._wider(f"{where}.{name}", "the member may be left out now", way)
             self._schema(f"{where}.{name}", before[name], now[name], way)
         if _tag(old) != _tag(new):
-            self._note(where, "alternatives are told apart by another member", breaking=True)
+            self._note(where, "alternatives are distinguished by another member", breaking=True)
         self._others(where, old, new, way)
 
     def _others(self, where: str, before: Node, now: Node, way: Way) -> None:

@@ -156,7 +156,7 @@ def undeclared_statuses(document):
 
 
 def callers_unsaid(document):
-    """Without accounts anybody may call, with them whoever has a token; a document says both."""
+    """Without accounts anybody may call, with them holders of a token; a document says both."""
     if document.get("security") != [{}, {"token": []}]:
         yield "security"
 

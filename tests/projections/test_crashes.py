@@ -1,4 +1,4 @@
-"""A worker may die between any two steps, and two may believe to own a partition: rows are never wrong for long."""
+"""A worker may die between any two steps, and two may act as owner of a partition: rows are never wrong for long."""
 
 import threading
 

@@ -69,7 +69,7 @@ def prefix_in(conn, *, epoch=1):
 
 
 def trusted(documents, conn, view, *, epoch=1):
-    """The documents that a reader would believe: those whose partition's checkpoint has reached the build's."""
+    """The documents that a reader would trust: those whose partition's checkpoint has reached the build's."""
     cursors = dict(
         conn.execute("select partition, position from views.checkpoint where view = 'counters' and build = 1")
     )

@@ -1,4 +1,4 @@
-"""A build beside the live one: equal to it, resumable, promoted, rolled back and dropped."""
+"""A build next to the live one: equal to it, resumable, promoted, rolled back and dropped."""
 
 import threading
 

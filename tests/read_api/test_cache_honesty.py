@@ -61,7 +61,7 @@ async def _until(client, total):
 
 
 async def _announced(client):
-    """Wait until the client-side cache was told that the server was emptied."""
+    """Wait until the client-side cache learned that the server was emptied."""
     deadline = time.monotonic() + PATIENCE_S
     while client.app.state.reads.documents.cached_bytes:
         assert time.monotonic() < deadline, "nothing was announced"

@@ -2,7 +2,7 @@
 
 Relay, follower, link rule, step, mirror and the rule by which a document is trusted are the product's own; log,
 topic, tables and cache are in memory. At every call across that border the world may crash the caller or let another
-actor run first: both workers believe to own every partition, and the cache may be emptied, go away or come back old.
+actor run first: both workers act as owners of every partition, and the cache may be emptied, go away or come back old.
 """
 
 import contextlib

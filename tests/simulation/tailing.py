@@ -2,7 +2,7 @@
 
 Tail, pages, turn and the hand-over to a second build are the product's own; log, tables and the lease are in memory. At
 every call across that border the world may crash the caller or let another actor run first, and the lease is worth
-nothing: both may believe to hold it at any time, as an owner does that was paused.
+nothing: both may act as its holders at any time, as an owner does that was paused.
 """
 
 import threading

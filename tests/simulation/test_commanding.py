@@ -1,4 +1,4 @@
-"""Command APIs under a seeded scheduler, and the defects planted in what they believe and remember."""
+"""Command APIs under a seeded scheduler, and the defects planted in what they trust and remember."""
 
 import asyncio
 import functools

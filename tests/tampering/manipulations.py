@@ -154,7 +154,7 @@ KINDS: Final = (
 )
 
 
-# What reaches further: several tables together, or those beside the events.
+# What reaches further: several tables together, or those next to the events.
 
 
 def with_its_view_row(on: Tampering) -> None:

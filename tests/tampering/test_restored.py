@@ -1,4 +1,4 @@
-"""A backup that was restored and went on otherwise: whoever kept a checkpoint of the lost history sees it."""
+"""A backup that was restored and went on otherwise: a holder of a checkpoint of the lost history sees it."""
 
 import shutil
 

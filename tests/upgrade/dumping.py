@@ -1,7 +1,7 @@
 """Makes the dump of a version: `python -m tests.upgrade.dumping`, of this one; `--program` names another's command.
 
 The program is run as its users run it, with `up` and a simulated carrier; commands are sent over HTTP, and what is
-answered and shown is kept beside the dump. Done once at each release: what is in `dumps` is never made again.
+answered and shown is kept next to the dump. Done once at each release: what is in `dumps` is never made again.
 """
 
 import argparse

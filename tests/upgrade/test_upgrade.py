@@ -50,6 +50,7 @@ UNRELEASED = {
     "identity.role_revoked.v1",
     "identity.session_opened.v1",
     "identity.session_revoked.v1",
+    "identity.signing_key_rotated.v1",
     "mail.mail_accepted.v1",
     "mail.mail_failed.v1",
     "mail.mail_requested.v1",

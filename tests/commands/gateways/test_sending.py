@@ -71,6 +71,7 @@ def test_an_intent_is_asked_about_then_carried_out_and_its_answer_recorded(datab
     metadata = decode_metadata(outcome.metadata)
     assert ("sender:carrier", "1.1") == (metadata.actor, metadata.causation)
     assert decode_metadata(intent.metadata).correlation_id == metadata.correlation_id
+    assert decode_metadata(intent.metadata).actor == metadata.on_behalf_of
     assert 1 == work.value("counterfoil_gateway_calls_total", gateway="carrier", call="ask", result="Label")
 
 

@@ -1,4 +1,4 @@
-"""Process managers as processes of the operating system: killed, stopped, standing by."""
+"""Process managers as processes of the operating system: killed, stopped, on standby."""
 
 import contextlib
 import signal

@@ -67,11 +67,13 @@ def test_an_order_of_1500_lines_is_confirmed_in_one_append(database_url):
         confirmed = reading.read_stream(conn, "order-big")[1]
         last_reserved = reading.read_stream(conn, "stock-code1499")[1]
         causes = [decode_metadata(event.metadata) for event in (confirmed, last_reserved)]
+        placed_by = decode_metadata(reading.read_stream(conn, "order-big")[0].metadata).actor
     assert counted(database_url)["inventory.stock_reserved.v1"] == 1_500
     assert abs(confirmed.position - last_reserved.position) <= 1_500
     assert {("process:fulfilment", "fulfilment.reserve", "1.1501", "order-big")} == {
         (cause.actor, cause.command, cause.causation, cause.correlation_id) for cause in causes
     }
+    assert {placed_by} == {cause.on_behalf_of for cause in causes}
 
 
 def test_an_order_without_stocked_lines_is_just_confirmed(database_url):

@@ -1,4 +1,4 @@
-"""An operator's skip is one event, however often it is repeated, and never beside another outcome of a trigger."""
+"""An operator's skip is one event, however often it is repeated, and never added to another outcome of a trigger."""
 
 import asyncio
 

@@ -80,6 +80,7 @@ def test_an_order_that_its_process_left_undecided_is_rejected_once_and_its_timer
     _, rejection = facts(url, "1")
     caused = decode_metadata(recorded(url, "order-1")[1].metadata)
     assert isinstance(rejection, OrderRejected)
+    assert decode_metadata(recorded(url, "order-1")[0].metadata).actor == caused.on_behalf_of
     assert ("undecided", ()) == (rejection.reason, rejection.missing)
     assert ("timer:fulfilment", "fulfilment.undecided", "1.1", "order-1") == (
         caused.actor,

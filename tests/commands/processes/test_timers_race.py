@@ -1,4 +1,4 @@
-"""Timers beside real process managers: both may decide one order, at the same moment or one behind the other."""
+"""Timers and real process managers: both may decide one order, at the same moment or one behind the other."""
 
 import os
 import signal

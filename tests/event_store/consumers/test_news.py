@@ -153,7 +153,7 @@ def test_the_other_writer_hints_nothing_by_itself(database_url, news):
 
 
 def test_a_lost_hint_costs_no_more_than_the_longest_wait(database_url):
-    """Who believes to be hinted and is not reads the log all the same."""
+    """A consumer that wrongly expects hints reads the log all the same."""
     news = News()
     news.hinted = True
     carrier = relay.consumer(LocalTransport(database_url, news=news), registry=CollectorRegistry())

@@ -1,4 +1,4 @@
-"""Rows of parked keys and of requests about them, whoever the consumer is."""
+"""Rows of parked keys and of requests about them, for every consumer."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The how-to page does what it says: every block, in order, in one terminal, beside a whole shop."""
+"""The how-to page does what it says: every block, in order, in one terminal, while a whole shop runs."""
 
 import sys
 from collections.abc import Iterator

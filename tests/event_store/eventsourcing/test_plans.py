@@ -26,7 +26,7 @@ insert into application.snapshot (application, purpose, originator_id, version, 
 select 'Busy', 'snapshots', (p %% 500)::text, p, 'bank:Snapshot', '' from generate_series(1, %(events)s::bigint) p
 """
 
-# Every event carries the category, and one of five hundred other tags; the planner is told nothing of that by chance.
+# Every event carries the category, and one of five hundred other tags; the planner learns nothing of that by chance.
 FILL_TAGS: Final = """
 insert into log.tag (tag, type, position)
 select unnest(array['Busy', 'Busy:' || position % 500]), type, position from log.event where stream like 'Busy-%'

@@ -1,4 +1,4 @@
-"""Readers that follow an application never skip an event, whoever is slow to commit; the same test finds those that do.
+"""Readers that follow an application never skip an event, however slow a commit is; the same test finds those that do.
 
 Every commit stalls for up to ten milliseconds after its events have got their numbers, and eight writers race. Where
 numbers are given in another order than that in which they become visible, a reader that goes on behind the highest

@@ -215,7 +215,7 @@ SPOILERS = (
 
 @st.composite
 def nearly_independent_requests(draw: st.DrawFn) -> list[AppendRequest]:
-    """One event each, on streams of their own, under new keys, beside one that is read; or all of that but one."""
+    """One event each, on streams of their own, under new keys, and one that is read; or all of that but one."""
     written = draw(st.permutations(STREAMS))
     spoiler = draw(st.sampled_from((None, None, None, *SPOILERS)))
     versions = st.sampled_from((ANY, ANY, ANY, ANY, EXISTS, NEW, NEW_FROM_ZERO, 1, 2, 3))

@@ -49,7 +49,7 @@ def terminate_writers(url: str) -> int:
 
 @contextmanager
 def proxied(url: str) -> Iterator[LossyProxy]:
-    """A proxy that runs beside the test's threads."""
+    """A proxy that runs in a thread apart from the test's."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

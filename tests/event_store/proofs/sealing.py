@@ -84,7 +84,7 @@ def leaves(url: str) -> list[bytes]:
 
 
 def published(store: Store, *keys: SignerKey) -> Checkpoint:
-    """The checkpoint beside the tiles, verified by whoever trusts these keys."""
+    """The checkpoint next to the tiles, verified by a client that trusts these keys."""
     content, listed = store.read("checkpoint"), store.read(policy.FILE)
     assert content is not None
     assert listed is not None

@@ -414,7 +414,7 @@ def test_a_refusal_of_an_older_tree_stops_nothing(database_url, store, tmp_path)
 
 
 def test_a_sealer_that_lost_its_lease_notes_no_refusal(database_url, store, cosigner):
-    """A witness may know more because of whoever took over."""
+    """A witness may know more because of the process that took over."""
     append(database_url, 10)
     seal(database_url, store)
     with sealing(database_url, store, witnesses=[cosigner.listed]) as hosted:

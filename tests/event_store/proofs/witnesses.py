@@ -46,7 +46,7 @@ class Cosigner:
 
 
 def published(store: Store) -> Note | None:
-    """The note that stands beside the tiles."""
+    """The note that stands next to the tiles."""
     content = store.read("checkpoint")
     return None if content is None else note.parse(content)
 

@@ -1,4 +1,4 @@
-"""What tests of the transport share: events in a real log, a relay beside the test, and what a subscription brought."""
+"""What tests of the transport share: events in a real log, a relay in a thread, and what a subscription brought."""
 
 import contextlib
 import secrets
