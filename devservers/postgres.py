@@ -22,6 +22,7 @@ from devservers.errors import ServerStartFailed
 from devservers.programs import Candidate, Program
 
 MAJOR_MIN: Final = 15
+_SCRAM_ITERATIONS_MAJOR: Final = 16
 _BUILTIN_LOCALE_MAJOR: Final = 17
 _REMEMBERED_MAJOR: Final = 16  # older ones forget the directory they were started in: see unprivileged
 _ADMIN: Final = "postgres"
@@ -187,6 +188,7 @@ class PostgresServer:
                     *("-D", unprivileged.data_argument(attempt, user=self._user), "-U", _ADMIN),
                     *("--encoding=UTF8", *_locale(self._program.major)),
                     *("--data-checksums", "--no-sync", f"--pwfile=/dev/fd/{password}"),
+                    *_password_hashing(self._program.major),
                     *("--auth-local=scram-sha-256", "--auth-host=scram-sha-256"),
                 ],
                 stdin=subprocess.DEVNULL,
@@ -297,6 +299,11 @@ def _locale(major: int) -> tuple[str, ...]:
     if major >= _BUILTIN_LOCALE_MAJOR:
         return ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")
     return ("--locale=C.UTF-8",)
+
+
+def _password_hashing(major: int) -> tuple[str, ...]:
+    """One iteration instead of 4,096, which every client repeats when it connects: our passwords cannot be guessed."""
+    return ("-c", "scram_iterations=1") if major >= _SCRAM_ITERATIONS_MAJOR else ()
 
 
 def _since(log: Path, offset: int) -> str:
