@@ -26,6 +26,7 @@ EVENTS: Final = 130_000
 VIEW: Final = "order_details"
 BUSY_SHARE: Final = 0.8
 GOALS: Final = {"Redis": (Goal("ours", at_least=5_000),), "SQL": (Goal("ours", at_least=4_000),)}
+NO_CLIENT_CACHE: Final = {"COUNTERFOIL_REDIS_CLIENT_CACHE_MB": "0"}
 EARNS_ITS_PLACE: Final = (Goal("ratio_to_peer", at_least=1.5),)
 
 
@@ -42,24 +43,27 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
             wait_for_documents(url, redis_url, VIEW)
             for source, cache in (("Redis", redis_url), ("SQL", "")):
                 yield _measured(laboratory, url, cache, source=source, orders=orders)
-            with _far_away(laboratory, url) as far, _far_away(laboratory, redis_url) as far_redis:
-                yield _next_to_sql(laboratory, far, redis_url, "Postgres 1 ms away", orders=orders)
-                yield _next_to_sql(
-                    laboratory, far, far_redis, "Postgres and Redis 1 ms away", orders=orders, goals=()
-                )
-                yield _next_to_sql(
-                    laboratory,
-                    far,
-                    redis_url,
-                    "Postgres 1 ms away, no client-side cache",
-                    orders=orders,
-                    goals=(),
-                    more={"COUNTERFOIL_REDIS_CLIENT_CACHE_MB": "0"},
-                )
-            with laboratory.python("benchmarks.busy", "--url", url, "--share", str(BUSY_SHARE)):
-                yield _next_to_sql(
-                    laboratory, url, redis_url, f"Postgres {BUSY_SHARE:.0%} busy with appends", orders=orders
-                )
+            with (
+                _far_away(laboratory, url) as far,
+                _far_away(laboratory, redis_url) as far_redis,
+                _query_api(laboratory, far, "", {}) as by_sql,
+            ):
+                for where, cache, goals, more in (
+                    ("Postgres 1 ms away", redis_url, EARNS_ITS_PLACE, {}),
+                    ("Postgres and Redis 1 ms away", far_redis, (), {}),
+                    ("Postgres 1 ms away, no client-side cache", redis_url, (), NO_CLIENT_CACHE),
+                ):
+                    with _query_api(laboratory, far, cache, more) as cached:
+                        yield _next_to_sql(
+                            laboratory, cached, by_sql=by_sql, where=where, orders=orders, goals=goals
+                        )
+            with (
+                _query_api(laboratory, url, redis_url, {}) as cached,
+                _query_api(laboratory, url, "", {}) as by_sql,
+                laboratory.python("benchmarks.busy", "--url", url, "--share", str(BUSY_SHARE)),
+            ):
+                where = f"Postgres {BUSY_SHARE:.0%} busy with appends"
+                yield _next_to_sql(laboratory, cached, by_sql=by_sql, where=where, orders=orders)
 
 
 @contextlib.contextmanager
@@ -99,28 +103,24 @@ def _query_api(laboratory: Laboratory, url: str, redis_url: str, more: Mapping[s
 
 def _next_to_sql(
     laboratory: Laboratory,
-    url: str,
-    redis_url: str,
-    where: str,
+    cached: int,
     *,
+    by_sql: int,
+    where: str,
     orders: int,
     goals: tuple[Goal, ...] = EARNS_ITS_PLACE,
-    more: Mapping[str, str] | None = None,
 ) -> Row:
+    """Two query APIs by their ports, in turns."""
     loads: dict[str, list[Found]] = {"ours": [], "peer": []}
 
     def measured(name: str, port: int) -> float:
         loads[name].append(load(laboratory, "order", port=port, orders=orders))
         return loads[name][-1].rate
 
-    with (
-        _query_api(laboratory, url, redis_url, more or {}) as cached,
-        _query_api(laboratory, url, "", {}) as by_sql,
-    ):
-        found = alternating(
-            {"ours": lambda: measured("ours", cached), "peer": lambda: measured("peer", by_sql)},
-            rounds=laboratory.size.rounds,
-        )
+    found = alternating(
+        {"ours": lambda: measured("ours", cached), "peer": lambda: measured("peer", by_sql)},
+        rounds=laboratory.size.rounds,
+    )
     took = {name: loads[name][-1] for name in loads}
     return Row(
         name=NAME,
