@@ -41,6 +41,9 @@ from tests.consuming import Hosting, hosting
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 GBP = Currency("GBP")
 WAIT_S = 60.0
+PAUSE_FIRST_S = 0.02
+PAUSE_MAX_S = 0.1
+"""Between two looks at what is waited for, each of which may connect: who waits for long looks more seldom."""
 SHOP = CONTEXTS.processes_of(Settings())
 """The process managers of a shop without gateways."""
 
@@ -132,9 +135,11 @@ def running(url: str, *, processes: Sequence[Process] = SHOP) -> Iterator[Hostin
 def eventually(holds: Callable[[], bool], *, wait_s: float = WAIT_S) -> None:
     """Wait until something holds."""
     deadline_s = time.monotonic() + wait_s
+    pause_s = PAUSE_FIRST_S
     while not holds():
         assert time.monotonic() < deadline_s, "waited too long"
-        time.sleep(0.02)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.5, PAUSE_MAX_S)
 
 
 def counted(url: str) -> dict[str, int]:

@@ -21,6 +21,9 @@ from tests.consuming import hosting
 COUNTED = "shop.counted.v1"
 HAPPENED = "shop.happened.v1"
 WAIT_S = 30.0
+PAUSE_FIRST_S = 0.02
+PAUSE_MAX_S = 0.1
+"""Between two looks at what is waited for, each of which may connect: who waits for long looks more seldom."""
 
 
 def append(
@@ -80,10 +83,11 @@ def owner(url: str) -> psycopg.Connection[tuple[object, ...]]:
 
 
 def wait_until(condition: Callable[[], bool], *, what: str, timeout_s: float = WAIT_S) -> None:
-    deadline = time.monotonic() + timeout_s
+    deadline, pause_s = time.monotonic() + timeout_s, PAUSE_FIRST_S
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout_s} s for: {what}"
-        time.sleep(0.02)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.2, PAUSE_MAX_S)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from prometheus_client import CollectorRegistry
 
 from devservers import chosen
+from devservers.kafka import KafkaServer
 from event_store.transport import following, generations, kafka_client
 from event_store.transport.following import Follower, FollowerMetrics
 from event_store.transport.kafka_topics import prefix
@@ -373,10 +374,13 @@ def test_a_member_that_is_busy_for_long_keeps_its_partitions_and_misses_nothing(
     assert (0, 0, 0) == tuple(consumer.counted(name) for name in ("gaps", "duplicates", "stale"))
 
 
-@pytest.fixture
-def own_kafka(settings, tmp_path):
-    with chosen.kafka_for(settings, directory=tmp_path / "kafka") as server:
+@pytest.fixture(scope="module")
+def own_kafka(settings, servers_directory):
+    """A broker that may be killed; each test leaves it running."""
+    with chosen.kafka_for(settings, directory=servers_directory / "own-kafka") as server:
         yield server
+        if isinstance(server, KafkaServer):
+            server.kill()  # an orderly stop takes seconds
 
 
 @pytest.mark.faults
