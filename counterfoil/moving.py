@@ -28,8 +28,11 @@ def move(
     schema: str,
     followers: Sequence[str],
     ids: Literal["uuid", "text"] | None,
+    by: str | None = None,
 ) -> "MoveSummary":
     """Move applications from the database at an address into the log; steps are shown on standard error.
+
+    `by` is the actor who has them moved.
 
     Raises:
         MoveFailed: with every reason, one a line.
@@ -54,6 +57,7 @@ def move(
                 followers=followers,
                 datastore=datastore,
                 ids=ids,
+                by=by,
                 progress=lambda step: print(step, file=sys.stderr, flush=True),
             )
     except (moving.Refused, sources.SourceError) as error:

@@ -434,21 +434,25 @@ def import_eventsourcing(
             "--ids", help="Type of the aggregates' ids, where SQLite does not say: uuid unless given."
         ),
     ] = None,
+    name: answering.As = None,
     as_json: AsJson = False,
 ) -> None:
     """Move applications of the eventsourcing library into the log: events, snapshots, tracking; stop them before.
 
     Killed at any point, it is run again. What cannot be moved is listed before anything is written.
     """
-    from counterfoil import addresses, moving
+    from counterfoil import addresses, moving, operators
+    from runtime.actors import actor
 
+    settings = answering.settings()
     outcome = moving.move(
-        addresses.database_url(answering.settings()),
+        addresses.database_url(settings),
         applications or [],
         address=source,
         schema=schema,
         followers=followers or [],
         ids=ids,
+        by=actor("operator", operators.of_settings(settings, name)),
     )
     if as_json:
         answering.print_json(moving.as_json(outcome))

@@ -42,8 +42,8 @@ class Wanted(Struct, frozen=True, gc=False):
     """Its notification id there; None: it stands for a version that is absent there."""
 
 
-def moved(wanted: Sequence[Wanted], *, namespace: Namespace) -> AppendRequest:
-    """All of these events, or nothing; the versions of each stream follow one another."""
+def moved(wanted: Sequence[Wanted], *, namespace: Namespace, by: str | None = None) -> AppendRequest:
+    """All of these events, or nothing; the versions of each stream follow one another. `by` is who has them moved."""
     key = secrets.token_bytes(KEY_BYTES)
     first_versions: dict[str, int] = {}
     events: list[NewEvent] = []
@@ -58,6 +58,7 @@ def moved(wanted: Sequence[Wanted], *, namespace: Namespace) -> AppendRequest:
             idempotency=key.hex(),
             payload_encoding=encoding,
             source_position=each.source,
+            on_behalf_of=by,
         )
         events.append(NewEvent(each.stream, each.topic, payload, envelope.encode_metadata(metadata)))
     return _request(key, events, first_versions)

@@ -91,6 +91,7 @@ def move(
     datastore: Datastore,
     ids: OriginatorIdType | None,
     progress: Callable[[str], None],
+    by: str | None = None,
 ) -> MoveSummary:
     """Move applications, and translate the tracking of followers that stay in this database.
 
@@ -101,6 +102,7 @@ def move(
         datastore: of the log.
         ids: the type of the aggregates' ids; None: as the database says, or UUIDs.
         progress: is called with each step.
+        by: the actor who has them moved.
 
     Raises:
         Refused: some rows or numbers cannot be moved; found before anything is written.
@@ -111,7 +113,7 @@ def move(
             ["an SQLite file holds one application: run once for each, those that are followed first"]
         )
     moves = {
-        name: _Move(source, name, datastore=datastore, ids=ids or source.id_type(name) or "uuid")
+        name: _Move(source, name, datastore=datastore, ids=ids or source.id_type(name) or "uuid", by=by)
         for name in applications
     }
     newest: dict[str, int] = {}
@@ -143,9 +145,16 @@ class _Move:
     """One application's way from a database into the log."""
 
     def __init__(
-        self, source: Source, application: str, *, datastore: Datastore, ids: OriginatorIdType
+        self,
+        source: Source,
+        application: str,
+        *,
+        datastore: Datastore,
+        ids: OriginatorIdType,
+        by: str | None,
     ) -> None:
         self._source = source
+        self._by = by
         self._application = application
         self._datastore = datastore
         self._namespace = Namespace(streams.category_of(application), ids)
@@ -294,7 +303,7 @@ class _Move:
 
     def _append(self, pending: Sequence[Wanted]) -> int:
         if pending:
-            self._datastore.append(append_requests.moved(pending, namespace=self._namespace))
+            self._datastore.append(append_requests.moved(pending, namespace=self._namespace, by=self._by))
         return len(pending)
 
 

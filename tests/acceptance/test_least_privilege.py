@@ -34,6 +34,8 @@ ARGUMENTS = {
     "views drop": (VIEW,),
     "parked show": (VIEW, "order-o1"),
     "parked retry": ("fulfilment", "order-o1"),
+    "pause": ("timers",),
+    "resume": ("timers",),
     "parked skip": (VIEW, "order-o1", "1", "--reason", "none"),
     "log fence": ("--reason", "a drill", "--yes"),
     "audit prove": ("--position", "1"),
