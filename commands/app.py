@@ -17,6 +17,7 @@ from commands.execution import Execution
 from commands.identity import (
     account_routes,
     client_routes,
+    guest_routes,
     link_routes,
     oauth_routes,
     provider_routes,
@@ -141,6 +142,7 @@ def _add_routes(app: FastAPI, routers: Sequence[APIRouter], registry: CollectorR
         *batch.batch_router(routes).routes,
         *effects.router.routes,
         *session_routes.ROUTES.routes,
+        *guest_routes.ROUTES.routes,
         *link_routes.ROUTES.routes,
         *oauth_routes.ROUTES.routes,
         *client_routes.ROUTES.routes,

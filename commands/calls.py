@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from commands.authority import NOTHING, Authority
 from event_store.log.envelope import EXISTS, KEY_BYTES, Metadata
 from event_store.log.fingerprints import Fingerprints, framed
 
@@ -30,7 +31,8 @@ class Call(Struct, frozen=True, kw_only=True):
 
     `key` is what the log remembers, `fingerprint` what was asked under it; `if_match` is what the caller saw of the
     stream: its version, a place in the log, `ANY_VERSION`, or None when it does not care. `causation` is the event that
-    asked for it, where one did, `on_behalf_of` the one for whom the actor does it.
+    asked for it, where one did, `on_behalf_of` the one for whom the actor does it. `authority` is what its caller may
+    do.
     """
 
     command: str
@@ -41,6 +43,7 @@ class Call(Struct, frozen=True, kw_only=True):
     actor: str
     causation: str | None = None
     on_behalf_of: str | None = None
+    authority: Authority = NOTHING
 
     def metadata(self, *, occurred_at: datetime | None) -> Metadata:
         """What the events that this call causes have in common; each gets a nonce of its own."""

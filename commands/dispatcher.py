@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from commands import payloads
 from commands.answers import Locations
+from commands.authority import authority_of
 from commands.calls import Call, SeenAt, fingerprint, key_digest
 from commands.execution import Caller, Execution, Slot
 from commands.payloads import Payload
@@ -21,7 +22,7 @@ from domain.ids import MalformedId, validate_id
 from event_store.log.fingerprints import Fingerprints
 from runtime import problems
 from runtime.http.preferences import Preferences
-from runtime.http.principal import Principal
+from runtime.http.principal import Principal, Requirement
 from runtime.problems import Fault, ProblemError
 
 log = structlog.get_logger()
@@ -37,6 +38,7 @@ class Command(Struct, frozen=True):
     endpoint: Endpoint
     payload: type[Payload]
     target: str | None
+    requires: Requirement
 
     @classmethod
     def of(cls, endpoint: Endpoint) -> "Command":
@@ -44,8 +46,13 @@ class Command(Struct, frozen=True):
         parameters = list(inspect.signature(endpoint).parameters)
         others = [name for name in parameters if name not in {"body", "caller"}]
         assert len(others) <= 1, f"{endpoint.__name__} has more than one target"
-        payload = get_type_hints(endpoint)["body"]
-        return cls(endpoint.__name__, endpoint, payload, others[0] if others else None)
+        return cls(
+            endpoint.__name__,
+            endpoint,
+            get_type_hints(endpoint)["body"],
+            others[0] if others else None,
+            endpoint.requires,  # type: ignore[attr-defined]  # declared before
+        )
 
 
 class Sent(Struct, frozen=True):
@@ -134,6 +141,7 @@ class Dispatcher:
             if_match=sent.if_match,
             actor=sent.principal.actor,
             on_behalf_of=sent.principal.on_behalf_of,
+            authority=authority_of(sent.principal, command.requires),
         )
         caller = Caller(
             self.execution, call=call, slot=slot, now=self._clock(), fingerprints=self._fingerprints

@@ -82,6 +82,7 @@ class _Work(Struct, Generic[S], kw_only=True):
     generated: bool
     """The id was made up for this attempt, so a replay has to find out which one the first attempt got."""
     occurred_at: datetime | None
+    owner: Callable[[S], str | None] | None = None
     fresh: bool = False
     """The next attempt decides on loaded states only."""
     streams: dict[str, Aggregate[Any]] = {}
@@ -136,6 +137,11 @@ class Caller:
         """Who the events that follow name as their actor."""
         return self.call.actor
 
+    @property
+    def confined_to(self) -> str | None:
+        """Whose objects alone there are for the caller; None: everybody's."""
+        return self.call.authority.confined_to
+
     def new_id(self) -> str:
         """An id for something that the caller did not name."""
         self._generated = True
@@ -150,10 +156,12 @@ class Caller:
         creates: bool = False,
         fresh: bool = False,
         occurred_at: datetime | None = None,
+        owner: Callable[[S], str | None] | None = None,
     ) -> Answer:
         """Decide on the state of a stream and append what was decided; `decide` may be called several times.
 
-        `fresh`: also the first time on a state that is loaded for it.
+        `fresh`: also the first time on a state that is loaded for it. `owner` says whose the stream is: for a caller
+        who is confined to their own, `decide` gets what is somebody else's as what there is not, and has to refuse it.
 
         Raises:
             ProblemError: the command is refused, or cannot be answered at the moment.
@@ -170,6 +178,7 @@ class Caller:
                 generated=self._generated,
                 fresh=fresh,
                 occurred_at=occurred_at,
+                owner=owner,
             )
         )
 
@@ -358,13 +367,17 @@ class Execution:
         """
         if work.fresh:
             await self._load(work, attempt, work.streams, work.questions)
-        held = partial(self._held, work, attempt)
+        held, authority = partial(self._held, work, attempt), work.call.authority
         for _ in range(limits.READ_ROUNDS_MAX):
             view = DecisionView(held, attempt.selections.get)
             try:
+                authority.prefetch(view)
                 base = view.rely_on(work.aggregate, work.stream)
-                preconditions.require_seen(work.call.if_match, work.stream, base, epoch=attempt.epoch)
-                decided = work.decide(base.state, view)
+                authority.require(view)
+                shown = authority.shown(base, work.owner)
+                preconditions.require_seen(work.call.if_match, work.stream, shown, epoch=attempt.epoch)
+                decided = work.decide(shown.state, view)
+                assert shown is base, f"{work.call.command} decides about what there is not for its caller"
                 if not isinstance(decided, Decision):
                     decided = Decision(events_of(work.aggregate, work.identifier, decided))
                 request = recording.append_request(
@@ -458,7 +471,7 @@ class Execution:
     async def _explain(self, work: _Work[Any], problem: ProblemError) -> None:
         """Add to a problem about an old version the events since."""
         seen = work.call.if_match
-        if problem.type.slug != "precondition-failed" or seen is None:
+        if problem.type.slug != "precondition-failed" or seen is None or not problem.facts["actual"]:
             return
         if isinstance(seen, SeenAt):
             seen = await self.reader.version_at(work.stream, seen.position)

@@ -36,6 +36,8 @@ from domain.ordering.order import (
     OrderIdTaken,
     OrderUnknown,
 )
+from runtime.http.principal import Owned
+from runtime.problems import ERRORS_MAX, Fault, ProblemError
 
 router = command_router("ordering")
 
@@ -129,18 +131,25 @@ class IssueCreditNote(Payload):
 @command(
     router,
     "/orders",
-    requires="orders:place",
+    requires=Owned("orders:place"),
     refusals=(OrderIdTaken, UnknownSku, NoListPrice, money.AmountTooLarge),
 )
 async def place_order(body: PlaceOrder, caller: Caller) -> Answer:
-    """Place an order. Whether stock suffices is decided afterwards: it is confirmed or rejected."""
+    """Place an order. Whether stock suffices is decided afterwards: it is confirmed or rejected.
+
+    Customers and guests place their own, now and at list prices, under an id that is made up.
+    """
+    customer_id = body.customer_id
+    if caller.confined_to is not None:
+        _require_own(body, caller.confined_to)
+        customer_id = caller.confined_to
     order_id = OrderId(body.order_id or caller.new_id())
 
     def place(order: Order | None, view: DecisionView) -> list[Event]:
         return orders.place(
             order,
             order_id=order_id,
-            customer_id=None if body.customer_id is None else CustomerId(body.customer_id),
+            customer_id=None if customer_id is None else CustomerId(customer_id),
             placed_at=body.placed_at or caller.now,
             country=body.country,
             currency=body.currency,
@@ -153,7 +162,7 @@ async def place_order(body: PlaceOrder, caller: Caller) -> Answer:
 @command(
     router,
     "/orders/{order_id}/cancellation",
-    requires="orders:cancel",
+    requires=Owned("orders:cancel"),
     refusals=(OrderUnknown, AlreadyShipped, AlreadyRejected),
 )
 async def cancel_order(order_id: OrderId, body: CancelOrder, caller: Caller) -> Answer:
@@ -162,6 +171,7 @@ async def cancel_order(order_id: OrderId, body: CancelOrder, caller: Caller) -> 
         ORDER,
         order_id,
         lambda order, _: orders.cancel(order, order_id=order_id, reason=body.reason, now=caller.now),
+        owner=lambda order: order.customer_id,
     )
 
 
@@ -204,6 +214,32 @@ async def issue_credit_note(body: IssueCreditNote, caller: Caller) -> Answer:
         )
 
     return await caller.execute(CREDIT_NOTE, credit_note_id, issue, creates=True, occurred_at=body.issued_at)
+
+
+def _require_own(body: PlaceOrder, customer_id: str) -> None:
+    """Refuse what only they may say who place orders for others.
+
+    An id is no choice of a customer's: whether it is taken would tell of an order of somebody else.
+
+    Raises:
+        ProblemError: `forbidden`; every member is named.
+    """
+    said = {
+        "/order_id": body.order_id is not None,
+        "/customer_id": body.customer_id not in {None, customer_id},
+        "/placed_at": body.placed_at is not None,
+        **{f"/lines/{n}/unit_price": line.unit_price is not None for n, line in enumerate(body.lines)},
+    }
+    faults = [
+        Fault(detail="This may be said by who places orders for others", pointer=pointer)
+        for pointer, is_said in said.items()
+        if is_said
+    ]
+    if faults:
+        detail = (
+            "This needs the permission orders:place: an order of one's own is placed now, at list prices."
+        )
+        raise ProblemError("forbidden", detail, errors=faults[:ERRORS_MAX])
 
 
 def _named(order_id: OrderId, view: DecisionView) -> NamedOrder:

@@ -35,6 +35,7 @@ def version_moved(stream: str, *, expected: int | str, actual: int) -> ProblemEr
         stream=stream,
         expected=expected,
         actual=actual,
+        events_since=[],
     )
 
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from event_store.transport.partitioning import partition_of
+from event_store.transport.position_token import PositionToken
 from read_api import freshness, parameters
 from read_api.admission import Admission
 from read_api.audit.past import Past
@@ -23,7 +24,7 @@ from runtime.http.compression import COMPRESSED_BYTES_MIN, plain_tag
 from runtime.http.exchange import Exchange
 from runtime.http.headers import REVALIDATED, STANDARD
 from runtime.http.pipeline import lines
-from runtime.http.principal import Requirement
+from runtime.http.principal import Requirement, confined_to
 from runtime.http.routes import Prepared
 from runtime.problems import ProblemError
 
@@ -108,17 +109,31 @@ class KeyedEndpoint:
         key = exchange.parameters[self._parameter]
         if not parameters.is_id(key):
             raise ProblemError("not-found", f"No {self._resource.noun} can have this id.")
+        only_of = confined_to(exchange.principal, self.requires)
         if scope["query_string"]:
             as_of = self._as_of(scope["query_string"])
             if as_of is not None and self._past is not None:
                 exchange.is_replay = True
+                await self._require_own(key, only_of)
                 return await self._answer_past(key, as_of, self._past)
         wanted = asked(scope["headers"])
         wish = wanted.wish
         if wish.token is not None:
             wish = await self._admission.admit(wish, views=(self._resource.view.name,))
-        found = await self._reader.read(key, token=wish.token)
+        found = await self._find(key, only_of, token=wish.token)
         return self._answer(key, found, wish, wanted.if_none_match)
+
+    async def _find(self, key: str, only_of: str | None, *, token: PositionToken | None = None) -> Found:
+        if only_of is None:
+            return await self._reader.read(key, token=token)
+        return await self._reader.read_own(key, owner=only_of, token=token)
+
+    async def _require_own(self, key: str, only_of: str | None) -> None:
+        """Refuse the past of what is not the caller's: folding it would take its time, and so tell that it is there."""
+        if only_of is not None:
+            found = await self._find(key, only_of)
+            if found.body is None:
+                raise self._not_found(key, found, [])
 
     def immediate(self, exchange: Exchange) -> Prepared | None:
         """The answer to a GET without conditions, if the client-side cache has it."""
@@ -130,6 +145,9 @@ class KeyedEndpoint:
             return None
         found = self._reader.cached(key)
         if found is None or found.body is None or len(found.body) >= COMPRESSED_BYTES_MIN:
+            return None
+        only_of = confined_to(exchange.principal, self.requires)
+        if only_of is not None and not self._reader.is_own(found, only_of):
             return None
         applied = applied_text(found.checkpoints, self._poller.latest)
         return Prepared(

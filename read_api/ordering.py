@@ -24,8 +24,9 @@ from read_api import parameters
 from read_api.audit.proofs import OpenProofs, of_stream, receipt_responses
 from read_api.lists.declaring import Listed, ListOf, Sort, by_day, by_value
 from read_api.reading.resource import Resource, RowDict, only_row
+from read_api.reads import OnlyOf, OpenReads
 from read_api.routing import ById, Documented, Queries
-from runtime.http.principal import requires
+from runtime.http.principal import Owned, requires
 
 
 def _shape_by_currency(row: type[Row], name: str, *, owner: str, member: str) -> type[Struct]:
@@ -45,7 +46,7 @@ def _by_currency(owner: str, member: str, rows: Sequence[RowDict]) -> dict[str, 
     return {owner: rows[0][owner], member: shown}
 
 
-ORDER: Final = Resource(noun="order", view=order_details, render=only_row)
+ORDER: Final = Resource(noun="order", view=order_details, render=only_row, owner="customer_id")
 CUSTOMER: Final = Resource(
     noun="customer with an order",
     view=customer_totals,
@@ -101,7 +102,8 @@ _DAY_EXAMPLE: Final = {"day": "2026-01-31", "country": "GB", "currency": "GBP", 
 
 ORDERS: Final = ListOf(
     path="/orders",
-    requires="orders:read",
+    requires=Owned("orders:read"),
+    owner="customer_id",
     view=order_summary,
     filters=(
         by_value(
@@ -173,9 +175,11 @@ router = parameters.query_router("ordering")
         "The event, its place in the log's tree and a signed checkpoint (c2sp.org/tlog-proof)."
     ),
 )
-@requires("orders:read")
+@requires(Owned("orders:read"))
 async def receipt(
     proofs: OpenProofs,
+    reads: OpenReads,
+    only_of: OnlyOf,
     order_id: Annotated[str, Path(pattern=parameters.ID_PATTERN, examples=["536365"])],
     version: Annotated[
         int,
@@ -185,6 +189,8 @@ async def receipt(
     ] = 1,
 ) -> Response:
     """It proves to everybody with the log's public key that this was recorded, also when this server is gone."""
+    if only_of is not None:
+        await reads.require_own(ORDER, order_id, owner=only_of)
     return await proofs.receipt(of_stream(f"{order_details.category}-{order_id}", version=version))
 
 
@@ -192,7 +198,7 @@ QUERIES: Final = Queries(
     by_id=(
         ById(
             "/orders/{order_id}",
-            "orders:read",
+            Owned("orders:read"),
             ORDER,
             Documented("get_order", "Order", OrderDetails, _ORDER_EXAMPLE, "536365"),
         ),

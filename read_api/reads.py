@@ -23,6 +23,8 @@ from read_api.reading.documents import DocumentCache
 from read_api.reading.keyed import KeyedReader
 from read_api.reading.resource import Resource
 from runtime.breaker import Breaker
+from runtime.http.routes import CONFINED_TO
+from runtime.problems import ProblemError
 from runtime.settings import Settings, SettingsError
 from runtime.telemetry import Readiness
 from runtime.tracked_documents import TrackedDocuments
@@ -91,6 +93,17 @@ class Reads:
         )
         self._readers.append(reader)
         return reader
+
+    async def require_own(self, resource: Resource, key: str, *, owner: str) -> None:
+        """Refuse what is not there, or somebody else's, before anything is asked that takes longer for what is there.
+
+        Raises:
+            ProblemError: `not-found`.
+            TooManyReads, ViewUnavailable: as every read by id.
+        """
+        reader = next(each for each in self._readers if each.resource == resource)
+        if (await reader.read_own(key, owner=owner)).body is None:
+            raise ProblemError("not-found", f"There is no {resource.noun} {key!r}.")
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -162,3 +175,12 @@ def _reads(request: Request) -> Reads:
 
 OpenReads = Annotated[Reads, Depends(_reads)]
 """How a route asks for what the process opened."""
+
+
+def _only_of(request: Request) -> str | None:
+    only_of: str | None = request.scope[CONFINED_TO]
+    return only_of
+
+
+OnlyOf = Annotated[str | None, Depends(_only_of)]
+"""How a route that requires `Owned` asks whose objects alone there are for its caller; None: everybody's."""

@@ -17,7 +17,7 @@ from read_api.reading.resource import Resource
 from read_api.reads import Reads
 from runtime.http import api_version, contract
 from runtime.http.deprecation import Deprecation, deprecated
-from runtime.http.principal import Requirement
+from runtime.http.principal import Owned, Requirement
 from runtime.http.routes import ExchangeRoute
 
 
@@ -87,6 +87,9 @@ def _serve_by_id(app: FastAPI, served: ById, *, tag: str, reads: Reads, past: Pa
     resource, documented = served.resource, served.documented
     assert resource.view.folds or past is None, (
         f"{resource.view} was declared without the module of its folds"
+    )
+    assert isinstance(served.requires, Owned) is (resource.owner is not None), (
+        f"{served.path}: whose things are they?"
     )
     parameter = served.path.partition("{")[2].partition("}")[0]
     endpoint = KeyedEndpoint(

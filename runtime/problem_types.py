@@ -147,6 +147,14 @@ _REQUESTS = (
         "Log in again.",
     ),
     ProblemType(
+        "too-many-requests",
+        429,
+        "Too many requests came from this address",
+        "What needs no login was asked for so often from this address of the network in the last minutes that no more"
+        " is given.",
+        "Wait as long as Retry-After says.",
+    ),
+    ProblemType(
         "forbidden",
         403,
         "The caller may not do this",

@@ -80,6 +80,15 @@ class Settings(BaseSettings):
             " proxy makes all addresses one and counts itself."
         ),
     )
+    guest_tokens_per_address: int = Field(
+        default=60,
+        ge=0,
+        le=100_000,
+        description=(
+            "Tokens of guests that one network address is given in five minutes; 0: not counted, for where a proxy"
+            " makes all addresses one and counts itself."
+        ),
+    )
     password_memory_mb: int = Field(
         default=46,
         ge=19,

@@ -175,7 +175,7 @@ async def unlock_account(account_id: _AccountId, body: Empty, call: Called, aske
     summary="Change a password",
     **_declared("change_password", AccountUnknown, problems_=("bad-credentials", "too-many-attempts")),
 )
-@requires(Known("a password is changed by who knows it"))
+@requires(Known("a password is changed by who knows it", only="account"))
 async def change_password(
     account_id: _AccountId, body: ChangePassword, call: Called, asked: Identified
 ) -> Response:

@@ -14,6 +14,7 @@ from commands.identity.recording import By
 from commands.identity.routing import BODY_BYTES_MAX, Asked, Identified, SecretRoute, json_answer, serving_of
 from commands.identity.session_routes import CREDENTIALS, shown
 from commands.identity.sessions import NotRefreshed
+from commands.identity.vault import DENIED_FOR, GUEST_DENIED_FOR
 from commands.request_parts import read_body, read_headers
 from domain.ids import ID_PATTERN
 from runtime.http import contract
@@ -178,8 +179,9 @@ async def revoke(asked: Identified) -> Response:
             claims = asked.trust.claims(given.encode())
         except BadToken:
             return Response(status_code=200)
-        if claims.kind == "service":
-            await asked.sessions.accounts.vault.deny([claims.jti])
+        if claims.kind != "account":
+            lifetime = GUEST_DENIED_FOR if claims.kind == "guest" else DENIED_FOR
+            await asked.sessions.accounts.vault.deny([claims.jti], lifetime=lifetime)
             return Response(status_code=200)
         session_id = claims.sid
     by = By(Principal("system", "identity").actor, asked.correlation_id)

@@ -78,7 +78,7 @@ class Start:
 class Link:
     """Sends the browser of somebody who is logged in to a provider, to log in by it from then on."""
 
-    requires: Final = Known("an identity is linked to the account of who asks")
+    requires: Final = Known("an identity is linked to the account of who asks", only="account")
 
     async def __call__(self) -> Response:
         """Only declares that it can be called; requests come to `answer`."""
@@ -86,8 +86,6 @@ class Link:
 
     async def answer(self, exchange: Exchange) -> Response:
         """Say where the browser is to go, with a cookie."""
-        if exchange.principal.kind != "account":
-            raise ProblemError("forbidden", "Only accounts log in by providers.")
         url, cookie = await _begun(exchange, links=exchange.principal.id)
         response = json_answer({"authorization_url": url})
         response.headers.update({"set-cookie": cookie, **_NOT_STORED})

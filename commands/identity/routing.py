@@ -11,10 +11,12 @@ from fastapi import Depends
 from starlette.responses import Response
 
 from commands import documentation, payloads
+from commands.authority import authority_of
 from commands.calls import Call, fingerprint, key_digest
 from commands.documentation import REQUEST_HEADERS
 from commands.identity.administration import Administration
 from commands.identity.clients import Clients
+from commands.identity.guests import Guests
 from commands.identity.links import Links
 from commands.identity.providers import Providers
 from commands.identity.sessions import Sessions
@@ -44,6 +46,7 @@ class Serving(msgspec.Struct, frozen=True):
 
     sessions: Sessions | None
     clients: Clients | None
+    guests: Guests | None
     trust: Trust | None
     links: Links | None = None
     providers: Providers = MappingProxyType({})
@@ -55,6 +58,7 @@ class Asked(msgspec.Struct, frozen=True):
 
     sessions: Sessions
     clients: Clients
+    guests: Guests
     administration: Administration
     links: Links
     trust: Trust
@@ -107,11 +111,13 @@ class SecretRoute(ExchangeRoute):
         serving = serving_of(exchange)
         assert serving.sessions is not None, "looked at before"
         assert serving.clients is not None, "as sessions"
+        assert serving.guests is not None, "as sessions"
         assert serving.trust is not None, "as sessions"
         assert serving.links is not None, "as sessions"
         return Asked(
             serving.sessions,
             serving.clients,
+            serving.guests,
             Administration(serving.sessions),
             serving.links,
             serving.trust,
@@ -150,6 +156,7 @@ class KeyedRoute(SecretRoute):
             correlation_id=asked.correlation_id,
             actor=asked.principal.actor,
             on_behalf_of=asked.principal.on_behalf_of,
+            authority=authority_of(asked.principal, self.endpoint.requires),  # type: ignore[attr-defined]  # declared
         )
         response: Response = await self.endpoint(body=payload, call=call, asked=asked, **exchange.parameters)
         return response

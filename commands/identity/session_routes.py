@@ -101,7 +101,7 @@ async def open_session(body: LogIn, asked: Identified) -> Response:
         ("not-found", "too-busy", "store-unavailable", "outcome-unknown", "shutting-down")
     ),
 )
-@requires(Known("a session is ended by whom it belongs to"))
+@requires(Known("a session is ended by whom it belongs to", only="account"))
 async def end_session(
     session_id: Annotated[SessionId, Path(pattern=ID_PATTERN)], asked: Identified
 ) -> Response:

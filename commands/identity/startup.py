@@ -16,6 +16,7 @@ from commands.identity.accounts import Accounts
 from commands.identity.attempts import Attempts
 from commands.identity.clients import Clients
 from commands.identity.errors import OtherSecrets, SecretsFileError
+from commands.identity.guests import Guests, PerAddress
 from commands.identity.link_rows import LinkRows
 from commands.identity.links import Links
 from commands.identity.metrics import SessionMetrics
@@ -76,6 +77,7 @@ async def served(
         clients = Clients(
             accounts.vault, accounts.states, on.reader, recorder, sessions.signing, sessions.issuer
         )
+        guests = Guests(sessions, PerAddress(settings.guest_tokens_per_address))
         links = Links(
             sessions,
             LinkRows(accounts.vault.pool),
@@ -88,7 +90,9 @@ async def served(
         ]
         try:
             secure = settings.login_url is None or settings.login_url.startswith("https:")
-            yield Serving(sessions, clients, callers.trust, links, providers=known, cookies_secure=secure)
+            yield Serving(
+                sessions, clients, guests, callers.trust, links, providers=known, cookies_secure=secure
+            )
         finally:
             for task in tasks:
                 task.cancel()

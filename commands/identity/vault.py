@@ -10,7 +10,7 @@ from msgspec import Struct
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from commands import refusals
-from runtime.identity.tokens import LEEWAY_S, LIFETIME_S
+from runtime.identity.tokens import GUEST_LIFETIME_S, LEEWAY_S, LIFETIME_S
 
 VaultConnection = psycopg.AsyncConnection[tuple[Any, ...]]
 Pool = AsyncConnectionPool[VaultConnection]
@@ -20,6 +20,9 @@ SESSION_LIFETIME: Final = timedelta(days=30)
 
 DENIED_FOR: Final = timedelta(seconds=LIFETIME_S + 2 * LEEWAY_S)
 """As long as a token that was signed just now could be trusted."""
+
+GUEST_DENIED_FOR: Final = timedelta(seconds=GUEST_LIFETIME_S + 2 * LEEWAY_S)
+"""The same of a guest's: so long verifies a key that signs no more."""
 
 _MUTEX: Final = "select from vault.denials for update"
 _BEGIN: Final = "insert into vault.secret (digest) values (%s) on conflict do nothing"
@@ -199,7 +202,7 @@ class Vault:
         async with self._connection() as connection, connection.transaction():
             await connection.execute(_MUTEX)
             if await (await connection.execute(_ANNOUNCED)).fetchone() == (kid,):
-                await connection.execute(_RETIRE, [DENIED_FOR])
+                await connection.execute(_RETIRE, [GUEST_DENIED_FOR])
                 await connection.execute(_TAKE_OVER, [kid])
                 await self._keep_key(connection, announced, signs=False)
 
@@ -314,10 +317,10 @@ class Vault:
         async with self._connection() as connection:
             await connection.execute(_DENY_TOKENS_OF, [DENIED_FOR, account_id])
 
-    async def deny(self, subjects: Sequence[str]) -> None:
+    async def deny(self, subjects: Sequence[str], *, lifetime: timedelta = DENIED_FOR) -> None:
         """Have tokens refused by every process within a second, until they would be over anyway."""
         async with self._connection() as connection:
-            await connection.execute(_DENY, [list(subjects), DENIED_FOR])
+            await connection.execute(_DENY, [list(subjects), lifetime])
 
     async def recorded(self, session_id: str) -> None:
         """Note that the log has the revocation."""

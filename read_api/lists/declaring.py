@@ -27,9 +27,12 @@ from projections.errors import DeclarationError
 from projections.view import View
 from read_api import parameters
 from runtime import rfc3339
-from runtime.http.principal import Requirement
+from runtime.http.principal import Owned, Requirement
 
 INTEGER_MAX: Final = 2**63 - 1
+
+OWNER: Final = "owner"
+"""Parameter of statements whose rows are those of one owner; no filter is called so."""
 
 _is_integer = re.compile(r"-?[0-9]{1,19}").fullmatch
 
@@ -83,13 +86,17 @@ class Listed(Struct, frozen=True):
 
 
 class ListOf(Struct, frozen=True, dict=True, kw_only=True):
-    """The rows of a view, at a path; the first sort that can be combined with the filters given is the usual one."""
+    """The rows of a view, at a path; the first sort that can be combined with the filters given is the usual one.
+
+    `owner` is the column that says whose a row is, where the list requires `Owned`.
+    """
 
     path: str
     requires: Requirement
     view: View[Any]
     sorts: tuple[Sort, ...]
     filters: tuple[Filter, ...] = ()
+    owner: str | None = None
     documented: Listed
 
     def __post_init__(self) -> None:
@@ -99,6 +106,12 @@ class ListOf(Struct, frozen=True, dict=True, kw_only=True):
             DeclarationError: what is wrong with it, in words.
         """
         _check(self)
+
+    @cached_property
+    def own(self) -> Filter:
+        """What leaves the rows of one owner alone, whatever else is asked."""
+        assert self.owner is not None, "declared for what somebody owns"
+        return by_value(OWNER, self.owner, description="", example="")
 
     @cached_property
     def by_name(self) -> dict[str, Filter]:
@@ -220,8 +233,15 @@ def place_type(listed: ListOf, sort: Sort) -> GenericAlias:
 
 def _check(listed: ListOf) -> None:
     names = [each.name for each in listed.filters]
-    if len({*names, *parameters.OF_LISTS}) < len(names) + len(parameters.OF_LISTS):
+    taken = (*parameters.OF_LISTS, OWNER)
+    if len({*names, *taken}) < len(names) + len(taken):
         raise DeclarationError(f"the list {listed.path}: duplicate parameter")
+    if isinstance(listed.requires, Owned) is not (listed.owner is not None):
+        raise DeclarationError(
+            f"the list {listed.path}: rows have an owner where one's own are what is required"
+        )
+    if listed.owner is not None:
+        _require_plain(listed, listed.owner)
     for each in listed.filters:
         _require_plain(listed, each.column)
         _reader(each, listed.view)

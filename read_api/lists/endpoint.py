@@ -16,7 +16,7 @@ from read_api.checkpoints import Checkpoints, CheckpointSnapshot
 from read_api.connections import AsyncConnection
 from read_api.freshness import MIN_POSITION, Wish
 from read_api.lists import downloads, pinning, requests, statements
-from read_api.lists.declaring import ListOf
+from read_api.lists.declaring import OWNER, ListOf
 from read_api.lists.downloads import CSV, NDJSON, Export
 from read_api.lists.requests import Asked, ByIds, Page, Pin, Whole
 from read_api.parameters import CURSOR
@@ -26,6 +26,7 @@ from read_api.reading.tables import TABLES_KEPT_MAX, Table
 from read_api.reads import Reads, live, snapshot_on
 from runtime.http import accept, api_version
 from runtime.http.exchange import Exchange
+from runtime.http.principal import confined_to
 from runtime.http.routes import ExchangeRoute
 from runtime.pagination import next_link
 from runtime.problems import Fault, ProblemError
@@ -67,7 +68,12 @@ class ListEndpoint:
         media_type = accept.preferred(exchange.headers, MEDIA_TYPES)
         if media_type is None:
             raise ProblemError("not-acceptable", f"This list is answered as {', '.join(MEDIA_TYPES)}.")
-        asked = requests.read(self._listed, exchange.scope["query_string"], whole=media_type != JSON)
+        asked = requests.read(
+            self._listed,
+            exchange.scope["query_string"],
+            whole=media_type != JSON,
+            only_of=confined_to(exchange.principal, self.requires),
+        )
         wish = by_id.asked(exchange.headers).wish
         if isinstance(asked, Page) and asked.pin is not None and wish.token is not None:
             detail = f"A pinned list stays where it is: {MIN_POSITION} belongs to its first page"
@@ -96,9 +102,9 @@ class ListEndpoint:
 
         async def read(connection: AsyncConnection, snapshot: CheckpointSnapshot) -> list[RowDict]:
             table = await self._table(connection, snapshot)
-            return await _rows(
-                connection, table, statements.select_by_ids(table, key), {"ids": list(asked.ids)}
-            )
+            filters = requests.own_filters(self._listed, asked.only_of)
+            statement = statements.select_by_ids(table, key, filters=filters)
+            return await _rows(connection, table, statement, {"ids": list(asked.ids), OWNER: asked.only_of})
 
         snapshot, rows = await self._reads.snapshot(read)
         found = {row[key]: row for row in rows}
@@ -129,7 +135,7 @@ class ListEndpoint:
         question = asked.question
         statement = statements.select_page(
             table,
-            [self._listed.by_name[name] for name in question.given],
+            question.filters(self._listed),
             question.sort,
             falling=question.falling,
             after=asked.after is not None,
@@ -158,7 +164,7 @@ class ListEndpoint:
         ends = len(rows) > asked.limit
         statement = statements.select_moved(
             await self._table(connection, snapshot),
-            [self._listed.by_name[name] for name in asked.question.given],
+            asked.question.filters(self._listed),
             sort,
             falling=asked.question.falling,
             after=asked.after is not None,
@@ -178,10 +184,10 @@ class ListEndpoint:
         snapshot = await held.run(snapshot_on)
         table = await held.run(partial(self._table, snapshot=snapshot))
         question = asked.question
-        filters = [self._listed.by_name[name] for name in question.given]
+        filters = question.filters(self._listed)
         statement = statements.select_whole(table, filters, question.sort, falling=question.falling)
         headers = self._fresh(snapshot, wish)
-        rows = await downloads.read(held, table, statement, question.given)
+        rows = await downloads.read(held, table, statement, question.values)
         return Export(rows, table, media_type=media_type, headers=headers, name=self._listed.name)
 
     def _fresh(
@@ -224,7 +230,7 @@ class ListEndpoint:
 def _given(asked: Page) -> dict[str, object]:
     """The parameters of a page's statement."""
     place = statements.place(statements.AFTER, asked.question.sort, asked.after) if asked.after else {}
-    return {**asked.question.given, **place, "limit": asked.limit + 1}
+    return {**asked.question.values, **place, "limit": asked.limit + 1}
 
 
 async def _rows(

@@ -71,14 +71,14 @@ def _rows(
     question = asked.question
     statement = statements.select_folded_back(
         table,
-        [listed.by_name[name] for name in question.given],
+        question.filters(listed),
         question.sort,
         key=listed.view.key[0],
         falling=question.falling,
         after=asked.after is not None,
     )
     given = {
-        **question.given,
+        **question.values,
         **(statements.place(statements.AFTER, question.sort, asked.after) if asked.after else {}),
         "changed": list(before.ids),
         "rows": _encode(before.rows).decode(),

@@ -6,10 +6,10 @@ from types import GenericAlias
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from read_api import parameters
-from read_api.lists.declaring import ListOf, Sort, boolean, place_type, usual_sort
+from read_api.lists.declaring import OWNER, Filter, ListOf, Sort, boolean, place_type, usual_sort
 from read_api.parameters import CURSOR, IDS, LIMIT, PINNED, SORT, invalid_parameter
 from runtime.pagination import MalformedCursor, decode_cursor, encode_cursor
 from runtime.problems import ProblemError
@@ -28,11 +28,24 @@ class Pin(Struct, frozen=True, array_like=True):
 
 
 class ListQuery(Struct, frozen=True):
-    """Which rows, in which order: values by the names of their filters, a sort and its direction."""
+    """Which rows, in which order: values by the names of their filters, a sort and its direction.
+
+    `only_of`: whose rows alone; None: everybody's.
+    """
 
     given: Mapping[str, object]
     sort: Sort
     falling: bool
+    only_of: str | None = None
+
+    def filters(self, listed: ListOf) -> list[Filter]:
+        """What narrows the list."""
+        return [*own_filters(listed, self.only_of), *(listed.by_name[name] for name in self.given)]
+
+    @property
+    def values(self) -> dict[str, object]:
+        """The values of these filters, as parameters of a statement."""
+        return {**self.given, OWNER: self.only_of}
 
 
 class Page(Struct, frozen=True):
@@ -51,9 +64,10 @@ class Page(Struct, frozen=True):
 
 
 class ByIds(Struct, frozen=True):
-    """The rows of these ids, each once."""
+    """The rows of these ids, each once; `only_of`: if they are somebody's."""
 
     ids: tuple[str, ...]
+    only_of: str | None = None
 
 
 class Whole(Struct, frozen=True):
@@ -65,8 +79,13 @@ class Whole(Struct, frozen=True):
 Asked = Page | ByIds | Whole
 
 
-def read(listed: ListOf, query: bytes, *, whole: bool) -> Asked:
-    """What the address asks; `whole` is said by the media type that is wanted.
+def own_filters(listed: ListOf, only_of: str | None) -> list[Filter]:
+    """What leaves the rows of one owner alone; nothing where everybody's are wanted."""
+    return [] if only_of is None else [listed.own]
+
+
+def read(listed: ListOf, query: bytes, *, whole: bool, only_of: str | None = None) -> Asked:
+    """What the address asks; `whole` is said by the media type that is wanted, `only_of` by who the caller is.
 
     Raises:
         ProblemError: `invalid-parameter`, `malformed-cursor`.
@@ -79,8 +98,8 @@ def read(listed: ListOf, query: bytes, *, whole: bool) -> Asked:
     )
     given = dict(found)
     if ids:
-        return _by_ids(ids, given, whole=whole)
-    question = _question(listed, given)
+        return ByIds(_ids(ids, given, whole=whole), only_of)
+    question = structs.replace(_question(listed, given), only_of=only_of)
     if whole:
         for name in (LIMIT, CURSOR, PINNED):
             if name in given:
@@ -94,7 +113,7 @@ def _known(listed: ListOf) -> list[str]:
     return own + [PINNED] * listed.can_be_pinned + [IDS] * listed.takes_ids
 
 
-def _by_ids(texts: Sequence[str], given: Mapping[str, str], *, whole: bool) -> ByIds:
+def _ids(texts: Sequence[str], given: Mapping[str, str], *, whole: bool) -> tuple[str, ...]:
     if others := [name for name in given if name != IDS]:
         raise invalid_parameter(others[0], f"Ids name their rows: {others[0]} cannot be combined with {IDS}")
     if whole:
@@ -105,7 +124,7 @@ def _by_ids(texts: Sequence[str], given: Mapping[str, str], *, whole: bool) -> B
     for each in ids:
         if not parameters.is_id(each):
             raise invalid_parameter(IDS, f"{each[: parameters.NAME_LENGTH_MAX]!r} cannot be an id")
-    return ByIds(ids)
+    return ids
 
 
 def _question(listed: ListOf, given: Mapping[str, str]) -> ListQuery:

@@ -16,7 +16,9 @@ _PAGE: Final = sql.SQL(
     "select {columns} from {table} t where not t.deleted{narrowed} order by {order} limit %(limit)s"
 )
 _WHOLE: Final = sql.SQL("select {columns} from {table} t where not t.deleted{narrowed} order by {order}")
-_BY_IDS: Final = sql.SQL("select {columns} from {table} t where not t.deleted and t.{key} = any(%(ids)s)")
+_BY_IDS: Final = sql.SQL(
+    "select {columns} from {table} t where not t.deleted and t.{key} = any(%(ids)s){narrowed}"
+)
 _MOVED: Final = sql.SQL("select exists (select from {table} t where t.position > %(pin)s{narrowed})")
 
 # Each half is a page at most, so what is put together is small. Rows that were folded back are compared and sorted by
@@ -45,9 +47,9 @@ def select_whole(table: Table, filters: Iterable[Filter], sort: Sort, *, falling
     return _WHOLE.format(**_parts(table, map(_test, filters)), order=_order(sort, falling=falling))
 
 
-def select_by_ids(table: Table, key: str) -> sql.Composed:
+def select_by_ids(table: Table, key: str, *, filters: Iterable[Filter] = ()) -> sql.Composed:
     """The rows of some ids, in no order."""
-    return _BY_IDS.format(**_parts(table, ()), key=sql.Identifier(key))
+    return _BY_IDS.format(**_parts(table, map(_test, filters)), key=sql.Identifier(key))
 
 
 def select_folded_back(

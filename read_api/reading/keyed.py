@@ -64,6 +64,26 @@ class KeyedReader:
             self._documents.fill(cached, found)
         return found
 
+    async def read_own(self, key: str, *, owner: str, token: PositionToken | None = None) -> Found:
+        """What the live build has for an id, if it is `owner`'s.
+
+        What is somebody else's is found as what there is not: by the same question to the database, which answers no
+        row, wherever else it is kept.
+
+        Raises:
+            ViewUnavailable: the database cannot answer.
+            TooManyReads: too many others wait.
+        """
+        found = self.cached(key) if token is None else None
+        if found is not None and self.is_own(found, owner):
+            return found
+        self._reads.sql.inc()
+        return await self._rows.read_own(key, owner)
+
+    def is_own(self, found: Found, owner: str) -> bool:
+        """Whether what was found is there, and somebody's."""
+        return found.body is not None and self.resource.belongs_to(owner, found.body)
+
     async def _read_rows(self, key: str) -> Found:
         found = await self._rows.read(key)
         self._reads.sql.inc()

@@ -1,8 +1,10 @@
 """What can be asked for by one id, and what one snapshot holds for it."""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from projections.storing import BuildId
@@ -16,15 +18,28 @@ Render = Callable[[str, Sequence[RowDict]], object]
 """What is shown for an id and its rows (at least one)."""
 
 
-class Resource(Struct, frozen=True):
+class Resource(Struct, frozen=True, dict=True):
     """A view that is asked by id, what a user calls one of its things, and how rows are shown.
 
-    A view with a document has one row per id, and its document is what is shown.
+    A view with a document has one row per id, and its document is what is shown. `owner` is the column that says whose
+    a thing is; it is shown, too.
     """
 
     noun: str
     view: View[Any]
     render: Render
+    owner: str | None = None
+
+    @cached_property
+    def _owner_of(self) -> msgspec.json.Decoder[Any]:
+        assert self.owner is not None, "declared for what somebody owns"
+        return msgspec.json.Decoder(
+            msgspec.defstruct("Owned", [("owner", str | None)], rename={"owner": self.owner})
+        )
+
+    def belongs_to(self, owner: str, body: bytes) -> bool:
+        """Whether what is shown is somebody's."""
+        return bool(self._owner_of.decode(body).owner == owner)
 
     def partition_key(self, key: str) -> str | None:
         """The partition key that the rows of an id belong to; None when they gather many, as in a global view."""

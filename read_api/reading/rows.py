@@ -1,10 +1,11 @@
 """Rows by key from SQL: many keys in one statement, together with how far the build stood in that same snapshot."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 from psycopg import sql
 
 from projections.storing import BuildId
@@ -40,8 +41,10 @@ from (
         )
     )::text as said
 ) stood
-left join {table} t on t.{key} = any(%(keys)s)
+left join {table} t on t.{key} = any(%(keys)s){narrowed}
 """)
+# What is somebody else's is no row here, however large it is: answering that takes as long as where there is none.
+_OWN: Final = sql.SQL(" and t.{} = any(%(owners)s)")
 
 
 class _Stood(Struct, frozen=True):
@@ -68,8 +71,9 @@ class RowsByKey:
         self._resource = resource
         self._connections = connections
         self._poller = poller
-        self._asked: dict[BuildId, _Asked] = {}
+        self._asked: dict[tuple[BuildId, bool], _Asked] = {}
         self._coalescer: Coalescer[str, Found] = Coalescer(self._fetch, flights_max=FLIGHTS_MAX)
+        self._own: Coalescer[tuple[str, str], Found] = Coalescer(self._fetch_own, flights_max=FLIGHTS_MAX)
 
     async def read(self, key: str) -> Found:
         """What the live build holds for a key now.
@@ -80,16 +84,41 @@ class RowsByKey:
         """
         return await self._coalescer.ask(key)
 
+    async def read_own(self, key: str, owner: str) -> Found:
+        """What the live build holds for a key now, if it is `owner`'s; else as if there never was anything.
+
+        Raises:
+            ViewUnavailable: the database does not answer, or no build is live.
+            TooManyReads: too many others wait.
+        """
+        return await self._own.ask((key, owner))
+
     async def close(self) -> None:
         """Cancel those who wait."""
         await self._coalescer.close()
+        await self._own.close()
 
     async def _fetch(self, keys: Sequence[str]) -> Mapping[str, Found]:
+        return await self._of_live(partial(self._read_build, keys=keys))
+
+    async def _fetch_own(self, asked: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Found]:
+        keys = list(dict.fromkeys(key for key, _ in asked))
+        owners = list(dict.fromkeys(owner for _, owner in asked))
+        found = await self._of_live(partial(self._read_build, keys=keys, owners=owners))
+        return {(key, owner): self._if_own(found[key], owner) for key, owner in asked}
+
+    def _if_own(self, found: Found, owner: str) -> Found:
+        # Rows of all who ask come together, so one of them may be another's.
+        if found.body is not None and self._resource.belongs_to(owner, found.body):
+            return found
+        return structs.replace(found, body=None, position=0, parked_at=None)
+
+    async def _of_live(self, read: Callable[[BuildId], Awaitable[dict[str, Found]]]) -> dict[str, Found]:
         try:
-            return await self._read_build(self._live(), keys)
+            return await read(self._live())
         except BuildGone:
             await self._poller.next_snapshot()
-            return await self._read_build(self._live(), keys)
+            return await read(self._live())
 
     def _live(self) -> BuildId:
         build = self._poller.latest.builds.get(self._resource.view.name)
@@ -97,12 +126,17 @@ class RowsByKey:
             raise ViewUnavailable(f"no build of {self._resource.view.name} is live yet")
         return build.id
 
-    async def _read_build(self, build: BuildId, keys: Sequence[str]) -> dict[str, Found]:
+    async def _read_build(
+        self, build: BuildId, keys: Sequence[str], owners: Sequence[str] | None = None
+    ) -> dict[str, Found]:
         partition_keys = [self._resource.partition_key(key) for key in keys]
         given = {"keys": list(keys), "partition_keys": [key for key in partition_keys if key is not None]}
+        owned = owners is not None
+        if owners is not None:
+            given["owners"] = list(owners)
 
         async def read(connection: AsyncConnection) -> tuple[Table, list[tuple[Any, ...]]]:
-            asked = self._asked.get(build) or await self._ask(connection, build)
+            asked = self._asked.get((build, owned)) or await self._ask(connection, build, owned=owned)
             async with connection.cursor(binary=True) as cursor:
                 await cursor.execute(asked.statement, given)
                 return asked.table, await cursor.fetchall()
@@ -148,16 +182,17 @@ class RowsByKey:
             parked_at=stood.parked.get(self._resource.partition_key(key) or ""),
         )
 
-    async def _ask(self, connection: AsyncConnection, build: BuildId) -> _Asked:
+    async def _ask(self, connection: AsyncConnection, build: BuildId, *, owned: bool) -> _Asked:
         table = await tables.describe(connection, build)
         if len(self._asked) >= TABLES_KEPT_MAX:
             self._asked.clear()
-        statement = _by_key(table, key=self._resource.view.key[0]).as_bytes(connection)
-        self._asked[build] = asked = _Asked(table=table, statement=statement)
+        owner = self._resource.owner if owned else None
+        statement = _by_key(table, key=self._resource.view.key[0], owner=owner).as_bytes(connection)
+        self._asked[build, owned] = asked = _Asked(table=table, statement=statement)
         return asked
 
 
-def _by_key(table: Table, *, key: str) -> sql.Composed:
+def _by_key(table: Table, *, key: str, owner: str | None = None) -> sql.Composed:
     build = table.build
     selected = [
         sql.SQL("{}::text" if index in table.nested else "{}").format(sql.Identifier("t", name))
@@ -170,4 +205,5 @@ def _by_key(table: Table, *, key: str) -> sql.Composed:
         build=sql.Literal(build.build),
         table=sql.Identifier("views", build.table),
         key=sql.Identifier(key),
+        narrowed=sql.SQL("") if owner is None else _OWN.format(sql.Identifier(owner)),
     )

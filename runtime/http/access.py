@@ -9,6 +9,9 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, Literal
 
+from runtime.actors import Kind
+from runtime.http.principal import Known, Principal, Public, Requirement, confined_to, may_use
+
 Role = Literal[
     "guest",
     "customer",
@@ -28,16 +31,17 @@ def _may(*permissions: str) -> frozenset[str]:
     return frozenset(" ".join(permissions).split())
 
 
-_SHOPS: Final = "catalogue:read inventory:read orders:place"
+_SHOPS: Final = "catalogue:read inventory:read"
+_BUYS: Final = "own-orders:place own-orders:read own-orders:cancel"
 _SELLS: Final = "catalogue:read catalogue:write inventory:read"
 _STORES: Final = "catalogue:read inventory:read inventory:receive inventory:adjust"
 _SHIPS: Final = "orders:read orders:ship shipments:read shipments:label"
-_SUPPORTS: Final = "orders:read orders:cancel shipments:read credit-notes:issue"
+_SUPPORTS: Final = "orders:place orders:read orders:cancel shipments:read credit-notes:issue"
 
 PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
     {
-        "guest": _may(_SHOPS),
-        "customer": _may(_SHOPS),
+        "guest": _may(_SHOPS, _BUYS),
+        "customer": _may(_SHOPS, _BUYS),
         "support": _may(_SHOPS, _SUPPORTS, "accounts:read effects:read"),
         "merchandiser": _may(_SELLS, "sales:read effects:read"),
         "warehouse": _may(_STORES, _SHIPS, "effects:read"),
@@ -58,10 +62,29 @@ PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
         ),
     }
 )
-"""Role → permissions. A service has those of its scopes, which are among these."""
+"""Role → permissions. A service has those of its scopes, which are among these. `own-`: for one's own objects alone."""
 
 FAIL_CLOSED: Final = frozenset(("accounts:write", "keys:write", "operate", "credit-notes:issue"))
 """Permissions that nobody is granted while revoked tokens are not known: what they do is not undone."""
+
+
+_KINDS: Final[Mapping[Role, Kind]] = MappingProxyType({"guest": "guest", "service": "service"})
+"""Who has a role that no account has."""
+
+Verdict = Literal["everybody", "known", "all", "own", "none"]
+"""Who may use a route: everybody, all who are known, or who has a role: for all objects, for its own, or not at all."""
+
+
+def verdict(role: Role, requirement: Requirement) -> Verdict:
+    """What the table says of a role and what a route requires."""
+    if isinstance(requirement, Public):
+        return "everybody"
+    principal = Principal(_KINDS.get(role, "account"), "somebody", permissions=PERMISSIONS[role])
+    if not may_use(principal, requirement):
+        return "none"
+    if isinstance(requirement, Known):
+        return "known"
+    return "all" if confined_to(principal, requirement) is None else "own"
 
 
 def permissions_of(roles: Iterable[str]) -> frozenset[str]:

@@ -16,7 +16,7 @@ from runtime import database
 from runtime.http.access import FAIL_CLOSED
 from runtime.http.exchange import Exchange
 from runtime.http.pipeline import permit
-from runtime.http.principal import ANONYMOUS, NOBODY, Principal, Public
+from runtime.http.principal import ANONYMOUS, NOBODY, Principal, Public, permission_of
 from runtime.http.routes import Route
 from runtime.identity import tokens
 from runtime.identity.metrics import IdentityMetrics
@@ -160,7 +160,7 @@ class TokenCallers:
             ProblemError: `forbidden`, `unauthenticated`, `identity-unavailable`.
         """
         permit(exchange, route)
-        if route.requires in FAIL_CLOSED and not self.trust.is_current:
+        if permission_of(route.requires) in FAIL_CLOSED and not self.trust.is_current:
             raise _unavailable()
 
     def note(self, exchange: Exchange, status: int) -> None:

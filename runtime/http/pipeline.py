@@ -21,7 +21,7 @@ from runtime.http.access_log import AccessLog
 from runtime.http.cors import Cors
 from runtime.http.exchange import Exchange, Headers, nothing_more
 from runtime.http.headers import Header, correlation_of, with_standard
-from runtime.http.principal import Principal, may_use
+from runtime.http.principal import Principal, may_use, permission_of
 from runtime.http.routes import NOWHERE, Prepared, Route, RouteTable
 from runtime.problems import ProblemError, respond
 from runtime.telemetry import HttpMetrics, correlation_id
@@ -80,7 +80,9 @@ def permit(exchange: Exchange, route: Route) -> None:
         ProblemError: `forbidden`.
     """
     if not may_use(exchange.principal, route.requires):
-        raise ProblemError("forbidden", f"This needs the permission {route.requires}.")
+        permission = permission_of(route.requires)
+        needed = f"the permission {permission}" if permission else "an account"
+        raise ProblemError("forbidden", f"This needs {needed}.")
 
 
 def unnoted(_exchange: Exchange, _status: int) -> None:

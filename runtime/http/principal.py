@@ -45,12 +45,24 @@ class Public(Struct, frozen=True):
 
 
 class Known(Struct, frozen=True):
-    """What a route requires that everybody may use who is known, and why."""
+    """What a route requires that everybody may use who is known, and why; `only`: who is of this kind."""
 
     reason: str
+    only: Kind | None = None
 
 
-Requirement = str | Public | Known
+class Owned(Struct, frozen=True):
+    """What a route requires whose objects belong to somebody: a permission, or one that holds for one's own objects."""
+
+    permission: str
+
+    @property
+    def own(self) -> str:
+        """The permission for one's own objects alone."""
+        return f"own-{self.permission}"
+
+
+Requirement = str | Public | Known | Owned
 """The permission that a route requires, or that it requires none."""
 
 
@@ -69,5 +81,21 @@ def may_use(principal: Principal, requirement: Requirement) -> bool:
     if principal.permissions is None or isinstance(requirement, Public):
         return True
     if isinstance(requirement, Known):
-        return principal.id != ""
+        return principal.id != "" and requirement.only in {None, principal.kind}
+    if isinstance(requirement, Owned):
+        return not principal.permissions.isdisjoint((requirement.permission, requirement.own))
     return requirement in principal.permissions
+
+
+def confined_to(principal: Principal, requirement: Requirement) -> str | None:
+    """Whose objects alone a principal may use that has what is required; None: everybody's."""
+    if not isinstance(requirement, Owned) or principal.permissions is None:
+        return None
+    return None if requirement.permission in principal.permissions else principal.id
+
+
+def permission_of(requirement: Requirement) -> str | None:
+    """The permission that is required of who uses everybody's objects; None: it is required of nobody."""
+    if isinstance(requirement, Public | Known):
+        return None
+    return requirement.permission if isinstance(requirement, Owned) else requirement

@@ -13,13 +13,16 @@ from runtime.http import api_version
 from runtime.http.deprecation import deprecation_of
 from runtime.http.exchange import Exchange
 from runtime.http.headers import Header
-from runtime.http.principal import Public, Requirement
+from runtime.http.principal import Public, Requirement, confined_to
 from runtime.problems import ProblemError
 
 Handler = Callable[[Exchange], Awaitable[Response]]
 
 Immediate = Callable[[Exchange], "Prepared | None"]
 """The answer to a request if it is there without waiting; None: the handler has to be called."""
+
+CONFINED_TO: Final = "confined_to"
+"""Where an endpoint of the framework finds in its scope whose objects alone its caller may use; None: everybody's."""
 
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _NO_ADDRESS: Final = Public("nothing is there")
@@ -154,7 +157,7 @@ def _declared(route: BaseRoute, app: FastAPI) -> Route:
             f" {api_version.PREFIX}, which the routers of both APIs see to"
         )
     whole = isinstance(route, ExchangeRoute) and route.whole
-    handle = route.answer if isinstance(route, ExchangeRoute) else _by_framework(route, app)
+    handle = route.answer if isinstance(route, ExchangeRoute) else _by_framework(route, app, requirement)
     deprecation = deprecation_of(route.endpoint)
     headers = () if deprecation is None else deprecation.headers
     immediate = getattr(route.endpoint, "immediate", None) if whole else None
@@ -165,7 +168,7 @@ def _methods(route: APIRoute) -> list[str]:
     return sorted(route.methods or ())
 
 
-def _by_framework(route: APIRoute, app: FastAPI) -> Handler:
+def _by_framework(route: APIRoute, app: FastAPI, requirement: Requirement) -> Handler:
     """Have FastAPI solve the dependencies of an endpoint and call it."""
     answer = route.get_route_handler()
 
@@ -175,6 +178,7 @@ def _by_framework(route: APIRoute, app: FastAPI) -> Handler:
         for name in ("fastapi_inner_astack", "fastapi_function_astack", "fastapi_middleware_astack"):
             scope[name] = stack
         scope["app"], scope["route"], scope["path_params"] = app, route, exchange.parameters
+        scope[CONFINED_TO] = confined_to(exchange.principal, requirement)
         return await answer(Request(scope, exchange.receive))
 
     return handle

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from counterfoil import applications
 from runtime.http.access import FAIL_CLOSED, PERMISSIONS, permissions_of
-from runtime.http.principal import NOBODY, Known, Principal, Public, may_use
+from runtime.http.principal import ANONYMOUS, NOBODY, Known, Owned, Principal, Public, confined_to, may_use
 from runtime.settings import Settings
 
 BEFORE_THEIR_ROUTES = {"accounts:read"}
@@ -20,11 +20,27 @@ def required() -> Iterator[str]:
         database_url=SecretStr("postgresql://nowhere"), redis_url=SecretStr("redis://nowhere")
     )
     for app in (applications.command_app(settings), applications.query_app(settings)):
-        yield from (r.requires for _, r in app.pipeline.table if not isinstance(r.requires, Public | Known))
+        for _, route in app.pipeline.table:
+            if isinstance(route.requires, Owned):
+                yield from (route.requires.permission, route.requires.own)
+            elif isinstance(route.requires, str):
+                yield route.requires
 
 
 def test_every_permission_that_a_route_requires_is_the_owners():
-    assert set() == set(required()) - PERMISSIONS["owner"]
+    everybodys = {each for each in required() if not each.startswith("own-")}
+
+    assert set() == everybodys - PERMISSIONS["owner"]
+
+
+def test_who_may_use_own_objects_is_confined_to_them_unless_they_may_use_all():
+    owned = Owned("orders:read")
+    confined = Principal("guest", "g-1", frozenset(("own-orders:read",)))
+    unconfined = Principal("account", "a-1", frozenset(("own-orders:read", "orders:read")))
+
+    assert [True, True, False] == [may_use(each, owned) for each in (confined, unconfined, NOBODY)]
+    assert ["g-1", None, None] == [confined_to(each, owned) for each in (confined, unconfined, ANONYMOUS)]
+    assert confined_to(confined, "catalogue:read") is None
 
 
 def test_no_role_has_a_permission_that_no_route_requires():
@@ -47,6 +63,7 @@ def test_roles_add_up_and_unknown_ones_add_nothing():
 @pytest.mark.parametrize("principal", [Principal("account", "a-1"), Principal("guest", "g-1")])
 def test_who_is_known_may_use_what_asks_for_nothing_more(principal: Principal):
     assert may_use(principal, Known("a test"))
+    assert (principal.kind == "account") is may_use(principal, Known("a test", only="account"))
     assert not may_use(principal, "orders:place")
 
 

@@ -1,7 +1,7 @@
-"""The parts of docs/architecture.md that follow from the declarations: `python -m tests.documentation.generated`."""
+"""The parts of pages that follow from the declarations: `python -m tests.documentation.generated` writes them anew."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
@@ -15,11 +15,15 @@ from counterfoil.contexts import CONTEXTS
 from domain import event as domain_event
 from domain.event import Event
 from runtime.http import api_version
+from runtime.http.access import PERMISSIONS, verdict
+from runtime.http.principal import Known, Public, Requirement, permission_of
 from runtime.settings import Settings
 from tests.documentation.pages import ROOT
 
 PAGE: Final = ROOT / "docs" / "architecture.md"
+ACCESS: Final = ROOT / "docs" / "access.md"
 NOWHERE: Final = Settings(database_url=SecretStr("postgresql://nobody@127.0.0.1:1/none"))
+_VERDICTS: Final = {"all": "all", "own": "own", "none": "-"}
 _BLOCK: Final = "<!-- generated: {name} -->\n{text}\n<!-- end of {name} -->"
 
 
@@ -49,10 +53,62 @@ def operations() -> str:
     return "\n".join(["| operation | answered | what follows, asynchronously |", "|---|---|---|", *rows])
 
 
+def required() -> Iterator[tuple[str, str, Requirement]]:
+    """Method, path and requirement of every route of both APIs, as their routers have them; HEAD goes with GET."""
+    for app in (command_app(NOWHERE, contexts=CONTEXTS), query_app(NOWHERE, contexts=CONTEXTS)):
+        for method, route in app.pipeline.table:
+            if method != "HEAD":
+                yield method, route.path, route.requires
+
+
+def verdicts() -> str:
+    """What each role may do, route by route."""
+    rows = {
+        (path, method): _row(
+            f"`{method} {path}`",
+            f"`{permission_of(requirement)}`",
+            *(_VERDICTS[verdict(role, requirement)] for role in PERMISSIONS),
+        )
+        for method, path, requirement in required()
+        if not isinstance(requirement, Public | Known)
+    }
+    heading = _row("route", "requires", *PERMISSIONS)
+    return "\n".join(
+        [heading, "|---" * (2 + len(PERMISSIONS)) + "|", *(row for _, row in sorted(rows.items()))]
+    )
+
+
+def without_permission() -> str:
+    """The routes that require no permission, and why."""
+    found = {
+        (path, method): _row(
+            f"`{path}`",
+            method,
+            _for(requirement),
+            requirement.reason,
+        )
+        for method, path, requirement in required()
+        if isinstance(requirement, Public | Known) and not path.startswith("/docs/")
+    }
+    return "\n".join(
+        [
+            "| route | method | for | because |",
+            "|---|---|---|---|",
+            *(row for _, row in sorted(found.items())),
+        ]
+    )
+
+
+def _for(requirement: Public | Known) -> str:
+    if isinstance(requirement, Public):
+        return "everybody"
+    return "who is known" if requirement.only is None else f"who is known by an {requirement.only}"
+
+
 def with_generated_parts(text: str) -> str:
     """The page with its generated parts as they follow from the declarations now."""
-    for name, part in (("components", picture()), ("operations", operations())):
-        block = _BLOCK.format(name=name, text=part)
+    for name, part in PARTS.items():
+        block = _BLOCK.format(name=name, text=part())
         pattern = re.escape(_BLOCK.format(name=name, text="\0")).replace(re.escape("\0"), ".*?")
         text = re.sub(pattern, lambda _found, block=block: block, text, flags=re.DOTALL)
     return text
@@ -155,5 +211,15 @@ def _named(code: CodeType, names: dict[str, Any]) -> Iterator[Any]:
             yield from _named(constant, names)
 
 
+PARTS: Final[Mapping[str, Callable[[], str]]] = {
+    "components": picture,
+    "operations": operations,
+    "verdicts": verdicts,
+    "without-permission": without_permission,
+}
+"""What the parts are made by, by the names that stand around them in the pages."""
+
+
 if __name__ == "__main__":
-    PAGE.write_text(with_generated_parts(PAGE.read_text()))
+    for page in (PAGE, ACCESS):
+        page.write_text(with_generated_parts(page.read_text()))

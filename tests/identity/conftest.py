@@ -19,10 +19,15 @@ from tests.identity.shop import EMAIL, PASSWORD, Shop
 @pytest.fixture
 def with_accounts(database_url: str, tmp_path: Path) -> Settings:
     """Settings of an installation whose callers log in."""
+    return accounts_on(database_url, home=tmp_path)
+
+
+def accounts_on(url: str, *, home: Path) -> Settings:
+    """Settings of an installation on a database, whose callers log in."""
     return Settings(
-        database_url=SecretStr(database_url),
+        database_url=SecretStr(url),
         database_pool_size=http.CONNECTIONS,
-        home=tmp_path,
+        home=home,
         identity="accounts",
         password_memory_mb=19,
         login_failures_per_address=0,
@@ -34,6 +39,15 @@ async def shop(with_accounts: Settings) -> AsyncIterator[Shop]:
     """Both APIs, and an owner."""
     await asyncio.to_thread(accounts.create_owner, with_accounts, email=EMAIL, password=PASSWORD)
     async with opened(with_accounts) as shop:
+        yield shop
+
+
+@contextlib.asynccontextmanager
+async def with_an_owner(url: str, *, home: Path) -> AsyncIterator[Shop]:
+    """Both APIs of a new installation on a database, and an owner: for tests that share one."""
+    settings = accounts_on(url, home=home)
+    await asyncio.to_thread(accounts.create_owner, settings, email=EMAIL, password=PASSWORD)
+    async with opened(settings) as shop:
         yield shop
 
 

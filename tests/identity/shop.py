@@ -19,6 +19,7 @@ from domain.mail.events import MailRequested
 from event_store.log import codec, reading
 from event_store.log.envelope import Metadata, RecordedEvent, decode_metadata
 from runtime import database
+from runtime.http.access import PERMISSIONS
 from runtime.identity.trust import Trust
 from runtime.settings import Settings
 
@@ -79,6 +80,22 @@ class Shop:
         assert answer.status_code == 201, answer.text
         tokens: dict[str, Any] = answer.json()
         return tokens
+
+    async def token_as(self, role: str, *, name: str = "") -> str:
+        """A token of somebody who has just this role; `name` tells several apart."""
+        if role == "guest":
+            return str((await self.commands.post("/v1/guest-tokens")).json()["access_token"])
+        owner = str((await self.session())["access_token"])
+        if role == "owner" and not name:
+            return owner
+        account_id = f"{role}{name}"
+        if role == "service":
+            body = {"client_id": account_id, "name": "Till", "scopes": sorted(PERMISSIONS["service"])}
+            return str((await self.post("/v1/clients", body, owner)).json()["secret"])
+        known = {"email": f"{account_id}@example.org", "password": PASSWORD}
+        made = await self.post("/v1/accounts", {"account_id": account_id, "roles": [role], **known}, owner)
+        assert made.status_code == 201, made.text
+        return str((await self.session(**known))["access_token"])
 
     async def refresh(self, refresh_token: str, *, client_id: str = "shop") -> httpx.Response:
         """Ask for the next tokens."""

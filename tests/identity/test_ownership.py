@@ -1,0 +1,281 @@
+"""Z2 and Z1's columns own, other and absent: to whom an object does not belong, it does not exist."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from counterfoil.contexts import CONTEXTS
+from read_api import ordering
+from runtime.http.access import PERMISSIONS, verdict
+from runtime.http.principal import Owned
+from tests.identity.conftest import with_an_owner
+from tests.identity.shop import PRODUCT, bearer
+from tests.projections.feeding import feeding, publish, settle
+
+pytestmark = pytest.mark.anyio
+
+ABSENT = "018f0000-0000-7000-8000-000000000000"
+LINES = [{"sku": "1", "quantity": 1}]
+MINE = {"country": "Italy", "currency": "GBP", "lines": LINES}
+TIMED = 30
+"""Pairs of requests whose times are compared."""
+
+Ask = Callable[[Any, str, str], Awaitable[httpx.Response]]
+
+
+def get(path: str) -> Ask:
+    async def ask(shop: Any, order_id: str, token: str) -> httpx.Response:
+        answer: httpx.Response = await shop.get(
+            path.format(order_id=order_id, position=shop.types().total()), token
+        )
+        return answer
+
+    return ask
+
+
+async def cancel(shop: Any, order_id: str, token: str) -> httpx.Response:
+    answer: httpx.Response = await shop.post(
+        f"/v1/orders/{order_id}/cancellation", {"reason": "customer"}, token
+    )
+    return answer
+
+
+BY_ID: dict[tuple[str, str], tuple[Ask, int | str]] = {
+    ("GET", "/v1/orders/{order_id}"): (get("/v1/orders/{order_id}"), 200),
+    ("HEAD", "/v1/orders/{order_id}"): (get("/v1/orders/{order_id}?as_of={position}"), 200),
+    ("GET", "/v1/orders/{order_id}/receipt"): (get("/v1/orders/{order_id}/receipt"), "not-sealed"),
+    ("HEAD", "/v1/orders/{order_id}/receipt"): (get("/v1/orders/{order_id}/receipt?version=1"), "not-sealed"),
+    ("POST", "/v1/orders/{order_id}/cancellation"): (cancel, 201),
+}
+"""How each route of something that somebody owns is asked, and what its owner is answered: a status, or a code."""
+
+ELSEWHERE = {
+    ("POST", "/v1/orders"): "test_a_customer_orders_for_themselves_now_and_at_list_prices",
+    ("GET", "/v1/orders"): "test_lists_have_ones_own_rows_in_every_form",
+    ("HEAD", "/v1/orders"): "test_lists_have_ones_own_rows_in_every_form",
+}
+
+
+class Bought:
+    """Two customers, a guest and support, with an order each, all in the views."""
+
+    def __init__(self, shop: Any) -> None:
+        self.shop = shop
+        self.tokens: dict[str, str] = {}
+        self.orders: dict[str, str] = {}
+
+    async def begin(self) -> None:
+        shop = self.shop
+        await asyncio.to_thread(settle, shop.url)
+        await shop.post("/v1/products", PRODUCT, await shop.token_as("merchandiser"))
+        for name, role in (
+            ("ada", "customer"),
+            ("bob", "customer"),
+            ("guest", "guest"),
+            ("support", "support"),
+        ):
+            self.tokens[name] = await shop.token_as(role, name=f"-{name}")
+            self.orders[name] = await self.place(name)
+        await self.catch_up()
+
+    async def place(self, name: str) -> str:
+        """The id of a new order."""
+        order = MINE if name != "support" else {**MINE, "customer_id": "somebody"}
+        placed = await self.shop.post("/v1/orders", order, self.tokens[name])
+        assert placed.status_code == 201, placed.text
+        return str(placed.json()["id"])
+
+    async def catch_up(self) -> None:
+        await asyncio.to_thread(self._catch_up)
+        await self.shop.query_app.state.reads.poller.next_snapshot()
+
+    def _catch_up(self) -> None:
+        publish(self.shop.url)
+        with feeding(self.shop.url, CONTEXTS.views) as feeder:
+            feeder.catch_up()
+
+    async def orders_of(self, name: str) -> list[str]:
+        """The orders of somebody, as support sees them, newest first."""
+        path = f"/v1/orders?ids={self.orders[name]}"
+        [row] = (await self.shop.get(path, self.tokens["support"])).json()["items"]
+        path = f"/v1/orders?limit=100&customer={row['customer_id']}"
+        page = await self.shop.get(path, self.tokens["support"])
+        return [row["order_id"] for row in page.json()["items"]]
+
+
+@pytest.fixture(scope="module")
+async def bought(new_database, tmp_path_factory):
+    """One shop for all tests here: each looks at what there is now."""
+    async with with_an_owner(new_database(), home=tmp_path_factory.mktemp("shop")) as shop:
+        bought = Bought(shop)
+        await bought.begin()
+        yield bought
+
+
+async def test_every_route_of_something_owned_is_asked_here(bought):
+    shop = bought.shop
+    owned = {
+        (method, route.path)
+        for app in (shop.command_app, shop.query_app)
+        for method, route in app.pipeline.table
+        if isinstance(route.requires, Owned)
+    }
+
+    assert owned == BY_ID.keys() | ELSEWHERE.keys()
+    assert {"guest", "customer"} == {
+        role for role in PERMISSIONS if verdict(role, Owned("orders:read")) == "own"
+    }
+
+
+@pytest.mark.parametrize("name", ["ada", "guest"])
+async def test_z1_z2_an_object_of_somebody_else_is_answered_as_one_that_there_is_not(bought, name):
+    shop, token = bought.shop, bought.tokens[name]
+    for ask, wanted in BY_ID.values():
+        foreign = await ask(shop, bought.orders["bob"], token)
+        absent = await ask(shop, ABSENT, token)
+
+        assert 404 == foreign.status_code == absent.status_code, foreign.text
+        assert shown(foreign, bought.orders["bob"]) == shown(absent, ABSENT)
+        own = await ask(shop, bought.orders[name], token)
+        assert wanted in {own.status_code, own.json().get("code")}, own.text
+        for everybodys in (bought.orders["ada"], bought.orders["support"]):
+            answer = await ask(shop, everybodys, bought.tokens["support"])
+            assert wanted in {answer.status_code, answer.json().get("code")}, answer.text
+
+
+@pytest.mark.parametrize("headers", [{"if-match": "*"}, {"if-match": '"1"'}, {"if-match": '"1.s1_b1.5"'}])
+async def test_a_precondition_on_something_of_somebody_else_fails_as_on_what_there_is_not(bought, headers):
+    shop, token = bought.shop, bought.tokens["ada"]
+
+    foreign, absent = [
+        await shop.post(f"/v1/orders/{each}/cancellation", {"reason": "customer"}, token, headers=headers)
+        for each in (bought.orders["bob"], ABSENT)
+    ]
+
+    assert 412 == foreign.status_code
+    assert shown(foreign, bought.orders["bob"]) == shown(absent, ABSENT)
+
+
+async def test_a_tag_that_its_owner_was_given_answers_nobody_else(bought):
+    path = f"/v1/orders/{bought.orders['bob']}"
+    queries = bought.shop.queries
+    tag = (await queries.get(path, headers=bearer(bought.tokens["bob"]))).headers["etag"]
+
+    for name, status in (("bob", 304), ("ada", 404)):
+        for given in (tag, "*"):
+            asked = {**bearer(bought.tokens[name]), "if-none-match": given}
+            assert status == (await queries.get(path, headers=asked)).status_code
+
+
+async def test_lists_have_ones_own_rows_in_every_form(bought):
+    shop, orders = bought.shop, bought.orders
+    for name in ("ada", "guest"):
+        token, own = bought.tokens[name], await bought.orders_of(name)
+        assert orders[name] in own
+        for query in ("", "?limit=50", "?pinned=true", "?sort=-placed_at", "?from=2020-01-01"):
+            page = (await shop.get(f"/v1/orders{query}", token)).json()
+            assert (own, None) == ([row["order_id"] for row in page["items"]], page["next_cursor"]), query
+        for customer in ("customer-bob", "nobody"):
+            assert [] == (await shop.get(f"/v1/orders?customer={customer}", token)).json()["items"]
+        assert [] == (await shop.get("/v1/orders?status=shipped", token)).json()["items"]
+        by_ids = (await shop.get(f"/v1/orders?ids={orders['bob']},{orders[name]},{ABSENT}", token)).json()
+        assert [orders[name]] == [row["order_id"] for row in by_ids["items"]]
+        assert [orders["bob"], ABSENT] == by_ids["missing"]
+        for media_type in ("text/csv", "application/x-ndjson"):
+            export = await shop.queries.get("/v1/orders", headers={**bearer(token), "accept": media_type})
+            assert [orders[name]] == [each for each in orders.values() if each in export.text]
+            assert all(each in export.text for each in own)
+
+
+async def test_a_pinned_list_of_ones_own_is_folded_back_without_others(bought):
+    shop, token = bought.shop, bought.tokens["ada"]
+    placed = {name: [await bought.place(name), await bought.place(name)] for name in ("ada", "bob")}
+    await bought.catch_up()
+    first = (await shop.get("/v1/orders?pinned=true&limit=1", token)).json()
+    for name in ("ada", "bob"):
+        assert 201 == (await cancel(shop, placed[name][0], bought.tokens[name])).status_code
+    await bought.catch_up()
+
+    path = f"/v1/orders?pinned=true&limit=100&cursor={first['next_cursor']}"
+    rest = (await shop.get(path, token)).json()["items"]
+    foreign = (await shop.get(path, bought.tokens["bob"])).json()
+
+    assert ["placed"] == [row["status"] for row in rest if row["order_id"] in placed["ada"]]
+    assert len(rest) == len(await bought.orders_of("ada")) - 1
+    assert {"customer-ada"} == {row["customer_id"] for row in [*first["items"], *rest]}
+    assert {"customer-bob"} >= {row["customer_id"] for row in foreign["items"]}
+
+
+async def test_a_customer_orders_for_themselves_now_and_at_list_prices(bought):
+    shop = bought.shop
+    given = [{**LINES[0], "unit_price": "0.01"}]
+    said = {
+        "/customer_id": {"customer_id": "customer-bob"},
+        "/order_id": {"order_id": "mine"},
+        "/placed_at": {"placed_at": "2020-01-01T00:00:00Z"},
+        "/lines/0/unit_price": {"lines": given},
+    }
+    for pointer, more in said.items():
+        for name in ("ada", "guest"):
+            refused = await shop.post("/v1/orders", {**MINE, **more}, bought.tokens[name])
+            assert (403, "forbidden") == (refused.status_code, refused.json()["code"])
+            assert [pointer] == [fault["pointer"] for fault in refused.json()["errors"]]
+    for unknown in ({"price": 1}, {"status": "shipped"}, {"total": 1}):
+        assert 422 == (await shop.post("/v1/orders", {**MINE, **unknown}, bought.tokens["ada"])).status_code
+    everything = {**MINE, "customer_id": "customer-bob", "lines": given}
+    for number, token in enumerate((bought.tokens["support"], await shop.token_as("service"))):
+        placed = await shop.post("/v1/orders", {**everything, "order_id": f"chosen-{number}"}, token)
+        assert 201 == placed.status_code, placed.text
+    own = await shop.post("/v1/orders", {**MINE, "customer_id": "customer-ada"}, bought.tokens["ada"])
+    [event] = shop.events(f"order-{own.json()['id']}")
+    assert ("customer-ada", 255) == (event.customer_id, event.total)
+
+
+async def test_the_same_key_of_two_customers_is_two_orders(bought):
+    headers = {"idempotency-key": "the-same"}
+
+    placed = [
+        await bought.shop.post("/v1/orders", MINE, bought.tokens[n], headers=headers) for n in ("ada", "bob")
+    ]
+    again = await bought.shop.post("/v1/orders", MINE, bought.tokens["ada"], headers=headers)
+
+    assert [201, 201] == [each.status_code for each in placed]
+    assert placed[0].json()["id"] != placed[1].json()["id"]
+    assert placed[0].content == again.content
+
+
+@pytest.mark.parametrize("ask", [get("/v1/orders/{order_id}"), get("/v1/orders/{order_id}?as_of=1"), cancel])
+async def test_z2_what_is_somebody_elses_takes_as_long_as_what_there_is_not(bought, ask):
+    token = bought.tokens["ada"]
+
+    async def took_s(order_id: str) -> float:
+        began = time.perf_counter()
+        assert 404 == (await ask(bought.shop, order_id, token)).status_code
+        return time.perf_counter() - began
+
+    ratios = []
+    for _ in range(5):  # a machine that is busy disturbs a round, not all of them
+        pairs = [(await took_s(bought.orders["bob"]), await took_s(ABSENT)) for _ in range(TIMED)]
+        foreign, absent = (statistics.median(times) for times in zip(*pairs, strict=True))
+        ratios.append(foreign / absent)
+        if 0.8 < ratios[-1] < 1.2:
+            return
+    raise AssertionError(f"foreign takes {ratios} times as long as absent")
+
+
+def test_the_owner_of_an_order_is_the_customer_in_its_rows():
+    assert {"customer_id"} == {ordering.ORDER.owner, ordering.ORDERS.owner}
+
+
+def shown(answer: httpx.Response, order_id: str) -> tuple[Any, ...]:
+    """What an answer says, but for the id that was asked for and what belongs to the moment."""
+    body = answer.json()
+    del body["correlation_id"]
+    varies = {"correlation-id", "content-length", "date"}
+    headers = {name: value for name, value in answer.headers.items() if name not in varies}
+    return answer.status_code, repr(body).replace(order_id, "<id>"), headers
