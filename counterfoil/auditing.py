@@ -198,7 +198,7 @@ def verify(
 
 def _contradicted(log: LogReport, sealed: Compared | None) -> bool:
     broken = sealed is not None and any(each.kind in against.OF_THE_LOG for each in sealed.findings)
-    return broken or any(each.kind not in integrity.ABOUT_REQUESTS for each in log.findings)
+    return broken or log.contradicted
 
 
 class _Seen(Struct):

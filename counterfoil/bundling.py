@@ -13,7 +13,7 @@ from event_store.log.reading import Connection
 from event_store.proofs import bundle, certificate, checking, exporting, proving, row_proof
 from event_store.proofs.checking import BundleCheck, Checked
 from event_store.proofs.errors import ProofsError
-from event_store.proofs.examining import Finding
+from event_store.proofs.examining import FindingsReport
 from event_store.proofs.note import VerifierKey
 from event_store.proofs.proving import Tree
 from event_store.proofs.row_proof import CheckedRow
@@ -127,7 +127,8 @@ def as_json(checked: Checked | CheckedRow) -> dict[str, Any]:
     shared = {
         "ok": not checked.damaged and checked.complete,
         "vouched": checked.vouched,
-        "findings": [msgspec.to_builtins(each) for each in checked.findings],
+        "findings": [msgspec.to_builtins(each) for each in checked.found.listed],
+        "findings_in_all": checked.found.number,
     }
     if isinstance(checked, CheckedRow):
         known = checked.certificate
@@ -143,7 +144,6 @@ def as_json(checked: Checked | CheckedRow) -> dict[str, Any]:
         "size": None if sealed is None else sealed.size,
         "root": None if sealed is None else sealed.root.hex(),
         "events": checked.events,
-        "findings_in_all": checked.findings_in_all,
     }
 
 
@@ -151,7 +151,7 @@ def lines_of(checked: Checked | CheckedRow) -> list[str]:
     """The same for people."""
     row = isinstance(checked, CheckedRow)
     shown = [_subject_of_row(checked) if isinstance(checked, CheckedRow) else _subject(checked)]
-    shown += found(checked.findings)
+    shown += lines_found(checked.found)
     if isinstance(checked, CheckedRow) and not checked.damaged:
         shown.append(checked.entry)
     if checked.damaged:
@@ -161,9 +161,13 @@ def lines_of(checked: Checked | CheckedRow) -> list[str]:
     return [*shown, "the row is among those that were certified" if row else "everything is as it was sealed"]
 
 
-def found(findings: Sequence[Finding]) -> list[str]:
-    """Findings, one in each line."""
-    return [f"{each.severity.upper()} at {each.position}: {each.kind}: {each.message}" for each in findings]
+def lines_found(found: FindingsReport) -> list[str]:
+    """Findings, one in each line, and how many more there are."""
+    shown = [
+        f"{each.severity.upper()} at {each.position}: {each.kind}: {each.message}" for each in found.listed
+    ]
+    more = found.number - len(found.listed)
+    return [*shown, f"and {more:,} more findings"] if more else shown
 
 
 def _subject(checked: Checked) -> str:

@@ -14,12 +14,12 @@ from counterfoil.context import Contexts
 from domain.operations.skips import SKIPS, Skipped
 from event_store.log import codec
 from event_store.log.codec import CodecError
-from event_store.proofs import certificate, examining, row_proof
+from event_store.proofs import certificate, row_proof
 from event_store.proofs.certificate import Certificate
 from event_store.proofs.checking import BundleCheck, Checked
 from event_store.proofs.errors import ProofsError
 from event_store.proofs.evidence import Evidence
-from event_store.proofs.examining import Finding
+from event_store.proofs.examining import Finding, Findings, FindingsReport
 from event_store.proofs.note import MalformedNote, VerifierKey
 from event_store.proofs.row_proof import RowProof
 from projections import certifying
@@ -44,19 +44,19 @@ class Recomputed(Struct, frozen=True):
     root: str
     fold: str
     vouched: bool
-    findings: tuple[Finding, ...]
+    found: FindingsReport
     """Of the events, and of the rows that they make."""
     proof: Proof | None
 
     @property
     def damaged(self) -> bool:
         """Whether the events, or the rows that they make, are not those that were certified."""
-        return examining.any_damage(self.findings)
+        return self.found.damage
 
     @property
     def complete(self) -> bool:
         """Whether all of it could be checked."""
-        return not examining.any_incomplete(self.findings)
+        return not self.found.incomplete
 
     def as_json(self) -> dict[str, Any]:
         """The object scripts rely on."""
@@ -72,7 +72,8 @@ class Recomputed(Struct, frozen=True):
             "certified_fold": self.certificate.fold,
             "parked": len(self.certificate.parked),
             "vouched": self.vouched,
-            "findings": [msgspec.to_builtins(each) for each in self.findings],
+            "findings": [msgspec.to_builtins(each) for each in self.found.listed],
+            "findings_in_all": self.found.number,
         }
 
     def lines(self) -> list[str]:
@@ -82,7 +83,7 @@ class Recomputed(Struct, frozen=True):
             f"view {known.view} s{known.shape} b{known.build} after {known.size:,} events of {known.origin}",
             f"certified {known.rows:,} rows, root {known.root[:16]}",
             f"recomputed {self.rows:,} rows, root {self.root[:16]}",
-            *bundling.found(self.findings),
+            *bundling.lines_found(self.found),
         ]
         if known.parked:
             shown.append(f"{len(known.parked)} keys are parked in it, with these reasons:")
@@ -140,8 +141,10 @@ def recompute(
                     f"the events make {rows:,} rows with another root than the {found.rows:,} certified ones"
                 )
                 mismatch = _mismatch(message, certain=fold == found.fold)
-    findings = (*bundle_file.findings(), *([mismatch] if mismatch else []))
-    return Recomputed(found, rows, root.hex(), fold, bundle_file.checked.vouched, findings, proof)
+    findings = bundle_file.findings()
+    if mismatch is not None:
+        findings.take(mismatch)
+    return Recomputed(found, rows, root.hex(), fold, bundle_file.checked.vouched, findings.found(), proof)
 
 
 def prove(
@@ -218,14 +221,14 @@ class _Bundle:
         for _ in self.events(step):
             pass
 
-    def findings(self) -> tuple[Finding, ...]:
+    def findings(self) -> Findings:
         """What is wrong with the events, or with what the certificate says that operators left out."""
-        known = self.certificate
+        known, findings = self.certificate, Findings(self.checked.found)
         skips = sorted(position for shape, position in self._skipped if shape == known.shape)
-        if skips == list(known.skips):
-            return self.checked.findings
-        message = f"the certificate leaves out the events {list(known.skips)}, operators left out {skips}"
-        return (*self.checked.findings, Finding(known.size, "skips-changed", "damage", message))
+        if skips != list(known.skips):
+            message = f"the certificate leaves out the events {list(known.skips)}, operators left out {skips}"
+            findings.add(known.size, "skips-changed", message)
+        return findings
 
 
 def _mismatch(message: str, *, certain: bool) -> Finding:

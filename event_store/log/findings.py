@@ -17,15 +17,20 @@ class Finding(Struct, frozen=True):
 
 
 class Findings:
-    """Findings in the order in which they were made; `unlisted` counts those for which there was no room."""
+    """Findings in the order in which they were made.
+
+    `unlisted` counts those for which there was no room; `kinds` are those of all.
+    """
 
     def __init__(self) -> None:
         """Nothing was found yet."""
         self.listed: list[Finding] = []
         self.unlisted = 0
+        self.kinds: set[str] = set()
 
     def add(self, position: int, kind: str, message: str) -> None:
         """Note one more."""
+        self.kinds.add(kind)
         if len(self.listed) < FINDINGS_MAX:
             self.listed.append(Finding(position, kind, message))
         else:

@@ -62,11 +62,18 @@ class LogReport(Struct, frozen=True):
     events: int
     findings: tuple[Finding, ...]
     findings_in_all: int
+    kinds: frozenset[str]
+    """Of all findings, listed or not."""
 
     @property
     def ok(self) -> bool:
         """Whether nothing is wrong."""
         return self.findings_in_all == 0
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether what the events are is in doubt, not only what stands next to them."""
+        return not self.kinds <= ABOUT_REQUESTS
 
 
 def verify_log(connection: reading.Connection, *, on_progress: OnProgress | None = None) -> LogReport:
@@ -152,7 +159,10 @@ def _reported(
         found.append(Finding(event.position, "leaf-mismatch", diagnosis.diagnose(event, clues)))
     found.sort(key=lambda finding: (finding.position, finding.kind))
     in_all = len(found) + findings.unlisted + scan.unlisted
-    return LogReport(head.position, head.epoch, scan.events, tuple(found[:FINDINGS_MAX]), in_all)
+    kinds = findings.kinds.union(finding.kind for finding in found)
+    return LogReport(
+        head.position, head.epoch, scan.events, tuple(found[:FINDINGS_MAX]), in_all, frozenset(kinds)
+    )
 
 
 def _begun(connection: reading.Connection) -> tuple[reading.Head, list[Epoch]]:

@@ -9,12 +9,12 @@ from typing import Final
 
 from msgspec import Struct
 
-from event_store.proofs import bundle, certificate, examining, note, page, policy
+from event_store.proofs import bundle, certificate, note, page, policy
 from event_store.proofs.bundle import EventLine, Header, Line, PageLine, Shape, Shapes
 from event_store.proofs.certificate import Certificate
 from event_store.proofs.checkpoint import Checkpoint
 from event_store.proofs.evidence import Evidence
-from event_store.proofs.examining import NOBODY_VOUCHES, Case, Finding, Findings, Range, Severity
+from event_store.proofs.examining import NOBODY_VOUCHES, Case, Findings, FindingsReport, Range, Severity
 from event_store.proofs.note import MalformedNote, NoteError, UnknownSigner, VerifierKey
 from event_store.proofs.page import Page
 from event_store.proofs.policy import KeyRange
@@ -32,18 +32,17 @@ class Checked(Struct, frozen=True):
     events: int
     vouched: bool
     """Whether a key that the auditor trusts signed; otherwise one did that only the bundle names."""
-    findings: tuple[Finding, ...]
-    findings_in_all: int
+    found: FindingsReport
 
     @property
     def damaged(self) -> bool:
         """Whether anything is not as it was sealed."""
-        return examining.any_damage(self.findings)
+        return self.found.damage
 
     @property
     def complete(self) -> bool:
         """Whether everything that the bundle says of itself was there and could be checked."""
-        return not examining.any_incomplete(self.findings)
+        return not self.found.incomplete
 
 
 class BundleCheck:
@@ -110,14 +109,12 @@ class BundleCheck:
 
     def result(self) -> Checked:
         """What the check came to, once all events were read."""
-        found = self._findings
         return Checked(
             self.header.origin,
             self._sealed,
             self._reader.events,
             bool(self._keys),
-            tuple(found.listed),
-            found.in_all,
+            self._findings.found(),
         )
 
     def _take(self, line: Line) -> Evidence | None:

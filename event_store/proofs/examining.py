@@ -1,6 +1,7 @@
 """Events of a bundle held against their sealed leaves, and their tags and outcomes against the events."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -15,7 +16,7 @@ from event_store.proofs.evidence import Evidence
 from event_store.proofs.merkle import Frontier, ProofInvalid
 
 FINDINGS_MAX: Final = 1_000
-"""Findings that are listed; of others only the number is known."""
+"""Findings of one severity that are listed; of others only the number is known."""
 
 Severity = Literal["damage", "incomplete"]
 Kind = Literal[
@@ -56,28 +57,52 @@ class Finding(Struct, frozen=True):
     message: str
 
 
-def any_damage(findings: Sequence[Finding]) -> bool:
-    """Whether anything is not as it was sealed or certified."""
-    return any(each.severity == "damage" for each in findings)
+class FindingsReport(Struct, frozen=True):
+    """What a check found: the first findings, and how many there are of each severity, listed or not."""
+
+    listed: tuple[Finding, ...] = ()
+    in_all: Mapping[Severity, int] = {}
+
+    @property
+    def damage(self) -> bool:
+        """Whether anything is not as it was sealed or certified."""
+        return self.in_all.get("damage", 0) > 0
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether anything could not be checked."""
+        return self.in_all.get("incomplete", 0) > 0
+
+    @property
+    def number(self) -> int:
+        """How many findings there are."""
+        return sum(self.in_all.values())
 
 
-def any_incomplete(findings: Sequence[Finding]) -> bool:
-    """Whether anything could not be checked."""
-    return any(each.severity == "incomplete" for each in findings)
+_NOTHING_FOUND: Final = FindingsReport()
 
 
 class Findings:
-    """Findings as they are made: the first ones, and how many there are."""
+    """Findings as they are made: the first ones are kept, all are counted."""
 
-    def __init__(self) -> None:
-        self.listed: list[Finding] = []
-        self.in_all = 0
+    def __init__(self, before: FindingsReport = _NOTHING_FOUND) -> None:
+        """Go on behind what was found before."""
+        self._listed = list(before.listed)
+        self._in_all: Counter[Severity] = Counter(before.in_all)
 
     def add(self, position: int, kind: Kind, message: str, *, severity: Severity = "damage") -> None:
         """Note what is wrong at a position."""
-        self.in_all += 1
-        if len(self.listed) < FINDINGS_MAX:
-            self.listed.append(Finding(position, kind, severity, message))
+        self.take(Finding(position, kind, severity, message))
+
+    def take(self, finding: Finding) -> None:
+        """Note it."""
+        self._in_all[finding.severity] += 1
+        if self._in_all[finding.severity] <= FINDINGS_MAX:
+            self._listed.append(finding)
+
+    def found(self) -> FindingsReport:
+        """What was found so far."""
+        return FindingsReport(tuple(self._listed), dict(self._in_all))
 
 
 class _Reader:

@@ -6,9 +6,9 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from event_store.proofs import bundle, certificate, examining, merkle, policy
+from event_store.proofs import bundle, certificate, merkle, policy
 from event_store.proofs.certificate import Certificate
-from event_store.proofs.examining import NOBODY_VOUCHES, Finding, Findings
+from event_store.proofs.examining import NOBODY_VOUCHES, Findings, FindingsReport
 from event_store.proofs.merkle import ProofInvalid
 from event_store.proofs.note import NoteError, UnknownSigner, VerifierKey
 from event_store.proofs.policy import KeyRange, Policy
@@ -41,17 +41,17 @@ class CheckedRow(Struct, frozen=True):
     entry: str
     vouched: bool
     """Whether a key that the auditor trusts signed; otherwise one did that only the file names."""
-    findings: tuple[Finding, ...]
+    found: FindingsReport
 
     @property
     def damaged(self) -> bool:
         """Whether anything is not as it was certified."""
-        return examining.any_damage(self.findings)
+        return self.found.damage
 
     @property
     def complete(self) -> bool:
         """Whether all of it could be checked."""
-        return not examining.any_incomplete(self.findings)
+        return not self.found.incomplete
 
 
 def parsed(content: bytes) -> RowProof | None:
@@ -94,7 +94,7 @@ def check(given: RowProof, *, keys: Sequence[VerifierKey]) -> CheckedRow:
             )
         except (ProofInvalid, NoteError) as error:
             findings.add(0, "row-changed", f"the row is not among those that were certified: {error}")
-    return CheckedRow(found, given.entry, bool(keys), tuple(findings.listed))
+    return CheckedRow(found, given.entry, bool(keys), findings.found())
 
 
 _decode: Final = msgspec.json.Decoder(RowProof).decode

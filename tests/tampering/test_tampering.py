@@ -32,7 +32,7 @@ def sealed(shop):
         if found := [each.kind for each in against.findings(connection, kept, store=store)]:
             return found
         lines = exporting.of_range(connection, proving.published(store), first=1, last=kept.size)
-        return [each.kind for each in checking.check(lines, keys=[KEY.verifier]).findings]
+        return [each.kind for each in checking.check(lines, keys=[KEY.verifier]).found.listed]
 
 
 def test_a_shop_that_nobody_touched_is_in_order(original):

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from domain.inventory.events import StockReceived
-from event_store.log import codec, envelope, heap, integrity, reading
+from event_store.log import codec, envelope, findings, heap, integrity, reading, tags
 from event_store.log.appending.writer import Writer
 from event_store.log.envelope import (
     ANY,
@@ -382,3 +382,19 @@ def test_progress_ends_at_the_head(log):
         integrity.verify_log(connection, on_progress=seen.append)
 
     assert seen[-1] == EVENTS
+
+
+def test_an_event_that_was_changed_contradicts_the_log_behind_however_many_changed_tags(
+    database_url, monkeypatch
+):
+    for module in (findings, integrity, tags):
+        monkeypatch.setattr(module, "FINDINGS_MAX", 2)
+    bundling.fill(database_url)
+    damage(database_url, "delete from log.tag where position < 9")
+    of_tags = verify(database_url)
+    last = """update log.event set payload = '{"number": 0}' where position = (select max(position) from log.event)"""
+    damage(database_url, last)
+    report = verify(database_url)
+
+    assert {"tag-missing"} == {each.kind for each in report.findings} == of_tags.kinds
+    assert (False, True) == (of_tags.contradicted, report.contradicted)

@@ -2,10 +2,11 @@
 
 import json
 import random
+from collections import Counter
 
 import pytest
 
-from event_store.proofs import checking, proving
+from event_store.proofs import checking, examining, proving
 from event_store.proofs.note import MalformedNote, SignerKey, UnknownSigner
 from event_store.proofs.tiles import Directory
 from tests.event_store.proofs.bundling import DAMAGE, changed, exported, fill, harm
@@ -26,7 +27,7 @@ def check(lines, *keys):
 
 
 def found(log, **what):
-    return {(each.position, each.kind) for each in check(exported(log, **what)).findings}
+    return {(each.position, each.kind) for each in check(exported(log, **what)).found.listed}
 
 
 def size(log):
@@ -40,7 +41,7 @@ def test_every_range_of_a_log_that_nobody_touched_is_in_order(filled):
     ranges += [tuple(sorted(chance.sample(range(1, last + 1), 2))) for _ in range(60)]
     for first, end in ranges:
         checked = check(exported(filled, first=first, last=end))
-        assert ((), end - first + 1) == (checked.findings, checked.events), (first, end)
+        assert ((), end - first + 1) == (checked.found.listed, checked.events), (first, end)
     assert ORIGIN == checked.origin
     assert checked.vouched
 
@@ -49,7 +50,7 @@ def test_every_range_of_a_log_that_nobody_touched_is_in_order(filled):
 def test_every_case_of_a_log_that_nobody_touched_is_in_order(filled, stream):
     checked = check(exported(filled, stream=stream))
 
-    assert () == checked.findings
+    assert () == checked.found.listed
     assert checked.events > 0
 
 
@@ -59,7 +60,7 @@ def test_it_is_found_that(kind, log):
     assert set() == found(log)
     harm(log, kind)
     checked = check(exported(log))
-    kinds = {(each.position, each.kind) for each in checked.findings}
+    kinds = {(each.position, each.kind) for each in checked.found.listed}
 
     assert checked.damaged
     assert expected is None or expected <= kinds, kinds
@@ -126,7 +127,7 @@ def test_a_bundle_that_was_changed_itself_is_found_out(lines):
     }
     for kind, each in harmed.items():
         checked = check(each)
-        assert checked.findings, kind
+        assert checked.found.listed, kind
         assert checked.damaged or not checked.complete, kind
 
 
@@ -141,6 +142,19 @@ def test_without_a_key_a_bundle_is_not_complete(lines):
     checked = checking.check(lines, keys=[])
 
     assert (False, False, False) == (checked.complete, checked.damaged, checked.vouched)
+
+
+def test_damage_is_not_hidden_behind_more_than_is_listed_of_what_cannot_be_checked(filled, monkeypatch):
+    monkeypatch.setattr(examining, "FINDINGS_MAX", 3)
+    header, *rest = exported(filled, stream="stock-1")
+    pages = [b'{"line":"page","html":"of another version"}\n'] * 5
+    place = next(number for number, line in enumerate(rest) if line.startswith(b'{"line":"event"'))
+    rest[place] = changed(rest[place], leaf="00" * 32)
+    checked = check([header, *pages, *rest])
+
+    assert (True, False) == (checked.damaged, checked.complete)
+    assert {"damage": 2, "incomplete": 3} == Counter(each.severity for each in checked.found.listed)
+    assert 5 == checked.found.in_all["incomplete"]
 
 
 @pytest.mark.parametrize("content", [[], [b"\n"], [b"{}\n"], [b'{"line":"end","events":0}\n']])

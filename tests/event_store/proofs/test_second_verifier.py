@@ -58,7 +58,7 @@ def agree(path, *keys):
         ours = checking.check(lines, keys=[key.verifier for key in keys])
     code, printed = node("bundle", path, *(key.verifier for key in keys))
     theirs = {(position, kind) for position, kind in json.loads(printed)}
-    assert ({(each.position, each.kind) for each in ours.findings}, int(ours.damaged)) == (theirs, code)
+    assert ({(each.position, each.kind) for each in ours.found.listed}, int(ours.damaged)) == (theirs, code)
     return theirs
 
 
