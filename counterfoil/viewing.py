@@ -1,8 +1,9 @@
 """`counterfoil views`: builds as they stand, and a new one next to the live one, from first fold to promotion."""
 
+from collections.abc import Callable
 from typing import Any
 
-from counterfoil import progress, status
+from counterfoil import progress, status, terminal
 from counterfoil.acts import requesting
 from counterfoil.acts.requesting import ActsClient
 from counterfoil.context import Contexts
@@ -135,18 +136,37 @@ def verified_lines(found: dict[str, Any]) -> list[str]:
 
 
 def promote(asked: ActsClient, name: str, *, reason: str = "") -> dict[str, Any]:
-    """Let the build next to the live one answer."""
-    return {"view": name, "live": _build(requesting.act(asked, "promote_build", name, reason=reason))}
+    """Let the build next to the live one answer; if need be, wait until the workers have brought it as far.
+
+    Raises:
+        Refused: there is no other build, or it is still folded.
+        NotDone: it cannot answer, or was not as far in time; the text says why and what to do.
+    """
+    act = requesting.act(asked, "promote_build", name, reason=reason, on_progress=_saying())
+    return {"view": name, "live": _build(act)}
 
 
 def rollback(asked: ActsClient, name: str, *, reason: str = "") -> dict[str, Any]:
-    """Let the build before answer again."""
-    return {"view": name, "live": _build(requesting.act(asked, "roll_back_view", name, reason=reason))}
+    """Let the build before answer again; waits as `promote` does."""
+    act = requesting.act(asked, "roll_back_view", name, reason=reason, on_progress=_saying())
+    return {"view": name, "live": _build(act)}
 
 
 def drop(asked: ActsClient, name: str, *, reason: str = "") -> dict[str, Any]:
     """Remove the build that does not answer, with its documents."""
     return {"view": name, "dropped": _build(requesting.act(asked, "drop_build", name, reason=reason))}
+
+
+def _saying() -> Callable[[Act], None]:
+    """Says once what an act that runs waits for."""
+    said: set[str] = set()
+
+    def say(act: Act) -> None:
+        if act.state == "running" and act.outcome not in said:
+            said.add(act.outcome)
+            progress.say(terminal.shown(act.outcome))
+
+    return say
 
 
 def _build(act: Act) -> str:

@@ -2,10 +2,12 @@
 
 An act is an event. What can be done at once is done in the transaction that writes its row and moves the checkpoint: a
 promotion, a roll back, a drop, a request to the owner of a parked key. A rebuild goes on for as long as it takes, a
-batch a round, and acts that come meanwhile do not wait for its end.
+batch a round, and acts that come meanwhile do not wait for its end. A promotion waits a while for the workers: the live
+build may have passed an event, such as that of the promotion, which the other one has not.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Final, Literal, cast
 
 import structlog
@@ -32,7 +34,7 @@ from event_store.log import codec, paging, reading
 from event_store.log.codec import UnknownEventVersion
 from event_store.log.envelope import RecordedEvent
 from projections import builds, rebuild
-from projections.errors import NoSuchBuild, ProjectionError
+from projections.errors import BuildBehind, NoSuchBuild, ProjectionError
 from projections.performing import SESSION
 from projections.rebuild import Progress
 from projections.storing import BuildId
@@ -49,6 +51,13 @@ ACTS_PER_PAGE: Final = 20
 """Positions looked through, and acts carried out, in one round."""
 SAVE_EVERY: Final = 10_000
 """Positions without an act after which the checkpoint is moved: what is looked through again after a crash is cheap."""
+
+PROMOTION_WAIT_S: Final = 30.0
+"""How long a promotion, or a roll back, waits until its build is where the live one is."""
+
+REMEDY: Final = (
+    "see in `counterfoil status` whether a projection worker runs and how far it is, then promote again"
+)
 
 AT_ONCE: Final = Waits().backlog
 """What a round says that is to be followed by the next without a wait."""
@@ -85,6 +94,14 @@ _END_REBUILDS: Final = """
 update consumers.act set state = %(state)s, outcome = %(outcome)s, ended_at = clock_timestamp()
 where state = 'running' and kind = 'rebuild'
     and (subject, shape, build) = (%(subject)s, %(shape)s, %(build)s)
+"""
+_PROMOTIONS: Final = """
+select position, subject, shape, build, clock_timestamp() - begun_at > make_interval(secs => %(wait_s)s)
+from consumers.act where state = 'running' and kind in ('promotion', 'rollback') order by position
+"""
+_END_PROMOTION: Final = """
+update consumers.act set state = %(state)s, outcome = %(outcome)s, ended_at = clock_timestamp()
+where position = %(position)s and state = 'running'
 """
 # By where the key stands then, whatever the words of its owner are.
 _END_REQUESTS: Final = """
@@ -169,6 +186,7 @@ class Acts:
         taken = self._take(head)
         if running or taken:
             self._conn.execute(_END_REQUESTS)
+            self._promote()
         self._metrics.stands(NAME, lag_events=max(0, head - self._read), parked_keys=0)
         folded = self._fold() if running or taken else False
         return AT_ONCE if folded or self._read < head else taken
@@ -200,17 +218,17 @@ class Acts:
             checkpoints.hold(self._conn, NAME, self._saved, active=self._active)
             known = self._conn.execute(_KNOWN, {"position": event.position}).fetchone()
             if known != (event.leaf,):
-                self._note(event, act, self._came_of(event, act))
+                self._note(event, act, self._came_of(lambda: self._do(event, act)))
             self._move(Mark(event.position, event.leaf))
 
     def _move(self, to: Mark) -> None:
         checkpoints.move(self._conn, NAME, to)
         self._saved = to
 
-    def _came_of(self, event: RecordedEvent, act: Event) -> Came:
+    def _came_of(self, do: Callable[[], Came]) -> Came:
         try:
             with self._conn.transaction():
-                return self._do(event, act)
+                return do()
         except ProjectionError as refused:
             return Came("failed", str(refused))
 
@@ -221,9 +239,7 @@ class Acts:
                 builds.set_stopped(self._conn, build, None)
                 return Came("running", build=build)
             case PromotionRequested() | RollbackRequested():
-                build = BuildId(act.view, act.shape, act.build)
-                rebuild.let_answer(self._conn, self._view(act.view, shape=act.shape), build)
-                return Came("done", f"{build} answers", build)
+                return self._let_answer(BuildId(act.view, act.shape, act.build))
             case DropRequested():
                 return self._drop(BuildId(act.view, act.shape, act.build))
             case EventSkipped() | RetryRequested():
@@ -244,6 +260,31 @@ class Acts:
         for each in builds.listed(self._conn):
             if (each.id.view, each.stopped) == (view, before):
                 builds.set_stopped(self._conn, each.id, reason)
+
+    def _let_answer(self, build: BuildId) -> Came:
+        try:
+            rebuild.let_answer(self._conn, self._view(build.view, shape=build.shape), build)
+        except BuildBehind as behind:
+            waits = f"waits until the workers have brought {build} from {behind.position} to {behind.live}"
+            return Came("running", waits, build)
+        return Came("done", f"{build} answers", build)
+
+    def _promote(self) -> None:
+        """Let the builds answer whose promotions waited for the workers; one that waited too long has failed."""
+        for row in self._conn.execute(_PROMOTIONS, {"wait_s": PROMOTION_WAIT_S}).fetchall():
+            position, subject, shape, number, is_late = cast("tuple[int, str, int, int, bool]", row)
+            build = BuildId(subject, shape, number)
+            with self._conn.transaction():
+                checkpoints.hold(self._conn, NAME, self._saved, active=self._active)
+                came = self._came_of(functools.partial(self._let_answer, build))
+                if came.state == "running" and is_late:
+                    came = Came(
+                        "failed", f"{came.outcome}; {PROMOTION_WAIT_S:.0f} s were not enough: {REMEDY}"
+                    )
+                if came.state != "running":
+                    given = {"position": position, "state": came.state, "outcome": came.outcome}
+                    self._conn.execute(_END_PROMOTION, given)
+                    log.info("promotion_ended", build=str(build), state=came.state, outcome=came.outcome)
 
     def _drop(self, build: BuildId) -> Came:
         view = self._view(build.view, shape=build.shape)

@@ -8,6 +8,7 @@ Errors:
     ├── BuildContradicted      the log does not hold the event at a build's checkpoint: rebuild it
     ├── NoSuchBuild            no such view, shape or build
     ├── BuildRefused           the build is not in a state that allows what was asked
+    │   └── BuildBehind        not yet: the workers have still to bring it to where the live build is
     ├── ViewDiffers            the stored rows are not what the log makes of them
     └── NotCaughtUp            a build did not reach the position waited for in time
 """
@@ -49,6 +50,16 @@ class NoSuchBuild(ProjectionError):
 
 class BuildRefused(ProjectionError):
     """The build is not in a state that allows what was asked."""
+
+
+class BuildBehind(BuildRefused):
+    """The build does not hold yet what the live one does."""
+
+    def __init__(self, build: object, *, position: int, live: int) -> None:
+        """Name the build, where it stands, and where the live one does."""
+        super().__init__(f"{build} stands at {position}, the live build at {live}: wait for the workers")
+        self.position = position
+        self.live = live
 
 
 class ViewDiffers(ProjectionError):

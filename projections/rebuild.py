@@ -15,7 +15,7 @@ import msgspec
 from event_store.consumers import parking, skips
 from event_store.log import reading
 from projections import builds, catching_up, checkpoints, verifying
-from projections.errors import BuildRefused, FoldFailed, NoSuchBuild, NotCaughtUp
+from projections.errors import BuildBehind, BuildRefused, FoldFailed, NoSuchBuild, NotCaughtUp
 from projections.folding import DecodedEvent, Poison, decoder_of
 from projections.performing import SESSION, Performer
 from projections.step import BuildBatch, Following, Plan, commit, plans_of
@@ -172,7 +172,8 @@ def promote(database_url: str, view: View[Any], build: BuildId | None = None) ->
 
     Raises:
         NoSuchBuild: there is no such build, or none next to the live one.
-        BuildRefused: it is still folded, is stopped, or stands behind the live one.
+        BuildBehind: it stands behind the live one.
+        BuildRefused: it is still folded, or is stopped.
     """
     with (
         database.connect(database_url, role="counterfoil_projector", name="promote") as conn,
@@ -198,7 +199,8 @@ def rollback(database_url: str, view: View[Any]) -> BuildId:
 
     Raises:
         NoSuchBuild: there was none, or it was dropped.
-        BuildRefused: it is stopped or stands behind the live one.
+        BuildBehind: it stands behind the live one.
+        BuildRefused: it is stopped.
     """
     with database.connect(database_url, role="counterfoil_projector", name="rollback") as conn:
         before = builds.previous(conn, view.name)
@@ -347,9 +349,7 @@ def _check_ready(conn: Connection, view: View[Any], stands: builds.Build) -> Non
         raise BuildRefused(f"{stands.id} is still being folded: run its rebuild to the end first")
     lowest, target = reached(conn, view, stands.id)
     if lowest < target:
-        raise BuildRefused(
-            f"{stands.id} stands at {lowest}, the live build at {target}: wait for the workers"
-        )
+        raise BuildBehind(stands.id, position=lowest, live=target)
 
 
 def _other(conn: Connection, view: View[Any]) -> BuildId:

@@ -98,7 +98,7 @@ def _stands_still(found: Act, within_s: float) -> str:
     match found.kind, found.state:
         case _, "requested":
             return f"{asked}: do the projections run? {stays}"
-        case "rebuild", _:
+        case "rebuild" | "promotion" | "rollback", _:
             return f"{asked}: is a projection worker running? {stays}"
         case _:
             return f"{asked}: does the owner of the key run? {stays}"

@@ -151,6 +151,48 @@ def test_a_build_that_stopped_for_another_reason_is_not_let_go_on_by_the_end_of_
     assert "a contradiction" == builds.found(conn, BuildId(ORDERS.name, 1, 1)).stopped
 
 
+@contextlib.contextmanager
+def a_build_behind_the_live_one(url, conn):
+    """Two builds, of which the live one is a position further until the block ends."""
+    move = "update views.checkpoint set position = position + %s where view = %s and build = 1"
+    append(url, history(3))
+    with feeding(url, CONTEXTS.views) as feeder:
+        feeder.catch_up()
+        act(url, rebuild_requested())
+        carry_out(url)
+        publish(url)
+        feeder.catch_up()
+    conn.execute(move, [1, ORDERS.name])
+    yield
+    conn.execute(move, [-1, ORDERS.name])
+
+
+def test_a_promotion_waits_until_the_workers_have_brought_its_build_to_where_the_live_one_is(shop_url, conn):
+    with a_build_behind_the_live_one(shop_url, conn):
+        promoted = act(shop_url, promotion_requested())
+        carry_out(shop_url)
+        state, outcome = came(conn, promoted)
+        while_behind = live(conn)
+    carry_out(shop_url)
+
+    assert ("running", 1) == (state, while_behind)
+    assert "waits until the workers have brought order_details_s1_b2 from" in outcome
+    assert ("done", "order_details_s1_b2 answers") == came(conn, promoted)
+    assert 2 == live(conn)
+
+
+def test_a_promotion_that_waited_too_long_has_failed_and_names_the_remedy(shop_url, conn, monkeypatch):
+    monkeypatch.setattr(acts, "PROMOTION_WAIT_S", 0.0)
+    with a_build_behind_the_live_one(shop_url, conn):
+        promoted = act(shop_url, promotion_requested())
+        carry_out(shop_url)
+    carry_out(shop_url)
+    state, outcome = came(conn, promoted)
+
+    assert ("failed", 1) == (state, live(conn))
+    assert outcome.endswith(f"were not enough: {acts.REMEDY}")
+
+
 def test_an_act_that_cannot_be_carried_out_says_why_and_holds_up_no_other(shop_url, conn):
     builds.ensure_builds(conn, [ORDERS])
     live_one = act(shop_url, drop_requested(build=1))
