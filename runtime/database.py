@@ -10,6 +10,8 @@ Errors, in addition to those of psycopg:
         └── RoleNotGranted   the login may not take it
 """
 
+import select
+import time
 from typing import Any, Final, Literal
 
 import psycopg
@@ -128,9 +130,9 @@ def pool(
     size: int,
     idle: int = POOL_IDLE,
     settings: dict[str, str] | None = None,
-) -> AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]:
+) -> "Pool":
     """A pool of up to `size` async connections in autocommit mode, not yet open: use it as an async context manager."""
-    return AsyncConnectionPool(
+    return Pool(
         address(url, role=role, name=name, settings=settings),
         kwargs={"autocommit": True, "prepare_threshold": 2},
         min_size=min(idle, size),
@@ -140,3 +142,35 @@ def pool(
         name=name,
         open=False,
     )
+
+
+class Pool(AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]):
+    """Gives no connection that the server ended while it was idle, as it does with all of them when it restarts.
+
+    The pool's own check asks the server each time, which would cost every read a round trip, and pauses for a second
+    behind a connection that has ended.
+    """
+
+    async def getconn(  # the signature of the class above
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+        """A connection, as that of the class above."""
+        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
+        while True:
+            connection = await super().getconn(deadline - time.monotonic())
+            if not await _has_ended(connection):
+                return connection
+            await self.putconn(connection)  # which replaces it
+
+
+async def _has_ended(connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> bool:
+    """Whether nobody is at the other end. Something to read on an idle connection is nearly always its end."""
+    try:
+        looking = select.poll()
+        looking.register(connection.fileno(), select.POLLIN)
+        if looking.poll(0):
+            await AsyncConnectionPool.check_connection(connection)
+    except psycopg.OperationalError:
+        return True
+    return False

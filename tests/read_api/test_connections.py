@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+import psycopg
 import pytest
 
 from read_api import connections
@@ -12,6 +13,12 @@ from runtime.breaker import Breaker
 from tests.proxy import lossy_proxy
 
 pytestmark = pytest.mark.anyio
+
+END_READERS = """
+select pg_terminate_backend(pid, 10000) from pg_stat_activity
+where datname = current_database() and application_name = 'counterfoil query-api'
+"""
+"""Ends the sessions of the pool and waits until they are gone, as they are when a server restarts."""
 
 
 async def _one(connection):
@@ -72,6 +79,25 @@ async def test_closing_does_not_wait_for_a_frozen_database(database_url):
             await hanging
 
     assert closed_s < connections.CLOSE_TIMEOUT_S + 3
+
+
+async def test_connections_that_the_server_ended_while_they_were_idle_refuse_no_read(database_url):
+    async def held(connection):
+        await connection.execute("select pg_sleep(0.3)")
+
+    breaker = Breaker(failures_max=1)
+    async with Connections(database_url, size=4, idle=4, breaker=breaker) as reads:
+        await asyncio.gather(*(reads.run(held) for _ in range(4)))  # so that there are four
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as admin:
+            ended = await (await admin.execute(END_READERS)).fetchall()
+        answers = await asyncio.gather(*(reads.run(_one) for _ in range(8)))
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as admin:
+            await admin.execute(END_READERS)
+        async with reads.held() as over_one:
+            exported = await over_one.run(_one)
+
+    assert [(True,)] * 4 == ended
+    assert ([1] * 8, 1) == (answers, exported)
 
 
 async def test_a_slow_statement_is_ended_and_says_nothing_against_the_server(database_url, monkeypatch):
