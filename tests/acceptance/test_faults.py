@@ -1,5 +1,6 @@
 """Processes are killed in the middle of an import, each at least once, and the figures come out all the same."""
 
+import contextlib
 import subprocess
 
 import psycopg
@@ -106,6 +107,16 @@ def test_an_import_that_is_killed_again_and_again_doubles_nothing(shops, tmp_pat
     checked(shop, file, last_json(finished))
 
 
+@contextlib.contextmanager
+def damage(shop, do, undo):
+    """A shop that others use, too, with something changed that is undone whatever the test comes to."""
+    row = changed(shop, do)
+    try:
+        yield row
+    finally:
+        changed(shop, undo)
+
+
 def changed(shop, statement):
     """Change a row as the superuser, whom no grant stops; what the statement returns."""
     with psycopg.connect(shop.state["addresses"]["database_url"], autocommit=True) as admin:
@@ -123,10 +134,9 @@ def test_a_row_of_the_log_changed_behind_the_back_is_named_by_position_and_cause
     )
     forged = was.replace('"quantity":1,', '"quantity":7,')
     update = "update log.event set payload = $json${}$json$::json where position = {} returning position"
-    changed(shop, update.format(forged, position))
-    finished = shop.run("audit", "verify", "--json")
+    with damage(shop, update.format(forged, position), update.format(was, position)):
+        finished = shop.run("audit", "verify", "--json")
     report = last_json(finished)
-    changed(shop, update.format(was, position))
 
     assert (finished.returncode, report["ok"]) == (1, False)
     assert (position, "leaf-mismatch") == (report["findings"][0]["position"], report["findings"][0]["kind"])
@@ -140,10 +150,9 @@ def test_a_row_of_the_log_changed_behind_the_back_is_named_by_position_and_cause
 def test_a_row_of_a_view_changed_behind_the_back_is_named_with_its_view(sold):
     shop, _ = sold
     update = "update views.stock_level_s1_b1 set on_hand = on_hand + {} where sku like '20000%' returning sku"
-    (sku,) = changed(shop, update.format(1))
-    finished = shop.run("audit", "verify", "--json")
+    with damage(shop, update.format(1), update.format(-1)) as (sku,):
+        finished = shop.run("audit", "verify", "--json")
     report = last_json(finished)
-    changed(shop, update.format(-1))
 
     assert finished.returncode == 1
     assert [view["name"] for view in report["views"] if not view["matches"]] == ["stock_level"]

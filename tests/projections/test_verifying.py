@@ -9,7 +9,7 @@ from psycopg import sql
 
 from counterfoil.contexts import CONTEXTS
 from event_store.log import reading
-from projections import buckets, replay, verifying
+from projections import buckets, replay, storing, verifying
 from projections.buckets import Bucket
 from projections.columns import Column
 from projections.storing import BuildId, Table
@@ -150,6 +150,29 @@ def test_a_verification_is_exact_while_workers_write_and_holds_no_snapshot_for_l
 
     assert all(each.matches for each in found)
     assert len(begun) > len(CONTEXTS.views)
+
+
+def test_a_verification_is_exact_also_where_the_views_move_on_between_two_pages_of_its_rows(
+    shop, shop_url, projector, monkeypatch
+):
+    """Rows come, change and go on either side of the page that is read next."""
+    for module in (verifying, storing):
+        monkeypatch.setattr(module, "ROWS_PER_PAGE", 1)
+    later = iter(history(22)[:30])
+    moved = []
+
+    def trade(done, _total):
+        if (
+            done == 0 and (event := next(later, None)) is not None
+        ):  # the log is not folded yet: a page of rows
+            append(shop_url, [event])
+            shop.catch_up()
+            moved.append(event)
+
+    found = verifying.verify(projector, CONTEXTS.views, on_progress=trade)
+
+    assert [] == [each.differences for each in found if not each.matches]
+    assert 30 == len(moved)
 
 
 @pytest.mark.usefixtures("shop")
