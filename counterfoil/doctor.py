@@ -9,11 +9,13 @@ from msgspec import Struct
 from counterfoil import (
     addresses,
     declared,
+    disks,
     migrating,
     optional,
     probing,
     runfile,
     sealing,
+    sizing,
     status,
     timers,
 )
@@ -21,6 +23,7 @@ from counterfoil.context import Contexts
 from event_store.consumers import noted
 from event_store.consumers.parking import Scope
 from event_store.log.findings import Finding
+from event_store.transport.transport import TransportUnavailable
 from read_api.status import Status
 from runtime import database, migrations
 from runtime.migrations import Differences
@@ -63,6 +66,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     try:
         contexts = declared.contexts(settings)
         yield from _database(url)
+        yield from _disks(url, settings)
         yield from _undeclared(url, contexts)
         yield from _timers(url, settings, contexts)
         yield from _seal(url, settings)
@@ -168,6 +172,37 @@ def _consumers(found: Status, parked: Mapping[Scope, int]) -> Iterator[Check]:
     behind = {each.name: each.lag_events for each in found.all_consumers if each.lag_events}
     lags = ", ".join(f"{name} {lag:,}" for name, lag in behind.items())
     yield Check("lag", "note" if behind else "ok", f"events behind the head: {lags}" if behind else "none")
+
+
+def _disks(url: str, settings: Settings) -> Iterator[Check]:
+    """Whether the log and the topics have room, before they have none."""
+    disk = disks.postgres(url)
+    if disk is None:
+        yield Check("disk of postgres", "ok", "not seen from here: an alarm belongs on that machine")
+    else:
+        yield _room("disk of postgres", disk, days=sizing.days_for(url, free=disk.free))
+    try:
+        client = disks.kafka_client(settings)
+        if client is None:
+            return
+        found = disks.kafka(client)
+    except TransportUnavailable as error:
+        yield Check("disk of kafka", "note", str(error))
+        return
+    if found is None:
+        yield Check("disk of kafka", "ok", "not seen from here: an alarm belongs on the brokers' machines")
+    for each in found or ():
+        yield _room("disk of kafka", each, days=None)
+
+
+def _room(name: str, disk: disks.Disk, *, days: float | None) -> Check:
+    verdict: Verdict = "ok"
+    if disk.used >= disks.USED_NOTE or (days is not None and days < disks.DAYS_NOTE):
+        verdict = "note"
+    if disk.used >= disks.USED_BAD or (days is not None and days < disks.DAYS_BAD):
+        verdict = "bad"
+    until = "" if days is None else f", full in {days:,.0f} days at the growth of the last week"
+    return Check(name, verdict, f"{disk.used:.0%} of {disk.directory} are used{until}")
 
 
 def _undeclared(url: str, contexts: Contexts) -> Iterator[Check]:

@@ -1,4 +1,4 @@
-"""`counterfoil status --size`: what takes which room in Postgres, how it grows, and how long a disk will do.
+"""`counterfoil status --size`: what takes which room in Postgres and Kafka, how it grows, and how long a disk will do.
 
 Sizes of tables and their indexes are Postgres' own. How the room of the log is shared out among event types and stream
 categories is estimated from samples of events, since counting a large log would read all of it.
@@ -10,6 +10,10 @@ from typing import Any, Final
 import psycopg
 from msgspec import Struct
 
+from counterfoil import disks
+from event_store.transport.kafka_client import KafkaClient
+from event_store.transport.kafka_topics import installation_prefix
+from event_store.transport.transport import TransportUnavailable
 from runtime import database
 
 SAMPLES: Final = 20
@@ -19,6 +23,7 @@ GROWTH_DAYS: Final = 7
 """Days before the newest event whose growth is shown; less where the log is younger."""
 GROWTH_DAYS_MIN: Final = 1 / 24
 """Less than an hour says nothing about a day."""
+UNKNOWN_TO_CLIENT: Final = "confluent-kafka cannot ask for sizes; COUNTERFOIL_KAFKA_CLIENT=kafka-python can"
 GIGABYTE: Final = 1_000_000_000
 
 _RELATIONS: Final = """
@@ -28,7 +33,9 @@ where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and c.relkind in
 order by 3 desc
 """
 _HEAD: Final = """
-select head.position, head.recorded_at, pg_catalog.pg_database_size(pg_catalog.current_database()) from log.head
+select head.position, head.recorded_at, pg_catalog.pg_database_size(pg_catalog.current_database()),
+    (select id::text from log.installation)
+from log.head
 """
 _SAMPLED: Final = """
 select e.type, pg_catalog.split_part(e.stream, '-', 1), count(*), sum(pg_catalog.pg_column_size(e.*))
@@ -36,7 +43,12 @@ from log.event e join pg_catalog.unnest(%(starts)s::bigint[]) as range (start)
     on e.position >= range.start and e.position < range.start + %(each)s
 group by 1, 2
 """
-_RECORDED_AT: Final = "select recorded_at from log.event where position = %s"
+_STREAMS: Final = """
+select count(*) from log.event
+where version = 1 and stream >= %(category)s || '-' and stream < %(category)s || '.'
+"""
+"""Every stream of a category, from the index of streams: '.' follows '-'."""
+_RECORDED_AT: Final = "select recorded_at from log.event where position >= %s order by position limit 1"
 _BUILDS: Final = "select view, shape, build from views.build"
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -58,6 +70,13 @@ class Relation(Struct, frozen=True):
     index_bytes: int
 
 
+class TopicSize(Struct, frozen=True):
+    """A topic of this installation: bytes on the disks of all brokers, replicas included."""
+
+    name: str
+    bytes: int
+
+
 class Growth(Struct, frozen=True):
     """What was added in the last `days`, a day: events, and bytes at what an event has taken so far."""
 
@@ -67,7 +86,10 @@ class Growth(Struct, frozen=True):
 
 
 class Sizes(Struct, frozen=True):
-    """Everything in bytes. `events`, `outcomes` and `tags` are the log's tables; `others` are all that are no views."""
+    """Everything in bytes. `events`, `outcomes` and `tags` are the log's tables; `others` are all that are no views.
+
+    `topics_unknown` says why Kafka's bytes are not known.
+    """
 
     database: int
     position: int
@@ -80,23 +102,29 @@ class Sizes(Struct, frozen=True):
     views: list[Relation]
     others: list[Relation]
     growth: Growth | None
+    topics: list[TopicSize]
+    topics_unknown: str | None = None
     capacity: int | None = None
     days_until_full: float | None = None
 
 
-def read(database_url: str, *, capacity_gb: float | None = None) -> Sizes:
-    """The sizes of a database; with `capacity_gb` (1,000,000,000 bytes each), also when that will be full.
+def read(database_url: str, *, capacity_gb: float | None = None, kafka: KafkaClient | None = None) -> Sizes:
+    """The sizes of a database, and of its topics where Kafka is used.
+
+    With `capacity_gb` (1,000,000,000 bytes each), also when that will be full.
+
 
     Raises:
         psycopg.Error: the database cannot be reached, or was never migrated.
     """
     with database.connect(database_url, role="counterfoil_reader", name="status") as connection:
-        position, recorded_at, whole = connection.execute(_HEAD).fetchone() or (0, None, 0)
+        position, recorded_at, whole, installation = connection.execute(_HEAD).fetchone() or (0, None, 0, "")
         tables = connection.execute(_RELATIONS).fetchall()
         views = {f"{view}_s{shape}_b{build}" for view, shape, build in connection.execute(_BUILDS).fetchall()}
         sampled = _sampled(connection, position)
         growth = _growth(connection, position, recorded_at, bytes_an_event=whole / max(1, position))
     of_log = {name: size for schema, name, size, _ in tables if schema == "log"}
+    topics, topics_unknown = _topics(kafka, installation)
     capacity = None if capacity_gb is None else int(capacity_gb * GIGABYTE)
     return Sizes(
         database=whole,
@@ -114,9 +142,72 @@ def read(database_url: str, *, capacity_gb: float | None = None) -> Sizes:
             if name not in views and (schema != "log" or name not in ("event", "outcome", "tag"))
         ],
         growth=growth,
+        topics=topics,
+        topics_unknown=topics_unknown,
         capacity=capacity,
         days_until_full=_days_until_full(capacity, whole, growth),
     )
+
+
+class Each(Struct, frozen=True):
+    """A database, shared out among the streams of one category: what an order takes, where orders are the load."""
+
+    category: str
+    streams: int
+    events: float
+    event_bytes: int
+    outcome_bytes: int
+    tag_bytes: int
+    view_bytes: int
+
+
+def each(database_url: str, sizes: Sizes, *, category: str) -> Each | None:
+    """What each stream of a category takes of all events, outcomes, tags and views; None when there is none.
+
+    Raises:
+        psycopg.Error: the database cannot be reached, or was never migrated.
+    """
+    with database.connect(database_url, role="counterfoil_reader", name="status") as connection:
+        (streams,) = connection.execute(_STREAMS, {"category": category}).fetchone() or (0,)
+    if not streams:
+        return None
+    return Each(
+        category,
+        streams,
+        events=sizes.position / streams,
+        event_bytes=sizes.events // streams,
+        outcome_bytes=sizes.outcomes // streams,
+        tag_bytes=sizes.tags // streams,
+        view_bytes=sum(view.bytes for view in sizes.views) // streams,
+    )
+
+
+def each_in_words(found: Each) -> str:
+    """The same as a line for people."""
+    parts = {
+        "events": found.event_bytes,
+        "outcomes": found.outcome_bytes,
+        "tags": found.tag_bytes,
+        "views": found.view_bytes,
+    }
+    listed = ", ".join(f"{name} {size / 1_000:.1f}" for name, size in parts.items())
+    whole = sum(parts.values()) / 1_000
+    return (
+        f"each     of {found.streams:,} {found.category} streams: {found.events:.1f} events,"
+        f" {whole:.1f} kB: {listed}"
+    )
+
+
+def days_for(database_url: str, *, free: int) -> float | None:
+    """In how many days the database grows by so many bytes; None when it is too young to say.
+
+    Raises:
+        psycopg.Error: the database cannot be reached, or was never migrated.
+    """
+    with database.connect(database_url, role="counterfoil_reader", name="doctor") as connection:
+        position, recorded_at, whole, _ = connection.execute(_HEAD).fetchone() or (0, None, 0, "")
+        growth = _growth(connection, position, recorded_at, bytes_an_event=whole / max(1, position))
+    return _days_until_full(free, 0, growth)
 
 
 def lines(sizes: Sizes) -> list[str]:
@@ -134,6 +225,9 @@ def lines(sizes: Sizes) -> list[str]:
         for kind, relations in (("view", sizes.views), ("other", sizes.others))
         for each in relations
     ]
+    shown += [f"topic    {each.name:<36} {_readable(each.bytes):>10}" for each in sizes.topics]
+    if sizes.topics_unknown is not None:
+        shown.append(f"topics   {sizes.topics_unknown}")
     shown.append(f"types and categories are estimated from {sizes.sampled_events:,} events")
     if sizes.growth is not None:
         growth = sizes.growth
@@ -156,6 +250,19 @@ def _sampled(connection: Connection, position: int) -> list[tuple[str, str, int,
         step = (position - EVENTS_PER_SAMPLE) // (SAMPLES - 1)
         given = {"starts": [1 + number * step for number in range(SAMPLES)], "each": EVENTS_PER_SAMPLE}
     return [(str(t), str(c), int(n), int(b)) for t, c, n, b in connection.execute(_SAMPLED, given).fetchall()]
+
+
+def _topics(kafka: KafkaClient | None, installation: str) -> tuple[list[TopicSize], str | None]:
+    """What Kafka keeps of this installation, and why that is not known. The sizes of Postgres are shown anyway."""
+    if kafka is None:
+        return [], None
+    try:
+        found = disks.topic_bytes(kafka, prefix=f"{installation_prefix(installation)}.")
+    except TransportUnavailable as error:
+        return [], str(error)
+    if found is None:
+        return [], UNKNOWN_TO_CLIENT
+    return [TopicSize(name, size) for name, size in sorted(found.items())], None
 
 
 def _shares(sampled: list[tuple[str, str, int, int]], *, by: int, events: int, size: int) -> list[Share]:
@@ -181,20 +288,24 @@ def _growth(
     low, high = 1, position  # the first position recorded after `since` is within
     while low < high:
         middle = (low + high) // 2
-        if _recorded_at(connection, middle) > since:
+        at = _recorded_at(connection, middle)
+        if at is None or at > since:
             high = middle
         else:
             low = middle + 1
-    days = (recorded_at - _recorded_at(connection, low)) / timedelta(days=1)
+    first = _recorded_at(connection, low)
+    if first is None:  # a damaged log: events are missing at its end
+        return None
+    days = (recorded_at - first) / timedelta(days=1)
     if days < GROWTH_DAYS_MIN:
         return None
     events = (position - low + 1) / days
     return Growth(days, events_a_day=events, bytes_a_day=events * bytes_an_event)
 
 
-def _recorded_at(connection: Connection, position: int) -> datetime:
-    (at,) = connection.execute(_RECORDED_AT, [position]).fetchone() or (None,)
-    assert isinstance(at, datetime), "positions are gap-free"
+def _recorded_at(connection: Connection, position: int) -> datetime | None:
+    row = connection.execute(_RECORDED_AT, [position]).fetchone()
+    at: datetime | None = row[0] if row else None
     return at
 
 

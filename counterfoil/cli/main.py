@@ -230,18 +230,24 @@ def up(
 def status(
     as_json: AsJson = False,
     size: Annotated[
-        bool, typer.Option("--size", help="Show what takes which room in Postgres, and its growth.")
+        bool, typer.Option("--size", help="Show what takes which room in Postgres and Kafka, and its growth.")
     ] = False,
     capacity: Annotated[
         float | None,
         typer.Option(min=0.001, help="Gigabytes of the disk: with --size, tell when it is full."),
+    ] = None,
+    per: Annotated[
+        str | None,
+        typer.Option(
+            help="Stream category, as `order`: with --size, what each of its streams takes of everything."
+        ),
     ] = None,
 ) -> None:
     """Where log, relay, views, process managers and consumers stand; with --size, how large everything is."""
     from counterfoil import status as status_
 
     if size:
-        _show_sizes(capacity, as_json=as_json)
+        _show_sizes(capacity, per, as_json=as_json)
         return
     found = status_.as_json(answering.settings(), contexts=answering.contexts())
     if as_json:
@@ -250,16 +256,19 @@ def status(
         print("\n".join(status_.lines(found)))
 
 
-def _show_sizes(capacity_gb: float | None, *, as_json: bool) -> None:
+def _show_sizes(capacity_gb: float | None, per: str | None, *, as_json: bool) -> None:
     import msgspec
 
-    from counterfoil import addresses, sizing
+    from counterfoil import addresses, disks, sizing
 
-    sizes = sizing.read(addresses.database_url(answering.settings()), capacity_gb=capacity_gb)
+    settings = answering.settings()
+    url = addresses.database_url(settings)
+    sizes = sizing.read(url, capacity_gb=capacity_gb, kafka=disks.kafka_client(settings))
+    each = None if per is None else sizing.each(url, sizes, category=per)
     if as_json:
-        answering.print_json(msgspec.to_builtins(sizes))
+        answering.print_json({**msgspec.to_builtins(sizes), "each": msgspec.to_builtins(each)})
     else:
-        print("\n".join(sizing.lines(sizes)))
+        print("\n".join([*sizing.lines(sizes), *([] if each is None else [sizing.each_in_words(each)])]))
 
 
 @app.command()

@@ -21,7 +21,16 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from event_store.transport import kafka_client
-from event_store.transport.kafka_client import Change, Ensured, Fetched, Hint, Member, Polled, Producer
+from event_store.transport.kafka_client import (
+    Change,
+    Ensured,
+    Fetched,
+    Hint,
+    LogDirectory,
+    Member,
+    Polled,
+    Producer,
+)
 from event_store.transport.kafka_security import Security
 from event_store.transport.record_format import Headers, Message
 from event_store.transport.transport import Partition, PublishFailed, TransportUnavailable
@@ -119,6 +128,10 @@ class ConfluentClient:
         except KafkaException as error:
             raise TransportUnavailable(f"topic {name} cannot be read: {error}") from error
         return Ensured(created, found)
+
+    def log_directories(self) -> list[LogDirectory] | None:
+        """None: librdkafka 2.16 has no such request."""
+        return None
 
     def producer(self) -> Producer:
         """Connect a producer."""

@@ -65,6 +65,16 @@ class Ensured(NamedTuple):
     partitions: int
 
 
+class LogDirectory(NamedTuple):
+    """A directory of records of one broker: bytes by topic, and of its disk (None where the broker does not say)."""
+
+    broker: int
+    path: str
+    topics: dict[str, int]
+    total_bytes: int | None
+    free_bytes: int | None
+
+
 class Hint(NamedTuple):
     """What a group committed for a partition: the offset to go on from, and a text of ours."""
 
@@ -136,6 +146,9 @@ class KafkaClient(Protocol):
 
     def join(self, topic: str, *, group: str, instance_id: str | None) -> Member:
         """Join a consumer group of one topic."""
+
+    def log_directories(self) -> list[LogDirectory] | None:
+        """Ask all brokers what their directories hold; None when the library cannot ask."""
 
 
 def knock(bootstrap_servers: Sequence[str]) -> None:

@@ -20,7 +20,16 @@ from kafka.structs import MemberState
 from kafka.util import Timer
 
 from event_store.transport import kafka_client
-from event_store.transport.kafka_client import Change, Ensured, Fetched, Hint, Member, Polled, Producer
+from event_store.transport.kafka_client import (
+    Change,
+    Ensured,
+    Fetched,
+    Hint,
+    LogDirectory,
+    Member,
+    Polled,
+    Producer,
+)
 from event_store.transport.kafka_security import Security
 from event_store.transport.record_format import Message
 from event_store.transport.transport import Partition, PublishFailed, TransportUnavailable
@@ -118,6 +127,29 @@ class KafkaPythonClient:
             raise TransportUnavailable(f"topic {name} cannot be read: {error!r}") from error
         return Ensured(created, len(described["partitions"]))
 
+    def log_directories(self) -> list[LogDirectory] | None:
+        """Ask all brokers what their directories hold."""
+        try:
+            timeout_ms = kafka_client.REQUEST_TIMEOUT_MS
+            admin = connect(KafkaAdminClient, **self._connection, request_timeout_ms=timeout_ms)
+            try:
+                answers = admin.describe_log_dirs()
+            finally:
+                admin.close()
+        except KafkaError as error:
+            raise TransportUnavailable(f"log directories cannot be read: {error!r}") from error
+        found = [
+            _log_directory(answer["broker"], each)
+            for answer in answers
+            for each in answer["log_dirs"]
+            if not each["error_code"]
+        ]
+        if not found:  # what a login sees that may not describe the cluster
+            raise TransportUnavailable(
+                "no broker shows its log directories: may this login describe the cluster?"
+            )
+        return found
+
     def producer(self) -> Producer:
         """Connect a producer."""
         return _Producer(
@@ -172,6 +204,21 @@ class KafkaPythonClient:
             max_poll_interval_ms=kafka_client.POLL_INTERVAL_MAX_MS,
         )
         return _Member(consumer, topic=topic)
+
+
+def _log_directory(broker: int, answer: Mapping[str, Any]) -> LogDirectory:
+    topics = {
+        topic["name"]: sum(partition["partition_size"] for partition in topic["partitions"])
+        for topic in answer["topics"]
+    }
+    total, free = (answer.get(name, -1) for name in ("total_bytes", "usable_bytes"))
+    return LogDirectory(
+        broker,
+        answer["log_dir"],
+        topics,
+        total_bytes=total if total >= 0 else None,
+        free_bytes=free if free >= 0 else None,
+    )
 
 
 def _create(admin: KafkaAdminClient, name: str, partitions: int, configs: Mapping[str, str]) -> bool:

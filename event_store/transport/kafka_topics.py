@@ -22,7 +22,12 @@ log = structlog.get_logger()
 
 def prefix(generation: Generation) -> str:
     """What the names of an installation's topics and consumer groups begin with, and those of no other."""
-    return f"counterfoil.{generation.installation}"
+    return installation_prefix(generation.installation)
+
+
+def installation_prefix(installation: str) -> str:
+    """The same, where only the id of the installation is known."""
+    return f"counterfoil.{installation}"
 
 
 class Topic:

@@ -1,10 +1,12 @@
 """The doctor's quick look at a database: fine, never migrated, or damaged."""
 
+from pathlib import Path
+
 import psycopg
 import pytest
 from psycopg import sql
 
-from counterfoil import doctor
+from counterfoil import disks, doctor, sizing
 from runtime.settings import Settings
 
 
@@ -64,3 +66,46 @@ def test_nothing_to_examine_is_no_failure(tmp_path):
 
     assert found["postgres"] == "ok"
     assert found["shop"] == "note"
+
+
+@pytest.mark.parametrize(
+    ("free", "days", "expected"),
+    [
+        (50, None, "ok"),
+        (50, 40, "ok"),
+        (20, None, "note"),
+        (50, 29, "note"),
+        (5, None, "bad"),
+        (50, 2, "bad"),
+    ],
+)
+def test_a_disk_that_fills_is_reported_before_it_is_full(
+    database_url, tmp_path, monkeypatch, free, days, expected
+):
+    monkeypatch.setattr(disks, "postgres", lambda _: disks.Disk("/data", total=100, free=free))
+    monkeypatch.setattr(sizing, "days_for", lambda _, **__: days)
+
+    assert verdicts(tmp_path, database_url)["disk of postgres"] == expected
+
+
+def test_the_disk_of_a_postgres_elsewhere_is_left_to_an_alarm(database_url, tmp_path, monkeypatch):
+    monkeypatch.setattr(disks, "_LOOPBACK", ("10.",))
+    settings = Settings(home=tmp_path, database_url=database_url)
+    (check,) = (each for each in doctor.examine(settings) if each.name == "disk of postgres")
+
+    assert ("ok", True) == (check.verdict, "alarm" in check.message)
+
+
+def test_the_disk_of_a_postgres_on_this_machine_is_measured(database_url):
+    disk = disks.postgres(database_url)
+
+    assert disk is not None
+    assert (Path(disk.directory) / "PG_VERSION").exists()
+    assert 0 <= disk.used <= 1
+
+
+def test_a_broker_that_does_not_answer_is_reported_with_the_disks(database_url, tmp_path):
+    settings = Settings(home=tmp_path, database_url=database_url, kafka_bootstrap="127.0.0.1:9")
+    (check,) = (each for each in doctor.examine(settings) if each.name == "disk of kafka")
+
+    assert "note" == check.verdict

@@ -67,6 +67,21 @@ def test_growth_and_capacity_say_when_a_disk_is_full(url):
     assert sizing.lines(sizes)[-1].startswith("full     1.00 GB in ")
 
 
+def test_everything_is_shared_out_among_the_streams_of_a_category(url):
+    sizes = sizing.read(url)
+    found = sizing.each(url, sizes, category="order")
+    with database.connect(url, role=None, name="test") as connection:
+        row = connection.execute(
+            "select count(distinct stream) from log.event where stream like 'order-%'"
+        ).fetchone()
+
+    assert found is not None
+    assert row == (found.streams,)
+    assert found.event_bytes == sizes.events // found.streams
+    assert "order streams" in sizing.each_in_words(found)
+    assert sizing.each(url, sizes, category="orde") is None
+
+
 def test_an_empty_log_has_no_growth(database_url):
     sizes = sizing.read(database_url, capacity_gb=1)
 
