@@ -38,6 +38,10 @@ OPEN_AGAIN_WAIT_S: Final = 0.1
 STEADY_AFTER_S: Final = 2.0
 """A consumer that worked this long without a failure begins at the shortest backoff again."""
 
+SESSION: Final[Mapping[str, str]] = MappingProxyType({"idle_in_transaction_session_timeout": "10s"})
+"""Server settings of every session, unless a consumer has others: who freezes inside a transaction has locks that its
+standby waits for."""
+
 OUTAGES: Final = (psycopg.OperationalError, psycopg.InterfaceError, TransportError, NoGeneration)
 """What says that a server is away or not set up yet: it needs no trace in the log."""
 
@@ -122,7 +126,7 @@ class Consumer(Struct, frozen=True):
     """The row in runtime.lease that lets one process at a time work."""
     waits: Waits = Waits()
     settings: Mapping[str, str] = MappingProxyType({})
-    """Server settings of the session."""
+    """Server settings of the session, in addition to SESSION or instead."""
     outages: tuple[type[Exception], ...] = ()
     """Errors of its own, in addition to OUTAGES, that are no defect."""
     members: tuple[str, ...] = ()
@@ -327,7 +331,10 @@ class _Driver:
     def _connected(self) -> Iterator[ConsumerSession]:
         consumer, around = self._consumer, self._around
         with database.connect(
-            around.database_url, role=consumer.role, name=consumer.name, settings=dict(consumer.settings)
+            around.database_url,
+            role=consumer.role,
+            name=consumer.name,
+            settings={**SESSION, **consumer.settings},
         ) as conn:
             lease = None if consumer.lease is None else Lease(conn, name=consumer.lease, owner=self._owner)
             yield ConsumerSession(

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[3]
 ORDERS = 3_000
 DRAIN_S = 10.0
 SLEEPER_GONE_WITHIN_S = 150.0
-"""A process may be stopped inside a transaction: Postgres ends its session, and gives its locks free, after 30 s."""
+"""A process may be stopped inside a transaction: Postgres ends its session, and gives its locks free, after 10 s."""
 
 
 @contextlib.contextmanager

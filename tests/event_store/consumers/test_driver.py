@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import psycopg
@@ -297,6 +298,34 @@ def test_idle_waits_grow_and_news_of_another_consumer_ends_them(database_url, mo
         wait_until(lambda: len(reader.rounds) > rounds, what="a round because of the news", timeout_s=5)
 
     assert pauses[-1] > 4 * pauses[0]
+
+
+def test_a_consumer_that_freezes_inside_a_transaction_keeps_its_locks_for_a_named_time_only(
+    database_url, monkeypatch
+):
+    monkeypatch.setattr(driver, "SESSION", {"idle_in_transaction_session_timeout": "100ms"})
+    frozen, thawed = threading.Event(), threading.Event()
+
+    class Frozen(Work):
+        def round(self):
+            connection = self.sessions[-1].conn
+            with connection.transaction():
+                connection.execute("select from runtime.lease for update")
+                frozen.set()
+                thawed.wait()
+
+    settings = {"statement_timeout": "20s"}
+    with (
+        hosting(database_url, [Frozen().consumer()]),
+        database.connect(database_url, role="counterfoil_owner", name="test", settings=settings) as standby,
+    ):
+        try:
+            assert frozen.wait(20)
+            taken = standby.execute("update runtime.lease set owner = owner").rowcount
+        finally:
+            thawed.set()
+
+    assert 1 == taken
 
 
 def test_a_busy_consumer_makes_one_round_after_another(database_url):
