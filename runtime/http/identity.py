@@ -31,7 +31,10 @@ _CHALLENGE: Final = 'Bearer realm="counterfoil"'
 _INVALID: Final = f'{_CHALLENGE}, error="invalid_token"'
 
 DENIALS: Final = frozenset(
-    ("unauthenticated", "forbidden", "bad-credentials", "too-many-attempts", "token-refused", "login-refused")
+    (
+        *("unauthenticated", "forbidden", "bad-credentials", "too-many-attempts"),
+        *("token-refused", "login-refused", "link-refused"),
+    )
 )
 """Problems that are answered because of who the caller is, or is not."""
 
