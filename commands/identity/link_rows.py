@@ -21,7 +21,11 @@ WAITING_MAX: Final = 1_000
 
 _LOCK: Final = """
 select pg_advisory_xact_lock(hashtextextended(%s, 0)),
-    (select count(*) from (select from vault.link where handled_at is null limit %s) waiting)
+    (
+        select count(*) from (
+            select from vault.link where handled_at is null and expires_at > clock_timestamp() limit %s
+        ) waiting
+    )
 """
 _ASK: Final = """
 insert into vault.link (link_id, purpose, email, email_digest, expires_at)
@@ -32,7 +36,8 @@ where %(most)s > (
 )
 """
 _WAITING: Final = """
-select link_id, purpose, email from vault.link where handled_at is null order by requested_at limit %s
+select link_id, purpose, email from vault.link
+where handled_at is null and expires_at > clock_timestamp() order by requested_at limit %s
 """
 _ASSIGN: Final = "update vault.link set account_id = %s, credential_id = %s, email = %s where link_id = %s"
 _HANDLED: Final = "update vault.link set handled_at = clock_timestamp() where link_id = %s"

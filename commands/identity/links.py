@@ -71,7 +71,12 @@ class Links(Struct, frozen=True):
         if len(found) == HANDLED_AT_ONCE:
             self.asked.set()
         for asked in found:
-            await self._handle(asked)
+            try:
+                await self._handle(asked)
+            except (
+                ProblemError
+            ) as problem:  # the others need not wait for it; it comes again with the next round
+                log.warning("link_put_off", link=asked.link_id, problem=problem.type.slug)
 
     async def handle_when_asked(self, *, at_least_every_s: float) -> None:
         """One round of the task that handles; what a process that died left is found without being asked."""
