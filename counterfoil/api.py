@@ -52,7 +52,7 @@ from read_api.lists.declaring import (
 from read_api.reading.resource import Resource, RowDict, only_row
 from read_api.routing import ById, Documented, Queries
 from runtime.http.deprecation import Deprecation, deprecated
-from runtime.http.principal import Known, Public
+from runtime.http.principal import Known, Owned, Public
 from runtime.settings import Settings
 
 __all__ = [
@@ -93,6 +93,7 @@ __all__ = [
     "Moment",
     "NoAnswer",
     "Note",
+    "Owned",
     "Payload",
     "Place",
     "Port",

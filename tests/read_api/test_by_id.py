@@ -212,7 +212,7 @@ async def test_reads_by_id_use_the_primary_key(stage, open_api):
     async with open_api(redis_url=None) as client:
         await client.get("/v1/orders/7")
         rows = client.app.state.reads._readers[0]._rows
-        statement = rows._asked[BuildId("order_details", 1, 1)].statement
+        statement = rows._asked[BuildId("order_details", 1, 1), False].statement
     with psycopg.connect(stage.database_url, autocommit=True) as conn, conn.cursor() as cursor:
         given = {"keys": [str(number) for number in range(64)], "partition_keys": []}
         cursor.execute(b"explain " + statement, given)
