@@ -47,15 +47,15 @@ def postgres(database_url: str) -> Disk | None:
     """
     with database.connect(database_url, role=None, name="doctor") as connection:
         row = connection.execute(_DATA_DIRECTORY).fetchone()
-        local = connection.info.host.startswith(_LOOPBACK)
-    if row is None or not local:
-        return None
-    try:
-        # A server of `counterfoil up` has /proc/self/cwd: that is the server's folder, not ours.
-        directory = Path(str(row[0]).replace("/proc/self/", f"/proc/{row[1]}/")).resolve(strict=True)
-        usage = shutil.disk_usage(directory)
-    except OSError:  # a container's address may be local, its directories are not
-        return None
+        if row is None or not connection.info.host.startswith(_LOOPBACK):
+            return None
+        try:
+            # A server of `counterfoil up` has /proc/self/cwd: that is the server's folder, not ours. It is looked at
+            # while the session is open, since /proc forgets its process with it.
+            directory = Path(str(row[0]).replace("/proc/self/", f"/proc/{row[1]}/")).resolve(strict=True)
+            usage = shutil.disk_usage(directory)
+        except OSError:  # a container's address may be local, its directories are not
+            return None
     return Disk(str(directory), usage.total, usage.free)
 
 

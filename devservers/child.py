@@ -1,6 +1,8 @@
 """One server process of ours: output into a file, ready within a named time, stopped politely or killed."""
 
 import contextlib
+import fcntl
+import functools
 import os
 import random
 import secrets
@@ -8,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -208,13 +211,40 @@ def password_in(directory: Path) -> str:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on and that no outgoing connection will be given."""
+    """A TCP port of 127.0.0.1 that nobody listens on and that no outgoing connection will be given.
+
+    While this process lives no other one is given it: servers take seconds until they listen.
+    """
     for port in random.SystemRandom().sample(_PORTS, _PORT_TRIES_MAX):
-        if is_free(port):
+        if _reserve(port) and is_free(port):
             return port
     raise ServerStartFailed(
         "a server", reason=f"no free port in {_PORT_TRIES_MAX} tries", log=Path(os.devnull)
     )
+
+
+_reserved: set[int] = set()
+"""Ports that this process was given; its own locks do not keep it from them."""
+
+
+@functools.cache
+def _reservations() -> int:
+    """A file of which each locked byte stands for a port; it stays open, and locked, as long as this process lives."""
+    # One file for each user: that of another cannot be opened. Servers that listen already are found by `is_free`.
+    path = Path(tempfile.gettempdir()) / f"counterfoil-ports-{os.getuid()}"
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def _reserve(port: int) -> bool:
+    """Keep a port for this process; False when another process has it, or this one was given it before."""
+    if port in _reserved:
+        return False
+    try:
+        fcntl.lockf(_reservations(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    _reserved.add(port)
+    return True
 
 
 def is_free(port: int, *, host: str = LOCALHOST) -> bool:

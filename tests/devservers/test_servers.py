@@ -403,6 +403,17 @@ def test_no_outgoing_connection_is_ever_given_the_port_of_a_server():
     assert child.free_port() < lowest
 
 
+def test_no_other_process_is_given_a_port_before_its_server_listens():
+    port = child.free_port()
+    asking = (
+        f"from devservers import child; child._PORTS, child._PORT_TRIES_MAX = [{port}], 1; child.free_port()"
+    )
+    asked = subprocess.run([sys.executable, "-c", asking], capture_output=True, text=True, check=False)
+
+    assert child.is_free(port)
+    assert "no free port" in asked.stderr
+
+
 def test_an_overlong_log_is_put_aside(tmp_path):
     log = tmp_path / "log"
     with log.open("wb") as file:
