@@ -110,6 +110,7 @@ async def test_who_logs_in_by_a_provider_has_an_account_and_the_same_one_the_nex
     assert 200 == (await shop.refresh(tokens["refresh_token"], client_id="phone")).status_code
     assert {
         "account_registered": 1,
+        "address_verified": 1,
         "external_identity_linked": 1,
         "role_granted": 1,
         "session_opened": 2,

@@ -162,7 +162,7 @@ class TailActor:
             metrics=SHARED,
             database_url="",
         )
-        consumer = replace(tailing.consumer([JOURNAL], metrics=METRICS), open=self._open)
+        consumer = replace(tailing.consumer([JOURNAL], metrics=METRICS), open=self._open, pausable=False)
         self.hosted = Hosted(consumer, session, health=ConsumerHealth())
 
     def _open(self, session):
