@@ -21,9 +21,8 @@ from tests.consuming import hosting
 COUNTED = "shop.counted.v1"
 HAPPENED = "shop.happened.v1"
 WAIT_S = 30.0
-PAUSE_FIRST_S = 0.02
-PAUSE_MAX_S = 0.1
-"""Between two looks at what is waited for, each of which may connect: who waits for long looks more seldom."""
+PAUSE_S = 0.02
+"""Between two looks. Some of them are polls of a member of a group, which joins only as long as it is polled often."""
 
 
 def append(
@@ -83,11 +82,10 @@ def owner(url: str) -> psycopg.Connection[tuple[object, ...]]:
 
 
 def wait_until(condition: Callable[[], bool], *, what: str, timeout_s: float = WAIT_S) -> None:
-    deadline, pause_s = time.monotonic() + timeout_s, PAUSE_FIRST_S
+    deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout_s} s for: {what}"
-        time.sleep(pause_s)
-        pause_s = min(pause_s * 1.2, PAUSE_MAX_S)
+        time.sleep(PAUSE_S)
 
 
 @contextlib.contextmanager
