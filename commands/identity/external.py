@@ -14,15 +14,12 @@ from commands.calls import uuid7
 from commands.decision import DecisionView, events_of
 from commands.identity.accounts import Accounts, AccountWithRoles, Appending, NewAccount
 from commands.identity.providers import Asserted
-from commands.identity.recording import By
+from commands.identity.recording import By, by_system
 from domain.identity import external as externals
 from domain.identity.account import EmailTaken
 from domain.identity.external import EXTERNAL, External, IdentityTaken
 from domain.ids import AccountId
-from runtime.http.principal import Principal
 from runtime.problems import ProblemError
-
-_SYSTEM = Principal("system", "identity")
 
 
 @contextlib.contextmanager
@@ -125,5 +122,5 @@ class Externals(Struct, frozen=True):
             )
             return events_of(EXTERNAL, digest, linked)
 
-        by = By(_SYSTEM.actor, correlation_id)
+        by = by_system(correlation_id)
         await self.accounts.register(new, recorder.creating("register_external", by=by), besides=link)

@@ -20,7 +20,7 @@ from commands.identity.accounts import NewAccount
 from commands.identity.attempts import Attempts
 from commands.identity.link_rows import LinkRow, LinkRows, Purpose, RequestedLink
 from commands.identity.passwords import require_strong
-from commands.identity.recording import By
+from commands.identity.recording import By, by_system
 from commands.identity.secrets import Secrets
 from commands.identity.sessions import Sessions
 from domain.event import Event
@@ -39,7 +39,6 @@ HANDLED_AFTER_S: Final = (0.05, 0.5)
 
 TOKEN_CHARACTERS_MAX: Final = 256
 _PREFIX: Final = "cfl_"
-_SYSTEM: Final = Principal("system", "identity")
 
 log = structlog.get_logger()
 
@@ -73,9 +72,8 @@ class Links(Struct, frozen=True):
         for asked in found:
             try:
                 await self._handle(asked)
-            except (
-                ProblemError
-            ) as problem:  # the others need not wait for it; it comes again with the next round
+            except ProblemError as problem:
+                # The others need not wait for it; it comes again with the next round.
                 log.warning("link_put_off", link=asked.link_id, problem=problem.type.slug)
 
     async def handle_when_asked(self, *, at_least_every_s: float) -> None:
@@ -170,7 +168,7 @@ class Links(Struct, frozen=True):
                     mail, template, mail_id=MailId(asked.link_id), recipient_ref=recipient, now=now
                 ),
                 command="request_mail",
-                by=By(_SYSTEM.actor, asked.link_id),
+                by=by_system(asked.link_id),
                 creates=True,
             )
         await self.rows.handled(asked.link_id)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from commands.documentation import problem_responses
 from commands.identity.clients import NotGranted
-from commands.identity.recording import By
+from commands.identity.recording import by_system
 from commands.identity.routing import BODY_BYTES_MAX, Asked, Identified, SecretRoute, json_answer, serving_of
 from commands.identity.session_routes import CREDENTIALS, shown
 from commands.identity.sessions import NotRefreshed
@@ -19,7 +19,7 @@ from commands.request_parts import read_body, read_headers
 from domain.ids import ID_PATTERN
 from runtime.http import contract
 from runtime.http.exchange import Exchange
-from runtime.http.principal import Principal, Public, requires
+from runtime.http.principal import Public, requires
 from runtime.http.routes import ExchangeRoute
 from runtime.identity.tokens import LIFETIME_S, BadToken
 from runtime.problem_types import CATALOGUE
@@ -184,7 +184,7 @@ async def revoke(asked: Identified) -> Response:
             await asked.sessions.accounts.vault.deny([claims.jti], lifetime=lifetime)
             return Response(status_code=200)
         session_id = claims.sid
-    by = By(Principal("system", "identity").actor, asked.correlation_id)
+    by = by_system(asked.correlation_id)
     await asked.sessions.end(session_id, cause="logout", by=by)
     return Response(status_code=200)
 

@@ -15,10 +15,12 @@ from commands.recording import Answer
 from domain.aggregate import Aggregate
 from domain.event import Event
 from event_store.log.fingerprints import Fingerprints
+from runtime.actors import actor
 
 S = TypeVar("S")
 
-SCOPE = "system:identity"
+SCOPE = actor("system", "identity")
+"""Whose keys these are, and who acts where nobody asked."""
 
 
 class By(Struct, frozen=True):
@@ -26,6 +28,11 @@ class By(Struct, frozen=True):
 
     actor: str
     correlation_id: str
+
+
+def by_system(correlation_id: str) -> By:
+    """Identity itself, in a request or because of a stream."""
+    return By(SCOPE, correlation_id)
 
 
 class Recorder(Struct, frozen=True):

@@ -23,7 +23,7 @@ from commands.identity import metrics
 from commands.identity.accounts import Accounts, AccountWithRoles
 from commands.identity.attempts import Attempts
 from commands.identity.metrics import SessionMetrics
-from commands.identity.recording import By
+from commands.identity.recording import By, by_system
 from commands.identity.secrets import Secrets
 from commands.identity.vault import NewKey, Vault, VaultRow
 from domain.event import Event
@@ -47,7 +47,6 @@ FINISHED_AFTER: Final = timedelta(seconds=10)
 
 KEY_KEPT_S: Final = 1.0
 _PREFIX: Final = "cfr_"
-_SYSTEM: Final = Principal("system", "identity")
 
 log = structlog.get_logger()
 
@@ -208,7 +207,7 @@ class Sessions(Struct, frozen=True):
         """
         try:
             refreshed, outcome = await self._refreshed(
-                refresh_token, client_id=client_id, by=By(_SYSTEM.actor, correlation_id)
+                refresh_token, client_id=client_id, by=by_system(correlation_id)
             )
         except NotRefreshed as refused:
             self.metrics.refreshes.labels(refused.outcome).inc()
@@ -277,7 +276,7 @@ class Sessions(Struct, frozen=True):
             await self._record_end(
                 session_id,
                 cause=cause,  # type: ignore[arg-type]  # written by `end`
-                by=By(_SYSTEM.actor, SESSION.stream(session_id)),
+                by=by_system(SESSION.stream(session_id)),
                 reused=None,
             )
 
@@ -287,7 +286,7 @@ class Sessions(Struct, frozen=True):
         for credential_id, account_id in await vault.not_named(older_than=older_than):
             found = await self.accounts.by_id(account_id)
             if found is not None and found.account.credential_id == credential_id:
-                by = By(_SYSTEM.actor, ACCOUNT.stream(account_id))
+                by = by_system(ACCOUNT.stream(account_id))
                 await self.end_all(account_id, cause="password", by=by, but=credential_id)
                 await vault.name_verifier(credential_id)
 
