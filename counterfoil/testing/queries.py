@@ -40,7 +40,7 @@ from read_api.errors import ViewUnavailable
 from runtime import database
 from runtime.settings import Settings
 
-CARRIED_WITHIN_S: Final = 30.0
+CARRIED_WITHIN_S: Final = 120.0
 """Within this time views have the log of a test."""
 
 _FAILURES: Final = """

@@ -54,7 +54,7 @@ def sold_distributed(shared_shops, small_file):
 
 
 def imported_into(shop, file):
-    finished = shop.run("import", "online-retail", file, "--json", timeout_s=200)
+    finished = shop.run("import", "online-retail", file, "--json", timeout_s=600)
     assert finished.returncode == EXIT_INCOMPLETE, finished.stderr[-3000:]
     return shop, last_json(finished)
 

@@ -13,7 +13,7 @@ import httpx
 from tests.acceptance import forking
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
-STARTED_WITHIN_S = 90.0
+STARTED_WITHIN_S = 240.0
 STOPPED_WITHIN_S = 10.0
 
 
@@ -35,7 +35,7 @@ def command(*arguments):
     return [sys.executable, "-m", "counterfoil", *map(str, arguments)]
 
 
-def run(home, *arguments, timeout_s=110.0, **settings):
+def run(home, *arguments, timeout_s=400.0, **settings):
     """One command to its end: exit code, standard output, standard error."""
     return subprocess.run(
         command(*arguments),
@@ -89,7 +89,7 @@ class Up:
     def has(self, path):
         return httpx.get(self.url("query_api", path), timeout=10, trust_env=False).status_code == 200
 
-    def run(self, *arguments, timeout_s=110.0, **settings):
+    def run(self, *arguments, timeout_s=400.0, **settings):
         """One command to its end, while the shop runs: exit code, standard output, standard error."""
         return forking.run(
             [str(each) for each in arguments],

@@ -9,7 +9,7 @@ import pytest
 from tests.acceptance import reference
 from tests.acceptance.running import last_json, run
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(params=["sold", "sold_distributed"], ids=["standalone", "distributed"])
@@ -115,7 +115,7 @@ def test_a_second_file_adds_to_the_shop(sold, small_file, tmp_path):
     text = small_file.read_text().replace("\n5", "\n8").replace("\nC5", "\nC8").replace("\n7", "\n9")
     renumbered.write_bytes(gzip.compress(text.encode()))
     expected, _ = reference.figures(small_file)
-    printed = last_json(shop.run("import", "online-retail", renumbered, "--json", timeout_s=200))
+    printed = last_json(shop.run("import", "online-retail", renumbered, "--json", timeout_s=600))
 
     # Days, customers and codes are the same ones in both files, so the second adds none.
     known = dict.fromkeys(("days", "customers", "codes_sold"), 0)

@@ -17,13 +17,13 @@ from devservers.postgres import start_postgres
 from tests.acceptance.running import PROJECT, STARTED_WITHIN_S, command, environment, run, wait_until
 from tests.counterfoil import commanding
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 PROCESSES = ("command-api", "query-api", "relay", "projections", "processes", "sealer", "consumers")
 PASSWORD = "for-tests"
 KEY_FILE = "seal.key"
 VIEW = "order_summary"
-WORKERS_WITHIN_S = 20.0
+WORKERS_WITHIN_S = 120.0
 NOTHING_PARKED = ("parked show", "parked retry", "parked skip")
 ARGUMENTS = {
     "replay": ("order-o1",),

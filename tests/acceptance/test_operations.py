@@ -8,7 +8,7 @@ import pytest
 
 from tests.acceptance.running import last_json, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 VIEW = "order_summary"
 
@@ -146,7 +146,7 @@ def test_a_fenced_shop_goes_on_in_a_new_epoch_and_a_new_generation(sold_distribu
         shop.url("command_api", "/v1/products"),
         json={"sku": "fenced", "title": "CLOCK", "stocked": False},
         headers={"Idempotency-Key": "after-the-fence"},
-        timeout=20,
+        timeout=120,
         trust_env=False,
     )
     wait_until(lambda: shop.has("/v1/products/fenced"), within_s=40, what="the product is there")

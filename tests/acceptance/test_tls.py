@@ -11,7 +11,7 @@ from tests.acceptance.running import Up, last_json, run, wait_until
 from tests.certificates import Authority
 from tests.counterfoil import secured
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

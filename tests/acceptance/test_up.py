@@ -23,7 +23,7 @@ from tests.acceptance.running import (
 
 PROBES = ("/livez", "/readyz", "/metrics")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

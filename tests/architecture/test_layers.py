@@ -96,5 +96,5 @@ def _lint(directory: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         check=False,
         text=True,
-        timeout=60,
+        timeout=300,
     )

@@ -8,7 +8,7 @@ from benchmarks import umadb_peer
 from benchmarks.__main__ import QUESTIONS
 from tests.architecture.source import ROOT
 
-RUN_S_MAX = 300
+RUN_S_MAX = 800
 
 MEMBERS = {
     "name": str,
@@ -43,14 +43,12 @@ def rows() -> list[dict[str, object]]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(RUN_S_MAX)
 def test_every_question_is_answered(rows: list[dict[str, object]]):
     answered = {row["name"] for row in rows}
 
     assert set(QUESTIONS) == answered
 
 
-@pytest.mark.timeout(RUN_S_MAX)
 def test_every_row_is_one_object_with_the_members_that_scripts_rely_on(rows: list[dict[str, object]]):
     wrong = [
         (row["name"], member)
@@ -62,7 +60,6 @@ def test_every_row_is_one_object_with_the_members_that_scripts_rely_on(rows: lis
     assert [] == wrong
 
 
-@pytest.mark.timeout(RUN_S_MAX)
 def test_limits_and_peers_are_measured_next_to_ours(rows: list[dict[str, object]]):
     absent = [
         (row["name"], row["case"], what)
@@ -78,6 +75,5 @@ def test_limits_and_peers_are_measured_next_to_ours(rows: list[dict[str, object]
     assert ([], []) == (absent, alone)
 
 
-@pytest.mark.timeout(RUN_S_MAX)
 def test_everything_measured_is_more_than_nothing(rows: list[dict[str, object]]):
     assert [] == [row["case"] for row in rows if not row["ours"]]

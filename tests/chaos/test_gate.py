@@ -30,7 +30,7 @@ REBUILT = REBUILT_EVENTS.chosen
 READ_EVERY_S = 0.01
 SLOWEST_READ_S = 2.0
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 
 @pytest.fixture(scope="module")

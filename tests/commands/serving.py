@@ -12,7 +12,7 @@ import httpx
 
 from devservers import child
 
-START_TIMEOUT_S: Final = 60.0
+START_TIMEOUT_S: Final = 240.0
 EXIT_TIMEOUT_S: Final = 10.0
 
 

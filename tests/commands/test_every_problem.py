@@ -38,7 +38,7 @@ from tests.examples import (
     stock_received,
 )
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.anyio
 
 MAXIMUM = {"sku": "85123A", "quantity": 10_000_000, "unit_price": "999999999"}
 ORDER = {"country": "x", "currency": "GBP", "lines": [{"sku": "85123A", "quantity": 1}]}

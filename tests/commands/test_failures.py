@@ -96,7 +96,7 @@ async def test_a_lost_answer_is_unknown_and_the_same_key_tells(proxy, shop_behin
 
 
 async def repeated_until_answered(shop: Shop, path: str, body: object, *, key: str) -> Answered:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while True:
             answer = await shop.post(path, body, key=key)
             if answer.status != 503:

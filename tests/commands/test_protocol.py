@@ -14,7 +14,7 @@ ORDER = (
     b'{"order_id":"%b","country":"x","currency":"GBP",'
     b'"lines":[{"sku":"85123A","quantity":1,"unit_price":"2.55"}]}'
 )
-ANSWERED_WITHIN_S = 10
+ANSWERED_WITHIN_S = 60
 PRODUCT = b'{"sku":"85123A","title":"Holder","stocked":true}'
 JSON = b"Content-Type: application/json\r\n"
 CASES = {

@@ -124,7 +124,10 @@ def test_wrong_usage_is_64(wrong, library):
 
 def test_the_command_itself_ends_with_the_code_of_wrong_usage():
     done = subprocess.run(
-        [sys.executable, "-m", "counterfoil", "audit", "verifi"], capture_output=True, check=False, timeout=60
+        [sys.executable, "-m", "counterfoil", "audit", "verifi"],
+        capture_output=True,
+        check=False,
+        timeout=300,
     )
 
     assert EXIT_USAGE == done.returncode

@@ -154,7 +154,7 @@ def test_the_command_line_itself_imports_nothing_heavy():
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=300,
     ).stdout.split()
 
     assert [name for name in heavy if name in listed] == []

@@ -105,7 +105,7 @@ def counterfoil(directory: Path, *arguments: str, **environment: str) -> tuple[i
         env={**kept, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     return done.returncode, done.stderr

@@ -22,7 +22,7 @@ from runtime.http.protocol import PipelineProtocol
 from runtime.problems import ProblemError
 from runtime.settings import Settings
 
-ANSWERED_WITHIN_S = 10.0
+ANSWERED_WITHIN_S = 60.0
 PAGES = "https://shop.example"
 """An origin whose preflights are answered, unless a step refuses them."""
 HEAD = re.compile(rb"HTTP/1\.1 (\d{3})[^\r]*\r\n(.*?)\r\n\r\n", re.DOTALL)

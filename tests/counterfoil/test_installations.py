@@ -65,7 +65,7 @@ class Installation:
                 each.lag_events == 0 for each in consumers
             )
 
-        wait_until(stands, what="everybody stands at the head", timeout_s=60)
+        wait_until(stands, what="everybody stands at the head", timeout_s=240)
 
     async def sell(self, order_id, *, pieces):
         """Sell through the command API; the first time the product is created and delivered."""

@@ -28,7 +28,7 @@ def run(*arguments: str, cwd) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
         cwd=cwd,
         env={"COUNTERFOIL_HOME": str(cwd), "PYTHONPATH": str(ROOT)},
     )

@@ -27,7 +27,7 @@ def test_production_does_not_start_without_saying_who_callers_are(role, database
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
 
     assert CONFIGURATION == ended.returncode
@@ -43,7 +43,7 @@ def test_a_setting_that_cannot_be_is_a_fault_of_the_configuration():
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
 
     assert CONFIGURATION == ended.returncode

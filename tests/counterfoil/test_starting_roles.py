@@ -30,7 +30,7 @@ def test_no_role_starts_on_a_database_that_lacks_what_it_needs(lacking, tmp_path
         for role in ROLES
     }
     try:
-        said = {role: process.communicate(timeout=60)[1] for role, process in started.items()}
+        said = {role: process.communicate(timeout=300)[1] for role, process in started.items()}
     finally:
         for process in started.values():
             process.kill()  # those that have started after all

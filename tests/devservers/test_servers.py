@@ -223,7 +223,7 @@ def consume(bootstrap, topic, count):
     consumer.assign([TopicPartition(topic, 0)])
     consumer.seek_to_beginning()
     values: list[bytes] = []
-    give_up = time.monotonic() + 20
+    give_up = time.monotonic() + 120
     while len(values) < count and time.monotonic() < give_up:
         values += [record.value for records in consumer.poll(500).values() for record in records]
     consumer.close()

@@ -22,7 +22,7 @@ def role(tmp_path):
     role.wait_stopped(deadline=time.monotonic())
 
 
-def wait_until(holds, *, within_s=20.0):
+def wait_until(holds, *, within_s=120.0):
     give_up = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < give_up

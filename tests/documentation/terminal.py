@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-SHOWN_WITHIN_S = 30
+SHOWN_WITHIN_S = 120
 ASKED_AGAIN_AFTER_S = 0.3
 END_OF_BLOCK = "--end of block--"
 ANYTHING = "…"

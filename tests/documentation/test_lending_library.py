@@ -17,7 +17,7 @@ from tests.architecture.source import LEFT_OUT, PACKAGES
 from tests.documentation.pages import ROOT, Page
 from tests.documentation.terminal import Terminal
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 PAGE = Page(ROOT / "docs/how-to/lending-library.md", (ROOT / "docs/how-to/lending-library.md").read_text())
 UP = "counterfoil up"

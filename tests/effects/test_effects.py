@@ -19,7 +19,6 @@ from tests.sizes import EFFECTS_KILLS, EFFECTS_ORDERS
 
 @pytest.mark.faults
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_one_label_per_shipment_through_faults_kills_and_restores(tmp_path, database_url, postgres):
     seed = seed_of()
     print(f"EFFECTS_SEED={seed}")

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 async def knows(shop, kid, *, keys):
     """Wait until both APIs have so many keys, and this one among them."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         for app in (shop.command_app, shop.query_app):
             trust = app.state.callers.trust
             while keys != len(trust.key_set()) or kid not in {key["kid"] for key in trust.key_set()}:  # noqa: ASYNC110
@@ -22,7 +22,7 @@ async def knows(shop, kid, *, keys):
 
 async def signed_by(shop, kid):
     """The tokens of a session, as soon as the command API signs with a key."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while (await shop.sessions.signing.key()).kid != kid:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     return await shop.session()

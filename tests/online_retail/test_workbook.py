@@ -154,7 +154,7 @@ from examples.online_retail import cli
 print("openpyxl" in sys.modules)
 """
     printed = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=300
     ).stdout
 
     assert printed.strip() == "False"

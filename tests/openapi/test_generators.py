@@ -6,8 +6,6 @@ import pytest
 
 from tests.openapi import generating
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.fixture
 def directory(tmp_path, monkeypatch):

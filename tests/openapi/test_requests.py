@@ -21,8 +21,6 @@ from tests.openapi.conftest import SEEDS
 from tests.projections.feeding import append, feeding, history, publish, settle
 from tests.sizes import REQUESTS
 
-pytestmark = pytest.mark.timeout(600)
-
 EXAMPLES = REQUESTS.chosen
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 ROLES = {"commands": "command-api", "queries": "query-api"}

@@ -14,7 +14,7 @@ from tests.commands.serving import serving
 from tests.openapi import generating
 from tests.projections.feeding import feeding, publish, settle
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.anyio
 
 PAGE = 2
 

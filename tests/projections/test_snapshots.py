@@ -173,7 +173,7 @@ def test_one_owner_takes_them(database_url, projector, taken):
 def test_a_consumer_takes_them_while_events_come(database_url, projector):
     with hosting(database_url, [snapshots.consumer([SOME])]):
         received(database_url, 10)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not stored(projector):
             assert time.monotonic() < deadline, "no snapshot was taken"
             time.sleep(0.05)

@@ -16,7 +16,7 @@ from tests.read_api.stage import Stage, order, summary
 
 Open = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 USUAL_S = documents.ANSWER_TIMEOUT_S
 
 

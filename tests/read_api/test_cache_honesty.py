@@ -28,7 +28,7 @@ CACHED, STORED = 1, 1530
 AT_MOST_SLOWER_S = 0.05
 LATE_S = 0.5
 """What other work on the machine may add to one read; who waits for the cache waits for seconds."""
-PATIENCE_S = 5.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture
@@ -357,7 +357,7 @@ async def test_a_cache_that_comes_back_is_asked_again(mirrored, open_api):
         for _ in range(5):
             assert await _total(client) == STORED
         proxy.latency_s = 0.0
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while await _total(client) != CACHED:
             assert time.monotonic() < deadline, "the cache was never asked again"
             await asyncio.sleep(0.05)

@@ -28,7 +28,7 @@ from tests.projections.feeding import feeding
 
 SKUS: Final = ("85123A", "22423", "71053", "10002")
 ORDERS: Final = 9
-SETTLED_WITHIN_S: Final = 20.0
+SETTLED_WITHIN_S: Final = 120.0
 KEY: Final = SignerKey("counterfoil.test/shop", bytes([7] * 32))
 
 # The relay and all process managers stand at the head.

@@ -23,7 +23,7 @@ def ran(shop, *arguments):
         [str(each) for each in arguments],
         environment=environment,
         directory=running.PROJECT,
-        timeout_s=110.0,
+        timeout_s=400.0,
     )
     return finished.returncode, finished.stdout
 

@@ -27,7 +27,7 @@ from tests.upgrade import history
 from tests.upgrade.history import Sent
 
 DUMPS: Final = Path(__file__).parent / "dumps"
-SETTLED_WITHIN_S: Final = 60.0
+SETTLED_WITHIN_S: Final = 240.0
 ROWS_PER_INSERT: Final = 200
 
 KEPT: Final = ("etag", "position", "content-type", "location")

@@ -40,7 +40,7 @@ from tests.consuming import Hosting, hosting
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 GBP = Currency("GBP")
-WAIT_S = 60.0
+WAIT_S = 180.0
 PAUSE_FIRST_S = 0.02
 PAUSE_MAX_S = 0.1
 """Between two looks at what is waited for, each of which may connect: who waits for long looks more seldom."""

@@ -72,7 +72,6 @@ def test_a_worker_killed_in_the_middle_leaves_every_trigger_with_one_outcome(dat
 
 @pytest.mark.faults
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_a_standby_takes_over_from_a_worker_that_stands_still_and_the_sleeper_does_no_harm(
     database_url, backlog
 ):

@@ -47,7 +47,7 @@ def half_followed(database_url: str) -> str:
             parcels.send(number)
             parcels.stop(number, "Leeds")
             skip_notification_ids(database_url, 3)
-        runner.wait(parcels.recorder.max_notification_id(), timeout=20)
+        runner.wait(parcels.recorder.max_notification_id(), timeout=120)
     with Parcels(env=old) as parcels:  # while nobody follows
         for number in range(9, 19):
             parcels.send(number)

@@ -245,7 +245,7 @@ def test_the_applications_standard_output_is_its_own():
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
 
@@ -314,7 +314,7 @@ def test_a_forked_process_works_over_connections_of_its_own(log_address: str):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

@@ -11,7 +11,7 @@ from tests.architecture import hiding
 from tests.documentation.pages import ROOT, Page
 from tests.documentation.terminal import Terminal
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 PAGE = ROOT / "docs" / "how-to" / "eventsourcing-application.md"
 

@@ -79,7 +79,7 @@ def test_killed_at_any_row_and_run_again_it_ends_the_same(
     new = on_the_log(half_followed)
     with following(new) as (parcels, mails), counting(new) as runner:
         parcels.send(19)
-        runner.wait(parcels.recorder.max_notification_id(), timeout=20)
+        runner.wait(parcels.recorder.max_notification_id(), timeout=120)
         assert list(range(20)) == mails.posted()
         assert list(range(20)) == runner.projection.view.seen()
 

@@ -41,7 +41,7 @@ def test_followers_skip_nothing_and_repeat_nothing(half_followed: str):
     new = on_the_log(half_followed)
     with following(new) as (parcels, mails), counting(new) as runner:
         parcels.send(19)  # what was recorded before is followed now as well
-        runner.wait(parcels.recorder.max_notification_id(), timeout=20)
+        runner.wait(parcels.recorder.max_notification_id(), timeout=120)
         wait_until(lambda: len(mails.posted()) >= 20, what="a mail for each parcel")
 
         assert list(range(20)) == mails.posted()

@@ -72,7 +72,7 @@ def test_a_process_application_processes_every_event_of_another_once(runner_clas
         orders, accounts = runner.get(Orders), runner.get(Accounts)
         for number in range(ORDERS):
             orders.place(f"customer-{number % 2}")
-        give_up = time.monotonic() + 20
+        give_up = time.monotonic() + 120
         while accounts.orders_of("customer-0") + accounts.orders_of("customer-1") < ORDERS:
             assert time.monotonic() < give_up, "it never processed all"
             time.sleep(0.02)

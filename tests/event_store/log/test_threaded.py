@@ -70,7 +70,7 @@ def head_lock_held(url: str) -> Iterator[None]:
         yield
 
 
-def wait_until(holds: Callable[[], bool], *, timeout_s: float = 10) -> None:
+def wait_until(holds: Callable[[], bool], *, timeout_s: float = 60) -> None:
     deadline = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < deadline, "it never held"
@@ -327,7 +327,7 @@ def test_an_interrupted_leader_leaves_nobody_asleep(interruption: type[BaseExcep
                 log.append(append_request("order-1"))
         followers = steering.result()
 
-        assert all(isinstance(each.result(timeout=10), Accepted) for each in followers)
+        assert all(isinstance(each.result(timeout=60), Accepted) for each in followers)
         assert isinstance(log.append(append_request("order-2")), Accepted)
 
 
@@ -356,7 +356,7 @@ def test_those_whom_an_interrupted_leader_sent_for_learn_that_the_outcome_is_unk
         ThreadPoolExecutor(8) as threads,
     ):
         threads.submit(hold_until, first)
-        assert held.wait(timeout=10)
+        assert held.wait(timeout=60)
         threads.submit(log.append, append_request())
         wait_until(lambda: waiting_for_the_lock(database_url) == 1)
         threads.submit(hold_until, second)
@@ -366,7 +366,7 @@ def test_those_whom_an_interrupted_leader_sent_for_learn_that_the_outcome_is_unk
             with pytest.raises(Interrupted):
                 log.append(append_request())
             for follower in steering.result():
-                assert isinstance(follower.exception(timeout=10), OutcomeUnknown)
+                assert isinstance(follower.exception(timeout=60), OutcomeUnknown)
         finally:
             second.set()
 
@@ -390,7 +390,7 @@ def test_an_interrupted_follower_takes_its_request_back(database_url: str):
             behind = threads.submit(log.append, append_request("order-3"))
 
         assert isinstance(leader.result(), Accepted)
-        assert isinstance(behind.result(timeout=10), Accepted)
+        assert isinstance(behind.result(timeout=60), Accepted)
     with owner(database_url) as connection:
         assert {"order-1", "order-3"} == {each.stream for each in reading.copy_log(connection)}
 
@@ -419,7 +419,7 @@ def test_a_forked_process_appends_over_a_connection_of_its_own(database_url: str
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

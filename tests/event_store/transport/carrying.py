@@ -20,7 +20,7 @@ from tests.consuming import hosting
 
 COUNTED = "shop.counted.v1"
 HAPPENED = "shop.happened.v1"
-WAIT_S = 30.0
+WAIT_S = 120.0
 PAUSE_S = 0.02
 """Between two looks. Some of them are polls of a member of a group, which joins only as long as it is polled often."""
 
