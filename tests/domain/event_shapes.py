@@ -21,6 +21,7 @@ _NAMES: dict[type[inspect.Type], str] = {
     inspect.StrType: "text",
     inspect.IntType: "integer",
     inspect.BoolType: "boolean",
+    inspect.BytesType: "base64",
     inspect.NoneType: "null",
 }
 
