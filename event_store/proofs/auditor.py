@@ -21,7 +21,7 @@ from event_store.log.findings import Finding
 from event_store.log.integrity import LogReport
 from event_store.log.reading import Connection
 from event_store.proofs import against, ledger
-from event_store.proofs.ledger import Sealed
+from event_store.proofs.ledger import SealedTree
 from event_store.proofs.tiles import Store, TilesDamaged
 
 NAME: Final = "auditor"
@@ -118,7 +118,9 @@ def consumer(
 class _Audit:
     """One audit at work: the log against itself, and its leaves against what was sealed."""
 
-    def __init__(self, conn: Connection, store: Store, sealed: Sealed, *, after: int | None = None) -> None:
+    def __init__(
+        self, conn: Connection, store: Store, sealed: SealedTree, *, after: int | None = None
+    ) -> None:
         """Of the whole log, or of the events that were sealed behind a position."""
         self.upto = sealed.size
         self._held = against.Held(store, size=sealed.size, root=sealed.root, after=after or 0)

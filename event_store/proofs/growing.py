@@ -8,7 +8,7 @@ from event_store.log import reading
 from event_store.log.reading import Connection, Epoch
 from event_store.proofs import merkle, rereading, tiles
 from event_store.proofs.errors import Refused
-from event_store.proofs.ledger import Sealed
+from event_store.proofs.ledger import SealedTree
 from event_store.proofs.merkle import Frontier
 from event_store.proofs.tiles import Store, Tiles, TilesDamaged
 
@@ -23,7 +23,7 @@ class Grown(Struct, frozen=True):
     replaced: Sequence[str]
 
 
-def grown(conn: Connection, store: Store, sealed: Sealed, *, upto: int) -> Grown:
+def grown(conn: Connection, store: Store, sealed: SealedTree, *, upto: int) -> Grown:
     """Extend the tiles by the events up to a position, at or below the head that was read.
 
     What decides is not what was written but what is read: the rows a second time, and the tiles. A bit that flipped in
@@ -72,7 +72,7 @@ def built_again(conn: Connection, store: Store, *, size: int) -> bytes:
     return merkle.root(size, Tiles(store, size))
 
 
-def _held(store: Store, sealed: Sealed) -> Frontier:
+def _held(store: Store, sealed: SealedTree) -> Frontier:
     frontier = Frontier.at(sealed.size, Tiles(store, sealed.size))
     if frontier.root() != sealed.root:
         raise TilesDamaged(f"the tiles are not the tree of {sealed.size} events that was signed")

@@ -75,7 +75,7 @@ where origin = %(origin)s and key = %(key)s and {_HELD}
 _INSTALLATION: Final = "select id::text from log.installation"
 
 
-class Sealed(Struct, frozen=True):
+class SealedTree(Struct, frozen=True):
     """What was signed last of one tree."""
 
     origin: str
@@ -118,7 +118,7 @@ class SealRows:
         self._conn = conn
         self._owner = owner
 
-    def of(self, origin: str) -> Sealed | None:
+    def of(self, origin: str) -> SealedTree | None:
         """What was signed last; None if nothing ever was."""
         row = self._conn.execute(_OF_ORIGIN, [origin]).fetchone()
         return None if row is None else _sealed(row)
@@ -139,8 +139,8 @@ class SealRows:
         self._conn.execute(_BEGIN, {**given, "owner": self._owner})
 
     def move(
-        self, before: Sealed, *, size: int, root: bytes, checkpoint: str, published: str | None = None
-    ) -> Sealed:
+        self, before: SealedTree, *, size: int, root: bytes, checkpoint: str, published: str | None = None
+    ) -> SealedTree:
         """Note what was signed, if the last is still what this sealer went on from and the lease is its own.
 
         Args:
@@ -161,7 +161,7 @@ class SealRows:
             raise OpenAgain("another sealer holds the lease, or sealed in between")
         return _sealed(row)
 
-    def hand_over(self, before: Sealed, *, retired: str, key: str, checkpoint: str) -> Sealed:
+    def hand_over(self, before: SealedTree, *, retired: str, key: str, checkpoint: str) -> SealedTree:
         """Note the checkpoint that two keys signed: one of them sealed up to there, the other seals from there on.
 
         Raises:
@@ -227,7 +227,7 @@ class SealRows:
         self._conn.execute(_REFUSE, {"origin": origin, "refusal": refusal})
 
 
-def latest(conn: Connection) -> Sealed | None:
+def latest(conn: Connection) -> SealedTree | None:
     """What was signed last of the tree that was sealed last; None if nothing ever was."""
     row = conn.execute(_LATEST).fetchone()
     return None if row is None else _sealed(row)
@@ -248,6 +248,6 @@ def witnesses(conn: Connection, origin: str) -> list[Witnessed]:
     return [Witnessed(*row) for row in conn.execute(_WITNESSES, [origin])]
 
 
-def _sealed(row: tuple[Any, ...]) -> Sealed:
+def _sealed(row: tuple[Any, ...]) -> SealedTree:
     origin, size, root, checkpoint, published, sealed_at, refusal = row
-    return Sealed(origin, size, bytes(root), checkpoint, published, sealed_at, refusal)
+    return SealedTree(origin, size, bytes(root), checkpoint, published, sealed_at, refusal)

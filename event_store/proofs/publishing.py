@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Final
 
 from event_store.proofs import checkpoint, note
-from event_store.proofs.ledger import Sealed, SealRows
+from event_store.proofs.ledger import SealedTree, SealRows
 from event_store.proofs.note import Note, Signature, VerifierKey
 from event_store.proofs.resuming import CHECKPOINT_FILE, SIGNED_FILE
 from event_store.proofs.tiles import Store
@@ -23,7 +23,7 @@ class Publication:
         self,
         rows: SealRows,
         store: Store,
-        sealed: Sealed,
+        sealed: SealedTree,
         *,
         witnesses: Collection[VerifierKey] = (),
         required: int = 0,
@@ -97,7 +97,7 @@ class Publication:
         self._store.write(name, signed.encode().encode())
 
 
-def _newest(sealed: Sealed, stored: bytes | None) -> Note | None:
+def _newest(sealed: SealedTree, stored: bytes | None) -> Note | None:
     """The newest checkpoint that either memory holds as published; both were verified when the tree was opened."""
     found = [note.parse(each) for each in (sealed.published, stored) if each is not None]
     found.sort(key=_size)

@@ -13,7 +13,7 @@ from event_store.log.reading import Connection
 from event_store.proofs import checkpoint, growing, merkle, note, policy
 from event_store.proofs.checkpoint import Checkpoint
 from event_store.proofs.errors import Refused
-from event_store.proofs.ledger import Sealed, SealRows
+from event_store.proofs.ledger import SealedTree, SealRows
 from event_store.proofs.note import SignerKey, UnverifiedNote, VerifierKey
 from event_store.proofs.policy import KeyRange, Policy
 from event_store.proofs.tiles import Store, Tiles
@@ -32,7 +32,7 @@ def origin_of(installation: str) -> str:
     return f"{ORIGIN_OF_INSTALLATIONS}{installation}"
 
 
-def opened(conn: Connection, rows: SealRows, store: Store, keys: Sequence[SignerKey]) -> Sealed:
+def opened(conn: Connection, rows: SealRows, store: Store, keys: Sequence[SignerKey]) -> SealedTree:
     """The last checkpoint, which the log and the tiles now hold; tiles that are lost are built again from the log.
 
     Args:
@@ -74,7 +74,7 @@ def shorter(head: int, size: int) -> str:
     )
 
 
-def _last(rows: SealRows, key: SignerKey) -> Sealed:
+def _last(rows: SealRows, key: SignerKey) -> SealedTree:
     """What Postgres remembers, or the empty tree, signed now."""
     installation, origin = rows.installation(), key.name
     if origin.startswith(ORIGIN_OF_INSTALLATIONS) and origin != origin_of(installation):
@@ -111,7 +111,7 @@ def _other(content: bytes, origin: str, known: Sequence[VerifierKey]) -> tuple[C
         ) from error
 
 
-def _build_again(conn: Connection, store: Store, sealed: Sealed) -> None:
+def _build_again(conn: Connection, store: Store, sealed: SealedTree) -> None:
     root = growing.built_again(conn, store, size=sealed.size)
     if root != sealed.root:
         raise Refused(
@@ -122,8 +122,8 @@ def _build_again(conn: Connection, store: Store, sealed: Sealed) -> None:
 
 
 def _agreed(
-    conn: Connection, rows: SealRows, store: Store, sealed: Sealed, remembered: Checkpoint, signed: str
-) -> Sealed:
+    conn: Connection, rows: SealRows, store: Store, sealed: SealedTree, remembered: Checkpoint, signed: str
+) -> SealedTree:
     """The newer of two checkpoints of which the older is the beginning."""
     if (
         remembered.size > sealed.size
@@ -147,8 +147,8 @@ def _active(ranges: Sequence[KeyRange]) -> str:
 
 
 def _handed_over(
-    rows: SealRows, sealed: Sealed, keys: Sequence[SignerKey], ranges: Sequence[KeyRange], *, active: str
-) -> Sealed:
+    rows: SealRows, sealed: SealedTree, keys: Sequence[SignerKey], ranges: Sequence[KeyRange], *, active: str
+) -> SealedTree:
     """The last checkpoint again, signed by the key that sealed so far and the one that takes over."""
     new = str(keys[0].verifier)
     if any(each.key == new for each in ranges):

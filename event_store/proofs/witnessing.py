@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from event_store.proofs import note
 from event_store.proofs.errors import Refused
-from event_store.proofs.ledger import Sealed, SealRows, Witnessed
+from event_store.proofs.ledger import SealedTree, SealRows, Witnessed
 from event_store.proofs.note import Note
 from event_store.proofs.publishing import Publication
 from event_store.proofs.witness_list import Witness
@@ -47,7 +47,7 @@ class Witnessing:
         self,
         rows: SealRows,
         publication: Publication,
-        sealed: Sealed,
+        sealed: SealedTree,
         *,
         submissions: "Submissions | None",
         witnesses: Sequence[Witness],

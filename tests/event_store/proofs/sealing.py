@@ -16,7 +16,7 @@ from event_store.consumers.news import News
 from event_store.log import reading
 from event_store.proofs import checkpoint, ledger, note, policy, sealer
 from event_store.proofs.checkpoint import Checkpoint
-from event_store.proofs.ledger import Sealed
+from event_store.proofs.ledger import SealedTree
 from event_store.proofs.note import SignerKey
 from event_store.proofs.tiles import Store
 from runtime import database
@@ -63,7 +63,7 @@ def sealing(
             hosted.close()
 
 
-def seal(url: str, store: Store, *keys: SignerKey) -> Sealed:
+def seal(url: str, store: Store, *keys: SignerKey) -> SealedTree:
     """Seal all that there is, by a sealer that begins and ends here."""
     with sealing(url, store, *keys) as hosted:
         while hosted.round() not in {"idle", "standby"}:
@@ -71,7 +71,7 @@ def seal(url: str, store: Store, *keys: SignerKey) -> Sealed:
     return sealed(url)
 
 
-def sealed(url: str) -> Sealed:
+def sealed(url: str) -> SealedTree:
     with database.connect(url, role="counterfoil_reader", name="test") as conn:
         found = ledger.latest(conn)
     assert found is not None, "something was sealed"
