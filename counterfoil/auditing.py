@@ -130,7 +130,7 @@ class AuditReport(Struct, frozen=True):
                 f"the first {size:,} events are as they were sealed: rows made of them alone may be rebuilt"
             ]
         return [
-            "log and views differ: hold the log against a checkpoint (--against) before anything is rebuilt from it"
+            "log and views differ: compare the log with a checkpoint (--against) before anything is rebuilt from it"
         ]
 
     def _verdict(self) -> str:

@@ -156,7 +156,7 @@ def _of_checkpoints(ahead: Sequence[Finding]) -> str:
     """What contradicts the log. A fence would bless a log that was cut off, so that comes second."""
     if not ahead:
         return "none that the log contradicts"
-    remedy = "hold the log against a checkpoint that was kept (`audit verify --against`)"
+    remedy = "compare the log with a checkpoint that was kept (`audit verify --against`)"
     return f"{len(ahead)}: {ahead[0].message}; {remedy}; was it restored, run `counterfoil log fence`"
 
 

@@ -41,7 +41,7 @@ def verify(
             "--against",
             exists=True,
             dir_okay=False,
-            help="Also hold the log against this checkpoint that you kept.",
+            help="Also compare the log with this checkpoint that you kept.",
         ),
     ] = None,
     key: Keys = None,
@@ -104,7 +104,7 @@ def recompute(
     key: Keys = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fold a bundle offline, and hold the rows that it makes against the view's certificate."""
+    """Fold a bundle offline, and compare the rows with the certificate of the view."""
     with answering.auditing():
         from counterfoil import recomputing, sealing
 

@@ -56,7 +56,7 @@ def test_where_log_and_view_differ_the_log_is_to_be_held_against_a_checkpoint_fi
     report = verify(forged)
 
     assert {"row-changed"} == {finding.kind for finding in report.findings}
-    assert "hold the log against a checkpoint (--against) before anything is rebuilt" in "".join(
+    assert "compare the log with a checkpoint (--against) before anything is rebuilt" in "".join(
         report.lines()
     )
 
