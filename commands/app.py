@@ -38,9 +38,12 @@ from runtime import api_pages, database, problem_pages, problems, telemetry
 from runtime.http import probes
 from runtime.http.access_log import AccessLog
 from runtime.http.application import PipelineApp
+from runtime.http.caller_address import CallerAddresses, trusted_proxies
 from runtime.http.identity import Identity, identity
+from runtime.http.limiting import RequestLimits, limits_of
 from runtime.http.pipeline import Refusal, Steps
 from runtime.problem_types import ProblemType
+from runtime.quotas.limiter import limiter_of
 from runtime.settings import Settings, SettingsError
 from runtime.telemetry import HttpMetrics, Readiness
 
@@ -78,12 +81,16 @@ def create_app(
         raise SettingsError("COUNTERFOIL_DATABASE_URL: the command API needs a database")
     registry = telemetry.new_registry()
     callers = identity(settings, name="command-api", registry=registry)
+    limits = RequestLimits(limits_of(settings), limiter_of(settings, registry=registry))
     app = PipelineApp(
         steps=Steps(
+            limit_by_address=limits.by_address,
             authenticate=callers.authenticate,
             authorise=callers.authorise,
+            limit_by_principal=limits.by_principal,
             note=callers.note,
             record=callers.record,
+            address_of=CallerAddresses(trusted_proxies(settings)).of,
             shed=lambda method, path: _shed(app.state.dispatcher, method, path),
         ),
         problem_of=problems.problem_of,
@@ -111,6 +118,7 @@ def create_app(
     app.state.settling = None
     app.state.identity = None
     app.state.callers = callers
+    app.state.limiter = limits.limiter
     app.state.providers = identity_providers.none
     problem_pages.install(app, declared)
     if settings.shows_api_pages:
@@ -176,7 +184,12 @@ def _lifespan(
             readers=settings.database_pool_size,
             registry=registry,
         )
-        async with callers.opened(), opening as on, contextlib.AsyncExitStack() as accounts:
+        async with (
+            app.state.limiter.opened(),
+            callers.opened(),
+            opening as on,
+            contextlib.AsyncExitStack() as accounts,
+        ):
             _observe(registry, on.execution, on.states)
             app.state.settling = Settling(on.reader, followers, lambda: app.state.readiness.draining)
             app.state.dispatcher = Dispatcher(
@@ -196,6 +209,7 @@ def _lifespan(
                     fingerprints=made_by,
                     clock=clock,
                     providers=app.state.providers,
+                    limiter=app.state.limiter,
                     registry=registry,
                 )
             )

@@ -195,7 +195,7 @@ async def ship_order(order_id: OrderId, body: ShipOrder, caller: Caller) -> Answ
         UnknownSku,
         money.AmountTooLarge,
     ),
-    problems=("too-many-tagged",),
+    problems=("too-many-tagged", "limits-unavailable"),
 )
 async def issue_credit_note(body: IssueCreditNote, caller: Caller) -> Answer:
     """Give money back; stocked pieces return to stock afterwards. Without an order it is compared with nothing."""

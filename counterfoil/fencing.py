@@ -11,7 +11,8 @@ from event_store.transport import generations
 from event_store.transport.generations import Fenced
 from runtime import database
 from runtime.documents import DocumentsUnavailable, RedisDocuments, installation_prefix
-from runtime.settings import Settings, masked_address
+from runtime.masking import masked_address
+from runtime.settings import Settings
 
 
 class CacheNotEmptied(Exception):

@@ -11,7 +11,8 @@ from event_store.consumers import parking
 from event_store.consumers.parking import Scope
 from read_api.status import READ_STATUS, Status, decode_status
 from runtime import database
-from runtime.settings import Settings, masked_address
+from runtime.masking import masked_address
+from runtime.settings import Settings
 
 UNDECLARED: Final = "DECLARED BY NO CONTEXT: nobody feeds it"
 

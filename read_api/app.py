@@ -20,10 +20,13 @@ from runtime import api_pages, problem_pages, telemetry
 from runtime.http import probes
 from runtime.http.access_log import AccessLog
 from runtime.http.application import PipelineApp
+from runtime.http.caller_address import CallerAddresses, trusted_proxies
 from runtime.http.identity import identity
-from runtime.http.pipeline import Steps
+from runtime.http.limiting import RequestLimits, limits_of
+from runtime.http.pipeline import Steps, unrecognised
 from runtime.problem_types import ProblemType
 from runtime.problems import ProblemError
+from runtime.quotas.limiter import limiter_of
 from runtime.settings import Settings
 from runtime.telemetry import HttpMetrics
 
@@ -46,19 +49,23 @@ def create_app(
     """
     registry = telemetry.new_registry()
     callers = identity(settings, name="query-api", registry=registry)
+    limits = RequestLimits(limits_of(settings), limiter_of(settings, registry=registry))
     reads = Reads(settings, followers=followers, registry=registry)
     past = Past(reads.url, poller=reads.poller)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with reads.opened(), past.opened(), callers.opened():
+        async with limits.limiter.opened(), reads.opened(), past.opened(), callers.opened():
             yield
 
     app = PipelineApp(
         steps=Steps(
+            limit_by_address=limits.by_address,
             authenticate=callers.authenticate,
             authorise=callers.authorise,
-            recognise=callers.recognise,
+            limit_by_principal=limits.by_principal,
+            recognise=unrecognised if limits.count_reads else callers.recognise,
+            address_of=CallerAddresses(trusted_proxies(settings)).of,
             note=callers.note,
             record=callers.record,
         ),

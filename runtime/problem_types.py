@@ -149,10 +149,18 @@ _REQUESTS = (
     ProblemType(
         "too-many-requests",
         429,
-        "Too many requests came from this address",
-        "What needs no login was asked for so often from this address of the network in the last minutes that no more"
-        " is given.",
+        "Too many requests",
+        "The caller, or the address of the network that it calls from, has sent as many requests of this kind as it may"
+        " in the time that RateLimit-Policy names.",
         "Wait as long as Retry-After says.",
+    ),
+    ProblemType(
+        "limits-unavailable",
+        503,
+        "Requests cannot be counted now",
+        "What the request does is only done when it can be counted by all processes together, and that count does not"
+        " answer. Nothing was done.",
+        "Send it again after the time in Retry-After.",
     ),
     ProblemType(
         "forbidden",

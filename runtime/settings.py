@@ -14,16 +14,15 @@ from typing import Final, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from runtime.masking import shown
+
 PREFIX: Final = "COUNTERFOIL_"
 _ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?", re.ASCII)
-_MASK: Final = "***"
-_USER_INFO: Final = re.compile(r"(?<=://)([^/@:]*):.*@")
 # What Kubernetes injects into every container, for each service of the namespace that has an address.
 _SERVICE_VARIABLE: Final = re.compile(
     r"\w+_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)", re.ASCII
 )
 _SERVICE_ADDRESS: Final = re.compile(r"(?:tcp|udp|sctp)://\S+:\d+", re.ASCII)
-_PASSWORD_MEMBER: Final = re.compile(r"(password=)('(?:[^'\\]|\\.)*'|[^\s&]+)", re.IGNORECASE)
 
 
 def _cache_home() -> Path:
@@ -87,6 +86,27 @@ class Settings(BaseSettings):
         description=(
             "Tokens of guests that one network address is given in five minutes; 0: not counted, for where a proxy"
             " makes all addresses one and counts itself."
+        ),
+    )
+    limits: str | None = Field(
+        default=None,
+        description=(
+            "Requests that callers may send in any minute, in place of those of the profile (docs/limits.md):"
+            " `write:guest=60`, several joined by commas; 0: no limit."
+        ),
+    )
+    trusted_proxies: str | None = Field(
+        default=None,
+        description=(
+            "Networks of one's own proxies, joined by commas, from which X-Forwarded-For counts; none if not set."
+        ),
+    )
+    api_processes: int = Field(
+        default=1,
+        ge=1,
+        le=1_000,
+        description=(
+            "Processes of each API: so many share a limit, each by its part, while Redis is not there to count for all."
         ),
     )
     password_memory_mb: int = Field(
@@ -444,25 +464,11 @@ class Settings(BaseSettings):
     def masked(self) -> dict[str, str | int | float | None]:
         """Variable → value as it may be shown to anybody: passwords replaced."""
         return {
-            PREFIX + name.upper(): _shown(
+            PREFIX + name.upper(): shown(
                 getattr(self, name), whole=name.endswith(("password", "token", "secret"))
             )
             for name in type(self).model_fields
         }
-
-
-def masked_address(address: str) -> str:
-    """The address of a server with its password, if any, replaced: URLs and `key=value` strings."""
-    return _PASSWORD_MEMBER.sub(rf"\1{_MASK}", _USER_INFO.sub(rf"\1:{_MASK}@", address))
-
-
-def _shown(value: object, *, whole: bool) -> str | int | float | None:
-    """A value for anybody; `whole` says that all of a secret is one, not only the password in an address."""
-    if isinstance(value, SecretStr):
-        return _MASK if whole else masked_address(value.get_secret_value())
-    if value is None or isinstance(value, int | float):
-        return value
-    return masked_address(str(value))
 
 
 def _is_injected(variable: str, value: object) -> bool:

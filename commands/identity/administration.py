@@ -146,10 +146,10 @@ class Administration(Struct, frozen=True):
         require_strong(new, own=(await of.vault.address_of(account_id) or "", account_id))
         found = await of.by_id(account_id)
         old = "nobody" if found is None else found.account.credential_id
-        attempt = self.sessions.attempts.begin(account=account_id, address=account_id)
+        attempt = await self.sessions.attempts.begin(account=account_id, address=account_id)
         if not await of.passwords.verify(await of.vault.hash_of(old), current):
             raise ProblemError("bad-credentials", "The current password is another one.")
-        self.sessions.attempts.succeeded(attempt)
+        await self.sessions.attempts.succeeded(attempt)
         hashed = await of.passwords.hash(new)
         with of.recorder.caller(call) as caller:
             credential_id = uuid7(caller.now)

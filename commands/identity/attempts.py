@@ -1,79 +1,85 @@
 """Failed logins, counted by account and by address of the network, so that passwords cannot be tried out.
 
-Each process counts for itself, in memory: several of them allow so many times more. A count is of the last minutes
-only, so nobody is locked out for longer than somebody keeps trying.
+All processes count together, in the vault: where it cannot be reached, nobody logs in anyway. A count is of the last
+minutes only, so nobody is locked out for longer than somebody keeps trying.
 """
 
-import time
-from collections import deque
-from collections.abc import Callable
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Final, Literal
 
 from msgspec import Struct
 
-from runtime.problems import ProblemError
+from commands.identity import vault
+from runtime.http.caller_address import network_of
+from runtime.quotas.quota import Allowance, Quota
 
-WINDOW_S: Final = 300.0
+WINDOW_S: Final = 300
 FAILURES_PER_ACCOUNT_MAX: Final = 10
 """In the window; somebody who forgot a password needs fewer."""
 
-KEPT_MAX: Final = 50_000
-"""Accounts and addresses that one process counts for; the least recently used is forgotten."""
+_BEGIN: Final = "select begun_at, wait from vault.begin_attempt(%s, %s, %s)"
+_SUCCEEDED: Final = """
+update vault.attempt a set times = array_remove(a.times, %s)
+where a.name in (select l.name from vault.attempt l where l.name = any(%s) order by l.name for update)
+"""
+_FORGET: Final = (
+    "delete from vault.attempt where times[cardinality(times)] < clock_timestamp() - %s or times = '{}'"
+)
+_WINDOW: Final = timedelta(seconds=WINDOW_S)
 
 
 class Attempt(Struct, frozen=True):
     """A login that began, as it is counted."""
 
     names: tuple[str, ...]
-    at: float
+    at: datetime
 
 
 class Attempts:
     """Counts what began and did not succeed."""
 
-    def __init__(self, *, per_address_max: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, pool: vault.Pool, *, what: Literal["login", "link"], per_address_max: int) -> None:
         """`per_address_max` failures of one address in the window; 0: addresses are not limited."""
+        self._pool = pool
+        self._what = what
         self._per_address_max = per_address_max
-        self._clock = clock
-        self._failures: dict[str, deque[float]] = {}
 
-    def begin(self, *, account: str, address: str) -> Attempt:
+    async def begin(self, *, account: str, address: str) -> Attempt:
         """Count a login before anything is done for it.
 
         Raises:
-            ProblemError: `too-many-attempts`.
+            ProblemError: `too-many-attempts`, `store-unavailable`.
         """
-        limits = {f"account {account}": FAILURES_PER_ACCOUNT_MAX}
+        limits = {f"{self._what} account {account}": FAILURES_PER_ACCOUNT_MAX}
         if self._per_address_max:
-            limits[f"address {address}"] = self._per_address_max
-        now = self._clock()
-        for name, most in limits.items():
-            self._require(name, most, now)
-        for name in limits:
-            self._failures.setdefault(name, deque()).append(now)
-        while len(self._failures) > KEPT_MAX:
-            del self._failures[next(iter(self._failures))]
-        return Attempt(tuple(limits), now)
-
-    def succeeded(self, attempt: Attempt) -> None:
-        """Forget what was counted: an account whose password is known is not being guessed."""
-        for name in attempt.names:
-            times = self._failures.get(name)
-            if times is not None and attempt.at in times:
-                times.remove(attempt.at)
-
-    def _require(self, name: str, most: int, now: float) -> None:
-        times = self._failures.pop(name, None)
-        if times is None:
-            return
-        while times and times[0] <= now - WINDOW_S:
-            times.popleft()
-        if times:
-            self._failures[name] = times  # behind the others: it was used last
-        if len(times) >= most:
-            wait_s = int(times[0] + WINDOW_S - now) + 1
-            raise ProblemError(
+            limits[f"{self._what} address {network_of(address)}"] = self._per_address_max
+        names = tuple(limits)
+        async with vault.connected(self._pool) as connection:
+            found = await connection.execute(_BEGIN, [list(names), list(limits.values()), _WINDOW])
+            begun_at, wait = await found.fetchone() or (None, None)
+        if wait is not None:
+            quota = Quota("attempts", FAILURES_PER_ACCOUNT_MAX, WINDOW_S)
+            raise Allowance(quota, False, 0, wait.total_seconds()).refusal(
                 "too-many-attempts",
                 "Too many attempts lately, for this account or from this address of the network.",
-                headers={"retry-after": str(wait_s)},
             )
+        assert begun_at is not None, "a function answers a row"
+        return Attempt(names, begun_at)
+
+    async def succeeded(self, attempt: Attempt) -> None:
+        """Forget what was counted: an account whose password is known is not being guessed.
+
+        Raises:
+            ProblemError: `store-unavailable`.
+        """
+        async with vault.connected(self._pool) as connection:
+            await connection.execute(_SUCCEEDED, [attempt.at, list(attempt.names)])
+
+    async def forget(self) -> None:
+        """Delete what counts no more.
+
+        Raises:
+            ProblemError: `store-unavailable`.
+        """
+        async with vault.connected(self._pool) as connection:
+            await connection.execute(_FORGET, [_WINDOW])

@@ -60,7 +60,7 @@ class Links(Struct, frozen=True):
         """
         of = self.sessions.accounts
         digest = of.secrets.email_digest(email)
-        self.attempts.begin(account=f"{purpose} {digest}", address=address)
+        await self.attempts.begin(account=f"{purpose} {digest}", address=address)
         await self.rows.ask(uuid7(of.recorder.clock()), purpose=purpose, email=email, digest=digest)
         self.asked.set()
 
@@ -180,7 +180,7 @@ class Links(Struct, frozen=True):
             ProblemError: `link-refused`, whatever is wrong with it; `too-many-attempts`.
         """
         link_id = token.removeprefix(_PREFIX).partition(".")[0]
-        attempt = self.attempts.begin(account=f"link {link_id}", address=address)
+        attempt = await self.attempts.begin(account=f"link {link_id}", address=address)
         if not hmac.compare_digest(
             token_of(link_id, self.sessions.accounts.secrets).encode(), token.encode()
         ):
@@ -188,7 +188,7 @@ class Links(Struct, frozen=True):
         row = await self.rows.link(link_id)
         if row is None or row.purpose != purpose or row.over is not None:
             raise _refused()
-        self.attempts.succeeded(attempt)
+        await self.attempts.succeeded(attempt)
         return link_id, row
 
 

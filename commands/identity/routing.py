@@ -123,7 +123,7 @@ class SecretRoute(ExchangeRoute):
             serving.trust,
             exchange.principal,
             exchange.correlation_id,
-            (exchange.scope.get("client") or ("",))[0],
+            exchange.address,
             form=form or {},
             basic=_basic(exchange),
         )

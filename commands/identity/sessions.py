@@ -130,7 +130,9 @@ class Sessions(Struct, frozen=True):
         """
         vault, recorder = self.accounts.vault, self.accounts.recorder
         try:
-            attempt = self.attempts.begin(account=self.accounts.secrets.email_digest(email), address=address)
+            attempt = await self.attempts.begin(
+                account=self.accounts.secrets.email_digest(email), address=address
+            )
         except ProblemError:
             self.metrics.logins.labels(metrics.LIMITED).inc()
             raise
@@ -148,7 +150,7 @@ class Sessions(Struct, frozen=True):
                 "Address and password do not belong together.",
                 about=None if found is None else Principal("account", found.account.account_id).actor,
             )
-        self.attempts.succeeded(attempt)
+        await self.attempts.succeeded(attempt)
         assert hashed is not None, "verified"
         await self.accounts.renew_hash(credential_id, hashed, password)
         session_id = SessionId(uuid7(recorder.clock()))

@@ -16,7 +16,7 @@ from commands.identity.accounts import Accounts
 from commands.identity.attempts import Attempts
 from commands.identity.clients import Clients
 from commands.identity.errors import OtherSecrets, SecretsFileError
-from commands.identity.guests import Guests, PerAddress
+from commands.identity.guests import Guests
 from commands.identity.link_rows import LinkRows
 from commands.identity.links import Links
 from commands.identity.metrics import SessionMetrics
@@ -34,6 +34,7 @@ from runtime.http.identity import Identity
 from runtime.http.identity import TokenCallers as KnownByTokens
 from runtime.identity import tokens
 from runtime.problems import ProblemError
+from runtime.quotas.limiter import Limiter
 from runtime.settings import Settings
 
 CONNECTIONS: Final = 4
@@ -55,6 +56,7 @@ async def served(
     fingerprints: Fingerprints,
     clock: Callable[[], datetime],
     providers: providers.Opening,
+    limiter: Limiter,
     registry: CollectorRegistry,
 ) -> AsyncIterator[Serving | None]:
     """What the routes of identity need; None where the installation has no accounts.
@@ -77,11 +79,11 @@ async def served(
         clients = Clients(
             accounts.vault, accounts.states, on.reader, recorder, sessions.signing, sessions.issuer
         )
-        guests = Guests(sessions, PerAddress(settings.guest_tokens_per_address))
+        guests = Guests(sessions, limiter, settings.guest_tokens_per_address)
         links = Links(
             sessions,
             LinkRows(accounts.vault.pool),
-            Attempts(per_address_max=settings.login_failures_per_address),
+            Attempts(accounts.vault.pool, what="link", per_address_max=settings.login_failures_per_address),
             asyncio.Event(),
         )
         tasks = [
@@ -143,7 +145,7 @@ async def sessions_of(
         accounts = Accounts(
             vault, secrets, Passwords(memory_mb=settings.password_memory_mb), on.states, recorder
         )
-        attempts = Attempts(per_address_max=settings.login_failures_per_address)
+        attempts = Attempts(pool, what="login", per_address_max=settings.login_failures_per_address)
         metrics = SessionMetrics(registry)
         yield Sessions(accounts, Signing(vault, secrets), issuer, attempts, metrics)
 
@@ -158,6 +160,7 @@ async def _chores(sessions: Sessions, clients: Clients, links: Links) -> None:
             await sessions.accounts.sweep()
             await clients.sweep()
             await sessions.accounts.vault.forget()
+            await sessions.attempts.forget()
             await links.rows.forget()
         except ProblemError as problem:
             log.warning("identity_chores_put_off", problem=problem.type.slug)

@@ -15,7 +15,7 @@ from counterfoil.servers.server_version import ServerVersion
 from event_store.transport import kafka_python_client
 from event_store.transport.kafka_security import PLAIN, Security
 from event_store.transport.transport import TransportError
-from runtime.settings import masked_address
+from runtime.masking import masked_address
 
 TIMEOUT_S: Final = 10
 

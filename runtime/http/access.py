@@ -67,6 +67,9 @@ PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
 FAIL_CLOSED: Final = frozenset(("accounts:write", "keys:write", "operate", "credit-notes:issue"))
 """Permissions that nobody is granted while revoked tokens are not known: what they do is not undone."""
 
+COUNTED_EXACTLY: Final = frozenset(("credit-notes:issue",))
+"""Permissions of routes that are refused while a limit cannot be counted by all processes together."""
+
 
 _KINDS: Final[Mapping[Role, Kind]] = MappingProxyType({"guest": "guest", "service": "service"})
 """Who has a role that no account has."""

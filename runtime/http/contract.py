@@ -27,6 +27,7 @@ EVERY_ROUTE: Final = (
     "correlation-id-malformed",
     "unauthenticated",
     "forbidden",
+    "too-many-requests",
     "identity-unavailable",
     "internal-error",
 )
@@ -130,7 +131,7 @@ def problem_responses(problems: Iterable[ProblemType]) -> dict[int | str, Docume
     for problem in (*problems, *(CATALOGUE[slug] for slug in EVERY_ROUTE)):
         content = {MEDIA_TYPE: {"schema": schema("Problem"), "examples": {}}}
         response = responses.setdefault(problem.status, {"description": "", "content": content})
-        if problem.status == 503:
+        if problem.status in {429, 503}:
             response["headers"] = headers("Retry-After")
         response["description"] = "; ".join(filter(None, (response["description"], problem.title)))
         response["content"][MEDIA_TYPE]["examples"][problem.slug] = {

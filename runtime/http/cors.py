@@ -47,6 +47,8 @@ READ: Final = (
     "Pinned-Position",
     "Position",
     "Preference-Applied",
+    "RateLimit",
+    "RateLimit-Policy",
     "Retry-After",
     "Settled",
     "Sunset",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.types import Receive, Scope
 
 from runtime.http.principal import NOBODY, Principal
+from runtime.quotas.quota import Allowance
 
 if TYPE_CHECKING:
     from runtime.http.pipeline import Pipeline
@@ -26,6 +27,7 @@ class Exchange:
 
     __slots__ = (
         "about",
+        "allowances",
         "closing",
         "code",
         "correlation_id",
@@ -49,6 +51,8 @@ class Exchange:
         self.receive = receive
         self.whole = whole
         self.started_at = time.perf_counter()
+        self.allowances: list[Allowance] = []
+        """What is left of the limits that the request was counted by."""
         self.correlation_id = ""
         self.code: str | None = None
         self.about: str | None = None
@@ -66,6 +70,11 @@ class Exchange:
         """The request's headers, as they came."""
         headers: Headers = self.scope["headers"]
         return headers
+
+    @property
+    def address(self) -> str:
+        """The address of the network that the request comes from, as far as it can be trusted."""
+        return self.pipeline.address_of(self)
 
     def entry(self, route: "Route") -> "Exchange":
         """One command of a batch: the same caller, another route."""

@@ -24,6 +24,7 @@ from runtime.http.headers import Header, correlation_of, with_standard
 from runtime.http.principal import Principal, may_use, permission_of
 from runtime.http.routes import NOWHERE, Prepared, Route, RouteTable
 from runtime.problems import ProblemError, respond
+from runtime.quotas.quota import headers_of
 from runtime.telemetry import HttpMetrics, correlation_id
 
 Deliver = Callable[[Response], Awaitable[None]]
@@ -93,6 +94,12 @@ async def unrecorded(_exchange: Exchange, _detail: str) -> None:
     """Say nothing of it to security streams, and wait for nothing."""
 
 
+def peer_of(exchange: Exchange) -> str:
+    """The address that the connection comes from; empty where there is none."""
+    client = exchange.scope.get("client")
+    return "" if client is None else str(client[0])
+
+
 def unshed(_method: str, _path: str) -> Refusal | None:
     """Shed nothing."""
     return None
@@ -109,7 +116,8 @@ class Steps(Struct, frozen=True):
     `shed` gets method and path, before anything else is known: it must cost next to nothing. `limit_by_address` runs
     before the caller is known, `limit_by_principal` after. `recognise` is all three for an answer that is there without
     waiting: the principal of a request, or None where one of them would have to wait, or refuse. `note` counts for
-    security streams what was answered; `record` has one say what a request is given, before it is.
+    security streams what was answered; `record` has one say what a request is given, before it is. `address_of` says
+    where a request comes from.
     """
 
     authenticate: Callable[[Exchange], Awaitable[Principal]]
@@ -120,6 +128,7 @@ class Steps(Struct, frozen=True):
     recognise: Callable[[Exchange], Principal | None] = unrecognised
     note: Callable[[Exchange, int], None] = unnoted
     record: Callable[[Exchange, str], Awaitable[None]] = unrecorded
+    address_of: Callable[[Exchange], str] = peer_of
 
 
 class Pipeline:
@@ -210,6 +219,8 @@ class Pipeline:
         response.raw_headers = with_standard(response.raw_headers, exchange.correlation_id, secure=secure)
         if exchange.route is not None and exchange.route.headers:
             response.raw_headers.extend(exchange.route.headers)
+        if exchange.allowances:
+            response.raw_headers.extend(headers_of(exchange.allowances))
         if self._cors is not None:
             response.raw_headers.extend(self._cors.headers_for(exchange.headers))
 
@@ -229,6 +240,10 @@ class Pipeline:
             self._steps.note(entry, problem.status)
             self._log_access(entry, problem.status, seconds=_seconds_since(entry))
             raise problem from error
+
+    def address_of(self, exchange: Exchange) -> str:
+        """The address of the network that a request comes from, as far as it can be trusted."""
+        return self._steps.address_of(exchange)
 
     async def record(self, exchange: Exchange, detail: str) -> None:
         """Have a security stream say what a request is given, before it is; `detail` in the words of the request.

@@ -23,8 +23,12 @@ from event_store.log.appending.writer import Writer
 from runtime.http import pipeline
 from runtime.http.exchange import Exchange
 from runtime.http.identity import TokenCallers
+from runtime.http.limiting import RequestLimits
 from runtime.http.principal import NOBODY, Principal
 from runtime.identity.metrics import IdentityMetrics
+from runtime.quotas.limiter import Limiter
+from runtime.quotas.quota import Quota
+from runtime.quotas.shared_windows import SharedWindows
 from tests.commands.http_spec import Shop
 from tests.examples import (
     LINES,
@@ -271,6 +275,28 @@ def nobody() -> dict[str, Any]:
     return {"authenticate": authenticate, "authorise": pipeline.permit}
 
 
+def at_the_limit() -> dict[str, Any]:
+    """A caller who sent as many requests as it may."""
+    counted = RequestLimits(
+        {("write", "address"): Quota("write-address", 1)}, Limiter(shared=None, processes=1)
+    )
+
+    async def twice(exchange: Exchange) -> None:
+        await counted.by_address(exchange)
+        await counted.by_address(exchange)
+
+    return {"limit_by_address": twice}
+
+
+def uncountable() -> dict[str, Any]:
+    """The count that processes share is there, and does not answer."""
+    shared = SharedWindows("redis://127.0.0.1:1/0")
+    counted = RequestLimits(
+        {("write", "address"): Quota("write-address", 10)}, Limiter(shared=shared, processes=1)
+    )
+    return {"limit_by_address": counted.by_address}
+
+
 BROUGHT_ABOUT: dict[str, Bring] = {
     "unauthenticated": with_steps(callers_with_tokens),
     "identity-unavailable": with_steps(callers_with_tokens, authorization="Bearer token"),
@@ -291,6 +317,7 @@ BROUGHT_ABOUT: dict[str, Bring] = {
     "shutting-down": after((Writer, "append", raising(WriterClosed("closed")))),
     "store-unavailable": after((limits, "POLL_SILENCE_MAX_S", 0.0)),
     "forbidden": with_steps(nobody),
+    "too-many-requests": with_steps(at_the_limit),
     "internal-error": after((Dispatcher, "take", raising(RuntimeError("a fault of ours")))),
 }
 """How every command meets what any command may meet."""
@@ -304,7 +331,10 @@ async def credit_too_often(shop: Shop, patch: pytest.MonkeyPatch, path: str, bod
     return await shop.post(path, {**body, "order_id": "shipped"})
 
 
-OF_ONE: dict[tuple[str, str], Bring] = {("issue_credit_note", "too-many-tagged"): credit_too_often}
+OF_ONE: dict[tuple[str, str], Bring] = {
+    ("issue_credit_note", "too-many-tagged"): credit_too_often,
+    ("issue_credit_note", "limits-unavailable"): with_steps(uncountable),
+}
 """What one command may meet, and no other."""
 
 COMMANDS = [

@@ -4,10 +4,9 @@ import asyncio
 
 import pytest
 
-from commands.identity.guests import WINDOW_S, PerAddress
+from commands.identity.guests import WINDOW_S
 from counterfoil import accounts
 from runtime.identity import tokens
-from runtime.problems import ProblemError
 from tests.identity.conftest import opened
 from tests.identity.shop import PRODUCT, bearer
 from tests.identity.test_ownership import MINE
@@ -85,24 +84,3 @@ async def test_an_address_is_given_so_many(with_accounts):
     assert [201, 201, 429] == [answer.status_code for answer in answers]
     assert "too-many-requests" == answers[-1].json()["code"]
     assert 0 < int(answers[-1].headers["retry-after"]) <= WINDOW_S + 1
-
-
-def test_an_address_is_counted_for_five_minutes_and_a_network_of_ipv6_is_one():
-    now = [0.0]
-    limit = PerAddress(2, clock=lambda: now[0])
-
-    for address in ("2001:db8::1", "2001:db8::2", "192.0.2.1", "192.0.2.2", "testclient"):
-        limit.take(address)
-    with pytest.raises(ProblemError, match="too-many-requests"):
-        limit.take("2001:db8::3")
-    limit.take("2001:db8:0:1::1")
-    now[0] = WINDOW_S
-    limit.take("2001:db8::3")
-
-
-def test_without_a_limit_nothing_is_counted():
-    limit = PerAddress(0)
-
-    for _ in range(1_000):
-        limit.take("192.0.2.1")
-    assert {} == limit._given

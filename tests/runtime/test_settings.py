@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.settings import Settings, SettingsError, masked_address
+from runtime.masking import masked_address
+from runtime.settings import Settings, SettingsError
 
 
 @pytest.fixture(autouse=True)
