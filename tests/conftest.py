@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import redis
+import structlog
 
 from counterfoil.servers.errors import ServerError
 from counterfoil.servers.server_version import ServerVersion
@@ -31,7 +32,14 @@ _numbers = itertools.count(1)
 
 
 def pytest_configure() -> None:
-    """At the full size every property is tried with more examples."""
+    """Log lines without the values of variables; at the full size more examples of every property."""
+    # The default prints tracebacks with every local variable: seconds in which a server under test answers nobody.
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        ]
+    )
     if sizes.FULL:
         import hypothesis
 

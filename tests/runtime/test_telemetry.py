@@ -18,11 +18,12 @@ from runtime.version import version
 @pytest.fixture
 def lines():
     root = logging.getLogger()
+    configured = structlog.get_config()
     before, level = root.handlers[:], root.level
     stream = io.StringIO()
     telemetry.configure_logging("INFO", process="relay", stream=stream)
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
-    structlog.reset_defaults()
+    structlog.configure(**configured)
     root.handlers[:] = before
     root.setLevel(level)
 
