@@ -18,6 +18,8 @@ from commands.payloads import Payload
 from commands.recording import Answer
 from commands.request_parts import read_body, read_headers, require_json
 from commands.routing import CommandRoute, dispatcher_of
+from domain.ids import AnyId
+from domain.text import PublicText, Word
 from runtime import problems
 from runtime.http import api_version
 from runtime.http.deprecation import deprecation_of
@@ -34,9 +36,9 @@ log = structlog.get_logger()
 class Entry(Payload):
     """One command of a batch, its body not yet read; `commands.batch_documentation` says what each may hold."""
 
-    key: str
-    command: str
-    target: str | None = None
+    key: Annotated[str, PublicText("an idempotency key: the log has a digest of it")]
+    command: Word
+    target: AnyId | None = None
     body: dict[str, Any] = Field(default={})
     if_match: int | None = Field(default=None, ge=0)
 

@@ -139,7 +139,7 @@ async def place_order(body: PlaceOrder, caller: Caller) -> Answer:
 
     Customers and guests place their own, now and at list prices, under an id that is made up.
     """
-    customer_id = body.customer_id
+    customer_id: str | None = body.customer_id
     if caller.confined_to is not None:
         _require_own(body, caller.confined_to)
         customer_id = caller.confined_to

@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from domain import text
-from domain.ids import ID_PATTERN
+from domain.ids import ID_PATTERN, AnyId
 from domain.money import UNIT_PRICE_PATTERN, validate_currency
 from domain.money import Currency as DomainCurrency
 from domain.money import UnitPrice as DomainUnitPrice
@@ -67,17 +67,21 @@ def _is_currency(code: str) -> DomainCurrency:
         raise PydanticCustomError("currency", str(refusal).rstrip(".")) from refusal
 
 
-Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+Id = Annotated[AnyId, StringConstraints(pattern=ID_PATTERN)]
 """A client's own id; see `domain.ids`."""
 Title = Annotated[
-    str, StringConstraints(min_length=1, max_length=text.TITLE_CHARACTERS_MAX, pattern=text.NAME_PATTERN)
+    text.Title,
+    StringConstraints(min_length=1, max_length=text.TITLE_CHARACTERS_MAX, pattern=text.NAME_PATTERN),
 ]
-Note = Annotated[str, StringConstraints(max_length=text.NOTE_CHARACTERS_MAX, pattern=text.BLOCK_PATTERN)]
+Note = Annotated[
+    text.Note, StringConstraints(max_length=text.NOTE_CHARACTERS_MAX, pattern=text.BLOCK_PATTERN)
+]
 Reference = Annotated[
-    str, StringConstraints(max_length=text.REFERENCE_CHARACTERS_MAX, pattern=text.LINE_PATTERN)
+    text.Reference, StringConstraints(max_length=text.REFERENCE_CHARACTERS_MAX, pattern=text.LINE_PATTERN)
 ]
 Country = Annotated[
-    str, StringConstraints(min_length=1, max_length=text.COUNTRY_CHARACTERS_MAX, pattern=text.NAME_PATTERN)
+    text.Country,
+    StringConstraints(min_length=1, max_length=text.COUNTRY_CHARACTERS_MAX, pattern=text.NAME_PATTERN),
 ]
 Currency = Annotated[DomainCurrency, StringConstraints(pattern=r"^[A-Z]{3}$"), AfterValidator(_is_currency)]
 """ISO 4217 alphabetic code."""

@@ -26,6 +26,14 @@ CreditNoteId = NewType("CreditNoteId", str)
 AccountId = NewType("AccountId", str)
 SessionId = NewType("SessionId", str)
 ClientId = NewType("ClientId", str)
+CredentialId = NewType("CredentialId", str)
+"""What proves who somebody is, by the name that the vault has for it."""
+LinkId = NewType("LinkId", str)
+SigningKeyId = NewType("SigningKeyId", str)
+KeyedHash = NewType("KeyedHash", str)
+"""An HMAC under a secret of the installation: it finds what it is of, and tells nobody who lacks the secret."""
+AnyId = NewType("AnyId", str)
+"""An id of whatever kind, as a request names it."""
 
 _valid = re.compile(ID_PATTERN[1:-1]).fullmatch
 

@@ -24,6 +24,7 @@ from commands.payloads import SECRET, Id, Payload
 from commands.recording import Answer
 from domain.identity.account import AccountIdTaken, AccountUnknown, EmailTaken, LastOwner
 from domain.ids import ID_PATTERN
+from domain.text import Word
 from runtime import problems
 from runtime.http import api_version
 from runtime.http.access import PERMISSIONS
@@ -50,7 +51,7 @@ def _role(given: str) -> str:
 Email = Annotated[str, StringConstraints(min_length=3, max_length=254, pattern=r"^[^@\s]+@[^@\s]+$"), SECRET]
 """An address as somebody typed it; the mail that is sent there says whether it is one."""
 
-Role = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,32}$"), AfterValidator(_role)]
+Role = Annotated[Word, StringConstraints(pattern=r"^[a-z]{1,32}$"), AfterValidator(_role)]
 Password = Annotated[str, StringConstraints(min_length=1, max_length=CHARACTERS_MAX), SECRET]
 
 

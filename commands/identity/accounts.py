@@ -30,7 +30,7 @@ from domain.identity.events import (
     email_tag,
     role_tag,
 )
-from domain.ids import AccountId
+from domain.ids import AccountId, CredentialId
 
 SWEPT_AFTER: Final = timedelta(minutes=10)
 """No append takes that long: a credential that no event named by then is never named."""
@@ -141,7 +141,7 @@ class Accounts(Struct, frozen=True):
             ProblemError: the address or the id is taken, what is decided besides is refused, or too much waits.
         """
         hashed, digest = await self.passwords.hash(new.password), self.secrets.email_digest(new.email)
-        account_id, credential_id = AccountId(new.account_id), uuid7(new.at)
+        account_id, credential_id = AccountId(new.account_id), CredentialId(uuid7(new.at))
 
         def decide(account: Account | None, view: DecisionView) -> Decision:
             view.prefetch_tagged(HOLDER, email_tag(digest))

@@ -20,7 +20,7 @@ from domain.event import Event
 from domain.identity import account as accounts
 from domain.identity.account import ACCOUNT, GRANTS, Account, Grants
 from domain.identity.events import role_tag
-from domain.ids import AccountId
+from domain.ids import AccountId, CredentialId
 from runtime.problems import ProblemError
 
 
@@ -152,7 +152,7 @@ class Administration(Struct, frozen=True):
         await self.sessions.attempts.succeeded(attempt)
         hashed = await of.passwords.hash(new)
         with of.recorder.caller(call) as caller:
-            credential_id = uuid7(caller.now)
+            credential_id = CredentialId(uuid7(caller.now))
             email = await of.vault.email_of(old)
             await of.vault.add_verifier(credential_id, account_id=account_id, hashed=hashed, email=email)
 

@@ -25,6 +25,7 @@ from commands.identity.routing import (
 from commands.payloads import Id, Moment, Payload, Title
 from domain.identity.client import ClientIdTaken, ClientUnknown, KeyUnknown, TooManyKeys
 from domain.ids import ID_PATTERN
+from domain.text import Word
 from runtime.http import api_version
 from runtime.http.access import PERMISSIONS
 from runtime.http.principal import requires
@@ -40,7 +41,7 @@ def _scope(given: str) -> str:
     return given
 
 
-Scope = Annotated[str, StringConstraints(pattern=r"^[a-z-]+:[a-z]+$"), AfterValidator(_scope)]
+Scope = Annotated[Word, StringConstraints(pattern=r"^[a-z-]+:[a-z]+$"), AfterValidator(_scope)]
 
 
 class RegisterClient(Payload):

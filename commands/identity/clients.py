@@ -20,7 +20,7 @@ from domain.event import Event
 from domain.identity import client as clients
 from domain.identity.client import CLIENT, RegisteredClient
 from domain.identity.events import KeyIssued
-from domain.ids import ClientId
+from domain.ids import ClientId, CredentialId
 from event_store.log import codec, reading
 from runtime.identity import keys
 from runtime.identity.tokens import LIFETIME_S, Claims, sign
@@ -78,7 +78,7 @@ class Clients(Struct, frozen=True):
         """
         with self.recorder.caller(call) as caller:
             chosen = ClientId(client_id or caller.new_id())
-            credential_id = uuid7(caller.now)
+            credential_id = CredentialId(uuid7(caller.now))
 
             def decide(client: RegisteredClient | None, _: DecisionView) -> list[Event]:
                 registered = clients.register(
@@ -106,7 +106,7 @@ class Clients(Struct, frozen=True):
         client = await self.client(client_id)
         scopes = () if client is None else client.scopes
         with self.recorder.caller(call) as caller:
-            credential_id = uuid7(caller.now)
+            credential_id = CredentialId(uuid7(caller.now))
 
             def decide(client: RegisteredClient | None, _: DecisionView) -> list[Event]:
                 return list(
@@ -139,7 +139,7 @@ class Clients(Struct, frozen=True):
                 lambda client, _: clients.revoke_key(
                     client,
                     client_id=ClientId(client_id),
-                    credential_id=credential_id,
+                    credential_id=CredentialId(credential_id),
                     now=caller.now,
                 ),
             )

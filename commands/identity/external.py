@@ -18,7 +18,7 @@ from commands.identity.recording import By, by_system
 from domain.identity import external as externals
 from domain.identity.account import EmailTaken
 from domain.identity.external import EXTERNAL, External, IdentityTaken
-from domain.ids import AccountId
+from domain.ids import AccountId, KeyedHash
 from runtime.problems import ProblemError
 
 
@@ -94,7 +94,9 @@ class Externals(Struct, frozen=True):
         external: External | None = (await self.accounts.states.load({stream: EXTERNAL}))[stream].state
         return None if external is None else external.account_id
 
-    async def _register(self, provider: str, asserted: Asserted, digest: str, *, correlation_id: str) -> None:
+    async def _register(
+        self, provider: str, asserted: Asserted, digest: KeyedHash, *, correlation_id: str
+    ) -> None:
         """Register an account that is logged in to by an identity; its password is one that nobody knows."""
         if asserted.email is None:
             raise ProblemError(

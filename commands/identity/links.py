@@ -26,6 +26,7 @@ from commands.identity.sessions import Sessions
 from domain.event import Event
 from domain.identity import account as accounts
 from domain.identity.account import ACCOUNT, Account, EmailTaken
+from domain.ids import CredentialId, LinkId
 from domain.mail.events import MailId
 from domain.mail.mail import MAIL, request_mail
 from domain.mail.templates import ADDRESS_IN_USE, RESET_PASSWORD, VERIFY_ADDRESS, Template
@@ -130,13 +131,13 @@ class Links(Struct, frozen=True):
         require_strong(password, own=(row.email, account_id))
         of = self.sessions.accounts
         hashed, now = await of.passwords.hash(password), of.recorder.clock()
-        credential_id = uuid7(now)
+        credential_id = CredentialId(uuid7(now))
         await of.vault.add_verifier(credential_id, account_id=account_id, hashed=hashed, email=row.email)
 
         def decide(account: Account | None, _: DecisionView) -> list[Event]:
             if account is None or account.locked or account.credential_id != old:
                 raise _refused()
-            return list(accounts.reset_password(account, new=credential_id, link_id=link_id, now=now))
+            return list(accounts.reset_password(account, new=credential_id, link_id=LinkId(link_id), now=now))
 
         by = By(Principal("account", account_id).actor, correlation_id)
         await of.recorder.record(

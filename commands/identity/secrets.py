@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from commands.identity.errors import OtherSecrets, SecretsFileError
+from domain.ids import KeyedHash
 
 MASTER_BYTES: Final = 32
 NONCE_BYTES: Final = 12
@@ -38,13 +39,14 @@ class Secrets:
         self.digest = hashlib.sha256(_derived(master, "digest")).digest()
         """What the vault keeps to recognise the file by."""
 
-    def email_digest(self, address: str) -> str:
+    def email_digest(self, address: str) -> KeyedHash:
         """What stands for an address in the log; two spellings of one address have the same."""
-        return hmac.digest(self._email, normalised(address).encode(), "sha256")[:16].hex()
+        return KeyedHash(hmac.digest(self._email, normalised(address).encode(), "sha256")[:16].hex())
 
-    def identity_digest(self, issuer: str, subject: str) -> str:
+    def identity_digest(self, issuer: str, subject: str) -> KeyedHash:
         """What stands for an account at a provider in the log."""
-        return hmac.digest(self._external, f"{len(issuer)}:{issuer}{subject}".encode(), "sha256")[:16].hex()
+        named = f"{len(issuer)}:{issuer}{subject}"
+        return KeyedHash(hmac.digest(self._external, named.encode(), "sha256")[:16].hex())
 
     def seal_login(self, content: bytes) -> bytes:
         """What a browser keeps for us while it is at a provider: it can neither read nor change it."""

@@ -15,7 +15,7 @@ from commands.identity.recording import By
 from commands.identity.routing import Identified, SecretRoute, json_answer
 from commands.identity.sessions import Sessions, Tokens
 from commands.payloads import SECRET, Id, Payload
-from domain.ids import ID_PATTERN, AccountId, MalformedId, SessionId, validate_id
+from domain.ids import ID_PATTERN, AccountId, AnyId, MalformedId, SessionId, validate_id
 from runtime.http import api_version
 from runtime.http.principal import Known, Public, requires
 from runtime.problems import ProblemError
@@ -33,7 +33,7 @@ class LogIn(Payload):
     email: Annotated[str, StringConstraints(min_length=3, max_length=254), SECRET]
     password: Annotated[str, StringConstraints(min_length=1, max_length=CHARACTERS_MAX), SECRET]
     client_id: Id = Field(
-        default="shop", description="The program that holds the tokens; refreshing names it again."
+        default=AnyId("shop"), description="The program that holds the tokens; refreshing names it again."
     )
 
 

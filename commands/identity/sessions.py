@@ -33,7 +33,7 @@ from domain.identity.account import ACCOUNT
 from domain.identity.events import Cause
 from domain.identity.session import SESSION, Session
 from domain.identity.signing_key import SIGNING_KEY
-from domain.ids import AccountId, SessionId
+from domain.ids import AccountId, ClientId, SessionId, SigningKeyId
 from runtime.http.principal import Principal
 from runtime.identity import tokens
 from runtime.identity.tokens import LIFETIME_S, Claims
@@ -181,7 +181,7 @@ class Sessions(Struct, frozen=True):
                     session_id=session_id,
                     account_id=account_id,
                     credential_id=credential_id,
-                    client_id=client_id,
+                    client_id=ClientId(client_id),
                     expires_at=expires_at,
                     now=opened_at,
                 )
@@ -260,7 +260,9 @@ class Sessions(Struct, frozen=True):
             SIGNING_KEY,
             kid,
             lambda key, _: list(
-                signing_key.rotate(key, kid=kid, distrusted=distrust, reason=reason, now=recorder.clock())
+                signing_key.rotate(
+                    key, kid=SigningKeyId(kid), distrusted=distrust, reason=reason, now=recorder.clock()
+                )
             ),
             command="rotate_signing_key",
             by=by,

@@ -52,15 +52,15 @@ OPERATOR_PATTERN: Final = r"^[!-~]{1,64}$"
 """Visible ASCII characters."""
 
 PartitionKey = Annotated[
-    str, StringConstraints(min_length=1, max_length=KEY_CHARACTERS_MAX, pattern=text.NAME_PATTERN)
+    text.Stream, StringConstraints(min_length=1, max_length=KEY_CHARACTERS_MAX, pattern=text.NAME_PATTERN)
 ]
 Reason = Annotated[
-    str, StringConstraints(max_length=text.REFERENCE_CHARACTERS_MAX, pattern=text.LINE_PATTERN)
+    text.Reason, StringConstraints(max_length=text.REFERENCE_CHARACTERS_MAX, pattern=text.LINE_PATTERN)
 ]
 NeededReason = Annotated[
-    str, StringConstraints(max_length=text.REFERENCE_CHARACTERS_MAX, pattern=text.NAME_PATTERN)
+    text.Reason, StringConstraints(max_length=text.REFERENCE_CHARACTERS_MAX, pattern=text.NAME_PATTERN)
 ]
-Operator = Annotated[str, StringConstraints(pattern=OPERATOR_PATTERN)]
+Operator = Annotated[text.Actor, StringConstraints(pattern=OPERATOR_PATTERN)]
 
 _WHY = Field(default="", description="Why, for later readers. No personal data: it is kept for ever.")
 _OPERATOR = Field(

@@ -25,6 +25,7 @@ from commands import decision
 from commands.processes.process import Process
 from domain.aggregate import Aggregate, category_of
 from domain.event import Event
+from domain.text import Stream, Word
 from projections.view import KEYED, Key, Recorded, Row, View, Worklist
 from runtime.settings import Settings
 
@@ -41,9 +42,9 @@ Fires = Callable[[S | None, decision.DecisionView, datetime], decision.Decision 
 class SetTimer(Row, frozen=True, kw_only=True):
     """A timer that runs: the stream it is about, the position of the event that set it, and when it is due."""
 
-    process: str
-    name: str
-    stream: str
+    process: Word
+    name: Word
+    stream: Stream
     set_at: int
     due_at: datetime
 

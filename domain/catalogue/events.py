@@ -4,6 +4,7 @@ from domain.event import Event, event_type
 from domain.ids import Sku
 from domain.moment import Moment
 from domain.money import Currency, UnitPrice
+from domain.text import Title
 
 
 @event_type("catalogue.product_created.v1")
@@ -11,7 +12,7 @@ class ProductCreated(Event, frozen=True, kw_only=True):
     """A code can be sold from now on. Only a stocked product is counted, reserved and shipped."""
 
     sku: Sku
-    title: str
+    title: Title
     stocked: bool
     unit_price: UnitPrice | None
     currency: Currency | None

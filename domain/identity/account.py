@@ -27,7 +27,7 @@ from domain.identity.events import (
     RoleGranted,
     RoleRevoked,
 )
-from domain.ids import AccountId
+from domain.ids import AccountId, CredentialId, KeyedHash, LinkId
 from domain.moment import in_utc
 from domain.rejection import Conflict, Unknown
 
@@ -36,8 +36,8 @@ class Account(Struct, frozen=True, kw_only=True):
     """Who can log in, and the credential that proves it."""
 
     account_id: AccountId
-    email_digest: str
-    credential_id: str
+    email_digest: KeyedHash
+    credential_id: CredentialId
     locked: bool = False
     verified: bool = False
     """Whether the address was shown to be theirs."""
@@ -180,9 +180,9 @@ def register(
     account: Account | None,
     *,
     account_id: AccountId,
-    email_digest: str,
+    email_digest: KeyedHash,
     holder: AccountId | None,
-    credential_id: str,
+    credential_id: CredentialId,
     now: datetime,
 ) -> Sequence[Event]:
     """Register an account under an address that is free.
@@ -269,7 +269,7 @@ def revoke_role(
 
 
 def change_password(
-    account: Account | None, *, account_id: AccountId, old: str, new: str, now: datetime
+    account: Account | None, *, account_id: AccountId, old: str, new: CredentialId, now: datetime
 ) -> Sequence[Event]:
     """Put one credential in the place of another; nothing if the account has another one by now.
 
@@ -294,7 +294,7 @@ def verify_address(account: Account, *, now: datetime) -> Sequence[Event]:
     ]
 
 
-def reset_password(account: Account, *, new: str, link_id: str, now: datetime) -> Sequence[Event]:
+def reset_password(account: Account, *, new: CredentialId, link_id: LinkId, now: datetime) -> Sequence[Event]:
     """Put another credential in the place of one that was forgotten; a link that was followed verifies the address."""
     reset = PasswordReset(
         account_id=account.account_id, credential_id=new, link_id=link_id, reset_at=in_utc(now)

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from domain.aggregate import Aggregate
 from domain.event import Event
 from domain.identity.events import ClientRegistered, KeyIssued, KeyRevoked
-from domain.ids import ClientId
+from domain.ids import ClientId, CredentialId
 from domain.moment import in_utc
 from domain.rejection import Conflict, Unknown
 
@@ -71,7 +71,7 @@ class KeyUnknown(Unknown):
     remedy = "Check the id: it stands in the key behind `cfk_`."
 
     client_id: ClientId
-    credential_id: str
+    credential_id: CredentialId
 
     def __str__(self) -> str:
         return f"Client {self.client_id!r} has no key {self.credential_id!r}."
@@ -126,7 +126,7 @@ def issue_key(
     client: RegisteredClient | None,
     *,
     client_id: ClientId,
-    credential_id: str,
+    credential_id: CredentialId,
     expires_at: datetime | None,
     now: datetime,
 ) -> Sequence[Event]:
@@ -150,7 +150,7 @@ def issue_key(
 
 
 def revoke_key(
-    client: RegisteredClient | None, *, client_id: ClientId, credential_id: str, now: datetime
+    client: RegisteredClient | None, *, client_id: ClientId, credential_id: CredentialId, now: datetime
 ) -> Sequence[Event]:
     """Have a key refused.
 

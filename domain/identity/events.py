@@ -4,11 +4,12 @@ All events of one account belong to its partition. What proves who somebody is s
 id of a credential. An address is only ever a keyed hash here, which finds the account and tells nobody the address.
 """
 
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 from domain.event import Event, event_type
-from domain.ids import AccountId, ClientId, SessionId
+from domain.ids import AccountId, ClientId, CredentialId, KeyedHash, LinkId, SessionId, SigningKeyId
 from domain.moment import Moment
+from domain.text import PublicText, Reason, Word
 
 Cause = Literal["logout", "reuse", "administrator", "password"]
 """Why a session ended before its time."""
@@ -40,8 +41,8 @@ class AccountRegistered(Event, frozen=True, kw_only=True):
     """Somebody can log in: with the address whose digest this is, and the password behind this credential."""
 
     account_id: AccountId
-    email_digest: str
-    credential_id: str
+    email_digest: KeyedHash
+    credential_id: CredentialId
     registered_at: Moment
 
 
@@ -50,7 +51,7 @@ class RoleGranted(Event, frozen=True, kw_only=True):
     """The account has this role from now on."""
 
     account_id: AccountId
-    role: str
+    role: Word
     granted_at: Moment
 
 
@@ -59,7 +60,7 @@ class RoleRevoked(Event, frozen=True, kw_only=True):
     """The account does not have this role any more."""
 
     account_id: AccountId
-    role: str
+    role: Word
     revoked_at: Moment
 
 
@@ -68,7 +69,7 @@ class PasswordChanged(Event, frozen=True, kw_only=True):
     """The password is the one behind this credential from now on; sessions of the one before end."""
 
     account_id: AccountId
-    credential_id: str
+    credential_id: CredentialId
     changed_at: Moment
 
 
@@ -77,8 +78,8 @@ class PasswordReset(Event, frozen=True, kw_only=True):
     """Who reads the account's mail chose the password behind this credential; sessions of the one before end."""
 
     account_id: AccountId
-    credential_id: str
-    link_id: str
+    credential_id: CredentialId
+    link_id: LinkId
     reset_at: Moment
 
 
@@ -87,7 +88,7 @@ class AddressVerified(Event, frozen=True, kw_only=True):
     """Who has the account reads its address: a link that was sent there was followed, or a provider says so."""
 
     account_id: AccountId
-    email_digest: str
+    email_digest: KeyedHash
     verified_at: Moment
 
 
@@ -113,8 +114,8 @@ class SessionOpened(Event, frozen=True, kw_only=True):
 
     session_id: SessionId
     account_id: AccountId
-    credential_id: str
-    client_id: str
+    credential_id: CredentialId
+    client_id: ClientId
     opened_at: Moment
     expires_at: Moment
 
@@ -148,8 +149,8 @@ class ClientRegistered(Event, frozen=True, kw_only=True):
     """A program may call, within these scopes; it has no key yet."""
 
     client_id: ClientId
-    name: str
-    scopes: tuple[str, ...]
+    name: Annotated[str, PublicText("what an owner calls a program", typed=True)]
+    scopes: tuple[Word, ...]
     registered_at: Moment
 
 
@@ -158,7 +159,7 @@ class KeyIssued(Event, frozen=True, kw_only=True):
     """The program has a key from now on, until it expires or is revoked; several overlap while one is replaced."""
 
     client_id: ClientId
-    credential_id: str
+    credential_id: CredentialId
     issued_at: Moment
     expires_at: Moment | None
 
@@ -168,7 +169,7 @@ class KeyRevoked(Event, frozen=True, kw_only=True):
     """The key is refused from now on."""
 
     client_id: ClientId
-    credential_id: str
+    credential_id: CredentialId
     revoked_at: Moment
 
 
@@ -176,9 +177,9 @@ class KeyRevoked(Event, frozen=True, kw_only=True):
 class SigningKeyRotated(Event, frozen=True, kw_only=True):
     """This key signs access tokens from now on; `distrusted`: those before it are trusted for nothing any more."""
 
-    kid: str
+    kid: SigningKeyId
     distrusted: bool
-    reason: str
+    reason: Reason
     rotated_at: Moment
 
 
@@ -191,6 +192,6 @@ class ExternalIdentityLinked(Event, frozen=True, kw_only=True):
     """Who has an account at a provider can log in to ours. `identity_digest` is a keyed hash of issuer and subject."""
 
     account_id: AccountId
-    provider: str
-    identity_digest: str
+    provider: Word
+    identity_digest: KeyedHash
     linked_at: Moment

@@ -16,7 +16,7 @@ from msgspec import Struct
 from domain.aggregate import Aggregate
 from domain.event import Event
 from domain.identity.events import ExternalIdentityLinked
-from domain.ids import AccountId
+from domain.ids import AccountId, KeyedHash
 from domain.moment import in_utc
 from domain.rejection import Conflict
 
@@ -58,7 +58,7 @@ def link(
     *,
     account_id: AccountId,
     provider: str,
-    identity_digest: str,
+    identity_digest: KeyedHash,
     now: datetime,
 ) -> Sequence[Event]:
     """Have an identity log in to an account; nothing if it does.

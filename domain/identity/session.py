@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from domain.aggregate import Aggregate
 from domain.event import Event
 from domain.identity.events import Cause, RefreshReuseDetected, SessionOpened, SessionRevoked
-from domain.ids import AccountId, SessionId
+from domain.ids import AccountId, ClientId, CredentialId, SessionId
 from domain.moment import in_utc
 
 
@@ -43,8 +43,8 @@ def open_session(
     *,
     session_id: SessionId,
     account_id: AccountId,
-    credential_id: str,
-    client_id: str,
+    credential_id: CredentialId,
+    client_id: ClientId,
     expires_at: datetime,
     now: datetime,
 ) -> Sequence[Event]:

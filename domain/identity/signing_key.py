@@ -9,6 +9,7 @@ from msgspec import Struct
 from domain.aggregate import Aggregate
 from domain.event import Event
 from domain.identity.events import SigningKeyRotated
+from domain.ids import SigningKeyId
 from domain.moment import in_utc
 
 
@@ -29,7 +30,7 @@ SIGNING_KEY: Final = Aggregate("signing_key", evolve, events=(SigningKeyRotated,
 
 
 def rotate(
-    key: SigningKeyState | None, *, kid: str, distrusted: bool, reason: str, now: datetime
+    key: SigningKeyState | None, *, kid: SigningKeyId, distrusted: bool, reason: str, now: datetime
 ) -> Sequence[Event]:
     """Have a key take over, once."""
     if key is not None:

@@ -8,6 +8,7 @@ from typing import Literal
 from domain.event import Event, event_type
 from domain.ids import CreditNoteId, OrderId, Sku
 from domain.moment import Moment
+from domain.text import Note, Reference
 
 AdjustmentReason = Literal["count", "damage", "loss", "import", "other"]
 ReleaseReason = Literal["cancelled"]
@@ -20,7 +21,7 @@ class StockReceived(Event, frozen=True, kw_only=True):
 
     sku: Sku
     quantity: int
-    reference: str
+    reference: Reference
     received_at: Moment
 
 
@@ -31,7 +32,7 @@ class StockAdjusted(Event, frozen=True, kw_only=True):
     sku: Sku
     delta: int
     reason: AdjustmentReason
-    note: str
+    note: Note
     adjusted_at: Moment
 
 

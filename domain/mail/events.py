@@ -3,12 +3,15 @@
 No event holds an address, a name or a secret. `recipient_ref` is a pseudonymous id; who sends looks up the rest.
 """
 
-from typing import NewType
+from typing import Annotated, NewType
 
 from domain.event import Event, event_type
 from domain.moment import Moment
+from domain.text import Actor, PublicText, Word
 
 MailId = NewType("MailId", str)
+MessageId = NewType("MessageId", str)
+"""The Message-ID of a mail, made of the mail's id and the sender's domain."""
 
 
 @event_type("mail.mail_requested.v1")
@@ -16,10 +19,10 @@ class MailRequested(Event, frozen=True, kw_only=True):
     """A mail is to be sent. `parameters` fill the template and are neither personal nor secret."""
 
     mail_id: MailId
-    template: str
+    template: Word
     template_version: int
-    recipient_ref: str
-    parameters: dict[str, str]
+    recipient_ref: Actor
+    parameters: dict[Word, Annotated[str, PublicText("what fills a template is neither personal nor secret")]]
     requested_at: Moment
 
 
@@ -31,7 +34,7 @@ class MailAccepted(Event, frozen=True, kw_only=True):
     """
 
     mail_id: MailId
-    message_id: str
+    message_id: MessageId
     handovers: int
     accepted_at: Moment
 
@@ -45,7 +48,7 @@ class MailFailed(Event, frozen=True, kw_only=True):
 
     mail_id: MailId
     permanent: bool
-    reason: str
+    reason: Annotated[str, PublicText("a reply code of the server, without its text")]
     failed_at: Moment
 
 
@@ -54,7 +57,7 @@ class MailSuppressed(Event, frozen=True, kw_only=True):
     """The mail was not sent because nobody wants it any more: its link expired, or its recipient is gone."""
 
     mail_id: MailId
-    reason: str
+    reason: Word
     suppressed_at: Moment
 
 
@@ -63,6 +66,6 @@ class MailUnconfirmed(Event, frozen=True, kw_only=True):
     """The mail was handed over as often as it may be, and no answer came back: whether it was taken is not known."""
 
     mail_id: MailId
-    message_id: str
+    message_id: MessageId
     handovers: int
     unconfirmed_at: Moment

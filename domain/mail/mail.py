@@ -27,6 +27,7 @@ from domain.mail.events import (
     MailRequested,
     MailSuppressed,
     MailUnconfirmed,
+    MessageId,
 )
 from domain.mail.templates import Template
 from domain.moment import in_utc
@@ -50,7 +51,7 @@ class Mail(Struct, frozen=True, kw_only=True):
     template: str
     template_version: int
     recipient_ref: str
-    message_id: str | None = None
+    message_id: MessageId | None = None
     reason: str | None = None
 
 
@@ -116,7 +117,9 @@ def request_mail(
     ]
 
 
-def record_acceptance(mail: Mail | None, *, message_id: str, handovers: int, now: datetime) -> list[Event]:
+def record_acceptance(
+    mail: Mail | None, *, message_id: MessageId, handovers: int, now: datetime
+) -> list[Event]:
     """Record that the server took the mail; nothing if it has its answer."""
     if mail is None or mail.status is not Status.REQUESTED:
         return []
@@ -141,7 +144,7 @@ def record_suppression(mail: Mail | None, *, reason: str, now: datetime) -> list
     return [MailSuppressed(mail_id=mail.mail_id, reason=reason, suppressed_at=in_utc(now))]
 
 
-def record_silence(mail: Mail | None, *, message_id: str, handovers: int, now: datetime) -> list[Event]:
+def record_silence(mail: Mail | None, *, message_id: MessageId, handovers: int, now: datetime) -> list[Event]:
     """Record that it is not known whether the server took the mail; nothing if it has its answer."""
     if mail is None or mail.status is not Status.REQUESTED:
         return []

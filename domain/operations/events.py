@@ -2,6 +2,7 @@
 
 from domain.event import Event, event_type
 from domain.moment import Moment
+from domain.text import Actor, Reason, Stream, Word
 
 
 @event_type("operations.event_skipped.v1")
@@ -13,12 +14,12 @@ class EventSkipped(Event, frozen=True, kw_only=True):
     is a pseudonymous id, `reason` in words.
     """
 
-    consumer: str
+    consumer: Word
     shape: int | None
-    partition_key: str
+    partition_key: Stream
     position: int
-    actor: str
-    reason: str
+    actor: Actor
+    reason: Reason
     skipped_at: Moment
 
 
@@ -26,11 +27,11 @@ class EventSkipped(Event, frozen=True, kw_only=True):
 class RetryRequested(Event, frozen=True, kw_only=True):
     """An operator wants the events of a parked key tried again, from the one at `position` on."""
 
-    consumer: str
-    partition_key: str
+    consumer: Word
+    partition_key: Stream
     position: int
-    actor: str
-    reason: str
+    actor: Actor
+    reason: Reason
     requested_at: Moment
 
 
@@ -38,9 +39,9 @@ class RetryRequested(Event, frozen=True, kw_only=True):
 class RebuildRequested(Event, frozen=True, kw_only=True):
     """An operator wants a new build of a view, folded from the log next to the live one."""
 
-    view: str
-    actor: str
-    reason: str
+    view: Word
+    actor: Actor
+    reason: Reason
     requested_at: Moment
 
 
@@ -48,11 +49,11 @@ class RebuildRequested(Event, frozen=True, kw_only=True):
 class PromotionRequested(Event, frozen=True, kw_only=True):
     """An operator wants this build of a view to answer queries."""
 
-    view: str
+    view: Word
     shape: int
     build: int
-    actor: str
-    reason: str
+    actor: Actor
+    reason: Reason
     requested_at: Moment
 
 
@@ -60,11 +61,11 @@ class PromotionRequested(Event, frozen=True, kw_only=True):
 class RollbackRequested(Event, frozen=True, kw_only=True):
     """An operator wants this build of a view, which answered before, to answer queries again."""
 
-    view: str
+    view: Word
     shape: int
     build: int
-    actor: str
-    reason: str
+    actor: Actor
+    reason: Reason
     requested_at: Moment
 
 
@@ -72,11 +73,11 @@ class RollbackRequested(Event, frozen=True, kw_only=True):
 class DropRequested(Event, frozen=True, kw_only=True):
     """An operator wants this build of a view, which does not answer queries, removed."""
 
-    view: str
+    view: Word
     shape: int
     build: int
-    actor: str
-    reason: str
+    actor: Actor
+    reason: Reason
     requested_at: Moment
 
 
@@ -84,9 +85,9 @@ class DropRequested(Event, frozen=True, kw_only=True):
 class PauseRequested(Event, frozen=True, kw_only=True):
     """An operator wants a consumer, or the workers of a view, to do nothing until it is resumed."""
 
-    consumer: str
-    actor: str
-    reason: str
+    consumer: Word
+    actor: Actor
+    reason: Reason
     requested_at: Moment
 
 
@@ -94,7 +95,7 @@ class PauseRequested(Event, frozen=True, kw_only=True):
 class ResumeRequested(Event, frozen=True, kw_only=True):
     """An operator wants a consumer, or a view, that was paused to go on."""
 
-    consumer: str
-    actor: str
-    reason: str
+    consumer: Word
+    actor: Actor
+    reason: Reason
     requested_at: Moment

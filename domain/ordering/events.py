@@ -13,6 +13,7 @@ from domain.event import Event, event_type, upcasts
 from domain.ids import CreditNoteId, CustomerId, OrderId, Sku
 from domain.moment import Moment
 from domain.money import Currency, Minor, UnitPrice
+from domain.text import Country
 
 CancellationReason = Literal["customer", "declined", "fraud", "inventory", "staff", "expired", "other"]
 
@@ -73,7 +74,7 @@ class OrderPlaced(Event, frozen=True, kw_only=True):
     order_id: OrderId
     customer_id: CustomerId | None
     placed_at: Moment
-    country: str
+    country: Country
     currency: Currency
     lines: tuple[OrderLine, ...]
     total: Minor
@@ -86,7 +87,7 @@ class OrderConfirmed(Event, frozen=True, kw_only=True):
     order_id: OrderId
     customer_id: CustomerId | None
     placed_at: Moment
-    country: str
+    country: Country
     currency: Currency
     lines: int
     skus: tuple[SkuTotal, ...]
@@ -130,7 +131,7 @@ class OrderCancelled(Event, frozen=True, kw_only=True):
     was_confirmed: bool
     customer_id: CustomerId | None
     placed_at: Moment
-    country: str
+    country: Country
     currency: Currency
     lines: int
     skus: tuple[SkuTotal, ...]
@@ -164,7 +165,7 @@ class CreditNoteIssued(Event, frozen=True, kw_only=True):
     order_id: OrderId | None
     customer_id: CustomerId | None
     issued_at: Moment
-    country: str
+    country: Country
     currency: Currency
     lines: tuple[CreditLine, ...]
     skus: tuple[SkuTotal, ...]

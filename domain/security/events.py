@@ -1,16 +1,19 @@
 """What callers were refused, and what they took away: sums by minute, and single events where a sum would not do."""
 
+from typing import Annotated
+
 from msgspec import Struct
 
 from domain.event import Event, event_type
 from domain.moment import Moment
+from domain.text import Actor, PublicText, Word
 
 
 class RequestSum(Struct, frozen=True):
     """How often a route was asked for in a minute; `code` is that of the problem which was answered, empty for none."""
 
-    route: str
-    code: str
+    route: Word
+    code: Word
     count: int
 
 
@@ -22,8 +25,8 @@ class RequestsDenied(Event, frozen=True, kw_only=True):
     the API that refused.
     """
 
-    caller: str
-    process: str
+    caller: Actor
+    process: Word
     since: Moment
     requests: tuple[RequestSum, ...]
 
@@ -32,8 +35,8 @@ class RequestsDenied(Event, frozen=True, kw_only=True):
 class LoginsRefused(Event, frozen=True, kw_only=True):
     """Somebody tried to log in as this account and was refused: they did not prove to be the account."""
 
-    account: str
-    process: str
+    account: Actor
+    process: Word
     since: Moment
     requests: tuple[RequestSum, ...]
 
@@ -42,8 +45,8 @@ class LoginsRefused(Event, frozen=True, kw_only=True):
 class HistoryRead(Event, frozen=True, kw_only=True):
     """A caller read the log, or replayed what was, in the minute from `since` on."""
 
-    caller: str
-    process: str
+    caller: Actor
+    process: Word
     since: Moment
     requests: tuple[RequestSum, ...]
 
@@ -52,8 +55,8 @@ class HistoryRead(Event, frozen=True, kw_only=True):
 class RowsExported(Event, frozen=True, kw_only=True):
     """A caller was given a whole list. Recorded before the first row left; `query` is what was asked of the list."""
 
-    caller: str
-    process: str
-    route: str
-    query: str
+    caller: Actor
+    process: Word
+    route: Word
+    query: Annotated[str, PublicText("filters of a list: no list takes personal data in its address")]
     asked_at: Moment

@@ -3,11 +3,19 @@
 They belong to the partition of their order, so that what is folded of both arrives in order.
 """
 
+from typing import Annotated
+
 from msgspec import Struct
 
 from domain.event import Event, event_type
 from domain.ids import OrderId, Sku
 from domain.moment import Moment
+from domain.text import Country, PublicText
+
+CarrierNumber = Annotated[str, PublicText("the carrier's own number of a parcel")]
+Refusal = Annotated[
+    str, PublicText("the carrier's words about a parcel of which it knows country and contents")
+]
 
 
 class Content(Struct, frozen=True, kw_only=True, gc=False):
@@ -27,7 +35,7 @@ class LabelRequested(Event, frozen=True, kw_only=True):
 
     order_id: OrderId
     attempt: int
-    country: str
+    country: Country
     contents: tuple[Content, ...]
     requested_at: Moment
 
@@ -38,8 +46,8 @@ class LabelBought(Event, frozen=True, kw_only=True):
 
     order_id: OrderId
     attempt: int
-    label_id: str
-    tracking: str
+    label_id: CarrierNumber
+    tracking: CarrierNumber
     bought_at: Moment
 
 
@@ -49,5 +57,5 @@ class LabelRefused(Event, frozen=True, kw_only=True):
 
     order_id: OrderId
     attempt: int
-    reason: str
+    reason: Refusal
     refused_at: Moment

@@ -5,6 +5,7 @@ from datetime import datetime
 from domain.catalogue.product import PRODUCT
 from domain.ids import Sku
 from domain.money import Currency, UnitPrice
+from domain.text import Title
 from projections.view import KEYED, Row, View
 
 
@@ -12,7 +13,7 @@ class ProductPage(Row, frozen=True):
     """A product as a shop shows it. Without a list price, `unit_price` and `currency` are None."""
 
     sku: Sku
-    title: str
+    title: Title
     stocked: bool
     unit_price: UnitPrice | None
     currency: Currency | None

@@ -11,6 +11,7 @@ from domain.ids import CustomerId, OrderId, Sku
 from domain.money import Currency, Minor
 from domain.ordering.events import CancellationReason, OrderLine, RejectionReason, Shortage
 from domain.ordering.order import ORDER
+from domain.text import Country
 from projections.view import GLOBAL, KEYED, Row, View
 
 Status = Literal["placed", "confirmed", "rejected", "cancelled", "shipped"]
@@ -22,7 +23,7 @@ class OrderDetails(Row, frozen=True, kw_only=True):
     order_id: OrderId
     status: Status
     customer_id: CustomerId | None
-    country: str
+    country: Country
     currency: Currency
     placed_at: datetime
     total: Minor
@@ -44,7 +45,7 @@ class OrderSummary(Row, frozen=True, kw_only=True):
     customer_id: CustomerId | None
     status: Status
     placed_at: datetime
-    country: str
+    country: Country
     currency: Currency
     total: Minor
     lines: int
@@ -79,7 +80,7 @@ class SalesDay(Row, frozen=True, kw_only=True):
     """Sales and credits of one UTC day to one country, in one currency."""
 
     day: date
-    country: str
+    country: Country
     currency: Currency
     orders: int = 0
     lines: int = 0

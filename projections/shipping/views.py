@@ -1,11 +1,16 @@
 """What can be asked about shipments: row types and their keys."""
 
 from datetime import datetime
+from typing import Literal
 
 from domain.ids import OrderId
 from domain.ordering.order import ORDER
+from domain.shipping.events import CarrierNumber, Refusal
 from domain.shipping.shipment import SHIPMENT
+from domain.text import Country
 from projections.view import KEYED, Row, View
+
+Status = Literal["requested", "labelled", "refused"]
 
 
 class ShipmentDetails(Row, frozen=True):
@@ -15,14 +20,14 @@ class ShipmentDetails(Row, frozen=True):
     """
 
     order_id: OrderId
-    status: str
+    status: Status
     attempt: int
-    country: str
+    country: Country
     units: int
     requested_at: datetime
-    label_id: str | None = None
-    tracking: str | None = None
-    refusal: str | None = None
+    label_id: CarrierNumber | None = None
+    tracking: CarrierNumber | None = None
+    refusal: Refusal | None = None
     answered_at: datetime | None = None
 
 

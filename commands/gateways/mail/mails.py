@@ -25,7 +25,7 @@ from commands.mail.rendering import Letterhead, MalformedAddress, RenderingError
 from commands.recipients import Recipient, Recipients, RecipientsUnreachable, Unwanted
 from domain.event import Event
 from domain.mail import mail as mails
-from domain.mail.events import MailRequested
+from domain.mail.events import MailRequested, MessageId
 from domain.mail.mail import MAIL, Mail
 from runtime import database
 from runtime.settings import Settings
@@ -47,7 +47,7 @@ CHECK_TIMEOUT_S: Final = 5.0
 class Accepted(Struct, frozen=True):
     """The server took the mail."""
 
-    message_id: str
+    message_id: MessageId
     handovers: int = 1
 
 
@@ -65,7 +65,7 @@ class Failed(Struct, frozen=True):
 class Unconfirmed(Struct, frozen=True):
     """The mail was handed over, and will not be once more; whether it was taken is not known."""
 
-    message_id: str
+    message_id: MessageId
     handovers: int
 
 
@@ -150,8 +150,8 @@ class Mails:
         )
         return made.as_bytes()
 
-    def _message_id(self, key: str) -> str:
-        return rendering.message_id(key, domain=self._letterhead.domain)
+    def _message_id(self, key: str) -> MessageId:
+        return MessageId(rendering.message_id(key, domain=self._letterhead.domain))
 
     def _unconfirmed(self, key: str, handovers: int) -> Unconfirmed:
         return Unconfirmed(self._message_id(key), handovers)
