@@ -170,6 +170,28 @@ _REQUESTS = (
         "Ask for the permission that the detail names, or send the request as somebody who has it.",
     ),
     ProblemType(
+        "request-unreadable",
+        400,
+        "The request cannot be read",
+        "What came is no request of HTTP/1.1. The connection is closed.",
+        "Look at what sent it, or at what stands in between.",
+    ),
+    ProblemType(
+        "head-too-large",
+        431,
+        "The head of the request is too large",
+        "Address and headers pass the limits named in `facts.limit_bytes` and `facts.limit_headers`. The connection is"
+        " closed.",
+        "Send fewer or shorter headers, or a shorter address.",
+    ),
+    ProblemType(
+        "head-too-slow",
+        408,
+        "The head of the request did not arrive in time",
+        "Address and headers were not complete within `facts.limit_seconds`. The connection is closed.",
+        "Send it again.",
+    ),
+    ProblemType(
         "body-too-large",
         413,
         "The body is too large",

@@ -13,9 +13,9 @@ from urllib.parse import unquote
 
 from starlette.responses import Response
 from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from runtime.http.application import PipelineApp
+from runtime.http.connection_limits import LimitedProtocol
 from runtime.http.exchange import Exchange, nothing_more
 from runtime.http.pipeline import head_of, lines
 from runtime.http.routes import Route
@@ -37,7 +37,7 @@ class _UnderWay:
     message_event = _NOBODY_WAITS
 
 
-class PipelineProtocol(HttpToolsProtocol):
+class PipelineProtocol(LimitedProtocol):
     """Uvicorn's protocol with the three short ways; a caller that does not read its answers gets none of them."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -71,6 +71,7 @@ class PipelineProtocol(HttpToolsProtocol):
     def _parse(self) -> None:
         while self._unparsed and not (self.pipeline or self.flow.write_paused or self.transport.is_closing()):
             some, self._unparsed = self._unparsed[:PARSED_BYTES], self._unparsed[PARSED_BYTES:]
+            head = self._heads
             super().data_received(some)
             if self._kept is not None:
                 # Its body has not come with its headers: that is uvicorn's to wait for.
@@ -78,11 +79,14 @@ class PipelineProtocol(HttpToolsProtocol):
                 super().on_headers_complete()
                 if body:
                     super().on_body(body)
+            self._fed(len(some), head=head)
         if self._unparsed and not self.transport.is_closing():
             self.flow.pause_reading()
 
     def on_headers_complete(self) -> None:
         """Shed the request, keep it until it is whole, or begin it."""
+        self._in_head = False
+        self._end_waiting()
         if self._is_plain():
             method, path = self.parser.get_method().decode("ascii"), self.url.decode("latin-1")
             also = self._lines_of_all
