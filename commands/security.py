@@ -23,7 +23,14 @@ from commands.log_reading import LogUnreachable
 from domain.event import Event
 from domain.moment import in_utc
 from domain.security import trail
-from domain.security.events import HistoryRead, LoginsRefused, RequestsDenied, RequestSum, RowsExported
+from domain.security.events import (
+    FieldsRevealed,
+    HistoryRead,
+    LoginsRefused,
+    RequestsDenied,
+    RequestSum,
+    RowsExported,
+)
 from domain.security.trail import SECURITY, SecurityTrail
 from event_store.consumers.driver import Consumer, ConsumerSession, Waits
 from event_store.log import fingerprints
@@ -55,7 +62,11 @@ _SUMS: Final[Mapping[str, type[RequestsDenied | HistoryRead]]] = {
     "denied": RequestsDenied,
     "read": HistoryRead,
 }
-KINDS: Final = (*_SUMS, "login-refused", "exported")
+_SINGLE: Final[Mapping[str, type[RowsExported | FieldsRevealed]]] = {
+    "exported": RowsExported,
+    "revealed": FieldsRevealed,
+}
+KINDS: Final = (*_SUMS, *_SINGLE, "login-refused")
 """What this version makes events of; rows of another kind wait for a version that does."""
 
 log = structlog.get_logger()
@@ -176,9 +187,9 @@ class SecurityStreams:
 
 def events_of(group: PendingGroup) -> Iterator[Event]:
     """What a security stream says of these rows."""
-    if group.kind == "exported":
+    if group.kind in _SINGLE:
         for row in group.rows:
-            yield RowsExported(
+            yield _SINGLE[group.kind](
                 caller=row.actor,
                 process=row.process,
                 route=row.route,

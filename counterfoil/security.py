@@ -16,5 +16,6 @@ SECURITY: Final = Context(
         events.LoginsRefused: _READ_BY_AUDITORS,
         events.HistoryRead: _READ_BY_AUDITORS,
         events.RowsExported: _READ_BY_AUDITORS,
+        events.FieldsRevealed: _READ_BY_AUDITORS,
     },
 )

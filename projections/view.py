@@ -33,6 +33,7 @@ from domain.event import Event
 from projections import columns
 from projections.columns import Column
 from projections.errors import DeclarationError
+from projections.personal import PersonalField, personal_fields
 
 _VIEW_NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _DOCUMENT: Final = re.compile(r"[a-z][a-z0-9_]*:[a-z][a-z0-9_]*")
@@ -169,6 +170,9 @@ class View(Generic[R]):
         self._partition_category = partition_category or category
         self.key = tuple(key)
         self.columns = columns.of_row(row, view=name)
+        self.personal: tuple[PersonalField, ...] = personal_fields(row, view=name)
+        if self.personal and category is None:
+            raise DeclarationError(f"view {name}: personal data opens by its stream, so it needs a category")
         self.key_columns = _key_columns(self.key, self.columns, view=name)
         self._only_key = attrgetter(self.key[0]) if len(self.key) == 1 else None
         self._keys: Callable[[Row], Key] = attrgetter(*self.key)
@@ -196,6 +200,11 @@ class View(Generic[R]):
     def key_of(self, row: Row) -> Key:
         """The key of a row."""
         return (self._only_key(row),) if self._only_key else self._keys(row)
+
+    def stream_of(self, key: Key) -> str:
+        """The stream whose events make the row of a key, where the view declares a category."""
+        assert self.category is not None, "asked only of views whose rows are of one stream"
+        return f"{self.category}{SEPARATOR}{ID_SEPARATOR.join(map(str, key))}"
 
     def partition_key_of(self, key: Key) -> str:
         """The partition key that the row of a key belongs to.

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from event_store.transport.partitioning import partition_of
 from event_store.transport.position_token import PositionToken
-from read_api import freshness, parameters
+from read_api import freshness, parameters, reveal
 from read_api.admission import Admission
 from read_api.audit.past import Past
 from read_api.checkpoints import applied_text
@@ -20,6 +20,7 @@ from read_api.freshness import ANYTHING, Wish
 from read_api.polling import CheckpointPoller
 from read_api.reading.keyed import KeyedReader
 from read_api.reading.resource import Found
+from read_api.reveal import Reveal
 from runtime.http.compression import COMPRESSED_BYTES_MIN, plain_tag
 from runtime.http.exchange import Exchange
 from runtime.http.headers import REVALIDATED, STANDARD
@@ -89,6 +90,7 @@ class KeyedEndpoint:
         parameter: str,
         past: Past | None,
         requires: Requirement,
+        reveal: Reveal,
     ) -> None:
         """Serve what `reader` reads for the id in path parameter `parameter`; with `past`, also as it was."""
         self._reader = reader
@@ -98,6 +100,7 @@ class KeyedEndpoint:
         self._parameter = parameter
         self._past = past
         self.requires = requires
+        self._reveal = reveal
 
     async def __call__(self) -> Response:
         """Only declares that it can be called; requests come to `answer`."""
@@ -115,13 +118,23 @@ class KeyedEndpoint:
             if as_of is not None and self._past is not None:
                 exchange.is_replay = True
                 await self._require_own(key, only_of)
-                return await self._answer_past(key, as_of, self._past)
+                return await self._answer_past(exchange, key, as_of, self._past)
         wanted = asked(scope["headers"])
         wish = wanted.wish
         if wish.token is not None:
             wish = await self._admission.admit(wish, views=(self._resource.view.name,))
         found = await self._find(key, only_of, token=wish.token)
+        if self._reveal.hides:
+            return await self._revealed(exchange, self._answer(key, found, wish, None), key)
         return self._answer(key, found, wish, wanted.if_none_match)
+
+    async def _revealed(self, exchange: Exchange, answer: RawResponse, key: str) -> RawResponse:
+        """An answer as its caller may see it. Another caller sees another one, so it is whole each time."""
+        own = confined_to(exchange.principal, self.requires) is not None
+        body = await self._reveal.body(exchange, bytes(answer.body), own=own, detail=key)
+        kept = [header for header in answer.raw_headers if header[0] != b"content-length"]
+        headers = [*kept, (b"content-length", b"%d" % len(body)), *reveal.HEADERS]
+        return RawResponse(answer.status_code, headers, body)
 
     async def _find(self, key: str, only_of: str | None, *, token: PositionToken | None = None) -> Found:
         if only_of is None:
@@ -141,6 +154,8 @@ class KeyedEndpoint:
             if name in _CONDITIONS:
                 return None
         key = exchange.parameters[self._parameter]
+        if self._reveal.hides:
+            return None
         if exchange.scope["method"] != "GET" or not parameters.is_id(key):
             return None
         found = self._reader.cached(key)
@@ -169,15 +184,16 @@ class KeyedEndpoint:
         parameters.refuse_unknown(given, known=known)
         return dict(given).get(AS_OF)
 
-    async def _answer_past(self, key: str, as_of: str, past: Past) -> Response:
+    async def _answer_past(self, exchange: Exchange, key: str, as_of: str, past: Past) -> Response:
         seen = await past.row(self._resource, key, as_of=as_of)
         headers = [(b"applied-position", seen.applied.encode("ascii"))]
         if seen.body is None:
             detail = f"There was no {self._resource.noun} {key!r} at position {seen.as_of}."
             raise ProblemError("not-found", detail, headers=_text(headers), as_of=seen.as_of)
-        return _json(200, seen.body, headers)
+        answer = _json(200, seen.body, headers)
+        return await self._revealed(exchange, answer, key) if self._reveal.hides else answer
 
-    def _answer(self, key: str, found: Found, wish: Wish, if_none_match: bytes | None) -> Response:
+    def _answer(self, key: str, found: Found, wish: Wish, if_none_match: bytes | None) -> RawResponse:
         snapshot = self._poller.latest
         parked = self._parked(key, found)
         applied = applied_text(found.checkpoints, snapshot, parked=parked)

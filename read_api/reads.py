@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
@@ -11,6 +11,7 @@ from psycopg import IsolationLevel
 
 from event_store.consumers import parking
 from event_store.consumers.settling import ReactingConsumers
+from projections.view import View
 from read_api import checkpoints
 from read_api.admission import Admission
 from read_api.checkpoints import CheckpointSnapshot, LiveBuild
@@ -22,6 +23,7 @@ from read_api.polling import CheckpointPoller
 from read_api.reading.documents import DocumentCache
 from read_api.reading.keyed import KeyedReader
 from read_api.reading.resource import Resource
+from read_api.reveal import Open, Reveal
 from runtime.breaker import Breaker
 from runtime.http.routes import CONFINED_TO
 from runtime.problems import ProblemError
@@ -59,6 +61,7 @@ class Reads:
         self.exports = Exports(self._exporting)
         self.readiness = Readiness(self._ready)
         self.poller = CheckpointPoller(self._polling, draining=lambda: self.readiness.draining)
+        self.opening: Open | None = None
         self.admission = Admission(self.poller, self.connections, followers=followers)
         self.documents = (
             None
@@ -93,6 +96,10 @@ class Reads:
         )
         self._readers.append(reader)
         return reader
+
+    def reveal(self, view: View[Any]) -> Reveal:
+        """The step that shows the personal data of a view."""
+        return Reveal(view, lambda: self.opening)
 
     async def require_own(self, resource: Resource, key: str, *, owner: str) -> None:
         """Refuse what is not there, or somebody else's, before anything is asked that takes longer for what is there.

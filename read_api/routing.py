@@ -13,8 +13,9 @@ from read_api.by_id import KeyedEndpoint
 from read_api.lists import documenting
 from read_api.lists.declaring import ListOf
 from read_api.lists.endpoint import ListEndpoint, ListRoute
-from read_api.reading.resource import Resource
+from read_api.reading.resource import Resource, only_row
 from read_api.reads import Reads
+from read_api.reveal import shape_of
 from runtime.http import api_version, contract
 from runtime.http.deprecation import Deprecation, deprecated
 from runtime.http.principal import Owned, Requirement
@@ -91,6 +92,7 @@ def _serve_by_id(app: FastAPI, served: ById, *, tag: str, reads: Reads, past: Pa
     assert isinstance(served.requires, Owned) is (resource.owner is not None), (
         f"{served.path}: whose things are they?"
     )
+    assert not resource.view.personal or resource.render is only_row, f"{served.path}: shown as its row is"
     parameter = served.path.partition("{")[2].partition("}")[0]
     endpoint = KeyedEndpoint(
         reads.keyed(resource),
@@ -99,6 +101,7 @@ def _serve_by_id(app: FastAPI, served: ById, *, tag: str, reads: Reads, past: Pa
         parameter=parameter,
         past=past,
         requires=served.requires,
+        reveal=reads.reveal(resource.view),
     )
     if served.deprecation is not None:
         endpoint = deprecated(served.deprecation)(endpoint)
@@ -115,7 +118,7 @@ def _serve_by_id(app: FastAPI, served: ById, *, tag: str, reads: Reads, past: Pa
         response_class=Response,
         responses={
             **documentation.responses(
-                documented.shape,
+                shape_of(documented.shape),
                 example=documented.example,
                 headers=documentation.KEYED_HEADERS,
                 problems=("not-found", *documentation.ALWAYS),

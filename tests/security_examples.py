@@ -7,7 +7,14 @@ from msgspec.structs import replace
 
 from domain.event import Event
 from domain.identity.events import SigningKeyRotated
-from domain.security.events import HistoryRead, LoginsRefused, RequestsDenied, RequestSum, RowsExported
+from domain.security.events import (
+    FieldsRevealed,
+    HistoryRead,
+    LoginsRefused,
+    RequestsDenied,
+    RequestSum,
+    RowsExported,
+)
 
 NOW: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -49,6 +56,17 @@ def rows_exported(**changes: Any) -> RowsExported:
     return replace(example, **changes)
 
 
+def fields_revealed(**changes: Any) -> FieldsRevealed:
+    example = FieldsRevealed(
+        caller="service:crm-1",
+        process="query-api",
+        route="GET /v1/customers/{customer_id}",
+        query="c-17",
+        asked_at=NOW,
+    )
+    return replace(example, **changes)
+
+
 def signing_key_rotated(**changes: Any) -> SigningKeyRotated:
     example = SigningKeyRotated(
         kid="0f8fad5bd9cb469fa16570867728950e", distrusted=False, reason="it is March", rotated_at=NOW
@@ -63,4 +81,5 @@ ONE_OF_EACH: Final[tuple[Event, ...]] = (
     logins_refused(),
     history_read(),
     rows_exported(),
+    fields_revealed(),
 )

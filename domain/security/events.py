@@ -8,6 +8,8 @@ from domain.event import Event, event_type
 from domain.moment import Moment
 from domain.text import Actor, PublicText, Word
 
+Query = Annotated[str, PublicText("an id, or filters of a list: no address takes personal data")]
+
 
 class RequestSum(Struct, frozen=True):
     """How often a route was asked for in a minute; `code` is that of the problem which was answered, empty for none."""
@@ -51,6 +53,17 @@ class HistoryRead(Event, frozen=True, kw_only=True):
     requests: tuple[RequestSum, ...]
 
 
+@event_type("security.fields_revealed.v1")
+class FieldsRevealed(Event, frozen=True, kw_only=True):
+    """A program was shown personal data, by its key's scope. Recorded before; `query` is the id or what was asked."""
+
+    caller: Actor
+    process: Word
+    route: Word
+    query: Query
+    asked_at: Moment
+
+
 @event_type("security.rows_exported.v1")
 class RowsExported(Event, frozen=True, kw_only=True):
     """A caller was given a whole list. Recorded before the first row left; `query` is what was asked of the list."""
@@ -58,5 +71,5 @@ class RowsExported(Event, frozen=True, kw_only=True):
     caller: Actor
     process: Word
     route: Word
-    query: Annotated[str, PublicText("filters of a list: no list takes personal data in its address")]
+    query: Query
     asked_at: Moment

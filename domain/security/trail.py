@@ -7,7 +7,7 @@ from msgspec import Struct
 from domain.aggregate import Aggregate
 from domain.event import Event
 from domain.ids import composite
-from domain.security.events import HistoryRead, LoginsRefused, RequestsDenied, RowsExported
+from domain.security.events import FieldsRevealed, HistoryRead, LoginsRefused, RequestsDenied, RowsExported
 
 
 class SecurityTrail(Struct, frozen=True):
@@ -23,7 +23,10 @@ def evolve(trail: SecurityTrail | None, event: Event) -> SecurityTrail:
 
 
 SECURITY: Final[Aggregate[SecurityTrail]] = Aggregate(
-    "security", evolve, (RequestsDenied, LoginsRefused, HistoryRead, RowsExported), snapshot_every=1_000
+    "security",
+    evolve,
+    (RequestsDenied, LoginsRefused, HistoryRead, RowsExported, FieldsRevealed),
+    snapshot_every=1_000,
 )
 
 

@@ -1,5 +1,6 @@
 """What the OpenAPI document says of a list."""
 
+from types import GenericAlias
 from typing import Any, Final
 
 import msgspec
@@ -9,6 +10,7 @@ from read_api import documentation, parameters
 from read_api.lists.declaring import ListOf, usual_sort
 from read_api.lists.downloads import CSV, NDJSON, csv, csv_line, ndjson
 from read_api.lists.requests import IDS_MAX, sorts_of
+from read_api.reveal import shape_of
 from runtime.http import contract
 from runtime.http.contract import Document
 
@@ -18,7 +20,10 @@ HEADERS: Final = (*documentation.LIST_HEADERS, "Vary")
 
 def page_type(listed: ListOf) -> type[msgspec.Struct]:
     """The shape of a page."""
-    fields: list[Any] = [("items", list[listed.view.row]), ("next_cursor", str | None)]  # type: ignore[name-defined]
+    fields: list[Any] = [
+        ("items", GenericAlias(list, (shape_of(listed.view.row),))),
+        ("next_cursor", str | None),
+    ]
     if listed.takes_ids:
         fields.append(("missing", list[str] | UnsetType, UNSET))
     return msgspec.defstruct(listed.documented.page, fields, namespace={"__doc__": _about(listed)})

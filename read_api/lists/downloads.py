@@ -18,6 +18,7 @@ from starlette.types import Message, Send
 from read_api.connections import AsyncConnection, HeldConnection
 from read_api.reading.resource import RowDict
 from read_api.reading.tables import Table
+from read_api.reveal import Shown
 
 NDJSON: Final = "application/x-ndjson"
 CSV: Final = "text/csv"
@@ -140,6 +141,10 @@ def _cell(value: object) -> str:
             return str(value)
         case Raw():
             return _text(bytes(value).decode())
+        case Shown():
+            return _text(value.shown if value.text is None else value.text)
+        case dict() | list():
+            return _text(_encoder.encode(value).decode())
     raise AssertionError(f"no column of a view holds a {type(value).__name__}")
 
 

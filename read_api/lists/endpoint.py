@@ -17,7 +17,7 @@ from read_api.connections import AsyncConnection
 from read_api.freshness import MIN_POSITION, Wish
 from read_api.lists import downloads, pinning, requests, statements
 from read_api.lists.declaring import OWNER, ListOf
-from read_api.lists.downloads import CSV, NDJSON, Export
+from read_api.lists.downloads import CSV, NDJSON, Export, Rows
 from read_api.lists.requests import Asked, ByIds, Page, Pin, Whole
 from read_api.parameters import CURSOR
 from read_api.reading import tables
@@ -56,6 +56,7 @@ class ListEndpoint:
         self._views = (listed.view.name,)
         self._reads = reads
         self._past = past
+        self._reveal = reads.reveal(listed.view)
         self._tables: dict[BuildId, Table] = {}
         self.requires = listed.requires
 
@@ -82,22 +83,23 @@ class ListEndpoint:
         wish = await self._reads.admission.admit(wish, views=self._views, at_one_position=pinned)
         response = await self._answer(exchange, asked, wish, media_type)
         response.headers["Vary"] = "Accept"
+        if self._reveal.hides:
+            response.headers["Cache-Control"] = "no-store"
         return response
 
     async def _answer(self, exchange: Exchange, asked: Asked, wish: Wish, media_type: str) -> Response:
         match asked:
             case ByIds():
-                return await self._by_ids(asked, wish)
+                return await self._by_ids(exchange, asked, wish)
             case Whole():
                 exchange.closing = AsyncExitStack()
-                response = await self._export(exchange.closing, asked, wish, media_type)
-                query = exchange.scope["query_string"].decode("ascii", "replace")
-                await exchange.pipeline.record(exchange, query[:QUERY_RECORDED_MAX])
+                response = await self._export(exchange, exchange.closing, asked, wish, media_type)
+                await exchange.pipeline.record(exchange, "exported", _query_of(exchange))
                 return response
             case Page():
                 return await self._page(exchange, asked, wish)
 
-    async def _by_ids(self, asked: ByIds, wish: Wish) -> Response:
+    async def _by_ids(self, exchange: Exchange, asked: ByIds, wish: Wish) -> Response:
         (key,) = self._listed.view.key
 
         async def read(connection: AsyncConnection, snapshot: CheckpointSnapshot) -> list[RowDict]:
@@ -107,7 +109,7 @@ class ListEndpoint:
             return await _rows(connection, table, statement, {"ids": list(asked.ids), OWNER: asked.only_of})
 
         snapshot, rows = await self._reads.snapshot(read)
-        found = {row[key]: row for row in rows}
+        found = {row[key]: row for row in await self._revealed(exchange, rows)}
         body = {
             "items": [found[each] for each in asked.ids if each in found],
             "next_cursor": None,
@@ -118,7 +120,7 @@ class ListEndpoint:
     async def _page(self, exchange: Exchange, asked: Page, wish: Wish) -> Response:
         if not asked.pinned:
             snapshot, rows = await self._reads.snapshot(partial(self._read_page, asked=asked))
-            return self._shown(exchange, asked, rows, pin=None, headers=self._fresh(snapshot, wish))
+            return await self._shown(exchange, asked, rows, pin=None, headers=self._fresh(snapshot, wish))
         if self._listed.folds_back:
             pinned = await self._past.read(partial(pinning.folded_back, listed=self._listed, asked=asked))
         else:
@@ -126,7 +128,7 @@ class ListEndpoint:
         checkpoints = pinning.checkpoints_of(pinned)
         headers = self._fresh(pinned.snapshot, wish, checkpoints)
         headers[PINNED_POSITION] = str(pinned.pin.position)
-        return self._shown(exchange, asked, pinned.rows, pin=pinned.pin, headers=headers)
+        return await self._shown(exchange, asked, pinned.rows, pin=pinned.pin, headers=headers)
 
     async def _read_page(
         self, connection: AsyncConnection, snapshot: CheckpointSnapshot, *, asked: Page
@@ -179,7 +181,9 @@ class ListEndpoint:
             detail = f"Rows of this page have changed since position {pin.position}, and sums cannot be taken back."
             raise ProblemError("pin-expired", detail, pinned=pin.position)
 
-    async def _export(self, closing: AsyncExitStack, asked: Whole, wish: Wish, media_type: str) -> Response:
+    async def _export(
+        self, exchange: Exchange, closing: AsyncExitStack, asked: Whole, wish: Wish, media_type: str
+    ) -> Response:
         held = await closing.enter_async_context(self._reads.exports.snapshot())
         snapshot = await held.run(snapshot_on)
         table = await held.run(partial(self._table, snapshot=snapshot))
@@ -188,6 +192,10 @@ class ListEndpoint:
         statement = statements.select_whole(table, filters, question.sort, falling=question.falling)
         headers = self._fresh(snapshot, wish)
         rows = await downloads.read(held, table, statement, question.values)
+        if self._reveal.hides:
+            own = confined_to(exchange.principal, self.requires) is not None
+            await self._reveal.record(exchange, own=own, detail=_query_of(exchange))
+            rows = self._revealing(exchange, rows)
         return Export(rows, table, media_type=media_type, headers=headers, name=self._listed.name)
 
     def _fresh(
@@ -197,7 +205,7 @@ class ListEndpoint:
         checkpoints = build.checkpoints if pinned is None else pinned
         return answers.headers_of([checkpoints], snapshot, wish=wish, parked=build.parked_count)
 
-    def _shown(
+    async def _shown(
         self,
         exchange: Exchange,
         asked: Page,
@@ -214,7 +222,17 @@ class ListEndpoint:
             headers["Link"] = next_link(
                 api_version.PREFIX + self._listed.path, query, cursor=cursor, parameter=CURSOR
             )
-        return _json({"items": rows, "next_cursor": cursor}, headers)
+        return _json({"items": await self._revealed(exchange, rows), "next_cursor": cursor}, headers)
+
+    async def _revealed(self, exchange: Exchange, rows: Sequence[RowDict]) -> Sequence[RowDict]:
+        own = confined_to(exchange.principal, self.requires) is not None
+        return await self._reveal.rows(exchange, rows, own=own, detail=_query_of(exchange))
+
+    async def _revealing(self, exchange: Exchange, rows: Rows) -> Rows:
+        """The chunks of an export, revealed one after another, which is one event."""
+        own = confined_to(exchange.principal, self.requires) is not None
+        async for chunk in rows:
+            yield await self._reveal.shown(exchange, chunk, own=own)
 
     async def _table(self, connection: AsyncConnection, snapshot: CheckpointSnapshot) -> Table:
         build = live(snapshot, self._listed.view.name).id
@@ -225,6 +243,12 @@ class ListEndpoint:
                 self._tables.clear()
             self._tables[build] = table
         return table
+
+
+def _query_of(exchange: Exchange) -> str:
+    """What was asked, as a security stream keeps it."""
+    query: bytes = exchange.scope["query_string"]
+    return query.decode("ascii", "replace")[:QUERY_RECORDED_MAX]
 
 
 def _given(asked: Page) -> dict[str, object]:

@@ -58,11 +58,35 @@ PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
         ),
         "service": _may(
             *(_SHOPS, _SELLS, _STORES, _SHIPS, _SUPPORTS, "sales:read"),
-            "effects:read tokens:introspect",
+            "effects:read tokens:introspect personal:reveal",
         ),
     }
 )
 """Role → permissions. A service has those of its scopes, which are among these. `own-`: for one's own objects alone."""
+
+Sight = Literal["plain", "mask", "sealed"]
+"""How much of a personal field is shown: the text, a mask that tells it from others, or that there is one."""
+
+SIGHTS: Final[Mapping[Role, Sight]] = MappingProxyType(
+    {
+        "guest": "sealed",
+        "customer": "sealed",
+        "support": "plain",
+        "merchandiser": "sealed",
+        "warehouse": "mask",
+        "finance": "mask",
+        "auditor": "sealed",
+        "operator": "sealed",
+        "owner": "plain",
+        "service": "sealed",
+    }
+)
+"""Role → how much of others' personal data it is shown. One's own everybody is shown."""
+
+_BEST_FIRST: Final[tuple[Sight, ...]] = ("plain", "mask", "sealed")
+
+REVEAL: Final = "personal:reveal"
+"""The scope of a program that is shown personal data; each use is an event."""
 
 FAIL_CLOSED: Final = frozenset(("accounts:write", "keys:write", "operate", "credit-notes:issue"))
 """Permissions that nobody is granted while revoked tokens are not known: what they do is not undone."""
@@ -88,6 +112,21 @@ def verdict(role: Role, requirement: Requirement) -> Verdict:
     if isinstance(requirement, Known):
         return "known"
     return "all" if confined_to(principal, requirement) is None else "own"
+
+
+def sight(principal: Principal, *, own: bool) -> Sight:
+    """How much of the personal data in an answer a principal is shown; `own`: the answer is about themselves."""
+    if own or principal.permissions is None or reveals(principal):
+        return "plain"
+    seen = {SIGHTS.get(role, "sealed") for role in principal.roles}  # type: ignore[call-overload]  # any text
+    return next((each for each in _BEST_FIRST if each in seen), "sealed")
+
+
+def reveals(principal: Principal) -> bool:
+    """Whether a principal is shown personal data because of the scope of its key."""
+    return (
+        principal.kind == "service" and principal.permissions is not None and REVEAL in principal.permissions
+    )
 
 
 def permissions_of(roles: Iterable[str]) -> frozenset[str]:

@@ -24,7 +24,7 @@ STANDARD: Final = (
 
 _OVER_TLS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 REVALIDATED: Final = (b"cache-control", b"private, no-cache")
-_NEVER_STORED: Final = (b"cache-control", b"no-store")
+NEVER_STORED: Final = (b"cache-control", b"no-store")
 
 
 def correlation_of(headers: Iterable[Header]) -> tuple[str, ProblemError | None]:
@@ -64,7 +64,7 @@ def with_standard(headers: Iterable[Header], correlation_id: str, *, secure: boo
     names = {name for name, _ in own}
     own.extend(header for header in STANDARD if header[0] not in names)
     if b"cache-control" not in names:
-        own.append(REVALIDATED if b"etag" in names else _NEVER_STORED)
+        own.append(REVALIDATED if b"etag" in names else NEVER_STORED)
     if secure:
         own.append(_OVER_TLS)
     own.append((b"correlation-id", correlation_id.encode("ascii")))

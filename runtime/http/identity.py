@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from runtime import database
 from runtime.http.access import FAIL_CLOSED
 from runtime.http.exchange import Exchange
-from runtime.http.pipeline import permit
+from runtime.http.pipeline import Given, permit
 from runtime.http.principal import ANONYMOUS, NOBODY, Principal, Public, permission_of
 from runtime.http.routes import Route
 from runtime.identity import tokens
@@ -57,7 +57,7 @@ class Identity(Protocol):
     def note(self, exchange: Exchange, status: int) -> None:
         """Count for security streams what a caller was refused, or read of the log."""
 
-    async def record(self, exchange: Exchange, detail: str) -> None:
+    async def record(self, exchange: Exchange, given: Given, detail: str) -> None:
         """Have a security stream say what a caller is given, before it is."""
 
     def opened(self) -> contextlib.AbstractAsyncContextManager[None]:
@@ -99,7 +99,7 @@ class Anonymous:
     def note(self, _exchange: Exchange, _status: int) -> None:
         """An anonymous caller leaves no trace."""
 
-    async def record(self, _exchange: Exchange, _detail: str) -> None:
+    async def record(self, _exchange: Exchange, _given: Given, _detail: str) -> None:
         """An anonymous caller leaves no trace."""
 
     @contextlib.asynccontextmanager
@@ -180,8 +180,8 @@ class TokenCallers:
         elif status < 400 and (exchange.is_replay or route.requires in REPLAYS):
             self.trail.count("read", actor=exchange.principal.actor, route=_named(exchange, route))
 
-    async def record(self, exchange: Exchange, detail: str) -> None:
-        """Say that a caller is given a whole list.
+    async def record(self, exchange: Exchange, given: Given, detail: str) -> None:
+        """Say that a caller is given a whole list, or personal data.
 
         Raises:
             ProblemError: `identity-unavailable`.
@@ -189,7 +189,7 @@ class TokenCallers:
         assert exchange.route is not None, "matched before"
         await self.trail.record(
             TrailRow(
-                "exported",
+                given,
                 exchange.principal.actor,
                 _named(exchange, exchange.route),
                 "",

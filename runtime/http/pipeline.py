@@ -7,7 +7,7 @@ encoded. Adapters bring requests in and deliver answers; they know no routes and
 
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final
+from typing import Final, Literal
 
 import structlog
 from fastapi import FastAPI
@@ -90,7 +90,11 @@ def unnoted(_exchange: Exchange, _status: int) -> None:
     """Say nothing of it to security streams."""
 
 
-async def unrecorded(_exchange: Exchange, _detail: str) -> None:
+Given = Literal["exported", "revealed"]
+"""What a security stream says of an answer before it is given: a whole list, or personal data."""
+
+
+async def unrecorded(_exchange: Exchange, _given: Given, _detail: str) -> None:
     """Say nothing of it to security streams, and wait for nothing."""
 
 
@@ -127,7 +131,7 @@ class Steps(Struct, frozen=True):
     limit_by_principal: Callable[[Exchange], Awaitable[None]] = unlimited
     recognise: Callable[[Exchange], Principal | None] = unrecognised
     note: Callable[[Exchange, int], None] = unnoted
-    record: Callable[[Exchange, str], Awaitable[None]] = unrecorded
+    record: Callable[[Exchange, Given, str], Awaitable[None]] = unrecorded
     address_of: Callable[[Exchange], str] = peer_of
 
 
@@ -245,13 +249,13 @@ class Pipeline:
         """The address of the network that a request comes from, as far as it can be trusted."""
         return self._steps.address_of(exchange)
 
-    async def record(self, exchange: Exchange, detail: str) -> None:
+    async def record(self, exchange: Exchange, given: Given, detail: str) -> None:
         """Have a security stream say what a request is given, before it is; `detail` in the words of the request.
 
         Raises:
             ProblemError: `identity-unavailable`: that cannot be had now.
         """
-        await self._steps.record(exchange, detail)
+        await self._steps.record(exchange, given, detail)
 
     def _authorise(self, exchange: Exchange) -> None:
         assert exchange.route is not None, "matched before"

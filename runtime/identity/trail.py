@@ -22,7 +22,7 @@ from runtime import database
 from runtime.http.principal import NOBODY
 from runtime.problems import ProblemError
 
-TrailKind = Literal["denied", "login-refused", "read", "exported"]
+TrailKind = Literal["denied", "login-refused", "read", "exported", "revealed"]
 
 MINUTE_S: Final = 60
 ROWS_OF_ACTOR_MAX: Final = 100

@@ -34,6 +34,13 @@ def personal_fields(declared: type[Any]) -> Iterator[tuple[str, Personal]]:
             yield from ((name, each) for each in _marks(hint) if isinstance(each, Personal))
 
 
+def public_fields(declared: type[Any]) -> Iterator[tuple[str, PublicText]]:
+    """The fields of an event that hold public text, with the reason."""
+    for name, hint in get_type_hints(declared, include_extras=True).items():
+        if name in _fields_of(declared):
+            yield from ((name, each) for each in _marks(hint) if isinstance(each, PublicText))
+
+
 def payloads(of: type[BaseModel] = Payload) -> Iterator[type[BaseModel]]:
     """The bodies of requests that the product declares and that are loaded."""
     for each in of.__subclasses__():

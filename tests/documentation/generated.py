@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import CodeType, FunctionType, ModuleType
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -14,16 +14,22 @@ from counterfoil.applications import command_app, query_app
 from counterfoil.contexts import CONTEXTS
 from domain import event as domain_event
 from domain.event import Event
+from domain.text import PersonalKind
+from read_api.masks import mask
 from runtime.http import api_version
-from runtime.http.access import PERMISSIONS, verdict
+from runtime.http.access import PERMISSIONS, SIGHTS, verdict
 from runtime.http.principal import Known, Public, Requirement, permission_of
 from runtime.settings import Settings
+from tests.architecture import fields
 from tests.documentation.pages import ROOT
 
 PAGE: Final = ROOT / "docs" / "architecture.md"
 ACCESS: Final = ROOT / "docs" / "access.md"
+SECURITY: Final = ROOT / "docs" / "security.md"
 NOWHERE: Final = Settings(database_url=SecretStr("postgresql://nobody@127.0.0.1:1/none"))
 _VERDICTS: Final = {"all": "all", "own": "own", "none": "-"}
+_EXAMPLES: Final = {"name": "Jane Doe", "email": "jane@example.com"}
+_MASKED: Final = {kind: mask(kind, _EXAMPLES.get(kind, "any")) for kind in get_args(PersonalKind)}
 _BLOCK: Final = "<!-- generated: {name} -->\n{text}\n<!-- end of {name} -->"
 
 
@@ -76,6 +82,49 @@ def verdicts() -> str:
     return "\n".join(
         [heading, "|---" * (2 + len(PERMISSIONS)) + "|", *(row for _, row in sorted(rows.items()))]
     )
+
+
+def revealed() -> str:
+    """How much of each kind of personal data each role is shown, and the fields of the views that are of that kind."""
+    found = {
+        kind: [
+            f"`{view.name}.{'.'.join(each.path)}`"
+            for view in CONTEXTS.views
+            for each in view.personal
+            if each.personal.kind == kind
+        ]
+        for kind in get_args(PersonalKind)
+    }
+    rows = [
+        _row(kind, _MASKED[kind], *SIGHTS.values(), ", ".join(fields) or "none yet")
+        for kind, fields in found.items()
+    ]
+    heading = _row("kind", "mask", *SIGHTS, "fields")
+    return "\n".join([heading, "|---" * (3 + len(SIGHTS)) + "|", *rows])
+
+
+def personal_data() -> str:
+    """Every personal field of an event: what it is for, and how long it is kept."""
+    rows = [
+        _row(f"`{type_name}`", f"`{field}`", each.purpose, each.kept)
+        for type_name, event in sorted(domain_event.EVENT_TYPES.items())
+        if event.__module__.startswith("domain.")
+        for field, each in fields.personal_fields(event)
+    ]
+    none = _row("none yet", "", "", "")
+    return "\n".join([_row("event", "field", "for", "kept"), "|---|---|---|---|", *(rows or [none])])
+
+
+def typed_text() -> str:
+    """Every text of an event that people type and that is not sealed, with the reason."""
+    rows = [
+        _row(f"`{type_name}`", f"`{field}`", each.reason)
+        for type_name, event in sorted(domain_event.EVENT_TYPES.items())
+        if event.__module__.startswith("domain.")
+        for field, each in fields.public_fields(event)
+        if each.typed
+    ]
+    return "\n".join([_row("event", "field", "what it is"), "|---|---|---|", *rows])
 
 
 def without_permission() -> str:
@@ -216,10 +265,13 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "operations": operations,
     "verdicts": verdicts,
     "without-permission": without_permission,
+    "revealed": revealed,
+    "personal-data": personal_data,
+    "typed-text": typed_text,
 }
 """What the parts are made by, by the names that stand around them in the pages."""
 
 
 if __name__ == "__main__":
-    for page in (PAGE, ACCESS):
+    for page in (PAGE, ACCESS, SECURITY):
         page.write_text(with_generated_parts(page.read_text()))

@@ -40,7 +40,9 @@ def test_every_component_has_code_that_exists():
     assert [] == [path for path in _NAMED.findall(TEXT) if not (ROOT / path).exists()]
 
 
-@pytest.mark.parametrize("page", [generated.PAGE, generated.ACCESS], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [generated.PAGE, generated.ACCESS, generated.SECURITY], ids=lambda page: page.stem
+)
 def test_generated_parts_follow_from_the_declarations(page: Path):
     text = page.read_text()
 
