@@ -75,7 +75,7 @@ def create_app(
     set. Its `state.readiness` answers /readyz; call `drain()` on it before the server is stopped.
 
     Raises:
-        SettingsError: there is no database to talk to, or nobody said who callers are.
+        SettingsError: there is no database to talk to.
     """
     if settings.database_url is None:
         raise SettingsError("COUNTERFOIL_DATABASE_URL: the command API needs a database")

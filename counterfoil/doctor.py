@@ -25,7 +25,7 @@ from event_store.consumers.parking import Scope
 from event_store.log.findings import Finding
 from event_store.transport.transport import TransportUnavailable
 from read_api.status import Status
-from runtime import database, migrations
+from runtime import database, migrations, production
 from runtime.migrations import Differences
 from runtime.settings import Settings
 
@@ -57,6 +57,7 @@ class Check(Struct, frozen=True):
 def examine(settings: Settings) -> Iterator[Check]:
     """Run every check, one after the other."""
     yield Check("home", "ok", str(settings.home))
+    yield from _profile(settings)
     yield from _servers(settings)
     try:
         url = addresses.database_url(settings)
@@ -75,6 +76,17 @@ def examine(settings: Settings) -> Iterator[Check]:
         yield Check("postgres", "bad", f"the log cannot be read: {str(error).strip()}")
         return
     yield from _processes(settings)
+
+
+def _profile(settings: Settings) -> Iterator[Check]:
+    """What keeps an installation from running in production; in development nothing does."""
+    if settings.profile != "production":
+        return
+    found = list(production.findings(settings))
+    for each in found:
+        yield Check(each.variable, "bad", each.message)
+    if not found:
+        yield Check("profile", "ok", "production: every connection to other machines is encrypted")
 
 
 def _servers(settings: Settings) -> Iterator[Check]:

@@ -22,7 +22,7 @@ from event_store.consumers.hearing import hearing
 from event_store.consumers.news import News
 from event_store.transport.following import FollowerMetrics
 from event_store.transport.transport import Transport
-from runtime import telemetry
+from runtime import production, telemetry
 from runtime.database import Role
 from runtime.settings import PREFIX, Settings, SettingsError
 
@@ -177,6 +177,7 @@ def _sealer(host: Host) -> list[Consumer]:
 
 def _host(settings: Settings, process: str, *, port: int, parts: Sequence[Part]) -> None:
     """Run the consumers of these parts until SIGTERM, with one port for probes and metrics."""
+    production.require(settings)
     telemetry.configure_logging(settings.log_level, process=process)
     health, registry = Health(), telemetry.new_registry()
     host = Host(settings, registry=registry)

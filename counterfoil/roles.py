@@ -8,7 +8,7 @@ import structlog
 from pydantic import SecretStr
 
 from counterfoil import addresses, migrating
-from runtime import telemetry
+from runtime import production, telemetry
 from runtime.settings import Settings
 
 log = structlog.get_logger()
@@ -18,6 +18,7 @@ def command_api(settings: Settings) -> None:
     """Serve the command API until SIGTERM."""
     from counterfoil import applications, serving
 
+    production.require(settings)
     telemetry.configure_logging(settings.log_level, process="command-api")
     _compare_migrations(settings)
     app = applications.command_app(_with_addresses(settings))
@@ -26,6 +27,7 @@ def command_api(settings: Settings) -> None:
         host=settings.command_api_host,
         port=settings.command_api_port,
         drain_s=settings.drain_s,
+        tls=serving.tls_of(settings),
         on_drain=app.state.readiness.drain,
     )
 
@@ -34,6 +36,7 @@ def query_api(settings: Settings) -> None:
     """Serve the query API until SIGTERM."""
     from counterfoil import applications, serving
 
+    production.require(settings)
     telemetry.configure_logging(settings.log_level, process="query-api")
     _compare_migrations(settings)
     app = applications.query_app(_with_addresses(settings))
@@ -42,6 +45,7 @@ def query_api(settings: Settings) -> None:
         host=settings.query_api_host,
         port=settings.query_api_port,
         drain_s=settings.drain_s,
+        tls=serving.tls_of(settings),
         on_drain=app.state.readiness.drain,
     )
 

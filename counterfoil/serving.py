@@ -6,6 +6,7 @@ is leaving, and callers on kept connections go elsewhere, before anything is clo
 
 import math
 import signal
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import uvicorn
 
 from runtime.http.application import PipelineApp
 from runtime.http.protocol import PipelineProtocol
+from runtime.settings import PREFIX, Settings, SettingsError
 
 KEEP_ALIVE_S: Final = 65
 """Longer than clients keep idle connections, so that it is they who close them and no request meets a closed one."""
@@ -26,7 +28,38 @@ NOTICE_S: Final = 1.0
 _LEAVING: Final = (b"connection", b"close")
 
 
-def serve(app: PipelineApp, *, host: str, port: int, drain_s: float, on_drain: Callable[[], None]) -> None:
+def tls_of(settings: Settings) -> ssl.SSLContext | None:
+    """How both APIs serve TLS, from version 1.2 on; None: they serve plain text.
+
+    Raises:
+        SettingsError: a file is missing, or holds no certificate, key or authority.
+    """
+    if settings.tls_certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    except OSError as error:
+        raise SettingsError(f"{PREFIX}TLS_CERTIFICATE: {settings.tls_certificate}: {error}") from error
+    if settings.tls_clients is not None:
+        try:
+            context.load_verify_locations(settings.tls_clients)
+        except OSError as error:
+            raise SettingsError(f"{PREFIX}TLS_CLIENTS: {settings.tls_clients}: {error}") from error
+        context.verify_mode = ssl.CERT_REQUIRED if settings.tls_clients_required else ssl.CERT_OPTIONAL
+    return context
+
+
+def serve(
+    app: PipelineApp,
+    *,
+    host: str,
+    port: int,
+    drain_s: float,
+    on_drain: Callable[[], None],
+    tls: ssl.SSLContext | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT, then return once all begun requests are answered or `drain_s` have passed.
 
     Args:
@@ -35,8 +68,17 @@ def serve(app: PipelineApp, *, host: str, port: int, drain_s: float, on_drain: C
         port: TCP port.
         drain_s: seconds from SIGTERM that requests get to finish, notice included.
         on_drain: called in the signal handler, to turn readiness off.
+        tls: how TLS is served; None: plain text.
     """
-    config = uvicorn.Config(
+    config = config_of(app, host=host, port=port, drain_s=drain_s, tls=tls)
+    _Server(config, on_drain=on_drain).run()
+
+
+def config_of(
+    app: PipelineApp, *, host: str, port: int, drain_s: float, tls: ssl.SSLContext | None
+) -> uvicorn.Config:
+    """How uvicorn serves an API."""
+    return uvicorn.Config(
         app,
         host=host,
         port=port,
@@ -46,11 +88,11 @@ def serve(app: PipelineApp, *, host: str, port: int, drain_s: float, on_drain: C
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # nobody asks for the caller's address, so what a proxy says of it need not be read
+        proxy_headers=False,  # the pipeline reads them, from proxies that are trusted (runtime/http/caller_address.py)
         timeout_keep_alive=KEEP_ALIVE_S,
+        ssl_context_factory=None if tls is None else lambda _config, _default: tls,
         timeout_graceful_shutdown=max(1, math.ceil(drain_s - NOTICE_S)),
     )
-    _Server(config, on_drain=on_drain).run()
 
 
 class _Server(uvicorn.Server):

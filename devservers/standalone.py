@@ -271,6 +271,9 @@ class _Shop:
         settings = {
             "COUNTERFOIL_HOME": str(self._settings.home),
             "COUNTERFOIL_CONTEXTS": self._settings.contexts or "",
+            "COUNTERFOIL_TLS_CERTIFICATE": "",  # `up` speaks to its own processes, on this machine
+            "COUNTERFOIL_TLS_KEY": "",
+            "COUNTERFOIL_TLS_CLIENTS": "",
             "COUNTERFOIL_DATABASE_URL": self.database_url,
             "COUNTERFOIL_REDIS_URL": self._url_of("redis") or "",
             "COUNTERFOIL_KAFKA_BOOTSTRAP": self._url_of("kafka") or "",

@@ -45,7 +45,7 @@ def create_app(
     answers /readyz; call `drain()` on it before the server is stopped.
 
     Raises:
-        SettingsError: there is no database to read from, or nobody said who callers are.
+        SettingsError: there is no database to read from.
     """
     registry = telemetry.new_registry()
     callers = identity(settings, name="query-api", registry=registry)

@@ -14,9 +14,10 @@ from typing import Final, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from runtime import setting_rules
 from runtime.masking import shown
 
-PREFIX: Final = "COUNTERFOIL_"
+PREFIX: Final = setting_rules.PREFIX
 _ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?", re.ASCII)
 # What Kubernetes injects into every container, for each service of the namespace that has an address.
 _SERVICE_VARIABLE: Final = re.compile(
@@ -194,6 +195,20 @@ class Settings(BaseSettings):
     command_api_port: int = Field(default=8080, ge=0, le=65_535, description="TCP port; 0 takes a free one.")
     query_api_host: str = Field(default="127.0.0.1", description="Address the query API listens on.")
     query_api_port: int = Field(default=8081, ge=0, le=65_535, description="TCP port; 0 takes a free one.")
+    tls_certificate: Path | None = Field(
+        default=None,
+        description="PEM file of the certificate, and those up to its authority, by which both APIs serve TLS.",
+    )
+    tls_key: Path | None = Field(
+        default=None, description="PEM file of its key; in the same file if not set."
+    )
+    tls_clients: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities of clients' certificates; not asked for if not set.",
+    )
+    tls_clients_required: bool = Field(
+        default=True, description="Whether a client without such a certificate is refused."
+    )
     health_host: str = Field(
         default="127.0.0.1", description="Address on which workers answer /livez, /readyz and /metrics."
     )
@@ -341,70 +356,15 @@ class Settings(BaseSettings):
         return {name: value for name, value in values.items() if not _is_injected(name.upper(), value)}
 
     @model_validator(mode="after")
-    def _kafka_security_is_whole(self) -> Self:
-        if (self.kafka_user is None) != (self.kafka_password is None):
-            raise ValueError(
-                f"{PREFIX}KAFKA_USER and {PREFIX}KAFKA_PASSWORD belong together: set both or none"
-            )
-        if self.kafka_ca is not None and not self.kafka_tls:
-            raise ValueError(f"{PREFIX}KAFKA_CA is only used with {PREFIX}KAFKA_TLS=true")
-        if (self.kafka_tls or self.kafka_user is not None) and self.kafka_bootstrap is None:
-            raise ValueError(
-                f"{PREFIX}KAFKA_TLS and {PREFIX}KAFKA_USER are for the Kafka at {PREFIX}KAFKA_BOOTSTRAP: set that too"
-            )
+    def _belongs_together(self) -> Self:
+        setting_rules.require(self)
         return self
 
-    @model_validator(mode="after")
-    def _required_witnesses_are_listed(self) -> Self:
-        listed = len(self.witnesses.split(",")) if self.witnesses else 0
-        if self.require_witness > listed:
-            raise ValueError(
-                f"{PREFIX}REQUIRE_WITNESS is {self.require_witness}, and {PREFIX}WITNESSES lists {listed} witnesses"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _a_token_is_for_a_carrier(self) -> Self:
-        if self.carrier_token is not None and self.carrier_url is None:
-            raise ValueError(f"{PREFIX}CARRIER_TOKEN is for the carrier at {PREFIX}CARRIER_URL: set that too")
-        return self
-
-    @model_validator(mode="after")
-    def _providers_are_whole(self) -> Self:
-        given = {
-            "GOOGLE": (self.google_client_id, self.google_client_secret),
-            "OIDC": (self.oidc_client_id, self.oidc_client_secret, self.oidc_issuer),
-            "FACEBOOK": (self.facebook_client_id, self.facebook_client_secret),
-        }
-        for name, parts in given.items():
-            if len({part is None for part in parts}) > 1:
-                raise ValueError(f"{PREFIX}{name}_*: set all settings of the provider or none")
-            if parts[0] is not None and self.login_url is None:
-                raise ValueError(f"{PREFIX}{name}_CLIENT_ID needs {PREFIX}LOGIN_URL: set that too")
-        return self
-
-    @model_validator(mode="after")
-    def _mail_is_whole(self) -> Self:
-        given = [
-            name
-            for name in type(self).model_fields
-            if name.startswith("mail_") and name in self.model_fields_set
-        ]
-        if self.mail_host is None and given:
-            raise ValueError(
-                f"{PREFIX}{given[0].upper()} is for the mail server at {PREFIX}MAIL_HOST: set that too"
-            )
-        if self.mail_host is not None and (self.mail_from is None or self.mail_links is None):
-            raise ValueError(
-                f"{PREFIX}MAIL_HOST needs {PREFIX}MAIL_FROM and {PREFIX}MAIL_LINKS: set them too"
-            )
-        if (self.mail_user is None) != (self.mail_password is None):
-            raise ValueError(f"{PREFIX}MAIL_USER and {PREFIX}MAIL_PASSWORD belong together: set both or none")
-        if self.mail_user is not None and self.mail_tls == "none":
-            raise ValueError(f"{PREFIX}MAIL_PASSWORD is not sent unencrypted: set {PREFIX}MAIL_TLS otherwise")
-        return self
-
-    @field_validator("home", "cache", "identity_secrets", "seal_key", "seal_tiles", "mail_ca", mode="after")
+    @field_validator(
+        *("home", "cache", "identity_secrets", "seal_key", "seal_tiles"),
+        *("mail_ca", "tls_certificate", "tls_key", "tls_clients"),
+        mode="after",
+    )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         """Relative to where the process was started, so that a later change of directory changes nothing."""

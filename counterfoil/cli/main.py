@@ -272,11 +272,20 @@ def _show_sizes(capacity_gb: float | None, per: str | None, *, as_json: bool) ->
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
+def doctor(
+    as_json: AsJson = False,
+    profile: Annotated[
+        Literal["development", "production"] | None,
+        typer.Option(help="Examine the settings as if this were the profile."),
+    ] = None,
+) -> None:
     """Which servers were found, whether everything is migrated and well; exit code 1 on doubt."""
     from counterfoil import doctor as doctor_
 
-    checks = list(doctor_.examine(answering.settings()))
+    settings = answering.settings()
+    if profile is not None:
+        settings = settings.model_copy(update={"profile": profile})
+    checks = list(doctor_.examine(settings))
     bad = any(check.verdict == "bad" for check in checks)
     if as_json:
         answering.print_json(

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from runtime.http.headers import correlation_of
-from runtime.http.pipeline import Refusal
+from runtime.http.headers import OVER_TLS, correlation_of
+from runtime.http.pipeline import Refusal, lines
 from runtime.problems import ProblemError
 
 HEAD_BYTES_MAX: Final = 16 * 1024
@@ -113,8 +113,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _refused(self, refusal: Refusal) -> bytes:
         correlation, _ = correlation_of(self.headers or ())
-        of_all = b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers)
-        return refusal.answer(correlation, also=of_all + _ENDS)
+        of_all = lines(self.server_state.default_headers)
+        over_tls = lines([OVER_TLS]) if self.scheme == "https" else b""
+        return refusal.answer(correlation, also=of_all + over_tls + _ENDS)
 
     def _fed(self, count: int, *, head: int) -> None:
         """Look at what came: `count` bytes while this was the number of the head that was not whole."""

@@ -22,7 +22,7 @@ STANDARD: Final = (
 )
 """Set on every answer, unless the answer brings its own."""
 
-_OVER_TLS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+OVER_TLS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 REVALIDATED: Final = (b"cache-control", b"private, no-cache")
 NEVER_STORED: Final = (b"cache-control", b"no-store")
 
@@ -66,6 +66,6 @@ def with_standard(headers: Iterable[Header], correlation_id: str, *, secure: boo
     if b"cache-control" not in names:
         own.append(REVALIDATED if b"etag" in names else NEVER_STORED)
     if secure:
-        own.append(_OVER_TLS)
+        own.append(OVER_TLS)
     own.append((b"correlation-id", correlation_id.encode("ascii")))
     return own

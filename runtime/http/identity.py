@@ -24,7 +24,7 @@ from runtime.identity.tokens import BadToken
 from runtime.identity.trail import AuditTrail, TrailKind, TrailRow
 from runtime.identity.trust import UNREADABLE, Pool, Trust
 from runtime.problems import ProblemError
-from runtime.settings import Settings, SettingsError
+from runtime.settings import Settings
 
 _BEARER: Final = b"bearer "
 _CHALLENGE: Final = 'Bearer realm="counterfoil"'
@@ -65,20 +65,11 @@ class Identity(Protocol):
 
 
 def identity(settings: Settings, *, name: str, registry: CollectorRegistry) -> Identity:
-    """Who callers are; `name` is that of the process in Postgres, and in security streams.
-
-    Raises:
-        SettingsError: a production installation has to say who its callers are.
-    """
+    """Who callers are; `name` is that of the process in Postgres, and in security streams."""
     if settings.identity == "accounts":
         assert settings.database_url is not None, "both APIs need one"
         url = settings.database_url.get_secret_value()
         return TokenCallers(url, name=name, metrics=IdentityMetrics(registry))
-    if settings.identity is None and settings.profile == "production":
-        raise SettingsError(
-            "COUNTERFOIL_IDENTITY: the production profile needs it; `accounts` authenticates callers, `anonymous` means"
-            " that every caller may do everything, so a gateway before the APIs has to authenticate them"
-        )
     return Anonymous()
 
 

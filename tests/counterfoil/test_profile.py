@@ -1,5 +1,6 @@
 """What the production profile refuses before it opens a port."""
 
+import json
 import os
 import socket
 import subprocess
@@ -12,10 +13,10 @@ from devservers import child
 CONFIGURATION = 78
 
 
-@pytest.mark.parametrize("role", ["command-api", "query-api"])
+@pytest.mark.parametrize("role", ["command-api", "query-api", "relay"])
 def test_production_does_not_start_without_saying_who_callers_are(role, database_url):
     port = child.free_port()
-    name = role.replace("-", "_").upper()
+    name = "RELAY_HEALTH" if role == "relay" else role.replace("-", "_").upper()
     environment = {
         **os.environ,
         "COUNTERFOIL_PROFILE": "production",
@@ -48,3 +49,26 @@ def test_a_setting_that_cannot_be_is_a_fault_of_the_configuration():
 
     assert CONFIGURATION == ended.returncode
     assert "COUNTERFOIL_PROFILE" in ended.stderr
+
+
+def test_the_doctor_lists_all_that_production_would_refuse(database_url):
+    environment = {
+        **os.environ,
+        "COUNTERFOIL_DATABASE_URL": database_url,
+        "COUNTERFOIL_REDIS_URL": "redis://cache.example:6379/0",
+        "COUNTERFOIL_LOG_LEVEL": "debug",
+    }
+    ended = subprocess.run(  # noqa: PLW1510 - the exit code is what is tested
+        [sys.executable, "-m", "counterfoil", "doctor", "--profile", "production", "--json"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    checks = json.loads(ended.stdout)["checks"]
+    refused = [each["name"] for each in checks if each["name"].startswith("COUNTERFOIL_")]
+
+    assert 1 == ended.returncode
+    assert ["IDENTITY", "LOG_LEVEL", "REDIS_URL", "REDIS_URL"] == [
+        name.removeprefix("COUNTERFOIL_") for name in refused
+    ]

@@ -1,0 +1,84 @@
+"""Which settings belong together: what is set without the other, or against it, is an error that names both."""
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from runtime.settings import Settings
+
+PREFIX: Final = "COUNTERFOIL_"
+
+
+def require(settings: "Settings") -> None:
+    """Refuse settings of which one is nothing without another.
+
+    Raises:
+        ValueError: that names both.
+    """
+    _kafka_security_is_whole(settings)
+    _required_witnesses_are_listed(settings)
+    _a_token_is_for_a_carrier(settings)
+    _providers_are_whole(settings)
+    _mail_is_whole(settings)
+    _tls_has_a_certificate(settings)
+
+
+def _kafka_security_is_whole(settings: "Settings") -> None:
+    if (settings.kafka_user is None) != (settings.kafka_password is None):
+        raise ValueError(f"{PREFIX}KAFKA_USER and {PREFIX}KAFKA_PASSWORD belong together: set both or none")
+    if settings.kafka_ca is not None and not settings.kafka_tls:
+        raise ValueError(f"{PREFIX}KAFKA_CA is only used with {PREFIX}KAFKA_TLS=true")
+    if (settings.kafka_tls or settings.kafka_user is not None) and settings.kafka_bootstrap is None:
+        raise ValueError(
+            f"{PREFIX}KAFKA_TLS and {PREFIX}KAFKA_USER are for the Kafka at {PREFIX}KAFKA_BOOTSTRAP: set that too"
+        )
+
+
+def _required_witnesses_are_listed(settings: "Settings") -> None:
+    listed = len(settings.witnesses.split(",")) if settings.witnesses else 0
+    if settings.require_witness > listed:
+        raise ValueError(
+            f"{PREFIX}REQUIRE_WITNESS is {settings.require_witness}, and {PREFIX}WITNESSES lists {listed} witnesses"
+        )
+
+
+def _a_token_is_for_a_carrier(settings: "Settings") -> None:
+    if settings.carrier_token is not None and settings.carrier_url is None:
+        raise ValueError(f"{PREFIX}CARRIER_TOKEN is for the carrier at {PREFIX}CARRIER_URL: set that too")
+
+
+def _providers_are_whole(settings: "Settings") -> None:
+    given = {
+        "GOOGLE": (settings.google_client_id, settings.google_client_secret),
+        "OIDC": (settings.oidc_client_id, settings.oidc_client_secret, settings.oidc_issuer),
+        "FACEBOOK": (settings.facebook_client_id, settings.facebook_client_secret),
+    }
+    for name, parts in given.items():
+        if len({part is None for part in parts}) > 1:
+            raise ValueError(f"{PREFIX}{name}_*: set all settings of the provider or none")
+        if parts[0] is not None and settings.login_url is None:
+            raise ValueError(f"{PREFIX}{name}_CLIENT_ID needs {PREFIX}LOGIN_URL: set that too")
+
+
+def _mail_is_whole(settings: "Settings") -> None:
+    given = [
+        name
+        for name in type(settings).model_fields
+        if name.startswith("mail_") and name in settings.model_fields_set
+    ]
+    if settings.mail_host is None and given:
+        raise ValueError(
+            f"{PREFIX}{given[0].upper()} is for the mail server at {PREFIX}MAIL_HOST: set that too"
+        )
+    if settings.mail_host is not None and (settings.mail_from is None or settings.mail_links is None):
+        raise ValueError(f"{PREFIX}MAIL_HOST needs {PREFIX}MAIL_FROM and {PREFIX}MAIL_LINKS: set them too")
+    if (settings.mail_user is None) != (settings.mail_password is None):
+        raise ValueError(f"{PREFIX}MAIL_USER and {PREFIX}MAIL_PASSWORD belong together: set both or none")
+    if settings.mail_user is not None and settings.mail_tls == "none":
+        raise ValueError(f"{PREFIX}MAIL_PASSWORD is not sent unencrypted: set {PREFIX}MAIL_TLS otherwise")
+
+
+def _tls_has_a_certificate(settings: "Settings") -> None:
+    if settings.tls_certificate is None:
+        for name in ("tls_key", "tls_clients"):
+            if getattr(settings, name) is not None:
+                raise ValueError(f"{PREFIX}{name.upper()} is for {PREFIX}TLS_CERTIFICATE: set that too")
