@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from fastapi import APIRouter, FastAPI
@@ -26,6 +27,7 @@ from commands.identity import (
 from commands.identity import providers as identity_providers
 from commands.identity import startup as identity_opening
 from commands.log_access import opened
+from commands.log_reading import LogReader, LogUnreachable
 from commands.processes.process import Process
 from commands.settling import Settling
 from commands.states import States
@@ -33,6 +35,7 @@ from event_store.consumers import checkpoints
 from event_store.consumers.consumer import LogConsumer
 from event_store.consumers.settling import ReactingConsumers
 from event_store.log import fingerprints
+from event_store.log.erasures import erased_behind
 from event_store.log.fingerprints import Fingerprints
 from runtime import api_pages, database, problem_pages, problems, telemetry
 from runtime.http import probes
@@ -42,6 +45,9 @@ from runtime.http.caller_address import CallerAddresses, trusted_proxies
 from runtime.http.identity import Identity, identity
 from runtime.http.limiting import RequestLimits, limits_of
 from runtime.http.pipeline import Refusal, Steps
+from runtime.keyring import keyring as keyrings
+from runtime.keyring.errors import KeysUnreachable
+from runtime.keyring.keyring import Erasures
 from runtime.problem_types import ProblemType
 from runtime.quotas.limiter import limiter_of
 from runtime.settings import Settings, SettingsError
@@ -191,6 +197,14 @@ def _lifespan(
             contextlib.AsyncExitStack() as accounts,
         ):
             _observe(registry, on.execution, on.states)
+            app.state.keyring = await accounts.enter_async_context(
+                keyrings.opened(
+                    settings,
+                    role="counterfoil_keys",
+                    name="command-api",
+                    erasures=partial(_erasures, on.reader),
+                )
+            )
             app.state.settling = Settling(on.reader, followers, lambda: app.state.readiness.draining)
             app.state.dispatcher = Dispatcher(
                 on.execution,
@@ -221,6 +235,15 @@ def _lifespan(
                 polling.cancel()
 
     return lifespan
+
+
+async def _erasures(reader: LogReader, position: int) -> Erasures:
+    """Who was erased behind a position of the log."""
+    try:
+        found = await reader.read(lambda connection: erased_behind(connection, position))
+    except LogUnreachable as error:
+        raise KeysUnreachable("the log does not answer") from error
+    return Erasures(found.epoch, found.position, found.key_ids)
 
 
 def _prepared(url: str, processes: Sequence[Process], consumers: Sequence[LogConsumer]) -> Fingerprints:

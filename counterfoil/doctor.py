@@ -26,6 +26,8 @@ from event_store.log.findings import Finding
 from event_store.transport.transport import TransportUnavailable
 from read_api.status import Status
 from runtime import database, migrations, production
+from runtime.keyring import master
+from runtime.keyring.errors import KeyringError
 from runtime.migrations import Differences
 from runtime.settings import Settings
 
@@ -59,6 +61,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield Check("home", "ok", str(settings.home))
     yield from _profile(settings)
     yield from _servers(settings)
+    yield from _keys(settings)
     try:
         url = addresses.database_url(settings)
     except addresses.NoAddress as error:
@@ -135,6 +138,23 @@ def _database(url: str) -> Iterator[Check]:
     yield Check("installation", "ok", found.log.installation)
     yield from _invariants(url)
     yield from _consumers(found, status.parked(url, found))
+
+
+def _keys(settings: Settings) -> Iterator[Check]:
+    """Whether personal data can be sealed: the key database, and the master key."""
+    if settings.keys_database_url is None:
+        yield Check("keys", "note", "no personal data is taken: set COUNTERFOIL_KEYS_DATABASE_URL")
+        return
+    url = settings.keys_database_url.get_secret_value()
+    try:
+        migrations.require(migrating.compare(url, of=migrating.components_of_keys))
+    except (psycopg.OperationalError, migrations.MigrationError) as error:
+        yield Check("keys", "bad", str(error).strip())
+        return
+    try:
+        yield Check("keys", "ok", f"master key {master.of_settings(settings).first}")
+    except KeyringError as error:
+        yield Check("keys", "note", f"only machines of the APIs and processes need it: {error}")
 
 
 def _migrations(comparison: Differences) -> Check:

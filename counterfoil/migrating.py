@@ -1,12 +1,14 @@
 """Bringing a database to this version: the migrations of every package, in the order they build on each other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 
 import structlog
 
+from counterfoil import addresses
 from runtime import database, migrations
 from runtime.migrations import PHASES, Component, Differences, Migration, Phase
+from runtime.settings import Settings
 
 log = structlog.get_logger()
 
@@ -19,27 +21,74 @@ def components() -> tuple[Component, ...]:
     )
 
 
-def migrate(database_url: str, *, phases: Sequence[Phase] = PHASES) -> list[str]:
+def components_of_keys() -> tuple[Component, ...]:
+    """What keeps tables in the key database."""
+    return (Component("keyring", resources.files("runtime.keyring") / "sql" / "migrations"),)
+
+
+def places(settings: Settings) -> list[tuple[str, Callable[[], Sequence[Component]]]]:
+    """The databases of an installation: address, and what keeps tables there. That of the keys, where it has one.
+
+    Raises:
+        addresses.NoAddress: nobody names the log's database.
+    """
+    found: list[tuple[str, Callable[[], Sequence[Component]]]] = [
+        (addresses.database_url(settings), components)
+    ]
+    if settings.keys_database_url is not None:
+        found.append((settings.keys_database_url.get_secret_value(), components_of_keys))
+    return found
+
+
+def migrate(
+    database_url: str,
+    *,
+    phases: Sequence[Phase] = PHASES,
+    of: Callable[[], Sequence[Component]] = components,
+) -> list[str]:
     """Apply what is pending of these phases; the names of the files applied, as `component/file`.
+
+    `of` says what keeps tables there: `components` in the log's database, `components_of_keys` in that of the keys.
 
     Raises:
         migrations.MigrationError: nothing of the failing file is left behind.
     """
     roles = (resources.files("event_store") / "sql" / "roles" / "roles.sql").read_text()
     with database.connect(database_url, role=None, name="migrate") as connection:
-        applied = migrations.apply(connection, components(), roles=roles, phases=phases)
+        applied = migrations.apply(connection, of(), roles=roles, phases=phases)
     return [migration.label for migration in applied]
 
 
-def due(database_url: str, *, phases: Sequence[Phase] = PHASES) -> list[Migration]:
+def due(
+    database_url: str,
+    *,
+    phases: Sequence[Phase] = PHASES,
+    of: Callable[[], Sequence[Component]] = components,
+) -> list[Migration]:
     """What `migrate` would apply, in order."""
-    return migrations.due(compare(database_url), phases)
+    return migrations.due(compare(database_url, of=of), phases)
 
 
-def compare(database_url: str) -> Differences:
+def phases_of(*, pre: bool, post: bool) -> Sequence[Phase]:
+    """The phases that are asked for: all, unless one is."""
+    asked = {"pre": pre, "post": post}
+    return tuple(phase for phase in PHASES if asked[phase]) or PHASES
+
+
+def migrate_everywhere(settings: Settings, phases: Sequence[Phase]) -> list[str]:
+    """The same in every database of an installation."""
+    return [name for url, of in places(settings) for name in migrate(url, phases=phases, of=of)]
+
+
+def due_everywhere(settings: Settings, phases: Sequence[Phase]) -> list[Migration]:
+    """What `migrate_everywhere` would apply, in order."""
+    return [each for url, of in places(settings) for each in due(url, phases=phases, of=of)]
+
+
+def compare(database_url: str, *, of: Callable[[], Sequence[Component]] = components) -> Differences:
     """Compare the database with this version, as any login may."""
     with database.connect(database_url, role=None, name="migrate") as connection:
-        return migrations.compare(connection, components())
+        return migrations.compare(connection, of())
 
 
 def require(database_url: str) -> None:

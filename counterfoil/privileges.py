@@ -23,18 +23,28 @@ PARTS: Final = (
     Part("migrate", ("migrate", "log fence"), ("counterfoil_owner",)),
     Part(
         "command_api",
-        ("command-api", "account create-owner", "identity rotate-key"),
-        ("counterfoil_writer", "counterfoil_reader", "counterfoil_vault", "counterfoil_recorder"),
+        ("command-api", "account create-owner", "identity rotate-key", "master-key rewrap"),
+        (
+            *("counterfoil_writer", "counterfoil_reader", "counterfoil_vault", "counterfoil_recorder"),
+            "counterfoil_keys",
+        ),
     ),
-    Part("query_api", ("query-api",), ("counterfoil_reader", "counterfoil_recorder")),
+    Part(
+        "query_api",
+        ("query-api",),
+        ("counterfoil_reader", "counterfoil_recorder", "counterfoil_revealer"),
+    ),
     Part("relay", ("relay",), ("counterfoil_relay",)),
     Part("projections", ("projections",), ("counterfoil_projector",)),
-    Part("processes", ("processes",), ("counterfoil_writer",)),
+    Part("processes", ("processes",), ("counterfoil_writer", "counterfoil_vault", "counterfoil_keys")),
     Part("sealer", ("sealer", "seal-key generate"), ("counterfoil_sealer",)),
     Part(
         "consumers",
         ("consumers",),
-        ("counterfoil_relay", "counterfoil_projector", "counterfoil_writer", "counterfoil_sealer"),
+        (
+            *("counterfoil_relay", "counterfoil_projector", "counterfoil_writer", "counterfoil_sealer"),
+            *("counterfoil_vault", "counterfoil_keys"),
+        ),
     ),
     Part(
         "auditor",
@@ -67,6 +77,7 @@ WITHOUT_A_ROLE: Final = (
         "config show",
         "context new",
         "roles",
+        "master-key rotate",
         "seal-key rotate",
         "seal-key show",
         "audit receipt",

@@ -61,6 +61,7 @@ def as_json(settings: Settings, *, contexts: Contexts) -> dict[str, Any]:
             "postgres": _server("postgres", found.database_url, running, settings),
             "redis": _server("redis", found.redis_url, running, settings),
             "kafka": _server("kafka", found.kafka_bootstrap, running, settings),
+            "keys": _server("keys", _keys_url(settings), running, settings),
         },
         "urls": {"command_api": found.command_api, "query_api": found.query_api},
         "mode": running.mode if running else None,
@@ -119,13 +120,18 @@ def _server(
     }
 
 
+def _keys_url(settings: Settings) -> str | None:
+    url = settings.keys_database_url
+    return None if url is None else url.get_secret_value()
+
+
 def _answers(name: str, address: str, settings: Settings) -> bool:
     from counterfoil.servers import unmanaged
     from counterfoil.servers.errors import ServerError
 
     try:
         match name:
-            case "postgres":
+            case "postgres" | "keys":
                 unmanaged.postgres_at(address)
             case "redis":
                 unmanaged.redis_at(address)

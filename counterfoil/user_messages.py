@@ -31,6 +31,7 @@ def user_message(error: BaseException) -> str | None:
     from projections.errors import ProjectionError
     from runtime.database import RoleMissing, RoleNotGranted
     from runtime.documents import DocumentsUnavailable
+    from runtime.keyring.errors import KeyringError
     from runtime.migrations import MigrationError
     from runtime.problems import ProblemError
     from runtime.settings import SettingsError
@@ -54,6 +55,7 @@ def user_message(error: BaseException) -> str | None:
         case (
             UserError()
             | SettingsError()
+            | KeyringError()
             | NoAddress()
             | AlreadyRunning()
             | NotGenerated()

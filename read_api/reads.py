@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Depends, Request
@@ -11,12 +11,13 @@ from psycopg import IsolationLevel
 
 from event_store.consumers import parking
 from event_store.consumers.settling import ReactingConsumers
+from event_store.log.erasures import erased_behind
 from projections.view import View
 from read_api import checkpoints
 from read_api.admission import Admission
 from read_api.checkpoints import CheckpointSnapshot, LiveBuild
 from read_api.connections import AsyncConnection, Connections
-from read_api.errors import BuildGone, ViewUnavailable
+from read_api.errors import BuildGone, ReadError, ViewUnavailable
 from read_api.exports import EXPORTS_MAX, Exports
 from read_api.metrics import ReadMetrics, observe_client_cache, observe_servers
 from read_api.polling import CheckpointPoller
@@ -26,6 +27,9 @@ from read_api.reading.resource import Resource
 from read_api.reveal import Open, Reveal
 from runtime.breaker import Breaker
 from runtime.http.routes import CONFINED_TO
+from runtime.keyring import keyring as keyrings
+from runtime.keyring.errors import KeyringError, KeysUnreachable
+from runtime.keyring.keyring import Erasures, Keyring, SealedField, Unopened
 from runtime.problems import ProblemError
 from runtime.settings import Settings, SettingsError
 from runtime.telemetry import Readiness
@@ -35,6 +39,18 @@ MEGABYTE: Final = 1024 * 1024
 
 Answer = TypeVar("Answer")
 Read = Callable[[AsyncConnection, CheckpointSnapshot], Awaitable[Answer]]
+
+
+def _opening(keyring: Keyring) -> Open:
+    """Opens personal data; without its keys there is no answer."""
+
+    async def opening(fields: Sequence[SealedField]) -> Sequence[str | Unopened]:
+        try:
+            return await keyring.open(fields)
+        except KeyringError as error:
+            raise ViewUnavailable(str(error)) from error
+
+    return opening
 
 
 class Reads:
@@ -52,6 +68,7 @@ class Reads:
         """
         if settings.database_url is None:
             raise SettingsError("COUNTERFOIL_DATABASE_URL: the query API needs a database")
+        self._settings = settings
         self.url = url = settings.database_url.get_secret_value()
         self.connections = Connections(url, size=settings.database_pool_size, breaker=Breaker())
         # A connection of its own: lists that take all others must not make the checkpoints of every view old.
@@ -115,14 +132,30 @@ class Reads:
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Open everything, and close it at the end. Neither server need be there at the beginning."""
-        async with self.connections, self._polling, self._exporting, self.poller:
+        async with self.connections, self._polling, self._exporting, self.poller, self._keys() as keyring:
+            self.opening = None if keyring is None else _opening(keyring)
             try:
                 yield
             finally:
+                self.opening = None
                 for reader in self._readers:
                     await reader.close()
                 if self.documents is not None:
                     await self.documents.close()
+
+    def _keys(self) -> contextlib.AbstractAsyncContextManager[Keyring | None]:
+        """What opens personal data; None where no key database is configured."""
+
+        async def erasures(position: int) -> Erasures:
+            try:
+                found = await self.connections.run(lambda connection: erased_behind(connection, position))
+            except ReadError as error:
+                raise KeysUnreachable(str(error)) from error
+            return Erasures(found.epoch, found.position, found.key_ids)
+
+        return keyrings.opened(
+            self._settings, role="counterfoil_revealer", name="query-api", erasures=erasures
+        )
 
     def _ready(self) -> bool:
         """Whether requests should come here.

@@ -5,7 +5,6 @@ decides (`runtime/http/access.py`), and a program that is shown them by its key'
 What was opened is kept nowhere here, and such an answer is stored by nobody.
 """
 
-import enum
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
@@ -19,6 +18,7 @@ from read_api.reading.resource import RowDict
 from runtime.http import access
 from runtime.http.exchange import Exchange
 from runtime.http.headers import NEVER_STORED
+from runtime.keyring.keyring import SealedField, Unopened
 
 HEADERS: Final = (NEVER_STORED,)
 """Of every answer that may show personal data."""
@@ -40,23 +40,6 @@ class Shown(Struct, frozen=True):
 
 
 SEALED: Final = Shown("sealed")
-
-
-class SealedField(Struct, frozen=True):
-    """A sealed value and where it opens: the stream that recorded it first, and the name of its field there."""
-
-    stream: str
-    field: str
-    key_id: str
-    nonce: bytes
-    ciphertext: bytes
-
-
-class Unopened(enum.Enum):
-    """Why a sealed value has no text."""
-
-    ERASED = "erased"
-    UNREADABLE = "unreadable"
 
 
 Open = Callable[[Sequence[SealedField]], Awaitable[Sequence[str | Unopened]]]

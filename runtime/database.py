@@ -27,6 +27,8 @@ Role = Literal[
     "counterfoil_sealer",
     "counterfoil_vault",
     "counterfoil_recorder",
+    "counterfoil_keys",
+    "counterfoil_revealer",
 ]
 
 CONNECT_TIMEOUT_S: Final = 5

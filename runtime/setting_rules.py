@@ -15,6 +15,7 @@ def require(settings: "Settings") -> None:
         ValueError: that names both.
     """
     _kafka_security_is_whole(settings)
+    _keys_are_elsewhere(settings)
     _required_witnesses_are_listed(settings)
     _a_token_is_for_a_carrier(settings)
     _providers_are_whole(settings)
@@ -30,6 +31,14 @@ def _kafka_security_is_whole(settings: "Settings") -> None:
     if (settings.kafka_tls or settings.kafka_user is not None) and settings.kafka_bootstrap is None:
         raise ValueError(
             f"{PREFIX}KAFKA_TLS and {PREFIX}KAFKA_USER are for the Kafka at {PREFIX}KAFKA_BOOTSTRAP: set that too"
+        )
+
+
+def _keys_are_elsewhere(settings: "Settings") -> None:
+    if settings.keys_database_url is not None and settings.keys_database_url == settings.database_url:
+        raise ValueError(
+            f"{PREFIX}KEYS_DATABASE_URL is the log's database: keys have to be in another one, since backups of the"
+            " log are kept"
         )
 
 

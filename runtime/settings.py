@@ -148,6 +148,23 @@ class Settings(BaseSettings):
         default=None,
         description="Postgres to use instead of starting one: postgresql://user:password@host/db?sslmode=verify-full.",
     )
+    keys_database_url: SecretStr | None = Field(
+        default=None,
+        description=(
+            "Postgres database of the keys that personal data is sealed under, another one than the log's; without it"
+            " no personal data is taken."
+        ),
+    )
+    master_key: SecretStr | None = Field(
+        default=None,
+        description=(
+            "Master key that wraps those keys: 32 bytes in base64url, older ones behind it, joined by commas; from the"
+            " file if not set."
+        ),
+    )
+    master_key_file: Path | None = Field(
+        default=None, description="File of the master key; `master.key` in the home directory if not set."
+    )
     redis_url: SecretStr | None = Field(
         default=None,
         description="Redis or Valkey to use instead of starting one: redis://:password@host:port/0, or rediss://.",
@@ -361,7 +378,7 @@ class Settings(BaseSettings):
         return self
 
     @field_validator(
-        *("home", "cache", "identity_secrets", "seal_key", "seal_tiles"),
+        *("home", "cache", "identity_secrets", "master_key_file", "seal_key", "seal_tiles"),
         *("mail_ca", "tls_certificate", "tls_key", "tls_clients"),
         mode="after",
     )
@@ -390,6 +407,11 @@ class Settings(BaseSettings):
     def secrets_file(self) -> Path:
         """File of the secrets behind tokens and addresses."""
         return self.identity_secrets or self.home / "identity.key"
+
+    @property
+    def master_key_path(self) -> Path:
+        """File of the master key, where the environment has none."""
+        return self.master_key_file or self.home / "master.key"
 
     @property
     def shows_api_pages(self) -> bool:
@@ -425,7 +447,7 @@ class Settings(BaseSettings):
         """Variable → value as it may be shown to anybody: passwords replaced."""
         return {
             PREFIX + name.upper(): shown(
-                getattr(self, name), whole=name.endswith(("password", "token", "secret"))
+                getattr(self, name), whole=name.endswith(("password", "token", "secret", "master_key"))
             )
             for name in type(self).model_fields
         }

@@ -11,15 +11,19 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 import redis
 import structlog
+from psycopg import sql
 
+from counterfoil import migrating
 from counterfoil.servers.errors import ServerError
 from counterfoil.servers.server_version import ServerVersion
 from counterfoil.servers.unmanaged import ExternalServer
 from devservers import chosen, kafka_jars
 from devservers.kafka import KafkaServer
+from devservers.postgres import PostgresServer
 from devservers.redis import DATABASES, RedisServer
 from runtime.settings import Settings
 from tests import sizes
@@ -80,6 +84,26 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def key_database(postgres: PostgresServer | ExternalServer) -> Iterator[str]:
+    """A database of data keys that all tests share, one after the other."""
+    name = f"counterfoil_keys_{uuid.uuid4().hex[:8]}"
+    url = psycopg.conninfo.make_conninfo(postgres.url, dbname=name)
+    with psycopg.connect(postgres.url, autocommit=True) as admin:
+        admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        migrating.migrate(url, of=migrating.components_of_keys)
+        yield url
+        admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def keys_database_url(key_database: str) -> str:
+    """Address of a migrated database without any data key."""
+    with psycopg.connect(key_database, autocommit=True) as admin:
+        admin.execute("truncate keys.subject, keys.lookup")
+    return key_database
 
 
 @pytest.fixture(scope="session")

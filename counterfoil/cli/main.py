@@ -21,6 +21,7 @@ from counterfoil.cli import (
     audit,
     identity,
     mail,
+    master_key,
     parked,
     seal_key,
     simulate,
@@ -59,6 +60,7 @@ app.add_typer(simulate.app, name="simulate")
 app.add_typer(witness.app, name="witness")
 app.add_typer(audit.app, name="audit")
 app.add_typer(seal_key.app, name="seal-key")
+app.add_typer(master_key.app, name="master-key")
 context_app = _group("context", "Contexts of your own.")
 log_app = _group("log", "The log itself.")
 import_app = _group("import", "Bring data in through the command API.")
@@ -121,18 +123,16 @@ def migrate(
         bool, typer.Option("--dry-run", help="Print the SQL that is pending, apply nothing.")
     ] = False,
 ) -> None:
-    """Bring the database to this version: all that is pending, unless one of --pre and --post is given."""
-    from counterfoil import addresses, migrating
-    from runtime.migrations import PHASES
+    """Bring the databases to this version: all that is pending, unless one of --pre and --post is given."""
+    from counterfoil import migrating
 
-    url = addresses.database_url(answering.settings())
-    asked = {"pre": pre, "post": post}
-    phases = tuple(phase for phase in PHASES if asked[phase]) or PHASES
+    settings, phases = answering.settings(), migrating.phases_of(pre=pre, post=post)
     if dry_run:
-        for migration in migrating.due(url, phases=phases):
-            print(f"-- {migration.label}\n{migration.text}")
+        print(
+            "\n".join(f"-- {each.label}\n{each.text}" for each in migrating.due_everywhere(settings, phases))
+        )
         return
-    applied = migrating.migrate(url, phases=phases)
+    applied = migrating.migrate_everywhere(settings, phases)
     print("\n".join(f"applied {name}" for name in applied) or "nothing to apply")
 
 

@@ -14,6 +14,7 @@ from psycopg import sql
 from counterfoil import privileges
 from devservers import child
 from devservers.postgres import start_postgres
+from runtime.keyring import master
 from tests.acceptance.running import PROJECT, STARTED_WITHIN_S, command, environment, run, wait_until
 from tests.counterfoil import commanding
 
@@ -67,18 +68,20 @@ class Foreign:
     def __init__(self, url, home):
         self.home = home
         self.home.mkdir()
+        master.create(self.home / "master.key")
         self._arguments = ARGUMENTS | {
             "import eventsourcing": ("Application", "--from", library_database(home)),
             "seal-key generate": (home / "another.key",),
             "audit export": (home / "bundle", "--from", "1", "--to", "1"),
             "account create-owner": ("--email", "owner@example.org", "--password-file", password_file(home)),
         }
-        self._url = url
-        self.execute("create database shop")
-        self._url = psycopg.conninfo.make_conninfo(url, dbname="shop")
-        self.execute("revoke all on database shop from public")
-        self.execute("revoke all on schema public from public")
-        self.execute(run(home, "roles", "--sql").stdout)
+        for name in ("keys", "shop"):
+            self._url = url
+            self.execute("create database {}", name)
+            self._url = psycopg.conninfo.make_conninfo(url, dbname=name)
+            self.execute("revoke all on database {} from public", name)
+            self.execute("revoke all on schema public from public")
+            self.execute(run(home, "roles", "--sql").stdout)
         for part in privileges.PARTS:
             self.execute(f"alter role {{}} password '{PASSWORD}'", self.login(part))
 
@@ -89,8 +92,8 @@ class Foreign:
     def login(self, part):
         return privileges.LOGIN_PREFIX + part.login
 
-    def url(self, part):
-        return psycopg.conninfo.make_conninfo(self._url, user=self.login(part), password=PASSWORD)
+    def url(self, part, *, of="shop"):
+        return psycopg.conninfo.make_conninfo(self._url, dbname=of, user=self.login(part), password=PASSWORD)
 
     def run(self, part, name, *given):
         """One command; a roll back may have to wait until the workers have moved both builds to one place."""
@@ -101,6 +104,7 @@ class Foreign:
                 self.home,
                 *arguments,
                 database_url=self.url(part),
+                COUNTERFOIL_KEYS_DATABASE_URL=self.url(part, of="keys"),
                 COUNTERFOIL_SEAL_KEY=str(self.home / KEY_FILE),
             )
             if "wait for the workers" not in result.stderr or time.monotonic() > give_up:
@@ -124,7 +128,12 @@ def processes(foreign):
     try:
         for part in privileges.PARTS:
             if part.commands[0] in PROCESSES:
-                given = environment(foreign.home, **settings, COUNTERFOIL_DATABASE_URL=foreign.url(part))
+                given = environment(
+                    foreign.home,
+                    **settings,
+                    COUNTERFOIL_DATABASE_URL=foreign.url(part),
+                    COUNTERFOIL_KEYS_DATABASE_URL=foreign.url(part, of="keys"),
+                )
                 with (foreign.home / f"{part.login}.log").open("wb") as output:
                     process = subprocess.Popen(
                         command(part.commands[0]), env=given, cwd=PROJECT, stdout=output, stderr=output

@@ -17,9 +17,13 @@ LOG_TABLES: Final = ("log.head", "log.epoch", "log.event", "log.tag", "log.outco
 PROCESS_ROLES: Final = tuple(
     role
     for role in get_args(Role)
-    if role not in {"counterfoil_owner", "counterfoil_vault", "counterfoil_recorder"}
+    if role
+    not in {
+        *("counterfoil_owner", "counterfoil_vault", "counterfoil_recorder"),
+        *("counterfoil_keys", "counterfoil_revealer"),
+    }
 )
-"""The roles of vault and recorder read no log, so they have nothing to be refused there."""
+"""The roles of vault, recorder and keys read no log, so they have nothing to be refused there."""
 
 REFUSED: Final = (
     "update log.event set payload = '{}' where position = 1",

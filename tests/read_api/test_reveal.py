@@ -23,13 +23,14 @@ from projections.view import KEYED, Row, View
 from read_api.lists.declaring import Listed, ListOf, Sort
 from read_api.masks import mask
 from read_api.reading.resource import Resource, only_row
-from read_api.reveal import Reveal, SealedField, Shown, Unopened, shape_of
+from read_api.reveal import Reveal, Shown, shape_of
 from read_api.routing import ById, Documented, Queries
 from runtime import database
 from runtime.http.access import PERMISSIONS, REVEAL, SIGHTS, sight
 from runtime.http.exchange import Exchange, nothing_more
 from runtime.http.pipeline import permit
 from runtime.http.principal import ANONYMOUS, Principal
+from runtime.keyring.keyring import SealedField, Unopened
 from tests.read_api.stage import Stage
 
 EMAIL = Personal("email", purpose="a test", kept="as long as a test")

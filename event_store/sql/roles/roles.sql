@@ -7,7 +7,7 @@ declare
 begin
     foreach _role in array array[
         'counterfoil_owner', 'counterfoil_writer', 'counterfoil_reader', 'counterfoil_relay', 'counterfoil_projector',
-        'counterfoil_sealer', 'counterfoil_vault', 'counterfoil_recorder'
+        'counterfoil_sealer', 'counterfoil_vault', 'counterfoil_recorder', 'counterfoil_keys', 'counterfoil_revealer'
     ] loop
         continue when to_regrole(_role) is not null;
         begin

@@ -1,0 +1,113 @@
+"""The rows of the key database: keys as they are wrapped, so that no master key is needed to add or delete them."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+import psycopg
+from msgspec import Struct
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from runtime.keyring.errors import KeysUnreachable
+from runtime.keyring.master import Wrapped
+
+KeyPool = AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]
+
+SWEPT_MAX: Final = 100
+"""Keys that were never used that one sweep looks at."""
+
+_OF_SUBJECT: Final = "select key_id, master, wrapped from keys.subject where subject = %s"
+_ADD: Final = """
+insert into keys.subject (subject, key_id, master, wrapped) values (%s, %s, %s, %s) on conflict (subject) do nothing
+"""
+_BY_ID: Final = "select key_id, master, wrapped from keys.subject where key_id = any(%s)"
+_USE: Final = "update keys.subject set used = true where subject = %s and not used"
+_DESTROY: Final = "delete from keys.subject where key_id = any(%s)"
+_UNUSED: Final = """
+select key_id, subject from keys.subject
+where not used and made_at < clock_timestamp() - %s::interval order by made_at limit %s
+"""
+_DROP: Final = "delete from keys.subject where key_id = %s and not used"
+_LOOKUP: Final = "select master, wrapped from keys.lookup"
+_ADD_LOOKUP: Final = "insert into keys.lookup (master, wrapped) values (%s, %s) on conflict do nothing"
+
+
+class KeyRow(Struct, frozen=True):
+    """The data key of one subject."""
+
+    key_id: str
+    wrapped: Wrapped
+
+
+class KeyRows:
+    """Reads and writes the key database through a pool of a role that may.
+
+    Every method raises KeysUnreachable where the database does not answer.
+    """
+
+    def __init__(self, pool: KeyPool) -> None:
+        self._pool = pool
+
+    async def of_subject(self, subject: str) -> KeyRow | None:
+        """The key of a subject; None: there is none."""
+        rows = await self._rows(_OF_SUBJECT, subject)
+        return _row(*rows[0]) if rows else None
+
+    async def add(self, subject: str, key: KeyRow) -> KeyRow:
+        """Keep a key for a subject that has none; the key that it has."""
+        await self._done(_ADD, subject, key.key_id, key.wrapped.master, key.wrapped.content)
+        return (
+            await self.of_subject(subject) or key
+        )  # destroyed at this very moment: what is sealed under it is erased
+
+    async def by_id(self, key_ids: Sequence[str]) -> dict[str, Wrapped]:
+        """Those of these keys that there are."""
+        found = [_row(*row) for row in await self._rows(_BY_ID, list(key_ids))]
+        return {row.key_id: row.wrapped for row in found}
+
+    async def use(self, subject: str) -> None:
+        """Note that an event uses the key of a subject: it is not swept."""
+        await self._done(_USE, subject)
+
+    async def destroy(self, key_ids: Sequence[str]) -> int:
+        """Delete keys; how many there were."""
+        return await self._done(_DESTROY, list(key_ids))
+
+    async def unused(self, *, older_than: timedelta) -> list[tuple[str, str]]:
+        """Keys with their subjects that nobody noted to be used, the oldest first."""
+        return [(str(key), str(subject)) for key, subject in await self._rows(_UNUSED, older_than, SWEPT_MAX)]
+
+    async def drop_unused(self, key_id: str) -> None:
+        """Delete a key that no event uses."""
+        await self._done(_DROP, key_id)
+
+    async def lookup(self) -> Wrapped | None:
+        """The key of keyed hashes; None: there is none yet."""
+        rows = await self._rows(_LOOKUP)
+        return Wrapped(str(rows[0][0]), bytes(rows[0][1])) if rows else None
+
+    async def add_lookup(self, wrapped: Wrapped) -> None:
+        """Keep the key of keyed hashes, unless there is one."""
+        await self._done(_ADD_LOOKUP, wrapped.master, wrapped.content)
+
+    async def _rows(self, statement: Any, *given: object) -> list[tuple[Any, ...]]:
+        try:
+            async with self._pool.connection() as connection:
+                return await (await connection.execute(statement, given)).fetchall()
+        except (psycopg.OperationalError, PoolTimeout) as error:
+            raise _unreachable(error) from error
+
+    async def _done(self, statement: Any, *given: object) -> int:
+        try:
+            async with self._pool.connection() as connection:
+                return (await connection.execute(statement, given)).rowcount
+        except (psycopg.OperationalError, PoolTimeout) as error:
+            raise _unreachable(error) from error
+
+
+def _row(key_id: str, master: str, wrapped: bytes) -> KeyRow:
+    return KeyRow(key_id, Wrapped(master, bytes(wrapped)))
+
+
+def _unreachable(error: Exception) -> KeysUnreachable:
+    return KeysUnreachable(f"the key database does not answer: {type(error).__name__}")
