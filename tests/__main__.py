@@ -36,6 +36,8 @@ RUNS: Final = (
         "event_store/transport/test_transport_conformance.py",
         "projections/test_running.py",
     ),
+    ("commands", "projections"),
+    ("identity", "effects", "devservers"),
     (),
     ("event_store",),
     ("counterfoil",),

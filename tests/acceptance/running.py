@@ -14,7 +14,8 @@ from tests.acceptance import forking
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 STARTED_WITHIN_S = 240.0
-STOPPED_WITHIN_S = 10.0
+STOPPED_WITHIN_S = 40.0
+"""Ten seconds are promised (`devservers.supervisor`); the rest is for a machine that runs other tests meanwhile."""
 
 
 def environment(home, **settings):

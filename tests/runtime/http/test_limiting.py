@@ -111,20 +111,20 @@ async def test_l2_a_forged_x_forwarded_for_changes_nothing():
 @pytest.mark.parametrize(
     ("header", "peer", "counted_as"),
     [
-        ("198.51.100.1", "10.0.0.1", "198.51.100.1"),
-        ("203.0.113.9, 198.51.100.1, 10.0.0.2", "10.0.0.1", "198.51.100.1"),
-        ("203.0.113.9,198.51.100.1", "10.0.0.1", "198.51.100.1"),
-        ("not an address", "10.0.0.1", "10.0.0.1"),
-        ("203.0.113.9, ?, 10.0.0.2", "10.0.0.1", "10.0.0.2"),
-        ("10.0.0.3", "10.0.0.1", "10.0.0.3"),
-        (None, "10.0.0.1", "10.0.0.1"),
+        ("198.51.100.1", "192.0.2.1", "198.51.100.1"),
+        ("203.0.113.9, 198.51.100.1, 192.0.2.2", "192.0.2.1", "198.51.100.1"),
+        ("203.0.113.9,198.51.100.1", "192.0.2.1", "198.51.100.1"),
+        ("not an address", "192.0.2.1", "192.0.2.1"),
+        ("203.0.113.9, ?, 192.0.2.2", "192.0.2.1", "192.0.2.2"),
+        ("192.0.2.3", "192.0.2.1", "192.0.2.3"),
+        (None, "192.0.2.1", "192.0.2.1"),
         ("198.51.100.1", "192.0.2.1", "192.0.2.1"),
-        ("198.51.100.1", "::ffff:10.0.0.1", "198.51.100.1"),
+        ("198.51.100.1", "::ffff:192.0.2.1", "198.51.100.1"),
     ],
 )
 async def test_l2_an_address_counts_as_far_as_trusted_proxies_say_it(header, peer, counted_as):
     seen = []
-    app = limited(None, trusted="10.0.0.0/8, 127.0.0.0/8")
+    app = limited(None, trusted="192.0.2.0/24, 127.0.0.0/8")
 
     async def note(exchange):
         seen.append(exchange.address)
@@ -163,4 +163,4 @@ def test_a_limit_that_there_is_not_is_a_fault_of_the_configuration(limits):
 
 def test_a_network_that_is_none_is_a_fault_of_the_configuration():
     with pytest.raises(SettingsError, match="COUNTERFOIL_TRUSTED_PROXIES"):
-        trusted_proxies(Settings(trusted_proxies="10.0.0.0/8,10.0.0.1/33"))
+        trusted_proxies(Settings(trusted_proxies="192.0.2.0/24,192.0.2.1/33"))
