@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 import psycopg
 from msgspec import Struct
@@ -90,14 +90,14 @@ class KeyRows:
         """Keep the key of keyed hashes, unless there is one."""
         await self._done(_ADD_LOOKUP, wrapped.master, wrapped.content)
 
-    async def _rows(self, statement: Any, *given: object) -> list[tuple[Any, ...]]:
+    async def _rows(self, statement: LiteralString, *given: object) -> list[tuple[Any, ...]]:
         try:
             async with self._pool.connection() as connection:
                 return await (await connection.execute(statement, given)).fetchall()
         except (psycopg.OperationalError, PoolTimeout) as error:
             raise _unreachable(error) from error
 
-    async def _done(self, statement: Any, *given: object) -> int:
+    async def _done(self, statement: LiteralString, *given: object) -> int:
         try:
             async with self._pool.connection() as connection:
                 return (await connection.execute(statement, given)).rowcount
