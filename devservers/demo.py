@@ -1,6 +1,7 @@
-"""`counterfoil demo`: a seeded shop of its own, sold out, shipped, rebuilt, verified, and left open."""
+"""`counterfoil demo`: a seeded shop of its own, sold out by known callers, shipped, rebuilt, verified, left open."""
 
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,11 +15,14 @@ from counterfoil.acts.over_http import OverHttp
 from counterfoil.runfile import Running
 from counterfoil.servers.errors import ServerError
 from counterfoil.user_messages import UserError
-from devservers import standalone
+from devservers import buying, mailbox, standalone
+from devservers.buying import People
+from devservers.mailbox import Mailbox
 from devservers.standalone import UpFailed
 from examples.online_retail import generating, importing
 from examples.online_retail.errors import ImportFailed
-from examples.online_retail.shop import Shop
+from examples.online_retail.lagging import wait_until_caught_up
+from examples.online_retail.shop import Command, Shop, Verdict
 from projections.errors import ProjectionError
 from runtime import telemetry
 from runtime.http import api_version
@@ -32,7 +36,13 @@ VIEW: Final = "order_details"
 REFUSED_LINES: Final = 3
 """Lines of the generated file that can become nothing, on purpose."""
 
-STEPS: Final = 6
+IMPORTED: Final = generating.ORDERS - buying.ORDERS
+"""Orders of the past, which a program imports; customers and guests place the others."""
+
+DELIVERED: Final = 1_000
+"""Pieces of each product that is bought today."""
+
+STEPS: Final = 8
 """Steps of the whole story; an interrupted one has fewer, and is not ok."""
 
 _Expected = (ImportFailed, ServerError, UpFailed, MigrationError, ProjectionError, UserError)
@@ -83,63 +93,76 @@ def run(settings: Settings, *, stay: bool) -> Story:
     home = _empty_directory(settings.home)
     story = Story(directory=str(home))
     progress.say(f"the demo's shop lives in {home}")
-    own = settings.model_copy(
-        update={
-            "home": home,
-            "database_url": None,
-            "redis_url": None,
-            "kafka_bootstrap": None,
-            "transport": "local",
-            "contexts": declared.SHOP,
-        }
-    )
     telemetry.configure_logging(settings.log_level, process="demo")
-    with standalone.stop_on_signals() as stop:
+    with standalone.stop_on_signals() as stop, mailbox.opened() as mails:
         try:
             with suppress(FellShort):  # said and noted where it happened
-                _perform(own, story, stop=stop, stay=stay)
+                _perform(_own(settings, home, mails), story, mails=mails, stop=stop, stay=stay)
         except standalone.Stopped:
             progress.say("stopped")
     return story
 
 
-def _perform(settings: Settings, story: Story, *, stop: standalone.Stop, stay: bool) -> None:
+def _own(settings: Settings, home: Path, mails: Mailbox) -> Settings:
+    """The settings of a shop that has nothing in common with any other."""
+    own: dict[str, Any] = {
+        "home": home,
+        "database_url": None,
+        "redis_url": None,
+        "kafka_bootstrap": None,
+        "transport": "local",
+        "contexts": declared.SHOP,
+        "command_api_url": None,
+        "query_api_url": None,
+        "token": None,
+        "identity": "accounts",
+        "identity_secrets": None,
+        "guest_tokens_per_address": 0,  # all guests come from this machine
+        "mail_host": "127.0.0.1",
+        "mail_port": mails.port,
+        "mail_tls": "none",
+        "mail_user": None,
+        "mail_password": None,
+        "mail_from": "no-reply@shop.example",
+        "mail_links": "https://shop.example/account",
+    }
+    return settings.model_copy(update=own)
+
+
+def _perform(settings: Settings, story: Story, *, mails: Mailbox, stop: standalone.Stop, stay: bool) -> None:
     started = time.monotonic()
     shop = standalone.shop(settings, distributed=False, stop=stop)
     with _step(story, "start"):
         running = shop.__enter__()
     try:
         stop.interrupts = True  # Ctrl-C in the middle of the story ends it there
-        _story(settings, running, story)
+        _story(settings, running, story, mails=mails)
         stop.interrupts = False
         progress.say(
             f"{story.orders:,} orders, {story.events:,} events, {time.monotonic() - started:.1f} s in all"
         )
         if stay and not stop.is_set():
-            progress.say(_invitation(running))
+            progress.say(_invitation(running, settings.home))
             stop.wait()
     finally:
         shop.__exit__(None, None, None)
 
 
-def _story(settings: Settings, running: Running, story: Story) -> None:
+def _story(settings: Settings, running: Running, story: Story, *, mails: Mailbox) -> None:
     addresses = running.addresses
     assert addresses.database_url is not None
     assert addresses.command_api is not None
     assert addresses.query_api is not None
     contexts = declared.contexts(settings)
-    file = settings.home / "online-retail.csv"
-    with _step(story, "generate"):
-        generating.write_retail_file(file)
-    with _step(story, "sell and ship"), Shop(addresses.command_api, addresses.query_api) as shop:
-        outcome = importing.run(file, shop=shop, kept_in=settings.home / "imports")
-        story.orders, story.events = outcome.figures["orders"], outcome.events
-        _require(
-            outcome.figures["orders"] == generating.ORDERS, f"{outcome.figures['orders']} orders came out"
-        )
-        _require(outcome.refused == REFUSED_LINES, f"{outcome.refused} lines were refused")
-        _require(outcome.not_shipped == 0, f"{outcome.not_shipped} orders were not shipped")
-    operator = OverHttp(addresses.command_api, addresses.query_api, operator="demo")
+    with People(addresses.command_api, addresses.query_api) as people:
+        with _step(story, "register an owner, an operator and a program that imports"):
+            owner = buying.owner(settings)
+            token, key = people.operator(owner), people.importer(owner)
+        with Shop(addresses.command_api, addresses.query_api, token=key) as shop:
+            _past(settings, shop, story)
+            with _step(story, f"{buying.CUSTOMERS} customers sign up, the rest are guests: all buy"):
+                _today(people, shop, mails, story)
+    operator = OverHttp(addresses.command_api, addresses.query_api, operator="demo", token=token)
     with _step(story, "rebuild a view next to the live one"):
         viewing.rebuild(operator, VIEW, reason="the demo")
     with _step(story, "verify both builds and promote the new one"):
@@ -150,6 +173,40 @@ def _story(settings: Settings, running: Running, story: Story) -> None:
         report = auditing.verify(addresses.database_url, contexts=contexts)
         _require(report.ok and not report.parked, "; ".join(report.lines()))
     story.events = status.read(addresses.database_url).log.position
+
+
+def _past(settings: Settings, shop: Shop, story: Story) -> None:
+    """Orders of a file, sent by a program: it may say what they cost and when they were placed."""
+    file = settings.home / "online-retail.csv"
+    with _step(story, "generate"):
+        generating.write_retail_file(file, orders=IMPORTED)
+    with _step(story, "import what was sold before, and ship it"):
+        outcome = importing.run(file, shop=shop, kept_in=settings.home / "imports")
+        story.orders, story.events = outcome.figures["orders"], outcome.events
+        _require(story.orders == IMPORTED, f"{story.orders} orders came out")
+        _require(outcome.refused == REFUSED_LINES, f"{outcome.refused} lines were refused")
+        _require(outcome.not_shipped == 0, f"{outcome.not_shipped} orders were not shipped")
+
+
+def _today(people: People, shop: Shop, mails: Mailbox, story: Story) -> None:
+    """Orders of those who buy: at list prices, and nobody else's business."""
+    customers, guests = people.customers(mails), people.guests()
+    skus = people.on_sale(guests[0])
+    _require_all(
+        shop.send(
+            [Command(f"today:{sku}", "receive_stock", {"quantity": DELIVERED}, target=sku) for sku in skus]
+        )
+    )
+    placed = people.buy(customers, guests, skus)
+    wait_until_caught_up(shop)
+    _require_all(
+        shop.send([Command(f"today:{order_id}", "ship_order", {}, target=order_id) for order_id in placed])
+    )
+    wait_until_caught_up(shop)
+    story.orders += len(placed)
+    of_customer = next(order_id for order_id, buyer in placed.items() if buyer == customers[0])
+    _require(people.may_read(of_customer, token=customers[0]), "a customer is not shown their own order")
+    _require(not people.may_read(of_customer, token=guests[0]), "a guest is shown the order of a customer")
 
 
 @contextmanager
@@ -164,6 +221,11 @@ def _step(story: Story, name: str) -> Iterator[None]:
         progress.say(f"fell short: {error}")
         raise FellShort(name) from error
     story.steps.append(StoryStep(name, ok=True, seconds=time.monotonic() - started))
+
+
+def _require_all(verdicts: list[Verdict]) -> None:
+    refused = [verdict.reason for verdict in verdicts if not verdict.accepted]
+    _require(not refused, f"{len(refused)} commands were refused: {refused[:1]}")
 
 
 def _require(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - an assertion with words
@@ -182,22 +244,32 @@ def _empty_directory(home: Path) -> Path:
     raise UpFailed(f"{DIRECTORIES_MAX} demos run below {home} already")
 
 
-def _invitation(running: Running) -> str:
+def _invitation(running: Running, home: Path) -> str:
     command_api, query_api = running.addresses.command_api, running.addresses.query_api
     commands, queries = f"{command_api}{api_version.PREFIX}", f"{query_api}{api_version.PREFIX}"
+    program, password = Path(sys.executable).with_name("counterfoil"), home / buying.PASSWORD_FILE
+    token = (
+        f"COUNTERFOIL_HOME={home} {program} account token --email {buying.OWNER} --password-file {password}"
+    )
+    bearer = '-H "Authorization: Bearer $TOKEN"'
     order = (
         '{"order_id": "yours", "country": "Italy", "currency": "GBP",'
         ' "lines": [{"sku": "POST", "quantity": 1, "unit_price": "18.00"}]}'
     )
     return f"""
-What happened: a file of a seeded shop became HTTP commands; process managers reserved stock and confirmed every order;
-the importer shipped them; a view was folded again from the log next to the live one and took over; then every leaf of
-the log and every row of every view was computed again and compared.
+What happened, by callers who all logged in as what they are: a program imported a file of a seeded shop over HTTP;
+ten customers signed up by a link in a mail, and they and guests bought at list prices; process managers reserved stock
+and confirmed every order; the program shipped them; an operator had a view folded again from the log next to the live
+one, which then took over; then every leaf of the log and every row of every view was computed again and compared.
+
+Be the owner, for ten minutes:
+  TOKEN=$({token})
 
 Try:
-  curl {queries}/orders/500000
-  curl '{queries}/sales/daily?country=France&limit=3'
-  curl -X POST {commands}/orders -H 'Idempotency-Key: my-first' -H 'Content-Type: application/json' -d '{order}'
+  curl {bearer} {queries}/orders/500000
+  curl {bearer} '{queries}/sales/daily?country=France&limit=3'
+  curl {bearer} {commands}/orders -H 'Idempotency-Key: my-first' -H 'Content-Type: application/json' -d '{order}'
+  curl -X POST {commands}/guest-tokens
 
 Command API {command_api} (to try it: {command_api}/docs)
 Query API   {query_api} (to try it: {query_api}/docs)

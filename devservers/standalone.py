@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any, Final, Literal
 
 import structlog
+from pydantic import SecretStr
 
 from counterfoil import declared, migrating, progress, runfile
 from counterfoil.probing import answers_ok
@@ -23,7 +24,7 @@ from counterfoil.user_messages import UserError
 from devservers import child, chosen, supervisor
 from devservers.supervisor import Role, ServerKeeper
 from runtime import telemetry
-from runtime.settings import Settings
+from runtime.settings import PREFIX, Settings
 
 READY_WITHIN_S: Final = 90.0
 READY_POLL_S: Final = 0.05
@@ -268,32 +269,28 @@ class _Shop:
         return None if server is None else str(server.url)
 
     def _role_settings(self) -> dict[str, str]:
-        settings = {
-            "COUNTERFOIL_HOME": str(self._settings.home),
-            "COUNTERFOIL_CONTEXTS": self._settings.contexts or "",
-            "COUNTERFOIL_TLS_CERTIFICATE": "",  # `up` speaks to its own processes, on this machine
-            "COUNTERFOIL_TLS_KEY": "",
-            "COUNTERFOIL_TLS_CLIENTS": "",
-            "COUNTERFOIL_DATABASE_URL": self.database_url,
-            "COUNTERFOIL_REDIS_URL": self._url_of("redis") or "",
-            "COUNTERFOIL_KAFKA_BOOTSTRAP": self._url_of("kafka") or "",
-            "COUNTERFOIL_TRANSPORT": "kafka" if self._mode == "distributed" else "local",
-            "COUNTERFOIL_COMMAND_API_PORT": str(self._ports["command-api"]),
-            "COUNTERFOIL_QUERY_API_PORT": str(self._ports["query-api"]),
+        """What was set, also by who started this, not only in the environment; then what was started or chosen here."""
+        given = {name: getattr(self._settings, name) for name in self._settings.model_fields_set}
+        found = {
+            "home": self._settings.home,
+            "contexts": self._settings.contexts,
+            "tls_certificate": None,  # `up` speaks to its own processes, on this machine
+            "tls_key": None,
+            "tls_clients": None,
+            "database_url": self.database_url,
+            "redis_url": self._url_of("redis"),
+            "kafka_bootstrap": self._url_of("kafka"),
+            "transport": "kafka" if self._mode == "distributed" else "local",
+            **{setting: self._ports[role] for role, setting in _PORTS.items()},
         }
-        sealing = {
-            "SEAL_KEY": self._settings.seal_key,
-            "SEAL_TILES": self._settings.seal_tiles,
-            "WITNESSES": self._settings.witnesses,
-            "REQUIRE_WITNESS": self._settings.require_witness,
-        }
-        settings |= {
-            f"COUNTERFOIL_{name}": str(value) for name, value in sealing.items() if value is not None
-        }
-        return settings | {
-            f"COUNTERFOIL_{setting.upper()}": str(self._ports[role])
-            for role, setting in _HEALTH_PORTS.items()
-        }
+        return {f"{PREFIX}{name.upper()}": _written(value) for name, value in (given | found).items()}
+
+
+def _written(value: object) -> str:
+    """A setting as the environment has it; one that is not set is empty."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return "" if value is None else str(value)
 
 
 def roles_of(settings: Settings) -> tuple[str, ...]:

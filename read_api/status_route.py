@@ -55,7 +55,7 @@ EXAMPLE: Final = {
         Status, example=EXAMPLE, headers=(), problems=("invalid-parameter", "too-busy", "view-unavailable")
     ),
 )
-@requires("operation:read")
+@requires("status:read")
 async def get_status(reads: OpenReads) -> Response:
     """Everybody stands at the same unchanged head in two answers in a row: nothing moves any more."""
     return Response(await reads.connections.run(_read), media_type="application/json")
@@ -73,7 +73,7 @@ async def get_status(reads: OpenReads) -> Response:
         problems=("invalid-parameter", "too-busy", "view-unavailable"),
     ),
 )
-@requires("operation:read")
+@requires("status:read")
 async def views(*, reads: OpenReads) -> Response:
     """`position`: every event up to there is in the rows. `parked` counts keys that wait for an operator."""
     snapshot, status = await reads.snapshot(lambda connection, _snapshot: _read(connection))

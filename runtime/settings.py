@@ -127,7 +127,7 @@ class Settings(BaseSettings):
     )
     token: SecretStr | None = Field(
         default=None,
-        description="Access token that operators' commands send to the APIs; none where callers are anonymous.",
+        description="Access token or key that operators' commands and imports send; none where callers are anonymous.",
     )
     query_api_url: str | None = Field(
         default=None,

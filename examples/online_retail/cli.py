@@ -23,7 +23,9 @@ def run(
     command_url: str | None,
     query_url: str | None,
 ) -> ImportSummary:
-    """Import a file into the shop at these addresses; what is missing comes from the `up` that runs in home.
+    """Import a file into the shop at these addresses, as the program whose key is the token of the settings.
+
+    Addresses that are missing are those of the `up` that runs in home.
 
     Raises:
         errors.ImportFailed: the file is bad, or the shop is gone or stuck.
@@ -32,7 +34,8 @@ def run(
     command_api, query_api = command_url or found.command_api, query_url or found.query_api
     assert command_api is not None
     assert query_api is not None
-    with Shop(command_api, query_api) as shop:
+    token = None if settings.token is None else settings.token.get_secret_value()
+    with Shop(command_api, query_api, token=token) as shop:
         return importing.run(file, shop=shop, kept_in=settings.home / FOLDER, form=form, sheet=sheet)
 
 

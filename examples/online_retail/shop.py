@@ -86,14 +86,18 @@ class _Results(msgspec.Struct):
 class Shop:
     """Both APIs of one shop. Safe to share between threads; close it when done."""
 
-    def __init__(self, command_url: str, query_url: str, *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self, command_url: str, query_url: str, *, token: str | None = None, patience_s: float = PATIENCE_S
+    ) -> None:
+        """Connect when first used; `token` is the key of a program, None where callers are anonymous."""
         self._command_url = command_url.rstrip("/")
         self._query_url = query_url.rstrip("/")
         self._patience_s = patience_s
         self._has_answered = False
         self._given_up = threading.Event()
         timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
-        self._http = httpx.Client(timeout=timeout, trust_env=False)
+        headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        self._http = httpx.Client(timeout=timeout, trust_env=False, headers=headers)
 
     def __enter__(self) -> Self:
         return self
@@ -246,9 +250,10 @@ def _decoded(response: httpx.Response, answer: type[Answer]) -> Answer:
 
 def _unexpected(response: httpx.Response) -> UnexpectedAnswer:
     request = response.request
-    return UnexpectedAnswer(
-        f"{request.method} {request.url} answered {response.status_code}: {response.text[:300]}"
-    )
+    said = f"{request.method} {request.url} answered {response.status_code}: {response.text[:300]}"
+    if response.status_code == 401:
+        said = f"{said}; COUNTERFOIL_TOKEN says which program imports (docs/importing.md)"
+    return UnexpectedAnswer(said)
 
 
 def _reason(response: httpx.Response) -> str:

@@ -48,17 +48,17 @@ PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
         "finance": _may("catalogue:read orders:read sales:read credit-notes:issue effects:read"),
         "auditor": _may(
             "catalogue:read inventory:read orders:read shipments:read sales:read accounts:read",
-            "audit:read effects:read operation:read",
+            "audit:read effects:read operation:read status:read",
         ),
-        "operator": _may("operate operation:read audit:read effects:read"),
+        "operator": _may("operate operation:read status:read audit:read effects:read"),
         "owner": _may(
             *(_SHOPS, _SELLS, _STORES, _SHIPS, _SUPPORTS, "sales:read"),
             "accounts:read accounts:write keys:write tokens:introspect",
-            "operate operation:read audit:read effects:read",
+            "operate operation:read status:read audit:read effects:read",
         ),
         "service": _may(
             *(_SHOPS, _SELLS, _STORES, _SHIPS, _SUPPORTS, "sales:read"),
-            "effects:read tokens:introspect personal:reveal",
+            "effects:read status:read tokens:introspect personal:reveal",
         ),
     }
 )

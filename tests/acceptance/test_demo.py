@@ -14,7 +14,8 @@ def test_the_demo_tells_its_story_and_stops_by_itself(tmp_path):
     assert finished.returncode == 0, finished.stderr[-3000:]
     assert (printed["ok"], printed["orders"]) == (True, 2_000)
     assert printed["events"] > 2_000
-    assert [(step["ok"], step["seconds"] >= 0) for step in printed["steps"]] == [(True, True)] * 6
+    assert [(step["ok"], step["seconds"] >= 0) for step in printed["steps"]] == [(True, True)] * 8
+    assert "10 customers sign up, the rest are guests: all buy" in {step["name"] for step in printed["steps"]}
     assert printed["directory"] == str(tmp_path / "home" / "demo")
     assert sum(step["seconds"] for step in printed["steps"]) < 90
 

@@ -14,6 +14,7 @@ class Server:
 
     def __init__(self, script):
         self.asked: list[object] = []
+        self.tokens: list[str | None] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -28,6 +29,7 @@ class Server:
 
             def reply(self, request):
                 outer.asked.append(request)
+                outer.tokens.append(self.headers["authorization"])
                 answer = script(request)
                 if answer is LOST:
                     self.connection.shutdown(socket.SHUT_RDWR)

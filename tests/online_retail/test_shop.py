@@ -223,3 +223,19 @@ def test_a_shop_that_stands_still_behind_its_head_is_named(serve, monkeypatch):
     monkeypatch.setattr("examples.online_retail.lagging.STANDSTILL_MAX_S", 0.5)
     with client(serve(status(9, view=4))) as shop, pytest.raises(NeverCaughtUp, match="order_details 4"):
         wait_until_caught_up(shop)
+
+
+def test_a_shop_that_does_not_know_the_importer_says_what_to_set(serve):
+    with (
+        client(serve((401, {}, {"title": "who?"}))) as shop,
+        pytest.raises(UnexpectedAnswer, match="COUNTERFOIL_TOKEN"),
+    ):
+        shop.send(commands(1))
+
+
+def test_the_token_of_the_importer_is_sent_with_every_request(serve):
+    server = serve(accept_all)
+    with client(server, token="cfk_key") as shop:
+        shop.send(commands(1))
+
+    assert ["Bearer cfk_key"] == server.tokens
