@@ -128,7 +128,7 @@ def _would_start(name: str) -> Check:
 
 def _database(url: str) -> Iterator[Check]:
     try:
-        comparison = migrating.compare(url)
+        comparison = migrating.compare(url, of=migrating.components)
         migrations.require(comparison)
     except migrations.MigrationError as error:
         yield Check("migrations", "bad", str(error))

@@ -85,7 +85,7 @@ def due_everywhere(settings: Settings, phases: Sequence[Phase]) -> list[Migratio
     return [each for url, of in places(settings) for each in due(url, phases=phases, of=of)]
 
 
-def compare(database_url: str, *, of: Callable[[], Sequence[Component]] = components) -> Differences:
+def compare(database_url: str, *, of: Callable[[], Sequence[Component]]) -> Differences:
     """Compare the database with this version, as any login may."""
     with database.connect(database_url, role=None, name="migrate") as connection:
         return migrations.compare(connection, of())
@@ -102,7 +102,7 @@ def require(database_url: str) -> None:
         migrations.ChangedMigration: it was migrated by other files.
         psycopg.OperationalError: it cannot be reached.
     """
-    comparison = compare(database_url)
+    comparison = compare(database_url, of=components)
     migrations.require(comparison)
     if comparison.unknown:
         log.info("database_is_ahead", migrations=comparison.unknown)

@@ -4,7 +4,7 @@
 create schema keys;
 
 -- `wrapped` is the key under a master key that is in no database. A row is written before the first event that is sealed
--- under it; where no event came to use it, it is swept.
+-- under it; `used` says whether one came to be.
 create table keys.subject (
     subject text primary key,
     key_id text not null unique,
