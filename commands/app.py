@@ -37,8 +37,8 @@ from event_store.consumers.settling import ReactingConsumers
 from event_store.log import fingerprints
 from event_store.log.erasures import erased_behind
 from event_store.log.fingerprints import Fingerprints
-from runtime import api_pages, database, problem_pages, problems, telemetry
-from runtime.http import probes
+from runtime import api_pages, database, problem_pages, telemetry
+from runtime.http import probes, problem_answers
 from runtime.http.access_log import AccessLog
 from runtime.http.application import PipelineApp
 from runtime.http.caller_address import CallerAddresses, trusted_proxies
@@ -99,7 +99,7 @@ def create_app(
             address_of=CallerAddresses(trusted_proxies(settings)).of,
             shed=lambda method, path: _shed(app.state.dispatcher, method, path),
         ),
-        problem_of=problems.problem_of,
+        problem_of=problem_answers.problem_of,
         metrics=HttpMetrics(registry),
         access_log=AccessLog(settings.access_log),
         origins=settings.allowed_origins,

@@ -4,15 +4,15 @@ from pydantic import ConfigDict
 
 from commands.decision import DecisionView
 from commands.documentation import Caller
+from commands.parcel import contents_of
 from commands.payloads import Payload
 from commands.recording import Answer
 from commands.routing import command, command_router
 from domain.event import Event
 from domain.ids import OrderId
 from domain.ordering import order as orders
-from domain.ordering.order import ORDER, Order, OrderUnknown
+from domain.ordering.order import ORDER, OrderUnknown
 from domain.shipping import shipment as shipments
-from domain.shipping.events import Content
 from domain.shipping.shipment import SHIPMENT, NothingToSend, NotShipped, Shipment
 
 router = command_router("shipping")
@@ -48,8 +48,3 @@ async def request_label(order_id: OrderId, body: RequestLabel, caller: Caller) -
         )
 
     return await caller.execute(SHIPMENT, order_id, request)
-
-
-def contents_of(order: Order) -> list[Content]:
-    """What is in the parcel of an order: services are not."""
-    return [Content(sku=total.sku, quantity=total.units) for total in order.skus if total.stocked]

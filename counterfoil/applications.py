@@ -19,13 +19,15 @@ def command_app(
         SettingsError: there is no database to talk to, or a context cannot be had.
     """
     served = contexts or declared.contexts(settings)
+    with declared.fitting():
+        routers, locations = served.commands, served.locations
     app = commands.app.create_app(
         settings,
-        routers=served.commands,
+        routers=routers,
         processes=served.processes_of(settings),
         consumers=served.consumers,
         followers=served.followers_of(settings),
-        locations=served.locations,
+        locations=locations,
         declared=served.problems,
         clock=clock,
     )
@@ -40,9 +42,11 @@ def query_app(settings: Settings, *, contexts: Contexts | None = None) -> Pipeli
         SettingsError: there is no database to read from, or a context cannot be had.
     """
     served = contexts or declared.contexts(settings)
+    with declared.fitting():
+        queries = served.queries
     return read_api.app.create_app(
         settings,
-        queries=served.queries,
+        queries=queries,
         followers=served.followers_of(settings),
         declared=served.problems,
     )

@@ -1,10 +1,14 @@
-"""A context: a part of the business, declared once. All that serves, decides, folds or replays derives from it."""
+"""A context: a part of the business, declared once. All that serves, decides, folds or replays derives from it.
 
+Routes may be declared by the place where they are: only the APIs import them then, and with them FastAPI, which no
+worker and hardly any command needs.
+"""
+
+import importlib
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from fastapi import APIRouter
 from msgspec import Struct
 
 from commands import refusals
@@ -17,14 +21,20 @@ from domain.event import Event
 from domain.rejection import Rejection
 from event_store.consumers.consumer import LogConsumer
 from event_store.consumers.settling import ReactingConsumers
-from projections import acts, snapshots
+from projections import snapshots
 from projections.view import View
-from read_api.routing import Queries
 from runtime.problem_types import CATALOGUE, ProblemType
 from runtime.settings import Settings
 
-OF_THE_PRODUCT: Final = ("relay", "keyed-views", "global-views", "timers", acts.NAME, "security")
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+    from read_api.routing import Queries
+
+OF_THE_PRODUCT: Final = ("relay", "keyed-views", "global-views", "timers", "acts", "security")
 """Consumers that every installation has: metrics, health and leases know all by their names."""
+
+T = TypeVar("T")
 
 _NOTHING: Final[Mapping[Any, str]] = MappingProxyType({})
 
@@ -36,18 +46,20 @@ class ContextError(Exception):
 class Context(Struct, frozen=True, kw_only=True, eq=False):
     """One part of the business, by what it declares; `name` is that of its modules in every package.
 
+    `commands` and `queries` are the objects, or `package.module:NAME` of each, which is imported once it is served.
+
     `unshown` holds aggregates without a resource of their own and events without a fold, each with the reason:
     the test of completeness names one that is forgotten.
     """
 
     name: str
     aggregates: tuple[Aggregate[Any], ...] = ()
-    commands: APIRouter | None = None
+    commands: "APIRouter | str | None" = None
     processes: tuple[Process, ...] = ()
     gateways: tuple[Gateway, ...] = ()
     consumers: tuple[LogConsumer, ...] = ()
     views: tuple[View[Any], ...] = ()
-    queries: Queries | None = None
+    queries: "Queries | str | None" = None
     problems: tuple[type[Rejection], ...] = ()
     unshown: Mapping[Aggregate[Any] | type[Event], str] = _NOTHING
 
@@ -55,6 +67,42 @@ class Context(Struct, frozen=True, kw_only=True, eq=False):
     def events(self) -> tuple[type[Event], ...]:
         """What its aggregates record."""
         return tuple(event for aggregate in self.aggregates for event in aggregate.events)
+
+    @property
+    def served_commands(self) -> "APIRouter | None":
+        """The router of its commands.
+
+        Raises:
+            ContextError: there is none where it is declared to be.
+        """
+        from fastapi import APIRouter
+
+        return self._found(self.commands, APIRouter, what="commands")
+
+    @property
+    def served_queries(self) -> "Queries | None":
+        """What it can be asked.
+
+        Raises:
+            ContextError: that is not where it is declared to be.
+        """
+        from read_api.routing import Queries
+
+        return self._found(self.queries, Queries, what="queries")
+
+    def _found(self, declared: T | str | None, kind: type[T], *, what: str) -> T | None:
+        if not isinstance(declared, str):
+            return declared
+        module, _, name = declared.partition(":")
+        try:
+            found = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ContextError(f"the {what} of {self.name!r} are not at {declared!r}: {error}") from error
+        if not isinstance(found, kind):
+            raise ContextError(
+                f"the {what} of {self.name!r}: {declared} is a {type(found).__name__}, not {kind.__name__}"
+            )
+        return found
 
 
 class Contexts:
@@ -114,9 +162,13 @@ class Contexts:
         return tuple(aggregate for context in self._declared for aggregate in context.aggregates)
 
     @property
-    def commands(self) -> tuple[APIRouter, ...]:
-        """The routes of the command API."""
-        return tuple(context.commands for context in self._declared if context.commands is not None)
+    def commands(self) -> "tuple[APIRouter, ...]":
+        """The routes of the command API, which are imported by this.
+
+        Raises:
+            ContextError: they are not where a context declares them to be.
+        """
+        return tuple(router for context in self._declared if (router := context.served_commands) is not None)
 
     @property
     def processes(self) -> tuple[Process, ...]:
@@ -157,9 +209,17 @@ class Contexts:
         return (*(view for context in self._declared for view in context.views), *self.timers)
 
     @property
-    def queries(self) -> dict[str, Queries]:
-        """What the query API serves, by the name of the context."""
-        return {context.name: context.queries for context in self._declared if context.queries is not None}
+    def queries(self) -> "dict[str, Queries]":
+        """What the query API serves, by the name of the context; it is imported by this.
+
+        Raises:
+            ContextError: it is not where a context declares it to be.
+        """
+        return {
+            context.name: queries
+            for context in self._declared
+            if (queries := context.served_queries) is not None
+        }
 
     @property
     def problems(self) -> tuple[ProblemType, ...]:

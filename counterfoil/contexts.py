@@ -1,18 +1,18 @@
-"""The contexts of the shop: the only list of them. Others are declared elsewhere and named in a setting."""
+"""The contexts of the shop: the only list of them. Others are declared elsewhere and named in a setting.
 
+Every process reads this list, so what few of them use stands in it by its place, or is imported when it is opened.
+"""
+
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
-from commands import catalogue as catalogue_commands
-from commands import inventory as inventory_commands
-from commands import ordering as ordering_commands
-from commands import shipping as shipping_commands
 from commands.gateways.labels import CARRIER
 from commands.gateways.mail import mails as mail_gateway
-from commands.identity import address_book
 from commands.processes.fulfilment import FULFILMENT
 from commands.processes.labels import LABELS
 from commands.processes.restock import RESTOCK
 from commands.processes.security_notices import SECURITY_NOTICES
+from commands.recipients import Recipients
 from counterfoil.context import Context, Contexts
 from counterfoil.operations import OPERATIONS
 from counterfoil.security import SECURITY
@@ -57,19 +57,22 @@ from projections.inventory import folds as inventory_folds
 from projections.ordering import folds as ordering_folds
 from projections.ordering import sales
 from projections.shipping import folds as shipping_folds
-from read_api import catalogue as catalogue_queries
-from read_api import inventory as inventory_queries
-from read_api import ordering as ordering_queries
-from read_api import shipping as shipping_queries
-from read_api import totals as totals_queries
+from runtime.settings import Settings
+
+
+def _recipients(settings: Settings) -> AbstractAsyncContextManager[Recipients]:
+    from commands.identity import address_book
+
+    return address_book.opened(settings)
+
 
 ORDERING: Final = Context(
     name="ordering",
     aggregates=(ORDER, CREDIT_NOTE),
-    commands=ordering_commands.router,
+    commands="commands.ordering:router",
     processes=(FULFILMENT, RESTOCK),
     views=(*ordering_folds.VIEWS, *sales.VIEWS),
-    queries=ordering_queries.QUERIES,
+    queries="read_api.ordering:QUERIES",
     problems=(
         order.OrderUnknown,
         order.OrderIdTaken,
@@ -89,9 +92,9 @@ ORDERING: Final = Context(
 INVENTORY: Final = Context(
     name="inventory",
     aggregates=(STOCK,),
-    commands=inventory_commands.router,
+    commands="commands.inventory:router",
     views=inventory_folds.VIEWS,
-    queries=inventory_queries.QUERIES,
+    queries="read_api.inventory:QUERIES",
     problems=(
         stock_item.NotStocked,
         stock_item.InsufficientStock,
@@ -101,9 +104,9 @@ INVENTORY: Final = Context(
 CATALOGUE: Final = Context(
     name="catalogue",
     aggregates=(PRODUCT,),
-    commands=catalogue_commands.router,
+    commands="commands.catalogue:router",
     views=catalogue_folds.VIEWS,
-    queries=catalogue_queries.QUERIES,
+    queries="read_api.catalogue:QUERIES",
     problems=(
         product.ProductUnknown,
         product.SkuTaken,
@@ -111,16 +114,16 @@ CATALOGUE: Final = Context(
     ),
 )
 
-TOTALS: Final = Context(name="totals", queries=totals_queries.QUERIES)
+TOTALS: Final = Context(name="totals", queries="read_api.totals:QUERIES")
 
 SHIPPING: Final = Context(
     name="shipping",
     aggregates=(SHIPMENT,),
-    commands=shipping_commands.router,
+    commands="commands.shipping:router",
     processes=(LABELS,),
     gateways=(CARRIER,),
     views=shipping_folds.VIEWS,
-    queries=shipping_queries.QUERIES,
+    queries="read_api.shipping:QUERIES",
     problems=(
         shipment.NotShipped,
         shipment.NothingToSend,
@@ -130,7 +133,7 @@ SHIPPING: Final = Context(
 MAIL: Final = Context(
     name="mail",
     aggregates=(MAILS,),
-    gateways=(mail_gateway.gateway(address_book.opened),),
+    gateways=(mail_gateway.gateway(_recipients),),
     unshown={
         MAILS: "operators read it with `counterfoil replay`",
         mail_events.MailRequested: "what became of a mail is in its stream",

@@ -5,6 +5,7 @@ was started. A distribution may also announce it as an entry point, which gives 
 setting takes that of the `up` that runs in its home directory, as it takes its addresses.
 """
 
+import contextlib
 import importlib
 import sys
 from collections.abc import Iterator
@@ -41,8 +42,19 @@ def contexts(settings: Settings) -> Contexts:
     named, started_in = settings.contexts, Path.cwd()
     if named is None and (running := runfile.read(settings.home)) is not None:
         named, started_in = running.contexts, Path(running.contexts_in or started_in)
-    try:
+    with fitting():
         return Contexts(*_chosen(named, started_in), OPERATIONS, SECURITY)
+
+
+@contextlib.contextmanager
+def fitting() -> Iterator[None]:
+    """Around what takes contexts together, or imports what they declare.
+
+    Raises:
+        ContextsError: a declaration has to change.
+    """
+    try:
+        yield
     except ContextError as error:
         raise ContextsError(f"the contexts do not fit together: {error}") from error
 

@@ -2,22 +2,20 @@
 
 from typing import Final
 
-from commands.operations import operator_routes
 from counterfoil.context import Context
 from domain.operations import builds, events, parked_keys, pauses
 from domain.operations.builds import BUILDS
 from domain.operations.parked_keys import RETRIES
 from domain.operations.pauses import PAUSES
 from domain.operations.skips import SKIPS
-from read_api import operations as queries
 
 _CARRIED_OUT: Final = "the consumer `acts` carries it out, and the row that says what came of it is shown"
 
 OPERATIONS: Final = Context(
     name="operations",
     aggregates=(SKIPS, RETRIES, BUILDS, PAUSES),
-    commands=operator_routes.router,
-    queries=queries.QUERIES,
+    commands="commands.operations.operator_routes:router",
+    queries="read_api.operations:QUERIES",
     problems=(
         parked_keys.KeyNotParked,
         parked_keys.ParkedElsewhere,

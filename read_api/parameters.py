@@ -9,8 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 
-from runtime import problems
-from runtime.http import api_version
+from runtime.http import api_version, problem_answers
 from runtime.problems import ERRORS_MAX, Fault, ProblemError
 
 ID_PATTERN: Final = r"^[A-Za-z0-9](?:[A-Za-z0-9_. -]{0,62}[A-Za-z0-9])?$"
@@ -86,7 +85,7 @@ def problem_of(error: Exception) -> ProblemError | None:
     """The problem that an error means to a caller of this API; values that do not fit are invalid parameters."""
     if isinstance(error, RequestValidationError):
         return invalid([_fault(found) for found in error.errors()[:ERRORS_MAX]])
-    return problems.problem_of(error)
+    return problem_answers.problem_of(error)
 
 
 def _parameters_of(dependant: Dependant) -> list[str]:

@@ -1,4 +1,4 @@
-"""Problems as answers (RFC 9457): one error to raise, one way to render it, handlers for an application.
+"""Problems as answers (RFC 9457): one error to raise, one way to render it.
 
 Error:
     ProblemError    a request is answered with a problem
@@ -9,10 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
-from fastapi import Response
-from fastapi.exceptions import RequestValidationError
 from msgspec import Struct
-from starlette.exceptions import HTTPException
 
 from runtime.problem_types import CATALOGUE, ProblemType
 
@@ -22,12 +19,6 @@ ERRORS_MAX: Final = 50
 
 _RETRY_AFTER_S: Final = 1
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-_BY_STATUS: Final = {
-    404: "not-found",
-    405: "method-not-allowed",
-    413: "body-too-large",
-    415: "unsupported-media-type",
-}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -123,37 +114,3 @@ def invalid(faults: Sequence[Fault], *, found: int | None = None) -> ProblemErro
     count = len(faults) if found is None else found
     detail = f"{faults[0].detail}." if count == 1 else f"{count} members cannot be accepted."
     return ProblemError("validation-failed", detail.replace("..", "."), errors=faults)
-
-
-def respond(problem: ProblemError, correlation_id: str) -> Response:
-    """The answer to a request that met this problem."""
-    return Response(
-        problem.body(correlation_id), status_code=problem.status, headers=problem.response_headers()
-    )
-
-
-def problem_of(error: Exception) -> ProblemError | None:
-    """The problem that an error of an endpoint or of the framework means to a caller; None: nobody foresaw it."""
-    match error:
-        case ProblemError():
-            return error
-        case RequestValidationError():
-            faults = [_fault_of(found) for found in error.errors()[:ERRORS_MAX]]
-            return invalid(faults, found=len(error.errors()))
-        case HTTPException():
-            unnamed = "internal-error" if error.status_code >= 500 else "validation-failed"
-            slug = _BY_STATUS.get(error.status_code, unnamed)
-            return ProblemError(slug, f"{CATALOGUE[slug].title}.", headers=error.headers or _NO_HEADERS)
-    return None
-
-
-def _fault_of(found: Mapping[str, Any]) -> Fault:
-    place, *rest = found["loc"]
-    detail = str(found["msg"])
-    match place:
-        case "header":
-            return Fault(detail=detail, header=".".join(str(step) for step in rest))
-        case "body":
-            return Fault(detail=detail, pointer=json_pointer(rest))
-        case _:
-            return Fault(detail=detail, parameter=".".join(str(step) for step in rest))

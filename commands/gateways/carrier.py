@@ -8,14 +8,14 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Mapping
-from typing import Annotated, Final
+from typing import Final
 
 import httpx
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from commands.gateways.gateway import NoAnswer, Refused, Unaskable
-from domain.ids import OrderId
+from commands.gateways.parcels import Label, Name, Parcel
 from domain.shipping.events import Content
 
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -38,23 +38,6 @@ _UNANSWERED: Final = frozenset({401, 403, 408, 421, 425, 429})
 
 _control = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
-_Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
-
-
-class Parcel(Struct, frozen=True, kw_only=True):
-    """What a carrier needs to know of a shipment."""
-
-    shipment: OrderId
-    country: str
-    contents: tuple[Content, ...]
-
-
-class Label(Struct, frozen=True, kw_only=True):
-    """A label that was sold; both names are the carrier's own."""
-
-    label: _Name
-    tracking: _Name
-
 
 class _Request(Struct, frozen=True, kw_only=True):
     key: str
@@ -68,8 +51,8 @@ class _Answer(Struct, frozen=True, kw_only=True):
 
     key: str
     shipment: str | None = None
-    label: _Name | None = None
-    tracking: _Name | None = None
+    label: Name | None = None
+    tracking: Name | None = None
     refused: str | None = None
     known: bool = True
 

@@ -3,21 +3,24 @@
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from commands.gateways.carrier import HttpCarrier, Label, Parcel
 from commands.gateways.gateway import Effect, Gateway, Refused
+from commands.gateways.parcels import Label, Parcel
 from domain.event import Event
 from domain.shipping import shipment as shipments
 from domain.shipping.events import LabelRequested
 from domain.shipping.shipment import SHIPMENT, Shipment
 from runtime.settings import Settings
 
+if TYPE_CHECKING:
+    from commands.gateways.carrier import HttpCarrier
+
 
 class Labels:
     """The carrier, asked in the terms of shipping."""
 
-    def __init__(self, carrier: HttpCarrier) -> None:
+    def __init__(self, carrier: "HttpCarrier") -> None:
         self._carrier = carrier
 
     async def find(self, key: str, intent: LabelRequested) -> Label | Refused | None:
@@ -53,6 +56,8 @@ def _opened(settings: Settings) -> contextlib.AbstractAsyncContextManager[Labels
 
 @contextlib.asynccontextmanager
 async def _labels(url: str, token: str | None) -> AsyncIterator[Labels]:
+    from commands.gateways.carrier import HttpCarrier
+
     async with HttpCarrier.open(url, token=token) as carrier:
         yield Labels(carrier)
 

@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import Final
 
 from commands.decision import Decision, DecisionView, events_of
+from commands.parcel import contents_of
 from commands.processes.process import Process, Streams
-from commands.shipping import contents_of
 from domain.ordering.events import OrderShipped
 from domain.ordering.order import ORDER
 from domain.shipping import shipment as shipments

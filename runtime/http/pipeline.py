@@ -22,8 +22,9 @@ from runtime.http.cors import Cors
 from runtime.http.exchange import Exchange, Headers, nothing_more
 from runtime.http.headers import Header, correlation_of, with_standard
 from runtime.http.principal import Principal, may_use, permission_of
+from runtime.http.problem_answers import respond
 from runtime.http.routes import NOWHERE, Prepared, Route, RouteTable
-from runtime.problems import ProblemError, respond
+from runtime.problems import ProblemError
 from runtime.quotas.quota import headers_of
 from runtime.telemetry import HttpMetrics, correlation_id
 

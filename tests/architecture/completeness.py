@@ -132,7 +132,7 @@ def unserved_commands(project: Project) -> Iterator[str]:
     """Every command that is written is served."""
     for context in project.contexts:
         for module in _modules("commands", context):
-            if context.commands is not getattr(module, "router", context.commands):
+            if context.served_commands is not getattr(module, "router", context.served_commands):
                 yield f"{context.name}: the commands of {module.__name__} are not served"
 
 
@@ -216,9 +216,9 @@ def unserved_queries(project: Project) -> Iterator[str]:
     """Every question that is written can be asked."""
     for context in project.contexts:
         for module in _modules("read_api", context):
-            if context.queries is not getattr(module, "QUERIES", context.queries):
+            if context.served_queries is not getattr(module, "QUERIES", context.served_queries):
                 yield f"{context.name}: the queries of {module.__name__} are not served"
-        served = [each.resource for each in context.queries.by_id] if context.queries else []
+        served = [each.resource for each in queries.by_id] if (queries := context.served_queries) else []
         for resource in _held("read_api", context, Resource):
             if resource not in served:
                 yield f"{context.name}: the {resource.noun} is not served by id"
@@ -227,7 +227,8 @@ def unserved_queries(project: Project) -> Iterator[str]:
 def foreign_tags(project: Project) -> Iterator[str]:
     """The routes of a context stand under its name in the OpenAPI documents."""
     for context in project.contexts:
-        for router in (context.commands, context.queries and context.queries.router):
+        queries = context.served_queries
+        for router in (context.served_commands, queries and queries.router):
             if router is not None and router.tags != [context.name]:
                 yield f"{context.name}: its routes have the tags {router.tags}"
 

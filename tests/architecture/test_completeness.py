@@ -16,6 +16,7 @@ from domain.aggregate import Aggregate
 from domain.ordering.credit_note import CREDIT_NOTE
 from domain.ordering.order import ORDER, AlreadyConfirmed, OrderUnknown
 from projections.ordering import folds
+from read_api.ordering import QUERIES
 from tests.architecture.completeness import Project, missing, this_project
 
 OTHERS = (INVENTORY, CATALOGUE, TOTALS, SHIPPING, OPERATIONS)
@@ -131,7 +132,7 @@ OMISSIONS = {
     "a view is not declared": (ordering(views=folds.VIEWS), "ordering: the view 'sales_daily'"),
     "queries are not served": (ordering(queries=None), "the queries of read_api.ordering are not served"),
     "a resource is not served": (
-        ordering(queries=replace(ORDERING.queries, by_id=ORDERING.queries.by_id[:1])),
+        ordering(queries=replace(QUERIES, by_id=QUERIES.by_id[:1])),
         "ordering: the SKU with a sale is not served by id",
     ),
     "routes stand under another name": (

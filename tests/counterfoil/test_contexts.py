@@ -1,12 +1,16 @@
 """What is declared of a context, and what derives from all of them together."""
 
+import re
+
 import pytest
 from msgspec.structs import replace
 
 from commands.gateways.labels import CARRIER
 from commands.processes.process import Process
+from counterfoil.applications import query_app
 from counterfoil.context import Context, ContextError, Contexts
 from counterfoil.contexts import CATALOGUE, CONTEXTS, INVENTORY, ORDERING, SHIPPING
+from counterfoil.declared import ContextsError
 from domain.aggregate import Aggregate
 from domain.catalogue.events import ProductCreated
 from domain.catalogue.product import PRODUCT
@@ -18,6 +22,7 @@ from event_store.consumers.consumer import LogConsumer
 from event_store.consumers.starting import HEAD
 from projections.catalogue.views import ProductPage
 from projections.view import View
+from runtime.settings import Settings
 
 NAMESAKE = Process("product_page", writes=(ORDER,), start=HEAD)
 
@@ -112,6 +117,25 @@ def test_two_addresses_for_one_kind_of_stream_are_refused():
 
     with pytest.raises(ContextError, match="the address for 'product'"):
         again.locations  # noqa: B018 - reading it is what fails
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        (
+            "read_api.nowhere:QUERIES",
+            "the queries of 'other' are not at 'read_api.nowhere:QUERIES': No module",
+        ),
+        ("read_api.totals:NOTHING", "has no attribute 'NOTHING'"),
+        ("read_api.totals", "the queries of 'other' are not at 'read_api.totals'"),
+        ("commands.catalogue:router", "commands.catalogue:router is a APIRouter, not Queries"),
+    ],
+)
+def test_queries_that_are_not_where_they_are_declared_are_refused_by_the_api_that_serves_them(place, said):
+    other = Contexts(Context(name="other", queries=place))
+
+    with pytest.raises(ContextsError, match=re.escape(said)):
+        query_app(Settings(), contexts=other)
 
 
 def test_a_refusal_that_several_contexts_know_is_one_problem():

@@ -9,10 +9,10 @@ from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from commands.gateways import sending
-from commands.gateways.carrier import Label
 from commands.gateways.gateway import NoAnswer, Refused, Unaskable
 from commands.gateways.labels import CARRIER
 from commands.gateways.metrics import GatewayMetrics
+from commands.gateways.parcels import Label
 from event_store.consumers import driver
 from event_store.consumers.health import Health
 from runtime import database

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from commands.gateways import carrier as gateway
-from commands.gateways.carrier import HttpCarrier, Label, Parcel
+from commands.gateways.carrier import HttpCarrier
 from commands.gateways.gateway import NoAnswer, Refused, Unaskable
+from commands.gateways.parcels import Label, Parcel
 from counterfoil.simulators.carrier import Carrier, Server
 from counterfoil.simulators.faults import Chance, Faults, MalformedFaults
 from counterfoil.simulators.journal import Ledger

@@ -11,7 +11,8 @@ from fastapi import Response
 from fastapi.routing import APIRoute
 
 from devservers import child
-from runtime import problem_pages, problems
+from runtime import problem_pages
+from runtime.http import problem_answers
 from runtime.http.access_log import AccessLog, Mode
 from runtime.http.application import PipelineApp
 from runtime.http.exchange import Exchange
@@ -41,7 +42,7 @@ def pipelined(
     """An application without routes of its own."""
     app = PipelineApp(
         steps=Steps(**{"authenticate": anonymous, **steps}),
-        problem_of=problems.problem_of,
+        problem_of=problem_answers.problem_of,
         metrics=HttpMetrics(registry or new_registry()),
         access_log=AccessLog(access_log),
         origins=origins,
