@@ -66,7 +66,7 @@ order by a.position desc limit %(limit)s
 
 
 class Act(Struct):
-    """What an operator asked for, and what came of it.
+    """What an operator asked for, and its result.
 
     `state` is `requested` until the consumer `acts` saw it, `running` until it ended as `done` or `failed`; `outcome`
     says so in words. `folded_to` of `fold_to` positions is how far a rebuild is.
@@ -108,7 +108,7 @@ _PROBLEMS: Final = ("invalid-parameter", "too-busy", "view-unavailable")
 @router.get(
     "/operations/acts/{position}",
     operation_id="get_act",
-    summary="An operator's act, and what came of it",
+    summary="An operator's act, and its result",
     response_class=Response,
     responses=responses(Act, example=_EXAMPLE, headers=(), problems=("not-found", *_PROBLEMS)),
 )
