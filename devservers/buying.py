@@ -10,7 +10,7 @@ from counterfoil import accounts, logging_in
 from counterfoil.user_messages import UserError
 from devservers.mailbox import Mailbox
 from runtime.http import api_version
-from runtime.http.access import PERMISSIONS
+from runtime.http.access import PERMISSIONS, REVEAL
 from runtime.settings import Settings
 
 OWNER: Final = "owner@shop.example"
@@ -50,7 +50,11 @@ class People:
 
     def importer(self, owner: str) -> str:
         """Register the program that imports, as the owner; its key."""
-        body = {"client_id": IMPORTER, "name": "Importer", "scopes": sorted(PERMISSIONS["service"])}
+        body = {
+            "client_id": IMPORTER,
+            "name": "Importer",
+            "scopes": sorted(PERMISSIONS["service"] - {REVEAL}),
+        }
         return str(self._post("clients", body, token=owner)["secret"])
 
     def operator(self, owner: str) -> str:
