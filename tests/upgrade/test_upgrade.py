@@ -63,6 +63,7 @@ UNRELEASED = {
     "operations.resume_requested.v1",
     "operations.retry_requested.v1",
     "operations.rollback_requested.v1",
+    "security.fields_revealed.v1",
     "security.history_read.v1",
     "security.logins_refused.v1",
     "security.requests_denied.v1",
