@@ -8,7 +8,6 @@ import contextlib
 import json
 import re
 import socket
-import threading
 import time
 
 import pytest
@@ -21,6 +20,7 @@ from devservers import child
 from runtime.http.protocol import PipelineProtocol
 from runtime.problems import ProblemError
 from runtime.settings import Settings
+from tests.runtime.http import applying
 
 ANSWERED_WITHIN_S = 60.0
 PAGES = "https://shop.example"
@@ -44,18 +44,8 @@ def running(app, **steps):
     config = uvicorn.Config(
         app, host="127.0.0.1", port=child.free_port(), http=PipelineProtocol, ws="none", log_config=None
     )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        give_up = time.monotonic() + ANSWERED_WITHIN_S
-        while not server.started:
-            assert time.monotonic() < give_up
-            time.sleep(0.01)
+    with applying.serving(config):
         yield config.port
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 def request(method, address, *, body=b"", correlation="walk"):

@@ -4,8 +4,6 @@ import contextlib
 import http.client
 import socket
 import ssl
-import threading
-import time
 
 import pytest
 from fastapi import Response
@@ -14,6 +12,7 @@ from counterfoil import serving
 from devservers import child
 from runtime.settings import Settings, SettingsError
 from tests.certificates import Authority
+from tests.runtime.http import applying
 from tests.runtime.http.applying import ANSWERED_WITHIN_S, pipelined, serve
 
 HSTS = "max-age=31536000; includeSubDomains"
@@ -35,18 +34,8 @@ def api(settings):
     serve(app, "/orders", answer, method="GET")
     port = child.free_port()
     config = serving.config_of(app, host="127.0.0.1", port=port, drain_s=2, tls=serving.tls_of(settings))
-    server = serving.uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        give_up = time.monotonic() + ANSWERED_WITHIN_S
-        while not server.started:
-            assert time.monotonic() < give_up
-            time.sleep(0.01)
+    with applying.serving(config):
         yield port
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 def asked(port, authority, *, client=None, path="/orders"):

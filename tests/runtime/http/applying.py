@@ -94,6 +94,13 @@ def listening(app: PipelineApp) -> Iterator[uvicorn.Server]:
         timeout_graceful_shutdown=ANSWERED_WITHIN_S,
         timeout_keep_alive=2 * ANSWERED_WITHIN_S,  # what closes sooner was closed for another reason
     )
+    with serving(config) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def serving(config: uvicorn.Config) -> Iterator[uvicorn.Server]:
+    """A server of this configuration, started, in a thread."""
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
