@@ -1,7 +1,6 @@
 """The rows of the key database: keys as they are wrapped, so that no master key is needed to add or delete them."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any, Final, LiteralString
 
 import psycopg
@@ -13,21 +12,12 @@ from runtime.keyring.master import Wrapped
 
 KeyPool = AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]
 
-SWEPT_MAX: Final = 100
-"""Keys that were never used that one sweep looks at."""
-
 _OF_SUBJECT: Final = "select key_id, master, wrapped from keys.subject where subject = %s"
 _ADD: Final = """
 insert into keys.subject (subject, key_id, master, wrapped) values (%s, %s, %s, %s) on conflict (subject) do nothing
 """
 _BY_ID: Final = "select key_id, master, wrapped from keys.subject where key_id = any(%s)"
-_USE: Final = "update keys.subject set used = true where subject = %s and not used"
 _DESTROY: Final = "delete from keys.subject where key_id = any(%s)"
-_UNUSED: Final = """
-select key_id, subject from keys.subject
-where not used and made_at < clock_timestamp() - %s::interval order by made_at limit %s
-"""
-_DROP: Final = "delete from keys.subject where key_id = %s and not used"
 _LOOKUP: Final = "select master, wrapped from keys.lookup"
 _ADD_LOOKUP: Final = "insert into keys.lookup (master, wrapped) values (%s, %s) on conflict do nothing"
 
@@ -65,21 +55,9 @@ class KeyRows:
         found = [_row(*row) for row in await self._rows(_BY_ID, list(key_ids))]
         return {row.key_id: row.wrapped for row in found}
 
-    async def use(self, subject: str) -> None:
-        """Note that an event uses the key of a subject: it is not swept."""
-        await self._done(_USE, subject)
-
     async def destroy(self, key_ids: Sequence[str]) -> int:
         """Delete keys; how many there were."""
         return await self._done(_DESTROY, list(key_ids))
-
-    async def unused(self, *, older_than: timedelta) -> list[tuple[str, str]]:
-        """Keys with their subjects that nobody noted to be used, the oldest first."""
-        return [(str(key), str(subject)) for key, subject in await self._rows(_UNUSED, older_than, SWEPT_MAX)]
-
-    async def drop_unused(self, key_id: str) -> None:
-        """Delete a key that no event uses."""
-        await self._done(_DROP, key_id)
 
     async def lookup(self) -> Wrapped | None:
         """The key of keyed hashes; None: there is none yet."""

@@ -12,7 +12,6 @@ import secrets
 import time
 import unicodedata
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
 from enum import Enum
 from typing import Final
 
@@ -42,9 +41,6 @@ OPEN_MAX: Final = 10_000
 ERASURES_EVERY_S: Final = 1.0
 ERASURES_KNOWN_FOR_S: Final = 60.0
 """How long the list of erasures is relied on after it was read."""
-
-SWEPT_AFTER: Final = timedelta(minutes=10)
-"""No append takes that long: a key that no event used by then is never used."""
 
 CONNECTIONS: Final = 4
 _LOOKUP_NAME: Final = "lookup"
@@ -113,7 +109,7 @@ class Keyring:
         """
         row = await self.rows.of_subject(subject)
         if row is None:
-            key_id = str(secrets.token_hex(16))
+            key_id = secrets.token_hex(16)
             wrapped = self._masters.wrap(AESGCM.generate_key(8 * KEY_BYTES), name=key_id)
             row = await self.rows.add(subject, KeyRow(key_id, wrapped))
         cipher = AESGCM(self._masters.unwrap(row.wrapped, name=row.key_id))
@@ -147,9 +143,8 @@ class Keyring:
         """
         began_s, found = self._now_s(), await self._read_erasures(self._position)
         if found.epoch != self._epoch and self._position:
-            found = await self._read_erasures(
-                0
-            )  # a log that was cut off may have others at the same positions
+            # A log that was cut off may have others at the same positions.
+            found = await self._read_erasures(0)
         fresh = set(found.key_ids) - self._erased
         self._erased |= fresh
         self._to_destroy |= fresh

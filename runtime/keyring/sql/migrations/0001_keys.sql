@@ -4,17 +4,15 @@
 create schema keys;
 
 -- `wrapped` is the key under a master key that is in no database. A row is written before the first event that is sealed
--- under it; `used` says whether one came to be.
+-- under it.
 create table keys.subject (
     subject text primary key,
     key_id text not null unique,
     master text not null,
     wrapped bytea not null,
-    made_at timestamptz not null default clock_timestamp(),
-    used boolean not null default false
+    made_at timestamptz not null default clock_timestamp()
 );
 comment on column keys.subject.subject is 'the stream that the subject is first recorded in';
-create index subject_not_used on keys.subject (made_at) where not used;
 create index subject_by_master on keys.subject (master);
 
 -- The key of keyed hashes, by which personal data is looked up. It is the same for ever: another one would find nothing.
