@@ -64,9 +64,14 @@ def validate_id(text: str) -> str:
     Raises:
         MalformedId: it is empty, too long or holds a character that ids do not have.
     """
-    if _valid(text) is None:
+    if not is_id(text):
         raise MalformedId(given=text)
     return text
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` may be an id."""
+    return _valid(text) is not None
 
 
 def composite(*parts: str) -> str:

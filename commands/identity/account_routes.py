@@ -48,7 +48,8 @@ def _role(given: str) -> str:
     return given
 
 
-Email = Annotated[str, StringConstraints(min_length=3, max_length=254, pattern=r"^[^@\s]+@[^@\s]+$"), SECRET]
+EMAIL_PATTERN: Final = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$"
+Email = Annotated[str, StringConstraints(min_length=3, max_length=254, pattern=EMAIL_PATTERN), SECRET]
 """An address as somebody typed it; the mail that is sent there says whether it is one."""
 
 Role = Annotated[Word, StringConstraints(pattern=r"^[a-z]{1,32}$"), AfterValidator(_role)]

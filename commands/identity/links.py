@@ -26,7 +26,7 @@ from commands.identity.sessions import Sessions
 from domain.event import Event
 from domain.identity import account as accounts
 from domain.identity.account import ACCOUNT, Account, EmailTaken
-from domain.ids import CredentialId, LinkId
+from domain.ids import CredentialId, LinkId, is_id
 from domain.mail.events import MailId
 from domain.mail.mail import MAIL, request_mail
 from domain.mail.templates import ADDRESS_IN_USE, RESET_PASSWORD, VERIFY_ADDRESS, Template
@@ -181,6 +181,8 @@ class Links(Struct, frozen=True):
             ProblemError: `link-refused`, whatever is wrong with it; `too-many-attempts`.
         """
         link_id = token.removeprefix(_PREFIX).partition(".")[0]
+        if not is_id(link_id):
+            raise _refused()  # no link has it, so nothing is tried out
         attempt = await self.attempts.begin(account=f"link {link_id}", address=address)
         if not hmac.compare_digest(
             token_of(link_id, self.sessions.accounts.secrets).encode(), token.encode()

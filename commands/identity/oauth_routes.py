@@ -1,5 +1,6 @@
 """Routes that have their form from OAuth: refresh, client credentials, revocation, introspection, and the key set."""
 
+import re
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -34,6 +35,8 @@ TOKEN_PATH: Final = "/oauth/token"  # noqa: S105 - an address, no token
 REFUSED: Final = CATALOGUE["token-refused"]
 
 _encode = msgspec.json.Encoder().encode
+_visible = re.compile(r"[\x20-\x7e]*").fullmatch
+"""What RFC 6749, appendix A, lets values be made of."""
 
 
 class Introspection(BaseModel):
@@ -286,6 +289,8 @@ def _form(body: bytes) -> dict[str, str]:
         )
     except ValueError:
         raise OAuthError("invalid_request", "The body is no form.") from None
+    if any(_visible(value) is None for _, value in pairs):
+        raise OAuthError("invalid_request", "A parameter has a character that none may have.")
     if len({name for name, _ in pairs}) != len(pairs):
         raise OAuthError("invalid_request", "A parameter is given twice.")
     return dict(pairs)

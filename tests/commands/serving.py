@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 import httpx
@@ -30,12 +30,18 @@ class Process:
 
 
 @contextlib.asynccontextmanager
-async def serving(database_url: str, *, role: str = "command-api") -> AsyncIterator[Process]:
-    """Start one, or the query API, and wait until it is ready; whatever is left of it is killed at the end."""
+async def serving(
+    database_url: str, *, role: str = "command-api", given: Mapping[str, str] | None = None
+) -> AsyncIterator[Process]:
+    """Start one, or the query API, and wait until it is ready; whatever is left of it is killed at the end.
+
+    `given` are settings, as variables of the environment.
+    """
     port = child.free_port()
     settings = {
         "COUNTERFOIL_DATABASE_URL": database_url,
         f"COUNTERFOIL_{role.upper().replace('-', '_')}_PORT": str(port),
+        **(given or {}),
     }
     started = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "counterfoil", role, env={**os.environ, **settings}

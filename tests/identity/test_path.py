@@ -103,3 +103,37 @@ async def test_an_api_with_another_file_of_secrets_does_not_start(shop, tmp_path
     with pytest.raises(OtherSecrets, match="begun with"):
         async with opened(settings):
             pass
+
+
+async def test_a_nul_in_any_text_is_refused_and_nothing_breaks(shop):
+    """Postgres keeps none, so a text that reached it unread would be an error of ours."""
+    tokens = await shop.session()
+    token, refresh = tokens["access_token"], tokens["refresh_token"]
+    known = {"email": "a@b", "password": PASSWORD, "roles": ["support"]}
+    by_link = {"token": "cfl_\0.1", "password": PASSWORD}
+    answers = [
+        *[await shop.post(path, {"email": "a\0@b"}) for path in ("/v1/registrations", "/v1/password-resets")],
+        *[
+            await shop.post(f"/v1/{each}/completion", by_link)
+            for each in ("registrations", "password-resets")
+        ],
+        await shop.post("/v1/sessions", {"email": "a\0@b", "password": PASSWORD}),
+        await shop.post("/v1/sessions", {"email": EMAIL, "password": PASSWORD, "client_id": "\0"}),
+        await shop.refresh(refresh, client_id="\0"),
+        await shop.refresh("cfr_\0.1.A"),
+        await shop.post("/v1/accounts", known | {"email": "a\0@b"}, token),
+        await shop.post("/v1/clients", {"client_id": "a", "name": "\0", "scopes": ["orders:read"]}, token),
+        *[
+            await shop.post(f"/v1/{path}", {}, token)
+            for path in ("sessions/%00/revocation", "accounts/%00/lock")
+        ],
+        *[
+            await shop.post(f"/v1/clients/{path}", {}, token)
+            for path in ("%00/keys", "a/keys/%00/revocation")
+        ],
+        await shop.get("/v1/orders/%00", token),
+        await shop.get("/v1/streams/a%00/events", token),
+    ]
+
+    assert [] == [a.url for a in answers if a.status_code not in {400, 401, 404, 422}]
+    assert 200 == (await shop.refresh(refresh)).status_code
