@@ -88,3 +88,25 @@ def test_pages_use_the_words_of_the_field(page: Page):
 
 def test_a_page_in_another_dialect_is_found():
     assert ["1: beside", "2: a person"] == list(wording.prose("beside it\nuntil a person comes"))
+
+
+def test_an_entry_of_the_glossary_begins_with_the_word_of_the_field():
+    glossary = (ROOT / "docs" / "glossary.md").read_text()
+
+    assert len(wording.entries(glossary)) > 80
+    assert [] == list(wording.unknown_terms(glossary))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("| read model, also called view |", "| view |"),
+        ("| read model, also called view |", "| view, also called read model |"),
+        ("| lag |", "| front |"),
+        ("| lag |", "| lag (of a consumer) |"),
+    ],
+)
+def test_an_entry_that_begins_with_another_word_is_found(before: str, after: str):
+    glossary = (ROOT / "docs" / "glossary.md").read_text()
+
+    assert list(wording.unknown_terms(glossary.replace(before, after)))

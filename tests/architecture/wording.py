@@ -28,6 +28,31 @@ INSTEAD: Final = {
 IN_FILE_NAMES: Final = {**INSTEAD, "fire": "chaos"}
 """A timer fires; a folder of fault injection is called chaos."""
 
+OF_THE_FIELD: Final = {
+    "append condition": "dynamic consistency boundary",
+    "carrier": "transport of a generation",
+    "context": "bounded context",
+    "decision": "decider",
+    "fold": "projection function",
+    "global view": "multi-stream projection",
+    "hint": "notification",
+    "keyed view": "single-key projection",
+    "log": "event store",
+    "mirror checkpoint": "cache checkpoint",
+    "outcome": "idempotency record",
+    "parked key": "dead letter",
+    "position token": "consistency token",
+    "refusal": "rejection",
+    "relay": "publisher",
+    "shape": "schema version",
+    "tail": "catch-up subscription",
+    "view": "read model",
+}
+"""Terms of the product, with the field's: an entry of the glossary begins with the latter."""
+
+NO_TERMS: Final = frozenset({*IN_FILE_NAMES, "code", "page", "person"})
+"""Words that no entry of the glossary begins with, nor has as its name."""
+
 IN_PROSE: Final = re.compile(
     r"(?<![`\w/-])(hoped?|believe[ds]?|dressed|intake|beside|standings?|facts?|front door|told|telling|whoever"
     r"|stands twice|a person)(?![`\w/-])",
@@ -130,6 +155,31 @@ def prose(text: str) -> Iterator[str]:
     for number, line in enumerate(text.splitlines(), start=1):
         for found in IN_PROSE.finditer(line):
             yield f"{number}: {found.group()}"
+
+
+def entries(glossary: str) -> dict[str, tuple[str, ...]]:
+    """The entries of the glossary: the term that each begins with, and what it is also called."""
+    found: dict[str, tuple[str, ...]] = {}
+    for cell in re.findall(r"^\| ([^|]+?) \|", glossary, re.MULTILINE):
+        if cell != "word":
+            term, *also = cell.split(", also called ")
+            found[term] = tuple(name for names in also for name in names.split(", "))
+    return found
+
+
+def unknown_terms(glossary: str) -> Iterator[str]:
+    """Entries that do not begin with the field's word, and terms of the product that no entry has."""
+    known = entries(glossary)
+    for term in known:
+        if term in OF_THE_FIELD:
+            yield f"{term}: the field says {OF_THE_FIELD[term]}"
+        elif word := next((each for each in re.findall(r"\w+", term.lower()) if each in NO_TERMS), None):
+            yield f"{term}: {word} is no term"
+        elif "(" in term or ", " in term:
+            yield f"{term}: begins with two terms"
+    for name, term in OF_THE_FIELD.items():
+        if name not in known.get(term, ()):
+            yield f"{term}: is also called {name}"
 
 
 def comments(source: Source) -> Iterator[str]:
