@@ -63,7 +63,7 @@ _slices = msgspec.json.Decoder(_RawBatch)
 class SendCommands:
     """Answers batches of the commands that these routes serve."""
 
-    requires: Final = Known("each command of a batch requires what it requires alone")
+    requires: Final = Known("each command of a batch requires its own permission")
 
     def __init__(self, routes: Iterable[CommandRoute]) -> None:
         self._routes = {route.command.name: route for route in routes}

@@ -1,4 +1,4 @@
-"""Routes of accounts: registered and given roles by an owner, and a password that is changed by who knows it."""
+"""Routes of accounts: an owner registers them and grants roles; an account changes its own password."""
 
 from typing import Annotated, Any, Final
 
@@ -177,7 +177,7 @@ async def unlock_account(account_id: _AccountId, body: Empty, call: Called, aske
     summary="Change a password",
     **_declared("change_password", AccountUnknown, problems_=("bad-credentials", "too-many-attempts")),
 )
-@requires(Known("a password is changed by who knows it", only="account"))
+@requires(Known("the owner of the account knows the current password", only="account"))
 async def change_password(
     account_id: _AccountId, body: ChangePassword, call: Called, asked: Identified
 ) -> Response:

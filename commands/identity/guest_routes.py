@@ -31,7 +31,7 @@ class GuestAccess(BaseModel):
     summary="Be a guest",
     responses=problem_responses(("not-found", "too-many-requests", "store-unavailable")),
 )
-@requires(Public("who buys without an account has no token yet"))
+@requires(Public("a guest has no token yet"))
 async def create_guest_token(asked: Identified) -> Response:
     """Get a token for a day, without an account; each address of the network gets so many."""
     given = await asked.guests.token(asked.address)

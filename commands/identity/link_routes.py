@@ -20,8 +20,8 @@ from commands.payloads import SECRET, Payload
 from runtime.http import api_version
 from runtime.http.principal import Public, requires
 
-NO_ACCOUNT: Final = Public("who asks for an account or a password has no token")
-BY_LINK: Final = Public("the token of the link is what the request is about")
+NO_ACCOUNT: Final = Public("a caller without an account or a password has no token")
+BY_LINK: Final = Public("the token of the link is the credential")
 
 ROUTES: Final = APIRouter(tags=["identity"], route_class=SecretRoute)
 

@@ -170,7 +170,7 @@ async def _of_client(asked: Asked) -> Response:
     )
 
 
-@requires(Public("who has a token may have it revoked"))
+@requires(Public("the holder of a token may revoke it"))
 async def revoke(asked: Identified) -> Response:
     """Have a token refused (RFC 7009): of a session, all of it ends. A text that is no token is revoked already."""
     if "token" not in asked.form:
@@ -207,7 +207,7 @@ async def introspect(asked: Identified) -> Response:
 class KeySet:
     """Answers the public keys by which access tokens are verified (RFC 7517)."""
 
-    requires: Final = Public("keys that verify are for everybody")
+    requires: Final = Public("public keys are for everybody who verifies tokens")
 
     async def __call__(self) -> Response:
         """Only declares that it can be called; requests come to `answer`."""

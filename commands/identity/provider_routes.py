@@ -63,7 +63,7 @@ class Login(Struct, frozen=True, kw_only=True):
 class Start:
     """Sends a browser to a provider."""
 
-    requires: Final = Public("who logs in has no token yet")
+    requires: Final = Public("a caller who logs in has no token yet")
 
     async def __call__(self) -> Response:
         """Only declares that it can be called; requests come to `answer`."""
@@ -78,7 +78,7 @@ class Start:
 class Link:
     """Sends the browser of somebody who is logged in to a provider, to log in by it from then on."""
 
-    requires: Final = Known("an identity is linked to the account of who asks", only="account")
+    requires: Final = Known("an identity is linked to the account of the caller", only="account")
 
     async def __call__(self) -> Response:
         """Only declares that it can be called; requests come to `answer`."""
@@ -95,7 +95,7 @@ class Link:
 class Callback:
     """Takes a browser back from a provider."""
 
-    requires: Final = Public("who logs in has no token yet")
+    requires: Final = Public("a caller who logs in has no token yet")
 
     async def __call__(self) -> Response:
         """Only declares that it can be called; requests come to `answer`."""

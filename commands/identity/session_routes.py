@@ -20,7 +20,7 @@ from runtime.http import api_version
 from runtime.http.principal import Known, Public, requires
 from runtime.problems import ProblemError
 
-CREDENTIALS: Final = "credentials are what the request is about"
+CREDENTIALS: Final = "the request carries credentials"
 
 
 class LogIn(Payload):
@@ -101,7 +101,7 @@ async def open_session(body: LogIn, asked: Identified) -> Response:
         ("not-found", "too-busy", "store-unavailable", "outcome-unknown", "shutting-down")
     ),
 )
-@requires(Known("a session is ended by whom it belongs to", only="account"))
+@requires(Known("the owner of a session ends it", only="account"))
 async def end_session(
     session_id: Annotated[SessionId, Path(pattern=ID_PATTERN)], asked: Identified
 ) -> Response:

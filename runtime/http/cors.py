@@ -55,7 +55,7 @@ READ: Final = (
 )
 """Headers of answers that a page may read, besides those that any may."""
 
-PREFLIGHT: Final = Public("a browser asks before it sends, and says nothing of its user")
+PREFLIGHT: Final = Public("a browser sends a preflight without credentials")
 
 _ORIGIN: Final = b"origin"
 _METHOD: Final = b"access-control-request-method"

@@ -45,7 +45,7 @@ class Public(Struct, frozen=True):
 
 
 class Known(Struct, frozen=True):
-    """What a route requires that everybody may use who is known, and why; `only`: who is of this kind."""
+    """A route that every known caller may use, and why; `only`: callers of this kind."""
 
     reason: str
     only: Kind | None = None

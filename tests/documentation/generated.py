@@ -151,7 +151,7 @@ def without_permission() -> str:
 def _for(requirement: Public | Known) -> str:
     if isinstance(requirement, Public):
         return "everybody"
-    return "who is known" if requirement.only is None else f"who is known by an {requirement.only}"
+    return "known callers" if requirement.only is None else f"callers known by an {requirement.only}"
 
 
 def with_generated_parts(text: str) -> str:
