@@ -57,6 +57,10 @@ chaos: $(DEV_STAMP) ## Inject faults into the distributed product for longer tha
 soak: $(DEV_STAMP) ## Run everything that has a full size at that size, for hours (ARGS="--only simulation requests" narrows it)
 	@$(BIN)/python -m tests.soak $(ARGS)
 
+.PHONY: security
+security: $(DEV_STAMP) ## Check dependencies for known vulnerabilities, write the bill of materials, scan the code (needs the network)
+	@$(BIN)/python -m tests.supply_chain $(ARGS)
+
 .PHONY: interop
 interop: $(INTEROP_STAMP) ## Have implementations of others, in Go, verify what is sealed: checkpoints, cosignatures, tiles and proofs
 	@$(BIN)/python -m pytest -q tests/event_store/proofs/interop/verified_by_others.py $(ARGS)
@@ -92,9 +96,10 @@ $(BIN)/python:
 		rm -rf $(VENV); exit 1; }
 
 # The project itself and what production leaves out of it come last, from this directory, with the locked build backend and nothing from the network.
+# Ignored warnings: newer versions of pip show that setuptools warns of editable installations.
 install_locked = echo "Installing requirements/$(1).txt into $(VENV) ..." && \
 	$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/build.txt -r requirements/$(1).txt && \
-	$(PIP) install --quiet --no-deps --no-index --no-build-isolation --editable . --editable devservers && \
+	PYTHONWARNINGS=ignore $(PIP) install --quiet --no-deps --no-index --no-build-isolation --editable . --editable devservers && \
 	rm -f $(VENV)/installed-$(1)-* && touch $@
 
 # What the demo needs is part of what the tests need, so after `make test` it installs nothing.

@@ -15,7 +15,7 @@ _SAMPLE: Final = Letterhead(
 _VALUES: Final = {
     "at": "2026-11-26 08:30 UTC",
     "provider": "https://accounts.example",
-    "token": "a-secret-token",
+    "token": "a-secret-token",  # nosec B105 - an example
 }
 _AT: Final = datetime(2026, 11, 26, 8, 30, tzinfo=UTC)
 

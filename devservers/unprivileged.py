@@ -19,7 +19,7 @@ from devservers.programs import Candidate, Program
 
 NOBODY: Final = 65_534
 _WORKING_DIRECTORY: Final = Path("/proc/self/cwd")
-_READABLE_PLACES: Final = (tempfile.gettempdir(), "/var/tmp", "/tmp")  # noqa: S108  owner and mode are checked
+_READABLE_PLACES: Final = (tempfile.gettempdir(), "/var/tmp", "/tmp")  # nosec B108  # noqa: S108  owner and mode are checked
 
 
 def user_for_postgres() -> int | None:

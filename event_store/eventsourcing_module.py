@@ -64,7 +64,7 @@ _POSTGRES: Final = {
     "POSTGRES_HOST": "host",
     "POSTGRES_PORT": "port",
     "POSTGRES_USER": "user",
-    "POSTGRES_PASSWORD": "password",
+    "POSTGRES_PASSWORD": "password",  # nosec B105 - the name of a parameter
 }
 
 _INJECTED: Final = re.compile(r"POSTGRES_(SERVICE_(HOST|PORT)|PORT_\d+_)")

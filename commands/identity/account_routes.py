@@ -64,7 +64,7 @@ class RegisterAccount(Payload):
             "example": {
                 "account_id": "till-clerk-1",
                 "email": "ada@example.org",
-                "password": "correct horse battery",
+                "password": "correct horse battery",  # nosec B105 - an example
                 "roles": ["warehouse"],
             }
         }

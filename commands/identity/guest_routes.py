@@ -39,7 +39,7 @@ async def create_guest_token(asked: Identified) -> Response:
         {
             "guest_id": given.guest_id,
             "access_token": given.access_token,
-            "token_type": "Bearer",
+            "token_type": "Bearer",  # nosec B105 - a word of RFC 6750
             "expires_in": given.expires_in,
         },
         status=201,

@@ -49,7 +49,7 @@ class FollowLink(Payload):
     """The token of a link, and the password that is chosen."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"token": "cfl_0198c2.c2lnbmVk", "password": "correct horse battery"}}
+        json_schema_extra={"example": {"token": "cfl_0198c2.c2lnbmVk", "password": "correct horse battery"}}  # nosec B105 - an example
     )
 
     token: Annotated[str, StringConstraints(min_length=1, max_length=TOKEN_CHARACTERS_MAX), SECRET]

@@ -163,7 +163,7 @@ async def _of_client(asked: Asked) -> Response:
     return json_answer(
         {
             "access_token": granted.access_token,
-            "token_type": "Bearer",
+            "token_type": "Bearer",  # nosec B105 - a word of RFC 6750
             "expires_in": LIFETIME_S,
             "scope": " ".join(granted.scopes),
         }
@@ -201,7 +201,7 @@ async def introspect(asked: Identified) -> Response:
         claims = asked.trust.claims(asked.form["token"].encode())
     except BadToken:
         return json_answer({"active": False})
-    return json_answer({"active": True, "token_type": "Bearer", **msgspec.to_builtins(claims)})
+    return json_answer({"active": True, "token_type": "Bearer", **msgspec.to_builtins(claims)})  # nosec B105 - a word of RFC 6750
 
 
 class KeySet:

@@ -27,7 +27,7 @@ class LogIn(Payload):
     """Address and password of an account."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"email": "ada@example.org", "password": "correct horse"}}
+        json_schema_extra={"example": {"email": "ada@example.org", "password": "correct horse"}}  # nosec B105 - an example
     )
 
     email: Annotated[str, StringConstraints(min_length=3, max_length=254), SECRET]
@@ -126,7 +126,7 @@ def shown(tokens: Tokens) -> dict[str, object]:
         "session_id": tokens.session_id,
         "account_id": tokens.account_id,
         "access_token": tokens.access_token,
-        "token_type": "Bearer",
+        "token_type": "Bearer",  # nosec B105 - a word of RFC 6750
         "expires_in": tokens.expires_in,
         "refresh_token": tokens.refresh_token,
     }

@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # servers are imported when a test asks for one: what they im
 
 SEED_VARIABLE: Final = "SIMULATION_SEED"
 PREFIX: Final = "counterfoil-tests-"
-MEMORY: Final = Path("/dev/shm")  # noqa: S108 - directories in it have names of their own
+MEMORY: Final = Path("/dev/shm")  # nosec B108  # noqa: S108 - directories in it have names of their own
 MEMORY_FREE_MIN: Final = 4 * 1024**3
 """Bytes: three runs in parallel, each with a log of Postgres that grows to 1 GiB before it is cut."""
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from xml.etree.ElementTree import ParseError
+from xml.etree.ElementTree import ParseError  # nosec B405 - an error class, which parses nothing
 
 from examples.online_retail.csv_records import Record
 from examples.online_retail.errors import BadFile, NoWorkbookReader
