@@ -3,7 +3,6 @@
 import commands.app
 import read_api.app
 from commands.dispatcher import Clock
-from commands.gateways.providers import configured as providers
 from counterfoil import declared
 from counterfoil.context import Contexts
 from runtime.http.application import PipelineApp
@@ -31,7 +30,11 @@ def command_app(
         declared=served.problems,
         clock=clock,
     )
-    app.state.providers = providers.opened
+    if any((settings.google_client_id, settings.oidc_client_id, settings.facebook_client_id)):
+        # Their clients speak OAuth and HTTP: imports that the others of these processes need not wait for.
+        from commands.gateways.providers import configured
+
+        app.state.providers = configured.opened
     return app
 
 

@@ -1,7 +1,7 @@
 """`counterfoil views`: builds as they stand, and a new one next to the live one, from first fold to promotion."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from counterfoil import progress, status, terminal
 from counterfoil.acts import requesting
@@ -13,8 +13,10 @@ from projections.errors import NoSuchBuild
 from projections.storing import BuildId, Connection
 from projections.verifying import Verification
 from projections.view import View
-from read_api.operations import Act
 from runtime import database
+
+if TYPE_CHECKING:
+    from read_api.operations import Act
 
 
 class NotDeclared(Exception):
@@ -157,11 +159,11 @@ def drop(asked: ActsClient, name: str, *, reason: str = "") -> dict[str, Any]:
     return {"view": name, "dropped": _build(requesting.act(asked, "drop_build", name, reason=reason))}
 
 
-def _saying() -> Callable[[Act], None]:
+def _saying() -> "Callable[[Act], None]":
     """Says once what an act that runs waits for."""
     said: set[str] = set()
 
-    def say(act: Act) -> None:
+    def say(act: "Act") -> None:
         if act.state == "running" and act.outcome not in said:
             said.add(act.outcome)
             progress.say(terminal.shown(act.outcome))
@@ -169,7 +171,7 @@ def _saying() -> Callable[[Act], None]:
     return say
 
 
-def _build(act: Act) -> str:
+def _build(act: "Act") -> str:
     return f"s{act.shape} b{act.build}"
 
 

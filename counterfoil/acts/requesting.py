@@ -6,15 +6,17 @@ command in this process, and this process stands by to carry it out: it does whe
 
 import time
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from counterfoil import addresses, operators, runfile
 from counterfoil.acts.errors import NotDone
-from counterfoil.acts.on_the_log import OnTheLog
-from counterfoil.acts.over_http import OverHttp
 from counterfoil.context import Contexts
-from read_api.operations import Act
 from runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from counterfoil.acts.on_the_log import OnTheLog
+    from counterfoil.acts.over_http import OverHttp
+    from read_api.operations import Act
 
 POLL_S: Final = 0.1
 
@@ -36,7 +38,7 @@ class ActsClient(Protocol):
         """
         ...
 
-    def came_of(self, position: int) -> Act:
+    def came_of(self, position: int) -> "Act":
         """What came of an act so far."""
         ...
 
@@ -47,9 +49,9 @@ def act(
     target: str,
     *,
     within_s: float = STILL_WITHIN_S,
-    on_progress: Callable[[Act], None] = lambda _: None,
+    on_progress: "Callable[[Act], None]" = lambda _: None,
     **body: Any,
-) -> Act:
+) -> "Act":
     """Ask for an act and wait until it is done.
 
     Raises:
@@ -71,7 +73,9 @@ def act(
         time.sleep(POLL_S)
 
 
-def asking(settings: Settings, contexts: Callable[[], Contexts], *, name: str | None) -> OverHttp | OnTheLog:
+def asking(
+    settings: Settings, contexts: Callable[[], Contexts], *, name: str | None
+) -> "OverHttp | OnTheLog":
     """The way that the settings lead, to be opened, for an operator of this name (None: as the system knows them).
 
     Raises:
@@ -82,17 +86,22 @@ def asking(settings: Settings, contexts: Callable[[], Contexts], *, name: str | 
     operator = operators.of_settings(settings, name)
     running = runfile.read(settings.home)
     command_api = settings.command_api_url or (running and running.addresses.command_api)
+    # Each way imports a good part of an API: only the one that is taken.
     if command_api:
+        from counterfoil.acts.over_http import OverHttp
+
         assert found.query_api is not None, "settings have a host and a port for it"
         query_api = settings.query_api_url or found.query_api
         token = None if settings.token is None else settings.token.get_secret_value()
         return OverHttp(command_api, query_api, operator=operator, token=token)
+    from counterfoil.acts.on_the_log import OnTheLog
+
     return OnTheLog(
         addresses.database_url(settings), contexts(), redis_url=found.redis_url, operator=operator
     )
 
 
-def _stands_still(found: Act, within_s: float) -> str:
+def _stands_still(found: "Act", within_s: float) -> str:
     asked = f"asked (position {found.position}), but nobody acted within {within_s:.0f} s"
     stays = "The request stays and is carried out then"
     match found.kind, found.state:

@@ -91,9 +91,10 @@ def main() -> None:
     except shadowing.Shadowed as error:
         print(f"counterfoil: {error}", file=sys.stderr)
         sys.exit(answering.EXIT_CONFIG)
-    from runtime import collecting
+    from runtime import collecting, without_rich
 
     collecting.collect_seldom()
+    without_rich.import_structlog()
     try:
         app()
     except Exception as error:
@@ -390,9 +391,7 @@ def log_fence(
     settings = answering.settings()
     print("\n".join(fencing.intent(settings, new_installation=new_installation).lines()))
     if not (reason and yes) and not _has_a_person():
-        raise fencing.NotConfirmed(
-            "nothing was fenced: without a terminal, --reason and --yes say what and that"
-        )
+        raise fencing.NotConfirmed("nothing was fenced: without a terminal, --reason and --yes say it all")
     why = reason or typer.prompt("reason")
     if not yes and not typer.confirm("fence the log?"):
         raise fencing.NotConfirmed("nothing was fenced")

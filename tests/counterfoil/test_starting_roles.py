@@ -71,6 +71,23 @@ def test_workers_and_commands_import_neither_routes_nor_what_only_apis_and_sende
     assert set() == unused & set(done.stdout.split())
 
 
+def test_a_command_imports_no_ways_that_it_does_not_take_and_nothing_that_draws(tmp_path):
+    says = (
+        "import atexit, sys; atexit.register(lambda: print(*sys.modules)); sys.argv[1:] = ['views', 'list']"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"{says}; from counterfoil.cli.main import main; main()"],
+        env=running.environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    loaded = set(done.stdout.split())
+
+    assert {"counterfoil.viewing", "structlog"} <= loaded
+    assert set() == {"rich", "fastapi", "httpx", "counterfoil.acts.on_the_log"} & loaded
+
+
 def test_what_may_come_after_deployment_is_logged_and_no_reason_not_to_start(
     database_url, tmp_path, monkeypatch
 ):
