@@ -26,16 +26,15 @@ class Size:
         return self.full if FULL else self.gate
 
 
-CHAOS_COMMANDS: Final = Size("commands of a round of faults", 3_000, 3_000, "tests/chaos/test_gate.py")
+CHAOS_COMMANDS: Final = Size("commands of a round of faults", 1_500, 3_000, "tests/chaos/test_gate.py")
 CHAOS_FAULTS: Final = Size("faults of a round", 20, 30, "tests/chaos/test_gate.py")
 CHAOS_MINUTES: Final = Size("minutes of further rounds", 0, 30, "tests/soak.py")
 CHAOS_SEEDS: Final = Size("seeds of rounds", 2, 3, "tests/chaos/soak.py")
 SLOW_CONNECTIONS: Final = Size(
     "connections that send half of a request", 100, 1_000, "tests/runtime/http/test_connection_limits.py"
 )
-REBUILT_EVENTS: Final = Size(
-    "events of a view rebuilt under load", 15_000, 50_000, "tests/chaos/test_gate.py"
-)
+REBUILT_EVENTS: Final = Size("events of a view rebuilt under load", 5_000, 50_000, "tests/chaos/test_gate.py")
+BROKER_AWAY_S: Final = Size("seconds without a broker", 12, 20, "tests/chaos/test_gate.py")
 FLOOD_S: Final = Size("seconds of overload", 6, 30, "tests/chaos/test_overload.py")
 EFFECTS_ORDERS: Final = Size(
     "shipped orders of a campaign of effects", 10, 24, "tests/effects/test_effects.py"
