@@ -28,6 +28,7 @@ from commands.identity import providers as identity_providers
 from commands.identity import startup as identity_opening
 from commands.log_access import opened
 from commands.log_reading import LogReader, LogUnreachable
+from commands.personal_data import PersonalData
 from commands.processes.process import Process
 from commands.settling import Settling
 from commands.states import States
@@ -197,7 +198,7 @@ def _lifespan(
             contextlib.AsyncExitStack() as accounts,
         ):
             _observe(registry, on.execution, on.states)
-            app.state.keyring = await accounts.enter_async_context(
+            keyring = await accounts.enter_async_context(
                 keyrings.opened(
                     settings,
                     role="counterfoil_keys",
@@ -213,6 +214,7 @@ def _lifespan(
                 locations=Locations(settings.public_query_api_url, locations),
                 clock=clock,
                 registry=registry,
+                personal=PersonalData(keyring),
             )
             app.state.poller = on.poller
             app.state.identity = await accounts.enter_async_context(

@@ -15,6 +15,7 @@ from commands.authority import authority_of
 from commands.calls import Call, SeenAt, fingerprint, key_digest
 from commands.execution import Caller, Execution, Slot
 from commands.payloads import Payload
+from commands.personal_data import NOT_CONFIGURED, PersonalData
 from commands.recording import Answer
 from commands.request_parts import valid_key
 from commands.settling import Settled, Settling
@@ -81,8 +82,10 @@ class Dispatcher:
         locations: Locations,
         clock: Clock,
         registry: CollectorRegistry,
+        personal: PersonalData = NOT_CONFIGURED,
     ) -> None:
         self._fingerprints = fingerprints
+        self._personal = personal
         self._clock = clock
         self._taken = Counter(
             "counterfoil_commands",
@@ -144,7 +147,12 @@ class Dispatcher:
             authority=authority_of(sent.principal, command.requires),
         )
         caller = Caller(
-            self.execution, call=call, slot=slot, now=self._clock(), fingerprints=self._fingerprints
+            self.execution,
+            call=call,
+            slot=slot,
+            now=self._clock(),
+            fingerprints=self._fingerprints,
+            personal=self._personal,
         )
         return await command.endpoint(**arguments, body=body, caller=caller)
 

@@ -25,6 +25,7 @@ from commands.decision import (
 )
 from commands.log_polling import LogPoller
 from commands.log_reading import NOWHERE, LogReader, LogUnreachable, Outcome, Placed
+from commands.personal_data import NOT_CONFIGURED, PersonalData
 from commands.recording import Answer, Unanswered, Unfit, answer_of
 from commands.states import States
 from commands.stream_locks import StreamLocks
@@ -125,9 +126,10 @@ class Caller:
         slot: Slot,
         now: datetime,
         fingerprints: Fingerprints | None = None,
+        personal: PersonalData = NOT_CONFIGURED,
     ) -> None:
-        """`fingerprints` are for a command that is remembered under a key of its own."""
-        self.execution, self.call, self.fingerprints = execution, call, fingerprints
+        """`fingerprints` are for a command that is remembered under a key of its own; `personal` seals."""
+        self.execution, self.call, self.fingerprints, self.personal = execution, call, fingerprints, personal
         self._slot = slot
         self._generated = False
         self.now = now

@@ -45,6 +45,13 @@ It is left out of what is fingerprinted and of every text of the payload, so the
 request with another secret is therefore the same request, and is answered like the first.
 """
 
+PERSONAL: Final = Field(exclude=True, repr=False)
+"""Marks a personal member, outside of what kind it is: `Annotated[Annotated[str, Personal(…)] | None, PERSONAL]`.
+
+Like a secret it is left out of what is fingerprinted: an outcome is kept for ever, and who has the database could try
+names out on it after the customer was erased. It is sealed before it is recorded (`commands.personal_data`).
+"""
+
 
 class Payload(BaseModel):
     """The members of one command's body: scalars, further payloads, maps of text to any of these, and lists of them."""

@@ -27,6 +27,7 @@ def resolve(settings: Settings) -> Addresses:
         kafka_bootstrap=settings.kafka_bootstrap or found.kafka_bootstrap,
         command_api=found.command_api or f"http://{settings.command_api_host}:{settings.command_api_port}",
         query_api=found.query_api or f"http://{settings.query_api_host}:{settings.query_api_port}",
+        keys_database_url=_secret(settings.keys_database_url) or found.keys_database_url,
     )
 
 
@@ -40,6 +41,11 @@ def database_url(settings: Settings) -> str:
     if url is None:
         raise NoAddress("Postgres", variable="COUNTERFOIL_DATABASE_URL", home=settings.home)
     return url
+
+
+def keys_database_url(settings: Settings) -> str | None:
+    """The address of the key database; None: there is none, and no personal data is taken."""
+    return resolve(settings).keys_database_url
 
 
 def kafka_security(settings: Settings) -> Security:

@@ -18,6 +18,8 @@ from counterfoil.operations import OPERATIONS
 from counterfoil.security import SECURITY
 from domain.catalogue import product
 from domain.catalogue.product import PRODUCT
+from domain.customers import customer
+from domain.customers.customer import CUSTOMER
 from domain.identity import account, client
 from domain.identity.account import ACCOUNT, GRANTS
 from domain.identity.client import CLIENT
@@ -53,6 +55,7 @@ from domain.ordering.order import ORDER
 from domain.shipping import shipment
 from domain.shipping.shipment import SHIPMENT
 from projections.catalogue import folds as catalogue_folds
+from projections.customers import folds as customer_folds
 from projections.inventory import folds as inventory_folds
 from projections.ordering import folds as ordering_folds
 from projections.ordering import sales
@@ -130,6 +133,26 @@ SHIPPING: Final = Context(
     ),
 )
 
+CUSTOMERS: Final = Context(
+    name="customers",
+    aggregates=(CUSTOMER,),
+    commands="commands.customers:router",
+    views=customer_folds.VIEWS,
+    queries="read_api.customers:QUERIES",
+    problems=(
+        customer.CustomerUnknown,
+        customer.CustomerIdTaken,
+        customer.RecordIsClosed,
+        customer.CustomerErased,
+        customer.AddressIdTaken,
+        customer.TooManyAddresses,
+        customer.TooManyMerged,
+        customer.HasAnAccount,
+        customer.MergedWithItself,
+        customer.HoldStands,
+    ),
+)
+
 MAIL: Final = Context(
     name="mail",
     aggregates=(MAILS,),
@@ -184,7 +207,7 @@ IDENTITY: Final = Context(
     },
 )
 
-SHOP_CONTEXTS: Final = (ORDERING, INVENTORY, CATALOGUE, TOTALS, SHIPPING, MAIL, IDENTITY)
+SHOP_CONTEXTS: Final = (ORDERING, INVENTORY, CATALOGUE, TOTALS, SHIPPING, CUSTOMERS, MAIL, IDENTITY)
 """Routes are tried one after another, so what is asked most often stands first."""
 
 CONTEXTS: Final = Contexts(*SHOP_CONTEXTS, OPERATIONS, SECURITY)

@@ -142,10 +142,10 @@ def _database(url: str) -> Iterator[Check]:
 
 def _keys(settings: Settings) -> Iterator[Check]:
     """Whether personal data can be sealed: the key database, and the master key."""
-    if settings.keys_database_url is None:
+    url = addresses.keys_database_url(settings)
+    if url is None:
         yield Check("keys", "note", "no personal data is taken: set COUNTERFOIL_KEYS_DATABASE_URL")
         return
-    url = settings.keys_database_url.get_secret_value()
     try:
         migrations.require(migrating.compare(url, of=migrating.components_of_keys))
     except (psycopg.OperationalError, migrations.MigrationError) as error:

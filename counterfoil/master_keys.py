@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import psycopg
 
+from counterfoil import addresses
 from counterfoil.user_messages import UserError
 from runtime import database
 from runtime.keyring import master
@@ -53,11 +54,11 @@ def rewrap(settings: Settings, *, drop_old: bool = False) -> int:
         NotRotated: there is no key database, or a master key is missing.
         psycopg.OperationalError: the database cannot be reached.
     """
-    if settings.keys_database_url is None:
+    url = addresses.keys_database_url(settings)
+    if url is None:
         raise NotRotated(str(NoKeyDatabase()))
     try:
         masters = master.of_settings(settings)
-        url = settings.keys_database_url.get_secret_value()
         with database.connect(url, role="counterfoil_keys", name="rewrap") as connection:
             count = 0
             while batch := _rewrapped(connection, masters):

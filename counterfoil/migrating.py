@@ -35,8 +35,8 @@ def places(settings: Settings) -> list[tuple[str, Callable[[], Sequence[Componen
     found: list[tuple[str, Callable[[], Sequence[Component]]]] = [
         (addresses.database_url(settings), components)
     ]
-    if settings.keys_database_url is not None:
-        found.append((settings.keys_database_url.get_secret_value(), components_of_keys))
+    if (keys_url := addresses.keys_database_url(settings)) is not None:
+        found.append((keys_url, components_of_keys))
     return found
 
 

@@ -37,6 +37,7 @@ class Addresses(Struct, frozen=True):
     kafka_bootstrap: str | None = None
     command_api: str | None = None
     query_api: str | None = None
+    keys_database_url: str | None = None
 
 
 class Running(Struct, frozen=True):

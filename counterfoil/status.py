@@ -61,7 +61,7 @@ def as_json(settings: Settings, *, contexts: Contexts) -> dict[str, Any]:
             "postgres": _server("postgres", found.database_url, running, settings),
             "redis": _server("redis", found.redis_url, running, settings),
             "kafka": _server("kafka", found.kafka_bootstrap, running, settings),
-            "keys": _server("keys", _keys_url(settings), running, settings),
+            "keys": _server("keys", found.keys_database_url, running, settings),
         },
         "urls": {"command_api": found.command_api, "query_api": found.query_api},
         "mode": running.mode if running else None,
@@ -118,11 +118,6 @@ def _server(
         "pid": running.processes.get(name) if running else None,
         "answers": None if address is None else _answers(name, address, settings),
     }
-
-
-def _keys_url(settings: Settings) -> str | None:
-    url = settings.keys_database_url
-    return None if url is None else url.get_secret_value()
 
 
 def _answers(name: str, address: str, settings: Settings) -> bool:

@@ -108,6 +108,9 @@ def _own(settings: Settings, home: Path, mails: Mailbox) -> Settings:
     own: dict[str, Any] = {
         "home": home,
         "database_url": None,
+        "keys_database_url": None,
+        "master_key": None,
+        "master_key_file": None,
         "redis_url": None,
         "kafka_bootstrap": None,
         "transport": "local",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, Self
 
 import psycopg
+from psycopg import sql
 
 from counterfoil.servers.server_version import ServerVersion
 from devservers import child, programs, unprivileged
@@ -31,6 +32,9 @@ _STOP_TIMEOUT_S: Final = 20.0
 _INIT_TIMEOUT_S: Final = 120.0
 _PREDECESSOR_WAIT_S: Final = 20.0
 _CONNECT_TIMEOUT_S: Final = 5
+
+_HAS_DATABASE: Final = "select from pg_database where datname = %s"
+_MAKE_DATABASE: Final = sql.SQL("create database {}")
 
 # A predecessor that was killed leaves children, which notice within moments, and its lock until they have.
 _PREDECESSOR: Final = re.compile(
@@ -78,7 +82,19 @@ class PostgresServer:
     @property
     def url(self) -> str:
         """Address of the administrator's database, password included."""
-        return f"postgresql://{_ADMIN}:{self._password}@{child.LOCALHOST}:{self.port}/postgres"
+        return self.url_of("postgres")
+
+    def url_of(self, database: str) -> str:
+        """Address of one of its databases, password included."""
+        return f"postgresql://{_ADMIN}:{self._password}@{child.LOCALHOST}:{self.port}/{database}"
+
+    def make_database(self, name: str) -> bool:
+        """Make a database if there is none of this name; whether there was none."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            if connection.execute(_HAS_DATABASE, [name]).fetchone() is not None:
+                return False
+            connection.execute(_MAKE_DATABASE.format(sql.Identifier(name)))
+        return True
 
     @property
     def version(self) -> str:

@@ -24,11 +24,15 @@ from counterfoil.user_messages import UserError
 from devservers import child, chosen, supervisor
 from devservers.supervisor import Role, ServerKeeper
 from runtime import telemetry
+from runtime.keyring import master
 from runtime.settings import PREFIX, Settings
 
 READY_WITHIN_S: Final = 90.0
 READY_POLL_S: Final = 0.05
 ROLES: Final = ("command-api", "query-api", "relay", "projections", "processes")
+KEYS_DATABASE: Final = "counterfoil_keys"
+"""The database of data keys on a Postgres of our own."""
+
 SEALER: Final = "sealer"
 """The role that runs where a key that seals is set."""
 _HEALTH_PORTS: Final = {
@@ -120,8 +124,7 @@ def shop(settings: Settings, *, distributed: bool, stop: Stop) -> Iterator[Runni
         stack.callback(runfile.remove, settings.home)
         stack.callback(running.stop_servers)
         running.start_servers()
-        for name in migrating.migrate(running.database_url):
-            progress.say(f"migrated {name}")
+        running.migrate()
         stack.callback(running.stop_roles)
         running.start_roles()
         stop.interrupts = False
@@ -149,6 +152,27 @@ class _Shop:
     def database_url(self) -> str:
         """Address of the log's database."""
         return str(self._servers["postgres"].url)
+
+    @property
+    def keys_database_url(self) -> str | None:
+        """Address of the key database: the one that is set, or another one on a Postgres of our own."""
+        given, server = self._settings.keys_database_url, self._servers["postgres"]
+        if given is not None:
+            return given.get_secret_value()
+        return None if isinstance(server, ExternalServer) else str(server.url_of(KEYS_DATABASE))
+
+    def migrate(self) -> None:
+        """Bring both databases to this version; that of the keys is made where it is one of our own."""
+        keys_url = self.keys_database_url
+        if keys_url is not None and self._settings.keys_database_url is None:
+            made = self._servers["postgres"].make_database(KEYS_DATABASE)
+            if made and self._settings.master_key is None:
+                master.create(self._settings.master_key_path)  # before several processes look for it at once
+        applied = migrating.migrate(self.database_url)
+        if keys_url is not None:
+            applied += migrating.migrate(keys_url, of=migrating.components_of_keys)
+        for name in applied:
+            progress.say(f"migrated {name}")
 
     def start_servers(self) -> None:
         """Take servers from the environment, or start them below home; all at once, since Kafka takes seconds."""
@@ -224,6 +248,7 @@ class _Shop:
             started_at=self._started_at,
             addresses=Addresses(
                 database_url=self.database_url,
+                keys_database_url=self.keys_database_url,
                 redis_url=self._url_of("redis"),
                 kafka_bootstrap=self._url_of("kafka"),
                 command_api=f"http://{self._settings.command_api_host}:{self._ports['command-api']}",
@@ -278,6 +303,7 @@ class _Shop:
             "tls_key": None,
             "tls_clients": None,
             "database_url": self.database_url,
+            "keys_database_url": self.keys_database_url,
             "redis_url": self._url_of("redis"),
             "kafka_bootstrap": self._url_of("kafka"),
             "transport": "kafka" if self._mode == "distributed" else "local",

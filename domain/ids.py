@@ -23,6 +23,8 @@ Sku = NewType("Sku", str)
 OrderId = NewType("OrderId", str)
 CustomerId = NewType("CustomerId", str)
 CreditNoteId = NewType("CreditNoteId", str)
+AddressId = NewType("AddressId", str)
+HoldId = NewType("HoldId", str)
 AccountId = NewType("AccountId", str)
 SessionId = NewType("SessionId", str)
 ClientId = NewType("ClientId", str)
@@ -77,3 +79,8 @@ def is_id(text: str) -> bool:
 def composite(*parts: str) -> str:
     """Join valid ids into one key; two different sequences of parts never give the same key."""
     return PART_SEPARATOR.join(parts)
+
+
+def customer_tag(customer_id: CustomerId) -> str:
+    """The tag of what belongs to a customer without being in their stream, such as an order."""
+    return f"customer:{customer_id}"

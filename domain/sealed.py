@@ -25,6 +25,9 @@ CIPHERTEXT_BYTES_MAX: Final = 8 * 1024
 KeyId = NewType("KeyId", str)
 """The data key of one subject: a random id that says nothing of the subject."""
 
+ERASURE_TAG: Final = "erasure"
+"""The tag of events that name, in `key_ids`, data keys under which nothing is opened any more."""
+
 
 class Sealed(Struct, frozen=True, array_like=True, gc=False):
     """One personal field under the data key `key_id`.

@@ -31,6 +31,7 @@ ALWAYS: Final = (
 """Problems that every read of a view may meet."""
 
 _TEXT: Final = {"type": "string"}
+EMAIL_PATTERN: Final = r"^[^@\s]+@[^@\s]+$"
 
 _HEADERS: Final[Components] = {
     "Applied-Position": {"description": "How far this answer goes; opaque.", "schema": _TEXT},
@@ -80,6 +81,14 @@ _PARAMETERS: Final[Components] = {
         " names, and show that, too.",
         "schema": _TEXT,
         "example": "wait=2",
+    },
+    "Customer-Email": {
+        "name": "Customer-Email",
+        "in": "header",
+        "required": True,
+        "description": "The whole address, in UTF-8; capitals do not matter.",
+        "schema": {"type": "string", "minLength": 3, "maxLength": 254, "pattern": EMAIL_PATTERN},
+        "example": "ada@example.org",
     },
     "If-None-Match": {
         "name": "If-None-Match",

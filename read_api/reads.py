@@ -28,7 +28,7 @@ from read_api.reveal import Open, Reveal
 from runtime.breaker import Breaker
 from runtime.http.routes import CONFINED_TO
 from runtime.keyring import keyring as keyrings
-from runtime.keyring.errors import KeyringError, KeysUnreachable
+from runtime.keyring.errors import KeyringError, KeysUnreachable, NoKeyDatabase
 from runtime.keyring.keyring import Erasures, Keyring, SealedField, Unopened
 from runtime.problems import ProblemError
 from runtime.settings import Settings, SettingsError
@@ -79,6 +79,7 @@ class Reads:
         self.readiness = Readiness(self._ready)
         self.poller = CheckpointPoller(self._polling, draining=lambda: self.readiness.draining)
         self.opening: Open | None = None
+        self._keyring: Keyring | None = None
         self.admission = Admission(self.poller, self.connections, followers=followers)
         self.documents = (
             None
@@ -118,6 +119,20 @@ class Reads:
         """The step that shows the personal data of a view."""
         return Reveal(view, lambda: self.opening)
 
+    async def email_digest(self, address: str) -> str:
+        """The keyed hash by which an address is found.
+
+        Raises:
+            ProblemError: `no-key-database`: nobody's address was ever taken.
+            ViewUnavailable: its key cannot be read now.
+        """
+        if self._keyring is None:
+            raise ProblemError("no-key-database", f"{NoKeyDatabase()}.")
+        try:
+            return await self._keyring.lookup_digest("email", address)
+        except KeyringError as error:
+            raise ViewUnavailable(str(error)) from error
+
     async def require_own(self, resource: Resource, key: str, *, owner: str) -> None:
         """Refuse what is not there, or somebody else's, before anything is asked that takes longer for what is there.
 
@@ -133,11 +148,11 @@ class Reads:
     async def opened(self) -> AsyncIterator[None]:
         """Open everything, and close it at the end. Neither server need be there at the beginning."""
         async with self.connections, self._polling, self._exporting, self.poller, self._keys() as keyring:
-            self.opening = None if keyring is None else _opening(keyring)
+            self._keyring, self.opening = keyring, None if keyring is None else _opening(keyring)
             try:
                 yield
             finally:
-                self.opening = None
+                self._keyring, self.opening = None, None
                 for reader in self._readers:
                     await reader.close()
                 if self.documents is not None:

@@ -266,6 +266,20 @@ _OPERATION = (
         "Wait as long as Retry-After says, then send the request again.",
     ),
     ProblemType(
+        "no-key-database",
+        409,
+        "This installation takes no personal data",
+        "Personal data is sealed before it is recorded, and no setting says where the keys are kept. Nothing was done.",
+        "Have the operators set COUNTERFOIL_KEYS_DATABASE_URL, and run `counterfoil migrate`.",
+    ),
+    ProblemType(
+        "keys-unavailable",
+        503,
+        "Personal data cannot be sealed now",
+        "The database of data keys does not answer, or its master key is missing. Nothing was done.",
+        "Wait as long as Retry-After says, then send the request again with the same key.",
+    ),
+    ProblemType(
         "shutting-down",
         503,
         "This process is ending",

@@ -68,7 +68,7 @@ from domain.ordering.events import (
 )
 from domain.ordering.lines import LineRequest
 from domain.shipping.events import Content, LabelBought, LabelRefused, LabelRequested
-from tests import identity_examples, security_examples
+from tests import customer_examples, identity_examples, security_examples
 
 E = TypeVar("E", bound=Event)
 
@@ -478,6 +478,7 @@ ONE_OF_EACH: tuple[Event, ...] = (
     external_identity_linked(),
     *security_examples.OF_KEYS,
     *identity_examples.ONE_OF_EACH,
+    *customer_examples.ONE_OF_EACH,
     event_skipped(),
     retry_requested(),
     rebuild_requested(),

@@ -9,8 +9,7 @@ from typing import Any, Final
 import psycopg
 from msgspec import Struct
 
-ERASURE_TAG: Final = "erasure"
-"""The tag of events that name keys in `key_ids`."""
+from domain.sealed import ERASURE_TAG
 
 PAGE: Final = 1_000
 """Events in one query."""

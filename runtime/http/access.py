@@ -32,32 +32,35 @@ def _may(*permissions: str) -> frozenset[str]:
 
 
 _SHOPS: Final = "catalogue:read inventory:read"
-_BUYS: Final = "own-orders:place own-orders:read own-orders:cancel"
+_BUYS: Final = "own-orders:place own-orders:read own-orders:cancel own-customers:read own-customers:write"
 _SELLS: Final = "catalogue:read catalogue:write inventory:read"
 _STORES: Final = "catalogue:read inventory:read inventory:receive inventory:adjust"
 _SHIPS: Final = "orders:read orders:ship shipments:read shipments:label"
+_KNOWS: Final = "customers:read customers:write customers:merge"
 _SUPPORTS: Final = "orders:place orders:read orders:cancel shipments:read credit-notes:issue"
 
 PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
     {
         "guest": _may(_SHOPS, _BUYS),
         "customer": _may(_SHOPS, _BUYS),
-        "support": _may(_SHOPS, _SUPPORTS, "accounts:read effects:read"),
+        "support": _may(_SHOPS, _SUPPORTS, _KNOWS, "accounts:read effects:read"),
         "merchandiser": _may(_SELLS, "sales:read effects:read"),
-        "warehouse": _may(_STORES, _SHIPS, "effects:read"),
-        "finance": _may("catalogue:read orders:read sales:read credit-notes:issue effects:read"),
+        "warehouse": _may(_STORES, _SHIPS, "customers:read effects:read"),
+        "finance": _may(
+            "catalogue:read orders:read customers:read sales:read credit-notes:issue effects:read"
+        ),
         "auditor": _may(
-            "catalogue:read inventory:read orders:read shipments:read sales:read accounts:read",
+            "catalogue:read inventory:read orders:read shipments:read customers:read sales:read accounts:read",
             "audit:read effects:read operation:read status:read",
         ),
         "operator": _may("operate operation:read status:read audit:read effects:read"),
         "owner": _may(
-            *(_SHOPS, _SELLS, _STORES, _SHIPS, _SUPPORTS, "sales:read"),
+            *(_SHOPS, _SELLS, _STORES, _SHIPS, _SUPPORTS, _KNOWS, "customers:hold sales:read"),
             "accounts:read accounts:write keys:write tokens:introspect",
             "operate operation:read status:read audit:read effects:read",
         ),
         "service": _may(
-            *(_SHOPS, _SELLS, _STORES, _SHIPS, _SUPPORTS, "sales:read"),
+            *(_SHOPS, _SELLS, _STORES, _SHIPS, _SUPPORTS, _KNOWS, "customers:hold sales:read"),
             "effects:read status:read tokens:introspect personal:reveal",
         ),
     }

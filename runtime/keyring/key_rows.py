@@ -66,7 +66,10 @@ class KeyRows:
 
     async def add_lookup(self, wrapped: Wrapped) -> None:
         """Keep the key of keyed hashes, unless there is one."""
-        await self._done(_ADD_LOOKUP, wrapped.master, wrapped.content)
+        try:
+            await self._done(_ADD_LOOKUP, wrapped.master, wrapped.content)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise KeysUnreachable("there is no key of keyed hashes yet: who may seal makes it") from error
 
     async def _rows(self, statement: LiteralString, *given: object) -> list[tuple[Any, ...]]:
         try:

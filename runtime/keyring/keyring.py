@@ -101,19 +101,28 @@ class Keyring:
         self._epoch, self._position = 0, 0
         self._lookup: bytes | None = None
 
-    async def seal(self, subject: str, values: Mapping[str, str]) -> dict[str, SealedField]:
-        """Values by the names of their fields, sealed for the stream of their subject, which gets a key if it has none.
+    async def seal(
+        self, subject: str, values: Mapping[str, str], *, stream: str | None = None
+    ) -> dict[str, SealedField]:
+        """Values by the names of their fields, sealed under the key of a subject, which gets one if it has none.
+
+        They open in `stream`, that of the subject itself where none is named.
 
         Raises:
             KeyringError: the key cannot be read or made.
         """
-        row = await self.rows.of_subject(subject)
-        if row is None:
-            key_id = secrets.token_hex(16)
-            wrapped = self._masters.wrap(AESGCM.generate_key(8 * KEY_BYTES), name=key_id)
-            row = await self.rows.add(subject, KeyRow(key_id, wrapped))
+        row = await self._row_of(subject)
         cipher = AESGCM(self._masters.unwrap(row.wrapped, name=row.key_id))
-        return {field: _sealed(cipher, row.key_id, subject, field, value) for field, value in values.items()}
+        place = stream or subject
+        return {field: _sealed(cipher, row.key_id, place, field, value) for field, value in values.items()}
+
+    async def key_of(self, subject: str) -> str:
+        """The id of the key of a subject, which gets one if it has none.
+
+        Raises:
+            KeyringError: the key cannot be read or made.
+        """
+        return (await self._row_of(subject)).key_id
 
     async def open(self, fields: Sequence[SealedField]) -> list[str | Unopened]:
         """What was sealed, in the order given.
@@ -164,6 +173,14 @@ class Keyring:
         destroyed = await self.rows.destroy(keys)
         self._to_destroy.difference_update(keys)
         return destroyed
+
+    async def _row_of(self, subject: str) -> KeyRow:
+        row = await self.rows.of_subject(subject)
+        if row is None:
+            key_id = secrets.token_hex(16)
+            wrapped = self._masters.wrap(AESGCM.generate_key(8 * KEY_BYTES), name=key_id)
+            row = await self.rows.add(subject, KeyRow(key_id, wrapped))
+        return row
 
     async def _require_keys(self, key_ids: Iterable[str]) -> None:
         """Have the keys open that there are and that were not erased."""

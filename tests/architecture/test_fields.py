@@ -7,14 +7,14 @@ import msgspec
 import pytest
 from pydantic import Field
 
-from commands.payloads import SECRET, Id, Payload
+from commands.payloads import PERSONAL, SECRET, Id, Payload
 from counterfoil.contexts import CONTEXTS
 from domain.event import EVENT_TYPES, Event
 from domain.ids import KeyedHash, OrderId
 from domain.sealed import KeyId, Sealed
 from domain.text import Personal, PublicText
 from projections.view import Row
-from tests.architecture.fields import bare_fields, events, payloads
+from tests.architecture.fields import bare_fields, events, payloads, personal_fields
 
 FullName = NewType("FullName", str)
 NAME = Personal("name", purpose="a test", kept="as long as a test")
@@ -33,6 +33,20 @@ def test_every_text_of_a_request_says_what_it_is():
 
     # The body of a batch's entry is read as the payload of its command.
     assert {"Entry.body: a bare str", "Entry.body: it may be anything"} == found
+
+
+def fingerprinted(payload: type[Payload]) -> list[str]:
+    """The personal members of a payload that its fingerprint would hold a hash of."""
+    return [name for name, _ in personal_fields(payload) if payload.model_fields[name].exclude is not True]
+
+
+def test_no_fingerprint_is_made_of_personal_data():
+    class PlantedPayload(Payload):
+        name: Annotated[Annotated[str, NAME] | None, PERSONAL] = None
+        email: Annotated[str, NAME]
+
+    assert [] == [(each, found) for each in payloads() if (found := fingerprinted(each))]
+    assert ["email"] == fingerprinted(PlantedPayload)
 
 
 class NestedText(msgspec.Struct, frozen=True):

@@ -11,7 +11,10 @@ from counterfoil.testing.http import CommandApi
 from domain.aggregate import Aggregate
 from domain.catalogue.events import PriceChanged, ProductCreated
 from domain.catalogue.product import PRODUCT
+from domain.customers.customer import CUSTOMER
 from domain.event import Event
+from domain.identity.account import ACCOUNT
+from domain.identity.events import AccountRegistered
 from domain.inventory.stock_item import STOCK
 from domain.operations.events import PauseRequested
 from domain.operations.pauses import PAUSES
@@ -42,6 +45,10 @@ def stream_of(event: Event) -> tuple[Aggregate[Any], str]:
             return CREDIT_NOTE, event.credit_note_id
         case LabelRequested() | LabelBought() | LabelRefused():
             return SHIPMENT, event.order_id
+        case _ if type(event).__module__ == "domain.customers.events":
+            return CUSTOMER, event.customer_id  # type: ignore[attr-defined]
+        case AccountRegistered():
+            return ACCOUNT, event.account_id
         case _ if type(event).__module__ == "domain.inventory.events":
             return STOCK, event.sku  # type: ignore[attr-defined]
         case _:

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from commands import limits
 from commands.dispatcher import Dispatcher
+from commands.personal_data import NOT_CONFIGURED
 from commands.processes.trigger import outcome_fingerprint, outcome_key
 from commands.routing import CommandRoute
 from counterfoil.contexts import CONTEXTS
@@ -26,9 +27,13 @@ from runtime.http.identity import TokenCallers
 from runtime.http.limiting import RequestLimits
 from runtime.http.principal import NOBODY, Principal
 from runtime.identity.metrics import IdentityMetrics
+from runtime.keyring.errors import KeysUnreachable
+from runtime.keyring.keyring import Keyring
 from runtime.quotas.limiter import Limiter
 from runtime.quotas.quota import Quota
 from runtime.quotas.shared_windows import SharedWindows
+from tests.commands import customer_requests
+from tests.commands.conftest import opened
 from tests.commands.http_spec import Shop
 from tests.examples import (
     LINES,
@@ -73,6 +78,7 @@ VALID: dict[str, tuple[str, Any]] = {
     "promote_build": ("/v1/operations/views/two_builds/promotions", {}),
     "roll_back_view": ("/v1/operations/views/two_builds/rollbacks", {}),
     "drop_build": ("/v1/operations/views/two_builds/drops", {}),
+    **customer_requests.VALID,
 }
 """A request of each command that is accepted after `FACTS`."""
 
@@ -92,6 +98,7 @@ FACTS = (
     placed(order_id="rejected"),
     rejected(order_id="rejected"),
     pause_requested(consumer="timers"),
+    *customer_requests.FACTS,
 )
 
 REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
@@ -150,6 +157,7 @@ REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
         {**NOTE, "lines": [{"sku": "none", "quantity": 1, "unit_price": "1"}]},
     ),
     ("issue_credit_note", "amount-too-large"): ("/v1/credit-notes", {**NOTE, "lines": [MAXIMUM]}),
+    **customer_requests.REFUSED,
 }
 """What the business refuses, after `FACTS`."""
 
@@ -331,6 +339,18 @@ async def credit_too_often(shop: Shop, patch: pytest.MonkeyPatch, path: str, bod
     return await shop.post(path, {**body, "order_id": "shipped"})
 
 
+async def take_the_keys_away(shop: Shop, patch: pytest.MonkeyPatch, path: str, body: Any) -> Answered:
+    patch.setattr(shop.app.state.dispatcher, "_personal", NOT_CONFIGURED)
+    return await shop.post(path, body)
+
+
+NO_KEYS = raising(KeysUnreachable("none"))
+SEALING: dict[str, Bring] = {
+    "no-key-database": take_the_keys_away,
+    "keys-unavailable": after((Keyring, "seal", NO_KEYS), (Keyring, "key_of", NO_KEYS)),
+}
+"""How a command that takes personal data meets what those may meet."""
+
 OF_ONE: dict[tuple[str, str], Bring] = {
     ("issue_credit_note", "too-many-tagged"): credit_too_often,
     ("issue_credit_note", "limits-unavailable"): with_steps(uncountable),
@@ -343,16 +363,24 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("route", COMMANDS, ids=lambda route: route.command.name)
-async def test_every_problem_that_a_command_documents_is_answered(given, route, monkeypatch):
-    shop = await given(*FACTS)
-    await installed(shop)
+async def test_every_problem_that_a_command_documents_is_answered(
+    database_url, route, monkeypatch, request, tmp_path
+):
+    keys = {"keys_database_url": request.getfixturevalue("keys_database_url"), "home": str(tmp_path)}
+    async with opened(database_url, **(keys if "no-key-database" in documented(route) else {})) as shop:
+        await shop.given(*FACTS)
+        await installed(shop)
+        await bring_about(shop, route, monkeypatch)
+
+
+async def bring_about(shop: Shop, route: CommandRoute, monkeypatch: pytest.MonkeyPatch) -> None:
     name = route.command.name
     path, body = VALID[name]
     await shop.post("/v1/credit-notes", {**NOTE, "credit_note_id": "taken"})
 
     for code, status in documented(route).items():
         with monkeypatch.context() as patch:
-            if bring := OF_ONE.get((name, code), BROUGHT_ABOUT.get(code)):
+            if bring := OF_ONE.get((name, code), {**BROUGHT_ABOUT, **SEALING}.get(code)):
                 answer = await bring(shop, patch, path, body)
             else:
                 answer = await shop.post(*REFUSED[name, code])

@@ -6,6 +6,7 @@ import pytest
 
 METHODS = {"get", "head", "post"}
 VERBS = {
+    "add",
     "adjust",
     "cancel",
     "change",
@@ -13,13 +14,17 @@ VERBS = {
     "create",
     "drop",
     "end",
+    "erase",
     "exchange",
+    "export",
     "get",
     "grant",
     "head",
     "issue",
+    "lift",
     "list",
     "lock",
+    "merge",
     "open",
     "pause",
     "place",
@@ -27,15 +32,18 @@ VERBS = {
     "rebuild",
     "receive",
     "register",
+    "remove",
     "request",
     "resume",
     "retry",
     "revoke",
     "roll",
     "send",
+    "set",
     "ship",
     "skip",
     "unlock",
+    "withdraw",
 }
 OBJECT = {"type": "object", "properties": {"placed_at": {"type": "string"}}}
 
