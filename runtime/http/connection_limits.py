@@ -51,6 +51,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self._in_head = False
+        self._in_message = False
         self._heads = 0
         self._head_bytes = 0
         self._unparsed_bytes = 0
@@ -81,7 +82,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
-        self._in_head = True
+        self._in_head = self._in_message = True
         self._heads += 1
         self._head_bytes = self._unparsed_bytes = 0
         super().on_message_begin()

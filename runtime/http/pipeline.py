@@ -156,6 +156,8 @@ class Pipeline:
         """
         self.app = app
         self.table = table
+        self.is_shedding = False
+        """Whether the last request that was asked about was shed."""
         self._steps = steps
         self._problem_of = problem_of
         self._metrics = metrics
@@ -262,11 +264,14 @@ class Pipeline:
         assert exchange.route is not None, "matched before"
         self._steps.authorise(exchange, exchange.route)
 
-    def shed_early(self, method: str, path: str, headers: Headers, *, also: bytes) -> bytes | None:
-        """Steps 1, 2 and 9 to 12 of a request of which only the head has come: the bytes of its refusal, or None."""
+    def shed(self, method: str, path: str) -> Refusal | None:
+        """Step 2, of a request of which only method and path are known."""
         refusal = self._steps.shed(method, path)
-        if refusal is None:
-            return None
+        self.is_shedding = refusal is not None
+        return refusal
+
+    def refuse(self, refusal: Refusal, method: str, headers: Headers, *, also: bytes) -> bytes:
+        """Steps 1 and 9 to 12 of a request that is shed: the bytes of its answer; `also` are lines of every answer."""
         exchange = Exchange({"method": method, "headers": headers}, nothing_more)
         exchange.correlation_id, _ = correlation_of(headers)
         exchange.code = refusal.problem.type.slug

@@ -1,10 +1,10 @@
 """Three short ways from the socket into the pipeline, for plain requests: shed, answered at once, or served whole.
 
 Under overload most requests are refused, and what refusing costs is taken from those that are carried out: a refusal is
-written as soon as the headers are read, without a task or a body. A route whose answer needs no waiting gives it
-without a task, too. And a route that takes its body and gives its answer in one piece gets the request as a whole and
-writes once; cycles, messages and headers that are read once more took half as long as deciding a command. All else goes
-uvicorn's way, into the same pipeline.
+written without a task, and without the parser where the request came whole. A route whose answer needs no waiting
+gives it without a task, too. And a route that takes its body and gives its answer in one piece gets the request as a
+whole and writes once; cycles, messages and headers that are read once more took half as long as deciding a command. All
+else goes uvicorn's way, into the same pipeline.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from starlette.responses import Response
 from starlette.types import Scope
 
+from runtime.http import plain_request
 from runtime.http.application import PipelineApp
 from runtime.http.connection_limits import LimitedProtocol
 from runtime.http.exchange import Exchange, nothing_more
@@ -53,9 +54,10 @@ class PipelineProtocol(LimitedProtocol):
         self._unparsed = b""
 
     def data_received(self, data: bytes) -> None:
-        """Read on, unless answers wait to be read or requests to be begun."""
-        self._unparsed += data
-        self._parse()
+        """Refuse the request, or read on, unless answers wait to be read or requests to be begun."""
+        if not self._refuse_unparsed(data):
+            self._unparsed += data
+            self._parse()
 
     def resume_writing(self) -> None:
         """Read on: the caller reads its answers again."""
@@ -67,6 +69,25 @@ class PipelineProtocol(LimitedProtocol):
         super().on_response_complete()
         if self._unparsed:
             self.loop.call_soon(self._parse)
+
+    def _refuse_unparsed(self, data: bytes) -> bool:
+        """Refuse the plain request that `data` is, if requests like it are shed now."""
+        if (
+            not self._pipeline.is_shedding
+            or self._in_message
+            or self._unparsed
+            or not self._answers_at_once()
+        ):
+            return False
+        path = plain_request.path_of(data)
+        refusal = None if path is None else self._pipeline.shed("POST", path)
+        headers = None if refusal is None else plain_request.headers_of(data)
+        if refusal is None or headers is None:
+            return False
+        self._end_waiting()
+        self.transport.write(self._pipeline.refuse(refusal, "POST", headers, also=self._lines_of_all))
+        self.on_response_complete()
+        return True
 
     def _parse(self) -> None:
         while self._unparsed and not (self.pipeline or self.flow.write_paused or self.transport.is_closing()):
@@ -89,11 +110,11 @@ class PipelineProtocol(LimitedProtocol):
         self._end_waiting()
         if self._is_plain():
             method, path = self.parser.get_method().decode("ascii"), self.url.decode("latin-1")
-            also = self._lines_of_all
-            refusal = self._pipeline.shed_early(method, path.partition("?")[0], self.headers, also=also)
+            refusal = self._pipeline.shed(method, path.partition("?")[0])
             if refusal is not None:
                 self._shedding = True
-                self.transport.write(refusal)
+                also = self._lines_of_all
+                self.transport.write(self._pipeline.refuse(refusal, method, self.headers, also=also))
                 return
             if "?" not in path:
                 path = unquote(path) if "%" in path else path
@@ -114,6 +135,7 @@ class PipelineProtocol(LimitedProtocol):
 
     def on_message_complete(self) -> None:
         """Answer a whole request; after a refused one go on with the next of the connection."""
+        self._in_message = False
         if self._kept is not None:
             exchange = Exchange(cast("Scope", self.scope), nothing_more, whole=b"".join(self._kept))
             exchange.match, self._kept = self._match, None
@@ -134,14 +156,21 @@ class PipelineProtocol(LimitedProtocol):
 
     def _is_plain(self) -> bool:
         """Whether an answer from here would come in its turn, be read, and leave the connection open."""
-        self._read_headers_of_all()
         return (
-            getattr(self.cycle, "response_complete", True)  # there is none before the first request
-            and not (self._leaving or self.expect_100_continue or self.flow.write_paused)
-            and self.scheme == "http"
+            self._answers_at_once()
+            and not self.expect_100_continue
             and self.parser.should_keep_alive()
             and not self.parser.should_upgrade()
             and self.parser.get_http_version() == "1.1"
+        )
+
+    def _answers_at_once(self) -> bool:
+        """Whether nothing is under way, and what is written now is read and does not end the connection."""
+        self._read_headers_of_all()
+        return (
+            getattr(self.cycle, "response_complete", True)  # there is none before the first request
+            and not (self._leaving or self.flow.write_paused)
+            and self.scheme == "http"
         )
 
     async def _serve(self, exchange: Exchange, under_way: _UnderWay) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import re
 import socket
 import threading
 import time
@@ -14,6 +15,7 @@ from fastapi import Response
 
 from commands import refusals
 from runtime.http.pipeline import Refusal
+from runtime.http.protocol import PipelineProtocol
 from tests.runtime.http.applying import ANSWERED_WITHIN_S, listening, pipelined, serve
 
 UNREAD_BYTES = 32 << 20
@@ -103,6 +105,29 @@ def sent(opened, content, *, answers):
     return received
 
 
+def refused(opened, content):
+    """The whole refusal of one request."""
+    opened.sendall(content)
+    received = b""
+    while not received.endswith(b"}"):
+        received += opened.recv(65_536)
+    return received
+
+
+def without_what_differs(refusal):
+    return re.sub(rb"date: [^\r]*|[0-9a-f]{32}", b"", refusal)
+
+
+def recording(method, calls):
+    """The method, noting each call."""
+
+    def noted(self):
+        calls.append(self)
+        return method(self)
+
+    return noted
+
+
 def test_a_refusal_is_a_whole_problem_and_says_when_to_come_again(connection):
     connection.request("POST", "/orders?x=1", body=b"{}", headers={"Correlation-Id": "mine"})
     answer = connection.getresponse()
@@ -129,7 +154,43 @@ def test_the_connection_goes_on_and_a_body_that_comes_late_is_dropped(app, conne
 
     assert (503, 200) == (answer.status, second.status)
     assert b"directly got {}" == second.read()
-    assert [("POST", "/orders")] * 2 == app.state.asked
+    assert {("POST", "/orders")} == set(app.state.asked)
+
+
+def test_while_requests_are_shed_the_parser_reads_none_that_came_whole(app, port, monkeypatch):
+    parsed = []
+    monkeypatch.setattr(PipelineProtocol, "_parse", recording(PipelineProtocol._parse, parsed))
+    with connected(port) as opened:
+        refusals_of = [
+            refused(opened, ORDER.replace(b"/orders", path)) for path in (b"/orders",) * 3 + (b"/orders?x=1",)
+        ]
+        app.state.full = False
+        taken = sent(opened, ORDER, answers=1)
+
+    assert 1 == len({without_what_differs(each) for each in refusals_of})
+    assert taken.endswith(b"directly got {}")
+    assert 2 == len(parsed), "the first, before which nothing was shed, and the one that was taken"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [(ORDER * 2,), (ORDER[:20], ORDER[20:]), (ORDER[:-1], ORDER[-1:]), (ORDER + ORDER[:9], ORDER[9:])],
+    ids=["two at once", "head in pieces", "body in pieces", "one and a half"],
+)
+def test_while_requests_are_shed_what_did_not_come_whole_is_refused_all_the_same(app, port, pieces):
+    with connected(port) as opened:
+        refused(opened, ORDER)
+        for piece in pieces:
+            opened.sendall(piece)
+            time.sleep(0.02)
+        count = b"".join(pieces).count(b"POST")
+        received = b""
+        while received.count(b'"too-busy"') < count or not received.endswith(b"}"):
+            received += opened.recv(65_536)
+        app.state.full = False
+
+        assert count == received.count(b"HTTP/1.1 503")
+        assert sent(opened, ORDER, answers=1).endswith(b"directly got {}")
 
 
 def test_who_hangs_up_after_the_answer_is_answered_by_the_application(app, connection):
