@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from commands.decision import Decision, DecisionView, events_of
+from commands.decision import Decision, DecisionView, Tagged, events_of
 from commands.documentation import Caller
 from commands.execution import Caller as Executing
 from commands.payloads import PERSONAL, Country, Id, Payload
@@ -26,6 +26,7 @@ from domain.customers.customer import (
     HasAnAccount,
     HoldStands,
     MergedWithItself,
+    OrdersOpen,
     Profile,
     RecordIsClosed,
     TooManyAddresses,
@@ -45,8 +46,11 @@ from domain.customers.events import (
 )
 from domain.customers.merging import merge
 from domain.event import Event
-from domain.identity.account import ACCOUNT, AccountUnknown
-from domain.ids import AccountId, AddressId, CustomerId, HoldId
+from domain.identity.account import ACCOUNT, AccountUnknown, LastOwner, holding
+from domain.identity.events import RoleGranted, RoleRevoked, role_tag
+from domain.ids import AccountId, AddressId, CustomerId, HoldId, OrderId, customer_tag
+from domain.ordering.events import OrderPlaced
+from domain.ordering.order import ORDER, Status
 from domain.text import BLOCK_PATTERN, LINE_PATTERN, NAME_PATTERN
 from runtime.actors import actor
 from runtime.http.principal import Owned
@@ -63,6 +67,17 @@ EMAIL_PATTERN: Final = r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+$"
 _WRITES: Final = Owned("customers:write")
 _CHANGES: Final = (CustomerUnknown, RecordIsClosed, CustomerErased)
 """What every change of a customer may refuse."""
+
+ORDERS: Final[Tagged[tuple[OrderId, ...]]] = Tagged(
+    (OrderPlaced,), (), lambda orders, event: (*orders, event.order_id)
+)
+"""The orders that carry a customer's tag."""
+
+OWNERS: Final[Tagged[frozenset[AccountId]]] = Tagged((RoleGranted, RoleRevoked), frozenset(), holding)
+"""The accounts that have a role."""
+
+_OPEN: Final = frozenset((Status.PLACED, Status.CONFIRMED))
+"""Orders that are still to be shipped."""
 
 _Line = StringConstraints(min_length=1, max_length=PERSON_CHARACTERS_MAX, pattern=NAME_PATTERN)
 Name = Annotated[str, _Line, NAME]
@@ -184,6 +199,12 @@ class MergeCustomers(Payload):
     model_config = ConfigDict(json_schema_extra={"example": {"other_id": "17851"}})
 
     other_id: Id
+
+
+class EraseCustomer(Payload):
+    """Nothing needs to be said."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {}})
 
 
 class PlaceHold(Payload):
@@ -384,6 +405,53 @@ async def lift_hold(customer_id: CustomerId, body: LiftHold, caller: Caller) -> 
             customer, customer_id=customer_id, hold_id=HoldId(body.hold_id), now=caller.now
         ),
     )
+
+
+@command(
+    router,
+    "/customers/{customer_id}/erasure",
+    requires=Owned("customers:erase"),
+    refusals=(CustomerUnknown, RecordIsClosed, HoldStands, OrdersOpen, LastOwner),
+    problems=(*PROBLEMS, "too-many-tagged", "limits-unavailable"),
+)
+async def erase_customer(customer_id: CustomerId, body: EraseCustomer, caller: Caller) -> Answer:  # noqa: ARG001 - an empty body
+    """Erase a customer's personal data for good: nothing of it is shown from now on, and its keys are destroyed."""
+    key_id = await caller.personal.key_of(CUSTOMER.stream(customer_id))
+
+    def decide(customer: Customer | None, view: DecisionView) -> list[Event]:
+        if customer is not None and customer.account_id is not None:
+            _require_another_owner(customer.account_id, view)
+        return erasure.request_erasure(
+            customer,
+            customer_id=customer_id,
+            open_orders=() if customer is None else _open_orders(customer, view),
+            key_ids=(key_id,),
+            now=caller.now,
+        )
+
+    return await caller.execute(CUSTOMER, customer_id, decide, owner=_themselves)
+
+
+def _open_orders(customer: Customer, view: DecisionView) -> list[OrderId]:
+    """The orders of a record, and of those that are part of it, that are still to be shipped."""
+    tags = [customer_tag(each) for each in (customer.customer_id, *customer.merged)]
+    for tag in tags:
+        view.prefetch_tagged(ORDERS, tag)
+    placed = [order_id for tag in tags for order_id in view.tagged(ORDERS, tag)]
+    view.prefetch(ORDER, placed)
+    # An order that is no longer open stays so: its version does not matter, and no newer one may carry the tag.
+    found = [view.known(ORDER, order_id) for order_id in placed]
+    return [order.order_id for order in found if order is not None and order.status in _OPEN]
+
+
+def _require_another_owner(account_id: AccountId, view: DecisionView) -> None:
+    """Refuse to close the account of the only owner.
+
+    Raises:
+        LastOwner: it is.
+    """
+    if view.tagged(OWNERS, role_tag("owner")) == {account_id}:
+        raise LastOwner(account_id=account_id)
 
 
 def _themselves(customer: Customer) -> str:

@@ -8,6 +8,8 @@ from typing import Final
 
 from commands.gateways.labels import CARRIER
 from commands.gateways.mail import mails as mail_gateway
+from commands.gateways.shredding import ERASURE
+from commands.processes.closing import CLOSING
 from commands.processes.fulfilment import FULFILMENT
 from commands.processes.labels import LABELS
 from commands.processes.restock import RESTOCK
@@ -24,6 +26,7 @@ from domain.identity import account, client
 from domain.identity.account import ACCOUNT, GRANTS
 from domain.identity.client import CLIENT
 from domain.identity.events import (
+    AccountClosed,
     AccountLocked,
     AccountRegistered,
     AccountUnlocked,
@@ -137,6 +140,8 @@ CUSTOMERS: Final = Context(
     name="customers",
     aggregates=(CUSTOMER,),
     commands="commands.customers:router",
+    processes=(CLOSING,),
+    gateways=(ERASURE,),
     views=customer_folds.VIEWS,
     queries="read_api.customers:QUERIES",
     problems=(
@@ -150,6 +155,7 @@ CUSTOMERS: Final = Context(
         customer.HasAnAccount,
         customer.MergedWithItself,
         customer.HoldStands,
+        customer.OrdersOpen,
     ),
 )
 
@@ -200,6 +206,7 @@ IDENTITY: Final = Context(
         PasswordReset: "no view shows accounts yet",
         AddressVerified: "no view shows accounts yet",
         AccountLocked: "no view shows accounts yet",
+        AccountClosed: "no view shows accounts yet",
         AccountUnlocked: "no view shows accounts yet",
         SessionOpened: "no view shows accounts yet",
         SessionRevoked: "no view shows accounts yet",

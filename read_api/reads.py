@@ -79,7 +79,7 @@ class Reads:
         self.readiness = Readiness(self._ready)
         self.poller = CheckpointPoller(self._polling, draining=lambda: self.readiness.draining)
         self.opening: Open | None = None
-        self._keyring: Keyring | None = None
+        self.keyring: Keyring | None = None
         self.admission = Admission(self.poller, self.connections, followers=followers)
         self.documents = (
             None
@@ -126,10 +126,10 @@ class Reads:
             ProblemError: `no-key-database`: nobody's address was ever taken.
             ViewUnavailable: its key cannot be read now.
         """
-        if self._keyring is None:
+        if self.keyring is None:
             raise ProblemError("no-key-database", f"{NoKeyDatabase()}.")
         try:
-            return await self._keyring.lookup_digest("email", address)
+            return await self.keyring.lookup_digest("email", address)
         except KeyringError as error:
             raise ViewUnavailable(str(error)) from error
 
@@ -148,11 +148,11 @@ class Reads:
     async def opened(self) -> AsyncIterator[None]:
         """Open everything, and close it at the end. Neither server need be there at the beginning."""
         async with self.connections, self._polling, self._exporting, self.poller, self._keys() as keyring:
-            self._keyring, self.opening = keyring, None if keyring is None else _opening(keyring)
+            self.keyring, self.opening = keyring, None if keyring is None else _opening(keyring)
             try:
                 yield
             finally:
-                self._keyring, self.opening = None, None
+                self.keyring, self.opening = None, None
                 for reader in self._readers:
                     await reader.close()
                 if self.documents is not None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from domain.event import Event
-from domain.identity.events import AddressVerified, PasswordReset
+from domain.identity.events import AccountClosed, AddressVerified, PasswordReset
 from domain.ids import AccountId
 
 NOW: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -22,4 +22,9 @@ def address_verified(**changes: Any) -> AddressVerified:
     return replace(example, **changes)
 
 
-ONE_OF_EACH: Final[tuple[Event, ...]] = (address_verified(), password_reset())
+def account_closed(**changes: Any) -> AccountClosed:
+    example = AccountClosed(account_id=AccountId("a-1"), email_digest="9f86d081884c7d65", closed_at=NOW)
+    return replace(example, **changes)
+
+
+ONE_OF_EACH: Final[tuple[Event, ...]] = (address_verified(), password_reset(), account_closed())

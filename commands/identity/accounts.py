@@ -24,6 +24,7 @@ from domain.aggregate import Aggregate
 from domain.identity import account as accounts
 from domain.identity.account import ACCOUNT, GRANTS, Account, Grants
 from domain.identity.events import (
+    AccountClosed,
     AccountRegistered,
     RoleGranted,
     RoleRevoked,
@@ -35,7 +36,9 @@ from domain.ids import AccountId, CredentialId
 SWEPT_AFTER: Final = timedelta(minutes=10)
 """No append takes that long: a credential that no event named by then is never named."""
 
-HOLDER: Final[Tagged[AccountId | None]] = Tagged((AccountRegistered,), None, accounts.registered)
+HOLDER: Final[Tagged[AccountId | None]] = Tagged(
+    (AccountRegistered, AccountClosed), None, accounts.registered
+)
 """The account that an address belongs to."""
 
 OWNERS: Final[Tagged[frozenset[AccountId]]] = Tagged(

@@ -11,6 +11,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from commands import refusals
 from runtime.identity.tokens import GUEST_LIFETIME_S, LEEWAY_S, LIFETIME_S
+from runtime.problems import ProblemError
 
 VaultConnection = psycopg.AsyncConnection[tuple[Any, ...]]
 Pool = AsyncConnectionPool[VaultConnection]
@@ -65,8 +66,15 @@ _HASH: Final = "select hash from vault.verifier where credential_id = %s"
 _REHASH: Final = "update vault.verifier set hash = %s where credential_id = %s and hash = %s"
 _OPEN: Final = """
 insert into vault.session (session_id, account_id, credential_id, client_id, expires_at)
-values (%s, %s, %s, %s, clock_timestamp() + %s) returning rotated_at, expires_at
+select %s, %s, credential_id, %s, clock_timestamp() + %s from vault.verifier where credential_id = %s for key share
+returning rotated_at, expires_at
 """
+_ERASE_LINKS: Final = """
+delete from vault.link
+where account_id = %s or lower(email) in (select lower(email) from vault.verifier where account_id = %s)
+"""
+_ERASE_VERIFIERS: Final = "delete from vault.verifier where account_id = %s"
+_ERASE_SESSIONS: Final = "delete from vault.session where account_id = %s returning session_id"
 _OPENED: Final = "update vault.session set opening_recorded = true where session_id = %s"
 _ROTATE: Final = """
 update vault.session set sequence = sequence + 1, rotated_at = clock_timestamp()
@@ -279,12 +287,27 @@ class Vault:
     async def open_session(
         self, session_id: str, *, account_id: str, credential_id: str, client_id: str
     ) -> tuple[datetime, datetime]:
-        """Keep a new session, which cannot be refreshed yet; when it was opened, and when it expires."""
-        given = [session_id, account_id, credential_id, client_id, SESSION_LIFETIME]
+        """Keep a new session, which cannot be refreshed yet; when it was opened, and when it expires.
+
+        Raises:
+            ProblemError: `bad-credentials`: its credential was thrown away meanwhile.
+        """
+        given = [session_id, account_id, client_id, SESSION_LIFETIME, credential_id]
         async with self._connection() as connection:
             row = await (await connection.execute(_OPEN, given)).fetchone()
-        assert row is not None, "inserted"
+        if row is None:
+            raise ProblemError("bad-credentials", "Address and password do not belong together.")
         return row[0], row[1]
+
+    async def erase(self, account_id: str) -> None:
+        """Throw away all that is personal of an account and all that lets it log in, and have its tokens refused."""
+        async with self._connection() as connection, connection.transaction():
+            await connection.execute(_ERASE_LINKS, [account_id, account_id])
+            # Who opens a session meanwhile has a lock on the credential: its row is there, or it is never made.
+            await connection.execute(_ERASE_VERIFIERS, [account_id])
+            rows = await (await connection.execute(_ERASE_SESSIONS, [account_id])).fetchall()
+            if rows:
+                await connection.execute(_DENY, [[row[0] for row in rows], DENIED_FOR])
 
     async def opened(self, session_id: str) -> None:
         """Note that the log has the opening: from now on the session can be refreshed."""

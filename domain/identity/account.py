@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from domain.aggregate import Aggregate
 from domain.event import Event
 from domain.identity.events import (
+    AccountClosed,
     AccountLocked,
     AccountRegistered,
     AccountUnlocked,
@@ -39,6 +40,8 @@ class Account(Struct, frozen=True, kw_only=True):
     email_digest: KeyedHash
     credential_id: CredentialId
     locked: bool = False
+    closed: bool = False
+    """Nobody logs in to it ever again: it is locked, and is not unlocked."""
     verified: bool = False
     """Whether the address was shown to be theirs."""
 
@@ -134,6 +137,8 @@ def evolve(account: Account | None, event: Event) -> Account:
             return replace(account, locked=False)
         case AddressVerified():
             return replace(account, verified=True)
+        case AccountClosed():
+            return replace(account, locked=True, closed=True)
     raise AssertionError(f"{type(event).__name__} is no event of an account")
 
 
@@ -159,13 +164,16 @@ ACCOUNT: Final = Aggregate(
         PasswordReset,
         AccountLocked,
         AccountUnlocked,
+        AccountClosed,
     ),
 )
 GRANTS: Final = Aggregate("grants", evolve_grants, events=(RoleGranted, RoleRevoked))
 
 
-def registered(_holder: AccountId | None, event: AccountRegistered) -> AccountId:
+def registered(holder: AccountId | None, event: AccountRegistered | AccountClosed) -> AccountId | None:
     """The account that an address belongs to: a fold over the events that carry its tag."""
+    if isinstance(event, AccountClosed):
+        return None if holder == event.account_id else holder
     return event.account_id
 
 
@@ -327,4 +335,15 @@ def unlock(account: Account | None, *, account_id: AccountId, now: datetime) -> 
     """
     if account is None:
         raise AccountUnknown(account_id=account_id)
-    return [AccountUnlocked(account_id=account_id, unlocked_at=in_utc(now))] if account.locked else []
+    if not account.locked or account.closed:
+        return []
+    return [AccountUnlocked(account_id=account_id, unlocked_at=in_utc(now))]
+
+
+def close(account: Account | None, *, now: datetime) -> Sequence[Event]:
+    """Close an account for good; nothing if it is closed, or there is none."""
+    if account is None or account.closed:
+        return []
+    return [
+        AccountClosed(account_id=account.account_id, email_digest=account.email_digest, closed_at=in_utc(now))
+    ]

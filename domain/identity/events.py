@@ -108,6 +108,17 @@ class AccountUnlocked(Event, frozen=True, kw_only=True):
     unlocked_at: Moment
 
 
+@event_type(
+    "identity.account_closed.v1", partition=_account, tags=lambda event: (email_tag(event.email_digest),)
+)
+class AccountClosed(Event, frozen=True, kw_only=True):
+    """Its customer was erased: nobody logs in to the account any more, and its address may be registered again."""
+
+    account_id: AccountId
+    email_digest: KeyedHash
+    closed_at: Moment
+
+
 @event_type("identity.session_opened.v1", partition=_account)
 class SessionOpened(Event, frozen=True, kw_only=True):
     """Somebody logged in; the session can be refreshed until it expires."""

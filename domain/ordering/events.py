@@ -10,7 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from domain.event import Event, event_type, upcasts
-from domain.ids import CreditNoteId, CustomerId, OrderId, Sku
+from domain.ids import CreditNoteId, CustomerId, OrderId, Sku, customer_tag
 from domain.moment import Moment
 from domain.money import Currency, Minor, UnitPrice
 from domain.text import Country
@@ -67,7 +67,11 @@ class ShippedSku(Struct, frozen=True, kw_only=True, gc=False):
     quantity: int
 
 
-@event_type("ordering.order_placed.v1")
+def _customer(order: "OrderPlaced") -> tuple[str, ...]:
+    return () if order.customer_id is None else (customer_tag(order.customer_id),)
+
+
+@event_type("ordering.order_placed.v1", tags=_customer)
 class OrderPlaced(Event, frozen=True, kw_only=True):
     """Somebody wants this. `placed_at` is when they said so, which may lie years before it was recorded."""
 

@@ -36,13 +36,13 @@ _BUYS: Final = "own-orders:place own-orders:read own-orders:cancel own-customers
 _SELLS: Final = "catalogue:read catalogue:write inventory:read"
 _STORES: Final = "catalogue:read inventory:read inventory:receive inventory:adjust"
 _SHIPS: Final = "orders:read orders:ship shipments:read shipments:label"
-_KNOWS: Final = "customers:read customers:write customers:merge"
+_KNOWS: Final = "customers:read customers:write customers:merge customers:erase"
 _SUPPORTS: Final = "orders:place orders:read orders:cancel shipments:read credit-notes:issue"
 
 PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
     {
         "guest": _may(_SHOPS, _BUYS),
-        "customer": _may(_SHOPS, _BUYS),
+        "customer": _may(_SHOPS, _BUYS, "own-customers:erase"),
         "support": _may(_SHOPS, _SUPPORTS, _KNOWS, "accounts:read effects:read"),
         "merchandiser": _may(_SELLS, "sales:read effects:read"),
         "warehouse": _may(_STORES, _SHIPS, "customers:read effects:read"),
@@ -91,10 +91,12 @@ _BEST_FIRST: Final[tuple[Sight, ...]] = ("plain", "mask", "sealed")
 REVEAL: Final = "personal:reveal"
 """The scope of a program that is shown personal data; each use is an event."""
 
-FAIL_CLOSED: Final = frozenset(("accounts:write", "keys:write", "operate", "credit-notes:issue"))
+FAIL_CLOSED: Final = frozenset(
+    ("accounts:write", "keys:write", "operate", "credit-notes:issue", "customers:erase")
+)
 """Permissions that nobody is granted while revoked tokens are not known: what they do is not undone."""
 
-COUNTED_EXACTLY: Final = frozenset(("credit-notes:issue",))
+COUNTED_EXACTLY: Final = frozenset(("credit-notes:issue", "customers:erase"))
 """Permissions of routes that are refused while a limit cannot be counted by all processes together."""
 
 

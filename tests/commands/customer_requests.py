@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from domain.customers.customer import ADDRESSES_MAX, MERGED_MAX
 from domain.event import Event
-from domain.ids import AccountId, AddressId, CustomerId
+from domain.ids import AccountId, AddressId, CustomerId, OrderId
 from tests.customer_examples import (
     address_added,
     customer_registered,
@@ -13,7 +13,7 @@ from tests.customer_examples import (
     legal_hold_placed,
     record_closed,
 )
-from tests.examples import account_registered
+from tests.examples import account_registered, placed, role_granted
 
 PROFILE: Final = {"name": "Ada Lovelace", "email": "ada@example.org", "phone": "1", "country": "Italy"}
 ADDRESS: Final = {"address_id": "new", "recipient": "Ada", "lines": "1 High Street", "country": "Italy"}
@@ -32,6 +32,7 @@ VALID: Final[dict[str, tuple[str, Any]]] = {
     "grant_consent": (f"{OF}/known/consents", CONSENT),
     "withdraw_consent": (f"{OF}/known/consent-withdrawals", {"purpose": "marketing"}),
     "merge_customers": (f"{OF}/known/merges", {"other_id": "guest"}),
+    "erase_customer": (f"{OF}/known/erasure", {}),
     "place_hold": (f"{OF}/known/holds", HOLD),
     "lift_hold": (f"{OF}/held/hold-liftings", {"hold_id": "case-7"}),
 }
@@ -42,7 +43,7 @@ FACTS: Final[tuple[Event, ...]] = (
     account_registered(account_id=AccountId("with-account")),
     *(
         customer_registered(customer_id=CustomerId(each))
-        for each in ("known", "guest", "closed", "erased", "held", "full", "crowded")
+        for each in ("known", "guest", "closed", "erased", "held", "full", "crowded", "waiting")
     ),
     customer_registered(customer_id=CustomerId("with-account"), account_id=AccountId("with-account")),
     address_added(customer_id=CustomerId("known")),
@@ -53,6 +54,8 @@ FACTS: Final[tuple[Event, ...]] = (
         address_added(customer_id=CustomerId("full"), address_id=AddressId(f"a-{n}"))
         for n in range(ADDRESSES_MAX)
     ),
+    placed(order_id=OrderId("waiting"), customer_id=CustomerId("waiting")),
+    role_granted(account_id=AccountId("with-account"), role="owner"),
     customers_merged(customer_id=CustomerId("crowded"), merged_ids=_MANY),
 )
 
@@ -62,7 +65,7 @@ def _refused() -> dict[tuple[str, str], tuple[str, Any]]:
     ways = {"customer-unknown": "nobody", "record-is-closed": "closed", "customer-erased": "erased"}
     found = {}
     for name, (path, body) in VALID.items():
-        if name in {"register_customer", "lift_hold"}:
+        if name in {"register_customer", "lift_hold", "erase_customer"}:
             continue
         for code, customer_id in ways.items():
             found[name, code] = (path.replace("known", customer_id), body)
@@ -82,5 +85,10 @@ REFUSED: Final[dict[tuple[str, str], tuple[str, Any]]] = {
     ("merge_customers", "too-many-merged"): (f"{OF}/crowded/merges", {"other_id": "guest"}),
     ("merge_customers", "has-an-account"): (f"{OF}/known/merges", {"other_id": "with-account"}),
     ("merge_customers", "hold-stands"): (f"{OF}/known/merges", {"other_id": "held"}),
+    ("erase_customer", "customer-unknown"): (f"{OF}/nobody/erasure", {}),
+    ("erase_customer", "record-is-closed"): (f"{OF}/closed/erasure", {}),
+    ("erase_customer", "hold-stands"): (f"{OF}/held/erasure", {}),
+    ("erase_customer", "orders-open"): (f"{OF}/waiting/erasure", {}),
+    ("erase_customer", "last-owner"): (f"{OF}/with-account/erasure", {}),
     ("lift_hold", "customer-unknown"): (f"{OF}/nobody/hold-liftings", {"hold_id": "case-7"}),
 }

@@ -13,8 +13,8 @@ from domain.catalogue.events import PriceChanged, ProductCreated
 from domain.catalogue.product import PRODUCT
 from domain.customers.customer import CUSTOMER
 from domain.event import Event
-from domain.identity.account import ACCOUNT
-from domain.identity.events import AccountRegistered
+from domain.identity.account import ACCOUNT, GRANTS
+from domain.identity.events import AccountRegistered, RoleGranted
 from domain.inventory.stock_item import STOCK
 from domain.operations.events import PauseRequested
 from domain.operations.pauses import PAUSES
@@ -49,6 +49,8 @@ def stream_of(event: Event) -> tuple[Aggregate[Any], str]:
             return CUSTOMER, event.customer_id  # type: ignore[attr-defined]
         case AccountRegistered():
             return ACCOUNT, event.account_id
+        case RoleGranted():
+            return GRANTS, event.account_id
         case _ if type(event).__module__ == "domain.inventory.events":
             return STOCK, event.sku  # type: ignore[attr-defined]
         case _:

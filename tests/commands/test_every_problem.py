@@ -351,9 +351,21 @@ SEALING: dict[str, Bring] = {
 }
 """How a command that takes personal data meets what those may meet."""
 
+
+async def place_too_often(shop: Shop, patch: pytest.MonkeyPatch, _path: str, body: Any) -> Answered:
+    for order_id in ("1", "2"):
+        order = {**ORDER, "order_id": order_id, "customer_id": "guest"}
+        assert 201 == (await shop.post("/v1/orders", order)).status
+    patch.setattr(reading, "EVENTS_PER_STREAM_MAX", 1)
+    patch.setattr(limits, "TAGGED_EVENTS_MAX", 1)
+    return await shop.post("/v1/customers/guest/erasure", body)
+
+
 OF_ONE: dict[tuple[str, str], Bring] = {
     ("issue_credit_note", "too-many-tagged"): credit_too_often,
     ("issue_credit_note", "limits-unavailable"): with_steps(uncountable),
+    ("erase_customer", "too-many-tagged"): place_too_often,
+    ("erase_customer", "limits-unavailable"): with_steps(uncountable),
 }
 """What one command may meet, and no other."""
 

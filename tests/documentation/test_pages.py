@@ -60,6 +60,8 @@ NO_PROBLEMS: Final = {
     "swagger-ui-bundle",
     "online-retail",
     "credit-notes",
+    "account-closing",
+    "sender-erasure",
     "keyed-views",
     "global-views",
     *Format,

@@ -39,7 +39,7 @@ def test_an_event_belongs_to_the_partition_that_its_type_declares():
 
 def test_an_event_has_the_tags_that_its_type_declares():
     assert ("order:7",) == tags_of(PaidOnce("7"))
-    assert () == tags_of(placed())
+    assert (("customer:17850",), ()) == (tags_of(placed()), tags_of(placed(customer_id=None)))
     assert (("order:536365",), ()) == (
         tags_of(credit_note_issued()),
         tags_of(credit_note_issued(order_id=None)),

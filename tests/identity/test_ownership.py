@@ -54,7 +54,32 @@ BY_ID: dict[tuple[str, str], tuple[Ask, int | str]] = {
 }
 """How each route of something that somebody owns is asked, and what its owner is answered: a status, or a code."""
 
+OF_CUSTOMERS: dict[str, dict[str, object]] = {
+    "profile": {"country": "Italy"},
+    "addresses": {"address_id": "home", "recipient": "A", "lines": "1 High Street", "country": "Italy"},
+    "address-removals": {"address_id": "home"},
+    "preferences": {"preference": "language", "value": "en"},
+    "consents": {"purpose": "marketing", "policy_version": "1"},
+    "consent-withdrawals": {"purpose": "marketing"},
+    "erasure": {},
+}
+"""What customers may change of themselves, with a body for each."""
+
+NEEDS_KEYS = {"addresses", "erasure"}
+"""What an installation without a key database refuses to everybody alike."""
+
 ELSEWHERE = {
+    ("POST", "/v1/customers"): "test_customers_register_themselves",
+    ("GET", "/v1/customers"): "test_customers_register_themselves",
+    ("HEAD", "/v1/customers"): "test_customers_register_themselves",
+    ("GET", "/v1/customers/{customer_id}"): "test_a_customer_is_shown_and_changed_by_themselves_alone",
+    ("HEAD", "/v1/customers/{customer_id}"): "test_a_customer_is_shown_and_changed_by_themselves_alone",
+    **{
+        ("POST", f"/v1/customers/{{customer_id}}/{name}"): (
+            "test_a_customer_is_shown_and_changed_by_themselves_alone"
+        )
+        for name in OF_CUSTOMERS
+    },
     ("POST", "/v1/orders"): "test_a_customer_orders_for_themselves_now_and_at_list_prices",
     ("GET", "/v1/orders"): "test_lists_have_ones_own_rows_in_every_form",
     ("HEAD", "/v1/orders"): "test_lists_have_ones_own_rows_in_every_form",
@@ -279,3 +304,42 @@ def shown(answer: httpx.Response, order_id: str) -> tuple[Any, ...]:
     varies = {"correlation-id", "content-length", "date"}
     headers = {name: value for name, value in answer.headers.items() if name not in varies}
     return answer.status_code, repr(body).replace(order_id, "<id>"), headers
+
+
+async def registered(bought: Bought, name: str) -> str:
+    """The id of somebody, who is a customer from then on."""
+    made = await bought.shop.post("/v1/customers", {"country": "Italy"}, bought.tokens[name])
+    if made.status_code == 201:
+        return str(made.json()["id"])
+    return str(made.json()["facts"]["customer_id"])
+
+
+async def test_customers_register_themselves(bought):
+    shop = bought.shop
+    ids = {name: await registered(bought, name) for name in ("ada", "bob", "guest")}
+    other = {"customer_id": ids["bob"], "country": "Italy"}
+    await bought.catch_up()
+
+    assert 403 == (await shop.post("/v1/customers", other, bought.tokens["ada"])).status_code
+    for name in ("ada", "guest"):
+        page = await shop.get("/v1/customers", bought.tokens[name])
+        assert [ids[name]] == [row["customer_id"] for row in page.json()["items"]]
+        assert (403) == (await shop.get("/v1/customer-search", bought.tokens[name])).status_code
+
+
+async def test_a_customer_is_shown_and_changed_by_themselves_alone(bought):
+    shop, token = bought.shop, bought.tokens["ada"]
+    ada, bob = [await registered(bought, name) for name in ("ada", "bob")]
+    await bought.catch_up()
+
+    foreign, absent = [await shop.get(f"/v1/customers/{each}", token) for each in (bob, ABSENT)]
+    assert 404 == foreign.status_code == absent.status_code
+    assert shown(foreign, bob) == shown(absent, ABSENT)
+    assert 200 == (await shop.get(f"/v1/customers/{ada}", token)).status_code
+    for name, body in OF_CUSTOMERS.items():
+        foreign, absent, own = [
+            await shop.post(f"/v1/customers/{each}/{name}", body, token) for each in (bob, ABSENT, ada)
+        ]
+        assert shown(foreign, bob) == shown(absent, ABSENT)
+        wanted = (409, 409) if name in NEEDS_KEYS else (404, 201)
+        assert wanted == (foreign.status_code, own.status_code), name

@@ -16,6 +16,7 @@ from counterfoil.contexts import SHOP_CONTEXTS
 from counterfoil.operations import OPERATIONS
 from counterfoil.security import SECURITY
 from counterfoil.testing import http, queries
+from domain.customers.customer import CUSTOMER
 from domain.event import type_name
 from event_store.log import codec, reading
 from projections import rebuild
@@ -34,7 +35,12 @@ SERVED = (*SHOP_CONTEXTS, NOTES)
 CONTEXTS = Contexts(*SERVED, OPERATIONS, SECURITY)
 EVENTS = {event for aggregate in CONTEXTS.aggregates for event in aggregate.events}
 
+RELEASED = Contexts(*(each for each in CONTEXTS if each.name != "customers"))
+"""Those whose views a released version has built."""
+
 UNRELEASED = {
+    *(type_name(event) for event in CUSTOMER.events),
+    "identity.account_closed.v1",
     "identity.account_locked.v1",
     "identity.account_registered.v1",
     "identity.account_unlocked.v1",
@@ -124,7 +130,7 @@ def test_there_is_a_dump_of_this_version():
 
 
 def test_nothing_is_left_to_migrate_and_all_is_in_order(upgraded):
-    report = auditing.verify(upgraded, contexts=CONTEXTS, full=True)
+    report = auditing.verify(upgraded, contexts=RELEASED, full=True)
 
     assert [] == migrating.due(upgraded)
     assert report.ok, report.as_json()

@@ -1,0 +1,162 @@
+"""An erasure through all that it touches: asked for, carried out, killed at each step, and after a restored backup."""
+
+import asyncio
+from collections import Counter
+
+import httpx
+import psycopg
+import pytest
+from pydantic import SecretStr
+
+from commands.gateways.shredding import Shredder
+from commands.identity.vault import Vault
+from counterfoil import accounts
+from counterfoil.contexts import CONTEXTS
+from counterfoil.testing import queries
+from runtime.keyring.key_rows import KeyRows
+from tests.customers.erasing import ADA, LOGIN, cut_off, erased, registered
+from tests.identity.conftest import accounts_on, opened
+from tests.identity.shop import EMAIL, PASSWORD, REFUSED_WITHIN_S
+
+pytestmark = pytest.mark.anyio
+
+FIELDS = ("name", "email")
+ERASED = {"shown": "erased", "text": None}
+
+
+@pytest.fixture
+def installation(database_url, keys_database_url, tmp_path):
+    settings = accounts_on(database_url, home=tmp_path)
+    return settings.model_copy(update={"keys_database_url": SecretStr(keys_database_url)})
+
+
+@pytest.fixture
+async def shop(installation):
+    await asyncio.to_thread(accounts.create_owner, installation, email=EMAIL, password=PASSWORD)
+    async with opened(installation) as shop:
+        yield shop
+
+
+async def shown(shop):
+    """What the owner is shown of the customer."""
+    await asyncio.to_thread(queries.carry, shop.url, CONTEXTS.views)
+    await shop.query_app.state.reads.poller.next_snapshot()
+    owner = (await shop.session())["access_token"]
+    return (await shop.get("/v1/customers/ada", owner)).json()
+
+
+def keys(settings):
+    with psycopg.connect(settings.keys_database_url.get_secret_value()) as connection:
+        return connection.execute("select * from keys.subject").fetchall()
+
+
+async def test_an_erased_customer_is_gone_and_may_come_again(shop, installation):
+    tokens = await registered(shop)
+    assert "Ada Lovelace" == (await shown(shop))["name"]["text"]
+    asked = await shop.post("/v1/customers/ada/erasure", {}, tokens["access_token"])
+    await erased(installation)
+
+    assert 201 == asked.status_code, asked.text
+    assert await shop.refused_everywhere(tokens["access_token"]) < REFUSED_WITHIN_S
+    assert 401 == (await shop.log_in(**LOGIN)).status_code
+    assert 400 == (await shop.refresh(tokens["refresh_token"])).status_code
+    await shop.query_app.state.reads.keyring.follow_erasures()
+    row = await shown(shop)
+    assert ("erased", ERASED, ERASED) == (row["status"], *(row[name] for name in FIELDS))
+    assert [] == keys(installation)
+    with shop.vault() as vault:
+        assert [] == vault.execute("select from vault.verifier where account_id = 'ada'").fetchall()
+    owner = (await shop.session())["access_token"]
+    again = {"account_id": "ada-again", "roles": ["customer"], **LOGIN}
+    assert 201 == (await shop.post("/v1/accounts", again, owner)).status_code
+    assert 201 == (await shop.log_in(**LOGIN)).status_code
+
+
+async def test_an_erasure_is_asked_for_once_however_often(shop, installation):
+    tokens = await registered(shop)
+    for _ in range(2):
+        assert 201 == (await shop.post("/v1/customers/ada/erasure", {}, tokens["access_token"])).status_code
+    await erased(installation)
+    await erased(installation)
+
+    assert Counter({"requested": 1, "erased": 1, "closed": 1}) == counted(shop)
+
+
+def counted(shop):
+    names = {
+        "customers.erasure_requested.v1": "requested",
+        "customers.personal_data_erased.v1": "erased",
+        "identity.account_closed.v1": "closed",
+    }
+    return Counter({names[name]: count for name, count in shop.types().items() if name in names})
+
+
+STEPS = ((Shredder, "ask"), (Vault, "erase"), (KeyRows, "destroy"))
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(("owner", "name"), STEPS, ids=[name for _, name in STEPS])
+async def test_killed_at_each_step_an_erasure_is_done_by_the_next_sender(
+    shop, installation, owner, name, after
+):
+    tokens = await registered(shop)
+    await shop.post("/v1/customers/ada/erasure", {}, tokens["access_token"])
+    await asyncio.to_thread(cut_off, installation, owner, name, after=after)
+    assert 0 == counted(shop)["erased"], "nothing is recorded before all of it is done"
+    await erased(installation)
+
+    assert Counter({"requested": 1, "erased": 1, "closed": 1}) == counted(shop)
+    assert [] == keys(installation)
+    assert 401 == (await shop.log_in(**LOGIN)).status_code
+
+
+async def test_a_restored_backup_of_the_key_database_opens_nobody_who_was_erased(shop, installation):
+    tokens = await registered(shop)
+    backup = keys(installation)
+    await shop.post("/v1/customers/ada/erasure", {}, tokens["access_token"])
+    await erased(installation)
+    with psycopg.connect(installation.keys_database_url.get_secret_value()) as connection:
+        for row in backup:
+            connection.execute("insert into keys.subject values (%s, %s, %s, %s, %s)", row)
+
+    async with opened(installation) as restored:
+        assert [] == keys(installation), "destroyed again before anything was opened"
+        row = await shown(restored)
+    assert ERASED == row["name"]
+
+
+async def test_an_open_order_or_a_legal_hold_keeps_the_data(shop, installation):
+    tokens = await registered(shop)
+    owner = (await shop.session())["access_token"]
+    product = {"sku": "1", "title": "One", "stocked": True, "unit_price": "2.55", "currency": "GBP"}
+    await shop.post("/v1/products", product, owner)
+    order = {"country": "Italy", "currency": "GBP", "lines": [{"sku": "1", "quantity": 1}]}
+    placed = (await shop.post("/v1/orders", order, tokens["access_token"])).json()
+
+    async def erase():
+        return await shop.post("/v1/customers/ada/erasure", {}, tokens["access_token"])
+
+    refused = await erase()
+    order_id = placed["stream"].removeprefix("order-")
+    assert (409, "orders-open", [order_id]) == (refused.status_code, *problem(refused, "order_ids"))
+    await shop.post(f"/v1/orders/{order_id}/cancellation", {"reason": "customer"}, tokens["access_token"])
+    hold = {"hold_id": "case-7", "reason": "litigation"}
+    await shop.post("/v1/customers/ada/holds", hold, owner)
+    refused = await erase()
+    assert (409, "hold-stands", ["case-7"]) == (refused.status_code, *problem(refused, "hold_ids"))
+    await shop.post("/v1/customers/ada/hold-liftings", {"hold_id": "case-7"}, owner)
+    assert 201 == (await erase()).status_code
+
+
+def problem(answer: httpx.Response, named: str):
+    body = answer.json()
+    return body["code"], body["facts"][named]
+
+
+async def test_somebody_else_s_data_is_erased_by_no_customer(shop):
+    tokens = await registered(shop)
+    owner = (await shop.session())["access_token"]
+    await shop.post("/v1/customers", {**ADA, "customer_id": "bob"}, owner)
+    answer = await shop.post("/v1/customers/bob/erasure", {}, tokens["access_token"])
+
+    assert (404, "customer-unknown") == (answer.status_code, answer.json()["code"])
