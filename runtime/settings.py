@@ -8,11 +8,19 @@ Kubernetes injects for its services are passed over, since a service may well be
 import difflib
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from runtime import setting_rules
 from runtime.masking import shown
@@ -34,10 +42,10 @@ class SettingsError(Exception):
     """The environment holds an unknown setting or a value that cannot be; the text names the variable."""
 
 
-class Settings(BaseSettings):
-    """All settings with their defaults; immutable. Use `load` where a user reads the error."""
+class Settings(BaseModel):
+    """All settings: what is given, the environment, defaults; immutable. Use `load` where a user reads the error."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     home: Path = Field(
         default=Path(".counterfoil"),
@@ -363,14 +371,20 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _every_variable_is_known(cls, values: dict[str, object]) -> dict[str, object]:
-        known = {PREFIX + name.upper() for name in cls.model_fields}
+    def _from_the_environment(cls, given: dict[str, object]) -> dict[str, object]:
+        """What is given wins over the variables, of which each has to be known; an empty one is as good as none."""
+        known = {PREFIX + name.upper(): name for name in cls.model_fields}
+        found: dict[str, object] = {}
         for variable, value in sorted(os.environ.items()):
             name = variable.upper()
-            if name.startswith(PREFIX) and name not in known and not _is_injected(name, value):
-                raise ValueError(_unknown(variable, known))
-        # The service counterfoil-query-api has a variable of the same name as the setting for the port to listen on.
-        return {name: value for name, value in values.items() if not _is_injected(name.upper(), value)}
+            # The service counterfoil-query-api has a variable of the same name as the setting for the port.
+            if not name.startswith(PREFIX) or _is_injected(name, value):
+                continue
+            if name not in known:
+                raise ValueError(_unknown(variable, known.keys()))
+            if value:
+                found[known[name]] = value
+        return found | given
 
     @model_validator(mode="after")
     def _belongs_together(self) -> Self:
@@ -460,7 +474,7 @@ def _is_injected(variable: str, value: object) -> bool:
     return _SERVICE_VARIABLE.fullmatch(variable) is not None
 
 
-def _unknown(variable: str, known: set[str]) -> str:
+def _unknown(variable: str, known: Collection[str]) -> str:
     nearest = difflib.get_close_matches(variable.upper(), sorted(known), n=1, cutoff=0.0)
     return f"{variable} is not a setting; the nearest one is {nearest[0]}"
 

@@ -198,7 +198,7 @@ async def opened(
     database_url: str, *contexts: Context, clock: Clock = command_api.utc_now, **settings: str
 ) -> AsyncIterator[CommandApi]:
     """A command API that serves these contexts on a log, with further settings; a test may open several on one."""
-    with_log = Settings(database_url=SecretStr(database_url), database_pool_size=CONNECTIONS, **settings)  # type: ignore[arg-type]  # texts, as the environment has them
+    with_log = Settings(database_url=SecretStr(database_url), database_pool_size=CONNECTIONS, **settings)
     app = applications.command_app(with_log, contexts=Contexts(*contexts, OPERATIONS), clock=clock)
     async with serving(app) as client:
         yield CommandApi(app, client, database_url)
