@@ -41,8 +41,13 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
         with workers.projections(url, views=[VIEW], redis_url=redis_url):
             wait_for_orders(url, orders=orders)
             wait_for_documents(url, redis_url, VIEW)
-            for source, cache in (("Redis", redis_url), ("SQL", "")):
-                yield _measured(laboratory, url, cache, source=source, orders=orders)
+            with _query_api(laboratory, url, redis_url, {}) as cached:
+                yield _measured(laboratory, cached, source="Redis", orders=orders)
+                with _query_api(laboratory, url, "", {}) as by_sql:
+                    yield _measured(laboratory, by_sql, source="SQL", orders=orders)
+                    with laboratory.python("benchmarks.busy", "--url", url, "--share", str(BUSY_SHARE)):
+                        where = f"Postgres {BUSY_SHARE:.0%} busy with appends"
+                        yield _next_to_sql(laboratory, cached, by_sql=by_sql, where=where, orders=orders)
             with (
                 _far_away(laboratory, url) as far,
                 _far_away(laboratory, redis_url) as far_redis,
@@ -58,13 +63,6 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
                         yield _next_to_sql(
                             laboratory, cached, by_sql=by_sql, where=where, orders=orders, goals=goals
                         )
-            with (
-                _query_api(laboratory, url, redis_url, {}) as cached,
-                _query_api(laboratory, url, "", {}) as by_sql,
-                laboratory.python("benchmarks.busy", "--url", url, "--share", str(BUSY_SHARE)),
-            ):
-                where = f"Postgres {BUSY_SHARE:.0%} busy with appends"
-                yield _next_to_sql(laboratory, cached, by_sql=by_sql, where=where, orders=orders)
 
 
 @contextlib.contextmanager
@@ -136,21 +134,17 @@ def _next_to_sql(
     )
 
 
-def _measured(laboratory: Laboratory, url: str, redis_url: str, *, source: str, orders: int) -> Row:
+def _measured(laboratory: Laboratory, port: int, *, source: str, orders: int) -> Row:
     loads: list[Found] = []
 
-    def ours(port: int) -> float:
+    def ours() -> float:
         loads.append(load(laboratory, "order", port=port, orders=orders))
         return loads[-1].rate
 
-    with _query_api(laboratory, url, redis_url, {}) as port:
-        found = alternating(
-            {
-                "ours": lambda: ours(port),
-                "limit": lambda: load(laboratory, "order", port=port, path="/livez").rate,
-            },
-            rounds=laboratory.size.rounds,
-        )
+    found = alternating(
+        {"ours": ours, "limit": lambda: load(laboratory, "order", port=port, path="/livez").rate},
+        rounds=laboratory.size.rounds,
+    )
     last = loads[-1]
     return Row(
         name=NAME,

@@ -42,7 +42,7 @@ EFFECTS_ORDERS: Final = Size(
 EFFECTS_KILLS: Final = Size("senders killed in it", 1, 3, "tests/effects/test_effects.py")
 EFFECTS_SEEDS: Final = Size("seeds of campaigns of effects", 1, 3, "tests/soak.py")
 IMPORTED_UNDER_KILLS: Final = Size(
-    "orders imported while each process is killed", 2_000, 6_000, "tests/acceptance/test_faults.py"
+    "orders imported while each process is killed", 1_000, 6_000, "tests/acceptance/test_faults.py"
 )
 REQUESTS: Final = Size("requests made for an operation", 20, 1_000, "tests/openapi/test_requests.py")
 RELAYING: Final = Size("schedules of relays", 2_000, 80_000, "tests/simulation/test_relay.py")

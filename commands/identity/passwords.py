@@ -32,15 +32,8 @@ class Passwords:
     """Hashes and verifies passwords, no more than a few at once."""
 
     def __init__(self, *, memory_mb: int) -> None:
-        self._hasher = PasswordHasher(
-            time_cost=1 if memory_mb >= ONE_PASS_FROM_MB else 2,
-            memory_cost=memory_mb * 1024,
-            parallelism=1,
-            hash_len=32,
-            salt_len=16,
-            type=Type.ID,
-        )
-        self._nobodys = self._hasher.hash(_NOBODYS)
+        self._hasher = _hasher(memory_mb)
+        self._nobodys = _nobodys_hash(memory_mb)
         self._room = asyncio.Semaphore(HASHES_AT_ONCE)
         self._waiting = 0
 
@@ -120,3 +113,19 @@ def _parts(own: Iterable[str]) -> list[str]:
     return sorted(
         (part.casefold() for part in known if len(part) >= PART_CHARACTERS_MIN), key=len, reverse=True
     )
+
+
+def _hasher(memory_mb: int) -> PasswordHasher:
+    return PasswordHasher(
+        time_cost=1 if memory_mb >= ONE_PASS_FROM_MB else 2,
+        memory_cost=memory_mb * 1024,
+        parallelism=1,
+        hash_len=32,
+        salt_len=16,
+        type=Type.ID,
+    )
+
+
+@functools.cache  # what it is compared with is no secret, and a process that opens many logs need not make it for each
+def _nobodys_hash(memory_mb: int) -> str:
+    return _hasher(memory_mb).hash(_NOBODYS)
