@@ -1,7 +1,7 @@
 """Access tokens (RFC 9068): what they say, how they are signed, and which are trusted.
 
-JWS in its compact form, signed with Ed25519 (RFC 8037, named as RFC 9864 has it). One algorithm is accepted, and a
-header of exactly three members: a token that refers to keys elsewhere, or to extensions, is refused unread.
+JWS in its compact form, signed with Ed25519 (RFC 8037). One algorithm is accepted, and a header of exactly three
+members: a token that refers to keys elsewhere, or to extensions, is refused unread.
 """
 
 import base64
@@ -10,12 +10,15 @@ from typing import Any, Final
 
 import msgspec
 from joserfc import jws
-from joserfc.errors import JoseError
+from joserfc.errors import InvalidKeyCurveError, JoseError
+from joserfc.jwa import EdDSAAlgorithm
 from joserfc.jwk import OKPKey
+from joserfc.jws import JWSRegistry
 from joserfc.jwt import JWTClaimsRegistry
 from msgspec import Struct
 
-ALGORITHM: Final = "Ed25519"
+ALGORITHM: Final = "EdDSA"
+"""As gateways know it (RFC 8037). RFC 9864 has a name for each curve, which Envoy 1.40 does not verify."""
 TYPE: Final = "at+jwt"
 AUDIENCE: Final = "counterfoil"
 LIFETIME_S: Final = 600
@@ -33,6 +36,22 @@ ROLES_MAX: Final = 32
 _HEADER_MEMBERS: Final = {"alg", "typ", "kid"}
 
 _encode = msgspec.json.Encoder().encode
+
+
+class _Ed25519(EdDSAAlgorithm):
+    """One curve alone under the name of both, so that the name says as much as the newer ones do."""
+
+    security_warning = ""  # it would be that the name leaves the curve open, which is not so here
+
+    def check_key(self, key: OKPKey) -> None:
+        """Refuse a key of another curve."""
+        super().check_key(key)
+        if key.curve_name != "Ed25519":
+            raise InvalidKeyCurveError(f"a key of {key.curve_name}")
+
+
+_REGISTRY: Final = JWSRegistry(algorithms=[ALGORITHM])
+_REGISTRY.algorithms = {ALGORITHM: _Ed25519()}
 
 
 class BadToken(Exception):
@@ -70,7 +89,7 @@ def issuer_of(installation: str) -> str:
 def sign(claims: Claims, key: OKPKey) -> str:
     """The token that says so, by a private key with a `kid`. The same claims and key give the same token."""
     header = {"alg": ALGORITHM, "typ": TYPE, "kid": key.kid}
-    return jws.serialize_compact(header, _encode(claims), key, algorithms=[ALGORITHM])
+    return jws.serialize_compact(header, _encode(claims), key, registry=_REGISTRY)
 
 
 def read(token: bytes, keys: Mapping[str, OKPKey], *, issuer: str, now: int) -> Claims:
@@ -102,7 +121,7 @@ def _verify(compact: jws.CompactSignature, keys: Mapping[str, OKPKey]) -> None:
     key = keys.get(header["kid"]) if isinstance(header["kid"], str) else None
     if key is None:
         raise BadToken("its key is unknown")
-    if not jws.validate_compact(compact, key, algorithms=[ALGORITHM]):
+    if not jws.validate_compact(compact, key, registry=_REGISTRY):
         raise BadToken("its signature is wrong")
 
 
