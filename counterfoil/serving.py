@@ -4,6 +4,7 @@ In that moment requests are still taken, and each answer ends its connection: lo
 is leaving, and callers on kept connections go elsewhere, before anything is closed under their hands.
 """
 
+import asyncio
 import math
 import signal
 import ssl
@@ -11,11 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
+import uvloop
 
 from runtime.http.application import PipelineApp
+from runtime.http.connection_limits import HEAD_TIMEOUT_S
 from runtime.http.protocol import PipelineProtocol
 from runtime.settings import PREFIX, Settings, SettingsError
 
@@ -25,7 +28,22 @@ KEEP_ALIVE_S: Final = 65
 NOTICE_S: Final = 1.0
 """Between readiness turned off and the first connection closed; part of the time to drain."""
 
+HANDSHAKE_S: Final = HEAD_TIMEOUT_S
+"""Time in which a TLS handshake must have ended: as long as the head of a request has, not uvloop's minute."""
+
 _LEAVING: Final = (b"connection", b"close")
+
+
+class Loop(uvloop.Loop):
+    """Uvloop's, with a limit for handshakes, which uvicorn does not pass on."""
+
+    async def create_server(  # type: ignore[override]  # whatever uvicorn passes
+        self, *given: Any, **named: Any
+    ) -> asyncio.AbstractServer:
+        """Listen."""
+        if named.get("ssl") is not None:
+            named["ssl_handshake_timeout"] = HANDSHAKE_S
+        return await super().create_server(*given, **named)
 
 
 def tls_of(settings: Settings) -> ssl.SSLContext | None:
@@ -82,7 +100,7 @@ def config_of(
         app,
         host=host,
         port=port,
-        loop="uvloop",
+        loop=f"{__name__}:Loop",
         http=PipelineProtocol,
         ws="none",
         log_config=None,

@@ -94,6 +94,17 @@ def test_a_certificate_of_clients_may_be_left_out_where_it_is_not_required(autho
         assert 200 == asked(port, authority)[0]
 
 
+def test_a_handshake_that_does_not_end_is_ended(authority, monkeypatch):
+    monkeypatch.setattr(serving, "HANDSHAKE_S", 0.3)
+    with (
+        api(Settings(tls_certificate=authority.server("localhost"))) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=ANSWERED_WITHIN_S / 2) as silent,
+    ):
+        with contextlib.suppress(ConnectionError):
+            assert b"" == silent.recv(1)  # uvloop alone would wait a minute
+        assert 200 == asked(port, authority)[0]
+
+
 def test_tls_before_version_1_2_is_not_spoken(authority):
     context = serving.tls_of(Settings(tls_certificate=authority.server("localhost")))
 
