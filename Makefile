@@ -80,7 +80,7 @@ wheels: $(DEV_STAMP) ## Build both wheels into dist: the product, and the server
 .PHONY: lock
 lock: $(DEV_STAMP) ## Write requirements/*.txt anew from pyproject.toml (ARGS="--upgrade" takes newer indirect versions)
 	@$(LOCK) requirements/build.in -o requirements/build.txt $(ARGS)
-	@$(LOCK) pyproject.toml --extra servers --extra excel --extra dev -o requirements/dev.txt $(ARGS)
+	@$(LOCK) pyproject.toml --extra servers --extra excel --extra gateway --extra dev -o requirements/dev.txt $(ARGS)
 	@$(LOCK) pyproject.toml --extra servers -c requirements/dev.txt -o requirements/servers.txt $(ARGS)
 	@$(LOCK) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt $(ARGS)
 	@$(LOCK) requirements/bench.in -c requirements/dev.txt -o requirements/bench.txt $(ARGS)

@@ -88,8 +88,10 @@ def first_usable(
     raise ServerNotFound(name, tried=tried, ways_out=ways_out)
 
 
-def inspected(candidate: Candidate, *, version_flag: str, user: int | None = None) -> Program:
-    """Run a program for its version, as `user` if given.
+def inspected(
+    candidate: Candidate, *, version_flag: str, user: int | None = None, version: re.Pattern[str] = _VERSION
+) -> Program:
+    """Run a program for its version, as `user` if given; `version` is what the version is in its answer.
 
     Raises:
         OSError: it cannot be run.
@@ -106,7 +108,7 @@ def inspected(candidate: Candidate, *, version_flag: str, user: int | None = Non
         cwd="/",
         **as_user(user),
     )
-    found = _VERSION.search(answer.stdout.decode(errors="replace"))
+    found = version.search(answer.stdout.decode(errors="replace"))
     if found is None:
         raise ValueError("its answer holds no version")
     return Program(path=candidate.path, origin=candidate.origin, version=found.group())

@@ -88,7 +88,7 @@ def _database(url: SecretStr | None) -> Iterator[tuple[str, str]]:
         yield "database_url", "cannot be read"
         return
     hosts = str(known.get("host") or "/").split(",")
-    if any(_is_elsewhere(host) for host in hosts) and known.get("sslmode") not in _ENCRYPTED:
+    if any(is_elsewhere(host) for host in hosts) and known.get("sslmode") not in _ENCRYPTED:
         yield "database_url", "is not encrypted: add `sslmode=verify-full`"
     if _is_known(str(known.get("password") or "-"), user=str(known.get("user") or "")):
         yield "database_url", "has a password that everybody tries: choose another one"
@@ -100,7 +100,7 @@ def _redis(url: SecretStr | None) -> Iterator[tuple[str, str]]:
     known = urlsplit(url.get_secret_value())
     if known.scheme == "unix":
         return
-    elsewhere = _is_elsewhere(known.hostname or "localhost")
+    elsewhere = is_elsewhere(known.hostname or "localhost")
     if elsewhere and known.scheme != "rediss":
         yield "redis_url", "is not encrypted: write `rediss://`"
     if elsewhere and not known.password:
@@ -111,7 +111,7 @@ def _redis(url: SecretStr | None) -> Iterator[tuple[str, str]]:
 
 def _kafka(settings: Settings) -> Iterator[tuple[str, str]]:
     servers = (settings.kafka_bootstrap or "").split(",")
-    if not any(_is_elsewhere(server.strip().rpartition(":")[0]) for server in servers if server.strip()):
+    if not any(is_elsewhere(server.strip().rpartition(":")[0]) for server in servers if server.strip()):
         return
     if not settings.kafka_tls:
         yield "kafka_bootstrap", f"is not encrypted: set {PREFIX}KAFKA_TLS"
@@ -121,7 +121,7 @@ def _kafka(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _listening(settings: Settings) -> Iterator[tuple[str, str]]:
     for name in ("command_api_host", "query_api_host"):
-        if _is_elsewhere(getattr(settings, name)) and settings.tls_certificate is None:
+        if is_elsewhere(getattr(settings, name)) and settings.tls_certificate is None:
             yield (
                 name,
                 f"is reached from other machines in plain text: set {PREFIX}TLS_CERTIFICATE, or 127.0.0.1",
@@ -131,19 +131,19 @@ def _listening(settings: Settings) -> Iterator[tuple[str, str]]:
 def _addresses(settings: Settings) -> Iterator[tuple[str, str]]:
     for name in _URLS:
         urls = [each for each in (getattr(settings, name) or "").replace(",", " ").split() if "://" in each]
-        if any(each.startswith("http://") and _is_elsewhere(urlsplit(each).hostname or "") for each in urls):
+        if any(each.startswith("http://") and is_elsewhere(urlsplit(each).hostname or "") for each in urls):
             yield name, "is not encrypted: write `https://`"
-    if settings.mail_host is not None and settings.mail_tls == "none" and _is_elsewhere(settings.mail_host):
+    if settings.mail_host is not None and settings.mail_tls == "none" and is_elsewhere(settings.mail_host):
         yield "mail_tls", "mails have links by which passwords are reset: set `starttls` or `implicit`"
     if (
         settings.carrier_url is not None
         and settings.carrier_token is None
-        and _is_elsewhere(urlsplit(settings.carrier_url).hostname or "")
+        and is_elsewhere(urlsplit(settings.carrier_url).hostname or "")
     ):
         yield "carrier_token", "is not set: everybody who reaches that carrier may buy labels"
 
 
-def _is_elsewhere(host: str) -> bool:
+def is_elsewhere(host: str) -> bool:
     """Whether a host is not this machine: neither a folder of sockets nor loopback."""
     if host.startswith(("/", "@")) or host == "localhost":
         return False

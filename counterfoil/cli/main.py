@@ -19,7 +19,9 @@ from counterfoil.cli import (
     account,
     answering,
     audit,
+    gateway,
     identity,
+    log,
     mail,
     master_key,
     parked,
@@ -51,7 +53,9 @@ def _group(name: str, purpose: str) -> typer.Typer:
 
 config_app = _group("config", "Settings.")
 app.add_typer(account.app, name="account")
+app.add_typer(gateway.app, name="gateway")
 app.add_typer(identity.app, name="identity")
+app.add_typer(log.app, name="log")
 app.add_typer(views.app, name="views")
 app.add_typer(parked.app, name="parked")
 app.add_typer(timers.app, name="timers")
@@ -62,7 +66,6 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(seal_key.app, name="seal-key")
 app.add_typer(master_key.app, name="master-key")
 context_app = _group("context", "Contexts of your own.")
-log_app = _group("log", "The log itself.")
 import_app = _group("import", "Bring data in through the command API.")
 
 
@@ -369,36 +372,6 @@ def replay(
                 print(terminal.shown("\n".join(step.lines())))
 
 
-@log_app.command("fence")
-def log_fence(
-    reason: Annotated[
-        str | None,
-        typer.Option("--reason", help="Why, for later readers of the epochs; asked for if missing."),
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether to go on.")] = False,
-    new_installation: Annotated[
-        bool,
-        typer.Option(
-            "--new-installation",
-            help="This database is a copy and its original lives on: give the copy an id of its own.",
-        ),
-    ] = False,
-    name: answering.As = None,
-) -> None:
-    """Declare that the log may have lost its end (a restore, a promotion): new epoch, new topics, empty cache."""
-    from counterfoil import fencing, operators
-
-    settings = answering.settings()
-    print("\n".join(fencing.intent(settings, new_installation=new_installation).lines()))
-    if not (reason and yes) and not _has_a_person():
-        raise fencing.NotConfirmed("nothing was fenced: without a terminal, --reason and --yes say it all")
-    why = reason or typer.prompt("reason")
-    if not yes and not typer.confirm("fence the log?"):
-        raise fencing.NotConfirmed("nothing was fenced")
-    by = operators.of_settings(settings, name)
-    print(fencing.fence(settings, reason=f"{why} (operator:{by})", new_installation=new_installation))
-
-
 @import_app.command("online-retail")
 def import_online_retail(
     file: Annotated[Path, typer.Argument(help="CSV, plain or gzip, or an .xlsx workbook.")],
@@ -492,8 +465,3 @@ def demo(
     if as_json:
         answering.print_json(story.as_json())
     raise typer.Exit(answering.EXIT_OK if story.ok else answering.EXIT_FAILED)
-
-
-def _has_a_person() -> bool:
-    """Whether somebody can be asked."""
-    return sys.stdin.isatty()

@@ -11,7 +11,7 @@ from typing import Final, Literal, get_args
 from runtime.http.access import COUNTED_EXACTLY
 from runtime.http.caller_address import network_of
 from runtime.http.exchange import Exchange
-from runtime.http.principal import Public, permission_of
+from runtime.http.principal import Public, Requirement, permission_of
 from runtime.problems import ProblemError
 from runtime.quotas.limiter import Limiter
 from runtime.quotas.quota import Quota
@@ -101,8 +101,8 @@ class RequestLimits:
     async def _take(self, exchange: Exchange, kind: CallerKind, subject: str) -> None:
         if not self._limits:
             return
-        quota = self._limits.get((_class_of(exchange), kind))
         assert exchange.route is not None, "matched before"
+        quota = self._limits.get((class_of(exchange.scope["method"], exchange.route.requires), kind))
         if quota is None or exchange.route.path in _UNCOUNTED:
             return
         allowance = await self.limiter.take(quota, subject)
@@ -119,8 +119,8 @@ class RequestLimits:
             )
 
 
-def _class_of(exchange: Exchange) -> RouteClass:
-    assert exchange.route is not None, "matched before"
-    if exchange.scope["method"] in _READS:
+def class_of(method: str, requires: Requirement) -> RouteClass:
+    """What a request of a method does, to a route that requires this."""
+    if method in _READS:
         return "read"
-    return "login" if isinstance(exchange.route.requires, Public) else "write"
+    return "login" if isinstance(requires, Public) else "write"

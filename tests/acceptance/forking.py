@@ -17,11 +17,22 @@ FORKING = multiprocessing.get_context("forkserver")
 FORKING.set_forkserver_preload([
     "pytest",  # the main module of who asks, which every child imports
     __name__,
+    "counterfoil.applications",
     "counterfoil.contexts",
+    "counterfoil.serving",
     "counterfoil.viewing",
     "examples.online_retail.cli",
     "examples.online_retail.importing",
 ])  # fmt: skip
+
+
+def started(arguments, *, environment, directory, output):
+    """A command that goes on; what it prints is appended to a file."""
+    process = FORKING.Process(
+        target=_become, args=(arguments, environment, directory, output, output), name=arguments[0]
+    )
+    process.start()
+    return process
 
 
 def run(arguments, *, environment, directory, timeout_s):
@@ -51,7 +62,7 @@ def run(arguments, *, environment, directory, timeout_s):
 
 def _become(arguments, environment, directory, output, errors):
     for number, path in ((1, output), (2, errors)):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(environment)

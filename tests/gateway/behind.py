@@ -1,0 +1,56 @@
+"""Processes of both APIs behind a gateway, as an operator starts them; each may be killed and started again."""
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+
+from counterfoil.probing import answers_ok
+from devservers import child
+from tests.acceptance import forking, running
+
+READY_WITHIN_S = 240.0
+ENDED_WITHIN_S = 60.0
+
+
+class ApiProcess:
+    """One process of an API; it keeps its port when it is started again."""
+
+    def __init__(self, role, settings, *, output):
+        self.role = role
+        self.port = child.free_port()
+        self.place = f"127.0.0.1:{self.port}"
+        self.url = f"http://{self.place}"
+        self._settings = {**settings, f"COUNTERFOIL_{role.upper().replace('-', '_')}_PORT": str(self.port)}
+        self._output = output
+        self._process = None
+
+    def start(self):
+        self._process = forking.started(
+            [self.role],
+            environment={**running.environment(Path(self._settings["COUNTERFOIL_HOME"])), **self._settings},
+            directory=running.PROJECT,
+            output=self._output,
+        )
+
+    def wait_until_ready(self):
+        give_up = time.monotonic() + READY_WITHIN_S
+        while not answers_ok(f"{self.url}/readyz"):
+            assert self._process.is_alive(), self._output.read_text()[-3000:]
+            assert time.monotonic() < give_up, f"{self.role} is not ready"
+            time.sleep(0.02)
+
+    def signal(self, number):
+        os.kill(self._process.pid, number)
+
+    def wait_until_ended(self):
+        self._process.join(ENDED_WITHIN_S)
+        assert self._process.exitcode is not None, f"{self.role} goes on"
+        return self._process.exitcode
+
+    def stop(self):
+        if self._process is not None and self._process.is_alive():
+            with contextlib.suppress(ProcessLookupError):
+                self.signal(signal.SIGKILL)
+            self._process.join(ENDED_WITHIN_S)

@@ -1,0 +1,100 @@
+"""Three processes of each API on one database, and one Envoy before them, for all tests of the gateway."""
+
+import contextlib
+import itertools
+
+import httpx
+import pytest
+
+from counterfoil import accounts
+from counterfoil.api_gateway import envoy, layout
+from counterfoil.contexts import CONTEXTS
+from devservers import child
+from devservers.envoy_server import EnvoyServer
+from runtime.settings import PREFIX, Settings
+from tests.gateway.behind import ApiProcess
+from tests.projections.feeding import settle
+
+EMAIL, PASSWORD = "owner@example.org", "correct horse battery"
+PROCESSES = 3
+
+
+@pytest.fixture(scope="session")
+def settings_of_shop(new_database, servers_directory):
+    """Settings of an installation with accounts, and an owner."""
+    home = servers_directory / "gateway"
+    home.mkdir()
+    settings = Settings(
+        database_url=new_database(),
+        home=home,
+        identity="accounts",
+        password_memory_mb=19,
+        trusted_proxies="127.0.0.1/32",
+        limits="login:address=100000",
+    )
+    settle(settings.database_url.get_secret_value())
+    accounts.create_owner(settings, email=EMAIL, password=PASSWORD)
+    return settings
+
+
+@pytest.fixture(scope="session")
+def apis(settings_of_shop):
+    """Processes by role."""
+    given = {
+        PREFIX + name.upper(): _written(getattr(settings_of_shop, name))
+        for name in settings_of_shop.model_fields_set
+    }
+    started = {
+        role: [
+            ApiProcess(role, given, output=settings_of_shop.home / f"{role}-{number}.log")
+            for number in range(PROCESSES)
+        ]
+        for role in ("command-api", "query-api")
+    }
+    with contextlib.ExitStack() as stack:
+        for process in itertools.chain(*started.values()):
+            stack.callback(process.stop)
+            process.start()
+        for process in itertools.chain(*started.values()):
+            process.wait_until_ready()
+        yield started
+
+
+def _written(value):
+    return value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)
+
+
+@pytest.fixture(scope="session")
+def gateway_layout(settings_of_shop, apis):
+    places = layout.Places(
+        listen=f"127.0.0.1:{child.free_port()}",
+        command_api=[process.place for process in apis["command-api"]],
+        query_api=[process.place for process in apis["query-api"]],
+    )
+    return layout.layout(settings_of_shop, places, contexts=CONTEXTS)
+
+
+@pytest.fixture(scope="session")
+def gateway(gateway_layout, servers_directory, servers_taken):
+    """The Envoy of the run."""
+    url = f"http://127.0.0.1:{gateway_layout.listens.port}"
+    with EnvoyServer(
+        servers_directory / "envoy", configuration=envoy.bootstrap(gateway_layout), url=url
+    ) as server:
+        servers_taken.append(server.report())
+        yield server
+
+
+@pytest.fixture(scope="session")
+def caller(gateway):
+    """Sends requests through the gateway."""
+    with httpx.Client(base_url=gateway.url, timeout=60, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def owner(caller):
+    """The header of the owner's access token, by a login through the gateway."""
+    session = caller.post("/v1/sessions", json={"email": EMAIL, "password": PASSWORD})
+    assert 201 == session.status_code, session.text
+    return {"authorization": f"Bearer {session.json()['access_token']}"}
