@@ -22,6 +22,7 @@ from counterfoil.servers.server_version import ServerVersion
 from counterfoil.servers.unmanaged import ExternalServer
 from counterfoil.user_messages import UserError
 from devservers import child, chosen, supervisor
+from devservers.envoy_server import EnvoyServer
 from devservers.supervisor import Role, ServerKeeper
 from runtime import telemetry
 from runtime.keyring import master
@@ -33,6 +34,8 @@ ROLES: Final = ("command-api", "query-api", "relay", "projections", "processes")
 KEYS_DATABASE: Final = "counterfoil_keys"
 """The database of data keys on a Postgres of our own."""
 
+GATEWAY: Final = "gateway"
+"""What runs before the APIs where it is asked for."""
 SEALER: Final = "sealer"
 """The role that runs where a key that seals is set."""
 _HEALTH_PORTS: Final = {
@@ -41,6 +44,9 @@ _HEALTH_PORTS: Final = {
     "processes": "processes_health_port",
     SEALER: "sealer_health_port",
 }
+
+_APIS: Final = ("command-api", "query-api")
+"""Roles of which there may be several processes."""
 
 _PORTS: Final = {"command-api": "command_api_port", "query-api": "query_api_port", **_HEALTH_PORTS}
 """The setting that names each role's port."""
@@ -58,8 +64,10 @@ class Stopped(BaseException):
     """SIGTERM or SIGINT while the shop was still starting."""
 
 
-def up(settings: Settings, *, distributed: bool) -> None:
+def up(settings: Settings, *, distributed: bool, apis: int = 1, gateway: bool = False) -> None:
     """Run a shop in `settings.home` until SIGTERM or Ctrl-C, then drain all of it.
+
+    There are `apis` processes of each API, and a gateway before them if asked for.
 
     Raises:
         runfile.AlreadyRunning: another `up` has this directory.
@@ -69,7 +77,7 @@ def up(settings: Settings, *, distributed: bool) -> None:
     with (
         stop_on_signals() as stop,
         contextlib.suppress(Stopped),
-        shop(settings, distributed=distributed, stop=stop),
+        shop(settings, distributed=distributed, stop=stop, apis=apis, gateway=gateway),
     ):
         progress.say("running until Ctrl-C or SIGTERM")
         stop.wait()
@@ -107,7 +115,9 @@ class Stop(threading.Event):
 
 
 @contextlib.contextmanager
-def shop(settings: Settings, *, distributed: bool, stop: Stop) -> Iterator[Running]:
+def shop(
+    settings: Settings, *, distributed: bool, stop: Stop, apis: int = 1, gateway: bool = False
+) -> Iterator[Running]:
     """Everything up and ready inside; everything stopped afterwards.
 
     Raises:
@@ -119,7 +129,7 @@ def shop(settings: Settings, *, distributed: bool, stop: Stop) -> Iterator[Runni
         mode: Mode = "distributed" if distributed or settings.transport == "kafka" else "standalone"
         _given_ports(settings)  # before servers are started, which takes seconds and may be in vain
         declared.contexts(settings)  # likewise
-        running = _Shop(settings, mode=mode)
+        running = _Shop(settings, mode=mode, apis=apis, gateway=gateway)
         runfile.remove(settings.home)  # of one that was killed
         stack.callback(runfile.remove, settings.home)
         stack.callback(running.stop_servers)
@@ -136,9 +146,11 @@ def shop(settings: Settings, *, distributed: bool, stop: Stop) -> Iterator[Runni
 class _Shop:
     """What runs, and how it is stopped."""
 
-    def __init__(self, settings: Settings, *, mode: Mode) -> None:
+    def __init__(self, settings: Settings, *, mode: Mode, apis: int, gateway: bool) -> None:
         self._settings = settings
         self._mode = mode
+        self._apis = apis
+        self._gateway = gateway
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._servers: dict[str, Any] = {}
         self._keepers: list[ServerKeeper] = []
@@ -200,22 +212,68 @@ class _Shop:
                 self._keepers.append(ServerKeeper(name, server, on_restart=self.write_state))
 
     def start_roles(self) -> None:
-        """Start a process per role and wait until each says it is ready."""
+        """Start the processes of each role and wait until each says it is ready."""
         self._ports = _ports(self._settings)
+        for role in _APIS:
+            for name in self._names_of(role)[1:]:
+                self._ports[name] = _free_port_besides(self._ports)
+        if self._gateway:
+            self._ports[GATEWAY] = _gateway_port(self._settings, self._ports)
         contexts_in = None if self._settings.contexts is None else Path.cwd()
         environment = supervisor.role_environment(self._role_settings(), contexts_in=contexts_in)
         logs = self._settings.home / "logs"
         logs.mkdir(exist_ok=True)
-        for name in roles_of(self._settings):
-            role = Role(name, environment=environment, log_file=logs / f"{name}.log")
-            self._roles.append(role)
-            role.start()
+        for role in roles_of(self._settings):
+            for name in self._names_of(role):
+                port = {f"{PREFIX}{_PORTS[role].upper()}": str(self._ports[name])}
+                process = Role(
+                    name, command=role, environment={**environment, **port}, log_file=logs / f"{name}.log"
+                )
+                self._roles.append(process)
+                process.start()
         self._keep("keep-roles", self._keep_roles)
         self._keep("rotate-logs", self._rotate_logs)
         self._wait_until_ready()
+        if self._gateway:
+            self._start_gateway()
         self.write_state()
         addresses = self.state().addresses
         progress.say(f"command API {addresses.command_api}, query API {addresses.query_api}, logs in {logs}")
+
+    def _names_of(self, role: str) -> tuple[str, ...]:
+        """The processes of a role; the first one has its name."""
+        return (role, *(f"{role}-{n}" for n in range(2, self._apis + 1))) if role in _APIS else (role,)
+
+    def _start_gateway(self) -> None:
+        """Start an Envoy before the processes of both APIs."""
+        from counterfoil.api_gateway import envoy, layout
+
+        places = {
+            role: [f"{_host_of(self._settings, role)}:{self._ports[name]}" for name in self._names_of(role)]
+            for role in _APIS
+        }
+        found = layout.layout(
+            self._settings,
+            layout.Places(
+                listen=f"{child.LOCALHOST}:{self._ports[GATEWAY]}",
+                command_api=places["command-api"],
+                query_api=places["query-api"],
+            ),
+        )
+        directory = self._settings.home / GATEWAY
+        server = EnvoyServer(
+            directory, configuration=envoy.bootstrap(found), url=self._url_of_api("command-api")
+        )
+        self._servers[GATEWAY] = server
+        server.start()
+        progress.say(str(server.report()))
+        self._keepers.append(ServerKeeper(GATEWAY, server, on_restart=self.write_state))
+
+    def _url_of_api(self, role: str) -> str:
+        """Where callers reach an API: at the gateway, where there is one."""
+        if self._gateway:
+            return f"http://{child.LOCALHOST}:{self._ports[GATEWAY]}"
+        return f"http://{_host_of(self._settings, role)}:{self._ports[role]}"
 
     def stop_roles(self) -> None:
         """Drain every role process; kill what does not end in time."""
@@ -251,8 +309,8 @@ class _Shop:
                 keys_database_url=self.keys_database_url,
                 redis_url=self._url_of("redis"),
                 kafka_bootstrap=self._url_of("kafka"),
-                command_api=f"http://{self._settings.command_api_host}:{self._ports['command-api']}",
-                query_api=f"http://{self._settings.query_api_host}:{self._ports['query-api']}",
+                command_api=self._url_of_api("command-api"),
+                query_api=self._url_of_api("query-api"),
             ),
             processes=processes,
             servers={name: f"{report.version} ({report.origin})" for name, report in reports.items()},
@@ -281,7 +339,7 @@ class _Shop:
     def _wait_until_ready(self) -> None:
         give_up = time.monotonic() + READY_WITHIN_S
         for role in self._roles:
-            url = f"http://{_host_of(self._settings, role.name)}:{self._ports[role.name]}/readyz"
+            url = f"http://{_host_of(self._settings, role.command)}:{self._ports[role.name]}/readyz"
             while not answers_ok(url):
                 if time.monotonic() > give_up:
                     raise UpFailed(
@@ -308,8 +366,19 @@ class _Shop:
             "kafka_bootstrap": self._url_of("kafka"),
             "transport": "kafka" if self._mode == "distributed" else "local",
             **{setting: self._ports[role] for role, setting in _PORTS.items()},
+            **self._behind_a_gateway(),
         }
         return {f"{PREFIX}{name.upper()}": _written(value) for name, value in (given | found).items()}
+
+    def _behind_a_gateway(self) -> dict[str, object]:
+        """What processes of an API know of each other, and of the gateway."""
+        if not self._gateway:
+            return {"api_processes": max(self._apis, self._settings.api_processes)}
+        return {
+            "api_processes": max(self._apis, self._settings.api_processes),
+            "trusted_proxies": self._settings.trusted_proxies or f"{child.LOCALHOST}/32",
+            "query_api_url": self._settings.query_api_url or self._url_of_api("query-api"),
+        }
 
 
 def _written(value: object) -> str:
@@ -355,6 +424,20 @@ def _ports(settings: Settings) -> dict[str, int]:
         free = port != 0 and port not in ports.values() and child.is_free(port, host=_host_of(settings, role))
         ports[role] = port if free else _free_port_besides(ports)
     return ports
+
+
+def _gateway_port(settings: Settings, taken: dict[str, int]) -> int:
+    """The gateway's port: the one that was set, or the default if it is free, else any free one.
+
+    Raises:
+        UpFailed: one was set and is in use.
+    """
+    port = settings.gateway_port
+    if port != 0 and port not in taken.values() and child.is_free(port):
+        return port
+    if port != 0 and "gateway_port" in settings.model_fields_set:
+        raise UpFailed(f"port {port} of the gateway ({PREFIX}GATEWAY_PORT) is in use")
+    return _free_port_besides(taken)
 
 
 def _host_of(settings: Settings, role: str) -> str:

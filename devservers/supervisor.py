@@ -53,10 +53,13 @@ class Server(Protocol):
 
 
 class Role:
-    """One role process: how to start it, and when it may be started again."""
+    """One role process: how to start it, and when it may be started again; `command` where it is one of several."""
 
-    def __init__(self, name: str, *, environment: Mapping[str, str], log_file: Path) -> None:
+    def __init__(
+        self, name: str, *, environment: Mapping[str, str], log_file: Path, command: str | None = None
+    ) -> None:
         self.name = name
+        self.command = command or name
         self.log_file = log_file
         self.starts = 0
         self._environment = environment
@@ -75,7 +78,7 @@ class Role:
         self.starts += 1
         self._started_at = time.monotonic()
         self._child = launch(
-            [sys.executable, "-P", "-m", "counterfoil", self.name],
+            [sys.executable, "-P", "-m", "counterfoil", self.command],
             name=self.name,
             log=self.log_file,
             stop_signal=signal.SIGTERM,

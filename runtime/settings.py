@@ -220,6 +220,9 @@ class Settings(BaseModel):
     command_api_port: int = Field(default=8080, ge=0, le=65_535, description="TCP port; 0 takes a free one.")
     query_api_host: str = Field(default="127.0.0.1", description="Address the query API listens on.")
     query_api_port: int = Field(default=8081, ge=0, le=65_535, description="TCP port; 0 takes a free one.")
+    gateway_port: int = Field(
+        default=8000, ge=0, le=65_535, description="TCP port of `up --gateway`; 0 takes a free one."
+    )
     tls_certificate: Path | None = Field(
         default=None,
         description="PEM file of the certificate, and those up to its authority, by which both APIs serve TLS.",

@@ -30,6 +30,9 @@ CHAOS_COMMANDS: Final = Size("commands of a round of faults", 1_500, 3_000, "tes
 CHAOS_FAULTS: Final = Size("faults of a round", 20, 30, "tests/chaos/test_gate.py")
 CHAOS_MINUTES: Final = Size("minutes of further rounds", 0, 30, "tests/soak.py")
 CHAOS_SEEDS: Final = Size("seeds of rounds", 2, 3, "tests/chaos/soak.py")
+THROUGH_GATEWAY: Final = Size(
+    "requests through a gateway that loses processes", 300, 10_000, "tests/gateway/test_losing.py"
+)
 SLOW_CONNECTIONS: Final = Size(
     "connections that send half of a request", 100, 1_000, "tests/runtime/http/test_connection_limits.py"
 )

@@ -27,6 +27,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
     "requests": (*_PYTEST, "tests/openapi/test_requests.py"),
     "identity": (*_PYTEST, "tests/identity"),
     "tampering": (*_PYTEST, "tests/tampering"),
+    "gateway": (*_PYTEST, "tests/gateway/test_losing.py"),
     "killed-import": (*_PYTEST, "tests/acceptance/test_faults.py"),
     "properties": (
         *_PYTEST,

@@ -220,6 +220,10 @@ def up(
     distributed: Annotated[
         bool, typer.Option("--distributed", help="Carry events through Kafka instead of the log itself.")
     ] = False,
+    gateway: Annotated[
+        bool, typer.Option("--gateway", help="Start an Envoy before both APIs; callers reach both there.")
+    ] = False,
+    apis: Annotated[int, typer.Option("--apis", min=1, max=16, help="Processes of each API.")] = 1,
 ) -> None:
     """Run everything in one process group until Ctrl-C: servers of its own and a process per role."""
     from counterfoil import optional
@@ -227,7 +231,7 @@ def up(
     optional.require("devservers", what="`counterfoil up`, which starts servers,")
     from devservers import standalone
 
-    standalone.up(answering.settings(), distributed=distributed)
+    standalone.up(answering.settings(), distributed=distributed, apis=apis, gateway=gateway)
 
 
 @app.command()

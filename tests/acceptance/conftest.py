@@ -14,8 +14,8 @@ def starting(tmp_path_factory):
     """Starts shops below directories of their own; all are stopped at the end, at the same time."""
     started = []
 
-    def start(*, distributed=False):
-        up = Up(tmp_path_factory.mktemp("shop") / "home", distributed=distributed)
+    def start(*options, distributed=False):
+        up = Up(tmp_path_factory.mktemp("shop") / "home", *options, distributed=distributed)
         started.append(up)
         return up
 

@@ -24,7 +24,7 @@ def environment(home, **settings):
     for shared in ("COUNTERFOIL_CACHE", "COUNTERFOIL_MAVEN_REPOSITORY", "COUNTERFOIL_JAVA"):
         if shared in os.environ:
             kept[shared] = os.environ[shared]
-    ports = {f"COUNTERFOIL_{name}_PORT": "0" for name in ("COMMAND_API", "QUERY_API")}
+    ports = {f"COUNTERFOIL_{name}_PORT": "0" for name in ("COMMAND_API", "QUERY_API", "GATEWAY")}
     health = {
         f"COUNTERFOIL_{name}_HEALTH_PORT": "0"
         for name in ("RELAY", "PROJECTIONS", "PROCESSES", "CONSUMERS", "SEALER")
@@ -58,11 +58,11 @@ def last_json(finished):
 class Up:
     """A `counterfoil up` that is ready."""
 
-    def __init__(self, home, *, distributed=False, program=None, cwd=PROJECT, **settings):
+    def __init__(self, home, *options, program=None, cwd=PROJECT, distributed=False, **settings):
         """Start it; `program` is another command than that of this checkout."""
         self.home = home
         self.output = home.parent / f"{home.name}.up.log"
-        arguments = ["up", *(["--distributed"] if distributed else [])]
+        arguments = ["up", *options, *(["--distributed"] if distributed else [])]
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 command(*arguments) if program is None else [str(program), *arguments],

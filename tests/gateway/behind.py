@@ -1,6 +1,5 @@
 """Processes of both APIs behind a gateway, as an operator starts them; each may be killed and started again."""
 
-import contextlib
 import os
 import signal
 import time
@@ -49,8 +48,18 @@ class ApiProcess:
         assert self._process.exitcode is not None, f"{self.role} goes on"
         return self._process.exitcode
 
+    def recover(self, fault):
+        """Have it run again after a signal; its exit code, if it ended."""
+        code = None
+        if fault == signal.SIGSTOP:
+            self.signal(signal.SIGCONT)
+        else:
+            code = self.wait_until_ended()
+            self.start()
+        self.wait_until_ready()
+        return code
+
     def stop(self):
         if self._process is not None and self._process.is_alive():
-            with contextlib.suppress(ProcessLookupError):
-                self.signal(signal.SIGKILL)
+            self.signal(signal.SIGKILL)
             self._process.join(ENDED_WITHIN_S)

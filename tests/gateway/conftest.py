@@ -13,7 +13,7 @@ from devservers import child
 from devservers.envoy_server import EnvoyServer
 from runtime.settings import PREFIX, Settings
 from tests.gateway.behind import ApiProcess
-from tests.projections.feeding import settle
+from tests.projections.feeding import feeding, publish, settle
 
 EMAIL, PASSWORD = "owner@example.org", "correct horse battery"
 PROCESSES = 3
@@ -32,7 +32,11 @@ def settings_of_shop(new_database, servers_directory):
         trusted_proxies="127.0.0.1/32",
         limits="login:address=100000",
     )
-    settle(settings.database_url.get_secret_value())
+    url = settings.database_url.get_secret_value()
+    settle(url)
+    with feeding(url, CONTEXTS.views) as feeder:
+        publish(url)
+        feeder.catch_up()
     accounts.create_owner(settings, email=EMAIL, password=PASSWORD)
     return settings
 
