@@ -10,7 +10,7 @@ from typing import Final
 from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry, Gauge
 
-from commands import batch, batch_documentation, effects, refusals
+from commands import batch, batch_documentation, effects, key_sweep, refusals
 from commands.answers import Locations
 from commands.dispatcher import Clock, Dispatcher
 from commands.documentation import DESCRIPTION
@@ -229,6 +229,7 @@ def _lifespan(
                     registry=registry,
                 )
             )
+            await accounts.enter_async_context(key_sweep.running(keyring, on.reader))
             polling = asyncio.create_task(on.poller.run(), name="command-api: poller")
             try:
                 yield

@@ -1,11 +1,13 @@
 """Where a row has personal data: found in its type, so that a view that has none is known to have none."""
 
+import functools
 from collections.abc import Iterator
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct
 
+from domain.event import EVENT_TYPES
 from domain.sealed import Sealed
 from domain.text import Personal
 from projections.errors import DeclarationError
@@ -29,6 +31,13 @@ def personal_fields(row: type[Struct], *, view: str) -> tuple[PersonalField, ...
         DeclarationError: a sealed field does not say what it is for.
     """
     return tuple(_found(row, (), (), view=view))
+
+
+@functools.cache
+def of_event(type_name: str) -> tuple[PersonalField, ...]:
+    """The sealed fields of an event; none of a type that the product does not declare."""
+    event = EVENT_TYPES.get(type_name)
+    return () if event is None else personal_fields(event, view=type_name)
 
 
 def is_sealed(kind: Any) -> bool:

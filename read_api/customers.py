@@ -20,6 +20,7 @@ from projections.customers.views import (
 )
 from read_api import answers, parameters
 from read_api.answers import Wished
+from read_api.audit import subject
 from read_api.checkpoints import CheckpointSnapshot
 from read_api.connections import AsyncConnection
 from read_api.documentation import ALWAYS, EMAIL_PATTERN, FRESHNESS, SUM_HEADERS, responses
@@ -159,6 +160,8 @@ async def find_customers(
     headers = answers.fresh_headers(snapshot, views=_SEARCHED, wish=wish)
     return Response(_encode(found), media_type="application/json", headers=headers)
 
+
+subject.add_route(router)
 
 _SEARCHED: Final = (customer_email.name,)
 

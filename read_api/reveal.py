@@ -5,13 +5,13 @@ decides (`runtime/http/access.py`), and a program that is shown them by its key'
 What was opened is kept nowhere here, and such an answer is stored by nobody.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import Raw, Struct
 
-from projections.personal import EACH, is_sealed
+from projections.personal import EACH, PersonalField, is_sealed
 from projections.view import View
 from read_api.masks import mask
 from read_api.reading.resource import RowDict
@@ -53,6 +53,32 @@ class _Target(Struct):
     step: Any
     kind: str
     found: SealedField
+
+
+class SealedPlaces:
+    """Sealed values in decoded rows and events, which are opened together and shown where they stood."""
+
+    def __init__(self) -> None:
+        self._targets: list[_Target] = []
+
+    def add(self, stream: str, decoded: Any, fields: Iterable[PersonalField]) -> None:
+        """Find the values of these fields in what was recorded in a stream, or folded of it."""
+        for each in fields:
+            for container, step in _places(decoded, each.path):
+                parts = msgspec.convert(container[step], _PARTS)
+                found = SealedField(stream, each.name, *parts)
+                self._targets.append(_Target(container, step, each.personal.kind, found))
+
+    async def show(self, exchange: Exchange, opening: Open | None, *, own: bool) -> None:
+        """Put in their places what the caller may see; where nothing opens them, that they are sealed."""
+        sight = access.sight(exchange.principal, own=own)
+        if opening is None or sight == "sealed":
+            for target in self._targets:
+                target.container[target.step] = SEALED
+            return
+        texts = await opening([each.found for each in self._targets])
+        for target, text in zip(self._targets, texts, strict=True):
+            target.container[target.step] = _shown(text, sight, target.kind)
 
 
 class Reveal:
@@ -99,16 +125,11 @@ class Reveal:
 
     async def shown(self, exchange: Exchange, rows: Sequence[RowDict], *, own: bool) -> list[RowDict]:
         """The same where it was recorded before."""
-        sight = access.sight(exchange.principal, own=own)
-        decoded = [self._decoded(row) for row in rows]
-        targets = [target for row in decoded for target in self._targets(row)]
-        opening = None if sight == "sealed" else self._opening()
-        if opening is None:
-            for target in targets:
-                target.container[target.step] = SEALED
-            return decoded
-        for target, text in zip(targets, await opening([each.found for each in targets]), strict=True):
-            target.container[target.step] = _shown(text, sight, target.kind)
+        decoded, places = [self._decoded(row) for row in rows], SealedPlaces()
+        for row in decoded:
+            stream = self._view.stream_of(tuple(_text(row[name]) for name in self._view.key))
+            places.add(stream, row, self._view.personal)
+        await places.show(exchange, self._opening(), own=own)
         return decoded
 
     def _decoded(self, row: RowDict) -> RowDict:
@@ -116,13 +137,6 @@ class Reveal:
             name: msgspec.json.decode(value) if name in self._columns and isinstance(value, Raw) else value
             for name, value in row.items()
         }
-
-    def _targets(self, row: RowDict) -> Iterator[_Target]:
-        stream = self._view.stream_of(tuple(_text(row[name]) for name in self._view.key))
-        for each in self._view.personal:
-            for container, step in _places(row, each.path):
-                parts = msgspec.convert(container[step], _PARTS)
-                yield _Target(container, step, each.personal.kind, SealedField(stream, each.name, *parts))
 
 
 def _places(value: Any, path: tuple[str, ...]) -> Iterator[tuple[Any, Any]]:

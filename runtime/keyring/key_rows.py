@@ -1,6 +1,7 @@
 """The rows of the key database: keys as they are wrapped, so that no master key is needed to add or delete them."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, Final, LiteralString
 
 import psycopg
@@ -12,7 +13,22 @@ from runtime.keyring.master import Wrapped
 
 KeyPool = AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]
 
-_OF_SUBJECT: Final = "select key_id, master, wrapped from keys.subject where subject = %s"
+SWEPT_MAX: Final = 100
+"""Keys that one sweep looks at."""
+
+_OF_SUBJECT: Final = "select used, key_id, master, wrapped from keys.subject where subject = %s"
+_KEEP: Final = """
+update keys.subject set made_at = clock_timestamp() where subject = %s returning used, key_id, master, wrapped
+"""
+_NOT_KNOWN_TO_BE_USED: Final = """
+select key_id, subject from keys.subject
+where not used and made_at < clock_timestamp() - %s::interval order by made_at limit %s
+"""
+_NOTE_USED: Final = "update keys.subject set used = true where key_id = any(%s)"
+_DROP_UNUSED: Final = """
+delete from keys.subject
+where key_id = any(%s) and not used and made_at < clock_timestamp() - %s::interval returning key_id
+"""
 _ADD: Final = """
 insert into keys.subject (subject, key_id, master, wrapped) values (%s, %s, %s, %s) on conflict (subject) do nothing
 """
@@ -39,9 +55,14 @@ class KeyRows:
         self._pool = pool
 
     async def of_subject(self, subject: str) -> KeyRow | None:
-        """The key of a subject; None: there is none."""
+        """The key of a subject, to be sealed under: it is not swept before that can have been recorded.
+
+        None: there is none.
+        """
         rows = await self._rows(_OF_SUBJECT, subject)
-        return _row(*rows[0]) if rows else None
+        if rows and not rows[0][0]:
+            rows = await self._rows(_KEEP, subject)  # or it was swept just now
+        return _row(*rows[0][1:]) if rows else None
 
     async def add(self, subject: str, key: KeyRow) -> KeyRow:
         """Keep a key for a subject that has none; the key that it has."""
@@ -54,6 +75,19 @@ class KeyRows:
         """Those of these keys that there are."""
         found = [_row(*row) for row in await self._rows(_BY_ID, list(key_ids))]
         return {row.key_id: row.wrapped for row in found}
+
+    async def not_known_to_be_used(self, *, older_than: timedelta) -> list[tuple[str, str]]:
+        """Keys with their subjects that nothing was sealed under for so long, and of which no event was seen."""
+        rows = await self._rows(_NOT_KNOWN_TO_BE_USED, older_than, SWEPT_MAX)
+        return [(str(key), str(subject)) for key, subject in rows]
+
+    async def note_used(self, key_ids: Sequence[str]) -> None:
+        """Note that events use these keys: they are not swept."""
+        await self._done(_NOTE_USED, list(key_ids))
+
+    async def drop_unused(self, key_ids: Sequence[str], *, older_than: timedelta) -> list[str]:
+        """Delete those of these keys that nothing was sealed under since; which ones."""
+        return [str(key) for (key,) in await self._rows(_DROP_UNUSED, list(key_ids), older_than)]
 
     async def destroy(self, key_ids: Sequence[str]) -> int:
         """Delete keys; how many there were."""

@@ -113,3 +113,20 @@ async def test_without_a_key_database_nothing_personal_is_taken_and_all_else_is(
         assert "COUNTERFOIL_KEYS_DATABASE_URL" in refused.body["detail"]
         taken.then_accepted(stream="customer-17851", version=1)
         found.then_refused(409, "no-key-database")
+
+
+async def test_an_export_has_everything_of_a_customer_up_to_a_position(shop):
+    await shop.commands.post("/v1/customers", ADA)
+    await shop.commands.post("/v1/customers", {**ADA, "customer_id": "guest", "name": "A. L."})
+    await shop.commands.post("/v1/customers", {**ADA, "customer_id": "other"})
+    await shop.commands.post("/v1/customers/17850/addresses", HOME)
+    await shop.commands.post("/v1/customers/17850/merges", {"other_id": "guest"})
+    export = (await shop.queries.get("/v1/customers/17850/export")).body
+    payloads = [event["payload"] for event in export["events"]]
+
+    assert (6, True) == (export["position"], export["complete"])
+    assert {"customer-17850", "customer-guest"} == {event["stream"] for event in export["events"]}
+    assert [plain("Ada Lovelace"), plain("A. L.")] == [payloads[0]["name"], payloads[1]["name"]]
+    assert plain("12 St James's Square") == payloads[2]["lines"]
+    (await shop.queries.get("/v1/customers/nobody/export")).then_refused(404, "not-found")
+    (await shop.queries.get("/v1/customers/17850/export?a=1")).then_refused(400, "invalid-parameter")

@@ -117,7 +117,7 @@ async def test_a_restored_backup_of_the_key_database_opens_nobody_who_was_erased
     await erased(installation)
     with psycopg.connect(installation.keys_database_url.get_secret_value()) as connection:
         for row in backup:
-            connection.execute("insert into keys.subject values (%s, %s, %s, %s, %s)", row)
+            connection.execute("insert into keys.subject values (%s, %s, %s, %s, %s, %s)", row)
 
     async with opened(installation) as restored:
         assert [] == keys(installation), "destroyed again before anything was opened"

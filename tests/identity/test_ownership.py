@@ -74,6 +74,11 @@ ELSEWHERE = {
     ("HEAD", "/v1/customers"): "test_customers_register_themselves",
     ("GET", "/v1/customers/{customer_id}"): "test_a_customer_is_shown_and_changed_by_themselves_alone",
     ("HEAD", "/v1/customers/{customer_id}"): "test_a_customer_is_shown_and_changed_by_themselves_alone",
+    ("GET", "/v1/customers/{customer_id}/export"): "test_a_customer_is_shown_and_changed_by_themselves_alone",
+    (
+        "HEAD",
+        "/v1/customers/{customer_id}/export",
+    ): "test_a_customer_is_shown_and_changed_by_themselves_alone",
     **{
         ("POST", f"/v1/customers/{{customer_id}}/{name}"): (
             "test_a_customer_is_shown_and_changed_by_themselves_alone"
@@ -332,10 +337,11 @@ async def test_a_customer_is_shown_and_changed_by_themselves_alone(bought):
     ada, bob = [await registered(bought, name) for name in ("ada", "bob")]
     await bought.catch_up()
 
-    foreign, absent = [await shop.get(f"/v1/customers/{each}", token) for each in (bob, ABSENT)]
-    assert 404 == foreign.status_code == absent.status_code
-    assert shown(foreign, bob) == shown(absent, ABSENT)
-    assert 200 == (await shop.get(f"/v1/customers/{ada}", token)).status_code
+    for part in ("", "/export"):
+        foreign, absent = [await shop.get(f"/v1/customers/{each}{part}", token) for each in (bob, ABSENT)]
+        assert 404 == foreign.status_code == absent.status_code
+        assert shown(foreign, bob) == shown(absent, ABSENT)
+        assert 200 == (await shop.get(f"/v1/customers/{ada}{part}", token)).status_code
     for name, body in OF_CUSTOMERS.items():
         foreign, absent, own = [
             await shop.post(f"/v1/customers/{each}/{name}", body, token) for each in (bob, ABSENT, ada)
