@@ -48,7 +48,7 @@ from runtime.http.limiting import RequestLimits, limits_of
 from runtime.http.pipeline import Refusal, Steps
 from runtime.keyring import keyring as keyrings
 from runtime.keyring.errors import KeysUnreachable
-from runtime.keyring.keyring import Erasures
+from runtime.keyring.keyring import Erasures, Keyring
 from runtime.problem_types import ProblemType
 from runtime.quotas.limiter import limiter_of
 from runtime.settings import Settings, SettingsError
@@ -198,14 +198,7 @@ def _lifespan(
             contextlib.AsyncExitStack() as accounts,
         ):
             _observe(registry, on.execution, on.states)
-            keyring = await accounts.enter_async_context(
-                keyrings.opened(
-                    settings,
-                    role="counterfoil_keys",
-                    name="command-api",
-                    erasures=partial(_erasures, on.reader),
-                )
-            )
+            keyring = await accounts.enter_async_context(_keyring(settings, on.reader))
             app.state.settling = Settling(on.reader, followers, lambda: app.state.readiness.draining)
             app.state.dispatcher = Dispatcher(
                 on.execution,
@@ -238,6 +231,13 @@ def _lifespan(
                 polling.cancel()
 
     return lifespan
+
+
+def _keyring(settings: Settings, reader: LogReader) -> contextlib.AbstractAsyncContextManager[Keyring | None]:
+    """What seals personal data; None where no setting says where its keys are."""
+    return keyrings.opened(
+        settings, role="counterfoil_keys", name="command-api", erasures=partial(_erasures, reader)
+    )
 
 
 async def _erasures(reader: LogReader, position: int) -> Erasures:
