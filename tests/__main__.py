@@ -24,16 +24,15 @@ LANES: Final = 4
 RUNS: Final = (
     ("chaos",),
     ("acceptance",),
-    (  # what needs a broker, so that no other run but those of whole shops starts one, and some more
-        "benchmarks",
-        "documentation",
+    ("benchmarks", "documentation"),
+    ("simulation", "openapi", "commands/processes/test_deciding_simulation.py"),
+    (  # what needs a broker, so that no other run but those of whole shops starts one, and a how-to
         "event_store/eventsourcing/test_how_to.py",
         "event_store/transport/test_kafka_faults.py",
         "event_store/transport/test_kafka_publisher.py",
         "event_store/transport/test_transport_conformance.py",
         "projections/test_running.py",
     ),
-    ("simulation", "openapi", "commands/processes/test_deciding_simulation.py"),
     ("commands", "projections"),
     ("identity", "effects", "devservers"),
     (),
