@@ -1,11 +1,14 @@
 """`counterfoil gateway`: the configuration of a gateway before both APIs, printed."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from counterfoil.cli import answering
+
+if TYPE_CHECKING:
+    from counterfoil.api_gateway.layout import Layout
 
 app = typer.Typer(
     no_args_is_help=True, help="Configuration of a gateway before both APIs, from their routes."
@@ -51,27 +54,49 @@ def envoy(
     upstream_certificate: UpstreamCertificate = None,
 ) -> None:
     """Print the bootstrap of an Envoy, as JSON."""
+    import json
+
     from counterfoil.api_gateway import envoy as envoy_
+
+    files = certificate, key, upstream_ca, upstream_certificate
+    print(json.dumps(envoy_.bootstrap(_layout(listen, command_api, query_api, files)), indent=1))
+
+
+@app.command("nginx")
+def nginx(
+    listen: Listen = "127.0.0.1:8000",
+    command_api: CommandApi = None,
+    query_api: QueryApi = None,
+    certificate: Certificate = None,
+    key: Key = None,
+    upstream_ca: UpstreamCa = None,
+    upstream_certificate: UpstreamCertificate = None,
+) -> None:
+    """Print the configuration of an nginx, which verifies no tokens and sends no probes."""
+    from counterfoil.api_gateway import nginx as nginx_
+
+    files = certificate, key, upstream_ca, upstream_certificate
+    print(nginx_.configuration(_layout(listen, command_api, query_api, files)))
+
+
+def _layout(
+    listen: str, command_api: list[str] | None, query_api: list[str] | None, files: tuple[Path | None, ...]
+) -> "Layout":
     from counterfoil.api_gateway import layout
 
+    certificate, key, upstream_ca, upstream_certificate = map(_absolute, files)
     places = layout.Places(
         listen=listen,
         command_api=command_api or (),
         query_api=query_api or (),
-        certificate=_absolute(certificate),
-        key=_absolute(key),
-        upstream_ca=_absolute(upstream_ca),
-        upstream_certificate=_absolute(upstream_certificate),
+        certificate=certificate,
+        key=key,
+        upstream_ca=upstream_ca,
+        upstream_certificate=upstream_certificate,
     )
-    _print(envoy_.bootstrap(layout.layout(answering.settings(), places, contexts=answering.contexts())))
+    return layout.layout(answering.settings(), places, contexts=answering.contexts())
 
 
 def _absolute(path: Path | None) -> Path | None:
     """A gateway is started elsewhere."""
     return None if path is None else path.absolute()
-
-
-def _print(configuration: dict[str, Any]) -> None:
-    import json
-
-    print(json.dumps(configuration, indent=1))
