@@ -85,7 +85,7 @@ WITHOUT_A_ROLE: Final = (
         "audit recompute",
         "audit page",
     ),
-    *("account token", "import online-retail", "simulate carrier", "mail preview"),
+    *("account token", "customer erase", "import online-retail", "simulate carrier", "mail preview"),
     *("witness create", "witness trust", "witness serve"),
 )
 """Commands that never speak to Postgres."""

@@ -19,6 +19,7 @@ from counterfoil.cli import (
     account,
     answering,
     audit,
+    customer,
     gateway,
     identity,
     log,
@@ -53,6 +54,7 @@ def _group(name: str, purpose: str) -> typer.Typer:
 
 config_app = _group("config", "Settings.")
 app.add_typer(account.app, name="account")
+app.add_typer(customer.app, name="customer")
 app.add_typer(gateway.app, name="gateway")
 app.add_typer(identity.app, name="identity")
 app.add_typer(log.app, name="log")
