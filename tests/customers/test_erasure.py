@@ -8,12 +8,15 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from commands.gateways.shredding import Shredder
+from commands.gateways.shredding import ERASURE, Destroyed, Shredder
 from commands.identity.vault import Vault
 from counterfoil import accounts
 from counterfoil.contexts import CONTEXTS
 from counterfoil.testing import queries
+from runtime.keyring import keyring as keyrings
 from runtime.keyring.key_rows import KeyRows
+from runtime.keyring.keyring import Erasures
+from tests.customer_examples import erasure_requested
 from tests.customers.erasing import ADA, LOGIN, cut_off, erased, registered
 from tests.identity.conftest import accounts_on, opened
 from tests.identity.shop import EMAIL, PASSWORD, REFUSED_WITHIN_S
@@ -160,3 +163,18 @@ async def test_somebody_else_s_data_is_erased_by_no_customer(shop):
     answer = await shop.post("/v1/customers/bob/erasure", {}, tokens["access_token"])
 
     assert (404, "customer-unknown") == (answer.status_code, answer.json()["code"])
+
+
+async def test_the_sender_destroys_keys_whoever_else_does(installation):
+    nothing = Erasures(1, 0, ())
+
+    async def unerased(_position):
+        return nothing
+
+    opening = keyrings.opened(installation, role="counterfoil_keys", name="test", erasures=unerased)
+    async with opening as keyring, ERASURE.opened(installation) as port:
+        key_id = await keyring.key_of("customer-ada")
+        for _ in range(2):
+            assert Destroyed() == await port.ask("key", erasure_requested(key_ids=(key_id,)))
+
+        assert [] == keys(installation)
