@@ -84,7 +84,8 @@ _CLIENTS_OF_OURS: Final = (
     "counterfoil/acts/over_http.py",  # both APIs of the installation
     "counterfoil/servers/",  # servers whose address is given
     "devservers/",  # servers that `up` starts, and /readyz of the roles that it started
-    "counterfoil/logging_in.py",  # the command API of the installation
+    "counterfoil/erasing.py",  # the command API of the installation
+    "counterfoil/logging_in.py",  # the same
     "counterfoil/probing.py",  # /readyz of the APIs
     "counterfoil/testing/http.py",  # an application in the process of a test
     "event_store/proofs/submitting.py",  # witnesses
