@@ -54,7 +54,7 @@ class Authority(Struct, frozen=True):
         """
         grant = self.grant
         if grant is not None and not grant.suffices(view.current(grant.aggregate, grant.identifier)):
-            raise ProblemError("forbidden", "The permission for this was taken away.")
+            raise ProblemError("forbidden", "The permission was revoked.")
 
     def shown(self, base: StreamState[S], owner: Callable[[S], str | None] | None) -> StreamState[S]:
         """A stream as the caller finds it: as none if it belongs to another, and they are confined to their own."""

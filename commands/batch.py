@@ -135,7 +135,7 @@ class SendCommands:
         route = self._routes.get(name)
         if route is not None:
             return route
-        fault = Fault(detail=f"There is no command '{name[:100]}'", pointer="/command")
+        fault = Fault(detail=f"The command '{name[:100]}' does not exist", pointer="/command")
         raise ProblemError("unknown-command", f"{fault.detail}.", errors=(fault,), known=sorted(self._routes))
 
 

@@ -74,7 +74,7 @@ async def get_command_effects(
     except LogUnreachable as error:
         raise refusals.store_unavailable() from error
     if found is None:
-        raise ProblemError("not-found", f"No event stands at position {position}.")
+        raise ProblemError("not-found", f"The log has no event at position {position}.")
     return _shown(found)
 
 

@@ -231,7 +231,7 @@ def _require_own(body: PlaceOrder, customer_id: str) -> None:
         **{f"/lines/{n}/unit_price": line.unit_price is not None for n, line in enumerate(body.lines)},
     }
     faults = [
-        Fault(detail="This may be said by who places orders for others", pointer=pointer)
+        Fault(detail="Only callers who place orders for others may send this member", pointer=pointer)
         for pointer, is_said in said.items()
         if is_said
     ]

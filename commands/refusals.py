@@ -41,9 +41,7 @@ def version_moved(stream: str, *, expected: int | str, actual: int) -> ProblemEr
 
 def key_reused() -> ProblemError:
     """The key was accepted for something else."""
-    return ProblemError(
-        "idempotency-key-reused", "A request with this key was accepted, and it was another one."
-    )
+    return ProblemError("idempotency-key-reused", "Another request was accepted with this key.")
 
 
 def contended(stream: str) -> ProblemError:
@@ -68,13 +66,13 @@ def too_many_tagged(tags: Sequence[str]) -> ProblemError:
 
 def too_busy() -> ProblemError:
     """The queue is full; nothing was begun."""
-    return ProblemError("too-busy", "Too many commands wait already. Nothing was done.")
+    return ProblemError("too-busy", "The queue of commands is full. Nothing was done.")
 
 
 def outcome_unknown() -> ProblemError:
     """The answer of the log was lost."""
     return ProblemError(
-        "outcome-unknown", "The log's answer was lost. Send the request again with the same key to learn it."
+        "outcome-unknown", "The log's answer was lost. Send the request again with the same key to get it."
     )
 
 
@@ -85,7 +83,7 @@ def store_unavailable() -> ProblemError:
 
 def shutting_down() -> ProblemError:
     """The process is draining; nothing was begun."""
-    return ProblemError("shutting-down", "This process is ending. Nothing was done.")
+    return ProblemError("shutting-down", "The process is shutting down. Nothing was done.")
 
 
 def may_pass(problem: ProblemError) -> bool:

@@ -123,7 +123,7 @@ def require_json(headers: Headers) -> None:
         ProblemError: Content-Type is missing or another one, or there is a Content-Encoding.
     """
     if headers.encoded:
-        fault = Fault(detail="The body must be sent as it is, not encoded", header="Content-Encoding")
+        fault = Fault(detail="The body must be sent without a content coding", header="Content-Encoding")
         raise ProblemError("unsupported-media-type", f"{fault.detail}.", errors=(fault,), headers=_AS_IT_IS)
     if not headers.json:
         fault = Fault(detail="Content-Type must be application/json", header="Content-Type")

@@ -296,7 +296,7 @@ def _unjudged(views: Sequence[Verification], refolded: Sequence[Refolded]) -> It
                 " log that is damaged itself: it may be what still says what happened"
             )
     if differing := sum(not each.matches for each in refolded):
-        yield f"{differing:,} snapshots differ from the log, and are not judged by a log that is damaged itself"
+        yield f"{differing:,} snapshots differ from the log; a damaged log cannot verify them"
 
 
 def _of_views(views: Sequence[Verification]) -> list[Finding]:

@@ -65,7 +65,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     try:
         url = addresses.database_url(settings)
     except addresses.NoAddress as error:
-        yield Check("shop", "note", f"nothing to examine further: {error}")
+        yield Check("shop", "note", f"no further checks: {error}")
         return
     try:
         contexts = declared.contexts(settings)
@@ -144,7 +144,7 @@ def _keys(settings: Settings) -> Iterator[Check]:
     """Whether personal data can be sealed: the key database, and the master key."""
     url = addresses.keys_database_url(settings)
     if url is None:
-        yield Check("keys", "note", "no personal data is taken: set COUNTERFOIL_KEYS_DATABASE_URL")
+        yield Check("keys", "note", "personal data is refused: set COUNTERFOIL_KEYS_DATABASE_URL")
         return
     try:
         migrations.require(migrating.compare(url, of=migrating.components_of_keys))
@@ -210,7 +210,7 @@ def _disks(url: str, settings: Settings) -> Iterator[Check]:
     """Whether the log and the topics have room, before they have none."""
     disk = disks.postgres(url)
     if disk is None:
-        yield Check("disk of postgres", "ok", "not seen from here: an alarm belongs on that machine")
+        yield Check("disk of postgres", "ok", "on another machine: set an alarm there")
     else:
         yield _room("disk of postgres", disk, days=sizing.days_for(url, free=disk.free))
     try:
@@ -222,7 +222,7 @@ def _disks(url: str, settings: Settings) -> Iterator[Check]:
         yield Check("disk of kafka", "note", str(error))
         return
     if found is None:
-        yield Check("disk of kafka", "ok", "not seen from here: an alarm belongs on the brokers' machines")
+        yield Check("disk of kafka", "ok", "on other machines: set an alarm on those of the brokers")
     for each in found or ():
         yield _room("disk of kafka", each, days=None)
 
@@ -265,9 +265,7 @@ def _seal(url: str, settings: Settings) -> Iterator[Check]:
         found = sealing.summary(connection)
     if found is None:
         if settings.seal_key is not None:
-            yield Check(
-                "seal", "note", "a key is set, and nothing was sealed yet: does `counterfoil sealer` run?"
-            )
+            yield Check("seal", "note", "a key is set and nothing is sealed yet: start `counterfoil sealer`")
         return
     verdict: Verdict = "bad" if found["stopped"] else "note" if found["lag_events"] else "ok"
     yield Check("seal", verdict, f"{found['origin']} {status.position_of(found)}")

@@ -235,7 +235,7 @@ def _mismatch(message: str, *, certain: bool) -> Finding:
     """Rows that are not those that were certified; another program may make others rightly."""
     if certain:
         return Finding(0, "view-mismatch", "damage", message)
-    return Finding(0, "fold-differs", "incomplete", f"{message}; another program than this one folded them")
+    return Finding(0, "fold-differs", "incomplete", f"{message}; another version of the program folded them")
 
 
 def _of_view(name: str, encoded: Sequence[str]) -> str:

@@ -221,7 +221,7 @@ def _step(story: Story, name: str) -> Iterator[None]:
         yield
     except (*_Expected, FellShort) as error:
         story.steps.append(StoryStep(name, ok=False, seconds=time.monotonic() - started))
-        progress.say(f"fell short: {error}")
+        progress.say(f"failed: {error}")
         raise FellShort(name) from error
     story.steps.append(StoryStep(name, ok=True, seconds=time.monotonic() - started))
 

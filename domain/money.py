@@ -52,7 +52,7 @@ _is_unit_price = re.compile(UNIT_PRICE_PATTERN[1:-1]).fullmatch
 class UnknownCurrency(Unacceptable):
     """The code names no currency in circulation."""
 
-    title = "There is no such currency"
+    title = "The currency does not exist"
     meaning = "A currency is an ISO 4217 code in circulation."
     remedy = 'Send a code such as "GBP".'
 
@@ -66,7 +66,7 @@ class UnknownCurrency(Unacceptable):
 class MalformedUnitPrice(Unacceptable):
     """The text is not a price."""
 
-    title = "The unit price is not a price"
+    title = "The unit price is malformed"
     meaning = "A unit price is decimal text without sign or exponent, with at most eight decimals."
     remedy = 'Send text such as "2.55".'
 
@@ -81,7 +81,7 @@ class AmountTooLarge(Unacceptable):
     """A total passes what one document may carry."""
 
     title = "The total is too large"
-    meaning = "The total passes what one document may carry: `facts.limit` minor units."
+    meaning = "The total exceeds the limit of one document: `facts.limit` minor units."
     remedy = "Split the document."
 
     currency: Currency

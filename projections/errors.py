@@ -45,7 +45,7 @@ class BuildContradicted(ProjectionError):
 
 
 class NoSuchBuild(ProjectionError):
-    """There is no such view, shape or build."""
+    """The view, its shape or its build does not exist."""
 
 
 class BuildRefused(ProjectionError):

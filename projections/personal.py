@@ -52,7 +52,7 @@ def _found(hint: Any, path: tuple[str, ...], marks: tuple[Any, ...], *, view: st
     elif hint is Sealed:
         personal = next((mark for mark in marks if isinstance(mark, Personal)), None)
         if personal is None:
-            raise DeclarationError(f"view {view}: {'.'.join(path)} is sealed and does not say what for")
+            raise DeclarationError(f"view {view}: {'.'.join(path)} is sealed and declares no purpose")
         name = next(step for step in reversed(path) if step != EACH)
         yield PersonalField(path, name, personal)
     elif isinstance(hint, type) and issubclass(hint, msgspec.Struct):

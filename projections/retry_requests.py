@@ -158,4 +158,4 @@ def _outcome(following: Following, request: Request, plans: Sequence[Plan]) -> s
     ]
     if again:
         return f"{following.build}: parked again after {applied} events: {again[0]}"
-    return f"{following.build}: went on with {applied} events"
+    return f"{following.build}: continued with {applied} events"

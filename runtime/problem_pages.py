@@ -55,7 +55,7 @@ def _index(known: Mapping[str, ProblemType]) -> Response:
 def _page(slug: str, known: Mapping[str, ProblemType]) -> Response:
     problem = known.get(slug)
     if problem is None:
-        raise ProblemError("not-found", "No problem has this name.")
+        raise ProblemError("not-found", "The problem does not exist.")
     return _html(problem.title, _description(problem))
 
 

@@ -44,7 +44,7 @@ _AccountId = Annotated[str, Path(pattern=ID_PATTERN)]
 
 def _role(given: str) -> str:
     if given not in ASSIGNABLE:
-        raise PydanticCustomError("role", "No account can have this role")
+        raise PydanticCustomError("role", "The role does not exist")
     return given
 
 
@@ -152,7 +152,7 @@ async def revoke_role(
     """Take a role from an account, and within a second from the tokens that are out."""
     del body  # it has nothing to say
     if role not in ASSIGNABLE:
-        raise ProblemError("not-found", "No account can have this role.")
+        raise ProblemError("not-found", "The role does not exist.")
     return _changed(await asked.administration.revoke_role(valid_id(account_id), role, call=call), asked)
 
 

@@ -148,7 +148,7 @@ class Administration(Struct, frozen=True):
         old = "nobody" if found is None else found.account.credential_id
         attempt = await self.sessions.attempts.begin(account=account_id, address=account_id)
         if not await of.passwords.verify(await of.vault.hash_of(old), current):
-            raise ProblemError("bad-credentials", "The current password is another one.")
+            raise ProblemError("bad-credentials", "The current password is wrong.")
         await self.sessions.attempts.succeeded(attempt)
         hashed = await of.passwords.hash(new)
         with of.recorder.caller(call) as caller:

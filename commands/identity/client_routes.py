@@ -37,7 +37,7 @@ _ClientId = Annotated[str, Path(pattern=ID_PATTERN)]
 
 def _scope(given: str) -> str:
     if given not in PERMISSIONS["service"]:
-        raise PydanticCustomError("scope", "No service may have this scope")
+        raise PydanticCustomError("scope", "The scope is no permission of a service")
     return given
 
 

@@ -38,7 +38,7 @@ def _refusing() -> Iterator[None]:
             ) from None
         if problem.type.slug == IdentityTaken.code:
             raise ProblemError(
-                "login-refused", "With your account at the provider somebody logs in to another account here."
+                "login-refused", "Your account at the provider is linked to another account here."
             ) from None
         raise
 
@@ -101,7 +101,7 @@ class Externals(Struct, frozen=True):
         if asserted.email is None:
             raise ProblemError(
                 "login-refused",
-                "The provider did not say that it verified your address, so no account is made.",
+                "The provider reports no verified address, so no account is created.",
             )
         recorder = self.accounts.recorder
         now = recorder.clock()

@@ -208,4 +208,4 @@ def _template(purpose: Purpose, account: Account | None) -> Template | None:
 
 
 def _refused() -> ProblemError:
-    return ProblemError("link-refused", "The link is good for nothing, or not any more.")
+    return ProblemError("link-refused", "The link is unknown, used or expired.")

@@ -140,7 +140,7 @@ async def token(asked: Identified) -> Response:
 
 async def _refreshed(asked: Asked) -> Response:
     if "refresh_token" not in asked.form:
-        raise OAuthError("invalid_request", "There is no refresh_token.")
+        raise OAuthError("invalid_request", "The parameter refresh_token is missing.")
     try:
         refreshed = await asked.sessions.refresh(
             asked.form["refresh_token"],
@@ -159,7 +159,7 @@ async def _of_client(asked: Asked) -> Response:
     try:
         granted = await asked.clients.token(client_id, secret, scopes=scopes)
     except NotGranted as error:
-        raise OAuthError(error.code, "The client is not given this token.") from None
+        raise OAuthError(error.code, "The client does not get this token.") from None
     return json_answer(
         {
             "access_token": granted.access_token,
@@ -174,7 +174,7 @@ async def _of_client(asked: Asked) -> Response:
 async def revoke(asked: Identified) -> Response:
     """Have a token refused (RFC 7009): of a session, all of it ends. A text that is no token is revoked already."""
     if "token" not in asked.form:
-        raise OAuthError("invalid_request", "There is no token.")
+        raise OAuthError("invalid_request", "The parameter token is missing.")
     given = asked.form["token"]
     session_id = asked.sessions.session_of(given)
     if session_id is None:
@@ -196,7 +196,7 @@ async def revoke(asked: Identified) -> Response:
 async def introspect(asked: Identified) -> Response:
     """Say what a token stands for, to a program that was shown it (RFC 7662)."""
     if "token" not in asked.form:
-        raise OAuthError("invalid_request", "There is no token.")
+        raise OAuthError("invalid_request", "The parameter token is missing.")
     try:
         claims = asked.trust.claims(asked.form["token"].encode())
     except BadToken:
@@ -288,9 +288,9 @@ def _form(body: bytes) -> dict[str, str]:
             max_num_fields=PARAMETERS_MAX,
         )
     except ValueError:
-        raise OAuthError("invalid_request", "The body is no form.") from None
+        raise OAuthError("invalid_request", "The body is not a form.") from None
     if any(_visible(value) is None for _, value in pairs):
-        raise OAuthError("invalid_request", "A parameter has a character that none may have.")
+        raise OAuthError("invalid_request", "A parameter has a forbidden character.")
     if len({name for name, _ in pairs}) != len(pairs):
         raise OAuthError("invalid_request", "A parameter is given twice.")
     return dict(pairs)

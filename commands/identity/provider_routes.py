@@ -108,9 +108,9 @@ class Callback:
         given = _query(exchange)
         login = _login(exchange, serving)
         if not secrets.compare_digest(given.get("state", "").encode(), login.state.encode()):
-            raise _refused("The answer is to another login.")
+            raise _refused("The answer belongs to another login.")
         if "code" not in given:
-            raise _refused("The provider says that nobody logged in.")
+            raise _refused("The login at the provider failed.")
         challenge = Challenge(state=login.state, nonce=login.nonce, code_verifier=login.code_verifier)
         try:
             asserted = await provider.assert_identity(given["code"], challenge, issuer=given.get("iss"))
@@ -118,7 +118,7 @@ class Callback:
             raise _unreachable(login.provider, error) from error
         except ProviderError as error:
             log.warning("external_login_refused", provider=login.provider, reason=str(error))
-            raise _refused("What the provider answered is not accepted.") from None
+            raise _refused("The answer of the provider is not accepted.") from None
         assert serving.sessions is not None, "checked before"
         externals = Externals(serving.sessions.accounts)
         if login.links is not None:
@@ -174,7 +174,7 @@ async def _begun(exchange: Exchange, *, links: str | None) -> tuple[str, str]:
     assert serving.sessions is not None, "checked before"
     following, client_id = given.get("next", "/"), given.get("client_id", "shop")
     if _next.fullmatch(following) is None:
-        raise _refused("`next` is no path of ours: it begins with one slash and names no host.")
+        raise _refused("`next` is no path of the shop: it begins with one slash and names no host.")
     if _client_id.fullmatch(client_id) is None:
         raise _refused("`client_id` is no id.")
     challenge = Challenge(
@@ -219,15 +219,15 @@ def _login(exchange: Exchange, serving: Serving) -> Login:
         for value in re.findall(rf"(?:^|;\s*){COOKIE}=([A-Za-z0-9_-]+)".encode(), value)
     ]
     if len(found) != 1:
-        raise _refused("This browser was not sent to the provider.")
+        raise _refused("The login did not begin in this browser.")
     content = accounts.secrets.open_login(base64.urlsafe_b64decode(found[0] + b"=" * (-len(found[0]) % 4)))
     if content is None:
-        raise _refused("This browser was not sent to the provider.")
+        raise _refused("The login did not begin in this browser.")
     login = msgspec.json.decode(content, type=Login)
     if login.expires_at < accounts.recorder.clock().timestamp():
         raise _refused("The login took too long.")
     if login.provider != exchange.parameters["provider"]:
-        raise _refused("The answer is of another provider.")
+        raise _refused("The answer comes from another provider.")
     return login
 
 
@@ -235,7 +235,7 @@ def _provider(exchange: Exchange, serving: Serving) -> Provider:
     name = exchange.parameters["provider"]
     found = serving.providers.get(name)
     if found is None:
-        raise ProblemError("not-found", f"Nobody logs in with {name!r} here.")
+        raise ProblemError("not-found", f"No provider {name!r} is configured here.")
     return found
 
 
@@ -253,7 +253,7 @@ def _query(exchange: Exchange) -> dict[str, str]:
     except ValueError:
         raise _refused("The address cannot be read.") from None
     if len({name for name, _ in pairs}) != len(pairs):
-        raise _refused("A parameter stands there twice.")
+        raise _refused("A parameter is given twice.")
     return dict(pairs)
 
 

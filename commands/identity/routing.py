@@ -185,7 +185,7 @@ def valid_id(given: str) -> str:
     try:
         return validate_id(given)
     except MalformedId as refusal:
-        raise ProblemError("not-found", "Nothing can have this id.") from refusal
+        raise ProblemError("not-found", "The id is malformed.") from refusal
 
 
 def json_answer(body: dict[str, Any], *, status: int = 200) -> Response:

@@ -147,7 +147,7 @@ class Sessions(Struct, frozen=True):
             self.metrics.logins.labels(metrics.REFUSED).inc()
             raise ProblemError(
                 "bad-credentials",
-                "Address and password do not belong together.",
+                "Address or password is wrong.",
                 about=None if found is None else Principal("account", found.account.account_id).actor,
             )
         await self.attempts.succeeded(attempt)
@@ -174,7 +174,7 @@ class Sessions(Struct, frozen=True):
         def decide(session: Session | None, view: DecisionView) -> list[Event]:
             current = view.current(ACCOUNT, account_id)  # a password that was changed meanwhile opens nothing
             if current is None or current.locked or current.credential_id != credential_id:
-                raise ProblemError("bad-credentials", "Address and password do not belong together.")
+                raise ProblemError("bad-credentials", "Address or password is wrong.")
             return list(
                 sessions.open_session(
                     session,

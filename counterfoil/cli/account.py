@@ -8,19 +8,21 @@ import typer
 
 from counterfoil.cli import answering
 
-app = typer.Typer(no_args_is_help=True, help="Who may log in.")
+app = typer.Typer(no_args_is_help=True, help="Accounts.")
 
 
 Email = Annotated[str, typer.Option("--email", help="Address of the account.")]
 PasswordFile = Annotated[
     Path | None,
-    typer.Option("--password-file", help="File with the password; asked for at the terminal if not given."),
+    typer.Option(
+        "--password-file", help="File with the password; prompted for at the terminal if not given."
+    ),
 ]
 
 
 @app.command("create-owner")
 def create_owner(email: Email, password_file: PasswordFile = None, as_: answering.As = None) -> None:
-    """Register the first owner, who may do everything; refused when there is one."""
+    """Register the first owner, who has all permissions; refused if an owner exists."""
     from counterfoil import accounts
 
     settings, password = answering.settings(), _password(password_file, twice=True)
@@ -32,7 +34,7 @@ def create_owner(email: Email, password_file: PasswordFile = None, as_: answerin
 
 @app.command("token")
 def token(email: Email, password_file: PasswordFile = None) -> None:
-    """Log in and print an access token, which is good for ten minutes."""
+    """Log in and print an access token, which is valid for ten minutes."""
     from counterfoil import logging_in
 
     settings, password = answering.settings(), _password(password_file, twice=False)

@@ -39,9 +39,9 @@ GRAVEST_FIRST: Final = (EXIT_FAILED, EXIT_NOT_EXAMINED, EXIT_INCOMPLETE, EXIT_PA
 
 As = Annotated[
     str | None,
-    typer.Option("--as", help="Who acts, for the log; default: the database login and the system's user."),
+    typer.Option("--as", help="Actor for the log; default: the database login and the system's user."),
 ]
-Why = Annotated[str, typer.Option("--reason", help="Why, for later readers; it is kept.")]
+Why = Annotated[str, typer.Option("--reason", help="Reason, kept in the log.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, last on standard output.")]
 
 

@@ -12,7 +12,7 @@ from counterfoil.cli import answering
 from counterfoil.cli.answering import AsJson
 from runtime import priority
 
-app = typer.Typer(no_args_is_help=True, help="Prove what happened.")
+app = typer.Typer(no_args_is_help=True, help="Verify the log and its views; proofs and bundles for auditors.")
 
 Keys = Annotated[
     str | None,
@@ -34,14 +34,16 @@ Certificate = Annotated[
 @app.command("verify")
 def verify(
     as_json: AsJson = False,
-    full: Annotated[bool, typer.Option("--full", help="Fold all snapshots again, not a sample.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Fold all snapshots again instead of a sample.")
+    ] = False,
     against: Annotated[
         Path | None,
         typer.Option(
             "--against",
             exists=True,
             dir_okay=False,
-            help="Also compare the log with this checkpoint that you kept.",
+            help="Compare the log with this earlier checkpoint, too.",
         ),
     ] = None,
     key: Keys = None,
@@ -74,7 +76,7 @@ def verify(
 
 @app.command("checkpoint")
 def checkpoint() -> None:
-    """Print the newest published checkpoint: keep it where the operator of this log cannot reach it."""
+    """Print the newest published checkpoint, to be kept out of reach of the log's operator."""
     with answering.auditing():
         from counterfoil import sealing
 
@@ -85,7 +87,7 @@ def checkpoint() -> None:
 def certify(
     view: Annotated[str, typer.Option("--view", help="Name of the view.")],
 ) -> None:
-    """Fold the live build of a view again, and print a signed certificate of its rows; needs the key that seals."""
+    """Fold the live build of a view again, and print a signed certificate of its rows; needs the sealing key."""
     with priority.background(), answering.auditing():
         from counterfoil import certifying
 
@@ -129,11 +131,13 @@ def prove(
     ] = None,
     since: Annotated[
         int | None,
-        typer.Option("--since", min=0, help="Prove that the first so many events are the beginning."),
+        typer.Option("--since", min=0, help="Prove consistency with the tree of this many events."),
     ] = None,
     row: Annotated[
         str | None,
-        typer.Option("--row", help="Prove that the row of this key is in a view; parts are joined by ~."),
+        typer.Option(
+            "--row", help="Prove that the row of this key is in a view; parts of the key are joined by ~."
+        ),
     ] = None,
     view: Annotated[str | None, typer.Option("--view", help="With --row: name of the view.")] = None,
     bundle: Annotated[
@@ -145,7 +149,7 @@ def prove(
     certificate: Certificate = None,
     key: Keys = None,
 ) -> None:
-    """Print a proof: of an event (a receipt), of a row of a view, or that an earlier tree is the beginning (JSON)."""
+    """Print a proof as JSON: of an event (a receipt), of a row of a view, or of consistency with an earlier tree."""
     if [position, since, row].count(None) != 2:
         raise typer.BadParameter("give one of --position, --since and --row")
     if row is not None and (view is None or bundle is None):
@@ -181,7 +185,7 @@ def receipt(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Check a receipt offline: that its event stands in the log whose key you trust."""
+    """Check a receipt offline: its event is in the log whose key you trust."""
     with answering.auditing():
         from counterfoil import sealing
 
@@ -210,19 +214,21 @@ def export(
     ] = None,
     customer: Annotated[
         str | None,
-        typer.Option("--customer", help="A case: the orders of one customer, with all that belongs to them."),
+        typer.Option(
+            "--customer", help="A case: the orders of one customer, with everything that belongs to them."
+        ),
     ] = None,
     actor: Annotated[
-        str | None, typer.Option("--actor", help="A case: what one actor caused, e.g. operator:anna.")
+        str | None, typer.Option("--actor", help="A case: the events of one actor, e.g. operator:anna.")
     ] = None,
     certificates: Annotated[
         list[Path] | None,
         typer.Option(
-            "--certificate", exists=True, dir_okay=False, help="Of a view: goes into the bundle; repeatable."
+            "--certificate", exists=True, dir_okay=False, help="Certificate of a view to include; repeatable."
         ),
     ] = None,
 ) -> None:
-    """Write a bundle for people who do not trust this log: sealed events, with tags, outcomes and proofs."""
+    """Write a bundle: sealed events with tags, outcomes and proofs, for checks without this log."""
     whole = bool(certificates) and first is None and last is None
     is_range = whole or (first is not None and last is not None)
     if [stream, customer, actor].count(None) != (3 if is_range else 2) or (not is_range and (first or last)):
@@ -253,7 +259,7 @@ def check(
     key: Keys = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a bundle, or the proof of a row, offline: needs only the public key that you trust."""
+    """Check a bundle, or the proof of a row, offline, with the public key that you trust."""
     with answering.auditing():
         from counterfoil import bundling, sealing
 
@@ -270,7 +276,7 @@ def page(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The bundle of a case.")],
     key: Keys = None,
 ) -> None:
-    """Check a case, and print its page as HTML, made of what was checked; nothing is printed of one that is damaged."""
+    """Check a case and print its page as HTML; a damaged case prints nothing."""
     with answering.auditing():
         from counterfoil import bundling, sealing
 

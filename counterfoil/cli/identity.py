@@ -7,7 +7,7 @@ import typer
 
 from counterfoil.cli import answering
 
-app = typer.Typer(no_args_is_help=True, help="The keys that sign access tokens.")
+app = typer.Typer(no_args_is_help=True, help="Keys that sign access tokens.")
 
 
 @app.command("rotate-key")
@@ -16,18 +16,18 @@ def rotate_key(
         bool,
         typer.Option(
             "--distrust",
-            help="Refuse every access token that is out, within a second: a key was stolen, or may have been.",
+            help="Refuse all issued access tokens within a second, because a key was stolen or may have been.",
         ),
     ] = False,
     reason: answering.Why = "",
     name: answering.As = None,
 ) -> None:
-    """Have the announced key sign access tokens from now on, and announce another one; APIs follow within a second."""
+    """Sign access tokens with the announced key, and announce another one; APIs follow within a second."""
     from counterfoil import accounts
 
     kid = accounts.rotate_key(answering.settings(), distrust=distrust, reason=reason, by=name)
-    print(f"key {kid} signs from now on")
+    print(f"key {kid} signs access tokens")
     if distrust:
-        print("access tokens of the keys before it are refused; sessions go on by refreshing")
+        print("access tokens of earlier keys are refused; sessions continue with a refresh")
     else:
-        print("the key before it verifies until its last token is over")
+        print("the previous key verifies tokens until the last of them expires")

@@ -17,9 +17,11 @@ def mail() -> None:
 @app.command("preview")
 def preview(
     template: Annotated[str, typer.Argument(help="Name of the template, such as verify-address.")],
-    version: Annotated[int | None, typer.Option(min=1, help="Its version; the newest if not given.")] = None,
+    version: Annotated[
+        int | None, typer.Option(min=1, help="Version of the template; default: the newest.")
+    ] = None,
 ) -> None:
-    """Print the mail that a template makes, with values of nobody; nothing is sent."""
+    """Print the mail of a template with sample values; nothing is sent."""
     from counterfoil import previewing
 
     print(previewing.preview(answering.settings(), template, version=version), end="")

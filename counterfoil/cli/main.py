@@ -67,8 +67,8 @@ app.add_typer(witness.app, name="witness")
 app.add_typer(audit.app, name="audit")
 app.add_typer(seal_key.app, name="seal-key")
 app.add_typer(master_key.app, name="master-key")
-context_app = _group("context", "Contexts of your own.")
-import_app = _group("import", "Bring data in through the command API.")
+context_app = _group("context", "Contexts of your own packages.")
+import_app = _group("import", "Importers.")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
@@ -120,16 +120,18 @@ def main() -> None:
 @app.command()
 def migrate(
     pre: Annotated[
-        bool, typer.Option("--pre", help="Only what must be there before processes of this version start.")
+        bool,
+        typer.Option("--pre", help="Only migrations that processes of this version need before they start."),
     ] = False,
     post: Annotated[
-        bool, typer.Option("--post", help="Only what may come once none of the version before runs.")
+        bool,
+        typer.Option(
+            "--post", help="Only migrations for after the last process of the version before has ended."
+        ),
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the SQL that is pending, apply nothing.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the pending SQL, apply nothing.")] = False,
 ) -> None:
-    """Bring the databases to this version: all that is pending, unless one of --pre and --post is given."""
+    """Apply pending migrations to the databases; --pre and --post apply a part."""
     from counterfoil import migrating
 
     settings, phases = answering.settings(), migrating.phases_of(pre=pre, post=post)
@@ -146,13 +148,13 @@ def migrate(
 def database_roles(
     sql: Annotated[
         bool,
-        typer.Option("--sql", help="Print what an administrator runs where `migrate` may not create roles."),
+        typer.Option("--sql", help="Print SQL for an administrator, if `migrate` may not create roles."),
     ] = False,
     login_prefix: Annotated[
-        str | None, typer.Option("--login-prefix", help="How names of the logins begin; default: shop_.")
+        str | None, typer.Option("--login-prefix", help="Prefix of the names of logins; default: shop_.")
     ] = None,
 ) -> None:
-    """Which command takes which role of Postgres."""
+    """List the roles of Postgres that each command takes."""
     from counterfoil import privileges
 
     if sql:
@@ -179,7 +181,7 @@ def query_api() -> None:
 
 @app.command()
 def relay() -> None:
-    """Carry the log to its consumers; a second one stands by."""
+    """Publish the log to its consumers; a second one is a standby."""
     from counterfoil import hosting
 
     hosting.relay(answering.settings())
@@ -187,7 +189,7 @@ def relay() -> None:
 
 @app.command()
 def projections() -> None:
-    """Keep the views; more processes share the partitions."""
+    """Build the views; several processes share the partitions."""
     from counterfoil import hosting
 
     hosting.projections(answering.settings())
@@ -195,7 +197,7 @@ def projections() -> None:
 
 @app.command()
 def processes() -> None:
-    """Run process managers, timers, senders and consumers of the log; a second one stands by."""
+    """Run process managers, timers, senders and consumers of the log; a second one is a standby."""
     from counterfoil import hosting
 
     hosting.processes(answering.settings())
@@ -203,7 +205,7 @@ def processes() -> None:
 
 @app.command()
 def sealer() -> None:
-    """Seal the log with signed checkpoints; a second one stands by."""
+    """Seal the log with signed checkpoints; a second one is a standby."""
     from counterfoil import hosting
 
     hosting.sealer(answering.settings())
@@ -211,7 +213,7 @@ def sealer() -> None:
 
 @app.command()
 def consumers() -> None:
-    """Run relay, projections, processes and sealer in one process; a second one stands by for each."""
+    """Run relay, projections, processes and sealer in one process; a second one is a standby for each."""
     from counterfoil import hosting
 
     hosting.consumers(answering.settings())
@@ -227,7 +229,7 @@ def up(
     ] = False,
     apis: Annotated[int, typer.Option("--apis", min=1, max=16, help="Processes of each API.")] = 1,
 ) -> None:
-    """Run everything in one process group until Ctrl-C: servers of its own and a process per role."""
+    """Run servers of its own and a process per role until Ctrl-C."""
     from counterfoil import optional
 
     optional.require("devservers", what="`counterfoil up`, which starts servers,")
@@ -240,20 +242,20 @@ def up(
 def status(
     as_json: AsJson = False,
     size: Annotated[
-        bool, typer.Option("--size", help="Show what takes which room in Postgres and Kafka, and its growth.")
+        bool, typer.Option("--size", help="Print sizes and growth in Postgres and Kafka.")
     ] = False,
     capacity: Annotated[
         float | None,
-        typer.Option(min=0.001, help="Gigabytes of the disk: with --size, tell when it is full."),
+        typer.Option(min=0.001, help="Gigabytes of the disk: with --size, estimate when it is full."),
     ] = None,
     per: Annotated[
         str | None,
         typer.Option(
-            help="Stream category, as `order`: with --size, what each of its streams takes of everything."
+            help="Stream category, such as `order`: with --size, print the size of everything per stream of it."
         ),
     ] = None,
 ) -> None:
-    """Where log, relay, views, process managers and consumers stand; with --size, how large everything is."""
+    """Print the state of log, relay, views, process managers and consumers; with --size, the sizes of all parts."""
     from counterfoil import status as status_
 
     if size:
@@ -286,10 +288,10 @@ def doctor(
     as_json: AsJson = False,
     profile: Annotated[
         Literal["development", "production"] | None,
-        typer.Option(help="Examine the settings as if this were the profile."),
+        typer.Option(help="Check the settings for this profile."),
     ] = None,
 ) -> None:
-    """Which servers were found, whether everything is migrated and well; exit code 1 on doubt."""
+    """Check servers, settings, migrations and state; exit code 1 if a check fails."""
     from counterfoil import doctor as doctor_
 
     settings = answering.settings()
@@ -312,10 +314,10 @@ def doctor(
 @context_app.command("new")
 def context_new(
     name: Annotated[
-        str, typer.Argument(help="Of the context and its package: lower-case words joined by '_'.")
+        str, typer.Argument(help="Name of the context and its package: lower-case words joined by '_'.")
     ],
 ) -> None:
-    """Write a package with a context that works and tests that pass, in a folder of this name."""
+    """Write a package with a working context and tests, in a folder of this name."""
     from counterfoil import skeletons
 
     print("\n".join(map(str, skeletons.generate(name, into=Path()))))
@@ -323,7 +325,7 @@ def context_new(
 
 @config_app.command("show")
 def config_show(as_json: AsJson = False) -> None:
-    """Every setting with its value; passwords are masked."""
+    """Print every setting with its value; passwords are masked."""
     masked = answering.settings().masked()
     if as_json:
         answering.print_json(masked)
@@ -337,7 +339,7 @@ def pause(
     reason: answering.Why = "",
     name: answering.As = None,
 ) -> None:
-    """Have a consumer, a process manager or the workers of a view do nothing until it is resumed."""
+    """Pause a consumer, a process manager or the workers of a view."""
     from counterfoil import pausing
 
     with answering.operator(name) as asked:
@@ -350,7 +352,7 @@ def resume(
     reason: answering.Why = "",
     name: answering.As = None,
 ) -> None:
-    """Let a consumer, a process manager or a view that was paused go on from where it was."""
+    """Resume a paused consumer, process manager or view at its checkpoint."""
     from counterfoil import pausing
 
     with answering.operator(name) as asked:
@@ -382,16 +384,14 @@ def replay(
 def import_online_retail(
     file: Annotated[Path, typer.Argument(help="CSV, plain or gzip, or an .xlsx workbook.")],
     form: Annotated[RetailFormat, typer.Option("--format", help="What the file is.")] = "csv",
-    sheet: Annotated[
-        str | None, typer.Option("--sheet", help="Sheet of a workbook that has several.")
-    ] = None,
+    sheet: Annotated[str | None, typer.Option("--sheet", help="Sheet of a workbook with several.")] = None,
     url: Annotated[
-        str | None, typer.Option("--url", help="The command API; default: the one `up` runs.")
+        str | None, typer.Option("--url", help="Address of the command API; default: that of `up`.")
     ] = None,
-    query_url: Annotated[str | None, typer.Option("--query-url", help="The query API.")] = None,
+    query_url: Annotated[str | None, typer.Option("--query-url", help="Address of the query API.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Import an online-retail file; killed at any point, it can be run again without doubling anything."""
+    """Import an online-retail file; can be run again after a crash, without duplicates."""
     from counterfoil import optional
 
     optional.require("examples.online_retail", what="`counterfoil import online-retail`, an example,")
@@ -420,22 +420,20 @@ def import_eventsourcing(
     followers: Annotated[
         list[str] | None,
         typer.Option(
-            "--follower", help="A projection, or an application, that stays there and follows one that moved."
+            "--follower", help="Projection or application that stays there and follows a moved application."
         ),
     ] = None,
-    schema: Annotated[str, typer.Option("--schema", help="Where its tables are in Postgres.")] = "public",
+    schema: Annotated[str, typer.Option("--schema", help="Schema of its tables in Postgres.")] = "public",
     ids: Annotated[
         Literal["uuid", "text"] | None,
-        typer.Option(
-            "--ids", help="Type of the aggregates' ids, where SQLite does not say: uuid unless given."
-        ),
+        typer.Option("--ids", help="Type of the aggregates' ids in SQLite; default: uuid."),
     ] = None,
     name: answering.As = None,
     as_json: AsJson = False,
 ) -> None:
     """Move applications of the eventsourcing library into the log: events, snapshots, tracking; stop them before.
 
-    Killed at any point, it is run again. What cannot be moved is listed before anything is written.
+    Can be run again after a crash. Rows that cannot be moved are listed before anything is written.
     """
     from counterfoil import addresses, moving, operators
     from runtime.actors import actor
@@ -458,10 +456,10 @@ def import_eventsourcing(
 
 @app.command()
 def demo(
-    exit_: Annotated[bool, typer.Option("--exit", help="Stop at the end of the story.")] = False,
+    exit_: Annotated[bool, typer.Option("--exit", help="End after the last step.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """A seeded shop of its own: sell, ship, rebuild a view, promote it, verify everything."""
+    """Run a seeded shop of its own: sell, ship, rebuild a view, promote it, verify everything."""
     from counterfoil import optional
 
     optional.require("devservers", what="`counterfoil demo`")

@@ -12,10 +12,10 @@ app = typer.Typer(no_args_is_help=True, help="The key that wraps the keys of per
 
 @app.command("rotate")
 def rotate() -> None:
-    """Put a new master key before the old ones in its file; what was wrapped stays as it is until `rewrap`."""
+    """Put a new master key before the old ones in its file; wrapped keys stay as they are until `rewrap`."""
     from counterfoil import master_keys
 
-    print(f"master key {master_keys.rotate(answering.settings())} wraps from now on")
+    print(f"master key {master_keys.rotate(answering.settings())} wraps data keys")
     print("copy the file to every machine of this installation, then run `counterfoil master-key rewrap`")
 
 
@@ -28,5 +28,5 @@ def rewrap(
     """Wrap every data key under the first master key; no event is touched."""
     from counterfoil import master_keys
 
-    print(f"{master_keys.rewrap(answering.settings(), drop_old=drop_old)} data keys wrapped anew")
+    print(f"{master_keys.rewrap(answering.settings(), drop_old=drop_old)} data keys wrapped again")
     print("the older master keys are needed for backups of the key database only")

@@ -9,21 +9,19 @@ from counterfoil import terminal
 from counterfoil.cli import answering
 from counterfoil.cli.answering import As, AsJson, Why
 
-app = typer.Typer(
-    no_args_is_help=True, help="Keys whose events could not be applied, and what to do with them."
-)
+app = typer.Typer(no_args_is_help=True, help="Parked keys (dead letters): list, show, retry, skip.")
 
 
 @app.command("list")
 def parked_list(as_json: AsJson = False) -> None:
-    """Every parked key of every consumer."""
+    """List the parked keys of all consumers."""
     from counterfoil import addresses, parking
 
     found = parking.listed(addresses.database_url(answering.settings()))
     if as_json:
         answering.print_json(found)
     else:
-        print(terminal.shown("\n".join(parking.lines(found))) or "nothing is parked")
+        print(terminal.shown("\n".join(parking.lines(found))) or "no parked keys")
 
 
 @app.command("show")
@@ -31,7 +29,7 @@ def parked_show(
     consumer: Annotated[str, typer.Argument(help="View, process manager or another consumer.")],
     key: Annotated[str, typer.Argument(help="Partition key, e.g. order-536365.")],
 ) -> None:
-    """One parked key, with its event and the reason."""
+    """Print a parked key with its event and the error."""
     from counterfoil import addresses, parking
 
     url = addresses.database_url(answering.settings())
@@ -45,7 +43,7 @@ def parked_retry(
     reason: Why = "",
     name: As = None,
 ) -> None:
-    """Ask the owner of the key to apply its events again."""
+    """Have the owner of the key apply its events again."""
     from counterfoil import parking
 
     with answering.operator(name) as asked:
@@ -56,13 +54,11 @@ def parked_retry(
 def parked_skip(
     consumer: Annotated[str, typer.Argument(help="View, process manager or another consumer.")],
     key: Annotated[str, typer.Argument(help="Partition key.")],
-    position: Annotated[
-        int, typer.Argument(help="Position of the event to skip, as `parked show` names it.")
-    ],
-    reason: Annotated[str, typer.Option("--reason", help="Why; it is kept.")],
+    position: Annotated[int, typer.Argument(help="Position of the event to skip, from `parked show`.")],
+    reason: Annotated[str, typer.Option("--reason", help="Reason, kept in the log.")],
     name: As = None,
 ) -> None:
-    """Ask the owner of the key to go on without the event at this position."""
+    """Have the owner of the key continue without the event at this position."""
     from counterfoil import parking
 
     with answering.operator(name) as asked:

@@ -7,7 +7,7 @@ import typer
 
 from counterfoil.cli import answering
 
-app = typer.Typer(no_args_is_help=True, help="The key that seals the log.")
+app = typer.Typer(no_args_is_help=True, help="The sealing key of the log.")
 
 File = Annotated[Path | None, typer.Argument(help="The key's file; default: COUNTERFOIL_SEAL_KEY.")]
 
@@ -16,17 +16,19 @@ File = Annotated[Path | None, typer.Argument(help="The key's file; default: COUN
 def generate(
     file: Annotated[
         Path | None,
-        typer.Argument(help="Where to write it; default: COUNTERFOIL_SEAL_KEY, or seal.key below home."),
+        typer.Argument(
+            help="File to write; default: COUNTERFOIL_SEAL_KEY, or seal.key in the home directory."
+        ),
     ] = None,
     origin: Annotated[
         str | None, typer.Option("--origin", help="Name of the log; default: counterfoil/<installation>.")
     ] = None,
 ) -> None:
-    """Make a key in a file that only its owner may read, and print its public half for auditors."""
+    """Create a key in a file that only its owner may read, and print the public key for auditors."""
     from counterfoil import sealing
 
     written, key = sealing.generate(answering.settings(), file, origin=origin)
-    print(f"wrote {written}: keep a copy where this machine is not, and nobody else")
+    print(f"wrote {written}: keep a copy on another machine, where only its owner can read it")
     print(key.verifier)
 
 
@@ -35,12 +37,10 @@ def rotate(
     file: File = None,
     to: Annotated[
         Path | None,
-        typer.Option(
-            "--to", help="File with the key that takes over, made by `generate`; default: a new one."
-        ),
+        typer.Option("--to", help="File with the new key, made by `generate`; default: a generated one."),
     ] = None,
 ) -> None:
-    """Add a key that takes over: the sealer signs one checkpoint with both, and goes on with the new one alone."""
+    """Replace the key: the sealer signs one checkpoint with both, then continues with the new one."""
     from counterfoil import sealing
 
     print(sealing.rotate(sealing.file_of(answering.settings(), file), successor=to).verifier)
@@ -48,7 +48,7 @@ def rotate(
 
 @app.command("show")
 def show(file: File = None) -> None:
-    """Print the public half of the key that seals, for auditors."""
+    """Print the public key for auditors."""
     from counterfoil import sealing
     from event_store.proofs import key_file
 

@@ -7,7 +7,7 @@ import typer
 
 from counterfoil.cli import answering
 
-app = typer.Typer(no_args_is_help=True, help="Play a party of the outside world.")
+app = typer.Typer(no_args_is_help=True, help="Simulators of systems outside the shop.")
 
 
 @app.callback()
@@ -17,9 +17,7 @@ def simulate() -> None:
 
 @app.command("carrier")
 def carrier(
-    ledger: Annotated[
-        Path, typer.Option(help="File in which everything that is asked and done is written down.")
-    ],
+    ledger: Annotated[Path, typer.Option(help="File that gets a line for each request and purchase.")],
     port: Annotated[
         int, typer.Option(min=0, max=65_535, help="TCP port on 127.0.0.1; 0 takes a free one.")
     ] = 0,
@@ -31,11 +29,11 @@ def carrier(
         ),
     ] = "",
     seed: Annotated[
-        int | None, typer.Option(help="What chooses the faults; one is made up and printed.")
+        int | None, typer.Option(help="Seed of the faults; default: random, and printed.")
     ] = None,
-    token: Annotated[str | None, typer.Option(help="Token that every request has to bring.")] = None,
+    token: Annotated[str | None, typer.Option(help="Token that every request must have.")] = None,
 ) -> None:
-    """Sell labels as docs/contracts/carrier.md says, until it is ended; prints its address and its seed as JSON."""
+    """Sell labels as in docs/contracts/carrier.md until Ctrl-C; prints its address and its seed as JSON."""
     from counterfoil.simulators import carrier as carrier_
     from counterfoil.simulators.faults import Faults, MalformedFaults
 

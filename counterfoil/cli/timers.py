@@ -7,17 +7,17 @@ from counterfoil import terminal
 from counterfoil.cli import answering
 from counterfoil.cli.answering import AsJson
 
-app = typer.Typer(no_args_is_help=True, help="What process managers wait for.")
+app = typer.Typer(no_args_is_help=True, help="Timers of process managers.")
 
 
 @app.callback()
 def timers() -> None:
-    """What process managers wait for."""
+    """Timers of process managers."""
 
 
 @app.command("list")
 def timers_list(as_json: AsJson = False) -> None:
-    """Every timer that is set: whose, for which stream, by which event, and when it is due."""
+    """List pending timers: process manager, stream, setting event, due time."""
     from counterfoil import addresses
     from counterfoil import timers as timers_
 
@@ -26,4 +26,4 @@ def timers_list(as_json: AsJson = False) -> None:
     if as_json:
         answering.print_json(found)
     else:
-        print(terminal.shown("\n".join(timers_.lines(found))) or "no timer is set")
+        print(terminal.shown("\n".join(timers_.lines(found))) or "no pending timers")

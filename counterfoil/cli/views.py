@@ -16,7 +16,7 @@ app = typer.Typer(
 
 @app.command("list")
 def views_list(as_json: AsJson = False) -> None:
-    """Every build of every view: which is live, where it stands, what is parked."""
+    """List the builds of all views: live or not, checkpoints, parked keys."""
     from counterfoil import addresses, viewing
 
     found = viewing.listed(addresses.database_url(answering.settings()), contexts=answering.contexts())
@@ -33,7 +33,7 @@ def views_rebuild(
     name: As = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fold the log into a new build next to the live one; interrupted, run it again."""
+    """Fold the log into a new build next to the live one; resumable."""
     from counterfoil import viewing
 
     with answering.operator(name) as asked:
@@ -44,7 +44,7 @@ def views_rebuild(
 def views_verify(
     view: Annotated[str, typer.Argument(help="Name of the view.")], as_json: AsJson = False
 ) -> None:
-    """Compare the view's builds with a fold of the log; exit code 1 when they differ."""
+    """Compare the view's builds with a fold of the log; exit code 1 if they differ."""
     from counterfoil import addresses, viewing
 
     with answering.auditing():
@@ -64,7 +64,7 @@ def views_promote(
     name: As = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let the new build answer; the old one stays until it is dropped."""
+    """Make the new build live; the old one stays until it is dropped."""
     from counterfoil import viewing
 
     with answering.operator(name) as asked:
@@ -78,7 +78,7 @@ def views_rollback(
     name: As = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let the build before answer again."""
+    """Make the previous build live again."""
     from counterfoil import viewing
 
     with answering.operator(name) as asked:
@@ -92,7 +92,7 @@ def views_drop(
     name: As = None,
     as_json: AsJson = False,
 ) -> None:
-    """Drop the build that does not answer."""
+    """Drop the build that is not live."""
     from counterfoil import viewing
 
     with answering.operator(name) as asked:

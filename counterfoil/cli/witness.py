@@ -7,10 +7,10 @@ import typer
 
 from counterfoil.cli import answering
 
-app = typer.Typer(no_args_is_help=True, help="Cosign checkpoints of logs that only grow.")
+app = typer.Typer(no_args_is_help=True, help="A witness: cosigns checkpoints of append-only logs.")
 
 Directory = Annotated[
-    Path, typer.Argument(help="Where the witness keeps its key and what it cosigned last of each log.")
+    Path, typer.Argument(help="Directory with the key of the witness and its newest cosigned checkpoints.")
 ]
 
 
@@ -24,7 +24,7 @@ def create(
     directory: Directory,
     name: Annotated[str, typer.Option(help="Its name in signatures: a URL without the scheme.")],
 ) -> None:
-    """Make a new witness; prints its verifier key, which those who trust it need."""
+    """Create a witness, and print its verifier key."""
     from event_store.proofs import witness as witness_
 
     print(witness_.create(directory, name=name))
@@ -35,7 +35,7 @@ def trust(
     directory: Directory,
     key: Annotated[str, typer.Argument(help="Verifier key of a log, as `counterfoil` prints it.")],
 ) -> None:
-    """Let a witness know a log; it takes effect when the witness starts."""
+    """Add a log that the witness cosigns; takes effect at its next start."""
     from event_store.proofs import note
     from event_store.proofs import witness as witness_
 
@@ -48,7 +48,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="TCP port; 0 takes a free one.")] = 0,
 ) -> None:
-    """Cosign until it is ended; prints its address and its verifier key as JSON."""
+    """Cosign until Ctrl-C; prints address and verifier key as JSON."""
     from event_store.proofs import witness as witness_
     from event_store.proofs.witness_server import Server
 

@@ -35,11 +35,11 @@ class Product(Struct, frozen=True):
 
 @dataclass(kw_only=True, eq=False)
 class SkuTaken(Conflict):
-    """The code belongs to a product already."""
+    """The SKU belongs to a product already."""
 
-    title = "The code belongs to a product already"
+    title = "The SKU belongs to a product already"
     meaning = "A product is created once."
-    remedy = "Choose another code, or change the price of the product that has it."
+    remedy = "Choose another SKU, or change the price of the product that has it."
 
     sku: Sku
 
@@ -49,11 +49,11 @@ class SkuTaken(Conflict):
 
 @dataclass(kw_only=True, eq=False)
 class ProductUnknown(Unknown):
-    """No product has this code."""
+    """The product does not exist."""
 
-    title = "No product has this code"
+    title = "The product does not exist"
     meaning = "The command addresses a product that was never created."
-    remedy = "Create the product first, or check the code: case matters."
+    remedy = "Create the product first, or check the SKU: case matters."
 
     sku: Sku
 
@@ -66,8 +66,8 @@ class PriceWithoutCurrency(Unacceptable):
     """A list price and its currency are given together or not at all."""
 
     title = "List price and currency belong together"
-    meaning = "A list price was given without its currency, or the other way round."
-    remedy = "Give both or neither."
+    meaning = "The request has a list price without a currency, or a currency without a list price."
+    remedy = "Send both or neither."
 
     sku: Sku
 

@@ -69,8 +69,8 @@ class EmailTaken(Conflict):
 class OwnerExists(Conflict):
     """The shop has an owner."""
 
-    title = "There is an owner already"
-    meaning = "The first owner is created once; everybody after that is given roles by an owner."
+    title = "The shop has an owner already"
+    meaning = "The first owner is created once; after that an owner grants roles."
     remedy = "Log in as the owner and grant roles."
 
     def __str__(self) -> str:
@@ -93,10 +93,10 @@ class AccountIdTaken(Conflict):
 
 @dataclass(kw_only=True, eq=False)
 class AccountUnknown(Unknown):
-    """There is no such account."""
+    """The account does not exist."""
 
-    title = "There is no such account"
-    meaning = "No account with this id was registered."
+    title = "The account does not exist"
+    meaning = "No account has this id."
     remedy = "Check the id: case matters."
 
     account_id: AccountId
@@ -110,8 +110,8 @@ class LastOwner(Conflict):
     """The shop would have no owner left."""
 
     title = "The shop would have no owner"
-    meaning = "The account is the only owner: without one nobody could grant roles."
-    remedy = "Make somebody else an owner first."
+    meaning = "The account is the only owner, and only an owner can grant roles."
+    remedy = "Grant the role owner to another account first."
 
     account_id: AccountId
 

@@ -50,10 +50,10 @@ class ClientIdTaken(Conflict):
 
 @dataclass(kw_only=True, eq=False)
 class ClientUnknown(Unknown):
-    """There is no such client."""
+    """The client does not exist."""
 
-    title = "There is no such client"
-    meaning = "No client with this id was registered."
+    title = "The client does not exist"
+    meaning = "No client has this id."
     remedy = "Check the id: case matters."
 
     client_id: ClientId
@@ -66,9 +66,9 @@ class ClientUnknown(Unknown):
 class KeyUnknown(Unknown):
     """The client has no such key."""
 
-    title = "There is no such key"
-    meaning = "The client never had a key of this id."
-    remedy = "Check the id: it stands in the key behind `cfk_`."
+    title = "The key does not exist"
+    meaning = "The client has no key with this id."
+    remedy = "Check the id: it is the part of the key behind `cfk_`."
 
     client_id: ClientId
     credential_id: CredentialId
@@ -83,7 +83,7 @@ class TooManyKeys(Conflict):
 
     title = "The client has too many keys"
     meaning = f"A client has at most {KEYS_MAX} keys that are not revoked."
-    remedy = "Revoke those that are not used any more."
+    remedy = "Revoke unused keys."
 
     client_id: ClientId
 

@@ -33,9 +33,7 @@ class IdentityTaken(Conflict):
     """The identity belongs to another account."""
 
     title = "The account at the provider is in use"
-    meaning = (
-        "Another account of ours is logged in to with this account at the provider; it belongs to one only."
-    )
+    meaning = "The account at the provider is linked to another account here; it can be linked to one only."
     remedy = "Log in with it, or use another account at the provider."
 
     def __str__(self) -> str:

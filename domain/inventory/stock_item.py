@@ -52,8 +52,8 @@ class NotStocked(Conflict):
     """It is a service: there is nothing to count."""
 
     title = "The product is not kept in stock"
-    meaning = "A service has no pieces to receive or to correct."
-    remedy = "Address a product that was created as stocked."
+    meaning = "The product is a service, which has no stock to receive or to correct."
+    remedy = "Name a product that is stocked."
 
     sku: Sku
 
@@ -66,8 +66,8 @@ class InsufficientStock(Conflict):
     """Fewer pieces are available than asked for."""
 
     title = "Not enough pieces are available"
-    meaning = "The command would take pieces that are promised to orders or not there at all."
-    remedy = "Take at most `facts.available` pieces, receive more, or cancel an order that holds some."
+    meaning = "The command needs more pieces than are available: the others are reserved, or not on hand."
+    remedy = "Take at most `facts.available` pieces, receive more, or cancel an order that has some reserved."
 
     sku: Sku
     requested: int
@@ -81,8 +81,8 @@ class InsufficientStock(Conflict):
 class NotReserved(Conflict):
     """More pieces would be released or shipped than are reserved."""
 
-    title = "More pieces than are reserved"
-    meaning = "The command would release or ship pieces that are not promised."
+    title = "Fewer pieces are reserved"
+    meaning = "The command releases or ships more pieces than are reserved."
     remedy = "Release or ship at most `facts.reserved` pieces."
 
     sku: Sku

@@ -52,9 +52,9 @@ class Acts(Struct, frozen=True):
 class ViewUnknown(Unknown):
     """There is no view of this name, or it has no build yet."""
 
-    title = "There is no such view"
-    meaning = "No view of this name has a build; the member `known` names those that have one."
-    remedy = "Check the name: case matters. A view that is new has its first build once the projections ran."
+    title = "The view does not exist"
+    meaning = "No view of this name has a build; the member `known` lists the views."
+    remedy = "Check the name: case matters. A new view gets its first build when the projections run."
 
     view: str
     known: list[str]
@@ -68,9 +68,7 @@ class NoOtherBuild(Conflict):
     """The live build is the only one, or none was live before it."""
 
     title = "The view has no such build"
-    meaning = (
-        "To promote or drop a build takes one next to the live one; to roll back, one that was live before."
-    )
+    meaning = "A promotion or a drop needs a build next to the live one; a rollback needs a build that was live before."
     remedy = "`counterfoil views list` shows all builds; `counterfoil views rebuild` makes one."
 
     view: str
@@ -85,8 +83,10 @@ class StillFolding(Conflict):
     """The build does not hold the whole log yet."""
 
     title = "The build is still being folded"
-    meaning = "A build answers queries only once it was folded from the whole log and workers feed it."
-    remedy = "Run its rebuild to the end first, then wait until it stands where the live one does."
+    meaning = (
+        "A build can become live only after it was folded from the whole log and workers keep it up to date."
+    )
+    remedy = "Wait for the end of its rebuild, and until its checkpoints reach those of the live build."
 
     view: str
     shape: int
@@ -104,7 +104,7 @@ class TooManyBuilds(Conflict):
 
     title = "The view has two builds already"
     meaning = "A view has the live build and at most one next to it."
-    remedy = "Drop the one that is not live first."
+    remedy = "Drop the build that is not live first."
 
     view: str
     builds: list[str]

@@ -32,10 +32,10 @@ class Retries(Struct, frozen=True):
 class KeyNotParked(Unknown):
     """Nothing of this key stands still for this consumer."""
 
-    title = "Nothing is parked there"
-    meaning = "The consumer, be it a view, a process manager or another one, has no parked key of this name."
+    title = "The key is not parked"
+    meaning = "The consumer (view, process manager or other) has no parked key of this name."
     remedy = (
-        "`counterfoil parked list` names every parked key with its consumer. Perhaps it went on meanwhile."
+        "`counterfoil parked list` names every parked key with its consumer. It may have continued meanwhile."
     )
 
     consumer: str
@@ -47,11 +47,11 @@ class KeyNotParked(Unknown):
 
 @dataclass(kw_only=True, eq=False)
 class ParkedElsewhere(Conflict):
-    """The key stands at another event than the one to be skipped."""
+    """The key is parked at another event than the one to be skipped."""
 
-    title = "The key stands at another event"
-    meaning = "The skip names a position, and the parked key stands at another one. Nothing was skipped."
-    remedy = "Look at the key again (`counterfoil parked show`) before you skip what it stands at now."
+    title = "The key is parked at another event"
+    meaning = "The skip names a position, and the key is parked at another one. Nothing was skipped."
+    remedy = "Examine the key again (`counterfoil parked show`) before you skip its present event."
 
     consumer: str
     partition_key: str
@@ -70,8 +70,8 @@ class AlreadySkipped(Conflict):
     """The skip is in the log, and the owner of the key has yet to go on."""
 
     title = "The event is skipped already"
-    meaning = "The log has a skip of this event for this consumer, whose owner goes on behind it as soon as it runs."
-    remedy = "Wait for the owner of the key; if it does not run, start it. A retry makes it go on, too."
+    meaning = "The log has a skip of this event for this consumer; the owner of the key carries it out when it runs."
+    remedy = "Wait for the owner of the key; if it does not run, start it. A retry continues, too."
 
     consumer: str
     position: int
@@ -84,9 +84,9 @@ class AlreadySkipped(Conflict):
 class AlreadyDecided(Conflict):
     """The process manager decided about its trigger before it could be skipped."""
 
-    title = "The process manager has decided"
+    title = "The process manager has decided already"
     meaning = "A trigger is decided or skipped, never both, and this one was decided meanwhile. Nothing was skipped."
-    remedy = "Nothing: the key goes on by itself."
+    remedy = "No action is needed: the key continues by itself."
 
     consumer: str
     position: int

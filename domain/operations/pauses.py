@@ -40,11 +40,9 @@ class DecidePause(Protocol):
 class ConsumerUnknown(Unknown):
     """No consumer and no view has this name."""
 
-    title = "There is no such consumer"
-    meaning = (
-        "No consumer that may be paused, and no view, has this name; the member `known` names those that do."
-    )
-    remedy = "Check the name: case matters. One that is new has its name once its process ran."
+    title = "The consumer does not exist"
+    meaning = "No view and no consumer that can be paused has this name; the member `known` lists them."
+    remedy = "Check the name: case matters. A new consumer is known when its process has run."
 
     consumer: str
     known: list[str]
@@ -57,9 +55,9 @@ class ConsumerUnknown(Unknown):
 class NotPaused(Conflict):
     """Nobody paused it, or somebody let it go on."""
 
-    title = "It is not paused"
-    meaning = "The consumer, or the view, was not paused, or somebody let it go on meanwhile."
-    remedy = "Nothing is to be done. Why it does nothing, if so, the runbook about lag helps to find out."
+    title = "The consumer is not paused"
+    meaning = "The consumer, or the view, is not paused, or was resumed meanwhile."
+    remedy = "No action is needed. If the consumer makes no progress, follow the runbook about lag."
 
     consumer: str
 

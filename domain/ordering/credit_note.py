@@ -73,8 +73,8 @@ class CreditedInAnotherCurrency(Conflict):
     """The order was not sold in the currency of the credit note."""
 
     title = "The order was sold in another currency"
-    meaning = "The credit note names an order, and its currency is not that of the order."
-    remedy = "Credit the order in the currency it was sold in, which `facts.sold_in` names."
+    meaning = "The credit note names an order, and has another currency than the order."
+    remedy = "Credit the order in its own currency, which `facts.sold_in` names."
 
     order_id: OrderId
     sold_in: Currency

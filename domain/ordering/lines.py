@@ -50,8 +50,8 @@ class LineCountOutOfRange(Unacceptable):
 class UnknownSku(Unacceptable):
     """Lines, by index, name what no product is called."""
 
-    title = "A line names a code that no product has"
-    meaning = "Every line of an order or a credit note names a product. Nothing was done."
+    title = "A line names an unknown SKU"
+    meaning = "Every line of an order or a credit note names the SKU of a product. Nothing was done."
     remedy = "Create the products first, or correct the lines that `errors` points at: case matters."
 
     skus: Mapping[int, Sku]
@@ -75,7 +75,7 @@ class NoListPrice(Unacceptable):
 
     title = "A line has no price"
     meaning = "The line names no unit price, and the product has no list price in the currency of the order."
-    remedy = "Give the line a unit price, or the product a list price in this currency."
+    remedy = "Set a unit price in the line, or a list price of the product in this currency."
 
     line: int
     sku: Sku

@@ -72,7 +72,7 @@ class Order(Struct, frozen=True, kw_only=True):
 class OrderUnknown(Unknown):
     """No order has this id."""
 
-    title = "There is no such order"
+    title = "The order does not exist"
     meaning = "The command addresses an order that was never placed."
     remedy = "Check the id: case matters."
 
@@ -116,7 +116,7 @@ class AlreadyRejected(Conflict):
     """Nothing is left to confirm or cancel."""
 
     title = "The order was rejected"
-    meaning = "Stock did not suffice, or nobody decided in time; nothing is left to call off or to ship."
+    meaning = "Stock did not suffice, or the decision took too long; there is nothing to cancel or to ship."
     remedy = "Place a new order."
 
     order_id: OrderId
@@ -131,7 +131,7 @@ class AlreadyCancelled(Conflict):
     """It was called off before stock was checked."""
 
     title = "The order is cancelled"
-    meaning = "The order was called off before."
+    meaning = "The order was cancelled before."
     remedy = "Place a new order."
 
     order_id: OrderId
@@ -146,8 +146,8 @@ class AlreadyShipped(Conflict):
     """The parcel has left; the way back is a credit note."""
 
     title = "The order has been shipped"
-    meaning = "The parcel has left, so the order cannot be called off any more."
-    remedy = "Issue a credit note for what comes back."
+    meaning = "The parcel has left, so the order cannot be cancelled any more."
+    remedy = "Issue a credit note for returned pieces."
 
     order_id: OrderId
     shipped_at: datetime | None
@@ -162,8 +162,8 @@ class NotConfirmed(Conflict):
     """Only a confirmed order is shipped."""
 
     title = "The order is not confirmed"
-    meaning = "Only an order whose stock is reserved is shipped. `facts.status` says where it stands."
-    remedy = "Wait until a placed order is confirmed; rejected and cancelled ones are never shipped."
+    meaning = "Only an order with reserved stock can be shipped. `facts.status` has its status."
+    remedy = "Wait until a placed order is confirmed; rejected and cancelled orders are never shipped."
 
     order_id: OrderId
     status: Status

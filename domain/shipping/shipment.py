@@ -53,7 +53,7 @@ class NotShipped(Conflict):
 
     title = "The order has not been shipped"
     meaning = (
-        "Only a shipped order has a parcel that needs a label. `facts.status` says where the order stands."
+        "Only a shipped order has a parcel that needs a label. `facts.status` has the status of the order."
     )
     remedy = "Ship the order first."
 
@@ -70,7 +70,7 @@ class NothingToSend(Conflict):
 
     title = "There is nothing to send"
     meaning = "The order has no stocked product, so there is no parcel."
-    remedy = "None is needed: services are not sent."
+    remedy = "No label is needed: services are not shipped."
 
     order_id: OrderId
 

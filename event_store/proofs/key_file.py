@@ -45,7 +45,7 @@ def read(path: Path) -> list[SignerKey]:
     try:
         keys = [SignerKey.parse(line) for line in content.decode().splitlines() if line.strip()]
     except (MalformedNote, UnicodeDecodeError):
-        raise KeyFileError(f"{path} holds something else than keys that seal") from None
+        raise KeyFileError(f"{path} holds no keys that seal") from None
     if not keys:
         raise KeyFileError(f"{path} holds no key: run `counterfoil seal-key generate`")
     if len({key.name for key in keys}) > 1:

@@ -102,7 +102,7 @@ class WitnessClient:
                     f"{self.key.name} has cosigned {self._known} events of this log, which has {size} now"
                 )
         raise WitnessUnavailable(
-            f"{self.key.name} changes its mind about where it stands: does another log use its name?"
+            f"{self.key.name} answers with different sizes of this log: another log may use its name"
         )
 
     def _post(self, body: bytes) -> "_Answer":
@@ -112,7 +112,7 @@ class WitnessClient:
                 for part in answer.iter_bytes():
                     content += part
                     if len(content) > ANSWER_BYTES_MAX or time.monotonic() > until_s:
-                        raise WitnessUnavailable(f"{self.key.name} at {self._url} does not come to an end")
+                        raise WitnessUnavailable(f"{self.key.name} at {self._url} does not finish its answer")
         except httpx.HTTPError as error:
             raise WitnessUnavailable(f"{self.key.name} at {self._url} does not answer: {error!r}") from error
         text = content.decode(errors="replace")
@@ -145,7 +145,7 @@ class _Answer(Struct, frozen=True):
         """Of the newest checkpoint that it cosigned, from a conflict."""
         text = self.text.strip()
         if self.content_type != SIZE_CONTENT_TYPE or not (text.isascii() and text.isdigit()):
-            raise WitnessUnavailable(f"a conflict without a size is none: {text[:200]!r}")
+            raise WitnessUnavailable(f"a conflict names no size: {text[:200]!r}")
         return int(text)
 
     def refuses_root(self, size: int) -> bool:

@@ -164,7 +164,7 @@ def knock(bootstrap_servers: Sequence[str]) -> None:
         except OSError:
             continue
         return
-    raise TransportUnavailable(f"nobody listens at {','.join(bootstrap_servers)}")
+    raise TransportUnavailable(f"no server listens at {','.join(bootstrap_servers)}")
 
 
 def not_acknowledged(failed: int, *, of: int, reason: object) -> str:

@@ -146,7 +146,7 @@ class KafkaPythonClient:
         ]
         if not found:  # what a login sees that may not describe the cluster
             raise TransportUnavailable(
-                "no broker shows its log directories: may this login describe the cluster?"
+                "no broker shows its log directories: the login needs the right to describe the cluster"
             )
         return found
 

@@ -89,7 +89,7 @@ def run(
         not_shipped = _Import(plan, commands, shop=shop, refused=refused, held=held).run()
     finally:
         refused.write()
-    progress.say("waiting until relay, process managers and views stand at the head of the log")
+    progress.say("waiting until relay, process managers and views reach the head of the log")
     head = wait_until_caught_up(shop)
     after = before_.read_figures(shop)
     return ImportSummary(
@@ -118,7 +118,7 @@ def _counted(entries: Iterable[RetailLine | Refusal]) -> Iterator[RetailLine | R
 def _before(path: Path, digest: str, plan: Plan, *, shop: Shop, kept: Path) -> before_.Before:
     found = before_.load(kept, head=lags(shop).log.position)
     if found is not None:
-        progress.say("going on with an import of this file that was not finished")
+        progress.say("continuing an unfinished import of this file")
         return found
     head = wait_until_caught_up(shop)
     # An order that the shop has from another file took its pieces then. Where nothing ever happened there is none.

@@ -167,7 +167,7 @@ async def stream_events(
 ) -> Response:
     """Read on with `after` set to the last version that was read. Streams of applications may begin with version 0."""
     if len(stream) > STREAM_NAME_LENGTH_MAX or "\x00" in stream:
-        raise ProblemError("not-found", "No stream can have this name.")
+        raise ProblemError("not-found", "The name is no name of a stream.")
     wish = await reads.admission.admit(wish, views=())
 
     async def read(connection: AsyncConnection, _snapshot: CheckpointSnapshot) -> list[RecordedEvent]:

@@ -107,7 +107,7 @@ class Proofs:
     def _receipt(self, connection: Connection, find: Callable[[Connection], RecordedEvent | None]) -> str:
         tree = self._published()
         if (event := find(connection)) is None:
-            raise ProblemError("not-found", "There is no such event.")
+            raise ProblemError("not-found", "The log has no such event.")
         try:
             return tree.receipt(event, epoch=proving.epoch_at(connection, event.position)).encode()
         except NotSealedYet as error:

@@ -68,7 +68,9 @@ class ListEndpoint:
         """Answer one request."""
         media_type = accept.preferred(exchange.headers, MEDIA_TYPES)
         if media_type is None:
-            raise ProblemError("not-acceptable", f"This list is answered as {', '.join(MEDIA_TYPES)}.")
+            raise ProblemError(
+                "not-acceptable", f"The media types of this list are {', '.join(MEDIA_TYPES)}."
+            )
         asked = requests.read(
             self._listed,
             exchange.scope["query_string"],

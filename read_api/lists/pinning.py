@@ -58,7 +58,7 @@ def folded_back(connection: Connection, listed: ListOf, asked: Page) -> Pinned:
         pin = pin_of(asked, build, snapshot)
         if build.id.shape != listed.view.shape:
             raise ProblemError(
-                "pin-expired", "The rows have another shape now, in which nothing is folded here."
+                "pin-expired", "The rows have another shape now; begin again without a cursor."
             )
         before = changed.since(connection, listed.view, pin.position, head=snapshot.position)
         table = tables.described(build.id, connection.execute(tables.COLUMNS, [tables.name_of(build.id)]))

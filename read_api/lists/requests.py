@@ -178,7 +178,8 @@ def _page(listed: ListOf, question: ListQuery, given: Mapping[str, str]) -> Page
             after, pin = decode_cursor(given[CURSOR], scope=scope, place=cast("Any", kind))
         except MalformedCursor as error:
             raise ProblemError(
-                "malformed-cursor", "The cursor is not one of this list with these filters, sort and pin."
+                "malformed-cursor",
+                "The cursor does not belong to this list with these filters, sort and pin.",
             ) from error
     return Page(question, _limit(given.get(LIMIT)), pinned, after, pin, scope)
 

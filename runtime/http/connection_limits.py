@@ -24,7 +24,7 @@ UNREAD_TIMEOUT_S: Final = 60.0
 
 _ENDS: Final = b"connection: close\r\n"
 
-UNREADABLE: Final = Refusal(ProblemError("request-unreadable", "This is not HTTP/1.1."))
+UNREADABLE: Final = Refusal(ProblemError("request-unreadable", "The bytes are not HTTP/1.1."))
 HEAD_TOO_LARGE: Final = Refusal(
     ProblemError(
         "head-too-large",

@@ -114,9 +114,7 @@ class RequestLimits:
             )
         exactly = permission_of(exchange.route.requires) in COUNTED_EXACTLY
         if exactly and self.limiter.is_shared and allowance.source != "shared":
-            raise ProblemError(
-                "limits-unavailable", "What this does is only done when it can be counted exactly."
-            )
+            raise ProblemError("limits-unavailable", "The request needs a limit that is counted exactly.")
 
 
 def class_of(method: str, requires: Requirement) -> RouteClass:

@@ -84,7 +84,7 @@ def permit(exchange: Exchange, route: Route) -> None:
     if not may_use(exchange.principal, route.requires):
         permission = permission_of(route.requires)
         needed = f"the permission {permission}" if permission else "an account"
-        raise ProblemError("forbidden", f"This needs {needed}.")
+        raise ProblemError("forbidden", f"The request needs {needed}.")
 
 
 def unnoted(_exchange: Exchange, _status: int) -> None:

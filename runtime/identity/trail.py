@@ -111,7 +111,7 @@ class AuditTrail:
         except _UNWRITABLE as error:
             log.warning("trail_not_written", reason=_reason(error))
             raise ProblemError(
-                "identity-unavailable", "That this is read cannot be recorded now, so it is not answered."
+                "identity-unavailable", "The read cannot be recorded now, so it is refused."
             ) from error
 
     async def flush(self, *, minutes_over: bool = True) -> None:

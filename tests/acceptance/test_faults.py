@@ -103,7 +103,7 @@ def test_an_import_that_is_killed_again_and_again_doubles_nothing(shops, tmp_pat
     finished = shop.run("import", "online-retail", file, "--json", timeout_s=600)
 
     assert finished.returncode == EXIT_INCOMPLETE, finished.stderr[-3000:]
-    assert "going on with an import of this file that was not finished" in finished.stderr
+    assert "continuing an unfinished import of this file" in finished.stderr
     checked(shop, file, last_json(finished))
 
 

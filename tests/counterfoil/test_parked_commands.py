@@ -63,9 +63,9 @@ def retried(tmp_path, database_url, conn, *, outcome, parks_at=None):
 
 
 def test_a_retry_that_let_the_key_go_exits_0(tmp_path, database_url, projector):
-    result = retried(tmp_path, database_url, projector, outcome="went on with 3 events")
+    result = retried(tmp_path, database_url, projector, outcome="continued with 3 events")
 
-    assert (0, "went on with 3 events\n") == (result.exit_code, result.stdout)
+    assert (0, "continued with 3 events\n") == (result.exit_code, result.stdout)
 
 
 def test_a_retry_that_came_to_a_later_event_did_something(tmp_path, database_url, projector):

@@ -261,5 +261,5 @@ def test_a_build_that_stopped_in_an_earlier_generation_is_rebuilt(database_url, 
             rebuild.promote(database_url, views[0], last.build)
 
         assert "rebuild the view" in (parking.outcome_of(conn, keyed) or "")
-        assert "went on" in (parking.outcome_of(conn, summed) or ""), "generations are not its concern"
+        assert "continued" in (parking.outcome_of(conn, summed) or ""), "generations are not its concern"
         assert all(each.matches and each.stopped is None for each in verifying.verify(conn, views))

@@ -101,7 +101,7 @@ def test_a_retry_after_the_fix_folds_what_waited_in_order(url, conn, views, faul
         feeder.catch_up()
 
     assert parking.listed(conn) == []
-    assert "went on with 3 events" in (parking.outcome_of(conn, request) or "")
+    assert "continued with 3 events" in (parking.outcome_of(conn, request) or "")
     assert numbers(conn, keyed[0]) == {"a": (1, POISON, 3, 4)}
 
 
@@ -146,7 +146,7 @@ def test_requests_about_keys_of_another_worker_hold_up_none_of_ours(url, conn, v
     with feeding(url, keyed, sources=[ours]) as feeder:
         feeder.catch_up()
 
-    assert "went on" in (parking.outcome_of(conn, request) or "")
+    assert "continued" in (parking.outcome_of(conn, request) or "")
     assert [None] * len(others) == [parking.outcome_of(conn, each) for each in others]
     assert ["counter-b"] == [key.partition_key for key in parking.listed(conn)]
 

@@ -66,5 +66,5 @@ class Facebook(Struct, frozen=True, kw_only=True):
         )
         subject = found.get("id")
         if status != 200 or not isinstance(subject, str) or not subject:
-            raise ProviderRefused(f"it does not say who it is: {status}")
+            raise ProviderRefused(f"the profile is refused: {status}")
         return Asserted(issuer=ISSUER, subject=subject, email=None)

@@ -80,7 +80,7 @@ class OpenIdProvider:
         """See `Provider`."""
         kept = await self._current()
         if issuer is None and kept.document.get("authorization_response_iss_parameter_supported") is True:
-            raise ProviderRefused("the answer does not say which issuer it comes from")
+            raise ProviderRefused("the answer names no issuer")
         if issuer is not None and issuer != self._client.issuer:
             raise ProviderRefused("the answer comes from another issuer")
         token = await self._exchanged(kept.document, code, challenge)
