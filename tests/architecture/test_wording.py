@@ -90,6 +90,19 @@ def test_a_page_in_another_dialect_is_found():
     assert ["1: beside", "2: a person"] == list(wording.prose("beside it\nuntil a person comes"))
 
 
+@pytest.mark.parametrize(
+    "page", [page for page in pages() if page.name not in HISTORY], ids=lambda page: page.name
+)
+def test_sentences_of_pages_have_nouns_for_subjects(page: Page):
+    assert [] == list(wording.subjects(page.prose))
+
+
+def test_a_sentence_that_begins_with_a_clause_is_found():
+    text = "It ends. Who asks\ngets none. What then? Wait.\n\n- What is left stays.\n\n| Who asks | gets |\n\n# What for."
+
+    assert ["Who asks gets none.", "What is left stays."] == list(wording.subjects(text))
+
+
 def test_an_entry_of_the_glossary_begins_with_the_word_of_the_field():
     glossary = (ROOT / "docs" / "glossary.md").read_text()
 

@@ -109,6 +109,8 @@ REPEATED: Final = {
 }
 """Class names of several modules, with what they mean in each of them. A name that needs two reasons is two names."""
 
+_BREAK: Final = re.compile(r"\n\s*\n|\n(?=\s*(?:[|#*-]|\d+\.) ?)|(?<=\S) \| ")
+_CLAUSE: Final = re.compile(r"(?:(?<=[.;!?] )|(?<=\*\*)|(?<=^[-|] )|^)(?:Who|What) [^.?!:]*[.?!:]")
 _WORD: Final = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 
 
@@ -155,6 +157,16 @@ def prose(text: str) -> Iterator[str]:
     for number, line in enumerate(text.splitlines(), start=1):
         for found in IN_PROSE.finditer(line):
             yield f"{number}: {found.group()}"
+
+
+def subjects(text: str) -> Iterator[str]:
+    """Sentences of a page that begin with a clause, as in "Who asks is told", where a noun should stand."""
+    for paragraph in _BREAK.split(text):
+        joined = " ".join(paragraph.split())
+        if not joined.startswith("#"):
+            yield from (
+                found.group() for found in _CLAUSE.finditer(joined) if not found.group().endswith("?")
+            )
 
 
 def entries(glossary: str) -> dict[str, tuple[str, ...]]:
