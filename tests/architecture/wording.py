@@ -110,7 +110,7 @@ REPEATED: Final = {
 """Class names of several modules, with what they mean in each of them. A name that needs two reasons is two names."""
 
 _BREAK: Final = re.compile(r"\n\s*\n|\n(?=\s*(?:[|#*-]|\d+\.) ?)|(?<=\S) \| ")
-_CLAUSE: Final = re.compile(r"(?:(?<=[.;!?] )|(?<=\*\*)|(?<=^[-|] )|^)(?:Who|What) [^.?!:]*[.?!:]")
+_CLAUSE: Final = re.compile(r"(?:(?<=[.;!?] )|(?<=\*\*)|(?<=^[-|] )|^)(?:Who|What) [^.?!:]*(?:[.?!:]|$)")
 _WORD: Final = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 
 
