@@ -184,7 +184,11 @@ async def test_a_version_can_be_asked_for_in_a_batch(given):
         ({"command": "drop_table"}, 422, "unknown-command"),
         ({"target": "-bad-"}, 422, "validation-failed"),
         ({"target": None}, 422, "validation-failed"),
-        ({"command": "create_product"}, 422, "validation-failed"),
+        (
+            {"command": "create_product", "body": {"sku": "B", "title": "B", "stocked": True}},
+            422,
+            "validation-failed",
+        ),
         ({"body": {"quantity": 0}}, 422, "validation-failed"),
         ({"body": {}}, 422, "validation-failed"),
     ],
