@@ -18,7 +18,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Accepted(BaseModel):
-    """What a command that was accepted answers."""
+    """The answer of an accepted command."""
 
     model_config = ConfigDict(
         json_schema_extra={"example": {"stream": "order-1001", "version": 1, "position": 4711, "id": "1001"}}

@@ -107,7 +107,7 @@ class SendCommands:
     async def _outcome(
         self, entry: Entry, raw: bytes, *, exchange: Exchange, dispatcher: Dispatcher, slot: Slot
     ) -> Answer | ProblemError:
-        """What became of one command: whatever it is, the others are not touched by it."""
+        """The result of one command; a failure does not affect the others."""
         try:
             route = self._route(entry.command)
             if entry.target is not None and route.command.target is None:

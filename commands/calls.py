@@ -1,4 +1,4 @@
-"""A call: one command of one caller, and the digests by which the log recognises it when it comes again."""
+"""A call: one command of one caller, and the digests by which the log recognises a repetition."""
 
 import hashlib
 import secrets
@@ -46,7 +46,7 @@ class Call(Struct, frozen=True, kw_only=True):
     authority: Authority = NOTHING
 
     def metadata(self, *, occurred_at: datetime | None) -> Metadata:
-        """What the events that this call causes have in common; each gets a nonce of its own."""
+        """The common metadata of the events of this call; each gets a nonce of its own."""
         return Metadata(
             actor=self.actor,
             command=self.command,

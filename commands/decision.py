@@ -89,7 +89,7 @@ class NotLoaded(Exception):
 
 
 class DecisionView:
-    """The states that a decision may read, and a note of those it did.
+    """The states that a decision may read, and a record of those that it read.
 
     Looking at what is not there raises `NotLoaded`, which is no business of the decision. What was named before by
     `prefetch` and `prefetch_tagged` is then loaded too, all in one round trip.
@@ -105,18 +105,18 @@ class DecisionView:
         self.relied_on: dict[str, StreamState[Any]] = {}
         """Those whose version the append names, in the order in which they were read."""
         self.conditions: dict[Condition, None] = {}
-        """What the append states about readings by tag."""
+        """Conditions of the append that follow from readings by tag."""
         self._served: dict[str, StreamState[Any]] = {}
         self._prefetched: list[tuple[Aggregate[Any], Sequence[str]]] = []
         self._questions: dict[TagQuery, None] = {}
 
     def prefetch(self, aggregate: Aggregate[Any], identifiers: Sequence[str]) -> None:
-        """Have these streams loaded with the first that is missing; looking at them says which are relied on."""
+        """Load these streams together with the first missing one; reading them decides which the append names."""
         # Most often none is missing: then nothing is done here.
         self._prefetched.append((aggregate, identifiers))
 
     def prefetch_tagged(self, select: Tagged[Any], *tags: str) -> None:
-        """Have this reading by tag done with the first that is missing."""
+        """Load this reading by tag together with the first missing one."""
         if self._answered((select, tags)) is None:
             self._questions[select, tags] = None
 
@@ -154,7 +154,7 @@ class DecisionView:
         return value
 
     def _serve(self, stream: str) -> bool:
-        """Take a state that is held; whether there is one. It stays the same for as long as the view is in use."""
+        """Add a cached state; whether one exists. It stays the same while the view is in use."""
         folded = self._held(stream)
         if folded is None:
             return False

@@ -68,7 +68,7 @@ class Sent(Struct, frozen=True):
 
 
 class Dispatcher:
-    """Takes commands in and counts what became of them.
+    """Executes commands and counts their results.
 
     `locations` say where the query API shows what a command was about.
     """
@@ -117,7 +117,7 @@ class Dispatcher:
         return answer
 
     async def settled(self, sent: Sent, preferred: Preferences) -> Settled:
-        """What came of a command that was answered, once it is settled or the preferred time is over.
+        """The effects of an accepted command, once it is settled or the preferred time is over.
 
         It is recorded, whatever happens here: a log that does not answer now only leaves open what came of it.
         """

@@ -42,7 +42,7 @@ class Reaction(BaseModel):
 
 
 class CommandEffects(BaseModel):
-    """Everything that came of a command so far."""
+    """All effects of a command so far."""
 
     settled: bool = Field(description="Whether everybody who reacts has an outcome, or is parked.")
     events: list[CausedEvent]

@@ -62,7 +62,7 @@ class Slot:
         self._held = True
 
     def free(self) -> None:
-        """Give the place up, once."""
+        """Release the place, once."""
         if self._held:
             self._held = False
             self._writer.release(1)
@@ -76,7 +76,7 @@ class _Work(Struct, Generic[S], kw_only=True):
     aggregate: Aggregate[S]
     identifier: str
     stream: str
-    """The one that the command addresses."""
+    """The stream that the command addresses."""
     decide: Decide[S]
     creates: bool
     """The stream is assumed to be new: the common case needs no load."""
@@ -89,7 +89,7 @@ class _Work(Struct, Generic[S], kw_only=True):
     streams: dict[str, Aggregate[Any]] = {}
     questions: dict[TagQuery, None] = {}
     locks: list[str] = []
-    """Those it has besides that on its stream."""
+    """Conditions of the decision, besides the version of its stream."""
 
 
 class _Attempt(Struct):
@@ -136,16 +136,16 @@ class Caller:
 
     @property
     def actor(self) -> str:
-        """Who the events that follow name as their actor."""
+        """The actor of the events that follow."""
         return self.call.actor
 
     @property
     def confined_to(self) -> str | None:
-        """Whose objects alone there are for the caller; None: everybody's."""
+        """The owner whose objects alone the caller can see; None: all objects."""
         return self.call.authority.confined_to
 
     def new_id(self) -> str:
-        """An id for something that the caller did not name."""
+        """A generated id, where the caller gave none."""
         self._generated = True
         return uuid7(self.now)
 
@@ -220,7 +220,7 @@ class Execution:
         poller: LogPoller,
         registry: CollectorRegistry | None = None,
     ) -> AsyncIterator["Execution"]:
-        """Executes commands on the log at `url` with a writer of its own; at the end what was taken is finished."""
+        """Executes commands on the log at `url` with a writer of its own; at the end it finishes those in flight."""
         async with Writer.open(url, name=name) as writer:
             yield cls(writer, reader=reader, states=states, poller=poller, registry=registry)
 
@@ -230,7 +230,7 @@ class Execution:
         return self._writer.waiting
 
     def has_room(self) -> bool:
-        """Whether a command would be taken now."""
+        """Whether a command would be accepted now."""
         try:
             self._writer.require_room()
         except errors.QueueFull:
@@ -285,7 +285,7 @@ class Execution:
     async def append_chain(
         self, requests: Iterable[AppendRequest], *, epoch: int
     ) -> list[Verdict | Unanswered | Unfit]:
-        """Append what a process manager decided in `epoch`, as one chain in order; what came of each request."""
+        """Append decisions of a process manager in `epoch`, as one chain in order; the outcome of each request."""
         answers = await self._writer.append_chain(requests, epoch=epoch)
         return [each if isinstance(each, Verdict) else _without_verdict(each) for each in answers]
 
@@ -295,7 +295,9 @@ class Execution:
 
     async def _attempts(self, work: _Work[S]) -> Answer:
         for attempt in range(limits.ATTEMPTS_MAX):
-            if attempt > 1:  # the second one follows at once: a kept state was old, nobody need be racing
+            if (
+                attempt > 1
+            ):  # the second one follows at once: a cached state was old, which is no sign of a race
                 await asyncio.sleep(random.uniform(0, limits.RETRY_PAUSE_MAX_S))
             answer = await self._attempt(work)
             if answer is not None:
@@ -310,7 +312,7 @@ class Execution:
         return answer
 
     async def _lock_tags(self, work: _Work[Any]) -> None:
-        """Commands that conflicted on a tag go one after another from then on."""
+        """Run commands that conflicted on a tag one after another."""
         # Sorted: two commands with the same tags take their locks in one order, so neither waits for the other.
         for lock in sorted({_lock_of(tag) for _, tags in work.questions for tag in tags}):
             await self._locks.take(lock)
@@ -335,7 +337,7 @@ class Execution:
         # assumed ones too, so the log refuses a decision on an old state. It answers a known key from its outcome
         # before it compares anything.
         try:
-            work.slot.free()  # in the same step of the event loop as the append: nobody else gets the place
+            work.slot.free()  # in the same step of the event loop as the append: no other request takes the place
             verdict = await self._writer.append(decided.request, epoch=attempt.epoch)
         except errors.EpochChanged:
             await self._poller.poll()
@@ -398,7 +400,7 @@ class Execution:
         )
 
     def _held(self, work: _Work[Any], attempt: _Attempt, stream: str) -> StreamState[Any] | None:
-        """The state of a stream in this attempt: loaded for it, or kept from before unless only loaded ones will do."""
+        """The state of a stream in this attempt: cached, unless the attempt needs loaded states."""
         found = attempt.states.get(stream)
         if found is not None or work.fresh:
             return found
@@ -416,7 +418,7 @@ class Execution:
         streams: Mapping[str, Aggregate[Any]],
         questions: Collection[TagQuery],
     ) -> None:
-        """Load what a decision reads, for this attempt, and note it for a later one."""
+        """Load the streams that a decision reads, for this attempt, and note them for a later one."""
         loaded, *selections = await asyncio.gather(
             self._states.load(streams), *(self._states.select(question) for question in questions)
         )
@@ -456,13 +458,13 @@ class Execution:
         return await self._replayed(work, outcome)
 
     async def _replayed(self, work: _Work[Any], outcome: Outcome) -> Answer:
-        """The first answer again: the same function of the same stream, versions and positions."""
+        """The first answer, rendered again from the same stream, versions and positions."""
         placed = await self.reader.placed(outcome.first, outcome.last) if outcome.last else []
         stream = work.stream
         if work.generated:
             category = work.aggregate.category
             stream = next(each.stream for each in placed if category_of(each.stream) == category)
-        version = next(iter(outcome.versions), 0)  # a process that reads nothing reaches none
+        version = next(iter(outcome.versions), 0)  # a process without a reader has no position
         base = (
             NOWHERE
             if any(each.stream == stream for each in placed)

@@ -1,4 +1,4 @@
-"""What decides and appends on one log, opened together: a reader, the states it keeps, the poller, a writer."""
+"""The parts of deciding and appending on one log, opened together: reader, states, poller, writer."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Opened(Struct, frozen=True):
-    """One writer on one log, and what its decisions are made on."""
+    """One writer on one log, with reader, states and poller."""
 
     reader: LogReader
     states: States
@@ -31,7 +31,7 @@ class Opened(Struct, frozen=True):
 async def opened(
     url: str, *, role: Role, name: str, readers: int, registry: CollectorRegistry | None = None
 ) -> AsyncIterator[Opened]:
-    """Open all of it; at the end what was taken is finished.
+    """Open all parts; at the end requests in flight are finished.
 
     Args:
         url: the log's database.
@@ -60,7 +60,7 @@ class Aside:
     def __init__(self) -> None:
         """Nothing is opened yet."""
         self.running: set[asyncio.Task[Any]] = set()
-        """What was begun and is not seen to have ended."""
+        """Tasks that have not been seen to end."""
         self._runner = asyncio.Runner()
         self._opened = contextlib.AsyncExitStack()
 
@@ -73,7 +73,7 @@ class Aside:
             raise
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run the loop until `work` is done; what was begun goes on meanwhile."""
+        """Run the loop until `work` is done; other tasks continue meanwhile."""
         return self._runner.run(work)
 
     def begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -83,7 +83,7 @@ class Aside:
         return task
 
     async def ended(self, *, within_s: float) -> set[asyncio.Task[Any]]:
-        """What of that has ended: waits for the first."""
+        """The tasks that have ended; waits for the first."""
         if not self.running:
             return set()
         ended, self.running = await asyncio.wait(
@@ -92,7 +92,7 @@ class Aside:
         return ended
 
     def close(self, *, grace_s: float = 0.0) -> None:
-        """Let what is running end within a time, leave the rest, then the blocks."""
+        """Wait for running tasks for a limited time, cancel the rest, then leave the blocks."""
         try:
             self.run(self._closed(grace_s))
         finally:

@@ -50,5 +50,5 @@ class LogPoller:
             except LogUnreachable as error:
                 log.warning("log_unreachable", reason=str(error))
             except Exception:
-                # The outer loop of this worker: were it to end, this process would never be ready again.
+                # The outer loop of this worker: without it this process would never be ready again.
                 log.exception("log_poll_failed")

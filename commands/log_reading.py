@@ -1,4 +1,4 @@
-"""Questions to the log besides loading streams: outcomes, places of events, and where the log stands now."""
+"""Queries of the log besides loading streams: outcomes, places of events, and the log's current state."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -41,7 +41,7 @@ class LogUnreachable(Exception):
 
 
 class Outcome(Struct, frozen=True):
-    """What became of a key. Positions are 0 when the decision had no events."""
+    """The outcome of a key. Positions are 0 if the decision had no events."""
 
     fingerprint: bytes
     first: int
@@ -94,7 +94,7 @@ class LogReader:
         raise AssertionError("the last attempt answers or raises")
 
     async def outcome(self, key: bytes) -> tuple[int, Outcome | None]:
-        """The log's epoch, and what became of a key in it (None: nothing yet)."""
+        """The log's epoch, and the outcome of a key in it (None: none yet)."""
         row = await self._row(_OUTCOME, key)
         assert row is not None, "log.head always has its one row"
         epoch, fingerprint, first, last, versions = row
@@ -137,7 +137,7 @@ class LogReader:
         return [event.type for event in events]
 
     async def log_state(self) -> LogState:
-        """Where the log and its transport stand now."""
+        """The current state of the log and its transport."""
         row = await self._row(_LOG_STATE)
         assert row is not None, "migrations begin the first generation"
         epoch, generation, partitions = row
@@ -158,7 +158,7 @@ class LogReader:
 async def _in_time(
     connection: reading.AsyncConnection, ask: Callable[[reading.AsyncConnection], Awaitable[T]]
 ) -> T:
-    """Ask, but not for ever: a server that is frozen or cut off neither answers nor confirms a cancellation."""
+    """Query with a limit of time: a frozen or disconnected server neither answers nor confirms a cancellation."""
     asking = asyncio.ensure_future(ask(connection))
     try:
         done, _ = await asyncio.wait({asking}, timeout=limits.READ_TIMEOUT_S)

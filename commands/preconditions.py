@@ -1,4 +1,4 @@
-"""If-Match: whether a stream is still what its caller saw."""
+"""If-Match: whether a stream still has the version that its caller saw."""
 
 from typing import Any
 

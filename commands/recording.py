@@ -1,4 +1,4 @@
-"""From a decision to the log and back: the append that records it, and the states that it leads to."""
+"""The append that records a decision, and the states that follow from it."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

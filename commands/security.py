@@ -149,7 +149,7 @@ class SecurityStreams:
         return len(rows)
 
     def close(self) -> None:
-        """Show nothing any more."""
+        """Remove its metrics."""
         self._metrics.left(NAME)
 
     async def _record(self, groups: Iterable[PendingGroup]) -> None:

@@ -15,7 +15,7 @@ from event_store.consumers.settling import Effects, ReactingConsumers
 from runtime.http.preferences import Preferences
 
 NOTHING: Final = Effects((), ())
-"""The effects of a command that appended nothing."""
+"""The effects of a command without events."""
 
 
 class Settled(Struct, frozen=True):

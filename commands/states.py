@@ -19,7 +19,7 @@ Cursor = tuple[str, int]
 """A stream and the version behind which its events are wanted."""
 
 FOLD_SLICE_EVENTS: Final = 200
-"""Events folded at a stretch: others wait for it, a millisecond or so."""
+"""Events folded without a pause: other tasks wait meanwhile, about a millisecond."""
 
 
 class States:
@@ -38,7 +38,7 @@ class States:
         return len(self._kept)
 
     def drop_all(self) -> None:
-        """Forget everything, also what is being loaded: the log's history may be another one now."""
+        """Drop all states, also those being loaded: the log may have another history now."""
         self._kept.clear()
         self._life += 1
 
@@ -179,7 +179,7 @@ class Page(NamedTuple):
 
 
 class _Load:
-    """What one caller waits for: the next events of streams behind versions."""
+    """One caller's request: the next events of streams after versions."""
 
     __slots__ = ("after", "found")
 

@@ -29,7 +29,7 @@ class StreamLocks:
             raise
 
     def give(self, stream: str) -> None:
-        """Let the next one have the lock."""
+        """Pass the lock to the next caller."""
         queue = self._queues[stream]
         while queue:
             lock = queue.popleft()

@@ -60,7 +60,7 @@ REMEDY: Final = (
 )
 
 AT_ONCE: Final = Waits().backlog
-"""What a round says that is to be followed by the next without a wait."""
+"""The result of a round that the next one follows without a wait."""
 
 KINDS: Final[Mapping[type[Event], str]] = {
     RebuildRequested: "rebuild",
@@ -74,7 +74,7 @@ KINDS: Final[Mapping[type[Event], str]] = {
 }
 
 PAUSED: Final = "paused by an operator"
-"""Why nobody feeds the builds of a view that is paused."""
+"""The reason why the builds of a paused view are stopped."""
 
 State = Literal["running", "done", "failed"]
 
@@ -126,7 +126,7 @@ log = structlog.get_logger()
 
 
 class Came(Struct, frozen=True):
-    """What came of an act so far, in words, and the build that it is about."""
+    """The outcome of an act so far, as text, and its build."""
 
     state: State
     outcome: str = ""
@@ -136,7 +136,7 @@ class Came(Struct, frozen=True):
 def consumer(
     views: Sequence[View[Any]], *, documents: Documents | None, every_s: float = EVERY_S
 ) -> Consumer:
-    """What carries acts out, by the driver of all consumers; `documents` are those of the views, None for none."""
+    """The consumer that carries acts out; `documents` are those of the views, None for none."""
     return Consumer(
         name=NAME,
         role="counterfoil_projector",
@@ -212,7 +212,7 @@ class Acts:
         return len(page)
 
     def _carry_out(self, event: RecordedEvent) -> None:
-        """Do what an act asks for, in one transaction with its row; nothing where it has one."""
+        """Carry an act out, in one transaction with its row; nothing if it has one."""
         act = codec.decode(event.type, event.payload)
         with self._conn.transaction():
             checkpoints.hold(self._conn, NAME, self._saved, active=self._active)
@@ -255,7 +255,7 @@ class Acts:
         raise AssertionError(f"{act!r} is no act")
 
     def _stop_builds(self, view: str, reason: str | None) -> None:
-        """Have the workers of a view leave its builds alone, or go on with those that were left alone for this."""
+        """Stop the builds of a view for a pause, or resume those that a pause stopped."""
         before = PAUSED if reason is None else None
         for each in builds.listed(self._conn):
             if (each.id.view, each.stopped) == (view, before):
@@ -270,7 +270,7 @@ class Acts:
         return Came("done", f"{build} answers", build)
 
     def _promote(self) -> None:
-        """Let the builds answer whose promotions waited for the workers; one that waited too long has failed."""
+        """Make builds live whose promotions waited for the workers; a promotion that waited too long fails."""
         for row in self._conn.execute(_PROMOTIONS, {"wait_s": PROMOTION_WAIT_S}).fetchall():
             position, subject, shape, number, is_late = cast("tuple[int, str, int, int, bool]", row)
             build = BuildId(subject, shape, number)

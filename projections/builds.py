@@ -137,7 +137,7 @@ def ensure_builds(conn: Connection, views: Sequence[View[Any]]) -> None:
 
 
 def lock(conn: Connection, view: str) -> None:
-    """Keep everybody else from making, promoting or dropping builds of a view until the transaction ends."""
+    """Lock the builds of a view until the transaction ends: no other may make, promote or drop one."""
     conn.execute(_LOCK, {"view": view})
 
 
@@ -198,7 +198,7 @@ def remove(conn: Connection, view: View[Any], build: BuildId) -> None:
 
 
 def set_stopped(conn: Connection, build: BuildId, reason: str | None) -> None:
-    """Note why workers stop feeding a build, or (None) that they may again."""
+    """Save why workers stop feeding a build, or (None) that they may feed it."""
     conn.execute(_STOP, {**_named(build), "reason": reason})
 
 

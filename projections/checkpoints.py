@@ -1,4 +1,4 @@
-"""How far each build came, per partition: read it, and move it only from where this worker left it.
+"""Checkpoints of builds, per partition: read them, and move them only from where this worker left them.
 
 Position and revision are compared and set in the transaction that writes the rows, so two workers that both
 claim one partition cannot both write: the second finds another revision and starts again.
@@ -46,7 +46,7 @@ from generate_series(0, %(partitions)s - 1) as numbered
 
 
 class Cursor(msgspec.Struct, frozen=True):
-    """Where a build stands in one partition: position and leaf of the log there, and the row's revision."""
+    """The checkpoint of a build in one partition: position, leaf of the log there, and the row's revision."""
 
     position: int
     leaf: bytes | None

@@ -114,7 +114,7 @@ def refold(
 
 
 class SnapshotTaker:
-    """Goes through the log while the lease is held. One thread."""
+    """Tails the log while the lease is held. One thread."""
 
     def __init__(self, session: ConsumerSession, *, aggregates: Sequence[Aggregate[Any]]) -> None:
         """Go on from the checkpoint, at the log's first event if there is none.
@@ -161,7 +161,7 @@ class SnapshotTaker:
         return read
 
     def close(self) -> None:
-        """Show nothing any more."""
+        """Remove its metrics."""
         self._metrics.left(NAME)
 
     def _take(self, stream: str, *, upto: int) -> None:
@@ -176,7 +176,7 @@ class SnapshotTaker:
 
 
 def consumer(aggregates: Sequence[Aggregate[Any]]) -> Consumer:
-    """What takes snapshots of those aggregates that want any, by the driver of all consumers."""
+    """The consumer that takes snapshots, of the aggregates that declare them."""
     wanting = [each for each in aggregates if each.snapshot_every]
 
     return Consumer(
@@ -196,7 +196,7 @@ def declaration(aggregate: Aggregate[Any]) -> bytes:
 
 
 def _shape(schema: Any) -> Any:
-    """A schema without its prose."""
+    """A schema without descriptions."""
     match schema:
         case dict():
             return {name: _shape(schema[name]) for name in sorted(schema) if name != "description"}

@@ -122,7 +122,7 @@ class Following:
         return {key: cached[key] for key in keys if key in cached}
 
     def accept(self, plan: Plan) -> None:
-        """Take over what was committed."""
+        """Update memory after a commit."""
         for move in plan.moves:
             self.cursors[move.source] = move.after
         self.parked.update(dict.fromkeys(plan.parked, 0))
@@ -134,13 +134,13 @@ class Following:
         self._remember(plan.rows)
 
     def forget_rows(self) -> None:
-        """Load rows anew: somebody else may have written them."""
+        """Drop cached rows: another worker may have written them."""
         self._cached.clear()
 
     def _remember(self, rows: Mapping[Key, Versioned]) -> None:
         cached = self._cached
         for key, row in rows.items():
-            cached.pop(key, None)  # so that it moves to the end
+            cached.pop(key, None)  # so that the key moves to the end
             cached[key] = row
         for key in list(itertools.islice(cached, max(0, len(cached) - ROWS_CACHED_MAX))):
             del cached[key]

@@ -30,7 +30,7 @@ T = TypeVar("T")
 SCHEMA: Final = "views"
 READER: Final[database.Role] = "counterfoil_reader"
 WRITER: Final[database.Role] = "counterfoil_writer"
-"""Who may read rows: everybody who reads, and who appends where they are decided on."""
+"""Roles that may read rows: readers, and the writer, whose decisions read some of them."""
 ROWS_PER_STATEMENT_MAX: Final = 10_000
 """Rows that one statement loads or writes; more take several."""
 ROWS_PER_PAGE: Final = 2_000
@@ -63,7 +63,7 @@ class BuildId(msgspec.Struct, frozen=True, order=True):
 
     @property
     def scope(self) -> Scope:
-        """Whose its parked keys are."""
+        """The owner of its parked keys."""
         return Scope(self.view, self.shape, self.build)
 
 
@@ -95,7 +95,7 @@ class Table:
         return self.answered(self.ask(conn, keys))
 
     def ask(self, conn: Connection, keys: Iterable[Key]) -> list[Cursor]:
-        """Send for these rows; in a pipeline the cursors hold them only once it has run."""
+        """Request these rows; in a pipeline the cursors have them only after it has run."""
         return [
             conn.cursor(binary=True).execute(
                 self._texts.load, [list(values) for values in zip(*chunk, strict=True)]
@@ -104,7 +104,7 @@ class Table:
         ]
 
     def answered(self, cursors: Iterable[Cursor]) -> dict[Key, Versioned]:
-        """The rows that were sent for."""
+        """The requested rows."""
         return dict(self._read(row) for cursor in cursors for row in cursor)
 
     def write(self, conn: Connection, rows: Mapping[Key, Versioned]) -> None:
@@ -152,7 +152,7 @@ class Table:
         return cast("int", row[0])
 
     def size_bytes(self, conn: Connection) -> int:
-        """What the table takes on disk, without indexes."""
+        """The size of the table on disk, without indexes."""
         row = conn.execute("select pg_table_size(%s::regclass)", [f"{SCHEMA}.{self.build.table}"]).fetchone()
         assert row is not None, "an aggregate answers one row"
         return cast("int", row[0])

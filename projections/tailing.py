@@ -75,7 +75,7 @@ class Tail:
         return max(1, behind) if busy else 0
 
     def close(self) -> None:
-        """Another feeds the builds, and shows where they stand."""
+        """Remove its metrics: another process feeds the builds."""
         self.feeding.close()
 
     def _check_requests(self, head: int) -> None:
@@ -95,7 +95,7 @@ class Tail:
 
 
 def consumer(views: Sequence[View[Any]], *, metrics: ProjectionMetrics) -> Consumer:
-    """What feeds these global views, by the driver of all consumers."""
+    """The consumer that feeds these global views."""
 
     def begin(session: ConsumerSession) -> Tail:
         builds.ensure_builds(session.conn, views)

@@ -1,4 +1,4 @@
-"""Verification: is a build what its folds make of the log? Are two builds the same? Which keys differ, and how?
+"""Verification: compares a build with a fold of the log, or with another build, and names differing keys.
 
 A build is verified in passes, each over the part of its rows that memory holds. A pass reads its rows and where they
 stand in one short snapshot, and then folds the log up to there, which never changes: so a pass is exact whatever the
@@ -33,7 +33,7 @@ DifferenceKind = Literal["row-changed", "row-missing", "row-unexpected"]
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """One key that is not what the log makes of it; `position` is of the last event that belongs in its row."""
+    """A key whose row differs from the fold; `position` is that of the last event of its row."""
 
     key: str
     position: int
@@ -62,7 +62,7 @@ class Verification(msgspec.Struct, frozen=True):
 
     @property
     def matches(self) -> bool:
-        """Whether not one row differs."""
+        """Whether no row differs."""
         return self.differing == 0
 
 

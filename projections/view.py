@@ -53,7 +53,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 
 
 class Kind(enum.Enum):
-    """Who may write the rows of a view.
+    """The workers that write the rows of a view.
 
     KEYED: every row belongs to exactly one partition key, so workers share the partitions.
     GLOBAL: rows gather many keys (sums by day or customer), so one owner tails the log in its exact order.
@@ -87,11 +87,11 @@ class Recorded(Protocol):
 
     @property
     def partition_key(self) -> str:
-        """What its rows belong to."""
+        """The partition key of the event."""
 
     @property
     def recorded_at(self) -> datetime:
-        """The log's own time: never what a caller claims."""
+        """The log's own time, never a caller's."""
 
 
 class Fold(msgspec.Struct, frozen=True):

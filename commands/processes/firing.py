@@ -1,4 +1,4 @@
-"""What comes of a timer that is due: one decision on its stream as it is now, appended under the timer's own key.
+"""Firing a due timer: one decision on its current stream, appended under the timer's own key.
 
 Firing it again, after a crash or from a row that is out of date, is answered from the outcome that the key has:
 nothing is decided twice. A stream in which nothing is left to decide gives an outcome without events.
@@ -51,7 +51,7 @@ async def fire(
     now: datetime,
     skipped: bool = False,
 ) -> Fired:
-    """Decide what a timer is for, once.
+    """Fire a timer: decide and append once.
 
     Args:
         execution: appends, under the timer's key.
@@ -87,7 +87,7 @@ async def fire(
 
 
 def _decision(timer: Timer[Any], state: Any, view: DecisionView, due: Due, now: datetime) -> Decision:
-    """What the process decides.
+    """The decision of the process.
 
     Raises:
         ValueError: it appends to what the process does not write.

@@ -1,4 +1,4 @@
-"""Order fulfilment: placed, an order reserves stock or is rejected; cancelled, it lets go; shipped, stock leaves.
+"""Order fulfilment: a placed order reserves stock or is rejected, a cancelled one releases it, a shipped one takes it.
 
 One that is still undecided a day after it was recorded is rejected: its customer waits no longer.
 """

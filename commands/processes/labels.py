@@ -1,4 +1,4 @@
-"""Labels: an order that left needs one, so the carrier is to be asked. It runs only where a carrier is configured."""
+"""Labels: a shipped order needs one from the carrier. Runs only where a carrier is configured."""
 
 from datetime import datetime
 from typing import Final
@@ -16,7 +16,7 @@ LABELS: Final = Process("labels", writes=(SHIPMENT,), start=HEAD, gateway="carri
 
 
 def order_and_shipment(event: OrderShipped) -> Streams:
-    """The order, which says where to, and its shipment, for which a caller may have asked before."""
+    """The order, which has the country, and its shipment, which a caller may have requested before."""
     return [(ORDER, event.order_id), (SHIPMENT, event.order_id)]
 
 

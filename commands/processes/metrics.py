@@ -1,10 +1,10 @@
-"""What process managers count, in addition to the metrics of all consumers."""
+"""Metrics of process managers, in addition to those of all consumers."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
 class ProcessMetrics:
-    """What the workers did, by process or by lease group."""
+    """Metrics of the workers, by process or by lease group."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.triggers = Counter(

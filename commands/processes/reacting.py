@@ -1,4 +1,4 @@
-"""The process managers that react to each type of event, for those who follow a command to what came of it."""
+"""The process managers that react to each type of event, for following a command to its effects."""
 
 from collections.abc import Iterable
 

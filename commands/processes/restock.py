@@ -1,4 +1,4 @@
-"""Restock: what a credit note names comes back on the shelf, ready to be sold again."""
+"""Restock: pieces of a credit note return to stock, to be sold again."""
 
 from datetime import datetime
 from typing import Final

@@ -36,11 +36,11 @@ ROUND_S: Final = 0.1
 """How long decisions may take before the thread checks the lease, requests and checkpoints."""
 
 WAITS: Final = Waits(unhinted_s=0.02, pace_s=0.04)
-"""Somebody may wait for what is decided; but its events cost every view another round."""
+"""A caller may wait for the decision; but its events cost every view another round."""
 
 
 def consumers(processes: Sequence[Process], *, metrics: ProcessMetrics) -> list[Consumer]:
-    """What decides for these processes, by the driver of all consumers.
+    """The consumers that decide for these processes.
 
     Those that write a category in common share a consumer, others run in parallel.
     """
@@ -101,7 +101,7 @@ class Deciding:
         return WAITS.backlog if is_busy else taken
 
     def close(self) -> None:
-        """Finish what is at the log; whether it was noted or not, it has its outcomes."""
+        """Finish appends in flight; noted or not, they have their outcomes."""
         try:
             self._aside.close()
         finally:
@@ -135,7 +135,7 @@ class Deciding:
     # The event loop's side.
 
     async def _decide(self) -> None:
-        """Let the decider go on until it waits for triggers, or the round is over."""
+        """Run the decider until it waits for triggers, or the round is over."""
         over_s = time.monotonic() + ROUND_S
         while (left_s := over_s - time.monotonic()) > 0:
             effects = self._decider.step(datetime.now(UTC), at_s=time.monotonic())

@@ -1,4 +1,4 @@
-"""Security notices: what happened to an account is written to its address. It runs only where a mail server is set."""
+"""Security notices: mails about events of an account. Runs only where a mail server is configured."""
 
 import hashlib
 from collections.abc import Callable
@@ -50,7 +50,7 @@ def _notice(
     about: Callable[[E], tuple[str, ...]],
     parameters: Callable[[E], dict[str, str]],
 ) -> None:
-    """Declare that an event is written about, in one mail."""
+    """Declare that an event is followed by one mail."""
 
     def mail(event: E) -> Streams:
         return [(MAIL, _mail_id(template.name, *about(event)))]

@@ -44,7 +44,7 @@ log = structlog.get_logger()
 
 
 class TimerMetrics:
-    """What is due, and what came of it, by process and timer."""
+    """Due timers and the results of firing, by process and timer."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         names = ["process", "timer"]
@@ -118,7 +118,7 @@ class Timers:
         return next(self._pages)
 
     def close(self) -> None:
-        """Show nothing any more: another process fires now."""
+        """Remove its metrics: another process fires now."""
         for timer in self._timers.values():
             self._show(timer, due=0, waiting=0)
 
@@ -199,7 +199,7 @@ class Timers:
             )
 
     def _carry_out(self, request: Request) -> None:
-        """Do what an operator requested about a parked timer: fire it again, or go on without."""
+        """Carry out an operator's request about a parked timer: fire it again, or skip it."""
         timer, key = self._timers[request.consumer], request.partition_key
         outcome = parking.objection(
             request,

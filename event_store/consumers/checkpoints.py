@@ -84,7 +84,7 @@ Kind = Literal["consumer", "process"]
 
 
 class NameTaken(Exception):
-    """What is registered under a consumer's name is of another kind."""
+    """A consumer of another kind is registered under the name."""
 
 
 class Mark(Struct, frozen=True):
@@ -95,14 +95,14 @@ class Mark(Struct, frozen=True):
 
 
 class Entered(Struct, frozen=True):
-    """Where a consumer goes on, and whether that is where it was registered: nothing was handled yet."""
+    """A consumer's checkpoint, and whether it is that of its registration: nothing was handled yet."""
 
     mark: Mark
     begins: bool
 
 
 def register(conn: Connection, consumer: str, *, start: Start, kind: Kind = "consumer") -> None:
-    """Note where a consumer begins, unless it is noted already: that never changes, except by a fence.
+    """Register a consumer at its start, unless it is registered already: only a fence changes that.
 
     The first to start does it: the worker, or the command API before its routes answer, so that no route records an
     event which a consumer that waits for it would miss. A position that the log has not reached counts as its head.

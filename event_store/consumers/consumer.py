@@ -53,7 +53,7 @@ class LogConsumer:
 
     @property
     def handles(self) -> bool:
-        """Whether anything is declared that it does."""
+        """Whether any handler is declared."""
         return bool(self._handlers) or self._all is not None
 
     def begin(self, prepare: Begin) -> Begin:
@@ -67,7 +67,7 @@ class LogConsumer:
         return prepare
 
     def on(self, event: type[E]) -> Callable[[Handler[E]], Handler[E]]:
-        """Declare what is done when an event of this type was recorded, in whatever version; it comes in the newest."""
+        """Declare the handler of events of this type, of all versions; it gets the newest version."""
 
         def declare(handler: Handler[E]) -> Handler[E]:
             assert self._all is None, f"{self.name} handles all events already"
@@ -78,7 +78,7 @@ class LogConsumer:
         return declare
 
     def on_all(self, handler: Every) -> Every:
-        """Declare what is done about every event of the log, of whatever type; it comes as it is recorded."""
+        """Declare the handler of every event of the log; it gets the event as recorded."""
         assert not self.handles, f"{self.name} handles events already"
         self._all = handler
         return handler
@@ -111,7 +111,7 @@ class Dispatch:
         return self._all is not None or self._decoder.wants(type_name)
 
     def handle(self, conn: Connection, recorded: RecordedEvent) -> None:
-        """Let the handler do what it does about an event that is wanted.
+        """Call the handler of an event.
 
         Raises:
             UnknownEventVersion: the event is newer than this program.

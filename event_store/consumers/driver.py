@@ -43,13 +43,13 @@ SESSION: Final[Mapping[str, str]] = MappingProxyType({"idle_in_transaction_sessi
 standby waits for."""
 
 OUTAGES: Final = (psycopg.OperationalError, psycopg.InterfaceError, TransportError, NoGeneration)
-"""What says that a server is away or not set up yet: it needs no trace in the log."""
+"""Errors of a server that is away or not set up yet; they are logged without a traceback."""
 
 log = structlog.get_logger()
 
 
 class ConsumerSession(Struct):
-    """What a consumer works with, from one connection to its end."""
+    """A consumer's resources during one connection."""
 
     conn: Connection
     """In autocommit mode, in the consumer's role; used by the consumer's thread only."""
@@ -68,7 +68,7 @@ class ConsumerWork(Protocol):
     """The work of a consumer from taking the lease to losing it, or for one session if there is no lease."""
 
     def round(self) -> int:
-        """Do one bounded piece of work; how many events or other things it did, 0 when there was nothing to do.
+        """Do one bounded piece of work; returns how many events or other items were handled, 0 if there was none.
 
         Raises:
             OpenAgain: the step is at its end and another one is to be opened.
@@ -100,7 +100,7 @@ class Waits(Struct, frozen=True):
     """A round that did so much is followed by the next at once."""
 
     def pause_s(self, done: int, *, took_s: float) -> float:
-        """How long to wait behind a round that did something."""
+        """How long to wait after a round that did something."""
         return max(0.0, self.pace_s * (1 - done / self.backlog) - took_s)
 
     def idle_s(self, before_s: float | None, *, quiet_s: float, hinted: bool) -> float:
@@ -111,11 +111,11 @@ class Waits(Struct, frozen=True):
 
 
 NO_WAITS: Final = Waits(first_s=0.0, longest_s=0.0, unhinted_s=0.0, pace_s=0.0)
-"""For a step whose rounds wait themselves."""
+"""The pace of a step whose rounds wait themselves."""
 
 
 class Consumer(Struct, frozen=True):
-    """What one thread of a process does."""
+    """The work of one thread of a process."""
 
     name: str
     """In health, metrics, logs and the name of its sessions."""
@@ -187,7 +187,7 @@ def run(
 
 
 class _Surroundings(Struct, frozen=True):
-    """What a consumer is given in addition to its connection and its lease."""
+    """A consumer's resources besides its connection and its lease."""
 
     database_url: str
     stop: threading.Event
@@ -204,9 +204,9 @@ class Hosted:
     def __init__(self, consumer: Consumer, session: ConsumerSession, *, health: ConsumerHealth) -> None:
         """Nothing is read before the first round."""
         self.step: ConsumerWork | None = None
-        """What is open."""
+        """The open step."""
         self.done = 0
-        """What the last round did."""
+        """The result of the last round."""
         self.seen = session.news.count
         """How much news there was when the last round began."""
         self._consumer = consumer
@@ -255,7 +255,7 @@ class Hosted:
                     lease.give_back()
 
     def _hold(self) -> bool:
-        """Whether the work is ours; a step of an earlier term of the lease is closed."""
+        """Whether this process holds the lease; a step of an earlier term is closed."""
         lease = self._session.lease
         if lease is None:
             return True
@@ -273,14 +273,14 @@ class Hosted:
         return step
 
     def _open_again(self, reason: str) -> None:
-        if reason != self._reason:  # what is not there yet is met again and again
+        if reason != self._reason:  # a missing table or role is met again and again
             log.info("consumer_opens_again", consumer=self._consumer.name, reason=reason)
         self._reason = reason
         if self._health.condition != "active":
             self._health.show("starting", reason)
         self._close_step()
         if self._session.lease is not None:
-            self._session.lease.renew()  # another may have taken over, which is what was met
+            self._session.lease.renew()  # another process may have taken over, which caused the error
 
     def _show_standby(self) -> None:
         if self._health.condition != "standby":
@@ -310,7 +310,7 @@ class _Driver:
         self._backoff = Backoff()
 
     def run(self) -> None:
-        """Work until the process is to end.
+        """Work until the process ends.
 
         Raises:
             FinalError: the consumer cannot go on.
@@ -380,7 +380,7 @@ class _Driver:
         return self._around.news.wait_beyond(seen, timeout_s=wait_s - first_s)
 
     def _wait_behind(self, error: Exception) -> None:
-        """Say plainly what is wrong, count it and wait; a fork is tried again, it may have been fenced."""
+        """Log and count the error, and wait; a fork is tried again, it may have been fenced."""
         name, fork = self._consumer.name, isinstance(error, Fork | RefusedByWitness)
         self._around.metrics.failures.labels(name, type(error).__name__).inc()
         self._health.show("fork" if fork else "retrying", str(error))

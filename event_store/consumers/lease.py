@@ -34,7 +34,7 @@ where name = %(name)s and owner = %(owner)s
 
 
 def new_owner() -> str:
-    """Name this process for lease rows: host, process id, and what tells it from an earlier one."""
+    """Name this process for lease rows: host, process id, and a random part, since ids are used again."""
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
@@ -62,7 +62,7 @@ class Lease:
 
     @property
     def held(self) -> bool:
-        """Whether the last `hold` said so."""
+        """Whether the last `hold` got the lease."""
         return self._held
 
     def hold(self) -> bool:

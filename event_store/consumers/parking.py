@@ -100,7 +100,7 @@ class NotParked(LookupError):
 
 
 class Scope(Struct, frozen=True, order=True):
-    """Whose keys: those of a consumer; for a view, those of one build in one shape."""
+    """The owner of parked keys: a consumer, or one build of a view in one shape."""
 
     consumer: str
     shape: int = 0
@@ -115,7 +115,7 @@ class Active(Struct, frozen=True):
 
 
 class Failure(Struct, frozen=True):
-    """The event at which a key stands still, why, and how many later ones up to `last_position` are known to wait."""
+    """The event at which a key is parked, the error, and how many later events up to `last_position` wait."""
 
     partition_key: str
     position: int
@@ -135,7 +135,7 @@ class Waiting(Struct, frozen=True):
     last_position: int = 0
 
     def with_one_at(self, position: int) -> "Waiting":
-        """One more of them."""
+        """With one more event."""
         return Waiting(self.events + 1, max(self.last_position, position))
 
 
@@ -161,12 +161,12 @@ class ParkedKey(Struct, frozen=True):
 
     @property
     def scope(self) -> Scope:
-        """Whose key it is."""
+        """The owner of the key."""
         return Scope(self.consumer, self.shape, self.build)
 
 
 class Request(Struct, frozen=True):
-    """What an operator requested about a parked key, not yet carried out."""
+    """An operator's request about a parked key, not yet carried out."""
 
     request: int
     kind: Kind
@@ -231,7 +231,7 @@ def ask(
 
 
 def outcome_of(conn: Connection, request: int) -> str | None:
-    """What came of a request; None while it is not carried out."""
+    """The outcome of a request; None while it is not carried out."""
     row = conn.execute(_OUTCOME, {"request": request}).fetchone()
     return None if row is None else cast("str", row[0])
 
@@ -284,7 +284,7 @@ def queue(
 
 
 def unpark(conn: Connection, scope: Scope, partition_key: str) -> None:
-    """Let a key go on."""
+    """Unpark a key."""
     conn.execute(_UNPARK, {**_named(scope), "partition_key": partition_key})
 
 
@@ -309,12 +309,12 @@ def objection(request: Request, parked: ParkedKey | None, *, skipped: Callable[[
 
 
 def not_skipped(request: Request) -> str:
-    """What is said to a skip that the log does not hold."""
+    """The outcome of a skip that the log does not have."""
     return f"refused: no skip of position {request.position} is in the log"
 
 
 def close(conn: Connection, request: int, *, outcome: str) -> None:
-    """Say what came of a request."""
+    """Save the outcome of a request."""
     conn.execute(_CLOSE, {"request": request, "outcome": _kept(outcome)})
 
 
@@ -345,5 +345,5 @@ def _named(scope: Scope, active: Active | None = None) -> dict[str, str | int | 
 
 
 def _kept(text: str) -> str:
-    """What Postgres can keep of a text."""
+    """The part of a text that Postgres can store."""
     return text.replace("\x00", "")[:TEXT_CHARACTERS_MAX]

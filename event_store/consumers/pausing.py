@@ -22,12 +22,12 @@ _ALL: Final = "select consumer from consumers.paused"
 
 
 def pause(conn: Connection, consumer: str, *, act: int) -> None:
-    """Have a consumer, or the workers of a view, do nothing until it is resumed."""
+    """Pause a consumer, or the workers of a view."""
     conn.execute(_PAUSE, {"consumer": consumer, "act": act})
 
 
 def resume(conn: Connection, consumer: str) -> None:
-    """Let it go on."""
+    """Resume it."""
     conn.execute(_RESUME, {"consumer": consumer})
 
 
@@ -47,10 +47,10 @@ class Pause:
         self._clock = clock
         self._read_at_s = float("-inf")
         self.reason = ""
-        """Why it is paused; empty: it is not."""
+        """The reason of the pause; empty if it is not paused."""
 
     def holds(self) -> bool:
-        """Whether it is to do nothing now."""
+        """Whether it is paused now."""
         if self._names and self._clock() - self._read_at_s >= CHECK_EVERY_S:
             row = self._conn.execute(_AMONG, {"names": self._names}).fetchone()
             self.reason = "" if row is None else f"{row[0]}, by the act at position {row[1]}"

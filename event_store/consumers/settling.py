@@ -65,7 +65,7 @@ class Caused(Struct, frozen=True):
 
 
 class Reaction(Struct, frozen=True):
-    """What one consumer made of one event; an outcome without events is `done` as well."""
+    """A consumer's reaction to one event; an outcome without events is `done` as well."""
 
     consumer: str
     position: int
@@ -99,7 +99,7 @@ ReactingConsumers = Mapping[str, Sequence[ReactingConsumer]]
 
 
 class Effects(Struct, frozen=True):
-    """Everything that came of a command so far."""
+    """All effects of a command so far."""
 
     events: tuple[Caused, ...]
     reactions: tuple[Reaction, ...]
@@ -120,7 +120,7 @@ class Effects(Struct, frozen=True):
 
     @property
     def header(self) -> str:
-        """The same in one header: `yes`, or `no` with what is waited for."""
+        """The same as a header: `yes`, or `no` with the consumers that are waited for."""
         parts = ["yes" if self.settled else "no"]
         for state in ("waiting", "pending", "parked"):
             parts += [f"{state}={name}" for name in self.consumers(state)]
@@ -128,7 +128,7 @@ class Effects(Struct, frozen=True):
 
 
 def together(found: Iterable[Effects]) -> Effects:
-    """What came of several commands."""
+    """The effects of several commands."""
     each = list(found)
     return Effects(
         tuple(event for effects in each for event in effects.events),
@@ -175,7 +175,7 @@ async def effects_of(
 
 
 class _History(Struct, frozen=True):
-    """Whose log it is, and its lives."""
+    """The installation of the log, and its epochs."""
 
     installation: str
     epochs: tuple[Epoch, ...]
@@ -216,7 +216,7 @@ class _Rounds:
                 self.open.append(_Trigger(event, follower, follower.key(followed)))
 
     async def follow(self) -> None:
-        """Look for the outcomes of all that is open."""
+        """Read the outcomes of all open reactions."""
         triggers, self.open = self.open, []
         triggers = await self._concerned(triggers)
         rows = await (await self._connection.execute(_OUTCOMES, [[each.key for each in triggers]])).fetchall()
@@ -236,7 +236,7 @@ class _Rounds:
                 await self.take(first, last, cause=position, by=consumer)
 
     async def _concerned(self, triggers: Sequence[_Trigger]) -> list[_Trigger]:
-        """Without those that were recorded before their consumer was registered: they are not its concern."""
+        """Without events that were recorded before the registration of their consumer."""
         unknown = {each.follower.consumer for each in triggers} - self._registered.keys()
         if unknown:
             rows = await (await self._connection.execute(_REGISTERED, [list(unknown)])).fetchall()

@@ -1,4 +1,4 @@
-"""Events that an operator let a consumer go on without: facts in the log, read before anything is folded."""
+"""Events that an operator had a consumer skip: read from the log before anything is folded."""
 
 from domain.operations.skips import SKIPS, Skipped
 from event_store.log import codec, reading

@@ -72,7 +72,7 @@ class HandlerFailed(Exception):
 
 
 def consumer(declared: LogConsumer) -> Consumer:
-    """What the driver runs for a declared consumer."""
+    """The work of a declared consumer, for the driver."""
     return Consumer(
         name=declared.name,
         role="counterfoil_writer",
@@ -135,11 +135,11 @@ class Tailing:
         return max(1, head - before)
 
     def close(self) -> None:
-        """Show nothing any more."""
+        """Remove its metrics."""
         self._metrics.left(self._name)
 
     def _is_full(self) -> bool:
-        """Whether too much waits to take more; that is logged when it begins."""
+        """Whether too many events wait behind parked keys; logged when it begins."""
         reason = parking.overflow(self._queued)
         if reason is not None and not self._full:
             log.error("consumer_full", consumer=self._name, reason=reason)
@@ -182,7 +182,7 @@ class Tailing:
 
     @contextmanager
     def _moving(self, to: Mark) -> Iterator[None]:
-        """A transaction that moves the checkpoint, or is taken back whole."""
+        """A transaction that moves the checkpoint, or is rolled back as a whole."""
         with self._conn.transaction():
             checkpoints.hold(self._conn, self._name, self._mark, active=self._active)
             yield
@@ -235,7 +235,7 @@ class Tailing:
         )
 
     def _carry_out(self, request: Request) -> str:
-        """Do what an operator requested; what came of it, which the request says from then on."""
+        """Carry out an operator's request, and save its outcome."""
         parked = parking.of_scope(self._conn, self._scope).get(request.partition_key)
         outcome = parking.objection(request, parked, skipped=self._learned_skips)
         if parked is None or outcome:
@@ -257,7 +257,7 @@ class Tailing:
             except HandlerFailed as again:
                 tries[again.event.position] += 1
                 if tries[again.event.position] >= TRIES_MAX:
-                    failed = again  # next time those before it only, of which none failed so often
+                    failed = again  # next time only the events before it
 
     def _resume_before(self, failed: HandlerFailed | None, request: Request, parked: ParkedKey) -> str:
         key = parked.partition_key
@@ -302,5 +302,5 @@ def _failure(failed: HandlerFailed, *, queued: int = 0) -> Failure:
 
 
 def _is_not_the_events_fault(error: Exception) -> bool:
-    """Whether the same event may well be handled later, when a server or this program is another."""
+    """Whether the event may succeed later, after a change of a server or of this program."""
     return isinstance(error, _NOT_THE_EVENTS_FAULT) and not isinstance(error, errors.ProgramLimitExceeded)

@@ -45,7 +45,7 @@ log = structlog.get_logger()
 
 
 class NotActive(OpenAgain, TransportError):
-    """The relay's row belongs to another relay by now, or its generation ended."""
+    """Another relay owns the row by now, or its generation ended."""
 
 
 class BrokenLog(TransportError):
@@ -61,7 +61,7 @@ class RelayState(msgspec.Struct, frozen=True):
 
 
 class Carried(msgspec.Struct, frozen=True):
-    """What one round publishes, and the state to remember once all of it is acknowledged."""
+    """The records of one round, and the state to save once all of them are acknowledged."""
 
     records: list[Record]
     state: RelayState
@@ -108,14 +108,14 @@ class RelayRows(Protocol):
         """Read epochs and end of a generation; after the rows they are asked about."""
 
     def save(self, state: RelayState) -> None:
-        """Remember what was acknowledged; raise NotActive when the rows are no longer ours to write."""
+        """Save acknowledged positions; raise NotActive if another relay owns the rows."""
 
     def verify(self, carried: Mapping[int, bytes]) -> None:
         """Raise Fork unless the log holds each leaf at its position."""
 
 
 class RelayMetrics:
-    """What the relay did."""
+    """Metrics of the relay."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.records = Counter("counterfoil_relay_records", "Records acknowledged", registry=registry)
@@ -173,7 +173,7 @@ class Relay:
 
     @property
     def position(self) -> int | None:
-        """Up to where everything is acknowledged; None until the next round builds the relay from its rows."""
+        """The position up to which everything is acknowledged; None until the next round reads the rows."""
         return None if self._state is None else self._state.position
 
     def _round(self) -> int:
@@ -306,7 +306,7 @@ class PostgresRelayRows:
 
 
 def consumer(transport: Transport, *, registry: CollectorRegistry, partitions: int = PARTITIONS) -> Consumer:
-    """What carries the log to a transport, by the driver of all consumers.
+    """The consumer that publishes the log to a transport.
 
     Args:
         transport: where to carry to; a change of carrier begins a new generation.
@@ -333,7 +333,7 @@ def consumer(transport: Transport, *, registry: CollectorRegistry, partitions: i
 
 
 class _Carrying:
-    """The relay while it holds the lease: one round after another."""
+    """The relay's rounds while it holds the lease."""
 
     def __init__(self, session: ConsumerSession, relay: Relay) -> None:
         self._session = session
@@ -350,7 +350,7 @@ class _Carrying:
         return carried
 
     def close(self) -> None:
-        """Throw the publisher away; the next owner builds its own from the rows."""
+        """Close the publisher; the next owner builds its own from the rows."""
         self._session.metrics.left(LEASE_NAME)
         self._relay.close()
 

@@ -43,7 +43,7 @@ class Queued(Generic[T]):
 
 @dataclass(slots=True)
 class Batcher(Generic[T]):
-    """The queue before the log."""
+    """The queue of requests, and the batches made of it."""
 
     queue: deque[Queued[T]] = field(default_factory=deque)
     reserved: int = 0
@@ -153,7 +153,7 @@ class Batcher(Generic[T]):
         return (waiting + len(in_flight) + 1) // 2
 
     def settle(self, batch: Sequence[Queued[T]], verdicts: Sequence[Verdict]) -> list[tuple[T, Verdict]]:
-        """Note what the log decided; the pairs to tell."""
+        """Note the verdicts of a batch; each caller's ticket with its verdict."""
         assert len(batch) == len(verdicts)
         for queued, verdict in zip(batch, verdicts, strict=True):
             if queued.request.chain is not None and not isinstance(verdict, Accepted):
@@ -161,7 +161,7 @@ class Batcher(Generic[T]):
         return [(queued.ticket, verdict) for queued, verdict in zip(batch, verdicts, strict=True)]
 
     def fail(self, batch: Sequence[Queued[T]]) -> list[T]:
-        """Note that a batch has no verdicts; the tickets to tell. Its chains are broken: order must not be lost."""
+        """Note that a batch has no verdicts; the tickets of its callers. Its chains break, so that order is kept."""
         for queued in batch:
             if queued.request.chain is not None:
                 self._break(queued.request.chain)
@@ -232,7 +232,7 @@ def _event_size(event: NewEvent) -> int:
 
 def _check_tag(tag: str) -> None:
     _check_text(tag, "tag", limits.TAG_CHARACTERS_MAX)
-    if "\n" in tag:  # which parts the tags of a condition
+    if "\n" in tag:  # the separator of a condition's tags
         raise InvalidRequest("a tag may not hold a line feed")
 
 
@@ -253,7 +253,7 @@ def _check_unicode(text: str, name: str) -> None:
 
 
 def _check_json(document: bytes, name: str) -> None:
-    """What passes here, Postgres' `json` takes as it is."""
+    """Text that passes here is valid for Postgres' `json`."""
     try:
         msgspec.json.decode(document, type=msgspec.Raw)
         document.decode()

@@ -5,7 +5,7 @@ AppendError
 ├── QueueFull            too many requests wait; nothing was queued
 ├── StoreUnavailable     the server could not be reached or gave up; nothing was stored
 ├── LogUnusable          the database is not migrated, or the login may not append; nothing was stored
-├── OutcomeUnknown       the answer was lost; sending the same key again tells
+├── OutcomeUnknown       the answer was lost; the same key, sent again, gets the outcome
 ├── EpochChanged         the log was promoted or restored; nothing was stored, cached states are void
 └── WriterClosed         the writer is draining; nothing was queued
 """
@@ -35,11 +35,11 @@ class LogUnusable(AppendError):
 
 
 class OutcomeUnknown(AppendError):
-    """The answer was lost: the request may or may not be stored. The same key tells."""
+    """The answer was lost: the request may or may not be stored. The same key, sent again, gets the outcome."""
 
 
 class EpochChanged(AppendError):
-    """The log lives in another epoch than this writer knew; nothing was stored. Drop cached states and ask again."""
+    """The log lives in another epoch than this writer knew; nothing was stored. Drop cached states, load again."""
 
     def __init__(self, known: int) -> None:
         super().__init__(f"the log has left epoch {known}")
@@ -47,4 +47,4 @@ class EpochChanged(AppendError):
 
 
 class WriterClosed(AppendError):
-    """The writer takes no more requests."""
+    """The writer is closed and accepts no requests."""

@@ -26,7 +26,7 @@ WAIT_S_MAX: Final = 0.1
 any work. Two batches, one under way and one gathering, are all that speed asks for: more only takes memory."""
 
 WAIT_OF_MANY_S_MAX: Final = 0.5
-"""The same for requests that come many at once: who sends them would rather wait than send them all again."""
+"""The same for requests of a batch: its caller prefers a longer wait to sending all of them again."""
 
 BROKEN_CHAINS_MAX: Final = 1_024
 """Chains remembered as broken; chain ids are not used again, so the oldest can be forgotten."""

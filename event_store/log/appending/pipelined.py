@@ -87,7 +87,7 @@ class PipelinedConnection:
             await self._connection.close()
 
     def abandon(self) -> None:
-        """Leave a frozen connection to its fate: waiting for it would freeze us too."""
+        """Drop a frozen connection without waiting: the wait would freeze this process, too."""
         self._end("the connection was given up")
         self._pgconn.finish()
 

@@ -65,7 +65,7 @@ class ThreadedWriter:
     """
 
     def __init__(self, url: str, *, name: str = "threaded writer") -> None:
-        """Nothing is connected before the first append."""
+        """The connection is opened by the first append."""
         self._url = url
         self._name = name
         self._closed = False
@@ -87,7 +87,7 @@ class ThreadedWriter:
         return self._line().append(request)
 
     def close(self) -> None:
-        """Take no more requests, let those that wait be sent, and disconnect."""
+        """Accept no more requests, send those that wait, and disconnect."""
         self._closed = True
         line = self._lines.get(os.getpid())
         if line is not None:
@@ -101,7 +101,7 @@ class ThreadedWriter:
 
 
 class _Ticket:
-    """What a thread sleeps on until it has its outcome or is made the leader."""
+    """The lock that a thread waits for until it has its outcome or becomes the leader."""
 
     __slots__ = ("_asleep", "outcome")
 
@@ -199,7 +199,7 @@ class _Line:
                 self._hand_on()
 
     def _outcomes(self, batch: _Batch) -> _Outcomes:
-        """What becomes of each request of a batch. One that fails does not fail the others."""
+        """The outcome of each request of a batch. One that fails does not fail the others."""
         if not batch:
             return []
         try:
@@ -211,7 +211,7 @@ class _Line:
             return [outcome for queued in batch for outcome in self._outcomes([queued])]
         except AppendError as error:
             return self._failed(batch, error)
-        except Exception as error:  # the edge of the leader's work for others: it logs, tells and goes on
+        except Exception as error:  # the outer loop of the leader: it logs, fails the batch and continues
             log.exception("append_failed", requests=len(batch))
             return self._unknown(batch, error)
         with self._lock:
@@ -303,7 +303,7 @@ class _Sender:
             raise self._translated(error) from error
 
     def _translated(self, error: psycopg.Error) -> Exception:
-        """What a driver's error means to those who wait. The connection is dropped where it is of no more use."""
+        """The error for waiting callers, from the driver's. A connection that is of no more use is dropped."""
         if error.sqlstate == wire.WRONG_EPOCH:
             known = self._epoch
             self.disconnect()

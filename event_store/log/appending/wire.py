@@ -100,7 +100,7 @@ class _EpochDumper(_PackedDumper):
 
 
 def register(context: AdaptContext) -> None:
-    """Teach a connection the packed arguments."""
+    """Register the packed argument types with a connection."""
     for packed, dumper in (
         (_Int4Array, _Int4ArrayDumper),
         (_Int8Array, _Int8ArrayDumper),
@@ -129,7 +129,7 @@ class Packed(Struct, frozen=True, gc=False):
 
 
 def pack(request: AppendRequest) -> Packed:
-    """Make ready what a request brings to any batch: done while the batch before it is at the server."""
+    """Pack a request's part of any batch, while the batch before is at the server."""
     places = {expectation.stream: place for place, expectation in enumerate(request.expectations, start=1)}
     events = request.events
     return Packed(
@@ -181,7 +181,7 @@ def joined(batch: Sequence[Packed], *, epoch: int) -> list[bytes]:
 
 
 def _seldom(requests: Sequence[AppendRequest]) -> list[bytes]:
-    """The arguments that are empty for most batches: tags, conditions, tracking."""
+    """Arguments that are empty in most batches: tags, conditions, tracking."""
     tags: list[tuple[int, str]] = []
     events = 0
     for request in requests:

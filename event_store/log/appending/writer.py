@@ -157,7 +157,7 @@ class Writer:
     async def append_chain(
         self, requests: Iterable[AppendRequest], *, epoch: int
     ) -> list[Verdict | AppendError]:
-        """What came of each request of a chain, queued in order; the first that is not accepted refuses the rest."""
+        """The outcomes of the requests of a chain, in order; the first that is not accepted refuses the rest."""
         answers: list[Verdict | AppendError | asyncio.Future[Verdict]] = []
         for request in requests:
             try:
@@ -226,7 +226,7 @@ class Writer:
         """The batch in flight that another one may overlap, an empty one for none; None if none may."""
         if not self._in_flight:
             return ()
-        # In trouble, batches go one at a time: one that is sent again must not come behind a later one.
+        # After a failure, batches go one at a time: one that is sent again must not follow a later one.
         if len(self._in_flight) < IN_FLIGHT_MAX and not self._troubled and self._sound():
             return self._in_flight[0].batch
         return None
@@ -236,7 +236,7 @@ class Writer:
         return self._connection is not None and self._connection.usable and self._epoch != 0
 
     def _batch_s(self) -> float:
-        """What one batch takes: as long as the last one, or the one that is under way if that takes longer.
+        """The expected time of one batch: that of the last one, or of the one in flight if that takes longer.
 
         A busy event loop counts too: while it does other work, no batch is sent.
         """
@@ -289,7 +289,7 @@ class Writer:
 
     @contextlib.contextmanager
     def _trouble(self) -> Iterator[None]:
-        """Nothing overlaps what is sent meanwhile."""
+        """Batches that are sent in this block overlap no other."""
         self._troubled += 1
         try:
             yield
@@ -314,7 +314,7 @@ class Writer:
             reason = error
         with self._trouble():
             if before is not None:
-                await asyncio.wait({before.task})  # it is sent again first
+                await asyncio.wait({before.task})  # that one is sent again first
             return await self._verdicts_at_last(sent, reason)
 
     async def _verdicts_at_last(self, sent: _InFlight, reason: Exception) -> list[Verdict]:
