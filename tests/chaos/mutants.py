@@ -181,7 +181,7 @@ MUTANTS = (
         ("lose_answers", "kill_command_api"),
     ),
     Mutant(
-        "remembered before it was acknowledged",
+        "position saved before the acknowledgement",
         "event_store/transport/relay.py",
         (
             (
