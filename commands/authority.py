@@ -1,4 +1,4 @@
-"""What a caller may do, as the append of a command sees it: that they still may, and whose objects there are for them.
+"""A caller's authority for the append of a command: the grants it relies on, and the owner it is confined to.
 
 A token says what its bearer could do when it was issued, and what is taken away meanwhile reaches every process within
 a second. In that second the log decides. The roles of an account and the keys of a program are streams; every append
@@ -33,7 +33,7 @@ class Grant(Struct, frozen=True):
 
 
 class Authority(Struct, frozen=True):
-    """What a command of one caller relies on: a grant, unless nobody can take from them what they need.
+    """The grants that a command of one caller relies on; none if its permission cannot be revoked.
 
     `confined_to`: whose objects alone there are for them; None: everybody's.
     """
@@ -64,11 +64,11 @@ class Authority(Struct, frozen=True):
 
 
 NOTHING: Final = Authority()
-"""What is relied on where nobody could take anything away: by processes, and where callers are anonymous."""
+"""No grants: for processes, and for anonymous callers."""
 
 
 def authority_of(principal: Principal, requirement: Requirement) -> Authority:
-    """What the commands of a principal rely on."""
+    """The grants that the commands of a principal rely on."""
     if isinstance(requirement, Public | Known):
         return NOTHING
     return Authority(_grant_of(principal, requirement), principals.confined_to(principal, requirement))

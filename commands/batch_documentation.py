@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of a batch: each entry is typed by its command, each result by its outcome."""
+"""Batches in the OpenAPI document: each entry is typed by its command, each result by its outcome."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -158,7 +158,7 @@ def _one_of(commands: Iterable[str]) -> Document:
 
 
 def _results(accepted: Document) -> Components:
-    """What its own route would have answered, with `key` and `status`."""
+    """The answer of its own route, with `key` and `status`."""
     key = {"type": "string", "description": "The command's idempotency key."}
     also = {"key": key, "deprecation": contract.schema("BatchedDeprecation")}
     return {

@@ -27,7 +27,7 @@ class SeenAt(Struct, frozen=True):
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """What identifies one command, whether it came alone or in a batch.
+    """The identity of one command, alone or in a batch.
 
     `key` is what the log remembers, `fingerprint` what was asked under it; `if_match` is what the caller saw of the
     stream: its version, a place in the log, `ANY_VERSION`, or None when it does not care. `causation` is the event that

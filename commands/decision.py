@@ -1,4 +1,4 @@
-"""What is decided, and what a decision may read.
+"""Decisions, and the view that a decision reads.
 
 A decision is a pure function of the state of the stream it addresses and of a `DecisionView` of everything else. It may
 be called several times for one command. It answers with events of its own stream, or with a `Decision` where events of
@@ -51,7 +51,7 @@ class Decision(Struct, frozen=True):
 
 
 def events_of(aggregate: Aggregate[Any], identifier: str, events: Iterable[Event]) -> tuple[Appended, ...]:
-    """What was decided for one stream, as a part of a decision."""
+    """The part of a decision for one stream."""
     return tuple((aggregate, identifier, event) for event in events)
 
 
@@ -73,7 +73,7 @@ TagQuery = tuple[Tagged[Any], tuple[str, ...]]
 
 
 class Selection(Struct, frozen=True):
-    """What a reading by tag came to: the folded value, and the position of the log up to which it was read."""
+    """The result of a reading by tag: the folded value, and the position up to which the log was read."""
 
     value: Any
     upto: int

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of a command besides its payload: headers, the answer, every problem it may meet."""
+"""A command in the OpenAPI document, besides its payload: headers, the answer, all problems."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Final

@@ -31,7 +31,7 @@ class CausedEvent(BaseModel):
 
 
 class Reaction(BaseModel):
-    """What one process manager or gateway made of one event."""
+    """The reaction of one process manager or gateway to one event."""
 
     consumer: str
     position: int = Field(description="Position of the event.")

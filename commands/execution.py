@@ -93,7 +93,7 @@ class _Work(Struct, Generic[S], kw_only=True):
 
 
 class _Attempt(Struct):
-    """What one attempt holds for its decision: it stays the same however often the decision is called."""
+    """The states of one attempt: they stay the same however often the decision is called."""
 
     epoch: int
     states: dict[str, StreamState[Any]] = {}

@@ -42,7 +42,7 @@ from runtime.problems import ERRORS_MAX, Fault, ProblemError
 router = command_router("ordering")
 
 CREDITED: Final[Tagged[Credited]] = Tagged((CreditNoteIssued,), {}, credit_notes.credited)
-"""What was credited on an order so far: its credit notes carry its tag."""
+"""Earlier credits of an order: its credit notes carry its tag."""
 
 
 class Line(Payload):

@@ -1,4 +1,4 @@
-"""Who gets a mail: looked up at the moment it is sent, so that no event holds an address or a secret.
+"""Recipients of mails: looked up when a mail is sent, so that no event has an address or a secret.
 
 Who requests mails implements `Recipients`, next to the rows in which addresses and tokens are kept.
 """

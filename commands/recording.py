@@ -23,7 +23,7 @@ from event_store.log.envelope import (
 
 
 class Answer(Struct, frozen=True):
-    """What the log says to a command: version and position of the stream it addressed.
+    """The log's answer to a command: version and position of the addressed stream.
 
     `touched` are the partition keys of what was appended, each with its highest position; where nothing was, those of
     the stream's last event. `replayed`: it was said before.

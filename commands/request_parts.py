@@ -1,4 +1,4 @@
-"""What a command's HTTP request brings besides its payload: headers, and a body within bounds of size and time."""
+"""A command's HTTP request besides its payload: headers, and a body within limits of size and time."""
 
 import asyncio
 import re

@@ -19,7 +19,7 @@ NOTHING: Final = Effects((), ())
 
 
 class Settled(Struct, frozen=True):
-    """What came of a command within the time that its caller would wait; `applied` are the preferences that counted.
+    """The effects of a command within its caller's preferred time; `applied` are the preferences that counted.
 
     `effects` None: the log could not be read.
     """
@@ -48,7 +48,7 @@ class Settling(Struct):
     waiting: int = 0
 
     async def effects_at(self, position: int) -> Effects | None:
-        """What came of the command that recorded the event at a position; None: there is no such event.
+        """The effects of the command that recorded the event at a position; None if the log has no such event.
 
         Raises:
             LogUnreachable: the database does not answer.
@@ -63,7 +63,7 @@ class Settling(Struct):
         return await self.reader.read(ask)
 
     async def settled(self, key: bytes, preferred: Preferences) -> Settled:
-        """What came of the command that was recorded under a key, as far as it comes within the preferred time."""
+        """The effects of the command with this key, within the preferred time."""
         wait_s = preferred.wait_s or 0
         applied = preferred.applied("wait", "until")
         try:

@@ -1,4 +1,4 @@
-"""What every event has in common: a frozen shape and a type name that carries its version.
+"""The base of all events: a frozen shape and a type name with its version.
 
 A type name reads `<context>.<event>.v<version>` and is for ever: a shape is changed by declaring the next version and
 an upcaster from the one before it, never by editing.

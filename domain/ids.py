@@ -29,7 +29,7 @@ AccountId = NewType("AccountId", str)
 SessionId = NewType("SessionId", str)
 ClientId = NewType("ClientId", str)
 CredentialId = NewType("CredentialId", str)
-"""What proves who somebody is, by the name that the vault has for it."""
+"""The id of a credential in the vault."""
 LinkId = NewType("LinkId", str)
 SigningKeyId = NewType("SigningKeyId", str)
 KeyedHash = NewType("KeyedHash", str)

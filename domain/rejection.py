@@ -43,11 +43,11 @@ class Rejection(Exception):
     """Stable kebab-case name of the refusal, taken from the class name; renaming a class breaks clients."""
 
     title: ClassVar[str]
-    """What is refused, in a few words, the same whatever the events."""
+    """The refusal in a few words, the same for all events."""
     meaning: ClassVar[str]
-    """What the world looks like when it is refused."""
+    """The state in which the command is refused."""
     remedy: ClassVar[str]
-    """What somebody can do who was refused."""
+    """What the caller can do."""
 
     def __init_subclass__(cls) -> None:
         """Name the refusal after its class.
@@ -74,7 +74,7 @@ class Rejection(Exception):
 
 
 class Unknown(Rejection):
-    """What the command addresses does not exist."""
+    """The object of the command does not exist."""
 
 
 class Conflict(Rejection):

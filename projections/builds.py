@@ -111,7 +111,7 @@ def previous(conn: Connection, view: str) -> BuildId | None:
 
 
 def numbering_of(view: View[Any], generation: Generation) -> Numbering:
-    """What numbers the partitions of a view's checkpoints: a generation, or the whole log for a global view."""
+    """The generation of a view's checkpoints, or the whole log for a global view."""
     return WHOLE_LOG if view.kind is GLOBAL else generation
 
 

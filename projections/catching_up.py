@@ -22,7 +22,7 @@ POSITIONS_PER_PAGE: Final = 50_000
 
 
 def from_records(records: Mapping[Partition, Sequence[Record]], *, decoder: Decoder) -> Feed:
-    """What the transport brought, as a feed: per partition, linked records from where it stood.
+    """The records of the transport as a feed: per partition, linked, from its position on.
 
     Raises:
         UnknownEventVersion: a record's event is newer than this program.

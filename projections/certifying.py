@@ -1,4 +1,4 @@
-"""What a certificate says of a view: its rows as they are stored, and as the log, or a bundle of it, makes them.
+"""The content of a certificate of a view: its rows as they are stored, and as the log, or a bundle of it, makes them.
 
 Stored rows are read once, in one snapshot with the checkpoints, parked keys and skips that say which events are in
 them; the log is folded after it, in passes over parts of the keys. So a certificate is exact while workers write.

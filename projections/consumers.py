@@ -23,7 +23,7 @@ def consumers(
     group: str = worker.GROUP,
     aggregates: Sequence[Aggregate[Any]] = (),
 ) -> list[Consumer]:
-    """What keeps views, by the driver of all consumers; nothing for kinds of which there is none.
+    """The consumers that build views; none for kinds without views.
 
     Args:
         views: what to feed.

@@ -1,4 +1,4 @@
-"""What can go wrong between the log and a view.
+"""Errors between the log and a view.
 
 Errors:
     ProjectionError

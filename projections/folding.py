@@ -50,7 +50,7 @@ class Poison(msgspec.Struct, frozen=True):
 
 
 class FoldedBatch(msgspec.Struct):
-    """What a batch does to a view.
+    """The effect of a batch on a view.
 
     `rows` are to be written. `parked` are keys that failed in this batch, `queued` what of the batch waits behind each
     parked key, new or old. `halted` is where a global view stopped: nothing from there on was applied.
@@ -64,7 +64,7 @@ class FoldedBatch(msgspec.Struct):
 
 
 def decoder_of(views: Sequence[View[Any]]) -> Decoder:
-    """What decodes the events that some of these views fold, each once for all of them."""
+    """A decoder of the events that some of these views fold, each once for all of them."""
     return Decoder(name for view in views for name in view.event_types)
 
 

@@ -1,4 +1,4 @@
-"""What projection workers count, per view."""
+"""Metrics of projection workers, per view."""
 
 from collections.abc import Sequence
 

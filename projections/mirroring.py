@@ -288,7 +288,7 @@ class _Mirrored:
 
 
 def _behind(mirrored: _Mirrored, plan: Plan) -> _Step:
-    """What follows a commit."""
+    """Steps after a commit."""
     some = [mirrored.document(key, row) for key, row in plan.rows.items()]
     if mirrored.in_step:
         return _moving(mirrored, {move.source: move.after for move in plan.moves}, some)

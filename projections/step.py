@@ -39,7 +39,7 @@ Feed = Mapping[Partition, Reach]
 
 
 class Plan(msgspec.Struct):
-    """What one build is to become: rows and checkpoints, keys to park, events that wait, or that it stops."""
+    """The plan for one build: rows and checkpoints, keys to park, events that wait, or a stop."""
 
     following: "Following"
     moves: list[Move]
@@ -212,7 +212,7 @@ class BuildBatch:
         return keys - self._rows.keys()
 
     def fold(self, loaded: Mapping[Key, Versioned]) -> Plan:
-        """What becomes of the build; `loaded` are the rows of the gathered keys that are stored."""
+        """The plan for the build; `loaded` are the rows of the gathered keys that are stored."""
         assert self._folding is not None, "gather comes first"
         self._rows.update(loaded)
         return self._planned(self._folding.fold(self._rows))

@@ -42,7 +42,7 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Verification(msgspec.Struct, frozen=True):
-    """What comparing a build came to.
+    """The result of comparing a build.
 
     `keys` and `digest` are of the stored rows, `expected_digest` of what was compared with. `differences` names
     the first of `differing` keys. `position` is up to where every partition was folded. `parked` keys were
@@ -141,7 +141,7 @@ def _pass(
 def _snapshot(
     conn: Connection, tables: Sequence[Table], bucket: Bucket, *, on_page: Callable[[], None]
 ) -> tuple[list[Target], list[dict[Key, tuple[bytes, int]]]]:
-    """What is in a part of the rows of builds, and these rows with their positions, at one moment."""
+    """A part of the rows of builds with their positions, and the events in them, in one snapshot."""
     stored: list[dict[Key, tuple[bytes, int]]] = []
     with conn.transaction():
         conn.execute("set transaction isolation level repeatable read")
@@ -156,7 +156,7 @@ def _snapshot(
 
 
 def target(conn: Connection, view: View[Any], build: BuildId) -> Target:
-    """What of the log is in the rows of a build, by its checkpoints and parked keys in this snapshot."""
+    """The events of the log in the rows of a build, by its checkpoints and parked keys in this snapshot."""
     known = checkpoints.generations(conn, build)
     if not known:
         raise BuildRefused(f"build {build} is still being folded: run its rebuild to the end first")

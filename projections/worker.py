@@ -175,7 +175,7 @@ def consumer(
     documents: Documents | None = None,
     group: str = GROUP,
 ) -> Consumer:
-    """What feeds these keyed views, by the driver of all consumers.
+    """The consumer that feeds these keyed views.
 
     Args:
         views: what to feed.

@@ -103,7 +103,7 @@ class HttpCarrier:
         return found
 
     async def find(self, key: str, parcel: Parcel) -> Label | Refused | None:
-        """What came of a key; None: the carrier never sold or refused anything under it.
+        """The carrier's answer for a key; None if it never sold or refused anything under it.
 
         Raises:
             NoAnswer: it does not say.

@@ -1,4 +1,4 @@
-"""What a gateway is: a way to the outside, the intents that ask for it, and what is recorded once it has answered.
+"""Gateways: a call to the outside, the intents that request it, and the outcomes that record its answers.
 
 An intent is an event. Its answer is three-valued: done, refused, or not known; only the first two are ever recorded.
 
@@ -49,7 +49,7 @@ class Port(Protocol):
     """The other side, as a sender sees it. `intent` is one of those that the gateway's effects declare."""
 
     async def find(self, key: str, intent: Any) -> object | None:
-        """What it answered under this key before; None: it knows for certain that it was never asked.
+        """Its earlier answer under this key; None if it is certain that it has no request with the key.
 
         Raises:
             GatewayError: it does not say.

@@ -35,7 +35,7 @@ class Labels:
 def record(
     shipment: Shipment | None, intent: LabelRequested, answer: Label | Refused, now: datetime
 ) -> Sequence[Event]:
-    """What the carrier's answer comes to."""
+    """The outcome for the carrier's answer."""
     if isinstance(answer, Refused):
         return shipments.record_refusal(shipment, attempt=intent.attempt, reason=answer.reason, now=now)
     return shipments.record_label(

@@ -1,10 +1,10 @@
-"""What senders show: metrics for graphs and alarms, by gateway."""
+"""Metrics of senders, by gateway."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
 class GatewayMetrics:
-    """What the senders of one process did and wait for."""
+    """Metrics of the senders of one process."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.calls = Counter(

@@ -1,4 +1,4 @@
-"""What a request to a carrier says of a shipment, and what a carrier sells: values only."""
+"""Values of requests to a carrier and of its answers."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\
 
 
 class Parcel(Struct, frozen=True, kw_only=True):
-    """What a carrier needs to know of a shipment."""
+    """The request to a carrier about a shipment."""
 
     shipment: OrderId
     country: str

@@ -84,13 +84,13 @@ class _Sending(Struct):
     call: Call
     pauses: Backoff
     answer: object | None = None
-    """What the outside said, until it is recorded."""
+    """An answer of the outside that is not recorded yet."""
     tries: int = 0
     not_before_s: float = 0.0
 
 
 def consumer(gateway: Gateway, settings: Settings, *, metrics: GatewayMetrics) -> Consumer:
-    """What the driver runs for a gateway that is configured."""
+    """The consumer of a configured gateway."""
     return Consumer(
         name=gateway.sender,
         role="counterfoil_writer",
@@ -243,7 +243,7 @@ class Sender:
                 self._open[sending.recorded.position] = sending
 
     def _sending(self, event: RecordedEvent) -> _Sending:
-        """What an intent asks for, and the two keys that follow from what it says, never from where it stands."""
+        """The request of an intent, and its two keys, which do not depend on the position."""
         intent = codec.decode(event.type, event.payload)
         effect = self._effects[domain_event.type_name(intent)]
         identifier, _ = effect.concerns(intent)

@@ -1,4 +1,4 @@
-"""What became of logins and refreshes, by outcome."""
+"""Metrics of logins and refreshes, by outcome."""
 
 from typing import Final
 

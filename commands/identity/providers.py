@@ -21,7 +21,7 @@ class ProviderError(Exception):
 
 
 class ProviderRefused(ProviderError):
-    """What came back is no login."""
+    """The provider's answer is not a login."""
 
 
 class ProviderUnreachable(ProviderError):
@@ -29,7 +29,7 @@ class ProviderUnreachable(ProviderError):
 
 
 class Challenge(Struct, frozen=True, kw_only=True):
-    """What binds an answer of a provider to one login of one browser; made anew for each."""
+    """The values that bind a provider's answer to one login of one browser."""
 
     state: str
     nonce: str
@@ -37,7 +37,7 @@ class Challenge(Struct, frozen=True, kw_only=True):
 
 
 class Asserted(Struct, frozen=True, kw_only=True):
-    """Who somebody is, as a provider says. `email` is only there if the provider verified it."""
+    """An identity from a provider. `email` is only there if the provider verified it."""
 
     issuer: str
     subject: str

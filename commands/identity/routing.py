@@ -1,4 +1,4 @@
-"""What routes of identity have in common: their services, bodies with secrets, and keys where a request has one."""
+"""Common parts of the routes of identity: services, bodies with secrets, idempotency keys."""
 
 import base64
 from collections.abc import Callable
@@ -54,7 +54,7 @@ class Serving(msgspec.Struct, frozen=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """Who asks; `form` are the parameters of an OAuth request, `basic` name and secret of the client that sent it."""
+    """The caller of a request; `form`: parameters of an OAuth request; `basic`: name and secret of its client."""
 
     sessions: Sessions
     clients: Clients

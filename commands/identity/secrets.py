@@ -40,11 +40,11 @@ class Secrets:
         """What the vault keeps to recognise the file by."""
 
     def email_digest(self, address: str) -> KeyedHash:
-        """What stands for an address in the log; two spellings of one address have the same."""
+        """The digest of an address for the log; two spellings of one address have the same."""
         return KeyedHash(hmac.digest(self._email, normalised(address).encode(), "sha256")[:16].hex())
 
     def identity_digest(self, issuer: str, subject: str) -> KeyedHash:
-        """What stands for an account at a provider in the log."""
+        """The digest of an account at a provider, for the log."""
         named = f"{len(issuer)}:{issuer}{subject}"
         return KeyedHash(hmac.digest(self._external, named.encode(), "sha256")[:16].hex())
 

@@ -52,7 +52,7 @@ log = structlog.get_logger()
 
 
 class Tokens(Struct, frozen=True):
-    """What a login or a refresh is answered."""
+    """The answer to a login or a refresh."""
 
     session_id: str
     account_id: str
@@ -312,7 +312,7 @@ class Sessions(Struct, frozen=True):
         return None if row is None else AccountId(row.account_id)
 
     async def _again(self, session_id: str, sequence: int, *, client_id: str, by: By) -> VaultRow:
-        """What a token is answered that is not the valid one: its successor again, for a while."""
+        """The answer to a used refresh token: its successor again, for a while."""
         row = await self.accounts.vault.session(session_id)
         if row is None or row.revoked_at is not None or row.expires_at <= row.now:
             raise NotRefreshed("the session is over")

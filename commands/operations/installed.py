@@ -1,4 +1,4 @@
-"""What operators' acts are decided on besides their streams: parked keys, builds of views, triggers of processes."""
+"""The state that operators' acts need besides their streams: parked keys, builds of views, triggers."""
 
 from typing import Final, LiteralString, TypeVar, cast
 

@@ -283,5 +283,5 @@ async def _read(caller: Caller, ask: Callable[[AsyncConnection], Awaitable[R]]) 
 
 
 def _operator(claimed: str | None, caller: Caller) -> str:
-    """Who acts: the caller, or the name that an anonymous caller gives."""
+    """The actor: the caller, or the name that an anonymous caller gives."""
     return actor("operator", claimed) if claimed and caller.actor == ANONYMOUS.actor else caller.actor

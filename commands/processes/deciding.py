@@ -66,7 +66,7 @@ class Load(Struct, frozen=True):
 
 
 class Loaded(Struct, frozen=True):
-    """What a load found: states, why others cannot be folded, and the fingerprints of keys that have an outcome."""
+    """The result of a load: states, errors of folds, and the fingerprints of keys with an outcome."""
 
     states: Mapping[str, StreamState[Any]]
     failures: Mapping[str, str]
@@ -277,7 +277,7 @@ class Decider:
     def _decided(
         self, trigger: Trigger, batch: _Batch, failures: Mapping[str, str], now: datetime
     ) -> _Decided | str:
-        """What is decided, or why nothing can be."""
+        """The decision, or the error that prevents it."""
         if unfolded := [failures[stream] for stream in trigger.reads if stream in failures]:
             return unfolded[0]
         view = DecisionView(batch.states.get)

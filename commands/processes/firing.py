@@ -114,7 +114,7 @@ async def _not_fired(due: Due, error: Exception, reader: LogReader) -> Fired:
 
 
 def _call(timer: Timer[Any], due: Due, fingerprints: Fingerprints) -> Call:
-    """What is asked under the key is that the timer fires, never what is decided then."""
+    """The fingerprint of firing a timer; it does not depend on the decision."""
     return Call(
         command=f"{timer.process.name}.{timer.name}",
         key=due.key,

@@ -1,4 +1,4 @@
-"""What a process manager is: "when this event, read these streams, decide", as pure functions without I/O.
+"""Process managers: "when this event, read these streams, decide", as pure functions without I/O.
 
 A process names the streams that a decision reads before it decides, so that the runner can load those of many triggers
 at once and carry the exact version of every one of them in the append.
@@ -35,7 +35,7 @@ class Rejected(Decision, frozen=True):
 
 
 class EventHandler(Struct, frozen=True):
-    """What a process does about one type of event: the streams that it reads, and the decision."""
+    """A process's reaction to one type of event: the streams that it reads, and the decision."""
 
     name: str
     reads: Callable[[Any], Streams]

@@ -36,7 +36,7 @@ DueAt = Callable[[E, datetime], datetime | None]
 """When a timer is due that an event sets, given when the event was recorded; None: this one sets none."""
 
 Fires = Callable[[S | None, decision.DecisionView, datetime], decision.Decision | Sequence[Event]]
-"""What is decided when it is due: on the state of its stream, a view of everything else, and the time."""
+"""The decision of a due timer: on the state of its stream, a view of everything else, and the time."""
 
 
 class SetTimer(Row, frozen=True, kw_only=True):
@@ -75,7 +75,7 @@ class Timer(Generic[S]):
         return f"timers_{self.process.name.replace('-', '_')}"
 
     def delay(self, settings: Settings) -> timedelta:
-        """What the settings add to when it is due."""
+        """The delay of the timer, from the settings."""
         return timedelta() if self.after is None else timedelta(seconds=getattr(settings, self.after))
 
     def __repr__(self) -> str:

@@ -75,7 +75,7 @@ def consumer(
     registry: CollectorRegistry,
     off_after: timedelta = OFF_AFTER,
 ) -> Consumer:
-    """What the driver runs for the timers of these processes; `delays` are what settings add to when they are due."""
+    """The consumer that fires the timers of these processes; `delays` are their delays from settings."""
     metrics = TimerMetrics(registry)
     return Consumer(
         name="timers",

@@ -48,7 +48,7 @@ class Trigger(Struct):
         return outcome_key(self.process.name, epoch=self.epoch, position=self.recorded.position)
 
     def fingerprint(self, made_by: Fingerprints) -> bytes:
-        """What is asked under the key: the trigger, never what is decided about it."""
+        """The fingerprint of the trigger; it does not depend on the decision."""
         return outcome_fingerprint(made_by, self.process.name, leaf=self.recorded.leaf)
 
     @property
@@ -82,7 +82,7 @@ class Trigger(Struct):
         return StreamState(state=state, version=1, position=recorded.position, key=recorded.key)
 
     def decide(self, view: DecisionView, now: datetime) -> Decision:
-        """What is to be appended.
+        """The decision to append.
 
         Raises:
             Undecidable: it can never be decided.
@@ -127,5 +127,5 @@ def outcome_key(process: str, *, epoch: int, position: int) -> bytes:
 
 
 def outcome_fingerprint(made_by: Fingerprints, process: str, *, leaf: bytes) -> bytes:
-    """What is asked under that key: that this process decides about the event with this leaf, whatever it decides."""
+    """The fingerprint under that key: of process and leaf of the event, not of the decision."""
     return made_by.of("policy", process.encode(), leaf)

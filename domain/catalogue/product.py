@@ -24,7 +24,7 @@ from domain.rejection import Conflict, Unacceptable, Unknown
 
 
 class Product(Struct, frozen=True):
-    """What decisions about a product need. Without a list price, `unit_price` and `currency` are None."""
+    """The state that decisions about a product need. Without a list price, `unit_price` and `currency` are None."""
 
     sku: Sku
     title: str

@@ -34,7 +34,7 @@ from domain.rejection import Conflict, Unknown
 
 
 class Account(Struct, frozen=True, kw_only=True):
-    """Who can log in, and the credential that proves it."""
+    """An account that can log in, and its credential."""
 
     account_id: AccountId
     email_digest: KeyedHash

@@ -75,7 +75,7 @@ class PasswordChanged(Event, frozen=True, kw_only=True):
 
 @event_type("identity.password_reset.v1", partition=_account)
 class PasswordReset(Event, frozen=True, kw_only=True):
-    """Who reads the account's mail chose the password behind this credential; sessions of the one before end."""
+    """A reader of the account's mail chose a new password; sessions of the one before end."""
 
     account_id: AccountId
     credential_id: CredentialId
@@ -85,7 +85,7 @@ class PasswordReset(Event, frozen=True, kw_only=True):
 
 @event_type("identity.address_verified.v1", partition=_account)
 class AddressVerified(Event, frozen=True, kw_only=True):
-    """Who has the account reads its address: a link that was sent there was followed, or a provider says so."""
+    """The owner of the account reads its address: followed a link that was sent there, or a provider verified it."""
 
     account_id: AccountId
     email_digest: KeyedHash
@@ -200,7 +200,7 @@ def _external(event: "ExternalIdentityLinked") -> str:
 
 @event_type("identity.external_identity_linked.v1", partition=_external)
 class ExternalIdentityLinked(Event, frozen=True, kw_only=True):
-    """Who has an account at a provider can log in to ours. `identity_digest` is a keyed hash of issuer and subject."""
+    """The holder of an account at a provider can log in. `identity_digest`: keyed hash of issuer and subject."""
 
     account_id: AccountId
     provider: Word

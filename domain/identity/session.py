@@ -15,7 +15,7 @@ from domain.moment import in_utc
 
 
 class Session(Struct, frozen=True, kw_only=True):
-    """Who logged in, and whether the session was revoked."""
+    """The account of a session, and whether the session was revoked."""
 
     session_id: SessionId
     account_id: AccountId

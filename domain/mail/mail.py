@@ -34,7 +34,7 @@ from domain.moment import in_utc
 
 
 class Status(StrEnum):
-    """What became of a mail."""
+    """The answer to a mail."""
 
     REQUESTED = "requested"
     ACCEPTED = "accepted"

@@ -53,7 +53,7 @@ class Status(StrEnum):
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """What decisions need and later events repeat. `lines` counts lines, `units` pieces."""
+    """The state that decisions need and later events repeat. `lines` counts lines, `units` pieces."""
 
     order_id: OrderId
     status: Status

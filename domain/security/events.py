@@ -1,4 +1,4 @@
-"""What callers were refused, and what they took away: sums by minute, and single events where a sum would not do."""
+"""Refusals, reads and exports of callers: sums by minute, and single events where a sum is not enough."""
 
 from typing import Annotated
 

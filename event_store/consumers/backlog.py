@@ -172,7 +172,7 @@ class Backlog:
         self._saved_at_s = time.monotonic()
 
     def _taken(self, page: Iterable[RecordedEvent]) -> list[RecordedEvent]:
-        """What of a page is to be answered now: nothing that is skipped, or waits behind a parked key."""
+        """The events of a page that are answered now: neither skipped nor waiting behind a parked key."""
         taken: list[RecordedEvent] = []
         waiting: dict[str, Waiting] = {}
         for event in page:

@@ -36,7 +36,7 @@ class _Reach(Struct, frozen=True):
 
 
 class Triggers:
-    """What consumers have to have answered, as of the moment in which this is made."""
+    """Events that consumers must have answered, as of now."""
 
     def __init__(self, connection: Connection, followers: ReactingConsumers) -> None:
         """Read checkpoints and parked keys in one snapshot, and what is skipped behind it: it only grows."""
@@ -65,7 +65,7 @@ class Triggers:
     def unanswered(
         self, *, after: int = 0, on_progress: Callable[[int], None] = lambda _: None
     ) -> Iterator[Finding]:
-        """What has no answer and is neither parked nor skipped, by position.
+        """Events without an answer that are neither parked nor skipped, by position.
 
         Args:
             after: the position behind which to begin.

@@ -1,4 +1,4 @@
-"""What a consumer of the log is: "for each event of this type, do this", declared in one place.
+"""A declared consumer of the log: "for each event of this type, do this", in one place.
 
 A handler gets a connection and an event, and writes with that connection and nothing else: what it wrote is committed
 together with the checkpoint, so each event takes effect once, in the order of the log.
@@ -84,7 +84,7 @@ class LogConsumer:
         return handler
 
     def dispatch(self) -> "Dispatch":
-        """What hands events to the handlers, once all are declared."""
+        """The dispatcher of events to the handlers, after all are declared."""
         return Dispatch(self._handlers, self._all)
 
     def prepare(self, conn: Connection) -> None:

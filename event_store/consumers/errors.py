@@ -1,4 +1,4 @@
-"""What a consumer says to its driver by raising it; everything else it raises is retried with backoff.
+"""Errors that a consumer raises for its driver; every other error is retried with backoff.
 
 Errors:
     OpenAgain      nothing failed: close what is open and open it again, soon
@@ -7,7 +7,7 @@ Errors:
 
 
 class OpenAgain(Exception):
-    """What was opened has come to its end, or what it needs is not there yet; the text says why."""
+    """The step is at its end, or needs something that is missing yet; the text says why."""
 
 
 class FinalError(Exception):

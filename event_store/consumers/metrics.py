@@ -4,7 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
 class ConsumerMetrics:
-    """What the consumers of one process show, whatever they do.
+    """Metrics of all consumers of one process.
 
     `consumer` is the name of what the driver runs; for lag and parked keys the name of the view, process or consumer
     that was declared. `build` is empty for everything but views.

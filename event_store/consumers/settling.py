@@ -1,4 +1,4 @@
-"""What came of a command: which consumers react to its events, which of them have an outcome, and what that caused.
+"""The effects of a command: consumers that react to its events, their outcomes, and the events of these.
 
 Everything stands in the log: a process manager answers each trigger under a key that follows from the trigger, and a
 sender each intent. So nothing is tracked, and any process can tell at any time, also years later.
@@ -188,7 +188,7 @@ class _Trigger(Struct, frozen=True):
 
 
 class _Rounds:
-    """What was found so far; one round follows all events that the round before brought."""
+    """The effects so far; one round follows all events of the round before."""
 
     def __init__(self, connection: Connection, followers: ReactingConsumers, history: _History) -> None:
         self.events: list[Caused] = []

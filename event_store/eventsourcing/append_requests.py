@@ -122,7 +122,7 @@ def _event_of(stored: StoredEvent, stream: str, *, key: str, nonce: bytes, categ
 
 
 def fingerprint(events: Sequence[NewEvent], tracking: Tracking | None = None) -> bytes:
-    """What tells this request from any other."""
+    """The identity of this request."""
     digest = hashlib.sha256(repr(tracking).encode())
     for event in events:
         digest.update(event.metadata)  # holds the nonce

@@ -92,7 +92,7 @@ class Datastore:
         self._new_listener = partial(HintListener, url, name=name, channel=channel)
 
     def read(self, question: Callable[[PatientConnection], T]) -> T:
-        """What a question finds, asked again while the server is lost and time is left.
+        """The result of a query, repeated while the server is lost and time is left.
 
         Raises:
             persistence.PersistenceError: as the module says.
@@ -280,6 +280,6 @@ def _disconnect(kept: _Kept) -> None:
 def rows(
     connection: PatientConnection, statement: LiteralString, given: dict[str, Any]
 ) -> list[tuple[Any, ...]]:
-    """What a statement finds."""
+    """The result of a statement."""
     with connection.cursor(binary=True) as cursor:
         return cursor.execute(statement, given).fetchall()

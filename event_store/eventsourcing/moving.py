@@ -56,7 +56,7 @@ Translated = dict[str, tuple[int, int | None]]
 
 
 class Counts(Struct, frozen=True):
-    """What became of one application's events."""
+    """The result for one application's events."""
 
     events: int
     """Events of the old database, all of them in the log now."""
@@ -69,7 +69,7 @@ class Counts(Struct, frozen=True):
 
 
 class Moved(Struct, frozen=True):
-    """What became of one application."""
+    """The result for one application."""
 
     counts: Counts
     snapshots: int
@@ -77,7 +77,7 @@ class Moved(Struct, frozen=True):
 
 
 class MoveSummary(Struct, frozen=True):
-    """What a run has done, by application and by follower that stays where it is."""
+    """The result of a run, by application and by follower that stays in the old database."""
 
     applications: dict[str, Moved]
     followers: dict[str, Translated]

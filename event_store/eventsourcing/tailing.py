@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Tail(Generic[T]):
-    """What a reader finds behind a position, one by one, waiting for more. One thread takes; any may stop it."""
+    """Events after a position, one by one, waiting for more. One thread reads; any may stop it."""
 
     def __init__(
         self, read: Callable[[int], tuple[Sequence[T], int]], *, after: int, listener: HintListener

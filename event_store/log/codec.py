@@ -14,7 +14,7 @@ _encoder = msgspec.json.Encoder()
 
 
 class CodecError(Exception):
-    """What is stored cannot be read as an event.
+    """The stored bytes cannot be read as an event.
 
     CodecError
     ├── UnknownEventType      no class declares this type name

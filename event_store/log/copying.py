@@ -15,7 +15,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 def chunks(connection: Connection, statement: sql.Composed) -> Iterator[bytes]:
-    """What COPY sends, in order, as chunks of whole rows.
+    """The rows of COPY, in order, as chunks of whole rows.
 
     Raises:
         psycopg.Error: the server refused the statement or gave it up.

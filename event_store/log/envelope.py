@@ -43,7 +43,7 @@ class RecordedEvent(Struct, frozen=True, gc=False):
 
 
 class Metadata(Struct, frozen=True, omit_defaults=True):
-    """Who caused an event and why. Readers ignore members they do not know.
+    """The cause and the actor of an event. Readers ignore members they do not know.
 
     `on_behalf_of` is who had the actor do it, at the beginning of all that follows from one another; None: nobody else.
     `idempotency` is the hex digest of the outcome key, `causation` is `<epoch>.<position>` of the causing event,

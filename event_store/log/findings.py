@@ -1,4 +1,4 @@
-"""What an audit finds: one thing that is wrong each, and lists of them that do not grow without end."""
+"""Findings of an audit, and lists of them with a limit."""
 
 from typing import Final
 

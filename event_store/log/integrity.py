@@ -55,7 +55,7 @@ SeeLeaf = Callable[[int, bytes], None]
 
 
 class LogReport(Struct, frozen=True):
-    """What a verification saw: the head, the number of events read, and what is wrong, by position."""
+    """The result of a verification: the head, the number of events read, and what is wrong, by position."""
 
     head: int
     epoch: int
@@ -257,7 +257,7 @@ class _Scan:
             self._partition_key(event)
 
     def end(self, head: int) -> None:
-        """What only shows when the last row was read."""
+        """Findings that need all rows."""
         if self._position < head:
             self._hole(self._position + 1, head)
         self.outcomes.end()

@@ -29,7 +29,7 @@ _NAMED: Final = re.compile(rb'"idempotency":"([0-9a-f]{32})"')
 
 
 class Outcome(NamedTuple):
-    """What the log says became of a request with events."""
+    """The outcome of a request with events, as the log has it."""
 
     first: int
     last: int

@@ -15,7 +15,7 @@ PAGE_BYTES_MAX: Final = 8 * 1024 * 1024
 """Payload bytes of a page, as stored; a single larger event is a page of its own."""
 
 STORED_HEADER_BYTES: Final = 4
-"""What Postgres adds at most to a payload that it stores."""
+"""The most that Postgres adds to a stored payload."""
 
 _SELECT: LiteralString = """
 select position, stream, version, type, payload::text, metadata::text, recorded_at, leaf, partition_key

@@ -136,7 +136,7 @@ class Head(NamedTuple):
 
 
 class StreamEvent(NamedTuple):
-    """What folding an event of a stream takes."""
+    """The parts of an event that a fold of its stream needs."""
 
     stream: str
     version: int
@@ -147,7 +147,7 @@ class StreamEvent(NamedTuple):
 
 
 class History(NamedTuple):
-    """Whose history the log holds, and which of its lives: what keeps documents of two histories apart."""
+    """The installation and the epoch of the log, which keep documents of two histories apart."""
 
     installation: str
     epoch: int

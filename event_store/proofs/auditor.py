@@ -59,7 +59,7 @@ log = structlog.get_logger()
 
 
 class Audited(Struct, frozen=True):
-    """What the last audit of a part came to."""
+    """The result of the last audit of a part."""
 
     position: int
     leaf: bytes | None
@@ -71,7 +71,7 @@ class Audited(Struct, frozen=True):
 
 
 class AuditMetrics:
-    """What the auditor of one process shows."""
+    """Metrics of the auditor of one process."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.position = Gauge(
@@ -91,7 +91,7 @@ class AuditMetrics:
 def consumer(
     store: Store, *, registry: CollectorRegistry, clock: Callable[[], float] = time.monotonic
 ) -> Consumer:
-    """What verifies the log, by the driver of all consumers.
+    """The consumer that verifies the log.
 
     Args:
         store: where the tiles are.
@@ -243,7 +243,7 @@ class Auditor:
 
 
 def audited(conn: Connection) -> dict[Part, Audited]:
-    """What the last audits came to; parts of which none ever ended are absent."""
+    """The results of the last audits; parts without a finished audit are absent."""
     rows = conn.execute(_AUDITED).fetchall()
     return {
         part: Audited(position, None if leaf is None else bytes(leaf), float(age_s), findings, finding)

@@ -58,7 +58,7 @@ class Certificate(Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        """What is signed: a line with the format, and a line of JSON."""
+        """The signed text: a line with the format, and a line of JSON."""
         return f"{FORMAT}\n{msgspec.json.encode(self).decode()}\n"
 
     def signed(self, key: SignerKey) -> Note:

@@ -24,7 +24,7 @@ PROGRESS_EVERY: Final = 10_000
 
 
 class Checked(Struct, frozen=True):
-    """What a check came to."""
+    """The result of a check."""
 
     origin: str
     checkpoint: Checkpoint | None
@@ -108,7 +108,7 @@ class BundleCheck:
         reader.end()
 
     def result(self) -> Checked:
-        """What the check came to, once all events were read."""
+        """The result of the check, after all events were read."""
         return Checked(
             self.header.origin,
             self._sealed,

@@ -1,4 +1,4 @@
-"""What keeps a log from being sealed, or a proof from being made.
+"""Errors of sealing and of proofs.
 
 Errors:
     ProofsError
@@ -22,7 +22,7 @@ class FalseProof(ProofsError):
 
 
 class Refused(ProofsError):
-    """What was signed and what is there do not agree: nothing more is signed until an operator has acted."""
+    """The signed tree and the log differ: nothing more is signed until an operator has acted."""
 
     def __init__(self, reason: str, *, read_all: bool = False) -> None:
         """`read_all`: the whole log was read to come to this, so it is not tried again at once."""

@@ -43,13 +43,13 @@ Kind = Literal[
     "version-missing",
     "view-mismatch",
 ]
-"""What can be wrong; docs/audit.md says what each means."""
+"""Kinds of findings, explained in docs/audit.md."""
 
 NOBODY_VOUCHES: Final = "no key was given, so nobody but the file itself says whose signature this is"
 
 
 class Finding(Struct, frozen=True):
-    """What is wrong, and at which position of the log; 0: with the bundle as a whole."""
+    """A finding with its position in the log; 0 for the bundle as a whole."""
 
     position: int
     kind: Kind
@@ -58,7 +58,7 @@ class Finding(Struct, frozen=True):
 
 
 class FindingsReport(Struct, frozen=True):
-    """What a check found: the first findings, and how many there are of each severity, listed or not."""
+    """The first findings of a check, and the number of each severity, listed or not."""
 
     listed: tuple[Finding, ...] = ()
     in_all: Mapping[Severity, int] = {}
@@ -101,12 +101,12 @@ class Findings:
             self._listed.append(finding)
 
     def found(self) -> FindingsReport:
-        """What was found so far."""
+        """The findings so far."""
         return FindingsReport(tuple(self._listed), dict(self._in_all))
 
 
 class _Reader:
-    """What is checked of every event, wherever its sealed leaf is proven."""
+    """The checks of every event with a proven sealed leaf."""
 
     def __init__(self, header: Header, sealed: Checkpoint | None, findings: Findings) -> None:
         self.header = header

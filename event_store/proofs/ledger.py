@@ -76,7 +76,7 @@ _INSTALLATION: Final = "select id::text from log.installation"
 
 
 class SealedTree(Struct, frozen=True):
-    """What was signed last of one tree."""
+    """The last signed checkpoint of one tree."""
 
     origin: str
     size: int
@@ -91,7 +91,7 @@ class SealedTree(Struct, frozen=True):
 
 
 class Witnessed(Struct, frozen=True):
-    """What one witness said of a tree."""
+    """The answer of one witness about a tree."""
 
     key: str
     size: int | None
@@ -119,7 +119,7 @@ class SealRows:
         self._owner = owner
 
     def of(self, origin: str) -> SealedTree | None:
-        """What was signed last; None if nothing ever was."""
+        """The last signed checkpoint; None if there is none."""
         row = self._conn.execute(_OF_ORIGIN, [origin]).fetchone()
         return None if row is None else _sealed(row)
 
@@ -183,7 +183,7 @@ class SealRows:
         self._write(_PUBLISH, origin=origin, published=published)
 
     def witnesses(self, origin: str) -> list[Witnessed]:
-        """What each witness said of a tree."""
+        """The answers of the witnesses about a tree."""
         return witnesses(self._conn, origin)
 
     def forget_others(self, origin: str, keys: Sequence[str]) -> None:
@@ -228,7 +228,7 @@ class SealRows:
 
 
 def latest(conn: Connection) -> SealedTree | None:
-    """What was signed last of the tree that was sealed last; None if nothing ever was."""
+    """The last signed checkpoint of the newest tree; None if there is none."""
     row = conn.execute(_LATEST).fetchone()
     return None if row is None else _sealed(row)
 
@@ -244,7 +244,7 @@ def policy(conn: Connection, origin: str) -> Policy:
 
 
 def witnesses(conn: Connection, origin: str) -> list[Witnessed]:
-    """What each witness said of a tree."""
+    """The answers of the witnesses about a tree."""
     return [Witnessed(*row) for row in conn.execute(_WITNESSES, [origin])]
 
 

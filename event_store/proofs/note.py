@@ -148,7 +148,7 @@ class SignerKey(Struct, frozen=True):
         assert len(self.seed) == _PUBLIC_BYTES, "the seed of an Ed25519 key has 32 bytes"
 
     def __repr__(self) -> str:
-        """Who signs; keys end up in tracebacks and logs."""
+        """The name of the signer, without the key, since values appear in tracebacks and logs."""
         return f"SignerKey({self.verifier})"
 
     __str__ = __repr__

@@ -1,4 +1,4 @@
-"""What a sealer goes on from: the last checkpoint, held against the log, the tiles and the file next to them.
+"""The start of a sealer: the last checkpoint, compared with the log, the tiles and the file next to them.
 
 Postgres and the folder of the tiles each remember what was signed last, so losing one of them is no loss, and restoring
 one of them to an older state does not make the sealer sign another history.
@@ -75,7 +75,7 @@ def shorter(head: int, size: int) -> str:
 
 
 def _last(rows: SealRows, key: SignerKey) -> SealedTree:
-    """What Postgres remembers, or the empty tree, signed now."""
+    """The checkpoint that Postgres has, or the empty tree, signed now."""
     installation, origin = rows.installation(), key.name
     if origin.startswith(ORIGIN_OF_INSTALLATIONS) and origin != origin_of(installation):
         raise Refused(

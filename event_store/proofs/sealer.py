@@ -44,7 +44,7 @@ SESSION: Final = {"statement_timeout": "60s", "lock_timeout": "10s", "jit": "off
 
 
 class SealMetrics:
-    """What the sealer of one process shows."""
+    """Metrics of the sealer of one process."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.size = Gauge(
@@ -68,7 +68,7 @@ class Sealing(Struct, frozen=True):
     store: Store
     """Where the tiles go."""
     witnesses: Sequence[Witness] = ()
-    """Who is to cosign each checkpoint."""
+    """The witnesses that cosign each checkpoint."""
     required: int = 0
     """How many of them must have before a checkpoint is published."""
     clock: Callable[[], float] = time.monotonic
@@ -76,7 +76,7 @@ class Sealing(Struct, frozen=True):
 
 
 def consumer(sealing: Sealing, *, registry: CollectorRegistry) -> Consumer:
-    """What seals the log, by the driver of all consumers; its metrics go to the registry."""
+    """The consumer that seals the log; its metrics go to the registry."""
     metrics, refusals = SealMetrics(registry), _Refusals(sealing.clock)
     return Consumer(
         name=LEASE,

@@ -1,4 +1,4 @@
-"""What a log asks of witnesses: cosignatures of its newest checkpoint (https://c2sp.org/tlog-witness).
+"""Requests to witnesses: cosignatures of the newest checkpoint (https://c2sp.org/tlog-witness).
 
 Each witness has a thread of its own, so that one that is slow or away delays neither the others nor the sealer.
 
@@ -135,7 +135,7 @@ class WitnessClient:
 
 
 class _Answer(Struct, frozen=True):
-    """What a witness answered."""
+    """The answer of a witness."""
 
     status_code: int
     content_type: str
@@ -154,7 +154,7 @@ class _Answer(Struct, frozen=True):
 
 
 class SubmissionAnswer(Struct, frozen=True):
-    """What came of one submission: a cosignature of the checkpoint, or why there is none."""
+    """The result of one submission: a cosignature of the checkpoint, or the reason why there is none."""
 
     witness: Witness
     text: str

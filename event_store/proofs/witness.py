@@ -123,7 +123,7 @@ class Witness:
 
     @property
     def verifier(self) -> VerifierKey:
-        """What others know it by."""
+        """The verifier key."""
         return self._key.verifier
 
     def add_checkpoint(self, body: bytes) -> str:

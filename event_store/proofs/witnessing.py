@@ -1,4 +1,4 @@
-"""What the sealer does about witnesses: hands them what it signs, notes what they answer, obeys a refusal."""
+"""The sealer's side of witnesses: submits checkpoints, notes the answers, stops after a refusal."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ REMEDY: Final = "this log was restored from an older backup, or forked; docs/aud
 
 
 class WitnessMetrics:
-    """What witnesses did for the sealer of one process."""
+    """Metrics of witnesses, for the sealer of one process."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.age = Gauge(

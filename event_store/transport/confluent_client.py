@@ -66,7 +66,7 @@ _PASSING: Final = frozenset({
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
 })  # fmt: skip
-"""What a broker says of a partition that was just made, or that is moving."""
+"""Errors of a broker about a partition that was just created, or is moving."""
 
 log = structlog.get_logger()
 

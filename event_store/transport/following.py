@@ -36,7 +36,7 @@ _Delivered = dict[Partition, list[Record]]
 
 
 class Log(Protocol):
-    """What a follower reads of the log; `partition_log.PartitionLog` is the real one."""
+    """A follower's access to the log; `partition_log.PartitionLog` implements it."""
 
     def page(self, source: Partition, *, after: int, upto: int) -> PartitionPage:
         """Read the next records of a partition."""
@@ -49,7 +49,7 @@ class Log(Protocol):
 
 
 class Followed(msgspec.Struct):
-    """What one round brought: per partition, records that continue where the partition stood."""
+    """The records of one round, per partition, from its position on."""
 
     records: dict[Partition, list[Record]]
     assigned: set[Partition]

@@ -109,7 +109,7 @@ def generation_numbered(conn: Connection, *, generation: int) -> Generation:
 
 
 def numbering(conn: Connection, *, generation: int) -> Numbering:
-    """What a checkpoint's generation numbers: partitions of the transport, or the whole log."""
+    """The scope of a checkpoint's generation: partitions of the transport, or the whole log."""
     return (
         WHOLE_LOG if generation == WHOLE_LOG.generation else generation_numbered(conn, generation=generation)
     )

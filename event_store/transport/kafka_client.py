@@ -1,4 +1,4 @@
-"""What the transport asks of a Kafka client library, and the limits that each adapter gives to its own.
+"""The transport's interface to a Kafka client library, and the limits that each adapter passes on.
 
 There are two adapters: `kafka_python_client` and `confluent_client`. All that is not the client itself (records,
 topic names, hints, what a failure means) is the transport's, and exists once.
@@ -76,7 +76,7 @@ class LogDirectory(NamedTuple):
 
 
 class Hint(NamedTuple):
-    """What a group committed for a partition: the offset to go on from, and a text of ours."""
+    """A group's commit for a partition: the next offset, and a text of ours."""
 
     offset: int
     metadata: str
@@ -90,7 +90,7 @@ class Change(NamedTuple):
 
 
 class Polled(msgspec.Struct):
-    """What one poll of a member brought: rebalances in their order, and messages in the order of offsets."""
+    """The result of one poll of a member: rebalances in order, and messages in the order of offsets."""
 
     messages: dict[Partition, Sequence[Fetched]]
     changes: list[Change]
@@ -168,5 +168,5 @@ def knock(bootstrap_servers: Sequence[str]) -> None:
 
 
 def not_acknowledged(failed: int, *, of: int, reason: object) -> str:
-    """What is said when some messages of a flush failed."""
+    """The error for a flush in which some messages failed."""
     return f"{failed} of {of} records were not acknowledged: {reason}"

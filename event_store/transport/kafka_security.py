@@ -24,12 +24,12 @@ class Security:
 
     @property
     def protocol(self) -> str:
-        """What Kafka calls the security protocol."""
+        """Kafka's name of the security protocol."""
         wire = "SSL" if self.encrypted else "PLAINTEXT"
         return wire if self.user is None else f"SASL_{wire}"
 
     def trusted(self) -> ssl.SSLContext:
-        """Who is trusted.
+        """Trusted authorities.
 
         Raises:
             TransportUnavailable: the file of authorities cannot be read or holds none.

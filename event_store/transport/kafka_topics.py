@@ -31,7 +31,7 @@ def installation_prefix(installation: str) -> str:
 
 
 class Topic:
-    """What a generation's topic is called."""
+    """The name of a generation's topic."""
 
     def __init__(self, generation: Generation) -> None:
         self.generation = generation

@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 class KafkaMetrics:
-    """What happened at the broker."""
+    """Rebalances at the broker."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.topics_created = Counter(

@@ -44,7 +44,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
 
 def source_of(installation: str) -> bytes:
-    """What CloudEvents call the source: with it the id of an event, `<epoch>.<position>`, is unique everywhere."""
+    """The source of CloudEvents: together with the id of an event, `<epoch>.<position>`, it is unique everywhere."""
     return f"/counterfoil/{installation}/log".encode()
 
 

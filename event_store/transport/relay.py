@@ -53,7 +53,7 @@ class BrokenLog(TransportError):
 
 
 class RelayState(msgspec.Struct, frozen=True):
-    """What the relay's rows hold: every event up to `position` is acknowledged, `partitions` the last of each."""
+    """The state in the relay's rows: every event up to `position` is acknowledged, `partitions` the last of each."""
 
     generation: Generation
     position: int
@@ -96,7 +96,7 @@ def carry(state: RelayState, *, rows: Sequence[RecordedEvent], frame: Frame) -> 
 
 
 class RelayRows(Protocol):
-    """What a relay needs of the database; `PostgresRelayRows` is the real one."""
+    """The relay's access to the database; `PostgresRelayRows` implements it."""
 
     def load(self) -> RelayState:
         """Take over the rows of the current generation."""

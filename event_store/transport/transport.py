@@ -1,4 +1,4 @@
-"""What carries events from the log to its consumers: the record, the seams to publish and subscribe, errors.
+"""The transport from the log to its consumers: the record, the protocols to publish and subscribe, errors.
 
 Errors:
     TransportError
@@ -115,7 +115,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 class Batch(msgspec.Struct):
-    """What one poll brought.
+    """The result of one poll.
 
     `records` are in carried order per partition: they may repeat, be missing or be out of order; `link.link`
     decides. `assigned` are partitions that became ours since the poll before (each needs `start_at` before it

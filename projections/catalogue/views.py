@@ -1,4 +1,4 @@
-"""What can be asked about the catalogue."""
+"""Views of the catalogue."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""What can be asked about stock."""
+"""Views of stock."""
 
 from domain.ids import Sku
 from domain.inventory.stock_item import STOCK

@@ -1,4 +1,4 @@
-"""What can be asked about orders, and about sales.
+"""Row types and keys of orders and sales.
 
 An order counts as a sale once it is confirmed, on its placed_at day in UTC, and is taken out again if it is
 cancelled later. A credit note counts on its issued_at day. Sums never mix currencies; a row of zeros only is no row.
@@ -52,7 +52,7 @@ class OrderSummary(Row, frozen=True, kw_only=True):
 
 
 class CustomerTotals(Row, frozen=True, kw_only=True):
-    """What one customer bought and was credited, in one currency. Anonymous orders are in no row."""
+    """Purchases and credits of one customer, in one currency. Anonymous orders are in no row."""
 
     customer_id: CustomerId
     currency: Currency
@@ -65,7 +65,7 @@ class CustomerTotals(Row, frozen=True, kw_only=True):
 
 
 class SkuSales(Row, frozen=True, kw_only=True):
-    """What one SKU sold and was credited, in one currency. `orders` is in how many orders it stands."""
+    """Sales and credits of one SKU, in one currency. `orders` counts the orders with it."""
 
     sku: Sku
     currency: Currency

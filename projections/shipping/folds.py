@@ -40,4 +40,4 @@ def refused(shipment: ShipmentDetails, event: LabelRefused) -> ShipmentDetails:
 
 
 VIEWS: Final = (shipment_details,)
-"""What can be asked about shipments."""
+"""Views of shipments."""

@@ -1,4 +1,4 @@
-"""What can be asked about shipments: row types and their keys."""
+"""Row types and keys of shipments."""
 
 from datetime import datetime
 from typing import Literal

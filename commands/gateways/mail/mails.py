@@ -33,7 +33,7 @@ from runtime.settings import Settings
 NAME: Final = "mail"
 STEP: Final = "send"
 ATTEMPT: Final = 1
-"""Who wants a mail once more requests another one, so none has a second attempt."""
+"""A mail has one attempt; to send it again, a decision requests another one."""
 
 HANDOVERS_MAX: Final = 2
 """How often a mail is handed over at most: once more than is known to have been answered."""
@@ -187,7 +187,7 @@ def _outcome_key(key: str) -> bytes:
 
 
 def record(mail: Mail | None, intent: MailRequested, answer: Answer, now: datetime) -> Sequence[Event]:  # noqa: ARG001
-    """What an answer comes to."""
+    """The outcome for an answer."""
     match answer:
         case Accepted():
             return mails.record_acceptance(
