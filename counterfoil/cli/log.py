@@ -8,21 +8,21 @@ import typer
 
 from counterfoil.cli import answering
 
-app = typer.Typer(no_args_is_help=True, help="The log itself.")
+app = typer.Typer(no_args_is_help=True, help="The log.")
 
 
 @app.command("fence")
 def log_fence(
     reason: Annotated[
         str | None,
-        typer.Option("--reason", help="Why, for later readers of the epochs; asked for if missing."),
+        typer.Option("--reason", help="Reason, kept with the epoch; prompted for if missing."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether to go on.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not prompt for confirmation.")] = False,
     new_installation: Annotated[
         bool,
         typer.Option(
             "--new-installation",
-            help="This database is a copy and its original lives on: give the copy an id of its own.",
+            help="This database is a copy of one in use: give the copy an id of its own.",
         ),
     ] = False,
     name: answering.As = None,
