@@ -295,9 +295,7 @@ class Execution:
 
     async def _attempts(self, work: _Work[S]) -> Answer:
         for attempt in range(limits.ATTEMPTS_MAX):
-            if (
-                attempt > 1
-            ):  # the second one follows at once: a cached state was old, which is no sign of a race
+            if attempt > 1:  # the second one follows at once: an old cached state is no sign of a race
                 await asyncio.sleep(random.uniform(0, limits.RETRY_PAUSE_MAX_S))
             answer = await self._attempt(work)
             if answer is not None:
@@ -464,7 +462,7 @@ class Execution:
         if work.generated:
             category = work.aggregate.category
             stream = next(each.stream for each in placed if category_of(each.stream) == category)
-        version = next(iter(outcome.versions), 0)  # a process without a reader has no position
+        version = next(iter(outcome.versions), 0)  # an append that names no stream has no version
         base = (
             NOWHERE
             if any(each.stream == stream for each in placed)
