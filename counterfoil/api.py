@@ -50,7 +50,7 @@ from read_api.lists.declaring import (
     by_value,
 )
 from read_api.reading.resource import Resource, RowDict, only_row
-from read_api.routing import ById, Documented, Queries
+from read_api.routing import ById, Documented, Include, Queries
 from runtime.http.deprecation import Deprecation, deprecated
 from runtime.http.principal import Known, Owned, Public
 from runtime.settings import Settings
@@ -84,6 +84,7 @@ __all__ = [
     "Gateway",
     "GatewayError",
     "Id",
+    "Include",
     "Key",
     "Kind",
     "Known",

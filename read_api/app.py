@@ -84,8 +84,9 @@ def create_app(
     app.state.past = past
     app.state.proofs = Proofs(Directory(settings.tiles), past=past)
     app.state.readiness = reads.readiness
+    includes = [include for each in queries.values() for include in each.includes]
     for context, each in queries.items():
-        each.install(app, tag=context, reads=reads, past=past)
+        each.install(app, tag=context, reads=reads, past=past, includes=includes)
     _add_routes(app, registry)
     problem_pages.install(app, declared)
     if settings.shows_api_pages:

@@ -17,6 +17,7 @@ from read_api.admission import Admission
 from read_api.audit.past import Past
 from read_api.checkpoints import applied_text
 from read_api.freshness import ANYTHING, Wish
+from read_api.including import INCLUDE, Including
 from read_api.polling import CheckpointPoller
 from read_api.reading.keyed import KeyedReader
 from read_api.reading.resource import Found
@@ -91,8 +92,12 @@ class KeyedEndpoint:
         past: Past | None,
         requires: Requirement,
         reveal: Reveal,
+        including: Including | None = None,
     ) -> None:
-        """Serve what `reader` reads for the id in path parameter `parameter`; with `past`, also as it was."""
+        """Serve what `reader` reads for the id in path parameter `parameter`.
+
+        With `past` also as it was, with `including` also together with what belongs to it.
+        """
         self._reader = reader
         self._resource = reader.resource
         self._poller = poller
@@ -101,6 +106,7 @@ class KeyedEndpoint:
         self._past = past
         self.requires = requires
         self._reveal = reveal
+        self._including = including
 
     async def __call__(self) -> Response:
         """Only declares that it can be called; requests come to `answer`."""
@@ -114,7 +120,10 @@ class KeyedEndpoint:
             raise ProblemError("not-found", f"No {self._resource.noun} can have this id.")
         only_of = confined_to(exchange.principal, self.requires)
         if scope["query_string"]:
-            as_of = self._as_of(scope["query_string"])
+            given = self._query(scope["query_string"])
+            if INCLUDE in given and self._including is not None:
+                return await self._answer_including(exchange, key, given, self._including)
+            as_of = given.get(AS_OF)
             if as_of is not None and self._past is not None:
                 exchange.is_replay = True
                 await self._require_own(key, only_of)
@@ -178,11 +187,26 @@ class KeyedEndpoint:
             found.body,
         )
 
-    def _as_of(self, query: bytes) -> str | None:
-        known = () if self._past is None else (AS_OF,)
+    def _query(self, query: bytes) -> dict[str, str]:
+        known = (*(() if self._past is None else (AS_OF,)), *(() if self._including is None else (INCLUDE,)))
         given = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
         parameters.refuse_unknown(given, known=known)
-        return dict(given).get(AS_OF)
+        return dict(given)
+
+    async def _answer_including(
+        self, exchange: Exchange, key: str, given: dict[str, str], including: Including
+    ) -> RawResponse:
+        if AS_OF in given:
+            detail = (
+                "Documents are included as they are now: leave out as_of, or ask for each by its own path"
+            )
+            raise parameters.invalid_parameter(INCLUDE, detail)
+        names = including.chosen(given[INCLUDE])
+        answered = await including.read(exchange, key, names, asked(exchange.headers).wish)
+        headers = _fresh_headers(answered.applied, answered.parked_at, answered.wish)
+        if answered.read.main.body is None:
+            raise self._not_found(key, answered.read.main, headers)
+        return _json(200, await including.body(exchange, key, answered.read), headers)
 
     async def _answer_past(self, exchange: Exchange, key: str, as_of: str, past: Past) -> Response:
         seen = await past.row(self._resource, key, as_of=as_of)
@@ -198,13 +222,7 @@ class KeyedEndpoint:
         parked = self._parked(key, found)
         applied = applied_text(found.checkpoints, snapshot, parked=parked)
         freshness.require(wish, (found.checkpoints,), snapshot, parked_at=found.parked_at, applied=applied)
-        headers = [(b"applied-position", applied.encode("ascii"))]
-        if found.parked_at is not None:
-            headers.append((b"parked-position", b"%d" % found.parked_at))
-        if wish.applied:
-            headers.append((b"preference-applied", wish.applied.encode("ascii")))
-        if wish.settled:
-            headers.append((b"settled", wish.settled.encode("ascii")))
+        headers = _fresh_headers(applied, found.parked_at, wish)
         if found.body is None:
             raise self._not_found(key, found, headers)
         etag = b'"%d.%s.%d"' % (found.checkpoints.epoch, found.build.label.encode("ascii"), found.position)
@@ -226,6 +244,18 @@ class KeyedEndpoint:
             detail = f"The {noun} {key!r} is gone since position {found.position}."
             return ProblemError("not-found", detail, headers=_text(headers), deleted_at=found.position)
         return ProblemError("not-found", f"There is no {noun} {key!r}.", headers=_text(headers))
+
+
+def _fresh_headers(applied: str, parked_at: int | None, wish: Wish) -> list[tuple[bytes, bytes]]:
+    """How fresh an answer is."""
+    headers = [(b"applied-position", applied.encode("ascii"))]
+    if parked_at is not None:
+        headers.append((b"parked-position", b"%d" % parked_at))
+    if wish.applied:
+        headers.append((b"preference-applied", wish.applied.encode("ascii")))
+    if wish.settled:
+        headers.append((b"settled", wish.settled.encode("ascii")))
+    return headers
 
 
 def _json(status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> RawResponse:

@@ -3,9 +3,10 @@
 from typing import Final
 
 from projections.catalogue.views import ProductPage, product_page
+from read_api.including import each_of
 from read_api.lists.declaring import Listed, ListOf, Sort, by_day, by_value
 from read_api.reading.resource import Resource, only_row
-from read_api.routing import ById, Documented, Queries
+from read_api.routing import ById, Documented, Include, Queries
 
 PRODUCT: Final = Resource(noun="product", view=product_page, render=only_row)
 
@@ -43,14 +44,23 @@ PRODUCTS: Final = ListOf(
     ),
 )
 
+PRODUCT_PAGES: Final = ById(
+    "/products/{sku}",
+    "catalogue:read",
+    PRODUCT,
+    Documented("get_product", "Product", ProductPage, _EXAMPLE, "85123A"),
+)
+
 QUERIES: Final = Queries(
-    by_id=(
-        ById(
-            "/products/{sku}",
-            "catalogue:read",
-            PRODUCT,
-            Documented("get_product", "Product", ProductPage, _EXAMPLE, "85123A"),
+    by_id=(PRODUCT_PAGES,),
+    lists=(PRODUCTS,),
+    includes=(
+        Include(
+            name="products",
+            into="/orders/{order_id}",
+            shown=PRODUCT_PAGES,
+            ids=each_of("lines", "sku"),
+            many=True,
         ),
     ),
-    lists=(PRODUCTS,),
 )

@@ -135,8 +135,8 @@ FRESHNESS: Final[Document] = {"parameters": contract.refer("parameters", *_FRESH
 """What a route that reads views, or the log, takes besides parameters of its own."""
 
 
-def keyed_parameters(name: str, *, example: str, as_of: bool) -> list[Document]:
-    """Parameters of a read by id."""
+def keyed_parameters(name: str, *, example: str, as_of: bool, includes: Sequence[str] = ()) -> list[Document]:
+    """Parameters of a read by id; `includes` are the names of what may be included."""
     identifier = {
         "name": name,
         "in": "path",
@@ -145,7 +145,26 @@ def keyed_parameters(name: str, *, example: str, as_of: bool) -> list[Document]:
         "example": example,
     }
     common = (*(["as_of"] if as_of else []), *_FRESHNESS, "If-None-Match")
-    return [identifier, *contract.refer("parameters", *common)]
+    return [identifier, *_include(includes), *contract.refer("parameters", *common)]
+
+
+def _include(names: Sequence[str]) -> Iterator[Document]:
+    if names:
+        yield {
+            "name": "include",
+            "in": "query",
+            "description": "What is to be included, as of the same moment, in the member `included`; each requires"
+            " the permission of its own path. Not together with `as_of`.",
+            "style": "form",
+            "explode": False,
+            "schema": {
+                "type": "array",
+                "items": {"type": "string", "enum": sorted(names)},
+                "minItems": 1,
+                "uniqueItems": True,
+            },
+            "example": sorted(names),
+        }
 
 
 def responses(

@@ -3,9 +3,10 @@
 from typing import Final
 
 from projections.inventory.views import StockLevel, stock_level
+from read_api.including import each_of
 from read_api.lists.declaring import Listed, ListOf, Sort, by_number
 from read_api.reading.resource import Resource, only_row
-from read_api.routing import ById, Documented, Queries
+from read_api.routing import ById, Documented, Include, Queries
 
 STOCK: Final = Resource(noun="stock item", view=stock_level, render=only_row)
 
@@ -40,14 +41,19 @@ STOCK_LEVELS: Final = ListOf(
     ),
 )
 
+STOCK_ITEMS: Final = ById(
+    "/stock/{sku}",
+    "inventory:read",
+    STOCK,
+    Documented("get_stock", "Stock of one code", StockLevel, _EXAMPLE, "85123A"),
+)
+
 QUERIES: Final = Queries(
-    by_id=(
-        ById(
-            "/stock/{sku}",
-            "inventory:read",
-            STOCK,
-            Documented("get_stock", "Stock of one code", StockLevel, _EXAMPLE, "85123A"),
+    by_id=(STOCK_ITEMS,),
+    lists=(STOCK_LEVELS,),
+    includes=(
+        Include(
+            name="stock", into="/orders/{order_id}", shown=STOCK_ITEMS, ids=each_of("lines", "sku"), many=True
         ),
     ),
-    lists=(STOCK_LEVELS,),
 )

@@ -1,6 +1,6 @@
 """What a context can be asked; routes by id take the request as it came, while FastAPI still documents them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -10,6 +10,7 @@ from fastapi import APIRouter, FastAPI, Response
 from read_api import documentation
 from read_api.audit.past import Past
 from read_api.by_id import KeyedEndpoint
+from read_api.including import Ids, Including, Part, shape_with
 from read_api.lists import documenting
 from read_api.lists.declaring import ListOf
 from read_api.lists.endpoint import ListEndpoint, ListRoute
@@ -50,9 +51,24 @@ class ById(msgspec.Struct, frozen=True):
         return self.resource.view.category is not None
 
 
+class Include(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be included, as `name`, in the answer of another path of a resource by id.
+
+    `into` is that path, of any context; `shown` is what is included, and what it requires is required here, too. One
+    document or null; with `many` an object of documents by id, those that there are.
+    """
+
+    name: str
+    into: str
+    shown: ById
+    ids: Ids
+    many: bool = False
+
+
 class Queries(msgspec.Struct, frozen=True, kw_only=True):
     """What one context can be asked: resources by id, the most wanted first, lists, and routes of its own.
 
+    `includes` says what of it may be included where, in the answers of any context's resources by id.
     `by_position` says under which path of those, with a `{position}`, a command is shown that appended to a stream of a
     category: where each event is a resource.
     """
@@ -61,6 +77,7 @@ class Queries(msgspec.Struct, frozen=True, kw_only=True):
     lists: tuple[ListOf, ...] = ()
     router: APIRouter | None = None
     by_position: Mapping[str, str] = MappingProxyType({})
+    includes: tuple[Include, ...] = ()
 
     def locations(self) -> Iterator[tuple[str, str]]:
         """Stream categories whose aggregates have an address, each with the part of it before the id.
@@ -74,17 +91,28 @@ class Queries(msgspec.Struct, frozen=True, kw_only=True):
             if each.resource.view.category is not None and after.endswith("}"):
                 yield each.resource.view.category, api_version.PREFIX + prefix
 
-    def install(self, app: FastAPI, *, tag: str, reads: Reads, past: Past) -> None:
-        """Serve all of it; `tag` groups it in the OpenAPI document."""
+    def install(
+        self, app: FastAPI, *, tag: str, reads: Reads, past: Past, includes: Sequence[Include] = ()
+    ) -> None:
+        """Serve all of it; `tag` groups it in the OpenAPI document. `includes` are those of all contexts."""
         for each in self.by_id:
-            _serve_by_id(app, each, tag=tag, reads=reads, past=past if each.has_past else None)
+            _serve_by_id(
+                app,
+                each,
+                tag=tag,
+                reads=reads,
+                past=past if each.has_past else None,
+                includes=[include for include in includes if include.into == each.path],
+            )
         for listed in self.lists:
             _serve_list(app, listed, tag=tag, reads=reads, past=past)
         if self.router is not None:
             app.router.routes.extend(self.router.routes)
 
 
-def _serve_by_id(app: FastAPI, served: ById, *, tag: str, reads: Reads, past: Past | None) -> None:
+def _serve_by_id(
+    app: FastAPI, served: ById, *, tag: str, reads: Reads, past: Past | None, includes: Sequence[Include]
+) -> None:
     resource, documented = served.resource, served.documented
     assert resource.view.folds or past is None, (
         f"{resource.view} was declared without the module of its folds"
@@ -94,14 +122,18 @@ def _serve_by_id(app: FastAPI, served: ById, *, tag: str, reads: Reads, past: Pa
     )
     assert not resource.view.personal or resource.render is only_row, f"{served.path}: shown as its row is"
     parameter = served.path.partition("{")[2].partition("}")[0]
+    reader, reveal = reads.keyed(resource), reads.reveal(resource.view)
     endpoint = KeyedEndpoint(
-        reads.keyed(resource),
+        reader,
         poller=reads.poller,
         admission=reads.admission,
         parameter=parameter,
         past=past,
         requires=served.requires,
-        reveal=reads.reveal(resource.view),
+        reveal=reveal,
+        including=(
+            Including(Part(served.requires, reader, reveal), includes, reads=reads) if includes else None
+        ),
     )
     if served.deprecation is not None:
         endpoint = deprecated(served.deprecation)(endpoint)
@@ -118,7 +150,7 @@ def _serve_by_id(app: FastAPI, served: ById, *, tag: str, reads: Reads, past: Pa
         response_class=Response,
         responses={
             **documentation.responses(
-                shape_of(documented.shape),
+                shape_with(shape_of(documented.shape), includes),
                 example=documented.example,
                 headers=documentation.KEYED_HEADERS,
                 problems=("not-found", *documentation.ALWAYS),
@@ -130,7 +162,10 @@ def _serve_by_id(app: FastAPI, served: ById, *, tag: str, reads: Reads, past: Pa
         },
         openapi_extra={
             "parameters": documentation.keyed_parameters(
-                parameter, example=documented.example_id, as_of=past is not None
+                parameter,
+                example=documented.example_id,
+                as_of=past is not None,
+                includes=[each.name for each in includes],
             )
         },
     )

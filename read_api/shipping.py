@@ -3,8 +3,9 @@
 from typing import Final
 
 from projections.shipping.views import ShipmentDetails, shipment_details
+from read_api.including import member
 from read_api.reading.resource import Resource, only_row
-from read_api.routing import ById, Documented, Queries
+from read_api.routing import ById, Documented, Include, Queries
 
 SHIPMENT: Final = Resource(noun="shipment", view=shipment_details, render=only_row)
 
@@ -22,13 +23,14 @@ _EXAMPLE: Final = {
 }
 
 
+SHIPMENTS: Final = ById(
+    "/shipments/{order_id}",
+    "shipments:read",
+    SHIPMENT,
+    Documented("get_shipment", "Shipment of an order", ShipmentDetails, _EXAMPLE, "536365"),
+)
+
 QUERIES: Final = Queries(
-    by_id=(
-        ById(
-            "/shipments/{order_id}",
-            "shipments:read",
-            SHIPMENT,
-            Documented("get_shipment", "Shipment of an order", ShipmentDetails, _EXAMPLE, "536365"),
-        ),
-    ),
+    by_id=(SHIPMENTS,),
+    includes=(Include(name="shipment", into="/orders/{order_id}", shown=SHIPMENTS, ids=member("order_id")),),
 )

@@ -1,7 +1,10 @@
 """Reading by id: the document cache first, SQL whenever the cache is not to be trusted."""
 
+from collections.abc import Sequence
+
 from event_store.transport.position_token import PositionToken
-from read_api.connections import Connections
+from projections.storing import BuildId
+from read_api.connections import AsyncConnection, Connections
 from read_api.metrics import ReadMetrics
 from read_api.polling import CheckpointPoller
 from read_api.reading.documents import DocumentCache, DocumentsByKey
@@ -79,6 +82,17 @@ class KeyedReader:
             return found
         self._reads.sql.inc()
         return await self._rows.read_own(key, owner)
+
+    async def read_on(
+        self, connection: AsyncConnection, build: BuildId, keys: Sequence[str], *, owner: str | None
+    ) -> dict[str, Found]:
+        """What a build has for these ids in the snapshot of a connection; with `owner` only what is theirs.
+
+        Raises:
+            BuildGone: the build is not there any longer.
+        """
+        self._reads.sql.inc(len(keys))
+        return await self._rows.read_on(connection, build, keys, owner=owner) if keys else {}
 
     def is_own(self, found: Found, owner: str) -> bool:
         """Whether what was found is there, and somebody's."""

@@ -126,27 +126,45 @@ class RowsByKey:
             raise ViewUnavailable(f"no build of {self._resource.view.name} is live yet")
         return build.id
 
+    async def read_on(
+        self, connection: AsyncConnection, build: BuildId, keys: Sequence[str], *, owner: str | None = None
+    ) -> dict[str, Found]:
+        """What a build holds for these keys, in the snapshot that the connection is in; with `owner` what is theirs.
+
+        Raises:
+            BuildGone: the build is not there any longer.
+        """
+        if owner is None:
+            return await self._rows_on(connection, build, keys)
+        found = await self._rows_on(connection, build, keys, [owner])
+        return {key: self._if_own(each, owner) for key, each in found.items()}
+
     async def _read_build(
         self, build: BuildId, keys: Sequence[str], owners: Sequence[str] | None = None
+    ) -> dict[str, Found]:
+        return await self._connections.run(lambda connection: self._rows_on(connection, build, keys, owners))
+
+    async def _rows_on(
+        self,
+        connection: AsyncConnection,
+        build: BuildId,
+        keys: Sequence[str],
+        owners: Sequence[str] | None = None,
     ) -> dict[str, Found]:
         partition_keys = [self._resource.partition_key(key) for key in keys]
         given = {"keys": list(keys), "partition_keys": [key for key in partition_keys if key is not None]}
         owned = owners is not None
         if owners is not None:
             given["owners"] = list(owners)
-
-        async def read(connection: AsyncConnection) -> tuple[Table, list[tuple[Any, ...]]]:
-            asked = self._asked.get((build, owned)) or await self._ask(connection, build, owned=owned)
-            async with connection.cursor(binary=True) as cursor:
-                await cursor.execute(asked.statement, given)
-                return asked.table, await cursor.fetchall()
-
-        table, rows = await self._connections.run(read)
+        asked = self._asked.get((build, owned)) or await self._ask(connection, build, owned=owned)
+        async with connection.cursor(binary=True) as cursor:
+            await cursor.execute(asked.statement, given)
+            rows = await cursor.fetchall()
         stood = _decode_stood(rows[0][0])
         checkpoints = checkpoints_of(stood.checkpoints, epoch=stood.epoch)
         if checkpoints is None:
             raise BuildGone(f"{build} has no checkpoints")
-        by_key = self._grouped(table, rows)
+        by_key = self._grouped(asked.table, rows)
         return {
             key: self._found(build, key, by_key.get(key, ()), stood=stood, checkpoints=checkpoints)
             for key in keys

@@ -21,7 +21,7 @@ from runtime.http.access_log import AccessLog
 from runtime.http.cors import Cors
 from runtime.http.exchange import Exchange, Headers, nothing_more
 from runtime.http.headers import Header, correlation_of, with_standard
-from runtime.http.principal import Principal, may_use, permission_of
+from runtime.http.principal import Principal, Requirement, may_use, permission_of
 from runtime.http.problem_answers import respond
 from runtime.http.routes import NOWHERE, Prepared, Route, RouteTable
 from runtime.problems import ProblemError
@@ -81,8 +81,17 @@ def permit(exchange: Exchange, route: Route) -> None:
     Raises:
         ProblemError: `forbidden`.
     """
-    if not may_use(exchange.principal, route.requires):
-        permission = permission_of(route.requires)
+    permit_to(exchange.principal, route.requires)
+
+
+def permit_to(principal: Principal, requirement: Requirement) -> None:
+    """Refuse what requires something that a principal lacks.
+
+    Raises:
+        ProblemError: `forbidden`.
+    """
+    if not may_use(principal, requirement):
+        permission = permission_of(requirement)
         needed = f"the permission {permission}" if permission else "an account"
         raise ProblemError("forbidden", f"The request needs {needed}.")
 
