@@ -6,9 +6,7 @@ address. The vault remembers a digest of the file, so that a process with anothe
 
 import hashlib
 import hmac
-import os
 import secrets
-import stat
 import unicodedata
 from pathlib import Path
 from typing import Final
@@ -20,10 +18,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from commands.identity.errors import OtherSecrets, SecretsFileError
 from domain.ids import KeyedHash
+from runtime import durable
 
 MASTER_BYTES: Final = 32
 NONCE_BYTES: Final = 12
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 class Secrets:
@@ -97,13 +95,11 @@ def read(path: Path) -> Secrets:
         SecretsFileError: it cannot be used.
     """
     try:
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            content = file.read(MASTER_BYTES + 1)
+        content = durable.read_private(path, bytes_max=MASTER_BYTES + 1)
     except OSError as error:
         raise SecretsFileError(f"the file of secrets cannot be read: {path}: {error.strerror}") from error
-    if mode & _OTHERS:
-        raise SecretsFileError(f"{path} may be read by others than its owner: chmod 600 {path}")
+    except durable.ReadableByOthers as error:
+        raise SecretsFileError(str(error)) from error
     if len(content) != MASTER_BYTES:
         raise SecretsFileError(f"{path} does not hold {MASTER_BYTES} bytes")
     return Secrets(content)
@@ -117,11 +113,7 @@ def create(path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode=0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(secrets.token_bytes(MASTER_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
+        durable.create(path, secrets.token_bytes(MASTER_BYTES), mode=durable.PRIVATE)
     except FileExistsError:
         return
     except OSError as error:

@@ -5,21 +5,17 @@ One line for each key, as Go's sumdb/note writes private keys; the first one sea
 An error never shows what is in the file.
 """
 
-import os
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from event_store.proofs import durable
 from event_store.proofs.errors import ProofsError
 from event_store.proofs.note import MalformedNote, SignerKey
+from runtime import durable
 
 FILE_BYTES_MAX: Final = 64 * 1024
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
-_MODE: Final = stat.S_IRUSR | stat.S_IWUSR
 
 log = structlog.get_logger()
 
@@ -35,13 +31,11 @@ def read(path: Path) -> list[SignerKey]:
         KeyFileError: the file cannot be used.
     """
     try:
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            content = file.read(FILE_BYTES_MAX)
+        content = durable.read_private(path, bytes_max=FILE_BYTES_MAX)
     except OSError as error:
         raise KeyFileError(f"the key that seals cannot be read: {path}: {error.strerror}") from error
-    if mode & _OTHERS:
-        raise KeyFileError(f"{path} may be read by others than its owner: chmod 600 {path}")
+    except durable.ReadableByOthers as error:
+        raise KeyFileError(str(error)) from error
     try:
         keys = [SignerKey.parse(line) for line in content.decode().splitlines() if line.strip()]
     except (MalformedNote, UnicodeDecodeError):
@@ -85,7 +79,7 @@ def create(path: Path, keys: list[SignerKey]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        durable.create(path, _content(keys), mode=_MODE)
+        durable.create(path, _content(keys), mode=durable.PRIVATE)
     except FileExistsError as error:
         raise KeyFileError(
             f"{path} exists: a key that sealed is never thrown away; `seal-key rotate` adds one"
@@ -101,7 +95,9 @@ def replace(path: Path, keys: list[SignerKey]) -> None:
         KeyFileError: it cannot be written; the one that was there still is.
     """
     try:
-        durable.replace(path, _content(keys), temporary=path.with_name(f"{path.name}.new"), mode=_MODE)
+        durable.replace(
+            path, _content(keys), temporary=path.with_name(f"{path.name}.new"), mode=durable.PRIVATE
+        )
     except OSError as error:
         raise KeyFileError(f"{path} cannot be written: {error.strerror}") from error
 

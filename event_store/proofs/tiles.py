@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from event_store.proofs import durable, merkle
+from event_store.proofs import merkle
 from event_store.proofs.merkle import HASH_BYTES, Leaves
+from runtime import durable
 
 LEVELS_PER_TILE: Final = 8
 WIDTH: Final = 1 << LEVELS_PER_TILE

@@ -24,10 +24,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from event_store.proofs import checkpoint, durable, merkle, note
+from event_store.proofs import checkpoint, merkle, note
 from event_store.proofs.checkpoint import Checkpoint
 from event_store.proofs.merkle import HASH_BYTES, PROOF_HASHES_MAX
 from event_store.proofs.note import MalformedNote, Note, SignerKey, UnverifiedNote, VerifierKey
+from runtime import durable
 
 REQUEST_BYTES_MAX: Final = note.NOTE_BYTES_MAX + 64 * PROOF_HASHES_MAX
 SIZE_CONTENT_TYPE: Final = "text/x.tlog.size"
@@ -254,7 +255,7 @@ def create(directory: Path, *, name: str) -> VerifierKey:
         raise StorageInvalid(f"{directory} is not empty: a witness never begins with what another remembers")
     key = SignerKey(name, os.urandom(32), note.COSIGNATURE)
     _replace(directory / _LOGS_FILE, "", mode=0o644)
-    _replace(directory / _KEY_FILE, f"{key.secret()}\n", mode=0o600)
+    _replace(directory / _KEY_FILE, f"{key.secret()}\n", mode=durable.PRIVATE)
     return key.verifier
 
 

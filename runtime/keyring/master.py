@@ -10,9 +10,7 @@ A key management service would take the place of this class: all that is asked o
 import base64
 import binascii
 import hashlib
-import os
 import secrets
-import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -21,6 +19,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Struct
 
+from runtime import durable
 from runtime.keyring.errors import MasterKeyError
 from runtime.settings import Settings
 
@@ -30,8 +29,6 @@ KEYS_MAX: Final = 16
 """Master keys in one file: the one that wraps, and those before it."""
 
 _FILE_BYTES_MAX: Final = 4096
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
-_MODE: Final = stat.S_IRUSR | stat.S_IWUSR
 
 
 class Wrapped(Struct, frozen=True):
@@ -113,13 +110,11 @@ def read(path: Path) -> Sequence[bytes]:
         MasterKeyError: it cannot be used.
     """
     try:
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            content = file.read(_FILE_BYTES_MAX)
+        content = durable.read_private(path, bytes_max=_FILE_BYTES_MAX)
     except OSError as error:
         raise MasterKeyError(f"the master key cannot be read: {path}: {error.strerror}") from error
-    if mode & _OTHERS:
-        raise MasterKeyError(f"{path} may be read by others than its owner: chmod 600 {path}")
+    except durable.ReadableByOthers as error:
+        raise MasterKeyError(str(error)) from error
     return _parsed(content.decode("ascii", errors="replace"), of=str(path))
 
 
@@ -131,7 +126,7 @@ def create(path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, [secrets.token_bytes(KEY_BYTES)])
+        durable.create(path, _text([secrets.token_bytes(KEY_BYTES)]), mode=durable.PRIVATE)
     except FileExistsError:
         return
     except OSError as error:
@@ -162,20 +157,14 @@ def _replaced(path: Path, keys: Sequence[bytes]) -> str:
         raise MasterKeyError(f"{path} holds {KEYS_MAX} keys: run `counterfoil master-key rewrap` first")
     temporary = path.with_name(f"{path.name}.new")
     try:
-        temporary.unlink(missing_ok=True)
-        _write(temporary, keys)
-        temporary.replace(path)
+        durable.replace(path, _text(keys), temporary=temporary, mode=durable.PRIVATE)
     except OSError as error:
         raise MasterKeyError(f"{path} cannot be written: {error.strerror}") from error
     return name_of(keys[0])
 
 
-def _write(path: Path, keys: Sequence[bytes]) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode=_MODE)
-    with os.fdopen(handle, "wb") as file:
-        file.write(b"".join(base64.urlsafe_b64encode(key).rstrip(b"=") + b"\n" for key in keys))
-        file.flush()
-        os.fsync(file.fileno())
+def _text(keys: Sequence[bytes]) -> bytes:
+    return b"".join(base64.urlsafe_b64encode(key).rstrip(b"=") + b"\n" for key in keys)
 
 
 def _parsed(text: str, *, of: str) -> Sequence[bytes]:

@@ -5,7 +5,14 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-from tests.architecture.source import Source
+from tests.architecture.source import LEFT_OUT, Source
+
+WRITES_FILES_OF_ITS_OWN: Final = {
+    "runtime/durable.py": "the one writer",
+    "counterfoil/runfile.py": "a lock and what runs now: gone after a crash, as the processes are",
+    "counterfoil/simulators/journal.py": "of a program that is outside",
+}
+"""Files of the product that open or flush files by descriptor, with the reason."""
 
 IMPURE_MODULES: Final = frozenset(
     [
@@ -195,3 +202,15 @@ def _reason(lines: list[str]) -> bool:
     """A comment next to or right below, in words: `# noqa: BLE001 - a fold's failure is parked`."""
     comments = [line.partition("#")[2].replace("noqa: BLE001", "").strip(" -") for line in lines]
     return any(len(comment) > len("because") for comment in comments)
+
+
+def files_by_descriptor(source: Source) -> Iterator[str]:
+    """Files with secrets, and those that must survive a power cut, are written by `runtime/durable.py`."""
+    if source.path in WRITES_FILES_OF_ITS_OWN or source.package in LEFT_OUT:
+        return
+    for node in source.nodes:
+        match node:
+            case ast.Attribute(value=ast.Name(id="os"), attr="open" | "fsync" | "fdatasync" | "fchmod"):
+                yield source.at(node, f"os.{node.attr}: files are written by runtime/durable.py")
+            case ast.keyword(arg="mode", value=ast.Constant(value=0o600)):
+                yield source.at(node, "a private file is written by runtime/durable.py")

@@ -107,3 +107,19 @@ def test_suppressing_everything_is_found():
 )
 def test_catching_everything_is_allowed_to_whoever_raises_again_or_says_why(handler: str):
     assert not planted(purity.swallowed_errors, f"try:\n    work()\n{handler}\n")
+
+
+def test_files_that_have_to_last_have_one_writer():
+    assert "" == broken(purity.files_by_descriptor)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "handle = os.open(path, os.O_CREAT | os.O_EXCL, 0o600)",
+        "os.fsync(file.fileno())",
+        "path.touch(mode=0o600)",
+    ],
+)
+def test_another_writer_of_files_is_found(text: str):
+    assert planted(purity.files_by_descriptor, text, path="runtime/keyring/planted.py")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from event_store.proofs import durable
+from runtime import durable
 
 
 def replace(path: Path, content: bytes) -> None:
@@ -61,6 +61,27 @@ def test_the_content_is_durable_before_the_name_and_the_name_before_the_return(t
     replace(path, b"content")
 
     assert [str(tmp_path / "new"), "rename", str(tmp_path)] == done
+
+
+def test_a_created_file_is_durable_with_its_name_before_the_return(tmp_path, monkeypatch):
+    path, done, fsync = tmp_path / "kept", [], os.fsync
+    monkeypatch.setattr(
+        durable.os, "fsync", lambda fd: done.append(str(Path(f"/proc/self/fd/{fd}").readlink())) or fsync(fd)
+    )
+
+    durable.create(path, b"content", mode=0o600)
+
+    assert [str(path), str(tmp_path)] == done
+
+
+def test_a_private_file_that_others_may_read_is_refused(tmp_path: Path):
+    path = tmp_path / "kept"
+    durable.create(path, b"secret", mode=durable.PRIVATE)
+
+    assert b"sec" == durable.read_private(path, bytes_max=3)
+    path.chmod(0o640)
+    with pytest.raises(durable.ReadableByOthers, match="chmod 600"):
+        durable.read_private(path, bytes_max=3)
 
 
 def test_a_file_that_is_there_is_not_created_again(tmp_path: Path):

@@ -1,8 +1,37 @@
-"""Files that are durable when a call returns, and replaced as a whole. This module imports nothing of ours."""
+"""Files that are durable when a call returns, and replaced as a whole; private ones are read by their owner alone.
+
+This module imports nothing of ours: the witness, which stands alone, has it too.
+"""
 
 import contextlib
 import os
+import stat
 from pathlib import Path
+from typing import Final
+
+PRIVATE: Final = stat.S_IRUSR | stat.S_IWUSR
+"""The mode of files with secrets."""
+
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+class ReadableByOthers(Exception):
+    """A file with a secret that not only its owner may read; the text says what to do."""
+
+
+def read_private(path: Path, *, bytes_max: int) -> bytes:
+    """The content of a file that only its owner may read, so many bytes at most.
+
+    Raises:
+        ReadableByOthers: others may, too.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        content = file.read(bytes_max)
+    if mode & _OTHERS:
+        raise ReadableByOthers(f"{path} may be read by others than its owner: chmod 600 {path}")
+    return content
 
 
 def create(path: Path, content: bytes, *, mode: int) -> None:
