@@ -24,10 +24,11 @@ from read_api.audit import subject
 from read_api.checkpoints import CheckpointSnapshot
 from read_api.connections import AsyncConnection
 from read_api.documentation import ALWAYS, EMAIL_PATTERN, FRESHNESS, SUM_HEADERS, responses
+from read_api.including import member
 from read_api.lists.declaring import Listed, ListOf, Sort, by_day, by_value
 from read_api.reading.resource import Resource, only_row
 from read_api.reads import OpenReads, live
-from read_api.routing import ById, Documented, Queries
+from read_api.routing import ById, Documented, Include, Queries
 from runtime.http import contract
 from runtime.http.principal import Owned, requires
 
@@ -165,15 +166,16 @@ subject.add_route(router)
 
 _SEARCHED: Final = (customer_email.name,)
 
+DETAILS: Final = ById(
+    "/customers/{customer_id}",
+    Owned("customers:read"),
+    CUSTOMER,
+    Documented("get_customer", "Customer", CustomerDetails, _EXAMPLE, "17850"),
+)
+
 QUERIES: Final = Queries(
-    by_id=(
-        ById(
-            "/customers/{customer_id}",
-            Owned("customers:read"),
-            CUSTOMER,
-            Documented("get_customer", "Customer", CustomerDetails, _EXAMPLE, "17850"),
-        ),
-    ),
+    by_id=(DETAILS,),
     lists=(CUSTOMERS,),
     router=router,
+    includes=(Include(name="customer", into="/orders/{order_id}", shown=DETAILS, ids=member("customer_id")),),
 )

@@ -118,11 +118,14 @@ async def test_what_belongs_to_an_order_is_answered_with_it_as_on_its_own_path(c
 
 
 async def test_what_there_is_not_is_null_or_left_out(client):
-    answer = await client.get("/v1/orders/2?include=shipment,patron,products")
+    answer = await client.get("/v1/orders/2?include=shipment,customer,patron,products")
 
-    assert {"shipment": None, "patron": None, "products": {"85123A": PRODUCT}} == msgspec.convert(
-        answer.json()["included"], dict[str, dict[str, ProductPage] | None]
-    )
+    assert {
+        "shipment": None,
+        "customer": None,
+        "patron": None,
+        "products": {"85123A": PRODUCT},
+    } == msgspec.convert(answer.json()["included"], dict[str, dict[str, ProductPage] | None])
     assert 404 == (await client.get("/v1/orders/3?include=shipment")).status_code
 
 
@@ -131,7 +134,7 @@ async def test_what_there_is_not_is_null_or_left_out(client):
     [
         (
             "include=shipment,parcel",
-            "'parcel' cannot be included here; there are: patron, products, shipment, stock",
+            "'parcel' cannot be included here; there are: customer, patron, products, shipment, stock",
         ),
         ("include=", "'' cannot be included here"),
         ("include=stock&as_of=3", "leave out as_of"),
