@@ -1,6 +1,6 @@
 """Several documents in one answer: what belongs to a thing, of other contexts, as of the same moment.
 
-A context declares beside its queries what of it may be included where; the document that is asked for says the ids.
+A context declares with its queries what of it may be included where; the document that is asked for says the ids.
 All of it is read in one snapshot, so one Applied-Position holds for the whole answer.
 """
 
@@ -51,7 +51,7 @@ def each_of(name: str, inner: str) -> Ids:
     return lambda document: list(dict.fromkeys(each[inner] for each in document[name]))
 
 
-class Part(Struct, frozen=True):
+class IncludedPart(Struct, frozen=True):
     """One thing of an answer: what it is and whose it may be, its reader, and the step that shows personal data."""
 
     requires: Requirement
@@ -79,12 +79,12 @@ class Read(Struct, frozen=True):
 class Including:
     """Reads of one resource together with what may be included in it."""
 
-    def __init__(self, main: Part, includes: "Sequence[Include]", *, reads: Reads) -> None:
+    def __init__(self, main: IncludedPart, includes: "Sequence[Include]", *, reads: Reads) -> None:
         """Serve these includes of `main`."""
         self._main = main
         self._includes = {each.name: each for each in includes}
         self._parts = {
-            each.name: Part(
+            each.name: IncludedPart(
                 each.shown.requires, reads.keyed(each.shown.resource), reads.reveal(each.shown.resource.view)
             )
             for each in includes
@@ -105,7 +105,7 @@ class Including:
             raise parameters.invalid_parameter(INCLUDE, detail)
         return list(names)
 
-    async def read(self, exchange: Exchange, key: str, names: Sequence[str], wish: Wish) -> "Answered":
+    async def read(self, exchange: Exchange, key: str, names: Sequence[str], wish: Wish) -> "WholeAnswer":
         """The thing and what is included, in one snapshot.
 
         Raises:
@@ -119,7 +119,7 @@ class Including:
         wish = await self._reads.admission.admit(wish, views=views)
 
         async def together(connection: AsyncConnection, snapshot: CheckpointSnapshot) -> Read:
-            async def of(part: Part, ids: Sequence[str]) -> Mapping[str, Found]:
+            async def of(part: IncludedPart, ids: Sequence[str]) -> Mapping[str, Found]:
                 only_of = confined_to(exchange.principal, part.requires)
                 build = live(snapshot, part.view).id
                 return await part.reader.read_on(connection, build, ids, owner=only_of)
@@ -135,7 +135,7 @@ class Including:
         applied = self._applied(read, key, applied_by_all(builds, snapshot)).encode()
         parked_at = min((each.parked_at for each in read.found if each.parked_at is not None), default=None)
         freshness.require(wish, builds, snapshot, parked_at=parked_at, applied=applied)
-        return Answered(read, applied, parked_at, wish)
+        return WholeAnswer(read, applied, parked_at, wish)
 
     async def body(self, exchange: Exchange, key: str, read: Read) -> bytes:
         """The document with the member `included`, as its caller may see it."""
@@ -164,9 +164,9 @@ class Including:
         """The token of an answer in which keys may be parked: their partitions are only as far as those."""
         partitions = dict(token.partitions)
         readers = {name: self._parts[name].reader for name in read.included}
-        standing = [(self._main.reader, {key: read.main})]
-        standing += [(readers[name], dict(found)) for name, found in read.included.items()]
-        for reader, found in standing:
+        found_by = [(self._main.reader, {key: read.main})]
+        found_by += [(readers[name], dict(found)) for name, found in read.included.items()]
+        for reader, found in found_by:
             for each, thing in found.items():
                 partition_key = reader.resource.partition_key(each)
                 if thing.parked_at is None or partition_key is None:
@@ -176,7 +176,7 @@ class Including:
         return structs.replace(token, partitions=partitions)
 
 
-class Answered(Struct, frozen=True):
+class WholeAnswer(Struct, frozen=True):
     """A read that is fresh enough: its Applied-Position, where its first parked key stands, and the wish it fulfils."""
 
     read: Read
@@ -185,7 +185,7 @@ class Answered(Struct, frozen=True):
     wish: Wish
 
 
-async def _shown(exchange: Exchange, part: Part, key: str, body: bytes) -> bytes:
+async def _shown(exchange: Exchange, part: IncludedPart, key: str, body: bytes) -> bytes:
     own = confined_to(exchange.principal, part.requires) is not None
     return await part.reveal.body(exchange, body, own=own, detail=key)
 

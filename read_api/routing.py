@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI, Response
 from read_api import documentation
 from read_api.audit.past import Past
 from read_api.by_id import KeyedEndpoint
-from read_api.including import Ids, Including, Part, shape_with
+from read_api.including import Ids, IncludedPart, Including, shape_with
 from read_api.lists import documenting
 from read_api.lists.declaring import ListOf
 from read_api.lists.endpoint import ListEndpoint, ListRoute
@@ -132,7 +132,9 @@ def _serve_by_id(
         requires=served.requires,
         reveal=reveal,
         including=(
-            Including(Part(served.requires, reader, reveal), includes, reads=reads) if includes else None
+            Including(IncludedPart(served.requires, reader, reveal), includes, reads=reads)
+            if includes
+            else None
         ),
     )
     if served.deprecation is not None:
