@@ -127,6 +127,7 @@ def order_of_ours() -> OrderPlaced:
     return OrderPlaced(
         order_id=OrderId(str(uuid4())),
         customer_id=CustomerId(str(uuid4())),
+        contact=None,
         placed_at=NOW,
         country="United Kingdom",
         currency=Currency("GBP"),

@@ -10,7 +10,15 @@ from pydantic import ConfigDict, Field, StringConstraints
 from commands.decision import Decision, DecisionView, Tagged, events_of
 from commands.documentation import Caller
 from commands.execution import Caller as Executing
-from commands.payloads import PERSONAL, Country, Id, Payload
+from commands.payloads import (
+    EMAIL_ADDRESS,
+    PERSON_NAME,
+    PERSONAL,
+    POSTAL_ADDRESS,
+    Country,
+    Id,
+    Payload,
+)
 from commands.personal_data import PROBLEMS
 from commands.recording import Answer
 from commands.routing import command, command_router
@@ -51,18 +59,14 @@ from domain.identity.events import RoleGranted, RoleRevoked, role_tag
 from domain.ids import AccountId, AddressId, CustomerId, HoldId, OrderId, customer_tag
 from domain.ordering.events import OrderPlaced
 from domain.ordering.order import ORDER, Status
-from domain.text import BLOCK_PATTERN, LINE_PATTERN, NAME_PATTERN
+from domain.text import LINE_PATTERN
 from runtime.actors import actor
 from runtime.http.principal import Owned
 from runtime.problems import Fault, ProblemError
 
 router = command_router("customers")
 
-PERSON_CHARACTERS_MAX: Final = 200
-EMAIL_CHARACTERS_MAX: Final = 254
 PHONE_CHARACTERS_MAX: Final = 40
-LINES_CHARACTERS_MAX: Final = 1_000
-EMAIL_PATTERN: Final = r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+$"
 
 _WRITES: Final = Owned("customers:write")
 _CHANGES: Final = (CustomerUnknown, RecordIsClosed, CustomerErased)
@@ -79,22 +83,15 @@ OWNERS: Final[Tagged[frozenset[AccountId]]] = Tagged((RoleGranted, RoleRevoked),
 _OPEN: Final = frozenset((Status.PLACED, Status.CONFIRMED))
 """Orders that are still to be shipped."""
 
-_Line = StringConstraints(min_length=1, max_length=PERSON_CHARACTERS_MAX, pattern=NAME_PATTERN)
-Name = Annotated[str, _Line, NAME]
-Recipient = Annotated[str, _Line, RECIPIENT]
-Email = Annotated[
-    str,
-    StringConstraints(min_length=3, max_length=EMAIL_CHARACTERS_MAX, pattern=EMAIL_PATTERN),
-    EMAIL,
-]
+Name = Annotated[str, PERSON_NAME, NAME]
+Recipient = Annotated[str, PERSON_NAME, RECIPIENT]
+Email = Annotated[str, EMAIL_ADDRESS, EMAIL]
 Phone = Annotated[
     str,
     StringConstraints(min_length=1, max_length=PHONE_CHARACTERS_MAX, pattern=LINE_PATTERN),
     PHONE,
 ]
-Lines = Annotated[
-    str, StringConstraints(min_length=1, max_length=LINES_CHARACTERS_MAX, pattern=BLOCK_PATTERN), LINES
-]
+Lines = Annotated[str, POSTAL_ADDRESS, LINES]
 
 
 class ChangeProfile(Payload):

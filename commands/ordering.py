@@ -1,4 +1,7 @@
-"""Commands of ordering: orders are placed, cancelled and shipped, credit notes issued."""
+"""Commands of ordering: orders are placed, cancelled and shipped, credit notes issued.
+
+The contact data of an order is sealed under the key of its customer (`commands.personal_data`).
+"""
 
 from collections.abc import Sequence
 from typing import Annotated, Final
@@ -7,11 +10,32 @@ from pydantic import ConfigDict, Field
 
 from commands.decision import DecisionView, Tagged
 from commands.documentation import Caller
-from commands.payloads import Country, Currency, Id, Moment, Payload, Quantity, UnitPrice
+from commands.execution import Caller as Executing
+from commands.payloads import (
+    EMAIL_ADDRESS,
+    PERSON_NAME,
+    PERSONAL,
+    POSTAL_ADDRESS,
+    Country,
+    Currency,
+    Id,
+    Moment,
+    Payload,
+    Quantity,
+    UnitPrice,
+)
+from commands.personal_data import PROBLEMS
 from commands.recording import Answer
 from commands.routing import command, command_router
 from domain import money
 from domain.catalogue.product import PRODUCT, Product
+from domain.customers.customer import (
+    CUSTOMER,
+    CustomerErased,
+    CustomerUnknown,
+    RecordIsClosed,
+    require_active,
+)
 from domain.event import Event
 from domain.ids import CreditNoteId, CustomerId, OrderId, Sku
 from domain.ordering import credit_note as credit_notes
@@ -25,7 +49,15 @@ from domain.ordering.credit_note import (
     MoreCreditedThanShipped,
     NamedOrder,
 )
-from domain.ordering.events import CancellationReason, CreditNoteIssued, order_tag
+from domain.ordering.events import (
+    CONTACT_EMAIL,
+    CONTACT_NAME,
+    DELIVERY_ADDRESS,
+    CancellationReason,
+    Contact,
+    CreditNoteIssued,
+    order_tag,
+)
 from domain.ordering.lines import LINES_MAX, LineRequest, NoListPrice, UnknownSku
 from domain.ordering.order import (
     ORDER,
@@ -61,6 +93,14 @@ class CreditedLine(Payload):
     unit_price: UnitPrice
 
 
+class GivenContact(Payload):
+    """Who is written to about the order, and where the parcel goes."""
+
+    name: Annotated[Annotated[str, PERSON_NAME, CONTACT_NAME] | None, PERSONAL] = None
+    email: Annotated[Annotated[str, EMAIL_ADDRESS, CONTACT_EMAIL] | None, PERSONAL] = None
+    address: Annotated[Annotated[str, POSTAL_ADDRESS, DELIVERY_ADDRESS] | None, PERSONAL] = None
+
+
 class PlaceOrder(Payload):
     """Somebody wants this."""
 
@@ -81,6 +121,7 @@ class PlaceOrder(Payload):
 
     order_id: Id | None = Field(default=None, description="A UUID is made up when absent.")
     customer_id: Id | None = None
+    contact: GivenContact | None = Field(default=None, description="Of a registered customer's order only.")
     country: Country
     currency: Currency
     placed_at: Moment | None = Field(default=None, description="When it was placed, if not just now.")
@@ -132,24 +173,40 @@ class IssueCreditNote(Payload):
     router,
     "/orders",
     requires=Owned("orders:place"),
-    refusals=(OrderIdTaken, UnknownSku, NoListPrice, money.AmountTooLarge),
+    refusals=(
+        OrderIdTaken,
+        UnknownSku,
+        NoListPrice,
+        money.AmountTooLarge,
+        CustomerUnknown,
+        RecordIsClosed,
+        CustomerErased,
+    ),
+    problems=PROBLEMS,
 )
 async def place_order(body: PlaceOrder, caller: Caller) -> Answer:
     """Place an order. Whether stock suffices is decided afterwards: it is confirmed or rejected.
 
-    Customers and guests place their own, now and at list prices, under an id that is made up.
+    Customers and guests place their own, now and at list prices, under an id that is made up. Contact data is taken
+    for registered customers, and erased with them.
     """
-    customer_id: str | None = body.customer_id
+    customer_id = None if body.customer_id is None else CustomerId(body.customer_id)
     if caller.confined_to is not None:
         _require_own(body, caller.confined_to)
-        customer_id = caller.confined_to
+        customer_id = CustomerId(caller.confined_to)
     order_id = OrderId(body.order_id or caller.new_id())
+    contact = (
+        None if body.contact is None else await _sealed(body.contact, order_id, customer_id, caller=caller)
+    )
 
     def place(order: Order | None, view: DecisionView) -> list[Event]:
+        if contact is not None:
+            _require_registered(customer_id, body.lines, view)
         return orders.place(
             order,
             order_id=order_id,
-            customer_id=None if customer_id is None else CustomerId(customer_id),
+            customer_id=customer_id,
+            contact=contact,
             placed_at=body.placed_at or caller.now,
             country=body.country,
             currency=body.currency,
@@ -214,6 +271,37 @@ async def issue_credit_note(body: IssueCreditNote, caller: Caller) -> Answer:
         )
 
     return await caller.execute(CREDIT_NOTE, credit_note_id, issue, creates=True, occurred_at=body.issued_at)
+
+
+_NO_CUSTOMER: Final = Fault(detail="The customer's id is missing", pointer="/customer_id")
+
+
+async def _sealed(
+    given: GivenContact, order_id: OrderId, customer_id: CustomerId | None, *, caller: Executing
+) -> Contact | None:
+    """Contact data under the key of the customer, with whom it is erased; None if nothing is given.
+
+    Raises:
+        ProblemError: `validation-failed`: no customer is named, so nobody could have it erased; and as `seal`.
+    """
+    if customer_id is None:
+        raise ProblemError(
+            "validation-failed", "Contact data belongs to a registered customer.", errors=[_NO_CUSTOMER]
+        )
+    values = {"name": given.name, "email": given.email, "address": given.address}
+    sealed = await caller.personal.seal(ORDER.stream(order_id), values, subject=CUSTOMER.stream(customer_id))
+    return Contact(**sealed) if sealed else None
+
+
+def _require_registered(customer_id: CustomerId | None, lines: Sequence[Line], view: DecisionView) -> None:
+    """Refuse contact data of whom nothing new may be recorded, as the log has it when the order is recorded.
+
+    Raises:
+        CustomerUnknown, RecordIsClosed, CustomerErased: nothing may.
+    """
+    assert customer_id is not None, "sealed under the customer's key"
+    view.prefetch(PRODUCT, [line.sku for line in lines])  # in the same round trip
+    require_active(view.current(CUSTOMER, customer_id), customer_id=customer_id)
 
 
 def _require_own(body: PlaceOrder, customer_id: str) -> None:

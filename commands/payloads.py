@@ -90,6 +90,16 @@ Country = Annotated[
     text.Country,
     StringConstraints(min_length=1, max_length=text.COUNTRY_CHARACTERS_MAX, pattern=text.NAME_PATTERN),
 ]
+PERSON_NAME: Final = StringConstraints(
+    min_length=1, max_length=text.PERSON_CHARACTERS_MAX, pattern=text.NAME_PATTERN
+)
+"""How the name of somebody is written, inside of what kind of personal data it is."""
+EMAIL_ADDRESS: Final = StringConstraints(
+    min_length=3, max_length=text.EMAIL_CHARACTERS_MAX, pattern=text.EMAIL_PATTERN
+)
+POSTAL_ADDRESS: Final = StringConstraints(
+    min_length=1, max_length=text.ADDRESS_CHARACTERS_MAX, pattern=text.BLOCK_PATTERN
+)
 Currency = Annotated[DomainCurrency, StringConstraints(pattern=r"^[A-Z]{3}$"), AfterValidator(_is_currency)]
 """ISO 4217 alphabetic code."""
 UnitPrice = Annotated[DomainUnitPrice, StringConstraints(pattern=UNIT_PRICE_PATTERN)]

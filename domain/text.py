@@ -15,12 +15,18 @@ TITLE_CHARACTERS_MAX: Final = 500
 COUNTRY_CHARACTERS_MAX: Final = 100
 REFERENCE_CHARACTERS_MAX: Final = 200
 NOTE_CHARACTERS_MAX: Final = 500
+PERSON_CHARACTERS_MAX: Final = 200
+EMAIL_CHARACTERS_MAX: Final = 254
+ADDRESS_CHARACTERS_MAX: Final = 1_000
 
 NAME_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
 """One line that is not blank: a title, a country."""
 
 LINE_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
 """One line, possibly empty: a reference."""
+
+EMAIL_PATTERN: Final = r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+$"
+"""An address of e-mail, as far as its form says."""
 
 BLOCK_PATTERN: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
 """Any number of lines, possibly none: a note may have tabs and line breaks."""

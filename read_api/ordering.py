@@ -11,9 +11,11 @@ from starlette.responses import Response
 
 from projections.ordering.views import (
     CustomerTotals,
+    OrderContact,
     OrderDetails,
     SkuSales,
     customer_totals,
+    order_contact,
     order_details,
     order_summary,
     sales_daily,
@@ -47,6 +49,9 @@ def _by_currency(owner: str, member: str, rows: Sequence[RowDict]) -> dict[str, 
 
 
 ORDER: Final = Resource(noun="order", view=order_details, render=only_row, owner="customer_id")
+CONTACT: Final = Resource(
+    noun="order with contact data", view=order_contact, render=only_row, owner="customer_id"
+)
 CUSTOMER: Final = Resource(
     noun="customer with an order",
     view=customer_totals,
@@ -87,6 +92,13 @@ _ORDER_EXAMPLE: Final = {
     "rejected_at": None,
     "rejection_reason": None,
     "missing": None,
+}
+_CONTACT_EXAMPLE: Final = {
+    "order_id": "536365",
+    "customer_id": "17850",
+    "name": {"shown": "plain", "text": "Ada Lovelace"},
+    "email": {"shown": "mask", "text": "a…@e….org"},
+    "address": {"shown": "sealed", "text": None},
 }
 _SUMS: Final = {
     "orders": 3,
@@ -201,6 +213,14 @@ QUERIES: Final = Queries(
             Owned("orders:read"),
             ORDER,
             Documented("get_order", "Order", OrderDetails, _ORDER_EXAMPLE, "536365"),
+        ),
+        ById(
+            "/orders/{order_id}/contact",
+            Owned("orders:read"),
+            CONTACT,
+            Documented(
+                "get_order_contact", "Contact data of an order", OrderContact, _CONTACT_EXAMPLE, "536365"
+            ),
         ),
         ById(
             "/customers/{customer_id}/totals",

@@ -54,6 +54,7 @@ from domain.operations.events import (
     RollbackRequested,
 )
 from domain.ordering.events import (
+    Contact,
     CreditLine,
     CreditNoteIssued,
     OrderCancelled,
@@ -164,10 +165,18 @@ LINES = (
 )
 
 
+CONTACT = Contact(
+    name=customer_examples.sealed("Ada Lovelace"),
+    email=customer_examples.sealed("ada@example.org"),
+    address=customer_examples.sealed("12 St James's Square"),
+)
+
+
 def placed(**changes: Any) -> OrderPlaced:
     example = OrderPlaced(
         order_id=ORDER,
         customer_id=CUSTOMER,
+        contact=None,
         placed_at=LONG_AGO,
         country=COUNTRY,
         currency=GBP,
@@ -449,7 +458,7 @@ ONE_OF_EACH: tuple[Event, ...] = (
     stock_released(),
     stock_shipped(),
     stock_returned(),
-    placed(),
+    placed(contact=CONTACT),
     confirmed(),
     rejected(),
     cancelled(),

@@ -5,7 +5,7 @@ earlier ones. `units` are pieces, `total` is in minor units of `currency`; `skus
 entry per SKU.
 """
 
-from typing import Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Struct
 
@@ -13,12 +13,19 @@ from domain.event import Event, event_type, upcasts
 from domain.ids import CreditNoteId, CustomerId, OrderId, Sku, customer_tag
 from domain.moment import Moment
 from domain.money import Currency, Minor, UnitPrice
-from domain.text import Country
+from domain.sealed import Sealed
+from domain.text import Country, Personal
 
 CancellationReason = Literal["customer", "declined", "fraud", "inventory", "staff", "expired", "other"]
 
 RejectionReason = Literal["stock", "undecided"]
 """Stock did not suffice, or nobody had decided by the time that orders are given."""
+
+_UNTIL_ERASED: Final = "until the customer is erased"
+
+CONTACT_NAME: Final = Personal("name", purpose="who takes the parcel of an order", kept=_UNTIL_ERASED)
+CONTACT_EMAIL: Final = Personal("email", purpose="to write about an order", kept=_UNTIL_ERASED)
+DELIVERY_ADDRESS: Final = Personal("address", purpose="where the parcel of an order goes", kept=_UNTIL_ERASED)
 
 
 class OrderLine(Struct, frozen=True, kw_only=True, gc=False):
@@ -67,13 +74,17 @@ class ShippedSku(Struct, frozen=True, kw_only=True, gc=False):
     quantity: int
 
 
-def _customer(order: "OrderPlaced") -> tuple[str, ...]:
-    return () if order.customer_id is None else (customer_tag(order.customer_id),)
+class Contact(Struct, frozen=True, kw_only=True, gc=False):
+    """Who is written to about an order and where the parcel goes, sealed under the key of the order's customer."""
+
+    name: Annotated[Sealed | None, CONTACT_NAME] = None
+    email: Annotated[Sealed | None, CONTACT_EMAIL] = None
+    address: Annotated[Sealed | None, DELIVERY_ADDRESS] = None
 
 
-@event_type("ordering.order_placed.v1", tags=_customer)
-class OrderPlaced(Event, frozen=True, kw_only=True):
-    """Somebody wants this. `placed_at` is when they said so, which may lie years before it was recorded."""
+@event_type("ordering.order_placed.v1")
+class OrderPlacedV1(Event, frozen=True, kw_only=True):
+    """Somebody wants this: when this was recorded no order had contact data."""
 
     order_id: OrderId
     customer_id: CustomerId | None
@@ -82,6 +93,41 @@ class OrderPlaced(Event, frozen=True, kw_only=True):
     currency: Currency
     lines: tuple[OrderLine, ...]
     total: Minor
+
+
+def _customer(order: "OrderPlaced") -> tuple[str, ...]:
+    return () if order.customer_id is None else (customer_tag(order.customer_id),)
+
+
+@event_type("ordering.order_placed.v2", tags=_customer)
+class OrderPlaced(Event, frozen=True, kw_only=True):
+    """Somebody wants this. `placed_at` is when they said so, which may lie years before it was recorded.
+
+    It has the tag of its customer. Only a registered customer's order has contact data.
+    """
+
+    order_id: OrderId
+    customer_id: CustomerId | None
+    contact: Contact | None
+    placed_at: Moment
+    country: Country
+    currency: Currency
+    lines: tuple[OrderLine, ...]
+    total: Minor
+
+
+@upcasts(OrderPlacedV1)
+def _placed_without_contact(old: OrderPlacedV1) -> OrderPlaced:
+    return OrderPlaced(
+        order_id=old.order_id,
+        customer_id=old.customer_id,
+        contact=None,
+        placed_at=old.placed_at,
+        country=old.country,
+        currency=old.currency,
+        lines=old.lines,
+        total=old.total,
+    )
 
 
 @event_type("ordering.order_confirmed.v1")

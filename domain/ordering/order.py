@@ -28,6 +28,7 @@ from domain.moment import in_utc
 from domain.money import Currency, Minor
 from domain.ordering.events import (
     CancellationReason,
+    Contact,
     OrderCancelled,
     OrderConfirmed,
     OrderLine,
@@ -219,8 +220,9 @@ def place(
     country: str,
     currency: Currency,
     lines: Sequence[LineRequest],
+    contact: Contact | None = None,
 ) -> list[Event]:
-    """Order the lines, at the prices given.
+    """Order the lines, at the prices given. `contact` is sealed under the key of the customer, who is registered.
 
     Raises:
         OrderIdTaken: there is an order with this id.
@@ -234,6 +236,7 @@ def place(
         OrderPlaced(
             order_id=order_id,
             customer_id=customer_id,
+            contact=contact,
             placed_at=in_utc(placed_at),
             country=country,
             currency=currency,

@@ -3,6 +3,7 @@
 What they change in sums over many orders stands in `sales`.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec.structs import replace
@@ -14,7 +15,15 @@ from domain.ordering.events import (
     OrderRejected,
     OrderShipped,
 )
-from projections.ordering.views import OrderDetails, OrderSummary, order_details, order_summary
+from projections.ordering.views import (
+    OrderContact,
+    OrderDetails,
+    OrderSummary,
+    order_contact,
+    order_details,
+    order_summary,
+)
+from projections.view import Key
 
 
 @order_details.on(OrderPlaced)
@@ -65,6 +74,25 @@ def shipped(order: OrderDetails, event: OrderShipped) -> OrderDetails:
     return replace(order, status="shipped", shipped_at=event.shipped_at)
 
 
+def with_contact(event: OrderPlaced) -> Iterator[Key]:
+    """The key of an order that has contact data."""
+    if event.contact is not None:
+        yield (event.order_id,)
+
+
+@order_contact.on(OrderPlaced, keys=with_contact)
+def contact_given(_contact: None, event: OrderPlaced) -> OrderContact:
+    """Contact data is that of the day on which the order was placed, whatever the customer's profile says later."""
+    assert event.contact is not None, "folded for such orders only"
+    return OrderContact(
+        order_id=event.order_id,
+        customer_id=event.customer_id,
+        name=event.contact.name,
+        email=event.contact.email,
+        address=event.contact.address,
+    )
+
+
 @order_summary.on(OrderPlaced)
 def listed(_entry: None, event: OrderPlaced) -> OrderSummary:
     """An order enters the lists."""
@@ -104,4 +132,4 @@ def listed_as_shipped(entry: OrderSummary, _event: OrderShipped) -> OrderSummary
     return replace(entry, status="shipped")
 
 
-VIEWS: Final = (order_details, order_summary)
+VIEWS: Final = (order_details, order_summary, order_contact)

@@ -5,12 +5,21 @@ cancelled later. A credit note counts on its issued_at day. Sums never mix curre
 """
 
 from datetime import date, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from domain.ids import CustomerId, OrderId, Sku
 from domain.money import Currency, Minor
-from domain.ordering.events import CancellationReason, OrderLine, RejectionReason, Shortage
+from domain.ordering.events import (
+    CONTACT_EMAIL,
+    CONTACT_NAME,
+    DELIVERY_ADDRESS,
+    CancellationReason,
+    OrderLine,
+    RejectionReason,
+    Shortage,
+)
 from domain.ordering.order import ORDER
+from domain.sealed import Sealed
 from domain.text import Country
 from projections.view import GLOBAL, KEYED, Row, View
 
@@ -36,6 +45,16 @@ class OrderDetails(Row, frozen=True, kw_only=True):
     rejected_at: datetime | None = None
     rejection_reason: RejectionReason | None = None
     missing: tuple[Shortage, ...] | None = None
+
+
+class OrderContact(Row, frozen=True, kw_only=True):
+    """Who is written to about one order, and where its parcel goes. An order without contact data is in no row."""
+
+    order_id: OrderId
+    customer_id: CustomerId | None
+    name: Annotated[Sealed | None, CONTACT_NAME]
+    email: Annotated[Sealed | None, CONTACT_EMAIL]
+    address: Annotated[Sealed | None, DELIVERY_ADDRESS]
 
 
 class OrderSummary(Row, frozen=True, kw_only=True):
@@ -100,6 +119,10 @@ order_details = View(
     document="ordering:order",
     category=ORDER.category,
 )
+order_contact = View(
+    name="order_contact", row=OrderContact, key=("order_id",), shape=1, kind=KEYED, category=ORDER.category
+)
+"""Apart from `order_details`, whose bytes go through as they are and are revalidated and cached."""
 order_summary = View(
     name="order_summary", row=OrderSummary, key=("order_id",), shape=1, kind=KEYED, category=ORDER.category
 )

@@ -200,7 +200,7 @@ async def _question(
         Query(
             alias="type",
             description="Only of these types, with commas between them.",
-            examples=["ordering.order_placed.v1"],
+            examples=["ordering.order_placed.v2"],
         ),
     ] = None,
     categories: Annotated[

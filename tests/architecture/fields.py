@@ -32,6 +32,8 @@ def personal_fields(declared: type[Any]) -> Iterator[tuple[str, Personal]]:
     for name, hint in get_type_hints(declared, include_extras=True).items():
         if name in _fields_of(declared):
             yield from ((name, each) for each in _marks(hint) if isinstance(each, Personal))
+            for inside in _structs(hint):
+                yield from ((f"{name}.{field}", each) for field, each in personal_fields(inside))
 
 
 def public_fields(declared: type[Any]) -> Iterator[tuple[str, PublicText]]:
@@ -102,6 +104,14 @@ def _marks(hint: Any) -> Iterator[Any]:
         yield from get_args(hint)[1:]
     for each in get_args(hint):
         yield from _marks(each)
+
+
+def _structs(hint: Any) -> Iterator[type[msgspec.Struct]]:
+    """What is nested in a field of an event or a row."""
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct) and hint is not Sealed:
+        yield hint
+    for each in get_args(hint):
+        yield from _structs(each)
 
 
 def events(types: dict[str, type[Event]]) -> list[type[Event]]:

@@ -57,6 +57,7 @@ PRODUCT = {"sku": "new", "title": "New", "stocked": True}
 DAMAGE = {"delta": -1, "reason": "damage"}
 
 SKIP = {"partition_key": "order-placed", "position": 4, "reason": "entered twice"}
+FOR_ADA = {**ORDER, "customer_id": "known", "contact": {"name": "Ada"}}
 PARKED_ELSEWHERE = {**SKIP, "position": 5}
 DECIDED = {**SKIP, "partition_key": "order-confirmed", "position": 5}
 
@@ -65,7 +66,7 @@ VALID: dict[str, tuple[str, Any]] = {
     "change_price": ("/v1/products/85123A/price", PRICE),
     "receive_stock": ("/v1/stock/85123A/receipts", {"quantity": 1}),
     "adjust_stock": ("/v1/stock/85123A/adjustments", DAMAGE),
-    "place_order": ("/v1/orders", ORDER),
+    "place_order": ("/v1/orders", FOR_ADA),
     "cancel_order": ("/v1/orders/placed/cancellation", {"reason": "staff"}),
     "ship_order": ("/v1/orders/confirmed/shipment", {}),
     "issue_credit_note": ("/v1/credit-notes", NOTE),
@@ -114,6 +115,9 @@ REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
     ("place_order", "unknown-sku"): ("/v1/orders", {**ORDER, "lines": [{"sku": "none", "quantity": 1}]}),
     ("place_order", "no-list-price"): ("/v1/orders", {**ORDER, "lines": [{"sku": "POST", "quantity": 1}]}),
     ("place_order", "amount-too-large"): ("/v1/orders", {**ORDER, "lines": [MAXIMUM]}),
+    ("place_order", "customer-unknown"): ("/v1/orders", {**FOR_ADA, "customer_id": "nobody"}),
+    ("place_order", "record-is-closed"): ("/v1/orders", {**FOR_ADA, "customer_id": "closed"}),
+    ("place_order", "customer-erased"): ("/v1/orders", {**FOR_ADA, "customer_id": "erased"}),
     ("cancel_order", "order-unknown"): ("/v1/orders/none/cancellation", {"reason": "staff"}),
     ("cancel_order", "already-shipped"): ("/v1/orders/shipped/cancellation", {"reason": "staff"}),
     ("cancel_order", "already-rejected"): ("/v1/orders/rejected/cancellation", {"reason": "staff"}),

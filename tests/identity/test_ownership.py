@@ -85,6 +85,8 @@ ELSEWHERE = {
         )
         for name in OF_CUSTOMERS
     },
+    ("GET", "/v1/orders/{order_id}/contact"): "tests/customers/test_contact.py",
+    ("HEAD", "/v1/orders/{order_id}/contact"): "tests/customers/test_contact.py",
     ("POST", "/v1/orders"): "test_a_customer_orders_for_themselves_now_and_at_list_prices",
     ("GET", "/v1/orders"): "test_lists_have_ones_own_rows_in_every_form",
     ("HEAD", "/v1/orders"): "test_lists_have_ones_own_rows_in_every_form",

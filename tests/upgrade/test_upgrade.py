@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 from psycopg import sql
 
 from counterfoil import auditing, migrating, parking, timers, viewing
@@ -20,6 +21,7 @@ from domain.customers.customer import CUSTOMER
 from domain.event import type_name
 from event_store.log import codec, reading
 from projections import rebuild
+from projections.ordering.views import order_contact
 from runtime.settings import Settings
 from runtime.version import version as version_of_this
 from tests.projections.feeding import feeding
@@ -35,8 +37,14 @@ SERVED = (*SHOP_CONTEXTS, NOTES)
 CONTEXTS = Contexts(*SERVED, OPERATIONS, SECURITY)
 EVENTS = {event for aggregate in CONTEXTS.aggregates for event in aggregate.events}
 
-RELEASED = Contexts(*(each for each in CONTEXTS if each.name != "customers"))
-"""Those whose views a released version has built."""
+RELEASED = Contexts(
+    *(
+        replace(each, views=tuple(view for view in each.views if view is not order_contact))
+        for each in CONTEXTS
+        if each.name != "customers"
+    )
+)
+"""Those whose views a released version has built, with these views."""
 
 UNRELEASED = {
     *(type_name(event) for event in CUSTOMER.events),
@@ -69,6 +77,7 @@ UNRELEASED = {
     "operations.resume_requested.v1",
     "operations.retry_requested.v1",
     "operations.rollback_requested.v1",
+    "ordering.order_placed.v2",
     "security.fields_revealed.v1",
     "security.history_read.v1",
     "security.logins_refused.v1",

@@ -82,7 +82,7 @@ def test_an_order_without_stocked_lines_is_just_confirmed(database_url):
     with running(database_url):
         eventually(lambda: outcomes(database_url) == 2)
 
-    assert {"ordering.order_placed.v1": 1, "ordering.order_confirmed.v1": 1} == counted(database_url)
+    assert {"ordering.order_placed.v2": 1, "ordering.order_confirmed.v1": 1} == counted(database_url)
 
 
 def test_another_writer_on_the_hottest_code_costs_conflicts_but_changes_no_sum(database_url):
@@ -269,7 +269,7 @@ def _shipped(
 
 def _append_unreadable(url: str, stream: str) -> None:
     """An order placed by somebody who did not keep to the shape."""
-    event = NewEvent(stream, "ordering.order_placed.v1", b'{"order_id":7}', b"{}")
+    event = NewEvent(stream, "ordering.order_placed.v2", b'{"order_id":7}', b"{}")
     request = AppendRequest(bytes(16), bytes(32), (event,), (Expectation(stream, 0),))
     assert isinstance(append_requests(url, [request])[0], Accepted)
 
