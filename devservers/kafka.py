@@ -17,7 +17,7 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from counterfoil.servers.server_version import ServerVersion
-from devservers import child, kafka_jars, programs
+from devservers import child, class_archive, kafka_jars, programs
 from devservers.errors import ServerStartFailed
 from devservers.programs import Candidate, Program
 from event_store.transport import kafka_python_client
@@ -46,8 +46,9 @@ class KafkaServer:
     def __init__(self, directory: Path, *, java: Path | None, jars: list[Path]) -> None:
         self.directory = directory
         self.version = kafka_jars.kafka_version()
-        self._java = _find_java(java)
+        self.java = _find_java(java)
         self._class_path = os.pathsep.join(str(jar) for jar in jars)
+        self.classes = class_archive.place_of(self.java, jars=jars, folder=jars[0].parent)
         self.port = child.remembered_port(directory, name="port")
         self._controller_port = child.remembered_port(directory, name="controller-port")
         self._child: child.Child | None = None
@@ -65,7 +66,7 @@ class KafkaServer:
     @property
     def origin(self) -> str:
         """Where the programs came from, for people."""
-        return f"pinned Maven jars with Java {self._java.version}, {self._java.origin}"
+        return f"pinned Maven jars with Java {self.java.version}, {self.java.origin}"
 
     @property
     def pid(self) -> int:
@@ -104,6 +105,7 @@ class KafkaServer:
             cwd=self.directory,
         )
         self._child.wait_until(self._answers, timeout_s=_READY_TIMEOUT_S)
+        class_archive.make(self.classes, java=self.java, pid=self.pid, directory=self.directory)
 
     def stop(self) -> None:
         """Controlled shutdown."""
@@ -127,12 +129,13 @@ class KafkaServer:
 
     def _java_command(self) -> list[str | Path]:
         return [
-            *(self._java.path, f"-Xmx{_HEAP_MB}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+            *(self.java.path, f"-Xmx{_HEAP_MB}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
             *("-XX:+ExitOnOutOfMemoryError", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"),
             *(
                 "-Dorg.slf4j.simpleLogger.showDateTime=true",
                 "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
             ),
+            *class_archive.arguments(self.classes),
             *("-cp", self._class_path),
         ]
 

@@ -23,14 +23,16 @@ from redis.retry import Retry
 
 from counterfoil.servers import unmanaged
 from counterfoil.servers.errors import ServerUnreachable
-from devservers import child, postgres, unprivileged
+from counterfoil.servers.unmanaged import ExternalServer
+from devservers import child, class_archive, kafka_jars, postgres, unprivileged
 from devservers.errors import ServerNotFound, ServerStartFailed
-from devservers.kafka import start_kafka
+from devservers.kafka import KafkaServer, start_kafka
 from devservers.postgres import start_postgres
 from devservers.programs import Candidate, Program
 from devservers.redis import start_redis
 
 GONE_WITHIN_S = 30.0
+ARCHIVED_WITHIN_S = 60.0
 
 
 @pytest.fixture
@@ -251,6 +253,21 @@ def test_kafka_gives_back_its_records_on_the_same_address_after_a_crash_and_an_o
 
     assert [b"first", b"second"] == consume(bootstrap, "kept", 2)
     assert bootstrap == own_kafka.bootstrap
+
+
+def test_a_kafka_that_answers_leaves_an_archive_of_its_classes_to_the_next_start(
+    kafka_server, settings, tmp_path
+):
+    if isinstance(kafka_server, ExternalServer):
+        return
+    jars = kafka_jars.jars_in(settings.cache, repository=settings.maven_repository)
+    following = KafkaServer(tmp_path, java=settings.java, jars=jars)
+    give_up = time.monotonic() + ARCHIVED_WITHIN_S  # another run on this cache may be making it
+    while not (arguments := class_archive.arguments(following.classes)) and time.monotonic() < give_up:
+        time.sleep(0.1)
+
+    assert arguments
+    assert set(arguments) < set(following._java_command())
 
 
 def test_kafka_makes_no_topic_by_a_typing_mistake(kafka, topic):
