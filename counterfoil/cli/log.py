@@ -33,7 +33,7 @@ def log_fence(
     settings = answering.settings()
     print("\n".join(fencing.intent(settings, new_installation=new_installation).lines()))
     if not (reason and yes) and not _has_a_person():
-        raise fencing.NotConfirmed("nothing was fenced: without a terminal, --reason and --yes say it all")
+        raise fencing.NotConfirmed("nothing was fenced: without a terminal, give --reason TEXT and --yes")
     why = reason or typer.prompt("reason")
     if not yes and not typer.confirm("fence the log?"):
         raise fencing.NotConfirmed("nothing was fenced")
