@@ -76,6 +76,8 @@ WITHOUT_A_ROLE: Final = (
     *(
         "config show",
         "context new",
+        "gateway envoy",
+        "gateway nginx",
         "roles",
         "master-key rotate",
         "seal-key rotate",

@@ -23,7 +23,8 @@ from domain.identity.events import KeyIssued
 from domain.ids import ClientId, CredentialId
 from event_store.log import codec, reading
 from runtime.identity import keys
-from runtime.identity.tokens import LIFETIME_S, Claims, sign
+from runtime.identity.lifetimes import LIFETIME_S
+from runtime.identity.tokens import Claims, sign
 
 log = structlog.get_logger()
 

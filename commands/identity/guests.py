@@ -11,7 +11,8 @@ from msgspec import Struct
 from commands.calls import uuid7
 from commands.identity.sessions import Sessions
 from runtime.http.caller_address import network_of
-from runtime.identity.tokens import GUEST_LIFETIME_S, Claims, sign
+from runtime.identity.lifetimes import GUEST_LIFETIME_S
+from runtime.identity.tokens import Claims, sign
 from runtime.quotas.limiter import Limiter
 from runtime.quotas.quota import Quota
 

@@ -22,7 +22,8 @@ from runtime.http import contract
 from runtime.http.exchange import Exchange
 from runtime.http.principal import Public, requires
 from runtime.http.routes import ExchangeRoute
-from runtime.identity.tokens import LIFETIME_S, BadToken
+from runtime.identity.lifetimes import LIFETIME_S
+from runtime.identity.tokens import BadToken
 from runtime.problem_types import CATALOGUE
 from runtime.problems import MEDIA_TYPE, ProblemError
 

@@ -36,7 +36,8 @@ from domain.identity.signing_key import SIGNING_KEY
 from domain.ids import AccountId, ClientId, SessionId, SigningKeyId
 from runtime.http.principal import Principal
 from runtime.identity import tokens
-from runtime.identity.tokens import LIFETIME_S, Claims
+from runtime.identity.lifetimes import LIFETIME_S
+from runtime.identity.tokens import Claims
 from runtime.problems import ProblemError
 
 GRACE: Final = timedelta(seconds=30)

@@ -10,7 +10,7 @@ from msgspec import Struct
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from commands import refusals
-from runtime.identity.tokens import GUEST_LIFETIME_S, LEEWAY_S, LIFETIME_S
+from runtime.identity.lifetimes import GUEST_LIFETIME_S, LEEWAY_S, LIFETIME_S
 from runtime.problems import ProblemError
 
 VaultConnection = psycopg.AsyncConnection[tuple[Any, ...]]

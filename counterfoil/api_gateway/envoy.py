@@ -17,7 +17,7 @@ from counterfoil.api_gateway.published import Api, PublishedRoute
 from runtime.http import headers
 from runtime.http.connection_limits import HEAD_BYTES_MAX, HEAD_TIMEOUT_S, HEADERS_MAX
 from runtime.http.limiting import RouteClass
-from runtime.identity import keys, tokens
+from runtime.identity import keys, lifetimes, tokens
 from runtime.problem_types import CATALOGUE
 from runtime.problems import MEDIA_TYPE
 
@@ -276,7 +276,7 @@ def _tokens(layout: Layout) -> Node:
     provider = {
         "audiences": [tokens.AUDIENCE],
         "require_expiration": True,
-        "clock_skew_seconds": tokens.LEEWAY_S,
+        "clock_skew_seconds": lifetimes.LEEWAY_S,
         "forward": True,  # the APIs verify again, and know what was revoked
         "from_headers": [
             {"name": "authorization", "value_prefix": f"{word} "} for word in ("Bearer", "bearer")

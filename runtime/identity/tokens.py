@@ -17,19 +17,12 @@ from joserfc.jws import JWSRegistry
 from joserfc.jwt import JWTClaimsRegistry
 from msgspec import Struct
 
+from runtime.identity.lifetimes import LEEWAY_S
+
 ALGORITHM: Final = "EdDSA"
 """As gateways know it (RFC 8037). RFC 9864 has a name for each curve, which Envoy 1.40 does not verify."""
 TYPE: Final = "at+jwt"
 AUDIENCE: Final = "counterfoil"
-LIFETIME_S: Final = 600
-"""How long an access token is good for: as long as a revocation that nobody heard of lasts."""
-
-GUEST_LIFETIME_S: Final = 24 * 3600
-"""How long a guest's token is good for: there is nothing by which it could be renewed."""
-
-LEEWAY_S: Final = 30
-"""By how much the clocks of two machines may differ."""
-
 TOKEN_BYTES_MAX: Final = 8 * 1024
 ROLES_MAX: Final = 32
 

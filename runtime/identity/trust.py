@@ -19,7 +19,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from runtime.actors import Kind
 from runtime.http.access import PERMISSIONS, permissions_of
 from runtime.http.principal import Principal
-from runtime.identity import keys, tokens
+from runtime.identity import keys, lifetimes, tokens
 from runtime.identity.tokens import BadToken, Claims
 
 Pool = AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]
@@ -130,7 +130,7 @@ class Trust:
         return Verified(principal, (key.credential_id,), None, until)
 
     def _accepted(self, verified: Verified) -> Principal:
-        leeway_s = 0 if verified.kid is None else tokens.LEEWAY_S
+        leeway_s = 0 if verified.kid is None else lifetimes.LEEWAY_S
         if verified.expires_at + leeway_s <= self._clock():
             raise BadToken("it is over")
         if verified.kid is not None and verified.kid not in self._keys:

@@ -47,7 +47,7 @@ def test_with_both_it_fences_and_says_what_it_did(tmp_path, database_url, epoch)
 
 @pytest.mark.parametrize(("answers", "expected"), [("restored\ny\n", (0, 2)), ("restored\nn\n", (1, 1))])
 def test_on_a_terminal_it_asks(tmp_path, database_url, epoch, monkeypatch, answers, expected):
-    monkeypatch.setattr("counterfoil.cli.main._has_a_person", lambda: True)
+    monkeypatch.setattr("counterfoil.cli.log._has_a_person", lambda: True)
     result = commanding.run(tmp_path, "log", "fence", database_url=database_url, given=answers)
 
     assert expected == (result.exit_code, epoch())

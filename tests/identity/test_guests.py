@@ -6,7 +6,7 @@ import pytest
 
 from commands.identity.guests import WINDOW_S
 from counterfoil import accounts
-from runtime.identity import tokens
+from runtime.identity import lifetimes
 from tests.identity.conftest import opened
 from tests.identity.shop import PRODUCT, bearer
 from tests.identity.test_ownership import MINE
@@ -62,7 +62,7 @@ async def test_a_guests_token_can_be_revoked_for_as_long_as_it_would_last(shop):
         row = vault.execute(
             "select max(extract(epoch from expires_at - clock_timestamp())) from vault.denial"
         ).fetchone()
-    assert row[0] > tokens.GUEST_LIFETIME_S
+    assert row[0] > lifetimes.GUEST_LIFETIME_S
 
 
 async def test_a_guests_token_outlives_the_key_that_signed_it(shop):
@@ -73,7 +73,7 @@ async def test_a_guests_token_outlives_the_key_that_signed_it(shop):
         row = vault.execute(
             "select max(extract(epoch from verifies_until - clock_timestamp())) from vault.signing_key"
         ).fetchone()
-    assert row[0] > tokens.GUEST_LIFETIME_S
+    assert row[0] > lifetimes.GUEST_LIFETIME_S
     assert 401 != (await shop.queries.get("/v1/products", headers=bearer(token))).status_code
 
 

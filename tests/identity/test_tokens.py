@@ -13,7 +13,8 @@ from joserfc.jwk import OctKey, OKPKey
 
 from commands.identity.sessions import private_key
 from runtime.identity import tokens
-from runtime.identity.tokens import AUDIENCE, LEEWAY_S, TOKEN_BYTES_MAX, BadToken, Claims
+from runtime.identity.lifetimes import LEEWAY_S
+from runtime.identity.tokens import AUDIENCE, TOKEN_BYTES_MAX, BadToken, Claims
 from runtime.identity.trust import public_key
 
 KEY: Final = private_key("k-1", bytes(range(32)))
