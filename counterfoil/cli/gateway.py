@@ -62,6 +62,25 @@ def envoy(
     print(json.dumps(envoy_.bootstrap(_layout(listen, command_api, query_api, files)), indent=1))
 
 
+@app.command("kong")
+def kong(
+    listen: Listen = "127.0.0.1:8000",
+    command_api: CommandApi = None,
+    query_api: QueryApi = None,
+    certificate: Certificate = None,
+    key: Key = None,
+    upstream_ca: UpstreamCa = None,
+    upstream_certificate: UpstreamCertificate = None,
+) -> None:
+    """Print the declarative file of a Kong, which verifies no tokens; address and files are set in kong.conf."""
+    import json
+
+    from counterfoil.api_gateway import kong as kong_
+
+    files = certificate, key, upstream_ca, upstream_certificate
+    print(json.dumps(kong_.declaration(_layout(listen, command_api, query_api, files)), indent=1))
+
+
 @app.command("nginx")
 def nginx(
     listen: Listen = "127.0.0.1:8000",
