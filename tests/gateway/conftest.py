@@ -5,6 +5,7 @@ import itertools
 
 import httpx
 import pytest
+from msgspec import structs
 
 from counterfoil import accounts
 from counterfoil.api_gateway import envoy, layout
@@ -12,11 +13,14 @@ from counterfoil.contexts import CONTEXTS
 from devservers import child
 from devservers.envoy_server import EnvoyServer
 from runtime.settings import PREFIX, Settings
+from tests.certificates import Authority
 from tests.gateway.behind import ApiProcess
 from tests.projections.feeding import feeding, publish, settle
 
 EMAIL, PASSWORD = "owner@example.org", "correct horse battery"
 PROCESSES = 3
+WRITES_MAX = 5
+"""Commands at once from one address, at the listener with small buckets."""
 
 
 @pytest.fixture(scope="session")
@@ -79,12 +83,38 @@ def gateway_layout(settings_of_shop, apis):
 
 
 @pytest.fixture(scope="session")
-def gateway(gateway_layout, servers_directory, servers_taken):
+def authority(tmp_path_factory):
+    """The authority of the certificate of the gateway's second listener."""
+    return Authority(tmp_path_factory.mktemp("authority"), name="gateway")
+
+
+@pytest.fixture(scope="session")
+def secure_layout(gateway_layout, authority):
+    """The same gateway with a certificate, and a small bucket of commands."""
+    certificate = authority.server("localhost")
+    return structs.replace(
+        gateway_layout,
+        listens=layout.ApiAddress("127.0.0.1", child.free_port()),
+        certificate=certificate,
+        key=certificate,
+        buckets=gateway_layout.buckets | {"write": layout.TokenBucket(WRITES_MAX, 1)},
+    )
+
+
+@pytest.fixture(scope="session")
+def secure_url(secure_layout):
+    """Where the second listener is reached."""
+    return f"https://localhost:{secure_layout.listens.port}"
+
+
+@pytest.fixture(scope="session")
+def gateway(gateway_layout, secure_layout, servers_directory, servers_taken):
     """The Envoy of the run."""
     url = f"http://127.0.0.1:{gateway_layout.listens.port}"
-    with EnvoyServer(
-        servers_directory / "envoy", configuration=envoy.bootstrap(gateway_layout), url=url
-    ) as server:
+    configuration = envoy.bootstrap(gateway_layout)
+    [second] = envoy.bootstrap(secure_layout)["static_resources"]["listeners"]
+    configuration["static_resources"]["listeners"].append(second | {"name": "secure-callers"})
+    with EnvoyServer(servers_directory / "envoy", configuration=configuration, url=url) as server:
         servers_taken.append(server.report())
         yield server
 
