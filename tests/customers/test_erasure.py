@@ -9,15 +9,19 @@ import pytest
 from pydantic import SecretStr
 
 from commands.gateways.shredding import ERASURE, Destroyed, Shredder
+from commands.identity import address_book
 from commands.identity.vault import Vault
+from commands.recipients import Unwanted
 from counterfoil import accounts
 from counterfoil.contexts import CONTEXTS
 from counterfoil.testing import queries
+from domain.mail.templates import PASSWORD_CHANGED
 from runtime.keyring import keyring as keyrings
 from runtime.keyring.key_rows import KeyRows
 from runtime.keyring.keyring import Erasures
 from tests.customer_examples import erasure_requested
 from tests.customers.erasing import ADA, LOGIN, cut_off, erased, registered
+from tests.examples import mail_requested
 from tests.identity.conftest import accounts_on, opened
 from tests.identity.shop import EMAIL, PASSWORD, REFUSED_WITHIN_S
 
@@ -83,6 +87,24 @@ async def test_an_erasure_is_asked_for_once_however_often(shop, installation):
     await erased(installation)
 
     assert Counter({"requested": 1, "erased": 1, "closed": 1}) == counted(shop)
+
+
+async def test_mails_that_wait_for_an_erased_account_are_sent_to_nobody(shop, installation):
+    tokens = await registered(shop)
+    await shop.asked("/v1/password-resets", LOGIN["email"])
+    link = shop.mails()[-1]
+    notice = mail_requested(template=PASSWORD_CHANGED.name, recipient_ref="ada", parameters={"at": "today"})
+    waiting = (link, notice)
+
+    async def recipients():
+        async with address_book.opened(installation) as book:
+            return [await book.find(mail) for mail in waiting]
+
+    assert [LOGIN["email"]] * 2 == [each.address for each in await recipients()]
+    await shop.post("/v1/customers/ada/erasure", {}, tokens["access_token"])
+    await erased(installation)
+
+    assert [Unwanted("erased")] * 2 == await recipients()
 
 
 def counted(shop):
