@@ -76,7 +76,7 @@ def _measured(laboratory: Laboratory, *, disk: str) -> Row:
 
 def _ours(laboratory: Laboratory, *, disk: str) -> Found:
     with laboratory.database(disk) as url:
-        shop_events.fill(url, _products())
+        shop_events.fill(url, products())
         port = child.free_port()
         environment = {"COUNTERFOIL_DATABASE_URL": url, "COUNTERFOIL_COMMAND_API_PORT": str(port)}
         with laboratory.http(["counterfoil", "command-api"], port=port, environment=environment):
@@ -102,7 +102,8 @@ def load(laboratory: Laboratory, what: str, *, port: int, **given: int | str) ->
     return found
 
 
-def _products() -> Iterator[shop_events.Happened]:
+def products() -> Iterator[shop_events.Happened]:
+    """The products that orders are drawn from."""
     for number in range(CODES):
         sku = Sku(shop_events.code(number))
         (created,) = product.create(

@@ -82,12 +82,10 @@ class Connection(asyncio.Protocol):
             self._waiting.set_result(answer)
 
 
-def post(path: str, body: bytes, *, key: str) -> bytes:
+def post(path: str, body: bytes, *headers: str) -> bytes:
     """The bytes of a POST."""
-    return (
-        f"POST {path} HTTP/1.1\r\nHost: benchmark\r\nContent-Type: application/json\r\n"
-        f"Idempotency-Key: {key}\r\nContent-Length: {len(body)}\r\n\r\n"
-    ).encode() + body
+    head = [f"POST {path} HTTP/1.1", "Host: benchmark", "Content-Type: application/json", *headers]
+    return "\r\n".join([*head, f"Content-Length: {len(body)}", "", ""]).encode() + body
 
 
 def get(path: str, *headers: str) -> bytes:

@@ -4,7 +4,8 @@ import argparse
 import itertools
 import random
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -32,7 +33,7 @@ class Found(msgspec.Struct, frozen=True):
 def main() -> None:
     """Run one load."""
     given = argparse.ArgumentParser(description=__doc__)
-    given.add_argument("what", choices=["orders", "order"])
+    given.add_argument("what", choices=["orders", "order", "logins"])
     given.add_argument("--port", type=int, required=True)
     given.add_argument("--connections", type=int, default=CONNECTIONS)
     given.add_argument("--warm", type=float, default=0.0, help="seconds of load before what is measured")
@@ -42,22 +43,29 @@ def main() -> None:
     )
     given.add_argument("--orders", type=int, default=1, help="orders that there are to be read")
     given.add_argument("--path", default="", help="read this path instead of an order")
+    given.add_argument("--tokens", type=Path, help="a file of access tokens, one a line")
+    given.add_argument("--callers", type=int, default=1, help="how many of the tokens take turns")
+    given.add_argument("--email", default="", help="who logs in")
+    given.add_argument("--password", default="")
     arguments = given.parse_args()
-    posting = arguments.what == "orders"
+    tokens = arguments.tokens.read_text().split()[: arguments.callers] if arguments.tokens else []
     requests: Callable[[], bytes]
-    if posting:
-        requests = placing(arguments.codes).__next__
+    if arguments.what == "orders":
+        requests = placing(arguments.codes, tokens).__next__
+    elif arguments.what == "logins":
+        body = msgspec.json.encode({"email": arguments.email, "password": arguments.password})
+        requests = itertools.repeat(http_client.post("/v1/sessions", body)).__next__
     elif arguments.path:
         requests = itertools.repeat(http_client.get(arguments.path)).__next__
     else:
-        requests = reading(arguments.orders).__next__
+        requests = reading(arguments.orders, tokens).__next__
     load = uvloop.run(
         _warm_and_measure(
             arguments.port,
             connections=arguments.connections,
             seconds=(arguments.warm, arguments.seconds),
             request=requests,
-            expected=CREATED if posting else OK,
+            expected=OK if arguments.what == "order" else CREATED,
         )
     )
     print(msgspec.json.encode(found(load)).decode())
@@ -104,20 +112,27 @@ def order_body(order_id: str, chance: random.Random, *, codes: int) -> bytes:
     ).encode()
 
 
-def placing(codes: int) -> Iterator[bytes]:
-    """Requests that place orders, each a new one with a key of its own."""
+def placing(codes: int, tokens: Sequence[str] = ()) -> Iterator[bytes]:
+    """Requests that place orders, each a new one with a key of its own; where there are tokens, they take turns."""
+    known = itertools.cycle([_bearer(token) for token in tokens] or [()])
     run, chance = secrets.token_hex(6), random.Random(shop_events.SEED)
     for number in itertools.count():
         name = f"{run}-{number}"
-        yield http_client.post("/v1/orders", order_body(name, chance, codes=codes), key=name)
+        body = order_body(name, chance, codes=codes)
+        yield http_client.post("/v1/orders", body, f"Idempotency-Key: {name}", *next(known))
 
 
-def reading(orders: int) -> Iterator[bytes]:
-    """Requests that read orders of the history, in no order."""
+def reading(orders: int, tokens: Sequence[str] = ()) -> Iterator[bytes]:
+    """Requests that read orders of the history, in no order; where there are tokens, with the first."""
     chance = random.Random(shop_events.SEED)
-    ready = [http_client.get(f"/v1/orders/order%20{number}") for number in range(orders)]
+    known = _bearer(tokens[0]) if tokens else ()
+    ready = [http_client.get(f"/v1/orders/order%20{number}", *known) for number in range(orders)]
     while True:
         yield ready[chance.randrange(orders)]
+
+
+def _bearer(token: str) -> tuple[str, ...]:
+    return (f"Authorization: Bearer {token}",)
 
 
 if __name__ == "__main__":

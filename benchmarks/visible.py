@@ -171,7 +171,7 @@ async def _placed(running: Running, *, rate: int, seconds: float) -> Placed:
         name = f"{run}-{number}"
         body = http_load.order_body(name, chance, codes=CODES)
         started = time.perf_counter()
-        answer = await _asked(commands, http_client.post("/v1/orders", body, key=name))
+        answer = await _asked(commands, http_client.post("/v1/orders", body, f"Idempotency-Key: {name}"))
         assert answer.status == CREATED, answer
         assert answer.position is not None, answer
         found.answered_s[number] = time.perf_counter() - started
@@ -230,7 +230,7 @@ async def _stock(command_port: int) -> None:
             commands = [_about_product(command, number, run) for number in numbers]
             body = msgspec.json.encode({"commands": commands})
             answer = await connection.ask(
-                http_client.post("/v1/commands", body, key=f"{command}-{start}-{run}")
+                http_client.post("/v1/commands", body, f"Idempotency-Key: {command}-{start}-{run}")
             )
             assert answer.status == OK, answer
     connection.close()
