@@ -4,7 +4,6 @@ The rows of one batch that are of one kind and about one actor become the events
 from the three: killed between append and removal, the same rows are found again, and the log answers that it has them.
 """
 
-import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import groupby
@@ -18,7 +17,7 @@ from commands import refusals
 from commands.calls import Call, key_digest
 from commands.decision import DecisionView
 from commands.execution import Caller
-from commands.log_access import Opened, opened
+from commands.log_access import Aside, opened
 from commands.log_reading import LogUnreachable
 from domain.event import Event
 from domain.moment import in_utc
@@ -43,7 +42,7 @@ EVERY_S: Final = 1.0
 """Pause between two rounds while nothing is pending."""
 BATCHES_PER_ROUND: Final = 20
 READERS: Final = 2
-"""Connections of a round's pool for loading states."""
+"""Connections for loading states."""
 
 _READ: Final = """
 select batch::text, kind, actor, process, route, code, detail, correlation_id, since, count from security.pending
@@ -126,8 +125,12 @@ class SecurityStreams:
     """The consumer at work, from taking the lease on. One thread."""
 
     def __init__(self, session: ConsumerSession) -> None:
-        self._conn, self._url, self._metrics = session.conn, session.database_url, session.metrics
+        self._conn, self._metrics = session.conn, session.metrics
         self._fingerprints = fingerprints.read(self._conn)
+        self._aside = Aside()
+        self._on = self._aside.open(
+            opened(session.database_url, role="counterfoil_writer", name=NAME, readers=READERS)
+        )
 
     def round(self) -> int:
         """Bring some batches into the log; how many rows these were.
@@ -141,7 +144,7 @@ class SecurityStreams:
             rows = cursor.execute(_READ, given).fetchall()
         waiting = 0
         if rows:
-            asyncio.run(self._record(list(_groups(rows))))
+            self._aside.run(self._record(list(_groups(rows))))
             count = self._conn.execute(_COUNT).fetchone()
             assert count is not None, "an aggregate answers one row"
             waiting = int(str(count[0]))
@@ -149,18 +152,20 @@ class SecurityStreams:
         return len(rows)
 
     def close(self) -> None:
-        """Remove its metrics."""
-        self._metrics.left(NAME)
+        """Close its connections, and remove its metrics."""
+        try:
+            self._aside.close()
+        finally:
+            self._metrics.left(NAME)
 
     async def _record(self, groups: Iterable[PendingGroup]) -> None:
-        async with opened(self._url, role="counterfoil_writer", name=NAME, readers=READERS) as on:
-            for group in groups:  # one after another: a caller's events stand in the order of their minutes
-                await self._append(on, group)
-                given = {"batch": group.batch, "kind": group.kind, "actor": group.actor}
-                self._conn.execute(_REMOVE, given)
+        for group in groups:  # one after another: a caller's events stand in the order of their minutes
+            await self._append(group)
+            given = {"batch": group.batch, "kind": group.kind, "actor": group.actor}
+            self._conn.execute(_REMOVE, given)
 
-    async def _append(self, on: Opened, group: PendingGroup) -> None:
-        (slot,) = on.execution.reserve(1)
+    async def _append(self, group: PendingGroup) -> None:
+        (slot,) = self._on.execution.reserve(1)
         call = Call(
             command="record_security_events",
             key=key_digest(NAME, group.name),
@@ -175,7 +180,7 @@ class SecurityStreams:
             return events
 
         try:
-            caller = Caller(on.execution, call=call, slot=slot, now=group.rows[0].since)
+            caller = Caller(self._on.execution, call=call, slot=slot, now=group.rows[0].since)
             await caller.execute(SECURITY, trail.identifier(group.actor), decide)
         except ProblemError as problem:
             if refusals.may_pass(problem):

@@ -105,8 +105,8 @@ async def test_G1_every_denial_login_key_role_and_replay_action_is_on_a_security
 async def test_rows_that_were_appended_when_the_consumer_died_are_appended_once(shop, monkeypatch):
     append = SecurityStreams._append
 
-    async def killed(self, on, group):
-        await append(self, on, group)
+    async def killed(self, group):
+        await append(self, group)
         raise KeyboardInterrupt
 
     assert 401 == (await shop.get("/v1/orders")).status_code
