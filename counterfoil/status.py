@@ -96,6 +96,10 @@ def lines(status: dict[str, Any]) -> list[str]:
         f"timer    {'.'.join((timer['process'], timer['timer'])):<28} {timer['overdue']:,} overdue{_parked(timer)}"
         for timer in status["timers"]
     ]
+    shown += [
+        f"paused   {paused['name']:<28} since {paused['paused_at']}, by the act at {paused['act']:,}"
+        for paused in status["paused"]
+    ]
     if (sealed := status["seal"]) is not None:
         shown.append(f"seal     {sealed['origin']:<28} {position_of(sealed)}")
         shown.append(f"audit    {'next to the sealer':<28} {sealing.audits_in_words(sealed['audits'])}")

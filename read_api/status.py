@@ -5,6 +5,7 @@ the relay's last position for it has nothing before the relay's own position, so
 process managers and consumers of the log stand where their checkpoint of the log does.
 """
 
+import datetime as dt
 from typing import Final
 
 import msgspec
@@ -79,6 +80,10 @@ select json_build_object(
         select coalesce(json_agg(json_build_object(
             'name', name, 'position', position, 'lag_events', lag_events, 'lag_seconds', lag_seconds, 'parked', parked
         ) order by name), '[]') from checkpoints where kind = 'consumer'
+    ),
+    'paused', (
+        select coalesce(json_agg(json_build_object('name', consumer, 'act', act, 'paused_at', paused_at)
+            order by consumer), '[]') from consumers.paused
     )
 )::text
 """
@@ -135,6 +140,14 @@ class ConsumerStanding(Struct, frozen=True):
     parked: int
 
 
+class PausedConsumer(Struct, frozen=True):
+    """A consumer, a process manager or a view that an operator paused, by the act at that position."""
+
+    name: str
+    act: int
+    paused_at: dt.datetime
+
+
 class Status(Struct, frozen=True):
     """Everybody, in one snapshot."""
 
@@ -143,6 +156,7 @@ class Status(Struct, frozen=True):
     views: tuple[ViewStanding, ...]
     process_managers: tuple[ProcessStanding, ...]
     consumers: tuple[ConsumerStanding, ...]
+    paused: tuple[PausedConsumer, ...]
 
     @property
     def all_consumers(self) -> tuple[ViewStanding | ProcessStanding | ConsumerStanding, ...]:

@@ -43,6 +43,7 @@ EXAMPLE: Final = {
     "consumers": [
         {"name": "event-counts", "position": 1205, "lag_events": 0, "lag_seconds": 0.0, "parked": 0}
     ],
+    "paused": [{"name": "timers", "act": 1198, "paused_at": "2026-03-02T09:30:00Z"}],
 }
 
 

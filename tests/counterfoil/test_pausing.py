@@ -1,5 +1,7 @@
 """`counterfoil pause` and `resume` on a database on which nothing runs: acts that name the operator."""
 
+import re
+
 from event_store.consumers import pausing
 from event_store.log import reading
 from event_store.log.envelope import decode_metadata
@@ -17,7 +19,7 @@ def test_a_consumer_is_paused_and_resumed_from_the_command_line(database_url, tm
         return commanding.run(tmp_path, *arguments, database_url=database_url)
 
     first = run("pause", "timers", "--as", "jo", "--reason", "a drill")
-    meanwhile = paused(database_url)
+    meanwhile, shown = paused(database_url), run("status").stdout
     again = run("pause", "timers")
     resumed = run("resume", "timers", "--as", "jo")
     refused = [run("resume", "timers"), run("pause", "acts")]
@@ -27,6 +29,8 @@ def test_a_consumer_is_paused_and_resumed_from_the_command_line(database_url, tm
         again.stdout,
         resumed.stdout,
     )
+    assert re.search(r"^paused +timers +since .*, by the act at 1$", shown, re.MULTILINE)
+    assert "paused" not in run("status").stdout
     assert ({"timers"}, set()) == (meanwhile, paused(database_url))
     assert [1, 1] == [each.exit_code for each in refused]
     assert "timers is not paused" in refused[0].stderr
