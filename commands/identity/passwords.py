@@ -2,7 +2,11 @@
 
 import asyncio
 import functools
+import os
+import sys
+import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from argon2 import PasswordHasher, Type
@@ -13,6 +17,9 @@ from commands.identity.errors import WeakPassword
 
 HASHES_AT_ONCE: Final = 2
 """Each takes a core and its megabytes; other routes need the rest."""
+
+NICENESS: Final = 10
+"""Of the threads that hash: answers that need no hash go first. A login still gets a tenth of a busy core."""
 
 WAITING_MAX: Final = 64
 """Callers that wait for a hash; more are asked to come again."""
@@ -34,7 +41,7 @@ class Passwords:
     def __init__(self, *, memory_mb: int) -> None:
         self._hasher = _hasher(memory_mb)
         self._nobodys = _nobodys_hash(memory_mb)
-        self._room = asyncio.Semaphore(HASHES_AT_ONCE)
+        self._threads = ThreadPoolExecutor(HASHES_AT_ONCE, "passwords", initializer=_go_last)
         self._waiting = 0
 
     async def hash(self, password: str) -> str:
@@ -69,12 +76,16 @@ class Passwords:
             raise refusals.too_busy()
         self._waiting += 1
         try:
-            async with self._room:
-                return await asyncio.to_thread(
-                    work, *given
-                )  # the library lets go of the interpreter meanwhile
+            # The library lets go of the interpreter meanwhile.
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
         finally:
             self._waiting -= 1
+
+
+def _go_last() -> None:
+    """Have this thread run when no other wants to; only Linux has priorities of single threads."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 def require_strong(password: str, *, own: Iterable[str] = ()) -> None:

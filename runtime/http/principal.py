@@ -83,7 +83,7 @@ def may_use(principal: Principal, requirement: Requirement) -> bool:
     if isinstance(requirement, Known):
         return principal.id != "" and requirement.only in {None, principal.kind}
     if isinstance(requirement, Owned):
-        return not principal.permissions.isdisjoint((requirement.permission, requirement.own))
+        return requirement.permission in principal.permissions or requirement.own in principal.permissions
     return requirement in principal.permissions
 
 
@@ -96,6 +96,6 @@ def confined_to(principal: Principal, requirement: Requirement) -> str | None:
 
 def permission_of(requirement: Requirement) -> str | None:
     """The permission that is required of who uses everybody's objects; None: it is required of nobody."""
-    if isinstance(requirement, Public | Known):
-        return None
-    return requirement.permission if isinstance(requirement, Owned) else requirement
+    if isinstance(requirement, Owned):
+        return requirement.permission
+    return requirement if isinstance(requirement, str) else None

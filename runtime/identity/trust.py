@@ -91,6 +91,11 @@ class Trust:
         """Whether what was revoked a second ago is known."""
         return self.age_s < STALE_AFTER_S
 
+    def recognised(self, token: bytes) -> Principal | None:
+        """Who a token stands for that was verified before; None: it was not, or is not trusted any more."""
+        verified = self._remembered.get(token)
+        return None if verified is None or self._mistrusts(verified) else verified.principal
+
     def trusted(self, token: bytes) -> Principal:
         """Who a token stands for.
 
@@ -130,15 +135,20 @@ class Trust:
         return Verified(principal, (key.credential_id,), None, until)
 
     def _accepted(self, verified: Verified) -> Principal:
+        if why := self._mistrusts(verified):
+            raise BadToken(why)
+        return verified.principal
+
+    def _mistrusts(self, verified: Verified) -> str:
+        """Why a token that was verified is not trusted any more; empty: it is."""
         leeway_s = 0 if verified.kid is None else lifetimes.LEEWAY_S
         if verified.expires_at + leeway_s <= self._clock():
-            raise BadToken("it is over")
+            return "it is over"
         if verified.kid is not None and verified.kid not in self._keys:
-            raise BadToken("its key is not trusted any more")
-        for subject in verified.subjects:
-            if subject in self._denied:
-                raise BadToken("it was revoked")
-        return verified.principal
+            return "its key is not trusted any more"
+        if self._denied and not self._denied.keys().isdisjoint(verified.subjects):
+            return "it was revoked"
+        return ""
 
     def claims(self, token: bytes) -> Claims:
         """What a token says that is trusted now.
