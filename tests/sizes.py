@@ -60,6 +60,15 @@ LOGINS_FLOODED: Final = Size(
     "logins on one account, and one password tried on as many", 100, 1_000, "tests/identity/test_attempts.py"
 )
 LOGINS_AT_ONCE: Final = Size("logins at once", 20, 200, "tests/identity/test_attempts.py")
+LOGIN_BURSTS: Final = Size(
+    "times that so many log in while others are answered", 1, 10, "tests/identity/test_logins_at_once.py"
+)
+REVOCATIONS: Final = Size(
+    "sessions that are ended, to see how long their tokens are good",
+    5,
+    200,
+    "tests/identity/test_sessions.py",
+)
 LOGINS_TIMED: Final = Size(
     "failed logins timed for each of two addresses", 100, 2_000, "tests/identity/test_sessions.py"
 )

@@ -16,7 +16,7 @@ from runtime import database
 from runtime.http.access import FAIL_CLOSED
 from runtime.http.exchange import Exchange
 from runtime.http.pipeline import Given, permit
-from runtime.http.principal import ANONYMOUS, NOBODY, Principal, Public, permission_of
+from runtime.http.principal import ANONYMOUS, NOBODY, Principal, Public, is_confined, permission_of
 from runtime.http.routes import Route
 from runtime.identity import tokens
 from runtime.identity.metrics import IdentityMetrics
@@ -154,12 +154,16 @@ class TokenCallers:
             raise _unavailable()
 
     def note(self, exchange: Exchange, status: int) -> None:
-        """Count a denial, a refused login, or a read of the log."""
+        """Count a denial, a refused login, or a read of the log.
+
+        What belongs to somebody else is answered as what there is not, and both are denials: to tell them apart here
+        would take a question to the database that only one of them needs.
+        """
         code, route = exchange.code, exchange.route
         if route is None:
             return
         if code is not None:
-            if code in DENIALS:
+            if code in DENIALS or (status == 404 and is_confined(exchange.principal, route.requires)):
                 self._metrics.denied(route.path, code)
                 kind: TrailKind = "denied" if exchange.about is None else "login-refused"
                 who = exchange.about or exchange.principal.actor

@@ -94,6 +94,13 @@ def confined_to(principal: Principal, requirement: Requirement) -> str | None:
     return None if requirement.permission in principal.permissions else principal.id
 
 
+def is_confined(principal: Principal, requirement: Requirement) -> bool:
+    """Whether a principal that has what is required finds there what is its own, and nothing else."""
+    if isinstance(requirement, Known):
+        return requirement.only == "account"
+    return confined_to(principal, requirement) is not None
+
+
 def permission_of(requirement: Requirement) -> str | None:
     """The permission that is required of who uses everybody's objects; None: it is required of nobody."""
     if isinstance(requirement, Owned):

@@ -18,7 +18,7 @@ from domain.security.events import HistoryRead, LoginsRefused, RequestsDenied, R
 from projections import builds
 from runtime import database
 from tests.acceptance.running import command, environment
-from tests.identity.shop import EMAIL, PRODUCT, bearer
+from tests.identity.shop import EMAIL, ORDER, PRODUCT, bearer
 
 pytestmark = pytest.mark.anyio
 
@@ -100,6 +100,32 @@ async def test_G1_every_denial_login_key_role_and_replay_action_is_on_a_security
     ]
     metadata = shop.metadata("security-account~ada")
     assert {("system:security", "account:ada")} == {(each.actor, each.on_behalf_of) for each in metadata}
+
+
+async def test_what_belongs_to_somebody_else_is_recorded_as_denied_like_what_there_is_not(shop):
+    give_builds(shop.url)
+    owner = await shop.session()
+    assert 201 == (await shop.post("/v1/products", PRODUCT, owner["access_token"])).status_code
+    assert 201 == (await shop.post("/v1/orders", ORDER, owner["access_token"])).status_code
+    guest = (await shop.commands.post("/v1/guest-tokens")).json()
+    token, why = guest["access_token"], {"reason": "customer"}
+
+    await shop.query_app.state.reads.poller.next_snapshot()
+    for order_id in ("1001", "1002"):
+        assert 404 == (await shop.get(f"/v1/orders/{order_id}", token)).status_code
+        assert 404 == (await shop.post(f"/v1/orders/{order_id}/cancellation", why, token)).status_code
+        entry = {"command": "cancel_order", "key": order_id, "target": order_id, "body": why}
+        batch = await shop.post("/v1/commands", {"commands": [entry]}, token)
+        assert 404 == batch.json()["results"][0]["status"]
+    assert 404 == (await shop.get("/v1/orders/1002", owner["access_token"])).status_code
+    await recorded(shop)
+
+    denied = of(shop, f"security-guest~{guest['guest_id']}", RequestsDenied)
+    assert {
+        ("GET /v1/orders/{order_id}", "not-found"): 2,
+        ("POST /v1/orders/{order_id}/cancellation", "order-unknown"): 4,
+    } == requests(denied)
+    assert [] == of(shop, f"security-account~{owner['account_id']}", RequestsDenied)
 
 
 async def test_rows_that_were_appended_when_the_consumer_died_are_appended_once(shop, monkeypatch):

@@ -122,7 +122,21 @@ async def test_t5_what_cannot_be_undone_waits_for_the_list_of_denials(shop, monk
     assert 404 == (await shop.post("/v1/orders/nothing/shipment", {}, token)).status_code
 
 
-async def test_a2_whether_there_is_an_account_takes_the_same_time(shop, monkeypatch):
+async def test_t5_both_apis_refuse_the_tokens_of_a_session_within_a_second_of_its_end(shop, capsys):
+    delays_s = []
+    for _ in range(sizes.REVOCATIONS.chosen):
+        tokens = await shop.session()
+        path = f"/v1/sessions/{tokens['session_id']}/revocation"
+        assert 204 == (await shop.post(path, {}, tokens["access_token"])).status_code
+        delays_s.append(await shop.refused_everywhere(tokens["access_token"]))
+    with capsys.disabled():
+        median_s, longest_s = statistics.median(delays_s), max(delays_s)
+        print(f"\nrevoked tokens were good for {median_s:.2f} s, the longest for {longest_s:.2f} s")
+
+    assert longest_s < REFUSED_WITHIN_S
+
+
+async def test_a2_whether_there_is_an_account_takes_the_same_time(shop, monkeypatch, capsys):
     monkeypatch.setattr(attempts, "FAILURES_PER_ACCOUNT_MAX", 2 * sizes.LOGINS_TIMED.chosen)
     wrong: dict[str, list[float]] = {EMAIL: [], "nobody@example.org": []}
     for number in range(2 * sizes.LOGINS_TIMED.chosen):
@@ -133,6 +147,8 @@ async def test_a2_whether_there_is_an_account_takes_the_same_time(shop, monkeypa
         assert (401, "bad-credentials") == (answer.status_code, answer.json()["code"])
 
     known, unknown = map(statistics.median, wrong.values())
+    with capsys.disabled():
+        print(f"\nrefused after {known * 1000:.1f} ms, and {unknown * 1000:.1f} ms where there is no account")
     assert abs(known - unknown) < DIFFERENCE_S_MAX
 
 
