@@ -24,7 +24,6 @@ from benchmarks.table import OWN_DISK, Goal, Row
 from counterfoil import accounts
 from devservers import child
 from runtime import database
-from runtime.http.access import PERMISSIONS
 from runtime.identity.trust import Trust
 from runtime.settings import Settings
 
@@ -32,6 +31,7 @@ NAME: Final = "identified"
 EMAIL: Final = "owner@example.org"
 PASSWORD: Final = "correct horse battery"
 PROGRAMS: Final = 16
+SCOPES: Final = ("orders:place", "orders:read")
 EVENTS: Final = 20_000
 VIEW: Final = "order_details"
 VERIFICATIONS: Final = 100_000
@@ -227,7 +227,7 @@ def _tokens(port: int) -> Iterator[str]:
             name = f"till-{number}"
             issued = client.post(
                 "/v1/clients",
-                json={"client_id": name, "name": name, "scopes": sorted(PERMISSIONS["service"])},
+                json={"client_id": name, "name": name, "scopes": SCOPES},
                 headers={"authorization": f"Bearer {login['access_token']}", "idempotency-key": name},
             ).raise_for_status()
             key = issued.json()["secret"]
