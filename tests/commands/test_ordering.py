@@ -222,7 +222,7 @@ async def test_a_shipment_needs_no_body_at_all(given):
     (await shop.post("/v1/orders/536365/shipment", b"")).then_accepted(stream="order-536365", version=3)
 
 
-async def test_an_order_that_is_not_confirmed_is_not_shipped(given):
+async def test_z4_an_order_that_is_not_confirmed_is_not_shipped(given):
     shop = await given(placed())
 
     answer = await shop.post("/v1/orders/536365/shipment")
@@ -252,7 +252,7 @@ async def test_a_credit_note_is_issued_with_or_without_an_order(given):
     (await shop.post("/v1/credit-notes", other)).then_accepted(stream="credit_note-C2", version=1)
 
 
-async def test_a_credit_note_is_held_against_its_order_and_all_earlier_notes_on_it(given):
+async def test_z4_a_credit_note_is_held_against_its_order_and_all_earlier_notes_on_it(given):
     shop = await given(*CATALOGUE, placed(), confirmed(), shipped(), credit_note_issued(credit_note_id="C1"))
     lines = [{"sku": "85123A", "quantity": 3, "unit_price": "2.55"}]
 
@@ -285,7 +285,7 @@ async def test_a_credit_note_that_took_the_last_pieces_is_answered_again(given):
     assert first.headers["position"] == again.headers["position"]
 
 
-async def test_racing_credit_notes_never_credit_more_than_was_shipped(given, database_url):
+async def test_z4_racing_credit_notes_never_credit_more_than_was_shipped(given, database_url):
     shop = await given(*CATALOGUE, placed(), confirmed(), shipped())
 
     def note(number: int) -> dict[str, object]:

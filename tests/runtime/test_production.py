@@ -106,7 +106,7 @@ def test_production_runs_with_encrypted_connections_and_those_of_this_machine(gi
 
 
 @pytest.mark.parametrize(("fault", "variable"), FAULTS.values(), ids=list(FAULTS))
-def test_production_does_not_start_with(fault, variable):
+def test_c1_production_does_not_start_with(fault, variable):
     with pytest.raises(SettingsError) as refused:
         production.require(Settings(**{**GOOD, **fault}))
 
