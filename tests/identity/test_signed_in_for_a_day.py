@@ -11,7 +11,8 @@ EVENTS_OF_A_CLIENT_MAX = 4
 """In a day; so those of 10,000 are 40,000 at most."""
 
 _TEN_MINUTES_PASS = """
-update vault.session set rotated_at = rotated_at - interval '10 minutes', expires_at = expires_at - interval '10 minutes'
+update vault.session
+set rotated_at = rotated_at - interval '10 minutes', expires_at = expires_at - interval '10 minutes'
 """
 
 
