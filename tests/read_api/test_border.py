@@ -212,10 +212,11 @@ def test_the_documented_example_of_an_order_is_one_that_could_be(client):
 
 def test_the_parameters_of_hot_routes_are_documented(client):
     document = client.get("/openapi.json").json()
-    order_id, *common = document["paths"]["/v1/orders/{order_id}"]["get"]["parameters"]
+    order_id, include, *common = document["paths"]["/v1/orders/{order_id}"]["get"]["parameters"]
     names = [each["$ref"].rpartition("/")[2] for each in common]
 
-    assert order_id["name"] == "order_id"
+    assert ["order_id", "include"] == [order_id["name"], include["name"]]
+    assert {"customer", "products", "shipment", "stock"} == set(include["schema"]["items"]["enum"])
     assert names == ["as_of", "Min-Position", "Prefer", "If-None-Match", "Correlation-Id", "traceparent"]
 
 
