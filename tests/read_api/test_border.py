@@ -168,6 +168,7 @@ def test_every_address_is_documented_with_an_example_and_a_problem(client):
     assert document["openapi"].startswith("3.1")
     assert set(document["paths"]) == {
         "/v1/orders/{order_id}",
+        "/v1/orders/{order_id}/contact",
         "/v1/orders/{order_id}/receipt",
         "/v1/events/{position}/receipt",
         "/v1/log/checkpoint",
@@ -176,6 +177,10 @@ def test_every_address_is_documented_with_an_example_and_a_problem(client):
         "/v1/operations/acts/{position}",
         "/v1/products/{sku}",
         "/v1/stock/{sku}",
+        "/v1/customers",
+        "/v1/customer-search",
+        "/v1/customers/{customer_id}",
+        "/v1/customers/{customer_id}/export",
         "/v1/customers/{customer_id}/totals",
         "/v1/shipments/{order_id}",
         "/v1/skus/{sku}/sales",
