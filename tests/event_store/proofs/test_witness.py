@@ -320,7 +320,10 @@ _FOREIGN = SignerKey("w2.test", bytes(32), COSIGNATURE).cosign(signed(5).text, t
         (httpx.Response(200, text="hello\n"), "no cosignature of its own"),
         (httpx.Response(200, text=_FOREIGN.line), "no cosig"),
         (httpx.Response(409, text="7\n"), "a conflict names no size"),
-        (httpx.Response(409, text="0\n", headers={"Content-Type": "text/x.tlog.size"}), "answers with different sizes"),
+        (
+            httpx.Response(409, text="0\n", headers={"Content-Type": "text/x.tlog.size"}),
+            "answers with different sizes",
+        ),
     ],
 )
 def test_an_answer_that_makes_no_sense_is_none(answer, message, cosigner):
