@@ -221,7 +221,9 @@ def test_positions_reach_the_head_when_processes_are_through_whether_or_not_anyt
         eventually(lambda: all(each.lag_events == 0 for each in status.read(database_url).process_managers))
         found = status.read(database_url).process_managers
 
-    assert [("fulfilment", 51), ("restock", 51)] == [(process.name, process.position) for process in found]
+    assert [("account-closing", 51), ("fulfilment", 51), ("restock", 51)] == [
+        (process.name, process.position) for process in found
+    ]
 
 
 def test_what_was_there_before_the_processes_is_not_their_concern(database_url):
@@ -311,7 +313,10 @@ def test_processes_that_share_no_stream_work_while_others_only_stand_by(database
     with running(database_url, processes=processes) as work:
         eventually(lambda: counted(database_url).get("test_packing.awaited.v1") == 1)
         eventually(
-            lambda: work.health.lines() == ["processes:order-stock standby", "processes:packing active"]
+            lambda: (
+                work.health.lines()
+                == ["processes:account active", "processes:order-stock standby", "processes:packing active"]
+            )
         )
 
 
