@@ -314,7 +314,7 @@ def test_processes_that_share_no_stream_work_while_others_only_stand_by(database
         eventually(lambda: counted(database_url).get("test_packing.awaited.v1") == 1)
         eventually(
             lambda: (
-                work.health.lines()
+                sorted(work.health.lines())
                 == ["processes:account active", "processes:order-stock standby", "processes:packing active"]
             )
         )
