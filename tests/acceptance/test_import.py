@@ -54,7 +54,11 @@ def test_nobody_is_behind_afterwards(imported):
     assert [(view["name"], view["lag_events"], view["parked"]) for view in status["views"]] == [
         (name, 0, 0)
         for name in (
+            "customer_details",
+            "customer_email",
+            "customer_summary",
             "customer_totals",
+            "order_contact",
             "order_details",
             "order_summary",
             "product_page",
@@ -82,7 +86,7 @@ def test_the_whole_log_and_every_view_verify(imported):
     assert last_json(shop.run("timers", "list", "--json")) == [], (
         "each was decided, however old it says it is"
     )
-    assert len(report["views"]) == 9
+    assert len(report["views"]) == 13
 
 
 def test_importing_the_same_file_again_changes_nothing(imported, small_file):

@@ -10,6 +10,8 @@ from counterfoil.contexts import CONTEXTS
 from domain.rejection import Conflict, Unacceptable, Unknown
 from runtime.problem_types import CATALOGUE
 from runtime.settings import Settings, SettingsError
+from tests.commands.conftest import opened
+from tests.customer_examples import customer_registered
 from tests.examples import confirmed, placed, product_created, shipped, stock_received
 
 pytestmark = pytest.mark.anyio
@@ -73,8 +75,14 @@ def example_of(document, operation):
     return document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["example"]
 
 
-async def test_every_example_of_a_body_is_accepted(given, document):
-    shop = await given(
+async def test_every_example_of_a_body_is_accepted(database_url, keys_database_url, tmp_path, document):
+    async with opened(database_url, keys_database_url=keys_database_url, home=str(tmp_path)) as shop:
+        await every_example_is_accepted(shop, document)
+
+
+async def every_example_is_accepted(shop, document):
+    await shop.given(
+        *(customer_registered(customer_id=each) for each in ("known", "leaving", "17851")),
         product_created(),
         product_created(sku="71053"),
         stock_received(),
@@ -85,6 +93,7 @@ async def test_every_example_of_a_body_is_accepted(given, document):
         shipped(order_id="returned"),
     )
     targets = {
+        "/v1/customers/{customer_id}/erasure": "leaving",
         "/v1/orders/{order_id}/shipment": "shipped",
         "/v1/orders/{order_id}/shipment/label": "returned",
         "/v1/orders/{order_id}/cancellation": "cancelled",
@@ -98,6 +107,7 @@ async def test_every_example_of_a_body_is_accepted(given, document):
         if path == "/v1/credit-notes":
             body = {**body, "order_id": "returned"}  # the example's own was placed just now
         address = path.replace("{sku}", "85123A").replace("{order_id}", targets.get(path, ""))
+        address = address.replace("{customer_id}", targets.get(path, "known"))
 
         answer = await shop.post(address, body)
 

@@ -9,7 +9,11 @@ from typing import Any
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
+from domain.customers.customer import CUSTOMER
 from domain.event import Event, partition_key_of
+from domain.ids import CustomerId, KeyedHash, OrderId
+from domain.ordering.events import Contact
+from domain.ordering.order import ORDER
 from event_store.consumers.driver import ConsumerSession, Hosted
 from event_store.consumers.health import ConsumerHealth
 from event_store.consumers.lease import Lease, new_owner
@@ -35,6 +39,8 @@ from projections.view import GLOBAL, KEYED, Key, View
 from projections.worker import Worker
 from runtime import database
 from runtime.documents import Documents
+from tests.customer_examples import address_added, customer_registered, sealed
+from tests.examples import placed
 from tests.histories import Shop
 
 APPENDED_PER_CALL = 256
@@ -46,12 +52,26 @@ Mischief = Callable[[list[Record]], list[Record]]
 
 
 def history(seed: int, *, steps: int = 150) -> list[tuple[str, Event]]:
-    """What a small shop did, by seed: (stream, event) in order."""
+    """What a small shop did, by seed: (stream, event) in order; some of its buyers are known."""
     shop = Shop(seed)
     shop.open()
     for _ in range(steps):
         shop.trade()
-    return [(recorded.stream, recorded.event) for recorded in shop.log]
+    return [*_known(), *((recorded.stream, recorded.event) for recorded in shop.log)]
+
+
+def _known() -> Iterator[tuple[str, Event]]:
+    """Customers, and an order with contact data; the values in it only look sealed."""
+    for number in range(8):
+        customer_id = CustomerId(f"known-{number}")
+        yield (
+            CUSTOMER.stream(customer_id),
+            customer_registered(customer_id=customer_id, email_digest=KeyedHash(f"{number:032x}")),
+        )
+        yield CUSTOMER.stream(customer_id), address_added(customer_id=customer_id)
+    contact = Contact(name=sealed("Ada Lovelace"), email=None, address=None)
+    order_id = OrderId("of-somebody-known")
+    yield ORDER.stream(order_id), placed(order_id=order_id, customer_id=customer_id, contact=contact)
 
 
 def append(url: str, events: Iterable[tuple[str, Event]], *, epoch: int = 1) -> int:
