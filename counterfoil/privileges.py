@@ -77,6 +77,7 @@ WITHOUT_A_ROLE: Final = (
         "config show",
         "context new",
         "gateway envoy",
+        "gateway kong",
         "gateway nginx",
         "roles",
         "master-key rotate",

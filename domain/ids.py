@@ -44,7 +44,7 @@ _valid = re.compile(ID_PATTERN[1:-1]).fullmatch
 class MalformedId(Unacceptable):
     """The text cannot be an id."""
 
-    title = "The id is malformed"
+    title = "The id cannot be an id"
     meaning = (
         "An id has 1 to 64 ASCII letters, digits, `_`, `.`, `-` or spaces; the first and the last are "
         "letters or digits."

@@ -52,7 +52,7 @@ _is_unit_price = re.compile(UNIT_PRICE_PATTERN[1:-1]).fullmatch
 class UnknownCurrency(Unacceptable):
     """The code names no currency in circulation."""
 
-    title = "The currency does not exist"
+    title = "There is no such currency"
     meaning = "A currency is an ISO 4217 code in circulation."
     remedy = 'Send a code such as "GBP".'
 
@@ -66,7 +66,7 @@ class UnknownCurrency(Unacceptable):
 class MalformedUnitPrice(Unacceptable):
     """The text is not a price."""
 
-    title = "The unit price is malformed"
+    title = "The unit price is not a price"
     meaning = "A unit price is decimal text without sign or exponent, with at most eight decimals."
     remedy = 'Send text such as "2.55".'
 

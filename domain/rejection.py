@@ -11,7 +11,7 @@ never stored.
 
     @dataclass(kw_only=True, eq=False)
     class OrderUnknown(Unknown):
-        title = "The order does not exist"
+        title = "There is no such order"
         meaning = "The command addresses an order that was never placed."
         remedy = "Check the id: case matters."
 

@@ -37,7 +37,7 @@ class Product(Struct, frozen=True):
 class SkuTaken(Conflict):
     """The SKU belongs to a product already."""
 
-    title = "The SKU belongs to a product already"
+    title = "The code belongs to a product already"
     meaning = "A product is created once."
     remedy = "Choose another SKU, or change the price of the product that has it."
 
@@ -51,7 +51,7 @@ class SkuTaken(Conflict):
 class ProductUnknown(Unknown):
     """The product does not exist."""
 
-    title = "The product does not exist"
+    title = "No product has this code"
     meaning = "The command addresses a product that was never created."
     remedy = "Create the product first, or check the SKU: case matters."
 

@@ -81,7 +81,7 @@ class InsufficientStock(Conflict):
 class NotReserved(Conflict):
     """More pieces would be released or shipped than are reserved."""
 
-    title = "Fewer pieces are reserved"
+    title = "More pieces than are reserved"
     meaning = "The command releases or ships more pieces than are reserved."
     remedy = "Release or ship at most `facts.reserved` pieces."
 

@@ -50,7 +50,7 @@ class LineCountOutOfRange(Unacceptable):
 class UnknownSku(Unacceptable):
     """Lines, by index, name what no product is called."""
 
-    title = "A line names an unknown SKU"
+    title = "A line names a code that no product has"
     meaning = "Every line of an order or a credit note names the SKU of a product. Nothing was done."
     remedy = "Create the products first, or correct the lines that `errors` points at: case matters."
 

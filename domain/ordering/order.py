@@ -73,7 +73,7 @@ class Order(Struct, frozen=True, kw_only=True):
 class OrderUnknown(Unknown):
     """No order has this id."""
 
-    title = "The order does not exist"
+    title = "There is no such order"
     meaning = "The command addresses an order that was never placed."
     remedy = "Check the id: case matters."
 

@@ -23,6 +23,7 @@ SENT: Final = (
     "Authorization",
     "Content-Type",
     "Correlation-Id",
+    "Customer-Email",
     "Idempotency-Key",
     "If-Match",
     "If-None-Match",

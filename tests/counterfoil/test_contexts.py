@@ -144,7 +144,7 @@ def test_a_refusal_that_several_contexts_know_is_one_problem():
 
     [shared] = both.problems
 
-    assert ("The currency does not exist", 422) == (shared.title, shared.status)
+    assert ("There is no such currency", 422) == (shared.title, shared.status)
 
 
 def test_a_refusal_cannot_take_the_code_of_another_problem():
