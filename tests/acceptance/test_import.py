@@ -70,6 +70,7 @@ def test_nobody_is_behind_afterwards(imported):
         )
     ]
     assert [(process["name"], process["lag_events"]) for process in status["process_managers"]] == [
+        ("account-closing", 0),
         ("fulfilment", 0),
         ("restock", 0),
     ]
