@@ -9,13 +9,10 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from msgspec import Struct
-
 from counterfoil.api_gateway import layout as gateway
-from counterfoil.api_gateway.layout import ApiAddress, Layout
+from counterfoil.api_gateway.layout import Layout, Treatment
 from counterfoil.api_gateway.published import Api, PublishedRoute
 from runtime.http import headers
-from runtime.http.limiting import RouteClass
 
 Node = dict[str, Any]
 
@@ -25,22 +22,9 @@ _WAITING: Final = {"Prefer": ["~*(?i)wait"]}
 """Values of headers that begin with `~*` are regular expressions."""
 
 
-class _Treatment(Struct, frozen=True, order=True):
-    """One way for requests to pass; `try_s` is how long one process may take."""
-
-    api: Api
-    route_class: RouteClass
-    again: bool
-    try_s: float
-
-    @property
-    def name(self) -> str:
-        return f"{_upstream_name(self.api)}-{self.route_class}-{'again' if self.again else 'once'}-{self.try_s:g}s"
-
-
 def declaration(layout: Layout) -> Node:
     """The whole file."""
-    routes: dict[_Treatment, list[Node]] = {}
+    routes: dict[Treatment, list[Node]] = {}
     for route in layout.routes:
         for service, node in _routes(route, layout):
             routes.setdefault(service, []).append(node)
@@ -79,14 +63,14 @@ def _upstream(api: Api, layout: Layout) -> Node:
     return {
         "name": _upstream_name(api),
         "algorithm": "round-robin",
-        "targets": [{"target": _place(each), "weight": each.weight} for each in layout.targets[api]],
+        "targets": [{"target": each.authority, "weight": each.weight} for each in layout.targets[api]],
         "healthchecks": {"active": active, "passive": passive},
     }
 
 
-def _service(service: _Treatment, routes: list[Node], layout: Layout) -> Node:
+def _service(service: Treatment, routes: list[Node], layout: Layout) -> Node:
     found: Node = {
-        "name": service.name,
+        "name": _service_name(service),
         "host": _upstream_name(service.api),
         "port": 80 if layout.upstream_ca is None else 443,  # not used: targets have ports
         "protocol": "http" if layout.upstream_ca is None else "https",
@@ -115,11 +99,10 @@ def _limited(most: int) -> Node:
     return {"name": "rate-limiting", "config": config}
 
 
-def _routes(route: PublishedRoute, layout: Layout) -> Iterator[tuple[_Treatment, Node]]:
+def _routes(route: PublishedRoute, layout: Layout) -> Iterator[tuple[Treatment, Node]]:
     """The routes of Kong for a published one; of those that match, the one with the most headers is taken."""
-    once = _Treatment(route.api, route.route_class, again=False, try_s=gateway.ONCE_S)
-    again = _Treatment(route.api, route.route_class, again=True, try_s=gateway.TRY_S)
-    waiting = _Treatment(route.api, route.route_class, again=True, try_s=gateway.WAITING_TRY_S)
+    once = Treatment.once(route)
+    again, waiting = (Treatment.repeated(route, waiting=waiting) for waiting in (False, True))
     if route.reads:
         yield again, _route(route, layout, "read")
         yield waiting, _route(route, layout, "read-waiting", _WAITING)
@@ -175,8 +158,9 @@ def _upstream_name(api: Api) -> str:
     return api.replace("_", "-")
 
 
-def _place(target: ApiAddress) -> str:
-    return f"[{target.host}]:{target.port}" if ":" in target.host else f"{target.host}:{target.port}"
+def _service_name(service: Treatment) -> str:
+    often = "again" if service.again else "once"
+    return f"{_upstream_name(service.api)}-{service.route_class}-{often}-{service.try_s:g}s"
 
 
 def _whole(number: float) -> int:

@@ -50,12 +50,36 @@ class ApiAddress(Struct, frozen=True):
     port: int
     weight: int = 1
 
+    @property
+    def authority(self) -> str:
+        """Host and port as in a URL (RFC 3986, section 3.2)."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
 
 class TokenBucket(Struct, frozen=True):
     """A token bucket of one address: so many at first, and so many more every second."""
 
     most: int
     per_s: int
+
+
+class Treatment(Struct, frozen=True, order=True):
+    """One way for requests to pass, where it belongs to more than a route; `try_s`: how long one process may take."""
+
+    api: Api
+    route_class: RouteClass
+    again: bool
+    try_s: float
+
+    @classmethod
+    def once(cls, route: PublishedRoute) -> "Treatment":
+        """That of a request that is never sent again."""
+        return cls(route.api, route.route_class, again=False, try_s=ONCE_S)
+
+    @classmethod
+    def repeated(cls, route: PublishedRoute, *, waiting: bool) -> "Treatment":
+        """That of a request that another process may get; `waiting`: its caller prefers to wait."""
+        return cls(route.api, route.route_class, again=True, try_s=WAITING_TRY_S if waiting else TRY_S)
 
 
 class Layout(Struct, frozen=True):

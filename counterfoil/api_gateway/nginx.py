@@ -9,14 +9,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from msgspec import Struct
-
 from counterfoil.api_gateway import layout as gateway
-from counterfoil.api_gateway.layout import ApiAddress, Layout
+from counterfoil.api_gateway.layout import ApiAddress, Layout, Treatment
 from counterfoil.api_gateway.published import Api, PublishedRoute
 from runtime.http import headers
 from runtime.http.connection_limits import HEAD_BYTES_MAX, HEAD_TIMEOUT_S
-from runtime.http.limiting import RouteClass
 from runtime.problem_types import CATALOGUE
 from runtime.problems import MEDIA_TYPE
 
@@ -25,20 +22,6 @@ _FIRST_CODE: Final = 560
 _BODY_BYTES_MAX: Final = "8m"
 _ANSWERS: Final = {"not-found": "404", "too-many-requests": "429", "outcome-unknown": "502 504"}
 """Answers of nginx itself, by the problem that they are."""
-
-
-class _Passing(Struct, frozen=True, order=True):
-    """One way for requests to pass; `try_s` is how long one process may take."""
-
-    api: Api
-    route_class: RouteClass
-    again: bool
-    try_s: float
-
-    @property
-    def name(self) -> str:
-        """The named location."""
-        return f"@{self.api}_{self.route_class}_{'again' if self.again else 'once'}_{self.try_s:g}"
 
 
 def configuration(layout: Layout) -> str:
@@ -82,18 +65,16 @@ def _shared(layout: Layout) -> Iterator[str]:
 def _upstream(api: Api, targets: tuple[ApiAddress, ...]) -> Iterator[str]:
     yield f"upstream {api} {{"
     for each in targets:
-        host = f"[{each.host}]" if ":" in each.host else each.host
         yield (
-            f"  server {host}:{each.port} weight={each.weight} max_fails={gateway.FAILURES_MAX}"
+            f"  server {each.authority} weight={each.weight} max_fails={gateway.FAILURES_MAX}"
             f" fail_timeout={gateway.OUT_S:g}s;"
         )
     yield "  keepalive 64;"
     yield "}"
 
 
-def _server(layout: Layout, codes: dict[_Passing, int]) -> Iterator[str]:
-    host = f"[{layout.listens.host}]" if ":" in layout.listens.host else layout.listens.host
-    yield f"listen {host}:{layout.listens.port}{'' if layout.certificate is None else ' ssl'};"
+def _server(layout: Layout, codes: dict[Treatment, int]) -> Iterator[str]:
+    yield f"listen {layout.listens.authority}{'' if layout.certificate is None else ' ssl'};"
     if layout.certificate is not None:
         yield f"ssl_certificate {layout.certificate};"
         yield f"ssl_certificate_key {layout.key};"
@@ -102,7 +83,7 @@ def _server(layout: Layout, codes: dict[_Passing, int]) -> Iterator[str]:
         yield f'add_header {name} "{value}" always;'
     yield "recursive_error_pages on;"  # what comes of a named location is answered by another one
     for passing, code in codes.items():
-        yield f"error_page {code} = {passing.name};"
+        yield f"error_page {code} = {_location_name(passing)};"
     for slug, statuses in _ANSWERS.items():
         yield f"error_page {statuses} = @{slug};"
         yield f"location @{slug} {{ {_answer(slug)} }}"
@@ -121,7 +102,7 @@ def _location(
     pattern: str | None,
     routes: list[PublishedRoute],
     layout: Layout,
-    codes: dict[_Passing, int],
+    codes: dict[Treatment, int],
 ) -> Iterator[str]:
     yield f"location = {path} {{" if pattern is None else f'location ~ "{_named(pattern)}" {{'
     for route in routes:
@@ -131,11 +112,11 @@ def _location(
     yield "}"
 
 
-def _kinds(route: PublishedRoute, layout: Layout) -> Iterator[tuple[str, _Passing]]:
+def _kinds(route: PublishedRoute, layout: Layout) -> Iterator[tuple[str, Treatment]]:
     """What requests to a route may be, and how each passes."""
-    once = _Passing(route.api, route.route_class, again=False, try_s=gateway.ONCE_S)
-    for waiting, try_s in (("", gateway.TRY_S), ("-waiting", gateway.WAITING_TRY_S)):
-        again = _Passing(route.api, route.route_class, again=True, try_s=try_s)
+    once = Treatment.once(route)
+    for waiting in ("", "-waiting"):
+        again = Treatment.repeated(route, waiting=bool(waiting))
         if route.reads:
             yield f"read{waiting}", again
         else:
@@ -145,12 +126,12 @@ def _kinds(route: PublishedRoute, layout: Layout) -> Iterator[tuple[str, _Passin
             yield f"preflight{waiting}", once
 
 
-def _passings(layout: Layout) -> set[_Passing]:
+def _passings(layout: Layout) -> set[Treatment]:
     return {passing for route in layout.routes for _, passing in _kinds(route, layout)}
 
 
-def _passed_on(passing: _Passing, layout: Layout) -> Iterator[str]:
-    yield f"location {passing.name} {{"
+def _passed_on(passing: Treatment, layout: Layout) -> Iterator[str]:
+    yield f"location {_location_name(passing)} {{"
     if passing.route_class in layout.buckets:
         most = layout.buckets[passing.route_class].most
         yield f"  limit_req zone={passing.route_class} burst={most} nodelay;"
@@ -196,6 +177,10 @@ def _answer(slug: str) -> str:
     )
     retry = 'add_header Retry-After "1" always; ' if problem.status in {429, 503} else ""
     return f"default_type {MEDIA_TYPE}; {added}{retry}return {problem.status} '{_quoted(body)}';"
+
+
+def _location_name(passing: Treatment) -> str:
+    return f"@{passing.api}_{passing.route_class}_{'again' if passing.again else 'once'}_{passing.try_s:g}"
 
 
 def _quoted(text: str) -> str:

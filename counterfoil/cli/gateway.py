@@ -1,7 +1,9 @@
 """`counterfoil gateway`: the configuration of a gateway before both APIs, printed."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -13,6 +15,31 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True, help="Configuration of a gateway before both APIs, from their routes."
 )
+
+
+def _envoy(layout: "Layout") -> str:
+    """Print the bootstrap of an Envoy, as JSON."""
+    from counterfoil.api_gateway import envoy
+
+    return json.dumps(envoy.bootstrap(layout), indent=1)
+
+
+def _kong(layout: "Layout") -> str:
+    """Print the declarative file of a Kong, which verifies no tokens; address and files are set in kong.conf."""
+    from counterfoil.api_gateway import kong
+
+    return json.dumps(kong.declaration(layout), indent=1)
+
+
+def _nginx(layout: "Layout") -> str:
+    """Print the configuration of an nginx, which verifies no tokens and sends no probes."""
+    from counterfoil.api_gateway import nginx
+
+    return nginx.configuration(layout)
+
+
+WRITERS: Final[dict[str, Callable[["Layout"], str]]] = {"envoy": _envoy, "kong": _kong, "nginx": _nginx}
+"""What writes the configuration, by command; its docstring is the command's help."""
 
 Listen = Annotated[str, typer.Option("--listen", help="Where callers reach the gateway, host:port.")]
 CommandApi = Annotated[
@@ -43,79 +70,37 @@ UpstreamCertificate = Annotated[
 ]
 
 
-@app.command("envoy")
-def envoy(
-    listen: Listen = "127.0.0.1:8000",
-    command_api: CommandApi = None,
-    query_api: QueryApi = None,
-    certificate: Certificate = None,
-    key: Key = None,
-    upstream_ca: UpstreamCa = None,
-    upstream_certificate: UpstreamCertificate = None,
-) -> None:
-    """Print the bootstrap of an Envoy, as JSON."""
-    import json
+def _add(name: str, written: Callable[["Layout"], str]) -> None:
+    """Add the command of one gateway: all take the same options."""
 
-    from counterfoil.api_gateway import envoy as envoy_
+    @app.command(name, help=written.__doc__)
+    def command(
+        listen: Listen = "127.0.0.1:8000",
+        command_api: CommandApi = None,
+        query_api: QueryApi = None,
+        certificate: Certificate = None,
+        key: Key = None,
+        upstream_ca: UpstreamCa = None,
+        upstream_certificate: UpstreamCertificate = None,
+    ) -> None:
+        from counterfoil.api_gateway import layout
 
-    files = certificate, key, upstream_ca, upstream_certificate
-    print(json.dumps(envoy_.bootstrap(_layout(listen, command_api, query_api, files)), indent=1))
-
-
-@app.command("kong")
-def kong(
-    listen: Listen = "127.0.0.1:8000",
-    command_api: CommandApi = None,
-    query_api: QueryApi = None,
-    certificate: Certificate = None,
-    key: Key = None,
-    upstream_ca: UpstreamCa = None,
-    upstream_certificate: UpstreamCertificate = None,
-) -> None:
-    """Print the declarative file of a Kong, which verifies no tokens; address and files are set in kong.conf."""
-    import json
-
-    from counterfoil.api_gateway import kong as kong_
-
-    files = certificate, key, upstream_ca, upstream_certificate
-    print(json.dumps(kong_.declaration(_layout(listen, command_api, query_api, files)), indent=1))
-
-
-@app.command("nginx")
-def nginx(
-    listen: Listen = "127.0.0.1:8000",
-    command_api: CommandApi = None,
-    query_api: QueryApi = None,
-    certificate: Certificate = None,
-    key: Key = None,
-    upstream_ca: UpstreamCa = None,
-    upstream_certificate: UpstreamCertificate = None,
-) -> None:
-    """Print the configuration of an nginx, which verifies no tokens and sends no probes."""
-    from counterfoil.api_gateway import nginx as nginx_
-
-    files = certificate, key, upstream_ca, upstream_certificate
-    print(nginx_.configuration(_layout(listen, command_api, query_api, files)))
-
-
-def _layout(
-    listen: str, command_api: list[str] | None, query_api: list[str] | None, files: tuple[Path | None, ...]
-) -> "Layout":
-    from counterfoil.api_gateway import layout
-
-    certificate, key, upstream_ca, upstream_certificate = map(_absolute, files)
-    places = layout.Places(
-        listen=listen,
-        command_api=command_api or (),
-        query_api=query_api or (),
-        certificate=certificate,
-        key=key,
-        upstream_ca=upstream_ca,
-        upstream_certificate=upstream_certificate,
-    )
-    return layout.layout(answering.settings(), places, contexts=answering.contexts())
+        places = layout.Places(
+            listen=listen,
+            command_api=command_api or (),
+            query_api=query_api or (),
+            certificate=_absolute(certificate),
+            key=_absolute(key),
+            upstream_ca=_absolute(upstream_ca),
+            upstream_certificate=_absolute(upstream_certificate),
+        )
+        print(written(layout.layout(answering.settings(), places, contexts=answering.contexts())))
 
 
 def _absolute(path: Path | None) -> Path | None:
     """A gateway is started elsewhere."""
     return None if path is None else path.absolute()
+
+
+for _name, _written in WRITERS.items():
+    _add(_name, _written)
