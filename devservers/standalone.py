@@ -372,13 +372,11 @@ class _Shop:
 
     def _behind_a_gateway(self) -> dict[str, object]:
         """What processes of an API know of each other, and of the gateway."""
-        if not self._gateway:
-            return {"api_processes": max(self._apis, self._settings.api_processes)}
-        return {
-            "api_processes": max(self._apis, self._settings.api_processes),
-            "trusted_proxies": self._settings.trusted_proxies or f"{child.LOCALHOST}/32",
-            "query_api_url": self._settings.query_api_url or self._url_of_api("query-api"),
-        }
+        found: dict[str, object] = {"api_processes": max(self._apis, self._settings.api_processes)}
+        if self._gateway:
+            found["trusted_proxies"] = self._settings.trusted_proxies or f"{child.LOCALHOST}/32"
+            found["query_api_url"] = self._settings.query_api_url or self._url_of_api("query-api")
+        return found
 
 
 def _written(value: object) -> str:
