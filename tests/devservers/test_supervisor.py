@@ -123,11 +123,12 @@ def test_a_role_that_was_killed_is_logged_with_the_signal(role, monkeypatch):
 
 
 WRITER = """
-import sys, time
+import os, time
 for number in range(3_000):
-    print(f"{number:04} {'x' * 1_000}", flush=True)
+    os.write(1, f"{number:04} {'x' * 1_000}\\n".encode())
     time.sleep(0.0005)
 """
+"""Each line is one write: print() makes two where output is not buffered, and a log may be put aside between them."""
 
 
 def test_a_log_that_grows_too_long_is_put_aside_while_its_process_writes(tmp_path, monkeypatch):
