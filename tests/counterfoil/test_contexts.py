@@ -1,6 +1,8 @@
 """What is declared of a context, and what derives from all of them together."""
 
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -23,6 +25,14 @@ from event_store.consumers.starting import HEAD
 from projections.catalogue.views import ProductPage
 from projections.view import View
 from runtime.settings import Settings
+from tests.counterfoil import context_tables
+
+PAGES = Path(__file__).parents[2] / "docs" / "contexts"
+
+WITHOUT_TABLE = frozenset(
+    ("ordering", "inventory", "totals", "shipping", "customers", "mail", "identity", "operations", "security")
+)
+"""Contexts from before pages had the table of `context_tables`; none is added."""
 
 NAMESAKE = Process("product_page", writes=(ORDER,), start=HEAD)
 
@@ -153,3 +163,86 @@ def test_a_refusal_cannot_take_the_code_of_another_problem():
 
     with pytest.raises(ContextError, match="the problem 'not-found'"):
         Contexts(Context(name="other", problems=(NotFound,)))
+
+
+def page(context: Context) -> str:
+    """Its page in docs/contexts."""
+    return (PAGES / f"{context.name}.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("context", [*CONTEXTS], ids=lambda context: context.name)
+def test_the_table_of_a_page_has_all_commands_events_and_refusals_each_with_a_test(context: Context):
+    if context.name in WITHOUT_TABLE:
+        assert [] == context_tables.rows(page(context))
+    else:
+        assert [] == context_tables.findings(context, page(context))
+
+
+def without(text: str) -> Callable[[str], str]:
+    """A page in which this is not."""
+    return lambda page: page.replace(text, "")
+
+
+def with_row(row: str) -> Callable[[str], str]:
+    """A page whose table has one row more."""
+    head = "| command | event | refuses | test |\n|---|---|---|---|\n"
+    return lambda page: page.replace(head, f"{head}{row}\n")
+
+
+WRONG = {
+    "no table": (without("| command | event | refuses | test |"), "no table with the head"),
+    "a command without a row": (without("`change_price`"), "no row has the command change_price"),
+    "a command that there is not": (
+        with_row("| `paint` | | | `test_a_code_is_taken_once` |"),
+        "there is no command paint",
+    ),
+    "an event without a row": (without("`PriceChanged`"), "no row has the event PriceChanged"),
+    "an event of others": (
+        with_row("| | `OrderPlaced` | | `test_a_code_is_taken_once` |"),
+        "it has no event OrderPlaced",
+    ),
+    "a refusal without a row": (
+        without("`sku-taken`"),
+        "create_product refuses sku-taken, and no row says so",
+    ),
+    "a refusal that no row has": (without("`sku-taken`"), "no row refuses sku-taken"),
+    "a refusal that the route does not document": (
+        with_row("| `change_price` | | `sku-taken` | `test_a_code_is_taken_once` |"),
+        "the route of change_price does not document that it refuses sku-taken",
+    ),
+    "a row without a test": (
+        with_row("| `change_price` | | | |"),
+        "the row of change_price: it names no test",
+    ),
+    "a test that there is not": (
+        with_row("| `change_price` | | | `test_nothing` |"),
+        "the row of change_price: 0 tests have the name test_nothing",
+    ),
+    "a test at another place": (
+        with_row("| `change_price` | | | `tests/conftest.py::test_a_code_is_taken_once` |"),
+        "0 tests have the name tests/conftest.py::test_a_code_is_taken_once",
+    ),
+    "a test of other things": (
+        with_row(
+            "| `change_price` | `PriceChanged` | | `test_a_line_total_is_the_exact_product_rounded_half_even` |"
+        ),
+        "the row of change_price, PriceChanged: no module of its tests names PriceChanged",
+    ),
+    "an invariant without a test": (
+        lambda page: f"{page}\n\n| invariant | test |\n|---|---|\n| it holds | |\n",
+        "the invariant 'it holds' names no test",
+    ),
+    "an invariant whose test there is not": (
+        lambda page: f"{page}\n\n| invariant | test |\n|---|---|\n| it holds | `test_nothing` |\n",
+        "0 tests have the name test_nothing",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_it_is_found_that_a_page_has(wrong: str):
+    planted, finding = WRONG[wrong]
+
+    found = context_tables.findings(CATALOGUE, planted(page(CATALOGUE)))
+
+    assert any(finding in each for each in found), found
