@@ -36,7 +36,7 @@ _numbers = itertools.count(1)
 
 
 def pytest_configure() -> None:
-    """Log lines without the values of variables; at the full size more examples of every property."""
+    """Log lines without the values of variables; properties that are judged by their examples alone."""
     # The default prints tracebacks with every local variable: seconds in which a server under test answers nobody.
     structlog.configure(
         processors=[
@@ -44,11 +44,16 @@ def pytest_configure() -> None:
             structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
         ]
     )
-    if sizes.FULL:
-        import hypothesis
+    import hypothesis
 
-        hypothesis.settings.register_profile("full", max_examples=sizes.PROPERTIES.full, deadline=None)
-        hypothesis.settings.load_profile("full")
+    # An example that takes long, or is long in the drawing, says only that the machine has other work too.
+    hypothesis.settings.register_profile(
+        "counterfoil",
+        max_examples=sizes.PROPERTIES.chosen,
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    hypothesis.settings.load_profile("counterfoil")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

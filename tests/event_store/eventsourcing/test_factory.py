@@ -159,6 +159,17 @@ def test_no_more_connections_are_opened_for_reading_than_allowed(new_factory: Ne
     assert 0 < len(sessions(database_url)) <= 2
 
 
+AGAIN_S = 120.0
+
+
+@pytest.fixture
+def tried_again_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tried again takes longer than a busy machine may."""
+    monkeypatch.setattr(limits, "RESEND_WINDOW_S", AGAIN_S)
+    monkeypatch.setattr(datastore, "RETRY_WINDOW_S", AGAIN_S)
+
+
+@pytest.mark.usefixtures("tried_again_for_long")
 def test_a_database_without_our_tables_says_at_once_what_to_run(postgres):
     name = f"counterfoil_test_{uuid4().hex[:8]}"
     with psycopg.connect(postgres.url, autocommit=True) as admin:
@@ -170,11 +181,12 @@ def test_a_database_without_our_tables_says_at_once_what_to_run(postgres):
             recorder.max_notification_id()
         with pytest.raises(persistence.ProgrammingError, match=r'"log\.head".*counterfoil migrate'):
             recorder.insert_events([event()])
-        assert time.monotonic() - began < limits.RESEND_WINDOW_S, "it was tried again"
+        assert time.monotonic() - began < AGAIN_S, "it was tried again"
         factory.close()
         admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
+@pytest.mark.usefixtures("tried_again_for_long")
 def test_a_cluster_without_our_roles_says_at_once_what_to_run(
     new_factory: NewFactory, monkeypatch: pytest.MonkeyPatch
 ):
@@ -186,9 +198,10 @@ def test_a_cluster_without_our_roles_says_at_once_what_to_run(
         recorder.max_notification_id()
     with pytest.raises(persistence.ProgrammingError, match=r"never_counterfoil_writer.*counterfoil migrate"):
         recorder.insert_events([event()])
-    assert time.monotonic() - began < limits.RESEND_WINDOW_S, "it was tried again"
+    assert time.monotonic() - began < AGAIN_S, "it was tried again"
 
 
+@pytest.mark.usefixtures("tried_again_for_long")
 def test_a_login_without_the_role_says_at_once_what_to_grant(new_factory: NewFactory, database_url: str):
     login = f"stranger_{uuid4().hex[:8]}"
     with psycopg.connect(database_url, autocommit=True) as admin:
@@ -201,7 +214,7 @@ def test_a_login_without_the_role_says_at_once_what_to_grant(new_factory: NewFac
             recorder.max_notification_id()
         with pytest.raises(persistence.ProgrammingError, match=f"grant counterfoil_writer to {login}"):
             recorder.insert_events([event()])
-        assert time.monotonic() - began < limits.RESEND_WINDOW_S, "it was tried again"
+        assert time.monotonic() - began < AGAIN_S, "it was tried again"
         admin.execute(sql.SQL("drop role {}").format(sql.Identifier(login)))
 
 
@@ -324,15 +337,16 @@ def test_a_forked_process_works_over_connections_of_its_own(log_address: str):
 def test_a_server_that_is_stopped_is_given_up(
     new_factory: NewFactory, database_url: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(datastore, "RETRY_WINDOW_S", 0.1)
-    monkeypatch.setattr(datastore, "READ_TIMEOUT_S", 1.0)
     recorder = new_factory().application_recorder()
-    recorder.max_notification_id()
-    ((pid, _),) = sessions(database_url)
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        with pytest.raises(persistence.OperationalError):
-            recorder.max_notification_id()
-    finally:
-        os.kill(pid, signal.SIGCONT)
+    with monkeypatch.context() as impatient:
+        impatient.setattr(datastore, "READ_TIMEOUT_S", 1.0)
+        recorder.max_notification_id()
+        ((pid, _),) = sessions(database_url)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            impatient.setattr(datastore, "RETRY_WINDOW_S", 0.1)
+            with pytest.raises(persistence.OperationalError):
+                recorder.max_notification_id()
+        finally:
+            os.kill(pid, signal.SIGCONT)
     assert recorder.max_notification_id() is None

@@ -126,7 +126,7 @@ def test_a_subscription_never_skips_on_a_log_that_the_shop_shares(
         def read(_last: int) -> list[int]:
             return [next(subscription).id]
 
-        stopping = threading.Timer(60, subscription.stop)
+        stopping = threading.Timer(240, subscription.stop)
         stopping.start()
         saves = [*saves_of(writers[1:]), sell]
         saved, seen = _saved_while_subscribed(saves, read)

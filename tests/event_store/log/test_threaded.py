@@ -38,6 +38,16 @@ def owner(url: str) -> psycopg.Connection:
     return database.connect(url, role="counterfoil_owner", name="test")
 
 
+def writers(url: str) -> int:
+    """How many sessions of writers there are."""
+    with psycopg.connect(url, autocommit=True) as admin:
+        row = admin.execute(
+            "select count(*) from pg_stat_activity"
+            " where datname = current_database() and application_name = 'counterfoil threaded writer'"
+        ).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def terminate_writers(url: str) -> int:
     with psycopg.connect(url, autocommit=True) as admin:
         rows = admin.execute(
@@ -141,7 +151,10 @@ def test_an_answer_lost_after_the_commit_is_found_again_under_the_same_key(datab
     assert not proxy.cut_at_next_answer
 
 
-def test_a_writer_survives_its_connections_being_killed_again_and_again(database_url: str):
+def test_a_writer_survives_its_connections_being_killed_again_and_again(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(limits, "RESEND_WINDOW_S", 60.0)
     stop = threading.Event()
 
     def append_until_stopped(log: ThreadedWriter) -> int:
@@ -237,15 +250,16 @@ def test_a_head_lock_held_by_somebody_else_ends_in_unavailable_and_stores_nothin
 def test_a_frozen_server_makes_the_outcome_unknown_and_the_key_tells_later(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(limits, "RESEND_WINDOW_S", 0.2)
     monkeypatch.setattr(threaded, "ANSWER_TIMEOUT_S", 1.0)
-    monkeypatch.setattr(database, "CONNECT_TIMEOUT_S", 2)
     request = append_request("order-1", version=NEW)
     with proxied(database_url) as proxy, closing(ThreadedWriter(proxy.address)) as log:
         log.append(append_request("order-0"))
         proxy.frozen = True
+        monkeypatch.setattr(limits, "RESEND_WINDOW_S", 0.2)
+        monkeypatch.setattr(database, "CONNECT_TIMEOUT_S", 2)
         with pytest.raises(OutcomeUnknown):
             log.append(request)
+    monkeypatch.undo()
     with closing(ThreadedWriter(database_url)) as log:
         verdict = log.append(request)
 
@@ -283,7 +297,7 @@ def test_closing_lets_those_who_wait_be_sent_and_takes_no_more(database_url: str
         assert all(isinstance(each.result(), Accepted) for each in waiting)
     with pytest.raises(WriterClosed):
         log.append(append_request())
-    assert 0 == terminate_writers(database_url)
+    wait_until(lambda: writers(database_url) == 0)
 
 
 class Interrupted(BaseException):
