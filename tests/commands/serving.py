@@ -13,7 +13,7 @@ import httpx
 from devservers import child
 
 START_TIMEOUT_S: Final = 240.0
-EXIT_TIMEOUT_S: Final = 10.0
+EXIT_TIMEOUT_S: Final = 60.0
 
 
 class Process:

@@ -50,7 +50,7 @@ class Scripted:
         script = self.says[intent.order_id]
         said = script.pop(0) if script else None
         if said == "wait":
-            await asyncio.to_thread(self.held[intent.order_id].wait, 30)
+            await asyncio.to_thread(self.held[intent.order_id].wait, 120)
         elif said is not None:
             raise said
         return answer
@@ -107,7 +107,7 @@ def sender_of(gateway, url, settings):
         yield work
     finally:
         work.stop.set()
-        work.thread.join(20)
+        work.thread.join(60)
         assert not work.thread.is_alive(), "the sender did not stop"
 
 

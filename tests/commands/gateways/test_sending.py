@@ -21,7 +21,7 @@ from tests.commands.processes.running import eventually, request_for
 from tests.examples import NOW, label_requested
 from tests.parked import record_skip
 
-WAIT_S = 20.0
+WAIT_S = 120.0
 
 
 def requested(order_id, *, attempt=1, version=0):

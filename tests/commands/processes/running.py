@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
+import psycopg
 from prometheus_client import CollectorRegistry
+from psycopg import sql
 
 from commands.processes import runner
 from commands.processes.metrics import ProcessMetrics
@@ -46,6 +48,15 @@ PAUSE_MAX_S = 0.1
 """Between two looks at what is waited for, each of which may connect: who waits for long looks more seldom."""
 SHOP = CONTEXTS.processes_of(Settings())
 """The process managers of a shop without gateways."""
+
+HOLD_UP = """
+create function public.hold_up() returns trigger language plpgsql as $$
+begin
+    perform pg_advisory_xact_lock_shared(7);
+    return null;
+end
+$$
+"""
 
 Append = tuple[str, int, Sequence[Event]]
 """A stream, the version it has before, and what is appended to it."""
@@ -130,6 +141,21 @@ def running(url: str, *, processes: Sequence[Process] = SHOP) -> Iterator[Hostin
     hosted = runner.consumers(processes, metrics=ProcessMetrics(registry))
     with hosting(url, hosted, registry=registry) as work:
         yield work
+
+
+@contextlib.contextmanager
+def held_up(url: str, *, behind: int) -> Iterator[None]:
+    """Nothing is appended behind a position while the block runs: who works is met in the middle of its work."""
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute(HOLD_UP)
+        owner.execute(
+            sql.SQL(
+                "create trigger hold_up after insert on log.outcome for each row when (new.last_position > {})"
+                " execute function public.hold_up()"
+            ).format(sql.Literal(behind))
+        )
+        owner.execute("select pg_advisory_lock(7)")
+        yield
 
 
 def eventually(holds: Callable[[], bool], *, wait_s: float = WAIT_S) -> None:

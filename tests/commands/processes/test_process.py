@@ -10,11 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.processes.running import append, counted, eventually, outcomes, placed, received, stock_of
+from tests.commands.processes.running import (
+    append,
+    counted,
+    eventually,
+    held_up,
+    outcomes,
+    placed,
+    received,
+    stock_of,
+)
 
 ROOT = Path(__file__).parents[3]
 ORDERS = 3_000
-DRAIN_S = 10.0
+DRAIN_S = 60.0
 SLEEPER_GONE_WITHIN_S = 150.0
 """A process may be stopped inside a transaction: Postgres ends its session, and gives its locks free, after 10 s."""
 
@@ -51,11 +60,11 @@ def backlog(database_url):
 @pytest.mark.faults
 @pytest.mark.slow
 def test_a_worker_killed_in_the_middle_leaves_every_trigger_with_one_outcome(database_url, backlog):
-    with process(database_url) as first:
+    with held_up(database_url, behind=backlog + ORDERS), process(database_url) as first:
         eventually(lambda: outcomes(database_url) > backlog)
         first.send_signal(signal.SIGKILL)
         first.wait()
-    done_before = outcomes(database_url) - backlog
+        done_before = outcomes(database_url) - backlog
     with process(database_url):
         eventually(lambda: outcomes(database_url) == backlog + ORDERS)
         time.sleep(0.5)
@@ -76,9 +85,10 @@ def test_a_standby_takes_over_from_a_worker_that_stands_still_and_the_sleeper_do
     database_url, backlog
 ):
     with process(database_url) as first, process(database_url):
-        eventually(lambda: outcomes(database_url) > backlog)
-        first.send_signal(signal.SIGSTOP)
-        done_before = outcomes(database_url) - backlog
+        with held_up(database_url, behind=backlog + ORDERS):
+            eventually(lambda: outcomes(database_url) > backlog)
+            first.send_signal(signal.SIGSTOP)
+            done_before = outcomes(database_url) - backlog
         eventually(lambda: outcomes(database_url) == backlog + ORDERS, wait_s=SLEEPER_GONE_WITHIN_S)
         first.send_signal(signal.SIGCONT)
         append(database_url, [placed("late", [("c1", 1)])])
@@ -95,10 +105,8 @@ def test_a_standby_takes_over_from_a_worker_that_stands_still_and_the_sleeper_do
 def test_a_worker_that_is_asked_to_stop_drains_and_leaves_at_once(database_url, backlog):
     with process(database_url) as worker:
         eventually(lambda: outcomes(database_url) > backlog)
-        asked_at = time.monotonic()
         worker.send_signal(signal.SIGTERM)
         code = worker.wait(DRAIN_S)
 
     assert code == 0
-    assert time.monotonic() - asked_at < DRAIN_S
     assert backlog < outcomes(database_url) <= backlog + ORDERS

@@ -32,8 +32,8 @@ from tests.commands.processes.timing import AT_ONCE, firing, running_timers
 from tests.projections.feeding import feeding, settle
 
 (TIMERS,) = CONTEXTS.timers
-OFF_AFTER = timedelta(seconds=2.5)
-OUTAGE_S = 3.0
+OFF_AFTER = timedelta(seconds=5)
+OUTAGE_S = 5.5
 
 
 @pytest.fixture
@@ -210,4 +210,4 @@ class Ended:
 
     def __exit__(self, *_):
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait()
