@@ -12,6 +12,7 @@ from counterfoil.testing import queries
 from devservers.redis import RedisServer
 from projections.ordering.views import order_details, order_summary
 from read_api.reading import documents
+from runtime import tracked_documents
 from tests.read_api.stage import Stage, order, summary
 
 Open = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
@@ -40,6 +41,8 @@ def open_api(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Open:
         *, redis_url: str | None = stage.redis_url, patient: bool = True
     ) -> AsyncIterator[httpx.AsyncClient]:
         monkeypatch.setattr(documents, "ANSWER_TIMEOUT_S", PATIENCE_S if patient else USUAL_S)
+        if patient:
+            monkeypatch.setattr(tracked_documents, "CONNECT_TIMEOUT_S", PATIENCE_S)
         async with running(stage.database_url, redis_url) as client:
             yield client
 

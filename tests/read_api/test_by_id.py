@@ -15,6 +15,8 @@ from projections.inventory.views import StockLevel, stock_level
 from projections.ordering.views import CustomerTotals, SkuSales, customer_totals, order_details, sku_sales
 from projections.storing import BuildId
 from read_api import polling
+from read_api.reading import documents
+from runtime import tracked_documents
 from runtime.settings import Settings
 from tests.read_api.stage import order
 from tests.runtime.http.applying import listening
@@ -50,6 +52,8 @@ async def test_cache_and_sql_give_the_same_bytes(stage, open_api):
 
 def test_an_order_in_the_client_cache_is_answered_with_the_same_bytes(stage, monkeypatch):
     monkeypatch.setattr(polling, "POLL_INTERVAL_S", 60.0)
+    monkeypatch.setattr(documents, "ANSWER_TIMEOUT_S", 60.0)
+    monkeypatch.setattr(tracked_documents, "CONNECT_TIMEOUT_S", 60.0)
     stage.write(order_details, [order("order 7")], position=7)
     stage.everybody_stands(9)
     stage.mirror(order_details, [order("order 7")], position=7, upto=9)

@@ -109,7 +109,7 @@ async def test_a_wait_ends(stood, open_api):
         seconds = time.monotonic() - began
 
     assert answer.status_code == 503
-    assert 0.9 < seconds < 5
+    assert 0.9 < seconds < 30
 
 
 async def test_a_wait_ends_when_the_process_is_to_end(stood, open_api):

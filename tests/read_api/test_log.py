@@ -199,7 +199,7 @@ async def test_only_events_of_a_type_a_category_and_a_time_are_answered(stage, o
 
 
 async def test_a_question_without_an_answer_waits_for_one(log, open_api):
-    async with open_api() as client, asyncio.timeout(30):
+    async with open_api() as client, asyncio.timeout(120):
         query = {"after": 50, "category": "order", "limit": 10}
         waiting = asyncio.create_task(client.get("/v1/events", params=query, headers={"Prefer": "wait=10"}))
         log.append("stock-85123A", version=26, position=51, payload={})

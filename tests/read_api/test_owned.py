@@ -12,6 +12,8 @@ from pydantic import SecretStr
 from counterfoil.applications import query_app
 from projections.ordering.views import order_details
 from read_api import polling
+from read_api.reading import documents
+from runtime import tracked_documents
 from runtime.http.pipeline import permit
 from runtime.http.principal import Principal
 from runtime.settings import Settings
@@ -36,6 +38,8 @@ def who(exchange):
 def ask(stage, monkeypatch):
     """Asks a query API whose client-side cache has the order; with status, headers, body and questions to SQL."""
     monkeypatch.setattr(polling, "POLL_INTERVAL_S", 60.0)
+    monkeypatch.setattr(documents, "ANSWER_TIMEOUT_S", 60.0)
+    monkeypatch.setattr(tracked_documents, "CONNECT_TIMEOUT_S", 60.0)
     stage.write(order_details, [order("mine")], position=7)
     stage.everybody_stands(9)
     stage.mirror(order_details, [order("mine")], position=7, upto=9)

@@ -198,7 +198,7 @@ async def test_a_first_page_waits_until_the_whole_view_is_behind_the_token(stage
     stage.head(12)
     stage.publish(12)
     stage.stand(order_summary, 12, partitions=[3])
-    wish = {"Min-Position": token({3: 12}), "Prefer": "wait=5"}
+    wish = {"Min-Position": token({3: 12}), "Prefer": "wait=10"}
 
     async with open_api() as client:
         asking = asyncio.create_task(client.get("/v1/orders?pinned=true&limit=1", headers=wish))

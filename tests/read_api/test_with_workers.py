@@ -59,7 +59,7 @@ async def test_what_was_just_written_is_read(stage, traded, open_api):
             head = carry([(stream, event)])
             at = {partition_of(stream, PARTITIONS): head}
             for address in ("/v1/totals", "/v1/orders?status=placed", "/v1/sales/daily"):
-                answer = await client.get(address, headers={"Min-Position": token(at), "Prefer": "wait=5"})
+                answer = await client.get(address, headers={"Min-Position": token(at), "Prefer": "wait=10"})
                 assert answer.status_code == 200, answer.text
             log = stage.conn.execute("select count(*) from log.event").fetchone()
             assert log == (head,)

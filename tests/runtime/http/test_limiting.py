@@ -21,7 +21,9 @@ def limited(limits, *, trusted=None, principal=GUEST):
     async def authenticate(_exchange):
         return principal
 
-    counted = RequestLimits(limits_of(Settings(limits=limits)), Limiter(shared=None, processes=1))
+    counted = RequestLimits(
+        limits_of(Settings(limits=limits)), Limiter(shared=None, processes=1, clock=lambda: 0.0)
+    )
     app = pipelined(
         authenticate=authenticate,
         limit_by_address=counted.by_address,

@@ -56,7 +56,9 @@ def app():
             return Response(b"application got " + await waited_for(exchange))
         if exchange.whole == b"slow":
             made.state.slow.set()
-            await asyncio.sleep(0.5)
+            while not made.state.go_on.is_set():  # noqa: ASYNC110  it is set by another thread
+                await asyncio.sleep(0.01)
+            made.state.answered.set()
         if exchange.whole == b"gone":
             raise asyncio.CancelledError
         return Response(b"directly got " + exchange.whole)
@@ -67,7 +69,7 @@ def app():
 
     made = pipelined(shed=shed)
     made.state.asked = []
-    made.state.slow = threading.Event()
+    made.state.slow, made.state.go_on, made.state.answered = (threading.Event() for _ in range(3))
     made.state.full = True
     serve(made, "/orders", place)
     serve(made, "/orders/{order_id}", place, method="GET")
@@ -214,6 +216,7 @@ def test_a_plain_request_is_answered_directly_and_whole(app, connection):
 def test_answers_to_requests_sent_at_once_come_in_their_order(app, port):
     app.state.full = False
     slow = ORDER.replace(b"Length: 2", b"Length: 4").replace(b"{}", b"slow")
+    threading.Timer(0.2, app.state.go_on.set).start()
     with connected(port) as opened:
         received = sent(opened, slow + ORDER * 2, answers=3)
 
@@ -258,6 +261,11 @@ def test_a_server_that_ends_finishes_an_answer_and_closes_its_connection(app, se
     connection.request("POST", "/orders", body=b"slow")
     assert app.state.slow.wait(ANSWERED_WITHIN_S)
     server.should_exit = True
+    with contextlib.suppress(ConnectionRefusedError):  # until it has begun to end
+        while True:
+            connected(server.config.port).close()
+            time.sleep(0.01)
+    app.state.go_on.set()
     answer = connection.getresponse()
 
     assert (200, b"directly got slow") == (answer.status, answer.read())
@@ -272,6 +280,7 @@ def test_an_answer_given_while_the_process_says_that_it_leaves_ends_the_connecti
     leaving = (b"connection", b"close")
     server.config.encoded_headers.append(leaving)
     server.server_state.default_headers = [*server.server_state.default_headers, leaving]
+    app.state.go_on.set()
     answer = connection.getresponse()
     answer.read()
 
@@ -290,7 +299,8 @@ def test_who_hangs_up_before_the_answer_disturbs_nobody(app, port, connection):
     with connected(port) as opened:
         opened.sendall(ORDER.replace(b"Length: 2", b"Length: 4").replace(b"{}", b"slow"))
         assert app.state.slow.wait(ANSWERED_WITHIN_S)
-    time.sleep(0.6)
+    app.state.go_on.set()
+    assert app.state.answered.wait(ANSWERED_WITHIN_S)
     connection.request("POST", "/orders", body=b"{}")
 
     assert b"directly got {}" == connection.getresponse().read()
