@@ -20,9 +20,9 @@ def original(new_database: Callable[[], str], tmp_path_factory: pytest.TempPathF
     return shop.filled(new_database(), tmp_path_factory.mktemp("shop"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def copied(original: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Shop]]:
-    """Makes copies of the shop, database and tiles."""
+    """Makes copies of the shop, database and tiles; each is a dozen MiB, so they are dropped when their test ends."""
     source = psycopg.conninfo.conninfo_to_dict(original.url)
     admin_url = psycopg.conninfo.make_conninfo(**{**source, "dbname": "postgres"})
     made: list[str] = []
