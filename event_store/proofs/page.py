@@ -2,15 +2,23 @@
 
 Whatever is in events was written by others. Every text is escaped, characters that a browser acts on or hides are
 spelled out, and the page carries no script, no link and a policy that lets a browser load nothing.
+
+Sealed values are shown as `sealed`, or as `erased` if an event of the case names their key as erased. No key is needed
+for that, and no text of an event can look like either: only the page has `em` elements.
 """
 
+import contextlib
 import html
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
+from domain.sealed import ERASURE_TAG, Sealed
 from event_store.log.envelope import decode_metadata
 from event_store.proofs.bundle import EventLine, Header
 from event_store.proofs.evidence import Evidence
@@ -21,6 +29,9 @@ PAGE_CHARACTERS_MAX: Final = 4_000_000
 CHARACTERS_SHOWN_MAX: Final = 2_000
 """Of one value; what is cut ends in an ellipsis."""
 MEMBERS_SHOWN_MAX: Final = 100
+"""Of one payload; one with more is shown as it was stored."""
+PARTS_MAX: Final = 10_000
+"""Of one member; in one with more nobody looks for sealed values."""
 VERSION: Final = "counterfoil.page.v1"
 BEGINNING: Final = f"<!doctype html>\n<!-- {VERSION} -->\n"
 
@@ -29,6 +40,8 @@ _HIDDEN: Final = re.compile(
     "[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
 )
 """Control characters, and those that change the direction of text or are not shown."""
+_KEY_ID: Final = re.compile("[0-9a-f-]{32,36}")
+_SEALED: Final = re.compile("<em>sealed</em> under key <bdi>([0-9a-f-]+)</bdi>")
 
 _HEAD: Final = """<html lang="en">
 <head>
@@ -52,7 +65,17 @@ dd {{ margin: 0; overflow-wrap: anywhere; white-space: pre-wrap }}
 <p>This page is for reading and proves nothing. The file that it came in does: <code>counterfoil audit check</code>
 verifies each event in it with the public key of the log, and that this page says what they say.</p>
 """
-_TAIL: Final = "<p>{events} events{more}.</p>\n</body>\n</html>\n"
+_LEGEND: Final = """<p><em>sealed</em> and <em>erased</em> stand for personal data, of which the events hold
+ciphertext. A key that is not in this file opens what is sealed. The key of what is erased was given up by an event of
+this case: nothing opens it any more. Hashes cover the ciphertext, so both are verified like everything else.</p>
+"""
+_TAIL: Final = "<p>{events} events{more}.</p>\n{legend}</body>\n</html>\n"
+
+
+class _Erasure(Struct, frozen=True):
+    """What the page reads of an event that erases."""
+
+    key_ids: tuple[str, ...]
 
 
 class Page:
@@ -65,10 +88,13 @@ class Page:
         shown = {"title": title, "origin": origin, "size": size, "root": root}
         self._parts = [BEGINNING, _HEAD.format(**{name: escaped(text) for name, text in shown.items()})]
         self._events = self._shown = self._characters = 0
+        self._erased: set[str] = set()
 
     def add(self, line: EventLine) -> None:
         """Show the next event."""
         self._events += 1
+        if line.event is not None and ERASURE_TAG in line.tags:
+            self._erased |= _keys_erased_by(line.event)
         if self._shown < self._events - 1 or self._shown == EVENTS_SHOWN_MAX:
             return
         if self._characters < PAGE_CHARACTERS_MAX:
@@ -82,7 +108,14 @@ class Page:
         more = (
             "" if self._events <= EVENTS_SHOWN_MAX else f", of which the first {EVENTS_SHOWN_MAX:,} are shown"
         )
-        return "".join([*self._parts, _TAIL.format(events=f"{self._events:,}", more=more)])
+        shown, sealed = _SEALED.subn(self._sealed_or_erased, "".join(self._parts))
+        return shown + _TAIL.format(events=f"{self._events:,}", more=more, legend=_LEGEND if sealed else "")
+
+    def _sealed_or_erased(self, found: re.Match[str]) -> str:
+        """What is known at the end only: events that erase follow those that are erased."""
+        if found[1] not in self._erased:
+            return found[0]
+        return found[0].replace("<em>sealed</em>", "<em>erased</em>", 1)
 
 
 def escaped(text: str) -> str:
@@ -108,25 +141,63 @@ def _section(event: Evidence) -> str:
             members["occurred"] = metadata.occurred_at.isoformat(sep=" ")
     except msgspec.DecodeError:
         members |= {"metadata": event.metadata}
-    shown = "".join(_member(name, value) for name, value in (members | _payload(event)).items())
+    shown = "".join(_member(name, value) for name, value in (*members.items(), *_payload(event)))
     return f"<section>\n<h2>{event.position}. {escaped(event.type)}</h2>\n<dl>\n{shown}</dl>\n</section>\n"
 
 
-def _payload(event: Evidence) -> dict[str, str]:
-    try:
+def _payload(event: Evidence) -> list[tuple[str, str | Sealed]]:
+    with contextlib.suppress(msgspec.DecodeError, RecursionError):
         payload: Any = msgspec.json.decode(event.payload)
-    except (msgspec.DecodeError, RecursionError):
-        payload = None
-    if not isinstance(payload, dict) or len(payload) > MEMBERS_SHOWN_MAX:
-        return {"payload": event.payload}
-    return {
-        f"payload.{name}": value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        for name, value in payload.items()
-    }
+        if isinstance(payload, dict):
+            members = [part for name, value in payload.items() for part in _parts(f"payload.{name}", value)]
+            if len(members) <= MEMBERS_SHOWN_MAX:
+                return members
+    return [("payload", event.payload)]
 
 
-def _member(name: str, value: str) -> str:
-    return f"<dt><bdi>{escaped(name)}</bdi></dt><dd><bdi>{escaped(value)}</bdi></dd>\n"
+def _parts(name: str, value: Any) -> list[tuple[str, str | Sealed]]:
+    """A member that holds sealed values is shown part by part, any other as a whole."""
+    parts = list(islice(_leaves(name, value), PARTS_MAX + 1))
+    if len(parts) > PARTS_MAX or not any(isinstance(part, Sealed) for _, part in parts):
+        parts = [(name, value)]
+    return [
+        (each, part if isinstance(part, str | Sealed) else msgspec.json.encode(part).decode())
+        for each, part in parts
+    ]
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, list) and (sealed := _sealed(value)) is not None:
+        yield name, sealed
+    elif isinstance(value, dict | list) and value:
+        for each, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _leaves(f"{name}.{each}", part)
+    else:
+        yield name, value
+
+
+def _sealed(value: list[Any]) -> Sealed | None:
+    try:
+        found = msgspec.convert(value, Sealed)
+    except msgspec.ValidationError:
+        return None
+    return found if len(value) == 3 and _KEY_ID.fullmatch(found.key_id) else None
+
+
+def _keys_erased_by(event: Evidence) -> set[str]:
+    try:
+        return set(msgspec.json.decode(event.payload, type=_Erasure).key_ids)
+    except msgspec.DecodeError:
+        return set()
+
+
+def _member(name: str, value: str | Sealed) -> str:
+    shown = (
+        f"<em>sealed</em> under key <bdi>{value.key_id}</bdi>"
+        if isinstance(value, Sealed)
+        else f"<bdi>{escaped(value)}</bdi>"
+    )
+    return f"<dt><bdi>{escaped(name)}</bdi></dt><dd>{shown}</dd>\n"
 
 
 def _gone(position: int) -> str:

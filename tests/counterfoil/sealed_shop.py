@@ -3,7 +3,7 @@
 import secrets
 
 from counterfoil.contexts import CONTEXTS
-from domain.event import partition_key_of
+from domain.event import partition_key_of, tags_of
 from event_store.log import codec
 from event_store.log.envelope import ANY, AppendRequest, Expectation, Metadata, NewEvent, encode_metadata
 from event_store.proofs import key_file
@@ -53,21 +53,24 @@ class Shop:
         return path
 
 
-def request(stream, name, payload, partition_key=None):
+def request(stream, name, payload, partition_key=None, tags=()):
     metadata = Metadata(
         actor="tester",
         command="test",
         correlation_id="c",
         nonce=secrets.token_bytes(16),
         partition_key=partition_key,
+        tags=tags,
     )
     return AppendRequest(
         key=secrets.token_bytes(16),
         fingerprint=bytes(32),
-        events=(NewEvent(stream, name, payload, encode_metadata(metadata), partition_key),),
+        events=(NewEvent(stream, name, payload, encode_metadata(metadata), partition_key, tags),),
         expectations=(Expectation(stream, ANY),),
     )
 
 
 def recorded(events):
-    return [(stream, *codec.encode(event), partition_key_of(event)) for stream, event in events]
+    return [
+        (stream, *codec.encode(event), partition_key_of(event), tags_of(event)) for stream, event in events
+    ]

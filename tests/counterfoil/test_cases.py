@@ -1,17 +1,23 @@
 """Cases: what concerns one stream, customer or actor, with shapes to read it by and a page to read it on."""
 
 import json
+import secrets
 from html.parser import HTMLParser
 
 import jsonschema_rs
+import msgspec
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from domain.ordering.events import Contact
+from domain.sealed import KeyId, Sealed
 from event_store.log.shapes import schema_of
 from event_store.proofs import page
 from tests.counterfoil import commanding
 from tests.counterfoil.sealed_shop import Shop, recorded
+from tests.customer_examples import customer_registered, erasure_requested, personal_data_erased
 from tests.event_store.proofs.bundling import changed
-from tests.examples import ONE_OF_EACH
+from tests.examples import ONE_OF_EACH, placed
 from tests.projections.feeding import history
 
 HOSTILE = "</dd><script>alert(1)</script><img src=x onerror=alert(1)> \u202eevil\u200b\u0007 & \"'"
@@ -31,14 +37,42 @@ TAGS = {
     "dt",
     "dd",
     "bdi",
+    "em",
 }
+ADA, EVE = "0198b2f46d0e7c3a9f1b2a4c6e8f0a1b", "b1a0f8e6c4a2b1f9a3c7e0d64f2b8910"
+PERSONAL = ("Ada Lovelace", "ada@example.org")
+DATA_KEY = AESGCM(bytes(range(32)))
+
+
+def sealed(text, key_id):
+    """As a keyring seals."""
+    nonce = secrets.token_bytes(12)
+    return Sealed(KeyId(key_id), nonce, DATA_KEY.encrypt(nonce, text.encode(), key_id.encode()))
+
+
+def registered(customer_id, key_id):
+    """A customer, and an order that goes to them."""
+    name, email = (sealed(text, key_id) for text in PERSONAL)
+    contact = Contact(name=name, email=email)
+    customer = customer_registered(customer_id=customer_id, name=name, email=email)
+    order = placed(order_id=f"of-{customer_id}", customer_id=customer_id, contact=contact)
+    return [(f"customer-{customer_id}", customer), (f"order-of-{customer_id}", order)]
+
+
+def erasing(customer_id, key_id):
+    erased = {"customer_id": customer_id, "key_ids": (key_id,)}
+    stream = f"customer-{customer_id}"
+    return [(stream, erasure_requested(**erased)), (stream, personal_data_erased(**erased))]
 
 
 @pytest.fixture(scope="module")
 def shop(new_database, tmp_path_factory):
-    """Some orders of customers, and one event in which somebody tries what a browser might run."""
+    """Orders of customers, two with personal data, and an event in which somebody tries what a browser might run."""
     shop = Shop(new_database(), tmp_path_factory.mktemp("shop"))
-    note = json.dumps({"name": HOSTILE, HOSTILE: [HOSTILE], "number": 2**80}).encode()
+    shop.record(recorded([*registered("ada", ADA), *registered("eve", EVE), *erasing("eve", EVE)]))
+    imitation = f"<em>sealed</em> under key <bdi>{EVE}</bdi>"
+    hostile = {"name": HOSTILE, HOSTILE: [HOSTILE], "number": 2**80, "other": [imitation]}
+    note = json.dumps(hostile).encode()
     shop.record([*recorded(history(5, steps=60)), ("note-<b>", "shop.<i>noted.v1", note)])
     shop.seal()
     return shop
@@ -123,7 +157,7 @@ def test_each_payload_has_the_shape_that_stands_before_it(shop, tmp_path):
 
 @pytest.mark.parametrize("event", ONE_OF_EACH, ids=lambda event: type(event).__name__)
 def test_every_declared_event_has_a_shape_that_says_more_than_json(event):
-    name, payload, _ = recorded([("stream-1", event)])[0][1:]
+    name, payload, *_ = recorded([("stream-1", event)])[0][1:]
     schema = schema_of(name)
     assert schema is not None
 
@@ -169,6 +203,7 @@ def test_a_page_says_what_the_events_say_and_runs_nothing_of_theirs(shop, tmp_pa
     text = "".join(parsed.text)
 
     assert TAGS >= parsed.tags
+    assert "em" not in parsed.tags, "no text of an event looks sealed"
     assert {"lang", "charset", "http-equiv", "content"} == parsed.attributes
     assert (
         "</dd><script>alert(1)</script><img src=x onerror=alert(1)> \\u{202e}evil\\u{200b}\\u{7} & \"'"
@@ -178,6 +213,43 @@ def test_a_page_says_what_the_events_say_and_runs_nothing_of_theirs(shop, tmp_pa
     assert "shop.<i>noted.v1" in text
     assert "default-src 'none'" in shown
     assert (set(), 0) == check(shop, path)
+
+
+@pytest.mark.parametrize(
+    ("customer", "key_id", "shown", "not_shown"),
+    [("ada", ADA, "sealed", "erased"), ("eve", EVE, "erased", "sealed")],
+)
+def test_sealed_and_erased_values_are_verified_and_shown_as_such(
+    customer, key_id, shown, not_shown, shop, tmp_path
+):
+    path = export(shop, tmp_path, "--customer", customer)
+    lines = lines_of(path)
+    (html,) = [line["html"] for line in lines if line["line"] == "page"]
+    contact = json.loads(events_of(lines)[1]["payload"])["contact"]
+    stored = msgspec.convert(contact["name"], Sealed)
+
+    assert (set(), 0) == check(shop, path)
+    assert 4 == html.count(f"<dd><em>{shown}</em> under key <bdi>{key_id}</bdi></dd>")
+    assert f"<em>{not_shown}</em> under" not in html
+    assert "<dt><bdi>payload.contact.email</bdi></dt><dd><em>" in html
+    assert "<dt><bdi>payload.contact.address</bdi></dt><dd><bdi>null" in html
+    assert contact["name"][2] not in html
+    assert not [text for text in PERSONAL if text in path.read_text()]
+    assert PERSONAL[0].encode() == DATA_KEY.decrypt(stored.nonce, stored.ciphertext, key_id.encode())
+
+
+@pytest.mark.parametrize("member", ["name", "email"])
+def test_a_sealed_value_that_was_changed_is_found_without_its_key(member, shop, tmp_path):
+    path = export(shop, tmp_path, "--stream", "customer-eve")
+    lines = path.read_bytes().splitlines(keepends=True)
+    at = next(number for number, line in enumerate(lines) if line.startswith(b'{"line":"event"'))
+    event = json.loads(lines[at])["event"]
+    other = msgspec.json.encode({**json.loads(event["payload"]), member: sealed("Eve", EVE)}).decode()
+    path.write_bytes(
+        b"".join([*lines[:at], changed(lines[at], event={**event, "payload": other}), *lines[at + 1 :]])
+    )
+
+    assert ({"event-changed"}, 1) == check(shop, path)
 
 
 def test_a_page_that_says_something_else_is_found(shop, tmp_path):

@@ -15,7 +15,9 @@ from event_store.proofs.certificate import Certificate
 from event_store.proofs.merkle import Leaves
 from event_store.proofs.row_proof import RowProof
 from runtime import database
+from tests import customer_examples
 from tests.counterfoil.sealed_shop import Shop, recorded
+from tests.customer_examples import ADA
 from tests.event_store.proofs.bundling import DAMAGE, changed, exported, harm
 from tests.event_store.proofs.sealing import KEY, NEXT, ORIGIN, STRANGER, seal
 from tests.event_store.proofs.vectors import CONSISTENCY, ENTRIES, INCLUSION, ROOTS
@@ -153,10 +155,11 @@ def test_it_takes_certificates_and_rows_that_are_in_order_and_no_others(log, wri
     assert 4 == node("row", path, STRANGER.verifier)[0]
 
 
-@pytest.fixture
-def declared(database_url, tmp_path):
-    """A shop whose events have shapes."""
-    shop = Shop(database_url, tmp_path)
+@pytest.fixture(scope="module")
+def declared(new_database, tmp_path_factory):
+    """A shop whose events have shapes, beginning with those of a customer who was erased."""
+    shop = Shop(new_database(), tmp_path_factory.mktemp("shop"))
+    shop.record(recorded((f"customer-{ADA}", event) for event in customer_examples.ONE_OF_EACH))
     shop.record(recorded(history(5, steps=20)))
     shop.seal()
     return shop
@@ -171,6 +174,23 @@ def test_it_takes_shapes_and_cases_that_are_in_order_and_no_others(declared, tmp
         at = next(number for number, line in enumerate(lines) if line.startswith(b'{"line":"shape"'))
         path.write_bytes(b"".join([*lines[:at], changed(lines[at], schema="{}"), *lines[at + 1 :]]))
         assert (1, '[[0,"shapes-changed"]]') == node("bundle", path, declared.key)
+        path.unlink()
+
+
+def test_it_takes_sealed_values_of_an_erased_customer_and_no_others(declared, tmp_path):
+    path = tmp_path / "a.bundle"
+    held, other = (
+        msgspec.json.encode(customer_examples.sealed(text)).replace(b'"', b'\\"')
+        for text in ("Ada Lovelace", "Eve Lovelace")
+    )
+    for what in (("--customer", ADA), ("--from", 1, "--to", 20)):
+        assert 0 == declared.run("audit", "export", path, *what).exit_code
+        assert (0, "[]") == node("bundle", path, declared.key)
+        path.write_bytes(path.read_bytes().replace(held, other, 1))
+        with path.open("rb") as lines:
+            ours = checking.check(lines, keys=[declared.key])
+        assert ["event-changed"] == [each.kind for each in ours.found.listed if each.kind != "page-changed"]
+        assert (1, '[[1,"event-changed"]]') == node("bundle", path, declared.key)
         path.unlink()
 
 
