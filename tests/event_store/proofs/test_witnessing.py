@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from event_store.consumers.errors import OpenAgain
 from event_store.log.envelope import RecordedEvent
-from event_store.proofs import key_file, ledger, note, policy, proving, witness, witnessing
+from event_store.proofs import key_file, ledger, note, policy, proving, submitting, witness, witnessing
 from event_store.proofs.checkpoint import Checkpoint
 from event_store.proofs.errors import Refused
 from event_store.proofs.merkle import leaf_hash
@@ -260,7 +260,11 @@ def test_a_log_that_does_not_grow_gets_fresh_cosignatures(database_url, store, s
     assert [(10, True), (10, True)] == [(each.size, each.signature is not None) for each in (*first, again)]
 
 
-def test_a_slow_witness_is_waited_for_a_moment_and_keeps_no_other_from_going_on(database_url, store, serving):
+def test_a_slow_witness_is_waited_for_a_moment_and_keeps_no_other_from_going_on(
+    database_url, store, serving, monkeypatch
+):
+    monkeypatch.setattr(submitting, "TIMEOUT_S", 60.0)  # it answers nothing, nor fails, while the test runs
+    monkeypatch.setattr(submitting, "EXCHANGE_S", 60.0)
     clock = Clock()
     append(database_url, 10)
     seal(database_url, store)
