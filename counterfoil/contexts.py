@@ -18,6 +18,8 @@ from commands.recipients import Recipients
 from counterfoil.context import Context, Contexts
 from counterfoil.operations import OPERATIONS
 from counterfoil.security import SECURITY
+from domain.cart import cart_refusals
+from domain.cart.cart import CART as CARTS
 from domain.catalogue import product
 from domain.catalogue.product import PRODUCT
 from domain.customers import customer
@@ -55,8 +57,10 @@ from domain.money import AmountTooLarge
 from domain.ordering import credit_note, lines, order
 from domain.ordering.credit_note import CREDIT_NOTE
 from domain.ordering.order import ORDER
+from domain.quantity import QuantityOutOfRange
 from domain.shipping import shipment
 from domain.shipping.shipment import SHIPMENT
+from projections.cart import folds as cart_folds
 from projections.catalogue import folds as catalogue_folds
 from projections.customers import folds as customer_folds
 from projections.inventory import folds as inventory_folds
@@ -117,6 +121,23 @@ CATALOGUE: Final = Context(
         product.ProductUnknown,
         product.SkuTaken,
         product.PriceWithoutCurrency,
+    ),
+)
+
+CART: Final = Context(
+    name="cart",
+    aggregates=(CARTS,),
+    commands="commands.cart:router",
+    views=cart_folds.VIEWS,
+    queries="read_api.cart:QUERIES",
+    problems=(
+        cart_refusals.CartUnknown,
+        cart_refusals.CartIdTaken,
+        cart_refusals.LineUnknown,
+        cart_refusals.TooManyLines,
+        cart_refusals.PriceChanged,
+        cart_refusals.NotOffered,
+        QuantityOutOfRange,
     ),
 )
 
@@ -214,7 +235,7 @@ IDENTITY: Final = Context(
     },
 )
 
-SHOP_CONTEXTS: Final = (ORDERING, INVENTORY, CATALOGUE, TOTALS, SHIPPING, CUSTOMERS, MAIL, IDENTITY)
+SHOP_CONTEXTS: Final = (ORDERING, INVENTORY, CATALOGUE, CART, TOTALS, SHIPPING, CUSTOMERS, MAIL, IDENTITY)
 """Routes are tried one after another, so what is asked most often stands first."""
 
 CONTEXTS: Final = Contexts(*SHOP_CONTEXTS, OPERATIONS, SECURITY)

@@ -7,6 +7,7 @@ import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Final, NewType
 
@@ -123,6 +124,15 @@ def shortest(unit_price: UnitPrice) -> str:
     """
     text = validate_unit_price(unit_price)
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def is_dearer(price: UnitPrice, *, than: UnitPrice) -> bool:
+    """Whether a price is higher than another in the same currency: amounts are compared, not their texts.
+
+    Raises:
+        MalformedUnitPrice: one of them is not decimal text.
+    """
+    return Decimal(validate_unit_price(price)) > Decimal(validate_unit_price(than))
 
 
 def line_total(quantity: int, *, unit_price: UnitPrice, currency: Currency) -> Minor:

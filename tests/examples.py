@@ -69,7 +69,7 @@ from domain.ordering.events import (
 )
 from domain.ordering.lines import LineRequest
 from domain.shipping.events import Content, LabelBought, LabelRefused, LabelRequested
-from tests import customer_examples, identity_examples, security_examples
+from tests import cart_examples, customer_examples, identity_examples, security_examples
 
 E = TypeVar("E", bound=Event)
 
@@ -163,7 +163,6 @@ LINES = (
     _line(2, sku=POSTAGE, quantity=1, unit_price="5", total=500),
     _line(3, sku=SKU, quantity=1, unit_price="2.550", total=255),
 )
-
 
 CONTACT = Contact(
     name=customer_examples.sealed("Ada Lovelace"),
@@ -488,6 +487,7 @@ ONE_OF_EACH: tuple[Event, ...] = (
     *security_examples.OF_KEYS,
     *identity_examples.ONE_OF_EACH,
     *customer_examples.ONE_OF_EACH,
+    *cart_examples.ONE_OF_EACH,
     event_skipped(),
     retry_requested(),
     rebuild_requested(),

@@ -47,6 +47,7 @@ EFFECTS_SEEDS: Final = Size("seeds of campaigns of effects", 1, 3, "tests/soak.p
 IMPORTED_UNDER_KILLS: Final = Size(
     "orders imported while each process is killed", 1_000, 6_000, "tests/acceptance/test_faults.py"
 )
+CART_ADDS: Final = Size("additions to a cart from two devices", 20, 1_000, "tests/commands/test_cart.py")
 REQUESTS: Final = Size("requests made for an operation", 20, 1_000, "tests/openapi/test_requests.py")
 RELAYING: Final = Size("schedules of relays", 2_000, 80_000, "tests/simulation/test_relay.py")
 PROJECTING: Final = Size("schedules of projections", 500, 20_000, "tests/simulation/test_projecting.py")

@@ -33,16 +33,19 @@ def _may(*permissions: str) -> frozenset[str]:
 
 _SHOPS: Final = "catalogue:read inventory:read"
 _BUYS: Final = "own-orders:place own-orders:read own-orders:cancel own-customers:read own-customers:write"
+_FILLS: Final = "own-carts:read own-carts:write"
 _SELLS: Final = "catalogue:read catalogue:write inventory:read"
 _STORES: Final = "catalogue:read inventory:read inventory:receive inventory:adjust"
 _SHIPS: Final = "orders:read orders:ship shipments:read shipments:label"
 _KNOWS: Final = "customers:read customers:write customers:merge customers:erase"
-_SUPPORTS: Final = "orders:place orders:read orders:cancel shipments:read credit-notes:issue"
+_SUPPORTS: Final = (
+    "orders:place orders:read orders:cancel shipments:read credit-notes:issue carts:read carts:write"
+)
 
 PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
     {
-        "guest": _may(_SHOPS, _BUYS),
-        "customer": _may(_SHOPS, _BUYS, "own-customers:erase"),
+        "guest": _may(_SHOPS, _BUYS, _FILLS),
+        "customer": _may(_SHOPS, _BUYS, _FILLS, "own-customers:erase"),
         "support": _may(_SHOPS, _SUPPORTS, _KNOWS, "accounts:read effects:read"),
         "merchandiser": _may(_SELLS, "sales:read effects:read"),
         "warehouse": _may(_STORES, _SHIPS, "customers:read effects:read"),
@@ -50,7 +53,8 @@ PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
             "catalogue:read orders:read customers:read sales:read credit-notes:issue effects:read"
         ),
         "auditor": _may(
-            "catalogue:read inventory:read orders:read shipments:read customers:read sales:read accounts:read",
+            "catalogue:read inventory:read carts:read orders:read shipments:read customers:read sales:read",
+            "accounts:read",
             "audit:read effects:read operation:read status:read",
         ),
         "operator": _may("operate operation:read status:read audit:read effects:read"),

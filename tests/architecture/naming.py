@@ -33,6 +33,7 @@ TERMS: Final = re.compile(r"personal_?data", re.IGNORECASE)
 
 CONTEXTS: Final = frozenset(
     [
+        "cart",
         "catalogue",
         "customers",
         "identity",

@@ -88,6 +88,7 @@ REPEATED: Final = {
     "Page": "of the log, and of a list",
     "ParkedKey": "a key that a consumer has parked: with its events, and as a certificate names it",
     "Plan": "what a step is going to write, and what an import is going to send",
+    "PriceChanged": "the catalogue's event, and the refusal of a cart in which a price is lower",
     "Product": "of the shop, and of a retailer's file",
     "Progress": "how far a long run is",
     "Published": "how far the relay of a generation published",

@@ -9,6 +9,7 @@ from typing import Any
 
 from counterfoil.testing.http import CommandApi
 from domain.aggregate import Aggregate
+from domain.cart.cart import CART
 from domain.catalogue.events import PriceChanged, ProductCreated
 from domain.catalogue.product import PRODUCT
 from domain.customers.customer import CUSTOMER
@@ -47,6 +48,8 @@ def stream_of(event: Event) -> tuple[Aggregate[Any], str]:
             return SHIPMENT, event.order_id
         case _ if type(event).__module__ == "domain.customers.events":
             return CUSTOMER, event.customer_id  # type: ignore[attr-defined]
+        case _ if type(event).__module__ == "domain.cart.events":
+            return CART, event.cart_id  # type: ignore[attr-defined]
         case AccountRegistered():
             return ACCOUNT, event.account_id
         case RoleGranted():

@@ -10,6 +10,7 @@ from counterfoil.contexts import CONTEXTS
 from domain.rejection import Conflict, Unacceptable, Unknown
 from runtime.problem_types import CATALOGUE
 from runtime.settings import Settings, SettingsError
+from tests.cart_examples import cart_opened, item_added
 from tests.commands.conftest import opened
 from tests.customer_examples import customer_registered
 from tests.examples import confirmed, placed, product_created, shipped, stock_received
@@ -91,6 +92,8 @@ async def every_example_is_accepted(shop, document):
         placed(order_id="cancelled"),
         placed(order_id="returned"),
         shipped(order_id="returned"),
+        cart_opened(cart_id="filled"),
+        item_added(cart_id="filled"),
     )
     targets = {
         "/v1/customers/{customer_id}/erasure": "leaving",
@@ -108,6 +111,7 @@ async def every_example_is_accepted(shop, document):
             body = {**body, "order_id": "returned"}  # the example's own was placed just now
         address = path.replace("{sku}", "85123A").replace("{order_id}", targets.get(path, ""))
         address = address.replace("{customer_id}", targets.get(path, "known"))
+        address = address.replace("{cart_id}", targets.get(path, "filled"))
 
         answer = await shop.post(address, body)
 

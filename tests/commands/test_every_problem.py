@@ -32,7 +32,7 @@ from runtime.keyring.keyring import Keyring
 from runtime.quotas.limiter import Limiter
 from runtime.quotas.quota import Quota
 from runtime.quotas.shared_windows import SharedWindows
-from tests.commands import customer_requests
+from tests.commands import cart_requests, customer_requests
 from tests.commands.conftest import opened
 from tests.commands.http_spec import Shop
 from tests.examples import (
@@ -80,6 +80,7 @@ VALID: dict[str, tuple[str, Any]] = {
     "roll_back_view": ("/v1/operations/views/two_builds/rollbacks", {}),
     "drop_build": ("/v1/operations/views/two_builds/drops", {}),
     **customer_requests.VALID,
+    **cart_requests.VALID,
 }
 """A request of each command that is accepted after `FACTS`."""
 
@@ -100,6 +101,7 @@ FACTS = (
     rejected(order_id="rejected"),
     pause_requested(consumer="timers"),
     *customer_requests.FACTS,
+    *cart_requests.FACTS,
 )
 
 REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
@@ -162,6 +164,7 @@ REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
     ),
     ("issue_credit_note", "amount-too-large"): ("/v1/credit-notes", {**NOTE, "lines": [MAXIMUM]}),
     **customer_requests.REFUSED,
+    **cart_requests.REFUSED,
 }
 """What the business refuses, after `FACTS`."""
 

@@ -51,6 +51,7 @@ def test_an_aggregate_that_is_shown_by_id_has_the_address_of_its_resource():
         "product": "/v1/products/",
         "shipment": "/v1/shipments/",
         "customer": "/v1/customers/",
+        "cart": "/v1/carts/",
         **dict.fromkeys(("builds", "retries", "skips", "pauses"), "/v1/operations/acts/{position}"),
     }
 

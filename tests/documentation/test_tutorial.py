@@ -161,6 +161,7 @@ def test_the_examples_of_the_pages_are_accepted(reader: Reader):
         "contexts/ordering.md",
         "contexts/shipping.md",
         "contexts/customers.md",
+        "contexts/cart.md",
         "contexts/operations.md",
         "http-api.md",
     ]

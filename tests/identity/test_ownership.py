@@ -65,6 +65,20 @@ OF_CUSTOMERS: dict[str, dict[str, object]] = {
 }
 """What customers may change of themselves, with a body for each."""
 
+CART_CHANGES: dict[str, dict[str, object]] = {
+    "items": {"sku": "1", "quantity": 1},
+    "quantities": {"line_id": 1, "quantity": 2},
+    "prices": {},
+    "removals": {"line_id": 1},
+}
+"""What buyers may do to a cart of their own, with a body for each."""
+
+OF_CARTS = {
+    "GET": ("", "/{cart_id}"),
+    "HEAD": ("", "/{cart_id}"),
+    "POST": ("", *(f"/{{cart_id}}/{name}" for name in CART_CHANGES)),
+}
+
 NEEDS_KEYS = {"addresses", "erasure"}
 """What an installation without a key database refuses to everybody alike."""
 
@@ -87,6 +101,11 @@ ELSEWHERE = {
     },
     ("GET", "/v1/orders/{order_id}/contact"): "tests/customers/test_contact.py",
     ("HEAD", "/v1/orders/{order_id}/contact"): "tests/customers/test_contact.py",
+    **{
+        (method, f"/v1/carts{part}"): "test_a_cart_is_shown_to_and_changed_by_its_buyer_alone"
+        for method, parts in OF_CARTS.items()
+        for part in parts
+    },
     ("POST", "/v1/orders"): "test_a_customer_orders_for_themselves_now_and_at_list_prices",
     ("GET", "/v1/orders"): "test_lists_have_ones_own_rows_in_every_form",
     ("HEAD", "/v1/orders"): "test_lists_have_ones_own_rows_in_every_form",
@@ -351,3 +370,34 @@ async def test_a_customer_is_shown_and_changed_by_themselves_alone(bought):
         assert shown(foreign, bob) == shown(absent, ABSENT)
         wanted = (409, 409) if name in NEEDS_KEYS else (404, 201)
         assert wanted == (foreign.status_code, own.status_code), name
+
+
+async def test_a_cart_is_shown_to_and_changed_by_its_buyer_alone(bought):
+    """vendure 263: nobody gets a cart of somebody else, whatever id they send."""
+    shop, carts = bought.shop, {}
+    for name in ("ada", "bob", "guest"):
+        opened = await shop.post("/v1/carts", {"currency": "GBP"}, bought.tokens[name])
+        assert 201 == opened.status_code, opened.text
+        carts[name] = str(opened.json()["id"])
+    await bought.catch_up()
+
+    for said in ({"cart_id": "mine"}, {"customer_id": "customer-bob"}):
+        refused = await shop.post("/v1/carts", {"currency": "GBP", **said}, bought.tokens["ada"])
+        assert 403 == refused.status_code
+    for name in ("ada", "guest"):
+        token = bought.tokens[name]
+        foreign, absent, own = [
+            await shop.get(f"/v1/carts/{each}", token) for each in (carts["bob"], ABSENT, carts[name])
+        ]
+        assert (404, 200) == (foreign.status_code, own.status_code)
+        assert shown(foreign, carts["bob"]) == shown(absent, ABSENT)
+        assert (name == "guest") == own.json()["guest"]
+        listed = (await shop.get("/v1/carts", token)).json()["items"]
+        assert [carts[name]] == [row["cart_id"] for row in listed]
+        for part, body in CART_CHANGES.items():
+            foreign, absent, own = [
+                await shop.post(f"/v1/carts/{each}/{part}", body, token)
+                for each in (carts["bob"], ABSENT, carts[name])
+            ]
+            assert shown(foreign, carts["bob"]) == shown(absent, ABSENT)
+            assert (404, 201) == (foreign.status_code, own.status_code), part

@@ -33,6 +33,7 @@ VERBS = {
     "receive",
     "register",
     "remove",
+    "reprice",
     "request",
     "resume",
     "retry",
@@ -147,7 +148,7 @@ def unbounded_ids(document):
     for place, node in nodes(document["components"]["schemas"]):
         if node.get("additionalProperties") is False:  # bodies
             for name, member in node["properties"].items():
-                if (name == "sku" or name.endswith("_id")) and "pattern" not in str(member):
+                if (name == "sku" or name.endswith("_id")) and not re.search("pattern|maximum", str(member)):
                     yield f"{place}/{name}"
 
 

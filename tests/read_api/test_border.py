@@ -192,6 +192,8 @@ def test_every_address_is_documented_with_an_example_and_a_problem(client):
         "/v1/operations/acts/{position}",
         "/v1/products/{sku}",
         "/v1/stock/{sku}",
+        "/v1/carts",
+        "/v1/carts/{cart_id}",
         "/v1/customers",
         "/v1/customer-search",
         "/v1/customers/{customer_id}",

@@ -1,0 +1,237 @@
+"""Commands of carts: opened, filled, changed and repriced.
+
+Prices are never a caller's: they are read from the catalogue, whose version the append names.
+"""
+
+from collections.abc import Iterable
+from typing import Annotated, Final
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from commands.decision import DecisionView
+from commands.documentation import Caller
+from commands.execution import Caller as Executing
+from commands.payloads import Currency, Id, Payload, Quantity, UnitPrice
+from commands.recording import Answer
+from commands.routing import command, command_router
+from domain.cart import cart as carts
+from domain.cart.cart import CART, Cart, Offer, Offers
+from domain.cart.cart_refusals import (
+    LINES_MAX,
+    CartIdTaken,
+    CartUnknown,
+    LineUnknown,
+    NotOffered,
+    PriceChanged,
+    TooManyLines,
+)
+from domain.cart.events import Channel, Locale
+from domain.catalogue.product import PRODUCT
+from domain.event import Event
+from domain.ids import CartId, CustomerId, Sku
+from domain.quantity import QuantityOutOfRange
+from runtime.actors import actor
+from runtime.http.principal import Owned
+from runtime.problems import Fault, ProblemError
+
+router = command_router("cart")
+
+_WRITES: Final = Owned("carts:write")
+_CHANGES: Final = (CartUnknown,)
+"""What every change of a cart may refuse."""
+
+ShopChannel = Annotated[Channel, StringConstraints(pattern=r"^[a-z0-9]{1,32}(-[a-z0-9]{1,32}){0,3}$")]
+Language = Annotated[Locale, StringConstraints(pattern=r"^[A-Za-z0-9]{1,8}(-[A-Za-z0-9]{1,8}){0,3}$")]
+LineId = Annotated[int, Field(ge=1, le=1_000_000_000)]
+
+
+class OpenCart(Payload):
+    """Whose cart it is, and what its prices are in."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"cart_id": "c-17850", "customer_id": "17850", "currency": "GBP"}}
+    )
+
+    cart_id: Id | None = Field(default=None, description="A UUID is made up when absent.")
+    customer_id: Id | None = Field(default=None, description="The caller, where they have an identity.")
+    currency: Currency
+    channel: ShopChannel = Field(default="web", description="The shop's own name of where it sells.")
+    locale: Language | None = Field(default=None, description="A language tag.")
+
+
+class AddItem(Payload):
+    """So many pieces of a SKU, besides those that are in the cart."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"sku": "85123A", "quantity": 6}})
+
+    sku: Id
+    quantity: Quantity
+
+
+class ChangeQuantity(Payload):
+    """How many pieces a line has."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"line_id": 1, "quantity": 2}})
+
+    line_id: LineId
+    quantity: Quantity
+
+
+class RemoveItem(Payload):
+    """Which line is not wanted any more."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"line_id": 1}})
+
+    line_id: LineId
+
+
+class AgreedPrice(Payload):
+    """A price that the buyer was shown and agrees to."""
+
+    sku: Id
+    unit_price: UnitPrice
+
+
+class RepriceCart(Payload):
+    """The prices that rose and that the buyer agrees to. Prices that fell need no consent."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"agreed": [{"sku": "85123A", "unit_price": "2.95"}]}}
+    )
+
+    agreed: Annotated[list[AgreedPrice], Field(default_factory=list, max_length=LINES_MAX)]
+
+
+@command(router, "/carts", requires=_WRITES, refusals=(CartIdTaken,))
+async def open_cart(body: OpenCart, caller: Caller) -> Answer:
+    """Open a cart. Customers and guests open their own, under an id that is made up."""
+    customer_id, guest = _buyer(body, caller)
+    cart_id = CartId(body.cart_id or caller.new_id())
+    return await caller.execute(
+        CART,
+        cart_id,
+        lambda cart, _: carts.open_cart(
+            cart,
+            cart_id=cart_id,
+            customer_id=customer_id,
+            guest=guest,
+            currency=body.currency,
+            channel=body.channel,
+            locale=body.locale,
+            now=caller.now,
+        ),
+        creates=True,
+    )
+
+
+@command(
+    router,
+    "/carts/{cart_id}/items",
+    requires=_WRITES,
+    refusals=(*_CHANGES, TooManyLines, PriceChanged, NotOffered, QuantityOutOfRange),
+)
+async def add_item(cart_id: CartId, body: AddItem, caller: Caller) -> Answer:
+    """Put pieces into a cart at the list price. A SKU has one line, which grows."""
+    sku = Sku(body.sku)
+
+    def add(cart: Cart | None, view: DecisionView) -> list[Event]:
+        return carts.add_item(
+            cart,
+            cart_id=cart_id,
+            sku=sku,
+            quantity=body.quantity,
+            offers=_offers(cart, (sku,), view),
+            now=caller.now,
+        )
+
+    return await caller.execute(CART, cart_id, add, owner=_buyer_of)
+
+
+@command(
+    router,
+    "/carts/{cart_id}/quantities",
+    requires=_WRITES,
+    refusals=(*_CHANGES, LineUnknown, QuantityOutOfRange),
+)
+async def change_quantity(cart_id: CartId, body: ChangeQuantity, caller: Caller) -> Answer:
+    """Have so many pieces in a line."""
+    return await caller.execute(
+        CART,
+        cart_id,
+        lambda cart, _: carts.change_quantity(
+            cart, cart_id=cart_id, line_id=body.line_id, quantity=body.quantity, now=caller.now
+        ),
+        owner=_buyer_of,
+    )
+
+
+@command(router, "/carts/{cart_id}/removals", requires=_WRITES, refusals=_CHANGES)
+async def remove_item(cart_id: CartId, body: RemoveItem, caller: Caller) -> Answer:
+    """Take a line out of a cart."""
+    return await caller.execute(
+        CART,
+        cart_id,
+        lambda cart, _: carts.remove_item(cart, cart_id=cart_id, line_id=body.line_id, now=caller.now),
+        owner=_buyer_of,
+    )
+
+
+@command(
+    router,
+    "/carts/{cart_id}/prices",
+    requires=_WRITES,
+    refusals=(*_CHANGES, PriceChanged, NotOffered),
+)
+async def reprice_cart(cart_id: CartId, body: RepriceCart, caller: Caller) -> Answer:
+    """Have all lines cost what the catalogue says now: what fell at once, what rose if the buyer agrees to it."""
+    agreed = {Sku(each.sku): each.unit_price for each in body.agreed}
+
+    def reprice(cart: Cart | None, view: DecisionView) -> list[Event]:
+        skus = () if cart is None else tuple(line.sku for line in cart.lines)
+        offers = _offers(cart, skus, view)
+        return carts.reprice(cart, cart_id=cart_id, offers=offers, agreed=agreed, now=caller.now)
+
+    return await caller.execute(CART, cart_id, reprice, owner=_buyer_of)
+
+
+def _buyer(body: OpenCart, caller: Executing) -> tuple[CustomerId | None, bool]:
+    """Whose cart is opened, and whether they are a guest.
+
+    Raises:
+        ProblemError: `forbidden`: a caller who is confined to their own names another, or chooses an id. Whether it
+            is taken would tell of a cart of somebody else.
+    """
+    own = caller.confined_to
+    if own is None:
+        return (None if body.customer_id is None else CustomerId(body.customer_id)), False
+    said = {"/cart_id": body.cart_id is not None, "/customer_id": body.customer_id not in {None, own}}
+    faults = [
+        Fault(detail="Only callers who open carts for others may send this member", pointer=pointer)
+        for pointer, is_said in said.items()
+        if is_said
+    ]
+    if faults:
+        raise ProblemError(
+            "forbidden",
+            "This needs the permission carts:write: a cart of one's own is opened.",
+            errors=faults,
+        )
+    return CustomerId(own), caller.actor == actor("guest", own)
+
+
+def _buyer_of(cart: Cart) -> str | None:
+    return cart.customer_id
+
+
+def _offers(cart: Cart | None, skus: Iterable[Sku], view: DecisionView) -> Offers:
+    """What the catalogue offers of these in the currency of the cart, as it is when the decision is recorded."""
+    if cart is None:
+        return {}
+    wanted = tuple(dict.fromkeys(skus))
+    view.prefetch(PRODUCT, wanted)
+    found = {sku: view.current(PRODUCT, sku) for sku in wanted}
+    return {
+        sku: Offer(unit_price=product.unit_price, stocked=product.stocked)
+        for sku, product in found.items()
+        if product is not None and product.unit_price is not None and product.currency == cart.currency
+    }

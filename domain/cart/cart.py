@@ -1,0 +1,330 @@
+"""A cart: what somebody is about to buy, at the prices that they were shown.
+
+An SKU has one line. Prices come from the catalogue: what is cheaper by now is cheaper in the cart as well, and what is
+dearer costs what it did until its buyer agrees. Asking again for what already holds decides nothing.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain.aggregate import Aggregate
+from domain.cart.cart_refusals import (
+    LINE_QUANTITY_MAX,
+    LINES_MAX,
+    CartIdTaken,
+    CartUnknown,
+    LineUnknown,
+    NotOffered,
+    PriceChanged,
+    TooManyLines,
+)
+from domain.cart.events import (
+    CartOpened,
+    CartRepriced,
+    ItemAdded,
+    ItemQuantityChanged,
+    ItemRemoved,
+    Price,
+)
+from domain.event import Event
+from domain.ids import CartId, CustomerId, Sku
+from domain.moment import in_utc
+from domain.money import Currency, UnitPrice, is_dearer, shortest, validate_currency, validate_unit_price
+from domain.quantity import QuantityOutOfRange
+
+
+class Status(StrEnum):
+    """Where a cart stands."""
+
+    OPEN = "open"
+
+
+class Item(Struct, frozen=True, kw_only=True):
+    """So many pieces of a SKU, at the price that its buyer was shown."""
+
+    line_id: int
+    sku: Sku
+    quantity: int
+    unit_price: UnitPrice
+    stocked: bool
+
+
+class Cart(Struct, frozen=True, kw_only=True):
+    """What decisions need. `numbered` is the number of the newest line there ever was."""
+
+    cart_id: CartId
+    customer_id: CustomerId | None
+    guest: bool
+    currency: Currency
+    status: Status = Status.OPEN
+    lines: tuple[Item, ...] = ()
+    numbered: int = 0
+
+    def line(self, line_id: int) -> Item | None:
+        """The line of this number."""
+        return next((line for line in self.lines if line.line_id == line_id), None)
+
+    def line_of(self, sku: Sku) -> Item | None:
+        """The line of this SKU."""
+        return next((line for line in self.lines if line.sku == sku), None)
+
+
+class Offer(Struct, frozen=True, kw_only=True):
+    """What the catalogue says of a SKU in the currency of a cart."""
+
+    unit_price: UnitPrice
+    stocked: bool
+
+
+Offers = Mapping[Sku, Offer]
+"""What the catalogue offers in the currency of a cart; a SKU that is not offered is missing."""
+
+
+NOTHING_AGREED: Final[Mapping[Sku, UnitPrice]] = MappingProxyType({})
+
+
+def evolve(cart: Cart | None, event: Event) -> Cart:
+    """Return the cart as it is after `event`."""
+    if isinstance(event, CartOpened):
+        return Cart(
+            cart_id=event.cart_id, customer_id=event.customer_id, guest=event.guest, currency=event.currency
+        )
+    assert cart is not None, "a change of a cart that was never opened"
+    match event:
+        case ItemAdded():
+            return _with_added(cart, event)
+        case ItemQuantityChanged():
+            changed = (
+                replace(line, quantity=event.quantity) if line.line_id == event.line_id else line
+                for line in cart.lines
+            )
+            return replace(cart, lines=tuple(changed))
+        case ItemRemoved():
+            return replace(cart, lines=tuple(line for line in cart.lines if line.line_id != event.line_id))
+        case CartRepriced():
+            return _with_prices(cart, event.lines)
+    raise AssertionError(f"{type(event).__name__} is no event of a cart")
+
+
+def _with_added(cart: Cart, event: ItemAdded) -> Cart:
+    before = cart.line(event.line_id)
+    line = Item(
+        line_id=event.line_id,
+        sku=event.sku,
+        quantity=event.quantity + (0 if before is None else before.quantity),
+        unit_price=event.unit_price,
+        stocked=event.stocked,
+    )
+    if before is None:
+        return replace(cart, lines=(*cart.lines, line), numbered=event.line_id)
+    return replace(cart, lines=tuple(line if each is before else each for each in cart.lines))
+
+
+def _with_prices(cart: Cart, prices: tuple[Price, ...]) -> Cart:
+    new = {price.line_id: price.new for price in prices}
+    lines = tuple(replace(line, unit_price=new.get(line.line_id, line.unit_price)) for line in cart.lines)
+    return replace(cart, lines=lines)
+
+
+CART: Final[Aggregate[Cart]] = Aggregate(
+    "cart", evolve, (CartOpened, ItemAdded, ItemQuantityChanged, ItemRemoved, CartRepriced)
+)
+
+
+def require_open(cart: Cart | None, *, cart_id: CartId) -> Cart:
+    """The cart, which may change.
+
+    Raises:
+        CartUnknown: it may not.
+    """
+    if cart is None:
+        raise CartUnknown(cart_id=cart_id)
+    return cart
+
+
+def open_cart(
+    cart: Cart | None,
+    *,
+    cart_id: CartId,
+    customer_id: CustomerId | None,
+    guest: bool,
+    currency: Currency,
+    channel: str,
+    locale: str | None,
+    now: datetime,
+) -> list[Event]:
+    """Begin a cart.
+
+    Raises:
+        CartIdTaken: there is one of this id.
+        UnknownCurrency: the code names no currency.
+    """
+    if cart is not None:
+        raise CartIdTaken(cart_id=cart_id)
+    return [
+        CartOpened(
+            cart_id=cart_id,
+            customer_id=customer_id,
+            guest=guest,
+            currency=validate_currency(currency),
+            channel=channel,
+            locale=locale,
+            opened_at=in_utc(now),
+        )
+    ]
+
+
+def add_item(
+    cart: Cart | None, *, cart_id: CartId, sku: Sku, quantity: int, offers: Offers, now: datetime
+) -> list[Event]:
+    """Put pieces into the cart, at the list price.
+
+    Raises:
+        CartUnknown, TooManyLines: nothing can be added.
+        NotOffered, QuantityOutOfRange: this cannot.
+        PriceChanged: the cart has pieces of it at a lower price.
+    """
+    cart = require_open(cart, cart_id=cart_id)
+    offer = offers.get(sku)
+    if offer is None:
+        raise NotOffered(sku=sku, currency=cart.currency)
+    line = cart.line_of(sku)
+    if line is None and len(cart.lines) >= LINES_MAX:
+        raise TooManyLines(cart_id=cart_id)
+    require_quantity(quantity if line is None else line.quantity + quantity, added=quantity)
+    if line is not None:
+        require_no_rise(cart_id, changed_prices((line,), offers, currency=cart.currency))
+    return [
+        ItemAdded(
+            cart_id=cart_id,
+            line_id=cart.numbered + 1 if line is None else line.line_id,
+            sku=sku,
+            quantity=quantity,
+            unit_price=validate_unit_price(offer.unit_price),
+            stocked=offer.stocked,
+            added_at=in_utc(now),
+        )
+    ]
+
+
+def change_quantity(
+    cart: Cart | None, *, cart_id: CartId, line_id: int, quantity: int, now: datetime
+) -> list[Event]:
+    """Have so many pieces in a line; nothing if it has them.
+
+    Raises:
+        CartUnknown, LineUnknown: there is no such line to be changed.
+        QuantityOutOfRange: there are none or too many pieces.
+    """
+    cart = require_open(cart, cart_id=cart_id)
+    line = cart.line(line_id)
+    if line is None:
+        raise LineUnknown(cart_id=cart_id, line_id=line_id)
+    require_quantity(quantity)
+    if line.quantity == quantity:
+        return []
+    return [
+        ItemQuantityChanged(
+            cart_id=cart_id,
+            line_id=line_id,
+            sku=line.sku,
+            previous=line.quantity,
+            quantity=quantity,
+            changed_at=in_utc(now),
+        )
+    ]
+
+
+def remove_item(cart: Cart | None, *, cart_id: CartId, line_id: int, now: datetime) -> list[Event]:
+    """Take a line out of the cart; nothing if it is not there.
+
+    Raises:
+        CartUnknown: the cart does not change.
+    """
+    cart = require_open(cart, cart_id=cart_id)
+    line = cart.line(line_id)
+    if line is None:
+        return []
+    return [
+        ItemRemoved(
+            cart_id=cart_id, line_id=line_id, sku=line.sku, quantity=line.quantity, removed_at=in_utc(now)
+        )
+    ]
+
+
+def reprice(
+    cart: Cart | None, *, cart_id: CartId, offers: Offers, agreed: Mapping[Sku, UnitPrice], now: datetime
+) -> list[Event]:
+    """Have the lines cost what the catalogue says now; nothing if they do. `agreed`: what their buyer agrees to.
+
+    Raises:
+        CartUnknown: the cart does not change.
+        PriceChanged: a list price is higher than what stands in the cart, and than what was agreed to.
+        NotOffered: a line is not offered any more.
+    """
+    cart = require_open(cart, cart_id=cart_id)
+    changed = changed_prices(cart.lines, offers, currency=cart.currency)
+    require_no_rise(cart_id, changed, agreed=agreed)
+    if not changed:
+        return []
+    rose = any(is_dearer(price.new, than=price.old) for price in changed)
+    return [
+        CartRepriced(
+            cart_id=cart_id,
+            lines=changed,
+            cause="consent" if rose else "drop",
+            repriced_at=in_utc(now),
+        )
+    ]
+
+
+def require_quantity(quantity: int, *, added: int = 1) -> None:
+    """Refuse a line with none or too many pieces.
+
+    Raises:
+        QuantityOutOfRange: it has.
+    """
+    if not 1 <= quantity <= LINE_QUANTITY_MAX or added < 1:
+        raise QuantityOutOfRange(quantity=quantity, limit=LINE_QUANTITY_MAX)
+
+
+def changed_prices(lines: tuple[Item, ...], offers: Offers, *, currency: Currency) -> tuple[Price, ...]:
+    """The lines whose list price is another by now.
+
+    Raises:
+        NotOffered: a line is not offered any more.
+    """
+    changed = []
+    for line in lines:
+        offer = offers.get(line.sku)
+        if offer is None:
+            raise NotOffered(sku=line.sku, currency=currency)
+        if shortest(offer.unit_price) != shortest(line.unit_price):
+            changed.append(
+                Price(line_id=line.line_id, sku=line.sku, old=line.unit_price, new=offer.unit_price)
+            )
+    return tuple(changed)
+
+
+def require_no_rise(
+    cart_id: CartId, changed: tuple[Price, ...], *, agreed: Mapping[Sku, UnitPrice] = NOTHING_AGREED
+) -> None:
+    """Refuse prices that rose, unless their buyer agreed to that much.
+
+    Raises:
+        PriceChanged: one of them is dearer than in the cart, and than what was agreed to.
+    """
+    rises = tuple(
+        price
+        for price in changed
+        if is_dearer(price.new, than=price.old)
+        and (price.sku not in agreed or is_dearer(price.new, than=agreed[price.sku]))
+    )
+    if rises:
+        raise PriceChanged(cart_id=cart_id, prices=rises)

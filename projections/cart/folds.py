@@ -1,0 +1,129 @@
+"""How the events of carts change their rows."""
+
+from datetime import datetime
+from typing import Final
+
+from msgspec.structs import replace
+
+from domain.cart.events import CartOpened, CartRepriced, ItemAdded, ItemQuantityChanged, ItemRemoved
+from domain.ids import Sku
+from domain.money import Currency, Minor, UnitPrice, line_total
+from projections.cart.views import CartDetails, CartLine, CartSummary, cart_details, cart_summary
+
+
+@cart_details.on(CartOpened)
+def opened(_cart: None, event: CartOpened) -> CartDetails:
+    """A cart begins empty."""
+    return CartDetails(
+        cart_id=event.cart_id,
+        status="open",
+        customer_id=event.customer_id,
+        guest=event.guest,
+        currency=event.currency,
+        channel=event.channel,
+        locale=event.locale,
+        lines=(),
+        units=0,
+        items=Minor(0),
+        opened_at=event.opened_at,
+        changed_at=event.opened_at,
+    )
+
+
+@cart_details.on(ItemAdded)
+def added(cart: CartDetails, event: ItemAdded) -> CartDetails:
+    """A new line stands last; one that grows stays where it is."""
+    before = next((line for line in cart.lines if line.line_id == event.line_id), None)
+    line = _line(
+        event.line_id,
+        event.sku,
+        quantity=event.quantity + (0 if before is None else before.quantity),
+        unit_price=event.unit_price,
+        stocked=event.stocked,
+        currency=cart.currency,
+    )
+    if before is None:
+        return _with_lines(cart, (*cart.lines, line), event.added_at)
+    return _with_lines(cart, tuple(line if each is before else each for each in cart.lines), event.added_at)
+
+
+@cart_details.on(ItemQuantityChanged)
+def quantity_changed(cart: CartDetails, event: ItemQuantityChanged) -> CartDetails:
+    """One line has more or fewer pieces."""
+    lines = tuple(
+        _with(line, cart, quantity=event.quantity) if line.line_id == event.line_id else line
+        for line in cart.lines
+    )
+    return _with_lines(cart, lines, event.changed_at)
+
+
+@cart_details.on(ItemRemoved)
+def removed(cart: CartDetails, event: ItemRemoved) -> CartDetails:
+    """The others keep their numbers."""
+    lines = tuple(line for line in cart.lines if line.line_id != event.line_id)
+    return _with_lines(cart, lines, event.removed_at)
+
+
+@cart_details.on(CartRepriced)
+def repriced(cart: CartDetails, event: CartRepriced) -> CartDetails:
+    """The lines cost what they cost now."""
+    new = {price.line_id: price.new for price in event.lines}
+    lines = tuple(
+        _with(line, cart, unit_price=new[line.line_id]) if line.line_id in new else line
+        for line in cart.lines
+    )
+    return _with_lines(cart, lines, event.repriced_at)
+
+
+@cart_summary.on(CartOpened)
+def listed(_cart: None, event: CartOpened) -> CartSummary:
+    """A cart begins an entry."""
+    return CartSummary(
+        cart_id=event.cart_id,
+        status="open",
+        customer_id=event.customer_id,
+        guest=event.guest,
+        currency=event.currency,
+        opened_at=event.opened_at,
+    )
+
+
+def _line(
+    line_id: int, sku: Sku, *, quantity: int, unit_price: UnitPrice, stocked: bool, currency: Currency
+) -> CartLine:
+    return CartLine(
+        line_id=line_id,
+        sku=sku,
+        quantity=quantity,
+        unit_price=unit_price,
+        total=line_total(quantity, unit_price=unit_price, currency=currency),
+        stocked=stocked,
+    )
+
+
+def _with(
+    line: CartLine, cart: CartDetails, *, quantity: int | None = None, unit_price: UnitPrice | None = None
+) -> CartLine:
+    """The line with another quantity or price, and the total that follows."""
+    return _line(
+        line.line_id,
+        line.sku,
+        quantity=line.quantity if quantity is None else quantity,
+        unit_price=unit_price or line.unit_price,
+        stocked=line.stocked,
+        currency=cart.currency,
+    )
+
+
+def _with_lines(cart: CartDetails, lines: tuple[CartLine, ...], changed_at: datetime) -> CartDetails:
+    return replace(
+        cart,
+        lines=lines,
+        units=sum(line.quantity for line in lines),
+        items=Minor(sum(line.total for line in lines)),
+        changed_at=changed_at,
+    )
+
+
+VIEWS: Final = (cart_details, cart_summary)
+"""What can be asked about carts."""
