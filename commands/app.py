@@ -10,7 +10,7 @@ from typing import Final
 from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry, Gauge
 
-from commands import batch, batch_documentation, effects, key_sweep, refusals
+from commands import batch, batch_documentation, effects, key_sweep, refusals, uploads
 from commands.answers import Locations
 from commands.dispatcher import Clock, Dispatcher
 from commands.documentation import DESCRIPTION
@@ -49,6 +49,7 @@ from runtime.http.pipeline import Refusal, Steps
 from runtime.keyring import keyring as keyrings
 from runtime.keyring.errors import KeysUnreachable
 from runtime.keyring.keyring import Erasures, Keyring
+from runtime.media import Media
 from runtime.problem_types import ProblemType
 from runtime.quotas.limiter import limiter_of
 from runtime.settings import Settings, SettingsError
@@ -145,7 +146,13 @@ def _shed(dispatcher: Dispatcher | None, method: str, path: str) -> Refusal | No
 
 
 def _tags(routers: Sequence[APIRouter]) -> list[str]:
-    return [*sorted(str(tag) for router in routers for tag in router.tags), "batch", "effects", "identity"]
+    return [
+        *sorted(str(tag) for router in routers for tag in router.tags),
+        "batch",
+        "effects",
+        "identity",
+        "media",
+    ]
 
 
 def _add_routes(app: FastAPI, routers: Sequence[APIRouter], registry: CollectorRegistry) -> None:
@@ -156,6 +163,7 @@ def _add_routes(app: FastAPI, routers: Sequence[APIRouter], registry: CollectorR
         *routes,
         *batch.batch_router(routes).routes,
         *effects.router.routes,
+        *uploads.router.routes,
         *session_routes.ROUTES.routes,
         *guest_routes.ROUTES.routes,
         *link_routes.ROUTES.routes,
@@ -209,6 +217,7 @@ def _lifespan(
                 registry=registry,
                 personal=PersonalData(keyring),
             )
+            app.state.media = Media(settings.media_folder)
             app.state.poller = on.poller
             app.state.identity = await accounts.enter_async_context(
                 identity_opening.served(

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from event_store.consumers.settling import ReactingConsumers
 from event_store.proofs.tiles import Directory
-from read_api import documentation, parameters, status_route
+from read_api import documentation, media_route, parameters, status_route
 from read_api.audit import events, proofs
 from read_api.audit.past import Past
 from read_api.audit.proofs import Proofs
@@ -24,6 +24,7 @@ from runtime.http.caller_address import CallerAddresses, trusted_proxies
 from runtime.http.identity import identity
 from runtime.http.limiting import RequestLimits, limits_of
 from runtime.http.pipeline import Steps, unrecognised
+from runtime.media import Media
 from runtime.problem_types import ProblemType
 from runtime.problems import ProblemError
 from runtime.quotas.limiter import limiter_of
@@ -77,11 +78,12 @@ def create_app(
         title="Counterfoil queries",
         description=DESCRIPTION,
         lifespan=lifespan,
-        openapi_tags=[{"name": name} for name in (*sorted(queries), "audit", "operation")],
+        openapi_tags=[{"name": name} for name in (*sorted(queries), "audit", "media", "operation")],
     )
     app.state.callers = callers
     app.state.reads = reads
     app.state.past = past
+    app.state.media = Media(settings.media_folder)
     app.state.proofs = Proofs(Directory(settings.tiles), past=past)
     app.state.readiness = reads.readiness
     includes = [include for each in queries.values() for include in each.includes]
@@ -97,7 +99,7 @@ def create_app(
 def _add_routes(app: FastAPI, registry: CollectorRegistry) -> None:
     """Routes of no context."""
     health = probes.router(registry, app.state.readiness)
-    for router in (events.router, proofs.router, status_route.router, health):
+    for router in (events.router, proofs.router, status_route.router, media_route.router, health):
         app.router.routes.extend(router.routes)
 
 

@@ -227,7 +227,7 @@ class KeyedEndpoint:
             raise self._not_found(key, found, headers)
         etag = b'"%d.%s.%d"' % (found.checkpoints.epoch, found.build.label.encode("ascii"), found.position)
         headers.append((b"etag", etag))
-        if if_none_match is not None and _matches(if_none_match, etag):
+        if if_none_match is not None and matches(if_none_match, etag):
             return RawResponse(304, headers, b"")
         return _json(200, found.body, headers)
 
@@ -268,7 +268,7 @@ def _text(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
     return {name.decode("ascii"): value.decode("ascii") for name, value in headers}
 
 
-def _matches(if_none_match: bytes, etag: bytes) -> bool:
+def matches(if_none_match: bytes, etag: bytes) -> bool:
     """Weak comparison with any of the listed tags (RFC 9110, 13.1.2)."""
     return any(
         tag in (b"*", etag)

@@ -54,6 +54,9 @@ _HEADERS: Final[Components] = {
         "description": "The position that all pages of this pinned list are of; reads by id take it as `as_of`.",
         "schema": {"type": "integer"},
     },
+    "Cache-Control": {"description": "Who may keep the answer, and how long.", "schema": _TEXT},
+    "Surrogate-Key": {"description": "By which shared caches drop it.", "schema": _TEXT},
+    "Content-Range": {"description": "Which bytes of how many (RFC 9110, 14.4).", "schema": _TEXT},
     "Vary": {"description": "The answer depends on these headers of the request.", "schema": _TEXT},
     "Parked-Keys": {
         "description": "How many keys of the view stand still until an operator acts.",
@@ -95,6 +98,13 @@ _PARAMETERS: Final[Components] = {
         "in": "header",
         "description": "An earlier ETag.",
         "schema": _TEXT,
+    },
+    "Range": {
+        "name": "Range",
+        "in": "header",
+        "description": "One range of bytes (RFC 9110, 14.2). Several are answered by the whole.",
+        "schema": _TEXT,
+        "example": "bytes=0-1023",
     },
     "limit": {
         "name": "limit",

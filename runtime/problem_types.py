@@ -81,9 +81,10 @@ _REQUESTS = (
     ProblemType(
         "unsupported-media-type",
         415,
-        "The body is not declared as plain JSON",
-        "A command is JSON with the media type of JSON; compressed bodies are not accepted.",
-        "Send the header Content-Type: application/json, and no Content-Encoding.",
+        "The body is not declared as what it has to be",
+        "A command is JSON with the media type of JSON, a stored file has the type that its name ends in; compressed"
+        " bodies are not accepted.",
+        "Send the header Content-Type: application/json, or that of the file, and no Content-Encoding.",
     ),
     ProblemType(
         "correlation-id-malformed",
@@ -359,6 +360,13 @@ _READS = (
         "No media type of this answer is accepted",
         "The header Accept names no media type of this resource.",
         "Accept one of the types that the detail names, or leave the header out.",
+    ),
+    ProblemType(
+        "range-not-satisfiable",
+        416,
+        "The content ends before the range",
+        "The header Range asks for bytes behind the end of the content.",
+        "Ask for a range within the size that Content-Range names, or for the whole.",
     ),
     ProblemType(
         "not-sealed",

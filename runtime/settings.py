@@ -264,6 +264,12 @@ class Settings(BaseModel):
         description="Folder of the sealed tree, for sealer and proofs; `seal` in the home directory if not set.",
     )
 
+    media: Path | None = Field(
+        default=None,
+        description="Folder of pictures and static files, the same for all processes of both APIs; `media` in the home"
+        " directory if not set.",
+    )
+
     witnesses: str | None = Field(
         default=None,
         pattern=r"^\s*[^\s,]+ +https?://[^\s,]+\s*(?:,\s*[^\s,]+ +https?://[^\s,]+\s*){0,15}$",
@@ -395,7 +401,7 @@ class Settings(BaseModel):
         return self
 
     @field_validator(
-        *("home", "cache", "identity_secrets", "master_key_file", "seal_key", "seal_tiles"),
+        *("home", "cache", "identity_secrets", "master_key_file", "seal_key", "seal_tiles", "media"),
         *("mail_ca", "tls_certificate", "tls_key", "tls_clients"),
         mode="after",
     )
@@ -419,6 +425,11 @@ class Settings(BaseModel):
     def tiles(self) -> Path:
         """Folder of the sealed tree."""
         return self.home / "seal" if self.seal_tiles is None else self.seal_tiles
+
+    @property
+    def media_folder(self) -> Path:
+        """Folder of pictures and static files."""
+        return self.home / "media" if self.media is None else self.media
 
     @property
     def secrets_file(self) -> Path:

@@ -57,7 +57,8 @@ def _shared(layout: Layout) -> Iterator[str]:
     yield 'map $http_correlation_id $correlation { default $http_correlation_id; "" $request_id; }'
     yield 'map $http_prefer $waiting { default ""; "~*wait" "-waiting"; }'
     yield "map $request_method:$http_idempotency_key $method {"
-    yield '  default other; "~^(?:GET|HEAD):" read; "~^POST:.+" keyed; "~^POST:$" sent; "~^OPTIONS:" preflight;'
+    yield '  default other; "~^(?:GET|HEAD):" read; "~^POST:.+" keyed; "~^(?:POST:$|PUT:)" sent;'
+    yield '  "~^OPTIONS:" preflight;'
     yield "}"
     yield 'map $method $kind { default "$method$waiting"; }'
 

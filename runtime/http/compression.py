@@ -10,7 +10,7 @@ import zlib
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import Final
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import FileResponse, Response, StreamingResponse
 
 from runtime.http.headers import Header
 
@@ -36,6 +36,8 @@ _refused = re.compile(rb"q=0(?:\.0{0,3})?").fullmatch
 
 async def compressed(response: Response, asked: Iterable[Header]) -> Response:
     """The answer as its caller takes it: the same, or compressed; `asked` are the headers of the request."""
+    if isinstance(response, FileResponse):
+        return response  # parts of it are asked for by their place in the file
     if isinstance(response, StreamingResponse):
         return _compressed_stream(response, asked)
     size = len(response.body)

@@ -35,7 +35,7 @@ EVERY_ROUTE: Final = (
 
 _TEXT: Final = {"type": "string"}
 _NONE: Final[Components] = MappingProxyType({})
-_METHODS: Final = frozenset({"get", "head", "post"})
+_METHODS: Final = frozenset({"get", "head", "post", "put"})
 _OF_FASTAPI: Final = ("HTTPValidationError", "ValidationError")
 
 PROBLEM: Final[Document] = {

@@ -29,13 +29,17 @@ SENT: Final = (
     "If-None-Match",
     "Min-Position",
     "Prefer",
+    "Range",
     "traceparent",
 )
 """Headers that a page may send."""
 
 READ: Final = (
+    "Accept-Ranges",
     "Allow",
     "Applied-Position",
+    "Cache-Control",
+    "Content-Range",
     "Correlation-Id",
     "Deprecation",
     "ETag",
@@ -53,6 +57,7 @@ READ: Final = (
     "Retry-After",
     "Settled",
     "Sunset",
+    "Surrogate-Key",
 )
 """Headers of answers that a page may read, besides those that any may."""
 

@@ -25,6 +25,10 @@ STANDARD: Final = (
 OVER_TLS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 REVALIDATED: Final = (b"cache-control", b"private, no-cache")
 NEVER_STORED: Final = (b"cache-control", b"no-store")
+FOR_EVER: Final = "public, max-age=31536000, immutable"
+"""Cache-Control of what never changes under its address (RFC 8246)."""
+SURROGATE_KEY: Final = "surrogate-key"
+"""By which a shared cache finds all that it keeps of one thing, to drop it."""
 
 
 def correlation_of(headers: Iterable[Header]) -> tuple[str, ProblemError | None]:

@@ -36,7 +36,7 @@ _METRIC: Final = re.compile(r"\bcounterfoil_[a-z_]+[a-z]\b")
 _METRIC_DECLARED: Final = re.compile(r"\"(counterfoil_[a-z_]+)\"")
 _KEBAB: Final = re.compile(r"[a-z]+(?:-[a-z]+)+")
 _CODE: Final = re.compile(r"`([a-z-]+)`")
-_ROUTE: Final = re.compile(r"\b(GET|POST) (/[\w/{}-]*)")
+_ROUTE: Final = re.compile(r"\b(GET|POST|PUT) (/[\w/{}-]*)")
 
 ROLES: Final = {
     f"counterfoil_{name}"

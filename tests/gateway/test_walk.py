@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from counterfoil.contexts import CONTEXTS
+from runtime import media
 from runtime.http import headers
 from runtime.problem_types import CATALOGUE
 from tests.projections.feeding import feeding, publish
@@ -129,3 +130,19 @@ def test_what_no_api_publishes_is_not_there(caller, path):
 
 def test_the_gateway_says_by_itself_whether_both_apis_are_there(caller):
     assert 200 == caller.get("/readyz").status_code
+
+
+def test_a_file_is_stored_and_read_in_part_through_the_gateway(caller, owner):
+    content = b"\x89PNG\r\n\x1a\n" + bytes(2 * 2**20)  # more than the gateway keeps of a command
+    path = f"/v1/media/{media.name_of(content, 'png')}"
+    png = {"content-type": "image/png"}
+    stored = [caller.put(path, content=content, headers=each).status_code for each in (png, owner | png)]
+    part = caller.get(path, headers={"range": "bytes=1-3"})
+
+    assert [401, 201] == stored
+    assert (206, b"PNG", f"bytes 1-3/{len(content)}") == (
+        part.status_code,
+        part.content,
+        part.headers["content-range"],
+    )
+    assert content == caller.get(path).content

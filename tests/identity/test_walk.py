@@ -28,6 +28,7 @@ PUBLIC: Final = {
     "/v1/oidc/{provider}/callback": "a caller who logs in has no token yet",
     "/oauth/token": "the request carries credentials",
     "/oauth/revoke": "the holder of a token may revoke it",
+    "/v1/media/{name}": "pictures and static files are shown to everybody who is shown a page",
     "/.well-known/jwks.json": "public keys are for everybody who verifies tokens",
 }
 APIS: Final = {"commands": applications.command_app, "queries": applications.query_app}
