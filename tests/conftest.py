@@ -122,13 +122,26 @@ def redis_server(
 
 @pytest.fixture
 def redis_url(redis_server: RedisServer | ExternalServer) -> str:
-    """Address of an empty logical database for one test; number 0 is left alone."""
-    databases = DATABASES if isinstance(redis_server, RedisServer) else EXTERNAL_REDIS_DATABASES
-    number = 1 + next(_numbers) % (databases - 1)
-    url = f"{redis_server.url.rpartition('/')[0]}/{number}"
+    """Address of an empty logical database for one test; number 0 and the last one are left alone."""
+    url = numbered(redis_server, 1 + next(_numbers) % (_databases(redis_server) - 2))
     with redis.Redis.from_url(url) as client:
         client.flushdb()
     return url
+
+
+@pytest.fixture(scope="session")
+def kept_redis_url(redis_server: RedisServer | ExternalServer) -> str:
+    """Address of a logical database that no other test empties."""
+    return numbered(redis_server, _databases(redis_server) - 1)
+
+
+def numbered(server: RedisServer | ExternalServer, number: int) -> str:
+    """Address of a logical database."""
+    return f"{server.url.rpartition('/')[0]}/{number}"
+
+
+def _databases(server: RedisServer | ExternalServer) -> int:
+    return DATABASES if isinstance(server, RedisServer) else EXTERNAL_REDIS_DATABASES
 
 
 @pytest.fixture(scope="session")

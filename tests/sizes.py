@@ -33,8 +33,14 @@ CHAOS_SEEDS: Final = Size("seeds of rounds", 2, 3, "tests/chaos/soak.py")
 THROUGH_GATEWAY: Final = Size(
     "requests through a gateway that loses processes", 300, 10_000, "tests/gateway/test_losing.py"
 )
+LIMITED_CALLS: Final = Size(
+    "requests at once of a program with a limit of 100", 300, 1_000, "tests/gateway/test_limits.py"
+)
 SLOW_CONNECTIONS: Final = Size(
     "connections that send half of a request", 100, 1_000, "tests/runtime/http/test_connection_limits.py"
+)
+OTHERS_ASKED: Final = Size(
+    "requests of others during an attack", 50, 3_000, "tests/gateway/test_hostile_callers.py"
 )
 REBUILT_EVENTS: Final = Size("events of a view rebuilt under load", 5_000, 50_000, "tests/chaos/test_gate.py")
 BROKER_AWAY_S: Final = Size("seconds without a broker", 12, 20, "tests/chaos/test_gate.py")

@@ -27,7 +27,12 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
     "requests": (*_PYTEST, "tests/openapi/test_requests.py"),
     "identity": (*_PYTEST, "tests/identity"),
     "tampering": (*_PYTEST, "tests/tampering"),
-    "gateway": (*_PYTEST, "tests/gateway/test_losing.py"),
+    "gateway": (
+        *_PYTEST,
+        "tests/gateway/test_losing.py",
+        "tests/gateway/test_limits.py",
+        "tests/gateway/test_hostile_callers.py",
+    ),
     "killed-import": (*_PYTEST, "tests/acceptance/test_faults.py"),
     "properties": (
         *_PYTEST,

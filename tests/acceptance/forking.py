@@ -26,10 +26,10 @@ FORKING.set_forkserver_preload([
 ])  # fmt: skip
 
 
-def started(arguments, *, environment, directory, output):
-    """A command that goes on; what it prints is appended to a file."""
+def started(arguments, *, environment, directory, output, before=None):
+    """A command that goes on; what it prints is appended to a file. `before` is called in its process first."""
     process = FORKING.Process(
-        target=_become, args=(arguments, environment, directory, output, output), name=arguments[0]
+        target=_become, args=(arguments, environment, directory, output, output, before), name=arguments[0]
     )
     process.start()
     return process
@@ -60,11 +60,13 @@ def run(arguments, *, environment, directory, timeout_s):
             process.close()
 
 
-def _become(arguments, environment, directory, output, errors):
+def _become(arguments, environment, directory, output, errors, before=None):
     for number, path in ((1, output), (2, errors)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["counterfoil", *arguments]
+    if before is not None:
+        before()
     main.main()

@@ -7,9 +7,8 @@ import httpx
 import pytest
 from msgspec import structs
 
-from counterfoil import accounts
+from counterfoil import accounts, declared
 from counterfoil.api_gateway import envoy, layout
-from counterfoil.contexts import CONTEXTS
 from devservers import child
 from devservers.envoy_server import EnvoyServer
 from runtime.settings import PREFIX, Settings
@@ -19,13 +18,17 @@ from tests.projections.feeding import feeding, publish, settle
 
 EMAIL, PASSWORD = "owner@example.org", "correct horse battery"
 PROCESSES = 3
+READS_OF_A_PROGRAM_MAX = 100
+"""In any minute, over all processes of both APIs."""
+ORIGIN = "https://shop.example"
+"""Whose pages may call."""
 WRITES_MAX = 5
 """Commands at once from one address, at the listener with small buckets."""
 
 
 @pytest.fixture(scope="session")
-def settings_of_shop(new_database, servers_directory):
-    """Settings of an installation with accounts, and an owner."""
+def settings_of_shop(new_database, servers_directory, kept_redis_url):
+    """Settings of an installation with accounts, an owner, and a context from outside."""
     home = servers_directory / "gateway"
     home.mkdir()
     settings = Settings(
@@ -34,15 +37,24 @@ def settings_of_shop(new_database, servers_directory):
         identity="accounts",
         password_memory_mb=19,
         trusted_proxies="127.0.0.1/32",
-        limits="login:address=100000",
+        redis_url=kept_redis_url,
+        limits=f"login:address=100000 read:service={READS_OF_A_PROGRAM_MAX}",
+        cors_origins=ORIGIN,
+        contexts="shop,tests.counterfoil.lending:LENDING",
     )
     url = settings.database_url.get_secret_value()
     settle(url)
-    with feeding(url, CONTEXTS.views) as feeder:
+    with feeding(url, declared.contexts(settings).views) as feeder:
         publish(url)
         feeder.catch_up()
     accounts.create_owner(settings, email=EMAIL, password=PASSWORD)
     return settings
+
+
+@pytest.fixture(scope="session")
+def contexts(settings_of_shop):
+    """Those of the shop, and the one from outside."""
+    return declared.contexts(settings_of_shop)
 
 
 @pytest.fixture(scope="session")
@@ -73,13 +85,13 @@ def _written(value):
 
 
 @pytest.fixture(scope="session")
-def gateway_layout(settings_of_shop, apis):
+def gateway_layout(settings_of_shop, contexts, apis):
     places = layout.Places(
         listen=f"127.0.0.1:{child.free_port()}",
         command_api=[process.place for process in apis["command-api"]],
         query_api=[process.place for process in apis["query-api"]],
     )
-    return layout.layout(settings_of_shop, places, contexts=CONTEXTS)
+    return layout.layout(settings_of_shop, places, contexts=contexts)
 
 
 @pytest.fixture(scope="session")
