@@ -1,16 +1,17 @@
-"""A process that takes requests and ends the connection without an answer, and counts them."""
+"""A process that counts requests, and ends the connection after each unless `answers` is set."""
 
 import collections
 import socketserver
 import threading
 
-READY = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 
 
 class Silent:
     """Answers probes, and counts requests by method and address."""
 
-    def __init__(self):
+    def __init__(self, *, answers=False):
+        self.answers = answers
         self.counted = collections.Counter()
         silent = self
 
@@ -25,8 +26,9 @@ class Silent:
                     self.rfile.read(length)
                     if path != "/readyz":
                         silent.counted[f"{method} {path}"] += 1
-                        return
-                    self.wfile.write(READY)
+                        if not silent.answers:
+                            return
+                    self.wfile.write(OK)
 
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True

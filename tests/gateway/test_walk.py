@@ -6,25 +6,31 @@ import time
 import httpx
 import pytest
 
-from counterfoil.contexts import CONTEXTS
 from runtime import media
 from runtime.http import headers
 from runtime.problem_types import CATALOGUE
+from tests.gateway.conftest import ORIGIN
 from tests.projections.feeding import feeding, publish
 
 PRODUCT = {"sku": "85123A", "title": "Holder", "stocked": True, "unit_price": "2.55", "currency": "GBP"}
 
 
-def test_a_command_and_a_read_pass_the_gateway(caller, owner, settings_of_shop):
+def test_a_command_and_a_read_pass_also_of_a_context_from_outside(caller, owner, settings_of_shop, contexts):
     url = settings_of_shop.database_url.get_secret_value()
-    with feeding(url, CONTEXTS.views) as feeder:
+    with feeding(url, contexts.views) as feeder:
         sent = caller.post("/v1/products", json=PRODUCT, headers={**owner, "idempotency-key": "one"})
+        lent = caller.post(
+            "/v1/books/dune/loan", json={"reader_id": "ada"}, headers={**owner, "idempotency-key": "two"}
+        )
         publish(url)
         feeder.catch_up()
         read = caller.get("/v1/products/85123A", headers={**owner, "min-position": sent.headers["position"]})
+        book = caller.get("/v1/books/dune", headers={**owner, "min-position": lent.headers["position"]})
 
+    assert (201, "dune") == (lent.status_code, lent.json()["id"])
     assert (201, "85123A") == (sent.status_code, sent.json()["id"])
     assert (200, "Holder") == (read.status_code, read.json()["title"])
+    assert (200, {"book_id": "dune", "reader_id": "ada"}) == (book.status_code, book.json())
 
 
 def eventually(make, fits, *, within_s=30.0):
@@ -146,3 +152,16 @@ def test_a_file_is_stored_and_read_in_part_through_the_gateway(caller, owner):
         part.headers["content-range"],
     )
     assert content == caller.get(path).content
+
+
+def test_a_page_of_a_named_origin_may_call_and_one_of_another_may_not(caller, owner):
+    asked = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+    named, other = ({"origin": each} for each in (ORIGIN, f"{ORIGIN}.evil.example"))
+    preflights = [caller.options("/v1/orders", headers=asked | each) for each in (named, other)]
+    answers = [caller.get("/v1/orders", headers=owner | each) for each in (named, other)]
+
+    assert [204, 403] == [answer.status_code for answer in preflights]
+    assert "POST" in preflights[0].headers["access-control-allow-methods"]
+    for allowed, refused in (preflights, answers):
+        assert ORIGIN == allowed.headers["access-control-allow-origin"]
+        assert "access-control-allow-origin" not in refused.headers
