@@ -357,10 +357,18 @@ def _probe() -> Node:
 
 
 def _outliers() -> Node:
-    """Take out who does not answer. An answer with a status of 500 or more is the API's: only what is lost counts."""
+    """Take out who does not answer. An answer with a status of 500 or more is the API's: only what is lost counts.
+
+    A connection that comes about ends a succession of failures, so who takes connections and answers nothing is found
+    by their share: a lost request counts as one success, its connection, and one failure.
+    """
     return {
         "split_external_local_origin_errors": True,
         "consecutive_local_origin_failure": gateway.FAILURES_MAX,
+        "enforcing_failure_percentage_local_origin": 100,
+        "failure_percentage_threshold": 40,  # two requests of three
+        "failure_percentage_request_volume": 2 * gateway.FAILURES_MAX,
+        "failure_percentage_minimum_hosts": 1,
         "enforcing_consecutive_5xx": 0,
         "enforcing_consecutive_gateway_failure": 0,
         "enforcing_success_rate": 0,

@@ -6,13 +6,14 @@ There is no wheel of nginx, so none is started here.
 import re
 
 import pytest
+from msgspec import structs
 
 from counterfoil.api_gateway import nginx
 
 
 @pytest.fixture(scope="module")
 def text(gateway_layout):
-    return nginx.configuration(gateway_layout)
+    return nginx.configuration(structs.replace(gateway_layout, preflights=False))
 
 
 @pytest.fixture(scope="module")
