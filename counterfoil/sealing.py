@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import psycopg
 from msgspec import Struct
 
@@ -15,9 +16,11 @@ from event_store.log.findings import Finding
 from event_store.proofs import (
     against,
     auditor,
+    bundle,
     checkpoint,
     key_file,
     ledger,
+    merkle,
     note,
     policy,
     proving,
@@ -290,6 +293,51 @@ def check_receipt(content: str, *, keys: Sequence[VerifierKey]) -> tuple[Receipt
         return found, found.verified([KeyRange(str(key), 0) for key in keys])
     except ProofInvalid as error:
         raise FalseProof(str(error)) from error
+
+
+class _ConsistencyProof(Struct, frozen=True):
+    """What `prove_consistency` and the query API answer; other members follow from these."""
+
+    old_size: int
+    proof: tuple[str, ...]
+    checkpoint: str
+
+
+def check_consistency(
+    content: bytes, kept: str, *, keys: Sequence[VerifierKey]
+) -> tuple[Checkpoint, Checkpoint]:
+    """A kept checkpoint, and the newer one that a proof shows to extend it; verified with nothing but what is given.
+
+    Raises:
+        FalseProof: the log that the newer one is of does not begin with the events of the kept one.
+        NoteError: it is no proof, or is for another size, or nobody who is trusted signed one of them.
+    """
+    try:
+        found = msgspec.json.decode(content, type=_ConsistencyProof)
+    except msgspec.DecodeError as error:
+        raise MalformedNote(f"this is no proof of consistency: {error}") from error
+    ranges = [KeyRange(str(key), 0) for key in keys]
+    older, newer = (policy.verified(note.parse(each), ranges) for each in (kept, found.checkpoint))
+    if found.old_size != older.size:
+        raise MalformedNote(
+            f"the proof is for {found.old_size:,} events, and the kept checkpoint has {older.size:,}"
+        )
+    if older.origin != newer.origin:
+        raise FalseProof(f"one is of the log {older.origin}, the other of {newer.origin}")
+    try:
+        merkle.verify_consistency(
+            old=older.size,
+            old_root=older.root,
+            size=newer.size,
+            root=newer.root,
+            proof=[bundle.hash_of(each) for each in found.proof],
+        )
+    except ProofInvalid as error:
+        message = (
+            f"{newer.size:,} events do not begin with the {older.size:,} of the kept checkpoint: {error}"
+        )
+        raise FalseProof(message) from error
+    return older, newer
 
 
 def keys_in(given: str) -> list[VerifierKey]:

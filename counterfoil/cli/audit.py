@@ -204,6 +204,36 @@ def receipt(
         print(terminal.shown(event.payload))
 
 
+@app.command("extends")
+def extends(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="What `prove --since` printed.")],
+    against: Annotated[
+        Path,
+        typer.Option("--against", exists=True, dir_okay=False, help="The checkpoint that you kept."),
+    ],
+    key: Annotated[
+        str, typer.Option("--key", help="The log's public key that you trust, or a file with keys.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Check offline that a newer checkpoint extends the one that you kept: nothing before it was changed."""
+    with answering.auditing():
+        from counterfoil import sealing
+
+        older, newer = sealing.check_consistency(
+            file.read_bytes(), against.read_text(), keys=sealing.keys_in(key)
+        )
+    if as_json:
+        answering.print_json({"origin": newer.origin, "old_size": older.size, "size": newer.size})
+    else:
+        print(
+            terminal.shown(
+                f"{newer.size:,} events of {newer.origin}, root {newer.root.hex()[:16]}:"
+                f" the first {older.size:,} are those of the kept checkpoint"
+            )
+        )
+
+
 @app.command("export")
 def export(
     file: Annotated[Path, typer.Argument(help="The bundle to write; it must not exist.")],

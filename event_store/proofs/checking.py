@@ -106,6 +106,7 @@ class BundleCheck:
             message = "the bundle ends before its last line"
             findings.add(reader.position, "cut-off", message, severity="incomplete")
         reader.end()
+        on_progress(reader.events)
 
     def result(self) -> Checked:
         """The result of the check, after all events were read."""

@@ -76,5 +76,8 @@ def verified(signed: Note, keys: Sequence[VerifierKey]) -> Checkpoint:
         raise UnknownSigner(f"no key of the log {found.origin} is known here")
     note.verify(signed, own)
     for witness in (key for key in keys if key.algorithm == note.COSIGNATURE):
-        note.verify(signed, [witness])
+        try:
+            note.verify(signed, [witness])
+        except UnknownSigner as error:
+            raise UnknownSigner(f"the witness {witness.name} did not cosign this checkpoint") from error
     return found

@@ -167,6 +167,27 @@ def test_an_earlier_tree_is_shown_to_be_the_beginning(shop):
     assert 2 == len(shown["proof"])
 
 
+def test_an_auditor_checks_offline_that_a_newer_checkpoint_extends_the_kept_one(shop, kept, tmp_path):
+    append(shop.url, [order("1003")])
+    shop.seal()
+    path, other = tmp_path / "proof.json", tmp_path / "other.checkpoint"
+    path.write_text(shop.run("audit", "prove", "--since", 3).stdout)
+    proof = json.loads(path.read_text())
+    other.write_text(proof["checkpoint"])
+
+    def checked(key=shop.public, against=kept):
+        return commanding.run(tmp_path, "audit", "extends", path, "--against", against, "--key", key)
+
+    good, stranger, another = checked(), checked(key=STRANGER.verifier), checked(against=other)
+    path.write_text(json.dumps({**proof, "proof": ["00" * 32, *proof["proof"][1:]]}))
+    forged = checked()
+    path.write_text("{}")
+
+    assert [0, 4, 64, 1, 64] == [each.exit_code for each in (good, stranger, another, forged, checked())]
+    assert "the first 3 are those of the kept checkpoint" in good.stdout
+    assert "4 events do not begin with the 3 of the kept checkpoint" in forged.stderr
+
+
 def test_status_and_doctor_say_how_far_the_log_is_sealed_and_why_it_is_not(shop):
     append(shop.url, [order("1003")])
     behind = json.loads(shop.run("status", "--json").stdout)["seal"]
