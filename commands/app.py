@@ -29,6 +29,7 @@ from commands.identity import startup as identity_opening
 from commands.log_access import opened
 from commands.log_reading import LogReader, LogUnreachable
 from commands.personal_data import PersonalData
+from commands.premises import Premises
 from commands.processes.process import Process
 from commands.settling import Settling
 from commands.states import States
@@ -216,6 +217,7 @@ def _lifespan(
                 clock=clock,
                 registry=registry,
                 personal=PersonalData(keyring),
+                premises=Premises(settings, callers.guest_of),
             )
             app.state.media = Media(settings.media_folder)
             app.state.poller = on.poller

@@ -1,47 +1,54 @@
-"""Commands of carts: opened, filled, changed and repriced.
+"""Commands of carts: opened, filled, changed, repriced, and merged when a guest logs in.
 
 Prices are never a caller's: they are read from the catalogue, whose version the append names.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from commands.decision import DecisionView
+from commands.decision import Decision, DecisionView, events_of
 from commands.documentation import Caller
 from commands.execution import Caller as Executing
-from commands.payloads import Currency, Id, Payload, Quantity, UnitPrice
+from commands.payloads import SECRET, Currency, Id, Payload, Quantity, UnitPrice
 from commands.recording import Answer
 from commands.routing import command, command_router
 from domain.cart import cart as carts
 from domain.cart.cart import CART, Cart, Offer, Offers
+from domain.cart.cart_merging import assign, merge
 from domain.cart.cart_refusals import (
     LINES_MAX,
+    CartHasCustomer,
     CartIdTaken,
+    CartIsClosed,
+    CartsInTwoCurrencies,
     CartUnknown,
     LineUnknown,
     NotOffered,
     PriceChanged,
+    SameCart,
     TooManyLines,
 )
-from domain.cart.events import Channel, Locale
+from domain.cart.events import Channel, Locale, MergeStrategy
 from domain.catalogue.product import PRODUCT
 from domain.event import Event
 from domain.ids import CartId, CustomerId, Sku
 from domain.quantity import QuantityOutOfRange
 from runtime.actors import actor
 from runtime.http.principal import Owned
+from runtime.identity.tokens import TOKEN_BYTES_MAX
 from runtime.problems import Fault, ProblemError
 
 router = command_router("cart")
 
 _WRITES: Final = Owned("carts:write")
-_CHANGES: Final = (CartUnknown,)
+_CHANGES: Final = (CartUnknown, CartIsClosed)
 """What every change of a cart may refuse."""
 
 ShopChannel = Annotated[Channel, StringConstraints(pattern=r"^[a-z0-9]{1,32}(-[a-z0-9]{1,32}){0,3}$")]
 Language = Annotated[Locale, StringConstraints(pattern=r"^[A-Za-z0-9]{1,8}(-[A-Za-z0-9]{1,8}){0,3}$")]
+GuestToken = Annotated[str, StringConstraints(max_length=TOKEN_BYTES_MAX)]
 LineId = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 
@@ -100,6 +107,32 @@ class RepriceCart(Payload):
     )
 
     agreed: Annotated[list[AgreedPrice], Field(default_factory=list, max_length=LINES_MAX)]
+
+
+class AssignCart(Payload):
+    """Who the customer is, and what shows that the cart is theirs to take."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"customer_id": "17850"}})
+
+    customer_id: Id | None = Field(default=None, description="The caller, where they have an identity.")
+    guest_token: Annotated[GuestToken | None, SECRET] = Field(
+        default=None, description="The token of the guest who has the cart, while it is good."
+    )
+
+
+class MergeCarts(Payload):
+    """The cart that ends, and how many pieces an SKU has that both have."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"source_id": "c-guest", "strategy": "sum"}})
+
+    source_id: Id
+    strategy: MergeStrategy = Field(
+        default="sum",
+        description="`sum`, `max`, or those of one: `keep_guest` of the cart that ends, `keep_customer` of this one.",
+    )
+    guest_token: Annotated[GuestToken | None, SECRET] = Field(
+        default=None, description="The token of the guest who has the other cart, while it is good."
+    )
 
 
 @command(router, "/carts", requires=_WRITES, refusals=(CartIdTaken,))
@@ -192,6 +225,68 @@ async def reprice_cart(cart_id: CartId, body: RepriceCart, caller: Caller) -> An
         return carts.reprice(cart, cart_id=cart_id, offers=offers, agreed=agreed, now=caller.now)
 
     return await caller.execute(CART, cart_id, reprice, owner=_buyer_of)
+
+
+@command(
+    router,
+    "/carts/{cart_id}/assignment",
+    requires=_WRITES,
+    refusals=(*_CHANGES, CartHasCustomer),
+)
+async def assign_cart(cart_id: CartId, body: AssignCart, caller: Caller) -> Answer:
+    """Make the cart of a guest a customer's: the caller's, who shows the token of the guest."""
+    if body.customer_id not in {None, caller.confined_to} and caller.confined_to is not None:
+        raise ProblemError("forbidden", "A cart becomes one's own.", errors=[_OF_ANOTHER])
+    customer_id = caller.confined_to or body.customer_id
+    if customer_id is None:
+        raise ProblemError("validation-failed", "Nobody says whose the cart is.", errors=[_NO_CUSTOMER])
+    shown = await _shown(body.guest_token, caller)
+    return await caller.execute(
+        CART,
+        cart_id,
+        lambda cart, _: assign(cart, cart_id=cart_id, customer_id=CustomerId(customer_id), now=caller.now),
+        owner=lambda cart: caller.confined_to if shown(cart) else cart.customer_id,
+    )
+
+
+@command(
+    router,
+    "/carts/{cart_id}/merges",
+    requires=_WRITES,
+    refusals=(*_CHANGES, CartsInTwoCurrencies, TooManyLines, SameCart, QuantityOutOfRange),
+)
+async def merge_carts(cart_id: CartId, body: MergeCarts, caller: Caller) -> Answer:
+    """Put all lines of another cart into this one, and end the other: one's own, or a guest's whose token is shown."""
+    source_id = CartId(body.source_id)
+    shown = await _shown(body.guest_token, caller)
+
+    def decide(cart: Cart | None, view: DecisionView) -> Decision:
+        source = view.current(CART, source_id)
+        if source is not None and not shown(source):
+            source = None
+        merged, closed = merge(
+            cart, source, cart_id=cart_id, source_id=source_id, strategy=body.strategy, now=caller.now
+        )
+        return Decision((*events_of(CART, cart_id, merged), *events_of(CART, source_id, closed)))
+
+    return await caller.execute(CART, cart_id, decide, owner=_buyer_of)
+
+
+_OF_ANOTHER: Final = Fault(detail="Only the caller's own id may be sent", pointer="/customer_id")
+_NO_CUSTOMER: Final = Fault(detail="The customer's id is missing", pointer="/customer_id")
+
+
+async def _shown(guest_token: str | None, caller: Executing) -> Callable[[Cart], bool]:
+    """Whether a cart is one that the caller shows to be theirs: their own, that of a guest whose token they have.
+
+    Raises:
+        ProblemError: `identity-unavailable`: no token can be verified now.
+    """
+    if caller.confined_to is None:
+        return lambda _: True
+    guest = None if guest_token is None else await caller.premises.guest_of(guest_token)
+    buyers = {caller.confined_to, guest} - {None}
+    return lambda cart: cart.customer_id in buyers and (cart.customer_id == caller.confined_to or cart.guest)
 
 
 def _buyer(body: OpenCart, caller: Executing) -> tuple[CustomerId | None, bool]:

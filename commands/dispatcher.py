@@ -16,6 +16,7 @@ from commands.calls import Call, SeenAt, fingerprint, key_digest
 from commands.execution import Caller, Execution, Slot
 from commands.payloads import Payload
 from commands.personal_data import NOT_CONFIGURED, PersonalData
+from commands.premises import BARE, Premises
 from commands.recording import Answer
 from commands.request_parts import valid_key
 from commands.settling import Settled, Settling
@@ -83,9 +84,11 @@ class Dispatcher:
         clock: Clock,
         registry: CollectorRegistry,
         personal: PersonalData = NOT_CONFIGURED,
+        premises: Premises = BARE,
     ) -> None:
         self._fingerprints = fingerprints
         self._personal = personal
+        self._premises = premises
         self._clock = clock
         self._taken = Counter(
             "counterfoil_commands",
@@ -153,6 +156,7 @@ class Dispatcher:
             now=self._clock(),
             fingerprints=self._fingerprints,
             personal=self._personal,
+            premises=self._premises,
         )
         return await command.endpoint(**arguments, body=body, caller=caller)
 

@@ -26,6 +26,7 @@ from commands.decision import (
 from commands.log_polling import LogPoller
 from commands.log_reading import NOWHERE, LogReader, LogUnreachable, Outcome, Placed
 from commands.personal_data import NOT_CONFIGURED, PersonalData
+from commands.premises import BARE, Premises
 from commands.recording import Answer, Unanswered, Unfit, answer_of
 from commands.states import States
 from commands.stream_locks import StreamLocks
@@ -127,12 +128,11 @@ class Caller:
         now: datetime,
         fingerprints: Fingerprints | None = None,
         personal: PersonalData = NOT_CONFIGURED,
+        premises: Premises = BARE,
     ) -> None:
         """`fingerprints` are for a command that is remembered under a key of its own; `personal` seals."""
         self.execution, self.call, self.fingerprints, self.personal = execution, call, fingerprints, personal
-        self._slot = slot
-        self._generated = False
-        self.now = now
+        self.premises, self.now, self._slot, self._generated = premises, now, slot, False
 
     @property
     def actor(self) -> str:

@@ -133,6 +133,10 @@ CART: Final = Context(
     problems=(
         cart_refusals.CartUnknown,
         cart_refusals.CartIdTaken,
+        cart_refusals.CartIsClosed,
+        cart_refusals.CartHasCustomer,
+        cart_refusals.CartsInTwoCurrencies,
+        cart_refusals.SameCart,
         cart_refusals.LineUnknown,
         cart_refusals.TooManyLines,
         cart_refusals.PriceChanged,

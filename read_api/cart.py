@@ -29,6 +29,7 @@ _EXAMPLE: Final = {
     "units": 6,
     "items": 1_530,
     "changed_at": "2026-01-31T08:31:00Z",
+    "merged_into": None,
 }
 
 CARTS: Final = ListOf(

@@ -6,11 +6,15 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from domain.cart.events import (
+    CartAssigned,
+    CartClosed,
     CartOpened,
     CartRepriced,
+    CartsMerged,
     ItemAdded,
     ItemQuantityChanged,
     ItemRemoved,
+    MergedLine,
     Price,
 )
 from domain.event import Event
@@ -66,10 +70,33 @@ def item_removed(**changes: Any) -> ItemRemoved:
     return replace(ItemRemoved(cart_id=CART, line_id=1, sku=HEART, quantity=3, removed_at=NOW), **changes)
 
 
+def cart_assigned(**changes: Any) -> CartAssigned:
+    return replace(CartAssigned(cart_id=CART, customer_id=ADA, assigned_at=NOW), **changes)
+
+
+def merged_line(**changes: Any) -> MergedLine:
+    example = MergedLine(line_id=1, sku=HEART, quantity=4, unit_price=UnitPrice("2.55"), stocked=True)
+    return replace(example, **changes)
+
+
+def carts_merged(**changes: Any) -> CartsMerged:
+    example = CartsMerged(
+        cart_id=CART, source_id=OTHER, strategy="sum", lines=(merged_line(),), merged_at=NOW
+    )
+    return replace(example, **changes)
+
+
+def cart_closed(**changes: Any) -> CartClosed:
+    return replace(CartClosed(cart_id=CART, merged_into=OTHER, closed_at=NOW), **changes)
+
+
 ONE_OF_EACH: Final[tuple[Event, ...]] = (
     cart_opened(),
     item_added(),
     item_quantity_changed(),
     cart_repriced(),
     item_removed(),
+    cart_assigned(),
+    carts_merged(),
+    cart_closed(),
 )

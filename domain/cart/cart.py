@@ -18,6 +18,7 @@ from domain.cart.cart_refusals import (
     LINE_QUANTITY_MAX,
     LINES_MAX,
     CartIdTaken,
+    CartIsClosed,
     CartUnknown,
     LineUnknown,
     NotOffered,
@@ -25,8 +26,11 @@ from domain.cart.cart_refusals import (
     TooManyLines,
 )
 from domain.cart.events import (
+    CartAssigned,
+    CartClosed,
     CartOpened,
     CartRepriced,
+    CartsMerged,
     ItemAdded,
     ItemQuantityChanged,
     ItemRemoved,
@@ -43,6 +47,7 @@ class Status(StrEnum):
     """Where a cart stands."""
 
     OPEN = "open"
+    MERGED = "merged"
 
 
 class Item(Struct, frozen=True, kw_only=True):
@@ -65,6 +70,7 @@ class Cart(Struct, frozen=True, kw_only=True):
     status: Status = Status.OPEN
     lines: tuple[Item, ...] = ()
     numbered: int = 0
+    merged_into: CartId | None = None
 
     def line(self, line_id: int) -> Item | None:
         """The line of this number."""
@@ -109,6 +115,29 @@ def evolve(cart: Cart | None, event: Event) -> Cart:
             return replace(cart, lines=tuple(line for line in cart.lines if line.line_id != event.line_id))
         case CartRepriced():
             return _with_prices(cart, event.lines)
+        case _:
+            return _evolve_whole(cart, event)
+
+
+def _evolve_whole(cart: Cart, event: Event) -> Cart:
+    """The same for what happens to the cart as a whole."""
+    match event:
+        case CartAssigned():
+            return replace(cart, customer_id=event.customer_id, guest=False)
+        case CartsMerged():
+            lines = tuple(
+                Item(
+                    line_id=line.line_id,
+                    sku=line.sku,
+                    quantity=line.quantity,
+                    unit_price=line.unit_price,
+                    stocked=line.stocked,
+                )
+                for line in event.lines
+            )
+            return replace(cart, lines=lines, numbered=max((cart.numbered, *(e.line_id for e in lines))))
+        case CartClosed():
+            return replace(cart, status=Status.MERGED, merged_into=event.merged_into)
     raise AssertionError(f"{type(event).__name__} is no event of a cart")
 
 
@@ -133,7 +162,18 @@ def _with_prices(cart: Cart, prices: tuple[Price, ...]) -> Cart:
 
 
 CART: Final[Aggregate[Cart]] = Aggregate(
-    "cart", evolve, (CartOpened, ItemAdded, ItemQuantityChanged, ItemRemoved, CartRepriced)
+    "cart",
+    evolve,
+    (
+        CartOpened,
+        ItemAdded,
+        ItemQuantityChanged,
+        ItemRemoved,
+        CartRepriced,
+        CartAssigned,
+        CartsMerged,
+        CartClosed,
+    ),
 )
 
 
@@ -141,10 +181,12 @@ def require_open(cart: Cart | None, *, cart_id: CartId) -> Cart:
     """The cart, which may change.
 
     Raises:
-        CartUnknown: it may not.
+        CartUnknown, CartIsClosed: it may not.
     """
     if cart is None:
         raise CartUnknown(cart_id=cart_id)
+    if cart.status is not Status.OPEN:
+        raise CartIsClosed(cart_id=cart_id, status=cart.status, merged_into=cart.merged_into)
     return cart
 
 
@@ -186,7 +228,7 @@ def add_item(
     """Put pieces into the cart, at the list price.
 
     Raises:
-        CartUnknown, TooManyLines: nothing can be added.
+        CartUnknown, CartIsClosed, TooManyLines: nothing can be added.
         NotOffered, QuantityOutOfRange: this cannot.
         PriceChanged: the cart has pieces of it at a lower price.
     """
@@ -219,7 +261,7 @@ def change_quantity(
     """Have so many pieces in a line; nothing if it has them.
 
     Raises:
-        CartUnknown, LineUnknown: there is no such line to be changed.
+        CartUnknown, CartIsClosed, LineUnknown: there is no such line to be changed.
         QuantityOutOfRange: there are none or too many pieces.
     """
     cart = require_open(cart, cart_id=cart_id)
@@ -245,7 +287,7 @@ def remove_item(cart: Cart | None, *, cart_id: CartId, line_id: int, now: dateti
     """Take a line out of the cart; nothing if it is not there.
 
     Raises:
-        CartUnknown: the cart does not change.
+        CartUnknown, CartIsClosed: the cart does not change.
     """
     cart = require_open(cart, cart_id=cart_id)
     line = cart.line(line_id)
@@ -264,7 +306,7 @@ def reprice(
     """Have the lines cost what the catalogue says now; nothing if they do. `agreed`: what their buyer agrees to.
 
     Raises:
-        CartUnknown: the cart does not change.
+        CartUnknown, CartIsClosed: the cart does not change.
         PriceChanged: a list price is higher than what stands in the cart, and than what was agreed to.
         NotOffered: a line is not offered any more.
     """

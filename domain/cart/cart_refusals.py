@@ -1,8 +1,8 @@
 """What is refused about carts.
 
 Unknown       CartUnknown, LineUnknown
-Conflict      CartIdTaken, TooManyLines, PriceChanged
-Unacceptable  NotOffered; QuantityOutOfRange (`domain.quantity`)
+Conflict      CartIdTaken, CartIsClosed, TooManyLines, PriceChanged, CartHasCustomer, CartsInTwoCurrencies
+Unacceptable  NotOffered, SameCart; QuantityOutOfRange (`domain.quantity`)
 """
 
 from dataclasses import dataclass
@@ -64,6 +64,22 @@ class CartIdTaken(Conflict):
 
 
 @dataclass(kw_only=True, eq=False)
+class CartIsClosed(Conflict):
+    """The cart does not change any more."""
+
+    title = "The cart is closed"
+    meaning = "The cart does not change any more: `facts.status` says why."
+    remedy = "Open another cart, or continue with the cart in `facts.merged_into`."
+
+    cart_id: CartId
+    status: str
+    merged_into: CartId | None = None
+
+    def __str__(self) -> str:
+        return f"Cart '{self.cart_id}' does not change any more: it is {self.status}."
+
+
+@dataclass(kw_only=True, eq=False)
 class TooManyLines(Conflict):
     """The cart would have more lines than there may be."""
 
@@ -109,3 +125,47 @@ class NotOffered(Unacceptable):
 
     def __str__(self) -> str:
         return f"'{self.sku}' is not offered in {self.currency}."
+
+
+@dataclass(kw_only=True, eq=False)
+class CartHasCustomer(Conflict):
+    """The cart has a customer."""
+
+    title = "The cart is a customer's"
+    meaning = "Only the cart of a guest becomes a customer's. This one has a customer."
+    remedy = "Open a cart for the other customer."
+
+    cart_id: CartId
+
+    def __str__(self) -> str:
+        return f"Cart '{self.cart_id}' has a customer."
+
+
+@dataclass(kw_only=True, eq=False)
+class CartsInTwoCurrencies(Conflict):
+    """Carts with different currencies stay apart."""
+
+    title = "The carts are in two currencies"
+    meaning = "All prices of a cart are in one currency, and the other cart has another: `facts.currency`."
+    remedy = "Keep both carts, or add the items of one to the other at its own prices."
+
+    cart_id: CartId
+    source_id: CartId
+    currency: Currency
+
+    def __str__(self) -> str:
+        return f"Cart '{self.source_id}' is in {self.currency}, and cart '{self.cart_id}' is not."
+
+
+@dataclass(kw_only=True, eq=False)
+class SameCart(Unacceptable):
+    """A cart is not merged with itself."""
+
+    title = "A cart is not merged with itself"
+    meaning = "Both ids name the same cart."
+    remedy = "Name two carts."
+
+    cart_id: CartId
+
+    def __str__(self) -> str:
+        return f"Cart '{self.cart_id}' cannot be merged with itself."

@@ -17,6 +17,9 @@ from domain.text import PublicText
 Channel = Annotated[str, PublicText("the shop's own name of a way to sell")]
 Locale = Annotated[str, PublicText("a language tag")]
 
+MergeStrategy = Literal["sum", "max", "keep_guest", "keep_customer"]
+"""How many pieces an SKU has that both have: all, the more, those of the cart that ends, or of the one that stays."""
+
 RepriceCause = Literal["consent", "drop"]
 """Its buyer agreed to prices that rose, or all of them fell."""
 
@@ -28,6 +31,16 @@ class Price(Struct, frozen=True, kw_only=True, gc=False):
     sku: Sku
     old: UnitPrice
     new: UnitPrice
+
+
+class MergedLine(Struct, frozen=True, kw_only=True, gc=False):
+    """A line as it is after two carts became one."""
+
+    line_id: int
+    sku: Sku
+    quantity: int
+    unit_price: UnitPrice
+    stocked: bool
 
 
 @event_type("cart.cart_opened.v1")
@@ -87,3 +100,32 @@ class CartRepriced(Event, frozen=True, kw_only=True):
     lines: tuple[Price, ...]
     cause: RepriceCause
     repriced_at: Moment
+
+
+@event_type("cart.cart_assigned.v1")
+class CartAssigned(Event, frozen=True, kw_only=True):
+    """The cart of a guest is a customer's from now on."""
+
+    cart_id: CartId
+    customer_id: CustomerId
+    assigned_at: Moment
+
+
+@event_type("cart.carts_merged.v1")
+class CartsMerged(Event, frozen=True, kw_only=True):
+    """The cart has the lines of another one as well: `lines` are all that it has from now on."""
+
+    cart_id: CartId
+    source_id: CartId
+    strategy: MergeStrategy
+    lines: tuple[MergedLine, ...]
+    merged_at: Moment
+
+
+@event_type("cart.cart_closed.v1")
+class CartClosed(Event, frozen=True, kw_only=True):
+    """All of it is in another cart, and this one does not change any more."""
+
+    cart_id: CartId
+    merged_into: CartId
+    closed_at: Moment

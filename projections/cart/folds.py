@@ -5,7 +5,16 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from domain.cart.events import CartOpened, CartRepriced, ItemAdded, ItemQuantityChanged, ItemRemoved
+from domain.cart.events import (
+    CartAssigned,
+    CartClosed,
+    CartOpened,
+    CartRepriced,
+    CartsMerged,
+    ItemAdded,
+    ItemQuantityChanged,
+    ItemRemoved,
+)
 from domain.ids import Sku
 from domain.money import Currency, Minor, UnitPrice, line_total
 from projections.cart.views import CartDetails, CartLine, CartSummary, cart_details, cart_summary
@@ -75,6 +84,35 @@ def repriced(cart: CartDetails, event: CartRepriced) -> CartDetails:
     return _with_lines(cart, lines, event.repriced_at)
 
 
+@cart_details.on(CartAssigned)
+def assigned(cart: CartDetails, event: CartAssigned) -> CartDetails:
+    """It is a customer's now."""
+    return replace(cart, customer_id=event.customer_id, guest=False, changed_at=event.assigned_at)
+
+
+@cart_details.on(CartsMerged)
+def merged(cart: CartDetails, event: CartsMerged) -> CartDetails:
+    """The event has all lines."""
+    lines = tuple(
+        _line(
+            line.line_id,
+            line.sku,
+            quantity=line.quantity,
+            unit_price=line.unit_price,
+            stocked=line.stocked,
+            currency=cart.currency,
+        )
+        for line in event.lines
+    )
+    return _with_lines(cart, lines, event.merged_at)
+
+
+@cart_details.on(CartClosed)
+def closed(cart: CartDetails, event: CartClosed) -> CartDetails:
+    """It shows what it had, and where that is now."""
+    return replace(cart, status="merged", merged_into=event.merged_into, changed_at=event.closed_at)
+
+
 @cart_summary.on(CartOpened)
 def listed(_cart: None, event: CartOpened) -> CartSummary:
     """A cart begins an entry."""
@@ -86,6 +124,18 @@ def listed(_cart: None, event: CartOpened) -> CartSummary:
         currency=event.currency,
         opened_at=event.opened_at,
     )
+
+
+@cart_summary.on(CartAssigned)
+def listed_as_assigned(cart: CartSummary, event: CartAssigned) -> CartSummary:
+    """The customer finds it among their own."""
+    return replace(cart, customer_id=event.customer_id, guest=False)
+
+
+@cart_summary.on(CartClosed)
+def listed_as_merged(cart: CartSummary, _event: CartClosed) -> CartSummary:
+    """The entry stays."""
+    return replace(cart, status="merged")
 
 
 def _line(

@@ -11,7 +11,7 @@ from domain.ids import CartId, CustomerId, Sku
 from domain.money import Currency, Minor, UnitPrice
 from projections.view import KEYED, Row, View
 
-Status = Literal["open"]
+Status = Literal["open", "merged"]
 
 
 class CartLine(Struct, frozen=True, kw_only=True):
@@ -26,7 +26,7 @@ class CartLine(Struct, frozen=True, kw_only=True):
 
 
 class CartDetails(Row, frozen=True, kw_only=True):
-    """One cart, priced. `items` is the sum of its lines, `units` counts pieces."""
+    """One cart, priced. `items` is the sum of its lines, `units` counts pieces; a `merged` one is part of another."""
 
     cart_id: CartId
     status: Status
@@ -40,6 +40,7 @@ class CartDetails(Row, frozen=True, kw_only=True):
     items: Minor
     opened_at: datetime
     changed_at: datetime
+    merged_into: CartId | None = None
 
 
 class CartSummary(Row, frozen=True, kw_only=True):

@@ -51,6 +51,9 @@ class Identity(Protocol):
     def recognise(self, exchange: Exchange) -> Principal | None:
         """The same where nothing may be waited for; None: `authenticate` has to be asked."""
 
+    async def guest_of(self, token: str) -> str | None:
+        """The guest whom a token names; None where it is none that is good now."""
+
     def authorise(self, exchange: Exchange, route: Route) -> None:
         """Refuse a route to a principal that may not use it."""
 
@@ -83,6 +86,10 @@ class Anonymous:
     def recognise(self, _exchange: Exchange) -> Principal | None:
         """Everybody is the same."""
         return ANONYMOUS
+
+    async def guest_of(self, _token: str) -> str | None:
+        """There are no tokens."""
+        return None
 
     def authorise(self, _exchange: Exchange, _route: Route) -> None:
         """Everybody may do everything."""
@@ -142,6 +149,23 @@ class TokenCallers:
         if principal is not None:
             self._metrics.verifying(cached=True)
         return principal
+
+    async def guest_of(self, token: str) -> str | None:
+        """The guest of a token that comes in a body, next to the token of the caller.
+
+        Raises:
+            ProblemError: `identity-unavailable` where no token can be verified now.
+        """
+        if not self.trust.is_known:
+            raise _unavailable()
+        assert self._pool is not None, "requests come when the application is open"
+        try:
+            principal = await self.trust.shown(token.encode(), self._pool)
+        except UNREADABLE:
+            raise _unavailable() from None
+        except BadToken:
+            return None
+        return principal.id if principal.kind == "guest" else None
 
     def authorise(self, exchange: Exchange, route: Route) -> None:
         """Refuse what the principal may not do, and what nobody may while revocations are not known.

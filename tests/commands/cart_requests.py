@@ -5,7 +5,8 @@ from typing import Any, Final
 from domain.cart.cart_refusals import LINES_MAX
 from domain.event import Event
 from domain.ids import CartId, Sku
-from tests.cart_examples import cart_opened, item_added
+from domain.money import Currency
+from tests.cart_examples import cart_closed, cart_opened, item_added
 
 OF: Final = "/v1/carts"
 ONE: Final = {"sku": "85123A", "quantity": 1}
@@ -18,10 +19,16 @@ VALID: Final[dict[str, tuple[str, Any]]] = {
     "change_quantity": (f"{OF}/filled/quantities", {**LINE, "quantity": 1}),
     "remove_item": (f"{OF}/filled/removals", LINE),
     "reprice_cart": (f"{OF}/filled/prices", {}),
+    "assign_cart": (f"{OF}/of-a-guest/assignment", {"customer_id": "17850"}),
+    "merge_carts": (f"{OF}/filled/merges", {"source_id": "cheap", "strategy": "max"}),
 }
 
 FACTS: Final[tuple[Event, ...]] = (
-    *(cart_opened(cart_id=CartId(each)) for each in ("filled", "cheap", "full", "gone")),
+    *(cart_opened(cart_id=CartId(each)) for each in ("filled", "cheap", "full", "gone", "closed", "many")),
+    cart_opened(cart_id=CartId("euros"), currency=Currency("EUR")),
+    cart_opened(cart_id=CartId("of-a-guest"), guest=True),
+    cart_closed(cart_id=CartId("closed"), merged_into=CartId("filled")),
+    item_added(cart_id=CartId("many"), quantity=10_000),
     item_added(cart_id=CartId("filled")),
     item_added(cart_id=CartId("cheap"), unit_price="2.45"),
     item_added(cart_id=CartId("gone"), sku=Sku("none")),
@@ -41,9 +48,15 @@ REFUSED: Final[dict[tuple[str, str], tuple[str, Any]]] = {
     ("change_quantity", "quantity-out-of-range"): (f"{OF}/filled/quantities", {**LINE, "quantity": 10_001}),
     ("reprice_cart", "price-changed"): (f"{OF}/cheap/prices", {}),
     ("reprice_cart", "not-offered"): (f"{OF}/gone/prices", {}),
+    ("assign_cart", "cart-has-customer"): (f"{OF}/filled/assignment", {"customer_id": "17851"}),
+    ("merge_carts", "same-cart"): (f"{OF}/filled/merges", {"source_id": "filled"}),
+    ("merge_carts", "carts-in-two-currencies"): (f"{OF}/filled/merges", {"source_id": "euros"}),
+    ("merge_carts", "too-many-lines"): (f"{OF}/full/merges", {"source_id": "filled"}),
+    ("merge_carts", "quantity-out-of-range"): (f"{OF}/filled/merges", {"source_id": "many"}),
     **{
-        (name, "cart-unknown"): (path.replace("/filled/", "/none/"), body)
+        (name, code): (path.replace("/filled/", cart).replace("/of-a-guest/", cart), body)
         for name, (path, body) in VALID.items()
-        if "/filled/" in path
+        for code, cart in (("cart-unknown", "/none/"), ("cart-is-closed", "/closed/"))
+        if path != OF
     },
 }

@@ -94,8 +94,11 @@ async def every_example_is_accepted(shop, document):
         shipped(order_id="returned"),
         cart_opened(cart_id="filled"),
         item_added(cart_id="filled"),
+        cart_opened(cart_id="c-guest", guest=True),
+        cart_opened(cart_id="of-a-guest", guest=True),
     )
     targets = {
+        "/v1/carts/{cart_id}/assignment": "of-a-guest",
         "/v1/customers/{customer_id}/erasure": "leaving",
         "/v1/orders/{order_id}/shipment": "shipped",
         "/v1/orders/{order_id}/shipment/label": "returned",

@@ -70,13 +70,14 @@ CART_CHANGES: dict[str, dict[str, object]] = {
     "quantities": {"line_id": 1, "quantity": 2},
     "prices": {},
     "removals": {"line_id": 1},
+    "assignment": {},
 }
 """What buyers may do to a cart of their own, with a body for each."""
 
 OF_CARTS = {
     "GET": ("", "/{cart_id}"),
     "HEAD": ("", "/{cart_id}"),
-    "POST": ("", *(f"/{{cart_id}}/{name}" for name in CART_CHANGES)),
+    "POST": ("", "/{cart_id}/merges", *(f"/{{cart_id}}/{name}" for name in CART_CHANGES)),
 }
 
 NEEDS_KEYS = {"addresses", "erasure"}
@@ -393,7 +394,8 @@ async def test_a_cart_is_shown_to_and_changed_by_its_buyer_alone(bought):
         assert shown(foreign, carts["bob"]) == shown(absent, ABSENT)
         assert (name == "guest") == own.json()["guest"]
         listed = (await shop.get("/v1/carts", token)).json()["items"]
-        assert [carts[name]] == [row["cart_id"] for row in listed]
+        found = {row["cart_id"] for row in listed}
+        assert (True, False) == (carts[name] in found, carts["bob"] in found)
         for part, body in CART_CHANGES.items():
             foreign, absent, own = [
                 await shop.post(f"/v1/carts/{each}/{part}", body, token)
@@ -401,3 +403,51 @@ async def test_a_cart_is_shown_to_and_changed_by_its_buyer_alone(bought):
             ]
             assert shown(foreign, carts["bob"]) == shown(absent, ABSENT)
             assert (404, 201) == (foreign.status_code, own.status_code), part
+
+
+async def cart_of(bought: Bought, name: str, *, pieces: int = 1) -> str:
+    """A new cart of somebody, with so many pieces."""
+    opened = await bought.shop.post("/v1/carts", {"currency": "GBP"}, bought.tokens[name])
+    cart_id = str(opened.json()["id"])
+    item = {"sku": "1", "quantity": pieces}
+    added = await bought.shop.post(f"/v1/carts/{cart_id}/items", item, bought.tokens[name])
+    assert 201 == added.status_code, added.text
+    return cart_id
+
+
+async def test_a_guest_who_logs_in_keeps_the_cart_and_nobody_takes_one_without_the_guests_token(bought):
+    """vendure 263, 2283: the token of the guest shows that the cart is theirs; an id alone shows nothing."""
+    shop, token = bought.shop, bought.tokens["ada"]
+    mine, guests, bobs = [await cart_of(bought, name, pieces=2) for name in ("ada", "guest", "bob")]
+    shown_by = {"guest_token": bought.tokens["guest"]}
+
+    tokens = [{}, shown_by, *({"guest_token": each} for each in ("x", bought.tokens["bob"]))]
+    for source, proof in [(guests, each) for each in tokens if each != shown_by] + [
+        (bobs, each) for each in tokens
+    ]:
+        body = {"source_id": source, **proof}
+        foreign = await shop.post(f"/v1/carts/{mine}/merges", body, token)
+        absent = await shop.post(f"/v1/carts/{mine}/merges", {**body, "source_id": ABSENT}, token)
+        assert (404, "cart-unknown") == (foreign.status_code, foreign.json()["code"])
+        assert shown(foreign, source) == shown(absent, ABSENT)
+    body = {"source_id": guests, **shown_by}
+    merged = await shop.post(f"/v1/carts/{mine}/merges", body, token)
+    assert 201 == merged.status_code, merged.text
+    assert [4] == [line.quantity for line in shop.events(f"cart-{mine}")[-1].lines]
+    assert bought.tokens["guest"] not in shop.everything()
+
+
+async def test_the_cart_of_a_guest_is_assigned_to_who_shows_the_guests_token(bought):
+    shop, token = bought.shop, bought.tokens["ada"]
+    guests = await cart_of(bought, "guest")
+    path = f"/v1/carts/{guests}/assignment"
+
+    assert 404 == (await shop.post(path, {}, token)).status_code
+    assert 404 == (await shop.post(path, {"guest_token": bought.tokens["bob"]}, token)).status_code
+    shown_by = {"guest_token": bought.tokens["guest"]}
+    refused = await shop.post(path, {"customer_id": "customer-bob", **shown_by}, token)
+    assert 403 == refused.status_code
+    taken = await shop.post(path, shown_by, token)
+    assert 201 == taken.status_code, taken.text
+    assert 404 == (await shop.post(path, {}, bought.tokens["guest"])).status_code
+    assert 201 == (await shop.post(f"/v1/carts/{guests}/prices", {}, token)).status_code

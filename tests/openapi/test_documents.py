@@ -8,6 +8,7 @@ METHODS = {"get", "head", "post"}
 VERBS = {
     "add",
     "adjust",
+    "assign",
     "cancel",
     "change",
     "complete",

@@ -3,9 +3,13 @@ from projections.cart.views import cart_details, cart_summary
 from tests.cart_examples import (
     ADA,
     CART,
+    OTHER,
     POSTAGE,
+    cart_assigned,
+    cart_closed,
     cart_opened,
     cart_repriced,
+    carts_merged,
     item_added,
     item_quantity_changed,
     item_removed,
@@ -40,3 +44,18 @@ def test_an_entry_says_whose_the_cart_is():
     row = folded(cart_summary, cart_opened(guest=True))[CART,]
 
     assert (ADA, True, "open") == (row.customer_id, row.guest, row.status)
+
+
+def test_a_merged_cart_shows_where_its_lines_are_now():
+    row = details(item_added(), carts_merged())
+
+    assert [(4, 1020)] == [(line.quantity, line.total) for line in row.lines]
+    assert ("merged", OTHER) == (details(cart_closed()).status, details(cart_closed()).merged_into)
+    assert "merged" == folded(cart_summary, cart_opened(), cart_closed())[CART,].status
+
+
+def test_a_cart_that_was_assigned_is_a_customers():
+    opened = cart_opened(guest=True, customer_id="guest")
+    for view in (cart_details, cart_summary):
+        row = folded(view, opened, cart_assigned())[CART,]
+        assert (ADA, False) == (row.customer_id, row.guest)
