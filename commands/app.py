@@ -4,13 +4,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import Final
 
 from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry, Gauge
 
-from commands import batch, batch_documentation, effects, key_sweep, refusals, uploads
+from commands import batch, batch_documentation, effects, erasure_list, key_sweep, refusals, uploads
 from commands.answers import Locations
 from commands.dispatcher import Clock, Dispatcher
 from commands.documentation import DESCRIPTION
@@ -26,9 +25,11 @@ from commands.identity import (
 )
 from commands.identity import providers as identity_providers
 from commands.identity import startup as identity_opening
+from commands.identity.recording import Recorder
+from commands.identity.routing import Serving
 from commands.log_access import opened
-from commands.log_reading import LogReader, LogUnreachable
-from commands.personal_data import PersonalData
+from commands.log_reading import LogReader
+from commands.personal_data import KeysOfAddress, PersonalData
 from commands.premises import Premises
 from commands.processes.process import Process
 from commands.settling import Settling
@@ -37,7 +38,6 @@ from event_store.consumers import checkpoints
 from event_store.consumers.consumer import LogConsumer
 from event_store.consumers.settling import ReactingConsumers
 from event_store.log import fingerprints
-from event_store.log.erasures import erased_behind
 from event_store.log.fingerprints import Fingerprints
 from runtime import api_pages, database, problem_pages, telemetry
 from runtime.http import probes, problem_answers
@@ -48,8 +48,7 @@ from runtime.http.identity import Identity, identity
 from runtime.http.limiting import RequestLimits, limits_of
 from runtime.http.pipeline import Refusal, Steps
 from runtime.keyring import keyring as keyrings
-from runtime.keyring.errors import KeysUnreachable
-from runtime.keyring.keyring import Erasures, Keyring
+from runtime.keyring.keyring import Keyring
 from runtime.media import Media
 from runtime.problem_types import ProblemType
 from runtime.quotas.limiter import limiter_of
@@ -208,6 +207,18 @@ def _lifespan(
         ):
             _observe(registry, on.execution, on.states)
             keyring = await accounts.enter_async_context(_keyring(settings, on.reader))
+            serving = app.state.identity = await accounts.enter_async_context(
+                identity_opening.served(
+                    settings,
+                    on,
+                    callers=callers,
+                    recorder=Recorder(on.execution, made_by, clock),
+                    providers=app.state.providers,
+                    limiter=app.state.limiter,
+                    keyring=keyring,
+                    registry=registry,
+                )
+            )
             app.state.settling = Settling(on.reader, followers, lambda: app.state.readiness.draining)
             app.state.dispatcher = Dispatcher(
                 on.execution,
@@ -216,23 +227,11 @@ def _lifespan(
                 locations=Locations(settings.public_query_api_url, locations),
                 clock=clock,
                 registry=registry,
-                personal=PersonalData(keyring),
+                personal=PersonalData(keyring, _keys_of_address(serving)),
                 premises=Premises(settings, callers.guest_of),
             )
             app.state.media = Media(settings.media_folder)
             app.state.poller = on.poller
-            app.state.identity = await accounts.enter_async_context(
-                identity_opening.served(
-                    settings,
-                    on,
-                    callers=callers,
-                    fingerprints=made_by,
-                    clock=clock,
-                    providers=app.state.providers,
-                    limiter=app.state.limiter,
-                    registry=registry,
-                )
-            )
             await accounts.enter_async_context(key_sweep.running(keyring, on.reader))
             polling = asyncio.create_task(on.poller.run(), name="command-api: poller")
             try:
@@ -244,20 +243,18 @@ def _lifespan(
     return lifespan
 
 
+def _keys_of_address(serving: Serving | None) -> KeysOfAddress | None:
+    """What knows the keys of addresses; None where nobody logs in."""
+    if serving is None or serving.sessions is None:
+        return None
+    return serving.sessions.accounts.vault.keys_of_address
+
+
 def _keyring(settings: Settings, reader: LogReader) -> contextlib.AbstractAsyncContextManager[Keyring | None]:
     """What seals personal data; None where no setting says where its keys are."""
     return keyrings.opened(
-        settings, role="counterfoil_keys", name="command-api", erasures=partial(_erasures, reader)
+        settings, role="counterfoil_keys", name="command-api", erasures=erasure_list.read_by(reader)
     )
-
-
-async def _erasures(reader: LogReader, position: int) -> Erasures:
-    """Who was erased behind a position of the log."""
-    try:
-        found = await reader.read(lambda connection: erased_behind(connection, position))
-    except LogUnreachable as error:
-        raise KeysUnreachable("the log does not answer") from error
-    return Erasures(found.epoch, found.position, found.key_ids)
 
 
 def _prepared(url: str, processes: Sequence[Process], consumers: Sequence[LogConsumer]) -> Fingerprints:

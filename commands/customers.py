@@ -414,6 +414,7 @@ async def lift_hold(customer_id: CustomerId, body: LiftHold, caller: Caller) -> 
 async def erase_customer(customer_id: CustomerId, body: EraseCustomer, caller: Caller) -> Answer:  # noqa: ARG001 - an empty body
     """Erase a customer's personal data for good: nothing of it is shown from now on, and its keys are destroyed."""
     key_id = await caller.personal.key_of(CUSTOMER.stream(customer_id))
+    of_login = await caller.personal.keys_of_address(customer_id)  # who has an account has its id
 
     def decide(customer: Customer | None, view: DecisionView) -> list[Event]:
         if customer is not None and customer.account_id is not None:
@@ -422,7 +423,7 @@ async def erase_customer(customer_id: CustomerId, body: EraseCustomer, caller: C
             customer,
             customer_id=customer_id,
             open_orders=() if customer is None else _open_orders(customer, view),
-            key_ids=(key_id,),
+            key_ids=(key_id, *(of_login if customer is not None and customer.account_id is not None else ())),
             now=caller.now,
         )
 

@@ -24,7 +24,7 @@ carries `domain.ids.customer_tag`, by which the export finds it, and the sweep o
 A refused or repeated command may leave a key that no event uses; it is swept.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from domain.ids import KeyedHash
@@ -37,11 +37,16 @@ PROBLEMS: Final = ("no-key-database", "keys-unavailable")
 """What a command that takes personal data may meet besides what others do: `problems=` of its route."""
 
 
+KeysOfAddress = Callable[[str], Awaitable[Sequence[str]]]
+"""The keys that the vault has the address of an account sealed under."""
+
+
 class PersonalData:
     """Seals for the commands of one process; None: no setting says where the data keys are."""
 
-    def __init__(self, keyring: Keyring | None) -> None:
+    def __init__(self, keyring: Keyring | None, keys_of_address: KeysOfAddress | None = None) -> None:
         self._keyring = keyring
+        self._keys_of_address = keys_of_address
 
     async def seal(
         self, stream: str, values: Mapping[str, str | None], *, subject: str | None = None
@@ -88,6 +93,15 @@ class PersonalData:
             return KeyId(await keyring.key_of(subject))
         except KeyringError as error:
             raise _unavailable() from error
+
+    async def keys_of_address(self, account_id: str) -> Sequence[KeyId]:
+        """The keys that the address is sealed under with which an account logs in; none where nobody does.
+
+        Raises:
+            ProblemError: `store-unavailable`: the vault does not answer.
+        """
+        found = () if self._keys_of_address is None else await self._keys_of_address(account_id)
+        return [KeyId(each) for each in found]
 
     def _require(self) -> Keyring:
         if self._keyring is None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from commands import erasure_list
 from commands.calls import uuid7
 from commands.identity import startup as identity_opening
 from commands.identity.errors import IdentityError
@@ -17,6 +18,7 @@ from counterfoil import addresses, operators
 from counterfoil.user_messages import UserError
 from event_store.log import fingerprints
 from runtime import database
+from runtime.keyring import keyring as keyrings
 from runtime.settings import Settings
 
 PASSWORD_FILE_BYTES_MAX: Final = 4096
@@ -64,7 +66,7 @@ def password_from(file: Path) -> str:
 
 async def _create_owner(settings: Settings, *, email: str, password: str, by: str | None) -> str:
     who = _operator(settings, by)
-    async with _sessions(settings) as sessions:
+    async with _sessions(settings, seals=True) as sessions:
         return await sessions.accounts.create_owner(email, password, by=who)
 
 
@@ -81,14 +83,21 @@ def _operator(settings: Settings, name: str | None) -> By:
 
 
 @contextlib.asynccontextmanager
-async def _sessions(settings: Settings) -> AsyncIterator[Sessions]:
+async def _sessions(settings: Settings, *, seals: bool = False) -> AsyncIterator[Sessions]:
+    """Sessions; `seals`: with the keys of personal data, which rotating another key must not depend on."""
     url = addresses.database_url(settings)
     secrets = identity_opening.secrets_of(url, settings.secrets_file)
     with database.connect(url, role="counterfoil_writer", name="account start") as connection:
         made_by = fingerprints.read(connection)
     async with opened(url, role="counterfoil_reader", name="account", readers=1) as on:
         recorder = Recorder(on.execution, made_by, lambda: datetime.now(UTC))
-        async with identity_opening.sessions_of(
-            url, settings, on, secrets=secrets, recorder=recorder
-        ) as sessions:
+        keys = keyrings.opened(
+            settings, role="counterfoil_keys", name="account", erasures=erasure_list.read_by(on.reader)
+        )
+        async with (
+            keys if seals else contextlib.nullcontext() as keyring,
+            identity_opening.sessions_of(
+                url, settings, on, secrets=secrets, recorder=recorder, keyring=keyring
+            ) as sessions,
+        ):
             yield sessions

@@ -36,14 +36,18 @@ PARTS: Final = (
     ),
     Part("relay", ("relay",), ("counterfoil_relay",)),
     Part("projections", ("projections",), ("counterfoil_projector",)),
-    Part("processes", ("processes",), ("counterfoil_writer", "counterfoil_vault", "counterfoil_keys")),
+    Part(
+        "processes",
+        ("processes",),
+        ("counterfoil_writer", "counterfoil_vault", "counterfoil_keys", "counterfoil_revealer"),
+    ),
     Part("sealer", ("sealer", "seal-key generate"), ("counterfoil_sealer",)),
     Part(
         "consumers",
         ("consumers",),
         (
             *("counterfoil_relay", "counterfoil_projector", "counterfoil_writer", "counterfoil_sealer"),
-            *("counterfoil_vault", "counterfoil_keys"),
+            *("counterfoil_vault", "counterfoil_keys", "counterfoil_revealer"),
         ),
     ),
     Part(

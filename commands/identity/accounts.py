@@ -14,6 +14,7 @@ from msgspec import Struct
 from commands.calls import uuid7
 from commands.decision import Appended, Decision, DecisionView, Tagged, events_of
 from commands.identity import passwords
+from commands.identity.login_addresses import LoginAddresses
 from commands.identity.passwords import Passwords
 from commands.identity.recording import By, Recorder
 from commands.identity.secrets import Secrets
@@ -101,6 +102,7 @@ class Accounts(Struct, frozen=True):
     """Reads and registers accounts."""
 
     vault: Vault
+    addresses: LoginAddresses
     secrets: Secrets
     passwords: Passwords
     states: States
@@ -108,7 +110,11 @@ class Accounts(Struct, frozen=True):
 
     async def by_email(self, address: str) -> AccountWithRoles | None:
         """The account that an address belongs to. Whether there is one takes the same questions to the log."""
-        question = (HOLDER, (email_tag(self.secrets.email_digest(address)),))
+        return await self.by_digest(self.secrets.email_digest(address))
+
+    async def by_digest(self, digest: str) -> AccountWithRoles | None:
+        """The account that the address of a keyed hash belongs to."""
+        question = (HOLDER, (email_tag(digest),))
         account_id = (await self.states.select(question)).value
         return await self.by_id(account_id or "nobody")
 
@@ -171,7 +177,8 @@ class Accounts(Struct, frozen=True):
                 )
             )
 
-        await self.vault.add_verifier(credential_id, account_id=account_id, hashed=hashed, email=new.email)
+        address = await self.addresses.seal(new.email, digest=digest)
+        await self.vault.add_verifier(credential_id, account_id=account_id, hashed=hashed, address=address)
         answer = await execute(ACCOUNT, account_id, decide)
         if not answer.replayed:
             await self.vault.name_verifier(credential_id)

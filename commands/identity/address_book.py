@@ -2,19 +2,25 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+from commands import erasure_list
 from commands.identity import secrets as secrets_file
 from commands.identity.errors import SecretsFileError
 from commands.identity.link_rows import LinkRows
 from commands.identity.links import token_of
+from commands.identity.login_addresses import LoginAddresses
 from commands.identity.secrets import Secrets
-from commands.identity.vault import Vault
+from commands.identity.vault import KeptAddress, Vault
+from commands.log_reading import LogReader
 from commands.recipients import Recipient, Recipients, RecipientsUnreachable, Unwanted
 from domain.mail.events import MailRequested
 from domain.mail.templates import RESET_PASSWORD, VERIFY_ADDRESS
 from runtime import database
+from runtime.keyring import keyring as keyrings
+from runtime.keyring.errors import KeyringError
+from runtime.keyring.keyring import Unopened
 from runtime.problems import ProblemError
 from runtime.settings import Settings
 
@@ -24,10 +30,13 @@ _LINKS = frozenset((VERIFY_ADDRESS.name, RESET_PASSWORD.name))
 class AddressBook:
     """Recipients by the ids that events of identity name."""
 
-    def __init__(self, vault: Vault, rows: LinkRows, *, file: Path) -> None:
+    def __init__(
+        self, vault: Vault, rows: LinkRows, *, file: Path, keys: Callable[[], Awaitable[LoginAddresses]]
+    ) -> None:
         self._vault = vault
         self._rows = rows
         self._file = file
+        self._keys = keys
 
     async def find(self, mail: MailRequested) -> Recipient | Unwanted:
         """See `Recipients`. A mail with a link has the link's id, and says of others whose account they are about."""
@@ -41,12 +50,24 @@ class AddressBook:
         over = "erased" if row is None else row.over
         if row is None or over is not None:
             return Unwanted(over or "erased")
-        secrets = await self._secrets()
-        return Recipient(address=row.email, secrets={"token": token_of(mail.mail_id, secrets)})
+        address, secrets = await self._opened(row.address), await self._secrets()
+        if address is None:
+            return Unwanted("erased")
+        return Recipient(address=address, secrets={"token": token_of(mail.mail_id, secrets)})
 
     async def _of_account(self, mail: MailRequested) -> Recipient | Unwanted:
-        address = await self._vault.address_of(mail.recipient_ref)
+        kept = await self._vault.address_of(mail.recipient_ref)
+        address = None if kept is None else await self._opened(kept)
         return Unwanted("erased") if address is None else Recipient(address=address)
+
+    async def _opened(self, kept: KeptAddress) -> str | None:
+        """The address in a row; None: it was erased."""
+        if kept.plain is not None:
+            return kept.plain
+        found = await (await self._keys()).open(kept)
+        if found is Unopened.UNREADABLE:  # its key is gone, and the list of erasures may say why in a moment
+            raise RecipientsUnreachable("an address cannot be opened: its key is missing")
+        return None if isinstance(found, Unopened) else found
 
     async def _secrets(self) -> Secrets:
         """The file, read when it is needed: a sender starts without it, and mails wait for it."""
@@ -66,5 +87,30 @@ async def opened(settings: Settings) -> AsyncIterator[Recipients]:
     """Open the recipients of an installation."""
     assert settings.database_url is not None, "a sender says where the log is"
     url = settings.database_url.get_secret_value()
-    async with database.pool(url, role="counterfoil_vault", name="sender-mail recipients", size=1) as pool:
-        yield AddressBook(Vault(pool), LinkRows(pool), file=settings.secrets_file)
+    async with (
+        database.pool(url, role="counterfoil_vault", name="sender-mail recipients", size=1) as pool,
+        contextlib.AsyncExitStack() as opening,
+    ):
+        known, one_by_one = list[LoginAddresses](), asyncio.Lock()
+
+        async def keys() -> LoginAddresses:
+            """The keys, opened when the first address is sealed: a sender starts without them, and mails wait."""
+            async with one_by_one:
+                if not known:
+                    try:
+                        known.append(await opening.enter_async_context(_addresses(settings, url)))
+                    except KeyringError as error:
+                        raise RecipientsUnreachable(str(error)) from error
+                return known[0]
+
+        yield AddressBook(Vault(pool), LinkRows(pool), file=settings.secrets_file, keys=keys)
+
+
+@contextlib.asynccontextmanager
+async def _addresses(settings: Settings, url: str) -> AsyncIterator[LoginAddresses]:
+    async with database.pool(url, role="counterfoil_writer", name="sender-mail erasures", size=1) as pool:
+        reading = erasure_list.read_by(LogReader(pool))
+        async with keyrings.opened(
+            settings, role="counterfoil_revealer", name="sender-mail", erasures=reading
+        ) as keyring:
+            yield LoginAddresses(keyring)

@@ -143,7 +143,9 @@ class Administration(Struct, frozen=True):
             ProblemError: `bad-credentials`: the current one is another; or the log cannot be reached.
         """
         of = self.sessions.accounts
-        require_strong(new, own=(await of.vault.address_of(account_id) or "", account_id))
+        kept = await of.vault.address_of(account_id)
+        email = "" if kept is None else await of.addresses.shown(kept)
+        require_strong(new, own=(email, account_id))
         found = await of.by_id(account_id)
         old = "nobody" if found is None else found.account.credential_id
         attempt = await self.sessions.attempts.begin(account=account_id, address=account_id)
@@ -153,8 +155,8 @@ class Administration(Struct, frozen=True):
         hashed = await of.passwords.hash(new)
         with of.recorder.caller(call) as caller:
             credential_id = CredentialId(uuid7(caller.now))
-            email = await of.vault.email_of(old)
-            await of.vault.add_verifier(credential_id, account_id=account_id, hashed=hashed, email=email)
+            address = await of.vault.address_with(old)
+            await of.vault.add_verifier(credential_id, account_id=account_id, hashed=hashed, address=address)
 
             def decide(account: Account | None, _: DecisionView) -> list[Event]:
                 if account is not None and account.credential_id != old:

@@ -7,7 +7,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from commands import refusals
-from commands.identity.vault import Pool, connected
+from commands.identity.vault import KeptAddress, Pool, connected
 
 Purpose = Literal["register", "reset"]
 """What a link is good for: to register an account, or to reset its password."""
@@ -28,22 +28,24 @@ select pg_advisory_xact_lock(hashtextextended(%s, 0)),
     )
 """
 _ASK: Final = """
-insert into vault.link (link_id, purpose, email, email_digest, expires_at)
-select %(link_id)s, %(purpose)s, %(email)s, %(digest)s, clock_timestamp() + %(lasting)s
+insert into vault.link (link_id, purpose, email_digest, email, address, expires_at)
+select %(link_id)s, %(purpose)s, %(digest)s, %(plain)s, %(sealed)s, clock_timestamp() + %(lasting)s
 where %(most)s > (
     select count(*) from vault.link
     where email_digest = %(digest)s and purpose = %(purpose)s and requested_at > clock_timestamp() - interval '1 hour'
 )
 """
 _WAITING: Final = """
-select link_id, purpose, email from vault.link
+select link_id, purpose, email_digest, email, address from vault.link
 where handled_at is null and expires_at > clock_timestamp() order by requested_at limit %s
 """
-_ASSIGN: Final = "update vault.link set account_id = %s, credential_id = %s, email = %s where link_id = %s"
+_ASSIGN: Final = """
+update vault.link set account_id = %s, credential_id = %s, email = %s, address = %s where link_id = %s
+"""
 _HANDLED: Final = "update vault.link set handled_at = clock_timestamp() where link_id = %s"
 _USED: Final = "update vault.link set used_at = clock_timestamp() where link_id = %s and used_at is null"
 _LINK: Final = """
-select purpose, email, account_id, credential_id, expires_at <= clock_timestamp(), used_at,
+select purpose, email_digest, email, address, account_id, credential_id, expires_at <= clock_timestamp(), used_at,
     exists (
         select from vault.link later
         where later.email_digest = link.email_digest and later.purpose = link.purpose
@@ -59,7 +61,9 @@ class RequestedLink(Struct, frozen=True):
 
     link_id: str
     purpose: Purpose
-    email: str
+    digest: str
+    """The keyed hash of the address."""
+    address: KeptAddress
 
     def __repr__(self) -> str:
         return f"RequestedLink({self.link_id!r}, {self.purpose!r}, ***)"
@@ -69,7 +73,7 @@ class LinkRow(Struct, frozen=True):
     """One link as the vault has it. It never shows the address."""
 
     purpose: Purpose
-    email: str
+    address: KeptAddress
     account_id: str | None
     credential_id: str | None
     expired: bool
@@ -95,7 +99,7 @@ class LinkRows:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def ask(self, link_id: str, *, purpose: Purpose, email: str, digest: str) -> None:
+    async def ask(self, link_id: str, *, purpose: Purpose, address: KeptAddress) -> None:
         """Note that a link was asked for, unless there were enough for the address lately.
 
         Raises:
@@ -104,14 +108,15 @@ class LinkRows:
         given = {
             "link_id": link_id,
             "purpose": purpose,
-            "email": email,
-            "digest": digest,
+            "digest": address.digest,
+            "plain": address.plain,
+            "sealed": address.sealed,
             "lasting": LASTING[purpose],
             "most": AN_HOUR_MAX,
         }
         async with connected(self._pool) as connection, connection.transaction():
             # One after another for an address, so that requests at once are not each the first of the hour.
-            row = await (await connection.execute(_LOCK, [digest, WAITING_MAX])).fetchone()
+            row = await (await connection.execute(_LOCK, [address.digest, WAITING_MAX])).fetchone()
             assert row is not None, "one row of values"
             if row[1] >= WAITING_MAX:
                 raise refusals.too_busy()
@@ -121,12 +126,19 @@ class LinkRows:
         """What is not handled yet, the oldest first."""
         async with connected(self._pool) as connection:
             rows = await (await connection.execute(_WAITING, [most])).fetchall()
-        return [RequestedLink(*row) for row in rows]
+        return [
+            RequestedLink(link_id, purpose, digest, KeptAddress(digest, plain, sealed))
+            for link_id, purpose, digest, plain, sealed in rows
+        ]
 
-    async def assign(self, link_id: str, *, account_id: str, credential_id: str, email: str) -> None:
+    async def assign(
+        self, link_id: str, *, account_id: str, credential_id: str, address: KeptAddress
+    ) -> None:
         """Note whose the address is, and as they spelled it: mails go there, not where somebody else typed."""
         async with connected(self._pool) as connection:
-            await connection.execute(_ASSIGN, [account_id, credential_id, email, link_id])
+            await connection.execute(
+                _ASSIGN, [account_id, credential_id, address.plain, address.sealed, link_id]
+            )
 
     async def handled(self, link_id: str) -> None:
         """Note that the log has the mail of a link, or that there is none to be sent."""
@@ -142,7 +154,10 @@ class LinkRows:
         """One link; None: there is none."""
         async with connected(self._pool) as connection:
             row = await (await connection.execute(_LINK, [link_id])).fetchone()
-        return None if row is None else LinkRow(*row)
+        if row is None:
+            return None
+        purpose, digest, plain, sealed, *rest = row
+        return LinkRow(purpose, KeptAddress(digest, plain, sealed), *rest)
 
     async def forget(self) -> None:
         """Delete links that nothing can be done with any more."""

@@ -62,7 +62,8 @@ class Links(Struct, frozen=True):
         of = self.sessions.accounts
         digest = of.secrets.email_digest(email)
         await self.attempts.begin(account=f"{purpose} {digest}", address=address)
-        await self.rows.ask(uuid7(of.recorder.clock()), purpose=purpose, email=email, digest=digest)
+        kept = await of.addresses.seal(email, digest=digest)
+        await self.rows.ask(uuid7(of.recorder.clock()), purpose=purpose, address=kept)
         self.asked.set()
 
     async def handle(self) -> None:
@@ -96,12 +97,15 @@ class Links(Struct, frozen=True):
             ProblemError: `link-refused`: it is none, or good for nothing any more; `too-many-attempts`.
         """
         link_id, row = await self._followed(token, "register", address=address)
-        require_strong(password, own=(row.email,))
+        email = await self.sessions.accounts.addresses.shown(row.address)
+        if not email:
+            raise _refused()
+        require_strong(password, own=(email,))
         recorder = self.sessions.accounts.recorder
         now = recorder.clock()
         new = NewAccount(
             account_id=uuid7(now),
-            email=row.email,
+            email=email,
             password=password,
             roles=("customer",),
             verified=True,
@@ -128,11 +132,11 @@ class Links(Struct, frozen=True):
         account_id, old = row.account_id, row.credential_id
         if account_id is None or old is None:
             raise _refused()
-        require_strong(password, own=(row.email, account_id))
         of = self.sessions.accounts
+        require_strong(password, own=(await of.addresses.shown(row.address), account_id))
         hashed, now = await of.passwords.hash(password), of.recorder.clock()
         credential_id = CredentialId(uuid7(now))
-        await of.vault.add_verifier(credential_id, account_id=account_id, hashed=hashed, email=row.email)
+        await of.vault.add_verifier(credential_id, account_id=account_id, hashed=hashed, address=row.address)
 
         def decide(account: Account | None, _: DecisionView) -> list[Event]:
             if account is None or account.locked or account.credential_id != old:
@@ -149,16 +153,16 @@ class Links(Struct, frozen=True):
 
     async def _handle(self, asked: RequestedLink) -> None:
         of = self.sessions.accounts
-        found = await of.by_email(asked.email)
+        found = await of.by_digest(asked.digest)
         account = None if found is None else found.account
         template = _template(asked.purpose, account)
         if account is not None:
-            email = await of.vault.address_of(account.account_id)
+            address = await of.vault.address_of(account.account_id)
             await self.rows.assign(
                 asked.link_id,
                 account_id=account.account_id,
                 credential_id=account.credential_id,
-                email=email or asked.email,
+                address=address or asked.address,
             )
         if template is not None:
             now, recipient = of.recorder.clock(), asked.link_id if account is None else account.account_id

@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from datetime import datetime
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +18,7 @@ from commands.identity.errors import OtherSecrets, SecretsFileError
 from commands.identity.guests import Guests
 from commands.identity.link_rows import LinkRows
 from commands.identity.links import Links
+from commands.identity.login_addresses import AddressChores, LoginAddresses
 from commands.identity.metrics import SessionMetrics
 from commands.identity.passwords import Passwords
 from commands.identity.recording import Recorder
@@ -28,11 +28,12 @@ from commands.identity.sessions import Sessions, Signing, new_key
 from commands.identity.vault import Vault
 from commands.log_access import Opened
 from event_store.log import reading
-from event_store.log.fingerprints import Fingerprints
 from runtime import database
 from runtime.http.identity import Identity
 from runtime.http.identity import TokenCallers as KnownByTokens
 from runtime.identity import tokens
+from runtime.keyring.errors import KeyringError
+from runtime.keyring.keyring import Keyring
 from runtime.problems import ProblemError
 from runtime.quotas.limiter import Limiter
 from runtime.settings import Settings
@@ -53,10 +54,10 @@ async def served(
     on: Opened,
     *,
     callers: Identity,
-    fingerprints: Fingerprints,
-    clock: Callable[[], datetime],
+    recorder: Recorder,
     providers: providers.Opening,
     limiter: Limiter,
+    keyring: Keyring | None,
     registry: CollectorRegistry,
 ) -> AsyncIterator[Serving | None]:
     """What the routes of identity need; None where the installation has no accounts.
@@ -70,10 +71,11 @@ async def served(
     assert settings.database_url is not None, "the command API needs one"
     url = settings.database_url.get_secret_value()
     secrets = await asyncio.to_thread(secrets_of, url, settings.secrets_file)
-    recorder = Recorder(on.execution, fingerprints, clock)
     async with (
         providers(settings) as known,
-        sessions_of(url, settings, on, secrets=secrets, recorder=recorder, registry=registry) as sessions,
+        sessions_of(
+            url, settings, on, secrets=secrets, recorder=recorder, keyring=keyring, registry=registry
+        ) as sessions,
     ):
         accounts = sessions.accounts
         clients = Clients(
@@ -86,8 +88,9 @@ async def served(
             Attempts(accounts.vault.pool, what="link", per_address_max=settings.login_failures_per_address),
             asyncio.Event(),
         )
+        addresses = AddressChores(accounts.vault.pool, secrets, keyring)
         tasks = [
-            asyncio.create_task(_chores(sessions, clients, links), name="command-api: identity"),
+            asyncio.create_task(_chores(sessions, clients, links, addresses), name="command-api: identity"),
             asyncio.create_task(_handling(links), name="command-api: links"),
         ]
         try:
@@ -126,6 +129,7 @@ async def sessions_of(
     *,
     secrets: Secrets,
     recorder: Recorder,
+    keyring: Keyring | None,
     registry: CollectorRegistry | None = None,
 ) -> AsyncIterator[Sessions]:
     """Accounts and sessions on one log and its vault.
@@ -143,14 +147,19 @@ async def sessions_of(
         await vault.require_keys([new_key(secrets), new_key(secrets)])
         issuer = tokens.issuer_of((await on.reader.read(reading.history_async)).installation)
         accounts = Accounts(
-            vault, secrets, Passwords(memory_mb=settings.password_memory_mb), on.states, recorder
+            vault,
+            LoginAddresses(keyring),
+            secrets,
+            Passwords(memory_mb=settings.password_memory_mb),
+            on.states,
+            recorder,
         )
         attempts = Attempts(pool, what="login", per_address_max=settings.login_failures_per_address)
         metrics = SessionMetrics(registry)
         yield Sessions(accounts, Signing(vault, secrets), issuer, attempts, metrics)
 
 
-async def _chores(sessions: Sessions, clients: Clients, links: Links) -> None:
+async def _chores(sessions: Sessions, clients: Clients, links: Links, addresses: AddressChores) -> None:
     """Finish what processes that died left undone, and forget what is over."""
     while True:
         await asyncio.sleep(CHORES_EVERY_S)
@@ -162,8 +171,12 @@ async def _chores(sessions: Sessions, clients: Clients, links: Links) -> None:
             await sessions.accounts.vault.forget()
             await sessions.attempts.forget()
             await links.rows.forget()
+            await addresses.seal_plain()
+            await addresses.sweep()
         except ProblemError as problem:
             log.warning("identity_chores_put_off", problem=problem.type.slug)
+        except KeyringError as error:
+            log.warning("identity_chores_put_off", reason=str(error))
         except Exception:
             # The outer loop of this task: were it to end, nothing would be swept until the process is started again.
             log.exception("identity_chores_failed")

@@ -50,12 +50,14 @@ update vault.signing_key set verifies_until = clock_timestamp()
 where verifies_until is null or verifies_until > clock_timestamp()
 """
 _ADD_VERIFIER: Final = """
-insert into vault.verifier (credential_id, account_id, hash, email) values (%s, %s, %s, %s)
+insert into vault.verifier (credential_id, account_id, hash, email_digest, email, address)
+values (%s, %s, %s, %s, %s, %s)
 """
 _NAME_VERIFIER: Final = "update vault.verifier set named = true where credential_id = %s"
 _FORGET_VERIFIER: Final = "delete from vault.verifier where credential_id = %s"
 _ADDRESS_OF: Final = """
-select email from vault.verifier where account_id = %s order by named desc, made_at desc limit 1
+select email_digest, email, address from vault.verifier
+where account_id = %s order by named desc, made_at desc limit 1
 """
 _NOT_NAMED: Final = """
 select credential_id, account_id from vault.verifier
@@ -71,7 +73,9 @@ returning rotated_at, expires_at
 """
 _ERASE_LINKS: Final = """
 delete from vault.link
-where account_id = %s or lower(email) in (select lower(email) from vault.verifier where account_id = %s)
+where account_id = %(account_id)s
+    or email_digest in (select email_digest from vault.verifier where account_id = %(account_id)s)
+    or lower(email) in (select lower(email) from vault.verifier where account_id = %(account_id)s)
 """
 _ERASE_VERIFIERS: Final = "delete from vault.verifier where account_id = %s"
 _ERASE_SESSIONS: Final = "delete from vault.session where account_id = %s returning session_id"
@@ -100,7 +104,10 @@ _DENY_TOKENS_OF: Final = """
 select vault.deny(array_agg(session_id || '.' || sequence), %s) from vault.session
 where account_id = %s and revoked_at is null and expires_at > clock_timestamp() having count(*) > 0
 """
-_EMAIL: Final = "select email from vault.verifier where credential_id = %s"
+_ADDRESS_WITH: Final = "select email_digest, email, address from vault.verifier where credential_id = %s"
+_KEYS_OF_ADDRESS: Final = """
+select distinct address::json ->> 0 from vault.verifier where account_id = %s and address is not null
+"""
 _RECORDED: Final = "update vault.session set revocation_recorded = true where session_id = %s"
 _NOT_RECORDED: Final = """
 select session_id, cause from vault.session
@@ -152,6 +159,19 @@ class KeptKey(Struct, frozen=True):
     scopes: tuple[str, ...]
     expires_at: datetime | None
     now: datetime
+
+
+class KeptAddress(Struct, frozen=True):
+    """An address as a row has it, sealed or plain, with its keyed hash. It never shows the address."""
+
+    digest: str | None
+    """None where an earlier release kept it plain."""
+    plain: str | None = None
+    sealed: str | None = None
+    """`domain.sealed.Sealed` as JSON."""
+
+    def __repr__(self) -> str:
+        return "KeptAddress(***)"
 
 
 class SigningKey(Struct, frozen=True):
@@ -233,10 +253,13 @@ class Vault:
         assert row is not None, "made at the start of the process"
         return SigningKey(str(row[0]), bytes(row[1]))
 
-    async def add_verifier(self, credential_id: str, *, account_id: str, hashed: str, email: str) -> None:
+    async def add_verifier(
+        self, credential_id: str, *, account_id: str, hashed: str, address: KeptAddress
+    ) -> None:
         """Keep a password under a new credential, before any event names it."""
+        kept = [address.digest, address.plain, address.sealed]
         async with self._connection() as connection:
-            await connection.execute(_ADD_VERIFIER, [credential_id, account_id, hashed, email])
+            await connection.execute(_ADD_VERIFIER, [credential_id, account_id, hashed, *kept])
 
     async def name_verifier(self, credential_id: str) -> None:
         """Note that an event names the credential: it is not swept."""
@@ -249,11 +272,17 @@ class Vault:
             await connection.execute(_NAME_VERIFIER, [new])
             await connection.execute(_FORGET_VERIFIER, [old])
 
-    async def address_of(self, account_id: str) -> str | None:
+    async def address_of(self, account_id: str) -> KeptAddress | None:
         """The address of an account; None: there is none."""
         async with self._connection() as connection:
             row = await (await connection.execute(_ADDRESS_OF, [account_id])).fetchone()
-        return None if row is None else str(row[0])
+        return None if row is None else KeptAddress(*row)
+
+    async def keys_of_address(self, account_id: str) -> list[str]:
+        """The keys that the address of an account is sealed under."""
+        async with self._connection() as connection:
+            rows = await (await connection.execute(_KEYS_OF_ADDRESS, [account_id])).fetchall()
+        return [str(key) for (key,) in rows]
 
     async def not_named(self, *, older_than: timedelta) -> list[tuple[str, str]]:
         """Credentials with their accounts that nobody noted to be named by an event."""
@@ -266,12 +295,12 @@ class Vault:
         async with self._connection() as connection:
             await connection.execute(_DROP_VERIFIER, [credential_id])
 
-    async def email_of(self, credential_id: str) -> str:
+    async def address_with(self, credential_id: str) -> KeptAddress:
         """The address that was kept with a password."""
         async with self._connection() as connection:
-            row = await (await connection.execute(_EMAIL, [credential_id])).fetchone()
+            row = await (await connection.execute(_ADDRESS_WITH, [credential_id])).fetchone()
         assert row is not None, "the password was verified just now"
-        return str(row[0])
+        return KeptAddress(*row)
 
     async def hash_of(self, credential_id: str) -> str | None:
         """The hash of a password; None: there is no such credential."""
@@ -302,7 +331,7 @@ class Vault:
     async def erase(self, account_id: str) -> None:
         """Throw away all that is personal of an account and all that lets it log in, and have its tokens refused."""
         async with self._connection() as connection, connection.transaction():
-            await connection.execute(_ERASE_LINKS, [account_id, account_id])
+            await connection.execute(_ERASE_LINKS, {"account_id": account_id})
             # Who opens a session meanwhile has a lock on the credential: its row is there, or it is never made.
             await connection.execute(_ERASE_VERIFIERS, [account_id])
             rows = await (await connection.execute(_ERASE_SESSIONS, [account_id])).fetchall()

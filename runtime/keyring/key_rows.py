@@ -13,6 +13,9 @@ from runtime.keyring.master import Wrapped
 
 KeyPool = AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]
 
+ADDRESS: Final = "address-"
+"""What subjects begin with that are addresses of the vault; the rest is the keyed hash of the address."""
+
 SWEPT_MAX: Final = 100
 """Keys that one sweep looks at."""
 
@@ -31,6 +34,19 @@ where key_id = any(%s) and not used and made_at < clock_timestamp() - %s::interv
 """
 _ADD: Final = """
 insert into keys.subject (subject, key_id, master, wrapped) values (%s, %s, %s, %s) on conflict (subject) do nothing
+"""
+_OBTAIN: Final = """
+insert into keys.subject (subject, key_id, master, wrapped, used) values (%s, %s, %s, %s, true)
+on conflict (subject) do update set made_at = clock_timestamp() returning key_id, master, wrapped
+"""
+_OF_ADDRESSES: Final = """
+select subject from keys.subject
+where subject like 'address-%%' and subject > %s and made_at < clock_timestamp() - %s::interval
+order by subject limit %s
+"""
+_DROP_OF_ADDRESSES: Final = """
+delete from keys.subject
+where subject = any(%s) and made_at < clock_timestamp() - %s::interval returning subject
 """
 _BY_ID: Final = "select key_id, master, wrapped from keys.subject where key_id = any(%s)"
 _DESTROY: Final = "delete from keys.subject where key_id = any(%s)"
@@ -70,6 +86,19 @@ class KeyRows:
         return (
             await self.of_subject(subject) or key
         )  # destroyed at this very moment: what is sealed under it is erased
+
+    async def obtain(self, subject: str, key: KeyRow) -> KeyRow:
+        """The key of a subject whose rows are in no log: the one that it has, or this one. Either is one write."""
+        (row,) = await self._rows(_OBTAIN, subject, key.key_id, key.wrapped.master, key.wrapped.content)
+        return _row(*row)
+
+    async def of_addresses(self, *, behind: str, older_than: timedelta, most: int) -> list[str]:
+        """Subjects that are addresses, in order, under whose keys nothing was sealed for so long."""
+        return [str(subject) for (subject,) in await self._rows(_OF_ADDRESSES, behind, older_than, most)]
+
+    async def drop_of_addresses(self, subjects: Sequence[str], *, older_than: timedelta) -> list[str]:
+        """Delete the keys of these addresses under which nothing was sealed since; whose they were."""
+        return [str(each) for (each,) in await self._rows(_DROP_OF_ADDRESSES, list(subjects), older_than)]
 
     async def by_id(self, key_ids: Sequence[str]) -> dict[str, Wrapped]:
         """Those of these keys that there are."""
