@@ -58,6 +58,7 @@ REQUESTS: Final = Size("requests made for an operation", 20, 1_000, "tests/opena
 RELAYING: Final = Size("schedules of relays", 2_000, 80_000, "tests/simulation/test_relay.py")
 PROJECTING: Final = Size("schedules of projections", 500, 20_000, "tests/simulation/test_projecting.py")
 COMMANDING: Final = Size("schedules of commands", 300, 20_000, "tests/simulation/test_commanding.py")
+ERASING: Final = Size("schedules of erasures", 20, 5_000, "tests/simulation/test_erasing.py")
 TAILING: Final = Size("schedules of global views", 500, 20_000, "tests/simulation/test_tailing.py")
 TIMING: Final = Size("schedules of timers", 80, 3_000, "tests/simulation/test_timing.py")
 DECIDING: Final = Size(

@@ -23,6 +23,7 @@ ORDER = {
     "currency": "GBP",
     "lines": [{"sku": "1", "quantity": 1}],
 }
+RACES = 12
 FOR_ADA = {**ORDER, "customer_id": "17850", "contact": CONTACT}
 
 
@@ -125,6 +126,28 @@ async def test_contact_data_of_an_order_is_erased_with_its_customer(shop):
 
     assert [{"shown": "erased", "text": None}] * 3 == [shown[name] for name in CONTACT]
     later.then_refused(409, "customer-erased")
+
+
+async def test_an_order_and_an_erasure_at_once_are_never_both_accepted(shop):
+    await prepare(shop)
+    customers = [f"racing-{number}" for number in range(RACES)]
+    for each in customers:
+        await shop.commands.post("/v1/customers", {"customer_id": each, "country": "Italy"})
+
+    async def race(each):
+        order = {**FOR_ADA, "order_id": each, "customer_id": each}
+        both = [
+            lambda: shop.commands.post("/v1/orders", order),
+            lambda: shop.commands.post(f"/v1/customers/{each}/erasure", {}),
+        ]
+        first = customers.index(each) % 2
+        answers = await asyncio.gather(*(ask() for ask in (both[first], both[1 - first])))
+        placed, erased = answers[first], answers[1 - first]
+        return placed.status, placed.body.get("code"), erased.status, erased.body.get("code")
+
+    outcomes = set(await asyncio.gather(*map(race, customers)))
+
+    assert outcomes <= {(201, None, 409, "orders-open"), (409, "customer-erased", 201, None)}
 
 
 @pytest.fixture

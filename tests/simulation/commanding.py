@@ -15,6 +15,7 @@ from commands.execution import Caller, Execution, Slot
 from commands.log_polling import LogPoller
 from commands.log_reading import NOWHERE, LogState, LogUnreachable, Outcome, Placed
 from commands.ordering import Line, PlaceOrder
+from commands.personal_data import NOT_CONFIGURED
 from commands.states import States
 from counterfoil.testing.memory import MemoryLog, WrongEpoch
 from counterfoil.testing.scheduling import MOMENT_S, Crash, Scheduler
@@ -172,8 +173,9 @@ async def load_streams(reader, after, *, limit):
 class Process:
     """One command API: dies with its states and everything under way."""
 
-    def __init__(self, world):
+    def __init__(self, world, *, personal=NOT_CONFIGURED):
         self.world = world
+        self.personal = personal
         self.tasks = set()
         self._be_born()
 
@@ -206,7 +208,7 @@ class Process:
             correlation_id="",
             if_match=attempt.if_match,
         )
-        caller = Caller(self.execution, call=call, slot=Slot(Writer(self)), now=NOW)
+        caller = Caller(self.execution, call=call, slot=Slot(Writer(self)), now=NOW, personal=self.personal)
         task = self.begin(command(caller))
         await asyncio.wait({task})
         self.world.clock.pass_s(MOMENT_S)
