@@ -150,6 +150,20 @@ async def test_an_order_and_an_erasure_at_once_are_never_both_accepted(shop):
     assert outcomes <= {(201, None, 409, "orders-open"), (409, "customer-erased", 201, None)}
 
 
+async def test_the_export_of_a_customer_has_their_orders_and_nobody_else_s(shop):
+    await prepare(shop)
+    await shop.commands.post("/v1/customers", {"customer_id": "other", "country": "Italy"})
+    await shop.commands.post("/v1/orders", FOR_ADA)
+    await shop.commands.post("/v1/orders", {**FOR_ADA, "order_id": "536366", "customer_id": "other"})
+    await shop.post("/v1/orders/536365/cancellation", {"reason": "customer"})
+    export = (await shop.queries.get("/v1/customers/17850/export")).body
+    of_order = [each for each in export["events"] if each["stream"] == "order-536365"]
+
+    assert {"customer-17850", "order-536365"} == {each["stream"] for each in export["events"]}
+    assert {name: plain(text) for name, text in CONTACT.items()} == of_order[0]["payload"]["contact"]
+    assert "Ada Lovelace" not in str([each for each in export["events"] if each not in of_order])
+
+
 @pytest.fixture
 async def shop_of_accounts(database_url, keys_database_url, tmp_path):
     settings = accounts_on(database_url, home=tmp_path)

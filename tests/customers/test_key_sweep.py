@@ -7,6 +7,7 @@ import pytest
 
 from commands.key_sweep import sweep
 from commands.log_access import opened
+from tests.customers.test_contact import FOR_ADA, prepare
 
 pytestmark = pytest.mark.anyio
 
@@ -26,6 +27,16 @@ async def test_a_key_that_a_refused_command_made_is_swept_and_one_that_is_used_s
 
     assert [] == await swept(shop), "somebody may be about to append what was sealed"
     assert 1 == len(await swept(shop, older_than=AT_ONCE))
+    assert [] == await swept(shop, older_than=AT_ONCE)
+    with psycopg.connect(keys_database_url) as connection:
+        rows = connection.execute("select subject, used from keys.subject").fetchall()
+    assert [("customer-17850", True)] == rows
+
+
+async def test_a_key_that_only_an_order_uses_stays(shop, keys_database_url):
+    await prepare(shop)  # the customer gives a country and nothing personal
+    await shop.commands.post("/v1/orders", FOR_ADA)
+
     assert [] == await swept(shop, older_than=AT_ONCE)
     with psycopg.connect(keys_database_url) as connection:
         rows = connection.execute("select subject, used from keys.subject").fetchall()
