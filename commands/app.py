@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from commands import batch, batch_documentation, effects, erasure_list, key_sweep, refusals, uploads
 from commands.answers import Locations
+from commands.asking import Asking
 from commands.dispatcher import Clock, Dispatcher
 from commands.documentation import DESCRIPTION
 from commands.execution import Execution
@@ -122,7 +123,7 @@ def create_app(
     )
     app.state.poller = None  # until the log has been reached
     app.state.readiness = Readiness(lambda: app.state.poller is not None and app.state.poller.answers)
-    app.state.dispatcher = None
+    app.state.dispatcher = app.state.asking = None
     app.state.settling = None
     app.state.identity = None
     app.state.callers = callers
@@ -231,6 +232,7 @@ def _lifespan(
                 premises=Premises(settings, callers.guest_of),
             )
             app.state.media = Media(settings.media_folder)
+            app.state.asking = Asking(on.states, poller=on.poller, clock=clock)
             app.state.poller = on.poller
             await accounts.enter_async_context(key_sweep.running(keyring, on.reader))
             polling = asyncio.create_task(on.poller.run(), name="command-api: poller")

@@ -57,6 +57,9 @@ from domain.money import AmountTooLarge
 from domain.ordering import credit_note, lines, order
 from domain.ordering.credit_note import CREDIT_NOTE
 from domain.ordering.order import ORDER
+from domain.pricing import price, quote, tax_table, window
+from domain.pricing.price import PRICES
+from domain.pricing.tax_table import TAX_TABLE
 from domain.quantity import QuantityOutOfRange
 from domain.shipping import shipment
 from domain.shipping.shipment import SHIPMENT
@@ -66,6 +69,7 @@ from projections.customers import folds as customer_folds
 from projections.inventory import folds as inventory_folds
 from projections.ordering import folds as ordering_folds
 from projections.ordering import sales
+from projections.pricing import folds as pricing_folds
 from projections.shipping import folds as shipping_folds
 from runtime.settings import Settings
 
@@ -121,6 +125,24 @@ CATALOGUE: Final = Context(
         product.ProductUnknown,
         product.SkuTaken,
         product.PriceWithoutCurrency,
+    ),
+)
+
+PRICING: Final = Context(
+    name="pricing",
+    aggregates=(PRICES, TAX_TABLE),
+    commands="commands.pricing:router",
+    views=pricing_folds.VIEWS,
+    queries="read_api.pricing:QUERIES",
+    problems=(
+        price.PriceIdTaken,
+        price.PriceUnknown,
+        price.OverlappingPrice,
+        price.TooManyPrices,
+        tax_table.TooManyRates,
+        tax_table.MissingTaxRate,
+        quote.PriceMissing,
+        window.EmptyWindow,
     ),
 )
 
@@ -239,7 +261,18 @@ IDENTITY: Final = Context(
     },
 )
 
-SHOP_CONTEXTS: Final = (ORDERING, INVENTORY, CATALOGUE, CART, TOTALS, SHIPPING, CUSTOMERS, MAIL, IDENTITY)
+SHOP_CONTEXTS: Final = (
+    ORDERING,
+    INVENTORY,
+    CATALOGUE,
+    CART,
+    PRICING,
+    TOTALS,
+    SHIPPING,
+    CUSTOMERS,
+    MAIL,
+    IDENTITY,
+)
 """Routes are tried one after another, so what is asked most often stands first."""
 
 CONTEXTS: Final = Contexts(*SHOP_CONTEXTS, OPERATIONS, SECURITY)

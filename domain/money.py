@@ -5,7 +5,7 @@ A unit price may be finer than the minor unit (0.0275 a piece); only a line tota
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
@@ -135,8 +135,22 @@ def is_dearer(price: UnitPrice, *, than: UnitPrice) -> bool:
     return Decimal(validate_unit_price(price)) > Decimal(validate_unit_price(than))
 
 
-def line_total(quantity: int, *, unit_price: UnitPrice, currency: Currency) -> Minor:
-    """Multiply exactly, then round half-even to the minor unit.
+def half_even(number: int, divisor: int) -> int:
+    """The integer nearest to number / divisor; of two, the even one. Neither is negative."""
+    quotient, rest = divmod(number, divisor)
+    if 2 * rest > divisor or (2 * rest == divisor and quotient % 2):
+        return quotient + 1
+    return quotient
+
+
+def line_total(
+    quantity: int,
+    *,
+    unit_price: UnitPrice,
+    currency: Currency,
+    rounded: Callable[[int, int], int] = half_even,
+) -> Minor:
+    """Multiply exactly, then round to the minor unit: half-even, unless `rounded` is another way.
 
     Raises:
         MalformedUnitPrice: the price is not decimal text.
@@ -149,7 +163,7 @@ def line_total(quantity: int, *, unit_price: UnitPrice, currency: Currency) -> M
     exact = quantity * digits
     if decimals <= exponent:
         return Minor(exact * 10 ** (exponent - decimals))
-    return Minor(_half_even(exact, 10 ** (decimals - exponent)))
+    return Minor(rounded(exact, 10 ** (decimals - exponent)))
 
 
 @functools.lru_cache(maxsize=65_536)
@@ -157,13 +171,6 @@ def _in_integers(price: UnitPrice) -> tuple[int, int]:
     """A price as an integer and the number of its digits that are decimals: 2.55 is (255, 2)."""
     whole, _, fraction = validate_unit_price(price).partition(".")
     return int(whole + fraction), len(fraction)
-
-
-def _half_even(number: int, divisor: int) -> int:
-    quotient, rest = divmod(number, divisor)
-    if 2 * rest > divisor or (2 * rest == divisor and quotient % 2):
-        return quotient + 1
-    return quotient
 
 
 def within_limit(amount: int, *, currency: Currency) -> Minor:

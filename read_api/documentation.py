@@ -1,14 +1,12 @@
 """What the OpenAPI document says of a read besides its own parameters: freshness headers, shapes, problems."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
-from typing import Any, Final, get_args
+from typing import Any, Final
 
-import msgspec
 from fastapi import FastAPI
 
 from read_api import parameters
-from runtime.http import contract
+from runtime.http import answer_shapes, contract
 from runtime.http.contract import Components, Document
 from runtime.problem_types import CATALOGUE
 
@@ -191,7 +189,7 @@ def responses(
         200: {
             "description": description,
             "headers": contract.headers(*headers),
-            "content": {media_type: {"schema": _schema_of(shape), "example": example}},
+            "content": {media_type: {"schema": answer_shapes.schema_of(shape), "example": example}},
         },
         **contract.problem_responses(CATALOGUE[slug] for slug in problems),
     }
@@ -203,38 +201,6 @@ def complete(document: Document, app: FastAPI) -> None:
     for item in document["paths"].values():
         if "304" in item["get"]["responses"]:
             item["head"] = _without_bodies(item["get"])
-
-
-def _schema_of(shape: Any) -> Document:
-    """A schema with the shapes that it refers to. All members are shown always, also those with a default."""
-    (found,), shapes = msgspec.json.schema_components([shape], ref_template=contract.SCHEMA)
-    for struct in _structs(shape):
-        described = shapes[struct.__name__]
-        fields = msgspec.structs.fields(struct)
-        described["required"] = [each.encode_name for each in fields if each.default is not msgspec.UNSET]
-        for field in fields:
-            member = described["properties"][field.encode_name]
-            member.pop("default", None)
-            if datetime in {field.type, *get_args(field.type)}:
-                _say_that_it_is_a_time(member)
-    return {**found, "$defs": shapes}
-
-
-def _structs(shape: Any) -> Iterator[type[msgspec.Struct]]:
-    """The structs of a shape."""
-    if isinstance(shape, type) and issubclass(shape, msgspec.Struct):
-        yield shape
-        for field in msgspec.structs.fields(shape):
-            yield from _structs(field.type)
-    for part in get_args(shape):
-        yield from _structs(part)
-
-
-def _say_that_it_is_a_time(member: Document) -> None:
-    """For msgspec a time without an offset is one too, so it names no format; what is shown here has one always."""
-    for each in member.get("anyOf", [member]):
-        if each["type"] == "string":
-            each["format"] = "date-time"
 
 
 def _without_bodies(get: Document) -> Document:

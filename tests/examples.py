@@ -69,14 +69,13 @@ from domain.ordering.events import (
 )
 from domain.ordering.lines import LineRequest
 from domain.shipping.events import Content, LabelBought, LabelRefused, LabelRequested
-from tests import cart_examples, customer_examples, identity_examples, security_examples
+from tests import cart_examples, customer_examples, identity_examples, pricing_examples, security_examples
 
 E = TypeVar("E", bound=Event)
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LONG_AGO = datetime(2010, 12, 1, 8, 26, tzinfo=UTC)
-SKU = Sku("85123A")
-POSTAGE = Sku("POST")
+SKU, POSTAGE = Sku("85123A"), Sku("POST")
 ORDER = OrderId("536365")
 NOTE = CreditNoteId("C536379")
 CUSTOMER = CustomerId("17850")
@@ -487,6 +486,7 @@ ONE_OF_EACH: tuple[Event, ...] = (
     *security_examples.OF_KEYS,
     *identity_examples.ONE_OF_EACH,
     *customer_examples.ONE_OF_EACH,
+    *pricing_examples.ONE_OF_EACH,
     *cart_examples.ONE_OF_EACH,
     event_skipped(),
     retry_requested(),

@@ -31,10 +31,10 @@ def _may(*permissions: str) -> frozenset[str]:
     return frozenset(" ".join(permissions).split())
 
 
-_SHOPS: Final = "catalogue:read inventory:read"
+_SHOPS: Final = "catalogue:read inventory:read pricing:read pricing:quote"
 _BUYS: Final = "own-orders:place own-orders:read own-orders:cancel own-customers:read own-customers:write"
+_SELLS: Final = "catalogue:read catalogue:write inventory:read pricing:read pricing:write pricing:quote"
 _FILLS: Final = "own-carts:read own-carts:write"
-_SELLS: Final = "catalogue:read catalogue:write inventory:read"
 _STORES: Final = "catalogue:read inventory:read inventory:receive inventory:adjust"
 _SHIPS: Final = "orders:read orders:ship shipments:read shipments:label"
 _KNOWS: Final = "customers:read customers:write customers:merge customers:erase"
@@ -50,21 +50,22 @@ PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
         "merchandiser": _may(_SELLS, "sales:read effects:read"),
         "warehouse": _may(_STORES, _SHIPS, "customers:read effects:read"),
         "finance": _may(
-            "catalogue:read orders:read customers:read sales:read credit-notes:issue effects:read"
+            "catalogue:read orders:read customers:read sales:read credit-notes:issue effects:read",
+            "pricing:read pricing:quote tax:write",
         ),
         "auditor": _may(
             "catalogue:read inventory:read carts:read orders:read shipments:read customers:read sales:read",
-            "accounts:read",
+            "accounts:read pricing:read",
             "audit:read effects:read operation:read status:read",
         ),
         "operator": _may("operate operation:read status:read audit:read effects:read"),
         "owner": _may(
-            *(_SHOPS, _SELLS, _STORES, _SHIPS, _SUPPORTS, _KNOWS, "customers:hold sales:read"),
+            *(_SHOPS, _SELLS, _STORES, _SHIPS, _SUPPORTS, _KNOWS, "customers:hold sales:read tax:write"),
             "accounts:read accounts:write keys:write tokens:introspect",
             "operate operation:read status:read audit:read effects:read",
         ),
         "service": _may(
-            *(_SHOPS, _SELLS, _STORES, _SHIPS, _SUPPORTS, _KNOWS, "customers:hold sales:read"),
+            *(_SHOPS, _SELLS, _STORES, _SHIPS, _SUPPORTS, _KNOWS, "customers:hold sales:read tax:write"),
             "effects:read status:read tokens:introspect personal:reveal",
         ),
     }

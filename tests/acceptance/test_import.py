@@ -54,6 +54,8 @@ def test_nobody_is_behind_afterwards(imported):
     assert [(view["name"], view["lag_events"], view["parked"]) for view in status["views"]] == [
         (name, 0, 0)
         for name in (
+            "cart_details",
+            "cart_summary",
             "customer_details",
             "customer_email",
             "customer_summary",
@@ -61,11 +63,13 @@ def test_nobody_is_behind_afterwards(imported):
             "order_contact",
             "order_details",
             "order_summary",
+            "price_timeline",
             "product_page",
             "sales_daily",
             "shipment_details",
             "sku_sales",
             "stock_level",
+            "tax_rates",
             "timers_fulfilment",
         )
     ]
@@ -87,7 +91,7 @@ def test_the_whole_log_and_every_view_verify(imported):
     assert last_json(shop.run("timers", "list", "--json")) == [], (
         "each was decided, however old it says it is"
     )
-    assert len(report["views"]) == 13
+    assert len(report["views"]) == 17
 
 
 def test_importing_the_same_file_again_changes_nothing(imported, small_file):

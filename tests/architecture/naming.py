@@ -41,6 +41,7 @@ CONTEXTS: Final = frozenset(
         "mail",
         "operations",
         "ordering",
+        "pricing",
         "security",
         "shipping",
     ]

@@ -5,7 +5,8 @@ answer = await shop.post("/v1/stock/85123A/adjustments", {"delta": -99, "reason"
 answer.then_refused(409, "insufficient-stock", requested=99, available=10)
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from counterfoil.testing.http import CommandApi
 from domain.aggregate import Aggregate
@@ -24,6 +25,14 @@ from domain.ordering.events import CreditNoteIssued
 from domain.ordering.order import ORDER
 from domain.shipping.events import LabelBought, LabelRefused, LabelRequested
 from domain.shipping.shipment import SHIPMENT
+from tests import pricing_examples
+
+OF_ONE_KIND: Final[Mapping[str, tuple[Aggregate[Any], str]]] = {
+    "domain.cart.events": (CART, "cart_id"),
+    "domain.customers.events": (CUSTOMER, "customer_id"),
+    "domain.inventory.events": (STOCK, "sku"),
+}
+"""Modules whose events are all of one kind of stream, with the field that is its id."""
 
 
 class Shop(CommandApi):
@@ -46,15 +55,14 @@ def stream_of(event: Event) -> tuple[Aggregate[Any], str]:
             return CREDIT_NOTE, event.credit_note_id
         case LabelRequested() | LabelBought() | LabelRefused():
             return SHIPMENT, event.order_id
-        case _ if type(event).__module__ == "domain.customers.events":
-            return CUSTOMER, event.customer_id  # type: ignore[attr-defined]
-        case _ if type(event).__module__ == "domain.cart.events":
-            return CART, event.cart_id  # type: ignore[attr-defined]
         case AccountRegistered():
             return ACCOUNT, event.account_id
         case RoleGranted():
             return GRANTS, event.account_id
-        case _ if type(event).__module__ == "domain.inventory.events":
-            return STOCK, event.sku  # type: ignore[attr-defined]
+        case _ if type(event).__module__ == "domain.pricing.events":
+            return pricing_examples.stream_of(event)
+        case _ if (of_one := OF_ONE_KIND.get(type(event).__module__)) is not None:
+            aggregate, field = of_one
+            return aggregate, getattr(event, field)
         case _:
             return ORDER, event.order_id  # type: ignore[attr-defined]

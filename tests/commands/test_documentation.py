@@ -14,6 +14,7 @@ from tests.cart_examples import cart_opened, item_added
 from tests.commands.conftest import opened
 from tests.customer_examples import customer_registered
 from tests.examples import confirmed, placed, product_created, shipped, stock_received
+from tests.pricing_examples import price_set
 
 pytestmark = pytest.mark.anyio
 
@@ -86,6 +87,7 @@ async def every_example_is_accepted(shop, document):
         *(customer_registered(customer_id=each) for each in ("known", "leaving", "17851")),
         product_created(),
         product_created(sku="71053"),
+        price_set(price_id="spring-85123A", list_id="spring"),
         stock_received(),
         placed(order_id="shipped"),
         confirmed(order_id="shipped"),
@@ -113,7 +115,7 @@ async def every_example_is_accepted(shop, document):
         if path == "/v1/credit-notes":
             body = {**body, "order_id": "returned"}  # the example's own was placed just now
         address = path.replace("{sku}", "85123A").replace("{order_id}", targets.get(path, ""))
-        address = address.replace("{customer_id}", targets.get(path, "known"))
+        address = address.replace("{jurisdiction}", "GB").replace("{customer_id}", targets.get(path, "known"))
         address = address.replace("{cart_id}", targets.get(path, "filled"))
 
         answer = await shop.post(address, body)

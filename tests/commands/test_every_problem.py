@@ -17,6 +17,7 @@ from commands.routing import CommandRoute
 from counterfoil.contexts import CONTEXTS
 from counterfoil.testing.http import Answered, documented
 from domain.operations.skips import SKIPS
+from domain.pricing import price, tax_table
 from event_store.log import fingerprints, reading
 from event_store.log.appending import limits as append_limits
 from event_store.log.appending.errors import OutcomeUnknown, WriterClosed
@@ -32,7 +33,7 @@ from runtime.keyring.keyring import Keyring
 from runtime.quotas.limiter import Limiter
 from runtime.quotas.quota import Quota
 from runtime.quotas.shared_windows import SharedWindows
-from tests.commands import cart_requests, customer_requests
+from tests.commands import cart_requests, customer_requests, pricing_requests
 from tests.commands.conftest import opened
 from tests.commands.http_spec import Shop
 from tests.examples import (
@@ -80,6 +81,7 @@ VALID: dict[str, tuple[str, Any]] = {
     "roll_back_view": ("/v1/operations/views/two_builds/rollbacks", {}),
     "drop_build": ("/v1/operations/views/two_builds/drops", {}),
     **customer_requests.VALID,
+    **pricing_requests.VALID,
     **cart_requests.VALID,
 }
 """A request of each command that is accepted after `FACTS`."""
@@ -101,6 +103,7 @@ FACTS = (
     rejected(order_id="rejected"),
     pause_requested(consumer="timers"),
     *customer_requests.FACTS,
+    *pricing_requests.FACTS,
     *cart_requests.FACTS,
 )
 
@@ -164,6 +167,7 @@ REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
     ),
     ("issue_credit_note", "amount-too-large"): ("/v1/credit-notes", {**NOTE, "lines": [MAXIMUM]}),
     **customer_requests.REFUSED,
+    **pricing_requests.REFUSED,
     **cart_requests.REFUSED,
 }
 """What the business refuses, after `FACTS`."""
@@ -373,6 +377,8 @@ OF_ONE: dict[tuple[str, str], Bring] = {
     ("issue_credit_note", "limits-unavailable"): with_steps(uncountable),
     ("erase_customer", "too-many-tagged"): place_too_often,
     ("erase_customer", "limits-unavailable"): with_steps(uncountable),
+    ("set_price", "too-many-prices"): after((price, "PRICES_MAX", 0)),
+    ("set_tax_rate", "too-many-rates"): after((tax_table, "RATES_MAX", 0)),
 }
 """What one command may meet, and no other."""
 

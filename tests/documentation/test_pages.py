@@ -195,7 +195,7 @@ def refusals() -> dict[str, set[str]]:
         bodies = [
             content for each in route.responses.values() for content in each.get("content", {}).values()
         ]
-        found[route.path] = {slug for body in bodies for slug in body["examples"]} - {
+        found[route.path] = {slug for body in bodies for slug in body.get("examples", ())} - {
             *ALWAYS,
             *EVERY_ROUTE,
         }

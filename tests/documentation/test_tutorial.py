@@ -157,6 +157,7 @@ def find_a_row_that_was_changed_with_its_leaf(reader: Reader) -> None:
 def test_the_examples_of_the_pages_are_accepted(reader: Reader):
     pages = [
         "contexts/catalogue.md",
+        "contexts/pricing.md",
         "contexts/inventory.md",
         "contexts/ordering.md",
         "contexts/shipping.md",

@@ -1,0 +1,1 @@
+-- Indexes beyond the keys. A timeline is asked for by its SKU, a tax table by its jurisdiction: these are the keys.

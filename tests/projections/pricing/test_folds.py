@@ -1,0 +1,59 @@
+from datetime import timedelta
+
+from msgspec.structs import replace
+
+from counterfoil.testing.spec import folded
+from domain.ids import PriceId
+from projections.pricing.views import PriceEntry, TaxRateEntry, price_timeline, tax_rates
+from tests.pricing_examples import (
+    BRITAIN,
+    GBP,
+    LONG_AGO,
+    NOW,
+    RETAIL,
+    SKU,
+    STANDARD,
+    price_retired,
+    price_set,
+    tax_rate_set,
+)
+
+FIRST = PriceEntry(
+    price_id=PriceId("p-1"),
+    list_id=RETAIL,
+    min_quantity=1,
+    unit_price="1.95",
+    currency=GBP,
+    valid_from=LONG_AGO,
+    valid_until=None,
+)
+TOMORROW = NOW + timedelta(days=1)
+
+
+def test_a_timeline_has_the_prices_of_a_sku_by_when_they_begin():
+    earlier = price_set(
+        price_id=PriceId("p-0"), valid_from=LONG_AGO - timedelta(days=9), valid_until=LONG_AGO
+    )
+    shown = folded(price_timeline, price_set(), earlier)[SKU,]
+
+    assert ["p-0", "p-1"] == [each.price_id for each in shown.prices]
+    assert FIRST == shown.prices[1]
+
+
+def test_a_retired_price_ends_then_and_not_before_it_begins():
+    [ended] = folded(price_timeline, price_set(), price_retired())[SKU,].prices
+    [never] = folded(price_timeline, price_set(valid_from=TOMORROW), price_retired())[SKU,].prices
+
+    assert replace(FIRST, valid_until=NOW, retired_at=NOW) == ended
+    assert (TOMORROW, TOMORROW, NOW) == (never.valid_from, never.valid_until, never.retired_at)
+
+
+def test_a_tax_table_shows_each_rate_once_and_the_corrected_one():
+    corrected = tax_rate_set(rate_bp=1_750)
+    later = tax_rate_set(rate_bp=500, valid_from=TOMORROW)
+    table = folded(tax_rates, later, tax_rate_set(), corrected)[BRITAIN,]
+
+    assert (
+        TaxRateEntry(tax_category=STANDARD, valid_from=LONG_AGO, rate_bp=1_750, included=True),
+        TaxRateEntry(tax_category=STANDARD, valid_from=TOMORROW, rate_bp=500, included=True),
+    ) == table.rates
