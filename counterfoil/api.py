@@ -52,7 +52,7 @@ from read_api.lists.declaring import (
 from read_api.reading.resource import Resource, RowDict, only_row
 from read_api.routing import ById, Documented, Include, Queries
 from runtime.http.deprecation import Deprecation, deprecated
-from runtime.http.principal import Known, Owned, Public
+from runtime.http.principal import Browsable, Known, Owned, Public
 from runtime.settings import Settings
 
 __all__ = [
@@ -64,6 +64,7 @@ __all__ = [
     "Aggregate",
     "Answer",
     "Appended",
+    "Browsable",
     "ById",
     "Caller",
     "Comparison",

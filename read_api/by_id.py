@@ -5,7 +5,7 @@ hand the view's bytes through. What they accept is described once, for the OpenA
 """
 
 from typing import Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from msgspec import Struct
 from starlette.responses import Response
@@ -24,7 +24,7 @@ from read_api.reading.resource import Found
 from read_api.reveal import Reveal
 from runtime.http.compression import COMPRESSED_BYTES_MIN, plain_tag
 from runtime.http.exchange import Exchange
-from runtime.http.headers import REVALIDATED, STANDARD
+from runtime.http.headers import REVALIDATED, SHARED, STANDARD, SURROGATE_KEY, Header
 from runtime.http.pipeline import lines
 from runtime.http.principal import Requirement, confined_to
 from runtime.http.routes import Prepared
@@ -34,7 +34,10 @@ AS_OF: Final = "as_of"
 
 _CONDITIONS: Final = frozenset({b"min-position", b"if-none-match"})
 _JSON: Final = (b"content-type", b"application/json")
-_LINES_OF_ALL: Final = lines([_JSON, *STANDARD, REVALIDATED])
+_LINES_OF_ALL: Final = lines([_JSON, *STANDARD])
+_REVALIDATED: Final = lines([REVALIDATED])
+_VARIES: Final = (b"vary", b"authorization, min-position")
+"""Callers who are known, or name a position, are answered by the query API itself."""
 
 
 class RawResponse(Response):
@@ -107,6 +110,7 @@ class KeyedEndpoint:
         self.requires = requires
         self._reveal = reveal
         self._including = including
+        self._shared = SHARED % self._resource.shared_s if self._resource.shared_s else None
 
     async def __call__(self) -> Response:
         """Only declares that it can be called; requests come to `answer`."""
@@ -135,7 +139,21 @@ class KeyedEndpoint:
         found = await self._find(key, only_of, token=wish.token)
         if self._reveal.hides:
             return await self._revealed(exchange, self._answer(key, found, wish, None), key)
-        return self._answer(key, found, wish, wanted.if_none_match)
+        answer = self._answer(key, found, wish, wanted.if_none_match)
+        if wish.token is None:
+            answer.raw_headers.extend(self._shared_headers(exchange, key))
+        return answer
+
+    def _shared_headers(self, exchange: Exchange, key: str) -> list[Header]:
+        """What lets shared caches keep an answer; nothing where its caller is known."""
+        if self._shared is None or exchange.principal.kind != "anonymous":
+            return []
+        tag = f"{self._resource.noun}-{quote(key, safe='')}"  # an id may have blanks, which part keys
+        return [
+            (b"cache-control", self._shared),
+            (SURROGATE_KEY.encode("ascii"), tag.encode("ascii")),
+            _VARIES,
+        ]
 
     async def _revealed(self, exchange: Exchange, answer: RawResponse, key: str) -> RawResponse:
         """An answer as its caller may see it. Another caller sees another one, so it is whole each time."""
@@ -175,7 +193,7 @@ class KeyedEndpoint:
             return None
         applied = applied_text(found.checkpoints, self._poller.latest)
         return Prepared(
-            b'applied-position: %b\r\netag: "%d.%b.%d"\r\ncontent-length: %d\r\n%b'
+            b'applied-position: %b\r\netag: "%d.%b.%d"\r\ncontent-length: %d\r\n%b%b'
             % (
                 applied.encode("ascii"),
                 found.checkpoints.epoch,
@@ -183,6 +201,7 @@ class KeyedEndpoint:
                 found.position,
                 len(found.body),
                 _LINES_OF_ALL,
+                lines(shared) if (shared := self._shared_headers(exchange, key)) else _REVALIDATED,
             ),
             found.body,
         )

@@ -7,8 +7,9 @@ from read_api.including import each_of
 from read_api.lists.declaring import Listed, ListOf, Sort, by_day, by_value
 from read_api.reading.resource import Resource, only_row
 from read_api.routing import ById, Documented, Include, Queries
+from runtime.http.principal import Browsable
 
-PRODUCT: Final = Resource(noun="product", view=product_page, render=only_row)
+PRODUCT: Final = Resource(noun="product", view=product_page, render=only_row, shared_s=60)
 
 _EXAMPLE: Final = {
     "sku": "85123A",
@@ -46,7 +47,7 @@ PRODUCTS: Final = ListOf(
 
 PRODUCT_PAGES: Final = ById(
     "/products/{sku}",
-    "catalogue:read",
+    Browsable("catalogue:read", "pages of products are shown to everybody"),
     PRODUCT,
     Documented("get_product", "Product", ProductPage, _EXAMPLE, "85123A"),
 )

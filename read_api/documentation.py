@@ -63,6 +63,7 @@ _HEADERS: Final[Components] = {
 }
 ANSWER_HEADERS: Final = ("Applied-Position", "Preference-Applied", "Settled")
 KEYED_HEADERS: Final = (*ANSWER_HEADERS, "ETag", "Parked-Position")
+SHARED_HEADERS: Final = ("Cache-Control", "Surrogate-Key", "Vary")
 PAGE_HEADERS: Final = (*ANSWER_HEADERS, "Link")
 SUM_HEADERS: Final = (*ANSWER_HEADERS, "Parked-Keys")
 LIST_HEADERS: Final = (*PAGE_HEADERS, "Parked-Keys")

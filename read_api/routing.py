@@ -121,7 +121,9 @@ def _serve_by_id(
         f"{served.path}: whose things are they?"
     )
     assert not resource.view.personal or resource.render is only_row, f"{served.path}: shown as its row is"
+    assert not (resource.view.personal and resource.shared_s), f"{served.path}: caches keep nothing personal"
     parameter = served.path.partition("{")[2].partition("}")[0]
+    headers = (*documentation.KEYED_HEADERS, *(documentation.SHARED_HEADERS if resource.shared_s else ()))
     reader, reveal = reads.keyed(resource), reads.reveal(resource.view)
     endpoint = KeyedEndpoint(
         reader,
@@ -154,12 +156,12 @@ def _serve_by_id(
             **documentation.responses(
                 shape_with(shape_of(documented.shape), includes),
                 example=documented.example,
-                headers=documentation.KEYED_HEADERS,
+                headers=headers,
                 problems=("not-found", *documentation.ALWAYS),
             ),
             304: {
                 "description": "It is what If-None-Match names.",
-                "headers": contract.headers(*documentation.KEYED_HEADERS),
+                "headers": contract.headers(*headers),
             },
         },
         openapi_extra={

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from counterfoil import applications
 from counterfoil.context import Contexts
 from runtime.http.limiting import RouteClass, class_of
-from runtime.http.principal import Public, Requirement
+from runtime.http.principal import Browsable, Public, Requirement
 from runtime.settings import Settings, SettingsError
 
 Api = Literal["command_api", "query_api"]
@@ -93,7 +93,7 @@ def _methods_alike(declared: APIRoute, api: Api) -> Iterator[PublishedRoute]:
             path=declared.path,
             methods=(*methods, *also_head),
             route_class=route_class,
-            is_open=isinstance(requires, Public),
+            is_open=isinstance(requires, Public | Browsable),
             takes_key=any(parameter.get("$ref") == KEY for parameter in parameters),
             pattern=declared.path_regex.pattern if declared.param_convertors else None,
         )

@@ -22,13 +22,15 @@ class Resource(Struct, frozen=True, dict=True):
     """A view that is asked by id, what a user calls one of its things, and how rows are shown.
 
     A view with a document has one row per id, and its document is what is shown. `owner` is the column that says whose
-    a thing is; it is shown, too.
+    a thing is; it is shown, too. `shared_s`: for so many seconds shared caches may answer callers without a token, who
+    then are shown what is so much older; 0: nothing is kept by them.
     """
 
     noun: str
     view: View[Any]
     render: Render
     owner: str | None = None
+    shared_s: int = 0
 
     @cached_property
     def _owner_of(self) -> msgspec.json.Decoder[Any]:

@@ -27,6 +27,8 @@ REVALIDATED: Final = (b"cache-control", b"private, no-cache")
 NEVER_STORED: Final = (b"cache-control", b"no-store")
 FOR_EVER: Final = "public, max-age=31536000, immutable"
 """Cache-Control of what never changes under its address (RFC 8246)."""
+SHARED: Final = b"public, max-age=0, s-maxage=%d"
+"""Cache-Control of what shared caches may answer so many seconds long; a caller's own cache asks again."""
 SURROGATE_KEY: Final = "surrogate-key"
 """By which a shared cache finds all that it keeps of one thing, to drop it."""
 

@@ -16,7 +16,15 @@ from runtime import database
 from runtime.http.access import FAIL_CLOSED
 from runtime.http.exchange import Exchange
 from runtime.http.pipeline import Given, permit
-from runtime.http.principal import ANONYMOUS, NOBODY, Principal, Public, is_confined, permission_of
+from runtime.http.principal import (
+    ANONYMOUS,
+    NOBODY,
+    Browsable,
+    Principal,
+    Public,
+    is_confined,
+    permission_of,
+)
 from runtime.http.routes import Route
 from runtime.identity import tokens
 from runtime.identity.metrics import IdentityMetrics
@@ -125,7 +133,10 @@ class TokenCallers:
             ProblemError: `unauthenticated`, or `identity-unavailable` where no token can be verified yet.
         """
         assert exchange.route is not None, "matched before"
-        if isinstance(exchange.route.requires, Public):
+        requirement = exchange.route.requires
+        if isinstance(requirement, Public) or (
+            isinstance(requirement, Browsable) and not _shows_anything(exchange)
+        ):
             return NOBODY
         token = _bearer(exchange)
         if token is None:
@@ -235,6 +246,11 @@ class TokenCallers:
 def _named(exchange: Exchange, route: Route) -> str:
     """A route as security streams name it."""
     return f"{exchange.scope['method']} {route.path}"
+
+
+def _shows_anything(exchange: Exchange) -> bool:
+    """Whether the request has a header by which its caller could be known."""
+    return any(name == b"authorization" for name, _ in exchange.headers)
 
 
 def _bearer(exchange: Exchange) -> bytes | None:

@@ -51,6 +51,13 @@ class Known(Struct, frozen=True):
     only: Kind | None = None
 
 
+class Browsable(Struct, frozen=True):
+    """A route that callers without a token may use, too, and why; of who shows one it requires a permission."""
+
+    permission: str
+    reason: str
+
+
 class Owned(Struct, frozen=True):
     """What a route requires whose objects belong to somebody: a permission, or one that holds for one's own objects."""
 
@@ -62,7 +69,7 @@ class Owned(Struct, frozen=True):
         return f"own-{self.permission}"
 
 
-Requirement = str | Public | Known | Owned
+Requirement = str | Public | Known | Browsable | Owned
 """The permission that a route requires, or that it requires none."""
 
 
@@ -82,6 +89,8 @@ def may_use(principal: Principal, requirement: Requirement) -> bool:
         return True
     if isinstance(requirement, Known):
         return principal.id != "" and requirement.only in {None, principal.kind}
+    if isinstance(requirement, Browsable):
+        return principal.kind == "anonymous" or requirement.permission in principal.permissions
     if isinstance(requirement, Owned):
         return requirement.permission in principal.permissions or requirement.own in principal.permissions
     return requirement in principal.permissions
@@ -103,6 +112,6 @@ def is_confined(principal: Principal, requirement: Requirement) -> bool:
 
 def permission_of(requirement: Requirement) -> str | None:
     """The permission that is required of who uses everybody's objects; None: it is required of nobody."""
-    if isinstance(requirement, Owned):
+    if isinstance(requirement, Owned | Browsable):
         return requirement.permission
     return requirement if isinstance(requirement, str) else None

@@ -18,7 +18,7 @@ from domain.text import PersonalKind
 from read_api.masks import mask
 from runtime.http import api_version
 from runtime.http.access import PERMISSIONS, SIGHTS, verdict
-from runtime.http.principal import Known, Public, Requirement, permission_of
+from runtime.http.principal import Browsable, Known, Public, Requirement, permission_of
 from runtime.settings import Settings
 from tests.architecture import fields
 from tests.documentation.pages import ROOT
@@ -137,7 +137,7 @@ def without_permission() -> str:
             requirement.reason,
         )
         for method, path, requirement in required()
-        if isinstance(requirement, Public | Known) and not path.startswith("/docs/")
+        if isinstance(requirement, Public | Known | Browsable) and not path.startswith("/docs/")
     }
     return "\n".join(
         [
@@ -148,7 +148,9 @@ def without_permission() -> str:
     )
 
 
-def _for(requirement: Public | Known) -> str:
+def _for(requirement: Public | Known | Browsable) -> str:
+    if isinstance(requirement, Browsable):
+        return "callers without a token, too"
     if isinstance(requirement, Public):
         return "everybody"
     return "known callers" if requirement.only is None else f"callers known by an {requirement.only}"

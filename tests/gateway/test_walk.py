@@ -21,10 +21,13 @@ def test_a_command_and_a_read_pass_the_gateway(caller, owner, settings_of_shop, 
         sent = caller.post("/v1/products", json=PRODUCT, headers={**owner, "idempotency-key": "one"})
         publish(url)
         feeder.catch_up()
+        shown = caller.get("/v1/products/85123A")
         read = caller.get("/v1/products/85123A", headers={**owner, "min-position": sent.headers["position"]})
 
     assert (201, "85123A") == (sent.status_code, sent.json()["id"])
     assert (200, "Holder") == (read.status_code, read.json()["title"])
+    assert (200, "public, max-age=0, s-maxage=60") == (shown.status_code, shown.headers["cache-control"])
+    assert "private, no-cache" == read.headers["cache-control"]
 
 
 def test_a_context_from_outside_is_reached_and_says_itself_what_it_requires(caller, owner):

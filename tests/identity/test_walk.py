@@ -7,7 +7,7 @@ import pytest
 
 from counterfoil import applications
 from counterfoil.contexts import CONTEXTS
-from runtime.http.principal import Public
+from runtime.http.principal import Browsable, Public
 from tests.counterfoil.test_deny_walk import addresses_of, answers, request, running
 
 PUBLIC: Final = {
@@ -29,6 +29,7 @@ PUBLIC: Final = {
     "/oauth/token": "the request carries credentials",
     "/oauth/revoke": "the holder of a token may revoke it",
     "/v1/media/{name}": "pictures and static files are shown to everybody who is shown a page",
+    "/v1/products/{sku}": "pages of products are shown to everybody",
     "/.well-known/jwks.json": "public keys are for everybody who verifies tokens",
 }
 APIS: Final = {"commands": applications.command_app, "queries": applications.query_app}
@@ -41,7 +42,7 @@ def test_without_a_token_only_public_routes_answer(api, with_accounts):
     walked = [
         (method, address)
         for (method, route), (_, address) in zip(app.pipeline.table, addresses_of(app), strict=False)
-        if not isinstance(route.requires, Public)
+        if not isinstance(route.requires, Public | Browsable)
     ]
     with running(app) as port:
         for method, address in walked:
@@ -62,7 +63,7 @@ def test_the_list_of_public_routes_is_whole(with_accounts, capsys):
         route.path: route.requires.reason
         for make in APIS.values()
         for _, route in make(with_accounts, contexts=CONTEXTS).pipeline.table
-        if isinstance(route.requires, Public) and not route.path.startswith("/docs/")
+        if isinstance(route.requires, Public | Browsable) and not route.path.startswith("/docs/")
     }
     with capsys.disabled():
         print(
