@@ -26,6 +26,14 @@ CreditNoteId = NewType("CreditNoteId", str)
 CartId = NewType("CartId", str)
 CheckoutId = NewType("CheckoutId", str)
 AddressId = NewType("AddressId", str)
+PaymentId = NewType("PaymentId", str)
+CaptureId = NewType("CaptureId", str)
+RefundId = NewType("RefundId", str)
+ShipmentId = NewType("ShipmentId", str)
+DisputeId = NewType("DisputeId", str)
+"""The payment provider's id of a chargeback."""
+PspEventId = NewType("PspEventId", str)
+"""The payment provider's id of a webhook."""
 HoldId = NewType("HoldId", str)
 PriceId = NewType("PriceId", str)
 PriceListId = NewType("PriceListId", str)
@@ -91,3 +99,8 @@ def composite(*parts: str) -> str:
 def customer_tag(customer_id: CustomerId) -> str:
     """The tag of what belongs to a customer without being in their stream, such as an order."""
     return f"customer:{customer_id}"
+
+
+def payments_tag(order_id: OrderId) -> str:
+    """The tag of what is to be paid of an order, over all of its payments."""
+    return f"payments:{order_id}"

@@ -5,7 +5,7 @@
 
 import sys
 
-from commands.gateways import carrier, sending
+from commands.gateways import outside, sending
 from commands.gateways.sending import Sender
 from counterfoil import hosting
 from event_store.consumers import lease
@@ -18,7 +18,7 @@ ANSWER_S = 0.8
 
 def main() -> None:
     lease.TAKEOVER_AFTER_S, lease.RENEW_EVERY_S = TAKEOVER_S, TAKEOVER_S / 5
-    carrier.ANSWER_TIMEOUT_S = ANSWER_S
+    outside.ANSWER_TIMEOUT_S = ANSWER_S
     sending.RETRY_MAX_S = 1.0
     for fault in sys.argv[1:]:
         planting.FAULTS[fault](Sender)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.gateways import carrier as gateway
+from commands.gateways import outside as gateway
 from commands.gateways.carrier import HttpCarrier
 from commands.gateways.gateway import NoAnswer, Refused, Unaskable
 from commands.gateways.parcels import Label, Parcel

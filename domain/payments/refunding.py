@@ -1,0 +1,171 @@
+"""Decisions about money that goes back."""
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from domain.event import Event
+from domain.ids import PaymentId, RefundId
+from domain.moment import in_utc
+from domain.money import Minor
+from domain.payments.authorising import require_no_card_number
+from domain.payments.card_numbers import without_card_numbers
+from domain.payments.events import (
+    RefundedLine,
+    RefundFailed,
+    RefundReason,
+    RefundRequested,
+    RefundReversed,
+    RefundSucceeded,
+    RefundTarget,
+)
+from domain.payments.payment import Movement, Payment, Status, Step, known
+from domain.payments.refusals import (
+    AmountExceedsRefundable,
+    ManuallyPaid,
+    RefundDoesNotAddUp,
+    RefundIdTaken,
+    WebhookTooEarly,
+)
+
+
+class RefundRequest(Struct, frozen=True, kw_only=True):
+    """How much is to go back, what for, and where to."""
+
+    refund_id: RefundId
+    amount: Minor
+    lines: tuple[RefundedLine, ...] = ()
+    shipping: Minor = Minor(0)
+    reason: RefundReason
+    to: RefundTarget = "original"
+
+
+def refund(
+    payment: Payment | None, *, payment_id: PaymentId, request: RefundRequest, now: datetime
+) -> list[Event]:
+    """Have an amount go back, again and again until all that was captured has. The same refund again decides nothing.
+
+    `lines` and `shipping` say what it is for; a refund for the payment as such has neither. Each goes back to where one
+    authorisation collected it, so it is no larger than what is left of that.
+
+    Raises:
+        PaymentUnknown: there is no such payment.
+        ManuallyPaid: there is no provider that could refund it.
+        AmountExceedsRefundable: less is there.
+        RefundDoesNotAddUp: the parts are not the amount.
+        RefundIdTaken: the id belongs to another refund.
+        LooksLikeCardNumber: the id does.
+    """
+    payment = known(payment, payment_id=payment_id)
+    refund_id, amount, to = request.refund_id, request.amount, request.to
+    require_no_card_number(refund_id=refund_id)
+    earlier = payment.refunds.get(refund_id)
+    if earlier is not None:
+        if (amount, to) == (earlier.amount, earlier.to) and earlier.step is not Step.FAILED:
+            return []
+        raise RefundIdTaken(payment_id=payment_id, refund_id=refund_id)
+    if payment.status is Status.MANUAL and to == "original":
+        raise ManuallyPaid(payment_id=payment_id)
+    parts = Minor(sum(line.amount for line in request.lines) + request.shipping)
+    if (request.lines or request.shipping) and parts != amount:
+        raise RefundDoesNotAddUp(amount=amount, parts=parts)
+    auth_ref = _collected_by(payment, amount)
+    return [
+        RefundRequested(
+            payment_id=payment_id,
+            order_id=payment.order_id,
+            refund_id=refund_id,
+            number=len(payment.refunds) + 1,
+            auth_ref=auth_ref,
+            currency=payment.currency,
+            amount=amount,
+            lines=request.lines,
+            shipping=request.shipping,
+            reason=request.reason,
+            to=to,
+            requested_at=in_utc(now),
+        )
+    ]
+
+
+def record_refunded(payment: Payment | None, *, number: int, refund_ref: str, now: datetime) -> list[Event]:
+    """Record that it went back; nothing if that refund has its outcome."""
+    if payment is None or (pending := _numbered(payment, number)) is None:
+        return []
+    refund_id, movement = pending
+    if movement.step is not Step.PENDING:
+        return []
+    return [
+        RefundSucceeded(
+            payment_id=payment.payment_id,
+            order_id=payment.order_id,
+            refund_id=refund_id,
+            currency=payment.currency,
+            amount=movement.amount,
+            to=movement.to,
+            refund_ref=refund_ref,
+            succeeded_at=in_utc(now),
+        )
+    ]
+
+
+def record_refund_failed(payment: Payment | None, *, number: int, code: str, now: datetime) -> list[Event]:
+    """Record that nothing went back; nothing if that refund has its outcome."""
+    if payment is None or (pending := _numbered(payment, number)) is None:
+        return []
+    refund_id, movement = pending
+    if movement.step is not Step.PENDING:
+        return []
+    return [
+        RefundFailed(
+            payment_id=payment.payment_id,
+            order_id=payment.order_id,
+            refund_id=refund_id,
+            currency=payment.currency,
+            amount=movement.amount,
+            code=without_card_numbers(code),
+            failed_at=in_utc(now),
+        )
+    ]
+
+
+def record_reversed(
+    payment: Payment | None, *, payment_id: PaymentId, number: int, now: datetime
+) -> list[Event]:
+    """Record that a refund came back; nothing if that is known, or it never went.
+
+    Raises:
+        PaymentUnknown: there is no such payment.
+        WebhookTooEarly: its success is not recorded yet.
+    """
+    payment = known(payment, payment_id=payment_id)
+    found = _numbered(payment, number)
+    if found is None or found[1].step is Step.PENDING:
+        raise WebhookTooEarly(payment_id=payment_id)
+    refund_id, movement = found
+    if movement.step is not Step.DONE:
+        return []
+    return [
+        RefundReversed(
+            payment_id=payment_id,
+            order_id=payment.order_id,
+            refund_id=refund_id,
+            currency=payment.currency,
+            amount=movement.amount,
+            to=movement.to,
+            reversed_at=in_utc(now),
+        )
+    ]
+
+
+def _collected_by(payment: Payment, amount: Minor) -> str:
+    """The authorisation that an amount goes back to: the one with the least left of those that have enough."""
+    enough = [(left, auth_ref) for auth_ref, left in payment.collected.items() if left >= amount]
+    most = min(payment.refundable, max(payment.collected.values(), default=0))
+    if amount > most or amount <= 0:
+        raise AmountExceedsRefundable(payment_id=payment.payment_id, amount=amount, refundable=Minor(most))
+    return min(enough)[1]
+
+
+def _numbered(payment: Payment, number: int) -> tuple[RefundId, Movement] | None:
+    return next((each for each in payment.refunds.items() if each[1].number == number), None)
