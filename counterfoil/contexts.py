@@ -8,6 +8,7 @@ from typing import Final
 
 from commands.gateways.labels import CARRIER
 from commands.gateways.mail import mails as mail_gateway
+from commands.gateways.payment.charging import PROVIDER
 from commands.gateways.shredding import ERASURE
 from commands.processes.closing import CLOSING
 from commands.processes.fulfilment import FULFILMENT
@@ -57,6 +58,8 @@ from domain.money import AmountTooLarge
 from domain.ordering import credit_note, lines, order
 from domain.ordering.credit_note import CREDIT_NOTE
 from domain.ordering.order import ORDER
+from domain.payments import refusals as payment_refusals
+from domain.payments.payment import PAYMENT
 from domain.pricing import price, quote, tax_table, window
 from domain.pricing.price import PRICES
 from domain.pricing.tax_table import TAX_TABLE
@@ -69,6 +72,7 @@ from projections.customers import folds as customer_folds
 from projections.inventory import folds as inventory_folds
 from projections.ordering import folds as ordering_folds
 from projections.ordering import sales
+from projections.payments import folds as payment_folds
 from projections.pricing import folds as pricing_folds
 from projections.shipping import folds as shipping_folds
 from runtime.settings import Settings
@@ -183,6 +187,34 @@ SHIPPING: Final = Context(
     ),
 )
 
+PAYMENTS: Final = Context(
+    name="payments",
+    aggregates=(PAYMENT,),
+    commands="commands.payments:router",
+    gateways=(PROVIDER,),
+    views=payment_folds.VIEWS,
+    queries="read_api.payments:QUERIES",
+    problems=(
+        payment_refusals.PaymentUnknown,
+        payment_refusals.PaymentIdTaken,
+        payment_refusals.CaptureIdTaken,
+        payment_refusals.RefundIdTaken,
+        payment_refusals.AttemptInProgress,
+        payment_refusals.NotAuthorised,
+        payment_refusals.AuthorisationExpired,
+        payment_refusals.AmountExceedsDue,
+        payment_refusals.AmountExceedsCapturable,
+        payment_refusals.AmountExceedsRefundable,
+        payment_refusals.OrderNotPayable,
+        payment_refusals.PaymentIsClosed,
+        payment_refusals.CaptureInProgress,
+        payment_refusals.ManuallyPaid,
+        payment_refusals.Declined,
+        payment_refusals.CardNumberGiven,
+        payment_refusals.RefundDoesNotAddUp,
+    ),
+)
+
 CUSTOMERS: Final = Context(
     name="customers",
     aggregates=(CUSTOMER,),
@@ -269,6 +301,7 @@ SHOP_CONTEXTS: Final = (
     PRICING,
     TOTALS,
     SHIPPING,
+    PAYMENTS,
     CUSTOMERS,
     MAIL,
     IDENTITY,

@@ -92,7 +92,14 @@ WITHOUT_A_ROLE: Final = (
         "audit recompute",
         "audit page",
     ),
-    *("account token", "customer erase", "import online-retail", "simulate carrier", "mail preview"),
+    *(
+        "account token",
+        "customer erase",
+        "import online-retail",
+        "simulate carrier",
+        "simulate payments",
+        "mail preview",
+    ),
     *("witness create", "witness trust", "witness serve"),
 )
 """Commands that never speak to Postgres."""

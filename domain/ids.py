@@ -27,6 +27,8 @@ CartId = NewType("CartId", str)
 CheckoutId = NewType("CheckoutId", str)
 AddressId = NewType("AddressId", str)
 PaymentId = NewType("PaymentId", str)
+PostingId = NewType("PostingId", str)
+"""One side of an entry of the payments ledger: payment, entry and account."""
 CaptureId = NewType("CaptureId", str)
 RefundId = NewType("RefundId", str)
 ShipmentId = NewType("ShipmentId", str)

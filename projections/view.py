@@ -66,6 +66,9 @@ class Kind(enum.Enum):
 KEYED: Final = Kind.KEYED
 GLOBAL: Final = Kind.GLOBAL
 
+ELSEWHERE: Final = "elsewhere"
+"""The partition category of a view whose keys do not say in which partition their events are."""
+
 Key = tuple[Any, ...]
 """Values of the key columns, in their order."""
 
@@ -132,7 +135,8 @@ class View(Generic[R]):
     under which rows of a keyed view are also kept as JSON documents (`<service>:<resource>`), None for SQL only.
     `category` is the stream category that a keyed view's rows belong to when the row's key is the stream's id, so
     that the history of one row can be found by its key. `partition_category` is that of the streams in whose
-    partition its events lie, where they declare another than their own.
+    partition its events lie, where they declare another than their own; ELSEWHERE: the row's
+    key does not say whose, as that of a payment does not say its order.
     """
 
     is_worklist: ClassVar[bool] = False
@@ -168,6 +172,10 @@ class View(Generic[R]):
         self.document = document
         self.category = category
         self._partition_category = partition_category or category
+        self.knows_partition = category is not None and partition_category != ELSEWHERE
+        """Whether a key says in which partition its row's events are."""
+        if document is not None and partition_category == ELSEWHERE:
+            raise DeclarationError(f"view {name}: a document is trusted by its key's partition")
         self.key = tuple(key)
         self.columns = columns.of_row(row, view=name)
         self.personal: tuple[PersonalField, ...] = personal_fields(row, view=name)
@@ -214,6 +222,10 @@ class View(Generic[R]):
         """
         if self.category is None:
             raise DeclarationError(f"view {self.name} declares no category: its rows belong to no one stream")
+        if not self.knows_partition:
+            raise DeclarationError(
+                f"view {self.name}: its keys do not say in which partition their events are"
+            )
         return f"{self._partition_category}{SEPARATOR}{ID_SEPARATOR.join(map(str, key))}"
 
     def on(self, event: type[E], *, keys: Callable[[E], Iterable[Key]] | None = None) -> Attach[R, E]:

@@ -48,7 +48,7 @@ class ById(msgspec.Struct, frozen=True):
     @property
     def has_past(self) -> bool:
         """Whether it is also shown as of earlier positions."""
-        return self.resource.view.category is not None
+        return self.resource.view.knows_partition
 
 
 class Include(msgspec.Struct, frozen=True, kw_only=True):

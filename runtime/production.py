@@ -26,12 +26,20 @@ _NO_IDENTITY: Final = (
 )
 _ENCRYPTED: Final = frozenset(("require", "verify-ca", "verify-full"))
 _URLS: Final = (
-    *("command_api_url", "query_api_url", "carrier_url", "login_url", "oidc_issuer", "mail_links"),
+    *(
+        "command_api_url",
+        "query_api_url",
+        "carrier_url",
+        "payment_url",
+        "login_url",
+        "oidc_issuer",
+        "mail_links",
+    ),
     *("witnesses", "cors_origins"),
 )
 """Settings whose addresses other machines are reached by, or reach us by."""
 _SECRETS: Final = (
-    *("kafka_password", "carrier_token", "google_client_secret", "oidc_client_secret"),
+    *("kafka_password", "carrier_token", "payment_token", "google_client_secret", "oidc_client_secret"),
     *("facebook_client_secret", "mail_password"),
 )
 
@@ -141,6 +149,12 @@ def _addresses(settings: Settings) -> Iterator[tuple[str, str]]:
         and is_elsewhere(urlsplit(settings.carrier_url).hostname or "")
     ):
         yield "carrier_token", "is not set: everybody who reaches that carrier may buy labels"
+    if (
+        settings.payment_url is not None
+        and settings.payment_token is None
+        and is_elsewhere(urlsplit(settings.payment_url).hostname or "")
+    ):
+        yield "payment_token", "is not set: everybody who reaches that provider may refund payments"
 
 
 def is_elsewhere(host: str) -> bool:

@@ -1,11 +1,17 @@
 """Which settings belong together: what is set without the other, or against it, is an error that names both."""
 
+import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from runtime.settings import Settings
 
 PREFIX: Final = "COUNTERFOIL_"
+# What Kubernetes injects into every container, for each service of the namespace that has an address.
+SERVICE_VARIABLE: Final = re.compile(
+    r"\w+_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)", re.ASCII
+)
+SERVICE_ADDRESS: Final = re.compile(r"(?:tcp|udp|sctp)://\S+:\d+", re.ASCII)
 
 
 def require(settings: "Settings") -> None:
@@ -18,6 +24,7 @@ def require(settings: "Settings") -> None:
     _keys_are_elsewhere(settings)
     _required_witnesses_are_listed(settings)
     _a_token_is_for_a_carrier(settings)
+    _a_token_is_for_a_provider(settings)
     _providers_are_whole(settings)
     _mail_is_whole(settings)
     _tls_has_a_certificate(settings)
@@ -53,6 +60,11 @@ def _required_witnesses_are_listed(settings: "Settings") -> None:
 def _a_token_is_for_a_carrier(settings: "Settings") -> None:
     if settings.carrier_token is not None and settings.carrier_url is None:
         raise ValueError(f"{PREFIX}CARRIER_TOKEN is for the carrier at {PREFIX}CARRIER_URL: set that too")
+
+
+def _a_token_is_for_a_provider(settings: "Settings") -> None:
+    if settings.payment_token is not None and settings.payment_url is None:
+        raise ValueError(f"{PREFIX}PAYMENT_TOKEN is for the provider at {PREFIX}PAYMENT_URL: set that too")
 
 
 def _providers_are_whole(settings: "Settings") -> None:

@@ -27,11 +27,6 @@ from runtime.masking import shown
 
 PREFIX: Final = setting_rules.PREFIX
 _ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?", re.ASCII)
-# What Kubernetes injects into every container, for each service of the namespace that has an address.
-_SERVICE_VARIABLE: Final = re.compile(
-    r"\w+_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)", re.ASCII
-)
-_SERVICE_ADDRESS: Final = re.compile(r"(?:tcp|udp|sctp)://\S+:\d+", re.ASCII)
 
 
 def _cache_home() -> Path:
@@ -290,6 +285,12 @@ class Settings(BaseModel):
     carrier_token: SecretStr | None = Field(
         default=None, description="Token that the carrier gets with every call; none if not set."
     )
+    payment_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/?#]+(?:/[^?#]*)?$",
+        description="Where payments are made (docs/contracts/payment.md); none are sent anywhere unless set.",
+    )
+    payment_token: SecretStr | None = Field(default=None, description="Token of every call to that provider.")
     login_url: str | None = Field(
         default=None,
         pattern=r"^https?://[^/?#]+(?:/[^?#]*)?$",
@@ -483,9 +484,9 @@ class Settings(BaseModel):
 
 def _is_injected(variable: str, value: object) -> bool:
     """Whether Kubernetes made this variable for a service. `<SERVICE>_PORT` is known by its value: an address."""
-    if variable.endswith("_PORT") and _SERVICE_ADDRESS.fullmatch(str(value)):
+    if variable.endswith("_PORT") and setting_rules.SERVICE_ADDRESS.fullmatch(str(value)):
         return True
-    return _SERVICE_VARIABLE.fullmatch(variable) is not None
+    return setting_rules.SERVICE_VARIABLE.fullmatch(variable) is not None
 
 
 def _unknown(variable: str, known: Collection[str]) -> str:

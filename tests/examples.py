@@ -70,6 +70,7 @@ from domain.ordering.events import (
 from domain.ordering.lines import LineRequest
 from domain.shipping.events import Content, LabelBought, LabelRefused, LabelRequested
 from tests import cart_examples, customer_examples, identity_examples, pricing_examples, security_examples
+from tests.payment_examples import ONE_OF_EACH as OF_PAYMENTS
 
 E = TypeVar("E", bound=Event)
 
@@ -486,8 +487,7 @@ ONE_OF_EACH: tuple[Event, ...] = (
     *security_examples.OF_KEYS,
     *identity_examples.ONE_OF_EACH,
     *customer_examples.ONE_OF_EACH,
-    *pricing_examples.ONE_OF_EACH,
-    *cart_examples.ONE_OF_EACH,
+    *(*cart_examples.ONE_OF_EACH, *pricing_examples.ONE_OF_EACH, *OF_PAYMENTS),
     event_skipped(),
     retry_requested(),
     rebuild_requested(),

@@ -1,11 +1,14 @@
 """`counterfoil simulate`: parties of the outside world, as processes of their own, with a book and with faults."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from counterfoil.cli import answering
+
+if TYPE_CHECKING:
+    from counterfoil.simulators.faults import Faults
 
 app = typer.Typer(no_args_is_help=True, help="Simulators of systems outside the shop.")
 
@@ -15,12 +18,18 @@ def simulate() -> None:
     """Play a party of the outside world, for demonstrations and tests."""
 
 
+Ledger = Annotated[
+    Path, typer.Option(help="File that gets a line for each request, and what was done about it.")
+]
+Port = Annotated[int, typer.Option(min=0, max=65_535, help="TCP port on 127.0.0.1; 0 takes a free one.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of the faults; default: random, and printed.")]
+Token = Annotated[str | None, typer.Option(help="Token that every request must have.")]
+
+
 @app.command("carrier")
 def carrier(
-    ledger: Annotated[Path, typer.Option(help="File that gets a line for each request and purchase.")],
-    port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="TCP port on 127.0.0.1; 0 takes a free one.")
-    ] = 0,
+    ledger: Ledger,
+    port: Port = 0,
     faults: Annotated[
         str,
         typer.Option(
@@ -28,24 +37,53 @@ def carrier(
             " forget=60: seconds after which a repeated purchase is a new one. Joined by commas."
         ),
     ] = "",
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of the faults; default: random, and printed.")
-    ] = None,
-    token: Annotated[str | None, typer.Option(help="Token that every request must have.")] = None,
+    seed: Seed = None,
+    token: Token = None,
 ) -> None:
     """Sell labels as in docs/contracts/carrier.md until Ctrl-C; prints its address and its seed as JSON."""
     from counterfoil.simulators import carrier as carrier_
-    from counterfoil.simulators.faults import Faults, MalformedFaults
 
-    try:
-        given = Faults.read(faults)
-    except MalformedFaults as error:
-        raise typer.BadParameter(str(error), param_hint="--faults") from error
     carrier_.serve(
         ledger,
         port=port,
-        faults=given,
+        faults=_faults(faults),
         seed=seed,
         token=token,
         on_ready=lambda url, chosen: answering.print_json({"url": url, "seed": chosen}),
     )
+
+
+@app.command("payments")
+def payments(
+    ledger: Ledger,
+    port: Port = 0,
+    faults: Annotated[
+        str,
+        typer.Option(
+            help="Shares of faults: lose, twice, late=0.1:30 (seconds), error, garble, wrong; of declines: refuse."
+            " Joined by commas."
+        ),
+    ] = "",
+    seed: Seed = None,
+    token: Token = None,
+) -> None:
+    """Take payments as in docs/contracts/payment.md until Ctrl-C; prints its address and its seed as JSON."""
+    from counterfoil.simulators import payment_provider
+
+    payment_provider.serve(
+        ledger,
+        port=port,
+        faults=_faults(faults),
+        seed=seed,
+        token=token,
+        on_ready=lambda url, chosen: answering.print_json({"url": url, "seed": chosen}),
+    )
+
+
+def _faults(text: str) -> "Faults":
+    from counterfoil.simulators.faults import Faults, MalformedFaults
+
+    try:
+        return Faults.read(text)
+    except MalformedFaults as error:
+        raise typer.BadParameter(str(error), param_hint="--faults") from error

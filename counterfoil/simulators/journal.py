@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -26,11 +26,14 @@ class LedgerEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     fault: str = ""
 
 
-class Ledger:
+E = TypeVar("E", bound=Struct)
+
+
+class Ledger(Generic[E]):
     """The book at a path; entries of an earlier process are read first. Threads that share it need a lock."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, kind: type[E]) -> None:
+        self._path, self._kind = path, kind
         self._file = path.open("ab")
 
     def __enter__(self) -> Self:
@@ -41,12 +44,12 @@ class Ledger:
     ) -> None:
         self._file.close()
 
-    def entries(self) -> list[LedgerEntry]:
+    def entries(self) -> list[E]:
         """Everything written so far; a line that a crash cut off never counted."""
         lines = self._path.read_bytes().splitlines(keepends=True)
-        return [msgspec.json.decode(line, type=LedgerEntry) for line in lines if line.endswith(b"\n")]
+        return [msgspec.json.decode(line, type=self._kind) for line in lines if line.endswith(b"\n")]
 
-    def write(self, entry: LedgerEntry) -> None:
+    def write(self, entry: E) -> None:
         """Add an entry; it is on the disk afterwards."""
         self._file.write(msgspec.json.encode(entry) + b"\n")
         self._file.flush()

@@ -8,7 +8,7 @@ from domain.event import Event
 from domain.ids import CaptureId, CustomerId, OrderId, PaymentId
 from domain.moment import in_utc
 from domain.money import Currency, Minor
-from domain.payments.card_numbers import looks_like_card_number, without_card_numbers
+from domain.payments.card_numbers import has_card_number, without_card_numbers
 from domain.payments.events import (
     ActionKind,
     AuthorisationDeclined,
@@ -31,8 +31,8 @@ from domain.payments.refusals import (
     AmountExceedsDue,
     AttemptInProgress,
     CaptureInProgress,
+    CardNumberGiven,
     Declined,
-    LooksLikeCardNumber,
     PaymentIdTaken,
     PaymentIsClosed,
 )
@@ -77,7 +77,7 @@ def create(
 
     Raises:
         PaymentIdTaken: there is a payment with this id.
-        LooksLikeCardNumber: the method or the id does.
+        CardNumberGiven: the method or the id does.
         AmountExceedsDue: other payments cover it.
     """
     require_no_card_number(payment_id=payment_id, method_ref=method_ref)
@@ -109,7 +109,7 @@ def record_manual(
     """Record money that came in without a provider; without an amount all that is due.
 
     Raises:
-        PaymentIdTaken, LooksLikeCardNumber, AmountExceedsDue: as `create`.
+        PaymentIdTaken, CardNumberGiven, AmountExceedsDue: as `create`.
     """
     require_no_card_number(payment_id=payment_id, reference=reference)
     amount = _due(payment, payment_id=payment_id, of=of, amount=amount)
@@ -147,7 +147,7 @@ def authorise(
         PaymentUnknown, ManuallyPaid, PaymentIsClosed: there is nothing to authorise (any more).
         AttemptInProgress: the last attempt has no outcome.
         Declined: this method was declined for good.
-        LooksLikeCardNumber: the method does.
+        CardNumberGiven: the method does.
     """
     payment = at_provider(payment, payment_id=payment_id)
     if method_ref is not None:
@@ -228,6 +228,8 @@ def record_action_required(
             payment_id=payment.payment_id,
             order_id=payment.order_id,
             attempt=attempt,
+            currency=payment.currency,
+            amount=Minor(payment.amount - payment.captured),
             kind=kind,
             required_at=in_utc(now),
         )
@@ -346,11 +348,11 @@ def require_no_card_number(**members: str) -> None:
     """Refuse what a client sent that looks like a card number.
 
     Raises:
-        LooksLikeCardNumber: names the member, not its text.
+        CardNumberGiven: names the member, not its text.
     """
     for member, text in members.items():
-        if looks_like_card_number(text):
-            raise LooksLikeCardNumber(member=member)
+        if has_card_number(text):
+            raise CardNumberGiven(member=member)
 
 
 def _voided(payment: Payment, *, released: Minor, now: datetime) -> AuthorisationVoided:

@@ -9,7 +9,7 @@ from domain.money import Minor
 from domain.payments.authorising import require_no_card_number
 from domain.payments.card_numbers import without_card_numbers
 from domain.payments.events import CaptureFailed, CaptureRequested, PaymentCaptured
-from domain.payments.payment import Movement, Payment, Status, Step, at_provider
+from domain.payments.payment import Movement, MovementStep, Payment, Status, at_provider
 from domain.payments.refusals import (
     AmountExceedsCapturable,
     AuthorisationExpired,
@@ -35,13 +35,13 @@ def capture(
         AuthorisationExpired: nothing is held any more.
         AmountExceedsCapturable: less is held.
         CaptureIdTaken: the id belongs to another capture.
-        LooksLikeCardNumber: an id does.
+        CardNumberGiven: an id does.
     """
     payment = at_provider(payment, payment_id=payment_id)
     require_no_card_number(capture_id=capture_id, shipment_id=shipment_id or "")
     earlier = payment.captures.get(capture_id)
     if earlier is not None:
-        if amount in {None, earlier.amount} and earlier.step is not Step.FAILED:
+        if amount in {None, earlier.amount} and earlier.step is not MovementStep.FAILED:
             return []
         raise CaptureIdTaken(payment_id=payment_id, capture_id=capture_id)
     _require_held(payment, now=now)
@@ -112,4 +112,4 @@ def _require_held(payment: Payment, *, now: datetime) -> None:
 
 def _pending(payment: Payment, number: int) -> tuple[CaptureId, Movement] | None:
     found = (each for each in payment.captures.items() if each[1].number == number)
-    return next((each for each in found if each[1].step is Step.PENDING), None)
+    return next((each for each in found if each[1].step is MovementStep.PENDING), None)

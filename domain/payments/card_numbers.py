@@ -10,7 +10,7 @@ _CANDIDATE: Final = re.compile(r"(?<!\d)\d(?:[ .\-]?\d){12,18}(?!\d)")
 MASK: Final = "[card number]"
 
 
-def looks_like_card_number(text: str) -> bool:
+def has_card_number(text: str) -> bool:
     """Whether a text contains a number with the form of a card's."""
     return any(_is_valid(found.group()) for found in _CANDIDATE.finditer(text))
 

@@ -13,7 +13,7 @@ from domain.payments.events import (
     DisputeReason,
     PspEventIngested,
 )
-from domain.payments.payment import Payment, Step, known
+from domain.payments.payment import MovementStep, Payment, known
 from domain.payments.refusals import WebhookTooEarly
 
 
@@ -92,7 +92,7 @@ def record_closed(
     dispute = payment.disputes.get(dispute_id)
     if dispute is None:
         raise WebhookTooEarly(payment_id=payment_id)
-    if dispute.step is not Step.PENDING:
+    if dispute.step is not MovementStep.PENDING:
         return []
     if won:
         return [

@@ -102,6 +102,8 @@ class CustomerActionRequired(Event, frozen=True, kw_only=True):
     payment_id: PaymentId
     order_id: OrderId
     attempt: int
+    currency: Currency
+    amount: Minor
     kind: ActionKind
     required_at: Moment
 

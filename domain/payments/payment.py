@@ -72,7 +72,7 @@ OPEN: Final = frozenset((Status.REQUESTED, Status.UNCERTAIN, Status.ACTION_REQUI
 """An attempt has no outcome yet."""
 
 
-class Step(StrEnum):
+class MovementStep(StrEnum):
     """Where a capture, a refund or a chargeback stands."""
 
     PENDING = "pending"
@@ -85,7 +85,7 @@ class Movement(Struct, frozen=True, kw_only=True):
     """A capture, a refund or a chargeback. Captures and refunds are numbered, each kind from 1."""
 
     amount: Minor
-    step: Step
+    step: MovementStep
     number: int = 0
     auth_ref: str = ""
     to: RefundTarget = "original"
@@ -275,20 +275,22 @@ def _authorising(payment: Payment, event: Event) -> Payment:
 def _capturing(payment: Payment, event: CaptureRequested | PaymentCaptured | CaptureFailed) -> Payment:
     amount = event.amount
     if isinstance(event, CaptureRequested):
-        capture = Movement(amount=amount, step=Step.PENDING, number=event.number, auth_ref=event.auth_ref)
+        capture = Movement(
+            amount=amount, step=MovementStep.PENDING, number=event.number, auth_ref=event.auth_ref
+        )
         return replace(
             payment,
             capturing=Minor(payment.capturing + amount),
             captures={**payment.captures, event.capture_id: capture},
         )
     capture = payment.captures[event.capture_id]
-    step = Step.DONE if isinstance(event, PaymentCaptured) else Step.FAILED
+    step = MovementStep.DONE if isinstance(event, PaymentCaptured) else MovementStep.FAILED
     payment = replace(
         payment,
         capturing=Minor(payment.capturing - amount),
         captures={**payment.captures, event.capture_id: replace(capture, step=step)},
     )
-    if step is Step.FAILED:
+    if step is MovementStep.FAILED:
         return payment
     return replace(
         payment,
@@ -303,7 +305,11 @@ def _refunding(
     amount = event.amount
     if isinstance(event, RefundRequested):
         refund = Movement(
-            amount=amount, step=Step.PENDING, number=event.number, auth_ref=event.auth_ref, to=event.to
+            amount=amount,
+            step=MovementStep.PENDING,
+            number=event.number,
+            auth_ref=event.auth_ref,
+            to=event.to,
         )
         return replace(
             payment,
@@ -315,15 +321,19 @@ def _refunding(
     match event:
         case RefundSucceeded():
             return _refunded(
-                payment, event.refund_id, replace(refund, step=Step.DONE), pending=-amount, done=amount
+                payment,
+                event.refund_id,
+                replace(refund, step=MovementStep.DONE),
+                pending=-amount,
+                done=amount,
             )
         case RefundFailed():
             return _refunded(
-                payment, event.refund_id, replace(refund, step=Step.FAILED), pending=-amount, done=0
+                payment, event.refund_id, replace(refund, step=MovementStep.FAILED), pending=-amount, done=0
             )
         case RefundReversed():
             return _refunded(
-                payment, event.refund_id, replace(refund, step=Step.REVERSED), pending=0, done=-amount
+                payment, event.refund_id, replace(refund, step=MovementStep.REVERSED), pending=0, done=-amount
             )
     assert_never(event)
 
@@ -342,7 +352,7 @@ def _refunded(payment: Payment, refund_id: RefundId, refund: Movement, *, pendin
 def _disputing(payment: Payment, event: ChargebackOpened | ChargebackWon | ChargebackLost) -> Payment:
     opened = isinstance(event, ChargebackOpened)
     lost = event.amount if isinstance(event, ChargebackLost) else 0
-    step = Step.PENDING if opened else Step.DONE if lost else Step.REVERSED
+    step = MovementStep.PENDING if opened else MovementStep.DONE if lost else MovementStep.REVERSED
     return replace(
         payment,
         disputed=Minor(payment.disputed + (event.amount if opened else -event.amount)),

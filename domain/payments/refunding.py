@@ -19,7 +19,7 @@ from domain.payments.events import (
     RefundSucceeded,
     RefundTarget,
 )
-from domain.payments.payment import Movement, Payment, Status, Step, known
+from domain.payments.payment import Movement, MovementStep, Payment, Status, known
 from domain.payments.refusals import (
     AmountExceedsRefundable,
     ManuallyPaid,
@@ -54,14 +54,14 @@ def refund(
         AmountExceedsRefundable: less is there.
         RefundDoesNotAddUp: the parts are not the amount.
         RefundIdTaken: the id belongs to another refund.
-        LooksLikeCardNumber: the id does.
+        CardNumberGiven: the id does.
     """
     payment = known(payment, payment_id=payment_id)
     refund_id, amount, to = request.refund_id, request.amount, request.to
     require_no_card_number(refund_id=refund_id)
     earlier = payment.refunds.get(refund_id)
     if earlier is not None:
-        if (amount, to) == (earlier.amount, earlier.to) and earlier.step is not Step.FAILED:
+        if (amount, to) == (earlier.amount, earlier.to) and earlier.step is not MovementStep.FAILED:
             return []
         raise RefundIdTaken(payment_id=payment_id, refund_id=refund_id)
     if payment.status is Status.MANUAL and to == "original":
@@ -93,7 +93,7 @@ def record_refunded(payment: Payment | None, *, number: int, refund_ref: str, no
     if payment is None or (pending := _numbered(payment, number)) is None:
         return []
     refund_id, movement = pending
-    if movement.step is not Step.PENDING:
+    if movement.step is not MovementStep.PENDING:
         return []
     return [
         RefundSucceeded(
@@ -114,7 +114,7 @@ def record_refund_failed(payment: Payment | None, *, number: int, code: str, now
     if payment is None or (pending := _numbered(payment, number)) is None:
         return []
     refund_id, movement = pending
-    if movement.step is not Step.PENDING:
+    if movement.step is not MovementStep.PENDING:
         return []
     return [
         RefundFailed(
@@ -140,10 +140,10 @@ def record_reversed(
     """
     payment = known(payment, payment_id=payment_id)
     found = _numbered(payment, number)
-    if found is None or found[1].step is Step.PENDING:
+    if found is None or found[1].step is MovementStep.PENDING:
         raise WebhookTooEarly(payment_id=payment_id)
     refund_id, movement = found
-    if movement.step is not Step.DONE:
+    if movement.step is not MovementStep.DONE:
         return []
     return [
         RefundReversed(

@@ -4,7 +4,7 @@ Unknown       PaymentUnknown
 Conflict      PaymentIdTaken, CaptureIdTaken, RefundIdTaken, AttemptInProgress, NotAuthorised, AuthorisationExpired,
               AmountExceedsDue, AmountExceedsCapturable, AmountExceedsRefundable, OrderNotPayable, PaymentIsClosed,
               CaptureInProgress, ManuallyPaid, WebhookTooEarly
-Unacceptable  Declined, LooksLikeCardNumber, RefundDoesNotAddUp
+Unacceptable  Declined, CardNumberGiven, RefundDoesNotAddUp
 """
 
 from dataclasses import dataclass
@@ -259,10 +259,10 @@ class Declined(Unacceptable):
 
 
 @dataclass(kw_only=True, eq=False)
-class LooksLikeCardNumber(Unacceptable):
+class CardNumberGiven(Unacceptable):
     """The log has no card numbers."""
 
-    title = "The text looks like a card number"
+    title = "A card number was given"
     meaning = (
         "`facts.member` contains 13 to 19 digits that could be a card's number, which is never recorded."
     )
@@ -271,7 +271,7 @@ class LooksLikeCardNumber(Unacceptable):
     member: str
 
     def __str__(self) -> str:
-        return f"'{self.member}' looks like a card number."
+        return f"'{self.member}' has the form of a card number."
 
 
 @dataclass(kw_only=True, eq=False)

@@ -131,7 +131,7 @@ class ListOf(Struct, frozen=True, dict=True, kw_only=True):
     @cached_property
     def folds_back(self) -> bool:
         """Whether a row as it was can be had from the log alone."""
-        return self.view.category is not None and self.takes_ids
+        return self.view.knows_partition and self.takes_ids
 
     @cached_property
     def can_be_pinned(self) -> bool:

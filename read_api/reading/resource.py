@@ -44,8 +44,8 @@ class Resource(Struct, frozen=True, dict=True):
         return bool(self._owner_of.decode(body).owner == owner)
 
     def partition_key(self, key: str) -> str | None:
-        """The partition key that the rows of an id belong to; None when they gather many, as in a global view."""
-        return None if self.view.category is None else self.view.partition_key_of((key,))
+        """The partition key that the rows of an id belong to; None when they gather many, or the id does not say."""
+        return self.view.partition_key_of((key,)) if self.view.knows_partition else None
 
 
 class Found(Struct, frozen=True):

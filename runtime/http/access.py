@@ -33,6 +33,8 @@ def _may(*permissions: str) -> frozenset[str]:
 
 _SHOPS: Final = "catalogue:read inventory:read pricing:read pricing:quote"
 _BUYS: Final = "own-orders:place own-orders:read own-orders:cancel own-customers:read own-customers:write"
+_PAYS: Final = "own-payments:pay own-payments:read"
+_CHARGES: Final = "payments:pay payments:read payments:capture payments:refund payments:record ledger:read"
 _SELLS: Final = "catalogue:read catalogue:write inventory:read pricing:read pricing:write pricing:quote"
 _FILLS: Final = "own-carts:read own-carts:write"
 _STORES: Final = "catalogue:read inventory:read inventory:receive inventory:adjust"
@@ -44,28 +46,49 @@ _SUPPORTS: Final = (
 
 PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
     {
-        "guest": _may(_SHOPS, _BUYS, _FILLS),
-        "customer": _may(_SHOPS, _BUYS, _FILLS, "own-customers:erase"),
-        "support": _may(_SHOPS, _SUPPORTS, _KNOWS, "accounts:read effects:read"),
+        "guest": _may(_SHOPS, _BUYS, _PAYS, _FILLS),
+        "customer": _may(_SHOPS, _BUYS, _PAYS, _FILLS, "own-customers:erase"),
+        "support": _may(
+            _SHOPS, _SUPPORTS, _KNOWS, "payments:pay payments:read", "accounts:read effects:read"
+        ),
         "merchandiser": _may(_SELLS, "sales:read effects:read"),
         "warehouse": _may(_STORES, _SHIPS, "customers:read effects:read"),
         "finance": _may(
             "catalogue:read orders:read customers:read sales:read credit-notes:issue effects:read",
             "pricing:read pricing:quote tax:write",
+            _CHARGES,
         ),
         "auditor": _may(
             "catalogue:read inventory:read carts:read orders:read shipments:read customers:read sales:read",
             "accounts:read pricing:read",
-            "audit:read effects:read operation:read status:read",
+            "payments:read ledger:read audit:read effects:read operation:read status:read",
         ),
         "operator": _may("operate operation:read status:read audit:read effects:read"),
         "owner": _may(
-            *(_SHOPS, _SELLS, _STORES, _SHIPS, _SUPPORTS, _KNOWS, "customers:hold sales:read tax:write"),
+            *(
+                _SHOPS,
+                _SELLS,
+                _STORES,
+                _SHIPS,
+                _SUPPORTS,
+                _KNOWS,
+                _CHARGES,
+                "customers:hold sales:read tax:write",
+            ),
             "accounts:read accounts:write keys:write tokens:introspect",
             "operate operation:read status:read audit:read effects:read",
         ),
         "service": _may(
-            *(_SHOPS, _SELLS, _STORES, _SHIPS, _SUPPORTS, _KNOWS, "customers:hold sales:read tax:write"),
+            *(
+                _SHOPS,
+                _SELLS,
+                _STORES,
+                _SHIPS,
+                _SUPPORTS,
+                _KNOWS,
+                _CHARGES,
+                "customers:hold sales:read tax:write",
+            ),
             "effects:read status:read tokens:introspect personal:reveal",
         ),
     }
@@ -97,11 +120,11 @@ REVEAL: Final = "personal:reveal"
 """The scope of a program that is shown personal data; each use is an event."""
 
 FAIL_CLOSED: Final = frozenset(
-    ("accounts:write", "keys:write", "operate", "credit-notes:issue", "customers:erase")
+    ("accounts:write", "keys:write", "operate", "credit-notes:issue", "customers:erase", "payments:refund")
 )
 """Permissions that nobody is granted while revoked tokens are not known: what they do is not undone."""
 
-COUNTED_EXACTLY: Final = frozenset(("credit-notes:issue", "customers:erase"))
+COUNTED_EXACTLY: Final = frozenset(("credit-notes:issue", "customers:erase", "payments:refund"))
 """Permissions of routes that are refused while a limit cannot be counted by all processes together."""
 
 

@@ -72,6 +72,7 @@ PUBLISHED: Final = frozenset({"ViewStanding", "RelayStanding", "ProcessStanding"
 REPEATED: Final = {
     "Accepted": "an accepted command: its answer to callers, the log's verdict",
     "Acts": "of operators: as the log counts them, and as a worker carries them out",
+    "AuthorisationExpired": "the event of a payment, and the refusal of a capture after it",
     "Batch": "several at once: commands of one request, records of one fetch",
     "Build": "of a view: as an operator's act names it, and as its row has it",
     "Command": "a command as it is sent, by a caller and by the importer",

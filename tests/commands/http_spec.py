@@ -23,6 +23,7 @@ from domain.operations.pauses import PAUSES
 from domain.ordering.credit_note import CREDIT_NOTE
 from domain.ordering.events import CreditNoteIssued
 from domain.ordering.order import ORDER
+from domain.payments.payment import PAYMENT
 from domain.shipping.events import LabelBought, LabelRefused, LabelRequested
 from domain.shipping.shipment import SHIPMENT
 from tests import pricing_examples
@@ -31,6 +32,7 @@ OF_ONE_KIND: Final[Mapping[str, tuple[Aggregate[Any], str]]] = {
     "domain.cart.events": (CART, "cart_id"),
     "domain.customers.events": (CUSTOMER, "customer_id"),
     "domain.inventory.events": (STOCK, "sku"),
+    "domain.payments.events": (PAYMENT, "payment_id"),
 }
 """Modules whose events are all of one kind of stream, with the field that is its id."""
 

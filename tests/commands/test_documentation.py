@@ -11,6 +11,7 @@ from domain.rejection import Conflict, Unacceptable, Unknown
 from runtime.problem_types import CATALOGUE
 from runtime.settings import Settings, SettingsError
 from tests.cart_examples import cart_opened, item_added
+from tests.commands import payment_requests
 from tests.commands.conftest import opened
 from tests.customer_examples import customer_registered
 from tests.examples import confirmed, placed, product_created, shipped, stock_received
@@ -82,6 +83,14 @@ async def test_every_example_of_a_body_is_accepted(database_url, keys_database_u
         await every_example_is_accepted(shop, document)
 
 
+PAYMENTS = {
+    "/v1/payments/{payment_id}/authorisation": "created",
+    "/v1/payments/{payment_id}/captures": "held",
+    "/v1/payments/{payment_id}/void": "voided",
+    "/v1/payments/{payment_id}/refunds": "captured",
+}
+
+
 async def every_example_is_accepted(shop, document):
     await shop.given(
         *(customer_registered(customer_id=each) for each in ("known", "leaving", "17851")),
@@ -98,8 +107,11 @@ async def every_example_is_accepted(shop, document):
         item_added(cart_id="filled"),
         cart_opened(cart_id="c-guest", guest=True),
         cart_opened(cart_id="of-a-guest", guest=True),
+        placed(order_id="cash"),
+        *(each for each in payment_requests.FACTS if getattr(each, "payment_id", "") in PAYMENTS.values()),
     )
     targets = {
+        **PAYMENTS,
         "/v1/carts/{cart_id}/assignment": "of-a-guest",
         "/v1/customers/{customer_id}/erasure": "leaving",
         "/v1/orders/{order_id}/shipment": "shipped",
@@ -112,11 +124,14 @@ async def every_example_is_accepted(shop, document):
         body = example_of(document, operations["post"])
         if path == "/v1/products":
             body = {**body, "sku": "new"}  # the example's own code is in this shop already
+        if path == "/v1/manual-payments":
+            body = {**body, "order_id": "cash"}  # all that is due of the example's own is paid by then
         if path == "/v1/credit-notes":
             body = {**body, "order_id": "returned"}  # the example's own was placed just now
         address = path.replace("{sku}", "85123A").replace("{order_id}", targets.get(path, ""))
         address = address.replace("{jurisdiction}", "GB").replace("{customer_id}", targets.get(path, "known"))
         address = address.replace("{cart_id}", targets.get(path, "filled"))
+        address = address.replace("{payment_id}", targets.get(path, ""))
 
         answer = await shop.post(address, body)
 

@@ -33,7 +33,7 @@ from runtime.keyring.keyring import Keyring
 from runtime.quotas.limiter import Limiter
 from runtime.quotas.quota import Quota
 from runtime.quotas.shared_windows import SharedWindows
-from tests.commands import cart_requests, customer_requests, pricing_requests
+from tests.commands import cart_requests, customer_requests, payment_requests, pricing_requests
 from tests.commands.conftest import opened
 from tests.commands.http_spec import Shop
 from tests.examples import (
@@ -82,6 +82,7 @@ VALID: dict[str, tuple[str, Any]] = {
     "drop_build": ("/v1/operations/views/two_builds/drops", {}),
     **customer_requests.VALID,
     **pricing_requests.VALID,
+    **payment_requests.VALID,
     **cart_requests.VALID,
 }
 """A request of each command that is accepted after `FACTS`."""
@@ -104,6 +105,7 @@ FACTS = (
     pause_requested(consumer="timers"),
     *customer_requests.FACTS,
     *pricing_requests.FACTS,
+    *payment_requests.FACTS,
     *cart_requests.FACTS,
 )
 
@@ -168,6 +170,7 @@ REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
     ("issue_credit_note", "amount-too-large"): ("/v1/credit-notes", {**NOTE, "lines": [MAXIMUM]}),
     **customer_requests.REFUSED,
     **pricing_requests.REFUSED,
+    **payment_requests.REFUSED,
     **cart_requests.REFUSED,
 }
 """What the business refuses, after `FACTS`."""

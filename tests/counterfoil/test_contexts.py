@@ -50,6 +50,7 @@ def test_an_aggregate_that_is_shown_by_id_has_the_address_of_its_resource():
         "stock": "/v1/stock/",
         "product": "/v1/products/",
         "shipment": "/v1/shipments/",
+        "payment": "/v1/payments/",
         "customer": "/v1/customers/",
         "price": "/v1/prices/",
         "tax_table": "/v1/tax-tables/",

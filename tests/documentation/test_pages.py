@@ -62,6 +62,8 @@ NO_PROBLEMS: Final = {
     "credit-notes",
     "account-closing",
     "sender-erasure",
+    "sender-payment",
+    "action-required",
     "keyed-views",
     "global-views",
     *Format,

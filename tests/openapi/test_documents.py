@@ -9,7 +9,9 @@ VERBS = {
     "add",
     "adjust",
     "assign",
+    "authorise",
     "cancel",
+    "capture",
     "change",
     "complete",
     "create",
@@ -33,6 +35,8 @@ VERBS = {
     "quote",
     "rebuild",
     "receive",
+    "record",
+    "refund",
     "register",
     "remove",
     "reprice",
@@ -48,6 +52,7 @@ VERBS = {
     "skip",
     "store",
     "unlock",
+    "void",
     "withdraw",
 }
 OBJECT = {"type": "object", "properties": {"placed_at": {"type": "string"}}}

@@ -202,6 +202,9 @@ def test_every_address_is_documented_with_an_example_and_a_problem(client):
         "/v1/customers/{customer_id}/export",
         "/v1/customers/{customer_id}/totals",
         "/v1/shipments/{order_id}",
+        "/v1/payments/{payment_id}",
+        "/v1/orders/{order_id}/payments",
+        "/v1/payment-ledger",
         "/v1/skus/{sku}/sales",
         "/v1/streams/{stream}/events",
         "/v1/orders",
@@ -240,7 +243,9 @@ def test_the_parameters_of_hot_routes_are_documented(client):
     names = [each["$ref"].rpartition("/")[2] for each in common]
 
     assert ["order_id", "include"] == [order_id["name"], include["name"]]
-    assert {"customer", "products", "shipment", "stock"} == set(include["schema"]["items"]["enum"])
+    assert {"customer", "payments", "products", "shipment", "stock"} == set(
+        include["schema"]["items"]["enum"]
+    )
     assert names == ["as_of", "Min-Position", "Prefer", "If-None-Match", "Correlation-Id", "traceparent"]
 
 

@@ -134,7 +134,7 @@ async def test_what_there_is_not_is_null_or_left_out(client):
     [
         (
             "include=shipment,parcel",
-            "'parcel' cannot be included here; there are: customer, patron, products, shipment, stock",
+            "'parcel' cannot be included here; there are: customer, patron, payments, products, shipment, stock",
         ),
         ("include=", "'' cannot be included here"),
         ("include=stock&as_of=3", "leave out as_of"),

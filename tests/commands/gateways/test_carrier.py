@@ -13,7 +13,7 @@ from commands.gateways.gateway import NoAnswer, Refused, Unaskable
 from commands.gateways.parcels import Label, Parcel
 from counterfoil.simulators.carrier import Carrier, Server
 from counterfoil.simulators.faults import Chance, Faults, MalformedFaults
-from counterfoil.simulators.journal import Ledger
+from counterfoil.simulators.journal import Ledger, LedgerEntry
 from domain.ids import OrderId, Sku
 from domain.shipping.events import Content
 
@@ -29,7 +29,7 @@ LABEL = Label(label="L-000001", tracking="CF000000001GB")
 @contextlib.contextmanager
 def simulated(ledger: Path, faults: str = "", *, token: str | None = None):
     with (
-        Ledger(ledger) as book,
+        Ledger(ledger, LedgerEntry) as book,
         Server(Carrier(book, Chance(Faults.read(faults), seed=7), token=token), port=0) as server,
     ):
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -42,7 +42,7 @@ def simulated(ledger: Path, faults: str = "", *, token: str | None = None):
 
 
 def done(ledger: Path) -> list[tuple[str, str]]:
-    with Ledger(ledger) as book:
+    with Ledger(ledger, LedgerEntry) as book:
         return [(entry.call, entry.did) for entry in book.entries()]
 
 

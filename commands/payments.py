@@ -1,0 +1,333 @@
+"""Commands of payments: created, authorised, captured, voided, refunded, and recorded by hand.
+
+What a provider is to do is requested here and done by a sender (`commands.gateways.payment`); no request waits for it.
+"""
+
+from typing import Annotated, Final
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from commands.decision import DecisionView, Tagged
+from commands.documentation import Caller
+from commands.execution import Caller as Executing
+from commands.payloads import Id, Payload, Quantity
+from commands.recording import Answer
+from commands.routing import command, command_router
+from domain.event import Event
+from domain.ids import CaptureId, OrderId, PaymentId, RefundId, ShipmentId, payments_tag
+from domain.money import AMOUNT_MAX, Minor
+from domain.ordering.order import ORDER, OrderUnknown, Status
+from domain.payments import authorising, capturing, refunding
+from domain.payments.authorising import Payable
+from domain.payments.events import (
+    AuthorisationVoided,
+    CaptureMode,
+    ManualMethod,
+    ManualPaymentRecorded,
+    MethodRef,
+    PaymentCreated,
+    ReceiptRef,
+    RefundedLine,
+    RefundReason,
+)
+from domain.payments.payment import PAYMENT, Payment
+from domain.payments.refusals import (
+    AmountExceedsCapturable,
+    AmountExceedsDue,
+    AmountExceedsRefundable,
+    AttemptInProgress,
+    AuthorisationExpired,
+    CaptureIdTaken,
+    CaptureInProgress,
+    CardNumberGiven,
+    Declined,
+    ManuallyPaid,
+    NotAuthorised,
+    OrderNotPayable,
+    PaymentIdTaken,
+    PaymentIsClosed,
+    PaymentUnknown,
+    RefundDoesNotAddUp,
+    RefundIdTaken,
+)
+from domain.text import LINE_PATTERN, REFERENCE_CHARACTERS_MAX
+from runtime.http.principal import Owned
+
+router = command_router("payments")
+
+LINES_MAX: Final = 500
+"""Lines that one refund names."""
+
+COVERED: Final[Tagged[Minor]] = Tagged(
+    (PaymentCreated, ManualPaymentRecorded, AuthorisationVoided), Minor(0), authorising.covering
+)
+"""How much of an order its payments cover."""
+
+_PAYS: Final = Owned("payments:pay")
+_ORDER: Final = (OrderUnknown, OrderNotPayable, PaymentIdTaken, AmountExceedsDue, CardNumberGiven)
+_NOT_THERE: Final = (PaymentUnknown, ManuallyPaid)
+
+Amount = Annotated[int, Field(ge=1, le=AMOUNT_MAX, description="Minor units of the order's currency.")]
+Part = Annotated[int, Field(ge=0, le=AMOUNT_MAX)]
+Method = Annotated[
+    MethodRef, StringConstraints(min_length=1, max_length=REFERENCE_CHARACTERS_MAX, pattern=LINE_PATTERN)
+]
+Receipt = Annotated[ReceiptRef, StringConstraints(max_length=REFERENCE_CHARACTERS_MAX, pattern=LINE_PATTERN)]
+
+
+class CreatePayment(Payload):
+    """What is to be paid, and by which method."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "payment_id": "pay-1",
+                "order_id": "536365",
+                "method_ref": "pm_visa",
+                "capture": "manual",
+            }
+        }
+    )
+
+    payment_id: Id | None = Field(default=None, description="A UUID is made up when absent.")
+    order_id: Id
+    amount: Amount | None = Field(default=None, description="Minor units; all that is due when absent.")
+    method_ref: Method = Field(description="The payment provider's token; never a card number.")
+    capture: CaptureMode = "manual"
+
+
+class Authorise(Payload):
+    """By which method, if by another one."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"method_ref": "pm_visa"}})
+
+    method_ref: Method | None = None
+
+
+class CaptureAmount(Payload):
+    """How much of what is held is taken."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"capture_id": "parcel-1", "amount": 765}})
+
+    capture_id: Id
+    amount: Amount | None = Field(default=None, description="Minor units; all that is left when absent.")
+    shipment_id: Id | None = None
+
+
+class VoidPayment(Payload):
+    """Nothing needs to be said."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {}})
+
+
+class LineRefund(Payload):
+    """The part of a refund for pieces of one line."""
+
+    line_id: Annotated[int, Field(ge=1, le=100_000)]
+    quantity: Quantity
+    amount: Part = Field(description="With its tax, and after its promotions.")
+
+
+class RefundAmount(Payload):
+    """How much goes back, and what for."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "refund_id": "return-1",
+                "amount": 765,
+                "lines": [{"line_id": 1, "quantity": 1, "amount": 255}],
+                "shipping": 510,
+                "reason": "return",
+            }
+        }
+    )
+
+    refund_id: Id
+    amount: Amount
+    lines: tuple[LineRefund, ...] = Field(default=(), max_length=LINES_MAX)
+    shipping: Part = Field(default=0, description="Shipping with its tax.")
+    reason: RefundReason
+
+
+class RecordManualPayment(Payload):
+    """What came in, and how."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "payment_id": "till-1",
+                "order_id": "536365",
+                "method": "cash",
+                "reference": "receipt 17",
+            }
+        }
+    )
+
+    payment_id: Id | None = Field(default=None, description="A UUID is made up when absent.")
+    order_id: Id
+    amount: Amount | None = Field(default=None, description="Minor units; all that is due when absent.")
+    method: ManualMethod
+    reference: Receipt = ""
+
+
+@command(router, "/payments", requires=_PAYS, refusals=_ORDER)
+async def create_payment(body: CreatePayment, caller: Caller) -> Answer:
+    """Have an amount of an order paid. All payments of an order together are no more than its total."""
+    payment_id, order_id = PaymentId(body.payment_id or caller.new_id()), OrderId(body.order_id)
+
+    def create(payment: Payment | None, view: DecisionView) -> list[Event]:
+        return authorising.create(
+            payment,
+            payment_id=payment_id,
+            of=_payable(order_id, view, caller),
+            amount=_minor(body.amount),
+            method_ref=body.method_ref,
+            capture=body.capture,
+            now=caller.now,
+        )
+
+    return await caller.execute(PAYMENT, payment_id, create, creates=True)
+
+
+@command(
+    router,
+    "/payments/{payment_id}/authorisation",
+    requires=_PAYS,
+    refusals=(*_NOT_THERE, PaymentIsClosed, AttemptInProgress, Declined, CardNumberGiven),
+)
+async def authorise_payment(payment_id: PaymentId, body: Authorise, caller: Caller) -> Answer:
+    """Have the provider hold what is not captured: once, or again after a decline or an expiry."""
+    return await caller.execute(
+        PAYMENT,
+        payment_id,
+        lambda payment, _: authorising.authorise(
+            payment, payment_id=payment_id, method_ref=body.method_ref, now=caller.now
+        ),
+        owner=_payer,
+    )
+
+
+@command(
+    router,
+    "/payments/{payment_id}/captures",
+    requires="payments:capture",
+    refusals=(
+        *_NOT_THERE,
+        NotAuthorised,
+        PaymentIsClosed,
+        AuthorisationExpired,
+        AmountExceedsCapturable,
+        CaptureIdTaken,
+        CardNumberGiven,
+    ),
+)
+async def capture_payment(payment_id: PaymentId, body: CaptureAmount, caller: Caller) -> Answer:
+    """Have the provider take what it holds, or a part of it."""
+    return await caller.execute(
+        PAYMENT,
+        payment_id,
+        lambda payment, _: capturing.capture(
+            payment,
+            payment_id=payment_id,
+            capture_id=CaptureId(body.capture_id),
+            amount=_minor(body.amount),
+            shipment_id=None if body.shipment_id is None else ShipmentId(body.shipment_id),
+            now=caller.now,
+        ),
+    )
+
+
+@command(
+    router,
+    "/payments/{payment_id}/void",
+    requires="payments:capture",
+    refusals=(*_NOT_THERE, AttemptInProgress, CaptureInProgress),
+)
+async def void_payment(payment_id: PaymentId, body: VoidPayment, caller: Caller) -> Answer:  # noqa: ARG001 - an empty body
+    """Have the provider release what was not captured; the payment collects no more."""
+    return await caller.execute(
+        PAYMENT,
+        payment_id,
+        lambda payment, _: authorising.void(payment, payment_id=payment_id, now=caller.now),
+    )
+
+
+@command(
+    router,
+    "/payments/{payment_id}/refunds",
+    requires="payments:refund",
+    refusals=(
+        *_NOT_THERE,
+        AmountExceedsRefundable,
+        RefundDoesNotAddUp,
+        RefundIdTaken,
+        CardNumberGiven,
+    ),
+)
+async def refund_payment(payment_id: PaymentId, body: RefundAmount, caller: Caller) -> Answer:
+    """Have an amount go back; partial refunds repeat until all that was captured has."""
+    request = refunding.RefundRequest(
+        refund_id=RefundId(body.refund_id),
+        amount=Minor(body.amount),
+        lines=tuple(
+            RefundedLine(line_id=each.line_id, quantity=each.quantity, amount=Minor(each.amount))
+            for each in body.lines
+        ),
+        shipping=Minor(body.shipping),
+        reason=body.reason,
+    )
+    return await caller.execute(
+        PAYMENT,
+        payment_id,
+        lambda payment, _: refunding.refund(payment, payment_id=payment_id, request=request, now=caller.now),
+    )
+
+
+@command(router, "/manual-payments", requires="payments:record", refusals=_ORDER)
+async def record_manual_payment(body: RecordManualPayment, caller: Caller) -> Answer:
+    """Record money that came in without a provider."""
+    payment_id, order_id = PaymentId(body.payment_id or caller.new_id()), OrderId(body.order_id)
+
+    def record(payment: Payment | None, view: DecisionView) -> list[Event]:
+        return authorising.record_manual(
+            payment,
+            payment_id=payment_id,
+            of=_payable(order_id, view, caller),
+            amount=_minor(body.amount),
+            method=body.method,
+            reference=body.reference,
+            now=caller.now,
+        )
+
+    return await caller.execute(PAYMENT, payment_id, record, creates=True)
+
+
+def _payable(order_id: OrderId, view: DecisionView, caller: Executing) -> Payable:
+    """What is due for an order.
+
+    Raises:
+        OrderUnknown: there is none, or it is somebody else's.
+        OrderNotPayable: it was rejected or cancelled.
+    """
+    view.prefetch_tagged(COVERED, payments_tag(order_id))
+    order = view.current(ORDER, order_id)
+    if order is None or caller.confined_to not in {None, order.customer_id}:
+        raise OrderUnknown(order_id=order_id)
+    if order.status in {Status.REJECTED, Status.CANCELLED}:
+        raise OrderNotPayable(order_id=order_id, status=order.status)
+    return Payable(
+        order_id=order_id,
+        customer_id=order.customer_id,
+        currency=order.currency,
+        total=order.total,
+        covered=view.tagged(COVERED, payments_tag(order_id)),
+    )
+
+
+def _payer(payment: Payment) -> str | None:
+    return payment.customer_id
+
+
+def _minor(amount: int | None) -> Minor | None:
+    return None if amount is None else Minor(amount)

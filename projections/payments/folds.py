@@ -1,0 +1,344 @@
+"""What becomes of a payment, one event at a time; the same changes are folded for a payment and for its order."""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from msgspec.structs import replace
+
+from domain.event import Event
+from domain.money import Minor
+from domain.payments.events import (
+    AuthorisationDeclined,
+    AuthorisationExpired,
+    AuthorisationRequested,
+    AuthorisationUncertain,
+    AuthorisationVoided,
+    CaptureFailed,
+    CaptureRequested,
+    ChargebackLost,
+    ChargebackOpened,
+    ChargebackWon,
+    CustomerActionRequired,
+    ManualPaymentRecorded,
+    PaymentAuthorised,
+    PaymentCaptured,
+    PaymentCreated,
+    PspEventIngested,
+    RefundFailed,
+    RefundRequested,
+    RefundReversed,
+    RefundSucceeded,
+    VoidFailed,
+    VoidRequested,
+)
+from projections.payments import ledger
+from projections.payments.views import (
+    Axis,
+    CapturePart,
+    DisputePart,
+    OrderPayments,
+    PaidBy,
+    PaymentDetails,
+    RefundPart,
+    Status,
+    order_payments,
+    payment_details,
+)
+
+P = TypeVar("P", PaymentDetails, PaidBy)
+
+
+@payment_details.on(PaymentCreated)
+def created(_payment: PaymentDetails | None, event: PaymentCreated) -> PaymentDetails:
+    """Nothing was asked of the provider yet."""
+    return PaymentDetails(
+        payment_id=event.payment_id,
+        order_id=event.order_id,
+        customer_id=event.customer_id,
+        currency=event.currency,
+        amount=event.amount,
+        status="created",
+        method_ref=event.method_ref,
+        manual_method=None,
+        attempt=0,
+        created_at=event.created_at,
+    )
+
+
+@payment_details.on(ManualPaymentRecorded)
+def recorded(_payment: PaymentDetails | None, event: ManualPaymentRecorded) -> PaymentDetails:
+    """Money that is there is captured."""
+    return PaymentDetails(
+        payment_id=event.payment_id,
+        order_id=event.order_id,
+        customer_id=event.customer_id,
+        currency=event.currency,
+        amount=event.amount,
+        status="manual",
+        method_ref=None,
+        manual_method=event.method,
+        attempt=0,
+        created_at=event.recorded_at,
+        authorised=event.amount,
+        captured=event.amount,
+    )
+
+
+@payment_details.on(AuthorisationRequested)
+def requested(payment: PaymentDetails, event: AuthorisationRequested) -> PaymentDetails:
+    """What was said to the attempt before stands in the stream."""
+    payment = replace(payment, attempt=event.attempt, method_ref=event.method_ref, declined_code=None)
+    return replace(_moved(payment, event), action=None)
+
+
+@payment_details.on(PaymentAuthorised)
+def authorised(payment: PaymentDetails, event: PaymentAuthorised) -> PaymentDetails:
+    """It is held for a while."""
+    return replace(_moved(payment, event), expires_at=event.expires_at, action=None)
+
+
+@payment_details.on(CustomerActionRequired)
+def action_required(payment: PaymentDetails, event: CustomerActionRequired) -> PaymentDetails:
+    """The buyer has to act."""
+    return replace(_moved(payment, event), action=event.kind)
+
+
+@payment_details.on(AuthorisationDeclined)
+def declined(payment: PaymentDetails, event: AuthorisationDeclined) -> PaymentDetails:
+    """Another method may do."""
+    return replace(_moved(payment, event), declined_code=event.code, action=None)
+
+
+@payment_details.on(AuthorisationUncertain)
+def uncertain(payment: PaymentDetails, event: AuthorisationUncertain) -> PaymentDetails:
+    """The provider is asked again."""
+    return _moved(payment, event)
+
+
+@payment_details.on(AuthorisationExpired)
+def expired(payment: PaymentDetails, event: AuthorisationExpired) -> PaymentDetails:
+    """What was captured stays."""
+    return _moved(payment, event)
+
+
+@payment_details.on(VoidRequested)
+def void_requested(payment: PaymentDetails, event: VoidRequested) -> PaymentDetails:
+    """It is held until the provider says that it is not."""
+    return _moved(payment, event)
+
+
+@payment_details.on(AuthorisationVoided)
+def voided(payment: PaymentDetails, event: AuthorisationVoided) -> PaymentDetails:
+    """What was captured stays."""
+    return _moved(payment, event)
+
+
+@payment_details.on(VoidFailed)
+def void_failed(payment: PaymentDetails, event: VoidFailed) -> PaymentDetails:
+    """It is held as before."""
+    return _moved(payment, event)
+
+
+@payment_details.on(CaptureRequested)
+def capture_requested(payment: PaymentDetails, event: CaptureRequested) -> PaymentDetails:
+    """Its outcome is not known."""
+    capture = CapturePart(capture_id=event.capture_id, amount=event.amount, step="pending")
+    return replace(payment, captures=(*payment.captures, capture))
+
+
+@payment_details.on(PaymentCaptured)
+def captured(payment: PaymentDetails, event: PaymentCaptured) -> PaymentDetails:
+    """The shop has it."""
+    done = {"step": "done", "reference": event.capture_ref}
+    return replace(_moved(payment, event), captures=_changed(payment.captures, "capture_id", event, done))
+
+
+@payment_details.on(CaptureFailed)
+def capture_failed(payment: PaymentDetails, event: CaptureFailed) -> PaymentDetails:
+    """It may be captured again."""
+    failed = {"step": "failed", "code": event.code}
+    return replace(payment, captures=_changed(payment.captures, "capture_id", event, failed))
+
+
+@payment_details.on(RefundRequested)
+def refund_requested(payment: PaymentDetails, event: RefundRequested) -> PaymentDetails:
+    """Its outcome is not known."""
+    refund = RefundPart(
+        refund_id=event.refund_id, amount=event.amount, step="pending", reason=event.reason, to=event.to
+    )
+    return replace(payment, refunds=(*payment.refunds, refund))
+
+
+@payment_details.on(RefundSucceeded)
+def refunded(payment: PaymentDetails, event: RefundSucceeded) -> PaymentDetails:
+    """The buyer has it."""
+    done = {"step": "done", "reference": event.refund_ref}
+    return replace(_moved(payment, event), refunds=_changed(payment.refunds, "refund_id", event, done))
+
+
+@payment_details.on(RefundFailed)
+def refund_failed(payment: PaymentDetails, event: RefundFailed) -> PaymentDetails:
+    """It may be refunded again."""
+    failed = {"step": "failed", "code": event.code}
+    return replace(payment, refunds=_changed(payment.refunds, "refund_id", event, failed))
+
+
+@payment_details.on(RefundReversed)
+def refund_reversed(payment: PaymentDetails, event: RefundReversed) -> PaymentDetails:
+    """The shop has it again."""
+    back = {"step": "reversed"}
+    return replace(_moved(payment, event), refunds=_changed(payment.refunds, "refund_id", event, back))
+
+
+@payment_details.on(ChargebackOpened)
+def chargeback_opened(payment: PaymentDetails, event: ChargebackOpened) -> PaymentDetails:
+    """The bank has it until it decides."""
+    dispute = DisputePart(dispute_id=event.dispute_id, amount=event.amount, step="open")
+    return replace(_moved(payment, event), disputes=(*payment.disputes, dispute))
+
+
+@payment_details.on(ChargebackWon)
+def chargeback_won(payment: PaymentDetails, event: ChargebackWon) -> PaymentDetails:
+    """The shop has it again."""
+    won = _changed(payment.disputes, "dispute_id", event, {"step": "won"})
+    return replace(_moved(payment, event), disputes=won)
+
+
+@payment_details.on(ChargebackLost)
+def chargeback_lost(payment: PaymentDetails, event: ChargebackLost) -> PaymentDetails:
+    """The buyer has it."""
+    lost = _changed(payment.disputes, "dispute_id", event, {"step": "lost"})
+    return replace(_moved(payment, event), disputes=lost)
+
+
+@payment_details.on(PspEventIngested)
+def ingested(payment: PaymentDetails, _event: PspEventIngested) -> PaymentDetails:
+    """What it says is in events of its own."""
+    return replace(payment, webhooks=payment.webhooks + 1)
+
+
+@order_payments.on(PaymentCreated)
+def paid_by(paid: OrderPayments | None, event: PaymentCreated) -> OrderPayments:
+    """One more payment of the order."""
+    return _with(paid, event, PaidBy(payment_id=event.payment_id, amount=event.amount, status="created"))
+
+
+@order_payments.on(ManualPaymentRecorded)
+def paid_by_hand(paid: OrderPayments | None, event: ManualPaymentRecorded) -> OrderPayments:
+    """One more payment of the order, captured."""
+    payment = PaidBy(
+        payment_id=event.payment_id,
+        amount=event.amount,
+        status="manual",
+        authorised=event.amount,
+        captured=event.amount,
+    )
+    return _with(paid, event, payment)
+
+
+_STATUSES: Final[dict[type[Event], Status]] = {
+    AuthorisationRequested: "requested",
+    PaymentAuthorised: "authorised",
+    CustomerActionRequired: "action_required",
+    AuthorisationDeclined: "declined",
+    AuthorisationUncertain: "uncertain",
+    AuthorisationExpired: "expired",
+    VoidRequested: "voiding",
+    AuthorisationVoided: "voided",
+    VoidFailed: "authorised",
+}
+_SUMS: Final[dict[type[Event], dict[str, int]]] = {
+    PaymentCaptured: {"captured": 1},
+    RefundSucceeded: {"refunded": 1},
+    RefundReversed: {"refunded": -1},
+    ChargebackOpened: {"disputed": 1},
+    ChargebackWon: {"disputed": -1},
+    ChargebackLost: {"disputed": -1, "lost": 1},
+}
+"""Which sums of a payment an event raises or lowers by its amount."""
+
+
+def _moved(payment: P, event: Any) -> P:
+    """The status and the sums of a payment after an event."""
+    changes: dict[str, Any] = {
+        name: Minor(getattr(payment, name) + sign * event.amount)
+        for name, sign in _SUMS.get(type(event), {}).items()
+    }
+    if type(event) in _STATUSES:
+        changes["status"] = _STATUSES[type(event)]
+    if isinstance(event, PaymentAuthorised):
+        changes["authorised"] = Minor(payment.captured + event.amount)
+    if isinstance(event, AuthorisationExpired | AuthorisationVoided):
+        changes["authorised"] = payment.captured
+    return replace(payment, **changes)
+
+
+def _changed(parts: tuple[Any, ...], key: str, event: Event, changes: dict[str, Any]) -> tuple[Any, ...]:
+    """The parts of a payment, that of the event changed."""
+    wanted = getattr(event, key)
+    return tuple(replace(each, **changes) if getattr(each, key) == wanted else each for each in parts)
+
+
+def _order_moved(paid: OrderPayments, event: Any) -> OrderPayments:
+    return _summed(
+        replace(
+            paid,
+            payments=tuple(
+                _moved(each, event) if each.payment_id == event.payment_id else each for each in paid.payments
+            ),
+        )
+    )
+
+
+def _attach(event: type[Event]) -> None:
+    fold: Callable[[OrderPayments, Any], OrderPayments] = _order_moved
+    order_payments.on(event)(fold)
+
+
+for _event in (*_STATUSES, *_SUMS):
+    _attach(_event)
+
+
+def _with(
+    paid: OrderPayments | None, event: PaymentCreated | ManualPaymentRecorded, payment: PaidBy
+) -> OrderPayments:
+    zero = Minor(0)
+    paid = paid or OrderPayments(
+        order_id=event.order_id,
+        customer_id=event.customer_id,
+        currency=event.currency,
+        status="none",
+        authorised=zero,
+        captured=zero,
+        refunded=zero,
+        disputed=zero,
+        lost=zero,
+        payments=(),
+    )
+    return _summed(replace(paid, payments=(*paid.payments, payment)))
+
+
+def _summed(paid: OrderPayments) -> OrderPayments:
+    names = ("authorised", "captured", "refunded", "disputed", "lost")
+    sums = {name: Minor(sum(getattr(each, name) for each in paid.payments)) for name in names}
+    return replace(paid, **sums, status=_axis(paid, **sums))
+
+
+def _axis(
+    paid: OrderPayments, *, authorised: int, captured: int, refunded: int, disputed: int, lost: int
+) -> Axis:
+    wanted = sum(each.captured if each.status == "voided" else each.amount for each in paid.payments)
+    if captured and refunded + lost >= captured:
+        return "refunded"
+    if captured and captured + disputed >= wanted:
+        return "captured"
+    if captured:
+        return "partial"
+    if authorised:
+        return "authorised" if authorised >= wanted else "partial"
+    waiting = any(each.status in {"requested", "uncertain", "action_required"} for each in paid.payments)
+    return "pending" if waiting else "none"
+
+
+VIEWS: Final = (payment_details, order_payments, ledger.LEDGER)
+"""Views of payments."""

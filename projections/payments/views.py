@@ -1,0 +1,170 @@
+"""What can be asked about payments: row types and their keys. Amounts are in minor units."""
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from domain.ids import CaptureId, CustomerId, DisputeId, OrderId, PaymentId, PostingId, RefundId
+from domain.money import Currency, Minor
+from domain.ordering.order import ORDER
+from domain.payments.events import (
+    ActionKind,
+    ManualMethod,
+    MethodRef,
+    ProviderCode,
+    ProviderRef,
+    RefundReason,
+    RefundTarget,
+)
+from domain.payments.payment import PAYMENT
+from domain.text import Word
+from projections.view import ELSEWHERE, KEYED, Row, View
+
+Status = Literal[
+    "created",
+    "requested",
+    "uncertain",
+    "action_required",
+    "declined",
+    "authorised",
+    "expired",
+    "voiding",
+    "voided",
+    "manual",
+]
+Step = Literal["pending", "done", "failed", "reversed"]
+DisputeStep = Literal["open", "won", "lost"]
+Axis = Literal["none", "pending", "partial", "authorised", "captured", "refunded"]
+Account = Literal["buyer", "provider", "till", "store_credit", "disputes", "losses"]
+
+
+class CapturePart(Struct, frozen=True, kw_only=True):
+    """A part that was to be taken."""
+
+    capture_id: CaptureId
+    amount: Minor
+    step: Step
+    reference: ProviderRef | None = None
+    code: ProviderCode | None = None
+
+
+class RefundPart(Struct, frozen=True, kw_only=True):
+    """A part that was to go back."""
+
+    refund_id: RefundId
+    amount: Minor
+    step: Step
+    reason: RefundReason
+    to: RefundTarget
+    reference: ProviderRef | None = None
+    code: ProviderCode | None = None
+
+
+class DisputePart(Struct, frozen=True, kw_only=True):
+    """A part that the buyer's bank disputed."""
+
+    dispute_id: DisputeId
+    amount: Minor
+    step: DisputeStep
+
+
+class PaymentDetails(Row, frozen=True, kw_only=True):
+    """One payment. While it is `requested` or `uncertain`, whether the provider holds anything is not known.
+
+    captured <= authorised, and refunded + disputed + lost <= captured.
+    """
+
+    payment_id: PaymentId
+    order_id: OrderId
+    customer_id: CustomerId | None
+    currency: Currency
+    amount: Minor
+    status: Status
+    method_ref: MethodRef | None
+    manual_method: ManualMethod | None
+    attempt: int
+    created_at: datetime
+    authorised: Minor = Minor(0)
+    captured: Minor = Minor(0)
+    refunded: Minor = Minor(0)
+    disputed: Minor = Minor(0)
+    lost: Minor = Minor(0)
+    expires_at: datetime | None = None
+    action: ActionKind | None = None
+    declined_code: ProviderCode | None = None
+    captures: tuple[CapturePart, ...] = ()
+    refunds: tuple[RefundPart, ...] = ()
+    disputes: tuple[DisputePart, ...] = ()
+    webhooks: int = 0
+
+
+class PaidBy(Struct, frozen=True, kw_only=True):
+    """One payment of an order."""
+
+    payment_id: PaymentId
+    amount: Minor
+    status: Status
+    authorised: Minor = Minor(0)
+    captured: Minor = Minor(0)
+    refunded: Minor = Minor(0)
+    disputed: Minor = Minor(0)
+    lost: Minor = Minor(0)
+
+
+class OrderPayments(Row, frozen=True, kw_only=True):
+    """All payments of one order, their sums, and where they stand together."""
+
+    order_id: OrderId
+    customer_id: CustomerId | None
+    currency: Currency
+    status: Axis
+    authorised: Minor
+    captured: Minor
+    refunded: Minor
+    disputed: Minor
+    lost: Minor
+    payments: tuple[PaidBy, ...]
+
+
+class Posting(Row, frozen=True, kw_only=True):
+    """One side of an entry of the payments ledger. The sides of an entry add up to zero, and so does everything.
+
+    `entry` names what moved money: `capture:<id>`, `refund:<id>`, … What went to an account is positive.
+    """
+
+    posting_id: PostingId
+    payment_id: PaymentId
+    entry: Word
+    account: Account
+    order_id: OrderId
+    currency: Currency
+    amount: Minor
+    posted_at: datetime
+
+
+payment_details = View(
+    name="payment_details",
+    row=PaymentDetails,
+    key=("payment_id",),
+    shape=1,
+    kind=KEYED,
+    category=PAYMENT.category,
+    partition_category=ELSEWHERE,
+)
+order_payments = View(
+    name="order_payments",
+    row=OrderPayments,
+    key=("order_id",),
+    shape=1,
+    kind=KEYED,
+    document="payments:order",
+    category=ORDER.category,
+)
+payment_ledger = View(
+    name="payment_ledger",
+    row=Posting,
+    key=("posting_id",),
+    shape=1,
+    kind=KEYED,
+)

@@ -1,0 +1,103 @@
+"""What can be asked about payments: by id, by order, and the books."""
+
+from typing import Final
+
+from projections.payments.views import (
+    OrderPayments,
+    PaymentDetails,
+    order_payments,
+    payment_details,
+    payment_ledger,
+)
+from read_api.including import member
+from read_api.lists.declaring import Listed, ListOf, Sort, by_day, by_value
+from read_api.reading.resource import Resource, only_row
+from read_api.routing import ById, Documented, Include, Queries
+from runtime.http.principal import Owned
+
+PAYMENT: Final = Resource(noun="payment", view=payment_details, render=only_row, owner="customer_id")
+PAYMENTS_OF_ORDER: Final = Resource(
+    noun="order with payments", view=order_payments, render=only_row, owner="customer_id"
+)
+
+_SUMS: Final = {"authorised": 1265, "captured": 765, "refunded": 0, "disputed": 0, "lost": 0}
+_EXAMPLE: Final = {
+    "payment_id": "pay-1",
+    "order_id": "536365",
+    "customer_id": "17850",
+    "currency": "GBP",
+    "amount": 1265,
+    "status": "authorised",
+    "method_ref": "pm_visa",
+    "manual_method": None,
+    "attempt": 1,
+    "created_at": "2026-01-31T08:26:00Z",
+    **_SUMS,
+    "expires_at": "2026-02-07T08:26:00Z",
+    "action": None,
+    "declined_code": None,
+    "captures": [
+        {"capture_id": "parcel-1", "amount": 765, "step": "done", "reference": "C-000001", "code": None}
+    ],
+    "refunds": [],
+    "disputes": [],
+    "webhooks": 0,
+}
+_ORDER_EXAMPLE: Final = {
+    "order_id": "536365",
+    "customer_id": "17850",
+    "currency": "GBP",
+    "status": "partial",
+    **_SUMS,
+    "payments": [{"payment_id": "pay-1", "amount": 1265, "status": "authorised", **_SUMS}],
+}
+_POSTING_EXAMPLE: Final = {
+    "posting_id": "pay-1~capture:parcel-1~provider",
+    "payment_id": "pay-1",
+    "entry": "capture:parcel-1",
+    "account": "provider",
+    "order_id": "536365",
+    "currency": "GBP",
+    "amount": 765,
+    "posted_at": "2026-01-31T08:27:00Z",
+}
+
+PAYMENTS: Final = ById(
+    "/payments/{payment_id}",
+    Owned("payments:read"),
+    PAYMENT,
+    Documented("get_payment", "Payment", PaymentDetails, _EXAMPLE, "pay-1"),
+)
+OF_ORDERS: Final = ById(
+    "/orders/{order_id}/payments",
+    Owned("payments:read"),
+    PAYMENTS_OF_ORDER,
+    Documented("get_order_payments", "Payments of an order", OrderPayments, _ORDER_EXAMPLE, "536365"),
+)
+LEDGER: Final = ListOf(
+    path="/payment-ledger",
+    requires="ledger:read",
+    view=payment_ledger,
+    filters=(
+        by_value("order_id", "order_id", description="Only of this order.", example="536365"),
+        *by_day("posted_at", said="Posted"),
+    ),
+    sorts=(
+        Sort("posted_at", ("posted_at", "posting_id"), filters=("from", "to")),
+        Sort("order_id", ("order_id", "posting_id"), filters=("order_id",)),
+    ),
+    documented=Listed(
+        "list_payment_ledger",
+        "PaymentLedgerPage",
+        "Postings of the payments ledger",
+        "Two for each movement of money. All postings of a currency add up to zero, and so do those of an order.",
+        _POSTING_EXAMPLE,
+        example_ids=("pay-1~capture:parcel-1~provider", "pay-1~capture:parcel-1~buyer"),
+    ),
+)
+
+QUERIES: Final = Queries(
+    by_id=(PAYMENTS, OF_ORDERS),
+    lists=(LEDGER,),
+    includes=(Include(name="payments", into="/orders/{order_id}", shown=OF_ORDERS, ids=member("order_id")),),
+)

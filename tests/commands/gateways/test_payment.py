@@ -1,0 +1,200 @@
+"""The payment provider's client, what a sender asks it for, and the simulated provider."""
+
+import asyncio
+import contextlib
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import SecretStr
+
+from commands.gateways.gateway import NoAnswer, Unaskable
+from commands.gateways.payment import charging
+from commands.gateways.payment.charging import PROVIDER, Charging
+from commands.gateways.payment.http_provider import HttpProvider
+from commands.payment_outcomes import ActionNeeded, AmountHeld, MoneyMoved, NotMoved, Pending
+from counterfoil.simulators.faults import Chance, Faults
+from counterfoil.simulators.journal import Ledger
+from counterfoil.simulators.payment_provider import PaymentEntry, PaymentProvider, Server
+from domain.money import Minor
+from runtime.settings import Settings
+from tests.payment_examples import (
+    TOTAL,
+    authorisation_requested,
+    authorisation_uncertain,
+    capture_requested,
+    customer_action_required,
+    refund_requested,
+    void_requested,
+)
+
+pytestmark = pytest.mark.anyio
+
+KEY = "0b54b3c4:payment:payment-pay-1"
+HOLD = f"{KEY}:authorise:1"
+
+
+@contextlib.contextmanager
+def simulated(ledger, faults="", *, token=None):
+    with (
+        Ledger(ledger, PaymentEntry) as book,
+        Server(PaymentProvider(book, Chance(Faults.read(faults), seed=7), token=token), port=0) as server,
+    ):
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextlib.asynccontextmanager
+async def charging_at(server, *, token=None):
+    async with HttpProvider.open(server.url, token=token) as provider:
+        yield Charging(provider)
+
+
+def done(ledger):
+    with Ledger(ledger, PaymentEntry) as book:
+        return [(entry.call, entry.did) for entry in book.entries()]
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return tmp_path / "ledger"
+
+
+def paid_by(method):
+    return authorisation_requested(method_ref=method)
+
+
+async def test_money_is_held_taken_and_given_back_once_for_each_key_also_after_a_restart(ledger):
+    with simulated(ledger, token="secret") as server:
+        async with charging_at(server, token="secret") as port:
+            assert await port.find(HOLD, paid_by("pm_visa")) is None
+            held = await port.ask(HOLD, paid_by("pm_visa"))
+            assert isinstance(held, AmountHeld)
+            capture = capture_requested(auth_ref=held.reference, amount=Minor(765))
+            taken = await port.ask(f"{KEY}:capture:1", capture)
+            assert taken == await port.ask(f"{KEY}:capture:1", capture)
+    with simulated(ledger) as server:
+        async with charging_at(server) as port:
+            assert held == await port.find(HOLD, paid_by("pm_visa"))
+            assert taken == await port.find(f"{KEY}:capture:1", capture)
+            void = void_requested(auth_ref=held.reference, amount=Minor(500))
+            assert isinstance(await port.ask(f"{KEY}:void:1", void), MoneyMoved)
+            refund = refund_requested(auth_ref=held.reference, amount=Minor(765))
+            assert isinstance(await port.ask(f"{KEY}:refund:1", refund), MoneyMoved)
+            assert NotMoved("more_than_captured") == await port.ask(f"{KEY}:refund:2", refund)
+            assert NotMoved("more_than_held") == await port.ask(f"{KEY}:capture:2", capture)
+
+
+@pytest.mark.parametrize(
+    ("method", "outcome"),
+    [
+        ("pm_declined", NotMoved("do_not_honour", retryable=False)),
+        ("pm_soft", NotMoved("insufficient_funds", retryable=True)),
+        ("pm_3ds", ActionNeeded("3d-secure")),
+        ("pm_pending", Pending()),
+    ],
+)
+async def test_an_authorisation_comes_to_what_the_method_does(ledger, method, outcome):
+    with simulated(ledger) as server:
+        async with charging_at(server) as port:
+            assert outcome == await port.ask(HOLD, paid_by(method)) == await port.find(HOLD, paid_by(method))
+
+
+@pytest.mark.parametrize("faults", ["lose=1", "late=1:5", "error=1", "garble=1", "wrong=1"])
+async def test_an_authorisation_without_an_answer_is_uncertain_and_found_by_its_key_later(
+    ledger, faults, monkeypatch
+):
+    monkeypatch.setattr("commands.gateways.outside.ANSWER_TIMEOUT_S", 0.3)
+    intent, uncertain = paid_by("pm_visa"), authorisation_uncertain()
+    with simulated(ledger, faults) as server:
+        async with charging_at(server) as port:
+            assert Pending() == await port.ask(HOLD, intent)
+            with pytest.raises(NoAnswer):
+                await port.find(HOLD, intent)
+            with pytest.raises(NoAnswer):
+                await port.ask(f"{KEY}:capture:1", capture_requested())
+    with simulated(ledger) as server:
+        async with charging_at(server) as port:
+            settle = f"{KEY}:settle:1"
+            found = await port.find(settle, uncertain) or await port.ask(settle, uncertain)
+            assert isinstance(found, AmountHeld)
+    held = [did for call, did in done(ledger) if (call, did) == ("perform", "decided")]
+    assert 2 >= len(held), "it was held under another key"  # the hold, and the capture of nothing
+
+
+async def test_an_authorisation_that_the_provider_has_not_decided_is_asked_about_until_it_has(ledger):
+    with simulated(ledger) as server:
+        async with charging_at(server) as port:
+            await port.ask(HOLD, paid_by("pm_pending"))
+            with pytest.raises(NoAnswer) as again:
+                await port.find(f"{KEY}:settle:1", authorisation_uncertain())
+            assert charging.ASK_AGAIN_S == again.value.wait_s
+            assert isinstance(await port.find(f"{KEY}:settle:1", authorisation_uncertain()), AmountHeld)
+
+
+async def test_a_buyer_who_confirms_is_found_out_without_a_webhook(ledger):
+    action = customer_action_required(required_at=datetime.now(UTC))
+    with simulated(ledger) as server:
+        async with charging_at(server) as port:
+            await port.ask(HOLD, paid_by("pm_3ds"))
+            with pytest.raises(NoAnswer):
+                await port.find(f"{KEY}:action:1", action)
+            assert isinstance(await port.find(f"{KEY}:action:1", action), AmountHeld)
+
+
+async def test_a_buyer_who_never_confirms_has_the_authorisation_cancelled_after_an_hour(ledger):
+    late = customer_action_required(required_at=datetime.now(UTC) - timedelta(seconds=charging.ACTION_S))
+    with simulated(ledger) as server:
+        async with charging_at(server) as port:
+            await port.ask(HOLD, paid_by("pm_3ds_never"))
+            assert await port.find(f"{KEY}:action:1", late) is None
+            cancelled = await port.ask(f"{KEY}:action:1", late)
+
+            assert NotMoved("cancelled", retryable=True) == cancelled
+            assert cancelled == await port.find(HOLD, paid_by("pm_3ds_never"))
+
+
+async def test_a_hold_that_is_over_is_not_captured(ledger):
+    with simulated(ledger) as server:
+        async with charging_at(server) as port:
+            held = await port.ask(HOLD, paid_by("pm_brief"))
+            await asyncio.sleep(max(0.0, (held.expires_at - datetime.now(UTC)).total_seconds()))
+
+            capture = capture_requested(auth_ref=held.reference)
+            assert NotMoved("authorisation_expired") == await port.ask(f"{KEY}:capture:1", capture)
+
+
+async def test_store_credit_is_no_business_of_the_provider(ledger):
+    with simulated(ledger) as server:
+        async with charging_at(server) as port:
+            await port.find(f"{KEY}:refund:1", refund_requested(to="store_credit"))
+
+    assert [] == done(ledger)
+
+
+async def test_a_key_that_was_used_for_something_else_says_nothing(ledger):
+    with simulated(ledger) as server:
+        async with charging_at(server) as port:
+            await port.ask(HOLD, paid_by("pm_visa"))
+            with pytest.raises(NoAnswer):
+                await port.find(HOLD, authorisation_requested(amount=Minor(TOTAL - 1)))
+
+
+async def test_a_request_that_the_contract_does_not_know_is_parked(ledger):
+    with simulated(ledger) as server:
+        async with charging_at(server) as port:
+            with pytest.raises(Unaskable):
+                await port.ask(f"{KEY}:capture:1", capture_requested(currency=1))
+
+
+def test_the_provider_is_there_where_the_setting_says_so():
+    assert not PROVIDER.is_configured(Settings())
+    assert PROVIDER.is_configured(Settings(payment_url="http://127.0.0.1:1", payment_token=SecretStr("t")))
+    assert ["authorise", "settle", "action", "capture", "void", "refund"] == [
+        e.step for e in PROVIDER.effects
+    ]

@@ -1,0 +1,103 @@
+"""Payments over HTTP, and through a sender to a simulated provider and back."""
+
+import asyncio
+
+import pytest
+
+from commands.gateways.payment.charging import PROVIDER
+from domain.event import type_name
+from domain.payments.events import PaymentAuthorised, PaymentCaptured
+from event_store.log import reading
+from runtime import database
+from runtime.settings import Settings
+from tests.commands.gateways.sending import sender_of
+from tests.commands.gateways.test_payment import simulated
+from tests.commands.processes.running import eventually
+from tests.examples import placed, rejected
+from tests.payment_examples import (
+    ORDER,
+    PAYMENT,
+    TILL,
+    authorisation_requested,
+    manual_payment_recorded,
+    payment_created,
+)
+
+pytestmark = pytest.mark.anyio
+
+WAIT_S = 60.0
+STREAM = f"payment-{PAYMENT}"
+BODY = {"payment_id": PAYMENT, "order_id": ORDER, "method_ref": "pm_visa"}
+
+
+async def test_a_payment_is_created_and_authorised(given):
+    shop = await given(placed())
+
+    created = await shop.post("/v1/payments", BODY)
+    requested = await shop.post(f"/v1/payments/{PAYMENT}/authorisation")
+
+    created.then_accepted(stream=STREAM, version=1)
+    assert f"/v1/payments/{PAYMENT}" in created.headers["location"]
+    requested.then_accepted(stream=STREAM, version=2)
+    assert [payment_created(), authorisation_requested()] == shop.events(STREAM)
+    assert f"order-{ORDER}" == shop.recorded(STREAM)[0].key
+
+
+async def test_an_order_that_is_not_there_or_off_is_not_paid(given):
+    shop = await given(placed(), rejected())
+
+    (await shop.post("/v1/payments", {**BODY, "order_id": "none"})).then_refused(404, "order-unknown")
+    (await shop.post("/v1/payments", BODY)).then_refused(409, "order-not-payable", status="rejected")
+
+
+async def test_two_payments_at_once_do_not_cover_an_order_twice(given):
+    """saleor PR 15956, by requests that race."""
+    shop = await given(placed())
+
+    answers = await asyncio.gather(
+        *(shop.post("/v1/payments", {**BODY, "payment_id": f"pay-{number}"}) for number in range(8))
+    )
+
+    assert [201, *[409] * 7] == sorted(answer.status for answer in answers)
+
+
+async def test_a_payment_by_hand_covers_what_is_due(given):
+    shop = await given(placed())
+    cash = {"payment_id": TILL, "order_id": ORDER, "method": "cash", "reference": "receipt 17"}
+
+    (await shop.post("/v1/manual-payments", cash)).then_accepted(stream=f"payment-{TILL}", version=1)
+
+    assert [manual_payment_recorded()] == shop.events(f"payment-{TILL}")
+    (await shop.post("/v1/payments", BODY)).then_refused(409, "amount-exceeds-due", due=0)
+
+
+async def test_a_payment_is_held_captured_and_refunded_by_a_provider(given, tmp_path):
+    shop = await given(placed())
+    ledger = tmp_path / "ledger"
+    await shop.post("/v1/payments", {**BODY, "capture": "auto"})
+    await shop.post(f"/v1/payments/{PAYMENT}/authorisation")
+    with simulated(ledger) as server, sender_of(PROVIDER, shop.url, Settings(payment_url=server.url)):
+        await until(shop.url, "payments.payment_captured.v1", 1)
+        refund = {"refund_id": "r-1", "amount": 265, "reason": "goodwill"}
+        (await shop.post(f"/v1/payments/{PAYMENT}/refunds", refund)).then_accepted(stream=STREAM, version=6)
+        await until(shop.url, "payments.refund_succeeded.v1", 1)
+
+    events = shop.events(STREAM)
+    assert [
+        "payments.payment_created.v1",
+        "payments.authorisation_requested.v1",
+        type_name(PaymentAuthorised),
+        "payments.capture_requested.v1",
+        type_name(PaymentCaptured),
+        "payments.refund_requested.v1",
+        "payments.refund_succeeded.v1",
+    ] == [type_name(event) for event in events]
+    assert (1265, 265) == (events[4].amount, events[6].amount)
+
+
+async def until(url, kind, count):
+    def there():
+        with database.connect(url, role="counterfoil_reader", name="test") as conn:
+            return [each.type for each in reading.read_stream(conn, STREAM)].count(kind) == count
+
+    await asyncio.to_thread(eventually, there, wait_s=WAIT_S)

@@ -1,0 +1,147 @@
+"""What becomes of payments, of the payments of an order, and of the books."""
+
+import pytest
+
+from counterfoil.testing.spec import folded
+from domain.ids import PaymentId
+from domain.money import Minor
+from projections.payments.ledger import LEDGER
+from projections.payments.views import order_payments, payment_details
+from tests.payment_examples import (
+    ORDER,
+    PAYMENT,
+    TILL,
+    TOTAL,
+    authorisation_declined,
+    authorisation_expired,
+    authorisation_requested,
+    authorisation_uncertain,
+    authorisation_voided,
+    capture_failed,
+    capture_requested,
+    chargeback_lost,
+    chargeback_opened,
+    chargeback_won,
+    customer_action_required,
+    manual_payment_recorded,
+    payment_authorised,
+    payment_captured,
+    payment_created,
+    psp_event_ingested,
+    refund_failed,
+    refund_requested,
+    refund_reversed,
+    refund_succeeded,
+    void_failed,
+    void_requested,
+)
+
+REQUESTED = (payment_created(), authorisation_requested())
+HELD = (*REQUESTED, payment_authorised())
+CAPTURED = (*HELD, capture_requested(), payment_captured())
+REFUNDED = (*CAPTURED, refund_requested(), refund_succeeded())
+OPENED = (*CAPTURED, chargeback_opened())
+
+
+def sums(row):
+    return row.authorised, row.captured, row.refunded, row.disputed, row.lost
+
+
+@pytest.mark.parametrize(
+    ("facts", "status", "axis", "expected"),
+    [
+        ((payment_created(),), "created", "none", (0, 0, 0, 0, 0)),
+        (REQUESTED, "requested", "pending", (0, 0, 0, 0, 0)),
+        ((*REQUESTED, authorisation_uncertain()), "uncertain", "pending", (0, 0, 0, 0, 0)),
+        ((*REQUESTED, customer_action_required()), "action_required", "pending", (0, 0, 0, 0, 0)),
+        ((*REQUESTED, authorisation_declined()), "declined", "none", (0, 0, 0, 0, 0)),
+        (HELD, "authorised", "authorised", (1265, 0, 0, 0, 0)),
+        ((*HELD, authorisation_expired()), "expired", "none", (0, 0, 0, 0, 0)),
+        ((*HELD, void_requested()), "voiding", "authorised", (1265, 0, 0, 0, 0)),
+        ((*HELD, void_requested(), void_failed()), "authorised", "authorised", (1265, 0, 0, 0, 0)),
+        ((*HELD, void_requested(), authorisation_voided()), "voided", "none", (0, 0, 0, 0, 0)),
+        ((*HELD, capture_requested()), "authorised", "authorised", (1265, 0, 0, 0, 0)),
+        ((*HELD, capture_requested(), capture_failed()), "authorised", "authorised", (1265, 0, 0, 0, 0)),
+        (
+            (*HELD, capture_requested(), payment_captured(amount=Minor(1))),
+            "authorised",
+            "partial",
+            (1265, 1, 0, 0, 0),
+        ),
+        (CAPTURED, "authorised", "captured", (1265, 1265, 0, 0, 0)),
+        (REFUNDED, "authorised", "refunded", (1265, 1265, 1265, 0, 0)),
+        ((*CAPTURED, refund_requested(), refund_failed()), "authorised", "captured", (1265, 1265, 0, 0, 0)),
+        ((*REFUNDED, refund_reversed()), "authorised", "captured", (1265, 1265, 0, 0, 0)),
+        (OPENED, "authorised", "captured", (1265, 1265, 0, 1265, 0)),
+        ((*OPENED, chargeback_won()), "authorised", "captured", (1265, 1265, 0, 0, 0)),
+        ((*OPENED, chargeback_lost()), "authorised", "refunded", (1265, 1265, 0, 0, 1265)),
+    ],
+)
+def test_a_payment_and_its_order_say_where_the_money_is(facts, status, axis, expected):
+    payment = folded(payment_details, *facts)[PAYMENT,]
+    order = folded(order_payments, *facts)[ORDER,]
+
+    assert (status, expected) == (payment.status, sums(payment))
+    assert (axis, expected) == (order.status, sums(order))
+
+
+def test_a_payment_by_hand_is_captured():
+    recorded = manual_payment_recorded()
+
+    assert ("manual", TOTAL) == (
+        folded(payment_details, recorded)[TILL,].status,
+        folded(payment_details, recorded)[TILL,].captured,
+    )
+    assert "captured" == folded(order_payments, recorded)[ORDER,].status
+
+
+def test_a_payment_shows_its_parts_with_their_outcomes():
+    row = folded(payment_details, *REFUNDED, refund_reversed(), psp_event_ingested(), chargeback_opened())[
+        PAYMENT,
+    ]
+
+    assert [("parcel-1", "done", "C-000002")] == [(c.capture_id, c.step, c.reference) for c in row.captures]
+    assert [("return-1", "reversed")] == [(r.refund_id, r.step) for r in row.refunds]
+    assert ([("dp_1", "open")], 1) == ([(d.dispute_id, d.step) for d in row.disputes], row.webhooks)
+
+
+def test_the_sums_of_an_order_are_those_of_all_its_payments():
+    other = PaymentId("pay-2")
+    half = list(CAPTURED)
+    half[0] = payment_created(amount=TOTAL)
+
+    row = folded(order_payments, *half, manual_payment_recorded(payment_id=other, amount=Minor(35)))[ORDER,]
+
+    assert [PAYMENT, other] == [each.payment_id for each in row.payments]
+    assert (1300, 1300) == (row.authorised, row.captured)
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (HELD, {}),
+        (CAPTURED, {"buyer": -1265, "provider": 1265}),
+        (REFUNDED, {"buyer": 0, "provider": 0}),
+        ((*REFUNDED, refund_reversed()), {"buyer": -1265, "provider": 1265}),
+        (OPENED, {"buyer": -1265, "provider": 0, "disputes": 1265}),
+        ((*OPENED, chargeback_won()), {"buyer": -1265, "provider": 1265, "disputes": 0}),
+        ((*OPENED, chargeback_lost()), {"buyer": -1265, "provider": 0, "disputes": 0, "losses": 1265}),
+        (
+            (*CAPTURED, refund_requested(to="store_credit"), refund_succeeded(to="store_credit")),
+            {"buyer": 0, "provider": 1265, "store_credit": -1265},
+        ),
+        ((manual_payment_recorded(),), {"buyer": -1265, "till": 1265}),
+    ],
+)
+def test_the_books_say_who_has_the_money_and_add_up_to_zero(facts, expected):
+    balances = {}
+    for posting in folded(LEDGER, *facts).values():
+        balances[posting.account] = balances.get(posting.account, 0) + posting.amount
+
+    assert expected == balances
+    assert 0 == sum(balances.values())
+
+
+def test_rows_of_an_order_are_found_by_its_partition_and_those_of_a_payment_are_not():
+    assert f"order-{ORDER}" == order_payments.partition_key_of((ORDER,))
+    assert not payment_details.knows_partition
