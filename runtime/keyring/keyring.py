@@ -171,6 +171,7 @@ class Keyring:
         for key in fresh:
             self._open.pop(key, None)
         self._epoch, self._position, self._known_at_s = found.epoch, found.position, began_s
+        self._close_old()
 
     async def destroy_erased(self) -> int:
         """Delete keys that were erased and not deleted yet; how many there were: a restored backup has some.
@@ -215,6 +216,12 @@ class Keyring:
                 del self._open[next(iter(self._open))]
             cipher = AESGCM(self._masters.unwrap(wrapped, name=key_id))
             self._open[key_id] = (cipher, now_s + OPEN_FOR_S)
+
+    def _close_old(self) -> None:
+        """Keep no key in memory for longer than it opens anything; they stand in the order of their ends."""
+        now_s = self._now_s()
+        while (oldest := next(iter(self._open), None)) is not None and not self._is_open(oldest, now_s):
+            del self._open[oldest]
 
     def _is_open(self, key_id: str, now_s: float) -> bool:
         found = self._open.get(key_id)

@@ -103,7 +103,7 @@ def tutorial() -> list[str]:
 
 
 def test_the_tutorial_breaks_a_view_and_repairs_it_by_replay(reader: Reader):
-    sell, again, read_back, break_it, verify, repair, past = tutorial()
+    sell, again, read_back, break_it, verify, repair, past, buy, forget = tutorial()
 
     _, sold = reader.types(sell)
     assert 3 == sold.count('"version":1')
@@ -127,7 +127,24 @@ def test_the_tutorial_breaks_a_view_and_repairs_it_by_replay(reader: Reader):
 
     assert '"available":100' in reader.types(past)[1]
 
+    forgets_a_customer(reader, buy, forget)
     find_a_row_that_was_changed_with_its_leaf(reader)
+
+
+def forgets_a_customer(reader: Reader, buy: str, forget: str) -> None:
+    """Contact data of an order is shown, until its customer is erased."""
+    bought = reader.types(buy.replace("\ncurl -s localhost:8081", "\nsleep 2\ncurl -s localhost:8081"))[1]
+    shown, replayed = (
+        bought[: bought.index("customers.customer")],
+        bought[bought.index("customers.customer") :],
+    )
+    assert '"text":"Ada Lovelace"' in shown
+    assert "Lovelace" not in replayed
+
+    forgotten = reader.types(forget.replace("\ncurl", "\nsleep 3\ncurl"))[1]
+    assert '"shown":"erased"' in forgotten
+    assert "Lovelace" not in forgotten
+    assert "everything is in order" in forgotten
 
 
 def find_a_row_that_was_changed_with_its_leaf(reader: Reader) -> None:

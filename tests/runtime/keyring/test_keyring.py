@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from runtime import database
 from runtime.keyring import keyring as keyrings
 from runtime.keyring.errors import KeysUnreachable, MasterKeyError
-from runtime.keyring.keyring import ERASURES_KNOWN_FOR_S, Erasures, Keyring, Unopened
+from runtime.keyring.keyring import ERASURES_KNOWN_FOR_S, OPEN_FOR_S, Erasures, Keyring, Unopened
 from runtime.settings import Settings, SettingsError
 
 pytestmark = pytest.mark.anyio
@@ -133,6 +133,26 @@ async def test_nothing_is_opened_while_nobody_knows_who_was_erased(keys, log):
 
         with pytest.raises(KeysUnreachable):
             await keyring.open([sealed])
+
+
+async def test_a_key_that_is_gone_opens_for_a_minute_at_most_and_is_in_no_memory_then(keys, log):
+    now_s = 0.0
+    async with opened(keys, log) as writer:
+        sealed = [(await writer.seal(f"customer-{n}", {"name": "Ada"}))["name"] for n in range(2)]
+        keyring = Keyring(writer.rows, writer._masters, log.behind, now_s=lambda: now_s)
+        await keyring.follow_erasures()
+        assert ["Ada"] == await keyring.open(sealed[:1])
+        await writer.rows.destroy([sealed[0].key_id])  # and the list of erasures does not say so
+        now_s = OPEN_FOR_S / 2
+        assert ["Ada"] == await keyring.open(sealed[1:])
+        now_s = OPEN_FOR_S
+        await keyring.follow_erasures()
+        assert ["Ada", "Ada"] == await keyring.open(sealed)
+        now_s = OPEN_FOR_S + 1
+        await keyring.follow_erasures()
+
+        assert {sealed[1].key_id} == keyring._open.keys()
+        assert [Unopened.UNREADABLE, "Ada"] == await keyring.open(sealed)
 
 
 async def test_a_key_that_nobody_destroyed_on_purpose_is_not_called_erased(keys, log):
