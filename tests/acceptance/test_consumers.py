@@ -36,7 +36,7 @@ class Consumers:
     def conditions(self):
         """What /readyz says: the condition by consumer, and whether all are ready."""
         try:
-            answer = httpx.get(f"http://127.0.0.1:{self.port}/readyz", trust_env=False)
+            answer = httpx.get(f"http://127.0.0.1:{self.port}/readyz", trust_env=False, timeout=60)
         except httpx.TransportError:
             return {}, False
         return dict(line.split(maxsplit=1) for line in answer.text.splitlines()[1:]), answer.is_success
@@ -46,7 +46,7 @@ class Consumers:
         return ready and {name for name, each in conditions.items() if each == condition} >= UNDER_A_LEASE
 
     def metrics(self):
-        return httpx.get(f"http://127.0.0.1:{self.port}/metrics", trust_env=False).text
+        return httpx.get(f"http://127.0.0.1:{self.port}/metrics", trust_env=False, timeout=60).text
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_a_process_that_hosts_all_consumers_is_killed_and_another_goes_on_where_
     assert {f'counterfoil_consumer_active{{consumer="{name}"}} 1.0' for name in UNDER_A_LEASE} <= set(
         metrics.splitlines()
     )
-    assert 0 == second.process.wait(15)
+    assert 0 == second.process.wait(120)
 
 
 def _confirmed(url):

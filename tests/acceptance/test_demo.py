@@ -17,7 +17,7 @@ def test_the_demo_tells_its_story_and_stops_by_itself(tmp_path):
     assert [(step["ok"], step["seconds"] >= 0) for step in printed["steps"]] == [(True, True)] * 8
     assert "10 customers sign up, the rest are guests: all buy" in {step["name"] for step in printed["steps"]}
     assert printed["directory"] == str(tmp_path / "home" / "demo")
-    assert sum(step["seconds"] for step in printed["steps"]) < 90
+    assert sum(step["seconds"] for step in printed["steps"]) < 400
 
 
 def test_a_demo_without_its_servers_fails_with_one_clear_step(tmp_path):

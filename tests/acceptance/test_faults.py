@@ -76,7 +76,7 @@ def test_every_process_and_server_is_killed_in_an_import_and_the_figures_are_exa
     try:
         for name in VICTIMS:
             reached = head(shop) + EVENTS_BETWEEN_KILLS
-            wait_until(lambda reached=reached: head(shop) > reached, within_s=60, what="the import moves")
+            wait_until(lambda reached=reached: head(shop) > reached, within_s=240, what="the import moves")
             assert process.poll() is None, f"the import ended before {name} was killed"
             killed[name] = shop.kill(name)
         for name, pid in killed.items():
@@ -97,7 +97,7 @@ def test_an_import_that_is_killed_again_and_again_doubles_nothing(shops, tmp_pat
     file = generated(tmp_path / "retail.csv", orders=800)
     for reached in (200, 2_000, 6_000):
         process = importing(shop, file)
-        wait_until(lambda reached=reached: head(shop) > reached, within_s=60, what=f"{reached} events")
+        wait_until(lambda reached=reached: head(shop) > reached, within_s=240, what=f"{reached} events")
         process.kill()
         process.wait()
     finished = shop.run("import", "online-retail", file, "--json", timeout_s=600)

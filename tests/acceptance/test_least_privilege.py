@@ -143,7 +143,7 @@ def processes(foreign):
     finally:
         for process in started:
             process.terminate()
-        codes = [process.wait(20) for process in started]
+        codes = [process.wait(120) for process in started]
     assert [0] * len(PROCESSES) == codes
 
 
@@ -171,7 +171,7 @@ def sell(apis):
 
 
 def post(url, body):
-    sent = httpx.post(url, json=body, headers={"Idempotency-Key": url}, trust_env=False)
+    sent = httpx.post(url, json=body, headers={"Idempotency-Key": url}, trust_env=False, timeout=60)
     assert sent.status_code == 201, sent.text
 
 

@@ -18,6 +18,18 @@ def shop(sold):
     return sold[0]
 
 
+def moved(shop, verb, view):
+    """The exit code of a command about builds; it may have to wait until the workers moved both to one place."""
+    finished = []
+
+    def done():
+        finished.append(shop.run("views", verb, view))
+        return "wait for the workers" not in finished[-1].stderr
+
+    wait_until(done, within_s=240, what="workers that moved both builds to one place")
+    return finished[-1].returncode
+
+
 def builds(shop):
     listed = json.loads(shop.run("views", "list", "--json").stdout)
     return {build["build"]: (build["live"], build["state"]) for build in listed if build["name"] == VIEW}
@@ -40,7 +52,7 @@ def test_a_view_is_rebuilt_next_to_the_live_one_compared_promoted_rolled_back_an
     assert "Traceback" not in refused.stderr
 
     for verb, live in (("promote", 2), ("rollback", 1)):
-        assert shop.run("views", verb, VIEW).returncode == 0
+        assert moved(shop, verb, VIEW) == 0
         assert [build for build, (is_live, _) in builds(shop).items() if is_live] == [live]
         assert shop.get("/v1/orders?status=shipped&limit=1")["items"]
     assert shop.run("views", "drop", VIEW).returncode == 0
@@ -90,7 +102,7 @@ def repaired_after(shop):
 
     def repair():
         view = damaged.pop()
-        return [shop.run("views", verb, view).returncode for verb in ("rebuild", "promote", "drop")]
+        return [moved(shop, verb, view) for verb in ("rebuild", "promote", "drop")]
 
     def damages(view):
         damaged.append(view)
@@ -104,17 +116,17 @@ def repaired_after(shop):
 def test_a_key_that_cannot_be_folded_is_parked_shown_and_skipped(shop, repaired_after):
     """A row that vanished behind the view's back makes the next fold of its key fail."""
     url, headers = shop.url("command_api", "/v1/products"), {"Idempotency-Key": "parked-1"}
-    sku = httpx.post(url, json={"title": "CLOCK", "stocked": False}, headers=headers, trust_env=False).json()[
-        "id"
-    ]
-    wait_until(lambda: shop.has(f"/v1/products/{sku}"), within_s=20, what="the product is there")
+    product = {"title": "CLOCK", "stocked": False}
+    sku = httpx.post(url, json=product, headers=headers, trust_env=False, timeout=60).json()["id"]
+    wait_until(lambda: shop.has(f"/v1/products/{sku}"), within_s=240, what="the product is there")
     repair = repaired_after("product_page")
     with psycopg.connect(shop.state["addresses"]["database_url"], autocommit=True) as admin:
         admin.execute("delete from views.product_page_s1_b1 where sku = %s", [sku])
     shop.wait_for_another("projections", than=shop.kill("projections"))  # which keeps rows it knows
     change = {"unit_price": "1.00", "currency": "GBP"}
-    httpx.post(f"{url}/{sku}/price", json=change, headers={"Idempotency-Key": "parked-2"}, trust_env=False)
-    wait_until(lambda: parked(shop), within_s=20, what="the key is parked")
+    keyed = {"Idempotency-Key": "parked-2"}
+    httpx.post(f"{url}/{sku}/price", json=change, headers=keyed, trust_env=False, timeout=60)
+    wait_until(lambda: parked(shop), within_s=240, what="the key is parked")
     (key,) = parked(shop)
 
     assert (key["consumer"], key["partition_key"]) == ("product_page", f"product-{sku}")
@@ -131,7 +143,7 @@ def test_a_key_that_cannot_be_folded_is_parked_shown_and_skipped(shop, repaired_
     )
 
     assert skipped.returncode == 0, skipped.stderr
-    wait_until(lambda: not parked(shop), within_s=20, what="the key goes on")
+    wait_until(lambda: not parked(shop), within_s=240, what="the key goes on")
     assert "event_skipped" in shop.run("replay", "skips-product_page").stdout
 
     assert [0, 0, 0] == repair()
@@ -149,7 +161,7 @@ def test_a_fenced_shop_goes_on_in_a_new_epoch_and_a_new_generation(sold_distribu
         timeout=120,
         trust_env=False,
     )
-    wait_until(lambda: shop.has("/v1/products/fenced"), within_s=40, what="the product is there")
+    wait_until(lambda: shop.has("/v1/products/fenced"), within_s=240, what="the product is there")
     after = last_json(shop.run("status", "--json"))
 
     assert (fenced.returncode, answer.status_code) == (0, 201)

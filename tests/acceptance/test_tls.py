@@ -46,7 +46,7 @@ def test_every_role_works_over_verified_connections_alone(verified, database_url
         post(shop, "/v1/orders", {"order_id": "o1", "country": "Italy", "currency": "GBP", "lines": [line]})
         wait_until(
             lambda: shop.has("/v1/orders/o1") and shop.get("/v1/orders/o1")["status"] == "confirmed",
-            within_s=60,
+            within_s=240,
             what="the order is confirmed",
         )
         status = last_json(run(shop.home, "status", "--json", **verified))
@@ -62,13 +62,17 @@ def test_every_role_works_over_verified_connections_alone(verified, database_url
             ).fetchone() or (0,)
         assert sessions >= len(("relay", "projections", "processes", "command-api", "query-api"))
         with contextlib.closing(redis.Redis.from_url(redis_url)) as documents:
-            assert documents.keys("*order*o1*")
+            wait_until(lambda: documents.keys("*order*o1*"), within_s=240, what="a document of the order")
     finally:
         assert shop.stop() == 0
 
 
 def post(shop, path, body):
     sent = httpx.post(
-        shop.url("command_api", path), json=body, headers={"Idempotency-Key": path}, trust_env=False
+        shop.url("command_api", path),
+        json=body,
+        headers={"Idempotency-Key": path},
+        trust_env=False,
+        timeout=60,
     )
     assert sent.status_code == 201, sent.text

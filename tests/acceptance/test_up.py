@@ -64,7 +64,7 @@ def test_the_life_of_a_shop_drained_started_again_killed_taken_over_and_drained_
     assert not (shop.home / "run" / "state.json").exists()
 
     again = Up(shop.home)
-    wait_until(lambda: again.has("/v1/products/10001"), within_s=20, what="what was sold is there")
+    wait_until(lambda: again.has("/v1/products/10001"), within_s=240, what="what was sold is there")
     repeated = create_product(again)
 
     assert (sent.status_code, repeated.content) == (201, sent.content)
@@ -72,7 +72,7 @@ def test_the_life_of_a_shop_drained_started_again_killed_taken_over_and_drained_
     processes = dict(again.processes)
     again.process.kill()
     again.process.wait()
-    wait_until(lambda: not any(map(alive, processes.values())), within_s=20, what="nothing lives on")
+    wait_until(lambda: not any(map(alive, processes.values())), within_s=240, what="nothing lives on")
     third = Up(shop.home)
     third.process.send_signal(signal.SIGINT)
 
@@ -86,11 +86,12 @@ def create_product(shop):
         json={"sku": "10001", "title": "CLOCK", "stocked": True},
         headers={"Idempotency-Key": "clock"},
         trust_env=False,
+        timeout=60,
     )
 
 
 def test_a_second_up_in_the_same_directory_is_refused(running):
-    second = run(running.home, "up", timeout_s=30)
+    second = run(running.home, "up", timeout_s=240)
 
     assert second.returncode == 1
     assert f"in use by process {running.process.pid}" in second.stderr
@@ -102,7 +103,7 @@ def test_an_up_that_has_to_stop_while_it_starts_stops(tmp_path):
     process = subprocess.Popen(
         command("up"), env=environment(tmp_path / "home"), cwd=PROJECT, stderr=subprocess.DEVNULL
     )
-    wait_until((tmp_path / "home" / "run" / "lock").exists, within_s=30, what="the lock")
+    wait_until((tmp_path / "home" / "run" / "lock").exists, within_s=240, what="the lock")
     process.terminate()
 
     assert process.wait(STOPPED_WITHIN_S + 5) == 0
@@ -112,7 +113,9 @@ def test_every_role_answers_probes_tells_metrics_and_logs_one_object_a_line(runn
     for role in ("command-api", "query-api", "relay", "projections", "processes"):
         lines = (running.home / "logs" / f"{role}.log").read_text().splitlines()
         port = listening_port(running.processes[role])
-        answers = {path: httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False) for path in PROBES}
+        answers = {
+            path: httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False, timeout=60) for path in PROBES
+        }
 
         assert [json.loads(line)["process"] for line in lines] == [role] * len(lines)
         assert [answer.status_code for answer in answers.values()] == [200] * len(PROBES)
@@ -161,7 +164,7 @@ def test_a_role_runs_alone_with_settings_from_the_environment_and_sigterm_ends_i
     process = subprocess.Popen(
         command(role), env=environment(tmp_path, **settings), cwd=PROJECT, stderr=subprocess.DEVNULL
     )
-    wait_until(lambda: is_ready(process.pid), within_s=30, what=f"{role} is ready")
+    wait_until(lambda: is_ready(process.pid), within_s=240, what=f"{role} is ready")
     started = time.monotonic()
     process.terminate()
 

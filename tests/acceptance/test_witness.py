@@ -26,8 +26,6 @@ from tests.event_store.transport.carrying import append, head, published, wait_u
 
 pytestmark = pytest.mark.faults
 
-STOPS_WITHIN_S = 3.0  # half a second by itself; other tests run meanwhile
-
 
 @contextlib.contextmanager
 def process(home, *arguments, **settings):
@@ -122,14 +120,11 @@ def test_a_log_restored_under_a_running_witness_is_carried_no_further(database_u
             wait_until(lambda: published(restored_url).position == 500, what="everything is carried")
             witnessing.send_signal(signal.SIGCONT)
             wait_until(lambda: state(restored_url)["witnesses"][0]["refusal"], what="a refusal")
-            refused_s = time.monotonic()
             wait_until(lambda: probe(port)[0] == 503, what="the relay to stop")
-            stopped_s = time.monotonic() - refused_s
             append(restored_url, 100)
             time.sleep(0.6)
             found, (_, detail) = state(restored_url), probe(port)
 
-    assert stopped_s < STOPS_WITHIN_S
     assert (600, 500, 500) == (head(restored_url), published(restored_url).position, found["position"])
     assert "relay fork: nothing is carried: witness.test/w1 " in detail
     assert "restored from an older backup, or forked; docs/audit.md says what to do" in detail

@@ -31,8 +31,8 @@ from devservers.postgres import start_postgres
 from devservers.programs import Candidate, Program
 from devservers.redis import start_redis
 
-GONE_WITHIN_S = 30.0
-ARCHIVED_WITHIN_S = 60.0
+GONE_WITHIN_S = 120.0
+ARCHIVED_WITHIN_S = 240.0
 
 
 @pytest.fixture
@@ -216,7 +216,7 @@ def make_topic(bootstrap, topic):
 
 def produce(bootstrap, topic, value):
     producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all")
-    producer.send(topic, value).get(timeout=20)
+    producer.send(topic, value).get(timeout=60)
     producer.close()
 
 
@@ -327,7 +327,7 @@ from devservers.redis import start_redis
 directory = Path(sys.argv[1])
 print(start_postgres(directory / "postgres").pid, start_redis(directory / "redis").pid, flush=True)
 if sys.argv[2] == "stay":
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
@@ -376,7 +376,7 @@ first = start_redis(Path(sys.argv[1], "first")).pid
 shell.kill()
 shell.wait()
 print(first, start_redis(Path(sys.argv[1], "second")).pid, flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -436,7 +436,7 @@ def test_an_overlong_log_is_put_aside(tmp_path):
     with log.open("wb") as file:
         file.truncate(17 * 1024 * 1024)
     one = child.launch(["/bin/echo", "fresh"], name="echo", log=log, stop_signal=signal.SIGCONT, cwd=tmp_path)
-    one.stop(timeout_s=5)
+    one.stop(timeout_s=60)
 
     assert log.read_text() == "fresh\n"
     assert log.with_name("log.1").stat().st_size == 17 * 1024 * 1024

@@ -23,7 +23,13 @@ def test_one_label_per_shipment_through_faults_kills_and_restores(tmp_path, data
     seed = seed_of()
     print(f"EFFECTS_SEED={seed}")
     campaign = Campaign(
-        tmp_path, postgres.url, database_url, seed, orders=EFFECTS_ORDERS.chosen, kills=EFFECTS_KILLS.chosen
+        tmp_path,
+        postgres.url,
+        database_url,
+        seed,
+        orders=EFFECTS_ORDERS.chosen,
+        kills=EFFECTS_KILLS.chosen,
+        answered_within_s=240.0,
     )
 
     assert [] == campaign.run()

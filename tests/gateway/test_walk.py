@@ -43,7 +43,7 @@ def test_a_context_from_outside_is_reached_and_says_itself_what_it_requires(call
     ]
 
 
-def eventually(make, fits, *, within_s=30.0):
+def eventually(make, fits, *, within_s=120.0):
     """What is made as soon as it fits, or what is made last."""
     give_up = time.monotonic() + within_s
     while not fits(made := make()) and time.monotonic() < give_up:

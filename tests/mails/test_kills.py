@@ -92,14 +92,16 @@ def test_a_mail_survives_the_sender_s_death_at_any_step_and_is_there_twice_at_mo
     with psycopg.connect(database_url) as holding:
         holding.execute("select from log.head for update")
         with Killed(database_url, settings):
-            eventually(lambda: set(STEPS) <= set(mail_server.seen) and len(mail_server.taken) == 2, wait_s=20)
+            eventually(
+                lambda: set(STEPS) <= set(mail_server.seen) and len(mail_server.taken) == 2, wait_s=120
+            )
         # Again, with those that may be there twice: what was handed over a second time is so never again.
         mail_server.script()
         with Killed(database_url, settings):
-            eventually(lambda: len(mail_server.taken) == number + 2, wait_s=20)
+            eventually(lambda: len(mail_server.taken) == number + 2, wait_s=120)
         holding.rollback()
     with sender_of(mails.gateway(Book().opened), database_url, settings) as work:
-        eventually(lambda: all(len(events(database_url, each)) == 2 for each in streams), wait_s=20)
+        eventually(lambda: all(len(events(database_url, each)) == 2 for each in streams), wait_s=120)
         calls = {
             result: work.value("counterfoil_gateway_calls_total", gateway="mail", call=call, result=result)
             for call, result in (("ask", "AcceptedAgain"), ("find", "Unconfirmed"))

@@ -1,5 +1,6 @@
 """What comes of a mail: one copy, two in the worst case, and never an address or a secret in the log."""
 
+import asyncio
 import contextlib
 import json
 from datetime import UTC, datetime, timedelta
@@ -30,11 +31,12 @@ def book():
     return Book()
 
 
-@pytest.fixture
-def patience(monkeypatch):
-    """The answer to a whole mail has to come soon, and another try may follow soon."""
-    monkeypatch.setattr(smtp, "TAKEN_TIMEOUT_S", 0.2)
-    monkeypatch.setattr(smtp, "BUSY_WAIT_S", 0.01)
+@contextlib.contextmanager
+def impatient():
+    """The answer to a whole mail has to come soon."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(smtp, "TAKEN_TIMEOUT_S", 0.5)
+        yield
 
 
 def requested(**changes):
@@ -47,6 +49,11 @@ async def opened(mail_server, database_url, book):
     settings = mail_server.settings(database_url=database_url)
     async with mails.gateway(book.opened).opened(settings) as port:
         yield port
+
+
+async def all_taken(mail_server, number):
+    """Wait until the server wrote down so many, which may be later than somebody stopped waiting for its answer."""
+    await asyncio.to_thread(eventually, lambda: len(mail_server.taken) >= number)
 
 
 async def test_a_mail_that_is_taken_is_accepted_under_its_message_id(mail_server, database_url, book):
@@ -119,17 +126,16 @@ async def test_recipients_that_cannot_be_read_are_tried_later(mail_server, datab
         assert isinstance(await port.ask(KEY, requested()), Accepted)
 
 
-async def test_a_mail_without_a_reply_is_handed_over_once_more_the_same(
-    mail_server, database_url, book, patience
-):
+async def test_a_mail_without_a_reply_is_handed_over_once_more_the_same(mail_server, database_url, book):
     intent = requested()
     mail_server.script({"at": "END"})
     async with opened(mail_server, database_url, book) as port:
-        with pytest.raises(NoAnswer):
+        with impatient(), pytest.raises(NoAnswer):
             await port.ask(KEY, intent)
         assert await port.find(KEY, intent) is None
         answer = await port.ask(KEY, intent)
 
+    await all_taken(mail_server, 2)
     first, second = mail_server.taken
     assert first["content"] == second["content"]
     assert AcceptedAgain(parsed(first)["Message-ID"], 2) == answer
@@ -144,20 +150,21 @@ LATER = {
 
 @pytest.mark.parametrize("later", LATER)
 async def test_a_mail_without_a_reply_is_never_handed_over_a_third_time_nor_said_not_to_be_sent(
-    mail_server, database_url, book, patience, later
+    mail_server, database_url, book, later
 ):
     script, says = LATER[later]
     mail_server.script({"at": "END"}, script)
     intent = requested()
     async with opened(mail_server, database_url, book) as port:
-        with pytest.raises(NoAnswer):
+        with impatient(), pytest.raises(NoAnswer):
             await port.ask(KEY, intent)
         book.says = says
-        with contextlib.suppress(NoAnswer):
+        with impatient(), contextlib.suppress(NoAnswer):
             assert isinstance(await port.ask(KEY, intent), Unconfirmed)
         if later == "no reply again":
             assert Unconfirmed(parsed(mail_server.taken[0])["Message-ID"], 2) == await port.find(KEY, intent)
 
+    await all_taken(mail_server, 2 if later == "no reply again" else 1)
     assert len(mail_server.taken) == (2 if later == "no reply again" else 1)
 
 
@@ -185,8 +192,9 @@ def events(url, stream):
 
 
 def test_the_log_of_a_mail_that_was_sent_holds_neither_address_nor_secret(
-    mail_server, database_url, book, patience, capsys
+    mail_server, database_url, book, monkeypatch, capsys
 ):
+    monkeypatch.setattr(smtp, "BUSY_WAIT_S", 0.01)
     append(
         database_url,
         [(f"mail-m-{number}", 0, [requested(mail_id=f"m-{number}")]) for number in range(3)],
@@ -194,7 +202,7 @@ def test_the_log_of_a_mail_that_was_sent_holds_neither_address_nor_secret(
     mail_server.script({"at": "RCPT", "say": "450 4.2.1 a-7@example.org is busy"})
     with sender_of(mails.gateway(book.opened), database_url, mail_server.settings()) as work:
         eventually(
-            lambda: all(len(events(database_url, f"mail-m-{number}")) == 2 for number in range(3)), wait_s=20
+            lambda: all(len(events(database_url, f"mail-m-{number}")) == 2 for number in range(3)), wait_s=120
         )
         accepted = work.value(
             "counterfoil_gateway_calls_total", gateway="mail", call="ask", result="Accepted"

@@ -124,7 +124,7 @@ def test_a_shop_that_never_answered_is_asked_for_a_moment_only(monkeypatch):
     with Shop(url, url) as shop, pytest.raises(ShopUnreachable):
         lags(shop)
 
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < shop_module.PATIENCE_S / 2
 
 
 def test_a_long_wait_is_shown(serve, monkeypatch, capsys):
@@ -144,7 +144,7 @@ def test_giving_up_ends_every_wait_at_once():
         with pytest.raises(ShopUnreachable, match="given up"):
             shop.send(commands(1))
 
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < shop_module.PATIENCE_S / 2
 
 
 @pytest.mark.parametrize(
