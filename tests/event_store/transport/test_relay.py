@@ -1,12 +1,15 @@
 """The relay over a real database, with a publisher that the test makes fail; `carry` as a pure function."""
 
 import contextlib
+import itertools
+import time
 from datetime import UTC, datetime
 
 import psycopg
 import pytest
 from prometheus_client import CollectorRegistry
 
+from event_store.consumers.backoff import FIRST_S, JITTER
 from event_store.log.envelope import RecordedEvent
 from event_store.transport import generations
 from event_store.transport.generations import Epochs, Frame
@@ -334,6 +337,39 @@ def test_a_broker_that_is_away_shows_in_readiness_and_is_waited_for(database_url
         carrying.wait_until(lambda: health.condition == "active", what="an active relay")
 
     assert (False, "retrying") == shown
+
+
+class Refusing(LocalTransport):
+    """A transport that takes no records, and remembers when it was given some."""
+
+    def __init__(self, url):
+        super().__init__(url)
+        self.refused_at = []
+
+    def publisher(self, _generation):
+        return self
+
+    def last_records(self):
+        return {}
+
+    def publish(self, _records):
+        self.refused_at.append(time.monotonic())
+        raise PublishFailed("a future failed")
+
+    def close(self):
+        """Nothing is open."""
+
+
+def test_behind_a_send_that_failed_a_relay_waits_longer_each_time(database_url):
+    transport = Refusing(database_url)
+    carrying.append(database_url, 3)
+    with carrying.relaying(database_url, transport, settled=False):
+        carrying.wait_until(lambda: len(transport.refused_at) >= 4, what="four sends")
+    pauses = [after - before for before, after in itertools.pairwise(transport.refused_at[:4])]
+
+    assert all(pause > (1 - JITTER) * FIRST_S * 2**number for number, pause in enumerate(pauses)), (
+        f"it sent again after {pauses} s"
+    )
 
 
 def test_a_second_relay_stands_by_and_takes_over_when_the_first_leaves(database_url):
