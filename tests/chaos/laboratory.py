@@ -38,9 +38,9 @@ ROLES = {
     "processes-1": "processes",
     "processes-2": "processes",
 }
-READY_WITHIN_S = 90.0
-STOPPED_WITHIN_S = 12.0
-COMMAND_WITHIN_S = 120.0
+READY_WITHIN_S = 240.0
+STOPPED_WITHIN_S = 60.0
+COMMAND_WITHIN_S = 400.0
 SMALL_DISK_MB = 3_000
 PORT_SETTINGS = {
     "command-api": "COUNTERFOIL_COMMAND_API_PORT",

@@ -5,7 +5,7 @@ import sys
 
 import httpx
 
-TIMEOUT_S = 30
+TIMEOUT_S = 120
 
 
 def main(arguments: list[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-SHOWN_WITHIN_S = 120
+SHOWN_WITHIN_S = 240
 ASKED_AGAIN_AFTER_S = 0.3
 END_OF_BLOCK = "--end of block--"
 ANYTHING = "…"
@@ -63,7 +63,7 @@ class Terminal:
     def close(self) -> None:
         """End the shell and what it has started."""
         os.killpg(self._shell.pid, signal.SIGTERM)
-        self._shell.communicate(timeout=30)
+        self._shell.communicate(timeout=120)
 
 
 def pattern(expected: str) -> str:

@@ -120,13 +120,13 @@ class Shop:
         return await self.queries.get(path, headers=bearer(token))
 
     async def refused_everywhere(self, token: str) -> float:
-        """Seconds until both APIs refuse a token; fails after 5."""
+        """Seconds until both APIs refuse a token; fails after a minute."""
         began = time.monotonic()
         while True:
             answers = (await self.post("/v1/products", {}, token), await self.get("/v1/events", token))
             if {401} == {answer.status_code for answer in answers}:
                 return time.monotonic() - began
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 60
             await asyncio.sleep(0.02)
 
     async def asked(self, path: str, email: str) -> str:
@@ -142,7 +142,7 @@ class Shop:
             assert row is not None
             if row[1] is not None:
                 return token_of(row[0], self.sessions.accounts.secrets)
-            assert time.monotonic() - began < 20
+            assert time.monotonic() - began < 60
             await asyncio.sleep(0.02)
 
     def mails(self) -> list[MailRequested]:

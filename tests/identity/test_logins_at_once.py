@@ -84,7 +84,10 @@ async def test_a3_while_many_log_in_others_are_answered_and_memory_is_bounded(da
         "COUNTERFOIL_PASSWORD_MEMORY_MB": str(settings.password_memory_mb),
         "COUNTERFOIL_LOGIN_FAILURES_PER_ADDRESS": "0",
     }
-    async with serving(database_url, given=given) as api, httpx.AsyncClient(base_url=api.url) as client:
+    async with (
+        serving(database_url, given=given) as api,
+        httpx.AsyncClient(base_url=api.url, timeout=60) as client,
+    ):
         credentials = {"email": EMAIL, "password": PASSWORD}
         token = (await client.post("/v1/sessions", json=credentials)).json()["access_token"]
         port, process, over = httpx.URL(api.url).port, psutil.Process(api.child.pid), asyncio.Event()

@@ -190,7 +190,7 @@ class QueryApi:
             self.process = subprocess.Popen(command("query-api"), env=given, stdout=output, stderr=output)
 
     async def get(self, path, **headers):
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             return await client.get(f"http://127.0.0.1:{self.port}{path}", headers=headers)
 
     async def ready(self):

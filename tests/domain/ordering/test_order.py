@@ -186,11 +186,11 @@ def test_what_was_never_ordered_cannot_be_decided_about(decision, inputs):
 
 def test_the_largest_order_is_cheap():
     lines = [line(sku=f"{number % 1500:05}A") for number in range(LINES_MAX)]
-    began = time.perf_counter()
+    began = time.process_time()
 
     (event,) = given().when(order.place, **PLACE | {"lines": lines}).decided
     (confirmation,) = given(event).when(order.confirm, **CONFIRM).decided
     given(event, confirmation).when(order.ship, **SHIP)
 
-    # About 10 ms; work that grows with the square of the lines takes seconds.
-    assert time.perf_counter() - began < 0.5
+    # About 10 ms of its own time; work that grows with the square of the lines takes seconds.
+    assert time.process_time() - began < 0.5
