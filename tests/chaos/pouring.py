@@ -16,6 +16,7 @@ import time
 from collections import deque
 
 import httptools
+import psutil
 import uvloop
 
 PEAK_CONNECTIONS = 32
@@ -76,11 +77,22 @@ class Connection(asyncio.Protocol):
 class Phase:
     """What came of one load."""
 
-    def __init__(self):
+    def __init__(self, server):
+        self._server = server
+        self._used_s = self._used_by_server()
         self.begun = time.monotonic()
         self.answers = []
         self.unsent = 0
         self.seconds = 0.0
+        self.processor_s = 0.0
+
+    def _used_by_server(self):
+        times = self._server.cpu_times()
+        return times.user + times.system
+
+    def is_answered(self):
+        """What the server has done by now was for this load."""
+        self.processor_s = self._used_by_server() - self._used_s
 
     def summary(self):
         accepted = [(due, took) for _, due, took, status, _ in self.answers if status == CREATED]
@@ -92,6 +104,7 @@ class Phase:
             "sent": len(self.answers),
             "unsent": self.unsent,
             "rate": len(in_time) / self.seconds,
+            "per_processor_s": len(accepted) / max(self.processor_s, 0.01),
             "p50_s": slowest_of(accepted, share=0.50),
             "p99_s": slowest_of(accepted, share=0.99),
             "shed_p99_s": slowest_of([(due, took) for _, due, took, _, _ in shed], share=0.99),
@@ -121,8 +134,9 @@ def slowest_of(answers, *, share):
 class Pouring:
     """All phases against one port."""
 
-    def __init__(self, port, *, lines):
+    def __init__(self, port, *, pid, lines):
         self._port = port
+        self._server = psutil.Process(pid)
         self._run = secrets.token_hex(4)
         self._numbers = itertools.count(1)
         ordered = ",".join(f'{{"sku":"P{each}","quantity":1,"unit_price":"2.55"}}' for each in range(lines))
@@ -134,7 +148,7 @@ class Pouring:
 
     async def closed(self, *, connections, seconds):
         """Every connection asks again as soon as it is answered."""
-        phase = Phase()
+        phase = Phase(self._server)
         end = phase.begun + seconds
         busy = set()
         all_answered = asyncio.Event()
@@ -156,6 +170,7 @@ class Pouring:
         async with asyncio.timeout(seconds + LEFT_OVER_S):
             await all_answered.wait()
         phase.seconds = time.monotonic() - phase.begun
+        phase.is_answered()
         for connection in opened:
             connection.close()
         return phase
@@ -176,7 +191,7 @@ class Pouring:
 
         opened = await self._open(connections, done)
         idle += opened
-        phase = Phase()
+        phase = Phase(self._server)
         fallen_due, wanted = 0, int(rate * seconds)
         while fallen_due < wanted:
             now = time.monotonic()
@@ -193,6 +208,7 @@ class Pouring:
         give_up = time.monotonic() + LEFT_OVER_S
         while any(each.request for each in opened) and time.monotonic() < give_up:  # noqa: ASYNC110
             await asyncio.sleep(TICK_S)
+        phase.is_answered()
         for connection in opened:
             connection.close()
         await asyncio.sleep(0.05)
@@ -209,7 +225,7 @@ class Pouring:
 
 async def pour(given):
     """Warm up, find the peak, a light load, the flood, and the light load again."""
-    pouring = Pouring(given.port, lines=given.lines)
+    pouring = Pouring(given.port, pid=given.pid, lines=given.lines)
     await pouring.closed(connections=PEAK_CONNECTIONS, seconds=WARM_S)
     peak = await pouring.closed(connections=PEAK_CONNECTIONS, seconds=given.peak_s)
     phases = {"peak": peak.summary()}
@@ -227,6 +243,7 @@ async def pour(given):
 def main():
     given = argparse.ArgumentParser(description=__doc__)
     given.add_argument("--port", type=int, required=True)
+    given.add_argument("--pid", type=int, required=True, help="of the process that answers at the port")
     given.add_argument("--lines", type=int, required=True)
     given.add_argument("--times", type=float, required=True, help="of the peak")
     given.add_argument("--peak-s", type=float, required=True)

@@ -1,6 +1,7 @@
 """One command API under five times what it can do: P15 at the size of the gate.
 
-Other tests run at the same time, so less is asked of rates here than `make chaos` asks; of answers everything.
+Other tests run at the same time, more of them in one phase than in another, so rates are compared for the same time of
+the processor, and by the clock far less is asked than `make chaos` asks; of answers everything is.
 """
 
 import pytest
@@ -10,7 +11,9 @@ from tests.sizes import FLOOD_S
 
 PEAK_S = 3.0
 LIGHT_S = 2.0
-WHILE_OTHERS_RUN = Bounds(goodput_share=0.2, offered_share=0.3, accepted_p99_s=15.0, normal_within_s=15.0)
+WHILE_OTHERS_RUN = Bounds(
+    goodput_share=0.02, processor_share=0.3, offered_share=0.3, accepted_p99_s=15.0, normal_within_s=15.0
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
