@@ -73,7 +73,7 @@ async def start(shop, *, name="oidc", **query):
 
 async def at_provider(url):
     """What the browser brings back."""
-    async with httpx.AsyncClient(trust_env=False) as browser:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as browser:
         answer = await browser.get(url)
     assert 302 == answer.status_code, answer.text
     return dict(parse_qsl(urlsplit(answer.headers["location"]).query))
@@ -333,7 +333,7 @@ async def test_a_provider_of_somebody_else_s_is_logged_in_by(with_accounts):
         issuer = f"http://localhost:{server.server_port}"
         async with opened(with_provider(with_accounts, issuer)) as shop:
             url, kept = await start(shop)
-            async with httpx.AsyncClient(trust_env=False) as browser:
+            async with httpx.AsyncClient(trust_env=False, timeout=60) as browser:
                 sent = await browser.post(url, data={"sub": "somebody"})
             given = dict(parse_qsl(urlsplit(sent.headers["location"]).query))
             answer = await callback(shop, given, kept)

@@ -57,7 +57,7 @@ class Installation:
 
     def send_batch(self) -> None:
         """Send a batch, of which one command is refused."""
-        answer = httpx.post(self.shop.url("command_api", "/v1/commands"), json=history.BATCH, timeout=30)
+        answer = httpx.post(self.shop.url("command_api", "/v1/commands"), json=history.BATCH, timeout=120)
         self._keep("/v1/commands", history.BATCH, answer)
 
     def shown(self) -> dict[str, Any]:
@@ -77,10 +77,10 @@ class Installation:
 
     def _post(self, sent: Sent, **headers: str) -> httpx.Response:
         url = self.shop.url("command_api", sent.path)
-        return httpx.post(url, json=sent.body, headers={"Idempotency-Key": sent.key, **headers}, timeout=30)
+        return httpx.post(url, json=sent.body, headers={"Idempotency-Key": sent.key, **headers}, timeout=120)
 
     def _asked(self, path: str) -> Any:
-        return httpx.get(self.shop.url("query_api", path), timeout=30).json()
+        return httpx.get(self.shop.url("query_api", path), timeout=120).json()
 
     def _keep(self, path: str, body: object, answer: httpx.Response, *, key: str | None = None) -> None:
         headers = {name: answer.headers[name] for name in KEPT if name in answer.headers}
