@@ -21,7 +21,10 @@ from counterfoil.operations import OPERATIONS
 from counterfoil.security import SECURITY
 from domain.cart import cart_refusals
 from domain.cart.cart import CART as CARTS
-from domain.catalogue import product
+from domain.catalogue import category, channel, listing, product, slugs
+from domain.catalogue.category import CATEGORY
+from domain.catalogue.channel import CHANNEL
+from domain.catalogue.listing import LISTING
 from domain.catalogue.product import PRODUCT
 from domain.customers import customer
 from domain.customers.customer import CUSTOMER
@@ -121,7 +124,7 @@ INVENTORY: Final = Context(
 
 CATALOGUE: Final = Context(
     name="catalogue",
-    aggregates=(PRODUCT,),
+    aggregates=(PRODUCT, LISTING, CATEGORY, CHANNEL),
     commands="commands.catalogue:router",
     views=catalogue_folds.VIEWS,
     queries="read_api.catalogue:QUERIES",
@@ -129,6 +132,21 @@ CATALOGUE: Final = Context(
         product.ProductUnknown,
         product.SkuTaken,
         product.PriceWithoutCurrency,
+        slugs.SlugTaken,
+        listing.ListingUnknown,
+        listing.ListingIdTaken,
+        listing.ProductArchived,
+        listing.OptionsTaken,
+        listing.VariantUnknown,
+        listing.TooManyVariants,
+        listing.TooManyMedia,
+        listing.NotPublishable,
+        category.CategoryUnknown,
+        category.CategoryIdTaken,
+        category.CategoryCycle,
+        category.CategoryTooDeep,
+        channel.ChannelUnknown,
+        channel.ChannelIdTaken,
     ),
 )
 

@@ -49,6 +49,12 @@ CredentialId = NewType("CredentialId", str)
 """The id of a credential in the vault."""
 LinkId = NewType("LinkId", str)
 SigningKeyId = NewType("SigningKeyId", str)
+CategoryId = NewType("CategoryId", str)
+ChannelId = NewType("ChannelId", str)
+"""Where a shop shows what it sells: its own site, a market place, a till."""
+ListingId = NewType("ListingId", str)
+"""A product as a shop shows it: its variants are SKUs."""
+MediaId = NewType("MediaId", str)
 KeyedHash = NewType("KeyedHash", str)
 """An HMAC under a secret of the installation: it finds what it is of, and tells nobody who lacks the secret."""
 AnyId = NewType("AnyId", str)

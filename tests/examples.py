@@ -69,8 +69,7 @@ from domain.ordering.events import (
 )
 from domain.ordering.lines import LineRequest
 from domain.shipping.events import Content, LabelBought, LabelRefused, LabelRequested
-from tests import cart_examples, customer_examples, identity_examples, pricing_examples, security_examples
-from tests.payment_examples import ONE_OF_EACH as OF_PAYMENTS
+from tests import context_examples, customer_examples, security_examples
 
 E = TypeVar("E", bound=Event)
 
@@ -485,9 +484,6 @@ ONE_OF_EACH: tuple[Event, ...] = (
     session_revoked(),
     external_identity_linked(),
     *security_examples.OF_KEYS,
-    *identity_examples.ONE_OF_EACH,
-    *customer_examples.ONE_OF_EACH,
-    *(*cart_examples.ONE_OF_EACH, *pricing_examples.ONE_OF_EACH, *OF_PAYMENTS),
     event_skipped(),
     retry_requested(),
     rebuild_requested(),
@@ -496,5 +492,5 @@ ONE_OF_EACH: tuple[Event, ...] = (
     drop_requested(),
     pause_requested(),
     resume_requested(),
-    *security_examples.ONE_OF_EACH,
+    *context_examples.ONE_OF_EACH,
 )

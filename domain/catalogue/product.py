@@ -1,4 +1,4 @@
-"""A product: what may be sold under one code, and its list price.
+"""A product: what may be sold under one code, and its list price. A listing shows it as one of its variants.
 
 Refusals of the catalogue:
 
@@ -38,7 +38,7 @@ class SkuTaken(Conflict):
     """The SKU belongs to a product already."""
 
     title = "The code belongs to a product already"
-    meaning = "A product is created once."
+    meaning = "A product is created once, and is a variant of one listing at most."
     remedy = "Choose another SKU, or change the price of the product that has it."
 
     sku: Sku

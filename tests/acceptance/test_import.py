@@ -69,10 +69,16 @@ def test_nobody_is_behind_afterwards(imported):
         for name in (
             "cart_details",
             "cart_summary",
+            "category_details",
+            "category_listing",
+            "channel_details",
+            "channel_listing",
             "customer_details",
             "customer_email",
             "customer_summary",
             "customer_totals",
+            "listing_details",
+            "listing_summary",
             "order_contact",
             "order_details",
             "order_payments",
@@ -108,7 +114,7 @@ def test_the_whole_log_and_every_view_verify(imported):
     assert last_json(shop.run("timers", "list", "--json")) == [], (
         "each was decided, however old it says it is"
     )
-    assert len(report["views"]) == 17
+    assert len(report["views"]) == 23
 
 
 def test_importing_the_same_file_again_changes_nothing(imported, small_file):

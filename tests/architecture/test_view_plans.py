@@ -100,8 +100,11 @@ def fill(connection: psycopg.Connection, view: View[Any]) -> None:
 
 def filling(view: View[Any], column: Column, *, modulus: int) -> Any:
     """What a column holds in row n; the columns of a key tell the rows apart."""
-    if view.key == (column.name,):
+    only_texts = all(each.sql_type == "text" for each in view.key_columns)
+    if column.name == view.key[-1] and only_texts:
         return "'key ' || n"
+    if column.sql_type == "text" and only_texts:
+        return f"'value ' || n % {modulus}"
     if column.sql_type == "text":
         return f"'value ' || n % {20 if column.name in view.key else modulus}"
     return FILLED[column.sql_type]

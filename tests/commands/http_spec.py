@@ -5,36 +5,24 @@ answer = await shop.post("/v1/stock/85123A/adjustments", {"delta": -99, "reason"
 answer.then_refused(409, "insufficient-stock", requested=99, available=10)
 """
 
-from collections.abc import Mapping
 from typing import Any, Final
 
+from counterfoil.contexts import CONTEXTS
 from counterfoil.testing.http import CommandApi
 from domain.aggregate import Aggregate
-from domain.cart.cart import CART
-from domain.catalogue.events import PriceChanged, ProductCreated
-from domain.catalogue.product import PRODUCT
-from domain.customers.customer import CUSTOMER
-from domain.event import Event
-from domain.identity.account import ACCOUNT, GRANTS
-from domain.identity.events import AccountRegistered, RoleGranted
-from domain.inventory.stock_item import STOCK
-from domain.operations.events import PauseRequested
-from domain.operations.pauses import PAUSES
-from domain.ordering.credit_note import CREDIT_NOTE
-from domain.ordering.events import CreditNoteIssued
-from domain.ordering.order import ORDER
-from domain.payments.payment import PAYMENT
-from domain.shipping.events import LabelBought, LabelRefused, LabelRequested
-from domain.shipping.shipment import SHIPMENT
-from tests import pricing_examples
+from domain.event import Event, current
 
-OF_ONE_KIND: Final[Mapping[str, tuple[Aggregate[Any], str]]] = {
-    "domain.cart.events": (CART, "cart_id"),
-    "domain.customers.events": (CUSTOMER, "customer_id"),
-    "domain.inventory.events": (STOCK, "sku"),
-    "domain.payments.events": (PAYMENT, "payment_id"),
+IDS: Final = {
+    "channel": "channel",
+    "grants": "account_id",
+    "pauses": "consumer",
+    "price": "sku",
+    "product": "sku",
+    "shipment": "order_id",
+    "stock": "sku",
+    "tax_table": "jurisdiction",
 }
-"""Modules whose events are all of one kind of stream, with the field that is its id."""
+"""The field of events that has the id of their stream, by category, where it is not called after that."""
 
 
 class Shop(CommandApi):
@@ -48,23 +36,5 @@ class Shop(CommandApi):
 
 def stream_of(event: Event) -> tuple[Aggregate[Any], str]:
     """The aggregate that an event belongs to, and its id."""
-    match event:
-        case ProductCreated() | PriceChanged():
-            return PRODUCT, event.sku
-        case PauseRequested():
-            return PAUSES, event.consumer
-        case CreditNoteIssued():
-            return CREDIT_NOTE, event.credit_note_id
-        case LabelRequested() | LabelBought() | LabelRefused():
-            return SHIPMENT, event.order_id
-        case AccountRegistered():
-            return ACCOUNT, event.account_id
-        case RoleGranted():
-            return GRANTS, event.account_id
-        case _ if type(event).__module__ == "domain.pricing.events":
-            return pricing_examples.stream_of(event)
-        case _ if (of_one := OF_ONE_KIND.get(type(event).__module__)) is not None:
-            aggregate, field = of_one
-            return aggregate, getattr(event, field)
-        case _:
-            return ORDER, event.order_id  # type: ignore[attr-defined]
+    aggregate = next(each for each in CONTEXTS.aggregates if type(current(event)) in each.events)
+    return aggregate, getattr(event, IDS.get(aggregate.category, f"{aggregate.category}_id"))

@@ -3,6 +3,7 @@
 from html import escape
 
 import pytest
+from msgspec.structs import replace
 
 from commands.routing import CommandRoute
 from counterfoil.applications import command_app
@@ -11,6 +12,13 @@ from domain.rejection import Conflict, Unacceptable, Unknown
 from runtime.problem_types import CATALOGUE
 from runtime.settings import Settings, SettingsError
 from tests.cart_examples import cart_opened, item_added
+from tests.catalogue_examples import (
+    CONTENT,
+    category_created,
+    channel_opened,
+    listing_created,
+    variant_added,
+)
 from tests.commands import payment_requests
 from tests.commands.conftest import opened
 from tests.customer_examples import customer_registered
@@ -25,6 +33,12 @@ UNDOCUMENTED = {
     *("/problems", "/problems/{slug}", "/livez", "/readyz", "/metrics", "/openapi.json"),
     *("/.well-known/jwks.json", "/v1/oidc/{provider}/start", "/v1/oidc/{provider}/callback"),
     "/v1/oidc/{provider}/link",
+}
+NEW = {
+    "/v1/products": "sku",
+    "/v1/channels": "channel",
+    "/v1/categories": "category_id",
+    "/v1/listings": "listing_id",
 }
 COMMANDS = {
     route.path for router in CONTEXTS.commands for route in router.routes if isinstance(route, CommandRoute)
@@ -98,6 +112,12 @@ async def every_example_is_accepted(shop, document):
         product_created(sku="71053"),
         price_set(price_id="spring-85123A", list_id="spring"),
         stock_received(),
+        channel_opened(),
+        category_created(slug="kept"),
+        listing_created(content=replace(CONTENT, slug="kept")),
+        listing_created(listing_id="leaving", content=replace(CONTENT, slug="leaving")),
+        variant_added(),
+        product_created(sku="85123B"),
         placed(order_id="shipped"),
         confirmed(order_id="shipped"),
         placed(order_id="cancelled"),
@@ -113,6 +133,7 @@ async def every_example_is_accepted(shop, document):
     targets = {
         **PAYMENTS,
         "/v1/carts/{cart_id}/assignment": "of-a-guest",
+        "/v1/listings/{listing_id}/archival": "leaving",
         "/v1/customers/{customer_id}/erasure": "leaving",
         "/v1/orders/{order_id}/shipment": "shipped",
         "/v1/orders/{order_id}/shipment/label": "returned",
@@ -122,8 +143,8 @@ async def every_example_is_accepted(shop, document):
         if path.startswith("/v1/operations/"):
             continue  # they act on parked keys and builds: test_acts.py has some
         body = example_of(document, operations["post"])
-        if path == "/v1/products":
-            body = {**body, "sku": "new"}  # the example's own code is in this shop already
+        if path in NEW:
+            body = {**body, NEW[path]: "new"}  # the example's own id is in this shop already
         if path == "/v1/manual-payments":
             body = {**body, "order_id": "cash"}  # all that is due of the example's own is paid by then
         if path == "/v1/credit-notes":
@@ -132,6 +153,9 @@ async def every_example_is_accepted(shop, document):
         address = address.replace("{jurisdiction}", "GB").replace("{customer_id}", targets.get(path, "known"))
         address = address.replace("{cart_id}", targets.get(path, "filled"))
         address = address.replace("{payment_id}", targets.get(path, ""))
+        address = address.replace("{listing_id}", targets.get(path, "heart")).replace(
+            "{category_id}", "hearts"
+        )
 
         answer = await shop.post(address, body)
 

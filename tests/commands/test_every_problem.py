@@ -33,7 +33,13 @@ from runtime.keyring.keyring import Keyring
 from runtime.quotas.limiter import Limiter
 from runtime.quotas.quota import Quota
 from runtime.quotas.shared_windows import SharedWindows
-from tests.commands import cart_requests, customer_requests, payment_requests, pricing_requests
+from tests.commands import (
+    cart_requests,
+    catalogue_requests,
+    customer_requests,
+    payment_requests,
+    pricing_requests,
+)
 from tests.commands.conftest import opened
 from tests.commands.http_spec import Shop
 from tests.examples import (
@@ -84,6 +90,7 @@ VALID: dict[str, tuple[str, Any]] = {
     **pricing_requests.VALID,
     **payment_requests.VALID,
     **cart_requests.VALID,
+    **catalogue_requests.VALID,
 }
 """A request of each command that is accepted after `FACTS`."""
 
@@ -107,6 +114,7 @@ FACTS = (
     *pricing_requests.FACTS,
     *payment_requests.FACTS,
     *cart_requests.FACTS,
+    *catalogue_requests.FACTS,
 )
 
 REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
@@ -172,6 +180,7 @@ REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
     **pricing_requests.REFUSED,
     **payment_requests.REFUSED,
     **cart_requests.REFUSED,
+    **catalogue_requests.REFUSED,
 }
 """What the business refuses, after `FACTS`."""
 

@@ -55,6 +55,9 @@ def test_an_aggregate_that_is_shown_by_id_has_the_address_of_its_resource():
         "price": "/v1/prices/",
         "tax_table": "/v1/tax-tables/",
         "cart": "/v1/carts/",
+        "listing": "/v1/listings/",
+        "category": "/v1/categories/",
+        "channel": "/v1/channels/",
         **dict.fromkeys(("builds", "retries", "skips", "pauses"), "/v1/operations/acts/{position}"),
     }
 

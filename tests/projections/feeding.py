@@ -9,6 +9,9 @@ from typing import Any
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
+from domain.catalogue.category import CATEGORY
+from domain.catalogue.channel import CHANNEL
+from domain.catalogue.listing import LISTING
 from domain.customers.customer import CUSTOMER
 from domain.event import Event, partition_key_of
 from domain.ids import CustomerId, KeyedHash, OrderId
@@ -39,6 +42,18 @@ from projections.view import GLOBAL, KEYED, Key, View
 from projections.worker import Worker
 from runtime import database
 from runtime.documents import Documents
+from tests.catalogue_examples import (
+    HEART,
+    HEARTS,
+    WEB,
+    category_created,
+    channel_opened,
+    listing_created,
+    listing_published,
+    listing_revised,
+    media_attached,
+    variant_added,
+)
 from tests.customer_examples import address_added, customer_registered, sealed
 from tests.examples import placed
 from tests.histories import Shop
@@ -57,7 +72,7 @@ def history(seed: int, *, steps: int = 150) -> list[tuple[str, Event]]:
     shop.open()
     for _ in range(steps):
         shop.trade()
-    return [*_known(), *((recorded.stream, recorded.event) for recorded in shop.log)]
+    return [*_known(), *_listed(), *((recorded.stream, recorded.event) for recorded in shop.log)]
 
 
 def _known() -> Iterator[tuple[str, Event]]:
@@ -72,6 +87,14 @@ def _known() -> Iterator[tuple[str, Event]]:
     contact = Contact(name=sealed("Ada Lovelace"), email=None, address=None)
     order_id = OrderId("of-somebody-known")
     yield ORDER.stream(order_id), placed(order_id=order_id, customer_id=customer_id, contact=contact)
+
+
+def _listed() -> Iterator[tuple[str, Event]]:
+    """A product that is published with one of its SKUs; those that trade are others."""
+    yield CHANNEL.stream(WEB), channel_opened()
+    yield CATEGORY.stream(HEARTS), category_created()
+    listing = (listing_created(), variant_added(), media_attached(), listing_published(), listing_revised())
+    yield from ((LISTING.stream(HEART), event) for event in listing)
 
 
 def append(url: str, events: Iterable[tuple[str, Event]], *, epoch: int = 1) -> int:
