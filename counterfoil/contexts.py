@@ -63,8 +63,11 @@ from domain.ordering.credit_note import CREDIT_NOTE
 from domain.ordering.order import ORDER
 from domain.payments import refusals as payment_refusals
 from domain.payments.payment import PAYMENT
-from domain.pricing import price, quote, tax_table, window
+from domain.pricing import coupon, price, promotion, quote, redemption, tax_table, window
+from domain.pricing.coupon import COUPON
 from domain.pricing.price import PRICES
+from domain.pricing.promotion import PROMOTION
+from domain.pricing.redemption import REDEMPTION
 from domain.pricing.tax_table import TAX_TABLE
 from domain.quantity import QuantityOutOfRange
 from domain.shipping import shipment
@@ -152,8 +155,8 @@ CATALOGUE: Final = Context(
 
 PRICING: Final = Context(
     name="pricing",
-    aggregates=(PRICES, TAX_TABLE),
-    commands="commands.pricing:router",
+    aggregates=(PRICES, TAX_TABLE, PROMOTION, COUPON, REDEMPTION),
+    commands="commands.pricing.quotes:router",
     views=pricing_folds.VIEWS,
     queries="read_api.pricing:QUERIES",
     problems=(
@@ -165,7 +168,17 @@ PRICING: Final = Context(
         tax_table.MissingTaxRate,
         quote.PriceMissing,
         window.EmptyWindow,
+        promotion.PromotionIdTaken,
+        promotion.PromotionUnknown,
+        promotion.MalformedPromotion,
+        coupon.CouponCodeTaken,
+        coupon.CouponUnknown,
+        coupon.CouponExhausted,
+        coupon.CouponNotApplicable,
+        redemption.RedemptionIdTaken,
+        redemption.RedemptionUnknown,
     ),
+    unshown={REDEMPTION: "what is left of its coupon is shown with the coupon"},
 )
 
 CART: Final = Context(

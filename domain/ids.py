@@ -42,6 +42,11 @@ PriceListId = NewType("PriceListId", str)
 JurisdictionId = NewType("JurisdictionId", str)
 """Whose law taxes a sale: a country, or a part of one."""
 TaxCategoryId = NewType("TaxCategoryId", str)
+PromotionId = NewType("PromotionId", str)
+PromotionGroupId = NewType("PromotionGroupId", str)
+CouponId = NewType("CouponId", str)
+"""The code of a coupon, as it is compared: upper case, without spaces."""
+RedemptionId = NewType("RedemptionId", str)
 AccountId = NewType("AccountId", str)
 SessionId = NewType("SessionId", str)
 ClientId = NewType("ClientId", str)

@@ -1,13 +1,25 @@
-"""What can be asked about pricing: the prices of a product over time, and tax tables."""
+"""What can be asked about pricing: the prices of a product over time, tax tables, promotions and coupons."""
 
 from typing import Final
 
-from projections.pricing.views import PriceTimeline, TaxRates, price_timeline, tax_rates
+from projections.pricing.views import (
+    CouponDetails,
+    PriceTimeline,
+    PromotionDetails,
+    TaxRates,
+    coupon_details,
+    price_timeline,
+    promotion_details,
+    tax_rates,
+)
+from read_api.lists.declaring import Listed, ListOf, Sort, by_value
 from read_api.reading.resource import Resource, only_row
 from read_api.routing import ById, Documented, Queries
 
 TIMELINE: Final = Resource(noun="price timeline", view=price_timeline, render=only_row)
 TAX_TABLE: Final = Resource(noun="tax table", view=tax_rates, render=only_row)
+PROMOTION: Final = Resource(noun="promotion", view=promotion_details, render=only_row)
+COUPON: Final = Resource(noun="coupon", view=coupon_details, render=only_row)
 
 _PRICES: Final = {
     "sku": "85123A",
@@ -36,6 +48,52 @@ _RATES: Final = {
     ],
 }
 
+_PROMOTION: Final = {
+    "promotion_id": "spring",
+    "currency": "GBP",
+    "rule": {"skus": [], "min_amount": 2_000, "min_quantity": 1},
+    "action": {"kind": "percent_bp", "percent_bp": 1_000, "amount": None, "buy": None, "get": None},
+    "stacking": "combine",
+    "group": None,
+    "priority": 0,
+    "needs_coupon": False,
+    "budget": None,
+    "valid_from": "2026-01-01T00:00:00Z",
+    "valid_until": None,
+    "is_ended": False,
+    "ended_at": None,
+}
+_COUPON: Final = {
+    "code": "SPRING10",
+    "promotion_id": "spring",
+    "limit": 100,
+    "per_customer": 1,
+    "redeemed": 3,
+    "left": 97,
+    "amount": 585,
+    "created_at": "2026-01-01T00:00:00Z",
+}
+
+PROMOTIONS: Final = ListOf(
+    path="/promotions",
+    requires="promotions:read",
+    view=promotion_details,
+    filters=(
+        by_value(
+            "is_ended", "is_ended", description="Only those that were ended, or were not.", example=False
+        ),
+    ),
+    sorts=(Sort("promotion_id", ("promotion_id",), filters=("is_ended",)),),
+    documented=Listed(
+        "list_promotions",
+        "PromotionsPage",
+        "Promotions, by id",
+        "Those that are not ended are valid while their window lasts.",
+        _PROMOTION,
+        example_ids=("spring", "summer"),
+    ),
+)
+
 QUERIES: Final = Queries(
     by_id=(
         ById(
@@ -50,5 +108,18 @@ QUERIES: Final = Queries(
             TAX_TABLE,
             Documented("get_tax_table", "Tax table", TaxRates, _RATES, "GB"),
         ),
-    )
+        ById(
+            "/promotions/{promotion_id}",
+            "promotions:read",
+            PROMOTION,
+            Documented("get_promotion", "Promotion", PromotionDetails, _PROMOTION, "spring"),
+        ),
+        ById(
+            "/coupons/{code}",
+            "promotions:read",
+            COUPON,
+            Documented("get_coupon", "Coupon", CouponDetails, _COUPON, "SPRING10"),
+        ),
+    ),
+    lists=(PROMOTIONS,),
 )

@@ -7,10 +7,35 @@ from msgspec.structs import replace
 
 from domain.aggregate import Aggregate
 from domain.event import Event
-from domain.ids import JurisdictionId, PriceId, PriceListId, Sku, TaxCategoryId
-from domain.money import Currency, UnitPrice
-from domain.pricing.events import PriceRetired, PriceSet, TaxRateSet
+from domain.ids import (
+    CouponId,
+    CustomerId,
+    JurisdictionId,
+    OrderId,
+    PriceId,
+    PriceListId,
+    PromotionId,
+    RedemptionId,
+    Sku,
+    TaxCategoryId,
+)
+from domain.money import Currency, Minor, UnitPrice
+from domain.pricing.coupon import COUPON
+from domain.pricing.events import (
+    Action,
+    CouponCreated,
+    CouponRedeemed,
+    PriceRetired,
+    PriceSet,
+    PromotionDefined,
+    PromotionEnded,
+    RedemptionReleased,
+    Rule,
+    TaxRateSet,
+)
 from domain.pricing.price import PRICES
+from domain.pricing.promotion import PROMOTION
+from domain.pricing.redemption import REDEMPTION
 from domain.pricing.tax_table import TAX_TABLE
 
 NOW: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -54,6 +79,64 @@ def tax_rate_set(**changes: Any) -> TaxRateSet:
     return replace(example, **changes)
 
 
+SPRING: Final = PromotionId("spring")
+CODE: Final = CouponId("SPRING10")
+TENTH: Final = Action(kind="percent_bp", percent_bp=1_000)
+
+
+def promotion_defined(**changes: Any) -> PromotionDefined:
+    example = PromotionDefined(
+        promotion_id=SPRING,
+        currency=GBP,
+        rule=Rule(),
+        action=TENTH,
+        stacking="combine",
+        group=None,
+        priority=0,
+        needs_coupon=False,
+        budget=None,
+        valid_from=LONG_AGO,
+        valid_until=None,
+        defined_at=NOW,
+    )
+    return replace(example, **changes)
+
+
+def promotion_ended(**changes: Any) -> PromotionEnded:
+    return replace(PromotionEnded(promotion_id=SPRING, ended_at=NOW), **changes)
+
+
+def coupon_created(**changes: Any) -> CouponCreated:
+    example = CouponCreated(code=CODE, promotion_id=SPRING, limit=10, per_customer=None, created_at=NOW)
+    return replace(example, **changes)
+
+
+def coupon_redeemed(**changes: Any) -> CouponRedeemed:
+    example = CouponRedeemed(
+        redemption_id=RedemptionId("r-1"),
+        code=CODE,
+        promotion_id=SPRING,
+        order_id=OrderId("536365"),
+        customer_id=CustomerId("17850"),
+        amount=Minor(195),
+        redeemed_at=NOW,
+    )
+    return replace(example, **changes)
+
+
+def redemption_released(**changes: Any) -> RedemptionReleased:
+    example = RedemptionReleased(
+        redemption_id=RedemptionId("r-1"),
+        code=CODE,
+        promotion_id=SPRING,
+        customer_id=CustomerId("17850"),
+        amount=Minor(195),
+        reason="cancelled",
+        released_at=NOW,
+    )
+    return replace(example, **changes)
+
+
 def stream_of(event: Event) -> tuple[Aggregate[Any], str]:
     """The aggregate that an event of pricing belongs to, and its id."""
     match event:
@@ -61,7 +144,30 @@ def stream_of(event: Event) -> tuple[Aggregate[Any], str]:
             return PRICES, event.sku
         case TaxRateSet():
             return TAX_TABLE, event.jurisdiction
+        case PromotionDefined() | PromotionEnded():
+            return PROMOTION, event.promotion_id
+        case CouponCreated():
+            return COUPON, event.code
+        case CouponRedeemed() | RedemptionReleased():
+            return REDEMPTION, event.redemption_id
     raise AssertionError(f"{type(event).__name__} is no event of pricing")
 
 
-ONE_OF_EACH: Final[tuple[Event, ...]] = (price_set(), price_retired(), tax_rate_set())
+ONE_OF_EACH: Final[tuple[Event, ...]] = (
+    price_set(),
+    price_retired(),
+    tax_rate_set(),
+    promotion_defined(),
+    promotion_ended(),
+    coupon_created(),
+    coupon_redeemed(),
+    redemption_released(),
+)
+
+UNENDED: Final[tuple[Event, ...]] = (
+    promotion_defined(promotion_id=PromotionId("old")),
+    promotion_defined(),
+    coupon_created(code=CouponId("KNOWN")),
+    coupon_redeemed(code=CouponId("KNOWN")),
+)
+"""Promotions, a coupon and a redemption that stand."""

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from domain.ids import JurisdictionId, PriceId, PriceListId, Sku, TaxCategoryId
+from domain.ids import JurisdictionId, PriceId, PriceListId, PromotionId, Sku, TaxCategoryId
 from domain.money import Currency, Minor, UnitPrice, within_limit
 from domain.pricing.rounding import Rounding, amount_of, share_of_pieces
 from domain.pricing.tax_table import TaxRate, TaxTable, required_rate
@@ -91,6 +91,13 @@ class QuoteTotals(Struct, frozen=True, kw_only=True):
     grand: Minor
 
 
+class AppliedPromotion(Struct, frozen=True):
+    """What a promotion takes off, in minor units."""
+
+    promotion_id: PromotionId
+    amount: Minor
+
+
 class Quote(Struct, frozen=True, kw_only=True):
     """What a cart costs, with all that is needed to repeat the calculation."""
 
@@ -100,14 +107,19 @@ class Quote(Struct, frozen=True, kw_only=True):
     rounding: Rounding
     lines: tuple[QuotedLine, ...]
     shipping: QuotedShipping | None
+    promotions: tuple[AppliedPromotion, ...]
     totals: QuoteTotals
 
 
 class Discounts(Struct, frozen=True):
-    """Discounts in minor units: of each line in order, and of shipping; none is more than what it is taken off."""
+    """Discounts in minor units: of each line in order, and of shipping; none is more than what it is taken off.
+
+    `applied` says of which promotions they are.
+    """
 
     lines: tuple[Minor, ...]
     shipping: Minor = Minor(0)
+    applied: tuple[AppliedPromotion, ...] = ()
 
 
 @dataclass(kw_only=True, eq=False)
@@ -169,6 +181,7 @@ def quote(cart: Sale, *, discounts: Discounts | None = None, tax_table: TaxTable
         rounding=cart.rounding,
         lines=lines,
         shipping=shipping,
+        promotions=discounts.applied,
         totals=_totals(lines, shipping, currency=cart.currency),
     )
 

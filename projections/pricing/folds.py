@@ -4,13 +4,27 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from domain.pricing.events import PriceRetired, PriceSet, TaxRateSet
+from domain.money import Minor
+from domain.pricing.events import (
+    CouponCreated,
+    CouponRedeemed,
+    PriceRetired,
+    PriceSet,
+    PromotionDefined,
+    PromotionEnded,
+    RedemptionReleased,
+    TaxRateSet,
+)
 from projections.pricing.views import (
+    CouponDetails,
     PriceEntry,
     PriceTimeline,
+    PromotionDetails,
     TaxRateEntry,
     TaxRates,
+    coupon_details,
     price_timeline,
+    promotion_details,
     tax_rates,
 )
 
@@ -59,5 +73,65 @@ def taxed(table: TaxRates | None, event: TaxRateSet) -> TaxRates:
     return TaxRates(event.jurisdiction, tuple(known[key] for key in sorted(known)))
 
 
-VIEWS: Final = (price_timeline, tax_rates)
+@promotion_details.on(PromotionDefined)
+def promised(_promotion: None, event: PromotionDefined) -> PromotionDetails:
+    """A promotion is shown as it was defined."""
+    return PromotionDetails(
+        promotion_id=event.promotion_id,
+        currency=event.currency,
+        rule=event.rule,
+        action=event.action,
+        stacking=event.stacking,
+        group=event.group,
+        priority=event.priority,
+        needs_coupon=event.needs_coupon,
+        budget=event.budget,
+        valid_from=event.valid_from,
+        valid_until=event.valid_until,
+    )
+
+
+@promotion_details.on(PromotionEnded)
+def ended(promotion: PromotionDetails, event: PromotionEnded) -> PromotionDetails:
+    """It stays readable."""
+    return replace(promotion, is_ended=True, ended_at=event.ended_at)
+
+
+@coupon_details.on(CouponCreated)
+def created(_coupon: None, event: CouponCreated) -> CouponDetails:
+    """Nobody has redeemed it yet."""
+    return CouponDetails(
+        code=event.code,
+        promotion_id=event.promotion_id,
+        limit=event.limit,
+        per_customer=event.per_customer,
+        redeemed=0,
+        left=event.limit,
+        amount=Minor(0),
+        created_at=event.created_at,
+    )
+
+
+@coupon_details.on(CouponRedeemed)
+def redeemed(coupon: CouponDetails, event: CouponRedeemed) -> CouponDetails:
+    """One is gone."""
+    return _used(coupon, times=1, amount=event.amount)
+
+
+@coupon_details.on(RedemptionReleased)
+def released(coupon: CouponDetails, event: RedemptionReleased) -> CouponDetails:
+    """It is there again."""
+    return _used(coupon, times=-1, amount=-event.amount)
+
+
+def _used(coupon: CouponDetails, *, times: int, amount: int) -> CouponDetails:
+    return replace(
+        coupon,
+        redeemed=coupon.redeemed + times,
+        left=None if coupon.left is None else coupon.left - times,
+        amount=Minor(coupon.amount + amount),
+    )
+
+
+VIEWS: Final = (price_timeline, tax_rates, promotion_details, coupon_details)
 """Views of pricing."""

@@ -4,9 +4,21 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from domain.ids import JurisdictionId, PriceId, PriceListId, Sku, TaxCategoryId
-from domain.money import Currency, UnitPrice
+from domain.ids import (
+    CouponId,
+    JurisdictionId,
+    PriceId,
+    PriceListId,
+    PromotionGroupId,
+    PromotionId,
+    Sku,
+    TaxCategoryId,
+)
+from domain.money import Currency, Minor, UnitPrice
+from domain.pricing.coupon import COUPON
+from domain.pricing.events import Action, Rule, Stacking
 from domain.pricing.price import PRICES
+from domain.pricing.promotion import PROMOTION
 from domain.pricing.tax_table import TAX_TABLE
 from projections.view import KEYED, Row, View
 
@@ -64,4 +76,55 @@ tax_rates = View(
     kind=KEYED,
     document="pricing:tax_table",
     category=TAX_TABLE.category,
+)
+
+
+class PromotionDetails(Row, frozen=True, kw_only=True):
+    """A promotion: the carts it is for, what it takes off, and when."""
+
+    promotion_id: PromotionId
+    currency: Currency
+    rule: Rule
+    action: Action
+    stacking: Stacking
+    group: PromotionGroupId | None
+    priority: int
+    needs_coupon: bool
+    budget: Minor | None
+    valid_from: datetime
+    valid_until: datetime | None
+    is_ended: bool = False
+    ended_at: datetime | None = None
+
+
+class CouponDetails(Row, frozen=True, kw_only=True):
+    """A coupon, and how often it may still be redeemed; `left` is None without a limit."""
+
+    code: CouponId
+    promotion_id: PromotionId
+    limit: int | None
+    per_customer: int | None
+    redeemed: int
+    left: int | None
+    amount: Minor
+    created_at: datetime
+
+
+promotion_details = View(
+    name="promotion_details",
+    row=PromotionDetails,
+    key=("promotion_id",),
+    shape=1,
+    kind=KEYED,
+    document="pricing:promotion",
+    category=PROMOTION.category,
+)
+coupon_details = View(
+    name="coupon_details",
+    row=CouponDetails,
+    key=("code",),
+    shape=1,
+    kind=KEYED,
+    document="pricing:coupon",
+    category=COUPON.category,
 )

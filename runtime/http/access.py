@@ -35,13 +35,16 @@ _SHOPS: Final = "catalogue:read inventory:read pricing:read pricing:quote"
 _BUYS: Final = "own-orders:place own-orders:read own-orders:cancel own-customers:read own-customers:write"
 _PAYS: Final = "own-payments:pay own-payments:read"
 _CHARGES: Final = "payments:pay payments:read payments:capture payments:refund payments:record ledger:read"
-_SELLS: Final = "catalogue:read catalogue:write inventory:read pricing:read pricing:write pricing:quote"
+_SELLS: Final = (
+    "catalogue:read catalogue:write inventory:read pricing:read pricing:write pricing:quote promotions:read"
+)
 _FILLS: Final = "own-carts:read own-carts:write"
 _STORES: Final = "catalogue:read inventory:read inventory:receive inventory:adjust"
 _SHIPS: Final = "orders:read orders:ship shipments:read shipments:label"
 _KNOWS: Final = "customers:read customers:write customers:merge customers:erase"
 _SUPPORTS: Final = (
     "orders:place orders:read orders:cancel shipments:read credit-notes:issue carts:read carts:write"
+    " promotions:read coupons:redeem"
 )
 
 PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
@@ -55,12 +58,12 @@ PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
         "warehouse": _may(_STORES, _SHIPS, "customers:read effects:read"),
         "finance": _may(
             "catalogue:read orders:read customers:read sales:read credit-notes:issue effects:read",
-            "pricing:read pricing:quote tax:write",
+            "pricing:read pricing:quote promotions:read tax:write",
             _CHARGES,
         ),
         "auditor": _may(
             "catalogue:read inventory:read carts:read orders:read shipments:read customers:read sales:read",
-            "accounts:read pricing:read",
+            "accounts:read pricing:read promotions:read",
             "payments:read ledger:read audit:read effects:read operation:read status:read",
         ),
         "operator": _may("operate operation:read status:read audit:read effects:read"),

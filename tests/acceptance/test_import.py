@@ -73,6 +73,7 @@ def test_nobody_is_behind_afterwards(imported):
             "category_listing",
             "channel_details",
             "channel_listing",
+            "coupon_details",
             "customer_details",
             "customer_email",
             "customer_summary",
@@ -87,6 +88,7 @@ def test_nobody_is_behind_afterwards(imported):
             "payment_ledger",
             "price_timeline",
             "product_page",
+            "promotion_details",
             "sales_daily",
             "shipment_details",
             "sku_sales",
@@ -114,7 +116,7 @@ def test_the_whole_log_and_every_view_verify(imported):
     assert last_json(shop.run("timers", "list", "--json")) == [], (
         "each was decided, however old it says it is"
     )
-    assert len(report["views"]) == 23
+    assert len(report["views"]) == 25
 
 
 def test_importing_the_same_file_again_changes_nothing(imported, small_file):

@@ -11,6 +11,7 @@ from counterfoil.contexts import CONTEXTS
 from domain.rejection import Conflict, Unacceptable, Unknown
 from runtime.problem_types import CATALOGUE
 from runtime.settings import Settings, SettingsError
+from tests import pricing_examples
 from tests.cart_examples import cart_opened, item_added
 from tests.catalogue_examples import (
     CONTENT,
@@ -111,6 +112,7 @@ async def every_example_is_accepted(shop, document):
         product_created(),
         product_created(sku="71053"),
         price_set(price_id="spring-85123A", list_id="spring"),
+        *pricing_examples.UNENDED,
         stock_received(),
         channel_opened(),
         category_created(slug="kept"),
@@ -151,6 +153,8 @@ async def every_example_is_accepted(shop, document):
             body = {**body, "order_id": "returned"}  # the example's own was placed just now
         address = path.replace("{sku}", "85123A").replace("{order_id}", targets.get(path, ""))
         address = address.replace("{jurisdiction}", "GB").replace("{customer_id}", targets.get(path, "known"))
+        for name, known in (("{promotion_id}", "old"), ("{code}", "known"), ("{redemption_id}", "r-1")):
+            address = address.replace(name, known)
         address = address.replace("{cart_id}", targets.get(path, "filled"))
         address = address.replace("{payment_id}", targets.get(path, ""))
         address = address.replace("{listing_id}", targets.get(path, "heart")).replace(

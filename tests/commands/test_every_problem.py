@@ -384,11 +384,18 @@ async def place_too_often(shop: Shop, patch: pytest.MonkeyPatch, _path: str, bod
     return await shop.post("/v1/customers/guest/erasure", body)
 
 
+async def redeem_too_often(shop: Shop, patch: pytest.MonkeyPatch, path: str, body: Any) -> Answered:
+    patch.setattr(reading, "EVENTS_PER_STREAM_MAX", 1)
+    patch.setattr(limits, "TAGGED_EVENTS_MAX", 0)
+    return await shop.post(path, body)
+
+
 OF_ONE: dict[tuple[str, str], Bring] = {
     ("issue_credit_note", "too-many-tagged"): credit_too_often,
     ("issue_credit_note", "limits-unavailable"): with_steps(uncountable),
     ("erase_customer", "too-many-tagged"): place_too_often,
     ("erase_customer", "limits-unavailable"): with_steps(uncountable),
+    ("redeem_coupon", "too-many-tagged"): redeem_too_often,
     ("set_price", "too-many-prices"): after((price, "PRICES_MAX", 0)),
     ("set_tax_rate", "too-many-rates"): after((tax_table, "RATES_MAX", 0)),
 }

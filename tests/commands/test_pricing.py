@@ -1,13 +1,26 @@
 """Prices and tax rates over HTTP, and quotes, which are computed from them and record nothing."""
 
+import asyncio
+from collections import Counter
 from datetime import timedelta
 
 import pytest
 
 from domain.ids import PriceId
-from domain.money import UnitPrice
+from domain.money import Minor, UnitPrice
+from domain.pricing.events import Rule
+from tests.commands.conftest import opened
 from tests.examples import NOW, product_created
-from tests.pricing_examples import price_retired, price_set, tax_rate_set
+from tests.pricing_examples import (
+    coupon_created,
+    coupon_redeemed,
+    price_retired,
+    price_set,
+    promotion_defined,
+    promotion_ended,
+    redemption_released,
+    tax_rate_set,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -137,3 +150,104 @@ async def test_a_total_that_no_document_may_carry_is_refused(given):
     shop = await given(product_created(unit_price=UnitPrice("999999999")), tax_rate_set())
 
     (await quoted(shop, **cart_line(quantity=10_000_000))).then_refused(422, "amount-too-large")
+
+
+TENTH = {"kind": "percent_bp", "percent_bp": 1_000}
+COUPON = "/v1/coupons/spring%2010/redemptions"
+
+
+async def test_promotions_are_defined_ended_and_taken_off_a_quote(given):
+    shop = await given(product_created(), price_set(), tax_rate_set())
+    spring = {"promotion_id": "spring", "currency": "GBP", "action": TENTH}
+
+    (await shop.post("/v1/promotions", spring)).then_accepted(stream="promotion-spring", version=1)
+    assert [promotion_defined(valid_from=NOW)] == shop.events("promotion-spring")
+    cheaper = (await quoted(shop)).body
+    assert ([{"promotion_id": "spring", "amount": 117}], 1_053) == (
+        cheaper["promotions"],
+        cheaper["totals"]["grand"],
+    )
+
+    (await shop.post("/v1/promotions/spring/end")).then_accepted(stream="promotion-spring", version=2)
+    assert promotion_ended() == shop.events("promotion-spring")[-1]
+    assert 1_170 == (await quoted(shop)).body["totals"]["grand"]
+
+
+async def test_a_coupon_is_created_redeemed_and_released(given):
+    shop = await given(promotion_defined())
+    coupon = {"code": "Spring 10", "promotion_id": "spring", "limit": 10}
+    redemption = {"redemption_id": "r-1", "order_id": "536365", "customer_id": "17850", "amount": 195}
+
+    (await shop.post("/v1/coupons", coupon)).then_accepted(stream="coupon-SPRING10", version=1)
+    (await shop.post(COUPON, redemption)).then_accepted(stream="redemption-r-1", version=1)
+    released = await shop.post("/v1/redemptions/r-1/release", {"reason": "cancelled"})
+    released.then_accepted(stream="redemption-r-1", version=2)
+    assert [coupon_created()] == shop.events("coupon-SPRING10")
+    assert [coupon_redeemed(), redemption_released()] == shop.events("redemption-r-1")
+
+
+async def test_a_coupon_that_takes_nothing_off_a_quote_is_refused_with_the_reason(given):
+    for_many = promotion_defined(needs_coupon=True, rule=Rule(min_amount=Minor(2_000)))
+    shop = await given(
+        product_created(), price_set(), tax_rate_set(), for_many, coupon_created(limit=None, per_customer=1)
+    )
+
+    async def reason(**changes):
+        return (await quoted(shop, coupon="spring10", **changes)).body["facts"]["reason"]
+
+    assert "no_customer" == await reason()
+    assert "cart_mismatch" == await reason(customer_id="17850")
+    assert "outside_validity" == await reason(customer_id="17850", at="2011-01-03T00:00:00Z")
+    (await quoted(shop, coupon="none")).then_refused(404, "coupon-unknown", coupon="NONE")
+    many = await quoted(shop, coupon="spring10", customer_id="17850", **cart_line(quantity=60))
+    assert [{"promotion_id": "spring", "amount": 1_170}] == many.body["promotions"]
+    await shop.given(coupon_redeemed())
+    used = await quoted(shop, coupon="spring10", customer_id="17850", **cart_line(quantity=60))
+    used.then_refused(409, "coupon-exhausted", limit=1, customer_id="17850")
+    await shop.given(promotion_ended())
+    assert "inactive" == await reason(customer_id="17850")
+
+
+@pytest.mark.parametrize(
+    ("coupon", "accepted"),
+    [(coupon_created(limit=10), 10), (coupon_created(limit=None, per_customer=3), 3)],
+    ids=["in all", "per customer"],
+)
+async def test_of_64_who_race_for_a_coupon_as_many_get_it_as_its_limit_says(
+    given, database_url, coupon, accepted
+):
+    # saleor 544 and PR 15855: each of them looked how often it was redeemed, and then redeemed it.
+    shop = await given(promotion_defined(), coupon)
+    redemption = {"order_id": "536365", "customer_id": "17850", "amount": 195}
+    async with opened(database_url) as other:
+        answers = await asyncio.gather(
+            *((shop, other)[number % 2].post(COUPON, redemption) for number in range(64))
+        )
+    codes = Counter(answer.body.get("code", answer.status) for answer in answers)
+
+    assert codes[201] == accepted == len(shop_redemptions(shop))
+    assert {201, "coupon-exhausted", "contended"} >= codes.keys()
+
+    first = answers[next(n for n, answer in enumerate(answers) if answer.status == 201)].body["id"]
+    (await shop.post(f"/v1/redemptions/{first}/release", {"reason": "rejected"})).then_accepted(
+        stream=f"redemption-{first}", version=2
+    )
+    assert 201 == (await shop.post(COUPON, redemption)).status, "what is released can be had again"
+    (await shop.post(COUPON, redemption)).then_refused(409, "coupon-exhausted")
+
+
+def shop_redemptions(shop):
+    """The redemptions in the log."""
+    with shop.reader() as connection:
+        return connection.execute(
+            "select position from log.event where type = 'pricing.coupon_redeemed.v1'"
+        ).fetchall()
+
+
+async def test_racing_coupons_take_off_no_more_than_the_budget(given):
+    shop = await given(promotion_defined(needs_coupon=True, budget=Minor(1_000)), coupon_created(limit=None))
+    redemption = {"order_id": "536365", "amount": 300}
+
+    answers = await asyncio.gather(*(shop.post(COUPON, redemption) for _ in range(12)))
+
+    assert {201: 3, 422: 9} == Counter(answer.status for answer in answers)

@@ -54,6 +54,8 @@ def test_an_aggregate_that_is_shown_by_id_has_the_address_of_its_resource():
         "customer": "/v1/customers/",
         "price": "/v1/prices/",
         "tax_table": "/v1/tax-tables/",
+        "promotion": "/v1/promotions/",
+        "coupon": "/v1/coupons/",
         "cart": "/v1/carts/",
         "listing": "/v1/listings/",
         "category": "/v1/categories/",

@@ -4,17 +4,31 @@ from msgspec.structs import replace
 
 from counterfoil.testing.spec import folded
 from domain.ids import PriceId
-from projections.pricing.views import PriceEntry, TaxRateEntry, price_timeline, tax_rates
+from projections.pricing.views import (
+    PriceEntry,
+    TaxRateEntry,
+    coupon_details,
+    price_timeline,
+    promotion_details,
+    tax_rates,
+)
 from tests.pricing_examples import (
     BRITAIN,
+    CODE,
     GBP,
     LONG_AGO,
     NOW,
     RETAIL,
     SKU,
+    SPRING,
     STANDARD,
+    coupon_created,
+    coupon_redeemed,
     price_retired,
     price_set,
+    promotion_defined,
+    promotion_ended,
+    redemption_released,
     tax_rate_set,
 )
 
@@ -57,3 +71,23 @@ def test_a_tax_table_shows_each_rate_once_and_the_corrected_one():
         TaxRateEntry(tax_category=STANDARD, valid_from=LONG_AGO, rate_bp=1_750, included=True),
         TaxRateEntry(tax_category=STANDARD, valid_from=TOMORROW, rate_bp=500, included=True),
     ) == table.rates
+
+
+def test_a_promotion_is_shown_with_its_end():
+    assert (False, None) == (
+        (row := folded(promotion_details, promotion_defined())[SPRING,]).is_ended,
+        row.ended_at,
+    )
+    ended = folded(promotion_details, promotion_defined(), promotion_ended())[SPRING,]
+
+    assert (True, NOW) == (ended.is_ended, ended.ended_at)
+
+
+def test_a_coupon_shows_how_often_it_may_still_be_redeemed():
+    def shown(*events):
+        row = folded(coupon_details, coupon_created(), *events)[CODE,]
+        return row.redeemed, row.left, row.amount
+
+    assert (0, 10, 0) == shown()
+    assert (1, 9, 195) == shown(coupon_redeemed())
+    assert (0, 10, 0) == shown(coupon_redeemed(), redemption_released())

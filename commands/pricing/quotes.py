@@ -1,4 +1,4 @@
-"""Commands of pricing: prices and tax rates are set. Quotes are computed from the same streams, and record nothing."""
+"""Quotes: what a cart costs by prices, promotions, coupons and tax rates. They record nothing."""
 
 from datetime import datetime
 from typing import Annotated, Final
@@ -7,92 +7,30 @@ from pydantic import ConfigDict, Field
 
 from commands.asking import Asked, question
 from commands.decision import DecisionView
-from commands.documentation import Caller
-from commands.payloads import Currency, Id, Moment, Payload, Quantity, UnitPrice
-from commands.recording import Answer
-from commands.routing import command, command_router
+from commands.payloads import Currency, Id, Moment, Payload, Quantity
+from commands.pricing.prices import router
+from commands.pricing.promotions import UNENDED, coupon_in, uses_in
 from domain import money
-from domain.catalogue.product import PRODUCT, Product, ProductUnknown
-from domain.event import Event
-from domain.ids import AnyId, JurisdictionId, PriceId, PriceListId, Sku, TaxCategoryId
+from domain.catalogue.product import PRODUCT, Product
+from domain.ids import AnyId, CustomerId, JurisdictionId, PriceListId, Sku, TaxCategoryId
 from domain.moment import in_utc
 from domain.ordering.lines import LINES_MAX, UnknownSku
-from domain.pricing import price as prices
-from domain.pricing import tax_table as tax_tables
-from domain.pricing.price import (
-    PRICES,
-    ListedPrice,
-    OverlappingPrice,
-    PriceIdTaken,
-    Prices,
-    PriceUnknown,
-    TooManyPrices,
+from domain.pricing.coupon import (
+    CouponExhausted,
+    CouponNotApplicable,
+    CouponUnknown,
+    code_of,
+    require_usable,
 )
-from domain.pricing.quote import PriceMissing, Quote, Sale, SaleLine, Shipping, quote
+from domain.pricing.evaluation import evaluate
+from domain.pricing.events import PROMOTIONS_TAG
+from domain.pricing.price import PRICES, Prices
+from domain.pricing.quote import Discounts, PriceMissing, Quote, Sale, SaleLine, Shipping, quote
 from domain.pricing.rounding import Level, Mode, Rounding
-from domain.pricing.tax_table import RATE_BP_MAX, TAX_TABLE, MissingTaxRate, TooManyRates
-from domain.pricing.window import EmptyWindow, window
-
-router = command_router("pricing")
+from domain.pricing.tax_table import TAX_TABLE, MissingTaxRate
 
 STANDARD: Final = AnyId("standard")
 """The tax category of lines that name none."""
-
-
-class SetPrice(Payload):
-    """A price in a list: from a number of pieces on, while a window lasts."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "price_id": "summer-85123A",
-                "list_id": "retail",
-                "unit_price": "1.95",
-                "currency": "GBP",
-                "min_quantity": 1,
-                "valid_from": "2026-06-01T00:00:00Z",
-                "valid_until": "2026-09-01T00:00:00Z",
-            }
-        }
-    )
-
-    price_id: Id | None = Field(default=None, description="A UUID is made up when absent.")
-    list_id: Id
-    unit_price: UnitPrice
-    currency: Currency
-    min_quantity: Quantity = Field(default=1, description="It is the price of orders of so many pieces.")
-    valid_from: Moment | None = Field(default=None, description="Now when absent.")
-    valid_until: Moment | None = Field(default=None, description="No part of the window; open when absent.")
-
-
-class RetirePrice(Payload):
-    """The price whose window ends now."""
-
-    model_config = ConfigDict(json_schema_extra={"example": {"price_id": "spring-85123A"}})
-
-    price_id: Id
-
-
-class SetTaxRate(Payload):
-    """How a category of goods is taxed."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "tax_category": "standard",
-                "rate_bp": 2_000,
-                "included": True,
-                "valid_from": "2011-01-04T00:00:00Z",
-            }
-        }
-    )
-
-    tax_category: Id
-    rate_bp: Annotated[int, Field(ge=0, le=RATE_BP_MAX)] = Field(
-        description="Basis points: 2000 is a fifth of the price without tax."
-    )
-    included: bool = Field(description="Prices hold the tax already; else it is added.")
-    valid_from: Moment | None = Field(default=None, description="Now when absent.")
 
 
 class RequestedLine(Payload):
@@ -139,60 +77,8 @@ class QuoteCart(Payload):
     rounding: RequestedRounding = RequestedRounding()
     lines: Annotated[list[RequestedLine], Field(min_length=1, max_length=LINES_MAX)]
     shipping: RequestedShipping | None = None
-
-
-@command(
-    router,
-    "/products/{sku}/prices",
-    requires="pricing:write",
-    refusals=(ProductUnknown, PriceIdTaken, OverlappingPrice, TooManyPrices, EmptyWindow),
-)
-async def set_price(sku: Sku, body: SetPrice, caller: Caller) -> Answer:
-    """Give a product a price in a list, where windows of prices from the same number of pieces on do not overlap."""
-    price_id = PriceId(body.price_id or caller.new_id())
-
-    def decide(known: Prices | None, view: DecisionView) -> list[Event]:
-        if view.known(PRODUCT, sku) is None:
-            raise ProductUnknown(sku=sku)
-        price = ListedPrice(
-            price_id,
-            PriceListId(body.list_id),
-            body.min_quantity,
-            body.unit_price,
-            body.currency,
-            window(valid_from=body.valid_from or caller.now, valid_until=body.valid_until),
-        )
-        return prices.set_price(known, sku=sku, price=price, now=caller.now)
-
-    return await caller.execute(PRICES, sku, decide)
-
-
-@command(router, "/products/{sku}/price-retirements", requires="pricing:write", refusals=(PriceUnknown,))
-async def retire_price(sku: Sku, body: RetirePrice, caller: Caller) -> Answer:
-    """End the window of a price now; one that has not begun never begins."""
-    return await caller.execute(
-        PRICES,
-        sku,
-        lambda known, _: prices.retire_price(known, sku=sku, price_id=PriceId(body.price_id), now=caller.now),
-    )
-
-
-@command(router, "/tax-tables/{jurisdiction}/rates", requires="tax:write", refusals=(TooManyRates,))
-async def set_tax_rate(jurisdiction: JurisdictionId, body: SetTaxRate, caller: Caller) -> Answer:
-    """Say how a jurisdiction taxes a category from a moment on. The same moment again corrects the rate."""
-    return await caller.execute(
-        TAX_TABLE,
-        jurisdiction,
-        lambda table, _: tax_tables.set_tax_rate(
-            table,
-            jurisdiction=jurisdiction,
-            tax_category=TaxCategoryId(body.tax_category),
-            rate_bp=body.rate_bp,
-            included=body.included,
-            valid_from=body.valid_from or caller.now,
-            now=caller.now,
-        ),
-    )
+    coupon: Id | None = Field(default=None, description="The code of a coupon, however it is written.")
+    customer_id: Id | None = Field(default=None, description="Whose the coupon would be.")
 
 
 _EXAMPLE: Final = {
@@ -221,6 +107,7 @@ _EXAMPLE: Final = {
         "tax": {"rate_bp": 2_000, "included": True, "amount": 82},
         "total": 495,
     },
+    "promotions": [],
     "totals": {
         "items": 1_170,
         "shipping": 495,
@@ -238,10 +125,21 @@ _EXAMPLE: Final = {
     requires="pricing:quote",
     shape=Quote,
     example=_EXAMPLE,
-    refusals=(UnknownSku, PriceMissing, MissingTaxRate, money.AmountTooLarge),
+    refusals=(
+        UnknownSku,
+        PriceMissing,
+        MissingTaxRate,
+        money.AmountTooLarge,
+        CouponUnknown,
+        CouponExhausted,
+        CouponNotApplicable,
+    ),
+    problems=("too-many-tagged",),
 )
 async def quote_cart(body: QuoteCart, asking: Asked) -> Quote:
-    """Say what a cart costs, to the minor unit, by the prices and tax rates that the log has now.
+    """Say what a cart costs, to the minor unit, by the prices, promotions and tax rates that the log has now.
+
+    A coupon that takes nothing off is refused, with the reason.
 
     Nothing is recorded: a quote reserves nothing, and the same cart later may cost something else.
     """
@@ -250,6 +148,7 @@ async def quote_cart(body: QuoteCart, asking: Asked) -> Quote:
 
     def answer(view: DecisionView) -> Quote:
         view.prefetch(TAX_TABLE, (jurisdiction,))
+        view.prefetch_tagged(UNENDED, PROMOTIONS_TAG)
         cart = Sale(
             lines=_priced(body, view, at=at),
             shipping=None if body.shipping is None else _shipping(body.shipping),
@@ -258,9 +157,34 @@ async def quote_cart(body: QuoteCart, asking: Asked) -> Quote:
             at=in_utc(at),
             rounding=Rounding(body.rounding.mode, body.rounding.level),
         )
-        return quote(cart, tax_table=view.current(TAX_TABLE, jurisdiction))
+        discounts = _discounts(cart, body, view)
+        return quote(cart, discounts=discounts, tax_table=view.current(TAX_TABLE, jurisdiction))
 
     return await asking.ask(answer)
+
+
+def _discounts(sale: Sale, body: QuoteCart, view: DecisionView) -> Discounts:
+    """What promotions take off, those of the coupon included.
+
+    Raises:
+        CouponUnknown, CouponExhausted, CouponNotApplicable: the coupon cannot be used, or takes nothing off.
+    """
+    promotions = view.tagged(UNENDED, PROMOTIONS_TAG).values()
+    if body.coupon is None:
+        return evaluate(sale, promotions).discounts
+    customer_id = None if body.customer_id is None else CustomerId(body.customer_id)
+    coupon, promotion = coupon_in(view, code_of(body.coupon))
+    uses = uses_in(view, coupon, promotion, customer_id=customer_id)
+    require_usable(coupon, promotion, uses, customer_id=customer_id, at=sale.at)
+    evaluation = evaluate(
+        sale,
+        promotions,
+        coupons=frozenset((coupon.promotion_id,)),
+        spent={coupon.promotion_id: uses.of_promotion.amount},
+    )
+    if (reason := evaluation.refused.get(coupon.promotion_id)) is not None:
+        raise CouponNotApplicable(coupon=coupon.code, reason=reason)
+    return evaluation.discounts
 
 
 def _shipping(given: RequestedShipping) -> Shipping:

@@ -1,0 +1,140 @@
+"""Commands of prices and tax rates."""
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from commands.decision import DecisionView
+from commands.documentation import Caller
+from commands.payloads import Currency, Id, Moment, Payload, Quantity, UnitPrice
+from commands.recording import Answer
+from commands.routing import command, command_router
+from domain.catalogue.product import PRODUCT, ProductUnknown
+from domain.event import Event
+from domain.ids import JurisdictionId, PriceId, PriceListId, Sku, TaxCategoryId
+from domain.pricing import price as prices
+from domain.pricing import tax_table as tax_tables
+from domain.pricing.price import (
+    PRICES,
+    ListedPrice,
+    OverlappingPrice,
+    PriceIdTaken,
+    Prices,
+    PriceUnknown,
+    TooManyPrices,
+)
+from domain.pricing.tax_table import RATE_BP_MAX, TAX_TABLE, TooManyRates
+from domain.pricing.window import EmptyWindow, window
+
+router = command_router("pricing")
+"""That of all modules of this package; who imports the quotes imports all of them."""
+
+
+class SetPrice(Payload):
+    """A price in a list: from a number of pieces on, while a window lasts."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "price_id": "summer-85123A",
+                "list_id": "retail",
+                "unit_price": "1.95",
+                "currency": "GBP",
+                "min_quantity": 1,
+                "valid_from": "2026-06-01T00:00:00Z",
+                "valid_until": "2026-09-01T00:00:00Z",
+            }
+        }
+    )
+
+    price_id: Id | None = Field(default=None, description="A UUID is made up when absent.")
+    list_id: Id
+    unit_price: UnitPrice
+    currency: Currency
+    min_quantity: Quantity = Field(default=1, description="It is the price of orders of so many pieces.")
+    valid_from: Moment | None = Field(default=None, description="Now when absent.")
+    valid_until: Moment | None = Field(default=None, description="No part of the window; open when absent.")
+
+
+class RetirePrice(Payload):
+    """The price whose window ends now."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"price_id": "spring-85123A"}})
+
+    price_id: Id
+
+
+class SetTaxRate(Payload):
+    """How a category of goods is taxed."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "tax_category": "standard",
+                "rate_bp": 2_000,
+                "included": True,
+                "valid_from": "2011-01-04T00:00:00Z",
+            }
+        }
+    )
+
+    tax_category: Id
+    rate_bp: Annotated[int, Field(ge=0, le=RATE_BP_MAX)] = Field(
+        description="Basis points: 2000 is a fifth of the price without tax."
+    )
+    included: bool = Field(description="Prices hold the tax already; else it is added.")
+    valid_from: Moment | None = Field(default=None, description="Now when absent.")
+
+
+@command(
+    router,
+    "/products/{sku}/prices",
+    requires="pricing:write",
+    refusals=(ProductUnknown, PriceIdTaken, OverlappingPrice, TooManyPrices, EmptyWindow),
+)
+async def set_price(sku: Sku, body: SetPrice, caller: Caller) -> Answer:
+    """Give a product a price in a list, where windows of prices from the same number of pieces on do not overlap."""
+    price_id = PriceId(body.price_id or caller.new_id())
+
+    def decide(known: Prices | None, view: DecisionView) -> list[Event]:
+        if view.known(PRODUCT, sku) is None:
+            raise ProductUnknown(sku=sku)
+        price = ListedPrice(
+            price_id,
+            PriceListId(body.list_id),
+            body.min_quantity,
+            body.unit_price,
+            body.currency,
+            window(valid_from=body.valid_from or caller.now, valid_until=body.valid_until),
+        )
+        return prices.set_price(known, sku=sku, price=price, now=caller.now)
+
+    return await caller.execute(PRICES, sku, decide)
+
+
+@command(router, "/products/{sku}/price-retirements", requires="pricing:write", refusals=(PriceUnknown,))
+async def retire_price(sku: Sku, body: RetirePrice, caller: Caller) -> Answer:
+    """End the window of a price now; one that has not begun never begins."""
+    return await caller.execute(
+        PRICES,
+        sku,
+        lambda known, _: prices.retire_price(known, sku=sku, price_id=PriceId(body.price_id), now=caller.now),
+    )
+
+
+@command(router, "/tax-tables/{jurisdiction}/rates", requires="tax:write", refusals=(TooManyRates,))
+async def set_tax_rate(jurisdiction: JurisdictionId, body: SetTaxRate, caller: Caller) -> Answer:
+    """Say how a jurisdiction taxes a category from a moment on. The same moment again corrects the rate."""
+    return await caller.execute(
+        TAX_TABLE,
+        jurisdiction,
+        lambda table, _: tax_tables.set_tax_rate(
+            table,
+            jurisdiction=jurisdiction,
+            tax_category=TaxCategoryId(body.tax_category),
+            rate_bp=body.rate_bp,
+            included=body.included,
+            valid_from=body.valid_from or caller.now,
+            now=caller.now,
+        ),
+    )
