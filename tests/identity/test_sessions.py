@@ -111,7 +111,9 @@ async def test_t5_what_cannot_be_undone_waits_for_the_list_of_denials(shop, monk
     while shop.trust.is_current:  # noqa: ASYNC110  it is so by the clock
         await asyncio.sleep(0.05)
 
-    refused = await shop.post("/v1/credit-notes", note, token)
+    refused = await shop.commands.post(
+        "/v1/credit-notes", json=note, headers={**bearer(token), "idempotency-key": "n"}
+    )
     batch = await shop.commands.post(
         "/v1/commands",
         json={"commands": [{"key": "k", "command": "issue_credit_note", "body": note}]},
