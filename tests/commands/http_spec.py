@@ -14,6 +14,7 @@ from domain.event import Event, current
 
 IDS: Final = {
     "channel": "channel",
+    "coupon": "code",
     "grants": "account_id",
     "pauses": "consumer",
     "price": "sku",

@@ -190,6 +190,7 @@ def test_every_address_is_documented_with_an_example_and_a_problem(client):
         "/v1/log/consistency",
         "/v1/operations/acts",
         "/v1/operations/acts/{position}",
+        "/v1/media/{name}",
         "/v1/prices/{sku}",
         "/v1/promotions",
         "/v1/promotions/{promotion_id}",
