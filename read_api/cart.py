@@ -2,7 +2,13 @@
 
 from typing import Final
 
-from projections.cart.views import CartDetails, cart_details, cart_summary
+from projections.cart.views import (
+    CartAddresses,
+    CartDetails,
+    cart_addresses,
+    cart_details,
+    cart_summary,
+)
 from read_api import parameters
 from read_api.lists.declaring import Listed, ListOf, Sort, by_day, by_value
 from read_api.reading.resource import Resource, only_row
@@ -10,6 +16,10 @@ from read_api.routing import ById, Documented, Queries
 from runtime.http.principal import Owned
 
 CART: Final = Resource(noun="cart", view=cart_details, render=only_row, owner="customer_id")
+
+ADDRESSES: Final = Resource(
+    noun="cart with an address", view=cart_addresses, render=only_row, owner="customer_id"
+)
 
 _SUMMARY_EXAMPLE: Final = {
     "cart_id": "c-17850",
@@ -30,6 +40,22 @@ _EXAMPLE: Final = {
     "items": 1_530,
     "changed_at": "2026-01-31T08:31:00Z",
     "merged_into": None,
+    "shipping": {"option_id": "POST", "unit_price": "4.95", "amount": 495},
+    "total": 2_025,
+    "checkout": None,
+    "abandoned_at": None,
+}
+_ADDRESSES_EXAMPLE: Final = {
+    "cart_id": "c-17850",
+    "customer_id": "17850",
+    "addresses": {
+        "delivery": {
+            "recipient": {"shown": "plain", "text": "Ada Lovelace"},
+            "lines": {"shown": "plain", "text": "12 St James's Square\nLondon SW1Y 4JH"},
+            "email": {"shown": "plain", "text": "ada@example.org"},
+            "country": "United Kingdom",
+        }
+    },
 }
 
 CARTS: Final = ListOf(
@@ -71,4 +97,11 @@ CART_PAGES: Final = ById(
     Documented("get_cart", "Cart", CartDetails, _EXAMPLE, "c-17850"),
 )
 
-QUERIES: Final = Queries(by_id=(CART_PAGES,), lists=(CARTS,))
+CART_ADDRESSES: Final = ById(
+    "/carts/{cart_id}/addresses",
+    Owned("carts:read"),
+    ADDRESSES,
+    Documented("get_cart_addresses", "Addresses of a cart", CartAddresses, _ADDRESSES_EXAMPLE, "c-17850"),
+)
+
+QUERIES: Final = Queries(by_id=(CART_PAGES, CART_ADDRESSES), lists=(CARTS,))

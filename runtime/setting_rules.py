@@ -1,17 +1,20 @@
-"""Which settings belong together: what is set without the other, or against it, is an error that names both."""
+"""What can be wrong with settings: variables that are none, and what is set without, or against, another."""
 
+import difflib
 import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from runtime.settings import Settings
 
 PREFIX: Final = "COUNTERFOIL_"
+
 # What Kubernetes injects into every container, for each service of the namespace that has an address.
-SERVICE_VARIABLE: Final = re.compile(
+_SERVICE_VARIABLE: Final = re.compile(
     r"\w+_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)", re.ASCII
 )
-SERVICE_ADDRESS: Final = re.compile(r"(?:tcp|udp|sctp)://\S+:\d+", re.ASCII)
+_SERVICE_ADDRESS: Final = re.compile(r"(?:tcp|udp|sctp)://\S+:\d+", re.ASCII)
 
 
 def require(settings: "Settings") -> None:
@@ -103,3 +106,22 @@ def _tls_has_a_certificate(settings: "Settings") -> None:
         for name in ("tls_key", "tls_clients"):
             if getattr(settings, name) is not None:
                 raise ValueError(f"{PREFIX}{name.upper()} is for {PREFIX}TLS_CERTIFICATE: set that too")
+
+
+def is_injected(variable: str, value: object) -> bool:
+    """Whether Kubernetes made this variable for a service. `<SERVICE>_PORT` is known by its value: an address."""
+    if variable.endswith("_PORT") and _SERVICE_ADDRESS.fullmatch(str(value)):
+        return True
+    return _SERVICE_VARIABLE.fullmatch(variable) is not None
+
+
+def unknown(variable: str, known: Collection[str]) -> str:
+    """What is said of a variable that is no setting."""
+    nearest = difflib.get_close_matches(variable.upper(), sorted(known), n=1, cutoff=0.0)
+    return f"{variable} is not a setting; the nearest one is {nearest[0]}"
+
+
+def explain(location: tuple[int | str, ...], message: str) -> str:
+    """What is said of a value that cannot be."""
+    text = message.removeprefix("Value error, ")
+    return f"{PREFIX}{str(location[0]).upper()}: {text}" if location else text

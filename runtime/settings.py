@@ -5,10 +5,8 @@ an error, since a typing mistake would otherwise run with the default and nobody
 Kubernetes injects for its services are passed over, since a service may well be called `counterfoil-query-api`.
 """
 
-import difflib
 import os
 import re
-from collections.abc import Collection
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -369,6 +367,17 @@ class Settings(BaseModel):
         le=31_536_000,
         description="Seconds until an order is rejected that fulfilment, being off or stuck on it, left undecided.",
     )
+    shipping_options: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_. -]*(?:,[A-Za-z0-9_. -]+){0,31}$",
+        description="Ways of shipping: SKUs of products that are not stocked, joined by commas; none if not set.",
+    )
+    checkout_s: float = Field(
+        default=900.0,
+        ge=1,
+        le=86_400,
+        description="Seconds that a checkout may take: so long its prices stand.",
+    )
     drain_s: float = Field(
         default=8.0,
         gt=0,
@@ -388,10 +397,10 @@ class Settings(BaseModel):
         for variable, value in sorted(os.environ.items()):
             name = variable.upper()
             # The service counterfoil-query-api has a variable of the same name as the setting for the port.
-            if not name.startswith(PREFIX) or _is_injected(name, value):
+            if not name.startswith(PREFIX) or setting_rules.is_injected(name, value):
                 continue
             if name not in known:
-                raise ValueError(_unknown(variable, known.keys()))
+                raise ValueError(setting_rules.unknown(variable, known.keys()))
             if value:
                 found[known[name]] = value
         return found | given
@@ -421,6 +430,11 @@ class Settings(BaseModel):
                     f"{origin.strip()!r} is no origin: a scheme, a host in lower case and perhaps a port"
                 )
         return joined
+
+    @property
+    def shipping_skus(self) -> tuple[str, ...]:
+        """The SKUs of the ways of shipping."""
+        return tuple(each.strip() for each in (self.shipping_options or "").split(",") if each.strip())
 
     @property
     def tiles(self) -> Path:
@@ -469,7 +483,7 @@ class Settings(BaseModel):
             return cls()
         except ValidationError as error:
             raise SettingsError(
-                "\n".join(_explain(problem["loc"], problem["msg"]) for problem in error.errors())
+                "\n".join(setting_rules.explain(problem["loc"], problem["msg"]) for problem in error.errors())
             ) from None
 
     def masked(self) -> dict[str, str | int | float | None]:
@@ -480,20 +494,3 @@ class Settings(BaseModel):
             )
             for name in type(self).model_fields
         }
-
-
-def _is_injected(variable: str, value: object) -> bool:
-    """Whether Kubernetes made this variable for a service. `<SERVICE>_PORT` is known by its value: an address."""
-    if variable.endswith("_PORT") and setting_rules.SERVICE_ADDRESS.fullmatch(str(value)):
-        return True
-    return setting_rules.SERVICE_VARIABLE.fullmatch(variable) is not None
-
-
-def _unknown(variable: str, known: Collection[str]) -> str:
-    nearest = difflib.get_close_matches(variable.upper(), sorted(known), n=1, cutoff=0.0)
-    return f"{variable} is not a setting; the nearest one is {nearest[0]}"
-
-
-def _explain(location: tuple[int | str, ...], message: str) -> str:
-    text = message.removeprefix("Value error, ")
-    return f"{PREFIX}{str(location[0]).upper()}: {text}" if location else text

@@ -1,25 +1,34 @@
 """One ordinary case of each event of a cart, in the order in which they could be recorded."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from msgspec.structs import replace
 
 from domain.cart.events import (
+    AddressSet,
+    CartAbandoned,
     CartAssigned,
+    CartCheckedOut,
     CartClosed,
+    CartExpired,
     CartOpened,
     CartRepriced,
     CartsMerged,
+    CartTotals,
+    CheckoutAborted,
+    CheckoutStarted,
     ItemAdded,
     ItemQuantityChanged,
     ItemRemoved,
     MergedLine,
     Price,
+    ShippingChosen,
 )
 from domain.event import Event
-from domain.ids import CartId, CustomerId, Sku
-from domain.money import Currency, UnitPrice
+from domain.ids import CartId, CheckoutId, CustomerId, OrderId, Sku
+from domain.money import Currency, Minor, UnitPrice
+from tests.customer_examples import sealed
 
 NOW: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 CART: Final = CartId("c-17850")
@@ -27,6 +36,7 @@ OTHER: Final = CartId("c-guest")
 ADA: Final = CustomerId("17850")
 HEART: Final = Sku("85123A")
 POSTAGE: Final = Sku("POST")
+CHECKOUT: Final = CheckoutId("018f3c5e-2f5b-7a10-b3c4-9e0d6b0c1a2f")
 GBP: Final = Currency("GBP")
 
 
@@ -90,6 +100,62 @@ def cart_closed(**changes: Any) -> CartClosed:
     return replace(CartClosed(cart_id=CART, merged_into=OTHER, closed_at=NOW), **changes)
 
 
+def address_set(**changes: Any) -> AddressSet:
+    example = AddressSet(
+        cart_id=CART,
+        customer_id=ADA,
+        kind="delivery",
+        recipient=sealed("Ada Lovelace"),
+        lines=sealed("12 St James's Square"),
+        email=sealed("ada@example.org"),
+        country="United Kingdom",
+        set_at=NOW,
+    )
+    return replace(example, **changes)
+
+
+def shipping_chosen(**changes: Any) -> ShippingChosen:
+    example = ShippingChosen(
+        cart_id=CART, option_id=POSTAGE, unit_price=UnitPrice("4.95"), amount=Minor(495), chosen_at=NOW
+    )
+    return replace(example, **changes)
+
+
+def checkout_started(**changes: Any) -> CheckoutStarted:
+    example = CheckoutStarted(
+        cart_id=CART,
+        checkout_id=CHECKOUT,
+        order_id=OrderId(CHECKOUT),
+        country="United Kingdom",
+        currency=GBP,
+        totals=CartTotals(items=Minor(510), shipping=Minor(495), grand=Minor(1005)),
+        started_at=NOW,
+        expires_at=NOW + timedelta(minutes=15),
+    )
+    return replace(example, **changes)
+
+
+def checkout_aborted(**changes: Any) -> CheckoutAborted:
+    example = CheckoutAborted(cart_id=CART, checkout_id=CHECKOUT, reason="buyer", aborted_at=NOW)
+    return replace(example, **changes)
+
+
+def cart_checked_out(**changes: Any) -> CartCheckedOut:
+    example = CartCheckedOut(
+        cart_id=CART, checkout_id=CHECKOUT, order_id=OrderId(CHECKOUT), checked_out_at=NOW
+    )
+    return replace(example, **changes)
+
+
+def cart_abandoned(**changes: Any) -> CartAbandoned:
+    example = CartAbandoned(cart_id=CART, customer_id=ADA, idle_since=NOW, abandoned_at=NOW)
+    return replace(example, **changes)
+
+
+def cart_expired(**changes: Any) -> CartExpired:
+    return replace(CartExpired(cart_id=CART, idle_since=NOW, expired_at=NOW), **changes)
+
+
 ONE_OF_EACH: Final[tuple[Event, ...]] = (
     cart_opened(),
     item_added(),
@@ -98,5 +164,12 @@ ONE_OF_EACH: Final[tuple[Event, ...]] = (
     item_removed(),
     cart_assigned(),
     carts_merged(),
+    address_set(),
+    shipping_chosen(),
+    cart_abandoned(),
+    checkout_started(),
+    checkout_aborted(),
+    cart_checked_out(),
+    cart_expired(),
     cart_closed(),
 )

@@ -17,6 +17,7 @@ from domain.aggregate import Aggregate
 from domain.cart.cart_refusals import (
     LINE_QUANTITY_MAX,
     LINES_MAX,
+    CartFrozen,
     CartIdTaken,
     CartIsClosed,
     CartUnknown,
@@ -26,28 +27,49 @@ from domain.cart.cart_refusals import (
     TooManyLines,
 )
 from domain.cart.events import (
+    AddressSet,
+    CartAbandoned,
     CartAssigned,
+    CartCheckedOut,
     CartClosed,
+    CartExpired,
     CartOpened,
     CartRepriced,
     CartsMerged,
+    CartTotals,
+    CheckoutAborted,
+    CheckoutStarted,
     ItemAdded,
     ItemQuantityChanged,
     ItemRemoved,
     Price,
+    ShippingChosen,
 )
 from domain.event import Event
-from domain.ids import CartId, CustomerId, Sku
+from domain.ids import CartId, CheckoutId, CustomerId, OrderId, Sku
 from domain.moment import in_utc
 from domain.money import Currency, UnitPrice, is_dearer, shortest, validate_currency, validate_unit_price
 from domain.quantity import QuantityOutOfRange
+
+SHIPPING_LINE: Final = 0
+"""The number of the line that is the shipping, where lines are named by their numbers."""
+
+_MOMENTS: Final = frozenset(
+    (
+        *("added_at", "changed_at", "removed_at", "repriced_at", "assigned_at", "merged_at", "closed_at"),
+        *("set_at", "chosen_at", "started_at", "aborted_at", "checked_out_at"),
+    )
+)
 
 
 class Status(StrEnum):
     """Where a cart stands."""
 
     OPEN = "open"
+    FROZEN = "frozen"
+    ORDERED = "ordered"
     MERGED = "merged"
+    EXPIRED = "expired"
 
 
 class Item(Struct, frozen=True, kw_only=True):
@@ -60,8 +82,21 @@ class Item(Struct, frozen=True, kw_only=True):
     stocked: bool
 
 
+class Checkout(Struct, frozen=True, kw_only=True):
+    """A checkout that goes on, or that was completed."""
+
+    checkout_id: CheckoutId
+    order_id: OrderId
+    country: str
+    totals: CartTotals
+    expires_at: datetime
+
+
 class Cart(Struct, frozen=True, kw_only=True):
-    """What decisions need. `numbered` is the number of the newest line there ever was."""
+    """What decisions need. `numbered` is the number of the newest line there ever was, `shipping` has the number 0.
+
+    `changed_at` is when its buyer last did something with it, `reachable` whether they can be written to about it.
+    """
 
     cart_id: CartId
     customer_id: CustomerId | None
@@ -71,6 +106,12 @@ class Cart(Struct, frozen=True, kw_only=True):
     lines: tuple[Item, ...] = ()
     numbered: int = 0
     merged_into: CartId | None = None
+    shipping: Item | None = None
+    country: str | None = None
+    reachable: bool = False
+    checkout: Checkout | None = None
+    changed_at: datetime
+    abandoned: bool = False
 
     def line(self, line_id: int) -> Item | None:
         """The line of this number."""
@@ -99,9 +140,29 @@ def evolve(cart: Cart | None, event: Event) -> Cart:
     """Return the cart as it is after `event`."""
     if isinstance(event, CartOpened):
         return Cart(
-            cart_id=event.cart_id, customer_id=event.customer_id, guest=event.guest, currency=event.currency
+            cart_id=event.cart_id,
+            customer_id=event.customer_id,
+            guest=event.guest,
+            currency=event.currency,
+            changed_at=event.opened_at,
         )
     assert cart is not None, "a change of a cart that was never opened"
+    match event:
+        case CartAbandoned():
+            return replace(cart, abandoned=True)
+        case CartExpired():
+            return replace(cart, status=Status.EXPIRED)
+    return replace(_evolve_lines(cart, event), changed_at=moment_of(event), abandoned=False)
+
+
+def moment_of(event: Event) -> datetime:
+    """When something was done with a cart: the one time of each of its events that says so."""
+    moments = (getattr(event, name) for name in event.__struct_fields__ if name in _MOMENTS)
+    moment: datetime = next(moments)
+    return moment
+
+
+def _evolve_lines(cart: Cart, event: Event) -> Cart:
     match event:
         case ItemAdded():
             return _with_added(cart, event)
@@ -115,6 +176,15 @@ def evolve(cart: Cart | None, event: Event) -> Cart:
             return replace(cart, lines=tuple(line for line in cart.lines if line.line_id != event.line_id))
         case CartRepriced():
             return _with_prices(cart, event.lines)
+        case ShippingChosen():
+            chosen = Item(
+                line_id=SHIPPING_LINE,
+                sku=event.option_id,
+                quantity=1,
+                unit_price=event.unit_price,
+                stocked=False,
+            )
+            return replace(cart, shipping=chosen)
         case _:
             return _evolve_whole(cart, event)
 
@@ -123,7 +193,8 @@ def _evolve_whole(cart: Cart, event: Event) -> Cart:
     """The same for what happens to the cart as a whole."""
     match event:
         case CartAssigned():
-            return replace(cart, customer_id=event.customer_id, guest=False)
+            # What was sealed under the key of the guest is not the customer's to show.
+            return replace(cart, customer_id=event.customer_id, guest=False, country=None, reachable=False)
         case CartsMerged():
             lines = tuple(
                 Item(
@@ -138,7 +209,27 @@ def _evolve_whole(cart: Cart, event: Event) -> Cart:
             return replace(cart, lines=lines, numbered=max((cart.numbered, *(e.line_id for e in lines))))
         case CartClosed():
             return replace(cart, status=Status.MERGED, merged_into=event.merged_into)
+        case AddressSet():
+            if event.kind == "billing":
+                return cart
+            return replace(cart, country=event.country, reachable=event.email is not None)
+        case CheckoutStarted():
+            return replace(cart, status=Status.FROZEN, checkout=_checkout(event))
+        case CheckoutAborted():
+            return replace(cart, status=Status.OPEN, checkout=None)
+        case CartCheckedOut():
+            return replace(cart, status=Status.ORDERED)
     raise AssertionError(f"{type(event).__name__} is no event of a cart")
+
+
+def _checkout(event: CheckoutStarted) -> Checkout:
+    return Checkout(
+        checkout_id=event.checkout_id,
+        order_id=event.order_id,
+        country=event.country,
+        totals=event.totals,
+        expires_at=event.expires_at,
+    )
 
 
 def _with_added(cart: Cart, event: ItemAdded) -> Cart:
@@ -158,7 +249,10 @@ def _with_added(cart: Cart, event: ItemAdded) -> Cart:
 def _with_prices(cart: Cart, prices: tuple[Price, ...]) -> Cart:
     new = {price.line_id: price.new for price in prices}
     lines = tuple(replace(line, unit_price=new.get(line.line_id, line.unit_price)) for line in cart.lines)
-    return replace(cart, lines=lines)
+    shipping = cart.shipping
+    if shipping is not None and SHIPPING_LINE in new:
+        shipping = replace(shipping, unit_price=new[SHIPPING_LINE])
+    return replace(cart, lines=lines, shipping=shipping)
 
 
 CART: Final[Aggregate[Cart]] = Aggregate(
@@ -173,6 +267,13 @@ CART: Final[Aggregate[Cart]] = Aggregate(
         CartAssigned,
         CartsMerged,
         CartClosed,
+        AddressSet,
+        ShippingChosen,
+        CheckoutStarted,
+        CheckoutAborted,
+        CartCheckedOut,
+        CartAbandoned,
+        CartExpired,
     ),
 )
 
@@ -181,10 +282,15 @@ def require_open(cart: Cart | None, *, cart_id: CartId) -> Cart:
     """The cart, which may change.
 
     Raises:
-        CartUnknown, CartIsClosed: it may not.
+        CartUnknown, CartIsClosed, CartFrozen: it may not.
     """
     if cart is None:
         raise CartUnknown(cart_id=cart_id)
+    if cart.status is Status.FROZEN:
+        assert cart.checkout is not None, "frozen by a checkout"
+        raise CartFrozen(
+            cart_id=cart_id, checkout_id=cart.checkout.checkout_id, expires_at=cart.checkout.expires_at
+        )
     if cart.status is not Status.OPEN:
         raise CartIsClosed(cart_id=cart_id, status=cart.status, merged_into=cart.merged_into)
     return cart
@@ -228,7 +334,7 @@ def add_item(
     """Put pieces into the cart, at the list price.
 
     Raises:
-        CartUnknown, CartIsClosed, TooManyLines: nothing can be added.
+        CartUnknown, CartIsClosed, CartFrozen, TooManyLines: nothing can be added.
         NotOffered, QuantityOutOfRange: this cannot.
         PriceChanged: the cart has pieces of it at a lower price.
     """
@@ -261,7 +367,7 @@ def change_quantity(
     """Have so many pieces in a line; nothing if it has them.
 
     Raises:
-        CartUnknown, CartIsClosed, LineUnknown: there is no such line to be changed.
+        CartUnknown, CartIsClosed, CartFrozen, LineUnknown: there is no such line to be changed.
         QuantityOutOfRange: there are none or too many pieces.
     """
     cart = require_open(cart, cart_id=cart_id)
@@ -287,7 +393,7 @@ def remove_item(cart: Cart | None, *, cart_id: CartId, line_id: int, now: dateti
     """Take a line out of the cart; nothing if it is not there.
 
     Raises:
-        CartUnknown, CartIsClosed: the cart does not change.
+        CartUnknown, CartIsClosed, CartFrozen: the cart does not change.
     """
     cart = require_open(cart, cart_id=cart_id)
     line = cart.line(line_id)
@@ -306,12 +412,12 @@ def reprice(
     """Have the lines cost what the catalogue says now; nothing if they do. `agreed`: what their buyer agrees to.
 
     Raises:
-        CartUnknown, CartIsClosed: the cart does not change.
+        CartUnknown, CartIsClosed, CartFrozen: the cart does not change.
         PriceChanged: a list price is higher than what stands in the cart, and than what was agreed to.
         NotOffered: a line is not offered any more.
     """
     cart = require_open(cart, cart_id=cart_id)
-    changed = changed_prices(cart.lines, offers, currency=cart.currency)
+    changed = changed_prices(priced_lines(cart), offers, currency=cart.currency)
     require_no_rise(cart_id, changed, agreed=agreed)
     if not changed:
         return []
@@ -324,6 +430,11 @@ def reprice(
             repriced_at=in_utc(now),
         )
     ]
+
+
+def priced_lines(cart: Cart) -> tuple[Item, ...]:
+    """All that has a price: the lines, and the shipping."""
+    return cart.lines if cart.shipping is None else (*cart.lines, cart.shipping)
 
 
 def require_quantity(quantity: int, *, added: int = 1) -> None:

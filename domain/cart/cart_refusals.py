@@ -1,15 +1,17 @@
 """What is refused about carts.
 
 Unknown       CartUnknown, LineUnknown
-Conflict      CartIdTaken, CartIsClosed, TooManyLines, PriceChanged, CartHasCustomer, CartsInTwoCurrencies
-Unacceptable  NotOffered, SameCart; QuantityOutOfRange (`domain.quantity`)
+Conflict      CartIdTaken, CartIsClosed, CartFrozen, TooManyLines, PriceChanged, CartHasCustomer, CartsInTwoCurrencies,
+              NotTheBuyer, CheckoutOver
+Unacceptable  NotOffered, SameCart, ShippingNotOffered, CartEmpty, CountryMissing; QuantityOutOfRange
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from domain.cart.events import Price
-from domain.ids import CartId, Sku
+from domain.ids import CartId, CheckoutId, CustomerId, Sku
 from domain.money import Currency
 from domain.rejection import Conflict, Unacceptable, Unknown
 
@@ -169,3 +171,96 @@ class SameCart(Unacceptable):
 
     def __str__(self) -> str:
         return f"Cart '{self.cart_id}' cannot be merged with itself."
+
+
+@dataclass(kw_only=True, eq=False)
+class CartFrozen(Conflict):
+    """A checkout goes on."""
+
+    title = "The cart is being checked out"
+    meaning = (
+        "A checkout was started, and the cart does not change while it goes on: until `facts.expires_at`."
+    )
+    remedy = "Complete the checkout, or abort it to go on choosing."
+
+    cart_id: CartId
+    checkout_id: CheckoutId
+    expires_at: datetime
+
+    def __str__(self) -> str:
+        return f"Cart '{self.cart_id}' is being checked out."
+
+
+@dataclass(kw_only=True, eq=False)
+class CheckoutOver(Conflict):
+    """The checkout does not go on."""
+
+    title = "There is no such checkout any more"
+    meaning = "The checkout was aborted, took too long, or never began."
+    remedy = "Start a checkout again, at the prices of now."
+
+    cart_id: CartId
+    checkout_id: CheckoutId
+
+    def __str__(self) -> str:
+        return f"The checkout '{self.checkout_id}' of cart '{self.cart_id}' does not go on."
+
+
+@dataclass(kw_only=True, eq=False)
+class NotTheBuyer(Conflict):
+    """The cart is not of the customer whose address it would be."""
+
+    title = "The cart is not this customer's"
+    meaning = (
+        "An address is sealed under the key of the buyer, and this customer is not the buyer of the cart."
+    )
+    remedy = "Name the customer whose cart it is. A cart of nobody has no address."
+
+    cart_id: CartId
+    customer_id: CustomerId
+
+    def __str__(self) -> str:
+        return f"Cart '{self.cart_id}' is not of customer '{self.customer_id}'."
+
+
+@dataclass(kw_only=True, eq=False)
+class ShippingNotOffered(Unacceptable):
+    """The shop does not ship so."""
+
+    title = "There is no such way of shipping"
+    meaning = "The option is not among those of the shop, or it is a product that is kept in stock."
+    remedy = "Choose one of `facts.options`."
+
+    option_id: Sku
+    options: tuple[Sku, ...]
+
+    def __str__(self) -> str:
+        return f"'{self.option_id}' is no way of shipping."
+
+
+@dataclass(kw_only=True, eq=False)
+class CartEmpty(Unacceptable):
+    """Nothing is in the cart."""
+
+    title = "The cart is empty"
+    meaning = "There is nothing to be ordered."
+    remedy = "Add an item first."
+
+    cart_id: CartId
+
+    def __str__(self) -> str:
+        return f"Cart '{self.cart_id}' is empty."
+
+
+@dataclass(kw_only=True, eq=False)
+class CountryMissing(Unacceptable):
+    """Nobody knows where the order goes."""
+
+    title = "The country is missing"
+    meaning = "The cart has no delivery address, and the request names no country."
+    remedy = "Set the address, or name the country."
+
+    cart_id: CartId
+
+    def __str__(self) -> str:
+        return f"Nothing says to which country cart '{self.cart_id}' goes."

@@ -4,18 +4,30 @@
 customer without an account, or of nobody where callers have no identities.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Struct
 
 from domain.event import Event, event_type
-from domain.ids import CartId, CustomerId, Sku
+from domain.ids import CartId, CheckoutId, CustomerId, OrderId, Sku, customer_tag
 from domain.moment import Moment
-from domain.money import Currency, UnitPrice
-from domain.text import PublicText
+from domain.money import Currency, Minor, UnitPrice
+from domain.sealed import Sealed
+from domain.text import Country, Personal, PublicText
 
 Channel = Annotated[str, PublicText("the shop's own name of a way to sell")]
 Locale = Annotated[str, PublicText("a language tag")]
+
+_UNTIL_ERASED: Final = "until the customer is erased"
+
+RECIPIENT: Final = Personal("name", purpose="who takes the parcel of a cart", kept=_UNTIL_ERASED)
+LINES: Final = Personal("address", purpose="where the parcel or the bill of a cart goes", kept=_UNTIL_ERASED)
+EMAIL: Final = Personal("email", purpose="to remind the buyer of a cart", kept=_UNTIL_ERASED)
+
+AddressKind = Literal["delivery", "billing"]
+
+AbortReason = Literal["buyer", "expired"]
+"""Its buyer went on choosing, or did not complete it in time."""
 
 MergeStrategy = Literal["sum", "max", "keep_guest", "keep_customer"]
 """How many pieces an SKU has that both have: all, the more, those of the cart that ends, or of the one that stays."""
@@ -100,6 +112,92 @@ class CartRepriced(Event, frozen=True, kw_only=True):
     lines: tuple[Price, ...]
     cause: RepriceCause
     repriced_at: Moment
+
+
+@event_type("cart.address_set.v1", tags=lambda event: (customer_tag(event.customer_id),))
+class AddressSet(Event, frozen=True, kw_only=True):
+    """Where the parcel or the bill goes, sealed under the key of the buyer, whose tag it has."""
+
+    cart_id: CartId
+    customer_id: CustomerId
+    kind: AddressKind
+    recipient: Annotated[Sealed, RECIPIENT]
+    lines: Annotated[Sealed, LINES]
+    email: Annotated[Sealed | None, EMAIL]
+    country: Country
+    set_at: Moment
+
+
+@event_type("cart.shipping_chosen.v1")
+class ShippingChosen(Event, frozen=True, kw_only=True):
+    """How it is sent: a product that is not stocked, at its list price."""
+
+    cart_id: CartId
+    option_id: Sku
+    unit_price: UnitPrice
+    amount: Minor
+    chosen_at: Moment
+
+
+class CartTotals(Struct, frozen=True, kw_only=True, gc=False):
+    """What an order will cost: `grand` is the sum of the others."""
+
+    items: Minor
+    shipping: Minor
+    grand: Minor
+
+
+@event_type("cart.checkout_started.v1")
+class CheckoutStarted(Event, frozen=True, kw_only=True):
+    """The cart is frozen, and its prices stand, until `expires_at`. The order will have this id."""
+
+    cart_id: CartId
+    checkout_id: CheckoutId
+    order_id: OrderId
+    country: Country
+    currency: Currency
+    totals: CartTotals
+    started_at: Moment
+    expires_at: Moment
+
+
+@event_type("cart.checkout_aborted.v1")
+class CheckoutAborted(Event, frozen=True, kw_only=True):
+    """The cart may change again."""
+
+    cart_id: CartId
+    checkout_id: CheckoutId
+    reason: AbortReason
+    aborted_at: Moment
+
+
+@event_type("cart.cart_checked_out.v1")
+class CartCheckedOut(Event, frozen=True, kw_only=True):
+    """It is an order, which was placed in the same append."""
+
+    cart_id: CartId
+    checkout_id: CheckoutId
+    order_id: OrderId
+    checked_out_at: Moment
+
+
+@event_type("cart.cart_abandoned.v1")
+class CartAbandoned(Event, frozen=True, kw_only=True):
+    """Its buyer did nothing with it since `idle_since`; they can be written to and agree to that."""
+
+    cart_id: CartId
+    customer_id: CustomerId
+    idle_since: Moment
+    abandoned_at: Moment
+
+
+@event_type("cart.cart_expired.v1")
+class CartExpired(Event, frozen=True, kw_only=True):
+    """Nobody did anything with it for so long that it does not change any more."""
+
+    cart_id: CartId
+    idle_since: Moment
+    expired_at: Moment
 
 
 @event_type("cart.cart_assigned.v1")

@@ -5,19 +5,39 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from domain.cart.cart import SHIPPING_LINE
 from domain.cart.events import (
+    AddressSet,
+    CartAbandoned,
     CartAssigned,
+    CartCheckedOut,
     CartClosed,
+    CartExpired,
     CartOpened,
     CartRepriced,
     CartsMerged,
+    CheckoutAborted,
+    CheckoutStarted,
     ItemAdded,
     ItemQuantityChanged,
     ItemRemoved,
+    ShippingChosen,
 )
 from domain.ids import Sku
 from domain.money import Currency, Minor, UnitPrice, line_total
-from projections.cart.views import CartDetails, CartLine, CartSummary, cart_details, cart_summary
+from projections.cart.views import (
+    CartAddress,
+    CartAddresses,
+    CartCheckout,
+    CartDetails,
+    CartLine,
+    CartShipping,
+    CartSummary,
+    Status,
+    cart_addresses,
+    cart_details,
+    cart_summary,
+)
 
 
 @cart_details.on(CartOpened)
@@ -34,6 +54,7 @@ def opened(_cart: None, event: CartOpened) -> CartDetails:
         lines=(),
         units=0,
         items=Minor(0),
+        total=Minor(0),
         opened_at=event.opened_at,
         changed_at=event.opened_at,
     )
@@ -81,13 +102,24 @@ def repriced(cart: CartDetails, event: CartRepriced) -> CartDetails:
         _with(line, cart, unit_price=new[line.line_id]) if line.line_id in new else line
         for line in cart.lines
     )
-    return _with_lines(cart, lines, event.repriced_at)
+    shipping = cart.shipping
+    if shipping is not None and SHIPPING_LINE in new:
+        price = new[SHIPPING_LINE]
+        amount = line_total(1, unit_price=price, currency=cart.currency)
+        shipping = replace(shipping, unit_price=price, amount=amount)
+    return _with_lines(replace(cart, shipping=shipping), lines, event.repriced_at)
 
 
 @cart_details.on(CartAssigned)
 def assigned(cart: CartDetails, event: CartAssigned) -> CartDetails:
     """It is a customer's now."""
-    return replace(cart, customer_id=event.customer_id, guest=False, changed_at=event.assigned_at)
+    return replace(
+        cart,
+        customer_id=event.customer_id,
+        guest=False,
+        changed_at=event.assigned_at,
+        abandoned_at=None,
+    )
 
 
 @cart_details.on(CartsMerged)
@@ -113,6 +145,74 @@ def closed(cart: CartDetails, event: CartClosed) -> CartDetails:
     return replace(cart, status="merged", merged_into=event.merged_into, changed_at=event.closed_at)
 
 
+@cart_details.on(ShippingChosen)
+def shipped_by(cart: CartDetails, event: ShippingChosen) -> CartDetails:
+    """The newest choice counts."""
+    shipping = CartShipping(option_id=event.option_id, unit_price=event.unit_price, amount=event.amount)
+    return _with_lines(replace(cart, shipping=shipping), cart.lines, event.chosen_at)
+
+
+@cart_details.on(AddressSet)
+def addressed(cart: CartDetails, event: AddressSet) -> CartDetails:
+    """Addresses are shown apart."""
+    return replace(cart, changed_at=event.set_at, abandoned_at=None)
+
+
+@cart_details.on(CheckoutStarted)
+def frozen(cart: CartDetails, event: CheckoutStarted) -> CartDetails:
+    """Its prices stand."""
+    checkout = CartCheckout(
+        checkout_id=event.checkout_id,
+        order_id=event.order_id,
+        country=event.country,
+        totals=event.totals,
+        expires_at=event.expires_at,
+    )
+    return replace(cart, status="frozen", checkout=checkout, changed_at=event.started_at, abandoned_at=None)
+
+
+@cart_details.on(CheckoutAborted)
+def thawed(cart: CartDetails, event: CheckoutAborted) -> CartDetails:
+    """It may change again."""
+    return replace(cart, status="open", checkout=None, changed_at=event.aborted_at)
+
+
+@cart_details.on(CartCheckedOut)
+def ordered(cart: CartDetails, event: CartCheckedOut) -> CartDetails:
+    """Its checkout names the order."""
+    return replace(cart, status="ordered", changed_at=event.checked_out_at)
+
+
+@cart_details.on(CartAbandoned)
+def abandoned(cart: CartDetails, event: CartAbandoned) -> CartDetails:
+    """It may change all the same, and is not abandoned then."""
+    return replace(cart, abandoned_at=event.abandoned_at)
+
+
+@cart_details.on(CartExpired)
+def expired(cart: CartDetails, _event: CartExpired) -> CartDetails:
+    """It shows what it had."""
+    return replace(cart, status="expired")
+
+
+@cart_addresses.on(AddressSet)
+def address_set(row: CartAddresses | None, event: AddressSet) -> CartAddresses:
+    """One of each kind."""
+    address = CartAddress(
+        recipient=event.recipient, lines=event.lines, email=event.email, country=event.country
+    )
+    before = {} if row is None else row.addresses
+    return CartAddresses(
+        cart_id=event.cart_id, customer_id=event.customer_id, addresses={**before, event.kind: address}
+    )
+
+
+@cart_addresses.on(CartAssigned)
+def addresses_left(_row: CartAddresses | None, _event: CartAssigned) -> CartAddresses | None:
+    """What was sealed under the key of the guest is not the customer's to show."""
+    return None
+
+
 @cart_summary.on(CartOpened)
 def listed(_cart: None, event: CartOpened) -> CartSummary:
     """A cart begins an entry."""
@@ -132,10 +232,38 @@ def listed_as_assigned(cart: CartSummary, event: CartAssigned) -> CartSummary:
     return replace(cart, customer_id=event.customer_id, guest=False)
 
 
+@cart_summary.on(CheckoutStarted)
+def listed_as_frozen(cart: CartSummary, _event: CheckoutStarted) -> CartSummary:
+    """Lists are narrowed by it."""
+    return _with_status(cart, "frozen")
+
+
+@cart_summary.on(CheckoutAborted)
+def listed_as_open(cart: CartSummary, _event: CheckoutAborted) -> CartSummary:
+    """As above."""
+    return _with_status(cart, "open")
+
+
+@cart_summary.on(CartCheckedOut)
+def listed_as_ordered(cart: CartSummary, _event: CartCheckedOut) -> CartSummary:
+    """As above."""
+    return _with_status(cart, "ordered")
+
+
+@cart_summary.on(CartExpired)
+def listed_as_expired(cart: CartSummary, _event: CartExpired) -> CartSummary:
+    """As above."""
+    return _with_status(cart, "expired")
+
+
 @cart_summary.on(CartClosed)
 def listed_as_merged(cart: CartSummary, _event: CartClosed) -> CartSummary:
     """The entry stays."""
     return replace(cart, status="merged")
+
+
+def _with_status(cart: CartSummary, status: Status) -> CartSummary:
+    return replace(cart, status=status)
 
 
 def _line(
@@ -166,14 +294,18 @@ def _with(
 
 
 def _with_lines(cart: CartDetails, lines: tuple[CartLine, ...], changed_at: datetime) -> CartDetails:
+    items = Minor(sum(line.total for line in lines))
+    shipping = 0 if cart.shipping is None else cart.shipping.amount
     return replace(
         cart,
         lines=lines,
         units=sum(line.quantity for line in lines),
-        items=Minor(sum(line.total for line in lines)),
+        items=items,
+        total=Minor(items + shipping),
         changed_at=changed_at,
+        abandoned_at=None,
     )
 
 
-VIEWS: Final = (cart_details, cart_summary)
+VIEWS: Final = (cart_details, cart_summary, cart_addresses)
 """What can be asked about carts."""

@@ -1,17 +1,19 @@
 """What can be asked about carts: row types and their keys."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from msgspec import Struct
 
 from domain.cart.cart import CART
-from domain.cart.events import Channel, Locale
-from domain.ids import CartId, CustomerId, Sku
+from domain.cart.events import EMAIL, LINES, RECIPIENT, AddressKind, CartTotals, Channel, Locale
+from domain.ids import CartId, CheckoutId, CustomerId, OrderId, Sku
 from domain.money import Currency, Minor, UnitPrice
+from domain.sealed import Sealed
+from domain.text import Country
 from projections.view import KEYED, Row, View
 
-Status = Literal["open", "merged"]
+Status = Literal["open", "frozen", "ordered", "merged", "expired"]
 
 
 class CartLine(Struct, frozen=True, kw_only=True):
@@ -25,8 +27,38 @@ class CartLine(Struct, frozen=True, kw_only=True):
     stocked: bool
 
 
+class CartShipping(Struct, frozen=True, kw_only=True):
+    """How it is sent; `amount` is in minor units."""
+
+    option_id: Sku
+    unit_price: UnitPrice
+    amount: Minor
+
+
+class CartCheckout(Struct, frozen=True, kw_only=True):
+    """A checkout: until it expires its prices stand. The order has `order_id`, whenever it is placed."""
+
+    checkout_id: CheckoutId
+    order_id: OrderId
+    country: Country
+    totals: CartTotals
+    expires_at: datetime
+
+
+class CartAddress(Struct, frozen=True, kw_only=True):
+    """Where the parcel or the bill goes."""
+
+    recipient: Annotated[Sealed, RECIPIENT]
+    lines: Annotated[Sealed, LINES]
+    email: Annotated[Sealed | None, EMAIL]
+    country: Country
+
+
 class CartDetails(Row, frozen=True, kw_only=True):
-    """One cart, priced. `items` is the sum of its lines, `units` counts pieces; a `merged` one is part of another."""
+    """One cart, priced. `items` is the sum of its lines, `total` has the shipping as well, `units` counts pieces.
+
+    A `merged` cart is part of `merged_into`; an `ordered` one is the order that its checkout names.
+    """
 
     cart_id: CartId
     status: Status
@@ -41,6 +73,10 @@ class CartDetails(Row, frozen=True, kw_only=True):
     opened_at: datetime
     changed_at: datetime
     merged_into: CartId | None = None
+    shipping: CartShipping | None = None
+    total: Minor
+    checkout: CartCheckout | None = None
+    abandoned_at: datetime | None = None
 
 
 class CartSummary(Row, frozen=True, kw_only=True):
@@ -52,6 +88,14 @@ class CartSummary(Row, frozen=True, kw_only=True):
     guest: bool
     currency: Currency
     opened_at: datetime
+
+
+class CartAddresses(Row, frozen=True, kw_only=True):
+    """Where the parcel and the bill of one cart go. A cart without an address is in no row."""
+
+    cart_id: CartId
+    customer_id: CustomerId
+    addresses: dict[AddressKind, CartAddress]
 
 
 cart_details = View(
@@ -71,3 +115,12 @@ cart_summary = View(
     kind=KEYED,
     category=CART.category,
 )
+cart_addresses = View(
+    name="cart_addresses",
+    row=CartAddresses,
+    key=("cart_id",),
+    shape=1,
+    kind=KEYED,
+    category=CART.category,
+)
+"""Apart from `cart_details`, whose bytes go through as they are and are revalidated and cached."""

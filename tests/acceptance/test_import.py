@@ -67,6 +67,7 @@ def test_nobody_is_behind_afterwards(imported):
     assert [(view["name"], view["lag_events"], view["parked"]) for view in status["views"]] == [
         (name, 0, 0)
         for name in (
+            "cart_addresses",
             "cart_details",
             "cart_summary",
             "category_details",

@@ -3,14 +3,24 @@
 from typing import Any, Final
 
 from domain.cart.cart_refusals import LINES_MAX
+from domain.cart.events import CartTotals
 from domain.event import Event
-from domain.ids import CartId, Sku
-from domain.money import Currency
-from tests.cart_examples import cart_closed, cart_opened, item_added
+from domain.ids import CartId, CheckoutId, CustomerId, OrderId, Sku
+from domain.money import Currency, Minor, UnitPrice
+from tests.cart_examples import (
+    CHECKOUT,
+    cart_closed,
+    cart_opened,
+    checkout_started,
+    item_added,
+)
+from tests.examples import placed, product_created
 
 OF: Final = "/v1/carts"
 ONE: Final = {"sku": "85123A", "quantity": 1}
 MANY: Final = {"sku": "85123A", "quantity": 10_000}
+ADDRESS: Final = {"customer_id": "known", "recipient": "Ada", "lines": "1 High Street", "country": "Italy"}
+ORDER: Final = {"checkout_id": f"{CHECKOUT}.known", "customer_id": "known", "contact": {"name": "Ada"}}
 LINE: Final = {"line_id": 1}
 
 VALID: Final[dict[str, tuple[str, Any]]] = {
@@ -21,7 +31,14 @@ VALID: Final[dict[str, tuple[str, Any]]] = {
     "reprice_cart": (f"{OF}/filled/prices", {}),
     "assign_cart": (f"{OF}/of-a-guest/assignment", {"customer_id": "17850"}),
     "merge_carts": (f"{OF}/filled/merges", {"source_id": "cheap", "strategy": "max"}),
+    "set_address": (f"{OF}/of-known/addresses", ADDRESS),
+    "choose_shipping": (f"{OF}/filled/shipping", {"option_id": "POST-GBP"}),
+    "start_checkout": (f"{OF}/filled/checkout", {"country": "Italy"}),
+    "abort_checkout": (f"{OF}/frozen/checkout-abortion", {}),
+    "check_out": (f"{OF}/of-known-frozen/order", ORDER),
 }
+
+_TOTALS: Final = CartTotals(items=Minor(510), shipping=Minor(0), grand=Minor(510))
 
 FACTS: Final[tuple[Event, ...]] = (
     *(cart_opened(cart_id=CartId(each)) for each in ("filled", "cheap", "full", "gone", "closed", "many")),
@@ -29,6 +46,34 @@ FACTS: Final[tuple[Event, ...]] = (
     cart_opened(cart_id=CartId("of-a-guest"), guest=True),
     cart_closed(cart_id=CartId("closed"), merged_into=CartId("filled")),
     item_added(cart_id=CartId("many"), quantity=10_000),
+    product_created(sku=Sku("POST-GBP"), stocked=False, unit_price=UnitPrice("4.95")),
+    product_created(sku=Sku("gold"), unit_price=UnitPrice("999999999")),
+    cart_opened(cart_id=CartId("golden")),
+    item_added(cart_id=CartId("golden"), sku=Sku("gold"), unit_price=UnitPrice("999999999"), quantity=10_000),
+    cart_opened(cart_id=CartId("frozen")),
+    item_added(cart_id=CartId("frozen")),
+    checkout_started(cart_id=CartId("frozen"), totals=_TOTALS),
+    cart_opened(cart_id=CartId("taking"), customer_id=CustomerId("known")),
+    item_added(cart_id=CartId("taking")),
+    checkout_started(
+        cart_id=CartId("taking"), checkout_id=CheckoutId("taken"), order_id=OrderId("taken"), totals=_TOTALS
+    ),
+    placed(order_id=OrderId("taken")),
+    *(
+        event
+        for customer in ("known", "closed", "erased", "nobody")
+        for event in (
+            cart_opened(cart_id=CartId(f"of-{customer}"), customer_id=CustomerId(customer)),
+            cart_opened(cart_id=CartId(f"of-{customer}-frozen"), customer_id=CustomerId(customer)),
+            item_added(cart_id=CartId(f"of-{customer}-frozen")),
+            checkout_started(
+                cart_id=CartId(f"of-{customer}-frozen"),
+                checkout_id=CheckoutId(f"{CHECKOUT}.{customer}"),
+                order_id=OrderId(f"{CHECKOUT}.{customer}"),
+                totals=_TOTALS,
+            ),
+        )
+    ),
     item_added(cart_id=CartId("filled")),
     item_added(cart_id=CartId("cheap"), unit_price="2.45"),
     item_added(cart_id=CartId("gone"), sku=Sku("none")),
@@ -37,6 +82,8 @@ FACTS: Final[tuple[Event, ...]] = (
         for number in range(1, LINES_MAX + 1)
     ),
 )
+
+_UNFIT: Final = {"nobody": "customer-unknown", "closed": "record-is-closed", "erased": "customer-erased"}
 
 REFUSED: Final[dict[tuple[str, str], tuple[str, Any]]] = {
     ("open_cart", "cart-id-taken"): (OF, {"cart_id": "filled", "currency": "GBP"}),
@@ -53,10 +100,33 @@ REFUSED: Final[dict[tuple[str, str], tuple[str, Any]]] = {
     ("merge_carts", "carts-in-two-currencies"): (f"{OF}/filled/merges", {"source_id": "euros"}),
     ("merge_carts", "too-many-lines"): (f"{OF}/full/merges", {"source_id": "filled"}),
     ("merge_carts", "quantity-out-of-range"): (f"{OF}/filled/merges", {"source_id": "many"}),
+    ("set_address", "not-the-buyer"): (f"{OF}/filled/addresses", ADDRESS),
+    ("choose_shipping", "shipping-not-offered"): (f"{OF}/filled/shipping", {"option_id": "85123A"}),
+    ("choose_shipping", "not-offered"): (f"{OF}/filled/shipping", {"option_id": "POST"}),
+    ("start_checkout", "cart-empty"): (f"{OF}/of-known/checkout", {"country": "Italy"}),
+    ("start_checkout", "country-missing"): (f"{OF}/filled/checkout", {}),
+    ("start_checkout", "price-changed"): (f"{OF}/cheap/checkout", {"country": "Italy"}),
+    ("start_checkout", "not-offered"): (f"{OF}/gone/checkout", {"country": "Italy"}),
+    ("start_checkout", "amount-too-large"): (f"{OF}/golden/checkout", {"country": "Italy"}),
+    ("check_out", "checkout-over"): (f"{OF}/filled/order", ORDER),
+    ("check_out", "order-id-taken"): (f"{OF}/taking/order", {"checkout_id": "taken"}),
+    ("check_out", "not-the-buyer"): (f"{OF}/of-known-frozen/order", {**ORDER, "customer_id": "guest"}),
     **{
-        (name, code): (path.replace("/filled/", cart).replace("/of-a-guest/", cart), body)
+        ("set_address", code): (f"{OF}/of-{customer}/addresses", {**ADDRESS, "customer_id": customer})
+        for customer, code in _UNFIT.items()
+    },
+    **{
+        ("check_out", code): (
+            f"{OF}/of-{customer}-frozen/order",
+            {**ORDER, "customer_id": customer, "checkout_id": f"{CHECKOUT}.{customer}"},
+        )
+        for customer, code in _UNFIT.items()
+    },
+    **{
+        (name, code): (f"{OF}/{cart}/{path.rpartition('/')[2]}", body)
         for name, (path, body) in VALID.items()
-        for code, cart in (("cart-unknown", "/none/"), ("cart-is-closed", "/closed/"))
+        for code, cart in (("cart-unknown", "none"), ("cart-is-closed", "closed"), ("cart-frozen", "frozen"))
         if path != OF
+        and (code, name) not in {("cart-frozen", "abort_checkout"), ("cart-frozen", "check_out")}
     },
 }

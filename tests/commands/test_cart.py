@@ -104,3 +104,100 @@ async def test_the_same_key_adds_once(given):
 
     assert first.bytes == again.bytes
     assert 1 == events(shop).count("cart.item_added.v1")
+
+
+CHECK_OUT = f"{OF_IT}/order"
+
+
+@pytest.fixture
+async def buying(given):
+    """A cart with two hearts."""
+    return await given(product_created(), cart_opened(), item_added())
+
+
+async def checkout_of(shop):
+    """Start a checkout, and its id."""
+    assert 201 == (await shop.post(f"{OF_IT}/checkout", {"country": "Italy"})).status
+    with shop.reader() as connection:
+        (newest,) = connection.execute(
+            "select payload->>'checkout_id' from log.event where type = 'cart.checkout_started.v1'"
+            " order by position desc limit 1"
+        ).fetchone()
+    return {"checkout_id": newest}
+
+
+async def test_a_checkout_that_is_completed_twice_places_one_order(buying):
+    """Cart and order change in one append; sent again, under whatever key, it is the same order."""
+    checkout = await checkout_of(buying)
+    before = buying.position
+
+    first = await buying.post(CHECK_OUT, checkout)
+    again = await buying.post(CHECK_OUT, checkout)
+    both = await asyncio.gather(*(buying.post(CHECK_OUT, checkout) for _ in range(8)))
+
+    assert {201} == {each.status for each in (first, again, *both)}
+    assert ["cart.cart_checked_out.v1", "ordering.order_placed.v2"] == events(buying)[-2:]
+    assert 2 == buying.position - before
+    with buying.reader() as connection:
+        (order,) = connection.execute(
+            "select payload::text from log.event where stream = %s", [f"order-{checkout['checkout_id']}"]
+        ).fetchone()
+    assert '"total":510' in order
+    assert '"customer_id":"17850"' in order
+
+
+async def test_what_is_added_while_a_checkout_starts_is_in_the_order_or_refused(given):
+    """spree 11286: checkout races add-to-cart. What is in the cart at the end is what was ordered."""
+    shop = await given(product_created())
+    async with opened(shop.url) as other:
+        for number in range(sizes.CART_ADDS.chosen // 4):
+            of_it = f"/v1/carts/race-{number}"
+            cart = {"cart_id": f"race-{number}", "customer_id": "17850", "currency": "GBP"}
+            assert 201 == (await shop.post("/v1/carts", cart)).status
+            assert 201 == (await shop.post(f"{of_it}/items", HEARTS)).status
+            started, added = await asyncio.gather(
+                shop.post(f"{of_it}/checkout", {"country": "Italy"}),
+                other.post(f"{of_it}/items", {"sku": "85123A", "quantity": 1}),
+            )
+            assert 201 == started.status
+            with shop.reader() as connection:
+                (grand,) = connection.execute(
+                    "select (payload->'totals'->>'grand')::int from log.event"
+                    " where stream = %s and type = 'cart.checkout_started.v1'",
+                    [f"cart-race-{number}"],
+                ).fetchone()
+            if added.status == 201:
+                assert 765 == grand
+            else:
+                added.then_refused(409, "cart-frozen", cart_id=f"race-{number}")
+                assert 510 == grand
+
+
+async def test_a_sale_that_begins_before_the_checkout_is_in_the_order(buying):
+    """medusa 11222: a price that fell passes on; after the start of the checkout no price changes anything."""
+    price = {"unit_price": "2", "currency": "GBP"}
+    assert 201 == (await buying.post("/v1/products/85123A/price", price)).status
+    checkout = await checkout_of(buying)
+    assert 201 == (await buying.post("/v1/products/85123A/price", {**price, "unit_price": "9"})).status
+    assert 201 == (await buying.post(CHECK_OUT, checkout)).status
+
+    with buying.reader() as connection:
+        (order,) = connection.execute(
+            "select payload::text from log.event where type = 'ordering.order_placed.v2'"
+        ).fetchone()
+    assert '"total":400' in order
+
+
+async def test_a_checkout_takes_no_more_events_than_its_budget(given):
+    """The event budget of a checkout: at most 12, here 3; fulfilment adds one for each SKU, and one."""
+    shop = await given(
+        product_created(), product_created(sku="2"), product_created(sku="3"), cart_opened(), item_added()
+    )
+    for sku in ("2", "3"):
+        assert 201 == (await shop.post(f"{OF_IT}/items", {"sku": sku, "quantity": 1})).status
+    before = shop.position
+    assert 201 == (await shop.post(CHECK_OUT, await checkout_of(shop))).status
+
+    fulfilment = 3 + 1
+    assert 3 == shop.position - before
+    assert 12 >= 3 + fulfilment

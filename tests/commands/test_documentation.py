@@ -8,11 +8,12 @@ from msgspec.structs import replace
 from commands.routing import CommandRoute
 from counterfoil.applications import command_app
 from counterfoil.contexts import CONTEXTS
+from domain.cart.events import CartTotals
 from domain.rejection import Conflict, Unacceptable, Unknown
 from runtime.problem_types import CATALOGUE
 from runtime.settings import Settings, SettingsError
 from tests import pricing_examples
-from tests.cart_examples import cart_opened, item_added
+from tests.cart_examples import cart_opened, checkout_started, item_added
 from tests.catalogue_examples import (
     CONTENT,
     category_created,
@@ -94,7 +95,8 @@ def example_of(document, operation):
 
 
 async def test_every_example_of_a_body_is_accepted(database_url, keys_database_url, tmp_path, document):
-    async with opened(database_url, keys_database_url=keys_database_url, home=str(tmp_path)) as shop:
+    given = {"keys_database_url": keys_database_url, "home": str(tmp_path), "shipping_options": "POST"}
+    async with opened(database_url, **given) as shop:
         await every_example_is_accepted(shop, document)
 
 
@@ -129,11 +131,22 @@ async def every_example_is_accepted(shop, document):
         item_added(cart_id="filled"),
         cart_opened(cart_id="c-guest", guest=True),
         cart_opened(cart_id="of-a-guest", guest=True),
+        cart_opened(cart_id="of-17851", customer_id="17851"),
+        product_created(sku="POST", stocked=False),
+        *(
+            event
+            for cart_id in ("started", "frozen")
+            for event in (cart_opened(cart_id=cart_id), item_added(cart_id=cart_id))
+        ),
+        checkout_started(cart_id="frozen", totals=CartTotals(items=510, shipping=0, grand=510)),
         placed(order_id="cash"),
         *(each for each in payment_requests.FACTS if getattr(each, "payment_id", "") in PAYMENTS.values()),
     )
     targets = {
         **PAYMENTS,
+        "/v1/carts/{cart_id}/addresses": "of-17851",
+        "/v1/carts/{cart_id}/order": "frozen",
+        "/v1/carts/{cart_id}/checkout": "started",
         "/v1/carts/{cart_id}/assignment": "of-a-guest",
         "/v1/listings/{listing_id}/archival": "leaving",
         "/v1/customers/{customer_id}/erasure": "leaving",

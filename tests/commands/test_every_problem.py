@@ -411,7 +411,8 @@ async def test_every_problem_that_a_command_documents_is_answered(
     database_url, route, monkeypatch, request, tmp_path
 ):
     keys = {"keys_database_url": request.getfixturevalue("keys_database_url"), "home": str(tmp_path)}
-    async with opened(database_url, **(keys if "no-key-database" in documented(route) else {})) as shop:
+    keys = keys if "no-key-database" in documented(route) else {}
+    async with opened(database_url, shipping_options="POST,POST-GBP", **keys) as shop:
         await shop.given(*FACTS)
         await installed(shop)
         await bring_about(shop, route, monkeypatch)

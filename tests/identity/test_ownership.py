@@ -71,13 +71,20 @@ CART_CHANGES: dict[str, dict[str, object]] = {
     "prices": {},
     "removals": {"line_id": 1},
     "assignment": {},
+    "addresses": {"recipient": "A", "lines": "1 High Street", "country": "Italy"},
+    "checkout-abortion": {},
 }
 """What buyers may do to a cart of their own, with a body for each."""
 
 OF_CARTS = {
-    "GET": ("", "/{cart_id}"),
-    "HEAD": ("", "/{cart_id}"),
-    "POST": ("", "/{cart_id}/merges", *(f"/{{cart_id}}/{name}" for name in CART_CHANGES)),
+    "GET": ("", "/{cart_id}", "/{cart_id}/addresses"),
+    "HEAD": ("", "/{cart_id}", "/{cart_id}/addresses"),
+    "POST": (
+        "",
+        "/{cart_id}/merges",
+        *("/{cart_id}/shipping", "/{cart_id}/checkout", "/{cart_id}/order"),
+        *(f"/{{cart_id}}/{name}" for name in CART_CHANGES),
+    ),
 }
 
 NEEDS_KEYS = {"addresses", "erasure"}
@@ -393,6 +400,16 @@ async def test_a_cart_is_shown_to_and_changed_by_its_buyer_alone(bought):
         assert (404, 200) == (foreign.status_code, own.status_code)
         assert shown(foreign, carts["bob"]) == shown(absent, ABSENT)
         assert (name == "guest") == own.json()["guest"]
+        without = [await shop.get(f"/v1/carts/{each}/addresses", token) for each in (carts["bob"], ABSENT)]
+        assert [404, 404] == [each.status_code for each in without]
+        assert shown(without[0], carts["bob"]) == shown(without[1], ABSENT)
+        checkout, order = {"country": "Italy"}, {"checkout_id": ABSENT}
+        for part, body in (("shipping", {"option_id": "1"}), ("checkout", checkout), ("order", order)):
+            refused = [
+                await shop.post(f"/v1/carts/{each}/{part}", body, token) for each in (carts["bob"], ABSENT)
+            ]
+            assert shown(refused[0], carts["bob"]) == shown(refused[1], ABSENT), part
+            assert "cart-unknown" == refused[0].json()["code"]
         listed = (await shop.get("/v1/carts", token)).json()["items"]
         found = {row["cart_id"] for row in listed}
         assert (True, False) == (carts[name] in found, carts["bob"] in found)
@@ -402,7 +419,8 @@ async def test_a_cart_is_shown_to_and_changed_by_its_buyer_alone(bought):
                 for each in (carts["bob"], ABSENT, carts[name])
             ]
             assert shown(foreign, carts["bob"]) == shown(absent, ABSENT)
-            assert (404, 201) == (foreign.status_code, own.status_code), part
+            wanted = (409, 409) if part in NEEDS_KEYS else (404, 201)
+            assert wanted == (foreign.status_code, own.status_code), part
 
 
 async def cart_of(bought: Bought, name: str, *, pieces: int = 1) -> str:

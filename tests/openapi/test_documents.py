@@ -6,6 +6,7 @@ import pytest
 
 METHODS = {"get", "head", "post"}
 VERBS = {
+    "abort",
     "add",
     "adjust",
     "archive",
@@ -15,6 +16,8 @@ VERBS = {
     "cancel",
     "capture",
     "change",
+    "check",
+    "choose",
     "complete",
     "create",
     "discontinue",
@@ -58,6 +61,7 @@ VERBS = {
     "send",
     "set",
     "ship",
+    "start",
     "skip",
     "store",
     "unlock",

@@ -9,12 +9,13 @@ from typing import Any
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
+from domain.cart.cart import CART
 from domain.catalogue.category import CATEGORY
 from domain.catalogue.channel import CHANNEL
 from domain.catalogue.listing import LISTING
 from domain.customers.customer import CUSTOMER
 from domain.event import Event, partition_key_of
-from domain.ids import CustomerId, KeyedHash, OrderId
+from domain.ids import CartId, CustomerId, KeyedHash, OrderId
 from domain.ordering.events import Contact
 from domain.ordering.order import ORDER
 from event_store.consumers.driver import ConsumerSession, Hosted
@@ -42,6 +43,7 @@ from projections.view import GLOBAL, KEYED, Key, View
 from projections.worker import Worker
 from runtime import database
 from runtime.documents import Documents
+from tests.cart_examples import address_set, cart_checked_out, cart_opened, checkout_started, item_added
 from tests.catalogue_examples import (
     HEART,
     HEARTS,
@@ -76,7 +78,7 @@ def history(seed: int, *, steps: int = 150) -> list[tuple[str, Event]]:
 
 
 def _known() -> Iterator[tuple[str, Event]]:
-    """Customers, and an order with contact data; the values in it only look sealed."""
+    """Customers, carts, and an order with contact data; the values in it only look sealed."""
     for number in range(8):
         customer_id = CustomerId(f"known-{number}")
         yield (
@@ -84,6 +86,15 @@ def _known() -> Iterator[tuple[str, Event]]:
             customer_registered(customer_id=customer_id, email_digest=KeyedHash(f"{number:032x}")),
         )
         yield CUSTOMER.stream(customer_id), address_added(customer_id=customer_id)
+    for number in range(8):
+        cart_id = CartId(f"c-{number}")
+        began = (
+            cart_opened,
+            item_added,
+            address_set,
+            *((checkout_started, cart_checked_out) if number % 2 else ()),
+        )
+        yield from ((CART.stream(cart_id), event(cart_id=cart_id)) for event in began)
     contact = Contact(name=sealed("Ada Lovelace"), email=None, address=None)
     order_id = OrderId("of-somebody-known")
     yield ORDER.stream(order_id), placed(order_id=order_id, customer_id=customer_id, contact=contact)

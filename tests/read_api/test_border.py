@@ -208,6 +208,7 @@ def test_every_address_is_documented_with_an_example_and_a_problem(client):
         "/v1/tax-tables/{jurisdiction}",
         "/v1/carts",
         "/v1/carts/{cart_id}",
+        "/v1/carts/{cart_id}/addresses",
         "/v1/customers",
         "/v1/customer-search",
         "/v1/customers/{customer_id}",

@@ -19,6 +19,7 @@ from domain.cart.cart import CART, Cart, Offer, Offers
 from domain.cart.cart_merging import assign, merge
 from domain.cart.cart_refusals import (
     LINES_MAX,
+    CartFrozen,
     CartHasCustomer,
     CartIdTaken,
     CartIsClosed,
@@ -42,8 +43,8 @@ from runtime.problems import Fault, ProblemError
 
 router = command_router("cart")
 
-_WRITES: Final = Owned("carts:write")
-_CHANGES: Final = (CartUnknown, CartIsClosed)
+WRITES: Final = Owned("carts:write")
+CHANGES: Final = (CartUnknown, CartIsClosed, CartFrozen)
 """What every change of a cart may refuse."""
 
 ShopChannel = Annotated[Channel, StringConstraints(pattern=r"^[a-z0-9]{1,32}(-[a-z0-9]{1,32}){0,3}$")]
@@ -135,7 +136,7 @@ class MergeCarts(Payload):
     )
 
 
-@command(router, "/carts", requires=_WRITES, refusals=(CartIdTaken,))
+@command(router, "/carts", requires=WRITES, refusals=(CartIdTaken,))
 async def open_cart(body: OpenCart, caller: Caller) -> Answer:
     """Open a cart. Customers and guests open their own, under an id that is made up."""
     customer_id, guest = _buyer(body, caller)
@@ -160,8 +161,8 @@ async def open_cart(body: OpenCart, caller: Caller) -> Answer:
 @command(
     router,
     "/carts/{cart_id}/items",
-    requires=_WRITES,
-    refusals=(*_CHANGES, TooManyLines, PriceChanged, NotOffered, QuantityOutOfRange),
+    requires=WRITES,
+    refusals=(*CHANGES, TooManyLines, PriceChanged, NotOffered, QuantityOutOfRange),
 )
 async def add_item(cart_id: CartId, body: AddItem, caller: Caller) -> Answer:
     """Put pieces into a cart at the list price. A SKU has one line, which grows."""
@@ -173,18 +174,18 @@ async def add_item(cart_id: CartId, body: AddItem, caller: Caller) -> Answer:
             cart_id=cart_id,
             sku=sku,
             quantity=body.quantity,
-            offers=_offers(cart, (sku,), view),
+            offers=offers_of(cart, (sku,), view),
             now=caller.now,
         )
 
-    return await caller.execute(CART, cart_id, add, owner=_buyer_of)
+    return await caller.execute(CART, cart_id, add, owner=buyer_of)
 
 
 @command(
     router,
     "/carts/{cart_id}/quantities",
-    requires=_WRITES,
-    refusals=(*_CHANGES, LineUnknown, QuantityOutOfRange),
+    requires=WRITES,
+    refusals=(*CHANGES, LineUnknown, QuantityOutOfRange),
 )
 async def change_quantity(cart_id: CartId, body: ChangeQuantity, caller: Caller) -> Answer:
     """Have so many pieces in a line."""
@@ -194,44 +195,44 @@ async def change_quantity(cart_id: CartId, body: ChangeQuantity, caller: Caller)
         lambda cart, _: carts.change_quantity(
             cart, cart_id=cart_id, line_id=body.line_id, quantity=body.quantity, now=caller.now
         ),
-        owner=_buyer_of,
+        owner=buyer_of,
     )
 
 
-@command(router, "/carts/{cart_id}/removals", requires=_WRITES, refusals=_CHANGES)
+@command(router, "/carts/{cart_id}/removals", requires=WRITES, refusals=CHANGES)
 async def remove_item(cart_id: CartId, body: RemoveItem, caller: Caller) -> Answer:
     """Take a line out of a cart."""
     return await caller.execute(
         CART,
         cart_id,
         lambda cart, _: carts.remove_item(cart, cart_id=cart_id, line_id=body.line_id, now=caller.now),
-        owner=_buyer_of,
+        owner=buyer_of,
     )
 
 
 @command(
     router,
     "/carts/{cart_id}/prices",
-    requires=_WRITES,
-    refusals=(*_CHANGES, PriceChanged, NotOffered),
+    requires=WRITES,
+    refusals=(*CHANGES, PriceChanged, NotOffered),
 )
 async def reprice_cart(cart_id: CartId, body: RepriceCart, caller: Caller) -> Answer:
     """Have all lines cost what the catalogue says now: what fell at once, what rose if the buyer agrees to it."""
     agreed = {Sku(each.sku): each.unit_price for each in body.agreed}
 
     def reprice(cart: Cart | None, view: DecisionView) -> list[Event]:
-        skus = () if cart is None else tuple(line.sku for line in cart.lines)
-        offers = _offers(cart, skus, view)
+        skus = () if cart is None else tuple(line.sku for line in carts.priced_lines(cart))
+        offers = offers_of(cart, skus, view)
         return carts.reprice(cart, cart_id=cart_id, offers=offers, agreed=agreed, now=caller.now)
 
-    return await caller.execute(CART, cart_id, reprice, owner=_buyer_of)
+    return await caller.execute(CART, cart_id, reprice, owner=buyer_of)
 
 
 @command(
     router,
     "/carts/{cart_id}/assignment",
-    requires=_WRITES,
-    refusals=(*_CHANGES, CartHasCustomer),
+    requires=WRITES,
+    refusals=(*CHANGES, CartHasCustomer),
 )
 async def assign_cart(cart_id: CartId, body: AssignCart, caller: Caller) -> Answer:
     """Make the cart of a guest a customer's: the caller's, who shows the token of the guest."""
@@ -252,8 +253,8 @@ async def assign_cart(cart_id: CartId, body: AssignCart, caller: Caller) -> Answ
 @command(
     router,
     "/carts/{cart_id}/merges",
-    requires=_WRITES,
-    refusals=(*_CHANGES, CartsInTwoCurrencies, TooManyLines, SameCart, QuantityOutOfRange),
+    requires=WRITES,
+    refusals=(*CHANGES, CartsInTwoCurrencies, TooManyLines, SameCart, QuantityOutOfRange),
 )
 async def merge_carts(cart_id: CartId, body: MergeCarts, caller: Caller) -> Answer:
     """Put all lines of another cart into this one, and end the other: one's own, or a guest's whose token is shown."""
@@ -269,7 +270,7 @@ async def merge_carts(cart_id: CartId, body: MergeCarts, caller: Caller) -> Answ
         )
         return Decision((*events_of(CART, cart_id, merged), *events_of(CART, source_id, closed)))
 
-    return await caller.execute(CART, cart_id, decide, owner=_buyer_of)
+    return await caller.execute(CART, cart_id, decide, owner=buyer_of)
 
 
 _OF_ANOTHER: Final = Fault(detail="Only the caller's own id may be sent", pointer="/customer_id")
@@ -314,11 +315,12 @@ def _buyer(body: OpenCart, caller: Executing) -> tuple[CustomerId | None, bool]:
     return CustomerId(own), caller.actor == actor("guest", own)
 
 
-def _buyer_of(cart: Cart) -> str | None:
+def buyer_of(cart: Cart) -> str | None:
+    """Whose the cart is."""
     return cart.customer_id
 
 
-def _offers(cart: Cart | None, skus: Iterable[Sku], view: DecisionView) -> Offers:
+def offers_of(cart: Cart | None, skus: Iterable[Sku], view: DecisionView) -> Offers:
     """What the catalogue offers of these in the currency of the cart, as it is when the decision is recorded."""
     if cart is None:
         return {}

@@ -1,0 +1,96 @@
+"""Carts through both APIs: addresses sealed in the log and shown by role, the document of a cart, and its order."""
+
+import pytest
+
+from tests.customers.conftest import opened
+
+pytestmark = pytest.mark.anyio
+
+PRODUCT = {"sku": "1", "title": "One", "stocked": True, "unit_price": "2.55", "currency": "GBP"}
+ADDRESS = {
+    "customer_id": "17850",
+    "recipient": "Ada Lovelace",
+    "lines": "12 St James's Square",
+    "email": "ada@example.org",
+    "country": "Italy",
+}
+CONTACT = {"name": "Ada Lovelace", "email": "ada@example.org", "address": "12 St James's Square"}
+
+
+def plain(text):
+    return {"shown": "plain", "text": text}
+
+
+async def prepare(shop):
+    """A registered customer with a cart of one piece."""
+    cart = {"cart_id": "c", "customer_id": "17850", "currency": "GBP"}
+    for path, body in (
+        ("/v1/products", PRODUCT),
+        ("/v1/customers", {"customer_id": "17850", "country": "Italy"}),
+        ("/v1/carts", cart),
+        ("/v1/carts/c/items", {"sku": "1", "quantity": 1}),
+    ):
+        assert 201 == (await shop.commands.post(path, body)).status
+
+
+async def test_an_address_of_a_cart_is_sealed_in_the_log_and_erased_with_its_customer(shop):
+    await prepare(shop)
+    (await shop.post("/v1/carts/c/addresses", ADDRESS)).then_accepted(stream="cart-c", version=3)
+    shown = (await shop.queries.get("/v1/carts/c/addresses")).body
+
+    assert (plain("Ada Lovelace"), plain("ada@example.org")) == (
+        shown["addresses"]["delivery"]["recipient"],
+        shown["addresses"]["delivery"]["email"],
+    )
+    with shop.commands.reader() as connection:
+        recorded = str(connection.execute("select string_agg(payload::text, '') from log.event").fetchall())
+        (tags,) = connection.execute("select array_agg(tag) from log.tag").fetchone()
+    for text in ("Ada", "Lovelace", "xample", "James"):
+        assert text not in recorded
+    assert "customer:17850" in tags
+    export = (await shop.queries.get("/v1/customers/17850/export")).body
+    assert plain("12 St James's Square") == export["events"][-1]["payload"]["lines"]
+    assert 201 == (await shop.post("/v1/customers/17850/erasure", {})).status
+    (await shop.post("/v1/carts/c/addresses", ADDRESS)).then_refused(409, "customer-erased")
+
+
+async def test_a_checkout_with_contact_data_needs_a_registered_buyer(shop):
+    """What is refused as order-id-taken, not-the-buyer, customer-unknown, record-is-closed and customer-erased."""
+    await prepare(shop)
+    assert 201 == (await shop.commands.post("/v1/carts/c/checkout", {"country": "Italy"})).status
+    await shop.queries.carried()
+    checkout = (await shop.queries.get("/v1/carts/c")).body["checkout"]
+    order = {"checkout_id": checkout["checkout_id"], "contact": CONTACT}
+
+    (await shop.commands.post("/v1/carts/c/order", order)).then_refused(422, "validation-failed")
+    of_another = {**order, "customer_id": "17851"}
+    (await shop.commands.post("/v1/carts/c/order", of_another)).then_refused(409, "not-the-buyer")
+    placed = await shop.post("/v1/carts/c/order", {**order, "customer_id": "17850"})
+    assert 201 == placed.status
+    cart = (await shop.queries.get("/v1/carts/c")).body
+    contact = (await shop.queries.get(f"/v1/orders/{checkout['order_id']}/contact")).body
+    total = (await shop.queries.get(f"/v1/orders/{checkout['order_id']}")).body["total"]
+    assert ("ordered", cart["total"]) == (cart["status"], total)
+    assert {name: plain(text) for name, text in CONTACT.items()} == {name: contact[name] for name in CONTACT}
+
+
+async def test_shipping_is_a_line_of_the_order(database_url):
+    async with opened(database_url, shipping_options="POST,COURIER") as shop:
+        await prepare(shop)
+        postage = {**PRODUCT, "sku": "POST", "stocked": False, "unit_price": "4.95"}
+        assert 201 == (await shop.commands.post("/v1/products", postage)).status
+        refused = await shop.commands.post("/v1/carts/c/shipping", {"option_id": "1"})
+        refused.then_refused(422, "shipping-not-offered", options=["POST", "COURIER"])
+        for path, body in (("shipping", {"option_id": "POST"}), ("checkout", {"country": "Italy"})):
+            assert 201 == (await shop.commands.post(f"/v1/carts/c/{path}", body)).status
+        await shop.queries.carried()
+        cart = (await shop.queries.get("/v1/carts/c")).body
+        order_id = cart["checkout"]["order_id"]
+        assert 201 == (await shop.post("/v1/carts/c/order", {"checkout_id": order_id})).status
+
+        order = (await shop.queries.get(f"/v1/orders/{order_id}")).body
+        assert ({"items": 255, "shipping": 495, "grand": 750}, 750) == (
+            cart["checkout"]["totals"],
+            order["total"],
+        )
+        assert ["1", "POST"] == [line["sku"] for line in order["lines"]]
