@@ -10,6 +10,7 @@ from commands.gateways.labels import CARRIER
 from commands.gateways.mail import mails as mail_gateway
 from commands.gateways.payment.charging import PROVIDER
 from commands.gateways.shredding import ERASURE
+from commands.processes.carts_left import CARTS_LEFT
 from commands.processes.closing import CLOSING
 from commands.processes.fulfilment import FULFILMENT
 from commands.processes.labels import LABELS
@@ -185,6 +186,7 @@ CART: Final = Context(
     name="cart",
     aggregates=(CARTS,),
     commands="commands.cart.checking_out:router",
+    processes=(CARTS_LEFT,),
     views=cart_folds.VIEWS,
     queries="read_api.cart:QUERIES",
     problems=(

@@ -239,8 +239,8 @@ def abandon(cart: Cart, *, agrees: bool, now: datetime) -> list[Event]:
 
 
 def expire(cart: Cart, *, now: datetime) -> list[Event]:
-    """End a cart that nobody did anything with for long; nothing if it has ended, or is being checked out."""
-    if cart.status is not Status.OPEN:
+    """End a cart that nobody did anything with for long; nothing if it has ended."""
+    if cart.status not in {Status.OPEN, Status.FROZEN}:
         return []
     return [CartExpired(cart_id=cart.cart_id, idle_since=cart.changed_at, expired_at=in_utc(now))]
 

@@ -95,11 +95,13 @@ def test_nobody_is_behind_afterwards(imported):
             "sku_sales",
             "stock_level",
             "tax_rates",
+            "timers_carts_left",
             "timers_fulfilment",
         )
     ]
     assert [(process["name"], process["lag_events"]) for process in status["process_managers"]] == [
         ("account-closing", 0),
+        ("carts-left", 0),
         ("fulfilment", 0),
         ("restock", 0),
     ]

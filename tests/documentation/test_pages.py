@@ -61,6 +61,7 @@ NO_PROBLEMS: Final = {
     "online-retail",
     "credit-notes",
     "account-closing",
+    "carts-left",
     "sender-erasure",
     "sender-payment",
     "action-required",

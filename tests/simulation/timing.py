@@ -35,7 +35,7 @@ from projections.folding import BatchFold, decoder_of
 from runtime.problems import ProblemError
 from tests.simulation import commanding
 
-(TIMERS,) = CONTEXTS.timers
+(TIMERS,) = [view for view in CONTEXTS.timers if view.name == "timers_fulfilment"]
 START = datetime(2026, 3, 1, tzinfo=UTC)
 LONG_AGO = datetime(2010, 12, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -221,7 +221,7 @@ def test_positions_reach_the_head_when_processes_are_through_whether_or_not_anyt
         eventually(lambda: all(each.lag_events == 0 for each in status.read(database_url).process_managers))
         found = status.read(database_url).process_managers
 
-    assert [("account-closing", 51), ("fulfilment", 51), ("restock", 51)] == [
+    assert [("account-closing", 51), ("carts-left", 51), ("fulfilment", 51), ("restock", 51)] == [
         (process.name, process.position) for process in found
     ]
 

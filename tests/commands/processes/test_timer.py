@@ -24,7 +24,7 @@ from runtime import database
 from tests import examples
 from tests.projections.feeding import append, feeding, settle
 
-(TIMERS,) = CONTEXTS.timers
+(TIMERS,) = [view for view in CONTEXTS.timers if view.name == "timers_fulfilment"]
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=UTC)
 DAY = timedelta(days=1)
 

@@ -29,7 +29,7 @@ from tests.commands.processes.running import NOW, append, counted, placed
 from tests.commands.processes.timing import firing, head, recorded, running_timers, stands
 from tests.projections.feeding import feeding, settle
 
-(TIMERS,) = CONTEXTS.timers
+(TIMERS,) = [view for view in CONTEXTS.timers if view.name == "timers_fulfilment"]
 SIX_MINUTES = timedelta(minutes=6)
 
 

@@ -31,7 +31,7 @@ from tests.commands.processes.running import (
 from tests.commands.processes.timing import AT_ONCE, firing, running_timers
 from tests.projections.feeding import feeding, settle
 
-(TIMERS,) = CONTEXTS.timers
+(TIMERS,) = [view for view in CONTEXTS.timers if view.name == "timers_fulfilment"]
 OFF_AFTER = timedelta(seconds=5)
 OUTAGE_S = 5.5
 
