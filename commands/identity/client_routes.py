@@ -30,7 +30,7 @@ from runtime.http import api_version
 from runtime.http.access import PERMISSIONS
 from runtime.http.principal import requires
 
-SCOPES_MAX: Final = 32
+SCOPES_MAX: Final = 64
 _PATH: Final = f"{api_version.PREFIX}/clients"
 _ClientId = Annotated[str, Path(pattern=ID_PATTERN)]
 
