@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -13,8 +14,14 @@ from commands.gateways.shredding import ERASURE
 from commands.processes import runner
 from commands.processes.closing import CLOSING
 from commands.processes.metrics import ProcessMetrics
+from counterfoil import bundling
 from counterfoil.testing import consumers
+from event_store.proofs import exporting, proving
+from event_store.proofs.checking import BundleCheck
+from event_store.proofs.tiles import Directory
+from runtime import database
 from runtime.settings import Settings
+from tests.event_store.proofs.sealing import KEY, seal
 from tests.identity.shop import PASSWORD, Shop
 
 ADA: Final = {"name": "Ada Lovelace", "email": "ada@example.org", "country": "Italy"}
@@ -56,6 +63,21 @@ def close(settings: Settings) -> None:
     assert settings.database_url is not None
     for each in runner.consumers((CLOSING,), metrics=ProcessMetrics(CollectorRegistry())):
         consumers.work_off(settings.database_url.get_secret_value(), each)
+
+
+def page_of_case(url: str, folder: Path, customer_id: str) -> str:
+    """The page of the case of a customer, which is sealed, exported and checked."""
+    store = Directory(folder)
+    seal(url, store)
+    with database.connect(url, role="counterfoil_reader", name="test") as connection:
+        lines = exporting.of_customer(
+            connection, proving.published(store), customer=customer_id, member=bundling.CUSTOMER
+        )
+        check = BundleCheck(lines, keys=[KEY.verifier])
+        assert list(check.events())
+    assert () == check.result().found.listed
+    assert check.page is not None
+    return check.page.text()
 
 
 async def erased(settings: Settings) -> None:

@@ -20,7 +20,7 @@ from runtime.keyring import keyring as keyrings
 from runtime.keyring.key_rows import KeyRows
 from runtime.keyring.keyring import Erasures
 from tests.customer_examples import erasure_requested
-from tests.customers.erasing import ADA, LOGIN, cut_off, erased, registered
+from tests.customers.erasing import ADA, LOGIN, cut_off, erased, page_of_case, registered
 from tests.examples import mail_requested
 from tests.identity.conftest import accounts_on, opened
 from tests.identity.shop import EMAIL, PASSWORD, REFUSED_WITHIN_S
@@ -60,7 +60,7 @@ def keys(settings):
         return connection.execute(others, [f"address-{secrets.email_digest(EMAIL)}"]).fetchall()
 
 
-async def test_an_erased_customer_is_gone_and_may_come_again(shop, installation):
+async def test_an_erased_customer_is_gone_and_may_come_again(shop, installation, tmp_path):
     tokens = await registered(shop)
     assert "Ada Lovelace" == (await shown(shop))["name"]["text"]
     asked = await shop.post("/v1/customers/ada/erasure", {}, tokens["access_token"])
@@ -74,6 +74,8 @@ async def test_an_erased_customer_is_gone_and_may_come_again(shop, installation)
     row = await shown(shop)
     assert ("erased", ERASED, ERASED) == (row["status"], *(row[name] for name in FIELDS))
     assert [] == keys(installation)
+    page = await asyncio.to_thread(page_of_case, shop.url, tmp_path / "seal", "ada")
+    assert (len(FIELDS), False) == (page.count("<em>erased</em> under"), "Ada" in page)
     with shop.vault() as vault:
         assert [] == vault.execute("select from vault.verifier where account_id = 'ada'").fetchall()
     owner = (await shop.session())["access_token"]
