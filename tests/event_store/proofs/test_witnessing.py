@@ -15,12 +15,12 @@ from event_store.proofs import key_file, ledger, note, policy, proving, submitti
 from event_store.proofs.checkpoint import Checkpoint
 from event_store.proofs.errors import Refused
 from event_store.proofs.merkle import leaf_hash
-from event_store.proofs.note import COSIGNATURE, MalformedNote, SignerKey, UnknownSigner
+from event_store.proofs.note import COSIGNATURE, SignerKey, UnknownSigner
 from event_store.proofs.policy import KeyRange
 from event_store.proofs.proving import NotSealed, NotSealedYet
 from event_store.proofs.submitting import Submissions
 from event_store.proofs.tiles import Directory
-from event_store.proofs.witness_list import Witness, parse
+from event_store.proofs.witness_list import Witness
 from event_store.transport import generations
 from runtime import database
 from tests.event_store.proofs.sealing import KEY, NEXT, ORIGIN, Clock, damage, seal, sealed, sealing
@@ -487,18 +487,3 @@ def test_only_the_sealer_writes_what_witnesses_said(database_url, store):
             pytest.raises(psycopg.errors.InsufficientPrivilege),
         ):
             conn.execute("update seal.witness set refusal = null")
-
-
-def test_a_list_of_witnesses_names_keys_that_cosign_and_urls():
-    key = SignerKey("w.test", bytes(32), COSIGNATURE).verifier
-
-    assert [Witness(key, "http://w.test:8090"), AWAY] == parse(
-        f"{key} http://w.test:8090, {AWAY.key}  {AWAY.url}"
-    )
-    for joined, why in (
-        (f"{KEY.verifier} http://w.test", "the key of a log"),
-        ("w.test http://w.test", "no verifier key"),
-        (f"{key} http://a,{key} http://b", "twice"),
-    ):
-        with pytest.raises(MalformedNote, match=why):
-            parse(joined)
