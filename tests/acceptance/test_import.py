@@ -119,7 +119,7 @@ def test_the_whole_log_and_every_view_verify(imported):
     assert last_json(shop.run("timers", "list", "--json")) == [], (
         "each was decided, however old it says it is"
     )
-    assert len(report["views"]) == 25
+    assert len(report["views"]) == 30
 
 
 def test_importing_the_same_file_again_changes_nothing(imported, small_file):
