@@ -184,6 +184,7 @@ def test_the_examples_of_the_pages_are_accepted(reader: Reader):
         "contexts/inventory.md",
         "contexts/ordering.md",
         "contexts/shipping.md",
+        "contexts/payments.md",
         "contexts/customers.md",
         "contexts/cart.md",
         "contexts/operations.md",
