@@ -63,7 +63,7 @@ def test_a_view_that_does_not_exist_names_those_that_do(shop):
     finished = shop.run("views", "rebuild", "order_detials")
 
     assert finished.returncode == 1
-    assert "there is no view order_detials; there are cart_details, " in finished.stderr
+    assert "there is no view order_detials; there are cart_addresses, cart_details, " in finished.stderr
 
 
 def test_a_history_is_replayed_up_to_a_position_or_a_time(shop):
