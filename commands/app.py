@@ -9,7 +9,16 @@ from typing import Final
 from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry, Gauge
 
-from commands import batch, batch_documentation, effects, erasure_list, key_sweep, refusals, uploads
+from commands import (
+    batch,
+    batch_documentation,
+    effects,
+    erasure_list,
+    key_sweep,
+    payment_webhooks,
+    refusals,
+    uploads,
+)
 from commands.answers import Locations
 from commands.asking import Asking
 from commands.dispatcher import Clock, Dispatcher
@@ -28,8 +37,9 @@ from commands.identity import providers as identity_providers
 from commands.identity import startup as identity_opening
 from commands.identity.recording import Recorder
 from commands.identity.routing import Serving
-from commands.log_access import opened
+from commands.log_access import Opened, opened
 from commands.log_reading import LogReader
+from commands.payment_webhooks import PaymentWebhooks
 from commands.personal_data import KeysOfAddress, PersonalData
 from commands.premises import Premises
 from commands.processes.process import Process
@@ -125,7 +135,7 @@ def create_app(
     app.state.readiness = Readiness(lambda: app.state.poller is not None and app.state.poller.answers)
     app.state.dispatcher = app.state.asking = None
     app.state.settling = None
-    app.state.identity = None
+    app.state.identity = app.state.payment_webhooks = None
     app.state.callers = callers
     app.state.limiter = limits.limiter
     app.state.providers = identity_providers.none
@@ -171,6 +181,7 @@ def _add_routes(app: FastAPI, routers: Sequence[APIRouter], registry: CollectorR
         *oauth_routes.ROUTES.routes,
         *client_routes.ROUTES.routes,
         *provider_routes.ROUTES.routes,
+        *payment_webhooks.ROUTES.routes,
         *account_routes.ROUTES.routes,
         *health.routes,
     ]
@@ -233,6 +244,7 @@ def _lifespan(
             )
             app.state.media = Media(settings.media_folder)
             app.state.asking = Asking(on.states, poller=on.poller, clock=clock)
+            app.state.payment_webhooks = _webhooks(settings, on, fingerprints=made_by, clock=clock)
             app.state.poller = on.poller
             await accounts.enter_async_context(key_sweep.running(keyring, on.reader))
             polling = asyncio.create_task(on.poller.run(), name="command-api: poller")
@@ -250,6 +262,17 @@ def _keys_of_address(serving: Serving | None) -> KeysOfAddress | None:
     if serving is None or serving.sessions is None:
         return None
     return serving.sessions.accounts.vault.keys_of_address
+
+
+def _webhooks(
+    settings: Settings, on: Opened, *, fingerprints: Fingerprints, clock: Clock
+) -> PaymentWebhooks | None:
+    """What takes webhooks of the payment provider; None where no setting has a secret."""
+    if settings.payment_webhook_secrets is None:
+        return None
+    secrets = settings.payment_webhook_secrets.get_secret_value().split(",")
+    given = [each.strip().encode() for each in secrets if each.strip()]
+    return PaymentWebhooks(given, on.execution, on.reader, fingerprints, clock)
 
 
 def _keyring(settings: Settings, reader: LogReader) -> contextlib.AbstractAsyncContextManager[Keyring | None]:

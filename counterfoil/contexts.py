@@ -251,6 +251,7 @@ PAYMENTS: Final = Context(
         payment_refusals.Declined,
         payment_refusals.CardNumberGiven,
         payment_refusals.RefundDoesNotAddUp,
+        payment_refusals.WebhookTooEarly,
     ),
 )
 

@@ -8,7 +8,7 @@ Kubernetes injects for its services are passed over, since a service may well be
 import os
 import re
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -24,6 +24,7 @@ from runtime import setting_rules
 from runtime.masking import shown
 
 PREFIX: Final = setting_rules.PREFIX
+HttpAddress = Annotated[str, Field(pattern=r"^https?://[^/?#]+(?:/[^?#]*)?$")]
 _ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?", re.ASCII)
 
 
@@ -121,18 +122,16 @@ class Settings(BaseModel):
         default="sampled",
         description="Answers that get a line in the log: none, rejected ones up to a number a second, or all.",
     )
-    command_api_url: str | None = Field(
+    command_api_url: HttpAddress | None = Field(
         default=None,
-        pattern=r"^https?://[^/?#]+(?:/[^?#]*)?$",
         description="Where operators' commands reach the command API; that of the `up` in their home unless set.",
     )
     token: SecretStr | None = Field(
         default=None,
         description="Access token or key that operators' commands and imports send; none where callers are anonymous.",
     )
-    query_api_url: str | None = Field(
+    query_api_url: HttpAddress | None = Field(
         default=None,
-        pattern=r"^https?://[^/?#]+(?:/[^?#]*)?$",
         description="Where clients reach the query API, for Location; its host and port unless set.",
     )
 
@@ -275,32 +274,31 @@ class Settings(BaseModel):
         description="Witnesses that must have cosigned a checkpoint before it is published; 0 waits for none.",
     )
 
-    carrier_url: str | None = Field(
+    carrier_url: HttpAddress | None = Field(
         default=None,
-        pattern=r"^https?://[^/?#]+(?:/[^?#]*)?$",
         description="Where labels are bought (docs/contracts/carrier.md); none are, and none asked for, unless set.",
     )
     carrier_token: SecretStr | None = Field(
         default=None, description="Token that the carrier gets with every call; none if not set."
     )
-    payment_url: str | None = Field(
+    payment_url: HttpAddress | None = Field(
         default=None,
-        pattern=r"^https?://[^/?#]+(?:/[^?#]*)?$",
         description="Where payments are made (docs/contracts/payment.md); none are sent anywhere unless set.",
     )
     payment_token: SecretStr | None = Field(default=None, description="Token of every call to that provider.")
-    login_url: str | None = Field(
+    payment_webhook_secrets: SecretStr | None = Field(
+        default=None, description="Secrets that webhooks of the provider are signed with, joined by commas."
+    )
+    login_url: HttpAddress | None = Field(
         default=None,
-        pattern=r"^https?://[^/?#]+(?:/[^?#]*)?$",
         description="Where browsers come back from providers to, such as https://shop.example/v1/oidc.",
     )
     google_client_id: str | None = Field(
         default=None, description="What Google knows this shop by; nobody logs in with Google if not set."
     )
     google_client_secret: SecretStr | None = Field(default=None, description="Secret of that client.")
-    oidc_issuer: str | None = Field(
+    oidc_issuer: HttpAddress | None = Field(
         default=None,
-        pattern=r"^https?://[^/?#]+(?:/[^?#]*)?$",
         description="Issuer of another OpenID provider, exactly as its document names it.",
     )
     oidc_client_id: str | None = Field(
@@ -336,9 +334,8 @@ class Settings(BaseModel):
         pattern=r"^[^\x00-\x1f\x7f]{1,100}$",
         description="Name of the shop in mails; the domain of that address if not set.",
     )
-    mail_links: str | None = Field(
+    mail_links: HttpAddress | None = Field(
         default=None,
-        pattern=r"^https?://[^/?#]+(?:/[^?#]*)?$",
         description="Address of the pages to which links in mails lead, such as https://shop.example/account.",
     )
     gateways_of: str | None = Field(

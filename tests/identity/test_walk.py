@@ -21,6 +21,7 @@ PUBLIC: Final = {
     "/v1/sessions": "the request carries credentials",
     "/v1/registrations": "a caller without an account or a password has no token",
     "/v1/registrations/completion": "the token of the link is the credential",
+    "/v1/payment-webhooks": "the signature of the webhook is the credential",
     "/v1/password-resets": "a caller without an account or a password has no token",
     "/v1/password-resets/completion": "the token of the link is the credential",
     "/v1/guest-tokens": "a guest has no token yet",
