@@ -182,14 +182,6 @@ def ready(url):
         return False
 
 
-def patiently(foreign, part, name):
-    """Run a command, and again where a busy machine did not connect in time and nothing was done."""
-    end = time.monotonic() + STARTED_WITHIN_S
-    while "store-unavailable" in (result := foreign.run(part, name)).stderr and time.monotonic() < end:
-        pass
-    return result
-
-
 def went_well(result, name):
     """Whether a command had the rights it needed; some find nothing to do, and say so."""
     if name in NOTHING_PARKED:
@@ -210,7 +202,7 @@ def test_every_process_and_command_runs_with_the_roles_of_its_part_and_not_with_
             within_s=STARTED_WITHIN_S,
             what="the first event is sealed",
         )
-        results = {name: patiently(foreign, part_of[name], name) for name in commands}
+        results = {name: foreign.run(part_of[name], name) for name in commands}
 
         assert [] == [
             (name, result.stderr) for name, result in results.items() if not went_well(result, name)
