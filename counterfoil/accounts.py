@@ -100,4 +100,9 @@ async def _sessions(settings: Settings, *, seals: bool = False) -> AsyncIterator
                 url, settings, on, secrets=secrets, recorder=recorder, keyring=keyring
             ) as sessions,
         ):
-            yield sessions
+            polling = asyncio.create_task(on.poller.run(), name="account: poller")
+            try:  # a password is hashed for longer than the log may be silent where the machine is busy
+                yield sessions
+            finally:
+                polling.cancel()
+                await asyncio.gather(polling, return_exceptions=True)

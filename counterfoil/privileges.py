@@ -90,6 +90,7 @@ WITHOUT_A_ROLE: Final = (
         "audit receipt",
         "audit check",
         "audit recompute",
+        "audit extends",
         "audit page",
     ),
     *(

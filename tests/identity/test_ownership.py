@@ -87,6 +87,13 @@ OF_CARTS = {
     ),
 }
 
+OF_PAYMENTS = (
+    ("POST", "/v1/payments"),
+    ("POST", "/v1/payments/{payment_id}/authorisation"),
+    *((method, "/v1/payments/{payment_id}") for method in ("GET", "HEAD")),
+    *((method, "/v1/orders/{order_id}/payments") for method in ("GET", "HEAD")),
+)
+
 NEEDS_KEYS = {"addresses", "erasure"}
 """What an installation without a key database refuses to everybody alike."""
 
@@ -114,6 +121,7 @@ ELSEWHERE = {
         for method, parts in OF_CARTS.items()
         for part in parts
     },
+    **dict.fromkeys(OF_PAYMENTS, "test_a_payment_is_made_by_and_shown_to_its_buyer_alone"),
     ("POST", "/v1/orders"): "test_a_customer_orders_for_themselves_now_and_at_list_prices",
     ("GET", "/v1/orders"): "test_lists_have_ones_own_rows_in_every_form",
     ("HEAD", "/v1/orders"): "test_lists_have_ones_own_rows_in_every_form",
@@ -421,6 +429,39 @@ async def test_a_cart_is_shown_to_and_changed_by_its_buyer_alone(bought):
             assert shown(foreign, carts["bob"]) == shown(absent, ABSENT)
             wanted = (409, 409) if part in NEEDS_KEYS else (404, 201)
             assert wanted == (foreign.status_code, own.status_code), part
+
+
+async def test_a_payment_is_made_by_and_shown_to_its_buyer_alone(bought):
+    shop, orders, payments = bought.shop, {}, {}
+    for name in ("ada", "bob", "guest"):
+        orders[name] = await bought.place(name)
+        body = {"order_id": orders[name], "method_ref": "pm_visa"}
+        made = await shop.post("/v1/payments", body, bought.tokens[name])
+        assert 201 == made.status_code, made.text
+        payments[name] = str(made.json()["id"])
+    await bought.catch_up()
+
+    for name in ("ada", "guest"):
+        token = bought.tokens[name]
+        for path, ids in (("/v1/payments/{}", payments), ("/v1/orders/{}/payments", orders)):
+            foreign, absent, own = [
+                await shop.get(path.format(each), token) for each in (ids["bob"], ABSENT, ids[name])
+            ]
+            assert (404, 200) == (foreign.status_code, own.status_code)
+            assert shown(foreign, ids["bob"]) == shown(absent, ABSENT)
+        body = {"method_ref": "pm_visa"}
+        foreign, absent = [
+            await shop.post("/v1/payments", {**body, "order_id": each}, token)
+            for each in (orders["bob"], ABSENT)
+        ]
+        assert 404 == foreign.status_code
+        assert shown(foreign, orders["bob"]) == shown(absent, ABSENT)
+        foreign, absent, own = [
+            await shop.post(f"/v1/payments/{each}/authorisation", {}, token)
+            for each in (payments["bob"], ABSENT, payments[name])
+        ]
+        assert (404, 201) == (foreign.status_code, own.status_code)
+        assert shown(foreign, payments["bob"]) == shown(absent, ABSENT)
 
 
 async def cart_of(bought: Bought, name: str, *, pieces: int = 1) -> str:

@@ -18,6 +18,7 @@ from domain.event import Event, partition_key_of
 from domain.ids import CartId, CustomerId, KeyedHash, OrderId
 from domain.ordering.events import Contact
 from domain.ordering.order import ORDER
+from domain.payments.payment import PAYMENT
 from event_store.consumers.driver import ConsumerSession, Hosted
 from event_store.consumers.health import ConsumerHealth
 from event_store.consumers.lease import Lease, new_owner
@@ -59,6 +60,21 @@ from tests.catalogue_examples import (
 from tests.customer_examples import address_added, customer_registered, sealed
 from tests.examples import placed
 from tests.histories import Shop
+from tests.payment_examples import (
+    authorisation_requested,
+    capture_requested,
+    payment_authorised,
+    payment_captured,
+    payment_created,
+)
+from tests.pricing_examples import (
+    coupon_created,
+    coupon_redeemed,
+    price_set,
+    promotion_defined,
+    stream_of,
+    tax_rate_set,
+)
 
 APPENDED_PER_CALL = 256
 ROUNDS_MAX = 500
@@ -74,7 +90,13 @@ def history(seed: int, *, steps: int = 150) -> list[tuple[str, Event]]:
     shop.open()
     for _ in range(steps):
         shop.trade()
-    return [*_known(), *_listed(), *((recorded.stream, recorded.event) for recorded in shop.log)]
+    return [
+        *_known(),
+        *_listed(),
+        *_priced(),
+        *_paid(),
+        *((recorded.stream, recorded.event) for recorded in shop.log),
+    ]
 
 
 def _known() -> Iterator[tuple[str, Event]]:
@@ -106,6 +128,25 @@ def _listed() -> Iterator[tuple[str, Event]]:
     yield CATEGORY.stream(HEARTS), category_created()
     listing = (listing_created(), variant_added(), media_attached(), listing_published(), listing_revised())
     yield from ((LISTING.stream(HEART), event) for event in listing)
+
+
+def _priced() -> Iterator[tuple[str, Event]]:
+    """A price, a tax rate, a promotion, and a coupon that was redeemed once."""
+    for event in (price_set(), tax_rate_set(), promotion_defined(), coupon_created(), coupon_redeemed()):
+        aggregate, name = stream_of(event)
+        yield aggregate.stream(name), event
+
+
+def _paid() -> Iterator[tuple[str, Event]]:
+    """A payment that was captured; it belongs to an order of somebody else's books."""
+    events = (
+        payment_created(),
+        authorisation_requested(),
+        payment_authorised(),
+        capture_requested(),
+        payment_captured(),
+    )
+    yield from ((PAYMENT.stream(event.payment_id), event) for event in events)
 
 
 def append(url: str, events: Iterable[tuple[str, Event]], *, epoch: int = 1) -> int:

@@ -18,10 +18,16 @@ from counterfoil.operations import OPERATIONS
 from counterfoil.security import SECURITY
 from counterfoil.testing import http, queries
 from domain.cart.cart import CART
+from domain.catalogue.category import CATEGORY
+from domain.catalogue.channel import CHANNEL
+from domain.catalogue.listing import LISTING
 from domain.customers.customer import CUSTOMER
 from domain.event import type_name
+from domain.payments.payment import PAYMENT
 from event_store.log import codec, reading
 from projections import rebuild
+from projections.catalogue.folds import VIEWS as CATALOGUE_VIEWS
+from projections.catalogue.views import product_page
 from projections.ordering.views import order_contact
 from runtime.settings import Settings
 from runtime.version import version as version_of_this
@@ -38,17 +44,25 @@ SERVED = (*SHOP_CONTEXTS, NOTES)
 CONTEXTS = Contexts(*SERVED, OPERATIONS, SECURITY)
 EVENTS = {event for aggregate in CONTEXTS.aggregates for event in aggregate.events}
 
+ADDED = {order_contact.name, *(view.name for view in CATALOGUE_VIEWS if view is not product_page)}
+"""Views that no released version has, of contexts that one has."""
+
 RELEASED = Contexts(
     *(
-        replace(each, views=tuple(view for view in each.views if view is not order_contact))
+        replace(each, views=tuple(view for view in each.views if view.name not in ADDED))
         for each in CONTEXTS
-        if each.name not in {"cart", "customers", "pricing"}
+        if each.name not in {"cart", "customers", "payments", "pricing"}
     )
 )
 """Those whose views a released version has built, with these views."""
 
 UNRELEASED = {
-    *(type_name(event) for event in (*CUSTOMER.events, *CART.events, *PRICING.events)),
+    *(type_name(event) for event in PRICING.events),
+    *(
+        type_name(event)
+        for aggregate in (CUSTOMER, CART, PAYMENT, CHANNEL, CATEGORY, LISTING)
+        for event in aggregate.events
+    ),
     "identity.account_closed.v1",
     "identity.account_locked.v1",
     "identity.account_registered.v1",

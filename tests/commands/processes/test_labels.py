@@ -3,6 +3,7 @@
 from pydantic import SecretStr
 
 from commands.decision import Decision
+from commands.processes.carts_left import CARTS_LEFT
 from commands.processes.closing import CLOSING
 from commands.processes.fulfilment import FULFILMENT
 from commands.processes.labels import LABELS, order_and_shipment, request
@@ -40,6 +41,6 @@ def test_it_runs_only_where_a_carrier_is_configured():
     without = Settings(database_url=SecretStr("postgresql://nowhere"))
     with_one = Settings(carrier_url="http://127.0.0.1:1")
 
-    assert (FULFILMENT, RESTOCK, CLOSING) == CONTEXTS.processes_of(without)
-    assert (FULFILMENT, RESTOCK, LABELS, CLOSING) == CONTEXTS.processes_of(with_one)
+    assert (FULFILMENT, RESTOCK, CARTS_LEFT, CLOSING) == CONTEXTS.processes_of(without)
+    assert (FULFILMENT, RESTOCK, CARTS_LEFT, LABELS, CLOSING) == CONTEXTS.processes_of(with_one)
     assert () == CONTEXTS.gateways_of(without)

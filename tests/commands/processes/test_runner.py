@@ -316,7 +316,10 @@ def test_processes_that_share_no_stream_work_while_others_only_stand_by(database
             )  # it works
             return sorted(work.health.lines()), counted(database_url).get("test_packing.awaited.v1")
 
-        lines = ["processes:account active", "processes:order-stock standby", "processes:packing active"]
+        lines = [
+            *("processes:account active", "processes:cart active"),
+            *("processes:order-stock standby", "processes:packing active"),
+        ]
         with running(database_url, processes=processes) as work:
             eventually(lambda: shown() == (lines, 1))
 
