@@ -34,7 +34,7 @@ PROBLEMS = {**CATALOGUE, **{problem.slug: problem for problem in CONTEXTS.proble
 UNDOCUMENTED = {
     *("/problems", "/problems/{slug}", "/livez", "/readyz", "/metrics", "/openapi.json"),
     *("/.well-known/jwks.json", "/v1/oidc/{provider}/start", "/v1/oidc/{provider}/callback"),
-    "/v1/oidc/{provider}/link",
+    *("/v1/oidc/{provider}/link", "/v1/payment-webhooks"),
 }
 NEW = {
     "/v1/products": "sku",

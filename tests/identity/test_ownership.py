@@ -88,8 +88,7 @@ OF_CARTS = {
 }
 
 OF_PAYMENTS = (
-    ("POST", "/v1/payments"),
-    ("POST", "/v1/payments/{payment_id}/authorisation"),
+    *(("POST", f"/v1/payments{part}") for part in ("", "/{payment_id}/authorisation")),
     *((method, "/v1/payments/{payment_id}") for method in ("GET", "HEAD")),
     *((method, "/v1/orders/{order_id}/payments") for method in ("GET", "HEAD")),
 )
@@ -432,36 +431,25 @@ async def test_a_cart_is_shown_to_and_changed_by_its_buyer_alone(bought):
 
 
 async def test_a_payment_is_made_by_and_shown_to_its_buyer_alone(bought):
-    shop, orders, payments = bought.shop, {}, {}
+    shop, ids = bought.shop, {"order": {}, "payment": {}}
+    body = {"method_ref": "pm_visa"}
+    asks = (
+        ("payment", 200, lambda each, token: shop.get(f"/v1/payments/{each}", token)),
+        ("order", 200, lambda each, token: shop.get(f"/v1/orders/{each}/payments", token)),
+        ("payment", 201, lambda each, token: shop.post(f"/v1/payments/{each}/authorisation", {}, token)),
+        ("order", 409, lambda each, token: shop.post("/v1/payments", {**body, "order_id": each}, token)),
+    )
     for name in ("ada", "bob", "guest"):
-        orders[name] = await bought.place(name)
-        body = {"order_id": orders[name], "method_ref": "pm_visa"}
-        made = await shop.post("/v1/payments", body, bought.tokens[name])
-        assert 201 == made.status_code, made.text
-        payments[name] = str(made.json()["id"])
+        ids["order"][name] = await bought.place(name)
+        made = await asks[-1][-1](ids["order"][name], bought.tokens[name])
+        ids["payment"][name] = made.json()["id"]
     await bought.catch_up()
-
     for name in ("ada", "guest"):
-        token = bought.tokens[name]
-        for path, ids in (("/v1/payments/{}", payments), ("/v1/orders/{}/payments", orders)):
-            foreign, absent, own = [
-                await shop.get(path.format(each), token) for each in (ids["bob"], ABSENT, ids[name])
-            ]
-            assert (404, 200) == (foreign.status_code, own.status_code)
-            assert shown(foreign, ids["bob"]) == shown(absent, ABSENT)
-        body = {"method_ref": "pm_visa"}
-        foreign, absent = [
-            await shop.post("/v1/payments", {**body, "order_id": each}, token)
-            for each in (orders["bob"], ABSENT)
-        ]
-        assert 404 == foreign.status_code
-        assert shown(foreign, orders["bob"]) == shown(absent, ABSENT)
-        foreign, absent, own = [
-            await shop.post(f"/v1/payments/{each}/authorisation", {}, token)
-            for each in (payments["bob"], ABSENT, payments[name])
-        ]
-        assert (404, 201) == (foreign.status_code, own.status_code)
-        assert shown(foreign, payments["bob"]) == shown(absent, ABSENT)
+        for kind, status, ask in asks:
+            asked = (ids[kind][name], ids[kind]["bob"], ABSENT)
+            own, foreign, absent = [await ask(each, bought.tokens[name]) for each in asked]
+            assert (status, 404) == (own.status_code, foreign.status_code), own.text
+            assert shown(foreign, ids[kind]["bob"]) == shown(absent, ABSENT)
 
 
 async def cart_of(bought: Bought, name: str, *, pieces: int = 1) -> str:
