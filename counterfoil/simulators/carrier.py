@@ -1,6 +1,5 @@
 """A carrier as a process of its own, to buy labels from, and to be let down by: docs/contracts/carrier.md."""
 
-import hmac
 import random
 import threading
 import time
@@ -12,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from counterfoil.simulators.faults import Chance, Fault, Faults
-from counterfoil.simulators.handling import Document, PartyHandler, PartyServer
+from counterfoil.simulators.handling import Document, Party, PartyHandler, PartyServer
 from counterfoil.simulators.journal import Ledger, LedgerEntry
 
 
@@ -44,24 +43,18 @@ def serve(
         server.serve_forever()
 
 
-class Carrier:
+class Carrier(Party):
     """What it sold and refused, by key. One lock: it does one thing at a time, however many ask."""
 
     def __init__(self, ledger: Ledger[LedgerEntry], chance: Chance, *, token: str | None) -> None:
-        self.chance = chance
+        super().__init__(chance, token=token)
         self._ledger = ledger
-        self._token = token
         self._lock = threading.Lock()
         self._answers: dict[str, Document] = {}
         self._sold_at: dict[str, float] = {}
         self._labels = 0
         for entry in ledger.entries():
             self._remember(entry)
-
-    def admits(self, authorization: str | None) -> bool:
-        """Whether a request brings the token, if there is one."""
-        expected = f"Bearer {self._token}"
-        return self._token is None or hmac.compare_digest(expected, authorization or "")
 
     def find(self, key: str, fault: Fault | None) -> tuple[int, Document]:
         """What came of a key."""

@@ -1,11 +1,12 @@
 """The HTTP side of a simulated party: what it answers, and what goes wrong with an answer."""
 
+import hmac
 import http.server
 import json
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from counterfoil.simulators.faults import Chance, Fault
 
@@ -15,18 +16,21 @@ BODY_BYTES_MAX: Final = 64 * 1024
 Document = dict[str, Any]
 
 
-class Party(Protocol):
+class Party:
     """Whom a server speaks for."""
 
-    chance: Chance
+    def __init__(self, chance: Chance, *, token: str | None) -> None:
+        self.chance = chance
+        self._token = token
 
     def admits(self, authorization: str | None) -> bool:
         """Whether a request brings the token, if there is one."""
-        ...
+        expected = f"Bearer {self._token}"
+        return self._token is None or hmac.compare_digest(expected, authorization or "")
 
     def fail(self, call: str, key: str) -> None:
         """Note that a request was failed before anything was done."""
-        ...
+        raise NotImplementedError
 
 
 class PartyServer(http.server.ThreadingHTTPServer):

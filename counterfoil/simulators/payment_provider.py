@@ -8,7 +8,6 @@ What it does with an authorisation depends on the method, besides its faults:
     pm_brief      holds for one second          any other      holds for seven days
 """
 
-import hmac
 import random
 import threading
 import time
@@ -23,7 +22,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from counterfoil.simulators.faults import Chance, Fault, Faults
-from counterfoil.simulators.handling import Document, PartyHandler, PartyServer
+from counterfoil.simulators.handling import Document, Party, PartyHandler, PartyServer
 from counterfoil.simulators.journal import Ledger
 
 HOLD_S: Final = 7 * 24 * 3_600.0
@@ -88,13 +87,12 @@ def serve(
             server.serve_forever()
 
 
-class PaymentProvider:
+class PaymentProvider(Party):
     """What it holds, took and gave back. One lock: it does one thing at a time, however many ask."""
 
     def __init__(self, ledger: Ledger[PaymentEntry], chance: Chance, *, token: str | None) -> None:
-        self.chance = chance
+        super().__init__(chance, token=token)
         self._ledger = ledger
-        self._token = token
         self._lock = threading.Lock()
         self._answers: dict[str, Document] = {}
         self._methods: dict[str, str] = {}
@@ -103,11 +101,6 @@ class PaymentProvider:
         self._numbers = 0
         for entry in ledger.entries():
             self._remember(entry)
-
-    def admits(self, authorization: str | None) -> bool:
-        """Whether a request brings the token, if there is one."""
-        expected = f"Bearer {self._token}"
-        return self._token is None or hmac.compare_digest(expected, authorization or "")
 
     def find(self, key: str, fault: Fault | None) -> tuple[int, Document]:
         """What came of a key; a question may be the one after which an open authorisation is decided."""
