@@ -1,6 +1,8 @@
 """Servers that take connections over TLS, and a Kafka that asks who is there, with certificates of tests."""
 
 import contextlib
+import socket
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +23,7 @@ HOST: Final = "localhost"
 USER: Final = "counterfoil"
 PASSWORD: Final = "for tests, with a ' quote"
 MECHANISM: Final = "SCRAM-SHA-512"
+HANDSHAKE_S: Final = 120.0
 
 
 @contextlib.contextmanager
@@ -58,6 +61,8 @@ class SecuredKafka(KafkaServer):
         with contextlib.closing(client):
             wanted = UserScramCredentialUpsertion(USER, ScramMechanism.SCRAM_SHA_512, PASSWORD)
             client.alter_user_scram_credentials([wanted])
+        for listener in (self.ssl, self.sasl):
+            _shake_hands(int(listener.rpartition(":")[2]))
 
     def _properties(self) -> dict[str, Any]:
         plain = super()._properties()
@@ -75,6 +80,17 @@ class SecuredKafka(KafkaServer):
             "sasl.enabled.mechanisms": MECHANISM,
             f"listener.name.sasl_ssl.{MECHANISM.lower()}.sasl.jaas.config": login,
         }
+
+
+def _shake_hands(port: int) -> None:
+    """The first handshake of a broker takes seconds on a busy machine: clients under test give up before."""
+    anyone = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=HANDSHAKE_S) as plain,
+        anyone.wrap_socket(plain),
+    ):
+        pass
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from counterfoil.servers import unmanaged
 from counterfoil.servers.errors import ServerUnreachable
 from event_store.log.appending.writer import Writer
-from event_store.transport import kafka_client
+from event_store.transport import confluent_client, kafka_client
 from event_store.transport.kafka_security import Security
 from event_store.transport.kafka_transport import KafkaTransport
 from event_store.transport.transport import Generation, TransportUnavailable
@@ -24,6 +24,8 @@ from runtime.tracked_documents import TrackedDocuments
 from tests.certificates import Authority
 from tests.counterfoil import secured
 from tests.event_store.transport.test_kafka_publisher import record
+
+PATIENCE_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -131,10 +133,25 @@ def carry_through(request):
 
 
 @pytest.fixture
+def patience(monkeypatch):
+    """A broker on a busy machine may take longer than a relay waits before it tries again."""
+    for module, name in (
+        (kafka_client, "KNOCK_TIMEOUT_S"),
+        (kafka_client, "NEWEST_TIMEOUT_S"),
+        (confluent_client, "REQUEST_TIMEOUT_S"),
+        (confluent_client, "DELIVERY_TIMEOUT_S"),
+    ):
+        monkeypatch.setattr(module, name, PATIENCE_S)
+    for name, part in (("BOOTSTRAP_TIMEOUT_MS", 1), ("REQUEST_TIMEOUT_MS", 2), ("DELIVERY_TIMEOUT_MS", 1)):
+        monkeypatch.setattr(kafka_client, name, int(PATIENCE_S * 1000) // part)
+
+
+@pytest.fixture
 def generation(topic):
     return Generation(installation=topic, generation=1, partitions=2, start_position=1, carrier="kafka")
 
 
+@pytest.mark.usefixtures("patience")
 def test_records_travel_through_a_kafka_that_is_verified(listener, generation, carry_through):
     bootstrap, security = listener
     transport = carry_through(bootstrap, security)

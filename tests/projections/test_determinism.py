@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterfoil.contexts import CONTEXTS
+from domain.event import partition_key_of
 from event_store.log import codec
 from event_store.transport.partitioning import partition_of
 from projections import replay, worker
@@ -30,8 +31,9 @@ def facts_of(seed, *, steps=150):
     decoded_events = []
     for position, (stream, event) in enumerate(history(seed, steps=steps), start=1):
         name, payload = codec.encode(event)
+        key = partition_key_of(event) or stream
         decoded_events.append(
-            DecodedEvent(position, stream, stream, position, name, b"", codec.decode(name, payload), NOW)
+            DecodedEvent(position, key, stream, position, name, b"", codec.decode(name, payload), NOW)
         )
     return decoded_events
 

@@ -124,6 +124,7 @@ async def test_customer_and_status_together_mean_both(stage, open_api):
         ("?ids=1,,2", "ids"),
         ("?ids=1,2&status=placed", "status"),
         ("?ids=" + ",".join(map(str, range(101))), "ids"),
+        ("?ids=" + ",".join(["1"] * 101), "ids"),
         ("?status=lost", "status"),
         ("?status=placed&limit=0", "limit"),
         ("?status=placed&limit=101", "limit"),
