@@ -1,5 +1,6 @@
 """Which address of the network a request comes from: its peer's, unless that is a proxy that is trusted to say."""
 
+import functools
 import ipaddress
 from collections.abc import Sequence
 from typing import Final
@@ -12,6 +13,8 @@ _IPV6_NETWORK_BITS: Final = 64
 """What one customer of a provider has at least: all of it counts as one address."""
 HOPS_MAX: Final = 16
 """Addresses of the header that are read, from its end on."""
+NETWORKS_KEPT: Final = 4_096
+"""Addresses whose network is remembered: every request asks for it."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -66,6 +69,7 @@ class CallerAddresses:
         return address is not None and any(address in network for network in self._trusted)
 
 
+@functools.lru_cache(maxsize=NETWORKS_KEPT)
 def network_of(address: str) -> str:
     """What counts as one address: of IPv6 the network that a customer has."""
     parsed = _parsed(address)
