@@ -33,7 +33,6 @@ from projections.cart.views import (
     CartLine,
     CartShipping,
     CartSummary,
-    Status,
     cart_addresses,
     cart_details,
     cart_summary,
@@ -235,35 +234,31 @@ def listed_as_assigned(cart: CartSummary, event: CartAssigned) -> CartSummary:
 @cart_summary.on(CheckoutStarted)
 def listed_as_frozen(cart: CartSummary, _event: CheckoutStarted) -> CartSummary:
     """Lists are narrowed by it."""
-    return _with_status(cart, "frozen")
+    return replace(cart, status="frozen")
 
 
 @cart_summary.on(CheckoutAborted)
 def listed_as_open(cart: CartSummary, _event: CheckoutAborted) -> CartSummary:
     """As above."""
-    return _with_status(cart, "open")
+    return replace(cart, status="open")
 
 
 @cart_summary.on(CartCheckedOut)
 def listed_as_ordered(cart: CartSummary, _event: CartCheckedOut) -> CartSummary:
     """As above."""
-    return _with_status(cart, "ordered")
+    return replace(cart, status="ordered")
 
 
 @cart_summary.on(CartExpired)
 def listed_as_expired(cart: CartSummary, _event: CartExpired) -> CartSummary:
     """As above."""
-    return _with_status(cart, "expired")
+    return replace(cart, status="expired")
 
 
 @cart_summary.on(CartClosed)
 def listed_as_merged(cart: CartSummary, _event: CartClosed) -> CartSummary:
     """The entry stays."""
     return replace(cart, status="merged")
-
-
-def _with_status(cart: CartSummary, status: Status) -> CartSummary:
-    return replace(cart, status=status)
 
 
 def _line(
