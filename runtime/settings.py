@@ -375,9 +375,11 @@ class Settings(BaseModel):
         le=86_400,
         description="Seconds that a checkout may take: its prices stand so long.",
     )
-    cart_idle_s: float = Field(default=3_600.0, gt=0, description="Seconds until an idle cart is abandoned.")
+    cart_idle_s: float = Field(
+        default=3_600.0, gt=0, le=31_536_000, description="Seconds until an idle cart is abandoned."
+    )
     cart_expires_s: float = Field(
-        default=2_592_000.0, gt=0, description="Seconds until an idle cart expires."
+        default=2_592_000.0, gt=0, le=31_536_000, description="Seconds until an idle cart expires."
     )
     drain_s: float = Field(
         default=8.0,

@@ -126,6 +126,14 @@ def test_an_impossible_value_names_its_variable_and_never_repeats_the_value(monk
     assert "s3cret-pigeon" not in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["CART_IDLE_S", "CART_EXPIRES_S", "UNDECIDED_AFTER_S"])
+def test_a_wait_that_no_date_can_be_counted_from_is_refused_with_the_longest_there_may_be(monkeypatch, name):
+    monkeypatch.setenv(f"COUNTERFOIL_{name}", "1e300")
+
+    with pytest.raises(SettingsError, match=f"COUNTERFOIL_{name}: .* less than or equal to 31536000"):
+        Settings.load()
+
+
 def test_an_empty_variable_counts_as_not_set(monkeypatch):
     monkeypatch.setenv("COUNTERFOIL_REDIS_URL", "")
 
