@@ -146,6 +146,20 @@ async def test_a_checkout_that_is_completed_twice_places_one_order(buying):
     assert '"customer_id":"17850"' in order
 
 
+async def test_an_order_that_has_the_id_of_a_checkout_is_not_placed_again(buying):
+    """Nothing of the cart is recorded then: it stays frozen until its checkout is over."""
+    checkout = await checkout_of(buying)
+    other = {"order_id": checkout["checkout_id"], "country": "Italy", "currency": "GBP", "lines": [HEARTS]}
+    assert 201 == (await buying.post("/v1/orders", other)).status
+
+    (await buying.post(CHECK_OUT, checkout)).then_refused(
+        409, "order-id-taken", order_id=checkout["checkout_id"]
+    )
+
+    assert "ordering.order_placed.v2" == events(buying)[-1]
+    assert "cart.cart_checked_out.v1" not in events(buying)
+
+
 async def test_what_is_added_while_a_checkout_starts_is_in_the_order_or_refused(given):
     """spree 11286: checkout races add-to-cart. What is in the cart at the end is what was ordered."""
     shop = await given(product_created())

@@ -55,7 +55,7 @@ async def test_an_address_of_a_cart_is_sealed_in_the_log_and_erased_with_its_cus
 
 
 async def test_a_checkout_with_contact_data_needs_a_registered_buyer(shop):
-    """What is refused as order-id-taken, not-the-buyer, customer-unknown, record-is-closed and customer-erased."""
+    """Nobody else's key seals it."""
     await prepare(shop)
     assert 201 == (await shop.commands.post("/v1/carts/c/checkout", {"country": "Italy"})).status
     await shop.queries.carried()

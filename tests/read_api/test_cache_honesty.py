@@ -10,14 +10,18 @@ import time
 import psycopg
 import pytest
 import redis
+from msgspec.structs import replace
 
 from counterfoil.contexts import CONTEXTS
+from counterfoil.testing.spec import folded
+from projections.cart.views import cart_details
 from projections.mirroring import body_of
 from projections.ordering.views import order_details
 from read_api import polling
 from read_api.reading import documents
 from runtime.breaker import FAILURES_MAX, OPEN_S
 from runtime.documents import TTL_S, parse_document
+from tests.cart_examples import CART, cart_opened, item_added
 from tests.read_api.slow_proxy import slow_proxy
 from tests.read_api.stage import order, partition_of_order, token
 
@@ -188,6 +192,37 @@ async def test_what_expired_is_answered_by_sql_and_put_back(mirrored, open_api, 
     assert (missed, again) == (STORED, STORED)
     assert parse_document(client_of_redis.get(key)) == (7, body_of(order(total=STORED)))
     assert pytest.approx(client_of_redis.ttl(key), abs=60) == TTL_S
+
+
+async def test_a_cart_is_shown_as_it_is_whatever_happened_to_its_document(stage, open_api, client_of_redis):
+    """Its document is flushed, brought back as it was, and expires; two pieces are in SQL, and one in the cache."""
+    cart = folded(cart_details, cart_opened(), item_added(quantity=1))[CART,]
+    stage.write(cart_details, [replace(cart, units=2)], position=9)
+    stage.everybody_stands(9)
+    stage.mirror(cart_details, [cart], position=7)
+    key = stage.prefix(cart_details) + CART
+    old = {each: client_of_redis.get(each) for each in client_of_redis.keys("*")}
+    found = {}
+
+    async def read(client):
+        return (await client.get(f"/v1/carts/{CART}")).json()["units"]
+
+    async with open_api() as client:
+        found["old"] = await read(client)
+        client_of_redis.flushdb()
+        found["flushed"] = await read(client)
+        client_of_redis.mset(old)
+        found["brought back"] = await read(client)
+        stage.mirror(cart_details, [replace(cart, units=2)], position=9)
+        found["written"] = await read(client)
+        assert client_of_redis.ttl(key) in range(1, TTL_S + 1)
+        client_of_redis.pexpire(key, 1)
+        async with asyncio.timeout(PATIENCE_S):
+            while client_of_redis.exists(key):  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        found["expired"] = await read(client)
+
+    assert dict.fromkeys(("old", "flushed", "brought back", "written", "expired"), 2) == found
 
 
 async def test_nothing_is_put_back_below_a_checkpoint_beyond_it(mirrored, open_api, client_of_redis):
