@@ -48,6 +48,19 @@ class Recipients(Protocol):
         ...
 
 
+class ByTemplate:
+    """Recipients of several contexts: the template says whose a mail is."""
+
+    def __init__(self, others: Recipients, of: Mapping[str, Recipients]) -> None:
+        """`of` has recipients by the name of a template, `others` those of all other mails."""
+        self._others = others
+        self._of = of
+
+    async def find(self, mail: MailRequested) -> Recipient | Unwanted:
+        """See `Recipients`."""
+        return await self._of.get(mail.template, self._others).find(mail)
+
+
 class _Nobody:
     """Recipients of an installation in which no context requests mails."""
 

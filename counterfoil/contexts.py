@@ -3,7 +3,8 @@
 Every process reads this list, so what few of them use stands in it by its place, or is imported when it is opened.
 """
 
-from contextlib import AbstractAsyncContextManager
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Final
 
 from commands.gateways.labels import CARRIER
@@ -14,9 +15,10 @@ from commands.processes.carts_left import CARTS_LEFT
 from commands.processes.closing import CLOSING
 from commands.processes.fulfilment import FULFILMENT
 from commands.processes.labels import LABELS
+from commands.processes.order_mails import ORDER_MAILS
 from commands.processes.restock import RESTOCK
 from commands.processes.security_notices import SECURITY_NOTICES
-from commands.recipients import Recipients
+from commands.recipients import ByTemplate, Recipients
 from counterfoil.context import Context, Contexts
 from counterfoil.operations import OPERATIONS
 from counterfoil.security import SECURITY
@@ -58,6 +60,7 @@ from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK
 from domain.mail import events as mail_events
 from domain.mail.mail import MAIL as MAILS
+from domain.mail.templates import OF_ORDERS
 from domain.money import AmountTooLarge
 from domain.ordering import credit_note, lines, order
 from domain.ordering.credit_note import CREDIT_NOTE
@@ -85,10 +88,13 @@ from projections.shipping import folds as shipping_folds
 from runtime.settings import Settings
 
 
-def _recipients(settings: Settings) -> AbstractAsyncContextManager[Recipients]:
+@contextlib.asynccontextmanager
+async def _recipients(settings: Settings) -> AsyncIterator[Recipients]:
+    from commands import order_contacts
     from commands.identity import address_book
 
-    return address_book.opened(settings)
+    async with address_book.opened(settings) as accounts, order_contacts.opened(settings) as orders:
+        yield ByTemplate(accounts, {template.name: orders for template in OF_ORDERS})
 
 
 ORDERING: Final = Context(
@@ -281,6 +287,7 @@ CUSTOMERS: Final = Context(
 MAIL: Final = Context(
     name="mail",
     aggregates=(MAILS,),
+    processes=(ORDER_MAILS,),
     gateways=(mail_gateway.gateway(_recipients),),
     unshown={
         MAILS: "operators read it with `counterfoil replay`",

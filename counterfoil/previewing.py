@@ -14,8 +14,11 @@ _SAMPLE: Final = Letterhead(
 )
 _VALUES: Final = {
     "at": "2026-11-26 08:30 UTC",
+    "order": "536365",
     "provider": "https://accounts.example",
     "token": "a-secret-token",  # nosec B105 - an example
+    "total": "15.30 GBP",
+    "why": "not all of it is in stock",
 }
 _AT: Final = datetime(2026, 11, 26, 8, 30, tzinfo=UTC)
 

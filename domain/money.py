@@ -173,6 +173,18 @@ def _in_integers(price: UnitPrice) -> tuple[int, int]:
     return int(whole + fraction), len(fraction)
 
 
+def decimal(amount: int, *, currency: Currency) -> str:
+    """An amount in minor units as decimal text in units of the currency: 1530 pence are `15.30`.
+
+    Raises:
+        UnknownCurrency: the currency has no known minor unit.
+    """
+    exponent = EXPONENTS.get(currency)
+    if exponent is None:
+        raise UnknownCurrency(currency=currency)
+    return str(Decimal(amount).scaleb(-exponent))
+
+
 def within_limit(amount: int, *, currency: Currency) -> Minor:
     """Return `amount` when a document may carry it as its total.
 

@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-from commands import erasure_list
+from commands import keys_on_demand
 from commands.identity import secrets as secrets_file
 from commands.identity.errors import SecretsFileError
 from commands.identity.link_rows import LinkRows
@@ -13,13 +13,11 @@ from commands.identity.links import token_of
 from commands.identity.login_addresses import LoginAddresses
 from commands.identity.secrets import Secrets
 from commands.identity.vault import KeptAddress, Vault
-from commands.log_reading import LogReader
+from commands.keys_on_demand import Keys
 from commands.recipients import Recipient, Recipients, RecipientsUnreachable, Unwanted
 from domain.mail.events import MailRequested
 from domain.mail.templates import RESET_PASSWORD, VERIFY_ADDRESS
 from runtime import database
-from runtime.keyring import keyring as keyrings
-from runtime.keyring.errors import KeyringError
 from runtime.keyring.keyring import Unopened
 from runtime.problems import ProblemError
 from runtime.settings import Settings
@@ -30,9 +28,7 @@ _LINKS = frozenset((VERIFY_ADDRESS.name, RESET_PASSWORD.name))
 class AddressBook:
     """Recipients by the ids that events of identity name."""
 
-    def __init__(
-        self, vault: Vault, rows: LinkRows, *, file: Path, keys: Callable[[], Awaitable[LoginAddresses]]
-    ) -> None:
+    def __init__(self, vault: Vault, rows: LinkRows, *, file: Path, keys: Keys) -> None:
         self._vault = vault
         self._rows = rows
         self._file = file
@@ -64,7 +60,7 @@ class AddressBook:
         """The address in a row; None: it was erased."""
         if kept.plain is not None:
             return kept.plain
-        found = await (await self._keys()).open(kept)
+        found = await LoginAddresses(await self._keys()).open(kept)
         if found is Unopened.UNREADABLE:  # its key is gone, and the list of erasures may say why in a moment
             raise RecipientsUnreachable("an address cannot be opened: its key is missing")
         return None if isinstance(found, Unopened) else found
@@ -89,28 +85,6 @@ async def opened(settings: Settings) -> AsyncIterator[Recipients]:
     url = settings.database_url.get_secret_value()
     async with (
         database.pool(url, role="counterfoil_vault", name="sender-mail recipients", size=1) as pool,
-        contextlib.AsyncExitStack() as opening,
+        keys_on_demand.opened(settings, name="sender-mail accounts") as keys,
     ):
-        known, one_by_one = list[LoginAddresses](), asyncio.Lock()
-
-        async def keys() -> LoginAddresses:
-            """The keys, opened when the first address is sealed: a sender starts without them, and mails wait."""
-            async with one_by_one:
-                if not known:
-                    try:
-                        known.append(await opening.enter_async_context(_addresses(settings, url)))
-                    except KeyringError as error:
-                        raise RecipientsUnreachable(str(error)) from error
-                return known[0]
-
         yield AddressBook(Vault(pool), LinkRows(pool), file=settings.secrets_file, keys=keys)
-
-
-@contextlib.asynccontextmanager
-async def _addresses(settings: Settings, url: str) -> AsyncIterator[LoginAddresses]:
-    async with database.pool(url, role="counterfoil_writer", name="sender-mail erasures", size=1) as pool:
-        reading = erasure_list.read_by(LogReader(pool))
-        async with keyrings.opened(
-            settings, role="counterfoil_revealer", name="sender-mail", erasures=reading
-        ) as keyring:
-            yield LoginAddresses(keyring)

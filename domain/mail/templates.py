@@ -38,6 +38,21 @@ IDENTITY_LINKED: Final = Template(name="identity-linked", parameters=("at", "pro
 ACCOUNT_LOCKED: Final = Template(name="account-locked", parameters=("at",))
 """Nobody can sign in to the account since `at`."""
 
+ORDER_RECEIVED: Final = Template(name="order-received", parameters=("order", "total"))
+"""The shop has the order, and decides about it."""
+
+ORDER_CONFIRMED: Final = Template(name="order-confirmed", parameters=("order", "total"))
+"""All of the order is kept for its buyer."""
+
+ORDER_REJECTED: Final = Template(name="order-rejected", parameters=("order", "why"))
+"""Nothing of the order is sent."""
+
+PAYMENT_NEEDED: Final = Template(name="payment-needed", parameters=("order", "why"))
+"""The order waits for its buyer to pay, or to confirm a payment."""
+
+OF_ORDERS: Final = (ORDER_RECEIVED, ORDER_CONFIRMED, ORDER_REJECTED, PAYMENT_NEEDED)
+"""Mails to the buyer about an order: their parameter `order` is its id."""
+
 TEMPLATES: Final = (
     VERIFY_ADDRESS,
     RESET_PASSWORD,
@@ -46,5 +61,6 @@ TEMPLATES: Final = (
     SESSIONS_REVOKED,
     IDENTITY_LINKED,
     ACCOUNT_LOCKED,
+    *OF_ORDERS,
 )
 """All of them."""

@@ -54,7 +54,10 @@ class Status(StrEnum):
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """The state that decisions need and later events repeat. `lines` counts lines, `units` pieces."""
+    """The state that decisions need and later events repeat. `lines` counts lines, `units` pieces.
+
+    `reachable`: its contact data has an address of e-mail.
+    """
 
     order_id: OrderId
     status: Status
@@ -67,6 +70,7 @@ class Order(Struct, frozen=True, kw_only=True):
     units: int
     total: Minor
     shipped_at: datetime | None = None
+    reachable: bool = False
 
 
 @dataclass(kw_only=True, eq=False)
@@ -208,6 +212,7 @@ def _placed(event: OrderPlaced) -> Order:
         skus=per_sku(event.lines),
         units=sum(line.quantity for line in event.lines),
         total=event.total,
+        reachable=event.contact is not None and event.contact.email is not None,
     )
 
 

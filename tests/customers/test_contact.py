@@ -5,10 +5,15 @@ import asyncio
 import pytest
 from pydantic import SecretStr
 
+from commands import order_contacts
+from commands.recipients import Recipient, Unwanted
 from counterfoil import accounts
 from counterfoil.contexts import CONTEXTS
 from counterfoil.testing import queries
+from domain.mail.templates import ORDER_RECEIVED
+from runtime.settings import Settings
 from tests.customers.conftest import opened
+from tests.examples import mail_requested
 from tests.identity.conftest import accounts_on
 from tests.identity.conftest import opened as opened_to_accounts
 from tests.identity.shop import EMAIL, PASSWORD
@@ -114,15 +119,32 @@ async def test_without_a_key_database_orders_are_taken_without_contact_data(data
         taken.then_accepted(stream="order-536365", version=1)
 
 
-async def test_contact_data_of_an_order_is_erased_with_its_customer(shop):
+@pytest.fixture
+def settings_of(database_url, keys_database_url, tmp_path):
+    """Those of the shop, as a sender of mails has them."""
+    return Settings(
+        database_url=SecretStr(database_url), keys_database_url=SecretStr(keys_database_url), home=tmp_path
+    )
+
+
+async def recipient(settings):
+    """Whom a mail about the order goes to now."""
+    about = {"order": "536365", "total": "2.55 GBP"}
+    async with order_contacts.opened(settings) as orders:
+        return await orders.find(mail_requested(template=ORDER_RECEIVED.name, parameters=about))
+
+
+async def test_contact_data_of_an_order_is_erased_with_its_customer(shop, settings_of):
     await prepare(shop)
     await shop.commands.post("/v1/orders", FOR_ADA)
+    assert Recipient(address="ada@example.org") == await recipient(settings_of)
     erase = "/v1/customers/17850/erasure"
     (await shop.commands.post(erase, {})).then_refused(409, "orders-open")
     await shop.commands.post("/v1/orders/536365/cancellation", {"reason": "customer"})
     (await shop.post(erase, {})).then_accepted(stream="customer-17850", version=2)
     await shop.queries.app.state.reads.keyring.follow_erasures()
     shown = (await shop.queries.get("/v1/orders/536365/contact")).body
+    assert Unwanted("erased") == await recipient(settings_of)
     later = await shop.commands.post("/v1/orders", {**FOR_ADA, "order_id": "536366"})
 
     assert [{"shown": "erased", "text": None}] * 3 == [shown[name] for name in CONTACT]

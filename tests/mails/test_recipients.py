@@ -1,18 +1,24 @@
 """What the sender relies on of every `Recipients`: a context that requests mails adds its own to `KINDS`."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
 from pydantic import SecretStr
 
-from commands import recipients
+from commands import order_contacts, recipients
 from commands.identity import address_book, startup
 from commands.recipients import Recipient, Recipients, RecipientsUnreachable, Unwanted
-from domain.mail.templates import TEMPLATES, VERIFY_ADDRESS
+from domain.mail.templates import OF_ORDERS, TEMPLATES, VERIFY_ADDRESS
+from domain.ordering.events import Contact
+from domain.sealed import KeyId, Sealed
 from runtime import database
+from runtime.keyring import keyring as keyrings
+from runtime.keyring.keyring import Erasures
 from runtime.settings import Settings
-from tests.examples import mail_requested
+from tests.commands.processes.running import append
+from tests.examples import mail_requested, placed
 from tests.mails.mailing import Book
 
 pytestmark = pytest.mark.anyio
@@ -26,14 +32,14 @@ def book():
 
 
 @contextlib.asynccontextmanager
-async def doubled(_url, _directory):
+async def doubled(_settings):
     yield book()
 
 
 @contextlib.asynccontextmanager
-async def identitys(url, directory):
+async def identitys(settings):
     """Those of accounts, by rows of the vault: a link, and the address of an account."""
-    settings = Settings(database_url=SecretStr(url), home=directory)
+    url = settings.database_url.get_secret_value()
     secrets = startup.secrets_of(url, settings.secrets_file)
     with database.connect(url, role="counterfoil_vault", name="test") as vault:
         vault.execute("insert into vault.secret (digest) values (%s)", [secrets.digest])
@@ -50,12 +56,53 @@ async def identitys(url, directory):
         yield found
 
 
-KINDS = {"the double of tests": doubled, "those of accounts": identitys}
+async def _nobody_is_erased(position):
+    return Erasures(1, position, ())
+
+
+async def seal(settings, **values):
+    """Values as the command API seals them for an order."""
+    role = "counterfoil_keys"
+    async with keyrings.opened(settings, role=role, name="test", erasures=_nobody_is_erased) as keys:
+        found = await keys.seal("customer-17850", values, stream="order-m-1")
+    return {name: Sealed(KeyId(each.key_id), each.nonce, each.ciphertext) for name, each in found.items()}
+
+
+@contextlib.asynccontextmanager
+async def orders(settings):
+    """Those of orders, by what the log has of one and a key database opens."""
+    contact = Contact(**await seal(settings, email="ada@example.org"))
+    history = [("order-m-1", 0, [placed(order_id="m-1", contact=contact)])]
+    await asyncio.to_thread(append, settings.database_url.get_secret_value(), history)
+    async with order_contacts.opened(settings) as found:
+        yield found
+
+
+OTHERS = tuple(template for template in TEMPLATES if template not in OF_ORDERS)
+KINDS = {
+    "the double of tests": (doubled, TEMPLATES),
+    "those of accounts": (identitys, OTHERS),
+    "those of orders": (orders, OF_ORDERS),
+}
+
+
+@pytest.fixture
+def sender(database_url, keys_database_url, tmp_path):
+    """The settings of a sender."""
+    return Settings(
+        database_url=SecretStr(database_url), keys_database_url=SecretStr(keys_database_url), home=tmp_path
+    )
 
 
 @pytest.fixture(params=KINDS)
-async def kind(request, database_url, tmp_path) -> AsyncIterator[Recipients]:
-    async with KINDS[request.param](database_url, tmp_path) as found:
+def templates(request):
+    """Those that a kind of recipients is asked about."""
+    return KINDS[request.param][1]
+
+
+@pytest.fixture
+async def kind(request, templates, sender) -> AsyncIterator[Recipients]:
+    async with KINDS[request.node.callspec.params["templates"]][0](sender) as found:
         yield found
 
 
@@ -64,12 +111,12 @@ def requested(template, mail_id="m-1"):
         mail_id=mail_id,
         template=template.name,
         template_version=template.version,
-        parameters=dict.fromkeys(template.parameters, "x"),
+        parameters=dict.fromkeys(template.parameters, mail_id),
     )
 
 
-async def test_a_recipient_has_an_address_and_each_secret_of_the_template_the_same_each_time(kind):
-    for template in TEMPLATES:
+async def test_a_recipient_has_an_address_and_each_secret_of_the_template_the_same_each_time(kind, templates):
+    for template in templates:
         first, second = [await kind.find(requested(template)) for _ in range(2)]
 
         assert isinstance(first, Recipient)
@@ -78,8 +125,8 @@ async def test_a_recipient_has_an_address_and_each_secret_of_the_template_the_sa
         assert (first.address, first.secrets) == (second.address, second.secrets)
 
 
-async def test_a_mail_that_nobody_wants_has_a_reason_that_names_nobody(kind):
-    found = await kind.find(requested(TEMPLATES[0], mail_id="to-nobody"))
+async def test_a_mail_that_nobody_wants_has_a_reason_that_names_nobody(kind, templates):
+    found = await kind.find(requested(templates[0], mail_id="to-nobody"))
 
     assert isinstance(found, Unwanted)
     assert found.reason in {"expired", "superseded", "used", "erased"}
@@ -100,17 +147,17 @@ async def test_a_mail_that_nobody_wants_has_a_reason_that_names_nobody(kind):
         ("delete from vault.link", "erased"),
     ],
 )
-async def test_a_link_that_is_over_is_not_sent_any_more(database_url, tmp_path, change, reason):
-    async with identitys(database_url, tmp_path) as found:
+async def test_a_link_that_is_over_is_not_sent_any_more(database_url, sender, change, reason):
+    async with identitys(sender) as found:
         with database.connect(database_url, role="counterfoil_vault", name="test") as vault:
             vault.execute(change)
 
         assert Unwanted(reason) == await found.find(requested(VERIFY_ADDRESS))
 
 
-async def test_without_the_file_of_secrets_mails_with_links_wait_for_it(database_url, tmp_path):
-    async with identitys(database_url, tmp_path) as found:
-        file = Settings(home=tmp_path).secrets_file
+async def test_without_the_file_of_secrets_mails_with_links_wait_for_it(sender, tmp_path):
+    async with identitys(sender) as found:
+        file = sender.secrets_file
         file.rename(tmp_path / "elsewhere")
         with pytest.raises(RecipientsUnreachable, match="cannot be read"):
             await found.find(requested(VERIFY_ADDRESS))
@@ -118,6 +165,15 @@ async def test_without_the_file_of_secrets_mails_with_links_wait_for_it(database
         file.chmod(0o600)
         with pytest.raises(RecipientsUnreachable, match="is not the file"):
             await found.find(requested(VERIFY_ADDRESS))
+
+
+async def test_each_mail_is_for_whom_the_context_of_its_template_knows(sender):
+    async with identitys(sender) as accounts, orders(sender) as of_orders:
+        both = recipients.ByTemplate(accounts, {each.name: of_orders for each in OF_ORDERS})
+
+        for template in TEMPLATES:
+            assert isinstance(await both.find(requested(template)), Recipient)
+        assert Unwanted("erased") == await both.find(requested(OF_ORDERS[0], mail_id="to-nobody"))
 
 
 async def test_a_recipient_never_shows_what_it_holds():

@@ -16,6 +16,7 @@ LETTERHEAD = Letterhead(
     address="no-reply@shop.example", name="The shop", links="https://shop.example/account/"
 )
 VALUES = {"at": "2010-12-01 08:26 UTC", "provider": "https://id.example", "token": "a/token+"}
+VALUES |= {"order": "536365", "total": "15.30 GBP", "why": "not all of it is in stock"}
 TO, KEY = "somebody@example.org", "0b54b3c4:mail:mail-m-1:send:1"
 FILES = {file.name: file.read_text() for file in (resources.files("commands.mail") / "templates").iterdir()}
 

@@ -1,0 +1,110 @@
+"""Mails to the buyer: what becomes of an order is written to the address that its contact data has.
+
+They are about a contract that the buyer asked for, so no consent to marketing is needed, and none is looked for. Runs
+only where a mail server is configured.
+"""
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from commands.decision import Decision, DecisionView, events_of
+from commands.processes.process import Process, Streams
+from domain.event import Event
+from domain.ids import OrderId
+from domain.mail.events import MailId
+from domain.mail.mail import MAIL, request_mail
+from domain.mail.templates import ORDER_CONFIRMED, ORDER_RECEIVED, ORDER_REJECTED, PAYMENT_NEEDED, Template
+from domain.money import decimal
+from domain.ordering.events import OrderConfirmed, OrderPlaced, OrderRejected
+from domain.ordering.order import ORDER, Order, Status
+from domain.payments.events import AuthorisationDeclined, CustomerActionRequired
+from event_store.consumers.starting import HEAD
+
+ORDER_MAILS: Final = Process("order-mails", writes=(MAIL,), start=HEAD, gateway="mail")
+
+NOT_OLDER_THAN: Final = timedelta(days=7)
+"""An order that was placed longer ago was brought along from elsewhere: its buyer knows what became of it."""
+
+UNPAID: Final = frozenset((Status.PLACED, Status.CONFIRMED))
+"""Orders whose buyer may still pay."""
+
+_DIGEST_CHARACTERS: Final = 32
+_NOT_IN_STOCK: Final = "not all of it is in stock"
+_UNDECIDED: Final = "we could not decide about it in time"
+_OFF: Final = "it could not be completed"
+
+E = TypeVar("E", OrderPlaced, OrderConfirmed, OrderRejected, CustomerActionRequired, AuthorisationDeclined)
+
+
+def _mail_id(*about: str) -> MailId:
+    """The id of the one mail about something."""
+    digest = hashlib.sha256("\0".join(about).encode()).hexdigest()
+    return MailId(f"order-{digest[:_DIGEST_CHARACTERS]}")
+
+
+def _mail(
+    trigger: type[E],
+    template: Template,
+    parameters: Callable[[E], dict[str, str]],
+    *,
+    about: Callable[[E], tuple[str, ...]] = lambda event: (event.order_id,),
+    wanted: Callable[[E, Order], bool] = lambda *_: True,
+) -> None:
+    """Declare that an event about an order is followed by one mail for each thing that it is `about`."""
+
+    def streams(event: E) -> Streams:
+        return [(ORDER, event.order_id), (MAIL, _mail_id(template.name, *about(event)))]
+
+    def write(event: E, view: DecisionView, now: datetime) -> Decision:
+        order_id = OrderId(event.order_id)
+        order = view.current(ORDER, order_id)
+        if order is None or not order.reachable or now - order.placed_at > NOT_OLDER_THAN:
+            return Decision()
+        if not wanted(event, order):
+            return Decision()
+        assert order.customer_id is not None, "an order with contact data has a customer"
+        mail_id = _mail_id(template.name, *about(event))
+        requested: list[Event] = request_mail(
+            view.current(MAIL, mail_id),
+            template,
+            mail_id=mail_id,
+            recipient_ref=order.customer_id,
+            now=now,
+            parameters={"order": order_id, **parameters(event)},
+        )
+        return Decision(events_of(MAIL, mail_id, requested))
+
+    ORDER_MAILS.when(trigger, reads=streams)(write)
+
+
+def _total(event: OrderPlaced | OrderConfirmed) -> dict[str, str]:
+    return {"total": f"{decimal(event.total, currency=event.currency)} {event.currency}"}
+
+
+def _rejection(event: OrderRejected) -> dict[str, str]:
+    return {"why": {"stock": _NOT_IN_STOCK, "undecided": _UNDECIDED}.get(event.reason, _OFF)}
+
+
+def _is_unpaid(_event: object, order: Order) -> bool:
+    return order.status in UNPAID
+
+
+_mail(OrderPlaced, ORDER_RECEIVED, _total)
+_mail(OrderConfirmed, ORDER_CONFIRMED, _total)
+_mail(OrderRejected, ORDER_REJECTED, _rejection)
+_mail(
+    CustomerActionRequired,
+    PAYMENT_NEEDED,
+    lambda _: {"why": "your bank wants you to confirm the payment"},
+    about=lambda event: (event.payment_id,),
+    wanted=_is_unpaid,
+)
+_mail(
+    AuthorisationDeclined,
+    PAYMENT_NEEDED,
+    lambda _: {"why": "the payment was declined"},
+    about=lambda event: (event.payment_id,),
+    wanted=_is_unpaid,
+)

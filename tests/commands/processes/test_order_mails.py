@@ -1,0 +1,84 @@
+"""What is written to a buyer about an order, and when nothing is."""
+
+from datetime import timedelta
+
+import pytest
+
+from commands.processes.order_mails import NOT_OLDER_THAN, ORDER_MAILS
+from counterfoil.testing.spec import given_streams
+from domain import event as domain_event
+from domain.mail.mail import MAIL
+from domain.ordering.order import ORDER
+from tests.examples import CONTACT, LONG_AGO, cancelled, confirmed, placed, rejected, shipped
+from tests.payment_examples import authorisation_declined, customer_action_required
+
+NOW = LONG_AGO + timedelta(minutes=1)
+PLACED = placed(contact=CONTACT)
+OF_IT = {"order": PLACED.order_id}
+MAILS = {
+    "placed": (PLACED, "order-received", {"total": "12.65 GBP"}),
+    "confirmed": (confirmed(), "order-confirmed", {"total": "12.65 GBP"}),
+    "short of stock": (rejected(), "order-rejected", {"why": "not all of it is in stock"}),
+    "undecided": (
+        rejected(reason="undecided", missing=()),
+        "order-rejected",
+        {"why": "we could not decide about it in time"},
+    ),
+    "to be confirmed by its buyer": (
+        customer_action_required(order_id=PLACED.order_id),
+        "payment-needed",
+        {"why": "your bank wants you to confirm the payment"},
+    ),
+    "declined": (
+        authorisation_declined(order_id=PLACED.order_id),
+        "payment-needed",
+        {"why": "the payment was declined"},
+    ),
+}
+
+
+def decided(event, *mails, order=(PLACED,), now=NOW):
+    """The mails that are requested because of an event, where the order and its mails are as given."""
+    reaction = ORDER_MAILS.reactions[domain_event.type_name(event)]
+    (_, order_id), (aggregate, mail_id) = reaction.reads(event)
+    assert MAIL is aggregate
+    before = (*((ORDER, order_id, each) for each in order), *((MAIL, mail_id, each) for each in mails))
+    return [mail for _, _, mail in reaction.decide(event, given_streams(*before).view, now).events]
+
+
+@pytest.mark.parametrize("case", MAILS)
+def test_the_buyer_is_written_to_once(case):
+    event, template, parameters = MAILS[case]
+
+    [mail] = decided(event)
+
+    assert (template, PLACED.customer_id) == (mail.template, mail.recipient_ref)
+    assert {**OF_IT, **parameters} == mail.parameters
+    assert [] == decided(event, mail)
+
+
+@pytest.mark.parametrize("case", MAILS)
+@pytest.mark.parametrize(
+    "order",
+    [placed(), placed(contact=CONTACT.__class__(name=CONTACT.name))],
+    ids=["without contact data", "without an address"],
+)
+def test_an_order_without_an_address_is_not_written_about(case, order):
+    assert [] == decided(MAILS[case][0], order=(order,))
+
+
+def test_an_order_of_long_ago_is_not_written_about():
+    assert [] == decided(PLACED, now=LONG_AGO + NOT_OLDER_THAN + timedelta(seconds=1))
+
+
+@pytest.mark.parametrize("over", [rejected(), cancelled(), shipped()], ids=lambda event: type(event).__name__)
+def test_nobody_is_asked_to_pay_for_an_order_that_is_over(over):
+    order = (PLACED, confirmed(), over) if type(over) is not type(rejected()) else (PLACED, over)
+
+    assert [] == decided(authorisation_declined(order_id=PLACED.order_id), order=order)
+
+
+def test_a_payment_is_asked_for_once_however_often_it_is_declined():
+    [first] = decided(authorisation_declined(order_id=PLACED.order_id))
+
+    assert [] == decided(authorisation_declined(order_id=PLACED.order_id, attempt=2), first)
