@@ -1,26 +1,33 @@
-"""Both HTTP applications, with the routes of every context that the settings name, unless others are given."""
+"""Both HTTP applications, with the routes of every context that the settings name, unless others are given.
 
-import commands.app
-import read_api.app
-from commands.dispatcher import Clock
+A process serves one of them, so each is imported by what makes it.
+"""
+
+from typing import TYPE_CHECKING
+
 from counterfoil import declared
 from counterfoil.context import Contexts
 from runtime.http.application import PipelineApp
 from runtime.settings import Settings
 
+if TYPE_CHECKING:
+    from commands.dispatcher import Clock
+
 
 def command_app(
-    settings: Settings, *, contexts: Contexts | None = None, clock: Clock = commands.app.utc_now
+    settings: Settings, *, contexts: Contexts | None = None, clock: "Clock | None" = None
 ) -> PipelineApp:
-    """The command API.
+    """The command API; `clock` is that of this machine unless another is given.
 
     Raises:
         SettingsError: there is no database to talk to, or a context cannot be had.
     """
+    from commands import app as command_api
+
     served = contexts or declared.contexts(settings)
     with declared.fitting():
         routers, locations = served.commands, served.locations
-    app = commands.app.create_app(
+    app = command_api.create_app(
         settings,
         routers=routers,
         processes=served.processes_of(settings),
@@ -28,7 +35,7 @@ def command_app(
         followers=served.followers_of(settings),
         locations=locations,
         declared=served.problems,
-        clock=clock,
+        clock=clock or command_api.utc_now,
     )
     if any((settings.google_client_id, settings.oidc_client_id, settings.facebook_client_id)):
         # Their clients speak OAuth and HTTP: imports that the others of these processes need not wait for.
@@ -44,10 +51,12 @@ def query_app(settings: Settings, *, contexts: Contexts | None = None) -> Pipeli
     Raises:
         SettingsError: there is no database to read from, or a context cannot be had.
     """
+    from read_api import app as query_api
+
     served = contexts or declared.contexts(settings)
     with declared.fitting():
         queries = served.queries
-    return read_api.app.create_app(
+    return query_api.create_app(
         settings,
         queries=queries,
         followers=served.followers_of(settings),

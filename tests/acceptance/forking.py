@@ -17,12 +17,14 @@ FORKING = multiprocessing.get_context("forkserver")
 FORKING.set_forkserver_preload([
     "pytest",  # the main module of who asks, which every child imports
     __name__,
+    "commands.app",
     "counterfoil.applications",
     "counterfoil.contexts",
     "counterfoil.serving",
     "counterfoil.viewing",
     "examples.online_retail.cli",
     "examples.online_retail.importing",
+    "read_api.app",
 ])  # fmt: skip
 
 

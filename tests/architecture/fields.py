@@ -12,7 +12,7 @@ import msgspec
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-import counterfoil.applications  # noqa: F401 - declares every payload
+import commands.app  # noqa: F401 - declares every payload
 from commands.payloads import Payload
 from domain.event import Event
 from domain.sealed import Sealed

@@ -54,9 +54,11 @@ def test_workers_and_commands_import_neither_routes_nor_what_only_apis_and_sende
     loaded = (
         f"import sys, counterfoil.hosting, counterfoil.contexts, {commands}, {relay}, {views}, {managers}"
     )
+    then = "print(*sys.modules); import counterfoil.applications; print(*sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", f"{loaded}; print(*sys.modules)"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", f"{loaded}; {then}"], capture_output=True, text=True, check=True
     )
+    workers, apis = (set(line.split()) for line in done.stdout.splitlines())
 
     unused = {
         "fastapi",
@@ -68,7 +70,8 @@ def test_workers_and_commands_import_neither_routes_nor_what_only_apis_and_sende
         "commands.ordering",
         "read_api.ordering",
     }
-    assert set() == unused & set(done.stdout.split())
+    assert set() == unused & workers
+    assert set() == {"commands.app", "read_api.app"} & apis, "an API imports the other one"
 
 
 def test_a_command_imports_no_ways_that_it_does_not_take_and_nothing_that_draws(tmp_path):
