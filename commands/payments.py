@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from commands.decision import DecisionView, Tagged
+from commands.decision import Decision, DecisionView, Tagged, events_of
 from commands.documentation import Caller
 from commands.execution import Caller as Executing
 from commands.payloads import Id, Payload, Quantity
@@ -17,11 +17,13 @@ from domain.event import Event
 from domain.ids import CaptureId, OrderId, PaymentId, RefundId, ShipmentId, payments_tag
 from domain.money import AMOUNT_MAX, Minor
 from domain.ordering.order import ORDER, OrderUnknown, Status
-from domain.payments import authorising, capturing, refunding
+from domain.payments import authorising, capturing, refunding, store_credit
 from domain.payments.authorising import Payable
 from domain.payments.events import (
     AuthorisationVoided,
     CaptureMode,
+    CreditHeld,
+    CreditReleased,
     ManualMethod,
     ManualPaymentRecorded,
     MethodRef,
@@ -29,6 +31,7 @@ from domain.payments.events import (
     ReceiptRef,
     RefundedLine,
     RefundReason,
+    RefundTarget,
 )
 from domain.payments.payment import PAYMENT, Payment
 from domain.payments.refusals import (
@@ -42,6 +45,7 @@ from domain.payments.refusals import (
     CardNumberGiven,
     Declined,
     ManuallyPaid,
+    NobodyToCredit,
     NotAuthorised,
     OrderNotPayable,
     PaymentIdTaken,
@@ -50,6 +54,7 @@ from domain.payments.refusals import (
     RefundDoesNotAddUp,
     RefundIdTaken,
 )
+from domain.payments.store_credit import STORE_CREDIT
 from domain.text import LINE_PATTERN, REFERENCE_CHARACTERS_MAX
 from runtime.http.principal import Owned
 
@@ -59,9 +64,11 @@ LINES_MAX: Final = 500
 """Lines that one refund names."""
 
 COVERED: Final[Tagged[Minor]] = Tagged(
-    (PaymentCreated, ManualPaymentRecorded, AuthorisationVoided), Minor(0), authorising.covering
+    (PaymentCreated, ManualPaymentRecorded, AuthorisationVoided, CreditHeld, CreditReleased),
+    Minor(0),
+    authorising.covering,
 )
-"""How much of an order its payments cover."""
+"""How much of an order its payments and store credit cover."""
 
 _PAYS: Final = Owned("payments:pay")
 _ORDER: Final = (OrderUnknown, OrderNotPayable, PaymentIdTaken, AmountExceedsDue, CardNumberGiven)
@@ -148,6 +155,9 @@ class RefundAmount(Payload):
     lines: tuple[LineRefund, ...] = Field(default=(), max_length=LINES_MAX)
     shipping: Part = Field(default=0, description="Shipping with its tax.")
     reason: RefundReason
+    to: RefundTarget = Field(
+        default="original", description="Where it came from, or the customer's store credit."
+    )
 
 
 class RecordManualPayment(Payload):
@@ -180,7 +190,7 @@ async def create_payment(body: CreatePayment, caller: Caller) -> Answer:
         return authorising.create(
             payment,
             payment_id=payment_id,
-            of=_payable(order_id, view, caller),
+            of=payable(order_id, view, caller),
             amount=_minor(body.amount),
             method_ref=body.method_ref,
             capture=body.capture,
@@ -262,11 +272,15 @@ async def void_payment(payment_id: PaymentId, body: VoidPayment, caller: Caller)
         AmountExceedsRefundable,
         RefundDoesNotAddUp,
         RefundIdTaken,
+        NobodyToCredit,
         CardNumberGiven,
     ),
 )
 async def refund_payment(payment_id: PaymentId, body: RefundAmount, caller: Caller) -> Answer:
-    """Have an amount go back; partial refunds repeat until all that was captured has."""
+    """Have an amount go back; partial refunds repeat until all that was captured has.
+
+    A refund to store credit is the customer's at once, also of a payment that was recorded by hand.
+    """
     request = refunding.RefundRequest(
         refund_id=RefundId(body.refund_id),
         amount=Minor(body.amount),
@@ -276,12 +290,28 @@ async def refund_payment(payment_id: PaymentId, body: RefundAmount, caller: Call
         ),
         shipping=Minor(body.shipping),
         reason=body.reason,
+        to=body.to,
     )
-    return await caller.execute(
-        PAYMENT,
-        payment_id,
-        lambda payment, _: refunding.refund(payment, payment_id=payment_id, request=request, now=caller.now),
-    )
+
+    def refund(payment: Payment | None, view: DecisionView) -> Decision:
+        refunded = refunding.refund(payment, payment_id=payment_id, request=request, now=caller.now)
+        decided = events_of(PAYMENT, payment_id, refunded)
+        if not refunded or request.to == "original":
+            return Decision(decided)
+        assert payment is not None, "refused before"
+        assert payment.customer_id is not None, "refused before"
+        issued = store_credit.issue(
+            view.current(STORE_CREDIT, payment.customer_id),
+            customer_id=payment.customer_id,
+            credit_id=store_credit.credit_of_refund(payment_id, request.refund_id),
+            currency=payment.currency,
+            amount=request.amount,
+            payment_id=payment_id,
+            now=caller.now,
+        )
+        return Decision((*decided, *events_of(STORE_CREDIT, payment.customer_id, issued)))
+
+    return await caller.execute(PAYMENT, payment_id, refund)
 
 
 @command(router, "/manual-payments", requires="payments:record", refusals=_ORDER)
@@ -293,7 +323,7 @@ async def record_manual_payment(body: RecordManualPayment, caller: Caller) -> An
         return authorising.record_manual(
             payment,
             payment_id=payment_id,
-            of=_payable(order_id, view, caller),
+            of=payable(order_id, view, caller),
             amount=_minor(body.amount),
             method=body.method,
             reference=body.reference,
@@ -303,7 +333,7 @@ async def record_manual_payment(body: RecordManualPayment, caller: Caller) -> An
     return await caller.execute(PAYMENT, payment_id, record, creates=True)
 
 
-def _payable(order_id: OrderId, view: DecisionView, caller: Executing) -> Payable:
+def payable(order_id: OrderId, view: DecisionView, caller: Executing) -> Payable:
     """What is due for an order.
 
     Raises:

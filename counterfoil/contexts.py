@@ -67,6 +67,7 @@ from domain.ordering.credit_note import CREDIT_NOTE
 from domain.ordering.order import ORDER
 from domain.payments import refusals as payment_refusals
 from domain.payments.payment import PAYMENT
+from domain.payments.store_credit import STORE_CREDIT
 from domain.pricing import coupon, price, promotion, quote, redemption, tax_table, window
 from domain.pricing.coupon import COUPON
 from domain.pricing.price import PRICES
@@ -234,8 +235,8 @@ SHIPPING: Final = Context(
 
 PAYMENTS: Final = Context(
     name="payments",
-    aggregates=(PAYMENT,),
-    commands="commands.payments:router",
+    aggregates=(PAYMENT, STORE_CREDIT),
+    commands="commands.store_credit:router",
     gateways=(PROVIDER,),
     views=payment_folds.VIEWS,
     queries="read_api.payments:QUERIES",
@@ -258,6 +259,12 @@ PAYMENTS: Final = Context(
         payment_refusals.CardNumberGiven,
         payment_refusals.RefundDoesNotAddUp,
         payment_refusals.WebhookTooEarly,
+        payment_refusals.InsufficientCredit,
+        payment_refusals.CreditIdTaken,
+        payment_refusals.CreditHoldIdTaken,
+        payment_refusals.CreditHoldUnknown,
+        payment_refusals.CreditHoldSettled,
+        payment_refusals.NobodyToCredit,
     ),
 )
 

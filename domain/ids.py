@@ -31,6 +31,10 @@ PostingId = NewType("PostingId", str)
 """One side of an entry of the payments ledger: payment, entry and account."""
 CaptureId = NewType("CaptureId", str)
 RefundId = NewType("RefundId", str)
+CreditId = NewType("CreditId", str)
+"""One amount of store credit that was given; that of a refund is named by its payment and the refund."""
+CreditHoldId = NewType("CreditHoldId", str)
+"""Store credit that is held for an order."""
 ShipmentId = NewType("ShipmentId", str)
 DisputeId = NewType("DisputeId", str)
 """The payment provider's id of a chargeback."""

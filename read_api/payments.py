@@ -5,9 +5,11 @@ from typing import Final
 from projections.payments.views import (
     OrderPayments,
     PaymentDetails,
+    StoreCreditDetails,
     order_payments,
     payment_details,
     payment_ledger,
+    store_credit_details,
 )
 from read_api.including import member
 from read_api.lists.declaring import Listed, ListOf, Sort, by_day, by_value
@@ -18,6 +20,9 @@ from runtime.http.principal import Owned
 PAYMENT: Final = Resource(noun="payment", view=payment_details, render=only_row, owner="customer_id")
 PAYMENTS_OF_ORDER: Final = Resource(
     noun="order with payments", view=order_payments, render=only_row, owner="customer_id"
+)
+STORE_CREDIT: Final = Resource(
+    noun="store credit", view=store_credit_details, render=only_row, owner="customer_id"
 )
 
 _SUMS: Final = {"authorised": 1265, "captured": 765, "refunded": 0, "disputed": 0, "lost": 0}
@@ -61,6 +66,31 @@ _POSTING_EXAMPLE: Final = {
     "amount": 765,
     "posted_at": "2026-01-31T08:27:00Z",
 }
+_CREDIT_EXAMPLE: Final = {
+    "customer_id": "17850",
+    "balances": [{"currency": "GBP", "balance": 500, "available": 235}],
+    "credits": [
+        {
+            "credit_id": "sorry-1",
+            "currency": "GBP",
+            "amount": 500,
+            "left": 235,
+            "reason": "goodwill",
+            "payment_id": None,
+            "expires_at": "2027-01-31T00:00:00Z",
+        }
+    ],
+    "holds": [
+        {
+            "hold_id": "hold-1",
+            "order_id": "536365",
+            "currency": "GBP",
+            "amount": 265,
+            "status": "held",
+            "parts": [{"credit_id": "sorry-1", "amount": 265}],
+        }
+    ],
+}
 
 PAYMENTS: Final = ById(
     "/payments/{payment_id}",
@@ -74,6 +104,12 @@ OF_ORDERS: Final = ById(
     PAYMENTS_OF_ORDER,
     Documented("get_order_payments", "Payments of an order", OrderPayments, _ORDER_EXAMPLE, "536365"),
 )
+STORE_CREDITS: Final = ById(
+    "/store-credits/{customer_id}",
+    Owned("payments:read"),
+    STORE_CREDIT,
+    Documented("get_store_credit", "StoreCredit", StoreCreditDetails, _CREDIT_EXAMPLE, "17850"),
+)
 LEDGER: Final = ListOf(
     path="/payment-ledger",
     requires="ledger:read",
@@ -84,20 +120,21 @@ LEDGER: Final = ListOf(
     ),
     sorts=(
         Sort("posted_at", ("posted_at", "posting_id"), filters=("from", "to")),
-        Sort("order_id", ("order_id", "posting_id"), filters=("order_id",)),
+        Sort("posting_id", ("posting_id",), filters=("order_id",)),
     ),
     documented=Listed(
         "list_payment_ledger",
         "PaymentLedgerPage",
         "Postings of the payments ledger",
-        "Two for each movement of money. All postings of a currency add up to zero, and so do those of an order.",
+        "Two for each movement of money. All postings of a currency add up to zero, and so do those of an order. Those"
+        " of store credit that is of no order have none.",
         _POSTING_EXAMPLE,
         example_ids=("pay-1~capture:parcel-1~provider", "pay-1~capture:parcel-1~buyer"),
     ),
 )
 
 QUERIES: Final = Queries(
-    by_id=(PAYMENTS, OF_ORDERS),
+    by_id=(PAYMENTS, OF_ORDERS, STORE_CREDITS),
     lists=(LEDGER,),
     includes=(Include(name="payments", into="/orders/{order_id}", shown=OF_ORDERS, ids=member("order_id")),),
 )

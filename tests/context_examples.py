@@ -19,6 +19,7 @@ ONE_OF_EACH: Final[tuple[Event, ...]] = (
     *pricing_examples.ONE_OF_EACH,
     *cart_examples.ONE_OF_EACH,
     *payment_examples.ONE_OF_EACH,
+    *payment_examples.OF_STORE_CREDIT,
     *catalogue_examples.ONE_OF_EACH,
     *security_examples.ONE_OF_EACH,
 )

@@ -8,6 +8,8 @@ from msgspec.structs import replace
 from domain.event import Event
 from domain.ids import (
     CaptureId,
+    CreditHoldId,
+    CreditId,
     CustomerId,
     DisputeId,
     KeyedHash,
@@ -31,6 +33,8 @@ TOTAL: Final = Minor(1265)
 CAPTURE: Final = CaptureId("parcel-1")
 REFUND: Final = RefundId("return-1")
 DISPUTE: Final = DisputeId("dp_1")
+CREDIT: Final = CreditId("sorry-1")
+HOLD: Final = CreditHoldId("hold-1")
 METHOD: Final = "pm_visa"
 AUTH: Final = "A-000001"
 
@@ -180,6 +184,35 @@ def psp_event_ingested(**changes: Any) -> events.PspEventIngested:
     return replace(example, **changes)
 
 
+_CREDIT: Final = {"customer_id": CUSTOMER, "currency": GBP, "amount": TOTAL}
+
+
+def credit_issued(**changes: Any) -> events.CreditIssued:
+    example = events.CreditIssued(
+        **_CREDIT, credit_id=CREDIT, reason="goodwill", payment_id=None, expires_at=EXPIRES, issued_at=NOW
+    )
+    return replace(example, **changes)
+
+
+def credit_held(**changes: Any) -> events.CreditHeld:
+    parts = (events.CreditUsed(credit_id=CREDIT, amount=TOTAL),)
+    return replace(
+        events.CreditHeld(**_CREDIT, hold_id=HOLD, order_id=ORDER, parts=parts, held_at=NOW), **changes
+    )
+
+
+def credit_spent(**changes: Any) -> events.CreditSpent:
+    return replace(events.CreditSpent(**_CREDIT, hold_id=HOLD, order_id=ORDER, spent_at=NOW), **changes)
+
+
+def credit_released(**changes: Any) -> events.CreditReleased:
+    return replace(events.CreditReleased(**_CREDIT, hold_id=HOLD, order_id=ORDER, released_at=NOW), **changes)
+
+
+def credit_expired(**changes: Any) -> events.CreditExpired:
+    return replace(events.CreditExpired(**_CREDIT, credit_id=CREDIT, number=1, expired_at=EXPIRES), **changes)
+
+
 ONE_OF_EACH: Final[tuple[Event, ...]] = (
     manual_payment_recorded(),
     payment_created(),
@@ -203,4 +236,12 @@ ONE_OF_EACH: Final[tuple[Event, ...]] = (
     chargeback_won(),
     chargeback_lost(),
     psp_event_ingested(),
+)
+
+OF_STORE_CREDIT: Final[tuple[Event, ...]] = (
+    credit_issued(),
+    credit_held(),
+    credit_released(),
+    credit_expired(),
+    credit_spent(),
 )

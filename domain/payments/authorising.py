@@ -18,6 +18,8 @@ from domain.payments.events import (
     AuthorisationVoided,
     CaptureMode,
     CaptureRequested,
+    CreditHeld,
+    CreditReleased,
     CustomerActionRequired,
     ManualMethod,
     ManualPaymentRecorded,
@@ -56,9 +58,9 @@ class Payable(Struct, frozen=True, kw_only=True):
 def covering(covered: Minor, event: Event) -> Minor:
     """How much of an order its payments cover: all that was to be paid by one, without what it will not collect."""
     match event:
-        case PaymentCreated() | ManualPaymentRecorded():
+        case PaymentCreated() | ManualPaymentRecorded() | CreditHeld():
             return Minor(covered + event.amount)
-        case AuthorisationVoided():
+        case AuthorisationVoided() | CreditReleased():
             return Minor(covered - event.amount)
     raise AssertionError(f"{type(event).__name__} does not change what is due")
 

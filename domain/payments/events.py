@@ -10,6 +10,8 @@ from msgspec import Struct
 from domain.event import Event, event_type
 from domain.ids import (
     CaptureId,
+    CreditHoldId,
+    CreditId,
     CustomerId,
     DisputeId,
     KeyedHash,
@@ -18,6 +20,7 @@ from domain.ids import (
     PspEventId,
     RefundId,
     ShipmentId,
+    customer_tag,
     payments_tag,
 )
 from domain.moment import Moment
@@ -29,6 +32,7 @@ ActionKind = Literal["3d-secure", "redirect"]
 RefundReason = Literal["return", "cancellation", "goodwill", "duplicate", "fraud", "other"]
 RefundTarget = Literal["original", "store_credit"]
 ManualMethod = Literal["cash", "bank_transfer", "cheque", "other"]
+CreditReason = Literal["refund", "goodwill"]
 DisputeReason = Literal["fraud", "not_received", "not_as_described", "duplicate", "other"]
 
 MethodRef = Annotated[str, PublicText("the provider's opaque token of a method; never a card number")]
@@ -342,3 +346,81 @@ class PspEventIngested(Event, frozen=True, kw_only=True):
     type: PspEventType
     hash: KeyedHash
     ingested_at: Moment
+
+
+class CreditUsed(Struct, frozen=True, kw_only=True, gc=False):
+    """The part of a hold that one credit has."""
+
+    credit_id: CreditId
+    amount: Minor
+
+
+def _of_customer(event: Any) -> tuple[str, ...]:
+    return (customer_tag(event.customer_id),)
+
+
+def _due_by_customer(event: Any) -> tuple[str, ...]:
+    return (payments_tag(event.order_id), customer_tag(event.customer_id))
+
+
+@event_type("payments.credit_issued.v1", tags=_of_customer)
+class CreditIssued(Event, frozen=True, kw_only=True):
+    """The shop owes a customer an amount that pays for orders. For a refund it says of which payment."""
+
+    customer_id: CustomerId
+    credit_id: CreditId
+    currency: Currency
+    amount: Minor
+    reason: CreditReason
+    payment_id: PaymentId | None
+    expires_at: Moment | None
+    issued_at: Moment
+
+
+@event_type("payments.credit_held.v1", tags=_due_by_customer)
+class CreditHeld(Event, frozen=True, kw_only=True):
+    """An amount is kept for an order. `parts` are what each credit has of it."""
+
+    customer_id: CustomerId
+    hold_id: CreditHoldId
+    order_id: OrderId
+    currency: Currency
+    amount: Minor
+    parts: tuple[CreditUsed, ...]
+    held_at: Moment
+
+
+@event_type("payments.credit_spent.v1", tags=_of_customer)
+class CreditSpent(Event, frozen=True, kw_only=True):
+    """The order has been paid by what was held for it."""
+
+    customer_id: CustomerId
+    hold_id: CreditHoldId
+    order_id: OrderId
+    currency: Currency
+    amount: Minor
+    spent_at: Moment
+
+
+@event_type("payments.credit_released.v1", tags=_due_by_customer)
+class CreditReleased(Event, frozen=True, kw_only=True):
+    """What was held for an order is the customer's again."""
+
+    customer_id: CustomerId
+    hold_id: CreditHoldId
+    order_id: OrderId
+    currency: Currency
+    amount: Minor
+    released_at: Moment
+
+
+@event_type("payments.credit_expired.v1", tags=_of_customer)
+class CreditExpired(Event, frozen=True, kw_only=True):
+    """What was left of a credit is not owed any more. `number` counts from 1: what is released later expires then."""
+
+    customer_id: CustomerId
+    credit_id: CreditId
+    number: int
+    currency: Currency
+    amount: Minor
+    expired_at: Moment

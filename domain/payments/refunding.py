@@ -1,6 +1,7 @@
 """Decisions about money that goes back."""
 
 from datetime import datetime
+from typing import Final
 
 from msgspec import Struct
 
@@ -23,10 +24,14 @@ from domain.payments.payment import Movement, MovementStep, Payment, Status, kno
 from domain.payments.refusals import (
     AmountExceedsRefundable,
     ManuallyPaid,
+    NobodyToCredit,
     RefundDoesNotAddUp,
     RefundIdTaken,
     WebhookTooEarly,
 )
+
+STORE_CREDIT_REF: Final = "store credit"
+"""The reference of a refund that no provider made."""
 
 
 class RefundRequest(Struct, frozen=True, kw_only=True):
@@ -46,11 +51,13 @@ def refund(
     """Have an amount go back, again and again until all that was captured has. The same refund again decides nothing.
 
     `lines` and `shipping` say what it is for; a refund for the payment as such has neither. Each goes back to where one
-    authorisation collected it, so it is no larger than what is left of that.
+    authorisation collected it, so it is no larger than what is left of that. A refund to store credit is done with this
+    decision: the credit is issued with it (`store_credit`), and no provider has a part in it.
 
     Raises:
         PaymentUnknown: there is no such payment.
         ManuallyPaid: there is no provider that could refund it.
+        NobodyToCredit: it has no customer whom store credit could be issued to.
         AmountExceedsRefundable: less is there.
         RefundDoesNotAddUp: the parts are not the amount.
         RefundIdTaken: the id belongs to another refund.
@@ -66,26 +73,39 @@ def refund(
         raise RefundIdTaken(payment_id=payment_id, refund_id=refund_id)
     if payment.status is Status.MANUAL and to == "original":
         raise ManuallyPaid(payment_id=payment_id)
+    if to == "store_credit" and payment.customer_id is None:
+        raise NobodyToCredit(payment_id=payment_id)
     parts = Minor(sum(line.amount for line in request.lines) + request.shipping)
     if (request.lines or request.shipping) and parts != amount:
         raise RefundDoesNotAddUp(amount=amount, parts=parts)
     auth_ref = _collected_by(payment, amount)
-    return [
-        RefundRequested(
-            payment_id=payment_id,
-            order_id=payment.order_id,
-            refund_id=refund_id,
-            number=len(payment.refunds) + 1,
-            auth_ref=auth_ref,
-            currency=payment.currency,
-            amount=amount,
-            lines=request.lines,
-            shipping=request.shipping,
-            reason=request.reason,
-            to=to,
-            requested_at=in_utc(now),
-        )
-    ]
+    requested = RefundRequested(
+        payment_id=payment_id,
+        order_id=payment.order_id,
+        refund_id=refund_id,
+        number=len(payment.refunds) + 1,
+        auth_ref=auth_ref,
+        currency=payment.currency,
+        amount=amount,
+        lines=request.lines,
+        shipping=request.shipping,
+        reason=request.reason,
+        to=to,
+        requested_at=in_utc(now),
+    )
+    if to == "original":
+        return [requested]
+    credited = RefundSucceeded(
+        payment_id=payment_id,
+        order_id=payment.order_id,
+        refund_id=refund_id,
+        currency=payment.currency,
+        amount=amount,
+        to=to,
+        refund_ref=STORE_CREDIT_REF,
+        succeeded_at=in_utc(now),
+    )
+    return [requested, credited]
 
 
 def record_refunded(payment: Payment | None, *, number: int, refund_ref: str, now: datetime) -> list[Event]:
@@ -132,7 +152,7 @@ def record_refund_failed(payment: Payment | None, *, number: int, code: str, now
 def record_reversed(
     payment: Payment | None, *, payment_id: PaymentId, number: int, now: datetime
 ) -> list[Event]:
-    """Record that a refund came back; nothing if that is known, or it never went.
+    """Record that a refund came back; nothing if that is known, or it never went to a provider.
 
     Raises:
         PaymentUnknown: there is no such payment.
@@ -143,7 +163,7 @@ def record_reversed(
     if found is None or found[1].step is MovementStep.PENDING:
         raise WebhookTooEarly(payment_id=payment_id)
     refund_id, movement = found
-    if movement.step is not MovementStep.DONE:
+    if movement.step is not MovementStep.DONE or movement.to == "store_credit":
         return []
     return [
         RefundReversed(

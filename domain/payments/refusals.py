@@ -1,17 +1,18 @@
 """The refusals of payments.
 
-Unknown       PaymentUnknown
+Unknown       PaymentUnknown, CreditHoldUnknown
 Conflict      PaymentIdTaken, CaptureIdTaken, RefundIdTaken, AttemptInProgress, NotAuthorised, AuthorisationExpired,
               AmountExceedsDue, AmountExceedsCapturable, AmountExceedsRefundable, OrderNotPayable, PaymentIsClosed,
-              CaptureInProgress, ManuallyPaid, WebhookTooEarly
+              CaptureInProgress, ManuallyPaid, WebhookTooEarly, InsufficientCredit, CreditIdTaken, CreditHoldIdTaken,
+              CreditHoldSettled, NobodyToCredit
 Unacceptable  Declined, CardNumberGiven, RefundDoesNotAddUp
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from domain.ids import CaptureId, OrderId, PaymentId, RefundId
-from domain.money import Minor
+from domain.ids import CaptureId, CreditHoldId, CreditId, CustomerId, OrderId, PaymentId, RefundId
+from domain.money import Currency, Minor
 from domain.rejection import Conflict, Unacceptable, Unknown
 
 
@@ -287,3 +288,99 @@ class RefundDoesNotAddUp(Unacceptable):
 
     def __str__(self) -> str:
         return f"Lines and shipping add up to {self.parts}, not to {self.amount}."
+
+
+@dataclass(kw_only=True, eq=False)
+class InsufficientCredit(Conflict):
+    """The customer has less."""
+
+    title = "Not enough store credit"
+    meaning = (
+        "Of the customer's store credit `facts.available` minor units are neither held, spent nor expired."
+    )
+    remedy = "Hold no more than that, and pay the rest by another method."
+
+    customer_id: CustomerId
+    currency: Currency
+    amount: Minor
+    available: Minor
+
+    def __str__(self) -> str:
+        return f"Customer '{self.customer_id}' has {self.available} {self.currency}, not {self.amount}."
+
+
+@dataclass(kw_only=True, eq=False)
+class CreditIdTaken(Conflict):
+    """The id belongs to another credit."""
+
+    title = "The id belongs to another credit"
+    meaning = "A credit is issued once; this id was used for another amount."
+    remedy = "Choose another id for another credit."
+
+    customer_id: CustomerId
+    credit_id: CreditId
+
+    def __str__(self) -> str:
+        return f"Customer '{self.customer_id}' has another credit '{self.credit_id}'."
+
+
+@dataclass(kw_only=True, eq=False)
+class CreditHoldIdTaken(Conflict):
+    """The id belongs to another hold."""
+
+    title = "The id belongs to another hold"
+    meaning = (
+        "Credit is held once under an id; this one was used for another order or amount, or was released."
+    )
+    remedy = "Choose another id for another hold."
+
+    customer_id: CustomerId
+    hold_id: CreditHoldId
+
+    def __str__(self) -> str:
+        return f"Customer '{self.customer_id}' has another hold '{self.hold_id}'."
+
+
+@dataclass(kw_only=True, eq=False)
+class CreditHoldUnknown(Unknown):
+    """Nothing was held under this id."""
+
+    title = "There is no such hold"
+    meaning = "No store credit of this customer was held under this id."
+    remedy = "Check the ids: case matters."
+
+    customer_id: CustomerId
+    hold_id: CreditHoldId
+
+    def __str__(self) -> str:
+        return f"Customer '{self.customer_id}' has no hold '{self.hold_id}'."
+
+
+@dataclass(kw_only=True, eq=False)
+class CreditHoldSettled(Conflict):
+    """It ended in another way."""
+
+    title = "The hold has ended"
+    meaning = "What was held is `facts.status` already: a hold is either spent or released."
+    remedy = "Hold credit again, or issue what was spent in error."
+
+    customer_id: CustomerId
+    hold_id: CreditHoldId
+    status: str
+
+    def __str__(self) -> str:
+        return f"Hold '{self.hold_id}' of customer '{self.customer_id}' is {self.status}."
+
+
+@dataclass(kw_only=True, eq=False)
+class NobodyToCredit(Conflict):
+    """A guest has no store credit."""
+
+    title = "Nobody can be credited"
+    meaning = "The order has no customer, so there is no store credit to refund to."
+    remedy = "Refund to where the money came from."
+
+    payment_id: PaymentId
+
+    def __str__(self) -> str:
+        return f"Payment '{self.payment_id}' has no customer."

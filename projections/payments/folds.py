@@ -32,6 +32,7 @@ from domain.payments.events import (
     VoidRequested,
 )
 from projections.payments import ledger
+from projections.payments.credit_folds import STORE_CREDIT
 from projections.payments.views import (
     Axis,
     CapturePart,
@@ -107,36 +108,6 @@ def action_required(payment: PaymentDetails, event: CustomerActionRequired) -> P
 def declined(payment: PaymentDetails, event: AuthorisationDeclined) -> PaymentDetails:
     """Another method may do."""
     return replace(_moved(payment, event), declined_code=event.code, action=None)
-
-
-@payment_details.on(AuthorisationUncertain)
-def uncertain(payment: PaymentDetails, event: AuthorisationUncertain) -> PaymentDetails:
-    """The provider is asked again."""
-    return _moved(payment, event)
-
-
-@payment_details.on(AuthorisationExpired)
-def expired(payment: PaymentDetails, event: AuthorisationExpired) -> PaymentDetails:
-    """What was captured stays."""
-    return _moved(payment, event)
-
-
-@payment_details.on(VoidRequested)
-def void_requested(payment: PaymentDetails, event: VoidRequested) -> PaymentDetails:
-    """It is held until the provider says that it is not."""
-    return _moved(payment, event)
-
-
-@payment_details.on(AuthorisationVoided)
-def voided(payment: PaymentDetails, event: AuthorisationVoided) -> PaymentDetails:
-    """What was captured stays."""
-    return _moved(payment, event)
-
-
-@payment_details.on(VoidFailed)
-def void_failed(payment: PaymentDetails, event: VoidFailed) -> PaymentDetails:
-    """It is held as before."""
-    return _moved(payment, event)
 
 
 @payment_details.on(CaptureRequested)
@@ -297,6 +268,8 @@ def _attach(event: type[Event]) -> None:
 
 for _event in (*_STATUSES, *_SUMS):
     _attach(_event)
+for _event in (AuthorisationUncertain, AuthorisationExpired, VoidRequested, AuthorisationVoided, VoidFailed):
+    payment_details.on(_event)(_moved)
 
 
 def _with(
@@ -340,5 +313,5 @@ def _axis(
     return "pending" if waiting else "none"
 
 
-VIEWS: Final = (payment_details, order_payments, ledger.LEDGER)
+VIEWS: Final = (payment_details, order_payments, ledger.LEDGER, STORE_CREDIT)
 """Views of payments."""

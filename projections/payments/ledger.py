@@ -9,8 +9,12 @@
 | chargeback opened | provider | disputes |
 | chargeback won | disputes | provider |
 | chargeback lost | disputes | losses |
+| store credit issued, not for a refund | store_credit | goodwill |
+| store credit spent | buyer | store_credit |
+| store credit expired | breakage | store_credit |
 
-So the balance of `provider` is what the provider owes the shop, and store credit that the shop owes is negative.
+So the balance of `provider` is what the provider owes the shop, and store credit that the shop owes is negative. What
+is held of it for an order is owed still.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,6 +28,9 @@ from domain.payments.events import (
     ChargebackLost,
     ChargebackOpened,
     ChargebackWon,
+    CreditExpired,
+    CreditIssued,
+    CreditSpent,
     ManualPaymentRecorded,
     PaymentCaptured,
     RefundReversed,
@@ -31,6 +38,8 @@ from domain.payments.events import (
 )
 from projections.payments.views import Account, Posting, payment_ledger
 from projections.view import Key
+
+_OF_CREDIT: Final = (CreditIssued, CreditSpent, CreditExpired)
 
 
 def _books(
@@ -40,10 +49,13 @@ def _books(
     of: Callable[[Any], Account],
     to: Callable[[Any], Account],
     at: Callable[[Any], datetime],
+    counts: Callable[[Any], bool] = lambda _event: True,
 ) -> None:
-    """Declare the two sides of an event: what `of` gives, `to` gets."""
+    """Declare the two sides of an event: what `of` gives, `to` gets; none where it does not count."""
 
     def sides(moved: Any) -> Iterable[tuple[Key, int]]:
+        if not counts(moved):
+            return ()
         return (
             ((_posting_id(moved, entry(moved), of(moved)),), -1),
             ((_posting_id(moved, entry(moved), to(moved)),), 1),
@@ -53,10 +65,10 @@ def _books(
         account = of(moved) if sign < 0 else to(moved)
         return Posting(
             posting_id=_posting_id(moved, entry(moved), account),
-            payment_id=moved.payment_id,
+            payment_id=getattr(moved, "payment_id", None),
             entry=entry(moved),
             account=account,
-            order_id=moved.order_id,
+            order_id=getattr(moved, "order_id", None),
             currency=moved.currency,
             amount=Minor(sign * moved.amount),
             posted_at=at(moved),
@@ -66,7 +78,8 @@ def _books(
 
 
 def _posting_id(moved: Any, entry: str, account: Account) -> PostingId:
-    return PostingId(composite(moved.payment_id, entry, account))
+    of = moved.customer_id if isinstance(moved, _OF_CREDIT) else moved.payment_id
+    return PostingId(composite(of, entry, account))
 
 
 def _always(account: Account) -> Callable[[Any], Account]:
@@ -125,6 +138,28 @@ _books(
     of=_always("disputes"),
     to=_always("losses"),
     at=lambda event: event.lost_at,
+)
+_books(
+    CreditIssued,
+    entry=lambda event: f"credit-issued:{event.credit_id}",
+    of=_always("store_credit"),
+    to=_always("goodwill"),
+    at=lambda event: event.issued_at,
+    counts=lambda event: event.reason != "refund",  # the refund is an entry
+)
+_books(
+    CreditSpent,
+    entry=lambda event: f"credit-spent:{event.hold_id}",
+    of=_always("buyer"),
+    to=_always("store_credit"),
+    at=lambda event: event.spent_at,
+)
+_books(
+    CreditExpired,
+    entry=lambda event: f"credit-expired:{event.credit_id}:{event.number}",
+    of=_always("breakage"),
+    to=_always("store_credit"),
+    at=lambda event: event.expired_at,
 )
 
 LEDGER: Final = payment_ledger

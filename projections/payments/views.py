@@ -5,11 +5,23 @@ from typing import Literal
 
 from msgspec import Struct
 
-from domain.ids import CaptureId, CustomerId, DisputeId, OrderId, PaymentId, PostingId, RefundId
+from domain.ids import (
+    CaptureId,
+    CreditHoldId,
+    CreditId,
+    CustomerId,
+    DisputeId,
+    OrderId,
+    PaymentId,
+    PostingId,
+    RefundId,
+)
 from domain.money import Currency, Minor
 from domain.ordering.order import ORDER
 from domain.payments.events import (
     ActionKind,
+    CreditReason,
+    CreditUsed,
     ManualMethod,
     MethodRef,
     ProviderCode,
@@ -18,6 +30,7 @@ from domain.payments.events import (
     RefundTarget,
 )
 from domain.payments.payment import PAYMENT
+from domain.payments.store_credit import STORE_CREDIT, HoldStatus
 from domain.text import Word
 from projections.view import ELSEWHERE, KEYED, Row, View
 
@@ -36,7 +49,7 @@ Status = Literal[
 Step = Literal["pending", "done", "failed", "reversed"]
 DisputeStep = Literal["open", "won", "lost"]
 Axis = Literal["none", "pending", "partial", "authorised", "captured", "refunded"]
-Account = Literal["buyer", "provider", "till", "store_credit", "disputes", "losses"]
+Account = Literal["buyer", "provider", "till", "store_credit", "disputes", "losses", "goodwill", "breakage"]
 
 
 class CapturePart(Struct, frozen=True, kw_only=True):
@@ -130,17 +143,58 @@ class OrderPayments(Row, frozen=True, kw_only=True):
 class Posting(Row, frozen=True, kw_only=True):
     """One side of an entry of the payments ledger. The sides of an entry add up to zero, and so does everything.
 
-    `entry` names what moved money: `capture:<id>`, `refund:<id>`, … What went to an account is positive.
+    `entry` names what moved money: `capture:<id>`, `refund:<id>`, … What went to an account is positive. Without
+    `payment_id` it is store credit, of the customer whose id `posting_id` begins with.
     """
 
     posting_id: PostingId
-    payment_id: PaymentId
+    payment_id: PaymentId | None
     entry: Word
     account: Account
-    order_id: OrderId
+    order_id: OrderId | None
     currency: Currency
     amount: Minor
     posted_at: datetime
+
+
+class CreditBalance(Struct, frozen=True, kw_only=True):
+    """What the shop owes in one currency: `balance` is `available` and what is held for orders."""
+
+    currency: Currency
+    balance: Minor
+    available: Minor
+
+
+class CreditPart(Struct, frozen=True, kw_only=True):
+    """One credit; `left` is what of it is neither held, spent nor expired."""
+
+    credit_id: CreditId
+    currency: Currency
+    amount: Minor
+    left: Minor
+    reason: CreditReason
+    payment_id: PaymentId | None
+    expires_at: datetime | None
+
+
+class HoldPart(Struct, frozen=True, kw_only=True):
+    """What is kept for an order, or was, and of which credits."""
+
+    hold_id: CreditHoldId
+    order_id: OrderId
+    currency: Currency
+    amount: Minor
+    status: HoldStatus
+    parts: tuple[CreditUsed, ...]
+
+
+class StoreCreditDetails(Row, frozen=True, kw_only=True):
+    """What the shop owes a customer, and what became of it. A credit whose time is over counts until the next hold."""
+
+    customer_id: CustomerId
+    balances: tuple[CreditBalance, ...] = ()
+    credits: tuple[CreditPart, ...] = ()
+    holds: tuple[HoldPart, ...] = ()
 
 
 payment_details = View(
@@ -167,4 +221,12 @@ payment_ledger = View(
     key=("posting_id",),
     shape=1,
     kind=KEYED,
+)
+store_credit_details = View(
+    name="store_credit_details",
+    row=StoreCreditDetails,
+    key=("customer_id",),
+    shape=1,
+    kind=KEYED,
+    category=STORE_CREDIT.category,
 )

@@ -78,6 +78,7 @@ REPEATED: Final = {
     "settling": "of a command: what it means, and waiting for it",
     "skips": "of events: the stream they are in, and its reader",
     "status": "of the installation: on the command line, and in the query API",
+    "store_credit": "decisions about it, and its commands",
     "tailing": "of the log in order: by a consumer, a global view, an application",
     "timers": "of process managers, and how many are overdue",
     "trail": "of security: its events, and what an API process counts for it",

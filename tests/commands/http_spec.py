@@ -21,6 +21,7 @@ IDS: Final = {
     "product": "sku",
     "shipment": "order_id",
     "stock": "sku",
+    "store_credit": "customer_id",
     "tax_table": "jurisdiction",
 }
 """The field of events that has the id of their stream, by category, where it is not called after that."""

@@ -2,15 +2,21 @@
 
 from typing import Any
 
-from domain.ids import CaptureId, OrderId, PaymentId, RefundId
+from domain.ids import CaptureId, CustomerId, OrderId, PaymentId, RefundId
 from domain.money import Minor
 from tests.examples import placed, rejected
 from tests.payment_examples import (
+    CREDIT,
+    CUSTOMER,
+    HOLD,
     NOW,
     authorisation_declined,
     authorisation_requested,
     authorisation_voided,
     capture_requested,
+    credit_held,
+    credit_issued,
+    credit_spent,
     manual_payment_recorded,
     payment_authorised,
     payment_captured,
@@ -23,6 +29,9 @@ METHOD = {"method_ref": "pm_visa"}
 OF_ORDER = {"order_id": "payable", **METHOD}
 CASH = {"order_id": "payable", "method": "cash"}
 REFUND = {"refund_id": "r", "amount": 1, "reason": "other"}
+
+HOLD_CREDIT = {"hold_id": "another", "order_id": "payable"}
+ISSUE_CREDIT = {"credit_id": "another", "currency": "GBP", "amount": 1}
 
 PAID = {"order_id": OrderId("paid")}
 
@@ -60,11 +69,21 @@ FACTS = (
     payment_created(**_of("voided")),
     authorisation_voided(**_of("voided")),
     manual_payment_recorded(**_of("manual")),
+    manual_payment_recorded(**_of("unowned"), customer_id=None),
+    credit_issued(amount=Minor(2_000), expires_at=None),
+    credit_held(**PAID),
+    credit_issued(customer_id=CustomerId("17851")),
+    credit_held(customer_id=CustomerId("17851"), **PAID),
+    credit_spent(customer_id=CustomerId("17851"), **PAID),
 )
 
 
 def _to(name: str, what: str) -> str:
     return f"/v1/payments/{name}/{what}"
+
+
+def _credit(what: str, *, of: str = CUSTOMER) -> str:
+    return f"/v1/store-credits/{of}/{what}"
 
 
 VALID: dict[str, tuple[str, Any]] = {
@@ -74,6 +93,9 @@ VALID: dict[str, tuple[str, Any]] = {
     "capture_payment": (_to("held", "captures"), {"capture_id": "c"}),
     "void_payment": (_to("held", "void"), {}),
     "refund_payment": (_to("captured", "refunds"), REFUND),
+    "issue_store_credit": (_credit("credits"), ISSUE_CREDIT),
+    "hold_store_credit": (_credit("holds"), HOLD_CREDIT),
+    "settle_store_credit": (_credit("settlements"), {"hold_id": HOLD, "outcome": "spent"}),
 }
 
 _ORDER: dict[str, dict[str, Any]] = {
@@ -132,4 +154,21 @@ REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
         {**REFUND, "refund_id": "refunded", "amount": 2},
     ),
     ("refund_payment", "card-number-given"): (_to("captured", "refunds"), {**REFUND, "refund_id": CARD}),
+    ("refund_payment", "nobody-to-credit"): (_to("unowned", "refunds"), {**REFUND, "to": "store_credit"}),
+    ("issue_store_credit", "credit-id-taken"): (_credit("credits"), {**ISSUE_CREDIT, "credit_id": CREDIT}),
+    ("issue_store_credit", "card-number-given"): (_credit("credits"), {**ISSUE_CREDIT, "credit_id": CARD}),
+    ("hold_store_credit", "order-unknown"): (_credit("holds"), {**HOLD_CREDIT, "order_id": "none"}),
+    ("hold_store_credit", "order-not-payable"): (_credit("holds"), {**HOLD_CREDIT, "order_id": "unpayable"}),
+    ("hold_store_credit", "amount-exceeds-due"): (_credit("holds"), {**HOLD_CREDIT, "amount": 99_999}),
+    ("hold_store_credit", "insufficient-credit"): (_credit("holds"), {**HOLD_CREDIT, "amount": 1_000}),
+    ("hold_store_credit", "credit-hold-id-taken"): (_credit("holds"), {**HOLD_CREDIT, "hold_id": HOLD}),
+    ("hold_store_credit", "card-number-given"): (_credit("holds"), {**HOLD_CREDIT, "hold_id": CARD}),
+    ("settle_store_credit", "credit-hold-unknown"): (
+        _credit("settlements"),
+        {"hold_id": "none", "outcome": "spent"},
+    ),
+    ("settle_store_credit", "credit-hold-settled"): (
+        _credit("settlements", of="17851"),
+        {"hold_id": HOLD, "outcome": "released"},
+    ),
 }

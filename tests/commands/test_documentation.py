@@ -25,6 +25,7 @@ from tests.commands import payment_requests
 from tests.commands.conftest import opened
 from tests.customer_examples import customer_registered
 from tests.examples import confirmed, placed, product_created, shipped, stock_received
+from tests.payment_examples import credit_held, credit_issued
 from tests.pricing_examples import price_set
 
 pytestmark = pytest.mark.anyio
@@ -108,6 +109,25 @@ PAYMENTS = {
 }
 
 
+TARGETS = {
+    **PAYMENTS,
+    "/v1/store-credits/{customer_id}/credits": "known",
+    "/v1/store-credits/{customer_id}/holds": "17850",
+    "/v1/store-credits/{customer_id}/settlements": "17851",
+    "/v1/carts/{cart_id}/addresses": "of-17851",
+    "/v1/carts/{cart_id}/order": "frozen",
+    "/v1/carts/{cart_id}/checkout": "started",
+    "/v1/carts/{cart_id}/assignment": "of-a-guest",
+    "/v1/listings/{listing_id}/archival": "leaving",
+    "/v1/customers/{customer_id}/erasure": "leaving",
+    "/v1/orders/{order_id}/shipment": "shipped",
+    "/v1/orders/{order_id}/shipment/label": "returned",
+    "/v1/orders/{order_id}/cancellation": "cancelled",
+}
+
+PAID_LATER = {"/v1/manual-payments": "cash", "/v1/store-credits/{customer_id}/holds": "credit"}
+
+
 async def every_example_is_accepted(shop, document):
     await shop.given(
         *(customer_registered(customer_id=each) for each in ("known", "leaving", "17851")),
@@ -140,37 +160,32 @@ async def every_example_is_accepted(shop, document):
         ),
         checkout_started(cart_id="frozen", totals=CartTotals(items=510, shipping=0, grand=510)),
         placed(order_id="cash"),
+        placed(order_id="credit"),
+        credit_issued(customer_id="17850"),
+        credit_issued(customer_id="17851"),
+        credit_held(customer_id="17851", order_id="shipped"),
         *(each for each in payment_requests.FACTS if getattr(each, "payment_id", "") in PAYMENTS.values()),
     )
-    targets = {
-        **PAYMENTS,
-        "/v1/carts/{cart_id}/addresses": "of-17851",
-        "/v1/carts/{cart_id}/order": "frozen",
-        "/v1/carts/{cart_id}/checkout": "started",
-        "/v1/carts/{cart_id}/assignment": "of-a-guest",
-        "/v1/listings/{listing_id}/archival": "leaving",
-        "/v1/customers/{customer_id}/erasure": "leaving",
-        "/v1/orders/{order_id}/shipment": "shipped",
-        "/v1/orders/{order_id}/shipment/label": "returned",
-        "/v1/orders/{order_id}/cancellation": "cancelled",
-    }
     for path, operations in commands_of(document):
         if path.startswith("/v1/operations/"):
             continue  # they act on parked keys and builds: test_acts.py has some
         body = example_of(document, operations["post"])
         if path in NEW:
             body = {**body, NEW[path]: "new"}  # the example's own id is in this shop already
-        if path == "/v1/manual-payments":
-            body = {**body, "order_id": "cash"}  # all that is due of the example's own is paid by then
+        if path in PAID_LATER:
+            body = {
+                **body,
+                "order_id": PAID_LATER[path],
+            }  # all that is due of the example's own is paid by then
         if path == "/v1/credit-notes":
             body = {**body, "order_id": "returned"}  # the example's own was placed just now
-        address = path.replace("{sku}", "85123A").replace("{order_id}", targets.get(path, ""))
-        address = address.replace("{jurisdiction}", "GB").replace("{customer_id}", targets.get(path, "known"))
+        address = path.replace("{sku}", "85123A").replace("{order_id}", TARGETS.get(path, ""))
+        address = address.replace("{jurisdiction}", "GB").replace("{customer_id}", TARGETS.get(path, "known"))
         for name, known in (("{promotion_id}", "old"), ("{code}", "known"), ("{redemption_id}", "r-1")):
             address = address.replace(name, known)
-        address = address.replace("{cart_id}", targets.get(path, "filled"))
-        address = address.replace("{payment_id}", targets.get(path, ""))
-        address = address.replace("{listing_id}", targets.get(path, "heart")).replace(
+        address = address.replace("{cart_id}", TARGETS.get(path, "filled"))
+        address = address.replace("{payment_id}", TARGETS.get(path, ""))
+        address = address.replace("{listing_id}", TARGETS.get(path, "heart")).replace(
             "{category_id}", "hearts"
         )
 

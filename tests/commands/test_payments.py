@@ -15,10 +15,12 @@ from tests.commands.gateways.test_payment import simulated
 from tests.commands.processes.running import eventually
 from tests.examples import placed, rejected
 from tests.payment_examples import (
+    CUSTOMER,
     ORDER,
     PAYMENT,
     TILL,
     authorisation_requested,
+    credit_issued,
     manual_payment_recorded,
     payment_created,
 )
@@ -93,6 +95,44 @@ async def test_a_payment_is_held_captured_and_refunded_by_a_provider(given, tmp_
         "payments.refund_succeeded.v1",
     ] == [type_name(event) for event in events]
     assert (1265, 265) == (events[4].amount, events[6].amount)
+
+
+async def test_a_payment_by_hand_is_refunded_to_store_credit_once(given):
+    shop = await given(placed(), manual_payment_recorded())
+    refund = {"refund_id": "r-1", "amount": 265, "reason": "goodwill", "to": "store_credit"}
+
+    for _ in range(2):
+        await shop.post(f"/v1/payments/{TILL}/refunds", refund)
+
+    issued = credit_issued(
+        credit_id=f"{TILL}~r-1", amount=265, reason="refund", payment_id=TILL, expires_at=None
+    )
+    assert ["manual_payment_recorded", "refund_requested", "refund_succeeded"] == [
+        type_name(event).split(".")[1] for event in shop.events(f"payment-{TILL}")
+    ]
+    assert [issued] == shop.events(f"store_credit-{CUSTOMER}")
+
+
+async def test_store_credit_pays_for_orders_of_its_customer_alone(given):
+    shop = await given(credit_issued(customer_id="17851", expires_at=None), placed(), placed(order_id="off"))
+    await shop.given(rejected(order_id="off"))
+    path, hold = "/v1/store-credits/17851/holds", {"hold_id": "h", "order_id": ORDER}
+
+    (await shop.post(path, hold)).then_refused(404, "order-unknown")
+    (await shop.post(path, {**hold, "order_id": "off"})).then_refused(409, "order-not-payable")
+
+
+async def test_of_those_who_spend_store_credit_at_once_none_spends_what_another_has_spent(given):
+    shop = await given(
+        credit_issued(amount=1_000, expires_at=None), *(placed(order_id=str(number)) for number in range(8))
+    )
+    path = f"/v1/store-credits/{CUSTOMER}"
+    holds = [{"hold_id": f"h-{n}", "order_id": str(n), "amount": 400} for n in range(8)]
+
+    answers = await asyncio.gather(*(shop.post(f"{path}/holds", each) for each in holds))
+
+    assert [201, 201, *[409] * 6] == sorted(answer.status for answer in answers)
+    assert 800 == sum(event.amount for event in shop.events(f"store_credit-{CUSTOMER}")[1:])
 
 
 async def until(url, kind, count):

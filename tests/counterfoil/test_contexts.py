@@ -51,6 +51,7 @@ def test_an_aggregate_that_is_shown_by_id_has_the_address_of_its_resource():
         "product": "/v1/products/",
         "shipment": "/v1/shipments/",
         "payment": "/v1/payments/",
+        "store_credit": "/v1/store-credits/",
         "customer": "/v1/customers/",
         "price": "/v1/prices/",
         "tax_table": "/v1/tax-tables/",

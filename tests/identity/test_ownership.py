@@ -76,54 +76,39 @@ CART_CHANGES: dict[str, dict[str, object]] = {
 }
 """What buyers may do to a cart of their own, with a body for each."""
 
-OF_CARTS = {
-    "GET": ("", "/{cart_id}", "/{cart_id}/addresses"),
-    "HEAD": ("", "/{cart_id}", "/{cart_id}/addresses"),
-    "POST": (
-        "",
-        "/{cart_id}/merges",
-        *("/{cart_id}/shipping", "/{cart_id}/checkout", "/{cart_id}/order"),
-        *(f"/{{cart_id}}/{name}" for name in CART_CHANGES),
-    ),
-}
+CART_ENDS = ("merges", "shipping", "checkout", "order")
 
+
+def routes(ways: str, *paths: str) -> list[tuple[str, str]]:
+    """Each of the paths in each of the ways."""
+    return [(way, f"/v1/{path}") for way in ways.split() for path in paths]
+
+
+OF_CARTS = (
+    *routes("GET HEAD", "carts", "carts/{cart_id}", "carts/{cart_id}/addresses"),
+    *routes("POST", "carts", *(f"carts/{{cart_id}}/{name}" for name in (*CART_CHANGES, *CART_ENDS))),
+)
 OF_PAYMENTS = (
-    *(("POST", f"/v1/payments{part}") for part in ("", "/{payment_id}/authorisation")),
-    *((method, "/v1/payments/{payment_id}") for method in ("GET", "HEAD")),
-    *((method, "/v1/orders/{order_id}/payments") for method in ("GET", "HEAD")),
+    *routes("POST", "payments", "payments/{payment_id}/authorisation", "store-credits/{customer_id}/holds"),
+    *routes("GET HEAD", "payments/{payment_id}", "orders/{order_id}/payments", "store-credits/{customer_id}"),
 )
 
 NEEDS_KEYS = {"addresses", "erasure"}
 """What an installation without a key database refuses to everybody alike."""
 
+OF_THEMSELVES = (
+    *routes("GET HEAD", "customers/{customer_id}", "customers/{customer_id}/export"),
+    *routes("POST", *(f"customers/{{customer_id}}/{name}" for name in OF_CUSTOMERS)),
+)
+
 ELSEWHERE = {
-    ("POST", "/v1/customers"): "test_customers_register_themselves",
-    ("GET", "/v1/customers"): "test_customers_register_themselves",
-    ("HEAD", "/v1/customers"): "test_customers_register_themselves",
-    ("GET", "/v1/customers/{customer_id}"): "test_a_customer_is_shown_and_changed_by_themselves_alone",
-    ("HEAD", "/v1/customers/{customer_id}"): "test_a_customer_is_shown_and_changed_by_themselves_alone",
-    ("GET", "/v1/customers/{customer_id}/export"): "test_a_customer_is_shown_and_changed_by_themselves_alone",
-    (
-        "HEAD",
-        "/v1/customers/{customer_id}/export",
-    ): "test_a_customer_is_shown_and_changed_by_themselves_alone",
-    **{
-        ("POST", f"/v1/customers/{{customer_id}}/{name}"): (
-            "test_a_customer_is_shown_and_changed_by_themselves_alone"
-        )
-        for name in OF_CUSTOMERS
-    },
-    ("GET", "/v1/orders/{order_id}/contact"): "tests/customers/test_contact.py",
-    ("HEAD", "/v1/orders/{order_id}/contact"): "tests/customers/test_contact.py",
-    **{
-        (method, f"/v1/carts{part}"): "test_a_cart_is_shown_to_and_changed_by_its_buyer_alone"
-        for method, parts in OF_CARTS.items()
-        for part in parts
-    },
+    **dict.fromkeys(routes("POST GET HEAD", "customers"), "test_customers_register_themselves"),
+    **dict.fromkeys(OF_THEMSELVES, "test_a_customer_is_shown_and_changed_by_themselves_alone"),
+    **dict.fromkeys(routes("GET HEAD", "orders/{order_id}/contact"), "tests/customers/test_contact.py"),
+    **dict.fromkeys(OF_CARTS, "test_a_cart_is_shown_to_and_changed_by_its_buyer_alone"),
     **dict.fromkeys(OF_PAYMENTS, "test_a_payment_is_made_by_and_shown_to_its_buyer_alone"),
     ("POST", "/v1/orders"): "test_a_customer_orders_for_themselves_now_and_at_list_prices",
-    ("GET", "/v1/orders"): "test_lists_have_ones_own_rows_in_every_form",
-    ("HEAD", "/v1/orders"): "test_lists_have_ones_own_rows_in_every_form",
+    **dict.fromkeys(routes("GET HEAD", "orders"), "test_lists_have_ones_own_rows_in_every_form"),
 }
 
 
@@ -431,10 +416,17 @@ async def test_a_cart_is_shown_to_and_changed_by_its_buyer_alone(bought):
 
 
 async def test_a_payment_is_made_by_and_shown_to_its_buyer_alone(bought):
-    shop, ids = bought.shop, {"order": {}, "payment": {}}
-    body = {"method_ref": "pm_visa"}
+    shop, ids = bought.shop, {"order": {}, "payment": {}, "customer": {}}
+    body, credit = {"method_ref": "pm_visa"}, {"credit_id": "c", "currency": "GBP", "amount": 1}
+    finance = await shop.token_as("finance")
+
+    def hold(each, token):
+        return shop.post(f"/v1/store-credits/{each}/holds", {"hold_id": "h", "order_id": own_order}, token)
+
     asks = (
         ("payment", 200, lambda each, token: shop.get(f"/v1/payments/{each}", token)),
+        ("customer", 200, lambda each, token: shop.get(f"/v1/store-credits/{each}", token)),
+        ("customer", 409, hold),
         ("order", 200, lambda each, token: shop.get(f"/v1/orders/{each}/payments", token)),
         ("payment", 201, lambda each, token: shop.post(f"/v1/payments/{each}/authorisation", {}, token)),
         ("order", 409, lambda each, token: shop.post("/v1/payments", {**body, "order_id": each}, token)),
@@ -443,8 +435,12 @@ async def test_a_payment_is_made_by_and_shown_to_its_buyer_alone(bought):
         ids["order"][name] = await bought.place(name)
         made = await asks[-1][-1](ids["order"][name], bought.tokens[name])
         ids["payment"][name] = made.json()["id"]
+        ids["customer"][name] = shop.events(f"payment-{made.json()['id']}")[0].customer_id
+        path = f"/v1/store-credits/{ids['customer'][name]}/credits"
+        assert 201 == (await shop.post(path, credit, finance)).status_code
     await bought.catch_up()
     for name in ("ada", "guest"):
+        own_order = ids["order"][name]
         for kind, status, ask in asks:
             asked = (ids[kind][name], ids[kind]["bob"], ABSENT)
             own, foreign, absent = [await ask(each, bought.tokens[name]) for each in asked]

@@ -218,6 +218,7 @@ def test_every_address_is_documented_with_an_example_and_a_problem(client):
         "/v1/payments/{payment_id}",
         "/v1/orders/{order_id}/payments",
         "/v1/payment-ledger",
+        "/v1/store-credits/{customer_id}",
         "/v1/skus/{sku}/sales",
         "/v1/streams/{stream}/events",
         "/v1/orders",

@@ -24,6 +24,7 @@ from domain.catalogue.listing import LISTING
 from domain.customers.customer import CUSTOMER
 from domain.event import type_name
 from domain.payments.payment import PAYMENT
+from domain.payments.store_credit import STORE_CREDIT
 from event_store.log import codec, reading
 from projections import rebuild
 from projections.catalogue.folds import VIEWS as CATALOGUE_VIEWS
@@ -60,7 +61,7 @@ UNRELEASED = {
     *(type_name(event) for event in PRICING.events),
     *(
         type_name(event)
-        for aggregate in (CUSTOMER, CART, PAYMENT, CHANNEL, CATEGORY, LISTING)
+        for aggregate in (CUSTOMER, CART, PAYMENT, STORE_CREDIT, CHANNEL, CATEGORY, LISTING)
         for event in aggregate.events
     ),
     "identity.account_closed.v1",

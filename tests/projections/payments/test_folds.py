@@ -22,6 +22,10 @@ from tests.payment_examples import (
     chargeback_lost,
     chargeback_opened,
     chargeback_won,
+    credit_expired,
+    credit_held,
+    credit_issued,
+    credit_spent,
     customer_action_required,
     manual_payment_recorded,
     payment_authorised,
@@ -131,6 +135,12 @@ def test_the_sums_of_an_order_are_those_of_all_its_payments():
             {"buyer": 0, "provider": 1265, "store_credit": -1265},
         ),
         ((manual_payment_recorded(),), {"buyer": -1265, "till": 1265}),
+        ((credit_issued(), credit_held()), {"store_credit": -1265, "goodwill": 1265}),
+        (
+            (credit_issued(), credit_held(), credit_spent()),
+            {"store_credit": 0, "goodwill": 1265, "buyer": -1265},
+        ),
+        ((credit_issued(), credit_expired()), {"store_credit": 0, "goodwill": 1265, "breakage": -1265}),
     ],
 )
 def test_the_books_say_who_has_the_money_and_add_up_to_zero(facts, expected):
