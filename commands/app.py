@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from fastapi import APIRouter, FastAPI
+from msgspec import Struct
 from prometheus_client import CollectorRegistry, Gauge
 
 from commands import (
@@ -15,7 +16,6 @@ from commands import (
     effects,
     erasure_list,
     key_sweep,
-    payment_webhooks,
     refusals,
     uploads,
 )
@@ -37,18 +37,18 @@ from commands.identity import providers as identity_providers
 from commands.identity import startup as identity_opening
 from commands.identity.recording import Recorder
 from commands.identity.routing import Serving
-from commands.log_access import Opened, opened
+from commands.log_access import opened
 from commands.log_reading import LogReader
-from commands.payment_webhooks import PaymentWebhooks
 from commands.personal_data import KeysOfAddress, PersonalData
 from commands.premises import Premises
 from commands.processes.process import Process
+from commands.receiving import Receiver, Receiving
 from commands.settling import Settling
 from commands.states import States
 from event_store.consumers import checkpoints
 from event_store.consumers.consumer import LogConsumer
 from event_store.consumers.settling import ReactingConsumers
-from event_store.log import fingerprints
+from event_store.log import fingerprints, reading
 from event_store.log.fingerprints import Fingerprints
 from runtime import api_pages, database, problem_pages, telemetry
 from runtime.http import probes, problem_answers
@@ -74,24 +74,29 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def create_app(
-    settings: Settings,
-    *,
-    routers: Sequence[APIRouter],
-    processes: Sequence[Process],
-    consumers: Sequence[LogConsumer],
-    followers: ReactingConsumers,
-    locations: Mapping[str, str],
-    declared: Sequence[ProblemType],
-    clock: Clock = utc_now,
-) -> PipelineApp:
+class Served(Struct, frozen=True, kw_only=True):
+    """What the application serves of all contexts.
+
+    `routers` are the commands of each context, those most sent first; `receivers` take in what other systems say;
+    `processes` and `consumers` wait for what these record and are registered before the first route answers;
+    `followers` are the consumers whose outcomes tell what came of a command; `locations` say under which address the
+    query API shows the streams of a category; `declared` are the problems that contexts declare.
+    """
+
+    routers: Sequence[APIRouter]
+    receivers: Sequence[Receiver]
+    processes: Sequence[Process]
+    consumers: Sequence[LogConsumer]
+    followers: ReactingConsumers
+    locations: Mapping[str, str]
+    declared: Sequence[ProblemType]
+
+
+def create_app(settings: Settings, served: Served, *, clock: Clock = utc_now) -> PipelineApp:
     """The application, not yet connected: that happens when the server starts it.
 
-    `routers` are the commands of each context, those most sent first; `processes` and `consumers` wait for what these
-    record and are registered before the first route answers; `followers` are the consumers whose outcomes tell what
-    came of a command; `locations` say under which address the query API shows the streams of a category; `declared` are
-    the problems that contexts declare. Its `state.providers` opens those by which accounts log in: none, unless it is
-    set. Its `state.readiness` answers /readyz; call `drain()` on it before the server is stopped.
+    Its `state.providers` opens those by which accounts log in: none, unless it is set. Its `state.readiness` answers
+    /readyz; call `drain()` on it before the server is stopped.
 
     Raises:
         SettingsError: there is no database to talk to.
@@ -119,30 +124,22 @@ def create_app(
         complete=batch_documentation.complete,
         title="Counterfoil commands",
         description=DESCRIPTION,
-        lifespan=_lifespan(
-            settings,
-            processes=processes,
-            consumers=consumers,
-            followers=followers,
-            locations=locations,
-            clock=clock,
-            registry=registry,
-            callers=callers,
-        ),
-        openapi_tags=[{"name": name} for name in _tags(routers)],
+        lifespan=_lifespan(settings, served, clock=clock, registry=registry, callers=callers),
+        openapi_tags=[{"name": name} for name in _tags(served.routers)],
     )
     app.state.poller = None  # until the log has been reached
     app.state.readiness = Readiness(lambda: app.state.poller is not None and app.state.poller.answers)
     app.state.dispatcher = app.state.asking = None
     app.state.settling = None
-    app.state.identity = app.state.payment_webhooks = None
+    app.state.identity = None
+    app.state.receivers = {}
     app.state.callers = callers
     app.state.limiter = limits.limiter
     app.state.providers = identity_providers.none
-    problem_pages.install(app, declared)
+    problem_pages.install(app, served.declared)
     if settings.shows_api_pages:
         api_pages.install(app)
-    _add_routes(app, routers, registry)
+    _add_routes(app, served, registry)
     return app
 
 
@@ -166,9 +163,9 @@ def _tags(routers: Sequence[APIRouter]) -> list[str]:
     ]
 
 
-def _add_routes(app: FastAPI, routers: Sequence[APIRouter], registry: CollectorRegistry) -> None:
+def _add_routes(app: FastAPI, served: Served, registry: CollectorRegistry) -> None:
     # Taken over one by one: an included router would keep them to itself.
-    routes = [route for router in routers for route in router.routes]
+    routes = [route for router in served.routers for route in router.routes]
     health = probes.router(registry, app.state.readiness)
     app.router.routes[:0] = [
         *routes,
@@ -181,29 +178,21 @@ def _add_routes(app: FastAPI, routers: Sequence[APIRouter], registry: CollectorR
         *oauth_routes.ROUTES.routes,
         *client_routes.ROUTES.routes,
         *provider_routes.ROUTES.routes,
-        *payment_webhooks.ROUTES.routes,
+        *(route for receiver in served.receivers for route in receiver.routes.routes),
         *account_routes.ROUTES.routes,
         *health.routes,
     ]
 
 
 def _lifespan(
-    settings: Settings,
-    *,
-    processes: Sequence[Process],
-    consumers: Sequence[LogConsumer],
-    followers: ReactingConsumers,
-    locations: Mapping[str, str],
-    clock: Clock,
-    registry: CollectorRegistry,
-    callers: Identity,
+    settings: Settings, served: Served, *, clock: Clock, registry: CollectorRegistry, callers: Identity
 ) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
     assert settings.database_url is not None
     url = settings.database_url.get_secret_value()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        made_by = await asyncio.to_thread(_prepared, url, processes, consumers)
+        made_by, installation = await asyncio.to_thread(_prepared, url, served)
         opening = opened(
             url,
             role="counterfoil_reader",
@@ -219,7 +208,7 @@ def _lifespan(
         ):
             _observe(registry, on.execution, on.states)
             keyring = await accounts.enter_async_context(_keyring(settings, on.reader))
-            serving = app.state.identity = await accounts.enter_async_context(
+            identifying = app.state.identity = await accounts.enter_async_context(
                 identity_opening.served(
                     settings,
                     on,
@@ -231,20 +220,27 @@ def _lifespan(
                     registry=registry,
                 )
             )
-            app.state.settling = Settling(on.reader, followers, lambda: app.state.readiness.draining)
+            app.state.settling = Settling(on.reader, served.followers, lambda: app.state.readiness.draining)
             app.state.dispatcher = Dispatcher(
                 on.execution,
                 fingerprints=made_by,
                 settling=app.state.settling,
-                locations=Locations(settings.public_query_api_url, locations),
+                locations=Locations(settings.public_query_api_url, served.locations),
                 clock=clock,
                 registry=registry,
-                personal=PersonalData(keyring, _keys_of_address(serving)),
+                personal=PersonalData(keyring, _keys_of_address(identifying)),
                 premises=Premises(settings, callers.guest_of),
             )
             app.state.media = Media(settings.media_folder)
             app.state.asking = Asking(on.states, poller=on.poller, clock=clock)
-            app.state.payment_webhooks = _webhooks(settings, on, fingerprints=made_by, clock=clock)
+            receiving = Receiving(
+                settings=settings,
+                execution=on.execution,
+                fingerprints=made_by,
+                installation=installation,
+                clock=clock,
+            )
+            app.state.receivers = {each.name: each.opened(receiving) for each in served.receivers}
             app.state.poller = on.poller
             await accounts.enter_async_context(key_sweep.running(keyring, on.reader))
             polling = asyncio.create_task(on.poller.run(), name="command-api: poller")
@@ -264,17 +260,6 @@ def _keys_of_address(serving: Serving | None) -> KeysOfAddress | None:
     return serving.sessions.accounts.vault.keys_of_address
 
 
-def _webhooks(
-    settings: Settings, on: Opened, *, fingerprints: Fingerprints, clock: Clock
-) -> PaymentWebhooks | None:
-    """What takes webhooks of the payment provider; None where no setting has a secret."""
-    if settings.payment_webhook_secrets is None:
-        return None
-    secrets = settings.payment_webhook_secrets.get_secret_value().split(",")
-    given = [each.strip().encode() for each in secrets if each.strip()]
-    return PaymentWebhooks(given, on.execution, on.reader, fingerprints, clock)
-
-
 def _keyring(settings: Settings, reader: LogReader) -> contextlib.AbstractAsyncContextManager[Keyring | None]:
     """What seals personal data; None where no setting says where its keys are."""
     return keyrings.opened(
@@ -282,14 +267,14 @@ def _keyring(settings: Settings, reader: LogReader) -> contextlib.AbstractAsyncC
     )
 
 
-def _prepared(url: str, processes: Sequence[Process], consumers: Sequence[LogConsumer]) -> Fingerprints:
-    """Register who waits for what routes record, and read what makes the fingerprints of this installation."""
+def _prepared(url: str, served: Served) -> tuple[Fingerprints, str]:
+    """Register who waits for what routes record; what makes the fingerprints of this installation, and its id."""
     with database.connect(url, role="counterfoil_writer", name="command-api start") as connection:
-        for process in processes:
+        for process in served.processes:
             checkpoints.register(connection, process.name, start=process.start, kind="process")
-        for consumer in consumers:
+        for consumer in served.consumers:
             checkpoints.register(connection, consumer.name, start=consumer.start)
-        return fingerprints.read(connection)
+        return fingerprints.read(connection), reading.history(connection).installation
 
 
 def _observe(registry: CollectorRegistry, execution: Execution, states: States) -> None:

@@ -26,17 +26,16 @@ def command_app(
 
     served = contexts or declared.contexts(settings)
     with declared.fitting():
-        routers, locations = served.commands, served.locations
-    app = command_api.create_app(
-        settings,
-        routers=routers,
-        processes=served.processes_of(settings),
-        consumers=served.consumers,
-        followers=served.followers_of(settings),
-        locations=locations,
-        declared=served.problems,
-        clock=clock or command_api.utc_now,
-    )
+        serving = command_api.Served(
+            routers=served.commands,
+            receivers=served.receivers,
+            processes=served.processes_of(settings),
+            consumers=served.consumers,
+            followers=served.followers_of(settings),
+            locations=served.locations,
+            declared=served.problems,
+        )
+    app = command_api.create_app(settings, serving, clock=clock or command_api.utc_now)
     if any((settings.google_client_id, settings.oidc_client_id, settings.facebook_client_id)):
         # Their clients speak OAuth and HTTP: imports that the others of these processes need not wait for.
         from commands.gateways.providers import configured

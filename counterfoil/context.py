@@ -29,6 +29,7 @@ from runtime.settings import Settings
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
+    from commands.receiving import Receiver
     from read_api.routing import Queries
 
 OF_THE_PRODUCT: Final = ("relay", "keyed-views", "global-views", "timers", "acts", "security")
@@ -46,7 +47,8 @@ class ContextError(Exception):
 class Context(Struct, frozen=True, kw_only=True, eq=False):
     """One part of the business, by what it declares; `name` is that of its modules in every package.
 
-    `commands` and `queries` are the objects, or `package.module:NAME` of each, which is imported once it is served.
+    `commands`, `queries` and `receiver` are the objects, or `package.module:NAME` of each, which is imported once it is
+    served.
 
     `unshown` holds aggregates without a resource of their own and events without a fold, each with the reason:
     the test of completeness names one that is forgotten.
@@ -57,6 +59,7 @@ class Context(Struct, frozen=True, kw_only=True, eq=False):
     commands: "APIRouter | str | None" = None
     processes: tuple[Process, ...] = ()
     gateways: tuple[Gateway, ...] = ()
+    receiver: "Receiver | str | None" = None
     consumers: tuple[LogConsumer, ...] = ()
     views: tuple[View[Any], ...] = ()
     queries: "Queries | str | None" = None
@@ -78,6 +81,19 @@ class Context(Struct, frozen=True, kw_only=True, eq=False):
         from fastapi import APIRouter
 
         return self._found(self.commands, APIRouter, what="commands")
+
+    @property
+    def served_receiver(self) -> "Receiver | None":
+        """What takes in what another system says.
+
+        Raises:
+            ContextError: it is not where it is declared to be.
+        """
+        if self.receiver is None:
+            return None
+        from commands.receiving import Receiver
+
+        return self._found(self.receiver, Receiver, what="receiver")
 
     @property
     def served_queries(self) -> "Queries | None":
@@ -169,6 +185,15 @@ class Contexts:
             ContextError: they are not where a context declares them to be.
         """
         return tuple(router for context in self._declared if (router := context.served_commands) is not None)
+
+    @property
+    def receivers(self) -> "tuple[Receiver, ...]":
+        """What takes in what other systems say; it is imported by this.
+
+        Raises:
+            ContextError: it is not where a context declares it to be.
+        """
+        return tuple(found for context in self._declared if (found := context.served_receiver) is not None)
 
     @property
     def processes(self) -> tuple[Process, ...]:

@@ -238,6 +238,7 @@ PAYMENTS: Final = Context(
     aggregates=(PAYMENT, STORE_CREDIT),
     commands="commands.store_credit:router",
     gateways=(PROVIDER,),
+    receiver="commands.gateways.payment.webhooks:RECEIVER",
     views=payment_folds.VIEWS,
     queries="read_api.payments:QUERIES",
     problems=(

@@ -20,7 +20,6 @@ import commands.gateways
 import commands.processes
 import domain
 import projections
-from commands import payment_webhooks
 from commands.dispatcher import Command
 from commands.gateways.gateway import Gateway
 from commands.identity import account_routes, client_routes
@@ -165,7 +164,8 @@ def _slugs(route: APIRoute) -> Iterator[str]:
 
 def unanswered_refusals(project: Project) -> Iterator[str]:
     """Every refusal that a context declares is one that a route documents, so that HTTP can answer it."""
-    routers = (client_routes.ROUTES, account_routes.ROUTES, payment_webhooks.ROUTES)
+    received = (receiver.routes for receiver in project.contexts.receivers)
+    routers = (client_routes.ROUTES, account_routes.ROUTES, *received)
     with_secrets = [each for router in routers for each in router.routes if isinstance(each, APIRoute)]
     documented = {slug for route in (*_routes(project), *with_secrets) for slug in _slugs(route)}
     for context in project.contexts:

@@ -9,9 +9,9 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 from fastapi import APIRouter
@@ -21,9 +21,9 @@ from starlette.responses import Response
 from commands.calls import Call, key_digest
 from commands.decision import DecisionView
 from commands.documentation import problem_responses
-from commands.execution import Caller, Execution
-from commands.log_reading import LogReader
+from commands.execution import Caller
 from commands.payment_outcomes import Contradiction, ProviderAnswer, ProviderRequest, Step, outcome_of, record
+from commands.receiving import Receiver, Receiving
 from commands.request_parts import read_body
 from domain.event import Event
 from domain.ids import DisputeId, KeyedHash, PaymentId, PspEventId, is_id
@@ -33,8 +33,6 @@ from domain.payments.card_numbers import has_card_number
 from domain.payments.events import DisputeReason
 from domain.payments.payment import PAYMENT, Payment
 from domain.payments.refusals import PaymentUnknown, WebhookTooEarly
-from event_store.log import reading
-from event_store.log.fingerprints import Fingerprints
 from runtime.actors import actor
 from runtime.http import api_version
 from runtime.http.exchange import Exchange
@@ -42,6 +40,7 @@ from runtime.http.principal import Public
 from runtime.http.routes import ExchangeRoute
 from runtime.problems import ProblemError
 
+NAME: Final = "payments"
 BODY_BYTES_MAX: Final = 64 * 1024
 TOLERANCE_S: Final = 300.0
 """How far the time of a webhook may be from ours, either way."""
@@ -77,29 +76,34 @@ class Webhook(Struct, frozen=True, kw_only=True):
     dispute: DisputedAmount | None = None
 
 
-class PaymentWebhooks(Struct, frozen=True):
-    """Takes webhooks in; without secrets none."""
+class Signing(Protocol):
+    """How a provider signs what it says, and says it."""
 
-    secrets: Sequence[bytes]
-    execution: Execution
-    reader: LogReader
-    fingerprints: Fingerprints
-    clock: Callable[[], datetime]
-
-    def require_signed(self, headers: dict[bytes, bytes], body: bytes) -> str:
-        """The id of a webhook that the provider signed, recently.
+    def read(self, headers: Mapping[bytes, bytes], body: bytes, *, now: datetime) -> Webhook | None:
+        """What a webhook says; None: nothing that payments are about.
 
         Raises:
-            ProblemError: `unauthenticated`: it is not.
+            ProblemError: `unauthenticated`: it has no signature of now; `validation-failed`: it is malformed.
         """
+        ...
+
+
+class StandardWebhooks(Struct, frozen=True):
+    """The signature of Standard Webhooks, by one of several secrets."""
+
+    secrets: Sequence[bytes]
+
+    def read(self, headers: Mapping[bytes, bytes], body: bytes, *, now: datetime) -> Webhook:
+        """See `Signing`."""
+        return _webhook(body, self._signed(headers, body, now=now))
+
+    def _signed(self, headers: Mapping[bytes, bytes], body: bytes, *, now: datetime) -> str:
         parts = [
             headers.get(name, b"") for name in (b"webhook-id", b"webhook-timestamp", b"webhook-signature")
         ]
         identifier, sent_at, signatures = parts
         is_recent = (
-            sent_at.isdigit()
-            and len(sent_at) < 13
-            and abs(self.clock().timestamp() - int(sent_at)) <= TOLERANCE_S
+            sent_at.isdigit() and len(sent_at) < 13 and abs(now.timestamp() - int(sent_at)) <= TOLERANCE_S
         )
         expected = [
             base64.b64encode(hmac.digest(secret, b".".join((identifier, sent_at, body)), hashlib.sha256))
@@ -108,19 +112,37 @@ class PaymentWebhooks(Struct, frozen=True):
         given = [each[3:] for each in signatures.split(b" ")[:SIGNATURES_MAX] if each.startswith(b"v1,")]
         signed = any(hmac.compare_digest(ours, theirs) for ours in expected for theirs in given)
         if not (identifier and is_recent and signed):
-            raise ProblemError("unauthenticated", "The webhook has no valid signature of now.")
+            raise unsigned()
         return identifier.decode("latin-1")
 
-    async def take(self, webhook: Webhook, body: bytes, *, correlation_id: str) -> None:
+
+def unsigned() -> ProblemError:
+    """The problem of a webhook that the provider did not sign."""
+    return ProblemError("unauthenticated", "The webhook has no valid signature of now.")
+
+
+class PaymentWebhooks(Struct, frozen=True):
+    """Takes webhooks in."""
+
+    signing: Signing
+    receiving: Receiving
+
+    async def take(self, headers: Mapping[bytes, bytes], body: bytes, *, correlation_id: str) -> None:
         """Take a webhook in, once.
 
         Raises:
-            ProblemError: it is about nothing that there is, came too early, or the log cannot be reached.
+            ProblemError: it is not signed, malformed, about nothing that there is, came too early, or the log cannot be
+                reached.
         """
-        history = await self.reader.read(reading.history_async)
+        now = self.receiving.clock()
+        webhook = self.signing.read(headers, body, now=now)
+        if webhook is not None:
+            await self._record(webhook, body, correlation_id=correlation_id, now=now)
+
+    async def _record(self, webhook: Webhook, body: bytes, *, correlation_id: str, now: datetime) -> None:
+        fingerprints, installation = self.receiving.fingerprints, self.receiving.installation
         payment_id = PaymentId(webhook.payment)
-        now = self.clock()
-        digest = KeyedHash(self.fingerprints.of("webhook", body).hex())
+        digest = KeyedHash(fingerprints.of("webhook", body).hex())
 
         def decide(payment: Payment | None, _view: DecisionView) -> list[Event]:
             ingested = disputes.ingest(
@@ -133,19 +155,20 @@ class PaymentWebhooks(Struct, frozen=True):
             )
             if not ingested:
                 return []
-            return [*ingested, *_said(payment, webhook, installation=history.installation, now=now)]
+            return [*ingested, *_said(payment, webhook, installation=installation, now=now)]
 
         acting = actor("system", "payments")
         call = Call(
             command="ingest_psp_event",
             key=key_digest(acting, webhook.id),
-            fingerprint=self.fingerprints.of("webhook", webhook.id.encode()),
+            fingerprint=fingerprints.of("webhook", webhook.id.encode()),
             correlation_id=correlation_id,
-            actor=actor("system", "payments"),
+            actor=acting,
         )
-        [slot] = self.execution.reserve(1)
+        execution = self.receiving.execution
+        [slot] = execution.reserve(1)
         try:
-            await Caller(self.execution, call=call, slot=slot, now=now).execute(PAYMENT, payment_id, decide)
+            await Caller(execution, call=call, slot=slot, now=now).execute(PAYMENT, payment_id, decide)
         finally:
             slot.free()
 
@@ -214,12 +237,11 @@ class Ingest:
 
     async def answer(self, exchange: Exchange) -> Response:
         """Answer 204 once it is recorded, or was before."""
-        webhooks = exchange.pipeline.app.state.payment_webhooks
+        webhooks = exchange.pipeline.app.state.receivers.get(NAME)
         if not isinstance(webhooks, PaymentWebhooks):
             raise ProblemError("not-found", "This installation takes no webhooks of a payment provider.")
         body = await read_body(exchange, declared=0, limit=BODY_BYTES_MAX)
-        identifier = webhooks.require_signed(dict(exchange.headers), body)
-        await webhooks.take(_webhook(body, identifier), body, correlation_id=exchange.correlation_id)
+        await webhooks.take(dict(exchange.headers), body, correlation_id=exchange.correlation_id)
         return Response(status_code=204)
 
 
@@ -254,3 +276,15 @@ ROUTES.add_api_route(
         ("unauthenticated", "validation-failed", "not-found"), (PaymentUnknown, WebhookTooEarly)
     ),
 )
+
+
+def _opened(receiving: Receiving) -> PaymentWebhooks | None:
+    """What takes webhooks in; None where no setting has a secret."""
+    if receiving.settings.payment_webhook_secrets is None:
+        return None
+    given = receiving.settings.payment_webhook_secrets.get_secret_value().split(",")
+    secrets = [each.strip() for each in given if each.strip()]
+    return PaymentWebhooks(StandardWebhooks([each.encode() for each in secrets]), receiving)
+
+
+RECEIVER: Final = Receiver(name=NAME, routes=ROUTES, opened=_opened)
