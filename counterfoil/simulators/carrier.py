@@ -3,11 +3,9 @@
 import random
 import threading
 import time
-import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 
 from counterfoil.simulators.faults import Chance, Fault, Faults
@@ -123,24 +121,15 @@ class CarrierHandler(PartyHandler):
 
     def get(self) -> None:
         """A question about a key."""
-        path, _, query = self.path.partition("?")
-        found = dict(urllib.parse.parse_qsl(query)).get("key")
-        if not path.endswith("/labels") or found is None:
-            self.answer(404, {"error": "no such thing here"})
-            return
-        self.carry_out("find", found, lambda fault: self.carrier.find(found, fault), other=_other)
+        key = self.asked_key("/labels")
+        if key is not None:
+            self.carry_out("find", key, lambda fault: self.carrier.find(key, fault), other=_other)
 
     def post(self) -> None:
         """A purchase."""
-        body = self.body()
-        if not self.path.endswith("/labels") or body is None:
-            self.answer(404, {"error": "no such thing here"})
-            return
-        asked = _purchase(body)
-        if asked is None or self.headers.get("idempotency-key") != asked.key:
-            self.answer(400, {"error": "not what the contract says"})
-            return
-        self.carry_out("buy", asked.key, lambda fault: self.carrier.buy(asked, fault), other=_other)
+        asked = self.asked_for(Purchase, {"labels"})
+        if asked is not None:
+            self.carry_out("buy", asked.key, lambda fault: self.carrier.buy(asked, fault), other=_other)
 
     @property
     def carrier(self) -> Carrier:
@@ -160,10 +149,3 @@ class Server(PartyServer):
 def _other(answer: Document) -> Document:
     """An answer about another shipment."""
     return {**answer, "shipment": "another", "label": "L-999999", "tracking": "CF999999999GB"}
-
-
-def _purchase(body: bytes) -> Purchase | None:
-    try:
-        return msgspec.json.decode(body, type=Purchase)
-    except msgspec.MsgspecError:
-        return None

@@ -5,8 +5,11 @@ import http.server
 import json
 import sys
 import time
-from collections.abc import Callable
-from typing import Any, Final
+import urllib.parse
+from collections.abc import Callable, Collection
+from typing import Any, Final, Protocol, TypeVar
+
+import msgspec
 
 from counterfoil.simulators.faults import Chance, Fault
 
@@ -14,6 +17,17 @@ HOST: Final = "127.0.0.1"
 BODY_BYTES_MAX: Final = 64 * 1024
 
 Document = dict[str, Any]
+
+
+class Keyed(Protocol):
+    """A request that names its key."""
+
+    @property
+    def key(self) -> str:
+        """The key."""
+
+
+A = TypeVar("A", bound=Keyed)
 
 
 class Party:
@@ -80,10 +94,38 @@ class PartyHandler(http.server.BaseHTTPRequestHandler):
         """Do what is asked for."""
         raise NotImplementedError
 
-    def body(self) -> bytes | None:
-        """The body of the request; None: it is too long."""
+    def asked_key(self, path: str) -> str | None:
+        """The key that a question at a path is about; None, and answered so: it is no such question."""
+        at, _, query = self.path.partition("?")
+        key = dict(urllib.parse.parse_qsl(query)).get("key")
+        if not at.endswith(path) or key is None:
+            self._no_such_thing()
+            return None
+        return key
+
+    def asked_for(self, kind: type[A], paths: Collection[str]) -> A | None:
+        """The body of a request at one of the paths; None, and answered so: it is not what the contract says."""
         length = int(self.headers.get("content-length") or 0)
-        return None if length > BODY_BYTES_MAX else self.rfile.read(length)
+        body = None if length > BODY_BYTES_MAX else self.rfile.read(length)
+        if body is None or self.last_part not in paths:
+            self._no_such_thing()
+            return None
+        try:
+            asked = msgspec.json.decode(body, type=kind)
+        except msgspec.MsgspecError:
+            asked = None
+        if asked is None or self.headers.get("idempotency-key") != asked.key:
+            self.answer(400, {"error": "not what the contract says"})
+            return None
+        return asked
+
+    @property
+    def last_part(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition("/")[2]
+
+    def _no_such_thing(self) -> None:
+        self.answer(404, {"error": "no such thing here"})
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the library's
         """The ledger tells it all."""

@@ -11,13 +11,11 @@ What it does with an authorisation depends on the method, besides its faults:
 import random
 import threading
 import time
-import urllib.parse
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -252,25 +250,17 @@ class PaymentHandler(PartyHandler):
 
     def get(self) -> None:
         """A question about a key."""
-        path, _, query = self.path.partition("?")
-        found = dict(urllib.parse.parse_qsl(query)).get("key")
-        if not path.endswith("/operations") or found is None:
-            self.answer(404, {"error": "no such thing here"})
-            return
-        self.carry_out("find", found, lambda fault: self.provider.find(found, fault), other=_wrong)
+        key = self.asked_key("/operations")
+        if key is not None:
+            self.carry_out("find", key, lambda fault: self.provider.find(key, fault), other=_wrong)
 
     def post(self) -> None:
         """An operation, or the cancellation of one."""
-        body, path = self.body(), self.path.rpartition("/")[2]
-        do = {"operations": self.provider.perform, "cancellations": self.provider.cancel}.get(path)
-        if do is None or body is None:
-            self.answer(404, {"error": "no such thing here"})
-            return
-        asked = _operation(body)
-        if asked is None or self.headers.get("idempotency-key") != asked.key:
-            self.answer(400, {"error": "not what the contract says"})
-            return
-        self.carry_out(path, asked.key, lambda fault: do(asked, fault), other=_wrong)
+        actions = {"operations": self.provider.perform, "cancellations": self.provider.cancel}
+        asked = self.asked_for(PaymentOperation, actions)
+        if asked is not None:
+            do = actions[self.last_part]
+            self.carry_out(self.last_part, asked.key, lambda fault: do(asked, fault), other=_wrong)
 
     @property
     def provider(self) -> PaymentProvider:
@@ -301,10 +291,3 @@ def _answer(asked: PaymentOperation, status: str, **parts: object) -> Document:
 def _wrong(answer: Document) -> Document:
     """An answer with another amount."""
     return {**answer, "amount": answer.get("amount", 0) + 1, "known": True}
-
-
-def _operation(body: bytes) -> PaymentOperation | None:
-    try:
-        return msgspec.json.decode(body, type=PaymentOperation)
-    except msgspec.MsgspecError:
-        return None
