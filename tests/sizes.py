@@ -64,12 +64,21 @@ TIMING: Final = Size("schedules of timers", 80, 3_000, "tests/simulation/test_ti
 DECIDING: Final = Size(
     "schedules of process managers", 200, 4_000, "tests/commands/processes/test_deciding_simulation.py"
 )
+BUYING: Final = Size(
+    "schedules in which 64 want the last 10 units",
+    20,
+    1_000,
+    "tests/commands/processes/test_deciding_simulation.py",
+)
 LOGINS_FLOODED: Final = Size(
     "logins on one account, and one password tried on as many", 100, 1_000, "tests/identity/test_attempts.py"
 )
 LOGINS_AT_ONCE: Final = Size("logins at once", 20, 200, "tests/identity/test_attempts.py")
 LOGIN_BURSTS: Final = Size(
     "times that so many log in while others are answered", 1, 10, "tests/identity/test_logins_at_once.py"
+)
+SIGNED_IN: Final = Size(
+    "clients that are signed in for a day", 2, 1_000, "tests/identity/test_signed_in_for_a_day.py"
 )
 REVOCATIONS: Final = Size(
     "sessions that are ended, to see how long their tokens are good",

@@ -3,6 +3,7 @@
 The one with steps is triggered by every order placed, besides fulfilment.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 
 from commands.processes.fulfilment import FULFILMENT
@@ -23,6 +24,9 @@ from tests.commands.processes.packing import PACKING
 
 SKUS = tuple(Sku(name) for name in ("A", "B", "C"))
 SERVICE = Sku("POST")
+BUYERS = 64
+UNITS = 10
+BUYERS_AT_ONCE = 4
 PROCESSES = (FULFILMENT, RESTOCK, PACKING)
 
 
@@ -124,6 +128,40 @@ CALLS = (
 )
 
 
+class Buyers:
+    """Everybody wants one of the last units, some of them in the same moment."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.placed = 0
+        received = stock_item.receive(None, sku=SKUS[0], quantity=UNITS, reference="", now=world.clock.now)
+        world.append(STOCK, SKUS[0], received)
+
+    def call(self) -> None:
+        """Some of those who have not ordered yet do."""
+        for _ in range(min(BUYERS_AT_ONCE, BUYERS - self.placed)):
+            self.placed += 1
+            order_id = OrderId(f"o{self.placed}")
+            decided = order.place(
+                None,
+                order_id=order_id,
+                customer_id=None,
+                placed_at=self.world.clock.now,
+                country="United Kingdom",
+                currency=Currency("GBP"),
+                lines=[LineRequest(sku=SKUS[0], quantity=1, unit_price=UnitPrice("1.00"), stocked=True)],
+            )
+            self.world.append(ORDER, order_id, decided)
+
+
+def last_units_sold_otherwise(world: World) -> Iterator[str]:
+    """As many buyers win as there are units, and all others hear that they did not."""
+    types = Counter(event.type.split(".")[1] for event in world.log.events)
+    found = types["order_placed"], types["order_confirmed"], types["order_rejected"]
+    if found != (BUYERS, UNITS, BUYERS - UNITS):
+        yield f"of {found[0]} buyers {found[1]} won and {found[2]} were refused"
+
+
 def refused_on_what_was_kept(request: AppendRequest, worker: Worker) -> Iterator[str]:
     """A refusal is decided on stock that this worker read from the log after the trigger had arrived."""
     if not any(event.type == "ordering.order_rejected.v2" for event in request.events):
@@ -145,5 +183,16 @@ def run(seed: int) -> list[str]:
         processes=PROCESSES,
         callers=lambda world: Shop(world).call,
         check=lambda world: checking.check(world.log),
+        suspect=refused_on_what_was_kept,
+    )
+
+
+def sell_the_last_units(seed: int) -> list[str]:
+    """One schedule in which many want the last units; what is wrong at its end."""
+    return processes.run(
+        seed,
+        processes=PROCESSES,
+        callers=lambda world: Buyers(world).call,
+        check=lambda world: [*checking.check(world.log), *last_units_sold_otherwise(world)],
         suspect=refused_on_what_was_kept,
     )

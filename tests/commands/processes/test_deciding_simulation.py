@@ -13,9 +13,16 @@ from counterfoil.testing.scheduling import FIXED_SEED, FOUND_WITHIN, first_probl
 from event_store.consumers.backlog import Progress
 from event_store.log.envelope import ANY, Expectation
 from tests.commands.processes import deciding
-from tests.sizes import DECIDING
+from tests.sizes import BUYING, DECIDING
 
 SCHEDULES = DECIDING.chosen
+
+
+def expecting_no_version(decision, view, **given):
+    """An append that goes through whatever happened to its streams meanwhile."""
+    request = recording.append_request(decision, view, **given)
+    anything = tuple(Expectation(each.stream, ANY) for each in request.expectations)
+    return structs.replace(request, expectations=anything)
 
 
 @pytest.mark.slow
@@ -23,6 +30,17 @@ def test_every_trigger_has_one_outcome_and_nothing_is_oversold_whatever_crashes_
     explored,
 ):
     assert {} == explored(deciding.run, schedules=SCHEDULES)
+
+
+@pytest.mark.slow
+def test_of_64_buyers_of_the_last_10_units_exactly_10_win(explored):
+    assert {} == explored(deciding.sell_the_last_units, schedules=BUYING.chosen)
+
+
+def test_selling_the_last_units_twice_is_found(monkeypatch):
+    monkeypatch.setattr(product, "append_request", expecting_no_version)
+
+    assert first_problem(deciding.sell_the_last_units) < FOUND_WITHIN
 
 
 def test_refusing_from_the_cache_is_found(monkeypatch):
@@ -64,12 +82,7 @@ def test_ignoring_the_chain_is_found(monkeypatch):
 
 
 def test_expecting_no_version_is_found(monkeypatch):
-    def append_request(decision, view, **given):
-        request = recording.append_request(decision, view, **given)
-        anything = tuple(Expectation(each.stream, ANY) for each in request.expectations)
-        return structs.replace(request, expectations=anything)
-
-    monkeypatch.setattr(product, "append_request", append_request)
+    monkeypatch.setattr(product, "append_request", expecting_no_version)
 
     assert first_problem(deciding.run) < FOUND_WITHIN
 
