@@ -2,9 +2,11 @@
 
 import pytest
 
+from tests import sizes
+
 pytestmark = pytest.mark.anyio
 
-CLIENTS = 2
+CLIENTS = sizes.SIGNED_IN.chosen
 REFRESHES = 24 * 6
 """In a day: a token is good for ten minutes."""
 EVENTS_OF_A_CLIENT_MAX = 4
