@@ -54,7 +54,12 @@ IMPORTED_UNDER_KILLS: Final = Size(
     "orders imported while each process is killed", 1_000, 6_000, "tests/acceptance/test_faults.py"
 )
 CART_ADDS: Final = Size("additions to a cart from two devices", 20, 1_000, "tests/commands/test_cart.py")
-REQUESTS: Final = Size("requests made for an operation", 20, 1_000, "tests/openapi/test_requests.py")
+REQUESTS: Final = Size(
+    "requests made of both documents, shared by their operations",
+    1_000,
+    130_000,
+    "tests/openapi/test_requests.py",
+)
 RELAYING: Final = Size("schedules of relays", 2_000, 80_000, "tests/simulation/test_relay.py")
 PROJECTING: Final = Size("schedules of projections", 500, 20_000, "tests/simulation/test_projecting.py")
 COMMANDING: Final = Size("schedules of commands", 300, 20_000, "tests/simulation/test_commanding.py")
