@@ -14,7 +14,7 @@ from projections.buckets import Bucket
 from projections.columns import Column
 from projections.storing import BuildId, Table
 from runtime import database
-from tests.projections.feeding import append, feeding, history, publish
+from tests.projections.feeding import append, feeding, history, publish, settle
 
 BY_NAME = {view.name: view for view in CONTEXTS.views}
 ORDERS = BY_NAME["order_details"]
@@ -60,6 +60,19 @@ def shop(shop_url):
         yield feeder
 
 
+@pytest.fixture(scope="module")
+def untouched(new_database):
+    """A projector's connection to a shop as above that no test changes."""
+    url = new_database()
+    settle(url)
+    append(url, history(21))
+    with feeding(url, CONTEXTS.views) as feeder:
+        feeder.catch_up()
+    publish(url)
+    with database.connect(url, role="counterfoil_projector", name="test") as conn:
+        yield conn
+
+
 @pytest.fixture
 def small_passes(monkeypatch):
     monkeypatch.setattr(verifying, "ROWS_PER_PASS_MAX", 12)
@@ -69,38 +82,36 @@ def small_passes(monkeypatch):
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_a_key_is_in_the_same_bucket_here_and_in_postgres(projector, key):
+def test_a_key_is_in_the_same_bucket_here_and_in_postgres(untouched, key):
     condition = buckets.condition(COLUMNS, alias="k")
     statement = sql.SQL(
         "select {} from (values (%s::text, %s::bigint, %s::boolean, %s::date, %s::timestamptz)) as k (t, i, b, d, z)"
     ).format(condition)
     found = [
-        number for number in range(7) if projector.execute(statement, [7, number, *key]).fetchone() == (True,)
+        number for number in range(7) if untouched.execute(statement, [7, number, *key]).fetchone() == (True,)
     ]
 
     assert [number for number in range(7) if Bucket(number, 7).holds(key)] == found
     assert 1 == len(found)
 
 
-@pytest.mark.usefixtures("shop")
 @pytest.mark.parametrize("view", CONTEXTS.views, ids=lambda view: view.name)
-def test_the_buckets_of_a_view_are_all_its_rows_each_once(projector, view):
+def test_the_buckets_of_a_view_are_all_its_rows_each_once(untouched, view):
     table = Table(view, BuildId(view.name, view.shape, 1))
-    with projector.transaction():
-        parts = [dict(table.bucket(projector, Bucket(number, 4))) for number in range(4)]
-    whole = {key: row for page in table.pages(projector) for key, row in page if row.row is not None}
+    with untouched.transaction():
+        parts = [dict(table.bucket(untouched, Bucket(number, 4))) for number in range(4)]
+    whole = {key: row for page in table.pages(untouched) for key, row in page if row.row is not None}
 
     assert whole == {key: row for part in parts for key, row in part.items()}
-    assert len(whole) == sum(map(len, parts)) == table.count(projector) > 0
+    assert len(whole) == sum(map(len, parts)) == table.count(untouched) > 0
 
 
-@pytest.mark.usefixtures("shop")
-def test_many_passes_come_to_what_one_comes_to(projector, small_passes, monkeypatch):
-    in_many = verifying.verify(projector, CONTEXTS.views)
+def test_many_passes_come_to_what_one_comes_to(untouched, small_passes, monkeypatch):
+    in_many = verifying.verify(untouched, CONTEXTS.views)
     monkeypatch.setattr(verifying, "ROWS_PER_PASS_MAX", 10**6)
     monkeypatch.setattr(verifying, "FOLDED_ROWS_MAX", 10**6)
 
-    assert verifying.verify(projector, CONTEXTS.views) == in_many
+    assert verifying.verify(untouched, CONTEXTS.views) == in_many
     assert all(each.matches and each.digest == each.expected_digest for each in in_many)
 
 
@@ -119,10 +130,10 @@ def test_damage_in_whichever_part_is_found_and_rows_that_are_gone_need_more_pass
     assert (1, len(keys)) == (found.keys, found.differing)
 
 
-def test_a_fold_that_comes_to_more_rows_than_it_may_says_so(shop, projector):
+def test_a_fold_that_comes_to_more_rows_than_it_may_says_so(untouched):
     with pytest.raises(replay.TooManyRows):
         replay.fold_all(
-            projector, [replay.Target(ORDERS, frozenset())], upto=reading.head(projector).position, rows_max=3
+            untouched, [replay.Target(ORDERS, frozenset())], upto=reading.head(untouched).position, rows_max=3
         )
 
 
