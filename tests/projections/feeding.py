@@ -19,6 +19,7 @@ from domain.ids import CartId, CustomerId, KeyedHash, OrderId
 from domain.ordering.events import Contact
 from domain.ordering.order import ORDER
 from domain.payments.payment import PAYMENT
+from domain.payments.store_credit import STORE_CREDIT
 from event_store.consumers.driver import ConsumerSession, Hosted
 from event_store.consumers.health import ConsumerHealth
 from event_store.consumers.lease import Lease, new_owner
@@ -63,6 +64,7 @@ from tests.histories import Shop
 from tests.payment_examples import (
     authorisation_requested,
     capture_requested,
+    credit_issued,
     payment_authorised,
     payment_captured,
     payment_created,
@@ -138,7 +140,7 @@ def _priced() -> Iterator[tuple[str, Event]]:
 
 
 def _paid() -> Iterator[tuple[str, Event]]:
-    """A payment that was captured; it belongs to an order of somebody else's books."""
+    """A payment that was captured, and store credit; both belong to somebody else's books."""
     events = (
         payment_created(),
         authorisation_requested(),
@@ -147,6 +149,7 @@ def _paid() -> Iterator[tuple[str, Event]]:
         payment_captured(),
     )
     yield from ((PAYMENT.stream(event.payment_id), event) for event in events)
+    yield STORE_CREDIT.stream(credit_issued().customer_id), credit_issued()
 
 
 def append(url: str, events: Iterable[tuple[str, Event]], *, epoch: int = 1) -> int:
