@@ -133,9 +133,13 @@ class CommandApi:
     async def record(self, *appended: Appended) -> None:
         """Have these events in the log, written by another process: (aggregate, id, event), in order."""
         async with Writer.open(self.url, name="test writer") as writer:
-            for aggregate, identifier, event in appended:
-                request = _recording(aggregate.stream(identifier), event)
-                assert isinstance(await writer.append(request), Accepted)
+            # Queued together, they leave together and in order: one by one, most tests would wait for this most.
+            queued = [
+                writer.submit(_recording(aggregate.stream(identifier), event))
+                for aggregate, identifier, event in appended
+            ]
+            for verdict in queued:
+                assert isinstance(await verdict, Accepted)
 
     async def post(
         self,
