@@ -82,7 +82,7 @@ from projections.catalogue import folds as catalogue_folds
 from projections.customers import folds as customer_folds
 from projections.inventory import folds as inventory_folds
 from projections.ordering import folds as ordering_folds
-from projections.ordering import sales
+from projections.ordering import history, sales
 from projections.payments import folds as payment_folds
 from projections.pricing import folds as pricing_folds
 from projections.shipping import folds as shipping_folds
@@ -103,7 +103,7 @@ ORDERING: Final = Context(
     aggregates=(ORDER, CREDIT_NOTE),
     commands="commands.ordering:router",
     processes=(FULFILMENT, RESTOCK),
-    views=(*ordering_folds.VIEWS, *sales.VIEWS),
+    views=(*ordering_folds.VIEWS, *history.VIEWS, *sales.VIEWS),
     queries="read_api.ordering:QUERIES",
     problems=(
         order.OrderUnknown,

@@ -13,10 +13,12 @@ from projections.ordering.views import (
     CustomerTotals,
     OrderContact,
     OrderDetails,
+    OrderHistory,
     SkuSales,
     customer_totals,
     order_contact,
     order_details,
+    order_history,
     order_summary,
     sales_daily,
     sku_sales,
@@ -52,6 +54,7 @@ ORDER: Final = Resource(noun="order", view=order_details, render=only_row, owner
 CONTACT: Final = Resource(
     noun="order with contact data", view=order_contact, render=only_row, owner="customer_id"
 )
+HISTORY: Final = Resource(noun="order", view=order_history, render=only_row, owner="customer_id")
 CUSTOMER: Final = Resource(
     noun="customer with an order",
     view=customer_totals,
@@ -92,6 +95,26 @@ _ORDER_EXAMPLE: Final = {
     "rejected_at": None,
     "rejection_reason": None,
     "missing": None,
+}
+_HISTORY_EXAMPLE: Final = {
+    "order_id": "536365",
+    "customer_id": "17850",
+    "status": "shipped",
+    "payment": "captured",
+    "fulfilment": "shipped",
+    "placed_at": "2026-01-31T08:26:00Z",
+    "country": "GB",
+    "currency": "GBP",
+    "total": 1_530,
+    "held": 0,
+    "captured": 1_530,
+    "returned": 0,
+    "disputed": 0,
+    "asked": 0,
+    "timeline": [
+        {"step": "placed", "at": "2026-01-31T08:26:00Z", "amount": 1_530, "payment_id": None},
+        {"step": "payment_captured", "at": "2026-01-31T11:02:41Z", "amount": 1_530, "payment_id": "pay-1"},
+    ],
 }
 _CONTACT_EXAMPLE: Final = {
     "order_id": "536365",
@@ -149,6 +172,43 @@ ORDERS: Final = ListOf(
         "Orders, newest first",
         "Orders that come in while paging never shift a page.",
         _SUMMARY_EXAMPLE,
+        example_ids=("536365", "536366"),
+    ),
+)
+HISTORIES: Final = ListOf(
+    path="/order-history",
+    requires=Owned("orders:read"),
+    owner="customer_id",
+    view=order_history,
+    filters=(
+        by_value(
+            "customer",
+            "customer_id",
+            description="Only of this customer.",
+            example="17850",
+            pattern=parameters.ID_PATTERN,
+            few=True,
+        ),
+        by_value("status", "status", description="Only orders with this status.", example="confirmed"),
+        by_value("payment", "payment", description="Only orders paid so far.", example="captured"),
+        by_value("fulfilment", "fulfilment", description="Only orders sent so far.", example="unfulfilled"),
+        *by_day("placed_at", said="Placed"),
+    ),
+    sorts=(
+        Sort(
+            "placed_at",
+            ("placed_at", "order_id"),
+            filters=("customer", "payment", "fulfilment", "from", "to"),
+            falling=True,
+        ),
+        Sort("status", ("status", "placed_at", "order_id"), filters=("status", "from", "to"), falling=True),
+    ),
+    documented=Listed(
+        "list_order_history",
+        "OrderHistoryPage",
+        "Orders with their timelines, by where order, payment and parcel stand",
+        "`payment=captured&fulfilment=unfulfilled` are those that are paid and still to be sent.",
+        _HISTORY_EXAMPLE,
         example_ids=("536365", "536366"),
     ),
 )
@@ -215,6 +275,14 @@ QUERIES: Final = Queries(
             Documented("get_order", "Order", OrderDetails, _ORDER_EXAMPLE, "536365"),
         ),
         ById(
+            "/orders/{order_id}/history",
+            Owned("orders:read"),
+            HISTORY,
+            Documented(
+                "get_order_history", "What became of an order", OrderHistory, _HISTORY_EXAMPLE, "536365"
+            ),
+        ),
+        ById(
             "/orders/{order_id}/contact",
             Owned("orders:read"),
             CONTACT,
@@ -247,6 +315,6 @@ QUERIES: Final = Queries(
             ),
         ),
     ),
-    lists=(ORDERS, DAILY_SALES),
+    lists=(ORDERS, HISTORIES, DAILY_SALES),
     router=router,
 )

@@ -7,7 +7,9 @@ cancelled later. A credit note counts on its issued_at day. Sums never mix curre
 from datetime import date, datetime
 from typing import Annotated, Literal
 
-from domain.ids import CustomerId, OrderId, Sku
+from msgspec import Struct
+
+from domain.ids import CustomerId, OrderId, PaymentId, Sku
 from domain.money import Currency, Minor
 from domain.ordering.events import (
     CONTACT_EMAIL,
@@ -24,6 +26,37 @@ from domain.text import Country
 from projections.view import GLOBAL, KEYED, Row, View
 
 Status = Literal["placed", "confirmed", "rejected", "cancelled", "shipped"]
+
+PaymentAxis = Literal["none", "pending", "partial", "authorised", "captured", "refunded"]
+"""Where the payments of an order stand together; `partial`: less than its total is held, or captured."""
+
+FulfilmentAxis = Literal["none", "unfulfilled", "shipped"]
+"""Where its parcel stands; `none`: there is and will be none."""
+
+Step = Literal[
+    "placed",
+    "confirmed",
+    "rejected",
+    "cancelled",
+    "shipped",
+    "payment_requested",
+    "payment_action_required",
+    "payment_declined",
+    "payment_authorised",
+    "payment_expired",
+    "payment_voided",
+    "payment_captured",
+    "capture_failed",
+    "refund_succeeded",
+    "refund_failed",
+    "refund_reversed",
+    "chargeback_opened",
+    "chargeback_won",
+    "chargeback_lost",
+    "label_bought",
+    "label_refused",
+]
+"""One thing that became of an order, its payments or its parcel."""
 
 
 class OrderDetails(Row, frozen=True, kw_only=True):
@@ -68,6 +101,39 @@ class OrderSummary(Row, frozen=True, kw_only=True):
     currency: Currency
     total: Minor
     lines: int
+
+
+class TimelineStep(Struct, frozen=True, kw_only=True):
+    """One step, and when it was; `amount` is in minor units, `payment_id` says of which payment."""
+
+    step: Step
+    at: datetime
+    amount: Minor | None = None
+    payment_id: PaymentId | None = None
+
+
+class OrderHistory(Row, frozen=True, kw_only=True):
+    """What became of one order, its payments and its parcel: three axes, and the steps in the order of the log.
+
+    `held` is what a provider holds and did not take, `captured` what was taken, `returned` what of that went back,
+    `disputed` what a bank took until it decides, and `asked` counts requests that no provider has answered.
+    """
+
+    order_id: OrderId
+    customer_id: CustomerId | None
+    status: Status
+    payment: PaymentAxis
+    fulfilment: FulfilmentAxis
+    placed_at: datetime
+    country: Country
+    currency: Currency
+    total: Minor
+    held: Minor = Minor(0)
+    captured: Minor = Minor(0)
+    returned: Minor = Minor(0)
+    disputed: Minor = Minor(0)
+    asked: int = 0
+    timeline: tuple[TimelineStep, ...]
 
 
 class CustomerTotals(Row, frozen=True, kw_only=True):
@@ -126,6 +192,16 @@ order_contact = View(
 order_summary = View(
     name="order_summary", row=OrderSummary, key=("order_id",), shape=1, kind=KEYED, category=ORDER.category
 )
+order_history = View(
+    name="order_history",
+    row=OrderHistory,
+    key=("order_id",),
+    shape=1,
+    kind=KEYED,
+    document="ordering:history",
+    category=ORDER.category,
+)
+"""A view of its own, and no new shape of those above: they answer as they did until an operator rebuilds them."""
 customer_totals = View(
     name="customer_totals", row=CustomerTotals, key=("customer_id", "currency"), shape=1, kind=GLOBAL
 )

@@ -83,6 +83,7 @@ def test_nobody_is_behind_afterwards(imported):
             "listing_summary",
             "order_contact",
             "order_details",
+            "order_history",
             "order_payments",
             "order_summary",
             "payment_details",
@@ -120,7 +121,7 @@ def test_the_whole_log_and_every_view_verify(imported):
     assert last_json(shop.run("timers", "list", "--json")) == [], (
         "each was decided, however old it says it is"
     )
-    assert len(report["views"]) == 30
+    assert len(report["views"]) == 32
 
 
 def test_importing_the_same_file_again_changes_nothing(imported, small_file):

@@ -51,6 +51,8 @@ BY_ID: dict[tuple[str, str], tuple[Ask, int | str]] = {
     ("GET", "/v1/orders/{order_id}/receipt"): (get("/v1/orders/{order_id}/receipt"), "not-sealed"),
     ("HEAD", "/v1/orders/{order_id}/receipt"): (get("/v1/orders/{order_id}/receipt?version=1"), "not-sealed"),
     ("POST", "/v1/orders/{order_id}/cancellation"): (cancel, 201),
+    ("GET", "/v1/orders/{order_id}/history"): (get("/v1/orders/{order_id}/history"), 200),
+    ("HEAD", "/v1/orders/{order_id}/history"): (get("/v1/orders/{order_id}/history?as_of={position}"), 200),
 }
 """How each route of something that somebody owns is asked, and what its owner is answered: a status, or a code."""
 
@@ -96,6 +98,7 @@ OF_PAYMENTS = (
 NEEDS_KEYS = {"addresses", "erasure"}
 """What an installation without a key database refuses to everybody alike."""
 
+LISTS = routes("GET HEAD", "orders", "order-history")
 OF_THEMSELVES = (
     *routes("GET HEAD", "customers/{customer_id}", "customers/{customer_id}/export"),
     *routes("POST", *(f"customers/{{customer_id}}/{name}" for name in OF_CUSTOMERS)),
@@ -108,7 +111,7 @@ ELSEWHERE = {
     **dict.fromkeys(OF_CARTS, "test_a_cart_is_shown_to_and_changed_by_its_buyer_alone"),
     **dict.fromkeys(OF_PAYMENTS, "test_a_payment_is_made_by_and_shown_to_its_buyer_alone"),
     ("POST", "/v1/orders"): "test_a_customer_orders_for_themselves_now_and_at_list_prices",
-    **dict.fromkeys(routes("GET HEAD", "orders"), "test_lists_have_ones_own_rows_in_every_form"),
+    **dict.fromkeys(LISTS, "test_lists_have_ones_own_rows_in_every_form"),
 }
 
 
@@ -228,8 +231,8 @@ async def test_lists_have_ones_own_rows_in_every_form(bought):
     for name in ("ada", "guest"):
         token, own = bought.tokens[name], await bought.orders_of(name)
         assert orders[name] in own
-        for query in ("", "?limit=50", "?pinned=true", "?sort=-placed_at", "?from=2020-01-01"):
-            page = (await shop.get(f"/v1/orders{query}", token)).json()
+        for query in ("s", "s?limit=50&from=2020-01-01", "s?pinned=true", "s?sort=-placed_at", "-history"):
+            page = (await shop.get(f"/v1/order{query}", token)).json()
             assert (own, None) == ([row["order_id"] for row in page["items"]], page["next_cursor"]), query
         for customer in ("customer-bob", "nobody"):
             assert [] == (await shop.get(f"/v1/orders?customer={customer}", token)).json()["items"]

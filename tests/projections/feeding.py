@@ -15,7 +15,7 @@ from domain.catalogue.channel import CHANNEL
 from domain.catalogue.listing import LISTING
 from domain.customers.customer import CUSTOMER
 from domain.event import Event, partition_key_of
-from domain.ids import CartId, CustomerId, KeyedHash, OrderId
+from domain.ids import CartId, CustomerId, KeyedHash, OrderId, PaymentId
 from domain.ordering.events import Contact
 from domain.ordering.order import ORDER
 from domain.payments.payment import PAYMENT
@@ -140,7 +140,7 @@ def _priced() -> Iterator[tuple[str, Event]]:
 
 
 def _paid() -> Iterator[tuple[str, Event]]:
-    """A payment that was captured, and store credit; both belong to somebody else's books."""
+    """A payment of the order with contact data, and one and store credit that belong to somebody else's books."""
     events = (
         payment_created(),
         authorisation_requested(),
@@ -148,7 +148,9 @@ def _paid() -> Iterator[tuple[str, Event]]:
         capture_requested(),
         payment_captured(),
     )
-    yield from ((PAYMENT.stream(event.payment_id), event) for event in events)
+    for order_id, payment_id in (("536365", "pay-1"), ("of-somebody-known", "pay-2")):
+        of_it = {"order_id": OrderId(order_id), "payment_id": PaymentId(payment_id)}
+        yield from ((PAYMENT.stream(of_it["payment_id"]), replace(event, **of_it)) for event in events)
     yield STORE_CREDIT.stream(credit_issued().customer_id), credit_issued()
 
 

@@ -184,6 +184,7 @@ def test_every_address_is_documented_with_an_example_and_a_problem(client):
     assert set(document["paths"]) == {
         "/v1/orders/{order_id}",
         "/v1/orders/{order_id}/contact",
+        "/v1/orders/{order_id}/history",
         "/v1/orders/{order_id}/receipt",
         "/v1/events/{position}/receipt",
         "/v1/log/checkpoint",
@@ -222,6 +223,7 @@ def test_every_address_is_documented_with_an_example_and_a_problem(client):
         "/v1/skus/{sku}/sales",
         "/v1/streams/{stream}/events",
         "/v1/orders",
+        "/v1/order-history",
         "/v1/products",
         "/v1/stock",
         "/v1/sales/daily",

@@ -5,8 +5,10 @@ import pytest
 from counterfoil.testing.spec import folded
 from domain.ids import PaymentId
 from domain.money import Minor
+from projections.ordering.views import order_history
 from projections.payments.ledger import LEDGER
 from projections.payments.views import order_payments, payment_details
+from tests.examples import placed
 from tests.payment_examples import (
     ORDER,
     PAYMENT,
@@ -84,9 +86,11 @@ def sums(row):
 def test_a_payment_and_its_order_say_where_the_money_is(facts, status, axis, expected):
     payment = folded(payment_details, *facts)[PAYMENT,]
     order = folded(order_payments, *facts)[ORDER,]
+    history = folded(order_history, placed(), *facts)[ORDER,]
 
     assert (status, expected) == (payment.status, sums(payment))
     assert (axis, expected) == (order.status, sums(order))
+    assert axis == history.payment, "both views say the same of an order that one payment is for"
 
 
 def test_a_payment_by_hand_is_captured():

@@ -1,0 +1,192 @@
+"""What becomes of an order, of its payments and of its parcel, in one row: three axes and a timeline.
+
+The events of payments and of shipping belong to the partition of their order, so they come in the order of the log. One
+about an order that is in no log, such as a payment of another shop's books, changes nothing.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain.event import Event
+from domain.money import Minor
+from domain.ordering.events import (
+    OrderCancelled,
+    OrderConfirmed,
+    OrderPlaced,
+    OrderRejected,
+    OrderShipped,
+)
+from domain.payments.events import (
+    AuthorisationDeclined,
+    AuthorisationExpired,
+    AuthorisationRequested,
+    AuthorisationVoided,
+    CaptureFailed,
+    ChargebackLost,
+    ChargebackOpened,
+    ChargebackWon,
+    CustomerActionRequired,
+    ManualPaymentRecorded,
+    PaymentAuthorised,
+    PaymentCaptured,
+    RefundFailed,
+    RefundReversed,
+    RefundSucceeded,
+)
+from domain.shipping.events import LabelBought, LabelRefused
+from projections.ordering.views import (
+    FulfilmentAxis,
+    OrderHistory,
+    PaymentAxis,
+    Status,
+    Step,
+    TimelineStep,
+    order_history,
+)
+
+STEPS_MAX: Final = 200
+"""Steps that a timeline shows: the newest, where there were more."""
+
+
+@order_history.on(OrderPlaced)
+def began(_history: None, event: OrderPlaced) -> OrderHistory:
+    """The order begins its history."""
+    return OrderHistory(
+        order_id=event.order_id,
+        customer_id=event.customer_id,
+        status="placed",
+        payment="none",
+        fulfilment="unfulfilled",
+        placed_at=event.placed_at,
+        country=event.country,
+        currency=event.currency,
+        total=event.total,
+        timeline=(TimelineStep(step="placed", at=event.placed_at, amount=event.total),),
+    )
+
+
+class _Lifecycle(Struct, frozen=True):
+    """An event of the order itself: its status from then on, the parcel's, and the field with the time."""
+
+    status: Status
+    fulfilment: FulfilmentAxis
+    at: str
+
+
+_LIFECYCLE: Final[dict[type[Event], _Lifecycle]] = {
+    OrderConfirmed: _Lifecycle("confirmed", "unfulfilled", "confirmed_at"),
+    OrderRejected: _Lifecycle("rejected", "none", "rejected_at"),
+    OrderCancelled: _Lifecycle("cancelled", "none", "cancelled_at"),
+    OrderShipped: _Lifecycle("shipped", "shipped", "shipped_at"),
+}
+
+
+class _Happened(Struct, frozen=True):
+    """An event about the order: its step, the field with the time, and the sums that its amount is added to."""
+
+    step: Step
+    at: str
+    sums: dict[str, int] = {}
+    asked: int = 0
+
+
+_PAYMENT: Final[dict[type[Event], _Happened]] = {
+    AuthorisationRequested: _Happened("payment_requested", "requested_at", asked=1),
+    CustomerActionRequired: _Happened("payment_action_required", "required_at"),
+    AuthorisationDeclined: _Happened("payment_declined", "declined_at", asked=-1),
+    PaymentAuthorised: _Happened("payment_authorised", "authorised_at", {"held": 1}, asked=-1),
+    AuthorisationExpired: _Happened("payment_expired", "expired_at", {"held": -1}),
+    PaymentCaptured: _Happened("payment_captured", "captured_at", {"held": -1, "captured": 1}),
+    CaptureFailed: _Happened("capture_failed", "failed_at"),
+    ManualPaymentRecorded: _Happened("payment_captured", "recorded_at", {"captured": 1}),
+    RefundSucceeded: _Happened("refund_succeeded", "succeeded_at", {"returned": 1}),
+    RefundFailed: _Happened("refund_failed", "failed_at"),
+    RefundReversed: _Happened("refund_reversed", "reversed_at", {"returned": -1}),
+    ChargebackOpened: _Happened("chargeback_opened", "opened_at", {"disputed": 1}),
+    ChargebackWon: _Happened("chargeback_won", "won_at", {"disputed": -1}),
+    ChargebackLost: _Happened("chargeback_lost", "lost_at", {"disputed": -1, "returned": 1}),
+}
+
+_PARCEL: Final[dict[type[Event], _Happened]] = {
+    LabelBought: _Happened("label_bought", "bought_at"),
+    LabelRefused: _Happened("label_refused", "refused_at"),
+}
+
+
+@order_history.on(AuthorisationVoided)
+def voided(history: OrderHistory | None, event: AuthorisationVoided) -> OrderHistory | None:
+    """What was held is released; the rest of the amount was held by nobody."""
+    if history is None:
+        return None
+    step = TimelineStep(
+        step="payment_voided", at=event.voided_at, amount=event.released, payment_id=event.payment_id
+    )
+    return _with(replace(history, held=_not_below_zero(history.held - event.released)), step)
+
+
+def _attach_lifecycle(event_type: type[Event], changed: _Lifecycle) -> None:
+    def moved(history: OrderHistory, event: Any) -> OrderHistory:
+        at: datetime = getattr(event, changed.at)
+        step = TimelineStep(step=changed.status, at=at)
+        return _with(replace(history, status=changed.status, fulfilment=changed.fulfilment), step)
+
+    order_history.on(event_type)(moved)
+
+
+def _attach(event_type: type[Event], happened: _Happened) -> None:
+    def noted(history: OrderHistory | None, event: Any) -> OrderHistory | None:
+        if history is None:
+            return None
+        sums = {
+            name: _not_below_zero(getattr(history, name) + sign * event.amount)
+            for name, sign in happened.sums.items()
+        }
+        step = TimelineStep(
+            step=happened.step,
+            at=getattr(event, happened.at),
+            amount=getattr(event, "amount", None),
+            payment_id=getattr(event, "payment_id", None),
+        )
+        asked = max(0, history.asked + happened.asked)
+        return _with(replace(history, asked=asked, **sums), step)
+
+    fold: Callable[[OrderHistory | None, Any], OrderHistory | None] = noted
+    order_history.on(event_type)(fold)
+
+
+for _event, _changed in _LIFECYCLE.items():
+    _attach_lifecycle(_event, _changed)
+for _event, _step in (*_PAYMENT.items(), *_PARCEL.items()):
+    _attach(_event, _step)
+
+
+def _with(history: OrderHistory, step: TimelineStep) -> OrderHistory:
+    """One step more, and where the payments stand after it."""
+    timeline = (*history.timeline, step)[-STEPS_MAX:]
+    return replace(history, payment=_axis(history), timeline=timeline)
+
+
+def _axis(history: OrderHistory) -> PaymentAxis:
+    """Where the payments stand together, compared with the total of the order."""
+    captured, held = history.captured, history.held
+    if captured and history.returned >= captured:
+        return "refunded"
+    if captured >= history.total > 0:
+        return "captured"
+    if captured:
+        return "partial"
+    if held:
+        return "authorised" if held >= history.total else "partial"
+    return "pending" if history.asked else "none"
+
+
+def _not_below_zero(amount: int) -> Minor:
+    """A capture may come after what it takes expired."""
+    return Minor(max(0, amount))
+
+
+VIEWS: Final = (order_history,)

@@ -1,0 +1,124 @@
+"""Where order, payment and parcel stand, and what happened one after another."""
+
+import pytest
+
+from counterfoil.testing.spec import folded
+from domain.ids import PaymentId
+from domain.money import Minor
+from projections.ordering import history as folds
+from projections.ordering.views import order_history
+from tests.examples import (
+    CUSTOMER,
+    LONG_AGO,
+    NOW,
+    ORDER,
+    cancelled,
+    confirmed,
+    label_bought,
+    placed,
+    rejected,
+    shipped,
+)
+from tests.payment_examples import (
+    authorisation_declined,
+    authorisation_requested,
+    authorisation_voided,
+    capture_requested,
+    manual_payment_recorded,
+    payment_authorised,
+    payment_captured,
+)
+
+OTHER = PaymentId("pay-2")
+
+
+def history(*events):
+    return folded(order_history, placed(), *events)[ORDER,]
+
+
+def steps(*events):
+    return [step.step for step in history(*events).timeline]
+
+
+@pytest.mark.parametrize(
+    ("later", "status", "fulfilment"),
+    [
+        ((), "placed", "unfulfilled"),
+        ((confirmed(),), "confirmed", "unfulfilled"),
+        ((confirmed(), shipped()), "shipped", "shipped"),
+        ((rejected(),), "rejected", "none"),
+        ((confirmed(), cancelled()), "cancelled", "none"),
+    ],
+)
+def test_an_order_says_where_it_and_its_parcel_stand(later, status, fulfilment):
+    row = history(*later)
+
+    assert (status, "none", fulfilment, CUSTOMER) == (
+        row.status,
+        row.payment,
+        row.fulfilment,
+        row.customer_id,
+    )
+
+
+def test_a_timeline_has_the_steps_of_order_payment_and_parcel_in_the_order_of_the_log():
+    row = history(
+        authorisation_requested(),
+        payment_authorised(),
+        confirmed(),
+        shipped(),
+        capture_requested(),
+        payment_captured(),
+        label_bought(),
+    )
+
+    assert ("shipped", "captured", "shipped") == (row.status, row.payment, row.fulfilment)
+    assert [
+        ("placed", LONG_AGO, 1265, None),
+        ("payment_requested", NOW, 1265, "pay-1"),
+        ("payment_authorised", NOW, 1265, "pay-1"),
+        ("confirmed", NOW, None, None),
+        ("shipped", NOW, None, None),
+        ("payment_captured", NOW, 1265, "pay-1"),
+        ("label_bought", NOW, None, None),
+    ] == [(step.step, step.at, step.amount, step.payment_id) for step in row.timeline]
+
+
+def test_two_payments_are_compared_with_the_total_together():
+    half = {"payment_id": OTHER, "amount": Minor(600)}
+    held = history(payment_authorised(amount=Minor(665)))
+    both = history(payment_authorised(amount=Minor(665)), payment_authorised(**half))
+    paid = history(
+        payment_authorised(amount=Minor(665)),
+        payment_captured(amount=Minor(665)),
+        manual_payment_recorded(**half),
+    )
+
+    assert ["partial", "authorised", "captured"] == [row.payment for row in (held, both, paid)]
+
+
+def test_what_a_payment_does_not_collect_any_more_is_not_held():
+    part = (payment_authorised(), capture_requested(), payment_captured(amount=Minor(265)))
+    row = history(*part, authorisation_voided(amount=Minor(1000), released=Minor(1000)))
+
+    assert (0, 265, "partial") == (row.held, row.captured, row.payment)
+
+
+def test_an_attempt_that_was_declined_waits_for_nobody():
+    asked = authorisation_requested()
+
+    assert ("pending", "none") == (
+        history(asked).payment,
+        history(asked, authorisation_declined()).payment,
+    )
+    assert ["placed", "payment_requested", "payment_declined"] == steps(asked, authorisation_declined())
+
+
+def test_a_payment_of_an_order_that_is_in_no_log_makes_no_row():
+    assert {} == {key: row for key, row in folded(order_history, payment_captured()).items() if row}
+
+
+def test_a_timeline_keeps_its_newest_steps(monkeypatch):
+    monkeypatch.setattr(folds, "STEPS_MAX", 2)
+
+    assert ["confirmed", "shipped"] == steps(confirmed(), shipped())
