@@ -62,6 +62,7 @@ NO_PROBLEMS: Final = {
     "credit-notes",
     "account-closing",
     "carts-left",
+    "order-mails",
     "sender-erasure",
     "sender-payment",
     "action-required",
