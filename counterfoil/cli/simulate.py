@@ -66,24 +66,44 @@ def payments(
     ] = "",
     seed: Seed = None,
     token: Token = None,
+    webhooks: Annotated[
+        str | None, typer.Option(help="Where webhooks are sent: <command API>/v1/payment-webhooks.")
+    ] = None,
+    webhook_secret: Annotated[str, typer.Option(help="Secret that signs them.")] = "",
+    webhook_faults: Annotated[
+        str,
+        typer.Option(
+            help="Shares of faults of webhooks: twice, late=0.1:5 (seconds), reorder, wrong (amounts), lose."
+        ),
+    ] = "",
 ) -> None:
     """Take payments as in docs/contracts/payment.md until Ctrl-C; prints its address and its seed as JSON."""
     from counterfoil.simulators import payment_provider
+    from counterfoil.simulators.webhooks import WEBHOOK_FAULTS
 
+    if webhooks is not None and not webhook_secret:
+        raise typer.BadParameter("webhooks are signed: a secret is needed", param_hint="--webhook-secret")
     payment_provider.serve(
         ledger,
         port=port,
         faults=_faults(faults),
         seed=seed,
         token=token,
+        webhooks=None
+        if webhooks is None
+        else payment_provider.WebhookOptions(
+            url=webhooks,
+            secret=webhook_secret.encode(),
+            faults=_faults(webhook_faults, names=WEBHOOK_FAULTS, option="--webhook-faults"),
+        ),
         on_ready=lambda url, chosen: answering.print_json({"url": url, "seed": chosen}),
     )
 
 
-def _faults(text: str) -> "Faults":
-    from counterfoil.simulators.faults import Faults, MalformedFaults
+def _faults(text: str, *, names: tuple[str, ...] | None = None, option: str = "--faults") -> "Faults":
+    from counterfoil.simulators.faults import FAULTS, Faults, MalformedFaults
 
     try:
-        return Faults.read(text)
+        return Faults.read(text, names=names or FAULTS)
     except MalformedFaults as error:
-        raise typer.BadParameter(str(error), param_hint="--faults") from error
+        raise typer.BadParameter(str(error), param_hint=option) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from counterfoil.simulators.faults import Chance, Fault, Faults
+from counterfoil.simulators.faults import Chance, Faults
 from counterfoil.simulators.handling import Document, Party, PartyHandler, PartyServer
 from counterfoil.simulators.journal import Ledger, LedgerEntry
 
@@ -54,7 +54,7 @@ class Carrier(Party):
         for entry in ledger.entries():
             self._remember(entry)
 
-    def find(self, key: str, fault: Fault | None) -> tuple[int, Document]:
+    def find(self, key: str, fault: str | None) -> tuple[int, Document]:
         """What came of a key."""
         with self._lock:
             known = self._answers.get(key)
@@ -65,7 +65,7 @@ class Carrier(Party):
             )
         return (404 if known is None else 200), answer
 
-    def buy(self, asked: Purchase, fault: Fault | None) -> tuple[int, Document]:
+    def buy(self, asked: Purchase, fault: str | None) -> tuple[int, Document]:
         """Sell a label, refuse, or repeat what was said under the key before."""
         with self._lock:
             key, known = asked.key, self._answers.get(asked.key)

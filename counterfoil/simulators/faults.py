@@ -35,10 +35,11 @@ class Faults(Struct, frozen=True):
     refuse: float = 0.0
     late_s: float = 30.0
     forget_s: float | None = None
+    names: tuple[str, ...] = FAULTS
 
     @classmethod
-    def read(cls, text: str) -> "Faults":
-        """The faults that a text says: `lose=0.1,late=0.05:30`; none for an empty one.
+    def read(cls, text: str, *, names: tuple[str, ...] = FAULTS) -> "Faults":
+        """The faults that a text says: `lose=0.1,late=0.05:30`; none for an empty one. `names` are those there are.
 
         Raises:
             MalformedFaults: it says something else.
@@ -49,19 +50,17 @@ class Faults(Struct, frozen=True):
             name, _, value = part.partition("=")
             share, _, seconds = value.partition(":")
             try:
-                if name in FAULTS:
+                if name in names:
                     shares[name] = float(share)
                 else:
                     others[{"refuse": "refuse", "forget": "forget_s"}[name]] = float(share)
                 if seconds:
                     others[{"late": "late_s"}[name]] = float(seconds)
             except (KeyError, ValueError):
-                raise MalformedFaults(
-                    f"{part!r} is no fault: see `counterfoil simulate carrier --help`"
-                ) from None
+                raise MalformedFaults(f"{part!r} is no fault: see `counterfoil simulate --help`") from None
         if sum(shares.values()) > 1 or not all(0 <= share <= 1 for share in shares.values()):
             raise MalformedFaults("shares lie between 0 and 1, and so does their sum")
-        return cls(shares=shares, **others)
+        return cls(shares=shares, names=names, **others)
 
 
 class Chance:
@@ -72,11 +71,11 @@ class Chance:
         self._random = random.Random(seed)
         self._lock = threading.Lock()
 
-    def fault(self) -> Fault | None:
-        """What goes wrong with the next request."""
+    def fault(self) -> str | None:
+        """What goes wrong with the next request, or webhook."""
         with self._lock:
             left = self._random.random()
-        for fault in FAULTS:
+        for fault in self.faults.names:
             left -= self.faults.shares.get(fault, 0.0)
             if left < 0:
                 return fault

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
-from counterfoil.simulators.faults import Chance, Fault
+from counterfoil.simulators.faults import Chance
 
 HOST: Final = "127.0.0.1"
 BODY_BYTES_MAX: Final = 64 * 1024
@@ -134,7 +134,7 @@ class PartyHandler(http.server.BaseHTTPRequestHandler):
         self,
         call: str,
         key: str,
-        do: Callable[[Fault | None], tuple[int, Document]],
+        do: Callable[[str | None], tuple[int, Document]],
         *,
         other: Callable[[Document], Document],
     ) -> None:

@@ -8,6 +8,7 @@ What it does with an authorisation depends on the method, besides its faults:
     pm_brief      holds for one second          any other      holds for seven days
 """
 
+import contextlib
 import random
 import threading
 import time
@@ -19,9 +20,10 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from counterfoil.simulators.faults import Chance, Fault, Faults
+from counterfoil.simulators.faults import Chance, Faults
 from counterfoil.simulators.handling import Document, Party, PartyHandler, PartyServer
 from counterfoil.simulators.journal import Ledger
+from counterfoil.simulators.webhooks import Webhooks, WebhookTarget
 
 HOLD_S: Final = 7 * 24 * 3_600.0
 BRIEF_HOLD_S: Final = 1.0
@@ -45,7 +47,8 @@ class PaymentEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One request, and what was done about it; `answer` is what its answer said, whether or not it arrived.
 
     `call` is find, perform or cancel; `did` is decided, repeated, found, unknown, failed, or too-late. A `decided`
-    entry changes what is known of a key, so an authorisation may have several.
+    entry changes what is known of a key, so an authorisation may have several. `call` webhook, with the number of the
+    `decided` entry that it said as key, was taken in.
     """
 
     at: float
@@ -57,6 +60,14 @@ class PaymentEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reference: str = ""
     answer: Document = {}
     fault: str = ""
+
+
+class WebhookOptions(Struct, frozen=True, kw_only=True):
+    """Where webhooks are sent, and what goes wrong with them."""
+
+    url: str
+    secret: bytes
+    faults: Faults
 
 
 class HeldBalance(Struct, frozen=True, kw_only=True):
@@ -74,12 +85,17 @@ def serve(
     faults: Faults,
     seed: int | None,
     token: str | None,
+    webhooks: WebhookOptions | None,
     on_ready: Callable[[str, int], None],
 ) -> None:
     """Take payments until the process is ended. `on_ready` gets the address and the seed."""
     chosen = random.SystemRandom().randrange(2**32) if seed is None else seed
-    with Ledger(ledger, PaymentEntry) as book:
+    with Ledger(ledger, PaymentEntry) as book, contextlib.ExitStack() as ending:
         provider = PaymentProvider(book, Chance(faults, seed=chosen), token=token)
+        if webhooks is not None:
+            chance = Chance(webhooks.faults, seed=chosen)
+            target = WebhookTarget(url=webhooks.url, secret=webhooks.secret, chance=chance)
+            ending.callback(provider.announce(target).close)
         with Server(provider, port=port) as server:
             on_ready(server.url, chosen)
             server.serve_forever()
@@ -97,10 +113,20 @@ class PaymentProvider(Party):
         self._asked: dict[str, int] = {}
         self._holds: dict[str, HeldBalance] = {}
         self._numbers = 0
+        self._unsaid: dict[int, Document] = {}
+        self._webhooks: Webhooks | None = None
         for entry in ledger.entries():
             self._remember(entry)
 
-    def find(self, key: str, fault: Fault | None) -> tuple[int, Document]:
+    def announce(self, to: WebhookTarget) -> Webhooks:
+        """Send a webhook for everything that is decided from now on, or was without one that was taken in."""
+        with self._lock:
+            self._webhooks = Webhooks(to, delivered=self._delivered)
+            for number, answer in self._unsaid.items():
+                self._webhooks.add(number, answer)
+        return self._webhooks
+
+    def find(self, key: str, fault: str | None) -> tuple[int, Document]:
         """What came of a key; a question may be the one after which an open authorisation is decided."""
         with self._lock:
             known = self._answers.get(key)
@@ -119,7 +145,7 @@ class PaymentProvider(Party):
                 self._write("find", key, "found", known, fault)
             return 200, known
 
-    def perform(self, asked: PaymentOperation, fault: Fault | None) -> tuple[int, Document]:
+    def perform(self, asked: PaymentOperation, fault: str | None) -> tuple[int, Document]:
         """Do it, once for each key."""
         with self._lock:
             known = self._answers.get(asked.key)
@@ -139,7 +165,7 @@ class PaymentProvider(Party):
             )
             return 201, answer
 
-    def cancel(self, asked: PaymentOperation, fault: Fault | None) -> tuple[int, Document]:
+    def cancel(self, asked: PaymentOperation, fault: str | None) -> tuple[int, Document]:
         """Give an open authorisation up; one that is decided stays so, one that never came is declined."""
         with self._lock:
             known = self._answers.get(asked.key)
@@ -154,6 +180,12 @@ class PaymentProvider(Party):
         """Note that a request was failed before anything was done."""
         with self._lock:
             self._write(call, key, "failed", {}, "error")
+
+    def _delivered(self, number: int) -> None:
+        with self._lock:
+            entry = PaymentEntry(at=time.time(), call="webhook", key=str(number), did="delivered")
+            self._ledger.write(entry)
+            self._remember(entry)
 
     def _authorised(self, asked: PaymentOperation) -> Document:
         if asked.method == "pm_declined":
@@ -202,7 +234,7 @@ class PaymentProvider(Party):
         key: str,
         did: str,
         answer: Document,
-        fault: Fault | None,
+        fault: str | None,
         *,
         step: str = "",
         method: str = "",
@@ -221,14 +253,19 @@ class PaymentProvider(Party):
         )
         self._ledger.write(entry)
         self._remember(entry)
+        if did == "decided" and self._webhooks is not None:
+            self._webhooks.add(self._numbers, answer)
 
     def _remember(self, entry: PaymentEntry) -> None:
         """What a decision changes in the books."""
+        if entry.did == "delivered":
+            self._unsaid.pop(int(entry.key), None)
         if entry.did != "decided":
             return
         answer = self._answers[entry.key] = entry.answer
         self._methods[entry.key] = entry.method or self._methods.get(entry.key, "")
         self._numbers += 1
+        self._unsaid[self._numbers] = answer
         hold = self._holds.get(entry.reference)
         amount = answer["amount"]
         match answer["status"]:

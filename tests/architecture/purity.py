@@ -94,6 +94,7 @@ _CLIENTS_OF_OURS: Final = (
     "counterfoil/erasing.py",  # the command API of the installation
     "counterfoil/logging_in.py",  # the same
     "counterfoil/probing.py",  # /readyz of the APIs
+    "counterfoil/simulators/webhooks.py",  # the shop of a simulated provider
     "counterfoil/testing/http.py",  # an application in the process of a test
     "event_store/proofs/submitting.py",  # witnesses
     "event_store/transport/kafka_client.py",  # Kafka

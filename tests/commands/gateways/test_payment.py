@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import http.server
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -12,12 +13,16 @@ from commands.gateways.gateway import NoAnswer, Unaskable
 from commands.gateways.payment import charging
 from commands.gateways.payment.charging import PROVIDER, Charging
 from commands.gateways.payment.http_provider import HttpProvider
+from commands.gateways.payment.webhooks import StandardWebhooks
 from commands.payment_outcomes import ActionNeeded, AmountHeld, MoneyMoved, NotMoved, Pending
+from counterfoil.simulators import webhooks
 from counterfoil.simulators.faults import Chance, Faults
 from counterfoil.simulators.journal import Ledger
-from counterfoil.simulators.payment_provider import PaymentEntry, PaymentProvider, Server
+from counterfoil.simulators.payment_provider import PaymentEntry, PaymentOperation, PaymentProvider, Server
+from counterfoil.simulators.webhooks import WEBHOOK_FAULTS, WebhookTarget
 from domain.money import Minor
 from runtime.settings import Settings
+from tests.commands.processes.running import eventually
 from tests.payment_examples import (
     TOTAL,
     authorisation_requested,
@@ -197,4 +202,122 @@ def test_the_provider_is_there_where_the_setting_says_so():
     assert PROVIDER.is_configured(Settings(payment_url="http://127.0.0.1:1", payment_token=SecretStr("t")))
     assert ["authorise", "settle", "action", "capture", "void", "refund"] == [
         e.step for e in PROVIDER.effects
+    ]
+
+
+SECRET = b"a secret of thirty-two characters"
+
+
+class Shop(http.server.ThreadingHTTPServer):
+    """Takes webhooks in as the product does, once it has refused as many as it was told to."""
+
+    daemon_threads = True
+
+    def __init__(self, *, refusing=0):
+        super().__init__(("127.0.0.1", 0), _Taking)
+        self.refusing, self.taken = refusing, []
+
+    def take(self, headers, body):
+        if self.refusing:
+            self.refusing -= 1
+            return 503
+        given = {name.lower().encode(): value.encode() for name, value in headers.items()}
+        self.taken.append(StandardWebhooks([SECRET]).read(given, body, now=datetime.now(UTC)))
+        return 204
+
+
+class _Taking(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(self.server.take(self.headers, body))
+        self.end_headers()
+
+    def log_message(self, *_):
+        """The test says it all."""
+
+
+@contextlib.contextmanager
+def announcing(ledger, shop, faults="", *, chance=None):
+    with Ledger(ledger, PaymentEntry) as book:
+        provider = PaymentProvider(book, Chance(Faults(), seed=7), token=None)
+        chance = chance or Chance(Faults.read(faults, names=WEBHOOK_FAULTS), seed=7)
+        url = f"http://127.0.0.1:{shop.server_port}/v1/payment-webhooks"
+        sending = provider.announce(WebhookTarget(url=url, secret=SECRET, chance=chance))
+        try:
+            yield provider
+        finally:
+            sending.close()
+
+
+@contextlib.contextmanager
+def shop_taking(**settings):
+    with Shop(**settings) as shop:
+        thread = threading.Thread(target=shop.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield shop
+        finally:
+            shop.shutdown()
+            thread.join()
+
+
+def decide(provider, number):
+    asked = PaymentOperation(
+        key=f"{KEY}:authorise:{number}",
+        step="authorise",
+        payment="pay-1",
+        currency="GBP",
+        amount=1265,
+        method="pm",
+    )
+    provider.perform(asked, None)
+
+
+def said(shop):
+    return [webhook.operation.key.rpartition(":")[2] for webhook in shop.taken]
+
+
+@pytest.mark.parametrize(
+    ("faults", "expected"),
+    [
+        ("", ["1", "2", "3"]),
+        ("twice=1", ["1", "1", "2", "2", "3", "3"]),
+        ("late=1:0.2", ["1", "2", "3"]),
+    ],
+)
+def test_the_simulated_provider_sends_signed_webhooks_by_itself(ledger, faults, expected):
+    with shop_taking(refusing=1) as shop, announcing(ledger, shop, faults) as provider:
+        for number in (1, 2, 3):
+            decide(provider, number)
+        eventually(lambda: len(shop.taken) == len(expected) and ("webhook", "delivered") in done(ledger))
+
+    assert expected == sorted(said(shop))
+    assert {"operation.decided"} == {webhook.type for webhook in shop.taken}
+
+
+def test_a_webhook_is_overtaken_by_the_next_one(ledger, monkeypatch):
+    monkeypatch.setattr(webhooks, "REORDER_S", 60.0)
+    chance = Chance(Faults(), seed=7)
+    monkeypatch.setattr(chance, "fault", iter(("reorder", None)).__next__)
+    with shop_taking() as shop, announcing(ledger, shop, chance=chance) as provider:
+        decide(provider, 1)
+        decide(provider, 2)
+        eventually(lambda: len(shop.taken) == 2)
+
+    assert ["2", "1"] == said(shop)
+
+
+def test_what_was_not_taken_in_is_sent_again_by_the_next_process(ledger):
+    with shop_taking(refusing=1_000) as shop:
+        with announcing(ledger, shop) as provider:
+            decide(provider, 1)
+            eventually(lambda: shop.refusing < 1_000)
+        shop.refusing = 0
+        with announcing(ledger, shop, "wrong=1"):
+            eventually(lambda: ("webhook", "delivered") in done(ledger))
+        with announcing(ledger, shop):
+            pass
+
+    assert [("1", 1266)] == [
+        (number, each.operation.amount) for number, each in zip(said(shop), shop.taken, strict=True)
     ]
