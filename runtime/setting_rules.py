@@ -66,7 +66,11 @@ def _a_token_is_for_a_carrier(settings: "Settings") -> None:
 
 
 def _a_token_is_for_a_provider(settings: "Settings") -> None:
-    if settings.payment_token is not None and settings.payment_url is None:
+    if (
+        settings.payment_token is not None
+        and settings.payment_url is None
+        and settings.payment_provider != "stripe"
+    ):
         raise ValueError(f"{PREFIX}PAYMENT_TOKEN is for the provider at {PREFIX}PAYMENT_URL: set that too")
 
 

@@ -281,14 +281,14 @@ class Settings(BaseModel):
     carrier_token: SecretStr | None = Field(
         default=None, description="Token that the carrier gets with every call; none if not set."
     )
+    payment_provider: Literal["contract", "stripe"] = Field(
+        default="contract", description="The interface of the payment provider: ours, or Stripe's."
+    )
     payment_url: HttpAddress | None = Field(
-        default=None,
-        description="Where payments are made (docs/contracts/payment.md); none are sent anywhere unless set.",
+        default=None, description="Where payments are made (docs/contracts/payment.md); else nowhere."
     )
     payment_token: SecretStr | None = Field(default=None, description="Token of every call to that provider.")
-    payment_webhook_secrets: SecretStr | None = Field(
-        default=None, description="Secrets that webhooks of the provider are signed with, joined by commas."
-    )
+    payment_webhook_secrets: SecretStr | None = Field(default=None, description="Secrets, joined by commas.")
     login_url: HttpAddress | None = Field(
         default=None,
         description="Where browsers come back from providers to, such as https://shop.example/v1/oidc.",

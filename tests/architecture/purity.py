@@ -73,6 +73,7 @@ _HTTP_CLIENTS: Final = frozenset(
         "poplib",
         "requests",
         "smtplib",
+        "stripe",
         "telnetlib",
         "urllib.request",
         "urllib3",

@@ -157,10 +157,10 @@ def _effect(name: str, intent: type[Event], *, step: Step, number: str) -> Effec
 
 
 def _opened(settings: Settings) -> contextlib.AbstractAsyncContextManager[Charging] | None:
-    if settings.payment_url is None:
-        return None
-    token = settings.payment_token
-    return _over_http(settings.payment_url, None if token is None else token.get_secret_value())
+    token = None if settings.payment_token is None else settings.payment_token.get_secret_value()
+    if settings.payment_provider == "stripe":
+        return None if token is None else _at_stripe(settings.payment_url, token)
+    return None if settings.payment_url is None else _over_http(settings.payment_url, token)
 
 
 @contextlib.asynccontextmanager
@@ -168,6 +168,14 @@ async def _over_http(url: str, token: str | None) -> AsyncIterator[Charging]:
     from commands.gateways.payment.http_provider import HttpProvider
 
     async with HttpProvider.open(url, token=token) as provider:
+        yield Charging(provider)
+
+
+@contextlib.asynccontextmanager
+async def _at_stripe(url: str | None, token: str) -> AsyncIterator[Charging]:
+    from commands.gateways.payment.stripe_provider import StripeProvider  # a second of imports
+
+    async with StripeProvider.open(url, token=token) as provider:
         yield Charging(provider)
 
 

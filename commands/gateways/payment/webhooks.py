@@ -39,6 +39,7 @@ from runtime.http.exchange import Exchange
 from runtime.http.principal import Public
 from runtime.http.routes import ExchangeRoute
 from runtime.problems import ProblemError
+from runtime.settings import Settings
 
 NAME: Final = "payments"
 BODY_BYTES_MAX: Final = 64 * 1024
@@ -79,7 +80,7 @@ class Webhook(Struct, frozen=True, kw_only=True):
 class Signing(Protocol):
     """How a provider signs what it says, and says it."""
 
-    def read(self, headers: Mapping[bytes, bytes], body: bytes, *, now: datetime) -> Webhook | None:
+    async def read(self, headers: Mapping[bytes, bytes], body: bytes, *, now: datetime) -> Webhook | None:
         """What a webhook says; None: nothing that payments are about.
 
         Raises:
@@ -93,7 +94,7 @@ class StandardWebhooks(Struct, frozen=True):
 
     secrets: Sequence[bytes]
 
-    def read(self, headers: Mapping[bytes, bytes], body: bytes, *, now: datetime) -> Webhook:
+    async def read(self, headers: Mapping[bytes, bytes], body: bytes, *, now: datetime) -> Webhook:
         """See `Signing`."""
         return _webhook(body, self._signed(headers, body, now=now))
 
@@ -135,7 +136,7 @@ class PaymentWebhooks(Struct, frozen=True):
                 reached.
         """
         now = self.receiving.clock()
-        webhook = self.signing.read(headers, body, now=now)
+        webhook = await self.signing.read(headers, body, now=now)
         if webhook is not None:
             await self._record(webhook, body, correlation_id=correlation_id, now=now)
 
@@ -280,11 +281,22 @@ ROUTES.add_api_route(
 
 def _opened(receiving: Receiving) -> PaymentWebhooks | None:
     """What takes webhooks in; None where no setting has a secret."""
-    if receiving.settings.payment_webhook_secrets is None:
+    settings = receiving.settings
+    if settings.payment_webhook_secrets is None:
         return None
-    given = receiving.settings.payment_webhook_secrets.get_secret_value().split(",")
+    given = settings.payment_webhook_secrets.get_secret_value().split(",")
     secrets = [each.strip() for each in given if each.strip()]
-    return PaymentWebhooks(StandardWebhooks([each.encode() for each in secrets]), receiving)
+    return PaymentWebhooks(_signing(settings, secrets), receiving)
+
+
+def _signing(settings: Settings, secrets: Sequence[str]) -> Signing:
+    if settings.payment_provider != "stripe":
+        return StandardWebhooks([each.encode() for each in secrets])
+    from commands.gateways.payment.stripe_provider import StripeProvider
+    from commands.gateways.payment.stripe_webhooks import StripeSigning
+
+    token = "" if settings.payment_token is None else settings.payment_token.get_secret_value()
+    return StripeSigning(secrets, lambda: StripeProvider.open(settings.payment_url, token=token))
 
 
 RECEIVER: Final = Receiver(name=NAME, routes=ROUTES, opened=_opened)

@@ -222,7 +222,7 @@ class Shop(http.server.ThreadingHTTPServer):
             self.refusing -= 1
             return 503
         given = {name.lower().encode(): value.encode() for name, value in headers.items()}
-        self.taken.append(StandardWebhooks([SECRET]).read(given, body, now=datetime.now(UTC)))
+        self.taken.append(asyncio.run(StandardWebhooks([SECRET]).read(given, body, now=datetime.now(UTC))))
         return 204
 
 

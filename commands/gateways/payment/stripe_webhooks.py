@@ -1,0 +1,155 @@
+"""Webhooks of Stripe, by its library's own signature check, told as those of docs/contracts/payment.md."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+import stripe
+from msgspec import Struct
+
+from commands.gateways.gateway import GatewayError
+from commands.gateways.payment.stripe_provider import (
+    KEY,
+    PAYMENT,
+    PaymentIntent,
+    Refund,
+    StripeProvider,
+    authorised,
+    refunded,
+)
+from commands.gateways.payment.webhooks import TOLERANCE_S, DisputedAmount, Webhook, unsigned
+from commands.payment_outcomes import (
+    ActionNeeded,
+    AmountHeld,
+    MoneyMoved,
+    NotMoved,
+    Outcome,
+    ProviderAnswer,
+)
+from domain.payments.events import DisputeReason
+from runtime.problems import ProblemError
+
+_REASONS: Final[dict[str, DisputeReason]] = {
+    "fraudulent": "fraud",
+    "unrecognized": "fraud",
+    "product_not_received": "not_received",
+    "product_unacceptable": "not_as_described",
+    "duplicate": "duplicate",
+}
+
+_TELLING: Final = frozenset(
+    {"amount_capturable_updated", "canceled", "payment_failed", "processing", "requires_action", "succeeded"}
+)
+"""Events of a payment intent after which it is known what came of it, as far as it is; `created` is not one."""
+
+
+class Subject(Struct, frozen=True):
+    """What an event is about."""
+
+    object: msgspec.Raw
+
+
+class StripeEvent(Struct, frozen=True):
+    """The members of an event of Stripe that matter here."""
+
+    id: str
+    type: str
+    data: Subject
+
+
+class Dispute(Struct, frozen=True, kw_only=True):
+    """The members of a dispute that matter here."""
+
+    id: str
+    amount: int
+    status: str
+    reason: str = ""
+    payment_intent: str | None = None
+
+
+class StripeSigning(Struct, frozen=True):
+    """See `Signing`. `opened` opens a client, which a dispute needs: it does not say of which payment it is."""
+
+    secrets: Sequence[str]
+    opened: Callable[[], AbstractAsyncContextManager[StripeProvider]]
+
+    async def read(self, headers: Mapping[bytes, bytes], body: bytes, *, now: datetime) -> Webhook | None:
+        """See `Signing`; None also for payments that others made with the same account."""
+        self.require_signed(headers.get(b"stripe-signature", b"").decode("latin-1"), body, now=now)
+        try:
+            event = msgspec.json.decode(body, type=StripeEvent)
+            return await self._told(event)
+        except msgspec.MsgspecError as error:
+            raise ProblemError("validation-failed", "The webhook is none of Stripe.") from error
+
+    def require_signed(self, header: str, body: bytes, *, now: datetime) -> None:
+        """Check the signature under each secret, of which there are several while they are rotated.
+
+        Raises:
+            ProblemError: `unauthenticated`: none of them made it, or not within five minutes.
+        """
+        for secret in self.secrets:
+            try:
+                # The library knows the time by itself and lets the future pass: `now` is compared below.
+                stripe.WebhookSignature.verify_header(body, header, secret)
+            except (stripe.SignatureVerificationError, UnicodeDecodeError):
+                continue
+            sent_at, _ = stripe.WebhookSignature._get_timestamp_and_signatures(header, "v1")  # noqa: SLF001
+            if abs(now.timestamp() - sent_at) <= TOLERANCE_S:
+                return
+        raise unsigned()
+
+    async def _told(self, event: StripeEvent) -> Webhook | None:
+        kind, _, about = event.type.rpartition(".")
+        if kind == "payment_intent" and about in _TELLING:
+            intent = msgspec.json.decode(event.data.object, type=PaymentIntent)
+            return _decided(event, intent, authorised(intent))
+        if kind in {"refund", "charge.refund"}:
+            refund = msgspec.json.decode(event.data.object, type=Refund)
+            told = _decided(event, refund, refunded(refund))
+            reversed_ = told is not None and refund.status == "failed"
+            return msgspec.structs.replace(told, type="refund.reversed") if told and reversed_ else told
+        if kind == "charge.dispute" and about in {"created", "closed"}:
+            return await self._disputed(event, msgspec.json.decode(event.data.object, type=Dispute))
+        return None
+
+    async def _disputed(self, event: StripeEvent, dispute: Dispute) -> Webhook | None:
+        opened = event.type.endswith("created")
+        if dispute.payment_intent is None or not (opened or dispute.status in {"won", "lost"}):
+            return None
+        try:
+            async with self.opened() as provider:
+                intent = await provider.retrieve(dispute.payment_intent)
+        except GatewayError as error:
+            # Stripe delivers it again.
+            raise ProblemError("store-unavailable", "The payment provider does not answer now.") from error
+        if (payment := intent.metadata.get(PAYMENT)) is None:
+            return None
+        about: Any = DisputedAmount(
+            id=dispute.id, amount=dispute.amount, reason=_REASONS.get(dispute.reason, "other")
+        )
+        kind: Any = "chargeback.opened" if opened else f"chargeback.{dispute.status}"
+        return Webhook(id=event.id, type=kind, payment=payment, dispute=about)
+
+
+def _decided(event: StripeEvent, about: PaymentIntent | Refund, outcome: Outcome) -> Webhook | None:
+    key, payment = about.metadata.get(KEY), about.metadata.get(PAYMENT)
+    if key is None or payment is None:
+        return None
+    said: dict[str, Any] = {"status": "pending"}
+    match outcome:
+        case AmountHeld(reference, expires_at):
+            said = {"status": "authorised", "reference": reference, "expires_at": expires_at}
+        case ActionNeeded(action):
+            said = {"status": "action-required", "action": action}
+        case NotMoved(code, retryable):
+            status = "declined" if isinstance(about, PaymentIntent) else "failed"
+            said = {"status": status, "code": code, "retryable": retryable}
+        case MoneyMoved(reference):
+            said = {"status": "refunded", "reference": reference}
+    operation = ProviderAnswer(
+        key=key, payment=payment, currency=about.currency.upper(), amount=about.amount, **said
+    )
+    return Webhook(id=event.id, type="operation.decided", payment=payment, operation=operation)
