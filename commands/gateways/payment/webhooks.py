@@ -164,7 +164,7 @@ class PaymentWebhooks(Struct, frozen=True):
             key=key_digest(acting, webhook.id),
             fingerprint=fingerprints.of("webhook", webhook.id.encode()),
             correlation_id=correlation_id,
-            actor=acting,
+            actor=actor("system", "payments"),
         )
         execution = self.receiving.execution
         [slot] = execution.reserve(1)
