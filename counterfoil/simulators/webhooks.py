@@ -64,7 +64,7 @@ class Webhooks:
         self._waiting: list[_Waiting] = []
         self._changed = threading.Condition()
         self._ends = False
-        self._direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         self._thread = threading.Thread(target=self._run, name="webhooks", daemon=True)
         self._thread.start()
 
@@ -148,7 +148,7 @@ class Webhooks:
             method="POST",
         )
         try:
-            with self._direct.open(request, timeout=ANSWER_S) as answer:
+            with self._opener.open(request, timeout=ANSWER_S) as answer:
                 return bool(answer.status == 204)
         except (
             OSError,

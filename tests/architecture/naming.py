@@ -83,6 +83,7 @@ REPEATED: Final = {
     "timers": "of process managers, and how many are overdue",
     "trail": "of security: its events, and what an API process counts for it",
     "views": "of a context",
+    "webhooks": "of a payment provider: taken in, and sent by the simulated one",
 }
 """Names of several modules of the product, with what they share. A name that needs two reasons is two names."""
 

@@ -139,7 +139,7 @@ class Refund(Struct, frozen=True, kw_only=True):
     failure_reason: str | None = None
 
 
-class Found(Struct, frozen=True):
+class StripeList(Struct, frozen=True):
     """A list of Stripe's."""
 
     data: list[msgspec.Raw]
@@ -212,7 +212,7 @@ class StripeProvider:
 
     async def _intent_of(self, operation: Operation) -> PaymentIntent | None:
         params: Any = {"query": f"metadata['{KEY}']:'{operation.key}'", "expand": ["data.latest_charge"]}
-        found = await self._called(self._intents.search_async(params), Found)
+        found = await self._called(self._intents.search_async(params), StripeList)
         intents = [_decoded(each, PaymentIntent) for each in found.data]
         intents = [each for each in intents if each.metadata.get(KEY) == operation.key]
         if len(intents) > 1:
@@ -223,7 +223,7 @@ class StripeProvider:
 
     async def _found_refund(self, operation: Operation) -> Outcome | None:
         params: Any = {"payment_intent": operation.reference, "limit": REFUNDS_MAX}
-        found = await self._called(self._refunds.list_async(params), Found)
+        found = await self._called(self._refunds.list_async(params), StripeList)
         for each in found.data:
             refund = _decoded(each, Refund)
             if refund.metadata.get(KEY) == operation.key:

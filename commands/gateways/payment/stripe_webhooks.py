@@ -1,4 +1,4 @@
-"""Webhooks of Stripe, by its library's own signature check, told as those of docs/contracts/payment.md."""
+"""Webhooks of Stripe, by its library's own signature check, in the form of those of docs/contracts/payment.md."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -39,7 +39,7 @@ _REASONS: Final[dict[str, DisputeReason]] = {
     "duplicate": "duplicate",
 }
 
-_TELLING: Final = frozenset(
+_DECIDING: Final = frozenset(
     {"amount_capturable_updated", "canceled", "payment_failed", "processing", "requires_action", "succeeded"}
 )
 """Events of a payment intent after which it is known what came of it, as far as it is; `created` is not one."""
@@ -70,17 +70,17 @@ class Dispute(Struct, frozen=True, kw_only=True):
 
 
 class StripeSigning(Struct, frozen=True):
-    """See `Signing`. `opened` opens a client, which a dispute needs: it does not say of which payment it is."""
+    """See `WebhookSigning`. `opened` opens a client, which a dispute needs: it does not say of which payment it is."""
 
     secrets: Sequence[str]
     opened: Callable[[], AbstractAsyncContextManager[StripeProvider]]
 
     async def read(self, headers: Mapping[bytes, bytes], body: bytes, *, now: datetime) -> Webhook | None:
-        """See `Signing`; None also for payments that others made with the same account."""
+        """See `WebhookSigning`; None also for payments that others made with the same account."""
         self.require_signed(headers.get(b"stripe-signature", b"").decode("latin-1"), body, now=now)
         try:
             event = msgspec.json.decode(body, type=StripeEvent)
-            return await self._told(event)
+            return await self._webhook(event)
         except msgspec.MsgspecError as error:
             raise ProblemError("validation-failed", "The webhook is none of Stripe.") from error
 
@@ -101,16 +101,18 @@ class StripeSigning(Struct, frozen=True):
                 return
         raise unsigned()
 
-    async def _told(self, event: StripeEvent) -> Webhook | None:
+    async def _webhook(self, event: StripeEvent) -> Webhook | None:
         kind, _, about = event.type.rpartition(".")
-        if kind == "payment_intent" and about in _TELLING:
+        if kind == "payment_intent" and about in _DECIDING:
             intent = msgspec.json.decode(event.data.object, type=PaymentIntent)
             return _decided(event, intent, authorised(intent))
         if kind in {"refund", "charge.refund"}:
             refund = msgspec.json.decode(event.data.object, type=Refund)
-            told = _decided(event, refund, refunded(refund))
-            reversed_ = told is not None and refund.status == "failed"
-            return msgspec.structs.replace(told, type="refund.reversed") if told and reversed_ else told
+            webhook = _decided(event, refund, refunded(refund))
+            reversed_ = webhook is not None and refund.status == "failed"
+            return (
+                msgspec.structs.replace(webhook, type="refund.reversed") if webhook and reversed_ else webhook
+            )
         if kind == "charge.dispute" and about in {"created", "closed"}:
             return await self._disputed(event, msgspec.json.decode(event.data.object, type=Dispute))
         return None

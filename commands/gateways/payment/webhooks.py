@@ -77,7 +77,7 @@ class Webhook(Struct, frozen=True, kw_only=True):
     dispute: DisputedAmount | None = None
 
 
-class Signing(Protocol):
+class WebhookSigning(Protocol):
     """How a provider signs what it says, and says it."""
 
     async def read(self, headers: Mapping[bytes, bytes], body: bytes, *, now: datetime) -> Webhook | None:
@@ -95,7 +95,7 @@ class StandardWebhooks(Struct, frozen=True):
     secrets: Sequence[bytes]
 
     async def read(self, headers: Mapping[bytes, bytes], body: bytes, *, now: datetime) -> Webhook:
-        """See `Signing`."""
+        """See `WebhookSigning`."""
         return _webhook(body, self._signed(headers, body, now=now))
 
     def _signed(self, headers: Mapping[bytes, bytes], body: bytes, *, now: datetime) -> str:
@@ -125,7 +125,7 @@ def unsigned() -> ProblemError:
 class PaymentWebhooks(Struct, frozen=True):
     """Takes webhooks in."""
 
-    signing: Signing
+    signing: WebhookSigning
     receiving: Receiving
 
     async def take(self, headers: Mapping[bytes, bytes], body: bytes, *, correlation_id: str) -> None:
@@ -289,7 +289,7 @@ def _opened(receiving: Receiving) -> PaymentWebhooks | None:
     return PaymentWebhooks(_signing(settings, secrets), receiving)
 
 
-def _signing(settings: Settings, secrets: Sequence[str]) -> Signing:
+def _signing(settings: Settings, secrets: Sequence[str]) -> WebhookSigning:
     if settings.payment_provider != "stripe":
         return StandardWebhooks([each.encode() for each in secrets])
     from commands.gateways.payment.stripe_provider import StripeProvider

@@ -209,7 +209,7 @@ SECRET = b"a secret of thirty-two characters"
 
 
 class Shop(http.server.ThreadingHTTPServer):
-    """Takes webhooks in as the product does, once it has refused as many as it was told to."""
+    """Takes webhooks in as the product does, after a number of refusals."""
 
     daemon_threads = True
 

@@ -203,7 +203,7 @@ def signing(stripe):
     return StripeSigning(SECRETS, lambda: StripeProvider.open(stripe.url, token="sk_test"))
 
 
-async def told(stripe, sent, *, secret=SECRETS[0], at=None, header=None):
+async def delivered(stripe, sent, *, secret=SECRETS[0], at=None, header=None):
     body = json.dumps(sent)
     if header is None:
         header = library.WebhookSignature.generate_signature_header(body, secret, at)
@@ -225,7 +225,7 @@ async def told(stripe, sent, *, secret=SECRETS[0], at=None, header=None):
 )
 async def test_a_webhook_that_stripe_did_not_sign_now_is_refused(stripe, forged):
     with pytest.raises(ProblemError) as refused:
-        await told(stripe, event("payment_intent.succeeded", {}), **forged)
+        await delivered(stripe, event("payment_intent.succeeded", {}), **forged)
 
     assert "unauthenticated" == refused.value.type.slug
 
@@ -234,7 +234,7 @@ async def test_a_webhook_that_stripe_did_not_sign_now_is_refused(stripe, forged)
 async def test_a_webhook_of_stripe_tells_what_came_of_an_authorisation(stripe, port, secret):
     await held(port)
 
-    webhook = await told(
+    webhook = await delivered(
         stripe, event("payment_intent.amount_capturable_updated", stripe.intents["pi_1"]), secret=secret
     )
 
@@ -248,7 +248,7 @@ async def test_a_webhook_of_stripe_tells_what_came_of_an_authorisation(stripe, p
     )
 
 
-async def test_a_refund_that_came_back_and_disputes_are_told_by_webhooks_of_stripe(stripe, port):
+async def test_a_refund_that_came_back_and_disputes_are_in_webhooks_of_stripe(stripe, port):
     reference = await held(port)
     await port.ask(f"{KEY}:capture:1", capture_requested(auth_ref=reference))
     await port.ask(f"{KEY}:refund:1", refund_requested(auth_ref=reference, amount=Minor(1)))
@@ -261,9 +261,9 @@ async def test_a_refund_that_came_back_and_disputes_are_told_by_webhooks_of_stri
         "payment_intent": "pi_1",
     }
 
-    reversed_ = await told(stripe, event("refund.failed", back))
-    opened = await told(stripe, event("charge.dispute.created", dispute))
-    lost = await told(stripe, event("charge.dispute.closed", {**dispute, "status": "lost"}))
+    reversed_ = await delivered(stripe, event("refund.failed", back))
+    opened = await delivered(stripe, event("charge.dispute.created", dispute))
+    lost = await delivered(stripe, event("charge.dispute.closed", {**dispute, "status": "lost"}))
 
     assert ("refund.reversed", f"{KEY}:refund:1") == (reversed_.type, reversed_.operation.key)
     assert ("chargeback.opened", "pay-1", 5, "fraud") == (
@@ -295,6 +295,6 @@ async def test_a_refund_that_came_back_and_disputes_are_told_by_webhooks_of_stri
     ids=["another kind", "no outcome", "of another shop"],
 )
 async def test_what_is_not_about_payments_of_this_shop_is_taken_for_nothing(stripe, sent):
-    webhook: Webhook | None = await told(stripe, sent)
+    webhook: Webhook | None = await delivered(stripe, sent)
 
     assert webhook is None
