@@ -60,11 +60,11 @@ def test_a_worker_that_dies_at_every_step_still_folds_every_event_once(shop_url,
         Performer, "perform", lambda self, effect: fates[-1].step(lambda: perform(self, effect))
     )
     documents = FatedDocuments(MemoryDocuments())
-    events = history(20, steps=40)
-    part = len(events) // 5
+    events = history(20, steps=15)
+    half = len(events) // 2
     lives = 0
-    for first in range(0, len(events), part):
-        append(shop_url, events[first : first + part])
+    for part in (events[:half], events[half:]):
+        append(shop_url, part)
         for steps in range(LIVES_MAX):
             lives += 1
             fates.append(Fate(steps, behind=behind))
