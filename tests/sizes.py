@@ -26,7 +26,7 @@ class Size:
         return self.full if FULL else self.gate
 
 
-CHAOS_COMMANDS: Final = Size("commands of a round of faults", 1_500, 3_000, "tests/chaos/test_gate.py")
+CHAOS_COMMANDS: Final = Size("commands of a round of faults", 1_000, 3_000, "tests/chaos/test_gate.py")
 CHAOS_FAULTS: Final = Size("faults of a round", 20, 30, "tests/chaos/test_gate.py")
 CHAOS_MINUTES: Final = Size("minutes of further rounds", 0, 30, "tests/soak.py")
 CHAOS_SEEDS: Final = Size("seeds of rounds", 2, 3, "tests/chaos/soak.py")
@@ -42,7 +42,7 @@ SLOW_CONNECTIONS: Final = Size(
 OTHERS_ASKED: Final = Size(
     "requests of others during an attack", 50, 3_000, "tests/gateway/test_hostile_callers.py"
 )
-REBUILT_EVENTS: Final = Size("events of a view rebuilt under load", 5_000, 50_000, "tests/chaos/test_gate.py")
+REBUILT_EVENTS: Final = Size("events of a view rebuilt under load", 2_500, 50_000, "tests/chaos/test_gate.py")
 BROKER_AWAY_S: Final = Size("seconds without a broker", 12, 20, "tests/chaos/test_gate.py")
 FLOOD_S: Final = Size("seconds of overload", 6, 30, "tests/chaos/test_overload.py")
 EFFECTS_ORDERS: Final = Size(
@@ -60,14 +60,14 @@ REQUESTS: Final = Size(
     130_000,
     "tests/openapi/test_requests.py",
 )
-RELAYING: Final = Size("schedules of relays", 2_000, 80_000, "tests/simulation/test_relay.py")
-PROJECTING: Final = Size("schedules of projections", 500, 20_000, "tests/simulation/test_projecting.py")
-COMMANDING: Final = Size("schedules of commands", 300, 20_000, "tests/simulation/test_commanding.py")
+RELAYING: Final = Size("schedules of relays", 1_000, 80_000, "tests/simulation/test_relay.py")
+PROJECTING: Final = Size("schedules of projections", 300, 20_000, "tests/simulation/test_projecting.py")
+COMMANDING: Final = Size("schedules of commands", 150, 20_000, "tests/simulation/test_commanding.py")
 ERASING: Final = Size("schedules of erasures", 20, 5_000, "tests/simulation/test_erasing.py")
 TAILING: Final = Size("schedules of global views", 500, 20_000, "tests/simulation/test_tailing.py")
-TIMING: Final = Size("schedules of timers", 80, 3_000, "tests/simulation/test_timing.py")
+TIMING: Final = Size("schedules of timers", 30, 3_000, "tests/simulation/test_timing.py")
 DECIDING: Final = Size(
-    "schedules of process managers", 200, 4_000, "tests/commands/processes/test_deciding_simulation.py"
+    "schedules of process managers", 100, 4_000, "tests/commands/processes/test_deciding_simulation.py"
 )
 BUYING: Final = Size(
     "schedules in which 64 want the last 10 units",

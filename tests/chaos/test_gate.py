@@ -21,7 +21,7 @@ FAULTS = CHAOS_FAULTS.gate
 FLUSHES_THAT_FAIL = 3
 WITH_TESTS_OF_THEIR_OWN = {"fail_a_flush", "keep_kafka_away"}
 BASELINE_S = 6.0
-COMMANDS_PER_SECOND = 100.0
+COMMANDS_PER_SECOND = 50.0
 BACKLOG_GONE_WITHIN_S = 240.0
 NOISE_S = 1.0
 """What other work on the machine may add to one request; who waits for a broker waits for longer."""
