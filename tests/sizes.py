@@ -51,7 +51,7 @@ EFFECTS_ORDERS: Final = Size(
 EFFECTS_KILLS: Final = Size("senders killed in it", 1, 3, "tests/effects/test_effects.py")
 EFFECTS_SEEDS: Final = Size("seeds of campaigns of effects", 1, 3, "tests/soak.py")
 IMPORTED_UNDER_KILLS: Final = Size(
-    "orders imported while each process is killed", 1_000, 6_000, "tests/acceptance/test_faults.py"
+    "orders imported while each process is killed", 600, 6_000, "tests/acceptance/test_faults.py"
 )
 CART_ADDS: Final = Size("additions to a cart from two devices", 20, 1_000, "tests/commands/test_cart.py")
 REQUESTS: Final = Size(
@@ -92,10 +92,10 @@ REVOCATIONS: Final = Size(
     "tests/identity/test_sessions.py",
 )
 LOGINS_TIMED: Final = Size(
-    "failed logins timed for each of two addresses", 100, 2_000, "tests/identity/test_sessions.py"
+    "failed logins timed for each of two addresses", 50, 2_000, "tests/identity/test_sessions.py"
 )
 LINKS_TIMED: Final = Size(
-    "requests for links timed for each of two addresses", 100, 2_000, "tests/identity/test_links.py"
+    "requests for links timed for each of two addresses", 50, 2_000, "tests/identity/test_links.py"
 )
 REFRESH_ROUNDS: Final = Size("rounds of 20 refreshes at once", 50, 500, "tests/identity/test_sessions.py")
 TAMPERINGS: Final = Size(
