@@ -97,6 +97,7 @@ def _commands(laboratory: Laboratory, *, known: int, unknown: int, tokens: Path)
 
 
 def _next_to_logins(laboratory: Laboratory, *, port: int, tokens: Path) -> Row:
+    logins = laboratory.size.count(LOGINS, tiny=1)
     given = {
         "port": port,
         "connections": UNDER_LOGINS,
@@ -110,14 +111,14 @@ def _next_to_logins(laboratory: Laboratory, *, port: int, tokens: Path) -> Row:
 
     def next_to() -> float:
         credentials = ("--email", EMAIL, "--password", PASSWORD)
-        numbers = ("--port", str(port), "--connections", str(LOGINS), "--seconds", "600")
+        numbers = ("--port", str(port), "--connections", str(logins), "--seconds", "600")
         with laboratory.python("benchmarks.http_load", "logins", *numbers, *credentials):
             return alone()
 
     found = alternating({"ours": next_to, "peer": alone}, rounds=laboratory.size.rounds)
     return Row(
         name=NAME,
-        case=f"p99 of POST /v1/orders, {UNDER_LOGINS} connections, while {LOGINS} callers log in again and again",
+        case=f"p99 of POST /v1/orders, {UNDER_LOGINS} connections, while {logins} callers log in again and again",
         unit="ms",
         ours=found["ours"],
         peer=found["peer"],
