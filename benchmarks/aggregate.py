@@ -22,7 +22,7 @@ from domain.event import Event
 from domain.ids import CustomerId, OrderId, Sku
 from domain.inventory import stock_item
 from domain.money import Currency, Minor, UnitPrice
-from domain.ordering.events import OrderLine, OrderPlaced
+from domain.ordering.events import ROUNDED_BY_LINE, OrderLine, OrderPlaced
 from event_store.log import codec
 
 MOVEMENTS = 1_000
@@ -133,6 +133,8 @@ def order_of_ours() -> OrderPlaced:
         currency=Currency("GBP"),
         lines=lines,
         total=Minor(765 * LINES),
+        rounding=ROUNDED_BY_LINE,
+        payment=None,
     )
 
 

@@ -76,6 +76,10 @@ def _is_currency(code: str) -> DomainCurrency:
 
 Id = Annotated[AnyId, StringConstraints(pattern=ID_PATTERN)]
 """A client's own id; see `domain.ids`."""
+Method = Annotated[
+    text.MethodRef,
+    StringConstraints(min_length=1, max_length=text.REFERENCE_CHARACTERS_MAX, pattern=text.LINE_PATTERN),
+]
 Title = Annotated[
     text.Title,
     StringConstraints(min_length=1, max_length=text.TITLE_CHARACTERS_MAX, pattern=text.NAME_PATTERN),

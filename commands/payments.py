@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 from commands.decision import Decision, DecisionView, Tagged, events_of
 from commands.documentation import Caller
 from commands.execution import Caller as Executing
-from commands.payloads import Id, Payload, Quantity
+from commands.payloads import Id, Method, Payload, Quantity
 from commands.recording import Answer
 from commands.routing import command, command_router
 from domain.event import Event
@@ -26,7 +26,6 @@ from domain.payments.events import (
     CreditReleased,
     ManualMethod,
     ManualPaymentRecorded,
-    MethodRef,
     PaymentCreated,
     ReceiptRef,
     RefundedLine,
@@ -76,9 +75,6 @@ _NOT_THERE: Final = (PaymentUnknown, ManuallyPaid)
 
 Amount = Annotated[int, Field(ge=1, le=AMOUNT_MAX, description="Minor units of the order's currency.")]
 Part = Annotated[int, Field(ge=0, le=AMOUNT_MAX)]
-Method = Annotated[
-    MethodRef, StringConstraints(min_length=1, max_length=REFERENCE_CHARACTERS_MAX, pattern=LINE_PATTERN)
-]
 Receipt = Annotated[ReceiptRef, StringConstraints(max_length=REFERENCE_CHARACTERS_MAX, pattern=LINE_PATTERN)]
 
 
@@ -346,12 +342,15 @@ def payable(order_id: OrderId, view: DecisionView, caller: Executing) -> Payable
         raise OrderUnknown(order_id=order_id)
     if order.status in {Status.REJECTED, Status.CANCELLED}:
         raise OrderNotPayable(order_id=order_id, status=order.status)
+    covered = view.tagged(COVERED, payments_tag(order_id))
+    if order.payment is not None and order.status is Status.PLACED:
+        covered = order.total  # by its own payment, whether or not its process has created that yet
     return Payable(
         order_id=order_id,
         customer_id=order.customer_id,
         currency=order.currency,
         total=order.total,
-        covered=view.tagged(COVERED, payments_tag(order_id)),
+        covered=covered,
     )
 
 

@@ -16,6 +16,7 @@ from commands.processes.closing import CLOSING
 from commands.processes.fulfilment import FULFILMENT
 from commands.processes.labels import LABELS
 from commands.processes.order_mails import ORDER_MAILS
+from commands.processes.purchases import PURCHASES
 from commands.processes.restock import RESTOCK
 from commands.processes.security_notices import SECURITY_NOTICES
 from commands.recipients import ByTemplate, Recipients
@@ -64,7 +65,9 @@ from domain.mail.templates import OF_ORDERS
 from domain.money import AmountTooLarge
 from domain.ordering import credit_note, lines, order
 from domain.ordering.credit_note import CREDIT_NOTE
+from domain.ordering.events import PaymentNeeded, PurchaseBegun, PurchaseUnwound
 from domain.ordering.order import ORDER
+from domain.ordering.purchase import PURCHASE
 from domain.payments import refusals as payment_refusals
 from domain.payments.payment import PAYMENT
 from domain.payments.store_credit import STORE_CREDIT
@@ -100,9 +103,9 @@ async def _recipients(settings: Settings) -> AsyncIterator[Recipients]:
 
 ORDERING: Final = Context(
     name="ordering",
-    aggregates=(ORDER, CREDIT_NOTE),
+    aggregates=(ORDER, CREDIT_NOTE, PURCHASE),
     commands="commands.ordering:router",
-    processes=(FULFILMENT, RESTOCK),
+    processes=(FULFILMENT, RESTOCK, PURCHASES),
     views=(*ordering_folds.VIEWS, *history.VIEWS, *sales.VIEWS),
     queries="read_api.ordering:QUERIES",
     problems=(
@@ -118,7 +121,13 @@ ORDERING: Final = Context(
         lines.NoListPrice,
         AmountTooLarge,
     ),
-    unshown={CREDIT_NOTE: "it is shown in sums only, and its one event is all there is to it"},
+    unshown={
+        CREDIT_NOTE: "it is shown in sums only, and its one event is all there is to it",
+        PURCHASE: "it is what the process of an order remembers; order and payment show what came of it",
+        PurchaseBegun: "as PURCHASE",
+        PaymentNeeded: "as PURCHASE: the payment says that it was declined or is to be confirmed",
+        PurchaseUnwound: "as PURCHASE",
+    },
 )
 
 INVENTORY: Final = Context(

@@ -61,6 +61,7 @@ class Personal(Struct, frozen=True):
 Title = Annotated[str, PublicText("the name of a thing, as people are shown it", typed=True)]
 Country = Annotated[str, PublicText("a country is many people's")]
 Reference = Annotated[str, PublicText("the sender's own name of a delivery", typed=True)]
+MethodRef = Annotated[str, PublicText("the provider's opaque token of a method; never a card number")]
 Note = Annotated[str, PublicText("why the books of stock were corrected", typed=True)]
 Reason = Annotated[str, PublicText("why an operator acted, for auditors", typed=True)]
 Word = Annotated[str, PublicText("a word that a declaration of the code has")]

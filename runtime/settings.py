@@ -381,6 +381,7 @@ class Settings(BaseModel):
     cart_expires_s: float = Field(
         default=2_592_000.0, gt=0, le=31_536_000, description="Seconds until an idle cart expires."
     )
+    unpaid_after_s: float = Field(default=900.0, gt=0, description="Seconds that a buyer has to pay.")
     drain_s: float = Field(
         default=8.0,
         gt=0,

@@ -10,6 +10,7 @@ from tests import (
     identity_examples,
     payment_examples,
     pricing_examples,
+    purchase_examples,
     security_examples,
 )
 
@@ -20,6 +21,7 @@ ONE_OF_EACH: Final[tuple[Event, ...]] = (
     *cart_examples.ONE_OF_EACH,
     *payment_examples.ONE_OF_EACH,
     *payment_examples.OF_STORE_CREDIT,
+    *purchase_examples.ONE_OF_EACH,
     *catalogue_examples.ONE_OF_EACH,
     *security_examples.ONE_OF_EACH,
 )

@@ -54,6 +54,7 @@ from domain.operations.events import (
     RollbackRequested,
 )
 from domain.ordering.events import (
+    ROUNDED_BY_LINE,
     Contact,
     CreditLine,
     CreditNoteIssued,
@@ -63,6 +64,7 @@ from domain.ordering.events import (
     OrderPlaced,
     OrderRejected,
     OrderShipped,
+    PaymentTerms,
     ShippedSku,
     Shortage,
     SkuTotal,
@@ -180,6 +182,8 @@ def placed(**changes: Any) -> OrderPlaced:
         currency=GBP,
         lines=LINES,
         total=Minor(1265),
+        rounding=ROUNDED_BY_LINE,
+        payment=None,
     )
     return changed(example, changes)
 
@@ -456,7 +460,7 @@ ONE_OF_EACH: tuple[Event, ...] = (
     stock_released(),
     stock_shipped(),
     stock_returned(),
-    placed(contact=CONTACT),
+    placed(contact=CONTACT, payment=PaymentTerms(method_ref="pm_visa")),
     confirmed(),
     rejected(),
     cancelled(),

@@ -75,6 +75,9 @@ BUYING: Final = Size(
     1_000,
     "tests/commands/processes/test_deciding_simulation.py",
 )
+ORDER_PROCESS: Final = Size(
+    "schedules of each row of the order process", 3, 300, "tests/commands/processes/test_order_process.py"
+)
 LOGINS_FLOODED: Final = Size(
     "logins on one account, and one password tried on as many", 100, 1_000, "tests/identity/test_attempts.py"
 )

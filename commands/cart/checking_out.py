@@ -13,7 +13,16 @@ from commands.cart.filling import CHANGES, WRITES, buyer_of, offers_of, router
 from commands.decision import Decision, DecisionView, events_of
 from commands.documentation import Caller
 from commands.execution import Caller as Executing
-from commands.payloads import EMAIL_ADDRESS, PERSON_NAME, PERSONAL, POSTAL_ADDRESS, Country, Id, Payload
+from commands.payloads import (
+    EMAIL_ADDRESS,
+    PERSON_NAME,
+    PERSONAL,
+    POSTAL_ADDRESS,
+    Country,
+    Id,
+    Method,
+    Payload,
+)
 from commands.personal_data import PROBLEMS
 from commands.recording import Answer
 from commands.routing import command
@@ -43,9 +52,18 @@ from domain.customers.customer import (
 from domain.event import Event
 from domain.ids import CartId, CheckoutId, CustomerId, OrderId, Sku
 from domain.ordering import order as orders
-from domain.ordering.events import CONTACT_EMAIL, CONTACT_NAME, DELIVERY_ADDRESS, Contact, OrderPlaced
+from domain.ordering.events import (
+    CONTACT_EMAIL,
+    CONTACT_NAME,
+    DELIVERY_ADDRESS,
+    Contact,
+    OrderPlaced,
+    PaymentTerms,
+)
 from domain.ordering.lines import LineRequest
-from domain.ordering.order import ORDER, OrderIdTaken
+from domain.ordering.order import ORDER, Buyer, OrderIdTaken
+from domain.payments.authorising import require_no_card_number
+from domain.payments.refusals import CardNumberGiven
 from runtime.problems import Fault, ProblemError
 from runtime.settings import Settings
 
@@ -120,6 +138,10 @@ class CheckOut(Payload):
     checkout_id: Id
     customer_id: Id | None = Field(default=None, description="The caller, where they have an identity.")
     contact: BuyerContact | None = Field(default=None, description="Of a registered customer's cart only.")
+    method_ref: Method | None = Field(
+        default=None,
+        description="The payment provider's token of a method: the order is confirmed once its amount is held.",
+    )
 
 
 @command(
@@ -226,14 +248,23 @@ async def abort_checkout(cart_id: CartId, body: AbortCheckout, caller: Caller) -
     router,
     "/carts/{cart_id}/order",
     requires=WRITES,
-    refusals=(CartUnknown, CartIsClosed, CheckoutOver, OrderIdTaken, NotTheBuyer, *_REGISTERED),
+    refusals=(
+        CartUnknown,
+        CartIsClosed,
+        CheckoutOver,
+        OrderIdTaken,
+        NotTheBuyer,
+        CardNumberGiven,
+        *_REGISTERED,
+    ),
     problems=PROBLEMS,
 )
 async def check_out(cart_id: CartId, body: CheckOut, caller: Caller) -> Answer:
     """Complete a checkout: the order is placed at the prices that it fixed, and the cart ends, in one append.
 
-    Completing it again is the same order.
+    Completing it again is the same order. With a method its payment is requested afterwards, under the id of the order.
     """
+    payment = None if body.method_ref is None else PaymentTerms(method_ref=body.method_ref)
     checkout_id = CheckoutId(body.checkout_id)
     buyer = None if body.contact is None else _buyer(body.customer_id, caller)
     contact = None if body.contact is None else await _sealed(body.contact, checkout_id, buyer, caller)
@@ -247,14 +278,16 @@ async def check_out(cart_id: CartId, body: CheckOut, caller: Caller) -> Answer:
             if cart.customer_id != buyer:
                 raise NotTheBuyer(cart_id=cart_id, customer_id=buyer)
             require_active(view.current(CUSTOMER, buyer), customer_id=buyer)
-        placed = _placed(cart, checkout, contact, view, caller)
+        if body.method_ref is not None:
+            require_no_card_number(method_ref=body.method_ref)
+        placed = _placed(cart, checkout, Buyer(contact=contact, payment=payment), view, caller)
         return Decision((*events_of(CART, cart_id, done), *events_of(ORDER, checkout.order_id, placed)))
 
     return await caller.execute(CART, cart_id, decide, owner=buyer_of)
 
 
 def _placed(
-    cart: Cart, checkout: Checkout, contact: Contact | None, view: DecisionView, caller: Executing
+    cart: Cart, checkout: Checkout, buyer: Buyer, view: DecisionView, caller: Executing
 ) -> list[Event]:
     """The order of a checkout, by the decision of its own context."""
     lines = [
@@ -265,7 +298,7 @@ def _placed(
         view.current(ORDER, checkout.order_id),
         order_id=checkout.order_id,
         customer_id=cart.customer_id,
-        contact=contact,
+        buyer=buyer,
         placed_at=caller.now,
         country=checkout.country,
         currency=cart.currency,

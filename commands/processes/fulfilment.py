@@ -1,19 +1,26 @@
 """Order fulfilment: a placed order reserves stock or is rejected, a cancelled one releases it, a shipped one takes it.
 
-One that is still undecided a day after it was recorded is rejected: its customer waits no longer.
+The payment of an order that was placed with a method goes with it: requested with the reservation, let go with the
+release, taken with the shipment. What its outcomes mean for the order is decided by `purchases`.
+
+One that is still undecided a day after it was recorded is rejected, or cancelled if it waits for its payment: its
+customer waits no longer.
 """
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
 from commands.decision import Appended, Decision, DecisionView, events_of
 from commands.processes.process import Process, Rejected, Streams
+from commands.processes.reserving import release_all, reserve_all, stocked
 from commands.processes.timer import Timer
 from domain.event import Event
+from domain.ids import OrderId
 from domain.inventory import stock_item
-from domain.inventory.stock_item import STOCK, InsufficientStock
+from domain.inventory.stock_item import STOCK
+from domain.money import Minor
 from domain.ordering import order as ordering
+from domain.ordering import purchase as purchasing
 from domain.ordering.events import (
     OrderCancelled,
     OrderConfirmed,
@@ -21,40 +28,41 @@ from domain.ordering.events import (
     OrderRejected,
     OrderShipped,
     Shortage,
-    SkuTotal,
 )
 from domain.ordering.order import ORDER, Order, Status
+from domain.ordering.purchase import PURCHASE, payment_of
+from domain.payments import authorising, ending
+from domain.payments.authorising import Payable
+from domain.payments.payment import PAYMENT
 from event_store.consumers.starting import HEAD
 
-FULFILMENT: Final = Process("fulfilment", writes=(ORDER, STOCK), start=HEAD)
+FULFILMENT: Final = Process("fulfilment", writes=(ORDER, STOCK, PAYMENT, PURCHASE), start=HEAD)
 
 
 def order_and_stock(event: OrderPlaced) -> Streams:
-    """The order, which may have been cancelled meanwhile, and the stock of every stocked SKU, once."""
+    """The order, which may have been cancelled meanwhile, the stock of every stocked SKU, once, and its payment."""
     skus = dict.fromkeys(line.sku for line in event.lines if line.stocked)
-    return [(ORDER, event.order_id), *((STOCK, sku) for sku in skus)]
+    paid = () if event.payment is None else _paid(event.order_id)
+    return [(ORDER, event.order_id), *((STOCK, sku) for sku in skus), *paid]
 
 
 @FULFILMENT.when(OrderPlaced, reads=order_and_stock)
 def reserve(event: OrderPlaced, view: DecisionView, now: datetime) -> Decision:
-    """Reserve every stocked SKU, summed over its lines, and confirm; or reject with all that is missing."""
+    """Reserve every stocked SKU, summed over its lines, and confirm; or reject with all that is missing.
+
+    With a method of payment it is confirmed later, once that is authorised: here the authorisation is requested, after
+    the stock, so that no provider is asked for the money of an order that is rejected.
+    """
     order = view.current(ORDER, event.order_id)
     assert order is not None, "an order that was placed has no state"
     if order.status is not Status.PLACED:
         return Rejected()
-    reserved: list[Appended] = []
-    missing: list[Shortage] = []
-    for total in _stocked(order.skus):
-        item = view.current(STOCK, total.sku)
-        try:
-            events = stock_item.reserve(
-                item, sku=total.sku, order_id=order.order_id, quantity=total.units, now=now
-            )
-        except InsufficientStock as short:
-            missing.append(Shortage(sku=total.sku, requested=total.units, available=short.available))
-        else:
-            reserved.extend(events_of(STOCK, total.sku, events))
-    return _rejected(order, missing, now) if missing else _confirmed(order, reserved, now)
+    if event.payment is not None and view.current(PAYMENT, payment_of(order.order_id)) is not None:
+        return _called_off(order, now)
+    reserved, missing = reserve_all(order, view, now)
+    if missing:
+        return _rejected(order, missing, now)
+    return _confirmed(order, reserved, now) if order.payment is None else _begun(order, reserved, now)
 
 
 def _rejected(order: Order, missing: list[Shortage], now: datetime) -> Decision:
@@ -67,38 +75,56 @@ def _confirmed(order: Order, reserved: list[Appended], now: datetime) -> Decisio
     return Decision((*reserved, *events_of(ORDER, order.order_id, confirmed)))
 
 
+def _begun(order: Order, reserved: list[Appended], now: datetime) -> Decision:
+    assert order.payment is not None, "an order without a method is confirmed at once"
+    payment_id = payment_of(order.order_id)
+    requested = authorising.request(
+        payment_id=payment_id, of=_payable(order), method_ref=order.payment.method_ref, now=now
+    )
+    begun = events_of(PURCHASE, order.order_id, purchasing.begin(order, now=now))
+    return Decision((*reserved, *begun, *events_of(PAYMENT, payment_id, requested)))
+
+
+def _called_off(order: Order, now: datetime) -> Decision:
+    """Somebody created another payment under the id of the checkout: it cannot be paid."""
+    cancelled = ordering.cancel(order, order_id=order.order_id, reason="other", now=now)
+    return Rejected(events_of(ORDER, order.order_id, cancelled))
+
+
 def reserved_stock(event: OrderCancelled) -> Streams:
-    """The stock that the order had reserved; nothing when it was not confirmed."""
-    return [(STOCK, total.sku) for total in _stocked(event.skus)] if event.was_confirmed else ()
+    """The stock that the order may have reserved, and its payment."""
+    return [*_paid(event.order_id), *((STOCK, total.sku) for total in stocked(event.skus))]
 
 
 @FULFILMENT.when(OrderCancelled, reads=reserved_stock)
 def release(event: OrderCancelled, view: DecisionView, now: datetime) -> Decision:
-    """Release what a confirmed order had reserved; an order that was not confirmed holds nothing."""
-    if not event.was_confirmed:
+    """Release what the order had reserved, and let go of its payment; before either there is nothing to undo."""
+    purchase = view.current(PURCHASE, event.order_id)
+    if purchase is None and not event.was_confirmed:
         return Decision()
-    released: list[Appended] = []
-    for total in _stocked(event.skus):
-        events = stock_item.release(
-            view.current(STOCK, total.sku),
-            sku=total.sku,
-            order_id=event.order_id,
-            quantity=total.units,
-            reason="cancelled",
-            now=now,
+    released = release_all(event.order_id, event.skus, view, reason="cancelled", now=now)
+    if purchase is None:
+        return Decision(tuple(released))
+    payment = view.current(PAYMENT, payment_of(event.order_id))
+    assert payment is not None, "a purchase that began has no payment"
+    unwound = purchasing.unwind(purchase, skus=event.skus, now=now)
+    return Decision(
+        (
+            *released,
+            *events_of(PURCHASE, event.order_id, unwound),
+            *events_of(PAYMENT, payment.payment_id, ending.let_go(payment, now=now)),
         )
-        released.extend(events_of(STOCK, total.sku, events))
-    return Decision(tuple(released))
+    )
 
 
 def shipped_stock(event: OrderShipped) -> Streams:
-    """The stock that left with the order."""
-    return [(STOCK, shipped.sku) for shipped in event.skus]
+    """The stock that left with the order, and its payment."""
+    return [*((STOCK, shipped.sku) for shipped in event.skus), *_paid(event.order_id)]
 
 
 @FULFILMENT.when(OrderShipped, reads=shipped_stock)
 def ship(event: OrderShipped, view: DecisionView, now: datetime) -> Decision:
-    """Turn the order's reservations into shipped stock."""
+    """Turn the order's reservations into shipped stock, and have its money taken."""
     left: list[Appended] = []
     for shipped in event.skus:
         events = stock_item.ship(
@@ -109,6 +135,10 @@ def ship(event: OrderShipped, view: DecisionView, now: datetime) -> Decision:
             now=now,
         )
         left.extend(events_of(STOCK, shipped.sku, events))
+    if view.current(PURCHASE, event.order_id) is not None:
+        payment = view.current(PAYMENT, payment_of(event.order_id))
+        assert payment is not None, "a purchase that began has no payment"
+        left.extend(events_of(PAYMENT, payment.payment_id, ending.collect(payment, now=now)))
     return Decision(tuple(left))
 
 
@@ -131,5 +161,15 @@ def give_up(order: Order | None, _view: DecisionView, now: datetime) -> list[Eve
     return ordering.reject_undecided(order, order_id=order.order_id, now=now)
 
 
-def _stocked(totals: Iterable[SkuTotal]) -> list[SkuTotal]:
-    return [total for total in totals if total.stocked]
+def _paid(order_id: OrderId) -> Streams:
+    return [(PURCHASE, order_id), (PAYMENT, payment_of(order_id))]
+
+
+def _payable(order: Order) -> Payable:
+    return Payable(
+        order_id=order.order_id,
+        customer_id=order.customer_id,
+        currency=order.currency,
+        total=order.total,
+        covered=Minor(0),
+    )

@@ -5,16 +5,16 @@ earlier ones. `units` are pieces, `total` is in minor units of `currency`; `skus
 entry per SKU.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import Struct
 
 from domain.event import Event, event_type, upcasts
-from domain.ids import CreditNoteId, CustomerId, OrderId, Sku, customer_tag
+from domain.ids import CreditNoteId, CustomerId, OrderId, PaymentId, Sku, customer_tag
 from domain.moment import Moment
 from domain.money import Currency, Minor, UnitPrice
 from domain.sealed import Sealed
-from domain.text import Country, Personal
+from domain.text import Country, MethodRef, Personal
 
 CancellationReason = Literal["customer", "declined", "fraud", "inventory", "staff", "expired", "other"]
 
@@ -82,6 +82,23 @@ class Contact(Struct, frozen=True, kw_only=True, gc=False):
     address: Annotated[Sealed | None, DELIVERY_ADDRESS] = None
 
 
+class OrderRounding(Struct, frozen=True, kw_only=True, gc=False):
+    """How amounts finer than the minor unit became whole: which way half of one went, and the amount it was done to."""
+
+    mode: Literal["half_even", "half_up", "half_down"]
+    level: Literal["line", "unit"]
+
+
+ROUNDED_BY_LINE: Final = OrderRounding(mode="half_even", level="line")
+"""As every order was rounded before orders said so."""
+
+
+class PaymentTerms(Struct, frozen=True, kw_only=True, gc=False):
+    """The method that pays an order. Its payment has the id of the order."""
+
+    method_ref: MethodRef
+
+
 @event_type("ordering.order_placed.v1")
 class OrderPlacedV1(Event, frozen=True, kw_only=True):
     """Somebody wants this: when this was recorded no order had contact data."""
@@ -100,11 +117,8 @@ def _customer(order: "OrderPlaced") -> tuple[str, ...]:
 
 
 @event_type("ordering.order_placed.v2", tags=_customer)
-class OrderPlaced(Event, frozen=True, kw_only=True):
-    """Somebody wants this. `placed_at` is when they said so, which may lie years before it was recorded.
-
-    It has the tag of its customer. Only a registered customer's order has contact data.
-    """
+class OrderPlacedV2(Event, frozen=True, kw_only=True):
+    """Somebody wants this: when this was recorded no order said how it is paid, nor how its amounts were rounded."""
 
     order_id: OrderId
     customer_id: CustomerId | None
@@ -117,8 +131,8 @@ class OrderPlaced(Event, frozen=True, kw_only=True):
 
 
 @upcasts(OrderPlacedV1)
-def _placed_without_contact(old: OrderPlacedV1) -> OrderPlaced:
-    return OrderPlaced(
+def _placed_without_contact(old: OrderPlacedV1) -> OrderPlacedV2:
+    return OrderPlacedV2(
         order_id=old.order_id,
         customer_id=old.customer_id,
         contact=None,
@@ -127,6 +141,42 @@ def _placed_without_contact(old: OrderPlacedV1) -> OrderPlaced:
         currency=old.currency,
         lines=old.lines,
         total=old.total,
+    )
+
+
+@event_type("ordering.order_placed.v3", tags=_customer)
+class OrderPlaced(Event, frozen=True, kw_only=True):
+    """Somebody wants this. `placed_at` is when they said so, which may lie years before it was recorded.
+
+    It has the tag of its customer. Only a registered customer's order has contact data. One without `payment` is paid
+    elsewhere, or not at all.
+    """
+
+    order_id: OrderId
+    customer_id: CustomerId | None
+    contact: Contact | None
+    placed_at: Moment
+    country: Country
+    currency: Currency
+    lines: tuple[OrderLine, ...]
+    total: Minor
+    rounding: OrderRounding
+    payment: PaymentTerms | None
+
+
+@upcasts(OrderPlacedV2)
+def _placed_without_payment(old: OrderPlacedV2) -> OrderPlaced:
+    return OrderPlaced(
+        order_id=old.order_id,
+        customer_id=old.customer_id,
+        contact=old.contact,
+        placed_at=old.placed_at,
+        country=old.country,
+        currency=old.currency,
+        lines=old.lines,
+        total=old.total,
+        rounding=ROUNDED_BY_LINE,
+        payment=None,
     )
 
 
@@ -197,6 +247,53 @@ class OrderShipped(Event, frozen=True, kw_only=True):
     order_id: OrderId
     skus: tuple[ShippedSku, ...]
     shipped_at: Moment
+
+
+def _order(event: Any) -> str:
+    return f"order-{event.order_id}"
+
+
+PaymentNeed = Literal["declined", "action_required", "not_collected"]
+"""Its method was declined, the buyer has to confirm it, or the order has left and its money was not taken."""
+
+
+class ReleasedSku(Struct, frozen=True, kw_only=True, gc=False):
+    """Pieces of one stocked SKU that are not reserved for an order any more."""
+
+    sku: Sku
+    quantity: int
+
+
+@event_type("ordering.purchase_begun.v1", partition=_order)
+class PurchaseBegun(Event, frozen=True, kw_only=True):
+    """All stocked pieces of an order are reserved, and the provider is to hold its amount, both in the same append."""
+
+    order_id: OrderId
+    payment_id: PaymentId
+    currency: Currency
+    amount: Minor
+    begun_at: Moment
+
+
+@event_type("ordering.payment_needed.v1", partition=_order)
+class PaymentNeeded(Event, frozen=True, kw_only=True):
+    """Somebody has to see to the money of an order. `attempt` counts authorisations, or times it was not collected."""
+
+    order_id: OrderId
+    payment_id: PaymentId
+    reason: PaymentNeed
+    attempt: int
+    needed_at: Moment
+
+
+@event_type("ordering.purchase_unwound.v1", partition=_order)
+class PurchaseUnwound(Event, frozen=True, kw_only=True):
+    """The order is off: what was reserved for it is `released`, and its payment is to collect nothing."""
+
+    order_id: OrderId
+    payment_id: PaymentId
+    released: tuple[ReleasedSku, ...]
+    unwound_at: Moment
 
 
 def order_tag(order_id: OrderId) -> str:

@@ -27,6 +27,7 @@ from domain.ids import CustomerId, OrderId
 from domain.moment import in_utc
 from domain.money import Currency, Minor
 from domain.ordering.events import (
+    ROUNDED_BY_LINE,
     CancellationReason,
     Contact,
     OrderCancelled,
@@ -35,6 +36,7 @@ from domain.ordering.events import (
     OrderPlaced,
     OrderRejected,
     OrderShipped,
+    PaymentTerms,
     ShippedSku,
     Shortage,
     SkuTotal,
@@ -69,8 +71,16 @@ class Order(Struct, frozen=True, kw_only=True):
     skus: tuple[SkuTotal, ...]
     units: int
     total: Minor
+    payment: PaymentTerms | None = None
     shipped_at: datetime | None = None
     reachable: bool = False
+
+
+class Buyer(Struct, frozen=True, kw_only=True):
+    """What a buyer says besides the lines: whom to write to, under the key of the registered customer; how to pay."""
+
+    contact: Contact | None = None
+    payment: PaymentTerms | None = None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -213,6 +223,7 @@ def _placed(event: OrderPlaced) -> Order:
         units=sum(line.quantity for line in event.lines),
         total=event.total,
         reachable=event.contact is not None and event.contact.email is not None,
+        payment=event.payment,
     )
 
 
@@ -225,9 +236,9 @@ def place(
     country: str,
     currency: Currency,
     lines: Sequence[LineRequest],
-    contact: Contact | None = None,
+    buyer: Buyer = Buyer(),  # noqa: B008 - it is frozen
 ) -> list[Event]:
-    """Order the lines, at the prices given. `contact` is sealed under the key of the customer, who is registered.
+    """Order the lines, at the prices given. With a method the order waits for its payment, if it costs anything.
 
     Raises:
         OrderIdTaken: there is an order with this id.
@@ -237,16 +248,19 @@ def place(
     if order is not None:
         raise OrderIdTaken(order_id=order_id)
     ordered = priced(lines, line=OrderLine, currency=currency)
+    total = grand_total(ordered, currency=currency)
     return [
         OrderPlaced(
             order_id=order_id,
             customer_id=customer_id,
-            contact=contact,
+            contact=buyer.contact,
             placed_at=in_utc(placed_at),
             country=country,
             currency=currency,
             lines=ordered,
-            total=grand_total(ordered, currency=currency),
+            total=total,
+            rounding=ROUNDED_BY_LINE,
+            payment=None if total == 0 else buyer.payment,
         )
     ]
 
@@ -298,12 +312,16 @@ def reject(
 def reject_undecided(order: Order | None, *, order_id: OrderId, now: datetime) -> list[Event]:
     """Turn down an order that nobody decided in time; one that is decided stays as it is.
 
+    One that is paid is cancelled: its stock may be reserved, and its amount held.
+
     Raises:
         OrderUnknown: there is no such order.
     """
     order = _known(order, order_id=order_id)
     if order.status is not Status.PLACED:
         return []
+    if order.payment is not None:
+        return [_cancelled(order, reason="expired", now=now)]
     return [OrderRejected(order_id=order_id, reason="undecided", missing=(), rejected_at=in_utc(now))]
 
 

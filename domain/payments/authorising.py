@@ -28,7 +28,7 @@ from domain.payments.events import (
     VoidFailed,
     VoidRequested,
 )
-from domain.payments.payment import OPEN, Payment, Status, at_provider
+from domain.payments.payment import OPEN, Payment, Status, at_provider, evolve
 from domain.payments.refusals import (
     AmountExceedsDue,
     AttemptInProgress,
@@ -95,6 +95,27 @@ def create(
             capture=capture,
             created_at=in_utc(now),
         )
+    ]
+
+
+def request(*, payment_id: PaymentId, of: Payable, method_ref: str, now: datetime) -> list[Event]:
+    """Create the payment of an order that was placed with a method, and have all that is due held.
+
+    The method was looked at when the order was placed, and the id is the order's: neither is a client's here.
+    """
+    created = PaymentCreated(
+        payment_id=payment_id,
+        order_id=of.order_id,
+        customer_id=of.customer_id,
+        currency=of.currency,
+        amount=of.due,
+        method_ref=method_ref,
+        capture="manual",
+        created_at=in_utc(now),
+    )
+    return [
+        created,
+        *authorise(evolve(None, created), payment_id=payment_id, method_ref=None, now=now),
     ]
 
 

@@ -25,7 +25,7 @@ from domain.ids import (
 )
 from domain.moment import Moment
 from domain.money import Currency, Minor
-from domain.text import PublicText
+from domain.text import MethodRef, PublicText
 
 CaptureMode = Literal["manual", "auto"]
 ActionKind = Literal["3d-secure", "redirect"]
@@ -35,7 +35,6 @@ ManualMethod = Literal["cash", "bank_transfer", "cheque", "other"]
 CreditReason = Literal["refund", "goodwill"]
 DisputeReason = Literal["fraud", "not_received", "not_as_described", "duplicate", "other"]
 
-MethodRef = Annotated[str, PublicText("the provider's opaque token of a method; never a card number")]
 ProviderRef = Annotated[str, PublicText("the provider's own number of what it did")]
 ProviderCode = Annotated[str, PublicText("the provider's word for why it did not")]
 PspEventType = Annotated[str, PublicText("the provider's name of a kind of webhook")]

@@ -23,7 +23,6 @@ from domain.payments.events import (
     CreditReason,
     CreditUsed,
     ManualMethod,
-    MethodRef,
     ProviderCode,
     ProviderRef,
     RefundReason,
@@ -31,7 +30,7 @@ from domain.payments.events import (
 )
 from domain.payments.payment import PAYMENT
 from domain.payments.store_credit import STORE_CREDIT, HoldStatus
-from domain.text import Word
+from domain.text import MethodRef, Word
 from projections.view import ELSEWHERE, KEYED, Row, View
 
 Status = Literal[

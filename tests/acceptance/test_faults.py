@@ -129,7 +129,7 @@ def test_a_row_of_the_log_changed_behind_the_back_is_named_by_position_and_cause
     shop, _ = sold
     position, was = changed(
         shop,
-        "select position, payload::text from log.event where type = 'ordering.order_placed.v2'"
+        "select position, payload::text from log.event where type = 'ordering.order_placed.v3'"
         " and payload::text like '%\"quantity\":1,%' order by position limit 1",
     )
     forged = was.replace('"quantity":1,', '"quantity":7,')

@@ -100,12 +100,14 @@ def test_nobody_is_behind_afterwards(imported):
             "tax_rates",
             "timers_carts_left",
             "timers_fulfilment",
+            "timers_purchases",
         )
     ]
     assert [(process["name"], process["lag_events"]) for process in status["process_managers"]] == [
         ("account-closing", 0),
         ("carts-left", 0),
         ("fulfilment", 0),
+        ("purchases", 0),
         ("restock", 0),
     ]
 

@@ -87,11 +87,11 @@ OMISSIONS = {
     "an aggregate is not declared": (ordering(aggregates=(ORDER,)), "the aggregate 'credit_note'"),
     "an event is recorded by no aggregate": (
         ordering(aggregates=(replace(ORDER, events=ORDER.events[1:]), CREDIT_NOTE)),
-        "no aggregate declares that it records ordering.order_placed.v2",
+        "no aggregate declares that it records ordering.order_placed.v3",
     ),
     "an event leads to no state": (
         ordering(aggregates=(ORDER_WITHOUT_STATES, CREDIT_NOTE)),
-        "order: ordering.order_placed.v2 leads to no state",
+        "order: ordering.order_placed.v3 leads to no state",
     ),
     "all events of an aggregate lead to nothing": (
         ordering(aggregates=(ORDER, replace(CREDIT_NOTE, evolve=lambda _note, _event: None))),
@@ -99,7 +99,7 @@ OMISSIONS = {
     ),
     "an event has no fold and no reason": (
         ordering(views=()),
-        "ordering: ordering.order_placed.v2 has no fold",
+        "ordering: ordering.order_placed.v3 has no fold",
     ),
     "an aggregate has no address and no reason": (
         ordering(unshown={}),

@@ -1,6 +1,6 @@
 """What every view must hold, by plain arithmetic over the events of a log: nothing here is imported from the product.
 
-Events are dicts with `type` (such as `ordering.order_placed.v2`) and `payload` (parsed JSON). Rows are dicts of JSON
+Events are dicts with `type` (such as `ordering.order_placed.v3`) and `payload` (parsed JSON). Rows are dicts of JSON
 values by key tuple; members that end in `_at` are compared as moments, since spellings differ.
 """
 

@@ -27,7 +27,7 @@ from tests.chaos import arithmetic
 
 PARTITIONS = 12
 TRIGGERS = {
-    "ordering.order_placed.v2": "fulfilment",
+    "ordering.order_placed.v3": "fulfilment",
     "ordering.order_cancelled.v1": "fulfilment",
     "ordering.order_shipped.v1": "fulfilment",
     "ordering.credit_note_issued.v1": "restock",
@@ -238,7 +238,7 @@ def one_outcome_for_each_trigger(evidence):
     results, caused, placed = defaultdict(list), defaultdict(list), {}
     for event in evidence.log:
         kind = event["type"]
-        if kind == "ordering.order_placed.v2":
+        if kind == "ordering.order_placed.v3":
             placed[event["stream"]] = event["position"]
         if kind in {"ordering.order_confirmed.v1", "ordering.order_rejected.v2"}:
             results[event["stream"]].append(kind)
@@ -264,7 +264,7 @@ def timers_wait_for_what_is_undecided(evidence):
     waiting = {}
     for event in evidence.log:
         kind = event["type"]
-        if kind == "ordering.order_placed.v2":
+        if kind == "ordering.order_placed.v3":
             waiting[event["stream"]] = event["position"]
         elif event["stream"] in waiting and kind != "ordering.order_shipped.v1":
             del waiting[event["stream"]]
@@ -297,7 +297,7 @@ def refusals_have_reasons(evidence):
     begun, decided, versions = {}, defaultdict(list), defaultdict(list)
     for event in evidence.log:
         versions[event["stream"]].append(event)
-        if event["type"] == "ordering.order_placed.v2":
+        if event["type"] == "ordering.order_placed.v3":
             begun[event["stream"]] = event["position"]
         elif event["stream"] in begun:
             decided[event["stream"]].append(event)

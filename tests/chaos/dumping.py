@@ -37,7 +37,7 @@ select (select position from log.head) - (
     (select count(*) from consumers.parked), (select count(*) from views.build where stopped is not null)
 """
 _UNDECIDED = """
-select count(*) from log.event placed where placed.type = 'ordering.order_placed.v2' and not exists (
+select count(*) from log.event placed where placed.type = 'ordering.order_placed.v3' and not exists (
     select from log.event later where later.stream = placed.stream and later.type in
         ('ordering.order_confirmed.v1', 'ordering.order_rejected.v2', 'ordering.order_cancelled.v1')
 )

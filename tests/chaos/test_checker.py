@@ -20,7 +20,7 @@ HISTORY = (
         {"sku": "A", "title": "CUP", "stocked": True, "unit_price": None, "currency": None, "created_at": AT},
     ),
     ("stock-A", "inventory.stock_received.v1", {"sku": "A", "quantity": 5, "received_at": AT}),
-    ("order-1", "ordering.order_placed.v2", {"order_id": "1", "lines": [LINE], **SALE}),
+    ("order-1", "ordering.order_placed.v3", {"order_id": "1", "lines": [LINE], **SALE}),
     ("stock-A", "inventory.stock_reserved.v1", {"sku": "A", "order_id": "1", "quantity": 3}),
     (
         "order-1",

@@ -136,7 +136,7 @@ async def test_a_checkout_that_is_completed_twice_places_one_order(buying):
     both = await asyncio.gather(*(buying.post(CHECK_OUT, checkout) for _ in range(8)))
 
     assert {201} == {each.status for each in (first, again, *both)}
-    assert ["cart.cart_checked_out.v1", "ordering.order_placed.v2"] == events(buying)[-2:]
+    assert ["cart.cart_checked_out.v1", "ordering.order_placed.v3"] == events(buying)[-2:]
     assert 2 == buying.position - before
     with buying.reader() as connection:
         (order,) = connection.execute(
@@ -156,8 +156,23 @@ async def test_an_order_that_has_the_id_of_a_checkout_is_not_placed_again(buying
         409, "order-id-taken", order_id=checkout["checkout_id"]
     )
 
-    assert "ordering.order_placed.v2" == events(buying)[-1]
+    assert "ordering.order_placed.v3" == events(buying)[-1]
     assert "cart.cart_checked_out.v1" not in events(buying)
+
+
+async def test_a_checkout_takes_no_card_number(buying):
+    """The token of a method is recorded with the order; a card number never is."""
+    checkout = await checkout_of(buying)
+
+    refused = await buying.post(CHECK_OUT, {**checkout, "method_ref": "4242 4242 4242 4242"})
+    refused.then_refused(422, "card-number-given", member="method_ref")
+    assert 201 == (await buying.post(CHECK_OUT, {**checkout, "method_ref": "pm_visa"})).status
+
+    with buying.reader() as connection:
+        (payment,) = connection.execute(
+            "select payload->'payment' from log.event where type = 'ordering.order_placed.v3'"
+        ).fetchone()
+    assert {"method_ref": "pm_visa"} == payment
 
 
 async def test_what_is_added_while_a_checkout_starts_is_in_the_order_or_refused(given):
@@ -197,7 +212,7 @@ async def test_a_sale_that_begins_before_the_checkout_is_in_the_order(buying):
 
     with buying.reader() as connection:
         (order,) = connection.execute(
-            "select payload::text from log.event where type = 'ordering.order_placed.v2'"
+            "select payload::text from log.event where type = 'ordering.order_placed.v3'"
         ).fetchone()
     assert '"total":400' in order
 

@@ -32,7 +32,13 @@ async def test_processes_are_registered_at_the_head_before_a_route_answers(datab
     async with opened(database_url):
         found = registered(database_url)
 
-    assert [("account-closing", 2), ("carts-left", 2), ("fulfilment", 2), ("restock", 2)] == found
+    assert [
+        ("account-closing", 2),
+        ("carts-left", 2),
+        ("fulfilment", 2),
+        ("purchases", 2),
+        ("restock", 2),
+    ] == found
 
 
 async def test_a_declared_consumer_is_registered_at_the_head_before_a_route_answers(database_url):
@@ -55,7 +61,13 @@ async def test_an_api_that_starts_later_changes_no_registration(database_url):
     async with opened(database_url):
         found = registered(database_url)
 
-    assert [("account-closing", 0), ("carts-left", 0), ("fulfilment", 0), ("restock", 0)] == found
+    assert [
+        ("account-closing", 0),
+        ("carts-left", 0),
+        ("fulfilment", 0),
+        ("purchases", 0),
+        ("restock", 0),
+    ] == found
 
 
 async def test_what_was_recorded_before_the_first_worker_started_is_decided(database_url):

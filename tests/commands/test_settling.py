@@ -53,7 +53,7 @@ async def test_a_settled_order_is_answered_once_it_is_confirmed(given):
     assert answer.bytes == again.bytes
     assert found["settled"]
     assert [
-        ("ordering.order_placed.v2", None),
+        ("ordering.order_placed.v3", None),
         ("inventory.stock_reserved.v1", "fulfilment"),
         ("ordering.order_confirmed.v1", "fulfilment"),
     ] == [(event["type"], event["by"]) for event in found["events"]]

@@ -24,7 +24,7 @@ from tests.counterfoil import commanding
 from tests.counterfoil.commanding import last_json
 from tests.projections.test_running import projections
 
-PLACED = "ordering.order_placed.v2"
+PLACED = "ordering.order_placed.v3"
 KEY = "order-bad"
 STANDS_AT = 2
 ORDER_DETAILS = next(view for view in CONTEXTS.views if view.name == "order_details")
@@ -94,7 +94,7 @@ class ProcessAtWork:
 
     def handled(self, conn, order_id):
         """Whether the order was handled, once."""
-        return ["ordering.order_placed.v2", "ordering.order_confirmed.v1"] == [
+        return ["ordering.order_placed.v3", "ordering.order_confirmed.v1"] == [
             event.type for event in reading.read_stream(conn, f"order-{order_id}")
         ]
 

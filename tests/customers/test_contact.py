@@ -63,7 +63,7 @@ async def test_contact_data_is_sealed_in_the_log_and_shown_as_given(shop):
     assert "contact" not in order.body
     assert "etag" in order.headers
     name, payload, tags, _ = recorded(shop)
-    assert ("ordering.order_placed.v2", ["customer:17850"]) == (name, tags)
+    assert ("ordering.order_placed.v3", ["customer:17850"]) == (name, tags)
     for text in ("Ada", "Lovelace", "example.org", "James"):
         assert text not in payload
 

@@ -107,7 +107,7 @@ async def _sell(shop, view, carry):
     carry()
     assert ["3", "2", "1"] == await _listed(view, token=sent.headers["position"])
     stream = await view.list_stream_events("order-1")
-    assert ["ordering.order_placed.v2"] == [event.type_ for event in stream.parsed.events]
+    assert ["ordering.order_placed.v3"] == [event.type_ for event in stream.parsed.events]
     lines = (await view.list_events(after=0)).parsed.splitlines()
     assert [1, 2, 3, 4] == [view.models.Event.from_dict(json.loads(line)).position for line in lines]
 

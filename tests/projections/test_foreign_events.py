@@ -80,7 +80,7 @@ def test_only_declared_types_are_wanted_not_those_that_resemble_other_versions()
     assert decoder.wants(CREDITED)
     assert not decoder.wants("bank.domain:Account.Closed")
     assert not decoder.wants("bank.domain:Account.Credited.v2")
-    assert not decoder.wants("ordering.order_placed.v2")
+    assert not decoder.wants("ordering.order_placed.v3")
     assert sorted([OPENED, CREDITED]) == decoder.types
 
 
@@ -224,7 +224,7 @@ def test_a_foreign_type_needs_a_field_for_the_id_and_a_name_that_is_not_ours():
             account: str
 
     with pytest.raises(ValueError, match="event_type"):
-        foreign_event_type("ordering.order_placed.v2", id_field="account")
+        foreign_event_type("ordering.order_placed.v3", id_field="account")
     with pytest.raises(ValueError, match="already the type of Opened"):
         foreign_event_type(OPENED, id_field="account")
     with pytest.raises(ValueError, match="is not an event type"):

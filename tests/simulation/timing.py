@@ -74,7 +74,7 @@ class Shop(commanding.World):
     def note_excuses(self):
         is_off = self.log.now - self.renewed_at > timers.OFF_AFTER
         for event in self.log.events:
-            if event.type == "ordering.order_placed.v2" and (
+            if event.type == "ordering.order_placed.v3" and (
                 is_off
                 or event.position <= self.passed
                 or self.parked.get(event.stream, 10**9) <= event.position
@@ -143,7 +143,7 @@ class Fulfilment(commanding.Process):
         if shop.off or shop.stalled:
             return
         for event in shop.log.read_after(shop.passed, limit=2):
-            if event.type == "ordering.order_placed.v2":
+            if event.type == "ordering.order_placed.v3":
                 if shop.roll(0.15):
                     shop.parked[event.stream] = event.position
                 elif not await self.decide(event):

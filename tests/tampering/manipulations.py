@@ -365,7 +365,7 @@ def epoch_moved(on: Tampering) -> None:
     on.sql(
         "update log.epoch set first_position = {at} where epoch = 2",
         at=on.pick(
-            "type = 'ordering.order_placed.v2' and position < (select first_position from log.epoch where epoch = 2)"
+            "type = 'ordering.order_placed.v3' and position < (select first_position from log.epoch where epoch = 2)"
         ),
     )
 

@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 from psycopg import sql
 
+from commands.processes.purchases import PURCHASES
 from counterfoil import auditing, migrating, parking, timers, viewing
 from counterfoil.context import Contexts
 from counterfoil.contexts import PRICING, SHOP_CONTEXTS
@@ -23,6 +24,7 @@ from domain.catalogue.channel import CHANNEL
 from domain.catalogue.listing import LISTING
 from domain.customers.customer import CUSTOMER
 from domain.event import type_name
+from domain.ordering.purchase import PURCHASE
 from domain.payments.payment import PAYMENT
 from domain.payments.store_credit import STORE_CREDIT
 from event_store.log import codec, reading
@@ -53,7 +55,11 @@ ADDED = {
 
 RELEASED = Contexts(
     *(
-        replace(each, views=tuple(view for view in each.views if view.name not in ADDED))
+        replace(
+            each,
+            views=tuple(view for view in each.views if view.name not in ADDED),
+            processes=tuple(process for process in each.processes if process is not PURCHASES),
+        )
         for each in CONTEXTS
         if each.name not in {"cart", "customers", "payments", "pricing"}
     )
@@ -64,7 +70,7 @@ UNRELEASED = {
     *(type_name(event) for event in PRICING.events),
     *(
         type_name(event)
-        for aggregate in (CUSTOMER, CART, PAYMENT, STORE_CREDIT, CHANNEL, CATEGORY, LISTING)
+        for aggregate in (CUSTOMER, CART, PAYMENT, STORE_CREDIT, PURCHASE, CHANNEL, CATEGORY, LISTING)
         for event in aggregate.events
     ),
     "identity.account_closed.v1",
@@ -96,7 +102,7 @@ UNRELEASED = {
     "operations.resume_requested.v1",
     "operations.retry_requested.v1",
     "operations.rollback_requested.v1",
-    "ordering.order_placed.v2",
+    "ordering.order_placed.v3",
     "security.fields_revealed.v1",
     "security.history_read.v1",
     "security.logins_refused.v1",

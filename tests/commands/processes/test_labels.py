@@ -7,6 +7,7 @@ from commands.processes.carts_left import CARTS_LEFT
 from commands.processes.closing import CLOSING
 from commands.processes.fulfilment import FULFILMENT
 from commands.processes.labels import LABELS, order_and_shipment, request
+from commands.processes.purchases import PURCHASES
 from commands.processes.restock import RESTOCK
 from counterfoil.contexts import CONTEXTS
 from domain.ordering.order import ORDER
@@ -41,6 +42,6 @@ def test_it_runs_only_where_a_carrier_is_configured():
     without = Settings(database_url=SecretStr("postgresql://nowhere"))
     with_one = Settings(carrier_url="http://127.0.0.1:1")
 
-    assert (FULFILMENT, RESTOCK, CARTS_LEFT, CLOSING) == CONTEXTS.processes_of(without)
-    assert (FULFILMENT, RESTOCK, CARTS_LEFT, LABELS, CLOSING) == CONTEXTS.processes_of(with_one)
+    assert (FULFILMENT, RESTOCK, PURCHASES, CARTS_LEFT, CLOSING) == CONTEXTS.processes_of(without)
+    assert (FULFILMENT, RESTOCK, PURCHASES, CARTS_LEFT, LABELS, CLOSING) == CONTEXTS.processes_of(with_one)
     assert () == CONTEXTS.gateways_of(without)

@@ -82,7 +82,7 @@ def test_an_order_without_stocked_lines_is_just_confirmed(database_url):
     with running(database_url):
         eventually(lambda: outcomes(database_url) == 2)
 
-    assert {"ordering.order_placed.v2": 1, "ordering.order_confirmed.v1": 1} == counted(database_url)
+    assert {"ordering.order_placed.v3": 1, "ordering.order_confirmed.v1": 1} == counted(database_url)
 
 
 def test_another_writer_on_the_hottest_code_costs_conflicts_but_changes_no_sum(database_url):
@@ -221,9 +221,13 @@ def test_positions_reach_the_head_when_processes_are_through_whether_or_not_anyt
         eventually(lambda: all(each.lag_events == 0 for each in status.read(database_url).process_managers))
         found = status.read(database_url).process_managers
 
-    assert [("account-closing", 51), ("carts-left", 51), ("fulfilment", 51), ("restock", 51)] == [
-        (process.name, process.position) for process in found
-    ]
+    assert [
+        ("account-closing", 51),
+        ("carts-left", 51),
+        ("fulfilment", 51),
+        ("purchases", 51),
+        ("restock", 51),
+    ] == [(process.name, process.position) for process in found]
 
 
 def test_what_was_there_before_the_processes_is_not_their_concern(database_url):
@@ -271,7 +275,7 @@ def _shipped(
 
 def _append_unreadable(url: str, stream: str) -> None:
     """An order placed by somebody who did not keep to the shape."""
-    event = NewEvent(stream, "ordering.order_placed.v2", b'{"order_id":7}', b"{}")
+    event = NewEvent(stream, "ordering.order_placed.v3", b'{"order_id":7}', b"{}")
     request = AppendRequest(bytes(16), bytes(32), (event,), (Expectation(stream, 0),))
     assert isinstance(append_requests(url, [request])[0], Accepted)
 
@@ -308,7 +312,9 @@ def test_processes_that_share_no_stream_work_while_others_only_stand_by(database
     register(database_url, processes)
     append(database_url, [received("A", 10), placed("o1", [("A", 1)])])
     with _connected(database_url) as conn:
-        conn.execute("insert into runtime.lease (name, owner) values ('processes:order-stock', 'elsewhere')")
+        conn.execute(
+            "insert into runtime.lease (name, owner) values ('processes:order-payment-purchase-stock', 'elsewhere')"
+        )
 
         def shown():
             conn.execute(
@@ -318,7 +324,7 @@ def test_processes_that_share_no_stream_work_while_others_only_stand_by(database
 
         lines = [
             *("processes:account active", "processes:cart active"),
-            *("processes:order-stock standby", "processes:packing active"),
+            *("processes:order-payment-purchase-stock standby", "processes:packing active"),
         ]
         with running(database_url, processes=processes) as work:
             eventually(lambda: shown() == (lines, 1))

@@ -146,7 +146,7 @@ def test_an_order_whose_trigger_is_parked_is_rejected_and_those_not_read_yet_wai
     stands(url, through=1)
     catch_up(url)
     with database.connect(url, role="counterfoil_writer", name="test") as conn:
-        failure = Failure("order-1", 1, "order-1", 1, "ordering.order_placed.v2", "cannot be decided")
+        failure = Failure("order-1", 1, "order-1", 1, "ordering.order_placed.v3", "cannot be decided")
         parking.park(conn, Scope("fulfilment"), failure)
 
     with firing(url) as work:
@@ -324,7 +324,7 @@ def test_a_parked_timer_that_an_operator_skips_has_an_outcome_without_events(url
     assert "refused: no skip of position 1 is in the log" == without_the_skip
     assert "done" == skipping.result()
     assert [] == parked_keys(url)
-    assert {"ordering.order_placed.v2": 1, "operations.event_skipped.v1": 1} == counted(url)
+    assert {"ordering.order_placed.v3": 1, "operations.event_skipped.v1": 1} == counted(url)
 
 
 def test_a_parked_timer_that_is_cleared_meanwhile_is_parked_no_longer(url):

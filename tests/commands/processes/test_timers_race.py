@@ -164,7 +164,7 @@ def test_a_role_that_is_killed_between_the_append_and_the_end_of_the_row_rejects
     with feeding(url, [TIMERS]) as feeder:
         feeder.catch_up()
     with database.connect(url, role="counterfoil_writer", name="test") as conn:
-        failure = Failure("order-1", 2, "order-1", 1, "ordering.order_placed.v2", "cannot be decided")
+        failure = Failure("order-1", 2, "order-1", 1, "ordering.order_placed.v3", "cannot be decided")
         parking.park(conn, Scope("fulfilment"), failure)
 
     with role(url, tmp_path) as dying:

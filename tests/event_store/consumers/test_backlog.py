@@ -96,7 +96,7 @@ def test_it_goes_on_from_the_checkpoint_and_reads_nothing_twice(database_url):
 def test_events_of_other_types_are_passed(database_url):
     append(database_url, counts(("a", 1)))
     with session(database_url, seeing(Faults(), name=NAME)) as at:
-        backlog = Backlog(at, NAME, types=("ordering.order_placed.v2",), start=ORIGIN)
+        backlog = Backlog(at, NAME, types=("ordering.order_placed.v3",), start=ORIGIN)
         assert [] == read(database_url, backlog)
         backlog.save()
 

@@ -308,7 +308,7 @@ def test_the_head_must_be_in_the_newest_epoch(log):
 
 
 def test_a_tag_on_an_event_that_is_not_there_is_found(log):
-    damage(log, "insert into log.tag (tag, type, position) values ('cart:1', 'ordering.order_placed.v2', 5)")
+    damage(log, "insert into log.tag (tag, type, position) values ('cart:1', 'ordering.order_placed.v3', 5)")
 
     assert found(verify(log)) == [(5, "tag-mismatch")]
 

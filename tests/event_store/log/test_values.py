@@ -49,7 +49,7 @@ def test_a_token_that_was_not_issued_is_refused(text: str):
 def test_an_event_comes_back_from_its_payload():
     name, payload = codec.encode(examples.placed())
 
-    assert "ordering.order_placed.v2" == name
+    assert "ordering.order_placed.v3" == name
     assert examples.placed() == codec.decode(name, payload)
 
 
@@ -57,7 +57,7 @@ def test_an_unknown_version_differs_from_a_malformed_payload():
     with pytest.raises(codec.UnknownEventType) as unknown:
         codec.decode("ordering.order_placed.v999", b"{}")
     with pytest.raises(codec.MalformedEvent):
-        codec.decode("ordering.order_placed.v2", b"{}")
+        codec.decode("ordering.order_placed.v3", b"{}")
 
     assert "ordering.order_placed.v999" == unknown.value.type_name
 

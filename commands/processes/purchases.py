@@ -1,0 +1,257 @@
+"""Purchases: what the outcomes of its payment mean for an order that was placed with a method.
+
+placed ─▶ stock reserved and payment requested, in one append ─▶ authorised ─▶ confirmed ─▶ shipped ─▶ captured
+
+What happens to the order itself is decided by `fulfilment`, what becomes of its payment here. An authorisation that
+nobody knows about is waited for, and its stock with it; a decline that may go well another time leaves the buyer with
+some attempts, for a time; a decline for good cancels the order. What is held or taken for an order that is off is given
+back, also if it was held only later.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from commands.decision import Appended, Decision, DecisionView, events_of
+from commands.processes.process import Process, Rejected, Streams
+from commands.processes.timer import Timer
+from domain.event import Event
+from domain.ids import OrderId
+from domain.ordering import order as ordering
+from domain.ordering import purchase as purchasing
+from domain.ordering.events import (
+    OrderCancelled,
+    OrderConfirmed,
+    OrderRejected,
+    OrderShipped,
+    PaymentNeeded,
+    PurchaseBegun,
+)
+from domain.ordering.order import ORDER, Order, Status
+from domain.ordering.purchase import ATTEMPTS_MAX, PURCHASE, PurchaseSteps, payment_of
+from domain.payments import ending
+from domain.payments.events import (
+    AuthorisationDeclined,
+    CaptureFailed,
+    CustomerActionRequired,
+    PaymentAuthorised,
+    PaymentCaptured,
+    RefundFailed,
+    RefundSucceeded,
+    VoidFailed,
+)
+from domain.payments.payment import PAYMENT, Payment
+from domain.payments.payment import Status as Authorisation
+from event_store.consumers.starting import HEAD
+
+PURCHASES: Final = Process("purchases", writes=(ORDER, PAYMENT, PURCHASE), start=HEAD)
+
+COLLECTED_AGAIN_AFTER: Final = (timedelta(hours=1), timedelta(hours=4), timedelta(hours=24))
+"""From each time that the money of a shipped order was not to be had; then it is a receivable of the shop."""
+
+UNPAID: Final = frozenset(
+    (
+        Authorisation.CREATED,
+        Authorisation.DECLINED,
+        Authorisation.ACTION_REQUIRED,
+        Authorisation.EXPIRED,
+        Authorisation.VOIDING,
+        Authorisation.VOIDED,
+    )
+)
+"""Nothing is held, and nobody but the buyer can change that. What was requested may be held, and is waited for."""
+
+PaymentOutcome = (
+    PaymentAuthorised
+    | AuthorisationDeclined
+    | CustomerActionRequired
+    | PaymentCaptured
+    | CaptureFailed
+    | VoidFailed
+    | RefundSucceeded
+    | RefundFailed
+)
+
+
+def order_and_payment(event: PaymentOutcome) -> Streams:
+    """The order, its purchase and its payment; nothing for any other payment."""
+    return _paid(event.order_id) if event.payment_id == payment_of(event.order_id) else ()
+
+
+@PURCHASES.when(PaymentAuthorised, reads=order_and_payment)
+def confirm(event: PaymentAuthorised, view: DecisionView, now: datetime) -> Decision:
+    """Confirm the order, whose stock is reserved; one that is off lets go, one that has left is collected."""
+    found = _found(event, view)
+    if found is None:
+        return Rejected()
+    order, _, payment = found
+    if order.status is not Status.PLACED:
+        return _go_on(order, payment, now)
+    if payment.status is not Authorisation.AUTHORISED:
+        return Rejected()
+    return Decision(_order(order, ordering.confirm(order, order_id=order.order_id, now=now)))
+
+
+@PURCHASES.when(AuthorisationDeclined, reads=order_and_payment)
+def need_another(event: AuthorisationDeclined, view: DecisionView, now: datetime) -> Decision:
+    """Leave the buyer with another attempt, or cancel the order where none is left or of use."""
+    found = _found(event, view)
+    if found is None:
+        return Rejected()
+    order, purchase, payment = found
+    if (payment.status, payment.attempt) != (Authorisation.DECLINED, event.attempt):
+        return Rejected()  # the buyer tries again already
+    match order.status:
+        case Status.PLACED if not event.retryable or event.attempt >= ATTEMPTS_MAX:
+            cancelled = ordering.cancel(order, order_id=order.order_id, reason="declined", now=now)
+            return Decision(_order(order, cancelled))
+        case Status.PLACED | Status.CONFIRMED:
+            needed = purchasing.need_payment(purchase, reason="declined", attempt=event.attempt, now=now)
+            return Decision(events_of(PURCHASE, order.order_id, needed))
+        case Status.SHIPPED:
+            return _not_collected(purchase, now)
+    return _go_on(order, payment, now)
+
+
+@PURCHASES.when(CustomerActionRequired, reads=order_and_payment)
+def need_confirmation(event: CustomerActionRequired, view: DecisionView, now: datetime) -> Decision:
+    """Note that the buyer has to confirm the payment."""
+    found = _found(event, view)
+    if found is None:
+        return Rejected()
+    order, purchase, payment = found
+    if (payment.status, payment.attempt) != (Authorisation.ACTION_REQUIRED, event.attempt):
+        return Rejected()
+    if order.status not in {Status.PLACED, Status.CONFIRMED}:
+        return Rejected()
+    needed = purchasing.need_payment(purchase, reason="action_required", attempt=event.attempt, now=now)
+    return Decision(events_of(PURCHASE, order.order_id, needed))
+
+
+@PURCHASES.when(PaymentCaptured, reads=order_and_payment)
+@PURCHASES.when(CaptureFailed, reads=order_and_payment)
+@PURCHASES.when(VoidFailed, reads=order_and_payment)
+@PURCHASES.when(RefundSucceeded, reads=order_and_payment)
+@PURCHASES.when(RefundFailed, reads=order_and_payment)
+def go_on(event: PaymentOutcome, view: DecisionView, now: datetime) -> Decision:
+    """Let go of more, once an order is off; note that what was shipped is not collected."""
+    found = _found(event, view)
+    if found is None:
+        return Rejected()
+    order, purchase, payment = found
+    if order.status is Status.SHIPPED and isinstance(event, CaptureFailed):
+        return _not_collected(purchase, now)
+    return _go_on(order, payment, now)
+
+
+TOO_LONG: Final = Timer(PURCHASES, "unpaid", of=ORDER, after="unpaid_after_s")
+HOLD: Final = Timer(PURCHASES, "hold", of=ORDER)
+AGAIN: Final = Timer(PURCHASES, "collect", of=ORDER)
+
+
+@TOO_LONG.set_by(PurchaseBegun)
+def from_then_on(_event: PurchaseBegun, recorded_at: datetime) -> datetime:
+    """The setting says how long a buyer may take."""
+    return recorded_at
+
+
+@TOO_LONG.set_by(PaymentNeeded)
+def anew(event: PaymentNeeded, recorded_at: datetime) -> datetime | None:
+    """Each attempt has its time."""
+    return None if event.reason == "not_collected" else recorded_at
+
+
+TOO_LONG.cleared_by(OrderConfirmed, OrderRejected, OrderCancelled)
+
+
+@TOO_LONG.fires
+def give_up(order: Order | None, view: DecisionView, now: datetime) -> Sequence[Event]:
+    """Cancel the order, unless its payment is held, or may be."""
+    assert order is not None, "an order that was placed has no state"
+    payment = view.current(PAYMENT, payment_of(order.order_id))
+    if order.status is not Status.PLACED or payment is None or payment.status not in UNPAID:
+        return []
+    return ordering.cancel(order, order_id=order.order_id, reason="expired", now=now)
+
+
+@HOLD.set_by(PaymentAuthorised)
+def as_long_as_it_is_held(event: PaymentAuthorised, _recorded_at: datetime) -> datetime | None:
+    """The provider says how long it holds an amount."""
+    return event.expires_at if event.payment_id == payment_of(event.order_id) else None
+
+
+HOLD.cleared_by(OrderCancelled, OrderShipped)
+
+
+@HOLD.fires
+def hold_again(order: Order | None, view: DecisionView, now: datetime) -> Decision:
+    """Have the amount held again, which the order waits with."""
+    assert order is not None, "an order that was placed has no state"
+    payment = view.current(PAYMENT, payment_of(order.order_id))
+    if order.payment is None or payment is None or order.status is not Status.CONFIRMED:
+        return Decision()
+    return Decision(events_of(PAYMENT, payment.payment_id, ending.renew(payment, now=now)))
+
+
+@AGAIN.set_by(PaymentNeeded)
+def some_time_later(event: PaymentNeeded, recorded_at: datetime) -> datetime | None:
+    """Later each time, and in the end not any more."""
+    if event.reason != "not_collected" or event.attempt > len(COLLECTED_AGAIN_AFTER):
+        return None
+    return recorded_at + COLLECTED_AGAIN_AFTER[event.attempt - 1]
+
+
+AGAIN.cleared_by(PaymentCaptured)
+
+
+@AGAIN.fires
+def collect_again(order: Order | None, view: DecisionView, now: datetime) -> Decision:
+    """Have the money of what has left taken, if it was not meanwhile."""
+    assert order is not None, "an order that was placed has no state"
+    payment = view.current(PAYMENT, payment_of(order.order_id))
+    if order.payment is None or payment is None or order.status is not Status.SHIPPED:
+        return Decision()
+    return _go_on(order, payment, now)
+
+
+def _paid(order_id: OrderId) -> Streams:
+    return [(ORDER, order_id), (PURCHASE, order_id), (PAYMENT, payment_of(order_id))]
+
+
+def _current(order_id: OrderId, view: DecisionView) -> tuple[Order, PurchaseSteps | None, Payment | None]:
+    order = view.current(ORDER, order_id)
+    assert order is not None, "an order that was placed has no state"
+    return order, view.current(PURCHASE, order_id), view.current(PAYMENT, payment_of(order_id))
+
+
+def _found(event: PaymentOutcome, view: DecisionView) -> tuple[Order, PurchaseSteps, Payment] | None:
+    """The purchase that a payment is of; None: of none."""
+    if event.payment_id != payment_of(event.order_id):
+        return None
+    order, purchase, payment = _current(event.order_id, view)
+    if purchase is None or payment is None:
+        return None
+    return order, purchase, payment
+
+
+def _go_on(order: Order, payment: Payment, now: datetime) -> Decision:
+    """What the order leaves to be done with its payment; nothing while it waits or is confirmed."""
+    match order.status:
+        case Status.SHIPPED:
+            events = ending.collect(payment, now=now)
+        case Status.CANCELLED:
+            events = ending.let_go(payment, now=now)
+        case _:
+            events = []
+    return Decision(events_of(PAYMENT, payment.payment_id, events)) if events else Rejected()
+
+
+def _not_collected(purchase: PurchaseSteps, now: datetime) -> Decision:
+    needed = purchasing.need_payment(
+        purchase, reason="not_collected", attempt=purchase.uncollected + 1, now=now
+    )
+    return Decision(events_of(PURCHASE, purchase.order_id, needed))
+
+
+def _order(order: Order, events: Sequence[Event]) -> tuple[Appended, ...]:
+    return events_of(ORDER, order.order_id, events)

@@ -1,0 +1,107 @@
+"""A purchase: what the process of an order with a payment has done, so that it does nothing twice.
+
+begun ─▶ (the order is confirmed, shipped) ─▶ not collected, as often as that
+  │ ▲
+  ▼ │
+payment needed ─▶ unwound: the order is off
+
+Stock is reserved for it from its beginning until the order is shipped or off. Its payment has the id of the order.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain.aggregate import Aggregate
+from domain.event import Event
+from domain.ids import OrderId, PaymentId
+from domain.moment import in_utc
+from domain.ordering.events import (
+    PaymentNeed,
+    PaymentNeeded,
+    PurchaseBegun,
+    PurchaseUnwound,
+    ReleasedSku,
+    SkuTotal,
+)
+from domain.ordering.order import Order
+
+ATTEMPTS_MAX: Final = 3
+"""Methods, or tries with one, that a buyer has for an order."""
+
+
+class PurchaseSteps(Struct, frozen=True, kw_only=True):
+    """The steps that were taken. `uncollected`: how often the money of what was shipped was not to be had."""
+
+    order_id: OrderId
+    is_unwound: bool = False
+    uncollected: int = 0
+
+
+def payment_of(order_id: OrderId) -> PaymentId:
+    """The payment of an order that was placed with a method."""
+    return PaymentId(order_id)
+
+
+def evolve(purchase: PurchaseSteps | None, event: Event) -> PurchaseSteps:
+    """Return the purchase as it is after `event`."""
+    if isinstance(event, PurchaseBegun):
+        return PurchaseSteps(order_id=event.order_id)
+    assert purchase is not None, "an event about a purchase before it began"
+    match event:
+        case PaymentNeeded():
+            return replace(purchase, uncollected=purchase.uncollected + (event.reason == "not_collected"))
+        case PurchaseUnwound():
+            return replace(purchase, is_unwound=True)
+    raise AssertionError(f"{type(event).__name__} is no event of a purchase")
+
+
+PURCHASE: Final[Aggregate[PurchaseSteps]] = Aggregate(
+    "purchase", evolve, (PurchaseBegun, PaymentNeeded, PurchaseUnwound), cached=False
+)
+"""Not cached: nobody but its process reads it."""
+
+
+def begin(order: Order, *, now: datetime) -> list[Event]:
+    """Note that the stock of an order is reserved and its payment requested, in the same append."""
+    return [
+        PurchaseBegun(
+            order_id=order.order_id,
+            payment_id=payment_of(order.order_id),
+            currency=order.currency,
+            amount=order.total,
+            begun_at=in_utc(now),
+        )
+    ]
+
+
+def need_payment(purchase: PurchaseSteps, *, reason: PaymentNeed, attempt: int, now: datetime) -> list[Event]:
+    """Note that somebody has to see to the money."""
+    return [
+        PaymentNeeded(
+            order_id=purchase.order_id,
+            payment_id=payment_of(purchase.order_id),
+            reason=reason,
+            attempt=attempt,
+            needed_at=in_utc(now),
+        )
+    ]
+
+
+def unwind(purchase: PurchaseSteps, *, skus: Iterable[SkuTotal], now: datetime) -> list[Event]:
+    """Note that the order is off, and what is released of these SKUs, once."""
+    if purchase.is_unwound:
+        return []
+    return [
+        PurchaseUnwound(
+            order_id=purchase.order_id,
+            payment_id=payment_of(purchase.order_id),
+            released=tuple(
+                ReleasedSku(sku=total.sku, quantity=total.units) for total in skus if total.stocked
+            ),
+            unwound_at=in_utc(now),
+        )
+    ]

@@ -1,0 +1,68 @@
+"""What the process of an order decides about its payment: that all of it is collected, or nothing.
+
+Each decides what can be done now, and nothing while an outcome is awaited: it is decided again then.
+"""
+
+from datetime import datetime
+from typing import Final
+
+from domain.event import Event
+from domain.ids import CaptureId, RefundId
+from domain.money import Minor
+from domain.payments import authorising, capturing, refunding
+from domain.payments.payment import OPEN, MovementStep, Payment, Status
+from domain.payments.refunding import RefundRequest
+from domain.payments.refusals import Declined
+
+TRIES_MAX: Final = 3
+"""Voids and failed refunds of a payment that nobody looked at in between."""
+
+
+def collect(payment: Payment, *, now: datetime) -> list[Event]:
+    """Have the provider take the rest; what is not held any more is to be held first.
+
+    Nothing where that cannot be: the payment is closed, or its method was declined for good.
+    """
+    is_open = payment.status in OPEN or payment.capturing > 0
+    if is_open or payment.status in {Status.VOIDING, Status.VOIDED} or payment.captured == payment.amount:
+        return []
+    try:
+        held_again = authorising.authorise(payment, payment_id=payment.payment_id, method_ref=None, now=now)
+    except Declined:
+        return []
+    if held_again:
+        return held_again
+    return capturing.capture(
+        payment,
+        payment_id=payment.payment_id,
+        capture_id=CaptureId(f"shipped~{len(payment.captures) + 1}"),
+        amount=None,
+        shipment_id=None,
+        now=now,
+    )
+
+
+def let_go(payment: Payment, *, now: datetime) -> list[Event]:
+    """Have the provider release what it holds, and give back what it took."""
+    if payment.status in OPEN or payment.capturing > 0:
+        return []
+    events: list[Event] = []
+    if payment.voids < TRIES_MAX:
+        events += authorising.void(payment, payment_id=payment.payment_id, now=now)
+    failed = sum(refund.step is MovementStep.FAILED for refund in payment.refunds.values())
+    amount = min(payment.refundable, max(payment.collected.values(), default=Minor(0)))
+    if amount > 0 and not payment.refunding and failed < TRIES_MAX:
+        request = RefundRequest(
+            refund_id=RefundId(f"cancelled~{len(payment.refunds) + 1}"),
+            amount=amount,
+            reason="cancellation",
+        )
+        events += refunding.refund(payment, payment_id=payment.payment_id, request=request, now=now)
+    return events
+
+
+def renew(payment: Payment, *, now: datetime) -> list[Event]:
+    """Have what is not held any more held again, in time for it to be collected; nothing while it is held."""
+    if payment.status not in {Status.AUTHORISED, Status.EXPIRED}:
+        return []
+    return authorising.authorise(payment, payment_id=payment.payment_id, method_ref=None, now=now)

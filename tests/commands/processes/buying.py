@@ -1,0 +1,302 @@
+"""One order with a payment under the scheduler: a buyer, a provider and the staff, who act whenever they are called.
+
+A row of the order process is a `Sale` that says what they do, and how it has to end. Workers of the processes are
+killed, late and repeated meanwhile (`counterfoil.testing.processes`); what is left to do at the end is done in peace.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Final
+
+from commands.decision import Decision, DecisionView, StreamState, events_of
+from commands.processes import purchases
+from commands.processes.fulfilment import FULFILMENT
+from commands.processes.purchases import PURCHASES
+from commands.processes.timer import Timer
+from counterfoil.testing import processes
+from counterfoil.testing.processes import Worker, World
+from domain.aggregate import Aggregate, category_of
+from domain.event import Event
+from domain.ids import CaptureId, OrderId, Sku
+from domain.inventory import stock_item
+from domain.inventory.stock_item import STOCK
+from domain.money import Currency, UnitPrice
+from domain.ordering import order
+from domain.ordering.events import OrderCancelled, PaymentNeeded, PaymentTerms
+from domain.ordering.lines import LineRequest
+from domain.ordering.order import ORDER, Buyer, Order, Status
+from domain.ordering.purchase import PURCHASE, payment_of
+from domain.payments import authorising, capturing, refunding
+from domain.payments.payment import OPEN, PAYMENT, MovementStep, Payment
+from domain.payments.payment import Status as Authorisation
+from event_store.log import codec
+from runtime.settings import Settings
+
+SKU: Final = Sku("A")
+SERVICE: Final = Sku("POST")
+ID: Final = OrderId("o1")
+UNITS: Final = 2
+TOTAL: Final = 300
+HELD_FOR: Final = timedelta(days=7)
+ROUNDS_MAX: Final = 2_000
+ACTS_PER_ROUND: Final = 8
+
+_BY_CATEGORY: Final[Mapping[str, Aggregate[Any]]] = {
+    each.category: each for each in (ORDER, STOCK, PAYMENT, PURCHASE)
+}
+_DELAYS: Final = {name: field.default for name, field in Settings.model_fields.items()}
+
+
+def asked(**often: int) -> Mapping[str, int]:
+    """How often the provider is asked for what."""
+    return often
+
+
+class Sale:
+    """All goes well, and nobody does more than pay. Rows say what is different."""
+
+    on_hand: ClassVar[int] = 5
+    status: ClassVar[Status] = Status.CONFIRMED
+    cancelled: ClassVar[str | None] = None
+    payment: ClassVar[Authorisation | None] = Authorisation.AUTHORISED
+    captured: ClassVar[int] = 0
+    refunded: ClassVar[int] = 0
+    needed: ClassVar[tuple[str, ...]] = ()
+    requested: ClassVar[Mapping[str, int]] = asked(authorisation=1)
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.fired: set[tuple[str, int]] = set()
+        now = world.clock.now
+        received = stock_item.receive(None, sku=SKU, quantity=self.on_hand, reference="", now=now)
+        world.append(STOCK, SKU, received)
+        lines = [
+            LineRequest(sku=SKU, quantity=1, unit_price=UnitPrice("1"), stocked=True) for _ in range(UNITS)
+        ]
+        lines.append(LineRequest(sku=SERVICE, quantity=1, unit_price=UnitPrice("1"), stocked=False))
+        placed = order.place(
+            None,
+            order_id=ID,
+            customer_id=None,
+            placed_at=now,
+            country="United Kingdom",
+            currency=Currency("GBP"),
+            lines=lines,
+            buyer=Buyer(payment=PaymentTerms(method_ref="pm_visa")),
+        )
+        world.append(ORDER, ID, placed)
+
+    # What rows change.
+
+    def authorise(self, payment: Payment) -> list[Event]:
+        """What the provider answers when it is asked to hold the amount, and when it is asked what came of it."""
+        return self.held(payment)
+
+    def capture(self, payment: Payment, number: int) -> list[Event]:
+        return capturing.record_captured(payment, number=number, capture_ref=f"C{number}", now=self.now)
+
+    def void(self, payment: Payment) -> list[Event]:
+        return authorising.record_voided(payment, number=payment.voids, now=self.now)
+
+    def refund(self, payment: Payment, number: int) -> list[Event]:
+        return refunding.record_refunded(payment, number=number, refund_ref=f"R{number}", now=self.now)
+
+    def act(self) -> None:
+        """What buyer and staff do, and which timers are due."""
+
+    # What everybody does.
+
+    @property
+    def now(self) -> datetime:
+        return self.world.clock.now
+
+    @property
+    def sold(self) -> Order:
+        state = self.world.state(ORDER, ID)
+        assert state is not None, "it is placed at the beginning"
+        return state
+
+    @property
+    def paid(self) -> Payment | None:
+        return self.world.state(PAYMENT, payment_of(ID))
+
+    @property
+    def noted(self) -> tuple[str, ...]:
+        """Why a payment was needed, so far."""
+        return tuple(each.reason for each in self.events() if isinstance(each, PaymentNeeded))
+
+    def call(self) -> None:
+        payment = self.paid
+        if payment is not None and self.world.chance.random() < 0.5:
+            self.append(PAYMENT, ID, self._answer(payment))
+        else:
+            self.act()
+
+    def _answer(self, payment: Payment) -> list[Event]:
+        """The answer of the provider to what it was asked for, if it was for anything."""
+        if payment.status in OPEN:
+            return self.authorise(payment)
+        if payment.status is Authorisation.VOIDING:
+            return self.void(payment)
+        for captured in payment.captures.values():
+            if captured.step is MovementStep.PENDING:
+                return self.capture(payment, captured.number)
+        for refunded in payment.refunds.values():
+            if refunded.step is MovementStep.PENDING:
+                return self.refund(payment, refunded.number)
+        return []
+
+    def held(self, payment: Payment) -> list[Event]:
+        return authorising.record_authorised(
+            payment,
+            attempt=payment.attempt,
+            amount=payment.amount,
+            auth_ref=f"A{payment.attempt}",
+            expires_at=self.now + HELD_FOR,
+            now=self.now,
+        )
+
+    def declined(self, payment: Payment, *, retryable: bool) -> list[Event]:
+        return authorising.record_declined(
+            payment, attempt=payment.attempt, code="no", retryable=retryable, now=self.now
+        )
+
+    def append(self, aggregate: Any, identifier: str, events: Sequence[Event]) -> None:
+        if events:
+            self.world.append(aggregate, identifier, events)
+
+    def pay_again(self, payment: Payment) -> None:
+        """The buyer names another method."""
+        again = authorising.authorise(
+            payment, payment_id=payment.payment_id, method_ref="pm_other", now=self.now
+        )
+        self.append(PAYMENT, ID, again)
+
+    def cancel(self) -> None:
+        self.append(ORDER, ID, order.cancel(self.sold, order_id=ID, reason="customer", now=self.now))
+
+    def ship(self) -> None:
+        if self.sold.status is Status.CONFIRMED:
+            self.append(ORDER, ID, order.ship(self.sold, order_id=ID, now=self.now))
+
+    def capture_by_hand(self, payment: Payment) -> None:
+        if payment.status is Authorisation.AUTHORISED and not payment.captures:
+            by_hand = capturing.capture(
+                payment,
+                payment_id=payment.payment_id,
+                capture_id=CaptureId("by-hand"),
+                amount=None,
+                shipment_id=None,
+                now=self.now,
+            )
+            self.append(PAYMENT, ID, by_hand)
+
+    def fire(self, timer: Timer[Any]) -> bool:
+        """Let time pass until a timer is due that is set, and fire it; whether it was set."""
+        set_by = self._set(timer)
+        if set_by is None or (timer.name, set_by[0]) in self.fired:
+            return False
+        position, due_at = set_by
+        delay = 0.0 if timer.after is None else _DELAYS[timer.after]
+        self.world.clock.pass_s(max(0.0, (due_at - self.now).total_seconds() + delay))
+        assert timer.decide is not None
+        decided = timer.decide(self.world.state(ORDER, ID), DecisionView(self._held), self.now)
+        if not isinstance(decided, Decision):
+            decided = Decision(events_of(ORDER, ID, decided))
+        for aggregate, identifier in dict.fromkeys((each[0], each[1]) for each in decided.events):
+            self.append(aggregate, identifier, [each[2] for each in decided.events if each[0] is aggregate])
+        self.fired.add((timer.name, position))
+        return True
+
+    def _set(self, timer: Timer[Any]) -> tuple[int, datetime] | None:
+        """The position of the event that set a timer, and when it is due; by the declaration, as its view has it."""
+        found: tuple[int, datetime] | None = None
+        for position, event in enumerate(self.events(), start=1):
+            if type(event) in timer.clears:
+                found = None
+            elif (due := timer.sets.get(type(event))) is not None:
+                due_at = due(event, self.now)
+                found = found if due_at is None else (position, due_at)
+        return found
+
+    def _held(self, stream: str) -> StreamState[Any]:
+        aggregate: Aggregate[Any] = _BY_CATEGORY[category_of(stream)]
+        state = self.world.state(aggregate, stream.partition("-")[2])
+        return StreamState(state, self.world.log.version(stream), 0, stream)
+
+    def events(self) -> list[Event]:
+        return [codec.decode(each.type, each.payload) for each in self.world.log.events]
+
+    # How it ends.
+
+    def finish(self) -> None:
+        """Let everybody go on until it ended as it has to, or for long."""
+        worker = Worker(self.world, lambda _request, _worker: ())
+        for _ in range(ROUNDS_MAX):
+            self.world.pass_step()
+            self.call()
+            for _ in range(ACTS_PER_ROUND):
+                worker.act()
+            if self.world.has_ended() and not self.amiss():
+                return
+
+    def amiss(self) -> list[str]:
+        """What is not as it has to be at the end."""
+        found = self._found()
+        wanted = self.wanted()
+        return [
+            f"{name} is {found[name]}, not {wanted[name]}" for name in wanted if found[name] != wanted[name]
+        ]
+
+    def wanted(self) -> dict[str, Any]:
+        confirmed, shipped = self.status is Status.CONFIRMED, self.status is Status.SHIPPED
+        return {
+            "order": self.status,
+            "cancelled": self.cancelled,
+            "payment": self.payment,
+            "captured": self.captured,
+            "refunded": self.refunded,
+            "needed": self.needed,
+            "requested": self.requested,
+            "stock": (self.on_hand - UNITS if shipped else self.on_hand, UNITS if confirmed else 0),
+        }
+
+    def _found(self) -> dict[str, Any]:
+        events = self.events()
+        payment, stock = self.paid, self.world.state(STOCK, SKU)
+        assert stock is not None, "it is received at the beginning"
+        kinds = Counter(type(event).__name__ for event in events)
+        requested = {
+            name.removesuffix("Requested").lower(): count
+            for name, count in kinds.items()
+            if name.endswith("Requested")
+        }
+        return {
+            "order": self.sold.status,
+            "cancelled": next((each.reason for each in events if isinstance(each, OrderCancelled)), None),
+            "payment": None if payment is None else payment.status,
+            "captured": 0 if payment is None else payment.captured,
+            "refunded": 0 if payment is None else payment.refunded,
+            "needed": self.noted,
+            "requested": requested,
+            "stock": (stock.on_hand, stock.reserved),
+        }
+
+
+def run(row: type[Sale], seed: int) -> list[str]:
+    """One schedule of a row; what is wrong at its end."""
+    sales: list[Sale] = []
+
+    def callers(world: World) -> Any:
+        sales.append(row(world))
+        return sales[0].call
+
+    def check(_world: World) -> list[str]:
+        sales[0].finish()
+        return sales[0].amiss()
+
+    return processes.run(seed, processes=(FULFILMENT, PURCHASES), callers=callers, check=check)
+
+
+TOO_LONG, HOLD, AGAIN = purchases.TOO_LONG, purchases.HOLD, purchases.AGAIN

@@ -1,0 +1,312 @@
+"""The rows of the order process, each with its test, and docs/order-process.md, which is generated from both.
+
+`python -m tests.commands.processes.order_process` runs the tests and writes the page with what came of them; with
+TEST_SIZES=full, at their full size.
+"""
+
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import pytest
+from msgspec import Struct
+
+ROOT: Final = Path(__file__).parents[3]
+PAGE: Final = ROOT / "docs" / "order-process.md"
+TESTS: Final = Path(__file__).with_name("test_order_process.py")
+NOT_DONE: Final = "not done"
+PASSED: Final = "passed"
+
+
+class Row(Struct, frozen=True):
+    """What happens, what the process does about it, and the test that shows it; `not_done`: why there is none."""
+
+    happens: str
+    reaction: str
+    test: str
+    not_done: str = ""
+
+
+ROWS: Final = (
+    Row(
+        "stock suffices, and the provider holds the amount",
+        "the order is confirmed",
+        "test_an_order_is_confirmed_once_its_stock_is_reserved_and_its_amount_held",
+    ),
+    Row(
+        "the order is shipped",
+        "all that is held is captured",
+        "test_a_shipped_order_is_captured",
+    ),
+    Row(
+        "stock does not suffice",
+        "rejected, with all that is missing; no provider is asked for money",
+        "test_an_order_that_is_short_of_stock_is_rejected_and_no_provider_is_asked",
+    ),
+    Row(
+        "the method is declined for good",
+        "cancelled (`declined`), stock released, payment closed",
+        "test_a_hard_decline_cancels_the_order_and_releases_its_stock",
+    ),
+    Row(
+        "the method is declined, and may work another time",
+        "payment needed: the buyer names another method, stock stays reserved",
+        "test_a_soft_decline_waits_for_another_method",
+    ),
+    Row(
+        "three attempts are declined",
+        "cancelled (`declined`), stock released, payment closed",
+        "test_the_third_decline_cancels_the_order_and_releases_its_stock",
+    ),
+    Row(
+        "the buyer has to confirm the payment",
+        "payment needed (`action_required`), stock stays reserved; confirmed once the amount is held",
+        "test_an_order_whose_buyer_has_to_confirm_the_payment_waits_for_that",
+    ),
+    Row(
+        "the buyer does not pay in time",
+        "the timer `unpaid` cancels (`expired`), stock released, payment closed",
+        "test_an_order_whose_buyer_does_not_pay_is_cancelled_after_a_time",
+    ),
+    Row(
+        "the buyer confirms after that",
+        "what is held is voided",
+        "test_a_payment_that_its_buyer_confirms_after_the_order_is_off_is_voided",
+    ),
+    Row(
+        "the provider does not answer",
+        "uncertain: the order waits with its stock, the timer `unpaid` decides nothing, and the sender finds the"
+        " outcome under the same key",
+        "test_an_order_waits_for_a_payment_that_nobody_knows_about_until_it_is_found",
+    ),
+    Row(
+        "the outcome is found after a day, when the stock was released (vendure 3065)",
+        "the timer `undecided` cancels (`expired`); what turns out to be held is voided at once",
+        "test_a_payment_that_is_found_after_the_stock_was_released_is_voided",
+    ),
+    Row(
+        "the order is cancelled while the payment is requested",
+        "stock is released at once, what turns out to be held is voided",
+        "test_what_is_held_for_an_order_that_was_cancelled_meanwhile_is_voided",
+    ),
+    Row(
+        "the order is cancelled at whatever moment",
+        "neither stock nor money stays",
+        "test_an_order_that_is_cancelled_at_any_moment_keeps_neither_stock_nor_money",
+    ),
+    Row(
+        "a confirmed order is cancelled",
+        "stock released, payment voided",
+        "test_a_confirmed_order_that_is_cancelled_is_released_and_voided",
+    ),
+    Row(
+        "an order is cancelled after its money was captured",
+        "refunded",
+        "test_what_was_captured_for_an_order_that_is_cancelled_is_refunded",
+    ),
+    Row(
+        "an order is cancelled while its money is being captured",
+        "refunded once it was captured",
+        "test_what_is_being_captured_when_an_order_is_cancelled_is_refunded",
+    ),
+    Row(
+        "the void fails",
+        "requested again, three times in all; then the hold expires by itself",
+        "test_a_void_that_fails_is_tried_again_some_times",
+    ),
+    Row(
+        "the refund fails",
+        "requested again, three times in all; then the payment shows that it is owed",
+        "test_a_refund_that_fails_is_tried_again_some_times",
+    ),
+    Row(
+        "the authorisation expires before the order is shipped",
+        "the timer `hold` has it authorised again",
+        "test_an_authorisation_that_expires_before_the_order_is_shipped_is_requested_again",
+    ),
+    Row(
+        "it is not authorised again",
+        "payment needed; the order stays confirmed",
+        "test_an_order_whose_amount_is_not_held_again_needs_another_payment",
+    ),
+    Row(
+        "the order is shipped after its authorisation expired",
+        "authorised again, then captured",
+        "test_a_shipped_order_whose_authorisation_expired_is_authorised_again_and_captured",
+    ),
+    Row(
+        "the capture fails after dispatch",
+        "the timer `collect` has it captured again after 1, 4 and 24 hours",
+        "test_a_capture_that_fails_after_dispatch_is_tried_again_later",
+    ),
+    Row(
+        "it fails every time",
+        "a receivable: payment needed (`not_collected`), four times",
+        "test_a_capture_that_fails_for_a_day_leaves_a_receivable",
+    ),
+    Row(
+        "a cancellation races a dispatch",
+        "decided by the version of the order's stream; money and stock follow the one that was recorded",
+        "test_a_cancellation_that_races_a_dispatch_is_decided_by_the_version_of_the_order",
+    ),
+    Row(
+        "a payment has the id of the order already",
+        "cancelled (`other`); nothing is reserved or requested",
+        "test_an_order_under_whose_id_there_is_another_payment_is_cancelled",
+    ),
+    Row(
+        "stock is missing at one location",
+        "planned over other locations, on backorder, or split",
+        "",
+        not_done="stock has one location, and no backorders",
+    ),
+    Row(
+        "stock is lost after the order was confirmed",
+        "planned again, or the line refunded",
+        "",
+        not_done="no count can remove pieces that are reserved, and an order has no edits",
+    ),
+    Row(
+        "the amount is not held again before dispatch",
+        "the order is held, and not dispatched",
+        "",
+        not_done="orders have no holds: the order can be shipped, and is a receivable then",
+    ),
+    Row(
+        "the order is never dispatched",
+        "the warehouse is reminded, the buyer may choose",
+        "",
+        not_done="there is no mail to the warehouse",
+    ),
+    Row(
+        "the parcel is lost",
+        "claimed, refunded or sent again",
+        "",
+        not_done="shipments are not followed after their label",
+    ),
+    Row("a mail fails", "sent again by itself", "", not_done="mails to buyers are still to come"),
+    Row(
+        "the order is off after a coupon was redeemed",
+        "the redemption is released",
+        "",
+        not_done="a checkout takes no coupon yet",
+    ),
+    Row(
+        "a refund was reversed, or fails for good",
+        "another destination, by hand",
+        "",
+        not_done="no view lists what waits for somebody",
+    ),
+)
+
+_HEAD: Final = """# The order process
+
+An order that is placed with a method of payment (`method_ref` of `POST /v1/carts/{cart_id}/order`) is confirmed once
+its stock is reserved and its amount is held. One that is placed without, as by `POST /v1/orders`, is confirmed once its
+stock is reserved ([ordering](contexts/ordering.md)).
+
+```
+placed ─▶ stock reserved, payment requested ─▶ held ─▶ confirmed ─▶ shipped ─▶ captured
+   │               │   ▲
+   ▼               ▼   │
+rejected      payment needed ─▶ cancelled: stock released, payment voided or refunded
+```
+
+The process manager is `purchases` (`commands/processes/purchases.py`). The stream `purchase-<order_id>` has its steps,
+and the [payment](contexts/payments.md) has the id of the order; reservations, payment and first step are one append. A
+buyer whose method was declined names another one by `POST /v1/payments/{payment_id}/authorisation`, and has
+`COUNTERFOIL_UNPAID_AFTER_S` (15 minutes) for each attempt. Other payments of such an order are not created before it is
+confirmed.
+
+Each row is a test of the product's own deciders on a log in memory, under a scheduler that kills workers at every step,
+repeats and delays what they do, and lets a second one act at the same time (`tests/commands/processes/buying.py`). The
+page is generated by `python -m tests.commands.processes.order_process`, which runs the tests.
+
+| row | reaction | test | last result |
+|---|---|---|---|
+"""
+
+
+def rendered(results: Mapping[str, str]) -> str:
+    """The page, with the result of each test by its name."""
+    return _HEAD + "".join(
+        f"| {row.happens} | {row.reaction} | {f'`{row.test}`' if row.test else ''} | {_result(row, results)} |\n"
+        for row in ROWS
+    )
+
+
+def _result(row: Row, results: Mapping[str, str]) -> str:
+    return f"{NOT_DONE}: {row.not_done}" if row.not_done else results.get(row.test, "")
+
+
+def findings(page: str) -> list[str]:
+    """Every row that is not shown, and what the page says otherwise than the rows."""
+    return [*_untested(), *_unsaid(page)]
+
+
+def _untested() -> Iterator[str]:
+    defined = _defined()
+    for row in ROWS:
+        if row.not_done:
+            continue
+        if not row.test:
+            yield f"{row.happens}: it names no test"
+        elif row.test not in defined:
+            yield f"{row.happens}: there is no test {row.test}"
+
+
+def _unsaid(page: str) -> Iterator[str]:
+    lines = rendered({row.test: PASSED for row in ROWS}).splitlines()
+    written = [re.sub(rf" {PASSED}: .* \|$", f" {PASSED} |", line) for line in page.splitlines()]
+    yield from (f"the page lacks: {line}" for line in lines if line not in written)
+    yield from (f"the page has besides: {line}" for line in written if line not in lines)
+
+
+@cache
+def _defined() -> frozenset[str]:
+    return frozenset(re.findall(r"^def (test_\w+)\(", TESTS.read_text(encoding="utf-8"), re.MULTILINE))
+
+
+class Results:
+    """What came of each test, over all first seeds that it is run with."""
+
+    def __init__(self, schedules: int) -> None:
+        self._outcomes: defaultdict[str, list[str]] = defaultdict(list)
+        self._schedules = schedules
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note the outcome of the test itself."""
+        if report.when == "call":
+            self._outcomes[report.nodeid.rpartition("::")[2].partition("[")[0]].append(report.outcome)
+
+    @property
+    def by_test(self) -> Mapping[str, str]:
+        """The last result of each, as the page says it."""
+        return {
+            name: shown(len(outcomes) * self._schedules) if set(outcomes) == {PASSED} else "failed"
+            for name, outcomes in self._outcomes.items()
+        }
+
+
+def shown(schedules: int) -> str:
+    """How the page says that a test passed."""
+    return f"{PASSED}: {schedules} schedules"
+
+
+def main() -> int:
+    """Run the tests of all rows, and write the page."""
+    from tests.sizes import ORDER_PROCESS
+
+    results = Results(ORDER_PROCESS.chosen)
+    names = [f"{TESTS}::{row.test}" for row in ROWS if row.test]
+    code = pytest.main(["-q", "-p", "no:cacheprovider", *names], plugins=[results])
+    PAGE.write_text(rendered(results.by_test), encoding="utf-8")
+    return int(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
