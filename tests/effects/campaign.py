@@ -6,7 +6,8 @@
 3  when everything has its answer, the second backup is restored and fenced, and all of it is answered again
 4  the same with the first backup, in which every intent is decided anew, at another position
 
-The carrier is a process of its own with its own ledger, which no restore touches.
+The carrier is a process of its own with its own ledger, which no restore touches. Each order is paid as well, by a
+payment provider with its own ledger, which begins anew from that whenever a sender does.
 """
 
 import contextlib
@@ -26,16 +27,25 @@ from pydantic import SecretStr
 
 from counterfoil import fencing
 from counterfoil.contexts import CONTEXTS
-from domain.ids import Sku
+from counterfoil.testing.spec import folded
+from domain.ids import PaymentId, Sku
 from domain.inventory import stock_item
+from domain.money import Minor
 from domain.ordering import order as ordering
+from domain.payments import authorising, payment
+from domain.payments.authorising import Payable
+from event_store.log import codec
+from projections.payments.ledger import LEDGER
 from runtime.settings import Settings
 from tests.acceptance import running
+from tests.commands.gateways.test_payment import simulated
 from tests.commands.processes.running import NOW, append, placed, received, register
-from tests.effects import checker
+from tests.effects import checker, payment_checker
 from tests.sizes import EFFECTS_KILLS, EFFECTS_ORDERS
 
 PIECES = 3
+METHODS = ("pm_visa", "pm_pending", "pm_declined", "pm_soft", "pm_3ds")
+PAYMENT_FAULTS = "lose=0.12,twice=0.08,late=0.08:1.2,error=0.12,garble=0.1,wrong=0.08"
 ANSWERED_WITHIN_S = 60.0
 STEP_S = 0.02
 FAULTS = "lose=0.12,twice=0.08,late=0.08:1.2,error=0.12,garble=0.1,wrong=0.08,refuse=0.1"
@@ -92,6 +102,7 @@ class Campaign:
     answered_within_s: float = ANSWERED_WITHIN_S
     chance: random.Random = field(init=False)
     made: list[str] = field(default_factory=list)
+    provider: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     started: list[subprocess.Popen] = field(default_factory=list)
 
     def __post_init__(self):
@@ -101,6 +112,7 @@ class Campaign:
         """Every violation that was found after any of the histories."""
         with contextlib.ExitStack() as stack:
             stack.callback(self._clean_up)
+            stack.callback(self.provider.close)
             self.carrier = stack.enter_context(
                 carrier(self.home / "ledger", faults=FAULTS if self.pauses else FORGETTING, seed=self.seed)
             )
@@ -122,6 +134,7 @@ class Campaign:
         for number in range(self.orders):
             stream, _, events = placed(f"o {number}", [("A", PIECES)])
             state = ordering.evolve(None, events[0])
+            shipped.append(self._payment_of(number, state))
             for decide in (ordering.confirm, ordering.ship):
                 decided = decide(state, order_id=state.order_id, now=NOW)
                 state = ordering.evolve(state, decided[0])
@@ -131,6 +144,22 @@ class Campaign:
                 stock, sku=Sku("A"), order_id=state.order_id, quantity=PIECES, now=NOW
             )
         append(self.url, [received("A", total), ("stock-A", 1, reserved), *shipped])
+
+    def _payment_of(self, number: int, order: ordering.Order):
+        """A payment of an order that is to be captured as soon as it is held."""
+        payment_id = PaymentId(f"pay-{number}")
+        of = Payable(
+            order_id=order.order_id,
+            customer_id=None,
+            currency=order.currency,
+            total=order.total,
+            covered=Minor(0),
+        )
+        of_it = {"payment_id": payment_id, "now": NOW}
+        method = METHODS[number % len(METHODS)]
+        [created] = authorising.create(None, of=of, amount=None, method_ref=method, capture="auto", **of_it)
+        paid = payment.evolve(None, created)
+        return f"payment-{payment_id}", 0, [created, *authorising.authorise(paid, method_ref=None, **of_it)]
 
     def _work_and_be_killed(self, url: str, *, kills: int, backup: bool = False) -> str:
         """Have everything answered by senders that are killed now and then; the name of a backup of in between."""
@@ -164,7 +193,13 @@ class Campaign:
         self.started.clear()
 
     def _start(self, url: str) -> subprocess.Popen:
-        settings = {"COUNTERFOIL_DATABASE_URL": url, "COUNTERFOIL_CARRIER_URL": self.carrier.url}
+        self.provider.close()
+        server = self.provider.enter_context(simulated(self.home / "payments", PAYMENT_FAULTS))
+        settings = {
+            "COUNTERFOIL_DATABASE_URL": url,
+            "COUNTERFOIL_CARRIER_URL": self.carrier.url,
+            "COUNTERFOIL_PAYMENT_URL": server.url,
+        }
         with (self.home / "senders.log").open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tests.effects.process", *self.planted],
@@ -177,7 +212,7 @@ class Campaign:
 
     def _wait(self, url: str, process: subprocess.Popen, *, enough: int) -> None:
         give_up = time.monotonic() + self.answered_within_s
-        while answered(url) < enough:
+        while answered(url) < enough or (enough == self.orders and payment_checker.settled(url) < enough):
             assert process.poll() is None, f"the sender ended by itself; see {self.home / 'senders.log'}"
             if time.monotonic() > give_up:
                 raise Unanswered(f"{answered(url)} of {self.orders} were answered")
@@ -185,7 +220,12 @@ class Campaign:
 
     def _judge(self, url: str) -> list[checker.Violation]:
         ledger = checker.ledger_of(self.carrier.ledger)
-        return checker.violations(ledger, *checker.log_of(url), zombies=self.pauses)
+        found = checker.violations(ledger, *checker.log_of(url), zombies=self.pauses)
+        taken = checker.ledger_of(self.home / "payments")
+        return [
+            *found,
+            *payment_checker.violations(taken, payment_checker.payments_of(url), postings_of(url)),
+        ]
 
     def _backup(self) -> str:
         """A copy of the database as it is now: nobody is connected to it any more."""
@@ -226,6 +266,15 @@ class Campaign:
 def dbname(url: str) -> str:
     """The database of an address."""
     return str(psycopg.conninfo.conninfo_to_dict(url)["dbname"])
+
+
+def postings_of(url: str) -> list[tuple[str, str, int]]:
+    """The payments ledger of a log: payment, account and amount of each posting."""
+    events = [
+        codec.decode(kind, json.dumps(body).encode()) for kind, body in payment_checker.payments_of(url)
+    ]
+    moving = [event for event in events if type(event) in LEDGER.folds]
+    return [(row.payment_id, row.account, row.amount) for row in folded(LEDGER, *moving).values()]
 
 
 def answered(url: str) -> int:

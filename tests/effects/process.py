@@ -6,6 +6,7 @@
 import sys
 
 from commands.gateways import outside, sending
+from commands.gateways.payment import charging
 from commands.gateways.sending import Sender
 from counterfoil import hosting
 from event_store.consumers import lease
@@ -20,6 +21,7 @@ def main() -> None:
     lease.TAKEOVER_AFTER_S, lease.RENEW_EVERY_S = TAKEOVER_S, TAKEOVER_S / 5
     outside.ANSWER_TIMEOUT_S = ANSWER_S
     sending.RETRY_MAX_S = 1.0
+    charging.ASK_AGAIN_S = 0.2
     for fault in sys.argv[1:]:
         planting.FAULTS[fault](Sender)
     hosting.processes(Settings.load())

@@ -10,7 +10,7 @@ from projections.shipping.views import shipment_details
 from runtime.settings import Settings
 from tests.commands.processes.running import append
 from tests.counterfoil.commanding import run
-from tests.effects import checker
+from tests.effects import checker, payment_checker
 from tests.effects.campaign import Campaign, carrier, seed_of
 from tests.effects.checker import BOUGHT, REFUSED, REQUESTED, LoggedEvent
 from tests.examples import label_bought, label_requested
@@ -101,3 +101,30 @@ def test_what_is_as_it_should_be_is_no_violation():
 )
 def test_a_violation_is_found(law, ledger, log):
     assert law in {each.law for each in checker.violations(ledger, INSTALLATION, log)}
+
+
+CAPTURED = {
+    "key": "k:capture:1",
+    "did": "decided",
+    "answer": {"status": "captured", "payment": "p", "amount": 5},
+}
+PAID = [
+    (payment_checker.CREATED, {"payment_id": "p", "amount": 5}),
+    (payment_checker.CAPTURED, {"payment_id": "p", "amount": 5}),
+]
+BOOKED = [("p", "buyer", -5), ("p", "provider", 5)]
+
+
+@pytest.mark.parametrize(
+    ("laws", "ledger", "log", "postings"),
+    [
+        (set(), [CAPTURED], PAID, BOOKED),
+        ({"T1", "T2"}, [CAPTURED, CAPTURED], PAID, BOOKED),
+        ({"T2", "T3"}, [CAPTURED], PAID[:1], []),
+        ({"T2"}, [], PAID, BOOKED),
+        ({"T2"}, [CAPTURED], PAID, []),
+        ({"T3"}, [], PAID[:1], []),
+    ],
+)
+def test_three_ledgers_that_differ_are_found(laws, ledger, log, postings):
+    assert laws == {each.law for each in payment_checker.violations(ledger, log, postings)}
