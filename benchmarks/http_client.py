@@ -12,10 +12,11 @@ ANSWER_S_MAX: Final = 30.0
 
 
 class Answer(Struct, frozen=True):
-    """What a server said: status and the headers that benchmarks look at."""
+    """What a server said: status, body and the header that benchmarks look at."""
 
     status: int
     position: bytes | None
+    body: bytes
 
 
 class Load(Struct, frozen=True):
@@ -36,6 +37,7 @@ class Connection(asyncio.Protocol):
         self._waiting: asyncio.Future[Answer] | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._position: bytes | None = None
+        self._body = b""
 
     @classmethod
     async def open(cls, host: str, port: int) -> Self:
@@ -73,11 +75,15 @@ class Connection(asyncio.Protocol):
         if name.lower() == b"position":
             self._position = value
 
+    def on_body(self, part: bytes) -> None:
+        """Called by the parser."""
+        self._body += part
+
     def on_message_complete(self) -> None:
         """Called by the parser."""
-        answer = Answer(self._parser.get_status_code(), self._position)
+        answer = Answer(self._parser.get_status_code(), self._position, self._body)
         self._parser = httptools.HttpResponseParser(self)
-        self._position = None
+        self._position, self._body = None, b""
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(answer)
 

@@ -131,10 +131,13 @@ class Laboratory:
         return self._kafka.bootstrap
 
     @contextlib.contextmanager
-    def shop(self, *, distributed: bool) -> Iterator[Running]:
-        """A whole empty shop, as `counterfoil up` runs it. At tiny size all who ask for a distributed one share it."""
+    def shop(self, *, distributed: bool, **given: object) -> Iterator[Running]:
+        """A whole empty shop, as `counterfoil up` runs it, with other settings where they are given.
+
+        At tiny size all who ask for a distributed one share it.
+        """
         if not (self.size.tiny and distributed):
-            with self._new_shop(distributed=distributed) as running:
+            with self._new_shop(distributed=distributed, **given) as running:
                 yield running
             return
         if self._shop is None:
@@ -142,7 +145,7 @@ class Laboratory:
         yield self._shop
 
     @contextlib.contextmanager
-    def _new_shop(self, *, distributed: bool) -> Iterator[Running]:
+    def _new_shop(self, *, distributed: bool, **given: object) -> Iterator[Running]:
         home = self.directory / f"shop-{next(_numbers)}"
         settings = self.settings.model_copy(
             update={
@@ -152,6 +155,7 @@ class Laboratory:
                 "kafka_bootstrap": None,
                 "log_level": "warning",
                 **dict.fromkeys(_PORTS, 0),
+                **given,
             }
         )
         with contextlib.ExitStack() as stack:
