@@ -8,6 +8,7 @@ import fnmatch
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
@@ -39,6 +40,10 @@ TABLE_FILL_PERCENT: Final = 80
 """Room left in each page, so that most updates need no new index entry."""
 
 _SECTION: Final = "-- view:"
+_EXTENSIONS: Final = """
+select e.extname, n.nspname from pg_catalog.pg_extension e
+join pg_catalog.pg_namespace n on n.oid = e.extnamespace order by e.extname
+"""
 
 
 class BuildId(msgspec.Struct, frozen=True, order=True):
@@ -82,7 +87,7 @@ class Table:
     def create(self, conn: Connection) -> None:
         """Make the table with its indexes, readable by readers; inside the caller's transaction."""
         conn.execute(self._texts.create)
-        for statement in index_statements(self.view, self.build):
+        for statement in index_statements(self.view, self.build, extensions=_extensions(conn)):
             conn.execute(statement)
         conn.execute(self._texts.grant)
 
@@ -266,8 +271,14 @@ def bare_view(view: View[Any], build: BuildId) -> sql.Composed:
     )
 
 
-def index_statements(view: View[Any], build: BuildId) -> list[sql.Composed]:
-    """What the view's section of `views.sql`, next to the row type, says about this build's table."""
+def index_statements(
+    view: View[Any], build: BuildId, *, extensions: Mapping[str, str] = MappingProxyType({})
+) -> list[sql.Composed]:
+    """What the view's section of `views.sql`, next to the row type, says about this build's table.
+
+    `extensions` are those that the database has, each with its schema: a section `-- view: <name> with <extension>` is
+    for databases that have that one, and `{extension}` in it is its schema.
+    """
     package = view.row.__module__.rpartition(".")[0]
     if not package:
         return []
@@ -275,7 +286,18 @@ def index_statements(view: View[Any], build: BuildId) -> list[sql.Composed]:
     if not file.is_file():
         return []
     table = sql.Identifier(SCHEMA, build.table)
-    return [sql.SQL(statement).format(table=table) for statement in _section(file.read_text(), view.name)]
+    text = file.read_text()
+    statements = [sql.SQL(statement).format(table=table) for statement in _section(text, view.name)]
+    for extension, schema in extensions.items():
+        statements += [
+            sql.SQL(statement).format(table=table, extension=sql.Identifier(schema))
+            for statement in _section(text, f"{view.name} with {extension}")
+        ]
+    return statements
+
+
+def _extensions(conn: Connection) -> dict[str, str]:
+    return dict(cast("list[tuple[str, str]]", conn.execute(_EXTENSIONS).fetchall()))
 
 
 def _section(text: str, view: str) -> list[str]:

@@ -16,6 +16,7 @@ from read_api.documentation import DESCRIPTION
 from read_api.errors import ReadError, TooManyReads
 from read_api.reads import Reads
 from read_api.routing import Queries
+from read_api.searching.product_searches import ProductSearches
 from runtime import api_pages, problem_pages, telemetry
 from runtime.http import probes
 from runtime.http.access_log import AccessLog
@@ -83,6 +84,7 @@ def create_app(
     app.state.callers = callers
     app.state.reads = reads
     app.state.past = past
+    app.state.searches = ProductSearches(reads)
     app.state.media = Media(settings.media_folder)
     app.state.proofs = Proofs(Directory(settings.tiles), past=past)
     app.state.readiness = reads.readiness

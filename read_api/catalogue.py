@@ -19,6 +19,7 @@ from read_api.including import each_of
 from read_api.lists.declaring import Listed, ListOf, Sort, by_day, by_value
 from read_api.reading.resource import Resource, only_row
 from read_api.routing import ById, Documented, Include, Queries
+from read_api.searching.search_routes import router as search_router
 from runtime.http.principal import Browsable
 
 PRODUCT: Final = Resource(noun="product", view=product_page, render=only_row, shared_s=60)
@@ -257,6 +258,7 @@ QUERIES: Final = Queries(
         ),
     ),
     lists=(PRODUCTS, LISTINGS, CATEGORIES, CHANNELS, CHANNEL_LISTINGS, CATEGORY_LISTINGS),
+    router=search_router,
     includes=(
         Include(
             name="products",

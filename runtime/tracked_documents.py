@@ -146,6 +146,13 @@ class TrackedDocuments:
         keys = ("2", checkpoint_key, document.key)
         connection.ask("EVAL", _FILL, *keys, checkpoint, document.value, str(TTL_S)).add_done_callback(_heard)
 
+    def keep(self, key: str, value: bytes, *, ttl_s: int) -> None:
+        """Write what belongs to no checkpoint, for so many seconds; as with `fill`, nobody waits for it."""
+        connection = self._connection
+        if connection is None or connection.in_flight > IN_FLIGHT_MAX:
+            return
+        connection.ask("SET", key, value, "EX", str(ttl_s)).add_done_callback(_heard)
+
     async def close(self) -> None:
         """Hang up; commands in flight fail."""
         if self._connecting is not None:

@@ -5,7 +5,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from domain.catalogue.events import PriceChanged, ProductCreated
-from projections.catalogue import listing_folds
+from projections.catalogue import listing_folds, search_folds
 from projections.catalogue.views import ProductPage, product_page
 
 
@@ -31,4 +31,4 @@ def price_changed(page: ProductPage, event: PriceChanged) -> ProductPage:
     )
 
 
-VIEWS: Final = (product_page, *listing_folds.VIEWS)
+VIEWS: Final = (product_page, *listing_folds.VIEWS, *search_folds.VIEWS)

@@ -1,8 +1,9 @@
 """Views of the catalogue."""
 
 from datetime import datetime
+from typing import Annotated, Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from domain.catalogue.category import CATEGORY
 from domain.catalogue.channel import CHANNEL
@@ -21,8 +22,15 @@ from domain.catalogue.listing import LISTING
 from domain.catalogue.product import PRODUCT
 from domain.ids import CategoryId, ChannelId, ListingId, MediaId, Sku
 from domain.money import Currency, UnitPrice
-from domain.text import Title
-from projections.view import KEYED, Row, View
+from domain.text import PublicText, Title
+from projections.view import GLOBAL, KEYED, Row, View
+
+SearchedWords = Annotated[str, PublicText("words of titles and descriptions of things on sale")]
+Facets = Annotated[str, PublicText("categories and properties of things on sale, one a line")]
+
+
+PRICE_SCALE: Final = 10**8
+"""By how much prices that are compared are multiplied: a unit price has at most eight decimals."""
 
 
 class ProductPage(Row, frozen=True):
@@ -132,6 +140,48 @@ class CategoryListing(Row, frozen=True, kw_only=True):
     titles: dict[Locale, Title]
 
 
+ANY_SKU: Final = Sku("")
+"""The key of the row whose position says when any other one last changed by an event of the catalogue."""
+
+
+class ProductSearch(Row, frozen=True, kw_only=True):
+    """An SKU as it is searched. `price` is its list price in 10^-8 of the currency.
+
+    It is found once it is created, and as long as it is `offered`; one of a listing while that is shown. `changes`
+    counts in the row of `ANY_SKU` only.
+    """
+
+    sku: Sku
+    title: Title = ""
+    listing_id: ListingId | None = None
+    options: dict[AttributeName, AttributeValue] = field(default_factory=dict)
+    unit_price: UnitPrice | None = None
+    currency: Currency | None = None
+    price: int | None = None
+    stocked: bool = True
+    available: int = 0
+    in_stock: bool = False
+    offered: bool = True
+    created_at: datetime | None = None
+    heading: SearchedWords = ""
+    body: SearchedWords = ""
+    facets: Facets = ""
+    changes: int = 0
+
+
+class ListingSearch(Row, frozen=True, kw_only=True):
+    """What a listing says that its SKUs are found by, from `shown_from` on, when it is first shown anywhere."""
+
+    listing_id: ListingId
+    slug: Slug | None = None
+    titles: dict[Locale, Title] = field(default_factory=dict)
+    heading: SearchedWords = ""
+    body: SearchedWords = ""
+    facets: Facets = ""
+    channels: dict[ChannelId, datetime] = field(default_factory=dict)
+    shown_from: datetime | None = None
+
+
 product_page = View(
     name="product_page",
     row=ProductPage,
@@ -186,3 +236,5 @@ category_listing = View(
     shape=1,
     kind=KEYED,
 )
+product_search = View(name="product_search", row=ProductSearch, key=("sku",), shape=1, kind=GLOBAL)
+listing_search = View(name="listing_search", row=ListingSearch, key=("listing_id",), shape=1, kind=GLOBAL)

@@ -29,3 +29,36 @@ create index on {table} (category_id, channel, starts_at, listing_id);
 create index on {table} (category_id, starts_at, channel, listing_id);
 create index on {table} (starts_at, category_id, channel, listing_id);
 create index on {table} (channel, starts_at, category_id, listing_id);
+
+-- view: product_search
+alter table {table} add column words tsvector generated always as (
+    setweight(to_tsvector('english'::regconfig, coalesce(heading, '')), 'A')
+    || setweight(to_tsvector('simple'::regconfig, coalesce(heading, '')), 'A')
+    || setweight(to_tsvector('simple'::regconfig, translate(sku, '-_.', '   ')), 'B')
+    || setweight(to_tsvector('english'::regconfig, coalesce(body, '')), 'C')
+    || setweight(to_tsvector('simple'::regconfig, coalesce(body, '')), 'C')
+) stored;
+alter table {table} add column facet_list text[] generated always as (string_to_array(facets, E'\n')) stored;
+create index on {table} using gin (words) with (fastupdate = off);
+create index on {table} using gin (facet_list) with (fastupdate = off);
+create index on {table} (listing_id);
+create index on {table} (title, sku);
+create index on {table} (created_at, sku);
+create index on {table} (currency, price, sku);
+
+-- view: product_search with pg_trgm
+create index on {table} using gin (heading {extension}.gin_trgm_ops);
+
+-- view: listing_search
+alter table {table} add column words tsvector generated always as (
+    setweight(to_tsvector('english'::regconfig, coalesce(heading, '')), 'A')
+    || setweight(to_tsvector('simple'::regconfig, coalesce(heading, '')), 'A')
+    || setweight(to_tsvector('english'::regconfig, coalesce(body, '')), 'C')
+    || setweight(to_tsvector('simple'::regconfig, coalesce(body, '')), 'C')
+) stored;
+alter table {table} add column facet_list text[] generated always as (string_to_array(facets, E'\n')) stored;
+create index on {table} using gin (words) with (fastupdate = off);
+create index on {table} using gin (facet_list) with (fastupdate = off);
+
+-- view: listing_search with pg_trgm
+create index on {table} using gin (heading {extension}.gin_trgm_ops);

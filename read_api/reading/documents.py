@@ -82,6 +82,11 @@ class DocumentCache:
         if self.answers:
             self._documents.fill(document, checkpoint_key=checkpoint_key, checkpoint=checkpoint)
 
+    def keep(self, key: str, value: bytes, *, ttl_s: int) -> None:
+        """Keep something for so many seconds that is no document, unless the cache is left alone now."""
+        if self.answers:
+            self._documents.keep(key, value, ttl_s=ttl_s)
+
     async def close(self) -> None:
         """Cancel those who wait and hang up."""
         await self._coalescer.close()

@@ -24,6 +24,9 @@ Immediate = Callable[[Exchange], "Prepared | None"]
 CONFINED_TO: Final = "confined_to"
 """Where an endpoint of the framework finds in its scope whose objects alone its caller may use; None: everybody's."""
 
+KNOWN: Final = "known"
+"""Where an endpoint of the framework finds in its scope whether its caller said who they are."""
+
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _NO_ADDRESS: Final = Public("nothing is there")
 
@@ -179,6 +182,7 @@ def _by_framework(route: APIRoute, app: FastAPI, requirement: Requirement) -> Ha
             scope[name] = stack
         scope["app"], scope["route"], scope["path_params"] = app, route, exchange.parameters
         scope[CONFINED_TO] = confined_to(exchange.principal, requirement)
+        scope[KNOWN] = exchange.principal.kind != "anonymous"
         return await answer(Request(scope, exchange.receive))
 
     return handle

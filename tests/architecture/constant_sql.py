@@ -172,6 +172,8 @@ _ANSWERS_SQL_ELSEWHERE: Final = frozenset(
         "bare_view",
         "index_statements",
         "select_by_ids",
+        "select_changed",
+        "select_counts",
         "select_folded_back",
         "select_moved",
         "select_page",

@@ -1,0 +1,153 @@
+"""Answers of searches, from SQL: the words as they were typed first, and where nothing has them, what comes near."""
+
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct, structs
+
+from projections.catalogue.views import listing_search, product_search
+from projections.storing import BuildId
+from read_api.checkpoints import CheckpointSnapshot
+from read_api.connections import AsyncConnection
+from read_api.reading import tables
+from read_api.reads import live
+from read_api.searching import search_sql
+from read_api.searching.questions import Means, Question
+from read_api.searching.search_sql import Searched, select_counts, select_page
+
+VIEWS: Final = (product_search.name, listing_search.name)
+BUILDS_KEPT_MAX: Final = 8
+"""Pairs of builds of which it is kept whether they have an index of similarity."""
+
+_decode_counts: Final = msgspec.json.Decoder(list[tuple[str, int]]).decode
+
+
+class FoundProduct(Struct, frozen=True, kw_only=True):
+    """An SKU that was found. `titles` are those of its listing, if it has one."""
+
+    sku: str
+    title: str
+    listing_id: str | None
+    slug: str | None
+    titles: dict[str, str]
+    options: dict[str, str]
+    unit_price: str | None
+    currency: str | None
+    in_stock: bool
+    created_at: datetime
+
+
+class FacetCount(Struct, frozen=True):
+    """How many of all that match have a facet."""
+
+    facet: str
+    count: int
+
+
+class FoundProducts(Struct, frozen=True, kw_only=True):
+    """A page of what was found.
+
+    `matches` and `facets` are counted for the first page, and null on others; both are null where more than 10,000
+    products match. `means` is `near` where nothing has the words as they were typed.
+    """
+
+    items: list[FoundProduct]
+    next_cursor: str | None
+    matches: int | None
+    facets: list[FacetCount] | None
+    means: Means
+
+
+_NOTHING: Final = FoundProducts(items=[], next_cursor=None, matches=0, facets=[], means="words")
+
+
+class Builds:
+    """Builds that are searched, and whether they have an index of similarity, which no build gets later."""
+
+    def __init__(self) -> None:
+        """Nothing is known of any build."""
+        self._known: dict[tuple[BuildId, BuildId], Searched] = {}
+
+    async def live(self, connection: AsyncConnection, snapshot: CheckpointSnapshot) -> Searched:
+        """The builds that answer now."""
+        products, listings = (live(snapshot, view).id for view in VIEWS)
+        known = self._known.get((products, listings))
+        if known is None:
+            if len(self._known) >= BUILDS_KEPT_MAX:
+                self._known.clear()
+            known = self._known[products, listings] = await described(connection, products, listings)
+        return known
+
+
+async def described(connection: AsyncConnection, products: BuildId, listings: BuildId) -> Searched:
+    """Ask whether two builds have an index of similarity."""
+    schemas = []
+    for build in (products, listings):
+        cursor = await connection.execute(search_sql.SIMILARITY, [tables.name_of(build)])
+        schemas += [str(row[0]) for row in await cursor.fetchall()]
+    return Searched(products, listings, schemas[0] if len(schemas) == len(VIEWS) else None)
+
+
+async def answer(connection: AsyncConnection, searched: Searched, question: Question) -> FoundProducts:
+    """What is found, in the transaction that the connection is in."""
+    if question.words == ():
+        return _NOTHING
+    found = await _found(connection, searched, question)
+    if found.items or question.words is None or question.after is not None:
+        return found
+    near = await _found(connection, searched, structs.replace(question, means="near"))
+    return near if near.items else found
+
+
+async def _found(connection: AsyncConnection, searched: Searched, question: Question) -> FoundProducts:
+    similarity = searched.similarity is not None
+    if question.means == "near" and similarity:
+        await connection.execute(search_sql.SET_NEAR, [search_sql.NEAR_MIN])
+    given = search_sql.given(question, similarity=similarity)
+    # Never prepared: a plan that is kept knows no words, and would take those that few have for those that many have.
+    async with connection.cursor(binary=True) as cursor:
+        await cursor.execute(select_page(searched, question), given, prepare=False)
+        rows = await cursor.fetchall()
+        matches, facets = (rows[0][-2], rows[0][-1]) if rows else (0, "[]")
+        if question.words is None and question.after is None:
+            await cursor.execute(select_counts(searched, question), given, prepare=False)
+            matches, facets = await cursor.fetchone() or (0, "[]")
+    return _page(question, rows, matches, facets)
+
+
+def _page(
+    question: Question, rows: list[tuple[Any, ...]], matches: int | None, facets: str | None
+) -> FoundProducts:
+    first = question.after is None
+    shown = rows[: question.limit]
+    return FoundProducts(
+        items=[_product(row) for row in shown],
+        next_cursor=question.cursor_after(shown[-1][-3], shown[-1][0]) if len(rows) > len(shown) else None,
+        matches=matches if first and facets is not None else None,
+        facets=[FacetCount(*each) for each in _decode_counts(facets)]
+        if first and facets is not None
+        else None,
+        means=question.means,
+    )
+
+
+def _product(row: tuple[Any, ...]) -> FoundProduct:
+    sku, title, listing_id, slug, titles, options, unit_price, currency, in_stock, created_at, *_ = row
+    return FoundProduct(
+        sku=sku,
+        title=title,
+        listing_id=listing_id,
+        slug=slug,
+        titles=_json(titles),
+        options=_json(options),
+        unit_price=unit_price,
+        currency=currency,
+        in_stock=in_stock,
+        created_at=created_at,
+    )
+
+
+def _json(text: str | None) -> Any:
+    """Nested values are handed through as they stand in the row."""
+    return {} if text is None else Raw(text.encode())
