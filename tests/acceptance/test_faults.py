@@ -94,8 +94,8 @@ def test_every_process_and_server_is_killed_in_an_import_and_the_figures_are_exa
 
 def test_an_import_that_is_killed_again_and_again_doubles_nothing(shops, tmp_path):
     shop = shops()
-    file = generated(tmp_path / "retail.csv", orders=800)
-    for reached in (200, 2_000, 6_000):
+    file = generated(tmp_path / "retail.csv", orders=400)
+    for reached in (200, 1_000, 3_000):
         process = importing(shop, file)
         wait_until(lambda reached=reached: head(shop) > reached, within_s=240, what=f"{reached} events")
         process.kill()
