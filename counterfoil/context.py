@@ -22,6 +22,7 @@ from domain.rejection import Rejection
 from event_store.consumers.consumer import LogConsumer
 from event_store.consumers.settling import ReactingConsumers
 from projections import snapshots
+from projections.measure import Measure
 from projections.view import View
 from runtime.problem_types import CATALOGUE, ProblemType
 from runtime.settings import Settings
@@ -62,6 +63,7 @@ class Context(Struct, frozen=True, kw_only=True, eq=False):
     receiver: "Receiver | str | None" = None
     consumers: tuple[LogConsumer, ...] = ()
     views: tuple[View[Any], ...] = ()
+    measures: tuple[Measure, ...] = ()
     queries: "Queries | str | None" = None
     problems: tuple[type[Rejection], ...] = ()
     unshown: Mapping[Aggregate[Any] | type[Event], str] = _NOTHING
@@ -232,6 +234,11 @@ class Contexts:
     def views(self) -> tuple[View[Any], ...]:
         """Every view, with its folds."""
         return (*(view for context in self._declared for view in context.views), *self.timers)
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What workers of views count."""
+        return tuple(measure for context in self._declared for measure in context.measures)
 
     @property
     def queries(self) -> "dict[str, Queries]":

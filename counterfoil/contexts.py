@@ -107,6 +107,7 @@ ORDERING: Final = Context(
     commands="commands.ordering:router",
     processes=(FULFILMENT, RESTOCK, PURCHASES),
     views=(*ordering_folds.VIEWS, *history.VIEWS, *sales.VIEWS),
+    measures=history.MEASURES,
     queries="read_api.ordering:QUERIES",
     problems=(
         order.OrderUnknown,

@@ -125,7 +125,7 @@ def _projections(host: Host) -> list[Consumer]:
     kept = views.consumers(
         contexts.views,
         transport=host.transport("counterfoil_projector"),
-        metrics=ProjectionMetrics(host.registry),
+        metrics=ProjectionMetrics(host.registry, measures=contexts.measures),
         followed=host.followed,
         documents=documents,
         aggregates=contexts.aggregates,

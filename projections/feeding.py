@@ -4,12 +4,12 @@ A step folds and commits; documents and metrics follow the commit; between two s
 operators ask for retries and skips.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from event_store.consumers.metrics import ConsumerMetrics
 from event_store.log import reading
-from event_store.transport.transport import Numbering, Partition
+from event_store.transport.transport import WHOLE_LOG, Numbering, Partition
 from projections import adopting, catching_up
 from projections.checkpoints import Cursor
 from projections.folding import decoder_of
@@ -48,6 +48,7 @@ class Feeding:
         self._metrics = metrics
         self._shared = shared
         self._mirror = mirror
+        self._measured: dict[Partition, int] = {}
         self._requests = RetryRequests(conn, numbering=numbering, decoder=self.decoder, mirror=mirror)
 
     def adopt(self, sources: Collection[Partition] | None) -> dict[Partition, Cursor]:
@@ -60,6 +61,9 @@ class Feeding:
         )
         if self._mirror is not None:
             self._mirror.adopt(self._conn, self.followings, history=reading.history(self._conn))
+        for following in _oldest(self.followings):
+            for source, cursor in following.cursors.items():
+                self._measured[source] = max(cursor.position, self._measured.get(source, 0))
         return self.starts()
 
     def starts(self) -> dict[Partition, Cursor]:
@@ -72,7 +76,10 @@ class Feeding:
         Raises:
             CheckpointConflict: another worker was here: adopt anew.
         """
-        self._follow_commit(self.performer.run(step(self.followings, feed)))
+        committed = self.performer.run(step(self.followings, feed))
+        self._follow_commit(committed)
+        if self._numbering != WHOLE_LOG:
+            self._measure(committed, feed)
 
     def catch_up(self, ends: Mapping[Partition, int]) -> bool:
         """Feed one page of the log to builds that stand before these positions; whether there was any.
@@ -125,7 +132,28 @@ class Feeding:
             self._metrics.left(following.build)
             self._shared.left(following.build.view, build=following.build.label)
 
+    def _measure(self, committed: Sequence[Plan], feed: Feed) -> None:
+        """Count the events that a build has now and that none had before: once, however many builds fold them."""
+        for move in (move for plan in committed for move in plan.moves):
+            measured = self._measured.get(move.source, 0)
+            if move.position <= measured:
+                continue
+            self._measured[move.source] = move.position
+            for decoded in feed[move.source].decoded_events:
+                if measured < decoded.position <= move.position:
+                    self._metrics.measures.count(decoded.event)
+
     def _follow_commit(self, committed: Sequence[Plan]) -> None:
         self._metrics.committed(committed)
         if self._mirror is not None:
             self._mirror.after_commit(committed)
+
+
+def _oldest(followings: Sequence[Following]) -> Iterable[Following]:
+    """The oldest build of each view: a newer one may have been folded ahead of it, by a rebuild that counts nothing."""
+    oldest: dict[str, Following] = {}
+    for following in followings:
+        known = oldest.setdefault(following.view.name, following)
+        if following.build.build < known.build.build:
+            oldest[following.view.name] = following
+    return oldest.values()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from projections.measure import Measure, Measures
 from projections.step import Plan
 from projections.storing import BuildId
 
@@ -13,7 +14,9 @@ _BATCH_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 class ProjectionMetrics:
     """Counters and gauges of one worker; duplicates and repairs are counted by the transport's follower."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, *, measures: Sequence[Measure] = ()) -> None:
+        """`measures` are what contexts want counted of the events that keyed views fold."""
+        self.measures = Measures(measures, registry)
         labels = ["view", "build"]
         self._applied = Counter(
             "counterfoil_projection_applied_events",

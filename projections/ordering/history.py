@@ -24,6 +24,7 @@ from domain.payments.events import (
     AuthorisationDeclined,
     AuthorisationExpired,
     AuthorisationRequested,
+    AuthorisationUncertain,
     AuthorisationVoided,
     CaptureFailed,
     ChargebackLost,
@@ -38,6 +39,7 @@ from domain.payments.events import (
     RefundSucceeded,
 )
 from domain.shipping.events import LabelBought, LabelRefused
+from projections.measure import Measure
 from projections.ordering.views import (
     FulfilmentAxis,
     OrderHistory,
@@ -189,4 +191,47 @@ def _not_below_zero(amount: int) -> Minor:
     return Minor(max(0, amount))
 
 
+def _outcome(word: str) -> Callable[[Event], tuple[str, ...]]:
+    return lambda _: (word,)
+
+
+ORDERS: Final = Measure(
+    name="counterfoil_orders",
+    text="Orders by what became of them, and why.",
+    labels=("outcome", "reason"),
+    of={
+        OrderPlaced: lambda _: ("placed", ""),
+        OrderConfirmed: lambda _: ("confirmed", ""),
+        OrderRejected: lambda event: ("rejected", event.reason),
+        OrderCancelled: lambda event: ("cancelled", event.reason),
+        OrderShipped: lambda _: ("shipped", ""),
+    },
+)
+
+PAYMENTS: Final = Measure(
+    name="counterfoil_payments",
+    text="Outcomes of payments.",
+    labels=("outcome",),
+    of={
+        AuthorisationUncertain: _outcome("uncertain"),
+        CustomerActionRequired: _outcome("action_required"),
+        AuthorisationDeclined: _outcome("declined"),
+        PaymentAuthorised: _outcome("authorised"),
+        AuthorisationExpired: _outcome("expired"),
+        AuthorisationVoided: _outcome("voided"),
+        PaymentCaptured: _outcome("captured"),
+        ManualPaymentRecorded: _outcome("captured"),
+        CaptureFailed: _outcome("capture_failed"),
+        RefundSucceeded: _outcome("refunded"),
+        RefundFailed: _outcome("refund_failed"),
+        RefundReversed: _outcome("refund_reversed"),
+        ChargebackOpened: _outcome("chargeback_opened"),
+        ChargebackWon: _outcome("chargeback_won"),
+        ChargebackLost: _outcome("chargeback_lost"),
+    },
+)
+
 VIEWS: Final = (order_history,)
+
+MEASURES: Final = (ORDERS, PAYMENTS)
+"""What a shop wants to see counted, next to what became of each order."""

@@ -1,7 +1,12 @@
 """Carts through both APIs: addresses sealed in the log and shown by role, the document of a cart, and its order."""
 
+import asyncio
+
 import pytest
 
+from commands.processes.fulfilment import FULFILMENT
+from commands.processes.order_mails import ORDER_MAILS
+from tests.commands.processes.running import counted, eventually, register, running
 from tests.customers.conftest import opened
 
 pytestmark = pytest.mark.anyio
@@ -72,6 +77,47 @@ async def test_a_checkout_with_contact_data_needs_a_registered_buyer(shop):
     total = (await shop.queries.get(f"/v1/orders/{checkout['order_id']}")).body["total"]
     assert ("ordered", cart["total"]) == (cart["status"], total)
     assert {name: plain(text) for name, text in CONTACT.items()} == {name: contact[name] for name in CONTACT}
+
+
+async def test_what_a_buyer_does_takes_no_more_events_than_its_budget(shop):
+    """None for browsing, one for a change of the cart, at most 12 for a checkout with what follows from it."""
+    await prepare(shop)
+    assert 201 == (await shop.post("/v1/stock/1/receipts", {"quantity": 9})).status
+    before = shop.commands.position
+    for path in ("/v1/products", "/v1/products/1", "/v1/stock/1", "/v1/carts", "/v1/carts/c", "/v1/orders"):
+        assert 200 == (await shop.queries.get(path)).status
+    assert before == shop.commands.position
+    for change, body in (
+        ("items", {"sku": "1", "quantity": 1}),
+        ("quantities", {"line_id": 1, "quantity": 3}),
+        ("addresses", ADDRESS),
+    ):
+        assert 201 == (await shop.commands.post(f"/v1/carts/c/{change}", body)).status
+        before += 1
+        assert before == shop.commands.position, change
+
+    await asyncio.to_thread(register, shop.queries.url, [ORDER_MAILS])
+    assert 201 == (await shop.commands.post("/v1/carts/c/checkout", {})).status
+    await shop.queries.carried()
+    checkout = (await shop.queries.get("/v1/carts/c")).body["checkout"]
+    order = {"checkout_id": checkout["checkout_id"], "contact": CONTACT, "customer_id": "17850"}
+    assert 201 == (await shop.commands.post("/v1/carts/c/order", order)).status
+
+    def decided():
+        with running(shop.queries.url, processes=(FULFILMENT, ORDER_MAILS)):
+            eventually(lambda: counted(shop.queries.url).get("mail.mail_requested.v1", 0) == MAILS)
+
+    await asyncio.to_thread(decided)
+    answers = MAILS
+    assert CHECKOUT_EVENTS == shop.commands.position - before
+    assert 12 >= CHECKOUT_EVENTS + answers
+
+
+MAILS = 2
+"""To a buyer about an order that is confirmed; each is answered by one event more."""
+
+CHECKOUT_EVENTS = 3 + 2 + MAILS
+"""The cart frozen and ended, the order placed; its stock reserved, itself confirmed."""
 
 
 async def test_shipping_is_a_line_of_the_order(database_url):

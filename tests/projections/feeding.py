@@ -35,6 +35,7 @@ from event_store.transport.partitioning import PARTITIONS, partition_of
 from event_store.transport.transport import Batch, Partition, Record
 from projections import builds, catching_up, tailing
 from projections.folding import Versioned, decoder_of
+from projections.measure import Measure
 from projections.metrics import ProjectionMetrics
 from projections.mirroring import Mirror
 from projections.performing import SESSION
@@ -294,6 +295,7 @@ class Feeder:
         documents: Documents | None = None,
         mischief: Mischief = list,
         sources: Iterable[Partition] | None = None,
+        measures: Sequence[Measure] = (),
     ) -> None:
         self.url = url
         self.now = 0.0
@@ -304,7 +306,7 @@ class Feeder:
         builds.ensure_builds(self.conn, views)
         self.carrier = Carrier(url, mischief)
         self.carrier.assign(list(range(generation.partitions)) if sources is None else sources)
-        metrics = ProjectionMetrics(self.registry)
+        metrics = ProjectionMetrics(self.registry, measures=measures)
         self.lease = Lease(self.conn, name=tailing.LEASE_NAME, owner=new_owner(), clock=self.clock)
         self.session = ConsumerSession(
             conn=self.conn,
