@@ -62,8 +62,9 @@ security: $(DEV_STAMP) ## Check dependencies for known vulnerabilities, write th
 	@$(BIN)/python -m tests.supply_chain $(ARGS)
 
 .PHONY: interop
-interop: $(INTEROP_STAMP) ## Have implementations of others, in Go, verify what is sealed: checkpoints, cosignatures, tiles and proofs
-	@$(BIN)/python -m pytest -q tests/event_store/proofs/interop/verified_by_others.py $(ARGS)
+interop: $(INTEROP_STAMP) ## Have implementations of others, in Go, verify what is sealed, and check what is asked of Stripe
+	@$(BIN)/python -m pytest -q tests/event_store/proofs/interop/verified_by_others.py \
+		tests/commands/gateways/interop/replayed_to_others.py $(ARGS)
 
 .PHONY: doctor
 doctor: $(RUN_STAMP) ## Show which servers would be used, with versions
