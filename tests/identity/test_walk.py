@@ -30,6 +30,7 @@ PUBLIC: Final = {
     "/oauth/token": "the request carries credentials",
     "/oauth/revoke": "the holder of a token may revoke it",
     "/v1/media/{name}": "pictures and static files are shown to everybody who is shown a page",
+    "/v1/product-search": "products are found by everybody",
     "/v1/products/{sku}": "pages of products are shown to everybody",
     "/.well-known/jwks.json": "public keys are for everybody who verifies tokens",
 }

@@ -196,6 +196,7 @@ def test_every_address_is_documented_with_an_example_and_a_problem(client):
         "/v1/promotions",
         "/v1/promotions/{promotion_id}",
         "/v1/coupons/{code}",
+        "/v1/product-search",
         "/v1/products/{sku}",
         "/v1/listings/{listing_id}",
         "/v1/listings",
