@@ -2,6 +2,8 @@
 
 import itertools
 import secrets
+import time
+from collections.abc import Iterable
 from typing import Any, Final, Self
 
 import httpx
@@ -28,6 +30,11 @@ SKUS: Final = 20
 
 TIMEOUT_S: Final = 30.0
 MAIL_WITHIN_S: Final = 60.0
+PAID_WITHIN_S: Final = 120.0
+"""For all orders that are paid for: each waits for the provider and for what it decides."""
+POLL_S: Final = 0.1
+METHOD: Final = "pm_visa"
+"""What the provider knows a buyer's card by."""
 
 
 class BuyingFailed(UserError):
@@ -79,25 +86,36 @@ class People:
         return str(self._post("sessions", {"email": email, "password": password})["access_token"])
 
     def buy(self, customers: list[str], guests: list[str], skus: list[str]) -> dict[str, str]:
-        """Have all of them order, each what comes next in the shop: whose token each order was placed with."""
-        buyers = [*customers * ORDERS_PER_CUSTOMER, *guests]
-        return {self._ordered(buyer, sku): buyer for buyer, sku in zip(buyers, itertools.cycle(skus))}
+        """Have all of them order, each what comes next in the shop: whose token each order was placed with.
+
+        Customers fill a cart, check out and pay; guests order at once, and pay when the parcel comes.
+        """
+        carts = zip(customers * ORDERS_PER_CUSTOMER, itertools.cycle(skus))
+        paid = {self._bought(buyer, sku): buyer for buyer, sku in carts}
+        return paid | {self._ordered(buyer, sku): buyer for buyer, sku in zip(guests, itertools.cycle(skus))}
+
+    def wait_for(self, what: str, member: str, value: str, orders: Iterable[tuple[str, str]]) -> None:
+        """Wait until each of these orders (id and token of the buyer) is shown with that value.
+
+        Raises:
+            BuyingFailed: one is not within two minutes.
+        """
+        give_up = time.monotonic() + PAID_WITHIN_S
+        for order_id, buyer in orders:
+            path = what.format(order_id)
+            while (found := self._get(path, token=buyer).json().get(member)) != value:
+                if time.monotonic() > give_up:
+                    raise BuyingFailed(f"{path} is {found} after {PAID_WITHIN_S:.0f} s, and not {value}")
+                time.sleep(POLL_S)
 
     def on_sale(self, buyer: str) -> list[str]:
         """Things that somebody finds in the catalogue."""
-        headers = {"authorization": f"Bearer {buyer}"}
-        answer = self._http.get(f"{self._queries}/products", params={"limit": SKUS}, headers=headers)
-        if answer.status_code != httpx.codes.OK:
-            raise _unexpected(answer)
+        answer = self._get(f"products?limit={SKUS}", token=buyer)
         return [str(each["sku"]) for each in answer.json()["items"]]
 
     def may_read(self, order_id: str, *, token: str) -> bool:
         """Whether somebody is shown an order."""
-        headers = {"authorization": f"Bearer {token}"}
-        answer = self._http.get(f"{self._queries}/orders/{order_id}", headers=headers)
-        if answer.status_code not in {httpx.codes.OK, httpx.codes.NOT_FOUND}:
-            raise _unexpected(answer)
-        return answer.status_code == httpx.codes.OK
+        return self._get(f"orders/{order_id}", token=token).status_code == httpx.codes.OK
 
     def _signed_up(self, address: str, mailbox: Mailbox) -> str:
         link = mailbox.link_to(address, within_s=MAIL_WITHIN_S)
@@ -106,6 +124,18 @@ class People:
         password = secrets.token_urlsafe()
         self._post("registrations/completion", {"token": link, "password": password})
         return self.token(address, password)
+
+    def _bought(self, buyer: str, sku: str) -> str:
+        cart = str(self._post("carts", {"currency": "GBP"}, token=buyer)["id"])
+        self._post(f"carts/{cart}/items", {"sku": sku, "quantity": 1}, token=buyer)
+        frozen = self._send(f"carts/{cart}/checkout", {"country": "United Kingdom"}, token=buyer)
+        shown = self._get(
+            f"carts/{cart}", token=buyer, **{"min-position": frozen.headers["position"], "prefer": "wait=30"}
+        )
+        checkout = str(shown.json()["checkout"]["checkout_id"])
+        order = {"checkout_id": checkout, "method_ref": METHOD}
+        self._post(f"carts/{cart}/order", order, token=buyer)
+        return checkout
 
     def _ordered(self, buyer: str, sku: str) -> str:
         body = {"country": "United Kingdom", "currency": "GBP", "lines": [{"sku": sku, "quantity": 1}]}
@@ -119,14 +149,31 @@ class People:
         token: str | None = None,
         expected: int = httpx.codes.CREATED,
     ) -> dict[str, Any]:
+        found: dict[str, Any] = self._send(path, body, token=token, expected=expected).json()
+        return found
+
+    def _get(self, path: str, *, token: str, **headers: str) -> httpx.Response:
+        headers |= {"authorization": f"Bearer {token}"}
+        answer = self._http.get(f"{self._queries}/{path}", headers=headers)
+        if answer.status_code not in {httpx.codes.OK, httpx.codes.NOT_FOUND}:
+            raise _unexpected(answer)
+        return answer
+
+    def _send(
+        self,
+        path: str,
+        body: dict[str, Any],
+        *,
+        token: str | None = None,
+        expected: int = httpx.codes.CREATED,
+    ) -> httpx.Response:
         headers = {"idempotency-key": secrets.token_hex(16)}
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
         answer = self._http.post(f"{self._commands}/{path}", json=body, headers=headers)
         if answer.status_code != expected:
             raise _unexpected(answer)
-        found: dict[str, Any] = answer.json()
-        return found
+        return answer
 
 
 def owner(settings: Settings) -> str:

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,9 @@ from counterfoil import auditing, declared, progress, runfile, status, viewing
 from counterfoil.acts.over_http import OverHttp
 from counterfoil.runfile import Running
 from counterfoil.servers.errors import ServerError
+from counterfoil.simulators.faults import Chance, Faults
+from counterfoil.simulators.journal import Ledger
+from counterfoil.simulators.payment_provider import PaymentEntry, PaymentProvider, Server
 from counterfoil.user_messages import UserError
 from devservers import buying, mailbox, standalone
 from devservers.buying import People
@@ -94,16 +98,38 @@ def run(settings: Settings, *, stay: bool) -> Story:
     story = Story(directory=str(home))
     progress.say(f"the demo's shop lives in {home}")
     telemetry.configure_logging(settings.log_level, process="demo")
-    with standalone.stop_on_signals() as stop, mailbox.opened() as mails:
+    with (
+        standalone.stop_on_signals() as stop,
+        mailbox.opened() as mails,
+        _provider(home / "payments.ledger") as payment_url,
+    ):
+        own = _own(settings, home, mails, payment_url)
         try:
             with suppress(FellShort):  # said and noted where it happened
-                _perform(_own(settings, home, mails), story, mails=mails, stop=stop, stay=stay)
+                _perform(own, story, mails=mails, stop=stop, stay=stay)
         except standalone.Stopped:
             progress.say("stopped")
     return story
 
 
-def _own(settings: Settings, home: Path, mails: Mailbox) -> Settings:
+@contextmanager
+def _provider(ledger: Path) -> Iterator[str]:
+    """The address of a payment provider without faults while the block runs."""
+    chance = Chance(Faults(), seed=0)
+    with (
+        Ledger(ledger, PaymentEntry) as book,
+        Server(PaymentProvider(book, chance, token=None), port=0) as server,
+    ):
+        thread = threading.Thread(target=server.serve_forever, name="payment-provider", daemon=True)
+        thread.start()
+        try:
+            yield server.url
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _own(settings: Settings, home: Path, mails: Mailbox, payment_url: str) -> Settings:
     """The settings of a shop that has nothing in common with any other."""
     own: dict[str, Any] = {
         "home": home,
@@ -128,6 +154,9 @@ def _own(settings: Settings, home: Path, mails: Mailbox) -> Settings:
         "mail_password": None,  # nosec B105 - none is handed on
         "mail_from": "no-reply@shop.example",
         "mail_links": "https://shop.example/account",
+        "payment_provider": "contract",
+        "payment_url": payment_url,
+        "payment_token": None,  # nosec B105 - none is handed on
     }
     return settings.model_copy(update=own)
 
@@ -201,11 +230,14 @@ def _today(people: People, shop: Shop, mails: Mailbox, story: Story) -> None:
         )
     )
     placed = people.buy(customers, guests, skus)
+    paid = [(order_id, buyer) for order_id, buyer in placed.items() if buyer in customers]
     wait_until_caught_up(shop)
+    people.wait_for("orders/{}", "status", "confirmed", paid)
     _require_all(
         shop.send([Command(f"today:{order_id}", "ship_order", {}, target=order_id) for order_id in placed])
     )
     wait_until_caught_up(shop)
+    people.wait_for("orders/{}/payments", "status", "captured", paid)
     story.orders += len(placed)
     of_customer = next(order_id for order_id, buyer in placed.items() if buyer == customers[0])
     _require(people.may_read(of_customer, token=customers[0]), "a customer is not shown their own order")
@@ -261,8 +293,9 @@ def _invitation(running: Running, home: Path) -> str:
     )
     return f"""
 What happened, by callers who all logged in as what they are: a program imported a file of a seeded shop over HTTP;
-ten customers signed up by a link in a mail, and they and guests bought at list prices; process managers reserved stock
-and confirmed every order; the program shipped them; an operator had a view folded again from the log next to the live
+ten customers signed up by a link in a mail, filled carts, checked out and paid at a simulated provider; guests ordered
+at list prices; process managers reserved stock, had money held and confirmed every order; the program shipped them,
+and what was held was captured; an operator had a view folded again from the log next to the live
 one, which then took over; then every leaf of the log and every row of every view was computed again and compared.
 
 Be the owner, for ten minutes:

@@ -1,5 +1,8 @@
 """The demo tells its whole story on a machine that has nothing but Python, and says so in one JSON object."""
 
+import json
+from collections import Counter
+
 import pytest
 
 from tests.acceptance.running import last_json, run
@@ -17,6 +20,9 @@ def test_the_demo_tells_its_story_and_stops_by_itself(tmp_path):
     assert [(step["ok"], step["seconds"] >= 0) for step in printed["steps"]] == [(True, True)] * 8
     assert "10 customers sign up, the rest are guests: all buy" in {step["name"] for step in printed["steps"]}
     assert printed["directory"] == str(tmp_path / "home" / "demo")
+    entries = map(json.loads, (tmp_path / "home" / "demo" / "payments.ledger").read_text().splitlines())
+    decided = Counter(entry["answer"]["status"] for entry in entries if entry["did"] == "decided")
+    assert {"authorised": 50, "captured": 50} == decided
     assert sum(step["seconds"] for step in printed["steps"]) < 400
 
 
