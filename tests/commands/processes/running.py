@@ -20,7 +20,9 @@ from domain.ids import OrderId, Sku
 from domain.inventory import stock_item
 from domain.money import Currency, UnitPrice
 from domain.ordering import order
+from domain.ordering.events import PaymentTerms
 from domain.ordering.lines import LineRequest
+from domain.ordering.order import Buyer
 from event_store.consumers import checkpoints
 from event_store.log import codec
 from event_store.log.appending.writer import Writer
@@ -62,7 +64,9 @@ Append = tuple[str, int, Sequence[Event]]
 """A stream, the version it has before, and what is appended to it."""
 
 
-def placed(order_id: str, demand: Iterable[tuple[str, int]], *, stocked: bool = True) -> Append:
+def placed(
+    order_id: str, demand: Iterable[tuple[str, int]], *, stocked: bool = True, method_ref: str | None = None
+) -> Append:
     """An order of lines (code, quantity)."""
     lines = [
         LineRequest(sku=Sku(sku), quantity=quantity, unit_price=UnitPrice("1.00"), stocked=stocked)
@@ -76,6 +80,7 @@ def placed(order_id: str, demand: Iterable[tuple[str, int]], *, stocked: bool = 
         country="United Kingdom",
         currency=GBP,
         lines=lines,
+        buyer=Buyer(payment=None if method_ref is None else PaymentTerms(method_ref=method_ref)),
     )
     return f"order-{order_id}", 0, events
 

@@ -1,6 +1,6 @@
 """Process managers on a real log."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import psycopg
 
@@ -36,8 +36,9 @@ from tests.commands.processes.running import (
     stock_of,
 )
 from tests.consuming import Hosting
-from tests.examples import event_skipped
+from tests.examples import event_skipped, shipped
 from tests.parked import record_skip, request_retry, request_skip
+from tests.payment_examples import payment_authorised
 
 
 def test_of_ten_thousand_units_demanded_exactly_the_thousand_there_are_are_promised(database_url):
@@ -83,6 +84,40 @@ def test_an_order_without_stocked_lines_is_just_confirmed(database_url):
         eventually(lambda: outcomes(database_url) == 2)
 
     assert {"ordering.order_placed.v3": 1, "ordering.order_confirmed.v1": 1} == counted(database_url)
+
+
+def test_an_order_with_a_payment_is_confirmed_once_it_is_held_and_captured_once_it_is_shipped(database_url):
+    append(database_url, [received("A", 2), placed("o1", [("A", 2)], method_ref="pm_visa")])
+    of_it = {
+        "payment_id": "o1",
+        "order_id": "o1",
+        "amount": 200,
+        "expires_at": datetime(2100, 1, 1, tzinfo=UTC),
+    }
+
+    with running(database_url):
+        eventually(lambda: counted(database_url).get("payments.authorisation_requested.v1") == 1)
+        assert "ordering.order_confirmed.v1" not in counted(database_url)
+        append(database_url, [("payment-o1", 2, [payment_authorised(**of_it)])])
+        eventually(lambda: counted(database_url).get("ordering.order_confirmed.v1") == 1)
+        append(
+            database_url, [("order-o1", 2, [shipped(order_id="o1", skus=(ShippedSku(sku="A", quantity=2),))])]
+        )
+        eventually(lambda: counted(database_url).get("payments.capture_requested.v1") == 1)
+
+    assert {
+        "inventory.stock_received.v1": 1,
+        "ordering.order_placed.v3": 1,
+        "inventory.stock_reserved.v1": 1,
+        "ordering.purchase_begun.v1": 1,
+        "payments.payment_created.v1": 1,
+        "payments.authorisation_requested.v1": 1,
+        "payments.payment_authorised.v1": 1,
+        "ordering.order_confirmed.v1": 1,
+        "ordering.order_shipped.v1": 1,
+        "inventory.stock_shipped.v1": 1,
+        "payments.capture_requested.v1": 1,
+    } == counted(database_url)
 
 
 def test_another_writer_on_the_hottest_code_costs_conflicts_but_changes_no_sum(database_url):
