@@ -109,6 +109,10 @@ REFUSED: Final[dict[tuple[str, str], tuple[str, Any]]] = {
     ("start_checkout", "not-offered"): (f"{OF}/gone/checkout", {"country": "Italy"}),
     ("start_checkout", "amount-too-large"): (f"{OF}/golden/checkout", {"country": "Italy"}),
     ("check_out", "checkout-over"): (f"{OF}/filled/order", ORDER),
+    ("check_out", "card-number-given"): (
+        f"{OF}/of-known-frozen/order",
+        {**ORDER, "method_ref": "4111111111111111"},
+    ),
     ("check_out", "order-id-taken"): (f"{OF}/taking/order", {"checkout_id": "taken"}),
     ("check_out", "not-the-buyer"): (f"{OF}/of-known-frozen/order", {**ORDER, "customer_id": "guest"}),
     **{
