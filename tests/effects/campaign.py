@@ -103,6 +103,7 @@ class Campaign:
     chance: random.Random = field(init=False)
     made: list[str] = field(default_factory=list)
     provider: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    payment_url: str = ""
     started: list[subprocess.Popen] = field(default_factory=list)
 
     def __post_init__(self):
@@ -193,12 +194,14 @@ class Campaign:
         self.started.clear()
 
     def _start(self, url: str) -> subprocess.Popen:
-        self.provider.close()
-        server = self.provider.enter_context(simulated(self.home / "payments", PAYMENT_FAULTS))
+        if not self.started:  # one that is paused goes on with the same provider
+            self.provider.close()
+            server = self.provider.enter_context(simulated(self.home / "payments", PAYMENT_FAULTS))
+            self.payment_url = server.url
         settings = {
             "COUNTERFOIL_DATABASE_URL": url,
             "COUNTERFOIL_CARRIER_URL": self.carrier.url,
-            "COUNTERFOIL_PAYMENT_URL": server.url,
+            "COUNTERFOIL_PAYMENT_URL": self.payment_url,
         }
         with (self.home / "senders.log").open("ab") as output:
             process = subprocess.Popen(
