@@ -36,9 +36,7 @@ from domain.identity import account, client
 from domain.identity.account import ACCOUNT, GRANTS
 from domain.identity.client import CLIENT
 from domain.identity.events import (
-    AccountClosed,
     AccountLocked,
-    AccountRegistered,
     AccountUnlocked,
     AddressVerified,
     ClientRegistered,
@@ -83,6 +81,7 @@ from domain.shipping.shipment import SHIPMENT
 from projections.cart import folds as cart_folds
 from projections.catalogue import folds as catalogue_folds
 from projections.customers import folds as customer_folds
+from projections.identity import folds as identity_folds
 from projections.inventory import folds as inventory_folds
 from projections.ordering import folds as ordering_folds
 from projections.ordering import history, sales
@@ -321,6 +320,7 @@ IDENTITY: Final = Context(
     name="identity",
     aggregates=(ACCOUNT, GRANTS, SESSION, CLIENT, EXTERNAL, SIGNING_KEY),
     processes=(SECURITY_NOTICES,),
+    views=identity_folds.VIEWS,
     problems=(
         account.EmailTaken,
         account.AccountIdTaken,
@@ -343,14 +343,12 @@ IDENTITY: Final = Context(
         ClientRegistered: "no view shows clients yet",
         KeyIssued: "no view shows clients yet",
         KeyRevoked: "no view shows clients yet",
-        AccountRegistered: "no view shows accounts yet",
         RoleGranted: "no view shows accounts yet",
         RoleRevoked: "no view shows accounts yet",
         PasswordChanged: "no view shows accounts yet",
         PasswordReset: "no view shows accounts yet",
         AddressVerified: "no view shows accounts yet",
         AccountLocked: "no view shows accounts yet",
-        AccountClosed: "no view shows accounts yet",
         AccountUnlocked: "no view shows accounts yet",
         SessionOpened: "no view shows accounts yet",
         SessionRevoked: "no view shows accounts yet",

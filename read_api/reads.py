@@ -69,6 +69,7 @@ class Reads:
         if settings.database_url is None:
             raise SettingsError("COUNTERFOIL_DATABASE_URL: the query API needs a database")
         self._settings = settings
+        self.time_zone = settings.time_zone
         self.url = url = settings.database_url.get_secret_value()
         self.connections = Connections(url, size=settings.database_pool_size, breaker=Breaker())
         # A connection of its own: lists that take all others must not make the checkpoints of every view old.

@@ -1,15 +1,20 @@
-"""GET /v1/totals: the sums of the whole shop, over views of several contexts, in one snapshot of all of them."""
+"""The sums of the whole shop, and its days, over views of several contexts, in one snapshot of all of them."""
 
-from typing import Any, Final
+import datetime as dt
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any, Final
 
 import msgspec
+from fastapi import Query
 from msgspec import Struct
 from psycopg import sql
 from psycopg.rows import dict_row
 from starlette.responses import Response
 
+from projections.identity.views import account_activity
 from projections.inventory.views import stock_level
-from projections.ordering.views import customer_totals, sales_daily, sku_sales
+from projections.ordering.views import customer_totals, order_activity, sales_daily, sku_sales
 from read_api import answers, parameters
 from read_api.answers import Wished
 from read_api.checkpoints import CheckpointSnapshot
@@ -17,6 +22,7 @@ from read_api.connections import AsyncConnection
 from read_api.documentation import ALWAYS, FRESHNESS, SUM_HEADERS, responses
 from read_api.reads import OpenReads, live
 from read_api.routing import Queries
+from runtime import rfc3339
 from runtime.http.principal import requires
 
 router = parameters.query_router("totals")
@@ -124,12 +130,157 @@ async def _read_totals(connection: AsyncConnection, snapshot: CheckpointSnapshot
 
 
 async def _rows(
-    connection: AsyncConnection, snapshot: CheckpointSnapshot, text: sql.SQL, *, view: str
+    connection: AsyncConnection,
+    snapshot: CheckpointSnapshot,
+    text: sql.SQL,
+    *,
+    view: str,
+    given: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    statement = text.format(table=sql.Identifier("views", live(snapshot, view).id.table))
+    table = sql.Identifier("views", live(snapshot, view).id.table)
+    statement = text.format(table=table, within=_WITHIN)
     async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(statement)
+        await cursor.execute(statement, given)
         return await cursor.fetchall()
+
+
+# Days, in the time zone of the shop
+
+DAYS_MAX: Final = 366
+"""Days that one answer has at most."""
+
+_OF_DAYS: Final = (order_activity.name, account_activity.name)
+
+# A bound on the time of the key, so that its index is read; a day in a zone is not always 24 hours.
+_WITHIN: Final = sql.SQL("""
+not t.deleted and t.at >= %(first)s::date::timestamp at time zone %(zone)s
+and t.at < (%(last)s::date + 1)::timestamp at time zone %(zone)s
+""")
+_ORDERS_OF_DAYS: Final = sql.SQL("""
+select (t.at at time zone %(zone)s)::date::text as day, t.currency,
+    sum(t.placed)::bigint as placed, sum(t.placed_total)::bigint as placed_total,
+    sum(t.confirmed)::bigint as confirmed, sum(t.confirmed_total)::bigint as confirmed_total,
+    sum(t.cancelled)::bigint as cancelled, sum(t.cancelled_total)::bigint as cancelled_total
+from {table} t where {within}
+group by 1, 2 order by 1, 2
+""")
+_ACCOUNTS_OF_DAYS: Final = sql.SQL("""
+select (t.at at time zone %(zone)s)::date::text as day,
+    sum(t.registered)::bigint as registered, sum(t.closed)::bigint as closed
+from {table} t where {within}
+group by 1 order by 1
+""")
+
+
+class OrdersOfDay(Struct):
+    """Orders of one day in one currency: how many were placed, confirmed and cancelled on it, and their totals."""
+
+    placed: int
+    placed_total: int
+    confirmed: int
+    confirmed_total: int
+    cancelled: int
+    cancelled_total: int
+
+
+class AccountsOfDay(Struct):
+    """Accounts that were registered and closed on one day."""
+
+    registered: int
+    closed: int
+
+
+class Day(Struct):
+    """One day on which there was anything; orders are by currency."""
+
+    day: dt.date
+    orders: dict[str, OrdersOfDay]
+    accounts: AccountsOfDay
+
+
+class Days(Struct):
+    """Days in the time zone of the shop, oldest first."""
+
+    time_zone: str
+    days: list[Day]
+
+
+_DAYS_EXAMPLE: Final = {
+    "time_zone": "Europe/London",
+    "days": [
+        {
+            "day": "2026-01-31",
+            "orders": {
+                "GBP": {
+                    "placed": 12,
+                    "placed_total": 41_240,
+                    "confirmed": 11,
+                    "confirmed_total": 39_710,
+                    "cancelled": 1,
+                    "cancelled_total": 1_530,
+                }
+            },
+            "accounts": {"registered": 3, "closed": 0},
+        }
+    ],
+}
+_DAY_PATTERN: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+
+
+@router.get(
+    "/totals/daily",
+    operation_id="list_daily_totals",
+    summary="Orders and accounts by day, in the time zone of the shop",
+    response_class=Response,
+    responses=responses(Days, example=_DAYS_EXAMPLE, headers=SUM_HEADERS, problems=ALWAYS),
+    openapi_extra=FRESHNESS,
+)
+@requires("sales:read")
+async def daily(
+    *,
+    reads: OpenReads,
+    wish: Wished,
+    first: Annotated[
+        str,
+        Query(alias="from", pattern=_DAY_PATTERN, description="The first day.", examples=["2026-01-01"]),
+    ],
+    last: Annotated[
+        str, Query(alias="to", pattern=_DAY_PATTERN, description="The last day.", examples=["2026-01-31"])
+    ],
+) -> Response:
+    """At most 366 days; one on which nothing happened is left out. Money is in minor units."""
+    begin, end = _day("from", first), _day("to", last)
+    if end - begin >= dt.timedelta(days=DAYS_MAX):
+        raise parameters.invalid_parameter("to", f"There are {DAYS_MAX} days at most")
+    within = {"first": begin, "last": end, "zone": reads.time_zone}
+    wish = await reads.admission.admit(wish, views=_OF_DAYS)
+    snapshot, days = await reads.snapshot(partial(_read_days, within=within))
+    headers = answers.fresh_headers(snapshot, views=_OF_DAYS, wish=wish)
+    body = _encode({"time_zone": reads.time_zone, "days": days})
+    return Response(body, media_type="application/json", headers=headers)
+
+
+def _day(name: str, text: str) -> dt.date:
+    try:
+        return rfc3339.day(text)
+    except ValueError as error:
+        raise parameters.invalid_parameter(name, f"{text} is no day") from error
+
+
+async def _read_days(
+    connection: AsyncConnection, snapshot: CheckpointSnapshot, *, within: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    days: dict[str, dict[str, Any]] = {}
+
+    def day(name: str) -> dict[str, Any]:
+        nothing = dict.fromkeys(AccountsOfDay.__struct_fields__, 0)
+        return days.setdefault(name, {"day": name, "orders": {}, "accounts": nothing})
+
+    for row in await _rows(connection, snapshot, _ORDERS_OF_DAYS, view=order_activity.name, given=within):
+        day(row.pop("day"))["orders"][row.pop("currency")] = row
+    for row in await _rows(connection, snapshot, _ACCOUNTS_OF_DAYS, view=account_activity.name, given=within):
+        day(row.pop("day"))["accounts"] = row
+    return [days[name] for name in sorted(days)]
 
 
 QUERIES: Final = Queries(router=router)

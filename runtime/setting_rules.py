@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import zoneinfo
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +32,7 @@ def require(settings: "Settings") -> None:
     _providers_are_whole(settings)
     _mail_is_whole(settings)
     _tls_has_a_certificate(settings)
+    _time_zone_exists(settings)
 
 
 def _kafka_security_is_whole(settings: "Settings") -> None:
@@ -110,6 +112,17 @@ def _tls_has_a_certificate(settings: "Settings") -> None:
         for name in ("tls_key", "tls_clients"):
             if getattr(settings, name) is not None:
                 raise ValueError(f"{PREFIX}{name.upper()} is for {PREFIX}TLS_CERTIFICATE: set that too")
+
+
+def _time_zone_exists(settings: "Settings") -> None:
+    if "time_zone" not in settings.model_fields_set:
+        return
+    try:
+        zoneinfo.ZoneInfo(settings.time_zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(
+            f"{PREFIX}TIME_ZONE is no time zone that this machine knows; one is called like Europe/London"
+        ) from None
 
 
 def is_injected(variable: str, value: object) -> bool:

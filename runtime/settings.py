@@ -369,6 +369,7 @@ class Settings(BaseModel):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_. -]*(?:,[A-Za-z0-9_. -]+){0,31}$",
         description="Ways of shipping: SKUs of products that are not stocked, joined by commas; none if not set.",
     )
+    time_zone: str = Field(default="UTC", max_length=64, description="Time zone of the shop's days.")
     checkout_s: float = Field(
         default=900.0,
         ge=1,

@@ -11,15 +11,24 @@ from typing import Final
 from msgspec.structs import replace
 
 from domain.money import Currency
-from domain.ordering.events import CreditNoteIssued, OrderCancelled, OrderConfirmed, SkuTotal
+from domain.ordering.events import (
+    CreditNoteIssued,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderPlaced,
+    SkuTotal,
+)
 from projections.ordering.views import (
     CustomerTotals,
+    OrderActivity,
     SalesDay,
     SkuSales,
     customer_totals,
+    order_activity,
     sales_daily,
     sku_sales,
 )
+from projections.quarters import quarter_of
 from projections.view import Key
 
 Sale = OrderConfirmed | OrderCancelled
@@ -172,4 +181,32 @@ def sku_credited(sales: SkuSales | None, event: CreditNoteIssued, part: SkuTotal
     )
 
 
-VIEWS: Final = (customer_totals, sku_sales, sales_daily)
+# Orders by quarter of an hour and currency
+
+
+def _activity(row: OrderActivity | None, event: OrderPlaced | Sale, at: datetime) -> OrderActivity:
+    return row or OrderActivity(at=quarter_of(at), currency=event.currency)
+
+
+@order_activity.on(OrderPlaced, keys=lambda event: ((quarter_of(event.placed_at), event.currency),))
+def placed_then(row: OrderActivity | None, event: OrderPlaced) -> OrderActivity:
+    """An order counts when it was placed, whatever becomes of it."""
+    row = _activity(row, event, event.placed_at)
+    return replace(row, placed=row.placed + 1, placed_total=row.placed_total + event.total)
+
+
+@order_activity.on(OrderConfirmed, keys=lambda event: ((quarter_of(event.confirmed_at), event.currency),))
+def confirmed_then(row: OrderActivity | None, event: OrderConfirmed) -> OrderActivity:
+    """And once more when it was confirmed."""
+    row = _activity(row, event, event.confirmed_at)
+    return replace(row, confirmed=row.confirmed + 1, confirmed_total=row.confirmed_total + event.total)
+
+
+@order_activity.on(OrderCancelled, keys=lambda event: ((quarter_of(event.cancelled_at), event.currency),))
+def cancelled_then(row: OrderActivity | None, event: OrderCancelled) -> OrderActivity:
+    """And when it was cancelled; what was counted before stays."""
+    row = _activity(row, event, event.cancelled_at)
+    return replace(row, cancelled=row.cancelled + 1, cancelled_total=row.cancelled_total + event.total)
+
+
+VIEWS: Final = (customer_totals, sku_sales, sales_daily, order_activity)

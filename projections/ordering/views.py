@@ -176,6 +176,22 @@ class SalesDay(Row, frozen=True, kw_only=True):
     credited: int = 0
 
 
+class OrderActivity(Row, frozen=True, kw_only=True):
+    """Orders of one quarter of an hour, which begins `at`, in one currency; totals are in minor units.
+
+    Every zone begins its days at a quarter of an hour in UTC, so days of any zone are sums of these.
+    """
+
+    at: datetime
+    currency: Currency
+    placed: int = 0
+    placed_total: int = 0
+    confirmed: int = 0
+    confirmed_total: int = 0
+    cancelled: int = 0
+    cancelled_total: int = 0
+
+
 order_details = View(
     name="order_details",
     row=OrderDetails,
@@ -205,5 +221,6 @@ order_history = View(
 customer_totals = View(
     name="customer_totals", row=CustomerTotals, key=("customer_id", "currency"), shape=1, kind=GLOBAL
 )
+order_activity = View(name="order_activity", row=OrderActivity, key=("at", "currency"), shape=1, kind=GLOBAL)
 sku_sales = View(name="sku_sales", row=SkuSales, key=("sku", "currency"), shape=1, kind=GLOBAL)
 sales_daily = View(name="sales_daily", row=SalesDay, key=("day", "country", "currency"), shape=1, kind=GLOBAL)

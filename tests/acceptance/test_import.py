@@ -68,6 +68,7 @@ def test_nobody_is_behind_afterwards(imported):
     assert [(view["name"], view["lag_events"], view["parked"]) for view in status["views"]] == [
         (name, 0, 0)
         for name in (
+            "account_activity",
             "cart_addresses",
             "cart_details",
             "cart_summary",
@@ -83,6 +84,7 @@ def test_nobody_is_behind_afterwards(imported):
             "listing_details",
             "listing_search",
             "listing_summary",
+            "order_activity",
             "order_contact",
             "order_details",
             "order_history",

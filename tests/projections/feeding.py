@@ -15,7 +15,8 @@ from domain.catalogue.channel import CHANNEL
 from domain.catalogue.listing import LISTING
 from domain.customers.customer import CUSTOMER
 from domain.event import Event, partition_key_of
-from domain.ids import CartId, CustomerId, KeyedHash, OrderId, PaymentId
+from domain.identity.account import ACCOUNT
+from domain.ids import AccountId, CartId, CustomerId, KeyedHash, OrderId, PaymentId
 from domain.ordering.events import Contact
 from domain.ordering.order import ORDER
 from domain.payments.payment import PAYMENT
@@ -60,8 +61,9 @@ from tests.catalogue_examples import (
     variant_added,
 )
 from tests.customer_examples import address_added, customer_registered, sealed
-from tests.examples import placed
+from tests.examples import account_registered, placed
 from tests.histories import Shop
+from tests.identity_examples import account_closed
 from tests.payment_examples import (
     authorisation_requested,
     capture_requested,
@@ -94,12 +96,25 @@ def history(seed: int, *, steps: int = 150) -> list[tuple[str, Event]]:
     for _ in range(steps):
         shop.trade()
     return [
+        *_accounts(),
         *_known(),
         *_listed(),
         *_priced(),
         *_paid(),
         *((recorded.stream, recorded.event) for recorded in shop.log),
     ]
+
+
+def _accounts() -> Iterator[tuple[str, Event]]:
+    """Two accounts, of which one was closed."""
+    for number in range(2):
+        account_id = AccountId(f"a-{number}")
+        digest = KeyedHash(f"{number:032x}")
+        yield (
+            ACCOUNT.stream(account_id),
+            account_registered(account_id=account_id, email_digest=digest),
+        )
+    yield ACCOUNT.stream(account_id), account_closed(account_id=account_id, email_digest=digest)
 
 
 def _known() -> Iterator[tuple[str, Event]]:

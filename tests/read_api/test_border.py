@@ -229,6 +229,7 @@ def test_every_address_is_documented_with_an_example_and_a_problem(client):
         "/v1/stock",
         "/v1/sales/daily",
         "/v1/totals",
+        "/v1/totals/daily",
         "/v1/events",
         "/v1/views",
         "/v1/status",

@@ -134,6 +134,15 @@ def test_a_wait_that_no_date_can_be_counted_from_is_refused_with_the_longest_the
         Settings.load()
 
 
+def test_a_time_zone_that_is_none_is_refused(monkeypatch):
+    monkeypatch.setenv("COUNTERFOIL_TIME_ZONE", "Europe/London")
+    assert "Europe/London" == Settings.load().time_zone
+    for none in ("Mars/Olympus", "../UTC", "europe"):
+        monkeypatch.setenv("COUNTERFOIL_TIME_ZONE", none)
+        with pytest.raises(SettingsError, match="COUNTERFOIL_TIME_ZONE"):
+            Settings.load()
+
+
 def test_an_empty_variable_counts_as_not_set(monkeypatch):
     monkeypatch.setenv("COUNTERFOIL_REDIS_URL", "")
 

@@ -31,7 +31,8 @@ from event_store.log import codec, reading
 from projections import rebuild
 from projections.catalogue.folds import VIEWS as CATALOGUE_VIEWS
 from projections.catalogue.views import product_page
-from projections.ordering.views import order_contact, order_history
+from projections.identity.views import account_activity
+from projections.ordering.views import order_activity, order_contact, order_history
 from runtime.settings import Settings
 from runtime.version import version as version_of_this
 from tests.projections.feeding import feeding
@@ -48,7 +49,7 @@ CONTEXTS = Contexts(*SERVED, OPERATIONS, SECURITY)
 EVENTS = {event for aggregate in CONTEXTS.aggregates for event in aggregate.events}
 
 ADDED = {
-    *(order_contact.name, order_history.name),
+    *(each.name for each in (account_activity, order_activity, order_contact, order_history)),
     *(view.name for view in CATALOGUE_VIEWS if view is not product_page),
 }
 """Views that no released version has, of contexts that one has."""
