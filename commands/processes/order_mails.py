@@ -17,9 +17,16 @@ from domain.mail.events import MailId
 from domain.mail.mail import MAIL, request_mail
 from domain.mail.templates import ORDER_CONFIRMED, ORDER_RECEIVED, ORDER_REJECTED, PAYMENT_NEEDED, Template
 from domain.money import decimal
-from domain.ordering.events import OrderConfirmed, OrderPlaced, OrderRejected
+from domain.ordering.events import (
+    CancellationReason,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderPlaced,
+    OrderRejected,
+    PaymentNeed,
+    PaymentNeeded,
+)
 from domain.ordering.order import ORDER, Order, Status
-from domain.payments.events import AuthorisationDeclined, CustomerActionRequired
 from event_store.consumers.starting import HEAD
 
 ORDER_MAILS: Final = Process("order-mails", writes=(MAIL,), start=HEAD, gateway="mail")
@@ -35,7 +42,19 @@ _NOT_IN_STOCK: Final = "not all of it is in stock"
 _UNDECIDED: Final = "we could not decide about it in time"
 _OFF: Final = "it could not be completed"
 
-E = TypeVar("E", OrderPlaced, OrderConfirmed, OrderRejected, CustomerActionRequired, AuthorisationDeclined)
+_NEEDS: Final[dict[PaymentNeed, str]] = {
+    "declined": "the payment was declined",
+    "action_required": "your bank wants you to confirm the payment",
+}
+"""What a buyer can do something about."""
+
+_UNPAID_ENDS: Final[dict[CancellationReason, str]] = {
+    "declined": "the payment was declined",
+    "expired": "it was not paid in time",
+}
+"""Why the shop itself cancels an order; buyers and staff know why they did."""
+
+E = TypeVar("E", OrderPlaced, OrderConfirmed, OrderRejected, OrderCancelled, PaymentNeeded)
 
 
 def _mail_id(*about: str) -> MailId:
@@ -87,24 +106,23 @@ def _rejection(event: OrderRejected) -> dict[str, str]:
     return {"why": {"stock": _NOT_IN_STOCK, "undecided": _UNDECIDED}.get(event.reason, _OFF)}
 
 
-def _is_unpaid(_event: object, order: Order) -> bool:
-    return order.status in UNPAID
+def _is_unpaid(event: PaymentNeeded, order: Order) -> bool:
+    return order.status in UNPAID and event.reason in _NEEDS
 
 
 _mail(OrderPlaced, ORDER_RECEIVED, _total)
 _mail(OrderConfirmed, ORDER_CONFIRMED, _total)
 _mail(OrderRejected, ORDER_REJECTED, _rejection)
 _mail(
-    CustomerActionRequired,
-    PAYMENT_NEEDED,
-    lambda _: {"why": "your bank wants you to confirm the payment"},
-    about=lambda event: (event.payment_id,),
-    wanted=_is_unpaid,
+    OrderCancelled,
+    ORDER_REJECTED,
+    lambda event: {"why": _UNPAID_ENDS[event.reason]},
+    wanted=lambda event, _: event.reason in _UNPAID_ENDS,
 )
 _mail(
-    AuthorisationDeclined,
+    PaymentNeeded,
     PAYMENT_NEEDED,
-    lambda _: {"why": "the payment was declined"},
-    about=lambda event: (event.payment_id,),
+    lambda event: {"why": _NEEDS[event.reason]},
+    about=lambda event: (event.payment_id, str(event.attempt)),
     wanted=_is_unpaid,
 )

@@ -19,6 +19,7 @@ from domain.identity.account import ACCOUNT
 from domain.ids import AccountId, CartId, CustomerId, KeyedHash, OrderId, PaymentId
 from domain.ordering.events import Contact
 from domain.ordering.order import ORDER
+from domain.ordering.purchase import PURCHASE
 from domain.payments.payment import PAYMENT
 from domain.payments.store_credit import STORE_CREDIT
 from event_store.consumers.driver import ConsumerSession, Hosted
@@ -80,6 +81,7 @@ from tests.pricing_examples import (
     stream_of,
     tax_rate_set,
 )
+from tests.purchase_examples import purchase_begun
 
 APPENDED_PER_CALL = 256
 ROUNDS_MAX = 500
@@ -168,6 +170,8 @@ def _paid() -> Iterator[tuple[str, Event]]:
         of_it = {"order_id": OrderId(order_id), "payment_id": PaymentId(payment_id)}
         yield from ((PAYMENT.stream(of_it["payment_id"]), replace(event, **of_it)) for event in events)
     yield STORE_CREDIT.stream(credit_issued().customer_id), credit_issued()
+    begun = purchase_begun(order_id=order_id, payment_id=PaymentId(order_id))
+    yield PURCHASE.stream(order_id), begun
 
 
 def append(url: str, events: Iterable[tuple[str, Event]], *, epoch: int = 1) -> int:

@@ -10,7 +10,7 @@ from domain import event as domain_event
 from domain.mail.mail import MAIL
 from domain.ordering.order import ORDER
 from tests.examples import CONTACT, LONG_AGO, cancelled, confirmed, placed, rejected, shipped
-from tests.payment_examples import authorisation_declined, customer_action_required
+from tests.purchase_examples import payment_needed
 
 NOW = LONG_AGO + timedelta(minutes=1)
 PLACED = placed(contact=CONTACT)
@@ -24,16 +24,17 @@ MAILS = {
         "order-rejected",
         {"why": "we could not decide about it in time"},
     ),
+    "cancelled unpaid": (
+        cancelled(reason="expired"),
+        "order-rejected",
+        {"why": "it was not paid in time"},
+    ),
     "to be confirmed by its buyer": (
-        customer_action_required(order_id=PLACED.order_id),
+        payment_needed(reason="action_required"),
         "payment-needed",
         {"why": "your bank wants you to confirm the payment"},
     ),
-    "declined": (
-        authorisation_declined(order_id=PLACED.order_id),
-        "payment-needed",
-        {"why": "the payment was declined"},
-    ),
+    "declined": (payment_needed(), "payment-needed", {"why": "the payment was declined"}),
 }
 
 
@@ -75,10 +76,18 @@ def test_an_order_of_long_ago_is_not_written_about():
 def test_nobody_is_asked_to_pay_for_an_order_that_is_over(over):
     order = (PLACED, confirmed(), over) if type(over) is not type(rejected()) else (PLACED, over)
 
-    assert [] == decided(authorisation_declined(order_id=PLACED.order_id), order=order)
+    assert [] == decided(payment_needed(), order=order)
 
 
-def test_a_payment_is_asked_for_once_however_often_it_is_declined():
-    [first] = decided(authorisation_declined(order_id=PLACED.order_id))
+def test_a_payment_is_asked_for_once_for_each_attempt_that_failed():
+    [first] = decided(payment_needed())
 
-    assert [] == decided(authorisation_declined(order_id=PLACED.order_id, attempt=2), first)
+    assert [] == decided(payment_needed(), first)
+    assert first.mail_id != decided(payment_needed(attempt=2))[0].mail_id
+
+
+@pytest.mark.parametrize(
+    "event", [cancelled(reason="customer"), cancelled(reason="staff"), payment_needed(reason="not_collected")]
+)
+def test_a_buyer_is_not_written_what_they_did_or_cannot_help(event):
+    assert [] == decided(event)
