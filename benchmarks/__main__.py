@@ -34,6 +34,7 @@ from benchmarks import (
     replay,
     reveal_fields,
     sealing,
+    search,
     table,
     visible,
 )
@@ -60,6 +61,7 @@ QUESTIONS: Final[Mapping[str, Callable[[Laboratory], Iterator[Row]]]] = {
         sealing,
         read,
         reveal_fields,
+        search,
         visible,
         buying,
         importing,
