@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -27,7 +28,15 @@ from read_api.searching.questions import SearchParameters, question_of
 from runtime import database
 from runtime.problems import ProblemError
 from tests import searched_catalogue
-from tests.catalogue_examples import NOW
+from tests.catalogue_examples import (
+    NOW,
+    listing_created,
+    listing_published,
+    listing_unpublished,
+    variant_added,
+    variant_discontinued,
+)
+from tests.examples import product_created
 
 MADE = searched_catalogue.things(1_260)
 ASKED = searched_catalogue.questions(MADE)
@@ -226,6 +235,35 @@ def test_a_channel_shows_what_is_published_there(shop):
     )
 
     assert (len([each for each in MADE if each.listed]), 0) == (here.matches, elsewhere.matches)
+
+
+def test_what_is_not_shown_is_not_found(narrow_shop):
+    later = datetime.now(UTC) + timedelta(days=1)
+    stories = {
+        "alone": (),
+        "draft": (),
+        "future": (listing_published(listing_id="future", starts_at=later),),
+        "shown": (listing_published(listing_id="shown"),),
+        "withdrawn": (listing_published(listing_id="withdrawn"), listing_unpublished(listing_id="withdrawn")),
+        "gone": (
+            listing_published(listing_id="gone"),
+            variant_discontinued(listing_id="gone", sku=Sku("gone")),
+        ),
+    }
+    events = []
+    for name, story in stories.items():
+        events.append(product_created(sku=Sku(name), title="Lamp"))
+        if name != "alone":
+            events += [listing_created(listing_id=name), variant_added(listing_id=name, sku=Sku(name))]
+        events += story
+    filled(narrow_shop, events)
+
+    for asked in ({"q": "lamp"}, {"q": "lamb"}, {}, {"q": "shown"}, {"q": "draft"}):
+        (answer,) = found(narrow_shop, SearchParameters(**asked))
+        named = {asked.get("q")} & {"shown"}
+        expected = named or (set() if asked.get("q") in {"lamb", "draft"} else {"alone", "shown"})
+        assert set(skus(answer)) <= {"alone", "shown"}
+        assert expected <= set(skus(answer))
 
 
 Made = st.lists(
