@@ -107,7 +107,7 @@ def _fetch_all(
         raise ServerNotFound("Kafka", tried=tried, ways_out=_WAYS_OUT)
     with ThreadPoolExecutor(_FETCHES_AT_ONCE) as fetches:
         try:
-            done = fetches.map(lambda jar: _fetch(jar, folder=folder, repository=repository), missing)
+            done = fetches.map(lambda jar: fetch(jar, folder=folder, repository=repository), missing)
             for fetched, _ in enumerate(done, start=1):
                 if progress is not None:
                     progress(fetched, len(missing))
@@ -116,10 +116,14 @@ def _fetch_all(
             raise
 
 
-def _fetch(jar: Jar, *, folder: Path, repository: str | None) -> None:
+def fetch(jar: Jar, *, folder: Path, repository: str | None) -> None:
     """Fetch one jar next to its place, compare its hash, move it there.
 
     The client runs as a process of its own: it prints, and knows no time limit.
+
+    Raises:
+        JarMismatch: it is not the pinned one.
+        ServerNotFound: it cannot be fetched.
     """
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as directory:
         attempt = Path(directory, jar.file_name)

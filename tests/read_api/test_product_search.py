@@ -27,6 +27,7 @@ from read_api.searching import answering
 from read_api.searching.questions import SearchParameters, question_of
 from runtime import database
 from runtime.problems import ProblemError
+from runtime.settings import Settings
 from tests import searched_catalogue
 from tests.catalogue_examples import (
     NOW,
@@ -36,12 +37,12 @@ from tests.catalogue_examples import (
     variant_added,
     variant_discontinued,
 )
+from tests.contributed_postgres import programs_with
 from tests.examples import product_created
 
 MADE = searched_catalogue.things(1_260)
 ASKED = searched_catalogue.questions(MADE)
 VIEWS = (product_search, listing_search)
-EXTENSION = "pg_trgm.control"
 
 
 def filled(url: str, events) -> None:
@@ -93,13 +94,12 @@ def shop(new_database) -> str:
 
 @pytest.fixture(scope="module")
 def shop_with_trigrams(servers_taken) -> Iterator[str]:
-    """The same, on one of this machine that has pg_trgm."""
-    folders = [each.path.parent for each in postgres_servers.candidates() if _has_extension(each.path.parent)]
-    assert folders, f"no Postgres of this machine has {EXTENSION}: install its contributed modules"
+    """The same, on one that has pg_trgm."""
     directory = Path(tempfile.mkdtemp(prefix="counterfoil-trigrams-"))
     directory.chmod(0o755)  # who runs Postgres here may be another user
+    programs = programs_with("pg_trgm", directory, Settings.load())
     settings = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-    with postgres_servers.start_postgres(directory, programs_folder=folders[0], settings=settings) as server:
+    with postgres_servers.start_postgres(directory, programs_folder=programs, settings=settings) as server:
         servers_taken.append(server.report())
         server.make_database("shop")
         migrating.migrate(server.url_of("shop"))
@@ -109,11 +109,6 @@ def shop_with_trigrams(servers_taken) -> Iterator[str]:
         )
         yield server.url_of("shop")
     shutil.rmtree(directory, ignore_errors=True)
-
-
-def _has_extension(folder: Path) -> bool:
-    shared = (folder.parent / "share", Path("/usr/share/postgresql") / folder.parent.name)
-    return any((each / "extension" / EXTENSION).exists() for each in shared)
 
 
 def quality(url: str) -> dict[str, float]:
