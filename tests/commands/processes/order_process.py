@@ -188,7 +188,12 @@ ROWS: Final = (
         "",
         not_done="shipments are not followed after their label",
     ),
-    Row("a mail fails", "sent again by itself", "", not_done="mails to buyers are still to come"),
+    Row(
+        "a mail fails",
+        "sent again by itself",
+        "",
+        not_done="the sender of mails tries again by itself, outside of this process (mail.md)",
+    ),
     Row(
         "the order is off after a coupon was redeemed",
         "the redemption is released",
