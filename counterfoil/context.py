@@ -49,7 +49,7 @@ class Context(Struct, frozen=True, kw_only=True, eq=False):
     """One part of the business, by what it declares; `name` is that of its modules in every package.
 
     `commands`, `queries` and `receiver` are the objects, or `package.module:NAME` of each, which is imported once it is
-    served.
+    served. `receiver` and `measures` are for the product's own contexts: their types are not in `counterfoil.api`.
 
     `unshown` holds aggregates without a resource of their own and events without a fold, each with the reason:
     the test of completeness names one that is forgotten.
