@@ -371,10 +371,7 @@ class Settings(BaseModel):
     )
     time_zone: str = Field(default="UTC", max_length=64, description="Time zone of the shop's days.")
     checkout_s: float = Field(
-        default=900.0,
-        ge=1,
-        le=86_400,
-        description="Seconds that a checkout may take: its prices stand so long.",
+        default=900.0, ge=1, le=86_400, description="Seconds that a checkout may take: its prices stand."
     )
     cart_idle_s: float = Field(
         default=3_600.0, gt=0, le=31_536_000, description="Seconds until an idle cart is abandoned."

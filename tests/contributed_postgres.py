@@ -22,7 +22,7 @@ _PINNED: Final = {
 def programs_with(extension: str, directory: Path, settings: Settings) -> Path:
     """The folder of programs of a Postgres that can have an extension: the pinned one, else one of this machine's.
 
-    The pinned one is unpacked below a directory that whoever runs Postgres may read.
+    The pinned one is unpacked below a directory, which the user that runs Postgres has to be able to read.
 
     Raises:
         JarMismatch, ServerNotFound: the pinned one cannot be had.

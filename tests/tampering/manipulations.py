@@ -157,12 +157,13 @@ KINDS: Final = (
 # What reaches further: several tables together, or those next to the events.
 
 
-def with_its_view_row(on: Tampering) -> None:
+def with_its_view_rows(on: Tampering) -> None:
     at = on.pick(_RECEIVED)
     less = on.chance.randint(60, 99)
     [(sku,)] = on.rows(f"select payload ->> 'sku' from log.event where position = {at}")
-    [(table,)] = on.rows(
-        "select view || '_s' || shape || '_b' || build from views.live where view = 'stock_level'"
+    stock_table, search_table = (
+        on.rows(f"select view || '_s' || shape || '_b' || build from views.live where view = '{view}'")[0][0]
+        for view in ("stock_level", "product_search")
     )
     on.sql(
         "update log.event set payload = replace(payload::text, '\"quantity\":100', '\"quantity\":{less}')::json"
@@ -171,9 +172,13 @@ def with_its_view_row(on: Tampering) -> None:
         less=less,
     )
     on.sql(
-        f"update views.{table} set on_hand = on_hand - 100 + {{less}}, available = available - 100 + {{less}},"
+        f"update views.{stock_table} set on_hand = on_hand - 100 + {{less}}, available = available - 100 + {{less}},"
         f" received = received - 100 + {{less}}"
         f" where sku = '{sku}'",
+        less=less,
+    )
+    on.sql(
+        f"update views.{search_table} set available = available - 100 + {{less}} where sku = '{sku}'",
         less=less,
     )
 
@@ -438,7 +443,7 @@ def head_set_back(on: Tampering) -> None:
 
 
 FURTHER: Final = (
-    Manipulation("payload and leaf together with the row of the view", False, True, with_its_view_row),
+    Manipulation("payload and leaf together with the rows of the views", False, True, with_its_view_rows),
     Manipulation("a payload, and not its leaf", True, True, payload_alone),
     Manipulation("metadata, and not the leaf", True, True, metadata_alone),
     Manipulation("a leaf alone", True, False, leaf_alone),
