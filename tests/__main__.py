@@ -22,10 +22,13 @@ LANES: Final = 4
 """Runs in parallel."""
 
 RUNS: Final = (
-    ("chaos",),
-    ("acceptance",),
+    (),
     ("benchmarks", "documentation"),
+    ("acceptance",),
+    ("commands", "projections"),
     ("simulation", "openapi", "commands/processes/test_deciding_simulation.py"),
+    ("identity", "effects", "devservers"),
+    ("chaos",),
     (  # what needs a broker, so that no other run but those of whole shops starts one, and a how-to
         "event_store/eventsourcing/test_how_to.py",
         "event_store/transport/test_kafka_faults.py",
@@ -33,11 +36,8 @@ RUNS: Final = (
         "event_store/transport/test_transport_conformance.py",
         "projections/test_running.py",
     ),
-    ("commands", "projections"),
-    ("identity", "effects", "devservers"),
-    (),
-    ("event_store",),
     ("counterfoil",),
+    ("event_store",),
 )
 """Longest first, so that the last ones end at about the same time. The one without names is everything else; no file is
 in two: what is named alone is left out where its folder is named."""
