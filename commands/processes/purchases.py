@@ -218,17 +218,13 @@ def _paid(order_id: OrderId) -> Streams:
     return [(ORDER, order_id), (PURCHASE, order_id), (PAYMENT, payment_of(order_id))]
 
 
-def _current(order_id: OrderId, view: DecisionView) -> tuple[Order, PurchaseSteps | None, Payment | None]:
-    order = view.current(ORDER, order_id)
-    assert order is not None, "an order that was placed has no state"
-    return order, view.current(PURCHASE, order_id), view.current(PAYMENT, payment_of(order_id))
-
-
 def _found(event: PaymentOutcome, view: DecisionView) -> tuple[Order, PurchaseSteps, Payment] | None:
     """The purchase that a payment is of; None: of none."""
     if event.payment_id != payment_of(event.order_id):
         return None
-    order, purchase, payment = _current(event.order_id, view)
+    order = view.current(ORDER, event.order_id)
+    assert order is not None, "an order that was placed has no state"
+    purchase, payment = view.current(PURCHASE, event.order_id), view.current(PAYMENT, event.payment_id)
     if purchase is None or payment is None:
         return None
     return order, purchase, payment

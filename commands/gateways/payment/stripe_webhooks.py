@@ -109,10 +109,9 @@ class StripeSigning(Struct, frozen=True):
         if kind in {"refund", "charge.refund"}:
             refund = msgspec.json.decode(event.data.object, type=Refund)
             webhook = _decided(event, refund, refunded(refund))
-            reversed_ = webhook is not None and refund.status == "failed"
-            return (
-                msgspec.structs.replace(webhook, type="refund.reversed") if webhook and reversed_ else webhook
-            )
+            if webhook is None or refund.status != "failed":
+                return webhook
+            return msgspec.structs.replace(webhook, type="refund.reversed")
         if kind == "charge.dispute" and about in {"created", "closed"}:
             return await self._disputed(event, msgspec.json.decode(event.data.object, type=Dispute))
         return None
