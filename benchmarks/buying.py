@@ -90,7 +90,7 @@ def _shop(laboratory: Laboratory) -> Iterator[Running]:
 @contextlib.contextmanager
 def _provider(laboratory: Laboratory) -> Iterator[str]:
     """The address of a payment provider with a ledger of its own."""
-    port, ledger = child.free_port(), laboratory.directory / "payments.ledger"
+    port, ledger = child.freehttp_client.port_of(), laboratory.directory / "payments.ledger"
     given = ["simulate", "payments", "--ledger", str(ledger), "--port", str(port)]
     process = laboratory.launched([sys.executable, "-P", "-m", "counterfoil", *given], name="payments")
     try:
@@ -102,7 +102,7 @@ def _provider(laboratory: Laboratory) -> Iterator[str]:
 
 async def _opened(running: Running) -> None:
     """Products with stock, through the command API, until their pages are shown."""
-    commands = await Connection.open("127.0.0.1", _port(running.addresses.command_api))
+    commands = await Connection.open("127.0.0.1", http_client.port_of(running.addresses.command_api))
     for number in range(PRODUCTS):
         sku, quantity = _sku(number), FEW if number < SCARCE else UNITS
         product = {"sku": sku, "title": sku, "stocked": True, "unit_price": "2.55", "currency": "GBP"}
@@ -110,7 +110,7 @@ async def _opened(running: Running) -> None:
             answer = await commands.ask(_post(path, body))
             assert answer.status == CREATED, answer
         if number == PRODUCTS - 1:
-            queries = await Connection.open("127.0.0.1", _port(running.addresses.query_api))
+            queries = await Connection.open("127.0.0.1", http_client.port_of(running.addresses.query_api))
             assert answer.position is not None, answer
             page = http_client.get(f"/v1/products/{sku}", f"Min-Position: {answer.position.decode()}", WAITS)
             assert (await queries.ask(page)).status == OK
@@ -154,8 +154,8 @@ class _Buyer:
     async def of(cls, running: Running, took: Mapping[str, list[float]], *, seed: int) -> "_Buyer":
         commands, queries = running.addresses.command_api, running.addresses.query_api
         return cls(
-            await Connection.open("127.0.0.1", _port(commands)),
-            await Connection.open("127.0.0.1", _port(queries)),
+            await Connection.open("127.0.0.1", http_client.port_of(commands)),
+            await Connection.open("127.0.0.1", http_client.port_of(queries)),
             took,
             seed=seed,
         )
@@ -210,10 +210,6 @@ def _sku(number: int) -> str:
 def _post(path: str, body: object) -> bytes:
     key = f"Idempotency-Key: {secrets.token_hex(8)}"
     return http_client.post(path, msgspec.json.encode(body), key)
-
-
-def _port(address: str | None) -> int:
-    return int(str(address).rpartition(":")[2])
 
 
 def _checked(running: Running, *, paid: bool) -> str:

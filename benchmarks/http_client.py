@@ -88,6 +88,11 @@ class Connection(asyncio.Protocol):
             self._waiting.set_result(answer)
 
 
+def port_of(address: str | None) -> int:
+    """The port of an API that runs, by its address."""
+    return int(str(address).rpartition(":")[2])
+
+
 def post(path: str, body: bytes, *headers: str) -> bytes:
     """The bytes of a POST."""
     head = [f"POST {path} HTTP/1.1", "Host: benchmark", "Content-Type: application/json", *headers]

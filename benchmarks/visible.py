@@ -94,7 +94,7 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
     tiny = laboratory.size.tiny
     for kind in ("standalone", "distributed"):
         with laboratory.shop(distributed=kind == "distributed") as running:
-            uvloop.run(_stock(_port(running.addresses.command_api)))
+            uvloop.run(_stock(http_client.port_of(running.addresses.command_api)))
             yield from _at_rest(kind, running, tiny=tiny)
             for rate in (TINY_RATE,) if tiny else RATES:
                 yield from _at(kind, running, rate, tiny=tiny, rounds=laboratory.size.rounds)
@@ -161,8 +161,8 @@ def _goals(kind: str, rate: int, figure: str) -> tuple[Goal, ...]:
 
 async def _placed(running: Running, *, rate: int, seconds: float) -> Placed:
     """Place orders at a rate, and read each once it is to be seen."""
-    commands = await _connections(_port(running.addresses.command_api))
-    queries = await _connections(_port(running.addresses.query_api))
+    commands = await _connections(http_client.port_of(running.addresses.command_api))
+    queries = await _connections(http_client.port_of(running.addresses.query_api))
     run, chance = secrets.token_hex(6), random.Random(shop_events.SEED)
     count = int(rate * seconds)
     found = Placed([0.0] * count, [0.0] * count, [cores.spent(running.processes)])
@@ -205,10 +205,6 @@ async def _asked(idle: "asyncio.Queue[Connection]", request: bytes) -> http_clie
         return await connection.ask(request)
     finally:
         idle.put_nowait(connection)
-
-
-def _port(address: str | None) -> int:
-    return int(str(address).rpartition(":")[2])
 
 
 def _statements(running: Running) -> int:

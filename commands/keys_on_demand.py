@@ -10,11 +10,22 @@ from commands.recipients import RecipientsUnreachable
 from runtime import database
 from runtime.keyring import keyring as keyrings
 from runtime.keyring.errors import KeyringError
-from runtime.keyring.keyring import Keyring
+from runtime.keyring.keyring import Keyring, Unopened
 from runtime.settings import Settings
 
 Keys = Callable[[], Awaitable[Keyring | None]]
 """The keyring; None where no key database is configured. Raises RecipientsUnreachable where it cannot be opened now."""
+
+
+def unless_erased(found: str | Unopened) -> str | None:
+    """The value that a keyring opened; None: it was erased.
+
+    Raises:
+        RecipientsUnreachable: its key is gone, and the list of erasures may say why in a moment.
+    """
+    if found is Unopened.UNREADABLE:
+        raise RecipientsUnreachable("an address cannot be opened: its key is missing")
+    return None if isinstance(found, Unopened) else found
 
 
 @contextlib.asynccontextmanager

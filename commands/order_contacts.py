@@ -15,7 +15,7 @@ from domain.sealed import Sealed
 from event_store.log import codec, reading
 from runtime import database
 from runtime.keyring.errors import KeyringError, NoKeyDatabase
-from runtime.keyring.keyring import SealedField, Unopened
+from runtime.keyring.keyring import SealedField
 from runtime.settings import Settings
 
 
@@ -40,9 +40,8 @@ class OrderContacts:
             (found,) = await keyring.open([field])
         except KeyringError as error:
             raise RecipientsUnreachable(str(error)) from error
-        if found is Unopened.UNREADABLE:  # its key is gone, and the list of erasures may say why in a moment
-            raise RecipientsUnreachable("an address cannot be opened: its key is missing")
-        return Unwanted("erased") if isinstance(found, Unopened) else Recipient(address=found)
+        address = keys_on_demand.unless_erased(found)
+        return Unwanted("erased") if address is None else Recipient(address=address)
 
     async def _email(self, stream: str) -> Sealed | None:
         """The address as the order has it; None: there is none."""

@@ -18,7 +18,6 @@ from commands.recipients import Recipient, Recipients, RecipientsUnreachable, Un
 from domain.mail.events import MailRequested
 from domain.mail.templates import RESET_PASSWORD, VERIFY_ADDRESS
 from runtime import database
-from runtime.keyring.keyring import Unopened
 from runtime.problems import ProblemError
 from runtime.settings import Settings
 
@@ -60,10 +59,7 @@ class AddressBook:
         """The address in a row; None: it was erased."""
         if kept.plain is not None:
             return kept.plain
-        found = await LoginAddresses(await self._keys()).open(kept)
-        if found is Unopened.UNREADABLE:  # its key is gone, and the list of erasures may say why in a moment
-            raise RecipientsUnreachable("an address cannot be opened: its key is missing")
-        return None if isinstance(found, Unopened) else found
+        return keys_on_demand.unless_erased(await LoginAddresses(await self._keys()).open(kept))
 
     async def _secrets(self) -> Secrets:
         """The file, read when it is needed: a sender starts without it, and mails wait for it."""
