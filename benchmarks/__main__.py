@@ -83,7 +83,9 @@ def main() -> int:
         "--events", type=int, default=Size().growth_events, help="events in growth's large log"
     )
     given.add_argument(
-        "--file", type=Path, help="the online-retail file to import; one is generated without it"
+        "--file",
+        type=Path,
+        help="the online-retail file to import (without it one is generated), and to audit",
     )
     given.add_argument("--compare", type=Path, metavar="FILE", help="an earlier output of --json")
     given.add_argument("--any-machine", action="store_true", help="compare with another machine's output too")

@@ -1,7 +1,8 @@
 """What does an audit cost those who append meanwhile: the 99th percentile at 1,000 appends a second, with and without?
 
 `counterfoil audit verify` runs in a process of its own, again and again until the appends are through, on a log of some
-hundred thousand events and a view of its orders. `--seconds 40` makes ten minutes of it.
+hundred thousand events and a view of its orders. `--seconds 40` makes ten minutes of it. With `--file`, what each
+step of an audit of that file takes as well.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from typing import Final
 
 import uvloop
 
-from benchmarks import growth, http_client, shop_events
+from benchmarks import audited_import, growth, http_client, shop_events
 from benchmarks.laboratory import Laboratory
 from benchmarks.measuring import alternating, percentile
 from benchmarks.table import Goal, Row
@@ -32,7 +33,7 @@ GOALS: Final = (Goal("ratio_to_limit", at_most=1.5),)
 
 
 def rows(laboratory: Laboratory) -> Iterator[Row]:
-    """One row."""
+    """One row, and those of the file if one is given."""
     size = laboratory.size
     events = size.count(EVENTS, tiny=1_000)
     seconds = size.seconds * SECONDS_PER_ROUND
@@ -62,6 +63,8 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
         goals=GOALS,
         note=f"{audits[-1]} audits in {seconds:.0f} s",
     )
+    if laboratory.import_file is not None:
+        yield from audited_import.rows(laboratory, laboratory.import_file)
 
 
 async def _audited(laboratory: Laboratory, url: str, *, seconds: float) -> tuple[Sequence[float], int]:

@@ -56,7 +56,7 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
 
     def seconds() -> float:
         with laboratory.shop(distributed=True) as running:
-            runs.append(_imported(laboratory, running, file))
+            runs.append(imported(laboratory, running, file))
         return runs[-1].seconds
 
     found = alternating(
@@ -108,7 +108,8 @@ def _generated(laboratory: Laboratory) -> Path:
     return file
 
 
-def _imported(laboratory: Laboratory, running: Running, file: Path) -> Run:
+def imported(laboratory: Laboratory, running: Running, file: Path) -> Run:
+    """Import a file into a shop that runs."""
     home = laboratory.directory / "importer"
     environment = supervisor.role_environment({"COUNTERFOIL_HOME": str(home)})
     command = [sys.executable, "-P", "-m", "counterfoil", "import", "online-retail", str(file), "--json"]
