@@ -6,6 +6,8 @@ from typing import Final, Literal
 
 import structlog
 
+from runtime.http.principal import Principal
+
 Mode = Literal["off", "sampled", "on"]
 
 REJECTED_PER_SECOND_MAX: Final = 20
@@ -29,7 +31,7 @@ class AccessLog:
         self._left_out = 0
 
     def wrote(
-        self, method: str, route: str, *, status: int, code: str | None, actor: str, seconds: float
+        self, method: str, route: str, *, status: int, code: str | None, principal: Principal, seconds: float
     ) -> None:
         """Note one answer; `code` is that of its problem. The correlation id is bound already."""
         if self._mode == "off" or (self._mode == "sampled" and not self._is_sampled(status)):
@@ -43,7 +45,7 @@ class AccessLog:
             method=method,
             route=route,
             status=status,
-            actor=actor,
+            actor=principal.actor,
             milliseconds=round(seconds * 1000, 1),
             **details,
         )

@@ -185,7 +185,7 @@ class TokenCallers:
             ProblemError: `forbidden`, `unauthenticated`, `identity-unavailable`.
         """
         permit(exchange, route)
-        if permission_of(route.requires) in FAIL_CLOSED and not self.trust.is_current:
+        if not self.trust.is_current and permission_of(route.requires) in FAIL_CLOSED:
             raise _unavailable()
 
     def note(self, exchange: Exchange, status: int) -> None:

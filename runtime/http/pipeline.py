@@ -81,7 +81,8 @@ def permit(exchange: Exchange, route: Route) -> None:
     Raises:
         ProblemError: `forbidden`.
     """
-    permit_to(exchange.principal, route.requires)
+    if not may_use(exchange.principal, route.requires):
+        raise _forbidden(route.requires)
 
 
 def permit_to(principal: Principal, requirement: Requirement) -> None:
@@ -91,9 +92,13 @@ def permit_to(principal: Principal, requirement: Requirement) -> None:
         ProblemError: `forbidden`.
     """
     if not may_use(principal, requirement):
-        permission = permission_of(requirement)
-        needed = f"the permission {permission}" if permission else "an account"
-        raise ProblemError("forbidden", f"The request needs {needed}.")
+        raise _forbidden(requirement)
+
+
+def _forbidden(requirement: Requirement) -> ProblemError:
+    permission = permission_of(requirement)
+    needed = f"the permission {permission}" if permission else "an account"
+    return ProblemError("forbidden", f"The request needs {needed}.")
 
 
 def unnoted(_exchange: Exchange, _status: int) -> None:
@@ -358,7 +363,7 @@ class Pipeline:
             _route(exchange),
             status=status,
             code=exchange.code,
-            actor=exchange.principal.actor,
+            principal=exchange.principal,
             seconds=seconds,
         )
 

@@ -85,15 +85,18 @@ def requires(requirement: Requirement) -> Callable[[F], F]:
 
 def may_use(principal: Principal, requirement: Requirement) -> bool:
     """Whether a principal has what is required."""
-    if principal.permissions is None or isinstance(requirement, Public):
+    permissions = principal.permissions
+    if permissions is None:
         return True
+    if isinstance(requirement, str):
+        return requirement in permissions
+    if isinstance(requirement, Owned):
+        return requirement.permission in permissions or requirement.own in permissions
+    if isinstance(requirement, Browsable):
+        return principal.kind == "anonymous" or requirement.permission in permissions
     if isinstance(requirement, Known):
         return principal.id != "" and requirement.only in {None, principal.kind}
-    if isinstance(requirement, Browsable):
-        return principal.kind == "anonymous" or requirement.permission in principal.permissions
-    if isinstance(requirement, Owned):
-        return requirement.permission in principal.permissions or requirement.own in principal.permissions
-    return requirement in principal.permissions
+    return True
 
 
 def confined_to(principal: Principal, requirement: Requirement) -> str | None:

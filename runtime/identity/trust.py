@@ -89,7 +89,7 @@ class Trust:
     @property
     def is_current(self) -> bool:
         """Whether what was revoked a second ago is known."""
-        return self.age_s < STALE_AFTER_S
+        return self._read_at is not None and time.monotonic() - self._read_at < STALE_AFTER_S
 
     def recognised(self, token: bytes) -> Principal | None:
         """Who a token stands for that was verified before; None: it was not, or is not trusted any more."""
@@ -141,11 +141,14 @@ class Trust:
 
     def _mistrusts(self, verified: Verified) -> str:
         """Why a token that was verified is not trusted any more; empty: it is."""
-        leeway_s = 0 if verified.kid is None else lifetimes.LEEWAY_S
+        if verified.kid is None:
+            leeway_s = 0
+        elif verified.kid in self._keys:
+            leeway_s = lifetimes.LEEWAY_S
+        else:
+            return "its key is not trusted any more"
         if verified.expires_at + leeway_s <= self._clock():
             return "it is over"
-        if verified.kid is not None and verified.kid not in self._keys:
-            return "its key is not trusted any more"
         if self._denied and not self._denied.keys().isdisjoint(verified.subjects):
             return "it was revoked"
         return ""

@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 from runtime.http import access_log
 from runtime.http.access_log import AccessLog
+from runtime.http.principal import ANONYMOUS
 from runtime.problems import ProblemError
 from tests.runtime.http.applying import pipelined, serve
 
@@ -15,7 +16,7 @@ def written(mode, statuses, *, clock=lambda: 1.0):
     log = AccessLog(mode, clock=clock)
     with capture_logs() as lines:
         for status in statuses:
-            log.wrote("GET", "/x", status=status, code=None, actor="a", seconds=0.0015)
+            log.wrote("GET", "/x", status=status, code=None, principal=ANONYMOUS, seconds=0.0015)
     return [(line["status"], line.get("left_out")) for line in lines]
 
 
