@@ -38,7 +38,7 @@ VERIFICATIONS: Final = 100_000
 """Of a token that is remembered; a hundredth as many of one that is not."""
 
 LOGINS: Final = 8
-"""Under way at once: four times as many as are hashed at once, and fewer than an account may fail."""
+"""Under way at once: more than are hashed at once, and fewer than an account may fail."""
 UNDER_LOGINS: Final = 4
 """Connections whose answers are timed meanwhile: what is in question is how long one takes, not how many fit."""
 

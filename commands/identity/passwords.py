@@ -1,4 +1,4 @@
-"""Passwords: Argon2id with parameters of ours, two at a time, and the same work whether or not there is an account."""
+"""Passwords: Argon2id with parameters of ours, few at a time, and the same work whether or not there is an account."""
 
 import asyncio
 import functools
@@ -15,8 +15,8 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from commands import refusals
 from commands.identity.errors import WeakPassword
 
-HASHES_AT_ONCE: Final = 2
-"""Each takes a core and its megabytes; other routes need the rest."""
+HASHES_AT_ONCE: Final = max(1, (os.cpu_count() or 1) // 2)
+"""Each takes a core and its megabytes; other routes need the rest, and the memory's bandwidth."""
 
 NICENESS: Final = 10
 """Of the threads that hash: answers that need no hash go first. A login still gets a tenth of a busy core."""

@@ -24,7 +24,7 @@ AS_LONG_MAX, SLACK_S = (2.0, 0.0) if sizes.FULL else (20.0, 0.5)
 """How much longer than before the slowest hundredth of the others may take."""
 
 GROWTH_BYTES_MAX = 256 * 2**20
-"""Two hashes take 38 MiB; the rest is for what waits."""
+"""A hash takes 19 MiB; the rest is for what waits."""
 
 SETTLED_S = 0.05
 
