@@ -133,7 +133,14 @@ _SUMS: Final = {
 }
 _SALES: Final = {"orders": 210, "units": 1_900, "revenue": 484_500, "credited_units": 6, "credited": 1_530}
 _DAY_EXAMPLE: Final = {"day": "2026-01-31", "country": "GB", "currency": "GBP", **_SUMS, "credit_lines": 1}
-
+_OF_CUSTOMER: Final = by_value(
+    "customer",
+    "customer_id",
+    description="Only of this customer.",
+    example="17850",
+    pattern=parameters.ID_PATTERN,
+    few=True,
+)
 
 ORDERS: Final = ListOf(
     path="/orders",
@@ -141,14 +148,7 @@ ORDERS: Final = ListOf(
     owner="customer_id",
     view=order_summary,
     filters=(
-        by_value(
-            "customer",
-            "customer_id",
-            description="Only of this customer.",
-            example="17850",
-            pattern=parameters.ID_PATTERN,
-            few=True,
-        ),
+        _OF_CUSTOMER,
         by_value("status", "status", description="Only with this status.", example="confirmed"),
         by_value(
             "country",
@@ -181,14 +181,7 @@ HISTORIES: Final = ListOf(
     owner="customer_id",
     view=order_history,
     filters=(
-        by_value(
-            "customer",
-            "customer_id",
-            description="Only of this customer.",
-            example="17850",
-            pattern=parameters.ID_PATTERN,
-            few=True,
-        ),
+        _OF_CUSTOMER,
         by_value("status", "status", description="Only orders with this status.", example="confirmed"),
         by_value("payment", "payment", description="Only orders paid so far.", example="captured"),
         by_value("fulfilment", "fulfilment", description="Only orders sent so far.", example="unfulfilled"),
