@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from runtime.http import contract
 from runtime.http.access_log import AccessLog
@@ -80,7 +80,15 @@ class PipelineApp(FastAPI):
             await super().__call__(scope, receive, send)
             return
 
-        async def deliver(response: Response) -> None:
+        async def deliver(response: Response) -> int:
+            status = response.status_code
+
+            async def sent(message: Message) -> None:
+                nonlocal status
+                if message["type"] == "http.response.start":
+                    status = message["status"]  # a file that is asked for in part is answered by another
+                await send(message)
+
             if scope["method"] == "HEAD":
                 await send(
                     {
@@ -91,7 +99,8 @@ class PipelineApp(FastAPI):
                 )
                 await send({"type": "http.response.body", "body": b""})
             else:
-                await response(scope, receive, send)
+                await response(scope, receive, sent)
+            return status
 
         await pipeline.serve(Exchange(scope, receive), deliver)
 

@@ -28,8 +28,8 @@ from runtime.problems import ProblemError
 from runtime.quotas.quota import headers_of
 from runtime.telemetry import HttpMetrics, correlation_id
 
-Deliver = Callable[[Response], Awaitable[None]]
-"""Brings an answer to its caller."""
+Deliver = Callable[[Response], Awaitable[int]]
+"""Brings an answer to its caller, and says with which status."""
 
 _PLACE: Final = "@place@"
 """Stands where a correlation id will."""
@@ -193,7 +193,7 @@ class Pipeline:
             response = await compression.compressed(response, exchange.headers)
             self._add_headers(exchange, response)  # 10: headers
             status = response.status_code
-            await deliver(response)
+            status = await deliver(response)
         except Exception:
             log.exception("answer_not_delivered", route=_route(exchange))
             raise

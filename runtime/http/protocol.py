@@ -174,7 +174,7 @@ class PipelineProtocol(LimitedProtocol):
         )
 
     async def _serve(self, exchange: Exchange, under_way: _UnderWay) -> None:
-        async def deliver(response: Response) -> None:
+        async def deliver(response: Response) -> int:
             if self.flow.write_paused:
                 await self.flow.drain()
             under_way.response_complete = True
@@ -187,6 +187,7 @@ class PipelineProtocol(LimitedProtocol):
             self.transport.write(b"".join([head, b"\r\n", body]))
             if ends:
                 self.transport.close()
+            return response.status_code
 
         try:
             await self._pipeline.serve(exchange, deliver)

@@ -5,6 +5,7 @@ import json
 import httpx
 import pytest
 from fastapi import Response
+from starlette.responses import FileResponse
 from starlette.routing import Mount, Route
 
 from runtime.http.pipeline import Refusal
@@ -165,6 +166,19 @@ async def test_requests_are_counted_by_route_and_never_by_address():
         return registry.get_sample_value("counterfoil_http_requests_total", labels)
 
     assert (2, 2) == (counted("/orders/{order_id}", "200"), counted("(none)", "404"))
+
+
+async def test_a_part_of_a_file_is_counted_as_one(tmp_path):
+    file = tmp_path / "picture"
+    file.write_bytes(b"picture")
+    registry = new_registry()
+    app = pipelined(registry=registry)
+    serve(app, "/picture", noting([], "handle", FileResponse(file)), method="GET")
+
+    await asked(app, "GET", "/picture", headers={"range": "bytes=0-1"})
+
+    labels = {"method": "GET", "route": "/picture", "status": "206"}
+    assert 1 == registry.get_sample_value("counterfoil_http_requests_total", labels)
 
 
 @pytest.mark.parametrize(
