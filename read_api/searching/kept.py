@@ -4,6 +4,8 @@ Key: `<installation>:product:search:list:<filter>:cursor:<c>:size:<n>`; `<filter
 the builds that answer it. A value begins with a digest under a key that only processes of the installation can have, so
 what anybody else wrote is no answer. It holds the position that it goes up to: it is an answer only while no event of
 the catalogue came behind that, which Postgres says. So an event clears all answers before it, also while Redis is away.
+So does a movement of stock an answer that shows the SKU, once its last piece goes or its first one comes; counts, and
+lists that an SKU comes into, are as old as the answer.
 """
 
 import hashlib
@@ -23,11 +25,12 @@ from read_api.connections import AsyncConnection
 from read_api.reads import Reads
 from read_api.searching.answering import VIEWS
 from read_api.searching.questions import Question
-from read_api.searching.search_sql import select_changed
+from read_api.searching.search_sql import select_holds
 from runtime import documents
 
 TTL_S: Final = 60
-"""How long an answer is kept: stock moves, and publications start, without clearing it."""
+"""How long an answer is kept: what is in stock again, and publications that start, come into lists without clearing
+them."""
 
 NAME: Final = "product:search:list:"
 FIRST: Final = "first"
@@ -38,11 +41,12 @@ _SCRYPT_COST: Final = 2**14
 
 
 class KeptAnswer(Struct, frozen=True, array_like=True):
-    """The body of an answer, its headers, and the cursor of the next page."""
+    """The body of an answer, its headers, the cursor of the next page, and which SKUs it shows to be in stock."""
 
     body: bytes
     headers: dict[str, str]
     next_cursor: str | None
+    in_stock: dict[str, bool]
 
 
 class Kept(Struct, frozen=True, array_like=True):
@@ -100,7 +104,7 @@ class KeptAnswers:
         kept = None if value is None else self._read(slot, value)
         if kept is None or not 0 <= self._clock() - kept.made_at < TTL_S:
             return None
-        return kept.answered if await self._changed(slot) <= kept.position else None
+        return kept.answered if await self._holds(slot, kept) else None
 
     def put(self, slot: AnswerSlot, snapshot: CheckpointSnapshot, answered: KeptAnswer) -> None:
         """Keep an answer that was made in a snapshot; nobody waits for it."""
@@ -132,13 +136,15 @@ class KeptAnswers:
             self._reads.url.encode(), salt=NAME.encode(), n=_SCRYPT_COST, r=8, p=1, dklen=32
         )
 
-    async def _changed(self, slot: AnswerSlot) -> int:
-        """The position of the last event of the catalogue."""
+    async def _holds(self, slot: AnswerSlot, kept: Kept) -> bool:
+        """Whether no event of the catalogue came since, and all that is shown is in stock as it was."""
+        shown = kept.answered.in_stock
 
-        async def read(connection: AsyncConnection) -> int:
-            row = await (await connection.execute(select_changed(slot.products))).fetchone()
+        async def read(connection: AsyncConnection) -> bool:
+            given = {"position": kept.position, "skus": list(shown), "in_stock": list(shown.values())}
+            row = await (await connection.execute(select_holds(slot.products), given)).fetchone()
             assert row is not None, "it is one value"
-            return int(row[0])
+            return bool(row[0])
 
         return await self._reads.connections.run(read)
 

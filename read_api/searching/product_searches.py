@@ -49,4 +49,5 @@ class ProductSearches:
 
         snapshot, found = await self._reads.snapshot(read)
         headers = answers.fresh_headers(snapshot, views=VIEWS, wish=wish)
-        return snapshot, KeptAnswer(_encode(found), headers, found.next_cursor)
+        in_stock = {each.sku: each.in_stock for each in found.items}
+        return snapshot, KeptAnswer(_encode(found), headers, found.next_cursor, in_stock)

@@ -25,7 +25,12 @@ NEAR_MIN: Final = "0.4"
 
 SET_NEAR: Final = "select set_config('pg_trgm.word_similarity_threshold', %s, true)"
 
-_CHANGED: Final = sql.SQL("select coalesce((select position from {products} where sku = ''), 0)")
+_HOLDS: Final = sql.SQL("""
+select coalesce((select position from {products} where sku = ''), 0) <= %(position)s and not exists (
+    select from unnest(%(skus)s::text[], %(in_stock)s::boolean[]) shown (sku, in_stock)
+    join {products} t on t.sku = shown.sku where t.in_stock <> shown.in_stock
+)
+""")
 
 SIMILARITY: Final = """
 select n.nspname from pg_catalog.pg_index i
@@ -155,9 +160,9 @@ def select_counts(searched: Searched, question: Question) -> sql.Composed:
     )
 
 
-def select_changed(products: BuildId) -> sql.Composed:
-    """The position of the last event of the catalogue."""
-    return _CHANGED.format(products=sql.Identifier("views", products.table))
+def select_holds(products: BuildId) -> sql.Composed:
+    """Whether no event of the catalogue came behind a position, and SKUs are in stock as they are said to be."""
+    return _HOLDS.format(products=sql.Identifier("views", products.table))
 
 
 def given(question: Question, *, similarity: bool) -> dict[str, object]:

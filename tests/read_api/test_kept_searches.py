@@ -96,6 +96,16 @@ async def test_an_event_of_the_catalogue_clears_what_was_kept_before_it(lamps, o
         assert await _title(client) == NEW
 
 
+async def test_the_last_piece_that_goes_clears_the_answers_that_show_it(lamps, open_api, client_of_redis):
+    async with open_api() as client:
+        await _keep(lamps, client, client_of_redis)
+        lamps.write(product_search, [replace(lamp(NEW), available=1)], position=10)
+        moved = await _title(client)
+        lamps.write(product_search, [replace(lamp(NEW), in_stock=False, facets="stock:out")], position=11)
+
+        assert (KEPT, NEW) == (moved, await _title(client))
+
+
 async def test_nobody_who_names_a_position_is_given_what_was_kept(lamps, open_api, client_of_redis):
     async with open_api() as client:
         await _keep(lamps, client, client_of_redis)
