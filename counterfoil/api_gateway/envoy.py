@@ -6,7 +6,7 @@ them. Field names are those of Envoy's API version 3.
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from counterfoil.api_gateway.layout import ApiAddress, Layout
 from counterfoil.api_gateway.published import Api, PublishedRoute
 from runtime.http import headers
 from runtime.http.connection_limits import HEAD_BYTES_MAX, HEAD_TIMEOUT_S, HEADERS_MAX
+from runtime.http.cors import EXPOSED, VARIES
 from runtime.http.limiting import RouteClass
 from runtime.identity import keys, lifetimes, tokens
 from runtime.problem_types import CATALOGUE
@@ -104,7 +105,7 @@ def _connection_manager(layout: Layout) -> Node:
         },
         "http2_protocol_options": {"max_concurrent_streams": 100},
         "stream_idle_timeout": _seconds(60),
-        "local_reply_config": _local_answers(secure=layout.certificate is not None),
+        "local_reply_config": _local_answers(layout),
         "http_filters": list(_filters(layout)),
         "route_config": {
             "name": "published",
@@ -134,7 +135,7 @@ def _routes(layout: Layout) -> Iterator[Node]:
         match: Node = (
             {"path": route.path} if route.pattern is None else {"safe_regex": {"regex": route.pattern}}
         )
-        if layout.preflights:
+        if layout.origins:
             yield _sent_once(route, match, methods=["OPTIONS"])
         if route.reads or route.takes_key:
             yield _sent_again(route, match, waiting=True)
@@ -298,7 +299,7 @@ def _tokens(layout: Layout) -> Node:
     }
     return {
         "providers": {TOKEN_PROVIDER: provider},
-        "bypass_cors_preflight": layout.preflights,
+        "bypass_cors_preflight": bool(layout.origins),
         "rules": [
             {"match": {"prefix": "/", "headers": [is_key]}},  # no JWS: the APIs compare its digest
             {"match": {"prefix": "/"}, "requires": {"provider_name": TOKEN_PROVIDER}},
@@ -397,48 +398,65 @@ def _to_an_api(layout: Layout, authority: Path) -> Node:
     }
 
 
-def _local_answers(*, secure: bool) -> Node:
+def _local_answers(layout: Layout) -> Node:
     """The gateway's own answers have the form of the APIs' problems, and their headers."""
-    always = [
-        _header(name.decode(), value.decode()) for name, value in (*headers.STANDARD, headers.NEVER_STORED)
-    ]
+    always = _headers_of(*headers.STANDARD, headers.NEVER_STORED)
     always.append(_header("correlation-id", "%REQ(correlation-id?x-request-id)%"))
-    if secure:
+    if layout.certificate is not None:
         always.append(_secure())
-    own: dict[int, list[Node]] = {
-        401: [_header("www-authenticate", 'Bearer realm="counterfoil"')],
-        429: [_header("retry-after", "1")],
-        503: [_header("retry-after", "1")],
-        504: [_header("retry-after", "1")],
-    }
+    if not layout.origins:
+        return {"mappers": [_local_answer(status, always) for status in _LOCAL_ANSWERS]}
+    always += _headers_of(VARIES)
+    # The first mapper that fits a request is taken.
+    of_pages = _named(layout.origins)
+    to_pages = [*always, _header("access-control-allow-origin", "%REQ(origin)%"), *_headers_of(EXPOSED)]
     return {
         "mappers": [
-            {
-                "filter": {
-                    "status_code_filter": {
-                        "comparison": {
-                            "op": "EQ",
-                            "value": {"default_value": status, "runtime_key": f"local_answer.{status}"},
-                        }
-                    }
-                },
-                "status_code": CATALOGUE[slug].status,
-                "headers_to_add": [*always, *own.get(status, ())],
-                "body_format_override": {
-                    "content_type": MEDIA_TYPE,
-                    "json_format": {
-                        "type": CATALOGUE[slug].uri,
-                        "title": CATALOGUE[slug].title,
-                        "status": CATALOGUE[slug].status,
-                        "code": slug,
-                        "detail": _UNANSWERED if slug == "outcome-unknown" else CATALOGUE[slug].meaning,
-                        "correlation_id": "%REQ(correlation-id?x-request-id)%",
-                    },
-                },
-            }
-            for status, slug in _LOCAL_ANSWERS.items()
+            *(_local_answer(status, to_pages, of_pages) for status in _LOCAL_ANSWERS),
+            *(_local_answer(status, always) for status in _LOCAL_ANSWERS),
         ]
     }
+
+
+def _local_answer(status: int, headers_to_add: list[Node], *filters: Node) -> Node:
+    """What is answered with a status, where the filters let a request pass."""
+    problem = CATALOGUE[_LOCAL_ANSWERS[status]]
+    has_status: Node = {
+        "status_code_filter": {
+            "comparison": {
+                "op": "EQ",
+                "value": {"default_value": status, "runtime_key": f"local_answer.{status}"},
+            }
+        }
+    }
+    return {
+        "filter": {"and_filter": {"filters": [has_status, *filters]}} if filters else has_status,
+        "status_code": problem.status,
+        "headers_to_add": [*headers_to_add, *_OF_STATUS.get(status, ())],
+        "body_format_override": {
+            "content_type": MEDIA_TYPE,
+            "json_format": {
+                "type": problem.uri,
+                "title": problem.title,
+                "status": problem.status,
+                "code": problem.slug,
+                "detail": _UNANSWERED if problem.slug == "outcome-unknown" else problem.meaning,
+                "correlation_id": "%REQ(correlation-id?x-request-id)%",
+            },
+        },
+    }
+
+
+def _named(origins: Iterable[str]) -> Node:
+    """Requests of pages of these origins."""
+    exactly = "|".join(map(re.escape, origins))
+    return {
+        "header_filter": {"header": {"name": "origin", "string_match": {"safe_regex": {"regex": exactly}}}}
+    }
+
+
+def _headers_of(*given: headers.Header) -> list[Node]:
+    return [_header(name.decode(), value.decode()) for name, value in given]
 
 
 def _header(name: str, value: str, *, action: str = "OVERWRITE_IF_EXISTS_OR_ADD") -> Node:
@@ -453,6 +471,15 @@ def _secure() -> Node:
 def _one_of(methods: tuple[str, ...] | list[str]) -> Node:
     """One of these methods; they are words, so they need no quoting."""
     return {"name": ":method", "string_match": {"safe_regex": {"regex": "|".join(methods)}}}
+
+
+_OF_STATUS: Final = {
+    401: [_header("www-authenticate", 'Bearer realm="counterfoil"')],
+    429: [_header("retry-after", "1")],
+    503: [_header("retry-after", "1")],
+    504: [_header("retry-after", "1")],
+}
+"""Headers of the gateway's own answers, by status."""
 
 
 def _endpoint(target: ApiAddress) -> Node:

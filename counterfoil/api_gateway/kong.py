@@ -111,7 +111,7 @@ def _routes(route: PublishedRoute, layout: Layout) -> Iterator[tuple[Treatment, 
     if route.takes_key and not route.reads:
         yield again, _route(route, layout, "keyed", _KEYED)
         yield waiting, _route(route, layout, "keyed-waiting", {**_KEYED, **_WAITING})
-    if layout.preflights:
+    if layout.origins:
         preflight = _route(route, layout, f"{route.route_class}-preflight")
         yield once, {**preflight, "methods": ["OPTIONS"]}
 

@@ -90,7 +90,8 @@ class Layout(Struct, frozen=True):
     targets: dict[Api, tuple[ApiAddress, ...]]
     buckets: dict[RouteClass, TokenBucket]
     verifies_tokens: bool
-    preflights: bool = False
+    origins: tuple[str, ...] = ()
+    """Of web pages that may call."""
     certificate: Path | None = None
     key: Path | None = None
     upstream_ca: Path | None = None
@@ -128,7 +129,7 @@ def layout(settings: Settings, places: Places, *, contexts: Contexts | None = No
         targets=targets,
         buckets=buckets_of(settings),
         verifies_tokens=settings.identity == "accounts",
-        preflights=bool(settings.cors_origins),
+        origins=settings.allowed_origins,
         certificate=places.certificate,
         key=places.key or places.certificate,
         upstream_ca=places.upstream_ca,

@@ -123,7 +123,7 @@ def _kinds(route: PublishedRoute, layout: Layout) -> Iterator[tuple[str, Treatme
         else:
             yield f"keyed{waiting}", again if route.takes_key else once
             yield f"sent{waiting}", once
-        if layout.preflights:
+        if layout.origins:
             yield f"preflight{waiting}", once
 
 

@@ -65,8 +65,9 @@ PREFLIGHT: Final = Public("a browser sends a preflight without credentials")
 
 _ORIGIN: Final = b"origin"
 _METHOD: Final = b"access-control-request-method"
-_VARIES: Final = (b"vary", b"origin")
-_EXPOSED: Final = (b"access-control-expose-headers", ", ".join(READ).encode())
+VARIES: Final[Header] = (b"vary", b"origin")
+"""Is said in every answer, since another origin may get another one."""
+EXPOSED: Final[Header] = (b"access-control-expose-headers", ", ".join(READ).encode())
 
 
 class Cors:
@@ -75,9 +76,9 @@ class Cors:
     def __init__(self, origins: Iterable[str]) -> None:
         self._granted: dict[bytes, tuple[Header, ...]] = {
             origin.encode("ascii"): (
-                _VARIES,
+                VARIES,
                 (b"access-control-allow-origin", origin.encode("ascii")),
-                _EXPOSED,
+                EXPOSED,
             )
             for origin in origins
         }
@@ -86,8 +87,8 @@ class Cors:
         """What every answer to a request with these headers says."""
         for name, value in asked:
             if name == _ORIGIN:
-                return self._granted.get(value, (_VARIES,))
-        return (_VARIES,)
+                return self._granted.get(value, (VARIES,))
+        return (VARIES,)
 
     def is_preflight(self, exchange: Exchange) -> bool:
         """Whether a browser asks what it may send."""

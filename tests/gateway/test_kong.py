@@ -68,7 +68,9 @@ def test_planted_a_service_that_sends_everything_again_is_found(declared, gatewa
 
 
 def test_names_are_used_once_and_every_service_leads_to_an_upstream(gateway_layout):
-    declared = kong_fields.read(kong.declaration(structs.replace(gateway_layout, preflights=True)))
+    declared = kong_fields.read(
+        kong.declaration(structs.replace(gateway_layout, origins=("https://shop.example",)))
+    )
     names = [route.name for service in declared.services for route in service.routes]
 
     assert len(names) == len(set(names))

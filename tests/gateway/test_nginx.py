@@ -13,7 +13,7 @@ from counterfoil.api_gateway import nginx
 
 @pytest.fixture(scope="module")
 def text(gateway_layout):
-    return nginx.configuration(structs.replace(gateway_layout, preflights=False))
+    return nginx.configuration(structs.replace(gateway_layout, origins=()))
 
 
 @pytest.fixture(scope="module")

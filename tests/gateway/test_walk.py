@@ -175,3 +175,20 @@ def test_a_page_of_a_named_origin_may_call_and_one_of_another_may_not(caller, ow
     for allowed, refused in (preflights, answers):
         assert ORIGIN == allowed.headers["access-control-allow-origin"]
         assert "access-control-allow-origin" not in refused.headers
+
+
+def test_a_page_of_a_named_origin_may_read_what_the_gateway_itself_refuses(caller):
+    named, other, nobody = (
+        caller.get("/v1/nothing", headers=each)
+        for each in ({"origin": ORIGIN}, {"origin": f"{ORIGIN}.evil.example"}, {})
+    )
+
+    assert ORIGIN == named.headers["access-control-allow-origin"]
+    assert "Correlation-Id" in named.headers["access-control-expose-headers"]
+    for answer in (named, other, nobody):
+        assert (404, "not-found", "origin") == (
+            answer.status_code,
+            answer.json()["code"],
+            answer.headers["vary"],
+        )
+    assert not any("access-control-allow-origin" in each.headers for each in (other, nobody))
