@@ -8,6 +8,21 @@ from counterfoil.cli.answering import EXIT_INCOMPLETE
 from examples.online_retail import generating
 from tests.acceptance.running import Up, last_json
 
+SHARED = ("sold", "sold_distributed")
+"""Fixtures of shops that live from the first test that asks for them to the end of the run."""
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that share a shop come last, in random order: a shop that nobody needs yet polls for nothing."""
+    items.sort(key=_shared)
+
+
+def _shared(item):
+    """Which of them a test takes, from 1; 0 for none. A parameter may be its name."""
+    given = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    asked = [*item.fixturenames, *given]
+    return max((number for number, name in enumerate(SHARED, start=1) if name in asked), default=0)
+
 
 @contextlib.contextmanager
 def starting(tmp_path_factory):
