@@ -8,7 +8,7 @@ import time
 from tests.chaos.clients import Connection
 
 CALLERS = 4
-PAUSE_S = 0.1
+PAUSE_S = 0.2
 PROBE_EVERY_S = 0.05
 
 

@@ -280,12 +280,12 @@ def export(directory):
     return directory
 
 
-def wait_until(holds, *, within_s, what):
+def wait_until(holds, *, within_s, what, every_s=0.05):
     give_up = time.monotonic() + within_s
     while not holds():
         if time.monotonic() > give_up:
             raise TimeoutError(f"not within {within_s} s: {what}")
-        time.sleep(0.05)
+        time.sleep(every_s)
 
 
 def _through(url, port, proxy):

@@ -27,7 +27,7 @@ NOISE_S = 1.0
 """What other work on the machine may add to one request; who waits for a broker waits for longer."""
 RESTARTS = 4
 REBUILT = REBUILT_EVENTS.chosen
-READ_EVERY_S = 0.01
+READ_EVERY_S = 0.03
 SLOWEST_READ_S = 10.0
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
