@@ -284,7 +284,8 @@ class _Mirrored:
 
     def document(self, key: Key, row: Versioned) -> Document:
         document_key = documents_.document_key(self.prefix, id_of(key))
-        return Document(document_key, row.position, None if row.row is None else body_of(row.row))
+        body = None if row.row is None else body_of(row.row)
+        return Document(document_key, row.position, body, self.following.view.document_ttl_s)
 
 
 def _behind(mirrored: _Mirrored, plan: Plan) -> _Step:

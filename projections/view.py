@@ -34,6 +34,7 @@ from projections import columns
 from projections.columns import Column
 from projections.errors import DeclarationError
 from projections.personal import PersonalField, personal_fields
+from runtime.documents import TTL_S
 
 _VIEW_NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _DOCUMENT: Final = re.compile(r"[a-z][a-z0-9_]*:[a-z][a-z0-9_]*")
@@ -97,6 +98,13 @@ class Recorded(Protocol):
         """The log's own time, never a caller's."""
 
 
+class CachedDocument(msgspec.Struct, frozen=True):
+    """The resource of a view's documents, and for how long one stays in the cache after it was last written."""
+
+    document: str
+    ttl_s: int = TTL_S
+
+
 class Fold(msgspec.Struct, frozen=True):
     """How one event type changes rows: which ones (`spread`: event -> (key, part)…) and how (`apply`).
 
@@ -132,7 +140,8 @@ class View(Generic[R]):
     """One read model: what it is called, the shape of its rows, and how events become rows.
 
     `shape` is the version of row type and folds: raise it when either changes. `document` names the resource
-    under which rows of a keyed view are also kept as JSON documents (`<service>:<resource>`), None for SQL only.
+    under which rows of a keyed view are also kept as JSON documents (`<service>:<resource>`), None for SQL only; a
+    `CachedDocument` says how long they stay, too.
     `category` is the stream category that a keyed view's rows belong to when the row's key is the stream's id, so
     that the history of one row can be found by its key. `partition_category` is that of the streams in whose
     partition its events lie, where they declare another than their own; ELSEWHERE: the row's
@@ -149,7 +158,7 @@ class View(Generic[R]):
         key: Sequence[str],
         shape: int,
         kind: Kind = KEYED,
-        document: str | None = None,
+        document: str | CachedDocument | None = None,
         category: str | None = None,
         partition_category: str | None = None,
     ) -> None:
@@ -158,18 +167,23 @@ class View(Generic[R]):
         Raises:
             DeclarationError: what is wrong with it, in words.
         """
-        _check_names(name, document=document, shape=shape)
+        kept = CachedDocument(document) if isinstance(document, str) else document
+        _check_names(name, document=None if kept is None else kept.document, shape=shape)
         if kind is GLOBAL and document is not None:
             raise DeclarationError(
                 f"view {name}: a document is trusted by its key's partition, and rows of a global view have none"
             )
+        if kept is not None and kept.ttl_s < 1:
+            raise DeclarationError(f"view {name}: a document stays for a second at least")
         if document is not None and self.is_worklist:
             raise DeclarationError(f"view {name}: a document that is gone leaves a tombstone")
         self.name = name
         self.row = row
         self.shape = shape
         self.kind = kind
-        self.document = document
+        self.document = None if kept is None else kept.document
+        self.document_ttl_s = TTL_S if kept is None else kept.ttl_s
+        """How many seconds a document stays after it was last written."""
         self.category = category
         self._partition_category = partition_category or category
         self.knows_partition = category is not None and partition_category != ELSEWHERE

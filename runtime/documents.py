@@ -32,7 +32,8 @@ WRITE_TIMEOUT_S: Final = 0.5
 TTL_S: Final = 7 * 86_400
 """How long a key stays that nobody writes: documents that nobody reads go, and so do those of a build that is gone.
 
-A reader that misses a document puts it back; the worker of a partition keeps its checkpoint alive.
+The view of a document may declare another time for it. A reader that misses a document puts it back; the worker of a
+partition keeps its checkpoint alive.
 """
 
 _WRITE: Final = """
@@ -46,12 +47,13 @@ for i = 1, moves do
 end
 -- Checkpoints first: another writer, or a cache that lost its tail, is found before any document is written.
 if not same then return found end
-local shift = 1 + moves
+local before = 1 + 2 * moves
 for i = moves + 1, #KEYS do
-    local value = ARGV[shift + i]
+    local nth = i - moves
+    local value = ARGV[before + 2 * nth - 1]
     -- Only over an older document: a late writer or a replay makes no answer older.
     if redis.call('GETRANGE', KEYS[i], 0, 19) < string.sub(value, 1, 20) then
-        redis.call('SET', KEYS[i], value, 'EX', ttl)
+        redis.call('SET', KEYS[i], value, 'EX', ARGV[before + 2 * nth])
     end
 end
 for i = 1, moves do
@@ -75,11 +77,15 @@ class DocumentsUnavailable(Exception):
 
 
 class Document(NamedTuple):
-    """One document; `body` None is a tombstone: at this position there is no such row any longer."""
+    """One document; `body` None is a tombstone: at this position there is no such row any longer.
+
+    It is gone `ttl_s` seconds after it was written.
+    """
 
     key: str
     position: int
     body: bytes | None
+    ttl_s: int = TTL_S
 
     @property
     def value(self) -> bytes:
@@ -295,12 +301,16 @@ def _touching(move: Move) -> Move:
 
 
 def _arguments(moves: Sequence[Move], documents: Sequence[Document]) -> tuple[list[str], list[Any]]:
-    """Keys and arguments of the script: the checkpoints first, each with expected and next value."""
+    """Keys and arguments of the script: the checkpoints first, each with expected and next value.
+
+    Each document has its value and its time to live; the last argument is that of the checkpoints.
+    """
     keys = [move.key for move in moves] + [document.key for document in documents]
     values: list[Any] = [len(moves)]
     for move in moves:
         values += (move.expected or b"", move.value)
-    values += [document.value for document in documents]
+    for document in documents:
+        values += (document.value, document.ttl_s)
     values.append(TTL_S)
     return keys, values
 

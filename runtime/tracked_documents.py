@@ -24,7 +24,7 @@ from redis.asyncio.connection import Connection as Address
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection, parse_url
 
 from runtime.client_cache import ClientCache
-from runtime.documents import TTL_S, Document, DocumentsUnavailable, is_checkpoint
+from runtime.documents import Document, DocumentsUnavailable, is_checkpoint
 
 CONNECT_TIMEOUT_S: Final = 1.0
 """For connecting, TLS and login together."""
@@ -144,7 +144,8 @@ class TrackedDocuments:
         if connection is None or connection.in_flight > IN_FLIGHT_MAX:
             return
         keys = ("2", checkpoint_key, document.key)
-        connection.ask("EVAL", _FILL, *keys, checkpoint, document.value, str(TTL_S)).add_done_callback(_heard)
+        ttl_s = str(document.ttl_s)
+        connection.ask("EVAL", _FILL, *keys, checkpoint, document.value, ttl_s).add_done_callback(_heard)
 
     def keep(self, key: str, value: bytes, *, ttl_s: int) -> None:
         """Write what belongs to no checkpoint, for so many seconds; as with `fill`, nobody waits for it."""

@@ -11,7 +11,7 @@ from domain.ids import CartId, CheckoutId, CustomerId, OrderId, Sku
 from domain.money import Currency, Minor, UnitPrice
 from domain.sealed import Sealed
 from domain.text import Country
-from projections.view import KEYED, Row, View
+from projections.view import KEYED, CachedDocument, Row, View
 
 Status = Literal["open", "frozen", "ordered", "merged", "expired"]
 
@@ -104,7 +104,7 @@ cart_details = View(
     key=("cart_id",),
     shape=1,
     kind=KEYED,
-    document="cart:view",
+    document=CachedDocument("cart:view", ttl_s=30 * 86_400),  # as long as a cart is left before it expires
     category=CART.category,
 )
 cart_summary = View(

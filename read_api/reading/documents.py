@@ -191,7 +191,9 @@ class DocumentsByKey:
             return
         if not mirror.is_within(missing.checkpoint, stood.positions[missing.partition]):
             return
-        document = Document(mirror.prefix + missing.id, found.position, found.body)
+        document = Document(
+            mirror.prefix + missing.id, found.position, found.body, self._resource.view.document_ttl_s
+        )
         self._documents.fill(
             document,
             checkpoint_key=mirror.checkpoint_keys[missing.partition],

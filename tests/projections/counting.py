@@ -3,8 +3,9 @@
 from typing import Any
 
 from domain.event import Event, event_type
-from projections.view import GLOBAL, Key, Row, View
+from projections.view import GLOBAL, CachedDocument, Key, Row, View
 
+DOCUMENT_TTL_S = 86_400
 POISON = -1
 
 
@@ -45,7 +46,7 @@ def counting_views(faults: Faults) -> tuple[View[Any], View[Any]]:
         row=Counter,
         key=("counter",),
         shape=1,
-        document="counting:counter",
+        document=CachedDocument("counting:counter", ttl_s=DOCUMENT_TTL_S),
         category="counter",
     )
     totals = View(name="totals", row=Total, key=("name",), shape=1, kind=GLOBAL)

@@ -21,7 +21,7 @@ from runtime.documents import (
     prefix,
 )
 from tests.parked import request_retry
-from tests.projections.counting import POISON, Faults, counting_views, counts
+from tests.projections.counting import DOCUMENT_TTL_S, POISON, Faults, counting_views, counts
 from tests.projections.feeding import append, feeding, settle, stored
 
 DOCUMENT = "counting:counter"
@@ -118,6 +118,9 @@ def test_documents_hold_the_rows_of_a_document_view(url, conn, views, documents)
         feeder.catch_up()
 
     assert_documents_hold_the_rows(documents, conn, views[0])
+    if isinstance(documents, RedisDocuments):
+        lives_s = documents._client.ttl(document_key(prefix_in(conn), "c1"))
+        assert pytest.approx(lives_s, abs=60) == DOCUMENT_TTL_S, "as long as the view says"
 
 
 def test_a_worker_that_restarts_goes_on_without_writing_everything_again(url, conn, views, documents):

@@ -8,7 +8,7 @@ import pytest
 
 from domain.event import Event, event_type
 from projections.errors import DeclarationError
-from projections.view import Row, View
+from projections.view import CachedDocument, Row, View
 
 
 @event_type("declaring.thing_seen.v1")
@@ -143,6 +143,7 @@ class WithTwoTypes(Row, frozen=True):
         ({"name": "t" * 41}, "40 characters"),
         ({"shape": 0}, "shape"),
         ({"document": "things"}, "'things'"),
+        ({"document": CachedDocument("things:thing", ttl_s=0)}, "a second"),
     ],
 )
 def test_a_wrong_declaration_is_refused_by_name(changes, complaint):

@@ -184,7 +184,12 @@ class Stage:
         beginning = self.prefix(view, epoch=epoch)
         self.documents.put_if_newer(
             [
-                Document(document_key(beginning, id_of(view.key_of(row))), position, body_of(row))
+                Document(
+                    document_key(beginning, id_of(view.key_of(row))),
+                    position,
+                    body_of(row),
+                    view.document_ttl_s,
+                )
                 for row in rows
             ]
         )

@@ -204,13 +204,14 @@ def test_a_cache_that_does_not_answer_is_given_up():
 def test_every_key_has_a_time_to_live(redis_url):
     documents = RedisDocuments(redis_url)
     documents.move_checkpoints(
-        [Move("at", None, b"1")], documents=[Document("a", 1, b"one"), Document("gone", 1, None)]
+        [Move("at", None, b"1")],
+        documents=[Document("a", 1, b"one"), Document("long", 1, b"x", 2 * TTL_S), Document("gone", 1, None)],
     )
     with redis.Redis.from_url(redis_url) as client:
-        lives_s = [client.ttl(key) for key in ("at", "a", "gone")]
+        lives_s = [client.ttl(key) for key in ("at", "a", "long", "gone")]
     documents.close()
 
-    assert [TTL_S] * 3 == pytest.approx(lives_s, abs=60)
+    assert [TTL_S, TTL_S, 2 * TTL_S, TTL_S] == pytest.approx(lives_s, abs=60)
 
 
 def test_a_checkpoint_that_stays_is_kept_alive(redis_url):
