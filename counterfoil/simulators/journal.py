@@ -35,6 +35,7 @@ class Ledger(Generic[E]):
     def __init__(self, path: Path, kind: type[E]) -> None:
         self._path, self._kind = path, kind
         self._file = path.open("ab")
+        self._ends_whole = False
 
     def __enter__(self) -> Self:
         return self
@@ -50,7 +51,10 @@ class Ledger(Generic[E]):
         return [msgspec.json.decode(line, type=self._kind) for line in lines if line.endswith(b"\n")]
 
     def write(self, entry: E) -> None:
-        """Add an entry; it is on the disk afterwards."""
+        """Add an entry; it is on the disk afterwards. The first takes the place of what a crash cut off."""
+        if not self._ends_whole:
+            self._file.truncate(self._path.read_bytes().rfind(b"\n") + 1)
+            self._ends_whole = True
         self._file.write(msgspec.json.encode(entry) + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())

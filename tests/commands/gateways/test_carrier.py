@@ -51,6 +51,17 @@ def ledger(tmp_path):
     return tmp_path / "ledger"
 
 
+def test_a_line_that_a_crash_cut_off_does_not_spoil_the_next_one(ledger):
+    for number in range(2):
+        with Ledger(ledger, LedgerEntry) as book:
+            book.write(LedgerEntry(at=0.0, call="buy", key=str(number), did="sold"))
+        with ledger.open("ab") as cut_off:
+            cut_off.write(b'{"at":0.0,"call":"b')
+
+    with Ledger(ledger, LedgerEntry) as book:
+        assert ["0", "1"] == [entry.key for entry in book.entries()]
+
+
 async def test_a_label_is_sold_once_for_each_key_and_found_by_it_also_after_a_restart(ledger):
     with simulated(ledger, token="secret") as server:
         async with HttpCarrier.open(server.url, token="secret") as carrier:
