@@ -53,6 +53,7 @@ class _Waiting(Struct, kw_only=True):
     identifier: str
     overtaken: bool = False
     twice: bool = False
+    lost: bool = False
     pause_s: float = RETRY_FIRST_S
 
 
@@ -89,10 +90,8 @@ class Webhooks:
             identifier=identifier,
             overtaken=fault == "reorder",
             twice=fault == "twice",
+            lost=fault == "lose",
         )
-        if fault == "lose":
-            self._delivered(number)
-            return
         with self._changed:
             if not waiting.overtaken:
                 for each in self._waiting:
@@ -109,7 +108,7 @@ class Webhooks:
 
     def _run(self) -> None:
         while (waiting := self._next()) is not None:
-            if not self._taken(waiting):
+            if not (waiting.lost or self._taken(waiting)):
                 waiting.due_s = time.monotonic() + waiting.pause_s
                 waiting.pause_s = min(2 * waiting.pause_s, RETRY_MAX_S)
             elif waiting.twice:

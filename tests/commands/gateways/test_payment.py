@@ -283,6 +283,7 @@ def said(shop):
         ("", ["1", "2", "3"]),
         ("twice=1", ["1", "1", "2", "2", "3", "3"]),
         ("late=1:0.2", ["1", "2", "3"]),
+        ("lose=1", []),
     ],
 )
 def test_the_simulated_provider_sends_signed_webhooks_by_itself(ledger, faults, expected):
@@ -292,7 +293,7 @@ def test_the_simulated_provider_sends_signed_webhooks_by_itself(ledger, faults, 
         eventually(lambda: len(shop.taken) == len(expected) and ("webhook", "delivered") in done(ledger))
 
     assert expected == sorted(said(shop))
-    assert {"operation.decided"} == {webhook.type for webhook in shop.taken}
+    assert {"operation.decided"} >= {webhook.type for webhook in shop.taken}
 
 
 def test_a_webhook_is_overtaken_by_the_next_one(ledger, monkeypatch):
