@@ -45,10 +45,8 @@ OTHERS_ASKED: Final = Size(
 REBUILT_EVENTS: Final = Size("events of a view rebuilt under load", 2_500, 50_000, "tests/chaos/test_gate.py")
 BROKER_AWAY_S: Final = Size("seconds without a broker", 12, 20, "tests/chaos/test_gate.py")
 FLOOD_S: Final = Size("seconds of overload", 6, 30, "tests/chaos/test_overload.py")
-EFFECTS_ORDERS: Final = Size(
-    "shipped orders of a campaign of effects", 10, 24, "tests/effects/test_effects.py"
-)
-EFFECTS_KILLS: Final = Size("senders killed in it", 1, 3, "tests/effects/test_effects.py")
+EFFECTS_ORDERS: Final = Size("orders of a campaign of effects", 12, 48, "tests/effects/test_effects.py")
+EFFECTS_KILLS: Final = Size("times that each process of it is killed", 1, 3, "tests/effects/test_effects.py")
 EFFECTS_SEEDS: Final = Size("seeds of campaigns of effects", 1, 3, "tests/soak.py")
 IMPORTED_UNDER_KILLS: Final = Size(
     "orders imported while each process is killed", 600, 6_000, "tests/acceptance/test_faults.py"

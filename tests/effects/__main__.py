@@ -1,6 +1,6 @@
 """Longer than the tests: `python -m tests.effects [--seeds N] [--first SEED] [--planted]`.
 
-Campaigns with seeds of their own, or, with `--planted`, one for each fault planted in the sender: all have to be found.
+Campaigns with seeds of their own, or, with `--planted`, one for each fault that is planted: all have to be found.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from devservers import chosen
 from runtime.settings import Settings
 from tests.effects.campaign import Campaign, Unanswered
 from tests.effects.planting import FAULTS
+from tests.effects.selling import Refused
 from tests.sizes import EFFECTS_SEEDS
 
 TRIES = 3
@@ -63,7 +64,7 @@ def _run(admin_url: str, directory: Path, seed: int, *planted: str, pauses: bool
     campaign = Campaign(home, admin_url, url, seed, planted=planted, pauses=pauses)
     try:
         found = [f"{each.law} {each.what}" for each in campaign.run()]
-    except Unanswered as error:
+    except (Unanswered, Refused) as error:
         found = [f"E4 {error}"]
     laws = sorted({each.partition(" ")[0] for each in found})
     print(f"{name}:", end=" ")

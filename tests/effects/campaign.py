@@ -1,23 +1,25 @@
-"""A seeded campaign: labels are bought while the carrier errs, senders are killed, and the log is restored twice.
+"""A seeded campaign: orders are paid and sent while providers err, everything is killed, and the log restored twice.
 
-1  orders are shipped; the database is backed up before anything was decided about them (before the intents)
-2  senders work and are killed with SIGKILL at moments drawn by lot, or paused until another has taken over; behind one
-   of those it is backed up again, while some labels are sold of which the log does not know (before the outcomes)
-3  when everything has its answer, the second backup is restored and fenced, and all of it is answered again
+1  carts are checked out and orders placed; the database is backed up before anything was decided about them (before the
+   intents)
+2  each role and each simulator is killed with SIGKILL at moments drawn by lot, or senders are paused until others have
+   taken over, while orders are shipped, called off, given back and refunded; at some moment everything is killed, and
+   the database backed up again, while some labels are sold and some money is taken of which the log does not know
+   (before the outcomes)
+3  when everything has its outcome, the second backup is restored and fenced, and all plans begin again
 4  the same with the first backup, in which every intent is decided anew, at another position
 
-The carrier is a process of its own with its own ledger, which no restore touches. Each order is paid as well, by a
-payment provider with its own ledger, which begins anew from that whenever a sender does.
+The carrier and the payment provider are processes of their own with their own ledgers, which no restore touches.
+Webhooks of the provider come late, twice, in another order, with other amounts, or not at all.
 """
 
 import contextlib
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,66 +27,52 @@ import psycopg
 from psycopg import sql
 from pydantic import SecretStr
 
-from counterfoil import fencing
-from counterfoil.contexts import CONTEXTS
-from counterfoil.testing.spec import folded
-from domain.ids import PaymentId, Sku
-from domain.inventory import stock_item
-from domain.money import Minor
-from domain.ordering import order as ordering
-from domain.payments import authorising, payment
-from domain.payments.authorising import Payable
-from event_store.log import codec
-from projections.payments.ledger import LEDGER
+from counterfoil import fencing, sealing
 from runtime.settings import Settings
-from tests.acceptance import running
-from tests.commands.gateways.test_payment import simulated
-from tests.commands.processes.running import NOW, append, placed, received, register
+from tests.commands.processes.running import append, received
 from tests.effects import checker, payment_checker
+from tests.effects.roles import (
+    CARRIER,
+    PROVIDER,
+    ROLES,
+    SEALER,
+    SELLING,
+    SIMULATORS,
+    Roles,
+    Simulated,
+)
+from tests.effects.selling import PRICE, SKU, UNITS, Sale, Shop
 from tests.sizes import EFFECTS_KILLS, EFFECTS_ORDERS
 
-PIECES = 3
-METHODS = ("pm_visa", "pm_pending", "pm_declined", "pm_soft", "pm_3ds")
-PAYMENT_FAULTS = "lose=0.12,twice=0.08,late=0.08:1.2,error=0.12,garble=0.1,wrong=0.08"
+PROVIDER_FAULTS = "lose=0.12,twice=0.08,late=0.08:1.2,error=0.12,garble=0.1,wrong=0.08"
+WEBHOOK_FAULTS = "twice=0.15,late=0.15:0.7,reorder=0.15,wrong=0.1,lose=0.1"
 ANSWERED_WITHIN_S = 60.0
+"""How long nothing at all may happen."""
+
 STEP_S = 0.02
+"""Between two looks at one plan after the other."""
+
+SEEN_EVERY_S = 0.2
+PAUSED_ROUNDS = 8
+PAUSED_ROUND_S = 0.5
+"""How often plans go on while a sender is paused, at most, and how long each of these rounds takes."""
+
 FAULTS = "lose=0.12,twice=0.08,late=0.08:1.2,error=0.12,garble=0.1,wrong=0.08,refuse=0.1"
 """More than half of all requests go wrong."""
 FORGETTING = f"{FAULTS},forget=1.5"
 """And repeated purchases are only recognised for a moment, so they have to be asked about. Nobody is paused then: who
 wakes up between question and purchase relies on what the contract asks for, that a key is recognised for a day."""
 
+JUDGED_WITHIN_S = 20.0
+"""How long views may take to show what the log has."""
+
+_RELAYED = """
+select (select position from log.head) <= (select position from transport.relay order by generation desc limit 1)
+"""
+
 
 class Unanswered(AssertionError):
     """Not everything was answered in time."""
-
-
-@dataclass
-class Carrier:
-    """The carrier's process."""
-
-    url: str
-    ledger: Path
-    process: subprocess.Popen
-
-
-@contextlib.contextmanager
-def carrier(ledger: Path, *, faults: str = "", seed: int = 0):
-    """A simulated carrier while the block runs."""
-    arguments = ["simulate", "carrier", "--ledger", ledger, "--faults", faults, "--seed", seed]
-    process = subprocess.Popen(
-        running.command(*arguments),
-        env=running.environment(ledger.parent),
-        cwd=running.PROJECT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield Carrier(json.loads(process.stdout.readline())["url"], ledger, process)
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
 
 
 @dataclass
@@ -102,133 +90,173 @@ class Campaign:
     answered_within_s: float = ANSWERED_WITHIN_S
     chance: random.Random = field(init=False)
     made: list[str] = field(default_factory=list)
-    provider: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
-    payment_url: str = ""
-    started: list[subprocess.Popen] = field(default_factory=list)
 
     def __post_init__(self):
         self.chance = random.Random(self.seed)
+        self.sales = [Sale(number) for number in range(self.orders)]
+        self.ledgers = {name: self.home / f"{name}.ledger" for name in SIMULATORS}
+        self.roles = Roles(
+            self.home,
+            {
+                CARRIER: Simulated(self.ledgers[CARRIER], FAULTS if self.pauses else FORGETTING),
+                PROVIDER: Simulated(self.ledgers[PROVIDER], PROVIDER_FAULTS, WEBHOOK_FAULTS),
+            },
+            seed=self.seed,
+            planted=self.planted,
+        )
 
     def run(self) -> list[checker.Violation]:
         """Every violation that was found after any of the histories."""
         with contextlib.ExitStack() as stack:
             stack.callback(self._clean_up)
-            stack.callback(self.provider.close)
-            self.carrier = stack.enter_context(
-                carrier(self.home / "ledger", faults=FAULTS if self.pauses else FORGETTING, seed=self.seed)
-            )
-            self._ship_orders()
+            self.shop = Shop(self.roles.ports["command-api"], self.roles.ports["query-api"], self.chance)
+            stack.callback(self.shop.close)
+            sealing.generate(self._settings(self.url), self.home / "seal.key", origin=None)
+            self._use(self.url)
+            self.roles.start(*SIMULATORS)
+            self._sell()
             before_intents = self._backup()
-            before_outcomes = self._work_and_be_killed(self.url, kills=self.kills, backup=True)
+            before_outcomes = self._work_and_be_killed(
+                self.url, (*ROLES, SEALER), kills=self.kills, backup=True
+            )
             found = self._judge(self.url)
             for backup in (before_outcomes, before_intents):
                 restored = self._restore(backup)
-                self._work_and_be_killed(restored, kills=self.kills - 1 if backup is before_outcomes else 0)
+                kills = self.kills - 1 if backup is before_outcomes else 0
+                self._work_and_be_killed(restored, ROLES, kills=kills)
                 found += self._judge(restored)
             return found
 
-    def _ship_orders(self) -> None:
-        register(self.url, CONTEXTS.processes)
-        total = self.orders * PIECES
-        stock = stock_item.evolve(None, received("A", total)[2][0])
-        reserved, shipped = [], []
-        for number in range(self.orders):
-            stream, _, events = placed(f"o {number}", [("A", PIECES)])
-            state = ordering.evolve(None, events[0])
-            shipped.append(self._payment_of(number, state))
-            for decide in (ordering.confirm, ordering.ship):
-                decided = decide(state, order_id=state.order_id, now=NOW)
-                state = ordering.evolve(state, decided[0])
-                events = [*events, *decided]
-            shipped.append((stream, 0, events))
-            reserved += stock_item.reserve(
-                stock, sku=Sku("A"), order_id=state.order_id, quantity=PIECES, now=NOW
-            )
-        append(self.url, [received("A", total), ("stock-A", 1, reserved), *shipped])
-
-    def _payment_of(self, number: int, order: ordering.Order):
-        """A payment of an order that is to be captured as soon as it is held."""
-        payment_id = PaymentId(f"pay-{number}")
-        of = Payable(
-            order_id=order.order_id,
-            customer_id=None,
-            currency=order.currency,
-            total=order.total,
-            covered=Minor(0),
+    def _sell(self) -> None:
+        """Have all orders placed, while both APIs and the views are killed."""
+        self.roles.start(*SELLING)
+        units = sum(sale.quantity for sale in self.sales)
+        product = {"sku": SKU, "title": "CUP", "stocked": True, "unit_price": f"{PRICE / 100:.2f}"}
+        commands = (
+            ("product", "/v1/products", {**product, "currency": "GBP"}),
+            ("stock", f"/v1/stock/{SKU}/receipts", {"quantity": units + UNITS}),
         )
-        of_it = {"payment_id": payment_id, "now": NOW}
-        method = METHODS[number % len(METHODS)]
-        [created] = authorising.create(None, of=of, amount=None, method_ref=method, capture="auto", **of_it)
-        paid = payment.evolve(None, created)
-        return f"payment-{payment_id}", 0, [created, *authorising.authorise(paid, method_ref=None, **of_it)]
+        for key, path, body in commands:
+            self._until(lambda key=key, path=path, body=body: self.shop.post(key, path, body))
+        for sale in self.sales:
+            sale.begin(placed_only=True)
+        kills = self._drawn(("command-api", "query-api", "projections"), rounds=self.kills)
+        self._advance(kills, over=lambda: True)
+        self.roles.kill_all(but=SIMULATORS)
 
-    def _work_and_be_killed(self, url: str, *, kills: int, backup: bool = False) -> str:
-        """Have everything answered by senders that are killed now and then; the name of a backup of in between."""
-        made = ""
-        for kill in range(kills):
-            process = self._start(url)
-            enough = min(answered(url) + self.chance.randint(1, 4), self.orders)
-            self._wait(url, process, enough=enough)
-            time.sleep(self.chance.random() * 0.5)
-            if self.pauses:
-                self._be_paused(url, process)
-            self._kill_all()
-            if backup and kill == 0:
-                made = self._backup()
-        self._wait(url, self._start(url), enough=self.orders)
-        self._kill_all()
-        return made
+    def _work_and_be_killed(
+        self, url: str, names: tuple[str, ...], *, kills: int, backup: bool = False
+    ) -> str:
+        """Have all plans carried out by roles that are killed now and then; the name of a backup of in between."""
+        self._use(url)
+        self.roles.start(*names)
+        for sale in self.sales:
+            sale.begin()
+        killing = list(self._drawn((*names, *SIMULATORS), rounds=kills))
+        made = []
 
-    def _be_paused(self, url: str, process: subprocess.Popen) -> None:
+        def back_up() -> None:
+            self.roles.kill_all(but=SIMULATORS)
+            made.append(self._backup())
+            self.roles.start(*names)
+
+        if backup:
+            killing.insert(self.chance.randrange(len(killing) // 2, len(killing)), back_up)
+        shipped = sum(sale.kind.is_shipped for sale in self.sales)
+        self._advance(killing, over=lambda: answered(url) >= shipped and is_relayed(url))
+        return made[0] if made else ""
+
+    def _drawn(self, names: tuple[str, ...], *, rounds: int) -> Iterator[Callable[[], None]]:
+        """Each of these killed once a round, in an order drawn by lot; senders are paused before, if they are to be."""
+        for _ in range(rounds):
+            for name in self.chance.sample(names, len(names)):
+                yield lambda name=name: self._strike(name)
+
+    def _strike(self, name: str) -> None:
+        """Kill it in the middle of what it does, and start it again."""
+        time.sleep(self.chance.random() * 0.1)
+        if self.pauses and name == "processes":
+            self._be_paused()
+        self.roles.kill(name)
+        self.roles.start(name)
+
+    def _be_paused(self) -> None:
         """Another sender takes over while the first is stopped, in the middle of whatever it did; then it wakes up."""
-        process.send_signal(signal.SIGSTOP)
-        successor = self._start(url)
-        self._wait(url, successor, enough=min(answered(url) + 1, self.orders))
-        process.send_signal(signal.SIGCONT)
-        time.sleep(self.chance.random())
+        os.kill(self.roles.running["processes"].pid, signal.SIGSTOP)
+        paused = self.roles.running.pop("processes")
+        try:
+            self.roles.start("processes")
+            for _ in range(self.chance.randrange(1, PAUSED_ROUNDS)):
+                for sale in self.sales:
+                    sale.advance(self.shop)
+                time.sleep(PAUSED_ROUND_S)
+            os.kill(paused.pid, signal.SIGCONT)
+            time.sleep(self.chance.random())
+        finally:
+            paused.kill()
+            paused.join()
 
-    def _kill_all(self) -> None:
-        for process in self.started:
-            process.kill()
-            process.wait()
-        self.started.clear()
+    def _advance(self, kills: Iterable[Callable[[], None]], *, over: Callable[[], bool]) -> None:
+        """Carry the plans out, with kills at moments that are drawn by lot, until nothing is left to do.
 
-    def _start(self, url: str) -> subprocess.Popen:
-        if not self.started:  # one that is paused goes on with the same provider
-            self.provider.close()
-            server = self.provider.enter_context(simulated(self.home / "payments", PAYMENT_FAULTS))
-            self.payment_url = server.url
-        settings = {
-            "COUNTERFOIL_DATABASE_URL": url,
-            "COUNTERFOIL_CARRIER_URL": self.carrier.url,
-            "COUNTERFOIL_PAYMENT_URL": self.payment_url,
-        }
-        with (self.home / "senders.log").open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.effects.process", *self.planted],
-                env=running.environment(self.home, **settings),
-                cwd=running.PROJECT,
-                stderr=output,
-            )
-        self.started.append(process)
-        return process
+        Raises:
+            Unanswered: nothing happened for too long.
+        """
+        steps = sum(sale.length() for sale in self.sales)
+        killing = deque(kills)
+        at = deque(sorted(self.chance.randrange(steps) for _ in killing))
+        done, seen_s, give_up_s = 0, 0.0, time.monotonic() + self.answered_within_s
+        while True:
+            for sale in self.sales:
+                advanced = sale.advance(self.shop)
+                done += advanced
+                while killing and done >= at[0]:
+                    at.popleft()
+                    killing.popleft()()
+                    advanced = 1
+                if advanced:
+                    give_up_s = time.monotonic() + self.answered_within_s
+            self.roles.see_that_all_run()
+            waiting = [sale for sale in self.sales if not sale.is_done]
+            if not waiting and time.monotonic() >= seen_s:
+                if over():
+                    return
+                seen_s = time.monotonic() + SEEN_EVERY_S
+            if time.monotonic() > give_up_s:
+                raise Unanswered(
+                    f"plans stand still, or something has no outcome: {[sale.name for sale in waiting]}"
+                )
+            time.sleep(STEP_S * (1 + len(waiting)))
 
-    def _wait(self, url: str, process: subprocess.Popen, *, enough: int) -> None:
+    def _until(self, holds: Callable[[], bool]) -> None:
         give_up = time.monotonic() + self.answered_within_s
-        while answered(url) < enough or (enough == self.orders and payment_checker.settled(url) < enough):
-            assert process.poll() is None, f"the sender ended by itself; see {self.home / 'senders.log'}"
+        while not holds():
             if time.monotonic() > give_up:
-                raise Unanswered(f"{answered(url)} of {self.orders} were answered")
+                raise Unanswered("the shop cannot be opened")
             time.sleep(STEP_S)
 
     def _judge(self, url: str) -> list[checker.Violation]:
-        ledger = checker.ledger_of(self.carrier.ledger)
-        found = checker.violations(ledger, *checker.log_of(url), zombies=self.pauses)
-        taken = checker.ledger_of(self.home / "payments")
+        """What is wrong with a history that has come to its end, which is killed then."""
+        give_up = time.monotonic() + JUDGED_WITHIN_S
+        while (found := self._found(url)) and time.monotonic() < give_up:
+            time.sleep(SEEN_EVERY_S)
+        self.roles.kill_all(but=SIMULATORS)
+        return found
+
+    def _found(self, url: str) -> list[checker.Violation]:
+        sold, taken = (checker.ledger_of(self.ledgers[name]) for name in (CARRIER, PROVIDER))
+        log, views = payment_checker.log_of(url), payment_checker.views_of(url)
+        wanted = {sale.order_id: sale.wanted for sale in self.sales}
         return [
-            *found,
-            *payment_checker.violations(taken, payment_checker.payments_of(url), postings_of(url)),
+            *checker.violations(sold, *checker.log_of(url), zombies=self.pauses),
+            *payment_checker.violations(taken, log, views, wanted),
         ]
+
+    def _use(self, url: str) -> None:
+        self.roles.use(url, tiles=self.home / "tiles")
+
+    def _settings(self, url: str) -> Settings:
+        return Settings(database_url=SecretStr(url), home=self.home)
 
     def _backup(self) -> str:
         """A copy of the database as it is now: nobody is connected to it any more."""
@@ -241,8 +269,7 @@ class Campaign:
         name = f"{backup}_restored"
         self._copy(backup, name)
         url = psycopg.conninfo.make_conninfo(self.url, dbname=name)
-        settings = Settings(database_url=SecretStr(url), home=self.home)
-        fencing.fence(settings, reason=f"restored by campaign {self.seed}")
+        fencing.fence(self._settings(url), reason=f"restored by campaign {self.seed}")
         append(url, [received("B", 1)])
         return url
 
@@ -259,7 +286,7 @@ class Campaign:
         self.made.append(name)
 
     def _clean_up(self) -> None:
-        self._kill_all()
+        self.roles.kill_all()
         with psycopg.connect(self.admin_url, autocommit=True) as admin:
             for name in self.made:
                 drop = sql.SQL("drop database if exists {} with (force)")
@@ -271,15 +298,6 @@ def dbname(url: str) -> str:
     return str(psycopg.conninfo.conninfo_to_dict(url)["dbname"])
 
 
-def postings_of(url: str) -> list[tuple[str, str, int]]:
-    """The payments ledger of a log: payment, account and amount of each posting."""
-    events = [
-        codec.decode(kind, json.dumps(body).encode()) for kind, body in payment_checker.payments_of(url)
-    ]
-    moving = [event for event in events if type(event) in LEDGER.folds]
-    return [(row.payment_id, row.account, row.amount) for row in folded(LEDGER, *moving).values()]
-
-
 def answered(url: str) -> int:
     """How many shipments have the outcome of their intent."""
     with psycopg.connect(url, autocommit=True) as conn:
@@ -288,6 +306,12 @@ def answered(url: str) -> int:
             [[checker.BOUGHT, checker.REFUSED]],
         ).fetchone()
     return int(row[0])
+
+
+def is_relayed(url: str) -> bool:
+    """Whether the relay has come to the end of the log."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        return conn.execute(_RELAYED).fetchone() == (True,)
 
 
 def seed_of(environment=os.environ) -> int:

@@ -1,4 +1,4 @@
-"""Faults to be planted in a sender: each of them has to be found by the checker."""
+"""Faults to be planted in the roles of a campaign: each of them has to be found by a checker."""
 
 from msgspec.structs import replace
 
@@ -58,4 +58,14 @@ def believing(sender):
     sender._called = planted
 
 
-FAULTS = {each.__name__: each for each in (key_from_position, blind, passing, new_key_each_try, believing)}
+def one_more(_sender):
+    """The payments ledger books a minor unit too many on one side."""
+    from projections.payments import ledger
+
+    minor = ledger.Minor
+    ledger.Minor = lambda amount: minor(amount + (amount > 0))
+
+
+FAULTS = {
+    each.__name__: each for each in (key_from_position, blind, passing, new_key_each_try, believing, one_more)
+}
