@@ -64,7 +64,7 @@ def record_opened(
     payment = known(payment, payment_id=payment_id)
     if dispute_id in payment.disputes:
         return []
-    if amount > payment.refundable or amount <= 0:
+    if amount > payment.disputable or amount <= 0:
         raise WebhookTooEarly(payment_id=payment_id)
     return [
         ChargebackOpened(

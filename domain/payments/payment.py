@@ -8,7 +8,10 @@ A request without an outcome is no failure: whether the provider did it is not k
 the payment whatever becomes of its authorisations, so these hold after every event:
 
     captured + capturing <= authorised
-    refunded + refunding + disputed + lost <= captured
+    refunded + refunding <= captured
+    refunded - credited + refunding + disputed + lost <= captured
+
+What was refunded to store credit is at the provider still, where a bank can dispute it.
 
 Decisions: `authorising`, `capturing`, `refunding`, `disputes`. Refusals: `refusals`.
 """
@@ -92,7 +95,10 @@ class Movement(Struct, frozen=True, kw_only=True):
 
 
 class Payment(Struct, frozen=True, kw_only=True):
-    """Amounts in minor units. `collected` is what each authorisation captured and nothing went back of, or may go."""
+    """Amounts in minor units. `collected` is what each authorisation captured and nothing went back of, or may go.
+
+    `credited` is what of `refunded` went to store credit.
+    """
 
     payment_id: PaymentId
     order_id: OrderId
@@ -113,6 +119,7 @@ class Payment(Struct, frozen=True, kw_only=True):
     capturing: Minor = Minor(0)
     refunded: Minor = Minor(0)
     refunding: Minor = Minor(0)
+    credited: Minor = Minor(0)
     disputed: Minor = Minor(0)
     lost: Minor = Minor(0)
     captures: dict[CaptureId, Movement] = {}
@@ -129,7 +136,13 @@ class Payment(Struct, frozen=True, kw_only=True):
     @property
     def refundable(self) -> Minor:
         """What was captured and has not gone back, is not going, and is not disputed."""
-        return Minor(self.captured - self.refunded - self.refunding - self.disputed - self.lost)
+        return Minor(max(0, self.disputable - self.credited))
+
+    @property
+    def disputable(self) -> Minor:
+        """What of it a bank can dispute: what the provider has, also if the buyer got store credit for it."""
+        to_method = self.refunded - self.credited + self.refunding
+        return Minor(self.captured - to_method - self.disputed - self.lost)
 
 
 def evolve(payment: Payment | None, event: Event) -> Payment:
@@ -344,6 +357,7 @@ def _refunded(payment: Payment, refund_id: RefundId, refund: Movement, *, pendin
         payment,
         refunding=Minor(payment.refunding + pending),
         refunded=Minor(payment.refunded + done),
+        credited=Minor(payment.credited + (done if refund.to == "store_credit" else 0)),
         refunds={**payment.refunds, refund_id: refund},
         collected=_plus(payment.collected, refund.auth_ref, -pending - done),
     )

@@ -84,7 +84,7 @@ class DisputePart(Struct, frozen=True, kw_only=True):
 class PaymentDetails(Row, frozen=True, kw_only=True):
     """One payment. While it is `requested` or `uncertain`, whether the provider holds anything is not known.
 
-    captured <= authorised, and refunded + disputed + lost <= captured.
+    captured <= authorised and refunded <= captured; disputed + lost <= captured without what went back to its method.
     """
 
     payment_id: PaymentId

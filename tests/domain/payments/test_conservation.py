@@ -149,9 +149,11 @@ class Paying(RuleBasedStateMachine):
     @invariant()
     def gone_at_most_what_was_captured(self):
         state = self.state
-        parts = (state.refunded, state.refunding, state.disputed, state.lost)
+        to_method = state.refunded - state.credited + state.refunding
+        parts = (to_method, state.credited, state.refunding, state.disputed, state.lost)
         assert min(parts) >= 0
-        assert sum(parts) <= state.captured
+        assert state.refunded + state.refunding <= state.captured
+        assert to_method + state.disputed + state.lost <= state.captured
         assert all(left >= 0 for left in state.collected.values())
 
     @invariant()
