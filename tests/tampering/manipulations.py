@@ -102,8 +102,10 @@ def version_of_one(on: Tampering) -> None:
 
 
 def swapped(on: Tampering) -> None:
-    one = on.pick(f"position < {on.head}")
-    other = on.pick(f"position > {one}")
+    last = f"(select metadata ->> 'idempotency' from log.event where position = {on.head})"
+    one = on.pick(f"metadata ->> 'idempotency' is distinct from {last}")
+    of_it = f"(select metadata ->> 'idempotency' from log.event where position = {one})"
+    other = on.pick(f"position > {one} and metadata ->> 'idempotency' is distinct from {of_it}")
     on.sql(_SWAPPED, one=one, other=other)
 
 
@@ -146,7 +148,7 @@ KINDS: Final = (
     Manipulation("an event's type", True, True, type_of_one),
     Manipulation("an event's stream", True, True, stream_of_one),
     Manipulation("an event's version", True, True, version_of_one),
-    Manipulation("two events change places", True, True, swapped),
+    Manipulation("two events of two requests change places", True, True, swapped),
     Manipulation("an event is deleted", True, True, deleted),
     Manipulation("an event is deleted and the rest renumbered", True, True, deleted_and_renumbered),
     Manipulation("an event is added and the rest renumbered", True, True, added_and_renumbered),
@@ -154,7 +156,17 @@ KINDS: Final = (
 )
 
 
-# What reaches further: several tables together, or those next to the events.
+# What reaches further: several tables together, those next to the events, or the order within a request.
+
+
+def swapped_in_one_request(on: Tampering) -> None:
+    """The first reservations of one order: its streams have later ones, so no view shows which came first."""
+    [one, other] = on.rows(
+        "select a.position, b.position from log.event a join log.event b"
+        " on a.metadata ->> 'idempotency' = b.metadata ->> 'idempotency' and a.position < b.position"
+        " where a.type = 'inventory.stock_reserved.v1' and b.type = a.type order by 1, 2"
+    )[on.chance.choice((0, 1))]
+    on.sql(_SWAPPED, one=one, other=other)
 
 
 def with_its_view_rows(on: Tampering) -> None:
@@ -443,6 +455,7 @@ def head_set_back(on: Tampering) -> None:
 
 
 FURTHER: Final = (
+    Manipulation("two events of one request change places", False, True, swapped_in_one_request),
     Manipulation("payload and leaf together with the rows of the views", False, True, with_its_view_rows),
     Manipulation("a payload, and not its leaf", True, True, payload_alone),
     Manipulation("metadata, and not the leaf", True, True, metadata_alone),
