@@ -216,6 +216,7 @@ CART: Final = Context(
         cart_refusals.CartEmpty,
         cart_refusals.CountryMissing,
         cart_refusals.CartHasCustomer,
+        cart_refusals.CartHasCoupon,
         cart_refusals.CartsInTwoCurrencies,
         cart_refusals.SameCart,
         cart_refusals.LineUnknown,

@@ -41,7 +41,14 @@ _EXAMPLE: Final = {
     "changed_at": "2026-01-31T08:31:00Z",
     "merged_into": None,
     "shipping": {"option_id": "POST", "unit_price": "4.95", "amount": 495},
-    "total": 2_025,
+    "coupon": {
+        "code": "SPRING10",
+        "promotion_id": "spring",
+        "rule": {"skus": [], "min_amount": 0, "min_quantity": 1},
+        "action": {"kind": "percent_bp", "percent_bp": 1_000, "amount": None, "buy": None, "get": None},
+    },
+    "discount": 153,
+    "total": 1_872,
     "checkout": None,
     "abandoned_at": None,
 }

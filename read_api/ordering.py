@@ -105,15 +105,17 @@ _HISTORY_EXAMPLE: Final = {
     "placed_at": "2026-01-31T08:26:00Z",
     "country": "GB",
     "currency": "GBP",
-    "total": 1_530,
+    "total": 1_360,
     "held": 0,
-    "captured": 1_530,
+    "captured": 1_360,
     "returned": 0,
     "disputed": 0,
     "asked": 0,
+    "discounts": [{"line_id": 1, "amount": 170}],
+    "promotions": [{"promotion_id": "spring", "code": "SPRING10", "amount": 170}],
     "timeline": [
-        {"step": "placed", "at": "2026-01-31T08:26:00Z", "amount": 1_530, "payment_id": None},
-        {"step": "payment_captured", "at": "2026-01-31T11:02:41Z", "amount": 1_530, "payment_id": "pay-1"},
+        {"step": "placed", "at": "2026-01-31T08:26:00Z", "amount": 1_360, "payment_id": None},
+        {"step": "payment_captured", "at": "2026-01-31T11:02:41Z", "amount": 1_360, "payment_id": "pay-1"},
     ],
 }
 _CONTACT_EXAMPLE: Final = {

@@ -18,6 +18,8 @@ from domain.cart.events import (
     CartTotals,
     CheckoutAborted,
     CheckoutStarted,
+    CouponApplied,
+    CouponRemoved,
     ItemAdded,
     ItemQuantityChanged,
     ItemRemoved,
@@ -26,8 +28,9 @@ from domain.cart.events import (
     ShippingChosen,
 )
 from domain.event import Event
-from domain.ids import CartId, CheckoutId, CustomerId, OrderId, Sku
+from domain.ids import CartId, CheckoutId, CouponId, CustomerId, OrderId, PromotionId, Sku
 from domain.money import Currency, Minor, UnitPrice
+from domain.promotion_terms import Action, LineDiscount, PromotionDiscount, Rule
 from tests.customer_examples import sealed
 
 NOW: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -38,6 +41,9 @@ HEART: Final = Sku("85123A")
 POSTAGE: Final = Sku("POST")
 CHECKOUT: Final = CheckoutId("018f3c5e-2f5b-7a10-b3c4-9e0d6b0c1a2f")
 GBP: Final = Currency("GBP")
+CODE: Final = CouponId("SPRING10")
+SPRING: Final = PromotionId("spring")
+TENTH: Final = Action(kind="percent_bp", percent_bp=1_000)
 
 
 def cart_opened(**changes: Any) -> CartOpened:
@@ -121,6 +127,35 @@ def shipping_chosen(**changes: Any) -> ShippingChosen:
     return replace(example, **changes)
 
 
+def coupon_applied(**changes: Any) -> CouponApplied:
+    example = CouponApplied(
+        cart_id=CART, code=CODE, promotion_id=SPRING, rule=Rule(), action=TENTH, applied_at=NOW
+    )
+    return replace(example, **changes)
+
+
+def coupon_removed(**changes: Any) -> CouponRemoved:
+    return replace(CouponRemoved(cart_id=CART, code=CODE, removed_at=NOW), **changes)
+
+
+def line_off(amount: int, line_id: int = 1) -> LineDiscount:
+    return LineDiscount(line_id=line_id, amount=Minor(amount))
+
+
+def promotion_off(amount: int, code: CouponId | None = CODE) -> PromotionDiscount:
+    return PromotionDiscount(promotion_id=SPRING, code=code, amount=Minor(amount))
+
+
+def totals(items: int, shipping: int = 0, discount: int = 0) -> CartTotals:
+    """What an order will cost."""
+    return CartTotals(
+        items=Minor(items),
+        shipping=Minor(shipping),
+        discount=Minor(discount),
+        grand=Minor(items + shipping - discount),
+    )
+
+
 def checkout_started(**changes: Any) -> CheckoutStarted:
     example = CheckoutStarted(
         cart_id=CART,
@@ -128,7 +163,9 @@ def checkout_started(**changes: Any) -> CheckoutStarted:
         order_id=OrderId(CHECKOUT),
         country="United Kingdom",
         currency=GBP,
-        totals=CartTotals(items=Minor(510), shipping=Minor(495), grand=Minor(1005)),
+        totals=totals(510, 495),
+        discounts=(),
+        promotions=(),
         started_at=NOW,
         expires_at=NOW + timedelta(minutes=15),
     )
@@ -166,8 +203,10 @@ ONE_OF_EACH: Final[tuple[Event, ...]] = (
     carts_merged(),
     address_set(),
     shipping_chosen(),
+    coupon_applied(),
+    coupon_removed(),
     cart_abandoned(),
-    checkout_started(),
+    checkout_started(totals=totals(510, 495, 51), discounts=(line_off(51),), promotions=(promotion_off(51),)),
     checkout_aborted(),
     cart_checked_out(),
     cart_expired(),

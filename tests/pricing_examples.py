@@ -22,7 +22,6 @@ from domain.ids import (
 from domain.money import Currency, Minor, UnitPrice
 from domain.pricing.coupon import COUPON
 from domain.pricing.events import (
-    Action,
     CouponCreated,
     CouponRedeemed,
     PriceRetired,
@@ -30,13 +29,13 @@ from domain.pricing.events import (
     PromotionDefined,
     PromotionEnded,
     RedemptionReleased,
-    Rule,
     TaxRateSet,
 )
 from domain.pricing.price import PRICES
 from domain.pricing.promotion import PROMOTION
 from domain.pricing.redemption import REDEMPTION
 from domain.pricing.tax_table import TAX_TABLE
+from domain.promotion_terms import Action, Rule
 
 NOW: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SKU: Final = Sku("85123A")

@@ -73,6 +73,12 @@ BUYING: Final = Size(
     1_000,
     "tests/commands/processes/test_deciding_simulation.py",
 )
+REDEEMING: Final = Size(
+    "schedules in which 64 checkouts want the last 10 of a coupon",
+    3,
+    1_000,
+    "tests/simulation/test_redeeming.py",
+)
 ORDER_PROCESS: Final = Size(
     "schedules of each row of the order process", 3, 300, "tests/commands/processes/test_order_process.py"
 )

@@ -9,8 +9,10 @@ from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
+from commands.cart.discounting import discount_in, terms_in
 from commands.cart.filling import CHANGES, WRITES, buyer_of, offers_of, router
-from commands.decision import Decision, DecisionView, events_of
+from commands.coupons import coupon_in, uses_in
+from commands.decision import Appended, Decision, DecisionView, events_of
 from commands.documentation import Caller
 from commands.execution import Caller as Executing
 from commands.payloads import (
@@ -27,10 +29,12 @@ from commands.personal_data import PROBLEMS
 from commands.recording import Answer
 from commands.routing import command
 from domain import money
+from domain.cart import cart_coupon
 from domain.cart import checkout as checkouts
 from domain.cart.cart import CART, Cart, Checkout, priced_lines
 from domain.cart.cart_refusals import (
     CartEmpty,
+    CartHasCoupon,
     CartIsClosed,
     CartUnknown,
     CheckoutOver,
@@ -64,6 +68,10 @@ from domain.ordering.lines import LineRequest
 from domain.ordering.order import ORDER, Buyer, OrderIdTaken
 from domain.payments.authorising import require_no_card_number
 from domain.payments.refusals import CardNumberGiven
+from domain.pricing import redemption as redemptions
+from domain.pricing.coupon import COUPON, CouponExhausted, CouponNotApplicable, CouponUnknown, code_of
+from domain.pricing.promotion import PROMOTION
+from domain.pricing.redemption import REDEMPTION, Redemption, RedemptionIdTaken, redemption_of
 from runtime.problems import Fault, ProblemError
 from runtime.settings import Settings
 
@@ -104,6 +112,22 @@ class ChooseShipping(Payload):
     model_config = ConfigDict(json_schema_extra={"example": {"option_id": "POST"}})
 
     option_id: Id
+
+
+class ApplyCoupon(Payload):
+    """The code of a coupon."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"code": "SPRING10"}})
+
+    code: Id = Field(description="Case and spaces do not matter.")
+
+
+class RemoveCoupon(Payload):
+    """The code of the coupon that is not wanted any more."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"code": "SPRING10"}})
+
+    code: Id = Field(description="Case and spaces do not matter.")
 
 
 class StartCheckout(Payload):
@@ -204,12 +228,61 @@ async def choose_shipping(cart_id: CartId, body: ChooseShipping, caller: Caller)
 
 @command(
     router,
+    "/carts/{cart_id}/coupons",
+    requires=WRITES,
+    refusals=(*CHANGES, CartHasCoupon, CouponUnknown, CouponExhausted, CouponNotApplicable),
+    problems=("too-many-tagged",),
+)
+async def apply_coupon(cart_id: CartId, body: ApplyCoupon, caller: Caller) -> Answer:
+    """Have a coupon taken off what the cart costs. It is redeemed with the order, if it is not used up by then."""
+    code = code_of(body.code)
+
+    def apply(cart: Cart | None, view: DecisionView) -> list[Event]:
+        return cart_coupon.apply_coupon(
+            cart,
+            cart_id=cart_id,
+            code=code,
+            terms_of=lambda found: terms_in(view, found, code=code, now=caller.now),
+            now=caller.now,
+        )
+
+    return await caller.execute(CART, cart_id, apply, owner=buyer_of)
+
+
+@command(router, "/carts/{cart_id}/coupon-removals", requires=WRITES, refusals=CHANGES)
+async def remove_coupon(cart_id: CartId, body: RemoveCoupon, caller: Caller) -> Answer:
+    """Do without a coupon."""
+    return await caller.execute(
+        CART,
+        cart_id,
+        lambda cart, _: cart_coupon.remove_coupon(
+            cart, cart_id=cart_id, code=code_of(body.code), now=caller.now
+        ),
+        owner=buyer_of,
+    )
+
+
+@command(
+    router,
     "/carts/{cart_id}/checkout",
     requires=WRITES,
-    refusals=(*CHANGES, CartEmpty, CountryMissing, PriceChanged, NotOffered, money.AmountTooLarge),
+    refusals=(
+        *CHANGES,
+        CartEmpty,
+        CountryMissing,
+        PriceChanged,
+        NotOffered,
+        money.AmountTooLarge,
+        CouponExhausted,
+        CouponNotApplicable,
+    ),
+    problems=("too-many-tagged",),
 )
 async def start_checkout(cart_id: CartId, body: StartCheckout, caller: Caller) -> Answer:
-    """Freeze a cart for a while: its prices, its totals and the id of the order stand until the checkout expires."""
+    """Freeze a cart for a while: its prices, its totals and the id of the order stand until the checkout expires.
+
+    What promotions and the coupon of the cart take off is in the totals.
+    """
     checkout_id = CheckoutId(caller.new_id())
     lasts = timedelta(seconds=_settings(caller).checkout_s)
 
@@ -221,6 +294,7 @@ async def start_checkout(cart_id: CartId, body: StartCheckout, caller: Caller) -
             checkout_id=checkout_id,
             country=body.country,
             offers=offers_of(cart, skus, view),
+            discount_of=lambda found: discount_in(view, found, now=caller.now),
             lasts=lasts,
             now=caller.now,
         )
@@ -255,14 +329,19 @@ async def abort_checkout(cart_id: CartId, body: AbortCheckout, caller: Caller) -
         OrderIdTaken,
         NotTheBuyer,
         CardNumberGiven,
+        CouponExhausted,
+        CouponNotApplicable,
+        RedemptionIdTaken,
         *_REGISTERED,
     ),
-    problems=PROBLEMS,
+    problems=(*PROBLEMS, "too-many-tagged"),
 )
 async def check_out(cart_id: CartId, body: CheckOut, caller: Caller) -> Answer:
     """Complete a checkout: the order is placed at the prices that it fixed, and the cart ends, in one append.
 
     Completing it again is the same order. With a method its payment is requested afterwards, under the id of the order.
+    A coupon is redeemed in the same append: where it is used up meanwhile, the checkout is aborted and started again
+    without it.
     """
     payment = None if body.method_ref is None else PaymentTerms(method_ref=body.method_ref)
     checkout_id = CheckoutId(body.checkout_id)
@@ -280,18 +359,65 @@ async def check_out(cart_id: CartId, body: CheckOut, caller: Caller) -> Answer:
             require_active(view.current(CUSTOMER, buyer), customer_id=buyer)
         if body.method_ref is not None:
             require_no_card_number(method_ref=body.method_ref)
-        placed = _placed(cart, checkout, Buyer(contact=contact, payment=payment), view, caller)
-        return Decision((*events_of(CART, cart_id, done), *events_of(ORDER, checkout.order_id, placed)))
+        terms = Buyer(contact=contact, payment=payment, promotions=checkout.discount.promotions)
+        view.prefetch(ORDER, (checkout.order_id,))
+        redeemed = _redeemed(cart, checkout, view, caller)
+        placed = _placed(cart, checkout, terms, view, caller)
+        return Decision(
+            (*events_of(CART, cart_id, done), *redeemed, *events_of(ORDER, checkout.order_id, placed))
+        )
 
     return await caller.execute(CART, cart_id, decide, owner=buyer_of)
+
+
+def _redeemed(cart: Cart, checkout: Checkout, view: DecisionView, caller: Executing) -> tuple[Appended, ...]:
+    """The redemption of the coupon that a checkout promised, by the decision of its own context; nothing without one.
+
+    Raises:
+        CouponExhausted, CouponNotApplicable: it was used up, its budget spent or its promotion ended meanwhile.
+        RedemptionIdTaken: somebody redeemed one under the id of the order.
+    """
+    promised = next((each for each in checkout.discount.promotions if each.code is not None), None)
+    if promised is None or promised.code is None:
+        return ()
+    redemption_id = redemption_of(checkout.order_id)
+    view.prefetch(COUPON, (promised.code,))
+    view.prefetch(PROMOTION, (promised.promotion_id,))
+    view.prefetch(REDEMPTION, (redemption_id,))
+    coupon, promotion = coupon_in(view, promised.code)
+    redemption = Redemption(
+        redemption_id,
+        promised.code,
+        promised.promotion_id,
+        checkout.order_id,
+        cart.customer_id,
+        promised.amount,
+    )
+    redeemed = redemptions.redeem(
+        view.current(REDEMPTION, redemption_id),
+        coupon,
+        promotion,
+        uses_in(view, coupon, promotion, customer_id=cart.customer_id),
+        redemption=redemption,
+        now=caller.now,
+        promised_at=checkout.started_at,
+    )
+    return events_of(REDEMPTION, redemption_id, redeemed)
 
 
 def _placed(
     cart: Cart, checkout: Checkout, buyer: Buyer, view: DecisionView, caller: Executing
 ) -> list[Event]:
     """The order of a checkout, by the decision of its own context."""
+    off = {each.line_id: each.amount for each in checkout.discount.lines}
     lines = [
-        LineRequest(sku=line.sku, quantity=line.quantity, unit_price=line.unit_price, stocked=line.stocked)
+        LineRequest(
+            sku=line.sku,
+            quantity=line.quantity,
+            unit_price=line.unit_price,
+            stocked=line.stocked,
+            discount=off.get(line.line_id, money.Minor(0)),
+        )
         for line in priced_lines(cart)
     ]
     placed = orders.place(

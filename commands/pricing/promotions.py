@@ -1,10 +1,11 @@
-"""Commands of promotions and coupons. How often a coupon was redeemed is read by tag, so limits hold under any race."""
+"""Commands of promotions and coupons."""
 
 from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
-from commands.decision import DecisionView, Tagged
+from commands.coupons import coupon_in, uses_in
+from commands.decision import DecisionView
 from commands.documentation import Caller
 from commands.payloads import Currency, Id, Moment, Payload, Quantity
 from commands.pricing.prices import router
@@ -19,7 +20,6 @@ from domain.ids import (
     PromotionId,
     RedemptionId,
     Sku,
-    customer_tag,
 )
 from domain.money import AMOUNT_MAX, Minor
 from domain.pricing import coupon as coupons
@@ -33,21 +33,10 @@ from domain.pricing.coupon import (
     CouponExhausted,
     CouponNotApplicable,
     CouponUnknown,
-    Redeemed,
-    Uses,
 )
 from domain.pricing.events import (
-    Action,
-    ActionKind,
-    CouponRedeemed,
-    PromotionDefined,
-    PromotionEnded,
-    RedemptionReleased,
     ReleaseReason,
-    Rule,
     Stacking,
-    coupon_tag,
-    promotion_tag,
 )
 from domain.pricing.promotion import (
     PROMOTION,
@@ -56,23 +45,15 @@ from domain.pricing.promotion import (
     Promotion,
     PromotionIdTaken,
     PromotionUnknown,
-    Unended,
 )
 from domain.pricing.redemption import REDEMPTION, Redemption, RedemptionIdTaken, RedemptionUnknown
 from domain.pricing.window import EmptyWindow, window
+from domain.promotion_terms import Action, ActionKind, Rule
 
 SKUS_MAX: Final = 1_000
 """SKUs that one promotion may name."""
 
 PRIORITY_MAX: Final = 1_000_000
-
-UNENDED: Final[Tagged[Unended]] = Tagged((PromotionDefined, PromotionEnded), {}, promotions.unended)
-"""The promotions that were not ended."""
-
-REDEEMED: Final[Tagged[Redeemed]] = Tagged(
-    (CouponRedeemed, RedemptionReleased), Redeemed(), redemptions.redeemed
-)
-"""The redemptions that count, of a coupon, a promotion, or a customer."""
 
 Amount = Annotated[int, Field(ge=0, le=AMOUNT_MAX)]
 
@@ -257,9 +238,13 @@ async def redeem_coupon(code: CouponId, body: RedeemCoupon, caller: Caller) -> A
             promotion,
             uses_in(view, coupon, promotion, customer_id=customer_id),
             redemption=Redemption(
-                redemption_id, coupon.code, coupon.promotion_id, customer_id, Minor(body.amount)
+                redemption_id,
+                coupon.code,
+                coupon.promotion_id,
+                OrderId(body.order_id),
+                customer_id,
+                Minor(body.amount),
             ),
-            order_id=OrderId(body.order_id),
             now=caller.now,
         )
 
@@ -281,33 +266,3 @@ async def release_redemption(redemption_id: RedemptionId, body: ReleaseRedemptio
             redemption, redemption_id=redemption_id, reason=body.reason, now=caller.now
         ),
     )
-
-
-def coupon_in(view: DecisionView, code: CouponId) -> tuple[Coupon, Promotion]:
-    """A coupon with its promotion, as they are.
-
-    Raises:
-        CouponUnknown: there is no such coupon.
-    """
-    coupon = view.known(COUPON, code)  # what is said of it never changes
-    if coupon is None:
-        raise CouponUnknown(coupon=code)
-    promotion = view.current(PROMOTION, coupon.promotion_id)
-    assert promotion is not None, "a coupon is of a promotion"
-    return coupon, promotion
-
-
-def uses_in(
-    view: DecisionView, coupon: Coupon, promotion: Promotion, *, customer_id: CustomerId | None
-) -> Uses:
-    """The redemptions so far, as far as limits and budget have to know: the append fails if there is a newer one."""
-    questions: dict[str, tuple[str, ...]] = {}
-    if coupon.limit is not None:
-        questions["of_coupon"] = (coupon_tag(coupon.code),)
-    if coupon.per_customer is not None and customer_id is not None:
-        questions["of_customer"] = (customer_tag(customer_id), coupon_tag(coupon.code))
-    if promotion.budget is not None:
-        questions["of_promotion"] = (promotion_tag(promotion.promotion_id),)
-    for tags in questions.values():
-        view.prefetch_tagged(REDEEMED, *tags)
-    return Uses(**{name: view.tagged(REDEEMED, *tags) for name, tags in questions.items()})

@@ -6,10 +6,11 @@ from typing import Annotated, Final
 from pydantic import ConfigDict, Field
 
 from commands.asking import Asked, question
+from commands.coupons import UNENDED, discounts_in
 from commands.decision import DecisionView
 from commands.payloads import Currency, Id, Moment, Payload, Quantity
 from commands.pricing.prices import router
-from commands.pricing.promotions import UNENDED, coupon_in, uses_in
+from commands.pricing.promotions import Amount
 from domain import money
 from domain.catalogue.product import PRODUCT, Product
 from domain.ids import AnyId, CustomerId, JurisdictionId, PriceListId, Sku, TaxCategoryId
@@ -20,12 +21,10 @@ from domain.pricing.coupon import (
     CouponNotApplicable,
     CouponUnknown,
     code_of,
-    require_usable,
 )
-from domain.pricing.evaluation import evaluate
 from domain.pricing.events import PROMOTIONS_TAG
 from domain.pricing.price import PRICES, Prices
-from domain.pricing.quote import Discounts, PriceMissing, Quote, Sale, SaleLine, Shipping, quote
+from domain.pricing.quote import PriceMissing, Quote, Sale, SaleLine, Shipping, quote
 from domain.pricing.rounding import Level, Mode, Rounding
 from domain.pricing.tax_table import TAX_TABLE, MissingTaxRate
 
@@ -44,7 +43,7 @@ class RequestedLine(Payload):
 class RequestedShipping(Payload):
     """What sending costs, in minor units."""
 
-    amount: Annotated[int, Field(ge=0, le=money.AMOUNT_MAX)]
+    amount: Amount
     tax_category: Id = Field(default=STANDARD, description="How it is taxed.")
 
 
@@ -157,34 +156,15 @@ async def quote_cart(body: QuoteCart, asking: Asked) -> Quote:
             at=in_utc(at),
             rounding=Rounding(body.rounding.mode, body.rounding.level),
         )
-        discounts = _discounts(cart, body, view)
+        discounts, _ = discounts_in(
+            view,
+            cart,
+            code=None if body.coupon is None else code_of(body.coupon),
+            customer_id=None if body.customer_id is None else CustomerId(body.customer_id),
+        )
         return quote(cart, discounts=discounts, tax_table=view.current(TAX_TABLE, jurisdiction))
 
     return await asking.ask(answer)
-
-
-def _discounts(sale: Sale, body: QuoteCart, view: DecisionView) -> Discounts:
-    """What promotions take off, those of the coupon included.
-
-    Raises:
-        CouponUnknown, CouponExhausted, CouponNotApplicable: the coupon cannot be used, or takes nothing off.
-    """
-    promotions = view.tagged(UNENDED, PROMOTIONS_TAG).values()
-    if body.coupon is None:
-        return evaluate(sale, promotions).discounts
-    customer_id = None if body.customer_id is None else CustomerId(body.customer_id)
-    coupon, promotion = coupon_in(view, code_of(body.coupon))
-    uses = uses_in(view, coupon, promotion, customer_id=customer_id)
-    require_usable(coupon, promotion, uses, customer_id=customer_id, at=sale.at)
-    evaluation = evaluate(
-        sale,
-        promotions,
-        coupons=frozenset((coupon.promotion_id,)),
-        spent={coupon.promotion_id: uses.of_promotion.amount},
-    )
-    if (reason := evaluation.refused.get(coupon.promotion_id)) is not None:
-        raise CouponNotApplicable(coupon=coupon.code, reason=reason)
-    return evaluation.discounts
 
 
 def _shipping(given: RequestedShipping) -> Shipping:

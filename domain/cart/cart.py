@@ -39,6 +39,8 @@ from domain.cart.events import (
     CartTotals,
     CheckoutAborted,
     CheckoutStarted,
+    CouponApplied,
+    CouponRemoved,
     ItemAdded,
     ItemQuantityChanged,
     ItemRemoved,
@@ -46,9 +48,10 @@ from domain.cart.events import (
     ShippingChosen,
 )
 from domain.event import Event
-from domain.ids import CartId, CheckoutId, CustomerId, OrderId, Sku
+from domain.ids import CartId, CheckoutId, CouponId, CustomerId, OrderId, Sku
 from domain.moment import in_utc
 from domain.money import Currency, UnitPrice, is_dearer, shortest, validate_currency, validate_unit_price
+from domain.promotion_terms import Discount
 from domain.quantity import QuantityOutOfRange
 
 SHIPPING_LINE: Final = 0
@@ -57,7 +60,7 @@ SHIPPING_LINE: Final = 0
 _MOMENTS: Final = frozenset(
     (
         *("added_at", "changed_at", "removed_at", "repriced_at", "assigned_at", "merged_at", "closed_at"),
-        *("set_at", "chosen_at", "started_at", "aborted_at", "checked_out_at"),
+        *("set_at", "chosen_at", "applied_at", "started_at", "aborted_at", "checked_out_at"),
     )
 )
 
@@ -89,6 +92,8 @@ class Checkout(Struct, frozen=True, kw_only=True):
     order_id: OrderId
     country: str
     totals: CartTotals
+    discount: Discount
+    started_at: datetime
     expires_at: datetime
 
 
@@ -107,6 +112,7 @@ class Cart(Struct, frozen=True, kw_only=True):
     numbered: int = 0
     merged_into: CartId | None = None
     shipping: Item | None = None
+    coupon: CouponId | None = None
     country: str | None = None
     reachable: bool = False
     checkout: Checkout | None = None
@@ -175,7 +181,7 @@ def _evolve_lines(cart: Cart, event: Event) -> Cart:
         case ItemRemoved():
             return replace(cart, lines=tuple(line for line in cart.lines if line.line_id != event.line_id))
         case CartRepriced():
-            return _with_prices(cart, event.lines)
+            return with_prices(cart, event.lines)
         case ShippingChosen():
             chosen = Item(
                 line_id=SHIPPING_LINE,
@@ -185,6 +191,10 @@ def _evolve_lines(cart: Cart, event: Event) -> Cart:
                 stocked=False,
             )
             return replace(cart, shipping=chosen)
+        case CouponApplied():
+            return replace(cart, coupon=event.code)
+        case CouponRemoved():
+            return replace(cart, coupon=None)
         case _:
             return _evolve_whole(cart, event)
 
@@ -228,6 +238,8 @@ def _checkout(event: CheckoutStarted) -> Checkout:
         order_id=event.order_id,
         country=event.country,
         totals=event.totals,
+        discount=Discount(lines=event.discounts, promotions=event.promotions),
+        started_at=event.started_at,
         expires_at=event.expires_at,
     )
 
@@ -246,7 +258,8 @@ def _with_added(cart: Cart, event: ItemAdded) -> Cart:
     return replace(cart, lines=tuple(line if each is before else each for each in cart.lines))
 
 
-def _with_prices(cart: Cart, prices: tuple[Price, ...]) -> Cart:
+def with_prices(cart: Cart, prices: tuple[Price, ...]) -> Cart:
+    """The cart after some of its prices changed."""
     new = {price.line_id: price.new for price in prices}
     lines = tuple(replace(line, unit_price=new.get(line.line_id, line.unit_price)) for line in cart.lines)
     shipping = cart.shipping
@@ -269,6 +282,8 @@ CART: Final[Aggregate[Cart]] = Aggregate(
         CartClosed,
         AddressSet,
         ShippingChosen,
+        CouponApplied,
+        CouponRemoved,
         CheckoutStarted,
         CheckoutAborted,
         CartCheckedOut,

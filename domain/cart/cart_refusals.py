@@ -2,7 +2,7 @@
 
 Unknown       CartUnknown, LineUnknown
 Conflict      CartIdTaken, CartIsClosed, CartFrozen, TooManyLines, PriceChanged, CartHasCustomer, CartsInTwoCurrencies,
-              NotTheBuyer, CheckoutOver
+              NotTheBuyer, CheckoutOver, CartHasCoupon
 Unacceptable  NotOffered, SameCart, ShippingNotOffered, CartEmpty, CountryMissing; QuantityOutOfRange
 """
 
@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from domain.cart.events import Price
-from domain.ids import CartId, CheckoutId, CustomerId, Sku
+from domain.ids import CartId, CheckoutId, CouponId, CustomerId, Sku
 from domain.money import Currency
 from domain.rejection import Conflict, Unacceptable, Unknown
 
@@ -141,6 +141,21 @@ class CartHasCustomer(Conflict):
 
     def __str__(self) -> str:
         return f"Cart '{self.cart_id}' has a customer."
+
+
+@dataclass(kw_only=True, eq=False)
+class CartHasCoupon(Conflict):
+    """The cart has another coupon."""
+
+    title = "The cart has a coupon"
+    meaning = "A cart has one coupon at most, and this one has that in `facts.coupon`."
+    remedy = "Send `remove_coupon` with that code first, if the other one takes more off."
+
+    cart_id: CartId
+    coupon: CouponId
+
+    def __str__(self) -> str:
+        return f"Cart '{self.cart_id}' has the coupon '{self.coupon}'."
 
 
 @dataclass(kw_only=True, eq=False)

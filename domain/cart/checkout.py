@@ -4,7 +4,7 @@ A checkout fixes prices, totals and the id of the order: completed twice, it is 
 the decision of its own context, in the same append as `CartCheckedOut`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -19,6 +19,7 @@ from domain.cart.cart import (
     priced_lines,
     require_no_rise,
     require_open,
+    with_prices,
 )
 from domain.cart.cart_refusals import (
     CartEmpty,
@@ -46,7 +47,8 @@ from domain.cart.events import (
 from domain.event import Event
 from domain.ids import CartId, CheckoutId, CustomerId, OrderId, Sku
 from domain.moment import in_utc
-from domain.money import Minor, UnitPrice, line_total, shortest, within_limit
+from domain.money import Minor, line_total, shortest, within_limit
+from domain.promotion_terms import Discount
 from domain.sealed import Sealed
 
 
@@ -133,10 +135,13 @@ def start_checkout(
     checkout_id: CheckoutId,
     country: str | None,
     offers: Offers,
+    discount_of: Callable[[Cart], Discount],
     lasts: timedelta,
     now: datetime,
 ) -> list[Event]:
     """Freeze the cart at the prices of now: what fell passes on. `country` is where it goes without an address.
+
+    `discount_of` says what is taken off the cart at these prices; it may refuse.
 
     Raises:
         CartUnknown, CartIsClosed, CartFrozen: the cart does not change.
@@ -155,17 +160,17 @@ def start_checkout(
     repriced = (
         [CartRepriced(cart_id=cart_id, lines=changed, cause="drop", repriced_at=moment)] if changed else []
     )
-    new = {price.line_id: price.new for price in changed}
-    totals = _totals(
-        cart, {line.line_id: new.get(line.line_id, line.unit_price) for line in priced_lines(cart)}
-    )
+    cart = with_prices(cart, changed)
+    discount = discount_of(cart)
     started = CheckoutStarted(
         cart_id=cart_id,
         checkout_id=checkout_id,
         order_id=OrderId(checkout_id),
         country=country,
         currency=cart.currency,
-        totals=totals,
+        totals=_totals(cart, discount),
+        discounts=discount.lines,
+        promotions=discount.promotions,
         started_at=moment,
         expires_at=moment + lasts,
     )
@@ -245,16 +250,21 @@ def expire(cart: Cart, *, now: datetime) -> list[Event]:
     return [CartExpired(cart_id=cart.cart_id, idle_since=cart.changed_at, expired_at=in_utc(now))]
 
 
-def _totals(cart: Cart, prices: dict[int, UnitPrice]) -> CartTotals:
-    """What all lines cost at these prices.
+def _totals(cart: Cart, discount: Discount) -> CartTotals:
+    """What all lines cost, and what is left of that.
 
     Raises:
         AmountTooLarge: one order may not cost that much.
     """
     costs = {
-        line.line_id: line_total(line.quantity, unit_price=prices[line.line_id], currency=cart.currency)
+        line.line_id: line_total(line.quantity, unit_price=line.unit_price, currency=cart.currency)
         for line in priced_lines(cart)
     }
-    grand = within_limit(sum(costs.values()), currency=cart.currency)
+    assert all(0 < off.amount <= costs[off.line_id] for off in discount.lines), (
+        "more is taken off than it costs"
+    )
+    grand = within_limit(sum(costs.values()) - discount.amount, currency=cart.currency)
     shipping = costs.pop(SHIPPING_LINE, Minor(0))
-    return CartTotals(items=Minor(sum(costs.values())), shipping=shipping, grand=grand)
+    return CartTotals(
+        items=Minor(sum(costs.values())), shipping=shipping, discount=discount.amount, grand=grand
+    )

@@ -9,9 +9,10 @@ from typing import Annotated, Final, Literal
 from msgspec import Struct
 
 from domain.event import Event, event_type
-from domain.ids import CartId, CheckoutId, CustomerId, OrderId, Sku, customer_tag
+from domain.ids import CartId, CheckoutId, CouponId, CustomerId, OrderId, PromotionId, Sku, customer_tag
 from domain.moment import Moment
 from domain.money import Currency, Minor, UnitPrice
+from domain.promotion_terms import Action, LineDiscount, PromotionDiscount, Rule
 from domain.sealed import Sealed
 from domain.text import Country, Personal, PublicText
 
@@ -139,17 +140,42 @@ class ShippingChosen(Event, frozen=True, kw_only=True):
     chosen_at: Moment
 
 
+@event_type("cart.coupon_applied.v1")
+class CouponApplied(Event, frozen=True, kw_only=True):
+    """The buyer names a coupon; `rule` and `action` are those of its promotion, which do not change."""
+
+    cart_id: CartId
+    code: CouponId
+    promotion_id: PromotionId
+    rule: Rule
+    action: Action
+    applied_at: Moment
+
+
+@event_type("cart.coupon_removed.v1")
+class CouponRemoved(Event, frozen=True, kw_only=True):
+    """The buyer does without the coupon."""
+
+    cart_id: CartId
+    code: CouponId
+    removed_at: Moment
+
+
 class CartTotals(Struct, frozen=True, kw_only=True, gc=False):
-    """What an order will cost: `grand` is the sum of the others."""
+    """What an order will cost: `grand` is `items` and `shipping` without the `discount`."""
 
     items: Minor
     shipping: Minor
+    discount: Minor
     grand: Minor
 
 
 @event_type("cart.checkout_started.v1")
 class CheckoutStarted(Event, frozen=True, kw_only=True):
-    """The cart is frozen, and its prices stand, until `expires_at`. The order will have this id."""
+    """The cart is frozen, and its prices stand, until `expires_at`. The order will have this id.
+
+    `discounts` are taken off lines, 0 being the shipping, by `promotions`: both are the discount of the totals.
+    """
 
     cart_id: CartId
     checkout_id: CheckoutId
@@ -157,6 +183,8 @@ class CheckoutStarted(Event, frozen=True, kw_only=True):
     country: Country
     currency: Currency
     totals: CartTotals
+    discounts: tuple[LineDiscount, ...]
+    promotions: tuple[PromotionDiscount, ...]
     started_at: Moment
     expires_at: Moment
 

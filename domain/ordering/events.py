@@ -13,6 +13,7 @@ from domain.event import Event, event_type, upcasts
 from domain.ids import CreditNoteId, CustomerId, OrderId, PaymentId, Sku, customer_tag
 from domain.moment import Moment
 from domain.money import Currency, Minor, UnitPrice
+from domain.promotion_terms import LineDiscount, PromotionDiscount
 from domain.sealed import Sealed
 from domain.text import Country, MethodRef, Personal
 
@@ -29,7 +30,7 @@ DELIVERY_ADDRESS: Final = Personal("address", purpose="where the parcel of an or
 
 
 class OrderLine(Struct, frozen=True, kw_only=True, gc=False):
-    """One line as sold: the price is the quoted one, whatever the catalogue says later."""
+    """One line as sold: the price is the quoted one, whatever the catalogue says later; `total` is after discounts."""
 
     line_id: int
     sku: Sku
@@ -149,7 +150,8 @@ class OrderPlaced(Event, frozen=True, kw_only=True):
     """Somebody wants this. `placed_at` is when they said so, which may lie years before it was recorded.
 
     It has the tag of its customer. Only a registered customer's order has contact data. One without `payment` is paid
-    elsewhere, or not at all.
+    elsewhere, or not at all. `discounts` are what was taken off lines, whose totals are after that, by `promotions`:
+    both are the same amount.
     """
 
     order_id: OrderId
@@ -162,6 +164,8 @@ class OrderPlaced(Event, frozen=True, kw_only=True):
     total: Minor
     rounding: OrderRounding
     payment: PaymentTerms | None
+    discounts: tuple[LineDiscount, ...] = ()
+    promotions: tuple[PromotionDiscount, ...] = ()
 
 
 @upcasts(OrderPlacedV2)

@@ -23,12 +23,13 @@ L = TypeVar("L", OrderLine, CreditLine)
 
 
 class LineRequest(Struct, frozen=True, kw_only=True):
-    """One line as asked for. `stocked` is what the catalogue says of the SKU."""
+    """One line as asked for. `stocked` is what the catalogue says of the SKU, `discount` is in minor units."""
 
     sku: Sku
     quantity: int
     unit_price: UnitPrice
     stocked: bool
+    discount: Minor = Minor(0)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -94,7 +95,7 @@ class NoListPrice(Unacceptable):
 
 
 def priced(requests: Sequence[LineRequest], *, line: type[L], currency: Currency) -> tuple[L, ...]:
-    """Number the lines from 1 in the order given and price each. Repeated SKUs stay separate lines.
+    """Number the lines from 1 in the order given and price each, after its discount. Repeated SKUs stay separate lines.
 
     Raises:
         LineCountOutOfRange: there are none, or more than `LINES_MAX`.
@@ -109,12 +110,18 @@ def priced(requests: Sequence[LineRequest], *, line: type[L], currency: Currency
                 sku=request.sku,
                 quantity=validate_quantity(request.quantity),
                 unit_price=request.unit_price,
-                total=line_total(request.quantity, unit_price=request.unit_price, currency=currency),
+                total=_total(request, currency=currency),
                 stocked=request.stocked,
             )
             for ordinal, request in enumerate(requests, start=1)
         ]
     )
+
+
+def _total(request: LineRequest, *, currency: Currency) -> Minor:
+    whole = line_total(request.quantity, unit_price=request.unit_price, currency=currency)
+    assert 0 <= request.discount <= whole, "a discount takes off no more than there is"
+    return Minor(whole - request.discount)
 
 
 def grand_total(lines: Iterable[OrderLine | CreditLine], *, currency: Currency) -> Minor:

@@ -42,6 +42,7 @@ from domain.ordering.events import (
     SkuTotal,
 )
 from domain.ordering.lines import LineRequest, grand_total, per_sku, priced
+from domain.promotion_terms import LineDiscount, PromotionDiscount
 from domain.rejection import Conflict, Unknown
 
 
@@ -58,7 +59,7 @@ class Status(StrEnum):
 class Order(Struct, frozen=True, kw_only=True):
     """The state that decisions need and later events repeat. `lines` counts lines, `units` pieces.
 
-    `reachable`: its contact data has an address of e-mail.
+    `reachable`: its contact data has an address of e-mail. `redeems`: it uses a coupon.
     """
 
     order_id: OrderId
@@ -74,13 +75,18 @@ class Order(Struct, frozen=True, kw_only=True):
     payment: PaymentTerms | None = None
     shipped_at: datetime | None = None
     reachable: bool = False
+    redeems: bool = False
 
 
 class Buyer(Struct, frozen=True, kw_only=True):
-    """What a buyer says besides the lines: whom to write to, under the key of the registered customer; how to pay."""
+    """What a buyer says besides the lines: whom to write to, under the key of the registered customer; how to pay.
+
+    `promotions` are by which the lines are cheaper.
+    """
 
     contact: Contact | None = None
     payment: PaymentTerms | None = None
+    promotions: tuple[PromotionDiscount, ...] = ()
 
 
 @dataclass(kw_only=True, eq=False)
@@ -224,6 +230,7 @@ def _placed(event: OrderPlaced) -> Order:
         total=event.total,
         reachable=event.contact is not None and event.contact.email is not None,
         payment=event.payment,
+        redeems=any(each.code is not None for each in event.promotions),
     )
 
 
@@ -249,6 +256,15 @@ def place(
         raise OrderIdTaken(order_id=order_id)
     ordered = priced(lines, line=OrderLine, currency=currency)
     total = grand_total(ordered, currency=currency)
+    discounts = tuple(
+        LineDiscount(line_id=line.line_id, amount=request.discount)
+        for line, request in zip(ordered, lines, strict=True)
+        if request.discount
+    )
+    by_promotions = sum(each.amount for each in buyer.promotions)
+    assert sum(each.amount for each in discounts) == by_promotions, (
+        "a promotion takes off what lines cost less"
+    )
     return [
         OrderPlaced(
             order_id=order_id,
@@ -261,6 +277,8 @@ def place(
             total=total,
             rounding=ROUNDED_BY_LINE,
             payment=None if total == 0 else buyer.payment,
+            discounts=discounts,
+            promotions=buyer.promotions,
         )
     ]
 

@@ -14,10 +14,10 @@ from msgspec import Struct
 
 from domain.ids import PromotionGroupId, PromotionId
 from domain.money import Minor
-from domain.pricing.events import Action, Rule
 from domain.pricing.promotion import WHOLE_BP, Promotion
 from domain.pricing.quote import AppliedPromotion, Discounts, Sale, subtotals
 from domain.pricing.rounding import share
+from domain.promotion_terms import Action, Rule
 
 Reason = Literal[
     "inactive", "outside_validity", "cart_mismatch", "cap_reached", "stopped", "beaten", "no_customer"

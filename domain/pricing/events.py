@@ -5,8 +5,6 @@ A window reaches from its first moment up to, and without, its last; without a l
 
 from typing import Final, Literal
 
-from msgspec import Struct
-
 from domain.event import Event, event_type
 from domain.ids import (
     CouponId,
@@ -24,9 +22,7 @@ from domain.ids import (
 )
 from domain.moment import Moment
 from domain.money import Currency, Minor, UnitPrice
-
-ActionKind = Literal["percent_bp", "fixed", "free_shipping", "bxgy"]
-"""A part of the price, an amount, shipping, or the cheapest pieces of each so many."""
+from domain.promotion_terms import Action, Rule
 
 Stacking = Literal["combine", "exclusive", "best_in_group"]
 """With others; alone; or only where no other one of its group takes more off."""
@@ -36,27 +32,6 @@ ReleaseReason = Literal["cancelled", "rejected", "expired", "staff"]
 
 PROMOTIONS_TAG: Final = "promotions"
 """The tag of all that says which promotions there are."""
-
-
-class Rule(Struct, frozen=True, kw_only=True):
-    """The carts that a promotion is for, before promotions, and the lines that it takes something off.
-
-    No SKUs: all lines. Those lines together cost at least `min_amount` minor units, and have `min_quantity` pieces.
-    """
-
-    skus: tuple[Sku, ...] = ()
-    min_amount: Minor = Minor(0)
-    min_quantity: int = 1
-
-
-class Action(Struct, frozen=True, kw_only=True):
-    """What a promotion takes off: basis points, minor units, shipping, or `get` of each `buy` + `get` pieces."""
-
-    kind: ActionKind
-    percent_bp: int | None = None
-    amount: Minor | None = None
-    buy: int | None = None
-    get: int | None = None
 
 
 @event_type("pricing.price_set.v1")

@@ -18,8 +18,9 @@ from domain.event import Event
 from domain.ids import PromotionGroupId, PromotionId
 from domain.moment import in_utc
 from domain.money import Currency, Minor, validate_currency
-from domain.pricing.events import Action, PromotionDefined, PromotionEnded, Rule, Stacking
+from domain.pricing.events import PromotionDefined, PromotionEnded, Stacking
 from domain.pricing.window import Window
+from domain.promotion_terms import Action, Rule
 from domain.rejection import Conflict, Unacceptable, Unknown
 
 WHOLE_BP: Final = 10_000

@@ -30,6 +30,7 @@ class Redemption(Struct, frozen=True):
     redemption_id: RedemptionId
     code: CouponId
     promotion_id: PromotionId
+    order_id: OrderId
     customer_id: CustomerId | None
     amount: Minor
     is_released: bool = False
@@ -68,7 +69,12 @@ def evolve(redemption: Redemption | None, event: Event) -> Redemption:
     match event:
         case CouponRedeemed():
             return Redemption(
-                event.redemption_id, event.code, event.promotion_id, event.customer_id, event.amount
+                event.redemption_id,
+                event.code,
+                event.promotion_id,
+                event.order_id,
+                event.customer_id,
+                event.amount,
             )
         case RedemptionReleased():
             assert redemption is not None, "a redemption is released that never was"
@@ -80,6 +86,11 @@ REDEMPTION: Final[Aggregate[Redemption]] = Aggregate(
     "redemption", evolve, (CouponRedeemed, RedemptionReleased), cached=False
 )
 """Not cached: hardly anything is decided on one twice."""
+
+
+def redemption_of(order_id: OrderId) -> RedemptionId:
+    """The redemption of an order that was placed with a coupon."""
+    return RedemptionId(order_id)
 
 
 def redeemed(so_far: Redeemed, event: CouponRedeemed | RedemptionReleased) -> Redeemed:
@@ -95,10 +106,10 @@ def redeem(
     uses: Uses,
     *,
     redemption: Redemption,
-    order_id: OrderId,
     now: datetime,
+    promised_at: datetime | None = None,
 ) -> list[Event]:
-    """Have an order use a coupon.
+    """Have an order use a coupon, whose promotion is valid now, or was when a checkout promised what it takes off.
 
     Raises:
         RedemptionIdTaken: there is a redemption of this id.
@@ -106,7 +117,7 @@ def redeem(
     """
     if known is not None:
         raise RedemptionIdTaken(redemption_id=known.redemption_id)
-    require_usable(coupon, promotion, uses, customer_id=redemption.customer_id, at=now)
+    require_usable(coupon, promotion, uses, customer_id=redemption.customer_id, at=promised_at or now)
     if promotion.budget is not None and uses.of_promotion.amount + redemption.amount > promotion.budget:
         raise CouponNotApplicable(coupon=coupon.code, reason="cap_reached")
     return [
@@ -114,7 +125,7 @@ def redeem(
             redemption_id=redemption.redemption_id,
             code=coupon.code,
             promotion_id=coupon.promotion_id,
-            order_id=order_id,
+            order_id=redemption.order_id,
             customer_id=redemption.customer_id,
             amount=redemption.amount,
             redeemed_at=in_utc(now),

@@ -18,6 +18,8 @@ from domain.cart.events import (
     CartsMerged,
     CheckoutAborted,
     CheckoutStarted,
+    CouponApplied,
+    CouponRemoved,
     ItemAdded,
     ItemQuantityChanged,
     ItemRemoved,
@@ -25,10 +27,12 @@ from domain.cart.events import (
 )
 from domain.ids import Sku
 from domain.money import Currency, Minor, UnitPrice, line_total
+from domain.pricing.basket import basket, takes_off
 from projections.cart.views import (
     CartAddress,
     CartAddresses,
     CartCheckout,
+    CartCoupon,
     CartDetails,
     CartLine,
     CartShipping,
@@ -53,6 +57,7 @@ def opened(_cart: None, event: CartOpened) -> CartDetails:
         lines=(),
         units=0,
         items=Minor(0),
+        discount=Minor(0),
         total=Minor(0),
         opened_at=event.opened_at,
         changed_at=event.opened_at,
@@ -151,6 +156,21 @@ def shipped_by(cart: CartDetails, event: ShippingChosen) -> CartDetails:
     return _with_lines(replace(cart, shipping=shipping), cart.lines, event.chosen_at)
 
 
+@cart_details.on(CouponApplied)
+def cheaper(cart: CartDetails, event: CouponApplied) -> CartDetails:
+    """Its terms count for whatever is in the cart from now on."""
+    coupon = CartCoupon(
+        code=event.code, promotion_id=event.promotion_id, rule=event.rule, action=event.action
+    )
+    return _with_lines(replace(cart, coupon=coupon), cart.lines, event.applied_at)
+
+
+@cart_details.on(CouponRemoved)
+def dearer(cart: CartDetails, event: CouponRemoved) -> CartDetails:
+    """Nothing is taken off."""
+    return _with_lines(replace(cart, coupon=None), cart.lines, event.removed_at)
+
+
 @cart_details.on(AddressSet)
 def addressed(cart: CartDetails, event: AddressSet) -> CartDetails:
     """Addresses are shown apart."""
@@ -159,21 +179,30 @@ def addressed(cart: CartDetails, event: AddressSet) -> CartDetails:
 
 @cart_details.on(CheckoutStarted)
 def frozen(cart: CartDetails, event: CheckoutStarted) -> CartDetails:
-    """Its prices stand."""
+    """Its prices stand, and what promotions take off."""
     checkout = CartCheckout(
         checkout_id=event.checkout_id,
         order_id=event.order_id,
         country=event.country,
         totals=event.totals,
+        promotions=event.promotions,
         expires_at=event.expires_at,
     )
-    return replace(cart, status="frozen", checkout=checkout, changed_at=event.started_at, abandoned_at=None)
+    return replace(
+        cart,
+        status="frozen",
+        checkout=checkout,
+        discount=event.totals.discount,
+        total=event.totals.grand,
+        changed_at=event.started_at,
+        abandoned_at=None,
+    )
 
 
 @cart_details.on(CheckoutAborted)
 def thawed(cart: CartDetails, event: CheckoutAborted) -> CartDetails:
-    """It may change again."""
-    return replace(cart, status="open", checkout=None, changed_at=event.aborted_at)
+    """It may change again, and only its coupon counts."""
+    return _with_lines(replace(cart, status="open", checkout=None), cart.lines, event.aborted_at)
 
 
 @cart_details.on(CartCheckedOut)
@@ -290,13 +319,18 @@ def _with(
 
 def _with_lines(cart: CartDetails, lines: tuple[CartLine, ...], changed_at: datetime) -> CartDetails:
     items = Minor(sum(line.total for line in lines))
-    shipping = 0 if cart.shipping is None else cart.shipping.amount
+    shipping = None if cart.shipping is None else cart.shipping.amount
+    discount = Minor(0)
+    if cart.coupon is not None:
+        sale = basket(lines, shipping=shipping, currency=cart.currency, at=changed_at)
+        discount = takes_off(cart.coupon.rule, cart.coupon.action, sale)
     return replace(
         cart,
         lines=lines,
         units=sum(line.quantity for line in lines),
         items=items,
-        total=Minor(items + shipping),
+        discount=discount,
+        total=Minor(items + (shipping or 0) - discount),
         changed_at=changed_at,
         abandoned_at=None,
     )

@@ -7,8 +7,9 @@ from msgspec import Struct
 
 from domain.cart.cart import CART
 from domain.cart.events import EMAIL, LINES, RECIPIENT, AddressKind, CartTotals, Channel, Locale
-from domain.ids import CartId, CheckoutId, CustomerId, OrderId, Sku
+from domain.ids import CartId, CheckoutId, CouponId, CustomerId, OrderId, PromotionId, Sku
 from domain.money import Currency, Minor, UnitPrice
+from domain.promotion_terms import Action, PromotionDiscount, Rule
 from domain.sealed import Sealed
 from domain.text import Country
 from projections.view import KEYED, CachedDocument, Row, View
@@ -35,13 +36,26 @@ class CartShipping(Struct, frozen=True, kw_only=True):
     amount: Minor
 
 
+class CartCoupon(Struct, frozen=True, kw_only=True):
+    """The coupon of a cart: the carts that its promotion is for, and what it takes off."""
+
+    code: CouponId
+    promotion_id: PromotionId
+    rule: Rule
+    action: Action
+
+
 class CartCheckout(Struct, frozen=True, kw_only=True):
-    """A checkout: until it expires its prices stand. The order has `order_id`, whenever it is placed."""
+    """A checkout: until it expires its prices stand. The order has `order_id`, whenever it is placed.
+
+    `promotions` say what is taken off by which, with the code of the coupon that one needs.
+    """
 
     checkout_id: CheckoutId
     order_id: OrderId
     country: Country
     totals: CartTotals
+    promotions: tuple[PromotionDiscount, ...]
     expires_at: datetime
 
 
@@ -55,9 +69,10 @@ class CartAddress(Struct, frozen=True, kw_only=True):
 
 
 class CartDetails(Row, frozen=True, kw_only=True):
-    """One cart, priced. `items` is the sum of its lines, `total` has the shipping as well, `units` counts pieces.
+    """One cart, priced. `items` is the sum of its lines, `units` counts pieces.
 
-    A `merged` cart is part of `merged_into`; an `ordered` one is the order that its checkout names.
+    `total` has the shipping as well, without the `discount`: that of the checkout, else what the terms of the coupon
+    take off. A `merged` cart is part of `merged_into`; an `ordered` one is the order that its checkout names.
     """
 
     cart_id: CartId
@@ -74,6 +89,8 @@ class CartDetails(Row, frozen=True, kw_only=True):
     changed_at: datetime
     merged_into: CartId | None = None
     shipping: CartShipping | None = None
+    coupon: CartCoupon | None = None
+    discount: Minor
     total: Minor
     checkout: CartCheckout | None = None
     abandoned_at: datetime | None = None

@@ -67,6 +67,8 @@ def began(_history: None, event: OrderPlaced) -> OrderHistory:
         country=event.country,
         currency=event.currency,
         total=event.total,
+        discounts=event.discounts,
+        promotions=event.promotions,
         timeline=(TimelineStep(step="placed", at=event.placed_at, amount=event.total),),
     )
 

@@ -21,6 +21,7 @@ from domain.ordering.events import (
     Shortage,
 )
 from domain.ordering.order import ORDER
+from domain.promotion_terms import LineDiscount, PromotionDiscount
 from domain.sealed import Sealed
 from domain.text import Country
 from projections.view import GLOBAL, KEYED, Row, View
@@ -116,7 +117,8 @@ class OrderHistory(Row, frozen=True, kw_only=True):
     """What became of one order, its payments and its parcel: three axes, and the steps in the order of the log.
 
     `held` is what a provider holds and did not take, `captured` what was taken, `returned` what of that went back,
-    `disputed` what a bank took until it decides, and `asked` counts requests that no provider has answered.
+    `disputed` what a bank took until it decides, and `asked` counts requests that no provider has answered. The `total`
+    is after `discounts`, which were taken off lines by `promotions`.
     """
 
     order_id: OrderId
@@ -133,6 +135,8 @@ class OrderHistory(Row, frozen=True, kw_only=True):
     returned: Minor = Minor(0)
     disputed: Minor = Minor(0)
     asked: int = 0
+    discounts: tuple[LineDiscount, ...] = ()
+    promotions: tuple[PromotionDiscount, ...] = ()
     timeline: tuple[TimelineStep, ...]
 
 

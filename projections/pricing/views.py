@@ -16,10 +16,11 @@ from domain.ids import (
 )
 from domain.money import Currency, Minor, UnitPrice
 from domain.pricing.coupon import COUPON
-from domain.pricing.events import Action, Rule, Stacking
+from domain.pricing.events import Stacking
 from domain.pricing.price import PRICES
 from domain.pricing.promotion import PROMOTION
 from domain.pricing.tax_table import TAX_TABLE
+from domain.promotion_terms import Action, Rule
 from projections.view import KEYED, Row, View
 
 

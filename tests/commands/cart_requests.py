@@ -3,16 +3,19 @@
 from typing import Any, Final
 
 from domain.cart.cart_refusals import LINES_MAX
-from domain.cart.events import CartTotals
 from domain.event import Event
-from domain.ids import CartId, CheckoutId, CustomerId, OrderId, Sku
-from domain.money import Currency, Minor, UnitPrice
+from domain.ids import CartId, CheckoutId, CouponId, CustomerId, OrderId, Sku
+from domain.money import Currency, UnitPrice
 from tests.cart_examples import (
     CHECKOUT,
     cart_closed,
     cart_opened,
     checkout_started,
+    coupon_applied,
     item_added,
+    line_off,
+    promotion_off,
+    totals,
 )
 from tests.examples import placed, product_created
 
@@ -22,6 +25,7 @@ MANY: Final = {"sku": "85123A", "quantity": 10_000}
 ADDRESS: Final = {"customer_id": "known", "recipient": "Ada", "lines": "1 High Street", "country": "Italy"}
 ORDER: Final = {"checkout_id": f"{CHECKOUT}.known", "customer_id": "known", "contact": {"name": "Ada"}}
 LINE: Final = {"line_id": 1}
+COUPON: Final = {"code": "spring 10"}
 
 VALID: Final[dict[str, tuple[str, Any]]] = {
     "open_cart": (OF, {"currency": "GBP"}),
@@ -33,12 +37,28 @@ VALID: Final[dict[str, tuple[str, Any]]] = {
     "merge_carts": (f"{OF}/filled/merges", {"source_id": "cheap", "strategy": "max"}),
     "set_address": (f"{OF}/of-known/addresses", ADDRESS),
     "choose_shipping": (f"{OF}/filled/shipping", {"option_id": "POST-GBP"}),
+    "apply_coupon": (f"{OF}/filled/coupons", COUPON),
+    "remove_coupon": (f"{OF}/with-a-coupon/coupon-removals", COUPON),
     "start_checkout": (f"{OF}/filled/checkout", {"country": "Italy"}),
     "abort_checkout": (f"{OF}/frozen/checkout-abortion", {}),
     "check_out": (f"{OF}/of-known-frozen/order", ORDER),
 }
 
-_TOTALS: Final = CartTotals(items=Minor(510), shipping=Minor(0), grand=Minor(510))
+_TOTALS: Final = totals(510)
+_DISCOUNTED: Final = {
+    "totals": totals(510, discount=51),
+    "discounts": (line_off(51),),
+    "promotions": (promotion_off(51),),
+}
+
+
+def _promised(code: str, order_id: str) -> tuple[Event, ...]:
+    """A cart, named like its order, whose checkout promised what a coupon takes off."""
+    of = {"cart_id": CartId(order_id)}
+    promised = {**_DISCOUNTED, "promotions": (promotion_off(51, CouponId(code)),)}
+    ids = {"checkout_id": CheckoutId(order_id), "order_id": OrderId(order_id)}
+    return cart_opened(**of), item_added(**of), checkout_started(**of, **ids, **promised)
+
 
 FACTS: Final[tuple[Event, ...]] = (
     *(cart_opened(cart_id=CartId(each)) for each in ("filled", "cheap", "full", "gone", "closed", "many")),
@@ -70,10 +90,22 @@ FACTS: Final[tuple[Event, ...]] = (
                 cart_id=CartId(f"of-{customer}-frozen"),
                 checkout_id=CheckoutId(f"{CHECKOUT}.{customer}"),
                 order_id=OrderId(f"{CHECKOUT}.{customer}"),
-                totals=_TOTALS,
+                **_DISCOUNTED,
             ),
         )
     ),
+    *(
+        event
+        for cart, code in (("with-a-coupon", "SPRING10"), ("used-up", "ONCE"), ("ended", "OVER"))
+        for event in (
+            cart_opened(cart_id=CartId(cart)),
+            item_added(cart_id=CartId(cart)),
+            coupon_applied(cart_id=CartId(cart), code=CouponId(code)),
+        )
+    ),
+    *_promised("ONCE", "promised-used-up"),
+    *_promised("OVER", "promised-ended"),
+    *_promised("SPRING10", "r-1"),
     item_added(cart_id=CartId("filled")),
     item_added(cart_id=CartId("cheap"), unit_price="2.45"),
     item_added(cart_id=CartId("gone"), sku=Sku("none")),
@@ -108,6 +140,21 @@ REFUSED: Final[dict[tuple[str, str], tuple[str, Any]]] = {
     ("start_checkout", "price-changed"): (f"{OF}/cheap/checkout", {"country": "Italy"}),
     ("start_checkout", "not-offered"): (f"{OF}/gone/checkout", {"country": "Italy"}),
     ("start_checkout", "amount-too-large"): (f"{OF}/golden/checkout", {"country": "Italy"}),
+    ("start_checkout", "coupon-exhausted"): (f"{OF}/used-up/checkout", {"country": "Italy"}),
+    ("start_checkout", "coupon-not-applicable"): (f"{OF}/ended/checkout", {"country": "Italy"}),
+    ("apply_coupon", "cart-has-coupon"): (f"{OF}/with-a-coupon/coupons", {"code": "once"}),
+    ("apply_coupon", "coupon-unknown"): (f"{OF}/filled/coupons", {"code": "none"}),
+    ("apply_coupon", "coupon-exhausted"): (f"{OF}/filled/coupons", {"code": "once"}),
+    ("apply_coupon", "coupon-not-applicable"): (f"{OF}/filled/coupons", {"code": "over"}),
+    ("check_out", "coupon-exhausted"): (
+        f"{OF}/promised-used-up/order",
+        {"checkout_id": "promised-used-up"},
+    ),
+    ("check_out", "coupon-not-applicable"): (
+        f"{OF}/promised-ended/order",
+        {"checkout_id": "promised-ended"},
+    ),
+    ("check_out", "redemption-id-taken"): (f"{OF}/r-1/order", {"checkout_id": "r-1"}),
     ("check_out", "checkout-over"): (f"{OF}/filled/order", ORDER),
     ("check_out", "card-number-given"): (
         f"{OF}/of-known-frozen/order",

@@ -4,10 +4,14 @@ import asyncio
 
 import pytest
 
+from domain.ids import CouponId, PromotionId
+from domain.money import Minor
+from domain.promotion_terms import Rule
 from tests import sizes
 from tests.cart_examples import cart_opened, item_added
 from tests.commands.conftest import opened
 from tests.examples import price_changed, product_created
+from tests.pricing_examples import coupon_created, coupon_redeemed, promotion_defined
 
 pytestmark = pytest.mark.anyio
 
@@ -230,3 +234,120 @@ async def test_a_checkout_takes_no_more_events_than_its_budget(given):
     fulfilment = 3 + 1
     assert 3 == shop.position - before
     assert 12 >= 3 + fulfilment
+
+
+COUPON = {"code": "Spring 10"}
+TENTH_OFF = promotion_defined(needs_coupon=True)
+
+
+@pytest.fixture
+async def saving(given):
+    """A cart with two hearts and a coupon, which one order may use."""
+    shop = await given(product_created(), TENTH_OFF, coupon_created(limit=1), cart_opened(), item_added())
+    (await shop.post(f"{OF_IT}/coupons", COUPON)).then_accepted(stream="cart-c-17850", version=3)
+    return shop
+
+
+def ordered(shop):
+    """The one order in the log."""
+    with shop.reader() as connection:
+        (payload,) = connection.execute(
+            "select payload from log.event where type = 'ordering.order_placed.v3'"
+        ).fetchone()
+    return payload
+
+
+async def test_a_coupon_is_redeemed_with_the_order_that_costs_less(saving):
+    (await saving.post(f"{OF_IT}/coupons", COUPON)).then_accepted(stream="cart-c-17850", version=3)
+    checkout = await checkout_of(saving)
+    before = saving.position
+
+    answers = [await saving.post(CHECK_OUT, checkout) for _ in range(2)]
+
+    assert [201, 201] == [each.status for each in answers]
+    redeemed = "pricing.coupon_redeemed.v1"
+    assert ["cart.cart_checked_out.v1", redeemed, "ordering.order_placed.v3"] == events(saving)[-3:]
+    assert 3 == saving.position - before
+    order = ordered(saving)
+    assert (459, [459]) == (order["total"], [line["total"] for line in order["lines"]])
+    assert [{"line_id": 1, "amount": 51}] == order["discounts"]
+    assert [{"promotion_id": "spring", "code": "SPRING10", "amount": 51}] == order["promotions"]
+    used = {"redemption_id": checkout["checkout_id"], "order_id": checkout["checkout_id"]}
+    (redemption,) = saving.events(f"redemption-{checkout['checkout_id']}")
+    assert coupon_redeemed(**used, amount=Minor(51), redeemed_at=redemption.redeemed_at) == redemption
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "refused"),
+    [
+        (("/v1/coupons/spring10/redemptions", {}), (409, "coupon-exhausted")),
+        (("/v1/promotions/spring/end", None), (422, "coupon-not-applicable")),
+        (("/v1/coupons/spring10/redemptions", {"redemption_id": "it"}), (409, "redemption-id-taken")),
+    ],
+    ids=["used up", "ended", "under its id"],
+)
+async def test_a_coupon_that_is_used_up_or_ended_meanwhile_is_refused_and_the_buyer_goes_on_without(
+    saving, meanwhile, refused
+):
+    checkout = await checkout_of(saving)
+    path, body = meanwhile
+    if body is not None:
+        own = {"redemption_id": checkout["checkout_id"]} if body else {}
+        body = {"order_id": "another", "amount": 1, **own}
+    assert 201 == (await saving.post(path, body or {})).status
+
+    (await saving.post(CHECK_OUT, checkout)).then_refused(*refused)
+
+    assert not {"cart.cart_checked_out.v1", "ordering.order_placed.v3"} & set(events(saving))
+    for part, said in (("checkout-abortion", {}), ("coupon-removals", COUPON)):
+        if part == "coupon-removals" and refused[1] != "redemption-id-taken":
+            again = await saving.post(f"{OF_IT}/checkout", {"country": "Italy"})
+            again.then_refused(*refused)
+        assert 201 == (await saving.post(f"{OF_IT}/{part}", said)).status
+    assert 201 == (await saving.post(CHECK_OUT, await checkout_of(saving))).status
+    assert (510, [], []) == tuple(ordered(saving)[name] for name in ("total", "discounts", "promotions"))
+
+
+async def test_a_coupon_that_takes_nothing_off_a_cart_is_refused_with_the_reason(given):
+    for_many = promotion_defined(
+        promotion_id=PromotionId("many"), needs_coupon=True, rule=Rule(min_amount=Minor(511))
+    )
+    shop = await given(
+        product_created(),
+        TENTH_OFF,
+        for_many,
+        coupon_created(code=CouponId("MANY"), promotion_id=PromotionId("many")),
+        coupon_created(limit=1),
+        coupon_redeemed(),
+        cart_opened(),
+        item_added(),
+    )
+
+    def applied(code):
+        return shop.post(f"{OF_IT}/coupons", {"code": code})
+
+    (await applied("none")).then_refused(404, "coupon-unknown", coupon="NONE")
+    (await applied("spring10")).then_refused(409, "coupon-exhausted", limit=1)
+    (await applied("many")).then_refused(422, "coupon-not-applicable", reason="cart_mismatch")
+    assert 201 == (await shop.post(f"{OF_IT}/items", {"sku": "85123A", "quantity": 1})).status
+    assert 201 == (await applied("many")).status
+    (await applied("spring10")).then_refused(409, "cart-has-coupon", coupon="MANY")
+    assert 201 == (await shop.post(f"{OF_IT}/quantities", {"line_id": 1, "quantity": 2})).status
+    refused = await shop.post(f"{OF_IT}/checkout", {"country": "Italy"})
+    refused.then_refused(422, "coupon-not-applicable", reason="cart_mismatch")
+
+
+async def test_promotions_that_need_no_coupon_are_taken_off_as_the_checkout_promised(given):
+    """Also after they were ended: a checkout fixes what an order costs."""
+    shop = await given(product_created(), promotion_defined(), cart_opened(), item_added())
+    checkout = await checkout_of(shop)
+    assert 201 == (await shop.post("/v1/promotions/spring/end")).status
+
+    assert 201 == (await shop.post(CHECK_OUT, checkout)).status
+
+    assert "pricing.coupon_redeemed.v1" not in events(shop)
+    order = ordered(shop)
+    assert (459, [{"promotion_id": "spring", "code": None, "amount": 51}]) == (
+        order["total"],
+        order["promotions"],
+    )

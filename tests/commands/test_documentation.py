@@ -8,12 +8,11 @@ from msgspec.structs import replace
 from commands.routing import CommandRoute
 from counterfoil.applications import command_app
 from counterfoil.contexts import CONTEXTS
-from domain.cart.events import CartTotals
 from domain.rejection import Conflict, Unacceptable, Unknown
 from runtime.problem_types import CATALOGUE
 from runtime.settings import Settings, SettingsError
 from tests import pricing_examples
-from tests.cart_examples import cart_opened, checkout_started, item_added
+from tests.cart_examples import cart_opened, checkout_started, item_added, totals
 from tests.catalogue_examples import (
     CONTENT,
     category_created,
@@ -42,6 +41,7 @@ NEW = {
     "/v1/channels": "channel",
     "/v1/categories": "category_id",
     "/v1/listings": "listing_id",
+    "/v1/coupons": "code",
 }
 COMMANDS = {
     route.path for router in CONTEXTS.commands for route in router.routes if isinstance(route, CommandRoute)
@@ -117,6 +117,7 @@ TARGETS = {
     "/v1/carts/{cart_id}/addresses": "of-17851",
     "/v1/carts/{cart_id}/order": "frozen",
     "/v1/carts/{cart_id}/checkout": "started",
+    "/v1/carts/{cart_id}/coupons": "saving",
     "/v1/carts/{cart_id}/assignment": "of-a-guest",
     "/v1/listings/{listing_id}/archival": "leaving",
     "/v1/customers/{customer_id}/erasure": "leaving",
@@ -135,6 +136,7 @@ async def every_example_is_accepted(shop, document):
         product_created(sku="71053"),
         price_set(price_id="spring-85123A", list_id="spring"),
         *pricing_examples.UNENDED,
+        pricing_examples.coupon_created(),
         stock_received(),
         channel_opened(),
         category_created(slug="kept"),
@@ -155,10 +157,10 @@ async def every_example_is_accepted(shop, document):
         product_created(sku="POST", stocked=False),
         *(
             event
-            for cart_id in ("started", "frozen")
+            for cart_id in ("started", "saving", "frozen")
             for event in (cart_opened(cart_id=cart_id), item_added(cart_id=cart_id))
         ),
-        checkout_started(cart_id="frozen", totals=CartTotals(items=510, shipping=0, grand=510)),
+        checkout_started(cart_id="frozen", totals=totals(510)),
         placed(order_id="cash"),
         placed(order_id="credit"),
         credit_issued(customer_id="17850"),

@@ -384,7 +384,7 @@ async def place_too_often(shop: Shop, patch: pytest.MonkeyPatch, _path: str, bod
     return await shop.post("/v1/customers/guest/erasure", body)
 
 
-async def redeem_too_often(shop: Shop, patch: pytest.MonkeyPatch, path: str, body: Any) -> Answered:
+async def too_many_tagged(shop: Shop, patch: pytest.MonkeyPatch, path: str, body: Any) -> Answered:
     patch.setattr(reading, "EVENTS_PER_STREAM_MAX", 1)
     patch.setattr(limits, "TAGGED_EVENTS_MAX", 0)
     return await shop.post(path, body)
@@ -395,7 +395,10 @@ OF_ONE: dict[tuple[str, str], Bring] = {
     ("issue_credit_note", "limits-unavailable"): with_steps(uncountable),
     ("erase_customer", "too-many-tagged"): place_too_often,
     ("erase_customer", "limits-unavailable"): with_steps(uncountable),
-    ("redeem_coupon", "too-many-tagged"): redeem_too_often,
+    **{
+        (name, "too-many-tagged"): too_many_tagged
+        for name in ("redeem_coupon", "apply_coupon", "start_checkout", "check_out")
+    },
     ("set_price", "too-many-prices"): after((price, "PRICES_MAX", 0)),
     ("set_tax_rate", "too-many-rates"): after((tax_table, "RATES_MAX", 0)),
 }

@@ -8,7 +8,7 @@ import pytest
 
 from domain.ids import PriceId
 from domain.money import Minor, UnitPrice
-from domain.pricing.events import Rule
+from domain.promotion_terms import Rule
 from tests.commands.conftest import opened
 from tests.examples import NOW, product_created
 from tests.pricing_examples import (

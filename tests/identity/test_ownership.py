@@ -75,10 +75,11 @@ CART_CHANGES: dict[str, dict[str, object]] = {
     "assignment": {},
     "addresses": {"recipient": "A", "lines": "1 High Street", "country": "Italy"},
     "checkout-abortion": {},
+    "coupon-removals": {"code": "none"},
 }
 """What buyers may do to a cart of their own, with a body for each."""
 
-CART_ENDS = ("merges", "shipping", "checkout", "order")
+CART_ENDS = ("merges", "shipping", "coupons", "checkout", "order")
 
 
 def routes(ways: str, *paths: str) -> list[tuple[str, str]]:
@@ -398,8 +399,8 @@ async def test_a_cart_is_shown_to_and_changed_by_its_buyer_alone(bought):
         without = [await shop.get(f"/v1/carts/{each}/addresses", token) for each in (carts["bob"], ABSENT)]
         assert [404, 404] == [each.status_code for each in without]
         assert shown(without[0], carts["bob"]) == shown(without[1], ABSENT)
-        checkout, order = {"country": "Italy"}, {"checkout_id": ABSENT}
-        for part, body in (("shipping", {"option_id": "1"}), ("checkout", checkout), ("order", order)):
+        bodies = ({"option_id": "1"}, {"code": "none"}, {"country": "Italy"}, {"checkout_id": ABSENT})
+        for part, body in zip(CART_ENDS[1:], bodies, strict=True):
             refused = [
                 await shop.post(f"/v1/carts/{each}/{part}", body, token) for each in (carts["bob"], ABSENT)
             ]

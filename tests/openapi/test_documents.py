@@ -6,6 +6,7 @@ import pytest
 
 METHODS = {"get", "head", "post"}
 VERBS = {
+    "apply",
     "abort",
     "add",
     "adjust",

@@ -48,7 +48,14 @@ from projections.view import GLOBAL, KEYED, Key, View
 from projections.worker import Worker
 from runtime import database
 from runtime.documents import Documents
-from tests.cart_examples import address_set, cart_checked_out, cart_opened, checkout_started, item_added
+from tests.cart_examples import (
+    address_set,
+    cart_checked_out,
+    cart_opened,
+    checkout_started,
+    coupon_applied,
+    item_added,
+)
 from tests.catalogue_examples import (
     HEART,
     HEARTS,
@@ -133,6 +140,7 @@ def _known() -> Iterator[tuple[str, Event]]:
         began = (
             cart_opened,
             item_added,
+            coupon_applied,
             address_set,
             *((checkout_started, cart_checked_out) if number % 2 else ()),
         )

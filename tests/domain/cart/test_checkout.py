@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from domain.cart import cart_coupon
 from domain.cart import checkout as checkouts
 from domain.cart.cart import CART as CARTS
 from domain.cart.cart import Offer, add_item, change_quantity, remove_item, reprice
@@ -19,16 +20,20 @@ from domain.cart.cart_refusals import (
     PriceChanged,
     ShippingNotOffered,
 )
-from domain.cart.events import CartTotals, Price
+from domain.cart.events import Price
 from domain.ids import CheckoutId, CustomerId
-from domain.money import AmountTooLarge
+from domain.money import AmountTooLarge, Minor
+from domain.promotion_terms import Discount, Rule
 from tests.cart_examples import (
     ADA,
     CART,
     CHECKOUT,
+    CODE,
     HEART,
     NOW,
     POSTAGE,
+    SPRING,
+    TENTH,
     address_set,
     cart_abandoned,
     cart_assigned,
@@ -39,8 +44,12 @@ from tests.cart_examples import (
     cart_repriced,
     checkout_aborted,
     checkout_started,
+    coupon_applied,
     item_added,
+    line_off,
+    promotion_off,
     shipping_chosen,
+    totals,
 )
 from tests.customer_examples import sealed
 
@@ -51,8 +60,10 @@ START = {
     "checkout_id": CHECKOUT,
     "country": "Italy",
     "offers": OFFERS,
+    "discount_of": lambda _: Discount(),
     "lasts": timedelta(minutes=15),
 }
+TERMS = cart_coupon.CouponTerms(promotion_id=SPRING, rule=Rule(), action=TENTH)
 DONE = {**IT, "checkout_id": CHECKOUT}
 ADDRESS = {
     **IT,
@@ -117,7 +128,7 @@ def test_a_checkout_fixes_prices_totals_and_the_id_of_the_order():
     assert [checkout_started()] == checkouts.start_checkout(cart(*READY), **START)
     without = cart(item_added())
     [started] = checkouts.start_checkout(without, **START)
-    assert ("Italy", CartTotals(items=510, shipping=0, grand=510)) == (started.country, started.totals)
+    assert ("Italy", totals(510)) == (started.country, started.totals)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +157,29 @@ def test_a_price_that_fell_passes_on_when_a_checkout_starts():
 
     price = Price(line_id=1, sku=HEART, old="2.55", new="2")
     assert cart_repriced(lines=(price,), cause="drop") == repriced
-    assert CartTotals(items=400, shipping=495, grand=895) == started.totals
+    assert totals(400, 495) == started.totals
+
+
+def test_a_checkout_fixes_what_is_taken_off_the_prices_of_now():
+    asked = []
+    off = Discount(lines=(line_off(40), line_off(95, line_id=0)), promotions=(promotion_off(135),))
+
+    def discount_of(found):
+        asked.append([line.unit_price for line in (*found.lines, found.shipping)])
+        return off
+
+    *_, started = checkouts.start_checkout(
+        cart(*READY, coupon_applied()), **{**START, "offers": offering("2"), "discount_of": discount_of}
+    )
+
+    assert [["2", "4.95"]] == asked
+    assert (totals(400, 495, 135), off.lines, off.promotions) == (
+        started.totals,
+        started.discounts,
+        started.promotions,
+    )
+    fixed = cart(*READY, coupon_applied(), started).checkout
+    assert (off, Minor(135), NOW) == (fixed.discount, fixed.discount.amount, fixed.started_at)
 
 
 @pytest.mark.parametrize(
@@ -160,6 +193,8 @@ def test_a_price_that_fell_passes_on_when_a_checkout_starts():
         lambda state: checkouts.choose_shipping(
             state, **IT, option_id=POSTAGE, options=(POSTAGE,), offers=OFFERS
         ),
+        lambda state: cart_coupon.apply_coupon(state, **IT, code=CODE, terms_of=lambda _: TERMS),
+        lambda state: cart_coupon.remove_coupon(state, **IT, code=CODE),
     ],
 )
 def test_a_cart_is_frozen_while_it_is_checked_out_and_closed_once_it_is_an_order(change):

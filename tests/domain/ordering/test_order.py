@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from counterfoil.testing.spec import given
-from domain.money import AmountTooLarge, MalformedUnitPrice, UnitPrice, UnknownCurrency
+from domain.ids import CouponId, PromotionId
+from domain.money import AmountTooLarge, MalformedUnitPrice, Minor, UnitPrice, UnknownCurrency
 from domain.ordering import order
-from domain.ordering.events import Shortage
+from domain.ordering.events import PaymentTerms, Shortage
 from domain.ordering.lines import LINES_MAX, LineCountOutOfRange, LineRequest
 from domain.ordering.order import (
     AlreadyCancelled,
@@ -18,6 +19,7 @@ from domain.ordering.order import (
     OrderIdTaken,
     OrderUnknown,
 )
+from domain.promotion_terms import PromotionDiscount
 from domain.quantity import QUANTITY_MAX, QuantityOutOfRange
 from tests.examples import (
     COUNTRY,
@@ -58,6 +60,34 @@ def line(**changes: Any) -> LineRequest:
 
 def test_an_order_is_placed_with_its_lines_numbered_and_priced():
     given().when(order.place, **PLACE).then(placed())
+
+
+def test_a_total_is_after_what_promotions_take_off_its_lines():
+    lines = (line(quantity=2, discount=Minor(40)), line(), line(discount=Minor(100)))
+    promotions = (
+        PromotionDiscount(promotion_id=PromotionId("spring"), code=CouponId("SPRING10"), amount=Minor(120)),
+        PromotionDiscount(promotion_id=PromotionId("sale"), code=None, amount=Minor(20)),
+    )
+    cheaper = PLACE | {"lines": lines, "buyer": order.Buyer(promotions=promotions)}
+
+    (event,) = given().when(order.place, **cheaper).decided
+
+    assert ([160, 100, 0], 260) == ([each.total for each in event.lines], event.total)
+    assert [(1, 40), (3, 100)] == [(each.line_id, each.amount) for each in event.discounts]
+    assert promotions == event.promotions
+    (confirmation,) = given(event).when(order.confirm, **CONFIRM).decided
+    assert (260, [260]) == (confirmation.total, [each.total for each in confirmation.skus])
+
+
+def test_an_order_that_costs_nothing_after_its_discounts_waits_for_no_payment():
+    free = PromotionDiscount(promotion_id=PromotionId("gift"), code=CouponId("GIFT"), amount=Minor(100))
+    buyer = order.Buyer(payment=PaymentTerms(method_ref="pm_visa"), promotions=(free,))
+
+    (event,) = (
+        given().when(order.place, **PLACE | {"lines": (line(discount=Minor(100)),), "buyer": buyer}).decided
+    )
+
+    assert (0, None) == (event.total, event.payment)
 
 
 def test_an_order_id_is_used_once():

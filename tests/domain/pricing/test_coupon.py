@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 from msgspec.structs import replace
 
@@ -30,18 +32,20 @@ from tests.pricing_examples import (
 
 COUPON = Coupon(CODE, SPRING, 10, None)
 TENTH_OFF = defined(promotion_defined())
-REDEMPTION = Redemption("r-1", CODE, SPRING, "17850", Minor(195))
+REDEMPTION = Redemption("r-1", CODE, SPRING, OrderId("536365"), "17850", Minor(195))
 
 
-def redeem(case=None, *, coupon=COUPON, promotion=TENTH_OFF, uses=None, redemption=REDEMPTION):
+def redeem(
+    case=None, *, coupon=COUPON, promotion=TENTH_OFF, uses=None, redemption=REDEMPTION, promised_at=None
+):
     return (case or given()).when(
         redemptions.redeem,
         coupon=coupon,
         promotion=promotion,
         uses=uses or Uses(),
         redemption=redemption,
-        order_id=OrderId("536365"),
         now=NOW,
+        promised_at=promised_at,
     )
 
 
@@ -87,6 +91,17 @@ def test_a_coupon_is_redeemed_while_its_promotion_is_valid():
 
     redeem(promotion=over).then_refused(CouponNotApplicable, reason="outside_validity")
     redeem(promotion=replace(TENTH_OFF, is_ended=True)).then_refused(CouponNotApplicable, reason="inactive")
+
+
+def test_a_coupon_is_redeemed_as_promised_after_its_promotion_was_over_but_not_after_it_was_ended():
+    over = replace(TENTH_OFF, window=replace(TENTH_OFF.window, ends=NOW))
+    promised = {"promised_at": NOW - timedelta(minutes=15)}
+
+    redeem(promotion=over).then_refused(CouponNotApplicable, reason="outside_validity")
+    redeem(promotion=over, **promised).then(coupon_redeemed())
+    redeem(promotion=replace(over, is_ended=True), **promised).then_refused(
+        CouponNotApplicable, reason="inactive"
+    )
 
 
 def test_a_redemption_is_made_once_and_released_once():

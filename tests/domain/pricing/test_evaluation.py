@@ -7,11 +7,11 @@ from msgspec.structs import replace
 from domain.ids import PromotionGroupId, PromotionId, Sku, TaxCategoryId
 from domain.money import Minor, UnitPrice
 from domain.pricing.evaluation import evaluate
-from domain.pricing.events import Action, Rule
 from domain.pricing.promotion import Promotion, defined
 from domain.pricing.quote import Sale, SaleLine, Shipping, quote, subtotals
 from domain.pricing.rounding import Rounding
 from domain.pricing.window import Window
+from domain.promotion_terms import Action, Rule
 from tests.domain.pricing.test_quote import ROUNDINGS, TABLE
 from tests.pricing_examples import BRITAIN, GBP, LONG_AGO, NOW, STANDARD, promotion_defined
 

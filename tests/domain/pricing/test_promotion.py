@@ -5,8 +5,8 @@ from counterfoil.testing.spec import given
 from domain.ids import PromotionGroupId
 from domain.money import Minor
 from domain.pricing import promotion as promotions
-from domain.pricing.events import Action
 from domain.pricing.promotion import MalformedPromotion, PromotionIdTaken, PromotionUnknown, defined
+from domain.promotion_terms import Action
 from tests.pricing_examples import NOW, SPRING, promotion_defined, promotion_ended
 
 TENTH_OFF = defined(promotion_defined())

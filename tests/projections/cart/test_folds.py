@@ -1,5 +1,6 @@
 from counterfoil.testing.spec import folded
 from domain.cart.events import Price
+from domain.promotion_terms import Action, Rule
 from projections.cart.views import cart_addresses, cart_details, cart_summary
 from tests.cart_examples import (
     ADA,
@@ -19,10 +20,15 @@ from tests.cart_examples import (
     carts_merged,
     checkout_aborted,
     checkout_started,
+    coupon_applied,
+    coupon_removed,
     item_added,
     item_quantity_changed,
     item_removed,
+    line_off,
+    promotion_off,
     shipping_chosen,
+    totals,
 )
 from tests.customer_examples import sealed
 
@@ -79,6 +85,48 @@ def test_a_total_has_the_shipping_at_the_newest_price():
     assert (510, 1005) == (chosen.items, chosen.total)
     row = details(item_added(), shipping_chosen(), fell)
     assert (910, "4", 400) == (row.total, row.shipping.unit_price, row.shipping.amount)
+
+
+def test_a_total_is_without_what_the_coupon_takes_off_whatever_is_in_the_cart():
+    applied = (item_added(), coupon_applied())
+
+    assert (510, 51, 459) == amounts(details(*applied))
+    assert (1020, 102, 918) == amounts(details(*applied, item_added()))
+    assert (510, 51, 954) == amounts(details(*applied, shipping_chosen()))
+    assert (0, 0, 0) == amounts(details(*applied, item_removed()))
+    assert (510, 0, 510) == amounts(details(*applied, coupon_removed()))
+    shown = details(*applied).coupon
+    assert ("SPRING10", coupon_applied().action) == (shown.code, shown.action)
+    assert details(*applied, coupon_removed()).coupon is None
+
+
+def test_nothing_is_taken_off_a_cart_that_the_coupon_is_not_for_and_never_more_than_it_costs():
+    for_many = coupon_applied(rule=Rule(min_amount=1_000))
+    too_much = coupon_applied(action=Action(kind="fixed", amount=99_999))
+
+    assert (510, 0, 510) == amounts(details(item_added(), for_many))
+    assert (1020, 102, 918) == amounts(details(item_added(), for_many, item_added()))
+    assert (510, 510, 495) == amounts(details(item_added(), too_much, shipping_chosen()))
+    free = coupon_applied(action=Action(kind="free_shipping"))
+    assert (510, 495, 510) == amounts(details(item_added(), free, shipping_chosen()))
+
+
+def test_a_frozen_cart_shows_the_discount_of_its_checkout():
+    started = checkout_started(
+        totals=totals(510, 0, 100),
+        discounts=(line_off(100),),
+        promotions=(promotion_off(51), promotion_off(49, code=None)),
+    )
+    frozen = details(item_added(), coupon_applied(), started)
+
+    assert (510, 100, 410) == amounts(frozen)
+    assert [51, 49] == [each.amount for each in frozen.checkout.promotions]
+    back = details(item_added(), coupon_applied(), started, checkout_aborted())
+    assert (510, 51, 459) == amounts(back)
+
+
+def amounts(row):
+    return row.items, row.discount, row.total
 
 
 def test_a_checkout_is_shown_while_it_goes_on_and_once_it_is_an_order():

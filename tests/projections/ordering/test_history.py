@@ -7,6 +7,7 @@ from domain.ids import PaymentId
 from domain.money import Minor
 from projections.ordering import history as folds
 from projections.ordering.views import order_history
+from tests.cart_examples import line_off, promotion_off
 from tests.examples import (
     CUSTOMER,
     LONG_AGO,
@@ -34,6 +35,15 @@ OTHER = PaymentId("pay-2")
 
 def history(*events):
     return folded(order_history, placed(), *events)[ORDER,]
+
+
+def test_a_history_says_what_was_taken_off():
+    discounts, promotions = (line_off(195),), (promotion_off(195),)
+    cheaper = placed(discounts=discounts, promotions=promotions)
+
+    row = folded(order_history, cheaper)[ORDER,]
+
+    assert (discounts, promotions) == (row.discounts, row.promotions)
 
 
 def steps(*events):
