@@ -3,10 +3,11 @@
 That is read by tag, so an append fails if a coupon was redeemed meanwhile, and limits and budgets hold under any race.
 """
 
+from datetime import datetime
 from typing import Final
 
-from commands.decision import DecisionView, Tagged
-from domain.ids import CouponId, CustomerId, PromotionId, customer_tag
+from commands.decision import Appended, DecisionView, Tagged, events_of
+from domain.ids import CouponId, CustomerId, OrderId, PromotionId, customer_tag
 from domain.pricing import promotion as promotions
 from domain.pricing import redemption as redemptions
 from domain.pricing.coupon import (
@@ -25,11 +26,13 @@ from domain.pricing.events import (
     PromotionDefined,
     PromotionEnded,
     RedemptionReleased,
+    ReleaseReason,
     coupon_tag,
     promotion_tag,
 )
 from domain.pricing.promotion import PROMOTION, Promotion, Unended
 from domain.pricing.quote import Discounts, Sale
+from domain.pricing.redemption import REDEMPTION, redemption_of
 
 UNENDED: Final[Tagged[Unended]] = Tagged((PromotionDefined, PromotionEnded), {}, promotions.unended)
 """The promotions that were not ended."""
@@ -93,3 +96,15 @@ def discounts_in(
     if (reason := evaluation.refused.get(coupon.promotion_id)) is not None:
         raise CouponNotApplicable(coupon=coupon.code, reason=reason)
     return evaluation.discounts, coupon.promotion_id
+
+
+def released_in(
+    view: DecisionView, order_id: OrderId, *, reason: ReleaseReason, now: datetime
+) -> tuple[Appended, ...]:
+    """The release of the coupon that an order was placed with; nothing if there is none, or it was released."""
+    redemption_id = redemption_of(order_id)
+    redemption = view.current(REDEMPTION, redemption_id)
+    if redemption is None or redemption.order_id != order_id:
+        return ()
+    released = redemptions.release(redemption, redemption_id=redemption_id, reason=reason, now=now)
+    return events_of(REDEMPTION, redemption_id, released)

@@ -1,15 +1,18 @@
 """Order fulfilment: a placed order reserves stock or is rejected, a cancelled one releases it, a shipped one takes it.
 
 The payment of an order that was placed with a method goes with it: requested with the reservation, let go with the
-release, taken with the shipment. What its outcomes mean for the order is decided by `purchases`.
+release, taken with the shipment. What its outcomes mean for the order is decided by `purchases`. The coupon of an order
+that is off is released.
 
 One that is still undecided a day after it was recorded is rejected, or cancelled if it waits for its payment: its
 customer waits no longer.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+from commands.coupons import released_in
 from commands.decision import Appended, Decision, DecisionView, events_of
 from commands.processes.process import Process, Rejected, Streams
 from commands.processes.reserving import release_all, reserve_all, stocked
@@ -27,23 +30,26 @@ from domain.ordering.events import (
     OrderPlaced,
     OrderRejected,
     OrderShipped,
-    Shortage,
 )
 from domain.ordering.order import ORDER, Order, Status
 from domain.ordering.purchase import PURCHASE, payment_of
 from domain.payments import authorising, ending
 from domain.payments.authorising import Payable
 from domain.payments.payment import PAYMENT
+from domain.pricing.events import ReleaseReason
+from domain.pricing.redemption import REDEMPTION, redemption_of
 from event_store.consumers.starting import HEAD
 
-FULFILMENT: Final = Process("fulfilment", writes=(ORDER, STOCK, PAYMENT, PURCHASE), start=HEAD)
+FULFILMENT: Final = Process("fulfilment", writes=(ORDER, STOCK, PAYMENT, PURCHASE, REDEMPTION), start=HEAD)
 
 
 def order_and_stock(event: OrderPlaced) -> Streams:
-    """The order, which may have been cancelled meanwhile, the stock of every stocked SKU, once, and its payment."""
+    """The order, which may have been cancelled meanwhile, the stock of every stocked SKU, once, payment and coupon."""
     skus = dict.fromkeys(line.sku for line in event.lines if line.stocked)
     paid = () if event.payment is None else _paid(event.order_id)
-    return [(ORDER, event.order_id), *((STOCK, sku) for sku in skus), *paid]
+    redeemed = any(each.code is not None for each in event.promotions)
+    coupon = [(REDEMPTION, redemption_of(event.order_id))] if redeemed else []
+    return [(ORDER, event.order_id), *((STOCK, sku) for sku in skus), *paid, *coupon]
 
 
 @FULFILMENT.when(OrderPlaced, reads=order_and_stock)
@@ -61,13 +67,17 @@ def reserve(event: OrderPlaced, view: DecisionView, now: datetime) -> Decision:
         return _called_off(order, now)
     reserved, missing = reserve_all(order, view, now)
     if missing:
-        return _rejected(order, missing, now)
+        rejected = ordering.reject(order, order_id=order.order_id, missing=missing, now=now)
+        return Rejected(_rejected(order, rejected, view, now))
     return _confirmed(order, reserved, now) if order.payment is None else _begun(order, reserved, now)
 
 
-def _rejected(order: Order, missing: list[Shortage], now: datetime) -> Decision:
-    events = ordering.reject(order, order_id=order.order_id, missing=missing, now=now)
-    return Rejected(events_of(ORDER, order.order_id, events))
+def _rejected(
+    order: Order, rejected: Sequence[Event], view: DecisionView, now: datetime
+) -> tuple[Appended, ...]:
+    """The end of an order that is turned down, with the release of its coupon."""
+    released = released_in(view, order.order_id, reason="rejected", now=now) if order.redeems else ()
+    return (*events_of(ORDER, order.order_id, rejected), *released)
 
 
 def _confirmed(order: Order, reserved: list[Appended], now: datetime) -> Decision:
@@ -92,17 +102,20 @@ def _called_off(order: Order, now: datetime) -> Decision:
 
 
 def reserved_stock(event: OrderCancelled) -> Streams:
-    """The stock that the order may have reserved, and its payment."""
-    return [*_paid(event.order_id), *((STOCK, total.sku) for total in stocked(event.skus))]
+    """The stock that the order may have reserved, its payment, and the coupon that it may have used."""
+    coupon = (REDEMPTION, redemption_of(event.order_id))
+    return [*_paid(event.order_id), coupon, *((STOCK, total.sku) for total in stocked(event.skus))]
 
 
 @FULFILMENT.when(OrderCancelled, reads=reserved_stock)
 def release(event: OrderCancelled, view: DecisionView, now: datetime) -> Decision:
-    """Release what the order had reserved, and let go of its payment; before either there is nothing to undo."""
+    """Release what the order had reserved, its coupon too, and let go of its payment, as far as there is any of it."""
+    why: ReleaseReason = "expired" if event.reason == "expired" else "cancelled"
+    coupon = released_in(view, event.order_id, reason=why, now=now)
     purchase = view.current(PURCHASE, event.order_id)
     if purchase is None and not event.was_confirmed:
-        return Decision()
-    released = release_all(event.order_id, event.skus, view, reason="cancelled", now=now)
+        return Decision(coupon)
+    released = [*coupon, *release_all(event.order_id, event.skus, view, reason="cancelled", now=now)]
     if purchase is None:
         return Decision(tuple(released))
     payment = view.current(PAYMENT, payment_of(event.order_id))
@@ -155,10 +168,13 @@ UNDECIDED.cleared_by(OrderConfirmed, OrderRejected, OrderCancelled)
 
 
 @UNDECIDED.fires
-def give_up(order: Order | None, _view: DecisionView, now: datetime) -> list[Event]:
+def give_up(order: Order | None, view: DecisionView, now: datetime) -> Decision:
     """Reject the order, unless it was decided in the end."""
     assert order is not None, "an order that was placed has no state"
-    return ordering.reject_undecided(order, order_id=order.order_id, now=now)
+    decided = ordering.reject_undecided(order, order_id=order.order_id, now=now)
+    if any(isinstance(event, OrderRejected) for event in decided):
+        return Decision(_rejected(order, decided, view, now))
+    return Decision(events_of(ORDER, order.order_id, decided))
 
 
 def _paid(order_id: OrderId) -> Streams:

@@ -17,7 +17,7 @@ from tests.projections.test_running import caught_up
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 WITHIN_S = 180.0
-UNDER_A_LEASE = {"relay", "global-views", "snapshots", "processes:order-payment-purchase-stock"}
+UNDER_A_LEASE = {"relay", "global-views", "snapshots", "processes:order-payment-purchase-redemption-stock"}
 
 
 class Consumers:

@@ -18,10 +18,10 @@ from counterfoil.testing import processes
 from counterfoil.testing.processes import Worker, World
 from domain.aggregate import Aggregate, category_of
 from domain.event import Event
-from domain.ids import CaptureId, OrderId, Sku
+from domain.ids import CaptureId, CouponId, OrderId, PromotionId, RedemptionId, Sku
 from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK
-from domain.money import Currency, UnitPrice
+from domain.money import Currency, Minor, UnitPrice
 from domain.ordering import order
 from domain.ordering.events import OrderCancelled, PaymentNeeded, PaymentTerms
 from domain.ordering.lines import LineRequest
@@ -30,20 +30,26 @@ from domain.ordering.purchase import PURCHASE, payment_of
 from domain.payments import authorising, capturing, refunding
 from domain.payments.payment import OPEN, PAYMENT, MovementStep, Payment
 from domain.payments.payment import Status as Authorisation
+from domain.pricing.events import CouponRedeemed, RedemptionReleased
+from domain.pricing.redemption import REDEMPTION, redemption_of
+from domain.promotion_terms import PromotionDiscount
 from event_store.log import codec
 from runtime.settings import Settings
 
 SKU: Final = Sku("A")
 SERVICE: Final = Sku("POST")
 ID: Final = OrderId("o1")
+PROMOTION: Final = PromotionId("spring")
 UNITS: Final = 2
 TOTAL: Final = 300
+OFF: Final = Minor(100)
+"""What the coupon of a sale takes off, if it has one."""
 HELD_FOR: Final = timedelta(days=7)
 ROUNDS_MAX: Final = 2_000
 ACTS_PER_ROUND: Final = 8
 
 _BY_CATEGORY: Final[Mapping[str, Aggregate[Any]]] = {
-    each.category: each for each in (ORDER, STOCK, PAYMENT, PURCHASE)
+    each.category: each for each in (ORDER, STOCK, PAYMENT, PURCHASE, REDEMPTION)
 }
 _DELAYS: Final = {name: field.default for name, field in Settings.model_fields.items()}
 
@@ -64,6 +70,8 @@ class Sale:
     refunded: ClassVar[int] = 0
     needed: ClassVar[tuple[str, ...]] = ()
     requested: ClassVar[Mapping[str, int]] = asked(authorisation=1)
+    coupon: ClassVar[CouponId | None] = None
+    released: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -74,7 +82,9 @@ class Sale:
         lines = [
             LineRequest(sku=SKU, quantity=1, unit_price=UnitPrice("1"), stocked=True) for _ in range(UNITS)
         ]
-        lines.append(LineRequest(sku=SERVICE, quantity=1, unit_price=UnitPrice("1"), stocked=False))
+        off = Minor(0) if self.coupon is None else OFF
+        service = LineRequest(sku=SERVICE, quantity=1, unit_price=UnitPrice("1"), stocked=False, discount=off)
+        lines.append(service)
         placed = order.place(
             None,
             order_id=ID,
@@ -83,9 +93,28 @@ class Sale:
             country="United Kingdom",
             currency=Currency("GBP"),
             lines=lines,
-            buyer=Buyer(payment=PaymentTerms(method_ref="pm_visa")),
+            buyer=Buyer(payment=PaymentTerms(method_ref="pm_visa"), promotions=self._promotions()),
         )
+        if self.coupon is not None:
+            world.append(REDEMPTION, redemption_of(ID), [self._redeemed()])
         world.append(ORDER, ID, placed)
+
+    def _promotions(self) -> tuple[PromotionDiscount, ...]:
+        if self.coupon is None:
+            return ()
+        return (PromotionDiscount(promotion_id=PROMOTION, code=self.coupon, amount=OFF),)
+
+    def _redeemed(self) -> CouponRedeemed:
+        assert self.coupon is not None, "asked of a sale with one"
+        return CouponRedeemed(
+            redemption_id=RedemptionId(ID),
+            code=self.coupon,
+            promotion_id=PROMOTION,
+            order_id=ID,
+            customer_id=None,
+            amount=OFF,
+            redeemed_at=self.world.clock.now,
+        )
 
     # What rows change.
 
@@ -120,6 +149,11 @@ class Sale:
     @property
     def paid(self) -> Payment | None:
         return self.world.state(PAYMENT, payment_of(ID))
+
+    @property
+    def due(self) -> int:
+        """What the provider is asked for."""
+        return TOTAL - (0 if self.coupon is None else OFF)
 
     @property
     def noted(self) -> tuple[str, ...]:
@@ -259,6 +293,8 @@ class Sale:
             "refunded": self.refunded,
             "needed": self.needed,
             "requested": self.requested,
+            "released": self.released,
+            "due": self.due,
             "stock": (self.on_hand - UNITS if shipped else self.on_hand, UNITS if confirmed else 0),
         }
 
@@ -280,6 +316,8 @@ class Sale:
             "refunded": 0 if payment is None else payment.refunded,
             "needed": self.noted,
             "requested": requested,
+            "released": tuple(each.reason for each in events if isinstance(each, RedemptionReleased)),
+            "due": self.due if payment is None else payment.amount,
             "stock": (stock.on_hand, stock.reserved),
         }
 

@@ -196,9 +196,8 @@ ROWS: Final = (
     ),
     Row(
         "the order is off after a coupon was redeemed",
-        "the redemption is released",
-        "",
-        not_done="a checkout takes no coupon yet",
+        "the redemption is released, once, so that somebody else may have it",
+        "test_the_coupon_of_an_order_that_is_off_is_released_once",
     ),
     Row(
         "a refund was reversed, or fails for good",

@@ -4,6 +4,7 @@ import pytest
 
 from commands.decision import Decision
 from commands.processes.fulfilment import (
+    give_up,
     order_and_stock,
     release,
     reserve,
@@ -17,6 +18,8 @@ from domain.ordering.events import Shortage
 from domain.ordering.order import ORDER
 from domain.ordering.purchase import PURCHASE
 from domain.payments.payment import PAYMENT
+from domain.pricing.redemption import REDEMPTION
+from tests.cart_examples import line_off, promotion_off
 from tests.commands.processes.viewing import ORDER_ID, after
 from tests.examples import (
     LINES,
@@ -32,8 +35,12 @@ from tests.examples import (
     stock_reserved,
     stock_shipped,
 )
+from tests.pricing_examples import coupon_redeemed, redemption_released
 
 PAID = [(PURCHASE, ORDER_ID), (PAYMENT, ORDER_ID)]
+COUPON = (REDEMPTION, ORDER_ID)
+CHEAPER = placed(discounts=(line_off(195),), promotions=(promotion_off(195),))
+USED = coupon_redeemed(redemption_id=ORDER_ID)
 
 
 def test_a_placed_order_reads_itself_and_each_stocked_code_once():
@@ -94,13 +101,45 @@ def test_a_cancelled_order_releases_what_it_had_reserved():
     decision = release(cancelled(), view, NOW)
 
     assert Decision(((STOCK, SKU, stock_released()),)) == decision
-    assert [*PAID, (STOCK, SKU)] == list(reserved_stock(cancelled()))
+    assert [*PAID, COUPON, (STOCK, SKU)] == list(reserved_stock(cancelled()))
 
 
 def test_an_order_cancelled_before_it_was_confirmed_releases_nothing():
     early = cancelled(was_confirmed=False)
 
     assert Decision() == release(early, after(), NOW)
+
+
+def released(reason):
+    return redemption_released(redemption_id=ORDER_ID, reason=reason)
+
+
+@pytest.mark.parametrize(("why", "reason"), [("customer", "cancelled"), ("expired", "expired")])
+def test_a_cancelled_order_releases_its_coupon_once(why, reason):
+    early = cancelled(was_confirmed=False, reason=why)
+
+    assert Decision(((*COUPON, released(reason)),)) == release(early, after(redemption=(USED,)), NOW)
+    assert Decision() == release(early, after(redemption=(USED, released(reason))), NOW)
+
+
+def test_a_coupon_that_another_order_used_under_that_id_is_not_released():
+    of_another = coupon_redeemed(redemption_id=ORDER_ID, order_id="another")
+
+    assert Decision() == release(cancelled(was_confirmed=False), after(redemption=(of_another,)), NOW)
+
+
+def test_an_order_that_is_rejected_releases_its_coupon_in_the_same_append():
+    view = after(order=(CHEAPER,), redemption=(USED,))
+
+    for_want_of_stock, undecided = (
+        reserve(CHEAPER, view, NOW),
+        give_up(view.current(ORDER, ORDER_ID), view, NOW),
+    )
+
+    for decision in (for_want_of_stock, undecided):
+        assert [ORDER, REDEMPTION] == [aggregate for aggregate, _, _ in decision.events]
+        assert (*COUPON, released("rejected")) == decision.events[1]
+    assert [(ORDER, ORDER_ID), (STOCK, SKU), COUPON] == list(order_and_stock(CHEAPER))
 
 
 def test_a_shipped_order_makes_its_reservations_shipped_stock():

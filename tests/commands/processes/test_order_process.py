@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from commands.processes import purchases
+from commands.processes import fulfilment, purchases
 from commands.processes.fulfilment import UNDECIDED
 from commands.processes.process import Process
 from counterfoil.testing.scheduling import FOUND_WITHIN, first_problem
@@ -13,8 +13,9 @@ from domain.ordering.order import Status
 from domain.payments import authorising, capturing, ending, refunding
 from domain.payments.payment import OPEN
 from domain.payments.payment import Status as Authorisation
+from tests.cart_examples import CODE
 from tests.commands.processes import order_process
-from tests.commands.processes.buying import AGAIN, HOLD, ID, TOO_LONG, TOTAL, Sale, asked, run
+from tests.commands.processes.buying import AGAIN, HOLD, ID, OFF, TOO_LONG, TOTAL, Sale, asked, run
 from tests.sizes import ORDER_PROCESS
 
 
@@ -423,6 +424,36 @@ class Taken(Sale):
 
 def test_an_order_under_whose_id_there_is_another_payment_is_cancelled(sold):
     assert {} == sold(Taken)
+
+
+class CheaperAndShipped(Shipped):
+    coupon, captured = CODE, TOTAL - OFF
+
+
+def cheaper(row, reason):
+    """A row whose order was placed with a coupon, which is released once."""
+    return type(f"Cheaper{row.__name__}", (row,), {"coupon": CODE, "released": (reason,)})
+
+
+OFF_AGAIN = [
+    cheaper(DeclinedForGood, "cancelled"),
+    cheaper(ShortOfStock, "rejected"),
+    cheaper(LeavesIt, "expired"),
+    cheaper(CancelledAtOnce, "cancelled"),
+    cheaper(CancelledAfterwards, "cancelled"),
+]
+
+
+@pytest.mark.parametrize("row", [CheaperAndShipped, *OFF_AGAIN])
+def test_the_coupon_of_an_order_that_is_off_is_released_once(sold, row):
+    """And the provider is asked for what is left, whatever becomes of the order."""
+    assert {} == sold(row)
+
+
+def test_keeping_the_coupon_of_an_order_that_is_off_is_found(monkeypatch):
+    monkeypatch.setattr(fulfilment, "released_in", lambda *_, **__: ())
+
+    assert first_problem(partial(run, cheaper(CancelledAtOnce, "cancelled"))) < FOUND_WITHIN
 
 
 def test_letting_go_of_what_is_not_decided_is_found(monkeypatch):

@@ -25,7 +25,7 @@ def grouped(*processes):
 
 def test_processes_that_write_the_same_streams_share_a_lease():
     assert [
-        ("processes:order-payment-purchase-stock", ["fulfilment", "restock", "purchases"]),
+        ("processes:order-payment-purchase-redemption-stock", ["fulfilment", "restock", "purchases"]),
         ("processes:cart", ["carts-left"]),
         ("processes:account", ["account-closing"]),
     ] == grouped(*SHOP)
@@ -33,7 +33,7 @@ def test_processes_that_write_the_same_streams_share_a_lease():
 
 def test_processes_that_share_no_stream_have_leases_of_their_own():
     assert [
-        ("processes:order-payment-purchase-stock", ["fulfilment", "restock", "purchases"]),
+        ("processes:order-payment-purchase-redemption-stock", ["fulfilment", "restock", "purchases"]),
         ("processes:cart", ["carts-left"]),
         ("processes:account", ["account-closing"]),
         ("processes:packing", ["packing"]),

@@ -348,7 +348,8 @@ def test_processes_that_share_no_stream_work_while_others_only_stand_by(database
     append(database_url, [received("A", 10), placed("o1", [("A", 1)])])
     with _connected(database_url) as conn:
         conn.execute(
-            "insert into runtime.lease (name, owner) values ('processes:order-payment-purchase-stock', 'elsewhere')"
+            "insert into runtime.lease (name, owner)"
+            " values ('processes:order-payment-purchase-redemption-stock', 'elsewhere')"
         )
 
         def shown():
@@ -359,7 +360,7 @@ def test_processes_that_share_no_stream_work_while_others_only_stand_by(database
 
         lines = [
             *("processes:account active", "processes:cart active"),
-            *("processes:order-payment-purchase-stock standby", "processes:packing active"),
+            *("processes:order-payment-purchase-redemption-stock standby", "processes:packing active"),
         ]
         with running(database_url, processes=processes) as work:
             eventually(lambda: shown() == (lines, 1))

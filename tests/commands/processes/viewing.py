@@ -9,6 +9,7 @@ from domain.aggregate import Aggregate
 from domain.event import Event
 from domain.inventory.stock_item import STOCK
 from domain.ordering.order import ORDER
+from domain.pricing.redemption import REDEMPTION
 from domain.shipping.shipment import SHIPMENT
 from tests.examples import SKU
 
@@ -16,13 +17,18 @@ ORDER_ID = "536365"
 
 
 def after(
-    *, order: Iterable[Event] = (), stock: Iterable[Event] = (), shipment: Iterable[Event] = ()
+    *,
+    order: Iterable[Event] = (),
+    stock: Iterable[Event] = (),
+    shipment: Iterable[Event] = (),
+    redemption: Iterable[Event] = (),
 ) -> DecisionView:
-    """A view of the order, of the stock of its SKU, and of its shipment."""
+    """A view of the order, of the stock of its SKU, of its shipment, and of the coupon that it used."""
     return given_streams(
         *((ORDER, ORDER_ID, event) for event in order),
         *((STOCK, SKU, event) for event in stock),
         *((SHIPMENT, ORDER_ID, event) for event in shipment),
+        *((REDEMPTION, ORDER_ID, event) for event in redemption),
     ).view
 
 
