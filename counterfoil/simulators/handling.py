@@ -51,6 +51,7 @@ class PartyServer(http.server.ThreadingHTTPServer):
     """A party at an address of this machine; port 0 takes a free one. A thread for each connection."""
 
     daemon_threads = True  # one may still be late when the process is to end
+    request_queue_size = 128  # as many callers at once as a sender has, and more
 
     def __init__(self, party: Party, handler: "type[PartyHandler]", *, port: int) -> None:
         self.party = party
