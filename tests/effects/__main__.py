@@ -1,6 +1,6 @@
 """Longer than the tests: `python -m tests.effects [--seeds N] [--first SEED] [--planted]`.
 
-Campaigns with seeds of their own, or, with `--planted`, one for each fault that is planted: all have to be found.
+Campaigns with seeds of their own, or, with `--planted`, small ones for each planted fault: all have to be found.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from runtime.settings import Settings
 from tests.effects.campaign import Campaign, Unanswered
 from tests.effects.planting import FAULTS
 from tests.effects.selling import Refused
-from tests.sizes import EFFECTS_SEEDS
+from tests.sizes import EFFECTS_KILLS, EFFECTS_ORDERS, EFFECTS_SEEDS
 
 TRIES = 3
 """Campaigns in which a planted fault may stay hidden before that counts."""
@@ -61,7 +61,8 @@ def _run(admin_url: str, directory: Path, seed: int, *planted: str, pauses: bool
         admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
     migrating.migrate(url)
     began_s = time.monotonic()
-    campaign = Campaign(home, admin_url, url, seed, planted=planted, pauses=pauses)
+    small = {"orders": EFFECTS_ORDERS.gate, "kills": EFFECTS_KILLS.gate} if planted else {}
+    campaign = Campaign(home, admin_url, url, seed, planted=planted, pauses=pauses, **small)
     try:
         found = [f"{each.law} {each.what}" for each in campaign.run()]
     except (Unanswered, Refused) as error:

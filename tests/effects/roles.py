@@ -15,7 +15,7 @@ from tests.acceptance import forking, running
 from tests.effects.process import prepare
 
 READY_WITHIN_S = 240.0
-SECRET = "a secret of a campaign, of forty characters"
+SECRET = "a secret that webhooks of a campaign have"
 CARRIER, PROVIDER = "carrier", "payments"
 SIMULATORS = (CARRIER, PROVIDER)
 APIS = ("command-api", "query-api")

@@ -52,6 +52,8 @@ def test_one_label_per_shipment_through_faults_kills_and_restores(tmp_path, data
     entries = [entry for ledger in campaign.ledgers.values() for entry in checker.ledger_of(ledger)]
     assert {"lose", "garble", "error"} <= {entry.get("fault") for entry in entries}, "too much went well"
     assert {*ROLES, SEALER, *SIMULATORS} == campaign.roles.killed
+    webhooks = [body for kind, body in payment_checker.log_of(database_url) if kind == INGESTED]
+    assert len(campaign.sales) < len(webhooks), "hardly any webhook was taken in"
 
 
 def test_replaying_verifying_and_rebuilding_ask_nobody_for_anything(tmp_path, database_url):
@@ -118,6 +120,9 @@ def test_what_is_as_it_should_be_is_no_violation():
 )
 def test_a_violation_is_found(law, ledger, log):
     assert law in {each.law for each in checker.violations(ledger, INSTALLATION, log)}
+
+
+INGESTED = "payments.psp_event_ingested.v1"
 
 
 def decided(key, status, amount, payment="p"):
