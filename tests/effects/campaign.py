@@ -186,8 +186,7 @@ class Campaign:
         try:
             self.roles.start("processes")
             for _ in range(self.chance.randrange(1, PAUSED_ROUNDS)):
-                for sale in self.sales:
-                    sale.advance(self.shop)
+                self._done += sum(sale.advance(self.shop) for sale in self.sales)
                 time.sleep(PAUSED_ROUND_S)
             os.kill(paused.pid, signal.SIGCONT)
             time.sleep(self.chance.random())
@@ -204,12 +203,12 @@ class Campaign:
         steps = sum(sale.length() for sale in self.sales)
         killing = deque(kills)
         at = deque(sorted(self.chance.randrange(steps) for _ in killing))
-        done, seen_s, give_up_s = 0, 0.0, time.monotonic() + self.answered_within_s
+        self._done, seen_s, give_up_s = 0, 0.0, time.monotonic() + self.answered_within_s
         while True:
             for sale in self.sales:
                 advanced = sale.advance(self.shop)
-                done += advanced
-                while killing and done >= at[0]:
+                self._done += advanced
+                while killing and self._done >= at[0]:
                     at.popleft()
                     killing.popleft()()
                     advanced = 1
