@@ -1,20 +1,28 @@
 """Commands of inventory: deliveries and corrections of stock."""
 
-from pydantic import ConfigDict, Field
+from typing import Annotated, Final
 
-from commands.decision import DecisionView
+from pydantic import AfterValidator, ConfigDict, Field
+
+from commands import stock_losses
+from commands.decision import Decision, DecisionView
 from commands.documentation import Caller
-from commands.payloads import Delta, Note, Payload, Quantity, Reference
+from commands.payloads import Delta, Id, Note, Payload, Quantity, Reference
 from commands.recording import Answer
 from commands.routing import command, command_router
 from domain.catalogue.product import PRODUCT, ProductUnknown
 from domain.event import Event
-from domain.ids import Sku
+from domain.ids import OrderId, Sku
 from domain.inventory import stock_item
 from domain.inventory.events import AdjustmentReason
 from domain.inventory.stock_item import STOCK, InsufficientStock, NotStocked, StockItem
+from domain.ordering.holding import NothingReserved
+from domain.ordering.order import NotConfirmed, OrderUnknown
 
 router = command_router("inventory")
+
+ORDERS_MAX: Final = 50
+"""Orders that one loss holds."""
 
 _REFUSALS = (ProductUnknown, NotStocked)
 
@@ -40,6 +48,29 @@ class AdjustStock(Payload):
     delta: Delta = Field(description="Pieces, up or down.")
     reason: AdjustmentReason
     note: Note = ""
+
+
+def _different(order_ids: list[str]) -> list[str]:
+    if len(set(order_ids)) < len(order_ids):
+        raise ValueError("An order is named once")
+    return order_ids
+
+
+class RecordStockLoss(Payload):
+    """What is gone, and for whom it was reserved."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"quantity": 2, "reason": "damage", "note": "water", "order_ids": ["536365"]}
+        }
+    )
+
+    quantity: Quantity = Field(description="Pieces that are gone.")
+    reason: AdjustmentReason
+    note: Note = ""
+    order_ids: Annotated[list[Id], Field(min_length=1, max_length=ORDERS_MAX), AfterValidator(_different)] = (
+        Field(description="Confirmed orders that give back all that is reserved of the SKU for them.")
+    )
 
 
 @command(router, "/stock/{sku}/receipts", requires="inventory:receive", refusals=_REFUSALS)
@@ -68,6 +99,28 @@ async def adjust_stock(sku: Sku, body: AdjustStock, caller: Caller) -> Answer:
         )
 
     return await caller.execute(STOCK, sku, adjust)
+
+
+@command(
+    router,
+    "/stock/{sku}/losses",
+    requires="inventory:adjust",
+    refusals=(*_REFUSALS, InsufficientStock, OrderUnknown, NotConfirmed, NothingReserved),
+)
+async def record_stock_loss(sku: Sku, body: RecordStockLoss, caller: Caller) -> Answer:
+    """Take pieces off the books that are reserved: for these orders, which are held until there are others for them."""
+    loss = stock_losses.Loss(
+        quantity=body.quantity,
+        reason=body.reason,
+        note=body.note,
+        order_ids=[OrderId(each) for each in body.order_ids],
+    )
+
+    def write_off(item: StockItem | None, view: DecisionView) -> Decision:
+        _require_stocked(sku, view)
+        return stock_losses.write_off(item, view, sku=sku, loss=loss, now=caller.now)
+
+    return await caller.execute(STOCK, sku, write_off)
 
 
 def _require_stocked(sku: Sku, view: DecisionView) -> None:

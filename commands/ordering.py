@@ -1,4 +1,4 @@
-"""Commands of ordering: orders are placed, cancelled and shipped, credit notes issued.
+"""Commands of ordering: orders are placed, held, cancelled and shipped, credit notes issued.
 
 The contact data of an order is sealed under the key of its customer (`commands.personal_data`).
 """
@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
-from commands.decision import DecisionView, Tagged
+from commands.decision import Decision, DecisionView, Tagged, events_of
 from commands.documentation import Caller
 from commands.execution import Caller as Executing
 from commands.payloads import (
@@ -27,6 +27,7 @@ from commands.payloads import (
 from commands.personal_data import PROBLEMS
 from commands.recording import Answer
 from commands.routing import command, command_router
+from commands.stock_losses import reserve_again
 from domain import money
 from domain.catalogue.product import PRODUCT, Product
 from domain.customers.customer import (
@@ -38,7 +39,9 @@ from domain.customers.customer import (
 )
 from domain.event import Event
 from domain.ids import CreditNoteId, CustomerId, OrderId, Sku
+from domain.inventory.stock_item import InsufficientStock
 from domain.ordering import credit_note as credit_notes
+from domain.ordering import holding
 from domain.ordering import order as orders
 from domain.ordering.credit_note import (
     CREDIT_NOTE,
@@ -56,17 +59,20 @@ from domain.ordering.events import (
     CancellationReason,
     Contact,
     CreditNoteIssued,
+    HoldReason,
     order_tag,
 )
 from domain.ordering.lines import LINES_MAX, LineRequest, NoListPrice, UnknownSku
 from domain.ordering.order import (
     ORDER,
+    AlreadyCancelled,
     AlreadyRejected,
     AlreadyShipped,
     Buyer,
     NotConfirmed,
     Order,
     OrderIdTaken,
+    OrderIsHeld,
     OrderUnknown,
 )
 from runtime.http.principal import Owned
@@ -135,6 +141,22 @@ class CancelOrder(Payload):
     model_config = ConfigDict(json_schema_extra={"example": {"reason": "customer"}})
 
     reason: CancellationReason
+
+
+class HoldOrder(Payload):
+    """Why the order is not to be shipped."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"reason": "fraud"}})
+
+    reason: HoldReason
+
+
+class LiftOrderHold(Payload):
+    """Which reason is seen to."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"reason": "fraud"}})
+
+    reason: HoldReason
 
 
 class ShipOrder(Payload):
@@ -233,9 +255,47 @@ async def cancel_order(order_id: OrderId, body: CancelOrder, caller: Caller) -> 
     )
 
 
-@command(router, "/orders/{order_id}/shipment", requires="orders:ship", refusals=(OrderUnknown, NotConfirmed))
+@command(
+    router,
+    "/orders/{order_id}/holds",
+    requires="orders:hold",
+    refusals=(OrderUnknown, AlreadyShipped, AlreadyRejected, AlreadyCancelled),
+)
+async def hold_order(order_id: OrderId, body: HoldOrder, caller: Caller) -> Answer:
+    """Keep an order from being shipped. It may be held for several reasons at once."""
+    return await caller.execute(
+        ORDER,
+        order_id,
+        lambda order, _: holding.hold(order, order_id=order_id, reason=body.reason, now=caller.now),
+    )
+
+
+@command(
+    router,
+    "/orders/{order_id}/hold-liftings",
+    requires="orders:hold",
+    refusals=(OrderUnknown, InsufficientStock),
+)
+async def lift_order_hold(order_id: OrderId, body: LiftOrderHold, caller: Caller) -> Answer:
+    """End the hold of an order that has this reason. With that of `stock`, what it has lost is reserved again."""
+
+    def lift(order: Order | None, view: DecisionView) -> Decision:
+        if body.reason == "stock":
+            return reserve_again(order, view, order_id=order_id, now=caller.now)
+        lifted = holding.lift(order, order_id=order_id, reason=body.reason, now=caller.now)
+        return Decision(events_of(ORDER, order_id, lifted))
+
+    return await caller.execute(ORDER, order_id, lift)
+
+
+@command(
+    router,
+    "/orders/{order_id}/shipment",
+    requires="orders:ship",
+    refusals=(OrderUnknown, NotConfirmed, OrderIsHeld),
+)
 async def ship_order(order_id: OrderId, body: ShipOrder, caller: Caller) -> Answer:  # noqa: ARG001 - an empty body
-    """Send a confirmed order off."""
+    """Send a confirmed order off, unless it is held."""
     return await caller.execute(
         ORDER, order_id, lambda order, _: orders.ship(order, order_id=order_id, now=caller.now)
     )

@@ -1,4 +1,4 @@
-"""Commands of payments: created, authorised, captured, voided, refunded, and recorded by hand.
+"""Commands of payments: created, authorised, captured, voided, refunded, and recorded by hand, as are refunds.
 
 What a provider is to do is requested here and done by a sender (`commands.gateways.payment`); no request waits for it.
 """
@@ -177,6 +177,28 @@ class RecordManualPayment(Payload):
     reference: Receipt = ""
 
 
+class RecordManualRefund(Payload):
+    """What went back, and how."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "refund_id": "transfer-1",
+                "amount": 765,
+                "reason": "return",
+                "method": "bank_transfer",
+                "reference": "statement 9",
+            }
+        }
+    )
+
+    refund_id: Id
+    amount: Amount
+    reason: RefundReason
+    method: ManualMethod
+    reference: Receipt = ""
+
+
 @command(router, "/payments", requires=_PAYS, refusals=_ORDER)
 async def create_payment(body: CreatePayment, caller: Caller) -> Answer:
     """Have an amount of an order paid. All payments of an order together are no more than its total."""
@@ -308,6 +330,30 @@ async def refund_payment(payment_id: PaymentId, body: RefundAmount, caller: Call
         return Decision((*decided, *events_of(STORE_CREDIT, payment.customer_id, issued)))
 
     return await caller.execute(PAYMENT, payment_id, refund)
+
+
+@command(
+    router,
+    "/payments/{payment_id}/manual-refunds",
+    requires="payments:refund",
+    refusals=(PaymentUnknown, AmountExceedsRefundable, RefundIdTaken, CardNumberGiven),
+)
+async def record_manual_refund(payment_id: PaymentId, body: RecordManualRefund, caller: Caller) -> Answer:
+    """Record money that went back without the provider, such as a refund that failed for good or came back."""
+    return await caller.execute(
+        PAYMENT,
+        payment_id,
+        lambda payment, _: refunding.record_manual(
+            payment,
+            payment_id=payment_id,
+            refund_id=RefundId(body.refund_id),
+            amount=Minor(body.amount),
+            reason=body.reason,
+            method=body.method,
+            reference=body.reference,
+            now=caller.now,
+        ),
+    )
 
 
 @command(router, "/manual-payments", requires="payments:record", refusals=_ORDER)

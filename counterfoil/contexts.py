@@ -61,9 +61,9 @@ from domain.mail import events as mail_events
 from domain.mail.mail import MAIL as MAILS
 from domain.mail.templates import OF_ORDERS
 from domain.money import AmountTooLarge
-from domain.ordering import credit_note, lines, order
+from domain.ordering import credit_note, holding, lines, order
 from domain.ordering.credit_note import CREDIT_NOTE
-from domain.ordering.events import PaymentNeeded, PurchaseBegun, PurchaseUnwound
+from domain.ordering.events import PurchaseBegun, PurchaseUnwound
 from domain.ordering.order import ORDER
 from domain.ordering.purchase import PURCHASE
 from domain.payments import refusals as payment_refusals
@@ -113,7 +113,10 @@ ORDERING: Final = Context(
         order.OrderIdTaken,
         order.AlreadyRejected,
         order.AlreadyShipped,
+        order.AlreadyCancelled,
         order.NotConfirmed,
+        order.OrderIsHeld,
+        holding.NothingReserved,
         credit_note.CreditNoteIdTaken,
         credit_note.CreditedInAnotherCurrency,
         credit_note.MoreCreditedThanShipped,
@@ -125,7 +128,6 @@ ORDERING: Final = Context(
         CREDIT_NOTE: "it is shown in sums only, and its one event is all there is to it",
         PURCHASE: "it is what the process of an order remembers; order and payment show what came of it",
         PurchaseBegun: "as PURCHASE",
-        PaymentNeeded: "as PURCHASE: the payment says that it was declined or is to be confirmed",
         PurchaseUnwound: "as PURCHASE",
     },
 )

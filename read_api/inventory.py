@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from projections.inventory.views import StockLevel, stock_level
+from projections.inventory.views import StockLevel, stock_level, stock_reservations
 from read_api.including import each_of
-from read_api.lists.declaring import Listed, ListOf, Sort, by_number
+from read_api.lists.declaring import Listed, ListOf, Sort, by_number, by_value
 from read_api.reading.resource import Resource, only_row
 from read_api.routing import ById, Documented, Include, Queries
 
@@ -41,6 +41,21 @@ STOCK_LEVELS: Final = ListOf(
     ),
 )
 
+RESERVATIONS: Final = ListOf(
+    path="/stock-reservations",
+    requires="orders:read",
+    view=stock_reservations,
+    filters=(by_value("sku", "sku", description="Only of this SKU.", example="85123A"),),
+    sorts=(Sort("reserved_at", ("reserved_at", "sku", "order_id"), filters=("sku",)),),
+    documented=Listed(
+        "list_stock_reservations",
+        "StockReservationsPage",
+        "Pieces that are reserved for orders, the oldest reservation first",
+        "Which orders are to be held where pieces of a SKU are lost.",
+        {"sku": "85123A", "order_id": "536365", "quantity": 6, "reserved_at": "2026-01-31T08:26:01Z"},
+    ),
+)
+
 STOCK_ITEMS: Final = ById(
     "/stock/{sku}",
     "inventory:read",
@@ -50,7 +65,7 @@ STOCK_ITEMS: Final = ById(
 
 QUERIES: Final = Queries(
     by_id=(STOCK_ITEMS,),
-    lists=(STOCK_LEVELS,),
+    lists=(STOCK_LEVELS, RESERVATIONS),
     includes=(
         Include(
             name="stock", into="/orders/{order_id}", shown=STOCK_ITEMS, ids=each_of("lines", "sku"), many=True

@@ -96,6 +96,7 @@ _ORDER_EXAMPLE: Final = {
     "rejection_reason": None,
     "missing": None,
 }
+_STEP: Final = {"step": "", "at": "", "amount": None, "payment_id": None, "hold": None, "sku": None}
 _HISTORY_EXAMPLE: Final = {
     "order_id": "536365",
     "customer_id": "17850",
@@ -113,9 +114,16 @@ _HISTORY_EXAMPLE: Final = {
     "asked": 0,
     "discounts": [{"line_id": 1, "amount": 170}],
     "promotions": [{"promotion_id": "spring", "code": "SPRING10", "amount": 170}],
+    "holds": [],
     "timeline": [
-        {"step": "placed", "at": "2026-01-31T08:26:00Z", "amount": 1_360, "payment_id": None},
-        {"step": "payment_captured", "at": "2026-01-31T11:02:41Z", "amount": 1_360, "payment_id": "pay-1"},
+        {**_STEP, "step": "placed", "at": "2026-01-31T08:26:00Z", "amount": 1_360},
+        {
+            **_STEP,
+            "step": "payment_captured",
+            "at": "2026-01-31T11:02:41Z",
+            "amount": 1_360,
+            "payment_id": "pay-1",
+        },
     ],
 }
 _CONTACT_EXAMPLE: Final = {
@@ -202,7 +210,8 @@ HISTORIES: Final = ListOf(
         "list_order_history",
         "OrderHistoryPage",
         "Orders with their timelines, by where order, payment and parcel stand",
-        "`payment=captured&fulfilment=unfulfilled` are those that are paid and still to be sent.",
+        "`payment=captured&fulfilment=unfulfilled` are those that are paid and still to be sent, `fulfilment=held`"
+        " those that are not to be sent yet.",
         _HISTORY_EXAMPLE,
         example_ids=("536365", "536366"),
     ),

@@ -47,6 +47,11 @@ _EXAMPLE: Final = {
     "refunds": [],
     "disputes": [],
     "webhooks": 0,
+    "owed": 0,
+    "uncollected": False,
+    "waiting": False,
+    "waits_for": None,
+    "waits_since": None,
 }
 _ORDER_EXAMPLE: Final = {
     "order_id": "536365",
@@ -98,6 +103,31 @@ PAYMENTS: Final = ById(
     PAYMENT,
     Documented("get_payment", "Payment", PaymentDetails, _EXAMPLE, "pay-1"),
 )
+LISTED: Final = ListOf(
+    path="/payments",
+    requires="payments:read",
+    view=payment_details,
+    filters=(
+        by_value("waiting", "waiting", description="Only those that somebody has to see to.", example=True),
+        by_value(
+            "waits_for", "waits_for", description="Only those with this to see to.", example="refund_failed"
+        ),
+        *by_day("created_at", said="Created"),
+    ),
+    sorts=(
+        Sort("created_at", ("created_at", "payment_id"), filters=("waiting", "from", "to")),
+        Sort("payment_id", ("payment_id",), filters=("waits_for",)),
+    ),
+    documented=Listed(
+        "list_payments",
+        "PaymentsPage",
+        "Payments, oldest first",
+        "`waiting=true` are those that somebody has to see to: a refund failed or came back, the money of an order that"
+        " was sent was not taken, or nobody knows whether it is held.",
+        _EXAMPLE,
+        example_ids=("pay-1", "pay-2"),
+    ),
+)
 OF_ORDERS: Final = ById(
     "/orders/{order_id}/payments",
     Owned("payments:read"),
@@ -135,6 +165,6 @@ LEDGER: Final = ListOf(
 
 QUERIES: Final = Queries(
     by_id=(PAYMENTS, OF_ORDERS, STORE_CREDITS),
-    lists=(LEDGER,),
+    lists=(LISTED, LEDGER),
     includes=(Include(name="payments", into="/orders/{order_id}", shown=OF_ORDERS, ids=member("order_id")),),
 )

@@ -173,6 +173,18 @@ def manual_payment_recorded(**changes: Any) -> events.ManualPaymentRecorded:
     return replace(example, **changes)
 
 
+def manual_refund_recorded(**changes: Any) -> events.ManualRefundRecorded:
+    example = events.ManualRefundRecorded(
+        **_MONEY,
+        refund_id=RefundId("transfer-1"),
+        reason="return",
+        method="bank_transfer",
+        reference="statement 9",
+        recorded_at=NOW,
+    )
+    return replace(example, **changes)
+
+
 def psp_event_ingested(**changes: Any) -> events.PspEventIngested:
     example = events.PspEventIngested(
         **_OF,
@@ -215,6 +227,7 @@ def credit_expired(**changes: Any) -> events.CreditExpired:
 
 ONE_OF_EACH: Final[tuple[Event, ...]] = (
     manual_payment_recorded(),
+    manual_refund_recorded(),
     payment_created(),
     authorisation_requested(),
     authorisation_uncertain(),

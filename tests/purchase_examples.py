@@ -1,4 +1,4 @@
-"""One ordinary case of each event of a purchase, in the order in which they could be recorded."""
+"""One ordinary case of each event of purchases, holds and lost stock, in the order in which they could be recorded."""
 
 from typing import Any, Final
 
@@ -6,8 +6,18 @@ from msgspec.structs import replace
 
 from domain.event import Event
 from domain.ids import OrderId, PaymentId, Sku
+from domain.inventory.events import ReservationLost
 from domain.money import Currency, Minor
-from domain.ordering.events import PaymentNeeded, PurchaseBegun, PurchaseUnwound, ReleasedSku
+from domain.ordering.events import (
+    HoldLifted,
+    OrderHeld,
+    OrderStockLost,
+    OrderStockReplaced,
+    PaymentNeeded,
+    PurchaseBegun,
+    PurchaseUnwound,
+    ReleasedSku,
+)
 from tests.payment_examples import NOW, ORDER, TOTAL
 
 _OF: Final = {"order_id": OrderId(ORDER), "payment_id": PaymentId(ORDER)}
@@ -27,4 +37,36 @@ def purchase_unwound(**changes: Any) -> PurchaseUnwound:
     return replace(PurchaseUnwound(**_OF, released=released, unwound_at=NOW), **changes)
 
 
-ONE_OF_EACH: Final[tuple[Event, ...]] = (purchase_begun(), payment_needed(), purchase_unwound())
+def order_held(**changes: Any) -> OrderHeld:
+    return replace(OrderHeld(order_id=OrderId(ORDER), reason="payment", held_at=NOW), **changes)
+
+
+def hold_lifted(**changes: Any) -> HoldLifted:
+    return replace(HoldLifted(order_id=OrderId(ORDER), reason="payment", lifted_at=NOW), **changes)
+
+
+_PIECES: Final[dict[str, Any]] = {"order_id": OrderId(ORDER), "sku": Sku("85123A"), "quantity": 3}
+
+
+def reservation_lost(**changes: Any) -> ReservationLost:
+    return replace(ReservationLost(**_PIECES, lost_at=NOW), **changes)
+
+
+def order_stock_lost(**changes: Any) -> OrderStockLost:
+    return replace(OrderStockLost(**_PIECES, lost_at=NOW), **changes)
+
+
+def order_stock_replaced(**changes: Any) -> OrderStockReplaced:
+    return replace(OrderStockReplaced(**_PIECES, replaced_at=NOW), **changes)
+
+
+ONE_OF_EACH: Final[tuple[Event, ...]] = (
+    order_held(),
+    hold_lifted(),
+    reservation_lost(),
+    order_stock_lost(),
+    order_stock_replaced(),
+    purchase_begun(),
+    payment_needed(),
+    purchase_unwound(),
+)

@@ -31,6 +31,7 @@ from domain.ordering.events import (
     OrderRejected,
     OrderShipped,
 )
+from domain.ordering.holding import reserved_for
 from domain.ordering.order import ORDER, Order, Status
 from domain.ordering.purchase import PURCHASE, payment_of
 from domain.payments import authorising, ending
@@ -102,9 +103,13 @@ def _called_off(order: Order, now: datetime) -> Decision:
 
 
 def reserved_stock(event: OrderCancelled) -> Streams:
-    """The stock that the order may have reserved, its payment, and the coupon that it may have used."""
-    coupon = (REDEMPTION, redemption_of(event.order_id))
-    return [*_paid(event.order_id), coupon, *((STOCK, total.sku) for total in stocked(event.skus))]
+    """The order, the stock that it may have reserved, its payment, and the coupon that it may have used."""
+    return [
+        (ORDER, event.order_id),
+        *_paid(event.order_id),
+        (REDEMPTION, redemption_of(event.order_id)),
+        *((STOCK, total.sku) for total in stocked(event.skus)),
+    ]
 
 
 @FULFILMENT.when(OrderCancelled, reads=reserved_stock)
@@ -115,12 +120,15 @@ def release(event: OrderCancelled, view: DecisionView, now: datetime) -> Decisio
     purchase = view.current(PURCHASE, event.order_id)
     if purchase is None and not event.was_confirmed:
         return Decision(coupon)
-    released = [*coupon, *release_all(event.order_id, event.skus, view, reason="cancelled", now=now)]
+    order = view.current(ORDER, event.order_id)
+    assert order is not None, "an order that was placed has no state"
+    reserved = reserved_for(order)
+    released = [*coupon, *release_all(event.order_id, reserved, view, reason="cancelled", now=now)]
     if purchase is None:
         return Decision(tuple(released))
     payment = view.current(PAYMENT, payment_of(event.order_id))
     assert payment is not None, "a purchase that began has no payment"
-    unwound = purchasing.unwind(purchase, skus=event.skus, now=now)
+    unwound = purchasing.unwind(purchase, skus=reserved, now=now)
     return Decision(
         (
             *released,

@@ -5,7 +5,7 @@ placed ─▶ stock reserved and payment requested, in one append ─▶ authori
 What happens to the order itself is decided by `fulfilment`, what becomes of its payment here. An authorisation that
 nobody knows about is waited for, and its stock with it; a decline that may go well another time leaves the buyer with
 some attempts, for a time; a decline for good cancels the order. What is held or taken for an order that is off is given
-back, also if it was held only later.
+back, also if it was held only later. An order that is confirmed is not shipped while its amount is not held.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from commands.processes.process import Process, Rejected, Streams
 from commands.processes.timer import Timer
 from domain.event import Event
 from domain.ids import OrderId
+from domain.ordering import holding
 from domain.ordering import order as ordering
 from domain.ordering import purchase as purchasing
 from domain.ordering.events import (
@@ -61,6 +62,9 @@ UNPAID: Final = frozenset(
 )
 """Nothing is held, and nobody but the buyer can change that. What was requested may be held, and is waited for."""
 
+WAITING: Final = frozenset((Status.PLACED, Status.CONFIRMED))
+"""What is not shipped yet, and not off."""
+
 PaymentOutcome = (
     PaymentAuthorised
     | AuthorisationDeclined
@@ -80,16 +84,21 @@ def order_and_payment(event: PaymentOutcome) -> Streams:
 
 @PURCHASES.when(PaymentAuthorised, reads=order_and_payment)
 def confirm(event: PaymentAuthorised, view: DecisionView, now: datetime) -> Decision:
-    """Confirm the order, whose stock is reserved; one that is off lets go, one that has left is collected."""
+    """Confirm the order, whose stock is reserved; one that is off lets go, one that has left is collected.
+
+    An order that was held for want of this may be shipped.
+    """
     found = _found(event, view)
     if found is None:
         return Rejected()
     order, _, payment = found
-    if order.status is not Status.PLACED:
+    if order.status not in WAITING:
         return _go_on(order, payment, now)
     if payment.status is not Authorisation.AUTHORISED:
         return Rejected()
-    return Decision(_order(order, ordering.confirm(order, order_id=order.order_id, now=now)))
+    confirmed = ordering.confirm(order, order_id=order.order_id, now=now)
+    lifted = holding.lift(order, order_id=order.order_id, reason="payment", now=now)
+    return Decision(events) if (events := _order(order, [*confirmed, *lifted])) else Rejected()
 
 
 @PURCHASES.when(AuthorisationDeclined, reads=order_and_payment)
@@ -107,7 +116,7 @@ def need_another(event: AuthorisationDeclined, view: DecisionView, now: datetime
             return Decision(_order(order, cancelled))
         case Status.PLACED | Status.CONFIRMED:
             needed = purchasing.need_payment(purchase, reason="declined", attempt=event.attempt, now=now)
-            return Decision(events_of(PURCHASE, order.order_id, needed))
+            return Decision((*_held(order, now), *events_of(PURCHASE, order.order_id, needed)))
         case Status.SHIPPED:
             return _not_collected(purchase, now)
     return _go_on(order, payment, now)
@@ -122,10 +131,10 @@ def need_confirmation(event: CustomerActionRequired, view: DecisionView, now: da
     order, purchase, payment = found
     if (payment.status, payment.attempt) != (Authorisation.ACTION_REQUIRED, event.attempt):
         return Rejected()
-    if order.status not in {Status.PLACED, Status.CONFIRMED}:
+    if order.status not in WAITING:
         return Rejected()
     needed = purchasing.need_payment(purchase, reason="action_required", attempt=event.attempt, now=now)
-    return Decision(events_of(PURCHASE, order.order_id, needed))
+    return Decision((*_held(order, now), *events_of(PURCHASE, order.order_id, needed)))
 
 
 @PURCHASES.when(PaymentCaptured, reads=order_and_payment)
@@ -185,12 +194,15 @@ HOLD.cleared_by(OrderCancelled, OrderShipped)
 
 @HOLD.fires
 def hold_again(order: Order | None, view: DecisionView, now: datetime) -> Decision:
-    """Have the amount held again, which the order waits with."""
+    """Have the amount held again; until it is, the order is held itself."""
     assert order is not None, "an order that was placed has no state"
     payment = view.current(PAYMENT, payment_of(order.order_id))
     if order.payment is None or payment is None or order.status is not Status.CONFIRMED:
         return Decision()
-    return Decision(events_of(PAYMENT, payment.payment_id, ending.renew(payment, now=now)))
+    renewed = ending.renew(payment, now=now)
+    if not renewed:
+        return Decision()
+    return Decision((*_held(order, now), *events_of(PAYMENT, payment.payment_id, renewed)))
 
 
 @AGAIN.set_by(PaymentNeeded)
@@ -212,6 +224,13 @@ def collect_again(order: Order | None, view: DecisionView, now: datetime) -> Dec
     if order.payment is None or payment is None or order.status is not Status.SHIPPED:
         return Decision()
     return _go_on(order, payment, now)
+
+
+def _held(order: Order, now: datetime) -> tuple[Appended, ...]:
+    """Keep an order from being shipped whose amount is not held any more; one that is placed is not shipped anyway."""
+    if order.status is not Status.CONFIRMED:
+        return ()
+    return _order(order, holding.hold(order, order_id=order.order_id, reason="payment", now=now))
 
 
 def _paid(order_id: OrderId) -> Streams:

@@ -6,6 +6,11 @@ What it does with an authorisation depends on the method, besides its faults:
     pm_soft       declined, may be tried again  pm_3ds_never   the buyer never confirms
     pm_pending    decided once it was asked about twice
     pm_brief      holds for one second          any other      holds for seven days
+
+What banks do by themselves depends on it, too, and is said by webhooks alone (`banks`):
+
+    pm_disputed   what is captured is disputed  pm_dispute_won, pm_dispute_lost   and the dispute ends
+    pm_returned   what is refunded comes back
 """
 
 import contextlib
@@ -20,6 +25,7 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from counterfoil.simulators.banks import BankAct, acts_after, moved_by, said_of
 from counterfoil.simulators.faults import Chance, Faults
 from counterfoil.simulators.handling import Document, Party, PartyHandler, PartyServer
 from counterfoil.simulators.journal import Ledger
@@ -47,8 +53,9 @@ class PaymentEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One request, and what was done about it; `answer` is what its answer said, whether or not it arrived.
 
     `call` is find, perform or cancel; `did` is decided, repeated, found, unknown, failed, or too-late. A `decided`
-    entry changes what is known of a key, so an authorisation may have several. `call` webhook, with the number of the
-    `decided` entry that it said as key, was taken in.
+    entry changes what is known of a key, so an authorisation may have several. `call` bank is what a bank did about
+    the operation with the key: opened, won, lost, returned. `call` webhook, with the number of the `decided` or `bank`
+    entry that it said as key, was taken in.
     """
 
     at: float
@@ -76,6 +83,7 @@ class HeldBalance(Struct, frozen=True, kw_only=True):
     held: int
     captured: int = 0
     expires_at: float
+    method: str = ""
 
 
 def serve(
@@ -122,8 +130,8 @@ class PaymentProvider(Party):
         """Send a webhook for everything that is decided from now on, or was without one that was taken in."""
         with self._lock:
             self._webhooks = Webhooks(to, delivered=self._delivered)
-            for number, answer in self._unsaid.items():
-                self._webhooks.add(number, answer)
+            for number, said in self._unsaid.items():
+                self._webhooks.add(number, said)
         return self._webhooks
 
     def find(self, key: str, fault: str | None) -> tuple[int, Document]:
@@ -163,6 +171,8 @@ class PaymentProvider(Party):
                 method=asked.method,
                 reference=asked.reference,
             )
+            for act in acts_after(answer["status"], self._method_of(asked)):
+                self._act(act, answer, asked.reference)
             return 201, answer
 
     def cancel(self, asked: PaymentOperation, fault: str | None) -> tuple[int, Document]:
@@ -180,6 +190,16 @@ class PaymentProvider(Party):
         """Note that a request was failed before anything was done."""
         with self._lock:
             self._write(call, key, "failed", {}, "error")
+
+    def _method_of(self, asked: PaymentOperation) -> str:
+        hold = self._holds.get(asked.reference)
+        return "" if hold is None else hold.method
+
+    def _act(self, act: BankAct, answer: Document, reference: str) -> None:
+        """Have a bank do something about what was captured or refunded."""
+        dispute = {"id": f"dp_{answer['reference']}", "amount": answer["amount"], "reason": "fraud"}
+        about = answer if act == "returned" else {**answer, "dispute": dispute}
+        self._write("bank", answer["key"], act, about, None, reference=reference)
 
     def _delivered(self, number: int) -> None:
         with self._lock:
@@ -253,25 +273,33 @@ class PaymentProvider(Party):
         )
         self._ledger.write(entry)
         self._remember(entry)
-        if did == "decided" and self._webhooks is not None:
-            self._webhooks.add(self._numbers, answer)
+        said = _said(entry)
+        if said is not None and self._webhooks is not None:
+            self._webhooks.add(self._numbers, said)
 
     def _remember(self, entry: PaymentEntry) -> None:
-        """What a decision changes in the books."""
+        """What a decision, or a bank, changes in the books."""
         if entry.did == "delivered":
             self._unsaid.pop(int(entry.key), None)
-        if entry.did != "decided":
+        said = _said(entry)
+        if said is None:
+            return
+        self._numbers += 1
+        self._unsaid[self._numbers] = said
+        hold = self._holds.get(entry.reference)
+        amount = entry.answer["amount"]
+        if entry.call == "bank":
+            assert hold is not None, "a bank acts on what was captured"
+            captured = hold.captured + moved_by(entry.did, amount)
+            self._holds[entry.reference] = replace(hold, captured=captured)
             return
         answer = self._answers[entry.key] = entry.answer
         self._methods[entry.key] = entry.method or self._methods.get(entry.key, "")
-        self._numbers += 1
-        self._unsaid[self._numbers] = answer
-        hold = self._holds.get(entry.reference)
-        amount = answer["amount"]
         match answer["status"]:
             case "authorised":
                 until = datetime.fromisoformat(answer["expires_at"]).timestamp()
-                self._holds[answer["reference"]] = HeldBalance(held=amount, expires_at=until)
+                method = self._methods[entry.key]
+                self._holds[answer["reference"]] = HeldBalance(held=amount, expires_at=until, method=method)
             case "captured" if hold is not None:
                 self._holds[entry.reference] = replace(
                     hold, held=hold.held - amount, captured=hold.captured + amount
@@ -323,6 +351,15 @@ def _answer(asked: PaymentOperation, status: str, **parts: object) -> Document:
         "amount": asked.amount,
         **parts,
     }
+
+
+def _said(entry: PaymentEntry) -> Document | None:
+    """What a webhook says of an entry; None: nothing."""
+    if entry.call == "bank":
+        return said_of(entry.did, entry.answer)
+    if entry.did != "decided":
+        return None
+    return {"type": "operation.decided", "payment": entry.answer["payment"], "operation": entry.answer}
 
 
 def _wrong(answer: Document) -> Document:

@@ -3,7 +3,7 @@
     twice=0.1      delivered again after it was taken in
     late=0.1:5     sent so many seconds later
     reorder=0.1    sent after the one that follows it, or after a second
-    wrong=0.1      says another amount
+    wrong=0.1      says another amount of an operation
     lose=0.1       never sent
 
 Whatever is not answered 204 is sent again, with growing pauses, until it is, or the process ends; the next one goes on.
@@ -69,24 +69,19 @@ class Webhooks:
         self._thread = threading.Thread(target=self._run, name="webhooks", daemon=True)
         self._thread.start()
 
-    def add(self, number: int, operation: dict[str, Any]) -> None:
-        """Have one more sent: what a provider decided, which is its number so many."""
+    def add(self, number: int, said: dict[str, Any]) -> None:
+        """Have one more sent: type, payment, and operation or dispute, as the provider's number so many."""
         chance = self._target.chance
         fault = chance.fault()
         now_s = time.monotonic()
-        if fault == "wrong":
-            operation = {**operation, "amount": operation["amount"] + 1}
+        if fault == "wrong" and "operation" in said:
+            operation = said["operation"]
+            said = {**said, "operation": {**operation, "amount": operation["amount"] + 1}}
         identifier = f"evt_{number:06}"
-        said = {
-            "id": identifier,
-            "type": "operation.decided",
-            "payment": operation["payment"],
-            "operation": operation,
-        }
         waiting = _Waiting(
             due_s=now_s + {"late": chance.faults.late_s, "reorder": REORDER_S}.get(fault or "", 0.0),
             number=number,
-            body=msgspec.json.encode(said),
+            body=msgspec.json.encode({"id": identifier, **said}),
             identifier=identifier,
             overtaken=fault == "reorder",
             twice=fault == "twice",

@@ -57,6 +57,16 @@ class StockReleased(Event, frozen=True, kw_only=True):
     released_at: Moment
 
 
+@event_type("inventory.reservation_lost.v1")
+class ReservationLost(Event, frozen=True, kw_only=True):
+    """A promise was taken back because there are fewer pieces than were thought; the correction follows."""
+
+    sku: Sku
+    order_id: OrderId
+    quantity: int
+    lost_at: Moment
+
+
 @event_type("inventory.stock_shipped.v1")
 class StockShipped(Event, frozen=True, kw_only=True):
     """Promised pieces left the house."""

@@ -22,6 +22,7 @@ from domain.inventory.events import (
     AdjustmentReason,
     Disposition,
     ReleaseReason,
+    ReservationLost,
     StockAdjusted,
     StockReceived,
     StockReleased,
@@ -67,7 +68,10 @@ class InsufficientStock(Conflict):
 
     title = "Not enough pieces are available"
     meaning = "The command needs more pieces than are available: the others are reserved, or not on hand."
-    remedy = "Take at most `facts.available` pieces, receive more, or cancel an order that has some reserved."
+    remedy = (
+        "Take at most `facts.available` pieces, receive more, or cancel an order that has some reserved; what is lost"
+        " of reserved pieces is written off with the orders that they were for."
+    )
 
     sku: Sku
     requested: int
@@ -105,7 +109,7 @@ def evolve(item: StockItem | None, event: Event) -> StockItem:
             return StockItem(event.sku, on_hand + event.quantity, reserved)
         case StockAdjusted():
             return StockItem(event.sku, on_hand + event.delta, reserved)
-        case StockReleased():
+        case StockReleased() | ReservationLost():
             return StockItem(event.sku, on_hand, reserved - event.quantity)
     raise AssertionError(f"{type(event).__name__} is no event of a stock item")
 
@@ -113,7 +117,15 @@ def evolve(item: StockItem | None, event: Event) -> StockItem:
 STOCK: Final[Aggregate[StockItem]] = Aggregate(
     "stock",
     evolve,
-    (StockReceived, StockAdjusted, StockReserved, StockReleased, StockShipped, StockReturned),
+    (
+        StockReceived,
+        StockAdjusted,
+        StockReserved,
+        StockReleased,
+        ReservationLost,
+        StockShipped,
+        StockReturned,
+    ),
     snapshot_every=1_000,
 )
 
@@ -179,6 +191,16 @@ def release(
     return [
         StockReleased(sku=sku, order_id=order_id, quantity=quantity, reason=reason, released_at=in_utc(now))
     ]
+
+
+def lose(item: StockItem | None, *, sku: Sku, order_id: OrderId, quantity: int, now: datetime) -> list[Event]:
+    """Take back what an order was promised, because it is not there; the books are corrected with it (`adjust`).
+
+    Raises:
+        NotReserved: not that many are promised.
+    """
+    _require_reserved(item, sku=sku, quantity=quantity)
+    return [ReservationLost(sku=sku, order_id=order_id, quantity=quantity, lost_at=in_utc(now))]
 
 
 def ship(item: StockItem | None, *, sku: Sku, order_id: OrderId, quantity: int, now: datetime) -> list[Event]:

@@ -22,6 +22,9 @@ CancellationReason = Literal["customer", "declined", "fraud", "inventory", "staf
 RejectionReason = Literal["stock", "undecided"]
 """Stock did not suffice, or nobody had decided by the time that orders are given."""
 
+HoldReason = Literal["payment", "stock", "fraud", "manual"]
+"""Its amount is not held, its stock is gone, it may be fraud, or somebody wants it so."""
+
 _UNTIL_ERASED: Final = "until the customer is erased"
 
 CONTACT_NAME: Final = Personal("name", purpose="who takes the parcel of an order", kept=_UNTIL_ERASED)
@@ -251,6 +254,44 @@ class OrderShipped(Event, frozen=True, kw_only=True):
     order_id: OrderId
     skus: tuple[ShippedSku, ...]
     shipped_at: Moment
+
+
+@event_type("ordering.order_held.v1")
+class OrderHeld(Event, frozen=True, kw_only=True):
+    """The order is not shipped while it is held. It may be held for several reasons, each of which is lifted."""
+
+    order_id: OrderId
+    reason: HoldReason
+    held_at: Moment
+
+
+@event_type("ordering.hold_lifted.v1")
+class HoldLifted(Event, frozen=True, kw_only=True):
+    """The order is not held for this reason any more."""
+
+    order_id: OrderId
+    reason: HoldReason
+    lifted_at: Moment
+
+
+@event_type("ordering.order_stock_lost.v1")
+class OrderStockLost(Event, frozen=True, kw_only=True):
+    """What was reserved of a SKU for the order is gone: nothing is, until it is replaced."""
+
+    order_id: OrderId
+    sku: Sku
+    quantity: int
+    lost_at: Moment
+
+
+@event_type("ordering.order_stock_replaced.v1")
+class OrderStockReplaced(Event, frozen=True, kw_only=True):
+    """The order's whole demand for a SKU is reserved again, in the same append."""
+
+    order_id: OrderId
+    sku: Sku
+    quantity: int
+    replaced_at: Moment
 
 
 def _order(event: Any) -> str:

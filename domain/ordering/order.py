@@ -1,6 +1,7 @@
 """An order: placed, confirmed or rejected by what stock allows, shipped; cancelled at any time before that.
 
-One that nobody decides in time is rejected too.
+One that nobody decides in time is rejected too. Until it is shipped an order may be held, for several reasons at once
+(`holding`): its status stays, and it is not shipped before each of them is lifted.
 
         ┌─▶ rejected
 placed ─┼─▶ confirmed ─┬─▶ shipped
@@ -8,7 +9,7 @@ placed ─┼─▶ confirmed ─┬─▶ shipped
 
 Asking again for what already holds decides nothing. Refusals:
 
-Conflict  OrderIdTaken, AlreadyConfirmed, AlreadyRejected, AlreadyShipped, AlreadyCancelled, NotConfirmed
+Conflict  OrderIdTaken, AlreadyConfirmed, AlreadyRejected, AlreadyShipped, AlreadyCancelled, NotConfirmed, OrderIsHeld
 Unknown   OrderUnknown
 """
 
@@ -23,19 +24,24 @@ from msgspec.structs import replace
 
 from domain.aggregate import Aggregate
 from domain.event import Event
-from domain.ids import CustomerId, OrderId
+from domain.ids import CustomerId, OrderId, Sku
 from domain.moment import in_utc
 from domain.money import Currency, Minor
 from domain.ordering.events import (
     ROUNDED_BY_LINE,
     CancellationReason,
     Contact,
+    HoldLifted,
+    HoldReason,
     OrderCancelled,
     OrderConfirmed,
+    OrderHeld,
     OrderLine,
     OrderPlaced,
     OrderRejected,
     OrderShipped,
+    OrderStockLost,
+    OrderStockReplaced,
     PaymentTerms,
     ShippedSku,
     Shortage,
@@ -59,7 +65,8 @@ class Status(StrEnum):
 class Order(Struct, frozen=True, kw_only=True):
     """The state that decisions need and later events repeat. `lines` counts lines, `units` pieces.
 
-    `reachable`: its contact data has an address of e-mail. `redeems`: it uses a coupon.
+    `reachable`: its contact data has an address of e-mail. `redeems`: it uses a coupon. `holds`: why it is not to be
+    shipped. `lost`: the SKUs of which nothing is reserved any more.
     """
 
     order_id: OrderId
@@ -76,6 +83,8 @@ class Order(Struct, frozen=True, kw_only=True):
     shipped_at: datetime | None = None
     reachable: bool = False
     redeems: bool = False
+    holds: tuple[HoldReason, ...] = ()
+    lost: tuple[Sku, ...] = ()
 
 
 class Buyer(Struct, frozen=True, kw_only=True):
@@ -193,6 +202,23 @@ class NotConfirmed(Conflict):
         return f"Order '{self.order_id}' is {self.status}; only a confirmed order is shipped."
 
 
+@dataclass(kw_only=True, eq=False)
+class OrderIsHeld(Conflict):
+    """It waits for somebody."""
+
+    title = "The order is held"
+    meaning = "The order is not shipped while it is held. `facts.reasons` says what for."
+    remedy = (
+        "See to the reasons, and lift each hold; that of a payment is lifted once the amount is held again."
+    )
+
+    order_id: OrderId
+    reasons: tuple[HoldReason, ...]
+
+    def __str__(self) -> str:
+        return f"Order '{self.order_id}' is held: {', '.join(self.reasons)}."
+
+
 def evolve(order: Order | None, event: Event) -> Order:
     """Return the order as it is after `event`."""
     if isinstance(event, OrderPlaced):
@@ -207,11 +233,32 @@ def evolve(order: Order | None, event: Event) -> Order:
             return replace(order, status=Status.CANCELLED)
         case OrderRejected():
             return replace(order, status=Status.REJECTED)
+        case OrderHeld():
+            return replace(order, holds=(*order.holds, event.reason))
+        case HoldLifted():
+            return replace(order, holds=tuple(each for each in order.holds if each != event.reason))
+        case OrderStockLost():
+            return replace(order, lost=(*order.lost, event.sku))
+        case OrderStockReplaced():
+            return replace(order, lost=tuple(each for each in order.lost if each != event.sku))
     raise AssertionError(f"{type(event).__name__} is no event of an order")
 
 
 ORDER: Final[Aggregate[Order]] = Aggregate(
-    "order", evolve, (OrderPlaced, OrderConfirmed, OrderRejected, OrderCancelled, OrderShipped), cached=False
+    "order",
+    evolve,
+    (
+        OrderPlaced,
+        OrderConfirmed,
+        OrderRejected,
+        OrderCancelled,
+        OrderShipped,
+        OrderHeld,
+        HoldLifted,
+        OrderStockLost,
+        OrderStockReplaced,
+    ),
+    cached=False,
 )
 """Not cached: fulfilment writes every order too."""
 
@@ -232,6 +279,17 @@ def _placed(event: OrderPlaced) -> Order:
         payment=event.payment,
         redeems=any(each.code is not None for each in event.promotions),
     )
+
+
+def known(order: Order | None, *, order_id: OrderId) -> Order:
+    """The order that a command addresses.
+
+    Raises:
+        OrderUnknown: there is none.
+    """
+    if order is None:
+        raise OrderUnknown(order_id=order_id)
+    return order
 
 
 def place(
@@ -289,7 +347,7 @@ def confirm(order: Order | None, *, order_id: OrderId, now: datetime) -> list[Ev
     Raises:
         OrderUnknown, AlreadyRejected, AlreadyCancelled: there is nothing to confirm (any more).
     """
-    order = _known(order, order_id=order_id)
+    order = known(order, order_id=order_id)
     match order.status:
         case Status.PLACED:
             return [_confirmed(order, now=now)]
@@ -310,7 +368,7 @@ def reject(
     Raises:
         OrderUnknown, AlreadyConfirmed, AlreadyCancelled: there is nothing to reject (any more).
     """
-    order = _known(order, order_id=order_id)
+    order = known(order, order_id=order_id)
     match order.status:
         case Status.PLACED:
             return [
@@ -335,7 +393,7 @@ def reject_undecided(order: Order | None, *, order_id: OrderId, now: datetime) -
     Raises:
         OrderUnknown: there is no such order.
     """
-    order = _known(order, order_id=order_id)
+    order = known(order, order_id=order_id)
     if order.status is not Status.PLACED:
         return []
     if order.payment is not None:
@@ -353,7 +411,7 @@ def cancel(
         AlreadyShipped: the parcel has left; the way back is a credit note.
         AlreadyRejected: there is nothing left to call off.
     """
-    order = _known(order, order_id=order_id)
+    order = known(order, order_id=order_id)
     match order.status:
         case Status.PLACED | Status.CONFIRMED:
             return [_cancelled(order, reason=reason, now=now)]
@@ -372,9 +430,12 @@ def ship(order: Order | None, *, order_id: OrderId, now: datetime) -> list[Event
     Raises:
         OrderUnknown: there is no such order.
         NotConfirmed: it is not confirmed, or no longer.
+        OrderIsHeld: it waits for somebody.
     """
-    order = _known(order, order_id=order_id)
+    order = known(order, order_id=order_id)
     match order.status:
+        case Status.CONFIRMED if order.holds:
+            raise OrderIsHeld(order_id=order_id, reasons=order.holds)
         case Status.CONFIRMED:
             skus = tuple(
                 ShippedSku(sku=total.sku, quantity=total.units) for total in order.skus if total.stocked
@@ -385,12 +446,6 @@ def ship(order: Order | None, *, order_id: OrderId, now: datetime) -> list[Event
         case Status.PLACED | Status.REJECTED | Status.CANCELLED:
             raise NotConfirmed(order_id=order_id, status=order.status)
     assert_never(order.status)
-
-
-def _known(order: Order | None, *, order_id: OrderId) -> Order:
-    if order is None:
-        raise OrderUnknown(order_id=order_id)
-    return order
 
 
 def _confirmed(order: Order, *, now: datetime) -> OrderConfirmed:

@@ -43,15 +43,16 @@ def collect(payment: Payment, *, now: datetime) -> list[Event]:
 
 
 def let_go(payment: Payment, *, now: datetime) -> list[Event]:
-    """Have the provider release what it holds, and give back what it took."""
+    """Have the provider release what it holds, and give back what it took; where to send what came back, people say."""
     if payment.status in OPEN or payment.capturing > 0:
         return []
     events: list[Event] = []
     if payment.voids < TRIES_MAX:
         events += authorising.void(payment, payment_id=payment.payment_id, now=now)
-    failed = sum(refund.step is MovementStep.FAILED for refund in payment.refunds.values())
+    steps = [refund.step for refund in payment.refunds.values()]
     amount = min(payment.refundable, max(payment.collected.values(), default=Minor(0)))
-    if amount > 0 and not payment.refunding and failed < TRIES_MAX:
+    is_refused = MovementStep.REVERSED in steps or steps.count(MovementStep.FAILED) >= TRIES_MAX
+    if amount > 0 and not payment.refunding and not is_refused:
         request = RefundRequest(
             refund_id=RefundId(f"cancelled~{len(payment.refunds) + 1}"),
             amount=amount,

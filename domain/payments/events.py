@@ -335,6 +335,21 @@ class ManualPaymentRecorded(Event, frozen=True, kw_only=True):
     recorded_at: Moment
 
 
+@event_type("payments.manual_refund_recorded.v1", partition=_order)
+class ManualRefundRecorded(Event, frozen=True, kw_only=True):
+    """Money of a payment went back without a provider, such as by bank transfer."""
+
+    payment_id: PaymentId
+    order_id: OrderId
+    refund_id: RefundId
+    currency: Currency
+    amount: Minor
+    reason: RefundReason
+    method: ManualMethod
+    reference: ReceiptRef
+    recorded_at: Moment
+
+
 @event_type("payments.psp_event_ingested.v1", partition=_order)
 class PspEventIngested(Event, frozen=True, kw_only=True):
     """A webhook of the provider was taken in, once; `hash` is a keyed hash of its bytes."""

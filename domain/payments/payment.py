@@ -11,7 +11,7 @@ the payment whatever becomes of its authorisations, so these hold after every ev
     refunded + refunding <= captured
     refunded - credited + refunding + disputed + lost <= captured
 
-What was refunded to store credit is at the provider still, where a bank can dispute it.
+What was refunded to store credit or by hand is at the provider still, where a bank can dispute it.
 
 Decisions: `authorising`, `capturing`, `refunding`, `disputes`. Refusals: `refusals`.
 """
@@ -41,6 +41,7 @@ from domain.payments.events import (
     ChargebackWon,
     CustomerActionRequired,
     ManualPaymentRecorded,
+    ManualRefundRecorded,
     PaymentAuthorised,
     PaymentCaptured,
     PaymentCreated,
@@ -85,7 +86,7 @@ class MovementStep(StrEnum):
 
 
 class Movement(Struct, frozen=True, kw_only=True):
-    """A capture, a refund or a chargeback. Captures and refunds are numbered, each kind from 1."""
+    """A capture, a refund or a chargeback. Captures and refunds are numbered, each kind from 1; 0: by hand."""
 
     amount: Minor
     step: MovementStep
@@ -97,7 +98,7 @@ class Movement(Struct, frozen=True, kw_only=True):
 class Payment(Struct, frozen=True, kw_only=True):
     """Amounts in minor units. `collected` is what each authorisation captured and nothing went back of, or may go.
 
-    `credited` is what of `refunded` went to store credit.
+    `credited` is what of `refunded` went to store credit, or by hand: the provider has it still.
     """
 
     payment_id: PaymentId
@@ -140,7 +141,7 @@ class Payment(Struct, frozen=True, kw_only=True):
 
     @property
     def disputable(self) -> Minor:
-        """What of it a bank can dispute: what the provider has, also if the buyer got store credit for it."""
+        """What of it a bank can dispute: what the provider has, also if the buyer got other money for it."""
         to_method = self.refunded - self.credited + self.refunding
         return Minor(self.captured - to_method - self.disputed - self.lost)
 
@@ -167,6 +168,14 @@ def evolve(payment: Payment | None, event: Event) -> Payment:
             return _capturing(payment, event)
         case RefundRequested() | RefundSucceeded() | RefundFailed() | RefundReversed():
             return _refunding(payment, event)
+        case ManualRefundRecorded():
+            by_hand = Movement(amount=event.amount, step=MovementStep.DONE)
+            return replace(
+                payment,
+                refunded=Minor(payment.refunded + event.amount),
+                credited=Minor(payment.credited + event.amount),
+                refunds={**payment.refunds, event.refund_id: by_hand},
+            )
         case ChargebackOpened() | ChargebackWon() | ChargebackLost():
             return _disputing(payment, event)
         case PspEventIngested():
@@ -199,6 +208,7 @@ PAYMENT: Final[Aggregate[Payment]] = Aggregate(
         ChargebackWon,
         ChargebackLost,
         ManualPaymentRecorded,
+        ManualRefundRecorded,
         PspEventIngested,
     ),
     cached=False,

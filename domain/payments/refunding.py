@@ -12,6 +12,8 @@ from domain.money import Minor
 from domain.payments.authorising import require_no_card_number
 from domain.payments.card_numbers import without_card_numbers
 from domain.payments.events import (
+    ManualMethod,
+    ManualRefundRecorded,
     RefundedLine,
     RefundFailed,
     RefundReason,
@@ -68,7 +70,8 @@ def refund(
     require_no_card_number(refund_id=refund_id)
     earlier = payment.refunds.get(refund_id)
     if earlier is not None:
-        if (amount, to) == (earlier.amount, earlier.to) and earlier.step is not MovementStep.FAILED:
+        same = (amount, to) == (earlier.amount, earlier.to) and earlier.number > 0
+        if same and earlier.step is not MovementStep.FAILED:
             return []
         raise RefundIdTaken(payment_id=payment_id, refund_id=refund_id)
     if payment.status is Status.MANUAL and to == "original":
@@ -106,6 +109,51 @@ def refund(
         succeeded_at=in_utc(now),
     )
     return [requested, credited]
+
+
+def record_manual(
+    payment: Payment | None,
+    *,
+    payment_id: PaymentId,
+    refund_id: RefundId,
+    amount: Minor,
+    reason: RefundReason,
+    method: ManualMethod,
+    reference: str,
+    now: datetime,
+) -> list[Event]:
+    """Record that money went back without a provider: of any payment, also where its provider or its bank refuses to.
+
+    The same refund again decides nothing. No authorisation has less to give back: what is refundable together is.
+
+    Raises:
+        PaymentUnknown: there is no such payment.
+        AmountExceedsRefundable: less is there.
+        RefundIdTaken: the id belongs to another refund.
+        CardNumberGiven: the id or the reference does.
+    """
+    payment = known(payment, payment_id=payment_id)
+    require_no_card_number(refund_id=refund_id, reference=reference)
+    earlier = payment.refunds.get(refund_id)
+    if earlier is not None:
+        if (earlier.amount, earlier.number) == (amount, 0):
+            return []
+        raise RefundIdTaken(payment_id=payment_id, refund_id=refund_id)
+    if not 0 < amount <= payment.refundable:
+        raise AmountExceedsRefundable(payment_id=payment_id, amount=amount, refundable=payment.refundable)
+    return [
+        ManualRefundRecorded(
+            payment_id=payment_id,
+            order_id=payment.order_id,
+            refund_id=refund_id,
+            currency=payment.currency,
+            amount=amount,
+            reason=reason,
+            method=method,
+            reference=reference,
+            recorded_at=in_utc(now),
+        )
+    ]
 
 
 def record_refunded(payment: Payment | None, *, number: int, refund_ref: str, now: datetime) -> list[Event]:

@@ -222,7 +222,7 @@ class ManuallyPaid(Conflict):
     meaning = (
         "No provider has this money: it cannot be authorised, captured, voided, or refunded to its origin."
     )
-    remedy = "Refund it as store credit."
+    remedy = "Refund it as store credit, or by hand."
 
     payment_id: PaymentId
 
@@ -378,7 +378,7 @@ class NobodyToCredit(Conflict):
 
     title = "Nobody can be credited"
     meaning = "The order has no customer, so there is no store credit to refund to."
-    remedy = "Refund to where the money came from."
+    remedy = "Refund to where the money came from, or by hand."
 
     payment_id: PaymentId
 

@@ -23,6 +23,7 @@ from domain.catalogue.events import (
 from domain.event import Event
 from domain.ids import Sku
 from domain.inventory.events import (
+    ReservationLost,
     StockAdjusted,
     StockReceived,
     StockReleased,
@@ -117,6 +118,12 @@ def reserved(row: ProductSearch | None, event: StockReserved) -> ProductSearch:
 @product_search.on(StockReleased)
 def released(row: ProductSearch | None, event: StockReleased) -> ProductSearch:
     """What was promised is available again."""
+    return _moved(row, event.sku, event.quantity)
+
+
+@product_search.on(ReservationLost)
+def promise_lost(row: ProductSearch | None, event: ReservationLost) -> ProductSearch:
+    """The correction that follows says how many are gone."""
     return _moved(row, event.sku, event.quantity)
 
 

@@ -4,7 +4,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from domain.event import Event
 from domain.inventory.events import (
+    ReservationLost,
     StockAdjusted,
     StockReceived,
     StockReleased,
@@ -12,7 +14,7 @@ from domain.inventory.events import (
     StockReturned,
     StockShipped,
 )
-from projections.inventory.views import StockLevel, stock_level
+from projections.inventory.views import StockLevel, StockReservation, stock_level, stock_reservations
 
 
 @stock_level.on(StockReceived)
@@ -58,6 +60,15 @@ def released(level: StockLevel | None, event: StockReleased) -> StockLevel:
     )
 
 
+@stock_level.on(ReservationLost)
+def promise_lost(level: StockLevel | None, event: ReservationLost) -> StockLevel:
+    """It makes the pieces available to the correction that follows."""
+    level = level or StockLevel(event.sku)
+    return replace(
+        level, reserved=level.reserved - event.quantity, available=level.available + event.quantity
+    )
+
+
 @stock_level.on(StockShipped)
 def shipped(level: StockLevel | None, event: StockShipped) -> StockLevel:
     """Promised pieces leave: they were not available before and are not on hand after."""
@@ -82,4 +93,21 @@ def returned(level: StockLevel | None, event: StockReturned) -> StockLevel:
     )
 
 
-VIEWS: Final = (stock_level,)
+@stock_reservations.on(StockReserved)
+def promised(_reservation: None, event: StockReserved) -> StockReservation:
+    """The order's whole demand, at once."""
+    return StockReservation(
+        sku=event.sku, order_id=event.order_id, quantity=event.quantity, reserved_at=event.reserved_at
+    )
+
+
+def over(_reservation: StockReservation, _event: Event) -> StockReservation | None:
+    """Nothing is reserved for the order any more: what ends a reservation ends all of it."""
+    return None
+
+
+for _end in (StockReleased, ReservationLost, StockShipped):
+    stock_reservations.on(_end)(over)
+
+
+VIEWS: Final = (stock_level, stock_reservations)

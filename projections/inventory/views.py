@@ -1,8 +1,10 @@
 """Views of stock."""
 
-from domain.ids import Sku
+from datetime import datetime
+
+from domain.ids import OrderId, Sku
 from domain.inventory.stock_item import STOCK
-from projections.view import KEYED, Row, View
+from projections.view import KEYED, Row, View, Worklist
 
 
 class StockLevel(Row, frozen=True):
@@ -23,6 +25,15 @@ class StockLevel(Row, frozen=True):
     returned: int = 0
 
 
+class StockReservation(Row, frozen=True):
+    """Pieces of one SKU that are reserved for one order, which is neither shipped nor off."""
+
+    sku: Sku
+    order_id: OrderId
+    quantity: int
+    reserved_at: datetime
+
+
 stock_level = View(
     name="stock_level",
     row=StockLevel,
@@ -32,3 +43,7 @@ stock_level = View(
     document="inventory:stock",
     category=STOCK.category,
 )
+stock_reservations = Worklist(
+    name="stock_reservations", row=StockReservation, key=("sku", "order_id"), shape=1, kind=KEYED
+)
+"""As many rows as orders wait for their parcel, times SKUs: what is shipped leaves nothing."""

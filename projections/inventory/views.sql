@@ -2,3 +2,7 @@
 
 -- view: stock_level
 create index on {table} (available, sku);
+
+-- view: stock_reservations
+create index on {table} (reserved_at, sku, order_id);
+create index on {table} (sku, reserved_at, order_id);

@@ -14,11 +14,15 @@ from msgspec.structs import replace
 from domain.event import Event
 from domain.money import Minor
 from domain.ordering.events import (
+    HoldLifted,
     OrderCancelled,
     OrderConfirmed,
+    OrderHeld,
     OrderPlaced,
     OrderRejected,
     OrderShipped,
+    OrderStockLost,
+    OrderStockReplaced,
 )
 from domain.payments.events import (
     AuthorisationDeclined,
@@ -32,6 +36,7 @@ from domain.payments.events import (
     ChargebackWon,
     CustomerActionRequired,
     ManualPaymentRecorded,
+    ManualRefundRecorded,
     PaymentAuthorised,
     PaymentCaptured,
     RefundFailed,
@@ -108,6 +113,7 @@ _PAYMENT: Final[dict[type[Event], _Happened]] = {
     CaptureFailed: _Happened("capture_failed", "failed_at"),
     ManualPaymentRecorded: _Happened("payment_captured", "recorded_at", {"captured": 1}),
     RefundSucceeded: _Happened("refund_succeeded", "succeeded_at", {"returned": 1}),
+    ManualRefundRecorded: _Happened("refund_succeeded", "recorded_at", {"returned": 1}),
     RefundFailed: _Happened("refund_failed", "failed_at"),
     RefundReversed: _Happened("refund_reversed", "reversed_at", {"returned": -1}),
     ChargebackOpened: _Happened("chargeback_opened", "opened_at", {"disputed": 1}),
@@ -132,11 +138,48 @@ def voided(history: OrderHistory | None, event: AuthorisationVoided) -> OrderHis
     return _with(replace(history, held=_not_below_zero(history.held - event.released)), step)
 
 
+@order_history.on(OrderHeld)
+def held(history: OrderHistory, event: OrderHeld) -> OrderHistory:
+    """The parcel is not to be sent."""
+    return _with_parcel(
+        replace(history, holds=(*history.holds, event.reason)),
+        TimelineStep(step="held", at=event.held_at, hold=event.reason),
+    )
+
+
+@order_history.on(HoldLifted)
+def lifted(history: OrderHistory, event: HoldLifted) -> OrderHistory:
+    """The parcel may be sent, once no hold is left."""
+    return _with_parcel(
+        replace(history, holds=tuple(each for each in history.holds if each != event.reason)),
+        TimelineStep(step="hold_lifted", at=event.lifted_at, hold=event.reason),
+    )
+
+
+@order_history.on(OrderStockLost)
+def stock_lost(history: OrderHistory, event: OrderStockLost) -> OrderHistory:
+    """The hold says that the parcel waits for it."""
+    return _with(history, TimelineStep(step="stock_lost", at=event.lost_at, sku=event.sku))
+
+
+@order_history.on(OrderStockReplaced)
+def stock_replaced(history: OrderHistory, event: OrderStockReplaced) -> OrderHistory:
+    """There are other pieces."""
+    return _with(history, TimelineStep(step="stock_replaced", at=event.replaced_at, sku=event.sku))
+
+
+def _with_parcel(history: OrderHistory, step: TimelineStep) -> OrderHistory:
+    """Where the parcel stands after a hold began or ended; none is left of an order that is off."""
+    if history.fulfilment in {"unfulfilled", "held"}:
+        history = replace(history, fulfilment="held" if history.holds else "unfulfilled")
+    return _with(history, step)
+
+
 def _attach_lifecycle(event_type: type[Event], changed: _Lifecycle) -> None:
     def moved(history: OrderHistory, event: Any) -> OrderHistory:
         at: datetime = getattr(event, changed.at)
         step = TimelineStep(step=changed.status, at=at)
-        return _with(replace(history, status=changed.status, fulfilment=changed.fulfilment), step)
+        return _with_parcel(replace(history, status=changed.status, fulfilment=changed.fulfilment), step)
 
     order_history.on(event_type)(moved)
 
@@ -225,6 +268,7 @@ PAYMENTS: Final = Measure(
         ManualPaymentRecorded: _outcome("captured"),
         CaptureFailed: _outcome("capture_failed"),
         RefundSucceeded: _outcome("refunded"),
+        ManualRefundRecorded: _outcome("refunded"),
         RefundFailed: _outcome("refund_failed"),
         RefundReversed: _outcome("refund_reversed"),
         ChargebackOpened: _outcome("chargeback_opened"),

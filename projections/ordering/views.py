@@ -16,6 +16,7 @@ from domain.ordering.events import (
     CONTACT_NAME,
     DELIVERY_ADDRESS,
     CancellationReason,
+    HoldReason,
     OrderLine,
     RejectionReason,
     Shortage,
@@ -31,8 +32,8 @@ Status = Literal["placed", "confirmed", "rejected", "cancelled", "shipped"]
 PaymentAxis = Literal["none", "pending", "partial", "authorised", "captured", "refunded"]
 """Where the payments of an order stand together; `partial`: less than its total is held, or captured."""
 
-FulfilmentAxis = Literal["none", "unfulfilled", "shipped"]
-"""Where its parcel stands; `none`: there is and will be none."""
+FulfilmentAxis = Literal["none", "unfulfilled", "held", "shipped"]
+"""Where its parcel stands; `none`: there is and will be none; `held`: it is not to be sent yet."""
 
 Step = Literal[
     "placed",
@@ -40,6 +41,10 @@ Step = Literal[
     "rejected",
     "cancelled",
     "shipped",
+    "held",
+    "hold_lifted",
+    "stock_lost",
+    "stock_replaced",
     "payment_requested",
     "payment_action_required",
     "payment_declined",
@@ -105,12 +110,17 @@ class OrderSummary(Row, frozen=True, kw_only=True):
 
 
 class TimelineStep(Struct, frozen=True, kw_only=True):
-    """One step, and when it was; `amount` is in minor units, `payment_id` says of which payment."""
+    """One step, and when it was. `amount` is in minor units, `payment_id` says of which payment.
+
+    `hold` says what an order was held for, `sku` of what its stock was lost, or replaced.
+    """
 
     step: Step
     at: datetime
     amount: Minor | None = None
     payment_id: PaymentId | None = None
+    hold: HoldReason | None = None
+    sku: Sku | None = None
 
 
 class OrderHistory(Row, frozen=True, kw_only=True):
@@ -118,7 +128,8 @@ class OrderHistory(Row, frozen=True, kw_only=True):
 
     `held` is what a provider holds and did not take, `captured` what was taken, `returned` what of that went back,
     `disputed` what a bank took until it decides, and `asked` counts requests that no provider has answered. The `total`
-    is after `discounts`, which were taken off lines by `promotions`.
+    is after `discounts`, which were taken off lines by `promotions`. `holds` are the reasons for which the order is not
+    to be shipped.
     """
 
     order_id: OrderId
@@ -137,6 +148,7 @@ class OrderHistory(Row, frozen=True, kw_only=True):
     asked: int = 0
     discounts: tuple[LineDiscount, ...] = ()
     promotions: tuple[PromotionDiscount, ...] = ()
+    holds: tuple[HoldReason, ...] = ()
     timeline: tuple[TimelineStep, ...]
 
 

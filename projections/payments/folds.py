@@ -1,12 +1,14 @@
 """What becomes of a payment, one event at a time; the same changes are folded for a payment and for its order."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
 
 from domain.event import Event
 from domain.money import Minor
+from domain.ordering.events import PaymentNeeded
 from domain.payments.events import (
     AuthorisationDeclined,
     AuthorisationExpired,
@@ -20,6 +22,7 @@ from domain.payments.events import (
     ChargebackWon,
     CustomerActionRequired,
     ManualPaymentRecorded,
+    ManualRefundRecorded,
     PaymentAuthorised,
     PaymentCaptured,
     PaymentCreated,
@@ -42,6 +45,7 @@ from projections.payments.views import (
     PaymentDetails,
     RefundPart,
     Status,
+    Waiting,
     order_payments,
     payment_details,
 )
@@ -89,25 +93,39 @@ def recorded(_payment: PaymentDetails | None, event: ManualPaymentRecorded) -> P
 def requested(payment: PaymentDetails, event: AuthorisationRequested) -> PaymentDetails:
     """What was said to the attempt before stands in the stream."""
     payment = replace(payment, attempt=event.attempt, method_ref=event.method_ref, declined_code=None)
-    return replace(_moved(payment, event), action=None)
+    return _waiting(replace(_moved(payment, event), action=None))
 
 
 @payment_details.on(PaymentAuthorised)
 def authorised(payment: PaymentDetails, event: PaymentAuthorised) -> PaymentDetails:
     """It is held for a while."""
-    return replace(_moved(payment, event), expires_at=event.expires_at, action=None)
+    return _waiting(replace(_moved(payment, event), expires_at=event.expires_at, action=None))
 
 
 @payment_details.on(CustomerActionRequired)
 def action_required(payment: PaymentDetails, event: CustomerActionRequired) -> PaymentDetails:
     """The buyer has to act."""
-    return replace(_moved(payment, event), action=event.kind)
+    return _waiting(replace(_moved(payment, event), action=event.kind))
 
 
 @payment_details.on(AuthorisationDeclined)
 def declined(payment: PaymentDetails, event: AuthorisationDeclined) -> PaymentDetails:
     """Another method may do."""
-    return replace(_moved(payment, event), declined_code=event.code, action=None)
+    return _waiting(replace(_moved(payment, event), declined_code=event.code, action=None))
+
+
+@payment_details.on(AuthorisationUncertain)
+def uncertain(payment: PaymentDetails, event: AuthorisationUncertain) -> PaymentDetails:
+    """It may be held."""
+    return _waiting(_moved(payment, event), event.uncertain_at)
+
+
+@payment_details.on(PaymentNeeded)
+def payment_needed(payment: PaymentDetails | None, event: PaymentNeeded) -> PaymentDetails | None:
+    """An order has left whose money was not taken; the other reasons are the buyer's to see to."""
+    if payment is None or event.reason != "not_collected" or payment.captured >= payment.amount:
+        return payment
+    return _waiting(replace(payment, uncollected=True), event.needed_at)
 
 
 @payment_details.on(CaptureRequested)
@@ -121,7 +139,8 @@ def capture_requested(payment: PaymentDetails, event: CaptureRequested) -> Payme
 def captured(payment: PaymentDetails, event: PaymentCaptured) -> PaymentDetails:
     """The shop has it."""
     done = {"step": "done", "reference": event.capture_ref}
-    return replace(_moved(payment, event), captures=_changed(payment.captures, "capture_id", event, done))
+    captures = _changed(payment.captures, "capture_id", event, done)
+    return _waiting(replace(_moved(payment, event), captures=captures, uncollected=False))
 
 
 @payment_details.on(CaptureFailed)
@@ -133,11 +152,11 @@ def capture_failed(payment: PaymentDetails, event: CaptureFailed) -> PaymentDeta
 
 @payment_details.on(RefundRequested)
 def refund_requested(payment: PaymentDetails, event: RefundRequested) -> PaymentDetails:
-    """Its outcome is not known."""
+    """Its outcome is not known; what was owed is on its way."""
     refund = RefundPart(
         refund_id=event.refund_id, amount=event.amount, step="pending", reason=event.reason, to=event.to
     )
-    return replace(payment, refunds=(*payment.refunds, refund))
+    return _owing(replace(payment, refunds=(*payment.refunds, refund)), -event.amount)
 
 
 @payment_details.on(RefundSucceeded)
@@ -151,14 +170,25 @@ def refunded(payment: PaymentDetails, event: RefundSucceeded) -> PaymentDetails:
 def refund_failed(payment: PaymentDetails, event: RefundFailed) -> PaymentDetails:
     """It may be refunded again."""
     failed = {"step": "failed", "code": event.code}
-    return replace(payment, refunds=_changed(payment.refunds, "refund_id", event, failed))
+    refunds = _changed(payment.refunds, "refund_id", event, failed)
+    return _owing(replace(payment, refunds=refunds), event.amount, event.failed_at)
 
 
 @payment_details.on(RefundReversed)
 def refund_reversed(payment: PaymentDetails, event: RefundReversed) -> PaymentDetails:
     """The shop has it again."""
     back = {"step": "reversed"}
-    return replace(_moved(payment, event), refunds=_changed(payment.refunds, "refund_id", event, back))
+    refunds = _changed(payment.refunds, "refund_id", event, back)
+    return _owing(replace(_moved(payment, event), refunds=refunds), event.amount, event.reversed_at)
+
+
+@payment_details.on(ManualRefundRecorded)
+def refunded_by_hand(payment: PaymentDetails, event: ManualRefundRecorded) -> PaymentDetails:
+    """The buyer has it, of another till."""
+    refund = RefundPart(
+        refund_id=event.refund_id, amount=event.amount, step="done", reason=event.reason, to="by_hand"
+    )
+    return _owing(replace(_moved(payment, event), refunds=(*payment.refunds, refund)), -event.amount)
 
 
 @payment_details.on(ChargebackOpened)
@@ -222,6 +252,7 @@ _SUMS: Final[dict[type[Event], dict[str, int]]] = {
     PaymentCaptured: {"captured": 1},
     RefundSucceeded: {"refunded": 1},
     RefundReversed: {"refunded": -1},
+    ManualRefundRecorded: {"refunded": 1},
     ChargebackOpened: {"disputed": 1},
     ChargebackWon: {"disputed": -1},
     ChargebackLost: {"disputed": -1, "lost": 1},
@@ -242,6 +273,30 @@ def _moved(payment: P, event: Any) -> P:
     if isinstance(event, AuthorisationExpired | AuthorisationVoided):
         changes["authorised"] = payment.captured
     return replace(payment, **changes)
+
+
+def _owing(payment: PaymentDetails, amount: int, since: datetime | None = None) -> PaymentDetails:
+    """What did not go back is owed; a refund that is requested after that is taken for another try."""
+    return _waiting(replace(payment, owed=Minor(max(0, payment.owed + amount))), since)
+
+
+def _waiting(payment: PaymentDetails, since: datetime | None = None) -> PaymentDetails:
+    """Whether somebody has to see to the payment, `since` an event that may say so."""
+    reason = _reason(payment)
+    if reason == payment.waits_for:
+        return payment
+    began = None if reason is None else since or payment.waits_since
+    return replace(payment, waiting=reason is not None, waits_for=reason, waits_since=began)
+
+
+def _reason(payment: PaymentDetails) -> Waiting | None:
+    """What is the most urgent of all that somebody has to see to."""
+    if payment.owed:
+        steps = [each.step for each in payment.refunds if each.step in {"failed", "reversed"}]
+        return "refund_reversed" if steps[-1] == "reversed" else "refund_failed"
+    if payment.uncollected:
+        return "not_collected"
+    return "uncertain" if payment.status == "uncertain" else None
 
 
 def _changed(parts: tuple[Any, ...], key: str, event: Event, changes: dict[str, Any]) -> tuple[Any, ...]:
@@ -268,8 +323,8 @@ def _attach(event: type[Event]) -> None:
 
 for _event in (*_STATUSES, *_SUMS):
     _attach(_event)
-for _event in (AuthorisationUncertain, AuthorisationExpired, VoidRequested, AuthorisationVoided, VoidFailed):
-    payment_details.on(_event)(_moved)
+for _event in (AuthorisationExpired, VoidRequested, AuthorisationVoided, VoidFailed):
+    payment_details.on(_event)(lambda payment, event: _waiting(_moved(payment, event)))
 
 
 def _with(

@@ -5,6 +5,7 @@
 | captured | buyer | provider |
 | paid by hand | buyer | till |
 | refunded | provider, or store_credit | buyer |
+| refunded by hand | till | buyer |
 | refund reversed | buyer | provider, or store_credit |
 | chargeback opened | provider | disputes |
 | chargeback won | disputes | provider |
@@ -32,6 +33,7 @@ from domain.payments.events import (
     CreditIssued,
     CreditSpent,
     ManualPaymentRecorded,
+    ManualRefundRecorded,
     PaymentCaptured,
     RefundReversed,
     RefundSucceeded,
@@ -110,6 +112,13 @@ _books(
     of=_refunding,
     to=_always("buyer"),
     at=lambda event: event.succeeded_at,
+)
+_books(
+    ManualRefundRecorded,
+    entry=lambda event: f"refund:{event.refund_id}",
+    of=_always("till"),
+    to=_always("buyer"),
+    at=lambda event: event.recorded_at,
 )
 _books(
     RefundReversed,

@@ -47,6 +47,9 @@ Status = Literal[
 ]
 Step = Literal["pending", "done", "failed", "reversed"]
 DisputeStep = Literal["open", "won", "lost"]
+Waiting = Literal["refund_failed", "refund_reversed", "not_collected", "uncertain"]
+"""What somebody has to see to: money that did not go back, or came back; money that was not taken; or nobody knows."""
+Destination = RefundTarget | Literal["by_hand"]
 Axis = Literal["none", "pending", "partial", "authorised", "captured", "refunded"]
 Account = Literal["buyer", "provider", "till", "store_credit", "disputes", "losses", "goodwill", "breakage"]
 
@@ -68,7 +71,7 @@ class RefundPart(Struct, frozen=True, kw_only=True):
     amount: Minor
     step: Step
     reason: RefundReason
-    to: RefundTarget
+    to: Destination
     reference: ProviderRef | None = None
     code: ProviderCode | None = None
 
@@ -85,6 +88,8 @@ class PaymentDetails(Row, frozen=True, kw_only=True):
     """One payment. While it is `requested` or `uncertain`, whether the provider holds anything is not known.
 
     captured <= authorised and refunded <= captured; disputed + lost <= captured without what went back to its method.
+    `owed` is what was to go back, did not, and was not requested again; `uncollected`: its order has left, its money
+    was not taken. One that is `waiting` has what somebody has to see to (`waits_for`) since then.
     """
 
     payment_id: PaymentId
@@ -109,6 +114,11 @@ class PaymentDetails(Row, frozen=True, kw_only=True):
     refunds: tuple[RefundPart, ...] = ()
     disputes: tuple[DisputePart, ...] = ()
     webhooks: int = 0
+    owed: Minor = Minor(0)
+    uncollected: bool = False
+    waiting: bool = False
+    waits_for: Waiting | None = None
+    waits_since: datetime | None = None
 
 
 class PaidBy(Struct, frozen=True, kw_only=True):

@@ -43,7 +43,7 @@ _STORES: Final = "catalogue:read inventory:read inventory:receive inventory:adju
 _SHIPS: Final = "orders:read orders:ship shipments:read shipments:label"
 _KNOWS: Final = "customers:read customers:write customers:merge customers:erase"
 _SUPPORTS: Final = (
-    "orders:place orders:read orders:cancel shipments:read credit-notes:issue carts:read carts:write"
+    "orders:place orders:read orders:cancel orders:hold shipments:read credit-notes:issue carts:read carts:write"
     " promotions:read coupons:redeem"
 )
 

@@ -100,6 +100,7 @@ def test_nobody_is_behind_afterwards(imported):
             "shipment_details",
             "sku_sales",
             "stock_level",
+            "stock_reservations",
             "store_credit_details",
             "tax_rates",
             "timers_carts_left",

@@ -29,6 +29,7 @@ METHOD = {"method_ref": "pm_visa"}
 OF_ORDER = {"order_id": "payable", **METHOD}
 CASH = {"order_id": "payable", "method": "cash"}
 REFUND = {"refund_id": "r", "amount": 1, "reason": "other"}
+BY_HAND = {**REFUND, "method": "cash"}
 
 HOLD_CREDIT = {"hold_id": "another", "order_id": "payable"}
 ISSUE_CREDIT = {"credit_id": "another", "currency": "GBP", "amount": 1}
@@ -93,6 +94,7 @@ VALID: dict[str, tuple[str, Any]] = {
     "capture_payment": (_to("held", "captures"), {"capture_id": "c"}),
     "void_payment": (_to("held", "void"), {}),
     "refund_payment": (_to("captured", "refunds"), REFUND),
+    "record_manual_refund": (_to("manual", "manual-refunds"), BY_HAND),
     "issue_store_credit": (_credit("credits"), ISSUE_CREDIT),
     "hold_store_credit": (_credit("holds"), HOLD_CREDIT),
     "settle_store_credit": (_credit("settlements"), {"hold_id": HOLD, "outcome": "spent"}),
@@ -122,6 +124,15 @@ REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
             ("refund_payment", "refunds", REFUND),
         )
         for code, name in (("payment-unknown", "none"), ("manually-paid", "manual"))
+    },
+    **{
+        ("record_manual_refund", code): (_to(name, "manual-refunds"), {**BY_HAND, **given})
+        for code, name, given in (
+            ("payment-unknown", "none", {}),
+            ("amount-exceeds-refundable", "manual", {"amount": 99_999}),
+            ("refund-id-taken", "captured", {"refund_id": "refunded"}),
+            ("card-number-given", "manual", {"reference": CARD}),
+        )
     },
     ("authorise_payment", "payment-is-closed"): (_to("voided", "authorisation"), {}),
     ("authorise_payment", "attempt-in-progress"): (_to("requested", "authorisation"), {}),

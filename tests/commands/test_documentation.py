@@ -23,7 +23,7 @@ from tests.catalogue_examples import (
 from tests.commands import payment_requests
 from tests.commands.conftest import opened
 from tests.customer_examples import customer_registered
-from tests.examples import confirmed, placed, product_created, shipped, stock_received
+from tests.examples import confirmed, placed, product_created, shipped, stock_received, stock_reserved
 from tests.payment_examples import credit_held, credit_issued
 from tests.pricing_examples import price_set
 
@@ -106,6 +106,7 @@ PAYMENTS = {
     "/v1/payments/{payment_id}/captures": "held",
     "/v1/payments/{payment_id}/void": "voided",
     "/v1/payments/{payment_id}/refunds": "captured",
+    "/v1/payments/{payment_id}/manual-refunds": "manual",
 }
 
 
@@ -124,6 +125,8 @@ TARGETS = {
     "/v1/orders/{order_id}/shipment": "shipped",
     "/v1/orders/{order_id}/shipment/label": "returned",
     "/v1/orders/{order_id}/cancellation": "cancelled",
+    "/v1/orders/{order_id}/holds": "cash",
+    "/v1/orders/{order_id}/hold-liftings": "cash",
 }
 
 PAID_LATER = {"/v1/manual-payments": "cash", "/v1/store-credits/{customer_id}/holds": "credit"}
@@ -146,6 +149,9 @@ async def every_example_is_accepted(shop, document):
         product_created(sku="85123B"),
         placed(order_id="shipped"),
         confirmed(order_id="shipped"),
+        placed(order_id="reserved"),
+        confirmed(order_id="reserved"),
+        stock_reserved(order_id="reserved"),
         placed(order_id="cancelled"),
         placed(order_id="returned"),
         shipped(order_id="returned"),
@@ -179,6 +185,8 @@ async def every_example_is_accepted(shop, document):
                 **body,
                 "order_id": PAID_LATER[path],
             }  # all that is due of the example's own is paid by then
+        if path == "/v1/stock/{sku}/losses":
+            body = {**body, "order_ids": ["reserved"]}  # the example's own was placed just now
         if path == "/v1/credit-notes":
             body = {**body, "order_id": "returned"}  # the example's own was placed just now
         address = path.replace("{sku}", "85123A").replace("{order_id}", TARGETS.get(path, ""))

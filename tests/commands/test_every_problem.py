@@ -44,6 +44,7 @@ from tests.commands.conftest import opened
 from tests.commands.http_spec import Shop
 from tests.examples import (
     LINES,
+    cancelled,
     confirmed,
     event_skipped,
     pause_requested,
@@ -52,7 +53,9 @@ from tests.examples import (
     rejected,
     shipped,
     stock_received,
+    stock_reserved,
 )
+from tests.purchase_examples import order_held, order_stock_lost
 
 pytestmark = pytest.mark.anyio
 
@@ -62,6 +65,7 @@ NOTE = {"country": "x", "currency": "GBP", "lines": [{"sku": "85123A", "quantity
 PRICE = {"unit_price": "9.99", "currency": "GBP"}
 PRODUCT = {"sku": "new", "title": "New", "stocked": True}
 DAMAGE = {"delta": -1, "reason": "damage"}
+LOSS = {"quantity": 1, "reason": "damage", "order_ids": ["reserved"]}
 
 SKIP = {"partition_key": "order-placed", "position": 4, "reason": "entered twice"}
 FOR_ADA = {**ORDER, "customer_id": "known", "contact": {"name": "Ada"}}
@@ -73,8 +77,11 @@ VALID: dict[str, tuple[str, Any]] = {
     "change_price": ("/v1/products/85123A/price", PRICE),
     "receive_stock": ("/v1/stock/85123A/receipts", {"quantity": 1}),
     "adjust_stock": ("/v1/stock/85123A/adjustments", DAMAGE),
+    "record_stock_loss": ("/v1/stock/85123A/losses", LOSS),
     "place_order": ("/v1/orders", FOR_ADA),
     "cancel_order": ("/v1/orders/placed/cancellation", {"reason": "staff"}),
+    "hold_order": ("/v1/orders/placed/holds", {"reason": "fraud"}),
+    "lift_order_hold": ("/v1/orders/held/hold-liftings", {"reason": "payment"}),
     "ship_order": ("/v1/orders/confirmed/shipment", {}),
     "issue_credit_note": ("/v1/credit-notes", NOTE),
     "request_label": ("/v1/orders/shipped/shipment/label", {}),
@@ -107,6 +114,18 @@ FACTS = (
     placed(order_id="postage", lines=(LINES[1],)),
     confirmed(order_id="postage"),
     shipped(order_id="postage", skus=()),
+    placed(order_id="held"),
+    confirmed(order_id="held"),
+    order_held(order_id="held"),
+    placed(order_id="lost", lines=(structs.replace(LINES[0], sku="71053"), LINES[1])),
+    confirmed(order_id="lost"),
+    order_stock_lost(order_id="lost", sku="71053"),
+    order_held(order_id="lost", reason="stock"),
+    placed(order_id="reserved"),
+    confirmed(order_id="reserved"),
+    stock_reserved(order_id="reserved"),
+    placed(order_id="off"),
+    cancelled(order_id="off"),
     placed(order_id="rejected"),
     rejected(order_id="rejected"),
     pause_requested(consumer="timers"),
@@ -126,6 +145,12 @@ REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
     ("adjust_stock", "product-unknown"): ("/v1/stock/none/adjustments", DAMAGE),
     ("adjust_stock", "not-stocked"): ("/v1/stock/POST/adjustments", DAMAGE),
     ("adjust_stock", "insufficient-stock"): ("/v1/stock/85123A/adjustments", {**DAMAGE, "delta": -99_999}),
+    ("record_stock_loss", "product-unknown"): ("/v1/stock/none/losses", LOSS),
+    ("record_stock_loss", "not-stocked"): ("/v1/stock/POST/losses", LOSS),
+    ("record_stock_loss", "insufficient-stock"): ("/v1/stock/85123A/losses", {**LOSS, "quantity": 99_999}),
+    ("record_stock_loss", "order-unknown"): ("/v1/stock/85123A/losses", {**LOSS, "order_ids": ["none"]}),
+    ("record_stock_loss", "not-confirmed"): ("/v1/stock/85123A/losses", {**LOSS, "order_ids": ["placed"]}),
+    ("record_stock_loss", "nothing-reserved"): ("/v1/stock/85123A/losses", {**LOSS, "order_ids": ["lost"]}),
     ("place_order", "order-id-taken"): ("/v1/orders", {**ORDER, "order_id": "placed"}),
     ("place_order", "unknown-sku"): ("/v1/orders", {**ORDER, "lines": [{"sku": "none", "quantity": 1}]}),
     ("place_order", "no-list-price"): ("/v1/orders", {**ORDER, "lines": [{"sku": "POST", "quantity": 1}]}),
@@ -136,8 +161,15 @@ REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
     ("cancel_order", "order-unknown"): ("/v1/orders/none/cancellation", {"reason": "staff"}),
     ("cancel_order", "already-shipped"): ("/v1/orders/shipped/cancellation", {"reason": "staff"}),
     ("cancel_order", "already-rejected"): ("/v1/orders/rejected/cancellation", {"reason": "staff"}),
+    ("hold_order", "order-unknown"): ("/v1/orders/none/holds", {"reason": "fraud"}),
+    ("hold_order", "already-shipped"): ("/v1/orders/shipped/holds", {"reason": "fraud"}),
+    ("hold_order", "already-rejected"): ("/v1/orders/rejected/holds", {"reason": "fraud"}),
+    ("hold_order", "already-cancelled"): ("/v1/orders/off/holds", {"reason": "fraud"}),
+    ("lift_order_hold", "order-unknown"): ("/v1/orders/none/hold-liftings", {"reason": "fraud"}),
+    ("lift_order_hold", "insufficient-stock"): ("/v1/orders/lost/hold-liftings", {"reason": "stock"}),
     ("ship_order", "order-unknown"): ("/v1/orders/none/shipment", {}),
     ("ship_order", "not-confirmed"): ("/v1/orders/placed/shipment", {}),
+    ("ship_order", "order-is-held"): ("/v1/orders/held/shipment", {}),
     ("request_label", "order-unknown"): ("/v1/orders/none/shipment/label", {}),
     ("request_label", "not-shipped"): ("/v1/orders/confirmed/shipment/label", {}),
     ("request_label", "nothing-to-send"): ("/v1/orders/postage/shipment/label", {}),

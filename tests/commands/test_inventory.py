@@ -1,8 +1,24 @@
-"""POST /v1/stock/{sku}/receipts and /stock/{sku}/adjustments."""
+"""POST /v1/stock/{sku}/receipts, /adjustments and /losses."""
 
 import pytest
 
-from tests.examples import product_created, stock_adjusted, stock_received, stock_reserved
+from tests.examples import (
+    NOW,
+    confirmed,
+    placed,
+    product_created,
+    shipped,
+    stock_adjusted,
+    stock_received,
+    stock_reserved,
+)
+from tests.purchase_examples import (
+    hold_lifted,
+    order_held,
+    order_stock_lost,
+    order_stock_replaced,
+    reservation_lost,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -45,6 +61,26 @@ async def test_pieces_that_are_promised_cannot_be_written_off(given):
     answer = await shop.post("/v1/stock/85123A/adjustments", {"delta": -8, "reason": "loss"})
 
     answer.then_refused(409, "insufficient-stock", sku="85123A", requested=8, available=7)
+
+
+async def test_what_is_lost_of_reserved_pieces_holds_their_order_until_there_are_others(given):
+    shop = await given(product_created(), stock_received(), placed(), stock_reserved(), confirmed())
+    loss = {"quantity": 8, "reason": "damage", "note": "dropped", "order_ids": ["536365"]}
+    lift, path = {"reason": "stock"}, "/v1/orders/536365/hold-liftings"
+
+    (await shop.post("/v1/stock/85123A/losses", loss)).then_accepted(stream="stock-85123A", version=4)
+    assert [reservation_lost(), stock_adjusted(delta=-8)] == shop.events("stock-85123A")[2:]
+    held = [order_stock_lost(), order_held(reason="stock")]
+    assert held == shop.events("order-536365")[2:]
+    (await shop.post("/v1/stock/85123A/losses", loss)).then_refused(409, "nothing-reserved")
+    (await shop.post("/v1/orders/536365/shipment")).then_refused(409, "order-is-held", reasons=["stock"])
+    (await shop.post(path, lift)).then_refused(409, "insufficient-stock", requested=3, available=2)
+
+    await shop.post("/v1/stock/85123A/receipts", {"quantity": 1})
+    (await shop.post(path, lift)).then_accepted(stream="order-536365", version=6)
+    (await shop.post("/v1/orders/536365/shipment")).then_accepted(stream="order-536365", version=7)
+    assert stock_reserved(reserved_at=NOW) == shop.events("stock-85123A")[-1]
+    assert [order_stock_replaced(), hold_lifted(reason="stock"), shipped()] == shop.events("order-536365")[4:]
 
 
 async def test_a_correction_by_nothing_is_accepted_and_records_nothing(given):

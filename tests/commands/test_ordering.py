@@ -1,4 +1,4 @@
-"""POST /v1/orders, /orders/{order_id}/cancellation, /orders/{order_id}/shipment and /credit-notes."""
+"""POST /v1/orders, /orders/{order_id}/cancellation, /holds, /hold-liftings and /shipment, and /credit-notes."""
 
 import asyncio
 import uuid
@@ -23,6 +23,7 @@ from tests.examples import (
     rejected,
     shipped,
 )
+from tests.purchase_examples import hold_lifted, order_held
 
 pytestmark = pytest.mark.anyio
 
@@ -205,6 +206,24 @@ async def test_a_rejected_order_cannot_be_cancelled(given):
     answer = await shop.post("/v1/orders/536365/cancellation", {"reason": "customer"})
 
     answer.then_refused(409, "already-rejected")
+
+
+async def test_a_held_order_is_shipped_once_its_hold_is_lifted(given):
+    shop = await given(placed(), confirmed())
+    reason = {"reason": "fraud"}
+
+    (await shop.post("/v1/orders/536365/holds", reason)).then_accepted(stream="order-536365", version=3)
+    (await shop.post("/v1/orders/536365/holds", reason)).then_accepted(stream="order-536365", version=3)
+    refused = await shop.post("/v1/orders/536365/shipment")
+    refused.then_refused(409, "order-is-held", order_id="536365", reasons=["fraud"])
+
+    (await shop.post("/v1/orders/536365/hold-liftings", reason)).then_accepted(
+        stream="order-536365", version=4
+    )
+    (await shop.post("/v1/orders/536365/shipment")).then_accepted(stream="order-536365", version=5)
+    assert [order_held(reason="fraud", held_at=NOW), hold_lifted(reason="fraud", lifted_at=NOW)] == (
+        shop.events("order-536365")[2:4]
+    )
 
 
 async def test_a_confirmed_order_is_shipped(given):

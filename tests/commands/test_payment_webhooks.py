@@ -4,19 +4,27 @@ import base64
 import hashlib
 import hmac
 import json
+from collections import Counter
 
 import pytest
 
+from counterfoil.simulators.faults import Chance, Faults
+from counterfoil.simulators.journal import Ledger
+from counterfoil.simulators.payment_provider import PaymentEntry, PaymentOperation, PaymentProvider
+from counterfoil.testing.spec import folded
 from domain.event import type_name
 from domain.payments.events import (
     AuthorisationDeclined,
     ChargebackLost,
     ChargebackOpened,
     ChargebackWon,
+    PaymentCaptured,
     PspEventIngested,
     RefundReversed,
+    RefundSucceeded,
 )
 from event_store.log import reading
+from projections.payments.ledger import LEDGER
 from runtime import database
 from tests.commands.conftest import opened
 from tests.examples import placed
@@ -184,6 +192,79 @@ async def test_a_webhook_that_came_too_early_is_taken_when_it_is_delivered_again
 
     recorded = kinds(shop, CAPTURED)
     assert [type_name(ChargebackOpened), type_name(ChargebackWon)] == recorded[1::2]
+
+
+class Said(list):
+    """What a simulated provider would say by webhooks."""
+
+    def add(self, number, said):
+        self.append({"id": f"evt_{number}", **said})
+
+    async def deliver(self, shop):
+        """The newest first, and again what came too early."""
+        while self:
+            self.reverse()
+            self[:] = [each for each in self if (await send(shop, each))[0] != 204]
+
+
+class Paid:
+    """A payment with a method, of which a simulated provider is asked for what the shop requests."""
+
+    def __init__(self, shop, provider, method, said):
+        self.shop, self.provider, self.method, self.said = shop, provider, method, said
+        self.stream = f"payment-{method}"
+        self.of_it = {"payment_id": method, "order_id": method}
+
+    async def come_to(self, *, refund):
+        requested = authorisation_requested(**self.of_it, method_ref=self.method)
+        await self.shop.given(placed(order_id=self.method), payment_created(**self.of_it), requested)
+        await self.ask("authorise", method=self.method)
+        reference = self.shop.events(self.stream)[-1].auth_ref
+        await self.shop.post(f"/v1/payments/{self.method}/captures", {"capture_id": "c"})
+        await self.ask("capture", reference=reference)
+        if refund:
+            back = {"refund_id": "r", "amount": TOTAL, "reason": "return"}
+            await self.shop.post(f"/v1/payments/{self.method}/refunds", back)
+            await self.ask("refund", reference=reference)
+
+    async def ask(self, step, **given):
+        key = f"{installation(self.shop)}:payment:{self.stream}:{step}:1"
+        asked = PaymentOperation(
+            key=key, step=step, payment=self.method, currency="GBP", amount=TOTAL, **given
+        )
+        self.provider.perform(asked, None)
+        await self.said.deliver(self.shop)
+
+
+MOVED = {"captured": 1, "refunded": -1, "released": 0, "authorised": 0}
+BY_BANKS = {"opened": -1, "won": 1, "lost": 0, "returned": 1}
+LOGGED = {PaymentCaptured: 1, RefundSucceeded: -1, RefundReversed: 1, ChargebackOpened: -1, ChargebackWon: 1}
+
+
+async def test_provider_log_and_books_say_the_same_of_what_banks_do(shop, tmp_path):
+    has = {
+        "pm_visa": 0,
+        "pm_returned": TOTAL,
+        "pm_disputed": 0,
+        "pm_dispute_won": TOTAL,
+        "pm_dispute_lost": 0,
+    }
+    with Ledger(tmp_path / "ledger", PaymentEntry) as book:
+        provider = PaymentProvider(book, Chance(Faults(), seed=7), token=None)
+        provider._webhooks = said = Said()
+        for method in has:
+            await Paid(shop, provider, method, said).come_to(refund=method in {"pm_visa", "pm_returned"})
+        provided, logged, booked = Counter(), Counter(), Counter()
+        for entry in book.entries():
+            sign = BY_BANKS[entry.did] if entry.call == "bank" else MOVED[entry.answer["status"]]
+            provided[entry.answer["payment"]] += sign * entry.answer["amount"]
+    for method in has:
+        events = shop.events(f"payment-{method}")
+        logged[method] = sum(LOGGED.get(type(event), 0) * getattr(event, "amount", 0) for event in events)
+        for posting in folded(LEDGER, *(event for event in events if type(event) in LEDGER.folds)).values():
+            booked[method] += posting.amount * (posting.account == "provider")
+
+    assert [has] * 3 == [dict(provided), dict(logged), dict(booked)]
 
 
 async def test_a_lost_dispute_and_a_reversed_refund_are_recorded(shop):

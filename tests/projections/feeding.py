@@ -16,7 +16,8 @@ from domain.catalogue.listing import LISTING
 from domain.customers.customer import CUSTOMER
 from domain.event import Event, partition_key_of
 from domain.identity.account import ACCOUNT
-from domain.ids import AccountId, CartId, CustomerId, KeyedHash, OrderId, PaymentId
+from domain.ids import AccountId, CartId, CustomerId, KeyedHash, OrderId, PaymentId, Sku
+from domain.inventory.stock_item import STOCK
 from domain.ordering.events import Contact
 from domain.ordering.order import ORDER
 from domain.ordering.purchase import PURCHASE
@@ -69,7 +70,7 @@ from tests.catalogue_examples import (
     variant_added,
 )
 from tests.customer_examples import address_added, customer_registered, sealed
-from tests.examples import account_registered, placed
+from tests.examples import account_registered, placed, stock_received, stock_reserved
 from tests.histories import Shop
 from tests.identity_examples import account_closed
 from tests.payment_examples import (
@@ -88,7 +89,14 @@ from tests.pricing_examples import (
     stream_of,
     tax_rate_set,
 )
-from tests.purchase_examples import purchase_begun
+from tests.purchase_examples import (
+    hold_lifted,
+    order_held,
+    order_stock_lost,
+    order_stock_replaced,
+    purchase_begun,
+    reservation_lost,
+)
 
 APPENDED_PER_CALL = 256
 ROUNDS_MAX = 500
@@ -148,6 +156,11 @@ def _known() -> Iterator[tuple[str, Event]]:
     contact = Contact(name=sealed("Ada Lovelace"), email=None, address=None)
     order_id = OrderId("of-somebody-known")
     yield ORDER.stream(order_id), placed(order_id=order_id, customer_id=customer_id, contact=contact)
+    held = (order_held, order_stock_lost, order_stock_replaced, hold_lifted)
+    yield from ((ORDER.stream(order_id), event(order_id=order_id)) for event in held)
+    of_it = {"sku": Sku("85123B"), "order_id": order_id}
+    stock = (stock_received(sku=of_it["sku"]), stock_reserved(**of_it), reservation_lost(**of_it))
+    yield from ((STOCK.stream(event.sku), event) for event in stock)
 
 
 def _listed() -> Iterator[tuple[str, Event]]:

@@ -32,6 +32,7 @@ from projections import rebuild
 from projections.catalogue.folds import VIEWS as CATALOGUE_VIEWS
 from projections.catalogue.views import product_page
 from projections.identity.views import account_activity
+from projections.inventory.views import stock_reservations
 from projections.ordering.views import order_activity, order_contact, order_history
 from runtime.settings import Settings
 from runtime.version import version as version_of_this
@@ -49,7 +50,10 @@ CONTEXTS = Contexts(*SERVED, OPERATIONS, SECURITY)
 EVENTS = {event for aggregate in CONTEXTS.aggregates for event in aggregate.events}
 
 ADDED = {
-    *(each.name for each in (account_activity, order_activity, order_contact, order_history)),
+    *(
+        each.name
+        for each in (account_activity, order_activity, order_contact, order_history, stock_reservations)
+    ),
     *(view.name for view in CATALOGUE_VIEWS if view is not product_page),
 }
 """Views that no released version has, of contexts that one has."""
@@ -103,6 +107,11 @@ UNRELEASED = {
     "operations.resume_requested.v1",
     "operations.retry_requested.v1",
     "operations.rollback_requested.v1",
+    "ordering.hold_lifted.v1",
+    "inventory.reservation_lost.v1",
+    "ordering.order_held.v1",
+    "ordering.order_stock_lost.v1",
+    "ordering.order_stock_replaced.v1",
     "ordering.order_placed.v3",
     "security.fields_revealed.v1",
     "security.history_read.v1",

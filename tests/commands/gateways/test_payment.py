@@ -296,6 +296,23 @@ def test_the_simulated_provider_sends_signed_webhooks_by_itself(ledger, faults, 
     assert {"operation.decided"} >= {webhook.type for webhook in shop.taken}
 
 
+def test_the_simulated_provider_says_what_banks_do_also_after_a_restart(ledger):
+    with shop_taking(refusing=1_000) as shop:
+        with announcing(ledger, shop, "wrong=1") as provider:
+            for step, reference in (("authorise", ""), ("capture", "A-000001")):
+                asked = {"payment": "pay-1", "currency": "GBP", "amount": 1265, "method": "pm_dispute_lost"}
+                provider.perform(
+                    PaymentOperation(key=f"{KEY}:{step}:1", step=step, reference=reference, **asked), None
+                )
+        shop.refusing = 0
+        with announcing(ledger, shop, "wrong=1"):
+            eventually(lambda: done(ledger).count(("webhook", "delivered")) == 4)
+
+    disputes = [each for each in shop.taken if each.dispute is not None]
+    assert ["chargeback.opened", "chargeback.lost"] == [each.type for each in disputes]
+    assert [1265, 1265] == [each.dispute.amount for each in disputes]
+
+
 def test_a_webhook_is_overtaken_by_the_next_one(ledger, monkeypatch):
     monkeypatch.setattr(webhooks, "REORDER_S", 60.0)
     chance = Chance(Faults(), seed=7)

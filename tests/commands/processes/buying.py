@@ -4,28 +4,32 @@ A row of the order process is a `Sale` that says what they do, and how it has to
 killed, late and repeated meanwhile (`counterfoil.testing.processes`); what is left to do at the end is done in peace.
 """
 
+import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
+from commands import stock_losses
 from commands.decision import Decision, DecisionView, StreamState, events_of
 from commands.processes import purchases
 from commands.processes.fulfilment import FULFILMENT
 from commands.processes.purchases import PURCHASES
 from commands.processes.timer import Timer
+from commands.stock_losses import Loss
 from counterfoil.testing import processes
 from counterfoil.testing.processes import Worker, World
+from counterfoil.testing.spec import folded
 from domain.aggregate import Aggregate, category_of
 from domain.event import Event
 from domain.ids import CaptureId, CouponId, OrderId, PromotionId, RedemptionId, Sku
 from domain.inventory import stock_item
-from domain.inventory.stock_item import STOCK
+from domain.inventory.stock_item import STOCK, InsufficientStock
 from domain.money import Currency, Minor, UnitPrice
 from domain.ordering import order
 from domain.ordering.events import OrderCancelled, PaymentNeeded, PaymentTerms
 from domain.ordering.lines import LineRequest
-from domain.ordering.order import ORDER, Buyer, Order, Status
+from domain.ordering.order import ORDER, Buyer, Order, OrderIsHeld, Status
 from domain.ordering.purchase import PURCHASE, payment_of
 from domain.payments import authorising, capturing, refunding
 from domain.payments.payment import OPEN, PAYMENT, MovementStep, Payment
@@ -34,6 +38,8 @@ from domain.pricing.events import CouponRedeemed, RedemptionReleased
 from domain.pricing.redemption import REDEMPTION, redemption_of
 from domain.promotion_terms import PromotionDiscount
 from event_store.log import codec
+from projections.payments import folds
+from projections.payments.views import PaymentDetails, payment_details
 from runtime.settings import Settings
 
 SKU: Final = Sku("A")
@@ -69,6 +75,8 @@ class Sale:
     captured: ClassVar[int] = 0
     refunded: ClassVar[int] = 0
     needed: ClassVar[tuple[str, ...]] = ()
+    holds: ClassVar[tuple[str, ...]] = ()
+    waits: ClassVar[str | None] = None
     requested: ClassVar[Mapping[str, int]] = asked(authorisation=1)
     coupon: ClassVar[CouponId | None] = None
     released: ClassVar[tuple[str, ...]] = ()
@@ -200,6 +208,10 @@ class Sale:
         if events:
             self.world.append(aggregate, identifier, events)
 
+    def record(self, decided: Decision) -> None:
+        for stream in dict.fromkeys(each[:2] for each in decided.events):
+            self.append(*stream, [each[2] for each in decided.events if each[:2] == stream])
+
     def pay_again(self, payment: Payment) -> None:
         """The buyer names another method."""
         again = authorising.authorise(
@@ -212,7 +224,24 @@ class Sale:
 
     def ship(self) -> None:
         if self.sold.status is Status.CONFIRMED:
-            self.append(ORDER, ID, order.ship(self.sold, order_id=ID, now=self.now))
+            with contextlib.suppress(OrderIsHeld):
+                self.append(ORDER, ID, order.ship(self.sold, order_id=ID, now=self.now))
+
+    def lose_stock(self, quantity: int) -> None:
+        """Somebody finds fewer pieces than are reserved, and names the order that is to wait for others."""
+        loss = Loss(quantity=quantity, reason="damage", note="", order_ids=(ID,))
+        item, view = self.world.state(STOCK, SKU), DecisionView(self._held)
+        self.record(stock_losses.write_off(item, view, sku=SKU, loss=loss, now=self.now))
+
+    def reserve_again(self) -> None:
+        """Somebody tries to, whether or not there are pieces."""
+        with contextlib.suppress(InsufficientStock):
+            view = DecisionView(self._held)
+            self.record(stock_losses.reserve_again(self.sold, view, order_id=ID, now=self.now))
+
+    def receive(self, quantity: int) -> None:
+        received = stock_item.receive(None, sku=SKU, quantity=quantity, reference="", now=self.now)
+        self.append(STOCK, SKU, received)
 
     def capture_by_hand(self, payment: Payment) -> None:
         if payment.status is Authorisation.AUTHORISED and not payment.captures:
@@ -238,8 +267,7 @@ class Sale:
         decided = timer.decide(self.world.state(ORDER, ID), DecisionView(self._held), self.now)
         if not isinstance(decided, Decision):
             decided = Decision(events_of(ORDER, ID, decided))
-        for aggregate, identifier in dict.fromkeys((each[0], each[1]) for each in decided.events):
-            self.append(aggregate, identifier, [each[2] for each in decided.events if each[0] is aggregate])
+        self.record(decided)
         self.fired.add((timer.name, position))
         return True
 
@@ -292,6 +320,8 @@ class Sale:
             "captured": self.captured,
             "refunded": self.refunded,
             "needed": self.needed,
+            "holds": self.holds,
+            "waits": self.waits,
             "requested": self.requested,
             "released": self.released,
             "due": self.due,
@@ -315,11 +345,21 @@ class Sale:
             "captured": 0 if payment is None else payment.captured,
             "refunded": 0 if payment is None else payment.refunded,
             "needed": self.noted,
+            "holds": self.sold.holds,
+            "waits": None if payment is None else _waits_for(events),
             "requested": requested,
             "released": tuple(each.reason for each in events if isinstance(each, RedemptionReleased)),
             "due": self.due if payment is None else payment.amount,
             "stock": (stock.on_hand, stock.reserved),
         }
+
+
+def _waits_for(events: Sequence[Event]) -> str | None:
+    """What the list of payments says that somebody has to see to."""
+    assert payment_details in folds.VIEWS, "with all of its folds"
+    of_payments = [each for each in events if type(each) in payment_details.folds]
+    row: PaymentDetails = folded(payment_details, *of_payments)[payment_of(ID),]
+    return row.waits_for
 
 
 def run(row: type[Sale], seed: int) -> list[str]:

@@ -17,7 +17,9 @@ from msgspec import Struct
 
 ROOT: Final = Path(__file__).parents[3]
 PAGE: Final = ROOT / "docs" / "order-process.md"
-TESTS: Final = Path(__file__).with_name("test_order_process.py")
+TESTS: Final = tuple(
+    Path(__file__).with_name(name) for name in ("test_order_process.py", "test_confirmed_orders.py")
+)
 NOT_DONE: Final = "not done"
 PASSED: Final = "passed"
 
@@ -120,8 +122,18 @@ ROWS: Final = (
     ),
     Row(
         "the refund fails",
-        "requested again, three times in all; then the payment shows that it is owed",
+        "requested again, three times in all; then the payment waits for somebody (`refund_failed`)",
         "test_a_refund_that_fails_is_tried_again_some_times",
+    ),
+    Row(
+        "a refund was reversed",
+        "the payment waits for somebody (`refund_reversed`), and nothing is requested by itself",
+        "test_a_refund_that_comes_back_waits_for_somebody",
+    ),
+    Row(
+        "what waits for somebody is sent to another destination",
+        "to store credit, or recorded by hand: the payment waits no longer",
+        "test_what_was_not_refunded_is_sent_to_another_destination",
     ),
     Row(
         "the authorisation expires before the order is shipped",
@@ -130,13 +142,33 @@ ROWS: Final = (
     ),
     Row(
         "it is not authorised again",
-        "payment needed; the order stays confirmed",
-        "test_an_order_whose_amount_is_not_held_again_needs_another_payment",
+        "payment needed; the order stays confirmed, is held (`payment`), and not dispatched",
+        "test_an_order_whose_amount_is_not_held_again_is_held_and_not_dispatched",
+    ),
+    Row(
+        "nobody knows whether it is authorised again",
+        "the order is held (`payment`) from when that is requested until the amount is held",
+        "test_an_order_is_held_while_nobody_knows_whether_its_amount_is_held_again",
+    ),
+    Row(
+        "a held order is paid by another method",
+        "the hold is lifted, and the order dispatched",
+        "test_an_order_that_was_held_is_dispatched_once_its_amount_is_held_by_another_method",
     ),
     Row(
         "the order is shipped after its authorisation expired",
         "authorised again, then captured",
         "test_a_shipped_order_whose_authorisation_expired_is_authorised_again_and_captured",
+    ),
+    Row(
+        "stock is lost after the order was confirmed",
+        "the order is held (`stock`), and dispatched once other pieces are reserved for it",
+        "test_an_order_whose_stock_was_lost_is_held_until_other_pieces_are_reserved",
+    ),
+    Row(
+        "it is cancelled meanwhile",
+        "voided, or refunded; nothing of what is reserved for others is released",
+        "test_an_order_that_is_cancelled_for_want_of_lost_stock_releases_nothing_of_others",
     ),
     Row(
         "the capture fails after dispatch",
@@ -145,7 +177,7 @@ ROWS: Final = (
     ),
     Row(
         "it fails every time",
-        "a receivable: payment needed (`not_collected`), four times",
+        "a receivable: payment needed (`not_collected`), four times; the payment waits for somebody",
         "test_a_capture_that_fails_for_a_day_leaves_a_receivable",
     ),
     Row(
@@ -163,18 +195,6 @@ ROWS: Final = (
         "planned over other locations, on backorder, or split",
         "",
         not_done="stock has one location, and no backorders",
-    ),
-    Row(
-        "stock is lost after the order was confirmed",
-        "planned again, or the line refunded",
-        "",
-        not_done="no count can remove pieces that are reserved, and an order has no edits",
-    ),
-    Row(
-        "the amount is not held again before dispatch",
-        "the order is held, and not dispatched",
-        "",
-        not_done="orders have no holds: the order can be shipped, and is a receivable then",
     ),
     Row(
         "the order is never dispatched",
@@ -199,12 +219,6 @@ ROWS: Final = (
         "the redemption is released, once, so that somebody else may have it",
         "test_the_coupon_of_an_order_that_is_off_is_released_once",
     ),
-    Row(
-        "a refund was reversed, or fails for good",
-        "another destination, by hand",
-        "",
-        not_done="no view lists what waits for somebody",
-    ),
 )
 
 _HEAD: Final = """# The order process
@@ -225,6 +239,13 @@ and the [payment](contexts/payments.md) has the id of the order; reservations, p
 buyer whose method was declined names another one by `POST /v1/payments/{payment_id}/authorisation`, and has
 `COUNTERFOIL_UNPAID_AFTER_S` (15 minutes) for each attempt. Other payments of such an order are not created before it is
 confirmed.
+
+A confirmed order is [held](contexts/ordering.md#holds) while its amount is not, from when the timer `hold` requests it
+again. One that is only placed is not held after a day without an answer, but cancelled: its stock would wait as long
+as the provider is silent, and what turns out to be held is voided ([ADR 93](adr/0093-stock-before-money.md)). The rows
+of warehouse, parcel and mail are about neither payment nor stock, and not of this process.
+
+`GET /v1/payments?waiting=true` lists the payments that wait for somebody, with what for.
 
 Each row is a test of the product's own deciders on a log in memory, under a scheduler that kills workers at every step,
 repeats and delays what they do, and lets a second one act at the same time (`tests/commands/processes/buying.py`). The
@@ -271,8 +292,13 @@ def _unsaid(page: str) -> Iterator[str]:
 
 
 @cache
-def _defined() -> frozenset[str]:
-    return frozenset(re.findall(r"^def (test_\w+)\(", TESTS.read_text(encoding="utf-8"), re.MULTILINE))
+def _defined() -> Mapping[str, Path]:
+    """The module of each test."""
+    return {
+        name: path
+        for path in TESTS
+        for name in re.findall(r"^def (test_\w+)\(", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
 
 
 class Results:
@@ -306,7 +332,7 @@ def main() -> int:
     from tests.sizes import ORDER_PROCESS
 
     results = Results(ORDER_PROCESS.chosen)
-    names = [f"{TESTS}::{row.test}" for row in ROWS if row.test]
+    names = [f"{_defined()[row.test]}::{row.test}" for row in ROWS if row.test]
     code = pytest.main(["-q", "-p", "no:cacheprovider", *names], plugins=[results])
     PAGE.write_text(rendered(results.by_test), encoding="utf-8")
     return int(code)

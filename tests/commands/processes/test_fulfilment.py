@@ -36,6 +36,7 @@ from tests.examples import (
     stock_shipped,
 )
 from tests.pricing_examples import coupon_redeemed, redemption_released
+from tests.purchase_examples import order_held, order_stock_lost, reservation_lost
 
 PAID = [(PURCHASE, ORDER_ID), (PAYMENT, ORDER_ID)]
 COUPON = (REDEMPTION, ORDER_ID)
@@ -96,12 +97,20 @@ def test_an_order_that_is_no_longer_placed_is_left_as_it_is(since):
 
 
 def test_a_cancelled_order_releases_what_it_had_reserved():
-    view = after(stock=(stock_received(), stock_reserved()))
+    off = (placed(), confirmed(), cancelled())
+    view = after(order=off, stock=(stock_received(), stock_reserved()))
 
     decision = release(cancelled(), view, NOW)
 
     assert Decision(((STOCK, SKU, stock_released()),)) == decision
-    assert [*PAID, COUPON, (STOCK, SKU)] == list(reserved_stock(cancelled()))
+    assert [(ORDER, ORDER_ID), *PAID, COUPON, (STOCK, SKU)] == list(reserved_stock(cancelled()))
+
+
+def test_a_cancelled_order_releases_nothing_of_what_it_has_lost():
+    off = (placed(), confirmed(), order_stock_lost(), order_held(reason="stock"), cancelled())
+    others = (stock_received(), stock_reserved(), reservation_lost(), stock_reserved(order_id="another"))
+
+    assert Decision() == release(cancelled(), after(order=off, stock=others), NOW)
 
 
 def test_an_order_cancelled_before_it_was_confirmed_releases_nothing():

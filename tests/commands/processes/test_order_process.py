@@ -1,6 +1,5 @@
 """The order process, a test for each row of docs/order-process.md: every kill, repeat and delay of the scheduler."""
 
-from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -10,12 +9,12 @@ from commands.processes.fulfilment import UNDECIDED
 from commands.processes.process import Process
 from counterfoil.testing.scheduling import FOUND_WITHIN, first_problem
 from domain.ordering.order import Status
-from domain.payments import authorising, capturing, ending, refunding
+from domain.payments import authorising, ending, refunding
 from domain.payments.payment import OPEN
 from domain.payments.payment import Status as Authorisation
 from tests.cart_examples import CODE
 from tests.commands.processes import order_process
-from tests.commands.processes.buying import AGAIN, HOLD, ID, OFF, TOO_LONG, TOTAL, Sale, asked, run
+from tests.commands.processes.buying import ID, OFF, TOO_LONG, TOTAL, Sale, asked, run
 from tests.sizes import ORDER_PROCESS
 
 
@@ -285,7 +284,7 @@ def test_a_void_that_fails_is_tried_again_some_times(sold):
 
 
 class RefundFails(CancelledAfterCapture):
-    refunded = 0
+    refunded, waits = 0, "refund_failed"
     requested = asked(authorisation=1, capture=1, refund=ending.TRIES_MAX)
 
     def refund(self, payment, number):
@@ -294,82 +293,6 @@ class RefundFails(CancelledAfterCapture):
 
 def test_a_refund_that_fails_is_tried_again_some_times(sold):
     assert {} == sold(RefundFails)
-
-
-class HeldAgain(Shipped):
-    requested = asked(authorisation=2, capture=1)
-
-    def act(self):
-        if self.sold.status is Status.CONFIRMED and self.paid is not None:
-            if self.paid.attempt == 1:
-                self.fire(HOLD)
-            elif self.paid.status is Authorisation.AUTHORISED:
-                self.ship()
-
-
-def test_an_authorisation_that_expires_before_the_order_is_shipped_is_requested_again(sold):
-    assert {} == sold(HeldAgain)
-
-
-class NotHeldAgain(Sale):
-    payment, needed = Authorisation.DECLINED, ("declined",)
-    requested = asked(authorisation=2)
-
-    def authorise(self, payment):
-        return self.held(payment) if payment.attempt == 1 else self.declined(payment, retryable=False)
-
-    def act(self):
-        if self.sold.status is Status.CONFIRMED:
-            self.fire(HOLD)
-
-
-def test_an_order_whose_amount_is_not_held_again_needs_another_payment(sold):
-    assert {} == sold(NotHeldAgain)
-
-
-class ExpiredOnTheWay(Shipped):
-    """The timer of the hold comes too late: the capture finds out."""
-
-    requested = asked(authorisation=2, capture=1)
-
-    def act(self):
-        if self.sold.status is Status.CONFIRMED:
-            self.world.clock.pass_s(timedelta(days=8).total_seconds())
-            self.ship()
-
-
-def test_a_shipped_order_whose_authorisation_expired_is_authorised_again_and_captured(sold):
-    assert {} == sold(ExpiredOnTheWay)
-
-
-class CaptureFails(Shipped):
-    needed = ("not_collected", "not_collected")
-    requested = asked(authorisation=1, capture=3)
-
-    def capture(self, payment, number):
-        if number == 3:
-            return super().capture(payment, number)
-        return capturing.record_capture_failed(payment, number=number, code="no", now=self.now)
-
-    def act(self):
-        self.ship()
-        self.fire(AGAIN)
-
-
-def test_a_capture_that_fails_after_dispatch_is_tried_again_later(sold):
-    assert {} == sold(CaptureFails)
-
-
-class NeverCollected(CaptureFails):
-    captured, needed = 0, ("not_collected",) * 4
-    requested = asked(authorisation=1, capture=4)
-
-    def capture(self, payment, number):
-        return capturing.record_capture_failed(payment, number=number, code="no", now=self.now)
-
-
-def test_a_capture_that_fails_for_a_day_leaves_a_receivable(sold):
-    assert {} == sold(NeverCollected)
 
 
 class CancelledOrShipped(Sale):

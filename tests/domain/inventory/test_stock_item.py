@@ -21,6 +21,7 @@ from tests.examples import (
     stock_returned,
     stock_shipped,
 )
+from tests.purchase_examples import reservation_lost
 
 Move = tuple[Decide, dict[str, Any]]
 
@@ -42,6 +43,10 @@ def reserve(quantity: int) -> Move:
 def release(quantity: int) -> Move:
     inputs = {"sku": SKU, "order_id": ORDER, "quantity": quantity, "reason": "cancelled", "now": NOW}
     return (stock_item.release, inputs)
+
+
+def lose(quantity: int) -> Move:
+    return (stock_item.lose, {"sku": SKU, "order_id": ORDER, "quantity": quantity, "now": NOW})
 
 
 def ship(quantity: int) -> Move:
@@ -132,14 +137,24 @@ def test_a_released_piece_is_available_again():
     given(TEN, stock_reserved(), stock_released()).when(again, **wanted).then(stock_reserved(quantity=10))
 
 
+def test_a_promise_that_is_lost_leaves_its_pieces_to_the_correction():
+    lost, inputs = lose(3)
+    corrected, correction = adjust(-8)
+
+    given(TEN, stock_reserved()).when(lost, **inputs).then(reservation_lost())
+    given(TEN, stock_reserved(), reservation_lost()).when(corrected, **correction).then(
+        stock_adjusted(delta=-8, reason="count", note="")
+    )
+
+
 def test_reserved_pieces_are_shipped():
     decision, inputs = ship(3)
 
     given(TEN, stock_reserved()).when(decision, **inputs).then(stock_shipped())
 
 
-@pytest.mark.parametrize("move", [ship, release])
-def test_no_more_is_shipped_or_released_than_is_reserved(move):
+@pytest.mark.parametrize("move", [ship, release, lose])
+def test_no_more_is_shipped_released_or_lost_than_is_reserved(move):
     decision, inputs = move(4)
 
     given(TEN, stock_reserved(quantity=3)).when(decision, **inputs).then_refused(
@@ -162,6 +177,7 @@ moves = st.one_of(
     st.integers(-40, 40).map(adjust),
     amounts.map(reserve),
     amounts.map(release),
+    amounts.map(lose),
     amounts.map(ship),
     amounts.map(return_),
 )
@@ -185,7 +201,7 @@ def would_oversell(item: StockItem, decision: Decide, inputs: dict[str, Any]) ->
         return bool(-inputs["delta"] > item.available)
     if decision is stock_item.reserve:
         return bool(inputs["quantity"] > item.available)
-    if decision in (stock_item.ship, stock_item.release):
+    if decision in (stock_item.ship, stock_item.release, stock_item.lose):
         return bool(inputs["quantity"] > item.reserved)
     return False
 

@@ -17,6 +17,7 @@ from domain.ordering.order import (
     AlreadyShipped,
     NotConfirmed,
     OrderIdTaken,
+    OrderIsHeld,
     OrderUnknown,
 )
 from domain.promotion_terms import PromotionDiscount
@@ -37,6 +38,7 @@ from tests.examples import (
     rejected,
     shipped,
 )
+from tests.purchase_examples import hold_lifted, order_held
 
 PLACE = {
     "order_id": ORDER,
@@ -160,6 +162,18 @@ def test_a_shipment_takes_the_stocked_codes_along():
     given(placed(), confirmed()).when(order.ship, **SHIP).then(shipped())
 
 
+def test_an_order_is_held_until_each_of_its_holds_is_lifted():
+    held = (placed(), confirmed(), order_held(), order_held(reason="fraud"), hold_lifted())
+
+    given(*held).when(order.ship, **SHIP).then_refused(OrderIsHeld, reasons=("fraud",))
+    given(*held, hold_lifted(reason="fraud")).when(order.ship, **SHIP).then(shipped())
+
+
+def test_a_held_order_is_confirmed_and_cancelled_as_any_other():
+    given(placed(), order_held()).when(order.confirm, **CONFIRM).then(confirmed())
+    given(placed(), confirmed(), order_held()).when(order.cancel, **CANCEL).then(cancelled())
+
+
 def test_an_order_of_services_only_ships_no_code():
     postage = [line(sku=POSTAGE, stocked=False)]
     (event,) = given().when(order.place, **PLACE | {"lines": postage}).decided
@@ -195,6 +209,8 @@ def test_asking_again_for_what_already_holds_decides_nothing(history, decision, 
         ((), order.ship, SHIP, NotConfirmed, {"status": "placed"}),
         ((rejected(),), order.ship, SHIP, NotConfirmed, {"status": "rejected"}),
         ((confirmed(), cancelled()), order.ship, SHIP, NotConfirmed, {"status": "cancelled"}),
+        ((order_held(),), order.ship, SHIP, NotConfirmed, {"status": "placed"}),
+        ((confirmed(), order_held()), order.ship, SHIP, OrderIsHeld, {"reasons": ("payment",)}),
     ],
 )
 def test_an_order_goes_only_forward(history, decision, inputs, refusal, facts):

@@ -116,6 +116,17 @@ class Paying(RuleBasedStateMachine):
         request = RefundRequest(refund_id=RefundId(str(self.number())), amount=amount, reason="other", to=to)
         self.decide(refunding.refund, payment_id=PAYMENT, request=request)
 
+    @rule(amount=AMOUNTS)
+    def refund_by_hand(self, amount):
+        given = {"reason": "other", "method": "cash", "reference": ""}
+        self.decide(
+            refunding.record_manual,
+            payment_id=PAYMENT,
+            refund_id=RefundId(str(self.number())),
+            amount=amount,
+            **given,
+        )
+
     @rule(number=NUMBERS)
     def refund_succeeds(self, number):
         self.decide(refunding.record_refunded, number=number, refund_ref="R")
@@ -192,12 +203,14 @@ class Paying(RuleBasedStateMachine):
         refunded = sum(
             each.amount
             for each in state.refunds.values()
-            if each.step is MovementStep.DONE and each.to == "original"
+            if each.step is MovementStep.DONE and each.to == "original" and each.number
         )
+        by_hand = sum(each.amount for each in state.refunds.values() if not each.number)
         assert 0 == sum(balances.values())
         assert state.captured - refunded - state.disputed - state.lost == balances.get("provider", 0)
         assert (state.disputed, state.lost) == (balances.get("disputes", 0), balances.get("losses", 0))
-        assert state.refunded - refunded == -balances.get("store_credit", 0)
+        assert by_hand == -balances.get("till", 0)
+        assert state.refunded - refunded - by_hand == -balances.get("store_credit", 0)
 
 
 SETTINGS = hypothesis.settings(max_examples=PROPERTIES.chosen * 2 // 5, stateful_step_count=40, deadline=None)

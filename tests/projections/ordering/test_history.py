@@ -29,6 +29,7 @@ from tests.payment_examples import (
     payment_authorised,
     payment_captured,
 )
+from tests.purchase_examples import hold_lifted, order_held, order_stock_lost, order_stock_replaced
 
 OTHER = PaymentId("pay-2")
 
@@ -58,6 +59,10 @@ def steps(*events):
         ((confirmed(), shipped()), "shipped", "shipped"),
         ((rejected(),), "rejected", "none"),
         ((confirmed(), cancelled()), "cancelled", "none"),
+        ((order_held(), confirmed()), "confirmed", "held"),
+        ((confirmed(), order_held(), order_held(reason="fraud"), hold_lifted()), "confirmed", "held"),
+        ((confirmed(), order_held(), hold_lifted()), "confirmed", "unfulfilled"),
+        ((confirmed(), order_held(), cancelled()), "cancelled", "none"),
     ],
 )
 def test_an_order_says_where_it_and_its_parcel_stand(later, status, fulfilment):
@@ -92,6 +97,20 @@ def test_a_timeline_has_the_steps_of_order_payment_and_parcel_in_the_order_of_th
         ("payment_captured", NOW, 1265, "pay-1"),
         ("label_bought", NOW, None, None),
     ] == [(step.step, step.at, step.amount, step.payment_id) for step in row.timeline]
+
+
+def test_a_timeline_says_what_an_order_was_held_for():
+    row = history(confirmed(), order_held(), order_held(reason="fraud"), hold_lifted())
+
+    lost = history(confirmed(), order_stock_lost(), order_stock_replaced())
+
+    assert [("stock_lost", "85123A"), ("stock_replaced", "85123A")] == [
+        (step.step, step.sku) for step in lost.timeline[2:]
+    ]
+    assert ("fraud",) == row.holds
+    assert [("held", "payment"), ("held", "fraud"), ("hold_lifted", "payment")] == [
+        (step.step, step.hold) for step in row.timeline[2:]
+    ]
 
 
 def test_two_payments_are_compared_with_the_total_together():

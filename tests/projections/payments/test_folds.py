@@ -1,6 +1,7 @@
 """What becomes of payments, of the payments of an order, and of the books."""
 
 import pytest
+from msgspec.structs import replace
 
 from counterfoil.testing.spec import folded
 from domain.ids import PaymentId
@@ -10,6 +11,7 @@ from projections.payments.ledger import LEDGER
 from projections.payments.views import order_payments, payment_details
 from tests.examples import placed
 from tests.payment_examples import (
+    NOW,
     ORDER,
     PAYMENT,
     TILL,
@@ -30,6 +32,7 @@ from tests.payment_examples import (
     credit_spent,
     customer_action_required,
     manual_payment_recorded,
+    manual_refund_recorded,
     payment_authorised,
     payment_captured,
     payment_created,
@@ -41,6 +44,7 @@ from tests.payment_examples import (
     void_failed,
     void_requested,
 )
+from tests.purchase_examples import payment_needed
 
 REQUESTED = (payment_created(), authorisation_requested())
 HELD = (*REQUESTED, payment_authorised())
@@ -78,6 +82,7 @@ def sums(row):
         (REFUNDED, "authorised", "refunded", (1265, 1265, 1265, 0, 0)),
         ((*CAPTURED, refund_requested(), refund_failed()), "authorised", "captured", (1265, 1265, 0, 0, 0)),
         ((*REFUNDED, refund_reversed()), "authorised", "captured", (1265, 1265, 0, 0, 0)),
+        ((*CAPTURED, manual_refund_recorded()), "authorised", "refunded", (1265, 1265, 1265, 0, 0)),
         (OPENED, "authorised", "captured", (1265, 1265, 0, 1265, 0)),
         ((*OPENED, chargeback_won()), "authorised", "captured", (1265, 1265, 0, 0, 0)),
         ((*OPENED, chargeback_lost()), "authorised", "refunded", (1265, 1265, 0, 0, 1265)),
@@ -101,6 +106,59 @@ def test_a_payment_by_hand_is_captured():
         folded(payment_details, recorded)[TILL,].captured,
     )
     assert "captured" == folded(order_payments, recorded)[ORDER,].status
+
+
+def waits(*facts):
+    row = folded(payment_details, *facts)[PAYMENT,]
+    assert row.waiting is (row.waits_for is not None)
+    return row.waits_for, row.waits_since
+
+
+FAILED = (*CAPTURED, refund_requested(), refund_failed())
+CAME_BACK = (*REFUNDED, refund_reversed())
+AGAIN = refund_requested(refund_id="again", number=2)
+NOT_COLLECTED = payment_needed(payment_id=PAYMENT, reason="not_collected")
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (HELD, None),
+        ((*REQUESTED, authorisation_uncertain()), "uncertain"),
+        ((*REQUESTED, authorisation_uncertain(), payment_authorised()), None),
+        ((*REQUESTED, authorisation_uncertain(), authorisation_declined()), None),
+        ((*HELD, capture_requested(), capture_failed()), None),
+        ((*HELD, capture_requested(), capture_failed(), NOT_COLLECTED), "not_collected"),
+        ((*HELD, NOT_COLLECTED, authorisation_expired(), authorisation_requested()), "not_collected"),
+        ((*HELD, NOT_COLLECTED, capture_requested(), payment_captured()), None),
+        ((*CAPTURED, NOT_COLLECTED), None),
+        ((*REQUESTED, authorisation_declined(), payment_needed(payment_id=PAYMENT)), None),
+        (FAILED, "refund_failed"),
+        ((*FAILED, AGAIN), None),
+        ((*FAILED, AGAIN, refund_failed(refund_id="again")), "refund_failed"),
+        ((*FAILED, manual_refund_recorded()), None),
+        ((*FAILED, manual_refund_recorded(amount=Minor(1))), "refund_failed"),
+        (
+            (*CAPTURED, refund_requested(), AGAIN, refund_failed(), refund_succeeded(refund_id="again")),
+            "refund_failed",
+        ),
+        (CAME_BACK, "refund_reversed"),
+        ((*CAME_BACK, AGAIN, refund_succeeded(refund_id="again")), None),
+    ],
+)
+def test_a_payment_that_somebody_has_to_see_to_says_why(facts, expected):
+    assert (expected, None if expected is None else NOW) == waits(*facts)
+
+
+def test_a_payment_waits_since_it_began_to():
+    later = NOW.replace(hour=20)
+    uncollected = payment_needed(payment_id=PAYMENT, reason="not_collected", needed_at=later)
+    part = [replace(event, amount=Minor(5)) for event in (capture_requested(), payment_captured())]
+    owed = (*HELD, *part, refund_requested(amount=Minor(5)), refund_failed(amount=Minor(5)), uncollected)
+
+    assert ("refund_failed", NOW) == waits(*owed)
+    assert ("not_collected", NOW) == waits(*owed, AGAIN)
+    assert ("not_collected", later) == waits(*HELD, uncollected)
 
 
 def test_a_payment_shows_its_parts_with_their_outcomes():
@@ -138,6 +196,7 @@ def test_the_sums_of_an_order_are_those_of_all_its_payments():
             (*CAPTURED, refund_requested(to="store_credit"), refund_succeeded(to="store_credit")),
             {"buyer": 0, "provider": 1265, "store_credit": -1265},
         ),
+        ((*CAPTURED, manual_refund_recorded()), {"buyer": 0, "provider": 1265, "till": -1265}),
         ((manual_payment_recorded(),), {"buyer": -1265, "till": 1265}),
         ((credit_issued(), credit_held()), {"store_credit": -1265, "goodwill": 1265}),
         (

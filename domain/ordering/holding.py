@@ -1,0 +1,115 @@
+"""Decisions that hold an order and lift its holds: it is not shipped while it is held, whatever its status.
+
+Refusals: NothingReserved (Conflict).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never
+
+from domain.event import Event
+from domain.ids import OrderId, Sku
+from domain.moment import in_utc
+from domain.ordering.events import (
+    HoldLifted,
+    HoldReason,
+    OrderHeld,
+    OrderStockLost,
+    OrderStockReplaced,
+    SkuTotal,
+)
+from domain.ordering.order import (
+    AlreadyCancelled,
+    AlreadyRejected,
+    AlreadyShipped,
+    NotConfirmed,
+    Order,
+    Status,
+    known,
+)
+from domain.rejection import Conflict
+
+
+@dataclass(kw_only=True, eq=False)
+class NothingReserved(Conflict):
+    """It has none of these pieces."""
+
+    title = "Nothing is reserved for the order"
+    meaning = "The order does not have this SKU, or has lost what was reserved of it."
+    remedy = (
+        "Name orders for which pieces of the SKU are reserved: `GET /v1/stock-reservations?sku=…` lists them."
+    )
+
+    order_id: OrderId
+    sku: Sku
+
+    def __str__(self) -> str:
+        return f"Nothing of '{self.sku}' is reserved for order '{self.order_id}'."
+
+
+def hold(order: Order | None, *, order_id: OrderId, reason: HoldReason, now: datetime) -> list[Event]:
+    """Keep an order from being shipped; nothing if it is held for this reason.
+
+    Raises:
+        OrderUnknown: there is no such order.
+        AlreadyShipped, AlreadyRejected, AlreadyCancelled: there is nothing left to ship.
+    """
+    order = known(order, order_id=order_id)
+    match order.status:
+        case Status.PLACED | Status.CONFIRMED if reason in order.holds:
+            return []
+        case Status.PLACED | Status.CONFIRMED:
+            return [OrderHeld(order_id=order_id, reason=reason, held_at=in_utc(now))]
+        case Status.SHIPPED:
+            raise AlreadyShipped(order_id=order_id, shipped_at=order.shipped_at)
+        case Status.REJECTED:
+            raise AlreadyRejected(order_id=order_id)
+        case Status.CANCELLED:
+            raise AlreadyCancelled(order_id=order_id)
+    assert_never(order.status)
+
+
+def lose_stock(order: Order | None, *, order_id: OrderId, sku: Sku, now: datetime) -> list[Event]:
+    """Note that what was reserved of a SKU for a confirmed order is gone, and hold the order for it.
+
+    Raises:
+        OrderUnknown: there is no such order.
+        NotConfirmed: it is not confirmed, or no longer: its stock is another decision's business.
+        NothingReserved: nothing of it is reserved for the order.
+    """
+    order = known(order, order_id=order_id)
+    if order.status is not Status.CONFIRMED:
+        raise NotConfirmed(order_id=order_id, status=order.status)
+    reserved = next((total for total in reserved_for(order) if total.sku == sku), None)
+    if reserved is None:
+        raise NothingReserved(order_id=order_id, sku=sku)
+    lost = OrderStockLost(order_id=order_id, sku=sku, quantity=reserved.units, lost_at=in_utc(now))
+    return [lost, *hold(order, order_id=order_id, reason="stock", now=now)]
+
+
+def replace_stock(order: Order, *, now: datetime) -> list[Event]:
+    """Note that all that was lost is reserved again, in the same append."""
+    return [
+        OrderStockReplaced(
+            order_id=order.order_id, sku=total.sku, quantity=total.units, replaced_at=in_utc(now)
+        )
+        for total in order.skus
+        if total.sku in order.lost
+    ]
+
+
+def reserved_for(order: Order) -> list[SkuTotal]:
+    """What is reserved for a confirmed order: its stocked SKUs, but those that were lost."""
+    return [total for total in order.skus if total.stocked and total.sku not in order.lost]
+
+
+def lift(order: Order | None, *, order_id: OrderId, reason: HoldReason, now: datetime) -> list[Event]:
+    """Let an order be shipped again, as far as this reason goes; nothing if it is not held for it, or off.
+
+    Raises:
+        OrderUnknown: there is no such order.
+    """
+    order = known(order, order_id=order_id)
+    if reason not in order.holds or order.status not in {Status.PLACED, Status.CONFIRMED}:
+        return []
+    return [HoldLifted(order_id=order_id, reason=reason, lifted_at=in_utc(now))]

@@ -1,0 +1,227 @@
+"""The order process once an order is confirmed: it is held, loses its stock, is shipped and refunded."""
+
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from domain.ids import RefundId
+from domain.ordering.order import Status
+from domain.ordering.purchase import payment_of
+from domain.payments import authorising, capturing, ending, refunding
+from domain.payments.payment import PAYMENT
+from domain.payments.payment import Status as Authorisation
+from tests.commands.processes.buying import AGAIN, HOLD, ID, TOTAL, Sale, asked, run
+from tests.commands.processes.test_order_process import (
+    CancelledAfterCapture,
+    CancelledAfterwards,
+    RefundFails,
+    Shipped,
+)
+from tests.sizes import ORDER_PROCESS
+
+
+@pytest.fixture
+def sold(explored):
+    """Explore the schedules of a row; what is wrong by seed."""
+    return lambda row: explored(partial(run, row), schedules=ORDER_PROCESS.chosen)
+
+
+class RefundReversed(CancelledAfterCapture):
+    refunded, waits = 0, "refund_reversed"
+
+    def act(self):
+        super().act()
+        if self.paid is not None and self.paid.refunded:
+            back = {"payment_id": payment_of(ID), "number": 1, "now": self.now}
+            self.append(PAYMENT, ID, refunding.record_reversed(self.paid, **back))
+
+
+def test_a_refund_that_comes_back_waits_for_somebody(sold):
+    assert {} == sold(RefundReversed)
+
+
+class RefundedByHand(RefundFails):
+    refunded, waits = TOTAL, None
+
+    def act(self):
+        super().act()
+        if self.paid is not None and len(self.paid.refunds) == ending.TRIES_MAX and not self.paid.refunding:
+            by_hand = refunding.record_manual(
+                self.paid,
+                payment_id=payment_of(ID),
+                refund_id=RefundId("transfer"),
+                amount=self.paid.refundable,
+                reason="cancellation",
+                method="bank_transfer",
+                reference="",
+                now=self.now,
+            )
+            self.append(PAYMENT, ID, by_hand)
+
+
+def test_what_was_not_refunded_is_sent_to_another_destination(sold):
+    assert {} == sold(RefundedByHand)
+
+
+class HeldAgain(Shipped):
+    requested = asked(authorisation=2, capture=1)
+
+    def act(self):
+        if self.sold.status is Status.CONFIRMED and self.paid is not None:
+            if self.paid.attempt == 1:
+                self.fire(HOLD)
+            elif self.paid.status is Authorisation.AUTHORISED:
+                self.ship()
+
+
+def test_an_authorisation_that_expires_before_the_order_is_shipped_is_requested_again(sold):
+    assert {} == sold(HeldAgain)
+
+
+class NotHeldAgain(Sale):
+    payment, needed, holds = Authorisation.DECLINED, ("declined",), ("payment",)
+    requested = asked(authorisation=2)
+
+    def authorise(self, payment):
+        return self.held(payment) if payment.attempt == 1 else self.declined(payment, retryable=False)
+
+    def act(self):
+        if self.sold.status is Status.CONFIRMED:
+            self.fire(HOLD)
+            if self.fired:
+                self.ship()
+
+
+def test_an_order_whose_amount_is_not_held_again_is_held_and_not_dispatched(sold):
+    assert {} == sold(NotHeldAgain)
+
+
+class HeldByAnotherMethod(Shipped):
+    needed = ("declined",)
+    requested = asked(authorisation=3, capture=1)
+
+    def authorise(self, payment):
+        return self.declined(payment, retryable=False) if payment.attempt == 2 else self.held(payment)
+
+    def act(self):
+        if self.sold.status is not Status.CONFIRMED or self.paid is None:
+            return
+        if self.paid.attempt == 1:
+            self.fire(HOLD)
+        if self.noted and self.paid.status is Authorisation.DECLINED:
+            self.pay_again(self.paid)
+        if self.paid.attempt == 3:
+            self.ship()
+
+
+def test_an_order_that_was_held_is_dispatched_once_its_amount_is_held_by_another_method(sold):
+    assert {} == sold(HeldByAnotherMethod)
+
+
+class UncertainAgain(HeldAgain):
+    """The staff would ship it while nobody knows."""
+
+    def authorise(self, payment):
+        if payment.attempt == 1:
+            return self.held(payment)
+        if payment.status is Authorisation.UNCERTAIN:
+            return self.held(payment) if self.world.chance.random() < 0.5 else []
+        return authorising.record_uncertain(payment, attempt=payment.attempt, now=self.now)
+
+    def act(self):
+        super().act()
+        if self.paid is not None and self.paid.status is Authorisation.UNCERTAIN:
+            self.ship()
+            assert self.sold.status is Status.CONFIRMED, "it was shipped while nobody knew whether it is paid"
+
+
+def test_an_order_is_held_while_nobody_knows_whether_its_amount_is_held_again(sold):
+    assert {} == sold(UncertainAgain)
+
+
+class ExpiredOnTheWay(Shipped):
+    """The timer of the hold comes too late: the capture finds out."""
+
+    requested = asked(authorisation=2, capture=1)
+
+    def act(self):
+        if self.sold.status is Status.CONFIRMED:
+            self.world.clock.pass_s(timedelta(days=8).total_seconds())
+            self.ship()
+
+
+def test_a_shipped_order_whose_authorisation_expired_is_authorised_again_and_captured(sold):
+    assert {} == sold(ExpiredOnTheWay)
+
+
+class StockLost(Shipped):
+    """One of the four pieces that are lost is reserved for it; the staff ships it as soon as it may."""
+
+    is_lost = is_replaced = False
+
+    def act(self):
+        if self.sold.status is not Status.CONFIRMED:
+            return
+        if not self.is_lost:
+            self.lose_stock(4)
+            self.is_lost = True
+        elif not self.is_replaced and self.world.chance.random() < 0.3:
+            self.receive(3)
+            self.is_replaced = True
+        self.reserve_again()
+        self.ship()
+        assert self.is_replaced or self.sold.status is Status.CONFIRMED, "it was shipped without its pieces"
+
+    def wanted(self):
+        return {**super().wanted(), "stock": (self.on_hand - 4 + 3 - 2, 0)}
+
+
+def test_an_order_whose_stock_was_lost_is_held_until_other_pieces_are_reserved(sold):
+    assert {} == sold(StockLost)
+
+
+class CancelledWithoutStock(CancelledAfterwards):
+    def act(self):
+        if self.sold.status is Status.CONFIRMED:
+            if not self.sold.lost:
+                self.lose_stock(4)
+            self.ship()
+            self.cancel()
+
+    def wanted(self):
+        return {**super().wanted(), "stock": (1, 0), "holds": ("stock",)}
+
+
+def test_an_order_that_is_cancelled_for_want_of_lost_stock_releases_nothing_of_others(sold):
+    assert {} == sold(CancelledWithoutStock)
+
+
+class CaptureFails(Shipped):
+    needed = ("not_collected", "not_collected")
+    requested = asked(authorisation=1, capture=3)
+
+    def capture(self, payment, number):
+        if number == 3:
+            return super().capture(payment, number)
+        return capturing.record_capture_failed(payment, number=number, code="no", now=self.now)
+
+    def act(self):
+        self.ship()
+        self.fire(AGAIN)
+
+
+def test_a_capture_that_fails_after_dispatch_is_tried_again_later(sold):
+    assert {} == sold(CaptureFails)
+
+
+class NeverCollected(CaptureFails):
+    captured, needed, waits = 0, ("not_collected",) * 4, "not_collected"
+    requested = asked(authorisation=1, capture=4)
+
+    def capture(self, payment, number):
+        return capturing.record_capture_failed(payment, number=number, code="no", now=self.now)
+
+
+def test_a_capture_that_fails_for_a_day_leaves_a_receivable(sold):
+    assert {} == sold(NeverCollected)
