@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from runtime.priority import BACKGROUND_NICE
 
@@ -123,7 +123,7 @@ def _arguments(names: Sequence[str]) -> list[str]:
     return [*(str(TESTS / name) for name in names), *(f"--ignore={TESTS / name}" for name in inside)]
 
 
-def _copy(output: "tempfile._TemporaryFileWrapper[bytes]") -> None:
+def _copy(output: IO[bytes]) -> None:
     """Everything to standard output, which may take a part only where it is not buffered."""
     sys.stdout.flush()
     output.seek(0)
