@@ -465,17 +465,6 @@ def test_a_disputed_amount_is_not_refunded_besides():
     assert [refund_requested()] == refund(*opened, chargeback_won())
 
 
-def test_a_bank_disputes_what_was_refunded_to_store_credit_too():
-    """The provider has it still, and takes it: a webhook that is refused as too early would come for ever."""
-    credited = (*CAPTURED, refund_requested(to="store_credit"), refund_succeeded(to="store_credit"))
-    asked = {"dispute_id": DISPUTE, "amount": TOTAL, "reason": "fraud", **IT}
-
-    assert [chargeback_opened()] == disputes.record_opened(after(*credited), **asked)
-    assert 0 == after(*credited, chargeback_opened(), chargeback_lost()).refundable
-    with pytest.raises(WebhookTooEarly):
-        disputes.record_opened(after(*CAPTURED, refund_requested(), refund_succeeded()), **asked)
-
-
 def test_a_dispute_ends_once():
     opened = after(*CAPTURED, chargeback_opened())
     asked = {"dispute_id": DISPUTE, **IT}
