@@ -52,7 +52,11 @@ class Connections:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare up to `size` connections to `url`, of which `idle` stay open; none is opened yet."""
-        settings = {"statement_timeout": STATEMENT_TIMEOUT, "default_transaction_read_only": "on"}
+        settings = {
+            "statement_timeout": STATEMENT_TIMEOUT,
+            "default_transaction_read_only": "on",
+            "jit": "off",  # a search would be compiled for longer than it runs
+        }
         self._pool = database.pool(
             url, role="counterfoil_reader", name="query-api", size=size, idle=idle, settings=settings
         )
