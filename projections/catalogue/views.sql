@@ -40,6 +40,7 @@ alter table {table} add column words tsvector generated always as (
 ) stored;
 alter table {table} add column facet_list text[] generated always as (string_to_array(facets, E'\n')) stored;
 create index on {table} using gin (words) with (fastupdate = off);
+create index on {table} using gin (ts_filter(words, '{{a}}')) with (fastupdate = off);
 create index on {table} using gin (facet_list) with (fastupdate = off);
 create index on {table} (listing_id);
 create index on {table} (title, sku);
@@ -58,6 +59,7 @@ alter table {table} add column words tsvector generated always as (
 ) stored;
 alter table {table} add column facet_list text[] generated always as (string_to_array(facets, E'\n')) stored;
 create index on {table} using gin (words) with (fastupdate = off);
+create index on {table} using gin (ts_filter(words, '{{a}}')) with (fastupdate = off);
 create index on {table} using gin (facet_list) with (fastupdate = off);
 
 -- view: listing_search with pg_trgm

@@ -1,10 +1,12 @@
 """Answers of searches, from SQL: the words as they were typed first, and where nothing has them, what comes near."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 from msgspec import Raw, Struct, structs
+from psycopg import sql
 
 from projections.catalogue.views import listing_search, product_search
 from projections.storing import BuildId
@@ -14,7 +16,7 @@ from read_api.reading import tables
 from read_api.reads import live
 from read_api.searching import search_sql
 from read_api.searching.questions import Means, Question
-from read_api.searching.search_sql import Searched, select_counts, select_page
+from read_api.searching.search_sql import Searched, select_counts, select_few, select_page
 
 VIEWS: Final = (product_search.name, listing_search.name)
 BUILDS_KEPT_MAX: Final = 8
@@ -48,7 +50,7 @@ class FacetCount(Struct, frozen=True):
 class FoundProducts(Struct, frozen=True, kw_only=True):
     """A page of what was found.
 
-    `matches` and `facets` are counted for the first page, and null on others; both are null where more than 10,000
+    `matches` and `facets` are counted for the first page, and null on others; both are null where more than 5,000
     products match. `means` is `near` where nothing has the words as they were typed.
     """
 
@@ -93,43 +95,55 @@ async def answer(connection: AsyncConnection, searched: Searched, question: Ques
     """What is found, in the transaction that the connection is in."""
     if question.words == ():
         return _NOTHING
-    found = await _found(connection, searched, question)
-    if found.items or question.words is None or question.after is not None:
+    await connection.execute(search_sql.SET_PLANS)
+    if question.after is not None:
+        ((few,),) = await _rows(connection, searched, question, select_few)
+        return await _page(connection, searched, structs.replace(question, found=few))
+    found = await _first_page(connection, searched, question)
+    if found.items or question.words is None:
         return found
-    near = await _found(connection, searched, structs.replace(question, means="near"))
+    near = await _first_page(connection, searched, structs.replace(question, means="near"))
     return near if near.items else found
 
 
-async def _found(connection: AsyncConnection, searched: Searched, question: Question) -> FoundProducts:
+async def _first_page(connection: AsyncConnection, searched: Searched, question: Question) -> FoundProducts:
+    ((matches, facets, few),) = await _rows(connection, searched, question, select_counts)
+    if matches == 0:
+        return structs.replace(_NOTHING, means=question.means)
+    page = await _page(connection, searched, structs.replace(question, found=few))
+    if facets is None:
+        return page
+    return structs.replace(
+        page, matches=matches, facets=[FacetCount(*each) for each in _decode_counts(facets)]
+    )
+
+
+async def _page(connection: AsyncConnection, searched: Searched, question: Question) -> FoundProducts:
+    rows = await _rows(connection, searched, question, select_page)
+    shown = rows[: question.limit]
+    return FoundProducts(
+        items=[_product(row) for row in shown],
+        next_cursor=question.cursor_after(shown[-1][-1], shown[-1][0]) if len(rows) > len(shown) else None,
+        matches=None,
+        facets=None,
+        means=question.means,
+    )
+
+
+async def _rows(
+    connection: AsyncConnection,
+    searched: Searched,
+    question: Question,
+    select: Callable[[Searched, Question], sql.Composed],
+) -> list[tuple[Any, ...]]:
     similarity = searched.similarity is not None
     if question.means == "near" and similarity:
         await connection.execute(search_sql.SET_NEAR, [search_sql.NEAR_MIN])
     given = search_sql.given(question, similarity=similarity)
     # Never prepared: a plan that is kept knows no words, and would take those that few have for those that many have.
     async with connection.cursor(binary=True) as cursor:
-        await cursor.execute(select_page(searched, question), given, prepare=False)
-        rows = await cursor.fetchall()
-        matches, facets = (rows[0][-2], rows[0][-1]) if rows else (0, "[]")
-        if question.words is None and question.after is None:
-            await cursor.execute(select_counts(searched, question), given, prepare=False)
-            matches, facets = await cursor.fetchone() or (0, "[]")
-    return _page(question, rows, matches, facets)
-
-
-def _page(
-    question: Question, rows: list[tuple[Any, ...]], matches: int | None, facets: str | None
-) -> FoundProducts:
-    first = question.after is None
-    shown = rows[: question.limit]
-    return FoundProducts(
-        items=[_product(row) for row in shown],
-        next_cursor=question.cursor_after(shown[-1][-3], shown[-1][0]) if len(rows) > len(shown) else None,
-        matches=matches if first and facets is not None else None,
-        facets=[FacetCount(*each) for each in _decode_counts(facets)]
-        if first and facets is not None
-        else None,
-        means=question.means,
-    )
+        await cursor.execute(select(searched, question), given, prepare=False)
+        return await cursor.fetchall()
 
 
 def _product(row: tuple[Any, ...]) -> FoundProduct:

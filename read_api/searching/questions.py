@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, cast
 
 from fastapi import Query
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from projections.catalogue.views import PRICE_SCALE
 from read_api import parameters
@@ -112,7 +112,7 @@ class Question(Struct, frozen=True, kw_only=True):
     """What is searched. `words` None: everything; without a word in it: nothing.
 
     `of_sku` and `of_listing` are facets; prices are scaled. `after` is the place of the last product of the page
-    before, `means` how that was found.
+    before, `means` how that was found. `found` are all SKUs that match, once it is known that they are few.
     """
 
     words: tuple[str, ...] | None
@@ -126,6 +126,7 @@ class Question(Struct, frozen=True, kw_only=True):
     limit: int
     scope: str
     means: Means = "words"
+    found: list[str] | None = None
     after: tuple[Any, str] | None = None
     cursor: str | None = None
 
@@ -154,8 +155,8 @@ def question_of(given: SearchParameters) -> Question:
         "order": order,
     }
     scope = json.dumps([PATH, asked])
-    means, after = _place(given.cursor, order, scope)
-    return Question(**asked, limit=given.limit, scope=scope, means=means, after=after, cursor=given.cursor)
+    question = Question(**asked, limit=given.limit, scope=scope, cursor=given.cursor)
+    return question if given.cursor is None else _continued(question, given.cursor)
 
 
 def _order(given: SearchParameters) -> Order:
@@ -183,13 +184,12 @@ def _price(name: str, text: str | None, given: SearchParameters) -> int | None:
     return int(Decimal(text) * PRICE_SCALE)
 
 
-def _place(cursor: str | None, order: Order, scope: str) -> tuple[Means, tuple[Any, str] | None]:
-    if cursor is None:
-        return "words", None
+def _continued(question: Question, cursor: str) -> Question:
     try:
-        means, place, sku = decode_cursor(cursor, scope=scope, place=cast("Any", _PLACES[order]))
+        place = cast("Any", _PLACES[question.order])
+        means, place, sku = decode_cursor(cursor, scope=question.scope, place=place)
     except MalformedCursor as error:
         raise ProblemError(
             "malformed-cursor", "The cursor does not belong to this search with these words, facets and sort."
         ) from error
-    return means, (place, sku)
+    return structs.replace(question, means=means, after=(place, sku))

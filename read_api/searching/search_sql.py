@@ -4,8 +4,8 @@ An SKU is found by what it says of itself, or by what its listing says: ids of t
 each half has an index.
 """
 
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from msgspec import Struct
 from psycopg import sql
@@ -13,8 +13,10 @@ from psycopg import sql
 from projections.storing import BuildId
 from read_api.searching.questions import Means, Question
 
-COUNTED_MAX: Final = 10_000
+COUNTED_MAX: Final = 5_000
 """What matches is counted, also by facet, if it is not more than this."""
+RANKED_MAX: Final = 1_000
+"""As many are ranked; of more, the newest of those whose titles have the words, and all others come after them."""
 FACETS_SHOWN_MAX: Final = 100
 """Facets of an answer, those of most products first."""
 BEGINNING_CHARACTERS_MIN: Final = 3
@@ -24,6 +26,15 @@ NEAR_MIN: Final = "0.4"
 """How similar a word has to be, as pg_trgm counts, to stand for the one that was typed."""
 
 SET_NEAR: Final = "select set_config('pg_trgm.word_similarity_threshold', %s, true)"
+SET_PLANS: Final = """
+select set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
+    set_config('enable_mergejoin', 'off', true), set_config('random_page_cost', '1.1', true),
+    set_config('cpu_operator_cost', '0.03', true), set_config('max_parallel_workers_per_gather', '0', true)
+"""
+"""All that is read is bounded, so it is looked up row by row: whole tables are read for nothing but whole answers.
+
+To the planner comparing a text vector costs as much as comparing two integers; it is twelve times that.
+"""
 
 _HOLDS: Final = sql.SQL("""
 select coalesce((select position from {products} where sku = ''), 0) <= %(position)s and not exists (
@@ -41,81 +52,117 @@ where i.indrelid = pg_catalog.to_regclass(%s) and i.indisvalid limit 1
 """The schema of pg_trgm, if a build has its index."""
 
 _MATCHED: Final = sql.SQL("""
-select t.sku, t.title, t.created_at, t.price, {relevance} as relevance,
-    t.facet_list || coalesce(l.facet_list, array[]::text[]) as facets
 from {products} t left join {listings} l on l.listing_id = t.listing_id and not l.deleted
 where not t.deleted and t.offered and t.created_at is not null
     and (t.listing_id is null or l.shown_from <= now()){narrowed}
 """)
-_SHOWN: Final = sql.SQL("""
-t.sku, t.title, t.listing_id, l.slug, l.titles::text, t.options::text, t.unit_price, t.currency, t.in_stock,
-    t.created_at
-""")
 _PAGE: Final = sql.SQL("""
-select {shown}, m.{place}, null::bigint, null::text
-from ({matched}{behind} order by {inner_order} limit %(limit)s) m
+select t.sku, t.title, t.listing_id, l.slug, l.titles::text, t.options::text, t.unit_price, t.currency, t.in_stock,
+    t.created_at, m.place
+from ({places}) m
 join {products} t on t.sku = m.sku left join {listings} l on l.listing_id = t.listing_id and not l.deleted
 order by {order}
 """)
+_IN_ORDER: Final = sql.SQL(
+    "select t.sku, t.{column} as place {matched}{behind} order by {order} limit %(limit)s"
+)
+_RANKED: Final = sql.SQL("""
+with ranked as materialized (select t.sku, {relevance} as place {matched})
+select sku, place from ranked where true{behind} order by place, sku limit %(limit)s
+""")
+_RANKED_BY_TITLE: Final = sql.SQL("""
+with titled as materialized (
+    select * from ({titled}) titled (sku, created_at) limit {counted_max}
+), newest as materialized (
+    select sku from titled order by created_at desc, sku limit {ranked_max}
+), ranked as materialized (
+    select t.sku, {relevance} as place from newest
+    join {products} t on t.sku = newest.sku left join {listings} l on l.listing_id = t.listing_id and not l.deleted
+), first as materialized (
+    select sku, place from ranked where true{behind} order by place, sku limit %(limit)s
+)
+select sku, place from first union all (
+    select t.sku, 0::bigint {matched} and (select count(*) from first) < %(limit)s
+        and t.sku not in (select sku from newest){behind_ranked}
+    order by t.sku limit %(limit)s
+) order by place, sku limit %(limit)s
+""")
+_FEW: Final = sql.SQL("""
+select case when count(*) <= {ranked_max} then coalesce(array_agg(few.sku), array[]::text[]) end
+from (select * from ({found}) found (sku) limit {ranked_max} + 1) few
+""")
 _COUNTS: Final = sql.SQL("""
-with matched as materialized ({matched} limit {most}), counted as (select count(*) as total from matched)
-select counted.total, {facets} from counted
-""")
-_PAGE_AND_COUNTS: Final = sql.SQL("""
-with matched as materialized ({matched}), counted as (select count(*) as total from matched)
-select {shown}, m.{place}, {counts}
-from (select * from matched m where true{behind} order by {order} limit %(limit)s) m
-join {products} t on t.sku = m.sku left join {listings} l on l.listing_id = t.listing_id and not l.deleted
-cross join counted order by {order}
-""")
-_FACETS: Final = sql.SQL("""
-case when counted.total <= {counted_max} then (
+with matched as materialized (
+    select * from ({found}) found (sku, of_sku, of_listing) limit {counted_max} + 1
+), counted as (select count(*) as total from matched), sets as (
+    select of_sku as facets, count(*) as number from matched group by of_sku
+    union all select of_listing, count(*) from matched group by of_listing
+)
+select counted.total, case when counted.total <= {counted_max} then (
     select coalesce(json_agg(json_build_array(f.facet, f.number)), '[]')::text from (
-        select facet, count(*) as number from matched cross join unnest(matched.facets) facet
+        select facet, sum(number)::bigint as number from sets
+        cross join unnest(string_to_array(sets.facets, E'\\n')) facet
         group by facet order by number desc, facet collate "C" limit {shown_max}
     ) f
-) end
+) end, case when counted.total <= {ranked_max} then (select array_agg(sku) from matched) end from counted
 """)
+"""Rows that have the same facets are counted as one: there are few different sets of them."""
 
 _QUERY: Final = sql.SQL(
     "(to_tsquery('english'::regconfig, %(query)s) || to_tsquery('simple'::regconfig, %(query)s))"
 )
 _BEGINNINGS: Final = sql.SQL("to_tsquery('simple'::regconfig, %(query)s)")
+_IN_TEXT: Final = (sql.SQL("t.words"), sql.SQL("l.words"))
+_IN_TITLE: Final = (
+    sql.SQL("ts_filter(t.words, '{{a}}')").format(),
+    sql.SQL("ts_filter(l.words, '{{a}}')").format(),
+)
+"""Words of an SKU and of its listing; each has an index."""
+_BY_ITS_WORDS: Final = sql.SQL(" and {own} @@ {query}")
+_BY_ITS_LISTING: Final = sql.SQL(" and {of_listing} @@ {query} and not {own} @@ {query}")
 _HAS_WORDS: Final = sql.SQL(
-    " and (t.words @@ {query} or t.listing_id = any(array("
-    "select s.listing_id from {listings} s where s.words @@ {query} and not s.deleted)))"
+    " and (t.words @@ {query} or t.listing_id in"
+    " (select s.listing_id from {listings} s where s.words @@ {query} and not s.deleted))"
 )
 _RANK: Final = sql.SQL(
-    "-((ts_rank({weights}::real[], t.words, {query}, 1)"
-    " + 0.5 * coalesce(ts_rank({weights}::real[], l.words, {query}, 1), 0)) * 1000000)::bigint"
+    "least(-((ts_rank({weights}::real[], t.words, {query}, 1)"
+    " + 0.5 * coalesce(ts_rank({weights}::real[], l.words, {query}, 1), 0)) * 1000000)::bigint, -1)"
 )
 _WEIGHTS: Final = sql.Literal([0.0, 0.2, 0.6, 1.0])
 """Of nothing, of descriptions and properties (C), of SKUs (B), of titles (A)."""
-_IS_NEAR: Final = sql.SQL(
+_BY_NEARNESS: Final = sql.SQL(
     " and (t.heading operator({schema}.%%>) {word} or t.listing_id = any(array("
     "select s.listing_id from {listings} s where s.heading operator({schema}.%%>) {word} and not s.deleted)))"
 )
-_NEARNESS: Final = sql.SQL(
-    "greatest({schema}.word_similarity({word}, t.heading), {schema}.word_similarity({word}, l.heading))"
+_IS_NEAR: Final = sql.SQL(
+    " and (t.heading operator({schema}.%%>) {word} or l.heading operator({schema}.%%>) {word})"
+)
+_PLUS_NEARNESS: Final = sql.SQL(
+    " + greatest({schema}.word_similarity({word}, t.heading), {schema}.word_similarity({word}, l.heading))"
 )
 _OF_SKU: Final = sql.SQL(" and t.facet_list @> %(of_sku)s::text[]")
-_OF_LISTING: Final = sql.SQL(
+_BY_LISTINGS: Final = sql.SQL(
     " and t.listing_id = any(array(select s.listing_id from {listings} s"
     " where s.facet_list @> %(of_listing)s::text[] and not s.deleted))"
 )
+_OF_LISTING: Final = sql.SQL(" and l.facet_list @> %(of_listing)s::text[]")
 _IN_CHANNEL: Final = sql.SQL(" and (l.channels ->> %(channel)s)::timestamptz <= now()")
 _IN_CURRENCY: Final = sql.SQL(" and t.currency = %(currency)s and t.price is not null")
 _AT_LEAST: Final = sql.SQL(" and t.price >= %(price_min)s")
 _AT_MOST: Final = sql.SQL(" and t.price <= %(price_max)s")
 
 _PLACES: Final = {
-    "relevance": ("relevance", False),
+    "relevance": ("place", False),
     "price": ("price", False),
     "-price": ("price", True),
     "newest": ("created_at", True),
     "title": ("title", False),
 }
 """By what each order sorts, and whether the highest comes first; relevance is negative."""
+
+
+_BEHIND: Final = sql.SQL(" and ({}, {}) {sign} (%(after_place)s, %(after_sku)s)")
+_QUERIES: Final[dict[Means, sql.SQL]] = {"words": _QUERY, "near": _BEGINNINGS}
 
 
 class Searched(Struct, frozen=True):
@@ -133,30 +180,65 @@ class Searched(Struct, frozen=True):
             "listings": sql.Identifier("views", self.listings.table),
         }
 
-
-def select_page(searched: Searched, question: Question) -> sql.Composed:
-    """One page; the first one with words also counts what matches."""
-    column, falling = _PLACES[question.order]
-    parts: dict[str, Any] = {
-        **searched.names,
-        "matched": _matched(searched, question),
-        "shown": _SHOWN,
-        "place": sql.Identifier(column),
-        "order": _ordered("m", column, falling=falling),
-    }
-    if question.words is None:
-        behind = sql.SQL("") if question.after is None else _behind("t", column, falling=falling)
-        return _PAGE.format(**parts, behind=behind, inner_order=_ordered("t", column, falling=falling))
-    first = question.after is None
-    behind = sql.SQL("") if first else _behind("m", column, falling=falling)
-    counts = sql.SQL("counted.total, {}").format(_facets()) if first else sql.SQL("null::bigint, null::text")
-    return _PAGE_AND_COUNTS.format(**parts, behind=behind, counts=counts)
+    def is_similar(self, question: Question) -> bool:
+        """Whether what is similar is searched, and not what has words, or their beginnings."""
+        return question.means == "near" and self.similarity is not None
 
 
 def select_counts(searched: Searched, question: Question) -> sql.Composed:
-    """How many match a question without words, and how many of them have each facet."""
+    """How many match, up to one more than are counted, how many of them have each facet, and which, if they are few."""
     return _COUNTS.format(
-        matched=_matched(searched, question), most=sql.Literal(COUNTED_MAX + 1), facets=_facets()
+        found=_found(searched, question, sql.SQL("t.sku, t.facets, l.facets")),
+        counted_max=sql.Literal(COUNTED_MAX),
+        ranked_max=sql.Literal(RANKED_MAX),
+        shown_max=sql.Literal(FACETS_SHOWN_MAX),
+    )
+
+
+def select_few(searched: Searched, question: Question) -> sql.Composed:
+    """The SKUs of all that match, null if they are more than are ranked."""
+    return _FEW.format(found=_found(searched, question, sql.SQL("t.sku")), ranked_max=sql.Literal(RANKED_MAX))
+
+
+def select_page(searched: Searched, question: Question) -> sql.Composed:
+    """One page, each row with its place at the end. `found` of the question says what matches, if it is few."""
+    places = _ranked(searched, question) if question.order == "relevance" else _in_order(searched, question)
+    _, falling = _PLACES[question.order]
+    order = _ordered(sql.Identifier("m", "place"), sql.Identifier("m", "sku"), falling=falling)
+    return _PAGE.format(places=places, order=order, **searched.names)
+
+
+def _in_order(searched: Searched, question: Question) -> sql.Composed:
+    name, falling = _PLACES[question.order]
+    column, sku = sql.Identifier("t", name), sql.Identifier("t", "sku")
+    sign = sql.SQL("<" if falling else ">")
+    return _IN_ORDER.format(
+        column=sql.Identifier(name),
+        matched=_few_or_all(searched, question),
+        behind=sql.SQL("") if question.after is None else _BEHIND.format(column, sku, sign=sign),
+        order=_ordered(column, sku, falling=falling),
+    )
+
+
+def _ranked(searched: Searched, question: Question) -> sql.Composed:
+    place, sku = sql.Identifier("place"), sql.Identifier("sku")
+    parts = {
+        "matched": _few_or_all(searched, question),
+        "relevance": _relevance(searched, question),
+        "behind": sql.SQL("") if question.after is None else _BEHIND.format(place, sku, sign=sql.SQL(">")),
+    }
+    if question.found is not None:
+        return _RANKED.format(**parts)
+    return _RANKED_BY_TITLE.format(
+        titled=_found(searched, question, sql.SQL("t.sku, t.created_at"), words=_IN_TITLE),
+        counted_max=sql.Literal(COUNTED_MAX),
+        ranked_max=sql.Literal(RANKED_MAX),
+        # What is not ranked has the place 0, behind all that is.
+        behind_ranked=sql.SQL(
+            " and t.sku > %(after_sku)s" if question.after is not None and question.after[0] == 0 else ""
+        ),
+        **parts,
+        **searched.names,
     )
 
 
@@ -178,6 +260,8 @@ def given(question: Question, *, similarity: bool) -> dict[str, object]:
     }
     if question.after is not None:
         values["after_place"], values["after_sku"] = question.after
+    if question.found is not None:
+        values["found"] = question.found
     words = question.words or ()
     if question.means == "words":
         values["query"] = _typed(words)
@@ -197,56 +281,68 @@ def _beginning(word: str) -> str:
     return word[: max(BEGINNING_CHARACTERS_MIN, len(word) * 3 // 5)]
 
 
-def _matched(searched: Searched, question: Question) -> sql.Composed:
-    found, relevance = _found(searched, question)
+def _found(
+    searched: Searched,
+    question: Question,
+    columns: sql.SQL,
+    *,
+    words: tuple[sql.Composable, sql.Composable] = _IN_TEXT,
+) -> sql.Composed:
+    """All that match, each once, looked up in the indexes of words: first by those of SKUs, then by their listings'."""
+    narrowed = _BY_LISTINGS.format(**searched.names) if question.of_listing else sql.SQL("")
+    conditions: list[sql.Composable] = [sql.SQL("")]
+    if question.words is not None and searched.is_similar(question):
+        conditions = [_near(searched, question.words, _BY_NEARNESS)]
+    elif question.words is not None:
+        parts = {"own": words[0], "of_listing": words[1], "query": _QUERIES[question.means]}
+        conditions = [_BY_ITS_WORDS.format(**parts), _BY_ITS_LISTING.format(**parts)]
+    return sql.SQL(" union all ").join(
+        sql.SQL("select {}{}").format(columns, _matched(searched, question, each + narrowed))
+        for each in conditions
+    )
+
+
+def _few_or_all(searched: Searched, question: Question) -> sql.Composed:
+    """What matches: the few that were found, or each row that is read in an order and has what is asked for."""
+    if question.found is not None:
+        return _MATCHED.format(narrowed=sql.SQL(" and t.sku = any(%(found)s)"), **searched.names)
+    condition: sql.Composable = _OF_LISTING if question.of_listing else sql.SQL("")
+    if question.words is not None and searched.is_similar(question):
+        condition += _near(searched, question.words, _IS_NEAR)
+    elif question.words is not None:
+        condition += _HAS_WORDS.format(query=_QUERIES[question.means], **searched.names)
+    return _matched(searched, question, condition)
+
+
+def _matched(searched: Searched, question: Question, condition: sql.Composable) -> sql.Composed:
     conditions = [
-        found,
+        condition,
         _OF_SKU if question.of_sku else None,
-        _OF_LISTING.format(**searched.names) if question.of_listing else None,
         _IN_CHANNEL if question.channel is not None else None,
         _IN_CURRENCY if question.currency is not None else None,
         _AT_LEAST if question.price_min is not None else None,
         _AT_MOST if question.price_max is not None else None,
     ]
     narrowed = sql.SQL("").join([each for each in conditions if each is not None])
-    return _MATCHED.format(**searched.names, narrowed=narrowed, relevance=relevance)
+    return _MATCHED.format(**searched.names, narrowed=narrowed)
 
 
-def _found(searched: Searched, question: Question) -> tuple[sql.Composable | None, sql.Composable]:
-    """What an SKU must have, and how much of it, as a negative number."""
-    if question.words is None:
-        return None, sql.SQL("0::bigint")
-    if question.means == "near" and searched.similarity is not None:
-        return _near(searched, sql.Identifier(searched.similarity), len(question.words))
-    means: dict[Means, sql.SQL] = {"words": _QUERY, "near": _BEGINNINGS}
-    query = means[question.means]
-    return (
-        _HAS_WORDS.format(query=query, **searched.names),
-        _RANK.format(query=query, weights=_WEIGHTS),
+def _near(searched: Searched, words: Sequence[str], condition: sql.SQL) -> sql.Composed:
+    assert searched.similarity is not None
+    names = {"schema": sql.Identifier(searched.similarity), **searched.names}
+    return sql.SQL("").join(
+        condition.format(word=sql.Placeholder(f"word_{number}"), **names) for number in range(len(words))
     )
 
 
-def _near(searched: Searched, schema: sql.Identifier, count: int) -> tuple[sql.Composable, sql.Composable]:
-    words = [sql.Placeholder(f"word_{number}") for number in range(count)]
-    conditions = [_IS_NEAR.format(schema=schema, word=word, **searched.names) for word in words]
-    nearness = [_NEARNESS.format(schema=schema, word=word) for word in words]
-    return (
-        sql.SQL("").join(conditions),
-        sql.SQL("-(({}) * 1000000)::bigint").format(sql.SQL(" + ").join(nearness)),
-    )
+def _relevance(searched: Searched, question: Question) -> sql.Composed:
+    """How much of the words a row has, as a negative number."""
+    assert question.words is not None, "nothing is more relevant without words"
+    if not searched.is_similar(question):
+        return _RANK.format(query=_QUERIES[question.means], weights=_WEIGHTS)
+    nearness = _near(searched, question.words, _PLUS_NEARNESS)
+    return sql.SQL("least(-((0{}) * 1000000)::bigint, -1)").format(nearness)
 
 
-def _facets() -> sql.Composed:
-    return _FACETS.format(counted_max=sql.Literal(COUNTED_MAX), shown_max=sql.Literal(FACETS_SHOWN_MAX))
-
-
-def _ordered(alias: str, column: str, *, falling: bool) -> sql.Composed:
-    direction = sql.SQL("{0} desc, {1} desc" if falling else "{0}, {1}")
-    return direction.format(sql.Identifier(alias, column), sql.Identifier(alias, "sku"))
-
-
-def _behind(alias: str, column: str, *, falling: bool) -> sql.Composed:
-    sign = sql.SQL("<" if falling else ">")
-    return sql.SQL(" and ({}, {}) {} (%(after_place)s, %(after_sku)s)").format(
-        sql.Identifier(alias, column), sql.Identifier(alias, "sku"), sign
-    )
+def _ordered(column: sql.Composable, sku: sql.Composable, *, falling: bool) -> sql.Composed:
+    return sql.SQL("{0} desc, {1} desc" if falling else "{0}, {1}").format(column, sku)

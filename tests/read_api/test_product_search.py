@@ -82,6 +82,18 @@ def skus(answer) -> list[str]:
     return [each.sku for each in answer.items]
 
 
+def every_page(url: str, *, stop: int = 10_000, **asked) -> list[str]:
+    """The SKUs of all pages, or of so many that they are more than `stop`."""
+    pages: list[str] = []
+    cursor = None
+    while True:
+        (page,) = found(url, SearchParameters(**asked, cursor=cursor))
+        pages += skus(page)
+        cursor = page.next_cursor
+        if cursor is None or len(pages) > stop:
+            return pages
+
+
 @pytest.fixture(scope="module")
 def shop(new_database) -> str:
     """The generated catalogue, on a Postgres without pg_trgm."""
@@ -162,13 +174,7 @@ def test_pages_together_are_the_whole_in_order(shop, q, sort):
         return
     asked = {"q": q, "sort": sort, "currency": "GBP", "facets": "category:kitchen"}
     (whole,) = found(shop, SearchParameters(**asked, limit=100))
-    pages, cursor = [], None
-    while True:
-        (page,) = found(shop, SearchParameters(**asked, limit=7, cursor=cursor))
-        pages += skus(page)
-        cursor = page.next_cursor
-        if cursor is None or len(pages) > 100:
-            break
+    pages = every_page(shop, **asked, limit=7, stop=100)
 
     assert skus(whole)[: len(pages)] == pages[:100]
     assert len(set(pages)) == len(pages)
@@ -332,3 +338,26 @@ def test_too_many_to_count_are_not_counted(shop, monkeypatch):
     assert few.matches is not None
     assert [(None, None)] * 2 == [(each.matches, each.facets) for each in (with_words, many)]
     assert many.items
+
+
+def test_of_very_many_the_newest_with_the_words_in_their_titles_come_first_and_all_others_behind(
+    shop, shop_with_trigrams, monkeypatch
+):
+    monkeypatch.setattr(answering.search_sql, "RANKED_MAX", 50)
+    wooden = [each for each in MADE if each.material == "wooden"]
+    titled = [each.sku for each in wooden if not each.listed][-50:]
+
+    for url in (shop, shop_with_trigrams):
+        pages = every_page(url, q="wooden", limit=30)
+
+        assert sorted(titled) == sorted(pages[:50])
+        assert sorted(each.sku for each in wooden) == sorted(pages)
+
+
+def test_of_very_many_that_come_near_every_one_is_answered_once(shop, shop_with_trigrams, monkeypatch):
+    wholes = [every_page(url, q="lampshabe", limit=100) for url in (shop, shop_with_trigrams)]
+    monkeypatch.setattr(answering.search_sql, "RANKED_MAX", 50)
+
+    for url, whole in zip((shop, shop_with_trigrams), wholes, strict=True):
+        assert len(whole) > 50
+        assert sorted(whole) == sorted(every_page(url, q="lampshabe", limit=30))
