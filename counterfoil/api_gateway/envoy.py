@@ -6,23 +6,18 @@ them. Field names are those of Envoy's API version 3.
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from commands import limits
 from counterfoil.api_gateway import layout as gateway
+from counterfoil.api_gateway.envoy_answers import Node, header, local_answers, secure
 from counterfoil.api_gateway.layout import ApiAddress, Layout
 from counterfoil.api_gateway.published import Api, PublishedRoute
-from runtime.http import headers
 from runtime.http.connection_limits import HEAD_BYTES_MAX, HEAD_TIMEOUT_S, HEADERS_MAX
-from runtime.http.cors import EXPOSED, VARIES
 from runtime.http.limiting import RouteClass
 from runtime.identity import keys, lifetimes, tokens
-from runtime.problem_types import CATALOGUE
-from runtime.problems import MEDIA_TYPE
-
-Node = dict[str, Any]
 
 _TYPES: Final = "type.googleapis.com/envoy.extensions"
 _HTTP_FILTERS: Final = f"{_TYPES}.filters.http"
@@ -37,19 +32,6 @@ IDLE_S: Final = 60
 """Connections to the APIs are closed by whom asks before the APIs would close them."""
 
 _NO_TOKENS: Final = {"@type": f"{_HTTP_FILTERS}.jwt_authn.v3.PerRouteConfig", "disabled": True}
-
-_LOCAL_ANSWERS: Final = {
-    400: "request-unreadable",
-    401: "unauthenticated",
-    404: "not-found",
-    408: "head-too-slow",
-    429: "too-many-requests",
-    431: "head-too-large",
-    503: "outcome-unknown",
-    504: "outcome-unknown",
-}
-"""Answers of the gateway itself, by status, as the problem that they are."""
-_UNANSWERED: Final = "No process of the API answered in time."
 
 
 def bootstrap(layout: Layout) -> Node:
@@ -105,7 +87,7 @@ def _connection_manager(layout: Layout) -> Node:
         },
         "http2_protocol_options": {"max_concurrent_streams": 100},
         "stream_idle_timeout": _seconds(60),
-        "local_reply_config": _local_answers(layout),
+        "local_reply_config": local_answers(layout),
         "http_filters": list(_filters(layout)),
         "route_config": {
             "name": "published",
@@ -122,11 +104,11 @@ def _virtual_host(layout: Layout) -> Node:
         "request_body_buffer_limit": limits.BODY_BYTES_MAX,
         # Every try of a request, and the gateway's own log, have the same id.
         "request_headers_to_add": [
-            _header("correlation-id", "%REQ(x-request-id)%", action="ADD_IF_ABSENT"),
+            header("correlation-id", "%REQ(x-request-id)%", action="ADD_IF_ABSENT"),
         ],
     }
     if layout.certificate is not None:
-        host["response_headers_to_add"] = [_secure()]
+        host["response_headers_to_add"] = [secure()]
     return host
 
 
@@ -398,88 +380,9 @@ def _to_an_api(layout: Layout, authority: Path) -> Node:
     }
 
 
-def _local_answers(layout: Layout) -> Node:
-    """The gateway's own answers have the form of the APIs' problems, and their headers."""
-    always = _headers_of(*headers.STANDARD, headers.NEVER_STORED)
-    always.append(_header("correlation-id", "%REQ(correlation-id?x-request-id)%"))
-    if layout.certificate is not None:
-        always.append(_secure())
-    if not layout.origins:
-        return {"mappers": [_local_answer(status, always) for status in _LOCAL_ANSWERS]}
-    always += _headers_of(VARIES)
-    # The first mapper that fits a request is taken.
-    of_pages = _named(layout.origins)
-    to_pages = [*always, _header("access-control-allow-origin", "%REQ(origin)%"), *_headers_of(EXPOSED)]
-    return {
-        "mappers": [
-            *(_local_answer(status, to_pages, of_pages) for status in _LOCAL_ANSWERS),
-            *(_local_answer(status, always) for status in _LOCAL_ANSWERS),
-        ]
-    }
-
-
-def _local_answer(status: int, headers_to_add: list[Node], *filters: Node) -> Node:
-    """What is answered with a status, where the filters let a request pass."""
-    problem = CATALOGUE[_LOCAL_ANSWERS[status]]
-    has_status: Node = {
-        "status_code_filter": {
-            "comparison": {
-                "op": "EQ",
-                "value": {"default_value": status, "runtime_key": f"local_answer.{status}"},
-            }
-        }
-    }
-    return {
-        "filter": {"and_filter": {"filters": [has_status, *filters]}} if filters else has_status,
-        "status_code": problem.status,
-        "headers_to_add": [*headers_to_add, *_OF_STATUS.get(status, ())],
-        "body_format_override": {
-            "content_type": MEDIA_TYPE,
-            "json_format": {
-                "type": problem.uri,
-                "title": problem.title,
-                "status": problem.status,
-                "code": problem.slug,
-                "detail": _UNANSWERED if problem.slug == "outcome-unknown" else problem.meaning,
-                "correlation_id": "%REQ(correlation-id?x-request-id)%",
-            },
-        },
-    }
-
-
-def _named(origins: Iterable[str]) -> Node:
-    """Requests of pages of these origins."""
-    exactly = "|".join(map(re.escape, origins))
-    return {
-        "header_filter": {"header": {"name": "origin", "string_match": {"safe_regex": {"regex": exactly}}}}
-    }
-
-
-def _headers_of(*given: headers.Header) -> list[Node]:
-    return [_header(name.decode(), value.decode()) for name, value in given]
-
-
-def _header(name: str, value: str, *, action: str = "OVERWRITE_IF_EXISTS_OR_ADD") -> Node:
-    return {"header": {"key": name, "value": value}, "append_action": action}
-
-
-def _secure() -> Node:
-    name, value = headers.OVER_TLS
-    return _header(name.decode(), value.decode())
-
-
 def _one_of(methods: tuple[str, ...] | list[str]) -> Node:
     """One of these methods; they are words, so they need no quoting."""
     return {"name": ":method", "string_match": {"safe_regex": {"regex": "|".join(methods)}}}
-
-
-_OF_STATUS: Final = {
-    401: [_header("www-authenticate", 'Bearer realm="counterfoil"')],
-    429: [_header("retry-after", "1")],
-    503: [_header("retry-after", "1")],
-    504: [_header("retry-after", "1")],
-}
-"""Headers of the gateway's own answers, by status."""
 
 
 def _endpoint(target: ApiAddress) -> Node:
