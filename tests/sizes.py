@@ -82,6 +82,7 @@ REDEEMING: Final = Size(
 ORDER_PROCESS: Final = Size(
     "schedules of each row of the order process", 3, 300, "tests/commands/processes/test_order_process.py"
 )
+SHOP: Final = Size("runs of the whole shop", 40, 3_000, "tests/simulation/test_shop.py")
 LOGINS_FLOODED: Final = Size(
     "logins on one account, and one password tried on as many", 100, 1_000, "tests/identity/test_attempts.py"
 )

@@ -1,0 +1,302 @@
+"""The books of a shop, kept by hand from the events alone, and what they say that the product does not.
+
+Pieces and amounts are added up here in the plainest way; states of decisions, rows of views and the books of the
+provider have to come to the same after every step.
+"""
+
+from collections import Counter, defaultdict
+from decimal import ROUND_HALF_EVEN, Decimal
+
+from commands.processes.purchases import COLLECTED_AGAIN_AFTER
+from counterfoil.testing.spec import fold_into
+from domain.cart import events as cart
+from domain.cart.cart import CART
+from domain.inventory import events as stock
+from domain.inventory.stock_item import STOCK
+from domain.ordering import events as ordering
+from domain.ordering.order import ORDER, Status
+from domain.ordering.purchase import PURCHASE, payment_of
+from domain.payments import ending
+from domain.payments import events as paying
+from domain.payments.payment import OPEN, PAYMENT, MovementStep
+from domain.payments.payment import Status as Authorisation
+from domain.payments.store_credit import STORE_CREDIT
+from projections.inventory.views import stock_level
+from projections.payments import folds as payments
+from projections.payments.ledger import LEDGER
+
+VIEWS = (stock_level, *payments.VIEWS)
+MOVED = {
+    paying.PaymentCaptured: {"captured": 1},
+    paying.ManualPaymentRecorded: {"captured": 1, "by_hand": 1},
+    paying.RefundSucceeded: {"refunded": 1},
+    paying.RefundReversed: {"refunded": -1, "reversed": 1},
+    paying.ChargebackOpened: {"disputed": 1},
+    paying.ChargebackWon: {"disputed": -1, "won": 1},
+    paying.ChargebackLost: {"disputed": -1, "lost": 1},
+}
+"""What an event about a payment adds to its sums."""
+COVERS = {
+    paying.PaymentCreated: 1,
+    paying.ManualPaymentRecorded: 1,
+    paying.AuthorisationVoided: -1,
+    paying.CreditHeld: 1,
+    paying.CreditReleased: -1,
+}
+CREDIT = {
+    paying.CreditIssued: {"owed": 1},
+    paying.CreditSpent: {"owed": -1, "held": -1},
+    paying.CreditExpired: {"owed": -1},
+    paying.CreditHeld: {"held": 1},
+    paying.CreditReleased: {"held": -1},
+}
+
+
+class Books:
+    """Sums by SKU, payment, order and customer; `check` says what contradicts them."""
+
+    def __init__(self, shop):
+        self.shop = shop
+        self.rows = {view.name: {} for view in VIEWS}
+        self.pieces = defaultdict(Counter)
+        self.promised = defaultdict(Counter)
+        """Pieces that are reserved for orders, by SKU."""
+        self.sums = defaultdict(Counter)
+        """Amounts of payments."""
+        self.covered = Counter()
+        """What payments and store credit cover of orders."""
+        self.credit = defaultdict(Counter)
+        """Store credit, by customer and currency."""
+        self.orders = {}
+        """Orders as they were placed."""
+        self.carts = defaultdict(set)
+        """SKUs that somebody put into a cart and did not take out."""
+        self.fixed = {}
+        """What buyers were shown at the beginning of a checkout, by order."""
+        self._touched = set()
+
+    def take(self, events):
+        """Enter events."""
+        for event in events:
+            for view in VIEWS:
+                fold_into(self.rows[view.name], view=view, events=(event,))
+            self._enter(event)
+
+    def check(self):
+        """What is wrong with all that the newest events are about."""
+        touched, self._touched = self._touched, set()
+        for kind, identifier in sorted(touched):
+            yield from getattr(self, f"_{kind}")(identifier)
+        if any(kind in {"payment", "customer"} for kind, _ in touched):
+            yield from self._ledger()
+        yield from self.shop.problems
+        yield from self.shop.provider.problems
+
+    def at_rest(self):
+        """What is wrong once nothing is left to do: stock or money that stays where it does not belong."""
+        for order_id in self.orders:
+            yield from self._order_at_rest(order_id)
+        for payment_id in self.sums:
+            yield from self._payment_at_rest(payment_id)
+        yield from self.shop.outcomes_amiss()
+
+    # Entries.
+
+    def _enter(self, event):
+        match event:
+            case cart.CheckoutStarted():
+                self.fixed[event.order_id] = event.totals.grand
+            case cart.ItemAdded():
+                self.carts[event.cart_id].add(event.sku)
+            case cart.ItemRemoved():
+                self.carts[event.cart_id].discard(event.sku)
+            case cart.CartsMerged():
+                self.carts[event.cart_id] |= self.carts[event.source_id]
+                self._touched.add(("cart", event.cart_id))
+            case ordering.OrderPlaced():
+                self.orders[event.order_id] = event
+                self._touched.add(("order", event.order_id))
+            case _:
+                self._enter_pieces(event)
+                self._enter_amount(event)
+
+    def _enter_pieces(self, event):
+        sku = getattr(event, "sku", None)
+        match event:
+            case stock.StockReceived() | stock.StockReturned():
+                self.pieces[sku]["on_hand"] += event.quantity
+            case stock.StockAdjusted():
+                self.pieces[sku]["on_hand"] += event.delta
+            case stock.StockReserved():
+                self.promised[sku][event.order_id] += event.quantity
+            case stock.StockReleased():
+                self.promised[sku][event.order_id] -= event.quantity
+            case stock.StockShipped():
+                self.promised[sku][event.order_id] -= event.quantity
+                self.pieces[sku]["on_hand"] -= event.quantity
+            case _:
+                return
+        self._touched.add(("stock", sku))
+
+    def _enter_amount(self, event):
+        for name, sign in MOVED.get(type(event), {}).items():
+            self.sums[event.payment_id][name] += sign * event.amount
+        if isinstance(event, paying.RefundSucceeded | paying.RefundReversed) and event.to == "store_credit":
+            self.sums[event.payment_id]["credited"] += event.amount
+        if type(event) in COVERS:
+            self.covered[event.order_id] += COVERS[type(event)] * event.amount
+            self._touched.add(("order", event.order_id))
+        for name, sign in CREDIT.get(type(event), {}).items():
+            self.credit[event.customer_id, event.currency][name] += sign * event.amount
+            self._touched.add(("customer", event.customer_id))
+        if isinstance(event, PAYMENT.events):
+            self.sums[event.payment_id]["events"] += 1
+            self._touched.add(("payment", event.payment_id))
+
+    # What has to hold after every step.
+
+    def _cart(self, cart_id):
+        lines = {line.sku for line in self.shop.now(CART, cart_id).lines}
+        if lines != self.carts[cart_id]:
+            yield f"cart {cart_id} has {sorted(lines)} after a merge, not {sorted(self.carts[cart_id])}"
+
+    def _order(self, order_id):
+        placed = self.orders[order_id]
+        for line in placed.lines:
+            exact = line.quantity * Decimal(line.unit_price) * 100
+            if line.total != int(exact.quantize(Decimal(1), rounding=ROUND_HALF_EVEN)):
+                yield f"line {line.line_id} of {order_id} costs {line.total}, not {exact}"
+        if sum(line.total for line in placed.lines) != placed.total:
+            yield f"the lines of {order_id} do not add up to {placed.total}"
+        if self.fixed.get(order_id, placed.total) != placed.total:
+            yield f"{order_id} costs {placed.total}, and its buyer was shown {self.fixed[order_id]}"
+        if not 0 <= self.covered[order_id] <= placed.total:
+            yield f"{self.covered[order_id]} of {placed.total} are covered of {order_id}"
+
+    def _stock(self, sku):
+        on_hand, promised = self.pieces[sku]["on_hand"], self.promised[sku]
+        reserved = sum(promised.values())
+        state, row = self.shop.now(STOCK, sku), self.rows[stock_level.name][(sku,)]
+        if (on_hand, reserved) != (state.on_hand, state.reserved):
+            yield f"{sku}: {on_hand} on hand and {reserved} reserved, and its state says {state}"
+        if (on_hand, reserved, on_hand - reserved) != (row.on_hand, row.reserved, row.available):
+            yield f"{sku}: {on_hand} on hand and {reserved} reserved, and its view says {row}"
+        if not 0 <= reserved <= on_hand:
+            yield f"{sku}: {reserved} reserved of {on_hand}"
+        for order_id, units in promised.items():
+            if not 0 <= units <= self._demanded(order_id, sku):
+                yield f"{sku}: {units} reserved for {order_id}"
+
+    def _demanded(self, order_id, sku):
+        lines = self.orders[order_id].lines
+        return sum(line.quantity for line in lines if line.sku == sku and line.stocked)
+
+    def _payment(self, payment_id):
+        sums, payment = self.sums[payment_id], self.shop.now(PAYMENT, payment_id)
+        row = self.rows[payments.payment_details.name][(payment_id,)]
+        names = ("captured", "refunded", "disputed", "lost")
+        by_hand = {name: sums[name] for name in names}
+        for who, said in (("state", payment), ("view", row)):
+            if by_hand != {name: getattr(said, name) for name in names}:
+                yield f"{payment_id}: {by_hand}, and its {who} says {said}"
+        if payment.authorised != row.authorised:
+            yield f"{payment_id}: {payment.authorised} authorised, and its view says {row.authorised}"
+        if not 0 <= sums["captured"] + payment.capturing <= payment.authorised <= payment.amount:
+            yield f"{payment_id}: {by_hand} of {payment.authorised} authorised of {payment.amount}"
+        gone = sums["refunded"] - sums["credited"] + payment.refunding + sums["disputed"] + sums["lost"]
+        if not 0 <= gone <= sums["captured"] or sums["refunded"] + payment.refunding > sums["captured"]:
+            yield f"{payment_id}: {gone} gone of {by_hand}"
+        of_order = self.rows[payments.order_payments.name][(payment.order_id,)]
+        if any(getattr(of_order, name) != self._of_order(payment.order_id, name) for name in names):
+            yield f"{payment.order_id}: the view of its payments says {of_order}"
+        there = self.shop.provider.of_payment(payment_id)
+        if there["held"] + there["captured"] > payment.amount:
+            yield f"{payment_id}: the provider has {there} of {payment.amount}"
+        if sums["captured"] - sums["by_hand"] > there["captured"]:
+            yield f"{payment_id}: {by_hand}, and the provider has {there}"
+
+    def _of_order(self, order_id, name):
+        of_it = (each for each in self.sums if self.shop.now(PAYMENT, each).order_id == order_id)
+        return sum(self.sums[each][name] for each in of_it)
+
+    def _customer(self, customer_id):
+        credit = self.shop.now(STORE_CREDIT, customer_id)
+        row = self.rows[payments.STORE_CREDIT.name][(customer_id,)]
+        shown = {each.currency: (each.balance, each.available) for each in row.balances}
+        for (owed_to, currency), sums in self.credit.items():
+            if owed_to != customer_id:
+                continue
+            left = [each.left for each in credit.credits.values() if each.currency == currency]
+            if min(left) < 0 or sum(left) + sums["held"] != sums["owed"] or sums["held"] < 0:
+                yield f"{customer_id}: {sums} of store credit, and {left} are left of it"
+            if shown[currency] != (sums["owed"], sum(left)):
+                yield f"{customer_id}: {sums} of store credit, and its view says {shown}"
+
+    def _ledger(self):
+        balances = Counter()
+        for posting in self.rows[LEDGER.name].values():
+            balances[posting.currency, posting.account] += posting.amount
+        for currency in {currency for currency, _ in balances}:
+            of = {account: amount for (kept_in, account), amount in balances.items() if kept_in == currency}
+            if sum(of.values()):
+                yield f"the payments ledger in {currency} does not add up: {of}"
+            if of.get("provider", 0) != self._at_provider(currency):
+                yield f"the provider owes {self._at_provider(currency)} {currency}, and the ledger says {of}"
+            owed = sum(each["owed"] for (_, kept_in), each in self.credit.items() if kept_in == currency)
+            if of.get("store_credit", 0) != -owed:
+                yield f"{owed} {currency} of store credit are owed, and the ledger says {of}"
+
+    def _at_provider(self, currency):
+        total = 0
+        for payment_id, sums in self.sums.items():
+            if self.shop.now(PAYMENT, payment_id).currency == currency:
+                taken = sums["captured"] - sums["by_hand"]
+                total += taken - (sums["refunded"] - sums["credited"]) - sums["disputed"] - sums["lost"]
+        return total
+
+    # What has to hold when nothing is left to do.
+
+    def _order_at_rest(self, order_id):
+        order, payment = self.shop.now(ORDER, order_id), self.shop.now(PAYMENT, payment_of(order_id))
+        promised = {sku: units[order_id] for sku, units in self.promised.items() if units[order_id]}
+        wanted = {line.sku: self._demanded(order_id, line.sku) for line in self.orders[order_id].lines}
+        held = {sku: units for sku, units in wanted.items() if units}
+        if promised != (held if order.status is Status.CONFIRMED else {}):
+            yield f"{order_id} is {order.status}, and {promised} are reserved for it"
+        if order.status is Status.PLACED:
+            yield f"nobody decides about {order_id}"
+        purchase = self.shop.now(PURCHASE, order_id)
+        if purchase is None or payment is None:
+            return
+        if order.status in {Status.CANCELLED, Status.REJECTED}:
+            yield from self._off(order_id, payment)
+        if order.status is Status.SHIPPED and payment.captured < payment.amount:
+            is_receivable = purchase.uncollected > len(COLLECTED_AGAIN_AFTER)
+            if not is_receivable and payment.status not in {Authorisation.DECLINED, Authorisation.VOIDED}:
+                yield f"{order_id} has left, and nobody collects what is owed for it: {payment}"
+
+    def _off(self, order_id, payment):
+        """Nothing stays with an order that is off, unless the provider refused to give it back, time and again."""
+        if payment.capturable and payment.voids < ending.TRIES_MAX:
+            yield f"{order_id} is off, and {payment.capturable} are held for it"
+        failed = sum(each.step is MovementStep.FAILED for each in payment.refunds.values())
+        came_back = self.sums[payment.payment_id]["reversed"]
+        if payment.refundable > came_back and failed < ending.TRIES_MAX:
+            yield f"{order_id} is off, and {payment.refundable} of it were kept"
+
+    def _payment_at_rest(self, payment_id):
+        sums, payment = self.sums[payment_id], self.shop.now(PAYMENT, payment_id)
+        moved = (*payment.captures.values(), *payment.refunds.values())
+        if payment.status in OPEN or any(each.step is MovementStep.PENDING for each in moved):
+            yield f"nobody knows what became of {payment_id}: {payment}"
+        is_held = payment.expires_at is not None and self.shop.clock.now < payment.expires_at
+        here = {
+            "held": payment.capturable if is_held else 0,
+            "captured": sums["captured"] - sums["by_hand"],
+            "refunded": sums["refunded"] - sums["credited"],
+            "disputed": sums["disputed"],
+            "lost": sums["lost"],
+        }
+        there = self.shop.provider.of_payment(payment_id)
+        if payment.status is not Authorisation.MANUAL and here != there:
+            yield f"{payment_id}: {here}, and the provider says {there}"

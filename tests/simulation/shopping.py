@@ -1,0 +1,357 @@
+"""Everybody who has to do with a shop, as rules of a state machine, and what has to hold after each of them."""
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from commands import catalogue, inventory, ordering, payments, store_credit
+from commands.cart import checking_out, filling
+from domain.cart.cart import CART
+from domain.cart.cart import Status as CartStatus
+from domain.ordering.order import ORDER
+from domain.payments.payment import PAYMENT
+from tests.simulation.shop import Shop
+from tests.simulation.shop_books import Books
+from tests.simulation.shop_provider import MOODS
+
+SKUS = ("A", "B")
+BUYERS = ("c1", "c2", "g1", "g2")
+"""Two customers, and two guests."""
+PRICES = ("0.01", "1", "2.55", "0.0275", "19.99")
+METHODS = ("pm_visa", "pm_other")
+SOME = st.integers(0, 30)
+"""One of however many there are."""
+FEW = st.integers(1, 3)
+AMOUNTS = st.integers(1, 500)
+MOODY = st.sampled_from(MOODS)
+SALES = st.tuples(
+    st.sampled_from(BUYERS),
+    st.sampled_from(SKUS),
+    FEW,
+    st.sampled_from((None, *METHODS)),
+    st.none() | st.booleans(),
+)
+"""Who bought how much of what and how it is paid; and whether it was shipped, None: nobody has seen it."""
+
+
+class Shopping(RuleBasedStateMachine):
+    """Buyers, staff, a bank, a payment provider and process managers, none of whom waits for another."""
+
+    problems = ("it was not opened",)
+
+    @initialize(seed=st.integers(0, 2**32), sold=st.lists(SALES, min_size=1, max_size=4))
+    def open_shop(self, seed, sold):
+        """Some have bought, and some of what they bought is on its way: most rules are about what there is."""
+        self.shop = Shop(seed)
+        self.books = Books(self.shop)
+        self.carts, self.orders, self.payments, self.holds = [], [], [], []
+        for sku, price, stocked in (("A", "2.55", True), ("B", "1", True), ("POST", "4.95", False)):
+            product = {"sku": sku, "title": sku, "stocked": stocked, "unit_price": price, "currency": "GBP"}
+            assert self.shop.ask(catalogue.create_product, **product)
+        for sku in SKUS:
+            assert self.shop.ask(inventory.receive_stock, sku, quantity=5)
+        for *sale, _ in sold:
+            self.buy(*sale)
+        for buyer, sku in zip(BUYERS[1:3], SKUS, strict=True):
+            self.open_cart(buyer, "GBP")
+            self.shop.ask(filling.add_item, self.carts[-1][1], sku=sku, quantity=1, by=buyer)
+        for buyer in BUYERS:
+            self.move_credit(0, buyer, 300, "issue", None)
+        if any(is_shipped is not None for *_, is_shipped in sold):
+            self.go_on(acts=200, mood="obliging")
+        for order_id, (*_, is_shipped) in zip(self.orders, sold, strict=False):
+            if is_shipped:
+                self.shop.ask(ordering.ship_order, order_id)
+        if any(is_shipped for *_, is_shipped in sold):
+            self.go_on(acts=200, mood="obliging")
+
+    # Staff.
+
+    @rule(sku=st.sampled_from(SKUS), quantity=FEW, removed=st.booleans())
+    def move_stock(self, sku, quantity, removed):
+        if removed:
+            self.shop.ask(inventory.adjust_stock, sku, delta=-quantity, reason="damage")
+        else:
+            self.shop.ask(inventory.receive_stock, sku, quantity=quantity)
+
+    @rule(sku=st.sampled_from((*SKUS, "POST")), price=st.sampled_from(PRICES), abroad=st.integers(0, 5))
+    def change_price(self, sku, price, abroad):
+        currency = "GBP" if abroad else "EUR"
+        self.shop.ask(catalogue.change_price, sku, unit_price=price, currency=currency)
+
+    @rule(some=SOME, cancelled=st.integers(0, 3))
+    def ship_or_cancel(self, some, cancelled):
+        for order_id in chosen(self.orders, some):
+            if cancelled > 0:
+                self.shop.ask(ordering.ship_order, order_id)
+            else:
+                self.shop.ask(ordering.cancel_order, order_id, reason="customer")
+
+    @rule(some=SOME, quantity=FEW)
+    def take_pieces_back(self, some, quantity):
+        for order_id in chosen(
+            self.orders, some, lambda each: self.shop.now(ORDER, each).status == "shipped"
+        ):
+            order = self.shop.now(ORDER, order_id)
+            line = {"sku": order.skus[0].sku, "quantity": quantity, "unit_price": "1"}
+            credited = {"order_id": order_id, "country": "Italy", "currency": order.currency, "lines": [line]}
+            self.shop.ask(ordering.issue_credit_note, **credited)
+
+    @rule(
+        some=SOME,
+        amount=st.none() | AMOUNTS,
+        what=st.sampled_from(("capture", "void", "refund", "credit")),
+        times=st.integers(1, 2),
+    )
+    def move_money(self, some, amount, what, times):
+        is_taken = what in {"refund", "credit"}
+        for payment_id in chosen(self.payments, some, self._has_refundable if is_taken else self._has_held):
+            left = self.shop.now(PAYMENT, payment_id).refundable
+            for _ in range(times):
+                self._move(payment_id, what, amount, left)
+
+    def _move(self, payment_id, what, amount, left):
+        match what:
+            case "capture":
+                capture = {"capture_id": self.shop.number(), "amount": amount}
+                self.shop.ask(payments.capture_payment, payment_id, **capture)
+            case "void":
+                self.shop.ask(payments.void_payment, payment_id)
+            case _:
+                to = "store_credit" if what == "credit" else "original"
+                refund = {"refund_id": self.shop.number(), "amount": amount or left, "reason": "other"}
+                self.shop.ask(payments.refund_payment, payment_id, **refund, to=to)
+
+    def _is_due(self, order_id):
+        return self.books.covered[order_id] < self.shop.now(ORDER, order_id).total
+
+    def _has_held(self, payment_id):
+        return self.shop.now(PAYMENT, payment_id).capturable
+
+    def _has_refundable(self, payment_id):
+        return self.shop.now(PAYMENT, payment_id).refundable
+
+    @rule(some=SOME, amount=st.none() | AMOUNTS, capture=st.sampled_from(("manual", "auto", "till")))
+    def pay_apart(self, some, amount, capture):
+        """An order is paid by another payment than the one that it was placed with."""
+        for order_id in chosen(self.orders, some, self._is_due):
+            said = {"payment_id": f"p{self.shop.number()}", "order_id": order_id, "amount": amount}
+            if capture == "till":
+                self.shop.ask(payments.record_manual_payment, **said, method="cash")
+            else:
+                self.shop.ask(payments.create_payment, **said, method_ref="pm_visa", capture=capture)
+
+    @rule(some=SOME, method=st.sampled_from(METHODS))
+    def pay_again(self, some, method):
+        for payment_id in chosen(self.payments, some):
+            self.shop.ask(payments.authorise_payment, payment_id, method_ref=method)
+
+    @rule(
+        some=SOME,
+        buyer=st.sampled_from(BUYERS),
+        amount=AMOUNTS,
+        what=st.sampled_from(("issue", "hold", "hold and release", "spent", "released")),
+        days=st.none() | FEW,
+    )
+    def move_credit(self, some, buyer, amount, what, days):
+        if what == "issue":
+            expires_at = None if days is None else f"2026-03-{days + 1:02}T00:00:00Z"
+            credit = {"credit_id": self.shop.number(), "currency": "GBP", "amount": amount}
+            self.shop.ask(store_credit.issue_store_credit, buyer, **credit, expires_at=expires_at)
+        elif what.startswith("hold"):
+            for order_id in chosen(self.orders, some, self._is_due):
+                hold = {"hold_id": self.shop.number(), "order_id": order_id}
+                customer_id = self.shop.now(ORDER, order_id).customer_id
+                if self.shop.ask(store_credit.hold_store_credit, customer_id, **hold, by=customer_id):
+                    self.holds.append((customer_id, hold["hold_id"]))
+                    if what == "hold and release":
+                        self.shop.ask(
+                            store_credit.settle_store_credit,
+                            customer_id,
+                            hold_id=hold["hold_id"],
+                            outcome="released",
+                        )
+        else:
+            for customer_id, hold_id in chosen(self.holds, some):
+                self.shop.ask(store_credit.settle_store_credit, customer_id, hold_id=hold_id, outcome=what)
+
+    # Buyers.
+
+    @rule(buyer=st.sampled_from(BUYERS), currency=st.sampled_from(("GBP", "GBP", "GBP", "EUR")))
+    def open_cart(self, buyer, currency):
+        opened = self.shop.ask(filling.open_cart, currency=currency, by=buyer)
+        self.carts.append((buyer, opened.identifier))
+
+    @rule(
+        some=SOME,
+        sku=st.sampled_from(SKUS),
+        quantity=FEW,
+        what=st.sampled_from(("add", "add", "change", "remove")),
+    )
+    def fill(self, some, sku, quantity, what):
+        for buyer, cart_id in chosen(self.carts, some, self._is_open):
+            if what == "add":
+                self.shop.ask(filling.add_item, cart_id, sku=sku, quantity=quantity, by=buyer)
+            elif what == "change":
+                self.shop.ask(filling.change_quantity, cart_id, line_id=1, quantity=quantity, by=buyer)
+            else:
+                self.shop.ask(filling.remove_item, cart_id, line_id=quantity, by=buyer)
+
+    @rule(some=SOME, customer_id=st.sampled_from(BUYERS[:2]))
+    def assign(self, some, customer_id):
+        for guest, cart_id in chosen(self.carts, some):
+            said = {"customer_id": customer_id, "guest_token": guest}
+            if self.shop.ask(filling.assign_cart, cart_id, **said, by=customer_id):
+                self.carts[self.carts.index((guest, cart_id))] = (customer_id, cart_id)
+
+    @rule(some=SOME, other=SOME, strategy=st.sampled_from(("sum", "max", "keep_guest", "keep_customer")))
+    def merge(self, some, other, strategy):
+        for buyer, cart_id in chosen(self.carts, some, self._is_open):
+            for guest, source_id in chosen(self.carts, other, self._is_open):
+                said = {"source_id": source_id, "strategy": strategy, "guest_token": guest}
+                self.shop.ask(filling.merge_carts, cart_id, **said, by=buyer)
+
+    @rule(some=SOME, price=st.sampled_from(PRICES), shipping=st.booleans())
+    def reprice(self, some, price, shipping):
+        for buyer, cart_id in chosen(self.carts, some, self._is_open):
+            if shipping:
+                self.shop.ask(checking_out.choose_shipping, cart_id, option_id="POST", by=buyer)
+            agreed = [{"sku": sku, "unit_price": price} for sku in SKUS]
+            self.shop.ask(filling.reprice_cart, cart_id, agreed=agreed, by=buyer)
+
+    @rule(
+        some=SOME,
+        method=st.none() | st.sampled_from(METHODS),
+        step=st.sampled_from(("start", "abort", "order")),
+    )
+    def check_out(self, some, method, step):
+        for buyer, cart_id in chosen(
+            self.carts, some, self._is_open if step == "start" else self._was_frozen
+        ):
+            if step == "start":
+                self.shop.ask(checking_out.start_checkout, cart_id, country="Italy", by=buyer)
+            elif step == "abort":
+                self.shop.ask(checking_out.abort_checkout, cart_id, by=buyer)
+            else:
+                self._order(buyer, cart_id, method)
+
+    @rule(
+        buyer=st.sampled_from(BUYERS),
+        sku=st.sampled_from(SKUS),
+        quantity=FEW,
+        method=st.sampled_from((None, *METHODS)),
+    )
+    def buy(self, buyer, sku, quantity, method):
+        """All at once, as most do."""
+        cart_id = self.shop.ask(filling.open_cart, currency="GBP", by=buyer).identifier
+        self.shop.ask(filling.add_item, cart_id, sku=sku, quantity=quantity, by=buyer)
+        self.shop.ask(checking_out.start_checkout, cart_id, country="Italy", by=buyer)
+        self._order(buyer, cart_id, method)
+
+    def _is_open(self, cart):
+        return self.shop.now(CART, cart[1]).status is CartStatus.OPEN
+
+    def _was_frozen(self, cart):
+        return self.shop.now(CART, cart[1]).checkout is not None
+
+    def _order(self, buyer, cart_id, method):
+        cart = self.shop.now(CART, cart_id)
+        if cart.checkout is None:
+            return
+        said = {"checkout_id": cart.checkout.checkout_id, "method_ref": method}
+        ordered = self.shop.ask(checking_out.check_out, cart_id, **said, by=buyer)
+        if ordered is not None:
+            assert self.shop.now(CART, cart_id).status is CartStatus.ORDERED
+            if cart.checkout.order_id not in self.orders:
+                self.orders.append(cart.checkout.order_id)
+
+    # The payment provider, the bank, and those who ask and hear them.
+
+    @rule(some=SOME, mood=MOODY, dies=st.integers(0, 4))
+    def send(self, some, mood, dies):
+        for position in chosen([*self.shop.intents], some):
+            self.shop.send(position, mood, dies=not dies)
+
+    @rule(some=SOME, again=st.booleans())
+    def say(self, some, again):
+        for webhook in chosen(self.shop.provider.webhooks, some):
+            if self.shop.deliver(webhook) and not again:
+                self.shop.provider.webhooks.remove(webhook)
+
+    @rule(some=SOME, mood=MOODY)
+    def confirm(self, some, mood):
+        provider = self.shop.provider
+        for key in chosen([key for key in provider.operations if provider.is_open(key)], some):
+            provider.decide(key, mood)
+
+    @rule(some=SOME, amount=AMOUNTS, what=st.sampled_from(("dispute", "won", "lost", "reverse")))
+    def take_back(self, some, amount, what):
+        provider = self.shop.provider
+        if what == "dispute":
+            there = provider.authorisations
+            for reference in chosen([*there], some, lambda each: there[each].left):
+                provider.dispute(reference, min(amount, there[reference].left))
+        elif what == "reverse":
+            for key in chosen([*provider.reversible], some):
+                provider.reverse(key)
+        else:
+            for dispute_id in chosen([*provider.disputes], some):
+                provider.end_dispute(dispute_id, won=what == "won")
+
+    # Process managers, and time.
+
+    @rule(worker=st.sampled_from((0, 0, 0, 1)), acts=st.integers(10, 120))
+    def work(self, worker, acts):
+        self.shop.work(worker, acts)
+
+    @rule(acts=st.integers(50, 300), mood=MOODY)
+    def go_on(self, acts, mood):
+        """Everybody does what is to be done, and nobody dies."""
+        self.shop.work(0, acts)
+        self._enter(self.shop.note())
+        for position in [*self.shop.intents]:
+            self.shop.send(position, mood)
+        self.shop.work(0, acts)
+
+    @rule(worker=st.integers(0, 1), fenced=st.integers(0, 9))
+    def die(self, worker, fenced):
+        if fenced == 0:
+            self.shop.fence()
+        self.shop.workers[worker].restart()
+
+    @rule(some=SOME, hours=st.integers(1, 100), fires=st.booleans())
+    def wait(self, some, hours, fires):
+        if not fires:
+            self.shop.pass_time(3_600 * hours)
+        for timer in chosen([*self.shop.timers], some) if fires else ():
+            self.shop.fire(*timer)
+
+    # What holds.
+
+    @invariant()
+    def pieces_and_money_are_conserved(self):
+        self._enter(self.shop.note())
+        self.problems = [*self.books.check()]
+
+        assert not self.problems, self.problems
+
+    def teardown(self):
+        """In the end, in peace, nothing stays where it does not belong."""
+        if self.problems:
+            return
+        self._enter(self.shop.settle())
+
+        found = [*self.books.check(), *self.books.at_rest()]
+
+        assert not found, found
+
+    def _enter(self, events):
+        for event in events:
+            self.books.take((event,))
+            if isinstance(event, PAYMENT.events) and event.payment_id not in self.payments:
+                self.payments.append(event.payment_id)
+
+
+def chosen(things, some, wanted=lambda _: True):
+    """One of those that are wanted, if there are any."""
+    found = [each for each in things if wanted(each)]
+    return [found[some % len(found)]] if found else []

@@ -1,0 +1,97 @@
+"""The whole shop as a state machine: pieces and money are conserved whatever anybody does, and whoever dies."""
+
+import itertools
+
+import hypothesis
+import pytest
+from hypothesis import Phase
+from hypothesis.stateful import run_state_machine_as_test
+from msgspec.structs import replace
+
+from commands.gateways.gateway import Gateway
+from domain.cart import cart_merging
+from domain.inventory import stock_item
+from domain.payments import capturing, ending
+from domain.payments.events import PaymentCaptured
+from projections.payments import folds
+from tests.simulation.shopping import Shopping
+from tests.sizes import SHOP
+
+STEPS = 40
+FOUND_WITHIN = 1_000
+"""Runs within which a planted defect has to show."""
+
+
+def explore(**settings):
+    run_state_machine_as_test(
+        Shopping, settings=hypothesis.settings(stateful_step_count=STEPS, deadline=None, **settings)
+    )
+
+
+@pytest.mark.slow
+def test_pieces_and_money_are_conserved_whatever_anybody_does():
+    explore(max_examples=SHOP.chosen)
+
+
+def release_one_piece_less(monkeypatch):
+    def release(item, *, quantity, **given):
+        return true_release(item, quantity=max(1, quantity - 1), **given)
+
+    true_release = stock_item.release
+    monkeypatch.setattr(stock_item, "release", release)
+
+
+def count_captures_twice(monkeypatch):
+    monkeypatch.setitem(folds._SUMS, PaymentCaptured, {"captured": 2})
+
+
+def let_nothing_go(monkeypatch):
+    monkeypatch.setattr(ending, "let_go", lambda _payment, **_given: [])
+
+
+def ask_under_another_key_each_time(monkeypatch):
+    def key(self, effect, intent, **given):
+        number, _, attempt = true_key(self, effect, intent, **given).rpartition(":")
+        return f"{number}:{attempt}{next(numbers)}"
+
+    true_key, numbers = Gateway.key, itertools.count()
+    monkeypatch.setattr(Gateway, "key", key)
+
+
+def record_captures_as_often_as_they_are_said(monkeypatch):
+    def found(payment, number):
+        return next((each for each in payment.captures.items() if each[1].number == number), None)
+
+    monkeypatch.setattr(capturing, "_pending", found)
+
+
+def drop_lines_of_the_other_cart(monkeypatch):
+    def lines(cart, source, **given):
+        return true_lines(cart, replace(source, lines=source.lines[1:]), **given)
+
+    true_lines = cart_merging._lines
+    monkeypatch.setattr(cart_merging, "_lines", lines)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        release_one_piece_less,
+        count_captures_twice,
+        let_nothing_go,
+        ask_under_another_key_each_time,
+        record_captures_as_often_as_they_are_said,
+        drop_lines_of_the_other_cart,
+    ],
+)
+def test_a_planted_defect_is_found(plant, monkeypatch):
+    plant(monkeypatch)
+
+    with pytest.raises(AssertionError):
+        explore(
+            max_examples=FOUND_WITHIN,
+            phases=(Phase.generate,),
+            derandomize=True,
+            database=None,
+            report_multiple_bugs=False,
+        )
