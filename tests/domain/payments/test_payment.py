@@ -402,6 +402,12 @@ def test_partial_refunds_repeat_until_all_is_refunded():
         refund(*events, request=part(9, 1))
 
 
+def test_nothing_is_refunded_by_a_refund_of_nothing():
+    """vendure 2302: a partial refund was recorded with the amount zero."""
+    with pytest.raises(AmountExceedsRefundable):
+        refund(*CAPTURED, request=part(0, 0))
+
+
 def test_the_same_refund_again_decides_nothing():
     assert [] == refund(*CAPTURED, refund_requested())
     with pytest.raises(RefundIdTaken):

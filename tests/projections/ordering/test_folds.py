@@ -17,6 +17,7 @@ from tests.examples import (
     cancelled,
     confirmed,
     placed,
+    price_changed,
     rejected,
     shipped,
 )
@@ -41,6 +42,11 @@ def test_a_placed_order_shows_every_line():
     assert LINES == order.lines
     assert (1265, 4, GBP, COUNTRY) == (order.total, order.units, order.currency, order.country)
     assert (CUSTOMER, LONG_AGO) == (order.customer_id, order.placed_at)
+
+
+def test_an_order_shows_what_was_sold_whatever_the_catalogue_says_later():
+    """sylius 8628, openfoodnetwork 13969: a product that changed rewrote old orders."""
+    assert details() == details(price_changed(unit_price="99"))
 
 
 @pytest.mark.parametrize("status", FATES)

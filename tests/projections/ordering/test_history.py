@@ -7,6 +7,7 @@ from domain.ids import PaymentId
 from domain.money import Minor
 from projections.ordering import history as folds
 from projections.ordering.views import order_history
+from read_api.ordering import HISTORIES
 from tests.cart_examples import line_off, promotion_off
 from tests.examples import (
     CUSTOMER,
@@ -74,6 +75,13 @@ def test_an_order_says_where_it_and_its_parcel_stand(later, status, fulfilment):
         row.fulfilment,
         row.customer_id,
     )
+
+
+def test_orders_are_listed_by_where_payment_and_parcel_stand():
+    """medusa 14095, 11600: both were computed when an order was read, so no list could be filtered by them."""
+    filtered = {each.column for each in HISTORIES.filters}
+
+    assert {"status", "payment", "fulfilment"} <= filtered & {each.name for each in order_history.columns}
 
 
 def test_a_timeline_has_the_steps_of_order_payment_and_parcel_in_the_order_of_the_log():
