@@ -15,8 +15,8 @@ from tests.chaos.laboratory import wait_until
 
 SETTLED_WITHIN_S = 240.0
 STANDS_STILL_S = 1.5
-LOOK_EVERY_S = 0.25
-"""Each look is a connection of its own and counts orders: more often it would take part of what it waits for."""
+COUNT_EVERY_S = 0.25
+"""Each count of the orders is a connection of its own: more often it would take part of what it waits for."""
 PAGE_ROWS = 500
 TAIL_EVERY_S = 0.02
 DOCUMENTS = {
@@ -112,7 +112,7 @@ def settle(laboratory, *, within_s=SETTLED_WITHIN_S):
         return time.monotonic() - still["since"] >= STANDS_STILL_S
 
     try:
-        wait_until(done, within_s=within_s, what="settled", every_s=LOOK_EVERY_S)
+        wait_until(done, within_s=within_s, what="settled", every_s=COUNT_EVERY_S)
     except TimeoutError:
         return f"not settled within {within_s:.0f} s: {still['answered']}"
     return None
