@@ -6,10 +6,10 @@ import pytest
 
 METHODS = {"get", "head", "post"}
 VERBS = {
-    "apply",
     "abort",
     "add",
     "adjust",
+    "apply",
     "archive",
     "assign",
     "attach",
