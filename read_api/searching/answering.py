@@ -1,6 +1,5 @@
 """Answers of searches, from SQL: the words as they were typed first, and where nothing has them, what comes near."""
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
@@ -97,7 +96,7 @@ async def answer(connection: AsyncConnection, searched: Searched, question: Ques
         return _NOTHING
     await connection.execute(search_sql.SET_PLANS)
     if question.after is not None:
-        ((few,),) = await _rows(connection, searched, question, select_few)
+        ((few,),) = await _rows(connection, searched, question, select_few(searched, question))
         return await _page(connection, searched, structs.replace(question, found=few))
     found = await _first_page(connection, searched, question)
     if found.items or question.words is None:
@@ -107,7 +106,7 @@ async def answer(connection: AsyncConnection, searched: Searched, question: Ques
 
 
 async def _first_page(connection: AsyncConnection, searched: Searched, question: Question) -> FoundProducts:
-    ((matches, facets, few),) = await _rows(connection, searched, question, select_counts)
+    ((matches, facets, few),) = await _rows(connection, searched, question, select_counts(searched, question))
     if matches == 0:
         return structs.replace(_NOTHING, means=question.means)
     page = await _page(connection, searched, structs.replace(question, found=few))
@@ -119,7 +118,7 @@ async def _first_page(connection: AsyncConnection, searched: Searched, question:
 
 
 async def _page(connection: AsyncConnection, searched: Searched, question: Question) -> FoundProducts:
-    rows = await _rows(connection, searched, question, select_page)
+    rows = await _rows(connection, searched, question, select_page(searched, question))
     shown = rows[: question.limit]
     return FoundProducts(
         items=[_product(row) for row in shown],
@@ -134,7 +133,7 @@ async def _rows(
     connection: AsyncConnection,
     searched: Searched,
     question: Question,
-    select: Callable[[Searched, Question], sql.Composed],
+    statement: sql.Composed,
 ) -> list[tuple[Any, ...]]:
     similarity = searched.similarity is not None
     if question.means == "near" and similarity:
@@ -142,7 +141,7 @@ async def _rows(
     given = search_sql.given(question, similarity=similarity)
     # Never prepared: a plan that is kept knows no words, and would take those that few have for those that many have.
     async with connection.cursor(binary=True) as cursor:
-        await cursor.execute(select(searched, question), given, prepare=False)
+        await cursor.execute(statement, given, prepare=False)
         return await cursor.fetchall()
 
 
