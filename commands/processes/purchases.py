@@ -34,6 +34,7 @@ from domain.payments import ending
 from domain.payments.events import (
     AuthorisationDeclined,
     CaptureFailed,
+    ChargebackWon,
     CustomerActionRequired,
     PaymentAuthorised,
     PaymentCaptured,
@@ -74,6 +75,7 @@ PaymentOutcome = (
     | VoidFailed
     | RefundSucceeded
     | RefundFailed
+    | ChargebackWon
 )
 
 
@@ -142,6 +144,7 @@ def need_confirmation(event: CustomerActionRequired, view: DecisionView, now: da
 @PURCHASES.when(VoidFailed, reads=order_and_payment)
 @PURCHASES.when(RefundSucceeded, reads=order_and_payment)
 @PURCHASES.when(RefundFailed, reads=order_and_payment)
+@PURCHASES.when(ChargebackWon, reads=order_and_payment)
 def go_on(event: PaymentOutcome, view: DecisionView, now: datetime) -> Decision:
     """Let go of more, once an order is off; note that what was shipped is not collected."""
     found = _found(event, view)

@@ -116,6 +116,11 @@ ROWS: Final = (
         "test_what_is_being_captured_when_an_order_is_cancelled_is_refunded",
     ),
     Row(
+        "a bank disputed what was captured for an order that is cancelled, and gives it back",
+        "refunded once the dispute is won",
+        "test_what_a_bank_gives_back_after_an_order_was_cancelled_is_refunded",
+    ),
+    Row(
         "the void fails",
         "requested again, three times in all; then the hold expires by itself",
         "test_a_void_that_fails_is_tried_again_some_times",

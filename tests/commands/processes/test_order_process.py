@@ -8,8 +8,11 @@ from commands.processes import fulfilment, purchases
 from commands.processes.fulfilment import UNDECIDED
 from commands.processes.process import Process
 from counterfoil.testing.scheduling import FOUND_WITHIN, first_problem
+from domain.ids import DisputeId
+from domain.money import Minor
+from domain.ordering.events import PurchaseUnwound
 from domain.ordering.order import Status
-from domain.payments import authorising, ending, refunding
+from domain.payments import authorising, disputes, ending, refunding
 from domain.payments.payment import OPEN
 from domain.payments.payment import Status as Authorisation
 from tests.cart_examples import CODE
@@ -271,6 +274,27 @@ def test_what_is_being_captured_when_an_order_is_cancelled_is_refunded(sold):
     assert {} == sold(CancelledDuringCapture)
 
 
+class WonAfterCancellation(CancelledAfterCapture):
+    """The dispute ends when the release of the order is through, as disputes do weeks later."""
+
+    def act(self):
+        if self.paid is None:
+            return
+        it = {"payment_id": self.paid.payment_id, "dispute_id": DisputeId("dp"), "now": self.now}
+        if self.sold.status is Status.CONFIRMED:
+            self.capture_by_hand(self.paid)
+            if self.paid.captured:
+                opened = disputes.record_opened(self.paid, amount=Minor(TOTAL), reason="fraud", **it)
+                self.append(purchases.PAYMENT, ID, opened)
+                self.cancel()
+        elif self.paid.disputed and any(isinstance(each, PurchaseUnwound) for each in self.events()):
+            self.append(purchases.PAYMENT, ID, disputes.record_closed(self.paid, won=True, **it))
+
+
+def test_what_a_bank_gives_back_after_an_order_was_cancelled_is_refunded(sold):
+    assert {} == sold(WonAfterCancellation)
+
+
 class VoidFails(CancelledAfterwards):
     payment = Authorisation.AUTHORISED
     requested = asked(authorisation=1, void=ending.TRIES_MAX)
@@ -410,4 +434,5 @@ def test_the_process_reacts_to_every_outcome_of_a_payment_that_changes_what_is_d
         "payments.void_failed.v1",
         "payments.refund_succeeded.v1",
         "payments.refund_failed.v1",
+        "payments.chargeback_won.v1",
     } == {name for name in process.reactions if name.startswith("payments.")}
