@@ -186,14 +186,6 @@ def test_a_card_number_is_refused_wherever_a_client_sends_it(method):
             refused()
 
 
-NO_CARDS = "4111111111111112 411111111111 pm_1MqLiJLkdIwHu7ixUEgbFdYF f31aeb00-4982-4407-8941-965096ee86ef"
-
-
-@pytest.mark.parametrize("text", NO_CARDS.split())
-def test_what_is_no_card_number_is_taken(text):
-    assert text == create(method_ref=text)[0].method_ref
-
-
 def test_a_card_number_in_the_words_of_the_provider_is_masked():
     (declined,) = authorising.record_declined(
         after(*REQUESTED), attempt=1, code=f"no such card {VISA}", retryable=False, now=NOW
