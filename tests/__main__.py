@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from runtime.priority import BACKGROUND_NICE
-
 TESTS: Final = Path(__file__).resolve().parent
 PYTEST: Final = (sys.executable, "-m", "pytest")
 
@@ -99,8 +97,6 @@ def main() -> int:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if sys.argv[1:]:
         return subprocess.call([*PYTEST, *sys.argv[1:]])
-    # Audits run in the background: next to runs that do not give way to each other they would stand for minutes.
-    os.nice(BACKGROUND_NICE)
     lanes = Lanes()
     with ThreadPoolExecutor(LANES) as pool:
         running = [pool.submit(lanes.run, names) for names in RUNS]
