@@ -294,7 +294,9 @@ class Shopping(RuleBasedStateMachine):
             for key in chosen([*provider.reversible], some):
                 provider.reverse(key)
         else:
-            for dispute_id in chosen([*provider.disputes], some):
+            # Disputes last for weeks: one does not end before the webhook of its beginning was taken in.
+            beginning = {each.dispute.id for each in provider.webhooks if each.dispute is not None}
+            for dispute_id in chosen([*provider.disputes], some, lambda each: each not in beginning):
                 provider.end_dispute(dispute_id, won=what == "won")
 
     # Process managers, and time.
