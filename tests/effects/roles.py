@@ -48,11 +48,13 @@ class Roles:
 
     def __post_init__(self):
         self.ports = {name: child.free_port() for name in (*APIS, *SIMULATORS)}
+        self.url = ""
         self._settings = {}
         self._seeds = itertools.count(self.seed)
 
     def use(self, url: str, *, tiles: Path) -> None:
         """The log that roles have from now on."""
+        self.url = url
         self._settings = {
             "COUNTERFOIL_DATABASE_URL": url,
             "COUNTERFOIL_CARRIER_URL": self._address(CARRIER),
