@@ -70,9 +70,8 @@ def _become(arguments, environment, directory, output, errors, before=None):
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["counterfoil", *arguments]
-    priority.BACKGROUND_NICE = (
-        0  # an audit that gave way to the other runs of the tests would stand for minutes
-    )
+    # An audit that gave way to the other runs of the tests would stand for minutes.
+    priority.BACKGROUND_NICE = 0
     if before is not None:
         before()
     main.main()
