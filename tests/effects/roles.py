@@ -67,7 +67,7 @@ class Roles:
         }
 
     def start(self, *names: str) -> None:
-        """Start roles or simulators; whoever has a port answers there when this returns."""
+        """Start roles or simulators; each that has a port answers there when this returns."""
         for name in names:
             self.running[name] = self.started(name)
         give_up = time.monotonic() + READY_WITHIN_S
