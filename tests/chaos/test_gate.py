@@ -22,7 +22,7 @@ FLUSHES_THAT_FAIL = 3
 WITH_TESTS_OF_THEIR_OWN = {"fail_a_flush", "keep_kafka_away"}
 BASELINE_S = 6.0
 COMMANDS_PER_SECOND = 20.0
-"""How often a trader sends while faults strike, which is minutes: more often, most commands would be met by no fault."""
+"""Of a trader while faults strike, for minutes: more often, most commands would be met by no fault."""
 BACKLOG_GONE_WITHIN_S = 240.0
 NOISE_S = 1.0
 """What other work on the machine may add to one request; who waits for a broker waits for longer."""

@@ -1,4 +1,4 @@
-"""The whole shop as a state machine: pieces and money are conserved whatever anybody does, and whichever process dies."""
+"""The whole shop as a state machine: pieces and money are conserved whatever anybody does, whichever process dies."""
 
 import itertools
 
