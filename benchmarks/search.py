@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import random
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -232,7 +232,7 @@ async def _asked(
     opened = [await Connection.open("127.0.0.1", port) for _ in range(CONNECTIONS)]
     requests = {kind: list(map(_request, asked)) for kind, asked in questions.items()}
     requests[_SECOND_PAGE] = [each async for each in _next_pages(opened[0], questions[_SECOND_PAGE])]
-    idle = list(opened)
+    idle = deque(opened)
     free = asyncio.Semaphore(CONNECTIONS)
     took = defaultdict[str, list[float]](list)
     refused = 0
@@ -248,7 +248,7 @@ async def _asked(
         request = requests[kind][int(len(requests[kind]) ** chance.random()) - 1]
         began = time.perf_counter()
         async with free:
-            connection = idle.pop()
+            connection = idle.popleft()  # in turn, so that none is idle until the server closes it
             answer = await connection.ask(request)
             idle.append(connection)
         took[kind].append(time.perf_counter() - began)
