@@ -13,7 +13,7 @@ from projections.errors import BuildRefused, DeclarationError, NoSuchBuild, NotC
 from projections.storing import BuildId, Table
 from projections.view import View
 from runtime import database
-from tests.examples import placed
+from tests.examples import placed, stock_reserved
 from tests.projections.feeding import (
     append,
     assert_views_hold_the_log,
@@ -221,7 +221,11 @@ def test_the_live_build_is_not_dropped(shop_url):
 
 
 def test_a_verification_finds_every_view_equal_to_the_log(shop_url, projector):
-    append(shop_url, [*history(7), ("order-waiting", placed(order_id="waiting"))])
+    waiting = [
+        ("order-waiting", placed(order_id="waiting")),
+        ("stock-85123A", stock_reserved(order_id="waiting")),
+    ]
+    append(shop_url, [*history(7), *waiting])
     with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
     seen = []
@@ -231,7 +235,7 @@ def test_a_verification_finds_every_view_equal_to_the_log(shop_url, projector):
     )
 
     assert [(each.name, each.matches) for each in found] == [(view.name, True) for view in CONTEXTS.views]
-    assert all(each.digest == each.expected_digest and each.keys > 0 for each in found)
+    assert [] == [each.name for each in found if each.digest != each.expected_digest or each.keys == 0]
     assert seen[-1][0] == seen[-1][1]
 
 
