@@ -102,6 +102,7 @@ def version_of_one(on: Tampering) -> None:
 
 
 def swapped(on: Tampering) -> None:
+    """Of two requests: whether a view shows which event of one request came first depends on what follows."""
     last = f"(select metadata ->> 'idempotency' from log.event where position = {on.head})"
     one = on.pick(f"metadata ->> 'idempotency' is distinct from {last}")
     of_it = f"(select metadata ->> 'idempotency' from log.event where position = {one})"
@@ -156,17 +157,7 @@ KINDS: Final = (
 )
 
 
-# What reaches further: several tables together, those next to the events, or the order within a request.
-
-
-def swapped_in_one_request(on: Tampering) -> None:
-    """The first reservations of one order: its streams have later ones, so no view shows which came first."""
-    [one, other] = on.rows(
-        "select a.position, b.position from log.event a join log.event b"
-        " on a.metadata ->> 'idempotency' = b.metadata ->> 'idempotency' and a.position < b.position"
-        " where a.type = 'inventory.stock_reserved.v1' and b.type = a.type order by 1, 2"
-    )[on.chance.choice((0, 1))]
-    on.sql(_SWAPPED, one=one, other=other)
+# What reaches further: several tables together, or those next to the events.
 
 
 def with_its_view_rows(on: Tampering) -> None:
@@ -455,7 +446,6 @@ def head_set_back(on: Tampering) -> None:
 
 
 FURTHER: Final = (
-    Manipulation("two events of one request change places", False, True, swapped_in_one_request),
     Manipulation("payload and leaf together with the rows of the views", False, True, with_its_view_rows),
     Manipulation("a payload, and not its leaf", True, True, payload_alone),
     Manipulation("metadata, and not the leaf", True, True, metadata_alone),
