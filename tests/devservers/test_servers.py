@@ -319,7 +319,8 @@ def test_an_address_where_nobody_answers_names_its_variable_and_hides_the_passwo
 # The end of the process that started them
 
 STARTER = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background ignore it, and pass that on
 from pathlib import Path
 from devservers.postgres import start_postgres
 from devservers.programs import Candidate, Program
