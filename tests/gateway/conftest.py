@@ -138,9 +138,9 @@ def caller(gateway):
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def owner(caller):
-    """The header of the owner's access token, by a login through the gateway."""
+    """The header of a token of the owner, who logs in through the gateway: good for ten minutes, less than a run."""
     session = caller.post("/v1/sessions", json={"email": EMAIL, "password": PASSWORD})
     assert 201 == session.status_code, session.text
     return {"authorization": f"Bearer {session.json()['access_token']}"}

@@ -63,7 +63,8 @@ def oversized_bodies(port, token, begun, over):
             connection.request(
                 "POST", "/v1/orders", body=iter([PIECE] * BODY_PIECES), headers=given, encode_chunked=True
             )
-            assert 413 == connection.getresponse().status
+            status = connection.getresponse().status
+            assert status == 413, status
         begun.set()
 
 
