@@ -90,7 +90,7 @@ def _shop(laboratory: Laboratory) -> Iterator[Running]:
 @contextlib.contextmanager
 def _provider(laboratory: Laboratory) -> Iterator[str]:
     """The address of a payment provider with a ledger of its own."""
-    port, ledger = child.freehttp_client.port_of(), laboratory.directory / "payments.ledger"
+    port, ledger = child.free_port(), laboratory.directory / "payments.ledger"
     given = ["simulate", "payments", "--ledger", str(ledger), "--port", str(port)]
     process = laboratory.launched([sys.executable, "-P", "-m", "counterfoil", *given], name="payments")
     try:

@@ -23,6 +23,7 @@ import psutil
 import uvloop
 
 from counterfoil import migrating
+from devservers import child
 from devservers.postgres import start_postgres
 from devservers.redis import start_redis
 from projections.ordering.views import OrderDetails, order_details
@@ -132,12 +133,6 @@ def five_lines(number: int) -> OrderDetails:
     return msgspec.structs.replace(placed, lines=lines)
 
 
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
 def main() -> None:
     with (
         tempfile.TemporaryDirectory() as home,
@@ -153,10 +148,10 @@ def main() -> None:
         stage.conn.execute("analyze")
         stage.close()
         body = str(len(msgspec.json.encode(orders[0])))
-        port = free_port()
+        port = child.free_port()
         measured("constant", "-c", CONSTANT, str(port), body, port=port, environment={})
         for name, cache in (("cache", redis.url), ("SQL", "")):
-            port = free_port()
+            port = child.free_port()
             environment = {
                 "COUNTERFOIL_HOME": str(Path(home) / "shop"),
                 "COUNTERFOIL_DATABASE_URL": postgres.url,
