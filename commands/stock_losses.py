@@ -6,6 +6,7 @@ is reserved twice: `0 <= reserved <= on_hand` holds as for every other movement.
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import reduce
 
 from msgspec import Struct
 
@@ -43,11 +44,9 @@ def write_off(item: StockItem | None, view: DecisionView, *, sku: Sku, loss: Los
     for order_id in loss.order_ids:
         lost = holding.lose_stock(view.current(ORDER, order_id), order_id=order_id, sku=sku, now=now)
         [quantity] = [each.quantity for each in lost if isinstance(each, OrderStockLost)]
-        item = _after(
-            item,
-            of_stock,
-            stock_item.lose(item, sku=sku, order_id=order_id, quantity=quantity, now=now),
-        )
+        given_back = stock_item.lose(item, sku=sku, order_id=order_id, quantity=quantity, now=now)
+        item = reduce(stock_item.evolve, given_back, item)
+        of_stock.extend(given_back)
         of_orders.extend(events_of(ORDER, order_id, lost))
     corrected = stock_item.adjust(
         item, sku=sku, delta=-loss.quantity, reason=loss.reason, note=loss.note, now=now
@@ -79,10 +78,3 @@ def reserve_again(order: Order | None, view: DecisionView, *, order_id: OrderId,
             reserved.extend(events_of(STOCK, total.sku, of_stock))
     replaced = holding.replace_stock(order, now=now)
     return Decision((*events_of(ORDER, order_id, [*replaced, *lifted]), *reserved))
-
-
-def _after(item: StockItem | None, events: list[Event], more: list[Event]) -> StockItem | None:
-    events.extend(more)
-    for event in more:
-        item = stock_item.evolve(item, event)
-    return item
