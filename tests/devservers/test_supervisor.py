@@ -122,15 +122,22 @@ def test_a_role_that_was_killed_is_logged_with_the_signal(role, monkeypatch):
 
 WRITER = """
 import os, time
-for number in range(3_000):
+def line(number):
     os.write(1, f"{number:04} {'x' * 1_000}\\n".encode())
+def wait_until_at_most(size):
     late_s = time.monotonic() + 60
-    while os.fstat(1).st_size > 400_000 and time.monotonic() < late_s:
+    while os.fstat(1).st_size > size and time.monotonic() < late_s:
         time.sleep(0.001)
+for number in range(2_999):
+    line(number)
+    wait_until_at_most(400_000)
+wait_until_at_most(200_000)
+line(2_999)
 """
 """Each line is one write: print() makes two where output is not buffered, and a log may be put aside between them.
 
-However late that is on a busy machine, the writer waits for it when its log is twice as long as it may be."""
+However late that is on a busy machine, the writer waits for it when its log is twice as long as it may be. The last
+line is written when nothing is being put aside: a line written between the last copy and the emptying is lost."""
 
 
 def test_a_log_that_grows_too_long_is_put_aside_while_its_process_writes(tmp_path, monkeypatch):
