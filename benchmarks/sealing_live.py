@@ -1,13 +1,15 @@
 """How long until an event is sealed while 5,000 a second are appended, and what do appends notice of it?
 
-The sealer is a process of its own, as it runs in production. Rounds with and without it follow one another, each on a
-log of its own, and each pair gives one ratio: so a machine that gets slower meanwhile slows both.
+Three logs take turns of some seconds: one with a sealer, which is a process of its own as in production; one next to a
+process that spends as much processor time as the sealer did and touches nothing; one alone. So what the sealer does to
+the log is apart from what any other process would do to it, and a machine that gets slower slows all three.
 """
 
 import asyncio
 import contextlib
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -19,7 +21,7 @@ from typing import Final
 import uvloop
 from msgspec import Struct
 
-from benchmarks import shop_events
+from benchmarks import cores, shop_events
 from benchmarks.laboratory import Laboratory
 from benchmarks.measuring import percentile
 from benchmarks.table import Goal, Row
@@ -28,40 +30,65 @@ from event_store.log.envelope import Accepted
 from event_store.proofs import checkpoint, key_file, note
 from event_store.proofs.note import SignerKey
 from event_store.proofs.resuming import CHECKPOINT_FILE
+from event_store.proofs.sealer import SEAL_EVENTS
 from runtime.settings import PREFIX
 from tests.acceptance.running import command, environment
 
 NAME: Final = "seal"
 EVENTS_PER_S: Final = 5_000
 CALLERS: Final = 64
-SECONDS: Final = 8.0
-PAIRS: Final = 7
+ROUND_S: Final = 2.0
+CYCLES: Final = 25
 READY_S_MAX: Final = 30.0
 SEEN_EVERY_S: Final = 0.02
 """How often the published checkpoint is read: by so much a lag may be shown too long."""
 LAG_GOALS: Final = (Goal("ours", at_most=2.0),)
-APPEND_GOALS: Final = (Goal("ours", at_most=1.02),)
+APPEND_GOALS: Final = (Goal("ratio_to_limit", at_most=1.02),)
+
+SPENDING: Final = """
+import sys, time
+spent_s, rest_s = float(sys.argv[1]), float(sys.argv[2])
+while True:
+    until_s = time.process_time() + spent_s
+    while time.process_time() < until_s:
+        pass
+    time.sleep(rest_s)
+"""
+"""Spends processor time in stretches, with pauses, as the sealer does: it seals each thousand events."""
 
 
-class Round(Struct):
-    """What one round saw: seconds that each append took, in order, and until each event was sealed."""
+class Appended(Struct):
+    """What one log saw in one round: when each event was recorded, in the order of the log, and how long that took."""
 
+    at_s: Sequence[float]
     took_s: Sequence[float]
-    lags_s: Sequence[float]
 
 
 def rows(laboratory: Laboratory) -> Iterator[Row]:
     """Two rows."""
-    pairs = laboratory.size.count(PAIRS, tiny=1)
-    seconds = SECONDS if not laboratory.size.tiny else 1.5
-    sealed, ratios = [], []
-    for number in range(pairs):
-        order = (True, False) if number % 2 else (False, True)
-        found = {sealing: _round(laboratory, seconds=seconds, sealing=sealing) for sealing in order}
-        ratios.append(statistics.fmean(found[True].took_s) / statistics.fmean(found[False].took_s))
-        sealed.append(found[True])
-    lags = sorted(lag for each in sealed for lag in each.lags_s)
-    took = sorted(took for each in sealed for took in each.took_s)
+    cycles = laboratory.size.count(CYCLES, tiny=1)
+    seconds = ROUND_S if not laboratory.size.tiny else 0.5
+    with contextlib.ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        sealed, next_to, alone = (stack.enter_context(laboratory.database()) for _ in range(3))
+        seen = _Checkpoints(home / "seal" / CHECKPOINT_FILE)
+        sealer = stack.enter_context(_sealer(home, sealed, seen))
+        recorded_at_s: list[float] = []
+        took: list[float] = []
+        with_sealer, with_other, used = [], [], 0.0
+        for _ in range(cycles):
+            before = cores.spent({"sealer": sealer.pid})
+            appended = uvloop.run(_appended(sealed, seconds=seconds))
+            recorded_at_s += appended.at_s
+            took += appended.took_s
+            seen.wait_for(len(recorded_at_s))
+            used = cores.spent({"sealer": sealer.pid}).since(before)["sealer"]
+            with _spending(used):
+                other = uvloop.run(_appended(next_to, seconds=seconds))
+            usual = statistics.fmean(uvloop.run(_appended(alone, seconds=seconds)).took_s)
+            with_sealer.append(statistics.fmean(appended.took_s) / usual)
+            with_other.append(statistics.fmean(other.took_s) / usual)
+        lags = sorted(seen.lags(recorded_at_s))
     yield Row(
         name=NAME,
         case=f"p99 until an event is sealed, at {EVENTS_PER_S:,} events/s",
@@ -73,29 +100,17 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
     yield Row(
         name=NAME,
         case=f"what an append takes next to a sealer, at {EVENTS_PER_S:,} events/s",
-        unit="of that without",
-        ours=statistics.median(ratios),
+        unit="of that alone",
+        ours=statistics.median(with_sealer),
+        limit=statistics.median(with_other),
+        limit_name="next to a process that spends as much and touches nothing",
         goals=APPEND_GOALS,
-        note=f"{pairs} pairs, {min(ratios):.3f} to {max(ratios):.3f}; p50 {percentile(took, 0.5) * 1000:.1f} ms",
+        note=f"{cycles} rounds each, {min(with_sealer):.2f} to {max(with_sealer):.2f} and {min(with_other):.2f} to "
+        f"{max(with_other):.2f}; the sealer took {used:.2f} core, p50 {percentile(sorted(took), 0.5) * 1000:.1f} ms",
     )
 
 
-def _round(laboratory: Laboratory, *, seconds: float, sealing: bool) -> Round:
-    with tempfile.TemporaryDirectory() as folder, laboratory.database() as url:
-        seen = _Checkpoints(Path(folder) / "seal" / CHECKPOINT_FILE)
-        with _sealer(Path(folder), url, seen) if sealing else contextlib.nullcontext():
-            appended = uvloop.run(_appended(url, seconds=seconds))
-            if sealing:
-                seen.wait_for(len(appended))
-        times = [at_s for at_s, _ in appended]
-        return Round(
-            took_s=sorted(took for _, took in appended),
-            lags_s=seen.lags(times) if sealing else (),
-        )
-
-
-async def _appended(url: str, *, seconds: float) -> list[tuple[float, float]]:
-    """When each event was recorded, in the order of the log, and how long its append took."""
+async def _appended(url: str, *, seconds: float) -> Appended:
     recorded: list[tuple[int, float, float]] = []
     async with Writer.open(url, name="benchmark") as writer:
         began = time.monotonic()
@@ -109,11 +124,24 @@ async def _appended(url: str, *, seconds: float) -> list[tuple[float, float]]:
                 recorded.append((verdict.last, time.monotonic(), time.monotonic() - started))
 
         await asyncio.gather(*(call(number) for number in range(CALLERS)))
-    return [(at_s, took) for _, at_s, took in sorted(recorded)]
+    recorded.sort()
+    return Appended([at_s for _, at_s, _ in recorded], [took_s for _, _, took_s in recorded])
 
 
 @contextlib.contextmanager
-def _sealer(home: Path, url: str, seen: "_Checkpoints") -> Iterator[None]:
+def _spending(cores_used: float) -> Iterator[None]:
+    """A process that takes this share of a core."""
+    every_s = SEAL_EVENTS / EVENTS_PER_S
+    given = str(every_s * cores_used), str(every_s * (1 - min(1.0, cores_used)))
+    with subprocess.Popen([sys.executable, "-c", SPENDING, *given]) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def _sealer(home: Path, url: str, seen: "_Checkpoints") -> "Iterator[subprocess.Popen[bytes]]":
     """The process, from the first checkpoint on."""
     key = SignerKey("counterfoil.test/benchmark", bytes(range(32)))
     key_file.create(home / "seal.key", [key])
@@ -126,7 +154,7 @@ def _sealer(home: Path, url: str, seen: "_Checkpoints") -> Iterator[None]:
     ) as process:
         try:
             seen.wait_for(0)
-            yield
+            yield process
         finally:
             process.kill()
 
