@@ -28,8 +28,8 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
     """A row for each number of callers."""
     for callers in laboratory.size.callers():
         contestants = {
-            "ours": lambda callers=callers: _rate(laboratory, callers=callers, ours=True),  # type: ignore[misc]
-            "peer": lambda callers=callers: _rate(laboratory, callers=callers, ours=False),  # type: ignore[misc]
+            "ours": lambda callers=callers: _rate(laboratory, callers=callers, ours=True),
+            "peer": lambda callers=callers: _rate(laboratory, callers=callers, ours=False),
         }
         found = alternating(contestants, rounds=laboratory.size.rounds)
         yield Row(
@@ -49,7 +49,7 @@ def _rate(laboratory: Laboratory, *, callers: int, ours: bool) -> float:
             if ours
             else {**library.environment(url), "PERSISTENCE_MODULE": "eventsourcing.dcb.postgres_tt"}
         )
-        factory: DCBInfrastructureFactory[object] = DCBInfrastructureFactory.construct(  # type: ignore[type-var]
+        factory: DCBInfrastructureFactory[object] = DCBInfrastructureFactory.construct(  # type: ignore[type-var, assignment]
             Environment("Courses", environment)
         )
         with factory:

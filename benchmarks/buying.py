@@ -106,9 +106,10 @@ async def _opened(running: Running) -> None:
     for number in range(PRODUCTS):
         sku, quantity = _sku(number), FEW if number < SCARCE else UNITS
         product = {"sku": sku, "title": sku, "stocked": True, "unit_price": "2.55", "currency": "GBP"}
-        for path, body in (("/v1/products", product), (f"/v1/stock/{sku}/receipts", {"quantity": quantity})):
-            answer = await commands.ask(_post(path, body))
-            assert answer.status == CREATED, answer
+        created = await commands.ask(_post("/v1/products", product))
+        assert created.status == CREATED, created
+        answer = await commands.ask(_post(f"/v1/stock/{sku}/receipts", {"quantity": quantity}))
+        assert answer.status == CREATED, answer
         if number == PRODUCTS - 1:
             queries = await Connection.open("127.0.0.1", http_client.port_of(running.addresses.query_api))
             assert answer.position is not None, answer

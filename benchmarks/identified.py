@@ -98,8 +98,7 @@ def _commands(laboratory: Laboratory, *, known: int, unknown: int, tokens: Path)
 
 def _next_to_logins(laboratory: Laboratory, *, port: int, tokens: Path) -> Row:
     logins = laboratory.size.count(LOGINS, tiny=1)
-    given = {
-        "port": port,
+    given: dict[str, int | str] = {
         "connections": UNDER_LOGINS,
         "codes": command.CODES,
         "tokens": str(tokens),
@@ -107,7 +106,7 @@ def _next_to_logins(laboratory: Laboratory, *, port: int, tokens: Path) -> Row:
     }
 
     def alone() -> float:
-        return command.load(laboratory, "orders", **given).p99_ms
+        return command.load(laboratory, "orders", port=port, **given).p99_ms
 
     def next_to() -> float:
         credentials = ("--email", EMAIL, "--password", PASSWORD)
@@ -136,7 +135,7 @@ def _reads(laboratory: Laboratory, url: str, *, orders: int) -> Iterator[Row]:
     ):
         wait_for_orders(url, orders=orders)
         wait_for_documents(url, redis_url, VIEW)
-        given = {"orders": orders, "tokens": str(tokens), "callers": 1}
+        given: dict[str, int | str] = {"orders": orders, "tokens": str(tokens), "callers": 1}
         found = alternating(
             {
                 "ours": lambda: command.load(laboratory, "order", port=known, **given).rate,

@@ -20,9 +20,10 @@ from domain.sealed import NONCE_BYTES, KeyId, Sealed
 from domain.text import Personal
 from projections.view import Row as ViewRow
 from projections.view import View
-from read_api.reveal import Reveal, SealedField
+from read_api.reveal import Reveal
 from runtime.http.exchange import Exchange, nothing_more
 from runtime.http.principal import Principal
+from runtime.keyring.keyring import SealedField
 
 NAME: Final = "reveal"
 FIELDS: Final = 3
