@@ -31,13 +31,15 @@ _MOVE: Final = """
 update views.checkpoint c
 set position = m.position, leaf = m.leaf, revision = c.revision + 1, updated_at = clock_timestamp()
 from unnest(
-    %(views)s::text[], %(shapes)s::int[], %(builds)s::int[], %(partitions)s::int[],
+    %(views)s::text[], %(shapes)s::int[], %(builds)s::int[], %(generations)s::int[], %(partitions)s::int[],
     %(expected)s::bigint[], %(revisions)s::bigint[], %(positions)s::bigint[], %(leaves)b::bytea[]
-) as m (view, shape, build, partition, expected, revision, position, leaf)
-where c.view = m.view and c.shape = m.shape and c.build = m.build and c.generation = %(generation)s
+) as m (view, shape, build, generation, partition, expected, revision, position, leaf)
+where c.view = m.view and c.shape = m.shape and c.build = m.build and c.generation = m.generation
     and c.partition = m.partition
     and c.position = m.expected and c.revision = m.revision
 """
+"""The generation is one of the columns: a constant there lets the planner, before the first ANALYZE, take the
+checkpoints for one row, and compare each of them with each that moves."""
 _CREATE: Final = """
 insert into views.checkpoint (view, shape, build, generation, partition, position, leaf)
 select %(view)s, %(shape)s, %(build)s, %(generation)s, numbered, %(position)s, %(leaf)s
@@ -94,7 +96,7 @@ def move(conn: Connection, moves: Sequence[Move], *, generation: int) -> Callabl
     """
     parameters = {
         **_columns([each.build for each in moves]),
-        "generation": generation,
+        "generations": [generation] * len(moves),
         "partitions": [each.source for each in moves],
         "expected": [each.before.position for each in moves],
         "revisions": [each.before.revision for each in moves],
