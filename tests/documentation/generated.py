@@ -1,5 +1,6 @@
 """The parts of pages that follow from the declarations: `python -m tests.documentation.generated` writes them anew."""
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import CodeType, FunctionType, ModuleType
@@ -18,6 +19,7 @@ from domain.text import PersonalKind
 from read_api.masks import mask
 from runtime.http import api_version
 from runtime.http.access import PERMISSIONS, SIGHTS, verdict
+from runtime.http.application import PipelineApp
 from runtime.http.principal import Browsable, Known, Public, Requirement, permission_of
 from runtime.settings import Settings
 from tests.architecture import fields
@@ -31,6 +33,12 @@ _VERDICTS: Final = {"all": "all", "own": "own", "none": "-"}
 _EXAMPLES: Final = {"name": "Jane Doe", "email": "jane@example.com"}
 _MASKED: Final = {kind: mask(kind, _EXAMPLES.get(kind, "any")) for kind in get_args(PersonalKind)}
 _BLOCK: Final = "<!-- generated: {name} -->\n{text}\n<!-- end of {name} -->"
+
+
+@functools.cache
+def apis() -> tuple[PipelineApp, PipelineApp]:
+    """Both APIs, made once: each has some hundred routes."""
+    return command_app(NOWHERE, contexts=CONTEXTS), query_app(NOWHERE, contexts=CONTEXTS)
 
 
 def picture() -> str:
@@ -61,7 +69,7 @@ def operations() -> str:
 
 def required() -> Iterator[tuple[str, str, Requirement]]:
     """Method, path and requirement of every route of both APIs, as their routers have them; HEAD goes with GET."""
-    for app in (command_app(NOWHERE, contexts=CONTEXTS), query_app(NOWHERE, contexts=CONTEXTS)):
+    for app in apis():
         for method, route in app.pipeline.table:
             if method != "HEAD":
                 yield method, route.path, route.requires
@@ -158,7 +166,8 @@ def _for(requirement: Public | Known | Browsable) -> str:
 
 def with_generated_parts(text: str) -> str:
     """The page with its generated parts as they follow from the declarations now."""
-    for name, part in PARTS.items():
+    for name in re.findall(r"^<!-- generated: (.+) -->$", text, re.MULTILINE):
+        part = PARTS[name]
         block = _BLOCK.format(name=name, text=part())
         pattern = re.escape(_BLOCK.format(name=name, text="\0")).replace(re.escape("\0"), ".*?")
         text = re.sub(pattern, lambda _found, block=block: block, text, flags=re.DOTALL)
@@ -205,7 +214,7 @@ def _row(*cells: str) -> str:
 
 def routes() -> Iterator[tuple[str, str, Any]]:
     """Method, path and endpoint of every route of both APIs, also of those that browsers are sent to."""
-    for app in (command_app(NOWHERE, contexts=CONTEXTS), query_app(NOWHERE, contexts=CONTEXTS)):
+    for app in apis():
         yield from _routes_of(app)
 
 

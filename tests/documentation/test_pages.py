@@ -7,12 +7,9 @@ from typing import Any, Final, get_args
 
 import pytest
 import typer
-from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from pydantic import SecretStr
 
 from commands.documentation import ALWAYS
-from counterfoil.applications import command_app, query_app
 from counterfoil.cli import main
 from counterfoil.contexts import CONTEXTS
 from domain.mail.templates import TEMPLATES
@@ -87,7 +84,13 @@ def leads_somewhere(page: Page, link: str) -> bool:
     target = (page.path.parent / path).resolve() if path else page.path
     if not target.exists():
         return False
-    return not wanted or wanted in Page(target, target.read_text()).anchors
+    return not wanted or wanted in page_at(target).anchors
+
+
+@functools.cache
+def page_at(path: Path) -> Page:
+    """A page that many links lead to, taken apart once."""
+    return Page(path, path.read_text())
 
 
 def test_a_link_that_leads_nowhere_is_noticed():
@@ -127,7 +130,7 @@ def test_a_command_that_does_not_exist_is_noticed(shown: str):
 
 def fault_of(shown: str) -> str | None:
     """What is wrong with a command line, as far as names go: subcommands and options; arguments are free."""
-    command: Any = typer.main.get_command(main.app)
+    command: Any = whole_command()
     words = re.sub(r'"[^"]*"', "TEXT", shown.partition("  ")[0].partition("#")[0]).split()[1:]
     while hasattr(command, "commands"):  # a group
         if not words or words[0] not in command.commands:
@@ -136,6 +139,12 @@ def fault_of(shown: str) -> str | None:
     options = {name for parameter in command.params for name in parameter.opts}
     unknown = [word for word in words if word.startswith("--") and word not in options and word != "--help"]
     return f"{shown}: no such option: {', '.join(unknown)}" if unknown else None
+
+
+@functools.cache
+def whole_command() -> Any:
+    """`counterfoil` with all its subcommands: making them takes longer than all that is asked of them."""
+    return typer.main.get_command(main.app)
 
 
 def test_settings_that_are_named_exist_and_all_settings_are_documented():
@@ -210,27 +219,25 @@ def refusals() -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_routes_that_are_named_exist(page: Page):
-    known = [
-        (method, re.compile(re.sub(r"\{\w+\}", "[^/]+", path) + "/?").fullmatch)
-        for method, path in routes() | {(method, path) for method, path, _ in generated.routes()}
-    ]
+    known = patterns()
     named = _ROUTE.findall(page.text)
 
-    assert [] == [
-        (method, path)
-        for method, path in named
-        if not any(method == each and matches(path) for each, matches in known)
-    ]
+    assert [] == [(method, path) for method, path in named if not known.fullmatch(f"{method} {path}")]
+
+
+@functools.cache
+def patterns() -> re.Pattern[str]:
+    """Method and path of every route, documented or not, whatever stands where a path has a parameter."""
+    known = routes() | {(method, path) for method, path, _ in generated.routes()}
+    return re.compile("|".join(re.sub(r"\{\w+\}", "[^/]+", f"{method} {path}/?") for method, path in known))
 
 
 @functools.cache
 def routes() -> frozenset[tuple[str, str]]:
     """Every documented route of both APIs; HEAD goes with GET."""
-    settings = Settings(database_url=SecretStr("postgresql://nobody@localhost/nothing"))
-    both: list[FastAPI] = [command_app(settings), query_app(settings)]
     return frozenset(
         (method.upper(), path)
-        for api in both
+        for api in generated.apis()
         for path, operations in api.openapi()["paths"].items()
         for method in operations
         if method != "head"

@@ -1,6 +1,7 @@
 """The page about security: every test that it names exists, and no check of the table lacks one."""
 
 import ast
+import functools
 import re
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ _NAMED = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
 _ROW = re.compile(r"^\| ([0-9.]+(?:, [0-9.]+)*) \|(.*)$", re.MULTILINE)
 
 
+@functools.cache
 def _tests_of(path: Path) -> set[str]:
     """The tests of a file, by the names that their functions have."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
