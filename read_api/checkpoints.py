@@ -42,28 +42,26 @@ select json_build_object(
     'builds', (
         select coalesce(json_agg(json_build_object(
             'view', live.view, 'shape', live.shape, 'build', live.build,
-            'checkpoints', (
-                select coalesce(json_agg(json_build_array(
-                    point.generation, point.partition, point.position, point.updated_at
-                )), '[]')
-                from views.checkpoint point
-                where point.view = live.view and point.shape = live.shape and point.build = live.build
-            ),
-            'parked', (
-                select coalesce(json_object_agg(kept.partition_key, kept.position), '{}')
-                from (
-                    select parked.partition_key, parked.position
-                    from consumers.parked parked
-                    where parked.consumer = live.view and parked.shape = live.shape and parked.build = live.build
-                    limit %(parked_max)s
-                ) kept
-            ),
-            'parked_count', (
-                select count(*) from consumers.parked parked
-                where parked.consumer = live.view and parked.shape = live.shape and parked.build = live.build
-            )
+            'checkpoints', point.columns,
+            'parked', coalesce(parked.keys, '{}'), 'parked_count', coalesce(parked.count, 0)
         )), '[]')
         from views.live live
+        join (
+            select view, shape, build,
+                json_build_array(array_agg(generation), array_agg(partition), array_agg(position)) as columns
+            from views.checkpoint
+            group by view, shape, build
+        ) point using (view, shape, build)
+        left join (
+            select consumer, shape, build, count(*) as count,
+                json_object_agg(partition_key, position) filter (where number <= %(parked_max)s) as keys
+            from (
+                select consumer, shape, build, partition_key, position,
+                    row_number() over (partition by consumer, shape, build) as number
+                from consumers.parked
+            ) numbered
+            group by consumer, shape, build
+        ) parked on parked.consumer = live.view and parked.shape = live.shape and parked.build = live.build
     )
 )::text
 from log.head
@@ -77,7 +75,6 @@ class CheckpointRow(Struct, frozen=True, array_like=True):
     generation: int
     partition: int
     position: int
-    updated_at: datetime | None = None
 
 
 class Checkpoints(Struct, frozen=True):
@@ -100,11 +97,10 @@ class Published(Struct, frozen=True):
 
 
 class LiveBuild(Struct, frozen=True):
-    """The build that answers for a view: its checkpoints, when they last moved, and its parked keys."""
+    """The build that answers for a view: its checkpoints and its parked keys."""
 
     id: BuildId
     checkpoints: Checkpoints
-    moved_at: datetime | None
     parked: dict[str, int]
     parked_count: int
 
@@ -225,7 +221,8 @@ class _SeenBuild(Struct, frozen=True):
     view: str
     shape: int
     build: int
-    checkpoints: list[CheckpointRow]
+    checkpoints: tuple[list[int], list[int], list[int]]
+    """Columns of `CheckpointRow`: half of the text that rows are, and with many views this is most of a snapshot."""
     parked: dict[str, int]
     parked_count: int
 
@@ -247,7 +244,6 @@ _decode = msgspec.json.Decoder(_Seen).decode
 def read_snapshot(answer: str, *, seen_at: float) -> CheckpointSnapshot:
     """A snapshot from the JSON text that `SNAPSHOT` answers."""
     seen = _decode(answer)
-    builds = (_live_build(build, epoch=seen.epoch) for build in seen.builds)
     return CheckpointSnapshot(
         seen_at=seen_at,
         installation=seen.installation,
@@ -257,19 +253,16 @@ def read_snapshot(answer: str, *, seen_at: float) -> CheckpointSnapshot:
         first_positions=dict(seen.epochs),
         partitions=dict(seen.generations),
         published={generation: Published(position, dict(last)) for generation, position, last in seen.relays},
-        builds={build.id.view: build for build in builds if build is not None},
+        builds={build.view: _live_build(build, epoch=seen.epoch) for build in seen.builds},
     )
 
 
-def _live_build(seen: _SeenBuild, *, epoch: int) -> LiveBuild | None:
-    checkpoints = checkpoints_of(seen.checkpoints, epoch=epoch)
-    if checkpoints is None:
-        return None
-    moved = [row.updated_at for row in seen.checkpoints if row.updated_at is not None]
+def _live_build(seen: _SeenBuild, *, epoch: int) -> LiveBuild:
+    checkpoints = checkpoints_of(list(map(CheckpointRow, *seen.checkpoints)), epoch=epoch)
+    assert checkpoints is not None, "aggregated from one row or more"
     return LiveBuild(
         id=BuildId(seen.view, seen.shape, seen.build),
         checkpoints=checkpoints,
-        moved_at=max(moved, default=None),
         parked=seen.parked,
         parked_count=seen.parked_count,
     )

@@ -92,7 +92,7 @@ class Shop(World):
         """What a query API sees of the tables."""
         positions = {number: cursor.position for number, cursor in self.cursors.items()}
         checkpoints = Checkpoints(epoch=1, generation=1, positions=positions)
-        build = LiveBuild(BUILD, checkpoints, moved_at=None, parked={}, parked_count=0)
+        build = LiveBuild(BUILD, checkpoints, parked={}, parked_count=0)
         snapshot = CheckpointSnapshot(
             seen_at=self.clock.at_s,
             installation=HISTORY.installation,
