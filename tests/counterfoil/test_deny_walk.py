@@ -25,6 +25,9 @@ from tests.runtime.http import applying
 ANSWERED_WITHIN_S = 60.0
 PAGES = "https://shop.example"
 """An origin whose preflights are answered, unless a step refuses them."""
+BODY = b'{"commands":[]}'
+PAUSE_S = 0.002
+"""Between the parts of a request, so that they arrive one by one."""
 HEAD = re.compile(rb"HTTP/1\.1 (\d{3})[^\r]*\r\n(.*?)\r\n\r\n", re.DOTALL)
 
 
@@ -56,24 +59,56 @@ def request(method, address, *, body=b"", correlation="walk"):
     ).encode() + body
 
 
-def answers(port, *parts, methods):
-    """What comes back, as (status, code, correlation id), when these bytes are sent one after another."""
-    found, received = [], b""
-    with socket.create_connection(("127.0.0.1", port), timeout=ANSWERED_WITHIN_S) as opened:
+def forms_of(method, address):
+    """How a request may be sent: in each form the parts that arrive one after another."""
+    whole = request(method, address, body=BODY)
+    return [
+        [whole],
+        [whole[:-3], whole[-3:]],
+        [request(method, f"{address}?x=1", body=BODY)],
+    ]
+
+
+class Caller:
+    """One connection to a server, over which requests are sent one after another."""
+
+    def __init__(self, port):
+        self._connection = socket.create_connection(("127.0.0.1", port), timeout=ANSWERED_WITHIN_S)
+        self._received = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._connection.close()
+
+    def answers(self, *parts, methods):
+        """What comes back, as (status, code, correlation id), when these bytes are sent one after another."""
         for number, part in enumerate(parts):
-            time.sleep(0.02 if number else 0)
-            opened.sendall(part)
-        for method in methods:
-            while (head := HEAD.search(received)) is None:
-                received += opened.recv(65_536)
-            headers = dict(line.lower().split(b": ", 1) for line in head[2].split(b"\r\n"))
-            ends = head.end() + (0 if method == "HEAD" else int(headers[b"content-length"]))
-            while len(received) < ends:
-                received += opened.recv(65_536)
-            body, received = received[head.end() : ends], received[ends:]
-            code = json.loads(body)["code"] if body else None
-            found.append((int(head[1]), code, headers[b"correlation-id"].decode()))
-    return found
+            time.sleep(PAUSE_S if number else 0)
+            self._connection.sendall(part)
+        return [self._answer(method) for method in methods]
+
+    def _answer(self, method):
+        while (head := HEAD.search(self._received)) is None:
+            self._receive()
+        headers = dict(line.lower().split(b": ", 1) for line in head[2].split(b"\r\n"))
+        ends = head.end() + (0 if method == "HEAD" else int(headers[b"content-length"]))
+        while len(self._received) < ends:
+            self._receive()
+        body, self._received = self._received[head.end() : ends], self._received[ends:]
+        return int(head[1]), json.loads(body)["code"] if body else None, headers[b"correlation-id"].decode()
+
+    def _receive(self):
+        received = self._connection.recv(65_536)
+        assert received, "the server closed the connection"
+        self._received += received
+
+
+def answers(port, *parts, methods):
+    """The same over a connection of its own."""
+    with Caller(port) as caller:
+        return caller.answers(*parts, methods=methods)
 
 
 def addresses_of(app):
@@ -89,32 +124,28 @@ def app(request, database_url):
     return make(settings)
 
 
-@pytest.mark.parametrize("step", ["limit_by_address", "authenticate", "limit_by_principal"])
-def test_a_planted_step_refuses_every_route_in_every_form(app, step):
-    walked = addresses_of(app)
-    body = b'{"commands":[]}'
-    with running(app, **{step: deny}) as port:
-        for method, address in walked:
-            refused = (403, None if method == "HEAD" else "forbidden", "walk")
-            whole = request(method, address, body=body)
+def refused(method):
+    return 403, None if method == "HEAD" else "forbidden", "walk"
 
-            assert [refused] * 2 == answers(port, whole, whole, methods=[method] * 2), (
-                method,
-                address,
-                "kept",
-            )
-            assert [refused] == answers(port, whole[:-3], whole[-3:], methods=[method]), (
-                method,
-                address,
-                "pieces",
-            )
-            asked = request(method, f"{address}?x=1", body=body)
-            assert [refused] == answers(port, asked, methods=[method]), (method, address, "query")
-        pipelined = [request(method, address, body=body) for method, address in walked]
-        methods = [method for method, _ in walked]
-        codes = [(403, None if method == "HEAD" else "forbidden", "walk") for method in methods]
-        assert codes == answers(port, b"".join(pipelined), methods=methods)
+
+@pytest.mark.parametrize("step", ["limit_by_address", "authenticate", "limit_by_principal"])
+def test_a_planted_step_refuses_every_route(app, step):
+    walked = addresses_of(app)
+    pipelined = b"".join(request(*each, body=BODY) for each in walked)
+    with running(app, **{step: deny}) as port, Caller(port) as caller:
+        found = caller.answers(pipelined, methods=[method for method, _ in walked])
+
+    assert [] == [
+        (each, answer) for each, answer in zip(walked, found, strict=True) if answer != refused(each[0])
+    ]
     assert len(walked) > 30
+
+
+def test_a_planted_step_refuses_every_route_in_every_form(app):
+    with running(app, authenticate=deny) as port, Caller(port) as kept:
+        for method, address in addresses_of(app):
+            for parts in forms_of(method, address):
+                assert [refused(method)] == kept.answers(*parts, methods=[method]), parts
 
 
 def test_every_command_of_a_batch_is_refused_by_a_planted_step(database_url):
