@@ -1,6 +1,7 @@
 """Words that the field does not use for what they are used for here; what to say instead stands beside each."""
 
 import ast
+import functools
 import io
 import re
 import tokenize
@@ -113,11 +114,14 @@ REPEATED: Final = {
 
 _BREAK: Final = re.compile(r"\n\s*\n|\n(?=\s*(?:[|#*-]|\d+\.) ?)|(?<=\S) \| ")
 _CLAUSE: Final = re.compile(r"(?:(?<=[.;!?] )|(?<=\*\*)|(?<=^[-|] )|^)(?:Who|What) [^.?!:]*(?:[.?!:]|$)")
+_NAME: Final = re.compile(r"[^\W\d]\w*")
 _WORD: Final = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 
 
 def identifiers(source: Source) -> Iterator[str]:
     """Names of classes, functions, arguments, attributes and variables that say such a word."""
+    if not any(_unknown(name, INSTEAD) for name in {*_NAME.findall(source.text)}):
+        return  # most files, whose trees nobody needs then
     for node in source.nodes:
         match node:
             case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
@@ -198,6 +202,8 @@ def unknown_terms(glossary: str) -> Iterator[str]:
 
 def comments(source: Source) -> Iterator[str]:
     """Such words in docstrings, comments and messages."""
+    if not IN_COMMENTS.search(source.text):
+        return  # most files
     spoken = (tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING))
     for token in tokenize.generate_tokens(io.StringIO(source.text).readline):
         if token.type in spoken:
@@ -207,4 +213,9 @@ def comments(source: Source) -> Iterator[str]:
 
 
 def _unknown(name: str, words: dict[str, str]) -> str | None:
-    return next((part for each in _WORD.findall(name) if (part := each.lower()) in words), None)
+    return next((part for part in _words(name) if part in words), None)
+
+
+@functools.cache
+def _words(name: str) -> tuple[str, ...]:
+    return tuple(each.lower() for each in _WORD.findall(name))
