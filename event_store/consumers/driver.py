@@ -31,6 +31,8 @@ from runtime.database import Role
 
 IDLE_WAIT_GROWTH: Final = 1.25
 """Where hints are not heard, each idle round is followed by a longer wait than the one before."""
+UNCONCERNED_S_MAX: Final = 0.1
+"""The longest that news waits for a consumer that the news before it did not concern."""
 STANDBY_WAIT_S: Final = 0.5
 """How often a standby reads the lease."""
 OPEN_AGAIN_WAIT_S: Final = 0.1
@@ -84,7 +86,8 @@ class Waits(Struct, frozen=True):
     """The waits between rounds, in seconds.
 
     Behind an idle round: the first, and the longest once nothing was found for as long as a hint may be held back;
-    where hints are not heard, growing from the first. News ends a wait that is past the first.
+    where hints are not heard, growing from the first. News ends a wait that is past the first. Where idle rounds follow
+    each other because of news, as of a consumer of rare events in a busy shop, the first doubles up to a limit.
 
     Behind any other: what is left of the pace, since each round has a price however little it finds. The pace is kept
     by small rounds only: it shrinks with what a round did, and at a backlog there is none.
@@ -108,6 +111,10 @@ class Waits(Struct, frozen=True):
         if hinted:
             return self.first_s if quiet_s < HINT_PAUSE_S else self.longest_s
         return self.first_s if before_s is None else min(before_s * IDLE_WAIT_GROWTH, self.unhinted_s)
+
+    def unconcerned_s(self, woken: int) -> float:
+        """How long news is to wait behind an idle round, when so many before it were idle in spite of news."""
+        return min(self.first_s * 2.0 ** min(woken, 10), max(self.first_s, UNCONCERNED_S_MAX))
 
 
 NO_WAITS: Final = Waits(first_s=0.0, longest_s=0.0, unhinted_s=0.0, pace_s=0.0)
@@ -349,7 +356,7 @@ class _Driver:
     def _run_rounds(self, session: ConsumerSession) -> None:
         hosted = Hosted(self._consumer, session, health=self._health)
         waits, began_s = self._consumer.waits, time.monotonic()
-        idle_s, busy_s = None, began_s
+        idle_s, busy_s, woken = None, began_s, 0
         try:
             while not session.stop.is_set():
                 round_s = time.monotonic()
@@ -359,13 +366,15 @@ class _Driver:
                     self._backoff.reset()
                 match turned:
                     case "busy":
-                        idle_s, busy_s = None, now_s
+                        idle_s, busy_s, woken = None, now_s, 0
                         session.stop.wait(waits.pause_s(hosted.done, took_s=now_s - round_s))
                     case "idle":
                         hinted = self._around.news.hinted
                         idle_s = waits.idle_s(idle_s, quiet_s=now_s - busy_s, hinted=hinted)
-                        if self._idle(idle_s, seen=hosted.seen):
-                            idle_s = None
+                        if self._idle(idle_s, seen=hosted.seen, first_s=waits.unconcerned_s(woken)):
+                            idle_s, woken = None, woken + 1
+                        else:
+                            woken = 0
                     case "standby":
                         session.stop.wait(STANDBY_WAIT_S)
                     case "again":
@@ -373,11 +382,10 @@ class _Driver:
         finally:
             hosted.close()
 
-    def _idle(self, wait_s: float, *, seen: int) -> bool:
+    def _idle(self, wait_s: float, *, seen: int, first_s: float) -> bool:
         """Wait behind an idle round; True when news that it may not have seen ended the wait."""
-        first_s = min(wait_s, self._consumer.waits.first_s)
         self._around.stop.wait(first_s)
-        return self._around.news.wait_beyond(seen, timeout_s=wait_s - first_s)
+        return self._around.news.wait_beyond(seen, timeout_s=max(0.0, wait_s - first_s))
 
     def _wait_behind(self, error: Exception) -> None:
         """Log and count the error, and wait; a fork is tried again, it may have been fenced."""

@@ -450,6 +450,25 @@ def test_with_hints_waits_are_long_once_no_hint_can_be_held_back():
     assert [0.01, 0.01, 0.25] == found
 
 
+def test_news_that_does_not_concern_a_consumer_waits_longer_each_time_up_to_a_limit():
+    waits, slow = Waits(first_s=0.025), Waits(first_s=0.25)
+
+    assert [0.025, 0.05, 0.1, 0.1] == [waits.unconcerned_s(woken) for woken in (0, 1, 2, 2_000)]
+    assert 0.25 == slow.unconcerned_s(5)
+
+
+def test_a_consumer_that_news_does_not_concern_polls_seldom(database_url):
+    reader = Work()
+    with hosting(database_url, [reader.consumer(waits=Waits(first_s=0.005, unhinted_s=600.0))]):
+        wait_until(lambda: reader.rounds, what="a round")
+        while len(reader.rounds) < 10:
+            reader.sessions[0].news.announce()
+            time.sleep(0.001)
+        pauses = [after - before for before, after in itertools.pairwise(reader.rounds)]
+
+    assert pauses[-1] > 0.9 * driver.UNCONCERNED_S_MAX
+
+
 def test_small_busy_rounds_are_paced(database_url):
     work = Work(busy=True)
     began = time.monotonic()
