@@ -31,7 +31,15 @@ from domain.ids import CategoryId, ChannelId, ListingId, Sku
 from domain.money import Currency, UnitPrice
 from projections import builds
 from projections.catalogue.search_facets import band, facet, joined, scaled
-from projections.catalogue.views import ListingSearch, ProductSearch, listing_search, product_search
+from projections.catalogue.search_folds import VIEWS
+from projections.catalogue.views import (
+    ListingSearch,
+    ProductSearch,
+    TitleWord,
+    listing_search,
+    product_search,
+    title_word,
+)
 from projections.columns import write_json
 from projections.storing import SCHEMA
 from projections.view import Row as ViewRow
@@ -131,9 +139,12 @@ def _words(chance: random.Random, count: int) -> list[str]:
 def _fill(url: str, words: Words, chance: random.Random, *, count: int) -> None:
     """Have the rows that events of such a catalogue would make."""
     with database.connect(url, role="counterfoil_projector", name="benchmark") as conn:
-        builds.ensure_builds(conn, (product_search, listing_search))
+        builds.ensure_builds(conn, VIEWS)
         _copy(conn, product_search, _products(words, chance, count))
         _copy(conn, listing_search, _listings(words, chance, count))
+        _copy(
+            conn, title_word, (TitleWord(word=word, titles=1) for word in sorted({*itertools.chain(*words)}))
+        )
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute("vacuum analyze")
 

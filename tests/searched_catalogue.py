@@ -8,7 +8,7 @@ import itertools
 import math
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -23,7 +23,7 @@ from domain.event import Event
 from domain.ids import CategoryId, ChannelId, ListingId, Sku
 from domain.inventory.events import StockReceived
 from domain.money import Currency, UnitPrice
-from projections.catalogue.views import ListingSearch, ProductSearch, listing_search, product_search
+from projections.catalogue.search_folds import VIEWS
 from projections.folding import Versioned
 from projections.view import Key, Row, View
 
@@ -138,7 +138,7 @@ def events_of(thing: Thing) -> Iterator[Event]:
 Rows = dict[Key, Versioned]
 
 
-def rows_of(view: View[ProductSearch] | View[ListingSearch], events: Collection[Event]) -> Rows:
+def rows_of(view: View[Any], events: Collection[Event]) -> Rows:
     """The rows of a view after these events, each with the position of the last event that changed it."""
     rows: Rows = {}
     for position, event in enumerate(events, 1):
@@ -149,9 +149,9 @@ def rows_of(view: View[ProductSearch] | View[ListingSearch], events: Collection[
     return rows
 
 
-def searched(events: Collection[Event]) -> tuple[Rows, Rows]:
-    """What is searched after these events: SKUs, and listings."""
-    return rows_of(product_search, events), rows_of(listing_search, events)
+def searched(events: Collection[Event]) -> list[Rows]:
+    """What is searched after these events: the rows of each view."""
+    return [rows_of(view, events) for view in VIEWS]
 
 
 def _about(q: str, *aspects: str) -> Graded:

@@ -4,7 +4,7 @@ Any of them may be the first of an SKU. Every event of the catalogue also counts
 therefore says when anything that is found last changed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from msgspec.structs import replace
@@ -35,8 +35,10 @@ from projections.catalogue.views import (
     ANY_SKU,
     ListingSearch,
     ProductSearch,
+    TitleWord,
     listing_search,
     product_search,
+    title_word,
 )
 from projections.view import Key
 from runtime.search_words import words_of
@@ -223,5 +225,32 @@ def _words(*texts: str) -> str:
     return " ".join(dict.fromkeys(" ".join(words_of(text)) for text in texts)).strip()
 
 
-VIEWS: Final = (product_search, listing_search)
+# Words of titles
+
+
+def _words_of_product(event: ProductCreated) -> Iterator[tuple[Key, str]]:
+    return _each_word([event.title])
+
+
+def _words_of_listing(event: ListingCreated | ListingRevised) -> Iterator[tuple[Key, str]]:
+    return _each_word(event.content.titles.values())
+
+
+def _each_word(titles: Iterable[str]) -> Iterator[tuple[Key, str]]:
+    words = dict.fromkeys(word for title in titles for word in words_of(title))
+    return (((word,), word) for word in words)
+
+
+def word_given(row: TitleWord | None, _event: Event, word: str) -> TitleWord:
+    """A word stays when its last title is revised: a fold does not see whether another title has it."""
+    row = row or TitleWord(word=word)
+    return replace(row, titles=row.titles + 1)
+
+
+title_word.on_each(ProductCreated, parts=_words_of_product)(word_given)
+for _event_with_titles in (ListingCreated, ListingRevised):
+    title_word.on_each(_event_with_titles, parts=_words_of_listing)(word_given)
+
+
+VIEWS: Final = (product_search, listing_search, title_word)
 """Views that are searched."""

@@ -182,6 +182,13 @@ class ListingSearch(Row, frozen=True, kw_only=True):
     shown_from: datetime | None = None
 
 
+class TitleWord(Row, frozen=True, kw_only=True):
+    """A word of titles, by which typing errors are corrected. `titles`: in how many it was ever given."""
+
+    word: SearchedWords
+    titles: int = 0
+
+
 product_page = View(
     name="product_page",
     row=ProductPage,
@@ -238,3 +245,4 @@ category_listing = View(
 )
 product_search = View(name="product_search", row=ProductSearch, key=("sku",), shape=1, kind=GLOBAL)
 listing_search = View(name="listing_search", row=ListingSearch, key=("listing_id",), shape=1, kind=GLOBAL)
+title_word = View(name="title_word", row=TitleWord, key=("word",), shape=1, kind=GLOBAL)

@@ -47,9 +47,6 @@ create index on {table} (title, sku);
 create index on {table} (created_at, sku);
 create index on {table} (currency, price, sku);
 
--- view: product_search with pg_trgm
-create index on {table} using gin (heading {extension}.gin_trgm_ops);
-
 -- view: listing_search
 alter table {table} add column words tsvector generated always as (
     setweight(to_tsvector('english'::regconfig, coalesce(heading, '')), 'A')
@@ -62,5 +59,5 @@ create index on {table} using gin (words) with (fastupdate = off);
 create index on {table} using gin (ts_filter(words, '{{a}}')) with (fastupdate = off);
 create index on {table} using gin (facet_list) with (fastupdate = off);
 
--- view: listing_search with pg_trgm
-create index on {table} using gin (heading {extension}.gin_trgm_ops);
+-- view: title_word with pg_trgm
+create index on {table} using gin (word {extension}.gin_trgm_ops) with (fastupdate = off);

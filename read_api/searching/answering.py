@@ -7,19 +7,19 @@ import msgspec
 from msgspec import Raw, Struct, structs
 from psycopg import sql
 
-from projections.catalogue.views import listing_search, product_search
+from projections.catalogue.views import listing_search, product_search, title_word
 from projections.storing import BuildId
 from read_api.checkpoints import CheckpointSnapshot
 from read_api.connections import AsyncConnection
 from read_api.reading import tables
 from read_api.reads import live
-from read_api.searching import search_sql
+from read_api.searching import correcting, search_sql
 from read_api.searching.questions import Means, Question
 from read_api.searching.search_sql import Searched, select_counts, select_few, select_page
 
-VIEWS: Final = (product_search.name, listing_search.name)
+VIEWS: Final = (product_search.name, listing_search.name, title_word.name)
 BUILDS_KEPT_MAX: Final = 8
-"""Pairs of builds of which it is kept whether they have an index of similarity."""
+"""Sets of builds of which it is kept whether words have an index of similarity."""
 
 _decode_counts: Final = msgspec.json.Decoder(list[tuple[str, int]]).decode
 
@@ -68,26 +68,26 @@ class Builds:
 
     def __init__(self) -> None:
         """Nothing is known of any build."""
-        self._known: dict[tuple[BuildId, BuildId], Searched] = {}
+        self._known: dict[tuple[BuildId, ...], Searched] = {}
 
     async def live(self, connection: AsyncConnection, snapshot: CheckpointSnapshot) -> Searched:
         """The builds that answer now."""
-        products, listings = (live(snapshot, view).id for view in VIEWS)
-        known = self._known.get((products, listings))
+        builds = tuple(live(snapshot, view).id for view in VIEWS)
+        known = self._known.get(builds)
         if known is None:
             if len(self._known) >= BUILDS_KEPT_MAX:
                 self._known.clear()
-            known = self._known[products, listings] = await described(connection, products, listings)
+            known = self._known[builds] = await described(connection, *builds)
         return known
 
 
-async def described(connection: AsyncConnection, products: BuildId, listings: BuildId) -> Searched:
-    """Ask whether two builds have an index of similarity."""
-    schemas = []
-    for build in (products, listings):
-        cursor = await connection.execute(search_sql.SIMILARITY, [tables.name_of(build)])
-        schemas += [str(row[0]) for row in await cursor.fetchall()]
-    return Searched(products, listings, schemas[0] if len(schemas) == len(VIEWS) else None)
+async def described(
+    connection: AsyncConnection, products: BuildId, listings: BuildId, words: BuildId
+) -> Searched:
+    """Ask whether the build of words has an index of similarity."""
+    cursor = await connection.execute(search_sql.SIMILARITY, [tables.name_of(words)])
+    row = await cursor.fetchone()
+    return Searched(products, listings, words, None if row is None else str(row[0]))
 
 
 async def answer(connection: AsyncConnection, searched: Searched, question: Question) -> FoundProducts:
@@ -96,17 +96,33 @@ async def answer(connection: AsyncConnection, searched: Searched, question: Ques
         return _NOTHING
     await connection.execute(search_sql.SET_PLANS)
     if question.after is not None:
-        ((few,),) = await _rows(connection, searched, question, select_few(searched, question))
+        if question.means == "near":
+            question = await _nearing(connection, searched, question)
+        ((few,),) = await _rows(connection, question, select_few(searched, question))
         return await _page(connection, searched, structs.replace(question, found=few))
     found = await _first_page(connection, searched, question)
     if found.items or question.words is None:
         return found
-    near = await _first_page(connection, searched, structs.replace(question, means="near"))
+    nearing = await _nearing(connection, searched, question)
+    if nearing.is_as_typed:
+        return found
+    near = await _first_page(connection, searched, nearing)
     return near if near.items else found
 
 
+async def _nearing(connection: AsyncConnection, searched: Searched, question: Question) -> Question:
+    """The question for what comes near: for words of titles that are spelt nearly so, or else for beginnings."""
+    question = structs.replace(question, means="near")
+    if searched.similarity is None or question.words is None:
+        return question
+    alternatives = await correcting.alternatives(
+        connection, question.words, words=searched.words, schema=searched.similarity
+    )
+    return structs.replace(question, alternatives=alternatives)
+
+
 async def _first_page(connection: AsyncConnection, searched: Searched, question: Question) -> FoundProducts:
-    ((matches, facets, few),) = await _rows(connection, searched, question, select_counts(searched, question))
+    ((matches, facets, few),) = await _rows(connection, question, select_counts(searched, question))
     if matches == 0:
         return structs.replace(_NOTHING, means=question.means)
     page = await _page(connection, searched, structs.replace(question, found=few))
@@ -118,7 +134,7 @@ async def _first_page(connection: AsyncConnection, searched: Searched, question:
 
 
 async def _page(connection: AsyncConnection, searched: Searched, question: Question) -> FoundProducts:
-    rows = await _rows(connection, searched, question, select_page(searched, question))
+    rows = await _rows(connection, question, select_page(searched, question))
     shown = rows[: question.limit]
     return FoundProducts(
         items=[_product(row) for row in shown],
@@ -130,18 +146,11 @@ async def _page(connection: AsyncConnection, searched: Searched, question: Quest
 
 
 async def _rows(
-    connection: AsyncConnection,
-    searched: Searched,
-    question: Question,
-    statement: sql.Composed,
+    connection: AsyncConnection, question: Question, statement: sql.Composed
 ) -> list[tuple[Any, ...]]:
-    similarity = searched.similarity is not None
-    if question.means == "near" and similarity:
-        await connection.execute(search_sql.SET_NEAR, [search_sql.NEAR_MIN])
-    given = search_sql.given(question, similarity=similarity)
     # Never prepared: a plan that is kept knows no words, and would take those that few have for those that many have.
     async with connection.cursor(binary=True) as cursor:
-        await cursor.execute(statement, given, prepare=False)
+        await cursor.execute(statement, search_sql.given(question), prepare=False)
         return await cursor.fetchall()
 
 

@@ -34,6 +34,9 @@ Order = Literal["relevance", "price", "-price", "newest", "title"]
 Means = Literal["words", "near"]
 """By the words as they were typed, or by what comes near to them, where nothing has them."""
 
+Alternatives = tuple[tuple[str, ...], ...]
+"""For each word that was typed, what may stand for it."""
+
 _PLACES: Final[dict[str, type]] = {
     "relevance": tuple[Means, int, str],
     "price": tuple[Means, int, str],
@@ -112,7 +115,8 @@ class Question(Struct, frozen=True, kw_only=True):
     """What is searched. `words` None: everything; without a word in it: nothing.
 
     `of_sku` and `of_listing` are facets; prices are scaled. `after` is the place of the last product of the page
-    before, `means` how that was found. `found` are all SKUs that match, once it is known that they are few.
+    before, `means` how that was found. Where what comes near is searched, `alternatives` are words that may stand for
+    those that were typed; None: their beginnings do. `found` are all SKUs that match, once they are known to be few.
     """
 
     words: tuple[str, ...] | None
@@ -126,9 +130,15 @@ class Question(Struct, frozen=True, kw_only=True):
     limit: int
     scope: str
     means: Means = "words"
+    alternatives: Alternatives | None = None
     found: list[str] | None = None
     after: tuple[Any, str] | None = None
     cursor: str | None = None
+
+    @property
+    def is_as_typed(self) -> bool:
+        """Whether what comes near was looked for, and no word has anything that may stand for it."""
+        return self.alternatives is not None and all(len(words) == 1 for words in self.alternatives)
 
     def cursor_after(self, place: object, sku: str) -> str:
         """The cursor of the page behind a product."""

@@ -4,14 +4,14 @@ An SKU is found by what it says of itself, or by what its listing says: ids of t
 each half has an index.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct
 from psycopg import sql
 
 from projections.storing import BuildId
-from read_api.searching.questions import Means, Question
+from read_api.searching.questions import Alternatives, Question
 
 COUNTED_MAX: Final = 5_000
 """What matches is counted, also by facet, if it is not more than this."""
@@ -22,10 +22,6 @@ FACETS_SHOWN_MAX: Final = 100
 BEGINNING_CHARACTERS_MIN: Final = 3
 """Letters of a word that are kept where its beginning is searched."""
 
-NEAR_MIN: Final = "0.4"
-"""How similar a word has to be, as pg_trgm counts, to stand for the one that was typed."""
-
-SET_NEAR: Final = "select set_config('pg_trgm.word_similarity_threshold', %s, true)"
 SET_PLANS: Final = """
 select set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
     set_config('enable_mergejoin', 'off', true), set_config('random_page_cost', '1.1', true),
@@ -49,7 +45,7 @@ join pg_catalog.pg_opclass o on o.oid = any(i.indclass) and o.opcname = 'gin_trg
 join pg_catalog.pg_namespace n on n.oid = o.opcnamespace
 where i.indrelid = pg_catalog.to_regclass(%s) and i.indisvalid limit 1
 """
-"""The schema of pg_trgm, if a build has its index."""
+"""The schema of pg_trgm, if the build of words has its index."""
 
 _MATCHED: Final = sql.SQL("""
 from {products} t left join {listings} l on l.listing_id = t.listing_id and not l.deleted
@@ -130,16 +126,6 @@ _RANK: Final = sql.SQL(
 )
 _WEIGHTS: Final = sql.Literal([0.0, 0.2, 0.6, 1.0])
 """Of nothing, of descriptions and properties (C), of SKUs (B), of titles (A)."""
-_BY_NEARNESS: Final = sql.SQL(
-    " and (t.heading operator({schema}.%%>) {word} or t.listing_id = any(array("
-    "select s.listing_id from {listings} s where s.heading operator({schema}.%%>) {word} and not s.deleted)))"
-)
-_IS_NEAR: Final = sql.SQL(
-    " and (t.heading operator({schema}.%%>) {word} or l.heading operator({schema}.%%>) {word})"
-)
-_PLUS_NEARNESS: Final = sql.SQL(
-    " + greatest({schema}.word_similarity({word}, t.heading), {schema}.word_similarity({word}, l.heading))"
-)
 _OF_SKU: Final = sql.SQL(" and t.facet_list @> %(of_sku)s::text[]")
 _BY_LISTINGS: Final = sql.SQL(
     " and t.listing_id = any(array(select s.listing_id from {listings} s"
@@ -162,14 +148,14 @@ _PLACES: Final = {
 
 
 _BEHIND: Final = sql.SQL(" and ({}, {}) {sign} (%(after_place)s, %(after_sku)s)")
-_QUERIES: Final[dict[Means, sql.SQL]] = {"words": _QUERY, "near": _BEGINNINGS}
 
 
 class Searched(Struct, frozen=True):
-    """The builds that are searched; `similarity` is the schema of pg_trgm where they have its index."""
+    """The builds that are searched; `similarity` is the schema of pg_trgm where that of words has its index."""
 
     products: BuildId
     listings: BuildId
+    words: BuildId
     similarity: str | None
 
     @property
@@ -179,10 +165,6 @@ class Searched(Struct, frozen=True):
             "products": sql.Identifier("views", self.products.table),
             "listings": sql.Identifier("views", self.listings.table),
         }
-
-    def is_similar(self, question: Question) -> bool:
-        """Whether what is similar is searched, and not what has words, or their beginnings."""
-        return question.means == "near" and self.similarity is not None
 
 
 def select_counts(searched: Searched, question: Question) -> sql.Composed:
@@ -224,7 +206,7 @@ def _ranked(searched: Searched, question: Question) -> sql.Composed:
     place, sku = sql.Identifier("place"), sql.Identifier("sku")
     parts = {
         "matched": _few_or_all(searched, question),
-        "relevance": _relevance(searched, question),
+        "relevance": _RANK.format(query=_query(question), weights=_WEIGHTS),
         "behind": sql.SQL("") if question.after is None else _BEHIND.format(place, sku, sign=sql.SQL(">")),
     }
     if question.found is not None:
@@ -247,7 +229,7 @@ def select_holds(products: BuildId) -> sql.Composed:
     return _HOLDS.format(products=sql.Identifier("views", products.table))
 
 
-def given(question: Question, *, similarity: bool) -> dict[str, object]:
+def given(question: Question) -> dict[str, object]:
     """The parameters of these search_sql."""
     values: dict[str, object] = {
         "of_sku": list(question.of_sku),
@@ -265,8 +247,8 @@ def given(question: Question, *, similarity: bool) -> dict[str, object]:
     words = question.words or ()
     if question.means == "words":
         values["query"] = _typed(words)
-    elif similarity:
-        values |= {f"word_{number}": word for number, word in enumerate(words)}
+    elif question.alternatives is not None:
+        values["query"] = _corrected(question.alternatives)
     else:
         values["query"] = " & ".join(f"'{_beginning(word)}':*" for word in words)
     return values
@@ -275,6 +257,12 @@ def given(question: Question, *, similarity: bool) -> dict[str, object]:
 def _typed(words: Iterable[str]) -> str:
     """All of these words; the last may be the beginning of one."""
     return " & ".join(f"'{word}'" for word in words) + ":*"
+
+
+def _corrected(alternatives: Alternatives) -> str:
+    """For each word one of these; what stands for the last may be the beginning of one."""
+    *before, last = [[f"'{word}'" for word in words] for words in alternatives]
+    return " & ".join(f"({' | '.join(words)})" for words in [*before, [f"{word}:*" for word in last]])
 
 
 def _beginning(word: str) -> str:
@@ -291,10 +279,8 @@ def _found(
     """All that match, each once, looked up in the indexes of words: first by those of SKUs, then by their listings'."""
     narrowed = _BY_LISTINGS.format(**searched.names) if question.of_listing else sql.SQL("")
     conditions: list[sql.Composable] = [sql.SQL("")]
-    if question.words is not None and searched.is_similar(question):
-        conditions = [_near(searched, question.words, _BY_NEARNESS)]
-    elif question.words is not None:
-        parts = {"own": words[0], "of_listing": words[1], "query": _QUERIES[question.means]}
+    if question.words is not None:
+        parts = {"own": words[0], "of_listing": words[1], "query": _query(question)}
         conditions = [_BY_ITS_WORDS.format(**parts), _BY_ITS_LISTING.format(**parts)]
     return sql.SQL(" union all ").join(
         sql.SQL("select {}{}").format(columns, _matched(searched, question, each + narrowed))
@@ -307,10 +293,8 @@ def _few_or_all(searched: Searched, question: Question) -> sql.Composed:
     if question.found is not None:
         return _MATCHED.format(narrowed=sql.SQL(" and t.sku = any(%(found)s)"), **searched.names)
     condition: sql.Composable = _OF_LISTING if question.of_listing else sql.SQL("")
-    if question.words is not None and searched.is_similar(question):
-        condition += _near(searched, question.words, _IS_NEAR)
-    elif question.words is not None:
-        condition += _HAS_WORDS.format(query=_QUERIES[question.means], **searched.names)
+    if question.words is not None:
+        condition += _HAS_WORDS.format(query=_query(question), **searched.names)
     return _matched(searched, question, condition)
 
 
@@ -327,21 +311,8 @@ def _matched(searched: Searched, question: Question, condition: sql.Composable) 
     return _MATCHED.format(**searched.names, narrowed=narrowed)
 
 
-def _near(searched: Searched, words: Sequence[str], condition: sql.SQL) -> sql.Composed:
-    assert searched.similarity is not None
-    names = {"schema": sql.Identifier(searched.similarity), **searched.names}
-    return sql.SQL("").join(
-        condition.format(word=sql.Placeholder(f"word_{number}"), **names) for number in range(len(words))
-    )
-
-
-def _relevance(searched: Searched, question: Question) -> sql.Composed:
-    """How much of the words a row has, as a negative number."""
-    assert question.words is not None, "nothing is more relevant without words"
-    if not searched.is_similar(question):
-        return _RANK.format(query=_QUERIES[question.means], weights=_WEIGHTS)
-    nearness = _near(searched, question.words, _PLUS_NEARNESS)
-    return sql.SQL("least(-((0{}) * 1000000)::bigint, -1)").format(nearness)
+def _query(question: Question) -> sql.SQL:
+    return _BEGINNINGS if question.means == "near" and question.alternatives is None else _QUERY
 
 
 def _ordered(column: sql.Composable, sku: sql.Composable, *, falling: bool) -> sql.Composed:

@@ -106,6 +106,7 @@ def test_nobody_is_behind_afterwards(imported):
             "timers_carts_left",
             "timers_fulfilment",
             "timers_purchases",
+            "title_word",
         )
     ]
     assert [(process["name"], process["lag_events"]) for process in status["process_managers"]] == [

@@ -21,7 +21,7 @@ from domain.ids import ChannelId, Sku
 from domain.inventory.events import StockReceived
 from projections import builds
 from projections.catalogue.search_facets import band, scaled
-from projections.catalogue.views import listing_search, product_search
+from projections.catalogue.search_folds import VIEWS
 from projections.storing import Table
 from read_api.searching import answering
 from read_api.searching.questions import SearchParameters, question_of
@@ -42,11 +42,10 @@ from tests.examples import product_created
 
 MADE = searched_catalogue.things(1_260)
 ASKED = searched_catalogue.questions(MADE)
-VIEWS = (product_search, listing_search)
 
 
 def filled(url: str, events) -> None:
-    """Have builds of both views, with the rows that these events make, and nothing else."""
+    """Have builds of the views, with the rows that these events make, and nothing else."""
     with database.connect(url, role="counterfoil_projector", name="test") as conn:
         builds.ensure_builds(conn, VIEWS)
         for view, rows in zip(VIEWS, searched_catalogue.searched(events), strict=True):
@@ -163,6 +162,19 @@ def test_what_nothing_has_is_answered_by_what_comes_near(shop, shop_with_trigram
         assert all("lantern" in each.title for each in near.items)
         assert typed.matches == near.matches
         assert [([], 0, "words")] * 2 == [(each.items, each.matches, each.means) for each in (nothing, signs)]
+
+
+def test_only_words_that_no_title_has_are_corrected_and_none_that_english_leaves_out(shop_with_trigrams):
+    answer, none = found(
+        shop_with_trigrams,
+        SearchParameters(q="from garden lantren"),
+        SearchParameters(q="lantern lantern teapot"),
+    )
+
+    assert answer.matches == len(
+        [each for each in MADE if each.noun == "lantern" and each.listed and each.room == "garden"]
+    )
+    assert ([], "words") == (none.items, none.means)
 
 
 @pytest.mark.parametrize("sort", ["relevance", "price", "-price", "newest", "title"])

@@ -1,11 +1,12 @@
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from counterfoil.testing.spec import folded
 from domain.ids import ChannelId, Sku
 from projections.catalogue.search_facets import band, facet, scaled
-from projections.catalogue.views import ANY_SKU, listing_search, product_search
+from projections.catalogue.views import ANY_SKU, listing_search, product_search, title_word
 from runtime.search_words import words_of
 from tests.catalogue_examples import (
     CONTENT,
@@ -117,6 +118,19 @@ def test_a_revision_is_what_a_listing_is_searched_by():
     (row,) = folded(listing_search, listing_created(content=CONTENT), listing_revised()).values()
 
     assert ("wooden heart", "wooden-heart") == (row.heading, row.slug)
+
+
+def test_words_of_titles_are_counted_by_title_and_stay_after_a_revision():
+    rows = folded(
+        title_word,
+        product_created(sku=WHITE, title="Heart, heart"),
+        listing_created(content=replace(CONTENT, titles={"en-GB": "Hanging heart", "fr": "Cœur"})),
+        listing_revised(),
+    )
+
+    assert {"heart": 3, "hanging": 1, "cœur": 1, "wooden": 1} == {
+        word: row.titles for (word,), row in rows.items()
+    }
 
 
 def test_words_are_without_case_accents_and_signs():
