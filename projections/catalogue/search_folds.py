@@ -248,8 +248,8 @@ def word_given(row: TitleWord | None, _event: Event, word: str) -> TitleWord:
 
 
 title_word.on_each(ProductCreated, parts=_words_of_product)(word_given)
-for _event_with_titles in (ListingCreated, ListingRevised):
-    title_word.on_each(_event_with_titles, parts=_words_of_listing)(word_given)
+title_word.on_each(ListingCreated, parts=_words_of_listing)(word_given)
+title_word.on_each(ListingRevised, parts=_words_of_listing)(word_given)
 
 
 VIEWS: Final = (product_search, listing_search, title_word)

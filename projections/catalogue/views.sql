@@ -56,7 +56,6 @@ alter table {table} add column words tsvector generated always as (
 ) stored;
 alter table {table} add column facet_list text[] generated always as (string_to_array(facets, E'\n')) stored;
 create index on {table} using gin (words) with (fastupdate = off);
-create index on {table} using gin (ts_filter(words, '{{a}}')) with (fastupdate = off);
 create index on {table} using gin (facet_list) with (fastupdate = off);
 
 -- view: title_word with pg_trgm

@@ -1,5 +1,6 @@
 """Answers of searches, from SQL: the words as they were typed first, and where nothing has them, what comes near."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from read_api.reading import tables
 from read_api.reads import live
 from read_api.searching import correcting, search_sql
 from read_api.searching.questions import Means, Question
-from read_api.searching.search_sql import Searched, select_counts, select_few, select_page
+from read_api.searching.search_sql import Searched, select_first, select_in_order, select_rest
 
 VIEWS: Final = (product_search.name, listing_search.name, title_word.name)
 BUILDS_KEPT_MAX: Final = 8
@@ -49,7 +50,7 @@ class FacetCount(Struct, frozen=True):
 class FoundProducts(Struct, frozen=True, kw_only=True):
     """A page of what was found.
 
-    `matches` and `facets` are counted for the first page, and null on others; both are null where more than 5,000
+    `matches` and `facets` are counted for the first page, and null on others; both are null where more than 1,000
     products match. `means` is `near` where nothing has the words as they were typed.
     """
 
@@ -95,18 +96,15 @@ async def answer(connection: AsyncConnection, searched: Searched, question: Ques
     if question.words == ():
         return _NOTHING
     await connection.execute(search_sql.SET_PLANS)
-    if question.after is not None:
-        if question.means == "near":
-            question = await _nearing(connection, searched, question)
-        ((few,),) = await _rows(connection, question, select_few(searched, question))
-        return await _page(connection, searched, structs.replace(question, found=few))
-    found = await _first_page(connection, searched, question)
-    if found.items or question.words is None:
+    if question.after is not None and question.means == "near":
+        question = await _nearing(connection, searched, question)
+    found = await _page(connection, searched, question)
+    if found.items or question.words is None or question.after is not None:
         return found
     nearing = await _nearing(connection, searched, question)
     if nearing.is_as_typed:
         return found
-    near = await _first_page(connection, searched, nearing)
+    near = await _page(connection, searched, nearing)
     return near if near.items else found
 
 
@@ -121,20 +119,34 @@ async def _nearing(connection: AsyncConnection, searched: Searched, question: Qu
     return structs.replace(question, alternatives=alternatives)
 
 
-async def _first_page(connection: AsyncConnection, searched: Searched, question: Question) -> FoundProducts:
-    ((matches, facets, few),) = await _rows(connection, question, select_counts(searched, question))
-    if matches == 0:
-        return structs.replace(_NOTHING, means=question.means)
-    page = await _page(connection, searched, structs.replace(question, found=few))
-    if facets is None:
-        return page
-    return structs.replace(
-        page, matches=matches, facets=[FacetCount(*each) for each in _decode_counts(facets)]
-    )
-
-
 async def _page(connection: AsyncConnection, searched: Searched, question: Question) -> FoundProducts:
-    rows = await _rows(connection, question, select_page(searched, question))
+    if question.many and question.order != "relevance":
+        return _found(question, await _rows(connection, question, select_in_order(searched, question)))
+    if question.behind_all_ranked:
+        return _found(question, await _rows(connection, question, select_rest(searched, question)))
+    rows = await _rows(connection, question, select_first(searched, question))
+    matches, facets = rows[0][-2:]
+    shown = [row[:-2] for row in rows if row[0] is not None]
+    if matches > search_sql.FOUND_MAX:
+        return await _of_many(connection, searched, structs.replace(question, many=True), shown)
+    if question.after is not None:
+        return _found(question, shown)
+    counts = [] if facets is None else [FacetCount(*each) for each in _decode_counts(facets)]
+    return structs.replace(_found(question, shown), matches=matches, facets=counts)
+
+
+async def _of_many(
+    connection: AsyncConnection, searched: Searched, question: Question, ranked: list[tuple[Any, ...]]
+) -> FoundProducts:
+    """A page of more than are counted, given what of it is ranked."""
+    if question.order != "relevance":
+        return await _page(connection, searched, question)
+    if len(ranked) <= question.limit:
+        ranked += await _rows(connection, question, select_rest(searched, question))
+    return _found(question, ranked)
+
+
+def _found(question: Question, rows: Sequence[tuple[Any, ...]]) -> FoundProducts:
     shown = rows[: question.limit]
     return FoundProducts(
         items=[_product(row) for row in shown],

@@ -34,15 +34,18 @@ Order = Literal["relevance", "price", "-price", "newest", "title"]
 Means = Literal["words", "near"]
 """By the words as they were typed, or by what comes near to them, where nothing has them."""
 
+UNRANKED: Final = 0
+"""The place of what is not ranked, by relevance: it is behind all that is, whose place is negative."""
+
 Alternatives = tuple[tuple[str, ...], ...]
 """For each word that was typed, what may stand for it."""
 
 _PLACES: Final[dict[str, type]] = {
-    "relevance": tuple[Means, int, str],
-    "price": tuple[Means, int, str],
-    "-price": tuple[Means, int, str],
-    "newest": tuple[Means, datetime, str],
-    "title": tuple[Means, str, str],
+    "relevance": tuple[Means, bool, int, str],
+    "price": tuple[Means, bool, int, str],
+    "-price": tuple[Means, bool, int, str],
+    "newest": tuple[Means, bool, datetime, str],
+    "title": tuple[Means, bool, str, str],
 }
 
 
@@ -115,8 +118,8 @@ class Question(Struct, frozen=True, kw_only=True):
     """What is searched. `words` None: everything; without a word in it: nothing.
 
     `of_sku` and `of_listing` are facets; prices are scaled. `after` is the place of the last product of the page
-    before, `means` how that was found. Where what comes near is searched, `alternatives` are words that may stand for
-    those that were typed; None: their beginnings do. `found` are all SKUs that match, once they are known to be few.
+    before, `means` how that was found, and `many` whether more match than are counted. Where what comes near is
+    searched, `alternatives` are words that may stand for those that were typed; None: their beginnings do.
     """
 
     words: tuple[str, ...] | None
@@ -131,9 +134,14 @@ class Question(Struct, frozen=True, kw_only=True):
     scope: str
     means: Means = "words"
     alternatives: Alternatives | None = None
-    found: list[str] | None = None
+    many: bool = False
     after: tuple[Any, str] | None = None
     cursor: str | None = None
+
+    @property
+    def behind_all_ranked(self) -> bool:
+        """Whether the page is behind all products that are ranked."""
+        return self.order == "relevance" and self.after is not None and self.after[0] == UNRANKED
 
     @property
     def is_as_typed(self) -> bool:
@@ -142,7 +150,7 @@ class Question(Struct, frozen=True, kw_only=True):
 
     def cursor_after(self, place: object, sku: str) -> str:
         """The cursor of the page behind a product."""
-        return encode_cursor((self.means, place, sku), scope=self.scope)
+        return encode_cursor((self.means, self.many, place, sku), scope=self.scope)
 
 
 def question_of(given: SearchParameters) -> Question:
@@ -197,9 +205,9 @@ def _price(name: str, text: str | None, given: SearchParameters) -> int | None:
 def _continued(question: Question, cursor: str) -> Question:
     try:
         place = cast("Any", _PLACES[question.order])
-        means, place, sku = decode_cursor(cursor, scope=question.scope, place=place)
+        means, many, place, sku = decode_cursor(cursor, scope=question.scope, place=place)
     except MalformedCursor as error:
         raise ProblemError(
             "malformed-cursor", "The cursor does not belong to this search with these words, facets and sort."
         ) from error
-    return structs.replace(question, means=means, after=(place, sku))
+    return structs.replace(question, means=means, many=many, after=(place, sku))

@@ -11,12 +11,10 @@ from msgspec import Struct
 from psycopg import sql
 
 from projections.storing import BuildId
-from read_api.searching.questions import Alternatives, Question
+from read_api.searching.questions import UNRANKED, Alternatives, Question
 
-COUNTED_MAX: Final = 5_000
-"""What matches is counted, also by facet, if it is not more than this."""
-RANKED_MAX: Final = 1_000
-"""As many are ranked; of more, the newest of those whose titles have the words, and all others come after them."""
+FOUND_MAX: Final = 1_000
+"""As many matches are counted, also by facet, and ranked; of more only these are ranked, and all others come behind."""
 FACETS_SHOWN_MAX: Final = 100
 """Facets of an answer, those of most products first."""
 BEGINNING_CHARACTERS_MIN: Final = 3
@@ -52,85 +50,73 @@ from {products} t left join {listings} l on l.listing_id = t.listing_id and not 
 where not t.deleted and t.offered and t.created_at is not null
     and (t.listing_id is null or l.shown_from <= now()){narrowed}
 """)
-_PAGE: Final = sql.SQL("""
-select t.sku, t.title, t.listing_id, l.slug, l.titles::text, t.options::text, t.unit_price, t.currency, t.in_stock,
-    t.created_at, m.place
-from ({places}) m
-join {products} t on t.sku = m.sku left join {listings} l on l.listing_id = t.listing_id and not l.deleted
-order by {order}
+_SHOWN: Final = sql.SQL("""
+t.sku, t.title, t.listing_id, l.slug, l.titles::text, t.options::text, t.unit_price, t.currency, t.in_stock,
+    t.created_at, page.place
 """)
-_IN_ORDER: Final = sql.SQL(
-    "select t.sku, t.{column} as place {matched}{behind} order by {order} limit %(limit)s"
-)
-_RANKED: Final = sql.SQL("""
-with ranked as materialized (select t.sku, {relevance} as place {matched})
-select sku, place from ranked where true{behind} order by place, sku limit %(limit)s
-""")
-_RANKED_BY_TITLE: Final = sql.SQL("""
-with titled as materialized (
-    select * from ({titled}) titled (sku, created_at) limit {counted_max}
-), newest as materialized (
-    select sku from titled order by created_at desc, sku limit {ranked_max}
-), ranked as materialized (
-    select t.sku, {relevance} as place from newest
-    join {products} t on t.sku = newest.sku left join {listings} l on l.listing_id = t.listing_id and not l.deleted
-), first as materialized (
-    select sku, place from ranked where true{behind} order by place, sku limit %(limit)s
-)
-select sku, place from first union all (
-    select t.sku, 0::bigint {matched} and (select count(*) from first) < %(limit)s
-        and t.sku not in (select sku from newest){behind_ranked}
-    order by t.sku limit %(limit)s
-) order by place, sku limit %(limit)s
-""")
-_FEW: Final = sql.SQL("""
-select case when count(*) <= {ranked_max} then coalesce(array_agg(few.sku), array[]::text[]) end
-from (select * from ({found}) found (sku) limit {ranked_max} + 1) few
-""")
-_COUNTS: Final = sql.SQL("""
+_FIRST: Final = sql.SQL("""
 with matched as materialized (
-    select * from ({found}) found (sku, of_sku, of_listing) limit {counted_max} + 1
-), counted as (select count(*) as total from matched), sets as (
-    select of_sku as facets, count(*) as number from matched group by of_sku
-    union all select of_listing, count(*) from matched group by of_listing
+    select * from ({found}) found ({columns}) limit {found_max} + 1
+), counted as materialized (select count(*) as total from matched), placed as (
+    select sku, {place} as place from matched
+), page as materialized (
+    select row_number() over (order by {order}) as number, sku, place from placed where true{behind}
+    order by {order} limit %(limit)s
 )
-select counted.total, case when counted.total <= {counted_max} then (
-    select coalesce(json_agg(json_build_array(f.facet, f.number)), '[]')::text from (
-        select facet, sum(number)::bigint as number from sets
-        cross join unnest(string_to_array(sets.facets, E'\\n')) facet
-        group by facet order by number desc, facet collate "C" limit {shown_max}
-    ) f
-) end, case when counted.total <= {ranked_max} then (select array_agg(sku) from matched) end from counted
+select {shown}, counted.total, case when page.number = 1 and counted.total <= {found_max} then ({facets}) end
+from counted left join page on true
+left join {products} t on t.sku = page.sku left join {listings} l on l.listing_id = t.listing_id and not l.deleted
+order by page.number
+""")
+"""What matches is found once: for its number, its facets and the page."""
+_FACETS: Final = sql.SQL("""
+select coalesce(json_agg(json_build_array(f.facet, f.number)), '[]')::text from (
+    select facet, sum(number)::bigint as number from (
+        select of_sku as facets, count(*) as number from matched group by of_sku
+        union all select of_listing, count(*) from matched group by of_listing
+    ) sets cross join unnest(string_to_array(sets.facets, E'\\n')) facet
+    group by facet order by number desc, facet collate "C" limit {shown_max}
+) f
 """)
 """Rows that have the same facets are counted as one: there are few different sets of them."""
+_IN_ORDER: Final = sql.SQL("""
+select {shown} from (
+    select t.sku, t.{column} as place {matched}{behind} order by {order} limit %(limit)s
+) page
+join {products} t on t.sku = page.sku left join {listings} l on l.listing_id = t.listing_id and not l.deleted
+order by {page_order}
+""")
+_REST: Final = sql.SQL("""
+with ranked as materialized (select sku from ({found}) found (sku) limit {found_max} + 1)
+select {shown} from (
+    select t.sku, {unranked}::bigint as place {matched} and t.sku not in (select sku from ranked){behind}
+    order by t.sku limit %(limit)s
+) page
+join {products} t on t.sku = page.sku left join {listings} l on l.listing_id = t.listing_id and not l.deleted
+order by page.sku
+""")
 
-_QUERY: Final = sql.SQL(
-    "(to_tsquery('english'::regconfig, %(query)s) || to_tsquery('simple'::regconfig, %(query)s))"
-)
+_ENGLISH: Final = sql.SQL("to_tsquery('english'::regconfig, %(query)s)")
 _BEGINNINGS: Final = sql.SQL("to_tsquery('simple'::regconfig, %(query)s)")
-_IN_TEXT: Final = (sql.SQL("t.words"), sql.SQL("l.words"))
-_IN_TITLE: Final = (
-    sql.SQL("ts_filter(t.words, '{{a}}')").format(),
-    sql.SQL("ts_filter(l.words, '{{a}}')").format(),
-)
-"""Words of an SKU and of its listing; each has an index."""
-_BY_ITS_WORDS: Final = sql.SQL(" and {own} @@ {query}")
-_BY_ITS_LISTING: Final = sql.SQL(" and {of_listing} @@ {query} and not {own} @@ {query}")
+_QUERY: Final = sql.SQL(
+    "(case when {english} = {simple} then {simple} else {english} || {simple} end)"
+).format(english=_ENGLISH, simple=_BEGINNINGS)
+"""Planned as a constant. What is asked twice is looked up twice, so words that have no other form are asked once."""
+_BY_ITS_TITLE: Final = sql.SQL(" and ts_filter(t.words, '{{a}}') @@ {query}")
+_BY_ITS_WORDS: Final = sql.SQL(" and t.words @@ {query} and not ts_filter(t.words, '{{a}}') @@ {query}")
+_BY_ITS_LISTING: Final = sql.SQL(" and l.words @@ {query} and not t.words @@ {query}")
+"""Each has an index. Titles come first: of very many matches no others are ranked."""
 _HAS_WORDS: Final = sql.SQL(
     " and (t.words @@ {query} or t.listing_id in"
     " (select s.listing_id from {listings} s where s.words @@ {query} and not s.deleted))"
 )
 _RANK: Final = sql.SQL(
-    "least(-((ts_rank({weights}::real[], t.words, {query}, 1)"
-    " + 0.5 * coalesce(ts_rank({weights}::real[], l.words, {query}, 1), 0)) * 1000000)::bigint, -1)"
+    "least(-((ts_rank({weights}::real[], words, {query}, 1)"
+    " + 0.5 * coalesce(ts_rank({weights}::real[], words_of_listing, {query}, 1), 0)) * 1000000)::bigint, -1)"
 )
 _WEIGHTS: Final = sql.Literal([0.0, 0.2, 0.6, 1.0])
 """Of nothing, of descriptions and properties (C), of SKUs (B), of titles (A)."""
 _OF_SKU: Final = sql.SQL(" and t.facet_list @> %(of_sku)s::text[]")
-_BY_LISTINGS: Final = sql.SQL(
-    " and t.listing_id = any(array(select s.listing_id from {listings} s"
-    " where s.facet_list @> %(of_listing)s::text[] and not s.deleted))"
-)
 _OF_LISTING: Final = sql.SQL(" and l.facet_list @> %(of_listing)s::text[]")
 _IN_CHANNEL: Final = sql.SQL(" and (l.channels ->> %(channel)s)::timestamptz <= now()")
 _IN_CURRENCY: Final = sql.SQL(" and t.currency = %(currency)s and t.price is not null")
@@ -167,61 +153,67 @@ class Searched(Struct, frozen=True):
         }
 
 
-def select_counts(searched: Searched, question: Question) -> sql.Composed:
-    """How many match, up to one more than are counted, how many of them have each facet, and which, if they are few."""
-    return _COUNTS.format(
-        found=_found(searched, question, sql.SQL("t.sku, t.facets, l.facets")),
-        counted_max=sql.Literal(COUNTED_MAX),
-        ranked_max=sql.Literal(RANKED_MAX),
-        shown_max=sql.Literal(FACETS_SHOWN_MAX),
-    )
+def select_first(searched: Searched, question: Question) -> sql.Composed:
+    """One page of what is found first, each row with its place, how many that is, and, in the first, facets as JSON.
 
-
-def select_few(searched: Searched, question: Question) -> sql.Composed:
-    """The SKUs of all that match, null if they are more than are ranked."""
-    return _FEW.format(found=_found(searched, question, sql.SQL("t.sku")), ranked_max=sql.Literal(RANKED_MAX))
-
-
-def select_page(searched: Searched, question: Question) -> sql.Composed:
-    """One page, each row with its place at the end. `found` of the question says what matches, if it is few."""
-    places = _ranked(searched, question) if question.order == "relevance" else _in_order(searched, question)
-    _, falling = _PLACES[question.order]
-    order = _ordered(sql.Identifier("m", "place"), sql.Identifier("m", "sku"), falling=falling)
-    return _PAGE.format(places=places, order=order, **searched.names)
-
-
-def _in_order(searched: Searched, question: Question) -> sql.Composed:
+    If more match than are counted, their number is one more than that, and there are no facets.
+    """
     name, falling = _PLACES[question.order]
-    column, sku = sql.Identifier("t", name), sql.Identifier("t", "sku")
-    sign = sql.SQL("<" if falling else ">")
-    return _IN_ORDER.format(
-        column=sql.Identifier(name),
-        matched=_few_or_all(searched, question),
-        behind=sql.SQL("") if question.after is None else _BEHIND.format(column, sku, sign=sign),
-        order=_ordered(column, sku, falling=falling),
-    )
-
-
-def _ranked(searched: Searched, question: Question) -> sql.Composed:
-    place, sku = sql.Identifier("place"), sql.Identifier("sku")
-    parts = {
-        "matched": _few_or_all(searched, question),
-        "relevance": _RANK.format(query=_query(question), weights=_WEIGHTS),
-        "behind": sql.SQL("") if question.after is None else _BEHIND.format(place, sku, sign=sql.SQL(">")),
-    }
-    if question.found is not None:
-        return _RANKED.format(**parts)
-    return _RANKED_BY_TITLE.format(
-        titled=_found(searched, question, sql.SQL("t.sku, t.created_at"), words=_IN_TITLE),
-        counted_max=sql.Literal(COUNTED_MAX),
-        ranked_max=sql.Literal(RANKED_MAX),
-        # What is not ranked has the place 0, behind all that is.
-        behind_ranked=sql.SQL(
-            " and t.sku > %(after_sku)s" if question.after is not None and question.after[0] == 0 else ""
-        ),
-        **parts,
+    ranked = question.order == "relevance"
+    placed_by = sql.SQL("t.words, l.words") if ranked else sql.SQL("t.{}").format(sql.Identifier(name))
+    shown_max = sql.Literal(FACETS_SHOWN_MAX)
+    return _FIRST.format(
+        found=_found(searched, question, sql.SQL("t.sku, t.facets, l.facets, {}").format(placed_by)),
+        columns=sql.SQL("sku, of_sku, of_listing, " + ("words, words_of_listing" if ranked else "place")),
+        found_max=sql.Literal(FOUND_MAX),
+        place=_rank(question) if ranked else sql.SQL("place"),
+        order=_ordered(sql.Identifier("place"), sql.Identifier("sku"), falling=falling),
+        behind=_behind(question, sql.Identifier("place"), sql.Identifier("sku")),
+        shown=_SHOWN,
+        facets=_FACETS.format(shown_max=shown_max) if question.after is None else sql.NULL,
         **searched.names,
     )
+
+
+def select_in_order(searched: Searched, question: Question) -> sql.Composed:
+    """One page of very many, read in an order that is not relevance; each row with its place at the end."""
+    name, falling = _PLACES[question.order]
+    column, sku = sql.Identifier("t", name), sql.Identifier("t", "sku")
+    return _IN_ORDER.format(
+        shown=_SHOWN,
+        column=sql.Identifier(name),
+        matched=_all(searched, question),
+        behind=_behind(question, column, sku),
+        order=_ordered(column, sku, falling=falling),
+        page_order=_ordered(sql.Identifier("page", "place"), sql.Identifier("page", "sku"), falling=falling),
+        **searched.names,
+    )
+
+
+def select_rest(searched: Searched, question: Question) -> sql.Composed:
+    """The page behind all of very many that are ranked, by SKU; each row with the place 0 at the end."""
+    return _REST.format(
+        found=_found(searched, question, sql.SQL("t.sku")),
+        unranked=sql.Literal(UNRANKED),
+        found_max=sql.Literal(FOUND_MAX),
+        shown=_SHOWN,
+        matched=_all(searched, question),
+        behind=sql.SQL(" and t.sku > %(after_sku)s" if question.behind_all_ranked else ""),
+        **searched.names,
+    )
+
+
+def _rank(question: Question) -> sql.Composed:
+    """How much of the words a row has, as a negative number."""
+    assert question.words is not None, "nothing is more relevant without words"
+    return _RANK.format(query=_query(question), weights=_WEIGHTS)
+
+
+def _behind(question: Question, place: sql.Composable, sku: sql.Composable) -> sql.Composable:
+    if question.after is None:
+        return sql.SQL("")
+    _, falling = _PLACES[question.order]
+    return _BEHIND.format(place, sku, sign=sql.SQL("<" if falling else ">"))
 
 
 def select_holds(products: BuildId) -> sql.Composed:
@@ -242,8 +234,6 @@ def given(question: Question) -> dict[str, object]:
     }
     if question.after is not None:
         values["after_place"], values["after_sku"] = question.after
-    if question.found is not None:
-        values["found"] = question.found
     words = question.words or ()
     if question.means == "words":
         values["query"] = _typed(words)
@@ -269,32 +259,20 @@ def _beginning(word: str) -> str:
     return word[: max(BEGINNING_CHARACTERS_MIN, len(word) * 3 // 5)]
 
 
-def _found(
-    searched: Searched,
-    question: Question,
-    columns: sql.SQL,
-    *,
-    words: tuple[sql.Composable, sql.Composable] = _IN_TEXT,
-) -> sql.Composed:
-    """All that match, each once, looked up in the indexes of words: first by those of SKUs, then by their listings'."""
-    narrowed = _BY_LISTINGS.format(**searched.names) if question.of_listing else sql.SQL("")
-    conditions: list[sql.Composable] = [sql.SQL("")]
-    if question.words is not None:
-        parts = {"own": words[0], "of_listing": words[1], "query": _query(question)}
-        conditions = [_BY_ITS_WORDS.format(**parts), _BY_ITS_LISTING.format(**parts)]
+def _found(searched: Searched, question: Question, columns: sql.Composable) -> sql.Composed:
+    """All that match, each once, looked up in the indexes of words: by those of titles, of SKUs, and of listings."""
+    ways = [sql.SQL("")] if question.words is None else [_BY_ITS_TITLE, _BY_ITS_WORDS, _BY_ITS_LISTING]
+    conditions = [each.format(query=_query(question)) for each in ways]
     return sql.SQL(" union all ").join(
-        sql.SQL("select {}{}").format(columns, _matched(searched, question, each + narrowed))
-        for each in conditions
+        sql.SQL("select {}{}").format(columns, _matched(searched, question, each)) for each in conditions
     )
 
 
-def _few_or_all(searched: Searched, question: Question) -> sql.Composed:
-    """What matches: the few that were found, or each row that is read in an order and has what is asked for."""
-    if question.found is not None:
-        return _MATCHED.format(narrowed=sql.SQL(" and t.sku = any(%(found)s)"), **searched.names)
-    condition: sql.Composable = _OF_LISTING if question.of_listing else sql.SQL("")
+def _all(searched: Searched, question: Question) -> sql.Composed:
+    """Each row that is read in an order, and has what is asked for."""
+    condition: sql.Composable = sql.SQL("")
     if question.words is not None:
-        condition += _HAS_WORDS.format(query=_query(question), **searched.names)
+        condition = _HAS_WORDS.format(query=_query(question), **searched.names)
     return _matched(searched, question, condition)
 
 
@@ -302,6 +280,7 @@ def _matched(searched: Searched, question: Question, condition: sql.Composable) 
     conditions = [
         condition,
         _OF_SKU if question.of_sku else None,
+        _OF_LISTING if question.of_listing else None,
         _IN_CHANNEL if question.channel is not None else None,
         _IN_CURRENCY if question.currency is not None else None,
         _AT_LEAST if question.price_min is not None else None,
@@ -311,7 +290,7 @@ def _matched(searched: Searched, question: Question, condition: sql.Composable) 
     return _MATCHED.format(**searched.names, narrowed=narrowed)
 
 
-def _query(question: Question) -> sql.SQL:
+def _query(question: Question) -> sql.Composable:
     return _BEGINNINGS if question.means == "near" and question.alternatives is None else _QUERY
 
 

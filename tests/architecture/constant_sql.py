@@ -172,8 +172,6 @@ _ANSWERS_SQL_ELSEWHERE: Final = frozenset(
         "bare_view",
         "index_statements",
         "select_by_ids",
-        "select_counts",
-        "select_few",
         "select_folded_back",
         "select_holds",
         "select_moved",
