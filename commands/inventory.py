@@ -1,4 +1,4 @@
-"""Commands of inventory: deliveries and corrections of stock."""
+"""Commands of inventory: deliveries and corrections of stock, and how much of it may be on backorder."""
 
 from typing import Annotated, Final
 
@@ -15,7 +15,13 @@ from domain.event import Event
 from domain.ids import OrderId, Sku
 from domain.inventory import stock_item
 from domain.inventory.events import AdjustmentReason
-from domain.inventory.stock_item import STOCK, InsufficientStock, NotStocked, StockItem
+from domain.inventory.stock_item import (
+    BACKORDER_LIMIT_MAX,
+    STOCK,
+    InsufficientStock,
+    NotStocked,
+    StockItem,
+)
 from domain.ordering.holding import NothingReserved
 from domain.ordering.order import NotConfirmed, OrderUnknown
 
@@ -48,6 +54,16 @@ class AdjustStock(Payload):
     delta: Delta = Field(description="Pieces, up or down.")
     reason: AdjustmentReason
     note: Note = ""
+
+
+class SetBackorderPolicy(Payload):
+    """How much may be promised that is not there."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"limit": 20}})
+
+    limit: Annotated[int, Field(ge=0, le=BACKORDER_LIMIT_MAX)] = Field(
+        description="Pieces that orders may wait for, all together; 0: an order that is short is rejected."
+    )
 
 
 def _different(order_ids: list[str]) -> list[str]:
@@ -121,6 +137,17 @@ async def record_stock_loss(sku: Sku, body: RecordStockLoss, caller: Caller) -> 
         return stock_losses.write_off(item, view, sku=sku, loss=loss, now=caller.now)
 
     return await caller.execute(STOCK, sku, write_off)
+
+
+@command(router, "/stock/{sku}/backorder-policy", requires="inventory:adjust", refusals=_REFUSALS)
+async def set_backorder_policy(sku: Sku, body: SetBackorderPolicy, caller: Caller) -> Answer:
+    """Let orders wait for pieces that are not there, up to a limit. Those that wait already go on waiting."""
+
+    def set_limit(item: StockItem | None, view: DecisionView) -> list[Event]:
+        _require_stocked(sku, view)
+        return stock_item.set_backorder_limit(item, sku=sku, limit=body.limit, now=caller.now)
+
+    return await caller.execute(STOCK, sku, set_limit)
 
 
 def _require_stocked(sku: Sku, view: DecisionView) -> None:

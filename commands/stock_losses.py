@@ -15,7 +15,7 @@ from domain.event import Event
 from domain.ids import OrderId, Sku
 from domain.inventory import stock_item
 from domain.inventory.events import AdjustmentReason
-from domain.inventory.stock_item import STOCK, StockItem
+from domain.inventory.stock_item import STOCK, InsufficientStock, StockItem
 from domain.ordering import holding
 from domain.ordering.events import OrderStockLost
 from domain.ordering.order import ORDER, Order
@@ -42,7 +42,13 @@ def write_off(item: StockItem | None, view: DecisionView, *, sku: Sku, loss: Los
     of_stock: list[Event] = []
     of_orders: list[Appended] = []
     for order_id in loss.order_ids:
-        lost = holding.lose_stock(view.current(ORDER, order_id), order_id=order_id, sku=sku, now=now)
+        lost = holding.lose_stock(
+            view.current(ORDER, order_id),
+            order_id=order_id,
+            sku=sku,
+            waits_for=0 if item is None else item.waiting(order_id),
+            now=now,
+        )
         [quantity] = [each.quantity for each in lost if isinstance(each, OrderStockLost)]
         given_back = stock_item.lose(item, sku=sku, order_id=order_id, quantity=quantity, now=now)
         item = reduce(stock_item.evolve, given_back, item)
@@ -59,11 +65,13 @@ def reserve_again(order: Order | None, view: DecisionView, *, order_id: OrderId,
 
     Raises:
         OrderUnknown: there is no such order.
-        InsufficientStock: not that many pieces are available.
+        InsufficientStock: not that many pieces are available, or the order waits for some.
     """
     lifted = holding.lift(order, order_id=order_id, reason="stock", now=now)
     if not lifted or order is None:
         return Decision()
+    for sku, quantity in order.backordered.items():
+        raise InsufficientStock(sku=sku, requested=quantity, available=0)
     view.prefetch(STOCK, order.lost)
     reserved: list[Appended] = []
     for total in order.skus:

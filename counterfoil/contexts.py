@@ -56,6 +56,7 @@ from domain.identity.external import EXTERNAL
 from domain.identity.session import SESSION
 from domain.identity.signing_key import SIGNING_KEY
 from domain.inventory import stock_item
+from domain.inventory.events import BackorderPolicySet
 from domain.inventory.stock_item import STOCK
 from domain.mail import events as mail_events
 from domain.mail.mail import MAIL as MAILS
@@ -142,6 +143,7 @@ INVENTORY: Final = Context(
         stock_item.NotStocked,
         stock_item.InsufficientStock,
     ),
+    unshown={BackorderPolicySet: "the events of the stock item show it"},
 )
 
 CATALOGUE: Final = Context(

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from projections.inventory.views import StockLevel, stock_level, stock_reservations
+from projections.inventory.views import StockLevel, stock_backorders, stock_level, stock_reservations
 from read_api.including import each_of
 from read_api.lists.declaring import Listed, ListOf, Sort, by_number, by_value
 from read_api.reading.resource import Resource, only_row
@@ -56,6 +56,21 @@ RESERVATIONS: Final = ListOf(
     ),
 )
 
+BACKORDERS: Final = ListOf(
+    path="/stock-backorders",
+    requires="orders:read",
+    view=stock_backorders,
+    filters=(by_value("sku", "sku", description="Only of this SKU.", example="85123A"),),
+    sorts=(Sort("recorded_at", ("recorded_at", "sku", "order_id"), filters=("sku",)),),
+    documented=Listed(
+        "list_stock_backorders",
+        "StockBackordersPage",
+        "Pieces that orders wait for, the order that waits longest first",
+        "What comes in goes to the oldest order first.",
+        {"sku": "85123A", "order_id": "536365", "quantity": 2, "recorded_at": "2026-01-31T08:26:01Z"},
+    ),
+)
+
 STOCK_ITEMS: Final = ById(
     "/stock/{sku}",
     "inventory:read",
@@ -65,7 +80,7 @@ STOCK_ITEMS: Final = ById(
 
 QUERIES: Final = Queries(
     by_id=(STOCK_ITEMS,),
-    lists=(STOCK_LEVELS, RESERVATIONS),
+    lists=(STOCK_LEVELS, RESERVATIONS, BACKORDERS),
     includes=(
         Include(
             name="stock", into="/orders/{order_id}", shown=STOCK_ITEMS, ids=each_of("lines", "sku"), many=True

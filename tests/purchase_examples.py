@@ -1,4 +1,4 @@
-"""One ordinary case of each event of purchases, holds and lost stock, in the order in which they could be recorded."""
+"""One ordinary case of each event of purchases, holds, lost stock and backorders, as they could follow one another."""
 
 from typing import Any, Final
 
@@ -6,10 +6,18 @@ from msgspec.structs import replace
 
 from domain.event import Event
 from domain.ids import OrderId, PaymentId, Sku
-from domain.inventory.events import ReservationLost
+from domain.inventory.events import (
+    BackorderAllocated,
+    BackorderPolicySet,
+    BackorderRecorded,
+    BackorderReleased,
+    ReservationLost,
+)
 from domain.money import Currency, Minor
 from domain.ordering.events import (
+    BackorderFilled,
     HoldLifted,
+    OrderBackordered,
     OrderHeld,
     OrderStockLost,
     OrderStockReplaced,
@@ -60,12 +68,42 @@ def order_stock_replaced(**changes: Any) -> OrderStockReplaced:
     return replace(OrderStockReplaced(**_PIECES, replaced_at=NOW), **changes)
 
 
+def backorder_policy_set(**changes: Any) -> BackorderPolicySet:
+    return replace(BackorderPolicySet(sku=Sku("85123A"), limit=20, set_at=NOW), **changes)
+
+
+def backorder_recorded(**changes: Any) -> BackorderRecorded:
+    return replace(BackorderRecorded(**_PIECES, recorded_at=NOW), **changes)
+
+
+def backorder_allocated(**changes: Any) -> BackorderAllocated:
+    return replace(BackorderAllocated(**_PIECES, allocated_at=NOW), **changes)
+
+
+def backorder_released(**changes: Any) -> BackorderReleased:
+    return replace(BackorderReleased(**_PIECES, reason="cancelled", released_at=NOW), **changes)
+
+
+def order_backordered(**changes: Any) -> OrderBackordered:
+    return replace(OrderBackordered(**_PIECES, backordered_at=NOW), **changes)
+
+
+def backorder_filled(**changes: Any) -> BackorderFilled:
+    return replace(BackorderFilled(**_PIECES, filled_at=NOW), **changes)
+
+
 ONE_OF_EACH: Final[tuple[Event, ...]] = (
     order_held(),
     hold_lifted(),
     reservation_lost(),
     order_stock_lost(),
     order_stock_replaced(),
+    backorder_policy_set(),
+    backorder_recorded(),
+    backorder_allocated(),
+    backorder_released(),
+    order_backordered(),
+    backorder_filled(),
     purchase_begun(),
     payment_needed(),
     purchase_unwound(),

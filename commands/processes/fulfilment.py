@@ -1,5 +1,7 @@
 """Order fulfilment: a placed order reserves stock or is rejected, a cancelled one releases it, a shipped one takes it.
 
+An order may wait for pieces that are not there, as many as may be backordered: it is held until it has them.
+
 The payment of an order that was placed with a method goes with it: requested with the reservation, let go with the
 release, taken with the shipment. What its outcomes mean for the order is decided by `purchases`. The coupon of an order
 that is off is released.
@@ -15,13 +17,15 @@ from typing import Final
 from commands.coupons import released_in
 from commands.decision import Appended, Decision, DecisionView, events_of
 from commands.processes.process import Process, Rejected, Streams
-from commands.processes.reserving import release_all, reserve_all, stocked
+from commands.processes.reserving import Promised, promise_all, release_all, released_for, stocked
 from commands.processes.timer import Timer
 from domain.event import Event
 from domain.ids import OrderId
 from domain.inventory import stock_item
+from domain.inventory.events import BackorderAllocated
 from domain.inventory.stock_item import STOCK
 from domain.money import Minor
+from domain.ordering import holding
 from domain.ordering import order as ordering
 from domain.ordering import purchase as purchasing
 from domain.ordering.events import (
@@ -31,7 +35,6 @@ from domain.ordering.events import (
     OrderRejected,
     OrderShipped,
 )
-from domain.ordering.holding import reserved_for
 from domain.ordering.order import ORDER, Order, Status
 from domain.ordering.purchase import PURCHASE, payment_of
 from domain.payments import authorising, ending
@@ -57,6 +60,8 @@ def order_and_stock(event: OrderPlaced) -> Streams:
 def reserve(event: OrderPlaced, view: DecisionView, now: datetime) -> Decision:
     """Reserve every stocked SKU, summed over its lines, and confirm; or reject with all that is missing.
 
+    What is not there but may be backordered is waited for, and the order is held until it is.
+
     With a method of payment it is confirmed later, once that is authorised: here the authorisation is requested, after
     the stock, so that no provider is asked for the money of an order that is rejected.
     """
@@ -66,11 +71,11 @@ def reserve(event: OrderPlaced, view: DecisionView, now: datetime) -> Decision:
         return Rejected()
     if event.payment is not None and view.current(PAYMENT, payment_of(order.order_id)) is not None:
         return _called_off(order, now)
-    reserved, missing = reserve_all(order, view, now)
-    if missing:
-        rejected = ordering.reject(order, order_id=order.order_id, missing=missing, now=now)
+    promised = promise_all(order, view, now)
+    if promised.missing:
+        rejected = ordering.reject(order, order_id=order.order_id, missing=promised.missing, now=now)
         return Rejected(_rejected(order, rejected, view, now))
-    return _confirmed(order, reserved, now) if order.payment is None else _begun(order, reserved, now)
+    return _confirmed(order, promised, now) if order.payment is None else _begun(order, promised, now)
 
 
 def _rejected(
@@ -81,25 +86,41 @@ def _rejected(
     return (*events_of(ORDER, order.order_id, rejected), *released)
 
 
-def _confirmed(order: Order, reserved: list[Appended], now: datetime) -> Decision:
+def _confirmed(order: Order, promised: Promised, now: datetime) -> Decision:
     confirmed = ordering.confirm(order, order_id=order.order_id, now=now)
-    return Decision((*reserved, *events_of(ORDER, order.order_id, confirmed)))
+    waits = holding.backorder(order, waits_for=promised.waits_for, now=now)
+    return Decision((*promised.events, *events_of(ORDER, order.order_id, [*confirmed, *waits])))
 
 
-def _begun(order: Order, reserved: list[Appended], now: datetime) -> Decision:
+def _begun(order: Order, promised: Promised, now: datetime) -> Decision:
     assert order.payment is not None, "an order without a method is confirmed at once"
     payment_id = payment_of(order.order_id)
     requested = authorising.request(
         payment_id=payment_id, of=_payable(order), method_ref=order.payment.method_ref, now=now
     )
+    waits = events_of(ORDER, order.order_id, holding.backorder(order, waits_for=promised.waits_for, now=now))
     begun = events_of(PURCHASE, order.order_id, purchasing.begin(order, now=now))
-    return Decision((*reserved, *begun, *events_of(PAYMENT, payment_id, requested)))
+    return Decision((*promised.events, *waits, *begun, *events_of(PAYMENT, payment_id, requested)))
 
 
 def _called_off(order: Order, now: datetime) -> Decision:
     """Somebody created another payment under the id of the checkout: it cannot be paid."""
     cancelled = ordering.cancel(order, order_id=order.order_id, reason="other", now=now)
     return Rejected(events_of(ORDER, order.order_id, cancelled))
+
+
+def waiting_order(event: BackorderAllocated) -> Streams:
+    """The order that waited for the pieces."""
+    return [(ORDER, event.order_id)]
+
+
+@FULFILMENT.when(BackorderAllocated, reads=waiting_order)
+def fill(event: BackorderAllocated, view: DecisionView, now: datetime) -> Decision:
+    """Tell the order, which is not held for stock any more once it has all that it waited for."""
+    order = view.current(ORDER, event.order_id)
+    assert order is not None, "an order that was placed has no state"
+    filled = holding.fill_backorder(order, sku=event.sku, quantity=event.quantity, now=now)
+    return Decision(events_of(ORDER, event.order_id, filled)) if filled else Rejected()
 
 
 def reserved_stock(event: OrderCancelled) -> Streams:
@@ -122,13 +143,13 @@ def release(event: OrderCancelled, view: DecisionView, now: datetime) -> Decisio
         return Decision(coupon)
     order = view.current(ORDER, event.order_id)
     assert order is not None, "an order that was placed has no state"
-    reserved = reserved_for(order)
-    released = [*coupon, *release_all(event.order_id, reserved, view, reason="cancelled", now=now)]
+    promised = holding.reserved_for(order)
+    released = [*coupon, *release_all(event.order_id, promised, view, reason="cancelled", now=now)]
     if purchase is None:
         return Decision(tuple(released))
     payment = view.current(PAYMENT, payment_of(event.order_id))
     assert payment is not None, "a purchase that began has no payment"
-    unwound = purchasing.unwind(purchase, skus=reserved, now=now)
+    unwound = purchasing.unwind(purchase, released=released_for(event.order_id, released), now=now)
     return Decision(
         (
             *released,

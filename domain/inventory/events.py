@@ -12,6 +12,9 @@ from domain.text import Note, Reference
 
 AdjustmentReason = Literal["count", "damage", "loss", "import", "other"]
 ReleaseReason = Literal["cancelled"]
+BackorderReleaseReason = Literal["cancelled", "lost"]
+"""The order is off, or pieces that were reserved for it are gone: then all that it wants is reserved at once, later."""
+
 Disposition = Literal["sellable"]
 
 
@@ -86,3 +89,43 @@ class StockReturned(Event, frozen=True, kw_only=True):
     quantity: int
     disposition: Disposition
     returned_at: Moment
+
+
+@event_type("inventory.backorder_policy_set.v1")
+class BackorderPolicySet(Event, frozen=True, kw_only=True):
+    """So many pieces may be promised from now on that are not there; 0: none. What was promised before stays so."""
+
+    sku: Sku
+    limit: int
+    set_at: Moment
+
+
+@event_type("inventory.backorder_recorded.v1")
+class BackorderRecorded(Event, frozen=True, kw_only=True):
+    """An order waits for pieces that are not there. Orders get theirs in the order in which they began to wait."""
+
+    sku: Sku
+    order_id: OrderId
+    quantity: int
+    recorded_at: Moment
+
+
+@event_type("inventory.backorder_allocated.v1")
+class BackorderAllocated(Event, frozen=True, kw_only=True):
+    """Pieces that an order waited for are there, and reserved for it: all of them, or as many as there are."""
+
+    sku: Sku
+    order_id: OrderId
+    quantity: int
+    allocated_at: Moment
+
+
+@event_type("inventory.backorder_released.v1")
+class BackorderReleased(Event, frozen=True, kw_only=True):
+    """An order waits no more for pieces that it did not get."""
+
+    sku: Sku
+    order_id: OrderId
+    quantity: int
+    reason: BackorderReleaseReason
+    released_at: Moment

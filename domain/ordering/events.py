@@ -294,6 +294,26 @@ class OrderStockReplaced(Event, frozen=True, kw_only=True):
     replaced_at: Moment
 
 
+@event_type("ordering.order_backordered.v1")
+class OrderBackordered(Event, frozen=True, kw_only=True):
+    """The order waits for so many pieces of a SKU: the rest of its demand is reserved."""
+
+    order_id: OrderId
+    sku: Sku
+    quantity: int
+    backordered_at: Moment
+
+
+@event_type("ordering.backorder_filled.v1")
+class BackorderFilled(Event, frozen=True, kw_only=True):
+    """So many of the pieces that the order waits for are reserved for it."""
+
+    order_id: OrderId
+    sku: Sku
+    quantity: int
+    filled_at: Moment
+
+
 def _order(event: Any) -> str:
     return f"order-{event.order_id}"
 
@@ -311,7 +331,7 @@ class ReleasedSku(Struct, frozen=True, kw_only=True, gc=False):
 
 @event_type("ordering.purchase_begun.v1", partition=_order)
 class PurchaseBegun(Event, frozen=True, kw_only=True):
-    """All stocked pieces of an order are reserved, and the provider is to hold its amount, both in the same append."""
+    """All stocked pieces of an order are promised, and the provider is to hold its amount, both in the same append."""
 
     order_id: OrderId
     payment_id: PaymentId

@@ -3,6 +3,7 @@
 Refusals: NothingReserved (Conflict).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
@@ -11,8 +12,10 @@ from domain.event import Event
 from domain.ids import OrderId, Sku
 from domain.moment import in_utc
 from domain.ordering.events import (
+    BackorderFilled,
     HoldLifted,
     HoldReason,
+    OrderBackordered,
     OrderHeld,
     OrderStockLost,
     OrderStockReplaced,
@@ -25,6 +28,7 @@ from domain.ordering.order import (
     NotConfirmed,
     Order,
     Status,
+    evolve,
     known,
 )
 from domain.rejection import Conflict
@@ -35,7 +39,7 @@ class NothingReserved(Conflict):
     """It has none of these pieces."""
 
     title = "Nothing is reserved for the order"
-    meaning = "The order does not have this SKU, or has lost what was reserved of it."
+    meaning = "The order does not have this SKU, has lost what was reserved of it, or waits for all of it."
     remedy = (
         "Name orders for which pieces of the SKU are reserved: `GET /v1/stock-reservations?sku=…` lists them."
     )
@@ -69,8 +73,37 @@ def hold(order: Order | None, *, order_id: OrderId, reason: HoldReason, now: dat
     assert_never(order.status)
 
 
-def lose_stock(order: Order | None, *, order_id: OrderId, sku: Sku, now: datetime) -> list[Event]:
+def backorder(order: Order, *, waits_for: Mapping[Sku, int], now: datetime) -> list[Event]:
+    """Note for how many pieces of which SKUs the order waits, and hold it for them; nothing if for none."""
+    if not waits_for:
+        return []
+    backordered = [
+        OrderBackordered(order_id=order.order_id, sku=sku, quantity=quantity, backordered_at=in_utc(now))
+        for sku, quantity in waits_for.items()
+    ]
+    return [*backordered, *hold(order, order_id=order.order_id, reason="stock", now=now)]
+
+
+def fill_backorder(order: Order, *, sku: Sku, quantity: int, now: datetime) -> list[Event]:
+    """Note that pieces are reserved which the order waited for, and lift its hold once it waits for none.
+
+    Nothing if it is off, or does not wait for them any more.
+    """
+    if order.status not in {Status.PLACED, Status.CONFIRMED} or sku not in order.backordered:
+        return []
+    filled = BackorderFilled(order_id=order.order_id, sku=sku, quantity=quantity, filled_at=in_utc(now))
+    after = evolve(order, filled)
+    if after.backordered or after.lost:
+        return [filled]
+    return [filled, *lift(after, order_id=order.order_id, reason="stock", now=now)]
+
+
+def lose_stock(
+    order: Order | None, *, order_id: OrderId, sku: Sku, waits_for: int, now: datetime
+) -> list[Event]:
     """Note that what was reserved of a SKU for a confirmed order is gone, and hold the order for it.
+
+    `waits_for` are the pieces of its demand that were not reserved for it yet, as the stock item has it.
 
     Raises:
         OrderUnknown: there is no such order.
@@ -81,9 +114,10 @@ def lose_stock(order: Order | None, *, order_id: OrderId, sku: Sku, now: datetim
     if order.status is not Status.CONFIRMED:
         raise NotConfirmed(order_id=order_id, status=order.status)
     reserved = next((total for total in reserved_for(order) if total.sku == sku), None)
-    if reserved is None:
+    quantity = 0 if reserved is None else reserved.units - waits_for
+    if not quantity:
         raise NothingReserved(order_id=order_id, sku=sku)
-    lost = OrderStockLost(order_id=order_id, sku=sku, quantity=reserved.units, lost_at=in_utc(now))
+    lost = OrderStockLost(order_id=order_id, sku=sku, quantity=quantity, lost_at=in_utc(now))
     return [lost, *hold(order, order_id=order_id, reason="stock", now=now)]
 
 
@@ -99,7 +133,7 @@ def replace_stock(order: Order, *, now: datetime) -> list[Event]:
 
 
 def reserved_for(order: Order) -> list[SkuTotal]:
-    """What is reserved for a confirmed order: its stocked SKUs, but those that were lost."""
+    """What is promised to a confirmed order: its stocked SKUs, but those that were lost."""
     return [total for total in order.skus if total.stocked and total.sku not in order.lost]
 
 

@@ -13,7 +13,7 @@ Conflict  OrderIdTaken, AlreadyConfirmed, AlreadyRejected, AlreadyShipped, Alrea
 Unknown   OrderUnknown
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -29,10 +29,12 @@ from domain.moment import in_utc
 from domain.money import Currency, Minor
 from domain.ordering.events import (
     ROUNDED_BY_LINE,
+    BackorderFilled,
     CancellationReason,
     Contact,
     HoldLifted,
     HoldReason,
+    OrderBackordered,
     OrderCancelled,
     OrderConfirmed,
     OrderHeld,
@@ -66,7 +68,7 @@ class Order(Struct, frozen=True, kw_only=True):
     """The state that decisions need and later events repeat. `lines` counts lines, `units` pieces.
 
     `reachable`: its contact data has an address of e-mail. `redeems`: it uses a coupon. `holds`: why it is not to be
-    shipped. `lost`: the SKUs of which nothing is reserved any more.
+    shipped. `lost`: the SKUs of which nothing is reserved any more. `backordered`: pieces that it waits for, by SKU.
     """
 
     order_id: OrderId
@@ -85,6 +87,7 @@ class Order(Struct, frozen=True, kw_only=True):
     redeems: bool = False
     holds: tuple[HoldReason, ...] = ()
     lost: tuple[Sku, ...] = ()
+    backordered: Mapping[Sku, int] = {}
 
 
 class Buyer(Struct, frozen=True, kw_only=True):
@@ -233,15 +236,32 @@ def evolve(order: Order | None, event: Event) -> Order:
             return replace(order, status=Status.CANCELLED)
         case OrderRejected():
             return replace(order, status=Status.REJECTED)
+    return _held(order, event)
+
+
+def _held(order: Order, event: Event) -> Order:
+    """The order after an event about what it waits for."""
+    match event:
         case OrderHeld():
             return replace(order, holds=(*order.holds, event.reason))
         case HoldLifted():
             return replace(order, holds=tuple(each for each in order.holds if each != event.reason))
         case OrderStockLost():
-            return replace(order, lost=(*order.lost, event.sku))
+            backordered = _waiting(order, event.sku, -order.backordered.get(event.sku, 0))
+            return replace(order, lost=(*order.lost, event.sku), backordered=backordered)
         case OrderStockReplaced():
             return replace(order, lost=tuple(each for each in order.lost if each != event.sku))
+        case OrderBackordered():
+            return replace(order, backordered=_waiting(order, event.sku, event.quantity))
+        case BackorderFilled():
+            return replace(order, backordered=_waiting(order, event.sku, -event.quantity))
     raise AssertionError(f"{type(event).__name__} is no event of an order")
+
+
+def _waiting(order: Order, sku: Sku, pieces: int) -> Mapping[Sku, int]:
+    """What the order waits for after so many pieces more, or fewer, of a SKU."""
+    after = {**order.backordered, sku: order.backordered.get(sku, 0) + pieces}
+    return {each: quantity for each, quantity in after.items() if quantity > 0}
 
 
 ORDER: Final[Aggregate[Order]] = Aggregate(
@@ -257,6 +277,8 @@ ORDER: Final[Aggregate[Order]] = Aggregate(
         HoldLifted,
         OrderStockLost,
         OrderStockReplaced,
+        OrderBackordered,
+        BackorderFilled,
     ),
     cached=False,
 )
@@ -437,9 +459,7 @@ def ship(order: Order | None, *, order_id: OrderId, now: datetime) -> list[Event
         case Status.CONFIRMED if order.holds:
             raise OrderIsHeld(order_id=order_id, reasons=order.holds)
         case Status.CONFIRMED:
-            skus = tuple(
-                ShippedSku(sku=total.sku, quantity=total.units) for total in order.skus if total.stocked
-            )
+            skus = tuple(ShippedSku(sku=each.sku, quantity=each.units) for each in order.skus if each.stocked)
             return [OrderShipped(order_id=order_id, skus=skus, shipped_at=in_utc(now))]
         case Status.SHIPPED:
             return []

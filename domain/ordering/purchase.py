@@ -5,7 +5,7 @@ begun ─▶ (the order is confirmed, shipped) ─▶ not collected, as often as
   ▼ │
 payment needed ─▶ unwound: the order is off
 
-Stock is reserved for it from its beginning until the order is shipped or off. Its payment has the id of the order.
+Stock is promised to it from its beginning until the order is shipped or off. Its payment has the id of the order.
 """
 
 from collections.abc import Iterable
@@ -25,7 +25,6 @@ from domain.ordering.events import (
     PurchaseBegun,
     PurchaseUnwound,
     ReleasedSku,
-    SkuTotal,
 )
 from domain.ordering.order import Order
 
@@ -91,17 +90,15 @@ def need_payment(purchase: PurchaseSteps, *, reason: PaymentNeed, attempt: int, 
     ]
 
 
-def unwind(purchase: PurchaseSteps, *, skus: Iterable[SkuTotal], now: datetime) -> list[Event]:
-    """Note that the order is off, and what is released of these SKUs, once."""
+def unwind(purchase: PurchaseSteps, *, released: Iterable[ReleasedSku], now: datetime) -> list[Event]:
+    """Note that the order is off, and what is released of its stock, once."""
     if purchase.is_unwound:
         return []
     return [
         PurchaseUnwound(
             order_id=purchase.order_id,
             payment_id=payment_of(purchase.order_id),
-            released=tuple(
-                ReleasedSku(sku=total.sku, quantity=total.units) for total in skus if total.stocked
-            ),
+            released=tuple(released),
             unwound_at=in_utc(now),
         )
     ]

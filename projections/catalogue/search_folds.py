@@ -23,6 +23,7 @@ from domain.catalogue.events import (
 from domain.event import Event
 from domain.ids import Sku
 from domain.inventory.events import (
+    BackorderAllocated,
     ReservationLost,
     StockAdjusted,
     StockReceived,
@@ -114,6 +115,12 @@ def adjusted(row: ProductSearch | None, event: StockAdjusted) -> ProductSearch:
 @product_search.on(StockReserved)
 def reserved(row: ProductSearch | None, event: StockReserved) -> ProductSearch:
     """What is promised is available no more."""
+    return _moved(row, event.sku, -event.quantity)
+
+
+@product_search.on(BackorderAllocated)
+def allocated(row: ProductSearch | None, event: BackorderAllocated) -> ProductSearch:
+    """What came in is promised already."""
     return _moved(row, event.sku, -event.quantity)
 
 

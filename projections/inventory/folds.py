@@ -6,6 +6,9 @@ from msgspec.structs import replace
 
 from domain.event import Event
 from domain.inventory.events import (
+    BackorderAllocated,
+    BackorderRecorded,
+    BackorderReleased,
     ReservationLost,
     StockAdjusted,
     StockReceived,
@@ -14,7 +17,14 @@ from domain.inventory.events import (
     StockReturned,
     StockShipped,
 )
-from projections.inventory.views import StockLevel, StockReservation, stock_level, stock_reservations
+from projections.inventory.views import (
+    StockBackorder,
+    StockLevel,
+    StockReservation,
+    stock_backorders,
+    stock_level,
+    stock_reservations,
+)
 
 
 @stock_level.on(StockReceived)
@@ -45,6 +55,15 @@ def adjusted(level: StockLevel | None, event: StockAdjusted) -> StockLevel:
 @stock_level.on(StockReserved)
 def reserved(level: StockLevel | None, event: StockReserved) -> StockLevel:
     """A promise leaves the pieces on hand and takes them from what is available."""
+    level = level or StockLevel(event.sku)
+    return replace(
+        level, reserved=level.reserved + event.quantity, available=level.available - event.quantity
+    )
+
+
+@stock_level.on(BackorderAllocated)
+def allocated(level: StockLevel | None, event: BackorderAllocated) -> StockLevel:
+    """Pieces that came in are promised already."""
     level = level or StockLevel(event.sku)
     return replace(
         level, reserved=level.reserved + event.quantity, available=level.available - event.quantity
@@ -101,6 +120,17 @@ def promised(_reservation: None, event: StockReserved) -> StockReservation:
     )
 
 
+@stock_reservations.on(BackorderAllocated)
+def arrived(reservation: StockReservation | None, event: BackorderAllocated) -> StockReservation:
+    """What the order waited for, next to what was reserved for it from its beginning."""
+    return StockReservation(
+        sku=event.sku,
+        order_id=event.order_id,
+        quantity=event.quantity + (0 if reservation is None else reservation.quantity),
+        reserved_at=event.allocated_at if reservation is None else reservation.reserved_at,
+    )
+
+
 def over(_reservation: StockReservation, _event: Event) -> StockReservation | None:
     """Nothing is reserved for the order any more: what ends a reservation ends all of it."""
     return None
@@ -110,4 +140,25 @@ for _end in (StockReleased, ReservationLost, StockShipped):
     stock_reservations.on(_end)(over)
 
 
-VIEWS: Final = (stock_level, stock_reservations)
+@stock_backorders.on(BackorderRecorded)
+def waits(_backorder: None, event: BackorderRecorded) -> StockBackorder:
+    """What is not there of its demand."""
+    return StockBackorder(
+        sku=event.sku, order_id=event.order_id, quantity=event.quantity, recorded_at=event.recorded_at
+    )
+
+
+@stock_backorders.on(BackorderAllocated)
+def partly(backorder: StockBackorder | None, event: BackorderAllocated) -> StockBackorder | None:
+    """It waits for that much less."""
+    if backorder is None or backorder.quantity <= event.quantity:
+        return None
+    return replace(backorder, quantity=backorder.quantity - event.quantity)
+
+
+@stock_backorders.on(BackorderReleased)
+def gave_up(_backorder: StockBackorder | None, _event: BackorderReleased) -> None:
+    """It waits no more."""
+
+
+VIEWS: Final = (stock_level, stock_reservations, stock_backorders)

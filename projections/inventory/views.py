@@ -34,6 +34,15 @@ class StockReservation(Row, frozen=True):
     reserved_at: datetime
 
 
+class StockBackorder(Row, frozen=True):
+    """Pieces of one SKU that one order waits for."""
+
+    sku: Sku
+    order_id: OrderId
+    quantity: int
+    recorded_at: datetime
+
+
 stock_level = View(
     name="stock_level",
     row=StockLevel,
@@ -47,3 +56,8 @@ stock_reservations = Worklist(
     name="stock_reservations", row=StockReservation, key=("sku", "order_id"), shape=1, kind=KEYED
 )
 """As many rows as orders wait for their parcel, times SKUs: what is shipped leaves nothing."""
+
+stock_backorders = Worklist(
+    name="stock_backorders", row=StockBackorder, key=("sku", "order_id"), shape=1, kind=KEYED
+)
+"""As many rows as orders wait for pieces that are not there."""

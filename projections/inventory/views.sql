@@ -6,3 +6,7 @@ create index on {table} (available, sku);
 -- view: stock_reservations
 create index on {table} (reserved_at, sku, order_id);
 create index on {table} (sku, reserved_at, order_id);
+
+-- view: stock_backorders
+create index on {table} (recorded_at, sku, order_id);
+create index on {table} (sku, recorded_at, order_id);

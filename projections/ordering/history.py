@@ -14,7 +14,9 @@ from msgspec.structs import replace
 from domain.event import Event
 from domain.money import Minor
 from domain.ordering.events import (
+    BackorderFilled,
     HoldLifted,
+    OrderBackordered,
     OrderCancelled,
     OrderConfirmed,
     OrderHeld,
@@ -166,6 +168,18 @@ def stock_lost(history: OrderHistory, event: OrderStockLost) -> OrderHistory:
 def stock_replaced(history: OrderHistory, event: OrderStockReplaced) -> OrderHistory:
     """There are other pieces."""
     return _with(history, TimelineStep(step="stock_replaced", at=event.replaced_at, sku=event.sku))
+
+
+@order_history.on(OrderBackordered)
+def backordered(history: OrderHistory, event: OrderBackordered) -> OrderHistory:
+    """The hold says that the parcel waits for pieces that are not there."""
+    return _with(history, TimelineStep(step="backordered", at=event.backordered_at, sku=event.sku))
+
+
+@order_history.on(BackorderFilled)
+def filled(history: OrderHistory, event: BackorderFilled) -> OrderHistory:
+    """Some of them came, or all."""
+    return _with(history, TimelineStep(step="backorder_filled", at=event.filled_at, sku=event.sku))
 
 
 def _with_parcel(history: OrderHistory, step: TimelineStep) -> OrderHistory:

@@ -45,6 +45,8 @@ Step = Literal[
     "hold_lifted",
     "stock_lost",
     "stock_replaced",
+    "backordered",
+    "backorder_filled",
     "payment_requested",
     "payment_action_required",
     "payment_declined",

@@ -99,6 +99,7 @@ def test_nobody_is_behind_afterwards(imported):
             "sales_daily",
             "shipment_details",
             "sku_sales",
+            "stock_backorders",
             "stock_level",
             "stock_reservations",
             "store_credit_details",

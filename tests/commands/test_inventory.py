@@ -1,4 +1,4 @@
-"""POST /v1/stock/{sku}/receipts, /adjustments and /losses."""
+"""POST /v1/stock/{sku}/receipts, /adjustments, /losses and /backorder-policy."""
 
 import pytest
 
@@ -13,7 +13,11 @@ from tests.examples import (
     stock_reserved,
 )
 from tests.purchase_examples import (
+    backorder_allocated,
+    backorder_policy_set,
+    backorder_recorded,
     hold_lifted,
+    order_backordered,
     order_held,
     order_stock_lost,
     order_stock_replaced,
@@ -81,6 +85,28 @@ async def test_what_is_lost_of_reserved_pieces_holds_their_order_until_there_are
     (await shop.post("/v1/orders/536365/shipment")).then_accepted(stream="order-536365", version=7)
     assert stock_reserved(reserved_at=NOW) == shop.events("stock-85123A")[-1]
     assert [order_stock_replaced(), hold_lifted(reason="stock"), shipped()] == shop.events("order-536365")[4:]
+
+
+async def test_orders_may_wait_for_pieces_up_to_a_limit_and_get_what_comes_in(given):
+    waits = backorder_recorded(quantity=2)
+    shop = await given(product_created(), placed(), waits, confirmed(), order_backordered(quantity=2))
+
+    policy = await shop.post("/v1/stock/85123A/backorder-policy", {"limit": 20})
+    policy.then_accepted(stream="stock-85123A", version=2)
+    await shop.post("/v1/stock/85123A/receipts", DELIVERY)
+    arrived = [backorder_policy_set(), stock_received(), backorder_allocated(quantity=2)]
+    assert arrived == shop.events("stock-85123A")[1:]
+    too_many = await shop.post("/v1/stock/85123A/backorder-policy", {"limit": 1_001})
+    too_many.then_refused(422, "validation-failed")
+
+
+async def test_an_order_that_waits_for_pieces_is_not_let_go_without_them(given):
+    held = order_held(reason="stock")
+    shop = await given(placed(), confirmed(), order_backordered(quantity=2), held)
+
+    answer = await shop.post("/v1/orders/536365/hold-liftings", {"reason": "stock"})
+
+    answer.then_refused(409, "insufficient-stock", sku="85123A", requested=2, available=0)
 
 
 async def test_a_correction_by_nothing_is_accepted_and_records_nothing(given):

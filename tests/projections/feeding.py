@@ -90,7 +90,13 @@ from tests.pricing_examples import (
     tax_rate_set,
 )
 from tests.purchase_examples import (
+    backorder_allocated,
+    backorder_filled,
+    backorder_policy_set,
+    backorder_recorded,
+    backorder_released,
     hold_lifted,
+    order_backordered,
     order_held,
     order_stock_lost,
     order_stock_replaced,
@@ -156,10 +162,26 @@ def _known() -> Iterator[tuple[str, Event]]:
     contact = Contact(name=sealed("Ada Lovelace"), email=None, address=None)
     order_id = OrderId("of-somebody-known")
     yield ORDER.stream(order_id), placed(order_id=order_id, customer_id=customer_id, contact=contact)
-    held = (order_held, order_stock_lost, order_stock_replaced, hold_lifted)
+    held = (
+        order_held,
+        order_stock_lost,
+        order_stock_replaced,
+        hold_lifted,
+        order_backordered,
+        backorder_filled,
+    )
     yield from ((ORDER.stream(order_id), event(order_id=order_id)) for event in held)
     of_it = {"sku": Sku("85123B"), "order_id": order_id}
-    stock = (stock_received(sku=of_it["sku"]), stock_reserved(**of_it), reservation_lost(**of_it))
+    stock = (
+        stock_received(sku=of_it["sku"]),
+        stock_reserved(**of_it),
+        reservation_lost(**of_it),
+        backorder_policy_set(sku=of_it["sku"]),
+        *(backorder_recorded(sku=of_it["sku"], order_id=OrderId(f"waits-{number}")) for number in range(3)),
+        backorder_allocated(sku=of_it["sku"], order_id=OrderId("waits-0")),
+        backorder_allocated(sku=of_it["sku"], order_id=OrderId("waits-1"), quantity=1),
+        backorder_released(sku=of_it["sku"], order_id=OrderId("waits-2")),
+    )
     yield from ((STOCK.stream(event.sku), event) for event in stock)
 
 

@@ -32,7 +32,7 @@ from projections import rebuild
 from projections.catalogue.folds import VIEWS as CATALOGUE_VIEWS
 from projections.catalogue.views import product_page
 from projections.identity.views import account_activity
-from projections.inventory.views import stock_reservations
+from projections.inventory.views import stock_backorders, stock_reservations
 from projections.ordering.views import order_activity, order_contact, order_history
 from runtime.settings import Settings
 from runtime.version import version as version_of_this
@@ -52,7 +52,14 @@ EVENTS = {event for aggregate in CONTEXTS.aggregates for event in aggregate.even
 ADDED = {
     *(
         each.name
-        for each in (account_activity, order_activity, order_contact, order_history, stock_reservations)
+        for each in (
+            account_activity,
+            order_activity,
+            order_contact,
+            order_history,
+            stock_backorders,
+            stock_reservations,
+        )
     ),
     *(view.name for view in CATALOGUE_VIEWS if view is not product_page),
 }
@@ -108,7 +115,13 @@ UNRELEASED = {
     "operations.retry_requested.v1",
     "operations.rollback_requested.v1",
     "ordering.hold_lifted.v1",
+    "inventory.backorder_allocated.v1",
+    "inventory.backorder_policy_set.v1",
+    "inventory.backorder_recorded.v1",
+    "inventory.backorder_released.v1",
     "inventory.reservation_lost.v1",
+    "ordering.backorder_filled.v1",
+    "ordering.order_backordered.v1",
     "ordering.order_held.v1",
     "ordering.order_stock_lost.v1",
     "ordering.order_stock_replaced.v1",

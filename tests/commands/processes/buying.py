@@ -69,6 +69,7 @@ class Sale:
     """All goes well, and nobody does more than pay. Rows say what is different."""
 
     on_hand: ClassVar[int] = 5
+    backorder_limit: ClassVar[int] = 0
     status: ClassVar[Status] = Status.CONFIRMED
     cancelled: ClassVar[str | None] = None
     payment: ClassVar[Authorisation | None] = Authorisation.AUTHORISED
@@ -85,8 +86,10 @@ class Sale:
         self.world = world
         self.fired: set[tuple[str, int]] = set()
         now = world.clock.now
-        received = stock_item.receive(None, sku=SKU, quantity=self.on_hand, reference="", now=now)
-        world.append(STOCK, SKU, received)
+        there = {"sku": SKU, "quantity": self.on_hand, "reference": "", "now": now}
+        received = stock_item.receive(None, **there) if self.on_hand else []
+        policy = stock_item.set_backorder_limit(None, sku=SKU, limit=self.backorder_limit, now=now)
+        world.append(STOCK, SKU, [*received, *policy])
         lines = [
             LineRequest(sku=SKU, quantity=1, unit_price=UnitPrice("1"), stocked=True) for _ in range(UNITS)
         ]
@@ -240,7 +243,8 @@ class Sale:
             self.record(stock_losses.reserve_again(self.sold, view, order_id=ID, now=self.now))
 
     def receive(self, quantity: int) -> None:
-        received = stock_item.receive(None, sku=SKU, quantity=quantity, reference="", now=self.now)
+        item = self.world.state(STOCK, SKU)
+        received = stock_item.receive(item, sku=SKU, quantity=quantity, reference="", now=self.now)
         self.append(STOCK, SKU, received)
 
     def capture_by_hand(self, payment: Payment) -> None:
@@ -326,6 +330,7 @@ class Sale:
             "released": self.released,
             "due": self.due,
             "stock": (self.on_hand - UNITS if shipped else self.on_hand, UNITS if confirmed else 0),
+            "backordered": 0,
         }
 
     def _found(self) -> dict[str, Any]:
@@ -351,6 +356,7 @@ class Sale:
             "released": tuple(each.reason for each in events if isinstance(each, RedemptionReleased)),
             "due": self.due if payment is None else payment.amount,
             "stock": (stock.on_hand, stock.reserved),
+            "backordered": stock.waiting(ID),
         }
 
 

@@ -196,10 +196,30 @@ ROWS: Final = (
         "test_an_order_under_whose_id_there_is_another_payment_is_cancelled",
     ),
     Row(
+        "stock does not suffice, and the rest may be backordered",
+        "what is there is reserved; the order is held (`stock`), and dispatched once the rest came",
+        "test_an_order_waits_for_backordered_pieces_and_is_dispatched_once_they_came",
+    ),
+    Row(
+        "several orders wait",
+        "the oldest gets what comes in",
+        "test_of_two_orders_that_wait_the_older_gets_what_comes_in",
+    ),
+    Row(
+        "an order that waits is cancelled",
+        "it waits no more; what was reserved for it is released, and goes to others that wait",
+        "test_an_order_that_is_cancelled_while_it_waits_leaves_nothing_reserved_or_waited_for",
+    ),
+    Row(
+        "more is missing than may be backordered",
+        "rejected, with all that is missing; nothing is reserved",
+        "test_an_order_that_wants_more_than_may_be_backordered_is_rejected",
+    ),
+    Row(
         "stock is missing at one location",
-        "planned over other locations, on backorder, or split",
+        "planned over other locations, or split",
         "",
-        not_done="stock has one location, and no backorders",
+        not_done="stock has one location",
     ),
     Row(
         "the order is never dispatched",

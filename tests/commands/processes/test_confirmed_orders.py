@@ -5,18 +5,26 @@ from functools import partial
 
 import pytest
 
-from domain.ids import RefundId
-from domain.ordering.order import Status
+from counterfoil.testing.scheduling import FOUND_WITHIN, first_problem
+from domain.ids import OrderId, RefundId
+from domain.inventory import stock_item
+from domain.inventory.stock_item import STOCK
+from domain.money import UnitPrice
+from domain.ordering import holding
+from domain.ordering import order as orders
+from domain.ordering.lines import LineRequest
+from domain.ordering.order import ORDER, Status
 from domain.ordering.purchase import payment_of
 from domain.payments import authorising, capturing, ending, refunding
 from domain.payments.payment import PAYMENT
 from domain.payments.payment import Status as Authorisation
-from tests.commands.processes.buying import AGAIN, HOLD, ID, TOTAL, Sale, asked, run
+from tests.commands.processes.buying import AGAIN, HOLD, ID, SKU, TOTAL, Sale, asked, run
 from tests.commands.processes.test_order_process import (
     CancelledAfterCapture,
     CancelledAfterwards,
     RefundFails,
     Shipped,
+    ShortOfStock,
 )
 from tests.sizes import ORDER_PROCESS
 
@@ -195,6 +203,90 @@ class CancelledWithoutStock(CancelledAfterwards):
 
 def test_an_order_that_is_cancelled_for_want_of_lost_stock_releases_nothing_of_others(sold):
     assert {} == sold(CancelledWithoutStock)
+
+
+class Backordered(Shipped):
+    """One of its two pieces is there; the staff ships it as soon as it may, and receives the other at some time."""
+
+    on_hand, backorder_limit = 1, 1
+    came = False
+
+    def act(self):
+        if self.sold.backordered and not self.came and self.world.chance.random() < 0.3:
+            self.receive(1)
+            self.came = True
+        self.reserve_again()
+        self.ship()
+        assert self.came or self.sold.status is not Status.SHIPPED, "it was shipped without its pieces"
+
+    def wanted(self):
+        return {**super().wanted(), "stock": (0, 0)}
+
+
+def test_an_order_waits_for_backordered_pieces_and_is_dispatched_once_they_came(sold):
+    assert {} == sold(Backordered)
+
+
+class BehindAnother(Backordered):
+    """Another order waits longer: what comes first is that one's."""
+
+    on_hand, backorder_limit = 0, 3
+    pieces = 0
+
+    def __init__(self, world):
+        super().__init__(world)
+        other, now = OrderId("other"), self.now
+        its = LineRequest(sku=SKU, quantity=1, unit_price=UnitPrice("1"), stocked=True)
+        sale = {"customer_id": None, "placed_at": now, "country": "EIRE", "currency": "EUR", "lines": [its]}
+        self.append(ORDER, other, orders.place(None, order_id=other, **sale))
+        placed = world.state(ORDER, other)
+        confirmed = orders.confirm(placed, order_id=other, now=now)
+        waits = holding.backorder(placed, waits_for={SKU: 1}, now=now)
+        self.append(ORDER, other, [*confirmed, *waits])
+        first = stock_item.promise(world.state(STOCK, SKU), sku=SKU, order_id=other, quantity=1, now=now)
+        self.append(STOCK, SKU, first)
+
+    def act(self):
+        if self.sold.backordered and self.pieces < 3 and self.world.chance.random() < 0.3:
+            self.receive(1)
+            self.pieces += 1
+        self.ship()
+        assert self.pieces == 3 or self.sold.status is not Status.SHIPPED, "it was served first"
+
+    def wanted(self):
+        return {**super().wanted(), "stock": (1, 1)}
+
+
+def test_of_two_orders_that_wait_the_older_gets_what_comes_in(sold):
+    assert {} == sold(BehindAnother)
+
+
+class CancelledWaiting(CancelledAfterwards):
+    on_hand, backorder_limit, holds = 1, 1, ("stock",)
+
+
+def test_an_order_that_is_cancelled_while_it_waits_leaves_nothing_reserved_or_waited_for(sold):
+    assert {} == sold(CancelledWaiting)
+
+
+class MoreThanMayBeBackordered(ShortOfStock):
+    on_hand, backorder_limit = 0, 1
+
+
+def test_an_order_that_wants_more_than_may_be_backordered_is_rejected(sold):
+    assert {} == sold(MoreThanMayBeBackordered)
+
+
+def test_serving_nobody_who_waits_is_found(monkeypatch):
+    monkeypatch.setattr(stock_item, "_allocated", lambda _item, events, **_: [*events])
+
+    assert first_problem(partial(run, Backordered)) < FOUND_WITHIN
+
+
+def test_forgetting_that_a_cancelled_order_waits_is_found(monkeypatch):
+    monkeypatch.setattr(stock_item, "_waits_no_more", lambda *_, **__: [])
+
+    assert first_problem(partial(run, CancelledWaiting)) < FOUND_WITHIN
 
 
 class CaptureFails(Shipped):

@@ -4,6 +4,7 @@ import pytest
 
 from commands.decision import Decision
 from commands.processes.fulfilment import (
+    fill,
     give_up,
     order_and_stock,
     release,
@@ -11,10 +12,12 @@ from commands.processes.fulfilment import (
     reserved_stock,
     ship,
     shipped_stock,
+    waiting_order,
 )
 from commands.processes.process import Rejected
+from commands.processes.reserving import release_all, released_for
 from domain.inventory.stock_item import STOCK, NotReserved
-from domain.ordering.events import Shortage
+from domain.ordering.events import ReleasedSku, Shortage
 from domain.ordering.order import ORDER
 from domain.ordering.purchase import PURCHASE
 from domain.payments.payment import PAYMENT
@@ -36,7 +39,18 @@ from tests.examples import (
     stock_shipped,
 )
 from tests.pricing_examples import coupon_redeemed, redemption_released
-from tests.purchase_examples import order_held, order_stock_lost, reservation_lost
+from tests.purchase_examples import (
+    backorder_allocated,
+    backorder_filled,
+    backorder_policy_set,
+    backorder_recorded,
+    backorder_released,
+    hold_lifted,
+    order_backordered,
+    order_held,
+    order_stock_lost,
+    reservation_lost,
+)
 
 PAID = [(PURCHASE, ORDER_ID), (PAYMENT, ORDER_ID)]
 COUPON = (REDEMPTION, ORDER_ID)
@@ -78,6 +92,42 @@ def test_a_sku_that_never_arrived_is_missing():
 
     missing = (Shortage(sku=SKU, requested=3, available=0),)
     assert ((ORDER, ORDER_ID, rejected(missing=missing)),) == decision.events
+
+
+def test_what_is_not_there_is_waited_for_as_far_as_it_may_be_backordered():
+    one, two = stock_received(quantity=1), {"quantity": 2}
+    view = after(order=(placed(),), stock=(one, backorder_policy_set(limit=2)))
+
+    decision = reserve(placed(), view, NOW)
+
+    of_stock = (stock_reserved(quantity=1), backorder_recorded(**two))
+    of_order = (confirmed(), order_backordered(**two), order_held(reason="stock"))
+    stock, order = [(STOCK, SKU, each) for each in of_stock], [(ORDER, ORDER_ID, each) for each in of_order]
+    assert Decision((*stock, *order)) == decision
+    less = after(order=(placed(),), stock=(one, backorder_policy_set(limit=1)))
+    missing = (Shortage(sku=SKU, requested=3, available=2),)
+    assert Rejected(((ORDER, ORDER_ID, rejected(missing=missing)),)) == reserve(placed(), less, NOW)
+
+
+def test_an_order_hears_of_pieces_that_it_waited_for():
+    waits = (placed(), confirmed(), order_backordered(), order_held(reason="stock"))
+
+    decision = fill(backorder_allocated(), after(order=waits), NOW)
+
+    told = (backorder_filled(), hold_lifted(reason="stock"))
+    assert Decision(tuple((ORDER, ORDER_ID, each) for each in told)) == decision
+    assert Rejected() == fill(backorder_allocated(), after(order=(*waits, cancelled())), NOW)
+    assert [(ORDER, ORDER_ID)] == list(waiting_order(backorder_allocated()))
+
+
+def test_a_purchase_that_waited_says_what_was_released_of_what_it_had():
+    stock = (stock_received(quantity=1), stock_reserved(quantity=1), backorder_recorded(quantity=2))
+
+    decided = release_all(ORDER_ID, cancelled().skus, after(stock=stock), reason="cancelled", now=NOW)
+
+    events = [backorder_released(quantity=2), stock_released(quantity=1)]
+    assert events == [event for _, _, event in decided]
+    assert [ReleasedSku(sku=SKU, quantity=1)] == released_for(ORDER_ID, decided)
 
 
 def test_an_order_without_stocked_lines_is_just_confirmed():

@@ -13,9 +13,17 @@ from domain.ordering.order import (
     evolve,
 )
 from tests.examples import NOW, ORDER, POSTAGE, SKU, cancelled, confirmed, placed, rejected, shipped
-from tests.purchase_examples import hold_lifted, order_held, order_stock_lost, order_stock_replaced
+from tests.purchase_examples import (
+    backorder_filled,
+    hold_lifted,
+    order_backordered,
+    order_held,
+    order_stock_lost,
+    order_stock_replaced,
+)
 
 CONFIRMED = (placed(), confirmed())
+WAITING = (*CONFIRMED, order_backordered(quantity=2), order_held(reason="stock"))
 LOST = (*CONFIRMED, order_stock_lost(), order_held(reason="stock"))
 
 
@@ -34,8 +42,8 @@ def lift(*facts, reason="payment"):
     return holding.lift(after(*facts), order_id=ORDER, reason=reason, now=NOW)
 
 
-def lose_stock(*facts, sku=SKU):
-    return holding.lose_stock(after(*facts), order_id=ORDER, sku=sku, now=NOW)
+def lose_stock(*facts, sku=SKU, waits_for=0):
+    return holding.lose_stock(after(*facts), order_id=ORDER, sku=sku, waits_for=waits_for, now=NOW)
 
 
 @pytest.mark.parametrize("facts", [(placed(),), CONFIRMED, (*CONFIRMED, order_held(reason="fraud"))])
@@ -95,3 +103,36 @@ def test_an_order_that_loses_its_stock_is_held_until_it_is_replaced():
 def test_only_what_is_reserved_for_a_confirmed_order_is_lost(facts, sku, refusal):
     with pytest.raises(refusal):
         lose_stock(*facts, sku=sku)
+
+
+def fill(*facts, quantity=2, sku=SKU):
+    return holding.fill_backorder(after(*facts), sku=sku, quantity=quantity, now=NOW)
+
+
+@pytest.mark.parametrize("facts", [(placed(),), CONFIRMED])
+def test_an_order_that_waits_for_pieces_is_held_until_it_has_all_of_them(facts):
+    waits = holding.backorder(after(*facts), waits_for={SKU: 2}, now=NOW)
+
+    assert [order_backordered(quantity=2), order_held(reason="stock")] == waits
+    assert [backorder_filled(quantity=1)] == fill(*facts, *waits, quantity=1)
+    assert [backorder_filled(quantity=2), hold_lifted(reason="stock")] == fill(*facts, *waits)
+    assert [] == holding.backorder(after(*facts), waits_for={}, now=NOW)
+
+
+def test_other_pieces_that_it_waits_for_or_has_lost_keep_it_held():
+    assert [backorder_filled(quantity=2)] == fill(*WAITING, order_backordered(sku="other"))
+    assert [backorder_filled(quantity=2)] == fill(*WAITING, order_stock_lost(sku="other"))
+
+
+@pytest.mark.parametrize(
+    "facts", [CONFIRMED, (*WAITING, cancelled()), (*WAITING, order_stock_lost(quantity=1)), LOST]
+)
+def test_an_order_that_does_not_wait_takes_nothing(facts):
+    assert [] == fill(*facts)
+
+
+def test_of_an_order_that_waits_only_what_is_reserved_is_lost_and_all_of_it_is_reserved_later():
+    assert [order_stock_lost(quantity=1)] == lose_stock(*WAITING, waits_for=2)
+    assert {} == after(*WAITING, order_stock_lost(quantity=1)).backordered
+    with pytest.raises(NothingReserved):
+        lose_stock(*WAITING, waits_for=3)

@@ -30,6 +30,7 @@ from tests.examples import (
     stock_reserved,
     stock_returned,
 )
+from tests.purchase_examples import backorder_allocated
 
 
 def of(sku, *events):
@@ -57,11 +58,12 @@ def test_what_is_available_is_in_stock_and_what_is_promised_is_not():
         stock_released(sku=WHITE, quantity=1),
         stock_adjusted(sku=WHITE, delta=-1),
         stock_returned(sku=WHITE, quantity=1),
+        backorder_allocated(sku=WHITE, quantity=1),
     )
 
     stands = [of(WHITE, *events[: count + 1]) for count in range(len(events))]
 
-    assert [0, 2, 0, 1, 0, 1] == [row.available for row in stands]
+    assert [0, 2, 0, 1, 0, 1, 0] == [row.available for row in stands]
     assert [row.available > 0 for row in stands] == ["stock:in" in row.facets for row in stands]
 
 

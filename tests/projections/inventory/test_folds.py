@@ -1,10 +1,20 @@
 import pytest
+from msgspec.structs import replace
 
 from counterfoil.testing.spec import folded
 from domain.inventory import stock_item
 from domain.inventory.stock_item import StockItem
-from projections.inventory.views import StockLevel, stock_level
+from projections.inventory.views import (
+    StockBackorder,
+    StockLevel,
+    StockReservation,
+    stock_backorders,
+    stock_level,
+    stock_reservations,
+)
 from tests.examples import (
+    NOW,
+    ORDER,
     SKU,
     stock_adjusted,
     stock_received,
@@ -14,6 +24,13 @@ from tests.examples import (
     stock_shipped,
 )
 from tests.histories import history
+from tests.purchase_examples import (
+    backorder_allocated,
+    backorder_policy_set,
+    backorder_recorded,
+    backorder_released,
+    reservation_lost,
+)
 
 TEN = stock_received(quantity=10)
 
@@ -60,6 +77,32 @@ def test_a_level_that_is_back_at_nothing_is_still_a_level():
     assert folded(stock_level, stock_received(quantity=3), stock_reserved(), stock_shipped()) == {
         (SKU,): empty
     }
+
+
+WAITS = (backorder_policy_set(), stock_received(quantity=1), stock_reserved(quantity=1), backorder_recorded())
+
+
+def test_what_an_order_waits_for_is_reserved_once_it_came():
+    came = stock_received(quantity=2), backorder_allocated(quantity=2)
+    level = StockLevel(SKU, on_hand=3, reserved=3, received=3)
+    reserved = StockReservation(sku=SKU, order_id=ORDER, quantity=3, reserved_at=stock_reserved().reserved_at)
+
+    assert folded(stock_level, *WAITS, *came) == {(SKU,): level}
+    assert folded(stock_reservations, *WAITS, *came) == {(SKU, ORDER): reserved}
+    assert folded(stock_reservations, *WAITS[2:], *came, stock_shipped()) == {}
+    alone = folded(stock_reservations, *came)
+    assert 2 == alone[SKU, ORDER].quantity
+
+
+def test_an_order_waits_until_it_has_all_its_pieces_or_gives_up():
+    waits = StockBackorder(sku=SKU, order_id=ORDER, quantity=3, recorded_at=NOW)
+
+    assert folded(stock_backorders, *WAITS) == {(SKU, ORDER): waits}
+    assert folded(stock_backorders, *WAITS, backorder_allocated(quantity=1)) == {
+        (SKU, ORDER): replace(waits, quantity=2)
+    }
+    assert folded(stock_backorders, *WAITS, backorder_allocated()) == {}
+    assert folded(stock_backorders, *WAITS, backorder_released(), reservation_lost()) == {}
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -30,7 +30,14 @@ from tests.payment_examples import (
     payment_authorised,
     payment_captured,
 )
-from tests.purchase_examples import hold_lifted, order_held, order_stock_lost, order_stock_replaced
+from tests.purchase_examples import (
+    backorder_filled,
+    hold_lifted,
+    order_backordered,
+    order_held,
+    order_stock_lost,
+    order_stock_replaced,
+)
 
 OTHER = PaymentId("pay-2")
 
@@ -114,6 +121,10 @@ def test_a_timeline_says_what_an_order_was_held_for():
 
     assert [("stock_lost", "85123A"), ("stock_replaced", "85123A")] == [
         (step.step, step.sku) for step in lost.timeline[2:]
+    ]
+    waited = history(confirmed(), order_backordered(), backorder_filled())
+    assert [("backordered", "85123A"), ("backorder_filled", "85123A")] == [
+        (step.step, step.sku) for step in waited.timeline[2:]
     ]
     assert ("fraud",) == row.holds
     assert [("held", "payment"), ("held", "fraud"), ("hold_lifted", "payment")] == [
