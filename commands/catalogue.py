@@ -24,6 +24,7 @@ from commands.documentation import Caller
 from commands.payloads import Currency, Id, Payload, Title, UnitPrice
 from commands.recording import Answer
 from commands.routing import command, command_router
+from commands.taxes import VARIANTS
 from domain.catalogue import category as categories
 from domain.catalogue import channel as channels
 from domain.catalogue import listing as listings
@@ -43,7 +44,6 @@ from domain.catalogue.events import (
     ListingContent,
     ListingCreated,
     ListingRevised,
-    VariantAdded,
     category_slug_tag,
     listing_slug_tag,
     variant_tag,
@@ -76,11 +76,6 @@ LISTING_SLUGS: Final[Tagged[ListingId | None]] = Tagged(
     (ListingCreated, ListingRevised), None, lambda holder, event: holder or event.listing_id
 )
 """The listing that had a slug first."""
-
-VARIANTS: Final[Tagged[ListingId | None]] = Tagged(
-    (VariantAdded,), None, lambda holder, event: holder or event.listing_id
-)
-"""The listing that an SKU is a variant of."""
 
 
 class CreateProduct(Payload):

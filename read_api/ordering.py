@@ -114,6 +114,16 @@ _HISTORY_EXAMPLE: Final = {
     "asked": 0,
     "discounts": [{"line_id": 1, "amount": 170}],
     "promotions": [{"promotion_id": "spring", "code": "SPRING10", "amount": 170}],
+    "tax": {
+        "jurisdiction": "GB",
+        "amount": 227,
+        "included": 227,
+        "remainder": 0,
+        "lines": [
+            {"line_id": 1, "tax_category": "standard", "rate_bp": 2_000, "included": True, "amount": 227}
+        ],
+    },
+    "rounding": {"mode": "half_even", "level": "line"},
     "holds": [],
     "timeline": [
         {**_STEP, "step": "placed", "at": "2026-01-31T08:26:00Z", "amount": 1_360},

@@ -28,9 +28,20 @@ from domain.cart.events import (
     ShippingChosen,
 )
 from domain.event import Event
-from domain.ids import CartId, CheckoutId, CouponId, CustomerId, OrderId, PromotionId, Sku
+from domain.ids import (
+    CartId,
+    CheckoutId,
+    CouponId,
+    CustomerId,
+    JurisdictionId,
+    OrderId,
+    PromotionId,
+    Sku,
+    TaxCategoryId,
+)
 from domain.money import Currency, Minor, UnitPrice
 from domain.promotion_terms import Action, LineDiscount, PromotionDiscount, Rule
+from domain.tax_terms import LineTax, SaleTax
 from tests.customer_examples import sealed
 
 NOW: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -146,13 +157,37 @@ def promotion_off(amount: int, code: CouponId | None = CODE) -> PromotionDiscoun
     return PromotionDiscount(promotion_id=SPRING, code=code, amount=Minor(amount))
 
 
-def totals(items: int, shipping: int = 0, discount: int = 0) -> CartTotals:
-    """What an order will cost."""
+def line_tax(amount: int, line_id: int = 1, *, included: bool = False) -> LineTax:
+    """A fifth of what a line costs."""
+    return LineTax(
+        line_id=line_id,
+        tax_category=TaxCategoryId("standard"),
+        rate_bp=2_000,
+        included=included,
+        amount=Minor(amount),
+    )
+
+
+def sale_tax(*lines: LineTax, remainder: int = 0) -> SaleTax:
+    """The tax of these lines."""
+    return SaleTax(
+        jurisdiction=JurisdictionId("United Kingdom"),
+        amount=Minor(sum(line.amount for line in lines)),
+        included=Minor(sum(line.amount for line in lines if line.included)),
+        remainder=remainder,
+        lines=lines,
+    )
+
+
+def totals(items: int, shipping: int = 0, discount: int = 0, *, tax: int = 0, added: int = 0) -> CartTotals:
+    """What an order will cost: with `tax`, of which prices do not hold `added`."""
     return CartTotals(
         items=Minor(items),
         shipping=Minor(shipping),
         discount=Minor(discount),
-        grand=Minor(items + shipping - discount),
+        tax=Minor(tax),
+        tax_included=Minor(tax - added),
+        grand=Minor(items + shipping - discount + added),
     )
 
 
@@ -206,7 +241,12 @@ ONE_OF_EACH: Final[tuple[Event, ...]] = (
     coupon_applied(),
     coupon_removed(),
     cart_abandoned(),
-    checkout_started(totals=totals(510, 495, 51), discounts=(line_off(51),), promotions=(promotion_off(51),)),
+    checkout_started(
+        totals=totals(510, 495, 51, tax=191, added=92),
+        discounts=(line_off(51),),
+        promotions=(promotion_off(51),),
+        tax=sale_tax(line_tax(92), line_tax(99, line_id=0, included=True)),
+    ),
     checkout_aborted(),
     cart_checked_out(),
     cart_expired(),

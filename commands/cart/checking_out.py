@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
-from commands.cart.discounting import discount_in, terms_in
+from commands.cart.charging import charge_in, requested, terms_in
 from commands.cart.filling import CHANGES, WRITES, buyer_of, offers_of, router
 from commands.coupons import coupon_in, uses_in
 from commands.decision import Appended, Decision, DecisionView, events_of
@@ -64,7 +64,6 @@ from domain.ordering.events import (
     OrderPlaced,
     PaymentTerms,
 )
-from domain.ordering.lines import LineRequest
 from domain.ordering.order import ORDER, Buyer, OrderIdTaken
 from domain.payments.authorising import require_no_card_number
 from domain.payments.refusals import CardNumberGiven
@@ -72,6 +71,7 @@ from domain.pricing import redemption as redemptions
 from domain.pricing.coupon import COUPON, CouponExhausted, CouponNotApplicable, CouponUnknown, code_of
 from domain.pricing.promotion import PROMOTION
 from domain.pricing.redemption import REDEMPTION, Redemption, RedemptionIdTaken, redemption_of
+from domain.pricing.tax_table import MissingTaxRate
 from runtime.problems import Fault, ProblemError
 from runtime.settings import Settings
 
@@ -275,13 +275,14 @@ async def remove_coupon(cart_id: CartId, body: RemoveCoupon, caller: Caller) -> 
         money.AmountTooLarge,
         CouponExhausted,
         CouponNotApplicable,
+        MissingTaxRate,
     ),
     problems=("too-many-tagged",),
 )
 async def start_checkout(cart_id: CartId, body: StartCheckout, caller: Caller) -> Answer:
     """Freeze a cart for a while: its prices, its totals and the id of the order stand until the checkout expires.
 
-    What promotions and the coupon of the cart take off is in the totals.
+    What promotions and the coupon of the cart take off is in the totals, and so is the tax of where it goes.
     """
     checkout_id = CheckoutId(caller.new_id())
     lasts = timedelta(seconds=_settings(caller).checkout_s)
@@ -294,7 +295,7 @@ async def start_checkout(cart_id: CartId, body: StartCheckout, caller: Caller) -
             checkout_id=checkout_id,
             country=body.country,
             offers=offers_of(cart, skus, view),
-            discount_of=lambda found: discount_in(view, found, now=caller.now),
+            charge_of=lambda found, country: charge_in(view, found, country, now=caller.now),
             lasts=lasts,
             now=caller.now,
         )
@@ -359,7 +360,9 @@ async def check_out(cart_id: CartId, body: CheckOut, caller: Caller) -> Answer:
             require_active(view.current(CUSTOMER, buyer), customer_id=buyer)
         if body.method_ref is not None:
             require_no_card_number(method_ref=body.method_ref)
-        terms = Buyer(contact=contact, payment=payment, promotions=checkout.discount.promotions)
+        terms = Buyer(
+            contact=contact, payment=payment, promotions=checkout.discount.promotions, tax=checkout.tax
+        )
         view.prefetch(ORDER, (checkout.order_id,))
         redeemed = _redeemed(cart, checkout, view, caller)
         placed = _placed(cart, checkout, terms, view, caller)
@@ -409,17 +412,6 @@ def _placed(
     cart: Cart, checkout: Checkout, buyer: Buyer, view: DecisionView, caller: Executing
 ) -> list[Event]:
     """The order of a checkout, by the decision of its own context."""
-    off = {each.line_id: each.amount for each in checkout.discount.lines}
-    lines = [
-        LineRequest(
-            sku=line.sku,
-            quantity=line.quantity,
-            unit_price=line.unit_price,
-            stocked=line.stocked,
-            discount=off.get(line.line_id, money.Minor(0)),
-        )
-        for line in priced_lines(cart)
-    ]
     placed = orders.place(
         view.current(ORDER, checkout.order_id),
         order_id=checkout.order_id,
@@ -428,7 +420,7 @@ def _placed(
         placed_at=caller.now,
         country=checkout.country,
         currency=cart.currency,
-        lines=lines,
+        lines=requested(cart, checkout),
     )
     totals = [event.total for event in placed if isinstance(event, OrderPlaced)]
     assert totals == [checkout.totals.grand], "a frozen cart has the prices that its checkout fixed"

@@ -11,11 +11,13 @@ from commands.decision import DecisionView
 from commands.payloads import Currency, Id, Moment, Payload, Quantity
 from commands.pricing.prices import router
 from commands.pricing.promotions import Amount
+from commands.taxes import tax_categories_in
 from domain import money
 from domain.catalogue.product import PRODUCT, Product
 from domain.ids import AnyId, CustomerId, JurisdictionId, PriceListId, Sku, TaxCategoryId
 from domain.moment import in_utc
 from domain.ordering.lines import LINES_MAX, UnknownSku
+from domain.pricing import tax_table as tax_tables
 from domain.pricing.coupon import (
     CouponExhausted,
     CouponNotApplicable,
@@ -28,8 +30,8 @@ from domain.pricing.quote import PriceMissing, Quote, Sale, SaleLine, Shipping, 
 from domain.pricing.rounding import Level, Mode, Rounding
 from domain.pricing.tax_table import TAX_TABLE, MissingTaxRate
 
-STANDARD: Final = AnyId("standard")
-"""The tax category of lines that name none."""
+STANDARD: Final = AnyId(tax_tables.STANDARD)
+"""The tax category of shipping for which none is named."""
 
 
 class RequestedLine(Payload):
@@ -37,7 +39,9 @@ class RequestedLine(Payload):
 
     sku: Id
     quantity: Quantity
-    tax_category: Id = Field(default=STANDARD, description="How it is taxed.")
+    tax_category: Id | None = Field(
+        default=None, description="How it is taxed; as its listing says when absent, else `standard`."
+    )
 
 
 class RequestedShipping(Payload):
@@ -113,6 +117,7 @@ _EXAMPLE: Final = {
         "discount": 0,
         "tax": 277,
         "tax_included": 277,
+        "tax_remainder": -1,
         "grand": 1_665,
     },
 }
@@ -180,12 +185,21 @@ def _priced(body: QuoteCart, view: DecisionView, *, at: datetime) -> tuple[SaleL
     skus = [line.sku for line in body.lines]
     view.prefetch(PRODUCT, skus)
     view.prefetch(PRICES, skus)
+    categories = tax_categories_in(view, (line.sku for line in body.lines if line.tax_category is None))
     products = [view.current(PRODUCT, sku) for sku in skus]
     unknown = {index: Sku(skus[index]) for index, product in enumerate(products) if product is None}
     if unknown:
         raise UnknownSku(skus=unknown)
     return tuple(
-        _line(index, line, body=body, product=product, prices=view.current(PRICES, line.sku), at=at)
+        _line(
+            index,
+            line,
+            body=body,
+            product=product,
+            prices=view.current(PRICES, line.sku),
+            tax_category=line.tax_category or categories[line.sku],
+            at=at,
+        )
         for index, (line, product) in enumerate(zip(body.lines, products, strict=True))
         if product is not None
     )
@@ -198,6 +212,7 @@ def _line(
     body: QuoteCart,
     product: Product,
     prices: Prices | None,
+    tax_category: str,
     at: datetime,
 ) -> SaleLine:
     price = None
@@ -215,5 +230,5 @@ def _line(
         quantity=line.quantity,
         unit_price=unit_price,
         price_id=None if price is None else price.price_id,
-        tax_category=TaxCategoryId(line.tax_category),
+        tax_category=TaxCategoryId(tax_category),
     )

@@ -53,6 +53,7 @@ from domain.moment import in_utc
 from domain.money import Currency, UnitPrice, is_dearer, shortest, validate_currency, validate_unit_price
 from domain.promotion_terms import Discount
 from domain.quantity import QuantityOutOfRange
+from domain.tax_terms import SaleTax
 
 SHIPPING_LINE: Final = 0
 """The number of the line that is the shipping, where lines are named by their numbers."""
@@ -93,6 +94,7 @@ class Checkout(Struct, frozen=True, kw_only=True):
     country: str
     totals: CartTotals
     discount: Discount
+    tax: SaleTax | None
     started_at: datetime
     expires_at: datetime
 
@@ -239,6 +241,7 @@ def _checkout(event: CheckoutStarted) -> Checkout:
         country=event.country,
         totals=event.totals,
         discount=Discount(lines=event.discounts, promotions=event.promotions),
+        tax=event.tax,
         started_at=event.started_at,
         expires_at=event.expires_at,
     )

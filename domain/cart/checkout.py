@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from domain.cart.cart import (
-    SHIPPING_LINE,
     Cart,
     Checkout,
     Offers,
@@ -47,9 +46,10 @@ from domain.cart.events import (
 from domain.event import Event
 from domain.ids import CartId, CheckoutId, CustomerId, OrderId, Sku
 from domain.moment import in_utc
-from domain.money import Minor, line_total, shortest, within_limit
+from domain.money import line_total, shortest
 from domain.promotion_terms import Discount
 from domain.sealed import Sealed
+from domain.tax_terms import SaleTax
 
 
 class SealedAddress(Struct, frozen=True, kw_only=True):
@@ -59,6 +59,14 @@ class SealedAddress(Struct, frozen=True, kw_only=True):
     lines: Sealed
     email: Sealed | None
     country: str
+
+
+class Charge(Struct, frozen=True, kw_only=True):
+    """What an order of a cart costs: what is taken off, the tax if somebody taxes it, and the sums."""
+
+    totals: CartTotals
+    discount: Discount = Discount()
+    tax: SaleTax | None = None
 
 
 def set_address(
@@ -135,17 +143,17 @@ def start_checkout(
     checkout_id: CheckoutId,
     country: str | None,
     offers: Offers,
-    discount_of: Callable[[Cart], Discount],
+    charge_of: Callable[[Cart, str], Charge],
     lasts: timedelta,
     now: datetime,
 ) -> list[Event]:
     """Freeze the cart at the prices of now: what fell passes on. `country` is where it goes without an address.
 
-    `discount_of` says what is taken off the cart at these prices; it may refuse.
+    `charge_of` says what the cart costs at these prices in a country; it may refuse.
 
     Raises:
         CartUnknown, CartIsClosed, CartFrozen: the cart does not change.
-        CartEmpty, CountryMissing, AmountTooLarge: it cannot be ordered as it is.
+        CartEmpty, CountryMissing: it cannot be ordered as it is.
         PriceChanged, NotOffered: a price rose, or a line is not offered any more.
     """
     cart = require_open(cart, cart_id=cart_id)
@@ -161,16 +169,17 @@ def start_checkout(
         [CartRepriced(cart_id=cart_id, lines=changed, cause="drop", repriced_at=moment)] if changed else []
     )
     cart = with_prices(cart, changed)
-    discount = discount_of(cart)
+    charge = charge_of(cart, country)
     started = CheckoutStarted(
         cart_id=cart_id,
         checkout_id=checkout_id,
         order_id=OrderId(checkout_id),
         country=country,
         currency=cart.currency,
-        totals=_totals(cart, discount),
-        discounts=discount.lines,
-        promotions=discount.promotions,
+        totals=charge.totals,
+        discounts=charge.discount.lines,
+        promotions=charge.discount.promotions,
+        tax=charge.tax,
         started_at=moment,
         expires_at=moment + lasts,
     )
@@ -248,23 +257,3 @@ def expire(cart: Cart, *, now: datetime) -> list[Event]:
     if cart.status not in {Status.OPEN, Status.FROZEN}:
         return []
     return [CartExpired(cart_id=cart.cart_id, idle_since=cart.changed_at, expired_at=in_utc(now))]
-
-
-def _totals(cart: Cart, discount: Discount) -> CartTotals:
-    """What all lines cost, and what is left of that.
-
-    Raises:
-        AmountTooLarge: one order may not cost that much.
-    """
-    costs = {
-        line.line_id: line_total(line.quantity, unit_price=line.unit_price, currency=cart.currency)
-        for line in priced_lines(cart)
-    }
-    assert all(0 < off.amount <= costs[off.line_id] for off in discount.lines), (
-        "more is taken off than it costs"
-    )
-    grand = within_limit(sum(costs.values()) - discount.amount, currency=cart.currency)
-    shipping = costs.pop(SHIPPING_LINE, Minor(0))
-    return CartTotals(
-        items=Minor(sum(costs.values())), shipping=shipping, discount=discount.amount, grand=grand
-    )

@@ -14,6 +14,7 @@ from domain.moment import Moment
 from domain.money import Currency, Minor, UnitPrice
 from domain.promotion_terms import Action, LineDiscount, PromotionDiscount, Rule
 from domain.sealed import Sealed
+from domain.tax_terms import SaleTax
 from domain.text import Country, Personal, PublicText
 
 Channel = Annotated[str, PublicText("the shop's own name of a way to sell")]
@@ -162,11 +163,16 @@ class CouponRemoved(Event, frozen=True, kw_only=True):
 
 
 class CartTotals(Struct, frozen=True, kw_only=True, gc=False):
-    """What an order will cost: `grand` is `items` and `shipping` without the `discount`."""
+    """What an order will cost: `grand` = `items` + `shipping` - `discount` + `tax` - `tax_included`.
+
+    `tax_included` is the part of the `tax` that prices hold already.
+    """
 
     items: Minor
     shipping: Minor
     discount: Minor
+    tax: Minor = Minor(0)
+    tax_included: Minor = Minor(0)
     grand: Minor
 
 
@@ -174,7 +180,8 @@ class CartTotals(Struct, frozen=True, kw_only=True, gc=False):
 class CheckoutStarted(Event, frozen=True, kw_only=True):
     """The cart is frozen, and its prices stand, until `expires_at`. The order will have this id.
 
-    `discounts` are taken off lines, 0 being the shipping, by `promotions`: both are the discount of the totals.
+    `discounts` are taken off lines, 0 being the shipping, by `promotions`: both are the discount of the totals. The
+    `tax` names lines in the same way; it is null where nobody taxes the order.
     """
 
     cart_id: CartId
@@ -185,6 +192,7 @@ class CheckoutStarted(Event, frozen=True, kw_only=True):
     totals: CartTotals
     discounts: tuple[LineDiscount, ...]
     promotions: tuple[PromotionDiscount, ...]
+    tax: SaleTax | None = None
     started_at: Moment
     expires_at: Moment
 

@@ -15,6 +15,7 @@ from domain.moment import Moment
 from domain.money import Currency, Minor, UnitPrice
 from domain.promotion_terms import LineDiscount, PromotionDiscount
 from domain.sealed import Sealed
+from domain.tax_terms import SaleTax
 from domain.text import Country, MethodRef, Personal
 
 CancellationReason = Literal["customer", "declined", "fraud", "inventory", "staff", "expired", "other"]
@@ -33,7 +34,10 @@ DELIVERY_ADDRESS: Final = Personal("address", purpose="where the parcel of an or
 
 
 class OrderLine(Struct, frozen=True, kw_only=True, gc=False):
-    """One line as sold: the price is the quoted one, whatever the catalogue says later; `total` is after discounts."""
+    """One line as sold: the price is the quoted one, whatever the catalogue says later.
+
+    `total` is after discounts, and has the tax that is added to the price.
+    """
 
     line_id: int
     sku: Sku
@@ -154,7 +158,8 @@ class OrderPlaced(Event, frozen=True, kw_only=True):
 
     It has the tag of its customer. Only a registered customer's order has contact data. One without `payment` is paid
     elsewhere, or not at all. `discounts` are what was taken off lines, whose totals are after that, by `promotions`:
-    both are the same amount.
+    both are the same amount. The `tax` is that of each line after its discounts, rounded as `rounding` says; it is null
+    where nobody taxed the order. The total is the sum of the lines', and what is paid.
     """
 
     order_id: OrderId
@@ -169,6 +174,7 @@ class OrderPlaced(Event, frozen=True, kw_only=True):
     payment: PaymentTerms | None
     discounts: tuple[LineDiscount, ...] = ()
     promotions: tuple[PromotionDiscount, ...] = ()
+    tax: SaleTax | None = None
 
 
 @upcasts(OrderPlacedV2)

@@ -15,6 +15,7 @@ from domain.money import Currency, Minor, UnitPrice, line_total, within_limit
 from domain.ordering.events import CreditLine, OrderLine, SkuTotal
 from domain.quantity import validate_quantity
 from domain.rejection import Place, Unacceptable
+from domain.tax_terms import LineTax
 
 LINES_MAX: Final = 2_000
 """Lines in one order or credit note."""
@@ -23,13 +24,17 @@ L = TypeVar("L", OrderLine, CreditLine)
 
 
 class LineRequest(Struct, frozen=True, kw_only=True):
-    """One line as asked for. `stocked` is what the catalogue says of the SKU, `discount` is in minor units."""
+    """One line as asked for. `stocked` is what the catalogue says of the SKU, `discount` is in minor units.
+
+    `tax` is that of what is left after the discount; the line gets its own number.
+    """
 
     sku: Sku
     quantity: int
     unit_price: UnitPrice
     stocked: bool
     discount: Minor = Minor(0)
+    tax: LineTax | None = None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -95,7 +100,9 @@ class NoListPrice(Unacceptable):
 
 
 def priced(requests: Sequence[LineRequest], *, line: type[L], currency: Currency) -> tuple[L, ...]:
-    """Number the lines from 1 in the order given and price each, after its discount. Repeated SKUs stay separate lines.
+    """Number the lines from 1 in the order given, and price each, after its discount and with the tax that is added.
+
+    Repeated SKUs stay separate lines.
 
     Raises:
         LineCountOutOfRange: there are none, or more than `LINES_MAX`.
@@ -121,7 +128,7 @@ def priced(requests: Sequence[LineRequest], *, line: type[L], currency: Currency
 def _total(request: LineRequest, *, currency: Currency) -> Minor:
     whole = line_total(request.quantity, unit_price=request.unit_price, currency=currency)
     assert 0 <= request.discount <= whole, "a discount takes off no more than there is"
-    return Minor(whole - request.discount)
+    return Minor(whole - request.discount + (0 if request.tax is None else request.tax.added))
 
 
 def grand_total(lines: Iterable[OrderLine | CreditLine], *, currency: Currency) -> Minor:

@@ -52,6 +52,7 @@ from domain.ordering.events import (
 from domain.ordering.lines import LineRequest, grand_total, per_sku, priced
 from domain.promotion_terms import LineDiscount, PromotionDiscount
 from domain.rejection import Conflict, Unknown
+from domain.tax_terms import SaleTax
 
 
 class Status(StrEnum):
@@ -93,12 +94,13 @@ class Order(Struct, frozen=True, kw_only=True):
 class Buyer(Struct, frozen=True, kw_only=True):
     """What a buyer says besides the lines: whom to write to, under the key of the registered customer; how to pay.
 
-    `promotions` are by which the lines are cheaper.
+    `promotions` are by which the lines are cheaper, `tax` is that of the lines.
     """
 
     contact: Contact | None = None
     payment: PaymentTerms | None = None
     promotions: tuple[PromotionDiscount, ...] = ()
+    tax: SaleTax | None = None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -359,8 +361,22 @@ def place(
             payment=None if total == 0 else buyer.payment,
             discounts=discounts,
             promotions=buyer.promotions,
+            tax=_tax(lines, buyer.tax),
         )
     ]
+
+
+def _tax(lines: Sequence[LineRequest], tax: SaleTax | None) -> SaleTax | None:
+    """The tax of the lines, by their numbers in the order."""
+    if tax is None:
+        return None
+    taxes = tuple(
+        replace(line.tax, line_id=ordinal)
+        for ordinal, line in enumerate(lines, start=1)
+        if line.tax is not None
+    )
+    assert sum(each.amount for each in taxes) == tax.amount, "the tax of an order is that of its lines"
+    return replace(tax, lines=taxes)
 
 
 def confirm(order: Order | None, *, order_id: OrderId, now: datetime) -> list[Event]:

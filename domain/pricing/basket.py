@@ -1,19 +1,21 @@
-"""A cart as promotions look at it: lines and shipping at the prices that its buyer was shown, without tax."""
+"""A cart as quotes and promotions look at it: lines and shipping at the prices that its buyer was shown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from domain.ids import CouponId, JurisdictionId, PromotionId, Sku, TaxCategoryId
 from domain.money import Currency, Minor, UnitPrice
 from domain.pricing.evaluation import evaluate
 from domain.pricing.promotion import Promotion
-from domain.pricing.quote import Discounts, Sale, SaleLine, Shipping
+from domain.pricing.quote import Quote, QuotedLine, QuotedShipping, Sale, SaleLine, Shipping
+from domain.pricing.tax_table import STANDARD
 from domain.pricing.window import Window
 from domain.promotion_terms import Action, Discount, LineDiscount, PromotionDiscount, Rule
+from domain.tax_terms import LineTax, SaleTax
 
-_UNTAXED: Final = TaxCategoryId("untaxed")
-_NOWHERE: Final = JurisdictionId("nowhere")
 _ITSELF: Final = PromotionId("itself")
 
 
@@ -37,8 +39,26 @@ class Priced(Protocol):
         """What each costs."""
 
 
-def basket(lines: Sequence[Priced], *, shipping: Minor | None, currency: Currency, at: datetime) -> Sale:
-    """What promotions look at. Amounts are rounded half-even at the level of lines, as those of orders are."""
+class SaleTerms(Struct, frozen=True, kw_only=True):
+    """Who taxes a sale, and how: what is in no category is standard. Without a jurisdiction nobody does."""
+
+    jurisdiction: JurisdictionId | None = None
+    tax_categories: Mapping[Sku, TaxCategoryId] = {}
+
+    def tax_category_of(self, sku: Sku) -> TaxCategoryId:
+        """How a SKU is taxed."""
+        return self.tax_categories.get(sku, STANDARD)
+
+
+def basket(
+    lines: Sequence[Priced],
+    *,
+    shipping: Shipping | None,
+    currency: Currency,
+    at: datetime,
+    terms: SaleTerms = SaleTerms(),  # noqa: B008 - it is frozen
+) -> Sale:
+    """What is to be priced. Amounts are rounded half-even at the level of lines, as those of orders are."""
     return Sale(
         lines=tuple(
             SaleLine(
@@ -46,39 +66,72 @@ def basket(lines: Sequence[Priced], *, shipping: Minor | None, currency: Currenc
                 quantity=line.quantity,
                 unit_price=line.unit_price,
                 price_id=None,
-                tax_category=_UNTAXED,
+                tax_category=terms.tax_category_of(line.sku),
             )
             for line in lines
         ),
-        shipping=None if shipping is None else Shipping(amount=shipping, tax_category=_UNTAXED),
+        shipping=shipping,
         currency=currency,
-        jurisdiction=_NOWHERE,
+        jurisdiction=terms.jurisdiction,
         at=at,
     )
 
 
-def by_line(
-    taken: Discounts,
+def discount_of(
+    quoted: Quote,
     lines: Sequence[Priced],
     *,
     shipping_line: int,
     coupon: tuple[PromotionId, CouponId] | None,
 ) -> Discount:
-    """Discounts by the numbers of these lines, `shipping_line` being that of the shipping; `coupon` names its code."""
+    """What is taken off these lines, `shipping_line` being that of the shipping; `coupon` names its code."""
     promotion_id, code = coupon or (None, None)
-    amounts = {line.line_id: amount for line, amount in zip(lines, taken.lines, strict=True)}
-    amounts[shipping_line] = taken.shipping
+    parts = _by_line(quoted, lines, shipping_line=shipping_line)
     return Discount(
-        lines=tuple(LineDiscount(line_id=number, amount=off) for number, off in amounts.items() if off),
+        lines=tuple(
+            LineDiscount(line_id=number, amount=part.discount) for number, part in parts if part.discount
+        ),
         promotions=tuple(
             PromotionDiscount(
                 promotion_id=each.promotion_id,
                 code=code if each.promotion_id == promotion_id else None,
                 amount=each.amount,
             )
-            for each in taken.applied
+            for each in quoted.promotions
         ),
     )
+
+
+def tax_of(quoted: Quote, lines: Sequence[Priced], *, shipping_line: int) -> SaleTax | None:
+    """The tax of these lines, `shipping_line` being that of the shipping; None where nobody taxes the sale."""
+    if quoted.jurisdiction is None:
+        return None
+    return SaleTax(
+        jurisdiction=quoted.jurisdiction,
+        amount=quoted.totals.tax,
+        included=quoted.totals.tax_included,
+        remainder=quoted.totals.tax_remainder,
+        lines=tuple(
+            LineTax(
+                line_id=number,
+                tax_category=part.tax_category,
+                rate_bp=part.tax.rate_bp,
+                included=part.tax.included,
+                amount=part.tax.amount,
+            )
+            for number, part in _by_line(quoted, lines, shipping_line=shipping_line)
+        ),
+    )
+
+
+def _by_line(
+    quoted: Quote, lines: Sequence[Priced], *, shipping_line: int
+) -> list[tuple[int, QuotedLine | QuotedShipping]]:
+    """The parts of a quote of these lines, each with the number of its line."""
+    parts: list[tuple[int, QuotedLine | QuotedShipping]] = [
+        (line.line_id, part) for line, part in zip(lines, quoted.lines, strict=True)
+    ]
+    return parts if quoted.shipping is None else [*parts, (shipping_line, quoted.shipping)]
 
 
 def takes_off(rule: Rule, action: Action, sale: Sale) -> Minor:

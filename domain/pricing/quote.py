@@ -9,12 +9,14 @@ Unacceptable  PriceMissing, MissingTaxRate, AmountTooLarge
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
+from typing import Final
 
 from msgspec import Struct
 
 from domain.ids import JurisdictionId, PriceId, PriceListId, PromotionId, Sku, TaxCategoryId
 from domain.money import Currency, Minor, UnitPrice, within_limit
-from domain.pricing.rounding import Rounding, amount_of, share_of_pieces
+from domain.pricing.rounding import Rounding, amount_of, share, share_of_pieces
 from domain.pricing.tax_table import TaxRate, TaxTable, required_rate
 from domain.rejection import Place, Unacceptable
 
@@ -37,12 +39,15 @@ class Shipping(Struct, frozen=True, kw_only=True):
 
 
 class Sale(Struct, frozen=True, kw_only=True):
-    """What is to be priced: lines and shipping in one currency, where and when it is sold."""
+    """What is to be priced: lines and shipping in one currency, where and when it is sold.
+
+    Without a jurisdiction nothing is taxed.
+    """
 
     lines: tuple[SaleLine, ...]
     shipping: Shipping | None
     currency: Currency
-    jurisdiction: JurisdictionId
+    jurisdiction: JurisdictionId | None
     at: datetime
     rounding: Rounding = Rounding()
 
@@ -53,6 +58,9 @@ class QuotedTax(Struct, frozen=True):
     rate_bp: int
     included: bool
     amount: Minor
+
+
+_UNTAXED: Final = QuotedTax(rate_bp=0, included=True, amount=Minor(0))
 
 
 class QuotedLine(Struct, frozen=True, kw_only=True):
@@ -81,13 +89,18 @@ class QuotedShipping(Struct, frozen=True, kw_only=True):
 
 
 class QuoteTotals(Struct, frozen=True, kw_only=True):
-    """Sums. `tax_included` is the part of `tax` that prices hold already."""
+    """Sums. `tax_included` is the part of `tax` that prices hold already.
+
+    The tax of each line is rounded: `tax_remainder` is by how many minor units their sum exceeds the tax of all lines
+    together, rounded once. It is below zero where it is less.
+    """
 
     items: Minor
     shipping: Minor
     discount: Minor
     tax: Minor
     tax_included: Minor
+    tax_remainder: int
     grand: Minor
 
 
@@ -103,7 +116,7 @@ class Quote(Struct, frozen=True, kw_only=True):
 
     at: datetime
     currency: Currency
-    jurisdiction: JurisdictionId
+    jurisdiction: JurisdictionId | None
     rounding: Rounding
     lines: tuple[QuotedLine, ...]
     shipping: QuotedShipping | None
@@ -182,7 +195,7 @@ def quote(cart: Sale, *, discounts: Discounts | None = None, tax_table: TaxTable
         lines=lines,
         shipping=shipping,
         promotions=discounts.applied,
-        totals=_totals(lines, shipping, currency=cart.currency),
+        totals=_totals(lines, shipping, cart=cart),
     )
 
 
@@ -230,12 +243,14 @@ def _tax(
     net: Minor, tax_category: TaxCategoryId, *, pieces: int, cart: Sale, tax_table: TaxTable | None
 ) -> QuotedTax:
     assert net >= 0, "a discount takes off no more than there is"
+    if cart.jurisdiction is None:
+        return _UNTAXED
     rate = required_rate(tax_table, jurisdiction=cart.jurisdiction, tax_category=tax_category, at=cart.at)
     amount = share_of_pieces(net, rate.rate_bp, _parts(rate), pieces=pieces, rounding=cart.rounding)
     return QuotedTax(rate.rate_bp, rate.included, amount)
 
 
-def _parts(rate: TaxRate) -> int:
+def _parts(rate: TaxRate | QuotedTax) -> int:
     """The basis points that an amount stands for: its own 10,000, and those of the tax that it holds."""
     return 10_000 + rate.rate_bp if rate.included else 10_000
 
@@ -244,9 +259,21 @@ def _with_tax(net: Minor, tax: QuotedTax) -> Minor:
     return net if tax.included else Minor(net + tax.amount)
 
 
-def _totals(
-    lines: Sequence[QuotedLine], shipping: QuotedShipping | None, *, currency: Currency
-) -> QuoteTotals:
+def _remainder(parts: Sequence[QuotedLine | QuotedShipping], *, rounding: Rounding) -> int:
+    """By how much the tax of parts, each rounded, exceeds that of all of them, rounded once."""
+    exact = sum(
+        (Fraction(_net(part) * part.tax.rate_bp, _parts(part.tax)) for part in parts), start=Fraction()
+    )
+    at_once = share(1, exact.numerator, exact.denominator, rounding=rounding)
+    return sum(part.tax.amount for part in parts) - at_once
+
+
+def _net(part: QuotedLine | QuotedShipping) -> int:
+    """What is taxed: the amount after its discount."""
+    return part.total - (0 if part.tax.included else part.tax.amount)
+
+
+def _totals(lines: Sequence[QuotedLine], shipping: QuotedShipping | None, *, cart: Sale) -> QuoteTotals:
     parts = [*lines, *(() if shipping is None else (shipping,))]
     return QuoteTotals(
         items=Minor(sum(line.subtotal for line in lines)),
@@ -254,5 +281,6 @@ def _totals(
         discount=Minor(sum(part.discount for part in parts)),
         tax=Minor(sum(part.tax.amount for part in parts)),
         tax_included=Minor(sum(part.tax.amount for part in parts if part.tax.included)),
-        grand=within_limit(sum(part.total for part in parts), currency=currency),
+        tax_remainder=_remainder(parts, rounding=cart.rounding),
+        grand=within_limit(sum(part.total for part in parts), currency=cart.currency),
     )

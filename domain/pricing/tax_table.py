@@ -18,6 +18,9 @@ from domain.moment import in_utc
 from domain.pricing.events import TaxRateSet
 from domain.rejection import Conflict, Unacceptable
 
+STANDARD: Final = TaxCategoryId("standard")
+"""The category of what no other one is named for."""
+
 RATE_BP_MAX: Final = 10_000
 """Basis points: as much tax as price."""
 
@@ -43,6 +46,10 @@ class TaxTable(Struct, frozen=True):
         rates = self.rates.get(tax_category, {})
         newest = max((valid_from for valid_from in rates if valid_from <= at), default=None)
         return None if newest is None else rates[newest]
+
+    def taxes(self, at: datetime) -> bool:
+        """Whether a rate of any category is valid by then: a table that is prepared for later taxes nothing yet."""
+        return any(self.applying(category, at=at) is not None for category in self.rates)
 
 
 @dataclass(kw_only=True, eq=False)

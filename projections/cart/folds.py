@@ -28,6 +28,8 @@ from domain.cart.events import (
 from domain.ids import Sku
 from domain.money import Currency, Minor, UnitPrice, line_total
 from domain.pricing.basket import basket, takes_off
+from domain.pricing.quote import Shipping
+from domain.pricing.tax_table import STANDARD
 from projections.cart.views import (
     CartAddress,
     CartAddresses,
@@ -186,6 +188,7 @@ def frozen(cart: CartDetails, event: CheckoutStarted) -> CartDetails:
         country=event.country,
         totals=event.totals,
         promotions=event.promotions,
+        tax=event.tax,
         expires_at=event.expires_at,
     )
     return replace(
@@ -319,10 +322,11 @@ def _with(
 
 def _with_lines(cart: CartDetails, lines: tuple[CartLine, ...], changed_at: datetime) -> CartDetails:
     items = Minor(sum(line.total for line in lines))
-    shipping = None if cart.shipping is None else cart.shipping.amount
+    shipping = Minor(0) if cart.shipping is None else cart.shipping.amount
     discount = Minor(0)
     if cart.coupon is not None:
-        sale = basket(lines, shipping=shipping, currency=cart.currency, at=changed_at)
+        post = None if cart.shipping is None else Shipping(amount=shipping, tax_category=STANDARD)
+        sale = basket(lines, shipping=post, currency=cart.currency, at=changed_at)
         discount = takes_off(cart.coupon.rule, cart.coupon.action, sale)
     return replace(
         cart,
@@ -330,7 +334,7 @@ def _with_lines(cart: CartDetails, lines: tuple[CartLine, ...], changed_at: date
         units=sum(line.quantity for line in lines),
         items=items,
         discount=discount,
-        total=Minor(items + (shipping or 0) - discount),
+        total=Minor(items + shipping - discount),
         changed_at=changed_at,
         abandoned_at=None,
     )

@@ -11,6 +11,7 @@ from domain.ids import CartId, CheckoutId, CouponId, CustomerId, OrderId, Promot
 from domain.money import Currency, Minor, UnitPrice
 from domain.promotion_terms import Action, PromotionDiscount, Rule
 from domain.sealed import Sealed
+from domain.tax_terms import SaleTax
 from domain.text import Country
 from projections.view import KEYED, CachedDocument, Row, View
 
@@ -48,7 +49,8 @@ class CartCoupon(Struct, frozen=True, kw_only=True):
 class CartCheckout(Struct, frozen=True, kw_only=True):
     """A checkout: until it expires its prices stand. The order has `order_id`, whenever it is placed.
 
-    `promotions` say what is taken off by which, with the code of the coupon that one needs.
+    `promotions` say what is taken off by which, with the code of the coupon that one needs; `tax` is that of each line,
+    0 being the shipping.
     """
 
     checkout_id: CheckoutId
@@ -56,6 +58,7 @@ class CartCheckout(Struct, frozen=True, kw_only=True):
     country: Country
     totals: CartTotals
     promotions: tuple[PromotionDiscount, ...]
+    tax: SaleTax | None = None
     expires_at: datetime
 
 
@@ -72,7 +75,8 @@ class CartDetails(Row, frozen=True, kw_only=True):
     """One cart, priced. `items` is the sum of its lines, `units` counts pieces.
 
     `total` has the shipping as well, without the `discount`: that of the checkout, else what the terms of the coupon
-    take off. A `merged` cart is part of `merged_into`; an `ordered` one is the order that its checkout names.
+    take off. From the start of its checkout on, tax that is added to prices is in it. A `merged` cart is part of
+    `merged_into`; an `ordered` one is the order that its checkout names.
     """
 
     cart_id: CartId

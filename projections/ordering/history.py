@@ -76,6 +76,8 @@ def began(_history: None, event: OrderPlaced) -> OrderHistory:
         total=event.total,
         discounts=event.discounts,
         promotions=event.promotions,
+        tax=event.tax,
+        rounding=event.rounding,
         timeline=(TimelineStep(step="placed", at=event.placed_at, amount=event.total),),
     )
 

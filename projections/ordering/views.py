@@ -15,15 +15,18 @@ from domain.ordering.events import (
     CONTACT_EMAIL,
     CONTACT_NAME,
     DELIVERY_ADDRESS,
+    ROUNDED_BY_LINE,
     CancellationReason,
     HoldReason,
     OrderLine,
+    OrderRounding,
     RejectionReason,
     Shortage,
 )
 from domain.ordering.order import ORDER
 from domain.promotion_terms import LineDiscount, PromotionDiscount
 from domain.sealed import Sealed
+from domain.tax_terms import SaleTax
 from domain.text import Country
 from projections.view import GLOBAL, KEYED, Row, View
 
@@ -130,7 +133,8 @@ class OrderHistory(Row, frozen=True, kw_only=True):
 
     `held` is what a provider holds and did not take, `captured` what was taken, `returned` what of that went back,
     `disputed` what a bank took until it decides, and `asked` counts requests that no provider has answered. The `total`
-    is after `discounts`, which were taken off lines by `promotions`. `holds` are the reasons for which the order is not
+    is after `discounts`, which were taken off lines by `promotions`, and has the `tax`, rounded as `rounding` says, as
+    far as prices do not hold it. `holds` are the reasons for which the order is not
     to be shipped.
     """
 
@@ -150,6 +154,8 @@ class OrderHistory(Row, frozen=True, kw_only=True):
     asked: int = 0
     discounts: tuple[LineDiscount, ...] = ()
     promotions: tuple[PromotionDiscount, ...] = ()
+    tax: SaleTax | None = None
+    rounding: OrderRounding = ROUNDED_BY_LINE
     holds: tuple[HoldReason, ...] = ()
     timeline: tuple[TimelineStep, ...]
 

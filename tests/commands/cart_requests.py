@@ -4,7 +4,16 @@ from typing import Any, Final
 
 from domain.cart.cart_refusals import LINES_MAX
 from domain.event import Event
-from domain.ids import CartId, CheckoutId, CouponId, CustomerId, OrderId, Sku
+from domain.ids import (
+    CartId,
+    CheckoutId,
+    CouponId,
+    CustomerId,
+    JurisdictionId,
+    OrderId,
+    Sku,
+    TaxCategoryId,
+)
 from domain.money import Currency, UnitPrice
 from tests.cart_examples import (
     CHECKOUT,
@@ -18,6 +27,7 @@ from tests.cart_examples import (
     totals,
 )
 from tests.examples import placed, product_created
+from tests.pricing_examples import tax_rate_set
 
 OF: Final = "/v1/carts"
 ONE: Final = {"sku": "85123A", "quantity": 1}
@@ -107,6 +117,7 @@ FACTS: Final[tuple[Event, ...]] = (
     *_promised("OVER", "promised-ended"),
     *_promised("SPRING10", "r-1"),
     item_added(cart_id=CartId("filled")),
+    tax_rate_set(jurisdiction=JurisdictionId("Elsewhere"), tax_category=TaxCategoryId("reduced")),
     item_added(cart_id=CartId("cheap"), unit_price="2.45"),
     item_added(cart_id=CartId("gone"), sku=Sku("none")),
     *(
@@ -140,6 +151,7 @@ REFUSED: Final[dict[tuple[str, str], tuple[str, Any]]] = {
     ("start_checkout", "price-changed"): (f"{OF}/cheap/checkout", {"country": "Italy"}),
     ("start_checkout", "not-offered"): (f"{OF}/gone/checkout", {"country": "Italy"}),
     ("start_checkout", "amount-too-large"): (f"{OF}/golden/checkout", {"country": "Italy"}),
+    ("start_checkout", "missing-tax-rate"): (f"{OF}/filled/checkout", {"country": "Elsewhere"}),
     ("start_checkout", "coupon-exhausted"): (f"{OF}/used-up/checkout", {"country": "Italy"}),
     ("start_checkout", "coupon-not-applicable"): (f"{OF}/ended/checkout", {"country": "Italy"}),
     ("apply_coupon", "cart-has-coupon"): (f"{OF}/with-a-coupon/coupons", {"code": "once"}),

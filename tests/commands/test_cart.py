@@ -1,17 +1,20 @@
 """POST /v1/carts and what is below it."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from domain.ids import CouponId, PromotionId
 from domain.money import Minor
 from domain.promotion_terms import Rule
 from tests import sizes
 from tests.cart_examples import cart_opened, item_added
+from tests.catalogue_examples import CONTENT, listing_created, variant_added
 from tests.commands.conftest import opened
 from tests.examples import price_changed, product_created
-from tests.pricing_examples import coupon_created, coupon_redeemed, promotion_defined
+from tests.pricing_examples import coupon_created, coupon_redeemed, promotion_defined, tax_rate_set
 
 pytestmark = pytest.mark.anyio
 
@@ -234,6 +237,47 @@ async def test_a_checkout_takes_no_more_events_than_its_budget(given):
     fulfilment = 3 + 1
     assert 3 == shop.position - before
     assert 12 >= 3 + fulfilment
+
+
+async def test_an_order_is_taxed_by_the_table_of_its_country_as_its_checkout_promised(given):
+    """A tenth is taken off 10.00, and 2 % of the rest are added, also if the rate is another one by then.
+
+    The price of the book holds its tax of 5 %: the listing that it is a variant of says how it is taxed.
+    """
+    book = listing_created(content=replace(CONTENT, tax_category="books"))
+    shop = await given(
+        *(product_created(unit_price="5"), product_created(sku="book", unit_price="2.33")),
+        *(book, variant_added(sku="book"), promotion_defined(rule=Rule(skus=("85123A",)))),
+        tax_rate_set(jurisdiction="Italy", rate_bp=200, included=False),
+        tax_rate_set(jurisdiction="Italy", tax_category="books", rate_bp=500),
+        *(cart_opened(), item_added(unit_price="5")),
+        item_added(line_id=2, sku="book", quantity=1, unit_price="2.33"),
+    )
+    checkout = await checkout_of(shop)
+    changed = {"tax_category": "standard", "rate_bp": 2_200, "included": False}
+    assert 201 == (await shop.post("/v1/tax-tables/Italy/rates", changed)).status
+
+    assert 201 == (await shop.post(CHECK_OUT, checkout)).status
+
+    order = ordered(shop)
+    assert (1_151, [918, 233]) == (order["total"], [line["total"] for line in order["lines"]])
+    tax = order["tax"]
+    assert ("Italy", 29, 11, 0) == tuple(
+        tax[name] for name in ("jurisdiction", "amount", "included", "remainder")
+    )
+    assert [(1, "standard", 200, False, 18), (2, "books", 500, True, 11)] == [
+        tuple(line[name] for name in ("line_id", "tax_category", "rate_bp", "included", "amount"))
+        for line in tax["lines"]
+    ]
+
+
+async def test_a_country_without_a_tax_table_or_whose_rates_begin_later_is_not_taxed(given):
+    later = tax_rate_set(jurisdiction="Italy", valid_from=datetime(2999, 1, 1, tzinfo=UTC), included=False)
+    shop = await given(product_created(), later, tax_rate_set(), cart_opened(), item_added())
+
+    assert 201 == (await shop.post(CHECK_OUT, await checkout_of(shop))).status
+
+    assert (510, None) == (ordered(shop)["total"], ordered(shop)["tax"])
 
 
 COUPON = {"code": "Spring 10"}

@@ -105,6 +105,7 @@ async def test_a_quote_says_what_a_cart_costs_and_records_nothing(given):
         "discount": 0,
         "tax": 277,
         "tax_included": 277,
+        "tax_remainder": -1,
         "grand": 1_665,
     } == answer.body["totals"]
     assert {"mode": "half_even", "level": "line"} == answer.body["rounding"]

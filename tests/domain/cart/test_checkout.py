@@ -7,7 +7,15 @@ import pytest
 from domain.cart import cart_coupon
 from domain.cart import checkout as checkouts
 from domain.cart.cart import CART as CARTS
-from domain.cart.cart import Offer, add_item, change_quantity, remove_item, reprice
+from domain.cart.cart import (
+    SHIPPING_LINE,
+    Offer,
+    add_item,
+    change_quantity,
+    priced_lines,
+    remove_item,
+    reprice,
+)
 from domain.cart.cart_refusals import (
     CartEmpty,
     CartFrozen,
@@ -22,7 +30,7 @@ from domain.cart.cart_refusals import (
 )
 from domain.cart.events import Price
 from domain.ids import CheckoutId, CustomerId
-from domain.money import AmountTooLarge, Minor
+from domain.money import Minor, line_total
 from domain.promotion_terms import Discount, Rule
 from tests.cart_examples import (
     ADA,
@@ -47,11 +55,26 @@ from tests.cart_examples import (
     coupon_applied,
     item_added,
     line_off,
+    line_tax,
     promotion_off,
+    sale_tax,
     shipping_chosen,
     totals,
 )
 from tests.customer_examples import sealed
+
+
+def charge_of(found, _country, *, discount=Discount(), tax=None):  # noqa: B008 - it is frozen
+    """The sums of a cart at its prices, as pricing has them."""
+    costs = {
+        line.line_id: line_total(line.quantity, unit_price=line.unit_price, currency=found.currency)
+        for line in priced_lines(found)
+    }
+    shipping = costs.pop(SHIPPING_LINE, 0)
+    of_tax = {} if tax is None else {"tax": tax.amount, "added": tax.amount - tax.included}
+    sums = totals(sum(costs.values()), shipping, discount.amount, **of_tax)
+    return checkouts.Charge(totals=sums, discount=discount, tax=tax)
+
 
 IT = {"cart_id": CART, "now": NOW}
 OFFERS = {HEART: Offer(unit_price="2.55", stocked=True), POSTAGE: Offer(unit_price="4.95", stocked=False)}
@@ -60,7 +83,7 @@ START = {
     "checkout_id": CHECKOUT,
     "country": "Italy",
     "offers": OFFERS,
-    "discount_of": lambda _: Discount(),
+    "charge_of": charge_of,
     "lasts": timedelta(minutes=15),
 }
 TERMS = cart_coupon.CouponTerms(promotion_id=SPRING, rule=Rule(), action=TENTH)
@@ -140,7 +163,6 @@ def test_a_checkout_fixes_prices_totals_and_the_id_of_the_order():
         (cart(item_added()), {"offers": {}}, NotOffered),
         (cart(item_added()), {"offers": offering("2.56")}, PriceChanged),
         (cart(*READY), {"offers": offering("5.95", POSTAGE)}, PriceChanged),
-        (cart(item_added(quantity=10_000, unit_price="99999999")), {"offers": offering("99999999")}, AmountTooLarge),
         (frozen, {}, CartFrozen),
         (ordered, {}, CartIsClosed),
     ],
@@ -160,26 +182,28 @@ def test_a_price_that_fell_passes_on_when_a_checkout_starts():
     assert totals(400, 495) == started.totals
 
 
-def test_a_checkout_fixes_what_is_taken_off_the_prices_of_now():
+def test_a_checkout_fixes_what_is_taken_off_the_prices_of_now_and_their_tax():
     asked = []
     off = Discount(lines=(line_off(40), line_off(95, line_id=0)), promotions=(promotion_off(135),))
+    tax = sale_tax(line_tax(72), line_tax(80, line_id=0))
 
-    def discount_of(found):
-        asked.append([line.unit_price for line in (*found.lines, found.shipping)])
-        return off
+    def charged(found, country):
+        asked.append((country, [line.unit_price for line in (*found.lines, found.shipping)]))
+        return charge_of(found, country, discount=off, tax=tax)
 
     *_, started = checkouts.start_checkout(
-        cart(*READY, coupon_applied()), **{**START, "offers": offering("2"), "discount_of": discount_of}
+        cart(*READY, coupon_applied()), **{**START, "offers": offering("2"), "charge_of": charged}
     )
 
-    assert [["2", "4.95"]] == asked
-    assert (totals(400, 495, 135), off.lines, off.promotions) == (
+    assert [("United Kingdom", ["2", "4.95"])] == asked
+    assert (totals(400, 495, 135, tax=152, added=152), off.lines, off.promotions, tax) == (
         started.totals,
         started.discounts,
         started.promotions,
+        started.tax,
     )
     fixed = cart(*READY, coupon_applied(), started).checkout
-    assert (off, Minor(135), NOW) == (fixed.discount, fixed.discount.amount, fixed.started_at)
+    assert (off, Minor(135), tax, NOW) == (fixed.discount, fixed.discount.amount, fixed.tax, fixed.started_at)
 
 
 @pytest.mark.parametrize(

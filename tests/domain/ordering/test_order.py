@@ -22,6 +22,7 @@ from domain.ordering.order import (
 )
 from domain.promotion_terms import PromotionDiscount
 from domain.quantity import QUANTITY_MAX, QuantityOutOfRange
+from tests.cart_examples import line_tax, sale_tax
 from tests.examples import (
     COUNTRY,
     CUSTOMER,
@@ -79,6 +80,21 @@ def test_a_total_is_after_what_promotions_take_off_its_lines():
     assert promotions == event.promotions
     (confirmation,) = given(event).when(order.confirm, **CONFIRM).decided
     assert (260, [260]) == (confirmation.total, [each.total for each in confirmation.skus])
+
+
+def test_a_total_has_the_tax_that_is_added_to_what_its_lines_cost_after_discounts():
+    taxes = (line_tax(32, line_id=7), line_tax(17, line_id=0, included=True))
+    off = PromotionDiscount(promotion_id=PromotionId("sale"), code=None, amount=Minor(40))
+    lines = (line(quantity=2, discount=Minor(40), tax=taxes[0]), line(tax=taxes[1]))
+    buyer = order.Buyer(promotions=(off,), tax=sale_tax(*taxes, remainder=1))
+
+    (event,) = given().when(order.place, **PLACE | {"lines": lines, "buyer": buyer}).decided
+
+    assert ([192, 100], 292) == ([each.total for each in event.lines], event.total)
+    numbered = sale_tax(line_tax(32, line_id=1), line_tax(17, line_id=2, included=True), remainder=1)
+    assert numbered == event.tax
+    (confirmation,) = given(event).when(order.confirm, **CONFIRM).decided
+    assert 292 == confirmation.total
 
 
 def test_an_order_that_costs_nothing_after_its_discounts_waits_for_no_payment():

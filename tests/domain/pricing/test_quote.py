@@ -82,6 +82,7 @@ def test_totals_add_up_to_the_minor_unit(priced, data):
     assert totals.items + totals.shipping - totals.discount + totals.tax - totals.tax_included == totals.grand
     assert sum(part.total for part in parts) == totals.grand
     assert sum(part.tax.amount for part in parts) == totals.tax
+    assert 0 == quote(replace(priced, jurisdiction=None), tax_table=None).totals.tax
     amounts = [each for part in parts for each in (part.total, part.discount, part.tax.amount)]
     assert all(type(each) is int and each >= 0 for each in amounts)
 
@@ -98,6 +99,27 @@ def test_tax_is_no_further_from_its_exact_amount_than_its_level_rounds(priced, d
         roundings = 1 if priced.rounding.level == "line" else each.quantity
 
         assert abs(each.tax.amount - exact) <= Fraction(roundings, 2)
+
+
+@given(carts, st.data())
+def test_the_remainder_is_by_how_much_rounding_each_line_is_off_from_rounding_once(priced, data):
+    quoted = quote(priced, discounts=discounted(data, priced), tax_table=TABLE)
+    parts = [*quoted.lines, *(() if quoted.shipping is None else (quoted.shipping,))]
+    exact = Fraction()
+    for each in parts:
+        whole = each.subtotal if each in quoted.lines else each.amount
+        divisor = 10_000 + each.tax.rate_bp if each.tax.included else 10_000
+        exact += Fraction((whole - each.discount) * each.tax.rate_bp, divisor)
+
+    assert abs(quoted.totals.tax - quoted.totals.tax_remainder - exact) <= Fraction(1, 2)
+
+
+def test_three_lines_of_which_each_is_rounded_up_are_taxed_more_than_their_sum():
+    one = quote(cart(line("0.07", tax_category=ADDED)), tax_table=TABLE).totals
+    three = quote(cart(*(line("0.07", tax_category=ADDED) for _ in range(3))), tax_table=TABLE).totals
+
+    assert (1, 0) == (one.tax, one.tax_remainder)  # 0.5775 pence
+    assert (3, 1) == (three.tax, three.tax_remainder)  # 1.7325 pence: 2 if it were rounded once
 
 
 @given(carts, st.data())

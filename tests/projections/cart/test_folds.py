@@ -26,7 +26,9 @@ from tests.cart_examples import (
     item_quantity_changed,
     item_removed,
     line_off,
+    line_tax,
     promotion_off,
+    sale_tax,
     shipping_chosen,
     totals,
 )
@@ -123,6 +125,16 @@ def test_a_frozen_cart_shows_the_discount_of_its_checkout():
     assert [51, 49] == [each.amount for each in frozen.checkout.promotions]
     back = details(item_added(), coupon_applied(), started, checkout_aborted())
     assert (510, 51, 459) == amounts(back)
+
+
+def test_a_frozen_cart_costs_the_tax_that_is_added_as_well():
+    tax = sale_tax(line_tax(102), line_tax(82, line_id=0, included=True))
+    started = checkout_started(totals=totals(510, 495, tax=184, added=102), tax=tax)
+
+    frozen = details(item_added(), shipping_chosen(), started)
+
+    assert (1107, tax) == (frozen.total, frozen.checkout.tax)
+    assert 1005 == details(item_added(), shipping_chosen(), started, checkout_aborted()).total
 
 
 def amounts(row):

@@ -5,10 +5,11 @@ import pytest
 from counterfoil.testing.spec import folded
 from domain.ids import PaymentId
 from domain.money import Minor
+from domain.ordering.events import ROUNDED_BY_LINE
 from projections.ordering import history as folds
 from projections.ordering.views import order_history
 from read_api.ordering import HISTORIES
-from tests.cart_examples import line_off, promotion_off
+from tests.cart_examples import line_off, line_tax, promotion_off, sale_tax
 from tests.examples import (
     CUSTOMER,
     LONG_AGO,
@@ -46,13 +47,18 @@ def history(*events):
     return folded(order_history, placed(), *events)[ORDER,]
 
 
-def test_a_history_says_what_was_taken_off():
-    discounts, promotions = (line_off(195),), (promotion_off(195),)
-    cheaper = placed(discounts=discounts, promotions=promotions)
+def test_a_history_says_what_was_taken_off_and_how_it_was_taxed():
+    discounts, promotions, tax = (line_off(195),), (promotion_off(195),), sale_tax(line_tax(117))
+    cheaper = placed(discounts=discounts, promotions=promotions, tax=tax)
 
     row = folded(order_history, cheaper)[ORDER,]
 
-    assert (discounts, promotions) == (row.discounts, row.promotions)
+    assert (discounts, promotions, tax, ROUNDED_BY_LINE) == (
+        row.discounts,
+        row.promotions,
+        row.tax,
+        row.rounding,
+    )
 
 
 def steps(*events):

@@ -1,0 +1,35 @@
+"""The tax of a sale, as events of several contexts say it."""
+
+from msgspec import Struct
+
+from domain.ids import JurisdictionId, TaxCategoryId
+from domain.money import Minor
+
+
+class LineTax(Struct, frozen=True, kw_only=True, gc=False):
+    """The tax of a line, in minor units. `included`: what the line costs holds it already; else it is added."""
+
+    line_id: int
+    tax_category: TaxCategoryId
+    rate_bp: int
+    included: bool
+    amount: Minor
+
+    @property
+    def added(self) -> Minor:
+        """What the line costs more because of it."""
+        return Minor(0) if self.included else self.amount
+
+
+class SaleTax(Struct, frozen=True, kw_only=True):
+    """The tax of all lines: each is rounded by itself, and `amount` is their sum.
+
+    `included` is the part of it that prices hold already. `remainder` is by how many minor units the amount exceeds the
+    tax of all lines together, rounded once: below zero where it is less.
+    """
+
+    jurisdiction: JurisdictionId
+    amount: Minor
+    included: Minor
+    remainder: int
+    lines: tuple[LineTax, ...]
