@@ -76,6 +76,7 @@ def _is_currency(code: str) -> DomainCurrency:
 
 Id = Annotated[AnyId, StringConstraints(pattern=ID_PATTERN)]
 """A client's own id; see `domain.ids`."""
+ShopChannel = Annotated[text.Channel, StringConstraints(pattern=r"^[a-z0-9]{1,32}(-[a-z0-9]{1,32}){0,3}$")]
 Method = Annotated[
     text.MethodRef,
     StringConstraints(min_length=1, max_length=text.REFERENCE_CHARACTERS_MAX, pattern=text.LINE_PATTERN),

@@ -59,6 +59,7 @@ class Personal(Struct, frozen=True):
 
 
 Title = Annotated[str, PublicText("the name of a thing, as people are shown it", typed=True)]
+Channel = Annotated[str, PublicText("the shop's own name of a way to sell")]
 Country = Annotated[str, PublicText("a country is many people's")]
 Reference = Annotated[str, PublicText("the sender's own name of a delivery", typed=True)]
 MethodRef = Annotated[str, PublicText("the provider's opaque token of a method; never a card number")]

@@ -114,6 +114,7 @@ _HISTORY_EXAMPLE: Final = {
     "asked": 0,
     "discounts": [{"line_id": 1, "amount": 170}],
     "promotions": [{"promotion_id": "spring", "code": "SPRING10", "amount": 170}],
+    "prices": [{"line_id": 1, "list_id": "retail", "price_id": "retail-1"}],
     "tax": {
         "jurisdiction": "GB",
         "amount": 227,

@@ -3,10 +3,12 @@
 from typing import Final
 
 from projections.pricing.views import (
+    ChannelPriceLists,
     CouponDetails,
     PriceTimeline,
     PromotionDetails,
     TaxRates,
+    channel_price_lists,
     coupon_details,
     price_timeline,
     promotion_details,
@@ -17,6 +19,7 @@ from read_api.reading.resource import Resource, only_row
 from read_api.routing import ById, Documented, Queries
 
 TIMELINE: Final = Resource(noun="price timeline", view=price_timeline, render=only_row)
+PRICE_LISTS: Final = Resource(noun="choice of price lists", view=channel_price_lists, render=only_row)
 TAX_TABLE: Final = Resource(noun="tax table", view=tax_rates, render=only_row)
 PROMOTION: Final = Resource(noun="promotion", view=promotion_details, render=only_row)
 COUPON: Final = Resource(noun="coupon", view=coupon_details, render=only_row)
@@ -36,6 +39,7 @@ _PRICES: Final = {
         }
     ],
 }
+_LISTS: Final = {"channel": "web", "lists": ["summer", "retail"], "chosen_at": "2026-06-01T00:00:00Z"}
 _RATES: Final = {
     "jurisdiction": "GB",
     "rates": [
@@ -101,6 +105,12 @@ QUERIES: Final = Queries(
             "pricing:read",
             TIMELINE,
             Documented("get_prices", "Prices of a product over time", PriceTimeline, _PRICES, "85123A"),
+        ),
+        ById(
+            "/channels/{channel}/price-lists",
+            "pricing:read",
+            PRICE_LISTS,
+            Documented("get_price_lists", "Price lists of a channel", ChannelPriceLists, _LISTS, "web"),
         ),
         ById(
             "/tax-tables/{jurisdiction}",

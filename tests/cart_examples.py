@@ -41,7 +41,7 @@ from domain.ids import (
 )
 from domain.money import Currency, Minor, UnitPrice
 from domain.promotion_terms import Action, LineDiscount, PromotionDiscount, Rule
-from domain.tax_terms import LineTax, SaleTax
+from domain.sale_terms import LineTax, SaleTax
 from tests.customer_examples import sealed
 
 NOW: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

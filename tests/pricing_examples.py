@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from domain.aggregate import Aggregate
 from domain.event import Event
 from domain.ids import (
+    ChannelId,
     CouponId,
     CustomerId,
     JurisdictionId,
@@ -24,6 +25,7 @@ from domain.pricing.coupon import COUPON
 from domain.pricing.events import (
     CouponCreated,
     CouponRedeemed,
+    PriceListsChosen,
     PriceRetired,
     PriceSet,
     PromotionDefined,
@@ -32,6 +34,7 @@ from domain.pricing.events import (
     TaxRateSet,
 )
 from domain.pricing.price import PRICES
+from domain.pricing.price_lists import PRICE_LISTS
 from domain.pricing.promotion import PROMOTION
 from domain.pricing.redemption import REDEMPTION
 from domain.pricing.tax_table import TAX_TABLE
@@ -40,6 +43,7 @@ from domain.promotion_terms import Action, Rule
 NOW: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SKU: Final = Sku("85123A")
 RETAIL: Final = PriceListId("retail")
+SUMMER: Final = PriceListId("summer")
 BRITAIN: Final = JurisdictionId("GB")
 STANDARD: Final = TaxCategoryId("standard")
 GBP: Final = Currency("GBP")
@@ -63,6 +67,11 @@ def price_set(**changes: Any) -> PriceSet:
 
 def price_retired(**changes: Any) -> PriceRetired:
     example = PriceRetired(sku=SKU, price_id=PriceId("p-1"), list_id=RETAIL, min_quantity=1, retired_at=NOW)
+    return replace(example, **changes)
+
+
+def price_lists_chosen(**changes: Any) -> PriceListsChosen:
+    example = PriceListsChosen(channel=ChannelId("web"), lists=(SUMMER, RETAIL), chosen_at=NOW)
     return replace(example, **changes)
 
 
@@ -141,6 +150,8 @@ def stream_of(event: Event) -> tuple[Aggregate[Any], str]:
     match event:
         case PriceSet() | PriceRetired():
             return PRICES, event.sku
+        case PriceListsChosen():
+            return PRICE_LISTS, event.channel
         case TaxRateSet():
             return TAX_TABLE, event.jurisdiction
         case PromotionDefined() | PromotionEnded():
@@ -155,6 +166,7 @@ def stream_of(event: Event) -> tuple[Aggregate[Any], str]:
 ONE_OF_EACH: Final[tuple[Event, ...]] = (
     price_set(),
     price_retired(),
+    price_lists_chosen(),
     tax_rate_set(),
     promotion_defined(),
     promotion_ended(),

@@ -2,10 +2,12 @@
 
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from commands.coupons import coupon_in, discounts_in
 from commands.decision import DecisionView
 from commands.taxes import tax_categories_in, tax_table_in
-from domain.cart.cart import SHIPPING_LINE, Cart, Checkout, priced_lines
+from domain.cart.cart import SHIPPING_LINE, Cart, Checkout, Offers, priced_lines
 from domain.cart.cart_coupon import CouponTerms
 from domain.cart.checkout import Charge
 from domain.cart.events import CartTotals
@@ -17,8 +19,8 @@ from domain.pricing.basket import SaleTerms, basket, discount_of, tax_of
 from domain.pricing.quote import Quote, Sale, Shipping, quote
 
 
-def charge_in(view: DecisionView, cart: Cart, country: str, *, now: datetime) -> Charge:
-    """What an order of a cart to a country costs, at the prices of the cart.
+def charge_in(view: DecisionView, cart: Cart, country: str, *, offers: Offers, now: datetime) -> Charge:
+    """What an order of a cart to a country costs, at the prices of the cart, which are those that are offered.
 
     Raises:
         CouponUnknown, CouponExhausted, CouponNotApplicable: its coupon cannot be used, or takes nothing off.
@@ -26,11 +28,12 @@ def charge_in(view: DecisionView, cart: Cart, country: str, *, now: datetime) ->
         AmountTooLarge: one order may not cost that much.
     """
     tax_table = tax_table_in(view, country, at=in_utc(now))
-    if tax_table is None:
-        terms = SaleTerms()
-    else:
+    terms = SaleTerms(
+        price_ids={sku: offer.price_id for sku, offer in offers.items() if offer.price_id is not None}
+    )
+    if tax_table is not None:
         categories = tax_categories_in(view, (line.sku for line in priced_lines(cart)))
-        terms = SaleTerms(jurisdiction=tax_table.jurisdiction, tax_categories=categories)
+        terms = replace(terms, jurisdiction=tax_table.jurisdiction, tax_categories=categories)
     sale = _sale(cart, terms, now=now)
     taken, promotion_id = discounts_in(view, sale, code=cart.coupon, customer_id=cart.customer_id)
     quoted = quote(sale, discounts=taken, tax_table=tax_table)
@@ -57,6 +60,7 @@ def charge(quoted: Quote, cart: Cart, *, promotion_id: PromotionId | None) -> Ch
 def requested(cart: Cart, checkout: Checkout) -> list[LineRequest]:
     """The lines of the order of a checkout, the shipping last."""
     off = {each.line_id: each.amount for each in checkout.discount.lines}
+    prices = {each.line_id: each for each in checkout.prices}
     taxes = {} if checkout.tax is None else {each.line_id: each for each in checkout.tax.lines}
     return [
         LineRequest(
@@ -65,6 +69,7 @@ def requested(cart: Cart, checkout: Checkout) -> list[LineRequest]:
             unit_price=line.unit_price,
             stocked=line.stocked,
             discount=off.get(line.line_id, Minor(0)),
+            price=prices.get(line.line_id),
             tax=taxes.get(line.line_id),
         )
         for line in priced_lines(cart)

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from pydantic import ConfigDict, Field
 
 from commands.cart.charging import charge_in, requested, terms_in
-from commands.cart.filling import CHANGES, WRITES, buyer_of, offers_of, router
+from commands.cart.filling import CHANGES, WRITES, buyer_of, offers_of, quantities, router
 from commands.coupons import coupon_in, uses_in
 from commands.decision import Appended, Decision, DecisionView, events_of
 from commands.documentation import Caller
@@ -31,7 +31,7 @@ from commands.routing import command
 from domain import money
 from domain.cart import cart_coupon
 from domain.cart import checkout as checkouts
-from domain.cart.cart import CART, Cart, Checkout, priced_lines
+from domain.cart.cart import CART, Cart, Checkout
 from domain.cart.cart_refusals import (
     CartEmpty,
     CartHasCoupon,
@@ -210,7 +210,7 @@ async def set_address(cart_id: CartId, body: SetAddress, caller: Caller) -> Answ
     refusals=(*CHANGES, ShippingNotOffered, NotOffered),
 )
 async def choose_shipping(cart_id: CartId, body: ChooseShipping, caller: Caller) -> Answer:
-    """Choose how it is sent, at the list price of that: a product that the shop names as a way of shipping."""
+    """Choose how it is sent, at the price of that: a product that the shop names as a way of shipping."""
     option_id, options = Sku(body.option_id), _settings(caller).shipping_skus
 
     def choose(cart: Cart | None, view: DecisionView) -> list[Event]:
@@ -219,7 +219,7 @@ async def choose_shipping(cart_id: CartId, body: ChooseShipping, caller: Caller)
             cart_id=cart_id,
             option_id=option_id,
             options=tuple(map(Sku, options)),
-            offers=offers_of(cart, (option_id,), view),
+            offers=offers_of(cart, {option_id: 1}, view, now=caller.now),
             now=caller.now,
         )
 
@@ -288,14 +288,14 @@ async def start_checkout(cart_id: CartId, body: StartCheckout, caller: Caller) -
     lasts = timedelta(seconds=_settings(caller).checkout_s)
 
     def start(cart: Cart | None, view: DecisionView) -> list[Event]:
-        skus = () if cart is None else tuple(line.sku for line in priced_lines(cart))
+        offers = offers_of(cart, quantities(cart), view, now=caller.now)
         return checkouts.start_checkout(
             cart,
             cart_id=cart_id,
             checkout_id=checkout_id,
             country=body.country,
-            offers=offers_of(cart, skus, view),
-            charge_of=lambda found, country: charge_in(view, found, country, now=caller.now),
+            offers=offers,
+            charge_of=lambda found, country: charge_in(view, found, country, offers=offers, now=caller.now),
             lasts=lasts,
             now=caller.now,
         )

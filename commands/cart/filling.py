@@ -1,9 +1,11 @@
 """Commands of carts: opened, filled, changed, repriced, and merged when a guest logs in.
 
-Prices are never a caller's: they are read from the catalogue, whose version the append names.
+Prices are never a caller's: they are read from the price lists of the cart's channel and from the catalogue, whose
+versions the append names.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field, StringConstraints
@@ -11,7 +13,8 @@ from pydantic import ConfigDict, Field, StringConstraints
 from commands.decision import Decision, DecisionView, events_of
 from commands.documentation import Caller
 from commands.execution import Caller as Executing
-from commands.payloads import SECRET, Currency, Id, Payload, Quantity, UnitPrice
+from commands.payloads import SECRET, Currency, Id, Payload, Quantity, ShopChannel, UnitPrice
+from commands.price_lists import lists_in, price_in
 from commands.recording import Answer
 from commands.routing import command, command_router
 from domain.cart import cart as carts
@@ -31,10 +34,12 @@ from domain.cart.cart_refusals import (
     SameCart,
     TooManyLines,
 )
-from domain.cart.events import Channel, Locale, MergeStrategy
+from domain.cart.events import Locale, MergeStrategy
 from domain.catalogue.product import PRODUCT
 from domain.event import Event
-from domain.ids import CartId, CustomerId, Sku
+from domain.ids import CartId, ChannelId, CustomerId, Sku
+from domain.moment import in_utc
+from domain.pricing.price import PRICES
 from domain.quantity import QuantityOutOfRange
 from runtime.actors import actor
 from runtime.http.principal import Owned
@@ -47,7 +52,6 @@ WRITES: Final = Owned("carts:write")
 CHANGES: Final = (CartUnknown, CartIsClosed, CartFrozen)
 """What every change of a cart may refuse."""
 
-ShopChannel = Annotated[Channel, StringConstraints(pattern=r"^[a-z0-9]{1,32}(-[a-z0-9]{1,32}){0,3}$")]
 Language = Annotated[Locale, StringConstraints(pattern=r"^[A-Za-z0-9]{1,8}(-[A-Za-z0-9]{1,8}){0,3}$")]
 GuestToken = Annotated[str, StringConstraints(max_length=TOKEN_BYTES_MAX)]
 LineId = Annotated[int, Field(ge=1, le=1_000_000_000)]
@@ -165,7 +169,7 @@ async def open_cart(body: OpenCart, caller: Caller) -> Answer:
     refusals=(*CHANGES, TooManyLines, PriceChanged, NotOffered, QuantityOutOfRange),
 )
 async def add_item(cart_id: CartId, body: AddItem, caller: Caller) -> Answer:
-    """Put pieces into a cart at the list price. A SKU has one line, which grows."""
+    """Put pieces into a cart, at the price for as many as it has then. A SKU has one line, which grows."""
     sku = Sku(body.sku)
 
     def add(cart: Cart | None, view: DecisionView) -> list[Event]:
@@ -174,7 +178,7 @@ async def add_item(cart_id: CartId, body: AddItem, caller: Caller) -> Answer:
             cart_id=cart_id,
             sku=sku,
             quantity=body.quantity,
-            offers=offers_of(cart, (sku,), view),
+            offers=offers_of(cart, {sku: body.quantity + quantity_of(cart, sku)}, view, now=caller.now),
             now=caller.now,
         )
 
@@ -217,12 +221,11 @@ async def remove_item(cart_id: CartId, body: RemoveItem, caller: Caller) -> Answ
     refusals=(*CHANGES, PriceChanged, NotOffered),
 )
 async def reprice_cart(cart_id: CartId, body: RepriceCart, caller: Caller) -> Answer:
-    """Have all lines cost what the catalogue says now: what fell at once, what rose if the buyer agrees to it."""
+    """Have all lines cost what they are offered for now: what fell at once, what rose if the buyer agrees to it."""
     agreed = {Sku(each.sku): each.unit_price for each in body.agreed}
 
     def reprice(cart: Cart | None, view: DecisionView) -> list[Event]:
-        skus = () if cart is None else tuple(line.sku for line in carts.priced_lines(cart))
-        offers = offers_of(cart, skus, view)
+        offers = offers_of(cart, quantities(cart), view, now=caller.now)
         return carts.reprice(cart, cart_id=cart_id, offers=offers, agreed=agreed, now=caller.now)
 
     return await caller.execute(CART, cart_id, reprice, owner=buyer_of)
@@ -320,15 +323,41 @@ def buyer_of(cart: Cart) -> str | None:
     return cart.customer_id
 
 
-def offers_of(cart: Cart | None, skus: Iterable[Sku], view: DecisionView) -> Offers:
-    """What the catalogue offers of these in the currency of the cart, as it is when the decision is recorded."""
+def quantity_of(cart: Cart | None, sku: Sku) -> int:
+    """The pieces of a SKU in a cart."""
+    line = None if cart is None else cart.line_of(sku)
+    return 0 if line is None else line.quantity
+
+
+def quantities(cart: Cart | None) -> dict[Sku, int]:
+    """The pieces of all that has a price in a cart, the shipping included."""
+    return {} if cart is None else {line.sku: line.quantity for line in carts.priced_lines(cart)}
+
+
+def offers_of(cart: Cart | None, wanted: Mapping[Sku, int], view: DecisionView, *, now: datetime) -> Offers:
+    """What so many pieces of these cost in the channel and currency of the cart, as it is when this is recorded."""
     if cart is None:
         return {}
-    wanted = tuple(dict.fromkeys(skus))
-    view.prefetch(PRODUCT, wanted)
-    found = {sku: view.current(PRODUCT, sku) for sku in wanted}
-    return {
-        sku: Offer(unit_price=product.unit_price, stocked=product.stocked)
-        for sku, product in found.items()
-        if product is not None and product.unit_price is not None and product.currency == cart.currency
-    }
+    skus = tuple(wanted)
+    view.prefetch(PRODUCT, skus)
+    lists = lists_in(view, ChannelId(cart.channel))
+    if lists:
+        view.prefetch(PRICES, skus)
+    found = {}
+    for sku, quantity in wanted.items():
+        product = view.current(PRODUCT, sku)
+        price = (
+            None
+            if product is None
+            else price_in(
+                view, product, lists=lists, currency=cart.currency, quantity=quantity, at=in_utc(now)
+            )
+        )
+        if product is not None and price is not None:
+            found[sku] = Offer(
+                unit_price=price.unit_price,
+                stocked=product.stocked,
+                list_id=price.list_id,
+                price_id=price.price_id,
+            )
+    return found

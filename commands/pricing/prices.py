@@ -11,8 +11,9 @@ from commands.recording import Answer
 from commands.routing import command, command_router
 from domain.catalogue.product import PRODUCT, ProductUnknown
 from domain.event import Event
-from domain.ids import JurisdictionId, PriceId, PriceListId, Sku, TaxCategoryId
+from domain.ids import ChannelId, JurisdictionId, PriceId, PriceListId, Sku, TaxCategoryId
 from domain.pricing import price as prices
+from domain.pricing import price_lists
 from domain.pricing import tax_table as tax_tables
 from domain.pricing.price import (
     PRICES,
@@ -23,6 +24,7 @@ from domain.pricing.price import (
     PriceUnknown,
     TooManyPrices,
 )
+from domain.pricing.price_lists import LISTS_MAX, PRICE_LISTS
 from domain.pricing.tax_table import RATE_BP_MAX, TAX_TABLE, TooManyRates
 from domain.pricing.window import EmptyWindow, window
 
@@ -62,6 +64,16 @@ class RetirePrice(Payload):
     model_config = ConfigDict(json_schema_extra={"example": {"price_id": "spring-85123A"}})
 
     price_id: Id
+
+
+class ChoosePriceLists(Payload):
+    """The lists that carts of a channel take their prices from."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"lists": ["summer", "retail"]}})
+
+    lists: Annotated[list[Id], Field(max_length=LISTS_MAX)] = Field(
+        description="The first that has a price counts; none: list prices of the catalogue count."
+    )
 
 
 class SetTaxRate(Payload):
@@ -119,6 +131,24 @@ async def retire_price(sku: Sku, body: RetirePrice, caller: Caller) -> Answer:
         PRICES,
         sku,
         lambda known, _: prices.retire_price(known, sku=sku, price_id=PriceId(body.price_id), now=caller.now),
+    )
+
+
+@command(router, "/channels/{channel}/price-lists", requires="pricing:write")
+async def choose_price_lists(channel: ChannelId, body: ChoosePriceLists, caller: Caller) -> Answer:
+    """Have carts of a channel take their prices from these lists, in place of those before.
+
+    Carts keep the prices that their buyers were shown: what is cheaper now passes on, what is dearer needs consent.
+    """
+    return await caller.execute(
+        PRICE_LISTS,
+        channel,
+        lambda known, _: price_lists.choose(
+            known,
+            channel=channel,
+            lists=[PriceListId(each) for each in body.lists],
+            now=caller.now,
+        ),
     )
 
 

@@ -1,5 +1,6 @@
 """Quotes: what a cart costs by prices, promotions, coupons and tax rates. They record nothing."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -8,13 +9,14 @@ from pydantic import ConfigDict, Field
 from commands.asking import Asked, question
 from commands.coupons import UNENDED, discounts_in
 from commands.decision import DecisionView
-from commands.payloads import Currency, Id, Moment, Payload, Quantity
+from commands.payloads import Currency, Id, Moment, Payload, Quantity, ShopChannel
+from commands.price_lists import lists_in, price_in
 from commands.pricing.prices import router
 from commands.pricing.promotions import Amount
 from commands.taxes import tax_categories_in
 from domain import money
 from domain.catalogue.product import PRODUCT, Product
-from domain.ids import AnyId, CustomerId, JurisdictionId, PriceListId, Sku, TaxCategoryId
+from domain.ids import AnyId, ChannelId, CustomerId, JurisdictionId, PriceListId, Sku, TaxCategoryId
 from domain.moment import in_utc
 from domain.ordering.lines import LINES_MAX, UnknownSku
 from domain.pricing import tax_table as tax_tables
@@ -25,7 +27,8 @@ from domain.pricing.coupon import (
     code_of,
 )
 from domain.pricing.events import PROMOTIONS_TAG
-from domain.pricing.price import PRICES, Prices
+from domain.pricing.price import PRICES
+from domain.pricing.price_lists import FoundPrice
 from domain.pricing.quote import PriceMissing, Quote, Sale, SaleLine, Shipping, quote
 from domain.pricing.rounding import Level, Mode, Rounding
 from domain.pricing.tax_table import TAX_TABLE, MissingTaxRate
@@ -75,7 +78,10 @@ class QuoteCart(Payload):
 
     currency: Currency
     jurisdiction: Id = Field(description="Whose tax table counts.")
-    list_id: Id | None = Field(default=None, description="The price list; without one, list prices count.")
+    list_id: Id | None = Field(default=None, description="The price list; those of the channel when absent.")
+    channel: ShopChannel | None = Field(
+        default=None, description="Where it is sold; without channel and list, list prices count."
+    )
     at: Moment | None = Field(default=None, description="As of when; now when absent.")
     rounding: RequestedRounding = RequestedRounding()
     lines: Annotated[list[RequestedLine], Field(min_length=1, max_length=LINES_MAX)]
@@ -177,58 +183,57 @@ def _shipping(given: RequestedShipping) -> Shipping:
 
 
 def _priced(body: QuoteCart, view: DecisionView, *, at: datetime) -> tuple[SaleLine, ...]:
-    """The lines with their prices: those of the list, else list prices of the catalogue.
+    """The lines with their prices: those of the lists, else list prices of the catalogue.
 
     Raises:
         UnknownSku, PriceMissing: a line cannot be priced.
     """
     skus = [line.sku for line in body.lines]
     view.prefetch(PRODUCT, skus)
-    view.prefetch(PRICES, skus)
+    lists = _lists(body, view)
+    if lists:
+        view.prefetch(PRICES, skus)
     categories = tax_categories_in(view, (line.sku for line in body.lines if line.tax_category is None))
     products = [view.current(PRODUCT, sku) for sku in skus]
     unknown = {index: Sku(skus[index]) for index, product in enumerate(products) if product is None}
     if unknown:
         raise UnknownSku(skus=unknown)
-    return tuple(
-        _line(
-            index,
-            line,
-            body=body,
-            product=product,
-            prices=view.current(PRICES, line.sku),
-            tax_category=line.tax_category or categories[line.sku],
-            at=at,
-        )
+    prices = [
+        _price(index, line, product, body=body, lists=lists, view=view, at=at)
         for index, (line, product) in enumerate(zip(body.lines, products, strict=True))
         if product is not None
+    ]
+    return tuple(
+        SaleLine(
+            sku=line.sku,
+            quantity=line.quantity,
+            unit_price=price.unit_price,
+            price_id=price.price_id,
+            tax_category=TaxCategoryId(line.tax_category or categories[line.sku]),
+        )
+        for line, price in zip(body.lines, prices, strict=True)
     )
 
 
-def _line(
+def _lists(body: QuoteCart, view: DecisionView) -> tuple[PriceListId, ...]:
+    """The lists that count: the one that is named, or else those of the channel."""
+    if body.list_id is not None:
+        return (PriceListId(body.list_id),)
+    return () if body.channel is None else lists_in(view, ChannelId(body.channel))
+
+
+def _price(
     index: int,
     line: RequestedLine,
+    product: Product,
     *,
     body: QuoteCart,
-    product: Product,
-    prices: Prices | None,
-    tax_category: str,
+    lists: Sequence[PriceListId],
+    view: DecisionView,
     at: datetime,
-) -> SaleLine:
-    price = None
-    if prices is not None and body.list_id is not None:
-        price = prices.applying(
-            PriceListId(body.list_id), currency=body.currency, quantity=line.quantity, at=at
-        )
-    listed = product.unit_price if product.currency == body.currency else None
-    unit_price = listed if price is None else price.unit_price
-    if unit_price is None:
+) -> FoundPrice:
+    price = price_in(view, product, lists=lists, currency=body.currency, quantity=line.quantity, at=at)
+    if price is None:
         list_id = None if body.list_id is None else PriceListId(body.list_id)
         raise PriceMissing(line=index, sku=product.sku, list_id=list_id, currency=body.currency)
-    return SaleLine(
-        sku=product.sku,
-        quantity=line.quantity,
-        unit_price=unit_price,
-        price_id=None if price is None else price.price_id,
-        tax_category=TaxCategoryId(tax_category),
-    )
+    return price

@@ -1,7 +1,7 @@
 """A cart: what somebody is about to buy, at the prices that they were shown.
 
-An SKU has one line. Prices come from the catalogue: what is cheaper by now is cheaper in the cart as well, and what is
-dearer costs what it did until its buyer agrees. Asking again for what already holds decides nothing.
+An SKU has one line. Prices come from price lists and the catalogue: what is cheaper by now is cheaper in the cart as
+well, and what is dearer costs what it did until its buyer agrees. Asking again for what already holds decides nothing.
 """
 
 from collections.abc import Mapping
@@ -48,12 +48,13 @@ from domain.cart.events import (
     ShippingChosen,
 )
 from domain.event import Event
-from domain.ids import CartId, CheckoutId, CouponId, CustomerId, OrderId, Sku
+from domain.ids import CartId, CheckoutId, CouponId, CustomerId, OrderId, PriceId, PriceListId, Sku
 from domain.moment import in_utc
 from domain.money import Currency, UnitPrice, is_dearer, shortest, validate_currency, validate_unit_price
 from domain.promotion_terms import Discount
 from domain.quantity import QuantityOutOfRange
-from domain.tax_terms import SaleTax
+from domain.sale_terms import LinePrice, SaleTax
+from domain.text import Channel
 
 SHIPPING_LINE: Final = 0
 """The number of the line that is the shipping, where lines are named by their numbers."""
@@ -94,6 +95,7 @@ class Checkout(Struct, frozen=True, kw_only=True):
     country: str
     totals: CartTotals
     discount: Discount
+    prices: tuple[LinePrice, ...]
     tax: SaleTax | None
     started_at: datetime
     expires_at: datetime
@@ -109,6 +111,7 @@ class Cart(Struct, frozen=True, kw_only=True):
     customer_id: CustomerId | None
     guest: bool
     currency: Currency
+    channel: Channel
     status: Status = Status.OPEN
     lines: tuple[Item, ...] = ()
     numbered: int = 0
@@ -131,14 +134,19 @@ class Cart(Struct, frozen=True, kw_only=True):
 
 
 class Offer(Struct, frozen=True, kw_only=True):
-    """What the catalogue says of a SKU in the currency of a cart."""
+    """What a piece of a SKU costs now, in the currency of a cart and for as many as it has.
+
+    Without a list it is the list price of the catalogue.
+    """
 
     unit_price: UnitPrice
     stocked: bool
+    list_id: PriceListId | None = None
+    price_id: PriceId | None = None
 
 
 Offers = Mapping[Sku, Offer]
-"""What the catalogue offers in the currency of a cart; a SKU that is not offered is missing."""
+"""What is offered in the currency of a cart; a SKU that is not offered is missing."""
 
 
 NOTHING_AGREED: Final[Mapping[Sku, UnitPrice]] = MappingProxyType({})
@@ -152,6 +160,7 @@ def evolve(cart: Cart | None, event: Event) -> Cart:
             customer_id=event.customer_id,
             guest=event.guest,
             currency=event.currency,
+            channel=event.channel,
             changed_at=event.opened_at,
         )
     assert cart is not None, "a change of a cart that was never opened"
@@ -241,6 +250,7 @@ def _checkout(event: CheckoutStarted) -> Checkout:
         country=event.country,
         totals=event.totals,
         discount=Discount(lines=event.discounts, promotions=event.promotions),
+        prices=event.prices,
         tax=event.tax,
         started_at=event.started_at,
         expires_at=event.expires_at,
@@ -349,7 +359,7 @@ def open_cart(
 def add_item(
     cart: Cart | None, *, cart_id: CartId, sku: Sku, quantity: int, offers: Offers, now: datetime
 ) -> list[Event]:
-    """Put pieces into the cart, at the list price.
+    """Put pieces into the cart, at the price that is offered for as many as it has then.
 
     Raises:
         CartUnknown, CartIsClosed, CartFrozen, TooManyLines: nothing can be added.
@@ -427,11 +437,11 @@ def remove_item(cart: Cart | None, *, cart_id: CartId, line_id: int, now: dateti
 def reprice(
     cart: Cart | None, *, cart_id: CartId, offers: Offers, agreed: Mapping[Sku, UnitPrice], now: datetime
 ) -> list[Event]:
-    """Have the lines cost what the catalogue says now; nothing if they do. `agreed`: what their buyer agrees to.
+    """Have the lines cost what is offered now; nothing if they do. `agreed`: what their buyer agrees to.
 
     Raises:
         CartUnknown, CartIsClosed, CartFrozen: the cart does not change.
-        PriceChanged: a list price is higher than what stands in the cart, and than what was agreed to.
+        PriceChanged: a price is higher than what stands in the cart, and than what was agreed to.
         NotOffered: a line is not offered any more.
     """
     cart = require_open(cart, cart_id=cart_id)
@@ -466,7 +476,7 @@ def require_quantity(quantity: int, *, added: int = 1) -> None:
 
 
 def changed_prices(lines: tuple[Item, ...], offers: Offers, *, currency: Currency) -> tuple[Price, ...]:
-    """The lines whose list price is another by now.
+    """The lines whose price is another by now.
 
     Raises:
         NotOffered: a line is not offered any more.

@@ -101,9 +101,7 @@ class PriceChanged(Conflict):
     """List prices rose, and nobody has agreed to that."""
 
     title = "A price in the cart rose"
-    meaning = (
-        "The list prices in `facts.prices` rose since the cart has these lines: each has `old` and `new`."
-    )
+    meaning = "The prices in `facts.prices` rose since the cart has these lines: each has `old` and `new`."
     remedy = "Show the buyer both, and send the command `reprice_cart` with the prices that they agree to."
 
     cart_id: CartId
@@ -111,7 +109,7 @@ class PriceChanged(Conflict):
 
     def __str__(self) -> str:
         skus = ", ".join(f"'{price.sku}'" for price in self.prices)
-        return f"The list price rose since cart '{self.cart_id}' has these: {skus}."
+        return f"The price rose since cart '{self.cart_id}' has these: {skus}."
 
 
 @dataclass(kw_only=True, eq=False)
@@ -119,7 +117,7 @@ class NotOffered(Unacceptable):
     """The SKU cannot be bought in the currency of the cart."""
 
     title = "The SKU is not offered"
-    meaning = "No product has the SKU, or it has no list price in the currency of the cart."
+    meaning = "No product has the SKU, or it has no price in the currency of the cart."
     remedy = "Check the SKU: case matters. A line that is no longer offered can be removed."
 
     sku: Sku

@@ -48,8 +48,8 @@ from domain.ids import CartId, CheckoutId, CustomerId, OrderId, Sku
 from domain.moment import in_utc
 from domain.money import line_total, shortest
 from domain.promotion_terms import Discount
+from domain.sale_terms import LinePrice, SaleTax
 from domain.sealed import Sealed
-from domain.tax_terms import SaleTax
 
 
 class SealedAddress(Struct, frozen=True, kw_only=True):
@@ -179,11 +179,22 @@ def start_checkout(
         totals=charge.totals,
         discounts=charge.discount.lines,
         promotions=charge.discount.promotions,
+        prices=_prices(cart, offers),
         tax=charge.tax,
         started_at=moment,
         expires_at=moment + lasts,
     )
     return [*repriced, started]
+
+
+def _prices(cart: Cart, offers: Offers) -> tuple[LinePrice, ...]:
+    """The lists that prices are from, by line."""
+    found = []
+    for line in priced_lines(cart):
+        offer = offers[line.sku]
+        if offer.list_id is not None and offer.price_id is not None:
+            found.append(LinePrice(line_id=line.line_id, list_id=offer.list_id, price_id=offer.price_id))
+    return tuple(found)
 
 
 def abort_checkout(cart: Cart | None, *, cart_id: CartId, reason: AbortReason, now: datetime) -> list[Event]:

@@ -13,11 +13,10 @@ from domain.ids import CartId, CheckoutId, CouponId, CustomerId, OrderId, Promot
 from domain.moment import Moment
 from domain.money import Currency, Minor, UnitPrice
 from domain.promotion_terms import Action, LineDiscount, PromotionDiscount, Rule
+from domain.sale_terms import LinePrice, SaleTax
 from domain.sealed import Sealed
-from domain.tax_terms import SaleTax
-from domain.text import Country, Personal, PublicText
+from domain.text import Channel, Country, Personal, PublicText
 
-Channel = Annotated[str, PublicText("the shop's own name of a way to sell")]
 Locale = Annotated[str, PublicText("a language tag")]
 
 _UNTIL_ERASED: Final = "until the customer is erased"
@@ -39,7 +38,7 @@ RepriceCause = Literal["consent", "drop"]
 
 
 class Price(Struct, frozen=True, kw_only=True, gc=False):
-    """A line whose price is another: it was `old` in the cart, the list price is `new`."""
+    """A line whose price is another: it was `old` in the cart, and is `new` by now."""
 
     line_id: int
     sku: Sku
@@ -108,7 +107,7 @@ class ItemRemoved(Event, frozen=True, kw_only=True):
 
 @event_type("cart.cart_repriced.v1")
 class CartRepriced(Event, frozen=True, kw_only=True):
-    """These lines cost what the catalogue says now."""
+    """These lines cost what price lists and the catalogue say now."""
 
     cart_id: CartId
     lines: tuple[Price, ...]
@@ -132,7 +131,7 @@ class AddressSet(Event, frozen=True, kw_only=True):
 
 @event_type("cart.shipping_chosen.v1")
 class ShippingChosen(Event, frozen=True, kw_only=True):
-    """How it is sent: a product that is not stocked, at its list price."""
+    """How it is sent: a product that is not stocked, at its price."""
 
     cart_id: CartId
     option_id: Sku
@@ -180,8 +179,9 @@ class CartTotals(Struct, frozen=True, kw_only=True, gc=False):
 class CheckoutStarted(Event, frozen=True, kw_only=True):
     """The cart is frozen, and its prices stand, until `expires_at`. The order will have this id.
 
-    `discounts` are taken off lines, 0 being the shipping, by `promotions`: both are the discount of the totals. The
-    `tax` names lines in the same way; it is null where nobody taxes the order.
+    `discounts` are taken off lines, 0 being the shipping, by `promotions`: both are the discount of the totals. By the
+    same numbers `prices` say of which lists prices are, and `tax` how lines are taxed; it is null where nobody taxes
+    the order.
     """
 
     cart_id: CartId
@@ -192,6 +192,7 @@ class CheckoutStarted(Event, frozen=True, kw_only=True):
     totals: CartTotals
     discounts: tuple[LineDiscount, ...]
     promotions: tuple[PromotionDiscount, ...]
+    prices: tuple[LinePrice, ...] = ()
     tax: SaleTax | None = None
     started_at: Moment
     expires_at: Moment

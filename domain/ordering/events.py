@@ -14,8 +14,8 @@ from domain.ids import CreditNoteId, CustomerId, OrderId, PaymentId, Sku, custom
 from domain.moment import Moment
 from domain.money import Currency, Minor, UnitPrice
 from domain.promotion_terms import LineDiscount, PromotionDiscount
+from domain.sale_terms import LinePrice, SaleTax
 from domain.sealed import Sealed
-from domain.tax_terms import SaleTax
 from domain.text import Country, MethodRef, Personal
 
 CancellationReason = Literal["customer", "declined", "fraud", "inventory", "staff", "expired", "other"]
@@ -158,8 +158,9 @@ class OrderPlaced(Event, frozen=True, kw_only=True):
 
     It has the tag of its customer. Only a registered customer's order has contact data. One without `payment` is paid
     elsewhere, or not at all. `discounts` are what was taken off lines, whose totals are after that, by `promotions`:
-    both are the same amount. The `tax` is that of each line after its discounts, rounded as `rounding` says; it is null
-    where nobody taxed the order. The total is the sum of the lines', and what is paid.
+    both are the same amount. `prices` say of which lists unit prices are. The `tax` is that of each line after its
+    discounts, rounded as `rounding` says; it is null where nobody taxed the order. The total is the sum of the lines',
+    and what is paid.
     """
 
     order_id: OrderId
@@ -174,6 +175,7 @@ class OrderPlaced(Event, frozen=True, kw_only=True):
     payment: PaymentTerms | None
     discounts: tuple[LineDiscount, ...] = ()
     promotions: tuple[PromotionDiscount, ...] = ()
+    prices: tuple[LinePrice, ...] = ()
     tax: SaleTax | None = None
 
 

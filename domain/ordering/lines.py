@@ -15,7 +15,7 @@ from domain.money import Currency, Minor, UnitPrice, line_total, within_limit
 from domain.ordering.events import CreditLine, OrderLine, SkuTotal
 from domain.quantity import validate_quantity
 from domain.rejection import Place, Unacceptable
-from domain.tax_terms import LineTax
+from domain.sale_terms import LinePrice, LineTax
 
 LINES_MAX: Final = 2_000
 """Lines in one order or credit note."""
@@ -26,7 +26,8 @@ L = TypeVar("L", OrderLine, CreditLine)
 class LineRequest(Struct, frozen=True, kw_only=True):
     """One line as asked for. `stocked` is what the catalogue says of the SKU, `discount` is in minor units.
 
-    `tax` is that of what is left after the discount; the line gets its own number.
+    `price` is the list that the unit price is from, `tax` that of what is left after the discount. The line gets a
+    number of its own, whatever theirs is.
     """
 
     sku: Sku
@@ -34,6 +35,7 @@ class LineRequest(Struct, frozen=True, kw_only=True):
     unit_price: UnitPrice
     stocked: bool
     discount: Minor = Minor(0)
+    price: LinePrice | None = None
     tax: LineTax | None = None
 
 

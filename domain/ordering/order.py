@@ -52,7 +52,7 @@ from domain.ordering.events import (
 from domain.ordering.lines import LineRequest, grand_total, per_sku, priced
 from domain.promotion_terms import LineDiscount, PromotionDiscount
 from domain.rejection import Conflict, Unknown
-from domain.tax_terms import SaleTax
+from domain.sale_terms import SaleTax
 
 
 class Status(StrEnum):
@@ -361,6 +361,11 @@ def place(
             payment=None if total == 0 else buyer.payment,
             discounts=discounts,
             promotions=buyer.promotions,
+            prices=tuple(
+                replace(line.price, line_id=ordinal)
+                for ordinal, line in enumerate(lines, start=1)
+                if line.price is not None
+            ),
             tax=_tax(lines, buyer.tax),
         )
     ]

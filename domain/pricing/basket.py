@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from domain.ids import CouponId, JurisdictionId, PromotionId, Sku, TaxCategoryId
+from domain.ids import CouponId, JurisdictionId, PriceId, PromotionId, Sku, TaxCategoryId
 from domain.money import Currency, Minor, UnitPrice
 from domain.pricing.evaluation import evaluate
 from domain.pricing.promotion import Promotion
@@ -14,7 +14,7 @@ from domain.pricing.quote import Quote, QuotedLine, QuotedShipping, Sale, SaleLi
 from domain.pricing.tax_table import STANDARD
 from domain.pricing.window import Window
 from domain.promotion_terms import Action, Discount, LineDiscount, PromotionDiscount, Rule
-from domain.tax_terms import LineTax, SaleTax
+from domain.sale_terms import LineTax, SaleTax
 
 _ITSELF: Final = PromotionId("itself")
 
@@ -40,8 +40,12 @@ class Priced(Protocol):
 
 
 class SaleTerms(Struct, frozen=True, kw_only=True):
-    """Who taxes a sale, and how: what is in no category is standard. Without a jurisdiction nobody does."""
+    """The prices of lists that a sale has, who taxes it, and how: what is in no category is standard.
 
+    Without a jurisdiction nobody taxes it.
+    """
+
+    price_ids: Mapping[Sku, PriceId] = {}
     jurisdiction: JurisdictionId | None = None
     tax_categories: Mapping[Sku, TaxCategoryId] = {}
 
@@ -65,7 +69,7 @@ def basket(
                 sku=line.sku,
                 quantity=line.quantity,
                 unit_price=line.unit_price,
-                price_id=None,
+                price_id=terms.price_ids.get(line.sku),
                 tax_category=terms.tax_category_of(line.sku),
             )
             for line in lines

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from domain.event import Event, event_type
 from domain.ids import (
+    ChannelId,
     CouponId,
     CustomerId,
     JurisdictionId,
@@ -58,6 +59,15 @@ class PriceRetired(Event, frozen=True, kw_only=True):
     list_id: PriceListId
     min_quantity: int
     retired_at: Moment
+
+
+@event_type("pricing.price_lists_chosen.v1")
+class PriceListsChosen(Event, frozen=True, kw_only=True):
+    """Carts of a channel take their prices from these lists: from the first that has one. None: from the catalogue."""
+
+    channel: ChannelId
+    lists: tuple[PriceListId, ...]
+    chosen_at: Moment
 
 
 @event_type("pricing.tax_rate_set.v1")

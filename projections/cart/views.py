@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 from msgspec import Struct
 
 from domain.cart.cart import CART
-from domain.cart.events import EMAIL, LINES, RECIPIENT, AddressKind, CartTotals, Channel, Locale
+from domain.cart.events import EMAIL, LINES, RECIPIENT, AddressKind, CartTotals, Locale
 from domain.ids import CartId, CheckoutId, CouponId, CustomerId, OrderId, PromotionId, Sku
 from domain.money import Currency, Minor, UnitPrice
 from domain.promotion_terms import Action, PromotionDiscount, Rule
+from domain.sale_terms import SaleTax
 from domain.sealed import Sealed
-from domain.tax_terms import SaleTax
-from domain.text import Country
+from domain.text import Channel, Country
 from projections.view import KEYED, CachedDocument, Row, View
 
 Status = Literal["open", "frozen", "ordered", "merged", "expired"]

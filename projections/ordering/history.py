@@ -76,6 +76,7 @@ def began(_history: None, event: OrderPlaced) -> OrderHistory:
         total=event.total,
         discounts=event.discounts,
         promotions=event.promotions,
+        prices=event.prices,
         tax=event.tax,
         rounding=event.rounding,
         timeline=(TimelineStep(step="placed", at=event.placed_at, amount=event.total),),

@@ -25,8 +25,8 @@ from domain.ordering.events import (
 )
 from domain.ordering.order import ORDER
 from domain.promotion_terms import LineDiscount, PromotionDiscount
+from domain.sale_terms import LinePrice, SaleTax
 from domain.sealed import Sealed
-from domain.tax_terms import SaleTax
 from domain.text import Country
 from projections.view import GLOBAL, KEYED, Row, View
 
@@ -134,8 +134,8 @@ class OrderHistory(Row, frozen=True, kw_only=True):
     `held` is what a provider holds and did not take, `captured` what was taken, `returned` what of that went back,
     `disputed` what a bank took until it decides, and `asked` counts requests that no provider has answered. The `total`
     is after `discounts`, which were taken off lines by `promotions`, and has the `tax`, rounded as `rounding` says, as
-    far as prices do not hold it. `holds` are the reasons for which the order is not
-    to be shipped.
+    far as prices do not hold it. `prices` say of which lists unit prices are. `holds` are the reasons for which the
+    order is not to be shipped.
     """
 
     order_id: OrderId
@@ -154,6 +154,7 @@ class OrderHistory(Row, frozen=True, kw_only=True):
     asked: int = 0
     discounts: tuple[LineDiscount, ...] = ()
     promotions: tuple[PromotionDiscount, ...] = ()
+    prices: tuple[LinePrice, ...] = ()
     tax: SaleTax | None = None
     rounding: OrderRounding = ROUNDED_BY_LINE
     holds: tuple[HoldReason, ...] = ()

@@ -8,6 +8,7 @@ from domain.money import Minor
 from domain.pricing.events import (
     CouponCreated,
     CouponRedeemed,
+    PriceListsChosen,
     PriceRetired,
     PriceSet,
     PromotionDefined,
@@ -16,12 +17,14 @@ from domain.pricing.events import (
     TaxRateSet,
 )
 from projections.pricing.views import (
+    ChannelPriceLists,
     CouponDetails,
     PriceEntry,
     PriceTimeline,
     PromotionDetails,
     TaxRateEntry,
     TaxRates,
+    channel_price_lists,
     coupon_details,
     price_timeline,
     promotion_details,
@@ -57,6 +60,12 @@ def retired(timeline: PriceTimeline, event: PriceRetired) -> PriceTimeline:
             for each in timeline.prices
         ),
     )
+
+
+@channel_price_lists.on(PriceListsChosen)
+def chosen(_lists: ChannelPriceLists | None, event: PriceListsChosen) -> ChannelPriceLists:
+    """The newest choice counts."""
+    return ChannelPriceLists(event.channel, event.lists, event.chosen_at)
 
 
 @tax_rates.on(TaxRateSet)
@@ -133,5 +142,5 @@ def _used(coupon: CouponDetails, *, times: int, amount: int) -> CouponDetails:
     )
 
 
-VIEWS: Final = (price_timeline, tax_rates, promotion_details, coupon_details)
+VIEWS: Final = (price_timeline, channel_price_lists, tax_rates, promotion_details, coupon_details)
 """Views of pricing."""

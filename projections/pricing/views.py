@@ -5,6 +5,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from domain.ids import (
+    ChannelId,
     CouponId,
     JurisdictionId,
     PriceId,
@@ -18,6 +19,7 @@ from domain.money import Currency, Minor, UnitPrice
 from domain.pricing.coupon import COUPON
 from domain.pricing.events import Stacking
 from domain.pricing.price import PRICES
+from domain.pricing.price_lists import PRICE_LISTS
 from domain.pricing.promotion import PROMOTION
 from domain.pricing.tax_table import TAX_TABLE
 from domain.promotion_terms import Action, Rule
@@ -77,6 +79,25 @@ tax_rates = View(
     kind=KEYED,
     document="pricing:tax_table",
     category=TAX_TABLE.category,
+)
+
+
+class ChannelPriceLists(Row, frozen=True):
+    """The price lists that carts of a channel take their prices from: the first that has a price counts."""
+
+    channel: ChannelId
+    lists: tuple[PriceListId, ...]
+    chosen_at: datetime
+
+
+channel_price_lists = View(
+    name="channel_price_lists",
+    row=ChannelPriceLists,
+    key=("channel",),
+    shape=1,
+    kind=KEYED,
+    document="pricing:price_lists",
+    category=PRICE_LISTS.category,
 )
 
 

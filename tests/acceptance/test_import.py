@@ -76,6 +76,7 @@ def test_nobody_is_behind_afterwards(imported):
             "category_listing",
             "channel_details",
             "channel_listing",
+            "channel_price_lists",
             "coupon_details",
             "customer_details",
             "customer_email",

@@ -18,6 +18,7 @@ IDS: Final = {
     "grants": "account_id",
     "pauses": "consumer",
     "price": "sku",
+    "price_lists": "channel",
     "product": "sku",
     "shipment": "order_id",
     "stock": "sku",

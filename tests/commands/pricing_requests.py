@@ -24,6 +24,7 @@ PRICES_OF: Final = "/v1/products/{}/prices"
 VALID: Final[dict[str, tuple[str, Any]]] = {
     "set_price": (PRICES_OF.format("85123A"), PRICE),
     "retire_price": ("/v1/products/85123A/price-retirements", {"price_id": "p-1"}),
+    "choose_price_lists": ("/v1/channels/web/price-lists", {"lists": ["retail"]}),
     "set_tax_rate": ("/v1/tax-tables/GB/rates", RATE),
     "define_promotion": ("/v1/promotions", PROMOTION),
     "end_promotion": ("/v1/promotions/spring/end", {}),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from msgspec.structs import replace
 
-from domain.ids import CouponId, PromotionId
+from domain.ids import CouponId, PriceId, PromotionId
 from domain.money import Minor
 from domain.promotion_terms import Rule
 from tests import sizes
@@ -14,7 +14,14 @@ from tests.cart_examples import cart_opened, item_added
 from tests.catalogue_examples import CONTENT, listing_created, variant_added
 from tests.commands.conftest import opened
 from tests.examples import price_changed, product_created
-from tests.pricing_examples import coupon_created, coupon_redeemed, promotion_defined, tax_rate_set
+from tests.pricing_examples import (
+    coupon_created,
+    coupon_redeemed,
+    price_lists_chosen,
+    price_set,
+    promotion_defined,
+    tax_rate_set,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -237,6 +244,41 @@ async def test_a_checkout_takes_no_more_events_than_its_budget(given):
     fulfilment = 3 + 1
     assert 3 == shop.position - before
     assert 12 >= 3 + fulfilment
+
+
+async def test_a_cart_has_the_prices_of_the_lists_of_its_channel_as_a_quote_has(given):
+    """1.95 each, and 1.75 from three on; back at two the price rises, and its buyer has to agree."""
+    many = price_set(price_id=PriceId("many"), min_quantity=3, unit_price="1.75")
+    shop = await given(product_created(), price_set(), many, cart_opened())
+    quote = {"currency": "GBP", "jurisdiction": "GB", "channel": "web", "lines": [{**HEARTS, "quantity": 3}]}
+    lists = {"lists": ["summer", "retail"]}
+    chosen = await shop.post("/v1/channels/web/price-lists", lists)
+    chosen.then_accepted(stream="price_lists-web", version=1)
+    assert [price_lists_chosen()] == shop.events("price_lists-web")
+    await shop.given(tax_rate_set(), tax_rate_set(jurisdiction="Italy"))
+
+    assert 201 == (await shop.post(f"{OF_IT}/items", HEARTS)).status
+    assert 201 == (await shop.post(f"{OF_IT}/items", {**HEARTS, "quantity": 1})).status
+    checkout = await checkout_of(shop)
+
+    quoted = (await shop.post("/v1/quotes", quote, key=None)).body
+    assert ("many", 525) == (quoted["lines"][0]["price_id"], quoted["totals"]["grand"])
+    assert ["1.95", "1.75"] == [each.unit_price for each in shop.events("cart-c-17850")[1:3]]
+    assert 201 == (await shop.post(f"{OF_IT}/checkout-abortion")).status
+    assert 201 == (await shop.post(f"{OF_IT}/quantities", {"line_id": 1, "quantity": 2})).status
+    rise = [{"line_id": 1, "sku": "85123A", "old": "1.75", "new": "1.95"}]
+    refused = await shop.post(f"{OF_IT}/checkout", {"country": "Italy"})
+    refused.then_refused(409, "price-changed", prices=rise)
+    agreed = {"agreed": [{"sku": "85123A", "unit_price": "1.95"}]}
+    assert 201 == (await shop.post(f"{OF_IT}/prices", agreed)).status
+    again = await checkout_of(shop)
+    assert again != checkout
+    assert 201 == (await shop.post(CHECK_OUT, again)).status
+    order = ordered(shop)
+    assert (390, [{"line_id": 1, "list_id": "retail", "price_id": "p-1"}]) == (
+        order["total"],
+        order["prices"],
+    )
 
 
 async def test_an_order_is_taxed_by_the_table_of_its_country_as_its_checkout_promised(given):

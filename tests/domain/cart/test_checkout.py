@@ -32,6 +32,7 @@ from domain.cart.events import Price
 from domain.ids import CheckoutId, CustomerId
 from domain.money import Minor, line_total
 from domain.promotion_terms import Discount, Rule
+from domain.sale_terms import LinePrice
 from tests.cart_examples import (
     ADA,
     CART,
@@ -171,6 +172,15 @@ def test_a_checkout_fixes_prices_totals_and_the_id_of_the_order():
 def test_a_checkout_is_not_started_where(state, said, refusal):
     with pytest.raises(refusal):
         checkouts.start_checkout(state, **{**START, **said})
+
+
+def test_a_checkout_says_which_lists_its_prices_are_from():
+    of_list = Offer(unit_price="2", stocked=True, list_id="retail", price_id="p-1")
+
+    *_, started = checkouts.start_checkout(cart(*READY), **{**START, "offers": {**OFFERS, HEART: of_list}})
+
+    assert (LinePrice(line_id=1, list_id="retail", price_id="p-1"),) == started.prices
+    assert started.prices == cart(*READY, started).checkout.prices
 
 
 def test_a_price_that_fell_passes_on_when_a_checkout_starts():

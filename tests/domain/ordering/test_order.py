@@ -3,9 +3,10 @@ from datetime import timedelta, timezone
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from counterfoil.testing.spec import given
-from domain.ids import CouponId, PromotionId
+from domain.ids import CouponId, PriceId, PriceListId, PromotionId
 from domain.money import AmountTooLarge, MalformedUnitPrice, Minor, UnitPrice, UnknownCurrency
 from domain.ordering import order
 from domain.ordering.events import PaymentTerms, Shortage
@@ -22,6 +23,7 @@ from domain.ordering.order import (
 )
 from domain.promotion_terms import PromotionDiscount
 from domain.quantity import QUANTITY_MAX, QuantityOutOfRange
+from domain.sale_terms import LinePrice
 from tests.cart_examples import line_tax, sale_tax
 from tests.examples import (
     COUNTRY,
@@ -85,7 +87,11 @@ def test_a_total_is_after_what_promotions_take_off_its_lines():
 def test_a_total_has_the_tax_that_is_added_to_what_its_lines_cost_after_discounts():
     taxes = (line_tax(32, line_id=7), line_tax(17, line_id=0, included=True))
     off = PromotionDiscount(promotion_id=PromotionId("sale"), code=None, amount=Minor(40))
-    lines = (line(quantity=2, discount=Minor(40), tax=taxes[0]), line(tax=taxes[1]))
+    of_list = LinePrice(line_id=9, list_id=PriceListId("retail"), price_id=PriceId("p-1"))
+    lines = (
+        line(quantity=2, discount=Minor(40), tax=taxes[0]),
+        line(tax=taxes[1], price=of_list),
+    )
     buyer = order.Buyer(promotions=(off,), tax=sale_tax(*taxes, remainder=1))
 
     (event,) = given().when(order.place, **PLACE | {"lines": lines, "buyer": buyer}).decided
@@ -93,6 +99,7 @@ def test_a_total_has_the_tax_that_is_added_to_what_its_lines_cost_after_discount
     assert ([192, 100], 292) == ([each.total for each in event.lines], event.total)
     numbered = sale_tax(line_tax(32, line_id=1), line_tax(17, line_id=2, included=True), remainder=1)
     assert numbered == event.tax
+    assert (replace(of_list, line_id=2),) == event.prices
     (confirmation,) = given(event).when(order.confirm, **CONFIRM).decided
     assert 292 == confirmation.total
 

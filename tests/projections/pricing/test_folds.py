@@ -7,6 +7,7 @@ from domain.ids import PriceId
 from projections.pricing.views import (
     PriceEntry,
     TaxRateEntry,
+    channel_price_lists,
     coupon_details,
     price_timeline,
     promotion_details,
@@ -24,6 +25,7 @@ from tests.pricing_examples import (
     STANDARD,
     coupon_created,
     coupon_redeemed,
+    price_lists_chosen,
     price_retired,
     price_set,
     promotion_defined,
@@ -60,6 +62,14 @@ def test_a_retired_price_ends_then_and_not_before_it_begins():
 
     assert replace(FIRST, valid_until=NOW, retired_at=NOW) == ended
     assert (TOMORROW, TOMORROW, NOW) == (never.valid_from, never.valid_until, never.retired_at)
+
+
+def test_a_channel_shows_the_lists_that_were_chosen_last():
+    others = price_lists_chosen(lists=(RETAIL,), chosen_at=TOMORROW)
+
+    shown = folded(channel_price_lists, price_lists_chosen(), others)["web",]
+
+    assert ((RETAIL,), TOMORROW) == (shown.lists, shown.chosen_at)
 
 
 def test_a_tax_table_shows_each_rate_once_and_the_corrected_one():

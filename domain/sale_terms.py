@@ -1,9 +1,17 @@
-"""The tax of a sale, as events of several contexts say it."""
+"""Where the prices of a sale come from and how it is taxed, as events of several contexts say it."""
 
 from msgspec import Struct
 
-from domain.ids import JurisdictionId, TaxCategoryId
+from domain.ids import JurisdictionId, PriceId, PriceListId, TaxCategoryId
 from domain.money import Minor
+
+
+class LinePrice(Struct, frozen=True, kw_only=True, gc=False):
+    """The price list that the price of a line is from. A line that is missing has the list price of the catalogue."""
+
+    line_id: int
+    list_id: PriceListId
+    price_id: PriceId
 
 
 class LineTax(Struct, frozen=True, kw_only=True, gc=False):
