@@ -8,16 +8,26 @@ from datetime import datetime
 
 from commands.decision import DecisionView
 from domain.catalogue.product import Product
-from domain.ids import ChannelId, PriceListId
+from domain.ids import ChannelId, CustomerId, PriceListId
 from domain.money import Currency
+from domain.pricing.customer_group import CUSTOMER_GROUP
 from domain.pricing.price import PRICES
 from domain.pricing.price_lists import PRICE_LISTS, FoundPrice, found_price
 
 
-def lists_in(view: DecisionView, channel: ChannelId) -> tuple[PriceListId, ...]:
-    """The price lists of a channel, in order; none if none were chosen."""
+def lists_in(
+    view: DecisionView, channel: ChannelId, *, customer_id: CustomerId | None
+) -> tuple[PriceListId, ...]:
+    """The price lists of a channel that hold for a customer, in order; none if none were chosen."""
     chosen = view.current(PRICE_LISTS, channel)
-    return () if chosen is None else chosen.lists
+    if chosen is None:
+        return ()
+    grouped = (
+        view.current(CUSTOMER_GROUP, customer_id)
+        if chosen.are_for_groups and customer_id is not None
+        else None
+    )
+    return chosen.holding_for(None if grouped is None else grouped.group)
 
 
 def price_in(

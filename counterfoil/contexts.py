@@ -72,6 +72,7 @@ from domain.payments.payment import PAYMENT
 from domain.payments.store_credit import STORE_CREDIT
 from domain.pricing import coupon, price, promotion, quote, redemption, tax_table, window
 from domain.pricing.coupon import COUPON
+from domain.pricing.customer_group import CUSTOMER_GROUP
 from domain.pricing.price import PRICES
 from domain.pricing.price_lists import PRICE_LISTS
 from domain.pricing.promotion import PROMOTION
@@ -177,7 +178,7 @@ CATALOGUE: Final = Context(
 
 PRICING: Final = Context(
     name="pricing",
-    aggregates=(PRICES, PRICE_LISTS, TAX_TABLE, PROMOTION, COUPON, REDEMPTION),
+    aggregates=(PRICES, PRICE_LISTS, CUSTOMER_GROUP, TAX_TABLE, PROMOTION, COUPON, REDEMPTION),
     commands="commands.pricing.quotes:router",
     views=pricing_folds.VIEWS,
     queries="read_api.pricing:QUERIES",

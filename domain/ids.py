@@ -43,6 +43,8 @@ PspEventId = NewType("PspEventId", str)
 HoldId = NewType("HoldId", str)
 PriceId = NewType("PriceId", str)
 PriceListId = NewType("PriceListId", str)
+CustomerGroupId = NewType("CustomerGroupId", str)
+"""Customers who have prices of their own, such as resellers."""
 JurisdictionId = NewType("JurisdictionId", str)
 """Whose law taxes a sale: a country, or a part of one."""
 TaxCategoryId = NewType("TaxCategoryId", str)

@@ -5,11 +5,13 @@ from typing import Final
 from projections.pricing.views import (
     ChannelPriceLists,
     CouponDetails,
+    GroupOfCustomer,
     PriceTimeline,
     PromotionDetails,
     TaxRates,
     channel_price_lists,
     coupon_details,
+    customer_group,
     price_timeline,
     promotion_details,
     tax_rates,
@@ -20,6 +22,7 @@ from read_api.routing import ById, Documented, Queries
 
 TIMELINE: Final = Resource(noun="price timeline", view=price_timeline, render=only_row)
 PRICE_LISTS: Final = Resource(noun="choice of price lists", view=channel_price_lists, render=only_row)
+CUSTOMER_GROUP: Final = Resource(noun="group of a customer", view=customer_group, render=only_row)
 TAX_TABLE: Final = Resource(noun="tax table", view=tax_rates, render=only_row)
 PROMOTION: Final = Resource(noun="promotion", view=promotion_details, render=only_row)
 COUPON: Final = Resource(noun="coupon", view=coupon_details, render=only_row)
@@ -39,7 +42,12 @@ _PRICES: Final = {
         }
     ],
 }
-_LISTS: Final = {"channel": "web", "lists": ["summer", "retail"], "chosen_at": "2026-06-01T00:00:00Z"}
+_LISTS: Final = {
+    "channel": "web",
+    "lists": [{"list_id": "trade", "group": "resellers"}, {"list_id": "retail", "group": None}],
+    "chosen_at": "2026-06-01T00:00:00Z",
+}
+_GROUP: Final = {"customer_id": "17850", "group": "resellers", "grouped_at": "2026-06-01T00:00:00Z"}
 _RATES: Final = {
     "jurisdiction": "GB",
     "rates": [
@@ -111,6 +119,12 @@ QUERIES: Final = Queries(
             "pricing:read",
             PRICE_LISTS,
             Documented("get_price_lists", "Price lists of a channel", ChannelPriceLists, _LISTS, "web"),
+        ),
+        ById(
+            "/customers/{customer_id}/group",
+            "promotions:read",
+            CUSTOMER_GROUP,
+            Documented("get_customer_group", "Group of a customer", GroupOfCustomer, _GROUP, "17850"),
         ),
         ById(
             "/tax-tables/{jurisdiction}",

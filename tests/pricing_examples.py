@@ -10,6 +10,7 @@ from domain.event import Event
 from domain.ids import (
     ChannelId,
     CouponId,
+    CustomerGroupId,
     CustomerId,
     JurisdictionId,
     OrderId,
@@ -22,9 +23,12 @@ from domain.ids import (
 )
 from domain.money import Currency, Minor, UnitPrice
 from domain.pricing.coupon import COUPON
+from domain.pricing.customer_group import CUSTOMER_GROUP
 from domain.pricing.events import (
+    ChosenList,
     CouponCreated,
     CouponRedeemed,
+    CustomerGrouped,
     PriceListsChosen,
     PriceRetired,
     PriceSet,
@@ -43,7 +47,8 @@ from domain.promotion_terms import Action, Rule
 NOW: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SKU: Final = Sku("85123A")
 RETAIL: Final = PriceListId("retail")
-SUMMER: Final = PriceListId("summer")
+TRADE: Final = PriceListId("trade")
+RESELLERS: Final = CustomerGroupId("resellers")
 BRITAIN: Final = JurisdictionId("GB")
 STANDARD: Final = TaxCategoryId("standard")
 GBP: Final = Currency("GBP")
@@ -71,7 +76,12 @@ def price_retired(**changes: Any) -> PriceRetired:
 
 
 def price_lists_chosen(**changes: Any) -> PriceListsChosen:
-    example = PriceListsChosen(channel=ChannelId("web"), lists=(SUMMER, RETAIL), chosen_at=NOW)
+    lists = (ChosenList(list_id=TRADE, group=RESELLERS), ChosenList(list_id=RETAIL))
+    return replace(PriceListsChosen(channel=ChannelId("web"), lists=lists, chosen_at=NOW), **changes)
+
+
+def customer_grouped(**changes: Any) -> CustomerGrouped:
+    example = CustomerGrouped(customer_id=CustomerId("17850"), group=RESELLERS, grouped_at=NOW)
     return replace(example, **changes)
 
 
@@ -152,6 +162,8 @@ def stream_of(event: Event) -> tuple[Aggregate[Any], str]:
             return PRICES, event.sku
         case PriceListsChosen():
             return PRICE_LISTS, event.channel
+        case CustomerGrouped():
+            return CUSTOMER_GROUP, event.customer_id
         case TaxRateSet():
             return TAX_TABLE, event.jurisdiction
         case PromotionDefined() | PromotionEnded():
@@ -167,6 +179,7 @@ ONE_OF_EACH: Final[tuple[Event, ...]] = (
     price_set(),
     price_retired(),
     price_lists_chosen(),
+    customer_grouped(),
     tax_rate_set(),
     promotion_defined(),
     promotion_ended(),

@@ -340,7 +340,7 @@ def offers_of(cart: Cart | None, wanted: Mapping[Sku, int], view: DecisionView, 
         return {}
     skus = tuple(wanted)
     view.prefetch(PRODUCT, skus)
-    lists = lists_in(view, ChannelId(cart.channel))
+    lists = lists_in(view, ChannelId(cart.channel), customer_id=cart.customer_id)
     if lists:
         view.prefetch(PRICES, skus)
     found = {}

@@ -11,10 +11,22 @@ from commands.recording import Answer
 from commands.routing import command, command_router
 from domain.catalogue.product import PRODUCT, ProductUnknown
 from domain.event import Event
-from domain.ids import ChannelId, JurisdictionId, PriceId, PriceListId, Sku, TaxCategoryId
+from domain.ids import (
+    ChannelId,
+    CustomerGroupId,
+    CustomerId,
+    JurisdictionId,
+    PriceId,
+    PriceListId,
+    Sku,
+    TaxCategoryId,
+)
+from domain.pricing import customer_group as customer_groups
 from domain.pricing import price as prices
 from domain.pricing import price_lists
 from domain.pricing import tax_table as tax_tables
+from domain.pricing.customer_group import CUSTOMER_GROUP
+from domain.pricing.events import ChosenList
 from domain.pricing.price import (
     PRICES,
     ListedPrice,
@@ -66,14 +78,33 @@ class RetirePrice(Payload):
     price_id: Id
 
 
+class ChannelList(Payload):
+    """A price list of a channel."""
+
+    list_id: Id
+    group: Id | None = Field(default=None, description="Customers whom it is for; everybody when absent.")
+
+
 class ChoosePriceLists(Payload):
     """The lists that carts of a channel take their prices from."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"lists": ["summer", "retail"]}})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"lists": [{"list_id": "trade", "group": "resellers"}, {"list_id": "retail"}]}
+        }
+    )
 
-    lists: Annotated[list[Id], Field(max_length=LISTS_MAX)] = Field(
+    lists: Annotated[list[ChannelList], Field(max_length=LISTS_MAX)] = Field(
         description="The first that has a price counts; none: list prices of the catalogue count."
     )
+
+
+class SetCustomerGroup(Payload):
+    """The group that a customer is in."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"group": "resellers"}})
+
+    group: Id | None = Field(description="null: none any more.")
 
 
 class SetTaxRate(Payload):
@@ -146,7 +177,28 @@ async def choose_price_lists(channel: ChannelId, body: ChoosePriceLists, caller:
         lambda known, _: price_lists.choose(
             known,
             channel=channel,
-            lists=[PriceListId(each) for each in body.lists],
+            lists=[
+                ChosenList(
+                    list_id=PriceListId(each.list_id),
+                    group=None if each.group is None else CustomerGroupId(each.group),
+                )
+                for each in body.lists
+            ],
+            now=caller.now,
+        ),
+    )
+
+
+@command(router, "/customers/{customer_id}/group", requires="pricing:write")
+async def set_customer_group(customer_id: CustomerId, body: SetCustomerGroup, caller: Caller) -> Answer:
+    """Have the price lists of a group hold for a customer, whether registered or not, in place of another group's."""
+    return await caller.execute(
+        CUSTOMER_GROUP,
+        customer_id,
+        lambda known, _: customer_groups.group(
+            known,
+            customer_id=customer_id,
+            group=None if body.group is None else CustomerGroupId(body.group),
             now=caller.now,
         ),
     )

@@ -87,7 +87,9 @@ class QuoteCart(Payload):
     lines: Annotated[list[RequestedLine], Field(min_length=1, max_length=LINES_MAX)]
     shipping: RequestedShipping | None = None
     coupon: Id | None = Field(default=None, description="The code of a coupon, however it is written.")
-    customer_id: Id | None = Field(default=None, description="Whose the coupon would be.")
+    customer_id: Id | None = Field(
+        default=None, description="Who buys: whose the coupon and the group would be."
+    )
 
 
 _EXAMPLE: Final = {
@@ -171,7 +173,7 @@ async def quote_cart(body: QuoteCart, asking: Asked) -> Quote:
             view,
             cart,
             code=None if body.coupon is None else code_of(body.coupon),
-            customer_id=None if body.customer_id is None else CustomerId(body.customer_id),
+            customer_id=_customer(body),
         )
         return quote(cart, discounts=discounts, tax_table=view.current(TAX_TABLE, jurisdiction))
 
@@ -215,11 +217,17 @@ def _priced(body: QuoteCart, view: DecisionView, *, at: datetime) -> tuple[SaleL
     )
 
 
+def _customer(body: QuoteCart) -> CustomerId | None:
+    return None if body.customer_id is None else CustomerId(body.customer_id)
+
+
 def _lists(body: QuoteCart, view: DecisionView) -> tuple[PriceListId, ...]:
     """The lists that count: the one that is named, or else those of the channel."""
     if body.list_id is not None:
         return (PriceListId(body.list_id),)
-    return () if body.channel is None else lists_in(view, ChannelId(body.channel))
+    return (
+        () if body.channel is None else lists_in(view, ChannelId(body.channel), customer_id=_customer(body))
+    )
 
 
 def _price(

@@ -5,10 +5,13 @@ A window reaches from its first moment up to, and without, its last; without a l
 
 from typing import Final, Literal
 
+from msgspec import Struct
+
 from domain.event import Event, event_type
 from domain.ids import (
     ChannelId,
     CouponId,
+    CustomerGroupId,
     CustomerId,
     JurisdictionId,
     OrderId,
@@ -61,13 +64,29 @@ class PriceRetired(Event, frozen=True, kw_only=True):
     retired_at: Moment
 
 
+class ChosenList(Struct, frozen=True, kw_only=True, gc=False):
+    """A price list of a channel, for the customers of a group alone; None: for everybody."""
+
+    list_id: PriceListId
+    group: CustomerGroupId | None = None
+
+
 @event_type("pricing.price_lists_chosen.v1")
 class PriceListsChosen(Event, frozen=True, kw_only=True):
     """Carts of a channel take their prices from these lists: from the first that has one. None: from the catalogue."""
 
     channel: ChannelId
-    lists: tuple[PriceListId, ...]
+    lists: tuple[ChosenList, ...]
     chosen_at: Moment
+
+
+@event_type("pricing.customer_grouped.v1", tags=lambda event: (customer_tag(event.customer_id),))
+class CustomerGrouped(Event, frozen=True, kw_only=True):
+    """A customer is in this group, and in no other one; null: in none."""
+
+    customer_id: CustomerId
+    group: CustomerGroupId | None
+    grouped_at: Moment
 
 
 @event_type("pricing.tax_rate_set.v1")

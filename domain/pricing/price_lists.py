@@ -1,4 +1,4 @@
-"""The price lists of a channel: those that its carts take their prices from, in order.
+"""The price lists of a channel: those that its carts take their prices from, in order, some for a group alone.
 
 The first list that has a price for a SKU counts; where none has, the list price of the catalogue does.
 
@@ -13,10 +13,10 @@ from msgspec import Struct
 
 from domain.aggregate import Aggregate
 from domain.event import Event
-from domain.ids import ChannelId, PriceId, PriceListId
+from domain.ids import ChannelId, CustomerGroupId, PriceId, PriceListId
 from domain.moment import in_utc
 from domain.money import Currency, UnitPrice
-from domain.pricing.events import PriceListsChosen
+from domain.pricing.events import ChosenList, PriceListsChosen
 from domain.pricing.price import Prices
 
 LISTS_MAX: Final = 20
@@ -27,7 +27,16 @@ class PriceLists(Struct, frozen=True):
     """The price lists of a channel, the first that has a price counts."""
 
     channel: ChannelId
-    lists: tuple[PriceListId, ...]
+    lists: tuple[ChosenList, ...]
+
+    def holding_for(self, group: CustomerGroupId | None) -> tuple[PriceListId, ...]:
+        """Those that hold for a customer of a group; None: of none."""
+        return tuple(each.list_id for each in self.lists if each.group in {None, group})
+
+    @property
+    def are_for_groups(self) -> bool:
+        """Whether one of them is for a group alone."""
+        return any(each.group is not None for each in self.lists)
 
 
 class FoundPrice(Struct, frozen=True, kw_only=True):
@@ -50,7 +59,7 @@ PRICE_LISTS: Final[Aggregate[PriceLists]] = Aggregate("price_lists", evolve, (Pr
 
 
 def choose(
-    known: PriceLists | None, *, channel: ChannelId, lists: Sequence[PriceListId], now: datetime
+    known: PriceLists | None, *, channel: ChannelId, lists: Sequence[ChosenList], now: datetime
 ) -> list[Event]:
     """Have carts of a channel take their prices from these lists; nothing if they do. One named twice counts once."""
     assert len(lists) <= LISTS_MAX, "a border let it in"

@@ -8,6 +8,7 @@ from domain.money import Minor
 from domain.pricing.events import (
     CouponCreated,
     CouponRedeemed,
+    CustomerGrouped,
     PriceListsChosen,
     PriceRetired,
     PriceSet,
@@ -19,6 +20,7 @@ from domain.pricing.events import (
 from projections.pricing.views import (
     ChannelPriceLists,
     CouponDetails,
+    GroupOfCustomer,
     PriceEntry,
     PriceTimeline,
     PromotionDetails,
@@ -26,6 +28,7 @@ from projections.pricing.views import (
     TaxRates,
     channel_price_lists,
     coupon_details,
+    customer_group,
     price_timeline,
     promotion_details,
     tax_rates,
@@ -66,6 +69,12 @@ def retired(timeline: PriceTimeline, event: PriceRetired) -> PriceTimeline:
 def chosen(_lists: ChannelPriceLists | None, event: PriceListsChosen) -> ChannelPriceLists:
     """The newest choice counts."""
     return ChannelPriceLists(event.channel, event.lists, event.chosen_at)
+
+
+@customer_group.on(CustomerGrouped)
+def grouped(_group: GroupOfCustomer | None, event: CustomerGrouped) -> GroupOfCustomer:
+    """A customer is in one group."""
+    return GroupOfCustomer(event.customer_id, event.group, event.grouped_at)
 
 
 @tax_rates.on(TaxRateSet)
@@ -142,5 +151,12 @@ def _used(coupon: CouponDetails, *, times: int, amount: int) -> CouponDetails:
     )
 
 
-VIEWS: Final = (price_timeline, channel_price_lists, tax_rates, promotion_details, coupon_details)
+VIEWS: Final = (
+    price_timeline,
+    channel_price_lists,
+    customer_group,
+    tax_rates,
+    promotion_details,
+    coupon_details,
+)
 """Views of pricing."""

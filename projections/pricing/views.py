@@ -7,6 +7,8 @@ from msgspec import Struct
 from domain.ids import (
     ChannelId,
     CouponId,
+    CustomerGroupId,
+    CustomerId,
     JurisdictionId,
     PriceId,
     PriceListId,
@@ -17,7 +19,8 @@ from domain.ids import (
 )
 from domain.money import Currency, Minor, UnitPrice
 from domain.pricing.coupon import COUPON
-from domain.pricing.events import Stacking
+from domain.pricing.customer_group import CUSTOMER_GROUP
+from domain.pricing.events import ChosenList, Stacking
 from domain.pricing.price import PRICES
 from domain.pricing.price_lists import PRICE_LISTS
 from domain.pricing.promotion import PROMOTION
@@ -86,7 +89,7 @@ class ChannelPriceLists(Row, frozen=True):
     """The price lists that carts of a channel take their prices from: the first that has a price counts."""
 
     channel: ChannelId
-    lists: tuple[PriceListId, ...]
+    lists: tuple[ChosenList, ...]
     chosen_at: datetime
 
 
@@ -98,6 +101,24 @@ channel_price_lists = View(
     kind=KEYED,
     document="pricing:price_lists",
     category=PRICE_LISTS.category,
+)
+
+
+class GroupOfCustomer(Row, frozen=True):
+    """The group that a customer is in; None: in none any more."""
+
+    customer_id: CustomerId
+    group: CustomerGroupId | None
+    grouped_at: datetime
+
+
+customer_group = View(
+    name="customer_group",
+    row=GroupOfCustomer,
+    key=("customer_id",),
+    shape=1,
+    kind=KEYED,
+    category=CUSTOMER_GROUP.category,
 )
 
 

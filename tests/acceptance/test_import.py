@@ -80,6 +80,7 @@ def test_nobody_is_behind_afterwards(imported):
             "coupon_details",
             "customer_details",
             "customer_email",
+            "customer_group",
             "customer_summary",
             "customer_totals",
             "listing_details",

@@ -14,6 +14,7 @@ from domain.event import Event, current
 
 IDS: Final = {
     "channel": "channel",
+    "customer_group": "customer_id",
     "coupon": "code",
     "grants": "account_id",
     "pauses": "consumer",

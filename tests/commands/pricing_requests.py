@@ -24,7 +24,8 @@ PRICES_OF: Final = "/v1/products/{}/prices"
 VALID: Final[dict[str, tuple[str, Any]]] = {
     "set_price": (PRICES_OF.format("85123A"), PRICE),
     "retire_price": ("/v1/products/85123A/price-retirements", {"price_id": "p-1"}),
-    "choose_price_lists": ("/v1/channels/web/price-lists", {"lists": ["retail"]}),
+    "choose_price_lists": ("/v1/channels/web/price-lists", {"lists": [{"list_id": "retail"}]}),
+    "set_customer_group": ("/v1/customers/17850/group", {"group": "resellers"}),
     "set_tax_rate": ("/v1/tax-tables/GB/rates", RATE),
     "define_promotion": ("/v1/promotions", PROMOTION),
     "end_promotion": ("/v1/promotions/spring/end", {}),

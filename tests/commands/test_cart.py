@@ -15,6 +15,7 @@ from tests.catalogue_examples import CONTENT, listing_created, variant_added
 from tests.commands.conftest import opened
 from tests.examples import price_changed, product_created
 from tests.pricing_examples import (
+    TRADE,
     coupon_created,
     coupon_redeemed,
     price_lists_chosen,
@@ -251,7 +252,7 @@ async def test_a_cart_has_the_prices_of_the_lists_of_its_channel_as_a_quote_has(
     many = price_set(price_id=PriceId("many"), min_quantity=3, unit_price="1.75")
     shop = await given(product_created(), price_set(), many, cart_opened())
     quote = {"currency": "GBP", "jurisdiction": "GB", "channel": "web", "lines": [{**HEARTS, "quantity": 3}]}
-    lists = {"lists": ["summer", "retail"]}
+    lists = {"lists": [{"list_id": "trade", "group": "resellers"}, {"list_id": "retail"}]}
     chosen = await shop.post("/v1/channels/web/price-lists", lists)
     chosen.then_accepted(stream="price_lists-web", version=1)
     assert [price_lists_chosen()] == shop.events("price_lists-web")
@@ -279,6 +280,22 @@ async def test_a_cart_has_the_prices_of_the_lists_of_its_channel_as_a_quote_has(
         order["total"],
         order["prices"],
     )
+
+
+async def test_a_list_of_a_group_holds_for_the_carts_and_quotes_of_its_customers(given):
+    trade = price_set(price_id=PriceId("t-1"), list_id=TRADE, unit_price="1.20")
+    anybody = cart_opened(cart_id="c-anybody", customer_id=None)
+    shop = await given(
+        product_created(), price_set(), trade, price_lists_chosen(), cart_opened(), anybody, tax_rate_set()
+    )
+    quote = {"currency": "GBP", "jurisdiction": "GB", "channel": "web", "lines": [HEARTS]}
+    joined = await shop.post("/v1/customers/17850/group", {"group": "resellers"})
+    joined.then_accepted(stream="customer_group-17850", version=1)
+
+    for cart_id, customer_id, price in (("c-17850", "17850", "1.20"), ("c-anybody", None, "1.95")):
+        assert 201 == (await shop.post(f"/v1/carts/{cart_id}/items", HEARTS)).status
+        quoted = (await shop.post("/v1/quotes", {**quote, "customer_id": customer_id}, key=None)).body
+        assert price == shop.events(f"cart-{cart_id}")[-1].unit_price == quoted["lines"][0]["unit_price"]
 
 
 async def test_an_order_is_taxed_by_the_table_of_its_country_as_its_checkout_promised(given):

@@ -4,11 +4,13 @@ from msgspec.structs import replace
 
 from counterfoil.testing.spec import folded
 from domain.ids import PriceId
+from domain.pricing.events import ChosenList
 from projections.pricing.views import (
     PriceEntry,
     TaxRateEntry,
     channel_price_lists,
     coupon_details,
+    customer_group,
     price_timeline,
     promotion_details,
     tax_rates,
@@ -19,12 +21,14 @@ from tests.pricing_examples import (
     GBP,
     LONG_AGO,
     NOW,
+    RESELLERS,
     RETAIL,
     SKU,
     SPRING,
     STANDARD,
     coupon_created,
     coupon_redeemed,
+    customer_grouped,
     price_lists_chosen,
     price_retired,
     price_set,
@@ -65,11 +69,16 @@ def test_a_retired_price_ends_then_and_not_before_it_begins():
 
 
 def test_a_channel_shows_the_lists_that_were_chosen_last():
-    others = price_lists_chosen(lists=(RETAIL,), chosen_at=TOMORROW)
+    others = price_lists_chosen(lists=(ChosenList(list_id=RETAIL),), chosen_at=TOMORROW)
 
     shown = folded(channel_price_lists, price_lists_chosen(), others)["web",]
 
-    assert ((RETAIL,), TOMORROW) == (shown.lists, shown.chosen_at)
+    assert (others.lists, TOMORROW) == (shown.lists, shown.chosen_at)
+
+
+def test_a_customer_shows_the_group_of_now():
+    assert RESELLERS == folded(customer_group, customer_grouped())["17850",].group
+    assert None is folded(customer_group, customer_grouped(), customer_grouped(group=None))["17850",].group
 
 
 def test_a_tax_table_shows_each_rate_once_and_the_corrected_one():
