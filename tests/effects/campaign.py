@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
@@ -41,9 +42,16 @@ from tests.effects.roles import (
     Roles,
     Simulated,
 )
-from tests.effects.selling import PRICE, SKU, UNITS, Sale, Shop
+from tests.effects.selling import COUNTRY, PRICE, RATE_BP, RETAIL, SKU, UNITS, Sale, Shop
 from tests.sizes import EFFECTS_KILLS, EFFECTS_ORDERS
 
+LISTED = {
+    "price_id": "retail-1",
+    "list_id": "retail",
+    "unit_price": f"{RETAIL / 100:.2f}",
+    "currency": "GBP",
+}
+RATE = {"tax_category": "standard", "rate_bp": RATE_BP, "included": False}
 PROVIDER_FAULTS = "lose=0.12,twice=0.08,late=0.08:2.2,error=0.12,garble=0.1,wrong=0.08"
 WEBHOOK_FAULTS = "twice=0.15,late=0.15:0.7,reorder=0.15,wrong=0.1,lose=0.1"
 ANSWERED_WITHIN_S = 60.0
@@ -140,6 +148,9 @@ class Campaign:
         commands = (
             ("product", "/v1/products", {**product, "currency": "GBP"}),
             ("stock", f"/v1/stock/{SKU}/receipts", {"quantity": units + UNITS}),
+            ("price", f"/v1/products/{SKU}/prices", LISTED),
+            ("lists", "/v1/channels/web/price-lists", {"lists": [{"list_id": LISTED["list_id"]}]}),
+            ("tax", f"/v1/tax-tables/{quote(COUNTRY)}/rates", RATE),
         )
         for key, path, body in commands:
             self._until(lambda key=key, path=path, body=body: self.shop.post(key, path, body))

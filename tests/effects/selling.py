@@ -9,12 +9,19 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from tests.chaos.clients import NOTHING_WAS_DONE, Connection
 from tests.effects.payment_checker import Wanted
 
 PRICE = 435
+"""The list price of the catalogue, which orders without a cart have; they are not taxed."""
+RETAIL = 399
+"""The price of the list that carts have theirs from."""
+RATE_BP = 1_750
+"""The tax that is added to it."""
+COUNTRY = "United Kingdom"
 SKU = "A"
 UNITS = 5
 CREDIT = 150
@@ -61,6 +68,16 @@ class Shop:
             return None
         return json.loads(text) if status == 200 else None
 
+    def quote(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        """What a cart costs, or None if nobody says so now."""
+        try:
+            status, _, text = self._commands.ask(
+                "POST", "/v1/quotes", body=json.dumps(body), headers={"Content-Type": "application/json"}
+            )
+        except (OSError, http.client.HTTPException):
+            return None
+        return json.loads(text) if status == 200 else None
+
     def _posted(self, key: str, path: str, body: dict[str, Any]) -> bool:
         headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
         try:
@@ -72,6 +89,12 @@ class Shop:
         if status >= UNKNOWN_STATUS or json.loads(text).get("code") in NOTHING_WAS_DONE:
             return False
         raise Refused(f"{key}: {path} was answered {status} {text.decode()}")
+
+
+def taxed(amount: int) -> int:
+    """With the tax of one line, of which half a penny goes to the even one."""
+    exact = Decimal(amount * RATE_BP) / 10_000
+    return amount + int(exact.quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
 
 
 @dataclass
@@ -86,8 +109,9 @@ class Sale:
         self.name = f"s-{self.number}"
         self.customer = f"c-{self.number}"
         self.quantity = 1 + self.number % UNITS
-        self.total = self.quantity * PRICE
         self.kind = KINDS[self.number % len(KINDS)]
+        is_cart = self.kind.place is not Sale.places_an_order
+        self.total = taxed(self.quantity * RETAIL) if is_cart else self.quantity * PRICE
         self.begin()
 
     @property
@@ -138,7 +162,29 @@ class Sale:
         return seen
 
     def _sees_order(self, *statuses: str) -> Step:
-        return self._sees(f"/v1/orders/{self.order_id}", lambda order: order["status"] in statuses)
+        def holds(order: dict[str, Any]) -> bool:
+            self._require_total("its order", order["total"])
+            return order["status"] in statuses
+
+        return self._sees(f"/v1/orders/{self.order_id}", holds)
+
+    def _is_quoted(self) -> Step:
+        """What the cart will cost, before anybody is charged."""
+
+        def quoted(shop: Shop) -> bool:
+            line = {"sku": SKU, "quantity": self.quantity}
+            quote = shop.quote(
+                {"currency": "GBP", "jurisdiction": COUNTRY, "channel": "web", "lines": [line]}
+            )
+            if quote is not None:
+                self._require_total("a quote", quote["totals"]["grand"])
+            return quote is not None
+
+        return quoted
+
+    def _require_total(self, what: str, says: int) -> None:
+        if says != self.total:
+            raise Refused(f"{self.name} costs {self.total}, and {what} says {says}")
 
     def _sees_confirmed(self) -> Step:
         return self._sees_order("confirmed", "shipped", "cancelled")
@@ -182,6 +228,7 @@ class Sale:
                 cart = shop.get(f"/v1/carts/{self.name}")
                 if cart is None or cart["checkout"] is None:
                     return False
+                self._require_total("its checkout", cart["checkout"]["totals"]["grand"])
                 self.order_id, self.checkout_id = (
                     cart["checkout"]["order_id"],
                     cart["checkout"]["checkout_id"],
@@ -195,7 +242,8 @@ class Sale:
         cart = f"/v1/carts/{self.name}"
         yield self._asks("/v1/carts", {"cart_id": self.name, "customer_id": self.customer, "currency": "GBP"})
         yield self._asks(f"{cart}/items", {"sku": SKU, "quantity": self.quantity})
-        yield self._asks(f"{cart}/checkout", {"country": "United Kingdom"})
+        yield self._is_quoted()
+        yield self._asks(f"{cart}/checkout", {"country": COUNTRY})
         yield self._sees_checkout()
         yield self._asks(f"{cart}/order", {"checkout_id": self.checkout_id, "method_ref": method})
 
@@ -207,7 +255,7 @@ class Sale:
             {
                 "order_id": self.name,
                 "customer_id": self.customer,
-                "country": "United Kingdom",
+                "country": COUNTRY,
                 "currency": "GBP",
                 "lines": [{"sku": SKU, "quantity": self.quantity}],
             },

@@ -21,6 +21,7 @@ from domain.payments import events as paying
 from domain.payments.payment import OPEN, PAYMENT, MovementStep
 from domain.payments.payment import Status as Authorisation
 from domain.payments.store_credit import STORE_CREDIT
+from domain.pricing import events as pricing
 from projections.inventory.views import stock_level
 from projections.payments import folds as payments
 from projections.payments.ledger import LEDGER
@@ -52,6 +53,11 @@ CREDIT = {
 }
 
 
+def rounded(exact):
+    """Half of a minor unit goes to the even one."""
+    return int(exact.quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
+
+
 class Books:
     """Sums by SKU, payment, order and customer; `check` says what contradicts them."""
 
@@ -73,6 +79,12 @@ class Books:
         """SKUs that somebody put into a cart and did not take out."""
         self.fixed = {}
         """What buyers were shown at the beginning of a checkout, by order."""
+        self.rate = None
+        """The newest rate of tax."""
+        self.rates = {}
+        """The rate at the beginning of a checkout, by order."""
+        self.listed = {}
+        """Prices of lists, by SKU and id."""
         self._touched = set()
 
     def take(self, events):
@@ -106,6 +118,11 @@ class Books:
         match event:
             case cart.CheckoutStarted():
                 self.fixed[event.order_id] = event.totals.grand
+                self.rates[event.order_id] = self.rate
+            case pricing.TaxRateSet():
+                self.rate = event
+            case pricing.PriceSet():
+                self.listed[event.sku, event.price_id] = event.unit_price
             case cart.ItemAdded():
                 self.carts[event.cart_id].add(event.sku)
             case cart.ItemRemoved():
@@ -162,16 +179,33 @@ class Books:
 
     def _order(self, order_id):
         placed = self.orders[order_id]
+        taxes = []
         for line in placed.lines:
-            exact = line.quantity * Decimal(line.unit_price) * 100
-            if line.total != int(exact.quantize(Decimal(1), rounding=ROUND_HALF_EVEN)):
-                yield f"line {line.line_id} of {order_id} costs {line.total}, not {exact}"
+            whole = rounded(line.quantity * Decimal(line.unit_price) * 100)
+            tax, added = self._tax(order_id, whole)
+            taxes.append(tax)
+            if line.total != whole + added:
+                yield f"line {line.line_id} of {order_id} costs {line.total}, not {whole} and {added} of tax"
+        if sum(taxes) != (0 if placed.tax is None else placed.tax.amount):
+            yield f"{order_id} is taxed {taxes}, and says {placed.tax}"
+        for price in placed.prices:
+            line = placed.lines[price.line_id - 1]
+            if line.unit_price != self.listed[line.sku, price.price_id]:
+                yield f"line {line.line_id} of {order_id} has not the price of {price}"
         if sum(line.total for line in placed.lines) != placed.total:
             yield f"the lines of {order_id} do not add up to {placed.total}"
         if self.fixed.get(order_id, placed.total) != placed.total:
             yield f"{order_id} costs {placed.total}, and its buyer was shown {self.fixed[order_id]}"
         if not 0 <= self.covered[order_id] <= placed.total:
             yield f"{self.covered[order_id]} of {placed.total} are covered of {order_id}"
+
+    def _tax(self, order_id, whole):
+        """The tax of an amount, and what is added of it."""
+        rate = self.rates.get(order_id)
+        if rate is None:
+            return 0, 0
+        tax = rounded(Decimal(whole * rate.rate_bp) / (10_000 + rate.included * rate.rate_bp))
+        return tax, 0 if rate.included else tax
 
     def _stock(self, sku):
         on_hand, promised = self.pieces[sku]["on_hand"], self.promised[sku]

@@ -5,6 +5,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from commands import catalogue, inventory, ordering, payments, store_credit
 from commands.cart import checking_out, filling
+from commands.pricing import prices
 from domain.cart.cart import CART
 from domain.cart.cart import Status as CartStatus
 from domain.ordering.order import ORDER
@@ -17,6 +18,8 @@ SKUS = ("A", "B")
 BUYERS = ("c1", "c2", "g1", "g2")
 """Two customers, and two guests."""
 PRICES = ("0.01", "1", "2.55", "0.0275", "19.99")
+RATES = ((825, False), (2_000, True), (0, False))
+"""Basis points, and whether prices hold the tax."""
 METHODS = ("pm_visa", "pm_other")
 SOME = st.integers(0, 30)
 """One of however many there are."""
@@ -38,17 +41,19 @@ class Shopping(RuleBasedStateMachine):
 
     problems = ("it was not opened",)
 
-    @initialize(seed=st.integers(0, 2**32), sold=st.lists(SALES, min_size=1, max_size=4))
-    def open_shop(self, seed, sold):
+    @initialize(
+        seed=st.integers(0, 2**32),
+        rate=st.none() | st.sampled_from(RATES),
+        sold=st.lists(SALES, min_size=1, max_size=4),
+    )
+    def open_shop(self, seed, rate, sold):
         """Some have bought, and some of what they bought is on its way: most rules are about what there is."""
         self.shop = Shop(seed)
         self.books = Books(self.shop)
         self.carts, self.orders, self.payments, self.holds = [], [], [], []
-        for sku, price, stocked in (("A", "2.55", True), ("B", "1", True), ("POST", "4.95", False)):
-            product = {"sku": sku, "title": sku, "stocked": stocked, "unit_price": price, "currency": "GBP"}
-            assert self.shop.ask(catalogue.create_product, **product)
-        for sku in SKUS:
-            assert self.shop.ask(inventory.receive_stock, sku, quantity=5)
+        self._offer()
+        if rate is not None:
+            self.tax(rate)
         for *sale, _ in sold:
             self.buy(*sale)
         for buyer, sku in zip(BUYERS[1:3], SKUS, strict=True):
@@ -64,6 +69,16 @@ class Shopping(RuleBasedStateMachine):
         if any(is_shipped for *_, is_shipped in sold):
             self.go_on(acts=200, mood="obliging")
 
+    def _offer(self):
+        """There is stock, at list prices of the catalogue; a price list is empty as yet."""
+        for sku, price, stocked in (("A", "2.55", True), ("B", "1", True), ("POST", "4.95", False)):
+            product = {"sku": sku, "title": sku, "stocked": stocked, "unit_price": price, "currency": "GBP"}
+            assert self.shop.ask(catalogue.create_product, **product)
+        for sku in SKUS:
+            assert self.shop.ask(inventory.receive_stock, sku, quantity=5)
+        assert self.shop.ask(prices.choose_price_lists, "web", lists=[{"list_id": "retail"}])
+        self.listed = {}
+
     # Staff.
 
     @rule(sku=st.sampled_from(SKUS), quantity=FEW, removed=st.booleans())
@@ -73,10 +88,29 @@ class Shopping(RuleBasedStateMachine):
         else:
             self.shop.ask(inventory.receive_stock, sku, quantity=quantity)
 
-    @rule(sku=st.sampled_from((*SKUS, "POST")), price=st.sampled_from(PRICES), abroad=st.integers(0, 5))
-    def change_price(self, sku, price, abroad):
-        currency = "GBP" if abroad else "EUR"
-        self.shop.ask(catalogue.change_price, sku, unit_price=price, currency=currency)
+    @rule(
+        sku=st.sampled_from((*SKUS, "POST")),
+        price=st.sampled_from(PRICES),
+        abroad=st.integers(0, 5),
+        what=st.sampled_from(("catalogue", "catalogue", "list", "tax")),
+    )
+    def change_price(self, sku, price, abroad, what):
+        said = {"unit_price": price, "currency": "GBP" if abroad else "EUR"}
+        if what == "catalogue":
+            self.shop.ask(catalogue.change_price, sku, **said)
+        elif what == "tax":
+            self.tax(RATES[abroad % len(RATES)])
+        else:
+            if sku in self.listed:
+                self.shop.ask(prices.retire_price, sku, price_id=self.listed[sku])
+            self.listed[sku] = f"p{self.shop.number()}"
+            self.shop.ask(prices.set_price, sku, price_id=self.listed[sku], list_id="retail", **said)
+
+    def tax(self, rate):
+        rate_bp, included = rate
+        self.shop.ask(
+            prices.set_tax_rate, "Italy", tax_category="standard", rate_bp=rate_bp, included=included
+        )
 
     @rule(some=SOME, cancelled=st.integers(0, 3))
     def ship_or_cancel(self, some, cancelled):
