@@ -77,7 +77,9 @@ class QuoteCart(Payload):
     )
 
     currency: Currency
-    jurisdiction: Id = Field(description="Whose tax table counts.")
+    jurisdiction: Id | None = Field(
+        default=None, description="Whose tax table counts; nothing is taxed when absent."
+    )
     list_id: Id | None = Field(default=None, description="The price list; those of the channel when absent.")
     channel: ShopChannel | None = Field(
         default=None, description="Where it is sold; without channel and list, list prices count."
@@ -156,10 +158,11 @@ async def quote_cart(body: QuoteCart, asking: Asked) -> Quote:
     Nothing is recorded: a quote reserves nothing, and the same cart later may cost something else.
     """
     at = body.at or asking.now
-    jurisdiction = JurisdictionId(body.jurisdiction)
+    jurisdiction = None if body.jurisdiction is None else JurisdictionId(body.jurisdiction)
 
     def answer(view: DecisionView) -> Quote:
-        view.prefetch(TAX_TABLE, (jurisdiction,))
+        if jurisdiction is not None:
+            view.prefetch(TAX_TABLE, (jurisdiction,))
         view.prefetch_tagged(UNENDED, PROMOTIONS_TAG)
         cart = Sale(
             lines=_priced(body, view, at=at),
@@ -175,7 +178,8 @@ async def quote_cart(body: QuoteCart, asking: Asked) -> Quote:
             code=None if body.coupon is None else code_of(body.coupon),
             customer_id=_customer(body),
         )
-        return quote(cart, discounts=discounts, tax_table=view.current(TAX_TABLE, jurisdiction))
+        tax_table = None if jurisdiction is None else view.current(TAX_TABLE, jurisdiction)
+        return quote(cart, discounts=discounts, tax_table=tax_table)
 
     return await asking.ask(answer)
 
@@ -190,12 +194,12 @@ def _priced(body: QuoteCart, view: DecisionView, *, at: datetime) -> tuple[SaleL
     Raises:
         UnknownSku, PriceMissing: a line cannot be priced.
     """
-    skus = [line.sku for line in body.lines]
+    skus = [Sku(line.sku) for line in body.lines]
     view.prefetch(PRODUCT, skus)
     lists = _lists(body, view)
     if lists:
         view.prefetch(PRICES, skus)
-    categories = tax_categories_in(view, (line.sku for line in body.lines if line.tax_category is None))
+    categories = tax_categories_in(view, (Sku(line.sku) for line in body.lines if line.tax_category is None))
     products = [view.current(PRODUCT, sku) for sku in skus]
     unknown = {index: Sku(skus[index]) for index, product in enumerate(products) if product is None}
     if unknown:
@@ -207,13 +211,13 @@ def _priced(body: QuoteCart, view: DecisionView, *, at: datetime) -> tuple[SaleL
     ]
     return tuple(
         SaleLine(
-            sku=line.sku,
+            sku=sku,
             quantity=line.quantity,
             unit_price=price.unit_price,
             price_id=price.price_id,
-            tax_category=TaxCategoryId(line.tax_category or categories[line.sku]),
+            tax_category=TaxCategoryId(line.tax_category or categories[sku]),
         )
-        for line, price in zip(body.lines, prices, strict=True)
+        for sku, line, price in zip(skus, body.lines, prices, strict=True)
     )
 
 

@@ -82,8 +82,10 @@ def found_price(
 
     None: there is no price in this currency.
     """
-    for list_id in lists if prices is not None else ():
-        price = prices.applying(list_id, currency=currency, quantity=quantity, at=at)
+    for list_id in lists:
+        price = (
+            None if prices is None else prices.applying(list_id, currency=currency, quantity=quantity, at=at)
+        )
         if price is not None:
             return FoundPrice(unit_price=price.unit_price, list_id=list_id, price_id=price.price_id)
     return None if listed is None else FoundPrice(unit_price=listed)

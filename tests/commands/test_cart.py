@@ -330,6 +330,17 @@ async def test_an_order_is_taxed_by_the_table_of_its_country_as_its_checkout_pro
     ]
 
 
+async def test_a_checkout_that_has_no_rate_for_a_line_or_costs_too_much_is_refused(given):
+    gold = {"unit_price": "999999999"}
+    books = tax_rate_set(jurisdiction="Italy", tax_category="books")
+    shop = await given(product_created(**gold), books, cart_opened(), item_added(quantity=10_000, **gold))
+
+    untaxed = await shop.post(f"{OF_IT}/checkout", {"country": "Italy"})
+    untaxed.then_refused(422, "missing-tax-rate", jurisdiction="Italy", tax_category="standard")
+    refused = await shop.post(f"{OF_IT}/checkout", {"country": "Norway"})
+    refused.then_refused(422, "amount-too-large")
+
+
 async def test_a_country_without_a_tax_table_or_whose_rates_begin_later_is_not_taxed(given):
     later = tax_rate_set(jurisdiction="Italy", valid_from=datetime(2999, 1, 1, tzinfo=UTC), included=False)
     shop = await given(product_created(), later, tax_rate_set(), cart_opened(), item_added())

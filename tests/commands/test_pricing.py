@@ -143,6 +143,8 @@ async def test_a_line_without_a_price_in_the_currency_is_refused(given):
 async def test_a_cart_is_not_quoted_where_nothing_says_how_it_is_taxed(given):
     shop = await given(product_created(), tax_rate_set())
 
+    untaxed = (await quoted(shop, jurisdiction=None)).body["totals"]
+    assert (1_530, 0) == (untaxed["grand"], untaxed["tax"])
     for changes in ({"jurisdiction": "FR"}, {"at": "2000-01-01T00:00:00Z"}, cart_line(tax_category="books")):
         (await quoted(shop, **changes)).then_refused(422, "missing-tax-rate")
 
