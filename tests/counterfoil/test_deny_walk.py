@@ -74,6 +74,7 @@ class Caller:
 
     def __init__(self, port):
         self._connection = socket.create_connection(("127.0.0.1", port), timeout=ANSWERED_WITHIN_S)
+        self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # parts leave at once
         self._received = b""
 
     def __enter__(self):
