@@ -5,6 +5,7 @@ decides (`runtime/http/access.py`), and a program that is shown them by its key'
 What was opened is kept nowhere here, and such an answer is stored by nobody.
 """
 
+import functools
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
@@ -169,11 +170,7 @@ def shape_of(row: Any) -> Any:
     if is_sealed(row):
         return Shown
     if isinstance(row, type) and issubclass(row, Struct):
-        shown = [(each, shape_of(each.type)) for each in msgspec.structs.fields(row)]
-        if all(field.type is kind for field, kind in shown):
-            return row
-        fields: list[Any] = [(field.name, kind) for field, kind in shown]
-        return msgspec.defstruct(row.__name__, fields, namespace={"__doc__": row.__doc__})
+        return _shape_of_struct(row)
     if get_origin(row) is Annotated:
         inner, *_ = get_args(row)
         shape = shape_of(inner)
@@ -183,6 +180,15 @@ def shape_of(row: Any) -> Any:
     if get_origin(row) is Literal or all(a is b for a, b in zip(parts, shapes, strict=True)):
         return row
     return _rebuilt(row, shapes)
+
+
+@functools.cache
+def _shape_of_struct(row: type[Struct]) -> type[Struct]:
+    shown = [(each, shape_of(each.type)) for each in msgspec.structs.fields(row)]
+    if all(field.type is kind for field, kind in shown):
+        return row
+    fields: list[Any] = [(field.name, kind) for field, kind in shown]
+    return msgspec.defstruct(row.__name__, fields, namespace={"__doc__": row.__doc__})
 
 
 def _rebuilt(row: Any, shapes: tuple[Any, ...]) -> Any:

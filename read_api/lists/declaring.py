@@ -20,12 +20,13 @@ from types import GenericAlias
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct, inspect
+from msgspec import UNSET, Struct, UnsetType, defstruct, inspect
 
 from projections.columns import Column
 from projections.errors import DeclarationError
 from projections.view import View
 from read_api import parameters
+from read_api.reveal import shape_of
 from runtime import rfc3339
 from runtime.http.principal import Owned, Requirement
 
@@ -122,6 +123,19 @@ class ListOf(Struct, frozen=True, dict=True, kw_only=True):
     def readers(self) -> dict[str, "Reader"]:
         """How the text of each filter's parameter becomes a value."""
         return {each.name: _reader(each, self.view) for each in self.filters}
+
+    @cached_property
+    def page(self) -> type[Struct]:
+        """The shape of a page."""
+        fields: list[Any] = [
+            ("items", GenericAlias(list, (shape_of(self.view.row),))),
+            ("next_cursor", str | None),
+        ]
+        about = "One page of a list."
+        if self.takes_ids:
+            fields.append(("missing", list[str] | UnsetType, UNSET))
+            about += " `missing` is there when `ids` were asked for, and names those without a row."
+        return defstruct(self.documented.page, fields, namespace={"__doc__": about})
 
     @cached_property
     def takes_ids(self) -> bool:

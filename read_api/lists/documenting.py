@@ -1,32 +1,16 @@
 """What the OpenAPI document says of a list."""
 
-from types import GenericAlias
 from typing import Any, Final
-
-import msgspec
-from msgspec import UNSET, UnsetType
 
 from read_api import documentation, parameters
 from read_api.lists.declaring import ListOf, usual_sort
 from read_api.lists.downloads import CSV, NDJSON, csv, csv_line, ndjson
 from read_api.lists.requests import IDS_MAX, sorts_of
-from read_api.reveal import shape_of
 from runtime.http import contract
 from runtime.http.contract import Document
 
 PROBLEMS: Final = ("malformed-cursor", "not-acceptable", *documentation.ALWAYS)
 HEADERS: Final = (*documentation.LIST_HEADERS, "Vary")
-
-
-def page_type(listed: ListOf) -> type[msgspec.Struct]:
-    """The shape of a page."""
-    fields: list[Any] = [
-        ("items", GenericAlias(list, (shape_of(listed.view.row),))),
-        ("next_cursor", str | None),
-    ]
-    if listed.takes_ids:
-        fields.append(("missing", list[str] | UnsetType, UNSET))
-    return msgspec.defstruct(listed.documented.page, fields, namespace={"__doc__": _about(listed)})
 
 
 def responses(listed: ListOf) -> dict[int | str, Document]:
@@ -35,7 +19,7 @@ def responses(listed: ListOf) -> dict[int | str, Document]:
     headers = (*HEADERS, "Pinned-Position") if listed.can_be_pinned else HEADERS
     problems = (*PROBLEMS, "pin-expired") if listed.can_be_pinned else PROBLEMS
     found = documentation.responses(
-        page_type(listed), example={"items": [entry], "next_cursor": None}, headers=headers, problems=problems
+        listed.page, example={"items": [entry], "next_cursor": None}, headers=headers, problems=problems
     )
     content = found[200]["content"]
     content[NDJSON] = {"schema": {"type": "string"}, "example": ndjson([entry]).decode()}
@@ -52,15 +36,6 @@ def asked(listed: ListOf) -> Document:
     shared = ["limit", "cursor"] + ["pinned"] * listed.can_be_pinned
     freshness = contract.refer("parameters", *shared) + documentation.FRESHNESS["parameters"]
     return {"parameters": [*own, _sort(listed), *_ids(listed), *freshness]}
-
-
-def _about(listed: ListOf) -> str:
-    about = "One page of a list."
-    return (
-        f"{about} `missing` is there when `ids` were asked for, and names those without a row."
-        if listed.takes_ids
-        else about
-    )
 
 
 def _sort(listed: ListOf) -> Document:

@@ -1,5 +1,6 @@
 """The schema of an answer whose shape is a struct, for an OpenAPI document."""
 
+import functools
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, get_args
@@ -10,8 +11,12 @@ from runtime.http import contract
 from runtime.http.contract import Document
 
 
+@functools.cache
 def schema_of(shape: Any) -> Document:
-    """A schema with the shapes that it refers to. All members are shown always, also those with a default."""
+    """A schema with the shapes that it refers to. All members are shown always, also those with a default.
+
+    It is made once for each shape: nobody may change it.
+    """
     (found,), shapes = msgspec.json.schema_components([shape], ref_template=contract.SCHEMA)
     for struct in _structs(shape):
         described = shapes[struct.__name__]
