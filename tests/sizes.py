@@ -40,7 +40,7 @@ SLOW_CONNECTIONS: Final = Size(
     "connections that send half of a request", 100, 1_000, "tests/runtime/http/test_connection_limits.py"
 )
 OTHERS_ASKED: Final = Size(
-    "requests of others during an attack", 50, 3_000, "tests/gateway/test_hostile_callers.py"
+    "requests of others during an attack", 10, 3_000, "tests/gateway/test_hostile_callers.py"
 )
 REBUILT_EVENTS: Final = Size("events of a view rebuilt under load", 2_500, 50_000, "tests/chaos/test_gate.py")
 BROKER_AWAY_S: Final = Size("seconds without a broker", 12, 20, "tests/chaos/test_gate.py")
@@ -82,6 +82,12 @@ REDEEMING: Final = Size(
 ORDER_PROCESS: Final = Size(
     "schedules of each row of the order process", 3, 300, "tests/commands/processes/test_order_process.py"
 )
+DEMANDED: Final = Size(
+    "orders of one unit of which a tenth are in stock",
+    1_000,
+    10_000,
+    "tests/commands/processes/test_runner.py",
+)
 SHOP: Final = Size("runs of the whole shop", 40, 3_000, "tests/simulation/test_shop.py")
 LOGINS_FLOODED: Final = Size(
     "logins on one account, and one password tried on as many", 100, 1_000, "tests/identity/test_attempts.py"
@@ -107,7 +113,7 @@ LINKS_TIMED: Final = Size(
 )
 REFRESH_ROUNDS: Final = Size("rounds of 20 refreshes at once", 50, 500, "tests/identity/test_sessions.py")
 TAMPERINGS: Final = Size(
-    "copies of a shop for each manipulation of it", 2, 50, "tests/tampering/test_tampering.py"
+    "copies of a shop for each manipulation of it", 1, 50, "tests/tampering/test_tampering.py"
 )
 FLIPS: Final = Size("bits flipped in rows, tiles and views", 8, 200, "tests/tampering/test_bit_rot.py")
 CLEAN_EXPORTS: Final = Size(

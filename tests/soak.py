@@ -23,8 +23,9 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
     "planted": (*_PYTHON, "tests.chaos", "--mutants"),
     "effects": (*_PYTHON, "tests.effects", "--seeds", str(EFFECTS_SEEDS.full)),
     "effects-planted": (*_PYTHON, "tests.effects", "--planted"),
-    "simulation": (*_PYTEST, "tests/simulation", "tests/commands/processes/test_deciding_simulation.py"),
+    "simulation": (*_PYTEST, "tests/simulation"),
     "requests": (*_PYTEST, "tests/openapi/test_requests.py"),
+    "commands": (*_PYTEST, "tests/commands"),
     "identity": (*_PYTEST, "tests/identity"),
     "tampering": (*_PYTEST, "tests/tampering"),
     "gateway": (

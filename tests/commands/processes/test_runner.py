@@ -39,21 +39,23 @@ from tests.consuming import Hosting
 from tests.examples import event_skipped, shipped
 from tests.parked import record_skip, request_retry, request_skip
 from tests.payment_examples import payment_authorised
+from tests.sizes import DEMANDED
 
 
-def test_of_ten_thousand_units_demanded_exactly_the_thousand_there_are_are_promised(database_url):
-    append(database_url, [received("A", 1_000)])
-    append(database_url, [placed(f"o{number}", [("A", 1)]) for number in range(10_000)])
+def test_where_more_units_are_demanded_than_there_are_exactly_those_are_promised(database_url):
+    orders, units = DEMANDED.chosen, DEMANDED.chosen // 10
+    append(database_url, [received("A", units)])
+    append(database_url, [placed(f"o{number}", [("A", 1)]) for number in range(orders)])
 
     with running(database_url):
-        eventually(lambda: outcomes(database_url) == 1 + 2 * 10_000)
+        eventually(lambda: outcomes(database_url) == 1 + 2 * orders)
 
     found = counted(database_url)
     item = stock_of(database_url, "A")
-    assert found["ordering.order_confirmed.v1"] == 1_000
-    assert found["ordering.order_rejected.v2"] == 9_000
+    assert found["ordering.order_confirmed.v1"] == units
+    assert found["ordering.order_rejected.v2"] == orders - units
     assert item is not None
-    assert (item.on_hand, item.reserved) == (1_000, 1_000)
+    assert (item.on_hand, item.reserved) == (units, units)
 
 
 def test_an_order_of_1500_lines_is_confirmed_in_one_append(database_url):
