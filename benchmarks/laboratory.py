@@ -45,6 +45,7 @@ class Laboratory:
         self.versions: dict[str, str] = {}
         self._stack = contextlib.ExitStack()
         self._postgres: dict[str, PostgresServer] = {}
+        self._migrated: set[str] = set()
         self._redis: RedisServer | None = None
         self._kafka: KafkaServer | None = None
         self._library: Path | None = None
@@ -89,21 +90,35 @@ class Laboratory:
 
     @contextlib.contextmanager
     def database(self, disk: str = OWN_DISK, *, migrated: bool = True) -> Iterator[str]:
-        """The address of a new database, dropped afterwards."""
+        """The address of a new database, dropped afterwards; a migrated one is a copy of one that was migrated."""
         admin = self.postgres(disk).url
+        template = self._template(disk) if migrated else "template1"
         name = f"benchmark_{next(_numbers)}"
         with psycopg.connect(admin, autocommit=True) as connection:
-            connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+            statement = sql.SQL("create database {} template {}")
+            connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
         try:
             url = psycopg.conninfo.make_conninfo(admin, dbname=name)
             if migrated:
-                migrating.migrate(url)
+                with psycopg.connect(url, autocommit=True) as connection:
+                    connection.execute("update log.installation set id = gen_random_uuid()")
             yield url
         finally:
             with psycopg.connect(admin, autocommit=True) as connection:
                 connection.execute(
                     sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
                 )
+
+    def _template(self, disk: str) -> str:
+        """The database that is migrated, once on each disk."""
+        name = "benchmark_template"
+        if disk not in self._migrated:
+            admin = self.postgres(disk).url
+            with psycopg.connect(admin, autocommit=True) as connection:
+                connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+            migrating.migrate(psycopg.conninfo.make_conninfo(admin, dbname=name))
+            self._migrated.add(disk)
+        return name
 
     def redis_url(self) -> str:
         """The address of a logical database of its own."""
