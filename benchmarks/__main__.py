@@ -5,6 +5,7 @@
 """
 
 import argparse
+import multiprocessing
 import sys
 import time
 import traceback
@@ -97,6 +98,8 @@ def main() -> int:
     size = TINY if arguments.quick else Size(seconds=arguments.seconds, growth_events=arguments.events)
     telemetry.configure_logging("error", process="benchmarks")
     collecting.collect_seldom()  # as every process of the command does
+    # Workers need not import all of it, each for itself.
+    multiprocessing.set_forkserver_preload(["benchmarks.__main__"])
     chosen = arguments.only or list(QUESTIONS)
     rows: list[Row] = []
     failed: list[str] = []

@@ -36,7 +36,7 @@ def rows(laboratory: Laboratory) -> Iterator[Row]:
     """One row, and those of the file if one is given."""
     size = laboratory.size
     events = size.count(EVENTS, tiny=1_000)
-    seconds = size.seconds * SECONDS_PER_ROUND
+    seconds = size.seconds * size.count(SECONDS_PER_ROUND, tiny=2)
     audits: list[int] = []
     with laboratory.database() as url:
         growth.filled(url, events)

@@ -38,7 +38,7 @@ POLL_S: Final = 0.25
 RECORDED_AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 JOIN_S_MAX: Final = 60.0
 
-_spawn = multiprocessing.get_context("spawn")
+_forking = multiprocessing.get_context("forkserver")
 
 
 class Load(Struct, frozen=True):
@@ -125,8 +125,8 @@ def _round(bootstrap: str, client: ClientName, *, rate: int, size: Size) -> Foun
 
 @contextlib.contextmanager
 def _running(work: Callable[..., Any], load: Load) -> Iterator[Connection]:
-    ours, theirs = _spawn.Pipe()
-    process = _spawn.Process(target=work, args=(theirs, load))
+    ours, theirs = _forking.Pipe()
+    process = _forking.Process(target=work, args=(theirs, load))
     process.start()
     try:
         yield ours

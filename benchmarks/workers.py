@@ -3,7 +3,7 @@
 import contextlib
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerProcess
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from prometheus_client import CollectorRegistry
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 STOP_S_MAX: Final = 15.0
 LOG_LEVEL: Final = "error"
 
-_spawn = multiprocessing.get_context("spawn")
+_forking = multiprocessing.get_context("forkserver")
 
 
 @contextlib.contextmanager
@@ -71,8 +71,8 @@ def settle(url: str, *, carrier: Carrier = "local") -> None:
 
 @contextlib.contextmanager
 def _running(work: Callable[..., None], *given: Any) -> Iterator[int]:
-    stop = _spawn.Event()
-    process: SpawnProcess = _spawn.Process(target=work, args=(stop, *given))
+    stop = _forking.Event()
+    process: ForkServerProcess = _forking.Process(target=work, args=(stop, *given))
     process.start()
     try:
         assert process.pid is not None
