@@ -40,9 +40,6 @@ VIEW: Final = "order_details"
 REFUSED_LINES: Final = 3
 """Lines of the generated file that can become nothing, on purpose."""
 
-IMPORTED: Final = generating.ORDERS - buying.ORDERS
-"""Orders of the past, which a program imports; customers and guests place the others."""
-
 DELIVERED: Final = 1_000
 """Pieces of each product that is bought today."""
 
@@ -89,8 +86,10 @@ class FellShort(Exception):
     """A step ended, but not with what it promises."""
 
 
-def run(settings: Settings, *, stay: bool) -> Story:
+def run(settings: Settings, *, stay: bool, orders: int) -> Story:
     """Tell the story in an empty shop below home; with `stay`, keep it open until Ctrl-C.
+
+    Of the `orders`, a program imports those of the past; customers and guests place `buying.ORDERS` today.
 
     A step that falls short is said, counted and ends the story; it is never an exception.
     """
@@ -106,7 +105,7 @@ def run(settings: Settings, *, stay: bool) -> Story:
         own = _own(settings, home, mails, payment_url)
         try:
             with suppress(FellShort):  # said and noted where it happened
-                _perform(own, story, mails=mails, stop=stop, stay=stay)
+                _perform(own, story, mails=mails, imported=orders - buying.ORDERS, stop=stop, stay=stay)
         except standalone.Stopped:
             progress.say("stopped")
     return story
@@ -161,14 +160,16 @@ def _own(settings: Settings, home: Path, mails: Mailbox, payment_url: str) -> Se
     return settings.model_copy(update=own)
 
 
-def _perform(settings: Settings, story: Story, *, mails: Mailbox, stop: standalone.Stop, stay: bool) -> None:
+def _perform(
+    settings: Settings, story: Story, *, mails: Mailbox, imported: int, stop: standalone.Stop, stay: bool
+) -> None:
     started = time.monotonic()
     shop = standalone.shop(settings, distributed=False, stop=stop)
     with _step(story, "start"):
         running = shop.__enter__()
     try:
         stop.interrupts = True  # Ctrl-C in the middle of the story ends it there
-        _story(settings, running, story, mails=mails)
+        _story(settings, running, story, mails=mails, imported=imported)
         stop.interrupts = False
         progress.say(
             f"{story.orders:,} orders, {story.events:,} events, {time.monotonic() - started:.1f} s in all"
@@ -180,7 +181,7 @@ def _perform(settings: Settings, story: Story, *, mails: Mailbox, stop: standalo
         shop.__exit__(None, None, None)
 
 
-def _story(settings: Settings, running: Running, story: Story, *, mails: Mailbox) -> None:
+def _story(settings: Settings, running: Running, story: Story, *, mails: Mailbox, imported: int) -> None:
     addresses = running.addresses
     assert addresses.database_url is not None
     assert addresses.command_api is not None
@@ -191,7 +192,7 @@ def _story(settings: Settings, running: Running, story: Story, *, mails: Mailbox
             owner = buying.owner(settings)
             token, key = people.operator(owner), people.importer(owner)
         with Shop(addresses.command_api, addresses.query_api, token=key) as shop:
-            _past(settings, shop, story)
+            _past(settings, shop, story, orders=imported)
             with _step(story, f"{buying.CUSTOMERS} customers sign up, the rest are guests: all buy"):
                 _today(people, shop, mails, story)
     operator = OverHttp(addresses.command_api, addresses.query_api, operator="demo", token=token)
@@ -207,15 +208,15 @@ def _story(settings: Settings, running: Running, story: Story, *, mails: Mailbox
     story.events = status.read(addresses.database_url).log.position
 
 
-def _past(settings: Settings, shop: Shop, story: Story) -> None:
+def _past(settings: Settings, shop: Shop, story: Story, *, orders: int) -> None:
     """Orders of a file, sent by a program: it may say what they cost and when they were placed."""
     file = settings.home / "online-retail.csv"
     with _step(story, "generate"):
-        generating.write_retail_file(file, orders=IMPORTED)
+        generating.write_retail_file(file, orders=orders)
     with _step(story, "import what was sold before, and ship it"):
         outcome = importing.run(file, shop=shop, kept_in=settings.home / "imports")
         story.orders, story.events = outcome.figures["orders"], outcome.events
-        _require(story.orders == IMPORTED, f"{story.orders} orders came out")
+        _require(story.orders == orders, f"{story.orders} orders came out")
         _require(outcome.refused == REFUSED_LINES, f"{outcome.refused} lines were refused")
         _require(outcome.not_shipped == 0, f"{outcome.not_shipped} orders were not shipped")
 

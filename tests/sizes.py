@@ -48,6 +48,7 @@ FLOOD_S: Final = Size("seconds of overload", 6, 30, "tests/chaos/test_overload.p
 EFFECTS_ORDERS: Final = Size("orders of a campaign of effects", 12, 36, "tests/effects/test_effects.py")
 EFFECTS_KILLS: Final = Size("times that each process of it is killed", 1, 3, "tests/effects/test_effects.py")
 EFFECTS_SEEDS: Final = Size("seeds of campaigns of effects", 1, 3, "tests/soak.py")
+DEMO_ORDERS: Final = Size("orders of the demo", 300, 2_000, "tests/acceptance/test_demo.py")
 IMPORTED_UNDER_KILLS: Final = Size(
     "orders imported while each process is killed", 600, 6_000, "tests/acceptance/test_faults.py"
 )

@@ -457,6 +457,7 @@ def import_eventsourcing(
 @app.command()
 def demo(
     exit_: Annotated[bool, typer.Option("--exit", help="End after the last step.")] = False,
+    orders: Annotated[int, typer.Option("--orders", min=300, help="Orders in all.")] = 2_000,
     as_json: AsJson = False,
 ) -> None:
     """Run a seeded shop of its own: sell, ship, rebuild a view, promote it, verify everything."""
@@ -465,7 +466,7 @@ def demo(
     optional.require("devservers", what="`counterfoil demo`")
     from devservers import demo as demo_
 
-    story = demo_.run(answering.settings(), stay=not exit_)
+    story = demo_.run(answering.settings(), stay=not exit_, orders=orders)
     if as_json:
         answering.print_json(story.as_json())
     raise typer.Exit(answering.EXIT_OK if story.ok else answering.EXIT_FAILED)

@@ -6,17 +6,19 @@ from collections import Counter
 import pytest
 
 from tests.acceptance.running import last_json, run
+from tests.sizes import DEMO_ORDERS
 
 pytestmark = pytest.mark.slow
 
 
 def test_the_demo_tells_its_story_and_stops_by_itself(tmp_path):
-    finished = run(tmp_path / "home", "demo", "--exit", "--json", timeout_s=600)
+    orders = DEMO_ORDERS.chosen
+    finished = run(tmp_path / "home", "demo", "--exit", "--json", "--orders", orders, timeout_s=600)
     printed = last_json(finished)
 
     assert finished.returncode == 0, finished.stderr[-3000:]
-    assert (printed["ok"], printed["orders"]) == (True, 2_000)
-    assert printed["events"] > 2_000
+    assert (printed["ok"], printed["orders"]) == (True, orders)
+    assert printed["events"] > orders
     assert [(step["ok"], step["seconds"] >= 0) for step in printed["steps"]] == [(True, True)] * 8
     assert "10 customers sign up, the rest are guests: all buy" in {step["name"] for step in printed["steps"]}
     assert printed["directory"] == str(tmp_path / "home" / "demo")
