@@ -10,8 +10,33 @@ def pence(row):
     return int(exact.quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
 
 
-def figures(path):
-    """The figures that the import of this file into an empty shop must report, and the rows it must refuse."""
+def figures(path, *, after=None):
+    """The figures that the import of this file must report, and the rows it must refuse.
+
+    The shop is empty, or another file was imported into it: `after` that one, fewer days, customers and codes are new.
+    """
+    sold, credited, adjusted, refused = sorted_rows(path)
+    known = sorted_rows(after)[0] if after else []
+    returned = sum(-int(r["Quantity"]) for r in credited if re.match("[0-9]{5}", r["StockCode"]))
+    found = sum(int(r["Quantity"]) for r in adjusted if int(r["Quantity"]) > 0)
+    return {
+        "orders": len({r["InvoiceNo"] for r in sold}),
+        "order_lines": len(sold),
+        "credit_notes": len({r["InvoiceNo"] for r in credited}),
+        "credit_lines": len(credited),
+        "adjustments": len(adjusted),
+        "revenue": sum(map(pence, sold)),
+        "credited": sum(map(pence, credited)),
+        "days": len(days(sold) - days(known)),
+        "customers": len(customers(sold) - customers(known)),
+        "codes_sold": len(codes(sold) - codes(known)),
+        "on_hand_total": returned + found,
+        "refused": len(refused),
+    }, refused
+
+
+def sorted_rows(path):
+    """Rows that are sold, credited, and adjust stock; and the numbers of those that can become nothing."""
     with path.open(newline="", encoding="utf-8") as source:
         rows = list(csv.DictReader(source))
     selling = {r["InvoiceNo"] for r in rows if int(r["Quantity"]) > 0 and Decimal(r["UnitPrice"]) > 0}
@@ -29,19 +54,16 @@ def figures(path):
             adjusted.append(row)
         else:
             refused.append(number)
-    returned = sum(-int(r["Quantity"]) for r in credited if re.match("[0-9]{5}", r["StockCode"]))
-    found = sum(int(r["Quantity"]) for r in adjusted if int(r["Quantity"]) > 0)
-    return {
-        "orders": len({r["InvoiceNo"] for r in sold}),
-        "order_lines": len(sold),
-        "credit_notes": len({r["InvoiceNo"] for r in credited}),
-        "credit_lines": len(credited),
-        "adjustments": len(adjusted),
-        "revenue": sum(map(pence, sold)),
-        "credited": sum(map(pence, credited)),
-        "days": len({r["InvoiceDate"][:10] for r in sold}),
-        "customers": len({r["CustomerID"] for r in sold} - {""}),
-        "codes_sold": len({r["StockCode"] for r in sold}),
-        "on_hand_total": returned + found,
-        "refused": len(refused),
-    }, refused
+    return sold, credited, adjusted, refused
+
+
+def days(rows):
+    return {row["InvoiceDate"][:10] for row in rows}
+
+
+def customers(rows):
+    return {row["CustomerID"] for row in rows} - {""}
+
+
+def codes(rows):
+    return {row["StockCode"] for row in rows}

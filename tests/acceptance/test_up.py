@@ -46,12 +46,12 @@ def alive(pid):
 
 
 def test_the_life_of_a_shop_drained_started_again_killed_taken_over_and_drained_by_ctrl_c(shops):
-    shop = shops("--gateway", "--apis", "3")
+    shop = shops("--gateway", "--apis", "2")
     processes = dict(shop.processes)
     sent = create_product(shop)
     both = {shop.state["addresses"][api] for api in ("command_api", "query_api")}
 
-    apis = {f"{api}{number}" for api in ("command-api", "query-api") for number in ("", "-2", "-3")}
+    apis = {f"{api}{number}" for api in ("command-api", "query-api") for number in ("", "-2")}
 
     assert {"gateway", *apis} < processes.keys()
     assert {f"http://127.0.0.1:{listening_port(processes['gateway'])}"} == both
