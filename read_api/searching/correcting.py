@@ -51,7 +51,7 @@ async def alternatives(
 
 
 def _with_corrections(typed: str, candidates: Sequence[str]) -> tuple[str, ...]:
-    return (typed,) if typed in candidates else (typed, *nearest(typed, candidates))
+    return tuple(dict.fromkeys((typed, *nearest(typed, candidates))))
 
 
 def nearest(typed: str, candidates: Sequence[str]) -> list[str]:

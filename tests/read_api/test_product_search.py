@@ -1,6 +1,7 @@
 """Answers of searches over a real Postgres: with pg_trgm, and without, by beginnings of words."""
 
 import asyncio
+import contextlib
 import itertools
 import shutil
 import tempfile
@@ -13,6 +14,7 @@ import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from psycopg import sql
 
 from counterfoil import migrating
 from devservers import postgres as postgres_servers
@@ -23,7 +25,7 @@ from projections import builds
 from projections.catalogue.search_facets import band, scaled
 from projections.catalogue.search_folds import VIEWS
 from projections.storing import Table
-from read_api.searching import answering
+from read_api.searching import answering, search_sql
 from read_api.searching.questions import SearchParameters, question_of
 from runtime import database
 from runtime.problems import ProblemError
@@ -55,15 +57,31 @@ def filled(url: str, events) -> None:
             conn.execute(f"analyze views.{table.build.table}")
 
 
-async def _all(url: str, asked: list[SearchParameters]):
+@contextlib.asynccontextmanager
+async def _searched(url: str):
+    """A reader's connection, and the builds that are live."""
     async with await database.connect_async(url, role="counterfoil_reader", name="test") as connection:
         live = [await _build(connection, view.name) for view in VIEWS]
-        searched = await answering.described(connection, *live)
+        yield connection, await answering.described(connection, *live)
+
+
+async def _all(url: str, asked: list[SearchParameters]):
+    async with _searched(url) as (connection, searched):
         found = []
         for each in asked:
             async with connection.transaction():
                 found.append(await answering.answer(connection, searched, question_of(each)))
         return found
+
+
+async def _plan(url: str, asked: SearchParameters) -> list[str]:
+    """How Postgres finds what is answered first."""
+    async with _searched(url) as (connection, searched), connection.transaction():
+        await connection.execute(search_sql.SET_PLANS)
+        question = question_of(asked)
+        explained = sql.SQL("explain (costs off) ") + search_sql.select_first(searched, question)
+        cursor = await connection.execute(explained, search_sql.given(question))
+        return [line for (line,) in await cursor.fetchall()]
 
 
 async def _build(connection, view: str):
@@ -167,7 +185,7 @@ def test_what_nothing_has_is_answered_by_what_comes_near(shop, shop_with_trigram
 def test_only_words_that_no_title_has_are_corrected_and_none_that_english_leaves_out(shop_with_trigrams):
     answer, none = found(
         shop_with_trigrams,
-        SearchParameters(q="from garden lantren"),
+        SearchParameters(q="while garden lantren"),
         SearchParameters(q="lantern lantern teapot"),
     )
 
@@ -338,7 +356,7 @@ def test_facets_of_a_whole_catalogue_are_counted_as_one_counts_by_hand(shop):
 
 
 def test_too_many_to_count_are_not_counted(shop, monkeypatch):
-    monkeypatch.setattr(answering.search_sql, "FOUND_MAX", 50)
+    monkeypatch.setattr(search_sql, "FOUND_MAX", 50)
 
     few, with_words, many = found(
         shop,
@@ -352,10 +370,27 @@ def test_too_many_to_count_are_not_counted(shop, monkeypatch):
     assert many.items
 
 
+@pytest.mark.parametrize(
+    ("asked", "conditions"),
+    [
+        ({"q": "heart"}, {"ts_filter(words", "words @@"}),
+        ({"q": "heart mug", "facets": "stock:in,category:kitchen"}, {"ts_filter(words", "words @@"}),
+        ({"facets": "category:kitchen", "channel": "web"}, {"facet_list @>"}),
+        ({"currency": "GBP", "price_min": "2.05", "price_max": "2.15"}, {"price >="}),
+    ],
+)
+def test_what_is_asked_for_is_looked_up_in_an_index(shop, asked, conditions):
+    plan = asyncio.run(_plan(shop, SearchParameters(**asked)))
+    looked_up = [line for line in plan if "Index Cond:" in line]
+
+    assert "Seq Scan" not in "".join(plan)
+    assert all(any(each in line for line in looked_up) for each in conditions), looked_up
+
+
 def test_of_very_many_those_with_the_words_in_their_titles_come_first_and_all_others_behind(
     shop, shop_with_trigrams, monkeypatch
 ):
-    monkeypatch.setattr(answering.search_sql, "FOUND_MAX", 50)
+    monkeypatch.setattr(search_sql, "FOUND_MAX", 50)
     wooden = [each for each in MADE if each.material == "wooden"]
     titled = {each.sku for each in wooden if not each.listed}
 
@@ -368,7 +403,7 @@ def test_of_very_many_those_with_the_words_in_their_titles_come_first_and_all_ot
 
 def test_of_very_many_that_come_near_every_one_is_answered_once(shop, shop_with_trigrams, monkeypatch):
     wholes = [every_page(url, q="lampshabe", limit=100) for url in (shop, shop_with_trigrams)]
-    monkeypatch.setattr(answering.search_sql, "FOUND_MAX", 50)
+    monkeypatch.setattr(search_sql, "FOUND_MAX", 50)
 
     for url, whole in zip((shop, shop_with_trigrams), wholes, strict=True):
         assert len(whole) > 50
