@@ -26,7 +26,7 @@ class Size:
         return self.full if FULL else self.gate
 
 
-CHAOS_COMMANDS: Final = Size("commands of a round of faults", 1_000, 3_000, "tests/chaos/test_gate.py")
+CHAOS_COMMANDS: Final = Size("commands of a round of faults", 600, 3_000, "tests/chaos/test_gate.py")
 CHAOS_FAULTS: Final = Size("faults of a round", 20, 30, "tests/chaos/test_gate.py")
 CHAOS_MINUTES: Final = Size("minutes of further rounds", 0, 30, "tests/soak.py")
 CHAOS_SEEDS: Final = Size("seeds of rounds", 2, 3, "tests/chaos/soak.py")
@@ -42,9 +42,10 @@ SLOW_CONNECTIONS: Final = Size(
 OTHERS_ASKED: Final = Size(
     "requests of others during an attack", 10, 3_000, "tests/gateway/test_hostile_callers.py"
 )
-REBUILT_EVENTS: Final = Size("events of a view rebuilt under load", 2_500, 50_000, "tests/chaos/test_gate.py")
-BROKER_AWAY_S: Final = Size("seconds without a broker", 12, 20, "tests/chaos/test_gate.py")
-FLOOD_S: Final = Size("seconds of overload", 6, 30, "tests/chaos/test_overload.py")
+REBUILT_EVENTS: Final = Size("events of a view rebuilt under load", 1_500, 50_000, "tests/chaos/test_gate.py")
+BROKER_AWAY_S: Final = Size("seconds without a broker", 8, 20, "tests/chaos/test_gate.py")
+ROLLING_RESTARTS: Final = Size("rolling restarts of command APIs", 2, 8, "tests/chaos/test_gate.py")
+FLOOD_S: Final = Size("seconds of overload", 3, 30, "tests/chaos/test_overload.py")
 EFFECTS_ORDERS: Final = Size("orders of a campaign of effects", 12, 36, "tests/effects/test_effects.py")
 EFFECTS_KILLS: Final = Size("times that each process of it is killed", 1, 3, "tests/effects/test_effects.py")
 EFFECTS_SEEDS: Final = Size("seeds of campaigns of effects", 1, 3, "tests/soak.py")

@@ -65,8 +65,8 @@ class Campaign:
         finally:
             crowd.finish()
 
-    def trade(self, *, seed, commands, strikes, names=None, rate=RATE):
-        """Clients trade, faults strike."""
+    def trade(self, *, seed, commands, strikes, names=None, rate=RATE, calm=CALM_COMMANDS):
+        """Clients trade, faults strike, with so many commands at least between two of them."""
         chance = random.Random(f"faults/{seed}")
         names = names or sorted(faults.FAULTS.keys() - faults.not_possible(self.laboratory).keys())
         wanted = self.history.commands + commands
@@ -74,12 +74,12 @@ class Campaign:
             for number, name in enumerate(faults.plan(seed, count=strikes, names=names)):
                 # Evenly over what is left to do, so that no fault strikes where nobody trades.
                 left = max(0, wanted - self.history.commands)
-                self._wait(crowd, self.history.commands + max(CALM_COMMANDS, left // (strikes - number + 1)))
+                self._wait(crowd, self.history.commands + max(calm, left // (strikes - number + 1)))
                 at = time.monotonic()
                 what = faults.hurt(name, self.laboratory, chance)
                 self.laboratory.keep_alive()
                 self.struck.append((name, what, round(time.monotonic() - at, 1)))
-            self._wait(crowd, max(wanted, self.history.commands + CALM_COMMANDS))
+            self._wait(crowd, max(wanted, self.history.commands + calm))
 
     def judged(
         self, *, seed, settled_within_s=dumping.SETTLED_WITHIN_S, cut=None, generation=1, topic_start=1

@@ -13,22 +13,24 @@ from tests.chaos.balancing import Balancer
 from tests.chaos.campaign import Campaign
 from tests.chaos.clients import DELIVERIES_PER_REQUEST, Connection, deliver
 from tests.chaos.laboratory import wait_until
-from tests.sizes import BROKER_AWAY_S, CHAOS_COMMANDS, CHAOS_FAULTS, REBUILT_EVENTS
+from tests.sizes import BROKER_AWAY_S, CHAOS_COMMANDS, CHAOS_FAULTS, REBUILT_EVENTS, ROLLING_RESTARTS
 
 FIXED_SEED = 20_101_201
 COMMANDS = CHAOS_COMMANDS.gate  # `make chaos` has rounds of the full size
 FAULTS = CHAOS_FAULTS.gate
 FLUSHES_THAT_FAIL = 3
 WITH_TESTS_OF_THEIR_OWN = {"fail_a_flush", "keep_kafka_away"}
-BASELINE_S = 6.0
+BASELINE_S = 5.0
 COMMANDS_PER_SECOND = 20.0
-"""Of a trader while faults strike, for minutes: more often, most commands would be met by no fault."""
+"""Of all traders while faults strike, for minutes: more often, most commands would be met by no fault."""
 BACKLOG_GONE_WITHIN_S = 240.0
 NOISE_S = 1.0
 """What other work on the machine may add to one request; who waits for a broker waits for longer."""
-RESTARTS = 4
+CALM_COMMANDS = 20
+"""Between two faults, at least."""
+RESTARTS = ROLLING_RESTARTS.chosen
 REBUILT = REBUILT_EVENTS.chosen
-READ_EVERY_S = 0.03
+READ_EVERY_S = 0.1
 SLOWEST_READ_S = 10.0
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
@@ -52,7 +54,12 @@ def test_twenty_faults_while_clients_trade_break_no_law(laboratory, trading, fre
     names = faults.FAULTS.keys() - faults.not_possible(laboratory).keys() - WITH_TESTS_OF_THEIR_OWN
     for seed in (FIXED_SEED, fresh_seed):
         trading.trade(
-            seed=seed, commands=COMMANDS // 2, strikes=FAULTS // 2, names=names, rate=COMMANDS_PER_SECOND
+            seed=seed,
+            commands=COMMANDS // 2,
+            strikes=FAULTS // 2,
+            names=names,
+            rate=COMMANDS_PER_SECOND,
+            calm=CALM_COMMANDS,
         )
         names -= {name for name, _, _ in trading.struck}
     outcome = trading.judged(seed=fresh_seed)
@@ -130,7 +137,7 @@ def test_rolling_restarts_break_no_connection_and_no_request(laboratory, trading
 
     assert [0] * RESTARTS == codes
     assert [] == balancer.broken
-    assert len(balancer.answers) > 200
+    assert len(balancer.answers) > 50 * RESTARTS
 
 
 class Readers:
@@ -179,7 +186,7 @@ def fill(laboratory, trading, *, events):
 def test_a_view_is_rebuilt_under_load_and_no_reader_notices(laboratory, trading, capsys):
     fill(laboratory, trading, events=REBUILT)
     assert dumping.settle(laboratory) is None
-    with trading.crowd(seed=9, rate=COMMANDS_PER_SECOND / 2), Readers(laboratory, "/v1/stock/P1") as readers:
+    with trading.crowd(seed=9, rate=COMMANDS_PER_SECOND / 4), Readers(laboratory, "/v1/stock/P1") as readers:
         begun = time.monotonic()
         laboratory.run("views", "rebuild", "stock_level")
         rebuilt_s = time.monotonic() - begun

@@ -9,8 +9,8 @@ import pytest
 from tests.chaos.overload import Bounds, overload
 from tests.sizes import FLOOD_S
 
-PEAK_S = 3.0
-LIGHT_S = 2.0
+PEAK_S = 2.0
+LIGHT_S = 1.5
 WHILE_OTHERS_RUN = Bounds(
     goodput_share=0.02, processor_share=0.3, offered_share=0.3, accepted_p99_s=15.0, normal_within_s=15.0
 )
