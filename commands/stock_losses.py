@@ -12,21 +12,24 @@ from msgspec import Struct
 
 from commands.decision import Appended, Decision, DecisionView, events_of
 from domain.event import Event
-from domain.ids import OrderId, Sku
+from domain.ids import LocationId, OrderId, Sku
 from domain.inventory import stock_item
 from domain.inventory.events import AdjustmentReason
-from domain.inventory.stock_item import STOCK, InsufficientStock, StockItem
+from domain.inventory.locations import ALL, LOCATIONS, MAIN, open_locations, require_known
+from domain.inventory.refusals import InsufficientStock
+from domain.inventory.stock_item import STOCK, StockItem
 from domain.ordering import holding
 from domain.ordering.events import OrderStockLost
 from domain.ordering.order import ORDER, Order
 
 
 class Loss(Struct, frozen=True, kw_only=True):
-    """How many pieces are gone, why, and for which orders they were reserved."""
+    """How many pieces are gone and where, why, and for which orders they were reserved."""
 
     quantity: int
     reason: AdjustmentReason
     note: str
+    at: LocationId = MAIN
     order_ids: Sequence[OrderId]
 
 
@@ -35,10 +38,13 @@ def write_off(item: StockItem | None, view: DecisionView, *, sku: Sku, loss: Los
 
     Raises:
         OrderUnknown, NotConfirmed, NothingReserved: an order has none of these pieces.
+        LocationUnknown: there is no such location.
         InsufficientStock: fewer are there than were lost, but for those that are reserved for other orders.
         QuantityOutOfRange: more than the books can have.
     """
     view.prefetch(ORDER, loss.order_ids)
+    locations = view.current(LOCATIONS, ALL)
+    require_known(locations, loss.at)
     of_stock: list[Event] = []
     of_orders: list[Appended] = []
     for order_id in loss.order_ids:
@@ -55,7 +61,14 @@ def write_off(item: StockItem | None, view: DecisionView, *, sku: Sku, loss: Los
         of_stock.extend(given_back)
         of_orders.extend(events_of(ORDER, order_id, lost))
     corrected = stock_item.adjust(
-        item, sku=sku, delta=-loss.quantity, reason=loss.reason, note=loss.note, now=now
+        item,
+        sku=sku,
+        delta=-loss.quantity,
+        reason=loss.reason,
+        note=loss.note,
+        at=loss.at,
+        locations=open_locations(locations),
+        now=now,
     )
     return Decision((*events_of(STOCK, sku, [*of_stock, *corrected]), *of_orders))
 
@@ -73,6 +86,7 @@ def reserve_again(order: Order | None, view: DecisionView, *, order_id: OrderId,
     for sku, quantity in order.backordered.items():
         raise InsufficientStock(sku=sku, requested=quantity, available=0)
     view.prefetch(STOCK, order.lost)
+    locations = open_locations(view.current(LOCATIONS, ALL))
     reserved: list[Appended] = []
     for total in order.skus:
         if total.sku in order.lost:
@@ -81,6 +95,7 @@ def reserve_again(order: Order | None, view: DecisionView, *, order_id: OrderId,
                 sku=total.sku,
                 order_id=order_id,
                 quantity=total.units,
+                locations=locations,
                 now=now,
             )
             reserved.extend(events_of(STOCK, total.sku, of_stock))

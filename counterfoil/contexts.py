@@ -55,8 +55,10 @@ from domain.identity.events import (
 from domain.identity.external import EXTERNAL
 from domain.identity.session import SESSION
 from domain.identity.signing_key import SIGNING_KEY
-from domain.inventory import stock_item
+from domain.inventory import locations
+from domain.inventory import refusals as stock_refusals
 from domain.inventory.events import BackorderPolicySet
+from domain.inventory.locations import LOCATIONS
 from domain.inventory.stock_item import STOCK
 from domain.mail import events as mail_events
 from domain.mail.mail import MAIL as MAILS
@@ -137,15 +139,21 @@ ORDERING: Final = Context(
 
 INVENTORY: Final = Context(
     name="inventory",
-    aggregates=(STOCK,),
+    aggregates=(STOCK, LOCATIONS),
     commands="commands.inventory:router",
     views=inventory_folds.VIEWS,
     queries="read_api.inventory:QUERIES",
     problems=(
-        stock_item.NotStocked,
-        stock_item.InsufficientStock,
+        stock_refusals.NotStocked,
+        stock_refusals.InsufficientStock,
+        locations.LocationUnknown,
+        locations.LocationClosed,
+        locations.TooManyLocations,
     ),
-    unshown={BackorderPolicySet: "the events of the stock item show it"},
+    unshown={
+        BackorderPolicySet: "the events of the stock item show it",
+        LOCATIONS: "they are one list",
+    },
 )
 
 CATALOGUE: Final = Context(

@@ -35,6 +35,8 @@ CreditId = NewType("CreditId", str)
 """One amount of store credit that was given; that of a refund is named by its payment and the refund."""
 CreditHoldId = NewType("CreditHoldId", str)
 """Store credit that is held for an order."""
+LocationId = NewType("LocationId", str)
+"""A place that stock lies in, such as a warehouse."""
 ShipmentId = NewType("ShipmentId", str)
 DisputeId = NewType("DisputeId", str)
 """The payment provider's id of a chargeback."""

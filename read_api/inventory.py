@@ -2,7 +2,14 @@
 
 from typing import Final
 
-from projections.inventory.views import StockLevel, stock_backorders, stock_level, stock_reservations
+from projections.inventory.views import (
+    StockLevel,
+    located_stock,
+    stock_backorders,
+    stock_level,
+    stock_locations,
+    stock_reservations,
+)
 from read_api.including import each_of
 from read_api.lists.declaring import Listed, ListOf, Sort, by_number, by_value
 from read_api.reading.resource import Resource, only_row
@@ -52,7 +59,13 @@ RESERVATIONS: Final = ListOf(
         "StockReservationsPage",
         "Pieces that are reserved for orders, the oldest reservation first",
         "Which orders are to be held where pieces of a SKU are lost.",
-        {"sku": "85123A", "order_id": "536365", "quantity": 6, "reserved_at": "2026-01-31T08:26:01Z"},
+        {
+            "sku": "85123A",
+            "order_id": "536365",
+            "quantity": 6,
+            "reserved_at": "2026-01-31T08:26:01Z",
+            "elsewhere": {"north": 2},
+        },
     ),
 )
 
@@ -71,6 +84,35 @@ BACKORDERS: Final = ListOf(
     ),
 )
 
+LOCATED: Final = ListOf(
+    path="/located-stock",
+    requires="inventory:read",
+    view=located_stock,
+    filters=(by_value("sku", "sku", description="Only of this SKU.", example="85123A"),),
+    sorts=(Sort("sku", ("sku", "location_id"), filters=("sku",)),),
+    documented=Listed(
+        "list_located_stock",
+        "LocatedStockPage",
+        "Stock by SKU and location",
+        "Where the pieces of a SKU lie. What no other location has is at `main`.",
+        {"sku": "85123A", "location_id": "north", "on_hand": 40, "reserved": 6, "available": 34},
+    ),
+)
+
+LOCATIONS: Final = ListOf(
+    path="/locations",
+    requires="inventory:read",
+    view=stock_locations,
+    sorts=(Sort("location_id", ("location_id",)),),
+    documented=Listed(
+        "list_locations",
+        "LocationsPage",
+        "Locations that stock lies in",
+        "`main` is there from the beginning, open and with priority 0, and listed once it was set.",
+        {"location_id": "north", "priority": 10, "is_open": True, "set_at": "2026-01-31T08:26:01Z"},
+    ),
+)
+
 STOCK_ITEMS: Final = ById(
     "/stock/{sku}",
     "inventory:read",
@@ -80,7 +122,7 @@ STOCK_ITEMS: Final = ById(
 
 QUERIES: Final = Queries(
     by_id=(STOCK_ITEMS,),
-    lists=(STOCK_LEVELS, RESERVATIONS, BACKORDERS),
+    lists=(STOCK_LEVELS, RESERVATIONS, BACKORDERS, LOCATED, LOCATIONS),
     includes=(
         Include(
             name="stock", into="/orders/{order_id}", shown=STOCK_ITEMS, ids=each_of("lines", "sku"), many=True

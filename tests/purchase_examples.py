@@ -5,13 +5,15 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from domain.event import Event
-from domain.ids import OrderId, PaymentId, Sku
+from domain.ids import LocationId, OrderId, PaymentId, Sku
 from domain.inventory.events import (
     BackorderAllocated,
     BackorderPolicySet,
     BackorderRecorded,
     BackorderReleased,
+    LocationSet,
     ReservationLost,
+    StockLocated,
 )
 from domain.money import Currency, Minor
 from domain.ordering.events import (
@@ -92,6 +94,24 @@ def backorder_filled(**changes: Any) -> BackorderFilled:
     return replace(BackorderFilled(**_PIECES, filled_at=NOW), **changes)
 
 
+def stock_located(**changes: Any) -> StockLocated:
+    located = StockLocated(
+        sku=Sku("85123A"),
+        location_id=LocationId("north"),
+        order_id=None,
+        on_hand=3,
+        reserved=0,
+        located_at=NOW,
+    )
+    return replace(located, **changes)
+
+
+def location_set(**changes: Any) -> LocationSet:
+    return replace(
+        LocationSet(location_id=LocationId("north"), priority=10, is_open=True, set_at=NOW), **changes
+    )
+
+
 ONE_OF_EACH: Final[tuple[Event, ...]] = (
     order_held(),
     hold_lifted(),
@@ -104,6 +124,8 @@ ONE_OF_EACH: Final[tuple[Event, ...]] = (
     backorder_released(),
     order_backordered(),
     backorder_filled(),
+    stock_located(),
+    location_set(),
     purchase_begun(),
     payment_needed(),
     purchase_unwound(),

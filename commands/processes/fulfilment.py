@@ -23,6 +23,7 @@ from domain.event import Event
 from domain.ids import OrderId
 from domain.inventory import stock_item
 from domain.inventory.events import BackorderAllocated
+from domain.inventory.locations import ALL, LOCATIONS
 from domain.inventory.stock_item import STOCK
 from domain.money import Minor
 from domain.ordering import holding
@@ -48,12 +49,13 @@ FULFILMENT: Final = Process("fulfilment", writes=(ORDER, STOCK, PAYMENT, PURCHAS
 
 
 def order_and_stock(event: OrderPlaced) -> Streams:
-    """The order, which may have been cancelled meanwhile, the stock of every stocked SKU, once, payment and coupon."""
+    """The order, which may be cancelled meanwhile, the stock of each stocked SKU, locations, payment and coupon."""
     skus = dict.fromkeys(line.sku for line in event.lines if line.stocked)
     paid = () if event.payment is None else _paid(event.order_id)
     redeemed = any(each.code is not None for each in event.promotions)
     coupon = [(REDEMPTION, redemption_of(event.order_id))] if redeemed else []
-    return [(ORDER, event.order_id), *((STOCK, sku) for sku in skus), *paid, *coupon]
+    planned = [(LOCATIONS, ALL)] if skus else []
+    return [(ORDER, event.order_id), *((STOCK, sku) for sku in skus), *planned, *paid, *coupon]
 
 
 @FULFILMENT.when(OrderPlaced, reads=order_and_stock)
@@ -129,6 +131,7 @@ def reserved_stock(event: OrderCancelled) -> Streams:
         (ORDER, event.order_id),
         *_paid(event.order_id),
         (REDEMPTION, redemption_of(event.order_id)),
+        (LOCATIONS, ALL),
         *((STOCK, total.sku) for total in stocked(event.skus)),
     ]
 

@@ -6,7 +6,7 @@ Quantities are whole pieces, at least 1; `delta` alone has a sign.
 from typing import Literal
 
 from domain.event import Event, event_type
-from domain.ids import CreditNoteId, OrderId, Sku
+from domain.ids import CreditNoteId, LocationId, OrderId, Sku
 from domain.moment import Moment
 from domain.text import Note, Reference
 
@@ -129,3 +129,28 @@ class BackorderReleased(Event, frozen=True, kw_only=True):
     quantity: int
     reason: BackorderReleaseReason
     released_at: Moment
+
+
+@event_type("inventory.stock_located.v1")
+class StockLocated(Event, frozen=True, kw_only=True):
+    """Where the movement before it, in the same append, took place, if not at the main location.
+
+    So many pieces more, or fewer, are on hand there, and reserved; `order_id` is whom they are reserved for.
+    """
+
+    sku: Sku
+    location_id: LocationId
+    order_id: OrderId | None
+    on_hand: int
+    reserved: int
+    located_at: Moment
+
+
+@event_type("inventory.location_set.v1")
+class LocationSet(Event, frozen=True, kw_only=True):
+    """Orders are planned over the open locations, those with the lowest `priority` first."""
+
+    location_id: LocationId
+    priority: int
+    is_open: bool
+    set_at: Moment

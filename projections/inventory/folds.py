@@ -1,30 +1,52 @@
 """How movements of stock change its level. Any movement may be the first of a code."""
 
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec.structs import replace
 
 from domain.event import Event
+from domain.ids import LocationId
 from domain.inventory.events import (
     BackorderAllocated,
     BackorderRecorded,
     BackorderReleased,
+    LocationSet,
     ReservationLost,
     StockAdjusted,
+    StockLocated,
     StockReceived,
     StockReleased,
     StockReserved,
     StockReturned,
     StockShipped,
 )
+from domain.inventory.locations import MAIN
 from projections.inventory.views import (
+    LocatedStock,
     StockBackorder,
     StockLevel,
+    StockLocation,
     StockReservation,
+    located_stock,
     stock_backorders,
     stock_level,
+    stock_locations,
     stock_reservations,
 )
+from projections.view import Key
+
+Movement = (
+    StockReceived
+    | StockReturned
+    | StockAdjusted
+    | StockShipped
+    | StockReserved
+    | BackorderAllocated
+    | StockReleased
+    | ReservationLost
+)
+"""Pieces that come, go, or are promised to somebody."""
 
 
 @stock_level.on(StockReceived)
@@ -131,6 +153,20 @@ def arrived(reservation: StockReservation | None, event: BackorderAllocated) -> 
     )
 
 
+def _reserved_elsewhere(event: StockLocated) -> Iterator[Key]:
+    if event.order_id is not None:
+        yield event.sku, event.order_id
+
+
+@stock_reservations.on(StockLocated, keys=_reserved_elsewhere)
+def promised_elsewhere(reservation: StockReservation | None, event: StockLocated) -> StockReservation | None:
+    """Where the pieces lie; nothing is reserved there of what was shipped or released."""
+    if reservation is None:
+        return None
+    quantity = reservation.elsewhere.get(event.location_id, 0) + event.reserved
+    return replace(reservation, elsewhere={**reservation.elsewhere, event.location_id: quantity})
+
+
 def over(_reservation: StockReservation, _event: Event) -> StockReservation | None:
     """Nothing is reserved for the order any more: what ends a reservation ends all of it."""
     return None
@@ -138,6 +174,56 @@ def over(_reservation: StockReservation, _event: Event) -> StockReservation | No
 
 for _end in (StockReleased, ReservationLost, StockShipped):
     stock_reservations.on(_end)(over)
+
+
+def _at_main(event: Movement) -> Iterator[Key]:
+    yield event.sku, MAIN
+
+
+def _move(movement: type[Movement], *, on_hand: int = 0, reserved: int = 0) -> None:
+    """Each movement is one of the main location, until the event after it says otherwise."""
+
+    def moved(row: LocatedStock | None, event: Movement) -> LocatedStock:
+        pieces = event.delta if isinstance(event, StockAdjusted) else event.quantity
+        return _at(row or LocatedStock(event.sku, MAIN), on_hand=on_hand * pieces, reserved=reserved * pieces)
+
+    located_stock.on(movement, keys=_at_main)(moved)
+
+
+def _at(row: LocatedStock, *, on_hand: int, reserved: int) -> LocatedStock:
+    on_hand, reserved = row.on_hand + on_hand, row.reserved + reserved
+    return replace(row, on_hand=on_hand, reserved=reserved, available=on_hand - reserved)
+
+
+_move(StockReceived, on_hand=1)
+_move(StockReturned, on_hand=1)
+_move(StockAdjusted, on_hand=1)
+_move(StockShipped, on_hand=-1, reserved=-1)
+_move(StockReserved, reserved=1)
+_move(BackorderAllocated, reserved=1)
+_move(StockReleased, reserved=-1)
+_move(ReservationLost, reserved=-1)
+
+
+def _there_and_not_here(event: StockLocated) -> Iterator[tuple[Key, tuple[LocationId, int]]]:
+    yield (event.sku, event.location_id), (event.location_id, 1)
+    yield (event.sku, MAIN), (MAIN, -1)
+
+
+@located_stock.on_each(StockLocated, parts=_there_and_not_here)
+def located(row: LocatedStock | None, event: StockLocated, part: tuple[LocationId, int]) -> LocatedStock:
+    """What moved there did not move at the main location."""
+    location_id, sign = part
+    row = row or LocatedStock(event.sku, location_id)
+    return _at(row, on_hand=sign * event.on_hand, reserved=sign * event.reserved)
+
+
+@stock_locations.on(LocationSet)
+def location_set(_location: StockLocation | None, event: LocationSet) -> StockLocation:
+    """As it was set last."""
+    return StockLocation(
+        location_id=event.location_id, priority=event.priority, is_open=event.is_open, set_at=event.set_at
+    )
 
 
 @stock_backorders.on(BackorderRecorded)
@@ -161,4 +247,4 @@ def gave_up(_backorder: StockBackorder | None, _event: BackorderReleased) -> Non
     """It waits no more."""
 
 
-VIEWS: Final = (stock_level, stock_reservations, stock_backorders)
+VIEWS: Final = (stock_level, stock_reservations, stock_backorders, located_stock, stock_locations)

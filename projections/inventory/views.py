@@ -2,7 +2,9 @@
 
 from datetime import datetime
 
-from domain.ids import OrderId, Sku
+from msgspec import field
+
+from domain.ids import LocationId, OrderId, Sku
 from domain.inventory.stock_item import STOCK
 from projections.view import KEYED, Row, View, Worklist
 
@@ -26,12 +28,35 @@ class StockLevel(Row, frozen=True):
 
 
 class StockReservation(Row, frozen=True):
-    """Pieces of one SKU that are reserved for one order, which is neither shipped nor off."""
+    """Pieces of one SKU that are reserved for one order, which is neither shipped nor off.
+
+    `elsewhere` are those of them that do not lie at the main location, by location.
+    """
 
     sku: Sku
     order_id: OrderId
     quantity: int
     reserved_at: datetime
+    elsewhere: dict[LocationId, int] = field(default_factory=dict)
+
+
+class LocatedStock(Row, frozen=True):
+    """Pieces of one SKU at one location; available = on_hand - reserved."""
+
+    sku: Sku
+    location_id: LocationId
+    on_hand: int = 0
+    reserved: int = 0
+    available: int = 0
+
+
+class StockLocation(Row, frozen=True):
+    """A location that was set: orders are planned over the open ones, the lowest priority first."""
+
+    location_id: LocationId
+    priority: int
+    is_open: bool
+    set_at: datetime
 
 
 class StockBackorder(Row, frozen=True):
@@ -52,6 +77,14 @@ stock_level = View(
     document="inventory:stock",
     category=STOCK.category,
 )
+located_stock = View(
+    name="located_stock",
+    row=LocatedStock,
+    key=("sku", "location_id"),
+    shape=1,
+    kind=KEYED,
+)
+stock_locations = View(name="stock_locations", row=StockLocation, key=("location_id",), shape=1, kind=KEYED)
 stock_reservations = Worklist(
     name="stock_reservations", row=StockReservation, key=("sku", "order_id"), shape=1, kind=KEYED
 )

@@ -10,3 +10,6 @@ create index on {table} (sku, reserved_at, order_id);
 -- view: stock_backorders
 create index on {table} (recorded_at, sku, order_id);
 create index on {table} (sku, recorded_at, order_id);
+
+-- view: located_stock
+create index on {table} (location_id, sku);

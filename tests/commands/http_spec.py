@@ -11,6 +11,7 @@ from counterfoil.contexts import CONTEXTS
 from counterfoil.testing.http import CommandApi
 from domain.aggregate import Aggregate
 from domain.event import Event, current
+from domain.inventory.locations import ALL, LOCATIONS
 
 IDS: Final = {
     "channel": "channel",
@@ -41,4 +42,6 @@ class Shop(CommandApi):
 def stream_of(event: Event) -> tuple[Aggregate[Any], str]:
     """The aggregate that an event belongs to, and its id."""
     aggregate = next(each for each in CONTEXTS.aggregates if type(current(event)) in each.events)
+    if aggregate is LOCATIONS:
+        return LOCATIONS, ALL
     return aggregate, getattr(event, IDS.get(aggregate.category, f"{aggregate.category}_id"))

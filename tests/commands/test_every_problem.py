@@ -16,6 +16,7 @@ from commands.processes.trigger import outcome_fingerprint, outcome_key
 from commands.routing import CommandRoute
 from counterfoil.contexts import CONTEXTS
 from counterfoil.testing.http import Answered, documented
+from domain.inventory import locations
 from domain.operations.skips import SKIPS
 from domain.pricing import price, tax_table
 from event_store.log import fingerprints, reading
@@ -55,7 +56,7 @@ from tests.examples import (
     stock_received,
     stock_reserved,
 )
-from tests.purchase_examples import order_held, order_stock_lost
+from tests.purchase_examples import location_set, order_held, order_stock_lost
 
 pytestmark = pytest.mark.anyio
 
@@ -67,6 +68,7 @@ PRODUCT = {"sku": "new", "title": "New", "stocked": True}
 DAMAGE = {"delta": -1, "reason": "damage"}
 LOSS = {"quantity": 1, "reason": "damage", "order_ids": ["reserved"]}
 
+NOWHERE = {"location_id": "nowhere"}
 SKIP = {"partition_key": "order-placed", "position": 4, "reason": "entered twice"}
 FOR_ADA = {**ORDER, "customer_id": "known", "contact": {"name": "Ada"}}
 PARKED_ELSEWHERE = {**SKIP, "position": 5}
@@ -79,6 +81,7 @@ VALID: dict[str, tuple[str, Any]] = {
     "adjust_stock": ("/v1/stock/85123A/adjustments", DAMAGE),
     "record_stock_loss": ("/v1/stock/85123A/losses", LOSS),
     "set_backorder_policy": ("/v1/stock/85123A/backorder-policy", {"limit": 20}),
+    "set_location": ("/v1/locations/new", {"priority": 10, "is_open": True}),
     "place_order": ("/v1/orders", FOR_ADA),
     "cancel_order": ("/v1/orders/placed/cancellation", {"reason": "staff"}),
     "hold_order": ("/v1/orders/placed/holds", {"reason": "fraud"}),
@@ -129,6 +132,7 @@ FACTS = (
     cancelled(order_id="off"),
     placed(order_id="rejected"),
     rejected(order_id="rejected"),
+    location_set(location_id="closed", is_open=False),
     pause_requested(consumer="timers"),
     *customer_requests.FACTS,
     *pricing_requests.FACTS,
@@ -146,6 +150,13 @@ REFUSED: dict[tuple[str, str], tuple[str, Any]] = {
     ("adjust_stock", "product-unknown"): ("/v1/stock/none/adjustments", DAMAGE),
     ("adjust_stock", "not-stocked"): ("/v1/stock/POST/adjustments", DAMAGE),
     ("adjust_stock", "insufficient-stock"): ("/v1/stock/85123A/adjustments", {**DAMAGE, "delta": -99_999}),
+    ("receive_stock", "location-unknown"): ("/v1/stock/85123A/receipts", {"quantity": 1, **NOWHERE}),
+    ("receive_stock", "location-closed"): (
+        "/v1/stock/85123A/receipts",
+        {"quantity": 1, "location_id": "closed"},
+    ),
+    ("adjust_stock", "location-unknown"): ("/v1/stock/85123A/adjustments", {**DAMAGE, **NOWHERE}),
+    ("record_stock_loss", "location-unknown"): ("/v1/stock/85123A/losses", {**LOSS, **NOWHERE}),
     ("record_stock_loss", "product-unknown"): ("/v1/stock/none/losses", LOSS),
     ("record_stock_loss", "not-stocked"): ("/v1/stock/POST/losses", LOSS),
     ("record_stock_loss", "insufficient-stock"): ("/v1/stock/85123A/losses", {**LOSS, "quantity": 99_999}),
@@ -434,6 +445,7 @@ OF_ONE: dict[tuple[str, str], Bring] = {
         (name, "too-many-tagged"): too_many_tagged
         for name in ("redeem_coupon", "apply_coupon", "start_checkout", "check_out")
     },
+    ("set_location", "too-many-locations"): after((locations, "LOCATIONS_MAX", 0)),
     ("set_price", "too-many-prices"): after((price, "PRICES_MAX", 0)),
     ("set_tax_rate", "too-many-rates"): after((tax_table, "RATES_MAX", 0)),
 }

@@ -2,6 +2,7 @@
 
 import pytest
 
+from domain.inventory.stock_item import STOCK
 from tests.examples import (
     NOW,
     confirmed,
@@ -17,11 +18,13 @@ from tests.purchase_examples import (
     backorder_policy_set,
     backorder_recorded,
     hold_lifted,
+    location_set,
     order_backordered,
     order_held,
     order_stock_lost,
     order_stock_replaced,
     reservation_lost,
+    stock_located,
 )
 
 pytestmark = pytest.mark.anyio
@@ -107,6 +110,36 @@ async def test_an_order_that_waits_for_pieces_is_not_let_go_without_them(given):
     answer = await shop.post("/v1/orders/536365/hold-liftings", {"reason": "stock"})
 
     answer.then_refused(409, "insufficient-stock", sku="85123A", requested=2, available=0)
+
+
+async def test_stock_comes_in_is_corrected_and_is_lost_at_a_location(given):
+    north = {"location_id": "north"}
+    there = stock_located(order_id="536365", on_hand=0, reserved=3)
+    shop = await given(product_created(), placed(), confirmed())
+    setting = await shop.post("/v1/locations/north", {"priority": 10, "is_open": True})
+    setting.then_accepted(stream="locations-all", version=1)
+
+    (await shop.post("/v1/stock/85123A/receipts", {**DELIVERY, **north})).then_accepted(
+        stream="stock-85123A", version=2
+    )
+    await shop.record((STOCK, "85123A", stock_reserved()), (STOCK, "85123A", there))
+    correction = {"delta": -8, "reason": "count", **north}
+    too_much = await shop.post("/v1/stock/85123A/adjustments", correction)
+    too_much.then_refused(409, "insufficient-stock", requested=8, available=7)
+    loss = {"quantity": 8, "reason": "damage", "note": "dropped", "order_ids": ["536365"], **north}
+    (await shop.post("/v1/stock/85123A/losses", loss)).then_accepted(stream="stock-85123A", version=8)
+
+    assert [location_set()] == shop.events("locations-all")
+    assert [
+        stock_received(),
+        stock_located(on_hand=10),
+        stock_reserved(),
+        there,
+        reservation_lost(),
+        stock_located(order_id="536365", on_hand=0, reserved=-3),
+        stock_adjusted(delta=-8),
+        stock_located(on_hand=-8),
+    ] == shop.events("stock-85123A")
 
 
 async def test_a_correction_by_nothing_is_accepted_and_records_nothing(given):

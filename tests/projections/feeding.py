@@ -17,6 +17,7 @@ from domain.customers.customer import CUSTOMER
 from domain.event import Event, partition_key_of
 from domain.identity.account import ACCOUNT
 from domain.ids import AccountId, CartId, CustomerId, KeyedHash, OrderId, PaymentId, Sku
+from domain.inventory.locations import ALL, LOCATIONS
 from domain.inventory.stock_item import STOCK
 from domain.ordering.events import Contact
 from domain.ordering.order import ORDER
@@ -96,12 +97,14 @@ from tests.purchase_examples import (
     backorder_recorded,
     backorder_released,
     hold_lifted,
+    location_set,
     order_backordered,
     order_held,
     order_stock_lost,
     order_stock_replaced,
     purchase_begun,
     reservation_lost,
+    stock_located,
 )
 
 APPENDED_PER_CALL = 256
@@ -181,7 +184,12 @@ def _known() -> Iterator[tuple[str, Event]]:
         backorder_allocated(sku=of_it["sku"], order_id=OrderId("waits-0")),
         backorder_allocated(sku=of_it["sku"], order_id=OrderId("waits-1"), quantity=1),
         backorder_released(sku=of_it["sku"], order_id=OrderId("waits-2")),
+        stock_received(sku=of_it["sku"], quantity=9),
+        stock_located(sku=of_it["sku"], on_hand=9),
+        stock_reserved(sku=of_it["sku"], order_id=OrderId("elsewhere")),
+        stock_located(sku=of_it["sku"], order_id=OrderId("elsewhere"), on_hand=0, reserved=3),
     )
+    yield LOCATIONS.stream(ALL), location_set()
     yield from ((STOCK.stream(event.sku), event) for event in stock)
 
 

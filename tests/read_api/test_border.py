@@ -230,6 +230,8 @@ def test_every_address_is_documented_with_an_example_and_a_problem(client):
         "/v1/stock",
         "/v1/stock-reservations",
         "/v1/stock-backorders",
+        "/v1/located-stock",
+        "/v1/locations",
         "/v1/sales/daily",
         "/v1/totals",
         "/v1/totals/daily",

@@ -32,7 +32,12 @@ from projections import rebuild
 from projections.catalogue.folds import VIEWS as CATALOGUE_VIEWS
 from projections.catalogue.views import product_page
 from projections.identity.views import account_activity
-from projections.inventory.views import stock_backorders, stock_reservations
+from projections.inventory.views import (
+    located_stock,
+    stock_backorders,
+    stock_locations,
+    stock_reservations,
+)
 from projections.ordering.views import order_activity, order_contact, order_history
 from runtime.settings import Settings
 from runtime.version import version as version_of_this
@@ -57,7 +62,9 @@ ADDED = {
             order_activity,
             order_contact,
             order_history,
+            located_stock,
             stock_backorders,
+            stock_locations,
             stock_reservations,
         )
     ),
@@ -119,7 +126,9 @@ UNRELEASED = {
     "inventory.backorder_policy_set.v1",
     "inventory.backorder_recorded.v1",
     "inventory.backorder_released.v1",
+    "inventory.location_set.v1",
     "inventory.reservation_lost.v1",
+    "inventory.stock_located.v1",
     "ordering.backorder_filled.v1",
     "ordering.order_backordered.v1",
     "ordering.order_held.v1",

@@ -22,9 +22,11 @@ from counterfoil.testing.processes import Worker, World
 from counterfoil.testing.spec import folded
 from domain.aggregate import Aggregate, category_of
 from domain.event import Event
-from domain.ids import CaptureId, CouponId, OrderId, PromotionId, RedemptionId, Sku
+from domain.ids import CaptureId, CouponId, LocationId, OrderId, PromotionId, RedemptionId, Sku
 from domain.inventory import stock_item
-from domain.inventory.stock_item import STOCK, InsufficientStock
+from domain.inventory.locations import ALL, LOCATIONS, MAIN, open_locations, set_location
+from domain.inventory.refusals import InsufficientStock
+from domain.inventory.stock_item import STOCK
 from domain.money import Currency, Minor, UnitPrice
 from domain.ordering import order
 from domain.ordering.events import OrderCancelled, PaymentNeeded, PaymentTerms
@@ -55,7 +57,7 @@ ROUNDS_MAX: Final = 2_000
 ACTS_PER_ROUND: Final = 8
 
 _BY_CATEGORY: Final[Mapping[str, Aggregate[Any]]] = {
-    each.category: each for each in (ORDER, STOCK, PAYMENT, PURCHASE, REDEMPTION)
+    each.category: each for each in (ORDER, STOCK, LOCATIONS, PAYMENT, PURCHASE, REDEMPTION)
 }
 _DELAYS: Final = {name: field.default for name, field in Settings.model_fields.items()}
 
@@ -70,6 +72,7 @@ class Sale:
 
     on_hand: ClassVar[int] = 5
     backorder_limit: ClassVar[int] = 0
+    elsewhere: ClassVar[Mapping[str, int]] = {}
     status: ClassVar[Status] = Status.CONFIRMED
     cancelled: ClassVar[str | None] = None
     payment: ClassVar[Authorisation | None] = Authorisation.AUTHORISED
@@ -90,6 +93,8 @@ class Sale:
         received = stock_item.receive(None, **there) if self.on_hand else []
         policy = stock_item.set_backorder_limit(None, sku=SKU, limit=self.backorder_limit, now=now)
         world.append(STOCK, SKU, [*received, *policy])
+        for location_id, quantity in self.elsewhere.items():
+            self.open(LocationId(location_id), quantity)
         lines = [
             LineRequest(sku=SKU, quantity=1, unit_price=UnitPrice("1"), stocked=True) for _ in range(UNITS)
         ]
@@ -126,6 +131,14 @@ class Sale:
             amount=OFF,
             redeemed_at=self.world.clock.now,
         )
+
+    def open(self, location_id: LocationId, quantity: int) -> None:
+        """Another location, to plan after those that are open, with so many pieces."""
+        locations = self.world.state(LOCATIONS, ALL)
+        last = len(open_locations(locations))
+        it = {"location_id": location_id, "priority": last, "is_open": True, "now": self.now}
+        self.append(LOCATIONS, ALL, set_location(locations, **it))
+        self.receive(quantity, at=location_id)
 
     # What rows change.
 
@@ -242,9 +255,10 @@ class Sale:
             view = DecisionView(self._held)
             self.record(stock_losses.reserve_again(self.sold, view, order_id=ID, now=self.now))
 
-    def receive(self, quantity: int) -> None:
-        item = self.world.state(STOCK, SKU)
-        received = stock_item.receive(item, sku=SKU, quantity=quantity, reference="", now=self.now)
+    def receive(self, quantity: int, at: LocationId = MAIN) -> None:
+        item, locations = self.world.state(STOCK, SKU), open_locations(self.world.state(LOCATIONS, ALL))
+        it = {"sku": SKU, "quantity": quantity, "reference": "", "at": at, "locations": locations}
+        received = stock_item.receive(item, **it, now=self.now)
         self.append(STOCK, SKU, received)
 
     def capture_by_hand(self, payment: Payment) -> None:
@@ -331,6 +345,7 @@ class Sale:
             "due": self.due,
             "stock": (self.on_hand - UNITS if shipped else self.on_hand, UNITS if confirmed else 0),
             "backordered": 0,
+            "elsewhere": {},
         }
 
     def _found(self) -> dict[str, Any]:
@@ -357,6 +372,9 @@ class Sale:
             "due": self.due if payment is None else payment.amount,
             "stock": (stock.on_hand, stock.reserved),
             "backordered": stock.waiting(ID),
+            "elsewhere": {
+                each: (pieces.on_hand, pieces.reserved) for each, pieces in stock.elsewhere.items()
+            },
         }
 
 

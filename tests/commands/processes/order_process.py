@@ -216,10 +216,24 @@ ROWS: Final = (
         "test_an_order_that_wants_more_than_may_be_backordered_is_rejected",
     ),
     Row(
-        "stock is missing at one location",
-        "planned over other locations, or split",
-        "",
-        not_done="stock has one location",
+        "stock is missing at one location, and another has all of it",
+        "the whole order is reserved at that one",
+        "test_an_order_is_taken_from_another_location_that_has_all_of_it",
+    ),
+    Row(
+        "no location has all of it",
+        "split over several, in the order of their priorities",
+        "test_an_order_that_no_location_has_is_split_over_several",
+    ),
+    Row(
+        "no location has the rest, which may be backordered",
+        "what is there is reserved where it lies, and the rest goes to the order wherever it comes in",
+        "test_what_no_location_has_is_waited_for",
+    ),
+    Row(
+        "an order that was split is cancelled",
+        "each location has its pieces back",
+        "test_an_order_that_is_off_gives_its_pieces_back_where_they_lie",
     ),
     Row(
         "the order is never dispatched",

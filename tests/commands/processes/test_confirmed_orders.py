@@ -277,6 +277,59 @@ def test_an_order_that_wants_more_than_may_be_backordered_is_rejected(sold):
     assert {} == sold(MoreThanMayBeBackordered)
 
 
+class Elsewhere(Shipped):
+    """The main location has one of its two pieces, another has both: so all of it is taken from there."""
+
+    on_hand, elsewhere = 1, {"north": 3}
+
+    def wanted(self):
+        return {**super().wanted(), "stock": (2, 0), "elsewhere": {"north": (1, 0)}}
+
+
+def test_an_order_is_taken_from_another_location_that_has_all_of_it(sold):
+    assert {} == sold(Elsewhere)
+
+
+class Split(Shipped):
+    """No location has both: each is taken from as much as it has, in the order of their priorities."""
+
+    on_hand, elsewhere = 1, {"north": 1, "south": 1}
+
+    def wanted(self):
+        return {**super().wanted(), "stock": (1, 0), "elsewhere": {"north": (0, 0), "south": (1, 0)}}
+
+
+def test_an_order_that_no_location_has_is_split_over_several(sold):
+    assert {} == sold(Split)
+
+
+class SplitAndCancelled(CancelledAfterwards):
+    on_hand, elsewhere = 1, {"north": 1}
+
+    def wanted(self):
+        return {**super().wanted(), "stock": (2, 0), "elsewhere": {"north": (1, 0)}}
+
+
+def test_an_order_that_is_off_gives_its_pieces_back_where_they_lie(sold):
+    assert {} == sold(SplitAndCancelled)
+
+
+class SplitAndBackordered(Backordered):
+    """No location has enough: the rest is waited for, and comes in at one of them."""
+
+    on_hand, elsewhere, backorder_limit = 0, {"north": 1}, 1
+
+    def receive(self, quantity, at="north"):
+        super().receive(quantity, at)
+
+    def wanted(self):
+        return {**super().wanted(), "elsewhere": {"north": (0, 0)}}
+
+
+def test_what_no_location_has_is_waited_for(sold):
+    assert {} == sold(SplitAndBackordered)
+
+
 def test_serving_nobody_who_waits_is_found(monkeypatch):
     monkeypatch.setattr(stock_item, "_allocated", lambda _item, events, **_: [*events])
 

@@ -16,7 +16,9 @@ from commands.processes.fulfilment import (
 )
 from commands.processes.process import Rejected
 from commands.processes.reserving import release_all, released_for
-from domain.inventory.stock_item import STOCK, NotReserved
+from domain.inventory.locations import ALL, LOCATIONS
+from domain.inventory.refusals import NotReserved
+from domain.inventory.stock_item import STOCK
 from domain.ordering.events import ReleasedSku, Shortage
 from domain.ordering.order import ORDER
 from domain.ordering.purchase import PURCHASE
@@ -52,6 +54,7 @@ from tests.purchase_examples import (
     reservation_lost,
 )
 
+PLACES = (LOCATIONS, ALL)
 PAID = [(PURCHASE, ORDER_ID), (PAYMENT, ORDER_ID)]
 COUPON = (REDEMPTION, ORDER_ID)
 CHEAPER = placed(discounts=(line_off(195),), promotions=(promotion_off(195),))
@@ -59,7 +62,7 @@ USED = coupon_redeemed(redemption_id=ORDER_ID)
 
 
 def test_a_placed_order_reads_itself_and_each_stocked_code_once():
-    assert [(ORDER, ORDER_ID), (STOCK, SKU)] == list(order_and_stock(placed()))
+    assert [(ORDER, ORDER_ID), (STOCK, SKU), PLACES] == list(order_and_stock(placed()))
 
 
 def test_a_placed_order_reserves_the_sum_of_its_lines_and_is_confirmed():
@@ -153,7 +156,7 @@ def test_a_cancelled_order_releases_what_it_had_reserved():
     decision = release(cancelled(), view, NOW)
 
     assert Decision(((STOCK, SKU, stock_released()),)) == decision
-    assert [(ORDER, ORDER_ID), *PAID, COUPON, (STOCK, SKU)] == list(reserved_stock(cancelled()))
+    assert [(ORDER, ORDER_ID), *PAID, COUPON, PLACES, (STOCK, SKU)] == list(reserved_stock(cancelled()))
 
 
 def test_a_cancelled_order_releases_nothing_of_what_it_has_lost():
@@ -198,7 +201,7 @@ def test_an_order_that_is_rejected_releases_its_coupon_in_the_same_append():
     for decision in (for_want_of_stock, undecided):
         assert [ORDER, REDEMPTION] == [aggregate for aggregate, _, _ in decision.events]
         assert (*COUPON, released("rejected")) == decision.events[1]
-    assert [(ORDER, ORDER_ID), (STOCK, SKU), COUPON] == list(order_and_stock(CHEAPER))
+    assert [(ORDER, ORDER_ID), (STOCK, SKU), PLACES, COUPON] == list(order_and_stock(CHEAPER))
 
 
 def test_a_shipped_order_makes_its_reservations_shipped_stock():

@@ -2,14 +2,19 @@ import pytest
 from msgspec.structs import replace
 
 from counterfoil.testing.spec import folded
+from domain.ids import LocationId
 from domain.inventory import stock_item
+from domain.inventory.locations import MAIN
 from domain.inventory.stock_item import StockItem
 from projections.inventory.views import (
+    LocatedStock,
     StockBackorder,
     StockLevel,
     StockReservation,
+    located_stock,
     stock_backorders,
     stock_level,
+    stock_locations,
     stock_reservations,
 )
 from tests.examples import (
@@ -29,8 +34,12 @@ from tests.purchase_examples import (
     backorder_policy_set,
     backorder_recorded,
     backorder_released,
+    location_set,
     reservation_lost,
+    stock_located,
 )
+
+NORTH = LocationId("north")
 
 TEN = stock_received(quantity=10)
 
@@ -103,6 +112,30 @@ def test_an_order_waits_until_it_has_all_its_pieces_or_gives_up():
     }
     assert folded(stock_backorders, *WAITS, backorder_allocated()) == {}
     assert folded(stock_backorders, *WAITS, backorder_released(), reservation_lost()) == {}
+
+
+def test_pieces_lie_at_locations_and_what_is_nowhere_else_lies_at_the_main_one():
+    there = {"location_id": NORTH, "order_id": ORDER, "on_hand": 0}
+    events = (TEN, stock_received(quantity=3), stock_located(), stock_reserved(quantity=4))
+    reserved = (*events, stock_located(**there, reserved=2))
+    left = stock_located(**{**there, "on_hand": -2}, reserved=-2)
+
+    assert {
+        (SKU, MAIN): LocatedStock(SKU, MAIN, on_hand=10, reserved=2, available=8),
+        (SKU, NORTH): LocatedStock(SKU, NORTH, on_hand=3, reserved=2, available=1),
+    } == folded(located_stock, *reserved)
+    assert {
+        (SKU, MAIN): LocatedStock(SKU, MAIN, on_hand=8, available=8),
+        (SKU, NORTH): LocatedStock(SKU, NORTH, on_hand=1, available=1),
+    } == folded(located_stock, *reserved, stock_shipped(quantity=4), left)
+    assert {NORTH: 2} == folded(stock_reservations, *reserved)[SKU, ORDER].elsewhere
+    assert {} == folded(stock_reservations, *reserved, stock_shipped(quantity=4), left)
+
+
+def test_a_location_is_listed_as_it_was_set_last():
+    (row,) = folded(stock_locations, location_set(), location_set(is_open=False)).values()
+
+    assert (NORTH, 10, False) == (row.location_id, row.priority, row.is_open)
 
 
 @pytest.mark.parametrize("seed", range(10))
