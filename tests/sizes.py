@@ -60,11 +60,11 @@ REQUESTS: Final = Size(
     130_000,
     "tests/openapi/test_requests.py",
 )
-RELAYING: Final = Size("schedules of relays", 1_000, 80_000, "tests/simulation/test_relay.py")
-PROJECTING: Final = Size("schedules of projections", 300, 20_000, "tests/simulation/test_projecting.py")
+RELAYING: Final = Size("schedules of relays", 600, 80_000, "tests/simulation/test_relay.py")
+PROJECTING: Final = Size("schedules of projections", 200, 20_000, "tests/simulation/test_projecting.py")
 COMMANDING: Final = Size("schedules of commands", 150, 20_000, "tests/simulation/test_commanding.py")
 ERASING: Final = Size("schedules of erasures", 20, 5_000, "tests/simulation/test_erasing.py")
-TAILING: Final = Size("schedules of global views", 500, 20_000, "tests/simulation/test_tailing.py")
+TAILING: Final = Size("schedules of global views", 300, 20_000, "tests/simulation/test_tailing.py")
 TIMING: Final = Size("schedules of timers", 30, 3_000, "tests/simulation/test_timing.py")
 DECIDING: Final = Size(
     "schedules of process managers", 100, 4_000, "tests/commands/processes/test_deciding_simulation.py"

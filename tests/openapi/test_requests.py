@@ -29,7 +29,7 @@ from tests.projections.feeding import append, feeding, history, publish, settle
 from tests.sizes import REQUESTS
 
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
-EXAMPLES_MIN = 4
+EXAMPLES_MIN = 2
 """Of each kind, however many operations share the requests of a run."""
 ROLES = {"commands": "command-api", "queries": "query-api"}
 

@@ -1,12 +1,13 @@
-"""Planting defects under a scheduler, and keeping its actors quiet."""
+"""Planting defects under a scheduler, having actors die at each step, and keeping them quiet."""
 
+import itertools
 import logging
 import random
 
 import structlog
 
 from counterfoil.testing.memory import MemoryLog
-from counterfoil.testing.scheduling import FIXED_SEED
+from counterfoil.testing.scheduling import FIXED_SEED, Scheduler
 from event_store.log.envelope import Accepted
 
 OUTCOMES_LOST = 0.05
@@ -23,6 +24,23 @@ def keep_outcomes_outside_the_transaction(monkeypatch):
         return verdict
 
     monkeypatch.setattr(MemoryLog, "_append", append)
+
+
+def crashed_at_each_step(monkeypatch, run):
+    """What is wrong at the end of one schedule in which an actor dies, by the step at which: all that there are."""
+    true_init, worlds = Scheduler.__init__, []
+
+    def init(self, *given, **named):
+        true_init(self, *given, **named)
+        worlds.append(self)
+
+    monkeypatch.setattr(Scheduler, "__init__", init)
+    found = {}
+    for step in itertools.count(1):
+        found[step] = run(FIXED_SEED, crash_at=step)
+        if worlds.pop().border_calls < step:  # nobody died: it has no such step
+            break
+    return found
 
 
 def silence(monkeypatch, *modules):

@@ -2,14 +2,13 @@
 
 import pytest
 
-from counterfoil.testing.scheduling import FIXED_SEED, FOUND_WITHIN, first_problem
+from counterfoil.testing.scheduling import FOUND_WITHIN, first_problem
 from event_store.transport import following, relay
 from tests.simulation import carrying
-from tests.simulation.exploring import silence
+from tests.simulation.exploring import crashed_at_each_step, silence
 from tests.sizes import RELAYING
 
 SCHEDULES = RELAYING.chosen
-STEPS = 230
 
 
 @pytest.fixture(autouse=True)
@@ -24,10 +23,11 @@ def test_every_event_is_applied_once_and_in_order_whatever_crashes_repeats_overt
     assert {} == explored(carrying.run, schedules=SCHEDULES)
 
 
-def test_a_crash_at_any_single_step_changes_nothing():
-    found = {step: carrying.run(FIXED_SEED, crash_at=step) for step in range(1, STEPS + 1)}
+def test_a_crash_at_any_single_step_changes_nothing(monkeypatch):
+    found = crashed_at_each_step(monkeypatch, carrying.run)
 
     assert {} == {step: problems for step, problems in found.items() if problems}
+    assert len(found) > 100
 
 
 @pytest.mark.parametrize(
