@@ -28,8 +28,8 @@ from domain.inventory.locations import (
     require_known,
     require_open,
 )
-from domain.inventory.refusals import InsufficientStock, NotStocked
 from domain.inventory.stock_item import BACKORDER_LIMIT_MAX, STOCK, StockItem
+from domain.inventory.stock_refusals import InsufficientStock, NotStocked
 from domain.ordering.holding import NothingReserved
 from domain.ordering.order import NotConfirmed, OrderUnknown
 

@@ -39,7 +39,7 @@ from domain.customers.customer import (
 )
 from domain.event import Event
 from domain.ids import CreditNoteId, CustomerId, OrderId, Sku
-from domain.inventory.refusals import InsufficientStock
+from domain.inventory.stock_refusals import InsufficientStock
 from domain.ordering import credit_note as credit_notes
 from domain.ordering import holding
 from domain.ordering import order as orders

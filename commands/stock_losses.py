@@ -16,8 +16,8 @@ from domain.ids import LocationId, OrderId, Sku
 from domain.inventory import stock_item
 from domain.inventory.events import AdjustmentReason
 from domain.inventory.locations import ALL, LOCATIONS, MAIN, open_locations, require_known
-from domain.inventory.refusals import InsufficientStock
 from domain.inventory.stock_item import STOCK, StockItem
+from domain.inventory.stock_refusals import InsufficientStock
 from domain.ordering import holding
 from domain.ordering.events import OrderStockLost
 from domain.ordering.order import ORDER, Order

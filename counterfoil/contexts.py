@@ -55,8 +55,7 @@ from domain.identity.events import (
 from domain.identity.external import EXTERNAL
 from domain.identity.session import SESSION
 from domain.identity.signing_key import SIGNING_KEY
-from domain.inventory import locations
-from domain.inventory import refusals as stock_refusals
+from domain.inventory import locations, stock_refusals
 from domain.inventory.events import BackorderPolicySet
 from domain.inventory.locations import LOCATIONS
 from domain.inventory.stock_item import STOCK

@@ -10,8 +10,8 @@ from domain.ids import LocationId, OrderId, Sku
 from domain.inventory import stock_item
 from domain.inventory.events import BackorderRecorded, ReleaseReason, StockReleased
 from domain.inventory.locations import ALL, LOCATIONS, open_locations
-from domain.inventory.refusals import InsufficientStock
 from domain.inventory.stock_item import STOCK, StockItem
+from domain.inventory.stock_refusals import InsufficientStock
 from domain.ordering.events import ReleasedSku, Shortage, SkuTotal
 from domain.ordering.order import Order
 

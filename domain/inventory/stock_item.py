@@ -41,7 +41,7 @@ from domain.inventory.events import (
     StockShipped,
 )
 from domain.inventory.locations import MAIN
-from domain.inventory.refusals import InsufficientStock, NotReserved
+from domain.inventory.stock_refusals import InsufficientStock, NotReserved
 from domain.moment import in_utc
 from domain.quantity import QUANTITY_MAX, QuantityOutOfRange, validate_quantity
 

@@ -6,7 +6,7 @@ import pytest
 
 import domain
 from domain.ids import Sku
-from domain.inventory.refusals import InsufficientStock
+from domain.inventory.stock_refusals import InsufficientStock
 from domain.ordering.lines import UnknownSku
 from domain.rejection import Conflict, Rejection, Unacceptable, Unknown
 

@@ -25,8 +25,8 @@ from domain.event import Event
 from domain.ids import CaptureId, CouponId, LocationId, OrderId, PromotionId, RedemptionId, Sku
 from domain.inventory import stock_item
 from domain.inventory.locations import ALL, LOCATIONS, MAIN, open_locations, set_location
-from domain.inventory.refusals import InsufficientStock
 from domain.inventory.stock_item import STOCK
+from domain.inventory.stock_refusals import InsufficientStock
 from domain.money import Currency, Minor, UnitPrice
 from domain.ordering import order
 from domain.ordering.events import OrderCancelled, PaymentNeeded, PaymentTerms

@@ -17,8 +17,8 @@ from commands.processes.fulfilment import (
 from commands.processes.process import Rejected
 from commands.processes.reserving import release_all, released_for
 from domain.inventory.locations import ALL, LOCATIONS
-from domain.inventory.refusals import NotReserved
 from domain.inventory.stock_item import STOCK
+from domain.inventory.stock_refusals import NotReserved
 from domain.ordering.events import ReleasedSku, Shortage
 from domain.ordering.order import ORDER
 from domain.ordering.purchase import PURCHASE

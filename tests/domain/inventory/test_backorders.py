@@ -9,8 +9,8 @@ from counterfoil.testing.spec import Decide, given
 from domain.ids import OrderId
 from domain.inventory import stock_item
 from domain.inventory.events import BackorderAllocated, BackorderRecorded
-from domain.inventory.refusals import InsufficientStock
 from domain.inventory.stock_item import StockItem
+from domain.inventory.stock_refusals import InsufficientStock
 from tests.examples import (
     NOTE,
     NOW,

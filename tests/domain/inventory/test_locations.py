@@ -11,8 +11,8 @@ from domain.ids import LocationId, OrderId
 from domain.inventory import locations as locating
 from domain.inventory import stock_item
 from domain.inventory.locations import LOCATIONS_MAX, MAIN, LocationClosed, LocationUnknown, TooManyLocations
-from domain.inventory.refusals import InsufficientStock, NotReserved
 from domain.inventory.stock_item import Pieces, StockItem
+from domain.inventory.stock_refusals import InsufficientStock, NotReserved
 from tests.examples import (
     NOW,
     ORDER,

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from counterfoil.testing.spec import Decide, given
 from domain.inventory import stock_item
-from domain.inventory.refusals import InsufficientStock, NotReserved
 from domain.inventory.stock_item import StockItem
+from domain.inventory.stock_refusals import InsufficientStock, NotReserved
 from domain.quantity import QUANTITY_MAX, QuantityOutOfRange
 from domain.rejection import Rejection
 from tests.examples import (
