@@ -1,5 +1,6 @@
 """What a promotion is for and takes off, as events of several contexts say it."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 from msgspec import Struct
@@ -45,6 +46,11 @@ class PromotionDiscount(Struct, frozen=True, kw_only=True, gc=False):
     promotion_id: PromotionId
     code: CouponId | None
     amount: Minor
+
+
+def of_coupon(promotions: Iterable[PromotionDiscount]) -> PromotionDiscount | None:
+    """Of the promotions of one sale the one that needs a coupon, of which a sale has one at most; None: it has none."""
+    return next((each for each in promotions if each.code is not None), None)
 
 
 class Discount(Struct, frozen=True, kw_only=True):

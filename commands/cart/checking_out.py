@@ -72,6 +72,7 @@ from domain.pricing.coupon import COUPON, CouponExhausted, CouponNotApplicable, 
 from domain.pricing.promotion import PROMOTION
 from domain.pricing.redemption import REDEMPTION, Redemption, RedemptionIdTaken, redemption_of
 from domain.pricing.tax_table import MissingTaxRate
+from domain.promotion_terms import of_coupon
 from runtime.problems import Fault, ProblemError
 from runtime.settings import Settings
 
@@ -380,7 +381,7 @@ def _redeemed(cart: Cart, checkout: Checkout, view: DecisionView, caller: Execut
         CouponExhausted, CouponNotApplicable: it was used up, its budget spent or its promotion ended meanwhile.
         RedemptionIdTaken: somebody redeemed one under the id of the order.
     """
-    promised = next((each for each in checkout.discount.promotions if each.code is not None), None)
+    promised = of_coupon(checkout.discount.promotions)
     if promised is None or promised.code is None:
         return ()
     redemption_id = redemption_of(checkout.order_id)

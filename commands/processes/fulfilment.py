@@ -43,6 +43,7 @@ from domain.payments.authorising import Payable
 from domain.payments.payment import PAYMENT
 from domain.pricing.events import ReleaseReason
 from domain.pricing.redemption import REDEMPTION, redemption_of
+from domain.promotion_terms import of_coupon
 from event_store.consumers.starting import HEAD
 
 FULFILMENT: Final = Process("fulfilment", writes=(ORDER, STOCK, PAYMENT, PURCHASE, REDEMPTION), start=HEAD)
@@ -52,8 +53,7 @@ def order_and_stock(event: OrderPlaced) -> Streams:
     """The order, which may be cancelled meanwhile, the stock of each stocked SKU, locations, payment and coupon."""
     skus = dict.fromkeys(line.sku for line in event.lines if line.stocked)
     paid = () if event.payment is None else _paid(event.order_id)
-    redeemed = any(each.code is not None for each in event.promotions)
-    coupon = [(REDEMPTION, redemption_of(event.order_id))] if redeemed else []
+    coupon = [] if of_coupon(event.promotions) is None else [(REDEMPTION, redemption_of(event.order_id))]
     planned = [(LOCATIONS, ALL)] if skus else []
     return [(ORDER, event.order_id), *((STOCK, sku) for sku in skus), *planned, *paid, *coupon]
 

@@ -50,7 +50,7 @@ from domain.ordering.events import (
     SkuTotal,
 )
 from domain.ordering.lines import LineRequest, grand_total, per_sku, priced
-from domain.promotion_terms import LineDiscount, PromotionDiscount
+from domain.promotion_terms import LineDiscount, PromotionDiscount, of_coupon
 from domain.rejection import Conflict, Unknown
 from domain.sale_terms import SaleTax
 
@@ -301,7 +301,7 @@ def _placed(event: OrderPlaced) -> Order:
         total=event.total,
         reachable=event.contact is not None and event.contact.email is not None,
         payment=event.payment,
-        redeems=any(each.code is not None for each in event.promotions),
+        redeems=of_coupon(event.promotions) is not None,
     )
 
 
