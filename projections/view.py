@@ -75,6 +75,7 @@ Key = tuple[Any, ...]
 
 R = TypeVar("R", bound=Row)
 E = TypeVar("E", bound=Event)
+E2 = TypeVar("E2", bound=Event)
 P = TypeVar("P")
 
 
@@ -242,27 +243,44 @@ class View(Generic[R]):
             )
         return f"{self._partition_category}{SEPARATOR}{ID_SEPARATOR.join(map(str, key))}"
 
-    def on(self, event: type[E], *, keys: Callable[[E], Iterable[Key]] | None = None) -> Attach[R, E]:
-        """Attach a fold for an event.
+    @overload
+    def on(self, event: type[E], *, keys: Callable[[E], Iterable[Key]] | None = None) -> Attach[R, E]: ...
+    @overload
+    def on(
+        self, event: type[E], other: type[E2], *, keys: Callable[[E | E2], Iterable[Key]] | None = None
+    ) -> Attach[R, E | E2]: ...
+    def on(
+        self,
+        event: type[E],
+        other: type[E2] | None = None,
+        *,
+        keys: Callable[[Any], Iterable[Key]] | None = None,
+    ) -> Attach[R, E] | Attach[R, E | E2]:
+        """Attach a fold for an event, or for two that change a row alike.
 
         It is called once for each key tuple that `keys(event)` gives; without `keys` once, for the row whose
         key is found in the event's fields of the same names.
 
         Raises:
-            DeclarationError: the event has no such fields, no type name, or a fold already.
+            DeclarationError: an event has no such fields, no type name, or a fold already.
         """
-        self._check_event(event)
-        if keys is None:
-            spread = _spread_by_fields(event, self.key, view=self.name)
-        else:
-            spread = _spread_by_keys(cast("Callable[[Event], Iterable[Key]]", keys))
+        spreads: dict[type[Event], Callable[[Any], Iterable[tuple[Key, Any]]]] = {}
+        for each in (event,) if other is None else (event, other):
+            self._check_event(each)
+            if keys is None:
+                spreads[each] = _spread_by_fields(each, self.key, view=self.name)
+            else:
+                spreads[each] = _spread_by_keys(keys)
 
         def attach(fold: Callable[[Any, Any], Row | None]) -> Callable[[Any, Any], Row | None]:
-            self._attach(Fold(event=event, spread=spread, apply=lambda row, given, _part: fold(row, given)))
+            for each, spread in spreads.items():
+                self._attach(
+                    Fold(event=each, spread=spread, apply=lambda row, given, _part: fold(row, given))
+                )
             self._stand_in(fold, keys)
             return fold
 
-        return cast("Attach[R, E]", attach)
+        return cast("Attach[R, E | E2]", attach)
 
     def on_each(
         self, event: type[E], *, parts: Callable[[E], Iterable[tuple[Key, P]]]

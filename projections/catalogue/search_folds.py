@@ -112,27 +112,15 @@ def adjusted(row: ProductSearch | None, event: StockAdjusted) -> ProductSearch:
     return _moved(row, event.sku, event.delta)
 
 
-@product_search.on(StockReserved)
-def reserved(row: ProductSearch | None, event: StockReserved) -> ProductSearch:
-    """What is promised is available no more."""
+@product_search.on(StockReserved, BackorderAllocated)
+def reserved(row: ProductSearch | None, event: StockReserved | BackorderAllocated) -> ProductSearch:
+    """What is promised is available no more, also where it came in promised."""
     return _moved(row, event.sku, -event.quantity)
 
 
-@product_search.on(BackorderAllocated)
-def allocated(row: ProductSearch | None, event: BackorderAllocated) -> ProductSearch:
-    """What came in is promised already."""
-    return _moved(row, event.sku, -event.quantity)
-
-
-@product_search.on(StockReleased)
-def released(row: ProductSearch | None, event: StockReleased) -> ProductSearch:
-    """What was promised is available again."""
-    return _moved(row, event.sku, event.quantity)
-
-
-@product_search.on(ReservationLost)
-def promise_lost(row: ProductSearch | None, event: ReservationLost) -> ProductSearch:
-    """The correction that follows says how many are gone."""
+@product_search.on(StockReleased, ReservationLost)
+def released(row: ProductSearch | None, event: StockReleased | ReservationLost) -> ProductSearch:
+    """What was promised is available again; of what was lost the correction that follows says how many are gone."""
     return _moved(row, event.sku, event.quantity)
 
 

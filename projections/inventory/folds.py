@@ -74,36 +74,18 @@ def adjusted(level: StockLevel | None, event: StockAdjusted) -> StockLevel:
     )
 
 
-@stock_level.on(StockReserved)
-def reserved(level: StockLevel | None, event: StockReserved) -> StockLevel:
-    """A promise leaves the pieces on hand and takes them from what is available."""
+@stock_level.on(StockReserved, BackorderAllocated)
+def reserved(level: StockLevel | None, event: StockReserved | BackorderAllocated) -> StockLevel:
+    """A promise leaves the pieces on hand and takes them from what is available, also where they came in promised."""
     level = level or StockLevel(event.sku)
     return replace(
         level, reserved=level.reserved + event.quantity, available=level.available - event.quantity
     )
 
 
-@stock_level.on(BackorderAllocated)
-def allocated(level: StockLevel | None, event: BackorderAllocated) -> StockLevel:
-    """Pieces that came in are promised already."""
-    level = level or StockLevel(event.sku)
-    return replace(
-        level, reserved=level.reserved + event.quantity, available=level.available - event.quantity
-    )
-
-
-@stock_level.on(StockReleased)
-def released(level: StockLevel | None, event: StockReleased) -> StockLevel:
-    """A promise taken back makes the pieces available again."""
-    level = level or StockLevel(event.sku)
-    return replace(
-        level, reserved=level.reserved - event.quantity, available=level.available + event.quantity
-    )
-
-
-@stock_level.on(ReservationLost)
-def promise_lost(level: StockLevel | None, event: ReservationLost) -> StockLevel:
-    """It makes the pieces available to the correction that follows."""
+@stock_level.on(StockReleased, ReservationLost)
+def released(level: StockLevel | None, event: StockReleased | ReservationLost) -> StockLevel:
+    """A promise taken back makes the pieces available again; those that were lost, to the correction that follows."""
     level = level or StockLevel(event.sku)
     return replace(
         level, reserved=level.reserved - event.quantity, available=level.available + event.quantity

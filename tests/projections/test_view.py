@@ -18,6 +18,11 @@ class ThingSeen(Event, frozen=True):
     parts: tuple[int, ...] = ()
 
 
+@event_type("declaring.thing_missed.v1")
+class ThingMissed(Event, frozen=True):
+    thing: str
+
+
 class Undeclared(Event, frozen=True):
     thing: str
 
@@ -80,6 +85,18 @@ def test_a_fold_may_name_several_rows_of_an_event():
 
     fold = view.folds[ThingSeen]
     assert list(fold.spread(ThingSeen(thing="a", place="b"))) == [(("a",), None), (("b",), None)]
+
+
+def test_a_fold_may_be_that_of_two_events():
+    view = things()
+
+    @view.on(ThingSeen, ThingMissed)
+    def noted(row: Thing | None, event: ThingSeen | ThingMissed) -> Thing | None:
+        return row
+
+    assert ("declaring.thing_missed.v1", "declaring.thing_seen.v1") == view.event_types
+    for event in (ThingSeen(thing="a", place="b"), ThingMissed(thing="a")):
+        assert [(("a",), None)] == list(view.folds[type(event)].spread(event))
 
 
 def test_a_fold_over_parts_is_called_with_each_part():
