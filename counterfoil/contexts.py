@@ -13,6 +13,7 @@ from commands.gateways.payment.charging import PROVIDER
 from commands.gateways.shredding import ERASURE
 from commands.processes.carts_left import CARTS_LEFT
 from commands.processes.closing import CLOSING
+from commands.processes.credit_expiry import CREDIT_EXPIRY
 from commands.processes.fulfilment import FULFILMENT
 from commands.processes.labels import LABELS
 from commands.processes.order_mails import ORDER_MAILS
@@ -69,6 +70,7 @@ from domain.ordering.events import PurchaseBegun, PurchaseUnwound
 from domain.ordering.order import ORDER
 from domain.ordering.purchase import PURCHASE
 from domain.payments import refusals as payment_refusals
+from domain.payments.events import CreditExpiryScheduled
 from domain.payments.payment import PAYMENT
 from domain.payments.store_credit import STORE_CREDIT
 from domain.pricing import coupon, price, promotion, quote, redemption, tax_table, window
@@ -260,6 +262,7 @@ PAYMENTS: Final = Context(
     name="payments",
     aggregates=(PAYMENT, STORE_CREDIT),
     commands="commands.store_credit:router",
+    processes=(CREDIT_EXPIRY,),
     gateways=(PROVIDER,),
     receiver="commands.gateways.payment.webhooks:RECEIVER",
     views=payment_folds.VIEWS,
@@ -290,6 +293,7 @@ PAYMENTS: Final = Context(
         payment_refusals.CreditHoldSettled,
         payment_refusals.NobodyToCredit,
     ),
+    unshown={CreditExpiryScheduled: "each credit is shown with when it expires, and timers are a view"},
 )
 
 CUSTOMERS: Final = Context(

@@ -225,6 +225,11 @@ def credit_expired(**changes: Any) -> events.CreditExpired:
     return replace(events.CreditExpired(**_CREDIT, credit_id=CREDIT, number=1, expired_at=EXPIRES), **changes)
 
 
+def credit_expiry_scheduled(**changes: Any) -> events.CreditExpiryScheduled:
+    scheduled = events.CreditExpiryScheduled(customer_id=CUSTOMER, expires_at=EXPIRES, scheduled_at=NOW)
+    return replace(scheduled, **changes)
+
+
 ONE_OF_EACH: Final[tuple[Event, ...]] = (
     manual_payment_recorded(),
     manual_refund_recorded(),
@@ -253,6 +258,7 @@ ONE_OF_EACH: Final[tuple[Event, ...]] = (
 
 OF_STORE_CREDIT: Final[tuple[Event, ...]] = (
     credit_issued(),
+    credit_expiry_scheduled(),
     credit_held(),
     credit_released(),
     credit_expired(),

@@ -438,3 +438,12 @@ class CreditExpired(Event, frozen=True, kw_only=True):
     currency: Currency
     amount: Minor
     expired_at: Moment
+
+
+@event_type("payments.credit_expiry_scheduled.v1", tags=_of_customer)
+class CreditExpiryScheduled(Event, frozen=True, kw_only=True):
+    """Of all credits of a customer of which something is left, the first expires at this time."""
+
+    customer_id: CustomerId
+    expires_at: Moment
+    scheduled_at: Moment

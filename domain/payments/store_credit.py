@@ -3,9 +3,14 @@
 A credit is issued, held for an order in parts, and what is held is spent or released; what is left of it may expire.
 The balance is what was issued and neither spent nor expired, and never below zero: all of it is decided on one stream
 of the customer, so of two who hold at a time the second finds what the first has left.
+
+A stream has one timer for all expiries. Each decision records the expiries that are due, and schedules the first of
+those that are not, unless that is scheduled already.
 """
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import reduce
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -19,6 +24,7 @@ from domain.money import Currency, Minor
 from domain.payments.authorising import Payable, require_no_card_number
 from domain.payments.events import (
     CreditExpired,
+    CreditExpiryScheduled,
     CreditHeld,
     CreditIssued,
     CreditReleased,
@@ -36,6 +42,9 @@ from domain.payments.refusals import (
 
 HoldStatus = Literal["held", "spent", "released"]
 HoldOutcome = Literal["spent", "released"]
+
+CLOCKS_DIFFER_BY: Final = timedelta(minutes=1)
+"""A timer is due by the clock of the database, and its decision is given that of the process that fires it."""
 
 
 class Credit(Struct, frozen=True, kw_only=True):
@@ -59,11 +68,12 @@ class CreditHold(Struct, frozen=True, kw_only=True):
 
 
 class StoreCredit(Struct, frozen=True, kw_only=True):
-    """All credits of a customer, in the order in which they were issued, and all holds."""
+    """All credits of a customer, in the order in which they were issued, all holds, and when the next expiry is due."""
 
     customer_id: CustomerId
     credits: dict[CreditId, Credit] = {}
     holds: dict[CreditHoldId, CreditHold] = {}
+    expires_next: datetime | None = None
 
     def available(self, currency: Currency, *, now: datetime) -> Minor:
         """What can be held at a time."""
@@ -101,12 +111,16 @@ def evolve(credit: StoreCredit | None, event: Event) -> StoreCredit:
         case CreditExpired():
             expired = credit.credits[event.credit_id]
             rest = replace(expired, left=Minor(expired.left - event.amount), expiries=event.number)
-            return replace(credit, credits={**credit.credits, event.credit_id: rest})
+            return replace(credit, credits={**credit.credits, event.credit_id: rest}, expires_next=None)
+        case CreditExpiryScheduled():
+            return replace(credit, expires_next=event.expires_at)
     raise AssertionError(f"{type(event).__name__} is no event of store credit")
 
 
 STORE_CREDIT: Final[Aggregate[StoreCredit]] = Aggregate(
-    "store_credit", evolve, (CreditIssued, CreditHeld, CreditSpent, CreditReleased, CreditExpired)
+    "store_credit",
+    evolve,
+    (CreditIssued, CreditHeld, CreditSpent, CreditReleased, CreditExpired, CreditExpiryScheduled),
 )
 
 
@@ -133,18 +147,17 @@ def issue(
         if (earlier.amount, earlier.currency) == (amount, currency):
             return []
         raise CreditIdTaken(customer_id=customer_id, credit_id=credit_id)
-    return [
-        CreditIssued(
-            customer_id=customer_id,
-            credit_id=credit_id,
-            currency=currency,
-            amount=amount,
-            reason="goodwill" if payment_id is None else "refund",
-            payment_id=payment_id,
-            expires_at=None if expires_at is None else in_utc(expires_at),
-            issued_at=in_utc(now),
-        )
-    ]
+    issued = CreditIssued(
+        customer_id=customer_id,
+        credit_id=credit_id,
+        currency=currency,
+        amount=amount,
+        reason="goodwill" if payment_id is None else "refund",
+        payment_id=payment_id,
+        expires_at=None if expires_at is None else in_utc(expires_at),
+        issued_at=in_utc(now),
+    )
+    return _with_expiries(credit, [issued], now=now)
 
 
 def credit_of_refund(payment_id: PaymentId, refund_id: RefundId) -> CreditId:
@@ -163,7 +176,7 @@ def hold(
 ) -> list[Event]:
     """Keep an amount for an order; without one all that is due, or as much of it as there is.
 
-    Credits whose time is over expire first. The same hold again decides nothing.
+    Nothing is held of credits whose time is over. The same hold again decides nothing.
 
     Raises:
         InsufficientCredit: the customer has less, or nothing.
@@ -196,7 +209,7 @@ def hold(
         parts=_parts(credit.usable(of.currency, now=now), wanted),
         held_at=in_utc(now),
     )
-    return [*_expired(credit, now=now), held]
+    return _with_expiries(credit, [held], now=now)
 
 
 def settle(
@@ -221,18 +234,16 @@ def settle(
     if found.status != "held":
         raise CreditHoldSettled(customer_id=customer_id, hold_id=hold_id, status=found.status)
     if outcome == "spent":
-        return [
-            CreditSpent(
-                customer_id=customer_id,
-                hold_id=hold_id,
-                order_id=found.order_id,
-                currency=found.currency,
-                amount=found.amount,
-                spent_at=in_utc(now),
-            )
-        ]
-    return [
-        CreditReleased(
+        settled: Event = CreditSpent(
+            customer_id=customer_id,
+            hold_id=hold_id,
+            order_id=found.order_id,
+            currency=found.currency,
+            amount=found.amount,
+            spent_at=in_utc(now),
+        )
+    else:
+        settled = CreditReleased(
             customer_id=customer_id,
             hold_id=hold_id,
             order_id=found.order_id,
@@ -240,7 +251,39 @@ def settle(
             amount=found.amount,
             released_at=in_utc(now),
         )
+    return _with_expiries(credit, [settled], now=now)
+
+
+def expire(credit: StoreCredit, *, now: datetime) -> list[Event]:
+    """Have what is due expire, and schedule the next; nothing if the timer that is due was set again meanwhile."""
+    if credit.expires_next is None or now < credit.expires_next - CLOCKS_DIFFER_BY:
+        return []
+    return _with_expiries(credit, [], now=max(now, credit.expires_next))
+
+
+def _with_expiries(credit: StoreCredit | None, decided: Sequence[Event], *, now: datetime) -> list[Event]:
+    """What was decided, then the expiries that are due, then the schedule of the next one, if there is none."""
+    events = list(decided)
+    credit = reduce(evolve, events, credit)
+    assert credit is not None, "no credit was issued yet"
+    for expired in _expired(credit, now=now):
+        events.append(expired)
+        credit = evolve(credit, expired)
+    coming = [
+        each.expires_at for each in credit.credits.values() if each.left and each.expires_at is not None
     ]
+    if coming and _is_unscheduled(min(coming), credit.expires_next, now=now):
+        events.append(
+            CreditExpiryScheduled(
+                customer_id=credit.customer_id, expires_at=min(coming), scheduled_at=in_utc(now)
+            )
+        )
+    return events
+
+
+def _is_unscheduled(first: datetime, scheduled: datetime | None, *, now: datetime) -> bool:
+    """Whether no timer is set for the first expiry: one that is due may have fired already, with nothing to decide."""
+    return scheduled is None or first < scheduled or scheduled <= now + CLOCKS_DIFFER_BY
 
 
 def _expired(credit: StoreCredit, *, now: datetime) -> list[Event]:

@@ -198,7 +198,7 @@ class HoldPart(Struct, frozen=True, kw_only=True):
 
 
 class StoreCreditDetails(Row, frozen=True, kw_only=True):
-    """What the shop owes a customer, and what became of it. A credit whose time is over counts until the next hold."""
+    """What the shop owes a customer, and what became of it. A credit counts until its expiry is recorded."""
 
     customer_id: CustomerId
     balances: tuple[CreditBalance, ...] = ()

@@ -109,6 +109,7 @@ def test_nobody_is_behind_afterwards(imported):
             "store_credit_details",
             "tax_rates",
             "timers_carts_left",
+            "timers_credit_expiry",
             "timers_fulfilment",
             "timers_purchases",
             "title_word",
@@ -117,6 +118,7 @@ def test_nobody_is_behind_afterwards(imported):
     assert [(process["name"], process["lag_events"]) for process in status["process_managers"]] == [
         ("account-closing", 0),
         ("carts-left", 0),
+        ("credit-expiry", 0),
         ("fulfilment", 0),
         ("purchases", 0),
         ("restock", 0),

@@ -35,6 +35,7 @@ async def test_processes_are_registered_at_the_head_before_a_route_answers(datab
     assert [
         ("account-closing", 2),
         ("carts-left", 2),
+        ("credit-expiry", 2),
         ("fulfilment", 2),
         ("purchases", 2),
         ("restock", 2),
@@ -64,6 +65,7 @@ async def test_an_api_that_starts_later_changes_no_registration(database_url):
     assert [
         ("account-closing", 0),
         ("carts-left", 0),
+        ("credit-expiry", 0),
         ("fulfilment", 0),
         ("purchases", 0),
         ("restock", 0),

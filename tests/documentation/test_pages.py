@@ -61,6 +61,7 @@ NO_PROBLEMS: Final = {
     "credit-notes",
     "account-closing",
     "carts-left",
+    "credit-expiry",
     "order-mails",
     "sender-erasure",
     "sender-payment",

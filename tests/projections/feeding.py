@@ -77,6 +77,7 @@ from tests.identity_examples import account_closed
 from tests.payment_examples import (
     authorisation_requested,
     capture_requested,
+    credit_expiry_scheduled,
     credit_issued,
     payment_authorised,
     payment_captured,
@@ -220,7 +221,8 @@ def _paid() -> Iterator[tuple[str, Event]]:
     for order_id, payment_id in (("536365", "pay-1"), ("of-somebody-known", "pay-2")):
         of_it = {"order_id": OrderId(order_id), "payment_id": PaymentId(payment_id)}
         yield from ((PAYMENT.stream(of_it["payment_id"]), replace(event, **of_it)) for event in events)
-    yield STORE_CREDIT.stream(credit_issued().customer_id), credit_issued()
+    for event in (credit_issued(), credit_expiry_scheduled()):
+        yield STORE_CREDIT.stream(event.customer_id), event
     begun = purchase_begun(order_id=order_id, payment_id=PaymentId(order_id))
     yield PURCHASE.stream(order_id), begun
 

@@ -5,6 +5,7 @@ from pydantic import SecretStr
 from commands.decision import Decision
 from commands.processes.carts_left import CARTS_LEFT
 from commands.processes.closing import CLOSING
+from commands.processes.credit_expiry import CREDIT_EXPIRY
 from commands.processes.fulfilment import FULFILMENT
 from commands.processes.labels import LABELS, order_and_shipment, request
 from commands.processes.purchases import PURCHASES
@@ -41,7 +42,8 @@ def test_a_label_that_a_caller_requested_before_is_not_requested_again():
 def test_it_runs_only_where_a_carrier_is_configured():
     without = Settings(database_url=SecretStr("postgresql://nowhere"))
     with_one = Settings(carrier_url="http://127.0.0.1:1")
+    always = (FULFILMENT, RESTOCK, PURCHASES, CARTS_LEFT)
 
-    assert (FULFILMENT, RESTOCK, PURCHASES, CARTS_LEFT, CLOSING) == CONTEXTS.processes_of(without)
-    assert (FULFILMENT, RESTOCK, PURCHASES, CARTS_LEFT, LABELS, CLOSING) == CONTEXTS.processes_of(with_one)
+    assert (*always, CREDIT_EXPIRY, CLOSING) == CONTEXTS.processes_of(without)
+    assert (*always, LABELS, CREDIT_EXPIRY, CLOSING) == CONTEXTS.processes_of(with_one)
     assert () == CONTEXTS.gateways_of(without)

@@ -261,6 +261,7 @@ def test_positions_reach_the_head_when_processes_are_through_whether_or_not_anyt
     assert [
         ("account-closing", 51),
         ("carts-left", 51),
+        ("credit-expiry", 51),
         ("fulfilment", 51),
         ("purchases", 51),
         ("restock", 51),
@@ -363,6 +364,7 @@ def test_processes_that_share_no_stream_work_while_others_only_stand_by(database
         lines = [
             *("processes:account active", "processes:cart active"),
             *("processes:order-payment-purchase-redemption-stock standby", "processes:packing active"),
+            "processes:store_credit active",
         ]
         with running(database_url, processes=processes) as work:
             eventually(lambda: shown() == (lines, 1))

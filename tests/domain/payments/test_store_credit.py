@@ -5,7 +5,13 @@ from datetime import timedelta
 import hypothesis
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from msgspec.structs import replace
 
 from counterfoil.testing.spec import folded
@@ -14,7 +20,13 @@ from domain.ids import CreditHoldId, CreditId, OrderId
 from domain.money import Currency, Minor
 from domain.payments import payment, refunding, store_credit
 from domain.payments.authorising import covering
-from domain.payments.events import CreditExpired, CreditHeld, CreditIssued, CreditUsed
+from domain.payments.events import (
+    CreditExpired,
+    CreditExpiryScheduled,
+    CreditHeld,
+    CreditIssued,
+    CreditUsed,
+)
 from domain.payments.refunding import RefundRequest
 from domain.payments.refusals import (
     AmountExceedsDue,
@@ -42,6 +54,7 @@ from tests.payment_examples import (
     TILL,
     TOTAL,
     credit_expired,
+    credit_expiry_scheduled,
     credit_held,
     credit_issued,
     credit_released,
@@ -51,7 +64,8 @@ from tests.payment_examples import (
 from tests.sizes import PROPERTIES
 
 OTHER = CreditId("sorry-2")
-ISSUED = (credit_issued(),)
+ISSUED = (credit_issued(), credit_expiry_scheduled())
+LATER = EXPIRES + timedelta(days=1)
 HELD = (*ISSUED, credit_held())
 
 
@@ -62,14 +76,14 @@ def after(*events):
     return state
 
 
-def issue(*events, credit_id=CREDIT, amount=TOTAL, **more):
+def issue(*events, credit_id=CREDIT, amount=TOTAL, now=NOW, **more):
     return store_credit.issue(
         after(*events),
         customer_id=CUSTOMER,
         credit_id=credit_id,
         currency=GBP,
         amount=Minor(amount),
-        now=NOW,
+        now=now,
         **more,
     )
 
@@ -80,14 +94,23 @@ def hold(*events, hold_id=HOLD, amount=None, of=PAYABLE, now=NOW):
     )
 
 
-def settle(*events, hold_id=HOLD, outcome="spent"):
+def settle(*events, hold_id=HOLD, outcome="spent", now=NOW):
     return store_credit.settle(
-        after(*events), customer_id=CUSTOMER, hold_id=hold_id, outcome=outcome, now=NOW
+        after(*events), customer_id=CUSTOMER, hold_id=hold_id, outcome=outcome, now=now
     )
 
 
+def expire(*events, now=EXPIRES):
+    return store_credit.expire(after(*events), now=now)
+
+
+def scheduled(events):
+    return [event.expires_at for event in events if isinstance(event, CreditExpiryScheduled)]
+
+
 def test_a_credit_is_issued_once():
-    assert [credit_issued()] == issue(expires_at=EXPIRES)
+    assert [*ISSUED] == issue(expires_at=EXPIRES)
+    assert [credit_issued(expires_at=None)] == issue()
     assert [] == issue(*ISSUED)
     with pytest.raises(CreditIdTaken):
         issue(*ISSUED, amount=1)
@@ -133,7 +156,7 @@ def test_what_expires_first_is_held_first_and_what_is_over_is_not_held():
         CreditUsed(credit_id=CREDIT, amount=Minor(100)),
         CreditUsed(credit_id=OTHER, amount=Minor(1_165)),
     ) == hold(never, soon)[0].parts
-    expired, held = hold(never, soon, now=EXPIRES)
+    held, expired = hold(never, soon, now=EXPIRES)
     assert credit_expired(amount=Minor(100)) == expired
     assert (CreditUsed(credit_id=OTHER, amount=TOTAL),) == held.parts
 
@@ -141,24 +164,45 @@ def test_what_expires_first_is_held_first_and_what_is_over_is_not_held():
 def test_what_is_released_after_its_time_expires_for_itself():
     half = Minor(500)
     parts = (CreditUsed(credit_id=CREDIT, amount=half),)
-    first = credit_expired(amount=Minor(TOTAL - half))
     over = (
-        credit_issued(),
+        *ISSUED,
         credit_held(amount=half, parts=parts),
-        first,
-        credit_released(amount=half),
-        credit_issued(credit_id=OTHER, expires_at=None),
+        credit_expired(amount=Minor(TOTAL - half)),
     )
 
-    second, _ = hold(*over, hold_id="another", now=EXPIRES)
+    released, expired = settle(*over, outcome="released", now=EXPIRES)
 
-    assert (
-        CreditExpired(
-            customer_id=CUSTOMER, credit_id=CREDIT, number=2, currency=GBP, amount=half, expired_at=EXPIRES
-        )
-        == second
-    )
-    assert 0 == sum(posting.amount for posting in folded(LEDGER, *over, second).values())
+    assert credit_released(amount=half, released_at=EXPIRES) == released
+    assert credit_expired(number=2, amount=half) == expired
+    assert 0 == sum(posting.amount for posting in folded(LEDGER, *over, released, expired).values())
+
+
+def test_the_first_expiry_is_scheduled_and_once_it_is_due_the_next():
+    third = CreditId("sorry-3")
+    first = issue(expires_at=LATER)
+    sooner = issue(*first, credit_id=OTHER, expires_at=EXPIRES)
+    later = issue(*first, *sooner, credit_id=third, expires_at=LATER)
+    owed = (*first, *sooner, *later)
+
+    assert [[LATER], [EXPIRES], []] == [scheduled(each) for each in (first, sooner, later)]
+    assert [
+        credit_expired(credit_id=OTHER),
+        credit_expiry_scheduled(expires_at=LATER, scheduled_at=EXPIRES),
+    ] == expire(*owed)
+    expired = expire(*owed, now=LATER)
+    assert [CREDIT, OTHER, third] == [event.credit_id for event in expired]
+    assert 0 == sum(posting.amount for posting in folded(LEDGER, *owed, *expired).values())
+
+
+def test_an_expiry_that_is_not_due_any_more_decides_nothing_and_is_scheduled_anew():
+    spent = (*HELD, credit_spent())
+
+    assert [] == expire(*ISSUED, now=EXPIRES - timedelta(hours=1))
+    assert [credit_expired()] == expire(*ISSUED, now=EXPIRES - timedelta(seconds=1))
+    assert [] == expire(*spent)
+    for now in (EXPIRES, EXPIRES - timedelta(seconds=1)):
+        assert [LATER] == scheduled(issue(*spent, credit_id=OTHER, expires_at=LATER, now=now))
+    assert [] == scheduled(issue(*ISSUED, credit_id=OTHER, expires_at=LATER))
 
 
 def test_a_hold_is_spent_or_released_once():
@@ -204,15 +248,30 @@ class Crediting(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.events, self.state, self.now, self.made = [], None, NOW, 0
+        self.timer = None
 
     def decide(self, decision, **inputs):
         try:
             decided = decision(self.state, customer_id=CUSTOMER, now=self.now, **inputs)
         except Rejection:
             return
+        self.record(decided)
+
+    def record(self, decided):
         for event in decided:
             self.state = evolve(self.state, event)
             self.events.append(event)
+            match event:
+                case CreditExpiryScheduled():
+                    self.timer = event.expires_at
+                case CreditExpired():
+                    self.timer = None
+
+    @precondition(lambda self: self.timer is not None)
+    @rule()
+    def fire(self):
+        self.now, self.timer = max(self.now, self.timer), None
+        self.record(store_credit.expire(self.state, now=self.now))
 
     @rule(days=st.integers(0, 4))
     def wait(self, days):
@@ -247,6 +306,12 @@ class Crediting(RuleBasedStateMachine):
         assert (sum(lefts), -sum(credit)) == (balance.available, balance.balance)
         assert 0 <= balance.available <= balance.balance
         assert 0 == sum(posting.amount for posting in postings)
+
+    @invariant()
+    def a_timer_is_set_for_the_first_expiry(self):
+        of_credits = () if self.state is None else self.state.credits.values()
+        coming = [each.expires_at for each in of_credits if each.left and each.expires_at is not None]
+        assert not coming or (self.timer is not None and self.timer <= min(coming))
 
     @invariant()
     def a_hold_has_the_parts_that_it_says(self):
