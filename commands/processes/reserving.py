@@ -35,6 +35,8 @@ def promise_all(order: Order, view: DecisionView, now: datetime) -> Promised:
     All of it is taken from one location if one has it, else each SKU from as few as there are.
     """
     demands = [(total, view.current(STOCK, total.sku)) for total in stocked(order.skus)]
+    if not demands:
+        return Promised((), {}, ())
     locations = _planned(demands, open_locations(view.current(LOCATIONS, ALL)))
     promised: list[Appended] = []
     waits_for: dict[Sku, int] = {}

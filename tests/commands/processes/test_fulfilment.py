@@ -4,6 +4,7 @@ import pytest
 
 from commands.decision import Decision
 from commands.processes.fulfilment import (
+    FULFILMENT,
     fill,
     give_up,
     order_and_stock,
@@ -16,6 +17,7 @@ from commands.processes.fulfilment import (
 )
 from commands.processes.process import Rejected
 from commands.processes.reserving import release_all, released_for
+from counterfoil.testing.spec import given_streams
 from domain.inventory.locations import ALL, LOCATIONS
 from domain.inventory.stock_item import STOCK
 from domain.inventory.stock_refusals import NotReserved
@@ -139,6 +141,7 @@ def test_an_order_without_stocked_lines_is_just_confirmed():
     decision = reserve(postage, after(order=(postage,)), NOW)
 
     assert [(ORDER, ORDER_ID)] == [(aggregate, identifier) for aggregate, identifier, _ in decision.events]
+    given_streams((ORDER, ORDER_ID, postage)).when(FULFILMENT, postage, now=NOW).then(*decision.events)
     assert [(ORDER, ORDER_ID)] == list(order_and_stock(postage))
 
 
