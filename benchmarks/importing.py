@@ -20,7 +20,7 @@ from benchmarks.measuring import alternating
 from benchmarks.table import Goal, Row
 from counterfoil.cli.answering import EXIT_INCOMPLETE, EXIT_OK
 from counterfoil.runfile import Running
-from devservers import supervisor
+from devservers import child, supervisor
 from examples.online_retail import generating
 
 NAME: Final = "import"
@@ -114,9 +114,7 @@ def imported(laboratory: Laboratory, running: Running, file: Path) -> Run:
     environment = supervisor.role_environment({"COUNTERFOIL_HOME": str(home)})
     command = [sys.executable, "-P", "-m", "counterfoil", "import", "online-retail", str(file), "--json"]
     command += ["--url", str(running.addresses.command_api), "--query-url", str(running.addresses.query_api)]
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, cwd=laboratory.directory
-    ) as process:
+    with child.popen(command, env=environment, stdout=subprocess.PIPE, cwd=laboratory.directory) as process:
         roles = {name: pid for name, pid in running.processes.items() if name not in SERVERS}
         with _Sampling({**roles, "importer": process.pid}) as sampling:
             printed, _ = process.communicate(timeout=IMPORT_S_MAX)

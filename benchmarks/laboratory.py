@@ -228,7 +228,7 @@ class Laboratory:
     def python(self, module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         """A module of the benchmarks in a process of its own, stopped at the end."""
         environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
-        with subprocess.Popen(
+        with child.popen(
             [sys.executable, "-P", "-m", module, *arguments],
             stdout=subprocess.PIPE,
             cwd=self.directory,

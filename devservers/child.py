@@ -30,6 +30,9 @@ LOG_BYTES_MAX: Final = 16 * 1024 * 1024
 _PORTS: Final = range(20_000, 32_000)
 _PORT_TRIES_MAX: Final = 200
 
+popen: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen
+"""Starts programs. Tests have another one, which forks those of ours from a process that has imported them."""
+
 
 class Child:
     """A running server process. Started by `launch`."""
@@ -125,7 +128,7 @@ def launch(
     """
     rotate(log)
     with log.open("ab") as output:
-        process = subprocess.Popen(
+        process = popen(
             [str(part) for part in command],
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -21,12 +21,12 @@ from counterfoil import migrating
 from counterfoil.servers.errors import ServerError
 from counterfoil.servers.server_version import ServerVersion
 from counterfoil.servers.unmanaged import ExternalServer
-from devservers import chosen, kafka_jars
+from devservers import child, chosen, kafka_jars
 from devservers.kafka import KafkaServer
 from devservers.postgres import PostgresServer
 from devservers.redis import DATABASES, RedisServer
 from runtime.settings import Settings
-from tests import sizes
+from tests import forking, sizes
 
 pytest_plugins = ["counterfoil.testing.plugin"]
 
@@ -44,6 +44,7 @@ def pytest_configure() -> None:
             structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
         ]
     )
+    child.popen = forking.popen
     import hypothesis
 
     # An example that takes long, or is long in the drawing, says only that the machine has other work too.

@@ -3,16 +3,14 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 import httpx
 
-from tests.acceptance import forking
+from tests import forking
+from tests.forking import PROJECT
 
-PROJECT = Path(__file__).resolve().parent.parent.parent
 STARTED_WITHIN_S = 240.0
 STOPPED_WITHIN_S = 120.0
 """Ten seconds are promised (`devservers.supervisor`); the rest is for a machine that runs other tests meanwhile."""
@@ -38,15 +36,7 @@ def command(*arguments):
 
 def run(home, *arguments, timeout_s=400.0, **settings):
     """One command to its end: exit code, standard output, standard error."""
-    return subprocess.run(
-        command(*arguments),
-        env=environment(home, **settings),
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        check=False,
-    )
+    return forking.run(command(*arguments), env=environment(home, **settings), cwd=PROJECT, timeout=timeout_s)
 
 
 def last_json(finished):
@@ -64,7 +54,7 @@ class Up:
         self.output = home.parent / f"{home.name}.up.log"
         arguments = ["up", *options, *(["--distributed"] if distributed else [])]
         with self.output.open("ab") as output:
-            self.process = subprocess.Popen(
+            self.process = forking.popen(
                 command(*arguments) if program is None else [str(program), *arguments],
                 env=environment(home, **settings),
                 cwd=cwd,
@@ -92,12 +82,7 @@ class Up:
 
     def run(self, *arguments, timeout_s=400.0, **settings):
         """One command to its end, while the shop runs: exit code, standard output, standard error."""
-        return forking.run(
-            [str(each) for each in arguments],
-            environment=environment(self.home, **settings),
-            directory=PROJECT,
-            timeout_s=timeout_s,
-        )
+        return run(self.home, *arguments, timeout_s=timeout_s, **settings)
 
     def kill(self, name):
         """SIGKILL to a role or server; returns its pid."""

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import random
 import secrets
+import subprocess
 
 import httpx
 import psutil
@@ -20,9 +21,9 @@ from domain.customers.events import ProfileChanged
 from event_store.consumers.consumer import LogConsumer
 from event_store.consumers.starting import ORIGIN
 from runtime.keyring import master
-from tests import parked
-from tests.acceptance import forking
-from tests.acceptance.running import PROJECT, environment, wait_until
+from tests import forking, parked
+from tests.acceptance import running
+from tests.acceptance.running import PROJECT, command, environment, wait_until
 from tests.files_of_tables import files_of
 from tests.identity.conftest import accounts_on
 from tests.identity.shop import EMAIL, ORDER, PASSWORD, PRODUCT, bearer
@@ -61,11 +62,7 @@ class Shop:
     @contextlib.contextmanager
     def running(self):
         """All roles, until the end of the block."""
-        at_work = environment(self.home, **self.settings)
-        processes = {
-            role: forking.started([role], environment=at_work, directory=PROJECT, output=self.log(role))
-            for role in ROLES
-        }
+        processes = {role: self._started(role) for role in ROLES}
         try:
             for role, process in processes.items():
                 wait_until(lambda role=role, pid=process.pid: self._ready(role, pid), within_s=240, what=role)
@@ -74,9 +71,15 @@ class Shop:
             for process in processes.values():
                 process.terminate()
             for process in processes.values():
-                process.join(60)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(60)
                 process.kill()
             self.http.close()
+
+    def _started(self, role):
+        at_work = environment(self.home, **self.settings)
+        with self.log(role).open("ab") as output:
+            return forking.popen(command(role), env=at_work, cwd=PROJECT, stdout=output, stderr=output)
 
     def log(self, role):
         return self.home / f"{role}.log"
@@ -91,12 +94,7 @@ class Shop:
         return False
 
     def run(self, *arguments, code=0):
-        done = forking.run(
-            [str(each) for each in arguments],
-            environment=environment(self.home, **self.settings),
-            directory=PROJECT,
-            timeout_s=400,
-        )
+        done = running.run(self.home, *arguments, **self.settings)
         assert code == done.returncode, done.stdout + done.stderr
         return done.stdout + done.stderr
 

@@ -1,13 +1,13 @@
 """`counterfoil consumers`: everything that reads the log in one process, which is killed, and another takes over."""
 
 import contextlib
-import subprocess
 
 import httpx
 import pytest
 
 from counterfoil.contexts import CONTEXTS
 from devservers import child
+from tests import forking
 from tests.acceptance.running import PROJECT, command, environment, wait_until
 from tests.commands.processes.running import append, counted, placed, received
 from tests.event_store.transport.carrying import head, published
@@ -29,7 +29,7 @@ class Consumers:
             home, COUNTERFOIL_DATABASE_URL=url, COUNTERFOIL_CONSUMERS_HEALTH_PORT=str(self.port)
         )
         with (home / f"{self.port}.log").open("wb") as output:
-            self.process = subprocess.Popen(
+            self.process = forking.popen(
                 command("consumers"), env=given, cwd=PROJECT, stdout=output, stderr=output
             )
 

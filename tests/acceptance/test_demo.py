@@ -1,19 +1,33 @@
 """The demo tells its whole story on a machine that has nothing but Python, and says so in one JSON object."""
 
 import json
+import subprocess
 from collections import Counter
 
 import pytest
 
-from tests.acceptance.running import last_json, run
+from tests.acceptance.running import PROJECT, command, environment, last_json
 from tests.sizes import DEMO_ORDERS
 
 pytestmark = pytest.mark.slow
 
 
+def run(home, *options, **settings):
+    """The demo as a user starts it: it and all that it starts are executed, not forked."""
+    return subprocess.run(
+        command("demo", "--exit", "--json", *options),
+        env=environment(home, **settings),
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
 def test_the_demo_tells_its_story_and_stops_by_itself(tmp_path):
     orders = DEMO_ORDERS.chosen
-    finished = run(tmp_path / "home", "demo", "--exit", "--json", "--orders", orders, timeout_s=600)
+    finished = run(tmp_path / "home", "--orders", orders)
     printed = last_json(finished)
 
     assert finished.returncode == 0, finished.stderr[-3000:]
@@ -29,9 +43,7 @@ def test_the_demo_tells_its_story_and_stops_by_itself(tmp_path):
 
 
 def test_a_demo_without_its_servers_fails_with_one_clear_step(tmp_path):
-    finished = run(
-        tmp_path / "home", "demo", "--exit", "--json", COUNTERFOIL_POSTGRES_BIN=str(tmp_path / "empty")
-    )
+    finished = run(tmp_path / "home", COUNTERFOIL_POSTGRES_BIN=str(tmp_path / "empty"))
     printed = last_json(finished)
 
     assert finished.returncode == 1

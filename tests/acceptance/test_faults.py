@@ -8,6 +8,7 @@ import pytest
 
 from counterfoil.cli.answering import EXIT_INCOMPLETE
 from examples.online_retail import generating
+from tests import forking
 from tests.acceptance import reference
 from tests.acceptance.running import PROJECT, command, environment, last_json, wait_until
 from tests.sizes import IMPORTED_UNDER_KILLS
@@ -40,7 +41,7 @@ def importing(shop, file):
     output = (shop.home.parent / "import.out").open("wb")
     errors = (shop.home.parent / "import.err").open("wb")
     with output, errors:
-        return subprocess.Popen(
+        return forking.popen(
             command("import", "online-retail", file, "--json"),
             env=environment(shop.home),
             cwd=PROJECT,

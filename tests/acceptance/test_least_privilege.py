@@ -1,7 +1,6 @@
 """Every role and command on a Postgres of somebody else, each with a login that has the roles of its part alone."""
 
 import contextlib
-import subprocess
 import time
 
 import httpx
@@ -15,6 +14,7 @@ from counterfoil import privileges
 from devservers import child
 from devservers.postgres import start_postgres
 from runtime.keyring import master
+from tests import forking
 from tests.acceptance.running import PROJECT, STARTED_WITHIN_S, command, environment, run, wait_until
 from tests.counterfoil import commanding
 
@@ -135,7 +135,7 @@ def processes(foreign):
                     COUNTERFOIL_KEYS_DATABASE_URL=foreign.url(part, of="keys"),
                 )
                 with (foreign.home / f"{part.login}.log").open("wb") as output:
-                    process = subprocess.Popen(
+                    process = forking.popen(
                         command(part.commands[0]), env=given, cwd=PROJECT, stdout=output, stderr=output
                     )
                 started.append(process)

@@ -9,6 +9,7 @@ import pytest
 
 from event_store.proofs import checkpoint, merkle, note
 from event_store.proofs.merkle import Leaves
+from tests import forking
 from tests.acceptance import running
 from tests.acceptance.running import PROJECT, command, environment
 from tests.event_store.proofs.sealing import damage, leaves
@@ -36,7 +37,7 @@ def test_a_sealer_that_is_killed_again_and_again_signs_one_history(database_url,
 
     for number in range(KILLS + 1):
         damage(database_url, "update runtime.lease set owner = null")  # instead of waiting until it runs out
-        with subprocess.Popen(
+        with forking.popen(
             command("sealer"),
             env=environment(tmp_path, **settings),
             cwd=PROJECT,

@@ -20,6 +20,7 @@ from event_store.proofs.resuming import origin_of
 from event_store.proofs.tiles import Directory
 from event_store.proofs.witness_list import Witness
 from runtime import database
+from tests import forking
 from tests.acceptance.running import PROJECT, command, environment
 from tests.event_store.proofs.sealing import sealing as sealing_here
 from tests.event_store.transport.carrying import append, head, published, wait_until
@@ -32,7 +33,7 @@ def process(home, *arguments, **settings):
     """A command of the product until the end of the block."""
     with (
         (home / f"{arguments[0]}.log").open("ab") as errors,
-        subprocess.Popen(
+        forking.popen(
             command(*arguments),
             env=environment(home, **settings),
             cwd=PROJECT,

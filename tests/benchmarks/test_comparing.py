@@ -1,4 +1,3 @@
-import subprocess
 import sys
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from msgspec.structs import replace
 from benchmarks import comparing, page, table
 from benchmarks.comparing import UnfitBaseline
 from benchmarks.table import Row
+from tests import forking
 from tests.architecture.source import ROOT
 
 MACHINE = "2 cores (of some kind)"
@@ -82,7 +82,7 @@ def test_what_is_no_output_of_a_run_is_refused(tmp_path: Path, text: str):
 
 def test_a_baseline_that_does_not_fit_ends_the_command_before_anything_is_measured(file: Path):
     command = [sys.executable, "-m", "benchmarks", "--only", "append", "--compare", str(file)]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True, timeout=300)
+    ran = forking.run(command, cwd=ROOT, timeout=300)
 
     assert 2 == ran.returncode
     assert f"this one is {page.machine()}" in ran.stderr

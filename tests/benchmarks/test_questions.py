@@ -1,11 +1,11 @@
 import json
-import subprocess
 import sys
 
 import pytest
 
 from benchmarks import umadb_peer
 from benchmarks.__main__ import QUESTIONS
+from tests import forking
 from tests.architecture.source import ROOT
 
 RUN_S_MAX = 800
@@ -30,14 +30,7 @@ WITH_EITHER = {"read"}
 @pytest.fixture(scope="module")
 def rows() -> list[dict[str, object]]:
     """What all questions answer at the size at which figures mean nothing."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--quick", "--json"],
-        cwd=ROOT,
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=RUN_S_MAX,
-    )
+    ran = forking.run([sys.executable, "-m", "benchmarks", "--quick", "--json"], cwd=ROOT, timeout=RUN_S_MAX)
     assert 0 == ran.returncode, ran.stderr
     return [json.loads(line) for line in ran.stdout.splitlines()]
 

@@ -24,6 +24,7 @@ from devservers import child, kafka_jars
 from devservers.kafka import KafkaServer
 from devservers.postgres import start_postgres
 from devservers.redis import start_redis
+from tests import forking
 from tests.chaos.network import Network
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
@@ -157,12 +158,10 @@ class Laboratory:
 
     def run(self, *arguments, **settings):
         """One command of the product to its end."""
-        return subprocess.run(
+        return forking.run(
             [sys.executable, "-m", "counterfoil", *arguments],
             env={**self.environment, **settings},
             cwd=self.tree,
-            capture_output=True,
-            text=True,
             check=True,
             timeout=COMMAND_WITHIN_S,
         )

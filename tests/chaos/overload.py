@@ -7,7 +7,6 @@ five times what the process can do is still little enough to be sent.
 import contextlib
 import json
 import os
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import psycopg
 
 from devservers import child
 from devservers.postgres import start_postgres
+from tests import forking
 from tests.chaos.laboratory import PROJECT, Process, wait_until
 from tests.chaos.pouring import WINDOW_S
 
@@ -94,19 +94,10 @@ def overload(directory, *, settings, peak_s, light_s, flood_s, tree=PROJECT):
         arguments = {"port": api.port, "pid": api.pid, "lines": LINES, "times": TIMES, "peak-s": peak_s}
         arguments |= {"light-s": light_s, "flood-s": flood_s}
         options = [part for name, value in arguments.items() for part in (f"--{name}", str(value))]
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "tests.chaos.pouring",
-                *options,
-                "--processors",
-                *map(str, others),
-            ],
+        done = forking.run(
+            [sys.executable, "-m", "tests.chaos.pouring", *options, "--processors", *map(str, others)],
             cwd=PROJECT,
-            stdout=subprocess.PIPE,
             check=True,
-            text=True,
         )
         phases = json.loads(done.stdout)
         return _found(phases, logged=_orders_of(postgres.url))
@@ -132,7 +123,7 @@ def _command_api(directory, url, *, tree):
         "COUNTERFOIL_HOME": str(directory / "home"),
         "COUNTERFOIL_DATABASE_URL": url,
     }
-    subprocess.run([sys.executable, "-m", "counterfoil", "migrate"], env=environment, cwd=tree, check=True)
+    forking.run([sys.executable, "-m", "counterfoil", "migrate"], env=environment, cwd=tree, check=True)
     api = Process(
         "command-api",
         role="command-api",

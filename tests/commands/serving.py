@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 import httpx
 
 from devservers import child
+from tests import forking
 
 START_TIMEOUT_S: Final = 240.0
 EXIT_TIMEOUT_S: Final = 60.0
@@ -19,14 +19,14 @@ EXIT_TIMEOUT_S: Final = 60.0
 class Process:
     """One running command API."""
 
-    def __init__(self, port: int, child: asyncio.subprocess.Process) -> None:
+    def __init__(self, port: int, child: forking.Forked) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.child = child
 
     async def terminate(self) -> int:
         """Ask it to end as a process manager does; its exit code."""
-        self.child.send_signal(signal.SIGTERM)
-        return await asyncio.wait_for(self.child.wait(), EXIT_TIMEOUT_S)
+        self.child.terminate()
+        return await asyncio.to_thread(self.child.wait, EXIT_TIMEOUT_S)
 
 
 @contextlib.asynccontextmanager
@@ -43,22 +43,21 @@ async def serving(
         f"COUNTERFOIL_{role.upper().replace('-', '_')}_PORT": str(port),
         **(given or {}),
     }
-    started = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "counterfoil", role, env={**os.environ, **settings}
+    started = await asyncio.to_thread(
+        forking.popen, [sys.executable, "-m", "counterfoil", role], env={**os.environ, **settings}
     )
     try:
         process = Process(port, started)
         await _ready(process)
         yield process
     finally:
-        if started.returncode is None:
-            started.kill()
-            await started.wait()
+        started.kill()
+        await asyncio.to_thread(started.wait)
 
 
 async def _ready(process: Process) -> None:
     async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(START_TIMEOUT_S):
-        while process.child.returncode is None:
+        while process.child.poll() is None:
             with contextlib.suppress(httpx.TransportError):
                 if (await client.get(f"{process.url}/readyz")).status_code == 200:
                     return

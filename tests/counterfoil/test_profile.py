@@ -3,12 +3,12 @@
 import json
 import os
 import socket
-import subprocess
 import sys
 
 import pytest
 
 from devservers import child
+from tests import forking
 
 CONFIGURATION = 78
 
@@ -23,13 +23,7 @@ def test_production_does_not_start_without_saying_who_callers_are(role, database
         "COUNTERFOIL_DATABASE_URL": database_url,
         f"COUNTERFOIL_{name}_PORT": str(port),
     }
-    ended = subprocess.run(  # noqa: PLW1510 - the exit code is what is tested
-        [sys.executable, "-m", "counterfoil", role],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    ended = forking.run([sys.executable, "-m", "counterfoil", role], env=environment, timeout=300)
 
     assert CONFIGURATION == ended.returncode
     assert "COUNTERFOIL_IDENTITY: the production profile needs it" in ended.stderr
@@ -39,13 +33,7 @@ def test_production_does_not_start_without_saying_who_callers_are(role, database
 
 def test_a_setting_that_cannot_be_is_a_fault_of_the_configuration():
     environment = {**os.environ, "COUNTERFOIL_PROFILE": "prod"}
-    ended = subprocess.run(  # noqa: PLW1510 - the exit code is what is tested
-        [sys.executable, "-m", "counterfoil", "config", "show"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    ended = forking.run([sys.executable, "-m", "counterfoil", "config", "show"], env=environment, timeout=300)
 
     assert CONFIGURATION == ended.returncode
     assert "COUNTERFOIL_PROFILE" in ended.stderr
@@ -58,12 +46,10 @@ def test_the_doctor_lists_all_that_production_would_refuse(database_url):
         "COUNTERFOIL_REDIS_URL": "redis://cache.example:6379/0",
         "COUNTERFOIL_LOG_LEVEL": "debug",
     }
-    ended = subprocess.run(  # noqa: PLW1510 - the exit code is what is tested
+    ended = forking.run(
         [sys.executable, "-m", "counterfoil", "doctor", "--profile", "production", "--json"],
         env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
+        timeout=300,
     )
     checks = json.loads(ended.stdout)["checks"]
     refused = [each["name"] for each in checks if each["name"].startswith("COUNTERFOIL_")]

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from benchmarks import shop_events
 from counterfoil import sizing
 from runtime import database
+from tests import forking
 
 ORDERS_EVENTS = 600
 
@@ -94,7 +94,7 @@ def test_the_command_prints_sizes_for_people_and_for_programs(url):
 
     def printed(*options):
         command = [sys.executable, "-m", "counterfoil", "status", "--size", "--capacity", "10", *options]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+        return forking.run(command, env=environment, check=True).stdout
 
     assert "types and categories are estimated from" in printed()
     assert json.loads(printed("--json"))["capacity"] == 10 * sizing.GIGABYTE

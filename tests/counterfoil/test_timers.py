@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from datetime import datetime, timedelta
 
@@ -14,6 +13,7 @@ from event_store.consumers import parking
 from event_store.consumers.parking import Failure, Scope
 from runtime import database
 from runtime.settings import Settings
+from tests import forking
 from tests.commands.processes.running import append, placed
 from tests.commands.processes.timing import recorded
 from tests.projections.feeding import feeding, settle
@@ -33,7 +33,7 @@ def url(database_url):
 def counterfoil(url, tmp_path, *words):
     environment = {**os.environ, "COUNTERFOIL_HOME": str(tmp_path), "COUNTERFOIL_DATABASE_URL": url}
     program = [sys.executable, "-m", "counterfoil", *words]
-    return subprocess.run(program, env=environment, capture_output=True, text=True, check=True).stdout
+    return forking.run(program, env=environment, check=True).stdout
 
 
 def test_every_timer_that_is_set_is_listed_in_the_order_in_which_they_are_due(url, tmp_path):

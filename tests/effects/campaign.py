@@ -208,7 +208,7 @@ class Campaign:
             time.sleep(self.chance.random())
         finally:
             paused.kill()
-            paused.join()
+            paused.wait()
 
     def _advance(self, kills: Iterable[Callable[[], None]], *, over: Callable[[], bool]) -> None:
         """Carry the plans out, with kills at moments that are drawn by lot, until nothing is left to do.

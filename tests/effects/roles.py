@@ -6,12 +6,12 @@ import socket
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from counterfoil.probing import answers_ok
 from devservers import child
-from tests.acceptance import forking, running
+from tests import forking
+from tests.acceptance import running
 from tests.effects.process import prepare
 
 READY_WITHIN_S = 240.0
@@ -44,7 +44,7 @@ class Roles:
     seed: int
     planted: tuple[str, ...] = ()
     killed: set[str] = field(default_factory=set)
-    running: dict[str, BaseProcess] = field(default_factory=dict)
+    running: dict[str, forking.Forked] = field(default_factory=dict)
 
     def __post_init__(self):
         self.ports = {name: child.free_port() for name in (*APIS, *SIMULATORS)}
@@ -77,22 +77,24 @@ class Roles:
                 assert time.monotonic() < give_up, f"{name} is not ready"
                 time.sleep(0.02)
 
-    def started(self, name: str) -> BaseProcess:
+    def started(self, name: str) -> forking.Forked:
         """One more process of a role."""
-        return forking.started(
-            self._simulating(name) if name in self.simulated else [name],
-            environment=running.environment(self.home, **self._settings),
-            directory=running.PROJECT,
-            output=self.home / f"{name}.log",
-            before=partial(prepare, self.planted),
-        )
+        with (self.home / f"{name}.log").open("ab") as output:
+            return forking.popen(
+                running.command(*(self._simulating(name) if name in self.simulated else [name])),
+                env=running.environment(self.home, **self._settings),
+                cwd=forking.PROJECT,
+                stdout=output,
+                stderr=output,
+                before=partial(prepare, self.planted),
+            )
 
     def kill(self, *names: str) -> None:
         """SIGKILL, while they do whatever they do."""
         for name in names:
             self.running[name].kill()
         for name in names:
-            self.running.pop(name).join()
+            self.running.pop(name).wait()
             self.killed.add(name)
 
     def kill_all(self, *, but: tuple[str, ...] = ()) -> None:
@@ -102,7 +104,7 @@ class Roles:
     def see_that_all_run(self) -> None:
         """No process ends by itself."""
         for name, process in self.running.items():
-            assert process.is_alive(), f"{name} ended by itself; see {self.home / f'{name}.log'}"
+            assert process.poll() is None, f"{name} ended by itself; see {self.home / f'{name}.log'}"
 
     def _answers(self, name: str) -> bool:
         if name in APIS:

@@ -8,7 +8,8 @@ from pathlib import Path
 from counterfoil.probing import answers_ok
 from devservers import child
 from runtime.quotas.shared_windows import SharedWindows
-from tests.acceptance import forking, running
+from tests import forking
+from tests.acceptance import running
 
 READY_WITHIN_S = 240.0
 ENDED_WITHIN_S = 60.0
@@ -29,18 +30,20 @@ class ApiProcess:
         self._process = None
 
     def start(self):
-        self._process = forking.started(
-            [self.role],
-            environment={**running.environment(Path(self._settings["COUNTERFOIL_HOME"])), **self._settings},
-            directory=running.PROJECT,
-            output=self._output,
-            before=be_patient,
-        )
+        with self._output.open("ab") as output:
+            self._process = forking.popen(
+                running.command(self.role),
+                env=running.environment(Path(self._settings["COUNTERFOIL_HOME"])) | self._settings,
+                cwd=running.PROJECT,
+                stdout=output,
+                stderr=output,
+                before=be_patient,
+            )
 
     def wait_until_ready(self):
         give_up = time.monotonic() + READY_WITHIN_S
         while not answers_ok(f"{self.url}/readyz"):
-            assert self._process.is_alive(), self._output.read_text()[-3000:]
+            assert self._process.poll() is None, self._output.read_text()[-3000:]
             assert time.monotonic() < give_up, f"{self.role} is not ready"
             time.sleep(0.02)
 
@@ -48,9 +51,7 @@ class ApiProcess:
         os.kill(self._process.pid, number)
 
     def wait_until_ended(self):
-        self._process.join(ENDED_WITHIN_S)
-        assert self._process.exitcode is not None, f"{self.role} goes on"
-        return self._process.exitcode
+        return self._process.wait(ENDED_WITHIN_S)
 
     def recover(self, fault):
         """Have it run again after a signal; its exit code, if it ended."""
@@ -64,9 +65,9 @@ class ApiProcess:
         return code
 
     def stop(self):
-        if self._process is not None and self._process.is_alive():
-            self.signal(signal.SIGKILL)
-            self._process.join(ENDED_WITHIN_S)
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(ENDED_WITHIN_S)
 
 
 def be_patient():

@@ -6,7 +6,7 @@ import socket
 
 from runtime.http.connection_limits import HEADERS_MAX
 from tests import sizes
-from tests.acceptance.forking import FORKING
+from tests.forking import FORKING
 
 TIMEOUT_S = 60
 HEAD = b"GET /problems HTTP/1.1\r\nHost: x\r\n"

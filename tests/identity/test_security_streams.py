@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import subprocess
 from collections import Counter
 
 import httpx
@@ -17,6 +16,7 @@ from domain.event import type_name
 from domain.security.events import HistoryRead, LoginsRefused, RequestsDenied, RowsExported
 from projections import builds
 from runtime import database
+from tests import forking
 from tests.acceptance.running import command, environment
 from tests.identity.shop import EMAIL, ORDER, PRODUCT, bearer
 
@@ -187,7 +187,7 @@ class QueryApi:
             COUNTERFOIL_IDENTITY="accounts",
         )
         with log_file.open("ab") as output:
-            self.process = subprocess.Popen(command("query-api"), env=given, stdout=output, stderr=output)
+            self.process = forking.popen(command("query-api"), env=given, stdout=output, stderr=output)
 
     async def get(self, path, **headers):
         async with httpx.AsyncClient(trust_env=False, timeout=60) as client:

@@ -14,7 +14,7 @@ from commands.gateways.metrics import GatewayMetrics
 from domain.mail.events import MailAccepted, MailUnconfirmed
 from event_store.consumers import driver, lease
 from event_store.consumers.health import Health
-from tests.acceptance import forking
+from tests import forking
 from tests.commands.gateways.sending import sender_of
 from tests.commands.processes.running import append, eventually
 from tests.mails.mailing import Book, parsed

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from tests import sizes
-from tests.acceptance import forking, running
+from tests.acceptance import running
 from tests.tampering.manipulations import ALL
 from tests.tampering.shop import KEY
 from tests.tampering.tampering import tamper
@@ -16,15 +16,8 @@ CHOSEN = ALL if sizes.FULL else random.SystemRandom().sample(ALL, 3)
 
 def ran(shop, *arguments):
     """The exit code of a command and what it says."""
-    environment = running.environment(
-        shop.tiles.parent, COUNTERFOIL_DATABASE_URL=shop.url, COUNTERFOIL_SEAL_TILES=str(shop.tiles)
-    )
-    finished = forking.run(
-        [str(each) for each in arguments],
-        environment=environment,
-        directory=running.PROJECT,
-        timeout_s=400.0,
-    )
+    settings = {"COUNTERFOIL_DATABASE_URL": shop.url, "COUNTERFOIL_SEAL_TILES": str(shop.tiles)}
+    finished = running.run(shop.tiles.parent, *arguments, **settings)
     return finished.returncode, finished.stdout
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import forking
 from tests.commands.processes.running import (
     append,
     counted,
@@ -29,9 +30,9 @@ SLEEPER_GONE_WITHIN_S = 150.0
 
 
 @contextlib.contextmanager
-def process(url: str) -> Iterator[subprocess.Popen[bytes]]:
+def process(url: str) -> Iterator[forking.Forked]:
     """A process of them that is gone when the block ends."""
-    started = subprocess.Popen(
+    started = forking.popen(
         [sys.executable, "-m", "tests.commands.processes.process", url], cwd=ROOT, stdout=subprocess.DEVNULL
     )
     try:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -18,6 +17,7 @@ from event_store.consumers import parking
 from event_store.consumers.parking import Failure, Scope
 from event_store.log import codec, reading
 from runtime import database
+from tests import forking
 from tests.commands.processes.running import (
     append,
     counted,
@@ -196,7 +196,7 @@ def role(url, home):
         "COUNTERFOIL_PROCESSES_HEALTH_PORT": "0",
         "COUNTERFOIL_UNDECIDED_AFTER_S": "0.001",
     }
-    return Ended(subprocess.Popen([sys.executable, "-m", "counterfoil", "processes"], env=environment))
+    return Ended(forking.popen([sys.executable, "-m", "counterfoil", "processes"], env=environment))
 
 
 class Ended:

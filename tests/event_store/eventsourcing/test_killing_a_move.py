@@ -17,6 +17,7 @@ from psycopg import conninfo
 from event_store.eventsourcing import moving, sources
 from event_store.eventsourcing.datastore import Datastore
 from event_store.eventsourcing.recorders import SnapshotRecorder
+from tests import forking
 from tests.event_store.eventsourcing.moved_applications import counting, following, on_the_log
 from tests.event_store.eventsourcing.moves import everything, move
 from tests.event_store.transport.carrying import head, wait_until
@@ -131,10 +132,10 @@ def test_a_process_killed_at_random_moments_and_run_again_ends_the_same(half_fol
     assert all_that_is_left(undisturbed) == all_that_is_left(half_followed)
 
 
-def importing(url: str) -> subprocess.Popen[bytes]:
+def importing(url: str) -> forking.Forked:
     """The command, in a process of its own."""
     arguments = ["Parcels", "Mails", "--follower", "counts", "--from", url, "--as", "jo"]
-    return subprocess.Popen(
+    return forking.popen(
         [sys.executable, "-m", "counterfoil", "import", "eventsourcing", *arguments],
         env={**os.environ, "COUNTERFOIL_DATABASE_URL": url},
         stdout=subprocess.DEVNULL,

@@ -23,6 +23,7 @@ from event_store.proofs.note import COSIGNATURE, MalformedNote, Note, SignerKey
 from event_store.proofs.submitting import HistoryRefused, WitnessClient, WitnessUnavailable
 from event_store.proofs.witness import Refused, Request, StorageInvalid, Witness
 from event_store.proofs.witness_server import Server
+from tests import forking
 
 ORIGIN = "counterfoil.test/0190"
 KEY = SignerKey(ORIGIN, bytes(range(32)))
@@ -358,7 +359,7 @@ def test_requests_that_are_no_submission_are_answered(server):
 @contextlib.contextmanager
 def process(directory):
     command = [sys.executable, "-m", "counterfoil", "witness", "serve", str(directory)]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE)
+    running = forking.popen(command, stdout=subprocess.PIPE)
     try:
         yield running, json.loads(running.stdout.readline())["url"]
     finally:

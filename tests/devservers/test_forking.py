@@ -1,0 +1,93 @@
+"""A process that was forked differs from one that was executed in nothing that a test relies on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from devservers import child
+from tests import forking
+
+TELLING = (sys.executable, "-m", "tests.devservers.telling")
+
+
+def start(popen, directory, *what, **environment):
+    """Run one of the programs to its end: exit code, and what it printed and complained of."""
+    given = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "PYTHONPATH": str(forking.PROJECT), **environment}
+    printed, complaints = directory / "printed", directory / "complaints"
+    with printed.open("w") as output, complaints.open("w") as errors:
+        process = popen(
+            [*TELLING, *what],
+            env=given,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            start_new_session=True,
+        )
+        code = process.wait(60)
+    return code, printed.read_text(), complaints.read_text()
+
+
+def forked(command, **given):
+    """At any size."""
+    return forking.popen(command, before=int, **given)
+
+
+def test_a_forked_process_is_told_of_itself_what_an_executed_one_is(tmp_path):
+    (_, executed, _), (_, one, _), (_, another, _) = (
+        start(popen, tmp_path, "tell", COUNTERFOIL_HOME="here")
+        for popen in (subprocess.Popen, forked, forked)
+    )
+    (same, executed_alone), (told, alone), (_, of_another) = map(json.loads, (executed, one, another))
+
+    assert same == told
+    assert (False, True) == (executed_alone["forked"], alone["forked"])
+    assert alone["number"] != of_another["number"], "both draw the same lots"
+
+
+def test_what_a_forked_process_starts_is_forked_from_where_it_was_itself(tmp_path):
+    (_, one, _), (_, printed, _) = (start(forked, tmp_path, what) for what in ("tell", "start"))
+
+    assert json.loads(one)[1]["parent"] == json.loads(printed)[1]["parent"]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        ("exit", "0"),
+        ("exit", "78"),
+        ("refuse",),
+        ("signal", str(int(signal.SIGKILL))),
+        ("signal", str(int(signal.SIGTERM))),
+    ],
+    ids=" ".join,
+)
+def test_a_forked_process_ends_with_the_code_of_an_executed_one(end, tmp_path):
+    assert start(subprocess.Popen, tmp_path, *end) == start(forked, tmp_path, *end)
+
+
+def test_a_forked_process_that_is_killed_is_gone(tmp_path):
+    process = forked([*TELLING, "tell"], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    process.kill()
+
+    assert process.wait(60) in {0, -signal.SIGKILL}
+    with pytest.raises(ProcessLookupError):
+        os.kill(process.pid, 0)
+
+
+def test_other_programs_and_other_sources_are_executed(tmp_path):
+    started = [
+        child.popen([sys.executable, "-c", ""]),
+        child.popen(
+            [sys.executable, "-m", "this"], env={"PYTHONPATH": "/elsewhere"}, stdout=subprocess.DEVNULL
+        ),
+        child.popen(["/bin/true"]),
+        child.popen([*TELLING, "exit", "0"], user=os.getuid()),
+    ]
+
+    assert [0] * len(started) == [each.wait(60) for each in started]
+    assert {subprocess.Popen} == {type(each) for each in started}
