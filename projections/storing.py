@@ -5,6 +5,7 @@ All text is composed once per build, with `psycopg.sql`, from the row type. Valu
 """
 
 import fnmatch
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from operator import attrgetter
@@ -38,6 +39,9 @@ ROWS_PER_PAGE: Final = 2_000
 """Rows read at a time when a whole build is read."""
 TABLE_FILL_PERCENT: Final = 80
 """Room left in each page, so that most updates need no new index entry."""
+
+BUILDS_COMPOSED_MAX: Final = 256
+"""Builds of which a process keeps the text: more than it feeds and asks at a time."""
 
 _SECTION: Final = "-- view:"
 _EXTENSIONS: Final = """
@@ -79,7 +83,7 @@ class Table:
         """Compose the statements."""
         self.view = view
         self.build = build
-        self._texts = _Texts(view, build)
+        self._texts = _texts_of(view, build)
         self._values = attrgetter(*[column.name for column in view.columns])
         self._single = len(view.columns) == 1
         self._readers = [(column.name, column.read) for column in view.columns]
@@ -260,6 +264,12 @@ class _Texts:
             .format(**parts)
             .as_bytes()
         )
+
+
+@functools.lru_cache(maxsize=BUILDS_COMPOSED_MAX)
+def _texts_of(view: View[Any], build: BuildId) -> _Texts:
+    """The SQL of a build, which several parts of a process ask for."""
+    return _Texts(view, build)
 
 
 def bare_view(view: View[Any], build: BuildId) -> sql.Composed:

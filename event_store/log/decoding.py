@@ -54,18 +54,27 @@ class Decoder:
 
 def _with_other_versions(names: set[str]) -> list[str]:
     """The names with older and newer versions: the older are upcast, the newer refused."""
+    newest = _newest_versions()
     found: set[str] = set()
     for name in names:
         bare = domain_event.unversioned(name)
         if bare == name:  # a foreign type has one form for ever
             found.add(name)
             continue
-        version = name.removeprefix(f"{bare}.v")
-        known = max(int(version), *(_version(each, bare) for each in domain_event.EVENT_TYPES))
+        known = max(_version(name, bare), newest.get(bare, 0))
         found |= {f"{bare}.v{number}" for number in range(1, known + VERSIONS_AHEAD + 1)}
     return sorted(found)
 
 
-def _version(type_name: str, bare: str) -> int:
-    """The version of a type name if it is one of this event, else 0."""
-    return int(type_name.removeprefix(f"{bare}.v")) if domain_event.unversioned(type_name) == bare else 0
+def _newest_versions() -> dict[str, int]:
+    """The newest version that is declared of each event, by its name without a version."""
+    newest: dict[str, int] = {}
+    for name in domain_event.EVENT_TYPES:
+        bare = domain_event.unversioned(name)
+        if bare != name:
+            newest[bare] = max(newest.get(bare, 0), _version(name, bare))
+    return newest
+
+
+def _version(name: str, bare: str) -> int:
+    return int(name.removeprefix(f"{bare}.v"))
