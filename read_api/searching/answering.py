@@ -127,9 +127,9 @@ async def _page(connection: AsyncConnection, searched: Searched, question: Quest
     rows = await _rows(connection, question, select_first(searched, question))
     matches, facets = rows[0][-2:]
     shown = [row[:-2] for row in rows if row[0] is not None]
-    if matches > search_sql.FOUND_MAX:
+    if matches > search_sql.matched_max(question):
         return await _of_many(connection, searched, structs.replace(question, many=True), shown)
-    if question.after is not None:
+    if question.after is not None or matches > search_sql.FOUND_MAX:
         return _found(question, shown)
     counts = [] if facets is None else [FacetCount(*each) for each in _decode_counts(facets)]
     return structs.replace(_found(question, shown), matches=matches, facets=counts)

@@ -15,6 +15,11 @@ from read_api.searching.questions import UNRANKED, Alternatives, Question
 
 FOUND_MAX: Final = 1_000
 """As many matches are counted, also by facet, and ranked; of more only these are ranked, and all others come behind."""
+SORTED_MAX: Final = 2_000
+"""As many matches are sorted by price, age or title; more are read from the index of that order.
+
+Reading an index in its order may take most of it: titles that begin with one colour stand together.
+"""
 FACETS_SHOWN_MAX: Final = 100
 """Facets of an answer, those of most products first."""
 BEGINNING_CHARACTERS_MIN: Final = 3
@@ -56,7 +61,7 @@ t.sku, t.title, t.listing_id, l.slug, l.titles::text, t.options::text, t.unit_pr
 """)
 _FIRST: Final = sql.SQL("""
 with matched as materialized (
-    select * from ({found}) found ({columns}) limit {found_max} + 1
+    select * from ({found}) found ({columns}) limit {matched_max} + 1
 ), counted as materialized (select count(*) as total from matched), placed as (
     select sku, {place} as place from matched
 ), page as materialized (
@@ -153,10 +158,15 @@ class Searched(Struct, frozen=True):
         }
 
 
+def matched_max(question: Question) -> int:
+    """How many matches are found for an answer; what more there are is read from an index."""
+    return FOUND_MAX if question.order == "relevance" else SORTED_MAX
+
+
 def select_first(searched: Searched, question: Question) -> sql.Composed:
     """One page of what is found first, each row with its place, how many that is, and, in the first, facets as JSON.
 
-    If more match than are counted, their number is one more than that, and there are no facets.
+    If more match than `matched_max`, their number is one more than that. Of more than are counted there are no facets.
     """
     name, falling = _PLACES[question.order]
     ranked = question.order == "relevance"
@@ -165,6 +175,7 @@ def select_first(searched: Searched, question: Question) -> sql.Composed:
     return _FIRST.format(
         found=_found(searched, question, sql.SQL("t.sku, t.facets, l.facets, {}").format(placed_by)),
         columns=sql.SQL("sku, of_sku, of_listing, " + ("words, words_of_listing" if ranked else "place")),
+        matched_max=sql.Literal(matched_max(question)),
         found_max=sql.Literal(FOUND_MAX),
         place=_rank(question) if ranked else sql.SQL("place"),
         order=_ordered(sql.Identifier("place"), sql.Identifier("sku"), falling=falling),

@@ -401,6 +401,16 @@ def test_of_very_many_those_with_the_words_in_their_titles_come_first_and_all_ot
         assert sorted(each.sku for each in wooden) == sorted(pages)
 
 
+@pytest.mark.parametrize("sort", ["price", "-price", "newest", "title"])
+def test_very_many_are_read_in_the_order_that_fewer_are_sorted_in(shop, monkeypatch, sort):
+    asked = {"q": "heart", "sort": sort, "currency": "GBP", "limit": 60}
+    whole = every_page(shop, **asked)
+    monkeypatch.setattr(search_sql, "SORTED_MAX", 50)
+
+    assert len(whole) > 120
+    assert whole == every_page(shop, **asked)
+
+
 def test_of_very_many_that_come_near_every_one_is_answered_once(shop, shop_with_trigrams, monkeypatch):
     wholes = [every_page(url, q="lampshabe", limit=100) for url in (shop, shop_with_trigrams)]
     monkeypatch.setattr(search_sql, "FOUND_MAX", 50)
