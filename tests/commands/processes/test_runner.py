@@ -9,6 +9,7 @@ from commands.processes.process import Process
 from counterfoil import status
 from domain.event import Event
 from domain.ids import OrderId, Sku
+from domain.inventory import stock_item
 from domain.inventory.stock_item import STOCK
 from domain.operations.events import EventSkipped
 from domain.ordering.events import OrderPlaced, OrderShipped, ShippedSku
@@ -39,6 +40,7 @@ from tests.consuming import Hosting
 from tests.examples import event_skipped, shipped
 from tests.parked import record_skip, request_retry, request_skip
 from tests.payment_examples import payment_authorised
+from tests.purchase_examples import backorder_policy_set, location_set, stock_located
 from tests.sizes import DEMANDED
 
 
@@ -86,6 +88,30 @@ def test_an_order_without_stocked_lines_is_just_confirmed(database_url):
         eventually(lambda: outcomes(database_url) == 2)
 
     assert {"ordering.order_placed.v3": 1, "ordering.order_confirmed.v1": 1} == counted(database_url)
+
+
+def test_an_order_is_split_over_locations_waits_for_the_rest_and_is_held_until_it_came(database_url):
+    there = {"sku": "A", "on_hand": 1}
+    stock = [
+        *received("A", 1)[2],
+        *received("A", 1)[2],
+        stock_located(**there),
+        backorder_policy_set(sku="A"),
+    ]
+    append(database_url, [("locations-all", 0, [location_set()]), ("stock-A", 0, stock)])
+    append(database_url, [placed("o1", [("A", 3)])])
+
+    with running(database_url):
+        eventually(lambda: counted(database_url).get("ordering.order_held.v1") == 1)
+        arrived = stock_item.receive(
+            stock_of(database_url, "A"), sku=Sku("A"), quantity=1, reference="", now=NOW
+        )
+        append(database_url, [("stock-A", 7, arrived)])
+        eventually(lambda: counted(database_url).get("ordering.hold_lifted.v1") == 1)
+
+    item = stock_of(database_url, "A")
+    assert (3, 3, ()) == (item.on_hand, item.reserved, item.backorders)
+    assert {"o1": {"north": 1}} == item.reserved_elsewhere
 
 
 def test_an_order_with_a_payment_is_confirmed_once_it_is_held_and_captured_once_it_is_shipped(database_url):
