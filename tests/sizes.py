@@ -62,10 +62,10 @@ REQUESTS: Final = Size(
 )
 RELAYING: Final = Size("schedules of relays", 600, 80_000, "tests/simulation/test_relay.py")
 PROJECTING: Final = Size("schedules of projections", 200, 20_000, "tests/simulation/test_projecting.py")
-COMMANDING: Final = Size("schedules of commands", 150, 20_000, "tests/simulation/test_commanding.py")
+COMMANDING: Final = Size("schedules of commands", 100, 20_000, "tests/simulation/test_commanding.py")
 ERASING: Final = Size("schedules of erasures", 20, 5_000, "tests/simulation/test_erasing.py")
 TAILING: Final = Size("schedules of global views", 300, 20_000, "tests/simulation/test_tailing.py")
-TIMING: Final = Size("schedules of timers", 30, 3_000, "tests/simulation/test_timing.py")
+TIMING: Final = Size("schedules of timers", 20, 3_000, "tests/simulation/test_timing.py")
 DECIDING: Final = Size(
     "schedules of process managers", 100, 4_000, "tests/commands/processes/test_deciding_simulation.py"
 )
@@ -108,12 +108,12 @@ REVOCATIONS: Final = Size(
     "tests/identity/test_sessions.py",
 )
 LOGINS_TIMED: Final = Size(
-    "failed logins timed for each of two addresses", 50, 2_000, "tests/identity/test_sessions.py"
+    "failed logins timed for each of two addresses", 25, 2_000, "tests/identity/test_sessions.py"
 )
 LINKS_TIMED: Final = Size(
-    "requests for links timed for each of two addresses", 50, 2_000, "tests/identity/test_links.py"
+    "requests for links timed for each of two addresses", 25, 2_000, "tests/identity/test_links.py"
 )
-REFRESH_ROUNDS: Final = Size("rounds of 20 refreshes at once", 50, 500, "tests/identity/test_sessions.py")
+REFRESH_ROUNDS: Final = Size("rounds of 20 refreshes at once", 15, 500, "tests/identity/test_sessions.py")
 TAMPERINGS: Final = Size(
     "copies of a shop for each manipulation of it", 1, 50, "tests/tampering/test_tampering.py"
 )
