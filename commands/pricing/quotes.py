@@ -1,6 +1,6 @@
 """Quotes: what a cart costs by prices, promotions, coupons and tax rates. They record nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -34,7 +34,7 @@ from domain.pricing.rounding import Level, Mode, Rounding
 from domain.pricing.tax_table import TAX_TABLE, MissingTaxRate
 
 STANDARD: Final = AnyId(tax_tables.STANDARD)
-"""The tax category of shipping for which none is named."""
+"""The tax category where none is named."""
 
 
 class RequestedLine(Payload):
@@ -199,7 +199,7 @@ def _priced(body: QuoteCart, view: DecisionView, *, at: datetime) -> tuple[SaleL
     lists = _lists(body, view)
     if lists:
         view.prefetch(PRICES, skus)
-    categories = tax_categories_in(view, (Sku(line.sku) for line in body.lines if line.tax_category is None))
+    categories = _tax_categories(body, view)
     products = [view.current(PRODUCT, sku) for sku in skus]
     unknown = {index: Sku(skus[index]) for index, product in enumerate(products) if product is None}
     if unknown:
@@ -215,10 +215,17 @@ def _priced(body: QuoteCart, view: DecisionView, *, at: datetime) -> tuple[SaleL
             quantity=line.quantity,
             unit_price=price.unit_price,
             price_id=price.price_id,
-            tax_category=TaxCategoryId(line.tax_category or categories[sku]),
+            tax_category=TaxCategoryId(line.tax_category or categories.get(sku, STANDARD)),
         )
         for sku, line, price in zip(skus, body.lines, prices, strict=True)
     )
+
+
+def _tax_categories(body: QuoteCart, view: DecisionView) -> Mapping[Sku, TaxCategoryId]:
+    """Those of the lines that name none; they are read only if the cart is taxed."""
+    if body.jurisdiction is None:
+        return {}
+    return tax_categories_in(view, (Sku(line.sku) for line in body.lines if line.tax_category is None))
 
 
 def _customer(body: QuoteCart) -> CustomerId | None:
