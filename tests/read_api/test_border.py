@@ -207,6 +207,8 @@ def test_every_address_is_documented_with_an_example_and_a_problem(client):
         "/v1/channel-listings",
         "/v1/category-listings",
         "/v1/stock/{sku}",
+        "/v1/channels/{channel}/price-lists",
+        "/v1/customers/{customer_id}/group",
         "/v1/tax-tables/{jurisdiction}",
         "/v1/carts",
         "/v1/carts/{cart_id}",
