@@ -41,7 +41,7 @@ class StockAdjusted(Event, frozen=True, kw_only=True):
 
 @event_type("inventory.stock_reserved.v1")
 class StockReserved(Event, frozen=True, kw_only=True):
-    """Pieces on hand are promised to one order: its whole demand for this code, over all lines."""
+    """Pieces on hand are promised to one order: its demand for this code, over all lines, or what is there of it."""
 
     sku: Sku
     order_id: OrderId
