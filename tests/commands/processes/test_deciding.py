@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from commands.decision import Decision, StreamState
+from commands.decision import ABSENT, Decision, StreamState
 from commands.processes import deciding as limits
 from commands.processes.deciding import (
     Answer,
@@ -25,6 +25,7 @@ from commands.states import States
 from domain.event import Event
 from domain.ids import OrderId, Sku
 from domain.inventory.events import StockReceived
+from domain.inventory.locations import ALL, LOCATIONS
 from domain.inventory.stock_item import STOCK
 from domain.ordering.events import OrderPlaced, OrderShipped, ShippedSku
 from domain.ordering.order import ORDER
@@ -47,6 +48,7 @@ from tests.examples import NOW
 
 EPOCH = 1
 FINGERPRINTS = Fingerprints(b"secret")
+PLACES = LOCATIONS.stream(ALL)
 
 States_ = Mapping[str, StreamState[Any]]
 
@@ -118,6 +120,8 @@ class Driving:
         outcomes: Mapping[bytes, bytes] | None = None,
     ) -> None:
         found = {stream: each for some in states for stream, each in some.items()}
+        if PLACES in load.streams:
+            found.setdefault(PLACES, ABSENT)
         self.decider.loaded(load.number, Loaded(found, failures or {}, outcomes or {}))
 
     def appended(self) -> list[AppendRequest]:
@@ -133,10 +137,10 @@ def accepted(request: AppendRequest) -> Accepted:
     return Accepted(1, 1, tuple(0 for _ in request.expectations))
 
 
-def test_an_order_is_known_from_its_trigger_and_only_stock_is_loaded():
+def test_an_order_is_known_from_its_trigger_and_only_stock_and_locations_are_loaded():
     driving = Driving(order("o1", [("A", 1), ("B", 1)]))
 
-    assert {"stock-A", "stock-B"} == driving.load().streams.keys()
+    assert {"stock-A", "stock-B", PLACES} == driving.load().streams.keys()
 
 
 def test_the_append_names_the_exact_version_of_every_stream_it_read():
@@ -145,7 +149,8 @@ def test_the_append_names_the_exact_version_of_every_stream_it_read():
 
     (request,) = driving.appended()
 
-    expected = {Expectation("order-o1", 1), Expectation("stock-A", 1), Expectation("stock-B", 1)}
+    stock = {Expectation("stock-A", 1), Expectation("stock-B", 1)}
+    expected = {Expectation("order-o1", 1), Expectation(PLACES, 0), *stock}
     assert expected == set(request.expectations)
     assert ["stock-A", "stock-B", "order-o1"] == [event.stream for event in request.events]
 
@@ -173,7 +178,7 @@ def test_the_next_batch_is_decided_on_what_is_in_flight_and_appended_when_that_i
     driving.answer(accepted(first))
     (second,) = driving.appended()
 
-    assert {} == ahead.streams
+    assert {PLACES} == ahead.streams.keys(), "nobody here writes it, and others may"
     assert Expectation("stock-A", 2) in second.expectations
     assert first.chain != second.chain
 
@@ -192,7 +197,7 @@ def test_after_a_conflict_everything_from_there_on_is_loaded_anew_and_decided_ag
     driving.take(load, *states)
     again = driving.appended()
 
-    assert {"stock-A", "order-o2", "stock-B", "order-o3"} == load.streams.keys()
+    assert {"stock-A", "order-o2", "stock-B", "order-o3", PLACES} == load.streams.keys()
     assert [second.key, load.keys[1]] == [request.key for request in again]
     assert {second.chain} != {request.chain for request in again}
 
@@ -216,7 +221,7 @@ def test_a_rejection_is_decided_on_loaded_states_before_it_is_appended():
     driving.take(check, known_order("o1", [("A", 6)]), stocked("A", 5))
     (rejection,) = driving.appended()
 
-    assert {"stock-A", "order-o1"} == check.streams.keys()
+    assert {"stock-A", "order-o1", PLACES} == check.streams.keys()
     assert ["ordering.order_rejected.v2"] == [event.type for event in rejection.events]
 
 
@@ -230,7 +235,7 @@ def test_nothing_is_rejected_while_an_append_to_its_stock_is_in_flight():
 
     driving.answer(accepted(first))
 
-    assert {"stock-A", "order-o2"} == driving.load().streams.keys()
+    assert {"stock-A", "order-o2", PLACES} == driving.load().streams.keys()
 
 
 def test_one_load_serves_all_that_wait_for_the_same_scarce_sku():
@@ -267,7 +272,9 @@ def test_a_repeat_that_only_the_log_knows_is_done_and_what_follows_it_is_decided
     effects = driving.step()
 
     assert ["replayed"] == [effect.outcome for effect in effects if isinstance(effect, Done)]
-    assert [{"stock-A", "order-o2"}] == [set(each.streams) for each in effects if isinstance(each, Load)]
+    assert [{"stock-A", "order-o2", PLACES}] == [
+        set(each.streams) for each in effects if isinstance(each, Load)
+    ]
 
 
 def test_what_another_worker_has_done_and_cannot_be_done_twice_is_a_repeat_and_no_failure():
