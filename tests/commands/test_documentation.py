@@ -190,7 +190,7 @@ async def every_example_is_accepted(shop, document):
         if path == "/v1/credit-notes":
             body = {**body, "order_id": "returned"}  # the example's own was placed just now
         address = path.replace("{sku}", "85123A").replace("{order_id}", TARGETS.get(path, ""))
-        address = address.replace("{location_id}", "north")
+        address = address.replace("{location_id}", "north").replace("{channel}", "web")
         address = address.replace("{jurisdiction}", "GB").replace("{customer_id}", TARGETS.get(path, "known"))
         for name, known in (("{promotion_id}", "old"), ("{code}", "known"), ("{redemption_id}", "r-1")):
             address = address.replace(name, known)
