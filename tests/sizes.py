@@ -56,7 +56,7 @@ IMPORTED_UNDER_KILLS: Final = Size(
 CART_ADDS: Final = Size("additions to a cart from two devices", 20, 1_000, "tests/commands/test_cart.py")
 REQUESTS: Final = Size(
     "requests made of both documents, shared by their operations",
-    1_000,
+    400,
     130_000,
     "tests/openapi/test_requests.py",
 )
