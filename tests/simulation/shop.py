@@ -20,6 +20,7 @@ from commands.gateways.gateway import NoAnswer
 from commands.gateways.payment.charging import PROVIDER, Charging
 from commands.gateways.payment.webhooks import PaymentWebhooks, StandardWebhooks
 from commands.premises import Premises
+from commands.processes.credit_expiry import CREDIT_EXPIRY
 from commands.processes.fulfilment import FULFILMENT
 from commands.processes.process import lease_groups
 from commands.receiving import Receiving
@@ -223,7 +224,7 @@ class Shop(World):
             due = {
                 each: at
                 for each, at in self.timers.items()
-                if each[0].process in self.processes and fired[each] < FIRED_MAX
+                if each[0].process in {*self.processes, CREDIT_EXPIRY} and fired[each] < FIRED_MAX
             }
             if due:
                 first = min(due, key=due.__getitem__)

@@ -5,8 +5,8 @@ provider have to come to the same after every step.
 """
 
 from collections import Counter, defaultdict
-from decimal import ROUND_HALF_EVEN, Decimal
 
+from commands.processes.credit_expiry import EXPIRY
 from commands.processes.purchases import COLLECTED_AGAIN_AFTER
 from counterfoil.testing.spec import fold_into
 from domain.cart import events as cart
@@ -22,21 +22,24 @@ from domain.payments.payment import OPEN, PAYMENT, MovementStep
 from domain.payments.payment import Status as Authorisation
 from domain.payments.store_credit import STORE_CREDIT
 from domain.pricing import events as pricing
-from projections.inventory.views import stock_level
+from projections.inventory import folds as inventory
+from projections.inventory.views import stock_level, stock_reservations
 from projections.payments import folds as payments
 from projections.payments.ledger import LEDGER
+from tests.simulation.shop_prices import Prices
 
-VIEWS = (stock_level, *payments.VIEWS)
+VIEWS = (*inventory.VIEWS, *payments.VIEWS)
 MOVED = {
     paying.PaymentCaptured: {"captured": 1},
     paying.ManualPaymentRecorded: {"captured": 1, "by_hand": 1},
     paying.RefundSucceeded: {"refunded": 1},
+    paying.ManualRefundRecorded: {"refunded": 1, "elsewhere": 1},
     paying.RefundReversed: {"refunded": -1, "reversed": 1},
     paying.ChargebackOpened: {"disputed": 1},
     paying.ChargebackWon: {"disputed": -1, "won": 1},
     paying.ChargebackLost: {"disputed": -1, "lost": 1},
 }
-"""What an event about a payment adds to its sums."""
+"""What an event about a payment adds to its sums; what was refunded `elsewhere` the provider has still."""
 COVERS = {
     paying.PaymentCreated: 1,
     paying.ManualPaymentRecorded: 1,
@@ -52,10 +55,10 @@ CREDIT = {
     paying.CreditReleased: {"held": -1},
 }
 
-
-def rounded(exact):
-    """Half of a minor unit goes to the even one."""
-    return int(exact.quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
+_FOLDING = defaultdict(list)
+for _view in VIEWS:
+    for _event in _view.folds:
+        _FOLDING[_event].append(_view)
 
 
 class Books:
@@ -75,23 +78,24 @@ class Books:
         """Store credit, by customer and currency."""
         self.orders = {}
         """Orders as they were placed."""
+        self.holds = defaultdict(set)
+        """Why orders are not to be shipped."""
+        self.lost = defaultdict(set)
+        """SKUs of which nothing is reserved for an order any more."""
+        self.prices = Prices()
         self.carts = defaultdict(set)
         """SKUs that somebody put into a cart and did not take out."""
         self.fixed = {}
         """What buyers were shown at the beginning of a checkout, by order."""
-        self.rate = None
-        """The newest rate of tax."""
-        self.rates = {}
-        """The rate at the beginning of a checkout, by order."""
-        self.listed = {}
-        """Prices of lists, by SKU and id."""
         self._touched = set()
+        self._problems = []
 
     def take(self, events):
         """Enter events."""
         for event in events:
-            for view in VIEWS:
+            for view in _FOLDING.get(type(event), ()):
                 fold_into(self.rows[view.name], view=view, events=(event,))
+            self.prices.enter(event)
             self._enter(event)
 
     def check(self):
@@ -101,6 +105,7 @@ class Books:
             yield from getattr(self, f"_{kind}")(identifier)
         if any(kind in {"payment", "customer"} for kind, _ in touched):
             yield from self._ledger()
+        yield from self._problems
         yield from self.shop.problems
         yield from self.shop.provider.problems
 
@@ -110,6 +115,10 @@ class Books:
             yield from self._order_at_rest(order_id)
         for payment_id in self.sums:
             yield from self._payment_at_rest(payment_id)
+        for customer_id in {customer_id for customer_id, _ in self.credit}:
+            over = [*_expiries(self.shop.now(STORE_CREDIT, customer_id))]
+            if any(expires_at <= self.shop.clock.now for expires_at in over):
+                yield f"{customer_id}: store credit is left whose time is over: {over}"
         yield from self.shop.outcomes_amiss()
 
     # Entries.
@@ -118,11 +127,6 @@ class Books:
         match event:
             case cart.CheckoutStarted():
                 self.fixed[event.order_id] = event.totals.grand
-                self.rates[event.order_id] = self.rate
-            case pricing.TaxRateSet():
-                self.rate = event
-            case pricing.PriceSet():
-                self.listed[event.sku, event.price_id] = event.unit_price
             case cart.ItemAdded():
                 self.carts[event.cart_id].add(event.sku)
             case cart.ItemRemoved():
@@ -132,10 +136,30 @@ class Books:
                 self._touched.add(("cart", event.cart_id))
             case ordering.OrderPlaced():
                 self.orders[event.order_id] = event
-                self._touched.add(("order", event.order_id))
+                self._touched |= {("placed", event.order_id), ("order", event.order_id)}
+            case pricing.CouponRedeemed() | pricing.RedemptionReleased():
+                self._touched.add(("coupon", event.code))
             case _:
+                self._enter_hold(event)
                 self._enter_pieces(event)
                 self._enter_amount(event)
+
+    def _enter_hold(self, event):
+        match event:
+            case ordering.OrderHeld():
+                self.holds[event.order_id].add(event.reason)
+            case ordering.HoldLifted():
+                self.holds[event.order_id].discard(event.reason)
+            case ordering.OrderStockLost():
+                self.lost[event.order_id].add(event.sku)
+            case ordering.OrderStockReplaced():
+                self.lost[event.order_id].discard(event.sku)
+            case ordering.OrderShipped():
+                if self.holds[event.order_id] or self.lost[event.order_id]:
+                    self._problems.append(f"{event.order_id} was shipped, and is held")
+            case _:
+                return
+        self._touched.add(("order", event.order_id))
 
     def _enter_pieces(self, event):
         sku = getattr(event, "sku", None)
@@ -146,7 +170,7 @@ class Books:
                 self.pieces[sku]["on_hand"] += event.delta
             case stock.StockReserved():
                 self.promised[sku][event.order_id] += event.quantity
-            case stock.StockReleased():
+            case stock.StockReleased() | stock.ReservationLost():
                 self.promised[sku][event.order_id] -= event.quantity
             case stock.StockShipped():
                 self.promised[sku][event.order_id] -= event.quantity
@@ -154,12 +178,14 @@ class Books:
             case _:
                 return
         self._touched.add(("stock", sku))
+        if getattr(event, "order_id", None) is not None:
+            self._touched.add(("order", event.order_id))
 
     def _enter_amount(self, event):
         for name, sign in MOVED.get(type(event), {}).items():
             self.sums[event.payment_id][name] += sign * event.amount
         if isinstance(event, paying.RefundSucceeded | paying.RefundReversed) and event.to == "store_credit":
-            self.sums[event.payment_id]["credited"] += event.amount
+            self.sums[event.payment_id]["elsewhere"] += event.amount
         if type(event) in COVERS:
             self.covered[event.order_id] += COVERS[type(event)] * event.amount
             self._touched.add(("order", event.order_id))
@@ -177,35 +203,33 @@ class Books:
         if lines != self.carts[cart_id]:
             yield f"cart {cart_id} has {sorted(lines)} after a merge, not {sorted(self.carts[cart_id])}"
 
-    def _order(self, order_id):
+    def _placed(self, order_id):
         placed = self.orders[order_id]
-        taxes = []
-        for line in placed.lines:
-            whole = rounded(line.quantity * Decimal(line.unit_price) * 100)
-            tax, added = self._tax(order_id, whole)
-            taxes.append(tax)
-            if line.total != whole + added:
-                yield f"line {line.line_id} of {order_id} costs {line.total}, not {whole} and {added} of tax"
-        if sum(taxes) != (0 if placed.tax is None else placed.tax.amount):
-            yield f"{order_id} is taxed {taxes}, and says {placed.tax}"
-        for price in placed.prices:
-            line = placed.lines[price.line_id - 1]
-            if line.unit_price != self.listed[line.sku, price.price_id]:
-                yield f"line {line.line_id} of {order_id} has not the price of {price}"
-        if sum(line.total for line in placed.lines) != placed.total:
-            yield f"the lines of {order_id} do not add up to {placed.total}"
+        yield from self.prices.of_order(placed)
         if self.fixed.get(order_id, placed.total) != placed.total:
             yield f"{order_id} costs {placed.total}, and its buyer was shown {self.fixed[order_id]}"
-        if not 0 <= self.covered[order_id] <= placed.total:
-            yield f"{self.covered[order_id]} of {placed.total} are covered of {order_id}"
 
-    def _tax(self, order_id, whole):
-        """The tax of an amount, and what is added of it."""
-        rate = self.rates.get(order_id)
-        if rate is None:
-            return 0, 0
-        tax = rounded(Decimal(whole * rate.rate_bp) / (10_000 + rate.included * rate.rate_bp))
-        return tax, 0 if rate.included else tax
+    def _coupon(self, code):
+        yield from self.prices.of_coupon(code)
+
+    def _order(self, order_id):
+        order, total = self.shop.now(ORDER, order_id), self.orders[order_id].total
+        if not 0 <= self.covered[order_id] <= total:
+            yield f"{self.covered[order_id]} of {total} are covered of {order_id}"
+        if (self.holds[order_id], self.lost[order_id]) != (set(order.holds), set(order.lost)):
+            yield f"{order_id} is held for {self.holds[order_id]}, {self.lost[order_id]} lost: {order}"
+        if self.lost[order_id] and "stock" not in self.holds[order_id]:
+            yield f"{order_id} has lost {self.lost[order_id]}, and is held for {self.holds[order_id]}"
+        if order.status is Status.CONFIRMED and self._promised_to(order_id) != self._wanted(order_id):
+            yield f"{order_id} is confirmed, and {self._promised_to(order_id)} are reserved for it"
+
+    def _promised_to(self, order_id):
+        return {sku: units[order_id] for sku, units in self.promised.items() if units[order_id]}
+
+    def _wanted(self, order_id):
+        """What is to be reserved for a confirmed order."""
+        skus = {line.sku for line in self.orders[order_id].lines} - self.lost[order_id]
+        return {sku: units for sku in skus if (units := self._demanded(order_id, sku))}
 
     def _stock(self, sku):
         on_hand, promised = self.pieces[sku]["on_hand"], self.promised[sku]
@@ -217,6 +241,11 @@ class Books:
             yield f"{sku}: {on_hand} on hand and {reserved} reserved, and its view says {row}"
         if not 0 <= reserved <= on_hand:
             yield f"{sku}: {reserved} reserved of {on_hand}"
+        shown = {
+            key[1]: row.quantity for key, row in self.rows[stock_reservations.name].items() if key[0] == sku
+        }
+        if shown != {order_id: units for order_id, units in promised.items() if units}:
+            yield f"{sku}: {promised} are reserved, and the view says {shown}"
         for order_id, units in promised.items():
             if not 0 <= units <= self._demanded(order_id, sku):
                 yield f"{sku}: {units} reserved for {order_id}"
@@ -237,7 +266,7 @@ class Books:
             yield f"{payment_id}: {payment.authorised} authorised, and its view says {row.authorised}"
         if not 0 <= sums["captured"] + payment.capturing <= payment.authorised <= payment.amount:
             yield f"{payment_id}: {by_hand} of {payment.authorised} authorised of {payment.amount}"
-        gone = sums["refunded"] - sums["credited"] + payment.refunding + sums["disputed"] + sums["lost"]
+        gone = sums["refunded"] - sums["elsewhere"] + payment.refunding + sums["disputed"] + sums["lost"]
         if not 0 <= gone <= sums["captured"] or sums["refunded"] + payment.refunding > sums["captured"]:
             yield f"{payment_id}: {gone} gone of {by_hand}"
         of_order = self.rows[payments.order_payments.name][(payment.order_id,)]
@@ -265,6 +294,10 @@ class Books:
                 yield f"{customer_id}: {sums} of store credit, and {left} are left of it"
             if shown[currency] != (sums["owed"], sum(left)):
                 yield f"{customer_id}: {sums} of store credit, and its view says {shown}"
+        timer = self.shop.timers.get((EXPIRY, STORE_CREDIT.stream(customer_id)))
+        first = min(_expiries(credit), default=None)
+        if first is not None and (timer is None or timer > first):
+            yield f"{customer_id}: store credit expires at {first}, and its timer is set for {timer}"
 
     def _ledger(self):
         balances = Counter()
@@ -285,18 +318,19 @@ class Books:
         for payment_id, sums in self.sums.items():
             if self.shop.now(PAYMENT, payment_id).currency == currency:
                 taken = sums["captured"] - sums["by_hand"]
-                total += taken - (sums["refunded"] - sums["credited"]) - sums["disputed"] - sums["lost"]
+                total += taken - (sums["refunded"] - sums["elsewhere"]) - sums["disputed"] - sums["lost"]
         return total
 
     # What has to hold when nothing is left to do.
 
     def _order_at_rest(self, order_id):
         order, payment = self.shop.now(ORDER, order_id), self.shop.now(PAYMENT, payment_of(order_id))
-        promised = {sku: units[order_id] for sku, units in self.promised.items() if units[order_id]}
-        wanted = {line.sku: self._demanded(order_id, line.sku) for line in self.orders[order_id].lines}
-        held = {sku: units for sku, units in wanted.items() if units}
-        if promised != (held if order.status is Status.CONFIRMED else {}):
+        promised = self._promised_to(order_id)
+        if promised != (self._wanted(order_id) if order.status is Status.CONFIRMED else {}):
             yield f"{order_id} is {order.status}, and {promised} are reserved for it"
+        is_off = order.status in {Status.CANCELLED, Status.REJECTED}
+        if order_id in self.prices.redemptions and is_off == (order_id in self.prices.used):
+            yield f"{order_id} is {order.status}, and its coupon is {'used' if is_off else 'released'}"
         if order.status is Status.PLACED:
             yield f"nobody decides about {order_id}"
         purchase = self.shop.now(PURCHASE, order_id)
@@ -327,10 +361,15 @@ class Books:
         here = {
             "held": payment.capturable if is_held else 0,
             "captured": sums["captured"] - sums["by_hand"],
-            "refunded": sums["refunded"] - sums["credited"],
+            "refunded": sums["refunded"] - sums["elsewhere"],
             "disputed": sums["disputed"],
             "lost": sums["lost"],
         }
         there = self.shop.provider.of_payment(payment_id)
         if payment.status is not Authorisation.MANUAL and here != there:
             yield f"{payment_id}: {here}, and the provider says {there}"
+
+
+def _expiries(credit):
+    """When what is left of store credit expires."""
+    return (each.expires_at for each in credit.credits.values() if each.left and each.expires_at is not None)

@@ -5,13 +5,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from commands import catalogue, inventory, ordering, payments, store_credit
 from commands.cart import checking_out, filling
-from commands.pricing import prices
+from commands.pricing import prices, promotions
 from domain.cart.cart import CART
 from domain.cart.cart import Status as CartStatus
-from domain.ordering.order import ORDER
+from domain.ordering.order import ORDER, Status
 from domain.payments.payment import PAYMENT
 from tests.simulation.shop import Shop
 from tests.simulation.shop_books import Books
+from tests.simulation.shop_prices import SHIPPING
 from tests.simulation.shop_provider import MOODS
 
 SKUS = ("A", "B")
@@ -21,19 +22,27 @@ PRICES = ("0.01", "1", "2.55", "0.0275", "19.99")
 RATES = ((825, False), (2_000, True), (0, False))
 """Basis points, and whether prices hold the tax."""
 METHODS = ("pm_visa", "pm_other")
+CODES = {"SAVE": {"limit": 2}, "ONCE": {"per_customer": 1}}
+"""Two coupons of one promotion, which has a budget for three."""
+PARTS = st.sampled_from((825, 1_250, 3_333))
+"""Basis points that are off while there is a sale."""
+HOLDS = ("payment", "stock", "fraud", "manual")
 SOME = st.integers(0, 30)
 """One of however many there are."""
 FEW = st.integers(1, 3)
 AMOUNTS = st.integers(1, 500)
 MOODY = st.sampled_from(MOODS)
+CODE = st.sampled_from((None, *CODES))
 SALES = st.tuples(
     st.sampled_from(BUYERS),
     st.sampled_from(SKUS),
     FEW,
     st.sampled_from((None, *METHODS)),
+    CODE,
     st.none() | st.booleans(),
 )
-"""Who bought how much of what and how it is paid; and whether it was shipped, None: nobody has seen it."""
+"""Who bought how much of what, how it is paid and with which coupon; and whether it was shipped, None: nobody has seen
+it."""
 
 
 class Shopping(RuleBasedStateMachine):
@@ -44,16 +53,19 @@ class Shopping(RuleBasedStateMachine):
     @initialize(
         seed=st.integers(0, 2**32),
         rate=st.none() | st.sampled_from(RATES),
+        part=st.none() | PARTS,
         sold=st.lists(SALES, min_size=1, max_size=4),
     )
-    def open_shop(self, seed, rate, sold):
+    def open_shop(self, seed, rate, part, sold):
         """Some have bought, and some of what they bought is on its way: most rules are about what there is."""
         self.shop = Shop(seed)
         self.books = Books(self.shop)
-        self.carts, self.orders, self.payments, self.holds = [], [], [], []
+        self.carts, self.orders, self.payments, self.holds, self.sales = [], [], [], [], []
         self._offer()
         if rate is not None:
             self.tax(rate)
+        if part is not None:
+            self.promote(part, ended=False)
         for *sale, _ in sold:
             self.buy(*sale)
         for buyer, sku in zip(BUYERS[1:3], SKUS, strict=True):
@@ -70,14 +82,18 @@ class Shopping(RuleBasedStateMachine):
             self.go_on(acts=200, mood="obliging")
 
     def _offer(self):
-        """There is stock, at list prices of the catalogue; a price list is empty as yet."""
-        for sku, price, stocked in (("A", "2.55", True), ("B", "1", True), ("POST", "4.95", False)):
+        """There is stock, at list prices of the catalogue, and there are coupons; a price list is empty as yet."""
+        for sku, price, stocked in (("A", "2.55", True), ("B", "1", True), (SHIPPING, "4.95", False)):
             product = {"sku": sku, "title": sku, "stocked": stocked, "unit_price": price, "currency": "GBP"}
             assert self.shop.ask(catalogue.create_product, **product)
         for sku in SKUS:
             assert self.shop.ask(inventory.receive_stock, sku, quantity=5)
         assert self.shop.ask(prices.choose_price_lists, "web", lists=[{"list_id": "retail"}])
         self.listed = {}
+        saving = {"rule": {"min_amount": 100}, "action": {"kind": "fixed", "amount": 50}, "budget": 175}
+        assert self._define("saving", **saving, needs_coupon=True)
+        for code, limits in CODES.items():
+            assert self.shop.ask(promotions.create_coupon, code=code, promotion_id="saving", **limits)
 
     # Staff.
 
@@ -89,7 +105,7 @@ class Shopping(RuleBasedStateMachine):
             self.shop.ask(inventory.receive_stock, sku, quantity=quantity)
 
     @rule(
-        sku=st.sampled_from((*SKUS, "POST")),
+        sku=st.sampled_from((*SKUS, SHIPPING)),
         price=st.sampled_from(PRICES),
         abroad=st.integers(0, 5),
         what=st.sampled_from(("catalogue", "catalogue", "list", "tax")),
@@ -114,11 +130,49 @@ class Shopping(RuleBasedStateMachine):
 
     @rule(some=SOME, cancelled=st.integers(0, 3))
     def ship_or_cancel(self, some, cancelled):
-        for order_id in chosen(self.orders, some):
+        for order_id in chosen(self.orders, some, self._waits):
             if cancelled > 0:
                 self.shop.ask(ordering.ship_order, order_id)
             else:
                 self.shop.ask(ordering.cancel_order, order_id, reason="customer")
+
+    @rule(part=PARTS, ended=st.booleans())
+    def promote(self, part, ended):
+        """Everything costs less for a while, but shipping."""
+        if self.sales and ended:
+            self.shop.ask(promotions.end_promotion, self.sales.pop())
+        elif not self.sales:
+            self.sales.append(f"sale-{self.shop.number()}")
+            assert self._define(self.sales[0], action={"kind": "percent_bp", "percent_bp": part})
+
+    def _define(self, promotion_id, **terms):
+        said = {"promotion_id": promotion_id, "currency": "GBP", **terms}
+        return self.shop.ask(promotions.define_promotion, **said)
+
+    @rule(some=SOME, reason=st.sampled_from(HOLDS), lifted=st.booleans())
+    def hold_or_lift(self, some, reason, lifted):
+        if lifted:
+            for order_id in chosen(self.orders, some, lambda each: self.shop.now(ORDER, each).holds):
+                reasons = self.shop.now(ORDER, order_id).holds
+                self.shop.ask(ordering.lift_order_hold, order_id, reason=reasons[some % len(reasons)])
+        else:
+            for order_id in chosen(self.orders, some, self._waits):
+                self.shop.ask(ordering.hold_order, order_id, reason=reason)
+
+    @rule(some=SOME, quantity=FEW)
+    def write_off(self, some, quantity):
+        """Pieces are gone that were reserved."""
+        for order_id in chosen(self.orders, some, self._can_lose):
+            sku = self.shop.now(ORDER, order_id).skus[0].sku
+            loss = {"quantity": quantity, "reason": "damage", "order_ids": [order_id]}
+            self.shop.ask(inventory.record_stock_loss, sku, **loss)
+
+    def _waits(self, order_id):
+        return self.shop.now(ORDER, order_id).status in {Status.PLACED, Status.CONFIRMED}
+
+    def _can_lose(self, order_id):
+        order = self.shop.now(ORDER, order_id)
+        return order.status is Status.CONFIRMED and not order.lost
 
     @rule(some=SOME, quantity=FEW)
     def take_pieces_back(self, some, quantity):
@@ -133,26 +187,30 @@ class Shopping(RuleBasedStateMachine):
     @rule(
         some=SOME,
         amount=st.none() | AMOUNTS,
-        what=st.sampled_from(("capture", "void", "refund", "credit")),
+        what=st.sampled_from(("capture", "void", "refund", "credit", "by hand", "by hand")),
         times=st.integers(1, 2),
     )
     def move_money(self, some, amount, what, times):
-        is_taken = what in {"refund", "credit"}
+        is_taken = what in {"refund", "credit", "by hand"}
         for payment_id in chosen(self.payments, some, self._has_refundable if is_taken else self._has_held):
             left = self.shop.now(PAYMENT, payment_id).refundable
+            taken = min(amount or left, left) if is_taken else amount
             for _ in range(times):
-                self._move(payment_id, what, amount, left)
+                self._move(payment_id, what, taken)
 
-    def _move(self, payment_id, what, amount, left):
+    def _move(self, payment_id, what, amount):
         match what:
             case "capture":
                 capture = {"capture_id": self.shop.number(), "amount": amount}
                 self.shop.ask(payments.capture_payment, payment_id, **capture)
             case "void":
                 self.shop.ask(payments.void_payment, payment_id)
+            case "by hand":
+                refund = {"refund_id": self.shop.number(), "amount": amount, "reason": "other"}
+                self.shop.ask(payments.record_manual_refund, payment_id, **refund, method="cash")
             case _:
                 to = "store_credit" if what == "credit" else "original"
-                refund = {"refund_id": self.shop.number(), "amount": amount or left, "reason": "other"}
+                refund = {"refund_id": self.shop.number(), "amount": amount, "reason": "other"}
                 self.shop.ask(payments.refund_payment, payment_id, **refund, to=to)
 
     def _is_due(self, order_id):
@@ -219,16 +277,22 @@ class Shopping(RuleBasedStateMachine):
         some=SOME,
         sku=st.sampled_from(SKUS),
         quantity=FEW,
-        what=st.sampled_from(("add", "add", "change", "remove")),
+        what=st.sampled_from(("add", "add", "change", "remove", "coupon", "no coupon")),
+        code=st.sampled_from((*CODES,)),
     )
-    def fill(self, some, sku, quantity, what):
+    def fill(self, some, sku, quantity, what, code):
         for buyer, cart_id in chosen(self.carts, some, self._is_open):
-            if what == "add":
-                self.shop.ask(filling.add_item, cart_id, sku=sku, quantity=quantity, by=buyer)
-            elif what == "change":
-                self.shop.ask(filling.change_quantity, cart_id, line_id=1, quantity=quantity, by=buyer)
-            else:
-                self.shop.ask(filling.remove_item, cart_id, line_id=quantity, by=buyer)
+            match what:
+                case "add":
+                    self.shop.ask(filling.add_item, cart_id, sku=sku, quantity=quantity, by=buyer)
+                case "change":
+                    self.shop.ask(filling.change_quantity, cart_id, line_id=1, quantity=quantity, by=buyer)
+                case "remove":
+                    self.shop.ask(filling.remove_item, cart_id, line_id=quantity, by=buyer)
+                case "coupon":
+                    self.shop.ask(checking_out.apply_coupon, cart_id, code=code, by=buyer)
+                case "no coupon":
+                    self.shop.ask(checking_out.remove_coupon, cart_id, code=code, by=buyer)
 
     @rule(some=SOME, customer_id=st.sampled_from(BUYERS[:2]))
     def assign(self, some, customer_id):
@@ -248,7 +312,7 @@ class Shopping(RuleBasedStateMachine):
     def reprice(self, some, price, shipping):
         for buyer, cart_id in chosen(self.carts, some, self._is_open):
             if shipping:
-                self.shop.ask(checking_out.choose_shipping, cart_id, option_id="POST", by=buyer)
+                self.shop.ask(checking_out.choose_shipping, cart_id, option_id=SHIPPING, by=buyer)
             agreed = [{"sku": sku, "unit_price": price} for sku in SKUS]
             self.shop.ask(filling.reprice_cart, cart_id, agreed=agreed, by=buyer)
 
@@ -273,11 +337,14 @@ class Shopping(RuleBasedStateMachine):
         sku=st.sampled_from(SKUS),
         quantity=FEW,
         method=st.sampled_from((None, *METHODS)),
+        code=CODE,
     )
-    def buy(self, buyer, sku, quantity, method):
+    def buy(self, buyer, sku, quantity, method, code):
         """All at once, as most do."""
         cart_id = self.shop.ask(filling.open_cart, currency="GBP", by=buyer).identifier
         self.shop.ask(filling.add_item, cart_id, sku=sku, quantity=quantity, by=buyer)
+        if code is not None:
+            self.shop.ask(checking_out.apply_coupon, cart_id, code=code, by=buyer)
         self.shop.ask(checking_out.start_checkout, cart_id, country="Italy", by=buyer)
         self._order(buyer, cart_id, method)
 

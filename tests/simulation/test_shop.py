@@ -8,11 +8,18 @@ from hypothesis import Phase
 from hypothesis.stateful import run_state_machine_as_test
 from msgspec.structs import replace
 
+from commands import coupons
+from commands.cart import checking_out
 from commands.gateways.gateway import Gateway
+from commands.processes import fulfilment
 from domain.cart import cart_merging
 from domain.inventory import stock_item
-from domain.payments import capturing, ending
-from domain.payments.events import PaymentCaptured
+from domain.ordering import holding
+from domain.ordering import order as ordering
+from domain.payments import capturing, ending, store_credit
+from domain.payments.events import ManualRefundRecorded, PaymentCaptured
+from domain.pricing import evaluation
+from domain.pricing.coupon import Uses
 from projections.payments import folds
 from tests.simulation.shopping import Shopping
 from tests.sizes import SHOP
@@ -73,6 +80,43 @@ def drop_lines_of_the_other_cart(monkeypatch):
     monkeypatch.setattr(cart_merging, "_lines", lines)
 
 
+def ship_what_is_held(monkeypatch):
+    def ship(order, **given):
+        return true_ship(order and replace(order, holds=()), **given)
+
+    true_ship = ordering.ship
+    monkeypatch.setattr(ordering, "ship", ship)
+
+
+def write_off_without_a_hold(monkeypatch):
+    def lose_stock(order, **given):
+        return true_lose(order, **given)[:1]
+
+    true_lose = holding.lose_stock
+    monkeypatch.setattr(holding, "lose_stock", lose_stock)
+
+
+def keep_coupons_of_orders_that_are_off(monkeypatch):
+    monkeypatch.setattr(fulfilment, "released_in", lambda *_, **__: ())
+
+
+def forget_how_often_coupons_were_redeemed(monkeypatch):
+    for module in (coupons, checking_out):
+        monkeypatch.setattr(module, "uses_in", lambda *_, **__: Uses())
+
+
+def round_discounts_up(monkeypatch):
+    monkeypatch.setattr(evaluation, "share", lambda whole, part, of, **_: -(-whole * part // of))
+
+
+def count_refunds_by_hand_twice(monkeypatch):
+    monkeypatch.setitem(folds._SUMS, ManualRefundRecorded, {"refunded": 2})
+
+
+def forget_the_next_expiry(monkeypatch):
+    monkeypatch.setattr(store_credit, "_is_unscheduled", lambda *_, **__: False)
+
+
 @pytest.mark.parametrize(
     "plant",
     [
@@ -82,6 +126,13 @@ def drop_lines_of_the_other_cart(monkeypatch):
         ask_under_another_key_each_time,
         record_captures_as_often_as_they_are_said,
         drop_lines_of_the_other_cart,
+        ship_what_is_held,
+        write_off_without_a_hold,
+        keep_coupons_of_orders_that_are_off,
+        forget_how_often_coupons_were_redeemed,
+        round_discounts_up,
+        count_refunds_by_hand_twice,
+        forget_the_next_expiry,
     ],
 )
 def test_a_planted_defect_is_found(plant, monkeypatch):
