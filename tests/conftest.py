@@ -57,6 +57,10 @@ def pytest_configure() -> None:
     hypothesis.settings.load_profile("counterfoil")
 
 
+def pytest_unconfigure() -> None:
+    forking.stop()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """How long a test may take is said for the size of the gate."""
     if sizes.FULL:

@@ -25,6 +25,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 FORKING = multiprocessing.get_context("forkserver")
 FORKING.set_forkserver_preload(["tests.forked", __name__, "pytest"])
 
+STOPPED_WITHIN_S = 60.0
+
 _LOCK = threading.Lock()
 """A start looks for those that have ended: two threads that read one exit code would each have a half of it."""
 
@@ -66,6 +68,15 @@ def run(command, *, env=None, cwd=None, timeout=None, check=False):
     if check:
         ended.check_returncode()
     return ended
+
+
+def stop():
+    """End what was forked, and what it was forked from: their processor time counts as ours only once we waited."""
+    for process in multiprocessing.active_children():
+        process.kill()
+    stopping = threading.Thread(target=forkserver._forkserver._stop, daemon=True)
+    stopping.start()
+    stopping.join(STOPPED_WITHIN_S)
 
 
 class Forked:
