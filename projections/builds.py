@@ -39,6 +39,7 @@ _ADD: Final = """
 insert into views.build (view, shape, build, state, fold_to)
 values (%(view)s, %(shape)s, %(build)s, %(state)s, %(fold_to)s)
 """
+_HAVE_ONE: Final = "select view from views.live"
 _LIVE: Final = "select shape, build, previous_shape, previous_build from views.live where view = %(view)s"
 _POINT: Final = """
 insert into views.live (view, shape, build) values (%(view)s, %(shape)s, %(build)s)
@@ -126,7 +127,10 @@ def ensure_builds(conn: Connection, views: Sequence[View[Any]]) -> None:
     """
     if len({(view.name, view.shape) for view in views}) != len(views):
         raise DeclarationError("a shape of a view is declared twice")
-    for view in {view.name: view for view in sorted(views, key=lambda view: view.shape)}.values():
+    newest = {view.name: view for view in sorted(views, key=lambda view: view.shape)}
+    for (name,) in conn.execute(_HAVE_ONE).fetchall():  # at most starts, of all of them
+        newest.pop(cast("str", name), None)
+    for view in newest.values():
         with conn.transaction():
             lock(conn, view.name)
             if conn.execute(_LIVE, {"view": view.name}).fetchone() is None:

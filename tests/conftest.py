@@ -5,11 +5,13 @@ when it cannot be had the tests that need it fail and say what to do. What was t
 """
 
 import contextlib
+import functools
 import gc
 import itertools
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -27,6 +29,9 @@ from devservers.postgres import PostgresServer
 from devservers.redis import DATABASES, RedisServer
 from runtime.settings import Settings
 from tests import forking, sizes
+
+if TYPE_CHECKING:  # pytest imports its plugins itself
+    from counterfoil.testing.plugin import NewDatabase
 
 pytest_plugins = ["counterfoil.testing.plugin"]
 
@@ -94,6 +99,33 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def new_shop(new_database: "NewDatabase") -> Callable[[], str]:
+    """Makes a database as a shop's first start leaves it: nothing in it, the transport settled, a build of each view.
+
+    It is a copy: the tables and indexes of all views would take many tests longer than all else they do.
+    """
+    # Imported when a test asks for it: tests of decisions alone need not wait for all contexts.
+    from counterfoil.contexts import CONTEXTS
+    from projections import builds
+    from runtime import database
+    from tests.projections.feeding import settle
+
+    url = new_database()
+    settle(url)
+    with database.connect(url, role="counterfoil_projector", name="test") as conn:
+        builds.ensure_builds(conn, CONTEXTS.views)
+    return functools.partial(new_database, like=url)
+
+
+@pytest.fixture
+def shop_url(new_shop: Callable[[], str], new_database: "NewDatabase") -> Iterator[str]:
+    """Address of such a database for one test."""
+    url = new_shop()
+    yield url
+    new_database.drop(url)
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,10 @@
 """Fixtures for pytest: `pytest_plugins = ["counterfoil.testing.plugin"]` in the outermost conftest.py.
 
 For simulations there are `first_seed` and `explored`. For tests on a log there are `database_url`, the address of a
-migrated and empty database of one test, and `new_database`, which makes several. They are in the Postgres that
-COUNTERFOIL_DATABASE_URL names, or in one that is started once for the run (the distribution counterfoil-devservers, and
-the extra `servers`) when a test first asks for it. A server that cannot be had fails the tests that need it.
+migrated and empty database of one test, and `new_database`, which makes several, or copies of one. They are in the
+Postgres that COUNTERFOIL_DATABASE_URL names, or in one that is started once for the run (the distribution
+counterfoil-devservers, and the extra `servers`) when a test first asks for it. A server that cannot be had fails the
+tests that need it.
 """
 
 import itertools
@@ -131,9 +132,32 @@ def _postgres(settings: Settings, directory: Path) -> "PostgresServer | External
     return postgres.start_postgres(directory, programs_folder=settings.postgres_bin, settings=THROW_AWAY)
 
 
+class NewDatabase:
+    """Makes databases, each of them an installation of its own, on one server; see the fixture `new_database`."""
+
+    def __init__(self, admin: psycopg.Connection, url: str) -> None:
+        self._admin = admin
+        self._url = url
+
+    def __call__(self, *, like: str | None = None) -> str:
+        """The address of a database that is migrated and empty, or of a copy of another that nobody is connected to."""
+        name = f"counterfoil_test_{RUN}_{next(_numbers)}"
+        _create(self._admin, name, template=TEMPLATE if like is None else _name(like))
+        url = _address(self._url, name)
+        _become_installation(url)
+        return url
+
+    def drop(self, url: str) -> None:
+        """Delete a database, also while sessions are connected to it."""
+        _drop(self._admin, _name(url))
+
+
 @pytest.fixture(scope="session")
-def new_database(postgres: "PostgresServer | ExternalServer") -> Iterator[Callable[[], str]]:
-    """Makes a database that is migrated and empty, cloned from one that was migrated once; returns its address."""
+def new_database(postgres: "PostgresServer | ExternalServer") -> Iterator[NewDatabase]:
+    """Makes a database that is migrated and empty, cloned from one that was migrated once; returns its address.
+
+    `new_database(like=url)` copies that one.
+    """
     from counterfoil import migrating
 
     with psycopg.connect(postgres.url, autocommit=True) as admin:
@@ -141,27 +165,16 @@ def new_database(postgres: "PostgresServer | ExternalServer") -> Iterator[Callab
             admin.execute("set file_copy_method = clone")
         _create(admin, TEMPLATE, template="template1")
         migrating.migrate(_address(postgres.url, TEMPLATE))
-
-        def make() -> str:
-            name = f"counterfoil_test_{RUN}_{next(_numbers)}"
-            _create(admin, name, template=TEMPLATE)
-            url = _address(postgres.url, name)
-            _become_installation(url)
-            return url
-
-        yield make
+        yield NewDatabase(admin, postgres.url)
         _drop(admin, TEMPLATE)
 
 
 @pytest.fixture
-def database_url(
-    new_database: Callable[[], str], postgres: "PostgresServer | ExternalServer"
-) -> Iterator[str]:
+def database_url(new_database: NewDatabase) -> Iterator[str]:
     """Address of a migrated, empty database for one test."""
     url = new_database()
     yield url
-    with psycopg.connect(postgres.url, autocommit=True) as admin:
-        _drop(admin, str(psycopg.conninfo.conninfo_to_dict(url)["dbname"]))
+    new_database.drop(url)
 
 
 def _memory() -> Path | None:
@@ -210,3 +223,7 @@ def _drop(admin: psycopg.Connection, name: str) -> None:
 
 def _address(url: str, database: str) -> str:
     return psycopg.conninfo.make_conninfo(url, dbname=database)
+
+
+def _name(url: str) -> str:
+    return str(psycopg.conninfo.conninfo_to_dict(url)["dbname"])

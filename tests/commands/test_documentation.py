@@ -61,6 +61,12 @@ def test_every_refusal_of_the_domain_has_a_page_and_the_status_of_its_family(fam
     assert {status} == {PROBLEMS[refusal.code].status for refusal in refusals}
 
 
+async def test_every_problem_has_a_page_where_its_type_says(shop):
+    pages = {code: await shop.client.get(f"/problems/{code}") for code in PROBLEMS}
+
+    assert [] == [code for code, page in pages.items() if page.status_code != 200]
+
+
 async def test_the_document_is_openapi_3_1_and_names_every_route(shop, document):
     assert document["openapi"].startswith("3.1")
     served = {route.path for route in shop.app.routes if not route.path.startswith("/docs")}

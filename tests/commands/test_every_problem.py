@@ -481,7 +481,7 @@ async def bring_about(shop: Shop, route: CommandRoute, monkeypatch: pytest.Monke
                 answer = await shop.post(*REFUSED[name, code])
 
         assert (status, code) == (answer.status, answer.body["code"]), (code, answer.bytes)
-        assert 200 == (await shop.client.get(answer.body["type"])).status_code
+        assert f"/problems/{code}" == answer.body["type"], "where its page is"
 
     assert 201 == (await shop.post(path, body)).status, "nothing else was wrong with the request"
 

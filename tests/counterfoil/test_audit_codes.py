@@ -23,7 +23,7 @@ from event_store.log.envelope import ANY, AppendRequest, Expectation, NewEvent
 from tests.architecture.source import ROOT
 from tests.counterfoil import commanding
 from tests.counterfoil.lending import BOOK, LENDING, BookLent
-from tests.projections.feeding import append, append_requests, feeding, publish, settle
+from tests.projections.feeding import append, append_requests, feeding, publish
 
 AUDITS = (["audit", "verify"], ["views", "verify", "books"], ["replay", "book-dune"])
 LIBRARY = "shop,tests.counterfoil.lending:LENDING"
@@ -35,12 +35,25 @@ def test_of_two_codes_the_graver_one_holds(codes):
     assert codes[0] == gravest(*codes) == gravest(*reversed(codes))
 
 
+@pytest.fixture(scope="module")
+def lent(new_shop):
+    """A library that has lent a book next to the shop; tests take copies of it."""
+    url = new_shop()
+    append(url, [(BOOK.stream("dune"), BookLent("dune", "ada"))])
+    carry(url)
+    return url
+
+
+@pytest.fixture
+def database_url(lent, new_database):
+    url = new_database(like=lent)
+    yield url
+    new_database.drop(url)
+
+
 @pytest.fixture
 def library(database_url, tmp_path, monkeypatch):
-    """Runs a command on a library that has lent a book next to the shop; each time with the contexts of the setting."""
-    settle(database_url)
-    append(database_url, [(BOOK.stream("dune"), BookLent("dune", "ada"))])
-    carry(database_url)
+    """Runs a command on the library; each time with the contexts of the setting."""
 
     def run(*arguments, contexts=LIBRARY, url=database_url):
         monkeypatch.setenv("COUNTERFOIL_CONTEXTS", contexts)

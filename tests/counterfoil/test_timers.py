@@ -16,18 +16,17 @@ from runtime.settings import Settings
 from tests import forking
 from tests.commands.processes.running import append, placed
 from tests.commands.processes.timing import recorded
-from tests.projections.feeding import feeding, settle
+from tests.projections.feeding import feeding
 
 DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def url(database_url):
-    settle(database_url)
-    append(database_url, [placed(name, [("A", 1)]) for name in ("b", "a")])
-    with feeding(database_url, CONTEXTS.views) as feeder:
+def url(shop_url):
+    append(shop_url, [placed(name, [("A", 1)]) for name in ("b", "a")])
+    with feeding(shop_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
-    return database_url
+    return shop_url
 
 
 def counterfoil(url, tmp_path, *words):

@@ -37,6 +37,12 @@ async def opened(url: str, **settings: str) -> AsyncIterator[Shop]:
 
 
 @pytest.fixture
+def database_url(shop_url: str) -> str:
+    """With a build of each view, since most tests ask them."""
+    return shop_url
+
+
+@pytest.fixture
 async def shop(database_url: str, keys_database_url: str, tmp_path: Path) -> AsyncIterator[Shop]:
     """A shop whose log is empty."""
     async with opened(database_url, keys_database_url=keys_database_url, home=str(tmp_path)) as shop:

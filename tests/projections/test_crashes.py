@@ -225,15 +225,16 @@ def test_several_generations_may_have_passed(shop_url):
     assert_views_hold_the_log(shop_url, CONTEXTS.views)
 
 
-def test_a_first_start_in_a_later_generation_begins_at_the_beginning(shop_url):
-    append(shop_url, history(28))
-    with database.connect(shop_url, role="counterfoil_owner", name="test") as conn:
+def test_a_first_start_in_a_later_generation_begins_at_the_beginning(database_url):
+    settle(database_url)
+    append(database_url, history(28))
+    with database.connect(database_url, role="counterfoil_owner", name="test") as conn:
         generations.settle(conn, carrier="local", partitions=5)
-    append(shop_url, history(29))
-    with feeding(shop_url, CONTEXTS.views) as feeder:
+    append(database_url, history(29))
+    with feeding(database_url, CONTEXTS.views) as feeder:
         feeder.catch_up()
 
-    assert_views_hold_the_log(shop_url, CONTEXTS.views)
+    assert_views_hold_the_log(database_url, CONTEXTS.views)
 
 
 def test_a_build_that_stopped_in_an_earlier_generation_is_rebuilt(database_url, monkeypatch):

@@ -21,7 +21,6 @@ from tests.projections.feeding import (
     fold_plainly,
     history,
     publish,
-    settle,
     stored,
 )
 
@@ -43,10 +42,9 @@ def rebuilt(url, view):
 
 
 @pytest.fixture(scope="module")
-def rebuilt_url(new_database):
+def rebuilt_url(new_shop):
     """A log of which every view was rebuilt while events arrived: build 2 of each; no test changes it."""
-    url = new_database()
-    settle(url)
+    url = new_shop()
     events = history(3)
     append(url, events[:200])
     with feeding(url, CONTEXTS.views) as feeder:
@@ -338,11 +336,12 @@ def test_a_new_shape_is_rebuilt_next_to_the_old_one_and_promoted(shop_url, proje
     assert len(before) == len(after) == len(CONTEXTS.views)
 
 
-def test_an_empty_shop_begins_with_the_newest_shape(shop_url, projector):
+def test_an_empty_shop_begins_with_the_newest_shape(database_url):
     newer = View(name="sales_daily", row=SALES.row, key=SALES.key, shape=2, kind=SALES.kind)
-    builds.ensure_builds(projector, [SALES, newer])
+    with database.connect(database_url, role="counterfoil_projector", name="test") as conn:
+        builds.ensure_builds(conn, [SALES, newer])
 
-    assert builds.live(projector, "sales_daily") == BuildId("sales_daily", 2, 1)
+        assert builds.live(conn, "sales_daily") == BuildId("sales_daily", 2, 1)
 
 
 def test_a_shape_is_declared_once(projector):

@@ -22,8 +22,8 @@ USUAL_S = documents.ANSWER_TIMEOUT_S
 
 
 @pytest.fixture
-def stage(database_url: str, redis_url: str) -> Iterator[Stage]:
-    stage = Stage(database_url, redis_url)
+def stage(shop_url: str, redis_url: str) -> Iterator[Stage]:
+    stage = Stage(shop_url, redis_url)
     yield stage
     stage.close()
 
@@ -50,11 +50,9 @@ def open_api(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Open:
 
 
 @pytest.fixture(scope="session")
-def small_shop(
-    new_database: Callable[[], str], redis_server: RedisServer | ExternalServer
-) -> Iterator[Stage]:
+def small_shop(new_shop: Callable[[], str], redis_server: RedisServer | ExternalServer) -> Iterator[Stage]:
     """A stage that no test changes: one order, five entries of a list, one event; everybody stands at 9."""
-    stage = Stage(new_database(), redis_server.url)
+    stage = Stage(new_shop(), redis_server.url)
     stage.write(order_details, [order()], position=7)
     stage.write(order_summary, [summary(number) for number in range(5)], position=7)
     stage.append("order-536365", version=1, position=1, payload={})

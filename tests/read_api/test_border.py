@@ -46,9 +46,9 @@ def client(small_shop):
 
 
 @pytest.fixture(scope="module")
-def client_of_a_whole_log(new_database, redis_server):
+def client_of_a_whole_log(new_shop, redis_server):
     """Its log has an event at each position up to the head, so that every time of the past is found in it."""
-    stage = Stage(new_database(), redis_server.url)
+    stage = Stage(new_shop(), redis_server.url)
     stage.write(order_details, [order()], position=2)
     for version in (1, 2):
         stage.append("order-536365", version=version, position=version, payload={})

@@ -18,7 +18,7 @@ from projections.mirroring import body_of
 from projections.ordering.views import order_summary
 from read_api.lists import downloads
 from tests.commands.serving import serving
-from tests.projections.feeding import append, feeding, fold_plainly, history, publish, settle
+from tests.projections.feeding import append, feeding, fold_plainly, history, publish
 from tests.read_api.stage import summary, token
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +40,6 @@ async def test_an_export_while_everything_is_written_is_the_fold_of_one_position
 ):
     monkeypatch.setattr(downloads, "_FETCH", "fetch forward 3 from export")
     monkeypatch.setattr(downloads, "ROWS_PER_CHUNK", 3)
-    settle(stage.database_url)
     events = history(17, steps=160)
     append(stage.database_url, events[: len(events) // 2])
     written, begun, stop = [], threading.Event(), threading.Event()

@@ -30,9 +30,9 @@ def lamp(title: str) -> ProductSearch:
 
 
 @pytest.fixture(scope="module")
-def stage(new_database, redis_server) -> Iterator[Stage]:
+def stage(new_shop, redis_server) -> Iterator[Stage]:
     """One for all tests of this module, each of which begins it anew."""
-    stage = Stage(new_database(), redis_server.url)
+    stage = Stage(new_shop(), redis_server.url)
     yield stage
     stage.close()
 

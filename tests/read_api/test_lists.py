@@ -25,7 +25,7 @@ from projections.ordering.views import (
 )
 from projections.storing import Table
 from read_api.totals import Figures
-from tests.projections.feeding import append, feeding, history, publish, settle
+from tests.projections.feeding import append, feeding, history, publish
 from tests.read_api.stage import summary, token
 
 pytestmark = pytest.mark.anyio
@@ -313,7 +313,6 @@ async def test_views_say_where_they_stand(stage, open_api):
 
 async def test_a_workers_views_add_up(stage, open_api):
     """Sums of the days, of the customers with the anonymous, and of the codes are three ways to the same revenue."""
-    settle(stage.database_url)
     append(stage.database_url, history(11, steps=150))
     publish(stage.database_url)
     with feeding(stage.database_url, CONTEXTS.views) as feeder:

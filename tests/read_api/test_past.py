@@ -12,7 +12,7 @@ from projections.inventory.views import stock_level
 from projections.mirroring import body_of
 from projections.ordering.views import order_details
 from projections.shipping.views import shipment_details
-from tests.projections.feeding import append, feeding, fold_plainly, history, publish, settle
+from tests.projections.feeding import append, feeding, fold_plainly, history, publish
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +27,6 @@ KEYED = (
 @pytest.fixture
 def log(stage):
     """A small shop's history, carried into all views by a real worker."""
-    settle(stage.database_url)
     append(stage.database_url, history(7, steps=60))
     publish(stage.database_url)
     with feeding(stage.database_url, CONTEXTS.views) as feeder:

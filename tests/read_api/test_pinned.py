@@ -14,7 +14,7 @@ from projections.inventory.views import stock_level
 from projections.mirroring import body_of
 from projections.ordering.views import SalesDay, order_summary, sales_daily
 from read_api.audit import changed
-from tests.projections.feeding import append, feeding, fold_plainly, history, publish, settle
+from tests.projections.feeding import append, feeding, fold_plainly, history, publish
 from tests.read_api.stage import summary, token
 
 pytestmark = pytest.mark.anyio
@@ -74,7 +74,6 @@ class Trade:
 
 @pytest.fixture
 def trade(stage):
-    settle(stage.database_url)
     seed = random.randrange(10_000)
     print("seed of the history:", seed)
     events = history(seed, steps=300)

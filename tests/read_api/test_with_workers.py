@@ -10,7 +10,7 @@ from projections.inventory.views import stock_level
 from projections.ordering.views import order_details
 from runtime.documents import RedisDocuments
 from tests.examples import placed
-from tests.projections.feeding import append, feeding, fold_plainly, history, publish, settle
+from tests.projections.feeding import append, feeding, fold_plainly, history, publish
 from tests.read_api.stage import token
 
 pytestmark = pytest.mark.anyio
@@ -21,7 +21,6 @@ KEYED = ((product_page, "/v1/products/"), (stock_level, "/v1/stock/"), (order_de
 @pytest.fixture
 def traded(stage):
     """A small shop's history in SQL and cache; what a test does then, `more` carries on."""
-    settle(stage.database_url)
     documents = RedisDocuments(stage.redis_url)
     events = history(23, steps=120)
     with feeding(stage.database_url, CONTEXTS.views, documents=documents) as feeder:

@@ -181,10 +181,8 @@ def test_rows_come_and_go_without_a_trace_and_a_rebuild_comes_to_the_same(databa
     assert 2 == verified.keys
 
 
-def test_who_appends_may_read_timers_and_nothing_else_of_the_views(database_url):
-    with feeding(database_url, CONTEXTS.views) as feeder:
-        feeder.catch_up()
-    with database.connect(database_url, role="counterfoil_writer", name="test") as conn:
+def test_who_appends_may_read_timers_and_nothing_else_of_the_views(shop_url):
+    with database.connect(shop_url, role="counterfoil_writer", name="test") as conn:
         assert [] == conn.execute("select stream from views.timers_fulfilment_s1_b1").fetchall()
         with pytest.raises(errors.InsufficientPrivilege):
             conn.execute("select order_id from views.order_details_s1_b1")
