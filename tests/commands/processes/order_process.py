@@ -264,7 +264,8 @@ _HEAD: Final = """# The order process
 
 An order that is placed with a method of payment (`method_ref` of `POST /v1/carts/{cart_id}/order`) is confirmed once
 its stock is reserved and its amount is held. One that is placed without, as by `POST /v1/orders`, is confirmed once its
-stock is reserved ([ordering](contexts/ordering.md)).
+stock is reserved ([ordering](contexts/ordering.md)). The amount is the total of the order: after what promotions take
+off, and with the [tax](contexts/cart.md#taxes) that is added to prices.
 
 ```
 placed ─▶ stock reserved, payment requested ─▶ held ─▶ confirmed ─▶ shipped ─▶ captured
