@@ -115,13 +115,13 @@ QUERIES: Final = Queries(
             Documented("get_prices", "Prices of a product over time", PriceTimeline, _PRICES, "85123A"),
         ),
         ById(
-            "/channels/{channel}/price-lists",
+            "/channel-price-lists/{channel}",
             "pricing:read",
             PRICE_LISTS,
             Documented("get_price_lists", "Price lists of a channel", ChannelPriceLists, _LISTS, "web"),
         ),
         ById(
-            "/customers/{customer_id}/group",
+            "/customer-groups/{customer_id}",
             "promotions:read",
             CUSTOMER_GROUP,
             Documented("get_customer_group", "Group of a customer", GroupOfCustomer, _GROUP, "17850"),

@@ -55,6 +55,8 @@ def test_an_aggregate_that_is_shown_by_id_has_the_address_of_its_resource():
         "store_credit": "/v1/store-credits/",
         "customer": "/v1/customers/",
         "price": "/v1/prices/",
+        "price_lists": "/v1/channel-price-lists/",
+        "customer_group": "/v1/customer-groups/",
         "tax_table": "/v1/tax-tables/",
         "promotion": "/v1/promotions/",
         "coupon": "/v1/coupons/",
