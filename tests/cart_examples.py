@@ -179,6 +179,12 @@ def sale_tax(*lines: LineTax, remainder: int = 0) -> SaleTax:
     )
 
 
+def taxed(*amounts: int) -> SaleTax:
+    """The tax of lines whose prices hold it: a penny less than that of all of them."""
+    lines = (line_tax(amount, line_id, included=True) for line_id, amount in enumerate(amounts, start=1))
+    return sale_tax(*lines, remainder=-1)
+
+
 def totals(items: int, shipping: int = 0, discount: int = 0, *, tax: int = 0, added: int = 0) -> CartTotals:
     """What an order will cost: with `tax`, of which prices do not hold `added`."""
     return CartTotals(

@@ -71,8 +71,7 @@ from domain.ordering.events import (
 )
 from domain.ordering.lines import LineRequest
 from domain.shipping.events import Content, LabelBought, LabelRefused, LabelRequested
-from tests import context_examples, customer_examples, security_examples
-from tests.cart_examples import line_tax, sale_tax
+from tests import cart_examples, context_examples, customer_examples, security_examples
 
 E = TypeVar("E", bound=Event)
 
@@ -461,13 +460,7 @@ ONE_OF_EACH: tuple[Event, ...] = (
     stock_released(),
     stock_shipped(),
     stock_returned(),
-    placed(
-        contact=CONTACT,
-        payment=PaymentTerms(method_ref="pm_visa"),
-        tax=sale_tax(
-            *(line_tax(each, n, included=True) for n, each in enumerate((85, 83, 42), 1)), remainder=-1
-        ),
-    ),
+    placed(contact=CONTACT, payment=PaymentTerms(method_ref="pm_visa"), tax=cart_examples.taxed(85, 83, 42)),
     confirmed(),
     rejected(),
     cancelled(),

@@ -7,10 +7,11 @@ from msgspec.structs import replace
 from commands.coupons import coupon_in, discounts_in
 from commands.decision import DecisionView
 from commands.taxes import tax_categories_in, tax_table_in
-from domain.cart.cart import SHIPPING_LINE, Cart, Checkout, Offers, priced_lines
+from domain.cart.cart import SHIPPING_LINE, Cart, Checkout, priced_lines
 from domain.cart.cart_coupon import CouponTerms
 from domain.cart.checkout import Charge
 from domain.cart.events import CartTotals
+from domain.cart.offers import Offers
 from domain.ids import CouponId, PromotionId
 from domain.moment import in_utc
 from domain.money import Minor, line_total

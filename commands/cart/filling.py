@@ -18,7 +18,7 @@ from commands.price_lists import lists_in, price_in
 from commands.recording import Answer
 from commands.routing import command, command_router
 from domain.cart import cart as carts
-from domain.cart.cart import CART, Cart, Offer, Offers
+from domain.cart.cart import CART, Cart
 from domain.cart.cart_merging import assign, merge
 from domain.cart.cart_refusals import (
     LINES_MAX,
@@ -35,6 +35,7 @@ from domain.cart.cart_refusals import (
     TooManyLines,
 )
 from domain.cart.events import Locale, MergeStrategy
+from domain.cart.offers import Offer, Offers
 from domain.catalogue.product import PRODUCT
 from domain.event import Event
 from domain.ids import CartId, ChannelId, CustomerId, Sku

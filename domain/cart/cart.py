@@ -47,8 +47,9 @@ from domain.cart.events import (
     Price,
     ShippingChosen,
 )
+from domain.cart.offers import Offers
 from domain.event import Event
-from domain.ids import CartId, CheckoutId, CouponId, CustomerId, OrderId, PriceId, PriceListId, Sku
+from domain.ids import CartId, CheckoutId, CouponId, CustomerId, OrderId, Sku
 from domain.moment import in_utc
 from domain.money import Currency, UnitPrice, is_dearer, shortest, validate_currency, validate_unit_price
 from domain.promotion_terms import Discount
@@ -131,22 +132,6 @@ class Cart(Struct, frozen=True, kw_only=True):
     def line_of(self, sku: Sku) -> Item | None:
         """The line of this SKU."""
         return next((line for line in self.lines if line.sku == sku), None)
-
-
-class Offer(Struct, frozen=True, kw_only=True):
-    """What a piece of a SKU costs now, in the currency of a cart and for as many as it has.
-
-    Without a list it is the list price of the catalogue.
-    """
-
-    unit_price: UnitPrice
-    stocked: bool
-    list_id: PriceListId | None = None
-    price_id: PriceId | None = None
-
-
-Offers = Mapping[Sku, Offer]
-"""What is offered in the currency of a cart; a SKU that is not offered is missing."""
 
 
 NOTHING_AGREED: Final[Mapping[Sku, UnitPrice]] = MappingProxyType({})

@@ -12,7 +12,6 @@ from msgspec import Struct
 from domain.cart.cart import (
     Cart,
     Checkout,
-    Offers,
     Status,
     changed_prices,
     priced_lines,
@@ -43,6 +42,7 @@ from domain.cart.events import (
     CheckoutStarted,
     ShippingChosen,
 )
+from domain.cart.offers import Offers
 from domain.event import Event
 from domain.ids import CartId, CheckoutId, CustomerId, OrderId, Sku
 from domain.moment import in_utc

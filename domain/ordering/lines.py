@@ -9,13 +9,15 @@ from operator import attrgetter
 from typing import Final, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from domain.ids import Sku
 from domain.money import Currency, Minor, UnitPrice, line_total, within_limit
 from domain.ordering.events import CreditLine, OrderLine, SkuTotal
+from domain.promotion_terms import LineDiscount
 from domain.quantity import validate_quantity
 from domain.rejection import Place, Unacceptable
-from domain.sale_terms import LinePrice, LineTax
+from domain.sale_terms import LinePrice, LineTax, SaleTax
 
 LINES_MAX: Final = 2_000
 """Lines in one order or credit note."""
@@ -131,6 +133,37 @@ def _total(request: LineRequest, *, currency: Currency) -> Minor:
     whole = line_total(request.quantity, unit_price=request.unit_price, currency=currency)
     assert 0 <= request.discount <= whole, "a discount takes off no more than there is"
     return Minor(whole - request.discount + (0 if request.tax is None else request.tax.added))
+
+
+def discounts_of(requests: Sequence[LineRequest]) -> tuple[LineDiscount, ...]:
+    """What is taken off lines, by their numbers."""
+    return tuple(
+        LineDiscount(line_id=ordinal, amount=request.discount)
+        for ordinal, request in enumerate(requests, start=1)
+        if request.discount
+    )
+
+
+def prices_of(requests: Sequence[LineRequest]) -> tuple[LinePrice, ...]:
+    """The lists that unit prices are from, by the numbers of lines."""
+    return tuple(
+        replace(request.price, line_id=ordinal)
+        for ordinal, request in enumerate(requests, start=1)
+        if request.price is not None
+    )
+
+
+def tax_of(requests: Sequence[LineRequest], tax: SaleTax | None) -> SaleTax | None:
+    """The tax of lines, by their numbers."""
+    if tax is None:
+        return None
+    taxes = tuple(
+        replace(request.tax, line_id=ordinal)
+        for ordinal, request in enumerate(requests, start=1)
+        if request.tax is not None
+    )
+    assert sum(each.amount for each in taxes) == tax.amount, "the tax of an order is that of its lines"
+    return replace(tax, lines=taxes)
 
 
 def grand_total(lines: Iterable[OrderLine | CreditLine], *, currency: Currency) -> Minor:

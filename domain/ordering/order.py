@@ -49,8 +49,8 @@ from domain.ordering.events import (
     Shortage,
     SkuTotal,
 )
-from domain.ordering.lines import LineRequest, grand_total, per_sku, priced
-from domain.promotion_terms import LineDiscount, PromotionDiscount, of_coupon
+from domain.ordering.lines import LineRequest, discounts_of, grand_total, per_sku, priced, prices_of, tax_of
+from domain.promotion_terms import PromotionDiscount, of_coupon
 from domain.rejection import Conflict, Unknown
 from domain.sale_terms import SaleTax
 
@@ -338,11 +338,7 @@ def place(
         raise OrderIdTaken(order_id=order_id)
     ordered = priced(lines, line=OrderLine, currency=currency)
     total = grand_total(ordered, currency=currency)
-    discounts = tuple(
-        LineDiscount(line_id=line.line_id, amount=request.discount)
-        for line, request in zip(ordered, lines, strict=True)
-        if request.discount
-    )
+    discounts = discounts_of(lines)
     by_promotions = sum(each.amount for each in buyer.promotions)
     assert sum(each.amount for each in discounts) == by_promotions, (
         "a promotion takes off what lines cost less"
@@ -361,27 +357,10 @@ def place(
             payment=None if total == 0 else buyer.payment,
             discounts=discounts,
             promotions=buyer.promotions,
-            prices=tuple(
-                replace(line.price, line_id=ordinal)
-                for ordinal, line in enumerate(lines, start=1)
-                if line.price is not None
-            ),
-            tax=_tax(lines, buyer.tax),
+            prices=prices_of(lines),
+            tax=tax_of(lines, buyer.tax),
         )
     ]
-
-
-def _tax(lines: Sequence[LineRequest], tax: SaleTax | None) -> SaleTax | None:
-    """The tax of the lines, by their numbers in the order."""
-    if tax is None:
-        return None
-    taxes = tuple(
-        replace(line.tax, line_id=ordinal)
-        for ordinal, line in enumerate(lines, start=1)
-        if line.tax is not None
-    )
-    assert sum(each.amount for each in taxes) == tax.amount, "the tax of an order is that of its lines"
-    return replace(tax, lines=taxes)
 
 
 def confirm(order: Order | None, *, order_id: OrderId, now: datetime) -> list[Event]:

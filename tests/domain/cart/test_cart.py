@@ -3,7 +3,6 @@ import pytest
 from counterfoil.testing.spec import given, state_of
 from domain.cart import cart as carts
 from domain.cart.cart import CART as CARTS
-from domain.cart.cart import Offer
 from domain.cart.cart_refusals import (
     LINE_QUANTITY_MAX,
     LINES_MAX,
@@ -15,6 +14,7 @@ from domain.cart.cart_refusals import (
     TooManyLines,
 )
 from domain.cart.events import Price
+from domain.cart.offers import Offer
 from domain.ids import Sku
 from domain.quantity import QuantityOutOfRange
 from tests.cart_examples import (

@@ -9,7 +9,6 @@ from domain.cart import checkout as checkouts
 from domain.cart.cart import CART as CARTS
 from domain.cart.cart import (
     SHIPPING_LINE,
-    Offer,
     add_item,
     change_quantity,
     priced_lines,
@@ -29,6 +28,7 @@ from domain.cart.cart_refusals import (
     ShippingNotOffered,
 )
 from domain.cart.events import Price
+from domain.cart.offers import Offer
 from domain.ids import CheckoutId, CustomerId
 from domain.money import Minor, line_total
 from domain.promotion_terms import Discount, Rule
