@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
-from commands.cart.charging import charge_in, requested, terms_in
+from commands.cart.costing import charge_in, requested, terms_in
 from commands.cart.filling import CHANGES, WRITES, buyer_of, offers_of, quantities, router
 from commands.coupons import coupon_in, uses_in
 from commands.decision import Appended, Decision, DecisionView, events_of

@@ -14,7 +14,7 @@ from commands.decision import Decision, DecisionView, events_of
 from commands.documentation import Caller
 from commands.execution import Caller as Executing
 from commands.payloads import SECRET, Currency, Id, Payload, Quantity, ShopChannel, UnitPrice
-from commands.price_lists import lists_in, price_in
+from commands.prices_found import lists_in, price_in
 from commands.recording import Answer
 from commands.routing import command, command_router
 from domain.cart import cart as carts

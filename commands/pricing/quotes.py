@@ -10,7 +10,7 @@ from commands.asking import Asked, question
 from commands.coupons import UNENDED, discounts_in
 from commands.decision import DecisionView
 from commands.payloads import Currency, Id, Moment, Payload, Quantity, ShopChannel
-from commands.price_lists import lists_in, price_in
+from commands.prices_found import lists_in, price_in
 from commands.pricing.prices import router
 from commands.pricing.promotions import Amount
 from commands.taxes import tax_categories_in

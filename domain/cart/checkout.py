@@ -61,7 +61,7 @@ class SealedAddress(Struct, frozen=True, kw_only=True):
     country: str
 
 
-class Charge(Struct, frozen=True, kw_only=True):
+class CartCharge(Struct, frozen=True, kw_only=True):
     """What an order of a cart costs: what is taken off, the tax if somebody taxes it, and the sums."""
 
     totals: CartTotals
@@ -143,7 +143,7 @@ def start_checkout(
     checkout_id: CheckoutId,
     country: str | None,
     offers: Offers,
-    charge_of: Callable[[Cart, str], Charge],
+    charge_of: Callable[[Cart, str], CartCharge],
     lasts: timedelta,
     now: datetime,
 ) -> list[Event]:

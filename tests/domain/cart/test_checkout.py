@@ -74,7 +74,7 @@ def charge_of(found, _country, *, discount=Discount(), tax=None):  # noqa: B008 
     shipping = costs.pop(SHIPPING_LINE, 0)
     of_tax = {} if tax is None else {"tax": tax.amount, "added": tax.amount - tax.included}
     sums = totals(sum(costs.values()), shipping, discount.amount, **of_tax)
-    return checkouts.Charge(totals=sums, discount=discount, tax=tax)
+    return checkouts.CartCharge(totals=sums, discount=discount, tax=tax)
 
 
 IT = {"cart_id": CART, "now": NOW}

@@ -9,7 +9,7 @@ from commands.decision import DecisionView
 from commands.taxes import tax_categories_in, tax_table_in
 from domain.cart.cart import SHIPPING_LINE, Cart, Checkout, priced_lines
 from domain.cart.cart_coupon import CouponTerms
-from domain.cart.checkout import Charge
+from domain.cart.checkout import CartCharge
 from domain.cart.events import CartTotals
 from domain.cart.offers import Offers
 from domain.ids import CouponId, PromotionId
@@ -20,7 +20,7 @@ from domain.pricing.basket import SaleTerms, basket, discount_of, tax_of
 from domain.pricing.quote import Quote, Sale, Shipping, quote
 
 
-def charge_in(view: DecisionView, cart: Cart, country: str, *, offers: Offers, now: datetime) -> Charge:
+def charge_in(view: DecisionView, cart: Cart, country: str, *, offers: Offers, now: datetime) -> CartCharge:
     """What an order of a cart to a country costs, at the prices of the cart, which are those that are offered.
 
     Raises:
@@ -41,10 +41,10 @@ def charge_in(view: DecisionView, cart: Cart, country: str, *, offers: Offers, n
     return charge(quoted, cart, promotion_id=promotion_id)
 
 
-def charge(quoted: Quote, cart: Cart, *, promotion_id: PromotionId | None) -> Charge:
+def charge(quoted: Quote, cart: Cart, *, promotion_id: PromotionId | None) -> CartCharge:
     """A quote of a cart as its checkout promises it; `promotion_id` is the promotion of its coupon."""
     coupon = None if cart.coupon is None or promotion_id is None else (promotion_id, cart.coupon)
-    return Charge(
+    return CartCharge(
         totals=CartTotals(
             items=quoted.totals.items,
             shipping=quoted.totals.shipping,

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commands.cart.charging import charge, requested
+from commands.cart.costing import charge, requested
 from counterfoil.testing.spec import state_of
 from domain.cart.cart import SHIPPING_LINE, Cart, Checkout, Item
 from domain.ids import CheckoutId, JurisdictionId, OrderId, Sku
