@@ -17,10 +17,10 @@ PAGE = ROOT / "docs" / "how-to" / "eventsourcing-application.md"
 
 
 @pytest.fixture
-def up(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """A whole shop, which itself runs without the library."""
-    without = tmp_path_factory.mktemp("without")
-    up = Up(tmp_path / ".counterfoil", distributed=True, PYTHONPATH=hiding.python_path(without))
+def up(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, kafka: str) -> Iterator[Up]:
+    """A whole shop on the Kafka of this run, which itself runs without the library."""
+    without = {"PYTHONPATH": hiding.python_path(tmp_path_factory.mktemp("without"))}
+    up = Up(tmp_path / ".counterfoil", distributed=True, COUNTERFOIL_KAFKA_BOOTSTRAP=kafka, **without)
     try:
         yield up
     finally:
