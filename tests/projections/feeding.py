@@ -86,6 +86,8 @@ from tests.payment_examples import (
 from tests.pricing_examples import (
     coupon_created,
     coupon_redeemed,
+    customer_grouped,
+    price_lists_chosen,
     price_set,
     promotion_defined,
     stream_of,
@@ -203,8 +205,9 @@ def _listed() -> Iterator[tuple[str, Event]]:
 
 
 def _priced() -> Iterator[tuple[str, Event]]:
-    """A price, a tax rate, a promotion, and a coupon that was redeemed once."""
-    for event in (price_set(), tax_rate_set(), promotion_defined(), coupon_created(), coupon_redeemed()):
+    """A price, the lists of a channel, a group, a tax rate, a promotion, and a coupon that was redeemed once."""
+    of_prices = (price_set(), price_lists_chosen(), customer_grouped(), tax_rate_set())
+    for event in (*of_prices, promotion_defined(), coupon_created(), coupon_redeemed()):
         aggregate, name = stream_of(event)
         yield aggregate.stream(name), event
 
