@@ -135,8 +135,7 @@ async def test_shipping_is_a_line_of_the_order(database_url):
         assert 201 == (await shop.post("/v1/carts/c/order", {"checkout_id": order_id})).status
 
         order = (await shop.queries.get(f"/v1/orders/{order_id}")).body
-        assert ({"items": 255, "shipping": 495, "discount": 0, "grand": 750}, 750) == (
-            cart["checkout"]["totals"],
-            order["total"],
-        )
+        untaxed = {"discount": 0, "tax": 0, "tax_included": 0}
+        assert {"items": 255, "shipping": 495, **untaxed, "grand": 750} == cart["checkout"]["totals"]
+        assert 750 == order["total"]
         assert ["1", "POST"] == [line["sku"] for line in order["lines"]]
