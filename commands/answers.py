@@ -81,7 +81,7 @@ def batch(results: Iterable[dict[str, Any]], *, position_token: str) -> Response
     return RawResponse(200, headers, body)
 
 
-class Locations(Struct, frozen=True):
+class ResourceLocations(Struct, frozen=True):
     """Where the query API shows what commands are about: its base address, and its resources by stream category."""
 
     query_api_url: str

@@ -19,7 +19,7 @@ from commands import (
     refusals,
     uploads,
 )
-from commands.answers import Locations
+from commands.answers import ResourceLocations
 from commands.asking import Asking
 from commands.dispatcher import Clock, Dispatcher
 from commands.documentation import DESCRIPTION
@@ -225,7 +225,7 @@ def _lifespan(
                 on.execution,
                 fingerprints=made_by,
                 settling=app.state.settling,
-                locations=Locations(settings.public_query_api_url, served.locations),
+                locations=ResourceLocations(settings.public_query_api_url, served.locations),
                 clock=clock,
                 registry=registry,
                 personal=PersonalData(keyring, _keys_of_address(identifying)),

@@ -10,7 +10,7 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter
 
 from commands import payloads
-from commands.answers import Locations
+from commands.answers import ResourceLocations
 from commands.authority import authority_of
 from commands.calls import Call, SeenAt, fingerprint, key_digest
 from commands.execution import Caller, Execution, Slot
@@ -80,7 +80,7 @@ class Dispatcher:
         *,
         fingerprints: Fingerprints,
         settling: Settling,
-        locations: Locations,
+        locations: ResourceLocations,
         clock: Clock,
         registry: CollectorRegistry,
         personal: PersonalData = NOT_CONFIGURED,

@@ -11,7 +11,7 @@ import pytest
 from devservers import child
 from tests import forking
 
-TELLING = (sys.executable, "-m", "tests.devservers.telling")
+DESCRIBING = (sys.executable, "-m", "tests.devservers.describing")
 
 
 def start(popen, directory, *what, **environment):
@@ -20,7 +20,7 @@ def start(popen, directory, *what, **environment):
     printed, complaints = directory / "printed", directory / "complaints"
     with printed.open("w") as output, complaints.open("w") as errors:
         process = popen(
-            [*TELLING, *what],
+            [*DESCRIBING, *what],
             env=given,
             cwd=directory,
             stdin=subprocess.DEVNULL,
@@ -37,20 +37,20 @@ def forked(command, **given):
     return forking.popen(command, before=int, **given)
 
 
-def test_a_forked_process_is_told_of_itself_what_an_executed_one_is(tmp_path):
+def test_a_forked_process_describes_itself_as_an_executed_one_does(tmp_path):
     (_, executed, _), (_, one, _), (_, another, _) = (
-        start(popen, tmp_path, "tell", COUNTERFOIL_HOME="here")
+        start(popen, tmp_path, "describe", COUNTERFOIL_HOME="here")
         for popen in (subprocess.Popen, forked, forked)
     )
-    (same, executed_alone), (told, alone), (_, of_another) = map(json.loads, (executed, one, another))
+    (same, executed_alone), (forked_said, alone), (_, of_another) = map(json.loads, (executed, one, another))
 
-    assert same == told
+    assert same == forked_said
     assert (False, True) == (executed_alone["forked"], alone["forked"])
     assert alone["number"] != of_another["number"], "both draw the same lots"
 
 
 def test_what_a_forked_process_starts_is_forked_from_where_it_was_itself(tmp_path):
-    (_, one, _), (_, printed, _) = (start(forked, tmp_path, what) for what in ("tell", "start"))
+    (_, one, _), (_, printed, _) = (start(forked, tmp_path, what) for what in ("describe", "start"))
 
     assert json.loads(one)[1]["parent"] == json.loads(printed)[1]["parent"]
 
@@ -71,7 +71,7 @@ def test_a_forked_process_ends_with_the_code_of_an_executed_one(end, tmp_path):
 
 
 def test_a_forked_process_that_is_killed_is_gone(tmp_path):
-    process = forked([*TELLING, "tell"], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    process = forked([*DESCRIBING, "describe"], cwd=tmp_path, stdout=subprocess.DEVNULL)
     process.kill()
 
     assert process.wait(60) in {0, -signal.SIGKILL}
@@ -86,7 +86,7 @@ def test_other_programs_and_other_sources_are_executed(tmp_path):
             [sys.executable, "-m", "this"], env={"PYTHONPATH": "/elsewhere"}, stdout=subprocess.DEVNULL
         ),
         child.popen(["/bin/true"]),
-        child.popen([*TELLING, "exit", "0"], user=os.getuid()),
+        child.popen([*DESCRIBING, "exit", "0"], user=os.getuid()),
     ]
 
     assert [0] * len(started) == [each.wait(60) for each in started]

@@ -379,12 +379,12 @@ def test_too_many_to_count_are_not_counted(shop, monkeypatch):
         ({"currency": "GBP", "price_min": "2.05", "price_max": "2.15"}, {"price >="}),
     ],
 )
-def test_what_is_asked_for_is_looked_up_in_an_index(shop, asked, conditions):
+def test_what_is_asked_for_is_conditioned_in_an_index(shop, asked, conditions):
     plan = asyncio.run(_plan(shop, SearchParameters(**asked)))
-    looked_up = [line for line in plan if "Index Cond:" in line]
+    conditioned = [line for line in plan if "Index Cond:" in line]
 
     assert "Seq Scan" not in "".join(plan)
-    assert all(any(each in line for line in looked_up) for each in conditions), looked_up
+    assert all(any(each in line for line in conditioned) for each in conditions), conditioned
 
 
 def test_of_very_many_those_with_the_words_in_their_titles_come_first_and_all_others_behind(

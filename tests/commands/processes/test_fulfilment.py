@@ -119,8 +119,8 @@ def test_an_order_hears_of_pieces_that_it_waited_for():
 
     decision = fill(backorder_allocated(), after(order=waits), NOW)
 
-    told = (backorder_filled(), hold_lifted(reason="stock"))
-    assert Decision(tuple((ORDER, ORDER_ID, each) for each in told)) == decision
+    heard = (backorder_filled(), hold_lifted(reason="stock"))
+    assert Decision(tuple((ORDER, ORDER_ID, each) for each in heard)) == decision
     assert Rejected() == fill(backorder_allocated(), after(order=(*waits, cancelled())), NOW)
     assert [(ORDER, ORDER_ID)] == list(waiting_order(backorder_allocated()))
 

@@ -107,7 +107,9 @@ def taken(quantity: int, at: LocationId = NORTH, **more: Any) -> Any:
         (6, [taken(3), taken(1, SOUTH)]),
     ],
 )
-def test_pieces_are_taken_from_one_location_if_one_has_all_and_else_from_each_in_turn(quantity, elsewhere):
+def test_pieces_are_taken_from_one_location_if_one_has_all_and_else_from_one_after_the_other(
+    quantity, elsewhere
+):
     reserved = stock_reserved(quantity=quantity)
 
     result = given(*STOCKED).when(stock_item.promise, **inputs(quantity), locations=EVERYWHERE)

@@ -1,4 +1,4 @@
-"""Programs of tests/devservers/test_forking.py: `python -m tests.devservers.telling` and what it is to do."""
+"""Programs of tests/devservers/test_forking.py: `python -m tests.devservers.describing` and what it is to do."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from devservers import child
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE)
 
 
-def told():
+def described():
     """What a program may ask about its process, and what it has for itself alone."""
     return {
         "arguments": sys.argv,
@@ -35,10 +35,10 @@ def told():
 
 def main(what, *how):
     """Do what is asked for."""
-    if what == "tell":
-        print(json.dumps(told()))
+    if what == "describe":
+        print(json.dumps(described()))
     elif what == "start":
-        command = [sys.executable, "-m", "tests.devservers.telling", "tell"]
+        command = [sys.executable, "-m", "tests.devservers.describing", "describe"]
         child.popen(command, stdin=subprocess.DEVNULL, start_new_session=True).wait()
     elif what == "exit":
         sys.exit(int(how[0]))
