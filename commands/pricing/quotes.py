@@ -215,7 +215,7 @@ def _priced(body: QuoteCart, view: DecisionView, *, at: datetime) -> tuple[SaleL
             quantity=line.quantity,
             unit_price=price.unit_price,
             price_id=price.price_id,
-            tax_category=TaxCategoryId(line.tax_category or categories.get(sku, STANDARD)),
+            tax_category=_tax_category(line, categories.get(sku)),
         )
         for sku, line, price in zip(skus, body.lines, prices, strict=True)
     )
@@ -226,6 +226,13 @@ def _tax_categories(body: QuoteCart, view: DecisionView) -> Mapping[Sku, TaxCate
     if body.jurisdiction is None:
         return {}
     return tax_categories_in(view, (Sku(line.sku) for line in body.lines if line.tax_category is None))
+
+
+def _tax_category(line: RequestedLine, listed: TaxCategoryId | None) -> TaxCategoryId:
+    """The one that the line names, or else its listing, or else the usual one."""
+    if line.tax_category is not None:
+        return TaxCategoryId(line.tax_category)
+    return tax_tables.STANDARD if listed is None else listed
 
 
 def _customer(body: QuoteCart) -> CustomerId | None:

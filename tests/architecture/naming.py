@@ -159,7 +159,9 @@ def _undocumented(
 def _says_so_elsewhere(node: ast.AST) -> bool:
     """Overloads and setters repeat what another definition documents."""
     decorators = getattr(node, "decorator_list", [])
-    return any(ast.unparse(decorator).rpartition(".")[2] in {"overload", "setter"} for decorator in decorators)
+    return any(
+        ast.unparse(decorator).rpartition(".")[2] in {"overload", "setter"} for decorator in decorators
+    )
 
 
 def _inherited(node: ast.ClassDef) -> frozenset[str]:
