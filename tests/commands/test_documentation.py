@@ -187,10 +187,7 @@ async def every_example_is_accepted(shop, document):
         if path in NEW:
             body = {**body, NEW[path]: "new"}  # the example's own id is in this shop already
         if path in PAID_LATER:
-            body = {
-                **body,
-                "order_id": PAID_LATER[path],
-            }  # all that is due of the example's own is paid by then
+            body = {**body, "order_id": PAID_LATER[path]}  # the example's own is paid by then
         if path == "/v1/stock/{sku}/losses":
             body = {**body, "order_ids": ["reserved"]}  # the example's own was placed just now
         if path == "/v1/credit-notes":

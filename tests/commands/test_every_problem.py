@@ -67,7 +67,6 @@ PRICE = {"unit_price": "9.99", "currency": "GBP"}
 PRODUCT = {"sku": "new", "title": "New", "stocked": True}
 DAMAGE = {"delta": -1, "reason": "damage"}
 LOSS = {"quantity": 1, "reason": "damage", "order_ids": ["reserved"]}
-
 NOWHERE = {"location_id": "nowhere"}
 SKIP = {"partition_key": "order-placed", "position": 4, "reason": "entered twice"}
 FOR_ADA = {**ORDER, "customer_id": "known", "contact": {"name": "Ada"}}
@@ -482,7 +481,6 @@ async def bring_about(shop: Shop, route: CommandRoute, monkeypatch: pytest.Monke
 
         assert (status, code) == (answer.status, answer.body["code"]), (code, answer.bytes)
         assert f"/problems/{code}" == answer.body["type"], "where its page is"
-
     assert 201 == (await shop.post(path, body)).status, "nothing else was wrong with the request"
 
 
