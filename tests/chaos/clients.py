@@ -11,6 +11,7 @@ import random
 import select
 import threading
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 ANSWER_WITHIN_S = 8.0
@@ -101,6 +102,7 @@ class Client:
         self.chance = random.Random(f"{seed}/{number}")
         self.history = history
         self._run = run
+        self._prices = f"{zlib.crc32(run.encode()) % 10_000:04}"
         self._ports = command_ports
         self._connections = threading.local()
         self._query = Connection(query_port)
@@ -190,8 +192,8 @@ class Client:
             self.send(f"/v1/products/{sku}/price", self._new_price(), if_match=priced["version"], port=other)
 
     def _new_price(self):
-        """Never the price it has: what decides nothing leaves no event to look for."""
-        return {"unit_price": f"{next(self._numbers)}.{self.number}5", "currency": "GBP"}
+        """Never the price it has, of an earlier round neither: what decides nothing leaves no event to look for."""
+        return {"unit_price": f"{next(self._numbers)}{self._prices}.{self.number}5", "currency": "GBP"}
 
     def _credit(self, sku):
         lines = [{"sku": sku, "quantity": self.chance.randint(1, 3), "unit_price": "1.20"}]
