@@ -164,9 +164,9 @@ def with_its_view_rows(on: Tampering) -> None:
     at = on.pick(_RECEIVED)
     less = on.chance.randint(60, 99)
     [(sku,)] = on.rows(f"select payload ->> 'sku' from log.event where position = {at}")
-    stock_table, search_table = (
+    stock_table, located_table, search_table = (
         on.rows(f"select view || '_s' || shape || '_b' || build from views.live where view = '{view}'")[0][0]
-        for view in ("stock_level", "product_search")
+        for view in ("stock_level", "located_stock", "product_search")
     )
     on.sql(
         "update log.event set payload = replace(payload::text, '\"quantity\":100', '\"quantity\":{less}')::json"
@@ -177,6 +177,11 @@ def with_its_view_rows(on: Tampering) -> None:
     on.sql(
         f"update views.{stock_table} set on_hand = on_hand - 100 + {{less}}, available = available - 100 + {{less}},"
         f" received = received - 100 + {{less}}"
+        f" where sku = '{sku}'",
+        less=less,
+    )
+    on.sql(
+        f"update views.{located_table} set on_hand = on_hand - 100 + {{less}}, available = available - 100 + {{less}}"
         f" where sku = '{sku}'",
         less=less,
     )
