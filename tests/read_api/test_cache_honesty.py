@@ -222,6 +222,9 @@ async def test_a_cart_is_shown_as_it_is_whatever_happened_to_its_document(stage,
             while client_of_redis.exists(key):  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
         found["expired"] = await read(client)
+        async with asyncio.timeout(PATIENCE_S):
+            while not client_of_redis.exists(key):  # noqa: ASYNC110 - it is put back behind the answer
+                await asyncio.sleep(0.001)
         found["put back"] = await read(client)
 
     assert dict.fromkeys(("old", "flushed", "brought back", "written", "expired", "put back"), 2) == found
