@@ -104,7 +104,8 @@ class Roles:
     def see_that_all_run(self) -> None:
         """No process ends by itself."""
         for name, process in self.running.items():
-            assert process.poll() is None, f"{name} ended by itself; see {self.home / f'{name}.log'}"
+            code = process.poll()
+            assert code is None, f"{name} ended by itself with code {code}; see {self.home / f'{name}.log'}"
 
     def _answers(self, name: str) -> bool:
         if name in APIS:

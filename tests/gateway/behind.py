@@ -1,6 +1,5 @@
 """Processes of both APIs behind a gateway, as an operator starts them; each may be killed and started again."""
 
-import os
 import signal
 import time
 from pathlib import Path
@@ -48,7 +47,7 @@ class ApiProcess:
             time.sleep(0.02)
 
     def signal(self, number):
-        os.kill(self._process.pid, number)
+        self._process.send_signal(number)
 
     def wait_until_ended(self):
         return self._process.wait(ENDED_WITHIN_S)
