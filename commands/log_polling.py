@@ -18,13 +18,16 @@ class LogPoller:
     def __init__(self, reader: LogReader, *, log_state: LogState, on_new_epoch: Callable[[], None]) -> None:
         self._reader = reader
         self._on_new_epoch = on_new_epoch
-        self._answered_at = time.monotonic()
+        self._asked_at: float | None = None
         self.log_state = log_state
 
     @property
     def answers(self) -> bool:
-        """The log answered within the named time."""
-        return time.monotonic() - self._answered_at < limits.POLL_SILENCE_MAX_S
+        """Whether the log is not silent for the named time, counted from when it was asked.
+
+        Not from its last answer: a process that was busy or paused for long has not asked since.
+        """
+        return self._asked_at is None or time.monotonic() - self._asked_at < limits.POLL_SILENCE_MAX_S
 
     async def poll(self) -> LogState:
         """Read the log's state now; a new epoch drops the kept states.
@@ -32,8 +35,9 @@ class LogPoller:
         Raises:
             LogUnreachable: the database does not answer.
         """
+        self._asked_at = self._asked_at or time.monotonic()
         log_state = await self._reader.log_state()
-        self._answered_at = time.monotonic()
+        self._asked_at = None
         if log_state != self.log_state:
             log.info("log_state_changed", epoch=log_state.epoch, generation=log_state.generation)
         if log_state.epoch != self.log_state.epoch:

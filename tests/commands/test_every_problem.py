@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from commands import limits
 from commands.dispatcher import Dispatcher
+from commands.log_polling import LogPoller
 from commands.personal_data import NOT_CONFIGURED
 from commands.processes.trigger import outcome_fingerprint, outcome_key
 from commands.routing import CommandRoute
@@ -72,7 +73,6 @@ SKIP = {"partition_key": "order-placed", "position": 4, "reason": "entered twice
 FOR_ADA = {**ORDER, "customer_id": "known", "contact": {"name": "Ada"}}
 PARKED_ELSEWHERE = {**SKIP, "position": 5}
 DECIDED = {**SKIP, "partition_key": "order-confirmed", "position": 5}
-
 VALID: dict[str, tuple[str, Any]] = {
     "create_product": ("/v1/products", PRODUCT),
     "change_price": ("/v1/products/85123A/price", PRICE),
@@ -391,7 +391,7 @@ BROUGHT_ABOUT: dict[str, Bring] = {
     "contended": after((limits, "ATTEMPTS_MAX", 0)),
     "outcome-unknown": after((Writer, "append", raising(OutcomeUnknown("lost")))),
     "shutting-down": after((Writer, "append", raising(WriterClosed("closed")))),
-    "store-unavailable": after((limits, "POLL_SILENCE_MAX_S", 0.0)),
+    "store-unavailable": after((LogPoller, "answers", False)),
     "forbidden": with_steps(nobody),
     "too-many-requests": with_steps(at_the_limit),
     "internal-error": after((Dispatcher, "take", raising(RuntimeError("a fault of ours")))),

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from commands import limits
+from commands.log_reading import LogReader
 from counterfoil.testing.http import Answered
 from event_store.log.appending import limits as append_limits
 from event_store.log.appending import writer
@@ -142,13 +143,22 @@ async def test_a_connection_cut_before_the_answer_is_noticed_by_nobody(proxy, sh
 async def test_a_log_that_has_been_silent_for_a_while_is_refused_at_once_and_not_ready(given, monkeypatch):
     shop = await given(product_created())
     assert 200 == (await shop.client.get("/readyz")).status_code
-    monkeypatch.setattr(limits, "POLL_SILENCE_MAX_S", 0.0)
+    poller = shop.app.state.dispatcher.execution._poller
 
+    async def silence(_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(limits, "POLL_SILENCE_MAX_S", 0.0)
+    assert poller.answers, "a process that was paused has not asked since"
+    monkeypatch.setattr(LogReader, "log_state", silence)
+    asked = asyncio.create_task(poller.poll())
+    await asyncio.sleep(0)
     answer = await shop.post("/v1/products/85123A/price", PRICE)
 
     answer.then_refused(503, "store-unavailable")
     assert 503 == (await shop.client.get("/readyz")).status_code
     assert 200 == (await shop.client.get("/livez")).status_code
+    asked.cancel()
 
 
 async def test_killed_connections_are_replaced_and_every_command_has_one_effect(given, database_url):
