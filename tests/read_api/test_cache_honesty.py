@@ -208,6 +208,11 @@ async def test_a_cart_is_shown_as_it_is_whatever_happened_to_its_document(stage,
     async def read(client):
         return (await client.get(f"/v1/carts/{CART}")).json()["units"]
 
+    async def document_is(*, there):
+        async with asyncio.timeout(PATIENCE_S):
+            while there != bool(client_of_redis.exists(key)):  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+
     async with open_api() as client:
         found["old"] = await read(client)
         client_of_redis.flushdb()
@@ -218,13 +223,9 @@ async def test_a_cart_is_shown_as_it_is_whatever_happened_to_its_document(stage,
         found["written"] = await read(client)
         assert pytest.approx(client_of_redis.ttl(key), abs=60) == THIRTY_DAYS_S
         client_of_redis.pexpire(key, 1)
-        async with asyncio.timeout(PATIENCE_S):
-            while client_of_redis.exists(key):  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
+        await document_is(there=False)
         found["expired"] = await read(client)
-        async with asyncio.timeout(PATIENCE_S):
-            while not client_of_redis.exists(key):  # noqa: ASYNC110 - it is put back behind the answer
-                await asyncio.sleep(0.001)
+        await document_is(there=True)  # it is put back behind the answer
         found["put back"] = await read(client)
 
     assert dict.fromkeys(("old", "flushed", "brought back", "written", "expired", "put back"), 2) == found
