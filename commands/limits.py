@@ -48,7 +48,7 @@ POLL_PERIOD_S: Final = 1.0
 """How often epoch and topic generation are polled."""
 
 POLL_SILENCE_MAX_S: Final = 5.0
-"""Without an answer from the log for this long, a process is not ready."""
+"""Without an answer from the log for this long after it was asked, a process is not ready and refuses commands."""
 
 EVENT_TYPES_SINCE_MAX: Final = 20
 """Events that the answer to a failed If-Match names."""
