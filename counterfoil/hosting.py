@@ -3,10 +3,8 @@
 A part is what one command hosts. Each imports only what it runs, so that a process starts fast and stays small.
 """
 
-import contextlib
-import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Final
 
@@ -25,6 +23,7 @@ from event_store.transport.transport import Transport
 from runtime import production, telemetry
 from runtime.database import Role
 from runtime.settings import PREFIX, Settings, SettingsError
+from runtime.signals import stop_on_signals
 
 UNREACHED_POLL_S: Final = 1.0
 """How often a process that starts looks whether its database can be reached."""
@@ -208,16 +207,3 @@ def wait_until_migrated(settings: Settings, stop: threading.Event) -> None:
             stop.wait(UNREACHED_POLL_S)
         else:
             return
-
-
-@contextlib.contextmanager
-def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set; consumers check it between two rounds."""
-    stop = threading.Event()
-    handled = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in handled}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

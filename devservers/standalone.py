@@ -24,7 +24,7 @@ from counterfoil.user_messages import UserError
 from devservers import child, chosen, supervisor
 from devservers.envoy_server import EnvoyServer
 from devservers.supervisor import Role, ServerKeeper
-from runtime import telemetry
+from runtime import signals, telemetry
 from runtime.keyring import master
 from runtime.settings import PREFIX, Settings
 
@@ -86,15 +86,10 @@ def up(settings: Settings, *, distributed: bool, apis: int = 1, gateway: bool = 
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator["Stop"]:
-    """An event that SIGTERM, SIGINT and SIGHUP set; while it is not armed they raise Stopped instead."""
+    """An event that SIGTERM, SIGINT and SIGHUP set; while a shop starts, the first also raises Stopped."""
     stop = Stop()
-    handled = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    before = {number: signal.signal(number, stop.on_signal) for number in handled}
-    try:
+    with signals.setting(stop, (*signals.STOPPING, signal.SIGHUP), handler=stop.on_signal):
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class Stop(threading.Event):
@@ -105,12 +100,12 @@ class Stop(threading.Event):
         self.interrupts = (
             True  # while starting: servers take seconds, nobody waits for them once it is to stop
         )
+        self._asked = False
 
     def on_signal(self, _number: int, _frame: FrameType | None) -> None:
         """The handler: the first signal counts, later ones while stopping change nothing."""
-        was_set = self.is_set()
-        self.set()
-        if self.interrupts and not was_set:
+        asked, self._asked = self._asked, True
+        if self.interrupts and not asked:
             raise Stopped
 
 
