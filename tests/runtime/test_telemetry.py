@@ -5,6 +5,7 @@ import json
 import logging
 import urllib.error
 import urllib.request
+from collections import defaultdict
 
 import pytest
 import structlog
@@ -17,12 +18,21 @@ from runtime.version import version
 
 @pytest.fixture
 def lines():
+    """All lines by their event: in this process there may be lines of the threads of other tests, too."""
     root = logging.getLogger()
     configured = structlog.get_config()
     before, level = root.handlers[:], root.level
     stream = io.StringIO()
     telemetry.configure_logging("INFO", process="relay", stream=stream)
-    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+
+    def lines():
+        by_event = defaultdict(list)
+        for line in stream.getvalue().splitlines():
+            found = json.loads(line)
+            by_event[found["event"]].append(found)
+        return by_event
+
+    yield lines
     structlog.configure(**configured)
     root.handlers[:] = before
     root.setLevel(level)
@@ -33,8 +43,7 @@ def test_a_line_carries_event_level_time_process_and_correlation_id(lines):
     structlog.get_logger().info("order_cancelled", order_id="A1")
     telemetry.correlation_id.reset(token)
 
-    [line] = lines()
-    assert "order_cancelled" == line["event"]
+    [line] = lines()["order_cancelled"]
     assert ("info", "relay", "c-9", "A1") == (
         line["level"],
         line["process"],
@@ -47,25 +56,22 @@ def test_a_line_carries_event_level_time_process_and_correlation_id(lines):
 def test_line_breaks_and_escapes_in_values_stay_inside_their_line(lines):
     structlog.get_logger().info("note_taken", note='a\r\n{"event":"forged"}\x1b[31m')
 
-    assert ["note_taken"] == [line["event"] for line in lines()]
+    found = lines()
+    assert 1 == len(found["note_taken"])
+    assert "forged" not in found
 
 
 def test_a_librarys_log_lines_have_the_same_form(lines):
     logging.getLogger("kafka").warning("broker %s is gone", 7)
 
-    [line] = lines()
-    assert ("broker 7 is gone", "warning", "kafka", "relay") == (
-        line["event"],
-        line["level"],
-        line["logger"],
-        line["process"],
-    )
+    [line] = lines()["broker 7 is gone"]
+    assert ("warning", "kafka", "relay") == (line["level"], line["logger"], line["process"])
 
 
 def test_lines_below_the_level_are_not_written(lines):
     structlog.get_logger().debug("detail")
 
-    assert [] == lines()
+    assert "detail" not in lines()
 
 
 def test_answers_are_counted_by_route_and_status():
