@@ -74,16 +74,27 @@ Opening = Callable[[Settings], AbstractAsyncContextManager[Recipients]]
 """Opens recipients, on the database that the settings name."""
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 class Mails:
     """The mail server, asked in the terms of mails."""
 
     def __init__(
-        self, server: SmtpServer, handovers: Handovers, recipients: Recipients, *, letterhead: Letterhead
+        self,
+        server: SmtpServer,
+        handovers: Handovers,
+        recipients: Recipients,
+        *,
+        letterhead: Letterhead,
+        clock: Callable[[], datetime] = _now,
     ) -> None:
         self._server = server
         self._handovers = handovers
         self._recipients = recipients
         self._letterhead = letterhead
+        self._clock = clock
 
     async def find(self, key: str, intent: MailRequested) -> Unconfirmed | None:  # noqa: ARG002 - the key says it all
         """See `Port`: the server is not asked, since it cannot say. None: the mail may be handed over."""
@@ -96,7 +107,7 @@ class Mails:
         with _translated():
             handed_over = await self._handovers.count(_outcome_key(key))
             found = await self._recipients.find(intent)
-            if isinstance(found, Unwanted) or _is_late(intent):
+            if isinstance(found, Unwanted) or self._clock() - intent.requested_at > GIVE_UP_AFTER:
                 if handed_over:
                     return self._unconfirmed(key, handed_over)
                 return (
@@ -175,10 +186,6 @@ def _translated() -> Iterator[None]:
         raise NoAnswer(f"handovers cannot be counted: {type(error).__name__}") from error
     except RenderingError as error:
         raise Unaskable(str(error)) from error
-
-
-def _is_late(intent: MailRequested) -> bool:
-    return datetime.now(UTC) - intent.requested_at > GIVE_UP_AFTER
 
 
 def _outcome_key(key: str) -> bytes:

@@ -14,6 +14,7 @@ from commands import stock_losses
 from commands.decision import Decision, DecisionView, StreamState, events_of
 from commands.processes import purchases
 from commands.processes.fulfilment import FULFILMENT
+from commands.processes.process import Process
 from commands.processes.purchases import PURCHASES
 from commands.processes.timer import Timer
 from commands.stock_losses import Loss
@@ -22,14 +23,14 @@ from counterfoil.testing.processes import Worker, World
 from counterfoil.testing.spec import folded
 from domain.aggregate import Aggregate, category_of
 from domain.event import Event
-from domain.ids import CaptureId, CouponId, LocationId, OrderId, PromotionId, RedemptionId, Sku
+from domain.ids import CaptureId, CouponId, CustomerId, LocationId, OrderId, PromotionId, RedemptionId, Sku
 from domain.inventory import stock_item
 from domain.inventory.locations import ALL, LOCATIONS, MAIN, open_locations, set_location
 from domain.inventory.stock_item import STOCK
 from domain.inventory.stock_refusals import InsufficientStock
 from domain.money import Currency, Minor, UnitPrice
 from domain.ordering import order
-from domain.ordering.events import OrderCancelled, PaymentNeeded, PaymentTerms
+from domain.ordering.events import Contact, OrderCancelled, PaymentNeeded, PaymentTerms
 from domain.ordering.lines import LineRequest
 from domain.ordering.order import ORDER, Buyer, Order, OrderIsHeld, Status
 from domain.ordering.purchase import PURCHASE, payment_of
@@ -47,6 +48,7 @@ from runtime.settings import Settings
 SKU: Final = Sku("A")
 SERVICE: Final = Sku("POST")
 ID: Final = OrderId("o1")
+CUSTOMER: Final = CustomerId("17850")
 PROMOTION: Final = PromotionId("spring")
 UNITS: Final = 2
 TOTAL: Final = 300
@@ -83,6 +85,9 @@ class Sale:
     waits: ClassVar[str | None] = None
     requested: ClassVar[Mapping[str, int]] = asked(authorisation=1)
     coupon: ClassVar[CouponId | None] = None
+    contact: ClassVar[Contact | None] = None
+    others: ClassVar[tuple[Process, ...]] = ()
+    """Processes that react, too."""
     released: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, world: World) -> None:
@@ -104,12 +109,16 @@ class Sale:
         placed = order.place(
             None,
             order_id=ID,
-            customer_id=None,
+            customer_id=None if self.contact is None else CUSTOMER,
             placed_at=now,
             country="United Kingdom",
             currency=Currency("GBP"),
             lines=lines,
-            buyer=Buyer(payment=PaymentTerms(method_ref="pm_visa"), promotions=self._promotions()),
+            buyer=Buyer(
+                contact=self.contact,
+                payment=PaymentTerms(method_ref="pm_visa"),
+                promotions=self._promotions(),
+            ),
         )
         if self.coupon is not None:
             world.append(REDEMPTION, redemption_of(ID), [self._redeemed()])
@@ -398,7 +407,7 @@ def run(row: type[Sale], seed: int) -> list[str]:
         sales[0].finish()
         return sales[0].amiss()
 
-    return processes.run(seed, processes=(FULFILMENT, PURCHASES), callers=callers, check=check)
+    return processes.run(seed, processes=(FULFILMENT, PURCHASES, *row.others), callers=callers, check=check)
 
 
 TOO_LONG, HOLD, AGAIN = purchases.TOO_LONG, purchases.HOLD, purchases.AGAIN

@@ -18,7 +18,8 @@ from msgspec import Struct
 ROOT: Final = Path(__file__).parents[3]
 PAGE: Final = ROOT / "docs" / "order-process.md"
 TESTS: Final = tuple(
-    Path(__file__).with_name(name) for name in ("test_order_process.py", "test_confirmed_orders.py")
+    Path(__file__).with_name(name)
+    for name in ("test_order_process.py", "test_confirmed_orders.py", "test_order_mails_sent.py")
 )
 NOT_DONE: Final = "not done"
 PASSED: Final = "passed"
@@ -248,10 +249,14 @@ ROWS: Final = (
         not_done="shipments are not followed after their label",
     ),
     Row(
-        "a mail fails",
-        "sent again by itself",
-        "",
-        not_done="the sender of mails tries again by itself, outside of this process (mail.md)",
+        "a mail is not taken, or its answer is lost",
+        "sent again by itself: the mailbox has it once, or twice where the answer was lost, never a third time",
+        "test_a_mail_that_is_not_taken_is_sent_again_by_itself",
+    ),
+    Row(
+        "a mail is not taken for three days, or refused for good",
+        "failed (`mail.mail_failed.v1`), and not sent again; the order goes on",
+        "test_a_mail_that_is_not_taken_for_days_has_failed_and_the_order_goes_on",
     ),
     Row(
         "the order is off after a coupon was redeemed",
@@ -283,7 +288,9 @@ confirmed.
 A confirmed order is [held](contexts/ordering.md#holds) while its amount is not, from when the timer `hold` requests it
 again. One that is only placed is not held after a day without an answer, but cancelled: its stock would wait as long
 as the provider is silent, and what turns out to be held is voided ([ADR 93](adr/0093-stock-before-money.md)). The rows
-of warehouse, parcel and mail are about neither payment nor stock, and not of this process.
+of warehouse and parcel are about neither payment nor stock, and not of this process. Those of mails are of the process
+`order-mails` and of the sender, which `counterfoil_gateway_calls{gateway="mail"}` counts; a mail that cannot be made is
+[parked](runbooks/parked-key.md) until somebody retries it ([mail](mail.md#delivery)).
 
 `GET /v1/payments?waiting=true` lists the payments that wait for somebody, with what for.
 
