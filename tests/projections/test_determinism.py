@@ -39,9 +39,11 @@ def facts_of(seed, *, steps=150):
 
 
 def folded(view, decoded_events, *, sizes):
-    """The rows of a view folded in batches of these sizes, again and again."""
+    """The rows of a view folded in batches of these sizes, again and again; only its own events count."""
     rows: dict[Key, Versioned] = {}
     first, step = 0, 0
+    types = frozenset(view.event_types)
+    decoded_events = [decoded for decoded in decoded_events if decoded.type in types]
     while first < len(decoded_events):
         batch = decoded_events[first : first + sizes[step % len(sizes)]]
         fold = BatchFold(view, skips=frozenset(), parked=frozenset())
