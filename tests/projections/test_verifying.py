@@ -80,6 +80,15 @@ def small_passes(monkeypatch):
     monkeypatch.setattr(replay, "FACTS_PER_BATCH", 3)
 
 
+@pytest.fixture
+def few_passes(monkeypatch):
+    """Several, each of several segments and batches: for all views at once, since each folds all of the log again."""
+    monkeypatch.setattr(verifying, "ROWS_PER_PASS_MAX", 90)
+    monkeypatch.setattr(verifying, "FOLDED_ROWS_MAX", 600)
+    monkeypatch.setattr(reading, "POSITIONS_PER_SHORT_SEGMENT", 29)
+    monkeypatch.setattr(replay, "FACTS_PER_BATCH", 17)
+
+
 @pytest.mark.parametrize("key", KEYS)
 def test_a_key_is_in_the_same_bucket_here_and_in_postgres(untouched, key):
     condition = buckets.condition(COLUMNS, alias="k")
@@ -105,9 +114,7 @@ def test_the_buckets_of_a_view_are_all_its_rows_each_once(untouched, view):
     assert len(whole) == sum(map(len, parts)) == table.count(untouched) > 0
 
 
-def test_many_passes_come_to_what_one_comes_to(untouched, small_passes, monkeypatch):
-    monkeypatch.setattr(verifying, "ROWS_PER_PASS_MAX", 40)  # each pass folds all of the log again
-    monkeypatch.setattr(verifying, "FOLDED_ROWS_MAX", 100)
+def test_many_passes_come_to_what_one_comes_to(untouched, few_passes, monkeypatch):
     in_many = verifying.verify(untouched, CONTEXTS.views)
     monkeypatch.setattr(verifying, "ROWS_PER_PASS_MAX", 10**6)
     monkeypatch.setattr(verifying, "FOLDED_ROWS_MAX", 10**6)
@@ -138,12 +145,10 @@ def test_a_fold_that_comes_to_more_rows_than_it_may_says_so(untouched):
         )
 
 
-@pytest.mark.usefixtures("small_passes")
+@pytest.mark.usefixtures("few_passes")
 def test_a_verification_is_exact_while_workers_write_and_holds_no_snapshot_for_long(
     shop, shop_url, projector, monkeypatch
 ):
-    monkeypatch.setattr(verifying, "ROWS_PER_PASS_MAX", 60)
-    monkeypatch.setattr(verifying, "FOLDED_ROWS_MAX", 600)
     later = iter(history(22)[:10])
     begun = set()
     with psycopg.connect(shop_url, autocommit=True) as admin:
