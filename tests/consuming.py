@@ -12,7 +12,7 @@ from event_store.consumers.driver import Consumer
 from event_store.consumers.health import ConsumerHealth, Health
 from event_store.consumers.news import News
 
-STOP_S = 30.0
+STOP_S = 60.0
 
 
 class Hosting:

@@ -7,6 +7,7 @@ import gc
 import importlib
 
 from runtime import without_rich
+from tests import forking
 
 MODULES = (
     "commands.app",
@@ -62,5 +63,6 @@ contexts = importlib.import_module("counterfoil.contexts").CONTEXTS
 SERVED = (contexts.commands, contexts.receivers, contexts.queries)
 """Contexts import their routes when they are asked for them."""
 
+forking.outlive_who_asks()
 gc.collect()
 gc.freeze()  # a collection in a forked process would copy the memory of all that was imported

@@ -6,6 +6,7 @@ hundreds of processes. At full size (`tests/sizes.py`) all are executed, as an o
 """
 
 import contextlib
+import errno
 import multiprocessing
 import os
 import runpy
@@ -72,11 +73,25 @@ def run(command, *, env=None, cwd=None, timeout=None, check=False):
 
 def stop():
     """End what was forked, and what it was forked from: their processor time counts as ours only once we waited."""
-    for process in multiprocessing.active_children():
-        process.kill()
+    with _LOCK:
+        for process in multiprocessing.active_children():
+            process.kill()
     stopping = threading.Thread(target=forkserver._forkserver._stop, daemon=True)
     stopping.start()
     stopping.join(STOPPED_WITHIN_S)
+
+
+def outlive_who_asks():
+    """Have the process that forks go on when one is gone before it has said what it wants to have forked."""
+    received = reduction.recvfds
+
+    def recvfds(*asked):
+        try:
+            return received(*asked)
+        except EOFError as error:
+            raise ConnectionAbortedError(errno.ECONNABORTED, "nothing was asked for") from error
+
+    reduction.recvfds = recvfds
 
 
 class Forked:

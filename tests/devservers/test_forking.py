@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+from multiprocessing import forkserver
 
 import pytest
 
@@ -77,6 +79,16 @@ def test_a_forked_process_that_is_killed_is_gone(tmp_path):
     assert process.wait(60) in {0, -signal.SIGKILL}
     with pytest.raises(ProcessLookupError):
         os.kill(process.pid, 0)
+
+
+def test_who_is_gone_before_it_has_asked_for_a_process_ends_no_others(tmp_path):
+    start(forked, tmp_path, "exit", "0")
+    forks = forkserver._forkserver._forkserver_pid
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.connect(forkserver._forkserver._forkserver_address)
+
+    assert 0 == start(forked, tmp_path, "exit", "0")[0]
+    assert forks == forkserver._forkserver._forkserver_pid
 
 
 def test_other_programs_and_other_sources_are_executed(tmp_path):
