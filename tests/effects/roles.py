@@ -105,7 +105,9 @@ class Roles:
         """No process ends by itself."""
         for name, process in self.running.items():
             code = process.poll()
-            assert code is None, f"{name} ended by itself with code {code}; see {self.home / f'{name}.log'}"
+            if code is not None:
+                said = (self.home / f"{name}.log").read_text(errors="replace")[-3000:]
+                raise AssertionError(f"{name} ended by itself with code {code}:\n{said}")
 
     def _answers(self, name: str) -> bool:
         if name in APIS:
