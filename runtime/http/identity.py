@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from runtime import database
 from runtime.http.access import FAIL_CLOSED
 from runtime.http.exchange import Exchange
-from runtime.http.pipeline import Given, permit
+from runtime.http.pipeline import Given, permit_to
 from runtime.http.principal import (
     ANONYMOUS,
     NOBODY,
@@ -138,25 +138,31 @@ class TokenCallers:
             isinstance(requirement, Browsable) and not _shows_anything(exchange)
         ):
             return NOBODY
-        token = _bearer(exchange)
-        if token is None:
+        recognised = self.recognise(exchange)
+        if recognised is not None:
+            return recognised
+        header = _authorization(exchange)
+        token = None if header is None else _bearer(header)
+        if header is None or token is None:
             raise _unauthenticated("The request carries no token.", _CHALLENGE)
         if not self.trust.is_known:
             raise _unavailable()
         assert self._pool is not None, "requests come when the application is open"
         self._metrics.verifying(cached=self.trust.remembers(token))
         try:
-            return await self.trust.shown(token, self._pool)
+            principal = await self.trust.shown(token, self._pool)
         except UNREADABLE:
             raise _unavailable() from None
         except BadToken:
             # Which of the many reasons it is would only help who tries.
             raise _unauthenticated("The token is not accepted.", _INVALID) from None
+        self.trust.recognise_by(header, token)
+        return principal
 
     def recognise(self, exchange: Exchange) -> Principal | None:
         """The principal of a token that was verified before."""
-        token = _bearer(exchange)
-        principal = None if token is None else self.trust.recognised(token)
+        header = _authorization(exchange)
+        principal = None if header is None else self.trust.recognised(header)
         if principal is not None:
             self._metrics.verifying(cached=True)
         return principal
@@ -184,7 +190,7 @@ class TokenCallers:
         Raises:
             ProblemError: `forbidden`, `unauthenticated`, `identity-unavailable`.
         """
-        permit(exchange, route)
+        permit_to(exchange.principal, route.requires)
         if not self.trust.is_current and permission_of(route.requires) in FAIL_CLOSED:
             raise _unavailable()
 
@@ -253,17 +259,22 @@ def _shows_anything(exchange: Exchange) -> bool:
     return any(name == b"authorization" for name, _ in exchange.headers)
 
 
-def _bearer(exchange: Exchange) -> bytes | None:
-    """The token of a request; None where there is none, or no one token."""
+def _authorization(exchange: Exchange) -> bytes | None:
+    """The header by which the caller is known; None where there is none, or more than one."""
     found: bytes | None = None
-    for name, value in exchange.headers:
+    for name, value in exchange.scope["headers"]:
         if name == b"authorization":
             if found is not None:
                 return None
             found = value
-    if found is None or found[: len(_BEARER)].lower() != _BEARER or len(found) > tokens.TOKEN_BYTES_MAX:
+    return found
+
+
+def _bearer(header: bytes) -> bytes | None:
+    """The token in a header; None where it has none."""
+    if header[: len(_BEARER)].lower() != _BEARER or len(header) > tokens.TOKEN_BYTES_MAX:
         return None
-    return found[len(_BEARER) :].strip()
+    return header[len(_BEARER) :].strip()
 
 
 def _unauthenticated(detail: str, challenge: str) -> ProblemError:

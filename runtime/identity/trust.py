@@ -73,6 +73,8 @@ class Trust:
         self._last = 0
         self._read_at: float | None = None
         self._remembered: dict[bytes, Verified] = {}
+        self._by_header: dict[bytes, Verified] = {}
+        """The same by the header that they came in, since taking a token out of it costs as much as finding it."""
         self._failing = False
         self.issuer = ""
 
@@ -91,10 +93,16 @@ class Trust:
         """Whether what was revoked a second ago is known."""
         return self._read_at is not None and time.monotonic() - self._read_at < STALE_AFTER_S
 
-    def recognised(self, token: bytes) -> Principal | None:
-        """Who a token stands for that was verified before; None: it was not, or is not trusted any more."""
-        verified = self._remembered.get(token)
+    def recognised(self, header: bytes) -> Principal | None:
+        """Who stands behind a header whose token was verified; None: it was not, or is not trusted any more."""
+        verified = self._by_header.get(header)
         return None if verified is None or self._mistrusts(verified) else verified.principal
+
+    def recognise_by(self, header: bytes, token: bytes) -> None:
+        """Recognise a header from now on, if its token was verified."""
+        verified = self._remembered.get(token)
+        if verified is not None:
+            _keep(self._by_header, header, verified)
 
     def trusted(self, token: bytes) -> Principal:
         """Who a token stands for.
@@ -227,10 +235,14 @@ class Trust:
         return self._remember(token, verified)
 
     def _remember(self, token: bytes, verified: Verified) -> Verified:
-        if len(self._remembered) >= REMEMBERED_MAX:
-            del self._remembered[next(iter(self._remembered))]
-        self._remembered[token] = verified
+        _keep(self._remembered, token, verified)
         return verified
+
+
+def _keep(kept: dict[bytes, Verified], key: bytes, verified: Verified) -> None:
+    if len(kept) >= REMEMBERED_MAX:
+        del kept[next(iter(kept))]
+    kept[key] = verified
 
 
 def service(client_id: str, scopes: Iterable[str], *, credential: str) -> Principal:
