@@ -1,6 +1,7 @@
 """Which partition a key belongs to: murmur2 modulo the partition count, as Kafka's default partitioner computes it."""
 
 import functools
+import struct
 from typing import Final
 
 PARTITIONS: Final = 12
@@ -20,12 +21,10 @@ def murmur2(key: bytes) -> int:
     mask, multiplier = 0xFFFF_FFFF, 0x5BD1_E995
     length = len(key)
     hashed = 0x9747_B28C ^ length
-    whole = length & ~3
-    for start in range(0, whole, 4):
-        word = int.from_bytes(key[start : start + 4], "little") * multiplier & mask
-        word = (word ^ word >> 24) * multiplier & mask
-        hashed = hashed * multiplier & mask ^ word
-    if rest := key[whole:]:
+    for each in struct.unpack_from(f"<{length // 4}I", key):
+        word = each * multiplier & mask
+        hashed = (hashed * multiplier ^ (word ^ word >> 24) * multiplier) & mask
+    if rest := key[length & ~3 :]:
         hashed = (hashed ^ int.from_bytes(rest, "little")) * multiplier & mask
     hashed = (hashed ^ hashed >> 13) * multiplier & mask
     return hashed ^ hashed >> 15
