@@ -6,6 +6,7 @@ for one of them names that stream check-only, at the version that was looked at.
 is another version: the append is refused, and decided again on the roles of now.
 """
 
+import functools
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -22,6 +23,9 @@ from runtime.http.principal import Known, Principal, Public, Requirement, may_us
 from runtime.problems import ProblemError
 
 S = TypeVar("S")
+
+AUTHORITIES_KEPT: Final = 1_024
+"""Callers with what they ask for, most of whom ask again."""
 
 
 class Grant(Struct, frozen=True):
@@ -67,6 +71,7 @@ NOTHING: Final = Authority()
 """No grants: for processes, and for anonymous callers."""
 
 
+@functools.lru_cache(maxsize=AUTHORITIES_KEPT)
 def authority_of(principal: Principal, requirement: Requirement) -> Authority:
     """The grants that the commands of a principal rely on."""
     if isinstance(requirement, Public | Known):

@@ -60,7 +60,7 @@ def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
                     raise _sent_twice("if-match-malformed", "If-Match")
                 if_match = _version(value)
             case b"content-type":
-                is_json = _is_json(value) is not None
+                is_json = value == b"application/json" or _is_json(value) is not None
             case b"content-encoding":
                 encoded = value.strip().lower() not in {b"", b"identity"}
             case b"content-length" if value.isdigit():
