@@ -94,8 +94,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Count a header."""
-        self._count(len(name) + len(value) + 4)
-        if len(self.headers) >= HEADERS_MAX:
+        self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > HEAD_BYTES_MAX or len(self.headers) >= HEADERS_MAX:
             self._refusal = HEAD_TOO_LARGE
             raise _TooMuch
         super().on_header(name, value)

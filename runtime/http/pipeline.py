@@ -63,7 +63,7 @@ class Refusal:
 
 def lines(headers: Iterable[Header]) -> bytes:
     """Headers as they stand in an answer."""
-    return b"".join([b"%b: %b\r\n" % header for header in headers])
+    return b"\r\n".join([*map(b": ".join, headers), b""])
 
 
 async def unlimited(_exchange: Exchange) -> None:
