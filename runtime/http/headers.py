@@ -22,6 +22,8 @@ STANDARD: Final = (
 )
 """Set on every answer, unless the answer brings its own."""
 
+_STANDARD_NAMES: Final = frozenset(name for name, _ in STANDARD)
+
 OVER_TLS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 REVALIDATED: Final = (b"cache-control", b"private, no-cache")
 NEVER_STORED: Final = (b"cache-control", b"no-store")
@@ -68,7 +70,10 @@ def with_standard(headers: Iterable[Header], correlation_id: str, *, secure: boo
     """
     own = list(headers)
     names = {name for name, _ in own}
-    own.extend(header for header in STANDARD if header[0] not in names)
+    if names.isdisjoint(_STANDARD_NAMES):
+        own += STANDARD
+    else:
+        own += [header for header in STANDARD if header[0] not in names]
     if b"cache-control" not in names:
         own.append(REVALIDATED if b"etag" in names else NEVER_STORED)
     if secure:

@@ -86,7 +86,8 @@ class RequestLimits:
         Raises:
             ProblemError: `too-many-requests`, `limits-unavailable`.
         """
-        await self._take(exchange, "address", network_of(exchange.address))
+        if self._limits:
+            await self._take(exchange, "address", network_of(exchange.address))
 
     async def by_principal(self, exchange: Exchange) -> None:
         """Count a request by who sent it.
@@ -95,12 +96,10 @@ class RequestLimits:
             ProblemError: as above.
         """
         principal = exchange.principal
-        if principal.kind in {"guest", "account", "service"}:
+        if self._limits and principal.kind in {"guest", "account", "service"}:
             await self._take(exchange, principal.kind, principal.actor)
 
     async def _take(self, exchange: Exchange, kind: CallerKind, subject: str) -> None:
-        if not self._limits:
-            return
         assert exchange.route is not None, "matched before"
         quota = self._limits.get((class_of(exchange.scope["method"], exchange.route.requires), kind))
         if quota is None or exchange.route.path in _UNCOUNTED:
