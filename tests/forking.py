@@ -26,6 +26,9 @@ PROJECT = Path(__file__).resolve().parent.parent
 FORKING = multiprocessing.get_context("forkserver")
 FORKING.set_forkserver_preload(["tests.forked", __name__, "pytest"])
 
+NOT_PRELOADED = {"eventsourcing"}
+"""Packages that `tests.forked` does not import: others can still take their place where a process begins."""
+
 STOPPED_WITHIN_S = 60.0
 
 _LOCK = threading.Lock()
@@ -128,6 +131,7 @@ class Forked:
             with _LOCK:
                 self._process.start()
         self.pid = self._process.pid
+        self.sentinel = self._process.sentinel
 
     def __enter__(self):
         return self
@@ -196,13 +200,19 @@ def _forked(command, env, given):
         return None
     match [str(part) for part in command]:
         case [sys.executable, "-P", "-m", *module] | [sys.executable, "-m", *module]:
-            return module if _sources(os.environ if env is None else env) <= _sources(os.environ) else None
+            further = _sources(os.environ if env is None else env) - _sources(os.environ)
+            return module if all(map(_has_only_what_none_imports, further)) else None
     return None
 
 
 def _sources(environment):
     """The folders from which a process imports ours."""
     return {str(PROJECT), *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))}
+
+
+def _has_only_what_none_imports(folder):
+    """Whether a process that has imported ours can still be given this folder to import from."""
+    return {each.name for each in Path(folder).iterdir()} <= NOT_PRELOADED if Path(folder).is_dir() else False
 
 
 def _become(module, environment, directory, outputs, session, before):
@@ -216,6 +226,8 @@ def _become(module, environment, directory, outputs, session, before):
         os.close(output)
     if directory is not None:
         os.chdir(directory)
+    sys.path[:0] = sorted(_sources(environment) - _sources(os.environ))
+    assert NOT_PRELOADED.isdisjoint(sys.modules)
     os.environ.clear()
     os.environ.update(environment)
     # An audit that gave way to the other runs of the tests would stand for minutes.

@@ -11,7 +11,7 @@ from multiprocessing import forkserver
 import pytest
 
 from devservers import child
-from tests import forking
+from tests import forked_programs, forking, sizes
 
 DESCRIBING = (sys.executable, "-m", "tests.devservers.describing")
 
@@ -103,3 +103,17 @@ def test_other_programs_and_other_sources_are_executed(tmp_path):
 
     assert [0] * len(started) == [each.wait(60) for each in started]
     assert {subprocess.Popen} == {type(each) for each in started}
+
+
+def test_a_program_of_a_shell_is_forked_prints_and_ends_as_the_forked_process_does(tmp_path):
+    program = tmp_path / "describing"
+    with forked_programs.written(program, module=DESCRIBING[-1], address=tmp_path / "asked"):
+        described, exited, killed = (
+            subprocess.run([program, *what], cwd=tmp_path, stdout=subprocess.PIPE, check=False)
+            for what in (["describe"], ["exit", "78"], ["signal", str(int(signal.SIGKILL))])
+        )
+    same, alone = json.loads(described.stdout)
+
+    assert (["describe"], str(tmp_path)) == (same["arguments"][1:], same["directory"])
+    assert sizes.FULL is not alone["forked"]
+    assert (0, 78, -signal.SIGKILL) == (described.returncode, exited.returncode, killed.returncode)

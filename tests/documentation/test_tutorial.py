@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from counterfoil.contexts import CONTEXTS
+from tests import forked_programs
 from tests.acceptance.running import Up
 from tests.documentation.pages import ROOT, Page
 
@@ -28,16 +29,12 @@ class Reader:
     def __init__(self, directory: Path, up: Up) -> None:
         self._directory = directory
         programs = directory / "bin"
-        programs.mkdir()
-        commands = {"counterfoil": "-m counterfoil", "python": ""}
-        settled = ROOT / "tests" / "documentation" / "settled.py"
-        commands["settled"] = f'"{settled}" "{up.state["addresses"]["query_api"]}"'
+        tools = ROOT / "tests" / "documentation"
+        forked_programs.write(programs / "python", sys.executable)
+        settled = [sys.executable, "-I", "-S", tools / "settled.py", up.state["addresses"]["query_api"]]
+        forked_programs.write(programs / "settled", *settled)
         if shutil.which("curl") is None:
-            commands["curl"] = f'"{ROOT / "tests" / "documentation" / "curl.py"}"'
-        for name, arguments in commands.items():
-            program = programs / name
-            program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
-            program.chmod(0o755)
+            forked_programs.write(programs / "curl", sys.executable, tools / "curl.py")
         kept = {name: value for name, value in os.environ.items() if not name.startswith("COUNTERFOIL_")}
         self._environment = {
             **kept,
@@ -92,11 +89,14 @@ class Reader:
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
-    up = Up(tmp_path / ".counterfoil")
-    try:
-        yield Reader(tmp_path, up)
-    finally:
-        up.stop()
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    with forked_programs.written(programs / "counterfoil", module="counterfoil", address=tmp_path / "asked"):
+        up = Up(tmp_path / ".counterfoil")
+        try:
+            yield Reader(tmp_path, up)
+        finally:
+            up.stop()
 
 
 def tutorial() -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import forked_programs
 from tests.acceptance.running import Up, last_json
 from tests.architecture import hiding
 from tests.documentation.pages import ROOT, Page
@@ -31,15 +32,13 @@ def up(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, kafka: str) -> 
 def terminal(up: Up, tmp_path: Path) -> Iterator[Terminal]:
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name, arguments in {"counterfoil": "-m counterfoil", "python": ""}.items():
-        program = programs / name
-        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
-        program.chmod(0o755)
-    terminal = Terminal(tmp_path, {"PYTHONPATH": str(ROOT)}, programs=programs)
-    try:
-        yield terminal
-    finally:
-        terminal.close()
+    forked_programs.write(programs / "python", sys.executable)
+    with forked_programs.written(programs / "counterfoil", module="counterfoil", address=tmp_path / "asked"):
+        terminal = Terminal(tmp_path, {"PYTHONPATH": str(ROOT)}, programs=programs)
+        try:
+            yield terminal
+        finally:
+            terminal.close()
 
 
 def test_the_page_takes_an_application_to_the_log_to_kafka_into_a_view_and_through_the_audit(
