@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pydantic import SecretStr
 from counterfoil import accounts, applications
 from counterfoil.contexts import CONTEXTS
 from counterfoil.testing import http
+from counterfoil.testing.plugin import NewDatabase
 from runtime.settings import Settings
 from tests.identity.shop import EMAIL, PASSWORD, Shop
 
@@ -34,11 +36,29 @@ def accounts_on(url: str, *, home: Path) -> Settings:
     )
 
 
+@pytest.fixture(scope="session")
+def with_an_owner_only(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """An installation as its first owner finds it: registering one takes as long as much of what tests do then."""
+    settings = accounts_on(new_database(), home=tmp_path_factory.mktemp("owned"))
+    accounts.create_owner(settings, email=EMAIL, password=PASSWORD)
+    return settings
+
+
 @pytest.fixture
-async def shop(with_accounts: Settings) -> AsyncIterator[Shop]:
+def owned(with_an_owner_only: Settings, new_database: NewDatabase, tmp_path: Path) -> Iterator[Settings]:
+    """A copy of it for one test."""
+    assert with_an_owner_only.database_url is not None
+    url = new_database(like=with_an_owner_only.database_url.get_secret_value())
+    settings = accounts_on(url, home=tmp_path)
+    shutil.copy(with_an_owner_only.secrets_file, settings.secrets_file)
+    yield settings
+    new_database.drop(url)
+
+
+@pytest.fixture
+async def shop(owned: Settings) -> AsyncIterator[Shop]:
     """Both APIs, and an owner."""
-    await asyncio.to_thread(accounts.create_owner, with_accounts, email=EMAIL, password=PASSWORD)
-    async with opened(with_accounts) as shop:
+    async with opened(owned) as shop:
         yield shop
 
 
