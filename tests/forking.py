@@ -31,7 +31,7 @@ NOT_PRELOADED = {"eventsourcing"}
 
 STOPPED_WITHIN_S = 60.0
 
-_LOCK = threading.Lock()
+LOCK = threading.Lock()
 """A start looks for those that have ended: two threads that read one exit code would each have a half of it."""
 
 
@@ -76,7 +76,7 @@ def run(command, *, env=None, cwd=None, timeout=None, check=False):
 
 def stop():
     """End what was forked, and what it was forked from: their processor time counts as ours only once we waited."""
-    with _LOCK:
+    with LOCK:
         for process in multiprocessing.active_children():
             process.kill()
     stopping = threading.Thread(target=forkserver._forkserver._stop, daemon=True)
@@ -128,7 +128,7 @@ class Forked:
                 name=" ".join(module),
                 daemon=True,  # it does not keep us from ending
             )
-            with _LOCK:
+            with LOCK:
                 self._process.start()
         self.pid = self._process.pid
         self.sentinel = self._process.sentinel
@@ -146,7 +146,7 @@ class Forked:
         return self.poll()
 
     def poll(self):
-        with _LOCK:
+        with LOCK:
             return self._process.exitcode
 
     def wait(self, timeout=None):

@@ -71,7 +71,7 @@ FORGETTING = f"{FAULTS},forget=1.5"
 """And repeated purchases are only recognised for a moment, so they have to be asked about. Nobody is paused then: who
 wakes up between question and purchase relies on what the contract asks for, that a key is recognised for a day."""
 
-JUDGED_WITHIN_S = 20.0
+JUDGED_WITHIN_S = 60.0
 """How long views may take to show what the log has."""
 
 _RELAYED = """

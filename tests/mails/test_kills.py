@@ -55,7 +55,8 @@ class Killed:
         self._process = forking.FORKING.Process(target=work, args=(url, settings), daemon=True)
 
     def __enter__(self):
-        self._process.start()
+        with forking.LOCK:
+            self._process.start()
 
     def __exit__(self, *_):
         self._process.kill()

@@ -153,7 +153,7 @@ def test_two_migrations_at_once_do_not_wait_for_each_other_while_an_index_is_mad
             thread.start()
         wait_until_an_index_waits(shop)
     for thread in racing:
-        thread.join(30)
+        thread.join(60)
 
     assert [] == failures
     assert ["shop/m0002_index.sql"] == applied
